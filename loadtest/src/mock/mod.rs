@@ -1,0 +1,255 @@
+//! The mock provider: an OpenAI-compatible server that answers fast, slowly or wrongly, as told.
+//!
+//! It promises valid OpenAI shapes with `usage`, exact body sizes where asked, and counts of what it saw. It is
+//! cheap because it shares a core with the loader in benchmarks: one task per connection, one read and one write per
+//! request, no JSON parser on the way of a chat request. Absent on purpose: HTTP/2, authentication, any memory of
+//! what was asked.
+
+mod answer;
+mod connection;
+mod fault;
+mod options;
+mod reply;
+mod request;
+mod shape;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+pub use fault::Fault;
+pub use options::MockOptions;
+
+use crate::timer::Timer;
+use crate::tls::Identity;
+use crate::wire::Wire;
+
+/// Connections that may wait in each listener's queue.
+const BACKLOG: u32 = 4096;
+
+/// What the mock has seen since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Connections open now, the one that asks included.
+    pub connections_open: u64,
+    /// Requests whose head arrived.
+    pub requests_started: u64,
+    /// Requests dealt with to the end, intended faults included.
+    pub requests_finished: u64,
+    /// Requests whose client left before the end of the answer.
+    pub requests_aborted: u64,
+    /// Bytes received, heads included; after decryption with TLS.
+    pub bytes_in: u64,
+}
+
+/// Counters of all threads. Relaxed: they are statistics and order nothing.
+#[derive(Default)]
+struct Counters {
+    connections_open: AtomicU64,
+    requests_started: AtomicU64,
+    requests_finished: AtomicU64,
+    requests_aborted: AtomicU64,
+    bytes_in: AtomicU64,
+}
+
+impl Counters {
+    fn read(&self) -> Stats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            connections_open: get(&self.connections_open),
+            requests_started: get(&self.requests_started),
+            requests_finished: get(&self.requests_finished),
+            requests_aborted: get(&self.requests_aborted),
+            bytes_in: get(&self.bytes_in),
+        }
+    }
+}
+
+/// A mock that runs on its own threads until dropped; dropping closes every connection.
+pub struct RunningMock {
+    /// Where it listens, with the port the system chose if 0 was asked for.
+    pub addr: SocketAddr,
+    certificate_pem: Option<String>,
+    counters: Arc<Counters>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl RunningMock {
+    /// What it has seen so far.
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
+    }
+
+    /// The base URL to give to a client, `/v1` included.
+    pub fn url(&self) -> String {
+        let scheme = if self.certificate_pem.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/v1", self.addr)
+    }
+
+    /// The PEM certificate to trust, with TLS.
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
+    }
+}
+
+impl Drop for RunningMock {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for thread in self.threads.drain(..) {
+            // A panic of a mock thread has been printed already and must not become a second one here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts a mock; returns once it listens.
+pub fn start(options: MockOptions) -> io::Result<RunningMock> {
+    options.check().map_err(io::Error::other)?;
+    let identity = identity(&options).map_err(io::Error::other)?;
+    let tls = match &identity {
+        Some(identity) => Some(identity.server_config().map_err(io::Error::other)?),
+        None => None,
+    };
+    let counters = Arc::new(Counters::default());
+    let (stop, stopped) = watch::channel(false);
+    let mut mock = RunningMock {
+        addr: options.listen,
+        certificate_pem: identity.map(|identity| identity.certificate_pem),
+        counters,
+        stop,
+        threads: Vec::new(),
+    };
+    for index in 0..options.threads.max(1) {
+        let shard = Shard {
+            // Only the first may be given port 0; the others share the port it got.
+            listen: mock.addr,
+            options: options.clone(),
+            seed: options.seed.wrapping_add(index as u64),
+            core: options.core.map(|first| first + index),
+            tls: tls.clone(),
+            counters: Arc::clone(&mock.counters),
+            stopped: stopped.clone(),
+        };
+        let (report, started) = mpsc::sync_channel(1);
+        let name = format!("mock-{index}");
+        mock.threads
+            .push(std::thread::Builder::new().name(name).spawn(move || shard.run(&report))?);
+        mock.addr = started.recv().map_err(|_| io::Error::other("a mock thread ended early"))??;
+    }
+    Ok(mock)
+}
+
+/// The `mock` command: says where it listens and serves until the process ends.
+pub fn serve_forever(options: MockOptions) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+
+    let mock = start(options)?;
+    let scheme = if mock.certificate_pem.is_some() { "https" } else { "http" };
+    let mut output = io::stdout().lock();
+    writeln!(output, "listening on {scheme}://{}", mock.addr)?;
+    output.flush()?;
+    drop(output);
+    loop {
+        std::thread::park();
+    }
+}
+
+fn identity(options: &MockOptions) -> anyhow::Result<Option<Identity>> {
+    let identity = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
+        _ if options.tls => Identity::self_signed()?,
+        _ => return Ok(None),
+    };
+    if let Some(path) = &options.tls_cert_out {
+        std::fs::write(path, &identity.certificate_pem)?;
+    }
+    Ok(Some(identity))
+}
+
+/// One thread with its own runtime and listener.
+struct Shard {
+    listen: SocketAddr,
+    options: MockOptions,
+    seed: u64,
+    core: Option<usize>,
+    tls: Option<Arc<ServerConfig>>,
+    counters: Arc<Counters>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Shard {
+    fn run(mut self, report: &mpsc::SyncSender<io::Result<SocketAddr>>) {
+        let runtime = crate::runtime::pinned(self.core);
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(report.send(Err(error))),
+        };
+        runtime.block_on(async {
+            let (listener, service) = match self.open() {
+                Ok(opened) => opened,
+                Err(error) => return drop(report.send(Err(error))),
+            };
+            // The starter waits for this line; if it has gone, the stop signal follows at once.
+            let _ = report.send(listener.local_addr());
+            tokio::select! {
+                () = accept(&listener, &service, self.tls.map(TlsAcceptor::from)) => {}
+                _ = self.stopped.changed() => {}
+            }
+        });
+    }
+
+    fn open(&self) -> io::Result<(TcpListener, Arc<connection::Service>)> {
+        let socket =
+            if self.listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(self.listen)?;
+        let listener = socket.listen(BACKLOG)?;
+        let service = connection::Service::new(
+            self.options.clone(),
+            self.seed,
+            Timer::start()?,
+            Arc::clone(&self.counters),
+        );
+        Ok((listener, Arc::new(service)))
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    service: &Arc<connection::Service>,
+    tls: Option<TlsAcceptor>,
+) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: a pause lets some close.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        // Without it a second small write would wait for the acknowledgement of the first.
+        let _ = stream.set_nodelay(true);
+        let (service, tls) = (Arc::clone(service), tls.clone());
+        tokio::spawn(async move {
+            let open = connection::Open::count(&service);
+            let wire = match tls {
+                None => Wire::Plain(stream),
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => Wire::Tls(Box::new(stream.into())),
+                    // A failed handshake is the client's to report.
+                    Err(_) => return,
+                },
+            };
+            connection::serve(wire, open).await;
+        });
+    }
+}

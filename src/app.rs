@@ -1,0 +1,422 @@
+//! The roof: command line, and the one place where all parts meet.
+//!
+//! The calling thread becomes the control thread: it starts the shards, serves the admin listener,
+//! hears signals, reloads settings and ends the process. It is never on the request line.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin;
+use crate::base::Secret;
+use crate::config::{Overrides, RequestLog, Settings};
+use crate::gateway::{self, Published, Worker, WorkerOptions};
+use crate::keys::KeyHash;
+use crate::shard::{
+    Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
+    raise_file_limit,
+};
+use crate::telemetry::{Counter, Hub, LogSender, LogTarget, LogWriter, open_log};
+
+/// The settings file that is read if none is named and it exists.
+const DEFAULT_FILE: &str = "ringgate.toml";
+
+/// Commands a shard may have unread.
+const MAILBOX_BOUND: usize = 16;
+
+/// After the drain deadline a shard has so long to end before the process ends without it.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// An AI gateway: one binary between applications and LLM providers.
+#[derive(Debug, Parser)]
+#[command(name = "ringgate", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+    #[command(flatten)]
+    serve: ServeOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Serve (this is also what happens without a command)
+    Serve(ServeOptions),
+    /// Read and check all settings, print every problem, exit 0 or 1
+    Check(FileOptions),
+    /// Work with virtual keys
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Read a secret from standard input, print the hash for the settings file
+    Hash,
+}
+
+/// Where the settings come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FileOptions {
+    /// Settings file [default: ./ringgate.toml if it exists, else built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What `serve` takes; the flags win over the file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeOptions {
+    #[command(flatten)]
+    file: FileOptions,
+    /// Address of the data plane, such as 127.0.0.1:8080; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Address of health, metrics and the admin API
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// Threads that serve, each pinned to a core; 0: one for each core
+    #[arg(long, value_name = "N")]
+    shards: Option<usize>,
+}
+
+/// What the user asked for.
+#[derive(Debug)]
+pub enum Command {
+    /// `ringgate serve`.
+    Serve(ServeOptions),
+    /// `ringgate check`.
+    Check(FileOptions),
+    /// `ringgate keys hash`.
+    HashKey,
+}
+
+impl Arguments {
+    /// The command, `serve` if none is named.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        match self.command {
+            None => Command::Serve(self.serve),
+            Some(Subcommands::Serve(options)) => Command::Serve(options),
+            Some(Subcommands::Check(options)) => Command::Check(options),
+            Some(Subcommands::Keys { command: KeysCommand::Hash }) => Command::HashKey,
+        }
+    }
+}
+
+impl FileOptions {
+    fn load(&self, flags: &Overrides) -> anyhow::Result<Settings> {
+        let default = PathBuf::from(DEFAULT_FILE);
+        let file = self.config.clone().or_else(|| default.exists().then_some(default));
+        Ok(Settings::from_environment_with(file.as_deref(), flags)?)
+    }
+}
+
+impl ServeOptions {
+    fn load(&self) -> anyhow::Result<Settings> {
+        let flags =
+            Overrides { listen: self.listen, admin_listen: self.admin, shards: self.shards };
+        self.file.load(&flags)
+    }
+}
+
+/// `ringgate check`: every problem, or a line that all is well.
+///
+/// # Errors
+/// The problems, one a line.
+pub fn check(options: &FileOptions) -> anyhow::Result<()> {
+    let settings = options.load(&Overrides::default())?;
+    let providers = settings.providers.len();
+    let keys = settings.keys.iter().count();
+    let routes = settings.routes.len();
+    gateway::publish(Arc::new(settings))?;
+    let mut out = io::stdout();
+    writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
+    Ok(())
+}
+
+/// `ringgate keys hash`: standard input to the form that goes into the file.
+///
+/// # Errors
+/// When the input is empty or cannot be read.
+pub fn hash_key() -> anyhow::Result<()> {
+    let mut text = String::new();
+    // One more than the bound, so that a longer input is noticed.
+    io::stdin().take(4097).read_to_string(&mut text).context("cannot read standard input")?;
+    let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    if secret.is_empty() || secret.reveal().len() > 4096 {
+        bail!("expected a secret of 1 to 4096 bytes on standard input");
+    }
+    writeln!(io::stdout(), "{}", KeyHash::of(secret.reveal().as_bytes()).to_text())?;
+    Ok(())
+}
+
+/// `ringgate serve`: until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start; afterwards it only ends by a signal.
+pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
+    let mut settings = options.load()?;
+    let files = raise_file_limit().context("cannot raise the limit of open files")?;
+    // Held until the end, so that the port stays ours also while no shard listens.
+    let (_port, listen) = claim(settings.server.listen)?;
+    settings.server.listen = listen;
+    let admin_listener = TcpListener::bind(settings.server.admin_listen)
+        .with_context(|| format!("cannot listen on {} (admin)", settings.server.admin_listen))?;
+    settings.server.admin_listen = admin_listener.local_addr()?;
+    let published = Arc::new(gateway::publish(Arc::new(settings))?);
+    let fleet = Fleet::start(options.clone(), published)?;
+    fleet.greet(files);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(fleet.control(admin_listener));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Takes the listening address, and refuses one that another process serves: SO_REUSEPORT would
+/// let both have it, each with half of the clients.
+fn claim(address: SocketAddr) -> anyhow::Result<(socket2::Socket, SocketAddr)> {
+    if address.port() != 0 {
+        TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on {address} (server.listen)"))?;
+    }
+    bind_free(address).with_context(|| format!("cannot listen on {address} (server.listen)"))
+}
+
+/// All shards and what the control thread needs to steer them.
+struct Fleet {
+    options: ServeOptions,
+    published: Arc<Published>,
+    hub: Arc<Hub>,
+    log: Option<LogWriter>,
+    mailboxes: Vec<Sender<gateway::Command>>,
+    threads: Vec<JoinHandle<()>>,
+    ready: Arc<AtomicBool>,
+    driver: Driver,
+}
+
+impl Fleet {
+    fn start(options: ServeOptions, published: Arc<Published>) -> anyhow::Result<Self> {
+        let server = &published.settings().server;
+        let cores = available_cores();
+        let count = if server.shards == 0 { cores.len().max(1) } else { server.shards };
+        let (driver, refused) = probe_driver();
+        if let Some(reason) = refused {
+            eprintln!(
+                "ringgate: warning: io_uring is refused ({reason}); falling back to epoll, which \
+                 costs 5 to 10 % more CPU (see kernel.io_uring_disabled and the seccomp profile)"
+            );
+        }
+        let hub = Hub::new(count);
+        let (log, mut log_senders) = start_log(&published.settings().log, count, &hub)?;
+        let mut fleet = Self {
+            options,
+            hub,
+            log,
+            mailboxes: Vec::with_capacity(count),
+            threads: Vec::with_capacity(count),
+            ready: Arc::new(AtomicBool::new(false)),
+            driver,
+            published,
+        };
+        let (report, reports) = mpsc::sync_channel(count);
+        for shard in 0..count {
+            let core = cores.get(shard % cores.len().max(1)).copied();
+            fleet.start_shard(shard, core, log_senders.pop(), report.clone())?;
+        }
+        drop(report);
+        for _ in 0..count {
+            reports.recv().context("a shard ended before it was ready")??;
+        }
+        fleet.ready.store(true, Ordering::Release);
+        Ok(fleet)
+    }
+
+    fn start_shard(
+        &mut self,
+        shard: usize,
+        core: Option<usize>,
+        log: Option<LogSender>,
+        report: mpsc::SyncSender<anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let server = &self.published.settings().server;
+        let options = ShardOptions { core, driver: self.driver, busy_poll: server.busy_poll };
+        let listen = server.listen;
+        let (sender, receiver) = mailbox(MAILBOX_BOUND);
+        let published = Arc::clone(&self.published);
+        let hub = Arc::clone(&self.hub);
+        let body = move || {
+            let failed = report.clone();
+            let outcome = crate::shard::run(options, move || {
+                let worker = WorkerOptions {
+                    shard: u16::try_from(shard).unwrap_or(u16::MAX),
+                    listen,
+                    published,
+                    recorder: hub.recorder(shard, log),
+                };
+                Worker::run(worker, receiver, move |ready| {
+                    let ready = ready.with_context(|| format!("cannot listen on {listen}"));
+                    // The control thread waits for it; if not, the process is ending.
+                    let _ = report.send(ready);
+                })
+            });
+            if let Err(error) = outcome {
+                // As above.
+                let _ = failed.send(Err(anyhow!(error)));
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(body)?;
+        self.threads.push(thread);
+        self.mailboxes.push(sender);
+        Ok(())
+    }
+
+    /// Says where to find what, in a form that scripts may read.
+    fn greet(&self, files: u64) {
+        let settings = self.published.settings();
+        let server = &settings.server;
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        eprintln!("ringgate: serving {scheme}://{}", server.listen);
+        eprintln!("ringgate: admin http://{}", server.admin_listen);
+        let names: Vec<&str> = settings.providers.iter().map(|it| it.name.as_str()).collect();
+        eprintln!(
+            "ringgate: {} shard{}, providers: {}, {}",
+            self.threads.len(),
+            if self.threads.len() == 1 { "" } else { "s" },
+            names.join(", "),
+            if settings.keys.is_open() { "no virtual keys asked for" } else { "virtual keys on" },
+        );
+        let wanted = server.connections_max as u64 * self.threads.len() as u64;
+        if files < wanted {
+            eprintln!(
+                "ringgate: note: {files} open files allowed (ulimit -n), fewer than \
+                 server.connections_max x shards = {wanted}"
+            );
+        }
+    }
+
+    /// The life of the control thread.
+    async fn control(mut self, admin_listener: TcpListener) -> anyhow::Result<()> {
+        let state = admin::State { hub: Arc::clone(&self.hub), ready: Arc::clone(&self.ready) };
+        let server = tokio::spawn(admin::serve(admin_listener, state));
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = hang_up.recv() => self.reload(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        let outcome = self.drain(&mut interrupt).await;
+        server.abort();
+        outcome
+    }
+
+    /// SIGHUP: new settings whole, or the old ones and the reasons.
+    fn reload(&mut self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+        match self.prepare_reload() {
+            Ok(published) => {
+                self.published = Arc::new(published);
+                for sender in &mut self.mailboxes {
+                    let command = gateway::Command::Publish(Arc::clone(&self.published));
+                    if sender.send(command).is_err() {
+                        self.hub.count(Counter::SettingsReloadErrors);
+                        eprintln!("ringgate: a shard does not take its new settings");
+                    }
+                }
+                self.hub.count(Counter::SettingsReloads);
+                eprintln!("ringgate: settings reloaded");
+            }
+            Err(error) => {
+                self.hub.count(Counter::SettingsReloadErrors);
+                eprintln!("ringgate: settings not reloaded, the old ones stay: {error:#}");
+            }
+        }
+    }
+
+    fn prepare_reload(&self) -> anyhow::Result<Published> {
+        let mut settings = self.options.load()?;
+        let old = self.published.settings();
+        let bound = |asked: SocketAddr, now: SocketAddr| {
+            asked == now || asked.port() == 0 && asked.ip() == now.ip()
+        };
+        if !bound(settings.server.listen, old.server.listen) {
+            bail!("server.listen cannot change without a restart");
+        }
+        if !bound(settings.server.admin_listen, old.server.admin_listen) {
+            bail!("server.admin_listen cannot change without a restart");
+        }
+        if settings.server.shards != old.server.shards {
+            bail!("server.shards cannot change without a restart");
+        }
+        if settings.server.busy_poll != old.server.busy_poll {
+            bail!("server.busy_poll_us cannot change without a restart");
+        }
+        if settings.log != old.log {
+            bail!("log.requests cannot change without a restart");
+        }
+        settings.server.listen = old.server.listen;
+        settings.server.admin_listen = old.server.admin_listen;
+        Ok(gateway::publish(Arc::new(settings))?)
+    }
+
+    /// SIGTERM: no new clients, requests end, then the process. A second SIGINT ends it at once.
+    async fn drain(mut self, interrupt: &mut Signal) -> anyhow::Result<()> {
+        self.ready.store(false, Ordering::Release);
+        let patience = self.published.settings().server.drain_timeout;
+        eprintln!("ringgate: draining, for at most {} s", patience.as_secs_f32());
+        for sender in &mut self.mailboxes {
+            // A shard whose mailbox is full or gone is ended by the deadline below.
+            let _ = sender.send(gateway::Command::Drain(patience));
+        }
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().map(JoinHandle::join).all(|outcome| outcome.is_ok())
+        });
+        tokio::select! {
+            all_well = joined => {
+                if !all_well? {
+                    bail!("a shard had ended before");
+                }
+            }
+            () = tokio::time::sleep(patience + DRAIN_GRACE) => {
+                eprintln!("ringgate: a shard did not end in time");
+            }
+            _ = interrupt.recv() => eprintln!("ringgate: interrupted again, ending at once"),
+        }
+        if let Some(log) = self.log.take() {
+            log.stop();
+        }
+        eprintln!("ringgate: stopped");
+        Ok(())
+    }
+}
+
+fn start_log(
+    log: &RequestLog,
+    shards: usize,
+    hub: &Arc<Hub>,
+) -> anyhow::Result<(Option<LogWriter>, Vec<LogSender>)> {
+    let target = match log {
+        RequestLog::Off => return Ok((None, Vec::new())),
+        RequestLog::Stdout => LogTarget::Stdout,
+        RequestLog::File(path) => LogTarget::File(path.clone()),
+    };
+    let (writer, senders) =
+        open_log(target, shards, Arc::clone(hub)).context("cannot open log.requests")?;
+    Ok((Some(writer), senders))
+}

@@ -1,0 +1,36 @@
+//! Checks of credentials as written: secrets that travel in headers, and PEM files.
+//!
+//! No message repeats anything of what is checked.
+
+use super::name::is_field_value;
+use super::problem::Problems;
+use super::secret::Secret;
+
+/// True for a secret that can travel in a header; else a problem.
+pub fn check_secret(secret: &Secret, path: &str, problems: &mut Problems) -> bool {
+    if secret.is_empty() {
+        problems.add(path, "expected a secret, got an empty text", "is the variable set?");
+        return false;
+    }
+    let legal = is_field_value(secret.reveal());
+    if !legal {
+        let message = "expected visible ASCII characters without space or line end around them";
+        problems.add(path, message, "look for a line end at the end of the secret");
+    }
+    legal
+}
+
+/// The text of a PEM file that holds the marker `begin`, if it could be read; else a problem.
+pub fn check_pem(
+    file: Result<String, String>,
+    begin: &str,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<String> {
+    match file {
+        Err(reason) => problems.add(path, reason, ""),
+        Ok(text) if text.contains("-----BEGIN ") && text.contains(begin) => return Some(text),
+        Ok(_) => problems.add(path, format!("expected a PEM file with `{begin}`"), ""),
+    }
+    None
+}

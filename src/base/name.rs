@@ -1,0 +1,121 @@
+//! Names that people give: of providers, keys and routes, and of header fields.
+//!
+//! Both are checked so narrowly that they are safe in headers, labels, logs and paths.
+
+/// Rule of [`is_name`], for messages.
+pub const NAME_RULE: &str =
+    "1 to 64 of a-z, 0-9, `.`, `_` and `-`, of which the first is a letter or digit";
+
+/// True for a name that a provider, key or route may have: `[a-z0-9][a-z0-9._-]{0,63}`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= 64
+        && text.as_bytes().first().is_some_and(alphanumeric)
+        && text.bytes().all(|byte| alphanumeric(&byte) || b"._-".contains(&byte))
+}
+
+/// Why a header field may not be named in settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldNameError {
+    /// It is no token in the sense of RFC 9110, section 5.6.2.
+    #[error("expected a header name of letters, digits and `-`")]
+    NotAToken,
+    /// It steers the connection or frames the message.
+    #[error("this header belongs to the connection and is set by the gateway")]
+    Reserved,
+}
+
+/// Fields that frame a message or steer a connection (RFC 9110, sections 7.6.1 and 8.6; RFC 9112)
+/// and those by which the gateway says what it sends and can read.
+const RESERVED: [&str; 16] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "max-forwards",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// The name in lower case, if settings may set or copy a field of that name.
+///
+/// # Errors
+/// When the text is no field name, or names a field that the gateway keeps for itself.
+pub fn field_name(text: &str) -> Result<String, FieldNameError> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || text.len() > 128 || !text.bytes().all(token) {
+        return Err(FieldNameError::NotAToken);
+    }
+    let name = text.to_ascii_lowercase();
+    let gateway = name.starts_with("proxy-")
+        || name.starts_with("x-ringgate-")
+        || name.starts_with("x-portkey-");
+    if gateway || RESERVED.contains(&name.as_str()) {
+        return Err(FieldNameError::Reserved);
+    }
+    Ok(name)
+}
+
+/// True for a value that may stand in a header: visible ASCII, with single spaces or tabs only
+/// inside. Narrower than RFC 9110, section 5.5, which lets old bytes above 127 through.
+#[must_use]
+pub fn is_field_value(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
+    text.bytes().all(legal) && text.trim_matches([' ', '\t']).len() == text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let long = "a".repeat(64);
+        for good in ["a", "0", "openai-prod", "a.b_c-d", long.as_str()] {
+            assert!(is_name(good), "{good}");
+        }
+        let too_long = "a".repeat(65);
+        for bad in ["", "A", "-a", ".a", "_a", "a b", "a/b", "ä", "a\n", "@a", too_long.as_str()] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn field_names() {
+        for (text, expected) in [
+            ("X-Team", Ok("x-team")),
+            ("authorization", Ok("authorization")),
+            ("", Err(FieldNameError::NotAToken)),
+            ("a b", Err(FieldNameError::NotAToken)),
+            ("a:b", Err(FieldNameError::NotAToken)),
+            ("a\r\nb", Err(FieldNameError::NotAToken)),
+            ("Host", Err(FieldNameError::Reserved)),
+            ("Content-Length", Err(FieldNameError::Reserved)),
+            ("transfer-encoding", Err(FieldNameError::Reserved)),
+            ("proxy-authorization", Err(FieldNameError::Reserved)),
+            ("x-portkey-forward-headers", Err(FieldNameError::Reserved)),
+        ] {
+            assert_eq!(field_name(text), expected.map(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn field_values() {
+        for good in ["", "a", "Bearer abc", "a\tb"] {
+            assert!(is_field_value(good), "{good}");
+        }
+        for bad in [" a", "a ", "a\r\nb", "a\0", "ä", "\t"] {
+            assert!(!is_field_value(bad), "{bad:?}");
+        }
+    }
+}

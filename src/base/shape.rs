@@ -1,0 +1,382 @@
+//! The shape of settings as written: a type's JSON schema, held against a JSON value.
+//!
+//! The schema comes from the type itself (names, doc comments, ranges, defaults), so that the
+//! check, the typed value and the reference page cannot disagree. Unlike a deserialiser it finds
+//! every problem, each with its path, and goes on with what is left. It knows the part of JSON
+//! schema that our types use: object, array, scalar, `enum`, `oneOf`, `anyOf` with null, ranges
+//! and lengths. Messages repeat names and numbers, never text.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::problem::{Problems, did_you_mean, member_path};
+
+/// The shape of one type.
+#[derive(Debug)]
+pub struct Shape(Value);
+
+impl Shape {
+    /// The shape of `T`, whose every member may be left out.
+    #[must_use]
+    pub fn of<T: JsonSchema>() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+        });
+        Self(settings.into_generator().into_root_schema_for::<T>().to_value())
+    }
+
+    /// The doc comment of the type.
+    #[must_use]
+    pub fn text(&self) -> String {
+        text(&self.0).unwrap_or_default()
+    }
+
+    /// The members in the order of the type's definition, for the reference page.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        let properties = self.0.get("properties").and_then(Value::as_object);
+        properties.into_iter().flatten().map(|(name, schema)| Member::new(name, schema))
+    }
+
+    /// Reads a `T`; what has a problem is left out of it. `None` if there is nothing to go on with.
+    pub fn read<T: DeserializeOwned>(
+        &self,
+        mut value: Value,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        if !conform(&self.0, &mut value, path, problems) {
+            return None;
+        }
+        // The text of an error may repeat a value, so it is not shown.
+        let refuse = |_| problems.add(path, "expected another form", "see docs/settings.md");
+        serde_json::from_value(value).map_err(refuse).ok()
+    }
+}
+
+/// One member of a shape, in words.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name in the file.
+    pub name: String,
+    /// Its doc comment.
+    pub text: String,
+    /// What it takes: `text`, `whole number, 1 to 65535`, `one of …`.
+    pub takes: String,
+    /// Its default; none if absence has a meaning of its own.
+    pub default: Option<Value>,
+    /// What the example file says.
+    pub example: Option<Value>,
+    /// Shape of a table inside, such as `[server.tls]`, or of each table in a list.
+    pub table: Option<Shape>,
+    /// True for a list.
+    pub is_list: bool,
+}
+
+impl Member {
+    fn new(name: &str, schema: &Value) -> Self {
+        let own = without_null(schema);
+        let items = own.get("items");
+        let inner = items.unwrap_or(own);
+        Self {
+            name: name.to_owned(),
+            text: text(schema).or_else(|| text(own)).unwrap_or_default(),
+            takes: takes(own),
+            default: schema.get("default").filter(|value| !value.is_null()).cloned(),
+            example: schema.get("examples").and_then(|examples| examples.get(0)).cloned(),
+            table: inner.get("properties").map(|_| Shape(inner.clone())),
+            is_list: items.is_some(),
+        }
+    }
+}
+
+/// Holds `value` against `schema`, removes members with problems, and says if it can be used.
+fn conform(schema: &Value, value: &mut Value, path: &str, problems: &mut Problems) -> bool {
+    let schema = without_null(schema);
+    if let Some(choices) = choices(schema) {
+        return conform_choice(&choices, value, path, problems);
+    }
+    let Some(expected) = type_name(schema) else { return true };
+    if expected != kind(value) && !(expected == "number" && value.is_number()) {
+        let message =
+            format!("expected {}, got {}", with_article(expected), with_article(kind(value)));
+        problems.add(path, message, "");
+        return false;
+    }
+    match value {
+        Value::Object(members) => {
+            conform_members(schema, members, path, problems);
+            true
+        }
+        Value::Array(items) => {
+            conform_items(schema, items, path, problems);
+            true
+        }
+        Value::Number(number) => conform_range(schema, number, path, problems),
+        Value::String(text) => conform_length(schema, text, path, problems),
+        _ => true,
+    }
+}
+
+fn conform_members(
+    schema: &Value,
+    members: &mut Map<String, Value>,
+    path: &str,
+    problems: &mut Problems,
+) {
+    let known = schema.get("properties").and_then(Value::as_object);
+    let others = schema.get("additionalProperties");
+    members.retain(|name, value| {
+        if problems.is_full() {
+            return false;
+        }
+        let member = member_path(path, name);
+        match (known.and_then(|known| known.get(name)), others) {
+            // A member that is null says what an absent one says.
+            (Some(_), _) if value.is_null() => false,
+            (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
+                conform(schema, value, &member, problems)
+            }
+            (None, Some(Value::Bool(true)) | None) => true,
+            (None, Some(_)) => {
+                let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
+                problems.add(&member, "unknown name", did_you_mean(name, names));
+                false
+            }
+        }
+    });
+}
+
+fn conform_items(schema: &Value, items: &mut Vec<Value>, path: &str, problems: &mut Problems) {
+    let Some(schema) = schema.get("items") else { return };
+    let mut index = 0;
+    items.retain_mut(|item| {
+        let path = format!("{path}[{index}]");
+        index += 1;
+        !problems.is_full() && conform(schema, item, &path, problems)
+    });
+}
+
+fn conform_choice(choices: &[&str], value: &Value, path: &str, problems: &mut Problems) -> bool {
+    let text = value.as_str();
+    if text.is_some_and(|text| choices.contains(&text)) {
+        return true;
+    }
+    let names: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+    let got = text.map_or_else(|| with_article(kind(value)), |text| problems.quote(path, text));
+    let hint = did_you_mean(text.unwrap_or_default(), choices.iter().copied());
+    problems.add(path, format!("expected one of {}, got {got}", names.join(", ")), hint);
+    false
+}
+
+fn conform_range(
+    schema: &Value,
+    number: &serde_json::Number,
+    path: &str,
+    problems: &mut Problems,
+) -> bool {
+    let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
+    let value = number.as_f64().unwrap_or(f64::NAN);
+    let (min, max) = (bound("minimum"), bound("maximum"));
+    if min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max) {
+        return true;
+    }
+    let rule = range_text(schema).unwrap_or_default();
+    problems.add(path, format!("expected {rule}, got {number}"), "");
+    false
+}
+
+fn conform_length(schema: &Value, text: &str, path: &str, problems: &mut Problems) -> bool {
+    let bound = |name: &str| schema.get(name).and_then(Value::as_u64);
+    let length = text.chars().count() as u64;
+    if length == 0 && bound("minLength").is_some_and(|min| min > 0) {
+        problems.add(path, "expected some text, got none", "leave the setting out instead");
+        return false;
+    }
+    match bound("maxLength") {
+        Some(max) if length > max => {
+            problems.add(path, format!("expected at most {max} characters, got {length}"), "");
+            false
+        }
+        _ => true,
+    }
+}
+
+/// The rule of a number's range in words, if the schema has one.
+fn range_text(schema: &Value) -> Option<String> {
+    match (schema.get("minimum"), schema.get("maximum")) {
+        (Some(min), Some(max)) => Some(format!("{min} to {max}")),
+        (Some(min), None) => Some(format!("at least {min}")),
+        (None, Some(max)) => Some(format!("at most {max}")),
+        (None, None) => None,
+    }
+}
+
+/// The texts that a schema of a plain enumeration allows.
+fn choices(schema: &Value) -> Option<Vec<&str>> {
+    let list = schema.get("enum").or_else(|| schema.get("oneOf"))?.as_array()?;
+    Some(list.iter().filter_map(|item| item.get("const").unwrap_or(item).as_str()).collect())
+}
+
+/// The one JSON type that a schema asks for, null apart.
+fn type_name(schema: &Value) -> Option<&str> {
+    match schema.get("type")? {
+        Value::String(name) => Some(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+        _ => None,
+    }
+}
+
+/// The schema of the value itself where null is allowed beside it.
+fn without_null(schema: &Value) -> &Value {
+    let alternatives = schema.get("anyOf").and_then(Value::as_array);
+    alternatives
+        .into_iter()
+        .flatten()
+        .find(|schema| {
+            type_name(schema) != Some("null") && schema.get("type") != Some(&"null".into())
+        })
+        .unwrap_or(schema)
+}
+
+fn text(schema: &Value) -> Option<String> {
+    Some(schema.get("description")?.as_str()?.replace('\n', " "))
+}
+
+fn takes(schema: &Value) -> String {
+    if let Some(choices) = choices(schema) {
+        let names: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+        return names.join(", ");
+    }
+    let kind = type_name(schema).map_or("any value", words);
+    let items = schema.get("items").map(takes).filter(|items| items == "text");
+    match (items, range_text(schema)) {
+        (Some(items), _) => format!("{kind} of {items}s"),
+        (None, Some(range)) => format!("{kind}, {range}"),
+        (None, None) => kind.to_owned(),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn words(kind: &str) -> &str {
+    match kind {
+        "boolean" => "true or false",
+        "integer" => "whole number",
+        "string" => "text",
+        "array" => "list",
+        "object" => "table",
+        other => other,
+    }
+}
+
+fn with_article(kind: &str) -> String {
+    match kind {
+        "null" | "boolean" => words(kind).to_owned(),
+        _ => format!("a {}", words(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Debug, PartialEq, serde::Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Outer {
+        /// A number.
+        #[schemars(range(min = 1, max = 10))]
+        number: u64,
+        word: Option<String>,
+        choice: Option<Choice>,
+        inner: Option<Inner>,
+        list: Vec<Inner>,
+        labels: std::collections::BTreeMap<String, String>,
+        free: Map<String, Value>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    enum Choice {
+        /// First.
+        OneWay,
+        /// Second.
+        Other,
+    }
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Inner {
+        flag: bool,
+        #[schemars(length(min = 1, max = 3))]
+        text: Option<String>,
+    }
+
+    impl Default for Outer {
+        fn default() -> Self {
+            let (list, labels, free) = Default::default();
+            Self { number: 5, word: None, choice: None, inner: None, list, labels, free }
+        }
+    }
+
+    #[test]
+    fn every_problem_has_its_path_and_the_rest_is_read() {
+        for (value, expected) in [
+            (json!({}), vec![]),
+            (json!({"number": 1, "word": null, "inner": null, "choice": null}), vec![]),
+            (json!({"number": 0}), vec!["p.number"]),
+            (json!({"number": 11}), vec!["p.number"]),
+            (json!({"number": 1.5}), vec!["p.number"]),
+            (json!({"number": "5", "word": 5}), vec!["p.number", "p.word"]),
+            (json!({"choice": "other"}), vec![]),
+            (json!({"choice": "others"}), vec!["p.choice"]),
+            (json!({"choice": 5}), vec!["p.choice"]),
+            (json!({"inner": {"flag": 1, "more": 1}}), vec!["p.inner.flag", "p.inner.more"]),
+            (json!({"inner": {"text": ""}}), vec!["p.inner.text"]),
+            (json!({"inner": {"text": "four"}}), vec!["p.inner.text"]),
+            (json!({"inner": []}), vec!["p.inner"]),
+            (json!({"list": [{}, {"flag": 0}, 5]}), vec!["p.list[1].flag", "p.list[2]"]),
+            (json!({"labels": {"a": "b", "c": 5}}), vec!["p.labels.c"]),
+            (json!({"free": {"a": {"b": [null, 1.5]}}}), vec![]),
+            (json!({"numbr": 5}), vec!["p.numbr"]),
+            (json!([]), vec!["p"]),
+            (json!(null), vec!["p"]),
+        ] {
+            let mut problems = Problems::default();
+            let read: Option<Outer> = Shape::of::<Outer>().read(value.clone(), "p", &mut problems);
+            assert_eq!(read.is_some(), value.is_object(), "{value}");
+            let paths: Vec<String> = problems.into_vec().into_iter().map(|p| p.path).collect();
+            assert_eq!(paths, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn members_in_words() {
+        let shape = Shape::of::<Outer>();
+        let takes: Vec<String> = shape.members().map(|member| member.takes).collect();
+        let expected = [
+            "whole number, 1 to 10",
+            "text",
+            "`one-way`, `other`",
+            "table",
+            "list",
+            "table",
+            "table",
+        ];
+        assert_eq!(takes, expected);
+        let number = shape.members().next().expect("the first member");
+        assert_eq!((number.text.as_str(), number.default), ("A number.", Some(json!(5))));
+    }
+}

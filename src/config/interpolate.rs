@@ -1,0 +1,145 @@
+//! `${NAME}` and `${file:PATH}` in the texts of the settings file.
+//!
+//! Works on the parsed tree, so that a value can never change the file's structure. `$${` stands
+//! for `${`; what was put in is not searched again. Paths with a value from outside are marked, so
+//! that no message repeats it.
+
+use serde_json::{Map, Value};
+
+use crate::base::{Problems, did_you_mean, member_path};
+
+/// Where references lead.
+pub(super) struct Sources<'a> {
+    /// The value of a variable, if it is set.
+    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of a file, or words that say why there is none.
+    pub(super) read_file: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+impl Sources<'_> {
+    /// The value with all its references replaced; what has a problem is left out.
+    pub(super) fn resolve(
+        &self,
+        value: toml::Value,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<Value> {
+        match value {
+            toml::Value::String(text) => self.text(&text, path, problems).map(Value::String),
+            toml::Value::Integer(number) => Some(number.into()),
+            toml::Value::Float(number) => {
+                let finite = serde_json::Number::from_f64(number);
+                if finite.is_none() {
+                    problems.add(path, "expected a finite number", "");
+                }
+                finite.map(Value::Number)
+            }
+            toml::Value::Boolean(flag) => Some(flag.into()),
+            toml::Value::Datetime(date) => Some(date.to_string().into()),
+            toml::Value::Array(items) => {
+                let items = items.into_iter().enumerate();
+                let resolve =
+                    |(index, item)| self.resolve(item, &format!("{path}[{index}]"), problems);
+                Some(Value::Array(items.filter_map(resolve).collect()))
+            }
+            toml::Value::Table(table) => {
+                let mut members = Map::new();
+                for (name, value) in table {
+                    if let Some(value) = self.resolve(value, &member_path(path, &name), problems) {
+                        members.insert(name, value);
+                    }
+                }
+                Some(Value::Object(members))
+            }
+        }
+    }
+
+    fn text(&self, text: &str, path: &str, problems: &mut Problems) -> Option<String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            let (before, reference) = rest.split_at(at);
+            if let Some(escaped) = before.strip_suffix('$') {
+                out.push_str(escaped);
+                out.push_str("${");
+                rest = reference.get(2..).unwrap_or_default();
+                continue;
+            }
+            out.push_str(before);
+            let Some((name, after)) = reference.get(2..).and_then(|text| text.split_once('}'))
+            else {
+                let message = "expected `}` after `${`";
+                problems.add(path, message, "write `$${` for the two characters themselves");
+                return None;
+            };
+            problems.hide(path);
+            out.push_str(&self.look_up(name, path, problems)?);
+            rest = after;
+        }
+        out.push_str(rest);
+        Some(out)
+    }
+
+    fn look_up(&self, name: &str, path: &str, problems: &mut Problems) -> Option<String> {
+        if let Some(file) = name.strip_prefix("file:") {
+            // Editors and `kubectl` end a file with a line end, which belongs to no secret.
+            let text = (self.read_file)(file).map_err(|reason| problems.add(path, reason, ""));
+            return text.ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        }
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if name.is_empty() || !name.bytes().all(legal) {
+            let message = "expected `${NAME}` of letters, digits and `_`, or `${file:PATH}`";
+            problems.add(path, message, did_you_mean(name, ["file:"]));
+            return None;
+        }
+        let value = (self.environment)(name);
+        if value.is_none() {
+            let message = format!("the environment variable {name} is not set");
+            problems.add(path, message, "set it, or give the value another way");
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references() {
+        let environment = |name: &str| match name {
+            "A" => Some("one".to_owned()),
+            "NESTED" => Some("${A}".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let read_file = |path: &str| match path {
+            "/run/secret" => Ok("two\r\n".to_owned()),
+            _ => Err("cannot read the file".to_owned()),
+        };
+        let sources = Sources { environment: &environment, read_file: &read_file };
+        for (text, expected) in [
+            ("plain", Some("plain")),
+            ("${A}", Some("one")),
+            ("a${A}b${A}c", Some("aonebonec")),
+            ("${file:/run/secret}", Some("two")),
+            ("${EMPTY}", Some("")),
+            ("${NESTED}", Some("${A}")),
+            ("$${A}", Some("${A}")),
+            ("$$", Some("$$")),
+            ("$A {B} $", Some("$A {B} $")),
+            ("x$${A}${A}", Some("x${A}one")),
+            ("${MISSING}", None),
+            ("${file:/absent}", None),
+            ("${A", None),
+            ("${}", None),
+            ("${A B}", None),
+            ("${A-default}", None),
+        ] {
+            let mut problems = Problems::default();
+            let got = sources.resolve(toml::Value::String(text.to_owned()), "a.b", &mut problems);
+            assert_eq!(got, expected.map(Value::from), "{text}");
+            assert_eq!(problems.is_empty(), expected.is_some(), "{text}");
+        }
+    }
+}

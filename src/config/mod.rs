@@ -1,0 +1,48 @@
+//! The settings: the file that the user writes, read once, checked whole, then immutable.
+//!
+//! This part alone reads the environment. It reports every problem at once, each with its path
+//! and a hint, and never a secret. Each section's own type and rules live beside the code that
+//! the section steers; here are `[server]`, `[log]`, and what concerns several sections.
+
+mod interpolate;
+mod load;
+mod log;
+#[cfg(test)]
+mod reference;
+mod sections;
+mod server;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use load::{LoadError, Overrides};
+pub use log::RequestLog;
+pub use server::{Server, ServerTls};
+
+use crate::keys::KeyRing;
+use crate::providers::Provider;
+use crate::routing::Route;
+
+/// All settings, checked; shared by all shards and never changed.
+#[derive(Debug)]
+pub struct Settings {
+    /// The gateway itself.
+    pub server: Server,
+    /// The line per request.
+    pub log: RequestLog,
+    /// In the order of the file; never empty.
+    pub providers: Vec<Arc<Provider>>,
+    /// Virtual keys.
+    pub keys: KeyRing,
+    /// Routes by name; each names only providers that exist.
+    pub routes: HashMap<String, Arc<Route>>,
+    by_name: HashMap<String, Arc<Provider>>,
+}
+
+impl Settings {
+    /// The provider of that name, given without `@`.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.by_name.get(name)
+    }
+}

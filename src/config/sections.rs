@@ -1,0 +1,231 @@
+//! The sections of the file, each read and checked alone, then against each other.
+//!
+//! A section goes on without what is wrong in it, so that one run shows all problems.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::interpolate::Sources;
+use super::load::Overrides;
+use super::log::LogSettings;
+use super::server::ServerSettings;
+use super::{RequestLog, Server, Settings};
+use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
+use crate::keys::{KeyRing, KeySettings, VirtualKey};
+use crate::providers::{PRESETS, Provider, ProviderSettings};
+use crate::routing::{Route, RouteSettings};
+
+/// Names of the sections.
+const SECTIONS: [&str; 5] = ["server", "log", "providers", "keys", "routes"];
+
+/// A file on its way to settings.
+pub(super) struct Sections<'a> {
+    /// The file with its references resolved; each section is taken out when it is read.
+    pub(super) written: Map<String, Value>,
+    /// Where relative paths start.
+    pub(super) directory: &'a Path,
+    /// The environment and files.
+    pub(super) sources: Sources<'a>,
+    /// What was found so far.
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Sections<'_> {
+    /// The settings; to be used only if there was no problem.
+    pub(super) fn settings(mut self, overrides: &Overrides) -> Option<Settings> {
+        self.refuse_unknown_sections();
+        let server = self.server(overrides);
+        let log = self.log();
+        let provider_names = self.names("providers");
+        let providers = self.providers();
+        let route_names = self.names("routes");
+        let routes = self.routes(&provider_names, &providers);
+        let keys = self.keys(&route_names);
+        let providers: Vec<Arc<Provider>> = providers.into_iter().map(Arc::new).collect();
+        let by_name = providers.iter().map(|p| (p.name.clone(), Arc::clone(p))).collect();
+        let routes =
+            routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect();
+        Some(Settings {
+            server: server?,
+            log: log?,
+            providers,
+            keys: KeyRing::new(keys),
+            routes,
+            by_name,
+        })
+    }
+
+    fn refuse_unknown_sections(&mut self) {
+        for name in self.written.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
+            let (message, hint) = match name.as_str() {
+                "cache" | "semantic_cache" => {
+                    ("this version has no cache", "leave the section out".to_owned())
+                }
+                _ => ("unknown section", did_you_mean(name, SECTIONS)),
+            };
+            self.problems.add(&member_path("", name), message, hint);
+        }
+    }
+
+    fn server(&mut self, overrides: &Overrides) -> Option<Server> {
+        let mut written = self.written.remove("server").unwrap_or(Value::Object(Map::new()));
+        if let Some(members) = written.as_object_mut() {
+            let given = [
+                ("listen", overrides.listen.map(|it| it.to_string().into())),
+                ("admin_listen", overrides.admin_listen.map(|it| it.to_string().into())),
+                ("shards", overrides.shards.map(Value::from)),
+            ];
+            for (name, value) in given {
+                members.extend(value.map(|value| (name.to_owned(), value)));
+            }
+        }
+        let settings: ServerSettings =
+            Shape::of::<ServerSettings>().read(written, "server", self.problems)?;
+        settings.check("server", self.sources.read_file, self.problems)
+    }
+
+    fn log(&mut self) -> Option<RequestLog> {
+        let written = self.written.remove("log").unwrap_or(Value::Object(Map::new()));
+        let settings: LogSettings =
+            Shape::of::<LogSettings>().read(written, "log", self.problems)?;
+        settings.check("log", self.directory, self.problems)
+    }
+
+    /// Names in a section as written, good or bad, so that a broken one counts as existing.
+    fn names(&self, section: &str) -> Vec<String> {
+        let members = self.written.get(section).and_then(Value::as_object);
+        members.into_iter().flat_map(Map::keys).cloned().collect()
+    }
+
+    /// The named tables of a section, in the order of the file.
+    fn tables(&mut self, section: &str) -> Map<String, Value> {
+        match self.written.remove(section) {
+            None => Map::new(),
+            Some(Value::Object(tables)) => tables,
+            Some(_) => {
+                let message = format!("expected tables `[{section}.NAME]`");
+                self.problems.add(section, message, "");
+                Map::new()
+            }
+        }
+    }
+
+    fn providers(&mut self) -> Vec<Provider> {
+        let tables = self.tables("providers");
+        if tables.is_empty() {
+            return self.providers_of_environment();
+        }
+        let shape = Shape::of::<ProviderSettings>();
+        let mut providers = Vec::new();
+        for (name, written) in tables {
+            let path = member_path("providers", &name);
+            let settings: Option<ProviderSettings> = shape.read(written, &path, self.problems);
+            providers.extend(settings.and_then(|settings| {
+                settings.check(&name, &path, self.sources.read_file, self.problems)
+            }));
+        }
+        providers
+    }
+
+    /// What there is without a file: a provider per known variable, and the built-in `echo`.
+    fn providers_of_environment(&mut self) -> Vec<Provider> {
+        let mut providers = Vec::new();
+        let mut add = |name: &str, path: &str, settings: ProviderSettings| {
+            providers.extend(settings.check(name, path, self.sources.read_file, self.problems));
+        };
+        for row in PRESETS.iter() {
+            let Some(variable) = &row.env else { continue };
+            let value = (self.sources.environment)(variable).filter(|value| !value.is_empty());
+            let Some(value) = value else { continue };
+            let settings = ProviderSettings {
+                preset: Some(row.slug.clone()),
+                api_key: Some(Secret::new(value)),
+                ..ProviderSettings::default()
+            };
+            add(&row.slug, &member_path("environment", variable), settings);
+        }
+        let echo = ProviderSettings { preset: Some("echo".to_owned()), ..Default::default() };
+        add("echo", "providers.echo", echo);
+        providers
+    }
+
+    fn routes(&mut self, written_names: &[String], providers: &[Provider]) -> Vec<Route> {
+        let known: Vec<&str> = written_names
+            .iter()
+            .map(String::as_str)
+            .chain(providers.iter().map(|provider| provider.name.as_str()))
+            .collect();
+        let mut routes = Vec::new();
+        for (name, written) in self.tables("routes") {
+            let path = member_path("routes", &name);
+            let provider_path = provider_path(&written, &path);
+            let settings = RouteSettings::read(written, &path, self.problems);
+            let route = settings.and_then(|settings| settings.check(&name, &path, self.problems));
+            let Some(route) = route else { continue };
+            if let Some(provider) = route.target.provider.as_deref()
+                && !known.contains(&provider)
+            {
+                let quoted = self.problems.quote(&provider_path, provider);
+                let message = format!("no provider has the name {quoted}");
+                let mut hint = did_you_mean(provider, known.iter().copied());
+                if hint.is_empty() {
+                    "add it under `[providers]`".clone_into(&mut hint);
+                }
+                self.problems.add(&provider_path, message, hint);
+            }
+            routes.push(route);
+        }
+        routes
+    }
+
+    fn keys(&mut self, route_names: &[String]) -> Vec<VirtualKey> {
+        let shape = Shape::of::<KeySettings>();
+        let mut keys: Vec<VirtualKey> = Vec::new();
+        let mut owners = HashMap::new();
+        for (name, written) in self.tables("keys") {
+            let path = member_path("keys", &name);
+            let settings: Option<KeySettings> = shape.read(written, &path, self.problems);
+            let Some(settings) = settings else { continue };
+            self.check_routes_of_key(&settings, &path, route_names);
+            let Some(key) = settings.check(&name, &path, self.problems) else { continue };
+            if let Some(other) = owners.insert(key.hash, name) {
+                let message = format!("expected a secret of its own, got that of `keys.{other}`");
+                self.problems.add(&path, message, "two keys with one secret cannot be told apart");
+            }
+            keys.push(key);
+        }
+        keys
+    }
+
+    fn check_routes_of_key(&mut self, settings: &KeySettings, path: &str, names: &[String]) {
+        let route = settings.route.iter().map(|route| (member_path(path, "route"), route));
+        let list = settings
+            .routes
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(index, route)| (format!("{}[{index}]", member_path(path, "routes")), route));
+        for (path, route) in route.chain(list.filter(|(_, route)| !route.contains('*'))) {
+            if !names.contains(route) {
+                let message =
+                    format!("no route has the name {}", self.problems.quote(&path, route));
+                let hint = did_you_mean(route, names.iter().map(String::as_str));
+                self.problems.add(&path, message, hint);
+            }
+        }
+    }
+}
+
+/// Where a route names its provider: in its one target, or in the short form.
+fn provider_path(written: &Value, path: &str) -> String {
+    let target = written.get("targets").and_then(|targets| targets.get(0));
+    let (around, path) = match target {
+        Some(target) => (target, format!("{path}.targets[0]")),
+        None => (written, path.to_owned()),
+    };
+    let alias = around.get("provider").is_none() && around.get("virtual_key").is_some();
+    member_path(&path, if alias { "virtual_key" } else { "provider" })
+}

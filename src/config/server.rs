@@ -1,0 +1,309 @@
+//! `[server]`: addresses, limits and timeouts of the gateway itself, as written and as checked.
+//!
+//! Limits named "per shard" are not shared: the process holds as many of each as it has shards.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{Problems, Secret, check_pem, check_secret, member_path};
+use crate::providers::BaseUrl;
+
+/// The gateway's own settings, as checked.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Data plane.
+    pub listen: SocketAddr,
+    /// Health, metrics, admin API.
+    pub admin_listen: SocketAddr,
+    /// Bearer token of the admin API; absent only if `admin_listen` is loopback.
+    pub admin_token: Option<Secret>,
+    /// Number of shards; 0: one per available core.
+    pub shards: usize,
+    /// How long a shard spins before it sleeps; zero: not at all.
+    pub busy_poll: Duration,
+    /// Longest JSON body of a request.
+    pub body_bytes_max: usize,
+    /// Longest body that is passed through in pieces.
+    pub stream_body_bytes_max: u64,
+    /// Longest JSON answer that is kept whole.
+    pub answer_bytes_max: usize,
+    /// How long requests may go on after a stop was asked for.
+    pub drain_timeout: Duration,
+    /// Hosts that a custom-host header may name: lower case, with a port where one is given.
+    pub custom_hosts: Vec<String>,
+    /// TLS towards clients.
+    pub tls: Option<ServerTls>,
+    /// Limit for a whole request head.
+    pub head_timeout: Duration,
+    /// Limit of an idle client connection.
+    pub keep_alive_timeout: Duration,
+    /// Slowest request body, averaged after a grace of 10 s.
+    pub body_bytes_per_second_min: u64,
+    /// Limit of a write to a client without progress.
+    pub client_write_timeout: Duration,
+    /// Client connections per shard.
+    pub connections_max: usize,
+    /// Requests at a time per shard.
+    pub in_flight_max: usize,
+    /// Memory of all kept bodies and answers per shard.
+    pub buffered_bytes_max: usize,
+    /// Idle connections to one provider per shard.
+    pub pool_idle_max: usize,
+    /// Limit of an idle connection to a provider.
+    pub pool_idle_timeout: Duration,
+    /// Limit of the age of a connection to a provider.
+    pub pool_age_max: Duration,
+    /// How long a looked-up address is used.
+    pub dns_ttl: Duration,
+}
+
+/// Certificate and key towards clients, read when the settings were loaded.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// PEM text: the certificate, then its chain.
+    pub cert_pem: String,
+    /// PEM text of the private key.
+    pub key_pem: Secret,
+}
+
+/// Addresses, limits and timeouts of the gateway itself.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerSettings {
+    /// Address and port for clients. `0.0.0.0:8080` or `[::]:8080` to be reached from elsewhere.
+    listen: String,
+    /// Address and port for health, metrics, the admin API and the dashboard. Keep it away from
+    /// clients.
+    admin_listen: String,
+    /// Bearer token of the admin API, as a reference. Needed unless `admin_listen` is a loopback
+    /// address.
+    admin_token: Option<Secret>,
+    /// Threads that serve requests, each pinned to a core. 0: one per available core.
+    #[schemars(range(min = 0, max = 1024))]
+    shards: usize,
+    /// How long a shard spins for work before it sleeps, in microseconds. 0: not at all. A higher
+    /// value buys latency with a core's time.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    busy_poll_us: u64,
+    /// Longest JSON body of a request, in bytes. Raise it for many or large images inside
+    /// messages.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    body_bytes_max: usize,
+    /// Longest body that is passed through in pieces (audio, files, batches), in bytes. It is
+    /// never kept whole.
+    #[schemars(range(min = 1024, max = 1_099_511_627_776_u64))]
+    stream_body_bytes_max: u64,
+    /// Longest answer that is kept whole to be translated, in bytes.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    answer_bytes_max: usize,
+    /// How long running requests may go on after a stop was asked for, in milliseconds. 0: they
+    /// are cut at once.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    drain_timeout_ms: u64,
+    /// Hosts that a client may name in a custom-host header, as `host`, or `host:port` for another
+    /// port than that of the scheme. Empty: none. Each is a place to which a client can make the gateway send requests.
+    custom_hosts: Vec<String>,
+    /// TLS towards clients. Left out: plain HTTP.
+    tls: Option<ServerTlsSettings>,
+    /// Limit from the first byte of a request head to its last, in milliseconds.
+    #[schemars(range(min = 1, max = 600_000))]
+    head_timeout_ms: u64,
+    /// How long an idle client connection stays open, in milliseconds. Keep it above the idle
+    /// limit of a load balancer in front.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    keep_alive_timeout_ms: u64,
+    /// Slowest request body that is waited for, in bytes per second, averaged after a grace of
+    /// 10 s. 0: any.
+    #[schemars(range(min = 0, max = 1_073_741_824))]
+    body_bytes_per_second_min: u64,
+    /// How long a client may take no byte of an answer before it is dropped, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    client_write_timeout_ms: u64,
+    /// Client connections per shard; further ones are closed at once and counted.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    connections_max: usize,
+    /// Requests at a time per shard; further ones are answered with 503.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    in_flight_max: usize,
+    /// Memory of all bodies and answers that are kept at a time, per shard, in bytes. At least
+    /// `body_bytes_max` and `answer_bytes_max`.
+    #[schemars(range(min = 1024, max = 1_099_511_627_776_u64))]
+    buffered_bytes_max: usize,
+    /// Idle connections kept to one provider, per shard. 0: none is kept.
+    #[schemars(range(min = 0, max = 65_536))]
+    pool_idle_max: usize,
+    /// How long an idle connection to a provider is kept, in milliseconds. Keep it below the
+    /// provider's own limit.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pool_idle_timeout_ms: u64,
+    /// Oldest connection to a provider that is used again, in milliseconds. Lower it if the
+    /// provider moves between addresses often.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pool_age_max_ms: u64,
+    /// How long a looked-up address of a provider is used, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    dns_ttl_ms: u64,
+}
+
+/// TLS towards clients.
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct ServerTlsSettings {
+    /// PEM file of the certificate, followed by its chain. The path starts at the directory of
+    /// the settings file.
+    cert_file: Option<String>,
+    /// PEM file of the private key.
+    key_file: Option<String>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            admin_listen: "127.0.0.1:8081".to_owned(),
+            admin_token: None,
+            shards: 0,
+            busy_poll_us: 0,
+            body_bytes_max: 10 * MIB,
+            stream_body_bytes_max: 1024 * MIB as u64,
+            answer_bytes_max: 64 * MIB,
+            drain_timeout_ms: 30_000,
+            custom_hosts: Vec::new(),
+            tls: None,
+            head_timeout_ms: 10_000,
+            keep_alive_timeout_ms: 75_000,
+            body_bytes_per_second_min: 1024,
+            client_write_timeout_ms: 60_000,
+            connections_max: 16_384,
+            in_flight_max: 4096,
+            buffered_bytes_max: 512 * MIB,
+            pool_idle_max: 512,
+            pool_idle_timeout_ms: 60_000,
+            pool_age_max_ms: 600_000,
+            dns_ttl_ms: 30_000,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// The server that is meant; `None` after a problem that leaves none.
+    pub(super) fn check(
+        self,
+        path: &str,
+        read_file: &dyn Fn(&str) -> Result<String, String>,
+        problems: &mut Problems,
+    ) -> Option<Server> {
+        let listen = check_address(&self.listen, &member_path(path, "listen"), problems);
+        let admin = check_address(&self.admin_listen, &member_path(path, "admin_listen"), problems);
+        if let (Some(listen), Some(admin)) = (listen, admin) {
+            check_listeners(listen, admin, path, problems);
+        }
+        self.check_admin_token(admin, path, problems);
+        self.check_bytes(path, problems);
+        let custom_hosts = check_custom_hosts(&self.custom_hosts, path, problems);
+        let tls_path = member_path(path, "tls");
+        let tls = self.tls.and_then(|tls| tls.check(&tls_path, read_file, problems));
+        Some(Server {
+            listen: listen?,
+            admin_listen: admin?,
+            admin_token: self.admin_token,
+            shards: self.shards,
+            busy_poll: Duration::from_micros(self.busy_poll_us),
+            body_bytes_max: self.body_bytes_max,
+            stream_body_bytes_max: self.stream_body_bytes_max,
+            answer_bytes_max: self.answer_bytes_max,
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            custom_hosts,
+            tls,
+            head_timeout: Duration::from_millis(self.head_timeout_ms),
+            keep_alive_timeout: Duration::from_millis(self.keep_alive_timeout_ms),
+            body_bytes_per_second_min: self.body_bytes_per_second_min,
+            client_write_timeout: Duration::from_millis(self.client_write_timeout_ms),
+            connections_max: self.connections_max,
+            in_flight_max: self.in_flight_max,
+            buffered_bytes_max: self.buffered_bytes_max,
+            pool_idle_max: self.pool_idle_max,
+            pool_idle_timeout: Duration::from_millis(self.pool_idle_timeout_ms),
+            pool_age_max: Duration::from_millis(self.pool_age_max_ms),
+            dns_ttl: Duration::from_millis(self.dns_ttl_ms),
+        })
+    }
+
+    fn check_admin_token(&self, admin: Option<SocketAddr>, path: &str, problems: &mut Problems) {
+        let path = member_path(path, "admin_token");
+        if let Some(token) = &self.admin_token {
+            check_secret(token, &path, problems);
+        } else if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+            let message = "expected a token, since `admin_listen` can be reached from elsewhere";
+            let hint = "write admin_token = \"${RINGGATE_ADMIN_TOKEN}\" and set the variable";
+            problems.add(&path, message, hint);
+        }
+    }
+
+    fn check_bytes(&self, path: &str, problems: &mut Problems) {
+        let all = self.buffered_bytes_max;
+        for (name, one) in
+            [("body_bytes_max", self.body_bytes_max), ("answer_bytes_max", self.answer_bytes_max)]
+        {
+            if one > all {
+                let message = format!("expected at most `buffered_bytes_max`, {all}, got {one}");
+                problems.add(&member_path(path, name), message, "raise `buffered_bytes_max`");
+            }
+        }
+    }
+}
+
+impl ServerTlsSettings {
+    fn check(
+        self,
+        path: &str,
+        read_file: &dyn Fn(&str) -> Result<String, String>,
+        problems: &mut Problems,
+    ) -> Option<ServerTls> {
+        let mut read = |name: &str, file: Option<String>, begin: &str| {
+            let path = member_path(path, name);
+            let Some(file) = file else {
+                problems.add(&path, "expected a PEM file, got none", "TLS needs both files");
+                return None;
+            };
+            check_pem(read_file(&file), begin, &path, problems)
+        };
+        let cert_pem = read("cert_file", self.cert_file, "-----BEGIN CERTIFICATE-----");
+        let key_pem = read("key_file", self.key_file, "PRIVATE KEY-----");
+        Some(ServerTls { cert_pem: cert_pem?, key_pem: Secret::new(key_pem?) })
+    }
+}
+
+fn check_address(text: &str, path: &str, problems: &mut Problems) -> Option<SocketAddr> {
+    let address = text.parse().ok();
+    if address.is_none() {
+        let quoted = problems.quote(path, text);
+        let message = format!("expected an IP address and a port, got {quoted}");
+        problems.add(path, message, "as in `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`");
+    }
+    address
+}
+
+fn check_listeners(listen: SocketAddr, admin: SocketAddr, path: &str, problems: &mut Problems) {
+    let any = listen.ip().is_unspecified() || admin.ip().is_unspecified();
+    // Port 0 asks the system for a free one, so two of them never meet.
+    if listen.port() != 0 && listen.port() == admin.port() && (any || listen.ip() == admin.ip()) {
+        let message = "expected another address or port than that of `listen`";
+        problems.add(&member_path(path, "admin_listen"), message, "as in `127.0.0.1:8081`");
+    }
+}
+
+fn check_custom_hosts(list: &[String], path: &str, problems: &mut Problems) -> Vec<String> {
+    let path = member_path(path, "custom_hosts");
+    for (index, text) in list.iter().enumerate() {
+        let url = BaseUrl::parse(&format!("https://{text}"));
+        if text.ends_with('/') || url.is_err() || url.is_ok_and(|url| !url.path.is_empty()) {
+            let path = format!("{path}[{index}]");
+            let message =
+                format!("expected `host` or `host:port`, got {}", problems.quote(&path, text));
+            problems.add(&path, message, "without scheme and path; patterns are not supported");
+        }
+    }
+    list.iter().map(|text| text.to_ascii_lowercase()).collect()
+}

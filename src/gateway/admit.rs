@@ -1,0 +1,72 @@
+//! Stage `admit`: who calls, and what this call may use.
+//!
+//! It runs before the body is read. Limits and budgets will be reserved here by later work.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::fields::presented_keys;
+use super::record::Exchange;
+use crate::keys::VirtualKey;
+use crate::routing::Route;
+
+/// What the request may do.
+pub(super) struct Grant {
+    /// The key that was presented; none where no key is configured.
+    pub key: Option<Arc<VirtualKey>>,
+    /// The route that decides who answers.
+    pub route: Option<Arc<Route>>,
+}
+
+impl Grant {
+    /// Checks the model that would go to a provider.
+    pub(super) fn check_model(&self, model: &str) -> Result<(), Failure> {
+        match &self.key {
+            Some(key) if !key.models.allow(model) => Err(Failure::ModelDenied(bounded(model))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Finds the key and the route.
+pub(super) fn admit(exchange: &mut Exchange<'_>) -> Result<Grant, Failure> {
+    let snapshot = &exchange.snapshot;
+    let mut key = None;
+    if !snapshot.settings.keys.is_open() {
+        let ring = &snapshot.settings.keys;
+        let found = presented_keys(exchange.head).find_map(|secret| ring.find(secret));
+        let found = Arc::clone(found.ok_or(Failure::ApiKey)?);
+        let label = snapshot.key_label(&found.name);
+        exchange.record.metadata = label.metadata.clone();
+        exchange.record.key = Some(label.name);
+        key = Some(found);
+    }
+    let route = find_route(exchange, key.as_deref())?;
+    exchange.record.route = route.as_ref().map(|route| Arc::from(route.name.as_str()));
+    exchange.record.trace_id = exchange.ours("trace-id").map(bounded);
+    Ok(Grant { key, route })
+}
+
+fn find_route(
+    exchange: &Exchange<'_>,
+    key: Option<&VirtualKey>,
+) -> Result<Option<Arc<Route>>, Failure> {
+    let asked = exchange.ours("config").map(str::trim).filter(|text| !text.is_empty());
+    if let Some(json) = asked.filter(|text| text.starts_with('{')) {
+        return Route::from_json(json).map(Arc::new).map(Some).map_err(Failure::Config);
+    }
+    let Some(name) = asked.or_else(|| key.and_then(|key| key.route.as_deref())) else {
+        return Ok(None);
+    };
+    // The default route of a key is its operator's choice and needs no further leave.
+    if asked.is_some() && key.is_some_and(|key| !key.routes.allow(name)) {
+        return Err(Failure::RouteDenied(bounded(name)));
+    }
+    let found = exchange.snapshot.settings.routes.get(name).map(Arc::clone);
+    found.map(Some).ok_or_else(|| Failure::UnknownRoute(bounded(name)))
+}
+
+/// Client text as it may stand in a message or an event: at most 128 characters.
+pub(super) fn bounded(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(128).collect()
+}

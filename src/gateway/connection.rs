@@ -1,0 +1,253 @@
+//! One client connection: heads in, exchanges one after another, and its end.
+//!
+//! The small state here is all that an idle keep-alive connection costs, besides its 4 KiB read;
+//! the state of an exchange is allocated for its duration only.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::deliver;
+use super::failure::Failure;
+use super::line::{self, After};
+use super::record::Exchange;
+use super::settle;
+use super::worker::Worker;
+use crate::base::Instant;
+use crate::http::{HeadLimits, RequestHead};
+use crate::shard::{Connection, Reader, within};
+use crate::telemetry::Counter;
+
+/// Bytes of following requests that a client may send ahead while we answer.
+const PIPELINED_BYTES_MAX: usize = 64 * 1024;
+
+/// A write of at most this size must finish within `client_write_timeout_ms`, so that a slow but
+/// living reader of a large answer is not cut off.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+
+/// After the last answer on a connection, a client gets so long and so many bytes to read it:
+/// closing with unread bytes makes the kernel reset the connection and take the answer with it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The client's connection and what is remembered of it.
+pub(super) struct Client {
+    pub connection: Connection,
+    /// An empty allocation that goes from hand to hand: request, answer.
+    pub out: Vec<u8>,
+    write_timeout: Duration,
+    patience: Patience,
+}
+
+/// How long a client may be idle, or leave its answer unread. The shard looks once a second and
+/// cuts the connections whose time is over: limits of a minute need no timer on each request.
+#[derive(Clone, Default)]
+pub(super) struct Patience(Rc<Cell<Option<Instant>>>);
+
+impl Patience {
+    fn until(&self, deadline: Instant) {
+        self.0.set(Some(deadline));
+    }
+
+    fn forget(&self) {
+        self.0.set(None);
+    }
+
+    /// True if there was a deadline, and it has passed.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.0.get().is_some_and(|deadline| deadline <= now)
+    }
+}
+
+impl Client {
+    /// Sends `bytes`; returns the emptied allocation.
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        if bytes.len() <= WRITE_BYTES_MAX {
+            return self.send_piece(bytes).await;
+        }
+        for piece in bytes.chunks(WRITE_BYTES_MAX) {
+            self.send_piece(piece.to_vec()).await?;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn send_piece(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        self.patience.until(Instant::now().after(self.write_timeout));
+        let written = self.connection.writer.write_all(bytes).await;
+        let stalled = written.is_err() && self.patience.is_over(Instant::now());
+        self.patience.forget();
+        written.map_err(|_| if stalled { Failure::ClientStalled } else { Failure::ClientLeft })
+    }
+}
+
+/// Waits for `work` for as long as the client is there. One read on its connection is in flight
+/// all the while; what it sends ahead is kept, up to a bound.
+pub(super) async fn while_client_stays<T>(
+    reader: &mut Reader,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(value) = work.as_mut().poll(context) {
+            return Poll::Ready(Ok(value));
+        }
+        while reader.bytes().len() < PIPELINED_BYTES_MAX {
+            match reader.poll_fill(context) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::ClientLeft)),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Serves a connection from its first byte to its end.
+pub(super) async fn serve(worker: Rc<Worker>, connection: Connection, patience: Patience) {
+    let server = &worker.snapshot().settings.server;
+    let write_timeout = server.client_write_timeout;
+    let mut client = Client { connection, out: Vec::new(), write_timeout, patience };
+    // On the heap, as all that is not the waiting for a request: thousands of idle connections pay
+    // for what stands here.
+    if Box::pin(shake_hands(&worker, &mut client.connection)).await {
+        serve_requests(&worker, &mut client).await;
+    }
+}
+
+async fn shake_hands(worker: &Worker, connection: &mut Connection) -> bool {
+    let snapshot = worker.snapshot();
+    let Some(tls) = &snapshot.server_tls else { return true };
+    let deadline = Instant::now().after(snapshot.settings.server.head_timeout);
+    let done = matches!(within(deadline, connection.accept_tls(tls)).await, Ok(Ok(())));
+    if !done {
+        worker.recorder().count(Counter::TlsHandshakeErrors);
+    }
+    done
+}
+
+async fn serve_requests(worker: &Worker, client: &mut Client) {
+    let mut head = RequestHead::default();
+    let mut first = true;
+    loop {
+        head.clear();
+        let started = match next_head(worker, client, &mut head, first).await {
+            Ok(Some(started)) => started,
+            Ok(None) => return,
+            Err(failure) => {
+                Box::pin(refuse(worker, client, &failure)).await;
+                Box::pin(linger(client)).await;
+                return;
+            }
+        };
+        first = false;
+        let after = if worker.is_overloaded() {
+            worker.recorder().count(Counter::RequestsOverloaded);
+            let failure = Failure::Overloaded("requests in flight");
+            let exchange = Exchange::new(worker, client, &head, started);
+            Box::pin(fail(exchange, &failure)).await;
+            After::Close
+        } else {
+            let exchange = Exchange::new(worker, client, &head, started);
+            Box::pin(line::run(exchange)).await
+        };
+        if after == After::Close {
+            Box::pin(linger(client)).await;
+            return;
+        }
+        if client.connection.reader.bytes().is_empty() {
+            client.connection.reader.shrink();
+            // An idle connection keeps nothing: one allocation for the next answer costs 30 ns.
+            client.out = Vec::new();
+        }
+    }
+}
+
+/// Reads the next head; `None` when the client closed between requests or was idle for too long.
+async fn next_head(
+    worker: &Worker,
+    client: &mut Client,
+    head: &mut RequestHead,
+    first: bool,
+) -> Result<Option<Instant>, Failure> {
+    let snapshot = worker.snapshot();
+    let server = &snapshot.settings.server;
+    let limits = HeadLimits::default();
+    let mut deadline = None;
+    let mut started = Instant::now();
+    loop {
+        let reader = &mut client.connection.reader;
+        if !reader.bytes().is_empty() {
+            if deadline.is_none() {
+                started = Instant::now();
+                deadline = Some(started.after(server.head_timeout));
+            }
+            match head.parse(reader.bytes(), &limits) {
+                Ok(Some(taken)) => {
+                    reader.consume(taken);
+                    return Ok(Some(started));
+                }
+                Ok(None) => {}
+                Err(error) => return Err(Failure::Head(error)),
+            }
+        }
+        let filled = match deadline {
+            Some(deadline) => within(deadline, reader.fill())
+                .await
+                .map_err(|_| Failure::RequestTimeout("its head came too slowly"))?,
+            None => {
+                // A connection without its first byte is held to the deadline of a head.
+                let idle = if first { server.head_timeout } else { server.keep_alive_timeout };
+                client.patience.until(started.after(idle));
+                let filled = reader.fill().await;
+                client.patience.forget();
+                filled
+            }
+        };
+        if !matches!(filled, Ok(count) if count > 0) {
+            return Ok(None);
+        }
+    }
+}
+
+/// Answers bytes that are no request. There is no head to answer to, so an empty one stands in.
+async fn refuse(worker: &Worker, client: &mut Client, failure: &Failure) {
+    let head = RequestHead::default();
+    // What was understood of the request line is enough to answer in the client's dialect.
+    let anthropic = is_anthropic_line(client.connection.reader.bytes());
+    let mut exchange = Exchange::new(worker, client, &head, Instant::now());
+    exchange.record.dialled.anthropic = anthropic;
+    fail(exchange, failure).await;
+}
+
+/// Ends an exchange that never came onto the line.
+async fn fail(mut exchange: Exchange<'_>, failure: &Failure) {
+    exchange.record.close = true;
+    deliver::failure(&mut exchange, failure).await;
+    settle::settle(&mut exchange, Some(failure));
+}
+
+fn is_anthropic_line(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    path == b"/v1/messages" || path.starts_with(b"/v1/messages/")
+}
+
+async fn linger(client: &mut Client) {
+    client.connection.finish().await;
+    let deadline = Instant::now().after(LINGER);
+    let mut dropped = 0;
+    while dropped < LINGER_BYTES_MAX {
+        let reader = &mut client.connection.reader;
+        let held = reader.bytes().len();
+        reader.consume(held);
+        match within(deadline, reader.fill()).await {
+            Ok(Ok(count)) if count > 0 => dropped += count,
+            _ => return,
+        }
+    }
+}

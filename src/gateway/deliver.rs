@@ -1,0 +1,316 @@
+//! Stage `deliver`: the answer goes to the client.
+//!
+//! A JSON answer is read whole before its first byte is sent, so that a provider that breaks off
+//! gives a clean 502. Event streams go through `deliver_stream`; answers of the pass-through are
+//! relayed piece by piece. Output guardrails will stand here by later work.
+
+use super::deliver_stream;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::fields::goes_downstream;
+use super::forward::Answer;
+use super::receive::media_type_is;
+use super::record::Exchange;
+use super::route::Plan;
+use crate::http::{
+    Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_data,
+    write_field, write_length, write_status_line,
+};
+
+/// A usual head fits into this.
+const HEAD_BYTES: usize = 1024;
+
+/// An answer that is complete in memory and did not come from a provider.
+pub(super) struct Whole {
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+}
+
+impl Whole {
+    pub(super) fn json(status: u16, body: Vec<u8>) -> Self {
+        Self { status, content_type: "application/json", body }
+    }
+}
+
+/// How the body of an answer is delimited on the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// Announced length.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Until we close: for HTTP/1.0.
+    UntilClose,
+    /// No body at all.
+    None,
+}
+
+/// Sends an answer of the gateway's own.
+pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<(), Failure> {
+    let mut out = begin_head(exchange, answer.status);
+    write_field(&mut out, "content-type", answer.content_type.as_bytes());
+    finish_head(exchange, &mut out, Outgoing::Length(answer.body.len() as u64));
+    if exchange.head.method() != Method::Head {
+        out.extend_from_slice(&answer.body);
+    }
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// Sends a provider's answer.
+pub(super) async fn deliver(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    mut answer: Answer,
+) -> Result<(), Failure> {
+    let metered = exchange.is_metered();
+    let content_type = answer.head.get("content-type").unwrap_or_default();
+    let is_events = media_type_is(content_type, b"text/event-stream");
+    if metered && is_events && (200..300).contains(&answer.head.status()) {
+        Box::pin(deliver_stream::relay(exchange, plan, &mut answer)).await?;
+    } else if metered {
+        json(exchange, plan, &mut answer).await?;
+    } else {
+        Box::pin(relay(exchange, plan, &mut answer)).await?;
+    }
+    answer.done(plan);
+    Ok(())
+}
+
+/// Reads a JSON answer whole, meters it, sends it.
+async fn json(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let invalid =
+        |reason| Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason };
+    let status = answer.head.status();
+    if (300..400).contains(&status) {
+        return Err(invalid("it redirects, which is not followed"));
+    }
+    let body = keep_whole(exchange, plan, answer).await?;
+    if (200..300).contains(&status) {
+        let coded = answer.head.get("content-encoding").is_some();
+        let outline = exchange.worker.scanner().answer(&body);
+        match outline {
+            Ok(outline) => exchange.record.usage = outline.usage,
+            Err(_) if coded => {}
+            Err(_) => return Err(invalid("its body is not JSON")),
+        }
+    }
+    let mut out = begin_head(exchange, status);
+    write_provider_fields(&mut out, &answer.head);
+    finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
+    out.extend_from_slice(&body);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+async fn keep_whole(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    answer: &mut Answer,
+) -> Result<Vec<u8>, Failure> {
+    let limit = exchange.snapshot.settings.server.answer_bytes_max;
+    let invalid =
+        |reason| Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason };
+    let too_large = "its body is over server.answer_bytes_max";
+    let mut body = Vec::new();
+    if let Framing::Length(length) = answer.head.framing() {
+        let length = usize::try_from(length).ok().filter(|length| *length <= limit);
+        let length = length.ok_or_else(|| invalid(too_large))?;
+        exchange.hold(length)?;
+        body.reserve_exact(length);
+    }
+    loop {
+        let before = body.len();
+        let reader = answer.link.reader();
+        let done = answer
+            .incoming
+            .drain(reader, |run| {
+                if body.len() <= limit {
+                    body.extend_from_slice(run);
+                }
+            })
+            .map_err(|_| invalid("its body is malformed"))?;
+        if body.len() > limit {
+            return Err(invalid(too_large));
+        }
+        if !matches!(answer.head.framing(), Framing::Length(_)) {
+            exchange.hold(body.len() - before)?;
+        }
+        if done {
+            return Ok(body);
+        }
+        if answer.fill(exchange, plan).await? == 0 {
+            answer.incoming.finish().map_err(|_| invalid("its body is cut off"))?;
+            return Ok(body);
+        }
+    }
+}
+
+/// Relays an answer piece by piece, keeping none of it.
+async fn relay(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let outgoing = outgoing_of(exchange, answer.head.framing());
+    let mut out = begin_head(exchange, answer.head.status());
+    write_provider_fields(&mut out, &answer.head);
+    finish_head(exchange, &mut out, outgoing);
+    loop {
+        let reader = answer.link.reader();
+        let done = answer
+            .incoming
+            .drain(reader, |run| match outgoing {
+                Outgoing::Chunked => write_chunk(&mut out, run),
+                _ => out.extend_from_slice(run),
+            })
+            .map_err(|_| Failure::InvalidAnswer {
+                provider: plan.upstream.provider.name.clone(),
+                reason: "its body is malformed",
+            });
+        let mut done = done?;
+        if !done && !out.is_empty() {
+            out = exchange.send(out).await?;
+        }
+        if !done && answer.fill(exchange, plan).await? == 0 {
+            answer.incoming.finish().map_err(|_| Failure::InvalidAnswer {
+                provider: plan.upstream.provider.name.clone(),
+                reason: "its body is cut off",
+            })?;
+            done = true;
+        }
+        if done {
+            break;
+        }
+    }
+    if outgoing == Outgoing::Chunked {
+        out.extend_from_slice(LAST_CHUNK);
+    }
+    if !out.is_empty() {
+        out = exchange.send(out).await?;
+    }
+    exchange.client.out = out;
+    Ok(())
+}
+
+/// How a body of that framing goes to this client.
+pub(super) fn outgoing_of(exchange: &mut Exchange<'_>, framing: Framing) -> Outgoing {
+    match framing {
+        Framing::None => Outgoing::None,
+        Framing::Length(length) => Outgoing::Length(length),
+        _ if exchange.head.version() == Version::Http10 => {
+            exchange.record.close = true;
+            Outgoing::UntilClose
+        }
+        _ => Outgoing::Chunked,
+    }
+}
+
+/// Tells the client what went wrong, if it can still be told.
+pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
+    let row = failure.row();
+    if row.status == 0 {
+        exchange.record.close = true;
+        return;
+    }
+    if exchange.record.answer_begun {
+        // Half an answer has gone out: an event stream ends with an error event, and none ends as
+        // if it were complete.
+        exchange.record.close = true;
+        if exchange.record.stream {
+            let mut event = Vec::new();
+            write_data(&mut event, &failure.to_openai_json());
+            deliver_stream::send_events(exchange, event).await;
+        }
+        return;
+    }
+    if exchange.record.body_unread {
+        exchange.record.close = true;
+    }
+    let body = if exchange.record.dialled.anthropic {
+        failure.to_anthropic_json()
+    } else {
+        failure.to_openai_json()
+    };
+    let mut out = begin_head(exchange, row.status);
+    write_field(&mut out, "content-type", b"application/json");
+    if let Some(wait) = failure.retry_after() {
+        write_field(&mut out, "retry-after", wait.as_secs().to_string().as_bytes());
+    }
+    if row.status >= 500 {
+        write_ours(exchange, &mut out, "gateway-exception", b"true");
+    }
+    if row.status == 405 {
+        write_field(&mut out, "allow", Endpoint::allowed(exchange.head.path()).as_bytes());
+    }
+    finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
+    if exchange.head.method() != Method::Head {
+        out.extend_from_slice(&body);
+    }
+    // A client that is gone has been told as much as it can be.
+    if let Ok(out) = exchange.send(out).await {
+        exchange.client.out = out;
+    }
+}
+
+/// Status line and the gateway's own fields.
+pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
+    exchange.record.status = status;
+    let mut out = std::mem::take(&mut exchange.client.out);
+    out.clear();
+    out.reserve(HEAD_BYTES);
+    write_status_line(&mut out, status);
+    let id = exchange.record.id.hex();
+    write_ours(exchange, &mut out, "request-id", &id);
+    match exchange.record.trace_id.clone() {
+        Some(trace_id) => write_ours(exchange, &mut out, "trace-id", trace_id.as_bytes()),
+        None => write_ours(exchange, &mut out, "trace-id", &id),
+    }
+    if let Some(provider) = exchange.record.provider.clone() {
+        write_ours(exchange, &mut out, "provider", provider.as_bytes());
+        write_ours(exchange, &mut out, "retry-attempt-count", b"0");
+        write_ours(exchange, &mut out, "last-used-option-index", b"config");
+        if exchange.is_metered() {
+            write_ours(exchange, &mut out, "cache-status", b"DISABLED");
+        }
+    }
+    out
+}
+
+/// The provider's fields that travel on.
+pub(super) fn write_provider_fields(out: &mut Vec<u8>, head: &ResponseHead) {
+    for (name, value) in head.fields() {
+        if goes_downstream(name) && !head.is_hop_by_hop(name) {
+            write_field(out, name, value);
+        }
+    }
+}
+
+/// Framing, fate of the connection, end of the head.
+pub(super) fn finish_head(exchange: &Exchange<'_>, out: &mut Vec<u8>, outgoing: Outgoing) {
+    match outgoing {
+        Outgoing::Length(length) => write_length(out, length),
+        Outgoing::Chunked => write_field(out, "transfer-encoding", b"chunked"),
+        Outgoing::UntilClose | Outgoing::None => {}
+    }
+    if exchange.must_close() {
+        write_field(out, "connection", b"close");
+    } else if exchange.head.version() == Version::Http10 {
+        write_field(out, "connection", b"keep-alive");
+    }
+    end_head(out);
+}
+
+fn write_ours(exchange: &Exchange<'_>, out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(b"x-ringgate-");
+    write_field(out, name, value);
+    if exchange.record.dialled.portkey {
+        out.extend_from_slice(b"x-portkey-");
+        write_field(out, name, value);
+    }
+}

@@ -1,0 +1,230 @@
+//! Event streams to the client: every event is decoded, looked at, and encoded again.
+//!
+//! All events that one read of the provider brought go out in one write, at once; nothing waits
+//! for more. A stream is complete when the provider says so (`[DONE]`, or a finish reason before
+//! the end of its body); one that ends otherwise gets an error event and no terminator.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of, write_provider_fields};
+use super::failure::Failure;
+use super::forward::Answer;
+use super::record::Exchange;
+use super::route::Plan;
+use crate::http::{
+    Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
+    write_field,
+};
+use crate::llm::{hide_usage, may_carry_error, may_carry_usage};
+
+/// The largest event taken from a provider.
+const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const DONE: &[u8] = b"[DONE]";
+
+/// What the stream has shown so far.
+#[derive(Default)]
+struct Progress {
+    done: bool,
+    finished: bool,
+}
+
+/// Relays the stream to its end.
+pub(super) async fn relay(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    exchange.record.stream = true;
+    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let mut head = begin_head(exchange, answer.head.status());
+    write_provider_fields(&mut head, &answer.head);
+    // Reverse proxies in front of us would hold events back without it.
+    write_field(&mut head, "x-accel-buffering", b"no");
+    finish_head(exchange, &mut head, outgoing);
+    let mut out = head;
+    let mut reader = EventReader::new(EVENT_BYTES_MAX);
+    let mut progress = Progress::default();
+    let mut events = Vec::new();
+    loop {
+        let ended = receive(plan, answer, &mut reader)?;
+        events.clear();
+        drain_events(exchange, plan, &mut reader, &mut progress, &mut events)?;
+        append(&mut out, &events, outgoing);
+        if ended {
+            break;
+        }
+        if !out.is_empty() {
+            out = exchange.send(out).await?;
+        }
+        if answer.fill(exchange, plan).await? == 0 {
+            // The framing says whether this is the end; without one, only the events can.
+            let cut = answer.incoming.finish().is_err();
+            let told = progress.done || progress.finished || exchange.record.stream_error;
+            if cut || !told {
+                return Err(invalid(plan, "its stream is cut off"));
+            }
+            break;
+        }
+    }
+    finish(exchange, plan, &reader, &progress, out, outgoing).await
+}
+
+async fn finish(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    reader: &EventReader,
+    progress: &Progress,
+    mut out: Vec<u8>,
+    outgoing: Outgoing,
+) -> Result<(), Failure> {
+    let complete = progress.done || progress.finished && !reader.has_partial();
+    if !complete && !exchange.record.stream_error {
+        if !out.is_empty() {
+            exchange.client.out = exchange.send(out).await?;
+        }
+        return Err(invalid(plan, "its stream ends without a terminator"));
+    }
+    if complete && !progress.done {
+        // Some providers leave the terminator out; clients wait for it.
+        let mut event = Vec::new();
+        write_data(&mut event, DONE);
+        append(&mut out, &event, outgoing);
+    }
+    if outgoing == Outgoing::Chunked {
+        out.extend_from_slice(LAST_CHUNK);
+    }
+    if !out.is_empty() {
+        out = exchange.send(out).await?;
+    }
+    exchange.client.out = out;
+    Ok(())
+}
+
+/// Takes in what the provider's connection holds; true at the end of the body.
+fn receive(plan: &Plan, answer: &mut Answer, events: &mut EventReader) -> Result<bool, Failure> {
+    answer
+        .incoming
+        .drain(answer.link.reader(), |run| events.push(run))
+        .map_err(|_| invalid(plan, "its stream is malformed"))
+}
+
+/// Looks at each complete event and encodes what the client shall see.
+fn drain_events(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    reader: &mut EventReader,
+    progress: &mut Progress,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    loop {
+        let event = reader.next().map_err(|EventTooLarge { .. }| {
+            invalid(plan, "one event of its stream is too large")
+        })?;
+        let Some(event) = event else { return Ok(()) };
+        if progress.done {
+            // Nothing after the terminator is part of the answer.
+            continue;
+        }
+        if event.data == DONE {
+            progress.done = true;
+            write_event(out, &event);
+            continue;
+        }
+        look_at(exchange, plan, &event, progress, out);
+    }
+}
+
+fn look_at(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    event: &Event<'_>,
+    progress: &mut Progress,
+    out: &mut Vec<u8>,
+) {
+    if event.data.is_empty() {
+        write_event(out, event);
+        return;
+    }
+    progress.finished |= has_finish_reason(event.data);
+    let with_usage = may_carry_usage(event.data);
+    if !with_usage && !may_carry_error(event.data) {
+        exchange.record.content_events += 1;
+        write_event(out, event);
+        return;
+    }
+    let chunk = exchange.worker.scanner().chunk(event.data);
+    let Ok(chunk) = chunk else {
+        // Not JSON: the client gets what the provider sent.
+        write_event(out, event);
+        return;
+    };
+    exchange.record.stream_error |= chunk.is_error;
+    exchange.record.content_events += u64::from(chunk.has_content);
+    let Some(usage) = chunk.usage else {
+        write_event(out, event);
+        return;
+    };
+    // The last report wins: some providers send a running total.
+    exchange.record.usage = Some(usage);
+    if !plan.hide_usage {
+        write_event(out, event);
+    } else if !chunk.choices_empty {
+        let mut hidden = Vec::with_capacity(event.data.len());
+        hide_usage(event.data, &mut hidden);
+        write_event(out, &Event { data: &hidden, ..*event });
+    }
+}
+
+/// True if a choice in this chunk has a finish reason: a string, where `null` means none.
+fn has_finish_reason(data: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"finish_reason\"";
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+    FINDER.find_iter(data).any(|at| {
+        let rest = data.get(at + KEY.len()..).unwrap_or_default();
+        let mut value = rest.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+        value.next() == Some(b':') && value.next() == Some(b'"')
+    })
+}
+
+fn append(out: &mut Vec<u8>, events: &[u8], outgoing: Outgoing) {
+    match outgoing {
+        _ if events.is_empty() => {}
+        Outgoing::Chunked => write_chunk(out, events),
+        _ => out.extend_from_slice(events),
+    }
+}
+
+/// Sends encoded events in a stream that has begun; whether they arrive no longer matters.
+pub(super) async fn send_events(exchange: &mut Exchange<'_>, events: Vec<u8>) {
+    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let mut out = Vec::with_capacity(events.len() + 16);
+    append(&mut out, &events, outgoing);
+    // A client that is gone has been told as much as it can be.
+    let _ = exchange.send(out).await;
+}
+
+fn invalid(plan: &Plan, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finish_reasons() {
+        for (data, expected) in [
+            (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, true),
+            (r#"{"choices":[{"delta":{},"finish_reason" : "length"}]}"#, true),
+            (r#"{"choices":[{"delta":{},"finish_reason":null}]}"#, false),
+            (r#"{"choices":[{"finish_reason":null},{"finish_reason":"stop"}]}"#, true),
+            (r#"{"choices":[]}"#, false),
+            (r#"{"finish_reason""#, false),
+        ] {
+            assert_eq!(has_finish_reason(data.as_bytes()), expected, "{data}");
+        }
+    }
+}

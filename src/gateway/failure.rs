@@ -1,0 +1,234 @@
+//! Every way a request can fail, and what the client is told: the one place where an error
+//! becomes HTTP.
+//!
+//! Public messages carry no secret, no prompt, no internal address and no source chain.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::http::{BodyError, HeadError};
+use crate::llm::JsonError;
+use crate::routing::RouteError;
+use crate::telemetry::Outcome;
+
+/// Why a request ended without the provider's answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Head(#[source] HeadError),
+    #[error("malformed request body: {0}")]
+    Body(#[source] BodyError),
+    #[error("the request was not complete in time: {0}")]
+    RequestTimeout(&'static str),
+    #[error("the body is over the limit of {limit} bytes (server.body_bytes_max)")]
+    BodyTooLarge { limit: u64 },
+    #[error("expected content type application/json without content encoding")]
+    MediaType,
+    #[error("invalid JSON: {0}")]
+    Json(#[source] JsonError),
+    #[error("{0}")]
+    Invalid(Cow<'static, str>),
+    #[error("invalid config: {0}")]
+    Config(#[source] RouteError),
+    #[error("no route is named `{0}`")]
+    UnknownRoute(String),
+    #[error("no such path; this gateway serves /v1/*")]
+    NotFound,
+    #[error("no model is named `{0}` here")]
+    ModelNotFound(String),
+    #[error("this path does not take that method")]
+    MethodNotAllowed,
+    #[error("no provider serves the model `{model}`: {hint}")]
+    UnknownModel { model: String, hint: String },
+    #[error("no provider is named `{0}`")]
+    UnknownProvider(String),
+    #[error("missing or unknown API key: send a virtual key as `Authorization: Bearer …`")]
+    ApiKey,
+    #[error("this key may not use the model `{0}`")]
+    ModelDenied(String),
+    #[error("this key may not use the route `{0}`")]
+    RouteDenied(String),
+    #[error("the gateway is at its limit of {0}; try again shortly")]
+    Overloaded(&'static str),
+    #[error("provider `{provider}` cannot be reached: {reason}")]
+    Unreachable { provider: String, reason: &'static str },
+    #[error("provider `{provider}` sent an invalid answer: {reason}")]
+    InvalidAnswer { provider: String, reason: &'static str },
+    #[error("provider `{provider}` did not answer in time ({phase})")]
+    UpstreamTimeout { provider: String, phase: &'static str },
+    /// Not told to anybody: there is nobody left to tell.
+    #[error("the client closed the connection")]
+    ClientLeft,
+    /// Likewise: it does not read what we send.
+    #[error("the client does not read its answer")]
+    ClientStalled,
+}
+
+/// One row of the table of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// HTTP status; 0 where nothing can be sent.
+    pub status: u16,
+    /// The gateway's code, as documented.
+    pub code: &'static str,
+    /// OpenAI's error type.
+    pub kind: &'static str,
+    /// Whose fault it is.
+    pub side: Outcome,
+}
+
+const fn row(status: u16, code: &'static str, kind: &'static str, side: Outcome) -> Row {
+    Row { status, code, kind, side }
+}
+
+const fn client(status: u16, code: &'static str) -> Row {
+    row(status, code, "invalid_request_error", Outcome::ClientError)
+}
+
+const fn upstream(status: u16, code: &'static str) -> Row {
+    row(status, code, "upstream_error", Outcome::UpstreamError)
+}
+
+impl Failure {
+    /// The table.
+    pub(super) fn row(&self) -> Row {
+        match self {
+            Self::Head(HeadError::TargetTooLong) => client(414, "uri_too_long"),
+            Self::Head(HeadError::HeadTooLarge) => client(431, "headers_too_large"),
+            Self::Head(HeadError::MethodNotAllowed) | Self::MethodNotAllowed => {
+                client(405, "method_not_allowed")
+            }
+            Self::Head(_) | Self::Body(_) | Self::Invalid(_) => client(400, "invalid_request"),
+            Self::RequestTimeout(_) => client(408, "request_timeout"),
+            Self::BodyTooLarge { .. } => client(413, "body_too_large"),
+            Self::MediaType => client(415, "unsupported_media_type"),
+            Self::Json(_) => client(400, "invalid_json"),
+            Self::Config(_) | Self::UnknownRoute(_) => client(400, "invalid_config"),
+            Self::NotFound => client(404, "not_found"),
+            Self::ModelNotFound(_) => client(404, "unknown_model"),
+            Self::UnknownModel { .. } => client(400, "unknown_model"),
+            Self::UnknownProvider(_) => client(400, "unknown_provider"),
+            Self::ApiKey => {
+                row(401, "invalid_api_key", "authentication_error", Outcome::ClientError)
+            }
+            Self::ModelDenied(_) => {
+                row(403, "model_not_allowed", "permission_error", Outcome::ClientError)
+            }
+            Self::RouteDenied(_) => {
+                row(403, "route_not_allowed", "permission_error", Outcome::ClientError)
+            }
+            Self::Overloaded(_) => {
+                row(503, "overloaded", "overloaded_error", Outcome::GatewayError)
+            }
+            Self::Unreachable { .. } => upstream(502, "upstream_unreachable"),
+            Self::InvalidAnswer { .. } => upstream(502, "upstream_invalid_response"),
+            Self::UpstreamTimeout { .. } => upstream(504, "upstream_timeout"),
+            Self::ClientLeft => row(0, "client_left", "", Outcome::ClientLeft),
+            Self::ClientStalled => row(0, "client_stalled", "", Outcome::ClientLeft),
+        }
+    }
+
+    /// How long the client should wait before it tries again, where we know.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        matches!(self, Self::Overloaded(_)).then_some(Duration::from_secs(1))
+    }
+
+    /// The error as the JSON object of OpenAI's dialect.
+    pub(super) fn to_openai_json(&self) -> Vec<u8> {
+        let row = self.row();
+        let body = serde_json::json!({
+            "error": {
+                "message": self.to_string(),
+                "type": row.kind,
+                "param": self.param(),
+                "code": row.code,
+            }
+        });
+        body.to_string().into_bytes()
+    }
+
+    /// The error as the JSON object of Anthropic's dialect.
+    pub(super) fn to_anthropic_json(&self) -> Vec<u8> {
+        let row = self.row();
+        let kind = match row.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            503 => "overloaded_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
+        };
+        let body = serde_json::json!({
+            "type": "error",
+            "error": { "type": kind, "message": self.to_string(), "code": row.code },
+        });
+        body.to_string().into_bytes()
+    }
+
+    fn param(&self) -> Option<&'static str> {
+        matches!(self, Self::UnknownModel { .. } | Self::ModelNotFound(_) | Self::ModelDenied(_))
+            .then_some("model")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_the_contract() {
+        let provider = || "p".to_owned();
+        for (failure, status, code) in [
+            (Failure::Head(HeadError::Malformed("x")), 400, "invalid_request"),
+            (Failure::Head(HeadError::UnsupportedVersion), 400, "invalid_request"),
+            (Failure::Head(HeadError::TargetTooLong), 414, "uri_too_long"),
+            (Failure::Head(HeadError::HeadTooLarge), 431, "headers_too_large"),
+            (Failure::Head(HeadError::MethodNotAllowed), 405, "method_not_allowed"),
+            (Failure::MethodNotAllowed, 405, "method_not_allowed"),
+            (Failure::Body(BodyError::Truncated), 400, "invalid_request"),
+            (Failure::RequestTimeout("head"), 408, "request_timeout"),
+            (Failure::BodyTooLarge { limit: 1 }, 413, "body_too_large"),
+            (Failure::MediaType, 415, "unsupported_media_type"),
+            (Failure::Json(JsonError::NotAnObject), 400, "invalid_json"),
+            (Failure::Invalid("x".into()), 400, "invalid_request"),
+            (Failure::UnknownRoute("r".into()), 400, "invalid_config"),
+            (Failure::NotFound, 404, "not_found"),
+            (Failure::ModelNotFound("m".into()), 404, "unknown_model"),
+            (Failure::UnknownModel { model: "m".into(), hint: "h".into() }, 400, "unknown_model"),
+            (Failure::UnknownProvider("p".into()), 400, "unknown_provider"),
+            (Failure::ApiKey, 401, "invalid_api_key"),
+            (Failure::ModelDenied("m".into()), 403, "model_not_allowed"),
+            (Failure::RouteDenied("r".into()), 403, "route_not_allowed"),
+            (Failure::Overloaded("requests"), 503, "overloaded"),
+            (
+                Failure::Unreachable { provider: provider(), reason: "r" },
+                502,
+                "upstream_unreachable",
+            ),
+            (
+                Failure::InvalidAnswer { provider: provider(), reason: "r" },
+                502,
+                "upstream_invalid_response",
+            ),
+            (
+                Failure::UpstreamTimeout { provider: provider(), phase: "connect" },
+                504,
+                "upstream_timeout",
+            ),
+            (Failure::ClientLeft, 0, "client_left"),
+            (Failure::ClientStalled, 0, "client_stalled"),
+        ] {
+            let row = failure.row();
+            assert_eq!((row.status, row.code), (status, code), "{failure}");
+            let openai: serde_json::Value =
+                serde_json::from_slice(&failure.to_openai_json()).expect("JSON");
+            assert_eq!(openai["error"]["code"], code);
+            assert!(openai["error"]["message"].is_string());
+            let anthropic: serde_json::Value =
+                serde_json::from_slice(&failure.to_anthropic_json()).expect("JSON");
+            assert_eq!(anthropic["type"], "error");
+        }
+    }
+}

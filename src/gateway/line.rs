@@ -1,0 +1,45 @@
+//! The request line: one request from its head to its event, readable top to bottom.
+//!
+//! The order is the point. A key is checked before its body is read, since a stranger must not
+//! cost memory; the caches come before routing, since a hit needs no provider; `settle` comes
+//! last and always, also after failure and departure.
+
+use super::failure::Failure;
+use super::record::Exchange;
+use super::{admit, deliver, forward, recall, receive, render, route, screen, settle};
+
+/// What becomes of the client's connection afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request may follow.
+    KeepAlive,
+    /// It is closed, after a grace for the client to read what we sent.
+    Close,
+}
+
+/// Serves the one request whose head has been read.
+pub(super) async fn run(mut exchange: Exchange<'_>) -> After {
+    let outcome = answer(&mut exchange).await;
+    if let Err(failure) = &outcome {
+        Box::pin(deliver::failure(&mut exchange, failure)).await;
+    }
+    settle::settle(&mut exchange, outcome.as_ref().err());
+    exchange.after()
+}
+
+async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let endpoint = receive::endpoint(exchange)?;
+    let grant = admit::admit(exchange)?;
+    let mut request = receive::body(exchange, endpoint).await?;
+    render::render(exchange, &mut request)?;
+    screen::screen(exchange, &request)?;
+    if let Some(hit) = recall::recall(exchange, &request) {
+        return deliver::whole(exchange, hit).await;
+    }
+    let plan = match route::route(exchange, &grant, &mut request)? {
+        route::Decision::Answer(own) => return deliver::whole(exchange, own).await,
+        route::Decision::Try(plan) => plan,
+    };
+    let answer = forward::forward(exchange, &plan, &mut request).await?;
+    deliver::deliver(exchange, &plan, answer).await
+}

@@ -1,0 +1,38 @@
+//! The data plane: the request line and everything that one request meets.
+//!
+//! [`line`] shows the stages in order; each stage is a function in the file of its name.
+//!
+//! What a client's departure does: one read on its connection is always in flight. When that read
+//! ends while we wait for the provider, the wait is dropped, the provider's connection is closed
+//! (never pooled), `settle` runs with what has been seen so far, usage estimated and flagged.
+//! Nothing is sent twice: after the first byte of an answer there is no repetition of any kind.
+//!
+//! Only `failure.rs` knows which status an error becomes. Absent: shared state between shards, and
+//! any wait of one shard for another.
+
+mod admit;
+mod body;
+mod connection;
+mod deliver;
+mod deliver_stream;
+mod encode;
+mod endpoint;
+mod failure;
+mod fields;
+mod forward;
+mod line;
+mod models;
+mod recall;
+mod receive;
+mod record;
+mod render;
+mod route;
+mod screen;
+mod settle;
+mod simulation;
+mod upstream;
+mod worker;
+
+pub use simulation::Simulation;
+pub use upstream::{PrepareError, Published, publish};
+pub use worker::{Command, Worker, WorkerOptions};

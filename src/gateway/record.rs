@@ -1,0 +1,167 @@
+//! One exchange while it is on the line, and the notes that `settle` turns into an event.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::Client;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::fields::{Dialled, ours};
+use super::line::After;
+use super::upstream::Snapshot;
+use super::worker::Worker;
+use crate::base::{Instant, RequestId};
+use crate::http::RequestHead;
+use crate::llm::Usage;
+use crate::telemetry::Gauge;
+
+/// A request and its answer on the line. The settings it began with stay with it.
+pub(super) struct Exchange<'a> {
+    pub worker: &'a Worker,
+    pub snapshot: Rc<Snapshot>,
+    pub client: &'a mut Client,
+    pub head: &'a RequestHead,
+    pub record: Record,
+    /// Bytes counted against `server.buffered_bytes_max` of this shard.
+    held: usize,
+}
+
+/// What is noted on the way.
+pub(super) struct Record {
+    pub id: RequestId,
+    /// Wall clock at receipt, for labels.
+    pub at_unix: Duration,
+    pub started: Instant,
+    pub endpoint: Option<Endpoint>,
+    pub dialled: Dialled,
+    pub key: Option<Arc<str>>,
+    pub metadata: Option<Arc<BTreeMap<String, String>>>,
+    pub provider: Option<Arc<str>>,
+    pub model: Option<String>,
+    pub route: Option<Arc<str>>,
+    pub trace_id: Option<String>,
+    pub stream: bool,
+    pub status: u16,
+    pub usage: Option<Usage>,
+    /// Content events of a stream: the estimate of its tokens where the provider tells none.
+    pub content_events: u64,
+    pub request_bytes: u64,
+    pub answer_bytes: u64,
+    pub first_byte: Option<Duration>,
+    /// Time spent waiting for the provider.
+    pub upstream: Duration,
+    pub attempts: u32,
+    pub reused_connection: bool,
+    /// True once the whole request has gone to a provider: tokens may have been spent.
+    pub sent_upstream: bool,
+    /// True if the provider reported an error inside its stream.
+    pub stream_error: bool,
+    /// True once the head of an answer has gone out: no other head may follow.
+    pub answer_begun: bool,
+    /// True while the request's body has not been read to its end, so that what follows on the
+    /// connection is not the next request.
+    pub body_unread: bool,
+    /// True if the connection cannot serve another request.
+    pub close: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        worker: &'a Worker,
+        client: &'a mut Client,
+        head: &'a RequestHead,
+        started: Instant,
+    ) -> Self {
+        worker.recorder().add(Gauge::RequestsInFlight, 1);
+        worker.exchange_begins();
+        let record = Record {
+            id: worker.next_id(),
+            at_unix: crate::base::unix_now(),
+            started,
+            endpoint: None,
+            dialled: Dialled::of(head),
+            key: None,
+            metadata: None,
+            provider: None,
+            model: None,
+            route: None,
+            trace_id: None,
+            stream: false,
+            status: 0,
+            usage: None,
+            content_events: 0,
+            request_bytes: 0,
+            answer_bytes: 0,
+            first_byte: None,
+            upstream: Duration::ZERO,
+            attempts: 0,
+            reused_connection: false,
+            sent_upstream: false,
+            stream_error: false,
+            answer_begun: false,
+            body_unread: false,
+            close: false,
+        };
+        Self { worker, snapshot: worker.snapshot(), client, head, record, held: 0 }
+    }
+
+    /// A gateway field by its short name, such as `config`.
+    pub(super) fn ours(&self, name: &str) -> Option<&'a str> {
+        if self.record.dialled.ours { ours(self.head, name) } else { None }
+    }
+
+    /// True where the gateway reads the JSON of request and answer.
+    pub(super) fn is_metered(&self) -> bool {
+        self.record.endpoint.is_some_and(Endpoint::is_metered)
+    }
+
+    /// What becomes of the connection.
+    pub(super) fn after(&self) -> After {
+        if self.must_close() { After::Close } else { After::KeepAlive }
+    }
+
+    /// True if the answer has to say `connection: close`.
+    pub(super) fn must_close(&self) -> bool {
+        self.record.close
+            || self.record.body_unread
+            || !self.head.keep_alive()
+            || self.worker.is_draining()
+    }
+
+    /// Counts `bytes` that this exchange is about to keep in memory.
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
+        if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
+            return Err(Failure::Overloaded("buffered bytes"));
+        }
+        self.held += bytes;
+        Ok(())
+    }
+
+    /// Asks a client that waits for leave (`expect: 100-continue`) to send its body.
+    pub(super) async fn invite_body(&mut self) -> Result<(), Failure> {
+        if self.head.expects_continue() && self.client.connection.reader.bytes().is_empty() {
+            self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends bytes of the answer and counts them.
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        self.record.answer_begun = true;
+        self.record.answer_bytes += bytes.len() as u64;
+        if self.record.first_byte.is_none() {
+            self.record.first_byte = Some(self.record.started.elapsed());
+        }
+        self.client.send(bytes).await
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.worker.release(self.held);
+        self.worker.recorder().add(Gauge::RequestsInFlight, -1);
+        self.worker.exchange_ends();
+    }
+}

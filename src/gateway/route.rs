@@ -1,0 +1,351 @@
+//! Stage `route`: which provider answers, and the edits that make the request its own.
+//!
+//! The order is the documented one: the route, then the provider header, then the model.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::admit::{Grant, bounded};
+use super::deliver::Whole;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::fields::{vendor_keys, without_scheme};
+use super::models;
+use super::receive::{Body, Request};
+use super::record::Exchange;
+use super::upstream::{Snapshot, Upstream};
+use crate::llm::{quote, with_include_usage};
+use crate::providers::{Auth, BaseUrl, Dialect, ProviderField, Timeouts, preset};
+use crate::routing::Target;
+
+/// Prefixes of model names that begin with `@` and name no provider.
+const MODEL_PREFIXES: [&str; 2] = ["@cf/", "@hf/"];
+
+/// Paths whose bodies name no model, so that a key with a model allow-list may stream to them.
+const PATHS_WITHOUT_MODEL: [&str; 4] =
+    ["/v1/files", "/v1/uploads", "/v1/vector_stores", "/v1/containers"];
+
+/// How many provider names a hint lists.
+const HINT_NAMES_MAX: usize = 12;
+
+/// Where the answer comes from.
+pub(super) enum Decision {
+    /// The gateway knows it itself.
+    Answer(Whole),
+    /// A provider is asked.
+    Try(Plan),
+}
+
+/// An edit of one top-level member of the body.
+pub(super) enum Change {
+    Set { key: String, json: Vec<u8> },
+    Default { key: String, json: Vec<u8> },
+}
+
+/// One call to one target.
+pub(super) struct Plan {
+    pub upstream: Rc<Upstream>,
+    pub changes: Vec<Change>,
+    /// Usage was asked for by us and not by the client.
+    pub hide_usage: bool,
+    /// Instead of the provider's own fields, where the client brings the credential.
+    pub credential: Option<Vec<ProviderField>>,
+    pub timeouts: Timeouts,
+    pub forward_headers: Vec<String>,
+}
+
+struct Choice {
+    upstream: Rc<Upstream>,
+    /// The model without the provider's name.
+    model: Option<String>,
+    credential: Option<Vec<ProviderField>>,
+}
+
+/// Decides.
+pub(super) fn route(
+    exchange: &mut Exchange<'_>,
+    grant: &Grant,
+    request: &mut Request,
+) -> Result<Decision, Failure> {
+    let target = grant.route.as_ref().map(|route| &route.target);
+    let asked = target.and_then(Target::override_model);
+    let asked = asked.or_else(|| request.model().map(str::to_owned));
+    let asked = asked.or_else(|| target.and_then(Target::default_model));
+    exchange.record.model.clone_from(&asked);
+    let named = named_provider(exchange, target);
+    if request.endpoint == Endpoint::Models
+        && named.is_none()
+        && only_one(&exchange.snapshot).is_none()
+    {
+        return models::answer(exchange, grant).map(Decision::Answer);
+    }
+    let choice = choose(exchange, named.as_deref(), asked.as_deref())?;
+    check(exchange, grant, request, &choice)?;
+    exchange.record.provider = Some(choice.upstream.name.clone());
+    if choice.model.is_some() {
+        exchange.record.model.clone_from(&choice.model);
+    }
+    let (changes, hide_usage) = changes(request, target, &choice);
+    let timeouts = timeouts(exchange, grant, &choice)?;
+    Ok(Decision::Try(Plan {
+        forward_headers: forward_headers(exchange, target),
+        credential: choice.credential,
+        upstream: choice.upstream,
+        changes,
+        hide_usage,
+        timeouts,
+    }))
+}
+
+/// The provider that the route or a header names, without `@` and what follows a slash.
+fn named_provider(exchange: &Exchange<'_>, target: Option<&Target>) -> Option<String> {
+    let named = target
+        .and_then(|target| target.provider.as_deref())
+        .or_else(|| exchange.ours("provider"))
+        .or_else(|| exchange.ours("virtual-key"))?;
+    let named = named.trim().trim_start_matches('@');
+    let named = named.split('/').next().unwrap_or(named);
+    (!named.is_empty()).then(|| named.to_owned())
+}
+
+/// The only provider there is. The echo counts only where there is no other: it stands in for a
+/// provider that is not set up yet.
+fn only_one(snapshot: &Snapshot) -> Option<&Rc<Upstream>> {
+    let is_real = |it: &&Rc<Upstream>| it.pool.is_some();
+    let mut real = snapshot.upstreams.iter().filter(is_real);
+    match (real.next(), real.next()) {
+        (Some(only), None) => Some(only),
+        (None, _) => snapshot.upstreams.first().filter(|_| snapshot.upstreams.len() == 1),
+        _ => None,
+    }
+}
+
+fn choose(
+    exchange: &Exchange<'_>,
+    named: Option<&str>,
+    model: Option<&str>,
+) -> Result<Choice, Failure> {
+    let snapshot = &exchange.snapshot;
+    if let Some(name) = named {
+        let mut choice = named_choice(exchange, name)?;
+        choice.model = model.map(|model| without_prefix(model, name).to_owned());
+        return Ok(choice);
+    }
+    let chosen = |upstream: &Rc<Upstream>, model: Option<&str>| Choice {
+        upstream: Rc::clone(upstream),
+        model: model.map(str::to_owned),
+        credential: None,
+    };
+    let Some(model) = model else {
+        return only_one(snapshot).map(|upstream| chosen(upstream, None)).ok_or_else(|| {
+            let names = provider_names(snapshot);
+            let text = format!(
+                "this request names no model: say who answers with the header \
+                 x-ringgate-provider, one of {names}"
+            );
+            Failure::Invalid(text.into())
+        });
+    };
+    if let Some((upstream, rest)) = by_prefix(snapshot, model)? {
+        return Ok(chosen(&upstream, Some(rest)));
+    }
+    let lists = |it: &&Rc<Upstream>| it.provider.models.iter().any(|name| name == model);
+    let serves_any = |it: &&Rc<Upstream>| it.provider.models.is_empty() || it.pool.is_none();
+    let only = || only_one(snapshot).filter(serves_any);
+    match snapshot.upstreams.iter().find(lists).or_else(only) {
+        Some(upstream) => Ok(chosen(upstream, Some(model))),
+        None => Err(Failure::UnknownModel {
+            model: bounded(model),
+            hint: format!(
+                "write `PROVIDER/{}` with one of {}, or list the model under that provider's \
+                 `models`",
+                bounded(model),
+                provider_names(snapshot)
+            ),
+        }),
+    }
+}
+
+fn by_prefix<'m>(
+    snapshot: &Snapshot,
+    model: &'m str,
+) -> Result<Option<(Rc<Upstream>, &'m str)>, Failure> {
+    if MODEL_PREFIXES.iter().any(|prefix| model.starts_with(prefix)) {
+        return Ok(None);
+    }
+    let Some((prefix, rest)) = model.split_once('/') else { return Ok(None) };
+    let bare = prefix.strip_prefix('@');
+    match snapshot.upstream(bare.unwrap_or(prefix)) {
+        Some(upstream) => Ok(Some((Rc::clone(upstream), rest))),
+        // Without `@` it may as well be a part of the model's name, as in `org/model`.
+        None => match bare {
+            Some(name) => Err(Failure::UnknownProvider(bounded(name))),
+            None => Ok(None),
+        },
+    }
+}
+
+fn without_prefix<'m>(model: &'m str, provider: &str) -> &'m str {
+    let bare = model.strip_prefix('@').unwrap_or(model);
+    bare.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(model)
+}
+
+fn named_choice(exchange: &Exchange<'_>, name: &str) -> Result<Choice, Failure> {
+    let snapshot = &exchange.snapshot;
+    let unknown = || Failure::UnknownProvider(bounded(name));
+    let custom_host = custom_host(exchange)?;
+    if let Some(upstream) = snapshot.upstream(name).filter(|_| custom_host.is_none()) {
+        return Ok(Choice { upstream: Rc::clone(upstream), model: None, credential: None });
+    }
+    if preset(name).is_none() {
+        return Err(unknown());
+    }
+    // The client's own credential: `Authorization` where it is not the virtual key.
+    let ring = &snapshot.settings.keys;
+    let own = vendor_keys(exchange.head).find(|secret| ring.find(secret).is_none());
+    let (upstream, auth) = snapshot.unlisted(name, custom_host.as_ref()).ok_or_else(unknown)?;
+    let mut fields = upstream.provider.fields.clone();
+    match own.map(|secret| String::from_utf8_lossy(without_scheme(secret)).into_owned()) {
+        Some(secret) => fields.extend(auth.field(&secret)),
+        None if auth == Auth::None => {}
+        None => {
+            let text = format!(
+                "provider `{}` is not configured here, so its key is needed in `Authorization`",
+                bounded(name)
+            );
+            return Err(Failure::Invalid(text.into()));
+        }
+    }
+    Ok(Choice { upstream, model: None, credential: Some(fields) })
+}
+
+/// The host a client names, if the operator lets clients name it.
+fn custom_host(exchange: &Exchange<'_>) -> Result<Option<BaseUrl>, Failure> {
+    let Some(text) = exchange.ours("custom-host") else { return Ok(None) };
+    let refused = || {
+        Failure::Invalid(
+            "this custom host is not allowed here (server.custom_hosts lists those that are)"
+                .into(),
+        )
+    };
+    let base = BaseUrl::parse(text).map_err(|_| refused())?;
+    let hosts = &exchange.snapshot.settings.server.custom_hosts;
+    if hosts.iter().any(|host| host.eq_ignore_ascii_case(&base.authority)) {
+        Ok(Some(base))
+    } else {
+        Err(refused())
+    }
+}
+
+fn check(
+    exchange: &Exchange<'_>,
+    grant: &Grant,
+    request: &Request,
+    choice: &Choice,
+) -> Result<(), Failure> {
+    if let Some(model) = &choice.model {
+        grant.check_model(model)?;
+    }
+    // A body that is not looked at could name any model, whatever the route says: it is not edited
+    // either. One that names none may mean a stored one. But for the paths that take none.
+    let path = exchange.head.path();
+    let is_unseen = match request.body {
+        Body::Empty => false,
+        Body::Json { .. } => choice.model.is_none() && request.endpoint == Endpoint::PassThrough,
+        Body::Streamed { .. } => true,
+    };
+    let is_under = |folder: &str| {
+        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if is_unseen && !PATHS_WITHOUT_MODEL.iter().any(|folder| is_under(folder)) {
+        grant.check_model("(not visible in this request)")?;
+    }
+    let provider = &choice.upstream.provider;
+    let known = provider.dialect == Dialect::OpenaiChat;
+    if !known && request.endpoint.is_metered() {
+        let text = format!(
+            "provider `{}` speaks {}, which this path cannot be translated to",
+            provider.name,
+            provider.dialect.name()
+        );
+        return Err(Failure::Invalid(text.into()));
+    }
+    if request.endpoint.is_metered() && choice.model.is_none() {
+        return Err(Failure::Invalid("`model` is required".into()));
+    }
+    Ok(())
+}
+
+/// The edits, and whether the usage they ask for is to be hidden.
+fn changes(request: &Request, target: Option<&Target>, choice: &Choice) -> (Vec<Change>, bool) {
+    let mut changes = Vec::new();
+    let Body::Json { bytes, outline } = &request.body else { return (changes, false) };
+    if let Some(target) = target {
+        let defaults = target.default_params.iter();
+        changes.extend(
+            defaults.map(|(key, json)| Change::Default { key: key.clone(), json: json.clone() }),
+        );
+        let overrides = target.override_params.iter();
+        changes.extend(
+            overrides.map(|(key, json)| Change::Set { key: key.clone(), json: json.clone() }),
+        );
+    }
+    if let Some(model) = choice.model.as_deref().filter(|it| outline.model.as_deref() != Some(it)) {
+        changes.push(Change::Set { key: "model".to_owned(), json: quote(model) });
+    }
+    let streams = request.endpoint.is_metered() && request.endpoint != Endpoint::Embeddings;
+    let hide_usage = streams && outline.stream && !outline.include_usage;
+    if hide_usage {
+        let json = with_include_usage(outline.value(bytes, "stream_options"));
+        changes.push(Change::Set { key: "stream_options".to_owned(), json });
+    }
+    (changes, hide_usage)
+}
+
+fn timeouts(exchange: &Exchange<'_>, grant: &Grant, choice: &Choice) -> Result<Timeouts, Failure> {
+    let mut timeouts = choice.upstream.provider.timeouts;
+    let header = match exchange.ours("request-timeout") {
+        None => None,
+        Some(text) => {
+            let number = text.trim().parse::<u64>().ok().filter(|number| *number > 0);
+            let refused = "expected a whole number of milliseconds above 0 in request-timeout";
+            Some(Duration::from_millis(number.ok_or(Failure::Invalid(refused.into()))?))
+        }
+    };
+    let route = grant.route.as_ref().and_then(|route| route.request_timeout);
+    if let Some(total) = header.or(route) {
+        timeouts.total = total;
+    }
+    Ok(timeouts)
+}
+
+fn forward_headers(exchange: &Exchange<'_>, target: Option<&Target>) -> Vec<String> {
+    let asked = exchange.ours("forward-headers").unwrap_or_default();
+    let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let configured = target.map(|target| target.forward_headers.clone()).unwrap_or_default();
+    configured.into_iter().chain(asked).filter(|name| !name.is_empty()).take(64).collect()
+}
+
+fn provider_names(snapshot: &Snapshot) -> String {
+    let names: Vec<&str> =
+        snapshot.upstreams.iter().map(|it| &*it.name).take(HINT_NAMES_MAX).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_prefixes_come_off() {
+        for (model, provider, expected) in [
+            ("openai/gpt-4o", "openai", "gpt-4o"),
+            ("@openai/gpt-4o", "openai", "gpt-4o"),
+            ("gpt-4o", "openai", "gpt-4o"),
+            ("openai-x/gpt-4o", "openai", "openai-x/gpt-4o"),
+            ("meta/llama/3", "meta", "llama/3"),
+        ] {
+            assert_eq!(without_prefix(model, provider), expected, "{model}");
+        }
+    }
+}

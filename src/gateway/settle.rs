@@ -1,0 +1,102 @@
+//! Stage `settle`: always the last, also after failure and departure. It completes the usage,
+//! says whose fault a failure was, and tells one event.
+//!
+//! The charge or refund of limits and the storing of answers will stand here by later work.
+
+use super::failure::Failure;
+use super::record::Exchange;
+use crate::llm::{Usage, estimate_tokens};
+use crate::telemetry::{Event, Outcome};
+
+/// Ends the exchange.
+pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
+    if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
+        exchange.record.usage = Some(estimate(exchange));
+    }
+    let row = failure.map(Failure::row);
+    let event = {
+        let record = &mut exchange.record;
+        Event {
+            id: record.id,
+            at_unix: record.at_unix,
+            shard: exchange.worker.shard(),
+            endpoint: record.endpoint.map_or("none", |endpoint| endpoint.name()),
+            key: record.key.take(),
+            provider: record.provider.take(),
+            model: record.model.take(),
+            route: record.route.take(),
+            status: record.status,
+            outcome: row
+                .map_or_else(|| outcome_of(record.status, record.stream_error), |row| row.side),
+            code: row.map(|row| row.code),
+            stream: record.stream,
+            usage: record.usage,
+            latency: record.started.elapsed(),
+            first_byte: record.first_byte,
+            upstream: record.upstream,
+            request_bytes: record.request_bytes,
+            answer_bytes: record.answer_bytes,
+            attempts: record.attempts,
+            reused_connection: record.reused_connection,
+            metadata: record.metadata.take(),
+            trace_id: record.trace_id.take(),
+        }
+    };
+    exchange.worker.recorder().finish(event);
+}
+
+/// True if the provider may have worked for this request: it was sent, and not refused.
+fn spent_tokens(exchange: &Exchange<'_>) -> bool {
+    let record = &exchange.record;
+    record.sent_upstream && (record.status == 0 || (200..300).contains(&record.status))
+}
+
+/// Our own count where the provider's is missing, flagged as such: the request's bytes for the
+/// input; for the output the content events of a stream (most providers send one token in each)
+/// or the answer's bytes.
+fn estimate(exchange: &Exchange<'_>) -> Usage {
+    let record = &exchange.record;
+    let output = if record.stream { record.content_events } else { tokens_in(record.answer_bytes) };
+    Usage {
+        input_tokens: tokens_in(record.request_bytes),
+        output_tokens: output,
+        estimated: true,
+        ..Usage::default()
+    }
+}
+
+fn tokens_in(bytes: u64) -> u64 {
+    estimate_tokens(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// Whose fault a status is that a provider sent: a request it could not accept is the client's; a
+/// refused credential, a limit or a breakdown is between the gateway and the provider.
+fn outcome_of(status: u16, stream_error: bool) -> Outcome {
+    match status {
+        _ if stream_error => Outcome::UpstreamError,
+        ..=399 => Outcome::Success,
+        401 | 403 | 408 | 429 | 500.. => Outcome::UpstreamError,
+        _ => Outcome::ClientError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_of_provider_statuses() {
+        for (status, expected) in [
+            (200, Outcome::Success),
+            (304, Outcome::Success),
+            (400, Outcome::ClientError),
+            (404, Outcome::ClientError),
+            (401, Outcome::UpstreamError),
+            (429, Outcome::UpstreamError),
+            (529, Outcome::UpstreamError),
+        ] {
+            assert_eq!(outcome_of(status, false), expected, "{status}");
+        }
+        assert_eq!(outcome_of(200, true), Outcome::UpstreamError);
+    }
+}

@@ -1,0 +1,55 @@
+//! The whole line without sockets: a worker whose clients and providers are scripts.
+//!
+//! It serves two ends: simulations with chosen byte splits and faults, and instruction counts that
+//! no kernel disturbs. The stages, the codec and the pools are the real ones.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::connection::{self, Patience};
+use super::upstream::{PrepareError, Published, Snapshot};
+use super::worker::{Worker, WorkerOptions};
+use crate::shard::{Connection, Script, Tape};
+use crate::telemetry::Hub;
+
+/// A worker that accepts nothing by itself. It must live on a shard, for its timers.
+pub struct Simulation {
+    worker: Rc<Worker>,
+}
+
+impl Simulation {
+    /// A worker with these settings.
+    ///
+    /// # Errors
+    /// As when a shard starts.
+    pub fn new(published: Arc<Published>, hub: &Arc<Hub>) -> Result<Self, PrepareError> {
+        let snapshot = Snapshot::build(&published, None)?;
+        let listen = published.settings().server.listen;
+        let recorder = hub.recorder(0, None);
+        let options = WorkerOptions { shard: 0, listen, published, recorder };
+        Ok(Self { worker: Rc::new(Worker::new(options, snapshot)) })
+    }
+
+    /// Gives the provider `name` a connection that answers with `script`; the tape gets what is
+    /// sent to it. The newest is used first.
+    pub fn provider(&self, name: &str, script: Script, tape: Tape) {
+        // An idle connection is looked at before it is used, and has to be silent then.
+        let script = script.after_a_pause();
+        let snapshot = self.worker.snapshot();
+        if let Some(pool) = snapshot.upstream(name).and_then(|upstream| upstream.pool.as_ref()) {
+            pool.adopt(Connection::in_memory(script, tape), self.worker.dialer());
+        }
+    }
+
+    /// Serves a client that sends `script`, until its connection ends; the tape gets the answers.
+    pub async fn client(&self, script: Script, tape: Tape) {
+        let connection = Connection::in_memory(script, tape);
+        connection::serve(Rc::clone(&self.worker), connection, Patience::default()).await;
+    }
+
+    /// Connections to providers that are open, in use or idle.
+    #[must_use]
+    pub fn upstream_connections(&self) -> i64 {
+        self.worker.dialer().open_count()
+    }
+}

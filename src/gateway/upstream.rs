@@ -1,0 +1,254 @@
+//! Settings as one shard uses them: providers with their pools and prepared heads.
+//!
+//! The control thread prepares and checks ([`publish`]); each shard then builds its [`Snapshot`],
+//! keeping the pools of providers that have not changed. An exchange keeps the snapshot it began
+//! with.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, ProviderField, preset};
+use crate::shard::{
+    ClientTls, Endpoint, Name, Pool, PoolLimits, Roots, ServerTls, TlsError, client_tls,
+    root_certificates, server_tls,
+};
+
+/// Settings with everything that can fail already done.
+pub struct Published {
+    settings: Arc<Settings>,
+    roots: Roots,
+    server_tls: Option<ServerTls>,
+}
+
+/// The settings are well formed, but their TLS material is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The certificate or key of the listener.
+    #[error("server.tls: {0}")]
+    Server(#[source] TlsError),
+    /// The material of one provider.
+    #[error("providers.{name}: {source}")]
+    Provider {
+        /// The provider's name.
+        name: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// Providers speak TLS, and the system has no root certificate to check them with.
+    #[error(
+        "no root certificates found on this system; install the package ca-certificates or set \
+         tls_ca_file"
+    )]
+    NoRoots,
+}
+
+/// Prepares settings for the shards. Reads the system's root certificates: not for a shard.
+///
+/// # Errors
+/// See [`PrepareError`]; the settings in force stay in force.
+pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
+    let (roots, _) = root_certificates();
+    let tls = settings.server.tls.as_ref();
+    let server_tls = tls
+        .map(|files| server_tls(&files.cert_pem, files.key_pem.reveal()))
+        .transpose()
+        .map_err(PrepareError::Server)?;
+    for provider in &settings.providers {
+        let Origin::Http(base) = &provider.origin else { continue };
+        if base.tls && roots.is_empty() && provider.tls.ca_pem.is_none() {
+            return Err(PrepareError::NoRoots);
+        }
+        provider_tls(provider, base, &roots)
+            .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source })?;
+    }
+    Ok(Published { settings, roots, server_tls })
+}
+
+impl Published {
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+}
+
+/// One provider as a shard calls it.
+pub(super) struct Upstream {
+    pub provider: Arc<Provider>,
+    pub name: Arc<str>,
+    /// None for the built-in echo.
+    pub pool: Option<Pool>,
+}
+
+/// A key's name and labels, ready for events.
+#[derive(Clone)]
+pub(super) struct KeyLabel {
+    pub name: Arc<str>,
+    pub metadata: Option<Arc<BTreeMap<String, String>>>,
+}
+
+/// The settings of one shard.
+pub(super) struct Snapshot {
+    pub settings: Arc<Settings>,
+    pub server_tls: Option<ServerTls>,
+    pub upstreams: Vec<Rc<Upstream>>,
+    by_name: HashMap<String, Rc<Upstream>>,
+    labels: HashMap<String, KeyLabel>,
+    roots: Roots,
+    /// Providers that clients named by preset or custom host: bounded by the presets and by
+    /// `server.custom_hosts`.
+    unlisted: RefCell<HashMap<String, Rc<Upstream>>>,
+}
+
+impl Snapshot {
+    /// Builds the shard's view, keeping pools of `previous` where nothing about them changed.
+    pub(super) fn build(
+        published: &Published,
+        previous: Option<&Self>,
+    ) -> Result<Self, PrepareError> {
+        let settings = Arc::clone(&published.settings);
+        let mut upstreams = Vec::with_capacity(settings.providers.len());
+        for provider in &settings.providers {
+            let kept = previous.and_then(|old| {
+                let old = old.by_name.get(&provider.name)?;
+                let same = format!("{:?}", old.provider) == format!("{provider:?}")
+                    && fields_equal(&old.provider.fields, &provider.fields)
+                    && published_limits(&published.settings)
+                        == published_limits(&previous?.settings);
+                same.then(|| Rc::clone(old))
+            });
+            let upstream = match kept {
+                Some(kept) => kept,
+                None => Rc::new(upstream(Arc::clone(provider), published).map_err(|source| {
+                    PrepareError::Provider { name: provider.name.clone(), source }
+                })?),
+            };
+            upstreams.push(upstream);
+        }
+        let by_name = upstreams.iter().map(|it| (it.name.to_string(), Rc::clone(it))).collect();
+        let labels = settings.keys.iter().map(|key| {
+            let metadata = (!key.metadata.is_empty()).then(|| Arc::new(key.metadata.clone()));
+            (key.name.clone(), KeyLabel { name: Arc::from(key.name.as_str()), metadata })
+        });
+        Ok(Self {
+            labels: labels.collect(),
+            server_tls: published.server_tls.clone(),
+            upstreams,
+            by_name,
+            roots: published.roots.clone(),
+            unlisted: RefCell::default(),
+            settings,
+        })
+    }
+
+    /// The configured provider of that name.
+    pub(super) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
+        self.by_name.get(name)
+    }
+
+    /// The label of a key; a key that a reload has removed keeps its bare name.
+    pub(super) fn key_label(&self, name: &str) -> KeyLabel {
+        let fresh = || KeyLabel { name: Arc::from(name), metadata: None };
+        self.labels.get(name).cloned().unwrap_or_else(fresh)
+    }
+
+    /// A provider that the settings do not name: a preset's, or a custom host that
+    /// `server.custom_hosts` lists. The client brings the credential.
+    pub(super) fn unlisted(
+        &self,
+        slug: &str,
+        custom_host: Option<&BaseUrl>,
+    ) -> Option<(Rc<Upstream>, Auth)> {
+        let preset = preset(slug)?;
+        let base = match custom_host {
+            Some(base) => base.clone(),
+            None => BaseUrl::parse(&preset.base_url).ok()?,
+        };
+        let key = format!("{slug} {} {}{}", base.tls, base.authority, base.path);
+        if let Some(known) = self.unlisted.borrow().get(&key) {
+            return Some((Rc::clone(known), preset.auth));
+        }
+        let made = Rc::new(self.make_unlisted(preset, base)?);
+        self.unlisted.borrow_mut().insert(key, Rc::clone(&made));
+        Some((made, preset.auth))
+    }
+
+    fn make_unlisted(&self, preset: &'static Preset, base: BaseUrl) -> Option<Upstream> {
+        let provider = Provider::unlisted(preset, base);
+        let Origin::Http(base) = &provider.origin else { return None };
+        let tls = provider_tls(&provider, base, &self.roots).ok()?;
+        let pool = Pool::new(endpoint(base, tls), published_limits(&self.settings));
+        let name = Arc::from(provider.name.as_str());
+        Some(Upstream { provider: Arc::new(provider), name, pool: Some(pool) })
+    }
+
+    /// All pools, for the sweep and the metrics.
+    pub(super) fn each_pool(&self, mut visit: impl FnMut(&Pool)) {
+        for upstream in &self.upstreams {
+            upstream.pool.as_ref().into_iter().for_each(&mut visit);
+        }
+        for upstream in self.unlisted.borrow().values() {
+            upstream.pool.as_ref().into_iter().for_each(&mut visit);
+        }
+    }
+}
+
+fn fields_equal(left: &[ProviderField], right: &[ProviderField]) -> bool {
+    let pairs = |list: &[ProviderField]| -> Vec<(String, String)> {
+        list.iter().map(|it| (it.name.clone(), it.value.reveal().to_owned())).collect()
+    };
+    pairs(left) == pairs(right)
+}
+
+fn published_limits(settings: &Settings) -> PoolLimits {
+    PoolLimits {
+        idle_max: settings.server.pool_idle_max,
+        idle_timeout: settings.server.pool_idle_timeout,
+        age_max: settings.server.pool_age_max,
+    }
+}
+
+fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, TlsError> {
+    let pool = match &provider.origin {
+        Origin::Echo => None,
+        Origin::Http(base) => {
+            let tls = provider_tls(&provider, base, &published.roots)?;
+            Some(Pool::new(endpoint(base, tls), published_limits(&published.settings)))
+        }
+    };
+    let name = Arc::from(provider.name.as_str());
+    Ok(Upstream { provider, name, pool })
+}
+
+fn endpoint(base: &BaseUrl, tls: Option<ClientTls>) -> Endpoint {
+    Endpoint { name: name_of(&base.host), port: base.port, tls }
+}
+
+fn name_of(host: &Host) -> Name {
+    match host {
+        Host::Dns(name) => Name::Dns(name.clone()),
+        Host::Ipv4(address) => Name::Address((*address).into()),
+        Host::Ipv6(address) => Name::Address((*address).into()),
+    }
+}
+
+fn provider_tls(
+    provider: &Provider,
+    base: &BaseUrl,
+    roots: &Roots,
+) -> Result<Option<ClientTls>, TlsError> {
+    if !base.tls {
+        return Ok(None);
+    }
+    let client = provider.tls.client_pem.as_ref();
+    client_tls(
+        &name_of(&base.host),
+        roots,
+        provider.tls.ca_pem.as_deref(),
+        client.map(|(chain, key)| (chain.as_str(), key.as_str())),
+    )
+    .map(Some)
+}

@@ -1,0 +1,323 @@
+//! One shard's life on the line: it accepts, serves, takes new settings, drains.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+
+use super::connection::{self, Patience};
+use super::upstream::{Published, Snapshot};
+use crate::base::{IdSource, Instant, RequestId};
+use crate::llm::Scanner;
+use crate::shard::{
+    AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
+};
+use crate::telemetry::{Counter, Gauge, Recorder};
+
+/// Pools and waiting clients are looked through so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// When draining, connections that the kernel has already queued are still served, for so long.
+const ACCEPT_REST: Duration = Duration::from_millis(10);
+
+/// Exchanges that were cut at the drain deadline have so long to be settled.
+const CUT_REST: Duration = Duration::from_millis(100);
+
+/// What the control thread tells a shard.
+pub enum Command {
+    /// New settings; requests under way keep theirs.
+    Publish(Arc<Published>),
+    /// Accept nothing more and end when all is answered, at the latest after this long.
+    Drain(Duration),
+}
+
+/// What a shard begins with.
+pub struct WorkerOptions {
+    /// Its number.
+    pub shard: u16,
+    /// Where it listens; the port is not 0.
+    pub listen: SocketAddr,
+    /// The first settings.
+    pub published: Arc<Published>,
+    /// Where its events go.
+    pub recorder: Recorder,
+}
+
+/// Everything one shard owns.
+pub struct Worker {
+    shard: u16,
+    snapshot: RefCell<Rc<Snapshot>>,
+    dialer: Dialer,
+    recorder: Recorder,
+    scanner: RefCell<Scanner>,
+    ids: RefCell<IdSource>,
+    in_flight: Cell<usize>,
+    buffered: Cell<usize>,
+    /// What the metrics were last told of the pools and the dialer.
+    told_idle: Cell<i64>,
+    told_open: Cell<i64>,
+    told_lookups: Cell<u64>,
+    draining: Cell<bool>,
+    /// Client connections, to be cut when their patience or that of the drain is over.
+    clients: RefCell<HashMap<u64, (Handle, Patience)>>,
+    next_client: Cell<u64>,
+    /// Woken when the last exchange ends.
+    quiet: RefCell<Option<Waker>>,
+}
+
+impl Worker {
+    /// Runs a shard until it is told to drain and has done so, or its mailbox is gone. `ready`
+    /// hears whether it listens.
+    pub async fn run(
+        options: WorkerOptions,
+        mut mailbox: Mailbox<Command>,
+        ready: impl FnOnce(io::Result<()>),
+    ) {
+        let snapshot = match Snapshot::build(&options.published, None) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return ready(Err(io::Error::other(error))),
+        };
+        let listener = match Listener::bind(options.listen) {
+            Ok(listener) => listener,
+            Err(error) => return ready(Err(error)),
+        };
+        let worker = Rc::new(Self::new(options, snapshot));
+        ready(Ok(()));
+        let (stop, stopped) = oneshot::channel();
+        spawn(accept_loop(Rc::clone(&worker), listener, stopped));
+        spawn(sweep_loop(Rc::clone(&worker)));
+        while let Some(command) = mailbox.receive().await {
+            match command {
+                Command::Publish(published) => worker.take(&published),
+                Command::Drain(patience) => {
+                    let deadline = Instant::now().after(patience);
+                    worker.draining.set(true);
+                    worker.recorder.add(Gauge::Draining, 1);
+                    // A failed send means that accepting has ended by itself.
+                    let _ = stop.send(());
+                    worker.wait_until_quiet(deadline).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn new(options: WorkerOptions, snapshot: Snapshot) -> Self {
+        let dialer = Dialer::new(snapshot.settings.server.dns_ttl);
+        Self {
+            shard: options.shard,
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            dialer,
+            recorder: options.recorder,
+            scanner: RefCell::default(),
+            ids: RefCell::new(IdSource::from_system()),
+            in_flight: Cell::new(0),
+            buffered: Cell::new(0),
+            told_idle: Cell::new(0),
+            told_open: Cell::new(0),
+            told_lookups: Cell::new(0),
+            draining: Cell::new(false),
+            clients: RefCell::default(),
+            next_client: Cell::new(0),
+            quiet: RefCell::new(None),
+        }
+    }
+
+    fn take(&self, published: &Published) {
+        let built = Snapshot::build(published, Some(&self.snapshot()));
+        // The control thread has built the same before it published; what fails here is the
+        // system's doing (memory), and the settings in force stay in force.
+        match built {
+            Ok(snapshot) => *self.snapshot.borrow_mut() = Rc::new(snapshot),
+            Err(_) => self.recorder.count(Counter::SettingsReloadErrors),
+        }
+    }
+
+    /// The settings in force.
+    pub(super) fn snapshot(&self) -> Rc<Snapshot> {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    pub(super) fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// The shard's JSON scanner; not to be held across a wait.
+    pub(super) fn scanner(&self) -> RefMut<'_, Scanner> {
+        self.scanner.borrow_mut()
+    }
+
+    pub(super) fn next_id(&self) -> RequestId {
+        self.ids.borrow_mut().next_id()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// True if one more exchange would be over `server.in_flight_max`.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.in_flight.get() >= self.snapshot.borrow().settings.server.in_flight_max
+    }
+
+    pub(super) fn exchange_begins(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    pub(super) fn exchange_ends(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        if self.in_flight.get() == 0
+            && let Some(waker) = self.quiet.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn connection_ends(&self, number: u64) {
+        self.clients.borrow_mut().remove(&number);
+        self.recorder.add(Gauge::OpenConnections, -1);
+    }
+
+    /// Counts bytes about to be kept; false if that would be over `limit`.
+    pub(super) fn hold(&self, bytes: usize, limit: usize) -> bool {
+        let total = self.buffered.get().saturating_add(bytes);
+        let fits = total <= limit;
+        if fits {
+            self.buffered.set(total);
+            self.recorder.add(Gauge::BufferedBytes, i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        fits
+    }
+
+    pub(super) fn release(&self, bytes: usize) {
+        if bytes > 0 {
+            self.buffered.set(self.buffered.get().saturating_sub(bytes));
+            self.recorder.add(Gauge::BufferedBytes, -i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Tells the metrics what a pool did.
+    pub(super) fn note_pool(&self, event: PoolEvent) {
+        match event {
+            PoolEvent::Reused => self.recorder.count(Counter::UpstreamReused),
+            PoolEvent::Discarded => self.recorder.count(Counter::UpstreamDiscarded),
+        }
+    }
+
+    async fn wait_until_quiet(&self, deadline: Instant) {
+        let quiet = poll_fn(|context| {
+            if self.in_flight.get() == 0 {
+                return Poll::Ready(());
+            }
+            *self.quiet.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        });
+        // Time for connections that are queued or have a request on the wire already.
+        sleep(ACCEPT_REST * 2).await;
+        if within(deadline, quiet).await.is_err() {
+            // What is left is cut off; that is what the deadline is for. Each exchange then ends as
+            // if its client had left, and is settled and told.
+            self.clients.borrow().values().for_each(|(handle, _)| handle.cut());
+            sleep(CUT_REST).await;
+        }
+    }
+
+    fn sweep(&self) {
+        let now = Instant::now();
+        for (handle, patience) in self.clients.borrow().values() {
+            if patience.is_over(now) {
+                handle.cut();
+            }
+        }
+        let mut idle = 0;
+        self.snapshot().each_pool(|pool| {
+            pool.sweep(|event| self.note_pool(event));
+            idle += i64::try_from(pool.idle_count()).unwrap_or(i64::MAX);
+        });
+        self.recorder.add(Gauge::UpstreamConnectionsIdle, idle - self.told_idle.replace(idle));
+        let open = self.dialer.open_count();
+        self.recorder.add(Gauge::UpstreamConnectionsOpen, open - self.told_open.replace(open));
+        let lookups = self.dialer.lookups();
+        self.recorder.count_by(Counter::DnsLookups, lookups - self.told_lookups.replace(lookups));
+    }
+}
+
+async fn sweep_loop(worker: Rc<Worker>) {
+    loop {
+        sleep(SWEEP_EVERY).await;
+        worker.sweep();
+    }
+}
+
+/// Accepts until told to stop, then takes what the kernel has queued and closes the socket.
+async fn accept_loop(worker: Rc<Worker>, listener: Listener, mut stopped: oneshot::Receiver<()>) {
+    loop {
+        let accepted = {
+            let accept = std::pin::pin!(listener.accept());
+            match select(accept, &mut stopped).await {
+                Either::Left((accepted, _)) => accepted,
+                Either::Right(_) => break,
+            }
+        };
+        admit_connection(&worker, accepted);
+    }
+    // Closing the socket resets what is queued, so that is served first: but only what has been
+    // queued by now, however many go on knocking.
+    let closing = Instant::now().after(ACCEPT_REST);
+    while let Ok(accepted) = within(closing, listener.accept()).await {
+        admit_connection(&worker, accepted);
+    }
+}
+
+fn admit_connection(
+    worker: &Rc<Worker>,
+    accepted: Result<(crate::shard::Connection, SocketAddr), AcceptError>,
+) {
+    match accepted {
+        Ok((connection, _)) => {
+            let limit = worker.snapshot.borrow().settings.server.connections_max;
+            if worker.clients.borrow().len() >= limit {
+                // Dropped unread: over the bound not even an answer is affordable.
+                worker.recorder.count(Counter::ConnectionsRefused);
+                return;
+            }
+            worker.recorder.count(Counter::ConnectionsAccepted);
+            worker.recorder.add(Gauge::OpenConnections, 1);
+            let number = worker.next_client.replace(worker.next_client.get() + 1);
+            let patience = Patience::default();
+            let client = (connection.handle(), patience.clone());
+            worker.clients.borrow_mut().insert(number, client);
+            let serving = connection::serve(Rc::clone(worker), connection, patience);
+            let serving = AssertUnwindSafe(serving);
+            let worker = Rc::clone(worker);
+            spawn(async move {
+                // A bug shall cost the one connection that met it, not the shard.
+                if serving.catch_unwind().await.is_err() {
+                    worker.recorder.count(Counter::Panics);
+                }
+                worker.connection_ends(number);
+            });
+        }
+        Err(AcceptError::Exhausted(_) | AcceptError::Lost(_)) => {
+            worker.recorder.count(Counter::AcceptErrors);
+        }
+    }
+}

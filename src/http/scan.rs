@@ -1,0 +1,129 @@
+//! The search for the end of a head, carried on where the last call stopped.
+//!
+//! It refuses every CR and LF that is not part of a CRLF, so all later code may trust the line
+//! ends. Each byte is looked at once, however slowly the bytes come. Errors are found in the order
+//! of the bytes, so that a cut in the input changes nothing. Positions count from the start of the
+//! unconsumed input.
+
+use super::head::HeadError;
+use std::ops::Range;
+
+/// Where the search stands.
+#[derive(Default)]
+pub(super) struct HeadScan {
+    /// First byte of the line being looked at.
+    line_start: usize,
+    /// All before this was searched and holds only whole CRLFs.
+    searched: usize,
+    /// Set once the start line was handed out: the position behind its CRLF.
+    fields_start: Option<usize>,
+}
+
+impl HeadScan {
+    /// The position of the first field line, once the start line was found.
+    pub(super) fn fields_start(&self) -> Option<usize> {
+        self.fields_start
+    }
+
+    /// Begins behind one empty line, which RFC 9112 section 2.2 asks a server to forgive. A second
+    /// is refused.
+    pub(super) fn skip_one_empty_line(&mut self, window: &[u8]) {
+        if self.line_start == 0 && window.starts_with(b"\r\n") {
+            self.line_start = 2;
+            self.searched = 2;
+        }
+    }
+
+    /// First byte of the start line, if it came.
+    pub(super) fn first_byte(&self, window: &[u8]) -> Option<u8> {
+        window.get(self.line_start).copied()
+    }
+
+    /// The start line without its CRLF; none while it is incomplete. Longer than `line_bytes_max`:
+    /// `TargetTooLong`, told before the line is complete.
+    pub(super) fn start_line(
+        &mut self,
+        window: &[u8],
+        line_bytes_max: usize,
+    ) -> Result<Option<Range<usize>>, HeadError> {
+        let found = self.line_end(window);
+        if self.searched.saturating_sub(self.line_start) > line_bytes_max {
+            return Err(HeadError::TargetTooLong);
+        }
+        let Some(line_end) = found? else { return Ok(None) };
+        let line = self.line_start..line_end;
+        self.begin_line(line_end);
+        self.fields_start = Some(self.line_start);
+        Ok(Some(line))
+    }
+
+    /// The position behind the empty line that ends the head; none while that has not come.
+    pub(super) fn head_end(&mut self, window: &[u8]) -> Result<Option<usize>, HeadError> {
+        while let Some(line_end) = self.line_end(window)? {
+            let is_empty = line_end == self.line_start;
+            self.begin_line(line_end);
+            if is_empty {
+                return Ok(Some(self.line_start));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next line begins behind the CRLF at `line_end`.
+    fn begin_line(&mut self, line_end: usize) {
+        self.line_start = line_end.saturating_add(2);
+        self.searched = self.line_start;
+    }
+
+    /// Where the CRLF of the current line stands, if it has come.
+    fn line_end(&mut self, window: &[u8]) -> Result<Option<usize>, HeadError> {
+        let rest = window.get(self.searched..).unwrap_or_default();
+        let Some(offset) = memchr::memchr2(b'\r', b'\n', rest) else {
+            self.searched = self.searched.saturating_add(rest.len());
+            return Ok(None);
+        };
+        self.searched = self.searched.saturating_add(offset);
+        match rest.get(offset..) {
+            Some([b'\r', b'\n', ..]) => Ok(Some(self.searched)),
+            Some([b'\r']) => Ok(None),
+            _ => Err(HeadError::Malformed("line end (CRLF, no bare CR or LF)")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: &str, expected: Result<Option<usize>, ()>) {
+        let mut scan = HeadScan::default();
+        let found = scan.start_line(input.as_bytes(), usize::MAX).and_then(|line| match line {
+            Some(_) => scan.head_end(input.as_bytes()),
+            None => Ok(None),
+        });
+        assert_eq!(found.map_err(|_| ()), expected, "{input:?}");
+    }
+
+    #[test]
+    fn only_whole_line_ends_end_a_line() {
+        check("", Ok(None));
+        check("a\r\n\r\n", Ok(Some(5)));
+        check("a\r\nb\r\n\r\nrest", Ok(Some(8)));
+        check("a\r\n\r", Ok(None));
+        check("a\r", Ok(None));
+        check("a\n\n", Err(()));
+        check("a\r\r\n\r\n", Err(()));
+        check("a\r\nb\n\r\n", Err(()));
+        check("a\r\nb\rc\r\n\r\n", Err(()));
+        check("a\r\n\n", Err(()));
+    }
+
+    #[test]
+    fn a_searched_byte_is_not_searched_again() {
+        let mut scan = HeadScan::default();
+        assert_eq!(scan.start_line(b"abcdef", 100), Ok(None));
+        assert_eq!(scan.searched, 6);
+        // The line feed at index 2 came too late to be seen: those bytes were done with.
+        assert_eq!(scan.start_line(b"ab\ndefg\r\n", 100), Ok(Some(0..7)));
+    }
+}

@@ -1,0 +1,241 @@
+//! The request target (origin form only) and the host: the text that authentication and routing
+//! trust.
+//!
+//! A target is printable ASCII that begins with `/`. There is one reading of it: nothing here or
+//! later decodes or normalises it, so what could be normalised into something else is refused.
+
+use super::head::HeadError;
+use std::net::Ipv6Addr;
+
+/// Whether `text` may stand as path and query on a request line; the length is not looked at.
+pub fn is_target(text: &[u8]) -> bool {
+    check_target(text).is_ok()
+}
+
+/// The rule of `is_target`, with what was broken.
+pub(super) fn check_target(target: &[u8]) -> Result<(), HeadError> {
+    if target.first() != Some(&b'/') {
+        return Err(HeadError::Malformed("request target (a path that begins with a slash)"));
+    }
+    if !target.iter().all(|byte| is_target_byte(*byte)) {
+        return Err(HeadError::Malformed(
+            "request target (only the characters of a URL, no fragment)",
+        ));
+    }
+    let (path, query) = split_query(target);
+    check_path(path)?;
+    match query.filter(|query| memchr::memchr(b'%', query).is_some()) {
+        Some(query) if !decoded(query).all(|byte| byte.is_some_and(|byte| byte != 0)) => {
+            Err(HeadError::Malformed("request target (% and two hex digits, not zero)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Path and query, without the `?` between them.
+pub(super) fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'?', target).and_then(|at| target.split_at_checked(at)) {
+        Some((path, query)) => (path, query.get(1..)),
+        None => (target, None),
+    }
+}
+
+/// What may stand in a target as it is. Browsers leave `[ ] { | } ^` and the backquote as they are
+/// in a query; no reading of them differs, so they pass. `\` is refused since some take it for a
+/// slash.
+pub(super) fn is_target_byte(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>')
+}
+
+/// Whether `value` is a host with an optional port: a name of letters, digits and `-._~`, an IPv4
+/// address, or an IPv6 address in brackets. Narrower than RFC 3986: no escapes, no `!$&'()*+,;=`,
+/// no empty host, no empty port.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    let Ok(value) = std::str::from_utf8(value) else { return false };
+    let (host_is_good, rest) = match value.strip_prefix('[') {
+        Some(bracketed) => match bracketed.split_once(']') {
+            Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+            None => return false,
+        },
+        None => {
+            let (host, rest) = value.split_at(value.find(':').unwrap_or(value.len()));
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+            (!host.is_empty() && host.bytes().all(legal), rest)
+        }
+    };
+    host_is_good && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Refuses a segment that reads `..` before or after decoding (with `%2f` and `%5c` taken for
+/// separators, as some servers do), broken escapes and encoded control characters.
+fn check_path(path: &[u8]) -> Result<(), HeadError> {
+    let (mut dots, mut others) = (0_u32, false);
+    for byte in decoded(path).chain([Some(b'/')]) {
+        match byte {
+            None | Some(0..=0x1f | 0x7f) => {
+                return Err(HeadError::Malformed(
+                    "path (% and two hex digits, no control character)",
+                ));
+            }
+            Some(b'/' | b'\\') if dots == 2 && !others => {
+                return Err(HeadError::Malformed("path (no .. segment)"));
+            }
+            Some(b'/' | b'\\') => (dots, others) = (0, false),
+            Some(b'.') => dots = dots.saturating_add(1),
+            Some(_) => others = true,
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of `text` with each `%xx` decoded; none for a `%` without two hex digits.
+fn decoded(text: &[u8]) -> impl Iterator<Item = Option<u8>> {
+    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (first, tail) = rest.split_first()?;
+        if *first != b'%' {
+            rest = tail;
+            return Some(Some(*first));
+        }
+        let [high, low, tail @ ..] = tail else {
+            rest = &[];
+            return Some(None);
+        };
+        rest = tail;
+        Some(hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_one_reading() {
+        for good in [
+            "/",
+            "/v1/chat/completions",
+            "/a//b",
+            "//",
+            "/a?",
+            "/a?b=..",
+            "/a?x=%0a",
+            "/a?b?c",
+            "/.a",
+            "/...",
+            "/a..b",
+            "/..a/b",
+            "/a/.",
+            "/v1/models/org%2Fname",
+            "/%252e%252e/",
+            "/m:generateContent?alt=sse",
+            "/a?f[]=1&g={x|y}",
+            "/a;b=c",
+            "/%E2%82%AC",
+            "/~u/!$&'()*+,;=:@",
+        ] {
+            assert!(is_target(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "a",
+            "a/b",
+            "http://h/",
+            "h:443",
+            "?a",
+            "/a b",
+            "/a\tb",
+            "/a#b",
+            "/a?b#c",
+            "/\\",
+            "/a?\\",
+            "/é",
+            "/a\0",
+            "/a\x7f",
+            "/..",
+            "/../a",
+            "/a/..",
+            "/a/../b",
+            "/a/..?b",
+            "/%2e%2e",
+            "/%2E./",
+            "/.%2e/a",
+            "/a/..%2fb",
+            "/a%2f..%2fb",
+            "/a%5c..",
+            "/a%5c..%5cb",
+            "/%00",
+            "/a?%00",
+            "/%0d%0a",
+            "/%7f",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/a?%",
+            "/a?%g0",
+            "/\"",
+            "/<",
+            "/>",
+        ] {
+            assert!(!is_target(bad.as_bytes()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for good in [
+            "a",
+            "example.com",
+            "example.com:8443",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:80",
+            "a_b.c",
+            "xn--bcher-kva.example",
+            "localhost:0",
+            "[::ffff:1.2.3.4]:65535",
+            "EXAMPLE.com",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "a:",
+            "a:b",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "a:1:2",
+            "a b",
+            "a\tb",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a@b",
+            "u:p@a",
+            "a\\b",
+            "é",
+            "a,b",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::1]80",
+            "[a]",
+            "[]",
+            "a%2fb",
+            "a;b",
+            "[fe80::1%eth0]",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+        assert!(!is_host(b"a\xff"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Virtual keys: the secrets we issue to clients, and what each may do.
+//!
+//! A secret is known here only by its keyed hash. Absent: budgets and rate limits (a later part),
+//! and any way from a hash back to a secret.
+
+mod hash;
+mod settings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub use hash::{HashParseError, KeyHash};
+pub use settings::KeySettings;
+
+use crate::base::Patterns;
+
+/// One virtual key, as checked.
+#[derive(Clone, Debug)]
+pub struct VirtualKey {
+    /// The operator's name for it; safe in labels and logs.
+    pub name: String,
+    /// Hash of its secret.
+    pub hash: KeyHash,
+    /// Models it may ask for, as the client names them without a provider prefix.
+    pub models: Patterns,
+    /// Routes it may name.
+    pub routes: Patterns,
+    /// Route used when the request names none.
+    pub route: Option<String>,
+    /// Labels that every event of this key carries.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// All virtual keys, found by the hash of a presented secret.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    keys: HashMap<KeyHash, Arc<VirtualKey>>,
+}
+
+impl KeyRing {
+    /// Builds the ring; the caller has refused equal hashes.
+    #[must_use]
+    pub fn new(keys: impl IntoIterator<Item = VirtualKey>) -> Self {
+        Self { keys: keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect() }
+    }
+
+    /// True if no key is configured, so that none is asked for.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The key whose secret was presented.
+    ///
+    /// The look-up goes by a keyed 256-bit hash: what timing could tell is about the hash, not
+    /// about the secret, and the final comparison is constant in time.
+    #[must_use]
+    pub fn find(&self, presented: &[u8]) -> Option<&Arc<VirtualKey>> {
+        self.keys.get(&KeyHash::of(presented))
+    }
+
+    /// All keys, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<VirtualKey>> {
+        self.keys.values()
+    }
+}

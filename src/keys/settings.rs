@@ -1,0 +1,162 @@
+//! `[keys.NAME]` as written, and its check. No message repeats a secret or a hash.
+
+use std::collections::BTreeMap;
+
+use super::{KeyHash, VirtualKey};
+use crate::base::{NAME_RULE, Patterns, Problems, Secret, check_secret, is_name, member_path};
+
+/// Labels of one key; each goes into every event of the key.
+const METADATA_MAX: usize = 32;
+
+/// Length of a label's name or value, in characters; Portkey's limit of a value is 128.
+const METADATA_CHARS_MAX: usize = 128;
+
+/// A virtual key: a secret that we issue to a client, and what its bearer may do. With no key
+/// configured, none is asked for.
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeySettings {
+    /// Hash of the secret, as `ringgate keys hash` prints it. Exactly one of `hash` and `secret`
+    /// is given. Prefer the hash where others can read the file.
+    pub hash: Option<String>,
+    /// The secret itself, as a reference, `${NAME}` or `${file:PATH}`.
+    #[schemars(example = &"${TEAM_A_KEY}")]
+    pub secret: Option<Secret>,
+    /// Models that this key may ask for; `*` matches any run of characters. Left out: all; an
+    /// empty list: none.
+    #[schemars(extend("examples" = [["gpt-4o*", "claude-*"]]))]
+    pub models: Option<Vec<String>>,
+    /// Routes that this key may name; `*` matches any run of characters. Left out: all; an empty
+    /// list: none.
+    #[schemars(extend("examples" = [["support"]]))]
+    pub routes: Option<Vec<String>>,
+    /// Route taken when a request names none.
+    #[schemars(example = &"support")]
+    pub route: Option<String>,
+    /// Labels that every event of this key carries, at most 32, names and values of at most 128
+    /// characters.
+    #[schemars(extend("examples" = [{ "team": "a" }]))]
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl KeySettings {
+    /// The key that is meant. That its routes exist is for the caller to check.
+    pub fn check(self, name: &str, path: &str, problems: &mut Problems) -> Option<VirtualKey> {
+        let before = problems.len();
+        if !is_name(name) {
+            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
+        }
+        let hash = self.check_hash(path, problems);
+        self.check_metadata(path, problems);
+        let routes = Patterns::new(self.routes.as_deref());
+        if let Some(route) = self.route.as_deref().filter(|route| !routes.allow(route)) {
+            let path = member_path(path, "route");
+            let message =
+                format!("the default route {} is not among `routes`", problems.quote(&path, route));
+            problems.add(&path, message, "add it there, or leave `routes` out");
+        }
+        let key = VirtualKey {
+            name: name.to_owned(),
+            hash: hash?,
+            models: Patterns::new(self.models.as_deref()),
+            routes,
+            route: self.route,
+            metadata: self.metadata,
+        };
+        (problems.len() == before).then_some(key)
+    }
+
+    fn check_hash(&self, path: &str, problems: &mut Problems) -> Option<KeyHash> {
+        let secret_path = member_path(path, "secret");
+        match (&self.hash, &self.secret) {
+            (Some(text), None) => {
+                let hash_path = member_path(path, "hash");
+                let hint = "`ringgate keys hash` makes one from a secret";
+                KeyHash::parse(text)
+                    .map_err(|error| problems.add(&hash_path, error.to_string(), hint))
+                    .ok()
+            }
+            (None, Some(secret)) => check_secret(secret, &secret_path, problems)
+                .then(|| KeyHash::of(secret.reveal().as_bytes())),
+            (Some(_), Some(_)) => {
+                let message = "expected one of `hash` and `secret`, got both";
+                problems.add(&secret_path, message, "keep the hash");
+                None
+            }
+            (None, None) if problems.has(&member_path(path, "hash")) => None,
+            (None, None) => {
+                let hint =
+                    "write secret = \"${NAME}\", or the hash that `ringgate keys hash` prints";
+                problems.add(
+                    &secret_path,
+                    "expected one of `hash` and `secret`, got neither",
+                    hint,
+                );
+                None
+            }
+        }
+    }
+
+    fn check_metadata(&self, path: &str, problems: &mut Problems) {
+        let path = member_path(path, "metadata");
+        if self.metadata.len() > METADATA_MAX {
+            let message =
+                format!("expected at most {METADATA_MAX} labels, got {}", self.metadata.len());
+            problems.add(&path, message, "");
+        }
+        for (name, value) in &self.metadata {
+            let long = |text: &str| text.chars().count() > METADATA_CHARS_MAX;
+            if name.is_empty() || long(name) || long(value) {
+                let message = format!(
+                    "expected a name of 1 and a value of 0 to {METADATA_CHARS_MAX} characters"
+                );
+                problems.add(&member_path(&path, name), message, "");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Shape;
+    use serde_json::{Value, json};
+
+    fn check(written: Value) -> (Option<VirtualKey>, Vec<String>) {
+        let mut problems = Problems::default();
+        let settings: Option<KeySettings> =
+            Shape::of::<KeySettings>().read(written, "k", &mut problems);
+        let key = settings.and_then(|settings| settings.check("k", "k", &mut problems));
+        (key, problems.into_vec().into_iter().map(|problem| problem.path).collect())
+    }
+
+    #[test]
+    fn a_secret_and_its_hash_are_the_same_key() {
+        let (by_secret, _) = check(json!({"secret": "s3cret"}));
+        let hash = KeyHash::of(b"s3cret").to_text();
+        let (by_hash, _) = check(json!({"hash": hash, "models": ["gpt-*"]}));
+        let (by_secret, by_hash) = (by_secret.expect("good"), by_hash.expect("good"));
+        assert_eq!(by_secret.hash, by_hash.hash);
+        assert!(by_secret.models.allow("anything"));
+        assert!(by_hash.models.allow("gpt-4o") && !by_hash.models.allow("claude"));
+    }
+
+    #[test]
+    fn problems_have_paths() {
+        let long = "x".repeat(129);
+        for (written, expected) in [
+            (json!({}), "k.secret"),
+            (json!({"secret": ""}), "k.secret"),
+            (json!({"secret": "a\n"}), "k.secret"),
+            (json!({"secret": "a", "hash": "b"}), "k.secret"),
+            (json!({"hash": "b"}), "k.hash"),
+            (json!({"secret": "a", "route": "r", "routes": ["s"]}), "k.route"),
+            (json!({"secret": "a", "metadata": {"a": 1}}), "k.metadata.a"),
+            (json!({"secret": "a", "metadata": {"a": long}}), "k.metadata.a"),
+            (json!({"secret": "a", "models": "gpt"}), "k.models"),
+            (json!({"secret": "a", "budget": 1}), "k.budget"),
+        ] {
+            assert_eq!(check(written.clone()).1, [expected], "{written}");
+        }
+    }
+}

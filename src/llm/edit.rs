@@ -1,0 +1,435 @@
+//! Edits of the top-level members of a JSON object, spliced into its text.
+//!
+//! What is not edited is copied byte for byte, in as few runs as possible. The text has been accepted
+//! by a parser before; if it is another text than the one the members were found in, the result is
+//! wrong but nothing panics.
+
+use super::members::{Members, slice};
+
+/// A change of one top-level member. Of several edits of one key the later wins, except that a
+/// default never undoes a `Set`, and after a `Remove` acts as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Replaces the value, or appends the member. `json` is JSON text and is not checked.
+    Set {
+        /// Unescaped name.
+        key: &'a str,
+        /// JSON text of the value.
+        json: &'a [u8],
+    },
+    /// Appends the member where it is absent; null counts as present.
+    Default {
+        /// Unescaped name.
+        key: &'a str,
+        /// JSON text of the value.
+        json: &'a [u8],
+    },
+    /// Takes the member out, if it is there.
+    Remove {
+        /// Unescaped name.
+        key: &'a str,
+    },
+}
+
+impl<'a> Edit<'a> {
+    fn key(&self) -> &'a str {
+        match self {
+            Self::Set { key, .. } | Self::Default { key, .. } | Self::Remove { key } => key,
+        }
+    }
+
+    /// What is left to do for `key` when all of `edits` are taken together.
+    fn outcome(edits: &[Edit<'a>], key: &[u8]) -> Option<Edit<'a>> {
+        let same = edits.iter().filter(|edit| edit.key().as_bytes() == key);
+        same.fold(None, |before, edit| match (before, *edit) {
+            (Some(Self::Set { .. }), Self::Default { .. }) => before,
+            (Some(Self::Remove { .. }), Self::Default { key, json }) => {
+                Some(Self::Set { key, json })
+            }
+            (_, edit) => Some(edit),
+        })
+    }
+
+    /// Appends the member this edit adds where its key is absent; says if it did.
+    fn append(&self, comma: bool, out: &mut Vec<u8>) -> bool {
+        let (Self::Set { key, json } | Self::Default { key, json }) = self else { return false };
+        if comma {
+            out.push(b',');
+        }
+        out.extend_from_slice(&quote(key));
+        out.push(b':');
+        out.extend_from_slice(json);
+        true
+    }
+
+    /// Bytes this edit adds at most, unless its key needs escapes.
+    fn bytes_max(&self) -> usize {
+        match self {
+            Self::Set { key, json } | Self::Default { key, json } => key.len() + json.len() + 4,
+            Self::Remove { .. } => 0,
+        }
+    }
+}
+
+/// Appends `text`, whose members are `members`, to `out` with `edits` made.
+pub(super) fn splice(members: &Members, text: &[u8], edits: &[Edit<'_>], out: &mut Vec<u8>) {
+    let added: usize = edits.iter().map(Edit::bytes_max).sum();
+    out.reserve(text.len() + added);
+    // `copied` is where the run of bytes begins that is to be copied next. `kept` says that a member
+    // stands in front of that run, so that the next one brings its comma.
+    let (mut copied, mut kept) = (0, false);
+    for index in 0..members.count() {
+        match Edit::outcome(edits, &members.key(text, index)) {
+            Some(Edit::Set { json, .. }) => {
+                out.extend_from_slice(slice(text, copied..members.value_start(text, index)));
+                out.extend_from_slice(json);
+                copied = members.value_end(text, index);
+                kept = true;
+            }
+            // Goes with the comma before it or, as first member, with the one behind it.
+            Some(Edit::Remove { .. }) => match index.checked_sub(1).filter(|_| kept) {
+                Some(previous) => {
+                    let cut = members.value_end(text, previous);
+                    out.extend_from_slice(slice(text, copied..cut));
+                    copied = members.value_end(text, index);
+                }
+                None => {
+                    out.extend_from_slice(slice(text, copied..members.start(index)));
+                    let last = index + 1 == members.count();
+                    copied = if last { members.end(text) } else { members.start(index + 1) };
+                }
+            },
+            Some(Edit::Default { .. }) | None => kept = true,
+        }
+    }
+    let end = members.end(text);
+    out.extend_from_slice(slice(text, copied..end));
+    for (index, edit) in edits.iter().enumerate() {
+        let first = !edits.iter().take(index).any(|other| other.key() == edit.key());
+        if first && members.find(text, edit.key()).is_none() {
+            let outcome = Edit::outcome(edits, edit.key().as_bytes());
+            kept |= outcome.is_some_and(|edit| edit.append(kept, out));
+        }
+    }
+    out.extend_from_slice(slice(text, end..text.len()));
+}
+
+/// The value of `stream_options` with `include_usage` true and its other members kept.
+#[must_use]
+pub fn with_include_usage(stream_options: Option<&[u8]>) -> Vec<u8> {
+    let object =
+        stream_options.filter(|text| text.trim_ascii_start().starts_with(b"{")).unwrap_or(b"{}");
+    let mut out = Vec::new();
+    splice(
+        &Members::scan(object),
+        object,
+        &[Edit::Set { key: "include_usage", json: b"true" }],
+        &mut out,
+    );
+    out
+}
+
+/// Appends the data of a stream event to `out` without its `usage` member: for providers that put the
+/// usage into a chunk with choices when the client did not ask for it. `data` has passed
+/// [`super::Scanner::chunk`].
+pub fn hide_usage(data: &[u8], out: &mut Vec<u8>) {
+    splice(&Members::scan(data), data, &[Edit::Remove { key: "usage" }], out);
+}
+
+/// `text` as a JSON string literal, quotes included.
+#[must_use]
+pub fn quote(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::super::Scanner;
+    use super::*;
+
+    const SET: Edit<'static> = Edit::Set { key: "a", json: b"9" };
+    const DEFAULT: Edit<'static> = Edit::Default { key: "a", json: b"8" };
+    const REMOVE: Edit<'static> = Edit::Remove { key: "a" };
+
+    fn check(text: &str, edits: &[Edit<'_>], expected: &str) {
+        let outline = Scanner::default().request(text.as_bytes()).unwrap();
+        let mut out = b"head ".to_vec();
+        outline.splice(text.as_bytes(), edits, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("head {expected}"), "{text} {edits:?}");
+    }
+
+    #[test]
+    fn one_edit() {
+        for (text, set, default, remove) in [
+            ("{}", r#"{"a":9}"#, r#"{"a":8}"#, "{}"),
+            (" { } ", r#" {"a":9 } "#, r#" {"a":8 } "#, " { } "),
+            (r#"{"a":1}"#, r#"{"a":9}"#, r#"{"a":1}"#, "{}"),
+            (r#"{ "a" : [1, "}"] }"#, r#"{ "a" : 9 }"#, r#"{ "a" : [1, "}"] }"#, "{  }"),
+            (r#"{"b":1}"#, r#"{"b":1,"a":9}"#, r#"{"b":1,"a":8}"#, r#"{"b":1}"#),
+            (
+                r#"{"a":1 , "b":"x,\"}" }"#,
+                r#"{"a":9 , "b":"x,\"}" }"#,
+                r#"{"a":1 , "b":"x,\"}" }"#,
+                r#"{"b":"x,\"}" }"#,
+            ),
+            (
+                "{\"b\":1 ,\n\t\"a\":{\"a\":2},\"c\":3}",
+                "{\"b\":1 ,\n\t\"a\":9,\"c\":3}",
+                "{\"b\":1 ,\n\t\"a\":{\"a\":2},\"c\":3}",
+                r#"{"b":1,"c":3}"#,
+            ),
+            (r#"{"b":1, "a":null}"#, r#"{"b":1, "a":9}"#, r#"{"b":1, "a":null}"#, r#"{"b":1}"#),
+            (
+                r#"{"\u0061":1,"b":2}"#,
+                r#"{"\u0061":9,"b":2}"#,
+                r#"{"\u0061":1,"b":2}"#,
+                r#"{"b":2}"#,
+            ),
+        ] {
+            check(text, &[], text);
+            check(text, &[SET], set);
+            check(text, &[DEFAULT], default);
+            check(text, &[REMOVE], remove);
+        }
+    }
+
+    #[test]
+    fn several_edits_of_one_key() {
+        let other = Edit::Set { key: "a", json: b"7" };
+        let default = Edit::Default { key: "a", json: b"6" };
+        for (edits, present, absent) in [
+            (&[SET, other][..], r#"{"a":7}"#, r#"{"a":7}"#),
+            (&[SET, DEFAULT], r#"{"a":9}"#, r#"{"a":9}"#),
+            (&[DEFAULT, SET], r#"{"a":9}"#, r#"{"a":9}"#),
+            (&[DEFAULT, default], r#"{"a":1}"#, r#"{"a":6}"#),
+            (&[SET, REMOVE], "{}", "{}"),
+            (&[REMOVE, SET], r#"{"a":9}"#, r#"{"a":9}"#),
+            (&[REMOVE, DEFAULT], r#"{"a":8}"#, r#"{"a":8}"#),
+        ] {
+            check(r#"{"a":1}"#, edits, present);
+            check("{}", edits, absent);
+        }
+    }
+
+    #[test]
+    fn neighbours_removed_together() {
+        let remove = |key| Edit::Remove { key };
+        let text = r#"{ "a":1, "b":2 ,"c":3 }"#;
+        check(text, &[remove("a"), remove("b")], r#"{ "c":3 }"#);
+        check(text, &[remove("b"), remove("c")], r#"{ "a":1 }"#);
+        check(text, &[remove("a"), remove("c")], r#"{ "b":2 }"#);
+        check(text, &[remove("a"), remove("b"), remove("c")], "{  }");
+        let all = [remove("a"), remove("b"), remove("c"), Edit::Set { key: "\"\n", json: b"4" }];
+        check(text, &all, r#"{ "\"\n":4 }"#);
+        check(text, &[remove("a"), Edit::Set { key: "b", json: b"5" }], r#"{ "b":5 ,"c":3 }"#);
+    }
+
+    #[test]
+    fn usage_asked_for_and_hidden() {
+        for (options, expected) in [
+            (None, r#"{"include_usage":true}"#),
+            (Some("null"), r#"{"include_usage":true}"#),
+            (Some(r#"{"include_usage":false}"#), r#"{"include_usage":true}"#),
+            (Some(r#"{ "x": [1,{"y":2}] }"#), r#"{ "x": [1,{"y":2}],"include_usage":true }"#),
+        ] {
+            let found = with_include_usage(options.map(str::as_bytes));
+            assert_eq!(String::from_utf8(found).unwrap(), expected);
+        }
+        let mut out = Vec::new();
+        hide_usage(br#"{"choices":[{"usage":1}], "usage":{"prompt_tokens":1},"x":"y"}"#, &mut out);
+        assert_eq!(out, br#"{"choices":[{"usage":1}],"x":"y"}"#);
+        out.clear();
+        hide_usage(br#"{"choices":[]}"#, &mut out);
+        assert_eq!(out, br#"{"choices":[]}"#);
+    }
+
+    #[test]
+    fn quoted() {
+        assert_eq!(quote("a\"\\\n\u{1}é"), "\"a\\\"\\\\\\n\\u0001é\"".as_bytes());
+    }
+
+    /// Writes JSON with white space and escapes chosen by a seed.
+    struct Writer {
+        seed: u64,
+        text: String,
+    }
+
+    impl Writer {
+        fn draw(&mut self, below: u64) -> u64 {
+            self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.seed >> 33) % below
+        }
+
+        fn token(&mut self, token: &str) {
+            self.space();
+            self.text.push_str(token);
+            self.space();
+        }
+
+        fn space(&mut self) {
+            for _ in 0..self.draw(8).saturating_sub(4) {
+                let space = [" ", "\n", "\t", "\r"][self.draw(4) as usize];
+                self.text.push_str(space);
+            }
+        }
+
+        fn string(&mut self, string: &str) {
+            self.space();
+            self.text.push('"');
+            for unit in string.chars() {
+                if self.draw(4) == 0 {
+                    let mut units = [0; 2];
+                    for unit in unit.encode_utf16(&mut units) {
+                        self.text.push_str(&format!("\\u{unit:04x}"));
+                    }
+                } else {
+                    let literal = String::from_utf8(quote(&unit.to_string())).unwrap();
+                    self.text.push_str(&literal[1..literal.len() - 1]);
+                }
+            }
+            self.text.push('"');
+            self.space();
+        }
+
+        fn value(&mut self, value: &Value) {
+            match value {
+                Value::String(string) => self.string(string),
+                Value::Array(items) => {
+                    self.token("[");
+                    for (index, item) in items.iter().enumerate() {
+                        self.token(if index == 0 { "" } else { "," });
+                        self.value(item);
+                    }
+                    self.token("]");
+                }
+                Value::Object(members) => self.members(members.iter()),
+                other => self.token(&other.to_string()),
+            }
+        }
+
+        fn members<'a>(&mut self, members: impl Iterator<Item = (&'a String, &'a Value)>) {
+            self.token("{");
+            for (index, (key, value)) in members.enumerate() {
+                self.token(if index == 0 { "" } else { "," });
+                self.string(key);
+                self.token(":");
+                self.value(value);
+            }
+            self.token("}");
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<i32>().prop_map(|number| json!(f64::from(number) / 4.0)),
+            ".{0,12}".prop_map(Value::from),
+            "[\\\\\",:{}\\[\\]]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]{1,2}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn keys() -> impl Strategy<Value = String> {
+        prop_oneof!["[ab]{0,2}", "[\\\\\"\n,}é😀]{1,2}", ".{0,40}"]
+    }
+
+    fn edits() -> impl Strategy<Value = Vec<(u8, String, Value)>> {
+        prop::collection::vec((0..3_u8, keys(), values()), 0..6)
+    }
+
+    /// What `edits`, one a key, make of `members`.
+    fn edited(mut members: Map<String, Value>, edits: &[Edit<'_>]) -> Map<String, Value> {
+        for edit in edits {
+            let key = edit.key().to_owned();
+            match edit {
+                Edit::Set { json, .. } => {
+                    members.insert(key, serde_json::from_slice(json).unwrap());
+                }
+                Edit::Default { json, .. } => {
+                    members.entry(key).or_insert_with(|| serde_json::from_slice(json).unwrap());
+                }
+                Edit::Remove { .. } => {
+                    members.remove(&key);
+                }
+            }
+        }
+        members
+    }
+
+    proptest! {
+        #[test]
+        fn splicing_equals_editing(
+            members in prop::collection::hash_map(keys(), values(), 0..40),
+            edits in edits(),
+            seed: u64,
+        ) {
+            let mut writer = Writer { seed, text: String::new() };
+            writer.members(members.iter());
+            let text = writer.text.as_bytes();
+            let outline = Scanner::default().request(text).unwrap();
+            for (key, value) in &members {
+                let raw = outline.value(text, key).unwrap();
+                prop_assert_eq!(&serde_json::from_slice::<Value>(raw).unwrap(), value);
+                prop_assert_eq!(raw.trim_ascii(), raw);
+            }
+
+            // One edit a key; several of one key have their own table.
+            let jsons: Vec<Vec<u8>> = edits.iter().map(|edit| edit.2.to_string().into_bytes()).collect();
+            let mut seen = std::collections::HashSet::new();
+            let edits: Vec<Edit<'_>> = edits
+                .iter()
+                .zip(&jsons)
+                .filter(|((_, key, _), _)| seen.insert(key))
+                .map(|((kind, key, _), json)| match kind {
+                    0 => Edit::Set { key, json },
+                    1 => Edit::Default { key, json },
+                    _ => Edit::Remove { key },
+                })
+                .collect();
+            let mut out = Vec::new();
+            outline.splice(text, &edits, &mut out);
+            let expected = edited(members.clone().into_iter().collect(), &edits);
+            prop_assert_eq!(serde_json::from_slice::<Map<String, Value>>(&out).unwrap(), expected);
+            let spliced = Scanner::default().request(&out).unwrap();
+            for key in members.keys().filter(|key| !edits.iter().any(|edit| edit.key() == *key)) {
+                prop_assert_eq!(spliced.value(&out, key), outline.value(text, key));
+            }
+        }
+
+        #[test]
+        fn addresses_and_scan_agree(
+            members in prop::collection::hash_map(keys(), values(), 0..60),
+            seed: u64,
+        ) {
+            let mut writer = Writer { seed, text: String::new() };
+            writer.members(members.iter());
+            let text = writer.text.as_bytes();
+            let outline = Scanner::default().request(text).unwrap();
+            prop_assert_eq!(outline.members(), &Members::scan(text));
+        }
+
+        #[test]
+        fn another_text_never_panics(text in prop::collection::vec(any::<u8>(), 0..60), other in ".{0,60}") {
+            let outline = Scanner::default().request(br#"{"a" : 1, "\u0062" : [ 2 ], "c":{}}"#).unwrap();
+            for text in [&text[..], other.as_bytes()] {
+                let edits = [SET, Edit::Remove { key: "b" }, Edit::Default { key: "", json: b"1" }];
+                let mut out = Vec::new();
+                outline.splice(text, &edits, &mut out);
+                splice(&Members::scan(text), text, &edits, &mut out);
+                hide_usage(text, &mut out);
+                let _ = (with_include_usage(Some(text)), outline.value(text, "c"));
+            }
+        }
+    }
+}

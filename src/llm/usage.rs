@@ -1,0 +1,257 @@
+//! Token counts as providers report them, brought to one meaning.
+//!
+//! Unit: tokens. `input_tokens` includes what was read from or written to a prompt cache, as OpenAI
+//! counts; Anthropic counts those apart, and they are added here. What a provider writes is not
+//! trusted: every number is held to 0..=10^12, and one that had to be bent sets `estimated`.
+
+use simd_json::prelude::*;
+use simd_json::tape::Value;
+
+/// Largest count believed. The largest context windows have 10^7 tokens.
+const TOKENS_MAX: u64 = 1_000_000_000_000;
+
+/// What one call used.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// Part of `input_tokens` that was read from the provider's cache; never more than it.
+    pub cached_tokens: u64,
+    /// Tokens spent on reasoning. Part of `output_tokens` at most vendors, beside them at some (xAI),
+    /// so it may be the larger number: do not subtract without a check.
+    pub reasoning_tokens: u64,
+    /// Not as the provider reported it: guessed, or bent into range.
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// Reads a `usage` object in OpenAI's chat, OpenAI's responses or Anthropic's shape. None if it
+    /// is no object or has no count at all.
+    pub(super) fn read(value: &Value<'_, '_>) -> Option<Self> {
+        let mut found = Counts::default();
+        for (key, value) in value.as_object()?.iter() {
+            match key {
+                "prompt_tokens" => found.prompt = found.number(&value),
+                "input_tokens" => found.input = found.number(&value),
+                "completion_tokens" | "output_tokens" => {
+                    found.output = found.number(&value).or(found.output);
+                }
+                "total_tokens" => found.total = found.number(&value),
+                "prompt_tokens_details" | "input_tokens_details" => {
+                    found.cached = found.detail(&value, "cached_tokens").or(found.cached);
+                }
+                "completion_tokens_details" | "output_tokens_details" => {
+                    found.reasoning = found.detail(&value, "reasoning_tokens").or(found.reasoning);
+                }
+                "cache_read_input_tokens" => found.cache_read = found.number(&value),
+                "cache_creation_input_tokens" => found.cache_written = found.number(&value),
+                // DeepSeek's name for it, beside `prompt_tokens` which includes it.
+                "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(&value)),
+                _ => {}
+            }
+        }
+        found.settle()
+    }
+}
+
+/// Rough count of the tokens in `text_bytes` bytes of UTF-8: one per four bytes, rounded up.
+///
+/// Source: OpenAI's help page "What are tokens and how to count them": about 4 characters of English
+/// per token. Code and rare words have more tokens than this, CJK text about a third more (3 bytes a
+/// character, about one token each), base64 about twice as many. For limits and for answers that
+/// came without usage, marked `estimated`; never for a bill.
+#[must_use]
+pub fn estimate_tokens(text_bytes: usize) -> u64 {
+    u64::try_from(text_bytes.div_ceil(4)).unwrap_or(u64::MAX)
+}
+
+/// The members of a usage object, as far as they were there.
+#[derive(Default)]
+struct Counts {
+    prompt: Option<u64>,
+    input: Option<u64>,
+    output: Option<u64>,
+    total: Option<u64>,
+    cached: Option<u64>,
+    reasoning: Option<u64>,
+    cache_read: Option<u64>,
+    cache_written: Option<u64>,
+    bent: bool,
+}
+
+impl Counts {
+    /// Reads one count. Null is absent; so is what is no number at all, which also marks the usage.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the float is clamped to a range that fits"
+    )]
+    fn number(&mut self, value: &Value<'_, '_>) -> Option<u64> {
+        if value.is_null() {
+            return None;
+        }
+        if let Some(exact) = value.as_u64().filter(|exact| *exact <= TOKENS_MAX) {
+            return Some(exact);
+        }
+        self.bent = true;
+        let text = value.as_str().map(str::trim);
+        if let Some(exact) = text.and_then(|text| text.parse::<u64>().ok()) {
+            return Some(exact.min(TOKENS_MAX));
+        }
+        let float = match text {
+            Some(text) => text.parse::<f64>().ok(),
+            None => value.cast_f64(),
+        };
+        // The cast cuts towards zero and the float is in range, so it is exact below 2^53.
+        float
+            .filter(|float| !float.is_nan())
+            .map(|float| float.clamp(0.0, TOKENS_MAX as f64) as u64)
+    }
+
+    fn detail(&mut self, details: &Value<'_, '_>, key: &str) -> Option<u64> {
+        let value = details.get(key)?;
+        self.number(&value)
+    }
+
+    /// Brings what was found to one meaning.
+    fn settle(self) -> Option<Usage> {
+        let apart = self.cache_read.unwrap_or(0) + self.cache_written.unwrap_or(0);
+        // Only where Anthropic's names stand alone are cached tokens counted apart: proxies that
+        // answer in OpenAI's shape repeat them beside a `prompt_tokens` that includes them.
+        let input = self.prompt.or(self.input.map(|input| input + apart));
+        if input.is_none() && self.output.is_none() && self.total.is_none() {
+            return None;
+        }
+        let total = self.total.unwrap_or(0);
+        let input_tokens = input.unwrap_or_else(|| total.saturating_sub(self.output.unwrap_or(0)));
+        let output_tokens = self.output.unwrap_or_else(|| total.saturating_sub(input_tokens));
+        let cached = self.cached.or(self.cache_read).unwrap_or(0);
+        Some(Usage {
+            input_tokens: input_tokens.min(TOKENS_MAX),
+            output_tokens,
+            cached_tokens: cached.min(input_tokens).min(TOKENS_MAX),
+            reasoning_tokens: self.reasoning.unwrap_or(0),
+            estimated: self.bent || cached > input_tokens || input_tokens > TOKENS_MAX,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scanner;
+    use super::*;
+
+    fn read(usage: &str) -> Option<Usage> {
+        let body = format!(r#"{{"usage":{usage}}}"#);
+        let answer = Scanner::default().answer(body.as_bytes()).unwrap().usage;
+        assert_eq!(Scanner::default().chunk(body.as_bytes()).unwrap().usage, answer);
+        answer
+    }
+
+    fn check(usage: &str, input: u64, output: u64, cached: u64, reasoning: u64) {
+        let expected = Usage {
+            input_tokens: input,
+            output_tokens: output,
+            cached_tokens: cached,
+            reasoning_tokens: reasoning,
+            estimated: false,
+        };
+        assert_eq!(read(usage), Some(expected), "{usage}");
+    }
+
+    #[test]
+    fn shapes_of_vendors() {
+        // OpenAI, chat completions.
+        let chat = r#"{"prompt_tokens":20,"completion_tokens":9,"total_tokens":29,
+            "prompt_tokens_details":{"cached_tokens":16,"audio_tokens":0},
+            "completion_tokens_details":{"reasoning_tokens":4,"audio_tokens":0}}"#;
+        check(chat, 20, 9, 16, 4);
+        // OpenAI, embeddings.
+        check(r#"{"prompt_tokens":8,"total_tokens":8}"#, 8, 0, 0, 0);
+        // OpenAI, responses.
+        let responses = r#"{"input_tokens":20,"input_tokens_details":{"cached_tokens":3},
+            "output_tokens":9,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":29}"#;
+        check(responses, 20, 9, 3, 2);
+        // Anthropic: cached tokens are counted apart.
+        let messages = r#"{"input_tokens":5,"cache_creation_input_tokens":100,
+            "cache_read_input_tokens":1000,"output_tokens":9}"#;
+        check(messages, 1105, 9, 1000, 0);
+        // A proxy that answers in OpenAI's shape and repeats Anthropic's names.
+        let both = r#"{"prompt_tokens":1105,"completion_tokens":9,"total_tokens":1114,
+            "cache_read_input_tokens":1000,"cache_creation_input_tokens":100}"#;
+        check(both, 1105, 9, 1000, 0);
+        // DeepSeek.
+        let hits = r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_cache_hit_tokens":6}"#;
+        check(hits, 10, 2, 6, 0);
+    }
+
+    #[test]
+    fn partial_counts() {
+        check(r#"{"total_tokens":10}"#, 10, 0, 0, 0);
+        check(r#"{"total_tokens":10,"completion_tokens":4}"#, 6, 4, 0, 0);
+        check(r#"{"total_tokens":10,"prompt_tokens":4}"#, 4, 6, 0, 0);
+        check(r#"{"output_tokens":3}"#, 0, 3, 0, 0);
+        check(
+            r#"{"prompt_tokens":1,"completion_tokens":null,"prompt_tokens_details":null}"#,
+            1,
+            0,
+            0,
+            0,
+        );
+        for usage in ["null", "{}", "[]", "7", r#"{"prompt_tokens":null}"#, r#"{"cost":1}"#] {
+            assert_eq!(read(usage), None, "{usage}");
+        }
+    }
+
+    #[test]
+    fn bent_counts_are_marked() {
+        for (number, expected) in [
+            ("-1", 0),
+            ("-9223372036854775808", 0),
+            ("1000000000000", TOKENS_MAX),
+            ("1000000000001", TOKENS_MAX),
+            ("18446744073709551615", TOKENS_MAX),
+            ("99999999999999999999999", TOKENS_MAX),
+            ("1e300", TOKENS_MAX),
+            ("-1e300", 0),
+            ("12.9", 12),
+            ("12.0", 12),
+            (r#""12""#, 12),
+            (r#"" 12.5 ""#, 12),
+            (r#""-3""#, 0),
+            (r#""NaN""#, 0),
+            (r#""inf""#, TOKENS_MAX),
+            (r#""many""#, 0),
+            ("true", 0),
+            ("[1]", 0),
+        ] {
+            let found =
+                read(&format!(r#"{{"prompt_tokens":{number},"completion_tokens":3}}"#)).unwrap();
+            assert_eq!((found.input_tokens, found.output_tokens), (expected, 3), "{number}");
+            assert_eq!(found.estimated, number != "1000000000000", "{number}");
+        }
+    }
+
+    #[test]
+    fn sums_stay_in_range() {
+        let found = read(
+            r#"{"input_tokens":1000000000000,"cache_read_input_tokens":1000000000000,
+            "cache_creation_input_tokens":1000000000000}"#,
+        );
+        let found = found.unwrap();
+        assert_eq!((found.input_tokens, found.cached_tokens), (TOKENS_MAX, TOKENS_MAX));
+        assert!(found.estimated);
+        let found =
+            read(r#"{"prompt_tokens":5,"prompt_tokens_details":{"cached_tokens":9}}"#).unwrap();
+        assert_eq!((found.cached_tokens, found.estimated), (5, true));
+    }
+
+    #[test]
+    fn estimates() {
+        for (bytes, tokens) in [(0, 0), (1, 1), (4, 1), (5, 2), (usize::MAX, 1 << 62)] {
+            assert_eq!(estimate_tokens(bytes), tokens);
+        }
+    }
+}

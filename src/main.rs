@@ -1,0 +1,29 @@
+//! The `ringgate` command: parses its arguments and hands over to [`ringgate::app`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ringgate::app::{self, Command};
+
+/// mimalloc: small allocations on many threads are what a gateway does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let command = app::Arguments::parse().into_command();
+    let outcome = match command {
+        Command::Serve(options) => app::serve(&options),
+        Command::Check(options) => app::check(&options),
+        Command::HashKey => app::hash_key(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!("{error:#}");
+            // A list of problems stands below the name, one a line.
+            let separator = if text.contains('\n') { '\n' } else { ' ' };
+            eprintln!("ringgate:{separator}{text}");
+            ExitCode::FAILURE
+        }
+    }
+}

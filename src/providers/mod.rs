@@ -1,0 +1,116 @@
+//! Providers: accounts at vendors, the built-in catalogue of presets, and the `echo` provider.
+//!
+//! Only this part knows a vendor's base URL and how its credential travels. It does no I/O: it
+//! says which call to make, and the gateway makes it. Absent: retries, pools, health; those are
+//! the gateway's.
+
+mod base_url;
+mod echo;
+mod preset;
+mod settings;
+
+use std::time::Duration;
+
+pub use base_url::{BaseUrl, BaseUrlError, Host};
+pub use echo::answer as echo_answer;
+pub use preset::{Auth, Gap, PRESETS, Preset, preset};
+pub use settings::ProviderSettings;
+
+use crate::base::Secret;
+
+/// Wire format of an API, as a preset or a provider names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// OpenAI's chat completions, completions and embeddings.
+    OpenaiChat,
+    /// OpenAI's responses.
+    OpenaiResponses,
+    /// Anthropic's messages.
+    AnthropicMessages,
+    /// Google's generateContent.
+    Gemini,
+    /// Amazon's Converse.
+    BedrockConverse,
+    /// Cohere's chat, version 2.
+    CohereChat,
+    /// No known format: only the pass-through reaches it.
+    Passthrough,
+}
+
+impl Dialect {
+    /// The name as written in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "openai-chat",
+            Self::OpenaiResponses => "openai-responses",
+            Self::AnthropicMessages => "anthropic-messages",
+            Self::Gemini => "gemini",
+            Self::BedrockConverse => "bedrock-converse",
+            Self::CohereChat => "cohere-chat",
+            Self::Passthrough => "passthrough",
+        }
+    }
+}
+
+/// Where a provider's answers come from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The built-in echo: no network.
+    Echo,
+    /// An HTTP server.
+    Http(BaseUrl),
+}
+
+/// One field of the request head that carries the credential or a fixed vendor header.
+#[derive(Clone, Debug)]
+pub struct ProviderField {
+    /// Lower-case name.
+    pub name: String,
+    /// Whole value, credential included; checked to be a legal field value.
+    pub value: Secret,
+}
+
+/// The four limits of one call. All are wall time of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name look-up, TCP and TLS together.
+    pub connect: Duration,
+    /// From the sent request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// The whole call.
+    pub total: Duration,
+}
+
+/// TLS towards one provider, beyond the system's roots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsFiles {
+    /// PEM text of further roots.
+    pub ca_pem: Option<String>,
+    /// PEM text of a client certificate chain and its key.
+    pub client_pem: Option<(String, String)>,
+}
+
+/// A checked provider, immutable while a snapshot lives.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// The operator's name for it: `[a-z0-9._-]`, safe in headers and labels.
+    pub name: String,
+    /// Slug of its preset, if it has one.
+    pub preset: Option<&'static str>,
+    /// Format it speaks.
+    pub dialect: Dialect,
+    /// Where it is.
+    pub origin: Origin,
+    /// Credential and fixed headers, sent with every call.
+    pub fields: Vec<ProviderField>,
+    /// Model names it serves, as written; empty: any.
+    pub models: Vec<String>,
+    /// Limits of a call.
+    pub timeouts: Timeouts,
+    /// Extra TLS material.
+    pub tls: TlsFiles,
+}

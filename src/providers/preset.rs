@@ -1,0 +1,201 @@
+//! The built-in catalogue of vendors, one row of `presets.toml` each.
+//!
+//! The file is part of the program; its form is checked by the tests below, never at run time.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::{BaseUrl, Dialect, Origin, Provider, ProviderField, ProviderSettings, TlsFiles};
+use crate::base::{Secret, is_field_value};
+
+/// How a credential travels to the vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// `Authorization: Key …`.
+    Key,
+    /// Anthropic's field.
+    XApiKey,
+    /// Azure's field.
+    ApiKey,
+    /// Google's field.
+    XGoogApiKey,
+    /// No credential is asked for; one that is given travels as [`Auth::Bearer`].
+    None,
+    /// Requests are signed. Signing is absent here: a token that is given travels as
+    /// [`Auth::Bearer`].
+    Other,
+}
+
+impl Auth {
+    /// Lower-case name of the field that carries a credential.
+    #[must_use]
+    pub fn field_name(self) -> &'static str {
+        match self {
+            Self::Bearer | Self::Key | Self::None | Self::Other => "authorization",
+            Self::XApiKey => "x-api-key",
+            Self::ApiKey => "api-key",
+            Self::XGoogApiKey => "x-goog-api-key",
+        }
+    }
+
+    /// The field that carries `credential`; none if no header may hold that text.
+    #[must_use]
+    pub fn field(self, credential: &str) -> Option<ProviderField> {
+        let value = match self {
+            Self::Bearer | Self::None | Self::Other => format!("Bearer {credential}"),
+            Self::Key => format!("Key {credential}"),
+            Self::XApiKey | Self::ApiKey | Self::XGoogApiKey => credential.to_owned(),
+        };
+        let legal = !credential.is_empty() && is_field_value(credential);
+        legal.then(|| ProviderField {
+            name: self.field_name().to_owned(),
+            value: Secret::new(value),
+        })
+    }
+}
+
+/// An endpoint that a vendor does not offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gap {
+    /// Chat, in whatever dialect the vendor speaks.
+    Chat,
+    /// The older text completions of `OpenAI`.
+    Completions,
+    /// Embeddings.
+    Embeddings,
+}
+
+/// One vendor of the catalogue.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// Its slug, which is Portkey's where Portkey has one.
+    #[serde(skip)]
+    pub slug: String,
+    /// Base URL, version included; empty where it depends on the account.
+    pub base_url: String,
+    /// How its credential travels.
+    pub auth: Auth,
+    /// The format it speaks.
+    pub dialect: Dialect,
+    /// Environment variable whose presence adds the provider without a file.
+    pub env: Option<String>,
+    /// Fixed fields; names in lower case.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Endpoints it does not offer.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+    /// What an operator must know.
+    #[serde(default)]
+    pub note: String,
+}
+
+impl Preset {
+    /// Its fixed fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (String, Secret)> {
+        self.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone())))
+    }
+}
+
+impl Provider {
+    /// A provider that no setting names: a preset's, at `base`, without a credential, which the
+    /// client brings.
+    #[must_use]
+    pub fn unlisted(preset: &'static Preset, base: BaseUrl) -> Self {
+        let fields = preset.fields().map(|(name, value)| ProviderField { name, value });
+        Self {
+            name: preset.slug.clone(),
+            preset: Some(&preset.slug),
+            dialect: preset.dialect,
+            origin: Origin::Http(base),
+            fields: fields.collect(),
+            models: Vec::new(),
+            timeouts: ProviderSettings::default().timeouts(),
+            tls: TlsFiles::default(),
+        }
+    }
+}
+
+/// All presets, in the order of the file, which is that of the alphabet.
+pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    let rows: toml::Table =
+        include_str!("presets.toml").parse().expect("a test reads the built-in file");
+    rows.into_iter()
+        .map(|(slug, row)| Preset {
+            slug,
+            ..row.try_into().expect("a test reads every row of the built-in file")
+        })
+        .collect()
+});
+
+/// The preset of that slug.
+#[must_use]
+pub fn preset(slug: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.slug == slug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{field_name, is_name};
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_row_is_usable() {
+        assert!(PRESETS.len() > 20, "{} presets", PRESETS.len());
+        let mut variables = HashSet::new();
+        for preset in PRESETS.iter() {
+            let slug = &preset.slug;
+            assert!(is_name(slug) && slug != "echo", "{slug}");
+            if !preset.base_url.is_empty() {
+                let url = BaseUrl::parse(&preset.base_url);
+                assert!(url.is_ok(), "{slug}: {url:?}");
+                assert!(!preset.base_url.ends_with('/'), "{slug}");
+            }
+            for (name, value) in &preset.headers {
+                assert_eq!(field_name(name).as_ref(), Ok(name), "{slug}");
+                assert!(is_field_value(value), "{slug}");
+            }
+            if let Some(variable) = &preset.env {
+                assert!(variables.insert(variable), "{slug}: {variable} is used twice");
+                assert!(!preset.base_url.is_empty(), "{slug}: {variable} needs a base URL");
+            }
+        }
+        assert!(PRESETS.is_sorted_by(|left, right| left.slug < right.slug));
+    }
+
+    #[test]
+    fn known_vendors() {
+        for (slug, auth) in [
+            ("openai", Auth::Bearer),
+            ("anthropic", Auth::XApiKey),
+            ("google", Auth::XGoogApiKey),
+            ("azure-openai", Auth::ApiKey),
+            ("ollama", Auth::None),
+        ] {
+            assert_eq!(preset(slug).map(|preset| preset.auth), Some(auth), "{slug}");
+        }
+        assert!(preset("nobody").is_none());
+    }
+
+    #[test]
+    fn a_credential_that_no_header_may_hold_has_no_field() {
+        for (credential, expected) in [("k", Some("Bearer k")), ("", None), ("a\r\nb: c", None)] {
+            let value = Auth::Bearer.field(credential).map(|field| field.value);
+            assert_eq!(value.as_ref().map(Secret::reveal), expected);
+        }
+    }
+
+    #[test]
+    fn unlisted_providers_have_the_fields_of_their_preset() {
+        let base = BaseUrl::parse("https://a.example/v1").expect("plain");
+        let provider = Provider::unlisted(preset("anthropic").expect("built in"), base);
+        let names: Vec<&str> = provider.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!((provider.name.as_str(), names), ("anthropic", vec!["anthropic-version"]));
+    }
+}

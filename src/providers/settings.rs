@@ -1,0 +1,436 @@
+//! `[providers.NAME]` as written, and its check.
+//!
+//! Files are read through a function that the caller gives, so that this part does no I/O.
+//! No message repeats a credential or the value of a header.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::preset::{Auth, PRESETS, Preset, preset};
+use super::{BaseUrl, Dialect, Origin, Provider, ProviderField, Timeouts, TlsFiles};
+use crate::base::{
+    NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
+    member_path,
+};
+
+/// Slug and name of the built-in provider that needs no network.
+const ECHO: &str = "echo";
+
+/// Reads a file named in the settings, or says in words why it cannot.
+type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// An account at a vendor, or a server that speaks a known format.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderSettings {
+    /// Vendor of the built-in catalogue, which gives `base_url`, `dialect` and how the key travels.
+    /// `echo` is the built-in provider that answers by itself, without a network.
+    /// Leave it out for a server of your own and give `base_url` and `dialect`.
+    #[schemars(example = &"openai")]
+    pub preset: Option<String>,
+    /// Format that the server speaks. Set it where there is no preset, or where `base_url` points
+    /// to a server that speaks another format than the vendor.
+    pub dialect: Option<Dialect>,
+    /// Where the server is, version included, as `https://api.openai.com/v1`. Overrides the
+    /// preset's; needed where there is none.
+    pub base_url: Option<String>,
+    /// Credential at the vendor. Write a reference, `${NAME}` or `${file:PATH}`, not the key
+    /// itself. It never travels to a client, a log or an error message.
+    #[schemars(example = &"${OPENAI_API_KEY}")]
+    pub api_key: Option<Secret>,
+    /// Models that this provider serves, as the vendor names them. A request for one of them comes
+    /// here if it names no provider; of several providers the first in the file wins. Left out, it
+    /// serves any model, but only requests that name it, or all if it is the only provider.
+    #[schemars(extend("examples" = [["gpt-4o", "gpt-4o-mini"]]))]
+    pub models: Vec<String>,
+    /// Limit of name look-up, TCP and TLS together, in milliseconds. Lower it to fail over sooner.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub connect_timeout_ms: u64,
+    /// Limit from the sent request to the first byte of the answer, in milliseconds. Raise it for
+    /// models that think long before they answer without a stream.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub first_byte_timeout_ms: u64,
+    /// Limit between two pieces of an answer, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub idle_timeout_ms: u64,
+    /// Limit of the whole call, in milliseconds. It wins over the other three.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub total_timeout_ms: u64,
+    /// Further header fields sent with every call, name and value. They replace those of the
+    /// preset. Fields that frame the message or steer the connection are refused.
+    pub headers: BTreeMap<String, Secret>,
+    /// PEM file of further root certificates, for a server whose certificate is not signed by a
+    /// public authority. The path starts at the directory of the settings file.
+    pub tls_ca_file: Option<String>,
+    /// PEM file of the client certificate and its chain, for servers that ask for one. Needs
+    /// `tls_client_key_file`.
+    pub tls_client_cert_file: Option<String>,
+    /// PEM file of the private key of `tls_client_cert_file`.
+    pub tls_client_key_file: Option<String>,
+}
+
+impl Default for ProviderSettings {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            dialect: None,
+            base_url: None,
+            api_key: None,
+            models: Vec::new(),
+            connect_timeout_ms: 3_000,
+            first_byte_timeout_ms: 60_000,
+            idle_timeout_ms: 60_000,
+            total_timeout_ms: 600_000,
+            headers: BTreeMap::new(),
+            tls_ca_file: None,
+            tls_client_cert_file: None,
+            tls_client_key_file: None,
+        }
+    }
+}
+
+impl ProviderSettings {
+    /// The provider that is meant; `None` after a problem that leaves none.
+    pub fn check(
+        self,
+        name: &str,
+        path: &str,
+        read_file: ReadFile<'_>,
+        problems: &mut Problems,
+    ) -> Option<Provider> {
+        let before = problems.len();
+        if !is_name(name) {
+            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
+        }
+        self.check_models(path, problems);
+        if self.preset.as_deref() == Some(ECHO) {
+            return Some(self.check_echo(name, path, problems));
+        }
+        let row = self.check_preset(path, problems);
+        let dialect = self.check_dialect(row, path, problems);
+        let url = self.check_base_url(row, path, problems);
+        let fields = self.check_fields(row, dialect, url.as_ref(), path, problems);
+        let tls = self.check_tls(path, read_file, problems);
+        let (dialect, origin) = (dialect?, Origin::Http(url?));
+        (problems.len() == before).then(|| Provider {
+            name: name.to_owned(),
+            preset: row.map(|row| row.slug.as_str()),
+            dialect,
+            origin,
+            fields,
+            timeouts: self.timeouts(),
+            models: self.models,
+            tls,
+        })
+    }
+
+    fn check_echo(self, name: &str, path: &str, problems: &mut Problems) -> Provider {
+        let refused = [
+            ("api_key", self.api_key.is_some()),
+            ("base_url", self.base_url.is_some()),
+            ("dialect", self.dialect.is_some()),
+            ("headers", !self.headers.is_empty()),
+            ("tls_ca_file", self.tls_ca_file.is_some()),
+            ("tls_client_cert_file", self.tls_client_cert_file.is_some()),
+            ("tls_client_key_file", self.tls_client_key_file.is_some()),
+        ];
+        for (setting, _) in refused.iter().filter(|(_, given)| *given) {
+            let message = "the preset `echo` uses no network and takes no such setting";
+            problems.add(&member_path(path, setting), message, "leave it out");
+        }
+        let timeouts = self.timeouts();
+        let models = if self.models.is_empty() { vec![ECHO.to_owned()] } else { self.models };
+        Provider {
+            name: name.to_owned(),
+            preset: Some(ECHO),
+            dialect: Dialect::OpenaiChat,
+            origin: Origin::Echo,
+            fields: Vec::new(),
+            models,
+            timeouts,
+            tls: TlsFiles::default(),
+        }
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: Duration::from_millis(self.connect_timeout_ms),
+            first_byte: Duration::from_millis(self.first_byte_timeout_ms),
+            idle: Duration::from_millis(self.idle_timeout_ms),
+            total: Duration::from_millis(self.total_timeout_ms),
+        }
+    }
+
+    fn check_models(&self, path: &str, problems: &mut Problems) {
+        for (index, model) in self.models.iter().enumerate() {
+            if model.is_empty() || model.len() > 256 || model.chars().any(char::is_control) {
+                let path = format!("{}[{index}]", member_path(path, "models"));
+                problems.add(&path, "expected a model name of 1 to 256 characters", "");
+            }
+        }
+    }
+
+    fn check_preset(&self, path: &str, problems: &mut Problems) -> Option<&'static Preset> {
+        let slug = self.preset.as_deref()?;
+        let row = preset(slug);
+        if row.is_none() {
+            let path = member_path(path, "preset");
+            let slugs = PRESETS.iter().map(|preset| preset.slug.as_str()).chain([ECHO]);
+            let mut hint = did_you_mean(slug, slugs);
+            if hint.is_empty() {
+                "leave it out and give `dialect` and `base_url`".clone_into(&mut hint);
+            }
+            let message = format!("no preset has the name {}", problems.quote(&path, slug));
+            problems.add(&path, message, hint);
+        }
+        row
+    }
+
+    fn check_dialect(
+        &self,
+        row: Option<&Preset>,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<Dialect> {
+        let dialect = self.dialect.or_else(|| row.map(|row| row.dialect));
+        if dialect.is_none() && self.preset.is_none() {
+            let hint = "give `preset`, or `dialect` and `base_url`";
+            problems.add(&member_path(path, "dialect"), "expected a dialect, got none", hint);
+        }
+        dialect
+    }
+
+    fn check_base_url(
+        &self,
+        row: Option<&Preset>,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<BaseUrl> {
+        let path = member_path(path, "base_url");
+        let from_row = row.map(|row| row.base_url.as_str()).filter(|url| !url.is_empty());
+        let Some(text) = self.base_url.as_deref().or(from_row) else {
+            if self.preset.is_none() || row.is_some() {
+                let note = row.map_or("", |row| row.note.as_str());
+                problems.add(&path, "expected a base URL, got none", note);
+            }
+            return None;
+        };
+        BaseUrl::parse(text)
+            .map_err(|error| problems.add(&path, error.to_string(), error.hint()))
+            .ok()
+    }
+
+    /// Credential and fixed fields. The operator's replace the preset's.
+    fn check_fields(
+        &self,
+        row: Option<&Preset>,
+        dialect: Option<Dialect>,
+        url: Option<&BaseUrl>,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Vec<ProviderField> {
+        let auth = row.map_or_else(|| auth_of(dialect), |row| row.auth);
+        let mut fields: BTreeMap<String, Secret> =
+            row.into_iter().flat_map(Preset::fields).collect();
+        fields.extend(self.check_headers(path, problems));
+        let path = member_path(path, "api_key");
+        match &self.api_key {
+            Some(key) if !check_secret(key, &path, problems) => {}
+            Some(key) => {
+                if fields.contains_key(auth.field_name()) {
+                    let message = format!("`headers` sets `{}` too", auth.field_name());
+                    problems.add(&path, message, "give one of the two");
+                }
+                let field = auth.field(key.reveal());
+                fields.extend(field.map(|field| (field.name, field.value)));
+            }
+            None => {
+                let own_server =
+                    self.base_url.is_some() && url.is_some_and(|url| url.host.is_loopback());
+                let needed = row.is_some() && auth != Auth::None && !own_server;
+                if needed && !fields.contains_key(auth.field_name()) {
+                    problems.add(&path, "expected a credential, got none", missing_key_hint(row));
+                }
+            }
+        }
+        fields.into_iter().map(|(name, value)| ProviderField { name, value }).collect()
+    }
+
+    fn check_headers(&self, path: &str, problems: &mut Problems) -> BTreeMap<String, Secret> {
+        let path = member_path(path, "headers");
+        let mut fields = BTreeMap::new();
+        for (written, value) in &self.headers {
+            let path = member_path(&path, written);
+            match field_name(written) {
+                Err(error) => problems.add(&path, error.to_string(), "leave it out"),
+                Ok(_) if !check_secret(value, &path, problems) => {}
+                Ok(name) => {
+                    if fields.insert(name, value.clone()).is_some() {
+                        problems.add(&path, "this name is given twice", "case does not count");
+                    }
+                }
+            }
+        }
+        fields
+    }
+
+    fn check_tls(&self, path: &str, read_file: ReadFile<'_>, problems: &mut Problems) -> TlsFiles {
+        let mut read = |setting: &str, file: &Option<String>, begin: &str| {
+            let path = member_path(path, setting);
+            check_pem(read_file(file.as_deref()?), begin, &path, problems)
+        };
+        let ca_pem = read("tls_ca_file", &self.tls_ca_file, "-----BEGIN CERTIFICATE-----");
+        let cert =
+            read("tls_client_cert_file", &self.tls_client_cert_file, "-----BEGIN CERTIFICATE-----");
+        let key = read("tls_client_key_file", &self.tls_client_key_file, "PRIVATE KEY-----");
+        let missing = match (&self.tls_client_cert_file, &self.tls_client_key_file) {
+            (Some(_), None) => Some("tls_client_key_file"),
+            (None, Some(_)) => Some("tls_client_cert_file"),
+            _ => None,
+        };
+        if let Some(setting) = missing {
+            let message =
+                "expected a file, since a client certificate needs its key and the reverse";
+            problems.add(&member_path(path, setting), message, "give both or none");
+        }
+        TlsFiles { ca_pem, client_pem: cert.zip(key) }
+    }
+}
+
+/// How a key travels to a server that no preset describes: as its dialect's vendor has it.
+fn auth_of(dialect: Option<Dialect>) -> Auth {
+    match dialect {
+        Some(Dialect::AnthropicMessages) => Auth::XApiKey,
+        Some(Dialect::Gemini) => Auth::XGoogApiKey,
+        _ => Auth::Bearer,
+    }
+}
+
+fn missing_key_hint(row: Option<&Preset>) -> String {
+    match row {
+        Some(row) if row.auth == Auth::Other => {
+            "this version signs no requests: give a bearer token here".to_owned()
+        }
+        Some(Preset { env: Some(variable), .. }) => format!("write api_key = \"${{{variable}}}\""),
+        _ => "write api_key = \"${NAME}\" and set the variable NAME".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Shape;
+    use serde_json::{Value, json};
+
+    fn check(written: Value) -> (Option<Provider>, Vec<String>) {
+        let mut problems = Problems::default();
+        let read_file = |name: &str| match name {
+            "ca.pem" => Ok("-----BEGIN CERTIFICATE-----\nca".to_owned()),
+            "key.pem" => Ok("-----BEGIN PRIVATE KEY-----\nkey".to_owned()),
+            "other" => Ok("something else".to_owned()),
+            _ => Err("cannot read the file".to_owned()),
+        };
+        let settings: Option<ProviderSettings> =
+            Shape::of::<ProviderSettings>().read(written, "p", &mut problems);
+        let provider = settings.and_then(|s| s.check("p", "p", &read_file, &mut problems));
+        (provider, problems.into_vec().into_iter().map(|problem| problem.path).collect())
+    }
+
+    #[test]
+    fn credentials_travel_as_the_vendor_asks() {
+        for (written, expected) in [
+            (json!({"preset": "openai", "api_key": "k"}), vec![("authorization", "Bearer k")]),
+            (
+                json!({"preset": "anthropic", "api_key": "k"}),
+                vec![("anthropic-version", "2023-06-01"), ("x-api-key", "k")],
+            ),
+            (json!({"preset": "google", "api_key": "k"}), vec![("x-goog-api-key", "k")]),
+            (
+                json!({"preset": "azure-openai", "api_key": "k", "base_url": "https://r.openai.azure.com/openai/v1"}),
+                vec![("api-key", "k")],
+            ),
+            (json!({"preset": "bytez", "api_key": "k"}), vec![("authorization", "Key k")]),
+            (json!({"preset": "ollama"}), vec![]),
+            (
+                json!({"preset": "anthropic", "api_key": "k", "headers": {"Anthropic-Version": "x"}}),
+                vec![("anthropic-version", "x"), ("x-api-key", "k")],
+            ),
+            (
+                json!({"preset": "openai", "headers": {"authorization": "Token t"}}),
+                vec![("authorization", "Token t")],
+            ),
+            (json!({"preset": "openai", "base_url": "http://127.0.0.1:1/v1"}), vec![]),
+            (
+                json!({"dialect": "gemini", "base_url": "http://a", "api_key": "k"}),
+                vec![("x-goog-api-key", "k")],
+            ),
+            (json!({"dialect": "openai-chat", "base_url": "http://a"}), vec![]),
+        ] {
+            let (provider, problems) = check(written.clone());
+            assert_eq!(problems, Vec::<String>::new(), "{written}");
+            let provider = provider.expect("no problem");
+            let fields: Vec<(&str, &str)> = provider
+                .fields
+                .iter()
+                .map(|field| (field.name.as_str(), field.value.reveal()))
+                .collect();
+            assert_eq!(fields, expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn problems_have_paths() {
+        for (written, expected) in [
+            (json!({}), vec!["p.dialect", "p.base_url"]),
+            (json!({"preset": "opnai"}), vec!["p.preset"]),
+            (json!({"preset": "openai"}), vec!["p.api_key"]),
+            (json!({"preset": "openai", "api_key": ""}), vec!["p.api_key"]),
+            (json!({"preset": "openai", "api_key": "a\nb"}), vec!["p.api_key"]),
+            (json!({"preset": "openai", "api_key": 5}), vec!["p.api_key"]),
+            (json!({"preset": "bedrock", "base_url": "https://b.example"}), vec!["p.api_key"]),
+            (json!({"preset": "azure-ai", "api_key": "k"}), vec!["p.base_url"]),
+            (json!({"preset": "openai", "base_url": "http://10.0.0.1"}), vec!["p.api_key"]),
+            (json!({"preset": "ollama", "base_url": "http://a?b"}), vec!["p.base_url"]),
+            (json!({"preset": "ollama", "dialect": "openai"}), vec!["p.dialect"]),
+            (json!({"preset": "ollama", "headers": {"Host": "a"}}), vec!["p.headers.Host"]),
+            (json!({"preset": "ollama", "headers": {"a": "b\r\n"}}), vec!["p.headers.a"]),
+            (json!({"preset": "ollama", "headers": {"a": "b", "A": "c"}}), vec!["p.headers.a"]),
+            (
+                json!({"preset": "openai", "api_key": "k", "headers": {"Authorization": "x"}}),
+                vec!["p.api_key"],
+            ),
+            (json!({"preset": "ollama", "idle_timeout_ms": 0}), vec!["p.idle_timeout_ms"]),
+            (json!({"preset": "ollama", "models": ["a", ""]}), vec!["p.models[1]"]),
+            (json!({"preset": "ollama", "tls_ca_file": "none"}), vec!["p.tls_ca_file"]),
+            (json!({"preset": "ollama", "tls_ca_file": "other"}), vec!["p.tls_ca_file"]),
+            (
+                json!({"preset": "ollama", "tls_client_cert_file": "ca.pem"}),
+                vec!["p.tls_client_key_file"],
+            ),
+            (
+                json!({"preset": "ollama", "tls_client_key_file": "key.pem"}),
+                vec!["p.tls_client_cert_file"],
+            ),
+            (json!({"preset": "echo", "api_key": "k"}), vec!["p.api_key"]),
+        ] {
+            assert_eq!(check(written.clone()).1, expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn defaults_and_files() {
+        let (provider, problems) = check(json!({
+            "preset": "ollama", "models": ["a"], "tls_ca_file": "ca.pem",
+            "tls_client_cert_file": "ca.pem", "tls_client_key_file": "key.pem",
+        }));
+        assert_eq!(problems, Vec::<String>::new());
+        let provider = provider.expect("no problem");
+        assert_eq!(provider.timeouts.connect, Duration::from_secs(3));
+        assert_eq!(provider.timeouts.total, Duration::from_mins(10));
+        assert_eq!(provider.preset, Some("ollama"));
+        assert!(provider.tls.ca_pem.is_some() && provider.tls.client_pem.is_some());
+        let (echo, problems) = check(json!({"preset": "echo"}));
+        assert_eq!(problems, Vec::<String>::new());
+        assert!(echo.is_some_and(|echo| echo.models == ["echo"]));
+    }
+}

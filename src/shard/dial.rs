@@ -1,0 +1,176 @@
+//! Connecting to a provider: name, TCP to each address in turn, TLS.
+//!
+//! Addresses are tried as RFC 8305 says: alternating families, the next one started when the one
+//! before has failed or has not answered for 250 ms; the first to connect wins and the others are
+//! closed. The caller puts one deadline around the whole.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use monoio::net::TcpStream;
+
+use super::resolver::Resolver;
+use super::stream::Connection;
+use super::timer;
+use super::tls::ClientTls;
+
+/// Head start of an address over the next (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Addresses tried for one connection, at most.
+const ADDRESSES_MAX: usize = 8;
+
+/// What a connection is made to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// A literal address.
+    Address(IpAddr),
+    /// A name to look up.
+    Dns(String),
+}
+
+/// A place to connect to.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Host.
+    pub name: Name,
+    /// TCP port.
+    pub port: u16,
+    /// TLS, if it is spoken.
+    pub tls: Option<ClientTls>,
+}
+
+/// Why no connection came about.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("name look-up failed: {0}")]
+    Name(Rc<str>),
+    /// No address accepted the connection; the last reason.
+    #[error("connect failed: {0}")]
+    Connect(#[source] io::Error),
+    /// The TLS handshake failed.
+    #[error("TLS handshake failed: {0}")]
+    Tls(#[source] io::Error),
+}
+
+/// One shard's way out: its name cache, and counts for the metrics.
+pub struct Dialer {
+    resolver: Resolver,
+    lookups: Cell<u64>,
+    open: Rc<Cell<i64>>,
+}
+
+impl Dialer {
+    /// A dialer whose name cache keeps answers for `dns_ttl`.
+    #[must_use]
+    pub fn new(dns_ttl: Duration) -> Self {
+        Self { resolver: Resolver::new(dns_ttl), lookups: Cell::new(0), open: Rc::default() }
+    }
+
+    /// Look-ups made so far.
+    #[must_use]
+    pub fn lookups(&self) -> u64 {
+        self.lookups.get()
+    }
+
+    /// Connections that are open now, in use or idle.
+    #[must_use]
+    pub fn open_count(&self) -> i64 {
+        self.open.get()
+    }
+
+    pub(super) fn open(&self) -> &Rc<Cell<i64>> {
+        &self.open
+    }
+
+    /// Connects, and shakes hands if the endpoint speaks TLS.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, DialError> {
+        let addresses = match &endpoint.name {
+            Name::Address(address) => vec![*address],
+            Name::Dns(host) => {
+                let count = || self.lookups.set(self.lookups.get() + 1);
+                let found = self.resolver.addresses(host, count).await.map_err(DialError::Name)?;
+                alternate(&found)
+            }
+        };
+        let stream = connect_any(&addresses, endpoint.port).await.map_err(DialError::Connect)?;
+        let mut connection = Connection::new(stream).map_err(DialError::Connect)?;
+        if let Some(tls) = &endpoint.tls {
+            let session = tls.session().map_err(DialError::Tls)?;
+            connection.handshake(session).await.map_err(DialError::Tls)?;
+        }
+        Ok(connection)
+    }
+}
+
+/// Families in turn, beginning with the one the system prefers; each address once.
+fn alternate(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut ordered: Vec<IpAddr> = Vec::with_capacity(addresses.len());
+    let prefers_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let mut preferred = addresses.iter().filter(|it| it.is_ipv6() == prefers_v6);
+    let mut other = addresses.iter().filter(|it| it.is_ipv6() != prefers_v6);
+    loop {
+        let pair = [preferred.next(), other.next()];
+        if pair == [None, None] || ordered.len() >= ADDRESSES_MAX {
+            ordered.truncate(ADDRESSES_MAX);
+            return ordered;
+        }
+        for address in pair.into_iter().flatten() {
+            if !ordered.contains(address) {
+                ordered.push(*address);
+            }
+        }
+    }
+}
+
+async fn connect_any(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+    let mut waiting = addresses.iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        let next = waiting.next();
+        if let Some(address) = next {
+            attempts.push(TcpStream::connect_addr(SocketAddr::new(*address, port)));
+        } else if attempts.is_empty() {
+            return Err(last_error);
+        }
+        // With nobody left to start there is nothing to wait for but the attempts under way.
+        let patience =
+            if waiting.len() > 0 { STAGGER } else { Duration::from_secs(u64::from(u32::MAX)) };
+        match select(attempts.next(), Box::pin(timer::sleep(patience))).await {
+            Either::Left((Some(Ok(stream)), _)) => return Ok(stream),
+            Either::Left((Some(Err(error)), _)) => last_error = error,
+            Either::Left((None, _)) | Either::Right(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_alternate_and_repeats_go() {
+        let parse = |list: &[&str]| -> Vec<IpAddr> {
+            list.iter().filter_map(|text| text.parse().ok()).collect()
+        };
+        for (given, expected) in [
+            (&["::1", "::2", "10.0.0.1"][..], &["::1", "10.0.0.1", "::2"][..]),
+            (&["10.0.0.1", "10.0.0.2", "::1"], &["10.0.0.1", "::1", "10.0.0.2"]),
+            (&["10.0.0.1", "10.0.0.1"], &["10.0.0.1"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(alternate(&parse(given)), parse(expected));
+        }
+    }
+}

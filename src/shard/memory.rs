@@ -1,0 +1,92 @@
+//! Connections without sockets: what comes is a script, what goes is kept on a tape.
+//!
+//! They drive the same reader and writer as sockets do, so that the whole line can run in a
+//! simulation with chosen splits and faults, and its instructions can be counted.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// One thing that happens on the receiving side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// These bytes come in one read.
+    Bytes(Vec<u8>),
+    /// Nothing comes this time, but something will.
+    Pause,
+    /// Nothing comes any more, and no end either.
+    Hang,
+    /// The peer closes.
+    End,
+    /// The connection breaks.
+    Break,
+}
+
+/// What a connection receives, step by step; after the last step it hangs.
+#[derive(Clone, Debug, Default)]
+pub struct Script(VecDeque<Step>);
+
+impl Script {
+    /// These steps in this order.
+    #[must_use]
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self(steps.into_iter().collect())
+    }
+
+    /// The same after a moment of silence.
+    #[must_use]
+    pub fn after_a_pause(mut self) -> Self {
+        self.0.push_front(Step::Pause);
+        self
+    }
+
+    /// The bytes of the next read; none of them is the end of the stream.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        match self.0.front() {
+            Some(Step::Hang) | None => return Poll::Pending,
+            Some(Step::End) => return Poll::Ready(Ok(Vec::new())),
+            Some(Step::Break) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Some(Step::Bytes(_) | Step::Pause) => {}
+        }
+        match self.0.pop_front() {
+            Some(Step::Bytes(bytes)) => Poll::Ready(Ok(bytes)),
+            _ => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// What a connection has sent. Clones share one tape.
+#[derive(Clone, Debug, Default)]
+pub struct Tape(Rc<RefCell<TapeState>>);
+
+#[derive(Debug, Default)]
+struct TapeState {
+    bytes: Vec<u8>,
+    cut_after: Option<usize>,
+}
+
+impl Tape {
+    /// A tape whose peer stops taking bytes after so many: the write that passes it fails.
+    #[must_use]
+    pub fn cut_after(count: usize) -> Self {
+        Self(Rc::new(RefCell::new(TapeState { bytes: Vec::new(), cut_after: Some(count) })))
+    }
+
+    /// Everything written so far; the tape is empty afterwards.
+    #[must_use]
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.borrow_mut().bytes)
+    }
+
+    pub(super) fn write(&self, data: &[u8]) -> io::Result<()> {
+        let mut state = self.0.borrow_mut();
+        let room = state.cut_after.map_or(usize::MAX, |limit| limit - state.bytes.len().min(limit));
+        state.bytes.extend(data.iter().take(room));
+        if data.len() > room { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,113 @@
+//! Host names to addresses, off the shard.
+//!
+//! `getaddrinfo` blocks and tells no lifetime, so it runs on an offload thread and its answer is
+//! kept for `dns_ttl_ms`. While a fresh look-up fails, the last good answer is used: a broken
+//! resolver must not take down providers that are up. The cache is bounded by the hosts that the
+//! settings name.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+// tidy: blocking, getaddrinfo runs on an offload thread only
+use std::net::{IpAddr, ToSocketAddrs};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+
+use crate::base::Instant;
+
+/// How long a failed look-up is believed.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
+
+type Answer = Result<Rc<[IpAddr]>, Rc<str>>;
+
+struct Entry {
+    /// The last good answer, if there was one.
+    good: Option<Rc<[IpAddr]>>,
+    failure: Option<Rc<str>>,
+    fresh_until: Instant,
+    /// The look-up under way; all who ask share it.
+    pending: Option<Shared<LocalBoxFuture<'static, Answer>>>,
+}
+
+/// One shard's view of the name service.
+pub(super) struct Resolver {
+    entries: RefCell<HashMap<String, Entry>>,
+    ttl: Duration,
+}
+
+impl Resolver {
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self { entries: RefCell::new(HashMap::new()), ttl }
+    }
+
+    /// All addresses of `host`, in the order of the system's preference. `on_lookup` is called
+    /// for a look-up that is really made.
+    pub(super) async fn addresses(&self, host: &str, on_lookup: impl FnOnce()) -> Answer {
+        let pending = {
+            let mut entries = self.entries.borrow_mut();
+            let entry = entries.entry(host.to_owned()).or_insert_with(|| Entry {
+                good: None,
+                failure: None,
+                fresh_until: Instant::now(),
+                pending: None,
+            });
+            if entry.fresh_until > Instant::now() {
+                return entry.answer();
+            }
+            match &entry.pending {
+                Some(pending) => pending.clone(),
+                None => {
+                    on_lookup();
+                    let pending = look_up(host.to_owned()).boxed_local().shared();
+                    entry.pending = Some(pending.clone());
+                    pending
+                }
+            }
+        };
+        let answer = pending.await;
+        self.keep(host, answer)
+    }
+
+    fn keep(&self, host: &str, answer: Answer) -> Answer {
+        let mut entries = self.entries.borrow_mut();
+        let Some(entry) = entries.get_mut(host) else { return answer };
+        if entry.pending.take().is_some() {
+            let ttl = if answer.is_ok() { self.ttl } else { FAILURE_TTL };
+            entry.fresh_until = Instant::now().after(ttl);
+            match answer {
+                Ok(addresses) => {
+                    entry.good = Some(addresses);
+                    entry.failure = None;
+                }
+                Err(reason) => entry.failure = Some(reason),
+            }
+        }
+        entry.answer()
+    }
+}
+
+impl Entry {
+    fn answer(&self) -> Answer {
+        match (&self.good, &self.failure) {
+            (Some(addresses), _) => Ok(Rc::clone(addresses)),
+            (None, Some(reason)) => Err(Rc::clone(reason)),
+            (None, None) => Err(Rc::from("no look-up has finished")),
+        }
+    }
+}
+
+async fn look_up(host: String) -> Answer {
+    let found = monoio::spawn_blocking(move || -> io::Result<Vec<IpAddr>> {
+        Ok((host.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+    })
+    .await;
+    match found {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(Rc::from("the name has no address")),
+        Ok(Ok(addresses)) => Ok(addresses.into()),
+        Ok(Err(error)) => Err(error.to_string().into()),
+        Err(_) => Err(Rc::from("the look-up was aborted")),
+    }
+}

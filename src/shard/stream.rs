@@ -1,0 +1,416 @@
+//! A connection: a reader that loses nothing when its future is dropped, and a writer.
+//!
+//! Shape: the reader owns at most one read operation. It lives in the reader, not in the future of
+//! [`Reader::fill`], so a caller may race `fill` against anything, drop it, and call it again. That
+//! is also how a departed client and a dying idle upstream are noticed: the one read in flight
+//! ends. Plain and TLS connections look alike from outside.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use monoio::buf::IoBufMut;
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt, Splitable};
+use monoio::net::TcpStream;
+use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
+
+use super::memory::{Script, Tape};
+use super::pulse;
+use super::tls::{ServerTls, Session};
+
+/// Smallest read: a usual request with its head. An idle connection holds this much memory.
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// Largest read: beyond this, bigger reads save no measurable time.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+type ReadOperation = Pin<Box<dyn Future<Output = (io::Result<usize>, TcpOwnedReadHalf, Vec<u8>)>>>;
+
+/// Who holds the read half of the socket.
+enum Port {
+    /// Nobody: no read is in flight.
+    Idle(TcpOwnedReadHalf),
+    /// The operation in flight.
+    Reading(ReadOperation),
+    /// No socket: what comes is written down beforehand.
+    Scripted(Script),
+    /// Nobody any more: the peer closed or the socket failed.
+    Closed,
+}
+
+/// The receiving side. Bytes received and not yet consumed are in [`Reader::bytes`].
+pub struct Reader {
+    port: Port,
+    session: Option<Rc<RefCell<Session>>>,
+    /// Received bytes; those before `start` are consumed.
+    buffer: Vec<u8>,
+    start: usize,
+    /// An empty allocation kept for the next read.
+    spare: Vec<u8>,
+    read_bytes: usize,
+}
+
+/// The sending side.
+pub struct Writer {
+    half: Outlet,
+    session: Option<Rc<RefCell<Session>>>,
+    records: Vec<u8>,
+    /// True while a write is under way: if its future is dropped, nothing more may be written,
+    /// since nobody knows how much of it has gone out.
+    broken: bool,
+}
+
+/// Where the bytes of a writer go.
+enum Outlet {
+    Socket(TcpOwnedWriteHalf),
+    Tape(Tape),
+}
+
+/// Both sides of a connected socket. Dropping it shuts the socket down at once, also while
+/// operations are in flight.
+pub struct Connection {
+    /// Receiving side.
+    pub reader: Reader,
+    /// Sending side.
+    pub writer: Writer,
+    handle: Handle,
+}
+
+/// Ends a connection from outside of whoever uses it. Harmless once the connection is gone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// None for a connection that is only in memory, or gone.
+    descriptor: Rc<Cell<Option<RawFd>>>,
+}
+
+impl Handle {
+    fn new(descriptor: Option<RawFd>) -> Self {
+        Self { descriptor: Rc::new(Cell::new(descriptor)) }
+    }
+
+    /// Shuts both directions down: reads and writes under way end.
+    pub fn cut(&self) {
+        self.shutdown(libc::SHUT_RDWR);
+    }
+
+    #[expect(unsafe_code, reason = "the runtime offers no shutdown that leaves reads in flight")]
+    fn shutdown(&self, how: libc::c_int) {
+        let Some(descriptor) = self.descriptor.get() else { return };
+        // SAFETY: the halves in the `Connection` keep the descriptor open while it lives, and its
+        // `Drop` clears the cell first, so the number cannot have been reused; the call touches
+        // no memory of ours. An error means that the peer was faster.
+        let _ = unsafe { libc::shutdown(descriptor, how) };
+    }
+}
+
+impl Connection {
+    /// Takes a connected socket over and turns Nagle's algorithm off: together with delayed
+    /// acknowledgements it costs 40 ms per small event.
+    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let descriptor = stream.as_raw_fd();
+        let (read, write) = stream.into_split();
+        let reader = Reader::new(Port::Idle(read), Vec::new());
+        let writer = Writer::new(Outlet::Socket(write));
+        Ok(Self { reader, writer, handle: Handle::new(Some(descriptor)) })
+    }
+
+    /// A connection without a socket, for simulations and for counting instructions: it receives
+    /// what `script` says and writes onto `tape`.
+    #[must_use]
+    pub fn in_memory(script: Script, tape: Tape) -> Self {
+        let reader = Reader::new(Port::Scripted(script), Vec::new());
+        Self { reader, writer: Writer::new(Outlet::Tape(tape)), handle: Handle::new(None) }
+    }
+
+    /// Runs the server's side of a TLS handshake over this connection.
+    ///
+    /// # Errors
+    /// The socket's, or `InvalidData` with rustls' reason.
+    pub async fn accept_tls(&mut self, tls: &ServerTls) -> io::Result<()> {
+        self.handshake(tls.session()?).await
+    }
+
+    /// Runs the TLS handshake of `session` over this connection.
+    ///
+    /// # Errors
+    /// The socket's, or `InvalidData` with rustls' reason.
+    pub(super) async fn handshake(&mut self, session: Session) -> io::Result<()> {
+        let session = Rc::new(RefCell::new(session));
+        self.reader.session = Some(Rc::clone(&session));
+        self.writer.session = Some(Rc::clone(&session));
+        loop {
+            self.writer.flush().await?;
+            if !session.borrow().is_handshaking() {
+                return Ok(());
+            }
+            let outcome = poll_fn(|context| self.reader.poll_receive(context)).await;
+            if outcome.is_err() {
+                // The alert that says why is worth sending; whether it arrives is not ours.
+                let _ = self.writer.flush().await;
+            }
+            if let Received::End = outcome? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// True after a TLS handshake.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.reader.session.is_some()
+    }
+
+    /// Says that nothing more will be sent (`close_notify` and FIN), so that the peer can still
+    /// read what is on its way.
+    pub async fn finish(&mut self) {
+        if let Some(session) = &self.writer.session {
+            session.borrow_mut().close_notify();
+            // A peer that is gone does not need the farewell.
+            let _ = self.writer.flush().await;
+        }
+        self.handle.shutdown(libc::SHUT_WR);
+    }
+
+    /// A handle that ends this connection from outside.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A read in flight keeps the descriptor open until its cancellation is reaped; the peer
+        // shall see the end now.
+        self.handle.cut();
+        self.handle.descriptor.set(None);
+    }
+}
+
+/// What one completed read brought.
+enum Received {
+    /// So many bytes for the application (0: only TLS records without data).
+    Bytes(usize),
+    /// The end of the stream.
+    End,
+}
+
+impl Received {
+    fn from_count(count: usize) -> Self {
+        if count == 0 { Self::End } else { Self::Bytes(count) }
+    }
+}
+
+impl Reader {
+    /// A reader that has already received all of `bytes`, and the end of the stream after them:
+    /// for answers that are made in this process.
+    #[must_use]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self::new(Port::Closed, bytes)
+    }
+
+    fn new(port: Port, buffer: Vec<u8>) -> Self {
+        let read_bytes = READ_BYTES_MIN;
+        Self { port, session: None, buffer, start: 0, spare: Vec::new(), read_bytes }
+    }
+
+    /// Bytes received and not consumed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// Drops the first `count` bytes of [`Reader::bytes`].
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.buffer.len());
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Waits for more bytes; says how many came, 0 at the end of the stream. Cancel-safe.
+    ///
+    /// # Errors
+    /// The socket's; a TLS stream cut without `close_notify` is `UnexpectedEof`.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        poll_fn(|context| self.poll_fill(context)).await
+    }
+
+    /// [`Reader::fill`] for hand-written futures.
+    ///
+    /// # Errors
+    /// As [`Reader::fill`].
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            match ready!(self.poll_receive(context))? {
+                Received::Bytes(0) => {}
+                Received::Bytes(count) => return Poll::Ready(Ok(count)),
+                Received::End => return Poll::Ready(Ok(0)),
+            }
+        }
+    }
+
+    /// Puts a read in flight if none is, so that the end of the stream will be noticed.
+    pub fn watch(&mut self) {
+        if let Port::Idle(_) = self.port {
+            self.start_read();
+        }
+    }
+
+    /// True if the watched connection is still silent: no byte, no end. Costs no system call.
+    #[must_use]
+    pub fn is_silent(&mut self) -> bool {
+        self.bytes().is_empty()
+            && self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Gives back what a large message made the buffers grow to.
+    pub fn shrink(&mut self) {
+        self.read_bytes = READ_BYTES_MIN;
+        if self.buffer.is_empty() && self.buffer.capacity() > READ_BYTES_MIN {
+            self.buffer = Vec::new();
+        }
+        if self.spare.capacity() > READ_BYTES_MIN {
+            self.spare = Vec::new();
+        }
+    }
+
+    fn start_read(&mut self) {
+        // Only called when it is idle.
+        let Port::Idle(mut half) = std::mem::replace(&mut self.port, Port::Closed) else { return };
+        let mut target = std::mem::take(&mut self.spare);
+        if target.capacity() == 0 && self.buffer.is_empty() {
+            target = std::mem::take(&mut self.buffer);
+            self.start = 0;
+        }
+        // Neither smaller nor much larger than wanted: a buffer that has grown by appending must
+        // not make the next read larger still.
+        if !(self.read_bytes..=READ_BYTES_MAX * 2).contains(&target.capacity()) {
+            target = Vec::with_capacity(self.read_bytes);
+        }
+        let end = self.read_bytes;
+        self.port = Port::Reading(Box::pin(async move {
+            let (outcome, slice) = half.read(target.slice_mut(0..end)).await;
+            (outcome, half, slice.into_inner())
+        }));
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        self.watch();
+        let operation = match &mut self.port {
+            Port::Reading(operation) => operation,
+            Port::Scripted(script) => {
+                let bytes = ready!(script.poll_next(context))?;
+                return Poll::Ready(self.absorb(bytes).map(Received::from_count));
+            }
+            Port::Idle(_) | Port::Closed => return Poll::Ready(Ok(Received::End)),
+        };
+        let (outcome, half, bytes) = ready!(operation.as_mut().poll(context));
+        pulse::beat();
+        self.port = Port::Closed;
+        let count = outcome?;
+        if count == 0 {
+            let clean = self.session.as_ref().is_none_or(|session| session.borrow().has_ended());
+            return Poll::Ready(if clean {
+                Ok(Received::End)
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            });
+        }
+        self.port = Port::Idle(half);
+        self.size_next_read(count);
+        Poll::Ready(self.absorb(bytes).map(Received::Bytes))
+    }
+
+    /// Doubles the reads of a stream that fills them, so that a large body takes few.
+    fn size_next_read(&mut self, count: usize) {
+        if count >= self.read_bytes {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        }
+    }
+
+    fn absorb(&mut self, mut bytes: Vec<u8>) -> io::Result<usize> {
+        let count = bytes.len();
+        if let Some(session) = &self.session {
+            let before = self.buffer.len();
+            session.borrow_mut().decrypt(&bytes, &mut self.buffer)?;
+            bytes.clear();
+            self.spare = bytes;
+            return Ok(self.buffer.len() - before);
+        }
+        if self.buffer.is_empty() {
+            std::mem::swap(&mut self.buffer, &mut bytes);
+        } else {
+            if self.start > 0 {
+                self.buffer.drain(..self.start);
+                self.start = 0;
+            }
+            self.buffer.extend_from_slice(&bytes);
+        }
+        bytes.clear();
+        self.spare = bytes;
+        Ok(count)
+    }
+}
+
+impl Writer {
+    fn new(half: Outlet) -> Self {
+        Self { half, session: None, records: Vec::new(), broken: false }
+    }
+
+    /// Sends all of `data` and returns its allocation, emptied, for the next use.
+    ///
+    /// If the future is dropped, the connection is of no more use and refuses further writes.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn write_all(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        let Some(session) = &self.session else {
+            return self.send(data).await;
+        };
+        session.borrow_mut().encrypt(&data, &mut self.records)?;
+        let records = std::mem::take(&mut self.records);
+        self.records = self.send(records).await?;
+        let mut data = data;
+        data.clear();
+        Ok(data)
+    }
+
+    /// Sends the TLS records that are due; nothing on a plain connection.
+    async fn flush(&mut self) -> io::Result<()> {
+        if let Some(session) = &self.session {
+            session.borrow_mut().encrypt(&[], &mut self.records)?;
+            if !self.records.is_empty() {
+                let records = std::mem::take(&mut self.records);
+                self.records = self.send(records).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if data.is_empty() {
+            return Ok(data);
+        }
+        self.broken = true;
+        let (outcome, mut data) = match &mut self.half {
+            Outlet::Socket(half) => half.write_all(data).await,
+            Outlet::Tape(tape) => {
+                let length = data.len();
+                (tape.write(&data).map(|()| length), data)
+            }
+        };
+        outcome?;
+        self.broken = false;
+        data.clear();
+        Ok(data)
+    }
+}

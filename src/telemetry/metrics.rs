@@ -1,0 +1,204 @@
+//! The table of metrics: every name that `/metrics` shows, once.
+
+/// Kind of a metric in Prometheus' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Where the numbers of a metric are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Requests,
+    Tokens,
+    UsageEstimated,
+    Errors,
+    Duration,
+    FirstByte,
+    Overhead,
+    Build,
+    Generation,
+    StartTime,
+    Gauge(Gauge),
+    Counter(Counter),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub source: Source,
+    pub help: &'static str,
+}
+
+/// Defines an enum of numbered cells and how many there are.
+macro_rules! cells {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// How many there are.
+            pub(super) const COUNT: usize = [$(Self::$variant),*].len();
+        }
+    };
+}
+
+cells! {
+    /// A number that goes up and down.
+    Gauge {
+        /// Client connections.
+        OpenConnections,
+        /// Requests on the line.
+        RequestsInFlight,
+        /// Bytes of bodies kept in memory.
+        BufferedBytes,
+        /// Provider connections, in use or idle.
+        UpstreamConnectionsOpen,
+        /// Provider connections waiting in pools.
+        UpstreamConnectionsIdle,
+        /// Shards that drain.
+        Draining,
+    }
+}
+
+cells! {
+    /// A number that only grows.
+    Counter {
+        /// Client connections accepted.
+        ConnectionsAccepted,
+        /// Client connections closed at once: over the bound.
+        ConnectionsRefused,
+        /// Failures to accept.
+        AcceptErrors,
+        /// Requests refused because too many were on the line.
+        RequestsOverloaded,
+        /// Connections begun to providers.
+        UpstreamConnectsStarted,
+        /// Connections that did not come about.
+        UpstreamConnectErrors,
+        /// Idle provider connections used again.
+        UpstreamReused,
+        /// Calls repeated because an idle connection had died.
+        UpstreamRetriedStale,
+        /// Idle provider connections thrown away.
+        UpstreamDiscarded,
+        /// Name look-ups.
+        DnsLookups,
+        /// Name look-ups that failed.
+        DnsErrors,
+        /// TLS handshakes that failed, on either side.
+        TlsHandshakeErrors,
+        /// Events not written to the request log because its ring was full.
+        EventsDropped,
+        /// Lines the request log could not write.
+        LogWriteErrors,
+        /// Settings taken over by a reload.
+        SettingsReloads,
+        /// Reloads refused.
+        SettingsReloadErrors,
+        /// Series folded into `other` because there were too many.
+        LabelsFolded,
+        /// Connections ended by a fault of the gateway itself.
+        Panics,
+    }
+}
+
+const fn row(name: &'static str, kind: Kind, source: Source, help: &'static str) -> Metric {
+    Metric { name, kind, source, help }
+}
+
+const fn gauge(name: &'static str, gauge: Gauge, help: &'static str) -> Metric {
+    row(name, Kind::Gauge, Source::Gauge(gauge), help)
+}
+
+const fn counter(name: &'static str, counter: Counter, help: &'static str) -> Metric {
+    row(name, Kind::Counter, Source::Counter(counter), help)
+}
+
+/// The table. Durations are seconds.
+#[rustfmt::skip]
+pub(super) const METRICS: &[Metric] = &[
+    row("ringgate_build_info", Kind::Gauge, Source::Build, "Always 1; the label tells the version."),
+    row("ringgate_settings_generation", Kind::Gauge, Source::Generation, "Settings in force: 1 at the start, one more with each reload taken over."),
+    row("ringgate_start_time_seconds", Kind::Gauge, Source::StartTime, "When the process started, since the Unix epoch."),
+    row("ringgate_requests_total", Kind::Counter, Source::Requests, "Requests by endpoint, key, provider, model and status (0: none was sent; other: beyond twelve of one series)."),
+    row("ringgate_tokens_total", Kind::Counter, Source::Tokens, "Tokens by key, provider, model and kind (cached is part of input, reasoning usually of output)."),
+    row("ringgate_usage_estimated_total", Kind::Counter, Source::UsageEstimated, "Requests whose tokens the provider did not tell, or told implausibly."),
+    row("ringgate_errors_total", Kind::Counter, Source::Errors, "Failed requests by side and code (provider: the provider's own status)."),
+    row("ringgate_request_duration_seconds", Kind::Histogram, Source::Duration, "From the first byte of a request to the last of its answer."),
+    row("ringgate_time_to_first_byte_seconds", Kind::Histogram, Source::FirstByte, "From the first byte of a request to the first of its answer."),
+    row("ringgate_overhead_seconds", Kind::Histogram, Source::Overhead, "Duration less the wait for the provider."),
+    gauge("ringgate_open_connections", Gauge::OpenConnections, "Client connections."),
+    gauge("ringgate_requests_in_flight", Gauge::RequestsInFlight, "Requests on the line."),
+    gauge("ringgate_buffered_bytes", Gauge::BufferedBytes, "Bytes of bodies kept in memory."),
+    gauge("ringgate_upstream_connections_open", Gauge::UpstreamConnectionsOpen, "Provider connections in use or idle, as of the last second."),
+    gauge("ringgate_upstream_connections_idle", Gauge::UpstreamConnectionsIdle, "Provider connections in pools, as of the last second."),
+    gauge("ringgate_draining_shards", Gauge::Draining, "Shards that accept nothing more."),
+    counter("ringgate_connections_accepted_total", Counter::ConnectionsAccepted, "Client connections accepted."),
+    counter("ringgate_connections_refused_total", Counter::ConnectionsRefused, "Client connections closed at once: over server.connections_max."),
+    counter("ringgate_accept_errors_total", Counter::AcceptErrors, "Failures to accept, such as for want of file descriptors."),
+    counter("ringgate_requests_overloaded_total", Counter::RequestsOverloaded, "Requests refused: over server.in_flight_max."),
+    counter("ringgate_upstream_connects_total", Counter::UpstreamConnectsStarted, "Connections begun to providers."),
+    counter("ringgate_upstream_connect_errors_total", Counter::UpstreamConnectErrors, "Connections to providers that did not come about."),
+    counter("ringgate_upstream_reused_total", Counter::UpstreamReused, "Idle provider connections used again."),
+    counter("ringgate_upstream_retried_stale_total", Counter::UpstreamRetriedStale, "Calls repeated because an idle connection had died."),
+    counter("ringgate_upstream_discarded_total", Counter::UpstreamDiscarded, "Idle provider connections closed: by the provider, surplus bytes, or age."),
+    counter("ringgate_dns_lookups_total", Counter::DnsLookups, "Name look-ups, as of the last second."),
+    counter("ringgate_dns_errors_total", Counter::DnsErrors, "Requests that failed for want of an address."),
+    counter("ringgate_tls_handshake_errors_total", Counter::TlsHandshakeErrors, "TLS handshakes that failed, with clients or providers."),
+    counter("ringgate_events_dropped_total", Counter::EventsDropped, "Events not written to the request log: its ring was full."),
+    counter("ringgate_log_write_errors_total", Counter::LogWriteErrors, "Lines the request log could not write."),
+    counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),
+    counter("ringgate_settings_reload_errors_total", Counter::SettingsReloadErrors, "Reloads refused."),
+    counter("ringgate_labels_folded_total", Counter::LabelsFolded, "Requests counted under model other: too many series or an unprintable name."),
+    counter("ringgate_panics_total", Counter::Panics, "Connections ended by a fault of the gateway itself; any is a bug."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_custom() {
+        let names: HashSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+        for metric in METRICS {
+            assert!(metric.name.starts_with("ringgate_"), "{}", metric.name);
+            let total = metric.name.ends_with("_total");
+            assert_eq!(total, metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn every_cell_is_shown_once() {
+        for number in 0..Counter::COUNT {
+            let shown = METRICS.iter().filter(
+                |it| matches!(it.source, Source::Counter(counter) if counter as usize == number),
+            );
+            assert_eq!(shown.count(), 1, "counter {number}");
+        }
+        for number in 0..Gauge::COUNT {
+            let shown = METRICS
+                .iter()
+                .filter(|it| matches!(it.source, Source::Gauge(gauge) if gauge as usize == number));
+            assert_eq!(shown.count(), 1, "gauge {number}");
+        }
+    }
+}

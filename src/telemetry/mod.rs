@@ -1,0 +1,105 @@
+//! What is told about the work: one event per exchange, counted in metrics, optionally written as
+//! one line of JSON.
+//!
+//! Each shard counts into cells of its own, with plain loads and stores; the control thread adds
+//! them up when it is asked. Labels are bounded. No body, header or secret comes here. Absent:
+//! exporters that push, traces.
+
+mod cells;
+mod histogram;
+mod hub;
+mod line;
+mod log;
+mod metrics;
+mod recorder;
+mod series;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use hub::Hub;
+pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
+pub use metrics::{Counter, Gauge};
+pub use recorder::Recorder;
+
+use crate::base::RequestId;
+use crate::llm::Usage;
+
+/// How an exchange ended, and whose fault it was if it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The client has its answer.
+    Success,
+    /// The request could not be served as it was.
+    ClientError,
+    /// The gateway could not serve it.
+    GatewayError,
+    /// The provider could not.
+    UpstreamError,
+    /// The client did not wait for the end.
+    ClientLeft,
+}
+
+impl Outcome {
+    /// Label in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ClientError => "client",
+            Self::GatewayError => "gateway",
+            Self::UpstreamError => "upstream",
+            Self::ClientLeft => "client_left",
+        }
+    }
+}
+
+/// One finished exchange, told once by the last stage of the line.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Name of the request.
+    pub id: RequestId,
+    /// Wall clock at receipt, since the Unix epoch.
+    pub at_unix: Duration,
+    /// Shard that served it.
+    pub shard: u16,
+    /// Endpoint.
+    pub endpoint: &'static str,
+    /// Name of the virtual key.
+    pub key: Option<Arc<str>>,
+    /// Name of the provider that was chosen.
+    pub provider: Option<Arc<str>>,
+    /// Model as asked of the provider: text of the client.
+    pub model: Option<String>,
+    /// Name of the route.
+    pub route: Option<Arc<str>>,
+    /// Status sent to the client; 0: none was sent.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The gateway's error code.
+    pub code: Option<&'static str>,
+    /// True for an event stream.
+    pub stream: bool,
+    /// Tokens, if the endpoint has any.
+    pub usage: Option<Usage>,
+    /// From the first byte of the head to the last of the answer.
+    pub latency: Duration,
+    /// From the first byte of the head to the first of the answer.
+    pub first_byte: Option<Duration>,
+    /// Time spent waiting for the provider.
+    pub upstream: Duration,
+    /// Body bytes received.
+    pub request_bytes: u64,
+    /// Bytes sent, heads and framing included.
+    pub answer_bytes: u64,
+    /// Calls made to providers.
+    pub attempts: u32,
+    /// True if the last call went over a connection that had served before.
+    pub reused_connection: bool,
+    /// Labels of the key.
+    pub metadata: Option<Arc<BTreeMap<String, String>>>,
+    /// Trace id of the client.
+    pub trace_id: Option<String>,
+}

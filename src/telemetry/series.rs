@@ -1,0 +1,88 @@
+//! Series by labels: cells that are found by what a request was.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use super::cells::Cell64;
+use crate::llm::Usage;
+
+/// Statuses counted apart in one series; a provider may send any, so the rest are counted as `other`.
+const STATUSES_MAX: usize = 12;
+
+/// The kinds of tokens, in the order of the cells.
+pub(super) const TOKEN_KINDS: [&str; 4] = ["input", "output", "cached", "reasoning"];
+
+/// Counts of one endpoint, key, provider and model on one shard.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    pub endpoint: &'static str,
+    pub key: String,
+    pub provider: String,
+    pub model: String,
+    requests: [(AtomicU16, Cell64); STATUSES_MAX],
+    pub other_statuses: Cell64,
+    pub tokens: [Cell64; 4],
+    pub estimated: Cell64,
+}
+
+impl Series {
+    pub(super) fn new(endpoint: &'static str, key: &str, provider: &str, model: &str) -> Self {
+        Self {
+            endpoint,
+            key: key.to_owned(),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Counts one request; only ever called by the one writer.
+    pub(super) fn count(&self, status: u16, usage: Option<Usage>) {
+        // Cells are taken from the front; 0 means free, so statuses are kept plus one.
+        let mark = status.saturating_add(1);
+        let cell = self.requests.iter().find(|(known, _)| {
+            let known = known.load(Ordering::Relaxed);
+            known == mark || known == 0
+        });
+        match cell {
+            Some((known, count)) => {
+                known.store(mark, Ordering::Relaxed);
+                count.add(1);
+            }
+            None => self.other_statuses.add(1),
+        }
+        if let Some(usage) = usage {
+            let counts = [
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cached_tokens,
+                usage.reasoning_tokens,
+            ];
+            for (cell, count) in self.tokens.iter().zip(counts) {
+                cell.add(count);
+            }
+            self.estimated.add(u64::from(usage.estimated));
+        }
+    }
+
+    /// Statuses and their counts.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (u16, u64)> {
+        let taken =
+            self.requests.iter().map(|(mark, count)| (mark.load(Ordering::Relaxed), count.get()));
+        taken.filter(|(mark, _)| *mark > 0).map(|(mark, count)| (mark - 1, count))
+    }
+
+    pub(super) fn is(&self, endpoint: &str, key: &str, provider: &str, model: &str) -> bool {
+        self.endpoint == endpoint
+            && self.key == key
+            && self.provider == provider
+            && self.model == model
+    }
+}
+
+/// Counts of one kind of failure on one shard.
+#[derive(Debug, Default)]
+pub(super) struct ErrorSeries {
+    pub side: &'static str,
+    pub code: &'static str,
+    pub count: Cell64,
+}

@@ -1,0 +1,25 @@
+//! The integration tests: the real binary on real sockets of the loopback, against scripted
+//! providers and the load generator's mock. One binary, so that all share one build.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod stage;
+
+mod departures;
+mod endpoints;
+mod faults;
+mod hostile;
+mod keys;
+mod lifecycle;
+mod metering;
+mod simulate;
+mod streams;
+mod tidy;
+mod tls;

@@ -1,0 +1,889 @@
+//! Seeded simulations of the whole line, without sockets: a seed draws what a client sends, how
+//! both sides' bytes are cut, what the provider answers, what breaks, and when the client leaves.
+//!
+//! What must hold for every seed: the client reads whole answers, one for each request in order, of
+//! which only the last may be broken off; an answer that its provider broke never looks complete;
+//! a sound one arrives unchanged; the provider reads exactly the requests that were meant for it;
+//! no connection to it stays in use. Two runs of one seed put the same bytes on all tapes.
+//!
+//! Clocks are real, but no limit is ever reached: what waits for ever ends with its client.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use ringgate::base::{IdSource, Instant};
+use ringgate::config::Settings;
+use ringgate::gateway::{Published, Simulation, publish};
+use ringgate::http::{
+    BodyDecoder, Event, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead,
+};
+use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run, within};
+use ringgate::telemetry::Hub;
+use serde_json::Value;
+
+use crate::stage::{Folder, LIMIT};
+
+/// The first seed. A failure names the seed that failed; put it here to run it first.
+const FIRST_SEED: u64 = 1;
+const SEEDS: u64 = 400;
+
+const SECRET: &str = "rg-the-secret-of-the-client";
+const SETTINGS: &str = r#"
+[providers.prod]
+dialect = "openai-chat"
+base_url = "http://127.0.0.1:9/v1"
+models = ["sim"]
+[keys.team]
+secret = "rg-the-secret-of-the-client"
+"#;
+
+/// Silent reads a client has patience for beyond those of its provider. A refused connection
+/// takes a few.
+const PATIENCE: usize = 600;
+
+#[test]
+fn every_seed_ends_well() {
+    on_shard(|published| async move {
+        let mut seen = Seen::default();
+        for seed in FIRST_SEED..FIRST_SEED + SEEDS {
+            let plan = Plan::draw(seed);
+            let first = plan.play(&published).await;
+            plan.check(&first, &mut seen);
+            let second = plan.play(&published).await;
+            assert!(first.same_tapes(&second), "seed {seed}: two runs differ");
+        }
+        // A simulation in which nothing happens proves nothing.
+        let Seen { whole, failed, broken_off, kept } = seen;
+        let enough = [whole, failed, broken_off, kept].iter().all(|count| *count >= 30);
+        assert!(enough, "too little happened: {seen:?}");
+    });
+}
+
+fn on_shard<F: Future<Output = ()> + 'static>(main: impl FnOnce(Arc<Published>) -> F + Send) {
+    let folder = Folder::new();
+    let file = folder.write("ringgate.toml", SETTINGS);
+    let published = published(&file);
+    thread::scope(|scope| {
+        let shard = scope.spawn(move || {
+            let options =
+                ShardOptions { core: None, driver: Driver::Epoll, busy_poll: Duration::ZERO };
+            run(options, || main(published)).expect("a poller");
+        });
+        if let Err(panic) = shard.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn published(file: &Path) -> Arc<Published> {
+    let settings = Settings::load(Some(file), &|_| None).expect("legal settings");
+    Arc::new(publish(Arc::new(settings)).expect("settings without TLS"))
+}
+
+/// What happened over all seeds.
+#[derive(Debug, Default)]
+struct Seen {
+    whole: usize,
+    failed: usize,
+    broken_off: usize,
+    kept: usize,
+}
+
+/// Randomness of one seed.
+struct Dice(IdSource);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        (self.0.next_u64() % bound.max(1) as u64) as usize
+    }
+
+    fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    fn pick<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())].clone()
+    }
+
+    /// The same bytes in pieces, with silence between some; never an empty piece, which would be
+    /// the end.
+    fn cut(&mut self, bytes: &[u8]) -> Vec<Step> {
+        let piece_max = self.pick(&[1, 7, 60, 400, usize::MAX]);
+        // A body in single bytes is worth its time only if it is small.
+        let piece_max = if bytes.len() > 2_000 { piece_max.max(60) } else { piece_max };
+        let silence = self.pick(&[0, 10, 60]);
+        let (mut steps, mut rest) = (Vec::new(), bytes);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(1 + self.below(rest.len().min(piece_max)));
+            steps.push(Step::Bytes(piece.to_vec()));
+            if self.percent(silence) {
+                steps.push(Step::Pause);
+            }
+            rest = after;
+        }
+        steps
+    }
+}
+
+/// What a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Chat,
+    ChunkedChat,
+    Stream {
+        include_usage: bool,
+    },
+    BadJson,
+    UnknownModel,
+    /// Chunks that are none.
+    BrokenBody,
+    /// A key that we did not issue.
+    Stranger,
+}
+
+impl Ask {
+    fn goes_upstream(self) -> bool {
+        matches!(self, Self::Chat | Self::ChunkedChat | Self::Stream { .. })
+    }
+
+    /// The gateway's own answer, and whether the connection is closed with it.
+    fn refusal(self) -> Option<(u16, &'static str, bool)> {
+        match self {
+            Self::BadJson => Some((400, "invalid_json", false)),
+            Self::UnknownModel => Some((400, "unknown_model", false)),
+            Self::BrokenBody => Some((400, "invalid_request", true)),
+            Self::Stranger => Some((401, "invalid_api_key", true)),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Request {
+    ask: Ask,
+    /// As it is on the wire.
+    bytes: Vec<u8>,
+    body: String,
+    /// The client says that it is its last.
+    last: bool,
+    /// None where the gateway answers.
+    reply: Option<Reply>,
+}
+
+impl Request {
+    fn draw(dice: &mut Dice, mark: &str) -> Self {
+        let ask = match dice.below(20) {
+            0..7 => Ask::Chat,
+            7..9 => Ask::ChunkedChat,
+            9..12 => Ask::Stream { include_usage: true },
+            12..16 => Ask::Stream { include_usage: false },
+            16 => Ask::BadJson,
+            17 => Ask::UnknownModel,
+            18 => Ask::BrokenBody,
+            _ => Ask::Stranger,
+        };
+        let filler = "é\\\"x".repeat(dice.pick(&[0, 3, 30, 800]));
+        let model = if ask == Ask::UnknownModel { "other" } else { "sim" };
+        let more = match ask {
+            Ask::Stream { include_usage: true } => {
+                r#","stream":true,"stream_options":{"include_usage":true}"#
+            }
+            Ask::Stream { include_usage: false } => r#","stream":true"#,
+            Ask::BadJson => ",",
+            _ => "",
+        };
+        let body = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"{mark} {filler}"}}]{more}}}"#
+        );
+        let last = dice.percent(8);
+        let key = if ask == Ask::Stranger { "rg-another" } else { SECRET };
+        let mut bytes = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {key}\r\n{}",
+            if last { "Connection: close\r\n" } else { "" }
+        )
+        .into_bytes();
+        match ask {
+            Ask::ChunkedChat => {
+                bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
+                bytes.extend(in_chunks(dice, body.as_bytes()));
+            }
+            Ask::BrokenBody => {
+                bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\nzz\r\n");
+            }
+            _ => {
+                bytes.extend(format!("content-length: {}\r\n\r\n{body}", body.len()).into_bytes());
+            }
+        }
+        let reply = ask.goes_upstream().then(|| Reply::draw(dice, ask, mark));
+        Self { ask, bytes, body, last, reply }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.broken)
+    }
+
+    fn closes(&self) -> bool {
+        self.last || self.ask.refusal().is_some_and(|(_, _, closes)| closes)
+    }
+}
+
+/// A chunked body, with extensions and trailers here and there.
+fn in_chunks(dice: &mut Dice, body: &[u8]) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), body);
+    let chunk_max = dice.pick(&[20, 200, 5_000]);
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(1 + dice.below(rest.len().min(chunk_max)));
+        let extension = dice.pick(&["", "", ";a=\"b\""]);
+        out.extend(format!("{:x}{extension}\r\n", chunk.len()).into_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+        rest = after;
+    }
+    out.extend_from_slice(dice.pick(&[&b"0\r\n\r\n"[..], b"0\r\n\r\n", b"00\r\nx-a: b\r\n\r\n"]));
+    out
+}
+
+/// An event as a client sees it: name, id, data, comment.
+type Told = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>);
+
+fn told(event: &Event<'_>) -> Told {
+    (
+        event.name.map(str::to_owned),
+        event.id.map(str::to_owned),
+        event.data.to_vec(),
+        event.comment.map(<[u8]>::to_vec),
+    )
+}
+
+/// What a sound answer gives the client.
+#[derive(Debug)]
+enum Content {
+    Json { status: u16, body: Vec<u8> },
+    Events(Vec<Told>),
+}
+
+/// What a provider answers.
+#[derive(Debug)]
+struct Reply {
+    steps: Vec<Step>,
+    content: Content,
+    /// It must not look complete to the client.
+    broken: bool,
+    /// The provider falls silent within it.
+    hangs: bool,
+    /// Its connection may serve again.
+    keeps: bool,
+    /// Bytes that nobody asked for come while it is idle: it is closed when it is looked at next.
+    surplus_later: bool,
+}
+
+/// How the end of an answer is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Length,
+    Chunks,
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    CutByEnd,
+    CutByBreak,
+    CutByHang,
+    Garbage,
+    BadChunk,
+    /// Well framed, but no JSON, or a stream that does not say that it is complete.
+    Content,
+    SurplusAtOnce,
+    SurplusLater,
+}
+
+impl Reply {
+    fn draw(dice: &mut Dice, ask: Ask, mark: &str) -> Self {
+        use Fault::{
+            BadChunk, CutByBreak, CutByEnd, CutByHang, Garbage, SurplusAtOnce, SurplusLater,
+        };
+        let fault = match dice.percent(45) {
+            false => Fault::None,
+            true => dice.pick(&[
+                CutByEnd,
+                CutByEnd,
+                CutByBreak,
+                CutByHang,
+                Garbage,
+                BadChunk,
+                Fault::Content,
+                SurplusAtOnce,
+                SurplusLater,
+            ]),
+        };
+        let mut ending = dice.pick(&[Ending::Length, Ending::Chunks, Ending::Close]);
+        ending = match fault {
+            BadChunk => Ending::Chunks,
+            // Without framing, half an answer followed by an orderly close cannot be told from a
+            // whole one in all cases; nor can surplus.
+            CutByEnd | SurplusAtOnce | SurplusLater if ending == Ending::Close => Ending::Length,
+            _ => ending,
+        };
+        let is_stream = matches!(ask, Ask::Stream { .. }) && !dice.percent(10);
+        let (content, content_type, body) = if is_stream {
+            let include_usage = ask == Ask::Stream { include_usage: true };
+            // Without framing, a stream that ends with an error is told from one that was cut off
+            // by a second error event, and by nothing else.
+            let last = match fault {
+                Fault::Content => Last::Nothing,
+                _ if dice.percent(10) => Last::Error,
+                _ => Last::Finish,
+            };
+            let (told, body) = events(dice, mark, include_usage, last);
+            (Content::Events(told), "text/event-stream; charset=utf-8", body)
+        } else {
+            let status = if fault == Fault::Content { 200 } else { dice.pick(&[200, 200, 429]) };
+            let body = json(dice, mark, fault == Fault::Content);
+            (Content::Json { status, body: body.clone() }, "application/json", body)
+        };
+        let status = if let Content::Json { status, .. } = &content { *status } else { 200 };
+        let closes = ending == Ending::Close || dice.percent(20);
+        let mut bytes = Vec::new();
+        if dice.percent(10) {
+            bytes.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n");
+        }
+        bytes.extend(format!("HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\n").bytes());
+        if closes {
+            bytes.extend_from_slice(b"connection: close\r\n");
+        }
+        match ending {
+            Ending::Length => {
+                bytes.extend(format!("Content-Length: {}\r\n\r\n", body.len()).bytes());
+                bytes.extend_from_slice(&body);
+            }
+            Ending::Chunks => {
+                bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+                let head = bytes.len();
+                bytes.extend(in_chunks(dice, &body));
+                if fault == BadChunk {
+                    spoil_a_chunk(dice, &mut bytes, head);
+                }
+            }
+            Ending::Close => {
+                bytes.extend_from_slice(b"\r\n");
+                bytes.extend_from_slice(&body);
+            }
+        }
+        Self::with_fault(dice, content, bytes, fault, !closes)
+    }
+
+    fn with_fault(
+        dice: &mut Dice,
+        content: Content,
+        mut bytes: Vec<u8>,
+        fault: Fault,
+        keep_alive: bool,
+    ) -> Self {
+        let mut end = vec![];
+        match fault {
+            Fault::CutByEnd | Fault::CutByBreak | Fault::CutByHang => {
+                // Often near the end, where what is missing is easily overlooked.
+                let last_bytes = dice.pick(&[8, 40, usize::MAX]).min(bytes.len());
+                bytes.truncate(bytes.len() - 1 - dice.below(last_bytes));
+                end.extend(match fault {
+                    Fault::CutByEnd => Some(Step::End),
+                    Fault::CutByBreak => Some(Step::Break),
+                    _ => None,
+                });
+            }
+            Fault::Garbage => {
+                bytes = garbage(dice);
+                end.push(Step::End);
+            }
+            Fault::SurplusAtOnce => bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+            _ => {}
+        }
+        let mut steps = dice.cut(&bytes);
+        if fault == Fault::SurplusAtOnce {
+            // Together with the last byte of the answer, so that it is seen before the pool.
+            steps = vec![Step::Bytes(bytes)];
+        }
+        if fault == Fault::SurplusLater {
+            steps.retain(|step| *step != Step::Pause);
+            steps.push(Step::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()));
+        }
+        if !keep_alive && end.is_empty() && fault != Fault::CutByHang {
+            end.push(Step::End);
+        }
+        steps.extend(end);
+        let surplus = matches!(fault, Fault::SurplusAtOnce | Fault::SurplusLater);
+        let broken = !surplus && fault != Fault::None;
+        let hangs = fault == Fault::CutByHang;
+        Self {
+            steps,
+            content,
+            broken,
+            hangs,
+            keeps: keep_alive && !broken && !surplus,
+            surplus_later: fault == Fault::SurplusLater,
+        }
+    }
+}
+
+fn json(dice: &mut Dice, mark: &str, spoiled: bool) -> Vec<u8> {
+    let filler = "Antwort ü ".repeat(dice.pick(&[1, 20, 700]));
+    let body = format!(
+        r#"{{ "id":"{mark}","choices":[{{"message":{{"content":"{filler}"}}}}],"usage":{{"prompt_tokens":1,"completion_tokens":2}}}}"#
+    );
+    if spoiled { b"<html>busy</html>".to_vec() } else { body.into_bytes() }
+}
+
+/// What a stream ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// A finish reason, perhaps usage, perhaps the terminator.
+    Finish,
+    /// An error, and no terminator.
+    Error,
+    /// Neither: it is not complete.
+    Nothing,
+}
+
+/// The events a client shall see, and the stream as the provider sends it.
+fn events(dice: &mut Dice, mark: &str, include_usage: bool, last: Last) -> (Vec<Told>, Vec<u8>) {
+    const USAGE: &str = r#""usage":{"prompt_tokens":3,"completion_tokens":4}"#;
+    let line_end = dice.pick(&["\n", "\r\n", "\r"]);
+    let (mut seen, mut sent) = (Vec::new(), String::new());
+    let plain = |data: &str| (None, None, data.as_bytes().to_vec(), None);
+    for number in 0..dice.below(8) {
+        let data = format!(
+            r#"{{"choices":[{{"delta":{{"content":"{mark} {number} \n"}},"finish_reason":null}}]}}"#
+        );
+        match dice.below(6) {
+            0 => {
+                sent += &format!(": beat {number}{line_end}{line_end}");
+                seen.push((None, None, vec![], Some(format!("beat {number}").into_bytes())));
+            }
+            1 => {
+                sent += &format!("event: e{line_end}id: {number}{line_end}data: {data}{line_end}");
+                sent += &format!("data: {{}}{line_end}{line_end}");
+                let two = format!("{data}\n{{}}").into_bytes();
+                seen.push((Some("e".to_owned()), Some(number.to_string()), two, None));
+            }
+            _ => {
+                sent += &format!("data:{data}{line_end}{line_end}");
+                seen.push(plain(&data));
+            }
+        }
+    }
+    if last == Last::Nothing {
+        return (seen, sent.into_bytes());
+    }
+    let mut send = |data: &str| sent += &format!("data: {data}{line_end}{line_end}");
+    if last == Last::Error {
+        let error = r#"{"error":{"message":"overloaded","code":529}}"#;
+        send(error);
+        seen.push(plain(error));
+        return (seen, sent.into_bytes());
+    }
+    let finish = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]"#;
+    let usage_in_finish = dice.percent(25);
+    let with_usage = format!("{finish},{USAGE}}}");
+    let without = format!("{finish}}}");
+    send(if usage_in_finish { &with_usage } else { &without });
+    seen.push(plain(if usage_in_finish && include_usage { &with_usage } else { &without }));
+    if dice.percent(60) {
+        let usage = format!(r#"{{"choices":[],{USAGE}}}"#);
+        send(&usage);
+        seen.extend(include_usage.then(|| plain(&usage)));
+    }
+    if dice.percent(80) {
+        send("[DONE]");
+        // What follows the terminator is no part of the answer.
+        if dice.percent(20) {
+            send("{}");
+        }
+    }
+    // The gateway adds the terminator where it is missing.
+    seen.push(plain("[DONE]"));
+    (seen, sent.into_bytes())
+}
+
+/// Makes the end of one chunk of the body behind `head`, or the size of the next, unreadable.
+fn spoil_a_chunk(dice: &mut Dice, bytes: &mut [u8], head: usize) {
+    let mut ends = Vec::new();
+    let mut decoder = BodyDecoder::new(Framing::Chunked);
+    let mut at = head;
+    loop {
+        let piece = decoder.next(&bytes[at..]).expect("well formed so far");
+        if piece.done {
+            break;
+        }
+        at += piece.skip + piece.len;
+        ends.push(at);
+    }
+    // CR, LF, and the first digit.
+    let place = dice.pick(&ends) + dice.below(3);
+    bytes[place] = dice.pick(b"g -");
+}
+
+/// Bytes that are no answer, or an ambiguous one.
+fn garbage(dice: &mut Dice) -> Vec<u8> {
+    let heads: [&str; 8] = [
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{} ",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nx: a\r\n folded\r\ncontent-length: 2\r\n\r\n{}",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n",
+        "HTTP/2 200\r\n\r\n{}",
+    ];
+    if dice.percent(60) {
+        return dice.pick(&heads).as_bytes().to_vec();
+    }
+    let mut bytes: Vec<u8> = (0..=dice.below(200)).map(|_| dice.below(256) as u8).collect();
+    // An answer begins with this letter; this is none.
+    if bytes[0] == b'H' {
+        bytes[0] = b'h';
+    }
+    bytes
+}
+
+/// Everything that one seed decides.
+struct Plan {
+    seed: u64,
+    requests: Vec<Request>,
+    client: Vec<Step>,
+    /// The client reads no more after so many bytes.
+    reads: Option<usize>,
+    /// The client sends all and waits for all.
+    stays: bool,
+    /// The provider's connections in the order of use, each with the requests meant for it.
+    connections: Vec<(Vec<Step>, Vec<usize>)>,
+}
+
+/// What was on the tapes afterwards.
+struct Played {
+    client: Vec<u8>,
+    /// One for each connection of the plan.
+    provider: Vec<Vec<u8>>,
+    open: i64,
+}
+
+impl Plan {
+    fn draw(seed: u64) -> Self {
+        let mut dice = Dice(IdSource::from_seed(seed));
+        let requests: Vec<Request> = (0..=dice.below(4))
+            .map(|index| Request::draw(&mut dice, &format!("s{seed}r{index}")))
+            .collect();
+        let mut connections: Vec<(Vec<Step>, Vec<usize>)> = Vec::new();
+        let mut kept = false;
+        for (index, request) in requests.iter().enumerate() {
+            let Some(reply) = &request.reply else { continue };
+            match connections.last_mut().filter(|_| kept) {
+                Some((steps, served)) => {
+                    // The connection is silent while it is idle.
+                    steps.push(Step::Pause);
+                    steps.extend_from_slice(&reply.steps);
+                    served.push(index);
+                }
+                None => connections.push((reply.steps.clone(), vec![index])),
+            }
+            kept = reply.keeps;
+        }
+        let mut bytes: Vec<u8> =
+            requests.iter().flat_map(|request| request.bytes.iter().copied()).collect();
+        let (leaves, reads) = match dice.below(10) {
+            0 | 1 => (true, None),
+            2 | 3 => (false, Some(dice.below(3_000))),
+            _ => (false, None),
+        };
+        if leaves {
+            bytes.truncate(dice.below(bytes.len() + 1));
+        }
+        let mut client = dice.cut(&bytes);
+        let silence = connections.iter().flat_map(|(steps, _)| steps).count();
+        let patience = if leaves { dice.below(40) } else { PATIENCE + silence };
+        client.extend(std::iter::repeat_n(Step::Pause, patience));
+        client.push(if dice.percent(50) { Step::End } else { Step::Break });
+        let stays = !leaves && reads.is_none();
+        Self { seed, requests, client, reads, stays, connections }
+    }
+
+    async fn play(&self, published: &Arc<Published>) -> Played {
+        let seed = self.seed;
+        let simulation =
+            Simulation::new(Arc::clone(published), &Hub::new(1)).expect("settings without TLS");
+        let tapes: Vec<Tape> = self.connections.iter().map(|_| Tape::default()).collect();
+        // The newest is used first, so the first comes last.
+        for ((steps, _), tape) in self.connections.iter().zip(&tapes).rev() {
+            simulation.provider("prod", Script::new(steps.iter().cloned()), tape.clone());
+        }
+        let tape = self.reads.map_or_else(Tape::default, Tape::cut_after);
+        let client = simulation.client(Script::new(self.client.iter().cloned()), tape.clone());
+        let served = within(Instant::now().after(LIMIT), AssertUnwindSafe(client).catch_unwind());
+        let ended = served.await.unwrap_or_else(|_| panic!("seed {seed}: no end in {LIMIT:?}"));
+        assert!(ended.is_ok(), "seed {seed}: the gateway panicked");
+        let provider = tapes.iter().map(Tape::take).collect();
+        Played { client: tape.take(), provider, open: simulation.upstream_connections() }
+    }
+
+    fn check(&self, played: &Played, seen: &mut Seen) {
+        let seed = self.seed;
+        let answers = read_answers(seed, &played.client);
+        assert!(answers.len() <= self.requests.len(), "seed {seed}: more answers than requests");
+        let last = answers.len().saturating_sub(1);
+        for (index, (answer, request)) in answers.iter().zip(&self.requests).enumerate() {
+            assert!(answer.whole || index == last, "seed {seed}: broken off in the middle");
+            let at_end = answer.whole && answer.keeps && !request.closes();
+            assert!(at_end || index == last, "seed {seed}: an answer after the last");
+            assert!(!(answer.whole && request.closes() && answer.keeps), "seed {seed}: not closed");
+            self.check_answer(index, answer, seen);
+        }
+        if self.stays {
+            self.check_completeness(&answers);
+        }
+        self.check_provider(played, &answers, seen);
+    }
+
+    fn check_answer(&self, index: usize, answer: &Answer, seen: &mut Seen) {
+        let (seed, request) = (self.seed, &self.requests[index]);
+        let place = format!("seed {seed}, request {index}, {:?}", request.ask);
+        let Some(reply) = &request.reply else {
+            let (status, code, _) = request.ask.refusal().expect("the gateway's own answer");
+            if answer.whole {
+                assert_eq!((answer.status, answer.code().as_str()), (status, code), "{place}");
+                seen.failed += 1;
+            }
+            return;
+        };
+        if reply.broken && answer.status == 502 {
+            let codes = ["upstream_invalid_response", "upstream_unreachable"];
+            assert!(!answer.whole || codes.contains(&answer.code().as_str()), "{place}");
+            seen.failed += usize::from(answer.whole);
+            return;
+        }
+        assert!(!(reply.broken && answer.whole), "{place}: looks complete: {}", answer.text());
+        seen.whole += usize::from(answer.whole);
+        match &reply.content {
+            Content::Json { status, body } => {
+                assert_eq!(answer.status, *status, "{place}: {}", answer.text());
+                assert!(!reply.broken, "{place}: half an answer was sent: {}", answer.text());
+                let same = if answer.whole {
+                    answer.body == *body
+                } else {
+                    body.starts_with(&answer.body)
+                };
+                assert!(same, "{place}: not the provider's answer: {}", answer.text());
+            }
+            Content::Events(expected) => {
+                assert_eq!(answer.status, 200, "{place}");
+                let mut events = answer.events();
+                if answer.whole {
+                    assert_eq!(&events, expected, "{place}");
+                    return;
+                }
+                seen.broken_off += usize::from(reply.broken);
+                // It says why, if somebody still reads.
+                let error = events.last().is_some_and(|it| it.2.starts_with(b"{\"error\":{"));
+                if error && !expected.starts_with(&events) {
+                    events.pop();
+                }
+                assert!(expected.starts_with(&events), "{place}: {events:?} of {expected:?}");
+                assert!(error || !self.stays || reply.hangs, "{place}: broken off without a word");
+            }
+        }
+    }
+
+    /// A client that stays gets an answer to every request, up to one that ends the connection.
+    fn check_completeness(&self, answers: &[Answer]) {
+        let seed = self.seed;
+        let count = answers.len();
+        if let Some((last, request)) = answers.last().zip(self.requests.get(count.wrapping_sub(1)))
+        {
+            let expected = last.whole || request.is_broken();
+            assert!(expected, "seed {seed}: broken off: {} of {request:?}", last.text());
+            if !last.whole || request.closes() {
+                return;
+            }
+        }
+        let hangs = |request: &Request| request.reply.as_ref().is_some_and(|reply| reply.hangs);
+        let next = self.requests.get(count);
+        assert!(
+            next.is_none_or(hangs),
+            "seed {seed}: no answer to request {count} of {}: {:?}",
+            self.requests.len(),
+            next.map(|request| request.ask)
+        );
+    }
+
+    /// The provider read whole requests, those that were meant for it, and nothing else; what is
+    /// left open is idle and sound.
+    fn check_provider(&self, played: &Played, answers: &[Answer], seen: &mut Seen) {
+        let seed = self.seed;
+        let (mut untouched, mut idle, mut unsure) = (0, 0, 0);
+        let mut ended = false;
+        for ((_, served), tape) in self.connections.iter().zip(&played.provider) {
+            let requests = read_requests(seed, tape);
+            assert!(requests.len() <= served.len(), "seed {seed}: asked too often");
+            assert!(requests.is_empty() || !ended, "seed {seed}: a request was left out");
+            ended |= requests.len() < served.len();
+            for (sent, index) in requests.iter().zip(served) {
+                let request = &self.requests[*index];
+                let plain = matches!(request.ask, Ask::Stream { include_usage: false });
+                let same = if plain {
+                    same_but_for_usage(sent, &request.body)
+                } else {
+                    *sent == request.body
+                };
+                assert!(same, "seed {seed}, request {index}: the provider read {sent}");
+            }
+            let Some(last) = requests.len().checked_sub(1).map(|last| served[last]) else {
+                untouched += 1;
+                continue;
+            };
+            let told = answers.get(last).is_some_and(|answer| answer.whole);
+            let reply = self.requests[last].reply.as_ref();
+            idle += i64::from(told && reply.is_some_and(|reply| reply.keeps));
+            unsure += i64::from(told && reply.is_some_and(|reply| reply.surplus_later));
+        }
+        let kept = played.open - untouched;
+        assert!(
+            (idle..=idle + unsure).contains(&kept),
+            "seed {seed}: {kept} connections left open, expected {idle} to {}",
+            idle + unsure
+        );
+        seen.kept += usize::from(kept > 0);
+    }
+}
+
+impl Played {
+    fn same_tapes(&self, other: &Self) -> bool {
+        without_ids(&self.client) == without_ids(&other.client) && self.provider == other.provider
+    }
+}
+
+/// The bytes with the request ids, which differ in each run, struck out.
+fn without_ids(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for name in [&b"x-ringgate-request-id: "[..], b"x-ringgate-trace-id: "] {
+        let found: Vec<usize> =
+            memchr::memmem::find_iter(&bytes, name).map(|at| at + name.len()).collect();
+        for at in found {
+            let end = bytes.len().min(at + 32);
+            bytes[at..end].fill(b'-');
+        }
+    }
+    bytes
+}
+
+/// One answer as the client read it.
+struct Answer {
+    status: u16,
+    keeps: bool,
+    framing: Framing,
+    body: Vec<u8>,
+    /// It came to its end.
+    whole: bool,
+}
+
+impl Answer {
+    fn code(&self) -> String {
+        let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        json["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn events(&self) -> Vec<Told> {
+        assert_eq!(self.framing, Framing::Chunked);
+        let mut reader = EventReader::new(1024 * 1024);
+        reader.push(&self.body);
+        let mut events = Vec::new();
+        while let Some(event) = reader.next().expect("no event is large") {
+            events.push(told(&event));
+        }
+        assert!(!self.whole || !reader.has_partial(), "half an event in a whole stream");
+        events
+    }
+
+    fn text(&self) -> String {
+        format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}
+
+/// The answers on the client's tape. Half a head at the end counts as none.
+fn read_answers(seed: u64, tape: &[u8]) -> Vec<Answer> {
+    let (mut answers, mut ids, mut rest) = (Vec::new(), Vec::new(), tape);
+    while !rest.is_empty() {
+        let mut head = ResponseHead::default();
+        let parsed = head.parse(rest, Method::Post, &HeadLimits::default());
+        let parsed = parsed.unwrap_or_else(|error| {
+            panic!("seed {seed}: {error}: {}", String::from_utf8_lossy(rest))
+        });
+        let Some(taken) = parsed else { break };
+        let id = head.get("x-ringgate-request-id").expect("an id on every answer").to_vec();
+        assert!(!ids.contains(&id), "seed {seed}: two answers with one id");
+        ids.push(id);
+        let framing = head.framing();
+        let framed = matches!(framing, Framing::Length(_) | Framing::Chunked);
+        assert!(framed, "seed {seed}: an answer without framing");
+        let (body, taken_by_body, whole) = decode(seed, framing, &rest[taken..]);
+        rest = &rest[taken + taken_by_body..];
+        answers.push(Answer {
+            status: head.status(),
+            keeps: head.keep_alive(),
+            framing,
+            body,
+            whole,
+        });
+        if !whole {
+            assert!(rest.is_empty());
+        }
+    }
+    answers
+}
+
+/// The body, the bytes it took, and whether it came to its end.
+fn decode(seed: u64, framing: Framing, bytes: &[u8]) -> (Vec<u8>, usize, bool) {
+    let mut decoder = BodyDecoder::new(framing);
+    let (mut body, mut at) = (Vec::new(), 0);
+    while !decoder.is_done() {
+        let piece = decoder.next(&bytes[at..]);
+        let piece = piece.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        body.extend_from_slice(&bytes[at + piece.skip..at + piece.skip + piece.len]);
+        at += piece.skip + piece.len;
+        if piece.skip + piece.len == 0 {
+            break;
+        }
+    }
+    (body, at, decoder.is_done())
+}
+
+/// The bodies of the requests on a provider's tape, each of which must be whole and unambiguous.
+fn read_requests(seed: u64, tape: &[u8]) -> Vec<String> {
+    let secret = memchr::memmem::find(tape, SECRET.as_bytes());
+    assert!(secret.is_none(), "seed {seed}: the client's key went to the provider");
+    let (mut requests, mut rest) = (Vec::new(), tape);
+    while !rest.is_empty() {
+        let mut head = RequestHead::default();
+        let parsed = head.parse(rest, &HeadLimits::default());
+        let taken = parsed.unwrap_or_else(|error| panic!("seed {seed}: to the provider: {error}"));
+        let taken = taken.unwrap_or_else(|| panic!("seed {seed}: half a head to the provider"));
+        assert_eq!((head.method(), head.path()), (Method::Post, "/v1/chat/completions"));
+        let framed = matches!(head.framing(), Framing::Length(_));
+        assert!(framed, "seed {seed}: {:?} to the provider", head.framing());
+        let (body, taken_by_body, whole) = decode(seed, head.framing(), &rest[taken..]);
+        assert!(whole, "seed {seed}: half a request to the provider");
+        requests.push(String::from_utf8(body).expect("the text of the client"));
+        rest = &rest[taken + taken_by_body..];
+    }
+    requests
+}
+
+/// True if `sent` is `body` and asks for usage besides.
+fn same_but_for_usage(sent: &str, body: &str) -> bool {
+    let mut expected: Value = serde_json::from_str(body).expect("the client's JSON");
+    expected["stream_options"] = serde_json::json!({ "include_usage": true });
+    serde_json::from_str::<Value>(sent).is_ok_and(|sent| sent == expected)
+}
