@@ -160,8 +160,10 @@ async fn serve_requests(worker: &Worker, client: &mut Client) {
         }
         if client.connection.reader.bytes().is_empty() {
             client.connection.reader.shrink();
-            // An idle connection keeps nothing: one allocation for the next answer costs 30 ns.
+            // An idle connection keeps nothing but its read: the allocations for the next request
+            // cost it a tenth of a microsecond.
             client.out = Vec::new();
+            head = RequestHead::default();
         }
     }
 }
