@@ -197,7 +197,8 @@ async fn next_head(
             }
         }
         let filled = match deadline {
-            Some(deadline) => within(deadline, reader.fill())
+            // On the heap: a timer is as large as all else that an idle connection keeps.
+            Some(deadline) => Box::pin(within(deadline, reader.fill()))
                 .await
                 .map_err(|_| Failure::RequestTimeout("its head came too slowly"))?,
             None => {

@@ -306,15 +306,15 @@ fn admit_connection(
             let client = (connection.handle(), patience.clone());
             worker.clients.borrow_mut().insert(number, client);
             let serving = connection::serve(Rc::clone(worker), connection, patience);
-            let serving = AssertUnwindSafe(serving);
             let worker = Rc::clone(worker);
-            spawn(async move {
+            // A combinator, since a block that awaits what it has captured holds it twice.
+            spawn(AssertUnwindSafe(serving).catch_unwind().map(move |ended| {
                 // A bug shall cost the one connection that met it, not the shard.
-                if serving.catch_unwind().await.is_err() {
+                if ended.is_err() {
                     worker.recorder.count(Counter::Panics);
                 }
                 worker.connection_ends(number);
-            });
+            }));
         }
         Err(AcceptError::Exhausted(_) | AcceptError::Lost(_)) => {
             worker.recorder.count(Counter::AcceptErrors);
