@@ -100,6 +100,7 @@ async fn json(
             Err(_) => return Err(invalid("its body is not JSON")),
         }
     }
+    exchange.client.out.reserve(HEAD_BYTES + body.len());
     let mut out = begin_head(exchange, status);
     write_provider_fields(&mut out, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
