@@ -4,79 +4,74 @@
 //! What must hold for every seed: the client reads whole answers, one for each request in order, of
 //! which only the last may be broken off; an answer that its provider broke never looks complete;
 //! a sound one arrives unchanged; the provider reads exactly the requests that were meant for it;
-//! no connection to it stays in use. Two runs of one seed put the same bytes on all tapes.
+//! no connection to it stays in use; who is too slow is cut off at its limit, not before and not
+//! after. Two runs of one seed put the same bytes on all tapes.
 //!
-//! Clocks are real, but no limit is ever reached: what waits for ever ends with its client.
+//! Time is virtual: the seed draws it too, and the ten minutes of a dripping provider take none.
 
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use ringgate::base::{IdSource, Instant};
 use ringgate::config::Settings;
 use ringgate::gateway::{Published, Simulation, publish};
 use ringgate::http::{
     BodyDecoder, Event, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead,
 };
-use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run, within};
+use ringgate::shard::{Script, Step, Tape, run_in_virtual_time};
 use ringgate::telemetry::Hub;
 use serde_json::Value;
 
-use crate::stage::{Folder, LIMIT};
+use crate::stage::Folder;
 
 /// The first seed. A failure names the seed that failed; put it here to run it first.
 const FIRST_SEED: u64 = 1;
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1000;
 
 const SECRET: &str = "rg-the-secret-of-the-client";
 const SETTINGS: &str = r#"
+[server]
+head_timeout_ms = 10_000
+# No connection ages here: each is meant for certain requests.
+pool_idle_timeout_ms = 86_400_000
+pool_age_max_ms = 86_400_000
 [providers.prod]
 dialect = "openai-chat"
 base_url = "http://127.0.0.1:9/v1"
 models = ["sim"]
+first_byte_timeout_ms = 60_000
+idle_timeout_ms = 60_000
+total_timeout_ms = 600_000
 [keys.team]
 secret = "rg-the-secret-of-the-client"
 "#;
 
-/// Silent reads a client has patience for beyond those of its provider. A refused connection
-/// takes a few.
-const PATIENCE: usize = 600;
+/// Limits of the settings above, and the time that a slow body is granted.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_GRACE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Longer than all requests of a seed can take together.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
 
 #[test]
 fn every_seed_ends_well() {
-    on_shard(|published| async move {
-        let mut seen = Seen::default();
-        for seed in FIRST_SEED..FIRST_SEED + SEEDS {
-            let plan = Plan::draw(seed);
-            let first = plan.play(&published).await;
-            plan.check(&first, &mut seen);
-            let second = plan.play(&published).await;
-            assert!(first.same_tapes(&second), "seed {seed}: two runs differ");
-        }
-        // A simulation in which nothing happens proves nothing.
-        let Seen { whole, failed, broken_off, kept } = seen;
-        let enough = [whole, failed, broken_off, kept].iter().all(|count| *count >= 30);
-        assert!(enough, "too little happened: {seen:?}");
-    });
-}
-
-fn on_shard<F: Future<Output = ()> + 'static>(main: impl FnOnce(Arc<Published>) -> F + Send) {
     let folder = Folder::new();
-    let file = folder.write("ringgate.toml", SETTINGS);
-    let published = published(&file);
-    thread::scope(|scope| {
-        let shard = scope.spawn(move || {
-            let options =
-                ShardOptions { core: None, driver: Driver::Epoll, busy_poll: Duration::ZERO };
-            run(options, || main(published)).expect("a poller");
-        });
-        if let Err(panic) = shard.join() {
-            std::panic::resume_unwind(panic);
-        }
-    });
+    let published = published(&folder.write("ringgate.toml", SETTINGS));
+    let mut seen = Seen::default();
+    for seed in FIRST_SEED..FIRST_SEED + SEEDS {
+        let plan = Plan::draw(seed);
+        let first = plan.play(&published);
+        plan.check(&first, &mut seen);
+        let second = plan.play(&published);
+        assert!(first.same_tapes(&second), "seed {seed}: two runs differ");
+    }
+    // A simulation in which nothing happens proves nothing.
+    let Seen { whole, failed, broken_off, kept, timed_out } = seen;
+    let enough = [whole, failed, broken_off, kept, timed_out].iter().all(|count| *count >= 30);
+    assert!(enough, "too little happened: {seen:?}");
 }
 
 fn published(file: &Path) -> Arc<Published> {
@@ -91,6 +86,7 @@ struct Seen {
     failed: usize,
     broken_off: usize,
     kept: usize,
+    timed_out: usize,
 }
 
 /// Randomness of one seed.
@@ -121,7 +117,8 @@ impl Dice {
             let (piece, after) = rest.split_at(1 + self.below(rest.len().min(piece_max)));
             steps.push(Step::Bytes(piece.to_vec()));
             if self.percent(silence) {
-                steps.push(Step::Pause);
+                let moment = Step::Wait(Duration::from_millis(self.below(4) as u64));
+                steps.push(self.pick(&[Step::Pause, moment]));
             }
             rest = after;
         }
@@ -143,6 +140,10 @@ enum Ask {
     BrokenBody,
     /// A key that we did not issue.
     Stranger,
+    /// A head that stops in the middle, for ever.
+    SlowHead,
+    /// Likewise a body.
+    SlowBody,
 }
 
 impl Ask {
@@ -157,6 +158,7 @@ impl Ask {
             Self::UnknownModel => Some((400, "unknown_model", false)),
             Self::BrokenBody => Some((400, "invalid_request", true)),
             Self::Stranger => Some((401, "invalid_api_key", true)),
+            Self::SlowHead | Self::SlowBody => Some((408, "request_timeout", true)),
             _ => None,
         }
     }
@@ -167,6 +169,8 @@ struct Request {
     ask: Ask,
     /// As it is on the wire.
     bytes: Vec<u8>,
+    /// Where in it the client falls silent for ever.
+    stalls: Option<usize>,
     body: String,
     /// The client says that it is its last.
     last: bool,
@@ -176,7 +180,7 @@ struct Request {
 
 impl Request {
     fn draw(dice: &mut Dice, mark: &str) -> Self {
-        let ask = match dice.below(20) {
+        let ask = match dice.below(22) {
             0..7 => Ask::Chat,
             7..9 => Ask::ChunkedChat,
             9..12 => Ask::Stream { include_usage: true },
@@ -184,6 +188,8 @@ impl Request {
             16 => Ask::BadJson,
             17 => Ask::UnknownModel,
             18 => Ask::BrokenBody,
+            19 => Ask::SlowHead,
+            20 => Ask::SlowBody,
             _ => Ask::Stranger,
         };
         let filler = "é\\\"x".repeat(dice.pick(&[0, 3, 30, 800]));
@@ -218,8 +224,38 @@ impl Request {
                 bytes.extend(format!("content-length: {}\r\n\r\n{body}", body.len()).into_bytes());
             }
         }
+        let head = bytes.len() - body.len().min(bytes.len());
+        let stalls = match ask {
+            Ask::SlowHead => Some(1 + dice.below(head - 1)),
+            Ask::SlowBody => Some(head + dice.below(body.len())),
+            _ => None,
+        };
         let reply = ask.goes_upstream().then(|| Reply::draw(dice, ask, mark));
-        Self { ask, bytes, body, last, reply }
+        Self { ask, bytes, stalls, body, last, reply }
+    }
+
+    /// How the client sends the first `count` bytes of it.
+    fn steps(&self, dice: &mut Dice, count: usize) -> Vec<Step> {
+        let sent = &self.bytes[..count.min(self.bytes.len())];
+        let (before, after) = sent.split_at(self.stalls.unwrap_or(sent.len()).min(sent.len()));
+        let mut steps = dice.cut(before);
+        if !after.is_empty() {
+            steps.push(Step::Wait(FOR_EVER));
+            steps.extend(dice.cut(after));
+        }
+        steps
+    }
+
+    /// How long the gateway waits for what does not come, at least and at most.
+    fn delay(&self) -> (Duration, Duration) {
+        match (self.ask, &self.reply) {
+            (Ask::SlowHead, _) => (HEAD_TIMEOUT, HEAD_TIMEOUT),
+            // Each byte that has come buys a little time.
+            (Ask::SlowBody, _) => (BODY_GRACE, BODY_GRACE * 3),
+            (_, Some(Reply { slow: Some(Slow::Hangs), .. })) => (IDLE_TIMEOUT, IDLE_TIMEOUT),
+            (_, Some(Reply { slow: Some(Slow::Drips), .. })) => (IDLE_TIMEOUT, TOTAL_TIMEOUT),
+            _ => (Duration::ZERO, Duration::ZERO),
+        }
     }
 
     fn is_broken(&self) -> bool {
@@ -273,12 +309,21 @@ struct Reply {
     content: Content,
     /// It must not look complete to the client.
     broken: bool,
-    /// The provider falls silent within it.
-    hangs: bool,
+    /// The provider never comes to its end.
+    slow: Option<Slow>,
     /// Its connection may serve again.
     keeps: bool,
     /// Bytes that nobody asked for come while it is idle: it is closed when it is looked at next.
     surplus_later: bool,
+}
+
+/// How an answer is too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    /// Nothing more comes.
+    Hangs,
+    /// Each piece comes in time, the whole does not.
+    Drips,
 }
 
 /// How the end of an answer is found.
@@ -295,6 +340,7 @@ enum Fault {
     CutByEnd,
     CutByBreak,
     CutByHang,
+    Drip,
     Garbage,
     BadChunk,
     /// Well framed, but no JSON, or a stream that does not say that it is complete.
@@ -306,7 +352,7 @@ enum Fault {
 impl Reply {
     fn draw(dice: &mut Dice, ask: Ask, mark: &str) -> Self {
         use Fault::{
-            BadChunk, CutByBreak, CutByEnd, CutByHang, Garbage, SurplusAtOnce, SurplusLater,
+            BadChunk, CutByBreak, CutByEnd, CutByHang, Drip, Garbage, SurplusAtOnce, SurplusLater,
         };
         let fault = match dice.percent(45) {
             false => Fault::None,
@@ -315,6 +361,7 @@ impl Reply {
                 CutByEnd,
                 CutByBreak,
                 CutByHang,
+                Drip,
                 Garbage,
                 BadChunk,
                 Fault::Content,
@@ -405,12 +452,17 @@ impl Reply {
             _ => {}
         }
         let mut steps = dice.cut(&bytes);
+        if fault == Fault::Drip {
+            let pieces = bytes.chunks(bytes.len().div_ceil(12)).map(<[u8]>::to_vec);
+            let wait = Step::Wait(IDLE_TIMEOUT - Duration::from_millis(1));
+            steps = pieces.flat_map(|piece| [wait.clone(), Step::Bytes(piece)]).collect();
+        }
         if fault == Fault::SurplusAtOnce {
             // Together with the last byte of the answer, so that it is seen before the pool.
             steps = vec![Step::Bytes(bytes)];
         }
         if fault == Fault::SurplusLater {
-            steps.retain(|step| *step != Step::Pause);
+            steps.retain(|step| matches!(step, Step::Bytes(_)));
             steps.push(Step::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()));
         }
         if !keep_alive && end.is_empty() && fault != Fault::CutByHang {
@@ -419,12 +471,16 @@ impl Reply {
         steps.extend(end);
         let surplus = matches!(fault, Fault::SurplusAtOnce | Fault::SurplusLater);
         let broken = !surplus && fault != Fault::None;
-        let hangs = fault == Fault::CutByHang;
+        let slow = match fault {
+            Fault::CutByHang => Some(Slow::Hangs),
+            Fault::Drip => Some(Slow::Drips),
+            _ => None,
+        };
         Self {
             steps,
             content,
             broken,
-            hangs,
+            slow,
             keeps: keep_alive && !broken && !surplus,
             surplus_later: fault == Fault::SurplusLater,
         }
@@ -558,7 +614,9 @@ struct Plan {
     client: Vec<Step>,
     /// The client reads no more after so many bytes.
     reads: Option<usize>,
-    /// The client sends all and waits for all.
+    /// The client does not stop in the middle of a request.
+    sends_all: bool,
+    /// It sends all and waits for all.
     stays: bool,
     /// The provider's connections in the order of use, each with the requests meant for it.
     connections: Vec<(Vec<Step>, Vec<usize>)>,
@@ -570,6 +628,8 @@ struct Played {
     /// One for each connection of the plan.
     provider: Vec<Vec<u8>>,
     open: i64,
+    /// From the first byte to the last that the client was sent.
+    took: Duration,
 }
 
 impl Plan {
@@ -593,26 +653,28 @@ impl Plan {
             }
             kept = reply.keeps;
         }
-        let mut bytes: Vec<u8> =
-            requests.iter().flat_map(|request| request.bytes.iter().copied()).collect();
+        let mut sent: usize = requests.iter().map(|request| request.bytes.len()).sum();
         let (leaves, reads) = match dice.below(10) {
             0 | 1 => (true, None),
             2 | 3 => (false, Some(dice.below(3_000))),
             _ => (false, None),
         };
         if leaves {
-            bytes.truncate(dice.below(bytes.len() + 1));
+            sent = dice.below(sent + 1);
         }
-        let mut client = dice.cut(&bytes);
-        let silence = connections.iter().flat_map(|(steps, _)| steps).count();
-        let patience = if leaves { dice.below(40) } else { PATIENCE + silence };
-        client.extend(std::iter::repeat_n(Step::Pause, patience));
+        let mut client = Vec::new();
+        for request in &requests {
+            client.extend(request.steps(&mut dice, sent));
+            sent = sent.saturating_sub(request.bytes.len());
+        }
+        let moments = [0, 1, 5, 50, 61_000, 601_000].map(Duration::from_millis);
+        client.push(Step::Wait(if leaves { dice.pick(&moments) } else { FOR_EVER }));
         client.push(if dice.percent(50) { Step::End } else { Step::Break });
         let stays = !leaves && reads.is_none();
-        Self { seed, requests, client, reads, stays, connections }
+        Self { seed, requests, client, reads, sends_all: !leaves, stays, connections }
     }
 
-    async fn play(&self, published: &Arc<Published>) -> Played {
+    fn play(&self, published: &Arc<Published>) -> Played {
         let seed = self.seed;
         let simulation =
             Simulation::new(Arc::clone(published), &Hub::new(1)).expect("settings without TLS");
@@ -623,11 +685,14 @@ impl Plan {
         }
         let tape = self.reads.map_or_else(Tape::default, Tape::cut_after);
         let client = simulation.client(Script::new(self.client.iter().cloned()), tape.clone());
-        let served = within(Instant::now().after(LIMIT), AssertUnwindSafe(client).catch_unwind());
-        let ended = served.await.unwrap_or_else(|_| panic!("seed {seed}: no end in {LIMIT:?}"));
-        assert!(ended.is_ok(), "seed {seed}: the gateway panicked");
+        let ended = run_in_virtual_time(async {
+            let begun = Instant::now();
+            client.await;
+            tape.last_write().map_or(Duration::ZERO, |last| last.since(begun))
+        });
+        let took = ended.unwrap_or_else(|stuck| panic!("seed {seed}: {stuck}"));
         let provider = tapes.iter().map(Tape::take).collect();
-        Played { client: tape.take(), provider, open: simulation.upstream_connections() }
+        Played { client: tape.take(), provider, open: simulation.upstream_connections(), took }
     }
 
     fn check(&self, played: &Played, seen: &mut Seen) {
@@ -644,6 +709,7 @@ impl Plan {
         }
         if self.stays {
             self.check_completeness(&answers);
+            self.check_times(played, &answers, seen);
         }
         self.check_provider(played, &answers, seen);
     }
@@ -651,6 +717,9 @@ impl Plan {
     fn check_answer(&self, index: usize, answer: &Answer, seen: &mut Seen) {
         let (seed, request) = (self.seed, &self.requests[index]);
         let place = format!("seed {seed}, request {index}, {:?}", request.ask);
+        if !self.sends_all && answer.status == 408 {
+            return;
+        }
         let Some(reply) = &request.reply else {
             let (status, code, _) = request.ask.refusal().expect("the gateway's own answer");
             if answer.whole {
@@ -662,7 +731,12 @@ impl Plan {
         if reply.broken && answer.status == 502 {
             let codes = ["upstream_invalid_response", "upstream_unreachable"];
             assert!(!answer.whole || codes.contains(&answer.code().as_str()), "{place}");
+            assert!(reply.slow.is_none(), "{place}: {}", answer.text());
             seen.failed += usize::from(answer.whole);
+            return;
+        }
+        if reply.slow.is_some() && answer.status == 504 {
+            assert!(!answer.whole || answer.code() == "upstream_timeout", "{place}");
             return;
         }
         assert!(!(reply.broken && answer.whole), "{place}: looks complete: {}", answer.text());
@@ -692,7 +766,7 @@ impl Plan {
                     events.pop();
                 }
                 assert!(expected.starts_with(&events), "{place}: {events:?} of {expected:?}");
-                assert!(error || !self.stays || reply.hangs, "{place}: broken off without a word");
+                assert!(error || !self.stays, "{place}: broken off without a word");
             }
         }
     }
@@ -709,14 +783,31 @@ impl Plan {
                 return;
             }
         }
-        let hangs = |request: &Request| request.reply.as_ref().is_some_and(|reply| reply.hangs);
-        let next = self.requests.get(count);
-        assert!(
-            next.is_none_or(hangs),
-            "seed {seed}: no answer to request {count} of {}: {:?}",
-            self.requests.len(),
-            next.map(|request| request.ask)
-        );
+        let next = self.requests.get(count).map(|request| request.ask);
+        let all = self.requests.len();
+        assert!(next.is_none(), "seed {seed}: no answer to request {count} of {all}: {next:?}");
+    }
+
+    /// What is too slow is cut off at its limit: neither before nor after.
+    fn check_times(&self, played: &Played, answers: &[Answer], seen: &mut Seen) {
+        let delays = self.requests.iter().take(answers.len()).map(Request::delay);
+        let (mut least, mut most) = (Duration::ZERO, Duration::ZERO);
+        for (at_least, at_most) in delays {
+            least += at_least;
+            most += at_most;
+            seen.timed_out += usize::from(!at_least.is_zero());
+        }
+        // The moments that all take between their pieces come on top.
+        let steps = self.connections.iter().flat_map(|(steps, _)| steps).chain(&self.client);
+        most += steps
+            .filter_map(|step| match step {
+                Step::Wait(time) if *time < IDLE_TIMEOUT / 2 => Some(*time),
+                _ => None,
+            })
+            .sum::<Duration>();
+        let Played { took, .. } = played;
+        let seed = self.seed;
+        assert!((least..=most).contains(took), "seed {seed}: {least:?} <= {took:?} <= {most:?}");
     }
 
     /// The provider read whole requests, those that were meant for it, and nothing else; what is

@@ -1,6 +1,15 @@
 //! The clocks: monotonic for limits and timeouts, wall clock only for labels.
+//!
+//! A simulation may stop the monotonic clock of its thread and set it by hand.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    /// What the clock of this thread shows while it is stopped.
+    static STOPPED_AT: Cell<Option<std::time::Instant>> = const { Cell::new(None) };
+}
 
 /// A point on the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,7 +19,7 @@ impl Instant {
     /// Reads the monotonic clock (about 25 ns through the vDSO).
     #[must_use]
     pub fn now() -> Self {
-        Self(std::time::Instant::now())
+        Self(STOPPED_AT.get().unwrap_or_else(std::time::Instant::now))
     }
 
     /// This point moved by `duration` into the future; saturates about a century ahead, so that a
@@ -37,6 +46,39 @@ impl Instant {
     #[must_use]
     pub fn into_std(self) -> std::time::Instant {
         self.0
+    }
+}
+
+/// The monotonic clock of this thread, stopped until this is dropped: it shows what it is set to.
+#[derive(Debug)]
+pub struct StoppedClock {
+    /// It belongs to its thread.
+    _thread: PhantomData<*const ()>,
+}
+
+impl StoppedClock {
+    /// Stops the clock now.
+    #[must_use]
+    pub fn stop() -> Self {
+        STOPPED_AT.set(Some(std::time::Instant::now()));
+        Self { _thread: PhantomData }
+    }
+
+    /// True if the clock of this thread is stopped.
+    #[must_use]
+    pub fn is_stopped() -> bool {
+        STOPPED_AT.get().is_some()
+    }
+
+    /// Sets the clock; never back.
+    pub fn set(&self, time: Instant) {
+        STOPPED_AT.set(Some(time.max(Instant::now()).0));
+    }
+}
+
+impl Drop for StoppedClock {
+    fn drop(&mut self) {
+        STOPPED_AT.set(None);
     }
 }
 

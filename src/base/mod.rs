@@ -11,7 +11,7 @@ mod problem;
 mod secret;
 mod shape;
 
-pub use clock::{Instant, unix_now};
+pub use clock::{Instant, StoppedClock, unix_now};
 pub use credential::{check_pem, check_secret};
 pub use id::{IdSource, RequestId};
 pub use name::{FieldNameError, NAME_RULE, field_name, is_field_value, is_name};

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::connection::{self, Patience};
 use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
-use crate::shard::{Connection, Script, Tape};
+use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::Hub;
 
-/// A worker that accepts nothing by itself. It must live on a shard, for its timers.
+/// A worker that accepts nothing by itself and reaches no provider by itself. It lives on a shard
+/// or in virtual time.
 pub struct Simulation {
     worker: Rc<Worker>,
 }
@@ -27,7 +28,7 @@ impl Simulation {
         let listen = published.settings().server.listen;
         let recorder = hub.recorder(0, None);
         let options = WorkerOptions { shard: 0, listen, published, recorder };
-        Ok(Self { worker: Rc::new(Worker::new(options, snapshot)) })
+        Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 
     /// Gives the provider `name` a connection that answers with `script`; the tape gets what is

@@ -91,7 +91,8 @@ impl Worker {
             Ok(listener) => listener,
             Err(error) => return ready(Err(error)),
         };
-        let worker = Rc::new(Self::new(options, snapshot));
+        let dialer = Dialer::new(snapshot.settings.server.dns_ttl);
+        let worker = Rc::new(Self::new(options, snapshot, dialer));
         ready(Ok(()));
         let (stop, stopped) = oneshot::channel();
         spawn(accept_loop(Rc::clone(&worker), listener, stopped));
@@ -112,8 +113,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn new(options: WorkerOptions, snapshot: Snapshot) -> Self {
-        let dialer = Dialer::new(snapshot.settings.server.dns_ttl);
+    pub(super) fn new(options: WorkerOptions, snapshot: Snapshot, dialer: Dialer) -> Self {
         Self {
             shard: options.shard,
             snapshot: RefCell::new(Rc::new(snapshot)),

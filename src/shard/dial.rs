@@ -62,7 +62,8 @@ pub enum DialError {
 
 /// One shard's way out: its name cache, and counts for the metrics.
 pub struct Dialer {
-    resolver: Resolver,
+    /// None: nothing can be reached.
+    resolver: Option<Resolver>,
     lookups: Cell<u64>,
     open: Rc<Cell<i64>>,
 }
@@ -71,7 +72,13 @@ impl Dialer {
     /// A dialer whose name cache keeps answers for `dns_ttl`.
     #[must_use]
     pub fn new(dns_ttl: Duration) -> Self {
-        Self { resolver: Resolver::new(dns_ttl), lookups: Cell::new(0), open: Rc::default() }
+        Self { resolver: Some(Resolver::new(dns_ttl)), lookups: Cell::new(0), open: Rc::default() }
+    }
+
+    /// A dialer whose every connection is refused, without a socket: for simulations.
+    #[must_use]
+    pub fn unplugged() -> Self {
+        Self { resolver: None, lookups: Cell::new(0), open: Rc::default() }
     }
 
     /// Look-ups made so far.
@@ -95,11 +102,13 @@ impl Dialer {
     /// # Errors
     /// See [`DialError`].
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, DialError> {
+        let refused = || DialError::Connect(io::ErrorKind::ConnectionRefused.into());
+        let resolver = self.resolver.as_ref().ok_or_else(refused)?;
         let addresses = match &endpoint.name {
             Name::Address(address) => vec![*address],
             Name::Dns(host) => {
                 let count = || self.lookups.set(self.lookups.get() + 1);
-                let found = self.resolver.addresses(host, count).await.map_err(DialError::Name)?;
+                let found = resolver.addresses(host, count).await.map_err(DialError::Name)?;
                 alternate(&found)
             }
         };

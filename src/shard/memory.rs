@@ -5,9 +5,15 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::timer::{Sleep, sleep_until};
+use crate::base::Instant;
 
 /// One thing that happens on the receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub enum Step {
     Bytes(Vec<u8>),
     /// Nothing comes this time, but something will.
     Pause,
+    /// Nothing comes for so long.
+    Wait(Duration),
     /// Nothing comes any more, and no end either.
     Hang,
     /// The peer closes.
@@ -25,36 +33,51 @@ pub enum Step {
 }
 
 /// What a connection receives, step by step; after the last step it hangs.
-#[derive(Clone, Debug, Default)]
-pub struct Script(VecDeque<Step>);
+#[derive(Default)]
+pub struct Script {
+    steps: VecDeque<Step>,
+    /// The wait under way.
+    wait: Option<Pin<Box<Sleep>>>,
+}
 
 impl Script {
     /// These steps in this order.
     #[must_use]
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self(steps.into_iter().collect())
+        Self { steps: steps.into_iter().collect(), wait: None }
     }
 
     /// The same after a moment of silence.
     #[must_use]
     pub fn after_a_pause(mut self) -> Self {
-        self.0.push_front(Step::Pause);
+        self.steps.push_front(Step::Pause);
         self
     }
 
     /// The bytes of the next read; none of them is the end of the stream.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
-        match self.0.front() {
-            Some(Step::Hang) | None => return Poll::Pending,
-            Some(Step::End) => return Poll::Ready(Ok(Vec::new())),
-            Some(Step::Break) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Some(Step::Bytes(_) | Step::Pause) => {}
-        }
-        match self.0.pop_front() {
-            Some(Step::Bytes(bytes)) => Poll::Ready(Ok(bytes)),
-            _ => {
-                context.waker().wake_by_ref();
-                Poll::Pending
+        loop {
+            if let Some(wait) = &mut self.wait {
+                ready!(wait.as_mut().poll(context));
+                self.wait = None;
+            }
+            match self.steps.front() {
+                Some(Step::Hang) | None => return Poll::Pending,
+                Some(Step::End) => return Poll::Ready(Ok(Vec::new())),
+                Some(Step::Break) => {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                Some(Step::Bytes(_) | Step::Pause | Step::Wait(_)) => {}
+            }
+            match self.steps.pop_front() {
+                Some(Step::Bytes(bytes)) => return Poll::Ready(Ok(bytes)),
+                Some(Step::Wait(time)) => {
+                    self.wait = Some(Box::pin(sleep_until(Instant::now().after(time))));
+                }
+                _ => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -68,13 +91,14 @@ pub struct Tape(Rc<RefCell<TapeState>>);
 struct TapeState {
     bytes: Vec<u8>,
     cut_after: Option<usize>,
+    last_write: Option<Instant>,
 }
 
 impl Tape {
     /// A tape whose peer stops taking bytes after so many: the write that passes it fails.
     #[must_use]
     pub fn cut_after(count: usize) -> Self {
-        Self(Rc::new(RefCell::new(TapeState { bytes: Vec::new(), cut_after: Some(count) })))
+        Self(Rc::new(RefCell::new(TapeState { cut_after: Some(count), ..TapeState::default() })))
     }
 
     /// Everything written so far; the tape is empty afterwards.
@@ -83,8 +107,15 @@ impl Tape {
         std::mem::take(&mut self.0.borrow_mut().bytes)
     }
 
+    /// When something was last written.
+    #[must_use]
+    pub fn last_write(&self) -> Option<Instant> {
+        self.0.borrow().last_write
+    }
+
     pub(super) fn write(&self, data: &[u8]) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
+        state.last_write = Some(Instant::now());
         let room = state.cut_after.map_or(usize::MAX, |limit| limit - state.bytes.len().min(limit));
         state.bytes.extend(data.iter().take(room));
         if data.len() > room { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }

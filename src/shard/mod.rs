@@ -18,6 +18,7 @@ mod runtime;
 mod stream;
 mod timer;
 mod tls;
+mod virtual_time;
 
 pub use dial::{DialError, Dialer, Endpoint, Name};
 pub use listener::{AcceptError, Listener, bind_free};
@@ -30,3 +31,4 @@ pub use runtime::{
 pub use stream::{Connection, Handle, Reader, Writer};
 pub use timer::{TimedOut, Watchdog, sleep, within};
 pub use tls::{ClientTls, Roots, ServerTls, TlsError, client_tls, root_certificates, server_tls};
+pub use virtual_time::{Stuck, run_in_virtual_time};

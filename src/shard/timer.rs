@@ -1,13 +1,28 @@
 //! Timers of a shard: deadlines around futures, with 1 ms resolution (the runtime's wheel).
+//!
+//! On a thread whose clock is stopped they are timers of a simulation instead, see `virtual_time`.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use monoio::time::Sleep;
+use futures_util::future::Either;
 
-use crate::base::Instant;
+use super::virtual_time::VirtualSleep;
+use crate::base::{Instant, StoppedClock};
+
+/// Done at its deadline.
+pub(super) type Sleep = Either<monoio::time::Sleep, VirtualSleep>;
+
+/// Sleeps until `deadline`.
+pub(super) fn sleep_until(deadline: Instant) -> Sleep {
+    if StoppedClock::is_stopped() {
+        Either::Right(VirtualSleep::until(deadline))
+    } else {
+        Either::Left(monoio::time::sleep_until(deadline.into_std().into()))
+    }
+}
 
 /// The deadline passed before the future was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +35,15 @@ pub struct TimedOut;
 /// # Errors
 /// [`TimedOut`] at the deadline.
 pub async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, TimedOut> {
-    monoio::time::timeout_at(deadline.into_std().into(), future).await.map_err(|_| TimedOut)
+    let mut future = pin!(future);
+    let mut sleep = pin!(sleep_until(deadline));
+    poll_fn(|context| {
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Ok(value));
+        }
+        sleep.as_mut().poll(context).map(|()| Err(TimedOut))
+    })
+    .await
 }
 
 /// A timer for many waits in a row, such as those for the pieces of a stream. It is set again only
@@ -34,8 +57,7 @@ impl Watchdog {
     /// A timer whose first deadline is about `deadline`.
     #[must_use]
     pub fn new(deadline: Instant) -> Self {
-        let sleep = Box::pin(monoio::time::sleep_until(deadline.into_std().into()));
-        Self { sleep, set_for: deadline }
+        Self { sleep: Box::pin(sleep_until(deadline)), set_for: deadline }
     }
 
     /// As [`within`].
@@ -68,11 +90,14 @@ impl Watchdog {
 
     fn set(&mut self, deadline: Instant) {
         self.set_for = deadline;
-        self.sleep.as_mut().reset(deadline.into_std().into());
+        match self.sleep.as_mut().as_pin_mut() {
+            Either::Left(sleep) => sleep.reset(deadline.into_std().into()),
+            Either::Right(mut sleep) => sleep.set(VirtualSleep::until(deadline)),
+        }
     }
 }
 
 /// Sleeps for at least `duration`.
 pub async fn sleep(duration: Duration) {
-    monoio::time::sleep(duration).await;
+    sleep_until(Instant::now().after(duration)).await;
 }
