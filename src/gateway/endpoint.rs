@@ -30,7 +30,10 @@ impl Endpoint {
     /// The endpoint of a path and method.
     pub(super) fn find(path: &str, method: Method) -> Result<Self, Failure> {
         if let Some((_, endpoint, takes)) = PATHS.iter().find(|(known, ..)| *known == path) {
-            return if *takes == method { Ok(*endpoint) } else { Err(Failure::MethodNotAllowed) };
+            // A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
+            let head = *takes == Method::Get && method == Method::Head;
+            let taken = *takes == method || head;
+            return if taken { Ok(*endpoint) } else { Err(Failure::MethodNotAllowed) };
         }
         if is_disguised(path) {
             return Err(Failure::NotFound);
@@ -38,7 +41,8 @@ impl Endpoint {
         match path.strip_prefix("/v1/") {
             Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
                 // Deleting a fine-tuned model is the provider's business.
-                Ok(if method == Method::Get { Self::Models } else { Self::PassThrough })
+                let reads = matches!(method, Method::Get | Method::Head);
+                Ok(if reads { Self::Models } else { Self::PassThrough })
             }
             Some(rest) if !rest.is_empty() => Ok(Self::PassThrough),
             _ => Err(Failure::NotFound),
@@ -48,6 +52,7 @@ impl Endpoint {
     /// The methods that a path takes, for the answer to one it does not.
     pub(super) fn allowed(path: &str) -> &'static str {
         match PATHS.iter().find(|(known, ..)| *known == path) {
+            Some((.., Method::Get)) => "GET, HEAD",
             Some((.., method)) => method.as_str(),
             None => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
         }
@@ -122,6 +127,8 @@ mod tests {
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
             (Method::Post, "/v1/embeddings", Some(Embeddings)),
             (Method::Get, "/v1/models", Some(Models)),
+            (Method::Head, "/v1/models", Some(Models)),
+            (Method::Head, "/v1/models/gpt-4o", Some(Models)),
             (Method::Get, "/v1/models/gpt-4o", Some(Models)),
             (Method::Get, "/v1/models/org/name", Some(Models)),
             (Method::Delete, "/v1/models/ft:x", Some(PassThrough)),
@@ -145,7 +152,17 @@ mod tests {
         ] {
             assert!(matches!(Endpoint::find(path, Method::Get), Err(Failure::NotFound)), "{path}");
         }
-        let found = Endpoint::find("/v1/chat/completions", Method::Get);
-        assert!(matches!(found, Err(Failure::MethodNotAllowed)));
+        for method in [Method::Get, Method::Head] {
+            let found = Endpoint::find("/v1/chat/completions", method);
+            assert!(matches!(found, Err(Failure::MethodNotAllowed)));
+        }
+    }
+
+    #[test]
+    fn telemetry_knows_all_names() {
+        use Endpoint::{ChatCompletions, Completions, Embeddings, Models, PassThrough};
+        let all = [ChatCompletions, Completions, Embeddings, Models, PassThrough];
+        let names: Vec<&str> = all.iter().map(|endpoint| endpoint.name()).collect();
+        assert_eq!(crate::telemetry::ENDPOINTS.get(1..), Some(names.as_slice()));
     }
 }

@@ -15,7 +15,7 @@ use super::{Counter, Gauge};
 use crate::base::unix_now;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub(super) const ENDPOINTS: [&str; 6] =
+pub const ENDPOINTS: [&str; 6] =
     ["none", "chat_completions", "completions", "embeddings", "models", "pass_through"];
 
 /// What one shard counts, on cache lines of its own.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use hub::Hub;
+pub use hub::{ENDPOINTS, Hub};
 pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
 pub use metrics::{Counter, Gauge};
 pub use recorder::Recorder;
