@@ -32,6 +32,12 @@ const NUMBERS_MAX: usize = 1 << 20;
 #[must_use]
 pub fn answer(method: &str, path: &str, body: &[u8], now_unix: u64) -> Vec<u8> {
     let path = path.split('?').next().unwrap_or(path);
+    if method == "HEAD" {
+        let mut head = answer("GET", path, body, now_unix);
+        let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
+        head.truncate(end);
+        return head;
+    }
     match (method, path) {
         ("GET", "/models") => ok(&json!({"object": "list", "data": [model()]})),
         ("GET", _) if path.strip_prefix("/models/") == Some(MODEL) => ok(&model()),
@@ -473,6 +479,8 @@ mod tests {
             assert_eq!(parsed(&answer("GET", path, b"", 0)).0, status, "{path}");
         }
         assert_eq!(parsed(&answer("GET", "/models", b"", 0)).1["data"][0]["id"], "echo");
+        let head = answer("HEAD", "/models", b"", 0);
+        assert!(head.starts_with(b"HTTP/1.1 200") && head.ends_with(b"\r\n\r\n"));
     }
 
     #[test]
