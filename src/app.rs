@@ -17,7 +17,8 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
-use crate::base::Secret;
+use crate::base::{Secret, random_secret};
+use crate::cache::Cache;
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::keys::KeyHash;
@@ -197,6 +198,7 @@ struct Fleet {
     options: ServeOptions,
     published: Arc<Published>,
     hub: Arc<Hub>,
+    cache: Arc<Cache>,
     log: Option<LogWriter>,
     mailboxes: Vec<Sender<gateway::Command>>,
     threads: Vec<JoinHandle<()>>,
@@ -217,10 +219,12 @@ impl Fleet {
             );
         }
         let hub = Hub::new(count);
+        let cache = Arc::new(Cache::new(published.settings().cache, random_secret()?));
         let (log, mut log_senders) = start_log(&published.settings().log, count, &hub)?;
         let mut fleet = Self {
             options,
             hub,
+            cache,
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
@@ -254,12 +258,14 @@ impl Fleet {
         let (sender, receiver) = mailbox(MAILBOX_BOUND);
         let published = Arc::clone(&self.published);
         let hub = Arc::clone(&self.hub);
+        let cache = Arc::clone(&self.cache);
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
                 let worker = WorkerOptions {
                     shard: u16::try_from(shard).unwrap_or(u16::MAX),
                     listen,
+                    cache,
                     published,
                     recorder: hub.recorder(shard, log),
                 };
@@ -306,7 +312,12 @@ impl Fleet {
 
     /// The life of the control thread.
     async fn control(mut self, admin_listener: TcpListener) -> anyhow::Result<()> {
-        let state = admin::State { hub: Arc::clone(&self.hub), ready: Arc::clone(&self.ready) };
+        let state = admin::State {
+            hub: Arc::clone(&self.hub),
+            ready: Arc::clone(&self.ready),
+            cache: Arc::clone(&self.cache),
+            token: self.published.settings().server.admin_token.clone(),
+        };
         let server = tokio::spawn(admin::serve(admin_listener, state));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -331,6 +342,7 @@ impl Fleet {
         match self.prepare_reload() {
             Ok(published) => {
                 self.published = Arc::new(published);
+                self.cache.limit(self.published.settings().cache);
                 for sender in &mut self.mailboxes {
                     let command = gateway::Command::Publish(Arc::clone(&self.published));
                     if sender.send(command).is_err() {
@@ -365,6 +377,9 @@ impl Fleet {
         }
         if settings.server.busy_poll != old.server.busy_poll {
             bail!("server.busy_poll_us cannot change without a restart");
+        }
+        if settings.server.admin_token != old.server.admin_token {
+            bail!("server.admin_token cannot change without a restart");
         }
         if settings.log != old.log {
             bail!("log.requests cannot change without a restart");

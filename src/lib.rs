@@ -19,6 +19,7 @@ pub mod llm;
 
 pub mod telemetry;
 
+pub mod cache;
 pub mod keys;
 pub mod providers;
 pub mod routing;

@@ -12,6 +12,7 @@
 
 mod stage;
 
+mod caching;
 mod departures;
 mod endpoints;
 mod faults;

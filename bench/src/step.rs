@@ -149,6 +149,7 @@ impl Default for FinishStep {
             outcome: Outcome::Success,
             code: None,
             stream: false,
+            cache: "DISABLED",
             usage: Some(Usage { input_tokens: 31, output_tokens: 118, ..Usage::default() }),
             latency: Duration::from_micros(412_345),
             first_byte: Some(Duration::from_micros(412_300)),

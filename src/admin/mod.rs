@@ -1,8 +1,10 @@
-//! The control plane's listener: health, readiness, metrics. It runs on the control thread with
-//! tokio and axum and is never on the request line.
+//! The control plane's listener: health, readiness, metrics, and the admin API. It runs on the
+//! control thread with tokio and axum and is never on the request line.
 //!
-//! These three pages hold no secret and ask for no token. The admin API, which will, is later
-//! work.
+//! The first three pages hold no secret and ask for no token. The admin API asks for
+//! `server.admin_token` where one is set; without one the listener is on loopback only.
+
+mod cache;
 
 use std::io;
 use std::net::TcpListener;
@@ -10,11 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::extract::{self, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 
+use crate::base::Secret;
+use crate::cache::Cache;
 use crate::telemetry::Hub;
 
 /// What the pages show.
@@ -24,6 +29,10 @@ pub struct State {
     pub hub: Arc<Hub>,
     /// True while every shard listens and none drains.
     pub ready: Arc<AtomicBool>,
+    /// The cache of all shards.
+    pub cache: Arc<Cache>,
+    /// What the admin API asks for, if anything.
+    pub token: Option<Secret>,
 }
 
 /// Serves until its task is aborted.
@@ -37,11 +46,33 @@ pub async fn serve(listener: TcpListener, state: State) -> io::Result<()> {
 }
 
 fn router(state: State) -> Router {
+    let api = Router::new()
+        .route("/cache/stats", get(cache::stats))
+        .route("/cache/purge", post(cache::purge))
+        .layer(from_fn_with_state(state.clone(), check_token));
     Router::new()
+        .merge(api)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
         .with_state(state)
+}
+
+/// Lets a request of the admin API pass if it bears the token.
+async fn check_token(
+    extract::State(state): extract::State<State>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    // Hashes are compared in constant time.
+    let same = |token: &Secret| blake3::hash(token.reveal().as_bytes()) == blake3::hash(given);
+    if state.token.as_ref().is_none_or(same) {
+        return next.run(request).await;
+    }
+    let error = "{\"error\":{\"message\":\"expected the admin token as a bearer token\"}}\n";
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], error).into_response()
 }
 
 async fn readiness(extract::State(state): extract::State<State>) -> impl IntoResponse {

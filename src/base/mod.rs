@@ -8,6 +8,7 @@ mod id;
 mod name;
 mod pattern;
 mod problem;
+mod random;
 mod secret;
 mod shape;
 
@@ -17,5 +18,6 @@ pub use id::{IdSource, RequestId};
 pub use name::{FieldNameError, NAME_RULE, field_name, is_field_value, is_name};
 pub use pattern::{Pattern, Patterns};
 pub use problem::{Problem, Problems, did_you_mean, member_path};
+pub use random::random_secret;
 pub use secret::Secret;
 pub use shape::{Member, Shape};

@@ -202,7 +202,7 @@ mod tests {
     /// Each file with the paths of its problems, in the order of finding.
     const BAD: [(&str, &[&str]); 60] = [
         ("[sever]", &["sever"]),
-        ("[cache]\ndir = ''", &["cache"]),
+        ("[cache]\nbytes_max = 1\nbytes = 1", &["cache.bytes_max", "cache.bytes"]),
         ("[semantic_cache]", &["semantic_cache"]),
         ("server = 5", &["server"]),
         ("providers = 5", &["providers"]),
@@ -284,8 +284,8 @@ mod tests {
         ("[routes.r]\ntargets = [{ virtual_key = 'eco' }]", &["routes.r.targets[0].virtual_key"]),
         ("[routes.r]\nstrategy = { mode = 'fallback' }", &["routes.r.strategy.mode"]),
         (
-            "[routes.r]\nretry = { attempts = 2 }\ncache = { mode = 'simple' }",
-            &["routes.r.retry", "routes.r.cache"],
+            "[routes.r]\nretry = { attempts = 2 }\ncache = { mode = 'semantic' }",
+            &["routes.r.retry", "routes.r.cache.mode"],
         ),
         (
             "[server]\nshards = 'x'\n[keys.a]\n[routes.r]\nx = 1\n[providers.b]\npreset = 'x-z'\n[z]",
@@ -334,7 +334,10 @@ mod tests {
                 "keys.b: expected a secret of its own, got that of `keys.a` \
                  (two keys with one secret cannot be told apart)",
             ),
-            ("[cache]", "cache: this version has no cache (leave the section out)"),
+            (
+                "[semantic_cache]",
+                "semantic_cache: this version has no semantic cache (leave the section out)",
+            ),
         ] {
             assert_eq!(LoadError::Refused(refused(text)).to_string(), expected);
         }

@@ -19,6 +19,7 @@ pub use load::{LoadError, Overrides};
 pub use log::RequestLog;
 pub use server::{Server, ServerTls};
 
+use crate::cache::CacheLimits;
 use crate::keys::KeyRing;
 use crate::providers::Provider;
 use crate::routing::Route;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub log: RequestLog,
     /// In the order of the file; never empty.
     pub providers: Vec<Arc<Provider>>,
+    /// Bounds of the cache.
+    pub cache: CacheLimits,
     /// Virtual keys.
     pub keys: KeyRing,
     /// Routes by name; each names only providers that exist.

@@ -14,12 +14,13 @@ use super::log::LogSettings;
 use super::server::ServerSettings;
 use super::{RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
+use crate::cache::{CacheLimits, CacheSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
 use crate::providers::{PRESETS, Provider, ProviderSettings};
 use crate::routing::{Route, RouteSettings};
 
 /// Names of the sections.
-const SECTIONS: [&str; 5] = ["server", "log", "providers", "keys", "routes"];
+const SECTIONS: [&str; 6] = ["server", "log", "cache", "providers", "keys", "routes"];
 
 /// A file on its way to settings.
 pub(super) struct Sections<'a> {
@@ -39,6 +40,7 @@ impl Sections<'_> {
         self.refuse_unknown_sections();
         let server = self.server(overrides);
         let log = self.log();
+        let cache = self.cache();
         let provider_names = self.names("providers");
         let providers = self.providers();
         let route_names = self.names("routes");
@@ -51,6 +53,7 @@ impl Sections<'_> {
         Some(Settings {
             server: server?,
             log: log?,
+            cache: cache?,
             providers,
             keys: KeyRing::new(keys),
             routes,
@@ -61,8 +64,8 @@ impl Sections<'_> {
     fn refuse_unknown_sections(&mut self) {
         for name in self.written.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
             let (message, hint) = match name.as_str() {
-                "cache" | "semantic_cache" => {
-                    ("this version has no cache", "leave the section out".to_owned())
+                "semantic_cache" => {
+                    ("this version has no semantic cache", "leave the section out".to_owned())
                 }
                 _ => ("unknown section", did_you_mean(name, SECTIONS)),
             };
@@ -92,6 +95,13 @@ impl Sections<'_> {
         let settings: LogSettings =
             Shape::of::<LogSettings>().read(written, "log", self.problems)?;
         settings.check("log", self.directory, self.problems)
+    }
+
+    fn cache(&mut self) -> Option<CacheLimits> {
+        let written = self.written.remove("cache").unwrap_or(Value::Object(Map::new()));
+        let settings: CacheSettings =
+            Shape::of::<CacheSettings>().read(written, "cache", self.problems)?;
+        Some(settings.check())
     }
 
     /// Names in a section as written, good or bad, so that a broken one counts as existing.

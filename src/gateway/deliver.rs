@@ -105,6 +105,11 @@ async fn json(
     write_provider_fields(&mut out, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(&body);
+    if status == 200
+        && let Some((ticket, endpoint)) = exchange.ticket.as_mut().zip(exchange.record.endpoint)
+    {
+        ticket.whole(endpoint, body);
+    }
     exchange.client.out = exchange.send(out).await?;
     Ok(())
 }
@@ -277,7 +282,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         write_ours(exchange, &mut out, "retry-attempt-count", b"0");
         write_ours(exchange, &mut out, "last-used-option-index", b"config");
         if exchange.is_metered() {
-            write_ours(exchange, &mut out, "cache-status", b"DISABLED");
+            write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
         }
     }
     out

@@ -93,6 +93,9 @@ async fn finish(
         write_data(&mut event, DONE);
         append(&mut out, &event, outgoing);
     }
+    if let Some(ticket) = exchange.ticket.as_mut().filter(|_| complete) {
+        ticket.stream_ends();
+    }
     if outgoing == Outgoing::Chunked {
         out.extend_from_slice(LAST_CHUNK);
     }
@@ -147,6 +150,9 @@ fn look_at(
     if event.data.is_empty() {
         write_event(out, event);
         return;
+    }
+    if let Some(ticket) = &mut exchange.ticket {
+        ticket.event(event.data);
     }
     progress.finished |= has_finish_reason(event.data);
     let with_usage = may_carry_usage(event.data);

@@ -19,6 +19,7 @@ mod encode;
 mod endpoint;
 mod failure;
 mod fields;
+mod flights;
 mod forward;
 mod line;
 mod models;

@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::{Dialled, ours};
 use super::line::After;
+use super::recall::Ticket;
 use super::upstream::Snapshot;
 use super::worker::Worker;
 use crate::base::{Instant, RequestId};
@@ -24,8 +25,36 @@ pub(super) struct Exchange<'a> {
     pub client: &'a mut Client,
     pub head: &'a RequestHead,
     pub record: Record,
+    /// Leave to store the answer.
+    pub ticket: Option<Box<Ticket>>,
     /// Bytes counted against `server.buffered_bytes_max` of this shard.
     held: usize,
+}
+
+/// What the cache had to do with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum CacheStatus {
+    /// Nothing.
+    #[default]
+    Disabled,
+    /// It answered.
+    Hit,
+    /// It had no answer.
+    Miss,
+    /// It was not to be asked.
+    Refresh,
+}
+
+impl CacheStatus {
+    /// As Portkey spells it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "DISABLED",
+            Self::Hit => "HIT",
+            Self::Miss => "MISS",
+            Self::Refresh => "REFRESH",
+        }
+    }
 }
 
 /// What is noted on the way.
@@ -43,6 +72,7 @@ pub(super) struct Record {
     pub route: Option<Arc<str>>,
     pub trace_id: Option<String>,
     pub stream: bool,
+    pub cache: CacheStatus,
     pub status: u16,
     pub usage: Option<Usage>,
     /// Content events of a stream: the estimate of its tokens where the provider tells none.
@@ -89,6 +119,7 @@ impl<'a> Exchange<'a> {
             route: None,
             trace_id: None,
             stream: false,
+            cache: CacheStatus::default(),
             status: 0,
             usage: None,
             content_events: 0,
@@ -104,7 +135,7 @@ impl<'a> Exchange<'a> {
             body_unread: false,
             close: false,
         };
-        Self { worker, snapshot: worker.snapshot(), client, head, record, held: 0 }
+        Self { worker, snapshot: worker.snapshot(), client, head, record, ticket: None, held: 0 }
     }
 
     /// A gateway field by its short name, such as `config`.

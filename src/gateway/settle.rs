@@ -1,9 +1,10 @@
 //! Stage `settle`: always the last, also after failure and departure. It completes the usage,
-//! says whose fault a failure was, and tells one event.
+//! says whose fault a failure was, stores the answer, and tells one event.
 //!
-//! The charge or refund of limits and the storing of answers will stand here by later work.
+//! The charge or refund of limits will stand here by later work.
 
 use super::failure::Failure;
+use super::recall;
 use super::record::Exchange;
 use crate::llm::{Usage, estimate_tokens};
 use crate::telemetry::{Event, Outcome};
@@ -13,6 +14,7 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
         exchange.record.usage = Some(estimate(exchange));
     }
+    recall::store(exchange);
     let row = failure.map(Failure::row);
     let event = {
         let record = &mut exchange.record;
@@ -30,6 +32,7 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
                 .map_or_else(|| outcome_of(record.status, record.stream_error), |row| row.side),
             code: row.map(|row| row.code),
             stream: record.stream,
+            cache: record.cache.name(),
             usage: record.usage,
             latency: record.started.elapsed(),
             first_byte: record.first_byte,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::connection::{self, Patience};
 use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
+use crate::cache::Cache;
 use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::Hub;
 
@@ -27,7 +28,8 @@ impl Simulation {
         let snapshot = Snapshot::build(&published, None)?;
         let listen = published.settings().server.listen;
         let recorder = hub.recorder(0, None);
-        let options = WorkerOptions { shard: 0, listen, published, recorder };
+        let cache = Arc::new(Cache::new(published.settings().cache, [0; 32]));
+        let options = WorkerOptions { shard: 0, listen, cache, published, recorder };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 

@@ -21,6 +21,7 @@ pub struct Published {
     settings: Arc<Settings>,
     roots: Roots,
     server_tls: Option<ServerTls>,
+    providers_fingerprint: [u8; 32],
 }
 
 /// The settings are well formed, but their TLS material is of no use.
@@ -64,7 +65,10 @@ pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
         provider_tls(provider, base, &roots)
             .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source })?;
     }
-    Ok(Published { settings, roots, server_tls })
+    // Debug hides secrets: a new credential for the same account changes nothing.
+    let providers_fingerprint =
+        *blake3::hash(format!("{:?}", settings.providers).as_bytes()).as_bytes();
+    Ok(Published { settings, roots, server_tls, providers_fingerprint })
 }
 
 impl Published {
@@ -98,6 +102,7 @@ pub(super) struct Snapshot {
     by_name: HashMap<String, Rc<Upstream>>,
     labels: HashMap<String, KeyLabel>,
     roots: Roots,
+    providers_fingerprint: [u8; 32],
     /// Providers that clients named by preset or custom host: bounded by the presets and by
     /// `server.custom_hosts`.
     unlisted: RefCell<HashMap<String, Rc<Upstream>>>,
@@ -139,9 +144,15 @@ impl Snapshot {
             upstreams,
             by_name,
             roots: published.roots.clone(),
+            providers_fingerprint: published.providers_fingerprint,
             unlisted: RefCell::default(),
             settings,
         })
+    }
+
+    /// A hash over all configured providers: with others, stored answers mean nothing.
+    pub(super) fn providers_fingerprint(&self) -> &[u8; 32] {
+        &self.providers_fingerprint
     }
 
     /// The configured provider of that name.

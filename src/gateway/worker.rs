@@ -16,8 +16,10 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::connection::{self, Patience};
+use super::flights::Flights;
 use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
+use crate::cache::Cache;
 use crate::llm::Scanner;
 use crate::shard::{
     AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
@@ -47,6 +49,8 @@ pub struct WorkerOptions {
     pub shard: u16,
     /// Where it listens; the port is not 0.
     pub listen: SocketAddr,
+    /// The cache that all shards share.
+    pub cache: Arc<Cache>,
     /// The first settings.
     pub published: Arc<Published>,
     /// Where its events go.
@@ -58,6 +62,8 @@ pub struct Worker {
     shard: u16,
     snapshot: RefCell<Rc<Snapshot>>,
     dialer: Dialer,
+    cache: Arc<Cache>,
+    flights: Flights,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
     ids: RefCell<IdSource>,
@@ -118,6 +124,8 @@ impl Worker {
             shard: options.shard,
             snapshot: RefCell::new(Rc::new(snapshot)),
             dialer,
+            cache: options.cache,
+            flights: Flights::default(),
             recorder: options.recorder,
             scanner: RefCell::default(),
             ids: RefCell::new(IdSource::from_system()),
@@ -158,6 +166,16 @@ impl Worker {
 
     pub(super) fn dialer(&self) -> &Dialer {
         &self.dialer
+    }
+
+    /// The cache of all shards.
+    pub(super) fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
+    /// Identical requests of this shard that are under way.
+    pub(super) fn flights(&self) -> &Flights {
+        &self.flights
     }
 
     /// The shard's JSON scanner; not to be held across a wait.

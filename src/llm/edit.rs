@@ -416,7 +416,7 @@ mod tests {
             writer.members(members.iter());
             let text = writer.text.as_bytes();
             let outline = Scanner::default().request(text).unwrap();
-            prop_assert_eq!(outline.members(), &Members::scan(text));
+            prop_assert_eq!(&outline.members, &Members::scan(text));
         }
 
         #[test]

@@ -13,6 +13,7 @@ mod error;
 mod members;
 mod outline;
 mod peek;
+mod replay;
 mod scanner;
 mod usage;
 
@@ -21,5 +22,6 @@ pub use edit::{Edit, hide_usage, quote, with_include_usage};
 pub use error::JsonError;
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
+pub use replay::{Fold, is_replayable, replay};
 pub use scanner::Scanner;
 pub use usage::{Usage, estimate_tokens};

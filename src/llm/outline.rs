@@ -1,5 +1,8 @@
 //! What the line needs to know of a request, read in one pass.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 
@@ -22,7 +25,7 @@ pub struct Outline {
     pub user: Option<String>,
     /// `max_completion_tokens`, else `max_tokens`, if it is a whole number.
     pub max_tokens: Option<u64>,
-    members: Members,
+    pub(super) members: Members,
 }
 
 impl Outline {
@@ -57,9 +60,21 @@ impl Outline {
         self.members.find(body, key).map(|index| self.members.value(body, index))
     }
 
-    #[cfg(test)]
-    pub(super) fn members(&self) -> &Members {
-        &self.members
+    /// Where in `body` the JSON text of the top-level member `key` stands.
+    #[must_use]
+    pub fn span(&self, body: &[u8], key: &str) -> Option<Range<usize>> {
+        let index = self.members.find(body, key)?;
+        Some(self.members.value_start(body, index)..self.members.value_end(body, index))
+    }
+
+    /// The top-level members in the order they were written: unescaped name and JSON text.
+    pub fn members<'body>(
+        &self,
+        body: &'body [u8],
+    ) -> impl Iterator<Item = (Cow<'body, [u8]>, &'body [u8])> {
+        let members = &self.members;
+        (0..members.count())
+            .map(move |index| (members.key(body, index), members.value(body, index)))
     }
 
     /// Appends `body` to `out` with `edits` made; all else is copied byte for byte. Costs one copy of

@@ -3,10 +3,12 @@
 //! This part holds the `single` strategy; a strategy that is not built is refused when the
 //! settings are read, never ignored. It is synchronous and does no I/O.
 
+mod cache_rule;
 mod settings;
 
 use std::time::Duration;
 
+pub use cache_rule::{CacheRule, CacheScope};
 pub use settings::{RouteError, RouteSettings};
 
 /// A checked route.
@@ -18,6 +20,8 @@ pub struct Route {
     pub target: Target,
     /// Limit of the whole call, instead of the provider's.
     pub request_timeout: Option<Duration>,
+    /// Whether and how answers are cached.
+    pub cache: Option<CacheRule>,
 }
 
 fn model_of(params: &[(String, Vec<u8>)]) -> Option<String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::cache_rule::CacheRuleSettings;
 use super::{Route, Target};
 use crate::base::{NAME_RULE, Problem, Problems, Shape, field_name, is_name, member_path};
 
@@ -50,6 +51,9 @@ pub struct RouteSettings {
     /// Names of request headers that are copied to the provider. Headers that carry a key of the
     /// client or steer the connection are refused.
     pub forward_headers: Vec<String>,
+    /// Caching of answers. Left out: none.
+    #[schemars(extend("examples" = [{ "mode": "simple", "max_age": 3600 }]))]
+    pub cache: Option<CacheRuleSettings>,
 }
 
 /// How a route chooses.
@@ -147,6 +151,7 @@ impl RouteSettings {
             request_timeout: self.request_timeout,
             forward_headers: self.forward_headers,
         };
+        let route_path = path.to_owned();
         let targets_path = member_path(path, "targets");
         let count = self.targets.len();
         let mut targets = self.targets.into_iter();
@@ -165,7 +170,12 @@ impl RouteSettings {
         let settings = own.over(shared);
         let request_timeout = settings.request_timeout.map(Duration::from_millis);
         let target = settings.check(&path, problems);
-        (problems.len() == before).then(|| Route { name: name.to_owned(), target, request_timeout })
+        let cache = self
+            .cache
+            .and_then(|cache| cache.check(&target, &member_path(&route_path, "cache"), problems));
+        let name = name.to_owned();
+        let route = Route { name, target, request_timeout, cache };
+        (problems.len() == before).then_some(route)
     }
 }
 
@@ -277,7 +287,7 @@ fn raw_members(members: &Map<String, Value>) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Keys of Portkey's and of our own configs that this version does not act on, with a hint each.
-const ABSENT: [(&str, &str); 32] = [
+const ABSENT: [(&str, &str); 31] = [
     ("after_request_hooks", ""),
     ("api_key", "put it into the provider's settings, as `api_key = \"${NAME}\"`"),
     ("api_version", PROVIDER_HINT),
@@ -286,7 +296,6 @@ const ABSENT: [(&str, &str); 32] = [
     ("aws_secret_access_key", PROVIDER_HINT),
     ("aws_session_token", PROVIDER_HINT),
     ("before_request_hooks", ""),
-    ("cache", ""),
     ("custom_host", "set `base_url` of a provider instead"),
     ("default_input_guardrails", ""),
     ("default_output_guardrails", ""),
@@ -336,6 +345,7 @@ fn refuse_absent_features(value: &mut Value, path: &str, problems: &mut Problems
     let nested = [
         ("strategy", "targets inside targets are not supported by this version"),
         ("targets", "targets inside targets are not supported by this version"),
+        ("cache", "the cache is the route's: write it beside `targets`"),
     ];
     for (index, target) in targets.into_iter().flatten().enumerate() {
         if problems.is_full() {
@@ -415,7 +425,15 @@ mod tests {
             (r#"{"strategy":{"on_status_codes":[429]}}"#, "config.strategy.on_status_codes"),
             (r#"{"strategy":"single"}"#, "config.strategy"),
             (r#"{"retry":{"attempts":2}}"#, "config.retry"),
-            (r#"{"cache":{"mode":"simple"}}"#, "config.cache"),
+            (r#"{"cache":{"mode":"semantic"}}"#, "config.cache.mode"),
+            (r#"{"cache":{"max_age":60}}"#, "config.cache.mode"),
+            (r#"{"cache":{"mode":"simple","max_age":59}}"#, "config.cache.max_age"),
+            (r#"{"cache":{"mode":"simple","scope":"team"}}"#, "config.cache.scope"),
+            (r#"{"cache":"simple"}"#, "config.cache"),
+            (
+                r#"{"targets":[{"provider":"x","cache":{"mode":"simple"}}]}"#,
+                "config.targets[0].cache",
+            ),
             (r#"{"input_guardrails":["a"]}"#, "config.input_guardrails"),
             (r#"{"provider":"x","api_key":"sk-SECRET"}"#, "config.api_key"),
             (

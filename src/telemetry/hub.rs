@@ -281,6 +281,7 @@ mod tests {
             outcome: if status < 400 { Outcome::Success } else { Outcome::UpstreamError },
             code: None,
             stream: false,
+            cache: "DISABLED",
             usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
             latency: Duration::from_millis(2),
             first_byte: Some(Duration::from_millis(1)),

@@ -260,6 +260,7 @@ mod tests {
             outcome: Outcome::Success,
             code: None,
             stream: false,
+            cache: "DISABLED",
             usage: None,
             latency: Duration::from_micros(1_234),
             first_byte: None,

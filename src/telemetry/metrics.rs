@@ -113,6 +113,16 @@ cells! {
         SettingsReloadErrors,
         /// Series folded into `other` because there were too many.
         LabelsFolded,
+        /// Answers from the cache.
+        CacheHits,
+        /// Look-ups that found nothing.
+        CacheMisses,
+        /// Look-ups that the client did not want.
+        CacheRefreshes,
+        /// Answers stored.
+        CacheStores,
+        /// Requests that waited for the answer to an identical one.
+        CacheJoins,
         /// Connections ended by a fault of the gateway itself.
         Panics,
     }
@@ -166,6 +176,11 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),
     counter("ringgate_settings_reload_errors_total", Counter::SettingsReloadErrors, "Reloads refused."),
     counter("ringgate_labels_folded_total", Counter::LabelsFolded, "Requests counted under model other: too many series or an unprintable name."),
+    counter("ringgate_cache_hits_total", Counter::CacheHits, "Requests answered from the cache."),
+    counter("ringgate_cache_misses_total", Counter::CacheMisses, "Requests that the cache was asked for in vain."),
+    counter("ringgate_cache_refreshes_total", Counter::CacheRefreshes, "Requests whose client wanted a fresh answer."),
+    counter("ringgate_cache_stores_total", Counter::CacheStores, "Answers stored."),
+    counter("ringgate_cache_joins_total", Counter::CacheJoins, "Requests that waited for the answer to an identical one in flight."),
     counter("ringgate_panics_total", Counter::Panics, "Connections ended by a fault of the gateway itself; any is a bug."),
 ];
 

@@ -82,6 +82,8 @@ pub struct Event {
     pub code: Option<&'static str>,
     /// True for an event stream.
     pub stream: bool,
+    /// What the cache had to do with it, as the header `cache-status` says.
+    pub cache: &'static str,
     /// Tokens, if the endpoint has any.
     pub usage: Option<Usage>,
     /// From the first byte of the head to the last of the answer.

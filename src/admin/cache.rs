@@ -1,0 +1,34 @@
+//! The cache's pages: `GET /cache/stats` and `POST /cache/purge`.
+
+use axum::Json;
+use axum::extract::State as Extract;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::State;
+use crate::base::unix_now;
+use crate::cache::{CacheStats, Purge};
+
+/// What is in the cache.
+pub(super) async fn stats(Extract(state): Extract<State>) -> Json<CacheStats> {
+    Json(state.cache.stats())
+}
+
+/// Drops the entries that meet the body's conditions; an empty object drops all.
+pub(super) async fn purge(
+    Extract(state): Extract<State>,
+    body: Result<Json<Purge>, JsonRejection>,
+) -> Response {
+    match body {
+        Ok(Json(purge)) => {
+            let purged = state.cache.purge(&purge, unix_now());
+            Json(json!({ "purged": purged })).into_response()
+        }
+        Err(refused) => {
+            let error = json!({ "error": { "message": refused.body_text() } });
+            (StatusCode::BAD_REQUEST, Json(error)).into_response()
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Names of entries: a keyed hash over everything that must be the same.
+
+/// The name of an entry: two requests share an answer only if theirs are equal. 128 bits of BLAKE3
+/// under a secret of the process, so that nobody can prepare two requests that collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key([u8; 16]);
+
+/// Takes in the fields of a [`Key`], in a fixed order.
+///
+/// Each part is written with its length, so that no two lists of parts give the same bytes.
+pub struct KeyBuilder {
+    hasher: blake3::Hasher,
+}
+
+impl KeyBuilder {
+    pub(super) fn new(secret: &[u8; 32]) -> Self {
+        Self { hasher: blake3::Hasher::new_keyed(secret) }
+    }
+
+    /// Takes in a part.
+    pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        self.hasher.update(&(bytes.len() as u64).to_le_bytes());
+        self.hasher.update(bytes);
+        self
+    }
+
+    /// Takes in a part that may be absent, which differs from an empty one.
+    pub fn optional(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            None => {
+                self.hasher.update(&u64::MAX.to_le_bytes());
+            }
+            Some(bytes) => {
+                self.part(bytes);
+            }
+        }
+        self
+    }
+
+    /// The key of all parts.
+    #[must_use]
+    pub fn finish(&self) -> Key {
+        let mut key = [0; 16];
+        self.hasher.finalize_xof().fill(&mut key);
+        Key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        let key = |secret: u8, parts: &[Option<&str>]| {
+            let mut builder = KeyBuilder::new(&[secret; 32]);
+            for part in parts {
+                builder.optional(part.map(str::as_bytes));
+            }
+            builder.finish()
+        };
+        let lists: &[&[Option<&str>]] = &[
+            &[],
+            &[None],
+            &[Some("")],
+            &[Some("ab")],
+            &[Some("a"), Some("b")],
+            &[Some("b"), Some("a")],
+            &[Some(""), Some("ab")],
+            &[None, Some("ab")],
+            &[Some("ab"), None],
+        ];
+        for (index, list) in lists.iter().enumerate() {
+            assert_eq!(key(1, list), key(1, list));
+            assert_ne!(key(1, list), key(2, list), "the secret counts");
+            for other in &lists[index + 1..] {
+                assert_ne!(key(1, list), key(1, other), "{list:?} and {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a route says of caching: `cache = { mode = "simple", max_age = 3600 }`.
+
+use std::time::Duration;
+
+use super::Target;
+use crate::base::{Problems, member_path};
+
+/// Bounds and default of `max_age`, in seconds: Portkey's.
+const MAX_AGE_MIN: u64 = 60;
+const MAX_AGE_MAX: u64 = 7_776_000;
+const MAX_AGE_DEFAULT: u64 = 604_800;
+
+/// Who shares answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheScope {
+    /// All who use one virtual key.
+    #[default]
+    Key,
+    /// One end user of one virtual key, as the request names it.
+    User,
+    /// All.
+    Shared,
+}
+
+/// A route whose answers are cached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRule {
+    /// How long an answer is served; none: the client may say it, else [`CacheRule::MAX_AGE`].
+    pub max_age: Option<Duration>,
+    /// Who shares answers.
+    pub scope: CacheScope,
+    /// Hash over what the route makes of a request: routes that ask differently share nothing.
+    pub fingerprint: [u8; 32],
+}
+
+impl CacheRule {
+    /// How long an answer is served where nobody says it.
+    pub const MAX_AGE: Duration = Duration::from_secs(MAX_AGE_DEFAULT);
+
+    /// A time to live as a client may ask for it; none where it is out of bounds.
+    #[must_use]
+    pub fn bounded(seconds: u64) -> Option<Duration> {
+        let fits = (MAX_AGE_MIN..=MAX_AGE_MAX).contains(&seconds);
+        fits.then(|| Duration::from_secs(seconds))
+    }
+}
+
+/// Caching of the answers of a route.
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheRuleSettings {
+    /// `simple`: the same request gets the same answer, also as a stream.
+    pub mode: Option<String>,
+    /// How long an answer is served, in seconds. Left out: the client's `cache-control: max-age`,
+    /// else 604800.
+    #[schemars(range(min = MAX_AGE_MIN, max = MAX_AGE_MAX))]
+    pub max_age: Option<u64>,
+    /// Who shares answers: `key`, the default: all who use one virtual key; `user`: one end user of
+    /// one key, named by `user` in the body or `_user` in the metadata (a request that names none is
+    /// not cached); `shared`: all.
+    pub scope: Option<String>,
+}
+
+impl CacheRuleSettings {
+    /// The rule that is meant for `target`; problems are told.
+    pub(super) fn check(
+        self,
+        target: &Target,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<CacheRule> {
+        let scope = match self.scope.as_deref() {
+            None | Some("key") => CacheScope::Key,
+            Some("user") => CacheScope::User,
+            Some("shared") => CacheScope::Shared,
+            Some(other) => {
+                let path = member_path(path, "scope");
+                let quoted = problems.quote(&path, other);
+                let message = format!("expected `key`, `user` or `shared`, got {quoted}");
+                problems.add(&path, message, "");
+                return None;
+            }
+        };
+        let mode_path = member_path(path, "mode");
+        match self.mode.as_deref() {
+            Some("simple") => {}
+            None => {
+                problems.add(&mode_path, "expected `simple`, got nothing", "");
+                return None;
+            }
+            Some(other) => {
+                let message =
+                    format!("expected `simple`, got {}", problems.quote(&mode_path, other));
+                problems.add(&mode_path, message, "this version has no semantic cache");
+                return None;
+            }
+        }
+        // The bytes of the edits and the names; no secret is in a target.
+        let fingerprint = *blake3::hash(format!("{target:?}").as_bytes()).as_bytes();
+        Some(CacheRule { max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
+    }
+}

@@ -1,0 +1,389 @@
+//! The cache: the same request is answered once by its provider, and another never by accident.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::stage::{
+    CHAT_ANSWER, Client, FINISH, Gateway, Provider, Response, STREAM_HEAD, USAGE, chat, delta,
+    event, eventually, json_answer, post, stream,
+};
+
+const PATH: &str = "/v1/chat/completions";
+const CACHED: &str = "x-ringgate-config: {\"cache\":{\"mode\":\"simple\"}}\r\n";
+
+fn status(response: &Response) -> &str {
+    response.field("x-ringgate-cache-status").expect("a cache status")
+}
+
+/// Sends a request whose answers are cached.
+fn ask(gateway: &Gateway, fields: &str, body: &str) -> Response {
+    gateway.send(&post(PATH, &format!("{CACHED}{fields}"), body))
+}
+
+fn answering() -> (Provider, Gateway) {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let gateway = Gateway::start(&provider.section("p", ""));
+    (provider, gateway)
+}
+
+/// The text of a streamed answer.
+fn text_of(events: &str) -> String {
+    let data = events.lines().filter_map(|line| line.strip_prefix("data: "));
+    let chunks = data.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    chunks
+        .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_same_request_is_answered_once() {
+    let (provider, gateway) = answering();
+    let first = ask(&gateway, "", &chat("m"));
+    assert_eq!((status(&first), first.text().as_str()), ("MISS", CHAT_ANSWER));
+    let again = ask(&gateway, "", &chat("m"));
+    assert_eq!((again.status, status(&again)), (200, "HIT"));
+    assert_eq!(again.field("x-ringgate-provider"), Some("p"));
+    assert!(again.field("age").is_some());
+    let (mut given, mut kept) = (again.json(), first.json());
+    let id = again.field("x-ringgate-request-id").expect("an id");
+    assert_eq!(given["id"], format!("chatcmpl-{id}"), "an id of its own");
+    (given["id"], kept["id"]) = (Value::Null, Value::Null);
+    assert_eq!(given, kept);
+
+    let reordered =
+        r#"{ "messages" : [{"role":"user","content":"Hello"}], "user":"u", "model":"m" }"#;
+    assert_eq!(status(&ask(&gateway, "", reordered)), "HIT", "order and end user say nothing");
+    assert_eq!(provider.request_count(), 1);
+    gateway.expect_metric("ringgate_cache_hits_total", &[], 2.0);
+    gateway.expect_metric("ringgate_cache_misses_total", &[], 1.0);
+    gateway.expect_metric("ringgate_cache_stores_total", &[], 1.0);
+    gateway.expect_metric("ringgate_tokens_total", &["input"], 7.0);
+}
+
+#[test]
+fn nothing_is_cached_where_no_route_says_so() {
+    let (provider, gateway) = answering();
+    for _ in 0..2 {
+        assert_eq!(status(&gateway.post(PATH, &chat("m"))), "DISABLED");
+    }
+    assert_eq!(provider.request_count(), 2);
+}
+
+#[test]
+fn one_answer_serves_json_and_stream() {
+    let (provider, gateway) = answering();
+    ask(&gateway, "", &chat("m"));
+    let streamed = ask(&gateway, "", &stream("m"));
+    assert_eq!(status(&streamed), "HIT");
+    assert_eq!(streamed.field("content-type"), Some("text/event-stream; charset=utf-8"));
+    let events = streamed.text();
+    assert_eq!(text_of(&events), "Hi");
+    assert!(events.ends_with("data: [DONE]\n\n") && !events.contains("usage"), "{events}");
+    let body = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hello"}]}"#;
+    let with_usage = ask(&gateway, "", body).text();
+    assert!(with_usage.contains(r#""prompt_tokens":7"#), "{with_usage}");
+    assert_eq!(provider.request_count(), 1);
+}
+
+#[test]
+fn a_whole_stream_is_stored_and_a_broken_one_is_not() {
+    let whole = Arc::new(AtomicUsize::new(0));
+    let number = Arc::clone(&whole);
+    let provider = Provider::start(move |visit| {
+        while visit.request().is_some() {
+            let is_whole = number.fetch_add(1, Ordering::SeqCst) > 0;
+            visit.send(STREAM_HEAD.as_bytes());
+            visit.send(event(&delta("Hel")).as_bytes());
+            visit.send(event(&delta("lo")).as_bytes());
+            if !is_whole {
+                return;
+            }
+            visit.send(event(FINISH).as_bytes());
+            visit.send(event(USAGE).as_bytes());
+            visit.send(event("[DONE]").as_bytes());
+            visit.send(b"0\r\n\r\n");
+        }
+    });
+    let gateway = Gateway::start(&provider.section("p", ""));
+    let broken = ask(&gateway, "", &stream("m"));
+    assert!(!broken.text().contains("[DONE]"));
+    assert_eq!(status(&ask(&gateway, "", &stream("m"))), "MISS", "half an answer is none");
+    let again = ask(&gateway, "", &stream("m"));
+    assert_eq!((status(&again), text_of(&again.text()).as_str()), ("HIT", "Hello"));
+    let json = ask(&gateway, "", &chat("m"));
+    assert_eq!(status(&json), "HIT");
+    assert_eq!(json.json()["choices"][0]["message"]["content"], "Hello");
+    assert_eq!(json.json()["object"], "chat.completion");
+    assert!(json.json()["usage"]["prompt_tokens"].is_number(), "{}", json.text());
+    assert_eq!(whole.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn every_difference_is_another_request() {
+    let (provider, gateway) = answering();
+    let variant = |edit: &dyn Fn(&mut Value)| {
+        let mut body = json!({
+            "model": "m", "temperature": 0.5, "max_tokens": 5, "stop": ["x"], "seed": 1,
+            "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none",
+            "response_format": {"type": "text"},
+            "messages": [
+                {"role": "system", "content": "s"}, {"role": "user", "content": "a"},
+                {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"},
+            ],
+        });
+        edit(&mut body);
+        body.to_string()
+    };
+    let plain = variant(&|_| {});
+    let bodies = [
+        variant(&|body| body["model"] = json!("n")),
+        variant(&|body| body["temperature"] = json!(0.6)),
+        variant(&|body| body["top_p"] = json!(0.6)),
+        variant(&|body| body["max_tokens"] = json!(6)),
+        variant(&|body| body["stop"] = json!(["y"])),
+        variant(&|body| body["seed"] = json!(2)),
+        variant(&|body| body["n"] = json!(1)),
+        variant(&|body| body["tools"][0]["function"]["name"] = json!("g")),
+        variant(&|body| body["tool_choice"] = json!("auto")),
+        variant(&|body| body["response_format"] = json!({"type": "json_object"})),
+        variant(&|body| body["messages"][0]["content"] = json!("t")),
+        variant(&|body| body["messages"][0]["role"] = json!("developer")),
+        variant(&|body| body["messages"][1]["content"] = json!("A")),
+        variant(&|body| body["messages"][2]["content"] = json!("B")),
+        variant(&|body| body["messages"][3]["content"] = json!("C")),
+    ];
+    let fields = [
+        "x-ringgate-cache-namespace: n\r\n",
+        "x-ringgate-provider: p\r\n",
+        "authorization: Bearer another\r\n",
+        "openai-organization: o\r\n",
+        "anthropic-beta: b\r\n",
+        "accept-language: de\r\n",
+        "x-ringgate-forward-headers: x-a\r\nx-a: 1\r\n",
+        "x-ringgate-forward-headers: x-a\r\nx-a: 2\r\n",
+    ];
+    assert_eq!(status(&ask(&gateway, "", &plain)), "MISS");
+    for body in &bodies {
+        assert_eq!(status(&ask(&gateway, "", body)), "MISS", "{body}");
+    }
+    for fields in fields {
+        assert_eq!(status(&ask(&gateway, fields, &plain)), "MISS", "{fields}");
+    }
+    let config = r#"{"cache":{"mode":"simple"},"override_params":{"top_k":1}}"#;
+    let other_route = post(PATH, &format!("x-ringgate-config: {config}\r\n"), &plain);
+    assert_eq!(status(&gateway.send(&other_route)), "MISS");
+    let asked = 1 + bodies.len() + fields.len() + 1;
+    assert_eq!(provider.request_count(), asked);
+    // All of them are stored, and each under its own name.
+    for body in bodies.iter().chain([&plain]) {
+        assert_eq!(status(&ask(&gateway, "", body)), "HIT", "{body}");
+    }
+    assert_eq!(provider.request_count(), asked);
+}
+
+#[test]
+fn tenants_share_nothing_unless_the_route_says_so() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let settings = format!(
+        "{}[keys.a]\nsecret = \"${{A}}\"\n[keys.b]\nsecret = \"${{B}}\"\nmodels = [\"m\"]\n\
+         [routes.own]\ncache = {{ mode = \"simple\" }}\n\
+         [routes.all]\ncache = {{ mode = \"simple\", scope = \"shared\" }}\n\
+         [routes.user]\ncache = {{ mode = \"simple\", scope = \"user\" }}\n",
+        provider.section("p", "")
+    );
+    let environment = [("A", "the-secret-of-key-a"), ("B", "the-secret-of-key-b")];
+    let gateway = Gateway::start_with(&settings, &environment, &[]);
+    let ask = |key: &str, route: &str, fields: &str, body: &str| {
+        let fields = format!(
+            "authorization: Bearer the-secret-of-key-{key}\r\nx-ringgate-config: \
+             {route}\r\n{fields}"
+        );
+        let response = gateway.send(&post(PATH, &fields, body));
+        assert!(response.status == 200 || response.status == 403, "{}", response.text());
+        if response.status == 403 { "403".to_owned() } else { status(&response).to_owned() }
+    };
+    let user = |name: &str| {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"user":"{name}"}}"#)
+    };
+    for (key, route, fields, body, expected) in [
+        ("a", "own", "", chat("m"), "MISS"),
+        ("a", "own", "", chat("m"), "HIT"),
+        ("b", "own", "", chat("m"), "MISS"),
+        ("b", "own", "", chat("m"), "HIT"),
+        ("a", "all", "", chat("m"), "MISS"),
+        ("b", "all", "", chat("m"), "HIT"),
+        // What is shared is the answer, not the leave to use the model.
+        ("a", "all", "", chat("n"), "MISS"),
+        ("b", "all", "", chat("n"), "403"),
+        ("a", "user", "", chat("m"), "DISABLED"),
+        ("a", "user", "", user("1"), "MISS"),
+        ("a", "user", "", user("2"), "MISS"),
+        ("a", "user", "", user("1"), "HIT"),
+        ("b", "user", "", user("1"), "MISS"),
+        ("a", "user", "x-ringgate-metadata: {\"_user\":\"3\"}\r\n", chat("m"), "MISS"),
+        ("a", "user", "x-portkey-metadata: {\"_user\":\"3\"}\r\n", chat("m"), "HIT"),
+    ] {
+        assert_eq!(ask(key, route, fields, &body), expected, "{key} {route} {fields} {body}");
+    }
+}
+
+#[test]
+fn only_whole_ordinary_answers_are_stored() {
+    let with = |edit: &dyn Fn(&mut Value)| {
+        let mut answer: Value = serde_json::from_str(CHAT_ANSWER).expect("JSON");
+        edit(&mut answer["choices"][0]);
+        json_answer("200 OK", "", &answer.to_string())
+    };
+    for answer in [
+        json_answer("500 Oops", "", r#"{"error":{"message":"x"}}"#),
+        json_answer("429 Slow", "", r#"{"error":{"message":"x"}}"#),
+        json_answer("201 Made", "", CHAT_ANSWER),
+        json_answer("200 OK", "", r#"{"error":{"message":"x"}}"#),
+        with(&|choice| choice["finish_reason"] = json!("length")),
+        with(&|choice| choice["finish_reason"] = json!("content_filter")),
+        with(&|choice| choice["message"]["refusal"] = json!("no")),
+        with(&|choice| choice["message"]["tool_calls"] = json!([{"id": "t"}])),
+    ] {
+        let provider = Provider::always(answer.clone());
+        let gateway = Gateway::start(&provider.section("p", ""));
+        for _ in 0..2 {
+            assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS", "{answer}");
+        }
+        assert_eq!(provider.request_count(), 2, "{answer}");
+    }
+}
+
+#[test]
+fn clients_steer_the_cache() {
+    let (provider, gateway) = answering();
+    for (fields, expected, asked) in [
+        ("cache-control: no-store\r\n", "DISABLED", 1),
+        ("x-portkey-debug: false\r\n", "DISABLED", 2),
+        ("cache-control: no-cache\r\n", "REFRESH", 3),
+        ("", "HIT", 3),
+        ("x-portkey-cache-force-refresh: true\r\n", "REFRESH", 4),
+        ("x-portkey-cache-force-refresh: false\r\n", "HIT", 4),
+        ("cache-control: max-age=600\r\n", "HIT", 4),
+        ("x-portkey-cache-namespace: n\r\n", "MISS", 5),
+        ("x-ringgate-cache-namespace: n\r\n", "HIT", 5),
+    ] {
+        let response = ask(&gateway, fields, &chat("m"));
+        assert_eq!(status(&response), expected, "{fields}");
+        if fields.contains("x-portkey") {
+            assert_eq!(response.field("x-portkey-cache-status"), Some(expected));
+        }
+        assert_eq!(provider.request_count(), asked, "{fields}");
+    }
+}
+
+#[test]
+fn embeddings_are_cached_too() {
+    let answer = r#"{"object":"list","data":[{"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#;
+    let provider = Provider::always(json_answer("200 OK", "", answer));
+    let gateway = Gateway::start(&provider.section("p", ""));
+    for expected in ["MISS", "HIT"] {
+        let request = post("/v1/embeddings", CACHED, r#"{"model":"m","input":"x"}"#);
+        let response = gateway.send(&request);
+        assert_eq!((status(&response), response.text().as_str()), (expected, answer));
+    }
+}
+
+/// A provider that takes a while for each answer.
+fn slow(answer: &'static str) -> Provider {
+    Provider::start(move |visit| {
+        while visit.request().is_some() {
+            thread::sleep(Duration::from_millis(300));
+            visit.send(json_answer("200 OK", "", answer).as_bytes());
+        }
+    })
+}
+
+const ONE_SHARD: &str = "[server]\nshards = 1\n";
+
+#[test]
+fn identical_requests_in_flight_share_one_call() {
+    let provider = slow(CHAT_ANSWER);
+    let gateway = Gateway::start(&format!("{ONE_SHARD}{}", provider.section("p", "")));
+    let mut clients: Vec<Client> = (0..20).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    }
+    let answers: Vec<Response> = clients.iter_mut().map(Client::response).collect();
+    let mut ids: Vec<String> =
+        answers.iter().map(|answer| answer.json()["id"].to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20, "each has an id of its own");
+    assert!(answers.iter().all(|it| it.json()["choices"][0]["message"]["content"] == "Hi"));
+    assert_eq!(answers.iter().filter(|it| status(it) == "HIT").count(), 19);
+    assert_eq!(provider.request_count(), 1);
+    gateway.expect_metric("ringgate_cache_joins_total", &[], 19.0);
+}
+
+#[test]
+fn those_who_wait_do_not_depend_on_the_first() {
+    // Its answer cannot be stored, so that each asks for itself.
+    const CUT: &str = r#"{"object":"chat.completion","choices":[{"message":{"content":"Hi"},"finish_reason":"length"}]}"#;
+    let provider = slow(CUT);
+    let gateway = Gateway::start(&format!("{ONE_SHARD}{}", provider.section("p", "")));
+    let mut clients: Vec<Client> = (0..3).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    }
+    assert!(clients.iter_mut().all(|client| client.response().text() == CUT));
+    assert_eq!(provider.request_count(), 3);
+
+    // It leaves.
+    let provider = slow(CHAT_ANSWER);
+    let gateway = Gateway::start(&format!("{ONE_SHARD}{}", provider.section("p", "")));
+    let mut first = gateway.connect();
+    first.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    eventually("the provider is asked", || provider.request_count() == 1);
+    let mut second = gateway.connect();
+    second.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    eventually("the second waits", || gateway.metric("ringgate_requests_in_flight", &[]) == 2.0);
+    first.reset();
+    assert_eq!(second.response().text(), CHAT_ANSWER);
+}
+
+#[test]
+fn the_admin_api_shows_and_purges() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let settings = format!(
+        "[server]\nadmin_token = \"${{TOKEN}}\"\n{}[routes.r]\ncache = {{ mode = \"simple\" }}\n",
+        provider.section("p", "")
+    );
+    let gateway = Gateway::start_with(&settings, &[("TOKEN", "the-token-of-the-admin")], &[]);
+    let admin = |request: String| {
+        let mut client = Client::connect(gateway.admin);
+        client.send(request.as_bytes());
+        client.response()
+    };
+    let token = "authorization: Bearer the-token-of-the-admin\r\n";
+    let stats = || {
+        let page = admin(format!("GET /cache/stats HTTP/1.1\r\nhost: a\r\n{token}\r\n"));
+        page.json()["entries"].as_u64().expect("a number")
+    };
+    let route = "x-ringgate-config: r\r\n";
+    gateway.send(&post(PATH, route, &chat("m")));
+    gateway.send(&post(PATH, route, &chat("n")));
+    eventually("both are stored", || stats() == 2);
+    for (fields, body, expected) in [
+        ("", "{}", 401),
+        ("authorization: Bearer another-token-than-that\r\n", "{}", 401),
+        (token, "{", 400),
+        (token, r#"{"rute":"r"}"#, 400),
+        (token, r#"{"route":"other"}"#, 200),
+    ] {
+        let page = admin(post("/cache/purge", fields, body));
+        assert_eq!(page.status, expected, "{body}");
+    }
+    assert_eq!(stats(), 2);
+    let page = admin(post("/cache/purge", token, r#"{"route":"r"}"#));
+    assert_eq!(page.json(), json!({"purged": 2}));
+    assert_eq!(status(&gateway.send(&post(PATH, route, &chat("m")))), "MISS");
+}
