@@ -17,8 +17,8 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
-use crate::base::{Secret, random_secret};
-use crate::cache::Cache;
+use crate::base::{Secret, random_secret, unix_now};
+use crate::cache::{Cache, CacheLimits, CacheWriter};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::keys::KeyHash;
@@ -198,7 +198,8 @@ struct Fleet {
     options: ServeOptions,
     published: Arc<Published>,
     hub: Arc<Hub>,
-    cache: Arc<Cache>,
+    cache: Cache,
+    cache_writer: Option<CacheWriter>,
     log: Option<LogWriter>,
     mailboxes: Vec<Sender<gateway::Command>>,
     threads: Vec<JoinHandle<()>>,
@@ -219,12 +220,13 @@ impl Fleet {
             );
         }
         let hub = Hub::new(count);
-        let cache = Arc::new(Cache::new(published.settings().cache, random_secret()?));
+        let (cache, cache_writer) = open_cache(&published.settings().cache)?;
         let (log, mut log_senders) = start_log(&published.settings().log, count, &hub)?;
         let mut fleet = Self {
             options,
             hub,
             cache,
+            cache_writer,
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
@@ -258,7 +260,7 @@ impl Fleet {
         let (sender, receiver) = mailbox(MAILBOX_BOUND);
         let published = Arc::clone(&self.published);
         let hub = Arc::clone(&self.hub);
-        let cache = Arc::clone(&self.cache);
+        let cache = self.cache.clone();
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
@@ -315,7 +317,7 @@ impl Fleet {
         let state = admin::State {
             hub: Arc::clone(&self.hub),
             ready: Arc::clone(&self.ready),
-            cache: Arc::clone(&self.cache),
+            cache: self.cache.clone(),
             token: self.published.settings().server.admin_token.clone(),
         };
         let server = tokio::spawn(admin::serve(admin_listener, state));
@@ -342,7 +344,7 @@ impl Fleet {
         match self.prepare_reload() {
             Ok(published) => {
                 self.published = Arc::new(published);
-                self.cache.limit(self.published.settings().cache);
+                self.cache.limit(&self.published.settings().cache);
                 for sender in &mut self.mailboxes {
                     let command = gateway::Command::Publish(Arc::clone(&self.published));
                     if sender.send(command).is_err() {
@@ -381,6 +383,9 @@ impl Fleet {
         if settings.server.admin_token != old.server.admin_token {
             bail!("server.admin_token cannot change without a restart");
         }
+        if settings.cache.folder != old.cache.folder {
+            bail!("cache.dir cannot change without a restart");
+        }
         if settings.log != old.log {
             bail!("log.requests cannot change without a restart");
         }
@@ -416,8 +421,35 @@ impl Fleet {
         if let Some(log) = self.log.take() {
             log.stop();
         }
+        if let Some(writer) = self.cache_writer.take() {
+            writer.stop();
+        }
         eprintln!("ringgate: stopped");
         Ok(())
+    }
+}
+
+/// Opens the cache. Where its folder is of no use the cache is in memory only: a gateway that does
+/// not start costs more than one that forgets.
+fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, Option<CacheWriter>)> {
+    let secret = random_secret().context("no randomness for the cache's secret")?;
+    let Some(folder) = &limits.folder else {
+        return Ok((Cache::in_memory(limits, secret), None));
+    };
+    match Cache::open(limits, folder, secret, unix_now()) {
+        Ok((cache, writer)) => Ok((cache, Some(writer))),
+        Err(error) => {
+            let reason = match error.kind() {
+                io::ErrorKind::WouldBlock => "another process uses it".to_owned(),
+                _ => error.to_string(),
+            };
+            let folder = folder.display();
+            eprintln!(
+                "ringgate: warning: cache.dir {folder}: {reason}; stored answers will not survive \
+                 a restart (set cache.dir = \"\" if that is meant)"
+            );
+            Ok((Cache::in_memory(limits, secret), None))
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::stage::{
-    CHAT_ANSWER, Client, FINISH, Gateway, Provider, Response, STREAM_HEAD, USAGE, chat, delta,
-    event, eventually, json_answer, post, stream,
+    CHAT_ANSWER, Client, FINISH, Folder, Gateway, Provider, Response, STREAM_HEAD, USAGE, chat,
+    delta, event, eventually, json_answer, post, stream,
 };
 
 const PATH: &str = "/v1/chat/completions";
@@ -386,4 +386,65 @@ fn the_admin_api_shows_and_purges() {
     let page = admin(post("/cache/purge", token, r#"{"route":"r"}"#));
     assert_eq!(page.json(), json!({"purged": 2}));
     assert_eq!(status(&gateway.send(&post(PATH, route, &chat("m")))), "MISS");
+}
+
+#[test]
+fn answers_survive_restart_and_kill() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let folder = Folder::new();
+    let settings = format!(
+        "[cache]\ndir = \"{}\"\n{}",
+        folder.path().join("kept").display(),
+        provider.section("p", "")
+    );
+    let mut gateway = Gateway::start(&settings);
+    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS");
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit_code(), Some(0));
+
+    let loaded = |gateway: &Gateway, entries: u64| {
+        eventually("the cache is loaded", || {
+            let (_, page) = gateway.admin_page("/cache/stats");
+            let stats: Value = serde_json::from_str(&page).expect("JSON");
+            stats["loading"] == false && stats["entries"] == entries
+        });
+    };
+    let mut gateway = Gateway::start(&settings);
+    loaded(&gateway, 1);
+    let kept = ask(&gateway, "", &chat("m"));
+    assert_eq!(status(&kept), "HIT");
+    assert_eq!(kept.json()["choices"][0]["message"]["content"], "Hi");
+    assert_eq!(status(&ask(&gateway, "", &chat("n"))), "MISS");
+    // What is on disk is what counts after a kill: at most the last second of it is missing.
+    let segment = || {
+        let files = std::fs::read_dir(folder.path().join("kept")).expect("the folder");
+        let sizes = files.filter_map(|file| file.ok()?.metadata().ok()).map(|it| it.len());
+        sizes.sum::<u64>()
+    };
+    let before = segment();
+    assert_eq!(status(&ask(&gateway, "", &chat("o"))), "MISS");
+    eventually("it is written", || segment() > before);
+    gateway.signal("KILL");
+    gateway.exit_code();
+
+    let other = Gateway::start(&settings);
+    loaded(&other, 3);
+    for model in ["m", "n", "o"] {
+        assert_eq!(status(&ask(&other, "", &chat(model))), "HIT", "{model}");
+    }
+    assert_eq!(provider.request_count(), 3);
+    let third = Gateway::start(&settings);
+    assert!(third.has_said("another process uses it"), "{:?}", third.lines);
+    assert_eq!(status(&ask(&third, "", &chat("m"))), "MISS");
+}
+
+#[test]
+fn a_cache_folder_of_no_use_costs_only_the_memory_of_it() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let settings = format!("[cache]\ndir = \"/dev/null/x\"\n{}", provider.section("p", ""));
+    let gateway = Gateway::start(&settings);
+    assert!(gateway.has_said("will not survive a restart"), "{:?}", gateway.lines);
+    for expected in ["MISS", "HIT"] {
+        assert_eq!(status(&ask(&gateway, "", &chat("m"))), expected);
+    }
 }

@@ -30,7 +30,7 @@ pub struct State {
     /// True while every shard listens and none drains.
     pub ready: Arc<AtomicBool>,
     /// The cache of all shards.
-    pub cache: Arc<Cache>,
+    pub cache: Cache,
     /// What the admin API asks for, if anything.
     pub token: Option<Secret>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::RequestId;
 
 /// What an entry can be found by, besides its key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Labels {
     /// Name of the route.
     pub route: Option<Arc<str>>,
@@ -22,7 +22,7 @@ pub struct Labels {
 }
 
 /// A stored answer. Times are since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Entry {
     /// The request whose answer it is.
     pub id: RequestId,

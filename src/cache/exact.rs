@@ -2,12 +2,17 @@
 //!
 //! Entries are evicted by `quick_cache` (S3-FIFO), weighed by their bytes.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use quick_cache::sync::Cache as Table;
 use quick_cache::{DefaultHashBuilder, Weighter};
 
+use super::journal::{Counts, Folder, Job, Journal};
 use super::{CacheLimits, Entry, Key, KeyBuilder};
 
 /// An entry is at most this part of all memory, so that one does not push out all others.
@@ -25,10 +30,18 @@ impl Weighter<Key, Arc<Entry>> for Bytes {
     }
 }
 
-/// Stored answers of all shards.
+/// Stored answers; clones share them.
+#[derive(Clone)]
 pub struct Cache {
+    shared: Arc<Shared>,
+    /// None where nothing is written to disk.
+    jobs: Option<SyncSender<Job>>,
+}
+
+struct Shared {
     table: Table<Key, Arc<Entry>, Bytes>,
     secret: [u8; 32],
+    counts: Counts,
 }
 
 /// What is in the cache now.
@@ -40,6 +53,12 @@ pub struct CacheStats {
     pub bytes: u64,
     /// Its bound.
     pub bytes_max: u64,
+    /// True while entries are loaded from disk.
+    pub loading: bool,
+    /// Changes that did not reach the disk.
+    pub dropped_writes: u64,
+    /// Files on disk that were cut at a bad record.
+    pub damaged_files: u64,
 }
 
 /// Which entries are to go: those that meet every condition given. Without one, all go.
@@ -59,9 +78,9 @@ pub struct Purge {
 }
 
 impl Cache {
-    /// An empty cache whose keys are made with `secret`.
+    /// An empty cache that is lost with the process. Its keys are made with `secret`.
     #[must_use]
-    pub fn new(limits: CacheLimits, secret: [u8; 32]) -> Self {
+    pub fn in_memory(limits: &CacheLimits, secret: [u8; 32]) -> Self {
         let table = Table::with(
             ENTRIES_EXPECTED,
             limits.bytes_max,
@@ -69,25 +88,44 @@ impl Cache {
             DefaultHashBuilder::default(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { table, secret }
+        Self { shared: Arc::new(Shared { table, secret, counts: Counts::default() }), jobs: None }
+    }
+
+    /// The cache that is kept in `folder`, and the thread that keeps it. What is there is loaded
+    /// while the cache is in use, but for what has expired by `now`. `fresh` becomes the folder's
+    /// secret if it has none.
+    ///
+    /// # Errors
+    /// The system's; `WouldBlock` where another process uses the folder.
+    pub fn open(
+        limits: &CacheLimits,
+        folder: &Path,
+        fresh: [u8; 32],
+        now: Duration,
+    ) -> io::Result<(Self, CacheWriter)> {
+        let folder = Folder::open(folder)?;
+        let mut cache = Self::in_memory(limits, folder.secret(fresh)?);
+        let journal = Journal::start(folder, cache.clone(), now)?;
+        cache.jobs = Some(journal.jobs.clone());
+        Ok((cache, CacheWriter(journal)))
     }
 
     /// Takes over other bounds; a smaller one evicts.
-    pub fn limit(&self, limits: CacheLimits) {
-        self.table.set_capacity(limits.bytes_max);
+    pub fn limit(&self, limits: &CacheLimits) {
+        self.shared.table.set_capacity(limits.bytes_max);
     }
 
     /// Begins a key.
     #[must_use]
     pub fn key(&self) -> KeyBuilder {
-        KeyBuilder::new(&self.secret)
+        KeyBuilder::new(&self.shared.secret)
     }
 
     /// The answer stored under `key`, unless its time is over or it is older than `age_max`.
     pub fn get(&self, key: &Key, now: Duration, age_max: Option<Duration>) -> Option<Arc<Entry>> {
-        let entry = self.table.get(key)?;
+        let entry = self.shared.table.get(key)?;
         if now >= entry.expires_at {
-            self.table.remove_if(key, |held| now >= held.expires_at);
+            self.shared.table.remove_if(key, |held| now >= held.expires_at);
             return None;
         }
         age_max.is_none_or(|max| entry.age(now) <= max).then_some(entry)
@@ -95,35 +133,101 @@ impl Cache {
 
     /// Stores an answer; the one that was there goes. False if it is too large.
     pub fn put(&self, key: Key, entry: Entry) -> bool {
-        let fits = entry.bytes() <= self.table.capacity() / ENTRY_SHARE;
+        let fits = entry.bytes() <= self.bytes_max() / ENTRY_SHARE;
         if fits {
-            self.table.insert(key, Arc::new(entry));
+            let entry = Arc::new(entry);
+            self.shared.table.insert(key, Arc::clone(&entry));
+            self.tell(Job::Put(key, entry));
         }
         fits
     }
 
     /// Drops the answer stored under `key`.
-    pub fn remove(&self, key: &Key) {
-        self.table.remove(key);
+    pub fn remove(&self, key: &Key, now: Duration) {
+        if self.shared.table.remove(key).is_some() {
+            self.tell(Job::Remove(*key, now));
+        }
     }
 
     /// Drops the entries that meet `purge`; says how many. Walks all entries: not for a shard.
     pub fn purge(&self, purge: &Purge, now: Duration) -> u64 {
-        let before = self.table.len();
-        self.table.retain(|_, entry| !purge.meets(entry, now));
-        before.saturating_sub(self.table.len()) as u64
+        let dropped = self.drop_where(|entry| purge.meets(entry, now));
+        self.tell(Job::Purge(purge.clone(), now));
+        dropped
     }
 
     /// What is in it.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        let (entries, bytes) = (self.table.len() as u64, self.table.weight());
-        CacheStats { entries, bytes, bytes_max: self.table.capacity() }
+        let Shared { table, counts, .. } = &*self.shared;
+        CacheStats {
+            entries: table.len() as u64,
+            bytes: table.weight(),
+            bytes_max: table.capacity(),
+            loading: counts.loading.load(Ordering::Acquire),
+            dropped_writes: counts.dropped.load(Ordering::Relaxed),
+            damaged_files: counts.damaged.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells the journal, which must not be waited for.
+    fn tell(&self, job: Job) {
+        if let Some(jobs) = &self.jobs
+            && jobs.try_send(job).is_err()
+        {
+            self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.shared.table.capacity()
+    }
+
+    pub(super) fn secret(&self) -> &[u8; 32] {
+        &self.shared.secret
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// Takes in what was on disk, unless it has expired or there is something newer.
+    pub(super) fn load(&self, key: Key, entry: Entry, now: Duration) {
+        let is_newer = |held: Arc<Entry>| held.stored_at > entry.stored_at;
+        if now < entry.expires_at && !self.shared.table.get(&key).is_some_and(is_newer) {
+            self.shared.table.insert(key, Arc::new(entry));
+        }
+    }
+
+    /// Drops what was stored under `key` until `at`.
+    pub(super) fn forget(&self, key: &Key, at: Duration) {
+        self.shared.table.remove_if(key, |held| held.stored_at <= at);
+    }
+
+    /// Drops the entries for which `condition` holds; says how many.
+    pub(super) fn drop_where(&self, condition: impl Fn(&Entry) -> bool) -> u64 {
+        let before = self.shared.table.len();
+        self.shared.table.retain(|_, entry| !condition(entry));
+        before.saturating_sub(self.shared.table.len()) as u64
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Key, Arc<Entry>)> + '_ {
+        self.shared.table.iter()
+    }
+}
+
+/// Keeps the cache on disk.
+pub struct CacheWriter(Journal);
+
+impl CacheWriter {
+    /// Writes what is left and ends.
+    pub fn stop(self) {
+        self.0.stop();
     }
 }
 
 impl Purge {
-    fn meets(&self, entry: &Entry, now: Duration) -> bool {
+    pub(super) fn meets(&self, entry: &Entry, now: Duration) -> bool {
         let same = |wanted: &Option<String>, held: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| held == Some(wanted))
         };
@@ -144,8 +248,12 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_000);
 
+    fn limits(bytes_max: u64) -> CacheLimits {
+        CacheLimits { bytes_max, folder: None }
+    }
+
     fn cache(bytes_max: u64) -> Cache {
-        Cache::new(CacheLimits { bytes_max }, [7; 32])
+        Cache::in_memory(&limits(bytes_max), [7; 32])
     }
 
     fn key(cache: &Cache, name: &str) -> Key {
@@ -192,7 +300,7 @@ mod tests {
         }
         let stats = cache.stats();
         assert!(stats.bytes <= 100_000 && stats.entries >= 40, "{stats:?}");
-        cache.limit(CacheLimits { bytes_max: 70_000 });
+        cache.limit(&limits(70_000));
         cache.put(key(&cache, "one more"), entry(1_000, "r"));
         assert!(cache.stats().bytes <= 70_000, "{:?}", cache.stats());
     }
@@ -220,12 +328,131 @@ mod tests {
         assert!(serde_json::from_str::<Purge>(r#"{"rout":"a"}"#).is_err());
     }
 
+    fn eventually(what: &str, condition: impl Fn() -> bool) {
+        let begun = std::time::Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// A folder that goes with the test.
+    struct Scratch(std::path::PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let name = format!("ringgate-cache-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let _ = std::fs::remove_dir_all(&path);
+            Self(path)
+        }
+
+        fn open(&self) -> (Cache, CacheWriter) {
+            let now = crate::base::unix_now();
+            let opened = Cache::open(&limits(1_000_000), &self.0, [9; 32], now).expect("a folder");
+            eventually("loaded", || !opened.0.stats().loading);
+            opened
+        }
+
+        /// The one segment.
+        fn segment(&self) -> std::path::PathBuf {
+            let files = std::fs::read_dir(&self.0).expect("a folder");
+            let mut paths = files.map(|file| file.expect("a file").path());
+            paths.find(|path| path.extension().is_some_and(|it| it == "cache")).expect("a segment")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// An entry that has not expired by the clock of the machine.
+    fn living(body_bytes: usize, route: &str) -> Entry {
+        let stored_at = crate::base::unix_now();
+        let expires_at = stored_at + Duration::from_secs(60);
+        Entry { stored_at, expires_at, ..entry(body_bytes, route) }
+    }
+
+    #[test]
+    fn entries_survive_a_restart() {
+        let scratch = Scratch::new("restart");
+        let now = crate::base::unix_now;
+        let (cache, writer) = scratch.open();
+        let [one, two, three] = ["1", "2", "3"].map(|name| key(&cache, name));
+        cache.put(one, living(10, "a"));
+        cache.put(two, living(20, "b"));
+        cache.put(three, entry(30, "expired long ago"));
+        cache.put(one, living(11, "a"));
+        cache.remove(&two, now());
+        writer.stop();
+        drop(cache);
+
+        let (cache, writer) = scratch.open();
+        assert_eq!(cache.get(&one, now(), None).expect("kept").body.len(), 11);
+        assert_eq!(cache.stats().entries, 1);
+        cache.put(two, living(21, "b"));
+        assert_eq!(cache.purge(&Purge { route: Some("a".into()), ..Purge::default() }, now()), 1);
+        writer.stop();
+        drop(cache);
+
+        let (cache, writer) = scratch.open();
+        assert!(cache.get(&one, now(), None).is_none(), "purged on disk too");
+        assert_eq!(cache.get(&two, now(), None).expect("kept").body.len(), 21);
+        writer.stop();
+    }
+
+    #[test]
+    fn a_damaged_file_is_cut_and_goes_on() {
+        let scratch = Scratch::new("damaged");
+        let (cache, writer) = scratch.open();
+        let [one, two, three] = ["1", "2", "3"].map(|name| key(&cache, name));
+        cache.put(one, living(1_000, "a"));
+        cache.put(two, living(1_000, "a"));
+        writer.stop();
+        let path = scratch.segment();
+        let mut bytes = std::fs::read(&path).expect("the segment");
+        let last = bytes.len() - 10;
+        bytes[last] ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+        let now = crate::base::unix_now;
+        for (put, damaged) in [(Some(three), 1), (None, 0)] {
+            let (cache, writer) = scratch.open();
+            assert_eq!(cache.stats().damaged_files, damaged);
+            assert!(cache.get(&one, now(), None).is_some());
+            assert!(cache.get(&two, now(), None).is_none());
+            assert_eq!(cache.get(&three, now(), None).is_some(), put.is_none());
+            put.map(|key| cache.put(key, living(10, "a")));
+            writer.stop();
+        }
+    }
+
+    #[test]
+    fn the_disk_is_bounded_and_has_one_owner() {
+        let scratch = Scratch::new("bounded");
+        let (cache, writer) = scratch.open();
+        let again = Cache::open(&limits(1_000_000), &scratch.0, [9; 32], NOW);
+        assert_eq!(again.err().map(|it| it.kind()), Some(io::ErrorKind::WouldBlock));
+        for round in 0..100 {
+            for number in 0..10 {
+                cache.put(key(&cache, &number.to_string()), living(5_000 + round, "r"));
+            }
+        }
+        writer.stop();
+        let bytes = std::fs::metadata(scratch.segment()).expect("the segment").len();
+        assert!(bytes < 2_300_000, "{bytes} bytes for 50 kB of entries");
+        let (cache, writer) = scratch.open();
+        assert_eq!(cache.stats().entries, 10);
+        writer.stop();
+    }
+
     #[test]
     fn a_removed_entry_is_gone() {
         let cache = cache(1_000_000);
         let key = key(&cache, "a");
         cache.put(key, entry(10, "r"));
-        cache.remove(&key);
+        cache.remove(&key, NOW);
         assert!(cache.get(&key, NOW, None).is_none());
     }
 }

@@ -101,7 +101,7 @@ impl Sections<'_> {
         let written = self.written.remove("cache").unwrap_or(Value::Object(Map::new()));
         let settings: CacheSettings =
             Shape::of::<CacheSettings>().read(written, "cache", self.problems)?;
-        Some(settings.check())
+        Some(settings.check(self.directory))
     }
 
     /// Names in a section as written, good or bad, so that a broken one counts as existing.

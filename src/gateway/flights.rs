@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn one_leads_and_the_others_wait() {
-        let cache = Cache::new(CacheLimits::default(), [0; 32]);
+        let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
         let key = |name: &str| cache.key().part(name.as_bytes()).finish();
         let flights = Flights::default();
         assert!(flights.landing(&key("a")).is_none());

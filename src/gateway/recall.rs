@@ -18,7 +18,7 @@ use super::flights::Leader;
 use super::receive::{Body, Request};
 use super::record::{CacheStatus, Exchange};
 use crate::base::{Instant, unix_now};
-use crate::cache::{Cache, Entry, Key, KeyBuilder, Labels};
+use crate::cache::{Entry, Key, KeyBuilder, Labels};
 use crate::http::{Framing, LAST_CHUNK, write_chunk, write_data, write_field};
 use crate::llm::{Fold, Outline, is_replayable, replay};
 use crate::routing::{CacheRule, CacheScope, Route};
@@ -121,20 +121,19 @@ pub(super) async fn recall(
         return Ok(None);
     };
     let Some(lookup) = look_up(exchange, route, request) else { return Ok(None) };
-    let cache = Arc::clone(exchange.worker.cache());
     if lookup.control.refresh {
         exchange.record.cache = CacheStatus::Refresh;
         exchange.worker.recorder().count(Counter::CacheRefreshes);
-        cache.remove(&lookup.key);
+        exchange.worker.cache().remove(&lookup.key, exchange.record.at_unix);
     } else {
-        let mut found = find(exchange, grant, &cache, &lookup);
+        let mut found = find(exchange, grant, &lookup);
         // A stream does not wait for another's end: its first word would come later than by itself.
         let joins = found.is_none() && !exchange.record.stream;
         if joins && let Some(landing) = exchange.worker.flights().landing(&lookup.key) {
             let begun = Instant::now();
             while_client_stays(&mut exchange.client.connection.reader, landing).await?;
             exchange.record.upstream += begun.elapsed();
-            found = find(exchange, grant, &cache, &lookup);
+            found = find(exchange, grant, &lookup);
             exchange.worker.recorder().count(Counter::CacheJoins);
         }
         let hit = found.is_some();
@@ -149,13 +148,9 @@ pub(super) async fn recall(
     Ok(None)
 }
 
-fn find(
-    exchange: &Exchange<'_>,
-    grant: &Grant,
-    cache: &Cache,
-    lookup: &Lookup<'_>,
-) -> Option<Arc<Entry>> {
-    let entry = cache.get(&lookup.key, exchange.record.at_unix, lookup.control.age_max)?;
+fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<Arc<Entry>> {
+    let (now, age_max) = (exchange.record.at_unix, lookup.control.age_max);
+    let entry = exchange.worker.cache().get(&lookup.key, now, age_max)?;
     // A key that shares answers does not share the others' models.
     let allowed = entry.labels.model.as_deref().is_none_or(|it| grant.check_model(it).is_ok());
     allowed.then_some(entry)

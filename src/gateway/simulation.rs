@@ -28,7 +28,7 @@ impl Simulation {
         let snapshot = Snapshot::build(&published, None)?;
         let listen = published.settings().server.listen;
         let recorder = hub.recorder(0, None);
-        let cache = Arc::new(Cache::new(published.settings().cache, [0; 32]));
+        let cache = Cache::in_memory(&published.settings().cache, [0; 32]);
         let options = WorkerOptions { shard: 0, listen, cache, published, recorder };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }

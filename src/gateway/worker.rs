@@ -50,7 +50,7 @@ pub struct WorkerOptions {
     /// Where it listens; the port is not 0.
     pub listen: SocketAddr,
     /// The cache that all shards share.
-    pub cache: Arc<Cache>,
+    pub cache: Cache,
     /// The first settings.
     pub published: Arc<Published>,
     /// Where its events go.
@@ -62,7 +62,7 @@ pub struct Worker {
     shard: u16,
     snapshot: RefCell<Rc<Snapshot>>,
     dialer: Dialer,
-    cache: Arc<Cache>,
+    cache: Cache,
     flights: Flights,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
@@ -169,7 +169,7 @@ impl Worker {
     }
 
     /// The cache of all shards.
-    pub(super) fn cache(&self) -> &Arc<Cache> {
+    pub(super) fn cache(&self) -> &Cache {
         &self.cache
     }
 
