@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::events::EventScanner;
 use super::options::Kind;
-use super::tally::Failure;
+use super::tally::{CACHE_STATUSES, Failure};
 use super::target::Target;
 use super::worker::Progress;
 use crate::framing::{BodyDecoder, Framing};
@@ -31,6 +31,8 @@ const HEADERS_MAX: usize = 100;
 pub struct Answer {
     pub first_byte: Instant,
     pub end: Instant,
+    /// Which of [`CACHE_STATUSES`] it has, if any.
+    pub cache: Option<usize>,
 }
 
 /// A client connection with its alarm.
@@ -199,8 +201,14 @@ impl Session {
             return Err(Failure::Malformed);
         }
         let first_byte = body.judge(head.status)?.unwrap_or(now);
-        Ok(Answer { first_byte, end: now })
+        Ok(Answer { first_byte, end: now, cache: head.cache })
     }
+}
+
+fn is_cache_status(name: &str) -> bool {
+    ["x-ringgate-cache-status", "x-portkey-cache-status"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 async fn send(wire: &mut Wire, request: &[u8]) -> io::Result<()> {
@@ -215,6 +223,7 @@ struct AnswerHead {
     status: u16,
     framing: Framing,
     closes: bool,
+    cache: Option<usize>,
 }
 
 impl AnswerHead {
@@ -232,7 +241,7 @@ impl AnswerHead {
         };
         let status = response.code.unwrap_or(0);
         let mut closes = response.version == Some(0);
-        let (mut length, mut chunked) = (None, false);
+        let (mut length, mut chunked, mut cache) = (None, false, None);
         for header in response.headers.iter() {
             match header.name.len() {
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
@@ -252,6 +261,9 @@ impl AnswerHead {
                 10 if header.name.eq_ignore_ascii_case("connection") => {
                     closes = header.value.eq_ignore_ascii_case(b"close");
                 }
+                22 | 23 if is_cache_status(header.name) => {
+                    cache = CACHE_STATUSES.iter().position(|it| it.as_bytes() == header.value);
+                }
                 _ => {}
             }
         }
@@ -262,7 +274,7 @@ impl AnswerHead {
             (false, Some(length)) => Framing::Length(length),
             (false, None) => Framing::UntilClose,
         };
-        Ok(Some(Self { bytes, status, framing, closes }))
+        Ok(Some(Self { bytes, status, framing, closes, cache }))
     }
 }
 
@@ -356,6 +368,15 @@ mod tests {
             assert_eq!(seen, expected, "{text:?}");
         }
         assert_eq!(AnswerHead::parse(b"HTTP/1.1 200 OK\r\ncontent-le"), Ok(None));
+        for (field, expected) in [
+            ("X-Ringgate-Cache-Status: HIT", Some(0)),
+            ("x-portkey-cache-status: SEMANTIC MISS", Some(3)),
+            ("x-ringgate-cache-status: else", None),
+            ("x-other: HIT", None),
+        ] {
+            let head = AnswerHead::parse(format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n").as_bytes());
+            assert_eq!(head.ok().flatten().and_then(|head| head.cache), expected, "{field}");
+        }
     }
 
     #[test]

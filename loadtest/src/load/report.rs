@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Sample;
 use super::options::{Kind, LoadOptions};
-use super::tally::{FAILURES, Tally};
+use super::tally::{CACHE_STATUSES, FAILURES, Tally};
 
 /// A distribution of times, in microseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +52,14 @@ pub struct Memory {
     pub peak: u64,
 }
 
+/// Good answers with one cache status.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cached {
+    /// Of all good answers, 0 to 1.
+    pub share: f64,
+    pub latency_us: Percentiles,
+}
+
 /// Everything a run has measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -81,6 +89,8 @@ pub struct Report {
     pub first_byte_us: Option<Percentiles>,
     /// Between events of one stream.
     pub inter_event_us: Option<Percentiles>,
+    /// Good answers by the status of the gateway's cache; empty where it tells none.
+    pub cache: BTreeMap<&'static str, Cached>,
     /// CPU time of the measured processes per completed request.
     pub cpu_us_per_request: Option<f64>,
     pub cpu_us_per_event: Option<f64>,
@@ -142,6 +152,7 @@ pub(super) fn build(
         latency_us: Percentiles::of(&tally.latency),
         first_byte_us: Percentiles::of(&tally.first_byte),
         inter_event_us: Percentiles::of(&tally.inter_event),
+        cache: by_cache(tally),
         cpu_us_per_request: share(completed),
         cpu_us_per_event: share(events),
         cpu_percent: cpu_us.map(|us| us / window_s / 1e4),
@@ -152,6 +163,16 @@ pub(super) fn build(
         }),
         loader_cpu_percent: loader_ns as f64 / window_s / 1e7,
     }
+}
+
+fn by_cache(tally: &Tally) -> BTreeMap<&'static str, Cached> {
+    let statuses = CACHE_STATUSES.iter().zip(&tally.by_cache);
+    let cached = statuses.filter_map(|(status, latency)| {
+        let latency_us = Percentiles::of(latency.as_deref()?)?;
+        let share = latency_us.count as f64 / tally.succeeded as f64;
+        Some((*status, Cached { share, latency_us }))
+    });
+    cached.collect()
 }
 
 #[cfg(test)]

@@ -46,6 +46,10 @@ pub(super) fn render(report: &Report) -> String {
         ("inter-event", &report.inter_event_us),
     ];
     rows.extend(times.iter().filter_map(|(name, times)| Some(times_row(name, times.as_ref()?))));
+    for (status, cached) in &report.cache {
+        let name = format!("  {status} {:.1} %", cached.share * 100.0);
+        rows.push(times_row(&name, &cached.latency_us));
+    }
     text.push_str(&align(&rows));
     let errors: Vec<_> = report.errors.iter().filter(|(_, count)| **count > 0).collect();
     if !errors.is_empty() || report.unsent > 0 {

@@ -47,6 +47,11 @@ pub const FAILURES: [(Failure, &str); 9] = [
     (Failure::ErrorEvent, "error_event"),
 ];
 
+/// What a gateway may say its cache had to do with an answer, in `x-ringgate-cache-status` or
+/// `x-portkey-cache-status`.
+pub const CACHE_STATUSES: [&str; 6] =
+    ["HIT", "SEMANTIC HIT", "MISS", "SEMANTIC MISS", "REFRESH", "DISABLED"];
+
 /// Counts of one thread, or of all when merged.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -56,20 +61,25 @@ pub struct Tally {
     pub first_byte: Histogram<u64>,
     /// Between events of one stream; events that arrive in one read are 0 apart.
     pub inter_event: Histogram<u64>,
+    /// Latency of the good answers that had each cache status; made when the first comes.
+    pub by_cache: [Option<Box<Histogram<u64>>>; CACHE_STATUSES.len()],
     pub succeeded: u64,
     failures: [u64; FAILURES.len()],
     /// Requests that were due and for which no connection became free before the end.
     pub unsent: u64,
 }
 
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_max(TIME_MAX_NS, SIGNIFICANT_DIGITS).expect("valid bounds")
+}
+
 impl Default for Tally {
     fn default() -> Self {
-        let histogram =
-            Histogram::new_with_max(TIME_MAX_NS, SIGNIFICANT_DIGITS).expect("valid bounds");
         Self {
-            latency: histogram.clone(),
-            first_byte: histogram.clone(),
-            inter_event: histogram,
+            latency: histogram(),
+            first_byte: histogram(),
+            inter_event: histogram(),
+            by_cache: [const { None }; CACHE_STATUSES.len()],
             succeeded: 0,
             failures: [0; FAILURES.len()],
             unsent: 0,
@@ -80,6 +90,11 @@ impl Default for Tally {
 impl Tally {
     pub fn fail(&mut self, failure: Failure) {
         self.failures[failure as usize] += 1;
+    }
+
+    /// Adds the latency of a good answer whose cache status is this one of [`CACHE_STATUSES`].
+    pub fn record_cache(&mut self, status: usize, latency: Duration) {
+        record(self.by_cache[status].get_or_insert_with(|| Box::new(histogram())), latency);
     }
 
     /// How many requests failed this way.
@@ -97,6 +112,11 @@ impl Tally {
         self.latency.add(&other.latency).expect(same);
         self.first_byte.add(&other.first_byte).expect(same);
         self.inter_event.add(&other.inter_event).expect(same);
+        for (held, more) in self.by_cache.iter_mut().zip(&other.by_cache) {
+            if let Some(more) = more {
+                held.get_or_insert_with(|| Box::new(histogram())).add(&**more).expect(same);
+            }
+        }
         self.succeeded += other.succeeded;
         self.unsent += other.unsent;
         for (sum, more) in self.failures.iter_mut().zip(other.failures) {

@@ -193,6 +193,9 @@ async fn drive(run: Arc<Run>, timer: Arc<Timer>, tally: Arc<Mutex<Tally>>) {
                     tally.succeeded += 1;
                     record(&mut tally.latency, answer.end - turn.due);
                     record(&mut tally.first_byte, answer.first_byte - turn.due);
+                    if let Some(status) = answer.cache {
+                        tally.record_cache(status, answer.end - turn.due);
+                    }
                     for gap in connection.gaps() {
                         record(&mut tally.inter_event, *gap);
                     }
