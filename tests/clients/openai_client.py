@@ -280,6 +280,28 @@ def models(client, expected):
     assert client.models.retrieve(name).id == name
 
 
+def cached(client, model):
+    headers = {"x-ringgate-config": json.dumps({"cache": {"mode": "simple"}})}
+
+    def ask(**options):
+        raw = client.chat.completions.with_raw_response.create(
+            model=model, messages=messages("asked again"), extra_headers=headers, **options
+        )
+        return raw.headers["x-ringgate-cache-status"], raw.parse()
+
+    status, first = ask()
+    assert status == "MISS", status
+    status, again = ask()
+    assert status == "HIT", status
+    assert again.choices == first.choices and again.usage == first.usage, again
+    assert again.id != first.id, "a hit is an answer of its own"
+    status, stream = ask(stream=True, stream_options={"include_usage": True})
+    chunks = list(stream)
+    assert status == "HIT", status
+    assert stream_text(chunks) == first.choices[0].message.content, chunks
+    assert chunks[-1].usage == first.usage, chunks[-1]
+
+
 # Echo only.
 
 
@@ -410,6 +432,7 @@ def check_echo(report, program, folder):
         report.check("echo: chat stream", chat_stream, client, "echo")
         report.check("echo: usage only when asked for", chat_stream_usage, client, "echo")
         report.check("echo: same question, same answer", echo_is_deterministic, client)
+        report.check("echo: cached", cached, client, "echo")
         report.check("echo: embeddings", embeddings, client, "echo")
         report.check("echo: models", models, client, None)
         report.check("echo: fifty calls at once", fifty_at_once, base_url)
@@ -438,6 +461,7 @@ def check_mock_calls(report, base_url):
     report.check("mock: chat", chat_json, client, "mock-chat")
     report.check("mock: chat stream", chat_stream, client, "mock-chat")
     report.check("mock: usage only when asked for", chat_stream_usage, client, "mock-chat")
+    report.check("mock: cached", cached, client, "mock-chat")
     report.check("mock: embeddings", embeddings, client, "mock-embedding")
     report.check("mock: completions", completions, client)
     report.check("mock: models", models, client, "mock-chat")
