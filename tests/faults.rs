@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::stage::{
     CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, Visit, chat, delta, event, eventually,
-    json_answer, stream,
+    json_answer, post, stream,
 };
 
 /// Short limits, so that a hang shows quickly.
@@ -256,4 +256,43 @@ fn broken_streams_end_with_an_error_event_and_no_terminator() {
         assert!(last.starts_with("data: {\"error\":"), "{what}: {text}");
         eventually("its connection is closed", || gateway.sockets_to(provider.address.port()) == 0);
     }
+}
+
+#[test]
+fn a_client_that_never_reads_is_cut_off() {
+    let provider = Provider::start(|visit| {
+        while visit.request().is_some() {
+            let body = vec![b'x'; 64 * 1024 * 1024];
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            visit.send(head.as_bytes());
+            visit.send(&body);
+        }
+    });
+    let settings = "[server]\nclient_write_timeout_ms = 300\n";
+    let gateway = Gateway::start(&format!("{settings}{}", provider.section("p", "")));
+    let mut client = gateway.connect();
+    client.send(b"GET /v1/files/f/content HTTP/1.1\r\nhost: g\r\n\r\n");
+    eventually("the provider is asked", || provider.request_count() == 1);
+    eventually("the exchange ends", || gateway.metric("ringgate_requests_in_flight", &[]) == 0.0);
+    eventually("both connections are closed", || {
+        gateway.sockets_to(provider.address.port()) == 0
+            && gateway.metric("ringgate_open_connections", &[]) == 0.0
+    });
+    gateway.expect_metric("ringgate_errors_total", &["client_stalled"], 1.0);
+}
+
+#[test]
+fn a_loop_of_gateways_ends() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let gateway = Gateway::start(&provider.section("p", ""));
+    let passed = |hops: u32| {
+        let field = format!("x-ringgate-hops: {hops}\r\n");
+        gateway.send(&post("/v1/chat/completions", &field, &chat("m")))
+    };
+    assert_eq!(passed(7).status, 200);
+    assert!(provider.last_request().contains("x-ringgate-hops: 8\r\n"));
+    let refused = passed(8);
+    assert_eq!((refused.status, refused.code().as_str()), (400, "invalid_request"));
+    assert!(refused.text().contains("too many gateways"), "{}", refused.text());
+    assert_eq!(provider.request_count(), 1);
 }
