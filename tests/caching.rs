@@ -414,16 +414,17 @@ fn answers_survive_restart_and_kill() {
     let kept = ask(&gateway, "", &chat("m"));
     assert_eq!(status(&kept), "HIT");
     assert_eq!(kept.json()["choices"][0]["message"]["content"], "Hi");
-    assert_eq!(status(&ask(&gateway, "", &chat("n"))), "MISS");
     // What is on disk is what counts after a kill: at most the last second of it is missing.
     let segment = || {
         let files = std::fs::read_dir(folder.path().join("kept")).expect("the folder");
         let sizes = files.filter_map(|file| file.ok()?.metadata().ok()).map(|it| it.len());
         sizes.sum::<u64>()
     };
-    let before = segment();
-    assert_eq!(status(&ask(&gateway, "", &chat("o"))), "MISS");
-    eventually("it is written", || segment() > before);
+    for model in ["n", "o"] {
+        let before = segment();
+        assert_eq!(status(&ask(&gateway, "", &chat(model))), "MISS");
+        eventually("it is written", || segment() > before);
+    }
     gateway.signal("KILL");
     gateway.exit_code();
 
@@ -447,4 +448,36 @@ fn a_cache_folder_of_no_use_costs_only_the_memory_of_it() {
     for expected in ["MISS", "HIT"] {
         assert_eq!(status(&ask(&gateway, "", &chat("m"))), expected);
     }
+}
+
+#[test]
+fn nobody_waits_for_a_client_that_reads_slowly() {
+    let text = "x".repeat(8 * 1024 * 1024);
+    let mut answer: Value = serde_json::from_str(CHAT_ANSWER).expect("JSON");
+    answer["choices"][0]["message"]["content"] = json!(text);
+    let body = answer.to_string();
+    let provider = Provider::start(move |visit| {
+        while visit.request().is_some() {
+            thread::sleep(Duration::from_millis(200));
+            visit.send(json_answer("200 OK", "", &body).as_bytes());
+        }
+    });
+    let gateway = Gateway::start(&format!("{ONE_SHARD}{}", provider.section("p", "")));
+    let mut never_reads = gateway.connect();
+    never_reads.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    eventually("the provider is asked", || provider.request_count() == 1);
+    let joined = ask(&gateway, "", &chat("m"));
+    assert_eq!(status(&joined), "HIT");
+    assert_eq!(joined.json()["choices"], answer["choices"]);
+    assert_eq!(provider.request_count(), 1);
+
+    // Who has a limit of its own asks for itself.
+    let provider = slow(CHAT_ANSWER);
+    let gateway = Gateway::start(&format!("{ONE_SHARD}{}", provider.section("p", "")));
+    let mut first = gateway.connect();
+    first.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    eventually("the provider is asked", || provider.request_count() == 1);
+    let hurried = ask(&gateway, "x-ringgate-request-timeout: 50\r\n", &chat("m"));
+    assert_eq!(hurried.status, 504, "{}", hurried.text());
+    assert_eq!(first.response().text(), CHAT_ANSWER);
 }

@@ -133,13 +133,23 @@ impl Cache {
 
     /// Stores an answer; the one that was there goes. False if it is too large.
     pub fn put(&self, key: Key, entry: Entry) -> bool {
-        let fits = entry.bytes() <= self.bytes_max() / ENTRY_SHARE;
+        let fits = entry.bytes() <= self.entry_bytes_max();
         if fits {
             let entry = Arc::new(entry);
             self.shared.table.insert(key, Arc::clone(&entry));
             self.tell(Job::Put(key, entry));
         }
         fits
+    }
+
+    /// True if an answer of so many bytes may be stored.
+    #[must_use]
+    pub fn fits(&self, body_bytes: usize) -> bool {
+        body_bytes as u64 <= self.entry_bytes_max()
+    }
+
+    fn entry_bytes_max(&self) -> u64 {
+        self.bytes_max() / ENTRY_SHARE
     }
 
     /// Drops the answer stored under `key`.

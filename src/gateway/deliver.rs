@@ -9,6 +9,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::goes_downstream;
 use super::forward::Answer;
+use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::route::Plan;
@@ -105,10 +106,8 @@ async fn json(
     write_provider_fields(&mut out, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(&body);
-    if status == 200
-        && let Some((ticket, endpoint)) = exchange.ticket.as_mut().zip(exchange.record.endpoint)
-    {
-        ticket.whole(endpoint, body);
+    if status == 200 {
+        recall::store_whole(exchange, body);
     }
     exchange.client.out = exchange.send(out).await?;
     Ok(())

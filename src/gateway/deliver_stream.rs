@@ -11,6 +11,7 @@ use memchr::memmem::Finder;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of, write_provider_fields};
 use super::failure::Failure;
 use super::forward::Answer;
+use super::recall;
 use super::record::Exchange;
 use super::route::Plan;
 use crate::http::{
@@ -93,8 +94,8 @@ async fn finish(
         write_data(&mut event, DONE);
         append(&mut out, &event, outgoing);
     }
-    if let Some(ticket) = exchange.ticket.as_mut().filter(|_| complete) {
-        ticket.stream_ends();
+    if complete {
+        recall::store_stream(exchange);
     }
     if outgoing == Outgoing::Chunked {
         out.extend_from_slice(LAST_CHUNK);
@@ -151,9 +152,7 @@ fn look_at(
         write_event(out, event);
         return;
     }
-    if let Some(ticket) = &mut exchange.ticket {
-        ticket.event(event.data);
-    }
+    recall::take_event(exchange, event.data);
     progress.finished |= has_finish_reason(event.data);
     let with_usage = may_carry_usage(event.data);
     if !with_usage && !may_carry_error(event.data) {

@@ -37,27 +37,8 @@ pub(super) struct Ticket {
     time_to_live: Duration,
     labels: Labels,
     fold: Fold,
-    answer: Option<Vec<u8>>,
     /// Identical requests wait for this one.
     _leader: Option<Leader>,
-}
-
-impl Ticket {
-    /// Takes in one event of a stream.
-    pub(super) fn event(&mut self, data: &[u8]) {
-        self.fold.push(data);
-    }
-
-    /// The stream has come to its end.
-    pub(super) fn stream_ends(&mut self) {
-        self.answer = std::mem::take(&mut self.fold).finish();
-    }
-
-    /// The answer came whole.
-    pub(super) fn whole(&mut self, endpoint: Endpoint, body: Vec<u8>) {
-        let may_be_stored = endpoint == Endpoint::Embeddings || is_replayable(&body);
-        self.answer = may_be_stored.then_some(body);
-    }
 }
 
 /// What a request asks of the cache.
@@ -128,7 +109,9 @@ pub(super) async fn recall(
     } else {
         let mut found = find(exchange, grant, &lookup);
         // A stream does not wait for another's end: its first word would come later than by itself.
-        let joins = found.is_none() && !exchange.record.stream;
+        // Nor does who has a limit of its own.
+        let waits = !exchange.record.stream && exchange.ours("request-timeout").is_none();
+        let joins = found.is_none() && waits;
         if joins && let Some(landing) = exchange.worker.flights().landing(&lookup.key) {
             let begun = Instant::now();
             while_client_stays(&mut exchange.client.connection.reader, landing).await?;
@@ -168,8 +151,12 @@ fn draw(exchange: &Exchange<'_>, route: &Route, lookup: &Lookup<'_>) -> Ticket {
             ..Labels::default()
         },
         fold: Fold::default(),
-        answer: None,
-        _leader: exchange.worker.flights().lead(lookup.key),
+        // A stream takes as long as its client takes to read it: nobody shall wait for that.
+        _leader: if exchange.record.stream {
+            None
+        } else {
+            exchange.worker.flights().lead(lookup.key)
+        },
     }
 }
 
@@ -184,7 +171,9 @@ fn look_up<'r>(exchange: &Exchange<'r>, route: &'r Route, request: &Request) -> 
     let namespace = exchange.ours("cache-namespace");
     let mut key = exchange.worker.cache().key();
     key.part(request.endpoint.name().as_bytes());
-    key.part(&rule.fingerprint).part(exchange.snapshot.providers_fingerprint());
+    key.part(route.name.as_bytes())
+        .part(&rule.fingerprint)
+        .part(exchange.snapshot.providers_fingerprint());
     key.optional(namespace.map(str::as_bytes));
     add_scope(&mut key, exchange, rule.scope, outline)?;
     add_headers(&mut key, exchange, route);
@@ -251,19 +240,43 @@ fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8]) {
     }
 }
 
-/// Stores the answer of an exchange that has a ticket and a whole answer.
-pub(super) fn store(exchange: &mut Exchange<'_>) {
+/// Stores an answer that came whole, if there is leave to. Before it is sent: nobody waits for a
+/// client that reads slowly.
+pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
     let Some(ticket) = exchange.ticket.take() else { return };
-    let Ticket { key, time_to_live, mut labels, answer, _leader: leader, .. } = *ticket;
-    let Some(body) = answer else { return };
+    // Looked at only if it would fit: a large answer is not parsed for nothing.
+    let fits = exchange.worker.cache().fits(body.len());
+    let is_embedding = exchange.record.endpoint == Some(Endpoint::Embeddings);
+    if fits && (is_embedding || is_replayable(&body)) {
+        store(exchange, *ticket, body);
+    }
+}
+
+/// Takes in the data of one event of a stream.
+pub(super) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
+    if let Some(ticket) = &mut exchange.ticket {
+        ticket.fold.push(data);
+    }
+}
+
+/// Stores the answer of a stream that has come to its end, if there is leave to.
+pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
+    let Some(mut ticket) = exchange.ticket.take() else { return };
+    if let Some(body) = std::mem::take(&mut ticket.fold).finish() {
+        store(exchange, *ticket, body);
+    }
+}
+
+fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
+    let Ticket { key, time_to_live, mut labels, .. } = ticket;
     labels.provider = exchange.record.provider.clone();
     labels.model = exchange.record.model.clone();
     let stored_at = unix_now();
-    let id_at = exchange.worker.scanner().request(&body).ok().and_then(|it| it.span(&body, "id"));
+    let outline = exchange.worker.scanner().request(&body);
     let entry = Entry {
         id: exchange.record.id,
+        id_at: outline.ok().and_then(|outline| outline.span(&body, "id")),
         body,
-        id_at,
         labels,
         stored_at,
         expires_at: stored_at + time_to_live,
@@ -271,8 +284,6 @@ pub(super) fn store(exchange: &mut Exchange<'_>) {
     if exchange.worker.cache().put(key, entry) {
         exchange.worker.recorder().count(Counter::CacheStores);
     }
-    // Those who wait find the answer only now.
-    drop(leader);
 }
 
 /// Answers with what is stored, in the form the client asked for and under a new id.

@@ -1,10 +1,9 @@
 //! Stage `settle`: always the last, also after failure and departure. It completes the usage,
-//! says whose fault a failure was, stores the answer, and tells one event.
+//! says whose fault a failure was, and tells one event.
 //!
 //! The charge or refund of limits will stand here by later work.
 
 use super::failure::Failure;
-use super::recall;
 use super::record::Exchange;
 use crate::llm::{Usage, estimate_tokens};
 use crate::telemetry::{Event, Outcome};
@@ -14,7 +13,6 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
         exchange.record.usage = Some(estimate(exchange));
     }
-    recall::store(exchange);
     let row = failure.map(Failure::row);
     let event = {
         let record = &mut exchange.record;
