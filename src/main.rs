@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => app::serve(&options),
         Command::Check(options) => app::check(&options),
         Command::HashKey => app::hash_key(),
+        Command::FetchModel(options) => app::fetch_model(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,76 @@
+//! The embedder of choice: BERT of MiniLM's width with int8 weights, in vector instructions.
+//!
+//! Linear layers run on int8 with exact sums ([`linear`]); everything else stays in f32. Weights are
+//! rounded and packed when the model is loaded and shared by all embedder threads; each thread has
+//! its own working memory. Nothing is allocated while embedding but the answer.
+//!
+//! The pass is written once for any instruction set ([`simd`]): AVX-512 with VNNI, or AVX2. On any
+//! other CPU the reference embedder takes its place. AVX-VNNI machines take the AVX2 path.
+
+mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod forward;
+mod linear;
+mod norm;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+use super::{Checkpoint, Embedder, ModelError};
+
+/// Width of a token's state.
+const HIDDEN: usize = super::DIMENSIONS;
+/// Attention heads.
+const HEADS: usize = 12;
+/// Width of a head.
+const HEAD_WIDTH: usize = HIDDEN / HEADS;
+/// Width between the two feed-forward layers.
+const FEED_FORWARD: usize = 4 * HIDDEN;
+
+/// True if this CPU has instructions that the pass is written for.
+#[must_use]
+pub(super) fn is_available() -> bool {
+    !instruction_sets().is_empty()
+}
+
+/// Packs the model for the best instruction set of this CPU.
+pub(super) fn open(checkpoint: &Checkpoint) -> Result<Box<dyn Embedder>, ModelError> {
+    match instruction_sets().first() {
+        Some(set) => (set.open)(checkpoint),
+        None => Err(ModelError::Cpu),
+    }
+}
+
+/// Packs a model for an instruction set.
+type Open = Box<dyn Fn(&Checkpoint) -> Result<Box<dyn Embedder>, ModelError>>;
+
+/// An instruction set that this CPU has.
+struct InstructionSet {
+    #[cfg_attr(not(test), expect(dead_code, reason = "tells failing tests apart"))]
+    name: &'static str,
+    open: Open,
+}
+
+/// What this CPU has, the fastest first.
+#[cfg(target_arch = "x86_64")]
+fn instruction_sets() -> Vec<InstructionSet> {
+    let mut sets = Vec::new();
+    if let Some(simd) = avx512::Avx512::detect() {
+        let open = Box::new(move |checkpoint: &_| forward::open(simd, checkpoint));
+        sets.push(InstructionSet { name: "avx512", open });
+    }
+    if let Some(simd) = avx2::Avx2::detect() {
+        let open = Box::new(move |checkpoint: &_| forward::open(simd, checkpoint));
+        sets.push(InstructionSet { name: "avx2", open });
+    }
+    sets
+}
+
+/// None: the pass is written for x86-64.
+#[cfg(not(target_arch = "x86_64"))]
+fn instruction_sets() -> Vec<InstructionSet> {
+    Vec::new()
+}

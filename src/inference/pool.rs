@@ -1,0 +1,368 @@
+//! Embedder threads behind a bounded queue.
+//!
+//! A shard hands over a text and a reply, and goes on; it never waits, and a full queue is an answer
+//! at once. The reply runs on the embedder thread with the vector, so that the search for
+//! neighbours happens there too. Each accepted request has exactly one reply, also when it was given
+//! up, the embedder failed, or the pool ended.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use super::{EmbedError, Embedder, Embedding, LocalModel, TokenIds, Tokenizer};
+use crate::base::Instant;
+
+/// What is done with the result, on the embedder thread.
+pub type Reply = Box<dyn FnOnce(Result<Embedding, EmbedError>) + Send>;
+
+/// How a pool is made.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// Threads, at least 1.
+    pub threads: usize,
+    /// Cores to pin them to, one each in turn; empty: they run anywhere.
+    pub cores: Vec<usize>,
+    /// Requests that may wait, at least as many as threads. A wait of 1 ms is one request per
+    /// thread at 16 tokens.
+    pub queue_max: usize,
+    /// The clock that deadlines are held against.
+    pub clock: fn() -> Instant,
+}
+
+/// A text to embed.
+pub struct Request {
+    /// At most [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes.
+    pub text: String,
+    /// Past this nobody wants the vector any more.
+    pub deadline: Instant,
+    /// By which the asker gives up.
+    pub cancel: Cancel,
+    /// What is done with the result.
+    pub reply: Reply,
+}
+
+/// Gives a request up while it waits. Clones are one flag.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// The vector is not wanted any more.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True after [`cancel`](Self::cancel).
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many wait as may.
+    #[error("the embedder threads are busy")]
+    Busy,
+    /// The pool has ended.
+    #[error("the embedder threads have ended")]
+    Stopped,
+}
+
+/// The embedder threads. Dropping it ends them as [`stop`](Self::stop) does.
+#[derive(Debug)]
+pub struct Pool {
+    sender: SyncSender<Message>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Hands texts to a [`Pool`]; one for each shard.
+#[derive(Clone, Debug)]
+pub struct Submitter {
+    sender: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// What a pool has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Requests that wait now.
+    pub queued: u64,
+    /// Vectors given.
+    pub done: u64,
+    /// Texts that could not be embedded.
+    pub failed: u64,
+    /// Requests given up while they waited.
+    pub abandoned: u64,
+    /// Requests not taken.
+    pub refused: u64,
+}
+
+impl Pool {
+    /// Starts threads named `embedder-N` that share `model`.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(model: LocalModel, options: &PoolOptions) -> io::Result<Self> {
+        let threads = options.threads.max(1);
+        // So that the end can wake each thread, see `stop`.
+        let (sender, receiver) = sync_channel(options.queue_max.max(threads));
+        let shared = Arc::new(Shared {
+            receiver: Mutex::new(receiver),
+            stopping: AtomicBool::new(false),
+            counters: Counters::default(),
+        });
+        let mut pool = Self { sender, shared, threads: Vec::with_capacity(threads) };
+        let tokenizer = Arc::new(model.tokenizer);
+        for index in 0..threads {
+            let worker = Worker {
+                shared: Arc::clone(&pool.shared),
+                tokenizer: Arc::clone(&tokenizer),
+                embedder: model.embedder.share(),
+                clock: options.clock,
+            };
+            let core = options.cores.get(index % options.cores.len().max(1)).copied();
+            let thread = thread::Builder::new().name(format!("embedder-{index}"));
+            pool.threads.push(thread.spawn(move || {
+                if let Some(id) = core {
+                    // Unpinned is slower, not wrong.
+                    core_affinity::set_for_current(core_affinity::CoreId { id });
+                }
+                worker.run();
+            })?);
+        }
+        Ok(pool)
+    }
+
+    /// A way in.
+    #[must_use]
+    pub fn submitter(&self) -> Submitter {
+        Submitter { sender: self.sender.clone(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub fn counts(&self) -> PoolCounts {
+        self.shared.counters.read()
+    }
+
+    /// Ends the threads after the batches they are at, and waits for them. Requests that wait are
+    /// answered with [`EmbedError::Stopped`].
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        for _ in &self.threads {
+            // A full queue wakes the threads as well.
+            let _ = self.sender.try_send(Message::Wake);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                eprintln!("ringgate: an embedder thread had panicked");
+            }
+        }
+        // Each request that is dropped here is answered by its drop.
+        let receiver = self.shared.receiver();
+        while receiver.try_recv().is_ok() {}
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Submitter {
+    /// Queues a request; never waits. `reply` will be called once, on an embedder thread.
+    ///
+    /// # Errors
+    /// When it is not taken; then there is no reply.
+    pub fn try_submit(&self, request: Request) -> Result<(), Refused> {
+        let counters = &self.shared.counters;
+        if self.shared.stopping.load(Ordering::Acquire) {
+            counters.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Refused::Stopped);
+        }
+        let Request { text, deadline, cancel, reply } = request;
+        let job =
+            Job { text, deadline, cancel, reply: Some(reply), shared: Arc::clone(&self.shared) };
+        // Counted before it can be taken, so that the depth is never below zero.
+        counters.queued.fetch_add(1, Ordering::Relaxed);
+        match self.sender.try_send(Message::Job(job)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                if let Message::Job(mut job) = message {
+                    job.reply = None;
+                }
+                counters.queued.fetch_sub(1, Ordering::Relaxed);
+                counters.refused.fetch_add(1, Ordering::Relaxed);
+                Err(Refused::Busy)
+            }
+        }
+    }
+
+    /// What the pool has done.
+    #[must_use]
+    pub fn counts(&self) -> PoolCounts {
+        self.shared.counters.read()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Only embedder threads take this lock: one waits in it for work, the others for the lock.
+    receiver: Mutex<Receiver<Message>>,
+    stopping: AtomicBool,
+    counters: Counters,
+}
+
+impl Shared {
+    fn receiver(&self) -> std::sync::MutexGuard<'_, Receiver<Message>> {
+        // A queue has no state that a panic could leave half changed.
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    queued: AtomicU64,
+    done: AtomicU64,
+    failed: AtomicU64,
+    abandoned: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counters {
+    fn read(&self) -> PoolCounts {
+        PoolCounts {
+            queued: self.queued.load(Ordering::Relaxed),
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    fn count(&self, result: &Result<Embedding, EmbedError>) {
+        let counter = match result {
+            Ok(_) => &self.done,
+            Err(EmbedError::Abandoned | EmbedError::Stopped) => &self.abandoned,
+            Err(_) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+enum Message {
+    Job(Job),
+    /// Look at `stopping`.
+    Wake,
+}
+
+/// A request in the queue. If it is dropped unanswered, that is its answer.
+struct Job {
+    text: String,
+    deadline: Instant,
+    cancel: Cancel,
+    reply: Option<Reply>,
+    shared: Arc<Shared>,
+}
+
+impl Job {
+    fn answer(mut self, result: Result<Embedding, EmbedError>) {
+        if let Some(reply) = self.reply.take() {
+            self.shared.counters.count(&result);
+            reply(result);
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            self.shared.counters.queued.fetch_sub(1, Ordering::Relaxed);
+            let result = Err(EmbedError::Stopped);
+            self.shared.counters.count(&result);
+            reply(result);
+        }
+    }
+}
+
+/// One embedder thread.
+struct Worker {
+    shared: Arc<Shared>,
+    tokenizer: Arc<Tokenizer>,
+    embedder: Box<dyn Embedder>,
+    clock: fn() -> Instant,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some(jobs) = self.next_batch() {
+            self.serve(jobs);
+        }
+    }
+
+    /// Waits for a request and takes what else is there, up to a batch; `None` at the end.
+    fn next_batch(&self) -> Option<Vec<Job>> {
+        let receiver = self.shared.receiver();
+        let mut jobs = Vec::new();
+        let mut message = receiver.recv().ok()?;
+        loop {
+            if self.shared.stopping.load(Ordering::Acquire) {
+                // What was taken is dropped, and answered by that.
+                return None;
+            }
+            if let Message::Job(job) = message {
+                jobs.push(job);
+            }
+            if jobs.len() >= self.embedder.batch_max() {
+                break;
+            }
+            match receiver.try_recv() {
+                Ok(next) => message = next,
+                Err(_) => break,
+            }
+        }
+        let taken = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
+        self.shared.counters.queued.fetch_sub(taken, Ordering::Relaxed);
+        Some(jobs)
+    }
+
+    fn serve(&mut self, jobs: Vec<Job>) {
+        let now = (self.clock)();
+        let mut waiting = Vec::with_capacity(jobs.len());
+        let mut sequences = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            if job.cancel.is_cancelled() || now > job.deadline {
+                job.answer(Err(EmbedError::Abandoned));
+                continue;
+            }
+            match self.tokenizer.encode(&job.text) {
+                Ok(ids) => {
+                    waiting.push(job);
+                    sequences.push(ids);
+                }
+                Err(error) => job.answer(Err(error)),
+            }
+        }
+        self.embed(waiting, &sequences);
+    }
+
+    fn embed(&mut self, jobs: Vec<Job>, sequences: &[TokenIds]) {
+        match self.embedder.embed(sequences) {
+            Ok(embeddings) => {
+                for (job, embedding) in jobs.into_iter().zip(embeddings) {
+                    job.answer(Ok(embedding));
+                }
+            }
+            Err(error) => jobs.into_iter().for_each(|job| job.answer(Err(error.clone()))),
+        }
+    }
+}
