@@ -182,3 +182,79 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     }
     fs::read(path).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{SampleFolder, config};
+    use super::super::{EMBEDDERS, LocalModel};
+    use super::*;
+
+    /// Opens the folder with every kind of embedder, and says what is wrong with it.
+    fn problem(folder: &SampleFolder) -> String {
+        let problems = EMBEDDERS.iter().filter(|kind| (kind.is_available)()).map(|kind| {
+            let opened = LocalModel::open_kind(folder.path(), kind);
+            opened.err().expect("a bad model is refused").to_string()
+        });
+        problems.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_refused() {
+        let folder = SampleFolder::new();
+        for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+            let whole = folder.read(name);
+            for length in [0, 1, 7, 8, 9, 100, whole.len() / 2, whole.len() - 1] {
+                folder.write(name, &whole[..length]);
+                assert!(problem(&folder).contains(name), "{name} cut at {length}");
+            }
+            folder.write(name, &whole);
+        }
+        assert!(LocalModel::open(folder.path()).is_ok(), "whole again");
+    }
+
+    #[test]
+    fn another_shape_is_named() {
+        let folder = SampleFolder::new();
+        for (member, value) in [
+            ("hidden_size", serde_json::json!(768)),
+            ("hidden_act", "relu".into()),
+            ("model_type", "roberta".into()),
+            ("num_attention_heads", 6.into()),
+            ("num_hidden_layers", 0.into()),
+            ("max_position_embeddings", 128.into()),
+            ("vocab_size", (-1).into()),
+        ] {
+            let mut changed = config();
+            changed[member] = value;
+            folder.write("config.json", changed.to_string().as_bytes());
+            let problem = problem(&folder);
+            assert!(problem.contains(member) || member == "vocab_size", "{member}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_tensor_that_is_not_there_or_not_as_told_is_named() {
+        let folder = SampleFolder::new();
+        for (member, value) in [("num_hidden_layers", 3), ("vocab_size", 41)] {
+            let mut changed = config();
+            changed[member] = value.into();
+            folder.write("config.json", changed.to_string().as_bytes());
+            let problem = problem(&folder);
+            let name = if value == 3 { "encoder.layer.2" } else { "word_embeddings" };
+            assert!(problem.lines().next().is_some_and(|it| it.contains(name)), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_changes_with_the_weights() {
+        let folder = SampleFolder::new();
+        let before = Checkpoint::open(folder.path()).expect("the small model").fingerprint;
+        let mut weights = folder.read("model.safetensors");
+        let middle = weights.len() / 2;
+        weights[middle] ^= 1;
+        folder.write("model.safetensors", &weights);
+        let after = Checkpoint::open(folder.path()).expect("still a model").fingerprint;
+        assert_eq!((before.len(), after.len()), (16, 16));
+        assert_ne!(before, after);
+    }
+}

@@ -14,6 +14,8 @@ mod embedding;
 mod fetch;
 mod fused;
 mod pool;
+#[cfg(test)]
+mod samples;
 mod tokenizer;
 
 use std::io;

@@ -366,3 +366,135 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{SyncSender, sync_channel};
+    use std::time::Duration;
+
+    use super::super::samples::SampleFolder;
+    use super::*;
+
+    /// Longer than anything here takes.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn pool(threads: usize, queue_max: usize) -> Pool {
+        let folder = SampleFolder::new();
+        let model = LocalModel::open(folder.path()).expect("the small model");
+        let options = PoolOptions { threads, cores: Vec::new(), queue_max, clock: Instant::now };
+        Pool::start(model, &options).expect("threads")
+    }
+
+    fn request(text: &str, reply: Reply) -> Request {
+        let deadline = Instant::now().after(LIMIT);
+        Request { text: text.to_owned(), deadline, cancel: Cancel::default(), reply }
+    }
+
+    /// A reply that passes its result on.
+    fn tell(to: &SyncSender<Result<Embedding, EmbedError>>) -> Reply {
+        let to = to.clone();
+        Box::new(move |result| to.send(result).expect("the test listens"))
+    }
+
+    /// Holds up the only thread of a pool until the sender is dropped.
+    fn hold_up(submitter: &Submitter) -> SyncSender<()> {
+        let (release, released) = sync_channel::<()>(0);
+        let (started, is_started) = sync_channel(1);
+        let reply = Box::new(move |_| {
+            started.send(()).expect("the test waits");
+            // An error is what ends the wait.
+            let _ = released.recv();
+        });
+        submitter.try_submit(request("hold", reply)).expect("an empty queue");
+        is_started.recv_timeout(LIMIT).expect("the thread has begun");
+        release
+    }
+
+    #[test]
+    fn every_text_has_its_own_vector() {
+        let pool = pool(2, 64);
+        let submitter = pool.submitter();
+        let (sender, results) = sync_channel(64);
+        for text in ["a", "b c d", "a"].repeat(10) {
+            let (to, name) = (sender.clone(), thread::current().id());
+            let reply: Reply = Box::new(move |result| {
+                assert_ne!(thread::current().id(), name);
+                assert!(thread::current().name().is_some_and(|it| it.starts_with("embedder-")));
+                to.send((text, result.expect("a vector"))).expect("the test listens");
+            });
+            submitter.try_submit(request(text, reply)).expect("room");
+        }
+        let mut found: Vec<_> =
+            (0..30).map(|_| results.recv_timeout(LIMIT).expect("a reply")).collect();
+        found.sort_by_key(|(text, _)| *text);
+        assert!(found[..20].iter().all(|it| it == &found[0]), "one text, one vector");
+        assert!(found[20].1.cosine(&found[0].1) < 0.999, "another text, another vector");
+        let counts = pool.counts();
+        assert_eq!((counts.done, counts.queued, counts.refused), (30, 0, 0));
+        pool.stop();
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once_and_keeps_no_reply() {
+        let pool = pool(1, 2);
+        let submitter = pool.submitter();
+        let release = hold_up(&submitter);
+        let (sender, results) = sync_channel(8);
+        for _ in 0..2 {
+            submitter.try_submit(request("x", tell(&sender))).expect("room for two");
+        }
+        assert_eq!(submitter.try_submit(request("x", tell(&sender))), Err(Refused::Busy));
+        assert_eq!((pool.counts().queued, pool.counts().refused), (2, 1));
+        drop(release);
+        drop(sender);
+        let replies = std::iter::from_fn(|| results.recv_timeout(LIMIT).ok()).count();
+        assert_eq!(replies, 2, "the refused one has none");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_embedded() {
+        let pool = pool(1, 8);
+        let submitter = pool.submitter();
+        let release = hold_up(&submitter);
+        let (sender, results) = sync_channel(8);
+        let cancelled = request("x", tell(&sender));
+        let cancel = cancelled.cancel.clone();
+        submitter.try_submit(cancelled).expect("room");
+        let late = Request { deadline: Instant::now(), ..request("x", tell(&sender)) };
+        submitter.try_submit(late).expect("room");
+        let long = "x".repeat(super::super::TEXT_BYTES_MAX + 1);
+        submitter.try_submit(request(&long, tell(&sender))).expect("room");
+        cancel.cancel();
+        drop(release);
+        let reply = || results.recv_timeout(LIMIT).expect("a reply");
+        assert_eq!(reply(), Err(EmbedError::Abandoned), "cancelled");
+        assert_eq!(reply(), Err(EmbedError::Abandoned), "past its deadline");
+        assert_eq!(reply(), Err(EmbedError::TextSize { bytes: long.len() }));
+        let counts = pool.counts();
+        assert_eq!((counts.done, counts.abandoned, counts.failed), (1, 2, 1));
+    }
+
+    #[test]
+    fn the_end_answers_what_waits_and_refuses_what_comes() {
+        let pool = pool(1, 8);
+        let submitter = pool.submitter();
+        let release = hold_up(&submitter);
+        let (sender, results) = sync_channel(8);
+        for _ in 0..3 {
+            submitter.try_submit(request("x", tell(&sender))).expect("room");
+        }
+        let stopping = Arc::clone(&pool.shared);
+        let stopper = thread::spawn(move || pool.stop());
+        while !stopping.stopping.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        drop(release);
+        stopper.join().expect("it stops");
+        for _ in 0..3 {
+            let result = results.recv_timeout(LIMIT).expect("a reply");
+            assert_eq!(result, Err(EmbedError::Stopped));
+        }
+        assert_eq!(submitter.try_submit(request("x", tell(&sender))), Err(Refused::Stopped));
+        assert_eq!(submitter.counts().queued, 0);
+    }
+}
