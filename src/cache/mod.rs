@@ -7,12 +7,16 @@
 //! a thread keeps the entries on disk, and loads them at the next start. Absent: the network, the settings of routes, and what
 //! an answer means.
 
+pub mod comparison;
 mod entry;
 mod exact;
+pub mod guards;
 mod journal;
 mod key;
+pub mod profile;
 mod segment;
 mod settings;
+pub mod verifier;
 
 pub use entry::{Entry, Labels};
 pub use exact::{Cache, CacheStats, CacheWriter, Purge};

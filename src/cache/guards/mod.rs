@@ -1,0 +1,183 @@
+//! Reasons why two near questions have different answers, each a small rule over two profiles.
+//!
+//! A guard knows no vector and no threshold: what it refuses is refused at any similarity. Every
+//! guard says the same of a pair and of the pair exchanged.
+
+mod identity;
+mod language;
+mod names;
+mod negation;
+mod opposites;
+mod order;
+mod quantities;
+mod question;
+mod substitution;
+
+use super::comparison::Comparison;
+use super::profile::Profile;
+
+/// Which rule refused a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GuardName {
+    /// Code, URLs, identifiers or quotations differ, or a text was too long to be read whole.
+    Identity,
+    /// Another script or language.
+    Language,
+    /// Numbers, dates, times, amounts or versions differ.
+    Quantities,
+    /// One of the two is negated.
+    Negation,
+    /// Each has a word that excludes one of the other: on and off, adult and child, safe and unsafe.
+    Opposites,
+    /// Each names something that the other does not.
+    Names,
+    /// The same words with exchanged roles: from here to there, and back.
+    Order,
+    /// Another kind of answer is asked for: when and where.
+    Question,
+    /// All words but one are the same.
+    Substitution,
+}
+
+/// A rule and its name.
+pub struct Guard {
+    /// What the log and the metrics call it.
+    pub name: GuardName,
+    /// True if the pair must not share an answer.
+    pub fires: fn(&Comparison<'_>) -> bool,
+}
+
+/// All guards, in the order in which they are asked: the surest reason is the one that is told.
+pub const GUARDS: [Guard; 9] = [
+    Guard { name: GuardName::Identity, fires: identity::fires },
+    Guard { name: GuardName::Language, fires: language::fires },
+    Guard { name: GuardName::Quantities, fires: quantities::fires },
+    Guard { name: GuardName::Negation, fires: negation::fires },
+    Guard { name: GuardName::Opposites, fires: opposites::fires },
+    Guard { name: GuardName::Names, fires: names::fires },
+    Guard { name: GuardName::Order, fires: order::fires },
+    Guard { name: GuardName::Question, fires: question::fires },
+    Guard { name: GuardName::Substitution, fires: substitution::fires },
+];
+
+impl GuardName {
+    /// The name in logs and metrics: lower case, no spaces.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Language => "language",
+            Self::Quantities => "quantities",
+            Self::Negation => "negation",
+            Self::Opposites => "opposites",
+            Self::Names => "names",
+            Self::Order => "order",
+            Self::Question => "question",
+            Self::Substitution => "substitution",
+        }
+    }
+}
+
+/// The first guard that refuses to let two questions share an answer.
+#[must_use]
+pub fn check(a: &Profile, b: &Profile) -> Option<GuardName> {
+    first(&Comparison::of(a, b))
+}
+
+/// As [`check`], for a pair that is aligned already.
+#[must_use]
+pub fn first(pair: &Comparison<'_>) -> Option<GuardName> {
+    GUARDS.iter().find(|guard| (guard.fires)(pair)).map(|guard| guard.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn guard(a: &str, b: &str) -> Option<GuardName> {
+        check(&Profile::of(a), &Profile::of(b))
+    }
+
+    #[test]
+    fn near_questions_with_other_answers_are_refused() {
+        let cases = [
+            ("What does `a` do?", "What does `b` do?", GuardName::Identity),
+            ("Is https://a.example/x down?", "Is https://a.example/y down?", GuardName::Identity),
+            ("What does foo_bar return?", "What does foo_baz return?", GuardName::Identity),
+            ("What does \"yes\" mean?", "What does \"no\" mean?", GuardName::Identity),
+            ("What is the weather?", "Какая погода?", GuardName::Language),
+            ("What is the price of bread?", "Was ist der Preis für bread?", GuardName::Language),
+            ("Can I return it in 14 days?", "Can I return it in 40 days?", GuardName::Quantities),
+            ("Wake me at 7am", "Wake me at 7pm", GuardName::Quantities),
+            ("Is it fixed in 3.1?", "Is it fixed in 3.10?", GuardName::Quantities),
+            ("Can I eat this?", "Can I not eat this?", GuardName::Negation),
+            ("Should I feed it?", "Should I stop feeding it?", GuardName::Negation),
+            ("Tea with sugar?", "Tea without sugar?", GuardName::Negation),
+            ("Turn on the heating", "Turn off the heating", GuardName::Opposites),
+            ("Is it safe to eat?", "Is it unsafe to eat?", GuardName::Opposites),
+            ("How do I archive a note?", "How do I unarchive a note?", GuardName::Opposites),
+            ("Is it tax deductible?", "Is it tax nondeductible?", GuardName::Opposites),
+            ("Dose for an adult?", "Dose for a child?", GuardName::Opposites),
+            ("Who wrote for Acme Corp?", "Who wrote for Initech Corp?", GuardName::Names),
+            ("Trains from Leeds to York", "Trains from York to Leeds", GuardName::Order),
+            ("Move my pot from Acme to Bolt", "Move my Bolt pot to Acme", GuardName::Order),
+            ("Is rust harder than zig?", "Is zig harder than rust?", GuardName::Order),
+            (
+                "Can a parent sue a child's school?",
+                "Can a school sue a child's parent?",
+                GuardName::Order,
+            ),
+            ("When was the bridge built?", "Where was the bridge built?", GuardName::Question),
+            ("Why is the sky blue?", "Is the sky blue?", GuardName::Question),
+            ("How do I cook rice?", "How do I cook quinoa?", GuardName::Substitution),
+        ];
+        for (a, b, expected) in cases {
+            assert_eq!(guard(a, b), Some(expected), "{a} | {b}");
+            assert_eq!(guard(b, a), Some(expected), "{b} | {a}");
+        }
+    }
+
+    #[test]
+    fn the_same_question_in_other_words_passes() {
+        let cases = [
+            ("What time does it open on Mondays?", "what time does it open on Mondys"),
+            ("How do I report a pothole?", "Hi! how do I report a pothole. Thanks!"),
+            ("A table for two at seven this evening?", "A table for 2 at 7pm?"),
+            (
+                "Is there a discount for students on trains?",
+                "On trains, is there a discount for students?",
+            ),
+            ("How do I buy a ticket?", "How can I purchase a ticket?"),
+            ("What is the capital of Australia?", "Which city is Australia's capital?"),
+            ("Don't I need a visa?", "dont I need a visa"),
+            ("Pay by 3 March?", "Pay by March 3rd?"),
+        ];
+        for (a, b) in cases {
+            assert_eq!(guard(a, b), None, "{a} | {b}");
+            assert_eq!(guard(b, a), None, "{b} | {a}");
+        }
+    }
+
+    #[test]
+    fn names_differ() {
+        let names: std::collections::HashSet<_> =
+            GUARDS.iter().map(|guard| guard.name.as_str()).collect();
+        assert_eq!(names.len(), GUARDS.len());
+    }
+
+    const WORDS: &str = "(from|to|than|Leeds|York|not|on|off|open|closed|7pm|15:00|card|cards|card's|reqest|request|why|when|`a`|\"b\"|safe|unsafe|log|in|login|é|東|[a-z]{1,9})";
+
+    proptest! {
+        #[test]
+        fn an_exchanged_pair_is_judged_alike(
+            a in prop::collection::vec(WORDS, 0..9),
+            b in prop::collection::vec(WORDS, 0..9),
+        ) {
+            let (a, b) = (Profile::of(&a.join(" ")), Profile::of(&b.join(" ")));
+            prop_assert_eq!(check(&a, &b), check(&b, &a));
+            prop_assert_eq!(check(&a, &a), None);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is known of a question besides its vector: made once, at insert, and compared many times.
+//!
+//! A profile holds what an embedding blurs: numbers with their units, negation, words with an
+//! opposite, names, the order of words, spans that must be equal to the letter. Two profiles can be
+//! compared without their texts. Making one reads at most [`TEXT_BYTES_MAX`] bytes and keeps at most
+//! [`WORDS_MAX`] words; a text that has more is marked cut, and a cut profile matches nothing.
+//!
+//! English is understood best. In other languages numbers, names, order and spans still count; their
+//! opposites do not, but one replaced word refuses there as well.
+
+mod lexicon;
+mod quantity;
+mod reader;
+mod spans;
+mod stem;
+mod token;
+
+pub use lexicon::{Language, Pole, Question};
+pub use quantity::{Dimension, Quantity};
+pub use stem::is_misspelling;
+
+/// Bytes of a text that are read; a longer text is cut. The semantic tier is for short questions: 64
+/// tokens of English are about 300 bytes.
+pub const TEXT_BYTES_MAX: usize = 2_048;
+
+/// Content words that are kept; a text with more of them is cut.
+pub const WORDS_MAX: usize = 96;
+
+/// Numbers, poles and spans that are kept, of each kind; a text with more of them is cut.
+pub const FACTS_MAX: usize = 32;
+
+/// What is known of one question. About 170 bytes on the heap and inline for a question of 60 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Stems of the content words in their order, with a space between two of them.
+    stems: Box<str>,
+    /// As many as there are stems.
+    marks: Box<[Mark]>,
+    /// Sorted.
+    quantities: Box<[Quantity]>,
+    /// Sorted, each once.
+    poles: Box<[Pole]>,
+    /// Sorted.
+    spans: Box<[Span]>,
+    negations: u8,
+    language: Language,
+    scripts: u8,
+    question: Question,
+    is_cut: bool,
+}
+
+/// What is known of a content word besides its stem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Written like a name: with a capital that the beginning of a sentence does not explain.
+    pub is_name: bool,
+    /// The preposition right before the word, if its object would change the question.
+    pub role: Role,
+}
+
+/// Which side of a relation a word stands on. `Subject` is any word that follows no such preposition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Not the object of one of the prepositions below.
+    #[default]
+    Subject,
+    /// After `from`.
+    From,
+    /// After `to`, `into`, `onto`, `towards`.
+    To,
+    /// After `than`.
+    Than,
+    /// After `versus`, `vs`, `against`.
+    Versus,
+    /// After `by`.
+    By,
+    /// After `before` or `until`.
+    Before,
+    /// After `after` or `since`.
+    After,
+    /// After `over` or `above`.
+    Over,
+    /// After `under` or `below`.
+    Under,
+}
+
+/// A span that must be equal to the letter, as 63 bits of its BLAKE3 hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Span {
+    /// Code, a URL, a path, an identifier, a mail address.
+    Opaque(u64),
+    /// Words in quotation marks, which count among the content words as well.
+    Quote(u64),
+}
+
+/// A content word with its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// Lower case, without its ending.
+    pub stem: &'a str,
+    /// What else is known of it.
+    pub mark: Mark,
+}
+
+impl Profile {
+    /// Reads a question: the last user turn's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        reader::read(text)
+    }
+
+    /// Content words in their order.
+    pub fn words(&self) -> impl Iterator<Item = Word<'_>> {
+        let stems = self.stems.split(' ').filter(|stem| !stem.is_empty());
+        stems.zip(&self.marks).map(|(stem, mark)| Word { stem, mark: *mark })
+    }
+
+    /// Numbers, dates, times, amounts and versions, sorted.
+    #[must_use]
+    pub fn quantities(&self) -> &[Quantity] {
+        &self.quantities
+    }
+
+    /// Words that have an opposite, sorted, each once.
+    #[must_use]
+    pub fn poles(&self) -> &[Pole] {
+        &self.poles
+    }
+
+    /// Spans that must be equal, sorted.
+    #[must_use]
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// True if an odd number of negations turns the question round.
+    #[must_use]
+    pub fn is_negated(&self) -> bool {
+        self.negations % 2 == 1
+    }
+
+    /// The language its function words point to.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    /// A bit for each script that letters of the text belong to.
+    #[must_use]
+    pub fn scripts(&self) -> u8 {
+        self.scripts
+    }
+
+    /// What kind of answer is asked for.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        self.question
+    }
+
+    /// True if the text had more than a profile holds, so that it may match nothing.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Bytes this profile takes, inline and on the heap, without the allocator's own.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.stems.len()
+            + size_of_val(&*self.marks)
+            + size_of_val(&*self.quantities)
+            + size_of_val(&*self.poles)
+            + size_of_val(&*self.spans)
+    }
+}

@@ -1,0 +1,437 @@
+//! Words that mean more than their letters: function words, negations, opposites, question words.
+//!
+//! Written by hand for this gateway, in English with a few words of six more languages. A word is one
+//! entry in one table; the tables are turned into one sorted list at first use.
+//!
+//! Long because the tables are meant to be read side by side.
+
+use std::sync::LazyLock;
+
+use super::Role;
+
+/// A side of an opposition: two questions whose words stand on different sides have different answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pole {
+    /// The opposition, by its place in the table.
+    pub opposition: u8,
+    /// The side of it.
+    pub side: u8,
+}
+
+/// The language a text's function words point to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// No language has two function words more than another, or the table does not know it.
+    Unknown,
+    /// And so on, by their ISO 639-1 codes.
+    En,
+    /// German.
+    De,
+    /// French.
+    Fr,
+    /// Spanish.
+    Es,
+    /// Italian.
+    It,
+    /// Portuguese.
+    Pt,
+    /// Dutch.
+    Nl,
+}
+
+/// What kind of answer a question asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// No question word and no verb in front: an order or a few keywords.
+    None,
+    /// Yes or no.
+    Closed,
+    /// What, which.
+    What,
+    /// A way to do something.
+    How,
+    /// A person.
+    Who,
+    /// A time.
+    When,
+    /// A place.
+    Where,
+    /// A reason.
+    Why,
+    /// A count.
+    HowMany,
+    /// An amount or price.
+    HowMuch,
+    /// A duration.
+    HowLong,
+    /// A frequency.
+    HowOften,
+    /// An extent: how far, how big, how old.
+    HowVery,
+}
+
+/// Words that carry the grammar and not the matter.
+const FUNCTION_WORDS: &str = "a an the is are was were be been being am do does did doing done has have had having
+    i me my mine myself you your yours we our ours us they them their he him his she her hers it its
+    this that these those to of in on at for from by with about as and or but if so then how what why
+    when where who which whom whose can could should would will shall may might must there here some
+    any all just also tell get got need want like know im ive id ill dont youre thats whats wheres
+    whens hows whos lets let give show s t d ll re ve m than into onto off out up down over under
+    through per via upon within towards toward before after since until against versus vs above below
+    please um uh uhm er erm hmm hm oh ok okay so well now thanks thank cheers hi hello hey dear
+    actually really basically possible way someone anyone something anything go going come able help
+    ensure make sure exactly etc too very while during because though although whether both either
+    each every own one ones";
+
+/// Function words whose count turns a question round. `stop` and its like turn what follows.
+const NEGATIONS: &str = "not no never none cannot without neither nor nobody nothing nowhere unable except excluding
+    avoid avoiding stop stopping unless lacking lacks refuse decline cant dont doesnt didnt isnt arent
+    wasnt werent wont couldnt shouldnt wouldnt hasnt havent hadnt aint non nicht kein keine keinen
+    ohne nie pas sans jamais sin nunca ningun senza mai nao sem niet geen zonder";
+
+/// Words whose sides exclude each other: sides by `/`, words by spaces.
+const OPPOSITIONS: &[&str] = &[
+    "on / off",
+    "enable enabling enabled activate activated activating / disable disabling disabled deactivate deactivated deactivating",
+    "open opening opens / closed close closing closes shut",
+    "start starting begin beginning starts begins / stop stopping end ending finish ends finishing",
+    "increase increasing raise raising improve improving grow bigger larger boost upgrade / decrease decreasing reduce reducing lower lowering shrink smaller damage worsen downgrade less",
+    "allow allowed allows permit permitted / block blocked ban banned forbid forbidden prohibited deny denied disallow prevent",
+    "approve accept accepted accepting approved / reject rejected rejecting decline declined refuse denied",
+    "add adding insert append / remove removing delete deleting take drop subtract",
+    "buy buying purchase purchasing / sell selling sold sale",
+    "before / after",
+    "over above / under below",
+    "best top / worst bottom",
+    "good better / bad worse poor",
+    "safe safely / unsafe dangerous harmful unsafely",
+    "legal lawful / illegal unlawful",
+    "gain gaining / lose losing",
+    "find finding found / lose losing lost",
+    "win winning won / lose losing lost",
+    "up upwards / down downwards",
+    "in inside indoor indoors into / out outside outdoor outdoors",
+    "include included including / exclude excluded excluding",
+    "more most / less least fewer fewest",
+    "maximum max highest largest biggest / minimum min lowest smallest",
+    "first earliest oldest / last latest newest final",
+    "high higher / low lower",
+    "hot warm heating / cold cool cooling",
+    "male man men boy boys father husband son brother uncle / female woman women girl girls mother wife daughter sister aunt",
+    "old older / new newer",
+    "old older elderly / young younger",
+    "import importing / export exporting",
+    "upload uploading / download downloading",
+    "encrypt encryption encode / decrypt decryption decode",
+    "lock locked locking / unlock unlocked unlocking",
+    "install installing / uninstall uninstalling",
+    "possible / impossible",
+    "advantage advantages benefit benefits pros / disadvantage disadvantages drawback drawbacks cons risk risks downside downsides",
+    "adult adults / child children kid kids baby babies toddler infant infants minor minors",
+    "always / never",
+    "love like / hate dislike",
+    "true / false",
+    "left / right",
+    "right correct / wrong incorrect",
+    "cheap cheaper cheapest / expensive dear dearest pricey",
+    "fast faster fastest quick / slow slower slowest",
+    "short shorter shortest / long longer longest tall taller",
+    "easy easier easiest simple / hard harder hardest difficult",
+    "public / private",
+    "deposit depositing / withdraw withdrawing withdrawal",
+    "credit / debit",
+    "send sending sent / receive receiving received",
+    "lend lending / borrow borrowing",
+    "arrive arrival arrivals arriving / depart departure departures departing leave leaving",
+    "read reading / write writing",
+    "read view viewing / edit editing modify",
+    "create creating / delete deleting destroy",
+    "early earlier / late later",
+    "ascending asc / descending desc",
+    "sunrise dawn / sunset dusk",
+    "front / back rear",
+    "inbound incoming / outbound outgoing",
+    "daily / weekly / fortnightly / monthly / quarterly / yearly annual annually",
+    "full / part partial",
+    "full / empty",
+    "single / double / triple / twin",
+    "single unmarried / married",
+    "compulsory mandatory required obligatory / optional voluntary",
+    "grant granting / revoke revoking",
+    "busy crowded / quiet calm",
+    "popular / unpopular",
+    "outstanding excellent / inadequate",
+    "domestic / international overseas foreign abroad",
+    "employed employee employees / unemployed freelance freelancer",
+    "employer employers / employee employees staff",
+    "landlord landlords / tenant tenants",
+    "buyer buyers / seller sellers",
+    "teacher teachers / student students pupil pupils",
+    "doctor doctors / patient patients",
+    "lender lenders / borrower borrowers",
+    "refundable / nonrefundable",
+    "return / single oneway",
+    "subscribe subscribing / unsubscribe unsubscribing cancel",
+    "join joining / leave leaving quit",
+    "connect connecting connected / disconnect disconnecting disconnected",
+    "attach / detach",
+    "push / pull",
+    "rich wealthy / poor",
+    "strong stronger / weak weaker",
+    "light lighter / dark darker",
+    "light lighter / heavy heavier",
+    "wet / dry",
+    "positive / negative",
+    "success successful succeed / failure fail failed failing",
+    "profit / loss",
+    "asset assets / liability liabilities",
+    "supply / demand",
+    "north northern / south southern / east eastern / west western",
+    "red / blue / green / yellow / black / white / orange / purple / pink / brown",
+    "breakfast / lunch / dinner",
+    "hide hiding hidden / show showing visible",
+    "public / hide hidden",
+    "mute / unmute",
+    "home house domestic / business commercial office car motor travel",
+    "basic / premium advanced higher",
+    "primary / secondary",
+    "theory theoretical / practice practical",
+    "input / output",
+    "client clients / server servers",
+    "debug / release",
+    "morning / afternoon / evening / night",
+    "summer / winter / spring / autumn",
+    "junior / senior",
+    "gross / net",
+    "fixed / variable",
+    "internal / external",
+    "vertical vertically / horizontal horizontally",
+    "local locally / remote remotely",
+    "online / offline",
+    "pay paying paid / earn earning owed",
+    "eat eating / avoid avoiding",
+    "merge merging / split splitting",
+    "expand / collapse",
+    "solid / liquid / gas",
+];
+
+const GREETED: &str = "there team all everyone guys folks";
+
+/// Function words of six languages and English that the others lack.
+const LANGUAGES: [(Language, &str); 7] = [
+    (
+        Language::En,
+        "the is are what how do does my can of and to for with where which when why who you your should",
+    ),
+    (
+        Language::De,
+        "der die das ist wie ich und nicht mein meine kann ein eine wo was für mit wann warum auf sie",
+    ),
+    (
+        Language::Fr,
+        "le la les est je comment mon ma puis et une des pour quel quelle où dans sur avec pourquoi vous quand",
+    ),
+    (
+        Language::Es,
+        "el la los es cómo como mi puedo y una para qué cuál dónde con por cuándo las del está",
+    ),
+    (
+        Language::It,
+        "il la è come mio mia posso e una per che quale dove con perché sono quando della gli di",
+    ),
+    (Language::Pt, "o os é como meu minha posso e uma para qual onde com por quando não do da um"),
+    (
+        Language::Nl,
+        "de het is hoe ik mijn kan en een voor wat waar met waarom wanneer van op niet welke",
+    ),
+];
+
+/// What a word may mean besides its matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sense {
+    Function,
+    Negation,
+    Greeted,
+    Pole(Pole),
+}
+
+static SENSES: LazyLock<Vec<(&'static str, Sense)>> = LazyLock::new(|| {
+    let mut senses = Vec::new();
+    senses.extend(FUNCTION_WORDS.split_whitespace().map(|word| (word, Sense::Function)));
+    senses.extend(NEGATIONS.split_whitespace().map(|word| (word, Sense::Negation)));
+    senses.extend(GREETED.split_whitespace().map(|word| (word, Sense::Greeted)));
+    for (opposition, sides) in (0u8..).zip(OPPOSITIONS) {
+        for (side, words) in (0u8..).zip(sides.split('/')) {
+            let pole = Sense::Pole(Pole { opposition, side });
+            senses.extend(words.split_whitespace().map(|word| (word, pole)));
+        }
+    }
+    senses.sort_unstable();
+    senses
+});
+
+fn senses(word: &str) -> impl Iterator<Item = Sense> {
+    let first = SENSES.partition_point(|(other, _)| *other < word);
+    let found = SENSES.iter().skip(first).take_while(move |(other, _)| *other == word);
+    found.map(|(_, sense)| *sense)
+}
+
+pub(super) fn is_function_word(word: &str) -> bool {
+    senses(word).any(|sense| sense == Sense::Function)
+}
+
+/// True if the word turns the question round. `word` is lower case, with its apostrophe if it has one.
+pub(super) fn is_negation(word: &str) -> bool {
+    word.ends_with("n't") || senses(word).any(|sense| sense == Sense::Negation)
+}
+
+/// Words that may follow a greeting and belong to it.
+pub(super) fn is_greeted(word: &str) -> bool {
+    senses(word).any(|sense| sense == Sense::Greeted)
+}
+
+pub(super) fn is_greeting(word: &str) -> bool {
+    matches!(word, "hi" | "hello" | "hey" | "dear")
+}
+
+pub(super) fn poles(word: &str) -> impl Iterator<Item = Pole> {
+    senses(word).filter_map(|sense| match sense {
+        Sense::Pole(pole) => Some(pole),
+        _ => None,
+    })
+}
+
+/// The role that a preposition gives to the word after it.
+pub(super) fn role(word: &str) -> Option<Role> {
+    Some(match word {
+        "from" => Role::From,
+        "to" | "into" | "onto" | "towards" | "toward" => Role::To,
+        "than" => Role::Than,
+        "versus" | "vs" | "against" => Role::Versus,
+        "by" => Role::By,
+        "before" | "until" | "till" => Role::Before,
+        "after" | "since" => Role::After,
+        "over" | "above" => Role::Over,
+        "under" | "below" => Role::Under,
+        _ => return None,
+    })
+}
+
+/// The kind of question a text asks, from its first 24 words in lower case.
+pub(super) fn question(words: &[&str]) -> Question {
+    let polite = [&["can", "you", "tell"][..], &["could", "you", "tell"], &["do", "you", "know"]];
+    let words = polite.iter().find_map(|opening| words.strip_prefix(*opening)).unwrap_or(words);
+    if matches!(words, ["is", "there", "a" | "any", "way", ..] | ["is", "it", "possible", ..]) {
+        return Question::How;
+    }
+    let is_verb = |word: &&str| {
+        matches!(
+            *word,
+            "is" | "are"
+                | "was"
+                | "were"
+                | "do"
+                | "does"
+                | "did"
+                | "can"
+                | "could"
+                | "should"
+                | "would"
+                | "will"
+                | "has"
+                | "have"
+                | "may"
+                | "am"
+                | "must"
+                | "shall"
+        )
+    };
+    if words.first().is_some_and(is_verb) {
+        return Question::Closed;
+    }
+    (0..words.len()).find_map(|at| asked(words.get(at..)?)).unwrap_or(Question::None)
+}
+
+/// The kind of question that the first word of `words` asks.
+fn asked(words: &[&str]) -> Option<Question> {
+    Some(match words {
+        ["how", "many", ..] => Question::HowMany,
+        ["how", "much", ..] => Question::HowMuch,
+        ["how", "long", ..] => Question::HowLong,
+        ["how", "often" | "frequently", ..] => Question::HowOften,
+        ["how", "far" | "big" | "old" | "tall" | "high" | "large" | "fast" | "deep", ..] => {
+            Question::HowVery
+        }
+        ["how", "come", ..] | ["why", ..] => Question::Why,
+        ["how" | "hows" | "how's", ..] => Question::How,
+        ["who" | "whom" | "whos" | "who's", ..] => Question::Who,
+        ["when" | "whens" | "when's", ..]
+        | ["what" | "which", "time" | "year" | "date" | "day", ..] => Question::When,
+        ["where" | "wheres" | "where's", ..] => Question::Where,
+        ["what", "is" | "are", "the", "reason" | "reasons", ..] => Question::Why,
+        ["what" | "which" | "whats" | "what's", ..] => Question::What,
+        _ => return None,
+    })
+}
+
+/// The language with the most function words among `words`, if it leads by two.
+pub(super) fn language<'a>(words: impl Iterator<Item = &'a str>) -> Language {
+    let mut counts = [0usize; LANGUAGES.len()];
+    for word in words {
+        for (count, (_, list)) in counts.iter_mut().zip(LANGUAGES) {
+            *count += usize::from(list.split(' ').any(|other| other == word));
+        }
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let mut leaders = counts.iter().zip(LANGUAGES).filter(|(count, _)| **count + 2 > most);
+    match (leaders.next(), leaders.next()) {
+        (Some((_, (language, _))), None) if most >= 2 => language,
+        _ => Language::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_told_by_their_first_words() {
+        let cases = [
+            ("where is my order", Question::Where),
+            ("can you tell me where my order is", Question::Where),
+            ("can i fly when i am pregnant", Question::Closed),
+            ("on the menu what is vegan", Question::What),
+            ("how many days are left", Question::HowMany),
+            ("is there a way to switch", Question::How),
+            ("what time does it open", Question::When),
+            ("remind me", Question::None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(question(&text.split(' ').collect::<Vec<_>>()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn languages_are_told_by_two_words() {
+        let cases = [
+            ("what is the capital of france", Language::En),
+            ("wie ist die hauptstadt", Language::De),
+            ("comment puis je payer", Language::Fr),
+            ("tokyo weather", Language::Unknown),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(language(text.split(' ')), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn oppositions_have_sides_and_fit_their_number() {
+        assert!(OPPOSITIONS.len() <= usize::from(u8::MAX));
+        for sides in OPPOSITIONS {
+            assert!(sides.split('/').count() >= 2, "{sides}");
+            assert!(sides.split('/').all(|words| !words.trim().is_empty()), "{sides}");
+        }
+        assert_eq!(poles("lose").count(), 3);
+        assert!(is_negation("don't") && is_negation("never") && !is_negation("more"));
+    }
+}

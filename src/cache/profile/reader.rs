@@ -1,0 +1,226 @@
+//! Reads a text into a profile, in one pass over its tokens.
+
+use super::token::{self, Kind, Token};
+use super::{FACTS_MAX, Mark, Profile, Role, TEXT_BYTES_MAX, WORDS_MAX};
+use super::{lexicon, quantity, spans, stem};
+
+/// Tokens that are read of a text; most are function words and numbers beside [`WORDS_MAX`].
+const TOKENS_MAX: usize = 4 * WORDS_MAX;
+
+/// Letters of a stem that are kept. Longer ones are cut, which marks the profile.
+const STEM_BYTES_MAX: usize = 64;
+
+pub(super) fn read(text: &str) -> Profile {
+    let head = head(text);
+    let (spans, words, has_more_spans) = spans::take(head);
+    let (tokens, has_more_tokens) = token::split(&words, TOKENS_MAX);
+    let (mut quantities, used) = quantity::read(&tokens);
+    let mut reader = Reader::new(&tokens);
+    for (at, (token, is_used)) in tokens.iter().zip(used).enumerate() {
+        if token.is_word() {
+            reader.word(at, token, is_used);
+        }
+    }
+    reader.poles.sort_unstable();
+    reader.poles.dedup();
+    let is_cut = reader.is_cut
+        || has_more_spans
+        || has_more_tokens
+        || head.len() < text.len()
+        || quantities.len() > FACTS_MAX
+        || reader.poles.len() > FACTS_MAX;
+    quantities.truncate(FACTS_MAX);
+    reader.poles.truncate(FACTS_MAX);
+    let texts: Vec<&str> =
+        tokens.iter().filter(|token| token.is_word()).map(|token| token.text.as_str()).collect();
+    let opening = texts.iter().skip_while(|word| is_aside(word)).take(24).copied();
+    Profile {
+        stems: reader.stems.into(),
+        marks: reader.marks.into(),
+        quantities: quantities.into(),
+        poles: reader.poles.into(),
+        spans: spans.into(),
+        negations: reader.negations,
+        language: lexicon::language(texts.iter().copied()),
+        scripts: scripts(&words),
+        question: lexicon::question(&opening.collect::<Vec<_>>()),
+        is_cut,
+    }
+}
+
+/// The beginning of a text, cut between two characters.
+fn head(text: &str) -> &str {
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or("")
+}
+
+/// Words before a question that are none of it.
+fn is_aside(word: &str) -> bool {
+    lexicon::is_greeting(word)
+        || lexicon::is_greeted(word)
+        || matches!(
+            word,
+            "so" | "um" | "uh" | "er" | "and" | "but" | "please" | "well" | "ok" | "okay" | "just"
+        )
+}
+
+struct Reader<'a> {
+    tokens: &'a [Token],
+    stems: String,
+    marks: Vec<Mark>,
+    poles: Vec<lexicon::Pole>,
+    negations: u8,
+    role: Role,
+    /// Capitals say nothing in a title or a shouted text.
+    are_capitals_meant: bool,
+    is_cut: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(tokens: &'a [Token]) -> Self {
+        let begins = |at: usize| {
+            at.checked_sub(1)
+                .is_none_or(|at| tokens.get(at).is_some_and(|token| token.kind == Kind::Stop))
+        };
+        let is_capital = |(at, token): &(usize, &Token)| {
+            matches!(token.kind, Kind::Capital | Kind::Capitals)
+                && token.text != "i"
+                && !begins(*at)
+        };
+        let capital = tokens.iter().enumerate().filter(is_capital).count();
+        let lower = tokens.iter().filter(|token| token.kind == Kind::Lower).count();
+        Self {
+            tokens,
+            stems: String::new(),
+            marks: Vec::new(),
+            poles: Vec::new(),
+            negations: 0,
+            role: Role::Subject,
+            are_capitals_meant: capital <= lower,
+            is_cut: false,
+        }
+    }
+
+    fn word(&mut self, at: usize, token: &Token, is_used: bool) {
+        let word = token.text.as_str();
+        let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
+        let is_name = self.are_capitals_meant
+            && match token.kind {
+                Kind::Capitals => true,
+                Kind::Capital => {
+                    before.is_some_and(|before| before.kind != Kind::Stop)
+                        && !matches!(word, "i" | "i'm" | "i'd" | "i've" | "i'll")
+                }
+                _ => false,
+            };
+        self.poles.extend(lexicon::poles(word));
+        if lexicon::is_negation(word) {
+            self.negations = self.negations.saturating_add(1);
+            return;
+        }
+        if let Some(role) = lexicon::role(word) {
+            self.role = role;
+        }
+        let is_greeted = lexicon::is_greeted(word)
+            && before.is_some_and(|before| lexicon::is_greeting(&before.text));
+        let root = word
+            .split_once('\'')
+            .map_or(word, |(root, ending)| if ending == "s" { word } else { root });
+        let is_us = token.kind == Kind::Capitals && self.are_capitals_meant;
+        let bare = root.strip_suffix("'s").unwrap_or(root);
+        if is_used || is_greeted || (lexicon::is_function_word(bare) && !is_us) {
+            return;
+        }
+        let role = std::mem::take(&mut self.role);
+        self.push(&stem::stem(word), Mark { is_name, role });
+    }
+
+    fn push(&mut self, stem: &str, mark: Mark) {
+        let end =
+            (0..=STEM_BYTES_MAX.min(stem.len())).rev().find(|end| stem.is_char_boundary(*end));
+        let kept = end.and_then(|end| stem.get(..end)).unwrap_or("");
+        self.is_cut |= kept.len() < stem.len() || self.marks.len() >= WORDS_MAX;
+        if self.marks.len() >= WORDS_MAX || kept.is_empty() {
+            return;
+        }
+        if !self.stems.is_empty() {
+            self.stems.push(' ');
+        }
+        self.stems.push_str(kept);
+        self.marks.push(mark);
+    }
+}
+
+/// A bit for each script in the text.
+fn scripts(text: &str) -> u8 {
+    let bit = |letter: char| match u32::from(letter) {
+        0..=0x24f | 0x1e00..=0x1eff => 1,
+        0x370..=0x3ff => 2,
+        0x400..=0x52f => 4,
+        0x590..=0x6ff | 0x750..=0x77f => 8,
+        0x3040..=0x30ff => 16,
+        0x3400..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x3ffff => 32,
+        0x1100..=0x11ff | 0xac00..=0xd7af => 64,
+        _ => 128,
+    };
+    text.chars().filter(|letter| letter.is_alphabetic()).fold(0, |bits, letter| bits | bit(letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stems(text: &str) -> String {
+        read(text).stems.into()
+    }
+
+    #[test]
+    fn what_carries_no_matter_is_left_out() {
+        let cases = [
+            ("Hi team, how do I change the currency on my invoices?", "chang currency invoic"),
+            ("so um can i change the name on my flight ticket", "chang nam flight ticket"),
+            ("What's the minimum order?", "minimum order"),
+            ("How do I get to the US?", "us"),
+            ("", ""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(stems(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_roles_and_negations_are_marked() {
+        let profile = read("Can't I move from Leeds to York?");
+        let words: Vec<_> =
+            profile.words().map(|word| (word.stem, word.mark.is_name, word.mark.role)).collect();
+        assert_eq!(
+            words,
+            [("mov", false, Role::Subject), ("leed", true, Role::From), ("york", true, Role::To)]
+        );
+        assert!(profile.is_negated());
+        assert!(!read("WHY IS THIS ALL CAPITALS").words().any(|word| word.mark.is_name));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_a_usual_one_is_small() {
+        assert!(read(&"word ".repeat(WORDS_MAX + 1)).is_cut());
+        assert!(read(&"é".repeat(TEXT_BYTES_MAX)).is_cut());
+        assert!(read(&"1 ".repeat(FACTS_MAX + 1)).is_cut());
+        let usual = read("What is the interest rate on a 2-year fixed mortgage at the moment?");
+        assert!(!usual.is_cut());
+        assert!(usual.bytes() <= 250, "{} bytes", usual.bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_bounded_profile(text in "\\PC{0,200}|[a-z0-9 .,:`\"'’A-Z\\-/_@$%]{0,400}|.{0,100}") {
+            let profile = read(&text);
+            prop_assert_eq!(profile.words().count(), profile.marks.len());
+            prop_assert!(profile.marks.len() <= WORDS_MAX);
+            prop_assert!(profile.quantities.len() <= FACTS_MAX && profile.poles.len() <= FACTS_MAX);
+            prop_assert_eq!(&profile, &read(&text));
+        }
+    }
+}

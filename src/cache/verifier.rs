@@ -1,0 +1,204 @@
+//! How likely two near questions have the same answer, and what is done about it.
+//!
+//! A logistic model over the cosine and what the guards' comparison counts. Its weights lie beside
+//! this file with a card that says what they were fitted on; `bench/fit-verifier` makes them anew.
+//! The model never serves what a guard refuses or what lies under the cosine's floor.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use super::comparison::Comparison;
+use super::guards::{GUARDS, GuardName, first};
+
+/// What the model looks at, in the order of [`features`].
+pub const FEATURES: [&str; 18] = [
+    "cosine",
+    "distance_log",
+    "overlap",
+    "missing_min",
+    "missing_max",
+    "misspelled",
+    "length_ratio",
+    "names_missing",
+    "one_sided",
+    "identity",
+    "language",
+    "quantities",
+    "negation",
+    "opposites",
+    "names",
+    "order",
+    "question",
+    "substitution",
+];
+
+/// What to do with the nearest stored question.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decision {
+    /// Its answer is the answer.
+    Serve,
+    /// Ask the provider.
+    Refuse(Refusal),
+}
+
+/// Why a stored answer is not served.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Refusal {
+    /// The cosine is below the floor.
+    Far,
+    /// A guard fired.
+    Guard(GuardName),
+    /// The model finds it less likely to be right than its setting asks for.
+    Unlikely,
+}
+
+#[derive(Deserialize)]
+struct Weights {
+    intercept: f32,
+    /// Cosines below the threshold by no more than this may be served, if the model is sure.
+    reach: f32,
+    /// The least probability at or above the threshold.
+    probability_min: f32,
+    /// The least probability below the threshold.
+    probability_min_below: f32,
+    weights: std::collections::BTreeMap<String, f32>,
+}
+
+/// The model, in the order of [`FEATURES`].
+struct Model {
+    weights: [f32; FEATURES.len()],
+    read: Weights,
+}
+
+static MODEL: LazyLock<Model> = LazyLock::new(|| {
+    let read: Weights = toml::from_str(include_str!("verifier.toml"))
+        .expect("a test reads the weights of the tree");
+    let weights = FEATURES.map(|name| read.weights.get(name).copied().unwrap_or(0.0));
+    Model { weights, read }
+});
+
+/// What is asked of a pair before its answer is served.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Demand {
+    /// From this cosine on, an answer that no guard refuses is served unless the model finds it
+    /// unlikely: `semantic_cache.threshold`, 0.90 by default.
+    pub threshold: f32,
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self { threshold: 0.90 }
+    }
+}
+
+/// Decides about a candidate. `cosine` is that of the two embeddings, -1 to 1.
+#[must_use]
+pub fn decide(demand: Demand, cosine: f32, pair: &Comparison<'_>) -> Decision {
+    let read = &MODEL.read;
+    // Also refuses what is no number.
+    if !(cosine >= demand.threshold - read.reach) {
+        return Decision::Refuse(Refusal::Far);
+    }
+    if let Some(guard) = first(pair) {
+        return Decision::Refuse(Refusal::Guard(guard));
+    }
+    let least =
+        if cosine >= demand.threshold { read.probability_min } else { read.probability_min_below };
+    if probability(cosine, pair) >= least {
+        Decision::Serve
+    } else {
+        Decision::Refuse(Refusal::Unlikely)
+    }
+}
+
+/// The probability that the two questions have the same answer, 0 to 1.
+#[must_use]
+pub fn probability(cosine: f32, pair: &Comparison<'_>) -> f32 {
+    let features = features(cosine, pair);
+    let sum: f32 =
+        MODEL.weights.iter().zip(features).map(|(weight, feature)| weight * feature).sum();
+    1.0 / (1.0 + (-sum - MODEL.read.intercept).exp())
+}
+
+/// What the model looks at: counts are bounded, flags are 0 or 1, so that no text can push the sum
+/// without end. Exchanging the two questions changes nothing.
+#[must_use]
+pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
+    let (only_a, only_b) = (pair.only_a.len(), pair.only_b.len());
+    let shared = pair.shared.len();
+    let names =
+        |words: &[super::profile::Word<'_>]| words.iter().filter(|word| word.mark.is_name).count();
+    let names_missing = names(&pair.only_a).max(names(&pair.only_b));
+    let (short, long) = (shared + only_a.min(only_b), shared + only_a.max(only_b));
+    let is_one_sided = (only_a == 0) != (only_b == 0);
+    let mut features = [0.0; FEATURES.len()];
+    let counted = [
+        cosine,
+        (1.02 - cosine).max(0.02).ln(),
+        ratio(shared, pair.words()),
+        ratio(only_a.min(only_b).min(4), 4),
+        ratio(only_a.max(only_b).min(6), 6),
+        ratio(pair.misspelled.min(2), 2),
+        ratio(short, long),
+        ratio(names_missing.min(2), 2),
+        f32::from(u8::from(is_one_sided)),
+    ];
+    let guards = GUARDS.iter().map(|guard| f32::from(u8::from((guard.fires)(pair))));
+    for (slot, feature) in features.iter_mut().zip(counted.into_iter().chain(guards)) {
+        *slot = feature;
+    }
+    features
+}
+
+/// Of two small counts; 1 for nothing of nothing.
+fn ratio(part: usize, whole: usize) -> f32 {
+    let count = |number: usize| f32::from(u16::try_from(number).unwrap_or(u16::MAX));
+    if whole == 0 { 1.0 } else { count(part) / count(whole) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::Profile;
+    use super::*;
+
+    fn decision(cosine: f32, a: &str, b: &str) -> Decision {
+        decide(Demand::default(), cosine, &Comparison::of(&Profile::of(a), &Profile::of(b)))
+    }
+
+    #[test]
+    fn decisions_have_reasons() {
+        let same = ("How do I report a pothole?", "how do i report a pothole");
+        assert_eq!(decision(0.99, same.0, same.1), Decision::Serve);
+        assert_eq!(decision(0.5, same.0, same.1), Decision::Refuse(Refusal::Far));
+        assert_eq!(decision(f32::NAN, same.0, same.1), Decision::Refuse(Refusal::Far));
+        let guarded = decision(0.99, "Is it open on Monday?", "Is it open on Friday?");
+        assert_eq!(guarded, Decision::Refuse(Refusal::Guard(GuardName::Quantities)));
+    }
+
+    #[test]
+    fn every_weight_has_a_feature_and_every_feature_a_weight() {
+        let names: std::collections::BTreeSet<_> = FEATURES.into_iter().collect();
+        let weights: std::collections::BTreeSet<_> =
+            MODEL.read.weights.keys().map(String::as_str).collect();
+        assert_eq!(names, weights);
+        for (name, guard) in FEATURES.iter().skip(FEATURES.len() - GUARDS.len()).zip(&GUARDS) {
+            assert_eq!(*name, guard.name.as_str());
+        }
+    }
+
+    #[test]
+    fn a_nearer_pair_is_more_likely() {
+        let (a, b) = (
+            Profile::of("How do I report a pothole?"),
+            Profile::of("How can I tell of a pothole?"),
+        );
+        let pair = Comparison::of(&a, &b);
+        let swapped = Comparison::of(&b, &a);
+        let steps: Vec<f32> =
+            [0.5, 0.7, 0.8, 0.9, 1.0].map(|cosine| probability(cosine, &pair)).into();
+        assert!(steps.is_sorted(), "{steps:?}");
+        assert!(steps.iter().all(|step| (0.0..=1.0).contains(step)));
+        assert_eq!(features(0.9, &pair), features(0.9, &swapped));
+    }
+}
