@@ -162,7 +162,11 @@ fn print_tables(file: &Path, judged: &[Judged<'_>]) {
             let limit = wrong.get(allowed).copied().unwrap_or(f32::MIN);
             percent(&same, &|one| score(one) > limit)
         };
-        println!("| {budget} % | {:.1} % | {:.1} % |", by(&|one| one.cosine), by(&|one| one.score()));
+        println!(
+            "| {budget} % | {:.1} % | {:.1} % |",
+            by(&|one| one.cosine),
+            by(&|one| one.score())
+        );
     }
     println!(
         "\naverage precision: cosine {:.4}, verifier {:.4}",
