@@ -17,6 +17,7 @@ mod pool;
 #[cfg(test)]
 mod samples;
 mod tokenizer;
+mod vectors;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use embedding::{Embedding, TokenIds};
 pub use fetch::{FetchError, FetchedFile, FileSource, MODEL_FILES, MODEL_NAME, fetch_model};
 pub use pool::{Cancel, Pool, PoolCounts, PoolOptions, Refused, Reply, Request, Submitter};
 pub use tokenizer::{TEXT_BYTES_MAX, Tokenizer};
+pub use vectors::{BLOCK, Kernels, LANES, WORDS};
 
 /// Numbers in an [`Embedding`].
 pub const DIMENSIONS: usize = 384;
