@@ -21,7 +21,6 @@ pub const FEATURES: [&str; 18] = [
     "misspelled",
     "length_ratio",
     "names_missing",
-    "one_sided",
     "identity",
     "language",
     "quantities",
@@ -31,6 +30,7 @@ pub const FEATURES: [&str; 18] = [
     "order",
     "question",
     "substitution",
+    "addition",
 ];
 
 /// What to do with the nearest stored question.
@@ -131,7 +131,6 @@ pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
         |words: &[super::profile::Word<'_>]| words.iter().filter(|word| word.mark.is_name).count();
     let names_missing = names(&pair.only_a).max(names(&pair.only_b));
     let (short, long) = (shared + only_a.min(only_b), shared + only_a.max(only_b));
-    let is_one_sided = (only_a == 0) != (only_b == 0);
     let mut features = [0.0; FEATURES.len()];
     let counted = [
         cosine,
@@ -142,7 +141,6 @@ pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
         ratio(pair.misspelled.min(2), 2),
         ratio(short, long),
         ratio(names_missing.min(2), 2),
-        f32::from(u8::from(is_one_sided)),
     ];
     let guards = GUARDS.iter().map(|guard| f32::from(u8::from((guard.fires)(pair))));
     for (slot, feature) in features.iter_mut().zip(counted.into_iter().chain(guards)) {

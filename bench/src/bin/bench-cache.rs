@@ -16,6 +16,9 @@ use serde_json::Value;
 /// Numbers of a vector.
 const DIMENSIONS: usize = 384;
 
+/// Files with fewer pairs have their wrong answers listed.
+const LISTED_MAX: usize = 1_000;
+
 const USAGE: &str = "Usage: bench-cache [--features] --vectors PREFIX PAIRS...
 
 Tables of served and wrong answers of each file of pairs, at several thresholds and wrong budgets.
@@ -185,7 +188,7 @@ fn print_classes(judged: &[Judged<'_>]) {
         class.1 += 1;
         if one.decide(Demand::default().threshold) == Decision::Serve {
             class.0 += 1;
-            if !one.pair.is_same && judged.len() < 1_000 {
+            if !one.pair.is_same && judged.len() < LISTED_MAX {
                 println!("wrong: {} | {} ({:.3})", one.pair.a, one.pair.b, one.cosine);
             }
         }

@@ -3,6 +3,7 @@
 //! A guard knows no vector and no threshold: what it refuses is refused at any similarity. Every
 //! guard says the same of a pair and of the pair exchanged.
 
+mod addition;
 mod identity;
 mod language;
 mod names;
@@ -37,6 +38,8 @@ pub enum GuardName {
     Question,
     /// All words but one are the same.
     Substitution,
+    /// One has all words of the other and more.
+    Addition,
 }
 
 /// A rule and its name.
@@ -48,7 +51,7 @@ pub struct Guard {
 }
 
 /// All guards, in the order in which they are asked: the surest reason is the one that is told.
-pub const GUARDS: [Guard; 9] = [
+pub const GUARDS: [Guard; 10] = [
     Guard { name: GuardName::Identity, fires: identity::fires },
     Guard { name: GuardName::Language, fires: language::fires },
     Guard { name: GuardName::Quantities, fires: quantities::fires },
@@ -58,6 +61,7 @@ pub const GUARDS: [Guard; 9] = [
     Guard { name: GuardName::Order, fires: order::fires },
     Guard { name: GuardName::Question, fires: question::fires },
     Guard { name: GuardName::Substitution, fires: substitution::fires },
+    Guard { name: GuardName::Addition, fires: addition::fires },
 ];
 
 impl GuardName {
@@ -74,6 +78,7 @@ impl GuardName {
             Self::Order => "order",
             Self::Question => "question",
             Self::Substitution => "substitution",
+            Self::Addition => "addition",
         }
     }
 }
@@ -132,6 +137,7 @@ mod tests {
             ("When was the bridge built?", "Where was the bridge built?", GuardName::Question),
             ("Why is the sky blue?", "Is the sky blue?", GuardName::Question),
             ("How do I cook rice?", "How do I cook quinoa?", GuardName::Substitution),
+            ("How do I treat a cold?", "How do I treat a cold in babies?", GuardName::Addition),
         ];
         for (a, b, expected) in cases {
             assert_eq!(guard(a, b), Some(expected), "{a} | {b}");

@@ -229,15 +229,18 @@ impl Reader<'_> {
     fn plain(&mut self, first: usize, next: usize, value: f64) {
         let before = first.checked_sub(1).map_or("", |before| self.text(before));
         let part_of_day = (next..next + 3).find_map(|at| match self.text(at) {
-            "evening" | "tonight" | "night" | "afternoon" => Some("pm"),
-            "morning" => Some("am"),
+            "evening" | "tonight" | "night" | "afternoon" => Some((at, "pm")),
+            "morning" => Some((at, "am")),
             _ => None,
         });
-        if let Some(half) = part_of_day
+        if let Some((at, half)) = part_of_day
             && before == "at"
             && (1.0..=12.0).contains(&value)
         {
             let (minutes, _) = halve(value * 60.0, half);
+            if let Some(used) = self.used.get_mut(at) {
+                *used = true;
+            }
             return self.push(Dimension::TimeOfDay, minutes);
         }
         let is_month = |word: &str| month(word).is_some();
