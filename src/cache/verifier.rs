@@ -96,8 +96,7 @@ impl Default for Demand {
 #[must_use]
 pub fn decide(demand: Demand, cosine: f32, pair: &Comparison<'_>) -> Decision {
     let read = &MODEL.read;
-    // Also refuses what is no number.
-    if !(cosine >= demand.threshold - read.reach) {
+    if cosine.is_nan() || cosine < demand.threshold - read.reach {
         return Decision::Refuse(Refusal::Far);
     }
     if let Some(guard) = first(pair) {

@@ -21,11 +21,14 @@ pub const LANES: usize = 8;
 /// reads a word of all eight.
 pub const BLOCK: usize = WORDS * LANES;
 
+/// Writes the distances of a block's vectors from the query.
+type Hamming = fn(&[[u64; BLOCK]], &[u64; WORDS], &mut [[u16; LANES]]);
+
 /// The kernels of this processor.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels {
     name: &'static str,
-    hamming: fn(&[[u64; BLOCK]], &[u64; WORDS], &mut [[u16; LANES]]),
+    hamming: Hamming,
     dot: fn(&[i8; DIMENSIONS], &[i8; DIMENSIONS]) -> i32,
 }
 

@@ -171,7 +171,7 @@ fn second(rest: &Rest<'_>) -> Option<char> {
 fn is_initial(rest: &Rest<'_>) -> bool {
     let mut ahead = rest.clone().skip(1);
     ahead.next().is_some_and(char::is_alphabetic)
-        && !ahead.next().is_some_and(|after| after.is_alphanumeric())
+        && !ahead.next().is_some_and(char::is_alphanumeric)
 }
 
 /// The ASCII digit of a decimal digit of the scripts that are met most.
