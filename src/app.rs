@@ -17,12 +17,13 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
-use crate::base::{Secret, random_secret, unix_now};
-use crate::cache::{Cache, CacheLimits, CacheWriter};
+use crate::base::{Instant, Secret, random_secret, unix_now};
+use crate::cache::{Cache, CacheKeeper, CacheLimits, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::inference::{self, FileSource};
 use crate::keys::KeyHash;
+use crate::routing::{CacheRule, Route};
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
@@ -242,7 +243,8 @@ struct Fleet {
     published: Arc<Published>,
     hub: Arc<Hub>,
     cache: Cache,
-    cache_writer: Option<CacheWriter>,
+    cache_keeper: CacheKeeper,
+    semantic: Semantic,
     log: Option<LogWriter>,
     mailboxes: Vec<Sender<gateway::Command>>,
     threads: Vec<JoinHandle<()>>,
@@ -263,13 +265,15 @@ impl Fleet {
             );
         }
         let hub = Hub::new(count);
-        let (cache, cache_writer) = open_cache(&published.settings().cache)?;
+        let (cache, cache_keeper) = open_cache(&published.settings().cache)?;
+        let semantic = open_semantic(&cache, published.settings(), cores.len());
         let (log, mut log_senders) = start_log(&published.settings().log, count, &hub)?;
         let mut fleet = Self {
             options,
             hub,
             cache,
-            cache_writer,
+            cache_keeper,
+            semantic,
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
@@ -304,6 +308,7 @@ impl Fleet {
         let published = Arc::clone(&self.published);
         let hub = Arc::clone(&self.hub);
         let cache = self.cache.clone();
+        let semantic = Some(self.semantic.clone());
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
@@ -311,6 +316,7 @@ impl Fleet {
                     shard: u16::try_from(shard).unwrap_or(u16::MAX),
                     listen,
                     cache,
+                    semantic,
                     published,
                     recorder: hub.recorder(shard, log),
                 };
@@ -361,6 +367,7 @@ impl Fleet {
             hub: Arc::clone(&self.hub),
             ready: Arc::clone(&self.ready),
             cache: self.cache.clone(),
+            semantic: self.semantic.clone(),
             token: self.published.settings().server.admin_token.clone(),
         };
         let server = tokio::spawn(admin::serve(admin_listener, state));
@@ -429,6 +436,11 @@ impl Fleet {
         if settings.cache.folder != old.cache.folder {
             bail!("cache.dir cannot change without a restart");
         }
+        let tier =
+            |it: &Settings| (it.semantic_cache.model_dirs.clone(), it.semantic_cache.threads);
+        if tier(&settings) != tier(old) {
+            bail!("semantic_cache.model_dir and .threads cannot change without a restart");
+        }
         if settings.log != old.log {
             bail!("log.requests cannot change without a restart");
         }
@@ -464,9 +476,7 @@ impl Fleet {
         if let Some(log) = self.log.take() {
             log.stop();
         }
-        if let Some(writer) = self.cache_writer.take() {
-            writer.stop();
-        }
+        self.cache_keeper.stop();
         eprintln!("ringgate: stopped");
         Ok(())
     }
@@ -474,26 +484,38 @@ impl Fleet {
 
 /// Opens the cache. Where its folder is of no use the cache is in memory only: a gateway that does
 /// not start costs more than one that forgets.
-fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, Option<CacheWriter>)> {
+fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, CacheKeeper)> {
     let secret = random_secret().context("no randomness for the cache's secret")?;
-    let Some(folder) = &limits.folder else {
-        return Ok((Cache::in_memory(limits, secret), None));
-    };
-    match Cache::open(limits, folder, secret, unix_now()) {
-        Ok((cache, writer)) => Ok((cache, Some(writer))),
-        Err(error) => {
-            let reason = match error.kind() {
-                io::ErrorKind::WouldBlock => "another process uses it".to_owned(),
-                _ => error.to_string(),
-            };
-            let folder = folder.display();
-            eprintln!(
-                "ringgate: warning: cache.dir {folder}: {reason}; stored answers will not survive \
-                 a restart (set cache.dir = \"\" if that is meant)"
-            );
-            Ok((Cache::in_memory(limits, secret), None))
+    if let Some(folder) = &limits.folder {
+        match Cache::open(limits, folder, secret, unix_now()) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => {
+                let reason = match error.kind() {
+                    io::ErrorKind::WouldBlock => "another process uses it".to_owned(),
+                    _ => error.to_string(),
+                };
+                let folder = folder.display();
+                eprintln!(
+                    "ringgate: warning: cache.dir {folder}: {reason}; stored answers will not \
+                     survive a restart (set cache.dir = \"\" if that is meant)"
+                );
+            }
         }
     }
+    Cache::start(limits, secret).context("no thread for the cache")
+}
+
+/// The semantic tier; its model is opened now if a route asks for it.
+fn open_semantic(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
+    let limits = &settings.semantic_cache;
+    // A millisecond for each text: a quarter of the machine embeds what comes in on the rest of it.
+    let threads = if limits.threads == 0 { (cores / 4).max(1) } else { limits.threads };
+    let semantic = Semantic::new(cache.clone(), limits, threads, Instant::now);
+    let is_semantic = |route: &Arc<Route>| route.cache.as_ref().is_some_and(CacheRule::is_semantic);
+    if limits.enabled && settings.routes.values().any(is_semantic) {
+        semantic.start();
+    }
+    semantic
 }
 
 fn start_log(

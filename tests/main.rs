@@ -19,6 +19,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod lifecycle;
+mod meaning;
 mod metering;
 mod simulate;
 mod streams;

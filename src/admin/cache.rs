@@ -10,10 +10,24 @@ use serde_json::json;
 use super::State;
 use crate::base::unix_now;
 use crate::cache::{CacheStats, Purge};
+use crate::inference::PoolCounts;
+
+/// What is in the cache, and how its semantic tier does.
+#[derive(serde::Serialize)]
+pub(super) struct Stats {
+    #[serde(flatten)]
+    cache: CacheStats,
+    /// `on`, `starting` or `off`.
+    semantic: &'static str,
+    /// What its embedder threads have done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedder: Option<PoolCounts>,
+}
 
 /// What is in the cache.
-pub(super) async fn stats(Extract(state): Extract<State>) -> Json<CacheStats> {
-    Json(state.cache.stats())
+pub(super) async fn stats(Extract(state): Extract<State>) -> Json<Stats> {
+    let (semantic, embedder) = (state.semantic.state(), state.semantic.counts());
+    Json(Stats { cache: state.cache.stats(), semantic, embedder })
 }
 
 /// Drops the entries that meet the body's conditions; an empty object drops all.

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::base::Secret;
-use crate::cache::Cache;
+use crate::cache::{Cache, Semantic};
 use crate::telemetry::Hub;
 
 /// What the pages show.
@@ -31,6 +31,8 @@ pub struct State {
     pub ready: Arc<AtomicBool>,
     /// The cache of all shards.
     pub cache: Cache,
+    /// Its semantic tier.
+    pub semantic: Semantic,
     /// What the admin API asks for, if anything.
     pub token: Option<Secret>,
 }

@@ -4,7 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Key;
 use crate::base::RequestId;
+
+/// What a question takes in the index, about: 384 numbers, as many signs, 170 bytes of profile.
+const QUESTION_BYTES: usize = 640;
 
 /// What an entry can be found by, besides its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -36,15 +40,21 @@ pub struct Entry {
     pub stored_at: Duration,
     /// When it is served for the last time.
     pub expires_at: Duration,
+    /// A hash of the question's text as it was written, where its name holds a normal form of it.
+    pub wording: u64,
+    /// The questions that its own is compared with, if it can be found by meaning.
+    pub partition: Option<Key>,
 }
 
 impl Entry {
-    /// Memory that it takes, about: its body, its labels, and its place in the table.
+    /// Memory that it takes, about: its body, its labels, its place in the table, and its question.
     pub(super) fn bytes(&self) -> u64 {
         let labels = &self.labels;
         let texts = [labels.namespace.as_deref(), labels.model.as_deref()];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
-        (size_of::<Self>() + size_of::<super::Key>() + 64 + self.body.capacity() + texts) as u64
+        let question = if self.partition.is_some() { QUESTION_BYTES } else { 0 };
+        let place = size_of::<Self>() + size_of::<Key>() + 64;
+        (place + self.body.capacity() + texts + question) as u64
     }
 
     /// How old it is.

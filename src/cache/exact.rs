@@ -1,19 +1,25 @@
-//! The exact tier: the same request gets the same answer.
+//! The table of answers: the same request gets the same answer.
 //!
-//! Entries are evicted by `quick_cache` (S3-FIFO), weighed by their bytes.
+//! Entries are evicted by `quick_cache` (S3-FIFO), weighed by their bytes, with a fair share for each
+//! virtual key. What belongs to an entry elsewhere goes when it goes: its question, its place on disk.
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use quick_cache::sync::Cache as Table;
-use quick_cache::{DefaultHashBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
-use super::journal::{Counts, Folder, Job, Journal};
-use super::{CacheLimits, Entry, Key, KeyBuilder};
+use super::journal::{Folder, Journal};
+use super::keeper::{CacheKeeper, Counts, Job};
+use super::questions::{Neighbour, Questions};
+use super::shares::Shares;
+use super::verifier::Demand;
+use super::{CacheLimits, Entry, Key, KeyBuilder, Question};
+use crate::inference::Embedding;
 
 /// An entry is at most this part of all memory, so that one does not push out all others.
 const ENTRY_SHARE: u64 = 16;
@@ -30,18 +36,61 @@ impl Weighter<Key, Arc<Entry>> for Bytes {
     }
 }
 
-/// Stored answers; clones share them.
-#[derive(Clone)]
-pub struct Cache {
-    shared: Arc<Shared>,
-    /// None where nothing is written to disk.
-    jobs: Option<SyncSender<Job>>,
+/// What is done about an entry that is gone. The table calls it under its lock, so nothing here asks
+/// the table.
+struct Aftermath {
+    shares: Mutex<Shares>,
+    /// Empty where no thread keeps questions and files.
+    jobs: OnceLock<SyncSender<Job>>,
+    counts: Counts,
 }
 
+impl Aftermath {
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        // Sums that a panic left are no worse than slightly wrong.
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the keeper, which must not be waited for.
+    fn tell(&self, job: Job) {
+        if let Some(jobs) = self.jobs.get()
+            && jobs.try_send(job).is_err()
+        {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn gone(&self, entry: &Entry) {
+        self.shares().take(&entry.labels.key, entry.bytes());
+    }
+}
+
+/// Hears of evictions.
+#[derive(Clone)]
+struct Evictions(Arc<Aftermath>);
+
+impl Lifecycle<Key, Arc<Entry>> for Evictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), key: Key, entry: Arc<Entry>) {
+        self.0.gone(&entry);
+        if let Some(partition) = entry.partition {
+            self.0.tell(Job::Evicted(key, partition));
+        }
+    }
+}
+
+/// Stored answers; clones share them.
+#[derive(Clone)]
+pub struct Cache(Arc<Shared>);
+
 struct Shared {
-    table: Table<Key, Arc<Entry>, Bytes>,
+    table: Table<Key, Arc<Entry>, Bytes, DefaultHashBuilder, Evictions>,
+    /// Held while an entry takes its place, so that the one it replaces is counted off once.
+    storing: Mutex<()>,
     secret: [u8; 32],
-    counts: Counts,
+    aftermath: Arc<Aftermath>,
+    questions: Questions,
 }
 
 /// What is in the cache now.
@@ -49,6 +98,10 @@ struct Shared {
 pub struct CacheStats {
     /// Stored answers.
     pub entries: u64,
+    /// Of them, those that can be found by their meaning.
+    pub questions: u64,
+    /// Sets of questions that are compared with one another.
+    pub partitions: u64,
     /// Their memory, about.
     pub bytes: u64,
     /// Its bound.
@@ -78,17 +131,34 @@ pub struct Purge {
 }
 
 impl Cache {
-    /// An empty cache that is lost with the process. Its keys are made with `secret`.
+    /// An empty cache that is lost with the process. Its keys are made with `secret`. Without a
+    /// keeper it has no semantic tier.
     #[must_use]
     pub fn in_memory(limits: &CacheLimits, secret: [u8; 32]) -> Self {
+        let aftermath = Arc::new(Aftermath {
+            shares: Mutex::default(),
+            jobs: OnceLock::new(),
+            counts: Counts::default(),
+        });
         let table = Table::with(
             ENTRIES_EXPECTED,
             limits.bytes_max,
             Bytes,
             DefaultHashBuilder::default(),
-            quick_cache::sync::DefaultLifecycle::default(),
+            Evictions(Arc::clone(&aftermath)),
         );
-        Self { shared: Arc::new(Shared { table, secret, counts: Counts::default() }), jobs: None }
+        let (storing, questions) = (Mutex::default(), Questions::new());
+        Self(Arc::new(Shared { table, storing, secret, aftermath, questions }))
+    }
+
+    /// A cache that is lost with the process, and the thread that keeps its questions.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(limits: &CacheLimits, secret: [u8; 32]) -> io::Result<(Self, CacheKeeper)> {
+        let cache = Self::in_memory(limits, secret);
+        let keeper = cache.keep(None, Duration::ZERO)?;
+        Ok((cache, keeper))
     }
 
     /// The cache that is kept in `folder`, and the thread that keeps it. What is there is loaded
@@ -102,44 +172,82 @@ impl Cache {
         folder: &Path,
         fresh: [u8; 32],
         now: Duration,
-    ) -> io::Result<(Self, CacheWriter)> {
+    ) -> io::Result<(Self, CacheKeeper)> {
         let folder = Folder::open(folder)?;
-        let mut cache = Self::in_memory(limits, folder.secret(fresh)?);
-        let journal = Journal::start(folder, cache.clone(), now)?;
-        cache.jobs = Some(journal.jobs.clone());
-        Ok((cache, CacheWriter(journal)))
+        let cache = Self::in_memory(limits, folder.secret(fresh)?);
+        let keeper = cache.keep(Some(Journal::new(folder)), now)?;
+        Ok((cache, keeper))
+    }
+
+    fn keep(&self, journal: Option<Journal>, now: Duration) -> io::Result<CacheKeeper> {
+        let keeper = CacheKeeper::start(self.clone(), journal, now)?;
+        // A cache has one keeper: it was made a moment ago.
+        let _ = self.0.aftermath.jobs.set(keeper.jobs());
+        Ok(keeper)
     }
 
     /// Takes over other bounds; a smaller one evicts.
     pub fn limit(&self, limits: &CacheLimits) {
-        self.shared.table.set_capacity(limits.bytes_max);
+        self.0.table.set_capacity(limits.bytes_max);
     }
 
     /// Begins a key.
     #[must_use]
     pub fn key(&self) -> KeyBuilder {
-        KeyBuilder::new(&self.shared.secret)
+        KeyBuilder::new(&self.0.secret)
     }
 
     /// The answer stored under `key`, unless its time is over or it is older than `age_max`.
     pub fn get(&self, key: &Key, now: Duration, age_max: Option<Duration>) -> Option<Arc<Entry>> {
-        let entry = self.shared.table.get(key)?;
+        let entry = self.0.table.get(key)?;
         if now >= entry.expires_at {
-            self.shared.table.remove_if(key, |held| now >= held.expires_at);
+            let removed = self.0.table.remove_if(key, |held| now >= held.expires_at);
+            removed.inspect(|(_, entry)| self.gone(key, entry));
             return None;
         }
         age_max.is_none_or(|max| entry.age(now) <= max).then_some(entry)
     }
 
-    /// Stores an answer; the one that was there goes. False if it is too large.
-    pub fn put(&self, key: Key, entry: Entry) -> bool {
+    /// Stores an answer; the one that was there goes. With a question, which must be of the entry's
+    /// partition, the answer can be found by its meaning as well. False if it is too large.
+    pub fn put(&self, key: Key, entry: Entry, question: Option<Box<Question>>) -> bool {
         let fits = entry.bytes() <= self.entry_bytes_max();
         if fits {
             let entry = Arc::new(entry);
-            self.shared.table.insert(key, Arc::clone(&entry));
-            self.tell(Job::Put(key, entry));
+            self.insert(key, Arc::clone(&entry));
+            self.0.aftermath.tell(Job::Put(key, entry, question));
         }
         fits
+    }
+
+    fn insert(&self, key: Key, entry: Arc<Entry>) {
+        let (owner, bytes) = (entry.labels.key.clone(), entry.bytes());
+        let _storing = self.0.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = || (self.0.table.weight(), self.0.table.capacity());
+        if let Some((_, old)) = self.0.table.remove(&key) {
+            self.0.aftermath.gone(&old);
+        }
+        loop {
+            let given_up = self.0.aftermath.shares().give_up(&owner, bytes, held());
+            let Some(name) = given_up else { break };
+            let removed = self.0.table.remove(&name);
+            removed.inspect(|(_, entry)| self.gone(&name, entry));
+        }
+        self.0.aftermath.shares().add(&owner, key, bytes);
+        let bloated = self.0.aftermath.shares().bloated(&owner);
+        if let Some(mut names) = bloated {
+            names.retain(|name| *name == key || self.0.table.contains_key(name));
+            self.0.aftermath.shares().put_back(&owner, names);
+        }
+        self.0.table.insert(key, entry);
+    }
+
+    /// Counts an entry off that was taken out of the table.
+    fn gone(&self, key: &Key, entry: &Entry) {
+        self.0.aftermath.gone(entry);
+        if let Some(partition) = entry.partition {
+            self.0.aftermath.tell(Job::Evicted(*key, partition));
+        }
     }
 
     /// True if an answer of so many bytes may be stored.
@@ -152,87 +260,118 @@ impl Cache {
         self.bytes_max() / ENTRY_SHARE
     }
 
-    /// Drops the answer stored under `key`.
-    pub fn remove(&self, key: &Key, now: Duration) {
-        if self.shared.table.remove(key).is_some() {
-            self.tell(Job::Remove(*key, now));
-        }
+    /// Drops the answer stored under `key`; true if there was one.
+    pub fn remove(&self, key: &Key, now: Duration) -> bool {
+        let Some((_, entry)) = self.0.table.remove(key) else { return false };
+        self.gone(key, &entry);
+        self.0.aftermath.tell(Job::Removed(*key, now));
+        true
     }
 
     /// Drops the entries that meet `purge`; says how many. Walks all entries: not for a shard.
     pub fn purge(&self, purge: &Purge, now: Duration) -> u64 {
         let dropped = self.drop_where(|entry| purge.meets(entry, now));
-        self.tell(Job::Purge(purge.clone(), now));
+        self.0.aftermath.tell(Job::Purge(purge.clone(), now));
         dropped
+    }
+
+    /// Keeps two questions from sharing an answer ever again, by the names of their entries.
+    pub fn part(&self, one: Key, other: Key) {
+        self.0.questions.part(one, other);
+        self.0.aftermath.tell(Job::Parted(one, other));
+    }
+
+    /// The stored question nearest to `question`, which is asked under the name `asked`. Takes as long
+    /// as a search takes: not for a shard.
+    #[must_use]
+    pub fn nearest(
+        &self,
+        asked: &Key,
+        question: &Question,
+        embedding: &Embedding,
+        demand: Demand,
+        now: Duration,
+    ) -> Option<Neighbour> {
+        let answer = |key: &Key| self.get(key, now, None);
+        self.0.questions.search(asked, question, embedding.as_array(), demand, answer)
     }
 
     /// What is in it.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        let Shared { table, counts, .. } = &*self.shared;
+        let Shared { table, aftermath, questions, .. } = &*self.0;
+        let (questions, partitions) = questions.count();
         CacheStats {
             entries: table.len() as u64,
+            questions,
+            partitions,
             bytes: table.weight(),
             bytes_max: table.capacity(),
-            loading: counts.loading.load(Ordering::Acquire),
-            dropped_writes: counts.dropped.load(Ordering::Relaxed),
-            damaged_files: counts.damaged.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Tells the journal, which must not be waited for.
-    fn tell(&self, job: Job) {
-        if let Some(jobs) = &self.jobs
-            && jobs.try_send(job).is_err()
-        {
-            self.shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            loading: aftermath.counts.loading.load(Ordering::Acquire),
+            dropped_writes: aftermath.counts.dropped.load(Ordering::Relaxed),
+            damaged_files: aftermath.counts.damaged.load(Ordering::Relaxed),
         }
     }
 
     pub(super) fn bytes_max(&self) -> u64 {
-        self.shared.table.capacity()
+        self.0.table.capacity()
     }
 
     pub(super) fn secret(&self) -> &[u8; 32] {
-        &self.shared.secret
+        &self.0.secret
     }
 
     pub(super) fn counts(&self) -> &Counts {
-        &self.shared.counts
+        &self.0.aftermath.counts
+    }
+
+    pub(super) fn questions(&self) -> &Questions {
+        &self.0.questions
+    }
+
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.0.table.contains_key(key)
     }
 
     /// Takes in what was on disk, unless it has expired or there is something newer.
-    pub(super) fn load(&self, key: Key, entry: Entry, now: Duration) {
+    pub(super) fn load(
+        &self,
+        key: Key,
+        entry: Arc<Entry>,
+        question: Option<Box<Question>>,
+        now: Duration,
+    ) {
         let is_newer = |held: Arc<Entry>| held.stored_at > entry.stored_at;
-        if now < entry.expires_at && !self.shared.table.get(&key).is_some_and(is_newer) {
-            self.shared.table.insert(key, Arc::new(entry));
+        if now < entry.expires_at && !self.0.table.peek(&key).is_some_and(is_newer) {
+            self.insert(key, entry);
+            if let Some(question) = question {
+                self.0.questions.insert(key, *question);
+            }
         }
     }
 
     /// Drops what was stored under `key` until `at`.
     pub(super) fn forget(&self, key: &Key, at: Duration) {
-        self.shared.table.remove_if(key, |held| held.stored_at <= at);
+        let removed = self.0.table.remove_if(key, |held| held.stored_at <= at);
+        removed.inspect(|(_, entry)| self.gone(key, entry));
     }
 
     /// Drops the entries for which `condition` holds; says how many.
     pub(super) fn drop_where(&self, condition: impl Fn(&Entry) -> bool) -> u64 {
-        let before = self.shared.table.len();
-        self.shared.table.retain(|_, entry| !condition(entry));
-        before.saturating_sub(self.shared.table.len()) as u64
+        let found = self.entries().filter(|(_, entry)| condition(entry)).map(|(key, _)| key);
+        let names: Vec<Key> = found.collect();
+        let mut dropped = 0;
+        for key in names {
+            if let Some((_, entry)) = self.0.table.remove_if(&key, |held| condition(held)) {
+                self.gone(&key, &entry);
+                dropped += 1;
+            }
+        }
+        dropped
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (Key, Arc<Entry>)> + '_ {
-        self.shared.table.iter()
-    }
-}
-
-/// Keeps the cache on disk.
-pub struct CacheWriter(Journal);
-
-impl CacheWriter {
-    /// Writes what is left and ends.
-    pub fn stop(self) {
-        self.0.stop();
+        self.0.table.iter()
     }
 }
 
@@ -283,6 +422,8 @@ mod tests {
             },
             stored_at: NOW,
             expires_at: NOW + Duration::from_secs(60),
+            wording: 0,
+            partition: None,
         }
     }
 
@@ -290,7 +431,7 @@ mod tests {
     fn entries_expire_and_may_be_too_old() {
         let cache = cache(1_000_000);
         let key = key(&cache, "a");
-        assert!(cache.put(key, entry(10, "r")));
+        assert!(cache.put(key, entry(10, "r"), None));
         let get = |seconds, age_max: Option<u64>| {
             let now = NOW + Duration::from_secs(seconds);
             cache.get(&key, now, age_max.map(Duration::from_secs)).is_some()
@@ -304,14 +445,14 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let cache = cache(100_000);
-        assert!(!cache.put(key(&cache, "large"), entry(100_000 / 16, "r")));
+        assert!(!cache.put(key(&cache, "large"), entry(100_000 / 16, "r"), None));
         for number in 0..1_000 {
-            cache.put(key(&cache, &number.to_string()), entry(1_000, "r"));
+            cache.put(key(&cache, &number.to_string()), entry(1_000, "r"), None);
         }
         let stats = cache.stats();
         assert!(stats.bytes <= 100_000 && stats.entries >= 40, "{stats:?}");
         cache.limit(&limits(70_000));
-        cache.put(key(&cache, "one more"), entry(1_000, "r"));
+        cache.put(key(&cache, "one more"), entry(1_000, "r"), None);
         assert!(cache.stats().bytes <= 70_000, "{:?}", cache.stats());
     }
 
@@ -330,8 +471,8 @@ mod tests {
             (r#"{"age_min":6}"#.to_owned(), 2),
         ] {
             let cache = cache(1_000_000);
-            cache.put(key(&cache, "1"), entry(10, "a"));
-            cache.put(key(&cache, "2"), entry(20, "b"));
+            cache.put(key(&cache, "1"), entry(10, "a"), None);
+            cache.put(key(&cache, "2"), entry(20, "b"), None);
             let dropped = cache.purge(&purge(&json), NOW + Duration::from_secs(5));
             assert_eq!((dropped, cache.stats().entries), (2 - left, left), "{json}");
         }
@@ -357,7 +498,7 @@ mod tests {
             Self(path)
         }
 
-        fn open(&self) -> (Cache, CacheWriter) {
+        fn open(&self) -> (Cache, CacheKeeper) {
             let now = crate::base::unix_now();
             let opened = Cache::open(&limits(1_000_000), &self.0, [9; 32], now).expect("a folder");
             eventually("loaded", || !opened.0.stats().loading);
@@ -391,10 +532,10 @@ mod tests {
         let now = crate::base::unix_now;
         let (cache, writer) = scratch.open();
         let [one, two, three] = ["1", "2", "3"].map(|name| key(&cache, name));
-        cache.put(one, living(10, "a"));
-        cache.put(two, living(20, "b"));
-        cache.put(three, entry(30, "expired long ago"));
-        cache.put(one, living(11, "a"));
+        cache.put(one, living(10, "a"), None);
+        cache.put(two, living(20, "b"), None);
+        cache.put(three, entry(30, "expired long ago"), None);
+        cache.put(one, living(11, "a"), None);
         cache.remove(&two, now());
         writer.stop();
         drop(cache);
@@ -402,7 +543,7 @@ mod tests {
         let (cache, writer) = scratch.open();
         assert_eq!(cache.get(&one, now(), None).expect("kept").body.len(), 11);
         assert_eq!(cache.stats().entries, 1);
-        cache.put(two, living(21, "b"));
+        cache.put(two, living(21, "b"), None);
         assert_eq!(cache.purge(&Purge { route: Some("a".into()), ..Purge::default() }, now()), 1);
         writer.stop();
         drop(cache);
@@ -418,8 +559,8 @@ mod tests {
         let scratch = Scratch::new("damaged");
         let (cache, writer) = scratch.open();
         let [one, two, three] = ["1", "2", "3"].map(|name| key(&cache, name));
-        cache.put(one, living(1_000, "a"));
-        cache.put(two, living(1_000, "a"));
+        cache.put(one, living(1_000, "a"), None);
+        cache.put(two, living(1_000, "a"), None);
         writer.stop();
         let path = scratch.segment();
         let mut bytes = std::fs::read(&path).expect("the segment");
@@ -433,7 +574,7 @@ mod tests {
             assert!(cache.get(&one, now(), None).is_some());
             assert!(cache.get(&two, now(), None).is_none());
             assert_eq!(cache.get(&three, now(), None).is_some(), put.is_none());
-            put.map(|key| cache.put(key, living(10, "a")));
+            put.map(|key| cache.put(key, living(10, "a"), None));
             writer.stop();
         }
     }
@@ -446,7 +587,7 @@ mod tests {
         assert_eq!(again.err().map(|it| it.kind()), Some(io::ErrorKind::WouldBlock));
         for round in 0..100 {
             for number in 0..10 {
-                cache.put(key(&cache, &number.to_string()), living(5_000 + round, "r"));
+                cache.put(key(&cache, &number.to_string()), living(5_000 + round, "r"), None);
             }
         }
         writer.stop();
@@ -461,7 +602,7 @@ mod tests {
     fn a_removed_entry_is_gone() {
         let cache = cache(1_000_000);
         let key = key(&cache, "a");
-        cache.put(key, entry(10, "r"));
+        cache.put(key, entry(10, "r"), None);
         cache.remove(&key, NOW);
         assert!(cache.get(&key, NOW, None).is_none());
     }

@@ -1,56 +1,25 @@
-//! The cache on disk: a thread that writes what was stored, and loads it at the next start.
+//! The cache on disk: what was stored is written, and loaded at the next start.
 //!
 //! Stores and removals are appended to one segment; when the files hold twice what memory may, the
-//! living entries are written anew and the old files go. What does not fit into the queue, or onto
-//! the disk, is dropped and counted: the cache in memory does not depend on it.
+//! living entries are written anew and the old files go. What does not fit onto the disk is dropped
+//! and counted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::exact::Purge;
+use super::Cache;
 use super::segment::{self, MAGIC, Record, SegmentError};
-use super::{Cache, Entry, Key};
-
-/// Changes that wait to be written, at most.
-const QUEUE_JOBS: usize = 4_096;
 
 /// Bytes written at once, about.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// What was written is forced onto the disk when there was nothing to do for so long. A killed
-/// process loses nothing of it, a machine without power may.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// Or when so much has been written since.
+/// What was written is forced onto the disk when it is so much.
 const UNSYNCED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 const SUFFIX: &str = "cache";
-
-/// What the thread is told.
-pub(super) enum Job {
-    Put(Key, Arc<Entry>),
-    Remove(Key, Duration),
-    /// Entries stored before this time that meet the conditions.
-    Purge(Purge, Duration),
-    Stop,
-}
-
-/// What became of the cache on disk.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Entries are still being loaded.
-    pub loading: AtomicBool,
-    /// Changes that were not written: the queue or the disk was full.
-    pub dropped: AtomicU64,
-    /// Files that were cut at a bad record, or were none of ours.
-    pub damaged: AtomicU64,
-}
 
 /// The folder of one cache, for one process.
 pub(super) struct Folder {
@@ -112,46 +81,9 @@ impl Folder {
     }
 }
 
-/// The thread and the way to it.
+/// The segments of a folder, and what waits to be written to them.
 pub(super) struct Journal {
-    pub(super) jobs: SyncSender<Job>,
-    thread: JoinHandle<()>,
-}
-
-impl Journal {
-    /// Starts the thread: it loads what is there into `cache`, then writes what it is told.
-    ///
-    /// # Errors
-    /// When there can be no thread.
-    pub(super) fn start(folder: Folder, cache: Cache, now: Duration) -> io::Result<Self> {
-        let (jobs, queue) = sync_channel(QUEUE_JOBS);
-        cache.counts().loading.store(true, Ordering::Release);
-        let writer = Writer {
-            folder,
-            cache,
-            active: None,
-            number: 0,
-            bytes: 0,
-            unsynced: 0,
-            buffer: Vec::new(),
-        };
-        let thread = std::thread::Builder::new()
-            .name("cache-journal".to_owned())
-            .spawn(move || writer.run(&queue, now))?;
-        Ok(Self { jobs, thread })
-    }
-
-    /// Writes what is queued and ends the thread.
-    pub(super) fn stop(self) {
-        // A thread that is gone has nothing left to write.
-        let _ = self.jobs.send(Job::Stop);
-        let _ = self.thread.join();
-    }
-}
-
-struct Writer {
     folder: Folder,
-    cache: Cache,
     /// The segment that is appended to, and its length.
     active: Option<(File, u64)>,
     number: u64,
@@ -162,79 +94,40 @@ struct Writer {
     buffer: Vec<u8>,
 }
 
-impl Writer {
-    fn run(mut self, queue: &Receiver<Job>, now: Duration) {
-        if self.load(now).is_err() {
-            self.cache.counts().damaged.fetch_add(1, Ordering::Relaxed);
-        }
-        self.cache.counts().loading.store(false, Ordering::Release);
-        loop {
-            match queue.recv_timeout(IDLE) {
-                Ok(job) => {
-                    let stop = self.take_with_others(job, queue);
-                    self.write();
-                    if stop {
-                        break;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => self.sync(),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if self.unsynced > UNSYNCED_BYTES_MAX {
-                self.sync();
-            }
-            if self.bytes > self.cache.bytes_max().saturating_mul(2) {
-                self.compact();
-            }
-        }
-        self.sync();
+impl Journal {
+    pub(super) fn new(folder: Folder) -> Self {
+        Self { folder, active: None, number: 0, bytes: 0, unsynced: 0, buffer: Vec::new() }
     }
 
-    /// Takes a job and those behind it that fit into one write; true if one of them says stop.
-    fn take_with_others(&mut self, job: Job, queue: &Receiver<Job>) -> bool {
-        let mut next = Some(job);
-        while let Some(job) = next {
-            if matches!(job, Job::Stop) {
-                return true;
-            }
-            self.take(job);
-            let full = self.buffer.len() >= WRITE_BYTES;
-            next = if full { None } else { queue.try_recv().ok() };
+    /// Loads what is on disk, but for what has expired by `now`.
+    pub(super) fn load(&mut self, cache: &Cache, now: Duration) {
+        if self.try_load(cache, now).is_err() {
+            cache.counts().damaged.fetch_add(1, Ordering::Relaxed);
         }
-        false
     }
 
-    fn take(&mut self, job: Job) {
-        let secret = *self.cache.secret();
-        match job {
-            Job::Put(key, entry) => {
-                segment::append(&Record::Put(key, (*entry).clone()), &secret, &mut self.buffer);
-            }
-            Job::Remove(key, at) => {
-                segment::append(&Record::Remove(key, at), &secret, &mut self.buffer);
-            }
-            Job::Purge(purge, at) => {
-                // Once more, since entries may have been loaded after the purge in memory.
-                let meets = |entry: &Entry| entry.stored_at <= at && purge.meets(entry, at);
-                self.cache.drop_where(meets);
-                // Files are not searched for what they hold; they are written anew.
-                self.buffer.clear();
-                self.compact();
-            }
-            Job::Stop => {}
-        }
+    /// Takes a record in; it is on its way to the disk after the next [`write`](Self::write).
+    pub(super) fn append(&mut self, record: &Record, cache: &Cache) {
+        segment::append(record, cache.secret(), &mut self.buffer);
+    }
+
+    /// True when it is time to write.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffer.len() >= WRITE_BYTES
     }
 
     /// Loads all segments, oldest first, and goes on with the newest.
-    fn load(&mut self, now: Duration) -> io::Result<()> {
+    fn try_load(&mut self, cache: &Cache, now: Duration) -> io::Result<()> {
         let segments = self.folder.segments()?;
         for (number, path) in &segments {
             self.number = *number;
             let file = File::open(path)?;
-            let cache = &self.cache;
             let read = segment::read(BufReader::new(file), cache.secret(), |record| match record {
-                Record::Put(key, entry) => cache.load(key, entry, now),
+                Record::Put(key, entry, question) => {
+                    cache.load(key, entry, question, now);
+                }
                 Record::Remove(key, at) => cache.forget(&key, at),
+                Record::Part(one, other) => cache.questions().part(one, other),
             });
             let whole_bytes = match read {
                 Ok(bytes) => bytes,
@@ -259,23 +152,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends the buffer to the active segment; what cannot be written is dropped and counted.
-    fn write(&mut self) {
+    /// Appends what was taken in to the active segment; what cannot be written is dropped and counted.
+    pub(super) fn write(&mut self, cache: &Cache) {
         if self.buffer.is_empty() {
             return;
         }
         let buffer = std::mem::take(&mut self.buffer);
-        if self.append(&buffer).is_err() {
-            self.cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+        if self.append_bytes(&buffer).is_err() {
+            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
         }
         self.buffer = buffer;
         self.buffer.clear();
         if self.buffer.capacity() > 4 * WRITE_BYTES {
             self.buffer = Vec::new();
         }
+        if self.unsynced > UNSYNCED_BYTES_MAX {
+            self.sync(cache);
+        }
+        if self.bytes > cache.bytes_max().saturating_mul(2) {
+            self.compact(cache);
+        }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (mut file, length) = match self.active.take() {
             Some(active) => active,
             None => self.create()?,
@@ -308,26 +207,28 @@ impl Writer {
         Ok((file, MAGIC.len() as u64))
     }
 
-    fn sync(&mut self) {
+    /// Forces onto the disk what was written.
+    pub(super) fn sync(&mut self, cache: &Cache) {
         if let Some((file, _)) = &self.active
             && std::mem::take(&mut self.unsynced) > 0
             && file.sync_data().is_err()
         {
-            self.cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Writes the living entries into a new segment and drops the older ones.
-    fn compact(&mut self) {
-        if self.try_compact().is_err() {
+    /// Writes the living entries into a new segment and drops the older ones, and what waits.
+    pub(super) fn compact(&mut self, cache: &Cache) {
+        self.buffer.clear();
+        if self.try_compact(cache).is_err() {
             // What is left of it is written over by the next attempt.
-            self.cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
             // Not again at once: the files may grow as much once more.
             self.bytes = 0;
         }
     }
 
-    fn try_compact(&mut self) -> io::Result<()> {
+    fn try_compact(&mut self, cache: &Cache) -> io::Result<()> {
         let old = self.folder.segments()?;
         self.number += 1;
         let path = self.folder.segment(self.number);
@@ -335,9 +236,15 @@ impl Writer {
         let mut file = File::create(&aside)?;
         let mut length = MAGIC.len() as u64;
         let mut buffer = MAGIC.to_vec();
-        let secret = *self.cache.secret();
-        for (key, entry) in self.cache.entries() {
-            segment::append(&Record::Put(key, (*entry).clone()), &secret, &mut buffer);
+        let secret = cache.secret();
+        for (one, other) in cache.questions().parted() {
+            segment::append(&Record::Part(one, other), secret, &mut buffer);
+        }
+        for (key, entry) in cache.entries() {
+            let partition = entry.partition.as_ref();
+            let question = partition.and_then(|it| cache.questions().get(&key, it)).map(Box::new);
+            let record = Record::Put(key, entry, question);
+            segment::append(&record, secret, &mut buffer);
             if buffer.len() >= WRITE_BYTES {
                 file.write_all(&buffer)?;
                 length += buffer.len() as u64;

@@ -2,12 +2,25 @@
 
 /// The name of an entry: two requests share an answer only if theirs are equal. 128 bits of BLAKE3
 /// under a secret of the process, so that nobody can prepare two requests that collide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct Key([u8; 16]);
+
+impl Key {
+    /// Half of its bits: a hash of their own.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}
 
 /// Takes in the fields of a [`Key`], in a fixed order.
 ///
-/// Each part is written with its length, so that no two lists of parts give the same bytes.
+/// Each part is written with its length, so that no two lists of parts give the same bytes. A clone
+/// goes on from where the original is.
+#[derive(Clone)]
 pub struct KeyBuilder {
     hasher: blake3::Hasher,
 }

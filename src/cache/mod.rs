@@ -1,11 +1,12 @@
-//! The cache of answers: the same request is answered again without its provider.
+//! The cache of answers: the same request, or a question of the same meaning, is answered again
+//! without its provider.
 //!
-//! Promises: an answer never crosses a field of its [`Key`], among them the tenant; only what the
-//! caller has found whole and successful is in here; memory stays under a bound. One cache serves
-//! all shards: a look-up takes a lock of one of many segments for some tens of nanoseconds and never
-//! waits for I/O. Time is told by the caller. With a folder, a thread keeps the entries on disk, and
-//! loads them at the next start. Absent: the network, the settings of routes, and what an answer
-//! means.
+//! Promises: an answer never crosses a field of its [`Key`], among them the tenant; nothing fuzzy
+//! crosses its partition; only what the caller has found whole and successful is in here; memory stays
+//! under a bound. One cache serves all shards: a look-up takes a lock of one of many segments for some
+//! tens of nanoseconds and never waits for I/O. A thread keeps the stored questions in their index, and
+//! with a folder the entries on disk. Time is told by the caller. Absent: the network, the settings of
+//! routes, and what an answer means.
 
 pub mod comparison;
 mod entry;
@@ -13,13 +14,27 @@ mod exact;
 pub mod guards;
 pub mod index;
 mod journal;
+mod keeper;
 mod key;
+mod normal;
 pub mod profile;
+mod question;
+mod questions;
 mod segment;
+mod semantic;
 mod settings;
+mod shares;
+mod time_bound;
 pub mod verifier;
 
 pub use entry::{Entry, Labels};
-pub use exact::{Cache, CacheStats, CacheWriter, Purge};
+pub use exact::{Cache, CacheStats, Purge};
+pub use keeper::CacheKeeper;
 pub use key::{Key, KeyBuilder};
-pub use settings::{CacheLimits, CacheSettings};
+pub use normal::normalise;
+pub use question::{Question, Vector};
+pub use questions::Neighbour;
+pub use semantic::{Asked, Found, Semantic};
+pub use settings::{CacheLimits, CacheSettings, SemanticLimits, SemanticMode, SemanticSettings};
+pub use time_bound::is_time_bound;
+pub use verifier::Demand;

@@ -30,7 +30,7 @@ pub const WORDS_MAX: usize = 96;
 pub const FACTS_MAX: usize = 32;
 
 /// What is known of one question. About 170 bytes on the heap and inline for a question of 60 bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Profile {
     /// Stems of the content words in their order, with a space between two of them.
     stems: Box<str>,
@@ -50,7 +50,7 @@ pub struct Profile {
 }
 
 /// What is known of a content word besides its stem.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Mark {
     /// Written like a name: with a capital that the beginning of a sentence does not explain.
     pub is_name: bool,
@@ -59,7 +59,7 @@ pub struct Mark {
 }
 
 /// Which side of a relation a word stands on. `Subject` is any word that follows no such preposition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Role {
     /// Not the object of one of the prepositions below.
     #[default]
@@ -85,7 +85,9 @@ pub enum Role {
 }
 
 /// A span that must be equal to the letter, as 63 bits of its BLAKE3 hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+)]
 pub enum Span {
     /// Code, a URL, a path, an identifier, a mail address.
     Opaque(u64),

@@ -5,14 +5,15 @@
 //! cache's secret, so that a record is neither damaged nor of another cache nor made by hand.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Key};
+use super::{Entry, Key, Question};
 
 /// What every segment begins with; the digit is the version of the format.
-pub(super) const MAGIC: &[u8; 8] = b"RGCACHE1";
+pub(super) const MAGIC: &[u8; 8] = b"RGCACHE2";
 
 /// Longest payload that is believed.
 const PAYLOAD_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -22,10 +23,13 @@ const HASH_BYTES: usize = 16;
 /// A change of the cache.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) enum Record {
-    /// An answer was stored; the one that was there is gone.
-    Put(Key, Entry),
+    /// An answer was stored, with its question if it can be found by that; the one that was there is
+    /// gone.
+    Put(Key, Arc<Entry>, Option<Box<Question>>),
     /// What was stored before this time is gone.
     Remove(Key, Duration),
+    /// Two questions do not share an answer.
+    Part(Key, Key),
 }
 
 /// Why reading a segment ended before its end.
@@ -125,9 +129,12 @@ fn fill(segment: &mut impl Read, buffer: &mut [u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::profile::Profile;
+    use super::super::question::Vector;
     use super::super::{Cache, CacheLimits, Labels};
     use super::*;
     use crate::base::IdSource;
+    use crate::inference::DIMENSIONS;
 
     const SECRET: [u8; 32] = [3; 32];
 
@@ -141,10 +148,18 @@ mod tests {
             labels: Labels { key: Some("k".into()), ..Labels::default() },
             stored_at: Duration::from_millis(1_500),
             expires_at: Duration::from_secs(9),
+            wording: 5,
+            partition: Some(key("p")),
+        };
+        let question = |text: &str| Question {
+            partition: key("p"),
+            vector: Vector::of(&[-0.05; DIMENSIONS]),
+            profile: Profile::of(text),
         };
         vec![
-            Record::Put(key("a"), entry("one")),
-            Record::Put(key("b"), entry("")),
+            Record::Put(key("a"), Arc::new(entry("one")), Some(Box::new(question("What is it?")))),
+            Record::Put(key("b"), Arc::new(entry("")), None),
+            Record::Part(key("a"), key("b")),
             Record::Remove(key("a"), Duration::from_secs(2)),
         ]
     }
@@ -197,7 +212,7 @@ mod tests {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
             let (found, end) = read_all(&bad, &SECRET);
-            assert!(end.is_err() && found.len() < 3, "flipped at {at}");
+            assert!(end.is_err() && found.len() < 4, "flipped at {at}");
             assert!(records().starts_with(&found), "flipped at {at}");
         }
         assert!(read_all(&bytes, &[4; 32]).0.is_empty());

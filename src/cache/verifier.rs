@@ -51,6 +51,21 @@ pub enum Refusal {
     Guard(GuardName),
     /// The model finds it less likely to be right than its setting asks for.
     Unlikely,
+    /// Somebody found the answer of the one wrong for the other.
+    Parted,
+}
+
+impl Refusal {
+    /// The name in logs: lower case, no spaces.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Far => "far",
+            Self::Guard(guard) => guard.as_str(),
+            Self::Unlikely => "unlikely",
+            Self::Parted => "parted",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,23 +107,48 @@ impl Default for Demand {
     }
 }
 
+/// How alike two questions are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Assessment {
+    /// Cosine of the two embeddings, -1 to 1.
+    pub cosine: f32,
+    /// The guard that fires, if one does.
+    pub guard: Option<GuardName>,
+    /// The probability that they have the same answer, as far as the model tells, 0 to 1.
+    pub probability: f32,
+}
+
+impl Assessment {
+    /// What is made of it.
+    #[must_use]
+    pub fn decide(&self, demand: Demand) -> Decision {
+        let read = &MODEL.read;
+        if self.cosine.is_nan() || self.cosine < demand.threshold - read.reach {
+            return Decision::Refuse(Refusal::Far);
+        }
+        if let Some(guard) = self.guard {
+            return Decision::Refuse(Refusal::Guard(guard));
+        }
+        let is_near = self.cosine >= demand.threshold;
+        let least = if is_near { read.probability_min } else { read.probability_min_below };
+        if self.probability >= least {
+            Decision::Serve
+        } else {
+            Decision::Refuse(Refusal::Unlikely)
+        }
+    }
+}
+
+/// Looks at a pair. `cosine` is that of the two embeddings, -1 to 1.
+#[must_use]
+pub fn assess(cosine: f32, pair: &Comparison<'_>) -> Assessment {
+    Assessment { cosine, guard: first(pair), probability: probability(cosine, pair) }
+}
+
 /// Decides about a candidate. `cosine` is that of the two embeddings, -1 to 1.
 #[must_use]
 pub fn decide(demand: Demand, cosine: f32, pair: &Comparison<'_>) -> Decision {
-    let read = &MODEL.read;
-    if cosine.is_nan() || cosine < demand.threshold - read.reach {
-        return Decision::Refuse(Refusal::Far);
-    }
-    if let Some(guard) = first(pair) {
-        return Decision::Refuse(Refusal::Guard(guard));
-    }
-    let least =
-        if cosine >= demand.threshold { read.probability_min } else { read.probability_min_below };
-    if probability(cosine, pair) >= least {
-        Decision::Serve
-    } else {
-        Decision::Refuse(Refusal::Unlikely)
-    }
+    assess(cosine, pair).decide(demand)
 }
 
 /// The probability that the two questions have the same answer, 0 to 1.

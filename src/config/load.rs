@@ -203,7 +203,7 @@ mod tests {
     const BAD: [(&str, &[&str]); 60] = [
         ("[sever]", &["sever"]),
         ("[cache]\nbytes_max = 1\nbytes = 1", &["cache.bytes_max", "cache.bytes"]),
-        ("[semantic_cache]", &["semantic_cache"]),
+        ("[semantic_cache]\nthreshold = 0.2", &["semantic_cache.threshold"]),
         ("server = 5", &["server"]),
         ("providers = 5", &["providers"]),
         ("[providers]\na = 5", &["providers.a"]),
@@ -284,7 +284,7 @@ mod tests {
         ("[routes.r]\ntargets = [{ virtual_key = 'eco' }]", &["routes.r.targets[0].virtual_key"]),
         ("[routes.r]\nstrategy = { mode = 'fallback' }", &["routes.r.strategy.mode"]),
         (
-            "[routes.r]\nretry = { attempts = 2 }\ncache = { mode = 'semantic' }",
+            "[routes.r]\nretry = { attempts = 2 }\ncache = { mode = 'semantics' }",
             &["routes.r.retry", "routes.r.cache.mode"],
         ),
         (
@@ -335,8 +335,8 @@ mod tests {
                  (two keys with one secret cannot be told apart)",
             ),
             (
-                "[semantic_cache]",
-                "semantic_cache: this version has no semantic cache (leave the section out)",
+                "[semantic_cache]\nmode = 'off'",
+                "semantic_cache.mode: expected `on` or `shadow`, got `off`",
             ),
         ] {
             assert_eq!(LoadError::Refused(refused(text)).to_string(), expected);

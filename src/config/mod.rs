@@ -19,7 +19,7 @@ pub use load::{LoadError, Overrides};
 pub use log::RequestLog;
 pub use server::{Server, ServerTls};
 
-use crate::cache::CacheLimits;
+use crate::cache::{CacheLimits, SemanticLimits};
 use crate::keys::KeyRing;
 use crate::providers::Provider;
 use crate::routing::Route;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub providers: Vec<Arc<Provider>>,
     /// Bounds of the cache.
     pub cache: CacheLimits,
+    /// How the semantic cache works.
+    pub semantic_cache: SemanticLimits,
     /// Virtual keys.
     pub keys: KeyRing,
     /// Routes by name; each names only providers that exist.

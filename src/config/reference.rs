@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::log::LogSettings;
 use super::server::ServerSettings;
 use crate::base::{Member, Shape};
-use crate::cache::CacheSettings;
+use crate::cache::{CacheSettings, SemanticSettings};
 use crate::keys::KeySettings;
 use crate::providers::{PRESETS, ProviderSettings};
 use crate::routing::RouteSettings;
@@ -24,12 +24,13 @@ struct Section {
     shape: Shape,
 }
 
-fn sections() -> [Section; 6] {
+fn sections() -> [Section; 7] {
     let section = |title, example, shape| Section { title, example, shape };
     [
         section("server", "server", Shape::of::<ServerSettings>()),
         section("log", "log", Shape::of::<LogSettings>()),
         section("cache", "cache", Shape::of::<CacheSettings>()),
+        section("semantic_cache", "semantic_cache", Shape::of::<SemanticSettings>()),
         section("providers.NAME", "providers.openai-prod", Shape::of::<ProviderSettings>()),
         section("keys.NAME", "keys.team-a", Shape::of::<KeySettings>()),
         section("routes.NAME", "routes.support", Shape::of::<RouteSettings>()),

@@ -14,13 +14,14 @@ use super::log::LogSettings;
 use super::server::ServerSettings;
 use super::{RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
-use crate::cache::{CacheLimits, CacheSettings};
+use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
 use crate::providers::{PRESETS, Provider, ProviderSettings};
 use crate::routing::{Route, RouteSettings};
 
 /// Names of the sections.
-const SECTIONS: [&str; 6] = ["server", "log", "cache", "providers", "keys", "routes"];
+const SECTIONS: [&str; 7] =
+    ["server", "log", "cache", "semantic_cache", "providers", "keys", "routes"];
 
 /// A file on its way to settings.
 pub(super) struct Sections<'a> {
@@ -41,6 +42,7 @@ impl Sections<'_> {
         let server = self.server(overrides);
         let log = self.log();
         let cache = self.cache();
+        let semantic = self.semantic_cache();
         let provider_names = self.names("providers");
         let providers = self.providers();
         let route_names = self.names("routes");
@@ -54,6 +56,7 @@ impl Sections<'_> {
             server: server?,
             log: log?,
             cache: cache?,
+            semantic_cache: semantic?,
             providers,
             keys: KeyRing::new(keys),
             routes,
@@ -63,13 +66,8 @@ impl Sections<'_> {
 
     fn refuse_unknown_sections(&mut self) {
         for name in self.written.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
-            let (message, hint) = match name.as_str() {
-                "semantic_cache" => {
-                    ("this version has no semantic cache", "leave the section out".to_owned())
-                }
-                _ => ("unknown section", did_you_mean(name, SECTIONS)),
-            };
-            self.problems.add(&member_path("", name), message, hint);
+            let hint = did_you_mean(name, SECTIONS);
+            self.problems.add(&member_path("", name), "unknown section", hint);
         }
     }
 
@@ -102,6 +100,13 @@ impl Sections<'_> {
         let settings: CacheSettings =
             Shape::of::<CacheSettings>().read(written, "cache", self.problems)?;
         Some(settings.check(self.directory))
+    }
+
+    fn semantic_cache(&mut self) -> Option<SemanticLimits> {
+        let written = self.written.remove("semantic_cache").unwrap_or(Value::Object(Map::new()));
+        let settings: SemanticSettings =
+            Shape::of::<SemanticSettings>().read(written, "semantic_cache", self.problems)?;
+        settings.check(self.directory, self.problems)
     }
 
     /// Names in a section as written, good or bad, so that a broken one counts as existing.

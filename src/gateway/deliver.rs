@@ -282,6 +282,10 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         write_ours(exchange, &mut out, "last-used-option-index", b"config");
         if exchange.is_metered() {
             write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
+            if let Some(similarity) = exchange.record.similarity {
+                let text = format!("{similarity:.4}");
+                write_ours(exchange, &mut out, "cache-similarity", text.as_bytes());
+            }
         }
     }
     out

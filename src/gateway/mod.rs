@@ -12,6 +12,7 @@
 
 mod admit;
 mod body;
+mod cache_key;
 mod connection;
 mod deliver;
 mod deliver_stream;
@@ -29,6 +30,7 @@ mod record;
 mod render;
 mod route;
 mod screen;
+mod semantic;
 mod settle;
 mod simulation;
 mod upstream;

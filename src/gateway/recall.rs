@@ -1,39 +1,34 @@
 //! Stage `recall`: the cache is asked before a provider is, and a ticket is drawn for the answer
 //! of one who has to be asked.
 //!
-//! Everything that could make the answer another one is in the key: who asks, the route and what it
-//! edits, the providers there are, the headers that travel on, every member of the body but those
-//! that only choose the form of the answer.
+//! The same request first, of this shard also one that is still under way; then, where the route says
+//! so, a question of the same meaning.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::{Grant, bounded};
+use super::cache_key::{self, Name};
 use super::connection::while_client_stays;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::fields::{goes_upstream, presented_keys};
 use super::flights::Leader;
 use super::receive::{Body, Request};
 use super::record::{CacheStatus, Exchange};
+use super::semantic;
 use crate::base::{Instant, unix_now};
-use crate::cache::{Entry, Key, KeyBuilder, Labels};
+use crate::cache::{Entry, Found, Key, Labels, Question};
 use crate::http::{Framing, LAST_CHUNK, write_chunk, write_data, write_field};
-use crate::llm::{Fold, Outline, is_replayable, replay};
-use crate::routing::{CacheRule, CacheScope, Route};
+use crate::llm::{Fold, is_replayable, replay};
+use crate::routing::{CacheRule, Route};
 use crate::telemetry::Counter;
-
-/// Members of a body that change the form of an answer or name the end user, not what it says.
-const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
-
-/// Headers that travel on and say nothing about the answer.
-const NEUTRAL_HEADERS: [&str; 6] =
-    ["accept", "content-type", "idempotency-key", "traceparent", "tracestate", "user-agent"];
 
 /// Leave to store the answer of an exchange.
 pub(super) struct Ticket {
     key: Key,
+    wording: u64,
+    question: Option<Box<Question>>,
     time_to_live: Duration,
     labels: Labels,
     fold: Fold,
@@ -44,9 +39,8 @@ pub(super) struct Ticket {
 /// What a request asks of the cache.
 struct Lookup<'r> {
     rule: &'r CacheRule,
-    key: Key,
+    name: Name,
     control: Control,
-    namespace: Option<&'r str>,
 }
 
 /// The client's wishes.
@@ -98,145 +92,132 @@ pub(super) async fn recall(
     grant: &Grant,
     request: &Request,
 ) -> Result<Option<Arc<Entry>>, Failure> {
-    let Some(route) = grant.route.as_deref().filter(|route| route.cache.is_some()) else {
-        return Ok(None);
-    };
-    let Some(lookup) = look_up(exchange, route, request) else { return Ok(None) };
+    let Some(route) = grant.route.as_deref() else { return Ok(None) };
+    let Some(mut lookup) = look_up(exchange, route, request) else { return Ok(None) };
+    let mut meant = None;
     if lookup.control.refresh {
-        exchange.record.cache = CacheStatus::Refresh;
-        exchange.worker.recorder().count(Counter::CacheRefreshes);
-        exchange.worker.cache().remove(&lookup.key, exchange.record.at_unix);
-    } else {
-        let mut found = find(exchange, grant, &lookup);
-        // A stream does not wait for another's end: its first word would come later than by itself.
-        // Nor does who has a limit of its own.
-        let waits = !exchange.record.stream && exchange.ours("request-timeout").is_none();
-        let joins = found.is_none() && waits;
-        if joins && let Some(landing) = exchange.worker.flights().landing(&lookup.key) {
-            let begun = Instant::now();
-            while_client_stays(&mut exchange.client.connection.reader, landing).await?;
-            exchange.record.upstream += begun.elapsed();
-            found = find(exchange, grant, &lookup);
-            exchange.worker.recorder().count(Counter::CacheJoins);
+        count(exchange, CacheStatus::Refresh, Counter::CacheRefreshes);
+        let cache = exchange.worker.cache();
+        cache.remove(&lookup.name.key, exchange.record.at_unix);
+        if let Some(asked) = lookup.name.asked.take() {
+            meant = Box::pin(semantic::look_up(exchange, asked)).await?;
+            // What would have answered it is as stale.
+            let neighbour = meant.as_ref().and_then(Found::served);
+            if let Some(stale) = neighbour {
+                exchange.worker.cache().remove(&stale.key, exchange.record.at_unix);
+            }
         }
-        let hit = found.is_some();
-        exchange.record.cache = if hit { CacheStatus::Hit } else { CacheStatus::Miss };
-        let counter = if hit { Counter::CacheHits } else { Counter::CacheMisses };
-        exchange.worker.recorder().count(counter);
-        if hit {
-            return Ok(found);
+    } else {
+        if let Some(found) = find_same(exchange, grant, &lookup).await? {
+            return Ok(Some(hit(exchange, &lookup, found)));
+        }
+        if let Some(asked) = lookup.name.asked.take() {
+            meant = Box::pin(semantic::look_up(exchange, asked)).await?;
+            // The same request may have come meanwhile.
+            if let Some(found) = find_same(exchange, grant, &lookup).await? {
+                return Ok(Some(hit(exchange, &lookup, found)));
+            }
+            let neighbour = meant.as_ref().and_then(Found::served);
+            let accepted = neighbour.filter(|it| lookup.accepts(exchange, grant, &it.entry));
+            if let Some(found) = accepted.filter(|_| !semantic::is_shadowed(exchange, lookup.rule))
+            {
+                count(exchange, CacheStatus::SemanticHit, Counter::CacheSemanticHits);
+                return Ok(Some(Arc::clone(&found.entry)));
+            }
+        }
+        match meant {
+            None => count(exchange, CacheStatus::Miss, Counter::CacheMisses),
+            Some(_) => count(exchange, CacheStatus::SemanticMiss, Counter::CacheSemanticMisses),
         }
     }
-    exchange.ticket = Some(Box::new(draw(exchange, route, &lookup)));
+    exchange.ticket = Some(Box::new(draw(exchange, route, &lookup, meant)));
     Ok(None)
 }
 
-fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<Arc<Entry>> {
-    let (now, age_max) = (exchange.record.at_unix, lookup.control.age_max);
-    let entry = exchange.worker.cache().get(&lookup.key, now, age_max)?;
-    // A key that shares answers does not share the others' models.
-    let allowed = entry.labels.model.as_deref().is_none_or(|it| grant.check_model(it).is_ok());
-    allowed.then_some(entry)
+fn hit(exchange: &mut Exchange<'_>, lookup: &Lookup<'_>, entry: Arc<Entry>) -> Arc<Entry> {
+    let is_same = entry.wording == lookup.name.wording;
+    let counter = if is_same { Counter::CacheHits } else { Counter::CacheNormalisedHits };
+    count(exchange, CacheStatus::Hit, counter);
+    entry
 }
 
-fn draw(exchange: &Exchange<'_>, route: &Route, lookup: &Lookup<'_>) -> Ticket {
-    let asked = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
-    Ticket {
-        key: lookup.key,
-        time_to_live: lookup.rule.max_age.or(asked).unwrap_or(CacheRule::MAX_AGE),
-        labels: Labels {
-            route: Some(Arc::from(route.name.as_str())),
-            key: exchange.record.key.clone(),
-            namespace: lookup.namespace.map(bounded),
-            ..Labels::default()
-        },
-        fold: Fold::default(),
-        // A stream takes as long as its client takes to read it: nobody shall wait for that.
-        _leader: if exchange.record.stream {
-            None
-        } else {
-            exchange.worker.flights().lead(lookup.key)
-        },
-    }
+fn count(exchange: &mut Exchange<'_>, status: CacheStatus, counter: Counter) {
+    exchange.record.cache = status;
+    exchange.worker.recorder().count(counter);
 }
 
-/// The key and the client's wishes; none if this request has nothing to do with the cache.
+/// What a request asks of the cache; none if it has nothing to do with it.
 fn look_up<'r>(exchange: &Exchange<'r>, route: &'r Route, request: &Request) -> Option<Lookup<'r>> {
     let rule = route.cache.as_ref()?;
-    let Body::Json { bytes, outline } = &request.body else { return None };
     let control = Control::of(exchange);
     if !request.endpoint.is_metered() || control.off {
         return None;
     }
-    let namespace = exchange.ours("cache-namespace");
-    let mut key = exchange.worker.cache().key();
-    key.part(request.endpoint.name().as_bytes());
-    key.part(route.name.as_bytes())
-        .part(&rule.fingerprint)
-        .part(exchange.snapshot.providers_fingerprint());
-    key.optional(namespace.map(str::as_bytes));
-    add_scope(&mut key, exchange, rule.scope, outline)?;
-    add_headers(&mut key, exchange, route);
-    add_body(&mut key, outline, bytes);
-    Some(Lookup { rule, key: key.finish(), control, namespace })
+    Some(Lookup { rule, name: cache_key::name(exchange, route, rule, request)?, control })
 }
 
-/// Who shares the answer. None where the route wants a user and the request names none.
-fn add_scope(
-    key: &mut KeyBuilder,
-    exchange: &Exchange<'_>,
-    scope: CacheScope,
-    outline: &Outline,
-) -> Option<()> {
-    if scope == CacheScope::Shared {
-        key.part(b"shared");
-        return Some(());
+/// The answer to the same request: stored, or of one under way on this shard.
+async fn find_same(
+    exchange: &mut Exchange<'_>,
+    grant: &Grant,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Arc<Entry>>, Failure> {
+    let found = find(exchange, grant, lookup);
+    // A stream does not wait for another's end: its first word would come later than by itself. Nor
+    // does who has a limit of its own.
+    let waits = !exchange.record.stream && exchange.ours("request-timeout").is_none();
+    if found.is_some() || !waits {
+        return Ok(found);
     }
-    key.part(b"key").optional(exchange.record.key.as_deref().map(str::as_bytes));
-    if exchange.record.key.is_none() {
-        // Without virtual keys the secrets that are presented tell clients apart.
-        presented_keys(exchange.head).for_each(|secret| {
-            key.part(secret);
-        });
-    }
-    if scope == CacheScope::User {
-        let named = outline.user.clone().or_else(|| user_of_metadata(exchange));
-        key.part(b"user").part(named.filter(|user| !user.is_empty())?.as_bytes());
-    }
-    Some(())
-}
-
-/// `_user` of the metadata header, Portkey's place for it.
-fn user_of_metadata(exchange: &Exchange<'_>) -> Option<String> {
-    let metadata: serde_json::Value = serde_json::from_str(exchange.ours("metadata")?).ok()?;
-    metadata.get("_user")?.as_str().map(str::to_owned)
-}
-
-/// Headers that choose the provider or travel on to it.
-fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
-    for name in ["provider", "virtual-key", "custom-host", "forward-headers"] {
-        key.optional(exchange.ours(name).map(str::as_bytes));
-    }
-    let asked = exchange.ours("forward-headers").unwrap_or_default();
-    let is_forwarded = |name: &str| {
-        route.target.forward_headers.iter().any(|it| it == name)
-            || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
+    let Some(landing) = exchange.worker.flights().landing(&lookup.name.key) else {
+        return Ok(None);
     };
-    for (name, value) in exchange.head.fields() {
-        let travels = goes_upstream(name) && !NEUTRAL_HEADERS.contains(&name);
-        if travels || is_forwarded(name) {
-            key.part(name.as_bytes()).part(value);
-        }
+    let begun = Instant::now();
+    while_client_stays(&mut exchange.client.connection.reader, landing).await?;
+    exchange.record.upstream += begun.elapsed();
+    exchange.worker.recorder().count(Counter::CacheJoins);
+    Ok(find(exchange, grant, lookup))
+}
+
+fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<Arc<Entry>> {
+    let entry = exchange.worker.cache().get(&lookup.name.key, exchange.record.at_unix, None)?;
+    lookup.accepts(exchange, grant, &entry).then_some(entry)
+}
+
+impl Lookup<'_> {
+    /// True if the answer is young enough, and of a model that the key may use: one that shares
+    /// answers does not share the others' models.
+    fn accepts(&self, exchange: &Exchange<'_>, grant: &Grant, entry: &Entry) -> bool {
+        let age = entry.age(exchange.record.at_unix);
+        self.control.age_max.is_none_or(|max| age <= max)
+            && entry.labels.model.as_deref().is_none_or(|it| grant.check_model(it).is_ok())
     }
 }
 
-/// Every member of the body as it is written, whatever their order.
-fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8]) {
-    let mut members: Vec<_> =
-        outline.members(body).filter(|(name, _)| !FORM_MEMBERS.contains(&name.as_ref())).collect();
-    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    for (name, value) in members {
-        key.part(&name).part(value);
+fn draw(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    lookup: &Lookup<'_>,
+    meant: Option<Found>,
+) -> Ticket {
+    let asked = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
+    let longest = lookup.rule.max_age.or(asked).unwrap_or(CacheRule::MAX_AGE);
+    let bound = exchange.snapshot.settings.semantic_cache.time_bound_max_age;
+    let key = lookup.name.key;
+    Ticket {
+        key,
+        wording: lookup.name.wording,
+        question: meant.map(|found| found.question),
+        time_to_live: if lookup.name.is_time_bound { longest.min(bound) } else { longest },
+        labels: Labels {
+            route: Some(Arc::from(route.name.as_str())),
+            key: exchange.record.key.clone(),
+            namespace: exchange.ours("cache-namespace").map(bounded),
+            ..Labels::default()
+        },
+        fold: Fold::default(),
+        // A stream takes as long as its client takes to read it: nobody shall wait for that.
+        _leader: if exchange.record.stream { None } else { exchange.worker.flights().lead(key) },
     }
 }
 
@@ -268,7 +249,7 @@ pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
 }
 
 fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
-    let Ticket { key, time_to_live, mut labels, .. } = ticket;
+    let Ticket { key, wording, question, time_to_live, mut labels, .. } = ticket;
     labels.provider = exchange.record.provider.clone();
     labels.model = exchange.record.model.clone();
     let stored_at = unix_now();
@@ -280,8 +261,10 @@ fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
         labels,
         stored_at,
         expires_at: stored_at + time_to_live,
+        wording,
+        partition: question.as_ref().map(|question| question.partition),
     };
-    if exchange.worker.cache().put(key, entry) {
+    if exchange.worker.cache().put(key, entry, question) {
         exchange.worker.recorder().count(Counter::CacheStores);
     }
 }

@@ -41,6 +41,10 @@ pub(super) enum CacheStatus {
     Hit,
     /// It had no answer.
     Miss,
+    /// It answered a question of the same meaning.
+    SemanticHit,
+    /// It had no answer, and none to a question of the same meaning.
+    SemanticMiss,
     /// It was not to be asked.
     Refresh,
 }
@@ -52,6 +56,8 @@ impl CacheStatus {
             Self::Disabled => "DISABLED",
             Self::Hit => "HIT",
             Self::Miss => "MISS",
+            Self::SemanticHit => "SEMANTIC HIT",
+            Self::SemanticMiss => "SEMANTIC MISS",
             Self::Refresh => "REFRESH",
         }
     }
@@ -73,6 +79,8 @@ pub(super) struct Record {
     pub trace_id: Option<String>,
     pub stream: bool,
     pub cache: CacheStatus,
+    /// Cosine of the nearest stored question.
+    pub similarity: Option<f32>,
     pub status: u16,
     pub usage: Option<Usage>,
     /// Content events of a stream: the estimate of its tokens where the provider tells none.
@@ -120,6 +128,7 @@ impl<'a> Exchange<'a> {
             trace_id: None,
             stream: false,
             cache: CacheStatus::default(),
+            similarity: None,
             status: 0,
             usage: None,
             content_events: 0,

@@ -31,6 +31,7 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
             code: row.map(|row| row.code),
             stream: record.stream,
             cache: record.cache.name(),
+            cache_similarity: record.similarity,
             usage: record.usage,
             latency: record.started.elapsed(),
             first_byte: record.first_byte,

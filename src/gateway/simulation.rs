@@ -29,7 +29,8 @@ impl Simulation {
         let listen = published.settings().server.listen;
         let recorder = hub.recorder(0, None);
         let cache = Cache::in_memory(&published.settings().cache, [0; 32]);
-        let options = WorkerOptions { shard: 0, listen, cache, published, recorder };
+        let semantic = None;
+        let options = WorkerOptions { shard: 0, listen, cache, semantic, published, recorder };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 

@@ -19,7 +19,7 @@ use super::connection::{self, Patience};
 use super::flights::Flights;
 use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
-use crate::cache::Cache;
+use crate::cache::{Cache, Semantic};
 use crate::llm::Scanner;
 use crate::shard::{
     AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
@@ -51,6 +51,8 @@ pub struct WorkerOptions {
     pub listen: SocketAddr,
     /// The cache that all shards share.
     pub cache: Cache,
+    /// Its semantic tier.
+    pub semantic: Option<Semantic>,
     /// The first settings.
     pub published: Arc<Published>,
     /// Where its events go.
@@ -63,6 +65,7 @@ pub struct Worker {
     snapshot: RefCell<Rc<Snapshot>>,
     dialer: Dialer,
     cache: Cache,
+    semantic: Option<Semantic>,
     flights: Flights,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
@@ -125,6 +128,7 @@ impl Worker {
             snapshot: RefCell::new(Rc::new(snapshot)),
             dialer,
             cache: options.cache,
+            semantic: options.semantic,
             flights: Flights::default(),
             recorder: options.recorder,
             scanner: RefCell::default(),
@@ -171,6 +175,11 @@ impl Worker {
     /// The cache of all shards.
     pub(super) fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// The cache's semantic tier; none where there are no threads for it.
+    pub(super) fn semantic(&self) -> Option<&Semantic> {
+        self.semantic.as_ref()
     }
 
     /// Identical requests of this shard that are under way.

@@ -87,7 +87,7 @@ pub struct Submitter {
 }
 
 /// What a pool has done since it began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PoolCounts {
     /// Requests that wait now.
     pub queued: u64,

@@ -7,6 +7,7 @@
 //! Absent: translation between dialects, endpoints, and any typed model of a whole request.
 
 mod answer;
+mod conversation;
 mod document;
 mod edit;
 mod error;
@@ -18,6 +19,7 @@ mod scanner;
 mod usage;
 
 pub use answer::{AnswerOutline, ChunkOutline};
+pub use conversation::LastTurn;
 pub use edit::{Edit, hide_usage, quote, with_include_usage};
 pub use error::JsonError;
 pub use outline::Outline;

@@ -22,9 +22,24 @@ pub enum CacheScope {
     Shared,
 }
 
+/// Which requests share an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// The same.
+    Simple,
+    /// The same, and those of the same meaning.
+    Semantic {
+        /// True if what is found by meaning is written down, not served; none: as
+        /// `semantic_cache.mode` says.
+        shadow: Option<bool>,
+    },
+}
+
 /// A route whose answers are cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheRule {
+    /// Which requests share an answer.
+    pub mode: CacheMode,
     /// How long an answer is served; none: the client may say it, else [`CacheRule::MAX_AGE`].
     pub max_age: Option<Duration>,
     /// Who shares answers.
@@ -36,6 +51,12 @@ pub struct CacheRule {
 impl CacheRule {
     /// How long an answer is served where nobody says it.
     pub const MAX_AGE: Duration = Duration::from_secs(MAX_AGE_DEFAULT);
+
+    /// True if answers may be found by meaning.
+    #[must_use]
+    pub fn is_semantic(&self) -> bool {
+        matches!(self.mode, CacheMode::Semantic { .. })
+    }
 
     /// A time to live as a client may ask for it; none where it is out of bounds.
     #[must_use]
@@ -49,8 +70,12 @@ impl CacheRule {
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheRuleSettings {
-    /// `simple`: the same request gets the same answer, also as a stream.
+    /// `simple`: the same request gets the same answer, also as a stream. `semantic`: so does one
+    /// whose last message means the same, all else being equal (chat completions and completions).
     pub mode: Option<String>,
+    /// With `semantic`: true to serve nothing by meaning and write down what would have been served,
+    /// false to serve it. Left out: as `semantic_cache.mode` says.
+    pub shadow: Option<bool>,
     /// How long an answer is served, in seconds. Left out: the client's `cache-control: max-age`,
     /// else 604800.
     #[schemars(range(min = MAX_AGE_MIN, max = MAX_AGE_MAX))]
@@ -82,21 +107,25 @@ impl CacheRuleSettings {
             }
         };
         let mode_path = member_path(path, "mode");
-        match self.mode.as_deref() {
-            Some("simple") => {}
-            None => {
-                problems.add(&mode_path, "expected `simple`, got nothing", "");
+        let mode = match self.mode.as_deref() {
+            Some("simple") => CacheMode::Simple,
+            Some("semantic") => CacheMode::Semantic { shadow: self.shadow },
+            other => {
+                let got = match other {
+                    None => "nothing".to_owned(),
+                    Some(other) => problems.quote(&mode_path, other),
+                };
+                let message = format!("expected `simple` or `semantic`, got {got}");
+                problems.add(&mode_path, message, "");
                 return None;
             }
-            Some(other) => {
-                let message =
-                    format!("expected `simple`, got {}", problems.quote(&mode_path, other));
-                problems.add(&mode_path, message, "this version has no semantic cache");
-                return None;
-            }
+        };
+        if self.shadow.is_some() && mode == CacheMode::Simple {
+            let message = "only the mode `semantic` has a shadow";
+            problems.add(&member_path(path, "shadow"), message, "leave it out");
         }
         // The bytes of the edits and the names; no secret is in a target.
         let fingerprint = *blake3::hash(format!("{target:?}").as_bytes()).as_bytes();
-        Some(CacheRule { max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
+        Some(CacheRule { mode, max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
     }
 }

@@ -8,7 +8,7 @@ mod settings;
 
 use std::time::Duration;
 
-pub use cache_rule::{CacheRule, CacheScope};
+pub use cache_rule::{CacheMode, CacheRule, CacheScope};
 pub use settings::{RouteError, RouteSettings};
 
 /// A checked route.

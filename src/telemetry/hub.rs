@@ -282,6 +282,7 @@ mod tests {
             code: None,
             stream: false,
             cache: "DISABLED",
+            cache_similarity: None,
             usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
             latency: Duration::from_millis(2),
             first_byte: Some(Duration::from_millis(1)),

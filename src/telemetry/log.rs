@@ -261,6 +261,7 @@ mod tests {
             code: None,
             stream: false,
             cache: "DISABLED",
+            cache_similarity: None,
             usage: None,
             latency: Duration::from_micros(1_234),
             first_byte: None,

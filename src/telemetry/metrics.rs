@@ -113,10 +113,18 @@ cells! {
         SettingsReloadErrors,
         /// Series folded into `other` because there were too many.
         LabelsFolded,
-        /// Answers from the cache.
+        /// Answers from the cache to the same request.
         CacheHits,
+        /// Answers from the cache to a question in other words that mean the same by rule.
+        CacheNormalisedHits,
+        /// Answers from the cache to a question of the same meaning.
+        CacheSemanticHits,
         /// Look-ups that found nothing.
         CacheMisses,
+        /// Look-ups by meaning that found nothing.
+        CacheSemanticMisses,
+        /// Look-ups by meaning that were not made: no model, or no time.
+        CacheSemanticSkips,
         /// Look-ups that the client did not want.
         CacheRefreshes,
         /// Answers stored.
@@ -176,8 +184,12 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),
     counter("ringgate_settings_reload_errors_total", Counter::SettingsReloadErrors, "Reloads refused."),
     counter("ringgate_labels_folded_total", Counter::LabelsFolded, "Requests counted under model other: too many series or an unprintable name."),
-    counter("ringgate_cache_hits_total", Counter::CacheHits, "Requests answered from the cache."),
-    counter("ringgate_cache_misses_total", Counter::CacheMisses, "Requests that the cache was asked for in vain."),
+    counter("ringgate_cache_hits_total", Counter::CacheHits, "Requests answered from the cache, the same having been asked before."),
+    counter("ringgate_cache_normalised_hits_total", Counter::CacheNormalisedHits, "Requests answered from the cache, the same but for spacing, a capital, a greeting or the like."),
+    counter("ringgate_cache_semantic_hits_total", Counter::CacheSemanticHits, "Requests answered from the cache by their meaning."),
+    counter("ringgate_cache_misses_total", Counter::CacheMisses, "Requests that the exact cache alone was asked for in vain."),
+    counter("ringgate_cache_semantic_misses_total", Counter::CacheSemanticMisses, "Requests that the semantic cache was asked for in vain."),
+    counter("ringgate_cache_semantic_skips_total", Counter::CacheSemanticSkips, "Look-ups by meaning that were not made: no model, no room in the queue, or no answer in time."),
     counter("ringgate_cache_refreshes_total", Counter::CacheRefreshes, "Requests whose client wanted a fresh answer."),
     counter("ringgate_cache_stores_total", Counter::CacheStores, "Answers stored."),
     counter("ringgate_cache_joins_total", Counter::CacheJoins, "Requests that waited for the answer to an identical one in flight."),

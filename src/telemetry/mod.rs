@@ -84,6 +84,8 @@ pub struct Event {
     pub stream: bool,
     /// What the cache had to do with it, as the header `cache-status` says.
     pub cache: &'static str,
+    /// Cosine of the nearest stored question, where one was looked for and there is one.
+    pub cache_similarity: Option<f32>,
     /// Tokens, if the endpoint has any.
     pub usage: Option<Usage>,
     /// From the first byte of the head to the last of the answer.

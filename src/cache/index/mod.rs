@@ -5,4 +5,4 @@
 
 mod scan;
 
-pub use scan::{Match, Segment, Slot};
+pub use scan::{Match, Segment, Slot, quantize, widen};

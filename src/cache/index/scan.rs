@@ -125,6 +125,12 @@ impl Segment {
         Some(entry)
     }
 
+    /// A vector as it is kept.
+    #[must_use]
+    pub fn vector(&self, slot: Slot) -> Option<[i8; DIMENSIONS]> {
+        self.vectors.get(index(slot.0)).copied()
+    }
+
     /// Up to `count` nearest vectors, the nearest first.
     pub fn nearest(&mut self, query: &[f32; DIMENSIONS], count: usize) -> Vec<Match> {
         self.distances.resize(self.bits.len(), [0; LANES]);
@@ -224,9 +230,17 @@ fn signs(vector: &[f32; DIMENSIONS]) -> [u64; WORDS] {
     words
 }
 
+/// A vector of length 1 as it is kept.
+#[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "bounded to -127..=127 right before")]
-fn quantize(vector: &[f32; DIMENSIONS]) -> [i8; DIMENSIONS] {
+pub fn quantize(vector: &[f32; DIMENSIONS]) -> [i8; DIMENSIONS] {
     vector.map(|number| (number * (127.0 / SCALE)).round().clamp(-127.0, 127.0) as i8)
+}
+
+/// The vector that was kept as `bytes`, about: kept again it is the same.
+#[must_use]
+pub fn widen(bytes: &[i8; DIMENSIONS]) -> [f32; DIMENSIONS] {
+    bytes.map(|number| f32::from(number) * (SCALE / 127.0))
 }
 
 /// 1 over the root of a vector's product with itself; 0 for a vector of nothing.

@@ -7,7 +7,9 @@ use super::stem::is_misspelling;
 use super::token::{Kind, Token};
 
 /// A number and what it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+)]
 pub struct Quantity {
     /// What is counted.
     pub dimension: Dimension,
@@ -16,7 +18,9 @@ pub struct Quantity {
 }
 
 /// What a number counts, and its base unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+)]
 pub enum Dimension {
     /// Nothing that is known, or things.
     Count,

@@ -1,0 +1,182 @@
+//! The thread behind the cache: it keeps the stored questions in the index, and the entries on disk.
+//!
+//! Shards tell it what they did and go on. What does not fit into its queue, or onto the disk, is
+//! dropped and counted: the answers in memory do not depend on it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::exact::Purge;
+use super::journal::Journal;
+use super::segment::Record;
+use super::{Cache, Entry, Key, Question};
+
+/// Changes that wait, at most.
+const QUEUE_JOBS: usize = 4_096;
+
+/// What was written is forced onto the disk when there was nothing to do for so long. A killed
+/// process loses nothing of it, a machine without power may.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+pub(super) enum Job {
+    /// An answer was stored, with its question if it can be found by that.
+    Put(Key, Arc<Entry>, Option<Box<Question>>),
+    /// An entry of this partition is gone from memory.
+    Evicted(Key, Key),
+    /// What was stored before this time is to go.
+    Removed(Key, Duration),
+    /// Entries stored before this time that meet the conditions are to go.
+    Purge(Purge, Duration),
+    /// Two questions do not share an answer.
+    Parted(Key, Key),
+    Stop,
+}
+
+/// What became of the cache behind the shards.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Entries are still being loaded.
+    pub loading: AtomicBool,
+    /// Changes that were not kept: the queue or the disk was full.
+    pub dropped: AtomicU64,
+    /// Files that were cut at a bad record, or were none of ours.
+    pub damaged: AtomicU64,
+}
+
+/// Keeps the questions of a cache, and the cache on disk.
+pub struct CacheKeeper {
+    jobs: SyncSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+impl CacheKeeper {
+    /// Starts the thread: it loads what is on disk into `cache`, then does what it is told.
+    pub(super) fn start(cache: Cache, journal: Option<Journal>, now: Duration) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE_JOBS);
+        cache.counts().loading.store(journal.is_some(), Ordering::Release);
+        let mut keeper = Keeper { cache, journal, swept_at: 0 };
+        let thread = std::thread::Builder::new()
+            .name("cache-keeper".to_owned())
+            .spawn(move || keeper.run(&queue, now))?;
+        Ok(Self { jobs, thread })
+    }
+
+    pub(super) fn jobs(&self) -> SyncSender<Job> {
+        self.jobs.clone()
+    }
+
+    /// Writes what is left and ends.
+    pub fn stop(self) {
+        // A thread that is gone has nothing left to write.
+        let _ = self.jobs.send(Job::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+struct Keeper {
+    cache: Cache,
+    /// None where answers are in memory only.
+    journal: Option<Journal>,
+    /// Changes that were dropped when the questions were last held against the answers.
+    swept_at: u64,
+}
+
+impl Keeper {
+    fn run(&mut self, queue: &Receiver<Job>, now: Duration) {
+        if let Some(journal) = &mut self.journal {
+            journal.load(&self.cache, now);
+        }
+        self.cache.counts().loading.store(false, Ordering::Release);
+        loop {
+            match queue.recv_timeout(IDLE) {
+                Ok(job) => {
+                    if self.take_with_others(job, queue) {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.write(&self.cache);
+            journal.sync(&self.cache);
+        }
+    }
+
+    /// Takes a job and those behind it that fit into one write; true if one of them says stop.
+    fn take_with_others(&mut self, job: Job, queue: &Receiver<Job>) -> bool {
+        let mut next = Some(job);
+        while let Some(job) = next {
+            if matches!(job, Job::Stop) {
+                return true;
+            }
+            self.take(job);
+            let is_full = self.journal.as_ref().is_some_and(Journal::is_full);
+            next = if is_full { None } else { queue.try_recv().ok() };
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.write(&self.cache);
+        }
+        false
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Put(key, entry, question) => {
+                // An entry that was evicted meanwhile needs no question.
+                if let Some(question) = question.as_deref().filter(|_| self.cache.contains(&key)) {
+                    self.cache.questions().insert(key, question.clone());
+                }
+                self.record(&Record::Put(key, entry, question));
+            }
+            Job::Evicted(key, partition) => {
+                // Unless another answer has taken its place.
+                if !self.cache.contains(&key) {
+                    self.cache.questions().remove(&key, &partition);
+                }
+            }
+            Job::Removed(key, at) => self.record(&Record::Remove(key, at)),
+            Job::Parted(one, other) => self.record(&Record::Part(one, other)),
+            Job::Purge(purge, at) => {
+                // Once more, since entries may have been loaded after the purge in memory.
+                let meets = |entry: &Entry| entry.stored_at <= at && purge.meets(entry, at);
+                self.cache.drop_where(meets);
+                self.sweep();
+                if let Some(journal) = &mut self.journal {
+                    // Files are not searched for what they hold; they are written anew.
+                    journal.compact(&self.cache);
+                }
+            }
+            Job::Stop => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        if let Some(journal) = &mut self.journal {
+            journal.append(record, &self.cache);
+        }
+    }
+
+    /// There is nothing to do.
+    fn rest(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.sync(&self.cache);
+        }
+        let dropped = self.cache.counts().dropped.load(Ordering::Relaxed);
+        if dropped != self.swept_at {
+            // Among what was dropped may have been evictions.
+            self.swept_at = dropped;
+            self.sweep();
+        }
+    }
+
+    fn sweep(&self) {
+        self.cache.questions().sweep(|key| self.cache.contains(key));
+    }
+}

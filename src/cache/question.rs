@@ -1,0 +1,55 @@
+//! A question as the semantic tier keeps it.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Key;
+use super::index::{quantize, widen};
+use super::profile::Profile;
+use crate::inference::DIMENSIONS;
+
+/// What is known of a stored question besides its answer. About 600 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Question {
+    /// What must be the same before meanings are compared at all.
+    pub partition: Key,
+    /// Its place among meanings.
+    pub vector: Vector,
+    /// What an embedding blurs.
+    pub profile: Profile,
+}
+
+/// An embedding in the form that is stored: int8, of one scale for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vector(pub Box<[i8; DIMENSIONS]>);
+
+impl Vector {
+    /// What is kept of an embedding.
+    #[must_use]
+    pub fn of(embedding: &[f32; DIMENSIONS]) -> Self {
+        Self(Box::new(quantize(embedding)))
+    }
+
+    /// The embedding, about.
+    #[must_use]
+    pub fn widened(&self) -> [f32; DIMENSIONS] {
+        widen(&self.0)
+    }
+}
+
+impl Serialize for Vector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_slice().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Vector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let numbers = Vec::<i8>::deserialize(deserializer)?;
+        let length = numbers.len();
+        let numbers: Box<[i8; DIMENSIONS]> =
+            numbers.into_boxed_slice().try_into().map_err(|_| {
+                serde::de::Error::invalid_length(length, &"a number for each dimension")
+            })?;
+        Ok(Self(numbers))
+    }
+}

@@ -1,0 +1,248 @@
+//! The stored questions of the semantic tier, by partition: which one is nearest, and does its answer
+//! answer this one too?
+//!
+//! Shards never come here: embedder threads search, the keeper's thread inserts and removes. Each
+//! partition has a lock of its own.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use hashbrown::HashTable;
+
+use super::comparison::Comparison;
+use super::index::{Segment, Slot};
+use super::profile::Profile;
+use super::question::{Question, Vector};
+use super::verifier::{Assessment, Decision, Demand, assess};
+use super::{Entry, Key};
+use crate::inference::{DIMENSIONS, Kernels};
+
+/// Stored questions that are looked at for one that is asked.
+const CANDIDATES: usize = 4;
+
+/// Pairs that are kept from matching, at most; the oldest are forgotten.
+const PARTED_MAX: usize = 65_536;
+
+/// A stored question near the one that was asked.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    /// Its entry's name.
+    pub key: Key,
+    /// How alike the two are.
+    pub assessment: Assessment,
+    /// What is made of it.
+    pub decision: Decision,
+    /// Its answer.
+    pub entry: Arc<Entry>,
+}
+
+/// All stored questions.
+pub(super) struct Questions {
+    kernels: Kernels,
+    partitions: RwLock<HashMap<Key, Arc<Mutex<Partition>>>>,
+    parted: Mutex<Parted>,
+}
+
+/// Questions that differ in nothing but their last user turn.
+struct Partition {
+    segment: Segment,
+    items: Vec<Item>,
+    /// Numbers of `items` that are not in use.
+    free: Vec<u32>,
+    /// From the name of an entry to its item.
+    by_key: HashTable<u32>,
+}
+
+struct Item {
+    key: Key,
+    slot: Slot,
+    profile: Profile,
+}
+
+/// Pairs of questions whose answers somebody found to differ.
+#[derive(Default)]
+struct Parted {
+    pairs: HashSet<(Key, Key)>,
+    /// The same, the oldest first.
+    order: std::collections::VecDeque<(Key, Key)>,
+}
+
+impl Questions {
+    pub(super) fn new() -> Self {
+        Self { kernels: Kernels::detect(), partitions: RwLock::default(), parted: Mutex::default() }
+    }
+
+    fn partition(&self, key: &Key) -> Option<Arc<Mutex<Partition>>> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone)
+    }
+
+    /// The nearest stored question whose answer may be served, else the nearest of all. `answer`
+    /// gives the entry of a name, if it is still there.
+    pub(super) fn search(
+        &self,
+        asked: &Key,
+        question: &Question,
+        embedding: &[f32; DIMENSIONS],
+        demand: Demand,
+        answer: impl Fn(&Key) -> Option<Arc<Entry>>,
+    ) -> Option<Neighbour> {
+        let partition = self.partition(&question.partition)?;
+        let mut partition = lock(&partition);
+        let matches = partition.segment.nearest(embedding, CANDIDATES);
+        let mut nearest = None;
+        for found in matches {
+            let Some(item) = partition.item(found.entry) else { continue };
+            let Some(entry) = answer(&item.key) else { continue };
+            let comparison = Comparison::of(&question.profile, &item.profile);
+            let assessment = assess(found.cosine, &comparison);
+            let decision = if self.are_parted(asked, &item.key) {
+                Decision::Refuse(super::verifier::Refusal::Parted)
+            } else {
+                assessment.decide(demand)
+            };
+            let neighbour = Neighbour { key: item.key, assessment, decision, entry };
+            if decision == Decision::Serve {
+                return Some(neighbour);
+            }
+            nearest.get_or_insert(neighbour);
+        }
+        nearest
+    }
+
+    /// Keeps a question; one of the same name is replaced.
+    pub(super) fn insert(&self, key: Key, question: Question) {
+        let partition = {
+            let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Mutex::new(Partition::new(self.kernels)));
+            Arc::clone(partitions.entry(question.partition).or_insert_with(new))
+        };
+        lock(&partition).insert(key, question);
+    }
+
+    /// Forgets a question.
+    pub(super) fn remove(&self, key: &Key, partition: &Key) {
+        let Some(held) = self.partition(partition) else { return };
+        let is_empty = {
+            let mut held = lock(&held);
+            held.remove(key);
+            held.segment.is_empty()
+        };
+        if is_empty {
+            self.partitions.write().unwrap_or_else(PoisonError::into_inner).remove(partition);
+        }
+    }
+
+    /// What is kept of a question.
+    pub(super) fn get(&self, key: &Key, partition: &Key) -> Option<Question> {
+        let held = self.partition(partition)?;
+        let held = lock(&held);
+        let item = held.item(u64::from(held.find(key)?))?;
+        let vector = Vector(Box::new(held.segment.vector(item.slot)?));
+        Some(Question { partition: *partition, vector, profile: item.profile.clone() })
+    }
+
+    /// Forgets the questions whose answers are gone.
+    pub(super) fn sweep(&self, lives: impl Fn(&Key) -> bool) {
+        let all: Vec<(Key, Arc<Mutex<Partition>>)> = {
+            let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+            partitions.iter().map(|(key, held)| (*key, Arc::clone(held))).collect()
+        };
+        for (partition, held) in all {
+            let dead: Vec<Key> = {
+                let held = lock(&held);
+                let numbers = held.by_key.iter().filter_map(|it| held.item(u64::from(*it)));
+                numbers.map(|item| item.key).filter(|key| !lives(key)).collect()
+            };
+            dead.iter().for_each(|key| self.remove(key, &partition));
+        }
+    }
+
+    /// Keeps a pair from matching from now on.
+    pub(super) fn part(&self, one: Key, other: Key) {
+        let mut parted = lock(&self.parted);
+        let pair = ordered(one, other);
+        if parted.pairs.insert(pair) {
+            parted.order.push_back(pair);
+        }
+        if parted.order.len() > PARTED_MAX
+            && let Some(oldest) = parted.order.pop_front()
+        {
+            parted.pairs.remove(&oldest);
+        }
+    }
+
+    fn are_parted(&self, one: &Key, other: &Key) -> bool {
+        lock(&self.parted).pairs.contains(&ordered(*one, *other))
+    }
+
+    /// The pairs that are kept from matching, the oldest first.
+    pub(super) fn parted(&self) -> Vec<(Key, Key)> {
+        lock(&self.parted).order.iter().copied().collect()
+    }
+
+    /// How many questions are kept, and in how many partitions.
+    pub(super) fn count(&self) -> (u64, u64) {
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        let questions = partitions.values().map(|held| lock(held).segment.len() as u64).sum();
+        (questions, partitions.len() as u64)
+    }
+}
+
+fn ordered(one: Key, other: Key) -> (Key, Key) {
+    if one <= other { (one, other) } else { (other, one) }
+}
+
+/// A panic cannot have left a partition half changed in a way that serves a wrong answer: what an
+/// item says is checked against the table of answers.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Partition {
+    fn new(kernels: Kernels) -> Self {
+        Self {
+            segment: Segment::new(kernels),
+            items: Vec::new(),
+            free: Vec::new(),
+            by_key: HashTable::new(),
+        }
+    }
+
+    fn item(&self, number: u64) -> Option<&Item> {
+        self.items.get(usize::try_from(number).ok()?)
+    }
+
+    fn find(&self, key: &Key) -> Option<u32> {
+        let is_it = |number: &u32| self.item(u64::from(*number)).is_some_and(|it| it.key == *key);
+        self.by_key.find(key.bits(), is_it).copied()
+    }
+
+    fn insert(&mut self, key: Key, question: Question) {
+        self.remove(&key);
+        let Question { vector, profile, .. } = question;
+        let next = u32::try_from(self.items.len()).ok();
+        let Some(number) = self.free.pop().or(next) else { return };
+        let Some(slot) = self.segment.insert(u64::from(number), &vector.widened()) else { return };
+        let item = Item { key, slot, profile };
+        match self.items.get_mut(number as usize) {
+            Some(place) => *place = item,
+            None => self.items.push(item),
+        }
+        let items = &self.items;
+        let bits = |number: &u32| items.get(*number as usize).map_or(0, |item| item.key.bits());
+        self.by_key.insert_unique(key.bits(), number, bits);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let items = &self.items;
+        let is_it = |number: &u32| items.get(*number as usize).is_some_and(|it| it.key == *key);
+        let Ok(found) = self.by_key.find_entry(key.bits(), is_it) else { return };
+        let (number, _) = found.remove();
+        if let Some(item) = self.items.get_mut(number as usize) {
+            self.segment.remove(item.slot);
+            // Its memory is of no use to the next.
+            item.profile = Profile::of("");
+            self.free.push(number);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The semantic tier: a text becomes a vector on an embedder thread, and the search for a stored
+//! question of the same meaning happens there too.
+//!
+//! The model is opened when a route or a request first asks for it. Until it is ready, and where there
+//! is none, look-ups are refused and the caller goes on without.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::profile::Profile;
+use super::questions::Neighbour;
+use super::verifier::{Decision, Demand};
+use super::{Cache, Key, Question, SemanticLimits, Vector};
+use crate::base::Instant;
+use crate::inference::{
+    Cancel, Embedding, LocalModel, Pool, PoolCounts, PoolOptions, Request, Submitter,
+};
+
+/// Texts that may wait for each embedder thread: at 1 ms for a text, all that a look-up's patience
+/// (`semantic_cache.timeout_ms`) lets through.
+const QUEUE_PER_THREAD: usize = 64;
+
+/// A question that is asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The name its entry has or would have.
+    pub key: Key,
+    /// What must be the same before meanings are compared.
+    pub partition: Key,
+    /// The text.
+    pub text: String,
+}
+
+/// What there is to an asked question.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The question, for its answer to be found by.
+    pub question: Box<Question>,
+    /// The stored question next to it.
+    pub neighbour: Option<Neighbour>,
+}
+
+impl Found {
+    /// The stored question whose answer may be served.
+    #[must_use]
+    pub fn served(&self) -> Option<&Neighbour> {
+        self.neighbour.as_ref().filter(|it| it.decision == Decision::Serve)
+    }
+}
+
+/// What is done with what was found, on an embedder thread.
+pub type Reply = Box<dyn FnOnce(Option<Found>) + Send>;
+
+/// The semantic tier of a cache; clones are one.
+#[derive(Clone)]
+pub struct Semantic(Arc<Tier>);
+
+struct Tier {
+    cache: Cache,
+    model_dirs: Vec<PathBuf>,
+    threads: usize,
+    clock: fn() -> Instant,
+    is_starting: AtomicBool,
+    /// None where there is no model.
+    pool: OnceLock<Option<(Pool, Submitter)>>,
+}
+
+impl Semantic {
+    /// The tier of `cache`, with `threads` embedder threads. Nothing is started.
+    #[must_use]
+    pub fn new(
+        cache: Cache,
+        limits: &SemanticLimits,
+        threads: usize,
+        clock: fn() -> Instant,
+    ) -> Self {
+        Self(Arc::new(Tier {
+            cache,
+            model_dirs: limits.model_dirs.clone(),
+            threads,
+            clock,
+            is_starting: AtomicBool::new(false),
+            pool: OnceLock::new(),
+        }))
+    }
+
+    /// Opens the model and starts the embedder threads, on a thread of its own. Says on standard error
+    /// what came of it.
+    pub fn start(&self) {
+        if self.0.is_starting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let semantic = self.clone();
+        let body = move || {
+            let pool = semantic.open_pool();
+            // This thread alone sets it.
+            let _ = semantic.0.pool.set(pool);
+        };
+        if let Err(error) =
+            std::thread::Builder::new().name("embedder-start".to_owned()).spawn(body)
+        {
+            eprintln!("ringgate: semantic cache is off: {error}");
+        }
+    }
+
+    fn open_pool(&self) -> Option<(Pool, Submitter)> {
+        let tier = &*self.0;
+        let is_there = |dir: &&PathBuf| dir.join("model.safetensors").exists();
+        let dir = tier.model_dirs.iter().find(is_there).or(tier.model_dirs.first())?;
+        let options = PoolOptions {
+            threads: tier.threads,
+            cores: Vec::new(),
+            queue_max: QUEUE_PER_THREAD * tier.threads,
+            clock: tier.clock,
+        };
+        let opened = LocalModel::open(dir).map_err(|error| error.to_string()).and_then(|model| {
+            let version = model.embedder.version();
+            let pool = Pool::start(model, &options).map_err(|error| error.to_string())?;
+            Ok((version, pool))
+        });
+        match opened {
+            Ok((version, pool)) => {
+                let plural = if tier.threads == 1 { "" } else { "s" };
+                let threads = tier.threads;
+                eprintln!(
+                    "ringgate: semantic cache is on: {version}, {threads} embedder thread{plural}"
+                );
+                let submitter = pool.submitter();
+                Some((pool, submitter))
+            }
+            Err(reason) => {
+                eprintln!("ringgate: semantic cache is off: {reason}");
+                None
+            }
+        }
+    }
+
+    fn submitter(&self) -> Option<&Submitter> {
+        match self.0.pool.get() {
+            Some(pool) => pool.as_ref().map(|(_, submitter)| submitter),
+            None => {
+                self.start();
+                None
+            }
+        }
+    }
+
+    /// `on`, `starting`, or `off` where there is no model or nobody has asked yet.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.0.pool.get() {
+            Some(Some(_)) => "on",
+            None if self.0.is_starting.load(Ordering::Acquire) => "starting",
+            _ => "off",
+        }
+    }
+
+    /// What the embedder threads have done; none before they are started.
+    #[must_use]
+    pub fn counts(&self) -> Option<PoolCounts> {
+        let (pool, _) = self.0.pool.get()?.as_ref()?;
+        Some(pool.counts())
+    }
+
+    /// Looks for a stored question of the same meaning; never waits. `reply` hears of it once, also
+    /// where nothing comes of it by `deadline`. `now` is the wall clock's. False if the question is not
+    /// taken; then there is no reply.
+    #[must_use]
+    pub fn look_up(
+        &self,
+        asked: Asked,
+        demand: Demand,
+        (now, deadline): (Duration, Instant),
+        cancel: Cancel,
+        reply: Reply,
+    ) -> bool {
+        let Some(submitter) = self.submitter() else { return false };
+        let cache = self.0.cache.clone();
+        let text = asked.text.clone();
+        let reply = Box::new(move |embedding: Result<Embedding, _>| {
+            let found = embedding.ok().and_then(|it| search(&cache, &asked, &it, demand, now));
+            reply(found);
+        });
+        submitter.try_submit(Request { text, deadline, cancel, reply }).is_ok()
+    }
+}
+
+fn search(
+    cache: &Cache,
+    asked: &Asked,
+    embedding: &Embedding,
+    demand: Demand,
+    now: Duration,
+) -> Option<Found> {
+    let profile = Profile::of(&asked.text);
+    // Of a text that was not read whole nothing is known for sure.
+    if profile.is_cut() {
+        return None;
+    }
+    let vector = Vector::of(embedding.as_array());
+    let question = Box::new(Question { partition: asked.partition, vector, profile });
+    let neighbour = cache.nearest(&asked.key, &question, embedding, demand, now);
+    Some(Found { question, neighbour })
+}

@@ -1,0 +1,132 @@
+//! Who fills the cache: beyond a fair share, an owner's new entries push out its own old ones.
+//!
+//! The table's policy keeps what is asked for often, but a flood of new entries would still flush what
+//! others have stored and not yet asked for again. So while the cache is full, an owner that holds
+//! more than its part makes its own room.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Key;
+
+/// So few names are not worth sorting out.
+const NAMES_MIN: usize = 64;
+
+/// Who stored an entry: a virtual key, or all who need none.
+pub(super) type Owner = Option<Arc<str>>;
+
+/// The entries of all owners.
+#[derive(Default)]
+pub(super) struct Shares(HashMap<Owner, Share>);
+
+#[derive(Default)]
+struct Share {
+    bytes: u64,
+    entries: usize,
+    /// Names in the order of their storing; of those that are gone some are left.
+    order: VecDeque<Key>,
+}
+
+impl Shares {
+    /// An entry of `bytes` is stored.
+    pub(super) fn add(&mut self, owner: &Owner, key: Key, bytes: u64) {
+        let share = self.0.entry(owner.clone()).or_default();
+        share.bytes += bytes;
+        share.entries += 1;
+        share.order.push_back(key);
+    }
+
+    /// An entry of `bytes` is gone, however that came about.
+    pub(super) fn take(&mut self, owner: &Owner, bytes: u64) {
+        let Some(share) = self.0.get_mut(owner) else { return };
+        share.bytes = share.bytes.saturating_sub(bytes);
+        share.entries = share.entries.saturating_sub(1);
+        if share.entries == 0 {
+            self.0.remove(owner);
+        }
+    }
+
+    /// The name of an entry that `owner` has to give up for one of `bytes` in a cache that holds
+    /// `bytes_now` of `bytes_max`: its oldest. It may be gone already; then the caller asks again.
+    pub(super) fn give_up(
+        &mut self,
+        owner: &Owner,
+        bytes: u64,
+        (bytes_now, bytes_max): (u64, u64),
+    ) -> Option<Key> {
+        let owners = self.0.len() as u64;
+        let share = self.0.get_mut(owner)?;
+        // Alone, the table's policy is better than age.
+        let is_crowded = owners > 1 && bytes_now + bytes > bytes_max;
+        let has_most = share.bytes + bytes > bytes_max / owners.max(1);
+        if is_crowded && has_most { share.order.pop_front() } else { None }
+    }
+
+    /// All names of an owner, if so many of them are of entries long gone that it is time to sort
+    /// them out; the living ones come back through [`put_back`](Self::put_back).
+    pub(super) fn bloated(&mut self, owner: &Owner) -> Option<VecDeque<Key>> {
+        let share = self.0.get_mut(owner)?;
+        let is_bloated = share.order.len() > 2 * share.entries + NAMES_MIN;
+        is_bloated.then(|| std::mem::take(&mut share.order))
+    }
+
+    /// See [`bloated`](Self::bloated).
+    pub(super) fn put_back(&mut self, owner: &Owner, mut names: VecDeque<Key>) {
+        if let Some(share) = self.0.get_mut(owner) {
+            names.append(&mut share.order);
+            share.order = names;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cache, CacheLimits};
+    use super::*;
+
+    #[test]
+    fn who_has_most_gives_up_first() {
+        let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
+        let key = |name: String| cache.key().part(name.as_bytes()).finish();
+        let (flood, calm): (Owner, Owner) = (Some("flood".into()), Some("calm".into()));
+        let mut shares = Shares::default();
+        for number in 0..8 {
+            shares.add(&flood, key(format!("f{number}")), 100);
+        }
+        for number in 0..2 {
+            shares.add(&calm, key(format!("c{number}")), 100);
+        }
+        let full = (1_000, 1_000);
+        assert_eq!(shares.give_up(&calm, 100, full), None, "within its share");
+        assert_eq!(shares.give_up(&flood, 100, (500, 1_000)), None, "there is room");
+        assert_eq!(shares.give_up(&flood, 100, full), Some(key("f0".to_owned())));
+        assert_eq!(shares.give_up(&flood, 100, full), Some(key("f1".to_owned())));
+        for _ in 0..4 {
+            shares.take(&flood, 100);
+        }
+        assert_eq!(shares.give_up(&flood, 100, full), None, "no more than others");
+        for _ in 0..2 {
+            shares.take(&calm, 100);
+        }
+        assert_eq!(shares.give_up(&flood, 900, full), None, "alone");
+    }
+
+    #[test]
+    fn names_of_the_gone_do_not_pile_up() {
+        let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
+        let key = |number: usize| cache.key().part(&number.to_le_bytes()).finish();
+        let mut shares = Shares::default();
+        for number in 0..NAMES_MIN + 3 {
+            shares.add(&None, key(number), 1);
+        }
+        assert_eq!(shares.bloated(&None), None);
+        for _ in 0..NAMES_MIN + 2 {
+            shares.take(&None, 1);
+        }
+        let mut names = shares.bloated(&None).expect("bloated");
+        names.retain(|name| *name == key(7));
+        shares.add(&None, key(99), 1);
+        shares.put_back(&None, names);
+        assert_eq!(shares.0[&None].order, [key(7), key(99)]);
+    }
+}

@@ -1,0 +1,178 @@
+//! The name of an answer: everything that could make it another one.
+//!
+//! Who asks, the route and what it edits, the providers there are, the headers that travel on, every
+//! member of the body but those that only choose the form of the answer. For the semantic tier all of
+//! it but the words of the last user turn makes the partition, which nothing fuzzy crosses.
+
+use super::endpoint::Endpoint;
+use super::fields::{goes_upstream, presented_keys};
+use super::receive::{Body, Request};
+use super::record::Exchange;
+use crate::cache::{Asked, Key, KeyBuilder, is_time_bound, normalise};
+use crate::inference::MODEL_NAME;
+use crate::llm::{LastTurn, Outline};
+use crate::routing::{CacheMode, CacheRule, CacheScope, Route};
+
+/// Members of a body that change the form of an answer or name the end user, not what it says.
+const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
+
+/// Headers that travel on and say nothing about the answer.
+const NEUTRAL_HEADERS: [&str; 6] =
+    ["accept", "content-type", "idempotency-key", "traceparent", "tracestate", "user-agent"];
+
+/// A longer request is not taken apart for its last turn.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What an answer is stored under.
+pub(super) struct Name {
+    /// Its own.
+    pub key: Key,
+    /// The question, if the answer may be found by meaning.
+    pub asked: Option<Asked>,
+    /// A hash of the question as it was written; 0 where that is all in the key.
+    pub wording: u64,
+    /// True if the answer will soon be another one.
+    pub is_time_bound: bool,
+}
+
+/// A question in the body.
+struct Question {
+    /// The member it stands in.
+    member: &'static [u8],
+    turn: LastTurn,
+}
+
+/// The name of the answer to `request`. None where the route wants a user and the request names none.
+pub(super) fn name(
+    exchange: &Exchange<'_>,
+    route: &Route,
+    rule: &CacheRule,
+    request: &Request,
+) -> Option<Name> {
+    let Body::Json { bytes, outline } = &request.body else { return None };
+    let question = question(exchange, rule, request.endpoint, (outline, bytes));
+    let mut key = exchange.worker.cache().key();
+    key.part(request.endpoint.name().as_bytes());
+    key.part(route.name.as_bytes())
+        .part(&rule.fingerprint)
+        .part(exchange.snapshot.providers_fingerprint());
+    key.optional(exchange.ours("cache-namespace").map(str::as_bytes));
+    add_scope(&mut key, exchange, rule.scope, outline)?;
+    add_headers(&mut key, exchange, route);
+    add_body(&mut key, outline, bytes, question.as_ref());
+    let Some(Question { turn, .. }) = question else {
+        return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
+    };
+    // Vectors of two models are not to be compared.
+    let partition = key.part(MODEL_NAME.as_bytes()).finish();
+    let own = key.clone().part(normalise(&turn.text).as_bytes()).finish();
+    let wording = key.part(turn.text.as_bytes()).finish().bits();
+    let is_time_bound = is_time_bound(&turn.text);
+    let asked = Some(Asked { key: own, partition, text: turn.text });
+    Some(Name { key: own, asked, wording, is_time_bound })
+}
+
+/// Who shares the answer. None where the route wants a user and the request names none.
+fn add_scope(
+    key: &mut KeyBuilder,
+    exchange: &Exchange<'_>,
+    scope: CacheScope,
+    outline: &Outline,
+) -> Option<()> {
+    if scope == CacheScope::Shared {
+        key.part(b"shared");
+        return Some(());
+    }
+    key.part(b"key").optional(exchange.record.key.as_deref().map(str::as_bytes));
+    if exchange.record.key.is_none() {
+        // Without virtual keys the secrets that are presented tell clients apart.
+        presented_keys(exchange.head).for_each(|secret| {
+            key.part(secret);
+        });
+    }
+    if scope == CacheScope::User {
+        let named = outline.user.clone().or_else(|| user_of_metadata(exchange));
+        key.part(b"user").part(named.filter(|user| !user.is_empty())?.as_bytes());
+    }
+    Some(())
+}
+
+/// `_user` of the metadata header, Portkey's place for it.
+fn user_of_metadata(exchange: &Exchange<'_>) -> Option<String> {
+    let metadata: serde_json::Value = serde_json::from_str(exchange.ours("metadata")?).ok()?;
+    metadata.get("_user")?.as_str().map(str::to_owned)
+}
+
+/// Headers that choose the provider or travel on to it.
+fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
+    for name in ["provider", "virtual-key", "custom-host", "forward-headers"] {
+        key.optional(exchange.ours(name).map(str::as_bytes));
+    }
+    let asked = exchange.ours("forward-headers").unwrap_or_default();
+    let is_forwarded = |name: &str| {
+        route.target.forward_headers.iter().any(|it| it == name)
+            || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
+    };
+    for (name, value) in exchange.head.fields() {
+        let travels = goes_upstream(name) && !NEUTRAL_HEADERS.contains(&name);
+        if travels || is_forwarded(name) {
+            key.part(name.as_bytes()).part(value);
+        }
+    }
+}
+
+/// Every member of the body as it is written, whatever their order.
+fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8], question: Option<&Question>) {
+    let mut members: Vec<_> =
+        outline.members(body).filter(|(name, _)| !FORM_MEMBERS.contains(&name.as_ref())).collect();
+    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    for (name, value) in members {
+        key.part(&name);
+        match question.filter(|question| question.member == name.as_ref()) {
+            None => {
+                key.part(value);
+            }
+            Some(Question { turn, .. }) => {
+                let before = value.get(..turn.span.start).unwrap_or_default();
+                let after = value.get(turn.span.end..).unwrap_or_default();
+                key.part(b"question").part(before).part(after);
+            }
+        }
+    }
+}
+
+/// The question of a request whose answer may be found by meaning: its last turn is one text, short
+/// enough and in words, and it asks for one answer without tools.
+fn question(
+    exchange: &Exchange<'_>,
+    rule: &CacheRule,
+    endpoint: Endpoint,
+    (outline, body): (&Outline, &[u8]),
+) -> Option<Question> {
+    let limits = &exchange.snapshot.settings.semantic_cache;
+    let member: &[u8] = match endpoint {
+        Endpoint::ChatCompletions => b"messages",
+        Endpoint::Completions => b"prompt",
+        _ => return None,
+    };
+    if rule.mode == CacheMode::Simple || !limits.enabled || body.len() > BODY_BYTES_MAX {
+        return None;
+    }
+    let mut value = None;
+    for (name, bytes) in outline.members(body) {
+        match name.as_ref() {
+            b"n" if bytes != b"1" => return None,
+            b"tools" | b"functions" | b"audio" | b"suffix" if bytes != b"null" => return None,
+            name if name == member => value = Some(bytes),
+            _ => {}
+        }
+    }
+    let turn = match endpoint {
+        Endpoint::Completions => LastTurn::of_prompt(value?)?,
+        _ => LastTurn::of_messages(value?)?,
+    };
+    let is_in_words = turn.text.contains(char::is_alphabetic)
+        && !turn.text.contains(|it: char| it.is_control() && it != '\n' && it != '\t');
+    let fits = turn.text.len() <= limits.text_bytes_max;
+    (fits && is_in_words).then_some(Question { member, turn })
+}

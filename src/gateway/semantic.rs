@@ -1,0 +1,72 @@
+//! The second half of `recall`: a stored question of the same meaning.
+//!
+//! The text goes to an embedder thread and the shard goes on with others; if nothing has come back in
+//! time, the request goes on without.
+
+use std::time::Duration;
+
+use futures_channel::oneshot;
+
+use super::connection::while_client_stays;
+use super::failure::Failure;
+use super::record::Exchange;
+use crate::base::Instant;
+use crate::cache::{Asked, Demand, Found, SemanticMode};
+use crate::inference::Cancel;
+use crate::routing::{CacheMode, CacheRule};
+use crate::shard::within;
+use crate::telemetry::Counter;
+
+/// The reply of a thread that had begun before the deadline may come so much later.
+const GRACE: Duration = Duration::from_millis(5);
+
+/// Gives a look-up up when its request ends.
+struct GiveUp(Cancel);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// What is known of the question and the stored one next to it. None where the tier is off, busy or
+/// late, or has no use for the text.
+pub(super) async fn look_up(
+    exchange: &mut Exchange<'_>,
+    asked: Asked,
+) -> Result<Option<Found>, Failure> {
+    let Some(semantic) = exchange.worker.semantic() else { return Ok(None) };
+    let limits = &exchange.snapshot.settings.semantic_cache;
+    let demand = Demand { threshold: limits.threshold };
+    let cancel = Cancel::default();
+    let (reply, answer) = oneshot::channel();
+    let deadline = Instant::now().after(limits.timeout);
+    let times = (exchange.record.at_unix, deadline);
+    // A request that is gone does not hear of it.
+    let reply = Box::new(move |found| drop(reply.send(found)));
+    if !semantic.look_up(asked, demand, times, cancel.clone(), reply) {
+        exchange.worker.recorder().count(Counter::CacheSemanticSkips);
+        return Ok(None);
+    }
+    let _give_up = GiveUp(cancel);
+    let reader = &mut exchange.client.connection.reader;
+    let found = while_client_stays(reader, within(deadline.after(GRACE), answer)).await?;
+    let found = found.ok().and_then(|reply| reply.ok().flatten());
+    match &found {
+        Some(found) => {
+            exchange.record.similarity = found.neighbour.as_ref().map(|it| it.assessment.cosine);
+        }
+        None => exchange.worker.recorder().count(Counter::CacheSemanticSkips),
+    }
+    Ok(found)
+}
+
+/// True if what is found by meaning is not served.
+pub(super) fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
+    let shadow = match rule.mode {
+        CacheMode::Simple => None,
+        CacheMode::Semantic { shadow } => shadow,
+    };
+    let mode = exchange.snapshot.settings.semantic_cache.mode;
+    shadow.unwrap_or(mode == SemanticMode::Shadow)
+}

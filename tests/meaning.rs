@@ -1,0 +1,227 @@
+//! The semantic cache with the real model: questions of the same meaning share an answer, others never.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::stage::{Gateway, Provider, Response, eventually, post};
+
+const PATH: &str = "/v1/chat/completions";
+const SEMANTIC: &str = "x-ringgate-config: {\"cache\":{\"mode\":\"semantic\"}}\r\n";
+
+/// Three wordings of one question.
+const POTHOLE: [&str; 3] =
+    ["How do I report a pothole?", "How can I report a pothole?", "How do I report potholes?"];
+
+/// Where the model is; none, loudly, where it has not been fetched.
+fn model_dir() -> Option<PathBuf> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/all-minilm-l6-v2");
+    let is_there = dir.join("model.safetensors").exists();
+    if !is_there {
+        eprintln!("SKIPPED: no model in {}; `ringgate models fetch` brings it", dir.display());
+    }
+    is_there.then_some(dir)
+}
+
+/// An answer that says which request it is of, and repeats the question.
+fn provider() -> Provider {
+    Provider::start(|visit| {
+        while let Some(request) = visit.request() {
+            let body: Value =
+                serde_json::from_str(request.split("\r\n\r\n").nth(1).expect("a body"))
+                    .expect("JSON");
+            let text = body["messages"].as_array().and_then(|it| it.last()).expect("a message");
+            let answer = json!({
+                "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+                "choices": [{
+                    "index": 0,
+                    "message": {"role": "assistant", "content": format!("about {}", text["content"])},
+                    "finish_reason": "stop",
+                }],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            });
+            visit.send(crate::stage::json_answer("200 OK", "", &answer.to_string()).as_bytes());
+        }
+    })
+}
+
+/// A gateway whose semantic tier is ready. Debug builds embed slowly, so there is time.
+fn gateway(provider: &Provider, more: &str, tier: &str) -> Option<Gateway> {
+    let dir = model_dir()?;
+    let settings = format!(
+        "{more}\n[semantic_cache]\nmodel_dir = \"{}\"\ntimeout_ms = 10000\n{tier}\n\
+         [routes.shadowed]\nprovider = \"p\"\ncache = {{ mode = \"semantic\", shadow = true }}\n{}",
+        dir.display(),
+        provider.section("p", "")
+    );
+    let gateway = Gateway::start(&settings);
+    eventually("the model is open", || stats(&gateway)["semantic"] == "on");
+    Some(gateway)
+}
+
+fn stats(gateway: &Gateway) -> Value {
+    serde_json::from_str(&gateway.admin_page("/cache/stats").1).expect("JSON")
+}
+
+fn status(response: &Response) -> &str {
+    response.field("x-ringgate-cache-status").expect("a cache status")
+}
+
+fn messages(text: &str) -> Value {
+    json!({"model": "m", "messages": [{"role": "user", "content": text}]})
+}
+
+fn ask(gateway: &Gateway, body: &Value) -> Response {
+    gateway.send(&post(PATH, SEMANTIC, &body.to_string()))
+}
+
+/// Asks, and waits until the answer can be found by meaning.
+fn teach(gateway: &Gateway, body: &Value) {
+    let before = stats(gateway)["questions"].as_u64();
+    assert_eq!(status(&ask(gateway, body)), "SEMANTIC MISS");
+    eventually("it is in the index", || stats(gateway)["questions"].as_u64() > before);
+}
+
+#[test]
+fn a_question_in_other_words_is_answered() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    teach(&gateway, &messages(POTHOLE[0]));
+    for text in &POTHOLE[1..] {
+        let again = ask(&gateway, &messages(text));
+        assert_eq!(status(&again), "SEMANTIC HIT", "{text}");
+        let similarity = again.field("x-ringgate-cache-similarity").expect("a similarity");
+        assert!(similarity.parse::<f32>().expect("a number") > 0.8, "{similarity}");
+        let content = &again.json()["choices"][0]["message"]["content"];
+        assert_eq!(content, "about \"How do I report a pothole?\"");
+    }
+    let normal = ask(&gateway, &messages("Hi, how do I report a pothole?  Thanks!"));
+    assert_eq!(status(&normal), "HIT", "the same by rule");
+    assert_eq!(normal.field("x-ringgate-cache-similarity"), None);
+    let mut streamed = messages(POTHOLE[1]);
+    streamed["stream"] = json!(true);
+    let events = ask(&gateway, &streamed);
+    assert_eq!(status(&events), "SEMANTIC HIT");
+    assert!(events.text().ends_with("data: [DONE]\n\n"), "{}", events.text());
+    assert_eq!(provider.request_count(), 1);
+    let metrics = gateway.admin_page("/metrics").1;
+    for line in [
+        "ringgate_cache_semantic_hits_total 3",
+        "ringgate_cache_normalised_hits_total 1",
+        "ringgate_cache_semantic_misses_total 1",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[test]
+fn near_questions_with_other_answers_are_asked() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    teach(&gateway, &messages("How do I turn on the heating on Monday?"));
+    for text in [
+        "How do I turn off the heating on Monday?",
+        "How do I turn on the heating on Friday?",
+        "How do I not turn on the heating on Monday?",
+        "How do I turn on the cooling on Monday?",
+        "What is the capital of Australia?",
+    ] {
+        let other = ask(&gateway, &messages(text));
+        assert_eq!(status(&other), "SEMANTIC MISS", "{text}");
+        assert!(other.field("x-ringgate-cache-similarity").is_some());
+    }
+}
+
+#[test]
+fn nothing_fuzzy_crosses_the_partition() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    let system = |system: &str, text: &str| {
+        json!({"model": "m", "messages": [
+            {"role": "system", "content": system}, {"role": "user", "content": text},
+        ]})
+    };
+    teach(&gateway, &system("Be kind.", POTHOLE[0]));
+    assert_eq!(status(&ask(&gateway, &system("Be kind.", POTHOLE[1]))), "SEMANTIC HIT");
+    let mut others = vec![system("Be kind!", POTHOLE[1]), messages(POTHOLE[1])];
+    for (name, value) in [
+        ("model", json!("n")),
+        ("temperature", json!(0.5)),
+        ("max_tokens", json!(5)),
+        ("response_format", json!({"type": "json_object"})),
+        ("seed", json!(1)),
+        ("x_unknown", json!(1)),
+    ] {
+        let mut other = system("Be kind.", POTHOLE[1]);
+        other[name] = value;
+        others.push(other);
+    }
+    let mut history = system("Be kind.", POTHOLE[1]);
+    let turns = history["messages"].as_array_mut().expect("messages");
+    turns.insert(1, json!({"role": "user", "content": "Hello"}));
+    turns.insert(2, json!({"role": "assistant", "content": "Hello!"}));
+    others.push(history);
+    for other in &others {
+        let answer = ask(&gateway, other);
+        assert_eq!(status(&answer), "SEMANTIC MISS", "{other}");
+    }
+    for field in [
+        "x-ringgate-cache-namespace: n\r\n",
+        "anthropic-beta: x\r\n",
+        "authorization: Bearer o\r\n",
+    ] {
+        let body = system("Be kind.", POTHOLE[2]).to_string();
+        let answer = gateway.send(&post(PATH, &format!("{SEMANTIC}{field}"), &body));
+        assert_eq!(status(&answer), "SEMANTIC MISS", "{field}");
+    }
+}
+
+#[test]
+fn what_is_no_short_question_has_the_exact_cache() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    let mut bodies = vec![
+        messages(&"words and words ".repeat(60)),
+        messages(&"x".repeat(1_000_000)),
+        messages("bell \u{7} and \u{1b}[2J"),
+        messages("12345"),
+    ];
+    for (name, value) in [("tools", json!([{"type": "function"}])), ("n", json!(2))] {
+        let mut body = messages(POTHOLE[0]);
+        body[name] = value;
+        bodies.push(body);
+    }
+    for body in &bodies {
+        let named: String = body.to_string().chars().take(60).collect();
+        assert_eq!(status(&ask(&gateway, body)), "MISS", "{named}");
+        assert_eq!(status(&ask(&gateway, body)), "HIT", "{named}");
+    }
+    assert_eq!(stats(&gateway)["questions"], 0);
+}
+
+#[test]
+fn a_refresh_takes_the_neighbour_with_it() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    teach(&gateway, &messages(POTHOLE[0]));
+    let refresh = format!("{SEMANTIC}x-ringgate-cache-force-refresh: true\r\n");
+    let fresh = gateway.send(&post(PATH, &refresh, &messages(POTHOLE[1]).to_string()));
+    assert_eq!(status(&fresh), "REFRESH");
+    eventually("the new one is found", || {
+        let answer = ask(&gateway, &messages(POTHOLE[2]));
+        answer.json()["choices"][0]["message"]["content"] == "about \"How can I report a pothole?\""
+    });
+}
+
+#[test]
+fn without_a_model_the_gateway_serves_and_says_so() {
+    let provider = provider();
+    let settings =
+        format!("[semantic_cache]\nmodel_dir = \"/nowhere\"\n{}", provider.section("p", ""));
+    let gateway = Gateway::start(&settings);
+    for expected in ["MISS", "HIT"] {
+        assert_eq!(status(&ask(&gateway, &messages(POTHOLE[0]))), expected);
+    }
+    eventually("it says so", || gateway.has_said("semantic cache is off"));
+    assert_eq!(stats(&gateway)["semantic"], "off");
+}
