@@ -121,6 +121,7 @@ mod tests {
             ("Should I feed it?", "Should I stop feeding it?", GuardName::Negation),
             ("Tea with sugar?", "Tea without sugar?", GuardName::Negation),
             ("Turn on the heating", "Turn off the heating", GuardName::Opposites),
+            ("Turn it on on Monday?", "Turn it off on Monday?", GuardName::Opposites),
             ("Is it safe to eat?", "Is it unsafe to eat?", GuardName::Opposites),
             ("How do I archive a note?", "How do I unarchive a note?", GuardName::Opposites),
             ("Is it tax deductible?", "Is it tax nondeductible?", GuardName::Opposites),

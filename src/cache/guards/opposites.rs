@@ -9,14 +9,16 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
     stand_apart(pair.a, pair.b) || is_turned(only_a, only_b) || is_turned(only_b, only_a)
 }
 
-/// Each has a side of an opposition that the other lacks.
+/// One has a side of an opposition that the other lacks, and the other has the opposite side. It may
+/// have that side too: `turn off on Monday` has both.
 fn stand_apart(a: &Profile, b: &Profile) -> bool {
-    let lacks = |profile: &Profile, pole: &Pole| profile.poles().binary_search(pole).is_err();
-    a.poles().iter().filter(|pole| lacks(b, pole)).any(|pole| {
-        b.poles().iter().any(|other| {
-            other.opposition == pole.opposition && other.side != pole.side && lacks(a, other)
-        })
-    })
+    let excludes = |a: &Profile, b: &Profile| {
+        let added = a.poles().iter().filter(|pole| b.poles().binary_search(pole).is_err());
+        let is_opposite =
+            |one: &Pole, other: &Pole| one.opposition == other.opposition && one.side != other.side;
+        added.into_iter().any(|pole| b.poles().iter().any(|other| is_opposite(pole, other)))
+    };
+    excludes(a, b) || excludes(b, a)
 }
 
 /// A word of one side is a word of the other behind a prefix that turns it round.
