@@ -7,13 +7,18 @@
 //!
 //! English is understood best. In other languages numbers, names, order and spans still count; their
 //! opposites do not, but one replaced word refuses there as well.
+//!
+//! A stored profile is only as good as the tables it was made with: see [`version`].
 
 mod lexicon;
+mod numeral;
 mod quantity;
 mod reader;
 mod spans;
 mod stem;
 mod token;
+
+use serde::{Deserialize, Serialize};
 
 pub use lexicon::{Language, Pole, Question};
 pub use quantity::{Dimension, Quantity};
@@ -30,7 +35,7 @@ pub const WORDS_MAX: usize = 96;
 pub const FACTS_MAX: usize = 32;
 
 /// What is known of one question. About 170 bytes on the heap and inline for a question of 60 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Stems of the content words in their order, with a space between two of them.
     stems: Box<str>,
@@ -50,7 +55,7 @@ pub struct Profile {
 }
 
 /// What is known of a content word besides its stem.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Written like a name: with a capital that the beginning of a sentence does not explain.
     pub is_name: bool,
@@ -59,7 +64,7 @@ pub struct Mark {
 }
 
 /// Which side of a relation a word stands on. `Subject` is any word that follows no such preposition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Not the object of one of the prepositions below.
     #[default]
@@ -85,9 +90,7 @@ pub enum Role {
 }
 
 /// A span that must be equal to the letter, as 63 bits of its BLAKE3 hash.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Span {
     /// Code, a URL, a path, an identifier, a mail address.
     Opaque(u64),
@@ -174,5 +177,54 @@ impl Profile {
             + size_of_val(&*self.quantities)
             + size_of_val(&*self.poles)
             + size_of_val(&*self.spans)
+    }
+}
+
+/// Names the tables and rules that profiles are made by. A pole is a place in a table and a stem is
+/// what the rules leave of a word, so a stored profile of another version is to be thrown away. The
+/// hash is over the very sources: nobody can change a table and forget to say so.
+#[must_use]
+pub fn version() -> u64 {
+    const SOURCES: [&str; 8] = [
+        include_str!("profile.rs"),
+        include_str!("profile/lexicon.rs"),
+        include_str!("profile/numeral.rs"),
+        include_str!("profile/quantity.rs"),
+        include_str!("profile/reader.rs"),
+        include_str!("profile/spans.rs"),
+        include_str!("profile/stem.rs"),
+        include_str!("profile/token.rs"),
+    ];
+    let mut hasher = blake3::Hasher::new();
+    for source in SOURCES {
+        hasher.update(blake3::hash(source.as_bytes()).as_bytes());
+    }
+    let hash = hasher.finalize();
+    hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_version_covers_every_source() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cache/profile");
+        let sources = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(sources, 7, "name the new file in `version`");
+    }
+
+    proptest! {
+        #[test]
+        fn a_profile_survives_being_stored(
+            text in "(from |not |off |Leeds |`a` |\"b c\" |3pm |£5 |Monday |[A-Za-z0-9é東]{1,9} ){0,40}|.{0,100}",
+        ) {
+            let profile = Profile::of(&text);
+            let stored = postcard::to_allocvec(&profile).unwrap();
+            prop_assert!(stored.len() <= 2 * profile.bytes());
+            prop_assert_eq!(postcard::from_bytes::<Profile>(&stored).unwrap(), profile);
+        }
     }
 }

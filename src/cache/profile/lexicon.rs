@@ -7,12 +7,12 @@
 
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::Role;
 
 /// A side of an opposition: two questions whose words stand on different sides have different answers.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pole {
     /// The opposition, by its place in the table.
     pub opposition: u8,
@@ -21,7 +21,7 @@ pub struct Pole {
 }
 
 /// The language a text's function words point to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Language {
     /// No language has two function words more than another, or the table does not know it.
     Unknown,
@@ -42,7 +42,7 @@ pub enum Language {
 }
 
 /// What kind of answer a question asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     /// No question word and no verb in front: an order or a few keywords.
     None,

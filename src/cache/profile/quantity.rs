@@ -3,13 +3,14 @@
 //!
 //! A number that is not understood becomes a literal and equals only itself.
 
+use serde::{Deserialize, Serialize};
+
+use super::numeral::{small, spoken};
 use super::stem::is_misspelling;
 use super::token::{Kind, Token};
 
 /// A number and what it counts.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Quantity {
     /// What is counted.
     pub dimension: Dimension,
@@ -18,9 +19,7 @@ pub struct Quantity {
 }
 
 /// What a number counts, and its base unit.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Dimension {
     /// Nothing that is known, or things.
     Count,
@@ -445,98 +444,6 @@ fn place(names: &[&str], word: &str) -> Option<f64> {
     };
     let place = names.iter().position(is_it)?;
     u8::try_from(place + 1).ok().map(f64::from)
-}
-
-/// A number in words.
-struct Spoken {
-    value: f64,
-    taken: usize,
-    is_ordinal: bool,
-    /// "One" alone, which is rather a pronoun unless a unit follows.
-    is_pronoun: bool,
-}
-
-fn spoken(tokens: &[Token]) -> Option<Spoken> {
-    let (mut sum, mut group, mut taken, mut is_ordinal) = (0.0, 0.0, 0, false);
-    for (at, token) in tokens.iter().enumerate().take(12) {
-        let word = token.text.as_str();
-        if let Some((value, ordinal)) = small(word) {
-            // Two numbers in a row are two numbers, but for "twenty one".
-            if group % 100.0 != 0.0 && (value >= 10.0 || group % 10.0 != 0.0) {
-                break;
-            }
-            group += value;
-            is_ordinal = ordinal;
-        } else if word == "hundred" || word == "dozen" {
-            group = group.max(1.0) * if word == "dozen" { 12.0 } else { 100.0 };
-        } else if let Some(scale) = match word {
-            "thousand" => Some(1e3),
-            "million" => Some(1e6),
-            "billion" => Some(1e9),
-            _ => None,
-        } {
-            sum += group.max(1.0) * scale;
-            group = 0.0;
-        } else if word == "half" && taken == 0 {
-            return Some(Spoken { value: 0.5, taken: 1, is_ordinal: false, is_pronoun: false });
-        } else if word == "and"
-            && group >= 100.0
-            && tokens.get(at + 1).is_some_and(|next| small(&next.text).is_some())
-        {
-            continue;
-        } else {
-            break;
-        }
-        taken = at + 1;
-        if is_ordinal {
-            break;
-        }
-    }
-    let is_pronoun = taken == 1 && sum == 0.0 && group == 1.0 && !is_ordinal;
-    (taken > 0).then_some(Spoken { value: sum + group, taken, is_ordinal, is_pronoun })
-}
-
-/// A number word below a hundred; true for an ordinal.
-fn small(word: &str) -> Option<(f64, bool)> {
-    const CARDINALS: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const ORDINALS: [&str; 13] = [
-        "", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth",
-        "tenth", "eleventh", "twelfth",
-    ];
-    const TENS: [&str; 8] =
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    let place = |names: &[&str]| {
-        let place = names.iter().position(|name| *name == word && !name.is_empty())?;
-        u8::try_from(place).ok().map(f64::from)
-    };
-    if let Some(value) = place(&CARDINALS) {
-        return Some((value, false));
-    }
-    if let Some(value) = place(&TENS) {
-        return Some((20.0 + 10.0 * value, false));
-    }
-    place(&ORDINALS).map(|value| (value, true))
 }
 
 #[cfg(test)]

@@ -1,0 +1,185 @@
+//! Tables of served and wrong answers of a file of pairs.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use ringgate::cache::comparison::Comparison;
+use ringgate::cache::profile::Profile;
+use ringgate::cache::verifier::{self, Decision, Demand, FEATURES, Refusal};
+
+use crate::meaning::Meaning;
+use crate::rows::Pair;
+
+const THRESHOLDS: [f32; 7] = [0.80, 0.85, 0.88, 0.90, 0.92, 0.95, 0.97];
+
+/// Percents of the pairs with another answer that may be served.
+const BUDGETS: [f64; 4] = [1.0, 3.0, 5.0, 10.0];
+
+/// A pair and what is thought of it.
+pub(crate) struct Judged<'a> {
+    pair: &'a Pair,
+    cosine: f32,
+    probability: f32,
+    features: [f32; FEATURES.len()],
+    a: Profile,
+    b: Profile,
+}
+
+impl Judged<'_> {
+    /// True if the last messages alone would be found the same.
+    fn is_served_alone(&self, demand: Demand) -> bool {
+        let pair = Comparison::of(&self.a, &self.b);
+        verifier::decide(demand, self.cosine, &pair) == Decision::Serve
+    }
+
+    fn is_served(&self, demand: Demand) -> bool {
+        self.pair.is_history_equal && self.is_served_alone(demand)
+    }
+
+    /// The model's probability, or nothing for what a guard refuses.
+    fn score(&self) -> f32 {
+        let pair = Comparison::of(&self.a, &self.b);
+        let decision = verifier::decide(Demand { threshold: -1.0 }, self.cosine, &pair);
+        let is_refused = matches!(decision, Decision::Refuse(Refusal::Guard(_)));
+        if is_refused || !self.pair.is_history_equal { 0.0 } else { self.probability }
+    }
+}
+
+pub(crate) fn judge<'a>(pairs: &'a [Pair], meaning: &mut Meaning) -> Result<Vec<Judged<'a>>> {
+    let judge = |pair: &'a Pair| {
+        let cosine = meaning.of(&pair.a)?.cosine(&meaning.of(&pair.b)?);
+        let (a, b) = (Profile::of(&pair.a), Profile::of(&pair.b));
+        let comparison = Comparison::of(&a, &b);
+        let features = verifier::features(cosine, &comparison);
+        let probability = verifier::probability(cosine, &comparison);
+        Ok(Judged { pair, cosine, probability, features, a, b })
+    };
+    pairs.iter().map(judge).collect()
+}
+
+pub(crate) fn print_features(judged: &[Judged<'_>]) {
+    println!("is_same {}", FEATURES.join(" "));
+    for one in judged {
+        let features = one.features.map(|feature| feature.to_string()).join(" ");
+        println!("{} {features}", u8::from(one.pair.is_same));
+    }
+}
+
+pub(crate) fn print_tables(judged: &[Judged<'_>], are_wrong_listed: bool) {
+    let (same, other): (Vec<_>, Vec<_>) = judged.iter().partition(|one| one.pair.is_same);
+    println!("{} pairs with the same answer, {} with another.", same.len(), other.len());
+    if judged.iter().all(|one| one.pair.is_history_equal) {
+        print_thresholds(&same, &other);
+        print_budgets(&same, &other);
+        println!(
+            "\nAverage precision: cosine {:.4}, verifier {:.4}.",
+            average_precision(judged, |one| one.cosine),
+            average_precision(judged, |one| one.probability)
+        );
+    } else {
+        print_histories(&same, &other);
+    }
+    print_classes(judged);
+    let bytes: usize = judged.iter().map(|one| one.a.bytes()).sum();
+    println!("\nBytes of a profile: {} on average.", bytes / judged.len().max(1));
+    if are_wrong_listed {
+        for one in other.iter().filter(|one| one.is_served(Demand::default())) {
+            println!("wrong: {} | {} ({:.3})", one.pair.a, one.pair.b, one.cosine);
+        }
+    }
+}
+
+/// How many in a hundred of `group` satisfy `is_in`.
+fn percent(group: &[&Judged<'_>], is_in: impl Fn(&Judged<'_>) -> bool) -> f64 {
+    let count = group.iter().filter(|one| is_in(one)).count();
+    100.0 * count as f64 / group.len().max(1) as f64
+}
+
+fn print_thresholds(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
+    println!("\n| threshold | by cosine: served | wrong | guards and verifier: served | wrong |");
+    println!("| ---: | ---: | ---: | ---: | ---: |");
+    for threshold in THRESHOLDS {
+        let near = |one: &Judged<'_>| one.cosine >= threshold;
+        let served = |one: &Judged<'_>| one.is_served(Demand { threshold });
+        let default = if threshold == Demand::default().threshold { " (default)" } else { "" };
+        println!(
+            "| {threshold:.2}{default} | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",
+            percent(same, near),
+            percent(other, near),
+            percent(same, served),
+            percent(other, served)
+        );
+    }
+}
+
+/// What is served at the score under which just so many wrong answers lie. The score is picked on
+/// the pairs that are counted.
+fn print_budgets(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
+    println!("\n| wrong, at most | served by cosine | by guards and verifier |");
+    println!("| ---: | ---: | ---: |");
+    for budget in BUDGETS {
+        let by = |score: &dyn Fn(&Judged<'_>) -> f32| {
+            let mut wrong: Vec<f32> = other.iter().map(|one| score(one)).collect();
+            wrong.sort_by(|x, y| y.total_cmp(x));
+            let allowed = (budget / 100.0 * wrong.len() as f64) as usize;
+            let limit = wrong.get(allowed).copied().unwrap_or(f32::MIN);
+            percent(same, |one| score(one) > limit)
+        };
+        println!(
+            "| {budget} % | {:.1} % | {:.1} % |",
+            by(&|one| one.cosine),
+            by(&|one| one.score())
+        );
+    }
+}
+
+fn print_histories(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
+    println!("\n| what is compared | served | wrong |\n| --- | ---: | ---: |");
+    let demand = Demand::default();
+    let by_cosine = |one: &Judged<'_>| one.cosine >= demand.threshold;
+    let alone = |one: &Judged<'_>| one.is_served_alone(demand);
+    let whole = |one: &Judged<'_>| one.is_served(demand);
+    let row = |name: &str, is_served: &dyn Fn(&Judged<'_>) -> bool| {
+        println!(
+            "| {name} | {:.1} % | {:.1} % |",
+            percent(same, is_served),
+            percent(other, is_served)
+        );
+    };
+    row("the last message, by cosine", &by_cosine);
+    row("the last message, by guards and verifier", &alone);
+    row("and all before it to the letter, as the cache does", &whole);
+}
+
+fn print_classes(judged: &[Judged<'_>]) {
+    println!("\n| class, at the default settings | same answer: served | another: served |");
+    println!("| --- | ---: | ---: |");
+    let mut classes: BTreeMap<&str, [(usize, usize); 2]> = BTreeMap::new();
+    for one in judged {
+        let class = classes.entry(&one.pair.category).or_default();
+        let count = &mut class[usize::from(!one.pair.is_same)];
+        count.0 += usize::from(one.is_served(Demand::default()));
+        count.1 += 1;
+    }
+    let told = |(served, all): (usize, usize)| match all {
+        0 => "–".to_owned(),
+        _ => format!("{served} of {all}"),
+    };
+    for (category, [same, other]) in classes {
+        let category = if category.is_empty() { "all" } else { category };
+        println!("| {category} | {} | {} |", told(same), told(other));
+    }
+}
+
+fn average_precision(judged: &[Judged<'_>], score: fn(&Judged<'_>) -> f32) -> f64 {
+    let mut sorted: Vec<_> = judged.iter().map(|one| (score(one), one.pair.is_same)).collect();
+    sorted.sort_by(|x, y| y.0.total_cmp(&x.0));
+    let (mut found, mut sum) = (0.0, 0.0);
+    for (rank, (_, is_same)) in (1u32..).zip(&sorted) {
+        if *is_same {
+            found += 1.0;
+            sum += found / f64::from(rank);
+        }
+    }
+    sum / f64::max(found, 1.0)
+}
