@@ -1,4 +1,4 @@
-//! The roof: command line, and the one place where all parts meet.
+//! The roof: the one place where all parts meet.
 //!
 //! The calling thread becomes the control thread: it starts the shards, serves the admin listener,
 //! hears signals, reloads settings and ends the process. It is never on the request line.
@@ -13,13 +13,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
 use crate::base::{Instant, random_secret, unix_now};
 use crate::cache::{Cache, CacheKeeper, CacheLimits, Semantic};
-use crate::commands::FetchOptions;
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::routing::{CacheRule, Route};
@@ -37,46 +36,6 @@ const MAILBOX_BOUND: usize = 16;
 
 /// After the drain deadline a shard has so long to end before the process ends without it.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
-
-/// An AI gateway: one binary between applications and LLM providers.
-#[derive(Debug, Parser)]
-#[command(name = "ringgate", version, args_conflicts_with_subcommands = true)]
-pub struct Arguments {
-    #[command(subcommand)]
-    command: Option<Subcommands>,
-    #[command(flatten)]
-    serve: ServeOptions,
-}
-
-#[derive(Debug, Subcommand)]
-enum Subcommands {
-    /// Serve (this is also what happens without a command)
-    Serve(ServeOptions),
-    /// Read and check all settings, print every problem, exit 0 or 1
-    Check(FileOptions),
-    /// Work with virtual keys
-    Keys {
-        #[command(subcommand)]
-        command: KeysCommand,
-    },
-    /// Work with local models
-    Models {
-        #[command(subcommand)]
-        command: ModelsCommand,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum KeysCommand {
-    /// Read a secret from standard input, print the hash for the settings file
-    Hash,
-}
-
-#[derive(Debug, Subcommand)]
-enum ModelsCommand {
-    /// Bring the model of the semantic cache (91 MB), check it, exit 0 or 1
-    Fetch(FetchOptions),
-}
 
 /// Where the settings come from.
 #[derive(Clone, Debug, Default, Args)]
@@ -102,37 +61,12 @@ pub struct ServeOptions {
     shards: Option<usize>,
 }
 
-/// What the user asked for.
-#[derive(Debug)]
-pub enum Command {
-    /// `ringgate serve`.
-    Serve(ServeOptions),
-    /// `ringgate check`.
-    Check(FileOptions),
-    /// `ringgate keys hash`.
-    HashKey,
-    /// `ringgate models fetch`.
-    FetchModel(FetchOptions),
-}
-
-impl Arguments {
-    /// The command, `serve` if none is named.
-    #[must_use]
-    pub fn into_command(self) -> Command {
-        match self.command {
-            None => Command::Serve(self.serve),
-            Some(Subcommands::Serve(options)) => Command::Serve(options),
-            Some(Subcommands::Check(options)) => Command::Check(options),
-            Some(Subcommands::Keys { command: KeysCommand::Hash }) => Command::HashKey,
-            Some(Subcommands::Models { command: ModelsCommand::Fetch(options) }) => {
-                Command::FetchModel(options)
-            }
-        }
-    }
-}
-
 impl FileOptions {
-    fn load(&self, flags: &Overrides) -> anyhow::Result<Settings> {
+    /// The settings, with flags above the file.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn load(&self, flags: &Overrides) -> anyhow::Result<Settings> {
         let default = PathBuf::from(DEFAULT_FILE);
         let file = self.config.clone().or_else(|| default.exists().then_some(default));
         Ok(Settings::from_environment_with(file.as_deref(), flags)?)

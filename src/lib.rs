@@ -31,4 +31,5 @@ pub mod admin;
 pub mod gateway;
 
 pub mod app;
+pub mod arguments;
 pub mod commands;

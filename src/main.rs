@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ringgate::app::{self, Command};
+use ringgate::app;
+use ringgate::arguments::{Arguments, Command};
 use ringgate::commands;
 
 /// mimalloc: small allocations on many threads are what a gateway does.
@@ -12,12 +13,13 @@ use ringgate::commands;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let command = app::Arguments::parse().into_command();
+    let command = Arguments::parse().into_command();
     let outcome = match command {
         Command::Serve(options) => app::serve(&options),
         Command::Check(options) => app::check(&options),
         Command::HashKey => commands::hash_key(),
         Command::FetchModel(options) => commands::fetch_model(&options),
+        Command::CacheReport(options) => commands::cache_report(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

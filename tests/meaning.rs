@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, eventually, post};
+use crate::stage::{Client, Folder, Gateway, Provider, Response, eventually, post};
 
 const PATH: &str = "/v1/chat/completions";
 const SEMANTIC: &str = "x-ringgate-config: {\"cache\":{\"mode\":\"semantic\"}}\r\n";
@@ -224,4 +224,92 @@ fn without_a_model_the_gateway_serves_and_says_so() {
     }
     eventually("it says so", || gateway.has_said("semantic cache is off"));
     assert_eq!(stats(&gateway)["semantic"], "off");
+}
+
+#[test]
+fn feedback_parts_what_was_wrongly_joined() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    teach(&gateway, &messages(POTHOLE[0]));
+    let feedback = |body: &Value| gateway.send(&post("/v1/feedback", "", &body.to_string()));
+    let traced = format!("{SEMANTIC}x-ringgate-trace-id: trace-7\r\n");
+    let ask_traced = || gateway.send(&post(PATH, &traced, &messages(POTHOLE[1]).to_string()));
+    assert_eq!(status(&ask_traced()), "SEMANTIC HIT");
+    for (body, evicted) in [
+        (json!({"trace_id": "another", "value": -10}), 0),
+        (json!({"trace_id": "trace-7", "value": 5, "weight": 0.5, "metadata": {"a": "b"}}), 0),
+        (json!({"trace_id": "trace-7", "value": -5}), 1),
+        (json!({"trace_id": "trace-7", "value": -5}), 0),
+    ] {
+        let answer = feedback(&body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        assert_eq!((&answer["status"], &answer["evicted"]), (&json!("success"), &json!(evicted)));
+        assert!(answer["feedback_ids"][0].is_string());
+    }
+    assert_eq!(status(&ask_traced()), "SEMANTIC MISS", "evicted");
+    assert_eq!(status(&ask(&gateway, &messages(POTHOLE[0]))), "SEMANTIC MISS", "and parted");
+    for bad in [
+        json!({"value": 1}),
+        json!({"trace_id": "t"}),
+        json!({"trace_id": "t", "value": 11}),
+        json!({"trace_id": "t", "value": 0.5}),
+        json!({"trace_id": "", "value": 1}),
+        json!({"trace_id": "t", "value": 1, "weight": 2}),
+    ] {
+        assert_eq!(feedback(&bad).status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn a_shadow_serves_nothing_and_reports() {
+    let provider = provider();
+    let folder = Folder::new();
+    let more = format!("[cache]\ndir = \"{}\"", folder.path().display());
+    let Some(gateway) = gateway(&provider, &more, "") else { return };
+    let shadowed = "x-ringgate-config: shadowed\r\n";
+    let ask = |text: &str| gateway.send(&post(PATH, shadowed, &messages(text).to_string()));
+    for text in [POTHOLE[0], "What is the capital of Australia?"] {
+        let before = stats(&gateway)["questions"].as_u64();
+        assert_eq!(status(&ask(text)), "SEMANTIC MISS");
+        eventually("it is in the index", || stats(&gateway)["questions"].as_u64() > before);
+    }
+    let would = ask(POTHOLE[1]);
+    assert_eq!(status(&would), "SEMANTIC MISS");
+    assert!(would.field("x-ringgate-cache-similarity").is_some());
+    assert_eq!(status(&ask(POTHOLE[1])), "HIT", "the exact tier serves");
+    let seen = || std::fs::read_to_string(folder.path().join("shadow.jsonl")).unwrap_or_default();
+    eventually("three are written", || seen().lines().count() == 3);
+    assert!(!seen().contains("pothole"), "no text of anybody: {}", seen());
+    let last: Value = serde_json::from_str(seen().lines().last().expect("a line")).expect("JSON");
+    assert_eq!((&last["would_hit"], &last["agreed"]), (&json!(true), &json!(true)), "{last}");
+    let report = std::process::Command::new(env!("CARGO_BIN_EXE_ringgate"))
+        .args(["cache", "report", "--input-price", "1", "--dir"])
+        .arg(folder.path())
+        .output()
+        .expect("a report");
+    let report = String::from_utf8(report.stdout).expect("text");
+    assert!(report.contains("3 look-ups"), "{report}");
+    assert!(report.contains("0.90     33.3%       0.0 % of 1"), "{report}");
+}
+
+#[test]
+fn questions_survive_a_restart_and_a_kill() {
+    let provider = provider();
+    let folder = Folder::new();
+    let more = format!("[cache]\ndir = \"{}\"", folder.path().display());
+    let Some(mut first) = gateway(&provider, &more, "") else { return };
+    teach(&first, &messages(POTHOLE[0]));
+    let size = || std::fs::metadata(folder.path().join("00000001.cache")).map_or(0, |it| it.len());
+    eventually("it is written", || size() > 500);
+    first.signal("KILL");
+    first.exit_code();
+    let second = gateway(&provider, &more, "").expect("the model is there");
+    eventually("it is loaded", || stats(&second)["questions"] == 1);
+    assert_eq!(status(&ask(&second, &messages(POTHOLE[1]))), "SEMANTIC HIT");
+    let mut admin = Client::connect(second.admin);
+    admin.send(post("/cache/purge", "", "{}").as_bytes());
+    assert_eq!(admin.response().json(), json!({"purged": 1}));
+    eventually("the question goes too", || stats(&second)["questions"] == 0);
+    assert_eq!(status(&ask(&second, &messages(POTHOLE[1]))), "SEMANTIC MISS");
 }

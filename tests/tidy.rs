@@ -34,7 +34,8 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// The files above all floors, where the parts meet.
-const ROOF: &[&str] = &["src/main.rs", "src/app.rs", "src/commands.rs", "src/lib.rs"];
+const ROOF: &[&str] =
+    &["src/main.rs", "src/app.rs", "src/arguments.rs", "src/commands.rs", "src/lib.rs"];
 
 /// Parts that may wait.
 const ASYNC_PARTS: &[&str] = &["shard", "store", "telemetry", "gateway", "admin"];

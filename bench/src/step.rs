@@ -150,6 +150,7 @@ impl Default for FinishStep {
             code: None,
             stream: false,
             cache: "DISABLED",
+            cache_similarity: None,
             usage: Some(Usage { input_tokens: 31, output_tokens: 118, ..Usage::default() }),
             latency: Duration::from_micros(412_345),
             first_byte: Some(Duration::from_micros(412_300)),

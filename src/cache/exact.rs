@@ -16,6 +16,8 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use super::journal::{Folder, Journal};
 use super::keeper::{CacheKeeper, Counts, Job};
 use super::questions::{Neighbour, Questions};
+use super::served::{Served, ServedAnswers};
+use super::shadow::Observation;
 use super::shares::Shares;
 use super::verifier::Demand;
 use super::{CacheLimits, Entry, Key, KeyBuilder, Question};
@@ -47,8 +49,7 @@ struct Aftermath {
 
 impl Aftermath {
     fn shares(&self) -> MutexGuard<'_, Shares> {
-        // Sums that a panic left are no worse than slightly wrong.
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shares)
     }
 
     /// Tells the keeper, which must not be waited for.
@@ -91,6 +92,12 @@ struct Shared {
     secret: [u8; 32],
     aftermath: Arc<Aftermath>,
     questions: Questions,
+    served: Mutex<ServedAnswers>,
+}
+
+/// No panic leaves what is behind these locks in a state that serves a wrong answer.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is in the cache now.
@@ -147,8 +154,14 @@ impl Cache {
             DefaultHashBuilder::default(),
             Evictions(Arc::clone(&aftermath)),
         );
-        let (storing, questions) = (Mutex::default(), Questions::new());
-        Self(Arc::new(Shared { table, storing, secret, aftermath, questions }))
+        Self(Arc::new(Shared {
+            table,
+            storing: Mutex::default(),
+            secret,
+            aftermath,
+            questions: Questions::new(),
+            served: Mutex::default(),
+        }))
     }
 
     /// A cache that is lost with the process, and the thread that keeps its questions.
@@ -222,7 +235,7 @@ impl Cache {
 
     fn insert(&self, key: Key, entry: Arc<Entry>) {
         let (owner, bytes) = (entry.labels.key.clone(), entry.bytes());
-        let _storing = self.0.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _storing = lock(&self.0.storing);
         let held = || (self.0.table.weight(), self.0.table.capacity());
         if let Some((_, old)) = self.0.table.remove(&key) {
             self.0.aftermath.gone(&old);
@@ -279,6 +292,26 @@ impl Cache {
     pub fn part(&self, one: Key, other: Key) {
         self.0.questions.part(one, other);
         self.0.aftermath.tell(Job::Parted(one, other));
+    }
+
+    /// Remembers that an answer was found by meaning, under the trace id its client was told.
+    pub fn note_served(&self, owner: Option<&str>, trace_id: &str, served: Served) {
+        lock(&self.0.served).note(self.trace(owner, trace_id), served);
+    }
+
+    /// The answers of a trace that were found by meaning; asked once more, there are none.
+    #[must_use]
+    pub fn take_served(&self, owner: Option<&str>, trace_id: &str) -> Vec<Served> {
+        lock(&self.0.served).take(&self.trace(owner, trace_id))
+    }
+
+    fn trace(&self, owner: Option<&str>, trace_id: &str) -> Key {
+        self.key().optional(owner.map(str::as_bytes)).part(trace_id.as_bytes()).finish()
+    }
+
+    /// Writes down what shadow mode has seen.
+    pub(super) fn observe(&self, observation: Box<Observation>) {
+        self.0.aftermath.tell(Job::Observed(observation));
     }
 
     /// The stored question nearest to `question`, which is asked under the name `asked`. Takes as long
@@ -454,6 +487,29 @@ mod tests {
         cache.limit(&limits(70_000));
         cache.put(key(&cache, "one more"), entry(1_000, "r"), None);
         assert!(cache.stats().bytes <= 70_000, "{:?}", cache.stats());
+    }
+
+    #[test]
+    fn a_flood_evicts_its_own() {
+        let cache = cache(400_000);
+        let of = |owner: &str, body_bytes| {
+            let labels = Labels { key: Some(owner.into()), ..Labels::default() };
+            Entry { labels, ..entry(body_bytes, "r") }
+        };
+        let name = |owner: &str, number: usize| key(&cache, &format!("{owner}{number}"));
+        for number in 0..100 {
+            cache.put(name("calm", number), of("calm", 1_000), None);
+        }
+        for number in 0..5_000 {
+            cache.put(name("flood", number), of("flood", 1_000), None);
+        }
+        let lives = |owner, number| cache.get(&name(owner, number), NOW, None).is_some();
+        let calm = (0..100).filter(|number| lives("calm", *number)).count();
+        let flood = (0..5_000).filter(|number| lives("flood", *number)).count();
+        assert!(calm >= 95 && flood >= 80, "{calm} {flood}");
+        let young = (4_900..5_000).filter(|number| lives("flood", *number)).count();
+        let old = (0..4_000).filter(|number| lives("flood", *number)).count();
+        assert!(young >= 60 && old <= 5, "the oldest go: {young} {old}");
     }
 
     #[test]

@@ -12,12 +12,16 @@ use std::time::Duration;
 
 use super::Cache;
 use super::segment::{self, MAGIC, Record, SegmentError};
+use super::shadow::{Observation, SHADOW_FILE, SHADOW_FILE_OLD};
 
 /// Bytes written at once, about.
 const WRITE_BYTES: usize = 256 * 1024;
 
 /// What was written is forced onto the disk when it is so much.
 const UNSYNCED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Length of a shadow file after which another is begun: some 250,000 look-ups.
+const SHADOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const SUFFIX: &str = "cache";
 
@@ -109,6 +113,26 @@ impl Journal {
     /// Takes a record in; it is on its way to the disk after the next [`write`](Self::write).
     pub(super) fn append(&mut self, record: &Record, cache: &Cache) {
         segment::append(record, cache.secret(), &mut self.buffer);
+    }
+
+    /// Appends a line to the shadow file. A file that has grown too long makes room for another; of
+    /// the old ones one is kept.
+    pub(super) fn observe(&self, observation: &Observation, cache: &Cache) {
+        if self.try_observe(observation).is_err() {
+            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn try_observe(&self, observation: &Observation) -> io::Result<()> {
+        let path = self.folder.path.join(SHADOW_FILE);
+        let mut line = serde_json::to_vec(observation)?;
+        line.push(b'\n');
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        if file.metadata()?.len() > SHADOW_BYTES_MAX {
+            fs::rename(&path, self.folder.path.join(SHADOW_FILE_OLD))?;
+            file = OpenOptions::new().create(true).append(true).open(&path)?;
+        }
+        file.write_all(&line)
     }
 
     /// True when it is time to write.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::exact::Purge;
 use super::journal::Journal;
 use super::segment::Record;
+use super::shadow::Observation;
 use super::{Cache, Entry, Key, Question};
 
 /// Changes that wait, at most.
@@ -34,6 +35,8 @@ pub(super) enum Job {
     Purge(Purge, Duration),
     /// Two questions do not share an answer.
     Parted(Key, Key),
+    /// Shadow mode has seen something.
+    Observed(Box<Observation>),
     Stop,
 }
 
@@ -151,6 +154,11 @@ impl Keeper {
                 if let Some(journal) = &mut self.journal {
                     // Files are not searched for what they hold; they are written anew.
                     journal.compact(&self.cache);
+                }
+            }
+            Job::Observed(observation) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.observe(&observation, &self.cache);
                 }
             }
             Job::Stop => {}

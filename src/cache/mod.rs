@@ -8,6 +8,7 @@
 //! with a folder the entries on disk. Time is told by the caller. Absent: the network, the settings of
 //! routes, and what an answer means.
 
+mod agreement;
 pub mod comparison;
 mod entry;
 mod exact;
@@ -22,7 +23,9 @@ mod question;
 mod questions;
 mod segment;
 mod semantic;
+mod served;
 mod settings;
+mod shadow;
 mod shares;
 mod time_bound;
 pub mod verifier;
@@ -35,6 +38,8 @@ pub use normal::normalise;
 pub use question::{Question, Vector};
 pub use questions::Neighbour;
 pub use semantic::{Asked, Found, Semantic};
+pub use served::Served;
 pub use settings::{CacheLimits, CacheSettings, SemanticLimits, SemanticMode, SemanticSettings};
+pub use shadow::{Observation, Prices, ShadowOutcome, read_observations, shadow_report};
 pub use time_bound::is_time_bound;
-pub use verifier::Demand;
+pub use verifier::{Decision, Demand};

@@ -5,13 +5,14 @@
 //! is none, look-ups are refused and the caller goes on without.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::agreement::agree;
 use super::profile::Profile;
 use super::questions::Neighbour;
+use super::shadow::Observation;
 use super::verifier::{Decision, Demand};
 use super::{Cache, Key, Question, SemanticLimits, Vector};
 use crate::base::Instant;
@@ -22,6 +23,12 @@ use crate::inference::{
 /// Texts that may wait for each embedder thread: at 1 ms for a text, all that a look-up's patience
 /// (`semantic_cache.timeout_ms`) lets through.
 const QUEUE_PER_THREAD: usize = 64;
+
+/// How long a comparison of answers may wait for an embedder thread.
+const JUDGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer that are embedded: more than the model reads.
+const ANSWER_BYTES_MAX: usize = 2_048;
 
 /// A question that is asked.
 #[derive(Clone, Debug)]
@@ -186,6 +193,75 @@ impl Semantic {
         });
         submitter.try_submit(Request { text, deadline, cancel, reply }).is_ok()
     }
+
+    /// Writes down what a look-up in shadow mode found, with whether the two answers, the stored and the
+    /// fresh one, say the same. Never waits; where the embedder threads are busy that stays unknown.
+    pub fn observe(&self, observation: Box<Observation>, answers: Option<(String, String)>) {
+        let Some((stored, fresh)) = answers else {
+            return self.0.cache.observe(observation);
+        };
+        let judge = Judge { cache: self.0.cache.clone(), observation, stored, fresh };
+        let is_clear = agree(&judge.stored, &judge.fresh, None).is_some();
+        let Some(submitter) = self.submitter().filter(|_| !is_clear).cloned() else {
+            return judge.end(None);
+        };
+        let deadline = (self.0.clock)().after(JUDGE_PATIENCE);
+        let (first, second) = (start_of(&judge.stored), start_of(&judge.fresh));
+        let next = submitter.clone();
+        judge.embed((&submitter, deadline), first, move |judge, one| {
+            judge.embed((&next, deadline), second, move |judge, other| {
+                judge.end(Some(one.cosine(&other)));
+            });
+        });
+    }
+}
+
+/// Writes an observation down once it is known whether the answers agree. What cannot be found out is
+/// written as not known.
+struct Judge {
+    cache: Cache,
+    observation: Box<Observation>,
+    stored: String,
+    fresh: String,
+}
+
+impl Judge {
+    fn end(mut self, cosine: Option<f32>) {
+        self.observation.agreed = agree(&self.stored, &self.fresh, cosine);
+        self.cache.observe(self.observation);
+    }
+
+    /// Embeds `text`, then hands itself and the vector to `next`.
+    fn embed(
+        self,
+        (submitter, deadline): (&Submitter, Instant),
+        text: String,
+        next: impl FnOnce(Self, Embedding) + Send + 'static,
+    ) {
+        let judge = Arc::new(Mutex::new(Some(self)));
+        let taken = Arc::clone(&judge);
+        let take = |judge: &Mutex<Option<Self>>| {
+            judge.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        let reply = Box::new(move |embedding: Result<Embedding, _>| {
+            let Some(judge) = take(&taken) else { return };
+            match embedding {
+                Ok(embedding) => next(judge, embedding),
+                Err(_) => judge.end(None),
+            }
+        });
+        let cancel = Cancel::default();
+        if submitter.try_submit(Request { text, deadline, cancel, reply }).is_err()
+            && let Some(judge) = take(&judge)
+        {
+            judge.end(None);
+        }
+    }
+}
+
+fn start_of(text: &str) -> String {
+    let end = text.floor_char_boundary(ANSWER_BYTES_MAX);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 fn search(

@@ -12,6 +12,10 @@ use super::Key;
 /// So few names are not worth sorting out.
 const NAMES_MIN: usize = 64;
 
+/// Part of the memory that an owner over its share leaves to the others. The table evicts in each of
+/// its segments for itself, so that it never is full to the last byte.
+const RESERVE: u64 = 8;
+
 /// Who stored an entry: a virtual key, or all who need none.
 pub(super) type Owner = Option<Arc<str>>;
 
@@ -57,7 +61,7 @@ impl Shares {
         let owners = self.0.len() as u64;
         let share = self.0.get_mut(owner)?;
         // Alone, the table's policy is better than age.
-        let is_crowded = owners > 1 && bytes_now + bytes > bytes_max;
+        let is_crowded = owners > 1 && bytes_now + bytes > bytes_max - bytes_max / RESERVE;
         let has_most = share.bytes + bytes > bytes_max / owners.max(1);
         if is_crowded && has_most { share.order.pop_front() } else { None }
     }
@@ -96,9 +100,9 @@ mod tests {
         for number in 0..2 {
             shares.add(&calm, key(format!("c{number}")), 100);
         }
-        let full = (1_000, 1_000);
+        let full = (900, 1_000);
         assert_eq!(shares.give_up(&calm, 100, full), None, "within its share");
-        assert_eq!(shares.give_up(&flood, 100, (500, 1_000)), None, "there is room");
+        assert_eq!(shares.give_up(&flood, 100, (700, 1_000)), None, "there is room");
         assert_eq!(shares.give_up(&flood, 100, full), Some(key("f0".to_owned())));
         assert_eq!(shares.give_up(&flood, 100, full), Some(key("f1".to_owned())));
         for _ in 0..4 {

@@ -14,6 +14,8 @@ pub(super) enum Endpoint {
     Embeddings,
     /// `GET /v1/models` and `GET /v1/models/{id}`.
     Models,
+    /// `POST /v1/feedback`.
+    Feedback,
     /// Any other `/v1/*`.
     PassThrough,
 }
@@ -24,6 +26,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v1/completions", Endpoint::Completions, Method::Post),
     ("/v1/embeddings", Endpoint::Embeddings, Method::Post),
     ("/v1/models", Endpoint::Models, Method::Get),
+    ("/v1/feedback", Endpoint::Feedback, Method::Post),
 ];
 
 impl Endpoint {
@@ -65,6 +68,7 @@ impl Endpoint {
             Self::Completions => "completions",
             Self::Embeddings => "embeddings",
             Self::Models => "models",
+            Self::Feedback => "feedback",
             Self::PassThrough => "pass_through",
         }
     }

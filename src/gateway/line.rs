@@ -4,9 +4,10 @@
 //! cost memory; the caches come before routing, since a hit needs no provider; `settle` comes
 //! last and always, also after failure and departure.
 
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::record::Exchange;
-use super::{admit, deliver, forward, recall, receive, render, route, screen, settle};
+use super::{admit, deliver, feedback, forward, recall, receive, render, route, screen, settle};
 
 /// What becomes of the client's connection afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let endpoint = receive::endpoint(exchange)?;
     let grant = admit::admit(exchange)?;
     let mut request = receive::body(exchange, endpoint).await?;
+    if endpoint == Endpoint::Feedback {
+        let own = feedback::take(exchange, &request)?;
+        return deliver::whole(exchange, own).await;
+    }
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
     if let Some(hit) = recall::recall(exchange, &grant, &request).await? {

@@ -19,6 +19,7 @@ mod deliver_stream;
 mod encode;
 mod endpoint;
 mod failure;
+mod feedback;
 mod fields;
 mod flights;
 mod forward;

@@ -29,6 +29,8 @@ pub(super) struct Ticket {
     key: Key,
     wording: u64,
     question: Option<Box<Question>>,
+    /// What shadow mode has found, to be held against the answer.
+    shadow: Option<semantic::Shadow>,
     time_to_live: Duration,
     labels: Labels,
     fold: Fold,
@@ -122,6 +124,7 @@ pub(super) async fn recall(
             if let Some(found) = accepted.filter(|_| !semantic::is_shadowed(exchange, lookup.rule))
             {
                 count(exchange, CacheStatus::SemanticHit, Counter::CacheSemanticHits);
+                semantic::note(exchange, lookup.name.key, found.key);
                 return Ok(Some(Arc::clone(&found.entry)));
             }
         }
@@ -207,6 +210,7 @@ fn draw(
     Ticket {
         key,
         wording: lookup.name.wording,
+        shadow: meant.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it)),
         question: meant.map(|found| found.question),
         time_to_live: if lookup.name.is_time_bound { longest.min(bound) } else { longest },
         labels: Labels {
@@ -249,7 +253,10 @@ pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
 }
 
 fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
-    let Ticket { key, wording, question, time_to_live, mut labels, .. } = ticket;
+    let Ticket { key, wording, question, shadow, time_to_live, mut labels, .. } = ticket;
+    if let Some(shadow) = shadow {
+        semantic::observe(exchange, shadow, &body);
+    }
     labels.provider = exchange.record.provider.clone();
     labels.model = exchange.record.model.clone();
     let stored_at = unix_now();

@@ -56,10 +56,11 @@ pub(super) async fn body(
     endpoint: Endpoint,
 ) -> Result<Request, Failure> {
     let framing = exchange.head.framing();
-    if endpoint.is_metered() {
+    let is_ours = endpoint.is_metered() || endpoint == Endpoint::Feedback;
+    if is_ours {
         check_media_type(exchange)?;
     }
-    let body = if endpoint.is_metered() || is_small_json(exchange, endpoint) {
+    let body = if is_ours || is_small_json(exchange, endpoint) {
         let bytes = keep_whole(exchange, framing).await?;
         let outline = exchange.worker.scanner().request(&bytes).map_err(Failure::Json)?;
         exchange.record.stream = outline.stream;

@@ -11,8 +11,11 @@ use super::connection::while_client_stays;
 use super::failure::Failure;
 use super::record::Exchange;
 use crate::base::Instant;
-use crate::cache::{Asked, Demand, Found, SemanticMode};
+use crate::cache::{
+    Asked, Decision, Demand, Found, Key, Neighbour, Observation, SemanticMode, Served,
+};
 use crate::inference::Cancel;
+use crate::llm::answer_text;
 use crate::routing::{CacheMode, CacheRule};
 use crate::shard::within;
 use crate::telemetry::Counter;
@@ -69,4 +72,53 @@ pub(super) fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
     };
     let mode = exchange.snapshot.settings.semantic_cache.mode;
     shadow.unwrap_or(mode == SemanticMode::Shadow)
+}
+
+/// Remembers an answer that is about to be served, for what its client may think of it.
+pub(super) fn note(exchange: &Exchange<'_>, asked: Key, entry: Key) {
+    let record = &exchange.record;
+    let id = record.id.to_string();
+    let trace_id = record.trace_id.as_deref().unwrap_or(&id);
+    let served = Served { asked, entry };
+    exchange.worker.cache().note_served(record.key.as_deref(), trace_id, served);
+}
+
+/// What shadow mode has found.
+pub(super) struct Shadow {
+    neighbour: Option<Neighbour>,
+}
+
+/// What is to be held against the real answer, if the route is shadowed.
+pub(super) fn shadow(exchange: &Exchange<'_>, rule: &CacheRule, found: &Found) -> Option<Shadow> {
+    let is_shadowed = rule.is_semantic() && is_shadowed(exchange, rule);
+    is_shadowed.then(|| Shadow { neighbour: found.neighbour.clone() })
+}
+
+/// Writes down what shadow mode has found, now that the real answer is there.
+pub(super) fn observe(exchange: &Exchange<'_>, shadow: Shadow, body: &[u8]) {
+    let Some(semantic) = exchange.worker.semantic() else { return };
+    let record = &exchange.record;
+    let usage = record.usage.unwrap_or_default();
+    let neighbour = shadow.neighbour;
+    let assessment = neighbour.as_ref().map(|it| it.assessment);
+    let decision = neighbour.as_ref().map(|it| it.decision);
+    let refusal = match decision {
+        Some(Decision::Refuse(refusal)) => Some(refusal.as_str().to_owned()),
+        _ => None,
+    };
+    let observation = Box::new(Observation {
+        at: record.at_unix.as_secs(),
+        route: record.route.as_deref().unwrap_or_default().to_owned(),
+        similarity: assessment.map(|it| it.cosine),
+        guard: assessment.and_then(|it| it.guard),
+        probability: assessment.map(|it| it.probability),
+        would_hit: decision == Some(Decision::Serve),
+        refusal,
+        agreed: None,
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        upstream_ms: u64::try_from(record.upstream.as_millis()).unwrap_or(u64::MAX),
+    });
+    let stored = neighbour.and_then(|it| answer_text(&it.entry.body));
+    semantic.observe(observation, stored.zip(answer_text(body)));
 }

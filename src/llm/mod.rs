@@ -24,6 +24,6 @@ pub use edit::{Edit, hide_usage, quote, with_include_usage};
 pub use error::JsonError;
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
-pub use replay::{Fold, is_replayable, replay};
+pub use replay::{Fold, answer_text, is_replayable, replay};
 pub use scanner::Scanner;
 pub use usage::{Usage, estimate_tokens};

@@ -97,6 +97,15 @@ pub fn is_replayable(answer: &[u8]) -> bool {
     })
 }
 
+/// The text of an answer's first choice.
+#[must_use]
+pub fn answer_text(answer: &[u8]) -> Option<String> {
+    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    let Choice { message, text, .. } = answer.choices.into_iter().next()?;
+    let content = message.and_then(|mut message| message.remove("content"));
+    content.and_then(|content| content.as_str().map(str::to_owned)).or(text)
+}
+
 /// Makes one answer of the events of a stream.
 #[derive(Debug, Default)]
 pub struct Fold {

@@ -127,6 +127,8 @@ cells! {
         CacheSemanticSkips,
         /// Look-ups that the client did not want.
         CacheRefreshes,
+        /// Answers found by meaning that a client's feedback evicted.
+        CacheRejections,
         /// Answers stored.
         CacheStores,
         /// Requests that waited for the answer to an identical one.
@@ -191,6 +193,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_cache_semantic_misses_total", Counter::CacheSemanticMisses, "Requests that the semantic cache was asked for in vain."),
     counter("ringgate_cache_semantic_skips_total", Counter::CacheSemanticSkips, "Look-ups by meaning that were not made: no model, no room in the queue, or no answer in time."),
     counter("ringgate_cache_refreshes_total", Counter::CacheRefreshes, "Requests whose client wanted a fresh answer."),
+    counter("ringgate_cache_rejections_total", Counter::CacheRejections, "Answers found by meaning that a client's feedback evicted."),
     counter("ringgate_cache_stores_total", Counter::CacheStores, "Answers stored."),
     counter("ringgate_cache_joins_total", Counter::CacheJoins, "Requests that waited for the answer to an identical one in flight."),
     counter("ringgate_panics_total", Counter::Panics, "Connections ended by a fault of the gateway itself; any is a bug."),

@@ -18,7 +18,8 @@ use super::comparison::Comparison;
 use super::profile::Profile;
 
 /// Which rule refused a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum GuardName {
     /// Code, URLs, identifiers or quotations differ, or a text was too long to be read whole.
     Identity,

@@ -1,0 +1,68 @@
+//! Do two answers say the same? A rule of thumb for shadow mode, which is after rates, not verdicts.
+
+use super::guards::{GuardName, check};
+use super::normalise;
+use super::profile::Profile;
+
+/// Answers whose embeddings are so near say the same, if no number or negation differs. Two wordings
+/// of one short answer have about 0.85, answers to two questions of one subject about 0.5.
+const COSINE_SAME: f32 = 0.80;
+
+/// Answers that are farther apart say something else.
+const COSINE_OTHER: f32 = 0.60;
+
+/// True if the answers agree, false if they differ, none where this cannot tell. `cosine` is that of
+/// their embeddings.
+pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool> {
+    if normalise(one) == normalise(other) {
+        return Some(true);
+    }
+    if says_yes(one).zip(says_yes(other)).is_some_and(|(one, other)| one != other) {
+        return Some(false);
+    }
+    let (a, b) = (Profile::of(one), Profile::of(other));
+    let differs = matches!(
+        check(&a, &b),
+        Some(
+            GuardName::Quantities
+                | GuardName::Negation
+                | GuardName::Opposites
+                | GuardName::Language
+        )
+    );
+    if differs && !a.is_cut() && !b.is_cut() {
+        return Some(false);
+    }
+    match cosine? {
+        near if near >= COSINE_SAME => Some(true),
+        far if far < COSINE_OTHER => Some(false),
+        _ => None,
+    }
+}
+
+/// What the first word says, if it is `yes` or `no`.
+fn says_yes(text: &str) -> Option<bool> {
+    let first = text.split(|it: char| !it.is_alphabetic()).find(|word| !word.is_empty())?;
+    let yes = first.eq_ignore_ascii_case("yes");
+    (yes || first.eq_ignore_ascii_case("no")).then_some(yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        for (one, other, cosine, expected) in [
+            ("Canberra.", "canberra", None, Some(true)),
+            ("It opens at 9am.", "It opens at 10am.", Some(0.99), Some(false)),
+            ("Yes, it is safe.", "No, it is not safe.", Some(0.9), Some(false)),
+            ("Call the city.", "You can call the city.", Some(0.9), Some(true)),
+            ("Call the city.", "Write a letter.", Some(0.3), Some(false)),
+            ("Call the city.", "Write a letter.", Some(0.7), None),
+            ("Call the city.", "Write a letter.", None, None),
+        ] {
+            assert_eq!(agree(one, other, cosine), expected, "{one} | {other}");
+        }
+    }
+}

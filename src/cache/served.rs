@@ -1,0 +1,73 @@
+//! Which answers were found by meaning lately, so that a verdict on one finds its entry.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::Key;
+
+/// Traces that are remembered; the oldest are forgotten. 100 bytes each.
+const TRACES_MAX: usize = 65_536;
+
+/// Answers that are remembered of one trace.
+const ANSWERS_MAX: usize = 16;
+
+/// An answer that was found by meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The name the question that was asked would have had.
+    pub asked: Key,
+    /// The name of the entry that answered it.
+    pub entry: Key,
+}
+
+#[derive(Default)]
+pub(super) struct ServedAnswers {
+    by_trace: HashMap<Key, Vec<Served>>,
+    /// Traces, the oldest first.
+    order: VecDeque<Key>,
+}
+
+impl ServedAnswers {
+    pub(super) fn note(&mut self, trace: Key, served: Served) {
+        let answers = self.by_trace.entry(trace).or_default();
+        if answers.is_empty() {
+            self.order.push_back(trace);
+        }
+        if answers.len() < ANSWERS_MAX {
+            answers.push(served);
+        }
+        if self.order.len() > TRACES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_trace.remove(&oldest);
+        }
+    }
+
+    pub(super) fn take(&mut self, trace: &Key) -> Vec<Served> {
+        // Its place in the order stays, and is passed over when it comes to be the oldest.
+        self.by_trace.get_mut(trace).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cache, CacheLimits};
+    use super::*;
+
+    #[test]
+    fn traces_are_bounded_and_taken_once() {
+        let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
+        let key = |number: usize| cache.key().part(&number.to_le_bytes()).finish();
+        let served = Served { asked: key(1), entry: key(2) };
+        let mut answers = ServedAnswers::default();
+        for number in 0..TRACES_MAX + 10 {
+            answers.note(key(number), served);
+        }
+        assert_eq!(answers.by_trace.len(), TRACES_MAX);
+        assert!(answers.take(&key(9)).is_empty() && answers.take(&key(10)) == [served]);
+        assert!(answers.take(&key(10)).is_empty());
+        for _ in 0..ANSWERS_MAX + 5 {
+            answers.note(key(11), served);
+        }
+        assert_eq!(answers.take(&key(11)).len(), ANSWERS_MAX);
+    }
+}
