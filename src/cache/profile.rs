@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use lexicon::{Language, Pole, Question};
 pub use quantity::{Dimension, Quantity};
 pub use stem::is_misspelling;
+pub(super) use stem::stem;
 
 /// Bytes of a text that are read; a longer text is cut. The semantic tier is for short questions: 64
 /// tokens of English are about 300 bytes.

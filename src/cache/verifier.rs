@@ -11,8 +11,10 @@ use serde::Deserialize;
 use super::comparison::Comparison;
 use super::guards::{GUARDS, GuardName, first};
 
-/// What the model looks at, in the order of [`features`].
-pub const FEATURES: [&str; 18] = [
+/// What the model looks at, in the order of [`features`]. The last are guards, without the two that
+/// look at the shape of a pair and not at a meaning: those speak against as many right pairs as wrong
+/// ones, and what a guard refuses is not served whatever the model says.
+pub const FEATURES: [&str; 16] = [
     "cosine",
     "distance_log",
     "overlap",
@@ -29,8 +31,6 @@ pub const FEATURES: [&str; 18] = [
     "names",
     "order",
     "question",
-    "substitution",
-    "addition",
 ];
 
 /// What to do with the nearest stored question.
@@ -181,7 +181,10 @@ pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
         ratio(short, long),
         ratio(names_missing.min(2), 2),
     ];
-    let guards = GUARDS.iter().map(|guard| f32::from(u8::from((guard.fires)(pair))));
+    let guards = GUARDS
+        .iter()
+        .take(FEATURES.len() - counted.len())
+        .map(|guard| f32::from(u8::from((guard.fires)(pair))));
     for (slot, feature) in features.iter_mut().zip(counted.into_iter().chain(guards)) {
         *slot = feature;
     }
@@ -219,7 +222,7 @@ mod tests {
         let weights: std::collections::BTreeSet<_> =
             MODEL.read.weights.keys().map(String::as_str).collect();
         assert_eq!(names, weights);
-        for (name, guard) in FEATURES.iter().skip(FEATURES.len() - GUARDS.len()).zip(&GUARDS) {
+        for (name, guard) in FEATURES.iter().skip(8).zip(&GUARDS) {
             assert_eq!(*name, guard.name.as_str());
         }
     }

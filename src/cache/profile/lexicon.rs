@@ -83,7 +83,10 @@ const FUNCTION_WORDS: &str = "a an the is are was were be been being am do does 
     please um uh uhm er erm hmm hm oh ok okay so well now thanks thank cheers hi hello hey dear
     actually really basically possible way someone anyone something anything go going come able help
     ensure make sure exactly etc too very while during because though although whether both either
-    each every own one ones";
+    each every own one ones pls plz thx ty tysm u ur r ya wanna gonna gotta hiya heya howdy greetings
+    sorry excuse wondering wonder curious kindly possibly maybe perhaps hopefully dunno lemme gimme tho
+    btw asap kinda sorta lol haha anyway anyways alright trying tryna looking
+    teh hte adn nad waht hwo whta taht thier wich wat cna thsi tihs fo ot abotu woudl shoudl";
 
 /// Function words whose count turns a question round. `stop` and its like turn what follows.
 const NEGATIONS: &str = "not no never none cannot without neither nor nobody nothing nowhere unable except excluding

@@ -5,7 +5,7 @@
 
 /// Takes the ending off a lower case word: plural, -ing, -ed, -ly; British spelling becomes American.
 /// Words with letters other than `a`–`z` stay as they are.
-pub(super) fn stem(word: &str) -> String {
+pub(in crate::cache) fn stem(word: &str) -> String {
     let word = word.strip_suffix("'s").unwrap_or(word).replace('\'', "");
     if word.len() < 4 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return word;
