@@ -378,7 +378,8 @@ impl Cache {
         if now < entry.expires_at && !self.0.table.peek(&key).is_some_and(is_newer) {
             self.insert(key, entry);
             if let Some(question) = question {
-                self.0.questions.insert(key, *question);
+                // Graphs are built once all is loaded.
+                self.0.questions.insert(key, *question, false);
             }
         }
     }

@@ -62,7 +62,8 @@ impl CacheKeeper {
     pub(super) fn start(cache: Cache, journal: Option<Journal>, now: Duration) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
         cache.counts().loading.store(journal.is_some(), Ordering::Release);
-        let mut keeper = Keeper { cache, journal, swept_at: 0 };
+        let is_building = Arc::default();
+        let mut keeper = Keeper { cache, journal, is_building, swept_at: 0 };
         let thread = std::thread::Builder::new()
             .name("cache-keeper".to_owned())
             .spawn(move || keeper.run(&queue, now))?;
@@ -85,6 +86,8 @@ struct Keeper {
     cache: Cache,
     /// None where answers are in memory only.
     journal: Option<Journal>,
+    /// A graph is being built.
+    is_building: Arc<AtomicBool>,
     /// Changes that were dropped when the questions were last held against the answers.
     swept_at: u64,
 }
@@ -134,7 +137,7 @@ impl Keeper {
             Job::Put(key, entry, question) => {
                 // An entry that was evicted meanwhile needs no question.
                 if let Some(question) = question.as_deref().filter(|_| self.cache.contains(&key)) {
-                    self.cache.questions().insert(key, question.clone());
+                    self.insert(key, question.clone());
                 }
                 self.record(&Record::Put(key, entry, question));
             }
@@ -162,6 +165,24 @@ impl Keeper {
                 }
             }
             Job::Stop => {}
+        }
+    }
+
+    /// Keeps a question. An index that has grown large gets its graph on a thread of its own, one at a
+    /// time.
+    fn insert(&self, key: Key, question: Question) {
+        let partition = question.partition;
+        let may_build = !self.is_building.load(Ordering::Acquire);
+        let Some(build) = self.cache.questions().insert(key, question, may_build) else { return };
+        self.is_building.store(true, Ordering::Release);
+        let (cache, is_building) = (self.cache.clone(), Arc::clone(&self.is_building));
+        let body = move || {
+            cache.questions().install(&partition, build.run());
+            is_building.store(false, Ordering::Release);
+        };
+        // What could not be built is due again with the next question.
+        if std::thread::Builder::new().name("index-builder".to_owned()).spawn(body).is_err() {
+            self.is_building.store(false, Ordering::Release);
         }
     }
 

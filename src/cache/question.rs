@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Key;
-use super::index::{quantize, widen};
+use super::index::{Stored, stored};
 use super::profile::Profile;
 use crate::inference::DIMENSIONS;
 
@@ -20,19 +20,13 @@ pub struct Question {
 
 /// An embedding in the form that is stored: int8, of one scale for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vector(pub Box<[i8; DIMENSIONS]>);
+pub struct Vector(pub Box<Stored>);
 
 impl Vector {
     /// What is kept of an embedding.
     #[must_use]
     pub fn of(embedding: &[f32; DIMENSIONS]) -> Self {
-        Self(Box::new(quantize(embedding)))
-    }
-
-    /// The embedding, about.
-    #[must_use]
-    pub fn widened(&self) -> [f32; DIMENSIONS] {
-        widen(&self.0)
+        Self(Box::new(stored(embedding)))
     }
 }
 
@@ -46,7 +40,7 @@ impl<'de> Deserialize<'de> for Vector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let numbers = Vec::<i8>::deserialize(deserializer)?;
         let length = numbers.len();
-        let numbers: Box<[i8; DIMENSIONS]> =
+        let numbers: Box<Stored> =
             numbers.into_boxed_slice().try_into().map_err(|_| {
                 serde::de::Error::invalid_length(length, &"a number for each dimension")
             })?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use hashbrown::HashTable;
 
 use super::comparison::Comparison;
-use super::index::{Segment, Slot};
+use super::index::{Build, Index, Sealed};
 use super::profile::Profile;
 use super::question::{Question, Vector};
 use super::verifier::{Assessment, Decision, Demand, assess};
@@ -45,7 +45,8 @@ pub(super) struct Questions {
 
 /// Questions that differ in nothing but their last user turn.
 struct Partition {
-    segment: Segment,
+    index: Index,
+    /// By their numbers in the index.
     items: Vec<Item>,
     /// Numbers of `items` that are not in use.
     free: Vec<u32>,
@@ -55,7 +56,6 @@ struct Partition {
 
 struct Item {
     key: Key,
-    slot: Slot,
     profile: Profile,
 }
 
@@ -88,7 +88,7 @@ impl Questions {
     ) -> Option<Neighbour> {
         let partition = self.partition(&question.partition)?;
         let mut partition = lock(&partition);
-        let matches = partition.segment.nearest(embedding, CANDIDATES);
+        let matches = partition.index.nearest(embedding, CANDIDATES);
         let mut nearest = None;
         for found in matches {
             let Some(item) = partition.item(found.entry) else { continue };
@@ -109,14 +109,26 @@ impl Questions {
         nearest
     }
 
-    /// Keeps a question; one of the same name is replaced.
-    pub(super) fn insert(&self, key: Key, question: Question) {
+    /// Keeps a question; one of the same name is replaced. Where that makes its partition's index due
+    /// for a new graph, what is to be built is given, if `may_build`.
+    pub(super) fn insert(&self, key: Key, question: Question, may_build: bool) -> Option<Build> {
         let partition = {
             let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
             let new = || Arc::new(Mutex::new(Partition::new(self.kernels)));
             Arc::clone(partitions.entry(question.partition).or_insert_with(new))
         };
-        lock(&partition).insert(key, question);
+        let mut partition = lock(&partition);
+        partition.insert(key, question);
+        if may_build { partition.index.due() } else { None }
+    }
+
+    /// Takes a graph over that was built for a partition.
+    pub(super) fn install(&self, partition: &Key, sealed: Sealed) {
+        if let Some(held) = self.partition(partition) {
+            let retired = lock(&held).index.install(sealed);
+            // After the lock is free: it may be large.
+            drop(retired);
+        }
     }
 
     /// Forgets a question.
@@ -125,7 +137,7 @@ impl Questions {
         let is_empty = {
             let mut held = lock(&held);
             held.remove(key);
-            held.segment.is_empty()
+            held.index.is_empty()
         };
         if is_empty {
             self.partitions.write().unwrap_or_else(PoisonError::into_inner).remove(partition);
@@ -136,9 +148,10 @@ impl Questions {
     pub(super) fn get(&self, key: &Key, partition: &Key) -> Option<Question> {
         let held = self.partition(partition)?;
         let held = lock(&held);
-        let item = held.item(u64::from(held.find(key)?))?;
-        let vector = Vector(Box::new(held.segment.vector(item.slot)?));
-        Some(Question { partition: *partition, vector, profile: item.profile.clone() })
+        let number = held.find(key)?;
+        let vector = Vector(Box::new(held.index.stored(number)?));
+        let profile = held.item(number)?.profile.clone();
+        Some(Question { partition: *partition, vector, profile })
     }
 
     /// Forgets the questions whose answers are gone.
@@ -150,7 +163,7 @@ impl Questions {
         for (partition, held) in all {
             let dead: Vec<Key> = {
                 let held = lock(&held);
-                let numbers = held.by_key.iter().filter_map(|it| held.item(u64::from(*it)));
+                let numbers = held.by_key.iter().filter_map(|it| held.item(*it));
                 numbers.map(|item| item.key).filter(|key| !lives(key)).collect()
             };
             dead.iter().for_each(|key| self.remove(key, &partition));
@@ -183,7 +196,7 @@ impl Questions {
     /// How many questions are kept, and in how many partitions.
     pub(super) fn count(&self) -> (u64, u64) {
         let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
-        let questions = partitions.values().map(|held| lock(held).segment.len() as u64).sum();
+        let questions = partitions.values().map(|held| lock(held).index.len() as u64).sum();
         (questions, partitions.len() as u64)
     }
 }
@@ -201,19 +214,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Partition {
     fn new(kernels: Kernels) -> Self {
         Self {
-            segment: Segment::new(kernels),
+            index: Index::new(kernels),
             items: Vec::new(),
             free: Vec::new(),
             by_key: HashTable::new(),
         }
     }
 
-    fn item(&self, number: u64) -> Option<&Item> {
-        self.items.get(usize::try_from(number).ok()?)
+    fn item(&self, number: u32) -> Option<&Item> {
+        self.items.get(number as usize)
     }
 
     fn find(&self, key: &Key) -> Option<u32> {
-        let is_it = |number: &u32| self.item(u64::from(*number)).is_some_and(|it| it.key == *key);
+        let is_it = |number: &u32| self.item(*number).is_some_and(|it| it.key == *key);
         self.by_key.find(key.bits(), is_it).copied()
     }
 
@@ -222,8 +235,10 @@ impl Partition {
         let Question { vector, profile, .. } = question;
         let next = u32::try_from(self.items.len()).ok();
         let Some(number) = self.free.pop().or(next) else { return };
-        let Some(slot) = self.segment.insert(u64::from(number), &vector.widened()) else { return };
-        let item = Item { key, slot, profile };
+        if !self.index.insert_stored(number, &vector.0) {
+            return;
+        }
+        let item = Item { key, profile };
         match self.items.get_mut(number as usize) {
             Some(place) => *place = item,
             None => self.items.push(item),
@@ -239,7 +254,7 @@ impl Partition {
         let Ok(found) = self.by_key.find_entry(key.bits(), is_it) else { return };
         let (number, _) = found.remove();
         if let Some(item) = self.items.get_mut(number as usize) {
-            self.segment.remove(item.slot);
+            self.index.remove(number);
             // Its memory is of no use to the next.
             item.profile = Profile::of("");
             self.free.push(number);

@@ -87,7 +87,7 @@ fn run(requests: &[Request], demand: Demand, policy: Policy) -> Counts {
     for (number, request) in (0u32..).zip(requests) {
         let near = segment.nearest(request.embedding.as_array(), CANDIDATES);
         let found = near.iter().find_map(|near| {
-            let stored = requests.get(usize::try_from(near.entry).ok()?)?;
+            let stored = requests.get(near.entry as usize)?;
             let is_served = match policy {
                 Policy::Cosine => near.cosine >= demand.threshold,
                 Policy::Verifier => {
@@ -103,7 +103,7 @@ fn run(requests: &[Request], demand: Demand, policy: Policy) -> Counts {
                 counts.wrong += usize::from(stored.label != request.label);
             }
             None => {
-                segment.insert(u64::from(number), request.embedding.as_array());
+                segment.insert(number, request.embedding.as_array());
             }
         }
     }
