@@ -25,7 +25,7 @@ pub fn normalise(text: &str) -> String {
     let joined = words.join(" ");
     let mut rest = joined.as_str();
     loop {
-        let shorter = without_affix(rest);
+        let shorter = without_affix(rest).trim();
         if shorter.len() == rest.len() || shorter.is_empty() {
             break;
         }

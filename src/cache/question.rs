@@ -40,10 +40,9 @@ impl<'de> Deserialize<'de> for Vector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let numbers = Vec::<i8>::deserialize(deserializer)?;
         let length = numbers.len();
-        let numbers: Box<Stored> =
-            numbers.into_boxed_slice().try_into().map_err(|_| {
-                serde::de::Error::invalid_length(length, &"a number for each dimension")
-            })?;
+        let numbers: Box<Stored> = numbers.into_boxed_slice().try_into().map_err(|_| {
+            serde::de::Error::invalid_length(length, &"a number for each dimension")
+        })?;
         Ok(Self(numbers))
     }
 }
