@@ -3,6 +3,12 @@
 //! Weights have one scale for each output, fixed when they are packed; activations one for each row,
 //! taken from the row itself. So `output = sum × row scale × output scale + bias`.
 //!
+//! A row may have one number that dwarfs all others: after `[CLS]` nearly all of a state's length
+//! lies in one column, and a step that is fit for it leaves the rest three bits. Such a row is
+//! rounded by the second largest of its numbers; what of the [`Peak`] is beyond int8 is multiplied
+//! apart, once for each output. That halves the error at every length (cosine to the reference, mean
+//! of 3 tokens: 0.992 to 0.998; of 14: 0.9966 to 0.9990) for 3 % of the time at 8 tokens.
+//!
 //! Weights lie in the order in which they are used: panels of neighbouring outputs; in a panel, for
 //! each [`Quad`] of inputs, the quads of all its outputs. A panel of 384 inputs is 18 KB (AVX-512)
 //! and stays in the first-level cache while all rows pass.
@@ -15,6 +21,9 @@ const INT8_MAX: f32 = 127.0;
 
 /// A row of zeros has this scale's worth of range, so that nothing is divided by zero.
 const RANGE_MIN: f32 = 1e-9;
+
+/// How often [`INT8_MAX`] fits into a peak at most.
+const PEAK_STEPS_MAX: f32 = 16.0;
 
 /// A linear layer's weights, packed for one instruction set.
 #[derive(Debug)]
@@ -70,8 +79,19 @@ pub(super) struct Activations {
     quads: Vec<Quad>,
     /// What one step of each row is worth.
     scales: Vec<f32>,
-    /// The sum of each row's bytes.
+    /// The sum of each row's bytes, what is beyond them of its peak included.
     sums: Vec<i32>,
+    peaks: Vec<Peak>,
+}
+
+/// What of a row's largest number is beyond the row's bytes: `count` times the quad at `step`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    step: usize,
+    /// Zero but for one byte of ±127.
+    quad: Quad,
+    /// A whole number; 0 for nearly all rows.
+    count: f32,
 }
 
 impl Activations {
@@ -81,6 +101,7 @@ impl Activations {
             quads: vec![[0; 4]; rows * inputs / 4],
             scales: vec![0.0; rows],
             sums: vec![0; rows],
+            peaks: vec![Peak::default(); rows],
         }
     }
 }
@@ -96,33 +117,93 @@ pub(super) struct Quantise<'a> {
 impl Stage for Quantise<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Activations { quads, scales, sums } = self.into;
-        let rows = self.rows.chunks_exact(self.inputs);
+        let Activations { quads, scales, sums, peaks } = self.into;
         let quads = quads.chunks_exact_mut(self.inputs / 4);
-        for (((row, quads), scale), sum) in rows.zip(quads).zip(scales).zip(sums) {
-            let range = largest_magnitude(simd, row).max(RANGE_MIN);
-            *scale = range / INT8_MAX;
-            *sum = round_row(simd, row, INT8_MAX / range, quads.as_flattened_mut());
+        for (index, (row, quads)) in self.rows.chunks_exact(self.inputs).zip(quads).enumerate() {
+            let bytes = quads.as_flattened_mut();
+            let extent = Extent::of(simd, row);
+            let range = extent.largest.max(RANGE_MIN);
+            if extent.has_peak() {
+                let rounded = round_with_peak(simd, row, range, bytes);
+                (scales[index], sums[index], peaks[index]) = rounded;
+            } else {
+                scales[index] = range / INT8_MAX;
+                sums[index] = round_row(simd, row, INT8_MAX / range, bytes);
+                peaks[index] = Peak::default();
+            }
         }
     }
 }
 
-#[inline(always)]
-fn largest_magnitude<S: Simd>(simd: S, row: &[f32]) -> f32 {
-    // Two chains of comparisons, so that one does not wait for the other.
-    let mut high = [simd.splat(0.0); 2];
-    let mut low = [simd.splat(0.0); 2];
-    for pair in row.chunks_exact(2 * S::LANES) {
-        let (first, second) = pair.split_at(S::LANES);
-        for (chain, lanes) in [first, second].into_iter().enumerate() {
-            let lanes = simd.load(lanes);
-            high[chain] = simd.larger(lanes, high[chain]);
-            low[chain] = simd.smaller(lanes, low[chain]);
+/// How far a row reaches.
+struct Extent {
+    /// Its largest magnitude.
+    largest: f32,
+    /// The sum of its squares.
+    squares: f32,
+}
+
+impl Extent {
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, row: &[f32]) -> Self {
+        // Two chains, so that one does not wait for the other.
+        let mut high = [simd.splat(0.0); 2];
+        let mut low = [simd.splat(0.0); 2];
+        let mut squares = [simd.splat(0.0); 2];
+        for pair in row.chunks_exact(2 * S::LANES) {
+            let (first, second) = pair.split_at(S::LANES);
+            for (chain, lanes) in [first, second].into_iter().enumerate() {
+                let lanes = simd.load(lanes);
+                high[chain] = simd.larger(lanes, high[chain]);
+                low[chain] = simd.smaller(lanes, low[chain]);
+                squares[chain] = simd.multiply_add(lanes, lanes, squares[chain]);
+            }
+        }
+        let high = simd.larger(high[0], high[1]);
+        let low = simd.smaller(low[0], low[1]);
+        Self {
+            largest: simd.largest(simd.larger(high, simd.subtract(simd.splat(0.0), low))),
+            squares: simd.sum(simd.add(squares[0], squares[1])),
         }
     }
-    let high = simd.larger(high[0], high[1]);
-    let low = simd.smaller(low[0], low[1]);
-    simd.largest(simd.larger(high, simd.subtract(simd.splat(0.0), low)))
+
+    /// True if the largest number is longer than all others together.
+    #[inline(always)]
+    fn has_peak(&self) -> bool {
+        2.0 * self.largest * self.largest > self.squares
+    }
+}
+
+/// Rounds a row, whose largest magnitude is `range`, by its second largest. Returns its scale, the sum of its bytes and what is beyond them.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most 127 × 16 steps; the quotient is at most 16, the remainder at most 127"
+)]
+fn round_with_peak<S: Simd>(
+    simd: S,
+    row: &[f32],
+    range: f32,
+    bytes: &mut [i8],
+) -> (f32, i32, Peak) {
+    let place = row.iter().position(|number| number.abs() >= range).unwrap_or(0);
+    // The few numbers around the peak one by one, all others in registers.
+    let first = place - place % (2 * S::LANES);
+    let (before, rest) = row.split_at(first);
+    let (around, after) = rest.split_at(2 * S::LANES);
+    let near = around.iter().enumerate().filter(|(index, _)| first + index != place);
+    let second = near.fold(range / PEAK_STEPS_MAX, |second, (_, it)| second.max(it.abs()));
+    let second = second.max(Extent::of(simd, before).largest).max(Extent::of(simd, after).largest);
+    let scale = second / INT8_MAX;
+    let factor = INT8_MAX / second;
+    let sum = round_row(simd, row, factor, bytes);
+    // The sum has the peak whole; its byte has been cut to what fits.
+    let steps = (row[place] * factor).round_ties_even() as i32;
+    let (count, rest) = (steps / 127, steps % 127);
+    let mut peak = Peak { step: place / 4, quad: [0; 4], count: count.abs() as f32 };
+    peak.quad[place % 4] = if count < 0 { -127 } else { 127 };
+    bytes[place] = rest as i8;
+    (scale, sum, peak)
 }
 
 /// Writes `row × factor` as bytes; returns the sum of the bytes.
@@ -196,7 +277,7 @@ fn tile_of<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     at: TileAt,
 ) {
     let PackedLinear { inputs, outputs, lines, scales, bias } = linear.layer;
-    let Activations { quads, scales: row_scales, sums } = linear.input;
+    let Activations { quads, scales: row_scales, sums, peaks } = linear.input;
     let width = S::LANES * REGISTERS;
     let panel_lines = width * inputs / Line::BYTES;
     let weights = &lines[at.panel * panel_lines..][..panel_lines];
@@ -210,13 +291,21 @@ fn tile_of<S: Simd, const ROWS: usize, const REGISTERS: usize>(
         totals[index] = [simd.splat_ints(-S::WEIGHT_OFFSET * sums[row]); REGISTERS];
     }
     multiply(simd, weights, rows, &mut totals);
+    let step_lines = width * size_of::<Quad>() / Line::BYTES;
     for (index, totals) in totals.into_iter().enumerate() {
         let row = at.row + index;
+        let peak = peaks[row];
         let row_scale = simd.splat(row_scales[row]);
         for (register, total) in totals.into_iter().enumerate() {
             let first = at.panel * width + register * S::LANES;
             let scale = simd.multiply(row_scale, simd.load(&scales[first..]));
-            let value = simd.multiply_add(simd.to_floats(total), scale, simd.load(&bias[first..]));
+            let mut sum = simd.to_floats(total);
+            if peak.count > 0.0 {
+                let packed = simd.load_weights(&weights[peak.step * step_lines..], register);
+                let once = simd.dot(simd.splat_ints(0), packed, simd.splat_quad(peak.quad));
+                sum = simd.multiply_add(simd.to_floats(once), simd.splat(peak.count), sum);
+            }
+            let value = simd.multiply_add(sum, scale, simd.load(&bias[first..]));
             let value = match linear.activation {
                 Activation::Identity => value,
                 Activation::Gelu => gelu(simd, value),

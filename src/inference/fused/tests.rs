@@ -50,6 +50,36 @@ fn check_linear<S: Simd>(simd: S) {
     }
 }
 
+/// A number that dwarfs its row costs the others no precision, wherever it stands.
+fn check_peak<S: Simd>(simd: S) {
+    let (inputs, outputs) = (64, 96);
+    let mut noise = Noise::new(11);
+    let weights = noise.numbers(inputs * outputs, 1.0);
+    let layer = PackedLinear::pack::<S>(&weights, vec![0.0; outputs]);
+    for (place, peak) in [(0, 15.0), (37, -15.0), (63, 9.3)] {
+        let mut row = noise.numbers(inputs, 1.0);
+        row[place] = peak;
+        let mut int8 = Activations::with_room(1, inputs);
+        let mut output = vec![f32::NAN; outputs];
+        simd.launch(Quantise { inputs, rows: &row, into: &mut int8 });
+        let activation = Activation::Identity;
+        simd.launch(Linear { layer: &layer, input: &int8, activation, output: &mut output });
+        for (weights, found) in weights.chunks(inputs).zip(output) {
+            let expected: f32 = row.iter().zip(weights).map(|(a, b)| a * b).sum();
+            // Half a step of each number by the other, at most: 64 × (1 ÷ 254) for the row, and for
+            // the weights the row's whole size over 254.
+            let size: f32 = row.iter().map(|it| it.abs()).sum();
+            let close = (inputs as f32 + size) / 254.0;
+            assert!((found - expected).abs() <= close, "peak {peak}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_peak_is_kept_apart() {
+    on_each_set!(check_peak);
+}
+
 /// The product of two vectors, each rounded to int8 by its own scale.
 fn rounded_product(a: &[f32], b: &[f32]) -> f32 {
     let scale = |it: &[f32]| it.iter().fold(0_f32, |largest, it| largest.max(it.abs())) / 127.0;
