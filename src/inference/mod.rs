@@ -221,6 +221,9 @@ pub enum EmbedError {
         /// What it said.
         reason: String,
     },
+    /// The embedder has a bug, of which standard error tells.
+    #[error("the embedder panicked")]
+    Panicked,
     /// Nobody waits for it any more: cancelled, or past its deadline.
     #[error("given up before an embedder thread had time for it")]
     Abandoned,

@@ -5,6 +5,7 @@
 //! neighbours happens there too. Each accepted request has exactly one reply, also when it was given
 //! up, the embedder failed, or the pool ended.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -156,7 +157,7 @@ impl Pool {
     }
 
     fn end(&mut self) {
-        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.stopping.store(true, Ordering::SeqCst);
         for _ in &self.threads {
             // A full queue wakes the threads as well.
             let _ = self.sender.try_send(Message::Wake);
@@ -166,9 +167,7 @@ impl Pool {
                 eprintln!("ringgate: an embedder thread had panicked");
             }
         }
-        // Each request that is dropped here is answered by its drop.
-        let receiver = self.shared.receiver();
-        while receiver.try_recv().is_ok() {}
+        self.shared.empty();
     }
 }
 
@@ -195,7 +194,14 @@ impl Submitter {
         // Counted before it can be taken, so that the depth is never below zero.
         counters.queued.fetch_add(1, Ordering::Relaxed);
         match self.sender.try_send(Message::Job(job)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if self.shared.stopping.load(Ordering::SeqCst) {
+                    // The end may have emptied the queue just before, and then nobody else looks.
+                    // A thread that holds the lock has this request to wake it.
+                    self.shared.empty();
+                }
+                Ok(())
+            }
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
                 if let Message::Job(mut job) = message {
                     job.reply = None;
@@ -226,6 +232,20 @@ impl Shared {
     fn receiver(&self) -> std::sync::MutexGuard<'_, Receiver<Message>> {
         // A queue has no state that a panic could leave half changed.
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what is queued at the end; each request is answered by that.
+    fn empty(&self) {
+        let receiver = self.receiver();
+        while let Ok(message) = receiver.try_recv() {
+            self.count_taken(&message);
+        }
+    }
+
+    fn count_taken(&self, message: &Message) {
+        if matches!(message, Message::Job(_)) {
+            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -275,22 +295,19 @@ struct Job {
 }
 
 impl Job {
-    fn answer(mut self, result: Result<Embedding, EmbedError>) {
+    fn answer(&mut self, result: Result<Embedding, EmbedError>) {
         if let Some(reply) = self.reply.take() {
             self.shared.counters.count(&result);
-            reply(result);
+            // A panic in it is the asker's, and must not cost others their vectors or the thread;
+            // the process's hook has told of it.
+            let _ = catch_unwind(AssertUnwindSafe(|| reply(result)));
         }
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(reply) = self.reply.take() {
-            self.shared.counters.queued.fetch_sub(1, Ordering::Relaxed);
-            let result = Err(EmbedError::Stopped);
-            self.shared.counters.count(&result);
-            reply(result);
-        }
+        self.answer(Err(EmbedError::Stopped));
     }
 }
 
@@ -315,6 +332,7 @@ impl Worker {
         let mut jobs = Vec::new();
         let mut message = receiver.recv().ok()?;
         loop {
+            self.shared.count_taken(&message);
             if self.shared.stopping.load(Ordering::Acquire) {
                 // What was taken is dropped, and answered by that.
                 return None;
@@ -330,8 +348,6 @@ impl Worker {
                 Err(_) => break,
             }
         }
-        let taken = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
-        self.shared.counters.queued.fetch_sub(taken, Ordering::Relaxed);
         Some(jobs)
     }
 
@@ -339,7 +355,7 @@ impl Worker {
         let now = (self.clock)();
         let mut waiting = Vec::with_capacity(jobs.len());
         let mut sequences = Vec::with_capacity(jobs.len());
-        for job in jobs {
+        for mut job in jobs {
             if job.cancel.is_cancelled() || now > job.deadline {
                 job.answer(Err(EmbedError::Abandoned));
                 continue;
@@ -356,13 +372,16 @@ impl Worker {
     }
 
     fn embed(&mut self, jobs: Vec<Job>, sequences: &[TokenIds]) {
-        match self.embedder.embed(sequences) {
+        let embedder = &mut self.embedder;
+        // Working memory is written before it is read, so a pass cut short leaves nothing wrong.
+        let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed(sequences)));
+        match embedded.unwrap_or(Err(EmbedError::Panicked)) {
             Ok(embeddings) => {
-                for (job, embedding) in jobs.into_iter().zip(embeddings) {
+                for (mut job, embedding) in jobs.into_iter().zip(embeddings) {
                     job.answer(Ok(embedding));
                 }
             }
-            Err(error) => jobs.into_iter().for_each(|job| job.answer(Err(error.clone()))),
+            Err(error) => jobs.into_iter().for_each(|mut job| job.answer(Err(error.clone()))),
         }
     }
 }
@@ -496,5 +515,57 @@ mod tests {
         }
         assert_eq!(submitter.try_submit(request("x", tell(&sender))), Err(Refused::Stopped));
         assert_eq!(submitter.counts().queued, 0);
+    }
+
+    #[test]
+    fn a_reply_that_panics_costs_nobody_else_anything() {
+        let pool = pool(1, 8);
+        let submitter = pool.submitter();
+        let (sender, results) = sync_channel(8);
+        for _ in 0..2 {
+            let reply = Box::new(|_| panic!("a reply of the test"));
+            submitter.try_submit(request("x", reply)).expect("room");
+            submitter.try_submit(request("x", tell(&sender))).expect("room");
+            assert!(results.recv_timeout(LIMIT).expect("a reply").is_ok());
+        }
+        assert_eq!((pool.counts().done, pool.counts().queued), (4, 0));
+    }
+
+    /// An embedder with a bug.
+    struct Broken;
+
+    impl Embedder for Broken {
+        fn version(&self) -> &'static str {
+            "broken"
+        }
+
+        fn batch_max(&self) -> usize {
+            4
+        }
+
+        fn embed(&mut self, _: &[TokenIds]) -> Result<Vec<Embedding>, EmbedError> {
+            panic!("an embedder of the test")
+        }
+
+        fn share(&self) -> Box<dyn Embedder> {
+            Box::new(Self)
+        }
+    }
+
+    #[test]
+    fn an_embedder_that_panics_answers_and_goes_on() {
+        let folder = SampleFolder::new();
+        let model = LocalModel::open(folder.path()).expect("the small model");
+        let model = LocalModel { embedder: Box::new(Broken), ..model };
+        let options =
+            PoolOptions { threads: 1, cores: Vec::new(), queue_max: 8, clock: Instant::now };
+        let pool = Pool::start(model, &options).expect("a thread");
+        let (sender, results) = sync_channel(8);
+        for _ in 0..3 {
+            pool.submitter().try_submit(request("x", tell(&sender))).expect("room");
+            let result = results.recv_timeout(LIMIT).expect("a reply");
+            assert_eq!(result, Err(EmbedError::Panicked));
+        }
+        assert_eq!((pool.counts().failed, pool.counts().queued), (3, 0));
     }
 }
