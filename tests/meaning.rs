@@ -185,6 +185,7 @@ fn what_is_no_short_question_has_the_exact_cache() {
         messages(&"x".repeat(1_000_000)),
         messages("bell \u{7} and \u{1b}[2J"),
         messages("12345"),
+        messages(&"x1 y2 ".repeat(60)),
     ];
     for (name, value) in [("tools", json!([{"type": "function"}])), ("n", json!(2))] {
         let mut body = messages(POTHOLE[0]);

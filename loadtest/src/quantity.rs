@@ -29,6 +29,13 @@ pub fn parse_bytes(text: &str) -> Result<usize, String> {
     number.checked_mul(scale).ok_or_else(|| format!("`{text}` is too large"))
 }
 
+/// Reads a share in percent: `0`, `2.5`, `100`.
+pub fn parse_percent(text: &str) -> Result<f64, String> {
+    let share = text.trim().trim_end_matches('%').trim_end().parse().ok();
+    let fits = share.filter(|share| (0.0..=100.0).contains(share));
+    fits.ok_or_else(|| format!("expected 0 to 100, got `{text}`"))
+}
+
 /// Reads a duration: `20ms`, `1.5s`, `200us`, `2m`, or `0`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();

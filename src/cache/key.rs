@@ -1,5 +1,7 @@
 //! Names of entries: a keyed hash over everything that must be the same.
 
+use crate::inference::MODEL_NAME;
+
 /// The name of an entry: two requests share an answer only if theirs are equal. 128 bits of BLAKE3
 /// under a secret of the process, so that nobody can prepare two requests that collide.
 #[derive(
@@ -48,6 +50,14 @@ impl KeyBuilder {
             }
         }
         self
+    }
+
+    /// The partition of all parts: questions that may be compared by meaning. Vectors of two models
+    /// and profiles of two lexicons are not to be compared.
+    #[must_use]
+    pub fn partition(&self) -> Key {
+        let lexicon = super::profile::version().to_le_bytes();
+        self.clone().part(MODEL_NAME.as_bytes()).part(&lexicon).finish()
     }
 
     /// The key of all parts.

@@ -18,6 +18,8 @@ mod spans;
 mod stem;
 mod token;
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 pub use lexicon::{Language, Pole, Question};
@@ -186,6 +188,10 @@ impl Profile {
 /// hash is over the very sources: nobody can change a table and forget to say so.
 #[must_use]
 pub fn version() -> u64 {
+    *VERSION
+}
+
+static VERSION: LazyLock<u64> = LazyLock::new(|| {
     const SOURCES: [&str; 8] = [
         include_str!("profile.rs"),
         include_str!("profile/lexicon.rs"),
@@ -202,7 +208,7 @@ pub fn version() -> u64 {
     }
     let hash = hasher.finalize();
     hash.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
+});
 
 #[cfg(test)]
 mod tests {

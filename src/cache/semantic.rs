@@ -17,12 +17,16 @@ use super::verifier::{Decision, Demand};
 use super::{Cache, Key, Question, SemanticLimits, Vector};
 use crate::base::Instant;
 use crate::inference::{
-    Cancel, Embedding, LocalModel, Pool, PoolCounts, PoolOptions, Request, Submitter,
+    Cancel, Embedding, LocalModel, Pool, PoolCounts, PoolOptions, Request, Submitter, TOKENS_MAX,
 };
 
-/// Texts that may wait for each embedder thread: at 1 ms for a text, all that a look-up's patience
-/// (`semantic_cache.timeout_ms`) lets through.
-const QUEUE_PER_THREAD: usize = 64;
+/// Texts that may wait for each embedder thread. At 1 ms for a text, none waits longer than the default
+/// of `semantic_cache.timeout_ms`; more would wait in vain.
+const QUEUE_PER_THREAD: usize = 32;
+
+/// Tokens of a question, at most: 64 of its own. What is longer has more in it than one vector tells,
+/// and takes longer than others should wait for.
+const QUESTION_TOKENS_MAX: usize = 66;
 
 /// How long a comparison of answers may wait for an embedder thread.
 const JUDGE_PATIENCE: Duration = Duration::from_secs(30);
@@ -191,7 +195,8 @@ impl Semantic {
             let found = embedding.ok().and_then(|it| search(&cache, &asked, &it, demand, now));
             reply(found);
         });
-        submitter.try_submit(Request { text, deadline, cancel, reply }).is_ok()
+        let tokens_max = QUESTION_TOKENS_MAX;
+        submitter.try_submit(Request { text, tokens_max, deadline, cancel, reply }).is_ok()
     }
 
     /// Writes down what a look-up in shadow mode found, with whether the two answers, the stored and the
@@ -250,8 +255,8 @@ impl Judge {
                 Err(_) => judge.end(None),
             }
         });
-        let cancel = Cancel::default();
-        if submitter.try_submit(Request { text, deadline, cancel, reply }).is_err()
+        let (tokens_max, cancel) = (TOKENS_MAX, Cancel::default());
+        if submitter.try_submit(Request { text, tokens_max, deadline, cancel, reply }).is_err()
             && let Some(judge) = take(&judge)
         {
             judge.end(None);

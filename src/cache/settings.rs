@@ -94,14 +94,14 @@ pub struct SemanticSettings {
     /// Folder of the model that `ringgate models fetch` brings. A path starts at the directory of the
     /// settings file, or where there is none, at the working directory.
     model_dir: String,
-    /// Cosine from which two questions may be one. Above it guards and a verifier decide; a little
-    /// below it the verifier has to be surer.
+    /// Cosine from which two questions may be one; below it nothing is served. Above it guards and a
+    /// verifier decide.
     #[schemars(range(min = 0.5, max = 1.0))]
-    threshold: f32,
+    threshold: f64,
     /// `on`; or `shadow`: everything runs and nothing is served; what would have been is written to
     /// `shadow.jsonl` in `cache.dir`, for `ringgate cache report`. A route may say it for itself.
     mode: String,
-    /// Embedder threads; 0: a quarter of the cores, at least one. They run at the lowest priority.
+    /// Embedder threads; 0: a quarter of the cores, at least one. They run at a lower priority than the shards.
     #[schemars(range(max = 1_024))]
     threads: usize,
     /// How long a request waits for the semantic tier before it goes on without, in milliseconds.
@@ -150,7 +150,7 @@ impl SemanticSettings {
         SemanticLimits {
             enabled: self.enabled,
             model_dirs: vec![directory.join(&self.model_dir), PathBuf::from(self.model_dir)],
-            threshold: self.threshold,
+            threshold: nearest_single(self.threshold),
             mode,
             threads: self.threads,
             timeout: Duration::from_millis(self.timeout_ms),
@@ -158,4 +158,9 @@ impl SemanticSettings {
             time_bound_max_age: Duration::from_secs(self.time_bound_max_age),
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounded to the nearest; its range is checked")]
+fn nearest_single(number: f64) -> f32 {
+    number as f32
 }

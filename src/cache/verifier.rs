@@ -71,12 +71,8 @@ impl Refusal {
 #[derive(Deserialize)]
 struct Weights {
     intercept: f32,
-    /// Cosines below the threshold by no more than this may be served, if the model is sure.
-    reach: f32,
     /// The least probability at or above the threshold.
     probability_min: f32,
-    /// The least probability below the threshold.
-    probability_min_below: f32,
     weights: std::collections::BTreeMap<String, f32>,
 }
 
@@ -122,16 +118,13 @@ impl Assessment {
     /// What is made of it.
     #[must_use]
     pub fn decide(&self, demand: Demand) -> Decision {
-        let read = &MODEL.read;
-        if self.cosine.is_nan() || self.cosine < demand.threshold - read.reach {
+        if self.cosine.is_nan() || self.cosine < demand.threshold {
             return Decision::Refuse(Refusal::Far);
         }
         if let Some(guard) = self.guard {
             return Decision::Refuse(Refusal::Guard(guard));
         }
-        let is_near = self.cosine >= demand.threshold;
-        let least = if is_near { read.probability_min } else { read.probability_min_below };
-        if self.probability >= least {
+        if self.probability >= MODEL.read.probability_min {
             Decision::Serve
         } else {
             Decision::Refuse(Refusal::Unlikely)
@@ -142,7 +135,7 @@ impl Assessment {
 /// Looks at a pair. `cosine` is that of the two embeddings, -1 to 1.
 #[must_use]
 pub fn assess(cosine: f32, pair: &Comparison<'_>) -> Assessment {
-    Assessment { cosine, guard: first(pair), probability: probability(cosine, pair) }
+    Assessment { cosine, guard: first(pair, cosine), probability: probability(cosine, pair) }
 }
 
 /// Decides about a candidate. `cosine` is that of the two embeddings, -1 to 1.

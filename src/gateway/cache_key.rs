@@ -9,7 +9,6 @@ use super::fields::{goes_upstream, presented_keys};
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use crate::cache::{Asked, Key, KeyBuilder, is_time_bound, normalise};
-use crate::inference::MODEL_NAME;
 use crate::llm::{LastTurn, Outline};
 use crate::routing::{CacheMode, CacheRule, CacheScope, Route};
 
@@ -63,8 +62,7 @@ pub(super) fn name(
     let Some(Question { turn, .. }) = question else {
         return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
     };
-    // Vectors of two models are not to be compared.
-    let partition = key.part(MODEL_NAME.as_bytes()).finish();
+    let partition = key.partition();
     let own = key.clone().part(normalise(&turn.text).as_bytes()).finish();
     let wording = key.part(turn.text.as_bytes()).finish().bits();
     let is_time_bound = is_time_bound(&turn.text);

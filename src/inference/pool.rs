@@ -15,6 +15,9 @@ use std::{io, thread};
 use super::{EmbedError, Embedder, Embedding, LocalModel, TokenIds, Tokenizer};
 use crate::base::Instant;
 
+/// Priority of embedder threads, as `nice` counts: a tenth of the share of a thread that serves.
+const NICENESS: libc::c_int = 10;
+
 /// What is done with the result, on the embedder thread.
 pub type Reply = Box<dyn FnOnce(Result<Embedding, EmbedError>) + Send>;
 
@@ -36,6 +39,9 @@ pub struct PoolOptions {
 pub struct Request {
     /// At most [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes.
     pub text: String,
+    /// A text of more tokens, `[CLS]` and `[SEP]` included, is refused with
+    /// [`EmbedError::TokenCount`]; what is beyond [`TOKENS_MAX`](super::TOKENS_MAX) is not read anyway.
+    pub tokens_max: usize,
     /// Past this nobody wants the vector any more.
     pub deadline: Instant,
     /// By which the asker gives up.
@@ -132,6 +138,7 @@ impl Pool {
                     // Unpinned is slower, not wrong.
                     core_affinity::set_for_current(core_affinity::CoreId { id });
                 }
+                step_back();
                 worker.run();
             })?);
         }
@@ -188,9 +195,15 @@ impl Submitter {
             counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Refused::Stopped);
         }
-        let Request { text, deadline, cancel, reply } = request;
-        let job =
-            Job { text, deadline, cancel, reply: Some(reply), shared: Arc::clone(&self.shared) };
+        let Request { text, tokens_max, deadline, cancel, reply } = request;
+        let job = Job {
+            text,
+            tokens_max,
+            deadline,
+            cancel,
+            reply: Some(reply),
+            shared: Arc::clone(&self.shared),
+        };
         // Counted before it can be taken, so that the depth is never below zero.
         counters.queued.fetch_add(1, Ordering::Relaxed);
         match self.sender.try_send(Message::Job(job)) {
@@ -288,6 +301,7 @@ enum Message {
 /// A request in the queue. If it is dropped unanswered, that is its answer.
 struct Job {
     text: String,
+    tokens_max: usize,
     deadline: Instant,
     cancel: Cancel,
     reply: Option<Reply>,
@@ -309,6 +323,15 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.answer(Err(EmbedError::Stopped));
     }
+}
+
+/// Lets the shards of a busy machine go first: a request that waits for a vector can go on without,
+/// the others cannot wait for it. Not the lowest priority, so that a saturated machine still embeds.
+#[expect(unsafe_code, reason = "the system call has no safe form among our dependencies")]
+fn step_back() {
+    // SAFETY: takes and keeps no pointer. On Linux the 0 means this thread. What is refused is not
+    // needed.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
 /// One embedder thread.
@@ -361,6 +384,10 @@ impl Worker {
                 continue;
             }
             match self.tokenizer.encode(&job.text) {
+                Ok(ids) if ids.len() > job.tokens_max => {
+                    let count = ids.len();
+                    job.answer(Err(EmbedError::TokenCount { count }));
+                }
                 Ok(ids) => {
                     waiting.push(job);
                     sequences.push(ids);
@@ -391,6 +418,7 @@ mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
     use std::time::Duration;
 
+    use super::super::TOKENS_MAX;
     use super::super::samples::SampleFolder;
     use super::*;
 
@@ -406,7 +434,13 @@ mod tests {
 
     fn request(text: &str, reply: Reply) -> Request {
         let deadline = Instant::now().after(LIMIT);
-        Request { text: text.to_owned(), deadline, cancel: Cancel::default(), reply }
+        Request {
+            text: text.to_owned(),
+            tokens_max: TOKENS_MAX,
+            deadline,
+            cancel: Cancel::default(),
+            reply,
+        }
     }
 
     /// A reply that passes its result on.

@@ -5,6 +5,7 @@
 
 mod connection;
 mod events;
+mod mix;
 mod options;
 mod plot;
 mod process;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::quantity::{parse_bytes, parse_duration, parse_rate};
+use crate::quantity::{parse_bytes, parse_duration, parse_percent, parse_rate};
 use crate::tls::Trust;
 
 /// How long a run lasts when neither `--duration` nor `--requests` is given.
@@ -53,9 +53,18 @@ pub struct LoadOptions {
     /// Size of the whole request body in bytes: 600, 1k, 20k, 1m
     #[arg(long, default_value = "600", value_parser = parse_bytes, value_name = "BYTES")]
     pub prompt_bytes: usize,
-    /// Take the prompts from this file, one a line, in turn; replaces --prompt-bytes
+    /// Take the prompts from this file, one a line, in turn; replaces --prompt-bytes. A line may hold
+    /// several wordings of one question, with tabs between them
     #[arg(long, value_name = "FILE")]
     pub prompts: Option<PathBuf>,
+    /// Share of requests that repeat a prompt sent before, in percent
+    #[arg(long, requires = "prompts", default_value = "0", value_parser = parse_percent)]
+    #[arg(value_name = "PERCENT")]
+    pub repeats: f64,
+    /// Share of requests that ask a question sent before in another of its wordings, in percent
+    #[arg(long, requires = "prompts", default_value = "0", value_parser = parse_percent)]
+    #[arg(value_name = "PERCENT")]
+    pub paraphrases: f64,
     /// Model named in the request
     #[arg(long, default_value = "gpt-4o-mini", value_name = "NAME")]
     pub model: String,

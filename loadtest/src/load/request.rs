@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
+use super::mix::order;
 use super::options::{Kind, LoadOptions};
 use super::target::Target;
 
 /// Filler of prompts: plain words, so that tokenizers and caches see text.
 const FILLER: &str =
     "The quick brown fox jumps over the lazy dog while rain falls on the quiet harbour town. ";
-/// Most prompts that are taken from a file; each is kept as a whole request.
-const PROMPTS_MAX: usize = 100_000;
 
 /// All requests of a run, to be sent in turn.
 pub fn build_all(options: &LoadOptions, target: &Target) -> anyhow::Result<Vec<Box<[u8]>>> {
@@ -21,8 +20,8 @@ pub fn build_all(options: &LoadOptions, target: &Target) -> anyhow::Result<Vec<B
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            let prompts = text.lines().filter(|line| !line.trim().is_empty()).take(PROMPTS_MAX);
-            prompts.map(|prompt| body(options, prompt)).collect()
+            let prompts = order(&text, options.repeats, options.paraphrases);
+            prompts.into_iter().map(|prompt| body(options, prompt)).collect()
         }
     };
     ensure!(!bodies.is_empty(), "--prompts: expected at least one line");

@@ -137,7 +137,7 @@ struct Fused<S> {
 
 impl<S: Simd> Embedder for Fused<S> {
     fn version(&self) -> &'static str {
-        "fused-1"
+        "fused-2"
     }
 
     fn batch_max(&self) -> usize {
