@@ -14,6 +14,17 @@ fn adds(more: &[Word<'_>], less: &[Word<'_>]) -> bool {
     less.is_empty() && more.iter().any(|word| word.mark.is_name || !is_idle(word))
 }
 
+/// Distance, 1 less the cosine, for each word that is more, in words of the longer question, up to which
+/// it says nothing new. The loosest round number that serves nothing wrong on the half that the verifier
+/// is fitted on.
+const DISTANCE_MAX: f32 = 0.25;
+
+pub(super) fn is_excused(pair: &Comparison<'_>, cosine: f32) -> bool {
+    let more = pair.only_a.len().max(pair.only_b.len());
+    let count = |words: usize| u16::try_from(words).map_or(f32::INFINITY, f32::from);
+    (1.0 - cosine) * count(pair.shared.len() + more) <= DISTANCE_MAX * count(more)
+}
+
 fn is_idle(word: &Word<'_>) -> bool {
     STEMS.iter().any(|stem| stem == word.stem)
 }

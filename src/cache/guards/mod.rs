@@ -1,8 +1,9 @@
 //! Reasons why two near questions have different answers, each a small rule over two profiles.
 //!
-//! What a guard refuses is refused at any similarity, but for the two rules that look at nothing but
-//! how many words differ: they give way to a pair that is very near. Every guard says the same of a
-//! pair and of the pair exchanged.
+//! What a guard refuses is refused at any similarity, but for the two rules that only count words: they
+//! excuse a pair that is nearer than another word would leave it. One word of `n` moves the cosine by
+//! something like `1/n`, so that the longer the questions, the nearer they have to be. Every guard says
+//! the same of a pair and of the pair exchanged.
 
 mod addition;
 mod identity;
@@ -50,26 +51,31 @@ pub struct Guard {
     pub name: GuardName,
     /// True if the pair must not share an answer.
     pub fires: fn(&Comparison<'_>) -> bool,
-    /// Cosine from which the rule is silent. Chosen on the half that the verifier is fitted on, where
-    /// these are the loosest round numbers, and one step stricter for a replaced word.
-    pub silent_from: f32,
+    /// True if it keeps silent all the same, since the pair is so near.
+    pub is_excused: fn(&Comparison<'_>, f32) -> bool,
 }
 
-/// A rule that is never silent: cosines end at 1.
-const NEVER: f32 = f32::INFINITY;
+/// For a rule that holds at any similarity.
+fn never(_: &Comparison<'_>, _: f32) -> bool {
+    false
+}
 
 /// All guards, in the order in which they are asked: the surest reason is the one that is told.
 pub const GUARDS: [Guard; 10] = [
-    Guard { name: GuardName::Identity, fires: identity::fires, silent_from: NEVER },
-    Guard { name: GuardName::Language, fires: language::fires, silent_from: NEVER },
-    Guard { name: GuardName::Quantities, fires: quantities::fires, silent_from: NEVER },
-    Guard { name: GuardName::Negation, fires: negation::fires, silent_from: NEVER },
-    Guard { name: GuardName::Opposites, fires: opposites::fires, silent_from: NEVER },
-    Guard { name: GuardName::Names, fires: names::fires, silent_from: NEVER },
-    Guard { name: GuardName::Order, fires: order::fires, silent_from: NEVER },
-    Guard { name: GuardName::Question, fires: question::fires, silent_from: NEVER },
-    Guard { name: GuardName::Substitution, fires: substitution::fires, silent_from: 0.95 },
-    Guard { name: GuardName::Addition, fires: addition::fires, silent_from: 0.92 },
+    Guard { name: GuardName::Identity, fires: identity::fires, is_excused: never },
+    Guard { name: GuardName::Language, fires: language::fires, is_excused: never },
+    Guard { name: GuardName::Quantities, fires: quantities::fires, is_excused: never },
+    Guard { name: GuardName::Negation, fires: negation::fires, is_excused: never },
+    Guard { name: GuardName::Opposites, fires: opposites::fires, is_excused: never },
+    Guard { name: GuardName::Names, fires: names::fires, is_excused: never },
+    Guard { name: GuardName::Order, fires: order::fires, is_excused: never },
+    Guard { name: GuardName::Question, fires: question::fires, is_excused: never },
+    Guard {
+        name: GuardName::Substitution,
+        fires: substitution::fires,
+        is_excused: substitution::is_excused,
+    },
+    Guard { name: GuardName::Addition, fires: addition::fires, is_excused: addition::is_excused },
 ];
 
 impl GuardName {
@@ -100,8 +106,8 @@ pub fn check(a: &Profile, b: &Profile) -> Option<GuardName> {
 /// As [`check`], for a pair that is aligned already and whose cosine is known.
 #[must_use]
 pub fn first(pair: &Comparison<'_>, cosine: f32) -> Option<GuardName> {
-    let mut asked = GUARDS.iter().filter(|guard| cosine < guard.silent_from);
-    asked.find(|guard| (guard.fires)(pair)).map(|guard| guard.name)
+    let fires = |guard: &&Guard| (guard.fires)(pair) && !(guard.is_excused)(pair, cosine);
+    GUARDS.iter().find(fires).map(|guard| guard.name)
 }
 
 #[cfg(test)]
@@ -173,6 +179,28 @@ mod tests {
         for (a, b) in cases {
             assert_eq!(guard(a, b), None, "{a} | {b}");
             assert_eq!(guard(b, a), None, "{b} | {a}");
+        }
+    }
+
+    #[test]
+    fn the_longer_the_nearer_a_pair_has_to_be() {
+        let long = (
+            "How do I treat a bad cold of an old man at home without seeing a doctor?",
+            "How do I treat a bad cough of an old man at home without seeing a doctor?",
+        );
+        let added = ("How do I treat a cold?", "How do I treat a cold in babies?");
+        for ((a, b), cosine, expected) in [
+            (("How do I cook rice?", "How do I cook quinoa?"), 0.92, Some(GuardName::Substitution)),
+            (("How do I cook rice?", "How do I cook quinoa?"), 0.95, None),
+            (long, 0.95, Some(GuardName::Substitution)),
+            (long, 0.99, None),
+            (added, 0.90, Some(GuardName::Addition)),
+            (added, 0.95, None),
+            (("Wake me at 7am", "Wake me at 7pm"), 1.0, Some(GuardName::Quantities)),
+        ] {
+            let (first_profile, second) = (Profile::of(a), Profile::of(b));
+            let pair = Comparison::of(&first_profile, &second);
+            assert_eq!(first(&pair, cosine), expected, "{a} | {b} at {cosine}");
         }
     }
 

@@ -10,6 +10,16 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
     !pair.shared.is_empty() && !are_synonyms(a, b)
 }
 
+/// Distance, 1 less the cosine, in words of the longer question, up to which the two words are taken for
+/// one thing after all. Fitted on nothing: the half that the verifier is fitted on would allow twice as
+/// much, and one replaced word is what goes wrong most.
+const DISTANCE_MAX: f32 = 0.15;
+
+pub(super) fn is_excused(pair: &Comparison<'_>, cosine: f32) -> bool {
+    let words = u16::try_from(pair.shared.len() + 1).map_or(f32::INFINITY, f32::from);
+    (1.0 - cosine) * words <= DISTANCE_MAX
+}
+
 /// Words of general English that are exchanged in questions without changing the answer, a group a
 /// line. A name that is spelled like one of them is none.
 const SYNONYMS: &str = "
