@@ -284,7 +284,7 @@ impl Cache {
     /// Drops the entries that meet `purge`; says how many. Walks all entries: not for a shard.
     pub fn purge(&self, purge: &Purge, now: Duration) -> u64 {
         let dropped = self.drop_where(|entry| purge.meets(entry, now));
-        self.0.aftermath.tell(Job::Purge(purge.clone(), now));
+        self.0.aftermath.tell(Job::Purge(Box::new(purge.clone()), now));
         dropped
     }
 

@@ -32,7 +32,7 @@ pub(super) enum Job {
     /// What was stored before this time is to go.
     Removed(Key, Duration),
     /// Entries stored before this time that meet the conditions are to go.
-    Purge(Purge, Duration),
+    Purge(Box<Purge>, Duration),
     /// Two questions do not share an answer.
     Parted(Key, Key),
     /// Shadow mode has seen something.
