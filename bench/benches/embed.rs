@@ -1,8 +1,8 @@
 //! The embedders against each other: time by length, and how close their vectors are.
 //!
-//! Without arguments it prints a table of times. With `--sentences FILE` (UTF-8, one a line) it
-//! prints how alike the vectors of each kind are to the reference's, over the first 1,000 lines.
-//! Both need the model (`ringgate models fetch`).
+//! Without arguments it prints a table of times, with `--kind NAME` of that kind alone. With
+//! `--sentences FILE` (UTF-8, one a line) it prints how alike the vectors of each kind are to the
+//! reference's, over the first 1,000 lines. Both need the model (`ringgate models fetch`).
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -39,9 +39,13 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     match arguments.as_slice() {
-        [] => time(&directory),
+        [] => time(&directory, Duration::ZERO, |_| true),
+        [name, kind] if name == "--kind" => time(&directory, Duration::ZERO, |it| it.name == kind),
+        [kind_name, kind, name, rest] if kind_name == "--kind" && name == "--rest-ms" => {
+            time(&directory, Duration::from_millis(rest.parse()?), |it| it.name == kind)
+        }
         [name, file] if name == "--sentences" => compare(&directory, &PathBuf::from(file)),
-        _ => bail!("expected nothing, or --sentences FILE"),
+        _ => bail!("expected nothing, --kind NAME, or --sentences FILE"),
     }
 }
 
@@ -50,13 +54,17 @@ fn kinds() -> impl Iterator<Item = &'static EmbedderKind> {
     EMBEDDERS.iter().filter(|kind| (kind.is_available)())
 }
 
-fn time(directory: &Path) -> anyhow::Result<()> {
+fn time(
+    directory: &Path,
+    rest: Duration,
+    is_wanted: impl Fn(&EmbedderKind) -> bool,
+) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::open(directory)?;
     println!("| tokens | kind | p50 µs | p99 µs |\n| ---: | --- | ---: | ---: |");
-    for kind in kinds() {
+    for kind in kinds().filter(|kind| is_wanted(kind)) {
         let mut embedder = (kind.open)(&checkpoint)?;
         for count in TOKEN_COUNTS {
-            let mut times = times(&mut *embedder, &[sequence(count)])?;
+            let mut times = times(&mut *embedder, &[sequence(count)], rest)?;
             times.sort_unstable();
             let (middle, late) = (times[times.len() / 2], times[times.len() * 99 / 100]);
             println!("| {count} | {} | {} | {} |", kind.name, middle.as_micros(), late.as_micros());
@@ -72,12 +80,17 @@ fn sequence(count: usize) -> TokenIds {
     TokenIds([101].into_iter().chain(words).chain([102]).collect())
 }
 
-fn times(embedder: &mut dyn Embedder, input: &[TokenIds]) -> anyhow::Result<Vec<Duration>> {
+fn times(
+    embedder: &mut dyn Embedder,
+    input: &[TokenIds],
+    rest: Duration,
+) -> anyhow::Result<Vec<Duration>> {
     for _ in 0..3 {
         black_box(embedder.embed(input)?);
     }
     let (begun, mut times) = (Instant::now(), Vec::new());
     while begun.elapsed() < ROUND {
+        std::thread::sleep(rest);
         let started = Instant::now();
         black_box(embedder.embed(black_box(input))?);
         times.push(started.elapsed());

@@ -8,6 +8,13 @@
 /// Four neighbouring activations of a row, the unit of an integer dot product.
 pub(super) type Quad = [i8; 4];
 
+/// The quad's bytes as one 32-bit lane. Spelt out: `array::map` is not always inlined, and this is
+/// the innermost loop.
+#[inline(always)]
+pub(super) fn in_a_lane([a, b, c, d]: Quad) -> i32 {
+    i32::from_ne_bytes([a.cast_unsigned(), b.cast_unsigned(), c.cast_unsigned(), d.cast_unsigned()])
+}
+
 /// 64 bytes of packed weights, one cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
@@ -48,8 +55,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn subtract(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a × b`.
     fn multiply(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    /// `a ÷ b`.
-    fn divide(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `1 ÷ a` within 1e-4 of itself, for `a` of 1 to 2¹²⁶.
+    fn near_reciprocal(self, a: Self::Floats) -> Self::Floats;
     /// `a × b + c`, rounded once.
     fn multiply_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     /// The larger of each pair; the second where one is not a number.
