@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
 use crate::base::{Instant, random_secret, unix_now};
-use crate::cache::{Cache, CacheKeeper, CacheLimits, Semantic};
+use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::routing::{CacheRule, Route};
@@ -136,6 +136,7 @@ struct Fleet {
     cache: Cache,
     cache_keeper: CacheKeeper,
     semantic: Semantic,
+    flights: Flights,
     log: Option<LogWriter>,
     mailboxes: Vec<Sender<gateway::Command>>,
     threads: Vec<JoinHandle<()>>,
@@ -165,6 +166,7 @@ impl Fleet {
             cache,
             cache_keeper,
             semantic,
+            flights: Flights::default(),
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
@@ -200,6 +202,7 @@ impl Fleet {
         let hub = Arc::clone(&self.hub);
         let cache = self.cache.clone();
         let semantic = Some(self.semantic.clone());
+        let flights = self.flights.clone();
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
@@ -208,6 +211,7 @@ impl Fleet {
                     listen,
                     cache,
                     semantic,
+                    flights,
                     published,
                     recorder: hub.recorder(shard, log),
                 };

@@ -1,7 +1,7 @@
 //! The cache: the same request is answered once by its provider, and another never by accident.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -307,7 +307,7 @@ const ONE_SHARD: &str = "[server]\nshards = 1\n";
 #[test]
 fn identical_requests_in_flight_share_one_call() {
     let provider = slow(CHAT_ANSWER);
-    let gateway = Gateway::start(&format!("{ONE_SHARD}{}", provider.section("p", "")));
+    let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
     let mut clients: Vec<Client> = (0..20).map(|_| gateway.connect()).collect();
     for client in &mut clients {
         client.send(post(PATH, CACHED, &chat("m")).as_bytes());
@@ -322,6 +322,124 @@ fn identical_requests_in_flight_share_one_call() {
     assert_eq!(answers.iter().filter(|it| status(it) == "HIT").count(), 19);
     assert_eq!(provider.request_count(), 1);
     gateway.expect_metric("ringgate_cache_joins_total", &[], 19.0);
+}
+
+/// A provider that streams "Hel", waits until it is told, and streams "lo" and the end.
+fn halting() -> (Provider, Arc<AtomicBool>) {
+    let go_on = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&go_on);
+    let provider = Provider::start(move |visit| {
+        while visit.request().is_some() {
+            visit.send(STREAM_HEAD.as_bytes());
+            visit.send(event(&delta("Hel")).as_bytes());
+            eventually("it may go on", || told.load(Ordering::SeqCst));
+            for data in [&delta("lo"), FINISH, USAGE, "[DONE]"] {
+                visit.send(event(data).as_bytes());
+            }
+            visit.send(b"0\r\n\r\n");
+        }
+    });
+    (provider, go_on)
+}
+
+const FOUR_SHARDS: &str = "[server]\nshards = 4\n";
+
+#[test]
+fn identical_streams_in_flight_share_one_call() {
+    let (provider, go_on) = halting();
+    let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
+    let with_usage = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hello"}]}"#;
+    let mut clients: Vec<Client> = (0..12).map(|_| gateway.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let body = if number % 2 == 0 { stream("m") } else { with_usage.to_owned() };
+        client.send(post(PATH, CACHED, &body).as_bytes());
+        client.wait_for("Hel");
+    }
+    let mut whole = gateway.connect();
+    whole.send(post(PATH, CACHED, &chat("m")).as_bytes());
+    eventually("all are here", || gateway.metric("ringgate_requests_in_flight", &[]) == 13.0);
+    go_on.store(true, Ordering::SeqCst);
+    let mut ids = std::collections::BTreeSet::new();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let answer = client.response();
+        let text = answer.text();
+        assert_eq!(status(&answer), if number == 0 { "MISS" } else { "HIT" });
+        assert_eq!(answer.field("x-ringgate-provider"), Some("p"));
+        assert_eq!(text_of(&text), "Hello", "{text}");
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        assert_eq!(text.contains("\"usage\""), number % 2 == 1, "{number}: {text}");
+        let first = text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event");
+        let first: Value = serde_json::from_str(first).expect("JSON");
+        ids.insert(first["id"].to_string());
+    }
+    assert_eq!(ids.len(), 12, "each has an id of its own: {ids:?}");
+    let whole = whole.response();
+    assert_eq!((status(&whole), &whole.json()["object"]), ("HIT", &json!("chat.completion")));
+    assert_eq!(provider.request_count(), 1);
+    gateway.expect_metric("ringgate_cache_joins_total", &[], 12.0);
+}
+
+#[test]
+fn a_shared_stream_outlives_the_client_that_asked_for_it() {
+    let (provider, go_on) = halting();
+    let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
+    let [mut first, mut second] = [gateway.connect(), gateway.connect()];
+    for client in [&mut first, &mut second] {
+        client.send(post(PATH, CACHED, &stream("m")).as_bytes());
+        client.wait_for("Hel");
+    }
+    first.reset();
+    // Long enough for the gateway to notice.
+    thread::sleep(Duration::from_millis(200));
+    go_on.store(true, Ordering::SeqCst);
+    let text = second.response().text();
+    assert!(text_of(&text) == "Hello" && text.ends_with("[DONE]\n\n"), "{text}");
+    gateway.expect_metric("ringgate_requests_in_flight", &[], 0.0);
+    assert_eq!(status(&ask(&gateway, "", &stream("m"))), "HIT", "and is stored");
+    assert_eq!(provider.request_count(), 1);
+
+    // When all are gone, so is the provider's connection.
+    let provider = Provider::start(|visit| {
+        while visit.request().is_some() {
+            visit.send(STREAM_HEAD.as_bytes());
+            visit.send(event(&delta("Hel")).as_bytes());
+            visit.wait_for_end();
+        }
+    });
+    let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
+    let mut clients: Vec<Client> = (0..3).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send(post(PATH, CACHED, &stream("m")).as_bytes());
+        client.wait_for("Hel");
+    }
+    clients.into_iter().for_each(Client::reset);
+    gateway.expect_metric("ringgate_requests_in_flight", &[], 0.0);
+    eventually("nothing is open", || gateway.sockets_to(provider.address.port()) == 0);
+}
+
+#[test]
+fn a_shared_stream_that_breaks_breaks_for_all() {
+    let go_on = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&go_on);
+    let provider = Provider::start(move |visit| {
+        if visit.request().is_some() {
+            visit.send(STREAM_HEAD.as_bytes());
+            visit.send(event(&delta("Hel")).as_bytes());
+            eventually("it may go on", || told.load(Ordering::SeqCst));
+            visit.reset();
+        }
+    });
+    let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
+    let mut clients: Vec<Client> = (0..3).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send(post(PATH, CACHED, &stream("m")).as_bytes());
+        client.wait_for("Hel");
+    }
+    go_on.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        let text = client.response().text();
+        assert!(text.contains("\"error\"") && !text.contains("[DONE]"), "{text}");
+    }
 }
 
 #[test]

@@ -25,17 +25,23 @@ fn model_dir() -> Option<PathBuf> {
 
 /// An answer that says which request it is of, and repeats the question.
 fn provider() -> Provider {
-    Provider::start(|visit| {
+    answering(|text| format!("about {text:?}"))
+}
+
+/// Answers the last message with what `answer` makes of it.
+fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Provider {
+    Provider::start(move |visit| {
         while let Some(request) = visit.request() {
             let body: Value =
                 serde_json::from_str(request.split("\r\n\r\n").nth(1).expect("a body"))
                     .expect("JSON");
             let text = body["messages"].as_array().and_then(|it| it.last()).expect("a message");
+            let content = answer(text["content"].as_str().unwrap_or_default());
             let answer = json!({
                 "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
                 "choices": [{
                     "index": 0,
-                    "message": {"role": "assistant", "content": format!("about {}", text["content"])},
+                    "message": {"role": "assistant", "content": content},
                     "finish_reason": "stop",
                 }],
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
@@ -292,6 +298,32 @@ fn a_shadow_serves_nothing_and_reports() {
     let report = String::from_utf8(report.stdout).expect("text");
     assert!(report.contains("3 look-ups"), "{report}");
     assert!(report.contains("0.90     33.3%       0.0 % of 1"), "{report}");
+}
+
+#[test]
+fn a_limit_on_wrong_answers_raises_the_bar() {
+    // The two wordings have different answers here, which nobody can tell from the questions.
+    let provider = answering(|text| {
+        if text == POTHOLE[1] { "It costs 5 dollars.".into() } else { "It costs 9 dollars.".into() }
+    });
+    let route = "[routes.limited]\nprovider = \"p\"\ncache = { mode = \"semantic\" }";
+    let Some(gateway) = gateway(&provider, route, "wrong_max = 0.01") else { return };
+    let limited = "x-ringgate-config: limited\r\n";
+    let ask = |text: &str| gateway.send(&post(PATH, limited, &messages(text).to_string()));
+    assert_eq!(status(&ask(POTHOLE[0])), "SEMANTIC MISS");
+    eventually("it is in the index", || stats(&gateway)["questions"] == 1);
+    for round in 1..20 {
+        assert_eq!(status(&ask(POTHOLE[1])), "SEMANTIC HIT", "{round}");
+    }
+    let checked = ask(POTHOLE[1]);
+    assert_eq!(status(&checked), "SEMANTIC MISS", "one in twenty is asked anew");
+    assert_eq!(checked.json()["choices"][0]["message"]["content"], "It costs 5 dollars.");
+    let risk = || stats(&gateway)["risks"]["limited"].clone();
+    eventually("the answers are compared", || risk()["wrong"] == 1);
+    assert!(risk()["bar"].as_f64().expect("a bar") > 0.95, "{}", risk());
+    assert_eq!(status(&ask(POTHOLE[1])), "HIT", "it has an answer of its own");
+    assert_eq!(status(&ask(POTHOLE[2])), "SEMANTIC MISS", "{}", risk());
+    assert_eq!(risk()["withheld"], 2);
 }
 
 #[test]

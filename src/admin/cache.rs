@@ -1,5 +1,7 @@
 //! The cache's pages: `GET /cache/stats` and `POST /cache/purge`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State as Extract;
 use axum::extract::rejection::JsonRejection;
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use super::State;
 use crate::base::unix_now;
-use crate::cache::{CacheStats, Purge};
+use crate::cache::{CacheStats, Purge, RiskStats};
 use crate::inference::PoolCounts;
 
 /// What is in the cache, and how its semantic tier does.
@@ -22,12 +24,16 @@ pub(super) struct Stats {
     /// What its embedder threads have done.
     #[serde(skip_serializing_if = "Option::is_none")]
     embedder: Option<PoolCounts>,
+    /// How often answers by meaning are wrong, by route; of routes where somebody counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    risks: BTreeMap<String, RiskStats>,
 }
 
 /// What is in the cache.
 pub(super) async fn stats(Extract(state): Extract<State>) -> Json<Stats> {
     let (semantic, embedder) = (state.semantic.state(), state.semantic.counts());
-    Json(Stats { cache: state.cache.stats(), semantic, embedder })
+    let risks = state.cache.risks().stats();
+    Json(Stats { cache: state.cache.stats(), semantic, embedder, risks })
 }
 
 /// Drops the entries that meet the body's conditions; an empty object drops all.

@@ -16,6 +16,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use super::journal::{Folder, Journal};
 use super::keeper::{CacheKeeper, Counts, Job};
 use super::questions::{Neighbour, Questions};
+use super::risk::{Risks, Trial};
 use super::served::{Served, ServedAnswers};
 use super::shadow::Observation;
 use super::shares::Shares;
@@ -93,6 +94,7 @@ struct Shared {
     aftermath: Arc<Aftermath>,
     questions: Questions,
     served: Mutex<ServedAnswers>,
+    risks: Risks,
 }
 
 /// No panic leaves what is behind these locks in a state that serves a wrong answer.
@@ -161,6 +163,7 @@ impl Cache {
             aftermath,
             questions: Questions::new(),
             served: Mutex::default(),
+            risks: Risks::default(),
         }))
     }
 
@@ -307,6 +310,18 @@ impl Cache {
 
     fn trace(&self, owner: Option<&str>, trace_id: &str) -> Key {
         self.key().optional(owner.map(str::as_bytes)).part(trace_id.as_bytes()).finish()
+    }
+
+    /// How often answers by meaning are wrong, by route.
+    #[must_use]
+    pub fn risks(&self) -> &Risks {
+        &self.0.risks
+    }
+
+    /// Takes in that the provider's answer differs from a withheld one: the pair never matches again.
+    pub(super) fn differed(&self, trial: &Trial) {
+        self.0.risks.wrong(&trial.route, trial.cosine, trial.weight);
+        self.part(trial.asked, trial.stored);
     }
 
     /// Writes down what shadow mode has seen.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::agreement::agree;
 use super::profile::Profile;
 use super::questions::Neighbour;
+use super::risk::Trial;
 use super::shadow::Observation;
 use super::verifier::{Decision, Demand};
 use super::{Cache, Key, Question, SemanticLimits, Vector};
@@ -199,13 +200,12 @@ impl Semantic {
         submitter.try_submit(Request { text, tokens_max, deadline, cancel, reply }).is_ok()
     }
 
-    /// Writes down what a look-up in shadow mode found, with whether the two answers, the stored and the
-    /// fresh one, say the same. Never waits; where the embedder threads are busy that stays unknown.
-    pub fn observe(&self, observation: Box<Observation>, answers: Option<(String, String)>) {
-        let Some((stored, fresh)) = answers else {
-            return self.0.cache.observe(observation);
-        };
-        let judge = Judge { cache: self.0.cache.clone(), observation, stored, fresh };
+    /// Finds out whether the two answers to a question, the stored and the fresh one, say the same, and
+    /// tells those who are after it. Never waits; where the embedder threads are busy it stays unknown.
+    pub fn compare(&self, outcome: Outcome, answers: Option<(String, String)>) {
+        let cache = self.0.cache.clone();
+        let Some((stored, fresh)) = answers else { return outcome.end(&cache, None) };
+        let judge = Judge { cache, outcome, stored, fresh };
         let is_clear = agree(&judge.stored, &judge.fresh, None).is_some();
         let Some(submitter) = self.submitter().filter(|_| !is_clear).cloned() else {
             return judge.end(None);
@@ -221,19 +221,39 @@ impl Semantic {
     }
 }
 
-/// Writes an observation down once it is known whether the answers agree. What cannot be found out is
-/// written as not known.
+/// What is to be made of a comparison of two answers.
+#[derive(Default)]
+pub struct Outcome {
+    /// Written down, with whether they agree.
+    pub observation: Option<Box<Observation>>,
+    /// Held against the route if they do not.
+    pub trial: Option<Box<Trial>>,
+}
+
+impl Outcome {
+    fn end(self, cache: &Cache, agreed: Option<bool>) {
+        if let Some(trial) = self.trial.filter(|_| agreed == Some(false)) {
+            cache.differed(&trial);
+        }
+        if let Some(mut observation) = self.observation {
+            observation.agreed = agreed;
+            cache.observe(observation);
+        }
+    }
+}
+
+/// Waits for what is known of two answers. What cannot be found out is told as not known.
 struct Judge {
     cache: Cache,
-    observation: Box<Observation>,
+    outcome: Outcome,
     stored: String,
     fresh: String,
 }
 
 impl Judge {
-    fn end(mut self, cosine: Option<f32>) {
-        self.observation.agreed = agree(&self.stored, &self.fresh, cosine);
-        self.cache.observe(self.observation);
+    fn end(self, cosine: Option<f32>) {
+        let agreed = agree(&self.stored, &self.fresh, cosine);
+        self.outcome.end(&self.cache, agreed);
     }
 
     /// Embeds `text`, then hands itself and the vector to `next`.

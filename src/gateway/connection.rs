@@ -40,6 +40,8 @@ pub(super) struct Client {
     pub out: Vec<u8>,
     write_timeout: Duration,
     patience: Patience,
+    /// Why it is gone, if its request goes on for others: nothing is sent to it any more.
+    pub lost: Option<Failure>,
 }
 
 /// How long a client may be idle, or leave its answer unread. The shard looks once a second and
@@ -65,6 +67,9 @@ impl Patience {
 impl Client {
     /// Sends `bytes`; returns the emptied allocation.
     pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        if self.lost.is_some() {
+            return Ok(Vec::new());
+        }
         if bytes.len() <= WRITE_BYTES_MAX {
             return self.send_piece(bytes).await;
         }
@@ -110,7 +115,7 @@ pub(super) async fn while_client_stays<T>(
 pub(super) async fn serve(worker: Rc<Worker>, connection: Connection, patience: Patience) {
     let server = &worker.snapshot().settings.server;
     let write_timeout = server.client_write_timeout;
-    let mut client = Client { connection, out: Vec::new(), write_timeout, patience };
+    let mut client = Client { connection, out: Vec::new(), write_timeout, patience, lost: None };
     // On the heap, as all that is not the waiting for a request: thousands of idle connections pay
     // for what stands here.
     if Box::pin(shake_hands(&worker, &mut client.connection)).await {

@@ -49,6 +49,7 @@ pub(super) async fn relay(
     let mut reader = EventReader::new(EVENT_BYTES_MAX);
     let mut progress = Progress::default();
     let mut events = Vec::new();
+    recall::begin_stream(exchange);
     loop {
         let ended = receive(plan, answer, &mut reader)?;
         events.clear();
@@ -58,9 +59,9 @@ pub(super) async fn relay(
             break;
         }
         if !out.is_empty() {
-            out = exchange.send(out).await?;
+            out = send(exchange, out).await?;
         }
-        if answer.fill(exchange, plan).await? == 0 {
+        if fill(exchange, plan, answer).await? == 0 {
             // The framing says whether this is the end; without one, only the events can.
             let cut = answer.incoming.finish().is_err();
             let told = progress.done || progress.finished || exchange.record.stream_error;
@@ -71,6 +72,32 @@ pub(super) async fn relay(
         }
     }
     finish(exchange, plan, &reader, &progress, out, outgoing).await
+}
+
+/// Sends to the client; one that is gone is no reason to end while others share the stream.
+async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    match exchange.send(out).await {
+        Err(failure) if recall::is_shared(exchange) => {
+            exchange.client.lost.get_or_insert(failure);
+            Ok(Vec::new())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Waits for more, likewise.
+async fn fill(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    answer: &mut Answer,
+) -> Result<usize, Failure> {
+    match answer.fill(exchange, plan).await {
+        Err(Failure::ClientLeft) if recall::is_shared(exchange) => {
+            exchange.client.lost = Some(Failure::ClientLeft);
+            answer.fill(exchange, plan).await
+        }
+        outcome => outcome,
+    }
 }
 
 async fn finish(
@@ -88,23 +115,31 @@ async fn finish(
         }
         return Err(invalid(plan, "its stream ends without a terminator"));
     }
-    if complete && !progress.done {
-        // Some providers leave the terminator out; clients wait for it.
-        let mut event = Vec::new();
-        write_data(&mut event, DONE);
-        append(&mut out, &event, outgoing);
-    }
     if complete {
         recall::store_stream(exchange);
     }
-    if outgoing == Outgoing::Chunked {
-        out.extend_from_slice(LAST_CHUNK);
+    // Some providers leave the terminator out; clients wait for it.
+    end(&mut out, complete && !progress.done, outgoing);
+    if let Some(failure) = exchange.client.lost.take() {
+        return Err(failure);
     }
     if !out.is_empty() {
         out = exchange.send(out).await?;
     }
     exchange.client.out = out;
     Ok(())
+}
+
+/// Appends the end of a body of events, with a terminator if it is wanted.
+pub(super) fn end(out: &mut Vec<u8>, with_terminator: bool, outgoing: Outgoing) {
+    if with_terminator {
+        let mut event = Vec::new();
+        write_data(&mut event, DONE);
+        append(out, &event, outgoing);
+    }
+    if outgoing == Outgoing::Chunked {
+        out.extend_from_slice(LAST_CHUNK);
+    }
 }
 
 /// Takes in what the provider's connection holds; true at the end of the body.
@@ -194,7 +229,8 @@ fn has_finish_reason(data: &[u8]) -> bool {
     })
 }
 
-fn append(out: &mut Vec<u8>, events: &[u8], outgoing: Outgoing) {
+/// Appends encoded events to the answer's bytes.
+pub(super) fn append(out: &mut Vec<u8>, events: &[u8], outgoing: Outgoing) {
     match outgoing {
         _ if events.is_empty() => {}
         Outgoing::Chunked => write_chunk(out, events),

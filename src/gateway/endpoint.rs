@@ -73,6 +73,14 @@ impl Endpoint {
         }
     }
 
+    /// What the ids of its answers begin with.
+    pub(super) fn answer_prefix(self) -> &'static str {
+        match self {
+            Self::Completions => "cmpl",
+            _ => "chatcmpl",
+        }
+    }
+
     /// True where the gateway reads the JSON of request and answer.
     pub(super) fn is_metered(self) -> bool {
         matches!(self, Self::ChatCompletions | Self::Completions | Self::Embeddings)

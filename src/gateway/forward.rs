@@ -12,6 +12,7 @@ use super::body::{Incoming, Pace};
 use super::connection::while_client_stays;
 use super::encode::encode;
 use super::failure::Failure;
+use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Plan};
@@ -394,7 +395,11 @@ impl Answer {
         let limit = self.deadline.min(begun.after(plan.timeouts.idle));
         let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(limit));
         let filling = watchdog.within(limit, reader.fill());
-        let outcome = while_client_stays(&mut exchange.client.connection.reader, filling).await;
+        let outcome = if exchange.client.lost.is_none() {
+            while_client_stays(&mut exchange.client.connection.reader, filling).await
+        } else {
+            recall::while_shared(exchange, filling).await
+        };
         exchange.record.upstream += begun.elapsed();
         match outcome? {
             Ok(Ok(count)) => Ok(count),

@@ -39,7 +39,7 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
     if let Some(hit) = recall::recall(exchange, &grant, &request).await? {
-        return Box::pin(recall::deliver(exchange, &request, &hit)).await;
+        return Box::pin(recall::deliver(exchange, &request, hit)).await;
     }
     let plan = match route::route(exchange, &grant, &mut request)? {
         route::Decision::Answer(own) => return deliver::whole(exchange, own).await,

@@ -21,7 +21,7 @@ mod endpoint;
 mod failure;
 mod feedback;
 mod fields;
-mod flights;
+mod follow;
 mod forward;
 mod line;
 mod models;

@@ -1,11 +1,14 @@
 //! Stage `recall`: the cache is asked before a provider is, and a ticket is drawn for the answer
 //! of one who has to be asked.
 //!
-//! The same request first, of this shard also one that is still under way; then, where the route says
+//! The same request first, also one that is still under way; then, where the route says
 //! so, a question of the same meaning.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use super::admit::{Grant, bounded};
 use super::cache_key::{self, Name};
@@ -13,12 +16,12 @@ use super::connection::while_client_stays;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::flights::Leader;
+use super::follow;
 use super::receive::{Body, Request};
 use super::record::{CacheStatus, Exchange};
-use super::semantic;
+use super::semantic::{self, Comparison, Weighed};
 use crate::base::{Instant, unix_now};
-use crate::cache::{Entry, Found, Key, Labels, Question};
+use crate::cache::{Entry, Follower, Found, Key, Labels, Leader, Neighbour, Origin, Question};
 use crate::http::{Framing, LAST_CHUNK, write_chunk, write_data, write_field};
 use crate::llm::{Fold, is_replayable, replay};
 use crate::routing::{CacheRule, Route};
@@ -29,13 +32,13 @@ pub(super) struct Ticket {
     key: Key,
     wording: u64,
     question: Option<Box<Question>>,
-    /// What shadow mode has found, to be held against the answer.
-    shadow: Option<semantic::Shadow>,
+    /// What the answer is held against.
+    comparison: Option<Comparison>,
     time_to_live: Duration,
     labels: Labels,
     fold: Fold,
-    /// Identical requests wait for this one.
-    _leader: Option<Leader>,
+    /// Identical requests share its answer.
+    leader: Option<Leader>,
 }
 
 /// What a request asks of the cache.
@@ -87,17 +90,30 @@ impl Control {
     }
 }
 
-/// The stored answer, if there is one. Where there is none and the answer may be stored, a ticket
-/// is drawn.
+/// An answer that no provider is asked for.
+pub(super) enum Hit {
+    /// It is stored.
+    Stored(Arc<Entry>),
+    /// It is the stream that another request has asked for.
+    Shared(Follower, Origin),
+}
+
+/// The answer that the cache has, if it has one. Where it has none and the answer may be stored, a
+/// ticket is drawn.
 pub(super) async fn recall(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,
-) -> Result<Option<Arc<Entry>>, Failure> {
+) -> Result<Option<Hit>, Failure> {
     let Some(route) = grant.route.as_deref() else { return Ok(None) };
     let Some(mut lookup) = look_up(exchange, route, request) else { return Ok(None) };
-    let mut meant = None;
+    let (mut meant, mut comparison) = (None, None);
+    let key = lookup.name.key;
+    let lead =
+        |exchange: &Exchange<'_>| exchange.worker.flights().lead(key, exchange.record.stream);
+    let leader;
     if lookup.control.refresh {
+        leader = lead(exchange);
         count(exchange, CacheStatus::Refresh, Counter::CacheRefreshes);
         let cache = exchange.worker.cache();
         cache.remove(&lookup.name.key, exchange.record.at_unix);
@@ -111,22 +127,32 @@ pub(super) async fn recall(
         }
     } else {
         if let Some(found) = find_same(exchange, grant, &lookup).await? {
-            return Ok(Some(hit(exchange, &lookup, found)));
+            return Ok(Some(found));
         }
         if let Some(asked) = lookup.name.asked.take() {
             meant = Box::pin(semantic::look_up(exchange, asked)).await?;
             // The same request may have come meanwhile.
             if let Some(found) = find_same(exchange, grant, &lookup).await? {
-                return Ok(Some(hit(exchange, &lookup, found)));
+                return Ok(Some(found));
             }
-            let neighbour = meant.as_ref().and_then(Found::served);
-            let accepted = neighbour.filter(|it| lookup.accepts(exchange, grant, &it.entry));
-            if let Some(found) = accepted.filter(|_| !semantic::is_shadowed(exchange, lookup.rule))
-            {
-                count(exchange, CacheStatus::SemanticHit, Counter::CacheSemanticHits);
-                semantic::note(exchange, lookup.name.key, found.key);
-                return Ok(Some(Arc::clone(&found.entry)));
+            let is_good = |it: &Neighbour| lookup.accepts(exchange, grant, &it.entry);
+            let weigh = |it| semantic::weigh(exchange, (key, lookup.rule), it, is_good);
+            match meant.as_ref().map(weigh) {
+                Some(Weighed::Serve(found)) => {
+                    count(exchange, CacheStatus::SemanticHit, Counter::CacheSemanticHits);
+                    semantic::note(exchange, key, found.key);
+                    return Ok(Some(Hit::Stored(found.entry)));
+                }
+                Some(Weighed::Ask(against)) => comparison = against,
+                None => {}
             }
+        }
+        leader = lead(exchange);
+        // Another shard was a moment faster.
+        if leader.is_none()
+            && let Some(found) = find_same(exchange, grant, &lookup).await?
+        {
+            return Ok(Some(found));
         }
         match meant {
             None => count(exchange, CacheStatus::Miss, Counter::CacheMisses),
@@ -134,14 +160,17 @@ pub(super) async fn recall(
         }
     }
     exchange.ticket = Some(Box::new(draw(exchange, route, &lookup, meant)));
+    if let Some(ticket) = &mut exchange.ticket {
+        (ticket.comparison, ticket.leader) = (comparison, leader);
+    }
     Ok(None)
 }
 
-fn hit(exchange: &mut Exchange<'_>, lookup: &Lookup<'_>, entry: Arc<Entry>) -> Arc<Entry> {
+fn hit(exchange: &mut Exchange<'_>, lookup: &Lookup<'_>, entry: Arc<Entry>) -> Hit {
     let is_same = entry.wording == lookup.name.wording;
     let counter = if is_same { Counter::CacheHits } else { Counter::CacheNormalisedHits };
     count(exchange, CacheStatus::Hit, counter);
-    entry
+    Hit::Stored(entry)
 }
 
 fn count(exchange: &mut Exchange<'_>, status: CacheStatus, counter: Counter) {
@@ -159,27 +188,45 @@ fn look_up<'r>(exchange: &Exchange<'r>, route: &'r Route, request: &Request) -> 
     Some(Lookup { rule, name: cache_key::name(exchange, route, rule, request)?, control })
 }
 
-/// The answer to the same request: stored, or of one under way on this shard.
+/// The answer to the same request: stored, or of one under way.
 async fn find_same(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     lookup: &Lookup<'_>,
-) -> Result<Option<Arc<Entry>>, Failure> {
-    let found = find(exchange, grant, lookup);
-    // A stream does not wait for another's end: its first word would come later than by itself. Nor
-    // does who has a limit of its own.
-    let waits = !exchange.record.stream && exchange.ours("request-timeout").is_none();
-    if found.is_some() || !waits {
-        return Ok(found);
+) -> Result<Option<Hit>, Failure> {
+    if let Some(entry) = find(exchange, grant, lookup) {
+        return Ok(Some(hit(exchange, lookup, entry)));
     }
-    let Some(landing) = exchange.worker.flights().landing(&lookup.name.key) else {
+    // Who has a limit of its own does not wait for another's end.
+    if exchange.ours("request-timeout").is_some() {
         return Ok(None);
-    };
+    }
+    let key = &lookup.name.key;
     let begun = Instant::now();
-    while_client_stays(&mut exchange.client.connection.reader, landing).await?;
-    exchange.record.upstream += begun.elapsed();
-    exchange.worker.recorder().count(Counter::CacheJoins);
-    Ok(find(exchange, grant, lookup))
+    if exchange.record.stream {
+        // Nor does a stream: it shares one that is under way, or goes on.
+        let Some(follower) = exchange.worker.flights().follow(key) else { return Ok(None) };
+        let reader = &mut exchange.client.connection.reader;
+        let origin = while_client_stays(reader, follower.origin()).await?;
+        exchange.record.upstream += begun.elapsed();
+        if let Some(origin) = origin.filter(|it| may_use(grant, it.model.as_deref())) {
+            exchange.worker.recorder().count(Counter::CacheJoins);
+            count(exchange, CacheStatus::Hit, Counter::CacheHits);
+            return Ok(Some(Hit::Shared(follower, origin)));
+        }
+    } else {
+        let Some(landing) = exchange.worker.flights().landing(key) else { return Ok(None) };
+        while_client_stays(&mut exchange.client.connection.reader, landing).await?;
+        exchange.record.upstream += begun.elapsed();
+        exchange.worker.recorder().count(Counter::CacheJoins);
+    }
+    let entry = find(exchange, grant, lookup);
+    Ok(entry.map(|entry| hit(exchange, lookup, entry)))
+}
+
+/// A key that shares answers does not share the others' models.
+fn may_use(grant: &Grant, model: Option<&str>) -> bool {
+    model.is_none_or(|model| grant.check_model(model).is_ok())
 }
 
 fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<Arc<Entry>> {
@@ -188,12 +235,11 @@ fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<A
 }
 
 impl Lookup<'_> {
-    /// True if the answer is young enough, and of a model that the key may use: one that shares
-    /// answers does not share the others' models.
+    /// True if the answer is young enough, and of a model that the key may use.
     fn accepts(&self, exchange: &Exchange<'_>, grant: &Grant, entry: &Entry) -> bool {
         let age = entry.age(exchange.record.at_unix);
         self.control.age_max.is_none_or(|max| age <= max)
-            && entry.labels.model.as_deref().is_none_or(|it| grant.check_model(it).is_ok())
+            && may_use(grant, entry.labels.model.as_deref())
     }
 }
 
@@ -210,7 +256,7 @@ fn draw(
     Ticket {
         key,
         wording: lookup.name.wording,
-        shadow: meant.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it)),
+        comparison: None,
         question: meant.map(|found| found.question),
         time_to_live: if lookup.name.is_time_bound { longest.min(bound) } else { longest },
         labels: Labels {
@@ -220,8 +266,7 @@ fn draw(
             ..Labels::default()
         },
         fold: Fold::default(),
-        // A stream takes as long as its client takes to read it: nobody shall wait for that.
-        _leader: if exchange.record.stream { None } else { exchange.worker.flights().lead(key) },
+        leader: None,
     }
 }
 
@@ -237,25 +282,63 @@ pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
     }
 }
 
+/// A stream begins.
+pub(super) fn begin_stream(exchange: &Exchange<'_>) {
+    if let Some(leader) = leader(exchange) {
+        let (provider, model) = (exchange.record.provider.clone(), exchange.record.model.clone());
+        leader.begins(Origin { provider, model });
+    }
+}
+
 /// Takes in the data of one event of a stream.
 pub(super) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
     if let Some(ticket) = &mut exchange.ticket {
         ticket.fold.push(data);
+        if let Some(leader) = &ticket.leader {
+            leader.share(data);
+        }
+    }
+}
+
+fn leader<'e>(exchange: &'e Exchange<'_>) -> Option<&'e Leader> {
+    exchange.ticket.as_ref()?.leader.as_ref()
+}
+
+/// True if others share the stream that this exchange has asked for.
+pub(super) fn is_shared(exchange: &Exchange<'_>) -> bool {
+    leader(exchange).is_some_and(Leader::has_followers)
+}
+
+/// Waits for `work` for as long as others share the stream.
+pub(super) async fn while_shared<T>(
+    exchange: &Exchange<'_>,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let Some(leader) = leader(exchange) else { return Err(Failure::ClientLeft) };
+    match select(pin!(work), pin!(leader.abandoned())).await {
+        Either::Left((done, _)) => Ok(done),
+        Either::Right(_) => Err(Failure::ClientLeft),
     }
 }
 
 /// Stores the answer of a stream that has come to its end, if there is leave to.
 pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
     let Some(mut ticket) = exchange.ticket.take() else { return };
+    let leader = ticket.leader.take();
     if let Some(body) = std::mem::take(&mut ticket.fold).finish() {
         store(exchange, *ticket, body);
+    }
+    // Last, so that who waits for the end finds the answer stored. A stream of which nothing can be
+    // stored is complete all the same.
+    if let Some(leader) = leader {
+        leader.complete();
     }
 }
 
 fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
-    let Ticket { key, wording, question, shadow, time_to_live, mut labels, .. } = ticket;
-    if let Some(shadow) = shadow {
-        semantic::observe(exchange, shadow, &body);
+    let Ticket { key, wording, question, comparison, time_to_live, mut labels, .. } = ticket;
+    if let Some(comparison) = comparison {
+        semantic::compare(exchange, comparison, &body);
     }
     labels.provider = exchange.record.provider.clone();
     labels.model = exchange.record.model.clone();
@@ -276,23 +359,25 @@ fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
     }
 }
 
-/// Answers with what is stored, in the form the client asked for and under a new id.
+/// Answers with what was found, in the form the client asked for and under a new id.
 pub(super) async fn deliver(
     exchange: &mut Exchange<'_>,
     request: &Request,
-    entry: &Entry,
+    hit: Hit,
 ) -> Result<(), Failure> {
+    let entry = match hit {
+        Hit::Stored(entry) => entry,
+        Hit::Shared(follower, origin) => {
+            return follow::relay(exchange, request, (follower, origin)).await;
+        }
+    };
     exchange.record.provider.clone_from(&entry.labels.provider);
     exchange.record.model.clone_from(&entry.labels.model);
-    let prefix = match request.endpoint {
-        Endpoint::Completions => "cmpl",
-        _ => "chatcmpl",
-    };
-    let id = format!("{prefix}-{}", exchange.record.id);
+    let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
     let out = if exchange.record.stream && request.endpoint != Endpoint::Embeddings {
-        stream(exchange, request, entry, &id)
+        stream(exchange, request, &entry, &id)
     } else {
-        whole(exchange, entry, &id)
+        whole(exchange, &entry, &id)
     };
     exchange.client.out = exchange.send(out).await?;
     Ok(())

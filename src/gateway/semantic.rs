@@ -12,7 +12,8 @@ use super::failure::Failure;
 use super::record::Exchange;
 use crate::base::Instant;
 use crate::cache::{
-    Asked, Decision, Demand, Found, Key, Neighbour, Observation, SemanticMode, Served,
+    Asked, Decision, Demand, Found, Key, Neighbour, Observation, Outcome, RiskLimit, SemanticMode,
+    Served, Trial, Verdict,
 };
 use crate::inference::Cancel;
 use crate::llm::answer_text;
@@ -65,7 +66,7 @@ pub(super) async fn look_up(
 }
 
 /// True if what is found by meaning is not served.
-pub(super) fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
+fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
     let shadow = match rule.mode {
         CacheMode::Simple => None,
         CacheMode::Semantic { shadow } => shadow,
@@ -83,30 +84,86 @@ pub(super) fn note(exchange: &Exchange<'_>, asked: Key, entry: Key) {
     exchange.worker.cache().note_served(record.key.as_deref(), trace_id, served);
 }
 
-/// What shadow mode has found.
-pub(super) struct Shadow {
+/// What is made of what was found.
+pub(super) enum Weighed {
+    /// Its answer is served.
+    Serve(Neighbour),
+    /// The provider is asked, and something may be held against its answer.
+    Ask(Option<Comparison>),
+}
+
+/// What the provider's answer is held against.
+pub(super) struct Comparison {
     neighbour: Option<Neighbour>,
+    /// True if what shadow mode has found is written down.
+    is_shadow: bool,
+    trial: Option<Box<Trial>>,
 }
 
-/// What is to be held against the real answer, if the route is shadowed.
-pub(super) fn shadow(exchange: &Exchange<'_>, rule: &CacheRule, found: &Found) -> Option<Shadow> {
-    let is_shadowed = rule.is_semantic() && is_shadowed(exchange, rule);
-    is_shadowed.then(|| Shadow { neighbour: found.neighbour.clone() })
+/// What is made of what was found for the question `asked`. Of the stored questions whose answers may
+/// be served, those count for which `is_good`.
+pub(super) fn weigh(
+    exchange: &Exchange<'_>,
+    (asked, rule): (Key, &CacheRule),
+    found: &Found,
+    is_good: impl Fn(&Neighbour) -> bool,
+) -> Weighed {
+    let is_shadow = is_shadowed(exchange, rule);
+    let candidate = found.served().filter(|it| is_good(it));
+    let trial = match verdict(exchange, candidate) {
+        Verdict::Withhold { weight } => candidate.map(|it| {
+            let route = exchange.record.route.as_deref().unwrap_or_default().to_owned();
+            // In shadow mode each one is compared.
+            let weight = if is_shadow { 1 } else { weight };
+            Box::new(Trial { route, asked, stored: it.key, cosine: it.assessment.cosine, weight })
+        }),
+        Verdict::Serve => None,
+    };
+    match candidate {
+        Some(candidate) if trial.is_none() && !is_shadow => Weighed::Serve(candidate.clone()),
+        _ => {
+            let is_compared = is_shadow || trial.is_some();
+            let neighbour = found.neighbour.clone();
+            Weighed::Ask(is_compared.then_some(Comparison { neighbour, is_shadow, trial }))
+        }
+    }
 }
 
-/// Writes down what shadow mode has found, now that the real answer is there.
-pub(super) fn observe(exchange: &Exchange<'_>, shadow: Shadow, body: &[u8]) {
+/// What the route's record says of a stored answer that could be served. The look-up is counted.
+fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbour>) -> Verdict {
+    let limits = &exchange.snapshot.settings.semantic_cache;
+    let Some(wrong_max) = limits.wrong_max else { return Verdict::Serve };
+    let limit = RiskLimit { threshold: limits.threshold, wrong_max };
+    let route = exchange.record.route.as_deref().unwrap_or_default();
+    let risks = exchange.worker.cache().risks();
+    match candidate {
+        Some(candidate) => risks.weigh(route, limit, candidate.assessment.cosine),
+        None => {
+            risks.count(route, limit);
+            Verdict::Serve
+        }
+    }
+}
+
+/// Holds the provider's answer against what was found.
+pub(super) fn compare(exchange: &Exchange<'_>, comparison: Comparison, body: &[u8]) {
     let Some(semantic) = exchange.worker.semantic() else { return };
+    let Comparison { neighbour, is_shadow, trial } = comparison;
+    let observation = is_shadow.then(|| observation(exchange, neighbour.as_ref()));
+    let stored = neighbour.and_then(|it| answer_text(&it.entry.body));
+    semantic.compare(Outcome { observation, trial }, stored.zip(answer_text(body)));
+}
+
+fn observation(exchange: &Exchange<'_>, neighbour: Option<&Neighbour>) -> Box<Observation> {
     let record = &exchange.record;
     let usage = record.usage.unwrap_or_default();
-    let neighbour = shadow.neighbour;
-    let assessment = neighbour.as_ref().map(|it| it.assessment);
-    let decision = neighbour.as_ref().map(|it| it.decision);
+    let assessment = neighbour.map(|it| it.assessment);
+    let decision = neighbour.map(|it| it.decision);
     let refusal = match decision {
         Some(Decision::Refuse(refusal)) => Some(refusal.as_str().to_owned()),
         _ => None,
     };
-    let observation = Box::new(Observation {
+    Box::new(Observation {
         at: record.at_unix.as_secs(),
         route: record.route.as_deref().unwrap_or_default().to_owned(),
         similarity: assessment.map(|it| it.cosine),
@@ -118,7 +175,5 @@ pub(super) fn observe(exchange: &Exchange<'_>, shadow: Shadow, body: &[u8]) {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         upstream_ms: u64::try_from(record.upstream.as_millis()).unwrap_or(u64::MAX),
-    });
-    let stored = neighbour.and_then(|it| answer_text(&it.entry.body));
-    semantic.observe(observation, stored.zip(answer_text(body)));
+    })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::connection::{self, Patience};
 use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
-use crate::cache::Cache;
+use crate::cache::{Cache, Flights};
 use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::Hub;
 
@@ -30,7 +30,9 @@ impl Simulation {
         let recorder = hub.recorder(0, None);
         let cache = Cache::in_memory(&published.settings().cache, [0; 32]);
         let semantic = None;
-        let options = WorkerOptions { shard: 0, listen, cache, semantic, published, recorder };
+        let flights = Flights::default();
+        let options =
+            WorkerOptions { shard: 0, listen, cache, semantic, flights, published, recorder };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 

@@ -16,10 +16,9 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::connection::{self, Patience};
-use super::flights::Flights;
 use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
-use crate::cache::{Cache, Semantic};
+use crate::cache::{Cache, Flights, Semantic};
 use crate::llm::Scanner;
 use crate::shard::{
     AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
@@ -53,6 +52,8 @@ pub struct WorkerOptions {
     pub cache: Cache,
     /// Its semantic tier.
     pub semantic: Option<Semantic>,
+    /// Identical requests in flight, of all shards.
+    pub flights: Flights,
     /// The first settings.
     pub published: Arc<Published>,
     /// Where its events go.
@@ -129,7 +130,7 @@ impl Worker {
             dialer,
             cache: options.cache,
             semantic: options.semantic,
-            flights: Flights::default(),
+            flights: options.flights,
             recorder: options.recorder,
             scanner: RefCell::default(),
             ids: RefCell::new(IdSource::from_system()),

@@ -41,6 +41,10 @@ struct Arguments {
     /// Requests of the simulated stream of a file of intents, at most.
     #[arg(long, default_value_t = 4_000)]
     requests: usize,
+    /// Share of requests of the stream that may be answered wrongly, kept as `semantic_cache.wrong_max`
+    /// is.
+    #[arg(long)]
+    wrong_max: Option<f32>,
     /// Folder of the model's files.
     #[arg(long)]
     model: Option<PathBuf>,
@@ -66,7 +70,8 @@ fn main() -> Result<()> {
             }
             Rows::Intents(rows) => {
                 println!("\n## {}, as a stream of requests\n", rows::name(file));
-                stream::print_table(rows, arguments.requests, &mut meaning)?;
+                let stream = stream::Stream::of(rows, arguments.requests, &mut meaning)?;
+                stream.print_table(arguments.wrong_max);
             }
         }
     }

@@ -11,7 +11,8 @@ use anyhow::Result;
 use ringgate::cache::comparison::Comparison;
 use ringgate::cache::index::Segment;
 use ringgate::cache::profile::Profile;
-use ringgate::cache::verifier::{Decision, Demand, decide};
+use ringgate::cache::verifier::decide;
+use ringgate::cache::{Decision, Demand, RiskLimit, Risks, Verdict};
 use ringgate::inference::{Embedding, Kernels};
 
 use crate::meaning::Meaning;
@@ -19,6 +20,9 @@ use crate::rows::Intent;
 
 /// Near entries that are looked at for each request, as the cache does.
 const CANDIDATES: usize = 4;
+
+/// One for all requests.
+const ROUTE: &str = "";
 
 const THRESHOLDS: [f32; 5] = [0.80, 0.85, 0.90, 0.92, 0.95];
 
@@ -42,32 +46,85 @@ struct Counts {
     wrong: usize,
 }
 
-pub(crate) fn print_table(rows: Vec<Intent>, requests: usize, meaning: &mut Meaning) -> Result<()> {
-    let all = rows.len();
-    let requests: Vec<Request> = shuffled(rows)
-        .into_iter()
-        .take(requests)
-        .map(|row| {
+/// Requests in their order.
+pub(crate) struct Stream {
+    requests: Vec<Request>,
+    /// Texts in the file.
+    all: usize,
+}
+
+impl Stream {
+    /// At most so many `requests` of a file's texts.
+    pub(crate) fn of(rows: Vec<Intent>, requests: usize, meaning: &mut Meaning) -> Result<Self> {
+        let all = rows.len();
+        let rows = shuffled(rows).into_iter().take(requests);
+        let requests = rows.map(|row| {
             let embedding = meaning.of(&row.text)?;
             Ok(Request { label: row.label, embedding, profile: Profile::of(&row.text) })
-        })
-        .collect::<Result<_>>()?;
-    println!("{} requests of {all} texts, each once.\n", requests.len());
-    println!(
-        "| threshold | by cosine: hits | wrong, of all requests | guards and verifier: hits | wrong, of all requests |"
-    );
-    println!("| ---: | ---: | ---: | ---: | ---: |");
-    for threshold in THRESHOLDS {
-        let demand = Demand { threshold };
-        let percent = |count: usize| 100.0 * count as f64 / requests.len().max(1) as f64;
-        let told = |counts: &Counts| {
-            format!("{:.1} % | {:.2} %", percent(counts.hits), percent(counts.wrong))
-        };
-        let cosine = run(&requests, demand, Policy::Cosine);
-        let verifier = run(&requests, demand, Policy::Verifier);
-        println!("| {threshold:.2} | {} | {} |", told(&cosine), told(&verifier));
+        });
+        Ok(Self { requests: requests.collect::<Result<_>>()?, all })
     }
-    Ok(())
+
+    /// With `wrong_max`, bars keep the wrong answers of the last two columns under it.
+    pub(crate) fn print_table(&self, wrong_max: Option<f32>) {
+        println!("{} requests of {} texts, each once.\n", self.requests.len(), self.all);
+        println!(
+            "| threshold | by cosine: hits | wrong, of all requests | guards and verifier: hits | wrong, of all requests |"
+        );
+        println!("| ---: | ---: | ---: | ---: | ---: |");
+        for threshold in THRESHOLDS {
+            let demand = Demand { threshold };
+            let percent = |count: usize| 100.0 * count as f64 / self.requests.len().max(1) as f64;
+            let told = |counts: &Counts| {
+                format!("{:.1} % | {:.2} %", percent(counts.hits), percent(counts.wrong))
+            };
+            let cosine = self.run(demand, Policy::Cosine, None);
+            let verifier = self.run(demand, Policy::Verifier, wrong_max);
+            println!("| {threshold:.2} | {} | {} |", told(&cosine), told(&verifier));
+        }
+    }
+
+    fn run(&self, demand: Demand, policy: Policy, wrong_max: Option<f32>) -> Counts {
+        let (mut segment, mut counts) = (Segment::new(Kernels::detect()), Counts::default());
+        let (risks, threshold) = (Risks::default(), demand.threshold);
+        for (number, request) in (0u32..).zip(&self.requests) {
+            let near = segment.nearest(request.embedding.as_array(), CANDIDATES);
+            let found = near.iter().find_map(|near| {
+                let stored = self.requests.get(near.entry as usize)?;
+                let is_served = match policy {
+                    Policy::Cosine => near.cosine >= threshold,
+                    Policy::Verifier => {
+                        let pair = Comparison::of(&request.profile, &stored.profile);
+                        decide(demand, near.cosine, &pair) == Decision::Serve
+                    }
+                };
+                is_served.then_some((stored, near.cosine))
+            });
+            let is_wrong = found.is_some_and(|(stored, _)| stored.label != request.label);
+            let limit = wrong_max.map(|wrong_max| RiskLimit { threshold, wrong_max });
+            let verdict = match (found, limit) {
+                (Some((_, cosine)), Some(limit)) => risks.weigh(ROUTE, limit, cosine),
+                (None, Some(limit)) => {
+                    risks.count(ROUTE, limit);
+                    Verdict::Serve
+                }
+                (_, None) => Verdict::Serve,
+            };
+            match (found, verdict) {
+                (Some(_), Verdict::Serve) => {
+                    counts.hits += 1;
+                    counts.wrong += usize::from(is_wrong);
+                    continue;
+                }
+                (Some((_, cosine)), Verdict::Withhold { weight }) if is_wrong => {
+                    risks.wrong(ROUTE, cosine, weight);
+                }
+                _ => {}
+            }
+            segment.insert(number, request.embedding.as_array());
+        }
+        counts
+    }
 }
 
 /// In the order of the hashes of the texts.
@@ -80,32 +137,4 @@ fn shuffled(rows: Vec<Intent>) -> Vec<Intent> {
     let sorted: BTreeMap<_, _> =
         rows.into_iter().map(|row| ((hash(&row.text), row.text.clone()), row)).collect();
     sorted.into_values().collect()
-}
-
-fn run(requests: &[Request], demand: Demand, policy: Policy) -> Counts {
-    let (mut segment, mut counts) = (Segment::new(Kernels::detect()), Counts::default());
-    for (number, request) in (0u32..).zip(requests) {
-        let near = segment.nearest(request.embedding.as_array(), CANDIDATES);
-        let found = near.iter().find_map(|near| {
-            let stored = requests.get(near.entry as usize)?;
-            let is_served = match policy {
-                Policy::Cosine => near.cosine >= demand.threshold,
-                Policy::Verifier => {
-                    let pair = Comparison::of(&request.profile, &stored.profile);
-                    decide(demand, near.cosine, &pair) == Decision::Serve
-                }
-            };
-            is_served.then_some(stored)
-        });
-        match found {
-            Some(stored) => {
-                counts.hits += 1;
-                counts.wrong += usize::from(stored.label != request.label);
-            }
-            None => {
-                segment.insert(number, request.embedding.as_array());
-            }
-        }
-    }
-    counts
 }

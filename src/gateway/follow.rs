@@ -1,0 +1,91 @@
+//! A stream that another request has asked for: its events go to this client too, as they come.
+
+use super::connection::while_client_stays;
+use super::deliver::{begin_head, finish_head, outgoing_of};
+use super::deliver_stream::{append, end};
+use super::failure::Failure;
+use super::receive::{Body, Request};
+use super::record::Exchange;
+use crate::base::Instant;
+use crate::cache::{Follower, Heard, Origin};
+use crate::http::{Framing, write_data, write_field};
+use crate::llm::{hide_usage, may_carry_error, may_carry_usage};
+
+/// Relays the stream to its end, under an id of its own.
+pub(super) async fn relay(
+    exchange: &mut Exchange<'_>,
+    request: &Request,
+    (mut follower, origin): (Follower, Origin),
+) -> Result<(), Failure> {
+    let include_usage = match &request.body {
+        Body::Json { outline, .. } => outline.include_usage,
+        _ => false,
+    };
+    exchange.record.provider.clone_from(&origin.provider);
+    exchange.record.model = origin.model;
+    let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
+    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let mut out = begin_head(exchange, 200);
+    write_field(&mut out, "content-type", b"text/event-stream; charset=utf-8");
+    write_field(&mut out, "x-accel-buffering", b"no");
+    finish_head(exchange, &mut out, outgoing);
+    let mut events = Vec::new();
+    let is_complete = loop {
+        let begun = Instant::now();
+        let reader = &mut exchange.client.connection.reader;
+        let heard = while_client_stays(reader, follower.hear()).await;
+        exchange.record.upstream += begun.elapsed();
+        match heard? {
+            Heard::Events(fresh) => {
+                events.clear();
+                for data in fresh {
+                    encode(exchange, &data, (&id, include_usage), &mut events);
+                }
+                append(&mut out, &events, outgoing);
+                out = exchange.send(out).await?;
+            }
+            Heard::Whole => break true,
+            // The error event was the end.
+            Heard::Broken if exchange.record.stream_error => break false,
+            Heard::Broken => {
+                let provider = origin.provider.as_deref().unwrap_or("none").to_owned();
+                let reason = "its stream, which another request had asked for, is cut off";
+                return Err(Failure::InvalidAnswer { provider, reason });
+            }
+        }
+    };
+    end(&mut out, is_complete, outgoing);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// Appends an event as this client shall see it.
+fn encode(
+    exchange: &mut Exchange<'_>,
+    data: &[u8],
+    (id, include_usage): (&str, bool),
+    out: &mut Vec<u8>,
+) {
+    let mut hidden = Vec::new();
+    let mut data = data;
+    if may_carry_usage(data) || may_carry_error(data) {
+        let chunk = exchange.worker.scanner().chunk(data).unwrap_or_default();
+        exchange.record.stream_error |= chunk.is_error;
+        if chunk.usage.is_some() && !include_usage {
+            if chunk.choices_empty {
+                return;
+            }
+            hide_usage(data, &mut hidden);
+            data = &hidden;
+        }
+    }
+    let outline = exchange.worker.scanner().request(data);
+    let span = outline.ok().and_then(|outline| outline.span(data, "id"));
+    match span {
+        Some(span) => {
+            let parts = [data.get(..span.start), Some(id.as_bytes()), data.get(span.end..)];
+            write_data(out, &parts.map(Option::unwrap_or_default).concat());
+        }
+        None => write_data(out, data),
+    }
+}
