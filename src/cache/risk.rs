@@ -1,14 +1,15 @@
 //! Keeps wrong answers by meaning rarer than the settings allow.
 //!
-//! Of the answers that a route could serve, one in [`CHECK_EVERY`] is withheld: the provider is asked,
-//! and the two answers are compared. One that is wrong stands for as many. Weighed like that (Horvitz
+//! Of the answers that a route could serve, one in [`CHECK_EVERY`] is withheld, of its first ones more:
+//! the provider is asked, and the two answers are compared. One that is wrong stands for as many. Weighed like that (Horvitz
 //! and Thompson 1952), the wrong ones tell how many of all look-ups any threshold would answer
 //! wrongly. The route's *bar* is the lowest threshold that stays within the limit by two standard
 //! deviations, and never under that of the settings. What is under the bar is withheld each time, so
 //! that a bar that has come to be too high goes down again.
 //!
-//! A bar is picked on the data it is judged by, so the limit is aimed at and not guaranteed; in the
-//! simulated streams of `scripts/bench-cache` it is kept. Bars are forgotten with the process.
+//! A bar is picked on the data it is judged by, so the limit is aimed at and not guaranteed: in the
+//! simulated streams of `scripts/bench-cache` limits of 1 and 2 % are kept, one of 0.5 % is passed by up
+//! to a fifth. Bars are forgotten with the process.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,12 @@ use super::Key;
 
 /// Of so many answers that could be served, one is withheld.
 const CHECK_EVERY: u32 = 20;
+
+/// The same of the first [`FIRST`] answers of a route, of which nothing is known yet.
+const CHECK_EVERY_FIRST: u32 = 4;
+
+/// Answers that are the first.
+const FIRST: u64 = 1_000;
 
 /// Look-ups that a wrong answer counts for; what is older says little of what is asked today.
 const WINDOW: u64 = 20_000;
@@ -84,7 +91,7 @@ pub struct RiskStats {
 struct RouteRisk {
     stats: RiskStats,
     /// Answers found at or above the bar.
-    found: u32,
+    found: u64,
     limit: Option<RiskLimit>,
     /// The latest, in the order in which they came.
     wrongs: VecDeque<Wrong>,
@@ -153,11 +160,12 @@ impl RouteRisk {
         let weight = if cosine < self.stats.bar {
             1
         } else {
-            self.found = self.found.wrapping_add(1);
-            if !self.found.is_multiple_of(CHECK_EVERY) {
+            self.found += 1;
+            let every = if self.found <= FIRST { CHECK_EVERY_FIRST } else { CHECK_EVERY };
+            if !self.found.is_multiple_of(u64::from(every)) {
                 return Verdict::Serve;
             }
-            CHECK_EVERY
+            every
         };
         self.stats.withheld += 1;
         Verdict::Withhold { weight }
@@ -237,7 +245,7 @@ mod tests {
     fn what_is_right_is_served_but_for_the_checks() {
         let risks = Risks::default();
         let (served, _) = stream(&risks, 20_000, 0.5, 0.0);
-        assert!((0.47..0.48).contains(&served), "{served}");
+        assert!((0.46..0.47).contains(&served), "{served}");
         assert!((risks.stats()["r"].bar - 0.80).abs() < 1e-6);
     }
 

@@ -101,8 +101,8 @@ pub struct SemanticSettings {
     #[schemars(range(min = 0.5, max = 1.0))]
     threshold: f64,
     /// Share of look-ups that may be answered wrongly, for example 0.01. To know, one in twenty answers
-    /// that could be served is asked of the provider anew, and the two are compared; where too many
-    /// differ, the route's threshold goes up. Left out: nothing is compared and the threshold stays.
+    /// that could be served (of a route's first thousand, one in four) is asked of the provider anew, and
+    /// the two are compared; where too many differ, the route's threshold goes up. Left out: nothing is compared and the threshold stays.
     #[schemars(range(min = 0.0001, max = 0.5))]
     wrong_max: Option<f64>,
     /// `on`; or `shadow`: everything runs and nothing is served; what would have been is written to

@@ -45,6 +45,9 @@ struct Arguments {
     /// is.
     #[arg(long)]
     wrong_max: Option<f32>,
+    /// Embeds with this kind, `fused` or `candle`, not with the one that would serve.
+    #[arg(long)]
+    embedder: Option<String>,
     /// Folder of the model's files.
     #[arg(long)]
     model: Option<PathBuf>,
@@ -55,7 +58,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut meaning = Meaning::open(arguments.model.as_deref())?;
+    let mut meaning = Meaning::open(arguments.model.as_deref(), arguments.embedder.as_deref())?;
     for file in &arguments.files {
         match Rows::read(file)? {
             Rows::Pairs(rows) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use ringgate::inference::{Embedding, LocalModel, MODEL_NAME};
+use ringgate::inference::{EMBEDDERS, Embedding, LocalModel, MODEL_NAME};
 
 pub(crate) struct Meaning {
     model: LocalModel,
@@ -12,11 +12,19 @@ pub(crate) struct Meaning {
 }
 
 impl Meaning {
-    /// Opens the model of `folder`, or that of this checkout.
-    pub(crate) fn open(folder: Option<&Path>) -> Result<Self> {
+    /// Opens the model of `folder`, or that of this checkout, with the embedder `kind` or the one that
+    /// would serve here.
+    pub(crate) fn open(folder: Option<&Path>, kind: Option<&str>) -> Result<Self> {
         let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(MODEL_NAME);
         let folder = folder.map_or(usual, PathBuf::from);
-        let model = LocalModel::open(&folder).context("opening the model")?;
+        let model = match kind {
+            None => LocalModel::open(&folder),
+            Some(name) => {
+                let kind = EMBEDDERS.iter().find(|kind| kind.name == name);
+                LocalModel::open_kind(&folder, kind.context("expected `fused` or `candle`")?)
+            }
+        };
+        let model = model.context("opening the model")?;
         eprintln!("embedder: {}", model.id);
         Ok(Self { model, known: HashMap::new() })
     }
