@@ -1,6 +1,6 @@
 //! The index by size: µs of a search, recall, bytes and build time of the scan and of the graph.
 //!
-//! `cargo bench -p bench --bench index -- TEXTS.jsonl... [--graph-max N]`: members `text`, `text_a`,
+//! `cargo bench -p bench --bench index -- TEXTS.jsonl... [--sizes N,N] [--graph-max N]`: members `text`, `text_a`,
 //! `text_b`, `a` and `b` are embedded by the model that serves. Real texts are few, so the rest of a
 //! size is made of them: real vectors with noise that leaves a cosine of about 0.85, each size told
 //! with its share of real ones. Queries are real texts that are not in the index. Needs the model.
@@ -32,11 +32,16 @@ type Vector = [f32; DIMENSIONS];
 
 fn main() -> Result<()> {
     let (mut files, mut graph_max) = (Vec::new(), 100_000);
+    let mut sizes = SIZES.to_vec();
     // Cargo itself adds `--bench`.
     let mut arguments = std::env::args().skip(1).filter(|it| it != "--bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--graph-max" => graph_max = arguments.next().context("expected a number")?.parse()?,
+            "--sizes" => {
+                let list = arguments.next().context("expected numbers")?;
+                sizes = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            }
             _ => files.push(argument),
         }
     }
@@ -51,7 +56,7 @@ fn main() -> Result<()> {
     println!("| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |");
     let mut vectors: Vec<Vector> = Vec::new();
     let mut noise = Noise(0x5eed);
-    for size in SIZES {
+    for size in sizes {
         while vectors.len() < size {
             let at = vectors.len();
             let vector = real[at % real.len()];

@@ -57,9 +57,37 @@ impl Entry {
         (place + self.body.capacity() + texts + question) as u64
     }
 
+    /// When the answer named `key`, stored at `stored_at`, is served for the last time: up to a sixteenth
+    /// of its time early, so that answers stored together are not asked for anew together.
+    #[must_use]
+    pub fn expiry(key: &Key, stored_at: Duration, time_to_live: Duration) -> Duration {
+        // The low bits choose a segment of the table.
+        let share = (key.bits() >> 56) as f64 / 256.0;
+        stored_at + time_to_live.mul_f64(1.0 - share / 16.0)
+    }
+
     /// How old it is.
     #[must_use]
     pub fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(self.stored_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KeyBuilder;
+    use super::*;
+
+    #[test]
+    fn answers_stored_together_expire_apart_and_never_late() {
+        let (stored_at, hour) = (Duration::from_secs(1_000), Duration::from_secs(3_600));
+        let expiries: std::collections::BTreeSet<Duration> = (0_u32..200)
+            .map(|number| KeyBuilder::new(&[0; 32]).part(&number.to_le_bytes()).finish())
+            .map(|key| Entry::expiry(&key, stored_at, hour))
+            .collect();
+        assert!(expiries.len() > 100, "{}", expiries.len());
+        let (first, last) = (expiries.first().expect("one"), expiries.last().expect("one"));
+        assert!(*first >= stored_at + hour * 15 / 16 && *last <= stored_at + hour);
+        assert!(*last - *first > hour / 20, "they are spread");
     }
 }

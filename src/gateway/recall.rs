@@ -350,7 +350,7 @@ fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
         body,
         labels,
         stored_at,
-        expires_at: stored_at + time_to_live,
+        expires_at: Entry::expiry(&key, stored_at, time_to_live),
         wording,
         partition: question.as_ref().map(|question| question.partition),
     };

@@ -76,8 +76,9 @@ pub struct CacheRuleSettings {
     /// With `semantic`: true to serve nothing by meaning and write down what would have been served,
     /// false to serve it. Left out: as `semantic_cache.mode` says.
     pub shadow: Option<bool>,
-    /// How long an answer is served, in seconds. Left out: the client's `cache-control: max-age`,
-    /// else 604800.
+    /// How long an answer is served at most, in seconds; up to a sixteenth less, so that answers stored
+    /// together are not asked for anew together. Left out: the client's `cache-control: max-age`, else
+    /// 604800.
     #[schemars(range(min = MAX_AGE_MIN, max = MAX_AGE_MAX))]
     pub max_age: Option<u64>,
     /// Who shares answers: `key`, the default: all who use one virtual key; `user`: one end user of
