@@ -318,10 +318,13 @@ impl Cache {
         &self.0.risks
     }
 
-    /// Takes in that the provider's answer differs from a withheld one: the pair never matches again.
-    pub(super) fn differed(&self, trial: &Trial) {
-        self.0.risks.wrong(&trial.route, trial.cosine, trial.weight);
-        self.part(trial.asked, trial.stored);
+    /// Takes in whether the provider's answer agrees with a withheld one. A pair for which it does not
+    /// never matches again.
+    pub(super) fn judge(&self, trial: &Trial, agreed: bool) {
+        self.0.risks.judge(&trial.route, trial.cosine, trial.weight, !agreed);
+        if !agreed {
+            self.part(trial.asked, trial.stored);
+        }
     }
 
     /// Writes down what shadow mode has seen.

@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::Key;
 
 /// Bytes of a stream that are kept for its followers; a larger one is not shared.
-const SHARED_BYTES_MAX: usize = 4 * 1024 * 1024;
+const SHARED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Requests under way whose answers will be stored; clones share them.
 #[derive(Clone, Default)]
@@ -21,6 +22,8 @@ pub struct Flights(Arc<Mutex<HashMap<Key, Arc<Flight>>>>);
 /// One request under way.
 struct Flight {
     is_stream: bool,
+    /// When it began, since the Unix epoch.
+    begun_at: Duration,
     state: Mutex<State>,
 }
 
@@ -31,8 +34,18 @@ struct State {
     events: Vec<Arc<[u8]>>,
     bytes: usize,
     end: Option<End>,
+    /// Followers so far, which makes their numbers.
+    joined: u64,
     followers: usize,
-    waiting: Vec<Waker>,
+    /// Who waits, by number.
+    waiting: HashMap<u64, Waiting>,
+    leader: Option<Waker>,
+}
+
+struct Waiting {
+    waker: Waker,
+    /// False if only the end is of interest.
+    for_events: bool,
 }
 
 /// Who answers.
@@ -58,9 +71,10 @@ pub struct Leader {
     flight: Arc<Flight>,
 }
 
-/// One who shares a stream.
+/// One who shares the answer.
 pub struct Follower {
     flight: Arc<Flight>,
+    number: u64,
     /// Events it has had.
     seen: usize,
 }
@@ -80,64 +94,68 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn wake(waiting: impl IntoIterator<Item = Waker>) {
+    waiting.into_iter().for_each(Waker::wake);
+}
+
 impl Flight {
-    /// Changes the state and wakes all who wait for that.
+    /// Changes the state; then wakes those who wait for events, or at the end all.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let waiting = {
+        let woken: Vec<Waker> = {
             let mut state = lock(&self.state);
             change(&mut state);
-            std::mem::take(&mut state.waiting)
+            let is_over = state.end.is_some();
+            let woken = state.waiting.extract_if(|_, waiting| is_over || waiting.for_events);
+            woken.map(|(_, waiting)| waiting.waker).collect()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        wake(woken);
     }
 
-    /// Waits until `look` finds something in the state of `flight`.
-    fn until<T>(flight: Arc<Self>, look: impl Fn(&State) -> Option<T>) -> impl Future<Output = T> {
+    /// Waits until the followers are as `is_so` says.
+    fn when_followers(
+        flight: Arc<Self>,
+        is_so: impl Fn(usize) -> bool,
+    ) -> impl Future<Output = ()> {
         poll_fn(move |context| {
             let mut state = lock(&flight.state);
-            if let Some(found) = look(&state) {
-                return Poll::Ready(found);
+            if is_so(state.followers) {
+                return Poll::Ready(());
             }
-            state.waiting.push(context.waker().clone());
+            state.leader = Some(context.waker().clone());
             Poll::Pending
         })
     }
 }
 
 impl Flights {
-    /// Leads the flight of `key`, unless somebody does already.
+    /// Leads the flight of `key`, unless somebody does already. `now` is the wall clock's.
     #[must_use]
-    pub fn lead(&self, key: Key, is_stream: bool) -> Option<Leader> {
+    pub fn lead(&self, key: Key, is_stream: bool, now: Duration) -> Option<Leader> {
         let mut flights = lock(&self.0);
         if flights.contains_key(&key) {
             return None;
         }
-        let flight = Arc::new(Flight { is_stream, state: Mutex::default() });
+        let flight = Arc::new(Flight { is_stream, begun_at: now, state: Mutex::default() });
         flights.insert(key, Arc::clone(&flight));
         Some(Leader { flights: self.clone(), key, flight })
     }
 
-    fn get(&self, key: &Key) -> Option<Arc<Flight>> {
-        lock(&self.0).get(key).map(Arc::clone)
-    }
-
-    /// Waits for the end of the flight of `key`. None if there is none.
-    pub fn landing(&self, key: &Key) -> Option<impl Future<Output = ()> + use<>> {
-        let flight = self.get(key)?;
-        Some(Flight::until(flight, |state| state.end.map(|_| ())))
-    }
-
-    /// Shares the stream of `key`. None if there is none.
-    pub fn follow(&self, key: &Key) -> Option<Follower> {
-        let flight = self.get(key).filter(|flight| flight.is_stream)?;
-        {
+    /// Joins the flight of `key`. None if there is none, or with `as_stream` none that can be shared
+    /// event by event.
+    #[must_use]
+    pub fn join(&self, key: &Key, as_stream: bool) -> Option<Follower> {
+        let flight = lock(&self.0).get(key).map(Arc::clone)?;
+        let (number, leader) = {
             let mut state = lock(&flight.state);
-            if state.bytes > SHARED_BYTES_MAX {
+            if as_stream && !(flight.is_stream && state.bytes <= SHARED_BYTES_MAX) {
                 return None;
             }
             state.followers += 1;
-        }
-        Some(Follower { flight, seen: 0 })
+            state.joined += 1;
+            (state.joined, state.leader.take())
+        };
+        wake(leader);
+        Some(Follower { flight, number, seen: 0 })
     }
 }
 
@@ -150,7 +168,7 @@ impl Leader {
     /// Hands an event's data to the followers.
     pub fn share(&self, data: &[u8]) {
         self.flight.change(|state| {
-            state.bytes += data.len();
+            state.bytes = state.bytes.saturating_add(data.len());
             if state.bytes <= SHARED_BYTES_MAX {
                 state.events.push(Arc::from(data));
             } else {
@@ -160,7 +178,16 @@ impl Leader {
         });
     }
 
-    /// The stream has come to its end.
+    /// Keeps no more events: there is no memory for them.
+    pub fn stop_sharing(&self) {
+        self.flight.change(|state| {
+            state.bytes = usize::MAX;
+            state.end.get_or_insert(End::Broken);
+            state.events = Vec::new();
+        });
+    }
+
+    /// The answer is complete, and stored if it can be.
     pub fn complete(&self) {
         self.flight.change(|state| {
             state.end.get_or_insert(End::Whole);
@@ -169,11 +196,16 @@ impl Leader {
 
     /// Waits until nobody follows.
     pub fn abandoned(&self) -> impl Future<Output = ()> + use<> {
-        let look = |state: &State| (state.followers == 0).then_some(());
-        Flight::until(Arc::clone(&self.flight), look)
+        Flight::when_followers(Arc::clone(&self.flight), |followers| followers == 0)
     }
 
-    /// True if somebody else needs the rest of the stream.
+    /// Waits until somebody follows.
+    pub fn followed(&self) -> impl Future<Output = ()> + use<> {
+        Flight::when_followers(Arc::clone(&self.flight), |followers| followers > 0)
+    }
+
+    /// True if somebody else needs the answer.
+    #[must_use]
     pub fn has_followers(&self) -> bool {
         let state = lock(&self.flight.state);
         state.followers > 0 && state.end.is_none()
@@ -190,41 +222,73 @@ impl Drop for Leader {
 }
 
 impl Follower {
-    /// Who answers; none if nobody does.
-    pub fn origin(&self) -> impl Future<Output = Option<Origin>> + use<> {
-        Flight::until(Arc::clone(&self.flight), |state| match (&state.origin, state.end) {
-            (None, None) => None,
-            (origin, _) => Some(origin.clone()),
+    /// When the request began that it shares, since the Unix epoch.
+    #[must_use]
+    pub fn begun_at(&self) -> Duration {
+        self.flight.begun_at
+    }
+
+    /// Waits for the end.
+    pub fn landing(&mut self) -> impl Future<Output = ()> {
+        poll_fn(|context| self.poll(context, false, |state| state.end.map(|_| ())))
+    }
+
+    /// Waits for who answers; none if nobody does.
+    pub fn origin(&mut self) -> impl Future<Output = Option<Origin>> {
+        poll_fn(|context| {
+            self.poll(context, true, |state| match (&state.origin, state.end) {
+                (_, Some(End::Broken)) => Some(None),
+                (None, None) => None,
+                (origin, _) => Some(origin.clone()),
+            })
         })
     }
 
     /// Waits for what comes next. A call that was given up has taken nothing.
     pub fn hear(&mut self) -> impl Future<Output = Heard> {
-        let seen = &mut self.seen;
-        let flight = &self.flight;
-        poll_fn(move |context| {
-            let mut state = lock(&flight.state);
-            let fresh = state.events.get(*seen..).unwrap_or_default();
-            if !fresh.is_empty() {
-                let fresh = fresh.to_vec();
-                *seen += fresh.len();
-                return Poll::Ready(Heard::Events(fresh));
-            }
-            match state.end {
-                Some(End::Whole) => Poll::Ready(Heard::Whole),
-                Some(End::Broken) => Poll::Ready(Heard::Broken),
-                None => {
-                    state.waiting.push(context.waker().clone());
-                    Poll::Pending
+        poll_fn(|context| {
+            let seen = self.seen;
+            let heard = self.poll(context, true, |state| {
+                let fresh = state.events.get(seen..).unwrap_or_default();
+                match state.end {
+                    _ if !fresh.is_empty() => Some(Heard::Events(fresh.to_vec())),
+                    Some(End::Whole) => Some(Heard::Whole),
+                    Some(End::Broken) => Some(Heard::Broken),
+                    None => None,
                 }
+            });
+            if let Poll::Ready(Heard::Events(fresh)) = &heard {
+                self.seen += fresh.len();
             }
+            heard
         })
+    }
+
+    fn poll<T>(
+        &self,
+        context: &Context<'_>,
+        for_events: bool,
+        look: impl FnOnce(&State) -> Option<T>,
+    ) -> Poll<T> {
+        let mut state = lock(&self.flight.state);
+        if let Some(found) = look(&state) {
+            return Poll::Ready(found);
+        }
+        let waker = context.waker().clone();
+        state.waiting.insert(self.number, Waiting { waker, for_events });
+        Poll::Pending
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.flight.change(|state| state.followers -= 1);
+        let mut state = lock(&self.flight.state);
+        state.followers -= 1;
+        let held = state.waiting.remove(&self.number);
+        let leader = state.leader.take();
+        drop(state);
+        drop(held);
+        wake(leader);
     }
 }
 
@@ -234,6 +298,8 @@ mod tests {
 
     use super::super::{Cache, CacheLimits};
     use super::*;
+
+    const NOW: Duration = Duration::from_secs(1);
 
     fn key(name: &str) -> Key {
         let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
@@ -250,37 +316,39 @@ mod tests {
     #[test]
     fn one_leads_and_the_others_wait() {
         let flights = Flights::default();
-        assert!(flights.landing(&key("a")).is_none());
-        let leader = flights.lead(key("a"), false).expect("the first");
-        assert!(flights.lead(key("a"), false).is_none());
-        assert!(flights.lead(key("b"), false).is_some());
-        assert!(flights.follow(&key("a")).is_none(), "it is no stream");
-        let mut landing = Box::pin(flights.landing(&key("a")).expect("a flight"));
-        assert!((&mut landing).now_or_never().is_none());
+        assert!(flights.join(&key("a"), false).is_none());
+        let leader = flights.lead(key("a"), false, NOW).expect("the first");
+        assert!(flights.lead(key("a"), false, NOW).is_none());
+        assert!(flights.lead(key("b"), false, NOW).is_some());
+        assert!(flights.join(&key("a"), true).is_none(), "it is no stream");
+        let mut follower = flights.join(&key("a"), false).expect("a flight");
+        assert!(follower.landing().now_or_never().is_none());
+        assert!(leader.has_followers() && leader.followed().now_or_never().is_some());
         drop(leader);
-        assert!(landing.now_or_never().is_some());
-        assert!(flights.lead(key("a"), false).is_some(), "the next may lead");
+        assert!(follower.landing().now_or_never().is_some());
+        assert!(flights.lead(key("a"), false, NOW).is_some(), "the next may lead");
     }
 
     #[test]
     fn a_stream_is_shared_from_its_first_event() {
         let flights = Flights::default();
-        let leader = flights.lead(key("a"), true).expect("the first");
+        let leader = flights.lead(key("a"), true, NOW).expect("the first");
         assert!(!leader.has_followers());
-        let mut early = flights.follow(&key("a")).expect("a stream");
+        let mut early = flights.join(&key("a"), true).expect("a stream");
         assert!(early.origin().now_or_never().is_none());
         leader.begins(Origin { provider: Some("p".into()), model: None });
         let origin = early.origin().now_or_never().expect("known").expect("somebody");
         assert_eq!(origin.provider.as_deref(), Some("p"));
         leader.share(b"1");
         leader.share(b"2");
-        let mut late = flights.follow(&key("a")).expect("a stream");
+        let mut late = flights.join(&key("a"), true).expect("a stream");
         assert_eq!(events(early.hear().now_or_never()), [b"1", b"2"]);
         assert!(early.hear().now_or_never().is_none());
         leader.share(b"3");
         assert_eq!(events(early.hear().now_or_never()), [b"3"]);
         assert!(leader.has_followers());
         drop(early);
+        assert!(leader.abandoned().now_or_never().is_none());
         leader.complete();
         assert_eq!(events(late.hear().now_or_never()), [b"1", b"2", b"3"]);
         assert!(matches!(late.hear().now_or_never(), Some(Heard::Whole)));
@@ -291,20 +359,21 @@ mod tests {
     #[test]
     fn a_leader_that_is_lost_or_too_large_breaks_the_stream() {
         let flights = Flights::default();
-        let leader = flights.lead(key("a"), true).expect("the first");
-        let mut follower = flights.follow(&key("a")).expect("a stream");
+        let leader = flights.lead(key("a"), true, NOW).expect("the first");
+        let mut follower = flights.join(&key("a"), true).expect("a stream");
         leader.share(b"1");
         drop(leader);
         assert_eq!(events(follower.hear().now_or_never()), [b"1"], "what there is comes first");
         assert!(matches!(follower.hear().now_or_never(), Some(Heard::Broken)));
         assert!(follower.origin().now_or_never().expect("known").is_none());
 
-        let leader = flights.lead(key("a"), true).expect("the first");
-        let mut follower = flights.follow(&key("a")).expect("a stream");
+        let leader = flights.lead(key("a"), true, NOW).expect("the first");
+        let mut follower = flights.join(&key("a"), true).expect("a stream");
+        leader.begins(Origin { provider: None, model: None });
         leader.share(&vec![0; SHARED_BYTES_MAX]);
         assert_eq!(events(follower.hear().now_or_never()).len(), 1);
         leader.share(b"1");
         assert!(matches!(follower.hear().now_or_never(), Some(Heard::Broken)));
-        assert!(flights.follow(&key("a")).is_none() && !leader.has_followers());
+        assert!(flights.join(&key("a"), true).is_none() && !leader.has_followers());
     }
 }

@@ -48,7 +48,7 @@ pub struct RiskLimit {
 pub enum Verdict {
     /// Serve it.
     Serve,
-    /// Ask the provider, compare, and tell [`Risks::wrong`] where they differ.
+    /// Ask the provider, compare, and tell [`Risks::judge`].
     Withhold {
         /// How many answers it stands for.
         weight: u32,
@@ -83,7 +83,9 @@ pub struct RiskStats {
     pub lookups: u64,
     /// Answers that were withheld to be compared.
     pub withheld: u64,
-    /// Of them, those that were wrong.
+    /// Of them, those of which it could be told whether they were right.
+    pub judged: u64,
+    /// Of these, those that were wrong.
     pub wrong: u64,
 }
 
@@ -122,9 +124,14 @@ impl Risks {
         })
     }
 
-    /// Takes in that an answer at `cosine`, which stands for `weight`, was wrong.
-    pub fn wrong(&self, route: &str, cosine: f32, weight: u32) {
-        self.with(route, |risk| risk.wrong(cosine, f64::from(weight)));
+    /// Takes in what came of a withheld answer at `cosine`, which stands for `weight`.
+    pub fn judge(&self, route: &str, cosine: f32, weight: u32, is_wrong: bool) {
+        self.with(route, |risk| {
+            risk.stats.judged += 1;
+            if is_wrong {
+                risk.wrong(cosine, f64::from(weight));
+            }
+        });
     }
 
     /// All routes that were looked at, by name.
@@ -192,7 +199,10 @@ impl RouteRisk {
         }
         let mut wrongs: Vec<Wrong> = self.wrongs.iter().copied().collect();
         wrongs.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
-        let allowed = f64::from(wrong_max) * (lookups - self.since) as f64;
+        // What could not be judged is as often wrong as what could.
+        let RiskStats { withheld, judged, .. } = self.stats;
+        let scale = withheld.max(1) as f64 / judged.clamp(1, withheld.max(1)) as f64;
+        let allowed = f64::from(wrong_max) * (lookups - self.since) as f64 / scale;
         let (mut sum, mut squares) = (0.0, 0.0);
         let first_too_many = wrongs.into_iter().find(|wrong| {
             sum += wrong.weight;
@@ -234,8 +244,7 @@ mod tests {
                     served += 1.0;
                     wrong += f64::from(u8::from(is_wrong));
                 }
-                Verdict::Withhold { weight } if is_wrong => risks.wrong("r", cosine, weight),
-                Verdict::Withhold { .. } => {}
+                Verdict::Withhold { weight } => risks.judge("r", cosine, weight, is_wrong),
             }
         }
         (served / f64::from(lookups), wrong / f64::from(lookups))
@@ -266,7 +275,7 @@ mod tests {
     fn one_wrong_answer_of_few_raises_the_bar_above_it() {
         let risks = Risks::default();
         assert_eq!(risks.weigh("r", LIMIT, 0.93), Verdict::Serve);
-        risks.wrong("r", 0.93, CHECK_EVERY);
+        risks.judge("r", 0.93, CHECK_EVERY, true);
         assert_eq!(risks.weigh("r", LIMIT, 0.93), Verdict::Withhold { weight: 1 });
         assert_eq!(risks.weigh("r", LIMIT, 0.94), Verdict::Serve);
         assert_eq!(risks.weigh("other", LIMIT, 0.93), Verdict::Serve, "by route");
@@ -281,7 +290,7 @@ mod tests {
     fn a_flood_of_wrong_answers_is_bounded() {
         let risks = Risks::default();
         for _ in 0..WRONGS_MAX + 10 {
-            risks.wrong("r", 1.0, 1);
+            risks.judge("r", 1.0, 1, true);
         }
         risks.count("r", LIMIT);
         assert_eq!(risks.weigh("r", LIMIT, 1.0), Verdict::Withhold { weight: 1 });

@@ -232,8 +232,8 @@ pub struct Outcome {
 
 impl Outcome {
     fn end(self, cache: &Cache, agreed: Option<bool>) {
-        if let Some(trial) = self.trial.filter(|_| agreed == Some(false)) {
-            cache.differed(&trial);
+        if let Some((trial, agreed)) = self.trial.zip(agreed) {
+            cache.judge(&trial, agreed);
         }
         if let Some(mut observation) = self.observation {
             observation.agreed = agreed;

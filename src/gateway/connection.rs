@@ -67,9 +67,6 @@ impl Patience {
 impl Client {
     /// Sends `bytes`; returns the emptied allocation.
     pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        if self.lost.is_some() {
-            return Ok(Vec::new());
-        }
         if bytes.len() <= WRITE_BYTES_MAX {
             return self.send_piece(bytes).await;
         }

@@ -4,8 +4,10 @@
 //! for more. A stream is complete when the provider says so (`[DONE]`, or a finish reason before
 //! the end of its body); one that ends otherwise gets an error event and no terminator.
 
+use std::pin::pin;
 use std::sync::LazyLock;
 
+use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of, write_provider_fields};
@@ -61,7 +63,7 @@ pub(super) async fn relay(
         if !out.is_empty() {
             out = send(exchange, out).await?;
         }
-        if fill(exchange, plan, answer).await? == 0 {
+        if answer.fill(exchange, plan).await? == 0 {
             // The framing says whether this is the end; without one, only the events can.
             let cut = answer.incoming.finish().is_err();
             let told = progress.done || progress.finished || exchange.record.stream_error;
@@ -74,29 +76,22 @@ pub(super) async fn relay(
     finish(exchange, plan, &reader, &progress, out, outgoing).await
 }
 
-/// Sends to the client; one that is gone is no reason to end while others share the stream.
+/// Sends to the client. One that is gone, or that does not read while others share the stream, is no
+/// reason for them to wait: the stream goes on without it.
 async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    match exchange.send(out).await {
+    let Some(patience) = recall::patience_of_followers(exchange) else {
+        return exchange.send(out).await;
+    };
+    let sent = match select(pin!(exchange.send(out)), pin!(patience)).await {
+        Either::Left((sent, _)) => sent,
+        Either::Right(_) => Err(Failure::ClientStalled),
+    };
+    match sent {
         Err(failure) if recall::is_shared(exchange) => {
             exchange.client.lost.get_or_insert(failure);
             Ok(Vec::new())
         }
-        outcome => outcome,
-    }
-}
-
-/// Waits for more, likewise.
-async fn fill(
-    exchange: &mut Exchange<'_>,
-    plan: &Plan,
-    answer: &mut Answer,
-) -> Result<usize, Failure> {
-    match answer.fill(exchange, plan).await {
-        Err(Failure::ClientLeft) if recall::is_shared(exchange) => {
-            exchange.client.lost = Some(Failure::ClientLeft);
-            answer.fill(exchange, plan).await
-        }
-        outcome => outcome,
+        sent => sent,
     }
 }
 
@@ -120,9 +115,6 @@ async fn finish(
     }
     // Some providers leave the terminator out; clients wait for it.
     end(&mut out, complete && !progress.done, outgoing);
-    if let Some(failure) = exchange.client.lost.take() {
-        return Err(failure);
-    }
     if !out.is_empty() {
         out = exchange.send(out).await?;
     }
@@ -170,6 +162,8 @@ fn drain_events(
         if event.data == DONE {
             progress.done = true;
             write_event(out, &event);
+            // All is there, whatever its provider does with the connection now.
+            recall::store_stream(exchange);
             continue;
         }
         look_at(exchange, plan, &event, progress, out);

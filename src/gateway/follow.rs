@@ -30,6 +30,8 @@ pub(super) async fn relay(
     write_field(&mut out, "x-accel-buffering", b"no");
     finish_head(exchange, &mut out, outgoing);
     let mut events = Vec::new();
+    // Before the first event, which may take its time.
+    out = exchange.send(out).await?;
     let is_complete = loop {
         let begun = Instant::now();
         let reader = &mut exchange.client.connection.reader;

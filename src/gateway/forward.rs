@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::body::{Incoming, Pace};
-use super::connection::while_client_stays;
 use super::encode::encode;
 use super::failure::Failure;
 use super::recall;
@@ -131,7 +130,7 @@ async fn connect(
     let provider = || plan.upstream.provider.name.clone();
     // On the heap, like everything rare: the future of each request has room for the usual only.
     let connecting = Box::pin(within(limit, pool.connect(worker.dialer())));
-    let outcome = while_client_stays(&mut exchange.client.connection.reader, connecting).await?;
+    let outcome = recall::while_needed(exchange, connecting).await?;
     let failure = match outcome {
         Ok(Ok(pooled)) => return Ok(pooled),
         Err(_) => Failure::UpstreamTimeout { provider: provider(), phase: "connect" },
@@ -213,7 +212,7 @@ impl Call<'_> {
         message: Vec<u8>,
     ) -> Result<(), Broken> {
         let writing = connection.writer.write_all(message);
-        let written = while_client_stays(&mut exchange.client.connection.reader, writing).await?;
+        let written = recall::while_needed(exchange, writing).await?;
         // The answer may have come and the connection closed before all was sent; a refusal of a
         // large body looks like this. The head tells.
         if let Ok(out) = written {
@@ -315,7 +314,7 @@ impl Call<'_> {
             }
             let silent = reader.bytes().is_empty() && interim == 0;
             let filling = reader.fill();
-            match while_client_stays(&mut exchange.client.connection.reader, filling).await? {
+            match recall::while_needed(exchange, filling).await? {
                 Ok(count) if count > 0 => {}
                 _ => {
                     let failure = self.invalid("it closed the connection without an answer");
@@ -395,11 +394,7 @@ impl Answer {
         let limit = self.deadline.min(begun.after(plan.timeouts.idle));
         let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(limit));
         let filling = watchdog.within(limit, reader.fill());
-        let outcome = if exchange.client.lost.is_none() {
-            while_client_stays(&mut exchange.client.connection.reader, filling).await
-        } else {
-            recall::while_shared(exchange, filling).await
-        };
+        let outcome = recall::while_needed(exchange, filling).await;
         exchange.record.upstream += begun.elapsed();
         match outcome? {
             Ok(Ok(count)) => Ok(count),

@@ -20,8 +20,13 @@ pub(super) enum After {
 
 /// Serves the one request whose head has been read.
 pub(super) async fn run(mut exchange: Exchange<'_>) -> After {
-    let outcome = answer(&mut exchange).await;
+    let mut outcome = answer(&mut exchange).await;
+    if let Some(failure) = exchange.client.lost.take() {
+        outcome = Err(failure);
+    }
     if let Err(failure) = &outcome {
+        // Nobody shall wait for what does not come, least of all until this client has been told.
+        exchange.ticket = None;
         Box::pin(deliver::failure(&mut exchange, failure)).await;
     }
     settle::settle(&mut exchange, outcome.as_ref().err());

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::admit::{Grant, bounded};
@@ -25,6 +26,7 @@ use crate::cache::{Entry, Follower, Found, Key, Labels, Leader, Neighbour, Origi
 use crate::http::{Framing, LAST_CHUNK, write_chunk, write_data, write_field};
 use crate::llm::{Fold, is_replayable, replay};
 use crate::routing::{CacheRule, Route};
+use crate::shard::sleep;
 use crate::telemetry::Counter;
 
 /// Leave to store the answer of an exchange.
@@ -46,6 +48,8 @@ struct Lookup<'r> {
     rule: &'r CacheRule,
     name: Name,
     control: Control,
+    /// True once it has waited for another request; nobody waits twice.
+    has_waited: bool,
 }
 
 /// The client's wishes.
@@ -109,16 +113,15 @@ pub(super) async fn recall(
     let Some(mut lookup) = look_up(exchange, route, request) else { return Ok(None) };
     let (mut meant, mut comparison) = (None, None);
     let key = lookup.name.key;
-    let lead =
-        |exchange: &Exchange<'_>| exchange.worker.flights().lead(key, exchange.record.stream);
     let leader;
     if lookup.control.refresh {
-        leader = lead(exchange);
+        leader = lead(exchange, &lookup);
         count(exchange, CacheStatus::Refresh, Counter::CacheRefreshes);
         let cache = exchange.worker.cache();
         cache.remove(&lookup.name.key, exchange.record.at_unix);
         if let Some(asked) = lookup.name.asked.take() {
             meant = Box::pin(semantic::look_up(exchange, asked)).await?;
+            comparison = meant.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it));
             // What would have answered it is as stale.
             let neighbour = meant.as_ref().and_then(Found::served);
             if let Some(stale) = neighbour {
@@ -126,13 +129,13 @@ pub(super) async fn recall(
             }
         }
     } else {
-        if let Some(found) = find_same(exchange, grant, &lookup).await? {
+        if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
             return Ok(Some(found));
         }
         if let Some(asked) = lookup.name.asked.take() {
             meant = Box::pin(semantic::look_up(exchange, asked)).await?;
             // The same request may have come meanwhile.
-            if let Some(found) = find_same(exchange, grant, &lookup).await? {
+            if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
                 return Ok(Some(found));
             }
             let is_good = |it: &Neighbour| lookup.accepts(exchange, grant, &it.entry);
@@ -147,12 +150,14 @@ pub(super) async fn recall(
                 None => {}
             }
         }
-        leader = lead(exchange);
-        // Another shard was a moment faster.
-        if leader.is_none()
-            && let Some(found) = find_same(exchange, grant, &lookup).await?
-        {
-            return Ok(Some(found));
+        leader = lead(exchange, &lookup);
+        // Another shard may have been a moment faster, and may even have landed.
+        let found = match leader {
+            Some(_) => find(exchange, grant, &lookup).map(|it| hit(exchange, &lookup, it)),
+            None => find_same(exchange, grant, &mut lookup).await?,
+        };
+        if found.is_some() {
+            return Ok(found);
         }
         match meant {
             None => count(exchange, CacheStatus::Miss, Counter::CacheMisses),
@@ -185,41 +190,52 @@ fn look_up<'r>(exchange: &Exchange<'r>, route: &'r Route, request: &Request) -> 
     if !request.endpoint.is_metered() || control.off {
         return None;
     }
-    Some(Lookup { rule, name: cache_key::name(exchange, route, rule, request)?, control })
+    let name = cache_key::name(exchange, route, rule, request)?;
+    Some(Lookup { rule, name, control, has_waited: false })
+}
+
+/// Leads the requests that are identical to this one. Who has a limit of its own leads nobody.
+fn lead(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> {
+    let record = &exchange.record;
+    let has_limit = exchange.ours("request-timeout").is_some();
+    let flights = exchange.worker.flights();
+    if has_limit { None } else { flights.lead(lookup.name.key, record.stream, record.at_unix) }
 }
 
 /// The answer to the same request: stored, or of one under way.
 async fn find_same(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
-    lookup: &Lookup<'_>,
+    lookup: &mut Lookup<'_>,
 ) -> Result<Option<Hit>, Failure> {
     if let Some(entry) = find(exchange, grant, lookup) {
         return Ok(Some(hit(exchange, lookup, entry)));
     }
-    // Who has a limit of its own does not wait for another's end.
-    if exchange.ours("request-timeout").is_some() {
+    // Nor does who has a limit of its own wait for others. A stream shares another, or goes on: its
+    // first word would come later by waiting for an end.
+    if lookup.has_waited || exchange.ours("request-timeout").is_some() {
         return Ok(None);
     }
-    let key = &lookup.name.key;
+    let flights = exchange.worker.flights();
+    let joined = flights.join(&lookup.name.key, exchange.record.stream);
+    let age = |it: &Follower| exchange.record.at_unix.saturating_sub(it.begun_at());
+    let young = joined.filter(|it| lookup.control.age_max.is_none_or(|max| age(it) <= max));
+    let Some(mut follower) = young else { return Ok(None) };
+    lookup.has_waited = true;
+    exchange.worker.recorder().count(Counter::CacheJoins);
     let begun = Instant::now();
+    let reader = &mut exchange.client.connection.reader;
     if exchange.record.stream {
-        // Nor does a stream: it shares one that is under way, or goes on.
-        let Some(follower) = exchange.worker.flights().follow(key) else { return Ok(None) };
-        let reader = &mut exchange.client.connection.reader;
         let origin = while_client_stays(reader, follower.origin()).await?;
-        exchange.record.upstream += begun.elapsed();
         if let Some(origin) = origin.filter(|it| may_use(grant, it.model.as_deref())) {
-            exchange.worker.recorder().count(Counter::CacheJoins);
+            exchange.record.upstream += begun.elapsed();
             count(exchange, CacheStatus::Hit, Counter::CacheHits);
             return Ok(Some(Hit::Shared(follower, origin)));
         }
     } else {
-        let Some(landing) = exchange.worker.flights().landing(key) else { return Ok(None) };
-        while_client_stays(&mut exchange.client.connection.reader, landing).await?;
-        exchange.record.upstream += begun.elapsed();
-        exchange.worker.recorder().count(Counter::CacheJoins);
+        while_client_stays(reader, follower.landing()).await?;
     }
+    exchange.record.upstream += begun.elapsed();
     let entry = find(exchange, grant, lookup);
     Ok(entry.map(|entry| hit(exchange, lookup, entry)))
 }
@@ -292,11 +308,14 @@ pub(super) fn begin_stream(exchange: &Exchange<'_>) {
 
 /// Takes in the data of one event of a stream.
 pub(super) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
-    if let Some(ticket) = &mut exchange.ticket {
-        ticket.fold.push(data);
-        if let Some(leader) = &ticket.leader {
-            leader.share(data);
-        }
+    let leads = leader(exchange).is_some();
+    let has_room = !leads || exchange.hold(data.len()).is_ok();
+    let Some(ticket) = &mut exchange.ticket else { return };
+    ticket.fold.push(data);
+    match &ticket.leader {
+        Some(leader) if has_room => leader.share(data),
+        Some(leader) => leader.stop_sharing(),
+        None => {}
     }
 }
 
@@ -309,16 +328,35 @@ pub(super) fn is_shared(exchange: &Exchange<'_>) -> bool {
     leader(exchange).is_some_and(Leader::has_followers)
 }
 
-/// Waits for `work` for as long as others share the stream.
-pub(super) async fn while_shared<T>(
-    exchange: &Exchange<'_>,
+/// Waits for `work` for as long as this client is there, or others share the answer. A client that is
+/// gone then is taken note of.
+pub(super) async fn while_needed<T>(
+    exchange: &mut Exchange<'_>,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
-    let Some(leader) = leader(exchange) else { return Err(Failure::ClientLeft) };
-    match select(pin!(work), pin!(leader.abandoned())).await {
+    let mut work = pin!(work);
+    if exchange.client.lost.is_none() {
+        let reader = &mut exchange.client.connection.reader;
+        match while_client_stays(reader, work.as_mut()).await {
+            Err(failure) if is_shared(exchange) => exchange.client.lost = Some(failure),
+            outcome => return outcome,
+        }
+    }
+    let Some(leader) = leader(exchange) else { return work.map(Ok).await };
+    match select(work, pin!(leader.abandoned())).await {
         Either::Left((done, _)) => Ok(done),
         Either::Right(_) => Err(Failure::ClientLeft),
     }
+}
+
+/// Ends a while after somebody has begun to share this stream: so long its own client may take for a
+/// part of it. None where nobody can.
+pub(super) fn patience_of_followers(
+    exchange: &Exchange<'_>,
+) -> Option<impl Future<Output = ()> + use<>> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let followed = leader(exchange)?.followed();
+    Some(followed.then(|()| sleep(PATIENCE)))
 }
 
 /// Stores the answer of a stream that has come to its end, if there is leave to.

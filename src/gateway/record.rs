@@ -190,6 +190,9 @@ impl<'a> Exchange<'a> {
     /// Sends bytes of the answer and counts them.
     pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
         self.record.answer_begun = true;
+        if self.client.lost.is_some() {
+            return Ok(Vec::new());
+        }
         self.record.answer_bytes += bytes.len() as u64;
         if self.record.first_byte.is_none() {
             self.record.first_byte = Some(self.record.started.elapsed());

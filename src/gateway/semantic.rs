@@ -113,8 +113,6 @@ pub(super) fn weigh(
     let trial = match verdict(exchange, candidate) {
         Verdict::Withhold { weight } => candidate.map(|it| {
             let route = exchange.record.route.as_deref().unwrap_or_default().to_owned();
-            // In shadow mode each one is compared.
-            let weight = if is_shadow { 1 } else { weight };
             Box::new(Trial { route, asked, stored: it.key, cosine: it.assessment.cosine, weight })
         }),
         Verdict::Serve => None,
@@ -127,6 +125,20 @@ pub(super) fn weigh(
             Weighed::Ask(is_compared.then_some(Comparison { neighbour, is_shadow, trial }))
         }
     }
+}
+
+/// What shadow mode holds against the answer to a request that is asked anew whatever is found.
+pub(super) fn shadow(
+    exchange: &Exchange<'_>,
+    rule: &CacheRule,
+    found: &Found,
+) -> Option<Comparison> {
+    let neighbour = || found.neighbour.clone();
+    is_shadowed(exchange, rule).then(|| Comparison {
+        neighbour: neighbour(),
+        is_shadow: true,
+        trial: None,
+    })
 }
 
 /// What the route's record says of a stored answer that could be served. The look-up is counted.

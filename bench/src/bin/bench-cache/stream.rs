@@ -116,8 +116,8 @@ impl Stream {
                     counts.wrong += usize::from(is_wrong);
                     continue;
                 }
-                (Some((_, cosine)), Verdict::Withhold { weight }) if is_wrong => {
-                    risks.wrong(ROUTE, cosine, weight);
+                (Some((_, cosine)), Verdict::Withhold { weight }) => {
+                    risks.judge(ROUTE, cosine, weight, is_wrong);
                 }
                 _ => {}
             }
