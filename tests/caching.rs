@@ -421,7 +421,7 @@ fn a_shared_stream_outlives_the_client_that_asked_for_it() {
 fn a_shared_stream_does_not_wait_for_who_does_not_read() {
     let text = "x".repeat(64 * 1024);
     let provider = Provider::start(move |visit| {
-        while visit.request().is_some() {
+        if visit.request().is_some() {
             visit.send(STREAM_HEAD.as_bytes());
             visit.send(event(&delta("Hel")).as_bytes());
             for _ in 0..200 {
@@ -430,7 +430,6 @@ fn a_shared_stream_does_not_wait_for_who_does_not_read() {
             visit.send(event(FINISH).as_bytes());
             visit.send(event("[DONE]").as_bytes());
             // It closes without the last chunk, when all has been said.
-            return;
         }
     });
     let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
