@@ -202,9 +202,7 @@ impl Fleet {
         let hub = Arc::clone(&self.hub);
         let cache = self.cache.clone();
         let semantic = Some(self.semantic.clone());
-        // A shard that polls hears of others only when it comes to rest: it shares with itself.
-        let polls = !server.busy_poll.is_zero();
-        let flights = if polls { Flights::default() } else { self.flights.clone() };
+        let flights = self.flights.clone();
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {

@@ -1,6 +1,7 @@
 //! What a provider may do wrong, and what the client must see then: a clean error or a broken
 //! stream, never a clean finish; and the connection is never used again.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::stage::{
@@ -124,6 +125,33 @@ fn silent_providers_are_504_in_time() {
         check(what, move |visit| visit.send(answer.as_bytes()), (504, "upstream_timeout"));
         assert!(begun.elapsed() < Duration::from_secs(5), "{what}");
     }
+}
+
+#[test]
+fn a_shard_that_polls_keeps_its_time() {
+    // Its clients never let it come to rest.
+    let hangs = Provider::start(|visit| while visit.request().is_some() {});
+    let answers = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let gateway = Gateway::start(&format!(
+        "[server]\nshards = 1\nbusy_poll_us = 1000000\n{}{}",
+        hangs.section("hangs", QUICK),
+        answers.section("answers", "")
+    ));
+    let begun = Instant::now();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let response = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_secs(10) {
+                assert_eq!(gateway.post("/v1/chat/completions", &chat("answers/m")).status, 200);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let response = gateway.post("/v1/chat/completions", &chat("hangs/m"));
+        is_over.store(true, Ordering::Relaxed);
+        response
+    });
+    assert_eq!(response.status, 504, "{}", response.text());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -61,8 +61,12 @@ where
     let offload = Box::new(DefaultThreadPool::new(OFFLOAD_THREADS));
     let body = async move {
         if !options.busy_poll.is_zero() {
-            for spinner in pulse::spinners(options.busy_poll) {
-                spawn(spinner);
+            match pulse::spinners(options.busy_poll) {
+                Ok((spinners, breather)) => {
+                    spinners.into_iter().for_each(spawn);
+                    spawn(breather);
+                }
+                Err(error) => eprintln!("ringgate: server.busy_poll_us has no effect: {error}"),
             }
         }
         main().await
