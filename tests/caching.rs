@@ -342,6 +342,14 @@ fn halting() -> (Provider, Arc<AtomicBool>) {
     (provider, go_on)
 }
 
+/// A client that has asked for the stream and had its first event.
+fn in_a_stream(gateway: &Gateway) -> Client {
+    let mut client = gateway.connect();
+    client.send(post(PATH, CACHED, &stream("m")).as_bytes());
+    client.wait_for("Hel");
+    client
+}
+
 const FOUR_SHARDS: &str = "[server]\nshards = 4\n";
 
 #[test]
@@ -383,11 +391,7 @@ fn identical_streams_in_flight_share_one_call() {
 fn a_shared_stream_outlives_the_client_that_asked_for_it() {
     let (provider, go_on) = halting();
     let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
-    let [mut first, mut second] = [gateway.connect(), gateway.connect()];
-    for client in [&mut first, &mut second] {
-        client.send(post(PATH, CACHED, &stream("m")).as_bytes());
-        client.wait_for("Hel");
-    }
+    let [first, mut second] = [(); 2].map(|()| in_a_stream(&gateway));
     first.reset();
     // Long enough for the gateway to notice.
     thread::sleep(Duration::from_millis(200));
@@ -407,11 +411,7 @@ fn a_shared_stream_outlives_the_client_that_asked_for_it() {
         }
     });
     let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
-    let mut clients: Vec<Client> = (0..3).map(|_| gateway.connect()).collect();
-    for client in &mut clients {
-        client.send(post(PATH, CACHED, &stream("m")).as_bytes());
-        client.wait_for("Hel");
-    }
+    let clients = [(); 3].map(|()| in_a_stream(&gateway));
     clients.into_iter().for_each(Client::reset);
     gateway.expect_metric("ringgate_requests_in_flight", &[], 0.0);
     eventually("nothing is open", || gateway.sockets_to(provider.address.port()) == 0);
@@ -458,11 +458,7 @@ fn a_shared_stream_that_breaks_breaks_for_all() {
         }
     });
     let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
-    let mut clients: Vec<Client> = (0..3).map(|_| gateway.connect()).collect();
-    for client in &mut clients {
-        client.send(post(PATH, CACHED, &stream("m")).as_bytes());
-        client.wait_for("Hel");
-    }
+    let mut clients = [(); 3].map(|()| in_a_stream(&gateway));
     go_on.store(true, Ordering::SeqCst);
     for client in &mut clients {
         let text = client.response().text();

@@ -42,6 +42,15 @@ struct State {
     leader: Option<Waker>,
 }
 
+impl State {
+    /// Nobody joins the stream any more, and for those who have it breaks off.
+    fn stop_sharing(&mut self) {
+        self.bytes = usize::MAX;
+        self.end.get_or_insert(End::Broken);
+        self.events = Vec::new();
+    }
+}
+
 struct Waiting {
     waker: Waker,
     /// False if only the end is of interest.
@@ -172,19 +181,14 @@ impl Leader {
             if state.bytes <= SHARED_BYTES_MAX {
                 state.events.push(Arc::from(data));
             } else {
-                state.end.get_or_insert(End::Broken);
-                state.events = Vec::new();
+                state.stop_sharing();
             }
         });
     }
 
     /// Keeps no more events: there is no memory for them.
     pub fn stop_sharing(&self) {
-        self.flight.change(|state| {
-            state.bytes = usize::MAX;
-            state.end.get_or_insert(End::Broken);
-            state.events = Vec::new();
-        });
+        self.flight.change(State::stop_sharing);
     }
 
     /// The answer is complete, and stored if it can be.

@@ -4,7 +4,7 @@ use super::connection::while_client_stays;
 use super::deliver::{begin_head, finish_head, outgoing_of};
 use super::deliver_stream::{append, end};
 use super::failure::Failure;
-use super::receive::{Body, Request};
+use super::receive::Request;
 use super::record::Exchange;
 use crate::base::Instant;
 use crate::cache::{Follower, Heard, Origin};
@@ -17,10 +17,7 @@ pub(super) async fn relay(
     request: &Request,
     (mut follower, origin): (Follower, Origin),
 ) -> Result<(), Failure> {
-    let include_usage = match &request.body {
-        Body::Json { outline, .. } => outline.include_usage,
-        _ => false,
-    };
+    let include_usage = request.include_usage();
     exchange.record.provider.clone_from(&origin.provider);
     exchange.record.model = origin.model;
     let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);

@@ -15,15 +15,16 @@ use super::admit::{Grant, bounded};
 use super::cache_key::{self, Name};
 use super::connection::while_client_stays;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
+use super::deliver_stream;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::follow;
-use super::receive::{Body, Request};
+use super::receive::Request;
 use super::record::{CacheStatus, Exchange};
 use super::semantic::{self, Comparison, Weighed};
 use crate::base::{Instant, unix_now};
 use crate::cache::{Entry, Follower, Found, Key, Labels, Leader, Neighbour, Origin, Question};
-use crate::http::{Framing, LAST_CHUNK, write_chunk, write_data, write_field};
+use crate::http::{Framing, write_data, write_field};
 use crate::llm::{Fold, is_replayable, replay};
 use crate::routing::{CacheRule, Route};
 use crate::shard::sleep;
@@ -164,10 +165,8 @@ pub(super) async fn recall(
             Some(_) => count(exchange, CacheStatus::SemanticMiss, Counter::CacheSemanticMisses),
         }
     }
-    exchange.ticket = Some(Box::new(draw(exchange, route, &lookup, meant)));
-    if let Some(ticket) = &mut exchange.ticket {
-        (ticket.comparison, ticket.leader) = (comparison, leader);
-    }
+    let ticket = Ticket { comparison, leader, ..draw(exchange, route, &lookup, meant) };
+    exchange.ticket = Some(Box::new(ticket));
     Ok(None)
 }
 
@@ -438,22 +437,15 @@ fn whole(exchange: &mut Exchange<'_>, entry: &Entry, id: &str) -> Vec<u8> {
 }
 
 fn stream(exchange: &mut Exchange<'_>, request: &Request, entry: &Entry, id: &str) -> Vec<u8> {
-    let include_usage = match &request.body {
-        Body::Json { outline, .. } => outline.include_usage,
-        _ => false,
-    };
     let mut events = Vec::with_capacity(entry.body.len() * 2);
-    replay(&entry.body, id, include_usage, |data| write_data(&mut events, data));
+    replay(&entry.body, id, request.include_usage(), |data| write_data(&mut events, data));
     write_data(&mut events, b"[DONE]");
     let mut out = begin(exchange, entry, "text/event-stream; charset=utf-8");
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     finish_head(exchange, &mut out, outgoing);
-    if outgoing == Outgoing::Chunked {
-        write_chunk(&mut out, &events);
-        out.extend_from_slice(LAST_CHUNK);
-    } else {
-        out.extend_from_slice(&events);
-    }
+    // With the terminator, so that all goes in one chunk.
+    deliver_stream::append(&mut out, &events, outgoing);
+    deliver_stream::end(&mut out, false, outgoing);
     out
 }
 

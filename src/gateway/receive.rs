@@ -40,6 +40,11 @@ impl Request {
             _ => None,
         }
     }
+
+    /// True if the client asked a stream to report its usage.
+    pub(super) fn include_usage(&self) -> bool {
+        matches!(&self.body, Body::Json { outline, .. } if outline.include_usage)
+    }
 }
 
 /// Finds the endpoint.

@@ -133,12 +133,8 @@ pub(super) fn shadow(
     rule: &CacheRule,
     found: &Found,
 ) -> Option<Comparison> {
-    let neighbour = || found.neighbour.clone();
-    is_shadowed(exchange, rule).then(|| Comparison {
-        neighbour: neighbour(),
-        is_shadow: true,
-        trial: None,
-    })
+    let is_shadow = is_shadowed(exchange, rule);
+    is_shadow.then(|| Comparison { neighbour: found.neighbour.clone(), is_shadow, trial: None })
 }
 
 /// What the route's record says of a stored answer that could be served. The look-up is counted.
