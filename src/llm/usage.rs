@@ -19,6 +19,18 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Part of `input_tokens` that was read from the provider's cache; never more than it.
     pub cached_tokens: u64,
+    /// Part of `input_tokens` that was written to the provider's cache, to live 5 minutes.
+    pub cache_write_tokens: u64,
+    /// Part of `input_tokens` that was written to the provider's cache, to live an hour.
+    pub cache_write_1h_tokens: u64,
+    /// Part of `input_tokens` that was sound.
+    pub input_audio_tokens: u64,
+    /// Part of `input_tokens` that was pictures, where a vendor counts those apart.
+    pub input_image_tokens: u64,
+    /// Part of `output_tokens` that was sound.
+    pub output_audio_tokens: u64,
+    /// Part of `output_tokens` that was pictures.
+    pub output_image_tokens: u64,
     /// Tokens spent on reasoning. Part of `output_tokens` at most vendors, beside them at some (xAI),
     /// so it may be the larger number: do not subtract without a check.
     pub reasoning_tokens: u64,
@@ -27,9 +39,29 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The counts after a later report of the same stream: what it says wins, and what it leaves out
+    /// stays. Anthropic tells the input when a stream begins and the output when it ends.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        let newer = |before: u64, now: u64| if now > 0 { now } else { before };
+        Self {
+            input_tokens: newer(self.input_tokens, later.input_tokens),
+            output_tokens: newer(self.output_tokens, later.output_tokens),
+            cached_tokens: newer(self.cached_tokens, later.cached_tokens),
+            cache_write_tokens: newer(self.cache_write_tokens, later.cache_write_tokens),
+            cache_write_1h_tokens: newer(self.cache_write_1h_tokens, later.cache_write_1h_tokens),
+            input_audio_tokens: newer(self.input_audio_tokens, later.input_audio_tokens),
+            input_image_tokens: newer(self.input_image_tokens, later.input_image_tokens),
+            output_audio_tokens: newer(self.output_audio_tokens, later.output_audio_tokens),
+            output_image_tokens: newer(self.output_image_tokens, later.output_image_tokens),
+            reasoning_tokens: newer(self.reasoning_tokens, later.reasoning_tokens),
+            estimated: self.estimated || later.estimated,
+        }
+    }
+
     /// Reads a `usage` object in OpenAI's chat, OpenAI's responses or Anthropic's shape. None if it
     /// is no object or has no count at all.
-    pub(super) fn read(value: &Value<'_, '_>) -> Option<Self> {
+    pub fn read(value: &Value<'_, '_>) -> Option<Self> {
         let mut found = Counts::default();
         for (key, value) in value.as_object()?.iter() {
             match key {
@@ -41,12 +73,19 @@ impl Usage {
                 "total_tokens" => found.total = found.number(&value),
                 "prompt_tokens_details" | "input_tokens_details" => {
                     found.cached = found.detail(&value, "cached_tokens").or(found.cached);
+                    found.input_audio = found.detail(&value, "audio_tokens");
+                    found.input_image = found.detail(&value, "image_tokens");
                 }
                 "completion_tokens_details" | "output_tokens_details" => {
                     found.reasoning = found.detail(&value, "reasoning_tokens").or(found.reasoning);
+                    found.output_audio = found.detail(&value, "audio_tokens");
+                    found.output_image = found.detail(&value, "image_tokens");
                 }
                 "cache_read_input_tokens" => found.cache_read = found.number(&value),
                 "cache_creation_input_tokens" => found.cache_written = found.number(&value),
+                "cache_creation" => {
+                    found.cache_written_1h = found.detail(&value, "ephemeral_1h_input_tokens");
+                }
                 // DeepSeek's name for it, beside `prompt_tokens` which includes it.
                 "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(&value)),
                 _ => {}
@@ -77,7 +116,13 @@ struct Counts {
     cached: Option<u64>,
     reasoning: Option<u64>,
     cache_read: Option<u64>,
+    /// For both terms of life together.
     cache_written: Option<u64>,
+    cache_written_1h: Option<u64>,
+    input_audio: Option<u64>,
+    input_image: Option<u64>,
+    output_audio: Option<u64>,
+    output_image: Option<u64>,
     bent: bool,
 }
 
@@ -128,7 +173,17 @@ impl Counts {
         let input_tokens = input.unwrap_or_else(|| total.saturating_sub(self.output.unwrap_or(0)));
         let output_tokens = self.output.unwrap_or_else(|| total.saturating_sub(input_tokens));
         let cached = self.cached.or(self.cache_read).unwrap_or(0);
+        let written = self.cache_written.unwrap_or(0).min(input_tokens).min(TOKENS_MAX);
+        let written_1h = self.cache_written_1h.unwrap_or(0).min(written);
+        let input_part = |part: Option<u64>| part.unwrap_or(0).min(input_tokens).min(TOKENS_MAX);
+        let output_part = |part: Option<u64>| part.unwrap_or(0).min(output_tokens);
         Some(Usage {
+            cache_write_tokens: written - written_1h,
+            cache_write_1h_tokens: written_1h,
+            input_audio_tokens: input_part(self.input_audio),
+            input_image_tokens: input_part(self.input_image),
+            output_audio_tokens: output_part(self.output_audio),
+            output_image_tokens: output_part(self.output_image),
             input_tokens: input_tokens.min(TOKENS_MAX),
             output_tokens,
             cached_tokens: cached.min(input_tokens).min(TOKENS_MAX),
@@ -156,9 +211,10 @@ mod tests {
             output_tokens: output,
             cached_tokens: cached,
             reasoning_tokens: reasoning,
-            estimated: false,
+            ..Usage::default()
         };
-        assert_eq!(read(usage), Some(expected), "{usage}");
+        let found = read(usage).map(|found| Usage { cache_write_tokens: 0, ..found });
+        assert_eq!(found, Some(expected), "{usage}");
     }
 
     #[test]
@@ -185,6 +241,30 @@ mod tests {
         // DeepSeek.
         let hits = r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_cache_hit_tokens":6}"#;
         check(hits, 10, 2, 6, 0);
+    }
+
+    #[test]
+    fn what_was_written_to_a_cache_and_what_was_no_text() {
+        let messages = r#"{"input_tokens":5,"cache_creation_input_tokens":100,
+            "cache_creation":{"ephemeral_5m_input_tokens":60,"ephemeral_1h_input_tokens":40},
+            "cache_read_input_tokens":1000,"output_tokens":9}"#;
+        let found = read(messages).expect("counts");
+        assert_eq!((found.cache_write_tokens, found.cache_write_1h_tokens), (60, 40));
+        assert_eq!((found.input_tokens, found.cached_tokens), (1105, 1000));
+        let chat = r#"{"prompt_tokens":20,"completion_tokens":9,
+            "prompt_tokens_details":{"audio_tokens":7,"image_tokens":30},
+            "completion_tokens_details":{"audio_tokens":3}}"#;
+        let found = read(chat).expect("counts");
+        assert_eq!((found.input_audio_tokens, found.input_image_tokens), (7, 20));
+        assert_eq!(found.output_audio_tokens, 3);
+    }
+
+    #[test]
+    fn a_later_report_wins_where_it_says_something() {
+        let begun = read(r#"{"input_tokens":25,"cache_read_input_tokens":10,"output_tokens":1}"#);
+        let ended = read(r#"{"output_tokens":15}"#);
+        let both = begun.expect("counts").then(ended.expect("counts"));
+        assert_eq!((both.input_tokens, both.cached_tokens, both.output_tokens), (35, 10, 15));
     }
 
     #[test]
