@@ -18,6 +18,7 @@ pub mod http;
 pub mod inference;
 pub mod llm;
 
+pub mod dialects;
 pub mod telemetry;
 
 pub mod cache;

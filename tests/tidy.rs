@@ -308,8 +308,8 @@ fn check_environment(source: &Source, _: &Tree) -> Vec<Violation> {
         return Vec::new();
     }
     let reads = |line: &Line| {
-        ENVIRONMENT_CALLS.iter().any(|read| has_word(&line.code, read))
-            || line.code.contains("env::{")
+        let is_read = ENVIRONMENT_CALLS.iter().any(|read| has_word(&line.code, read));
+        !line.is_test && (is_read || line.code.contains("env::{"))
     };
     source.lines_where(reads, |_| {
         "the environment is read in src/config only; take the value as a setting".to_owned()

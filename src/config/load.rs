@@ -168,7 +168,8 @@ fn in_lines(problems: &[Problem]) -> String {
 mod tests {
     use super::*;
     use crate::config::RequestLog;
-    use crate::providers::{Dialect, Origin, PRESETS};
+    use crate::llm::Dialect;
+    use crate::providers::{Origin, PRESETS};
     use std::time::Duration;
 
     /// A secret that no message may hold; every variable that ends in `_KEY` has it.

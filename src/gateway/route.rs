@@ -14,8 +14,8 @@ use super::models;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::upstream::{Snapshot, Upstream};
-use crate::llm::{quote, with_include_usage};
-use crate::providers::{Auth, BaseUrl, Dialect, ProviderField, Timeouts, preset};
+use crate::llm::{Dialect, quote, with_include_usage};
+use crate::providers::{Auth, BaseUrl, ProviderField, Timeouts, preset};
 use crate::routing::Target;
 
 /// Prefixes of model names that begin with `@` and name no provider.

@@ -5,10 +5,11 @@
 //! first byte in the original, whatever escapes it holds (`parse_str` of simd-json 0.19, all targets).
 //! Only addresses are compared; no pointer is followed.
 
-use simd_json::tape::Object;
+use simd_json::tape::{Object, Value};
 
 use super::error::JsonError;
 use super::members::Members;
+use super::node::Node;
 
 /// Most levels of arrays and objects, the top-level object included.
 pub(super) const DEPTH_MAX: usize = 128;
@@ -23,6 +24,8 @@ const KEYS_FEW: usize = 32;
 pub(super) struct Document<'tape, 'scratch, 'body> {
     /// The top-level members, unescaped.
     pub root: Object<'tape, 'scratch>,
+    /// The same as a value.
+    pub value: Value<'tape, 'scratch>,
     /// Address of the first byte of the scratch copy.
     pub scratch_start: usize,
     /// The bytes as they came.
@@ -30,6 +33,11 @@ pub(super) struct Document<'tape, 'scratch, 'body> {
 }
 
 impl Document<'_, '_, '_> {
+    /// The root for the dialects.
+    pub(super) fn node(&self) -> Node<'_> {
+        Node::new(self.value)
+    }
+
     /// Where the top-level members lie; refuses too many keys and any key that comes twice.
     pub(super) fn members(&self) -> Result<Members, JsonError> {
         let count = self.root.len();

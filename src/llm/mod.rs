@@ -1,27 +1,50 @@
-//! What the gateway knows of the JSON that clients and providers speak: one pass over a body tells
-//! what the line needs, and edits are spliced into the original bytes.
+//! What the gateway knows of the JSON that clients and providers speak, in two forms.
 //!
-//! Promises: nothing here does I/O, reads a clock or panics on what a peer sends; the body itself is
-//! never changed or re-serialised, so that what the gateway has no opinion on (order, spacing, number
-//! formats, unknown members) reaches the other side byte for byte. Errors never carry prompt text.
-//! Absent: translation between dialects, endpoints, and any typed model of a whole request.
+//! The outline: one pass over a body tells what the line needs, and edits are spliced into the
+//! original bytes. The body itself is never changed or re-serialised, so that what the gateway has no
+//! opinion on (order, spacing, number formats, unknown members) reaches the other side byte for byte.
+//!
+//! The canonical form: [`ChatRequest`], [`Answer`] and the [`Chunk`]s of a stream, which are what all
+//! dialects are translated through. They carry everything that any of them can say.
+//!
+//! Promises: nothing here does I/O, reads a clock or panics on what a peer sends. Errors never carry
+//! prompt text. Absent: the dialects themselves, which are `dialects/`', and endpoints.
 
 mod answer;
+mod answer_outline;
+mod chat_request;
+mod chunk;
+mod content;
 mod conversation;
+mod dialect;
 mod document;
 mod edit;
 mod error;
+mod json;
 mod members;
+mod node;
 mod outline;
 mod peek;
 mod replay;
 mod scanner;
 mod usage;
 
-pub use answer::{AnswerOutline, ChunkOutline};
+pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
+pub use answer_outline::{AnswerOutline, ChunkOutline};
+pub use chat_request::{
+    ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
+};
+pub use chunk::{Assembly, Chunk, Growth, Start, chunks_of};
+pub use content::{
+    CachePoint, Citation, Content, File, Foreign, Image, Media, Part, Reasoning, Role, Signature,
+    Source, Text, ToolCall, ToolResult, Turn,
+};
 pub use conversation::LastTurn;
+pub use dialect::Dialect;
 pub use edit::{Edit, hide_usage, quote, with_include_usage};
 pub use error::JsonError;
+pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
+pub use node::{Malformed, Node, Within};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
 pub use replay::{Fold, answer_text, is_replayable, replay};

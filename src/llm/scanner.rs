@@ -9,9 +9,10 @@
 
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
-use super::answer::{AnswerOutline, ChunkOutline};
+use super::answer_outline::{AnswerOutline, ChunkOutline};
 use super::document::{DEPTH_MAX, Document};
 use super::error::JsonError;
+use super::node::Node;
 use super::outline::Outline;
 
 /// Scratch kept between documents, in bytes; simd-json's string buffer is as large. Giving back more
@@ -67,6 +68,18 @@ impl Scanner {
         self.parse(data, |document| ChunkOutline::read(&document.root))
     }
 
+    /// Reads any document whose root is an object, by `read`.
+    ///
+    /// # Errors
+    /// [`JsonError::Invalid`], [`JsonError::NotAnObject`] or [`JsonError::TooDeep`].
+    pub fn read<T>(
+        &mut self,
+        body: &[u8],
+        read: impl FnOnce(Node<'_>) -> T,
+    ) -> Result<T, JsonError> {
+        self.parse(body, |document| read(document.node()))
+    }
+
     /// Parses a copy of `body` and hands it to `read`.
     fn parse<T>(
         &mut self,
@@ -89,7 +102,10 @@ impl Scanner {
             Err(refusal) => Err(JsonError::explain(body, &refusal)),
             Ok(()) => match tape.as_value().as_object() {
                 None => Err(JsonError::NotAnObject),
-                Some(root) => Ok(read(&Document { root, scratch_start, body })),
+                Some(root) => {
+                    let value = tape.as_value();
+                    Ok(read(&Document { root, value, scratch_start, body }))
+                }
             },
         };
         self.tape = tape.reset();

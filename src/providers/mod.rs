@@ -17,42 +17,7 @@ pub use preset::{Auth, Gap, PRESETS, Preset, preset};
 pub use settings::ProviderSettings;
 
 use crate::base::Secret;
-
-/// Wire format of an API, as a preset or a provider names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dialect {
-    /// OpenAI's chat completions, completions and embeddings.
-    OpenaiChat,
-    /// OpenAI's responses.
-    OpenaiResponses,
-    /// Anthropic's messages.
-    AnthropicMessages,
-    /// Google's generateContent.
-    Gemini,
-    /// Amazon's Converse.
-    BedrockConverse,
-    /// Cohere's chat, version 2.
-    CohereChat,
-    /// No known format: only the pass-through reaches it.
-    Passthrough,
-}
-
-impl Dialect {
-    /// The name as written in settings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenaiChat => "openai-chat",
-            Self::OpenaiResponses => "openai-responses",
-            Self::AnthropicMessages => "anthropic-messages",
-            Self::Gemini => "gemini",
-            Self::BedrockConverse => "bedrock-converse",
-            Self::CohereChat => "cohere-chat",
-            Self::Passthrough => "passthrough",
-        }
-    }
-}
+use crate::llm::Dialect;
 
 /// Where a provider's answers come from.
 #[derive(Clone, Debug)]

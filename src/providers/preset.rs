@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{BaseUrl, Dialect, Origin, Provider, ProviderField, ProviderSettings, TlsFiles};
+use super::{BaseUrl, Origin, Provider, ProviderField, ProviderSettings, TlsFiles};
 use crate::base::{Secret, is_field_value};
+use crate::llm::Dialect;
 
 /// How a credential travels to the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]

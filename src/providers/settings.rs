@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::preset::{Auth, PRESETS, Preset, preset};
-use super::{BaseUrl, Dialect, Origin, Provider, ProviderField, Timeouts, TlsFiles};
+use super::{BaseUrl, Origin, Provider, ProviderField, Timeouts, TlsFiles};
 use crate::base::{
     NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
     member_path,
 };
+use crate::llm::Dialect;
 
 /// Slug and name of the built-in provider that needs no network.
 const ECHO: &str = "echo";

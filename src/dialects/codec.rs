@@ -1,0 +1,139 @@
+//! What every dialect can do.
+
+use super::warnings::Warnings;
+use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Malformed, Node, Scanner};
+
+/// Both directions of one dialect. Synchronous and without state; streams have their own.
+pub trait Codec: Sync {
+    /// The path of a chat request behind the provider's base URL, query included.
+    fn path(&self, target: &Target<'_>, stream: bool) -> String;
+
+    /// Reads a client's request. `path` tells what this dialect says there.
+    ///
+    /// # Errors
+    /// Where a member that is understood has the wrong type or a required one is missing.
+    fn read_request(
+        &self,
+        root: Node<'_>,
+        path: &RequestPath<'_>,
+    ) -> Result<ChatRequest, Malformed>;
+
+    /// Appends the request as `target` takes it.
+    ///
+    /// # Errors
+    /// If the target cannot say what the request means.
+    fn write_request(
+        &self,
+        request: &ChatRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable>;
+
+    /// Reads a provider's whole answer. None if it is no answer at all.
+    fn read_answer(&self, root: Node<'_>) -> Option<Answer>;
+
+    /// Appends the answer to `request` as a client expects it. `now_unix`, in seconds, stands in where
+    /// the provider told no time.
+    fn write_answer(
+        &self,
+        answer: &Answer,
+        request: &ChatRequest,
+        now_unix: u64,
+        out: &mut Vec<u8>,
+    );
+
+    /// Reads a provider's error; `body` is none where it is no JSON object.
+    fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError;
+
+    /// Appends an error as a client expects it.
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>);
+
+    /// How the provider's stream is cut into events.
+    fn frame(&self) -> Frame {
+        Frame::Events
+    }
+
+    /// A reader of one provider's stream.
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
+
+    /// A writer of one client's stream, the answer to `request`.
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder>;
+}
+
+/// How a stream is cut into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// An event stream (WHATWG HTML).
+    Events,
+    /// Amazon's binary event stream.
+    Amazon,
+}
+
+/// Whom a request is written for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The model, as the provider names it.
+    pub model: &'a str,
+    /// It is the vendor whose dialect this is, which knows its newest members, and no other that
+    /// imitates it.
+    pub is_original: bool,
+}
+
+/// What the path of a client's request tells, in dialects that say something there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestPath<'a> {
+    /// The model.
+    pub model: Option<&'a str>,
+    /// It asks for a stream.
+    pub stream: bool,
+}
+
+/// The target cannot say what the request means.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} cannot be sent to this model: {why}")]
+pub struct Unsayable {
+    /// What, in words for people, such as `an image`.
+    pub what: String,
+    /// Why not.
+    pub why: &'static str,
+}
+
+impl Unsayable {
+    /// `what` cannot be said because of `why`.
+    #[must_use]
+    pub fn new(what: &str, why: &'static str) -> Self {
+        Self { what: what.to_owned(), why }
+    }
+}
+
+/// A provider's stream makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event of its stream is not what its dialect has")]
+pub struct BadStream;
+
+/// Reads a provider's stream, event by event.
+pub trait StreamDecoder {
+    /// Takes in one event and appends what it says. `name` is the event's type, where it has one.
+    ///
+    /// # Errors
+    /// If the data is not JSON; events of unknown kinds say nothing.
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &[u8],
+        scanner: &mut Scanner,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), BadStream>;
+
+    /// The stream's body has ended: appends what is still owed, with [`Chunk::End`] if the answer is
+    /// complete and has not ended yet.
+    fn finish(&mut self, out: &mut Vec<Chunk>);
+}
+
+/// Writes a client's stream. What is appended to `out` are whole events in their framing.
+pub trait StreamEncoder {
+    /// Appends the events that tell `chunk`. [`Chunk::Error`] ends the stream with an error event and
+    /// without its terminator.
+    fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>);
+}

@@ -1,0 +1,327 @@
+//! The grid: every case of `golden/` through every pair of dialects, whole and as a stream.
+//!
+//! `golden/DIALECT/CASE.request.json`, `CASE.answer.json` and `CASE.stream` say one thing in each
+//! dialect; which case says what is in `golden/README.md`. What a request becomes in another dialect
+//! is kept in `golden/DIALECT/translated.json`; after a change that is meant, run the tests with
+//! `RINGGATE_BLESS=1` and read the difference.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::codec::{Codec, Frame, RequestPath, Target};
+use super::warnings::Warnings;
+use super::{DIALECTS, codec};
+use crate::http::EventReader;
+use crate::llm::{
+    Answer, Assembly, ChatRequest, Chunk, Content, Dialect, Scanner, StopReason, Usage, chunks_of,
+};
+
+/// Dialects that clients speak.
+const INBOUND: [Dialect; 4] =
+    [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
+
+/// The time that stands in where a provider tells none.
+const NOW: u64 = 1_795_000_000;
+
+fn folder(dialect: Dialect) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/dialects/golden").join(dialect.name())
+}
+
+/// The files of `dialect` with that ending: name of the case and content.
+fn cases(dialect: Dialect, ending: &str) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder(dialect)).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().expect("a name in UTF-8");
+        if let Some(case) = name.strip_suffix(ending) {
+            found.push((case.to_owned(), fs::read(entry.path()).expect("a golden file")));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn known() -> impl Iterator<Item = (Dialect, &'static dyn Codec)> {
+    DIALECTS.into_iter()
+}
+
+fn inbound() -> impl Iterator<Item = (Dialect, &'static dyn Codec)> {
+    INBOUND.into_iter().filter_map(|dialect| Some((dialect, codec(dialect)?)))
+}
+
+fn read_request(codec: &dyn Codec, body: &[u8]) -> ChatRequest {
+    let path = RequestPath { model: Some("model-1"), stream: false };
+    Scanner::default()
+        .read(body, |root| codec.read_request(root, &path))
+        .expect("JSON")
+        .expect("a request")
+}
+
+fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
+    let target = Target { model: &request.model, is_original: true };
+    let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+    match codec.write_request(request, &target, &mut warnings, &mut out) {
+        Err(unsayable) => json!({ "refused": unsayable.to_string() }),
+        Ok(()) => {
+            let body: Value = serde_json::from_slice(&out).expect("JSON is written");
+            let mut result = json!({ "body": body });
+            if !warnings.is_empty() {
+                result["warnings"] = warnings.iter().collect();
+            }
+            result
+        }
+    }
+}
+
+fn read_answer(codec: &dyn Codec, body: &[u8]) -> Answer {
+    Scanner::default().read(body, |root| codec.read_answer(root)).expect("JSON").expect("an answer")
+}
+
+/// The chunks of a provider's stream that comes in pieces, each of `size` bytes.
+fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
+    let mut decoder = codec.stream_decoder();
+    let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
+    assert_eq!(codec.frame(), Frame::Events, "other frames have a reader of their own");
+    let mut reader = EventReader::new(1 << 20);
+    for piece in stream.chunks(size) {
+        reader.push(piece);
+        while let Some(event) = reader.next().expect("events of modest size") {
+            if !event.data.is_empty() {
+                decoder.event(event.name, event.data, &mut scanner, &mut chunks).expect("JSON");
+            }
+        }
+    }
+    decoder.finish(&mut chunks);
+    chunks
+}
+
+fn assemble(chunks: Vec<Chunk>) -> Answer {
+    let mut assembly = Assembly::default();
+    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
+    assembly.finish().expect("no error").expect("a complete stream")
+}
+
+fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk]) -> Vec<u8> {
+    let mut encoder = codec.stream_encoder(request, NOW);
+    let mut out = Vec::new();
+    chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
+    out
+}
+
+fn asking_for_usage() -> ChatRequest {
+    ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() }
+}
+
+/// What every dialect can say of an answer, and what is therefore never lost.
+#[derive(Debug, PartialEq)]
+struct Core {
+    model: String,
+    choices: Vec<CoreChoice>,
+    /// Input, output, read from a cache.
+    usage: Option<(u64, u64, u64)>,
+}
+
+#[derive(Debug, PartialEq)]
+struct CoreChoice {
+    text: String,
+    thoughts: String,
+    signatures: Vec<String>,
+    /// Id, name, arguments.
+    calls: Vec<(String, String, Value)>,
+    refusal: String,
+    stop: StopReason,
+}
+
+fn core(answer: &Answer) -> Core {
+    let usage = |usage: Usage| (usage.input_tokens, usage.output_tokens, usage.cached_tokens);
+    Core {
+        model: answer.model.clone(),
+        choices: answer.choices.iter().map(core_choice).collect(),
+        usage: answer.usage.map(usage),
+    }
+}
+
+fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
+    let mut core = CoreChoice {
+        text: String::new(),
+        thoughts: String::new(),
+        signatures: Vec::new(),
+        calls: Vec::new(),
+        refusal: String::new(),
+        stop: match &choice.stop {
+            // Only some tell a refusal from a filter, or which text it was that ended the answer.
+            StopReason::StopSequence(_) | StopReason::Pause => StopReason::Stop,
+            StopReason::Refusal => StopReason::ContentFilter,
+            other => other.clone(),
+        },
+    };
+    for part in &choice.parts {
+        match &part.content {
+            Content::Text(text) => core.text.push_str(&text.text),
+            Content::Refusal(text) => core.refusal.push_str(text),
+            Content::Reasoning(thought) => {
+                core.thoughts.push_str(&thought.text);
+                let signed = thought.signature.iter().chain(&thought.sealed);
+                core.signatures.extend(signed.map(|it| it.text.clone()));
+            }
+            Content::ToolCall(call) => {
+                let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
+                let arguments = serde_json::from_str(arguments).expect("arguments are JSON");
+                core.calls.push((call.id.clone(), call.name.clone(), arguments));
+                core.signatures.extend(call.signature.iter().map(|it| it.text.clone()));
+            }
+            _ => {}
+        }
+    }
+    core
+}
+
+#[test]
+fn requests_keep_their_meaning_in_their_own_dialect() {
+    for (dialect, codec) in inbound() {
+        let cases = cases(dialect, ".request.json");
+        assert!(cases.len() >= 8, "{}: {} requests", dialect.name(), cases.len());
+        for (case, body) in cases {
+            let request = read_request(codec, &body);
+            let written = write_request(codec, &request);
+            let body_again = written["body"].to_string();
+            assert_ne!(body_again, "null", "{} {case}: {written}", dialect.name());
+            let again = read_request(codec, body_again.as_bytes());
+            assert_eq!(again, request, "{} {case}", dialect.name());
+        }
+    }
+}
+
+#[test]
+fn requests_become_what_the_tree_says() {
+    let bless = std::env::var_os("RINGGATE_BLESS").is_some();
+    for (to, codec) in known() {
+        let mut translated = BTreeMap::new();
+        for (from, reader) in inbound().filter(|(from, _)| *from != to) {
+            for (case, body) in cases(from, ".request.json") {
+                let request = read_request(reader, &body);
+                translated
+                    .insert(format!("{case} from {}", from.name()), write_request(codec, &request));
+            }
+        }
+        let found = serde_json::to_string_pretty(&translated).expect("JSON") + "\n";
+        let path = folder(to).join("translated.json");
+        if bless {
+            fs::write(&path, &found).expect("a file in the tree");
+        }
+        let expected: BTreeMap<String, Value> = fs::read(&path)
+            .map(|text| serde_json::from_slice(&text).expect("JSON"))
+            .unwrap_or_default();
+        for (case, found) in &translated {
+            assert_eq!(Some(found), expected.get(case), "{case} to {}", to.name());
+        }
+        assert_eq!(translated.len(), expected.len(), "{}: cases that are no more", to.name());
+    }
+}
+
+#[test]
+fn a_stream_is_its_answer_however_it_was_cut() {
+    for (dialect, codec) in known() {
+        let streams = cases(dialect, ".stream");
+        assert!(streams.len() >= 4, "{}: {} streams", dialect.name(), streams.len());
+        let answers: BTreeMap<String, Vec<u8>> =
+            cases(dialect, ".answer.json").into_iter().collect();
+        for (case, stream) in streams {
+            let whole = decode(codec, &stream, stream.len());
+            let answer = read_answer(codec, &answers[&case]);
+            assert_eq!(assemble(whole.clone()), answer, "{} {case}", dialect.name());
+            for size in [1, 2, 3, 7, 64] {
+                assert_eq!(
+                    decode(codec, &stream, size),
+                    whole,
+                    "{} {case} by {size}",
+                    dialect.name()
+                );
+            }
+            let text = String::from_utf8(stream).expect("UTF-8");
+            let crlf = text.replace('\n', "\r\n").into_bytes();
+            assert_eq!(decode(codec, &crlf, 5), whole, "{} {case} with CRLF", dialect.name());
+            let cut = decode(codec, &crlf[..crlf.len() / 2], 11);
+            assert!(
+                !cut.contains(&Chunk::End),
+                "{} {case}: half a stream is whole",
+                dialect.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn answers_lose_nothing_in_any_pair() {
+    let mut pairs = 0;
+    for (from, provider) in known() {
+        for (case, body) in cases(from, ".answer.json") {
+            let answer = read_answer(provider, &body);
+            for (to, client) in inbound() {
+                let name = format!("{case} from {} to {}", from.name(), to.name());
+                let mut out = Vec::new();
+                client.write_answer(&answer, &asking_for_usage(), NOW, &mut out);
+                assert_eq!(core(&read_answer(client, &out)), core(&answer), "{name}");
+                let stream = encode(client, &asking_for_usage(), &chunks_of(&answer));
+                for size in [1, stream.len()] {
+                    let assembled = assemble(decode(client, &stream, size));
+                    assert_eq!(core(&assembled), core(&answer), "{name}, streamed");
+                }
+                pairs += 1;
+            }
+        }
+    }
+    assert!(pairs >= 8, "{pairs} pairs");
+}
+
+#[test]
+fn streams_lose_nothing_in_any_pair() {
+    for (from, provider) in known() {
+        for (case, body) in cases(from, ".stream") {
+            let chunks = decode(provider, &body, body.len());
+            let answer = assemble(chunks.clone());
+            for (to, client) in inbound() {
+                let stream = encode(client, &asking_for_usage(), &chunks);
+                let assembled = assemble(decode(client, &stream, 13));
+                let name = format!("{case} from {} to {}", from.name(), to.name());
+                assert_eq!(core(&assembled), core(&answer), "{name}");
+                // A client must be able to tell a stream that was cut from one that was not.
+                let cut: Vec<Chunk> = chunks
+                    .iter()
+                    .filter(|chunk| !matches!(chunk, Chunk::End | Chunk::Stop { .. }))
+                    .cloned()
+                    .collect();
+                let stream = encode(client, &asking_for_usage(), &cut);
+                assert!(!decode(client, &stream, 13).contains(&Chunk::End), "{name}, cut");
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_are_told_in_every_dialect() {
+    for (from, provider) in known() {
+        let errors = cases(from, ".error.json");
+        assert!(errors.len() >= 4, "{}: {} errors", from.name(), errors.len());
+        for (status, body) in errors {
+            let status: u16 = status.parse().expect("the name is the status");
+            let read = |body: &[u8], codec: &dyn Codec| {
+                Scanner::default()
+                    .read(body, |root| codec.read_error(status, Some(root)))
+                    .expect("JSON")
+            };
+            let error = read(&body, provider);
+            assert_eq!(error.status, status);
+            assert!(!error.message.is_empty() && !error.message.contains("status"), "{error:?}");
+            for (to, client) in inbound() {
+                let mut out = Vec::new();
+                client.write_error(&error, &mut out);
+                let told = read(&out, client);
+                assert_eq!(told.message, error.message, "{} to {}", from.name(), to.name());
+                assert!(!told.kind.is_empty(), "{} to {}: no kind", from.name(), to.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The wire formats of LLM APIs, one file each, in both directions: bytes to the canonical form of
+//! `llm/`, and back.
+//!
+//! A [`Codec`] promises: it does no I/O and reads no clock; what a client sends wrongly is an error with
+//! the path to it; what a provider sends is taken as far as it goes, and what is no answer at all is
+//! an error; what the target cannot say is dropped with a warning, or refused where dropping it would
+//! change the meaning; a stream, decoded and assembled, is the answer that the same provider gives
+//! without one, however its bytes were cut.
+//!
+//! Absent: where a provider is and how its credential travels (`providers/`), framing of event streams
+//! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
+
+mod codec;
+mod foreign;
+#[cfg(test)]
+mod grid;
+mod openai_chat;
+mod sse;
+mod warnings;
+
+pub use codec::{
+    BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
+};
+pub use warnings::Warnings;
+
+use crate::llm::Dialect;
+
+/// The dialects, each with its code.
+const DIALECTS: [(Dialect, &dyn Codec); 1] = [(Dialect::OpenaiChat, &openai_chat::OpenaiChat)];
+
+/// The code of `dialect`; none of the pass-through.
+#[must_use]
+pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
+    DIALECTS.iter().find(|(known, _)| *known == dialect).map(|(_, codec)| *codec)
+}

@@ -1,0 +1,116 @@
+//! OpenAI's chat completions (API reference, "Chat Completions", read November 2026), which most
+//! vendors imitate.
+//!
+//! Beyond the reference it reads and writes what has become usual among its imitators: thoughts in
+//! `reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter), their signatures in
+//! `thinking_blocks`, and `cache_control` on parts and tools.
+
+mod answer;
+mod decoder;
+mod encoder;
+mod read_request;
+mod write_request;
+
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::warnings::Warnings;
+use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
+
+const DIALECT: Dialect = Dialect::OpenaiChat;
+
+/// The dialect.
+pub(super) struct OpenaiChat;
+
+impl Codec for OpenaiChat {
+    fn path(&self, _: &Target<'_>, _: bool) -> String {
+        "/chat/completions".to_owned()
+    }
+
+    fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
+        read_request::read(root)
+    }
+
+    fn write_request(
+        &self,
+        request: &ChatRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        write_request::write(request, target, warnings, out)
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<Answer> {
+        answer::read(root)
+    }
+
+    fn write_answer(&self, answer: &Answer, _: &ChatRequest, now_unix: u64, out: &mut Vec<u8>) {
+        answer::write(answer, now_unix, out);
+    }
+
+    fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
+        read_error(status, body)
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        write_error(error, out);
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(decoder::Decoder::default())
+    }
+
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(request.include_usage, now_unix))
+    }
+}
+
+/// Reads the error of OpenAI and of those that imitate it: some leave out the inner object, some the
+/// message.
+pub(super) fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
+    let error = body.and_then(|body| body.get("error")).or(body);
+    let part = |key: &str| error.and_then(|error| error.get(key));
+    let text = |key: &str| part(key).and_then(Node::text).map(str::to_owned);
+    let code = part("code").and_then(|code| {
+        code.text().map(str::to_owned).or_else(|| code.u64().map(|code| code.to_string()))
+    });
+    let plain = error.and_then(Node::text).map(str::to_owned);
+    let message = text("message").or(plain).or_else(|| text("detail"));
+    ApiError {
+        status,
+        message: message.unwrap_or_else(|| format!("the provider answered with status {status}")),
+        kind: text("type").unwrap_or_default(),
+        code,
+        param: text("param"),
+    }
+}
+
+/// Appends an error as OpenAI's clients expect it.
+pub(super) fn write_error(error: &ApiError, out: &mut Vec<u8>) {
+    write_object(out, |root| {
+        root.object("error", |inner| {
+            inner.text("message", &error.message);
+            let kind = if error.kind.is_empty() { kind_of(error.status) } else { &error.kind };
+            inner.text("type", kind);
+            match &error.param {
+                Some(param) => inner.text("param", param),
+                None => inner.null("param"),
+            }
+            match &error.code {
+                Some(code) => inner.text("code", code),
+                None => inner.null("code"),
+            }
+        });
+    });
+}
+
+/// OpenAI's type for errors of that status.
+fn kind_of(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}

@@ -1,0 +1,260 @@
+//! A whole answer, in both directions.
+
+use super::read_request::{arguments, signature_of_call, thoughts};
+use super::write_request::{write_thoughts, write_tool_call};
+use crate::llm::{
+    Answer, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter, Part, StopReason, Text,
+    TokenLogprob, ToolCall, Usage, write_object,
+};
+
+/// Reads a provider's answer. None if it has no choices.
+pub(super) fn read(root: Node<'_>) -> Option<Answer> {
+    let choices = root.get("choices")?;
+    let text = |key: &str| root.get(key).and_then(Node::text).map(str::to_owned);
+    Some(Answer {
+        id: root.text_of("id").to_owned(),
+        model: root.text_of("model").to_owned(),
+        created: root.get("created").and_then(Node::u64),
+        choices: choices.items().map(choice).collect(),
+        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+        service_tier: text("service_tier"),
+        system_fingerprint: text("system_fingerprint"),
+    })
+}
+
+fn choice(value: Node<'_>) -> Choice {
+    let mut parts = Vec::new();
+    if let Some(message) = value.get("message") {
+        thoughts(message, &mut parts);
+        said(message, &mut parts);
+        for call in message.get("tool_calls").into_iter().flat_map(Node::items) {
+            parts.push(Part::new(Content::ToolCall(tool_call(call))));
+        }
+    }
+    Choice {
+        parts,
+        stop: stop_reason(value.text_of("finish_reason")),
+        logprobs: value.get("logprobs").map(logprobs).unwrap_or_default(),
+    }
+}
+
+/// Text, pictures, sound and refusal of a message.
+fn said(message: Node<'_>, parts: &mut Vec<Part>) {
+    let filled = |key: &str| message.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+    if let Some(text) = filled("content") {
+        let citations = message.get("annotations").into_iter().flat_map(Node::items);
+        let citations = citations.map(citation).collect();
+        parts.push(Part::new(Content::Text(Text { text: text.to_owned(), citations })));
+    }
+    if let Some(refusal) = filled("refusal") {
+        parts.push(Part::new(Content::Refusal(refusal.to_owned())));
+    }
+    if let Some(audio) = message.get("audio") {
+        // The transcript is what a client without ears can use.
+        let transcript = audio.text_of("transcript");
+        if !transcript.is_empty() && filled("content").is_none() {
+            parts.push(Part::text(transcript));
+        }
+        parts.push(Part::new(Content::Audio(Media::base64("audio/wav", audio.text_of("data")))));
+    }
+}
+
+/// A call as a provider sends it: some leave out the id.
+fn tool_call(value: Node<'_>) -> ToolCall {
+    let function = value.get("function").unwrap_or(value);
+    ToolCall {
+        id: value.text_of("id").to_owned(),
+        name: function.text_of("name").to_owned(),
+        arguments: arguments(function),
+        signature: signature_of_call(value),
+    }
+}
+
+/// One of `annotations`.
+pub(super) fn citation(value: Node<'_>) -> Citation {
+    let inner = value.get("url_citation").unwrap_or(value);
+    let number = |key: &str| inner.get(key).and_then(Node::u64);
+    let text = |key: &str| inner.get(key).and_then(Node::text).map(str::to_owned);
+    Citation {
+        span: number("start_index").zip(number("end_index")),
+        url: text("url"),
+        title: text("title"),
+        quote: None,
+        original: Some(Foreign { dialect: super::DIALECT, json: value.json() }),
+    }
+}
+
+/// The reason that a `finish_reason` tells.
+pub(super) fn stop_reason(text: &str) -> StopReason {
+    match text {
+        "length" | "max_tokens" => StopReason::Length,
+        "tool_calls" | "function_call" => StopReason::ToolCalls,
+        "content_filter" => StopReason::ContentFilter,
+        _ => StopReason::Stop,
+    }
+}
+
+/// The `finish_reason` that tells a reason.
+pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
+    match stop {
+        StopReason::Stop | StopReason::StopSequence(_) | StopReason::Pause => "stop",
+        StopReason::Length => "length",
+        StopReason::ToolCalls => "tool_calls",
+        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
+    }
+}
+
+/// `logprobs.content`.
+pub(super) fn logprobs(value: Node<'_>) -> Vec<TokenLogprob> {
+    let number = |node: Node<'_>| node.get("logprob").and_then(Node::f64).unwrap_or_default();
+    let token = |node: Node<'_>| TokenLogprob {
+        token: node.text_of("token").to_owned(),
+        logprob: number(node),
+        top: node
+            .get("top_logprobs")
+            .into_iter()
+            .flat_map(Node::items)
+            .map(|top| (top.text_of("token").to_owned(), number(top)))
+            .collect(),
+    };
+    value.get("content").into_iter().flat_map(Node::items).map(token).collect()
+}
+
+/// Appends the answer for a client.
+pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
+    write_object(out, |root| {
+        root.text("id", &answer.id);
+        root.text("object", "chat.completion");
+        root.number("created", answer.created.unwrap_or(now_unix));
+        root.text("model", &answer.model);
+        root.array("choices", |array| {
+            for (index, choice) in (0_u64..).zip(&answer.choices) {
+                array.object(|object| write_choice(object, index, choice));
+            }
+        });
+        if let Some(usage) = &answer.usage {
+            root.object("usage", |object| write_usage(object, usage));
+        }
+        root.optional_text("service_tier", answer.service_tier.as_deref());
+        root.optional_text("system_fingerprint", answer.system_fingerprint.as_deref());
+    });
+}
+
+fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
+    object.number("index", index);
+    object.object("message", |message| write_message(message, &choice.parts));
+    write_logprobs(object, &choice.logprobs);
+    object.text("finish_reason", finish_reason(&choice.stop));
+}
+
+fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
+    message.text("role", "assistant");
+    let texts: Vec<&Text> = parts
+        .iter()
+        .filter_map(|part| match &part.content {
+            Content::Text(text) => Some(text),
+            _ => None,
+        })
+        .collect();
+    if texts.is_empty() {
+        message.null("content");
+    } else {
+        let words: String = texts.iter().map(|text| text.text.as_str()).collect();
+        message.text("content", &words);
+    }
+    let refusal = parts.iter().find_map(|part| match &part.content {
+        Content::Refusal(refusal) => Some(refusal.as_str()),
+        _ => None,
+    });
+    match refusal {
+        Some(refusal) => message.text("refusal", refusal),
+        None => message.null("refusal"),
+    }
+    write_thoughts(message, parts);
+    if texts.iter().any(|text| !text.citations.is_empty()) {
+        message.array("annotations", |array| {
+            for citation in texts.iter().flat_map(|text| &text.citations) {
+                array.object(|object| write_citation(object, citation));
+            }
+        });
+    }
+    let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
+    if parts.iter().any(is_call) {
+        message.array("tool_calls", |array| {
+            for part in parts {
+                if let Content::ToolCall(call) = &part.content {
+                    array.object(|object| write_tool_call(object, call));
+                }
+            }
+        });
+    }
+}
+
+/// Writes the members of one of `annotations`.
+pub(super) fn write_citation(object: &mut ObjectWriter<'_>, citation: &Citation) {
+    object.text("type", "url_citation");
+    object.object("url_citation", |inner| {
+        let (start, end) = citation.span.unwrap_or_default();
+        inner.number("start_index", start);
+        inner.number("end_index", end);
+        inner.text("url", citation.url.as_deref().unwrap_or_default());
+        inner.text("title", citation.title.as_deref().unwrap_or_default());
+    });
+}
+
+/// Writes `logprobs`: null where there are none.
+pub(super) fn write_logprobs(object: &mut ObjectWriter<'_>, tokens: &[TokenLogprob]) {
+    if tokens.is_empty() {
+        object.null("logprobs");
+        return;
+    }
+    let fill = |object: &mut ObjectWriter<'_>, token: &str, logprob: f64| {
+        object.text("token", token);
+        object.float("logprob", logprob);
+        object.array("bytes", |array| {
+            for byte in token.bytes() {
+                array.item().extend_from_slice(itoa::Buffer::new().format(byte).as_bytes());
+            }
+        });
+    };
+    object.object("logprobs", |inner| {
+        inner.array("content", |array| {
+            for token in tokens {
+                array.object(|object| {
+                    fill(object, &token.token, token.logprob);
+                    object.array("top_logprobs", |top| {
+                        for (text, logprob) in &token.top {
+                            top.object(|object| fill(object, text, *logprob));
+                        }
+                    });
+                });
+            }
+        });
+        inner.null("refusal");
+    });
+}
+
+/// Writes the members of `usage`. OpenAI's input includes what was cached, as ours does.
+pub(super) fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
+    object.number("prompt_tokens", usage.input_tokens);
+    object.number("completion_tokens", usage.output_tokens);
+    object.number("total_tokens", usage.input_tokens.saturating_add(usage.output_tokens));
+    object.object("prompt_tokens_details", |details| {
+        details.number("cached_tokens", usage.cached_tokens);
+        details.number("audio_tokens", usage.input_audio_tokens);
+    });
+    object.object("completion_tokens_details", |details| {
+        details.number("reasoning_tokens", usage.reasoning_tokens);
+        details.number("audio_tokens", usage.output_audio_tokens);
+    });
+    // Anthropic's names, which OpenAI's clients pass by and those who pay read.
+    let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
+    if written > 0 {
+        object.number("cache_creation_input_tokens", written);
+        object.object("cache_creation", |details| {
+            details.number("ephemeral_5m_input_tokens", usage.cache_write_tokens);
+            details.number("ephemeral_1h_input_tokens", usage.cache_write_1h_tokens);
+        });
+        object.number("cache_read_input_tokens", usage.cached_tokens);
+    }
+}

@@ -1,0 +1,247 @@
+//! A provider's stream.
+//!
+//! This dialect has no borders between parts: a part ends where another kind of text begins, and a
+//! call ends with its choice, since calls may come in turns. A call is told by its `index`, and by its
+//! id where a provider gives all of them the same index.
+
+use std::collections::BTreeMap;
+
+use super::answer::{citation, logprobs, stop_reason};
+use super::read_error;
+use super::read_request::{arguments, signature_of_call};
+use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::llm::{
+    Chunk, Content, Growth, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
+};
+
+/// Choices followed, at most.
+const CHOICES_MAX: u64 = 128;
+
+/// Status of an error that comes inside a stream and tells none.
+const STREAM_ERROR_STATUS: u16 = 502;
+
+/// What is known of one provider's stream.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    has_begun: bool,
+    has_ended: bool,
+    choices: BTreeMap<u32, Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Parts opened so far.
+    parts: u32,
+    /// The part that words go to: its kind and number.
+    open: Option<(Kind, u32)>,
+    /// By `index`: id and number of the part.
+    calls: BTreeMap<u64, (String, u32)>,
+    has_stopped: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Refusal,
+    Reasoning,
+}
+
+impl StreamDecoder for Decoder {
+    fn event(
+        &mut self,
+        _: Option<&str>,
+        data: &[u8],
+        scanner: &mut Scanner,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), BadStream> {
+        if data.trim_ascii() == b"[DONE]" {
+            self.end(out);
+            return Ok(());
+        }
+        scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Chunk>) {
+        // Some end without `[DONE]`; a finish reason says as much.
+        let is_complete = self.has_begun && self.choices.values().all(|it| it.has_stopped);
+        if is_complete && !self.choices.is_empty() {
+            self.end(out);
+        }
+    }
+}
+
+impl Decoder {
+    fn end(&mut self, out: &mut Vec<Chunk>) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            out.push(Chunk::End);
+        }
+    }
+
+    fn take(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
+        if let Some(error) = root.get("error") {
+            let status =
+                error.get("code").and_then(Node::u64).and_then(|code| u16::try_from(code).ok());
+            let status = status.filter(|status| (400..600).contains(status));
+            out.push(Chunk::Error(read_error(status.unwrap_or(STREAM_ERROR_STATUS), Some(root))));
+            self.has_ended = true;
+            return;
+        }
+        if !std::mem::replace(&mut self.has_begun, true) {
+            out.push(Chunk::Start(start(root)));
+        }
+        for choice in root.get("choices").into_iter().flat_map(Node::items) {
+            let index = choice.get("index").and_then(Node::u64).unwrap_or(0);
+            if let Some(index) = u32::try_from(index).ok().filter(|it| u64::from(*it) < CHOICES_MAX)
+            {
+                self.choices.entry(index).or_default().take(index, choice, out);
+            }
+        }
+        if let Some(usage) = root.get("usage").and_then(|usage| Usage::read(usage.value())) {
+            out.push(Chunk::Usage(usage));
+        }
+    }
+}
+
+fn start(root: Node<'_>) -> Start {
+    let text = |key: &str| root.get(key).and_then(Node::text).map(str::to_owned);
+    Start {
+        id: root.text_of("id").to_owned(),
+        model: root.text_of("model").to_owned(),
+        created: root.get("created").and_then(Node::u64),
+        service_tier: text("service_tier"),
+        system_fingerprint: text("system_fingerprint"),
+    }
+}
+
+impl Progress {
+    fn take(&mut self, choice: u32, value: Node<'_>, out: &mut Vec<Chunk>) {
+        if let Some(delta) = value.get("delta") {
+            self.take_delta(choice, delta, out);
+        }
+        let tokens = value.get("logprobs").map(logprobs).unwrap_or_default();
+        if !tokens.is_empty() {
+            out.push(Chunk::Logprobs { choice, tokens });
+        }
+        if let Some(reason) = value.get("finish_reason").and_then(Node::text)
+            && !std::mem::replace(&mut self.has_stopped, true)
+        {
+            self.close_words(choice, out);
+            for (_, part) in self.calls.values() {
+                out.push(Chunk::Close { choice, part: *part });
+            }
+            out.push(Chunk::Stop { choice, reason: stop_reason(reason) });
+        }
+    }
+
+    fn take_delta(&mut self, choice: u32, delta: Node<'_>, out: &mut Vec<Chunk>) {
+        let filled =
+            |key: &str| delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+        if let Some(text) = filled("reasoning_content").or_else(|| filled("reasoning")) {
+            self.words(choice, Kind::Reasoning, text, out);
+        }
+        for block in delta.get("thinking_blocks").into_iter().flat_map(Node::items) {
+            self.thinking(choice, block, out);
+        }
+        if let Some(text) = filled("content") {
+            self.words(choice, Kind::Text, text, out);
+        }
+        for annotation in delta.get("annotations").into_iter().flat_map(Node::items) {
+            let part = self.part_for(choice, Kind::Text, out);
+            let growth = Growth::Citation(citation(annotation));
+            out.push(Chunk::Grow { choice, part, growth });
+        }
+        if let Some(text) = filled("refusal") {
+            self.words(choice, Kind::Refusal, text, out);
+        }
+        for call in delta.get("tool_calls").into_iter().flat_map(Node::items) {
+            self.call(choice, call, out);
+        }
+    }
+
+    /// Signatures alone: the words of a thought have come as `reasoning_content`.
+    fn thinking(&mut self, choice: u32, block: Node<'_>, out: &mut Vec<Chunk>) {
+        if let Some(sealed) = block.get("data").and_then(Node::text) {
+            self.close_words(choice, out);
+            let sealed = Some(Signature::read(super::DIALECT, sealed));
+            let content = Content::Reasoning(Reasoning { sealed, ..Reasoning::default() });
+            let part = self.open(choice, content, out);
+            out.push(Chunk::Close { choice, part });
+        }
+        if let Some(signature) = block.get("signature").and_then(Node::text) {
+            let part = self.part_for(choice, Kind::Reasoning, out);
+            let growth = Growth::Signature(Signature::read(super::DIALECT, signature));
+            out.push(Chunk::Grow { choice, part, growth });
+            // A signature ends its thought.
+            self.close_words(choice, out);
+        }
+    }
+
+    fn words(&mut self, choice: u32, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
+        let part = self.part_for(choice, kind, out);
+        out.push(Chunk::Grow { choice, part, growth: Growth::Text(text.to_owned()) });
+    }
+
+    /// The open part of that kind; a new one where another is open.
+    fn part_for(&mut self, choice: u32, kind: Kind, out: &mut Vec<Chunk>) -> u32 {
+        match self.open {
+            Some((open, part)) if open == kind => part,
+            _ => {
+                self.close_words(choice, out);
+                let content = match kind {
+                    Kind::Text => Content::Text(Text::default()),
+                    Kind::Refusal => Content::Refusal(String::new()),
+                    Kind::Reasoning => Content::Reasoning(Reasoning::default()),
+                };
+                let part = self.open(choice, content, out);
+                self.open = Some((kind, part));
+                part
+            }
+        }
+    }
+
+    fn open(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) -> u32 {
+        let part = self.parts;
+        self.parts += 1;
+        out.push(Chunk::Open { choice, part, content });
+        part
+    }
+
+    fn close_words(&mut self, choice: u32, out: &mut Vec<Chunk>) {
+        if let Some((_, part)) = self.open.take() {
+            out.push(Chunk::Close { choice, part });
+        }
+    }
+
+    fn call(&mut self, choice: u32, value: Node<'_>, out: &mut Vec<Chunk>) {
+        let index = value.get("index").and_then(Node::u64).unwrap_or(0);
+        let function = value.get("function").unwrap_or(value);
+        let id = value.text_of("id");
+        let known = self.calls.get(&index);
+        let known = known.filter(|(known, _)| id.is_empty() || known == id).map(|(_, part)| *part);
+        let part = match known {
+            Some(part) => part,
+            None => {
+                self.close_words(choice, out);
+                let call = ToolCall {
+                    id: id.to_owned(),
+                    name: function.text_of("name").to_owned(),
+                    arguments: String::new(),
+                    signature: None,
+                };
+                let part = self.open(choice, Content::ToolCall(call), out);
+                if let Some((_, before)) = self.calls.insert(index, (id.to_owned(), part)) {
+                    out.push(Chunk::Close { choice, part: before });
+                }
+                part
+            }
+        };
+        let grow = |growth| Chunk::Grow { choice, part, growth };
+        let piece = arguments(function);
+        if !piece.is_empty() {
+            out.push(grow(Growth::Arguments(piece)));
+        }
+        if let Some(signature) = signature_of_call(value) {
+            out.push(grow(Growth::Signature(signature)));
+        }
+    }
+}

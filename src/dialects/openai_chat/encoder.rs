@@ -1,0 +1,240 @@
+//! A client's stream: a chunk with the role first, one with the finish reason per choice, the usage if
+//! it was asked for, `[DONE]`.
+
+use std::collections::BTreeMap;
+
+use super::answer::{finish_reason, write_citation, write_logprobs, write_usage};
+use super::write_error;
+use super::write_request::write_thinking;
+use crate::dialects::codec::StreamEncoder;
+use crate::dialects::sse;
+use crate::http::write_data;
+use crate::llm::{Chunk, Content, Growth, ObjectWriter, Reasoning, Start, ToolCall, Usage};
+
+/// What is known of one client's stream.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    include_usage: bool,
+    start: Start,
+    created: u64,
+    usage: Option<Usage>,
+    /// By choice.
+    choices: BTreeMap<u32, Vec<Open>>,
+}
+
+/// A part as this dialect numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Words(&'static str),
+    /// With the number among the calls.
+    Call(u64),
+    Other,
+}
+
+impl Encoder {
+    pub(super) fn new(include_usage: bool, now_unix: u64) -> Self {
+        Self {
+            include_usage,
+            start: Start::default(),
+            created: now_unix,
+            usage: None,
+            choices: BTreeMap::new(),
+        }
+    }
+
+    /// Appends a chunk of one choice.
+    fn choice(
+        &self,
+        out: &mut Vec<u8>,
+        choice: u32,
+        finish: Option<&str>,
+        fill: impl FnOnce(&mut ObjectWriter<'_>),
+    ) {
+        self.chunk(out, |root| {
+            root.array("choices", |array| {
+                array.object(|object| {
+                    object.number("index", u64::from(choice));
+                    object.object("delta", fill);
+                    match finish {
+                        Some(reason) => object.text("finish_reason", reason),
+                        None => object.null("finish_reason"),
+                    }
+                });
+            });
+        });
+    }
+
+    fn chunk(&self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        sse::write(out, None, |root| {
+            root.text("id", &self.start.id);
+            root.text("object", "chat.completion.chunk");
+            root.number("created", self.created);
+            root.text("model", &self.start.model);
+            root.optional_text("service_tier", self.start.service_tier.as_deref());
+            root.optional_text("system_fingerprint", self.start.system_fingerprint.as_deref());
+            fill(root);
+        });
+    }
+
+    fn open(&mut self, choice: u32, part: u32, content: &Content, out: &mut Vec<u8>) {
+        let parts = self.choices.entry(choice).or_default();
+        if parts.is_empty() && choice > 0 {
+            parts.reserve(1);
+            self.role(choice, out);
+        }
+        let parts = self.choices.entry(choice).or_default();
+        let calls = parts.iter().filter(|open| matches!(open, Open::Call(_))).count() as u64;
+        let open = match content {
+            Content::Text(_) => Open::Words("content"),
+            Content::Refusal(_) => Open::Words("refusal"),
+            Content::Reasoning(_) => Open::Words("reasoning_content"),
+            Content::ToolCall(_) => Open::Call(calls),
+            _ => Open::Other,
+        };
+        // Parts open in the order of their numbers.
+        parts.resize((part as usize).min(parts.len()), Open::Other);
+        parts.push(open);
+        match (content, open) {
+            (Content::ToolCall(call), Open::Call(index)) => {
+                self.choice(out, choice, None, |delta| write_call(delta, index, call));
+            }
+            (Content::Text(text), _) if !text.text.is_empty() => {
+                self.choice(out, choice, None, |delta| delta.text("content", &text.text));
+            }
+            (Content::Reasoning(thought), _) => self.thought(out, choice, thought),
+            _ => {}
+        }
+    }
+
+    fn role(&self, choice: u32, out: &mut Vec<u8>) {
+        self.choice(out, choice, None, |delta| {
+            delta.text("role", "assistant");
+            delta.text("content", "");
+        });
+    }
+
+    fn thought(&self, out: &mut Vec<u8>, choice: u32, thought: &Reasoning) {
+        if !thought.text.is_empty() {
+            self.choice(out, choice, None, |delta| delta.text("reasoning_content", &thought.text));
+        }
+        if thought.sealed.is_some() || thought.signature.is_some() {
+            self.thinking(out, choice, thought);
+        }
+    }
+
+    fn thinking(&self, out: &mut Vec<u8>, choice: u32, thought: &Reasoning) {
+        self.choice(out, choice, None, |delta| {
+            delta.array("thinking_blocks", |array| {
+                array.object(|block| write_thinking(block, thought));
+            });
+        });
+    }
+
+    fn grow(&self, choice: u32, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+        let parts = self.choices.get(&choice);
+        let Some(open) = parts.and_then(|parts| parts.get(part as usize)) else { return };
+        match (growth, *open) {
+            (Growth::Text(text), Open::Words(key)) => {
+                self.choice(out, choice, None, |delta| delta.text(key, text));
+            }
+            (Growth::Arguments(piece), Open::Call(index)) => {
+                self.choice(out, choice, None, |delta| {
+                    delta.array("tool_calls", |array| {
+                        array.object(|object| {
+                            object.number("index", index);
+                            object.object("function", |it| it.text("arguments", piece));
+                        });
+                    });
+                });
+            }
+            (Growth::Citation(citation), Open::Words(_)) => {
+                self.choice(out, choice, None, |delta| {
+                    delta.array("annotations", |array| {
+                        array.object(|object| write_citation(object, citation));
+                    });
+                });
+            }
+            (Growth::Signature(signature), Open::Words(_)) => {
+                let signature = Some(signature.clone());
+                self.thinking(out, choice, &Reasoning { signature, ..Reasoning::default() });
+            }
+            (Growth::Signature(signature), Open::Call(index)) => {
+                let signature = Some(signature.clone());
+                let call = ToolCall { signature, ..ToolCall::default() };
+                self.choice(out, choice, None, |delta| {
+                    delta.array("tool_calls", |array| {
+                        array.object(|object| {
+                            object.number("index", index);
+                            super::write_request::write_signature_of_call(object, &call);
+                        });
+                    });
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Some(usage) = self.usage.filter(|_| self.include_usage) {
+            self.chunk(out, |root| {
+                root.array("choices", |_| {});
+                root.object("usage", |object| write_usage(object, &usage));
+            });
+        }
+        write_data(out, b"[DONE]");
+    }
+}
+
+fn write_call(delta: &mut ObjectWriter<'_>, index: u64, call: &ToolCall) {
+    delta.array("tool_calls", |array| {
+        array.object(|object| {
+            object.number("index", index);
+            object.text("id", &call.id);
+            object.text("type", "function");
+            object.object("function", |function| {
+                function.text("name", &call.name);
+                function.text("arguments", &call.arguments);
+            });
+            super::write_request::write_signature_of_call(object, call);
+        });
+    });
+}
+
+impl StreamEncoder for Encoder {
+    fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
+        match chunk {
+            Chunk::Start(start) => {
+                self.created = start.created.unwrap_or(self.created);
+                self.start.clone_from(start);
+                self.role(0, out);
+            }
+            Chunk::Open { choice, part, content } => self.open(*choice, *part, content, out),
+            Chunk::Grow { choice, part, growth } => self.grow(*choice, *part, growth, out),
+            Chunk::Logprobs { choice, tokens } => self.chunk(out, |root| {
+                root.array("choices", |array| {
+                    array.object(|object| {
+                        object.number("index", u64::from(*choice));
+                        object.object("delta", |_| {});
+                        write_logprobs(object, tokens);
+                        object.null("finish_reason");
+                    });
+                });
+            }),
+            Chunk::Stop { choice, reason } => {
+                self.choice(out, *choice, Some(finish_reason(reason)), |_| {});
+            }
+            Chunk::Usage(usage) => {
+                let before = self.usage.unwrap_or_default();
+                self.usage = Some(before.then(*usage));
+            }
+            Chunk::Error(error) => {
+                let mut data = Vec::new();
+                write_error(error, &mut data);
+                write_data(out, &data);
+            }
+            Chunk::End => self.end(out),
+            Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
+            Chunk::Close { .. } => {}
+        }
+    }
+}

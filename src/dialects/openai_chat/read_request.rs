@@ -1,0 +1,379 @@
+//! A client's request.
+
+use super::DIALECT;
+use crate::dialects::foreign;
+use crate::llm::{
+    CachePoint, ChatRequest, Content, File, Foreign, Format, Function, Image, Malformed, Media,
+    Node, Part, Reasoning, ReasoningSettings, Role, Signature, Source, Tool, ToolCall, ToolChoice,
+    ToolResult, Turn, WebSearch, Within,
+};
+
+/// Reads the whole body.
+pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
+    let mut request = ChatRequest::default();
+    let mut completion_tokens_max = None;
+    for (key, value) in root.members() {
+        if value.is_null() {
+            continue;
+        }
+        match key {
+            "max_completion_tokens" => {
+                completion_tokens_max = Some(value.expect_u64().within(key)?)
+            }
+            "messages" => {
+                let turns = value.read_items(turns_of).within(key)?;
+                request.turns = turns.into_iter().flatten().collect();
+            }
+            _ => member(&mut request, key, value).within(key)?,
+        }
+    }
+    request.max_tokens = completion_tokens_max.or(request.max_tokens);
+    if request.turns.is_empty() {
+        return Err(Malformed::new("an array of at least one message")).within("messages");
+    }
+    Ok(request)
+}
+
+/// Reads one top-level member that is not null.
+fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), Malformed> {
+    let sampling = &mut request.sampling;
+    match key {
+        "model" => request.model = value.expect_text()?.to_owned(),
+        "stream" => request.stream = value.expect_flag()?,
+        "stream_options" => {
+            request.include_usage = value.get("include_usage").and_then(Node::flag) == Some(true);
+        }
+        "max_tokens" => request.max_tokens = Some(value.expect_u64()?),
+        "temperature" => sampling.temperature = Some(value.expect_f64()?),
+        "top_p" => sampling.top_p = Some(value.expect_f64()?),
+        "top_k" => sampling.top_k = Some(value.expect_u64()?),
+        "min_p" => sampling.min_p = Some(value.expect_f64()?),
+        "frequency_penalty" => sampling.frequency_penalty = Some(value.expect_f64()?),
+        "presence_penalty" => sampling.presence_penalty = Some(value.expect_f64()?),
+        "seed" => sampling.seed = Some(value.expect_i64()?),
+        "logit_bias" => sampling.logit_bias = Some(value.expect_object()?.json()),
+        "stop" => request.stop = texts(value)?,
+        "n" => request.n = Some(value.expect_u64()?),
+        "logprobs" => {
+            if value.expect_flag()? {
+                request.top_logprobs.get_or_insert(0);
+            }
+        }
+        "top_logprobs" => request.top_logprobs = Some(value.expect_u64()?),
+        "response_format" => request.format = Some(format(value)?),
+        "tools" => request.tools.extend(value.read_items(tool)?),
+        "functions" => {
+            request.tools.extend(value.read_items(|item| function(item).map(Tool::Function))?)
+        }
+        "tool_choice" | "function_call" => request.tool_choice = Some(tool_choice(value)?),
+        "parallel_tool_calls" => request.parallel_tool_calls = Some(value.expect_flag()?),
+        "web_search_options" => request.tools.push(Tool::WebSearch(WebSearch {
+            user_location: value.get("user_location").map(Node::json),
+            ..WebSearch::default()
+        })),
+        "reasoning_effort" => reasoning(request).effort = Some(value.expect_text()?.to_owned()),
+        "reasoning" => reasoning_of_openrouter(reasoning(request), value)?,
+        "thinking" => reasoning_of_anthropic(reasoning(request), value)?,
+        "verbosity" => request.verbosity = Some(value.expect_text()?.to_owned()),
+        "user" => request.user = Some(value.expect_text()?.to_owned()),
+        "metadata" => request.metadata = labels(value)?,
+        "service_tier" => request.service_tier = Some(value.expect_text()?.to_owned()),
+        "prediction" => request.prediction = Some(words(value.expect("content", "text")?)?),
+        "modalities" => request.modalities = texts(value)?,
+        "audio" => request.audio_output = Some(value.expect_object()?.json()),
+        _ => foreign::keep(request, DIALECT, key, value),
+    }
+    Ok(())
+}
+
+fn reasoning(request: &mut ChatRequest) -> &mut ReasoningSettings {
+    request.reasoning.get_or_insert_default()
+}
+
+/// OpenRouter's object, with the effort or the bound of tokens.
+fn reasoning_of_openrouter(
+    settings: &mut ReasoningSettings,
+    value: Node<'_>,
+) -> Result<(), Malformed> {
+    settings.effort = value.text_at("effort")?.map(str::to_owned).or(settings.effort.take());
+    settings.tokens_max = value.get("max_tokens").and_then(Node::u64).or(settings.tokens_max);
+    settings.is_shown = value.get("exclude").and_then(Node::flag).map(|exclude| !exclude);
+    settings.is_off = value.get("enabled").and_then(Node::flag) == Some(false);
+    Ok(())
+}
+
+/// Anthropic's object, which its clients send through this dialect too.
+fn reasoning_of_anthropic(
+    settings: &mut ReasoningSettings,
+    value: Node<'_>,
+) -> Result<(), Malformed> {
+    settings.is_off = value.text_at("type")? == Some("disabled");
+    settings.tokens_max = value.get("budget_tokens").and_then(Node::u64);
+    Ok(())
+}
+
+/// A string, or an array of strings.
+fn texts(value: Node<'_>) -> Result<Vec<String>, Malformed> {
+    match value.text() {
+        Some(text) => Ok(vec![text.to_owned()]),
+        None => value.read_items(|item| item.expect_text().map(str::to_owned)),
+    }
+}
+
+/// An object of strings; numbers and truth values are taken as their text.
+pub(in crate::dialects) fn labels(value: Node<'_>) -> Result<Vec<(String, String)>, Malformed> {
+    let label = |(key, value): (&str, Node<'_>)| {
+        let text = value.text().map_or_else(|| value.json().text().to_owned(), str::to_owned);
+        (key.to_owned(), text)
+    };
+    Ok(value.expect_object()?.members().map(label).collect())
+}
+
+fn format(value: Node<'_>) -> Result<Format, Malformed> {
+    match value.expect_text_at("type")? {
+        "text" => Ok(Format::Text),
+        "json_object" => Ok(Format::JsonObject),
+        "json_schema" => {
+            let inner = value.expect("json_schema", "an object")?;
+            json_schema(inner).within("json_schema")
+        }
+        _ => Err(Malformed::new("one of text, json_object, json_schema")).within("type"),
+    }
+}
+
+/// Name, description, schema and strictness, which chat and responses keep in different places.
+pub(in crate::dialects) fn json_schema(value: Node<'_>) -> Result<Format, Malformed> {
+    Ok(Format::JsonSchema {
+        name: value.text_at("name")?.map(str::to_owned),
+        description: value.text_at("description")?.map(str::to_owned),
+        schema: value.expect("schema", "a JSON schema")?.expect_object().within("schema")?.json(),
+        strict: value.get("strict").and_then(Node::flag),
+    })
+}
+
+fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
+    match value.text_at("type")? {
+        None | Some("function") => {
+            let mut known = function(value.expect("function", "an object")?).within("function")?;
+            known.cache = cache_point(value).or(known.cache);
+            Ok(Tool::Function(known))
+        }
+        Some(_) => Ok(Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() })),
+    }
+}
+
+/// Name, description and parameters of a function.
+pub(in crate::dialects) fn function(value: Node<'_>) -> Result<Function, Malformed> {
+    Ok(Function {
+        name: value.expect_text_at("name")?.to_owned(),
+        description: value.text_at("description")?.map(str::to_owned),
+        parameters: value
+            .get("parameters")
+            .map(|schema| schema.expect_object().within("parameters").map(Node::json))
+            .transpose()?,
+        strict: value.get("strict").and_then(Node::flag),
+        cache: cache_point(value),
+    })
+}
+
+fn tool_choice(value: Node<'_>) -> Result<ToolChoice, Malformed> {
+    match value.text() {
+        Some("auto") => Ok(ToolChoice::Auto),
+        Some("none") => Ok(ToolChoice::None),
+        Some("required" | "any") => Ok(ToolChoice::Required),
+        Some(_) => Err(Malformed::new("auto, none, required or an object with a function")),
+        None => {
+            // The older `function_call` has the name at its top.
+            let named = value.get("function").unwrap_or(value);
+            Ok(ToolChoice::Function(named.expect_text_at("name")?.to_owned()))
+        }
+    }
+}
+
+/// The turns that one message stands for: one, but for a tool's message of the older kind.
+fn turns_of(value: Node<'_>) -> Result<Option<Turn>, Malformed> {
+    let role = match value.expect_text_at("role")? {
+        "system" => Role::System,
+        "developer" => Role::Developer,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" | "function" => return tool_result(value).map(Some),
+        _ => {
+            let expected = "one of system, developer, user, assistant, tool";
+            return Err(Malformed::new(expected)).within("role");
+        }
+    };
+    let mut parts = Vec::new();
+    if role == Role::Assistant {
+        thoughts(value, &mut parts);
+    }
+    if let Some(content) = value.get("content") {
+        parts.extend(contents(content).within("content")?);
+    }
+    if role == Role::Assistant {
+        assistant(value, &mut parts)?;
+    }
+    if let Some(cache) = cache_point(value)
+        && let Some(last) = parts.last_mut()
+    {
+        last.cache = Some(cache);
+    }
+    Ok(Some(Turn { role, name: value.text_at("name")?.map(str::to_owned), parts }))
+}
+
+/// What an assistant's message says beside its content.
+fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
+    if let Some(refusal) = value.text_at("refusal")? {
+        parts.push(Part::new(Content::Refusal(refusal.to_owned())));
+    }
+    if let Some(calls) = value.get("tool_calls") {
+        let calls = calls.read_items(tool_call).within("tool_calls")?;
+        parts.extend(calls.into_iter().map(|call| Part::new(Content::ToolCall(call))));
+    }
+    if let Some(call) = value.get("function_call") {
+        let name = call.expect_text_at("name").within("function_call")?.to_owned();
+        let arguments = call.text_of("arguments").to_owned();
+        let call = ToolCall { id: name.clone(), name, arguments, signature: None };
+        parts.push(Part::new(Content::ToolCall(call)));
+    }
+    if let Some(audio) = value.get("audio").and_then(|audio| audio.text_at("id").ok().flatten()) {
+        let media = Media { media_type: None, source: Source::Id(audio.to_owned()) };
+        parts.push(Part::new(Content::Audio(media)));
+    }
+    Ok(())
+}
+
+/// The thoughts of an assistant's message, with their signatures where it has them.
+pub(super) fn thoughts(value: Node<'_>, parts: &mut Vec<Part>) {
+    let signature = |node: Node<'_>, key: &str| {
+        node.get(key).and_then(Node::text).map(|text| Signature::read(DIALECT, text))
+    };
+    let blocks = value.get("thinking_blocks");
+    for block in blocks.into_iter().flat_map(Node::items) {
+        parts.push(Part::new(Content::Reasoning(Reasoning {
+            id: None,
+            text: block.text_of("thinking").to_owned(),
+            signature: signature(block, "signature"),
+            sealed: signature(block, "data"),
+        })));
+    }
+    let plain = value.get("reasoning_content").or_else(|| value.get("reasoning"));
+    let plain = plain.and_then(Node::text).filter(|text| !text.is_empty());
+    if let Some(text) = plain.filter(|_| parts.is_empty()) {
+        let reasoning = Reasoning { text: text.to_owned(), ..Reasoning::default() };
+        parts.push(Part::new(Content::Reasoning(reasoning)));
+    }
+}
+
+/// One of `tool_calls`.
+pub(super) fn tool_call(value: Node<'_>) -> Result<ToolCall, Malformed> {
+    let function = value.expect("function", "an object")?;
+    Ok(ToolCall {
+        id: value.expect_text_at("id")?.to_owned(),
+        name: function.expect_text_at("name").within("function")?.to_owned(),
+        arguments: arguments(function),
+        signature: signature_of_call(value),
+    })
+}
+
+/// The text of the arguments; an object, which some send instead, as its text.
+pub(super) fn arguments(function: Node<'_>) -> String {
+    let Some(arguments) = function.get("arguments") else { return String::new() };
+    arguments.text().map_or_else(|| arguments.json().text().to_owned(), str::to_owned)
+}
+
+/// Google's place for it in this dialect (Gemini API, "OpenAI compatibility").
+pub(super) fn signature_of_call(value: Node<'_>) -> Option<Signature> {
+    let google = value.get("extra_content")?.get("google")?;
+    Some(Signature::read(DIALECT, google.get("thought_signature")?.text()?))
+}
+
+fn tool_result(value: Node<'_>) -> Result<Turn, Malformed> {
+    let id = match value.text_at("tool_call_id")? {
+        Some(id) => id,
+        None => value
+            .expect_text_at("name")
+            .map_err(|error| Malformed { path: "tool_call_id".to_owned(), ..error })?,
+    };
+    let parts = match value.get("content") {
+        Some(content) => contents(content).within("content")?,
+        None => Vec::new(),
+    };
+    let result = ToolResult {
+        id: id.to_owned(),
+        name: value.text_at("name")?.map(str::to_owned),
+        parts,
+        is_error: false,
+    };
+    let part = Part { content: Content::ToolResult(result), cache: cache_point(value) };
+    Ok(Turn::new(Role::Tool, vec![part]))
+}
+
+/// A string, or an array of parts.
+fn contents(value: Node<'_>) -> Result<Vec<Part>, Malformed> {
+    if let Some(text) = value.text() {
+        return Ok(vec![Part::text(text)]);
+    }
+    if !value.is_array() {
+        return Err(Malformed::new("a string or an array of parts"));
+    }
+    value.read_items(part)
+}
+
+/// All words of a string or of an array of text parts.
+fn words(value: Node<'_>) -> Result<String, Malformed> {
+    let parts = contents(value).within("content")?;
+    Ok(parts.iter().filter_map(Part::as_text).collect())
+}
+
+fn part(value: Node<'_>) -> Result<Part, Malformed> {
+    let content = match value.expect_text_at("type")? {
+        "text" => {
+            return Ok(Part {
+                cache: cache_point(value),
+                ..Part::text(value.expect_text_at("text")?)
+            });
+        }
+        "refusal" => Content::Refusal(value.expect_text_at("refusal")?.to_owned()),
+        "image_url" => {
+            let image = value.expect("image_url", "an object with a url")?;
+            // Some clients give the URL alone.
+            let url = match image.text() {
+                Some(url) => url,
+                None => image.expect_text_at("url").within("image_url")?,
+            };
+            let detail = image.get("detail").and_then(Node::text).map(str::to_owned);
+            Content::Image(Image { media: Media::of_url(url), detail })
+        }
+        "video_url" => {
+            let video = value.expect("video_url", "an object with a url")?;
+            Content::Video(Media::of_url(video.expect_text_at("url").within("video_url")?))
+        }
+        "input_audio" => {
+            let audio = value.expect("input_audio", "an object")?;
+            let format = audio.expect_text_at("format").within("input_audio")?;
+            let data = audio.expect_text_at("data").within("input_audio")?;
+            Content::Audio(Media::base64(&format!("audio/{format}"), data))
+        }
+        "file" => file(value.expect("file", "an object")?).within("file")?,
+        _ => Content::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+    };
+    Ok(Part { content, cache: cache_point(value) })
+}
+
+fn file(value: Node<'_>) -> Result<Content, Malformed> {
+    let media = match (value.text_at("file_id")?, value.text_at("file_data")?) {
+        (Some(id), _) => Media { media_type: None, source: Source::Id(id.to_owned()) },
+        (None, Some(data)) => Media::of_url(data),
+        (None, None) => return Err(Malformed::new("an object with file_id or file_data")),
+    };
+    let name = value.text_at("filename")?.map(str::to_owned);
+    Ok(Content::File(File { media, name, with_citations: false }))
+}
+
+/// Anthropic's `cache_control`, on whatever carries it.
+pub(in crate::dialects) fn cache_point(value: Node<'_>) -> Option<CachePoint> {
+    let control = value.get("cache_control")?;
+    let is_hour = control.get("ttl").and_then(Node::text) == Some("1h");
+    Some(if is_hour { CachePoint::Hour } else { CachePoint::Default })
+}

@@ -1,0 +1,15 @@
+//! Events that an encoder writes.
+
+use crate::http::{Event, write_event};
+use crate::llm::{ObjectWriter, write_object};
+
+/// Appends one event of type `name`, if it has one, whose data is the object that `fill` writes.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    name: Option<&str>,
+    fill: impl FnOnce(&mut ObjectWriter<'_>),
+) {
+    let mut data = Vec::with_capacity(256);
+    write_object(&mut data, fill);
+    write_event(out, &Event { name, data: &data, ..Event::default() });
+}

@@ -1,0 +1,71 @@
+//! What was lost in translation, for the client and the event of its request.
+
+/// Most warnings kept; a request that loses more has made its point.
+const WARNINGS_MAX: usize = 16;
+
+/// Notes of what the target could not say. Names of members and reasons only, never values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// `what` was left out because of `why`.
+    pub fn dropped(&mut self, what: &str, why: &str) {
+        self.add(format!("dropped {}: {why}", printable(what)));
+    }
+
+    /// `what` was said in another way, told by `how`.
+    pub fn changed(&mut self, what: &str, how: &str) {
+        self.add(format!("changed {}: {how}", printable(what)));
+    }
+
+    fn add(&mut self, text: String) {
+        if self.0.len() < WARNINGS_MAX && !self.0.contains(&text) {
+            self.0.push(text);
+        }
+    }
+
+    /// True if nothing was lost.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each on its own.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// The value of the header field: visible ASCII, warnings separated by `; `.
+    #[must_use]
+    pub fn header(&self) -> String {
+        self.0.join("; ")
+    }
+}
+
+/// At most 64 characters of what may be a client's own name for something, safe in a header.
+fn printable(name: &str) -> String {
+    let safe = |character: char| if character.is_ascii_graphic() { character } else { '?' };
+    name.chars().take(64).map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_bounded_size_and_plain_characters() {
+        let mut warnings = Warnings::default();
+        assert!(warnings.is_empty());
+        warnings.dropped("logit_bias", "gemini has no such setting");
+        warnings.dropped("logit_bias", "gemini has no such setting");
+        warnings.changed("a\r\nb: é", "as it is");
+        assert_eq!(
+            warnings.header(),
+            "dropped logit_bias: gemini has no such setting; changed a??b:??: as it is"
+        );
+        for index in 0..100 {
+            warnings.dropped(&"x".repeat(index), "w");
+        }
+        assert_eq!(warnings.iter().count(), WARNINGS_MAX);
+    }
+}

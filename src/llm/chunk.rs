@@ -1,0 +1,316 @@
+//! A stream in no dialect: the pieces of an answer in the order they come, and the answer they make.
+//!
+//! Parts of one choice are numbered from 0 in the order they open. A part opens once, grows, and
+//! closes; parts of calls that a provider sends in turns may be open together. The law that ties the
+//! two forms: [`Assembly`] over [`chunks_of`] an answer gives that answer.
+
+use std::collections::BTreeMap;
+
+use super::answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
+use super::content::{Citation, Content, Part, Reasoning, Signature};
+use super::usage::Usage;
+
+/// Parts that one choice may have, at most; those beyond are dropped. Answers have a handful.
+const PARTS_MAX: u32 = 4096;
+
+/// One piece of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    /// The answer begins. Once, and first.
+    Start(Start),
+    /// A part begins, with what is known of it.
+    Open {
+        /// Number of the choice.
+        choice: u32,
+        /// Number of the part in its choice.
+        part: u32,
+        /// The part as far as it is known: a call has its id and name, a text is mostly empty.
+        content: Content,
+    },
+    /// A part grows.
+    Grow {
+        /// Number of the choice.
+        choice: u32,
+        /// Number of the part in its choice.
+        part: u32,
+        /// By what.
+        growth: Growth,
+    },
+    /// A part is complete.
+    Close {
+        /// Number of the choice.
+        choice: u32,
+        /// Number of the part in its choice.
+        part: u32,
+    },
+    /// How likely the latest tokens were.
+    Logprobs {
+        /// Number of the choice.
+        choice: u32,
+        /// In order.
+        tokens: Vec<TokenLogprob>,
+    },
+    /// A choice is complete.
+    Stop {
+        /// Number of the choice.
+        choice: u32,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Counts so far; the last report wins where it says something.
+    Usage(Usage),
+    /// A keep-alive.
+    Ping,
+    /// The stream failed; nothing follows.
+    Error(ApiError),
+    /// The stream is complete; nothing follows.
+    End,
+}
+
+/// What is known when an answer begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// See [`Answer::id`].
+    pub id: String,
+    /// See [`Answer::model`].
+    pub model: String,
+    /// See [`Answer::created`].
+    pub created: Option<u64>,
+    /// See [`Answer::service_tier`].
+    pub service_tier: Option<String>,
+    /// See [`Answer::system_fingerprint`].
+    pub system_fingerprint: Option<String>,
+}
+
+/// By what a part grows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Growth {
+    /// Words: of a text, a refusal or a thought.
+    Text(String),
+    /// JSON text of a call's arguments.
+    Arguments(String),
+    /// A source of a text.
+    Citation(Citation),
+    /// The proof of a thought or a call.
+    Signature(Signature),
+}
+
+/// Makes one answer of the pieces of a stream.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    answer: Answer,
+    choices: BTreeMap<u32, Gathered>,
+    error: Option<ApiError>,
+    is_complete: bool,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    parts: BTreeMap<u32, Part>,
+    stop: StopReason,
+    logprobs: Vec<TokenLogprob>,
+}
+
+impl Assembly {
+    /// Takes in the next piece.
+    pub fn push(&mut self, chunk: Chunk) {
+        match chunk {
+            Chunk::Start(start) => self.start(start),
+            Chunk::Open { choice, part, content } => {
+                if part < PARTS_MAX {
+                    let gathered = self.choices.entry(choice).or_default();
+                    gathered.parts.insert(part, Part::new(content));
+                }
+            }
+            Chunk::Grow { choice, part, growth } => {
+                let gathered = self.choices.get_mut(&choice);
+                if let Some(part) = gathered.and_then(|it| it.parts.get_mut(&part)) {
+                    grow(&mut part.content, growth);
+                }
+            }
+            Chunk::Logprobs { choice, tokens } => {
+                self.choices.entry(choice).or_default().logprobs.extend(tokens);
+            }
+            Chunk::Stop { choice, reason } => self.choices.entry(choice).or_default().stop = reason,
+            Chunk::Usage(usage) => {
+                let before = self.answer.usage.take();
+                self.answer.usage = Some(before.map_or(usage, |before| before.then(usage)));
+            }
+            Chunk::Error(error) => self.error = Some(error),
+            Chunk::End => self.is_complete = true,
+            Chunk::Close { .. } | Chunk::Ping => {}
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        self.answer.id = start.id;
+        self.answer.model = start.model;
+        self.answer.created = start.created;
+        self.answer.service_tier = start.service_tier;
+        self.answer.system_fingerprint = start.system_fingerprint;
+    }
+
+    /// The answer. None if the stream was not complete.
+    ///
+    /// # Errors
+    /// The error that ended the stream.
+    pub fn finish(self) -> Result<Option<Answer>, ApiError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let choices = self.choices.into_values().map(|gathered| Choice {
+            parts: gathered.parts.into_values().collect(),
+            stop: gathered.stop,
+            logprobs: gathered.logprobs,
+        });
+        let answer = Answer { choices: choices.collect(), ..self.answer };
+        Ok(self.is_complete.then_some(answer))
+    }
+}
+
+fn grow(content: &mut Content, growth: Growth) {
+    match (content, growth) {
+        (Content::Text(text), Growth::Text(piece)) => text.text.push_str(&piece),
+        (Content::Text(text), Growth::Citation(citation)) => text.citations.push(citation),
+        (Content::Refusal(text), Growth::Text(piece)) => text.push_str(&piece),
+        (Content::Reasoning(reasoning), Growth::Text(piece)) => reasoning.text.push_str(&piece),
+        (Content::Reasoning(reasoning), Growth::Signature(signature)) => {
+            reasoning.signature = Some(signature);
+        }
+        (Content::ToolCall(call), Growth::Arguments(piece)) => call.arguments.push_str(&piece),
+        (Content::ToolCall(call), Growth::Signature(signature)) => call.signature = Some(signature),
+        // A provider that sends the one to the other has lost its way; there is nothing to keep.
+        _ => {}
+    }
+}
+
+/// The pieces that a whole answer would have come in, had it been a stream.
+#[must_use]
+pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
+    let mut chunks = vec![Chunk::Start(Start {
+        id: answer.id.clone(),
+        model: answer.model.clone(),
+        created: answer.created,
+        service_tier: answer.service_tier.clone(),
+        system_fingerprint: answer.system_fingerprint.clone(),
+    })];
+    for (choice, said) in (0_u32..).zip(&answer.choices) {
+        for (part, whole) in (0_u32..).zip(&said.parts) {
+            let (content, growths) = taken_apart(&whole.content);
+            chunks.push(Chunk::Open { choice, part, content });
+            let grow = |growth| Chunk::Grow { choice, part, growth };
+            chunks.extend(growths.into_iter().map(grow));
+            chunks.push(Chunk::Close { choice, part });
+        }
+        if !said.logprobs.is_empty() {
+            chunks.push(Chunk::Logprobs { choice, tokens: said.logprobs.clone() });
+        }
+        chunks.push(Chunk::Stop { choice, reason: said.stop.clone() });
+    }
+    chunks.extend(answer.usage.map(Chunk::Usage));
+    chunks.push(Chunk::End);
+    chunks
+}
+
+/// The part as it opens, and how it grows to what it is.
+fn taken_apart(content: &Content) -> (Content, Vec<Growth>) {
+    let words = |text: &String| (!text.is_empty()).then(|| Growth::Text(text.clone()));
+    match content {
+        Content::Text(text) => {
+            let citations = text.citations.iter().cloned().map(Growth::Citation);
+            let growths = words(&text.text).into_iter().chain(citations).collect();
+            (Content::Text(super::content::Text::default()), growths)
+        }
+        Content::Refusal(text) => {
+            (Content::Refusal(String::new()), words(text).into_iter().collect())
+        }
+        Content::Reasoning(reasoning) => {
+            let signature = reasoning.signature.clone().map(Growth::Signature);
+            let growths = words(&reasoning.text).into_iter().chain(signature).collect();
+            let begun = Reasoning { text: String::new(), signature: None, ..reasoning.clone() };
+            (Content::Reasoning(begun), growths)
+        }
+        Content::ToolCall(call) => {
+            let arguments =
+                (!call.arguments.is_empty()).then(|| Growth::Arguments(call.arguments.clone()));
+            let begun = super::content::ToolCall { arguments: String::new(), ..call.clone() };
+            (Content::ToolCall(begun), arguments.into_iter().collect())
+        }
+        other => (other.clone(), Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::content::{Text, ToolCall};
+    use super::super::dialect::Dialect;
+    use super::*;
+
+    fn answer() -> Answer {
+        let signature =
+            Some(Signature { dialect: Dialect::AnthropicMessages, text: "s".to_owned() });
+        let citation = Citation { title: Some("t".to_owned()), ..Citation::default() };
+        let parts = vec![
+            Part::new(Content::Reasoning(Reasoning {
+                text: "hm".to_owned(),
+                signature: signature.clone(),
+                ..Reasoning::default()
+            })),
+            Part::new(Content::Text(Text { text: "Hi".to_owned(), citations: vec![citation] })),
+            Part::new(Content::ToolCall(ToolCall {
+                id: "1".to_owned(),
+                name: "f".to_owned(),
+                arguments: "{\"a\":1}".to_owned(),
+                signature,
+            })),
+            Part::new(Content::Refusal("no".to_owned())),
+        ];
+        let choice =
+            Choice { parts, stop: StopReason::ToolCalls, logprobs: vec![TokenLogprob::default()] };
+        Answer {
+            id: "a".to_owned(),
+            model: "m".to_owned(),
+            created: Some(1),
+            choices: vec![choice, Choice::default()],
+            usage: Some(Usage { input_tokens: 1, ..Usage::default() }),
+            service_tier: Some("default".to_owned()),
+            system_fingerprint: Some("fp".to_owned()),
+        }
+    }
+
+    fn assemble(chunks: impl IntoIterator<Item = Chunk>) -> Result<Option<Answer>, ApiError> {
+        let mut assembly = Assembly::default();
+        chunks.into_iter().for_each(|chunk| assembly.push(chunk));
+        assembly.finish()
+    }
+
+    #[test]
+    fn an_answer_taken_apart_is_the_same_again() {
+        assert_eq!(assemble(chunks_of(&answer())), Ok(Some(answer())));
+    }
+
+    #[test]
+    fn a_stream_without_its_end_is_no_answer() {
+        let mut chunks = chunks_of(&answer());
+        chunks.pop();
+        assert_eq!(assemble(chunks.clone()), Ok(None));
+        let error = ApiError {
+            status: 529,
+            message: "m".to_owned(),
+            kind: "overloaded_error".to_owned(),
+            code: None,
+            param: None,
+        };
+        chunks.push(Chunk::Error(error.clone()));
+        assert_eq!(assemble(chunks), Err(error));
+    }
+
+    #[test]
+    fn what_belongs_to_no_part_is_dropped() {
+        let stray = |growth| Chunk::Grow { choice: 0, part: 9, growth };
+        let mut chunks = chunks_of(&answer());
+        chunks.insert(1, stray(Growth::Text("x".to_owned())));
+        chunks.insert(2, Chunk::Ping);
+        assert_eq!(assemble(chunks), Ok(Some(answer())));
+    }
+}
