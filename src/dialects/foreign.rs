@@ -1,7 +1,22 @@
 //! Members that one dialect alone knows: they travel along to that dialect, and nowhere else.
 
+use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
 use crate::llm::{ChatRequest, Dialect, Foreign, Node, ObjectWriter};
+
+/// Members that OpenAI has in both of its dialects, with the same meaning (API reference, read
+/// November 2026).
+const OPENAI_SHARES: [&str; 6] = [
+    "moderation",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "store",
+];
+
+/// Why a member is left out.
+const NO_SUCH: &str = "the provider's format has no such member";
 
 /// Keeps a member that `dialect` alone knows. Null says nothing in any dialect.
 pub(super) fn keep(request: &mut ChatRequest, dialect: Dialect, key: &str, value: Node<'_>) {
@@ -12,17 +27,151 @@ pub(super) fn keep(request: &mut ChatRequest, dialect: Dialect, key: &str, value
 }
 
 /// Writes the members that `dialect` knows and warns of the others.
+///
+/// # Errors
+/// If the request points to what a provider of another dialect keeps.
 pub(super) fn write(
     object: &mut ObjectWriter<'_>,
     request: &ChatRequest,
     dialect: Dialect,
     warnings: &mut Warnings,
-) {
+) -> Result<(), Unsayable> {
+    write_among(object, request, dialect, None, warnings)
+}
+
+/// As [`write`], for either of OpenAI's dialects: what the other one shares is written too, but not
+/// for those who imitate OpenAI, since some of them refuse what they do not know.
+///
+/// # Errors
+/// As for [`write`].
+pub(super) fn write_of_openai(
+    object: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    dialect: Dialect,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let kin = match dialect {
+        Dialect::OpenaiChat => Dialect::OpenaiResponses,
+        _ => Dialect::OpenaiChat,
+    };
+    write_among(object, request, dialect, target.is_original.then_some(kin), warnings)
+}
+
+fn write_among(
+    object: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    dialect: Dialect,
+    kin: Option<Dialect>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    if let Some(member) = &request.needs_state
+        && request.origin != Some(dialect)
+    {
+        return Err(Unsayable::new(member, "this provider keeps no state of earlier answers"));
+    }
     for (key, foreign) in &request.foreign {
         if foreign.dialect == dialect {
+            // Inner members are for their dialect to place.
+            if !key.contains('.') {
+                object.raw(key, &foreign.json);
+            }
+        } else if kin == Some(foreign.dialect) && OPENAI_SHARES.contains(&key.as_str()) {
             object.raw(key, &foreign.json);
-        } else {
-            warnings.dropped(key, "the provider's format has no such member");
+        } else if !is_kept_anyway(key, foreign) {
+            warnings.dropped(key, NO_SUCH);
         }
+    }
+    Ok(())
+}
+
+/// A provider that keeps nothing does what `"store": false` asks for.
+fn is_kept_anyway(key: &str, foreign: &Foreign) -> bool {
+    key == "store" && foreign.json.text() == "false"
+}
+
+/// Writes the members that `dialect` has inside of `outer`.
+pub(super) fn write_inner(
+    object: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    dialect: Dialect,
+    outer: &str,
+) {
+    for (key, foreign) in &request.foreign {
+        let inner = key.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(inner) = inner.filter(|_| foreign.dialect == dialect) {
+            object.raw(inner, &foreign.json);
+        }
+    }
+}
+
+/// The member `key` as `dialect` said it.
+pub(super) fn find<'r>(
+    request: &'r ChatRequest,
+    dialect: Dialect,
+    key: &str,
+) -> Option<&'r Foreign> {
+    let found = request.foreign.iter().find(|(name, it)| name == key && it.dialect == dialect);
+    found.map(|(_, foreign)| foreign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Json, write_object};
+
+    fn request(members: &[(&str, &str)]) -> ChatRequest {
+        let foreign = |(key, json): &(&str, &str)| {
+            let json = Json::parse(json).expect("JSON");
+            (key.to_string(), Foreign { dialect: Dialect::OpenaiResponses, json })
+        };
+        ChatRequest { foreign: members.iter().map(foreign).collect(), ..ChatRequest::default() }
+    }
+
+    #[test]
+    fn what_openai_shares_reaches_openai_alone() {
+        let request = request(&[("store", "true"), ("truncation", "\"auto\""), ("text.x", "1")]);
+        let write = |dialect, is_original| {
+            let (mut out, mut warnings) = (Vec::new(), Warnings::default());
+            let target = Target { model: "m", is_original };
+            write_object(&mut out, |object| {
+                write_of_openai(object, &request, dialect, &target, &mut warnings)
+            })
+            .expect("nothing is kept");
+            (String::from_utf8(out).expect("UTF-8"), warnings.iter().count())
+        };
+        let own = "{\"store\":true,\"truncation\":\"auto\"}";
+        assert_eq!(write(Dialect::OpenaiResponses, false), (own.to_owned(), 0));
+        assert_eq!(write(Dialect::OpenaiChat, true), ("{\"store\":true}".to_owned(), 2));
+        assert_eq!(write(Dialect::OpenaiChat, false), ("{}".to_owned(), 3));
+    }
+
+    #[test]
+    fn not_to_be_kept_is_what_others_do_anyway() {
+        let (mut out, mut warnings) = (Vec::new(), Warnings::default());
+        let request = request(&[("store", "false")]);
+        write_object(&mut out, |object| write(object, &request, Dialect::Gemini, &mut warnings))
+            .expect("nothing is kept");
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn state_is_known_to_its_own_dialect_alone() {
+        let request = ChatRequest {
+            needs_state: Some("previous_response_id".to_owned()),
+            origin: Some(Dialect::OpenaiResponses),
+            ..ChatRequest::default()
+        };
+        let write = |dialect| {
+            let mut warnings = Warnings::default();
+            write_object(&mut Vec::new(), |object| write(object, &request, dialect, &mut warnings))
+        };
+        assert_eq!(write(Dialect::OpenaiResponses), Ok(()));
+        let refused = write(Dialect::Gemini).expect_err("no such state").to_string();
+        assert_eq!(
+            refused,
+            "previous_response_id cannot be sent to this model: this provider keeps no state of \
+            earlier answers"
+        );
     }
 }

@@ -15,6 +15,7 @@ mod foreign;
 #[cfg(test)]
 mod grid;
 mod openai_chat;
+mod openai_responses;
 mod sse;
 mod warnings;
 
@@ -26,7 +27,10 @@ pub use warnings::Warnings;
 use crate::llm::Dialect;
 
 /// The dialects, each with its code.
-const DIALECTS: [(Dialect, &dyn Codec); 1] = [(Dialect::OpenaiChat, &openai_chat::OpenaiChat)];
+const DIALECTS: [(Dialect, &dyn Codec); 2] = [
+    (Dialect::OpenaiChat, &openai_chat::OpenaiChat),
+    (Dialect::OpenaiResponses, &openai_responses::OpenaiResponses),
+];
 
 /// The code of `dialect`; none of the pass-through.
 #[must_use]

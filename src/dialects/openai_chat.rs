@@ -11,6 +11,9 @@ mod encoder;
 mod read_request;
 mod write_request;
 
+pub(super) use answer::{tokens, write_tokens};
+pub(super) use read_request::{arguments, cache_point, function, json_schema, labels, texts};
+
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};

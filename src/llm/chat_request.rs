@@ -4,6 +4,7 @@
 //! dialects: tokens, and numbers without a unit.
 
 use super::content::{CachePoint, Foreign, Turn};
+use super::dialect::Dialect;
 use super::json::Json;
 
 /// A request for the next turn of a conversation.
@@ -51,7 +52,16 @@ pub struct ChatRequest {
     pub stream: bool,
     /// The client wants the usage in the stream; always so where the dialect has no such choice.
     pub include_usage: bool,
-    /// Members of the request that its dialect alone knows, by name.
+    /// The thoughts are to come sealed, so that the client can send them back.
+    pub seal_thoughts: bool,
+    /// The member that points to something which the provider keeps, such as an earlier answer. Only
+    /// a provider of the request's own dialect can know it.
+    pub needs_state: Option<String>,
+    /// The dialect it came in, told by those whose defaults are not the usual ones: what the request
+    /// leaves out means what it means there.
+    pub origin: Option<Dialect>,
+    /// Members of the request that its dialect alone knows, by name. One that stands inside of another
+    /// has both names, with a dot between.
     pub foreign: Vec<(String, Foreign)>,
 }
 
@@ -115,6 +125,8 @@ pub struct WebSearch {
     pub uses_max: Option<u64>,
     /// Where the user is, in the words of OpenAI and Anthropic, which agree.
     pub user_location: Option<Json>,
+    /// OpenAI's `search_context_size`: low, medium or high.
+    pub context_size: Option<String>,
 }
 
 /// Whether and what the model must call.

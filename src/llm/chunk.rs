@@ -195,15 +195,21 @@ pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
         system_fingerprint: answer.system_fingerprint.clone(),
     })];
     for (choice, said) in (0_u32..).zip(&answer.choices) {
+        let tokens = || Chunk::Logprobs { choice, tokens: said.logprobs.clone() };
+        let mut is_owed = !said.logprobs.is_empty();
         for (part, whole) in (0_u32..).zip(&said.parts) {
             let (content, growths) = taken_apart(&whole.content);
             chunks.push(Chunk::Open { choice, part, content });
             let grow = |growth| Chunk::Grow { choice, part, growth };
             chunks.extend(growths.into_iter().map(grow));
+            // Before the text is closed: some dialects have them inside of it.
+            if matches!(whole.content, Content::Text(_)) && std::mem::take(&mut is_owed) {
+                chunks.push(tokens());
+            }
             chunks.push(Chunk::Close { choice, part });
         }
-        if !said.logprobs.is_empty() {
-            chunks.push(Chunk::Logprobs { choice, tokens: said.logprobs.clone() });
+        if is_owed {
+            chunks.push(tokens());
         }
         chunks.push(Chunk::Stop { choice, reason: said.stop.clone() });
     }

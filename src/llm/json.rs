@@ -143,6 +143,14 @@ impl ObjectWriter<'_> {
         self.key(key).extend_from_slice(value.text().as_bytes());
     }
 
+    /// Members as they are, with the commas between them; at least one.
+    pub fn raw_members(&mut self, members: &[u8]) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(members);
+    }
+
     /// JSON text as it is, where there is some.
     pub fn optional_raw(&mut self, key: &str, value: Option<&Json>) {
         if let Some(value) = value {
@@ -219,9 +227,11 @@ mod tests {
                 array.object(|_| {});
             });
             root.texts("s", ["u", "v"]);
+            root.raw_members(b"\"m\":1,\"o\":2");
         });
         let expected = "{\"t\":\"a\\\"\\\\\\n\\u0001é\",\"n\":18446744073709551615,\"f\":0.7,\
-            \"nan\":null,\"y\":true,\"z\":null,\"r\":{\"k\" : 1e2},\"a\":[\"x\",{}],\"s\":[\"u\",\"v\"]}";
+            \"nan\":null,\"y\":true,\"z\":null,\"r\":{\"k\" : 1e2},\"a\":[\"x\",{}],\"s\":[\"u\",\"v\"],\
+            \"m\":1,\"o\":2}";
         assert_eq!(String::from_utf8_lossy(&out), expected);
         assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
     }

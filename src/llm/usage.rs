@@ -19,9 +19,11 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Part of `input_tokens` that was read from the provider's cache; never more than it.
     pub cached_tokens: u64,
-    /// Part of `input_tokens` that was written to the provider's cache, to live 5 minutes.
+    /// Part of `input_tokens` that was written to the provider's cache, to live 5 minutes, or 30 at
+    /// OpenAI.
     pub cache_write_tokens: u64,
-    /// Part of `input_tokens` that was written to the provider's cache, to live an hour.
+    /// Part of `input_tokens` that was written to the provider's cache, to live an hour, or 12 at
+    /// OpenAI.
     pub cache_write_1h_tokens: u64,
     /// Part of `input_tokens` that was sound.
     pub input_audio_tokens: u64,
@@ -73,6 +75,10 @@ impl Usage {
                 "total_tokens" => found.total = found.number(&value),
                 "prompt_tokens_details" | "input_tokens_details" => {
                     found.cached = found.detail(&value, "cached_tokens").or(found.cached);
+                    found.written = found.detail(&value, "cache_write_tokens");
+                    found.written_long = value
+                        .get("cache_write_tokens_details")
+                        .and_then(|details| found.detail(&details, "ttl_12h_tokens"));
                     found.input_audio = found.detail(&value, "audio_tokens");
                     found.input_image = found.detail(&value, "image_tokens");
                 }
@@ -119,6 +125,9 @@ struct Counts {
     /// For both terms of life together.
     cache_written: Option<u64>,
     cache_written_1h: Option<u64>,
+    /// OpenAI's count, which is part of the input and has a longer term of 12 hours.
+    written: Option<u64>,
+    written_long: Option<u64>,
     input_audio: Option<u64>,
     input_image: Option<u64>,
     output_audio: Option<u64>,
@@ -173,8 +182,9 @@ impl Counts {
         let input_tokens = input.unwrap_or_else(|| total.saturating_sub(self.output.unwrap_or(0)));
         let output_tokens = self.output.unwrap_or_else(|| total.saturating_sub(input_tokens));
         let cached = self.cached.or(self.cache_read).unwrap_or(0);
-        let written = self.cache_written.unwrap_or(0).min(input_tokens).min(TOKENS_MAX);
-        let written_1h = self.cache_written_1h.unwrap_or(0).min(written);
+        let written = self.cache_written.or(self.written).unwrap_or(0);
+        let written = written.min(input_tokens).min(TOKENS_MAX);
+        let written_1h = self.cache_written_1h.or(self.written_long).unwrap_or(0).min(written);
         let input_part = |part: Option<u64>| part.unwrap_or(0).min(input_tokens).min(TOKENS_MAX);
         let output_part = |part: Option<u64>| part.unwrap_or(0).min(output_tokens);
         Some(Usage {
@@ -251,6 +261,10 @@ mod tests {
         let found = read(messages).expect("counts");
         assert_eq!((found.cache_write_tokens, found.cache_write_1h_tokens), (60, 40));
         assert_eq!((found.input_tokens, found.cached_tokens), (1105, 1000));
+        let responses = r#"{"input_tokens":1105,"output_tokens":9,"input_tokens_details":{
+            "cached_tokens":1000,"cache_write_tokens":100,
+            "cache_write_tokens_details":{"ttl_30m_tokens":60,"ttl_12h_tokens":40}}}"#;
+        assert_eq!(read(responses), Some(found));
         let chat = r#"{"prompt_tokens":20,"completion_tokens":9,
             "prompt_tokens_details":{"audio_tokens":7,"image_tokens":30},
             "completion_tokens_details":{"audio_tokens":3}}"#;

@@ -3,8 +3,8 @@
 use super::read_request::{arguments, signature_of_call, thoughts};
 use super::write_request::{write_thoughts, write_tool_call};
 use crate::llm::{
-    Answer, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter, Part, StopReason, Text,
-    TokenLogprob, ToolCall, Usage, write_object,
+    Answer, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter, Part,
+    StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
 };
 
 /// Reads a provider's answer. None if it has no choices.
@@ -106,6 +106,11 @@ pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
 
 /// `logprobs.content`.
 pub(super) fn logprobs(value: Node<'_>) -> Vec<TokenLogprob> {
+    value.get("content").map(tokens).unwrap_or_default()
+}
+
+/// An array of tokens and how likely they were.
+pub(in crate::dialects) fn tokens(value: Node<'_>) -> Vec<TokenLogprob> {
     let number = |node: Node<'_>| node.get("logprob").and_then(Node::f64).unwrap_or_default();
     let token = |node: Node<'_>| TokenLogprob {
         token: node.text_of("token").to_owned(),
@@ -117,7 +122,7 @@ pub(super) fn logprobs(value: Node<'_>) -> Vec<TokenLogprob> {
             .map(|top| (top.text_of("token").to_owned(), number(top)))
             .collect(),
     };
-    value.get("content").into_iter().flat_map(Node::items).map(token).collect()
+    value.items().map(token).collect()
 }
 
 /// Appends the answer for a client.
@@ -208,6 +213,14 @@ pub(super) fn write_logprobs(object: &mut ObjectWriter<'_>, tokens: &[TokenLogpr
         object.null("logprobs");
         return;
     }
+    object.object("logprobs", |inner| {
+        inner.array("content", |array| write_tokens(array, tokens));
+        inner.null("refusal");
+    });
+}
+
+/// Writes tokens and how likely they were.
+pub(in crate::dialects) fn write_tokens(array: &mut ArrayWriter<'_>, tokens: &[TokenLogprob]) {
     let fill = |object: &mut ObjectWriter<'_>, token: &str, logprob: f64| {
         object.text("token", token);
         object.float("logprob", logprob);
@@ -217,21 +230,16 @@ pub(super) fn write_logprobs(object: &mut ObjectWriter<'_>, tokens: &[TokenLogpr
             }
         });
     };
-    object.object("logprobs", |inner| {
-        inner.array("content", |array| {
-            for token in tokens {
-                array.object(|object| {
-                    fill(object, &token.token, token.logprob);
-                    object.array("top_logprobs", |top| {
-                        for (text, logprob) in &token.top {
-                            top.object(|object| fill(object, text, *logprob));
-                        }
-                    });
-                });
-            }
+    for token in tokens {
+        array.object(|object| {
+            fill(object, &token.token, token.logprob);
+            object.array("top_logprobs", |top| {
+                for (text, logprob) in &token.top {
+                    top.object(|object| fill(object, text, *logprob));
+                }
+            });
         });
-        inner.null("refusal");
-    });
+    }
 }
 
 /// Writes the members of `usage`. OpenAI's input includes what was cached, as ours does.

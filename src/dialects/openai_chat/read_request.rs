@@ -69,6 +69,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.expect_flag()?),
         "web_search_options" => request.tools.push(Tool::WebSearch(WebSearch {
             user_location: value.get("user_location").map(Node::json),
+            context_size: value.text_at("search_context_size")?.map(str::to_owned),
             ..WebSearch::default()
         })),
         "reasoning_effort" => reasoning(request).effort = Some(value.expect_text()?.to_owned()),
@@ -113,7 +114,7 @@ fn reasoning_of_anthropic(
 }
 
 /// A string, or an array of strings.
-fn texts(value: Node<'_>) -> Result<Vec<String>, Malformed> {
+pub(in crate::dialects) fn texts(value: Node<'_>) -> Result<Vec<String>, Malformed> {
     match value.text() {
         Some(text) => Ok(vec![text.to_owned()]),
         None => value.read_items(|item| item.expect_text().map(str::to_owned)),
@@ -277,7 +278,7 @@ pub(super) fn tool_call(value: Node<'_>) -> Result<ToolCall, Malformed> {
 }
 
 /// The text of the arguments; an object, which some send instead, as its text.
-pub(super) fn arguments(function: Node<'_>) -> String {
+pub(in crate::dialects) fn arguments(function: Node<'_>) -> String {
     let Some(arguments) = function.get("arguments") else { return String::new() };
     arguments.text().map_or_else(|| arguments.json().text().to_owned(), str::to_owned)
 }

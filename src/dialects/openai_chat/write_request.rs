@@ -32,8 +32,7 @@ pub(super) fn write(
             root.flag("stream", true);
             root.object("stream_options", |options| options.flag("include_usage", true));
         }
-        foreign::write(root, request, DIALECT, warnings);
-        Ok(())
+        foreign::write_of_openai(root, request, DIALECT, target, warnings)
     })
 }
 
@@ -128,6 +127,7 @@ fn tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warn
         match tool {
             Tool::WebSearch(search) => root.object("web_search_options", |options| {
                 options.optional_raw("user_location", search.user_location.as_ref());
+                options.optional_text("search_context_size", search.context_size.as_deref());
             }),
             Tool::CodeExecution => {
                 warnings.dropped("the code execution tool", "openai-chat has none");
@@ -193,6 +193,16 @@ fn write_turn(
     target: &Target<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
+    let is_abroad =
+        |part: &Part| matches!(&part.content, Content::Foreign(it) if it.dialect != DIALECT);
+    if turn.parts.iter().any(is_abroad) {
+        warnings.dropped("a part of a message", "only another dialect has it");
+        let parts: Vec<Part> = turn.parts.iter().filter(|part| !is_abroad(part)).cloned().collect();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        return write_turn(messages, &Turn { parts, ..turn.clone() }, target, warnings);
+    }
     for part in &turn.parts {
         if let Content::ToolResult(result) = &part.content {
             messages.object(|message| write_result(message, result, part.cache, warnings))?;

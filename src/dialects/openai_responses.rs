@@ -1,0 +1,87 @@
+//! OpenAI's responses (API reference, "Responses", and the types of its Python library 3.54, read
+//! November 2026).
+//!
+//! What is said here is a flat list of items. Adjacent items of the model make one turn, and so do
+//! adjacent results of tools; a turn is taken apart into items again. An item that no other dialect
+//! has is kept in [`Content::Foreign`](crate::llm::Content::Foreign): of the tools' turn where it is an
+//! output or a response, of the model's otherwise. Inside of a model's turn a foreign part of a
+//! message is told from an item by its type, which begins with `output_`.
+//!
+//! What points to state at the provider (`previous_response_id`, `conversation`, `prompt`,
+//! `background`, references to items) reaches providers of this dialect only.
+//!
+//! Beyond the reference it reads, and writes for those who imitate OpenAI, the settings of chat
+//! completions that some of them take (vLLM, OpenRouter): seed, stop, penalties, `top_k`, `min_p`.
+//!
+//! Lost on purpose: ids and phases of messages, which no other dialect has.
+
+mod answer;
+mod decoder;
+mod encoder;
+mod identity;
+mod output;
+mod proof;
+mod read_input;
+mod read_request;
+mod write_input;
+mod write_request;
+
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::openai_chat;
+use super::warnings::Warnings;
+use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
+
+const DIALECT: Dialect = Dialect::OpenaiResponses;
+
+/// The dialect.
+pub(super) struct OpenaiResponses;
+
+impl Codec for OpenaiResponses {
+    fn path(&self, _: &Target<'_>, _: bool) -> String {
+        "/responses".to_owned()
+    }
+
+    fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
+        read_request::read(root)
+    }
+
+    fn write_request(
+        &self,
+        request: &ChatRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        write_request::write(request, target, warnings, out)
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<Answer> {
+        answer::read(root)
+    }
+
+    fn write_answer(
+        &self,
+        answer: &Answer,
+        request: &ChatRequest,
+        now_unix: u64,
+        out: &mut Vec<u8>,
+    ) {
+        answer::write(answer, request, now_unix, out);
+    }
+
+    fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
+        openai_chat::read_error(status, body)
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        openai_chat::write_error(error, out);
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(decoder::Decoder::default())
+    }
+
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(request, now_unix))
+    }
+}

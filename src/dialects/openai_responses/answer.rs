@@ -1,0 +1,301 @@
+//! A whole answer, in both directions, and the envelope that it shares with the events of a stream.
+
+use super::output::{self, Said};
+use super::write_request::{write_format, write_tool_choice, write_tools};
+use super::{DIALECT, identity};
+use crate::dialects::foreign;
+use crate::dialects::openai_chat::tokens;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    Answer, ApiError, ChatRequest, Choice, Content, Node, ObjectWriter, Part, StopReason,
+    TokenLogprob, Usage, write_array, write_object,
+};
+
+/// Reads a provider's answer. None if it has no output, or failed.
+pub(super) fn read(root: Node<'_>) -> Option<Answer> {
+    let output = root.get("output")?.expect_array().ok()?;
+    if root.text_of("status") == "failed" || root.get("error").is_some() {
+        return None;
+    }
+    let mut choice = Choice::default();
+    for item in output.items() {
+        output::read_item(item, &mut choice.parts);
+        let contents = item.get("content").into_iter().flat_map(Node::items);
+        let all = contents.filter_map(|content| content.get("logprobs"));
+        choice.logprobs.extend(all.flat_map(tokens));
+    }
+    let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
+    choice.stop = stop_reason(root, choice.parts.iter().any(is_call));
+    Some(Answer {
+        id: identity::answer_id(root.text_of("id")).to_owned(),
+        model: root.text_of("model").to_owned(),
+        created: created(root),
+        choices: vec![choice],
+        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+        service_tier: root.get("service_tier").and_then(Node::text).map(str::to_owned),
+        system_fingerprint: None,
+    })
+}
+
+/// When, in whole seconds: some tell fractions.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, and nothing depends on the fraction"
+)]
+pub(super) fn created(response: Node<'_>) -> Option<u64> {
+    let told = response.get("created_at")?;
+    told.u64().or_else(|| told.f64().filter(|it| *it >= 0.0).map(|it| it as u64))
+}
+
+/// Why an answer ended that is complete or cut.
+pub(super) fn stop_reason(response: Node<'_>, has_calls: bool) -> StopReason {
+    let reason = response.get("incomplete_details").map_or("", |it| it.text_of("reason"));
+    match (response.text_of("status"), reason) {
+        (_, "content_filter") => StopReason::ContentFilter,
+        ("incomplete", _) => StopReason::Length,
+        _ if has_calls => StopReason::ToolCalls,
+        _ => StopReason::Stop,
+    }
+}
+
+/// The status that tells a reason, and the detail of one that is incomplete.
+pub(super) fn status_of(stop: &StopReason) -> (&'static str, Option<&'static str>) {
+    match stop {
+        StopReason::Length => ("incomplete", Some("max_output_tokens")),
+        StopReason::ContentFilter | StopReason::Refusal => ("incomplete", Some("content_filter")),
+        StopReason::Stop
+        | StopReason::StopSequence(_)
+        | StopReason::ToolCalls
+        | StopReason::Pause => ("completed", None),
+    }
+}
+
+/// Appends the answer to `request` for a client.
+pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: &mut Vec<u8>) {
+    let created = answer.created.unwrap_or(now_unix);
+    let id = identity::of_answer(&answer.id, created);
+    // The dialect has one answer only.
+    let empty = Choice::default();
+    let choice = answer.choices.first().unwrap_or(&empty);
+    let (status, incomplete) = status_of(&choice.stop);
+    let echo = echo(request);
+    let envelope = Envelope {
+        id: &id,
+        created,
+        model: &answer.model,
+        service_tier: answer.service_tier.as_deref(),
+        status,
+        incomplete,
+        error: None,
+        usage: answer.usage,
+        echo: &echo,
+    };
+    write_object(out, |root| envelope.write(root, |out| write_output(out, choice, &id, status)));
+}
+
+/// Writes the array of items.
+fn write_output(out: &mut Vec<u8>, choice: &Choice, id: &str, status: &str) {
+    let sayable: Vec<&Content> = choice
+        .parts
+        .iter()
+        .map(|part| &part.content)
+        .filter(|content| output::kind_of(content).is_some())
+        .collect();
+    let mut logprobs: &[TokenLogprob] = &choice.logprobs;
+    let mut index = 0;
+    let mut groups = sayable.chunk_by(|before, next| output::is_one_item(before, next)).peekable();
+    write_array(out, |array| {
+        while let Some(group) = groups.next() {
+            let Some(first) = group.first() else { continue };
+            let kind = output::kind_of(first).unwrap_or_default();
+            let said: Vec<Said<'_>> = group
+                .iter()
+                .map(|content| {
+                    let is_text = matches!(content, Content::Text(_));
+                    let logprobs = if is_text { std::mem::take(&mut logprobs) } else { &[] };
+                    Said { content, logprobs }
+                })
+                .collect();
+            // What was cut is the last thing said.
+            let is_cut = kind == "msg" && groups.peek().is_none();
+            let status = if is_cut { status } else { "completed" };
+            let item_id = output::id_of(first, kind, index, id);
+            output::write_item(array.item(), &item_id, status, &said);
+            index += 1;
+            if let Content::ToolCall(call) = first
+                && let Some(signature) = &call.signature
+            {
+                let item_id = identity::of_item("rs", index, id);
+                output::write_proof_of_call(array.item(), &item_id, &call.id, signature);
+                index += 1;
+            }
+        }
+    });
+}
+
+/// What surrounds the items of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope<'a> {
+    pub(super) id: &'a str,
+    pub(super) created: u64,
+    pub(super) model: &'a str,
+    pub(super) service_tier: Option<&'a str>,
+    pub(super) status: &'a str,
+    /// The reason of one that is incomplete.
+    pub(super) incomplete: Option<&'a str>,
+    pub(super) error: Option<&'a ApiError>,
+    pub(super) usage: Option<Usage>,
+    /// What [`echo`] gave.
+    pub(super) echo: &'a [u8],
+}
+
+impl Envelope<'_> {
+    /// Writes all members; `output` appends the array of items.
+    pub(super) fn write(&self, root: &mut ObjectWriter<'_>, output: impl FnOnce(&mut Vec<u8>)) {
+        root.text("id", self.id);
+        root.text("object", "response");
+        root.number("created_at", self.created);
+        root.text("status", self.status);
+        match self.error {
+            Some(error) => root.object("error", |object| {
+                object.text("code", code_of(error));
+                object.text("message", &error.message);
+            }),
+            None => root.null("error"),
+        }
+        match self.incomplete {
+            Some(reason) => {
+                root.object("incomplete_details", |object| object.text("reason", reason));
+            }
+            None => root.null("incomplete_details"),
+        }
+        root.text("model", self.model);
+        output(root.key("output"));
+        root.raw_members(self.echo);
+        or_null(root, "service_tier", self.service_tier, ObjectWriter::text);
+        match &self.usage {
+            Some(usage) => root.object("usage", |object| write_usage(object, usage)),
+            None => root.null("usage"),
+        }
+    }
+}
+
+/// OpenAI's code of a failed answer that is nearest to an error.
+fn code_of(error: &ApiError) -> &'static str {
+    match error.status {
+        429 => "rate_limit_exceeded",
+        400..=499 => "invalid_prompt",
+        _ => "server_error",
+    }
+}
+
+/// The members of an answer that repeat its request, with commas between them. What was not asked is
+/// told as the dialect's default, or as null where that is the model's to choose. Nothing is stored,
+/// whatever was asked: no answer can be called up later.
+pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    write_object(&mut out, |root| {
+        let kept = |key: &str| foreign::find(request, DIALECT, key).map(|it| &it.json);
+        root.flag("background", false);
+        match super::write_request::instructions(request) {
+            Some(text) => root.text("instructions", text),
+            None => root.null("instructions"),
+        }
+        or_null(root, "max_output_tokens", request.max_tokens, ObjectWriter::number);
+        root.object("metadata", |object| {
+            request.metadata.iter().for_each(|(key, value)| object.text(key, value));
+        });
+        root.flag("parallel_tool_calls", request.parallel_tool_calls.unwrap_or(true));
+        for key in ["max_tool_calls", "previous_response_id", "prompt_cache_key"] {
+            or_null(root, key, kept(key), ObjectWriter::raw);
+        }
+        root.optional_raw(
+            "conversation",
+            kept("conversation").filter(|it| it.text().starts_with('{')),
+        );
+        root.object("reasoning", |object| {
+            let settings = request.reasoning.as_ref();
+            let effort = settings.and_then(|it| it.effort_name());
+            or_null(object, "effort", effort, ObjectWriter::text);
+            let summary = settings.and_then(|it| it.summary.as_deref());
+            or_null(object, "summary", summary, ObjectWriter::text);
+        });
+        or_null(root, "safety_identifier", kept("safety_identifier"), ObjectWriter::raw);
+        root.flag("store", false);
+        or_null(root, "temperature", request.sampling.temperature, ObjectWriter::float);
+        root.object("text", |object| {
+            match &request.format {
+                Some(format) => object.object("format", |object| write_format(object, format)),
+                None => object.object("format", |object| object.text("type", "text")),
+            }
+            object.optional_text("verbosity", request.verbosity.as_deref());
+        });
+        if !write_tool_choice(root, request) {
+            match kept("tool_choice") {
+                Some(choice) => root.raw("tool_choice", choice),
+                None => root.text("tool_choice", "auto"),
+            }
+        }
+        root.array("tools", |array| {
+            write_tools(array, request, &mut Warnings::default());
+        });
+        root.number("top_logprobs", request.top_logprobs.unwrap_or(0));
+        or_null(root, "top_p", request.sampling.top_p, ObjectWriter::float);
+        match kept("truncation") {
+            Some(truncation) => root.raw("truncation", truncation),
+            None => root.text("truncation", "disabled"),
+        }
+        or_null(root, "user", request.user.as_deref(), ObjectWriter::text);
+    });
+    // The braces are the envelope's.
+    out.pop();
+    out.remove(0);
+    out
+}
+
+fn or_null<'o, T>(
+    object: &mut ObjectWriter<'o>,
+    key: &str,
+    value: Option<T>,
+    write: impl FnOnce(&mut ObjectWriter<'o>, &str, T),
+) {
+    match value {
+        Some(value) => write(object, key, value),
+        None => object.null(key),
+    }
+}
+
+/// Writes the members of `usage`. OpenAI's input includes what was cached, as ours does; of its two
+/// terms of life in the cache the longer one stands for ours.
+fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
+    let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
+    object.number("input_tokens", usage.input_tokens);
+    object.object("input_tokens_details", |details| {
+        details.number("cached_tokens", usage.cached_tokens);
+        details.number("cache_write_tokens", written);
+        if written > 0 {
+            details.object("cache_write_tokens_details", |terms| {
+                terms.number("ttl_30m_tokens", usage.cache_write_tokens);
+                terms.number("ttl_12h_tokens", usage.cache_write_1h_tokens);
+            });
+        }
+        if usage.input_audio_tokens > 0 {
+            details.number("audio_tokens", usage.input_audio_tokens);
+        }
+        if usage.input_image_tokens > 0 {
+            details.number("image_tokens", usage.input_image_tokens);
+        }
+    });
+    object.number("output_tokens", usage.output_tokens);
+    object.object("output_tokens_details", |details| {
+        details.number("reasoning_tokens", usage.reasoning_tokens);
+        if usage.output_audio_tokens > 0 {
+            details.number("audio_tokens", usage.output_audio_tokens);
+        }
+        if usage.output_image_tokens > 0 {
+            details.number("image_tokens", usage.output_image_tokens);
+        }
+    });
+    object.number("total_tokens", usage.input_tokens.saturating_add(usage.output_tokens));
+}

@@ -1,0 +1,481 @@
+//! A provider's stream.
+//!
+//! What is told again at the end of a part, an item or the answer fills up what the deltas left out:
+//! some providers send arguments, and others whole answers, only there. Of what was said only the
+//! lengths are kept. A part is closed when the next one of its item begins, or with its item, since
+//! the proof of a thought comes that late.
+
+use std::collections::BTreeMap;
+
+use super::answer::{created, stop_reason};
+use super::{identity, output, proof};
+use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::openai_chat::{arguments, read_error, tokens};
+use crate::llm::{ApiError, Chunk, Content, Growth, Node, Reasoning, Scanner, Start, Text, Usage};
+
+/// Items followed, at most; those beyond are dropped. Answers have a handful.
+const ITEMS_MAX: u64 = 4096;
+
+/// Status of an error that comes inside a stream and tells none.
+const STREAM_ERROR_STATUS: u16 = 502;
+
+/// The choice, of which this dialect has one.
+const CHOICE: u32 = 0;
+
+/// What is known of one provider's stream.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    has_begun: bool,
+    has_ended: bool,
+    /// Parts opened so far.
+    parts: u32,
+    /// By `output_index`.
+    items: BTreeMap<u64, Item>,
+    /// The item that was spoken of last.
+    latest: u64,
+    /// Ids and parts of the calls, for proofs that come behind them.
+    calls: Vec<(String, u32)>,
+}
+
+/// What is known of one item.
+#[derive(Debug, Default)]
+struct Item {
+    /// Its own id, where it is a thought.
+    id: Option<String>,
+    /// The words that grow.
+    words: Option<Words>,
+    /// How many parts of its content and of its summary were opened.
+    contents: u64,
+    summaries: u64,
+    /// The part of a call, and how many bytes of its arguments were told.
+    call: Option<(u32, usize)>,
+    is_done: bool,
+}
+
+/// A text, a refusal or a thought that may grow.
+#[derive(Clone, Copy, Debug)]
+struct Words {
+    place: Place,
+    part: u32,
+    /// Bytes, citations and tokens told so far.
+    told: usize,
+    citations: usize,
+    has_tokens: bool,
+}
+
+/// Where words stand in their item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Content(u64),
+    Summary(u64),
+}
+
+/// What words are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Refusal,
+    Thought,
+}
+
+impl StreamDecoder for Decoder {
+    fn event(
+        &mut self,
+        name: Option<&str>,
+        data: &[u8],
+        scanner: &mut Scanner,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), BadStream> {
+        // Some who imitate OpenAI end their streams as those of chat completions.
+        if self.has_ended || data.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
+        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| BadStream)
+    }
+
+    fn finish(&mut self, _: &mut Vec<Chunk>) {
+        // Only the event with the whole answer tells that it is complete.
+    }
+}
+
+impl Decoder {
+    fn take(&mut self, name: Option<&str>, root: Node<'_>, out: &mut Vec<Chunk>) {
+        let kind = match root.text_of("type") {
+            "" => name.unwrap_or_default(),
+            kind => kind,
+        };
+        match kind.strip_prefix("response.").unwrap_or(kind) {
+            "created" | "in_progress" | "queued" => self.begin(root.get("response"), out),
+            "completed" | "incomplete" => self.end(root, out),
+            "failed" | "cancelled" => self.fail(root.get("response").unwrap_or(root), out),
+            "error" => self.fail(root, out),
+            "keepalive" => out.push(Chunk::Ping),
+            "" if root.get("error").is_some() => self.fail(root, out),
+            kind => self.take_item_event(kind, root, out),
+        }
+    }
+
+    fn begin(&mut self, response: Option<Node<'_>>, out: &mut Vec<Chunk>) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        let text = |key: &str| response.map(|it| it.text_of(key)).unwrap_or_default();
+        let tier = response.and_then(|it| it.get("service_tier")).and_then(Node::text);
+        out.push(Chunk::Start(Start {
+            id: identity::answer_id(text("id")).to_owned(),
+            model: text("model").to_owned(),
+            created: response.and_then(created),
+            service_tier: tier.map(str::to_owned),
+            system_fingerprint: None,
+        }));
+    }
+
+    /// Takes in an event that speaks of one item.
+    fn take_item_event(&mut self, kind: &str, root: Node<'_>, out: &mut Vec<Chunk>) {
+        let index = root.get("output_index").and_then(Node::u64).unwrap_or(self.latest);
+        if index >= ITEMS_MAX {
+            return;
+        }
+        let content = Place::Content(root.get("content_index").and_then(Node::u64).unwrap_or(0));
+        let summary = Place::Summary(root.get("summary_index").and_then(Node::u64).unwrap_or(0));
+        let words = match kind {
+            "output_text.delta" => (content, Kind::Text, "delta"),
+            "output_text.done" => (content, Kind::Text, "text"),
+            "refusal.delta" => (content, Kind::Refusal, "delta"),
+            "refusal.done" => (content, Kind::Refusal, "refusal"),
+            "reasoning_text.delta" => (content, Kind::Thought, "delta"),
+            "reasoning_text.done" => (content, Kind::Thought, "text"),
+            "reasoning_summary_text.delta" => (summary, Kind::Thought, "delta"),
+            "reasoning_summary_text.done" => (summary, Kind::Thought, "text"),
+            _ => {
+                self.take_border(kind, index, root, content, out);
+                return;
+            }
+        };
+        let (place, kind, key) = words;
+        self.begin(None, out);
+        self.latest = index;
+        let text = root.text_of(key);
+        if key == "delta" {
+            if let Some(words) = self.words(index, place, kind, text.is_empty(), out) {
+                words.grow(text, out);
+                words.tokens(root, out);
+            }
+        } else if let Some(words) = self.words(index, place, kind, text.is_empty(), out) {
+            words.fill_up(text, out);
+            words.tokens(root, out);
+        }
+    }
+
+    /// Takes in an event that begins or ends something, or speaks of a call.
+    fn take_border(
+        &mut self,
+        kind: &str,
+        index: u64,
+        root: Node<'_>,
+        place: Place,
+        out: &mut Vec<Chunk>,
+    ) {
+        match kind {
+            "output_item.added" | "output_item.done" => {
+                let Some(item) = root.get("item") else { return };
+                self.begin(None, out);
+                self.latest = index;
+                if kind == "output_item.added" {
+                    self.open_item(index, item, out);
+                } else {
+                    self.finish_item(index, item, out);
+                }
+            }
+            "content_part.added" | "content_part.done" => {
+                self.begin(None, out);
+                self.latest = index;
+                if let Some(part) = root.get("part") {
+                    self.fill_up_content(index, place, part, out);
+                }
+            }
+            "output_text.annotation.added" => {
+                let words = self.words(index, place, Kind::Text, false, out);
+                if let Some((words, annotation)) = words.zip(root.get("annotation")) {
+                    words.cite(annotation, out);
+                }
+            }
+            "function_call_arguments.delta" => self.grow_call(index, root.text_of("delta"), out),
+            "function_call_arguments.done" => self.fill_up_call(index, root, out),
+            // Progress of the vendor's own tools, and what is not known yet.
+            _ => {}
+        }
+    }
+
+    fn open_item(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
+        if self.items.contains_key(&index) {
+            return;
+        }
+        let mut known = Item::default();
+        match item.text_of("type") {
+            "function_call" => {
+                let call = output::call(item);
+                let part = self.parts;
+                self.parts += 1;
+                self.calls.push((call.id.clone(), part));
+                known.call = Some((part, 0));
+                out.push(Chunk::Open { choice: CHOICE, part, content: Content::ToolCall(call) });
+            }
+            "reasoning" => known.id = output::vendor_id(item).map(str::to_owned),
+            _ => {}
+        }
+        self.items.insert(index, known);
+    }
+
+    /// The words at `place`, opened if they are not yet. None if they are over, or if there is nothing
+    /// to say and nothing open.
+    fn words(
+        &mut self,
+        index: u64,
+        place: Place,
+        kind: Kind,
+        is_empty: bool,
+        out: &mut Vec<Chunk>,
+    ) -> Option<&mut Words> {
+        let item = self.items.entry(index).or_default();
+        let is_open = item.words.is_some_and(|words| words.place == place);
+        if is_open {
+            return item.words.as_mut();
+        }
+        let (next, reached) = match place {
+            Place::Content(at) => (at, &mut item.contents),
+            Place::Summary(at) => (at, &mut item.summaries),
+        };
+        let is_thought = kind == Kind::Thought;
+        // A thought without words is told by its proof alone.
+        if item.is_done || next < *reached || (is_thought && is_empty) {
+            return None;
+        }
+        *reached = next.saturating_add(1);
+        close(&mut item.words, out);
+        let part = self.parts;
+        self.parts += 1;
+        let content = match kind {
+            Kind::Text => Content::Text(Text::default()),
+            Kind::Refusal => Content::Refusal(String::new()),
+            Kind::Thought => {
+                let id = item.id.clone();
+                Content::Reasoning(Reasoning { id, ..Reasoning::default() })
+            }
+        };
+        out.push(Chunk::Open { choice: CHOICE, part, content });
+        let words = Words { place, part, told: 0, citations: 0, has_tokens: false };
+        Some(item.words.insert(words))
+    }
+
+    /// Takes in a part of a message or the text of a thought, as far as it was not told yet.
+    fn fill_up_content(&mut self, index: u64, place: Place, part: Node<'_>, out: &mut Vec<Chunk>) {
+        let (kind, key) = match part.text_of("type") {
+            "refusal" => (Kind::Refusal, "refusal"),
+            "reasoning_text" | "summary_text" => (Kind::Thought, "text"),
+            "output_text" | "text" => (Kind::Text, "text"),
+            _ => return,
+        };
+        let text = part.text_of(key);
+        if let Some(words) = self.words(index, place, kind, text.is_empty(), out) {
+            words.fill_up(text, out);
+            words.tokens(part, out);
+            let annotations = part.get("annotations").into_iter().flat_map(Node::items);
+            for annotation in annotations.skip(words.citations) {
+                words.cite(annotation, out);
+            }
+        }
+    }
+
+    fn grow_call(&mut self, index: u64, piece: &str, out: &mut Vec<Chunk>) {
+        self.latest = index;
+        let call = self.items.get_mut(&index).and_then(|item| item.call.as_mut());
+        if let Some((part, told)) = call.filter(|_| !piece.is_empty()) {
+            *told += piece.len();
+            let growth = Growth::Arguments(piece.to_owned());
+            out.push(Chunk::Grow { choice: CHOICE, part: *part, growth });
+        }
+    }
+
+    /// Takes in the whole arguments, as far as they were not told yet.
+    fn fill_up_call(&mut self, index: u64, value: Node<'_>, out: &mut Vec<Chunk>) {
+        let whole = arguments(value);
+        let call = self.items.get(&index).and_then(|item| item.call);
+        let rest = call.and_then(|(_, told)| whole.get(told..));
+        self.grow_call(index, rest.unwrap_or_default(), out);
+    }
+
+    /// Takes in a whole item, as far as it was not told yet, and closes it.
+    fn finish_item(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
+        self.open_item(index, item, out);
+        if self.items.get(&index).is_none_or(|item| item.is_done) {
+            return;
+        }
+        match item.text_of("type") {
+            "message" => self.fill_up_parts(index, item, "content", Place::Content, out),
+            "function_call" => self.fill_up_call(index, item, out),
+            "reasoning" => {
+                self.fill_up_parts(index, item, "summary", Place::Summary, out);
+                self.fill_up_parts(index, item, "content", Place::Content, out);
+                self.prove(index, item, out);
+            }
+            _ => {
+                let content = output::picture(item).unwrap_or_else(|| output::foreign(item));
+                self.whole_part(content, out);
+            }
+        }
+        self.close_item(index, out);
+    }
+
+    fn fill_up_parts(
+        &mut self,
+        index: u64,
+        item: Node<'_>,
+        key: &str,
+        place: fn(u64) -> Place,
+        out: &mut Vec<Chunk>,
+    ) {
+        let parts = item.get(key).into_iter().flat_map(Node::items);
+        for (at, part) in (0..ITEMS_MAX).zip(parts) {
+            self.fill_up_content(index, place(at), part, out);
+        }
+    }
+
+    /// Takes in the proof of a thought, with its last words where there are some.
+    fn prove(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
+        let Some(sealed) = item.get("encrypted_content").and_then(Node::text) else { return };
+        let words = self.items.get(&index).and_then(|item| item.words);
+        let id = output::vendor_id(item).map(str::to_owned);
+        let grow = |part, signature| {
+            let growth = Growth::Signature(signature);
+            Chunk::Grow { choice: CHOICE, part, growth }
+        };
+        let thought = Reasoning { id, ..Reasoning::default() };
+        match (proof::read(sealed, words.is_some()), words) {
+            (proof::Proof::OfThought(signature), Some(words)) => {
+                out.push(grow(words.part, signature));
+            }
+            (proof::Proof::OfThought(signature), None) => {
+                let thought = Reasoning { signature: Some(signature), ..thought };
+                self.whole_part(Content::Reasoning(thought), out);
+            }
+            (proof::Proof::Sealed(sealed), _) => {
+                let thought = Reasoning { sealed: Some(sealed), ..thought };
+                self.whole_part(Content::Reasoning(thought), out);
+            }
+            (proof::Proof::OfCall(id, signature), _) => {
+                let call = self.calls.iter().find(|(known, _)| *known == id);
+                out.extend(call.map(|(_, part)| grow(*part, signature)));
+            }
+        }
+    }
+
+    fn whole_part(&mut self, content: Content, out: &mut Vec<Chunk>) {
+        let part = self.parts;
+        self.parts += 1;
+        out.push(Chunk::Open { choice: CHOICE, part, content });
+        out.push(Chunk::Close { choice: CHOICE, part });
+    }
+
+    fn close_item(&mut self, index: u64, out: &mut Vec<Chunk>) {
+        let Some(item) = self.items.get_mut(&index) else { return };
+        if std::mem::replace(&mut item.is_done, true) {
+            return;
+        }
+        close(&mut item.words, out);
+        if let Some((part, _)) = item.call {
+            out.push(Chunk::Close { choice: CHOICE, part });
+        }
+    }
+
+    fn end(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
+        let response = root.get("response").unwrap_or(root);
+        self.begin(Some(response), out);
+        let is_untold = self.items.is_empty();
+        let items = response.get("output").into_iter().flat_map(Node::items);
+        for (index, item) in (0..ITEMS_MAX).zip(items) {
+            // Where items were told, the places in the stream and here may differ with some.
+            let is_same = |known: &Item| known.call.is_some() == is_call(item);
+            if is_untold || self.items.get(&index).is_some_and(is_same) {
+                self.finish_item(index, item, out);
+            }
+        }
+        let open: Vec<u64> = self.items.keys().copied().collect();
+        open.into_iter().for_each(|index| self.close_item(index, out));
+        let reason = stop_reason(response, !self.calls.is_empty());
+        out.push(Chunk::Stop { choice: CHOICE, reason });
+        let usage = response.get("usage").and_then(|usage| Usage::read(usage.value()));
+        out.extend(usage.map(Chunk::Usage));
+        out.push(Chunk::End);
+        self.has_ended = true;
+    }
+
+    fn fail(&mut self, value: Node<'_>, out: &mut Vec<Chunk>) {
+        out.push(Chunk::Error(error(value)));
+        self.has_ended = true;
+    }
+}
+
+fn is_call(item: Node<'_>) -> bool {
+    item.text_of("type") == "function_call"
+}
+
+/// The error of an event: in an object of its own, or flat as the reference has it, where the type is
+/// that of the event.
+fn error(value: Node<'_>) -> ApiError {
+    let mut error = read_error(STREAM_ERROR_STATUS, Some(value));
+    let is_flat = value.get("error").is_none();
+    if is_flat {
+        error.kind.clear();
+    }
+    error.status = match error.code.as_deref().unwrap_or(&error.kind) {
+        "rate_limit_exceeded" | "insufficient_quota" | "rate_limit_error" => 429,
+        "server_error" => 500,
+        "invalid_prompt" | "invalid_request_error" | "context_length_exceeded" => 400,
+        code if code.contains("image") => 400,
+        code => {
+            let told = code.parse().ok().filter(|status| (400..600).contains(status));
+            told.unwrap_or(STREAM_ERROR_STATUS)
+        }
+    };
+    error
+}
+
+fn close(words: &mut Option<Words>, out: &mut Vec<Chunk>) {
+    if let Some(words) = words.take() {
+        out.push(Chunk::Close { choice: CHOICE, part: words.part });
+    }
+}
+
+impl Words {
+    fn push(&self, growth: Growth, out: &mut Vec<Chunk>) {
+        out.push(Chunk::Grow { choice: CHOICE, part: self.part, growth });
+    }
+
+    fn grow(&mut self, text: &str, out: &mut Vec<Chunk>) {
+        if !text.is_empty() {
+            self.told += text.len();
+            self.push(Growth::Text(text.to_owned()), out);
+        }
+    }
+
+    /// Tells what of `whole` was not told yet.
+    fn fill_up(&mut self, whole: &str, out: &mut Vec<Chunk>) {
+        self.grow(whole.get(self.told..).unwrap_or_default(), out);
+    }
+
+    fn cite(&mut self, annotation: Node<'_>, out: &mut Vec<Chunk>) {
+        self.citations += 1;
+        self.push(Growth::Citation(output::citation(annotation)), out);
+    }
+
+    /// How likely the tokens of an event were. What comes with deltas is told again at the end.
+    fn tokens(&mut self, event: Node<'_>, out: &mut Vec<Chunk>) {
+        let is_delta = event.get("delta").is_some();
+        let tokens = event.get("logprobs").map(tokens).unwrap_or_default();
+        if !tokens.is_empty() && (is_delta || !self.has_tokens) {
+            self.has_tokens = true;
+            out.push(Chunk::Logprobs { choice: CHOICE, tokens });
+        }
+    }
+}

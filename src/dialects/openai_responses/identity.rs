@@ -1,0 +1,76 @@
+//! Ids of answers and items.
+//!
+//! Clients expect an answer's id to begin with `resp_`. One of another vendor becomes `resp_rg_` and
+//! itself, from which it is read again; one that begins so already stays as it is. An item of an
+//! answer gets a mark, its place and the answer's id, `msg_rg0_answer-1`: the same in an answer that
+//! is whole and in one that is streamed. A client sends these back, and they are forgotten then,
+//! since no provider knows them.
+
+/// What the ids of the gateway's own making have behind their kind.
+const MARK: &str = "rg";
+
+/// The id for clients of the answer that its provider calls `id`. One without any is told by when it
+/// was `created`.
+pub(super) fn of_answer(id: &str, created: u64) -> String {
+    if id.is_empty() {
+        return format!("resp_{MARK}_{created}");
+    }
+    if id.starts_with("resp_") { id.to_owned() } else { format!("resp_{MARK}_{id}") }
+}
+
+/// The provider's id of the answer that clients know as `id`.
+pub(super) fn answer_id(id: &str) -> &str {
+    let ours = id.strip_prefix("resp_").and_then(|rest| rest.strip_prefix(MARK));
+    ours.and_then(|rest| rest.strip_prefix('_')).unwrap_or(id)
+}
+
+/// The id of the item at place `index` of the answer that clients know as `answer`. `kind` is what
+/// the ids of such items begin with: `msg`, `fc`, `rs`, `ig`.
+pub(super) fn of_item(kind: &str, index: usize, answer: &str) -> String {
+    let tail = answer_id(answer);
+    let tail = tail.strip_prefix("resp_").unwrap_or(tail);
+    format!("{kind}_{MARK}{index}_{tail}")
+}
+
+/// True for an id that [`of_item`] made.
+pub(super) fn is_ours(id: &str) -> bool {
+    let rest = id.split_once('_').and_then(|(_, rest)| rest.strip_prefix(MARK));
+    let place = rest.and_then(|rest| rest.split_once('_')).map(|(place, _)| place);
+    place.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_back_as_they_were() {
+        for (id, told) in [
+            ("resp_1a2b", "resp_1a2b"),
+            ("chatcmpl-7", "resp_rg_chatcmpl-7"),
+            ("resp-7", "resp_rg_resp-7"),
+            ("7", "resp_rg_7"),
+        ] {
+            assert_eq!(of_answer(id, 5), told);
+            assert_eq!(answer_id(told), id);
+        }
+        assert_eq!(of_answer("", 5), "resp_rg_5");
+    }
+
+    #[test]
+    fn items_are_known_by_their_mark() {
+        assert_eq!(of_item("msg", 0, "resp_rg_chatcmpl-7"), "msg_rg0_chatcmpl-7");
+        assert_eq!(of_item("fc", 12, "resp_1a2b"), "fc_rg12_1a2b");
+        for (id, ours) in [
+            ("msg_rg0_chatcmpl-7", true),
+            ("fc_rg12_1a2b", true),
+            ("rs_rg_7", false),
+            ("rs_rgb_7", false),
+            ("rs_68b14140c", false),
+            ("rg0_7", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(id), ours, "{id}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The items of an answer, in both directions, whole and as the last word on a streamed one.
+//!
+//! Texts and refusals that follow one another are parts of one message; thoughts that follow one
+//! another with the same id are the summaries of one reasoning item. Everything else is an item of its
+//! own. Other vendors' thoughts are told as summaries, which is what clients show. A picture is the
+//! result of an image generation.
+
+use super::{DIALECT, identity, proof};
+use crate::dialects::openai_chat::{arguments, write_tokens};
+use crate::llm::{
+    Citation, Content, Foreign, Image, Json, Media, Node, ObjectWriter, Part, Reasoning, Signature,
+    Source, Text, TokenLogprob, ToolCall, write_object,
+};
+
+/// Type of the items that are pictures.
+const PICTURE: &str = "image_generation_call";
+
+/// Reads one item of an answer into parts.
+pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
+    match item.text_of("type") {
+        "message" => {
+            let contents = item.get("content").into_iter().flat_map(Node::items);
+            parts.extend(contents.map(|content| Part::new(said(content))));
+        }
+        "function_call" => parts.push(Part::new(Content::ToolCall(ToolCall {
+            arguments: arguments(item),
+            ..call(item)
+        }))),
+        "reasoning" => thoughts(item, parts),
+        _ => parts.push(Part::new(picture(item).unwrap_or_else(|| foreign(item)))),
+    }
+}
+
+/// One part of a message.
+pub(super) fn said(value: Node<'_>) -> Content {
+    match value.text_of("type") {
+        "output_text" | "text" => {
+            let text = value.text_of("text").to_owned();
+            Content::Text(Text { text, citations: citations(value) })
+        }
+        "refusal" => Content::Refusal(value.text_of("refusal").to_owned()),
+        _ => foreign(value),
+    }
+}
+
+/// A call without its arguments. Some leave out its id, and have that of the item only.
+pub(super) fn call(item: Node<'_>) -> ToolCall {
+    let id = match item.text_of("call_id") {
+        "" => item.text_of("id"),
+        id => id,
+    };
+    ToolCall { id: id.to_owned(), name: item.text_of("name").to_owned(), ..ToolCall::default() }
+}
+
+/// What only this dialect has.
+pub(super) fn foreign(value: Node<'_>) -> Content {
+    Content::Foreign(Foreign { dialect: DIALECT, json: value.json() })
+}
+
+/// The picture that an item holds, if it does.
+pub(super) fn picture(item: Node<'_>) -> Option<Content> {
+    if item.text_of("type") != PICTURE {
+        return None;
+    }
+    let data = item.get("result")?.text()?;
+    let format = match item.text_of("output_format") {
+        "" => "png",
+        format => format,
+    };
+    let media = Media::base64(&format!("image/{format}"), data);
+    Some(Content::Image(Image { media, detail: None }))
+}
+
+/// The id of an item, if it is its provider's own.
+pub(super) fn vendor_id(item: Node<'_>) -> Option<&str> {
+    let id = item.get("id").and_then(Node::text);
+    id.filter(|id| !id.is_empty() && !identity::is_ours(id))
+}
+
+/// Reads a reasoning item: a part for each summary and each text that is not empty, the proof with
+/// the last of them.
+pub(super) fn thoughts(item: Node<'_>, parts: &mut Vec<Part>) {
+    let id = vendor_id(item);
+    let before = parts.len();
+    for key in ["summary", "content"] {
+        for text in item.get(key).into_iter().flat_map(Node::items) {
+            let text = text.text_of("text").to_owned();
+            if !text.is_empty() {
+                let id = id.map(str::to_owned);
+                let reasoning = Reasoning { id, text, ..Reasoning::default() };
+                parts.push(Part::new(Content::Reasoning(reasoning)));
+            }
+        }
+    }
+    if let Some(sealed) = item.get("encrypted_content").and_then(Node::text) {
+        proof::attach(sealed, parts.len() - before, id, parts);
+    }
+}
+
+/// The sources of a text.
+pub(super) fn citations(value: Node<'_>) -> Vec<Citation> {
+    value.get("annotations").into_iter().flat_map(Node::items).map(citation).collect()
+}
+
+/// One of `annotations`.
+pub(super) fn citation(value: Node<'_>) -> Citation {
+    let number = |key: &str| value.get(key).and_then(Node::u64);
+    let text = |key: &str| value.get(key).and_then(Node::text).map(str::to_owned);
+    Citation {
+        span: number("start_index").zip(number("end_index")),
+        url: text("url"),
+        title: text("title").or_else(|| text("filename")),
+        quote: None,
+        original: Some(Foreign { dialect: DIALECT, json: value.json() }),
+    }
+}
+
+/// Writes one of `annotations`: what has no address is told as a file.
+pub(super) fn write_citation(out: &mut Vec<u8>, citation: &Citation) {
+    match &citation.original {
+        Some(original) if original.dialect == DIALECT => {
+            out.extend_from_slice(original.json.text().as_bytes());
+        }
+        _ => write_object(out, |object| citation_members(object, citation)),
+    }
+}
+
+fn citation_members(object: &mut ObjectWriter<'_>, citation: &Citation) {
+    let (start, end) = citation.span.unwrap_or_default();
+    let title = citation.title.as_deref().unwrap_or_default();
+    match &citation.url {
+        Some(url) => {
+            object.text("type", "url_citation");
+            object.number("start_index", start);
+            object.number("end_index", end);
+            object.text("url", url);
+            object.text("title", title);
+        }
+        None => {
+            object.text("type", "file_citation");
+            object.number("index", end);
+            object.text("file_id", "");
+            object.text("filename", title);
+        }
+    }
+}
+
+/// Part of an answer, with how likely its tokens were.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    pub(super) content: &'a Content,
+    pub(super) logprobs: &'a [TokenLogprob],
+}
+
+/// True if `next` is of the same item as `before`.
+pub(super) fn is_one_item(before: &Content, next: &Content) -> bool {
+    let are_words = |it: &Content| matches!(it, Content::Text(_) | Content::Refusal(_));
+    match (before, next) {
+        (Content::Reasoning(before), Content::Reasoning(next)) => {
+            before.id.is_some() && before.id == next.id
+        }
+        _ => are_words(before) && are_words(next),
+    }
+}
+
+/// What the id of an item of that content begins with. None for what no item can say.
+pub(super) fn kind_of(content: &Content) -> Option<&'static str> {
+    match content {
+        Content::Text(_) | Content::Refusal(_) => Some("msg"),
+        Content::ToolCall(_) => Some("fc"),
+        Content::Reasoning(_) => Some("rs"),
+        Content::Image(Image { media: Media { source: Source::Base64(_), .. }, .. }) => Some("ig"),
+        // Its id is in it.
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => Some(""),
+        _ => None,
+    }
+}
+
+/// The id of the item at place `index`: a thought's own, else one that is made for it.
+pub(super) fn id_of(content: &Content, kind: &str, index: usize, answer: &str) -> String {
+    match content {
+        Content::Reasoning(Reasoning { id: Some(id), .. }) => id.clone(),
+        _ => identity::of_item(kind, index, answer),
+    }
+}
+
+/// Writes the item that consists of `said`.
+pub(super) fn write_item(out: &mut Vec<u8>, id: &str, status: &str, said: &[Said<'_>]) {
+    let Some(first) = said.first() else { return };
+    if let Content::Foreign(foreign) = first.content {
+        out.extend_from_slice(foreign.json.text().as_bytes());
+        return;
+    }
+    write_object(out, |item| {
+        item.text("id", id);
+        match first.content {
+            Content::ToolCall(call) => {
+                call_members(item, call, status, all_arguments(call));
+            }
+            Content::Reasoning(_) => write_thoughts(item, said),
+            Content::Image(image) => picture_members(item, Some(image), status),
+            _ => {
+                item.text("type", "message");
+                item.text("status", status);
+                item.text("role", "assistant");
+                item.array("content", |array| {
+                    said.iter().for_each(|said| array.object(|part| write_said(part, *said)));
+                });
+            }
+        }
+    });
+}
+
+/// The arguments of a call that is complete.
+pub(super) fn all_arguments(call: &ToolCall) -> &str {
+    if call.arguments.is_empty() { "{}" } else { &call.arguments }
+}
+
+/// Writes the members of a `function_call` behind its id.
+pub(super) fn call_members(
+    item: &mut ObjectWriter<'_>,
+    call: &ToolCall,
+    status: &str,
+    arguments: &str,
+) {
+    item.text("type", "function_call");
+    item.text("status", status);
+    item.text("arguments", arguments);
+    item.text("call_id", &call.id);
+    item.text("name", &call.name);
+}
+
+/// Writes the members of a picture's item behind its id.
+pub(super) fn picture_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, status: &str) {
+    item.text("type", PICTURE);
+    item.text("status", status);
+    match image {
+        Some(Image { media: Media { source: Source::Base64(data), media_type }, .. }) => {
+            let format = media_type.as_deref().and_then(|it| it.strip_prefix("image/"));
+            item.optional_text("output_format", format);
+            item.text("result", data);
+        }
+        _ => item.null("result"),
+    }
+}
+
+fn write_thoughts(item: &mut ObjectWriter<'_>, said: &[Said<'_>]) {
+    let thoughts = || {
+        said.iter().filter_map(|said| match said.content {
+            Content::Reasoning(thought) => Some(thought),
+            _ => None,
+        })
+    };
+    item.text("type", "reasoning");
+    item.array("summary", |array| {
+        for thought in thoughts().filter(|thought| !thought.text.is_empty()) {
+            array.object(|part| write_summary(part, &thought.text));
+        }
+    });
+    if let Some(sealed) = thoughts().filter_map(proof::write).next_back() {
+        item.text("encrypted_content", &sealed);
+    }
+}
+
+/// Writes the members of one part of a summary.
+pub(super) fn write_summary(part: &mut ObjectWriter<'_>, text: &str) {
+    part.text("type", "summary_text");
+    part.text("text", text);
+}
+
+/// Writes the members of one part of a message.
+pub(super) fn write_said(part: &mut ObjectWriter<'_>, said: Said<'_>) {
+    match said.content {
+        Content::Text(text) => {
+            part.text("type", "output_text");
+            part.array("annotations", |array| {
+                text.citations.iter().for_each(|it| write_citation(array.item(), it));
+            });
+            part.array("logprobs", |array| write_tokens(array, said.logprobs));
+            part.text("text", &text.text);
+        }
+        Content::Refusal(refusal) => {
+            part.text("type", "refusal");
+            part.text("refusal", refusal);
+        }
+        _ => {}
+    }
+}
+
+/// Writes the item that carries the proof of a call.
+pub(super) fn write_proof_of_call(
+    out: &mut Vec<u8>,
+    id: &str,
+    call_id: &str,
+    signature: &Signature,
+) {
+    write_object(out, |item| {
+        item.text("id", id);
+        item.text("type", "reasoning");
+        item.array("summary", |_| {});
+        item.text("encrypted_content", &proof::write_of_call(call_id, signature));
+    });
+}
+
+/// True for JSON text that is a part of a message of the model, and no item.
+pub(super) fn is_part(json: &Json) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Typed<'a> {
+        #[serde(rename = "type", borrow, default)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_str::<Typed<'_>>(json.text()).is_ok_and(|it| it.kind.starts_with("output_"))
+}

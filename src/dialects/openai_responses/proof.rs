@@ -1,0 +1,134 @@
+//! `encrypted_content` of reasoning items: where proofs travel that a client gives back unread.
+//!
+//! OpenAI's own is plain: with a summary beside it, it is the proof of a thought that is shown, and
+//! without one the thought itself. Those of other vendors say whose they are, as signatures do, and
+//! two more things before that: `sealed#` that it is a whole thought, and `call#LENGTH#ID` that it
+//! belongs to the call of that id, for which this dialect has no other place.
+
+use std::borrow::Cow;
+
+use super::DIALECT;
+use crate::llm::{Content, Part, Reasoning, Signature};
+
+const SEALED: &str = "sealed#";
+const OF_CALL: &str = "call#";
+
+/// What an `encrypted_content` is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The proof of the thought beside it.
+    OfThought(Signature),
+    /// A whole thought.
+    Sealed(Signature),
+    /// The proof of the call of this id.
+    OfCall(String, Signature),
+}
+
+/// Reads an `encrypted_content`. `is_shown` tells that there are words beside it.
+pub(super) fn read(text: &str, is_shown: bool) -> Proof {
+    if let Some(sealed) = text.strip_prefix(SEALED) {
+        return Proof::Sealed(Signature::read(DIALECT, sealed));
+    }
+    if let Some((id, signature)) = text.strip_prefix(OF_CALL).and_then(of_call) {
+        return Proof::OfCall(id.to_owned(), Signature::read(DIALECT, signature));
+    }
+    let signature = Signature::read(DIALECT, text);
+    if is_shown || signature.dialect != DIALECT {
+        Proof::OfThought(signature)
+    } else {
+        Proof::Sealed(signature)
+    }
+}
+
+fn of_call(rest: &str) -> Option<(&str, &str)> {
+    let (length, rest) = rest.split_once('#')?;
+    rest.split_at_checked(length.parse().ok()?)
+}
+
+/// The `encrypted_content` of a thought, for clients.
+pub(super) fn write(thought: &Reasoning) -> Option<Cow<'_, str>> {
+    if let Some(signature) = &thought.signature {
+        return Some(signature.write(DIALECT));
+    }
+    let sealed = thought.sealed.as_ref()?;
+    let text = sealed.write(DIALECT);
+    Some(if sealed.dialect == DIALECT { text } else { format!("{SEALED}{text}").into() })
+}
+
+/// The `encrypted_content` that proves the call of `id`, for clients.
+pub(super) fn write_of_call(id: &str, signature: &Signature) -> String {
+    format!("{OF_CALL}{}#{id}{}", id.len(), signature.write(DIALECT))
+}
+
+/// Adds what an `encrypted_content` says to the parts of the model's turn: the last `shown` of them
+/// are the thought beside it.
+pub(super) fn attach(text: &str, shown: usize, id: Option<&str>, parts: &mut Vec<Part>) {
+    let thought = |signature, sealed| {
+        let id = id.map(str::to_owned);
+        Part::new(Content::Reasoning(Reasoning { id, text: String::new(), signature, sealed }))
+    };
+    match read(text, shown > 0) {
+        Proof::Sealed(sealed) => parts.push(thought(None, Some(sealed))),
+        Proof::OfThought(signature) => match parts.last_mut().filter(|_| shown > 0) {
+            Some(Part { content: Content::Reasoning(last), .. }) => {
+                last.signature = Some(signature);
+            }
+            _ => parts.push(thought(Some(signature), None)),
+        },
+        Proof::OfCall(call_id, signature) => {
+            for part in parts {
+                if let Content::ToolCall(call) = &mut part.content
+                    && call.id == call_id
+                {
+                    call.signature = Some(signature.clone());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::Dialect;
+
+    fn signature(dialect: Dialect) -> Signature {
+        Signature { dialect, text: "c2ln+/=#".to_owned() }
+    }
+
+    #[test]
+    fn proofs_come_back_as_what_they_were() {
+        for dialect in [Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini] {
+            let shown = Reasoning {
+                text: "hm".to_owned(),
+                signature: Some(signature(dialect)),
+                ..Reasoning::default()
+            };
+            let text = write(&shown).expect("a proof");
+            assert_eq!(read(&text, true), Proof::OfThought(signature(dialect)));
+            let sealed = Reasoning { sealed: Some(signature(dialect)), ..Reasoning::default() };
+            let text = write(&sealed).expect("a proof");
+            assert_eq!(read(&text, false), Proof::Sealed(signature(dialect)));
+            for id in ["call_1", "", "a#b", "é"] {
+                let text = write_of_call(id, &signature(dialect));
+                let expected = Proof::OfCall(id.to_owned(), signature(dialect));
+                assert_eq!(read(&text, false), expected);
+            }
+        }
+        // Some models of Anthropic sign thoughts that they do not show.
+        let hidden = Reasoning {
+            signature: Some(signature(Dialect::AnthropicMessages)),
+            ..Reasoning::default()
+        };
+        let text = write(&hidden).expect("a proof");
+        assert_eq!(read(&text, false), Proof::OfThought(signature(Dialect::AnthropicMessages)));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_mark_is_plain() {
+        for text in ["call#", "call#x#y", "call#9#short", "call#1#é", "gAAA"] {
+            let plain = Signature { dialect: DIALECT, text: text.to_owned() };
+            assert_eq!(read(text, false), Proof::Sealed(plain), "{text}");
+        }
+    }
+}

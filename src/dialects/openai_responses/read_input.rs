@@ -1,0 +1,174 @@
+//! The items of a request: what was said so far.
+
+use super::{DIALECT, identity, output, proof};
+use crate::dialects::openai_chat::{arguments, cache_point};
+use crate::llm::{
+    CachePoint, ChatRequest, Content, File, Foreign, Image, Malformed, Media, Node, Part,
+    Reasoning, Role, Source, Text, ToolCall, ToolResult, Turn, Within,
+};
+
+/// Reads `input` behind the turns that `request` has.
+pub(super) fn read(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
+    if let Some(text) = value.text() {
+        request.turns.push(Turn::new(Role::User, vec![Part::text(text)]));
+        return Ok(());
+    }
+    if !value.is_array() {
+        return Err(Malformed::new("a string or an array of items"));
+    }
+    value.read_items(|item| read_item(request, item)).map(|_| ())
+}
+
+fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
+    let kind = match item.expect_object()?.text_at("type")? {
+        Some(kind) => kind,
+        None if item.get("role").is_some() => "message",
+        None if item.get("id").is_some() => "item_reference",
+        None => return Err(Malformed::new("a string")).within("type"),
+    };
+    match kind {
+        "message" => message(request, item)?,
+        "function_call" => {
+            let call = ToolCall {
+                id: item.expect_text_at("call_id")?.to_owned(),
+                name: item.expect_text_at("name")?.to_owned(),
+                arguments: arguments(item),
+                signature: None,
+            };
+            said_by(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
+        }
+        "function_call_output" => {
+            let output = item.expect("output", "a string or an array of parts")?;
+            let result = ToolResult {
+                id: item.expect_text_at("call_id")?.to_owned(),
+                name: None,
+                parts: contents(output).within("output")?,
+                is_error: false,
+            };
+            said_by(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
+        }
+        "reasoning" => thought(said_by(request, Role::Assistant), item),
+        "image_generation_call" if identity::is_ours(item.text_of("id")) => {
+            let parts = said_by(request, Role::Assistant);
+            parts.extend(output::picture(item).map(Part::new));
+        }
+        _ => {
+            if kind == "item_reference" {
+                request.needs_state.get_or_insert_with(|| kind.to_owned());
+            }
+            let is_given = kind.ends_with("_output") || kind.ends_with("_response");
+            let role = if is_given { Role::Tool } else { Role::Assistant };
+            let foreign = Foreign { dialect: DIALECT, json: item.json() };
+            said_by(request, role).push(Part::new(Content::Foreign(foreign)));
+        }
+    }
+    Ok(())
+}
+
+/// The parts of the turn at the end, if it is of `role`; else those of a new one.
+fn said_by(request: &mut ChatRequest, role: Role) -> &mut Vec<Part> {
+    if request.turns.last().is_none_or(|last| last.role != role) {
+        request.turns.push(Turn::new(role, Vec::new()));
+    }
+    let last = request.turns.last_mut().expect("one was pushed if there was none");
+    &mut last.parts
+}
+
+fn message(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
+    let role = match item.expect_text_at("role")? {
+        "system" => Role::System,
+        "developer" => Role::Developer,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        _ => {
+            let expected = "one of system, developer, user, assistant";
+            return Err(Malformed::new(expected)).within("role");
+        }
+    };
+    let content = item.expect("content", "a string or an array of parts")?;
+    let parts = contents(content).within("content")?;
+    if role == Role::Assistant {
+        said_by(request, role).extend(parts);
+    } else {
+        request.turns.push(Turn::new(role, parts));
+    }
+    Ok(())
+}
+
+/// A thought sent back. One that says nothing at all points to what the provider keeps.
+fn thought(parts: &mut Vec<Part>, item: Node<'_>) {
+    let before = parts.len();
+    let sealed = item.get("encrypted_content").and_then(Node::text);
+    output::thoughts(item, parts);
+    if let Some(id) = output::vendor_id(item)
+        && parts.len() == before
+        && sealed.is_none_or(|text| !matches!(proof::read(text, false), proof::Proof::OfCall(..)))
+    {
+        let reasoning = Reasoning { id: Some(id.to_owned()), ..Reasoning::default() };
+        parts.push(Part::new(Content::Reasoning(reasoning)));
+    }
+}
+
+/// A string, or an array of parts.
+fn contents(value: Node<'_>) -> Result<Vec<Part>, Malformed> {
+    if let Some(text) = value.text() {
+        return Ok(vec![Part::text(text)]);
+    }
+    if !value.is_array() {
+        return Err(Malformed::new("a string or an array of parts"));
+    }
+    value.read_items(part)
+}
+
+fn part(value: Node<'_>) -> Result<Part, Malformed> {
+    let content = match value.expect_text_at("type")? {
+        "input_text" | "output_text" | "text" => {
+            let text = value.expect_text_at("text")?.to_owned();
+            Content::Text(Text { text, citations: output::citations(value) })
+        }
+        "refusal" => Content::Refusal(value.expect_text_at("refusal")?.to_owned()),
+        "input_image" => image(value)?,
+        "input_file" => file(value)?,
+        "input_audio" => {
+            let audio = value.expect("input_audio", "an object")?;
+            let format = audio.expect_text_at("format").within("input_audio")?;
+            let data = audio.expect_text_at("data").within("input_audio")?;
+            Content::Audio(Media::base64(&format!("audio/{format}"), data))
+        }
+        _ => Content::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+    };
+    Ok(Part { content, cache: breakpoint(value).or_else(|| cache_point(value)) })
+}
+
+/// OpenAI's cache point: half an hour, or half a day, which is the longer term.
+fn breakpoint(value: Node<'_>) -> Option<CachePoint> {
+    let ttl = value.get("prompt_cache_breakpoint")?.get("ttl").and_then(Node::text);
+    Some(if ttl == Some("12h") { CachePoint::Hour } else { CachePoint::Default })
+}
+
+fn image(value: Node<'_>) -> Result<Content, Malformed> {
+    let media = match value.text_at("file_id")? {
+        Some(id) => Media { media_type: None, source: Source::Id(id.to_owned()) },
+        None => Media::of_url(value.expect_text_at("image_url")?),
+    };
+    // What is automatic is the default, here and in chat completions.
+    let detail = value.text_at("detail")?.filter(|detail| *detail != "auto");
+    Ok(Content::Image(Image { media, detail: detail.map(str::to_owned) }))
+}
+
+fn file(value: Node<'_>) -> Result<Content, Malformed> {
+    let text = |key| value.text_at(key);
+    let media = match (text("file_id")?, text("file_data")?, text("file_url")?) {
+        (Some(id), ..) => Media { media_type: None, source: Source::Id(id.to_owned()) },
+        (None, Some(data), _) if data.starts_with("data:") => Media::of_url(data),
+        (None, Some(data), _) => {
+            Media { media_type: None, source: Source::Base64(data.to_owned()) }
+        }
+        (None, None, Some(url)) => Media::of_url(url),
+        (None, None, None) => {
+            return Err(Malformed::new("an object with file_id, file_data or file_url"));
+        }
+    };
+    let name = text("filename")?.map(str::to_owned);
+    Ok(Content::File(File { media, name, with_citations: false }))
+}

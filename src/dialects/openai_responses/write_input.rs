@@ -1,0 +1,401 @@
+//! The turns of a request, taken apart into items.
+
+use std::borrow::Cow;
+
+use super::{DIALECT, output};
+use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, ObjectWriter, Part,
+    Reasoning, Role, Signature, Source, ToolCall, ToolResult, Turn,
+};
+
+/// Longest id of a call that OpenAI takes, in characters (its own error message; seen November 2026).
+const CALL_ID_MAX: usize = 64;
+
+/// Writes the items of `turns`, which are turns of `request`.
+pub(super) fn write(
+    items: &mut ArrayWriter<'_>,
+    turns: &[Turn],
+    request: &ChatRequest,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let is_own = request.origin == Some(DIALECT);
+    let mut writer = Writer { items, is_own, is_original: target.is_original, warnings };
+    turns.iter().try_for_each(|turn| writer.turn(turn))
+}
+
+struct Writer<'w, 'o> {
+    items: &'w mut ArrayWriter<'o>,
+    /// The request came in this dialect.
+    is_own: bool,
+    /// The provider is the vendor itself.
+    is_original: bool,
+    warnings: &'w mut Warnings,
+}
+
+impl Writer<'_, '_> {
+    fn turn(&mut self, turn: &Turn) -> Result<(), Unsayable> {
+        if turn.name.is_some() {
+            self.warnings.dropped("the name of a speaker", "openai-responses has none");
+        }
+        for part in &turn.parts {
+            if let Content::ToolResult(result) = &part.content {
+                self.result(result, part.cache)?;
+            }
+        }
+        let role = match turn.role {
+            Role::System => "system",
+            Role::Developer => "developer",
+            Role::User => "user",
+            Role::Assistant => {
+                self.assistant(&turn.parts);
+                return Ok(());
+            }
+            Role::Tool => {
+                self.given(&turn.parts);
+                return Ok(());
+            }
+        };
+        self.message(role, &turn.parts)
+    }
+
+    /// What the application gave beside results: items of this dialect.
+    fn given(&mut self, parts: &[Part]) {
+        for part in parts {
+            match &part.content {
+                Content::ToolResult(_) => {}
+                Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+                    self.items.raw(&foreign.json);
+                }
+                _ => self.warnings.dropped("a part of a tool's turn", "it is no result"),
+            }
+        }
+    }
+
+    fn message(&mut self, role: &str, parts: &[Part]) -> Result<(), Unsayable> {
+        let mut said = Vec::with_capacity(parts.len());
+        for part in parts {
+            if self.is_said_by_user(part) {
+                said.push(part);
+            }
+        }
+        if said.is_empty() && !parts.is_empty() {
+            return Ok(());
+        }
+        let contents = self.contents(&said)?;
+        self.items.object(|item| {
+            item.text("type", "message");
+            item.text("role", role);
+            item.key("content").extend_from_slice(&contents);
+        });
+        Ok(())
+    }
+
+    /// True for what a user's message can hold; warns of what is lost.
+    fn is_said_by_user(&mut self, part: &Part) -> bool {
+        match &part.content {
+            Content::ToolResult(_) => false,
+            Content::Foreign(foreign) if foreign.dialect != DIALECT => {
+                self.warnings.dropped("a part of a message", "only another dialect has it");
+                false
+            }
+            Content::ToolCall(_) | Content::Reasoning(_) => {
+                self.warnings.dropped("a part of a message", "only the model may say it");
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn result(&mut self, result: &ToolResult, cache: Option<CachePoint>) -> Result<(), Unsayable> {
+        if result.is_error {
+            let why = "openai-responses tells it in words only";
+            self.warnings.dropped("is_error of a tool result", why);
+        }
+        if cache.is_some() {
+            let why = "openai-responses has them in messages only";
+            self.warnings.dropped("a cache point of a tool result", why);
+        }
+        let mut said = Vec::with_capacity(result.parts.len());
+        for part in &result.parts {
+            if self.is_said_by_user(part) {
+                said.push(part);
+            }
+        }
+        let contents = self.contents(&said)?;
+        self.items.object(|item| {
+            item.text("type", "function_call_output");
+            item.text("call_id", &call_id(&result.id));
+            item.key("output").extend_from_slice(&contents);
+        });
+        Ok(())
+    }
+
+    /// The JSON of parts that are not the model's: a string if there is nothing but one text, else an
+    /// array.
+    fn contents(&mut self, parts: &[&Part]) -> Result<Vec<u8>, Unsayable> {
+        let mut out = Vec::new();
+        match parts {
+            [] => out.extend_from_slice(b"\"\""),
+            [part] if part.cache.is_none() && part.as_text().is_some() => {
+                crate::llm::write_text(&mut out, part.as_text().unwrap_or_default());
+            }
+            _ => crate::llm::write_array(&mut out, |array| {
+                parts.iter().try_for_each(|part| self.part(array, part))
+            })?,
+        }
+        Ok(out)
+    }
+
+    fn part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
+        if let Content::Foreign(foreign) = &part.content {
+            array.raw(&foreign.json);
+            return Ok(());
+        }
+        array.object(|object| {
+            match &part.content {
+                Content::Text(text) => {
+                    object.text("type", "input_text");
+                    object.text("text", &text.text);
+                }
+                Content::Refusal(refusal) => {
+                    object.text("type", "input_text");
+                    object.text("text", refusal);
+                }
+                Content::Image(image) => write_image(object, image),
+                Content::File(file) => self.file(object, file),
+                Content::Audio(media) => write_audio(object, media)?,
+                Content::Video(_) => {
+                    return Err(Unsayable::new("a video", "openai-responses has no such part"));
+                }
+                _ => {}
+            }
+            self.breakpoint(object, part.cache);
+            Ok(())
+        })
+    }
+
+    /// A cache point of this dialect. Older models refuse it and cache by themselves, so those that
+    /// were meant for another vendor are left out.
+    fn breakpoint(&mut self, object: &mut ObjectWriter<'_>, cache: Option<CachePoint>) {
+        let Some(cache) = cache else { return };
+        if !self.is_own {
+            let why = "openai-responses caches by itself, and only newer models take them";
+            self.warnings.dropped("a cache point", why);
+            return;
+        }
+        object.object("prompt_cache_breakpoint", |inner| {
+            inner.text("mode", "explicit");
+            if cache == CachePoint::Hour {
+                inner.text("ttl", "12h");
+            }
+        });
+    }
+
+    fn file(&mut self, object: &mut ObjectWriter<'_>, file: &File) {
+        if file.with_citations {
+            self.warnings.dropped("citations of a document", "openai-responses cites by itself");
+        }
+        object.text("type", "input_file");
+        match &file.media.source {
+            Source::Id(id) => object.text("file_id", id),
+            Source::Url(url) => object.text("file_url", url),
+            Source::Base64(_) => {
+                object.text("file_data", &file.media.url().unwrap_or_default());
+                // It is refused without a name.
+                object.text("filename", file.name.as_deref().unwrap_or(file_name(&file.media)));
+                return;
+            }
+        }
+        object.optional_text("filename", file.name.as_deref());
+    }
+
+    /// Writes the model's turn, item by item.
+    fn assistant(&mut self, parts: &[Part]) {
+        for group in parts.chunk_by(|before, next| is_one_item(&before.content, &next.content)) {
+            if group.iter().any(|part| part.cache.is_some()) {
+                let why = "openai-responses has them in messages of the user only";
+                self.warnings.dropped("a cache point of the assistant", why);
+            }
+            let Some(first) = group.first() else { continue };
+            match &first.content {
+                Content::Text(_) | Content::Refusal(_) => self.said(group),
+                Content::ToolCall(call) => self.call(call),
+                Content::Reasoning(_) => self.thought(group),
+                Content::Foreign(foreign) if foreign.dialect != DIALECT => {
+                    self.warnings.dropped("a part of a message", "only another dialect has it");
+                }
+                Content::Foreign(foreign) if output::is_part(&foreign.json) => self.said(group),
+                Content::Foreign(foreign) => self.items.raw(&foreign.json),
+                Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
+                    let why = "openai-responses takes it from users only";
+                    self.warnings.dropped("what the assistant showed", why);
+                }
+                Content::ToolResult(_) => {}
+            }
+        }
+    }
+
+    fn said(&mut self, parts: &[Part]) {
+        self.items.object(|item| {
+            item.text("type", "message");
+            item.text("role", "assistant");
+            match parts {
+                [Part { content: Content::Text(text), .. }] if text.citations.is_empty() => {
+                    item.text("content", &text.text);
+                }
+                _ => item.array("content", |array| {
+                    for part in parts {
+                        write_said(array, &part.content);
+                    }
+                }),
+            }
+        });
+    }
+
+    fn call(&mut self, call: &ToolCall) {
+        if call.signature.is_some() {
+            self.warnings.dropped("the proof of a tool call", "another vendor's");
+        }
+        self.items.object(|item| {
+            item.text("type", "function_call");
+            item.text("call_id", &call_id(&call.id));
+            item.text("name", &call.name);
+            item.text("arguments", output::all_arguments(call));
+        });
+    }
+
+    /// Writes a thought. OpenAI takes back what it has sealed, or what it keeps under an id, and
+    /// nothing else. Those who imitate it have the thought itself as its content, and want an id.
+    fn thought(&mut self, parts: &[Part]) {
+        let thoughts = || {
+            parts.iter().filter_map(|part| match &part.content {
+                Content::Reasoning(thought) => Some(thought),
+                _ => None,
+            })
+        };
+        let own = |signature: &Option<Signature>| {
+            signature.as_ref().and_then(|it| it.for_provider(DIALECT)).map(str::to_owned)
+        };
+        let sealed = thoughts().filter_map(|it| own(&it.signature).or(own(&it.sealed))).next_back();
+        let is_foreign =
+            |it: &Reasoning| (it.signature.is_some() || it.sealed.is_some()) && sealed.is_none();
+        let id = thoughts().find_map(|it| it.id.as_deref()).filter(|_| self.is_own);
+        let has_words = thoughts().any(|it| !it.text.is_empty());
+        if thoughts().any(is_foreign) {
+            self.warnings.dropped("the proof of a thought", "another vendor's");
+        }
+        let is_known = sealed.is_some() || (id.is_some() && !thoughts().any(is_foreign));
+        if !is_known && (self.is_original || !has_words) {
+            if has_words {
+                self.warnings.dropped("a thought", "openai-responses takes back its own only");
+            }
+            return;
+        }
+        self.items.object(|item| {
+            item.text("type", "reasoning");
+            if let Some(id) = id.or((!self.is_original).then_some("rs_0")) {
+                item.text("id", id);
+            }
+            let texts = |key: &str, kind: &str, item: &mut ObjectWriter<'_>| {
+                item.array(key, |array| {
+                    for thought in thoughts().filter(|thought| !thought.text.is_empty()) {
+                        array.object(|part| {
+                            part.text("type", kind);
+                            part.text("text", &thought.text);
+                        });
+                    }
+                });
+            };
+            if self.is_original || sealed.is_some() {
+                texts("summary", "summary_text", item);
+            } else {
+                item.array("summary", |_| {});
+                texts("content", "reasoning_text", item);
+            }
+            item.optional_text("encrypted_content", sealed.as_deref());
+        });
+    }
+}
+
+/// As for the items of an answer; a foreign part joins the words beside it.
+fn is_one_item(before: &Content, next: &Content) -> bool {
+    let is_said = |content: &Content| match content {
+        Content::Text(_) | Content::Refusal(_) => true,
+        Content::Foreign(foreign) => foreign.dialect == DIALECT && output::is_part(&foreign.json),
+        _ => false,
+    };
+    output::is_one_item(before, next) || (is_said(before) && is_said(next))
+}
+
+/// Writes one part of the model's own message.
+fn write_said(array: &mut ArrayWriter<'_>, content: &Content) {
+    match content {
+        Content::Foreign(foreign) => array.raw(&foreign.json),
+        Content::Refusal(refusal) => array.object(|part| {
+            part.text("type", "refusal");
+            part.text("refusal", refusal);
+        }),
+        Content::Text(text) => array.object(|part| {
+            part.text("type", "output_text");
+            part.text("text", &text.text);
+            part.array("annotations", |array| {
+                text.citations.iter().for_each(|it| output::write_citation(array.item(), it));
+            });
+        }),
+        _ => {}
+    }
+}
+
+fn write_image(object: &mut ObjectWriter<'_>, image: &Image) {
+    object.text("type", "input_image");
+    // Some of those who imitate OpenAI refuse it without.
+    object.text("detail", image.detail.as_deref().unwrap_or("auto"));
+    match &image.media.source {
+        Source::Id(id) => object.text("file_id", id),
+        _ => object.text("image_url", &image.media.url().unwrap_or_default()),
+    }
+}
+
+fn write_audio(object: &mut ObjectWriter<'_>, media: &Media) -> Result<(), Unsayable> {
+    let Source::Base64(data) = &media.source else {
+        return Err(Unsayable::new("audio by address", "openai-responses takes its bytes only"));
+    };
+    let media_type = media.media_type.as_deref().unwrap_or("audio/wav");
+    let format = match media_type.strip_prefix("audio/").unwrap_or(media_type) {
+        "mpeg" => "mp3",
+        "x-wav" | "wave" => "wav",
+        other => other,
+    };
+    object.text("type", "input_audio");
+    object.object("input_audio", |inner| {
+        inner.text("data", data);
+        inner.text("format", format);
+    });
+    Ok(())
+}
+
+/// A name for a document without one, whose ending tells what it is.
+fn file_name(media: &Media) -> &'static str {
+    match media.media_type.as_deref() {
+        Some("application/pdf") => "document.pdf",
+        Some("text/plain") => "document.txt",
+        Some("text/markdown") => "document.md",
+        Some("text/html") => "document.html",
+        Some("text/csv") => "document.csv",
+        Some("application/json") => "document.json",
+        _ => "document",
+    }
+}
+
+/// The id of a call as OpenAI takes it: one that is too long becomes its digest, in the call and in
+/// its result alike.
+fn call_id(id: &str) -> Cow<'_, str> {
+    if id.chars().count() <= CALL_ID_MAX {
+        return id.into();
+    }
+    let digest = blake3::hash(id.as_bytes()).to_hex();
+    format!("call_{}", digest.as_str().get(..48).unwrap_or_default()).into()
+}
