@@ -11,6 +11,7 @@
 //! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
 
 mod codec;
+mod cohere_chat;
 mod foreign;
 #[cfg(test)]
 mod grid;
@@ -27,9 +28,10 @@ pub use warnings::Warnings;
 use crate::llm::Dialect;
 
 /// The dialects, each with its code.
-const DIALECTS: [(Dialect, &dyn Codec); 2] = [
+const DIALECTS: [(Dialect, &dyn Codec); 3] = [
     (Dialect::OpenaiChat, &openai_chat::OpenaiChat),
     (Dialect::OpenaiResponses, &openai_responses::OpenaiResponses),
+    (Dialect::CohereChat, &cohere_chat::CohereChat),
 ];
 
 /// The code of `dialect`; none of the pass-through.

@@ -1,0 +1,85 @@
+//! Cohere's chat, version 2 (API reference, "Chat", and the types of Cohere's own client 7.3, read
+//! November 2026).
+//!
+//! What a thought is here: the `thinking` blocks of reasoning models, and `tool_plan`, what other models
+//! say before they call tools. A thought that stands last before the calls of its turn is the plan.
+//! Usage follows the bill, `billed_units`, which leaves out Cohere's own preambles; `tokens` counts
+//! where nothing was billed.
+
+mod answer;
+mod citation;
+mod decoder;
+mod encoder;
+mod read_request;
+#[cfg(test)]
+mod tests;
+mod write_message;
+mod write_request;
+
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::warnings::Warnings;
+use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
+
+const DIALECT: Dialect = Dialect::CohereChat;
+
+/// The dialect.
+pub(super) struct CohereChat;
+
+impl Codec for CohereChat {
+    fn path(&self, _: &Target<'_>, _: bool) -> String {
+        "/v2/chat".to_owned()
+    }
+
+    fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
+        read_request::read(root)
+    }
+
+    fn write_request(
+        &self,
+        request: &ChatRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        write_request::write(request, target, warnings, out)
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<Answer> {
+        answer::read(root)
+    }
+
+    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
+        answer::write(answer, out);
+    }
+
+    fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
+        read_error(status, body)
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        write_object(out, |root| root.text("message", &error.message));
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(decoder::Decoder::default())
+    }
+
+    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::default())
+    }
+}
+
+/// Reads an error: a `message`, and nothing that tells its kind but the status. Proxies before Cohere
+/// have other names for the text.
+pub(super) fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
+    let text = |key: &str| body.and_then(|body| body.get(key)).and_then(Node::text);
+    let message = ["message", "error", "detail"].into_iter().find_map(text);
+    ApiError {
+        status,
+        message: message
+            .map_or_else(|| format!("the provider answered with status {status}"), str::to_owned),
+        kind: String::new(),
+        code: None,
+        param: None,
+    }
+}

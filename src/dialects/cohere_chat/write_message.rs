@@ -1,0 +1,327 @@
+//! The messages of a request as Cohere takes them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{DIALECT, citation};
+use crate::dialects::codec::Unsayable;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, Content, File, Image, ObjectWriter, Part, Reasoning, Role, Source, Text, ToolCall,
+    ToolResult, Turn,
+};
+
+/// Media types of text that do not begin with `text/`.
+const TEXT_TYPES: [&str; 4] =
+    ["application/json", "application/xml", "application/yaml", "application/x-ndjson"];
+
+/// Writes the messages that one turn becomes.
+pub(super) fn write(
+    messages: &mut ArrayWriter<'_>,
+    turn: &Turn,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    warn(turn, warnings);
+    let is_result = |part: &&Part| matches!(part.content, Content::ToolResult(_));
+    for part in &turn.parts {
+        if let Content::ToolResult(result) = &part.content {
+            messages.object(|message| write_result(message, result, warnings))?;
+        }
+    }
+    let has_only_results = !turn.parts.is_empty() && turn.parts.iter().all(|it| is_result(&it));
+    if turn.role == Role::Tool || has_only_results {
+        return Ok(());
+    }
+    messages.object(|message| match turn.role {
+        Role::Assistant => {
+            message.text("role", "assistant");
+            write_assistant(message, &turn.parts, warnings);
+            Ok(())
+        }
+        Role::System | Role::Developer => {
+            message.text("role", "system");
+            if turn.parts.iter().any(|part| part.as_text().is_none()) {
+                let why = "cohere-chat has text only in instructions";
+                return Err(Unsayable::new("an instruction that is no text", why));
+            }
+            write_content(message, &turn.parts, warnings)
+        }
+        Role::User | Role::Tool => {
+            message.text("role", "user");
+            write_content(message, &turn.parts, warnings)
+        }
+    })
+}
+
+/// Tells what of the turn is lost whatever its role.
+fn warn(turn: &Turn, warnings: &mut Warnings) {
+    if turn.name.is_some() {
+        warnings.dropped("name", "messages of cohere-chat have none");
+    }
+    if turn.parts.iter().any(|part| part.cache.is_some()) {
+        warnings.dropped("cache_control", super::write_request::NO_CACHE_POINTS);
+    }
+}
+
+fn write_result(
+    message: &mut ObjectWriter<'_>,
+    result: &ToolResult,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    message.text("role", "tool");
+    message.text("tool_call_id", &result.id);
+    if result.is_error {
+        warnings.dropped("is_error", "cohere-chat tells it in words only");
+    }
+    let is_picture = |part: &Part| matches!(part.content, Content::Image(_));
+    if result.parts.iter().any(is_picture) {
+        let why = "cohere-chat takes text and documents there";
+        return Err(Unsayable::new("an image in a tool result", why));
+    }
+    if result.parts.iter().any(|part| part.cache.is_some()) {
+        warnings.dropped("cache_control", super::write_request::NO_CACHE_POINTS);
+    }
+    match result.parts.as_slice() {
+        [] => message.text("content", ""),
+        [Part { content: Content::Text(text), .. }] => message.text("content", &text.text),
+        parts => message.array("content", |array| {
+            parts.iter().try_for_each(|part| match &part.content {
+                Content::File(file) => write_document(array, file),
+                _ => write_part(array, part, warnings),
+            })
+        })?,
+    }
+    Ok(())
+}
+
+/// Writes a text file as a part of a tool's message.
+fn write_document(array: &mut ArrayWriter<'_>, file: &File) -> Result<(), Unsayable> {
+    let text = text_of(file)?;
+    array.object(|part| {
+        part.text("type", "document");
+        part.object("document", |document| document.object("data", |it| data(it, file, &text)));
+    });
+    Ok(())
+}
+
+/// Writes `data` of a document.
+pub(super) fn data(object: &mut ObjectWriter<'_>, file: &File, text: &str) {
+    object.optional_text("title", file.name.as_deref());
+    object.text("text", text);
+}
+
+/// The words of a file, which is all that this dialect takes of one.
+pub(super) fn text_of(file: &File) -> Result<String, Unsayable> {
+    let why = "cohere-chat takes files of text only, and their bytes";
+    let media_type = file.media.media_type.as_deref().unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let is_text = essence.starts_with("text/") || TEXT_TYPES.contains(&essence);
+    let bytes = match &file.media.source {
+        Source::Base64(data) if is_text => STANDARD.decode(data).ok(),
+        _ => None,
+    };
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| Unsayable::new("a file", why))
+}
+
+/// Writes `content`: a string if there is nothing but one text, else an array of parts. Files are
+/// among the request's documents.
+fn write_content(
+    message: &mut ObjectWriter<'_>,
+    parts: &[Part],
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let is_here = |part: &&Part| !matches!(part.content, Content::File(_) | Content::ToolResult(_));
+    let here: Vec<&Part> = parts.iter().filter(is_here).collect();
+    match here.as_slice() {
+        [] => message.text("content", ""),
+        [Part { content: Content::Text(text), .. }] => message.text("content", &text.text),
+        here => message.array("content", |array| {
+            here.iter().try_for_each(|part| write_part(array, part, warnings))
+        })?,
+    }
+    Ok(())
+}
+
+fn write_part(
+    array: &mut ArrayWriter<'_>,
+    part: &Part,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    match &part.content {
+        Content::Text(text) => write_text(array, &text.text),
+        Content::Refusal(text) => {
+            warnings.changed("a refusal", "sent as text");
+            write_text(array, text);
+        }
+        Content::Image(image) => return write_image(array, image),
+        Content::Audio(_) => return Err(Unsayable::new("audio", "cohere-chat takes none")),
+        Content::Video(_) => return Err(Unsayable::new("a video", "cohere-chat takes none")),
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Foreign(_) => {
+            warnings.dropped("a part of a message", "only another dialect has it");
+        }
+        Content::Reasoning(_) | Content::ToolCall(_) => {
+            warnings.dropped("a thought or call", "cohere-chat has them from the assistant only");
+        }
+        Content::File(_) | Content::ToolResult(_) => {}
+    }
+    Ok(())
+}
+
+/// Writes a block of text.
+pub(super) fn write_text(array: &mut ArrayWriter<'_>, text: &str) {
+    array.object(|part| {
+        part.text("type", "text");
+        part.text("text", text);
+    });
+}
+
+fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
+    let url = image.media.url().ok_or_else(|| {
+        Unsayable::new("an image by file id", "cohere-chat takes a URL or the bytes")
+    })?;
+    array.object(|part| {
+        part.text("type", "image_url");
+        part.object("image_url", |inner| {
+            inner.text("url", &url);
+            inner.optional_text("detail", image.detail.as_deref());
+        });
+    });
+    Ok(())
+}
+
+/// Writes what an assistant said, thought and called.
+pub(super) fn write_assistant(
+    message: &mut ObjectWriter<'_>,
+    parts: &[Part],
+    warnings: &mut Warnings,
+) {
+    parts.iter().for_each(|part| warn_of_proofs(part, warnings));
+    let calls = || parts.iter().filter_map(call);
+    let plan = if calls().next().is_some() { plan_of(parts) } else { None };
+    let is_content = |part: &Part| match &part.content {
+        Content::Reasoning(thought) => {
+            is_shown(thought) && !plan.is_some_and(|it| std::ptr::eq(it, thought))
+        }
+        Content::ToolCall(_) => false,
+        _ => true,
+    };
+    let content: Vec<&Part> = parts.iter().filter(|part| is_content(part)).collect();
+    write_said(message, &content, calls().next().is_some() || plan.is_some(), warnings);
+    message.optional_text("tool_plan", plan.map(|thought| thought.text.as_str()));
+    if calls().next().is_some() {
+        message.array("tool_calls", |array| {
+            calls().for_each(|call| array.object(|object| write_call(object, call)));
+        });
+    }
+}
+
+fn call(part: &Part) -> Option<&ToolCall> {
+    match &part.content {
+        Content::ToolCall(call) => Some(call),
+        _ => None,
+    }
+}
+
+fn is_shown(thought: &Reasoning) -> bool {
+    !thought.text.is_empty()
+}
+
+/// The thought that stands last before the calls, after all words.
+fn plan_of(parts: &[Part]) -> Option<&Reasoning> {
+    let said = parts.iter().rev().find(|part| match &part.content {
+        Content::Reasoning(thought) => is_shown(thought),
+        Content::ToolCall(_) => false,
+        _ => true,
+    })?;
+    match &said.content {
+        Content::Reasoning(thought) => Some(thought),
+        _ => None,
+    }
+}
+
+fn warn_of_proofs(part: &Part, warnings: &mut Warnings) {
+    let (signature, is_sealed) = match &part.content {
+        Content::Reasoning(thought) => (&thought.signature, thought.sealed.is_some()),
+        Content::ToolCall(call) => (&call.signature, false),
+        _ => return,
+    };
+    let own = signature.as_ref().and_then(|signature| signature.for_provider(DIALECT));
+    if signature.is_some() && own.is_none() {
+        warnings.dropped("signature", "another vendor's proof of a thought");
+    }
+    if is_sealed {
+        warnings.dropped("a sealed thought", "only its vendor can open it");
+    }
+}
+
+/// Writes `content` and `citations` of an assistant's message.
+fn write_said(
+    message: &mut ObjectWriter<'_>,
+    content: &[&Part],
+    may_be_absent: bool,
+    warnings: &mut Warnings,
+) {
+    let mut texts: Vec<(u64, &Text)> = Vec::new();
+    match content {
+        [] if may_be_absent => {}
+        [] => message.text("content", ""),
+        [Part { content: Content::Text(text), .. }] => {
+            message.text("content", &text.text);
+            texts.push((0, text));
+        }
+        several => message.array("content", |array| {
+            let mut index = 0;
+            for part in several {
+                if let Content::Text(text) = &part.content {
+                    texts.push((index, text));
+                }
+                index += u64::from(write_block(array, part, warnings));
+            }
+        }),
+    }
+    let citations = || texts.iter().flat_map(|(_, text)| &text.citations);
+    if citations().any(|it| !citation::is_own(it)) {
+        warnings.dropped("citations", "another vendor's");
+    }
+    citation::write_all(message, &texts, false);
+}
+
+/// Writes one block of an assistant's content, if it can be said.
+fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings) -> bool {
+    match &part.content {
+        Content::Reasoning(thought) => {
+            write_thought(array, &thought.text);
+            true
+        }
+        Content::Text(_) | Content::Refusal(_) => write_part(array, part, warnings).is_ok(),
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+            array.raw(&foreign.json);
+            true
+        }
+        _ => {
+            let why = "cohere-chat takes it from users only";
+            warnings.dropped("what the assistant showed", why);
+            false
+        }
+    }
+}
+
+/// Writes a block of thought.
+pub(super) fn write_thought(array: &mut ArrayWriter<'_>, text: &str) {
+    array.object(|block| {
+        block.text("type", "thinking");
+        block.text("thinking", text);
+    });
+}
+
+/// Writes the members of one of `tool_calls`.
+pub(super) fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
+    object.text("id", &call.id);
+    object.text("type", "function");
+    object.object("function", |function| {
+        function.text("name", &call.name);
+        function.text("arguments", if call.arguments.is_empty() { "{}" } else { &call.arguments });
+    });
+}
