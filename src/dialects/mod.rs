@@ -12,6 +12,7 @@
 
 mod codec;
 mod cohere_chat;
+mod embeddings;
 mod foreign;
 #[cfg(test)]
 mod grid;
@@ -23,6 +24,7 @@ mod warnings;
 pub use codec::{
     BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
 };
+pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
 pub use warnings::Warnings;
 
 use crate::llm::Dialect;

@@ -19,6 +19,7 @@ mod conversation;
 mod dialect;
 mod document;
 mod edit;
+mod embeddings;
 mod error;
 mod json;
 mod members;
@@ -42,6 +43,9 @@ pub use content::{
 pub use conversation::LastTurn;
 pub use dialect::Dialect;
 pub use edit::{Edit, hide_usage, quote, with_include_usage};
+pub use embeddings::{
+    EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, VectorEncoding,
+};
 pub use error::JsonError;
 pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
 pub use node::{Malformed, Node, Within};

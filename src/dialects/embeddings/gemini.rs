@@ -1,0 +1,185 @@
+//! Google's embeddings at AI Studio (Gemini API reference, "Embeddings", read November 2026).
+//!
+//! `batchEmbedContents` is what the gateway calls, also for one input. `embedContent`, which is for
+//! one, differs by its lack of `requests`, and so both are read; the answer to it, which has
+//! `embedding` and not `embeddings`, is read and never written.
+
+use super::{
+    EmbeddingsCodec, at_least_one, keep, no_tokens, purpose, vector, warn_of_user, write_foreign,
+};
+use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media, Node,
+    ObjectWriter, Source, Usage, Within, write_object,
+};
+
+const DIALECT: Dialect = Dialect::Gemini;
+
+/// The shape.
+pub(super) struct Gemini;
+
+impl EmbeddingsCodec for Gemini {
+    fn path(&self, target: &Target<'_>) -> String {
+        format!("/models/{}:batchEmbedContents", target.model)
+    }
+
+    fn inputs_max(&self) -> usize {
+        100
+    }
+
+    fn read_request(
+        &self,
+        root: Node<'_>,
+        model: Option<&str>,
+    ) -> Result<EmbeddingsRequest, Malformed> {
+        let mut request = EmbeddingsRequest::default();
+        match root.get("requests") {
+            Some(requests) => {
+                let read = requests.read_items(|item| one(&mut request, item));
+                read.within("requests")?;
+            }
+            None => one(&mut request, root)?,
+        }
+        at_least_one(&request, "requests")?;
+        if let Some(model) = model {
+            model.clone_into(&mut request.model);
+        }
+        Ok(request)
+    }
+
+    fn write_request(
+        &self,
+        request: &EmbeddingsRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        warn_of_user(request, warnings);
+        let word = request.purpose.and_then(|it| purpose::word(purpose::GOOGLE, it, warnings));
+        write_object(out, |root| {
+            root.array("requests", |array| {
+                request.inputs.iter().try_for_each(|input| {
+                    array.object(|object| {
+                        object.text("model", &format!("models/{}", target.model));
+                        object.object("content", |content| write_content(content, input))?;
+                        object.optional_text("taskType", word);
+                        object.optional_number("outputDimensionality", request.dimensions);
+                        write_foreign(object, request, DIALECT, warnings);
+                        Ok(())
+                    })
+                })
+            })
+        })
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
+        let values = |item: Node<'_>| vector::read(item.get("values")?);
+        let vectors = match (root.get("embeddings"), root.get("embedding")) {
+            (Some(several), _) if several.is_array() => {
+                several.items().map(values).collect::<Option<_>>()?
+            }
+            (_, Some(one)) => vec![values(one)?],
+            _ => return None,
+        };
+        let counts = root.get("usageMetadata").and_then(|usage| usage.get("promptTokenCount"));
+        let usage = |input_tokens| Usage { input_tokens, ..Usage::default() };
+        Some(EmbeddingsAnswer {
+            vectors,
+            usage: counts.and_then(Node::u64).map(usage),
+            ..EmbeddingsAnswer::default()
+        })
+    }
+
+    fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {
+        write_object(out, |root| {
+            root.array("embeddings", |array| {
+                for numbers in &answer.vectors {
+                    array.object(|item| vector::write(item.key("values"), numbers));
+                }
+            });
+            if let Some(usage) = &answer.usage {
+                root.object("usageMetadata", |counts| {
+                    counts.number("promptTokenCount", usage.input_tokens);
+                });
+            }
+        });
+    }
+}
+
+/// Reads one request of a batch into the whole. All of a batch want the same, or the last counts.
+fn one(request: &mut EmbeddingsRequest, value: Node<'_>) -> Result<(), Malformed> {
+    let content = value.expect("content", "an object with parts")?;
+    let input = input(content).within("content")?;
+    request.inputs.push(input);
+    let is_first = request.inputs.len() == 1;
+    for (key, value) in value.members() {
+        match key {
+            "content" => {}
+            "model" => {
+                let name = value.expect_text().within(key)?;
+                name.strip_prefix("models/").unwrap_or(name).clone_into(&mut request.model);
+            }
+            "taskType" => {
+                request.purpose = purpose::read(purpose::GOOGLE, value.expect_text().within(key)?);
+            }
+            "outputDimensionality" => {
+                request.dimensions = Some(value.expect_u64().within(key)?);
+            }
+            _ if is_first => keep(request, DIALECT, key, value),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The one part of a content: a text or a picture. Several texts are one.
+fn input(content: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
+    let parts = content.expect("parts", "an array of parts")?;
+    let read = parts.read_items(|part| {
+        if let Some(text) = part.text_at("text")? {
+            return Ok(EmbeddingsInput::Text(text.to_owned()));
+        }
+        let data = part.expect("inlineData", "a part with text or inlineData")?;
+        let media_type = data.expect_text_at("mimeType").within("inlineData")?;
+        let bytes = data.expect_text_at("data").within("inlineData")?;
+        Ok(EmbeddingsInput::Image(Media::base64(media_type, bytes)))
+    });
+    let mut whole: Option<EmbeddingsInput> = None;
+    for part in read.within("parts")? {
+        whole = Some(match (whole, part) {
+            (None, part) => part,
+            (Some(EmbeddingsInput::Text(before)), EmbeddingsInput::Text(text)) => {
+                EmbeddingsInput::Text(before + &text)
+            }
+            _ => return Err(Malformed::new("parts of text, or one picture")).within("parts"),
+        });
+    }
+    whole.ok_or_else(|| Malformed::new("at least one part")).within("parts")
+}
+
+fn write_content(content: &mut ObjectWriter<'_>, input: &EmbeddingsInput) -> Result<(), Unsayable> {
+    content.array("parts", |parts| match input {
+        EmbeddingsInput::Text(text) => {
+            parts.object(|part| part.text("text", text));
+            Ok(())
+        }
+        EmbeddingsInput::Tokens(_) => Err(no_tokens()),
+        EmbeddingsInput::Image(media) => match &media.source {
+            Source::Base64(data) => {
+                let media_type = media.media_type.as_deref().unwrap_or("image/png");
+                parts.object(|part| {
+                    part.object("inlineData", |inner| {
+                        inner.text("mimeType", media_type);
+                        inner.text("data", data);
+                    });
+                });
+                Ok(())
+            }
+            Source::Url(_) | Source::Id(_) => {
+                let why = "gemini embeds pictures from their bytes only";
+                Err(Unsayable::new("an image by address", why))
+            }
+        },
+    })
+}

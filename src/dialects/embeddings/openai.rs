@@ -1,0 +1,216 @@
+//! OpenAI's embeddings (API reference, "Embeddings", read November 2026), which many imitate.
+//!
+//! Beyond the reference it reads what has become usual: `input_type` with the words of any vendor, and
+//! inputs that are objects with a `text` or an `image` (Jina) or an `image_url`. OpenAI itself refuses
+//! members that it does not know, so that these go to its imitators only.
+
+use super::{EmbeddingsCodec, at_least_one, keep, purpose, text_inputs, vector, write_foreign};
+use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
+    Node, ObjectWriter, Usage, VectorEncoding, Within, write_object,
+};
+
+const DIALECT: Dialect = Dialect::OpenaiChat;
+
+/// The shape.
+pub(super) struct Openai;
+
+impl EmbeddingsCodec for Openai {
+    fn path(&self, _: &Target<'_>) -> String {
+        "/embeddings".to_owned()
+    }
+
+    fn inputs_max(&self) -> usize {
+        2048
+    }
+
+    fn read_request(
+        &self,
+        root: Node<'_>,
+        _: Option<&str>,
+    ) -> Result<EmbeddingsRequest, Malformed> {
+        let mut request = EmbeddingsRequest::default();
+        for (key, value) in root.members() {
+            if !value.is_null() {
+                member(&mut request, key, value).within(key)?;
+            }
+        }
+        at_least_one(&request, "input")?;
+        Ok(request)
+    }
+
+    fn write_request(
+        &self,
+        request: &EmbeddingsRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        let is_picture = |input: &EmbeddingsInput| matches!(input, EmbeddingsInput::Image(_));
+        if target.is_original && request.inputs.iter().any(is_picture) {
+            return Err(Unsayable::new("an image", "openai embeds text only"));
+        }
+        write_object(out, |root| {
+            root.text("model", target.model);
+            root.array("input", |array| {
+                request.inputs.iter().try_for_each(|input| write_input(array, input))
+            })?;
+            root.optional_number("dimensions", request.dimensions);
+            if request.encoding == VectorEncoding::Base64 {
+                root.text("encoding_format", "base64");
+            }
+            if let Some(wanted) = request.purpose {
+                if target.is_original {
+                    warnings.dropped("input_type", "openai has no such member");
+                } else {
+                    let word = purpose::word(purpose::VOYAGE, wanted, warnings);
+                    root.optional_text("input_type", word);
+                }
+            }
+            root.optional_text("user", request.user.as_deref());
+            write_foreign(root, request, DIALECT, warnings);
+            Ok(())
+        })
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
+        read_answer(root)
+    }
+
+    fn write_answer(
+        &self,
+        answer: &EmbeddingsAnswer,
+        request: &EmbeddingsRequest,
+        out: &mut Vec<u8>,
+    ) {
+        write_object(out, |root| {
+            root.text("object", "list");
+            write_data(root, answer, request);
+            root.text("model", &answer.model);
+            // OpenAI's clients want the counts, also where no provider told them.
+            let tokens = answer.usage.unwrap_or_default().input_tokens;
+            root.object("usage", |usage| {
+                usage.number("prompt_tokens", tokens);
+                usage.number("total_tokens", tokens);
+            });
+        });
+    }
+}
+
+fn member(request: &mut EmbeddingsRequest, key: &str, value: Node<'_>) -> Result<(), Malformed> {
+    match key {
+        "model" => request.model = value.expect_text()?.to_owned(),
+        "input" => request.inputs = inputs(value)?,
+        "dimensions" => request.dimensions = Some(value.expect_u64()?),
+        "encoding_format" => request.encoding = encoding(value)?,
+        "input_type" => request.purpose = Some(purpose::read_any(value.expect_text()?)?),
+        "user" => request.user = Some(value.expect_text()?.to_owned()),
+        _ => keep(request, DIALECT, key, value),
+    }
+    Ok(())
+}
+
+/// `encoding_format`, which Voyage has too.
+pub(super) fn encoding(value: Node<'_>) -> Result<VectorEncoding, Malformed> {
+    match value.text() {
+        Some("float") => Ok(VectorEncoding::Floats),
+        Some("base64") => Ok(VectorEncoding::Base64),
+        _ => Err(Malformed::new("float or base64")),
+    }
+}
+
+/// A text, several, the ids of one's tokens, or those of several.
+fn inputs(value: Node<'_>) -> Result<Vec<EmbeddingsInput>, Malformed> {
+    let is_one = value.items().next().is_some_and(|first| first.f64().is_some());
+    if is_one {
+        return Ok(vec![tokens(value)?]);
+    }
+    let is_plain = value.items().all(|item| item.text().is_some());
+    if is_plain || !value.is_array() {
+        return text_inputs(value);
+    }
+    value.read_items(|item| {
+        if item.is_array() {
+            tokens(item)
+        } else if item.is_object() {
+            part(item)
+        } else {
+            Ok(EmbeddingsInput::Text(item.expect_text()?.to_owned()))
+        }
+    })
+}
+
+fn tokens(value: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
+    value.read_items(Node::expect_u64).map(EmbeddingsInput::Tokens)
+}
+
+fn part(value: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
+    if let Some(text) = value.text_at("text")? {
+        return Ok(EmbeddingsInput::Text(text.to_owned()));
+    }
+    let url = value.get("image_url");
+    let url = url.and_then(|url| url.text().or_else(|| url.get("url")?.text()));
+    match value.text_at("image")?.or(url) {
+        Some(url) => Ok(EmbeddingsInput::Image(Media::of_url(url))),
+        None => Err(Malformed::new("an object with text or image")),
+    }
+}
+
+fn write_input(array: &mut ArrayWriter<'_>, input: &EmbeddingsInput) -> Result<(), Unsayable> {
+    match input {
+        EmbeddingsInput::Text(text) => array.text(text),
+        EmbeddingsInput::Tokens(tokens) => crate::llm::write_array(array.item(), |ids| {
+            let mut digits = itoa::Buffer::new();
+            tokens.iter().for_each(|id| {
+                ids.item().extend_from_slice(digits.format(*id).as_bytes());
+            });
+        }),
+        EmbeddingsInput::Image(media) => {
+            let url = media.url().ok_or_else(|| {
+                Unsayable::new("an image by file id", "the provider takes a URL or the bytes")
+            })?;
+            array.object(|object| object.text("image", &url));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the answer of OpenAI and of those that imitate it.
+pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
+    let data = root.get("data").filter(|data| data.is_array())?;
+    let mut vectors = Vec::with_capacity(data.count());
+    for (place, item) in (0_u64..).zip(data.items()) {
+        let index = item.get("index").and_then(Node::u64).unwrap_or(place);
+        vectors.push((index, vector::read(item.get("embedding")?)?));
+    }
+    // They come in order, but for a server that has not read the reference.
+    vectors.sort_by_key(|(index, _)| *index);
+    Some(EmbeddingsAnswer {
+        id: root.text_of("id").to_owned(),
+        model: root.text_of("model").to_owned(),
+        vectors: vectors.into_iter().map(|(_, vector)| vector).collect(),
+        usage: root.get("usage").and_then(|usage| Usage::read(usage.value())),
+    })
+}
+
+/// Writes `data` as the request wants the numbers.
+pub(super) fn write_data(
+    root: &mut ObjectWriter<'_>,
+    answer: &EmbeddingsAnswer,
+    request: &EmbeddingsRequest,
+) {
+    root.array("data", |array| {
+        for (index, numbers) in (0_u64..).zip(&answer.vectors) {
+            array.object(|item| {
+                item.text("object", "embedding");
+                item.number("index", index);
+                match request.encoding {
+                    VectorEncoding::Floats => vector::write(item.key("embedding"), numbers),
+                    VectorEncoding::Base64 => item.text("embedding", &vector::base64(numbers)),
+                }
+            });
+        }
+    });
+}

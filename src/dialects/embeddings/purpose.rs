@@ -1,0 +1,111 @@
+//! What vectors are for, in the words of each vendor.
+//!
+//! A vendor that has no word for a purpose gets the one that its own reference gives for it, or none.
+
+use crate::dialects::warnings::Warnings;
+use crate::llm::{Malformed, Purpose};
+
+/// The words of one vendor.
+pub(super) type Words = [(&'static str, Purpose)];
+
+/// Cohere's; `image`, which goes by itself with pictures, is no purpose.
+pub(super) const COHERE: &Words = &[
+    ("search_document", Purpose::Document),
+    ("search_query", Purpose::Query),
+    ("classification", Purpose::Classification),
+    ("clustering", Purpose::Clustering),
+];
+
+/// Google's.
+pub(super) const GOOGLE: &Words = &[
+    ("RETRIEVAL_DOCUMENT", Purpose::Document),
+    ("RETRIEVAL_QUERY", Purpose::Query),
+    ("CLASSIFICATION", Purpose::Classification),
+    ("CLUSTERING", Purpose::Clustering),
+    ("SEMANTIC_SIMILARITY", Purpose::Similarity),
+    ("QUESTION_ANSWERING", Purpose::Question),
+    ("FACT_VERIFICATION", Purpose::Fact),
+    ("CODE_RETRIEVAL_QUERY", Purpose::CodeQuery),
+];
+
+/// Voyage's.
+pub(super) const VOYAGE: &Words = &[("document", Purpose::Document), ("query", Purpose::Query)];
+
+/// NVIDIA's, which other servers with OpenAI's format have taken over.
+const PASSAGE: &Words = &[("passage", Purpose::Document)];
+
+/// Reads a word of any vendor, which is what clients of OpenAI's format send as `input_type`.
+pub(super) fn read_any(word: &str) -> Result<Purpose, Malformed> {
+    let known = [COHERE, GOOGLE, VOYAGE, PASSAGE].into_iter().flatten();
+    let found = known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+    found.map(|(_, purpose)| *purpose).ok_or_else(|| {
+        Malformed::new("one of query, document, classification, clustering, semantic_similarity")
+    })
+}
+
+/// Reads a word of one vendor. None for words that say nothing.
+pub(super) fn read(words: &Words, word: &str) -> Option<Purpose> {
+    words.iter().find(|(known, _)| *known == word).map(|(_, purpose)| *purpose)
+}
+
+/// The vendor's word for `purpose`; with a warning where there is another for it, or none.
+pub(super) fn word(
+    words: &Words,
+    purpose: Purpose,
+    warnings: &mut Warnings,
+) -> Option<&'static str> {
+    let exact = |wanted: Purpose| words.iter().find(|(_, it)| *it == wanted).map(|(word, _)| *word);
+    if let Some(word) = exact(purpose) {
+        return Some(word);
+    }
+    // What finds something is a query.
+    let near = match purpose {
+        Purpose::Question | Purpose::Fact | Purpose::CodeQuery => exact(Purpose::Query),
+        Purpose::Similarity => exact(Purpose::Clustering),
+        _ => None,
+    };
+    if let Some(word) = near {
+        warnings.changed("input_type", &format!("the provider's nearest is {word}"));
+    } else {
+        warnings.dropped("input_type", "the provider has no such purpose");
+    }
+    near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_all_vendors() {
+        for (word, expected) in [
+            ("query", Purpose::Query),
+            ("search_query", Purpose::Query),
+            ("retrieval_query", Purpose::Query),
+            ("passage", Purpose::Document),
+            ("RETRIEVAL_DOCUMENT", Purpose::Document),
+            ("Clustering", Purpose::Clustering),
+        ] {
+            assert_eq!(read_any(word), Ok(expected), "{word}");
+        }
+        assert!(read_any("poetry").is_err());
+        assert_eq!(read(GOOGLE, "TASK_TYPE_UNSPECIFIED"), None);
+    }
+
+    #[test]
+    fn a_purpose_that_a_vendor_lacks_is_told() {
+        for (words, purpose, expected, told) in [
+            (COHERE, Purpose::Query, Some("search_query"), ""),
+            (COHERE, Purpose::Fact, Some("search_query"), "changed"),
+            (COHERE, Purpose::Similarity, Some("clustering"), "changed"),
+            (VOYAGE, Purpose::Clustering, None, "dropped"),
+            (VOYAGE, Purpose::Similarity, None, "dropped"),
+            (GOOGLE, Purpose::CodeQuery, Some("CODE_RETRIEVAL_QUERY"), ""),
+        ] {
+            let mut warnings = Warnings::default();
+            assert_eq!(word(words, purpose, &mut warnings), expected, "{purpose:?}");
+            assert!(warnings.header().starts_with(told), "{purpose:?}: {}", warnings.header());
+            assert_eq!(warnings.is_empty(), told.is_empty());
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Every shape with the cases of `golden/embeddings/`, which say one thing in each, and its oddities.
+
+use serde_json::{Value, json};
+
+use super::{EmbeddingsCodec, bedrock, cohere, embeddings, embeddings_on_vertex, gemini, openai};
+use super::{vertex, voyage};
+use crate::dialects::codec::Target;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Foreign, Json, Media, Purpose,
+    Scanner, Usage, VectorEncoding,
+};
+
+/// Each shape, by the name of its cases.
+const SHAPES: [(&str, &dyn EmbeddingsCodec); 8] = [
+    ("openai", &openai::Openai),
+    ("voyage", &voyage::Voyage),
+    ("gemini", &gemini::Gemini),
+    ("vertex", &vertex::Vertex),
+    ("cohere", &cohere::Cohere),
+    ("cohere-on-bedrock", &bedrock::CohereOnBedrock),
+    ("titan-1", &bedrock::TITAN_1),
+    ("titan-2", &bedrock::TITAN_2),
+];
+
+fn golden(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dialects/golden/embeddings/");
+    std::fs::read(format!("{folder}{name}.json")).expect("a golden case")
+}
+
+fn value(body: &[u8]) -> Value {
+    serde_json::from_slice(body).expect("JSON")
+}
+
+fn read_request(codec: &dyn EmbeddingsCodec, body: &Value) -> Result<EmbeddingsRequest, String> {
+    let body = body.to_string();
+    Scanner::default()
+        .read(body.as_bytes(), |root| codec.read_request(root, Some("model-1")))
+        .expect("JSON")
+        .map_err(|malformed| malformed.to_string())
+}
+
+fn write_request(
+    codec: &dyn EmbeddingsCodec,
+    request: &EmbeddingsRequest,
+    is_original: bool,
+) -> Result<(Value, String), String> {
+    let target = Target { model: &request.model, is_original };
+    let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+    codec
+        .write_request(request, &target, &mut warnings, &mut out)
+        .map_err(|unsayable| unsayable.to_string())?;
+    Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
+}
+
+/// Takes bytes: a value of the test's own parser may be off by the last bit.
+fn read_answer(codec: &dyn EmbeddingsCodec, body: &[u8]) -> Option<EmbeddingsAnswer> {
+    Scanner::default().read(body, |root| codec.read_answer(root)).expect("JSON")
+}
+
+fn write_answer(
+    codec: &dyn EmbeddingsCodec,
+    answer: &EmbeddingsAnswer,
+    request: &EmbeddingsRequest,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    codec.write_answer(answer, request, &mut out);
+    out
+}
+
+fn text(text: &str) -> EmbeddingsInput {
+    EmbeddingsInput::Text(text.to_owned())
+}
+
+/// What the golden requests say.
+fn request() -> EmbeddingsRequest {
+    EmbeddingsRequest {
+        model: "model-1".to_owned(),
+        inputs: vec![text("Rome"), text("Oslo")],
+        dimensions: Some(4),
+        purpose: Some(Purpose::Document),
+        ..EmbeddingsRequest::default()
+    }
+}
+
+/// What the golden answers say.
+fn answer() -> EmbeddingsAnswer {
+    EmbeddingsAnswer {
+        id: "answer-1".to_owned(),
+        model: "model-1".to_owned(),
+        vectors: vec![
+            vec![0.002_306_425_5, -0.5, 0.125, 1.0],
+            vec![-0.009_327_292_442_321_777, 0.25, -0.0625, 0.0],
+        ],
+        usage: Some(Usage { input_tokens: 4, ..Usage::default() }),
+    }
+}
+
+/// The golden request and answer as far as a shape can say them.
+fn said_by(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
+    let (mut request, mut answer) = (request(), answer());
+    if name.starts_with("titan") {
+        request.inputs.truncate(1);
+        answer.vectors.truncate(1);
+    }
+    if name.starts_with("titan") || name == "openai" {
+        request.purpose = None;
+    }
+    if name == "titan-1" {
+        request.dimensions = None;
+    }
+    if !name.starts_with("cohere") {
+        answer.id.clear();
+    }
+    if !["openai", "voyage"].contains(&name) {
+        answer.model.clear();
+    }
+    if name == "cohere-on-bedrock" {
+        answer.usage = None;
+    }
+    (request, answer)
+}
+
+#[test]
+fn every_shape_says_the_same() {
+    for (name, codec) in SHAPES {
+        let (request, answer) = said_by(name);
+        let body = value(&golden(&format!("{name}.request")));
+        assert_eq!(read_request(codec, &body).as_ref(), Ok(&request), "{name}");
+        let written = write_request(codec, &request, true);
+        assert_eq!(written, Ok((body, String::new())), "{name}");
+        let body = golden(&format!("{name}.answer"));
+        assert_eq!(read_answer(codec, &body).as_ref(), Some(&answer), "{name}");
+        let written = write_answer(codec, &answer, &request);
+        assert_eq!(read_answer(codec, &written).as_ref(), Some(&answer), "{name}");
+        let written = value(&written);
+        for (key, expected) in value(&body).as_object().expect("an object") {
+            // The version of the API, and which input used what, are not the answer's.
+            if !["meta", "predictions"].contains(&key.as_str()) {
+                assert_eq!(written.get(key), Some(expected), "{name}: {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_of_openai_is_served_by_every_shape() {
+    let body = json!({"model": "model-1", "input": "Rome", "input_type": "query", "user": "u",
+        "encoding_format": "base64"});
+    let request = read_request(&openai::Openai, &body).expect("a request");
+    for (name, codec) in SHAPES {
+        let (sent, warnings) = write_request(codec, &request, true).expect("sayable");
+        assert!(sent.to_string().contains("Rome"), "{name}: {sent}");
+        let has_user = sent.get("user").is_some();
+        assert_eq!(has_user, name == "openai", "{name}");
+        assert_eq!(warnings.contains("dropped user"), !has_user, "{name}: {warnings}");
+        let given = read_answer(codec, &golden(&format!("{name}.answer"))).expect("an answer");
+        let told = value(&write_answer(&openai::Openai, &given, &request));
+        // The f32 nearest to 0.0023064255 and so on, little-endian.
+        let expected = json!("ZicXOwAAAL8AAAA+AACAPw==");
+        assert_eq!(told["data"][0]["embedding"], expected, "{name}");
+        assert_eq!(told["object"], "list");
+    }
+}
+
+#[test]
+fn which_model_has_which_shape() {
+    let target = |model| Target { model, is_original: true };
+    let titan = "amazon.titan-embed-text-v2:0";
+    let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.cohere.embed-v4:0";
+    for (dialect, model, path) in [
+        (Dialect::OpenaiChat, "text-embedding-3-small", "/embeddings"),
+        (Dialect::OpenaiResponses, "text-embedding-3-small", "/embeddings"),
+        (
+            Dialect::Gemini,
+            "gemini-embedding-001",
+            "/models/gemini-embedding-001:batchEmbedContents",
+        ),
+        (Dialect::CohereChat, "embed-v4.0", "/v2/embed"),
+        (Dialect::BedrockConverse, titan, "/model/amazon.titan-embed-text-v2%3A0/invoke"),
+        (
+            Dialect::BedrockConverse,
+            arn,
+            "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.cohere.embed-v4%3A0/invoke",
+        ),
+    ] {
+        let codec = embeddings(dialect, model).expect("a shape");
+        assert_eq!(codec.path(&target(model)), path, "{model}");
+    }
+    for (dialect, model, inputs_max) in [
+        (Dialect::OpenaiChat, "voyage-3.5", 1000),
+        (Dialect::BedrockConverse, titan, 1),
+        (Dialect::BedrockConverse, arn, 96),
+    ] {
+        assert_eq!(embeddings(dialect, model).map(EmbeddingsCodec::inputs_max), Some(inputs_max));
+    }
+    assert!(embeddings(Dialect::AnthropicMessages, "claude").is_none());
+    assert!(embeddings(Dialect::BedrockConverse, "anthropic.claude").is_none());
+    let path = embeddings_on_vertex().path(&target("text-embedding-005"));
+    assert_eq!(path, "/models/text-embedding-005:predict");
+}
+
+#[test]
+fn inputs_of_every_kind() {
+    let picture = Media::base64("image/png", "AAAA");
+    let far = Media::of_url("https://pictures.example/a.png");
+    let tokens = EmbeddingsInput::Tokens(vec![1, 2]);
+    for (input, expected) in [
+        (json!("a"), vec![text("a")]),
+        (json!(["a", ""]), vec![text("a"), text("")]),
+        (json!([1, 2]), vec![tokens.clone()]),
+        (json!([[1, 2], "a"]), vec![tokens.clone(), text("a")]),
+        (
+            json!([{"text": "a"}, {"image": "data:image/png;base64,AAAA"}]),
+            vec![text("a"), EmbeddingsInput::Image(picture.clone())],
+        ),
+        (
+            json!([{"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}]),
+            vec![EmbeddingsInput::Image(far.clone())],
+        ),
+    ] {
+        let body = json!({"model": "model-1", "input": input});
+        let request = read_request(&openai::Openai, &body).expect("a request");
+        assert_eq!(request.inputs, expected, "{input}");
+        let (again, _) = write_request(&openai::Openai, &request, false).expect("sayable");
+        assert_eq!(read_request(&openai::Openai, &again), Ok(request), "{input}");
+    }
+    for (input, fault) in [
+        (json!([]), "expected `input` to be at least one input"),
+        (json!(1), "expected `input` to be a string or an array of strings"),
+        (json!([1, "a"]), "expected `input[1]` to be a whole number of 0 or more"),
+        (json!(["a", 1]), "expected `input[1]` to be a string"),
+        (json!([{"sound": "x"}]), "expected `input[0]` to be an object with text or image"),
+    ] {
+        let body = json!({"model": "model-1", "input": input});
+        assert_eq!(read_request(&openai::Openai, &body).expect_err("a fault"), fault);
+    }
+    let of = |inputs: Vec<EmbeddingsInput>| EmbeddingsRequest { inputs, ..request() };
+    for (name, codec) in SHAPES {
+        let of = |input| EmbeddingsRequest { dimensions: None, ..of(vec![input]) };
+        let sent = |input| write_request(codec, &of(input), true);
+        assert_eq!(sent(tokens.clone()).is_ok(), name == "openai", "{name}");
+        let has_pictures = ["gemini", "cohere", "cohere-on-bedrock"].contains(&name);
+        assert_eq!(sent(EmbeddingsInput::Image(picture.clone())).is_ok(), has_pictures, "{name}");
+        assert!(sent(EmbeddingsInput::Image(far.clone())).is_err(), "{name}");
+        if has_pictures {
+            let request =
+                EmbeddingsRequest { purpose: None, ..of(EmbeddingsInput::Image(picture.clone())) };
+            let (body, _) = write_request(codec, &request, true).expect("sayable");
+            assert_eq!(read_request(codec, &body).expect("a request").inputs, request.inputs);
+        }
+    }
+    let mixed = of(vec![text("a"), EmbeddingsInput::Image(picture)]);
+    let (body, _) = write_request(&cohere::Cohere, &mixed, true).expect("sayable");
+    assert_eq!(body["inputs"][0]["content"], json!([{"type": "text", "text": "a"}]));
+    assert_eq!(read_request(&cohere::Cohere, &body), Ok(mixed));
+}
+
+#[test]
+fn cohere_is_told_what_it_must_know() {
+    let kind = |inputs: Vec<EmbeddingsInput>, purpose| {
+        let request = EmbeddingsRequest { inputs, purpose, ..request() };
+        let (body, warnings) = write_request(&cohere::Cohere, &request, true).expect("sayable");
+        (body["input_type"].as_str().map(str::to_owned), warnings)
+    };
+    let picture = || EmbeddingsInput::Image(Media::base64("image/png", "AAAA"));
+    for (inputs, purpose, expected, is_told) in [
+        (vec![text("a")], None, "search_document", false),
+        (vec![picture()], None, "image", false),
+        (vec![picture(), text("a")], None, "search_document", false),
+        (vec![text("a")], Some(Purpose::Query), "search_query", false),
+        (vec![text("a")], Some(Purpose::Fact), "search_query", true),
+    ] {
+        let (word, warnings) = kind(inputs, purpose);
+        assert_eq!(word.as_deref(), Some(expected));
+        assert_eq!(!warnings.is_empty(), is_told, "{warnings}");
+    }
+}
+
+#[test]
+fn what_a_shape_cannot_say() {
+    let refused = |codec: &dyn EmbeddingsCodec, request| {
+        write_request(codec, &request, true).expect_err("a refusal")
+    };
+    let several = EmbeddingsRequest { dimensions: None, ..request() };
+    assert!(refused(&bedrock::TITAN_2, several).starts_with("several inputs at once"));
+    let (one, _) = said_by("titan-2");
+    assert!(refused(&bedrock::TITAN_1, one.clone()).starts_with("a length of vectors"));
+    let foreign = |dialect| Foreign { dialect, json: Json::of_written("\"x\"".to_owned()) };
+    let mut request = EmbeddingsRequest { purpose: Some(Purpose::Query), ..one };
+    request.foreign = vec![
+        ("normalize".to_owned(), foreign(Dialect::BedrockConverse)),
+        ("extra".to_owned(), foreign(Dialect::OpenaiChat)),
+    ];
+    let (body, warnings) = write_request(&bedrock::TITAN_2, &request, true).expect("sayable");
+    assert_eq!(body["normalize"], "x");
+    assert!(body.get("extra").is_none());
+    assert!(warnings.contains("dropped extra") && warnings.contains("dropped input_type"));
+    // OpenAI refuses what it does not know; those that imitate it may know.
+    let (body, warnings) = write_request(&openai::Openai, &request, true).expect("sayable");
+    assert!(body.get("input_type").is_none() && warnings.contains("dropped input_type"));
+    let (body, warnings) = write_request(&openai::Openai, &request, false).expect("sayable");
+    assert_eq!(body["input_type"], "query");
+    assert!(!warnings.contains("input_type"), "{warnings}");
+}
+
+#[test]
+fn answers_of_other_makes() {
+    for (codec, body, expected) in [
+        (
+            &openai::Openai as &dyn EmbeddingsCodec,
+            json!({"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]}),
+            Some(vec![vec![1.0], vec![2.0]]),
+        ),
+        (&openai::Openai, json!({"data": [{"embedding": "AACAPw=="}]}), Some(vec![vec![1.0]])),
+        (&openai::Openai, json!({"data": [{"embedding": null}]}), None),
+        (&openai::Openai, json!({"data": [{"embedding": ["1"]}]}), None),
+        (&openai::Openai, json!({"error": {}}), None),
+        (&gemini::Gemini, json!({"embedding": {"values": [1.0]}}), Some(vec![vec![1.0]])),
+        (&gemini::Gemini, json!({"embeddings": [{}]}), None),
+        (&cohere::Cohere, json!({"embeddings": [[1.0]]}), Some(vec![vec![1.0]])),
+        (&cohere::Cohere, json!({"embeddings": {"base64": ["AACAPw=="]}}), Some(vec![vec![1.0]])),
+        (&cohere::Cohere, json!({"embeddings": {"int8": [[1]]}}), None),
+        (&bedrock::TITAN_1, json!({"embedding": null}), None),
+        (&vertex::Vertex, json!({"predictions": [{"embeddings": {}}]}), None),
+    ] {
+        let found = read_answer(codec, body.to_string().as_bytes()).map(|answer| answer.vectors);
+        assert_eq!(found, expected, "{body}");
+    }
+    let billed = json!({"embeddings": [], "meta": {"billed_units": {"input_tokens": 3,
+        "text_tokens": 3, "image_tokens": 1000, "images": 1}}});
+    let usage =
+        read_answer(&cohere::Cohere, billed.to_string().as_bytes()).and_then(|answer| answer.usage);
+    let usage = usage.expect("counts");
+    assert_eq!((usage.input_tokens, usage.input_image_tokens), (1003, 1000));
+    let untold = json!({"predictions": [{"embeddings": {"values": [1.0]}}]});
+    let answer = read_answer(&vertex::Vertex, untold.to_string().as_bytes()).expect("an answer");
+    assert_eq!(answer.usage, None);
+}
+
+#[test]
+fn the_single_form_of_gemini_is_read() {
+    let body = json!({"content": {"parts": [{"text": "Ro"}, {"text": "me"}]},
+        "taskType": "TASK_TYPE_UNSPECIFIED", "title": "t"});
+    let request = read_request(&gemini::Gemini, &body).expect("a request");
+    assert_eq!(request.inputs, [text("Rome")]);
+    assert_eq!((request.purpose, request.encoding), (None, VectorEncoding::Floats));
+    let (body, _) = write_request(&gemini::Gemini, &request, true).expect("sayable");
+    assert_eq!(body["requests"][0]["title"], "t");
+    let faulty = json!({"requests": [{"content": {"parts": [{"sound": 1}]}}]});
+    let fault = read_request(&gemini::Gemini, &faulty).expect_err("a fault");
+    let path = "requests[0].content.parts[0].inlineData";
+    assert_eq!(fault, format!("expected `{path}` to be a part with text or inlineData"));
+}
