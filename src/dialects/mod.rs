@@ -12,6 +12,7 @@
 
 mod codec;
 mod cohere_chat;
+mod completions;
 mod embeddings;
 mod foreign;
 #[cfg(test)]
@@ -23,6 +24,9 @@ mod warnings;
 
 pub use codec::{
     BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
+};
+pub use completions::{
+    CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
 pub use warnings::Warnings;
