@@ -16,7 +16,7 @@ use super::{RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
-use crate::providers::{PRESETS, Provider, ProviderSettings};
+use crate::providers::{PRESETS, Provider, ProviderSettings, Surroundings};
 use crate::routing::{Route, RouteSettings};
 
 /// Names of the sections.
@@ -35,7 +35,7 @@ pub(super) struct Sections<'a> {
     pub(super) problems: &'a mut Problems,
 }
 
-impl Sections<'_> {
+impl<'a> Sections<'a> {
     /// The settings; to be used only if there was no problem.
     pub(super) fn settings(mut self, overrides: &Overrides) -> Option<Settings> {
         self.refuse_unknown_sections();
@@ -134,22 +134,31 @@ impl Sections<'_> {
             return self.providers_of_environment();
         }
         let shape = Shape::of::<ProviderSettings>();
+        let surroundings = self.surroundings();
         let mut providers = Vec::new();
         for (name, written) in tables {
             let path = member_path("providers", &name);
             let settings: Option<ProviderSettings> = shape.read(written, &path, self.problems);
-            providers.extend(settings.and_then(|settings| {
-                settings.check(&name, &path, self.sources.read_file, self.problems)
-            }));
+            providers.extend(
+                settings.and_then(|settings| {
+                    settings.check(&name, &path, &surroundings, self.problems)
+                }),
+            );
         }
         providers
     }
 
+    fn surroundings(&self) -> Surroundings<'a> {
+        let Sources { read_file, environment } = self.sources;
+        Surroundings { read_file, environment }
+    }
+
     /// What there is without a file: a provider per known variable, and the built-in `echo`.
     fn providers_of_environment(&mut self) -> Vec<Provider> {
+        let surroundings = self.surroundings();
         let mut providers = Vec::new();
         let mut add = |name: &str, path: &str, settings: ProviderSettings| {
-            providers.extend(settings.check(name, path, self.sources.read_file, self.problems));
+            providers.extend(settings.check(name, path, &surroundings, self.problems));
         };
         for row in PRESETS.iter() {
             let Some(variable) = &row.env else { continue };

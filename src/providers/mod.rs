@@ -4,17 +4,28 @@
 //! says which call to make, and the gateway makes it. Absent: retries, pools, health; those are
 //! the gateway's.
 
+mod account;
+mod address;
 mod base_url;
+mod credential;
 mod echo;
 mod preset;
 mod settings;
 
 use std::time::Duration;
 
+pub use account::AccountSettings;
+pub use address::Asked;
 pub use base_url::{BaseUrl, BaseUrlError, Host};
+pub use credential::{
+    Call, Credential, CredentialError, Outside, Payload, Token, TokenAnswer, TokenNews,
+    TokenRequest, TokenSource,
+};
 pub use echo::answer as echo_answer;
 pub use preset::{Auth, Gap, PRESETS, Preset, preset};
-pub use settings::ProviderSettings;
+pub use settings::{ProviderSettings, Surroundings};
+
+use address::Address;
 
 use crate::base::Secret;
 use crate::llm::Dialect;
@@ -66,12 +77,19 @@ pub struct Provider {
     pub name: String,
     /// Slug of its preset, if it has one.
     pub preset: Option<&'static str>,
-    /// Format it speaks.
+    /// Format it speaks; where it has several, that of requests which name no model. See
+    /// [`Provider::dialect_for`].
     pub dialect: Dialect,
+    /// True where the model decides which one is spoken.
+    has_dialects: bool,
     /// Where it is.
     pub origin: Origin,
+    /// How its paths are made.
+    address: Address,
     /// Credential and fixed headers, sent with every call.
     pub fields: Vec<ProviderField>,
+    /// What a call carries besides.
+    pub credential: Credential,
     /// Model names it serves, as written; empty: any.
     pub models: Vec<String>,
     /// Limits of a call.

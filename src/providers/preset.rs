@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{BaseUrl, Origin, Provider, ProviderField, ProviderSettings, TlsFiles};
+use super::address::Address;
+use super::{BaseUrl, Credential, Origin, Provider, ProviderField, ProviderSettings, TlsFiles};
 use crate::base::{Secret, is_field_value};
 use crate::llm::Dialect;
 
@@ -25,8 +26,8 @@ pub enum Auth {
     XGoogApiKey,
     /// No credential is asked for; one that is given travels as [`Auth::Bearer`].
     None,
-    /// Requests are signed. Signing is absent here: a token that is given travels as
-    /// [`Auth::Bearer`].
+    /// Requests are signed, or carry tokens that are fetched; see [`Credential`]. A token that is
+    /// given instead travels as [`Auth::Bearer`].
     Other,
 }
 
@@ -113,8 +114,11 @@ impl Provider {
             name: preset.slug.clone(),
             preset: Some(&preset.slug),
             dialect: preset.dialect,
+            has_dialects: false,
             origin: Origin::Http(base),
+            address: Address::Plain,
             fields: fields.collect(),
+            credential: Credential::Fixed,
             models: Vec::new(),
             timeouts: ProviderSettings::default().timeouts(),
             tls: TlsFiles::default(),
@@ -178,6 +182,12 @@ mod tests {
             ("google", Auth::XGoogApiKey),
             ("azure-openai", Auth::ApiKey),
             ("ollama", Auth::None),
+            ("vllm", Auth::None),
+            ("sglang", Auth::None),
+            ("tgi", Auth::None),
+            ("llama-cpp", Auth::None),
+            ("lm-studio", Auth::None),
+            ("watsonx", Auth::Other),
         ] {
             assert_eq!(preset(slug).map(|preset| preset.auth), Some(auth), "{slug}");
         }

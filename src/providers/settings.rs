@@ -6,8 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::account::{Account, Context};
+use super::address::Address;
 use super::preset::{Auth, PRESETS, Preset, preset};
-use super::{BaseUrl, Origin, Provider, ProviderField, Timeouts, TlsFiles};
+use super::{
+    AccountSettings, BaseUrl, Credential, Origin, Provider, ProviderField, Timeouts, TlsFiles,
+};
 use crate::base::{
     NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
     member_path,
@@ -17,12 +21,20 @@ use crate::llm::Dialect;
 /// Slug and name of the built-in provider that needs no network.
 const ECHO: &str = "echo";
 
-/// Reads a file named in the settings, or says in words why it cannot.
-type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+/// What the check of a provider may look at besides what is written.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Reads a file named in the settings, or says in words why it cannot.
+    pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
+    /// A variable of the environment. Asked only for what AWS sets in the machines it runs, and
+    /// only where `aws_auth_type` says that the machine's role is used.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+}
 
 /// An account at a vendor, or a server that speaks a known format.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct ProviderSettings {
     /// Vendor of the built-in catalogue, which gives `base_url`, `dialect` and how the key travels.
     /// `echo` is the built-in provider that answers by itself, without a network.
@@ -68,6 +80,9 @@ pub struct ProviderSettings {
     pub tls_client_cert_file: Option<String>,
     /// PEM file of the private key of `tls_client_cert_file`.
     pub tls_client_key_file: Option<String>,
+    /// What single vendors need besides.
+    #[serde(flatten)]
+    pub account: AccountSettings,
 }
 
 impl Default for ProviderSettings {
@@ -86,6 +101,7 @@ impl Default for ProviderSettings {
             tls_ca_file: None,
             tls_client_cert_file: None,
             tls_client_key_file: None,
+            account: AccountSettings::default(),
         }
     }
 }
@@ -96,7 +112,7 @@ impl ProviderSettings {
         self,
         name: &str,
         path: &str,
-        read_file: ReadFile<'_>,
+        surroundings: &Surroundings<'_>,
         problems: &mut Problems,
     ) -> Option<Provider> {
         let before = problems.len();
@@ -108,24 +124,56 @@ impl ProviderSettings {
             return Some(self.check_echo(name, path, problems));
         }
         let row = self.check_preset(path, problems);
-        let dialect = self.check_dialect(row, path, problems);
-        let url = self.check_base_url(row, path, problems);
-        let fields = self.check_fields(row, dialect, url.as_ref(), path, problems);
-        let tls = self.check_tls(path, read_file, problems);
+        let account = self.check_account(row, path, surroundings, problems);
+        let dialect = self.check_dialect(row, &account, path, problems);
+        let url = self.check_base_url(row, &account, path, problems);
+        let fields = self.check_fields(row, &account, dialect, url.as_ref(), path, problems);
+        let tls = self.check_tls(path, surroundings, problems);
         let (dialect, origin) = (dialect?, Origin::Http(url?));
         (problems.len() == before).then(|| Provider {
             name: name.to_owned(),
             preset: row.map(|row| row.slug.as_str()),
             dialect,
+            has_dialects: self.dialect.is_none() && account.address.has_dialects(),
             origin,
+            address: account.address,
             fields,
+            credential: account.credential,
             timeouts: self.timeouts(),
             models: self.models,
             tls,
         })
     }
 
+    fn check_account(
+        &self,
+        row: Option<&'static Preset>,
+        path: &str,
+        surroundings: &Surroundings<'_>,
+        problems: &mut Problems,
+    ) -> Account {
+        // A preset that does not exist is one problem, not one for each of its settings.
+        if row.is_some() || self.preset.is_none() {
+            let slug = row.map(|row| row.slug.as_str());
+            self.account.refuse_foreign(slug, path, problems);
+        }
+        let Some(row) = row else { return Account::default() };
+        let before = problems.len();
+        let mut account = self.account.check(&mut Context {
+            slug: &row.slug,
+            path,
+            api_key: self.api_key.as_ref(),
+            base_url: self.base_url.as_deref(),
+            dialect: self.dialect,
+            surroundings,
+            problems,
+        });
+        account.has_problems = problems.len() > before;
+        account
+    }
+
     fn check_echo(self, name: &str, path: &str, problems: &mut Problems) -> Provider {
+        self.account.refuse_foreign(Some(ECHO), path, problems);
         let refused = [
             ("api_key", self.api_key.is_some()),
             ("base_url", self.base_url.is_some()),
@@ -145,8 +193,11 @@ impl ProviderSettings {
             name: name.to_owned(),
             preset: Some(ECHO),
             dialect: Dialect::OpenaiChat,
+            has_dialects: false,
             origin: Origin::Echo,
+            address: Address::Plain,
             fields: Vec::new(),
+            credential: Credential::Fixed,
             models,
             timeouts,
             tls: TlsFiles::default(),
@@ -190,10 +241,12 @@ impl ProviderSettings {
     fn check_dialect(
         &self,
         row: Option<&Preset>,
+        account: &Account,
         path: &str,
         problems: &mut Problems,
     ) -> Option<Dialect> {
-        let dialect = self.dialect.or_else(|| row.map(|row| row.dialect));
+        let by_vendor = account.dialect.or_else(|| row.map(|row| row.dialect));
+        let dialect = self.dialect.or(by_vendor);
         if dialect.is_none() && self.preset.is_none() {
             let hint = "give `preset`, or `dialect` and `base_url`";
             problems.add(&member_path(path, "dialect"), "expected a dialect, got none", hint);
@@ -204,13 +257,15 @@ impl ProviderSettings {
     fn check_base_url(
         &self,
         row: Option<&Preset>,
+        account: &Account,
         path: &str,
         problems: &mut Problems,
     ) -> Option<BaseUrl> {
         let path = member_path(path, "base_url");
         let from_row = row.map(|row| row.base_url.as_str()).filter(|url| !url.is_empty());
-        let Some(text) = self.base_url.as_deref().or(from_row) else {
-            if self.preset.is_none() || row.is_some() {
+        let by_vendor = account.base_url.as_deref().or(from_row);
+        let Some(text) = self.base_url.as_deref().or(by_vendor) else {
+            if !account.has_problems && (self.preset.is_none() || row.is_some()) {
                 let note = row.map_or("", |row| row.note.as_str());
                 problems.add(&path, "expected a base URL, got none", note);
             }
@@ -225,6 +280,7 @@ impl ProviderSettings {
     fn check_fields(
         &self,
         row: Option<&Preset>,
+        account: &Account,
         dialect: Option<Dialect>,
         url: Option<&BaseUrl>,
         path: &str,
@@ -233,7 +289,17 @@ impl ProviderSettings {
         let auth = row.map_or_else(|| auth_of(dialect), |row| row.auth);
         let mut fields: BTreeMap<String, Secret> =
             row.into_iter().flat_map(Preset::fields).collect();
+        fields
+            .extend(account.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         fields.extend(self.check_headers(path, problems));
+        if account.credential != Credential::Fixed {
+            if fields.contains_key("authorization") {
+                let message = "the credential of this provider travels in it";
+                let path = member_path(&member_path(path, "headers"), "authorization");
+                problems.add(&path, message, "leave it out");
+            }
+            return fields.into_iter().map(|(name, value)| ProviderField { name, value }).collect();
+        }
         let path = member_path(path, "api_key");
         match &self.api_key {
             Some(key) if !check_secret(key, &path, problems) => {}
@@ -249,7 +315,7 @@ impl ProviderSettings {
                 let own_server =
                     self.base_url.is_some() && url.is_some_and(|url| url.host.is_loopback());
                 let needed = row.is_some() && auth != Auth::None && !own_server;
-                if needed && !fields.contains_key(auth.field_name()) {
+                if needed && !account.has_problems && !fields.contains_key(auth.field_name()) {
                     problems.add(&path, "expected a credential, got none", missing_key_hint(row));
                 }
             }
@@ -275,7 +341,13 @@ impl ProviderSettings {
         fields
     }
 
-    fn check_tls(&self, path: &str, read_file: ReadFile<'_>, problems: &mut Problems) -> TlsFiles {
+    fn check_tls(
+        &self,
+        path: &str,
+        surroundings: &Surroundings<'_>,
+        problems: &mut Problems,
+    ) -> TlsFiles {
+        let read_file = surroundings.read_file;
         let mut read = |setting: &str, file: &Option<String>, begin: &str| {
             let path = member_path(path, setting);
             check_pem(read_file(file.as_deref()?), begin, &path, problems)
@@ -310,7 +382,7 @@ fn auth_of(dialect: Option<Dialect>) -> Auth {
 fn missing_key_hint(row: Option<&Preset>) -> String {
     match row {
         Some(row) if row.auth == Auth::Other => {
-            "this version signs no requests: give a bearer token here".to_owned()
+            format!("or give the settings of `{}` that sign or fetch tokens", row.slug)
         }
         Some(Preset { env: Some(variable), .. }) => format!("write api_key = \"${{{variable}}}\""),
         _ => "write api_key = \"${NAME}\" and set the variable NAME".to_owned(),
@@ -318,120 +390,4 @@ fn missing_key_hint(row: Option<&Preset>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::Shape;
-    use serde_json::{Value, json};
-
-    fn check(written: Value) -> (Option<Provider>, Vec<String>) {
-        let mut problems = Problems::default();
-        let read_file = |name: &str| match name {
-            "ca.pem" => Ok("-----BEGIN CERTIFICATE-----\nca".to_owned()),
-            "key.pem" => Ok("-----BEGIN PRIVATE KEY-----\nkey".to_owned()),
-            "other" => Ok("something else".to_owned()),
-            _ => Err("cannot read the file".to_owned()),
-        };
-        let settings: Option<ProviderSettings> =
-            Shape::of::<ProviderSettings>().read(written, "p", &mut problems);
-        let provider = settings.and_then(|s| s.check("p", "p", &read_file, &mut problems));
-        (provider, problems.into_vec().into_iter().map(|problem| problem.path).collect())
-    }
-
-    #[test]
-    fn credentials_travel_as_the_vendor_asks() {
-        for (written, expected) in [
-            (json!({"preset": "openai", "api_key": "k"}), vec![("authorization", "Bearer k")]),
-            (
-                json!({"preset": "anthropic", "api_key": "k"}),
-                vec![("anthropic-version", "2023-06-01"), ("x-api-key", "k")],
-            ),
-            (json!({"preset": "google", "api_key": "k"}), vec![("x-goog-api-key", "k")]),
-            (
-                json!({"preset": "azure-openai", "api_key": "k", "base_url": "https://r.openai.azure.com/openai/v1"}),
-                vec![("api-key", "k")],
-            ),
-            (json!({"preset": "bytez", "api_key": "k"}), vec![("authorization", "Key k")]),
-            (json!({"preset": "ollama"}), vec![]),
-            (
-                json!({"preset": "anthropic", "api_key": "k", "headers": {"Anthropic-Version": "x"}}),
-                vec![("anthropic-version", "x"), ("x-api-key", "k")],
-            ),
-            (
-                json!({"preset": "openai", "headers": {"authorization": "Token t"}}),
-                vec![("authorization", "Token t")],
-            ),
-            (json!({"preset": "openai", "base_url": "http://127.0.0.1:1/v1"}), vec![]),
-            (
-                json!({"dialect": "gemini", "base_url": "http://a", "api_key": "k"}),
-                vec![("x-goog-api-key", "k")],
-            ),
-            (json!({"dialect": "openai-chat", "base_url": "http://a"}), vec![]),
-        ] {
-            let (provider, problems) = check(written.clone());
-            assert_eq!(problems, Vec::<String>::new(), "{written}");
-            let provider = provider.expect("no problem");
-            let fields: Vec<(&str, &str)> = provider
-                .fields
-                .iter()
-                .map(|field| (field.name.as_str(), field.value.reveal()))
-                .collect();
-            assert_eq!(fields, expected, "{written}");
-        }
-    }
-
-    #[test]
-    fn problems_have_paths() {
-        for (written, expected) in [
-            (json!({}), vec!["p.dialect", "p.base_url"]),
-            (json!({"preset": "opnai"}), vec!["p.preset"]),
-            (json!({"preset": "openai"}), vec!["p.api_key"]),
-            (json!({"preset": "openai", "api_key": ""}), vec!["p.api_key"]),
-            (json!({"preset": "openai", "api_key": "a\nb"}), vec!["p.api_key"]),
-            (json!({"preset": "openai", "api_key": 5}), vec!["p.api_key"]),
-            (json!({"preset": "bedrock", "base_url": "https://b.example"}), vec!["p.api_key"]),
-            (json!({"preset": "azure-ai", "api_key": "k"}), vec!["p.base_url"]),
-            (json!({"preset": "openai", "base_url": "http://10.0.0.1"}), vec!["p.api_key"]),
-            (json!({"preset": "ollama", "base_url": "http://a?b"}), vec!["p.base_url"]),
-            (json!({"preset": "ollama", "dialect": "openai"}), vec!["p.dialect"]),
-            (json!({"preset": "ollama", "headers": {"Host": "a"}}), vec!["p.headers.Host"]),
-            (json!({"preset": "ollama", "headers": {"a": "b\r\n"}}), vec!["p.headers.a"]),
-            (json!({"preset": "ollama", "headers": {"a": "b", "A": "c"}}), vec!["p.headers.a"]),
-            (
-                json!({"preset": "openai", "api_key": "k", "headers": {"Authorization": "x"}}),
-                vec!["p.api_key"],
-            ),
-            (json!({"preset": "ollama", "idle_timeout_ms": 0}), vec!["p.idle_timeout_ms"]),
-            (json!({"preset": "ollama", "models": ["a", ""]}), vec!["p.models[1]"]),
-            (json!({"preset": "ollama", "tls_ca_file": "none"}), vec!["p.tls_ca_file"]),
-            (json!({"preset": "ollama", "tls_ca_file": "other"}), vec!["p.tls_ca_file"]),
-            (
-                json!({"preset": "ollama", "tls_client_cert_file": "ca.pem"}),
-                vec!["p.tls_client_key_file"],
-            ),
-            (
-                json!({"preset": "ollama", "tls_client_key_file": "key.pem"}),
-                vec!["p.tls_client_cert_file"],
-            ),
-            (json!({"preset": "echo", "api_key": "k"}), vec!["p.api_key"]),
-        ] {
-            assert_eq!(check(written.clone()).1, expected, "{written}");
-        }
-    }
-
-    #[test]
-    fn defaults_and_files() {
-        let (provider, problems) = check(json!({
-            "preset": "ollama", "models": ["a"], "tls_ca_file": "ca.pem",
-            "tls_client_cert_file": "ca.pem", "tls_client_key_file": "key.pem",
-        }));
-        assert_eq!(problems, Vec::<String>::new());
-        let provider = provider.expect("no problem");
-        assert_eq!(provider.timeouts.connect, Duration::from_secs(3));
-        assert_eq!(provider.timeouts.total, Duration::from_mins(10));
-        assert_eq!(provider.preset, Some("ollama"));
-        assert!(provider.tls.ca_pem.is_some() && provider.tls.client_pem.is_some());
-        let (echo, problems) = check(json!({"preset": "echo"}));
-        assert_eq!(problems, Vec::<String>::new());
-        assert!(echo.is_some_and(|echo| echo.models == ["echo"]));
-    }
-}
+mod tests;

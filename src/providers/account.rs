@@ -1,0 +1,282 @@
+//! Settings of vendors with credentials or addresses of their own, and their checks.
+//!
+//! Each vendor's settings are a struct of optional members, flattened into `[providers.NAME]`. A
+//! check turns those of the provider's preset into an [`Account`] and refuses the others. What
+//! becomes part of a host or a path is held to letters, digits and a few signs, so that no value
+//! can lead anywhere else. No message repeats a value.
+
+mod aws;
+mod azure;
+mod hosts;
+mod oracle;
+mod vertex;
+mod watsonx;
+
+use super::address::Address;
+use super::credential::Credential;
+use super::{BaseUrl, Dialect, Surroundings};
+use crate::base::{Problems, Secret, check_secret, member_path};
+
+/// The settings of all vendors.
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct AccountSettings {
+    #[serde(flatten)]
+    azure: azure::AzureSettings,
+    #[serde(flatten)]
+    aws: aws::AwsSettings,
+    #[serde(flatten)]
+    vertex: vertex::VertexSettings,
+    #[serde(flatten)]
+    hosts: hosts::HostSettings,
+    #[serde(flatten)]
+    watsonx: watsonx::WatsonxSettings,
+    #[serde(flatten)]
+    oracle: oracle::OracleSettings,
+}
+
+/// A setting: its name, whether it is given, and the presets that take it.
+type Listed = (&'static str, bool, &'static [&'static str]);
+
+/// What follows from them.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// Where the vendor is, unless `base_url` says otherwise.
+    pub base_url: Option<String>,
+    /// Instead of the preset's.
+    pub dialect: Option<Dialect>,
+    pub address: Address,
+    pub credential: Credential,
+    /// Further fixed fields, lower-case names.
+    pub fields: Vec<(&'static str, Secret)>,
+    /// Some settings are wrong, which explains what is missing.
+    pub has_problems: bool,
+}
+
+impl AccountSettings {
+    fn listed(&self) -> Vec<Listed> {
+        let mut listed = self.azure.listed();
+        listed.extend(self.aws.listed());
+        listed.extend(self.vertex.listed());
+        listed.extend(self.hosts.listed());
+        listed.extend(self.watsonx.listed());
+        listed.extend(self.oracle.listed());
+        listed
+    }
+
+    /// Refuses the settings of vendors other than that of the preset `slug`.
+    pub(super) fn refuse_foreign(&self, slug: Option<&str>, path: &str, problems: &mut Problems) {
+        let foreign = self.listed().into_iter().filter(|(_, given, presets)| {
+            *given && !slug.is_some_and(|slug| presets.contains(&slug))
+        });
+        for (name, _, presets) in foreign {
+            let message =
+                format!("this setting belongs to the preset `{}`", presets.join("` or `"));
+            problems.add(&member_path(path, name), message, "leave it out, or name that preset");
+        }
+    }
+
+    /// What the settings of the preset's vendor mean.
+    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+        match context.slug {
+            "azure-openai" => self.azure.check_openai(context),
+            "azure-ai" => self.azure.check_foundry(context),
+            "bedrock" | "sagemaker" => self.aws.check(context),
+            "vertex-ai" => self.vertex.check(context),
+            "oracle" => self.oracle.check(context),
+            "watsonx" => self.watsonx.check(context),
+            _ => self.hosts.check(context),
+        }
+    }
+}
+
+/// What the checks look at besides, and where their problems go.
+pub(super) struct Context<'a> {
+    /// The preset's slug.
+    pub slug: &'static str,
+    /// Of the provider, as in `providers.azure-prod`.
+    pub path: &'a str,
+    pub api_key: Option<&'a Secret>,
+    pub base_url: Option<&'a str>,
+    /// The dialect that is set.
+    pub dialect: Option<Dialect>,
+    pub surroundings: &'a Surroundings<'a>,
+    pub problems: &'a mut Problems,
+}
+
+/// What a text may consist of.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// One label of a host.
+    Label,
+    /// Labels with dots between them.
+    Host,
+    /// One segment of a path.
+    Segment,
+    /// What stands between spaces or commas in a header.
+    Visible,
+}
+
+impl Rule {
+    fn accepts(self, text: &str) -> bool {
+        let of = |signs: &[u8]| {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || signs.contains(&byte))
+        };
+        let is_bounded = |text: &str, max: usize| {
+            (1..=max).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-')
+        };
+        match self {
+            Self::Label => of(b"-") && is_bounded(text, 63),
+            Self::Host => {
+                of(b"-_.") && text.len() <= 200 && text.split('.').all(|it| is_bounded(it, 63))
+            }
+            Self::Segment => {
+                of(b"-_.:") && (1..=256).contains(&text.len()) && !matches!(text, "." | "..")
+            }
+            Self::Visible => {
+                (1..=2048).contains(&text.len())
+                    && text.bytes().all(|byte| byte.is_ascii_graphic() && !b",\"".contains(&byte))
+            }
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Label => "expected 1 to 63 letters, digits and `-`",
+            Self::Host => "expected a name of letters, digits, `-`, `_` and `.`",
+            Self::Segment => "expected 1 to 256 letters, digits and `-_.:`",
+            Self::Visible => "expected visible ASCII characters without space, comma and quote",
+        }
+    }
+}
+
+impl Context<'_> {
+    fn problem(&mut self, name: &str, message: &str, hint: &str) {
+        self.problems.add(&member_path(self.path, name), message, hint);
+    }
+
+    /// A text that follows `rule`, if it is given.
+    fn text(&mut self, name: &str, value: Option<&String>, rule: Rule) -> Option<String> {
+        let text = value?;
+        if rule.accepts(text) {
+            return Some(text.clone());
+        }
+        let hint = if text.is_empty() { "leave it out, or is the variable set?" } else { "" };
+        self.problem(name, rule.words(), hint);
+        None
+    }
+
+    /// A text that must be given.
+    fn needed(
+        &mut self,
+        name: &str,
+        value: Option<&String>,
+        rule: Rule,
+        hint: &str,
+    ) -> Option<String> {
+        if value.is_none() {
+            self.problem(name, "expected a value, got none", hint);
+        }
+        self.text(name, value, rule)
+    }
+
+    /// A secret that must be given and can travel in a header.
+    fn needed_secret(&mut self, name: &str, value: Option<&Secret>, hint: &str) -> Option<Secret> {
+        let Some(secret) = value else {
+            self.problem(name, "expected a secret, got none", hint);
+            return None;
+        };
+        self.secret(name, secret)
+    }
+
+    fn secret(&mut self, name: &str, secret: &Secret) -> Option<Secret> {
+        let path = member_path(self.path, name);
+        check_secret(secret, &path, self.problems).then(|| secret.clone())
+    }
+
+    /// The address of a service that gives tokens. Secrets go there, so that it is `https`, or this
+    /// machine.
+    fn token_url(&mut self, name: &str, value: Option<&str>, default: &str) -> Option<BaseUrl> {
+        let url = self.url(name, value.unwrap_or(default))?;
+        if url.tls || url.host.is_loopback() {
+            return Some(url);
+        }
+        self.problem(name, "expected `https://`, since a secret is sent there", "");
+        None
+    }
+
+    fn url(&mut self, name: &str, text: &str) -> Option<BaseUrl> {
+        let path = member_path(self.path, name);
+        BaseUrl::parse(text)
+            .map_err(|error| self.problems.add(&path, error.to_string(), error.hint()))
+            .ok()
+    }
+
+    /// Refuses what is given of `settings` for `reason`.
+    fn refuse(&mut self, settings: &[(&str, bool)], reason: &str, hint: &str) {
+        for (name, _) in settings.iter().filter(|(_, given)| *given) {
+            self.problem(name, reason, hint);
+        }
+    }
+
+    /// Refuses an `api_key` where another credential is used.
+    fn refuse_api_key(&mut self, reason: &str) {
+        self.refuse(&[("api_key", self.api_key.is_some())], reason, "give one credential");
+    }
+}
+
+/// The URL as text, without a slash at its end.
+fn text_of(url: &BaseUrl) -> String {
+    let scheme = if url.tls { "https" } else { "http" };
+    format!("{scheme}://{}{}", url.authority, url.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_leaves_its_place() {
+        use Rule::{Host, Label, Segment, Visible};
+        for (rule, good, bad) in [
+            (
+                Label,
+                vec!["my-resource", "us-east-1", "a"],
+                vec![
+                    "",
+                    "httpbin.org#",
+                    "a.b",
+                    "a/b",
+                    "a@b",
+                    "a:b",
+                    "-a",
+                    "a-",
+                    "a b",
+                    "a?b",
+                    "ü",
+                    "a_b",
+                ],
+            ),
+            (
+                Host,
+                vec!["adb-1.2.azuredatabricks.net", "org-acc_1"],
+                vec!["", "a..b", ".a", "a.", "a/b", "a#", "a?b", "a@b", "a:1", "a b"],
+            ),
+            (
+                Segment,
+                vec!["my-project", "example.com:project", "2024-10-21", "a_b"],
+                vec!["", ".", "..", "a/b", "a?b", "a#b", "a%2fb", "a b", "a&b"],
+            ),
+            (Visible, vec!["arn:aws:iam::1:role/a+b=c@d"], vec!["", "a b", "a\nb", "a,b", "a\"b"]),
+        ] {
+            for text in good {
+                assert!(rule.accepts(text), "{text}");
+            }
+            for text in bad {
+                assert!(!rule.accepts(text), "{text}");
+            }
+        }
+        assert!(!Label.accepts(&"a".repeat(64)));
+    }
+}

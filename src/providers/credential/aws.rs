@@ -1,0 +1,601 @@
+//! AWS: requests signed with keys (Signature Version 4), and where keys of a role come from.
+//!
+//! Roles are taken through STS; the machine's own keys come from a web identity (EKS), from the
+//! container's endpoint (ECS, EKS Pod Identity) or from the instance's metadata (IMDSv2).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+
+use super::calendar::parse_rfc3339;
+use super::escape::form;
+use super::{
+    Call, CredentialError, Outside, Payload, Token, TokenRequest, TokenSource, TokenValue,
+    code_word, field,
+};
+use crate::base::{Secret, is_field_value};
+use crate::providers::ProviderField;
+
+/// How long a role is taken for, in seconds; every role may be taken so long.
+const ROLE_SECONDS: &str = "3600";
+
+/// How long a session with the instance's metadata lasts, in seconds; it is used at once.
+const SESSION_SECONDS: &str = "60";
+
+const STS: &str = "AWS STS";
+const METADATA: &str = "the instance's metadata service";
+const CONTAINER: &str = "the container's credential service";
+
+/// Keys that sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) struct AwsKeys {
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    /// Comes with keys that live for a while.
+    pub session_token: Option<Secret>,
+}
+
+/// Where the keys of a signer come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) enum Keys {
+    Given(AwsKeys),
+    Fetched(Box<TokenSource>),
+}
+
+/// Signs for one service in one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) struct AwsSigner {
+    pub region: String,
+    /// As signatures name it, such as `bedrock`.
+    pub service: &'static str,
+    pub keys: Keys,
+}
+
+impl AwsSigner {
+    pub(super) fn sign(
+        &self,
+        call: &Call<'_>,
+        token: Option<&TokenValue>,
+    ) -> Result<Vec<ProviderField>, CredentialError> {
+        let keys = match (&self.keys, token) {
+            (Keys::Given(keys), _) | (Keys::Fetched(_), Some(TokenValue::Aws(keys))) => keys,
+            (Keys::Fetched(_), _) => return Err(CredentialError::NoToken),
+        };
+        sign_with(keys, &self.region, self.service, call)
+    }
+}
+
+/// The fields of a signed call: `authorization`, `x-amz-date`, and the session's token.
+fn sign_with(
+    keys: &AwsKeys,
+    region: &str,
+    service: &str,
+    call: &Call<'_>,
+) -> Result<Vec<ProviderField>, CredentialError> {
+    // Neither Bedrock nor SageMaker takes a signature that leaves the body out.
+    let Payload::Whole(body) = call.body else { return Err(CredentialError::Streamed) };
+    let unsignable = |_| CredentialError::Unsignable;
+    let identity = Credentials::new(
+        keys.access_key_id.clone(),
+        keys.secret_access_key.reveal(),
+        keys.session_token.as_ref().map(|token| token.reveal().to_owned()),
+        None,
+        "settings",
+    )
+    .into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(service)
+        .time(UNIX_EPOCH + Duration::from_secs(call.now.as_secs()))
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|_| CredentialError::Unsignable)?
+        .into();
+    let separator = if call.query.is_some() { "?" } else { "" };
+    let query = call.query.unwrap_or_default();
+    let url = format!("https://{}{}{separator}{query}", call.authority, call.path);
+    // The authority may have a port that the URL's parser would drop; the field is what counts.
+    let content_type = call.content_type.map(|value| ("content-type", value));
+    let fields = [("host", call.authority)].into_iter().chain(content_type);
+    let request = SignableRequest::new(call.method, url, fields, SignableBody::Bytes(body))
+        .map_err(unsignable)?;
+    let (instructions, _) = sign(request, &params).map_err(unsignable)?.into_parts();
+    Ok(instructions.headers().map(|(name, value)| field(name, value.to_owned())).collect())
+}
+
+/// Where keys that live for a while come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) struct AwsSource {
+    pub base: AwsBase,
+    /// A role that is taken with the keys of the base.
+    pub role: Option<AwsRole>,
+}
+
+/// Who asks for a role, or calls without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) enum AwsBase {
+    Given(AwsKeys),
+    /// A file with a token that STS takes for keys.
+    WebIdentity {
+        token_file: String,
+        role_arn: String,
+        sts_url: String,
+    },
+    /// The endpoint of a container's keys, with what it wants as `authorization`.
+    Container {
+        url: String,
+        token: Option<Secret>,
+        token_file: Option<String>,
+    },
+    /// The metadata of the instance, at `http://169.254.169.254`.
+    Instance {
+        url: String,
+    },
+}
+
+/// A role that is taken through STS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) struct AwsRole {
+    pub arn: String,
+    pub external_id: Option<String>,
+    pub region: String,
+    /// `https://sts.REGION.amazonaws.com`.
+    pub sts_url: String,
+    /// Host and port of that.
+    pub sts_authority: String,
+}
+
+impl AwsSource {
+    pub(super) fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+        let base = match &self.base {
+            AwsBase::Given(keys) => {
+                Token { value: TokenValue::Aws(keys.clone()), expires_at: Duration::MAX }
+            }
+            AwsBase::WebIdentity { token_file, role_arn, sts_url } => {
+                web_identity(outside, token_file, role_arn, sts_url)?
+            }
+            AwsBase::Container { url, token, token_file } => {
+                container(outside, url, token.as_ref(), token_file.as_deref())?
+            }
+            AwsBase::Instance { url } => instance(outside, url)?,
+        };
+        match (&self.role, &base.value) {
+            (Some(role), TokenValue::Aws(keys)) => role.take(outside, keys),
+            _ => Ok(base),
+        }
+    }
+}
+
+impl AwsRole {
+    fn take(&self, outside: &mut dyn Outside, keys: &AwsKeys) -> Result<Token, CredentialError> {
+        let mut members = vec![
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", self.arn.as_str()),
+            ("RoleSessionName", "ringgate"),
+            ("DurationSeconds", ROLE_SECONDS),
+        ];
+        members.extend(self.external_id.as_deref().map(|id| ("ExternalId", id)));
+        let mut request = sts_request(&self.sts_url, &members);
+        let call = Call {
+            method: request.method,
+            authority: &self.sts_authority,
+            path: "/",
+            query: None,
+            content_type: Some(FORM),
+            body: Payload::Whole(request.body.reveal().as_bytes()),
+            now: outside.now(),
+        };
+        for field in sign_with(keys, &self.region, "sts", &call)? {
+            let name = ["authorization", "x-amz-date", "x-amz-security-token"]
+                .into_iter()
+                .find(|name| *name == field.name)
+                .ok_or(CredentialError::Unsignable)?;
+            request.fields.push((name, field.value));
+        }
+        ask_sts(outside, &request)
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn sts_request(url: &str, members: &[(&str, &str)]) -> TokenRequest {
+    TokenRequest {
+        service: STS,
+        method: "POST",
+        url: format!("{url}/"),
+        fields: vec![("content-type", Secret::new(FORM.to_owned()))],
+        body: Secret::new(form(members)),
+    }
+}
+
+fn web_identity(
+    outside: &mut dyn Outside,
+    token_file: &str,
+    role_arn: &str,
+    sts_url: &str,
+) -> Result<Token, CredentialError> {
+    // Read each time: the cluster writes a new one long before the old one expires.
+    let token = outside.read_file(token_file)?;
+    let members = [
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", role_arn),
+        ("RoleSessionName", "ringgate"),
+        ("DurationSeconds", ROLE_SECONDS),
+        ("WebIdentityToken", token.trim()),
+    ];
+    ask_sts(outside, &sts_request(sts_url, &members))
+}
+
+fn ask_sts(outside: &mut dyn Outside, request: &TokenRequest) -> Result<Token, CredentialError> {
+    let answer = outside.call(request)?;
+    let body = String::from_utf8_lossy(&answer.body);
+    if answer.status != 200 {
+        let code = code_word(element(&body, "Code").unwrap_or_default());
+        return Err(CredentialError::Refused { service: STS, status: answer.status, code });
+    }
+    let member = |name| element(&body, name);
+    token(
+        member("AccessKeyId"),
+        member("SecretAccessKey"),
+        member("SessionToken"),
+        member("Expiration"),
+    )
+    .ok_or(CredentialError::Malformed { service: STS })
+}
+
+/// The text of the first element of that name. What is looked for holds no entities: keys are of
+/// the letters of base64, dates of digits.
+fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.trim())
+}
+
+/// Keys as the container's endpoint and the instance's metadata give them.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Written {
+    access_key_id: String,
+    secret_access_key: String,
+    token: String,
+    expiration: String,
+}
+
+fn token(
+    access_key_id: Option<&str>,
+    secret_access_key: Option<&str>,
+    session_token: Option<&str>,
+    expiration: Option<&str>,
+) -> Option<Token> {
+    let (id, secret, session) = (access_key_id?, secret_access_key?, session_token?);
+    let legal = |text: &&str| !text.is_empty() && is_field_value(text);
+    if ![id, secret, session].iter().all(legal) {
+        return None;
+    }
+    let keys = AwsKeys {
+        access_key_id: id.to_owned(),
+        secret_access_key: Secret::new(secret.to_owned()),
+        session_token: Some(Secret::new(session.to_owned())),
+    };
+    Some(Token { value: TokenValue::Aws(keys), expires_at: parse_rfc3339(expiration?)? })
+}
+
+fn ask_for_keys(
+    outside: &mut dyn Outside,
+    request: &TokenRequest,
+) -> Result<Token, CredentialError> {
+    let body = ask_for_text(outside, request)?;
+    let written: Option<Written> = serde_json::from_str(&body).ok();
+    written
+        .and_then(|it| {
+            token(
+                Some(&it.access_key_id),
+                Some(&it.secret_access_key),
+                Some(&it.token),
+                Some(&it.expiration),
+            )
+        })
+        .ok_or(CredentialError::Malformed { service: request.service })
+}
+
+fn ask_for_text(
+    outside: &mut dyn Outside,
+    request: &TokenRequest,
+) -> Result<String, CredentialError> {
+    let service = request.service;
+    let answer = outside.call(request)?;
+    if answer.status != 200 {
+        let (status, code) = (answer.status, String::new());
+        return Err(CredentialError::Refused { service, status, code });
+    }
+    String::from_utf8(answer.body).map_err(|_| CredentialError::Malformed { service })
+}
+
+fn get(service: &'static str, url: String, fields: Vec<(&'static str, Secret)>) -> TokenRequest {
+    TokenRequest { service, method: "GET", url, fields, body: Secret::new(String::new()) }
+}
+
+fn container(
+    outside: &mut dyn Outside,
+    url: &str,
+    token: Option<&Secret>,
+    token_file: Option<&str>,
+) -> Result<Token, CredentialError> {
+    let read = match token_file {
+        Some(file) => Some(Secret::new(outside.read_file(file)?.trim().to_owned())),
+        None => token.cloned(),
+    };
+    let fields = read.into_iter().map(|token| ("authorization", token)).collect();
+    ask_for_keys(outside, &get(CONTAINER, url.to_owned(), fields))
+}
+
+/// Version 2 of the metadata service alone: version 1 would answer whoever can make the gateway
+/// send a plain `GET`.
+fn instance(outside: &mut dyn Outside, url: &str) -> Result<Token, CredentialError> {
+    let opening = TokenRequest {
+        service: METADATA,
+        method: "PUT",
+        url: format!("{url}/latest/api/token"),
+        fields: vec![(
+            "x-aws-ec2-metadata-token-ttl-seconds",
+            Secret::new(SESSION_SECONDS.to_owned()),
+        )],
+        body: Secret::new(String::new()),
+    };
+    let session = ask_for_text(outside, &opening)?;
+    if session.is_empty() || !is_field_value(&session) {
+        return Err(CredentialError::Malformed { service: METADATA });
+    }
+    let fields = || vec![("x-aws-ec2-metadata-token", Secret::new(session.clone()))];
+    let list = format!("{url}/latest/meta-data/iam/security-credentials/");
+    let roles = ask_for_text(outside, &get(METADATA, list.clone(), fields()))?;
+    let role = roles.lines().next().unwrap_or_default().trim();
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    if role.is_empty() || !role.bytes().all(legal) {
+        return Err(CredentialError::Malformed { service: METADATA });
+    }
+    ask_for_keys(outside, &get(METADATA, format!("{list}{role}"), fields()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{self, World};
+    use super::*;
+
+    fn keys(session: Option<&str>) -> AwsKeys {
+        AwsKeys {
+            access_key_id: "AKIDEXAMPLE".to_owned(),
+            // The published key of the test suite.
+            secret_access_key: Secret::new(
+                ["wJalrXUtnFEMI/K7MDENG", "bPxRfiCYEXAMPLEKEY"].join("+"),
+            ),
+            session_token: session.map(|text| Secret::new(text.to_owned())),
+        }
+    }
+
+    /// Cases of AWS's published test suite for Signature Version 4.
+    #[test]
+    fn signatures_are_those_of_the_published_suite() {
+        let now = Duration::from_secs(1_440_938_160);
+        let get = stage::call("/", now);
+        let cases = [
+            (
+                get,
+                None,
+                "host;x-amz-date",
+                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+            ),
+            (
+                Call { method: "POST", ..get },
+                None,
+                "host;x-amz-date",
+                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+            ),
+            (
+                Call { query: Some("Param2=value2&Param1=value1"), ..get },
+                None,
+                "host;x-amz-date",
+                "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+            ),
+            (
+                get,
+                Some("6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"),
+                "host;x-amz-date;x-amz-security-token",
+                "07ec1639c89043aa0e3e2de82b96708f198cceab042d4a97044c66dd9f74e7f8",
+            ),
+        ];
+        for (call, session, names, signature) in cases {
+            let fields = sign_with(&keys(session), "us-east-1", "service", &call).expect("signed");
+            let value = |name: &str| {
+                fields.iter().find(|it| it.name == name).map(|it| it.value.reveal().to_owned())
+            };
+            let expected = format!(
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
+                 SignedHeaders={names}, Signature={signature}"
+            );
+            assert_eq!(value("authorization"), Some(expected));
+            assert_eq!(value("x-amz-date").as_deref(), Some("20150830T123600Z"));
+            assert_eq!(value("x-amz-security-token").as_deref(), session);
+        }
+    }
+
+    /// The suite's case of a path that is escaped on the wire, and so twice in what is signed.
+    #[test]
+    fn escaped_paths_are_escaped_once_more() {
+        let keys = AwsKeys {
+            access_key_id: "ANOTREAL".to_owned(),
+            secret_access_key: Secret::new("notrealrnrELgWzOk3IfjzDKtFBhDby".to_owned()),
+            session_token: None,
+        };
+        let call = Call {
+            method: "POST",
+            authority: "tj9n5r0m12.execute-api.us-east-1.amazonaws.com",
+            ..stage::call(
+                "/test/@connections/JBDvjfGEIAMCERw%3D",
+                Duration::from_secs(1_440_938_160),
+            )
+        };
+        let fields = sign_with(&keys, "us-east-1", "service", &call).expect("signed");
+        let authorization = fields.iter().find(|it| it.name == "authorization").expect("signed");
+        let expected = "Signature=57d157672191bac40bae387e48bbe14b15303c001fdbb01f4abf295dccb09705";
+        assert!(authorization.value.reveal().ends_with(expected));
+    }
+
+    #[test]
+    fn bodies_and_types_are_signed_and_streams_are_not() {
+        let call = |body: &'static [u8]| Call {
+            method: "POST",
+            body: Payload::Whole(body),
+            content_type: Some("application/json"),
+            ..stage::call("/", Duration::ZERO)
+        };
+        let sign = |call: &Call<'_>| {
+            let fields = sign_with(&keys(None), "us-east-1", "bedrock", call)?;
+            let found = fields.iter().find(|it| it.name == "authorization");
+            Ok::<_, CredentialError>(
+                found.map(|it| it.value.reveal().to_owned()).unwrap_or_default(),
+            )
+        };
+        let one = sign(&call(b"{}")).expect("signed");
+        assert!(one.contains("SignedHeaders=content-type;host;x-amz-date,"), "{one}");
+        assert_ne!(one, sign(&call(b"[]")).expect("signed"));
+        let streamed = Call { body: Payload::Streamed, ..call(b"") };
+        assert_eq!(sign(&streamed), Err(CredentialError::Streamed));
+    }
+
+    const KEYS: &str = r#"{"Code":"Success","AccessKeyId":"ASIATEST","SecretAccessKey":"test-secret","Token":"test-session","Expiration":"1970-01-01T01:00:00Z"}"#;
+    const ROLE: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>test-secret</SecretAccessKey><SessionToken>test-session</SessionToken><Expiration>1970-01-01T02:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+
+    fn fetched(source: &AwsSource, world: &mut World) -> (String, u64) {
+        let token = source.fetch(world).expect("keys");
+        let TokenValue::Aws(keys) = token.value else { panic!("keys") };
+        (keys.access_key_id, token.expires_at.as_secs())
+    }
+
+    fn role() -> AwsRole {
+        AwsRole {
+            arn: "arn:aws:iam::1:role/r".to_owned(),
+            external_id: Some("e 1".to_owned()),
+            region: "eu-west-1".to_owned(),
+            sts_url: "https://sts.eu-west-1.amazonaws.com".to_owned(),
+            sts_authority: "sts.eu-west-1.amazonaws.com".to_owned(),
+        }
+    }
+
+    #[test]
+    fn roles_are_taken_with_signed_calls() {
+        let source = AwsSource { base: AwsBase::Given(keys(None)), role: Some(role()) };
+        let mut world = World::new(60, &[(200, ROLE)]);
+        assert_eq!(fetched(&source, &mut world), ("ASIAROLE".to_owned(), 7_200));
+        let line = &world.lines()[0];
+        for part in [
+            "POST https://sts.eu-west-1.amazonaws.com/ ",
+            "content-type=application/x-www-form-urlencoded",
+            "/eu-west-1/sts/aws4_request, SignedHeaders=content-type;host;x-amz-date,",
+            "x-amz-date=19700101T000100Z",
+            "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr&",
+            "&ExternalId=e%201",
+        ] {
+            assert!(line.contains(part), "{part}\n{line}");
+        }
+        let body = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>";
+        let refused = source.fetch(&mut World::new(60, &[(403, body)]));
+        let expected =
+            CredentialError::Refused { service: STS, status: 403, code: "AccessDenied".to_owned() };
+        assert_eq!(refused.err(), Some(expected));
+    }
+
+    #[test]
+    fn machines_have_keys_in_three_ways() {
+        let instance = AwsBase::Instance { url: "http://169.254.169.254".to_owned() };
+        let metadata = "http://169.254.169.254/latest";
+        let list = format!("{metadata}/meta-data/iam/security-credentials/");
+        for (base, answers, lines) in [
+            (
+                instance.clone(),
+                vec![(200, "test-session"), (200, "my-role\n"), (200, KEYS)],
+                vec![
+                    format!("PUT {metadata}/api/token x-aws-ec2-metadata-token-ttl-seconds=60"),
+                    format!("GET {list} x-aws-ec2-metadata-token=test-session"),
+                    format!("GET {list}my-role x-aws-ec2-metadata-token=test-session"),
+                ],
+            ),
+            (
+                AwsBase::Container {
+                    url: "http://169.254.170.2/v2/credentials/x".to_owned(),
+                    token: None,
+                    token_file: None,
+                },
+                vec![(200, KEYS)],
+                vec!["GET http://169.254.170.2/v2/credentials/x".to_owned()],
+            ),
+            (
+                AwsBase::Container {
+                    url: "http://169.254.170.23/v1/credentials".to_owned(),
+                    token: None,
+                    token_file: Some("/run/web-identity".to_owned()),
+                },
+                vec![(200, KEYS)],
+                vec![
+                    "GET http://169.254.170.23/v1/credentials authorization=test-web-token"
+                        .to_owned(),
+                ],
+            ),
+        ] {
+            let mut world = World::new(0, &answers);
+            let source = AwsSource { base, role: None };
+            assert_eq!(fetched(&source, &mut world), ("ASIATEST".to_owned(), 3_600));
+            assert_eq!(world.lines(), lines);
+        }
+        // The machine's keys may then take a role.
+        let source = AwsSource { base: instance, role: Some(role()) };
+        let answers = [(200, "s"), (200, "r"), (200, KEYS), (200, ROLE)];
+        let mut world = World::new(0, &answers);
+        assert_eq!(fetched(&source, &mut world).0, "ASIAROLE");
+        assert!(world.lines()[3].contains("x-amz-security-token=test-session"));
+    }
+
+    #[test]
+    fn a_web_identity_is_read_and_exchanged() {
+        let source = |token_file: &str| AwsSource {
+            base: AwsBase::WebIdentity {
+                token_file: token_file.to_owned(),
+                role_arn: "arn:aws:iam::1:role/r".to_owned(),
+                sts_url: "https://sts.amazonaws.com".to_owned(),
+            },
+            role: None,
+        };
+        let mut world = World::new(0, &[(200, ROLE)]);
+        assert_eq!(fetched(&source("/run/web-identity"), &mut world).0, "ASIAROLE");
+        let line = &world.lines()[0];
+        assert!(line.ends_with("&WebIdentityToken=test-web-token"), "{line}");
+        let absent = source("/absent").fetch(&mut World::new(0, &[]));
+        assert!(matches!(absent, Err(CredentialError::File { .. })));
+    }
+
+    #[test]
+    fn answers_that_are_no_keys() {
+        let instance = AwsBase::Instance { url: "http://m".to_owned() };
+        for answers in [
+            vec![(404, "")],
+            vec![(200, "")],
+            vec![(200, "s"), (404, "no role")],
+            vec![(200, "s"), (200, "../../x")],
+            vec![(200, "s"), (200, "r"), (200, "{}")],
+            vec![(200, "s"), (200, "r"), (200, "<html>")],
+        ] {
+            let source = AwsSource { base: instance.clone(), role: None };
+            assert!(source.fetch(&mut World::new(0, &answers)).is_err(), "{answers:?}");
+        }
+        let source = AwsSource { base: AwsBase::Given(keys(None)), role: Some(role()) };
+        for body in ["", "<AccessKeyId>a</AccessKeyId>", &ROLE.replace("1970-01-01T", "x")] {
+            let read = source.fetch(&mut World::new(0, &[(200, body)]));
+            assert_eq!(read.err(), Some(CredentialError::Malformed { service: STS }), "{body}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the tests of credentials stand on: a scripted world, a call, a key made anew.
+
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Call, CredentialError, Outside, Payload, TokenAnswer, TokenRequest};
+
+/// An RSA key of this run.
+pub(in crate::providers) fn rsa_pem() -> &'static str {
+    static PEM: LazyLock<String> = LazyLock::new(|| {
+        let pair = KeyPair::generate(KeySize::Rsa2048).expect("randomness");
+        let der: Pkcs8V1Der<'_> = pair.as_der().expect("an encoding");
+        let text = STANDARD.encode(der.as_ref());
+        format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+    });
+    &PEM
+}
+
+/// A call without a body.
+pub(super) fn call(path: &str, now: Duration) -> Call<'_> {
+    Call {
+        method: "GET",
+        authority: "example.amazonaws.com",
+        path,
+        query: None,
+        content_type: None,
+        body: Payload::Whole(b""),
+        now,
+    }
+}
+
+/// Gives the answers of a script and keeps what was asked.
+pub(super) struct World {
+    pub now: Duration,
+    pub answers: VecDeque<(u16, String)>,
+    pub asked: Vec<TokenRequest>,
+}
+
+impl World {
+    pub(super) fn new(now: u64, answers: &[(u16, &str)]) -> Self {
+        let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+        Self { now: Duration::from_secs(now), answers, asked: Vec::new() }
+    }
+
+    /// `POST https://… fields body` of each request so far.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let line = |request: &TokenRequest| {
+            let fields = request.fields.iter();
+            let fields: Vec<String> =
+                fields.map(|(name, value)| format!("{name}={}", value.reveal())).collect();
+            let text = format!(
+                "{} {} {} {}",
+                request.method,
+                request.url,
+                fields.join(" "),
+                request.body.reveal()
+            );
+            text.trim_end().to_owned()
+        };
+        self.asked.iter().map(line).collect()
+    }
+}
+
+impl Outside for World {
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn call(&mut self, request: &TokenRequest) -> Result<TokenAnswer, CredentialError> {
+        self.asked.push(request.clone());
+        let (status, body) = self.answers.pop_front().ok_or_else(|| {
+            let reason = "no more answers in the script".to_owned();
+            CredentialError::Unreachable { service: request.service, reason }
+        })?;
+        Ok(TokenAnswer { status, body: body.into_bytes() })
+    }
+
+    fn read_file(&mut self, path: &str) -> Result<String, CredentialError> {
+        match path {
+            "/run/web-identity" => Ok("test-web-token\n".to_owned()),
+            _ => Err(CredentialError::File { path: path.to_owned(), reason: "absent".to_owned() }),
+        }
+    }
+}
