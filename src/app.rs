@@ -20,7 +20,9 @@ use crate::admin;
 use crate::base::{Instant, random_secret, unix_now};
 use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
+use crate::credentials::CredentialKeeper;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
+use crate::providers::TokenNews;
 use crate::routing::{CacheRule, Route};
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
@@ -135,6 +137,8 @@ struct Fleet {
     hub: Arc<Hub>,
     cache: Cache,
     cache_keeper: CacheKeeper,
+    /// None until the shards run.
+    credentials: Option<CredentialKeeper>,
     semantic: Semantic,
     flights: Flights,
     log: Option<LogWriter>,
@@ -165,6 +169,7 @@ impl Fleet {
             hub,
             cache,
             cache_keeper,
+            credentials: None,
             semantic,
             flights: Flights::default(),
             log,
@@ -183,8 +188,23 @@ impl Fleet {
         for _ in 0..count {
             reports.recv().context("a shard ended before it was ready")??;
         }
+        fleet.start_credentials()?;
         fleet.ready.store(true, Ordering::Release);
         Ok(fleet)
+    }
+
+    fn start_credentials(&mut self) -> anyhow::Result<()> {
+        let mut mailboxes = self.mailboxes.clone();
+        let deliver = move |provider: &str, news: &TokenNews| {
+            let command = || gateway::Command::Token(provider.to_owned(), news.clone());
+            // All are told, also behind one that is full.
+            let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
+            full == 0
+        };
+        let providers = &self.published.settings().providers;
+        let keeper = CredentialKeeper::start(providers, Arc::clone(&self.hub), Box::new(deliver));
+        self.credentials = Some(keeper.context("no thread for credentials")?);
+        Ok(())
     }
 
     fn start_shard(
@@ -297,6 +317,9 @@ impl Fleet {
                         eprintln!("ringgate: a shard does not take its new settings");
                     }
                 }
+                if let Some(credentials) = &self.credentials {
+                    credentials.publish(&self.published.settings().providers);
+                }
                 self.hub.count(Counter::SettingsReloads);
                 eprintln!("ringgate: settings reloaded");
             }
@@ -370,6 +393,9 @@ impl Fleet {
         }
         if let Some(log) = self.log.take() {
             log.stop();
+        }
+        if let Some(credentials) = self.credentials.take() {
+            credentials.stop();
         }
         self.cache_keeper.stop();
         eprintln!("ringgate: stopped");

@@ -27,6 +27,7 @@ pub mod providers;
 pub mod routing;
 
 pub mod config;
+pub mod credentials;
 
 pub mod admin;
 pub mod gateway;

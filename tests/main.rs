@@ -13,6 +13,7 @@
 mod stage;
 
 mod caching;
+mod credentials;
 mod departures;
 mod endpoints;
 mod faults;

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("routing", 4),
     ("providers", 4),
     ("config", 5),
+    ("credentials", 5),
     ("gateway", 6),
     ("admin", 6),
 ];
@@ -59,7 +60,8 @@ const LINE_PARTS: &[&str] = &[
 const STD_CLOCK_PARTS: &[&str] = &["base", "shard", "telemetry", "admin"];
 
 /// Parts that may ask what time it is at all; the others are told.
-const CLOCK_PARTS: &[&str] = &["base", "shard", "store", "telemetry", "gateway", "admin"];
+const CLOCK_PARTS: &[&str] =
+    &["base", "shard", "store", "telemetry", "credentials", "gateway", "admin"];
 
 /// Parts that may hold `unsafe`: system calls and SIMD.
 const UNSAFE_PARTS: &[&str] = &["shard", "inference"];

@@ -1,12 +1,16 @@
 //! The request as a provider gets it: written anew from what was understood, never copied raw.
 
+use std::borrow::Cow;
+
+use super::failure::Failure;
 use super::fields::{goes_upstream, may_be_forwarded};
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Plan};
+use super::token::proof;
 use crate::http::{Framing, Method, end_head, write_field, write_length, write_request_line};
 use crate::llm::Edit;
-use crate::providers::{Origin, Provider, preset};
+use crate::providers::{Asked, Origin, Payload, Provider, ProviderField, preset};
 
 /// A usual head, and edits, fit into this.
 const HEAD_BYTES: usize = 1024;
@@ -17,7 +21,7 @@ pub(super) fn encode(
     plan: &Plan,
     hops: u32,
     request: &Request,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, Failure> {
     let mut out = std::mem::take(&mut exchange.client.out);
     out.clear();
     let body_bytes = match &request.body {
@@ -25,9 +29,9 @@ pub(super) fn encode(
         Body::Empty | Body::Streamed { .. } => 0,
     };
     out.reserve(HEAD_BYTES + body_bytes);
-    let provider = &plan.upstream.provider;
-    write_line(&mut out, exchange, provider);
-    write_fields(&mut out, exchange, plan, hops);
+    let body = whole_body(plan, request);
+    let proof = write_line(&mut out, exchange, plan, body.as_deref())?;
+    write_fields(&mut out, exchange, plan, &proof, hops);
     match &request.body {
         Body::Empty => {
             if exchange.head.method() == Method::Post {
@@ -43,28 +47,42 @@ pub(super) fn encode(
             write_field(&mut out, "transfer-encoding", b"chunked");
             end_head(&mut out);
         }
-        Body::Json { bytes, outline } if plan.changes.is_empty() => {
-            let _ = outline;
-            write_length(&mut out, bytes.len() as u64);
+        Body::Json { .. } => {
+            let body = body.unwrap_or_default();
+            write_length(&mut out, body.len() as u64);
             end_head(&mut out);
-            out.extend_from_slice(bytes);
+            out.extend_from_slice(&body);
         }
+    }
+    Ok(out)
+}
+
+/// The body as it is sent, with the edits made; none for one that is streamed.
+fn whole_body<'r>(plan: &Plan, request: &'r Request) -> Option<Cow<'r, [u8]>> {
+    match &request.body {
+        Body::Empty => Some(Cow::Borrowed(&[])),
+        Body::Streamed { .. } => None,
+        Body::Json { bytes, .. } if plan.changes.is_empty() => Some(Cow::Borrowed(bytes)),
         Body::Json { bytes, outline } => {
             let edits: Vec<Edit<'_>> = plan.changes.iter().map(Change::edit).collect();
             let mut edited = Vec::with_capacity(bytes.len() + 128);
             outline.splice(bytes, &edits, &mut edited);
-            write_length(&mut out, edited.len() as u64);
-            end_head(&mut out);
-            out.extend_from_slice(&edited);
+            Some(Cow::Owned(edited))
         }
     }
-    out
 }
 
-fn write_fields(out: &mut Vec<u8>, exchange: &Exchange<'_>, plan: &Plan, hops: u32) {
+fn write_fields(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    plan: &Plan,
+    proof: &[ProviderField],
+    hops: u32,
+) {
     let provider = &plan.upstream.provider;
-    let fields = plan.credential.as_ref().unwrap_or(&provider.fields);
-    for field in fields {
+    let fixed = plan.credential.as_ref().unwrap_or(&provider.fields);
+    let fields = || fixed.iter().chain(proof);
+    for field in fields() {
         // A preset's fixed field, such as a version, gives way to the client's own.
         if !(is_client_chosen(exchange, provider, &field.name)) {
             write_field(out, &field.name, field.value.reveal().as_bytes());
@@ -74,11 +92,10 @@ fn write_fields(out: &mut Vec<u8>, exchange: &Exchange<'_>, plan: &Plan, hops: u
         let asked = || {
             plan.forward_headers.iter().any(|it| it == name)
                 && may_be_forwarded(exchange.head, name)
-                && !fields.iter().any(|field| field.name == name)
+                && !fields().any(|field| field.name == name)
         };
         let fixed = || {
-            fields.iter().any(|field| field.name == name)
-                && !is_client_chosen(exchange, provider, name)
+            fields().any(|field| field.name == name) && !is_client_chosen(exchange, provider, name)
         };
         let goes = goes_upstream(name) && !exchange.head.is_hop_by_hop(name) && !fixed();
         if goes || asked() {
@@ -109,14 +126,27 @@ fn is_client_chosen(exchange: &Exchange<'_>, provider: &Provider, name: &str) ->
             .is_some_and(|preset| preset.headers.keys().any(|known| known == name))
 }
 
-fn write_line(out: &mut Vec<u8>, exchange: &Exchange<'_>, provider: &Provider) {
-    let Origin::Http(base) = &provider.origin else { return };
-    let head = exchange.head;
+/// The request line and the host; gives the fields that prove who calls, which may depend on both.
+fn write_line(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    plan: &Plan,
+    body: Option<&[u8]>,
+) -> Result<Vec<ProviderField>, Failure> {
+    let provider = &plan.upstream.provider;
+    let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
+    let (head, record) = (exchange.head, &exchange.record);
     // Every path on the line begins with /v1, for which the base URL stands.
-    let rest = head.path().strip_prefix("/v1").unwrap_or(head.path());
-    match head.query() {
-        None => write_request_line(out, head.method(), &[&base.path, rest]),
-        Some(query) => write_request_line(out, head.method(), &[&base.path, rest, "?", query]),
-    }
+    let path = head.path().strip_prefix("/v1").unwrap_or(head.path());
+    let asked = Asked { path, model: record.model.as_deref(), stream: record.stream };
+    let path = provider.path(&asked);
+    let separator = match head.query() {
+        None => "",
+        Some(_) if path.contains('?') => "&",
+        Some(_) => "?",
+    };
+    let target = [&base.path, &*path, separator, head.query().unwrap_or_default()];
+    write_request_line(out, head.method(), &target);
     write_field(out, "host", base.authority.as_bytes());
+    proof(head, plan, base, &target, body.map_or(Payload::Streamed, Payload::Whole))
 }

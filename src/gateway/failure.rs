@@ -50,6 +50,8 @@ pub(super) enum Failure {
     RouteDenied(String),
     #[error("the gateway is at its limit of {0}; try again shortly")]
     Overloaded(&'static str),
+    #[error("the credential of provider `{provider}` could not be obtained; try again shortly")]
+    Credential { provider: String },
     #[error("provider `{provider}` cannot be reached: {reason}")]
     Unreachable { provider: String, reason: &'static str },
     #[error("provider `{provider}` sent an invalid answer: {reason}")]
@@ -120,6 +122,9 @@ impl Failure {
             Self::Overloaded(_) => {
                 row(503, "overloaded", "overloaded_error", Outcome::GatewayError)
             }
+            Self::Credential { .. } => {
+                row(503, "no_target_available", "api_error", Outcome::GatewayError)
+            }
             Self::Unreachable { .. } => upstream(502, "upstream_unreachable"),
             Self::InvalidAnswer { .. } => upstream(502, "upstream_invalid_response"),
             Self::UpstreamTimeout { .. } => upstream(504, "upstream_timeout"),
@@ -130,7 +135,8 @@ impl Failure {
 
     /// How long the client should wait before it tries again, where we know.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        matches!(self, Self::Overloaded(_)).then_some(Duration::from_secs(1))
+        let is_short = matches!(self, Self::Overloaded(_) | Self::Credential { .. });
+        is_short.then_some(Duration::from_secs(1))
     }
 
     /// The error as the JSON object of OpenAI's dialect.
@@ -202,6 +208,7 @@ mod tests {
             (Failure::ModelDenied("m".into()), 403, "model_not_allowed"),
             (Failure::RouteDenied("r".into()), 403, "route_not_allowed"),
             (Failure::Overloaded("requests"), 503, "overloaded"),
+            (Failure::Credential { provider: provider() }, 503, "no_target_available"),
             (
                 Failure::Unreachable { provider: provider(), reason: "r" },
                 502,

@@ -15,6 +15,7 @@ use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Plan};
+use super::token;
 use crate::base::Instant;
 use crate::http::{Framing, HeadLimits, LAST_CHUNK, ResponseHead, write_chunk};
 use crate::llm::Edit;
@@ -86,6 +87,7 @@ pub(super) async fn forward(
         return echo(exchange, plan, request, deadline);
     };
     let hops = count_hops(exchange)?;
+    token::ready(exchange, plan).await?;
     loop {
         exchange.record.attempts += 1;
         let mut pooled = connect(exchange, plan, pool, request, deadline).await?;
@@ -169,7 +171,7 @@ impl Call<'_> {
         connection: &mut Connection,
         request: &mut Request,
     ) -> Result<(ResponseHead, bool), Broken> {
-        let message = encode(exchange, self.plan, self.hops, request);
+        let message = encode(exchange, self.plan, self.hops, request)?;
         let mut sent_whole = true;
         let mut unsent = Some(message);
         if let Body::Streamed { framing, incoming } = &mut request.body {

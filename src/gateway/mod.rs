@@ -34,6 +34,7 @@ mod screen;
 mod semantic;
 mod settle;
 mod simulation;
+mod token;
 mod upstream;
 mod worker;
 

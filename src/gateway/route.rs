@@ -249,9 +249,12 @@ fn check(
     // A body that is not looked at could name any model, whatever the route says: it is not edited
     // either. One that names none may mean a stored one. But for the paths that take none.
     let path = exchange.head.path();
+    // Nor does a body say much where the path may name another model.
+    let provider = &choice.upstream.provider;
+    let says_nothing = choice.model.is_none() || provider.has_models_in_paths();
     let is_unseen = match request.body {
         Body::Empty => false,
-        Body::Json { .. } => choice.model.is_none() && request.endpoint == Endpoint::PassThrough,
+        Body::Json { .. } => says_nothing && request.endpoint == Endpoint::PassThrough,
         Body::Streamed { .. } => true,
     };
     let is_under = |folder: &str| {
@@ -260,13 +263,13 @@ fn check(
     if is_unseen && !PATHS_WITHOUT_MODEL.iter().any(|folder| is_under(folder)) {
         grant.check_model("(not visible in this request)")?;
     }
-    let provider = &choice.upstream.provider;
-    let known = provider.dialect == Dialect::OpenaiChat;
+    let dialect = provider.dialect_for(choice.model.as_deref());
+    let known = dialect == Dialect::OpenaiChat;
     if !known && request.endpoint.is_metered() {
         let text = format!(
             "provider `{}` speaks {}, which this path cannot be translated to",
             provider.name,
-            provider.dialect.name()
+            dialect.name()
         );
         return Err(Failure::Invalid(text.into()));
     }
@@ -292,6 +295,14 @@ fn changes(request: &Request, target: Option<&Target>, choice: &Choice) -> (Vec<
     }
     if let Some(model) = choice.model.as_deref().filter(|it| outline.model.as_deref() != Some(it)) {
         changes.push(Change::Set { key: "model".to_owned(), json: quote(model) });
+    }
+    if request.endpoint.is_metered() {
+        let members = choice.upstream.provider.members(choice.model.as_deref());
+        changes.extend(
+            members
+                .iter()
+                .map(|(key, text)| Change::Set { key: (*key).to_owned(), json: quote(text) }),
+        );
     }
     let streams = request.endpoint.is_metered() && request.endpoint != Endpoint::Embeddings;
     let hide_usage = streams && outline.stream && !outline.include_usage;

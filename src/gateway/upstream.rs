@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::token::TokenCell;
 use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, ProviderField, preset};
 use crate::shard::{
@@ -85,6 +86,8 @@ pub(super) struct Upstream {
     pub name: Arc<str>,
     /// None for the built-in echo.
     pub pool: Option<Pool>,
+    /// Of providers whose tokens are fetched.
+    pub token: TokenCell,
 }
 
 /// A key's name and labels, ready for events.
@@ -121,6 +124,7 @@ impl Snapshot {
                 let old = old.by_name.get(&provider.name)?;
                 let same = format!("{:?}", old.provider) == format!("{provider:?}")
                     && fields_equal(&old.provider.fields, &provider.fields)
+                    && old.provider.credential == provider.credential
                     && published_limits(&published.settings)
                         == published_limits(&previous?.settings);
                 same.then(|| Rc::clone(old))
@@ -193,7 +197,8 @@ impl Snapshot {
         let tls = provider_tls(&provider, base, &self.roots).ok()?;
         let pool = Pool::new(endpoint(base, tls), published_limits(&self.settings));
         let name = Arc::from(provider.name.as_str());
-        Some(Upstream { provider: Arc::new(provider), name, pool: Some(pool) })
+        let token = TokenCell::default();
+        Some(Upstream { provider: Arc::new(provider), name, pool: Some(pool), token })
     }
 
     /// All pools, for the sweep and the metrics.
@@ -231,7 +236,7 @@ fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, 
         }
     };
     let name = Arc::from(provider.name.as_str());
-    Ok(Upstream { provider, name, pool })
+    Ok(Upstream { provider, name, pool, token: TokenCell::default() })
 }
 
 fn endpoint(base: &BaseUrl, tls: Option<ClientTls>) -> Endpoint {

@@ -20,6 +20,7 @@ use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
 use crate::cache::{Cache, Flights, Semantic};
 use crate::llm::Scanner;
+use crate::providers::TokenNews;
 use crate::shard::{
     AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
 };
@@ -38,6 +39,8 @@ const CUT_REST: Duration = Duration::from_millis(100);
 pub enum Command {
     /// New settings; requests under way keep theirs.
     Publish(Arc<Published>),
+    /// News of the token of the provider of that name.
+    Token(String, TokenNews),
     /// Accept nothing more and end when all is answered, at the latest after this long.
     Drain(Duration),
 }
@@ -110,6 +113,7 @@ impl Worker {
         while let Some(command) = mailbox.receive().await {
             match command {
                 Command::Publish(published) => worker.take(&published),
+                Command::Token(provider, news) => worker.take_token(&provider, &news),
                 Command::Drain(patience) => {
                     let deadline = Instant::now().after(patience);
                     worker.draining.set(true);
@@ -153,6 +157,13 @@ impl Worker {
         match built {
             Ok(snapshot) => *self.snapshot.borrow_mut() = Rc::new(snapshot),
             Err(_) => self.recorder.count(Counter::SettingsReloadErrors),
+        }
+    }
+
+    fn take_token(&self, provider: &str, news: &TokenNews) {
+        // One that a reload has removed has no use for it.
+        if let Some(upstream) = self.snapshot().upstream(provider) {
+            upstream.token.take(news);
         }
     }
 

@@ -107,6 +107,10 @@ cells! {
         EventsDropped,
         /// Lines the request log could not write.
         LogWriteErrors,
+        /// Tokens and keys obtained for providers.
+        CredentialRefreshes,
+        /// Attempts to obtain one that failed.
+        CredentialErrors,
         /// Settings taken over by a reload.
         SettingsReloads,
         /// Reloads refused.
@@ -183,6 +187,8 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_tls_handshake_errors_total", Counter::TlsHandshakeErrors, "TLS handshakes that failed, with clients or providers."),
     counter("ringgate_events_dropped_total", Counter::EventsDropped, "Events not written to the request log: its ring was full."),
     counter("ringgate_log_write_errors_total", Counter::LogWriteErrors, "Lines the request log could not write."),
+    counter("ringgate_credential_refreshes_total", Counter::CredentialRefreshes, "Tokens and keys obtained for providers."),
+    counter("ringgate_credential_errors_total", Counter::CredentialErrors, "Attempts to obtain a token or keys for a provider that failed; the log says which."),
     counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),
     counter("ringgate_settings_reload_errors_total", Counter::SettingsReloadErrors, "Reloads refused."),
     counter("ringgate_labels_folded_total", Counter::LabelsFolded, "Requests counted under model other: too many series or an unprintable name."),

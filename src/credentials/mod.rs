@@ -1,0 +1,64 @@
+//! Tokens of providers, fetched ahead of need by a thread of their own.
+//!
+//! The thread `credentials` knows when the token of each provider is due, lets a short-lived thread
+//! fetch it (one at a time for each provider), and hands it to the shards. A token is renewed before
+//! it expires; where that fails the old one serves until it does, and the thread tries again after
+//! a pause that grows. No request waits for a fetch but one that comes before the first token.
+//!
+//! Only this part calls the services that give tokens. It blocks, and is never on the request line.
+
+mod network;
+mod renewal;
+mod rounds;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::providers::{Provider, TokenNews};
+use crate::telemetry::Hub;
+
+use rounds::{Job, Rounds};
+
+/// Things the thread may have unread.
+const QUEUE_JOBS: usize = 64;
+
+/// Hands news of the provider of that name to all shards; false if one could not take it.
+pub type Deliver = Box<dyn FnMut(&str, &TokenNews) -> bool + Send>;
+
+/// The thread that keeps the tokens of all providers.
+pub struct CredentialKeeper {
+    jobs: SyncSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+impl CredentialKeeper {
+    /// Starts the thread with these providers.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(providers: &[Arc<Provider>], hub: Arc<Hub>, deliver: Deliver) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE_JOBS);
+        let mut rounds = Rounds::new(jobs.clone(), hub, deliver);
+        rounds.take_over(providers);
+        let thread = std::thread::Builder::new()
+            .name("credentials".to_owned())
+            .spawn(move || rounds.run(&queue))?;
+        Ok(Self { jobs, thread })
+    }
+
+    /// Takes over the providers of new settings, after the shards have been told of them. Tokens of
+    /// providers that have not changed are kept.
+    pub fn publish(&self, providers: &[Arc<Provider>]) {
+        // A thread that is gone renews nothing any more, and has told so when it panicked.
+        let _ = self.jobs.send(Job::Publish(providers.to_vec()));
+    }
+
+    /// Ends the thread. Fetches under way are left to themselves.
+    pub fn stop(self) {
+        // As above.
+        let _ = self.jobs.send(Job::Stop);
+        let _ = self.thread.join();
+    }
+}

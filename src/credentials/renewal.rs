@@ -1,0 +1,52 @@
+//! When a token is due: plain arithmetic of lives, margins and pauses.
+
+use std::time::Duration;
+
+/// A token is renewed at most so long before it expires.
+const MARGIN_MAX: Duration = Duration::from_secs(300);
+
+/// The part of its life that is left then, if that is less.
+const MARGIN_PART: u32 = 5;
+
+/// Between two fetches for one provider, at least: no answer may make the thread run in a circle.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// A pause after failures is no longer than this.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How long after it came a token of this life is to be renewed.
+pub(super) fn renew_after(life: Duration) -> Duration {
+    life.saturating_sub(MARGIN_MAX.min(life / MARGIN_PART)).max(PAUSE_MIN)
+}
+
+/// How long to wait after so many failures in a row: twice as long after each, less up to half by
+/// chance, so that gateways that failed together do not come back together. `chance` is random.
+pub(super) fn retry_after(failures: u32, chance: u8) -> Duration {
+    let pause = PAUSE_MIN.saturating_mul(1 << failures.clamp(1, 10)).min(PAUSE_MAX);
+    (pause - pause * u32::from(chance) / 512).max(PAUSE_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_renewed_ahead_of_time() {
+        for (life, expected) in
+            [(3_600, 3_300), (86_400, 86_100), (1_500, 1_200), (600, 480), (5, 4), (1, 1), (0, 1)]
+        {
+            let renewed = renew_after(Duration::from_secs(life));
+            assert_eq!(renewed, Duration::from_secs(expected), "{life}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        for (failures, longest) in [(1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (1_000, 60)] {
+            let longest = Duration::from_secs(longest);
+            assert_eq!(retry_after(failures, 0), longest, "{failures}");
+            let shortest = retry_after(failures, u8::MAX);
+            assert!(shortest < longest && shortest >= longest / 2, "{failures}: {shortest:?}");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The life of the thread: who is due, who is being fetched, who has to be told.
+//!
+//! Times are of the monotonic clock; only what a token says of its own end is of the wall clock. A
+//! machine that slept has both apart, so that no wait is longer than [`TICK_MAX`].
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use super::Deliver;
+use super::network::Network;
+use super::renewal::{renew_after, retry_after};
+use crate::base::{Instant, random_secret, unix_now};
+use crate::providers::{CredentialError, Provider, Token, TokenNews};
+use crate::telemetry::{Counter, Hub};
+
+/// The thread looks at everything so often at least.
+const TICK_MAX: Duration = Duration::from_secs(15);
+
+/// A shard whose mailbox was full is told again after this.
+const DELIVER_AGAIN: Duration = Duration::from_millis(100);
+
+/// A fetch that has not come back by then is taken for lost, and made anew. Longer than its calls
+/// may take: four for a role of an instance.
+const FETCH_MAX: Duration = Duration::from_secs(60);
+
+/// Fetches under way, at most.
+const FETCHES_MAX: usize = 16;
+
+/// What the thread is told.
+pub(super) enum Job {
+    /// These are the providers now.
+    Publish(Vec<Arc<Provider>>),
+    /// What came of a fetch.
+    Fetched {
+        name: String,
+        number: u64,
+        outcome: Result<Token, CredentialError>,
+    },
+    Stop,
+}
+
+/// The token of one provider.
+struct Account {
+    provider: Arc<Provider>,
+    token: Option<Arc<Token>>,
+    due_at: Instant,
+    failures: u32,
+    /// Number and beginning of the fetch under way.
+    fetch: Option<(u64, Instant)>,
+    /// What the shards have not been told yet.
+    news: Option<TokenNews>,
+}
+
+pub(super) struct Rounds {
+    accounts: Vec<Account>,
+    jobs: SyncSender<Job>,
+    hub: Arc<Hub>,
+    deliver: Deliver,
+    fetches: u64,
+}
+
+impl Rounds {
+    pub(super) fn new(jobs: SyncSender<Job>, hub: Arc<Hub>, deliver: Deliver) -> Self {
+        Self { accounts: Vec::new(), jobs, hub, deliver, fetches: 0 }
+    }
+
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        loop {
+            let now = Instant::now();
+            self.begin_fetches(now);
+            self.tell();
+            match queue.recv_timeout(self.patience(now)) {
+                Ok(Job::Publish(providers)) => self.take_over(&providers),
+                Ok(Job::Fetched { name, number, outcome }) => {
+                    self.take_outcome(&name, number, outcome);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Goes on with these providers; tokens of those that have not changed stay.
+    pub(super) fn take_over(&mut self, providers: &[Arc<Provider>]) {
+        let mut old = std::mem::take(&mut self.accounts);
+        let now = Instant::now();
+        let needs_token = |it: &&Arc<Provider>| it.credential.source().is_some();
+        for provider in providers.iter().filter(needs_token) {
+            let same = |it: &Account| {
+                it.provider.name == provider.name && it.provider.credential == provider.credential
+            };
+            let kept = old.iter().position(same).map(|at| old.swap_remove(at));
+            let mut account = kept.unwrap_or_else(|| Account {
+                provider: Arc::clone(provider),
+                token: None,
+                due_at: now,
+                failures: 0,
+                fetch: None,
+                news: None,
+            });
+            account.provider = Arc::clone(provider);
+            // The shards may have begun anew with a provider whose credential is the old one.
+            account.news = match &account.token {
+                Some(token) => Some(TokenNews::Token(Arc::clone(token))),
+                None => (account.failures > 0).then_some(TokenNews::Failed),
+            };
+            self.accounts.push(account);
+        }
+    }
+
+    fn begin_fetches(&mut self, now: Instant) {
+        let mut under_way = 0;
+        for account in &mut self.accounts {
+            if account.fetch.is_some_and(|(_, begun)| now.since(begun) > FETCH_MAX) {
+                account.fetch = None;
+            }
+            under_way += usize::from(account.fetch.is_some());
+        }
+        for account in &mut self.accounts {
+            if under_way >= FETCHES_MAX {
+                break;
+            }
+            if account.fetch.is_some() || !account.is_due(now) {
+                continue;
+            }
+            self.fetches += 1;
+            under_way += 1;
+            account.fetch = Some((self.fetches, now));
+            if !begin_fetch(&account.provider, self.fetches, &self.jobs) {
+                // For want of a thread. It is due again in a while, as if it had been lost.
+                account.due_at = now.after(DELIVER_AGAIN);
+                account.fetch = None;
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, name: &str, number: u64, outcome: Result<Token, CredentialError>) {
+        let is_meant = |it: &&mut Account| it.fetch.is_some_and(|(fetch, _)| fetch == number);
+        // A fetch for settings that are gone, or one that was taken for lost, counts for nothing.
+        let Some(account) = self.accounts.iter_mut().find(is_meant) else { return };
+        account.fetch = None;
+        let now = Instant::now();
+        match outcome {
+            Ok(token) => {
+                self.hub.count(Counter::CredentialRefreshes);
+                if account.failures > 0 {
+                    eprintln!("ringgate: credential of provider `{name}` obtained again");
+                }
+                account.failures = 0;
+                account.due_at =
+                    now.after(renew_after(token.expires_at.saturating_sub(unix_now())));
+                let token = Arc::new(token);
+                account.news = Some(TokenNews::Token(Arc::clone(&token)));
+                account.token = Some(token);
+            }
+            Err(error) => {
+                self.hub.count(Counter::CredentialErrors);
+                account.failures = account.failures.saturating_add(1);
+                // Without randomness gateways may come back together; that is all.
+                let chance = random_secret().map_or(0, |bytes| bytes.first().copied().unwrap_or(0));
+                let pause = retry_after(account.failures, chance);
+                account.due_at = now.after(pause);
+                // A token that a shard has not taken yet says more.
+                account.news.get_or_insert(TokenNews::Failed);
+                let seconds = pause.as_secs_f32();
+                eprintln!(
+                    "ringgate: credential of provider `{name}` not obtained: {error}; next try in \
+                     {seconds:.0} s"
+                );
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        for account in &mut self.accounts {
+            if let Some(news) = account.news.take()
+                && !(self.deliver)(&account.provider.name, &news)
+            {
+                account.news = Some(news);
+            }
+        }
+    }
+
+    /// How long there is nothing to do, unless something is told.
+    fn patience(&self, now: Instant) -> Duration {
+        let due = self.accounts.iter().filter(|it| it.fetch.is_none());
+        let due = due.map(|it| it.due_at.since(now)).min().unwrap_or(TICK_MAX);
+        let untold = self.accounts.iter().any(|it| it.news.is_some());
+        let patience = if untold { due.min(DELIVER_AGAIN) } else { due };
+        patience.clamp(Duration::from_millis(1), TICK_MAX)
+    }
+}
+
+impl Account {
+    /// True when its time has come, or its token is over before that: the wall clock was set, or the
+    /// machine slept.
+    fn is_due(&self, now: Instant) -> bool {
+        let is_over = || self.token.as_ref().is_some_and(|token| token.expires_at <= unix_now());
+        self.due_at.since(now) == Duration::ZERO || self.failures == 0 && is_over()
+    }
+}
+
+/// Fetches on a thread of its own: one service that does not answer holds up no other.
+fn begin_fetch(provider: &Arc<Provider>, number: u64, jobs: &SyncSender<Job>) -> bool {
+    let (provider, jobs) = (Arc::clone(provider), jobs.clone());
+    let body = move || {
+        let Some(source) = provider.credential.source() else { return };
+        let outcome = source.fetch(&mut Network::new());
+        // The thread may have ended meanwhile, and with it the interest.
+        let _ = jobs.send(Job::Fetched { name: provider.name.clone(), number, outcome });
+    };
+    std::thread::Builder::new().name("credential-fetch".to_owned()).spawn(body).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Problems, Shape};
+    use crate::providers::{ProviderSettings, Surroundings};
+    use serde_json::json;
+    use std::sync::Mutex;
+    use std::sync::mpsc::sync_channel;
+
+    fn provider(name: &str, secret: &str) -> Arc<Provider> {
+        let written = json!({
+            "preset": "azure-openai", "azure_resource_name": "r", "azure_entra_tenant_id": "t",
+            "azure_entra_client_id": "c", "azure_entra_client_secret": secret,
+            "azure_entra_url": "http://127.0.0.1:1",
+        });
+        let mut problems = Problems::default();
+        let settings: ProviderSettings =
+            Shape::of::<ProviderSettings>().read(written, "p", &mut problems).expect("settings");
+        let surroundings =
+            Surroundings { read_file: &|_| Err(String::new()), environment: &|_| None };
+        let provider = settings.check(name, "p", &surroundings, &mut problems);
+        Arc::new(provider.unwrap_or_else(|| panic!("{:?}", problems.into_vec())))
+    }
+
+    /// Rounds whose shards take what they are told as `takes` says, and what they were told.
+    fn rounds(takes: bool) -> (Rounds, Arc<Mutex<Vec<String>>>, Receiver<Job>) {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&told);
+        let deliver = move |name: &str, news: &TokenNews| {
+            let what = if matches!(news, TokenNews::Failed) { "failed" } else { "token" };
+            heard.lock().expect("no panic").push(format!("{name} {what}"));
+            takes
+        };
+        let (jobs, queue) = sync_channel(8);
+        (Rounds::new(jobs, Hub::new(1), Box::new(deliver)), told, queue)
+    }
+
+    fn fetched(rounds: &mut Rounds, outcome: Result<Token, CredentialError>) {
+        let account = &mut rounds.accounts[0];
+        account.fetch = Some((7, Instant::now()));
+        let name = account.provider.name.clone();
+        rounds.take_outcome(&name, 7, outcome);
+    }
+
+    fn token(seconds: u64) -> Token {
+        Token::bearer("test-token", unix_now() + Duration::from_secs(seconds)).expect("legal")
+    }
+
+    #[test]
+    fn tokens_are_told_and_kept_over_a_reload() {
+        let (mut rounds, told, _queue) = rounds(true);
+        rounds.take_over(&[provider("a", "one"), provider("b", "one")]);
+        assert!(rounds.accounts.iter().all(|it| it.is_due(Instant::now())));
+        fetched(&mut rounds, Ok(token(3_600)));
+        rounds.tell();
+        let account = &rounds.accounts[0];
+        let due = account.due_at.since(Instant::now());
+        assert!(due > Duration::from_secs(3_200) && due <= Duration::from_secs(3_300), "{due:?}");
+        rounds.take_over(&[provider("b", "one"), provider("a", "one")]);
+        rounds.tell();
+        assert_eq!(*told.lock().expect("no panic"), ["a token", "a token"]);
+        // Another secret is another credential.
+        rounds.take_over(&[provider("a", "two")]);
+        assert!(rounds.accounts[0].token.is_none() && rounds.accounts.len() == 1);
+        assert_eq!(rounds.hub.counter_total(Counter::CredentialRefreshes), 1);
+    }
+
+    #[test]
+    fn failures_are_told_and_tried_again() {
+        let (mut rounds, told, _queue) = rounds(true);
+        rounds.take_over(&[provider("a", "one")]);
+        fetched(&mut rounds, Ok(token(600)));
+        for failures in 1..4 {
+            fetched(&mut rounds, Err(CredentialError::NoToken));
+            assert_eq!(rounds.accounts[0].failures, failures);
+            assert!(!rounds.accounts[0].is_due(Instant::now()));
+            assert!(rounds.accounts[0].token.is_some(), "the old one serves on");
+        }
+        fetched(&mut rounds, Ok(token(600)));
+        assert_eq!(rounds.accounts[0].failures, 0);
+        rounds.tell();
+        assert_eq!(*told.lock().expect("no panic"), ["a token"], "the last news is what counts");
+        assert_eq!(rounds.hub.counter_total(Counter::CredentialErrors), 3);
+    }
+
+    #[test]
+    fn a_token_that_is_over_is_due() {
+        let (mut rounds, _told, _queue) = rounds(true);
+        rounds.take_over(&[provider("a", "one")]);
+        fetched(&mut rounds, Ok(token(600)));
+        assert!(!rounds.accounts[0].is_due(Instant::now()));
+        rounds.accounts[0].token = Some(Arc::new(token(0)));
+        assert!(rounds.accounts[0].is_due(Instant::now()), "the machine slept");
+    }
+
+    #[test]
+    fn one_fetch_at_a_time_and_lost_ones_are_made_anew() {
+        let (mut rounds, _told, queue) = rounds(true);
+        rounds.take_over(&[provider("a", "one")]);
+        let now = Instant::now();
+        rounds.begin_fetches(now);
+        rounds.begin_fetches(now);
+        assert_eq!(rounds.fetches, 1);
+        rounds.begin_fetches(now.after(FETCH_MAX + Duration::from_secs(1)));
+        assert_eq!(rounds.fetches, 2);
+        // Nobody listens on port 1; the first of them is not waited for any more.
+        for _ in 0..2 {
+            let Ok(Job::Fetched { name, number, outcome }) = queue.recv() else { panic!("a job") };
+            assert!(outcome.is_err());
+            rounds.take_outcome(&name, number, outcome);
+        }
+        assert_eq!(rounds.accounts[0].failures, 1);
+    }
+
+    #[test]
+    fn what_a_shard_did_not_take_is_told_again() {
+        let (mut rounds, told, _queue) = rounds(false);
+        rounds.take_over(&[provider("a", "one")]);
+        fetched(&mut rounds, Ok(token(600)));
+        rounds.tell();
+        rounds.tell();
+        assert_eq!(told.lock().expect("no panic").len(), 2);
+        assert!(rounds.patience(Instant::now()) <= DELIVER_AGAIN);
+    }
+}

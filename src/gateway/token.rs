@@ -1,0 +1,137 @@
+//! The credential of a call beyond fixed fields: tokens as a shard has them, and signatures.
+//!
+//! The thread `credentials` fetches tokens and tells the shards; a call takes the one that is there.
+//! One that comes before the first waits for it, no longer than for a connection.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::failure::Failure;
+use super::recall;
+use super::record::Exchange;
+use super::route::Plan;
+use crate::base::{Instant, unix_now};
+use crate::http::RequestHead;
+use crate::providers::{
+    BaseUrl, Call, Credential, CredentialError, Payload, ProviderField, Token, TokenNews,
+};
+use crate::shard::within;
+
+/// Calls that wait for a token are looked through for those that have left each time so many came.
+const WAITING_SWEEP: usize = 64;
+
+/// The token of one provider on one shard.
+#[derive(Default)]
+pub(super) struct TokenCell(RefCell<State>);
+
+#[derive(Default)]
+struct State {
+    token: Option<Arc<Token>>,
+    /// The last attempt to obtain one was in vain.
+    has_failed: bool,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl TokenCell {
+    /// Takes what the thread tells, and wakes who waits.
+    pub(super) fn take(&self, news: &TokenNews) {
+        let mut state = self.0.borrow_mut();
+        match news {
+            TokenNews::Token(token) => {
+                state.token = Some(Arc::clone(token));
+                state.has_failed = false;
+            }
+            TokenNews::Failed => state.has_failed = true,
+        }
+        for waiting in state.waiting.drain(..) {
+            // Who has left meanwhile needs no waking.
+            let _ = waiting.send(());
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Token>> {
+        let now = unix_now();
+        self.0.borrow().token.clone().filter(|token| token.expires_at > now)
+    }
+
+    /// Ready with the next news; none if nothing is to be waited for.
+    fn next(&self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.0.borrow_mut();
+        if state.has_failed {
+            return None;
+        }
+        if state.waiting.len() % WAITING_SWEEP == WAITING_SWEEP - 1 {
+            state.waiting.retain(|waiting| !waiting.is_canceled());
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.push(sender);
+        Some(receiver)
+    }
+}
+
+/// Waits until the provider has a token, if it needs one.
+pub(super) async fn ready(exchange: &mut Exchange<'_>, plan: &Plan) -> Result<(), Failure> {
+    let provider = &plan.upstream.provider;
+    let brings_own = plan.credential.is_some();
+    if brings_own || provider.credential.source().is_none() {
+        return Ok(());
+    }
+    let limit = Instant::now().after(plan.timeouts.connect);
+    while plan.upstream.token.current().is_none() {
+        let next = plan.upstream.token.next();
+        let Some(next) = next else { return Err(not_obtained(plan)) };
+        // On the heap, like everything rare.
+        let waiting = Box::pin(within(limit, next));
+        if recall::while_needed(exchange, waiting).await?.is_err() {
+            return Err(not_obtained(plan));
+        }
+    }
+    Ok(())
+}
+
+fn not_obtained(plan: &Plan) -> Failure {
+    Failure::Credential { provider: plan.upstream.provider.name.clone() }
+}
+
+/// The fields that prove who calls, beyond the provider's fixed ones. `target` is path and query.
+pub(super) fn proof(
+    head: &RequestHead,
+    plan: &Plan,
+    base: &BaseUrl,
+    target: &[&str],
+    body: Payload<'_>,
+) -> Result<Vec<ProviderField>, Failure> {
+    let provider = &plan.upstream.provider;
+    if plan.credential.is_some() || provider.credential == Credential::Fixed {
+        return Ok(Vec::new());
+    }
+    let target = target.concat();
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target.as_str(), None),
+    };
+    let content_type = head.get("content-type").and_then(|it| std::str::from_utf8(it).ok());
+    let call = Call {
+        method: head.method().as_str(),
+        authority: &base.authority,
+        path,
+        query,
+        content_type,
+        body,
+        now: unix_now(),
+    };
+    let token = plan.upstream.token.current();
+    provider.credential.sign(&call, token.as_deref()).map_err(|error| match error {
+        CredentialError::Streamed => {
+            let text = format!(
+                "provider `{}` signs its requests, which takes the whole body: send a small body \
+                 as application/json with its length",
+                provider.name
+            );
+            Failure::Invalid(text.into())
+        }
+        _ => not_obtained(plan),
+    })
+}
