@@ -44,7 +44,8 @@ impl Warnings {
 
 /// At most 64 characters of what may be a client's own name for something, safe in a header.
 fn printable(name: &str) -> String {
-    let safe = |character: char| if character.is_ascii_graphic() { character } else { '?' };
+    let is_safe = |character: &char| character.is_ascii_graphic() || *character == ' ';
+    let safe = |character: char| if is_safe(&character) { character } else { '?' };
     name.chars().take(64).map(safe).collect()
 }
 
@@ -61,7 +62,7 @@ mod tests {
         warnings.changed("a\r\nb: é", "as it is");
         assert_eq!(
             warnings.header(),
-            "dropped logit_bias: gemini has no such setting; changed a??b:??: as it is"
+            "dropped logit_bias: gemini has no such setting; changed a??b: ?: as it is"
         );
         for index in 0..100 {
             warnings.dropped(&"x".repeat(index), "w");
