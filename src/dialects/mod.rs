@@ -15,6 +15,7 @@ mod cohere_chat;
 mod completions;
 mod embeddings;
 mod foreign;
+mod gemini;
 #[cfg(test)]
 mod grid;
 mod openai_chat;
@@ -29,16 +30,23 @@ pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
+pub use gemini::{
+    ArrayFraming, GoogleApi, array_encoder as gemini_array_encoder,
+    count_path as gemini_count_path, read_count as read_gemini_count,
+    read_count_request as read_gemini_count_request, write_count as write_gemini_count,
+    write_count_request as write_gemini_count_request,
 pub use warnings::Warnings;
 
 use crate::llm::Dialect;
 
 /// The dialects, each with its code.
-const DIALECTS: [(Dialect, &dyn Codec); 3] = [
+const DIALECTS: [(Dialect, &dyn Codec); 5] = [
     (Dialect::OpenaiChat, &openai_chat::OpenaiChat),
     (Dialect::OpenaiResponses, &openai_responses::OpenaiResponses),
     (Dialect::CohereChat, &cohere_chat::CohereChat),
 ];
+const DIALECTS: [(Dialect, &dyn Codec); 5] =
+    [(Dialect::OpenaiChat, &openai_chat::OpenaiChat), (Dialect::Gemini, &gemini::Gemini)];
 
 /// The code of `dialect`; none of the pass-through.
 #[must_use]

@@ -1,0 +1,113 @@
+//! Google's generateContent, of AI Studio (v1beta) and of Vertex AI (v1), which share its shape
+//! (references of both read November 2026; types of google-genai 3.4).
+//!
+//! The model and whether a stream is wanted are in the path. Clients may write `snake_case`; what is
+//! written here is `camelCase`. Not read: when an answer was made, which only Vertex tells, and
+//! arguments in pieces (`partialArgs`), which only a request of this dialect can ask for.
+
+mod answer;
+mod array_framing;
+mod citation;
+mod count_tokens;
+mod decoder;
+mod encoder;
+mod error;
+mod model;
+mod part;
+mod read_contents;
+mod read_request;
+mod schema;
+mod signature;
+mod usage;
+mod write_contents;
+mod write_request;
+
+pub use array_framing::ArrayFraming;
+pub use count_tokens::{
+    GoogleApi, count_path, read_count, read_count_request, write_count, write_count_request,
+};
+
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::warnings::Warnings;
+use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
+
+const DIALECT: Dialect = Dialect::Gemini;
+
+/// The dialect.
+pub(super) struct Gemini;
+
+impl Codec for Gemini {
+    fn path(&self, target: &Target<'_>, stream: bool) -> String {
+        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        format!("{}:{method}", model_path(target.model))
+    }
+
+    fn read_request(
+        &self,
+        root: Node<'_>,
+        path: &RequestPath<'_>,
+    ) -> Result<ChatRequest, Malformed> {
+        read_request::read(root, path)
+    }
+
+    fn write_request(
+        &self,
+        request: &ChatRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        write_request::write(request, target, warnings, out)
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<Answer> {
+        answer::read(root)
+    }
+
+    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
+        answer::write(answer, out);
+    }
+
+    fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
+        error::read(status, body)
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        error::write(error, out);
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(decoder::Decoder::default())
+    }
+
+    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(encoder::Framing::Events))
+    }
+}
+
+/// A writer of the stream of a client that asked for no events: one JSON array.
+#[must_use]
+pub fn array_encoder() -> Box<dyn StreamEncoder> {
+    let framing = encoder::Framing::Array(ArrayFraming::default());
+    Box::new(encoder::Encoder::new(framing))
+}
+
+/// The path of a model: under `models/`, unless its name says where it is.
+fn model_path(model: &str) -> String {
+    let folders = ["models/", "tunedModels/"];
+    let named = folders.iter().find_map(|folder| Some((*folder, model.strip_prefix(folder)?)));
+    let (folder, name) = named.unwrap_or(("models/", model));
+    let mut path = format!("/{folder}");
+    for byte in name.bytes() {
+        // What may stand in one segment of a path (RFC 3986), but for `:`, which begins the method.
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests;

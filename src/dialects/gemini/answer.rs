@@ -1,0 +1,175 @@
+//! A whole answer, in both directions.
+
+use super::DIALECT;
+use super::citation::{self, Words};
+use super::decoder::Decoder;
+use super::signature::{Held, Signed, signed};
+use super::usage;
+use super::write_contents::{write_call, write_media};
+use crate::llm::{
+    Answer, ArrayWriter, Assembly, Choice, Content, Node, ObjectWriter, StopReason, TokenLogprob,
+    write_object,
+};
+
+/// Reads a provider's answer: a stream of one event. None if it is no answer at all.
+pub(super) fn read(root: Node<'_>) -> Option<Answer> {
+    let (mut decoder, mut chunks) = (Decoder::default(), Vec::with_capacity(16));
+    if !decoder.whole(root, &mut chunks) {
+        return None;
+    }
+    let mut assembly = Assembly::default();
+    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
+    assembly.finish().ok().flatten()
+}
+
+/// The reason that a `finishReason` tells; none if it says that there is none yet.
+///
+/// What ended an answer before it was complete, be it a filter or a call that could not be read, is told
+/// as a filter's cut: no other dialect has a word for the rest, and `stop` would say that it is whole.
+pub(super) fn stop_reason(text: &str) -> Option<StopReason> {
+    match text {
+        "" | "FINISH_REASON_UNSPECIFIED" => None,
+        "STOP" => Some(StopReason::Stop),
+        "MAX_TOKENS" | "CONTINUATION" => Some(StopReason::Length),
+        _ => Some(StopReason::ContentFilter),
+    }
+}
+
+/// The `finishReason` that tells a reason.
+pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
+    match stop {
+        StopReason::Stop
+        | StopReason::StopSequence(_)
+        | StopReason::ToolCalls
+        | StopReason::Pause => "STOP",
+        StopReason::Length => "MAX_TOKENS",
+        StopReason::ContentFilter | StopReason::Refusal => "SAFETY",
+    }
+}
+
+/// `logprobsResult`: the tokens, and beside them the likeliest at their places.
+pub(super) fn logprobs(result: Node<'_>) -> Vec<TokenLogprob> {
+    let number = |node: Node<'_>| node.get("logProbability").and_then(Node::f64);
+    let mut tops = result.get("topCandidates").into_iter().flat_map(Node::items);
+    let chosen = result.get("chosenCandidates").into_iter().flat_map(Node::items);
+    let token = |node: Node<'_>| {
+        let top = tops.next().and_then(|top| top.get("candidates"));
+        let top = top.into_iter().flat_map(Node::items);
+        TokenLogprob {
+            token: node.text_of("token").to_owned(),
+            logprob: number(node).unwrap_or_default(),
+            top: top
+                .map(|it| (it.text_of("token").to_owned(), number(it).unwrap_or_default()))
+                .collect(),
+        }
+    };
+    chosen.map(token).collect()
+}
+
+/// Appends the answer for a client.
+pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
+    write_object(out, |root| {
+        root.array("candidates", |array| {
+            for (index, choice) in (0_u64..).zip(&answer.choices) {
+                array.object(|candidate| write_candidate(candidate, index, choice));
+            }
+        });
+        if let Some(usage) = &answer.usage {
+            root.object("usageMetadata", |object| usage::write(object, usage));
+        }
+        root.text("modelVersion", &answer.model);
+        root.text("responseId", &answer.id);
+    });
+}
+
+fn write_candidate(candidate: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
+    let (mut words, mut citations, mut refusal) = (Words::default(), Vec::new(), String::new());
+    candidate.object("content", |content| {
+        content.array("parts", |array| {
+            for Signed { part, signature } in
+                signed(&choice.parts, |held| Some(Held::for_client(held)))
+            {
+                match &part.content {
+                    Content::Text(text) => {
+                        words.push(&text.text);
+                        citations.extend(text.citations.iter().cloned());
+                    }
+                    Content::Refusal(text) => refusal.push_str(text),
+                    _ => {}
+                }
+                write_part(array, &part.content, signature.as_deref());
+            }
+        });
+        content.text("role", "model");
+    });
+    candidate.text("finishReason", finish_reason(&choice.stop));
+    if !refusal.is_empty() {
+        candidate.text("finishMessage", &refusal);
+    }
+    candidate.number("index", index);
+    citation::write(candidate, &citations, &words);
+    if !choice.logprobs.is_empty() {
+        candidate.object("logprobsResult", |result| write_logprobs(result, &choice.logprobs));
+    }
+}
+
+/// Appends one part of the model's; nothing for what this dialect tells elsewhere or not at all.
+pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signature: Option<&str>) {
+    let mut part = Vec::new();
+    let is_said = write_object(&mut part, |object| {
+        let media = match content {
+            Content::Text(text) => {
+                object.text("text", &text.text);
+                None
+            }
+            Content::Reasoning(thought) => {
+                object.text("text", &thought.text);
+                // Google's own signature without words lies on no thought.
+                let is_own = thought.signature.as_ref().is_some_and(|it| it.dialect == DIALECT);
+                if !(thought.text.is_empty() && is_own) {
+                    object.flag("thought", true);
+                }
+                None
+            }
+            Content::ToolCall(call) => {
+                write_call(object, call);
+                None
+            }
+            Content::Image(image) => Some(&image.media),
+            Content::Audio(media) | Content::Video(media) => Some(media),
+            Content::File(file) => Some(&file.media),
+            Content::Refusal(_) | Content::ToolResult(_) | Content::Foreign(_) => return false,
+        };
+        object.optional_text("thoughtSignature", signature);
+        media.is_none_or(|media| write_media(object, media, None, "").is_ok())
+    });
+    match content {
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        _ if is_said => array.item().extend_from_slice(&part),
+        _ => {}
+    }
+}
+
+/// Writes the members of `logprobsResult`.
+pub(super) fn write_logprobs(result: &mut ObjectWriter<'_>, tokens: &[TokenLogprob]) {
+    let fill = |object: &mut ObjectWriter<'_>, token: &str, logprob: f64| {
+        object.text("token", token);
+        object.float("logProbability", logprob);
+    };
+    result.array("topCandidates", |array| {
+        for token in tokens {
+            array.object(|place| {
+                place.array("candidates", |candidates| {
+                    for (text, logprob) in &token.top {
+                        candidates.object(|object| fill(object, text, *logprob));
+                    }
+                });
+            });
+        }
+    });
+    result.array("chosenCandidates", |array| {
+        for token in tokens {
+            array.object(|object| fill(object, &token.token, token.logprob));
+        }
+    });
+}

@@ -1,0 +1,328 @@
+//! A provider's stream, each event of which has the shape of a whole answer; and so the reader of whole
+//! answers too, which are streams of one event.
+//!
+//! Words and thoughts come in pieces that belong together until another kind comes; calls come whole.
+//! There is no terminator: a finish reason in each candidate is what makes an answer complete. It is
+//! told when the body ends, since some models give one with every piece.
+
+use std::collections::BTreeMap;
+
+use super::answer::{logprobs, stop_reason};
+use super::citation::{self, Words};
+use super::error;
+use super::part::RawPart;
+use super::read_contents::call_id;
+use super::signature::Proof;
+use super::usage;
+use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::llm::{
+    Chunk, Citation, Content, Growth, Node, Reasoning, Scanner, Start, StopReason, Text, ToolCall,
+    Usage,
+};
+
+/// Choices followed, at most.
+const CHOICES_MAX: u64 = 128;
+
+/// Status of an error that comes inside a stream and tells none.
+const STREAM_ERROR_STATUS: u16 = 502;
+
+/// What is known of one provider's stream.
+#[derive(Default)]
+pub(super) struct Decoder {
+    has_begun: bool,
+    has_ended: bool,
+    id: String,
+    usage: Option<Usage>,
+    choices: BTreeMap<u32, Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Parts opened so far.
+    parts: u32,
+    /// Texts among them.
+    texts: u32,
+    /// Calls among them.
+    calls: u64,
+    /// The part that words go to: whether it is a thought, and its number.
+    open: Option<(bool, u32)>,
+    /// What lies on the words that are open.
+    proof: Option<Proof>,
+    /// The latest text.
+    words: Words,
+    /// As last told, for the text that is open in the end.
+    citations: Vec<Citation>,
+    stop: Option<StopReason>,
+    /// Why it ended, in words.
+    message: String,
+}
+
+impl StreamDecoder for Decoder {
+    fn event(
+        &mut self,
+        _: Option<&str>,
+        data: &[u8],
+        scanner: &mut Scanner,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), BadStream> {
+        scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Chunk>) {
+        let is_complete = self.choices.values().all(|it| it.stop.is_some());
+        if is_complete && !self.choices.is_empty() {
+            self.end(out);
+        }
+    }
+}
+
+impl Decoder {
+    /// Takes in a whole answer, whether it is complete or not. False if it is none at all.
+    pub(super) fn whole(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) -> bool {
+        if root.get("error").is_some() || !is_answer(root) {
+            return false;
+        }
+        self.take(root, out);
+        if self.choices.is_empty() {
+            // Neither an answer nor a reason: whatever it was, it is no complete answer.
+            let none = Progress { stop: Some(StopReason::ContentFilter), ..Progress::default() };
+            self.choices.insert(0, none);
+        }
+        self.end(out);
+        true
+    }
+
+    /// Ends each choice and the stream.
+    fn end(&mut self, out: &mut Vec<Chunk>) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        for (choice, progress) in &mut self.choices {
+            progress.end(*choice, out);
+        }
+        out.push(Chunk::End);
+    }
+
+    fn take(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
+        if self.has_ended {
+            return;
+        }
+        if let Some(told) = root.get("error") {
+            let status = told.get("code").and_then(Node::u64);
+            let status = status.and_then(|code| u16::try_from(code).ok());
+            let status = status.filter(|status| (400..600).contains(status));
+            let status = status.unwrap_or(STREAM_ERROR_STATUS);
+            out.push(Chunk::Error(error::read(status, Some(root))));
+            self.has_ended = true;
+            return;
+        }
+        if !is_answer(root) {
+            return;
+        }
+        if !std::mem::replace(&mut self.has_begun, true) {
+            root.text_of("responseId").clone_into(&mut self.id);
+            out.push(Chunk::Start(Start {
+                id: self.id.clone(),
+                model: root.text_of("modelVersion").to_owned(),
+                ..Start::default()
+            }));
+        }
+        let usage = root.get("usageMetadata").and_then(usage::read);
+        if let Some(usage) = usage.filter(|usage| Some(*usage) != self.usage) {
+            self.usage = Some(usage);
+            out.push(Chunk::Usage(usage));
+        }
+        let candidates = root.get("candidates").into_iter().flat_map(Node::items);
+        for (place, candidate) in (0_u64..).zip(candidates) {
+            // The first one's index is left out where it is 0.
+            let index = candidate.get("index").and_then(Node::u64).unwrap_or(place);
+            let index = u32::try_from(index).ok().filter(|it| u64::from(*it) < CHOICES_MAX);
+            if let Some(index) = index {
+                self.choices.entry(index).or_default().take(index, candidate, &self.id, out);
+            }
+        }
+        self.blocked(root);
+    }
+
+    /// The prompt was refused, so that no candidate is there to say why.
+    fn blocked(&mut self, root: Node<'_>) {
+        let feedback = root.get("promptFeedback");
+        let is_blocked = feedback.is_some_and(|it| it.get("blockReason").is_some());
+        if let Some(feedback) = feedback.filter(|_| is_blocked && self.choices.is_empty()) {
+            let progress = self.choices.entry(0).or_default();
+            progress.stop = Some(StopReason::ContentFilter);
+            feedback.text_of("blockReasonMessage").clone_into(&mut progress.message);
+        }
+    }
+}
+
+/// True for what has any of the members that make an answer.
+fn is_answer(root: Node<'_>) -> bool {
+    let members = ["candidates", "promptFeedback", "usageMetadata"];
+    members.iter().any(|key| root.get(key).is_some())
+}
+
+impl Progress {
+    fn take(&mut self, choice: u32, candidate: Node<'_>, id: &str, out: &mut Vec<Chunk>) {
+        let parts = candidate.get("content").and_then(|content| content.get("parts"));
+        for part in parts.into_iter().flat_map(Node::items) {
+            self.part(choice, part, id, out);
+        }
+        let words = (self.texts <= 1).then_some(&self.words);
+        let citations = citation::read(candidate, words);
+        if !citations.is_empty() {
+            self.citations = citations;
+        }
+        let tokens = candidate.get("logprobsResult").map(logprobs).unwrap_or_default();
+        if !tokens.is_empty() {
+            out.push(Chunk::Logprobs { choice, tokens });
+        }
+        if let Some(message) = candidate.get("finishMessage").and_then(Node::text) {
+            message.clone_into(&mut self.message);
+        }
+        let reason = candidate.get("finishReason").and_then(Node::text).and_then(stop_reason);
+        self.stop = reason.or(self.stop.take());
+    }
+
+    fn part(&mut self, choice: u32, node: Node<'_>, id: &str, out: &mut Vec<Chunk>) {
+        let raw = RawPart::of_provider(node);
+        if let Some(call) = raw.call {
+            return self.call(choice, call, raw.proof, id, out);
+        }
+        let is_words = raw.inline_data.is_none() && raw.file_data.is_none() && !raw.is_foreign();
+        if is_words {
+            return self.words(choice, raw, out);
+        }
+        self.close(choice, out);
+        // Bytes without a type and the like are passed by.
+        for part in raw.said(node).unwrap_or_default() {
+            let number = self.open(choice, part.content, out);
+            out.push(Chunk::Close { choice, part: number });
+        }
+    }
+
+    fn words(&mut self, choice: u32, raw: RawPart<'_>, out: &mut Vec<Chunk>) {
+        let text = raw.text.unwrap_or_default();
+        let goes_on = self.open.is_some_and(|(is_thought, _)| is_thought == raw.is_thought);
+        // Signed words end with their signature; what lies on a thought ends it too.
+        let goes_on = goes_on && self.proof.is_none();
+        if !text.is_empty() {
+            if !goes_on {
+                self.begin(choice, raw.is_thought, out);
+            }
+            if let Some((is_thought, part)) = self.open {
+                if !is_thought {
+                    self.words.push(text);
+                }
+                out.push(Chunk::Grow { choice, part, growth: Growth::Text(text.to_owned()) });
+            }
+        } else if raw.proof.is_some() && !goes_on {
+            self.close(choice, out);
+        }
+        let Some(proof) = raw.proof else { return };
+        match (self.open, proof) {
+            (Some((true, part)), Proof::Signature(signature)) => {
+                let growth = Growth::Signature(signature);
+                out.push(Chunk::Grow { choice, part, growth });
+                self.close(choice, out);
+            }
+            (Some((false, _)), proof) => self.proof = Some(proof),
+            // A thought cannot grow by what is sealed, so that this is one of its own.
+            (_, proof) => {
+                self.close(choice, out);
+                self.alone(choice, proof, out);
+            }
+        }
+    }
+
+    /// Opens a text or a thought.
+    fn begin(&mut self, choice: u32, is_thought: bool, out: &mut Vec<Chunk>) {
+        self.close(choice, out);
+        let content = if is_thought {
+            Content::Reasoning(Reasoning::default())
+        } else {
+            self.words = Words::default();
+            self.texts += 1;
+            Content::Text(Text::default())
+        };
+        self.open = Some((is_thought, self.open(choice, content, out)));
+    }
+
+    fn open(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) -> u32 {
+        let part = self.parts;
+        self.parts += 1;
+        out.push(Chunk::Open { choice, part, content });
+        part
+    }
+
+    /// Closes the words that are open, with the thought that stands for their signature behind them.
+    fn close(&mut self, choice: u32, out: &mut Vec<Chunk>) {
+        if let Some((_, part)) = self.open.take() {
+            out.push(Chunk::Close { choice, part });
+        }
+        if let Some(proof) = self.proof.take() {
+            self.alone(choice, proof, out);
+        }
+    }
+
+    /// A thought without words.
+    fn alone(&mut self, choice: u32, proof: Proof, out: &mut Vec<Chunk>) {
+        let thought = Content::Reasoning(proof.thought(String::new()));
+        let part = self.open(choice, thought, out);
+        out.push(Chunk::Close { choice, part });
+    }
+
+    fn call(
+        &mut self,
+        choice: u32,
+        call: Node<'_>,
+        proof: Option<Proof>,
+        answer: &str,
+        out: &mut Vec<Chunk>,
+    ) {
+        self.close(choice, out);
+        let name = call.text_of("name");
+        let arguments = call.get("args").filter(|args| args.is_object());
+        let arguments = arguments.map(|args| args.json().text().to_owned()).unwrap_or_default();
+        let id = match call.text_of("id") {
+            // The first choice's ordinals alone, as if it were the only one.
+            "" => call_id(answer, u64::from(choice) << 32 | self.calls, name, &arguments),
+            id => id.to_owned(),
+        };
+        self.calls += 1;
+        let begun = ToolCall {
+            id,
+            name: name.to_owned(),
+            arguments: String::new(),
+            signature: proof.and_then(Proof::signature),
+        };
+        let part = self.open(choice, Content::ToolCall(begun), out);
+        if !arguments.is_empty() {
+            out.push(Chunk::Grow { choice, part, growth: Growth::Arguments(arguments) });
+        }
+        out.push(Chunk::Close { choice, part });
+    }
+
+    fn end(&mut self, choice: u32, out: &mut Vec<Chunk>) {
+        let citations = std::mem::take(&mut self.citations);
+        if !citations.is_empty() && !matches!(self.open, Some((false, _))) {
+            self.begin(choice, false, out);
+        }
+        if let Some((_, part)) = self.open {
+            let grow = |citation| Chunk::Grow { choice, part, growth: Growth::Citation(citation) };
+            out.extend(citations.into_iter().map(grow));
+        }
+        self.close(choice, out);
+        let message = std::mem::take(&mut self.message);
+        if !message.is_empty() {
+            let part = self.open(choice, Content::Refusal(String::new()), out);
+            out.push(Chunk::Grow { choice, part, growth: Growth::Text(message) });
+            out.push(Chunk::Close { choice, part });
+        }
+        let reason = match self.stop.take() {
+            Some(StopReason::Stop) | None if self.calls > 0 => StopReason::ToolCalls,
+            reason => reason.unwrap_or_default(),
+        };
+        out.push(Chunk::Stop { choice, reason });
+    }
+}

@@ -1,0 +1,315 @@
+//! A client's stream: pieces in the shape of whole answers, each with what is new.
+//!
+//! Calls are told whole, so that their arguments wait until the call closes. Finish reasons, sources
+//! and usage are in the last piece, which is written when the stream is known to be complete: one that
+//! was cut has none.
+
+use std::collections::BTreeMap;
+
+use super::answer::{finish_reason, write_logprobs, write_part};
+use super::array_framing::ArrayFraming;
+use super::citation::{self, Words};
+use super::signature::{for_client, sealed_for_client};
+use super::{error, usage};
+use crate::dialects::codec::StreamEncoder;
+use crate::llm::{
+    ApiError, ArrayWriter, Chunk, Citation, Content, Growth, ObjectWriter, Reasoning, Start,
+    StopReason, Text, ToolCall, Usage, write_object,
+};
+
+/// Bytes of arguments and refusals that may wait in one stream. Answers have a few kilobytes.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Citations kept until the end, at most.
+const CITATIONS_MAX: usize = 1024;
+
+/// What is known of one client's stream.
+pub(super) struct Encoder {
+    framing: Framing,
+    start: Start,
+    usage: Option<Usage>,
+    /// By choice.
+    choices: BTreeMap<u32, Said>,
+    waiting_bytes: usize,
+    has_ended: bool,
+}
+
+/// How pieces follow each other.
+pub(super) enum Framing {
+    /// Server-sent events, with CRLF as Google sends them.
+    Events,
+    /// One JSON array.
+    Array(ArrayFraming),
+}
+
+#[derive(Default)]
+struct Said {
+    /// Parts that are open, by their number.
+    open: BTreeMap<u32, Open>,
+    words: Words,
+    citations: Vec<Citation>,
+    refusal: String,
+    stop: Option<StopReason>,
+}
+
+/// A part that is open.
+enum Open {
+    Text,
+    Thought { has_words: bool },
+    Refusal,
+    Call(ToolCall),
+}
+
+impl Encoder {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            start: Start::default(),
+            usage: None,
+            choices: BTreeMap::new(),
+            waiting_bytes: 0,
+            has_ended: false,
+        }
+    }
+
+    fn open(&mut self, choice: u32, part: u32, content: &Content, out: &mut Vec<u8>) {
+        let said = self.choices.entry(choice).or_default();
+        let open = match content {
+            Content::Text(text) => {
+                said.words.push(&text.text);
+                said.citations.extend(text.citations.iter().cloned());
+                Some(Open::Text)
+            }
+            Content::Reasoning(thought) => {
+                Some(Open::Thought { has_words: !thought.text.is_empty() })
+            }
+            Content::Refusal(_) => Some(Open::Refusal),
+            Content::ToolCall(call) => Some(Open::Call(call.clone())),
+            _ => None,
+        };
+        said.open.extend(open.map(|open| (part, open)));
+        match content {
+            Content::Text(text) if text.text.is_empty() => {}
+            Content::Refusal(text) => self.refuse(choice, text, out),
+            Content::ToolCall(call) => self.wait(call.arguments.len(), out),
+            Content::Reasoning(thought) => self.thought(choice, thought, out),
+            content => self.part(choice, out, |array| write_part(array, content, None)),
+        }
+    }
+
+    /// A thought as it opens: mostly empty, unless it is sealed.
+    fn thought(&mut self, choice: u32, thought: &Reasoning, out: &mut Vec<u8>) {
+        let sealed = thought.sealed.as_ref().map(sealed_for_client);
+        let signed = thought.signature.as_ref().map(for_client);
+        let proof = sealed.as_deref().or(signed.as_deref());
+        if !thought.text.is_empty() || proof.is_some() {
+            let content = Content::Reasoning(thought.clone());
+            self.part(choice, out, |array| write_part(array, &content, proof));
+        }
+    }
+
+    fn grow(&mut self, choice: u32, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+        let Some(said) = self.choices.get_mut(&choice) else { return };
+        match (said.open.get_mut(&part), growth) {
+            (Some(Open::Text), Growth::Text(text)) => {
+                said.words.push(text);
+                self.part(choice, out, |array| array.object(|it| it.text("text", text)));
+            }
+            (Some(Open::Text), Growth::Citation(citation))
+                if said.citations.len() < CITATIONS_MAX =>
+            {
+                said.citations.push(citation.clone());
+            }
+            (Some(Open::Thought { has_words }), Growth::Text(text)) => {
+                *has_words = true;
+                self.part(choice, out, |array| {
+                    array.object(|it| {
+                        it.text("text", text);
+                        it.flag("thought", true);
+                    });
+                });
+            }
+            (Some(Open::Thought { has_words }), Growth::Signature(signature)) => {
+                // Google's own signature without words lies on no thought.
+                let is_thought = *has_words || signature.dialect != super::DIALECT;
+                let text = for_client(signature);
+                self.part(choice, out, |array| {
+                    array.object(|it| {
+                        it.text("text", "");
+                        if is_thought {
+                            it.flag("thought", true);
+                        }
+                        it.text("thoughtSignature", &text);
+                    });
+                });
+            }
+            (Some(Open::Refusal), Growth::Text(text)) => self.refuse(choice, text, out),
+            (Some(Open::Call(call)), Growth::Arguments(piece)) => {
+                call.arguments.push_str(piece);
+                self.wait(piece.len(), out);
+            }
+            (Some(Open::Call(call)), Growth::Signature(signature)) => {
+                call.signature = Some(signature.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// A refusal has a place in the last piece only.
+    fn refuse(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        if let Some(said) = self.choices.get_mut(&choice) {
+            said.refusal.push_str(text);
+        }
+        self.wait(text.len(), out);
+    }
+
+    /// So many bytes more wait. A stream that lets too many wait ends with an error: a call that is cut
+    /// would be a wrong one.
+    fn wait(&mut self, bytes: usize, out: &mut Vec<u8>) {
+        self.waiting_bytes += bytes;
+        if self.waiting_bytes > WAITING_BYTES_MAX {
+            let message = "the arguments of a tool call are too long".to_owned();
+            let kind = "INTERNAL".to_owned();
+            self.fail(&ApiError { status: 502, message, kind, code: None, param: None }, out);
+        }
+    }
+
+    fn close(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
+        let open = self.choices.get_mut(&choice).and_then(|said| said.open.remove(&part));
+        if let Some(Open::Call(call)) = open {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(call.arguments.len());
+            let signature = call.signature.as_ref().map(|it| for_client(it).into_owned());
+            let content = Content::ToolCall(call);
+            self.part(choice, out, |array| write_part(array, &content, signature.as_deref()));
+        }
+    }
+
+    fn stop(&mut self, choice: u32, reason: &StopReason, out: &mut Vec<u8>) {
+        let open = self.choices.get(&choice).map(|said| said.open.keys().copied().collect());
+        let open: Vec<u32> = open.unwrap_or_default();
+        open.into_iter().for_each(|part| self.close(choice, part, out));
+        self.choices.entry(choice).or_default().stop = Some(reason.clone());
+    }
+
+    /// The last piece: why each choice ended, and what it all used.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        let choices = std::mem::take(&mut self.choices);
+        let usage = self.usage;
+        self.piece(out, |root| {
+            root.array("candidates", |array| {
+                for (index, said) in &choices {
+                    array.object(|candidate| last_candidate(candidate, *index, said));
+                }
+            });
+            if let Some(usage) = &usage {
+                root.object("usageMetadata", |object| usage::write(object, usage));
+            }
+        });
+        if let Framing::Array(array) = &mut self.framing {
+            array.end(out);
+        }
+        self.has_ended = true;
+    }
+
+    fn fail(&mut self, told: &ApiError, out: &mut Vec<u8>) {
+        let mut data = Vec::with_capacity(128);
+        error::write(told, &mut data);
+        self.frame(&data, out);
+        self.has_ended = true;
+    }
+
+    /// Appends a piece with one part of one choice; nothing if nothing is written.
+    fn part(&mut self, choice: u32, out: &mut Vec<u8>, fill: impl FnOnce(&mut ArrayWriter<'_>)) {
+        let mut parts = Vec::with_capacity(128);
+        crate::llm::write_array(&mut parts, fill);
+        if parts.len() > "[]".len() {
+            self.candidate(choice, out, |candidate| {
+                candidate.object("content", |content| {
+                    content.key("parts").extend_from_slice(&parts);
+                    content.text("role", "model");
+                });
+            });
+        }
+    }
+
+    /// Appends a piece with one candidate.
+    fn candidate(
+        &mut self,
+        choice: u32,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut ObjectWriter<'_>),
+    ) {
+        self.piece(out, |root| {
+            root.array("candidates", |array| {
+                array.object(|candidate| {
+                    fill(candidate);
+                    candidate.number("index", u64::from(choice));
+                });
+            });
+        });
+    }
+
+    fn piece(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let mut data = Vec::with_capacity(256);
+        write_object(&mut data, |root| {
+            fill(root);
+            root.text("modelVersion", &self.start.model);
+            root.text("responseId", &self.start.id);
+        });
+        self.frame(&data, out);
+    }
+
+    /// Appends a piece, whose JSON has no line end, in its framing.
+    fn frame(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        match &mut self.framing {
+            Framing::Events => {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(data);
+                out.extend_from_slice(b"\r\n\r\n");
+            }
+            Framing::Array(array) => array.piece(data, out),
+        }
+    }
+}
+
+fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, said: &Said) {
+    candidate.object("content", |content| {
+        content.array("parts", |parts| {
+            write_part(parts, &Content::Text(Text::default()), None);
+        });
+        content.text("role", "model");
+    });
+    let reason = said.stop.as_ref();
+    candidate.text("finishReason", reason.map_or("OTHER", finish_reason));
+    if !said.refusal.is_empty() {
+        candidate.text("finishMessage", &said.refusal);
+    }
+    candidate.number("index", u64::from(index));
+    citation::write(candidate, &said.citations, &said.words);
+}
+
+impl StreamEncoder for Encoder {
+    fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
+        if self.has_ended {
+            return;
+        }
+        match chunk {
+            Chunk::Start(start) => self.start.clone_from(start),
+            Chunk::Open { choice, part, content } => self.open(*choice, *part, content, out),
+            Chunk::Grow { choice, part, growth } => self.grow(*choice, *part, growth, out),
+            Chunk::Close { choice, part } => self.close(*choice, *part, out),
+            Chunk::Logprobs { choice, tokens } => self.candidate(*choice, out, |candidate| {
+                candidate.object("logprobsResult", |result| write_logprobs(result, tokens));
+            }),
+            Chunk::Stop { choice, reason } => self.stop(*choice, reason, out),
+            Chunk::Usage(usage) => {
+                self.usage = Some(self.usage.unwrap_or_default().then(*usage));
+            }
+            Chunk::Error(error) => self.fail(error, out),
+            Chunk::End => self.end(out),
+            // There is no event that says nothing, and a client that splits lines itself may choke on a
+            // comment.
+            Chunk::Ping => {}
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One part of a content: its members in both spellings, and what they say.
+//!
+//! Clients write `camelCase` or `snake_case`, Google accepts both and writes the first.
+
+use super::DIALECT;
+use super::signature::{Proof, standard_base64};
+use crate::llm::{
+    Content, File, Foreign, Image, Malformed, Media, Node, Part, Reasoning, Source, Text, Within,
+};
+
+/// Where the Files API of AI Studio keeps what was uploaded.
+const FILES: &str = "https://generativelanguage.googleapis.com/";
+
+/// A part, taken apart.
+#[derive(Default)]
+pub(super) struct RawPart<'a> {
+    pub text: Option<&'a str>,
+    pub is_thought: bool,
+    pub proof: Option<Proof>,
+    pub inline_data: Option<Node<'a>>,
+    pub file_data: Option<Node<'a>>,
+    pub call: Option<Node<'a>>,
+    pub response: Option<Node<'a>>,
+    /// Members that change how the part is taken, or that are not known.
+    pub beside: Vec<(&'a str, Node<'a>)>,
+}
+
+impl<'a> RawPart<'a> {
+    /// Takes a client's part apart.
+    pub(super) fn read(node: Node<'a>) -> Result<Self, Malformed> {
+        let mut part = Self::default();
+        for (key, value) in node.expect_object()?.members() {
+            if !value.is_null() {
+                part.member(key, value).within(key)?;
+            }
+        }
+        Ok(part)
+    }
+
+    /// Takes a provider's part apart, as far as it makes sense.
+    pub(super) fn of_provider(node: Node<'a>) -> Self {
+        let mut part = Self::default();
+        for (key, value) in node.members() {
+            if !value.is_null() {
+                // A member of the wrong type says nothing.
+                let _ = part.member(key, value);
+            }
+        }
+        part
+    }
+
+    fn member(&mut self, key: &'a str, value: Node<'a>) -> Result<(), Malformed> {
+        match key {
+            "text" => self.text = Some(value.expect_text()?),
+            "thought" => self.is_thought = value.expect_flag()?,
+            "thoughtSignature" | "thought_signature" => {
+                let text = value.expect_text()?;
+                self.proof = (!text.is_empty()).then(|| Proof::read(text));
+            }
+            "inlineData" | "inline_data" => self.inline_data = Some(value.expect_object()?),
+            "fileData" | "file_data" => self.file_data = Some(value.expect_object()?),
+            "functionCall" | "function_call" => self.call = Some(value.expect_object()?),
+            "functionResponse" | "function_response" => {
+                self.response = Some(value.expect_object()?);
+            }
+            _ => self.beside.push((key, value)),
+        }
+        Ok(())
+    }
+
+    /// True if the part says something that this dialect alone knows, such as code that it ran.
+    pub(super) fn is_foreign(&self) -> bool {
+        let known = [self.inline_data, self.file_data, self.call, self.response];
+        let is_known = self.text.is_some() || known.iter().any(Option::is_some);
+        // A picture drawn while thinking is not the answer's.
+        let is_sketch = self.is_thought && (self.inline_data.is_some() || self.file_data.is_some());
+        is_sketch || (!is_known && !self.beside.is_empty())
+    }
+
+    /// What the part says, but for calls and their results; with the thought that stands for a
+    /// signature on it.
+    pub(super) fn said(self, node: Node<'a>) -> Result<Vec<Part>, Malformed> {
+        if self.is_foreign() {
+            let foreign = Foreign { dialect: DIALECT, json: node.json() };
+            return Ok(vec![Part::new(Content::Foreign(foreign))]);
+        }
+        let mut parts = Vec::with_capacity(2);
+        if let Some(data) = self.inline_data {
+            parts.push(Part::new(inline(data).within("inlineData")?));
+        } else if let Some(data) = self.file_data {
+            parts.push(Part::new(file(data).within("fileData")?));
+        } else if self.is_thought {
+            let text = self.text.unwrap_or_default().to_owned();
+            let thought = match self.proof {
+                Some(proof) => proof.thought(text),
+                None => Reasoning { text, ..Reasoning::default() },
+            };
+            parts.push(Part::new(Content::Reasoning(thought)));
+            return Ok(parts);
+        } else if let Some(text) = self.text.filter(|text| !text.is_empty()) {
+            parts.push(Part::text(text));
+        } else if self.proof.is_none() {
+            parts.push(Part::new(Content::Text(Text::default())));
+        }
+        if let Some(proof) = self.proof {
+            parts.push(Part::new(Content::Reasoning(proof.thought(String::new()))));
+        }
+        Ok(parts)
+    }
+}
+
+/// The member `camel` of a client's object, in either spelling.
+pub(super) fn either<'a>(node: Node<'a>, camel: &str, snake: &str) -> Option<Node<'a>> {
+    node.get(camel).or_else(|| node.get(snake))
+}
+
+/// The elements of an array; of a single object, which Google takes for an array of one, itself.
+pub(super) fn each<T>(
+    node: Node<'_>,
+    mut read: impl FnMut(Node<'_>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    if node.is_object() {
+        return Ok(vec![read(node)?]);
+    }
+    node.read_items(read)
+}
+
+/// What bytes in the body are, by their type.
+pub(super) fn inline(data: Node<'_>) -> Result<Content, Malformed> {
+    let media_type = text_of(data, "mimeType", "mime_type")?
+        .ok_or_else(|| Malformed::new("a media type"))
+        .within("mimeType")?;
+    let bytes = standard_base64(data.expect_text_at("data")?);
+    let media = Media { media_type: Some(media_type.to_owned()), source: Source::Base64(bytes) };
+    Ok(of_type(media, display_name(data)?))
+}
+
+/// What lies at an address, by its type.
+pub(super) fn file(data: Node<'_>) -> Result<Content, Malformed> {
+    let address = text_of(data, "fileUri", "file_uri")?
+        .ok_or_else(|| Malformed::new("the address of a file"))
+        .within("fileUri")?;
+    // Only Google can read what lies in its stores.
+    let is_public = address.starts_with("http") && !address.starts_with(FILES);
+    let address = address.to_owned();
+    let source = if is_public { Source::Url(address) } else { Source::Id(address) };
+    let media_type = text_of(data, "mimeType", "mime_type")?.map(str::to_owned);
+    let media = Media { media_type, source };
+    Ok(of_type(media, display_name(data)?))
+}
+
+fn display_name(data: Node<'_>) -> Result<Option<String>, Malformed> {
+    Ok(text_of(data, "displayName", "display_name")?.map(str::to_owned))
+}
+
+fn text_of<'a>(node: Node<'a>, camel: &str, snake: &str) -> Result<Option<&'a str>, Malformed> {
+    either(node, camel, snake).map(|text| text.expect_text().within(camel)).transpose()
+}
+
+fn of_type(media: Media, name: Option<String>) -> Content {
+    let kind = media.media_type.as_deref().and_then(|text| text.split('/').next());
+    match kind {
+        Some("image") => Content::Image(Image { media, detail: None }),
+        Some("audio") => Content::Audio(media),
+        Some("video") => Content::Video(media),
+        _ => Content::File(File { media, name, with_citations: false }),
+    }
+}

@@ -1,0 +1,154 @@
+//! The conversation of a client's request.
+//!
+//! Calls and their results need ids that other dialects match them by. Where a client gives none, a
+//! call gets one that its place and content make, the same each time the history is sent, and a result
+//! that of the oldest open call of its name.
+
+use super::part::{RawPart, each, either, file, inline};
+use crate::llm::{Content, Json, Malformed, Node, Part, Role, ToolCall, ToolResult, Turn, Within};
+
+/// The turns, and members beside parts that the canonical form has no place for, by their path.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub turns: Vec<Turn>,
+    pub beside: Vec<(String, Json)>,
+    calls: u64,
+    /// Calls without a result so far: id and name.
+    open: Vec<(String, String)>,
+}
+
+impl Contents {
+    /// Reads one element of `contents`.
+    pub(super) fn take(&mut self, content: Node<'_>) -> Result<(), Malformed> {
+        let role = match content.expect_object()?.text_at("role")? {
+            None | Some("user" | "function" | "tool") => Role::User,
+            Some("model" | "assistant") => Role::Assistant,
+            Some(_) => return Err(Malformed::new("one of user, model")).within("role"),
+        };
+        let (mut results, mut said) = (Vec::new(), Vec::new());
+        let parts = content.expect("parts", "an array of parts")?;
+        each(parts, |node| {
+            let raw = RawPart::read(node)?;
+            self.note(&raw);
+            if let Some(response) = raw.response {
+                results.push(self.result(response).within("functionResponse")?);
+            } else if let Some(call) = raw.call {
+                said.push(self.call(call, raw).within("functionCall")?);
+            } else {
+                let parts = raw.said(node)?;
+                // A signature is the model's; on the words of a user it proves nothing.
+                let is_kept = |part: &Part| {
+                    role == Role::Assistant || !matches!(part.content, Content::Reasoning(_))
+                };
+                said.extend(parts.into_iter().filter(is_kept));
+            }
+            Ok(())
+        })
+        .within("parts")?;
+        if !results.is_empty() {
+            self.turns.push(Turn::new(Role::Tool, results));
+        }
+        if !said.is_empty() {
+            self.turns.push(Turn::new(role, said));
+        }
+        Ok(())
+    }
+
+    /// Keeps what lies beside the data of a part, such as which seconds of a video count.
+    fn note(&mut self, raw: &RawPart<'_>) {
+        if raw.is_foreign() {
+            return;
+        }
+        for (key, value) in &raw.beside {
+            let path = format!("contents[{}].parts[].{key}", self.turns.len());
+            self.beside.push((path, value.json()));
+        }
+    }
+
+    fn call(&mut self, call: Node<'_>, raw: RawPart<'_>) -> Result<Part, Malformed> {
+        let name = call.expect_text_at("name")?.to_owned();
+        let arguments = match call.get("args") {
+            Some(args) => args.expect_object().within("args")?.json().text().to_owned(),
+            None => String::new(),
+        };
+        let id = match call.text_at("id")?.filter(|id| !id.is_empty()) {
+            Some(id) => id.to_owned(),
+            None => call_id("", self.calls, &name, &arguments),
+        };
+        self.calls += 1;
+        self.open.push((id.clone(), name.clone()));
+        let signature = raw.proof.and_then(super::signature::Proof::signature);
+        Ok(Part::new(Content::ToolCall(ToolCall { id, name, arguments, signature })))
+    }
+
+    fn result(&mut self, response: Node<'_>) -> Result<Part, Malformed> {
+        let name = response.expect_text_at("name")?;
+        let id = response.text_at("id")?.filter(|id| !id.is_empty());
+        let place = match id {
+            Some(id) => self.open.iter().position(|(open, _)| open == id),
+            None => self.open.iter().position(|(_, open)| open == name),
+        };
+        let matched = place.map(|place| self.open.remove(place).0);
+        let id = id.map(str::to_owned).or(matched);
+        let (text, is_error) = match response.get("response") {
+            Some(value) => words(value.expect_object().within("response")?),
+            None => (String::new(), false),
+        };
+        let mut parts = vec![Part::text(&text)];
+        if let Some(media) = response.get("parts") {
+            parts.extend(media.read_items(medium).within("parts")?);
+        }
+        let result = ToolResult {
+            id: id.unwrap_or_else(|| call_id("", self.calls, name, "")),
+            name: Some(name.to_owned()),
+            parts,
+            is_error,
+        };
+        Ok(Part::new(Content::ToolResult(result)))
+    }
+}
+
+/// A picture or document of a function's result.
+fn medium(node: Node<'_>) -> Result<Part, Malformed> {
+    let inline_data = either(node, "inlineData", "inline_data");
+    let content = match (inline_data, either(node, "fileData", "file_data")) {
+        (Some(data), _) => inline(data).within("inlineData")?,
+        (None, Some(data)) => file(data).within("fileData")?,
+        (None, None) => return Err(Malformed::new("an object with inlineData or fileData")),
+    };
+    Ok(Part::new(content))
+}
+
+/// The words of a function's result, and whether they tell that it failed. What is no single word
+/// under one of the usual names stays the JSON object that it is.
+fn words(response: Node<'_>) -> (String, bool) {
+    let mut members = response.members();
+    if let (Some((key, value)), None) = (members.next(), members.next()) {
+        match (key, value.text()) {
+            ("result" | "output", Some(text)) => return (text.to_owned(), false),
+            ("error", Some(text)) => return (text.to_owned(), true),
+            ("error", None) => return (value.json().text().to_owned(), true),
+            _ => {}
+        }
+    }
+    (response.json().text().to_owned(), false)
+}
+
+/// An id for a call that has none: the same for the same call at the same place. `seed` is the id of
+/// the answer, where there is one.
+pub(super) fn call_id(seed: &str, ordinal: u64, name: &str, arguments: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in [seed, name, arguments] {
+        hasher.update(text.as_bytes());
+        // No UTF-8 has this byte: it keeps the texts apart.
+        hasher.update(&[0xFF]);
+    }
+    hasher.update(&ordinal.to_le_bytes());
+    let mut id = String::from("call_");
+    for byte in hasher.finalize().as_bytes().iter().take(12) {
+        for nibble in [byte >> 4, byte & 15] {
+            id.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    id
+}

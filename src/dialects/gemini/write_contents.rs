@@ -1,0 +1,429 @@
+//! The conversation as Google takes it: turns of the user and the model in turns, instructions apart.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::DIALECT;
+use super::model::Model;
+use super::signature::{Held, Signed, signed};
+use crate::dialects::codec::Unsayable;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, ChatRequest, Content, File, Json, Media, ObjectWriter, Part, Role, Source,
+    ToolCall, ToolResult, Turn,
+};
+
+/// What Google publishes for calls that no Gemini model has made, such as those of another vendor's
+/// model earlier in the conversation ("Thought signatures", questions at its end): such a call is not
+/// checked.
+const UNCHECKED: &str = "skip_thought_signature_validator";
+
+/// Writes contents and remembers which call has which name.
+pub(super) struct ContentsWriter<'a> {
+    model: Model,
+    /// By id of the call.
+    names: HashMap<&'a str, &'a str>,
+}
+
+/// One content: turns of one side that follow each other.
+struct Group<'a> {
+    role: &'static str,
+    parts: Vec<Signed<'a>>,
+}
+
+impl<'a> ContentsWriter<'a> {
+    pub(super) fn new(request: &'a ChatRequest, model: Model) -> Self {
+        let parts = request.turns.iter().flat_map(|turn| &turn.parts);
+        let names = parts.filter_map(|part| match &part.content {
+            Content::ToolCall(call) => Some((call.id.as_str(), call.name.as_str())),
+            _ => None,
+        });
+        Self { model, names: names.collect() }
+    }
+
+    /// Writes `systemInstruction` and `contents`.
+    pub(super) fn write(
+        &self,
+        root: &mut ObjectWriter<'_>,
+        request: &'a ChatRequest,
+        warnings: &mut Warnings,
+    ) -> Result<(), Unsayable> {
+        let (system, said): (Vec<&Turn>, Vec<&Turn>) =
+            request.turns.iter().partition(|turn| is_instruction(turn));
+        let mut groups = groups(&said, warnings);
+        let mut instructions: Vec<&Part> = system.iter().flat_map(|turn| &turn.parts).collect();
+        instructions.retain(|part| part.as_text() != Some(""));
+        let first = request.turns.iter().position(|turn| !is_instruction(turn));
+        let last = request.turns.iter().rposition(is_instruction);
+        if first.zip(last).is_some_and(|(first, last)| first < last) {
+            let how = "moved before the conversation, gemini has them nowhere else";
+            warnings.changed("a later system message", how);
+        }
+        if groups.is_empty() && !instructions.is_empty() {
+            warnings
+                .changed("the system message", "sent as the user's, gemini wants a turn of one");
+            let of_user = |part| Signed { part, signature: None };
+            let parts = instructions.drain(..).map(of_user).collect();
+            groups.push(Group { role: "user", parts });
+        }
+        for part in request.turns.iter().flat_map(|turn| &turn.parts) {
+            if part.cache.is_some() {
+                let why = "gemini caches by itself, or under a name of its own";
+                warnings.dropped("a cache point", why);
+            }
+        }
+        if !instructions.is_empty() {
+            root.object("systemInstruction", |system| {
+                system.array("parts", |array| {
+                    instructions.iter().try_for_each(|part| instruction(array, part))
+                })
+            })?;
+        }
+        root.array("contents", |array| {
+            groups.iter().try_for_each(|group| self.group(array, group, warnings))
+        })
+    }
+
+    fn group(
+        &self,
+        array: &mut ArrayWriter<'_>,
+        group: &Group<'a>,
+        warnings: &mut Warnings,
+    ) -> Result<(), Unsayable> {
+        let is_call = |it: &&Signed<'_>| matches!(it.part.content, Content::ToolCall(_));
+        let first_call = group.parts.iter().find(is_call).map(|it| it.part);
+        array.object(|content| {
+            content.text("role", group.role);
+            content.array("parts", |parts| {
+                for signed in &group.parts {
+                    let is_first = first_call.is_some_and(|first| std::ptr::eq(first, signed.part));
+                    let signature = match &signed.signature {
+                        None if is_first && self.model.wants_signed_calls() => {
+                            let how =
+                                "marked to be taken unsigned, it has no signature of gemini's";
+                            warnings.changed("a tool call", how);
+                            Some(UNCHECKED)
+                        }
+                        signature => signature.as_deref(),
+                    };
+                    self.part(parts, signed.part, signature, warnings)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn part(
+        &self,
+        array: &mut ArrayWriter<'_>,
+        part: &Part,
+        signature: Option<&str>,
+        warnings: &mut Warnings,
+    ) -> Result<(), Unsayable> {
+        match &part.content {
+            Content::ToolResult(result) => self.result(array, result, warnings),
+            Content::ToolCall(call) => {
+                array.object(|object| {
+                    if !write_call(object, call) {
+                        let how = "wrapped in an object, they were not one";
+                        warnings.changed("arguments of a tool call", how);
+                    }
+                    object.optional_text("thoughtSignature", signature);
+                });
+                Ok(())
+            }
+            Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+                array.raw(&foreign.json);
+                Ok(())
+            }
+            Content::Foreign(_) => {
+                warnings.dropped("a part of a message", "only another dialect has it");
+                Ok(())
+            }
+            content => array.object(|object| {
+                write_content(object, content, warnings)?;
+                object.optional_text("thoughtSignature", signature);
+                Ok(())
+            }),
+        }
+    }
+
+    fn result(
+        &self,
+        array: &mut ArrayWriter<'_>,
+        result: &ToolResult,
+        warnings: &mut Warnings,
+    ) -> Result<(), Unsayable> {
+        let name = self.names.get(result.id.as_str()).copied().or(result.name.as_deref());
+        let name = name.ok_or_else(|| {
+            let why = "gemini wants the tool's name, and no call before it has its id";
+            Unsayable::new("a tool result", why)
+        })?;
+        let texts: Vec<&str> = result.parts.iter().filter_map(Part::as_text).collect();
+        let media: Vec<&Part> =
+            result.parts.iter().filter(|part| part.as_text().is_none()).collect();
+        let is_inside = self.model.takes_media_in_results();
+        array.object(|object| {
+            object.object("functionResponse", |response| {
+                response.text("id", &result.id);
+                response.text("name", name);
+                write_words(response, &texts.join("\n"), result.is_error);
+                if is_inside && !media.is_empty() {
+                    response.array("parts", |parts| {
+                        media.iter().try_for_each(|part| medium(parts, part, warnings))
+                    })?;
+                }
+                Ok(())
+            })
+        })?;
+        if !is_inside && !media.is_empty() {
+            warnings.changed("pictures of a tool result", "sent beside it, for an older model");
+            media.iter().try_for_each(|part| medium(array, part, warnings))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_instruction(turn: &Turn) -> bool {
+    matches!(turn.role, Role::System | Role::Developer)
+}
+
+/// The turns as contents: neighbours of one side together, and none that says nothing.
+fn groups<'a>(turns: &[&'a Turn], warnings: &mut Warnings) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::with_capacity(turns.len());
+    for turn in turns {
+        let role = if turn.role == Role::Assistant { "model" } else { "user" };
+        if turn.name.is_some() {
+            warnings.dropped("name of a message", "gemini has no names of speakers");
+        }
+        let mut parts = signed(&turn.parts, |held| own(held, warnings));
+        parts.retain(|it| it.signature.is_some() || says_something(&it.part.content));
+        match groups.last_mut() {
+            _ if parts.is_empty() => {}
+            Some(last) if last.role == role => last.parts.extend(parts),
+            _ => groups.push(Group { role, parts }),
+        }
+    }
+    groups
+}
+
+/// A proof that Google can check.
+fn own<'a>(held: Held<'a>, warnings: &mut Warnings) -> Option<Cow<'a, str>> {
+    let text = match held {
+        Held::Signature(signature) => signature.for_provider(DIALECT),
+        Held::Sealed(sealed) => sealed.for_provider(DIALECT),
+    };
+    if text.is_none() {
+        warnings.dropped("the signature of a thought", "another vendor's");
+    }
+    text.map(Cow::Borrowed)
+}
+
+/// False for empty words, which Google refuses.
+fn says_something(content: &Content) -> bool {
+    match content {
+        Content::Text(text) => !text.text.is_empty(),
+        Content::Reasoning(thought) => !thought.text.is_empty(),
+        Content::Refusal(text) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
+    match &part.content {
+        Content::Text(text) => {
+            array.object(|object| object.text("text", &text.text));
+            Ok(())
+        }
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+            array.raw(&foreign.json);
+            Ok(())
+        }
+        _ => Err(Unsayable::new("a system message that is not text", "gemini takes words there")),
+    }
+}
+
+/// Writes the members of a part that is words, a thought or bytes.
+fn write_content(
+    object: &mut ObjectWriter<'_>,
+    content: &Content,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    match content {
+        Content::Text(text) => object.text("text", &text.text),
+        Content::Refusal(text) => object.text("text", text),
+        Content::Reasoning(thought) => {
+            object.text("text", &thought.text);
+            if !thought.text.is_empty() {
+                object.flag("thought", true);
+            }
+        }
+        Content::Image(image) => {
+            if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
+                warnings.dropped("detail of an image", "gemini has it for all of a request only");
+            }
+            return write_media(object, &image.media, None, "an image");
+        }
+        Content::Audio(media) => return write_media(object, media, None, "audio"),
+        Content::Video(media) => return write_media(object, media, None, "a video"),
+        Content::File(File { media, name, with_citations }) => {
+            if *with_citations {
+                warnings.dropped("citations of a file", "gemini cites what it searched only");
+            }
+            return write_media(object, media, name.as_deref(), "a file");
+        }
+        Content::ToolCall(_) | Content::ToolResult(_) | Content::Foreign(_) => {}
+    }
+    Ok(())
+}
+
+/// Writes one of the pictures or documents that a tool gave.
+fn medium(
+    array: &mut ArrayWriter<'_>,
+    part: &Part,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    match &part.content {
+        Content::Foreign(_) => {
+            warnings.dropped("a part of a tool result", "only another dialect has it");
+            Ok(())
+        }
+        content => array.object(|object| write_content(object, content, warnings)),
+    }
+}
+
+/// Writes `inlineData` or `fileData`.
+///
+/// What may be at an address: AI Studio reads its own files, YouTube, and since January 2026 what is
+/// public or signed for (Gemini API, "File input methods"); Vertex reads `gs://`, YouTube and what is
+/// public ("Inference"). Which of them it is, is not known here: what it cannot reach, it says.
+pub(super) fn write_media(
+    object: &mut ObjectWriter<'_>,
+    media: &Media,
+    name: Option<&str>,
+    what: &str,
+) -> Result<(), Unsayable> {
+    let told = media.media_type.as_deref();
+    let (key, value) = match &media.source {
+        Source::Base64(data) => ("data", data),
+        Source::Url(address) if address.starts_with("data:") => {
+            return Err(Unsayable::new(what, "gemini takes the bytes in base64 only"));
+        }
+        Source::Url(address) => ("fileUri", address),
+        Source::Id(id) if id.starts_with("gs://") || id.starts_with("https://") => ("fileUri", id),
+        Source::Id(_) => {
+            return Err(Unsayable::new(what, "it lies at another vendor, under an id"));
+        }
+    };
+    let media_type = told.or_else(|| type_of_address(value)).ok_or_else(|| {
+        let why = "gemini wants its media type, which neither the request nor the address tells";
+        Unsayable::new(what, why)
+    })?;
+    let member = if key == "data" { "inlineData" } else { "fileData" };
+    object.object(member, |inner| {
+        inner.text("mimeType", media_type);
+        inner.text(key, value);
+        inner.optional_text("displayName", name);
+    });
+    Ok(())
+}
+
+/// The media types that both APIs list, by the ending of an address.
+const ENDINGS: [(&str, &str); 32] = [
+    ("png", "image/png"),
+    ("jpg", "image/jpeg"),
+    ("jpeg", "image/jpeg"),
+    ("webp", "image/webp"),
+    ("gif", "image/gif"),
+    ("heic", "image/heic"),
+    ("heif", "image/heif"),
+    ("bmp", "image/bmp"),
+    ("pdf", "application/pdf"),
+    ("json", "application/json"),
+    ("txt", "text/plain"),
+    ("md", "text/markdown"),
+    ("html", "text/html"),
+    ("htm", "text/html"),
+    ("csv", "text/csv"),
+    ("xml", "text/xml"),
+    ("css", "text/css"),
+    ("rtf", "text/rtf"),
+    ("mp3", "audio/mp3"),
+    ("wav", "audio/wav"),
+    ("flac", "audio/flac"),
+    ("ogg", "audio/ogg"),
+    ("aac", "audio/aac"),
+    ("aiff", "audio/aiff"),
+    ("m4a", "audio/m4a"),
+    ("mp4", "video/mp4"),
+    ("mov", "video/quicktime"),
+    ("avi", "video/avi"),
+    ("mpeg", "video/mpeg"),
+    ("mpg", "video/mpeg"),
+    ("webm", "video/webm"),
+    ("wmv", "video/wmv"),
+];
+
+/// The media type that an address tells by its ending; films at YouTube have none.
+fn type_of_address(address: &str) -> Option<&'static str> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default();
+    if matches!(host, "youtu.be" | "youtube.com" | "www.youtube.com" | "m.youtube.com") {
+        return Some("video/mp4");
+    }
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let (_, ending) = path.rsplit('/').next()?.rsplit_once('.')?;
+    let ending = ending.to_ascii_lowercase();
+    ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, media_type)| *media_type)
+}
+
+/// Writes `functionCall`. False if the arguments were no object and had to become one.
+pub(super) fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) -> bool {
+    object.object("functionCall", |inner| {
+        inner.optional_text("id", Some(call.id.as_str()).filter(|id| !id.is_empty()));
+        inner.text("name", &call.name);
+        if call.arguments.trim().is_empty() {
+            inner.object("args", |_| {});
+            return true;
+        }
+        match Json::parse_object(&call.arguments) {
+            Some(arguments) => {
+                inner.raw("args", &arguments);
+                true
+            }
+            None => {
+                inner.object("args", |args| args.text("arguments", &call.arguments));
+                false
+            }
+        }
+    })
+}
+
+/// Writes `response`, which must be an object: the words as they are where they are one, else under a
+/// name. Reading gives the words again.
+fn write_words(response: &mut ObjectWriter<'_>, text: &str, is_error: bool) {
+    if is_error {
+        return response.object("response", |inner| inner.text("error", text));
+    }
+    match Json::parse_object(text).filter(|_| !is_like_ours(text)) {
+        Some(object) => response.raw("response", &object),
+        None => response.object("response", |inner| inner.text("result", text)),
+    }
+}
+
+/// True for an object that reading would take for words under one of the usual names.
+fn is_like_ours(text: &str) -> bool {
+    if !["\"result\"", "\"output\"", "\"error\""].iter().any(|key| text.contains(key)) {
+        return false;
+    }
+    let members: HashMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let is_text = |value: &RawValue| value.get().starts_with('"');
+    match members.iter().next() {
+        Some((key, value)) if members.len() == 1 => {
+            key == "error" || (matches!(key.as_str(), "result" | "output") && is_text(value))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,353 @@
+//! A request as Google takes it.
+//!
+//! Schemas are written as JSON Schema, in `parametersJsonSchema` and `responseJsonSchema`: AI Studio has
+//! them in v1beta (google-ai-generativelanguage 0.12.1), Vertex in v1 and v1beta1 (discovery documents of
+//! 2026-11-06). AI Studio's v1 has neither them nor functions.
+
+use super::DIALECT;
+use super::model::{Least, Model};
+use super::read_request::CALLING;
+use super::write_contents::ContentsWriter;
+use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, ChatRequest, Format, Function, Json, ObjectWriter, ReasoningSettings, Tool,
+    ToolChoice, WebSearch, write_object,
+};
+
+/// What this dialect has no word for.
+const NO_SUCH: &str = "gemini has no such setting";
+
+/// Most texts that may end an answer (Gemini API, `GenerationConfig`).
+const STOPS_MAX: usize = 5;
+
+/// Most alternatives of a token (Gemini API, `GenerationConfig`).
+const LOGPROBS_MAX: u64 = 20;
+
+/// Appends the whole body.
+pub(super) fn write(
+    request: &ChatRequest,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+    out: &mut Vec<u8>,
+) -> Result<(), Unsayable> {
+    let model = Model::of(target.model);
+    write_object(out, |root| {
+        ContentsWriter::new(request, model).write(root, request, warnings)?;
+        write_tools(root, request, warnings);
+        tool_config(root, request, warnings);
+        generation_config(root, request, model, warnings);
+        labels(root, request, warnings);
+        service_tier(root, request, warnings);
+        foreign_members(root, request, warnings);
+        without_word(request, warnings);
+        Ok(())
+    })
+}
+
+/// Appends what the prompt of a request is made of, for counting its tokens.
+pub(super) fn write_prompt(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    ContentsWriter::new(request, Model::of(target.model)).write(root, request, warnings)?;
+    write_tools(root, request, warnings);
+    Ok(())
+}
+
+/// Settings of the canonical form that this dialect cannot say.
+fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
+    let sampling = &request.sampling;
+    for (name, is_there) in [
+        ("min_p", sampling.min_p.is_some()),
+        ("logit_bias", sampling.logit_bias.is_some()),
+        ("parallel_tool_calls", request.parallel_tool_calls == Some(false)),
+        ("verbosity", request.verbosity.is_some()),
+        ("user", request.user.is_some()),
+        ("prediction", request.prediction.is_some()),
+        ("audio", request.audio_output.is_some()),
+    ] {
+        if is_there {
+            warnings.dropped(name, NO_SUCH);
+        }
+    }
+}
+
+/// Writes what this dialect alone knows at the top, and warns of what another knows or what lies where
+/// it cannot be put back.
+fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    for (key, foreign) in &request.foreign {
+        let is_placed = key.starts_with("generationConfig.") || key.starts_with("toolConfig.");
+        if foreign.dialect != DIALECT {
+            warnings.dropped(key, "the provider's format has no such member");
+        } else if key.starts_with("contents[") {
+            warnings.dropped(key, "it lies beside a part that was translated");
+        } else if !is_placed {
+            root.raw(key, &foreign.json);
+        }
+    }
+}
+
+/// The members that this dialect alone knows directly under `path`.
+fn kept<'a>(request: &'a ChatRequest, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Json)> {
+    request.foreign.iter().filter_map(move |(key, foreign)| {
+        let name = key.strip_prefix(path)?;
+        (foreign.dialect == DIALECT && !name.contains('.')).then_some((name, &foreign.json))
+    })
+}
+
+fn write_tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    let is_function = |tool: &Tool| matches!(tool, Tool::Function(_));
+    let first_function = request.tools.iter().position(is_function);
+    let mut elements = Vec::new();
+    crate::llm::write_array(&mut elements, |array| {
+        for (index, tool) in request.tools.iter().enumerate() {
+            match tool {
+                Tool::Function(_) if first_function == Some(index) => {
+                    array.object(|tool| {
+                        tool.array("functionDeclarations", |functions| {
+                            request
+                                .functions()
+                                .for_each(|it| write_function(functions, it, warnings));
+                        });
+                    });
+                }
+                Tool::Function(_) => {}
+                Tool::WebSearch(search) => write_search(array, search, warnings),
+                Tool::CodeExecution => {
+                    array.object(|tool| tool.object("codeExecution", |_| {}));
+                }
+                Tool::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+                Tool::Foreign(_) => warnings.dropped("a tool of the vendor", "another dialect's"),
+            }
+        }
+    });
+    if elements.len() > "[]".len() {
+        root.key("tools").extend_from_slice(&elements);
+    }
+}
+
+fn write_function(functions: &mut ArrayWriter<'_>, function: &Function, warnings: &mut Warnings) {
+    functions.object(|object| {
+        object.text("name", &function.name);
+        object.optional_text("description", function.description.as_deref());
+        object.optional_raw("parametersJsonSchema", function.parameters.as_ref());
+    });
+    if function.strict == Some(true) {
+        warnings.dropped("strict", "gemini follows a function's schema without a promise");
+    }
+    if function.cache.is_some() {
+        warnings.dropped("a cache point", "gemini caches by itself, or under a name of its own");
+    }
+}
+
+/// Sites to leave out are Vertex's alone; AI Studio refuses the request, which is better than a search
+/// where none is wanted.
+fn write_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &mut Warnings) {
+    array.object(|tool| {
+        tool.object("googleSearch", |inner| {
+            if !search.blocked_domains.is_empty() {
+                inner.texts("excludeDomains", search.blocked_domains.iter().map(String::as_str));
+            }
+        });
+    });
+    for (name, is_there) in [
+        ("allowed_domains of the web search", !search.allowed_domains.is_empty()),
+        ("max_uses of the web search", search.uses_max.is_some()),
+        ("user_location of the web search", search.user_location.is_some()),
+    ] {
+        if is_there {
+            warnings.dropped(name, NO_SUCH);
+        }
+    }
+}
+
+fn tool_config(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    let has_functions = request.functions().next().is_some();
+    let choice = request.tool_choice.as_ref();
+    let is_forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
+    if is_forced && !has_functions {
+        warnings.dropped("tool_choice", "gemini can force functions only");
+    }
+    let choice = choice.filter(|_| has_functions);
+    let mut config = Vec::new();
+    write_object(&mut config, |object| {
+        if let Some(choice) = choice {
+            object.object("functionCallingConfig", |calling| {
+                let keeps_mode = kept(request, CALLING).any(|(name, _)| name == "mode");
+                match choice {
+                    ToolChoice::Auto if keeps_mode => {}
+                    ToolChoice::Auto => calling.text("mode", "AUTO"),
+                    ToolChoice::None => calling.text("mode", "NONE"),
+                    ToolChoice::Required => calling.text("mode", "ANY"),
+                    ToolChoice::Function(name) => {
+                        calling.text("mode", "ANY");
+                        calling.texts("allowedFunctionNames", [name.as_str()]);
+                    }
+                }
+                kept(request, CALLING).for_each(|(name, json)| calling.raw(name, json));
+            });
+        }
+        kept(request, "toolConfig.").for_each(|(name, json)| object.raw(name, json));
+    });
+    if config.len() > "{}".len() {
+        root.key("toolConfig").extend_from_slice(&config);
+    }
+}
+
+fn generation_config(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    model: Model,
+    warnings: &mut Warnings,
+) {
+    let mut config = Vec::new();
+    write_object(&mut config, |object| {
+        object.optional_number("maxOutputTokens", request.max_tokens);
+        sampling(object, request, warnings);
+        object.optional_number("candidateCount", request.n);
+        if !request.stop.is_empty() {
+            if request.stop.len() > STOPS_MAX {
+                warnings.dropped("stop sequences beyond the fifth", "gemini takes no more");
+            }
+            let stops = request.stop.iter().take(STOPS_MAX);
+            object.texts("stopSequences", stops.map(String::as_str));
+        }
+        if let Some(format) = &request.format {
+            write_format(object, format, warnings);
+        }
+        if let Some(top) = request.top_logprobs {
+            object.flag("responseLogprobs", true);
+            if top > 0 {
+                object.number("logprobs", top.min(LOGPROBS_MAX));
+            }
+        }
+        if !request.modalities.is_empty() {
+            let names = request.modalities.iter().map(|name| name.to_ascii_uppercase());
+            let names: Vec<String> = names.collect();
+            object.texts("responseModalities", names.iter().map(String::as_str));
+        }
+        if let Some(reasoning) = &request.reasoning {
+            thinking(object, reasoning, request, model, warnings);
+        }
+        kept(request, "generationConfig.").for_each(|(name, json)| object.raw(name, json));
+    });
+    if config.len() > "{}".len() {
+        root.key("generationConfig").extend_from_slice(&config);
+    }
+}
+
+fn sampling(object: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    let sampling = &request.sampling;
+    object.optional_float("temperature", sampling.temperature);
+    object.optional_float("topP", sampling.top_p);
+    object.optional_number("topK", sampling.top_k);
+    object.optional_float("presencePenalty", sampling.presence_penalty);
+    object.optional_float("frequencyPenalty", sampling.frequency_penalty);
+    if let Some(seed) = sampling.seed {
+        // Google's has 32 bits.
+        let short = i32::try_from(seed).unwrap_or_else(|_| {
+            warnings.changed("seed", "its upper half was folded into 32 bits");
+            folded(seed)
+        });
+        object.key("seed").extend_from_slice(short.to_string().as_bytes());
+    }
+}
+
+/// Another number for another seed, as far as 31 bits reach.
+fn folded(seed: i64) -> i32 {
+    let bits = seed.unsigned_abs();
+    let short = (bits ^ (bits >> 32)) & 0x7FFF_FFFF;
+    i32::try_from(short).unwrap_or(i32::MAX)
+}
+
+fn write_format(object: &mut ObjectWriter<'_>, format: &Format, warnings: &mut Warnings) {
+    match format {
+        Format::Text => object.text("responseMimeType", "text/plain"),
+        Format::JsonObject => object.text("responseMimeType", "application/json"),
+        // The name is for people, and Google always holds to the schema.
+        Format::JsonSchema { description, schema, .. } => {
+            if description.is_some() {
+                warnings.dropped("description of the answer's schema", NO_SUCH);
+            }
+            object.text("responseMimeType", "application/json");
+            object.raw("responseJsonSchema", schema);
+        }
+    }
+}
+
+fn thinking(
+    object: &mut ObjectWriter<'_>,
+    reasoning: &ReasoningSettings,
+    request: &ChatRequest,
+    model: Model,
+    warnings: &mut Warnings,
+) {
+    let is_off = reasoning.is_off || reasoning.effort.as_deref() == Some("none");
+    object.object("thinkingConfig", |config| {
+        match (is_off, reasoning.tokens_max, &reasoning.effort) {
+            (true, ..) => {
+                let least = model.least_thinking();
+                if least != Least::Budget(0) {
+                    let how = "set to the least, this model cannot be told not to think";
+                    warnings.changed("reasoning", how);
+                }
+                match least {
+                    Least::Budget(tokens) => config.number("thinkingBudget", tokens),
+                    Least::Level(level) => config.text("thinkingLevel", level),
+                }
+            }
+            (false, Some(tokens), _) => config.number("thinkingBudget", tokens),
+            (false, None, Some(effort)) if model.has_levels() => {
+                let (level, is_less) = model.level(effort);
+                if is_less {
+                    warnings.changed(
+                        "reasoning effort",
+                        "gemini has no such level, the nearest was set",
+                    );
+                }
+                config.text("thinkingLevel", level);
+            }
+            (false, None, Some(_)) => {
+                config.optional_number("thinkingBudget", reasoning.budget_tokens());
+            }
+            (false, None, None) => {}
+        }
+        let is_shown = reasoning.is_shown.or(reasoning.summary.is_some().then_some(true));
+        config.optional_flag("includeThoughts", is_shown);
+        let inner = kept(request, "generationConfig.thinkingConfig.");
+        inner.for_each(|(name, json)| config.raw(name, json));
+    });
+}
+
+/// Labels on the bill. Google holds their form narrow, and refuses the request otherwise (Google
+/// Cloud, "Labels": at most 63 lower-case letters, digits, `_` and `-`, a letter first in a key).
+fn labels(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    let plain = |text: &str| {
+        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        text.len() <= 63 && text.bytes().all(plain)
+    };
+    let fits = |(key, value): &&(String, String)| {
+        plain(key) && key.starts_with(|first: char| first.is_ascii_lowercase()) && plain(value)
+    };
+    let fitting = || request.metadata.iter().filter(fits);
+    if fitting().next().is_some() {
+        root.object("labels", |labels| {
+            fitting().for_each(|(key, value)| labels.text(key, value));
+        });
+    }
+    for (key, _) in request.metadata.iter().filter(|label| !fits(label)) {
+        warnings.dropped(&format!("metadata.{key}"), "it has not the form of a google label");
+    }
+}
+
+/// AI Studio's classes; what OpenAI's clients say for the usual one needs no word.
+fn service_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    match request.service_tier.as_deref() {
+        None | Some("auto" | "default") => {}
+        Some(tier @ ("flex" | "standard" | "priority")) => root.text("serviceTier", tier),
+        Some(_) => warnings.dropped("service_tier", "gemini has flex, standard and priority"),
+    }
+}
