@@ -167,7 +167,7 @@ pub enum Format {
 pub struct ReasoningSettings {
     /// It shall not think at all.
     pub is_off: bool,
-    /// OpenAI's scale: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`.
+    /// OpenAI's scale: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`.
     pub effort: Option<String>,
     /// Bound of the thoughts.
     pub tokens_max: Option<u64>,
@@ -181,8 +181,14 @@ pub struct ReasoningSettings {
 /// Efforts and the budgets of tokens that stand for them, where one dialect has the words and the
 /// other the number. From the ratios that OpenRouter publishes for the same translation (0.2, 0.5, 0.8
 /// and 0.95 of an answer's bound), at a bound of 20,000 tokens; not below Anthropic's least of 1,024.
-const EFFORTS: [(&str, u64); 5] =
-    [("minimal", 1024), ("low", 4000), ("medium", 10_000), ("high", 16_000), ("xhigh", 19_000)];
+const EFFORTS: [(&str, u64); 6] = [
+    ("minimal", 1024),
+    ("low", 4000),
+    ("medium", 10_000),
+    ("high", 16_000),
+    ("xhigh", 19_000),
+    ("max", 19_000),
+];
 
 impl ReasoningSettings {
     /// The bound of tokens, told or taken from the effort.

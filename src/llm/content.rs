@@ -4,6 +4,7 @@
 //! A part says what the dialects can say, not how one of them says it. What only its own dialect
 //! understands stays as it came, in [`Content::Foreign`], and goes back to that dialect alone.
 
+use super::base64::{decode_base64, encode_base64};
 use super::dialect::Dialect;
 use super::json::Json;
 
@@ -136,6 +137,8 @@ pub struct File {
     pub media: Media,
     /// Its name or title.
     pub name: Option<String>,
+    /// What the model is told about it, which it does not cite.
+    pub context: Option<String>,
     /// The model shall cite it.
     pub with_citations: bool,
 }
@@ -265,6 +268,22 @@ impl Media {
         Self { media_type: Some(media_type.to_owned()), source: Source::Base64(data.to_owned()) }
     }
 
+    /// Words as a plain text.
+    #[must_use]
+    pub fn plain_text(text: &str) -> Self {
+        Self::base64("text/plain", &encode_base64(text.as_bytes()))
+    }
+
+    /// The words of a text that is here.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let is_text = self.media_type.as_deref().is_some_and(|it| it.starts_with("text/"));
+        match &self.source {
+            Source::Base64(data) if is_text => String::from_utf8(decode_base64(data)?).ok(),
+            _ => None,
+        }
+    }
+
     /// What a URL points to; the bytes themselves in a `data:` URL of base64 (RFC 2397).
     #[must_use]
     pub fn of_url(url: &str) -> Self {
@@ -311,5 +330,12 @@ mod tests {
         let far = Media::of_url("https://pictures.example/a.png");
         assert_eq!(far.url().as_deref(), Some("https://pictures.example/a.png"));
         assert_eq!(Media { media_type: None, source: Source::Id("f".into()) }.url(), None);
+    }
+
+    #[test]
+    fn words_of_a_plain_text() {
+        assert_eq!(Media::plain_text("Grüße").words().as_deref(), Some("Grüße"));
+        assert_eq!(Media::base64("text/plain", "/w==").words(), None);
+        assert_eq!(Media::base64("image/png", "Zm9v").words(), None);
     }
 }

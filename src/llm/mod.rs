@@ -12,6 +12,7 @@
 
 mod answer;
 mod answer_outline;
+mod base64;
 mod chat_request;
 mod chunk;
 mod content;
@@ -21,6 +22,7 @@ mod document;
 mod edit;
 mod embeddings;
 mod error;
+mod estimate;
 mod json;
 mod members;
 mod node;
@@ -32,6 +34,7 @@ mod usage;
 
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
 pub use answer_outline::{AnswerOutline, ChunkOutline};
+pub use base64::{decode_base64, encode_base64};
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
 };
@@ -47,6 +50,7 @@ pub use embeddings::{
     EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, VectorEncoding,
 };
 pub use error::JsonError;
+pub use estimate::estimate_request_tokens;
 pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
 pub use node::{Malformed, Node, Within};
 pub use outline::Outline;

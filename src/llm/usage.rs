@@ -36,6 +36,8 @@ pub struct Usage {
     /// Tokens spent on reasoning. Part of `output_tokens` at most vendors, beside them at some (xAI),
     /// so it may be the larger number: do not subtract without a check.
     pub reasoning_tokens: u64,
+    /// Searches of the web that the vendor made, which it bills apart from tokens.
+    pub web_searches: u64,
     /// Not as the provider reported it: guessed, or bent into range.
     pub estimated: bool,
 }
@@ -57,6 +59,7 @@ impl Usage {
             output_audio_tokens: newer(self.output_audio_tokens, later.output_audio_tokens),
             output_image_tokens: newer(self.output_image_tokens, later.output_image_tokens),
             reasoning_tokens: newer(self.reasoning_tokens, later.reasoning_tokens),
+            web_searches: newer(self.web_searches, later.web_searches),
             estimated: self.estimated || later.estimated,
         }
     }
@@ -84,6 +87,8 @@ impl Usage {
                 }
                 "completion_tokens_details" | "output_tokens_details" => {
                     found.reasoning = found.detail(&value, "reasoning_tokens").or(found.reasoning);
+                    // Anthropic's name for it.
+                    found.reasoning = found.reasoning.or(found.detail(&value, "thinking_tokens"));
                     found.output_audio = found.detail(&value, "audio_tokens");
                     found.output_image = found.detail(&value, "image_tokens");
                 }
@@ -91,6 +96,9 @@ impl Usage {
                 "cache_creation_input_tokens" => found.cache_written = found.number(&value),
                 "cache_creation" => {
                     found.cache_written_1h = found.detail(&value, "ephemeral_1h_input_tokens");
+                }
+                "server_tool_use" => {
+                    found.web_searches = found.detail(&value, "web_search_requests");
                 }
                 // DeepSeek's name for it, beside `prompt_tokens` which includes it.
                 "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(&value)),
@@ -132,6 +140,7 @@ struct Counts {
     input_image: Option<u64>,
     output_audio: Option<u64>,
     output_image: Option<u64>,
+    web_searches: Option<u64>,
     bent: bool,
 }
 
@@ -198,6 +207,7 @@ impl Counts {
             output_tokens,
             cached_tokens: cached.min(input_tokens).min(TOKENS_MAX),
             reasoning_tokens: self.reasoning.unwrap_or(0),
+            web_searches: self.web_searches.unwrap_or(0),
             estimated: self.bent || cached > input_tokens || input_tokens > TOKENS_MAX,
         })
     }
@@ -265,6 +275,11 @@ mod tests {
             "cached_tokens":1000,"cache_write_tokens":100,
             "cache_write_tokens_details":{"ttl_30m_tokens":60,"ttl_12h_tokens":40}}}"#;
         assert_eq!(read(responses), Some(found));
+        let thoughts = r#"{"input_tokens":5,"output_tokens":30,
+            "output_tokens_details":{"thinking_tokens":20},
+            "server_tool_use":{"web_search_requests":2,"web_fetch_requests":0}}"#;
+        let found = read(thoughts).expect("counts");
+        assert_eq!((found.reasoning_tokens, found.web_searches), (20, 2));
         let chat = r#"{"prompt_tokens":20,"completion_tokens":9,
             "prompt_tokens_details":{"audio_tokens":7,"image_tokens":30},
             "completion_tokens_details":{"audio_tokens":3}}"#;

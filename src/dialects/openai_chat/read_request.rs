@@ -369,7 +369,7 @@ fn file(value: Node<'_>) -> Result<Content, Malformed> {
         (None, None) => return Err(Malformed::new("an object with file_id or file_data")),
     };
     let name = value.text_at("filename")?.map(str::to_owned);
-    Ok(Content::File(File { media, name, with_citations: false }))
+    Ok(Content::File(File { media, name, context: None, with_citations: false }))
 }
 
 /// Anthropic's `cache_control`, on whatever carries it.

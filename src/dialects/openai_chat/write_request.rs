@@ -380,7 +380,15 @@ fn write_part(
                 inner.text("url", &media.url().unwrap_or_default());
             });
         }),
-        Content::File(file) => write_file(array, file),
+        Content::File(file) => {
+            if file.context.is_some() {
+                warnings.dropped("the context of a file", "openai-chat has no place for it");
+            }
+            if file.with_citations {
+                warnings.dropped("citations of a file", "openai-chat has none");
+            }
+            write_file(array, file);
+        }
         Content::Refusal(refusal) => array.object(|object| {
             object.text("type", "refusal");
             object.text("refusal", refusal);
