@@ -1,8 +1,11 @@
 //! Members that one dialect alone knows: they travel along to that dialect, and nowhere else.
+//!
+//! A key is the member's name at the top of the request. One that begins with a dot is the path of a
+//! member further inside, such as `.tools[2].input_examples`, which its dialect writes in its place.
 
 use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
-use crate::llm::{ChatRequest, Dialect, Foreign, Node, ObjectWriter};
+use crate::llm::{ChatRequest, Dialect, Foreign, Json, Node, ObjectWriter};
 
 /// Members that OpenAI has in both of its dialects, with the same meaning (API reference, read
 /// November 2026).
@@ -65,11 +68,7 @@ fn write_among(
     kin: Option<Dialect>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
-    if let Some(member) = &request.needs_state
-        && request.origin != Some(dialect)
-    {
-        return Err(Unsayable::new(member, "this provider keeps no state of earlier answers"));
-    }
+    refuse_state(request, dialect)?;
     for (key, foreign) in &request.foreign {
         if foreign.dialect == dialect {
             // Inner members are for their dialect to place.
@@ -79,10 +78,32 @@ fn write_among(
         } else if kin == Some(foreign.dialect) && OPENAI_SHARES.contains(&key.as_str()) {
             object.raw(key, &foreign.json);
         } else if !is_kept_anyway(key, foreign) {
-            warnings.dropped(key, NO_SUCH);
+            warnings.dropped(&name(key), NO_SUCH);
         }
     }
     Ok(())
+}
+
+/// Refuses a request that points to what a provider of another dialect keeps.
+///
+/// # Errors
+/// If it does.
+pub(super) fn refuse_state(request: &ChatRequest, dialect: Dialect) -> Result<(), Unsayable> {
+    match &request.needs_state {
+        Some(member) if request.origin != Some(dialect) => {
+            Err(Unsayable::new(member, "this provider keeps no state of earlier answers"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Warns of the members that `dialect` does not know.
+pub(super) fn warn_of_others(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
+    for (key, foreign) in &request.foreign {
+        if foreign.dialect != dialect && !is_kept_anyway(key, foreign) {
+            warnings.dropped(&name(key), NO_SUCH);
+        }
+    }
 }
 
 /// A provider that keeps nothing does what `"store": false` asks for.
@@ -115,10 +136,28 @@ pub(super) fn find<'r>(
     found.map(|(_, foreign)| foreign)
 }
 
+/// The members that `dialect` knows inside of what is at `path`, by the rest of their keys.
+pub(super) fn inside<'r>(
+    request: &'r ChatRequest,
+    dialect: Dialect,
+    path: &'r str,
+) -> impl Iterator<Item = (&'r str, &'r Json)> {
+    request.foreign.iter().filter_map(move |(key, foreign)| {
+        let rest = key.strip_prefix(path).filter(|_| foreign.dialect == dialect)?;
+        Some((rest, &foreign.json))
+    })
+}
+
+/// What a warning calls it: without numbers, so that what many tools have is told once.
+fn name(key: &str) -> String {
+    let Some(path) = key.strip_prefix('.') else { return key.to_owned() };
+    path.chars().filter(|character| !character.is_ascii_digit()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{Json, write_object};
+    use crate::llm::write_object;
 
     fn request(members: &[(&str, &str)]) -> ChatRequest {
         let foreign = |(key, json): &(&str, &str)| {
@@ -173,5 +212,25 @@ mod tests {
             "previous_response_id cannot be sent to this model: this provider keeps no state of \
             earlier answers"
         );
+    }
+
+    #[test]
+    fn members_further_inside_are_written_by_their_dialect_and_told_once() {
+        let dialect = Dialect::AnthropicMessages;
+        let mut request = ChatRequest::default();
+        for key in ["top", ".tools[0].hint", ".tools[12].hint"] {
+            let json = Json::of_written("1".to_owned());
+            request.foreign.push((key.to_owned(), Foreign { dialect, json }));
+        }
+        let written = |dialect| {
+            let (mut out, mut warnings) = (Vec::new(), Warnings::default());
+            write_object(&mut out, |object| write(object, &request, dialect, &mut warnings))
+                .expect("nothing is kept");
+            (String::from_utf8(out).expect("UTF-8"), warnings.iter().count())
+        };
+        assert_eq!(written(dialect), (r#"{"top":1}"#.to_owned(), 0));
+        assert_eq!(written(Dialect::Gemini), ("{}".to_owned(), 2));
+        let hints: Vec<_> = inside(&request, dialect, ".tools[12].").map(|(key, _)| key).collect();
+        assert_eq!(hints, ["hint"]);
     }
 }

@@ -185,6 +185,10 @@ fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
             _ => {}
         }
     }
+    if !core.refusal.is_empty() {
+        // Some tell by the reason that the model refuses, some by the place of its words.
+        core.stop = StopReason::ContentFilter;
+    }
     core
 }
 

@@ -10,6 +10,7 @@
 //! Absent: where a provider is and how its credential travels (`providers/`), framing of event streams
 //! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
 
+mod anthropic_messages;
 mod codec;
 mod cohere_chat;
 mod completions;
@@ -23,6 +24,7 @@ mod openai_responses;
 mod sse;
 mod warnings;
 
+pub use anthropic_messages::{read_token_count, read_token_count_request, write_token_count};
 pub use codec::{
     BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
 };
@@ -35,6 +37,7 @@ pub use gemini::{
     count_path as gemini_count_path, read_count as read_gemini_count,
     read_count_request as read_gemini_count_request, write_count as write_gemini_count,
     write_count_request as write_gemini_count_request,
+};
 pub use warnings::Warnings;
 
 use crate::llm::Dialect;
@@ -43,10 +46,10 @@ use crate::llm::Dialect;
 const DIALECTS: [(Dialect, &dyn Codec); 5] = [
     (Dialect::OpenaiChat, &openai_chat::OpenaiChat),
     (Dialect::OpenaiResponses, &openai_responses::OpenaiResponses),
+    (Dialect::AnthropicMessages, &anthropic_messages::AnthropicMessages),
+    (Dialect::Gemini, &gemini::Gemini),
     (Dialect::CohereChat, &cohere_chat::CohereChat),
 ];
-const DIALECTS: [(Dialect, &dyn Codec); 5] =
-    [(Dialect::OpenaiChat, &openai_chat::OpenaiChat), (Dialect::Gemini, &gemini::Gemini)];
 
 /// The code of `dialect`; none of the pass-through.
 #[must_use]

@@ -44,9 +44,8 @@ impl Warnings {
 
 /// At most 64 characters of what may be a client's own name for something, safe in a header.
 fn printable(name: &str) -> String {
-    let is_safe = |character: &char| character.is_ascii_graphic() || *character == ' ';
-    let safe = |character: char| if is_safe(&character) { character } else { '?' };
-    name.chars().take(64).map(safe).collect()
+    let is_safe = |character: char| character.is_ascii_graphic() || character == ' ';
+    name.chars().take(64).map(|it| if is_safe(it) { it } else { '?' }).collect()
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ fn asking(parts: Vec<Part>) -> ChatRequest {
 fn text_file(data: &str) -> Part {
     let media = Media::base64("text/plain; charset=utf-8", data);
     let name = Some("notes.txt".to_owned());
-    Part::new(Content::File(File { media, name, with_citations: false }))
+    Part::new(Content::File(File { media, name, context: None, with_citations: false }))
 }
 
 fn refusal_of(request: &ChatRequest) -> String {
@@ -265,9 +265,9 @@ fn what_has_no_place_is_told() {
     for name in [
         "cache_control",
         "name",
-        "a?part?of?a?message",
-        "the?code?execution?tool",
-        "a?tool?of?the?vendor",
+        "a part of a message",
+        "the code execution tool",
+        "a tool of the vendor",
         "store",
         "logit_bias",
         "user",
@@ -291,7 +291,7 @@ fn files_of_text_are_documents() {
     let document = json!({"data": {"title": "notes.txt", "text": "Hello"}});
     assert_eq!(body["documents"], json!([document]));
     assert_eq!(body["messages"][0]["content"], "Summarise it.");
-    assert!(warnings.starts_with("changed a?file: "), "{warnings}");
+    assert!(warnings.starts_with("changed a file: "), "{warnings}");
     // Beside documents that the request has.
     let given = Json::of_written(r#"["given"]"#.to_owned());
     let given = Foreign { dialect: Dialect::CohereChat, json: given };
@@ -344,7 +344,7 @@ fn thoughts_of_others_lose_their_proofs_and_keep_their_words() {
     let expected = json!([{"role": "assistant", "tool_plan": "hm", "tool_calls": [call]}]);
     assert_eq!(body["messages"], expected);
     assert!(warnings.contains("dropped signature"), "{warnings}");
-    assert!(warnings.contains("dropped a?sealed?thought"), "{warnings}");
+    assert!(warnings.contains("dropped a sealed thought"), "{warnings}");
 }
 
 #[test]

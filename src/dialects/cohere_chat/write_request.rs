@@ -5,6 +5,7 @@
 
 use super::{DIALECT, write_message};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, ChatRequest, Content, File, Format, Function, Json, ObjectWriter, Tool,
@@ -47,6 +48,7 @@ pub(super) fn write(
 
 /// Refuses what cannot be left out without another meaning.
 fn refuse(request: &ChatRequest) -> Result<(), Unsayable> {
+    foreign::refuse_state(request, DIALECT)?;
     if request.n.is_some_and(|n| n > 1) {
         return Err(Unsayable::new("more than one answer", "cohere-chat gives one"));
     }
@@ -97,12 +99,10 @@ fn documents(
     if !files.is_empty() {
         warnings.changed("a file", "sent as a document beside the messages");
     }
-    for (key, foreign) in &request.foreign {
-        let is_own = foreign.dialect == DIALECT;
-        if !is_own {
-            warnings.dropped(key, "the provider's format has no such member");
-        } else if key != "documents" || files.is_empty() {
-            root.raw(key, &foreign.json);
+    foreign::warn_of_others(request, DIALECT, warnings);
+    for (key, own) in request.foreign.iter().filter(|(_, it)| is_own(it)) {
+        if key != "documents" || files.is_empty() {
+            root.raw(key, &own.json);
         }
     }
     if files.is_empty() {

@@ -163,6 +163,6 @@ fn of_type(media: Media, name: Option<String>) -> Content {
         Some("image") => Content::Image(Image { media, detail: None }),
         Some("audio") => Content::Audio(media),
         Some("video") => Content::Video(media),
-        _ => Content::File(File { media, name, with_citations: false }),
+        _ => Content::File(File { media, name, context: None, with_citations: false }),
     }
 }

@@ -520,6 +520,7 @@ fn pythons_base64_becomes_everyones() {
 #[test]
 fn what_google_has_no_word_for_is_told_of() {
     let mut request = shown(Content::File(File {
+            context: None,
         media: Media::base64("application/pdf", "AAAA"),
         name: None,
         with_citations: true,
@@ -906,6 +907,7 @@ fn media() -> impl Strategy<Value = Content> {
             source: Source::Id("gs://films/a".into()),
         })),
         words().prop_map(|name| Content::File(File {
+            context: None,
             media: Media::base64("application/pdf", "AAAA"),
             name: Some(name),
             with_citations: false,

@@ -268,7 +268,10 @@ fn write_content(
         }
         Content::Audio(media) => return write_media(object, media, None, "audio"),
         Content::Video(media) => return write_media(object, media, None, "a video"),
-        Content::File(File { media, name, with_citations }) => {
+        Content::File(File { media, name, context, with_citations }) => {
+            if context.is_some() {
+                warnings.dropped("the context of a file", "gemini has no place for it");
+            }
             if *with_citations {
                 warnings.dropped("citations of a file", "gemini cites what it searched only");
             }

@@ -18,7 +18,7 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
         }
         match key {
             "max_completion_tokens" => {
-                completion_tokens_max = Some(value.expect_u64().within(key)?)
+                completion_tokens_max = Some(value.expect_u64().within(key)?);
             }
             "messages" => {
                 let turns = value.read_items(turns_of).within(key)?;
@@ -63,7 +63,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "response_format" => request.format = Some(format(value)?),
         "tools" => request.tools.extend(value.read_items(tool)?),
         "functions" => {
-            request.tools.extend(value.read_items(|item| function(item).map(Tool::Function))?)
+            request.tools.extend(value.read_items(|item| function(item).map(Tool::Function))?);
         }
         "tool_choice" | "function_call" => request.tool_choice = Some(tool_choice(value)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.expect_flag()?),

@@ -170,5 +170,5 @@ fn file(value: Node<'_>) -> Result<Content, Malformed> {
         }
     };
     let name = text("filename")?.map(str::to_owned);
-    Ok(Content::File(File { media, name, with_citations: false }))
+    Ok(Content::File(File { media, name, context: None, with_citations: false }))
 }

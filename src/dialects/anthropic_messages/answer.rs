@@ -1,0 +1,259 @@
+//! A whole answer, in both directions.
+
+use super::proof::{self, Redacted};
+use super::read_block::{arguments, citations};
+use super::write_block::{tool_use, words};
+use super::{DIALECT, name, usage};
+use crate::llm::{
+    Answer, ArrayWriter, Choice, Citation, Content, Foreign, Node, ObjectWriter, Part, Reasoning,
+    Signature, StopReason, Text, ToolCall, write_object,
+};
+
+/// Reads a provider's answer. None if it has no content.
+pub(super) fn read(root: Node<'_>) -> Option<Answer> {
+    let content = root.get("content").filter(|content| content.is_array())?;
+    let mut parts = Vec::with_capacity(content.count());
+    let mut proofs = Vec::new();
+    for value in content.items() {
+        match block(value) {
+            Block::Says(content) => parts.push(Part::new(content)),
+            Block::Proves(id, signature) => proofs.push((id, signature)),
+        }
+    }
+    proof::attach(&mut parts, proofs);
+    parts.extend(explanation(root).map(|text| Part::new(Content::Refusal(text.to_owned()))));
+    let choice = Choice { parts, stop: stop_reason(root), logprobs: Vec::new() };
+    let told = root.get("usage");
+    Some(Answer {
+        id: root.text_of("id").to_owned(),
+        model: root.text_of("model").to_owned(),
+        created: None,
+        choices: vec![choice],
+        usage: told.and_then(|told| usage::after(None, told)),
+        service_tier: told.and_then(service_tier),
+        system_fingerprint: None,
+    })
+}
+
+/// The class of service that a `usage` tells.
+pub(super) fn service_tier(usage: Node<'_>) -> Option<String> {
+    usage.get("service_tier").and_then(Node::text).map(str::to_owned)
+}
+
+/// What a provider's block is.
+pub(super) enum Block {
+    Says(Content),
+    /// The proof of the call of that id.
+    Proves(String, Signature),
+}
+
+/// Reads a provider's block, whole or as it begins.
+pub(super) fn block(value: Node<'_>) -> Block {
+    Block::Says(match value.text_of("type") {
+        "text" => {
+            let text = value.text_of("text").to_owned();
+            Content::Text(Text { text, citations: citations(value) })
+        }
+        "thinking" => Content::Reasoning(proof::read_thinking(
+            value.text_of("thinking"),
+            value.text_of("signature"),
+        )),
+        "redacted_thinking" => match proof::read_data(value.text_of("data")) {
+            Redacted::Thought(thought) => Content::Reasoning(thought),
+            Redacted::Call(id, signature) => return Block::Proves(id, signature),
+        },
+        "tool_use" => Content::ToolCall(ToolCall {
+            id: name::read(value.text_of("id")).into_owned(),
+            name: name::read(value.text_of("name")).into_owned(),
+            arguments: value.get("input").map(arguments).unwrap_or_default(),
+            signature: None,
+        }),
+        _ => Content::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+    })
+}
+
+/// Why a provider ended, told by a message or by the `delta` of a stream's last event.
+pub(super) fn stop_reason(value: Node<'_>) -> StopReason {
+    match value.text_of("stop_reason") {
+        "max_tokens" | "model_context_window_exceeded" => StopReason::Length,
+        "tool_use" => StopReason::ToolCalls,
+        "stop_sequence" => StopReason::StopSequence(value.text_of("stop_sequence").to_owned()),
+        "pause_turn" => StopReason::Pause,
+        "refusal" => StopReason::Refusal,
+        _ => StopReason::Stop,
+    }
+}
+
+/// The words of a refusal, which stand beside the content.
+pub(super) fn explanation(value: Node<'_>) -> Option<&str> {
+    let details = value.get("stop_details")?;
+    details.get("explanation").and_then(Node::text).filter(|text| !text.is_empty())
+}
+
+/// Why an answer ended and what the model said in refusing it, as a client is told.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Absent if no reason was told.
+    pub(super) stop: Option<StopReason>,
+    /// Whether something is called.
+    pub(super) has_calls: bool,
+    /// The words of a refusal.
+    pub(super) refusal: String,
+}
+
+impl Ending {
+    /// Writes `stop_reason`, `stop_sequence` and `stop_details`.
+    pub(super) fn write(&self, object: &mut ObjectWriter<'_>) {
+        let stop = self.stop.as_ref().unwrap_or(&StopReason::Stop);
+        let reason = match stop {
+            _ if !self.refusal.is_empty() => "refusal",
+            // Some providers say so of a forced call; clients here go by the reason.
+            StopReason::Stop if self.has_calls => "tool_use",
+            StopReason::Stop => "end_turn",
+            StopReason::Length => "max_tokens",
+            StopReason::StopSequence(_) => "stop_sequence",
+            StopReason::ToolCalls => "tool_use",
+            StopReason::ContentFilter | StopReason::Refusal => "refusal",
+            StopReason::Pause => "pause_turn",
+        };
+        object.text("stop_reason", reason);
+        match stop {
+            StopReason::StopSequence(text) if reason == "stop_sequence" => {
+                object.text("stop_sequence", text);
+            }
+            _ => object.null("stop_sequence"),
+        }
+        if reason == "refusal" {
+            object.object("stop_details", |details| {
+                details.text("type", "refusal");
+                details.null("category");
+                match self.refusal.as_str() {
+                    "" => details.null("explanation"),
+                    words => details.text("explanation", words),
+                }
+            });
+        }
+    }
+}
+
+/// Appends the answer for a client: its first choice, since this dialect has one.
+pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
+    let (parts, stop) = match answer.choices.first() {
+        Some(choice) => (choice.parts.as_slice(), Some(choice.stop.clone())),
+        None => (&[][..], None),
+    };
+    let mut ending = Ending { stop, ..Ending::default() };
+    for part in parts {
+        match &part.content {
+            Content::Refusal(words) => ending.refusal.push_str(words),
+            Content::ToolCall(_) => ending.has_calls = true,
+            _ => {}
+        }
+    }
+    write_object(out, |root| {
+        root.text("id", &answer.id);
+        root.text("type", "message");
+        root.text("role", "assistant");
+        root.text("model", &answer.model);
+        root.array("content", |array| {
+            for (index, part) in (0_u32..).zip(parts) {
+                write_content(array, &part.content, now_unix, index);
+            }
+        });
+        ending.write(root);
+        let counts = answer.usage.unwrap_or_default();
+        let tier = answer.service_tier.as_deref();
+        root.object("usage", |object| usage::write(object, &counts, tier));
+    });
+}
+
+fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, index: u32) {
+    match content {
+        // Clients send back what they got, and an empty text is refused then.
+        Content::Text(text) if text.text.is_empty() && text.citations.is_empty() => {}
+        Content::Text(text) => array.object(|block| {
+            words(block, &text.text);
+            if !text.citations.is_empty() {
+                block.array("citations", |list| {
+                    for citation in &text.citations {
+                        write_citation(list.item(), citation);
+                    }
+                });
+            }
+        }),
+        Content::Reasoning(thought) => write_thought(array, thought),
+        Content::ToolCall(call) => {
+            let id = call_id(call, now_unix, index);
+            if let Some(signature) = &call.signature {
+                let data = proof::data_of_call(&id, signature);
+                array.object(|block| redacted(block, &data));
+            }
+            // What is no object is told as text in one; there is no other place for it.
+            array.object(|block| tool_use(block, call, &id).ok());
+        }
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        _ => {}
+    }
+}
+
+fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
+    let is_shown = !thought.text.is_empty() || thought.signature.is_some();
+    let is_empty = thought.sealed.is_none() && thought.id.is_none();
+    if is_shown || thought.sealed.is_none() && !is_empty {
+        array.object(|block| {
+            block.text("type", "thinking");
+            block.text("thinking", &thought.text);
+            block.text("signature", &proof::signature(thought));
+        });
+    }
+    if let Some(sealed) = &thought.sealed
+        && (!is_shown || thought.signature.is_some())
+    {
+        let data = proof::data(thought, sealed);
+        array.object(|block| redacted(block, &data));
+    }
+}
+
+/// Writes the members of a redacted block.
+pub(super) fn redacted(block: &mut ObjectWriter<'_>, data: &str) {
+    block.text("type", "redacted_thinking");
+    block.text("data", data);
+}
+
+/// The call's id; where the provider gave none, one that no other call of the conversation has.
+pub(super) fn call_id(call: &ToolCall, now_unix: u64, index: u32) -> String {
+    if call.id.is_empty() { format!("call_{now_unix}_{index}") } else { call.id.clone() }
+}
+
+/// Appends one source: as it came from Anthropic, or as a result of a search of the web, or as a place
+/// in a document that only its title names.
+pub(super) fn write_citation(out: &mut Vec<u8>, citation: &Citation) {
+    match &citation.original {
+        Some(original) if original.dialect == DIALECT => {
+            out.extend_from_slice(original.json.text().as_bytes());
+        }
+        _ => write_object(out, |object| citation_members(object, citation)),
+    }
+}
+
+fn citation_members(object: &mut ObjectWriter<'_>, citation: &Citation) {
+    let quote = citation.quote.as_deref().unwrap_or_default();
+    let title = |object: &mut ObjectWriter<'_>, key: &str| match &citation.title {
+        Some(title) => object.text(key, title),
+        None => object.null(key),
+    };
+    if let Some(url) = &citation.url {
+        object.text("type", "web_search_result_location");
+        object.text("cited_text", quote);
+        object.text("url", url);
+        title(object, "title");
+        object.text("encrypted_index", "");
+    } else {
+        object.text("type", "char_location");
+        object.text("cited_text", quote);
+        object.number("document_index", 0);
+        title(object, "document_title");
+        object.number("start_char_index", 0);
+        object.number("end_char_index", 0);
+    }
+}

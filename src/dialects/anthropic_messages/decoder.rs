@@ -1,0 +1,353 @@
+//! A provider's stream.
+//!
+//! Blocks have numbers of their own and come one after the other; imitators leave out what begins or
+//! ends them, send the input of a call when it begins, or go on with a call after its end, which is
+//! all understood. Blocks that this dialect alone has are gathered and told when they end.
+
+use std::collections::BTreeMap;
+
+use super::answer::{Block, block, explanation, service_tier, stop_reason};
+use super::read_block::citation;
+use super::{DIALECT, proof, read_error, status_of, usage};
+use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::llm::{
+    Chunk, Content, Foreign, Growth, Json, Node, Reasoning, Scanner, Signature, Start, Text, Usage,
+    write_object,
+};
+
+/// Blocks followed, at most.
+const BLOCKS_MAX: u64 = 4096;
+
+/// Bytes of the input of one server tool that are gathered, at most.
+const INPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Proofs kept until their calls begin, at most.
+const PROOFS_MAX: usize = 64;
+
+/// Status of an error that comes inside a stream with a type of its own.
+const STREAM_ERROR_STATUS: u16 = 502;
+
+/// What is known of one provider's stream.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    has_begun: bool,
+    has_stopped: bool,
+    has_ended: bool,
+    usage: Option<Usage>,
+    /// Parts opened so far.
+    parts: u32,
+    /// By the provider's number.
+    blocks: BTreeMap<u64, Open>,
+    /// Proofs of calls that are still to come.
+    proofs: Vec<(String, Signature)>,
+}
+
+/// A block that has begun. It is kept when it has ended.
+#[derive(Debug)]
+struct Open {
+    part: u32,
+    is_open: bool,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    Thought(Thought),
+    Call(Call),
+    Gathered(Gathered),
+    /// It says nothing that has a part.
+    Silent,
+}
+
+/// What is known of a thought since it began.
+#[derive(Debug)]
+struct Thought {
+    is_sealed: bool,
+}
+
+/// What is known of a call since it began.
+#[derive(Debug)]
+struct Call {
+    id: String,
+    /// The input it began with, which counts if none follows.
+    input: String,
+}
+
+/// A block that is told when it ends.
+#[derive(Debug)]
+struct Gathered {
+    /// Its members as it began.
+    members: Vec<(String, Json)>,
+    /// The input that has come since, in place of that among the members.
+    input: String,
+}
+
+impl StreamDecoder for Decoder {
+    fn event(
+        &mut self,
+        _: Option<&str>,
+        data: &[u8],
+        scanner: &mut Scanner,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), BadStream> {
+        // Imitators end as OpenAI does.
+        if self.has_ended || data.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
+        scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Chunk>) {
+        // A reason to stop is told after all content; what then lacks is the farewell only.
+        if self.has_stopped && !std::mem::replace(&mut self.has_ended, true) {
+            out.push(Chunk::End);
+        }
+    }
+}
+
+impl Decoder {
+    fn take(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
+        let index = root.get("index").and_then(Node::u64).unwrap_or(0);
+        match root.text_of("type") {
+            "content_block_delta" => {
+                if let Some(delta) = root.get("delta").filter(|_| index < BLOCKS_MAX) {
+                    self.delta(index, delta, out);
+                }
+            }
+            "content_block_start" => {
+                if let Some(value) = root.get("content_block").filter(|_| index < BLOCKS_MAX) {
+                    self.start_block(index, value, out);
+                }
+            }
+            "content_block_stop" => self.stop_block(index, out),
+            "message_start" => self.start(root.get("message").unwrap_or(root), out),
+            "message_delta" => self.last(root, out),
+            "message_stop" => {
+                self.close_all(out);
+                self.has_ended = true;
+                out.push(Chunk::End);
+            }
+            "ping" => out.push(Chunk::Ping),
+            "error" => self.error(root, out),
+            _ if root.get("error").is_some() => self.error(root, out),
+            _ => {}
+        }
+    }
+
+    fn error(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
+        let kind = root.get("error").map(|error| error.text_of("type")).unwrap_or_default();
+        let status = status_of(kind).unwrap_or(STREAM_ERROR_STATUS);
+        out.push(Chunk::Error(read_error(status, Some(root))));
+        self.has_ended = true;
+    }
+
+    fn start(&mut self, message: Node<'_>, out: &mut Vec<Chunk>) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        let told = message.get("usage");
+        out.push(Chunk::Start(Start {
+            id: message.text_of("id").to_owned(),
+            model: message.text_of("model").to_owned(),
+            created: None,
+            service_tier: told.and_then(service_tier),
+            system_fingerprint: None,
+        }));
+        self.count(told, out);
+    }
+
+    fn count(&mut self, told: Option<Node<'_>>, out: &mut Vec<Chunk>) {
+        let Some(told) = told else { return };
+        self.usage = usage::after(self.usage, told);
+        out.extend(self.usage.map(Chunk::Usage));
+    }
+
+    /// Takes in `message_delta`, which tells the end and the final counts.
+    fn last(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
+        self.count(root.get("usage"), out);
+        let Some(delta) = root.get("delta") else { return };
+        if delta.get("stop_reason").is_none() || std::mem::replace(&mut self.has_stopped, true) {
+            return;
+        }
+        self.close_all(out);
+        if let Some(words) = explanation(delta) {
+            let part = self.open(Content::Refusal(String::new()), out);
+            grow(part, Growth::Text(words.to_owned()), out);
+            out.push(Chunk::Close { choice: 0, part });
+        }
+        out.push(Chunk::Stop { choice: 0, reason: stop_reason(delta) });
+    }
+
+    fn open(&mut self, content: Content, out: &mut Vec<Chunk>) -> u32 {
+        let part = self.parts;
+        self.parts += 1;
+        out.push(Chunk::Open { choice: 0, part, content });
+        part
+    }
+
+    fn start_block(&mut self, index: u64, value: Node<'_>, out: &mut Vec<Chunk>) {
+        self.stop_block(index, out);
+        let mut content = match block(value) {
+            Block::Says(content) => content,
+            Block::Proves(id, signature) => {
+                self.prove(id, signature, out);
+                self.blocks.insert(index, Open { part: 0, is_open: true, kind: Kind::Silent });
+                return;
+            }
+        };
+        let kind = match &mut content {
+            Content::Text(_) => Kind::Text,
+            Content::Reasoning(thought) => Kind::Thought(Thought::of(thought)),
+            Content::ToolCall(call) => {
+                let known = self.proofs.iter().position(|(id, _)| *id == call.id);
+                call.signature = known.map(|place| self.proofs.swap_remove(place).1);
+                let input = std::mem::take(&mut call.arguments);
+                Kind::Call(Call { id: call.id.clone(), input })
+            }
+            _ => {
+                let kind = Kind::Gathered(Gathered::begin(value));
+                self.blocks.insert(index, Open { part: 0, is_open: true, kind });
+                return;
+            }
+        };
+        let part = self.open(content, out);
+        self.blocks.insert(index, Open { part, is_open: true, kind });
+    }
+
+    /// Gives a proof to its call, or keeps it until that begins.
+    fn prove(&mut self, id: String, signature: Signature, out: &mut Vec<Chunk>) {
+        let begun = self
+            .blocks
+            .values()
+            .find(|open| matches!(&open.kind, Kind::Call(call) if call.id == id));
+        match begun {
+            Some(open) => grow(open.part, Growth::Signature(signature), out),
+            None if self.proofs.len() < PROOFS_MAX => self.proofs.push((id, signature)),
+            None => {}
+        }
+    }
+
+    fn delta(&mut self, index: u64, delta: Node<'_>, out: &mut Vec<Chunk>) {
+        let kind = delta.text_of("type");
+        if !self.blocks.contains_key(&index) {
+            let Some((content, kind)) = begun_by(kind) else { return };
+            let part = self.open(content, out);
+            self.blocks.insert(index, Open { part, is_open: true, kind });
+        }
+        let Some(open) = self.blocks.get_mut(&index) else { return };
+        let words = |key: &str| {
+            let text = delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+            text.map(|text| Growth::Text(text.to_owned()))
+        };
+        let growth = match (kind, &mut open.kind) {
+            ("text_delta", Kind::Text) => words("text"),
+            ("thinking_delta", Kind::Thought(_)) => words("thinking"),
+            ("signature_delta", Kind::Thought(thought)) => {
+                thought.proof(delta.text_of("signature"))
+            }
+            ("citations_delta", Kind::Text) => {
+                delta.get("citation").map(|it| Growth::Citation(citation(it)))
+            }
+            ("input_json_delta", Kind::Call(call)) => {
+                let piece = delta.text_of("partial_json");
+                if !piece.is_empty() {
+                    call.input.clear();
+                }
+                Some(Growth::Arguments(piece.to_owned())).filter(|_| !piece.is_empty())
+            }
+            ("input_json_delta", Kind::Gathered(gathered)) => {
+                gathered.push(delta.text_of("partial_json"));
+                None
+            }
+            _ => None,
+        };
+        if let Some(growth) = growth {
+            grow(open.part, growth, out);
+        }
+    }
+
+    fn stop_block(&mut self, index: u64, out: &mut Vec<Chunk>) {
+        let Some(open) = self.blocks.get_mut(&index).filter(|open| open.is_open) else { return };
+        open.is_open = false;
+        match &mut open.kind {
+            Kind::Call(call) => {
+                let input = std::mem::take(&mut call.input);
+                if !input.is_empty() {
+                    grow(open.part, Growth::Arguments(input), out);
+                }
+                out.push(Chunk::Close { choice: 0, part: open.part });
+            }
+            Kind::Text | Kind::Thought(_) => out.push(Chunk::Close { choice: 0, part: open.part }),
+            Kind::Gathered(gathered) => {
+                let content = gathered.whole();
+                open.kind = Kind::Silent;
+                let part = self.open(content, out);
+                out.push(Chunk::Close { choice: 0, part });
+            }
+            Kind::Silent => {}
+        }
+    }
+
+    fn close_all(&mut self, out: &mut Vec<Chunk>) {
+        let open: Vec<u64> =
+            self.blocks.iter().filter(|(_, open)| open.is_open).map(|(index, _)| *index).collect();
+        open.into_iter().for_each(|index| self.stop_block(index, out));
+    }
+}
+
+fn grow(part: u32, growth: Growth, out: &mut Vec<Chunk>) {
+    out.push(Chunk::Grow { choice: 0, part, growth });
+}
+
+/// What a delta begins whose block nobody has begun.
+fn begun_by(kind: &str) -> Option<(Content, Kind)> {
+    match kind {
+        "text_delta" => Some((Content::Text(Text::default()), Kind::Text)),
+        "thinking_delta" => {
+            let thought = Reasoning::default();
+            let kind = Kind::Thought(Thought::of(&thought));
+            Some((Content::Reasoning(thought), kind))
+        }
+        _ => None,
+    }
+}
+
+impl Thought {
+    fn of(thought: &Reasoning) -> Self {
+        Self { is_sealed: thought.sealed.is_some() }
+    }
+
+    /// How a signature lets the thought grow. That of a sealed thought was told when it began.
+    fn proof(&self, text: &str) -> Option<Growth> {
+        let proven = proof::read_thinking("", text);
+        let sealed = proven.sealed.filter(|_| !self.is_sealed);
+        proven.signature.or(sealed).map(Growth::Signature)
+    }
+}
+
+impl Gathered {
+    fn begin(value: Node<'_>) -> Self {
+        let members = value.members().map(|(key, member)| (key.to_owned(), member.json()));
+        Self { members: members.collect(), input: String::new() }
+    }
+
+    fn push(&mut self, piece: &str) {
+        if self.input.len() + piece.len() <= INPUT_BYTES_MAX {
+            self.input.push_str(piece);
+        }
+    }
+
+    /// The block as a whole answer would have it.
+    fn whole(&self) -> Content {
+        let mut out = Vec::new();
+        write_object(&mut out, |object| {
+            for (key, member) in &self.members {
+                let input = Json::parse(&self.input).filter(|_| key == "input");
+                object.raw(key, input.as_ref().unwrap_or(member));
+            }
+        });
+        let json = Json::of_written(String::from_utf8(out).unwrap_or_default());
+        Content::Foreign(Foreign { dialect: DIALECT, json })
+    }
+}

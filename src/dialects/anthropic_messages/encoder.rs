@@ -1,0 +1,360 @@
+//! A client's stream: `message_start`, block after block, `message_delta` with the reason to stop and
+//! all counts, `message_stop`.
+//!
+//! Clients want one block at a time, numbered in order, so a block ends where another begins. Only
+//! where a provider goes on with a call whose block has ended do pieces come for a number that has
+//! had its end; the SDKs add them to the right block. Texts and thoughts begin with their first words,
+//! since an empty block would be refused when the client sends it back.
+
+use std::collections::BTreeMap;
+
+use super::answer::{Ending, call_id, redacted, write_citation};
+use super::write_block::words;
+use super::{DIALECT, name, proof, usage, write_error};
+use crate::dialects::codec::StreamEncoder;
+use crate::dialects::sse;
+use crate::http::{Event, write_event};
+use crate::llm::{
+    Chunk, Content, Growth, Json, ObjectWriter, Reasoning, Signature, Start, ToolCall, Usage,
+};
+
+/// Parts followed, at most.
+const PARTS_MAX: usize = 4096;
+
+/// Bytes of a refusal's words, which are told at the end, at most.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// What is known of one client's stream.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    now_unix: u64,
+    /// Kept until the next chunk, which may tell the counts.
+    start: Option<Start>,
+    has_begun: bool,
+    usage: Usage,
+    ending: Ending,
+    /// Number of the next block.
+    next: u64,
+    /// The block that has begun and not ended.
+    open: Option<u64>,
+    /// Parts that have opened and not closed.
+    parts: BTreeMap<u32, Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    /// Number of its block, once that has begun.
+    block: Option<u64>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    /// As it opened.
+    Thought(Reasoning),
+    /// With the proof that came since it opened.
+    Call {
+        id: String,
+        proof: Option<Signature>,
+    },
+    Refusal,
+    /// A block of this dialect's own.
+    Whole,
+    Silent,
+}
+
+impl Encoder {
+    pub(super) fn new(now_unix: u64) -> Self {
+        Self {
+            now_unix,
+            start: None,
+            has_begun: false,
+            usage: Usage::default(),
+            ending: Ending::default(),
+            next: 0,
+            open: None,
+            parts: BTreeMap::new(),
+        }
+    }
+
+    /// Tells that the message begins, if that has not been told.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        let start = self.start.take().unwrap_or_default();
+        event(out, "message_start", |root| {
+            root.object("message", |message| {
+                message.text("id", &start.id);
+                message.text("type", "message");
+                message.text("role", "assistant");
+                message.text("model", &start.model);
+                message.array("content", |_| {});
+                message.null("stop_reason");
+                message.null("stop_sequence");
+                let tier = start.service_tier.as_deref();
+                message.object("usage", |counts| usage::write(counts, &self.usage, tier));
+            });
+        });
+    }
+
+    /// Begins a block, whose first members `fill` writes.
+    fn begin_block(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) -> u64 {
+        self.begin_raw(out, |root| root.object("content_block", fill))
+    }
+
+    fn begin_raw(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) -> u64 {
+        self.end_block(out);
+        let index = self.next;
+        self.next += 1;
+        self.open = Some(index);
+        event(out, "content_block_start", |root| {
+            root.number("index", index);
+            fill(root);
+        });
+        index
+    }
+
+    /// Ends the block that is open.
+    fn end_block(&mut self, out: &mut Vec<u8>) {
+        if let Some(index) = self.open.take() {
+            event(out, "content_block_stop", |root| root.number("index", index));
+        }
+    }
+
+    fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
+        if self.parts.len() >= PARTS_MAX {
+            return;
+        }
+        let (block, kind) = match content {
+            Content::Text(_) => (None, Kind::Text),
+            Content::Reasoning(thought) => {
+                let begun = Reasoning { text: String::new(), ..thought.clone() };
+                (None, Kind::Thought(begun))
+            }
+            Content::ToolCall(call) => {
+                let (block, id) = self.open_call(part, call, out);
+                (Some(block), Kind::Call { id, proof: None })
+            }
+            Content::Refusal(_) => (None, Kind::Refusal),
+            Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+                let json: &Json = &foreign.json;
+                (Some(self.begin_raw(out, |root| root.raw("content_block", json))), Kind::Whole)
+            }
+            _ => (None, Kind::Silent),
+        };
+        self.parts.insert(part, Part { block, kind });
+        let grown = match content {
+            Content::Text(text) => Some(&text.text),
+            Content::Reasoning(thought) => Some(&thought.text),
+            Content::Refusal(text) => Some(text),
+            _ => None,
+        };
+        if let Some(text) = grown.filter(|text| !text.is_empty()) {
+            self.grow(part, &Growth::Text(text.clone()), out);
+        }
+        if let Content::Text(text) = content {
+            for citation in &text.citations {
+                self.grow(part, &Growth::Citation(citation.clone()), out);
+            }
+        }
+    }
+
+    /// Begins the block of a call and tells what is known of it. Gives its number and the call's id.
+    fn open_call(&mut self, part: u32, call: &ToolCall, out: &mut Vec<u8>) -> (u64, String) {
+        self.ending.has_calls = true;
+        let id = call_id(call, self.now_unix, part);
+        if let Some(signature) = &call.signature {
+            self.tell_proof(&id, signature, out);
+        }
+        let block = self.begin_block(out, |block| {
+            block.text("type", "tool_use");
+            block.text("id", &name::write(&id));
+            block.text("name", &name::write(&call.name));
+            block.object("input", |_| {});
+        });
+        if !call.arguments.is_empty() {
+            input(out, block, &call.arguments);
+        }
+        (block, id)
+    }
+
+    fn tell_proof(&mut self, id: &str, signature: &Signature, out: &mut Vec<u8>) {
+        let data = proof::data_of_call(id, signature);
+        self.begin_block(out, |block| redacted(block, &data));
+        self.end_block(out);
+    }
+
+    fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+        let Some(Part { block, kind }) = self.parts.get_mut(&part) else { return };
+        match (growth, kind) {
+            (Growth::Text(text), Kind::Refusal) => {
+                let room = REFUSAL_BYTES_MAX.saturating_sub(self.ending.refusal.len());
+                self.ending.refusal.extend(text.chars().take(room / 4));
+            }
+            (Growth::Text(text), Kind::Text) => {
+                let index = self.block_of_words(part, out);
+                delta(out, index, "text_delta", |delta| delta.text("text", text));
+            }
+            (Growth::Citation(citation), Kind::Text) => {
+                let index = self.block_of_words(part, out);
+                delta(out, index, "citations_delta", |delta| {
+                    write_citation(delta.key("citation"), citation);
+                });
+            }
+            (Growth::Text(text), Kind::Thought(_)) => {
+                let index = self.block_of_words(part, out);
+                delta(out, index, "thinking_delta", |delta| delta.text("thinking", text));
+            }
+            (Growth::Signature(signature), Kind::Thought(thought)) => {
+                thought.signature = Some(signature.clone());
+                let text = proof::signature(thought).into_owned();
+                let index = self.block_of_words(part, out);
+                delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
+            }
+            (Growth::Signature(signature), Kind::Call { proof, .. }) => {
+                *proof = Some(signature.clone());
+            }
+            (Growth::Arguments(piece), Kind::Call { .. }) => {
+                if let Some(index) = *block {
+                    input(out, index, piece);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The block of a text or a thought, which begins with its first words.
+    fn block_of_words(&mut self, part: u32, out: &mut Vec<u8>) -> u64 {
+        let known = self.parts.get(&part).and_then(|part| part.block);
+        if let Some(index) = known {
+            return index;
+        }
+        // What is known of a thought before its words; a signature follows them.
+        let proof = self.parts.get(&part).and_then(|part| match &part.kind {
+            Kind::Thought(thought) => {
+                let begun = Reasoning { signature: None, ..thought.clone() };
+                Some(proof::signature(&begun).into_owned())
+            }
+            _ => None,
+        });
+        let index = self.begin_block(out, |block| match &proof {
+            None => words(block, ""),
+            Some(proof) => {
+                block.text("type", "thinking");
+                block.text("thinking", "");
+                block.text("signature", proof);
+            }
+        });
+        if let Some(part) = self.parts.get_mut(&part) {
+            part.block = Some(index);
+        }
+        index
+    }
+
+    fn close(&mut self, number: u32, out: &mut Vec<u8>) {
+        let Some(part) = self.parts.remove(&number) else { return };
+        let is_open = part.block.is_some() && part.block == self.open;
+        match part.kind {
+            Kind::Thought(thought) => self.close_thought(&thought, part.block, out),
+            Kind::Call { id, proof: Some(proof) } => self.tell_proof(&id, &proof, out),
+            _ => {}
+        }
+        if is_open {
+            self.end_block(out);
+        }
+    }
+
+    fn close_thought(&mut self, thought: &Reasoning, block: Option<u64>, out: &mut Vec<u8>) {
+        match (block, &thought.sealed) {
+            (Some(index), Some(_)) if thought.signature.is_none() => {
+                // Told when it began too, which some clients forget.
+                let text = proof::signature(thought);
+                delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
+            }
+            (None, Some(sealed)) => {
+                let data = proof::data(thought, sealed);
+                self.begin_block(out, |block| redacted(block, &data));
+                self.end_block(out);
+            }
+            (None, None) if thought.id.is_some() => {
+                self.begin_block(out, |block| {
+                    block.text("type", "thinking");
+                    block.text("thinking", "");
+                    block.text("signature", &proof::signature(thought));
+                });
+                self.end_block(out);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        while let Some(number) = self.parts.keys().next().copied() {
+            self.close(number, out);
+        }
+        self.end_block(out);
+        event(out, "message_delta", |root| {
+            root.object("delta", |delta| self.ending.write(delta));
+            root.object("usage", |counts| usage::write_last(counts, &self.usage));
+        });
+        event(out, "message_stop", |_| {});
+    }
+}
+
+impl StreamEncoder for Encoder {
+    fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
+        match chunk {
+            Chunk::Start(start) => {
+                self.start = Some(start.clone());
+                return;
+            }
+            Chunk::Usage(counts) => {
+                self.usage = self.usage.then(*counts);
+                return;
+            }
+            Chunk::Error(error) => {
+                let mut data = Vec::new();
+                write_error(error, &mut data);
+                let name = Some("error");
+                write_event(out, &Event { name, data: &data, ..Event::default() });
+                return;
+            }
+            _ => self.begin(out),
+        }
+        match chunk {
+            Chunk::Open { choice: 0, part, content } => self.open(*part, content, out),
+            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, growth, out),
+            Chunk::Close { choice: 0, part } => self.close(*part, out),
+            Chunk::Stop { choice: 0, reason } => self.ending.stop = Some(reason.clone()),
+            Chunk::Ping => event(out, "ping", |_| {}),
+            Chunk::End => self.end(out),
+            // This dialect has one choice, and no probabilities.
+            _ => {}
+        }
+    }
+}
+
+/// Appends one event, whose type stands in its data too.
+fn event(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+    sse::write(out, Some(name), |root| {
+        root.text("type", name);
+        fill(root);
+    });
+}
+
+fn delta(out: &mut Vec<u8>, index: u64, kind: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+    event(out, "content_block_delta", |root| {
+        root.number("index", index);
+        root.object("delta", |delta| {
+            delta.text("type", kind);
+            fill(delta);
+        });
+    });
+}
+
+/// A piece of the arguments of a call.
+fn input(out: &mut Vec<u8>, index: u64, piece: &str) {
+    delta(out, index, "input_json_delta", |delta| delta.text("partial_json", piece));
+}

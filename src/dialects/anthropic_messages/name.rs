@@ -1,0 +1,87 @@
+//! Ids of calls and names of tools. This dialect has letters, digits, `_` and `-` in them, and refuses
+//! others (its error: "String should match pattern '^[a-zA-Z0-9_-]+$'").
+//!
+//! What does not fit is written with a mark and escapes, always in the same way, so that a call and
+//! its result still agree, and is read back to what it was when a client repeats it.
+
+use std::borrow::Cow;
+
+/// Begins a name with escapes, and no name that anybody would give.
+const MARK: &str = "rg0-";
+
+/// The name as this dialect takes it.
+pub(super) fn write(name: &str) -> Cow<'_, str> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !name.is_empty() && name.bytes().all(fits) && decode(name).is_none() {
+        return name.into();
+    }
+    encode(name).into()
+}
+
+/// The name that [`write`] was given.
+pub(super) fn read(name: &str) -> Cow<'_, str> {
+    decode(name).map_or(name.into(), Cow::Owned)
+}
+
+/// Of bytes other than letters and digits, `_` and two hexadecimal digits.
+fn encode(name: &str) -> String {
+    let mut out = String::with_capacity(MARK.len() + name.len() + 8);
+    out.push_str(MARK);
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
+            out.extend(['_', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    out
+}
+
+/// None for what is no name with escapes.
+fn decode(name: &str) -> Option<String> {
+    let mut rest = name.strip_prefix(MARK)?.bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let Some(byte) = rest.next() {
+        if byte == b'_' {
+            let mut half = || char::from(rest.next()?).to_digit(16);
+            bytes.push(u8::try_from(half()? << 4 | half()?).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_that_fit_stay_as_they_are() {
+        for (name, written) in [
+            ("toolu_01AbC-9", "toolu_01AbC-9"),
+            ("get_weather", "get_weather"),
+            ("functions.Bash:0", "rg0-functions_2eBash_3a0"),
+            ("", "rg0-"),
+            ("é", "rg0-_c3_a9"),
+            ("rg0-a", "rg0-rg0_2da"),
+            ("rg0-a_zz", "rg0-a_zz"),
+        ] {
+            assert_eq!(write(name), written);
+            assert_eq!(read(&write(name)), name);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_fits_and_comes_back(name in "(rg0-)?[a-z_.:\u{e9}-]{0,12}") {
+            let written = write(&name).into_owned();
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+            prop_assert!(!written.is_empty() && written.bytes().all(fits));
+            prop_assert_eq!(read(&written), name);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Signatures and sealed thoughts of other vendors, in the two places that this dialect has for its
+//! own: a thinking block's `signature` and a redacted block's `data`. Clients give both back unchanged.
+//!
+//! Three things that those places do not know travel inside the text, before a `#`, which is in no
+//! signature of Anthropic's: that a thinking block's proof is the sealed thought itself; the id of the
+//! thought; and that the proof is that of a call, which has no place for one here, so that a
+//! redacted block says whose it is.
+
+use std::borrow::Cow;
+
+use super::{DIALECT, name};
+use crate::llm::{Content, Part, Reasoning, Signature};
+
+const SEALED: &str = "sealed#";
+const THOUGHT: &str = "thought#";
+const CALL: &str = "call#";
+
+/// The text of a thought's `signature` for a client: empty if it has none.
+pub(super) fn signature(thought: &Reasoning) -> Cow<'_, str> {
+    match (&thought.signature, &thought.sealed) {
+        (Some(signature), _) => with_id(thought, signature.write(DIALECT)),
+        (None, Some(sealed)) => {
+            with_id(thought, format!("{SEALED}{}", sealed.write(DIALECT)).into())
+        }
+        (None, None) => with_id(thought, "".into()),
+    }
+}
+
+/// The text of a redacted block's `data` for a client.
+pub(super) fn data<'t>(thought: &'t Reasoning, sealed: &'t Signature) -> Cow<'t, str> {
+    with_id(thought, sealed.write(DIALECT))
+}
+
+/// The text of a redacted block's `data` that carries the proof of the call `id`.
+pub(super) fn data_of_call(id: &str, signature: &Signature) -> String {
+    format!("{CALL}{}#{}", name::write(id), signature.write(DIALECT))
+}
+
+fn with_id<'t>(thought: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
+    match &thought.id {
+        Some(id) => format!("{THOUGHT}{}#{text}", name::write(id)).into(),
+        None => text,
+    }
+}
+
+/// The thought of a thinking block.
+pub(super) fn read_thinking(thinking: &str, signature: &str) -> Reasoning {
+    let (id, rest) = read_id(signature);
+    let read = |text: &str| Some(Signature::read(DIALECT, text));
+    let text = thinking.to_owned();
+    match rest.strip_prefix(SEALED) {
+        Some(sealed) => Reasoning { id, text, signature: None, sealed: read(sealed) },
+        None if rest.is_empty() => Reasoning { id, text, signature: None, sealed: None },
+        None => Reasoning { id, text, signature: read(rest), sealed: None },
+    }
+}
+
+/// What a redacted block carries.
+pub(super) enum Redacted {
+    Thought(Reasoning),
+    /// The id of a call, and its proof.
+    Call(String, Signature),
+}
+
+/// What the `data` of a redacted block says.
+pub(super) fn read_data(data: &str) -> Redacted {
+    if let Some((id, rest)) = data.strip_prefix(CALL).and_then(|rest| rest.split_once('#')) {
+        return Redacted::Call(name::read(id).into_owned(), Signature::read(DIALECT, rest));
+    }
+    let (id, rest) = read_id(data);
+    let sealed = Some(Signature::read(DIALECT, rest));
+    Redacted::Thought(Reasoning { id, text: String::new(), signature: None, sealed })
+}
+
+fn read_id(text: &str) -> (Option<String>, &str) {
+    match text.strip_prefix(THOUGHT).and_then(|rest| rest.split_once('#')) {
+        Some((id, rest)) => (Some(name::read(id).into_owned()), rest),
+        None => (None, text),
+    }
+}
+
+/// Gives the proofs of calls to the calls.
+pub(super) fn attach(parts: &mut [Part], proofs: Vec<(String, Signature)>) {
+    for (id, proof) in proofs {
+        for part in parts.iter_mut() {
+            if let Content::ToolCall(call) = &mut part.content
+                && call.id == id
+            {
+                call.signature = Some(proof.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::Dialect;
+
+    fn of(dialect: Dialect) -> Option<Signature> {
+        Some(Signature { dialect, text: "c2ln".to_owned() })
+    }
+
+    #[test]
+    fn thoughts_come_back_whole() {
+        for (id, proof, sealed, written) in [
+            (None, of(DIALECT), None, "c2ln"),
+            (None, of(Dialect::Gemini), None, "gemini#c2ln"),
+            (None, None, of(Dialect::OpenaiResponses), "sealed#openai-responses#c2ln"),
+            (Some("rs_1"), None, None, "thought#rs_1#"),
+            (Some("r.1"), of(DIALECT), None, "thought#rg0-r_2e1#c2ln"),
+            (None, None, None, ""),
+        ] {
+            let thought = Reasoning {
+                id: id.map(str::to_owned),
+                text: "hm".to_owned(),
+                signature: proof,
+                sealed,
+            };
+            assert_eq!(signature(&thought), written);
+            assert_eq!(read_thinking("hm", written), thought);
+        }
+    }
+
+    #[test]
+    fn sealed_thoughts_and_proofs_of_calls() {
+        for (id, dialect, written) in [
+            (None, DIALECT, "c2ln"),
+            (Some("rs_1"), Dialect::OpenaiResponses, "thought#rs_1#openai-responses#c2ln"),
+        ] {
+            let sealed = of(dialect);
+            let thought = Reasoning { id: id.map(str::to_owned), sealed, ..Reasoning::default() };
+            let sealed = thought.sealed.as_ref().expect("sealed");
+            assert_eq!(data(&thought, sealed), written);
+            assert!(matches!(read_data(written), Redacted::Thought(it) if it == thought));
+        }
+        let proof = of(Dialect::Gemini).expect("a proof");
+        let written = data_of_call("f.1", &proof);
+        assert_eq!(written, "call#rg0-f_2e1#gemini#c2ln");
+        assert!(
+            matches!(read_data(&written), Redacted::Call(id, it) if id == "f.1" && it == proof)
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! A client's blocks of content: those of the system, of messages and of tool results.
+//!
+//! Blocks that this dialect alone has (server tools and their results, search results, uploads) stay
+//! as they came.
+
+use super::proof::{self, Redacted};
+use super::{DIALECT, name};
+use crate::llm::{
+    CachePoint, Citation, Content, File, Foreign, Image, Malformed, Media, Node, Part, Signature,
+    Source, Text, ToolCall, ToolResult, Within,
+};
+
+/// Members of blocks that were understood by nobody: paths for the request's foreign members.
+pub(super) type Lost = Vec<&'static str>;
+
+/// A string, or an array of blocks.
+pub(super) fn contents(value: Node<'_>, lost: &mut Lost) -> Result<Vec<Part>, Malformed> {
+    if let Some(text) = value.text() {
+        return Ok(vec![Part::text(text)]);
+    }
+    if !value.is_array() {
+        return Err(Malformed::new("a string or an array of content blocks"));
+    }
+    let mut proofs = Vec::new();
+    let parts = value.read_items(|item| block(item, lost, &mut proofs))?;
+    let mut parts: Vec<Part> = parts.into_iter().flatten().collect();
+    proof::attach(&mut parts, proofs);
+    Ok(parts)
+}
+
+/// One block; nothing where it is the proof of a call.
+fn block(
+    value: Node<'_>,
+    lost: &mut Lost,
+    proofs: &mut Vec<(String, Signature)>,
+) -> Result<Option<Part>, Malformed> {
+    let content = match value.expect_text_at("type")? {
+        "text" => Content::Text(text(value)?),
+        "image" => image(value, lost)?,
+        "document" => document(value)?,
+        "tool_use" => Content::ToolCall(tool_use(value, lost)?),
+        "tool_result" => Content::ToolResult(tool_result(value, lost)?),
+        "thinking" => {
+            let thinking = value.expect_text_at("thinking")?;
+            Content::Reasoning(proof::read_thinking(thinking, value.text_of("signature")))
+        }
+        "redacted_thinking" => match proof::read_data(value.expect_text_at("data")?) {
+            Redacted::Thought(thought) => Content::Reasoning(thought),
+            Redacted::Call(id, signature) => {
+                proofs.push((id, signature));
+                return Ok(None);
+            }
+        },
+        _ => foreign(value),
+    };
+    Ok(Some(Part { content, cache: cache_point(value) }))
+}
+
+fn foreign(value: Node<'_>) -> Content {
+    Content::Foreign(Foreign { dialect: DIALECT, json: value.json() })
+}
+
+/// `cache_control`, on whatever carries it.
+pub(super) fn cache_point(value: Node<'_>) -> Option<CachePoint> {
+    let control = value.get("cache_control")?;
+    let is_hour = control.text_of("ttl") == "1h";
+    Some(if is_hour { CachePoint::Hour } else { CachePoint::Default })
+}
+
+fn text(value: Node<'_>) -> Result<Text, Malformed> {
+    Ok(Text { text: value.expect_text_at("text")?.to_owned(), citations: citations(value) })
+}
+
+/// The sources of a text block.
+pub(super) fn citations(value: Node<'_>) -> Vec<Citation> {
+    value.get("citations").into_iter().flat_map(Node::items).map(citation).collect()
+}
+
+/// One source of a text. It supports the whole block, whose words are not known yet in a stream, so
+/// that no span is told.
+pub(super) fn citation(value: Node<'_>) -> Citation {
+    let text = |key: &str| value.get(key).and_then(Node::text).map(str::to_owned);
+    Citation {
+        span: None,
+        url: text("url"),
+        title: text("title").or_else(|| text("document_title")),
+        quote: text("cited_text"),
+        original: Some(Foreign { dialect: DIALECT, json: value.json() }),
+    }
+}
+
+/// What a `source` says that pictures and documents share. None for other kinds.
+fn source(value: Node<'_>) -> Result<Option<Media>, Malformed> {
+    Ok(match value.expect_text_at("type")? {
+        "base64" => {
+            let media_type = value.expect_text_at("media_type")?;
+            Some(Media::base64(media_type, value.expect_text_at("data")?))
+        }
+        "url" => Some(Media::of_url(value.expect_text_at("url")?)),
+        "file" => {
+            let id = value.expect_text_at("file_id")?.to_owned();
+            Some(Media { media_type: None, source: Source::Id(id) })
+        }
+        _ => None,
+    })
+}
+
+fn image(value: Node<'_>, lost: &mut Lost) -> Result<Content, Malformed> {
+    if value.get("transformations").is_some() {
+        lost.push(".messages.transformations");
+    }
+    let media = source(value.expect("source", "an object")?).within("source")?;
+    Ok(match media {
+        Some(media) => Content::Image(Image { media, detail: None }),
+        None => foreign(value),
+    })
+}
+
+fn document(value: Node<'_>) -> Result<Content, Malformed> {
+    let with_citations =
+        value.get("citations").and_then(|it| it.get("enabled")).and_then(Node::flag) == Some(true);
+    let inner = value.expect("source", "an object")?;
+    let media = match inner.expect_text_at("type").within("source")? {
+        "text" => Some(Media::plain_text(inner.expect_text_at("data").within("source")?)),
+        // With citations the borders between the blocks matter, which a text does not have.
+        "content" if !with_citations => chapters(inner).as_deref().map(Media::plain_text),
+        _ => source(inner).within("source")?,
+    };
+    let Some(media) = media else { return Ok(foreign(value)) };
+    Ok(Content::File(File {
+        media,
+        name: value.text_at("title")?.map(str::to_owned),
+        context: value.text_at("context")?.map(str::to_owned),
+        with_citations,
+    }))
+}
+
+/// The words of a document that is given as blocks. None if not all are text.
+fn chapters(source: Node<'_>) -> Option<String> {
+    let content = source.get("content")?;
+    if let Some(text) = content.text() {
+        return Some(text.to_owned());
+    }
+    let texts: Option<Vec<&str>> =
+        content.items().map(|block| block.get("text").and_then(Node::text)).collect();
+    Some(texts?.join("\n\n"))
+}
+
+fn tool_use(value: Node<'_>, lost: &mut Lost) -> Result<ToolCall, Malformed> {
+    let is_direct = |caller: &Node<'_>| caller.text_of("type") == "direct";
+    if value.get("caller").is_some_and(|caller| !is_direct(&caller)) {
+        lost.push(".messages.caller");
+    }
+    toolset(value, lost);
+    Ok(ToolCall {
+        id: name::read(value.expect_text_at("id")?).into_owned(),
+        name: name::read(value.expect_text_at("name")?).into_owned(),
+        arguments: arguments(value.expect("input", "an object")?),
+        signature: None,
+    })
+}
+
+fn toolset(value: Node<'_>, lost: &mut Lost) {
+    if value.get("toolset_name").is_some() {
+        lost.push(".messages.toolset_name");
+    }
+}
+
+/// The arguments that an `input` says: none if it is empty.
+pub(super) fn arguments(input: Node<'_>) -> String {
+    match input.text() {
+        // Some imitators write the object as its text.
+        Some(text) => text.to_owned(),
+        None if input.is_object() && input.count() == 0 => String::new(),
+        None => input.json().text().to_owned(),
+    }
+}
+
+fn tool_result(value: Node<'_>, lost: &mut Lost) -> Result<ToolResult, Malformed> {
+    toolset(value, lost);
+    let parts = match value.get("content") {
+        Some(content) => contents(content, lost).within("content")?,
+        None => Vec::new(),
+    };
+    Ok(ToolResult {
+        id: name::read(value.expect_text_at("tool_use_id")?).into_owned(),
+        name: None,
+        parts,
+        is_error: value.get("is_error").and_then(Node::flag) == Some(true),
+    })
+}

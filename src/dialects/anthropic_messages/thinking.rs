@@ -1,0 +1,389 @@
+//! How much a model shall think, and the bound of its answer, which depend on each other.
+//!
+//! Older models take a budget of tokens, newer ones an effort; `model.rs` knows which. The other of
+//! the two is translated as `llm::ReasoningSettings` does it.
+
+use super::DIALECT;
+use super::model::{Model, ThinkingForm};
+use super::write_block::is_own;
+use crate::dialects::foreign;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{ChatRequest, Content, ObjectWriter, ReasoningSettings, Role, ToolChoice, Turn};
+
+/// The bound of an answer where the client asked for none. The vendor requires one, and this is the
+/// most that each of its models can give (Claude 3 Haiku: 4,096; its page "Models overview").
+const ANSWER_TOKENS: u64 = 4096;
+
+/// The least budget that the vendor takes (API reference, `thinking.budget_tokens`).
+const BUDGET_TOKENS_MIN: u64 = 1024;
+
+/// Shares of an answer's bound that efforts stand for, in hundredths (OpenRouter's page "Reasoning
+/// tokens", for the same translation).
+const SHARES: [(&str, u64); 6] =
+    [("minimal", 10), ("low", 20), ("medium", 50), ("high", 80), ("xhigh", 95), ("max", 95)];
+
+/// What is asked of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The bound of the answer, thoughts included.
+    pub(super) max_tokens: u64,
+    /// Absent: the model's own way.
+    pub(super) thinking: Option<Thinking>,
+    /// One of the vendor's efforts.
+    pub(super) effort: Option<&'static str>,
+}
+
+/// The vendor's kinds of `thinking`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thinking {
+    Disabled,
+    BetweenTools,
+    Adaptive,
+    Enabled { budget_tokens: u64 },
+}
+
+impl Plan {
+    /// What `request` asks, as `model` takes it.
+    pub(super) fn of(request: &ChatRequest, model: &Model, warnings: &mut Warnings) -> Self {
+        if request.max_tokens.is_none() {
+            let how = format!("absent and required by anthropic-messages, so {ANSWER_TOKENS}");
+            warnings.changed("max_tokens", &how);
+        }
+        let plain = Self {
+            max_tokens: request.max_tokens.unwrap_or(ANSWER_TOKENS),
+            thinking: None,
+            effort: None,
+        };
+        let Some(settings) = &request.reasoning else { return plain };
+        if settings.is_off || settings.effort.as_deref() == Some("none") {
+            return plain.without_thoughts(settings, model, warnings);
+        }
+        if model.thinking == ThinkingForm::Never {
+            warnings.dropped("reasoning", "this model does not think");
+            return plain;
+        }
+        let is_forced =
+            matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
+        let is_forced = is_forced && !request.tools.is_empty() && model.takes_forced_calls;
+        if is_forced && !model.always_thinks {
+            warnings.dropped("reasoning", "refused by anthropic-messages where a call is forced");
+            return plain;
+        }
+        let is_told = settings.tokens_max.is_some() || settings.effort.is_some();
+        match model.thinking {
+            ThinkingForm::Adaptive => plain.adaptive(settings, model, warnings),
+            ThinkingForm::Either if settings.tokens_max.is_none() => {
+                plain.adaptive(settings, model, warnings)
+            }
+            // The newest form is the nearest to a request that says nothing more.
+            ThinkingForm::Budget if !is_told && !model.is_claude => {
+                Self { thinking: Some(Thinking::Adaptive), ..plain }
+            }
+            _ if lacks_thought(&request.turns) => {
+                let why = "anthropic-messages wants the thought behind the calls back, and it is not here";
+                warnings.dropped("reasoning", why);
+                plain
+            }
+            _ => plain.with_budget(settings, request.max_tokens, warnings),
+        }
+    }
+
+    /// The model thinks, so that its draws are its own.
+    pub(super) fn thinks(&self) -> bool {
+        matches!(self.thinking, Some(Thinking::Adaptive | Thinking::Enabled { .. }))
+    }
+
+    fn without_thoughts(
+        self,
+        settings: &ReasoningSettings,
+        model: &Model,
+        warnings: &mut Warnings,
+    ) -> Self {
+        let effort = match settings.effort.as_deref() {
+            None | Some("none") => None,
+            Some(told) if is_adaptive(model) => effort(told, model, warnings),
+            Some(_) => {
+                warnings.dropped("reasoning effort", "this model has none");
+                None
+            }
+        };
+        let is_high = matches!(effort, Some("xhigh" | "max")) && model.thinks_for_effort;
+        let effort = if is_high { Some("high") } else { effort };
+        if is_high {
+            warnings.changed("reasoning effort", "high, the most without thoughts");
+        }
+        if model.has_between_tools {
+            warnings.changed("reasoning", "between_tools, since this model always thinks");
+            return Self { thinking: Some(Thinking::BetweenTools), effort, ..self };
+        }
+        if model.always_thinks {
+            warnings.changed("reasoning", "effort low, since this model always thinks");
+            return Self { effort: Some("low"), ..self };
+        }
+        let thinking = (model.thinking != ThinkingForm::Never).then_some(Thinking::Disabled);
+        Self { thinking, effort, ..self }
+    }
+
+    fn adaptive(
+        self,
+        settings: &ReasoningSettings,
+        model: &Model,
+        warnings: &mut Warnings,
+    ) -> Self {
+        if settings.tokens_max.is_some() {
+            warnings.changed("the budget of thoughts", "told as an effort, as this model wants it");
+        }
+        let effort = settings.effort_name().and_then(|told| effort(told, model, warnings));
+        Self { thinking: Some(Thinking::Adaptive), effort, ..self }
+    }
+
+    /// `asked` is the client's bound of the answer.
+    fn with_budget(
+        self,
+        settings: &ReasoningSettings,
+        asked: Option<u64>,
+        warnings: &mut Warnings,
+    ) -> Self {
+        let effort = settings.effort.as_deref().unwrap_or("medium");
+        let share = SHARES.iter().find(|(name, _)| *name == effort).map_or(50, |(_, share)| *share);
+        let wanted = match (settings.tokens_max, asked) {
+            (Some(told), _) => told,
+            (None, Some(bound)) => bound.saturating_mul(share) / 100,
+            (None, None) => settings.budget_tokens().unwrap_or(ANSWER_TOKENS),
+        };
+        let budget_tokens = wanted.max(BUDGET_TOKENS_MIN);
+        if settings.tokens_max.is_some_and(|told| told < budget_tokens) {
+            warnings.changed("the budget of thoughts", "1024, the least");
+        }
+        let mut max_tokens = self.max_tokens;
+        if max_tokens <= budget_tokens {
+            max_tokens = budget_tokens.saturating_add(max_tokens);
+            if asked.is_some() {
+                let how = format!("raised to {max_tokens}, since thoughts count and have a budget");
+                warnings.changed("max_tokens", &how);
+            }
+        }
+        Self { max_tokens, thinking: Some(Thinking::Enabled { budget_tokens }), effort: None }
+    }
+
+    /// Writes `thinking`, where something is said of it.
+    pub(super) fn write(&self, root: &mut ObjectWriter<'_>, request: &ChatRequest) {
+        let Some(thinking) = self.thinking else { return };
+        root.object("thinking", |object| {
+            object.text(
+                "type",
+                match thinking {
+                    Thinking::Disabled => "disabled",
+                    Thinking::BetweenTools => "between_tools",
+                    Thinking::Adaptive => "adaptive",
+                    Thinking::Enabled { .. } => "enabled",
+                },
+            );
+            if let Thinking::Enabled { budget_tokens } = thinking {
+                object.number("budget_tokens", budget_tokens);
+            }
+            if self.thinks() {
+                object.optional_text("display", display(request, thinking));
+            }
+            for (key, value) in foreign::inside(request, DIALECT, ".thinking.") {
+                object.raw(key, value);
+            }
+        });
+    }
+}
+
+fn display(request: &ChatRequest, thinking: Thinking) -> Option<&'static str> {
+    let settings = request.reasoning.as_ref()?;
+    // Models with a budget show a summary anyway.
+    let wants_summary = settings.summary.is_some() && thinking == Thinking::Adaptive;
+    let shown = settings.is_shown.or(wants_summary.then_some(true))?;
+    Some(if shown { "summarized" } else { "omitted" })
+}
+
+fn is_adaptive(model: &Model) -> bool {
+    matches!(model.thinking, ThinkingForm::Adaptive | ThinkingForm::Either)
+}
+
+/// The vendor's effort for OpenAI's.
+fn effort(told: &str, model: &Model, warnings: &mut Warnings) -> Option<&'static str> {
+    match told {
+        "low" => Some("low"),
+        "medium" => Some("medium"),
+        "high" => Some("high"),
+        "max" => Some("max"),
+        "xhigh" if model.has_xhigh => Some("xhigh"),
+        "xhigh" => {
+            warnings.changed("reasoning effort", "high, since this model has no xhigh");
+            Some("high")
+        }
+        "minimal" => {
+            warnings.changed("reasoning effort", "low, the least");
+            Some("low")
+        }
+        _ => {
+            warnings.dropped("reasoning effort", "anthropic-messages has no such effort");
+            None
+        }
+    }
+}
+
+/// True if the assistant waits for results and has shown no thought of the vendor's since the user last
+/// asked: with a budget, the vendor refuses to think on from there.
+fn lacks_thought(turns: &[Turn]) -> bool {
+    // Of the message behind the one at hand: it is the assistant's; it has results.
+    let (mut is_assistant, mut has_results) = (false, false);
+    let mut has_calls = false;
+    for turn in turns.iter().rev() {
+        if turn.role != Role::Assistant {
+            has_results = (has_results && !is_assistant) || turn.role == Role::Tool;
+            is_assistant = false;
+            continue;
+        }
+        if !is_assistant && !has_results {
+            break;
+        }
+        is_assistant = true;
+        let has = |found: fn(&Content) -> bool| turn.parts.iter().any(|it| found(&it.content));
+        has_calls |= has(|content| matches!(content, Content::ToolCall(_)));
+        if has(|content| matches!(content, Content::Reasoning(thought) if is_own(thought))) {
+            return false;
+        }
+    }
+    has_calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Part, Reasoning, Signature, Tool, ToolCall, ToolResult};
+
+    fn settings(effort: Option<&str>, tokens_max: Option<u64>) -> ReasoningSettings {
+        let effort = effort.map(str::to_owned);
+        ReasoningSettings { effort, tokens_max, ..ReasoningSettings::default() }
+    }
+
+    fn plan(request: &ChatRequest, model: &str) -> (Plan, Vec<String>) {
+        let mut warnings = Warnings::default();
+        let plan = Plan::of(request, &Model::of(model), &mut warnings);
+        (plan, warnings.iter().map(str::to_owned).collect())
+    }
+
+    fn check(
+        model: &str,
+        reasoning: ReasoningSettings,
+        max_tokens: Option<u64>,
+        expected: (u64, Option<Thinking>, Option<&str>),
+        warnings: usize,
+    ) {
+        let told = format!("{model} {reasoning:?} {max_tokens:?}");
+        let reasoning = Some(reasoning);
+        let request = ChatRequest { reasoning, max_tokens, ..ChatRequest::default() };
+        let (plan, found) = plan(&request, model);
+        assert_eq!((plan.max_tokens, plan.thinking, plan.effort), expected, "{told}");
+        assert_eq!(found.len(), warnings, "{told}: {found:?}");
+    }
+
+    const fn budget(budget_tokens: u64) -> Option<Thinking> {
+        Some(Thinking::Enabled { budget_tokens })
+    }
+
+    #[test]
+    fn budgets_of_older_models_stay_below_the_bound() {
+        let (old, some) = ("claude-sonnet-4-5", Some(8000));
+        check(old, settings(None, Some(4000)), some, (8000, budget(4000), None), 0);
+        check(old, settings(None, Some(8000)), some, (16_000, budget(8000), None), 1);
+        check(old, settings(None, Some(100)), some, (8000, budget(1024), None), 1);
+        check(old, settings(Some("low"), None), some, (8000, budget(1600), None), 0);
+        check(old, settings(Some("high"), None), some, (8000, budget(6400), None), 0);
+        check(old, settings(Some("max"), None), Some(1000), (2024, budget(1024), None), 1);
+        check(old, settings(Some("low"), None), None, (4096, budget(4000), None), 1);
+        check(old, settings(Some("high"), None), None, (20_096, budget(16_000), None), 1);
+        check(old, settings(None, None), some, (8000, budget(4000), None), 0);
+        let endless = (u64::MAX, budget(u64::MAX), None);
+        check(old, settings(None, Some(u64::MAX)), some, endless, 1);
+    }
+
+    #[test]
+    fn newer_models_take_an_effort() {
+        let (new, some) = ("claude-opus-5", Some(8000));
+        let adaptive = |effort| (8000, Some(Thinking::Adaptive), effort);
+        check(new, settings(None, None), some, adaptive(None), 0);
+        check(new, settings(Some("xhigh"), None), some, adaptive(Some("xhigh")), 0);
+        check(new, settings(Some("minimal"), None), some, adaptive(Some("low")), 1);
+        check(new, settings(Some("vast"), None), some, adaptive(None), 1);
+        check(new, settings(None, Some(4000)), some, adaptive(Some("low")), 1);
+        check("claude-opus-4-6", settings(Some("xhigh"), None), some, adaptive(Some("high")), 1);
+        check("claude-opus-4-6", settings(None, Some(2000)), some, (8000, budget(2000), None), 0);
+        check("model-1", settings(None, None), some, adaptive(None), 0);
+        check("claude-3-5-haiku", settings(Some("low"), None), some, (8000, None, None), 1);
+    }
+
+    #[test]
+    fn thoughts_are_switched_off_as_far_as_the_model_can() {
+        let off = |effort| ReasoningSettings { is_off: true, ..settings(effort, None) };
+        let disabled = Some(Thinking::Disabled);
+        for (model, effort, thinking, expected, warnings) in [
+            ("model-1", None, disabled, None, 0),
+            ("claude-opus-5", Some("max"), disabled, Some("high"), 1),
+            ("claude-opus-4-7", Some("max"), disabled, Some("max"), 0),
+            ("claude-sonnet-4-5", Some("low"), disabled, None, 1),
+            ("claude-3-5-haiku", None, None, None, 0),
+            ("claude-opus-5-5", None, None, Some("low"), 1),
+            ("claude-sonnet-5-5", None, Some(Thinking::BetweenTools), None, 1),
+        ] {
+            check(model, off(effort), Some(100), (100, thinking, expected), warnings);
+        }
+        check("model-1", settings(Some("none"), None), Some(100), (100, disabled, None), 0);
+    }
+
+    #[test]
+    fn a_forced_call_wins_over_thoughts() {
+        let mut request = ChatRequest {
+            max_tokens: Some(8000),
+            reasoning: Some(settings(Some("low"), None)),
+            tools: vec![Tool::CodeExecution],
+            tool_choice: Some(ToolChoice::Required),
+            ..ChatRequest::default()
+        };
+        for (model, thinks) in
+            [("claude-sonnet-4-5", false), ("claude-opus-5", false), ("claude-fable-5", true)]
+        {
+            let (plan, warnings) = plan(&request, model);
+            assert_eq!((plan.thinks(), warnings.is_empty()), (thinks, thinks), "{model}");
+        }
+        request.tool_choice = Some(ToolChoice::Auto);
+        assert!(plan(&request, "claude-sonnet-4-5").0.thinks());
+    }
+
+    #[test]
+    fn a_loop_of_calls_without_its_thought_goes_on_without_thoughts() {
+        let said = |role, content| Turn::new(role, vec![Part::new(content)]);
+        let ask = || Turn::new(Role::User, vec![Part::text("How warm is it?")]);
+        let call = || said(Role::Assistant, Content::ToolCall(ToolCall::default()));
+        let result = || {
+            let result =
+                ToolResult { id: String::new(), name: None, parts: Vec::new(), is_error: false };
+            said(Role::Tool, Content::ToolResult(result))
+        };
+        let thought = |dialect| {
+            let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
+            let thought = Reasoning { signature, ..Reasoning::default() };
+            said(Role::Assistant, Content::Reasoning(thought))
+        };
+        let own = || thought(DIALECT);
+        let other = || thought(crate::llm::Dialect::Gemini);
+        for (turns, lacks) in [
+            (vec![ask()], false),
+            (vec![ask(), call(), result()], true),
+            (vec![ask(), call(), result(), ask()], true),
+            (vec![ask(), own(), call(), result()], false),
+            (vec![ask(), other(), call(), result()], true),
+            (vec![ask(), own(), call(), result(), call(), result()], false),
+            (vec![ask(), own(), call(), result(), own(), ask(), call(), result()], true),
+            (vec![ask(), call(), result(), own(), ask()], false),
+            (vec![ask(), call(), result(), call(), ask()], false),
+        ] {
+            assert_eq!(lacks_thought(&turns), lacks, "{turns:?}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Tools and the choice among them, as a provider takes them.
+
+use super::model::Model;
+use super::write_block::cache_control;
+use super::{DIALECT, name};
+use crate::dialects::foreign;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, ChatRequest, Function, Json, ObjectWriter, Tool, ToolChoice, WebSearch,
+};
+
+/// The vendor's search of the web, in the version that all its models have.
+const WEB_SEARCH: &str = "web_search_20250305";
+
+/// The vendor's sandbox, in the version that needs no beta header and no other tool.
+const CODE_EXECUTION: &str = "code_execution_20250825";
+
+/// Writes `tools` and `tool_choice`.
+pub(super) fn write(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    model: &Model,
+    warnings: &mut Warnings,
+) {
+    let is_sayable = |tool: &Tool| match tool {
+        Tool::Foreign(foreign) => foreign.dialect == DIALECT,
+        Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution => true,
+    };
+    if !request.tools.iter().all(is_sayable) {
+        warnings.dropped("a tool of the vendor", "another vendor's");
+    }
+    if !request.tools.iter().any(is_sayable) {
+        if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {
+            warnings.dropped("tool_choice", "there is no tool to choose");
+        }
+        return;
+    }
+    root.array("tools", |array| {
+        for (index, tool) in request.tools.iter().enumerate() {
+            match tool {
+                Tool::Function(function) => write_function(array, request, index, function),
+                Tool::WebSearch(search) => write_search(array, search, warnings),
+                Tool::CodeExecution => array.object(|tool| {
+                    tool.text("type", CODE_EXECUTION);
+                    tool.text("name", "code_execution");
+                }),
+                Tool::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+                Tool::Foreign(_) => {}
+            }
+        }
+    });
+    write_choice(root, request, model, warnings);
+}
+
+fn write_function(
+    array: &mut ArrayWriter<'_>,
+    request: &ChatRequest,
+    index: usize,
+    function: &Function,
+) {
+    array.object(|tool| {
+        tool.text("name", &name::write(&function.name));
+        tool.optional_text("description", function.description.as_deref());
+        // Required, with the type at least.
+        match &function.parameters {
+            Some(schema) if schema.text() != "{}" => tool.raw("input_schema", schema),
+            _ => tool.raw("input_schema", &no_arguments()),
+        }
+        tool.optional_flag("strict", function.strict);
+        cache_control(tool, function.cache);
+        // Few requests have any, and the path costs an allocation.
+        if !request.foreign.is_empty() {
+            for (key, value) in foreign::inside(request, DIALECT, &format!(".tools[{index}].")) {
+                tool.raw(key, value);
+            }
+        }
+    });
+}
+
+fn no_arguments() -> Json {
+    Json::of_written(r#"{"type":"object","properties":{}}"#.to_owned())
+}
+
+fn write_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &mut Warnings) {
+    array.object(|tool| {
+        tool.text("type", WEB_SEARCH);
+        tool.text("name", "web_search");
+        tool.optional_number("max_uses", search.uses_max);
+        if !search.allowed_domains.is_empty() {
+            tool.texts("allowed_domains", search.allowed_domains.iter().map(String::as_str));
+            if !search.blocked_domains.is_empty() {
+                let why = "anthropic-messages takes them only without allowed ones";
+                warnings.dropped("blocked domains of the search", why);
+            }
+        } else if !search.blocked_domains.is_empty() {
+            tool.texts("blocked_domains", search.blocked_domains.iter().map(String::as_str));
+        }
+        tool.optional_raw("user_location", search.user_location.as_ref());
+    });
+}
+
+fn write_choice(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    model: &Model,
+    warnings: &mut Warnings,
+) {
+    let choice = match &request.tool_choice {
+        Some(ToolChoice::Required | ToolChoice::Function(_)) if !model.takes_forced_calls => {
+            warnings.changed("tool_choice", "auto, since this model refuses to be forced");
+            &ToolChoice::Auto
+        }
+        Some(choice) => choice,
+        None if request.parallel_tool_calls.is_some() => &ToolChoice::Auto,
+        None => return,
+    };
+    root.object("tool_choice", |object| {
+        match choice {
+            ToolChoice::Auto => object.text("type", "auto"),
+            ToolChoice::None => object.text("type", "none"),
+            ToolChoice::Required => object.text("type", "any"),
+            ToolChoice::Function(function) => {
+                object.text("type", "tool");
+                object.text("name", &name::write(function));
+            }
+        }
+        // Where nothing may be called there is no such member.
+        if *choice != ToolChoice::None {
+            let disabled = request.parallel_tool_calls.map(|parallel| !parallel);
+            object.optional_flag("disable_parallel_tool_use", disabled);
+        }
+    });
+}

@@ -1,0 +1,267 @@
+//! Blocks of content as a provider takes them, and what they share with those of an answer.
+
+use super::{DIALECT, name};
+use crate::dialects::codec::Unsayable;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, ObjectWriter, Part,
+    Reasoning, Source, Text, ToolCall, ToolResult,
+};
+
+/// Pictures that the vendor takes (its page "Vision").
+const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// Appends the block that says `part`.
+pub(super) fn write(
+    array: &mut ArrayWriter<'_>,
+    part: &Part,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    match &part.content {
+        Content::Text(text) => array.object(|block| {
+            words(block, &text.text);
+            own_citations(block, text, warnings);
+            cache_control(block, part.cache);
+        }),
+        Content::Refusal(refusal) => array.object(|block| {
+            words(block, refusal);
+            cache_control(block, part.cache);
+        }),
+        Content::Image(image) => return write_image(array, image, part.cache, warnings),
+        Content::File(file) => return write_document(array, file, part.cache),
+        Content::ToolCall(call) => array.object(|block| {
+            if call.signature.is_some() {
+                warnings.dropped("the signature of a call", "another vendor's");
+            }
+            if tool_use(block, call, &call.id).is_err() {
+                warnings
+                    .changed("the arguments of a call", "told as text, since they are no object");
+            }
+            cache_control(block, part.cache);
+        }),
+        Content::ToolResult(result) => {
+            return array.object(|block| tool_result(block, result, part.cache, warnings));
+        }
+        Content::Reasoning(thought) => {
+            if part.cache.is_some() {
+                warnings.dropped("cache_control of a thought", "refused by anthropic-messages");
+            }
+            write_thought(array, thought);
+        }
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Foreign(_) => {
+            warnings.dropped("a part of a message", "only another dialect has it");
+        }
+        Content::Audio(_) => {
+            return Err(Unsayable::new(
+                "audio",
+                "anthropic-messages takes text, pictures and documents",
+            ));
+        }
+        Content::Video(_) => {
+            return Err(Unsayable::new(
+                "video",
+                "anthropic-messages takes text, pictures and documents",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the members of a text block.
+pub(super) fn words(block: &mut ObjectWriter<'_>, text: &str) {
+    block.text("type", "text");
+    block.text("text", text);
+}
+
+/// Writes `cache_control`, where there is one.
+pub(super) fn cache_control(object: &mut ObjectWriter<'_>, cache: Option<CachePoint>) {
+    let Some(cache) = cache else { return };
+    object.object("cache_control", |control| {
+        control.text("type", "ephemeral");
+        if cache == CachePoint::Hour {
+            control.text("ttl", "1h");
+        }
+    });
+}
+
+/// Citations point into documents and searches that only their own vendor knows.
+fn own_citations(block: &mut ObjectWriter<'_>, text: &Text, warnings: &mut Warnings) {
+    let own = |citation: &Citation| match &citation.original {
+        Some(original) if original.dialect == DIALECT => Some(original.json.clone()),
+        _ => None,
+    };
+    let known: Vec<Json> = text.citations.iter().filter_map(own).collect();
+    if known.len() < text.citations.len() {
+        warnings.dropped("citations of a text", "another vendor's");
+    }
+    if !known.is_empty() {
+        block.array("citations", |array| known.iter().for_each(|json| array.raw(json)));
+    }
+}
+
+/// A thought that the vendor has signed or sealed; nothing of others.
+fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
+    if let Some(signature) = thought.signature.as_ref().and_then(|it| it.for_provider(DIALECT)) {
+        array.object(|block| {
+            block.text("type", "thinking");
+            block.text("thinking", &thought.text);
+            block.text("signature", signature);
+        });
+    }
+    if let Some(sealed) = thought.sealed.as_ref().and_then(|it| it.for_provider(DIALECT)) {
+        array.object(|block| {
+            block.text("type", "redacted_thinking");
+            block.text("data", sealed);
+        });
+    }
+}
+
+/// True if the vendor takes the thought back.
+pub(super) fn is_own(thought: &Reasoning) -> bool {
+    let proofs = thought.signature.iter().chain(&thought.sealed);
+    proofs.into_iter().any(|proof| proof.for_provider(DIALECT).is_some())
+}
+
+/// The arguments of a call are no JSON object.
+pub(super) struct NoObject;
+
+/// Writes the members of a call, which is known by `id`. Its input must be an object: what is none is
+/// told as the text that it is, in an object.
+pub(super) fn tool_use(
+    block: &mut ObjectWriter<'_>,
+    call: &ToolCall,
+    id: &str,
+) -> Result<(), NoObject> {
+    block.text("type", "tool_use");
+    block.text("id", &name::write(id));
+    block.text("name", &name::write(&call.name));
+    if call.arguments.is_empty() {
+        block.object("input", |_| {});
+        return Ok(());
+    }
+    match Json::parse_object(&call.arguments) {
+        Some(input) => {
+            block.raw("input", &input);
+            Ok(())
+        }
+        None => {
+            block.object("input", |input| input.text("arguments", &call.arguments));
+            Err(NoObject)
+        }
+    }
+}
+
+fn tool_result(
+    block: &mut ObjectWriter<'_>,
+    result: &ToolResult,
+    cache: Option<CachePoint>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    block.text("type", "tool_result");
+    block.text("tool_use_id", &name::write(&result.id));
+    // An empty text is refused, and no content says the same.
+    let said = || result.parts.iter().filter(|part| part.as_text() != Some(""));
+    match result.parts.as_slice() {
+        [Part { content: Content::Text(text), cache: None }]
+            if !text.text.is_empty() && text.citations.is_empty() =>
+        {
+            block.text("content", &text.text);
+        }
+        _ if said().next().is_none() => {}
+        _ => block
+            .array("content", |array| said().try_for_each(|part| write(array, part, warnings)))?,
+    }
+    if result.is_error {
+        block.flag("is_error", true);
+    }
+    cache_control(block, cache);
+    Ok(())
+}
+
+fn write_image(
+    array: &mut ArrayWriter<'_>,
+    image: &Image,
+    cache: Option<CachePoint>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
+        warnings.dropped("detail of an image", "anthropic-messages has no such setting");
+    }
+    let media_type = match image.media.media_type.as_deref() {
+        Some("image/jpg") => "image/jpeg",
+        other => other.unwrap_or_default(),
+    };
+    if matches!(image.media.source, Source::Base64(_)) && !IMAGE_TYPES.contains(&media_type) {
+        let why = "anthropic-messages takes JPEG, PNG, GIF and WebP";
+        return Err(Unsayable::new("an image of this type", why));
+    }
+    array.object(|block| {
+        block.text("type", "image");
+        source(block, &image.media, media_type, "an image")?;
+        cache_control(block, cache);
+        Ok(())
+    })
+}
+
+fn write_document(
+    array: &mut ArrayWriter<'_>,
+    file: &File,
+    cache: Option<CachePoint>,
+) -> Result<(), Unsayable> {
+    let words = file.media.words();
+    let is_bytes = matches!(file.media.source, Source::Base64(_));
+    let media_type = file.media.media_type.as_deref().unwrap_or_default();
+    if is_bytes && words.is_none() && media_type != "application/pdf" {
+        let why = "anthropic-messages takes PDF and plain text";
+        return Err(Unsayable::new("a file of this type", why));
+    }
+    array.object(|block| {
+        block.text("type", "document");
+        match words {
+            Some(words) => block.object("source", |source| {
+                source.text("type", "text");
+                source.text("media_type", "text/plain");
+                source.text("data", &words);
+            }),
+            None => source(block, &file.media, media_type, "a file")?,
+        }
+        block.optional_text("title", file.name.as_deref());
+        block.optional_text("context", file.context.as_deref());
+        if file.with_citations {
+            block.object("citations", |citations| citations.flag("enabled", true));
+        }
+        cache_control(block, cache);
+        Ok(())
+    })
+}
+
+/// Writes `source`.
+fn source(
+    block: &mut ObjectWriter<'_>,
+    media: &Media,
+    media_type: &str,
+    what: &str,
+) -> Result<(), Unsayable> {
+    if let Source::Url(url) = &media.source
+        && !(url.starts_with("https://") || url.starts_with("http://"))
+    {
+        return Err(Unsayable::new(what, "it is neither base64 nor an address on the web"));
+    }
+    block.object("source", |source| match &media.source {
+        Source::Base64(data) => {
+            source.text("type", "base64");
+            source.text("media_type", media_type);
+            source.text("data", data);
+        }
+        Source::Url(url) => {
+            source.text("type", "url");
+            source.text("url", url);
+        }
+        Source::Id(id) => {
+            source.text("type", "file");
+            source.text("file_id", id);
+        }
+    });
+    Ok(())
+}
