@@ -21,6 +21,7 @@ mod gemini;
 mod grid;
 mod openai_chat;
 mod openai_responses;
+mod rerank;
 mod sse;
 mod warnings;
 
@@ -38,6 +39,7 @@ pub use gemini::{
     read_count_request as read_gemini_count_request, write_count as write_gemini_count,
     write_count_request as write_gemini_count_request,
 };
+pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
 pub use warnings::Warnings;
 
 use crate::llm::Dialect;

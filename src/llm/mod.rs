@@ -29,6 +29,7 @@ mod node;
 mod outline;
 mod peek;
 mod replay;
+mod rerank;
 mod scanner;
 mod usage;
 
@@ -56,5 +57,6 @@ pub use node::{Malformed, Node, Within};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
 pub use replay::{Fold, answer_text, is_replayable, replay};
+pub use rerank::{RerankAnswer, RerankDocument, RerankRequest, RerankResult};
 pub use scanner::Scanner;
 pub use usage::{Usage, estimate_tokens};

@@ -1,0 +1,117 @@
+//! Cohere's ranking (API reference, "Rerank", versions 1 and 2, read November 2026).
+//!
+//! Version 2, which the gateway calls, takes texts only and gives no documents back; what version 1 has
+//! beyond that is read from clients.
+
+use super::{
+    RerankCodec, check, documents, keep, results, texts, wanted, write_foreign, write_result,
+};
+use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Usage, Within, write_object,
+};
+
+const DIALECT: Dialect = Dialect::CohereChat;
+
+/// The shape.
+pub(super) struct Cohere;
+
+impl RerankCodec for Cohere {
+    fn path(&self) -> &'static str {
+        "/v2/rerank"
+    }
+
+    fn read_request(&self, root: Node<'_>) -> Result<RerankRequest, Malformed> {
+        let mut request = RerankRequest::default();
+        for (key, value) in root.members() {
+            if !value.is_null() {
+                member(&mut request, key, value).within(key)?;
+            }
+        }
+        check(request, "documents", root)
+    }
+
+    fn write_request(
+        &self,
+        request: &RerankRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        for gone in ["rank_fields", "max_chunks_per_doc"] {
+            if request.foreign.iter().any(|(key, _)| key == gone) {
+                return Err(Unsayable::new(
+                    gone,
+                    "version 2 of cohere's ranking has no such member",
+                ));
+            }
+        }
+        write_object(out, |root| {
+            root.text("model", target.model);
+            root.text("query", &request.query);
+            root.texts("documents", texts(request));
+            root.optional_number("top_n", request.top_n);
+            root.optional_number("max_tokens_per_doc", request.tokens_per_document_max);
+            write_foreign(root, request, DIALECT, warnings);
+        });
+        Ok(())
+    }
+
+    fn read_answer(&self, body: &[u8], scanner: &mut Scanner) -> Option<RerankAnswer> {
+        scanner.read(body, read_answer).ok()?
+    }
+
+    fn write_answer(&self, answer: &RerankAnswer, request: &RerankRequest, out: &mut Vec<u8>) {
+        write_object(out, |root| {
+            root.text("id", &answer.id);
+            root.array("results", |array| {
+                for (result, document) in wanted(answer, request) {
+                    write_result(array, result, document, DIALECT);
+                }
+            });
+            root.object("meta", |meta| {
+                meta.object("api_version", |version| version.text("version", "2"));
+                if let Some(units) = answer.search_units {
+                    meta.object("billed_units", |billed| billed.number("search_units", units));
+                }
+                if let Some(usage) = &answer.usage {
+                    meta.object("tokens", |tokens| {
+                        tokens.number("input_tokens", usage.input_tokens);
+                        tokens.number("output_tokens", usage.output_tokens);
+                    });
+                }
+            });
+        });
+    }
+}
+
+fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(), Malformed> {
+    match key {
+        "model" => request.model = value.expect_text()?.to_owned(),
+        "query" => request.query = value.expect_text()?.to_owned(),
+        "documents" => request.documents = documents(value)?,
+        "top_n" => request.top_n = Some(value.expect_u64()?),
+        "return_documents" => request.with_documents = value.expect_flag()?,
+        "max_tokens_per_doc" => request.tokens_per_document_max = Some(value.expect_u64()?),
+        _ => keep(request, DIALECT, key, value),
+    }
+    Ok(())
+}
+
+fn read_answer(root: Node<'_>) -> Option<RerankAnswer> {
+    let meta = |key: &str| root.get("meta").and_then(|meta| meta.get(key));
+    let tokens = meta("tokens").and_then(|tokens| {
+        let count = |key: &str| tokens.get(key).and_then(Node::u64);
+        let input_tokens = count("input_tokens")?;
+        let output_tokens = count("output_tokens").unwrap_or(0);
+        Some(Usage { input_tokens, output_tokens, ..Usage::default() })
+    });
+    Some(RerankAnswer {
+        id: root.text_of("id").to_owned(),
+        model: String::new(),
+        results: results(root.get("results")?, "relevance_score", Some(DIALECT))?,
+        usage: tokens,
+        search_units: meta("billed_units").and_then(|units| units.get("search_units")?.u64()),
+    })
+}
