@@ -4,6 +4,8 @@
 //! dialect; which case says what is in `golden/README.md`. What a request becomes in another dialect
 //! is kept in `golden/DIALECT/translated.json`; after a change that is meant, run the tests with
 //! `RINGGATE_BLESS=1` and read the difference.
+//!
+//! A stream in Amazon's framing is kept as text, one line per event: its type, a tab, its payload.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::codec::{Codec, Frame, RequestPath, Target};
 use super::warnings::Warnings;
-use super::{DIALECTS, codec};
+use super::{AmazonReader, DIALECTS, codec, write_amazon_event, write_amazon_exception};
 use crate::http::EventReader;
 use crate::llm::{
     Answer, Assembly, ChatRequest, Chunk, Content, Dialect, Scanner, StopReason, Usage, chunks_of,
@@ -31,7 +33,7 @@ fn folder(dialect: Dialect) -> PathBuf {
 }
 
 /// The files of `dialect` with that ending: name of the case and content.
-fn cases(dialect: Dialect, ending: &str) -> Vec<(String, Vec<u8>)> {
+pub(super) fn cases(dialect: Dialect, ending: &str) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder(dialect)).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().expect("a name in UTF-8");
@@ -51,7 +53,7 @@ fn inbound() -> impl Iterator<Item = (Dialect, &'static dyn Codec)> {
     INBOUND.into_iter().filter_map(|dialect| Some((dialect, codec(dialect)?)))
 }
 
-fn read_request(codec: &dyn Codec, body: &[u8]) -> ChatRequest {
+pub(super) fn read_request(codec: &dyn Codec, body: &[u8]) -> ChatRequest {
     let path = RequestPath { model: Some("model-1"), stream: false };
     Scanner::default()
         .read(body, |root| codec.read_request(root, &path))
@@ -59,7 +61,7 @@ fn read_request(codec: &dyn Codec, body: &[u8]) -> ChatRequest {
         .expect("a request")
 }
 
-fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
+pub(super) fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
     let target = Target { model: &request.model, is_original: true };
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     match codec.write_request(request, &target, &mut warnings, &mut out) {
@@ -75,21 +77,52 @@ fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
     }
 }
 
-fn read_answer(codec: &dyn Codec, body: &[u8]) -> Answer {
+pub(super) fn read_answer(codec: &dyn Codec, body: &[u8]) -> Answer {
     Scanner::default().read(body, |root| codec.read_answer(root)).expect("JSON").expect("an answer")
 }
 
+/// The bytes of a stream as its provider sends them.
+pub(super) fn on_the_wire(codec: &dyn Codec, stream: &[u8]) -> Vec<u8> {
+    if codec.frame() == Frame::Events {
+        return stream.to_vec();
+    }
+    let mut out = Vec::new();
+    for line in std::str::from_utf8(stream).expect("UTF-8").lines() {
+        let (name, payload) = line.split_once('\t').expect("a type and a payload");
+        if name.ends_with("Exception") {
+            write_amazon_exception(&mut out, name, payload.as_bytes());
+        } else {
+            write_amazon_event(&mut out, name, payload.as_bytes());
+        }
+    }
+    out
+}
+
 /// The chunks of a provider's stream that comes in pieces, each of `size` bytes.
-fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
+pub(super) fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
     let mut decoder = codec.stream_decoder();
     let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
-    assert_eq!(codec.frame(), Frame::Events, "other frames have a reader of their own");
-    let mut reader = EventReader::new(1 << 20);
+    let mut events = EventReader::new(1 << 20);
+    let mut messages = AmazonReader::new(1 << 20);
     for piece in stream.chunks(size) {
-        reader.push(piece);
-        while let Some(event) = reader.next().expect("events of modest size") {
-            if !event.data.is_empty() {
-                decoder.event(event.name, event.data, &mut scanner, &mut chunks).expect("JSON");
+        match codec.frame() {
+            Frame::Events => {
+                events.push(piece);
+                while let Some(event) = events.next().expect("events of modest size") {
+                    if !event.data.is_empty() {
+                        decoder
+                            .event(event.name, event.data, &mut scanner, &mut chunks)
+                            .expect("JSON");
+                    }
+                }
+            }
+            Frame::Amazon => {
+                messages.push(piece);
+                while let Some(event) = messages.next().expect("whole messages") {
+                    decoder
+                        .event(Some(event.name), event.data, &mut scanner, &mut chunks)
+                        .expect("JSON");
+                }
             }
         }
     }
@@ -97,27 +130,27 @@ fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
     chunks
 }
 
-fn assemble(chunks: Vec<Chunk>) -> Answer {
+pub(super) fn assemble(chunks: Vec<Chunk>) -> Answer {
     let mut assembly = Assembly::default();
     chunks.into_iter().for_each(|chunk| assembly.push(chunk));
     assembly.finish().expect("no error").expect("a complete stream")
 }
 
-fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk]) -> Vec<u8> {
+pub(super) fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk]) -> Vec<u8> {
     let mut encoder = codec.stream_encoder(request, NOW);
     let mut out = Vec::new();
     chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
     out
 }
 
-fn asking_for_usage() -> ChatRequest {
+pub(super) fn asking_for_usage() -> ChatRequest {
     ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() }
 }
 
 /// What every dialect can say of an answer, and what is therefore never lost.
 #[derive(Debug)]
-struct Core {
-    /// Empty where the dialect does not tell it.
+pub(super) struct Core {
+    /// Empty where a dialect does not tell it.
     model: String,
     choices: Vec<CoreChoice>,
     /// Input, output, read from a cache.
@@ -126,8 +159,8 @@ struct Core {
 
 impl PartialEq for Core {
     fn eq(&self, other: &Self) -> bool {
-        let is_untold = self.model.is_empty() || other.model.is_empty();
-        (is_untold || self.model == other.model)
+        let is_told = !self.model.is_empty() && !other.model.is_empty();
+        (!is_told || self.model == other.model)
             && self.choices == other.choices
             && self.usage == other.usage
     }
@@ -144,7 +177,7 @@ struct CoreChoice {
     stop: StopReason,
 }
 
-fn core(answer: &Answer) -> Core {
+pub(super) fn core(answer: &Answer) -> Core {
     let usage = |usage: Usage| (usage.input_tokens, usage.output_tokens, usage.cached_tokens);
     Core {
         model: answer.model.clone(),
@@ -242,7 +275,8 @@ fn a_stream_is_its_answer_however_it_was_cut() {
         assert!(streams.len() >= 4, "{}: {} streams", dialect.name(), streams.len());
         let answers: BTreeMap<String, Vec<u8>> =
             cases(dialect, ".answer.json").into_iter().collect();
-        for (case, stream) in streams {
+        for (case, text) in streams {
+            let stream = on_the_wire(codec, &text);
             let whole = decode(codec, &stream, stream.len());
             let answer = read_answer(codec, &answers[&case]);
             assert_eq!(assemble(whole.clone()), answer, "{} {case}", dialect.name());
@@ -254,10 +288,12 @@ fn a_stream_is_its_answer_however_it_was_cut() {
                     dialect.name()
                 );
             }
-            let text = String::from_utf8(stream).expect("UTF-8");
-            let crlf = text.replace('\n', "\r\n").into_bytes();
-            assert_eq!(decode(codec, &crlf, 5), whole, "{} {case} with CRLF", dialect.name());
-            let cut = decode(codec, &crlf[..crlf.len() / 2], 11);
+            if codec.frame() == Frame::Events {
+                let text = String::from_utf8(text).expect("UTF-8");
+                let crlf = text.replace('\n', "\r\n").into_bytes();
+                assert_eq!(decode(codec, &crlf, 5), whole, "{} {case} with CRLF", dialect.name());
+            }
+            let cut = decode(codec, &stream[..stream.len() / 2], 11);
             assert!(
                 !cut.contains(&Chunk::End),
                 "{} {case}: half a stream is whole",
@@ -293,7 +329,8 @@ fn answers_lose_nothing_in_any_pair() {
 #[test]
 fn streams_lose_nothing_in_any_pair() {
     for (from, provider) in known() {
-        for (case, body) in cases(from, ".stream") {
+        for (case, text) in cases(from, ".stream") {
+            let body = on_the_wire(provider, &text);
             let chunks = decode(provider, &body, body.len());
             let answer = assemble(chunks.clone());
             for (to, client) in inbound() {

@@ -11,6 +11,8 @@
 //! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
 
 mod anthropic_messages;
+mod amazon_stream;
+mod bedrock_converse;
 mod codec;
 mod cohere_chat;
 mod completions;
@@ -26,6 +28,9 @@ mod sse;
 mod warnings;
 
 pub use anthropic_messages::{read_token_count, read_token_count_request, write_token_count};
+pub use amazon_stream::{
+    AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
+};
 pub use codec::{
     BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
 };
@@ -45,11 +50,12 @@ pub use warnings::Warnings;
 use crate::llm::Dialect;
 
 /// The dialects, each with its code.
-const DIALECTS: [(Dialect, &dyn Codec); 5] = [
+const DIALECTS: [(Dialect, &dyn Codec); 6] = [
     (Dialect::OpenaiChat, &openai_chat::OpenaiChat),
     (Dialect::OpenaiResponses, &openai_responses::OpenaiResponses),
     (Dialect::AnthropicMessages, &anthropic_messages::AnthropicMessages),
     (Dialect::Gemini, &gemini::Gemini),
+    (Dialect::BedrockConverse, &bedrock_converse::BedrockConverse),
     (Dialect::CohereChat, &cohere_chat::CohereChat),
 ];
 

@@ -35,7 +35,7 @@ impl Warnings {
         self.0.iter().map(String::as_str)
     }
 
-    /// The value of the header field: visible ASCII, warnings separated by `; `.
+    /// The value of the header field: visible ASCII and spaces, warnings separated by `; `.
     #[must_use]
     pub fn header(&self) -> String {
         self.0.join("; ")
@@ -45,7 +45,8 @@ impl Warnings {
 /// At most 64 characters of what may be a client's own name for something, safe in a header.
 fn printable(name: &str) -> String {
     let is_safe = |character: char| character.is_ascii_graphic() || character == ' ';
-    name.chars().take(64).map(|it| if is_safe(it) { it } else { '?' }).collect()
+    let safe = |character: char| if is_safe(character) { character } else { '?' };
+    name.chars().take(64).map(safe).collect()
 }
 
 #[cfg(test)]

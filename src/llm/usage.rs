@@ -1,7 +1,7 @@
 //! Token counts as providers report them, brought to one meaning.
 //!
 //! Unit: tokens. `input_tokens` includes what was read from or written to a prompt cache, as OpenAI
-//! counts; Anthropic counts those apart, and they are added here. What a provider writes is not
+//! counts; Anthropic and Amazon count those apart, and they are added here. What a provider writes is not
 //! trusted: every number is held to 0..=10^12, and one that had to be bent sets `estimated`.
 
 use simd_json::prelude::*;
@@ -64,15 +64,15 @@ impl Usage {
         }
     }
 
-    /// Reads a `usage` object in OpenAI's chat, OpenAI's responses or Anthropic's shape. None if it
-    /// is no object or has no count at all.
+    /// Reads a `usage` object in OpenAI's chat, OpenAI's responses, Anthropic's or Amazon's shape.
+    /// None if it is no object or has no count at all.
     pub fn read(value: &Value<'_, '_>) -> Option<Self> {
         let mut found = Counts::default();
         for (key, value) in value.as_object()?.iter() {
             match key {
                 "prompt_tokens" => found.prompt = found.number(&value),
-                "input_tokens" => found.input = found.number(&value),
-                "completion_tokens" | "output_tokens" => {
+                "input_tokens" | "inputTokens" => found.input = found.number(&value),
+                "completion_tokens" | "output_tokens" | "outputTokens" => {
                     found.output = found.number(&value).or(found.output);
                 }
                 "total_tokens" => found.total = found.number(&value),
@@ -92,14 +92,19 @@ impl Usage {
                     found.output_audio = found.detail(&value, "audio_tokens");
                     found.output_image = found.detail(&value, "image_tokens");
                 }
-                "cache_read_input_tokens" => found.cache_read = found.number(&value),
-                "cache_creation_input_tokens" => found.cache_written = found.number(&value),
+                "cache_read_input_tokens" | "cacheReadInputTokens" => {
+                    found.cache_read = found.number(&value);
+                }
+                "cache_creation_input_tokens" | "cacheWriteInputTokens" => {
+                    found.cache_written = found.number(&value);
+                }
                 "cache_creation" => {
                     found.cache_written_1h = found.detail(&value, "ephemeral_1h_input_tokens");
                 }
                 "server_tool_use" => {
                     found.web_searches = found.detail(&value, "web_search_requests");
                 }
+                "cacheDetails" => found.cache_written_1h = found.amazons_hour(&value),
                 // DeepSeek's name for it, beside `prompt_tokens` which includes it.
                 "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(&value)),
                 _ => {}
@@ -176,6 +181,17 @@ impl Counts {
     fn detail(&mut self, details: &Value<'_, '_>, key: &str) -> Option<u64> {
         let value = details.get(key)?;
         self.number(&value)
+    }
+
+    /// What was written to live an hour, in Amazon's list by term of life.
+    fn amazons_hour(&mut self, details: &Value<'_, '_>) -> Option<u64> {
+        let mut found = None;
+        for detail in details.as_array()?.iter() {
+            if detail.get("ttl").as_str() == Some("1h") {
+                found = self.detail(&detail, "inputTokens").or(found);
+            }
+        }
+        found
     }
 
     /// Brings what was found to one meaning.

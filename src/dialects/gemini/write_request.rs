@@ -9,6 +9,7 @@ use super::model::{Least, Model};
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, ChatRequest, Format, Function, Json, ObjectWriter, ReasoningSettings, Tool,
@@ -31,6 +32,7 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
+    foreign::refuse_state(request, DIALECT)?;
     let model = Model::of(target.model);
     write_object(out, |root| {
         ContentsWriter::new(request, model).write(root, request, warnings)?;
@@ -78,11 +80,10 @@ fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
 /// Writes what this dialect alone knows at the top, and warns of what another knows or what lies where
 /// it cannot be put back.
 fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    for (key, foreign) in &request.foreign {
+    foreign::warn_of_others(request, DIALECT, warnings);
+    for (key, foreign) in request.foreign.iter().filter(|(_, it)| it.dialect == DIALECT) {
         let is_placed = key.starts_with("generationConfig.") || key.starts_with("toolConfig.");
-        if foreign.dialect != DIALECT {
-            warnings.dropped(key, "the provider's format has no such member");
-        } else if key.starts_with("contents[") {
+        if key.starts_with("contents[") {
             warnings.dropped(key, "it lies beside a part that was translated");
         } else if !is_placed {
             root.raw(key, &foreign.json);

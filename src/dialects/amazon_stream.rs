@@ -1,0 +1,464 @@
+//! Amazon's binary event stream, `application/vnd.amazon.eventstream`: reading as its bytes come, and
+//! writing.
+//!
+//! A message is, in bytes and big-endian: total length (4), length of its headers (4), CRC-32 of these
+//! eight (4), headers, payload, CRC-32 of all before it (4). All lengths and both checksums are checked;
+//! the first before a length is believed, so that a message is refused, not waited for, where its length
+//! is damaged or beyond `event_bytes_max`. The buffer holds one message and one push.
+//!
+//! Absent: the signed messages that a client sends to some other services.
+
+mod headers;
+
+use std::fmt;
+
+use headers::Named;
+
+/// Total length, length of the headers and the checksum of both.
+const PRELUDE_BYTES: usize = 12;
+
+/// A checksum.
+const CHECKSUM_BYTES: usize = 4;
+
+/// The name that an event of message type `error` is given; its data tells code and message.
+pub const FAILURE: &str = "error";
+
+/// One message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmazonEvent<'a> {
+    /// Type of the event or of the exception; [`FAILURE`] for an error that is neither.
+    pub name: &'a str,
+    /// The payload. That of a [`FAILURE`] is made of its headers, as `{"message":…,"code":…}`.
+    pub data: &'a [u8],
+}
+
+/// The bytes are no event stream. It cannot be read further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmazonError {
+    /// A message is longer than allowed.
+    #[error("event too large: expected at most {event_bytes_max} bytes")]
+    TooLarge {
+        /// The limit that was passed.
+        event_bytes_max: usize,
+    },
+    /// The lengths of a message and of its headers contradict each other.
+    #[error("expected a message whose headers fit into it")]
+    Lengths,
+    /// A checksum is not that of the bytes.
+    #[error("expected bytes that match their checksum")]
+    Checksum,
+    /// The headers cannot be read, or do not say of which type the message is.
+    #[error("expected headers that tell the type of the message")]
+    Headers,
+}
+
+/// A reader of one stream.
+pub struct AmazonReader {
+    buffer: Vec<u8>,
+    event_bytes_max: usize,
+    /// First byte of the current message in `buffer`; all before it is consumed.
+    start: usize,
+    failed: Option<AmazonError>,
+    /// Data of the latest [`FAILURE`].
+    failure: Vec<u8>,
+}
+
+/// Without the bytes, which are what a model answered.
+impl fmt::Debug for AmazonReader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("AmazonReader");
+        shown.field("buffered_bytes", &self.buffered_bytes()).finish_non_exhaustive()
+    }
+}
+
+/// Where the parts of a message lie, counted from its first byte.
+#[derive(Clone, Copy)]
+struct Layout {
+    headers_end: usize,
+    payload_end: usize,
+    end: usize,
+}
+
+impl AmazonReader {
+    /// A reader at the start of a stream.
+    #[must_use]
+    pub fn new(event_bytes_max: usize) -> Self {
+        Self { buffer: Vec::new(), event_bytes_max, start: 0, failed: None, failure: Vec::new() }
+    }
+
+    /// Takes in the next bytes of the stream. Call `next` until it gives none before the next push,
+    /// else the buffer grows with each. After an error they are dropped.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
+        // Moving at most as many bytes as were consumed keeps the cost of a byte constant.
+        if self.start > 0 && self.start >= self.buffered_bytes() {
+            self.buffer.drain(..self.start.min(self.buffer.len()));
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next event that is complete; none if more bytes are needed. An error stays.
+    ///
+    /// # Errors
+    /// If the bytes are no event stream, or an event is too large.
+    #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
+    pub fn next(&mut self) -> Result<Option<AmazonEvent<'_>>, AmazonError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        match self.message() {
+            Ok(None) => Ok(None),
+            Ok(Some(layout)) => {
+                let begin = self.start;
+                self.start = begin.saturating_add(layout.end);
+                let message = self.buffer.get(begin..).unwrap_or_default();
+                let event = read(message, layout, &mut self.failure);
+                if event.is_none() {
+                    self.failed = Some(AmazonError::Headers);
+                }
+                event.map(Some).ok_or(AmazonError::Headers)
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether bytes of an unfinished event are held; if the peer closes now, the stream was cut.
+    #[must_use]
+    pub fn has_partial(&self) -> bool {
+        self.buffered_bytes() > 0
+    }
+
+    /// Bytes held and not yet consumed.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len().saturating_sub(self.start)
+    }
+
+    /// Where the current message lies, once all of it is here and its checksums are right.
+    fn message(&self) -> Result<Option<Layout>, AmazonError> {
+        let held = self.buffer.get(self.start..).unwrap_or_default();
+        let Some(layout) = layout(held, self.event_bytes_max)? else { return Ok(None) };
+        let Some((covered, checksum)) =
+            held.get(..layout.end).and_then(|message| message.split_at_checked(layout.payload_end))
+        else {
+            return Ok(None);
+        };
+        let is_whole = crc32fast::hash(covered).to_be_bytes() == checksum;
+        if is_whole { Ok(Some(layout)) } else { Err(AmazonError::Checksum) }
+    }
+}
+
+/// Reads the prelude of the message that `held` begins with; none while it is not all here.
+fn layout(held: &[u8], event_bytes_max: usize) -> Result<Option<Layout>, AmazonError> {
+    let Some((lengths, rest)) = held.split_first_chunk::<8>() else { return Ok(None) };
+    let Some((checksum, _)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+    if crc32fast::hash(lengths).to_be_bytes() != *checksum {
+        return Err(AmazonError::Checksum);
+    }
+    let [total, headers] = [lengths.first_chunk::<4>(), lengths.last_chunk::<4>()]
+        .map(|bytes| bytes.map_or(usize::MAX, |bytes| u32::from_be_bytes(*bytes) as usize));
+    if total > event_bytes_max {
+        return Err(AmazonError::TooLarge { event_bytes_max });
+    }
+    let headers_end = PRELUDE_BYTES.saturating_add(headers);
+    let payload_end = total.checked_sub(CHECKSUM_BYTES).filter(|end| headers_end <= *end);
+    let payload_end = payload_end.ok_or(AmazonError::Lengths)?;
+    Ok(Some(Layout { headers_end, payload_end, end: total }))
+}
+
+/// Reads a message that is whole. None where its headers make no sense.
+fn read<'a>(
+    message: &'a [u8],
+    layout: Layout,
+    failure: &'a mut Vec<u8>,
+) -> Option<AmazonEvent<'a>> {
+    let named = Named::read(message.get(PRELUDE_BYTES..layout.headers_end)?)?;
+    let payload = message.get(layout.headers_end..layout.payload_end)?;
+    match named.message_type? {
+        "event" => Some(AmazonEvent { name: named.event_type?, data: payload }),
+        "exception" => Some(AmazonEvent { name: named.exception_type?, data: payload }),
+        "error" => {
+            failure.clear();
+            crate::llm::write_object(failure, |root| {
+                root.text("message", named.error_message.unwrap_or_default());
+                root.optional_text("code", named.error_code);
+            });
+            Some(AmazonEvent { name: FAILURE, data: failure })
+        }
+        _ => None,
+    }
+}
+
+/// Appends an event of that type, whose payload is JSON.
+pub fn write_amazon_event(out: &mut Vec<u8>, event_type: &str, payload: &[u8]) {
+    write(out, [(":event-type", event_type), JSON, (":message-type", "event")], payload);
+}
+
+/// Appends an exception of that type, whose payload is JSON. It ends its stream.
+pub fn write_amazon_exception(out: &mut Vec<u8>, exception_type: &str, payload: &[u8]) {
+    write(
+        out,
+        [(":exception-type", exception_type), JSON, (":message-type", "exception")],
+        payload,
+    );
+}
+
+const JSON: (&str, &str) = (":content-type", "application/json");
+
+/// Appends one message. What is longer than its length can tell, of which there is nothing in this
+/// program, is cut.
+fn write(out: &mut Vec<u8>, headers: [(&str, &str); 3], payload: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(&[0; PRELUDE_BYTES]);
+    for (name, value) in headers {
+        headers::write(out, name, value);
+    }
+    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
+    let headers_bytes = out.len().saturating_sub(start).saturating_sub(PRELUDE_BYTES);
+    out.extend_from_slice(payload);
+    let total = out.len().saturating_sub(start).saturating_add(CHECKSUM_BYTES);
+    let mut prelude = [0; PRELUDE_BYTES];
+    let fields = [length(total), length(headers_bytes)];
+    let lengths = fields.as_flattened();
+    let checksum = crc32fast::hash(lengths).to_be_bytes();
+    for (place, byte) in prelude.iter_mut().zip(lengths.iter().chain(&checksum)) {
+        *place = *byte;
+    }
+    if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+        *place = prelude;
+    }
+    let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&checksum.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Told = Vec<(String, Vec<u8>)>;
+
+    /// All events of `pieces`, and how the stream ended.
+    fn read<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+        event_bytes_max: usize,
+    ) -> (Told, Result<bool, AmazonError>) {
+        let mut reader = AmazonReader::new(event_bytes_max);
+        let mut told = Vec::new();
+        for piece in pieces {
+            reader.push(piece);
+            loop {
+                match reader.next() {
+                    Ok(Some(event)) => told.push((event.name.to_owned(), event.data.to_vec())),
+                    Ok(None) => break,
+                    Err(error) => {
+                        reader.push(piece);
+                        assert_eq!(reader.next(), Err(error), "an error stays");
+                        return (told, Err(error));
+                    }
+                }
+            }
+        }
+        (told, Ok(reader.has_partial()))
+    }
+
+    /// A message with these bytes as headers, all else as it should be.
+    fn message(headers: &[u8], payload: &[u8]) -> Vec<u8> {
+        let total = u32::try_from(16 + headers.len() + payload.len()).unwrap();
+        let mut bytes = total.to_be_bytes().to_vec();
+        bytes.extend(u32::try_from(headers.len()).unwrap().to_be_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+        bytes.extend(headers);
+        bytes.extend(payload);
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+        bytes
+    }
+
+    fn text_header(name: &str, value: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        headers::write(&mut bytes, name, value);
+        bytes
+    }
+
+    #[test]
+    fn a_message_byte_by_byte() {
+        let mut out = Vec::new();
+        write_amazon_event(&mut out, "chunk", b"{}");
+        let mut expected = vec![0, 0, 0, 93, 0, 0, 0, 75];
+        expected.extend(crc32fast::hash(&expected).to_be_bytes());
+        expected.extend(b"\x0b:event-type\x07\0\x05chunk");
+        expected.extend(b"\x0d:content-type\x07\0\x10application/json");
+        expected.extend(b"\x0d:message-type\x07\0\x05event");
+        expected.extend(b"{}");
+        expected.extend(crc32fast::hash(&expected).to_be_bytes());
+        assert_eq!(out, expected);
+        assert_eq!(read([out.as_slice()], 200).0, [("chunk".to_owned(), b"{}".to_vec())]);
+    }
+
+    #[test]
+    fn the_reference_example_has_its_checksums() {
+        // The empty message: no headers, no payload. Its checksums are told in Amazon's own test data.
+        let empty = [0, 0, 0, 16, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff];
+        assert_eq!(message(b"", b""), empty);
+        assert_eq!(read([empty.as_slice()], 200).1, Err(AmazonError::Headers));
+    }
+
+    #[test]
+    fn kinds_of_messages() {
+        let mut stream = Vec::new();
+        write_amazon_event(&mut stream, "messageStart", b"{}");
+        write_amazon_exception(&mut stream, "throttlingException", b"{\"message\":\"slow\"}");
+        let headers = [
+            text_header(":message-type", "error"),
+            text_header(":error-code", "InternalFailure"),
+            text_header(":error-message", "It \"broke\"."),
+        ];
+        stream.extend(message(&headers.concat(), b""));
+        let (told, end) = read([stream.as_slice()], 200);
+        let told: Vec<(&str, &str)> = told
+            .iter()
+            .map(|(name, data)| (name.as_str(), std::str::from_utf8(data).unwrap()))
+            .collect();
+        let expected = [
+            ("messageStart", "{}"),
+            ("throttlingException", r#"{"message":"slow"}"#),
+            ("error", r#"{"message":"It \"broke\".","code":"InternalFailure"}"#),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(end, Ok(false));
+    }
+
+    #[test]
+    fn headers_that_say_no_type_are_refused() {
+        let event = text_header(":message-type", "event");
+        for headers in [
+            Vec::new(),
+            event.clone(),
+            text_header(":event-type", "x"),
+            [text_header(":message-type", "riddle"), text_header(":event-type", "x")].concat(),
+            [event.clone(), text_header(":exception-type", "x")].concat(),
+            [event, b"\x01n".to_vec()].concat(),
+        ] {
+            assert_eq!(
+                read([message(&headers, b"{}").as_slice()], 200).1,
+                Err(AmazonError::Headers)
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_out_of_range_are_refused_before_they_are_waited_for() {
+        let prelude = |total: u32, headers: u32| {
+            let mut bytes = [total.to_be_bytes(), headers.to_be_bytes()].concat();
+            bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+            bytes
+        };
+        let too_large = AmazonError::TooLarge { event_bytes_max: 1000 };
+        for (total, headers, error) in [
+            (0, 0, AmazonError::Lengths),
+            (15, 0, AmazonError::Lengths),
+            (16, 1, AmazonError::Lengths),
+            (100, 85, AmazonError::Lengths),
+            (100, u32::MAX, AmazonError::Lengths),
+            (1001, 0, too_large),
+            (u32::MAX, 0, too_large),
+            (u32::MAX, u32::MAX, too_large),
+        ] {
+            let bytes = prelude(total, headers);
+            assert_eq!(read([bytes.as_slice()], 1000), (vec![], Err(error)), "{total} {headers}");
+            let mut reader = AmazonReader::new(1000);
+            reader.push(&bytes);
+            assert!(reader.next().is_err() && reader.buffer.capacity() < 100);
+        }
+        for (total, headers) in [(16, 0), (100, 84), (1000, 0)] {
+            assert_eq!(read([prelude(total, headers).as_slice()], 1000), (vec![], Ok(true)));
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_forgotten() {
+        let mut reader = AmazonReader::new(1000);
+        let (mut one, mut events) = (Vec::new(), 0);
+        write_amazon_event(&mut one, "contentBlockDelta", &[b' '; 100]);
+        let (first, second) = one.split_at(50);
+        for _ in 0..10_000 {
+            for piece in [first, second] {
+                reader.push(piece);
+                while let Ok(Some(_)) = reader.next() {
+                    events += 1;
+                }
+            }
+        }
+        assert_eq!((events, reader.buffered_bytes()), (10_000, 0));
+        assert!(reader.buffer.capacity() < 2000);
+    }
+
+    /// Some events and exceptions, each with its bytes.
+    fn messages() -> impl Strategy<Value = Vec<(String, Vec<u8>, Vec<u8>)>> {
+        let payload = proptest::collection::vec(any::<u8>(), 0..40);
+        let one =
+            (any::<bool>(), "[a-zA-Z]{1,12}", payload).prop_map(|(is_event, name, payload)| {
+                let mut bytes = Vec::new();
+                if is_event {
+                    write_amazon_event(&mut bytes, &name, &payload);
+                } else {
+                    write_amazon_exception(&mut bytes, &name, &payload);
+                }
+                (name, payload, bytes)
+            });
+        proptest::collection::vec(one, 1..5)
+    }
+
+    fn joined(messages: &[(String, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        messages.iter().flat_map(|(_, _, bytes)| bytes.clone()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_split_tells_what_was_written(messages in messages(), size in 1_usize..50) {
+            let stream = joined(&messages);
+            let expected: Told = messages.into_iter().map(|(name, data, _)| (name, data)).collect();
+            prop_assert_eq!(read([stream.as_slice()], 4096), (expected.clone(), Ok(false)));
+            prop_assert_eq!(read(stream.chunks(size), 4096), (expected.clone(), Ok(false)));
+            prop_assert_eq!(read(stream.chunks(1), 4096), (expected, Ok(false)));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_an_error(messages in messages(), at in any::<prop::sample::Index>()) {
+            let mut stream = joined(&messages);
+            let bit = at.index(stream.len() * 8);
+            stream[bit / 8] ^= 1 << (bit % 8);
+            let (told, end) = read(stream.chunks(7), 4096);
+            prop_assert!(told.len() < messages.len());
+            prop_assert!(end.is_err(), "{:?}", end);
+        }
+
+        #[test]
+        fn a_cut_message_is_never_told(messages in messages(), at in any::<prop::sample::Index>()) {
+            let stream = joined(&messages);
+            let cut = at.index(stream.len());
+            let (told, end) = read([&stream[..cut]], 4096);
+            let whole = messages.iter().scan(0, |end, (_, _, bytes)| {
+                *end += bytes.len();
+                Some(*end)
+            });
+            let ends: Vec<usize> = whole.take_while(|end| *end <= cut).collect();
+            prop_assert_eq!(told.len(), ends.len());
+            prop_assert_eq!(end, Ok(ends.last().copied().unwrap_or(0) < cut));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(stream in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(stream.chunks(11), 100);
+            let _ = read([message(&stream, b"").as_slice()], 1000);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! A client's stream, in Amazon's framing. This dialect has one choice: the others are not told.
+
+use std::collections::BTreeMap;
+
+use super::answer::{write_stop, write_usage};
+use super::formats::{IMAGES, word};
+use super::write_content::write_citation;
+use super::{DIALECT, exception_name, write_error};
+use crate::dialects::amazon_stream::{write_amazon_event, write_amazon_exception};
+use crate::dialects::codec::StreamEncoder;
+use crate::llm::{
+    Chunk, Citation, Content, Growth, Image, ObjectWriter, Source, StopReason, Usage, write_object,
+};
+
+/// What is known of one client's stream.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    /// Told when the stream ends, so that a cut stream has none.
+    stop: Option<StopReason>,
+    usage: Option<Usage>,
+    /// Parts that are not closed.
+    open: BTreeMap<u32, Open>,
+    /// Room for one event's data.
+    data: Vec<u8>,
+}
+
+/// A part that is not closed.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    is_thought: bool,
+    /// Something was told of it: text is not announced, so that empty text is nothing.
+    is_told: bool,
+}
+
+impl StreamEncoder for Encoder {
+    fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
+        match chunk {
+            Chunk::Start(_) => {
+                self.event(out, "messageStart", |data| data.text("role", "assistant"));
+            }
+            Chunk::Open { choice: 0, part, content } => {
+                let is_thought = matches!(content, Content::Reasoning(_));
+                self.open.insert(*part, Open { is_thought, is_told: false });
+                self.open(*part, content, out);
+            }
+            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, growth, out),
+            Chunk::Close { choice: 0, part } => {
+                if self.open.remove(part).is_some_and(|open| open.is_told) {
+                    self.event(out, "contentBlockStop", |data| {
+                        data.number("contentBlockIndex", u64::from(*part));
+                    });
+                }
+            }
+            Chunk::Stop { choice: 0, reason } => self.stop = Some(reason.clone()),
+            Chunk::Usage(usage) => {
+                self.usage = Some(self.usage.unwrap_or_default().then(*usage));
+            }
+            Chunk::Error(error) => {
+                self.data.clear();
+                write_error(error, &mut self.data);
+                write_amazon_exception(out, exception_name(error.status), &self.data);
+            }
+            Chunk::End => self.end(out),
+            Chunk::Open { .. }
+            | Chunk::Grow { .. }
+            | Chunk::Close { .. }
+            | Chunk::Stop { .. }
+            | Chunk::Logprobs { .. }
+            | Chunk::Ping => {}
+        }
+    }
+}
+
+impl Encoder {
+    fn event(&mut self, out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.data.clear();
+        write_object(&mut self.data, fill);
+        write_amazon_event(out, name, &self.data);
+    }
+
+    /// Appends an event of one block: its start or its growth, by `key`.
+    fn block(
+        &mut self,
+        out: &mut Vec<u8>,
+        key: &'static str,
+        part: u32,
+        fill: impl FnOnce(&mut ObjectWriter<'_>),
+    ) {
+        if let Some(open) = self.open.get_mut(&part) {
+            open.is_told = true;
+        }
+        let name = if key == "start" { "contentBlockStart" } else { "contentBlockDelta" };
+        self.event(out, name, |data| {
+            data.number("contentBlockIndex", u64::from(part));
+            data.object(key, fill);
+        });
+    }
+
+    fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
+        match content {
+            Content::Text(text) => {
+                self.words(part, &text.text, out);
+                text.citations.iter().for_each(|citation| self.citation(part, citation, out));
+            }
+            Content::Refusal(text) => self.words(part, text, out),
+            Content::Reasoning(thought) => {
+                self.words(part, &thought.text, out);
+                if let Some(sealed) = &thought.sealed {
+                    self.thought(part, "redactedContent", &sealed.write(DIALECT), out);
+                }
+                if let Some(signature) = &thought.signature {
+                    self.thought(part, "signature", &signature.write(DIALECT), out);
+                }
+            }
+            Content::ToolCall(call) => {
+                self.block(out, "start", part, |start| {
+                    start.object("toolUse", |object| {
+                        object.text("toolUseId", &call.id);
+                        object.text("name", &call.name);
+                    });
+                });
+                self.arguments(part, &call.arguments, out);
+            }
+            Content::Image(image) => self.image(part, image, out),
+            _ => {}
+        }
+    }
+
+    fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+        let Some(open) = self.open.get(&part) else { return };
+        match growth {
+            Growth::Text(text) => self.words(part, text, out),
+            Growth::Arguments(piece) => self.arguments(part, piece, out),
+            Growth::Citation(citation) => self.citation(part, citation, out),
+            Growth::Signature(signature) if open.is_thought => {
+                self.thought(part, "signature", &signature.write(DIALECT), out);
+            }
+            // Calls have none here.
+            Growth::Signature(_) => {}
+        }
+    }
+
+    /// Words of a text or of a thought.
+    fn words(&mut self, part: u32, words: &str, out: &mut Vec<u8>) {
+        if words.is_empty() {
+            return;
+        }
+        if self.open.get(&part).is_some_and(|open| open.is_thought) {
+            self.thought(part, "text", words, out);
+        } else {
+            self.block(out, "delta", part, |delta| delta.text("text", words));
+        }
+    }
+
+    fn thought(&mut self, part: u32, key: &str, text: &str, out: &mut Vec<u8>) {
+        self.block(out, "delta", part, |delta| {
+            delta.object("reasoningContent", |content| content.text(key, text));
+        });
+    }
+
+    fn arguments(&mut self, part: u32, piece: &str, out: &mut Vec<u8>) {
+        if !piece.is_empty() {
+            self.block(out, "delta", part, |delta| {
+                delta.object("toolUse", |call| call.text("input", piece));
+            });
+        }
+    }
+
+    fn citation(&mut self, part: u32, citation: &Citation, out: &mut Vec<u8>) {
+        let own = citation.original.as_ref().filter(|original| original.dialect == DIALECT);
+        self.block(out, "delta", part, |delta| match own {
+            Some(own) => delta.raw("citation", &own.json),
+            None => delta.object("citation", |object| write_citation(object, citation)),
+        });
+    }
+
+    fn image(&mut self, part: u32, image: &Image, out: &mut Vec<u8>) {
+        let Source::Base64(bytes) = &image.media.source else { return };
+        let format = word(IMAGES, &image.media, None).unwrap_or("png");
+        self.block(out, "start", part, |start| {
+            start.object("image", |object| object.text("format", format));
+        });
+        self.block(out, "delta", part, |delta| {
+            delta.object("image", |object| {
+                object.object("source", |source| source.text("bytes", bytes));
+            });
+        });
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        let stop = self.stop.take().unwrap_or_default();
+        self.event(out, "messageStop", |data| write_stop(data, &stop));
+        let usage = self.usage.unwrap_or_default();
+        self.event(out, "metadata", |data| {
+            data.object("usage", |object| write_usage(object, &usage));
+            data.object("metrics", |object| object.number("latencyMs", 0));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BedrockConverse;
+    use crate::dialects::DIALECTS;
+    use crate::dialects::amazon_stream::AmazonReader;
+    use crate::dialects::codec::Codec;
+    use crate::dialects::grid::{
+        asking_for_usage, assemble, cases, core, decode, encode, on_the_wire, read_answer,
+    };
+    use crate::llm::{ApiError, Chunk, Content, Dialect, Start, StopReason, Text, chunks_of};
+
+    /// The events that tell `chunks`: name and payload.
+    fn events(chunks: &[Chunk]) -> Vec<(String, String)> {
+        let bytes = encode(&BedrockConverse, &asking_for_usage(), chunks);
+        let mut reader = AmazonReader::new(1 << 20);
+        reader.push(&bytes);
+        let mut events = Vec::new();
+        while let Some(event) = reader.next().expect("messages") {
+            let data = String::from_utf8(event.data.to_vec()).expect("UTF-8");
+            events.push((event.name.to_owned(), data));
+        }
+        events
+    }
+
+    #[test]
+    fn answers_of_every_dialect_can_be_told() {
+        for (from, provider) in DIALECTS {
+            for (case, body) in cases(from, ".answer.json") {
+                let mut answer = read_answer(provider, &body);
+                for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+                    // A refusal is text here.
+                    if let Content::Refusal(text) = &part.content {
+                        let text = Text { text: text.clone(), citations: Vec::new() };
+                        part.content = Content::Text(text);
+                    }
+                }
+                let name = format!("{case} from {}", from.name());
+                let stream = encode(&BedrockConverse, &asking_for_usage(), &chunks_of(&answer));
+                let assembled = assemble(decode(&BedrockConverse, &stream, 9));
+                assert_eq!(core(&assembled), core(&answer), "{name}, streamed");
+                let mut out = Vec::new();
+                BedrockConverse.write_answer(&answer, &asking_for_usage(), 0, &mut out);
+                let whole = read_answer(&BedrockConverse, &out);
+                assert_eq!(core(&whole), core(&answer), "{name}");
+                assert_eq!(whole.choices, assembled.choices, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn golden_streams_come_again() {
+        for (case, text) in cases(Dialect::BedrockConverse, ".stream") {
+            let text = String::from_utf8(text).expect("UTF-8");
+            let stream = on_the_wire(&BedrockConverse, text.as_bytes());
+            let names = |events: Vec<(String, String)>| -> Vec<String> {
+                events.into_iter().map(|(name, _)| name).collect()
+            };
+            let written = names(events(&decode(&BedrockConverse, &stream, 64)));
+            // The service tells the arguments of a call from an empty piece on.
+            let is_empty = |line: &&str| line.contains(r#""input":"""#);
+            let mut expected: Vec<&str> = text
+                .lines()
+                .filter(|line| !is_empty(line))
+                .filter_map(|line| line.split('\t').next())
+                .collect();
+            if case == "call-empty" {
+                expected.insert(2, "contentBlockDelta");
+            }
+            assert_eq!(written, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_cut_stream_has_no_end() {
+        let stop = Chunk::Stop { choice: 0, reason: StopReason::Stop };
+        let open = Chunk::Open { choice: 0, part: 0, content: Content::Text(Text::default()) };
+        let cut = [Chunk::Start(Start::default()), open, stop];
+        let found = events(&cut);
+        assert_eq!(found, [("messageStart".to_owned(), r#"{"role":"assistant"}"#.to_owned())]);
+    }
+
+    #[test]
+    fn an_error_is_the_last_that_is_told() {
+        for (status, name) in [
+            (400, "validationException"),
+            (401, "validationException"),
+            (424, "modelStreamErrorException"),
+            (429, "throttlingException"),
+            (500, "internalServerException"),
+            (502, "internalServerException"),
+            (503, "serviceUnavailableException"),
+            (529, "serviceUnavailableException"),
+        ] {
+            let error = ApiError {
+                status,
+                message: "m".to_owned(),
+                kind: String::new(),
+                code: None,
+                param: None,
+            };
+            let found = events(&[Chunk::Ping, Chunk::Error(error)]);
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].0, name);
+            assert!(found[0].1.contains(r#""message":"m""#), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The service's words for media types, in both directions (API reference, `ImageBlock`,
+//! `DocumentBlock`, `AudioBlock`, `VideoBlock`).
+
+use crate::llm::{Media, Source};
+
+/// Word and media type; of several types of one word the first is written.
+pub(super) type Formats = &'static [(&'static str, &'static str)];
+
+pub(super) const IMAGES: Formats = &[
+    ("png", "image/png"),
+    ("jpeg", "image/jpeg"),
+    ("jpeg", "image/jpg"),
+    ("gif", "image/gif"),
+    ("webp", "image/webp"),
+];
+
+pub(super) const DOCUMENTS: Formats = &[
+    ("pdf", "application/pdf"),
+    ("csv", "text/csv"),
+    ("doc", "application/msword"),
+    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("xls", "application/vnd.ms-excel"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("html", "text/html"),
+    ("txt", "text/plain"),
+    ("md", "text/markdown"),
+    ("md", "text/x-markdown"),
+    // Plain text of a kind that has no word.
+    ("txt", "application/json"),
+    ("txt", "application/xml"),
+    ("txt", "text/xml"),
+];
+
+pub(super) const AUDIO: Formats = &[
+    ("mp3", "audio/mp3"),
+    ("mp3", "audio/mpeg"),
+    ("wav", "audio/wav"),
+    ("wav", "audio/x-wav"),
+    ("wav", "audio/wave"),
+    ("opus", "audio/opus"),
+    ("aac", "audio/aac"),
+    ("x-aac", "audio/x-aac"),
+    ("flac", "audio/flac"),
+    ("mp4", "audio/mp4"),
+    ("m4a", "audio/m4a"),
+    ("m4a", "audio/x-m4a"),
+    ("ogg", "audio/ogg"),
+    ("webm", "audio/webm"),
+    ("pcm", "audio/pcm"),
+    ("mka", "audio/x-matroska"),
+    ("mkv", "audio/mkv"),
+    ("mpeg", "audio/x-mpeg"),
+    ("mpga", "audio/mpga"),
+];
+
+pub(super) const VIDEOS: Formats = &[
+    ("mp4", "video/mp4"),
+    ("mov", "video/quicktime"),
+    ("mkv", "video/x-matroska"),
+    ("webm", "video/webm"),
+    ("flv", "video/x-flv"),
+    ("mpeg", "video/mpeg"),
+    ("mpg", "video/mpg"),
+    ("wmv", "video/x-ms-wmv"),
+    ("three_gp", "video/3gpp"),
+];
+
+/// The media type that a word stands for.
+pub(super) fn media_type(formats: Formats, word: &str) -> Option<&'static str> {
+    formats.iter().find(|(known, _)| *known == word).map(|(_, media_type)| *media_type)
+}
+
+/// The word for the media type; where that is not told, for the ending of the name or address.
+pub(super) fn word(formats: Formats, media: &Media, name: Option<&str>) -> Option<&'static str> {
+    let told =
+        media.media_type.as_deref().map(|it| it.split(';').next().unwrap_or_default().trim());
+    if let Some(told) = told.filter(|told| *told != "application/octet-stream") {
+        let known = formats.iter().find(|(_, known)| known.eq_ignore_ascii_case(told));
+        return known.map(|(word, _)| *word);
+    }
+    let address = match &media.source {
+        Source::Url(url) => Some(url.as_str()),
+        Source::Base64(_) | Source::Id(_) => None,
+    };
+    let endings = [name, address].into_iter().flatten().filter_map(|name| name.rsplit_once('.'));
+    let mut words = endings.filter_map(|(_, ending)| {
+        let ending = ending.to_ascii_lowercase();
+        let ending = match ending.as_str() {
+            "jpg" => "jpeg",
+            "3gp" => "three_gp",
+            other => other,
+        };
+        formats.iter().find(|(word, _)| *word == ending)
+    });
+    words.next().map(|(word, _)| *word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_types_agree() {
+        for formats in [IMAGES, DOCUMENTS, AUDIO, VIDEOS] {
+            for (known, _) in formats {
+                let media = Media::base64(media_type(formats, known).expect("a type"), "");
+                assert_eq!(word(formats, &media, None), Some(*known));
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_type_is_told_by_the_ending() {
+        let at = |url: &str| Media { media_type: None, source: Source::Url(url.to_owned()) };
+        assert_eq!(word(IMAGES, &at("s3://pictures/a.JPG"), None), Some("jpeg"));
+        assert_eq!(word(IMAGES, &at("s3://pictures/a"), None), None);
+        assert_eq!(word(DOCUMENTS, &at("s3://papers/a"), Some("a.b.docx")), Some("docx"));
+        let typed = Media::base64("text/plain; charset=utf-8", "");
+        assert_eq!(word(DOCUMENTS, &typed, Some("a.pdf")), Some("txt"));
+        assert_eq!(word(IMAGES, &Media::base64("image/tiff", ""), Some("a.png")), None);
+    }
+}

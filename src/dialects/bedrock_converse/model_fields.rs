@@ -1,0 +1,196 @@
+//! `additionalModelRequestFields`: what only the model's family knows, in the family's own words
+//! (Amazon Bedrock user guide, "Inference request parameters"; Nova user guide, "Using the Converse
+//! API"). What the client put there itself wins.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::DIALECT;
+use super::family::Family;
+use super::thinking::{Drawing, Thinking};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{ChatRequest, Foreign, Json, ObjectWriter, ToolChoice, write_object};
+
+/// The member of the request.
+pub(super) const KEY: &str = "additionalModelRequestFields";
+
+/// Writes the member, where there is something to say. `has_tools` tells whether tools are sent.
+pub(super) fn write(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    family: Family,
+    thinking: Thinking<'_>,
+    drawing: &Drawing,
+    has_tools: bool,
+    warnings: &mut Warnings,
+) {
+    let mut fields = Fields::of_client(request, warnings);
+    fields.think(family, thinking);
+    if let Some(top_k) = drawing.top_k {
+        fields.top_k(family, top_k, warnings);
+    }
+    fields.sample(request, family, warnings);
+    if request.parallel_tool_calls == Some(false) && has_tools {
+        fields.call_singly(request, family, warnings);
+    }
+    let betas = request.foreign.iter().find(|(key, _)| is_beta(key, family));
+    if let Some((key, Foreign { json, .. })) = betas {
+        fields.add(key, |out| out.extend_from_slice(json.text().as_bytes()));
+    }
+    if !fields.0.is_empty() {
+        root.object(KEY, |object| {
+            for (key, value) in &fields.0 {
+                object.raw(key, value);
+            }
+        });
+    }
+}
+
+/// A member that only Claude's models have, and that clients of every dialect may send.
+pub(super) fn is_beta(key: &str, family: Family) -> bool {
+    key == "anthropic_beta" && matches!(family, Family::Claude(_))
+}
+
+/// Members, each once, in the order they were added.
+struct Fields(Vec<(String, Json)>);
+
+impl Fields {
+    /// What the client put there, in the order of the names.
+    fn of_client(request: &ChatRequest, warnings: &mut Warnings) -> Self {
+        let Some((_, given)) = request.foreign.iter().find(|(key, _)| key == KEY) else {
+            return Self(Vec::new());
+        };
+        let members = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(given.json.text());
+        if members.is_err() {
+            warnings.dropped(KEY, "it is no object");
+        }
+        let own = |value: Box<RawValue>| Json::of_written(value.get().to_owned());
+        Self(
+            members.unwrap_or_default().into_iter().map(|(key, value)| (key, own(value))).collect(),
+        )
+    }
+
+    fn add(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.0.iter().any(|(known, _)| known == key) {
+            return;
+        }
+        let mut out = Vec::new();
+        write(&mut out);
+        self.0.push((key.to_owned(), Json::of_written(String::from_utf8(out).unwrap_or_default())));
+    }
+
+    fn object(&mut self, key: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.add(key, |out| write_object(out, fill));
+    }
+
+    /// Any value that writes itself as JSON does.
+    fn value(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.add(key, |out| out.extend_from_slice(value.to_string().as_bytes()));
+    }
+
+    fn think(&mut self, family: Family, thinking: Thinking<'_>) {
+        match (family, thinking) {
+            (Family::Claude(_), Thinking::Off) => {
+                self.object("thinking", |object| object.text("type", "disabled"));
+            }
+            (Family::Claude(_), Thinking::Budget(tokens)) => self.object("thinking", |object| {
+                object.text("type", "enabled");
+                object.number("budget_tokens", tokens);
+            }),
+            (Family::Claude(_), Thinking::Adaptive { display, .. }) => {
+                self.object("thinking", |object| {
+                    object.text("type", "adaptive");
+                    object.optional_text("display", display);
+                });
+            }
+            (Family::Nova2, Thinking::Off) => {
+                self.object("reasoningConfig", |object| object.text("type", "disabled"));
+            }
+            (Family::Nova2, Thinking::Effort(effort)) => self.object("reasoningConfig", |object| {
+                object.text("type", "enabled");
+                object.text("maxReasoningEffort", effort);
+            }),
+            (Family::GptOss, Thinking::Effort(effort)) => {
+                self.value("reasoning_effort", Json::of_text(effort).text());
+            }
+            (Family::Gpt, Thinking::Effort(effort)) => {
+                self.object("reasoning", |object| object.text("effort", effort));
+            }
+            _ => {}
+        }
+    }
+
+    fn top_k(&mut self, family: Family, top_k: u64, warnings: &mut Warnings) {
+        match family {
+            Family::Claude(_) => self.value("top_k", top_k),
+            Family::Cohere => self.value("k", top_k),
+            Family::Nova | Family::Nova2 => {
+                self.object("inferenceConfig", |object| object.number("topK", top_k));
+            }
+            Family::Unknown => {
+                warnings.dropped("top_k", "the id of the model does not tell how it is said");
+            }
+            _ => warnings.dropped("top_k", "this model has no such setting"),
+        }
+    }
+
+    fn sample(&mut self, request: &ChatRequest, family: Family, warnings: &mut Warnings) {
+        let sampling = &request.sampling;
+        let is_open = family == Family::GptOss;
+        let text = |value: Option<String>, is_known: bool| (value, is_known);
+        let number = |value: Option<f64>| value.map(|value| value.to_string());
+        let knows = is_open || family == Family::Cohere;
+        for (key, (value, is_known)) in [
+            ("seed", text(sampling.seed.map(|seed| seed.to_string()), knows)),
+            ("frequency_penalty", text(number(sampling.frequency_penalty), knows)),
+            ("presence_penalty", text(number(sampling.presence_penalty), knows)),
+            (
+                "logit_bias",
+                text(sampling.logit_bias.as_ref().map(|it| it.text().to_owned()), is_open),
+            ),
+            (
+                "user",
+                text(request.user.as_ref().map(|it| Json::of_text(it).text().to_owned()), is_open),
+            ),
+            ("min_p", text(number(sampling.min_p), false)),
+        ] {
+            match value {
+                Some(value) if is_known => self.value(key, value),
+                Some(_) => warnings.dropped(key, "this model has no such setting"),
+                None => {}
+            }
+        }
+    }
+
+    /// Claude's own `tool_choice`, which the service joins with the one it was told. The kind is left
+    /// to that one where there is one, since the service refuses two.
+    fn call_singly(&mut self, request: &ChatRequest, family: Family, warnings: &mut Warnings) {
+        let is_forced =
+            matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
+        match family {
+            Family::Claude(claude) if claude.can_call_singly() => {
+                self.object("tool_choice", |object| {
+                    if !is_forced {
+                        object.text("type", "auto");
+                    }
+                    object.flag("disable_parallel_tool_use", true);
+                });
+            }
+            Family::GptOss => self.value("parallel_tool_calls", false),
+            _ => warnings.dropped("parallel_tool_calls", "this model has no such setting"),
+        }
+    }
+}
+
+/// Whether a member of the request with that name is this dialect's, whoever sent it: no other has it.
+pub(super) fn is_own_member(key: &str, foreign: &Foreign) -> bool {
+    const MEMBERS: [&str; 5] = [
+        KEY,
+        "additionalModelResponseFieldPaths",
+        "guardrailConfig",
+        "performanceConfig",
+        "promptVariables",
+    ];
+    foreign.dialect == DIALECT || MEMBERS.contains(&key)
+}

@@ -1,0 +1,441 @@
+//! How much a model thinks, in the words of its family, and what a thinking model no longer takes.
+
+use super::family::{Claude, Family};
+use super::write_messages::Conversation;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{ChatRequest, ReasoningSettings, ToolChoice};
+
+/// The least bound of thoughts that Claude takes, in tokens (Claude docs, "Extended thinking").
+const BUDGET_TOKENS_MIN: u64 = 1024;
+
+/// The bound where only thoughts are wanted and not how many: that of a medium effort.
+const BUDGET_TOKENS_DEFAULT: u64 = 10_000;
+
+/// What is asked of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thinking<'r> {
+    /// Nothing; the model does as it likes.
+    Unsaid,
+    /// It shall not think.
+    Off,
+    /// At most so many tokens.
+    Budget(u64),
+    /// As much as it finds right, at that effort.
+    Adaptive {
+        effort: Option<&'r str>,
+        /// Claude's word for whether the thoughts are shown.
+        display: Option<&'static str>,
+    },
+    /// By effort alone.
+    Effort(&'r str),
+}
+
+/// What is left of the settings that thinking models are particular about.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Drawing {
+    pub(super) max_tokens: Option<u64>,
+    pub(super) temperature: Option<f64>,
+    pub(super) top_p: Option<f64>,
+    pub(super) top_k: Option<u64>,
+}
+
+impl<'r> Thinking<'r> {
+    pub(super) fn of(
+        request: &'r ChatRequest,
+        family: Family,
+        conversation: &Conversation<'_>,
+        warnings: &mut Warnings,
+    ) -> Self {
+        let Some(settings) = &request.reasoning else { return Self::Unsaid };
+        let effort = settings.effort_name();
+        let is_off = effort == Some("none");
+        match family {
+            Family::Claude(claude) => {
+                let thinking = Self::of_claude(claude, request, settings, warnings);
+                thinking.unless_refused(request, conversation, warnings)
+            }
+            Family::Nova2 if is_off => Self::Off,
+            Family::Nova2 => Self::Effort(between_low_and_high(effort.unwrap_or("medium"))),
+            Family::GptOss if is_off => {
+                warnings.dropped("reasoning", "this model cannot be kept from it");
+                Self::Unsaid
+            }
+            Family::GptOss => {
+                effort.map_or(Self::Unsaid, |it| Self::Effort(between_low_and_high(it)))
+            }
+            Family::Gpt => effort.map_or(Self::Unsaid, Self::Effort),
+            Family::Unknown => {
+                warnings.dropped("reasoning", "the id of the model does not tell how it is asked");
+                Self::Unsaid
+            }
+            _ => {
+                warnings.dropped("reasoning", "this model has no such setting");
+                Self::Unsaid
+            }
+        }
+    }
+
+    fn of_claude(
+        claude: Claude,
+        request: &ChatRequest,
+        settings: &'r ReasoningSettings,
+        warnings: &mut Warnings,
+    ) -> Self {
+        let effort = settings.effort_name();
+        if effort == Some("none") {
+            return match (claude.is_adaptive(), claude.always_thinks()) {
+                // The older ones think only if they are asked to.
+                (false, _) => Self::Unsaid,
+                (true, false) => Self::Off,
+                (true, true) => {
+                    warnings.dropped("reasoning", "this model cannot be kept from it");
+                    Self::Unsaid
+                }
+            };
+        }
+        if !claude.is_adaptive() {
+            if settings.is_shown == Some(false) {
+                warnings.dropped("the wish to hide thoughts", "this model shows them");
+            }
+            let budget = budget(settings, request.max_tokens, warnings);
+            return budget.map_or(Self::Unsaid, Self::Budget);
+        }
+        if settings.tokens_max.is_some() && settings.effort.is_none() {
+            warnings.changed("the bound of thoughts", "told as an effort, as this model wants it");
+        }
+        let display = match (settings.is_shown, &settings.summary) {
+            (Some(false), _) => Some("omitted"),
+            (Some(true), _) | (None, Some(_)) => Some("summarized"),
+            (None, None) => None,
+        };
+        let effort = effort.map(|effort| if effort == "minimal" { "low" } else { effort });
+        Self::Adaptive { effort, display }
+    }
+
+    /// Claude takes no wish for thoughts beside some others, which matter more.
+    fn unless_refused(
+        self,
+        request: &ChatRequest,
+        conversation: &Conversation<'_>,
+        warnings: &mut Warnings,
+    ) -> Self {
+        if !self.is_on() {
+            return self;
+        }
+        if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {
+            warnings.dropped("reasoning", "this model does not think where a tool is forced");
+            return Self::Unsaid;
+        }
+        if matches!(self, Self::Budget(_)) && conversation.calls_without_thought() {
+            let why =
+                "this model wants the signed thought behind the latest call, which is missing";
+            warnings.dropped("reasoning", why);
+            return Self::Unsaid;
+        }
+        self
+    }
+
+    pub(super) fn is_on(self) -> bool {
+        matches!(self, Self::Budget(_) | Self::Adaptive { .. } | Self::Effort(_))
+    }
+}
+
+/// The words that families with three efforts have for the others.
+fn between_low_and_high(effort: &str) -> &str {
+    match effort {
+        "minimal" => "low",
+        "xhigh" | "max" => "high",
+        other => other,
+    }
+}
+
+/// The bound of thoughts, which must leave room for an answer. None if there is none.
+fn budget(
+    settings: &ReasoningSettings,
+    max_tokens: Option<u64>,
+    warnings: &mut Warnings,
+) -> Option<u64> {
+    let wanted = settings.budget_tokens().unwrap_or(BUDGET_TOKENS_DEFAULT);
+    let fitting = match max_tokens {
+        // Four fifths, as a high effort has it.
+        Some(max) if wanted >= max => max / 5 * 4,
+        _ => wanted.max(BUDGET_TOKENS_MIN),
+    };
+    if fitting < BUDGET_TOKENS_MIN {
+        warnings.dropped("reasoning", "max_tokens leaves no room for it");
+        return None;
+    }
+    if fitting != wanted {
+        warnings.changed("the bound of thoughts", "must be 1024 or more, and less than max_tokens");
+    }
+    Some(fitting)
+}
+
+impl Drawing {
+    /// The settings of `request` as far as a model of `family` that is so asked to think takes them.
+    pub(super) fn of(
+        request: &ChatRequest,
+        family: Family,
+        thinking: Thinking<'_>,
+        warnings: &mut Warnings,
+    ) -> Self {
+        let mut drawing = Self {
+            max_tokens: request.max_tokens,
+            temperature: request.sampling.temperature,
+            top_p: request.sampling.top_p,
+            top_k: request.sampling.top_k,
+        };
+        if let Some(temperature) = drawing.temperature.filter(|it| !(0.0..=1.0).contains(it)) {
+            warnings.changed("temperature", "bedrock-converse takes 0 to 1");
+            drawing.temperature = Some(temperature.clamp(0.0, 1.0));
+        }
+        match family {
+            Family::Claude(claude) => drawing.fit_claude(claude, thinking, warnings),
+            Family::Nova2 if thinking == Thinking::Effort("high") => {
+                let why = "this model takes none with a high effort";
+                forget(&mut drawing.temperature, "temperature", why, warnings);
+                forget(&mut drawing.top_p, "top_p", why, warnings);
+                forget(&mut drawing.top_k, "top_k", why, warnings);
+                forget(&mut drawing.max_tokens, "max_tokens", why, warnings);
+            }
+            _ => {}
+        }
+        drawing
+    }
+
+    fn fit_claude(&mut self, claude: Claude, thinking: Thinking<'_>, warnings: &mut Warnings) {
+        if claude.refuses_sampling() {
+            let why = "this model has no such setting";
+            forget(&mut self.temperature, "temperature", why, warnings);
+            forget(&mut self.top_p, "top_p", why, warnings);
+            forget(&mut self.top_k, "top_k", why, warnings);
+        } else if thinking.is_on() {
+            let why = "this model takes none while it thinks";
+            if self.temperature != Some(1.0) {
+                forget(&mut self.temperature, "temperature", why, warnings);
+            }
+            if self.top_p.is_some_and(|top_p| top_p < 0.95) {
+                forget(&mut self.top_p, "top_p", why, warnings);
+            }
+            forget(&mut self.top_k, "top_k", why, warnings);
+        }
+        if self.temperature.is_some() && claude.refuses_temperature_with_top_p() {
+            let why = "this model takes none beside a temperature";
+            forget(&mut self.top_p, "top_p", why, warnings);
+        }
+    }
+}
+
+fn forget<T>(setting: &mut Option<T>, what: &str, why: &str, warnings: &mut Warnings) {
+    if setting.take().is_some() {
+        warnings.dropped(what, why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::BedrockConverse;
+    use crate::dialects::codec::{Codec, Target};
+    use crate::dialects::warnings::Warnings;
+    use crate::llm::{
+        ChatRequest, Content, Function, Part, ReasoningSettings, Role, Sampling, Tool, ToolCall,
+        ToolChoice, ToolResult, Turn,
+    };
+
+    const OLD_CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+    const NEW_CLAUDE: &str = "anthropic.claude-sonnet-5";
+
+    fn asking() -> ChatRequest {
+        let turns = vec![Turn::new(Role::User, vec![Part::text("Hello")])];
+        ChatRequest { turns, ..ChatRequest::default() }
+    }
+
+    fn thinking(change: impl FnOnce(&mut ReasoningSettings)) -> ChatRequest {
+        let mut settings = ReasoningSettings::default();
+        change(&mut settings);
+        ChatRequest { reasoning: Some(settings), ..asking() }
+    }
+
+    fn effort(effort: &str) -> ChatRequest {
+        thinking(|settings| settings.effort = Some(effort.to_owned()))
+    }
+
+    fn budget(tokens: u64) -> ChatRequest {
+        thinking(|settings| settings.tokens_max = Some(tokens))
+    }
+
+    /// What the body says beside the messages, and the warnings.
+    fn write(request: &ChatRequest, model: &str) -> (Value, String) {
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        let target = Target { model, is_original: true };
+        BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
+        let mut body: Value = serde_json::from_slice(&out).expect("JSON");
+        body.as_object_mut().expect("an object").remove("messages");
+        (body, warnings.header())
+    }
+
+    #[track_caller]
+    fn check(request: &ChatRequest, model: &str, expected: Value, warnings: &str) {
+        assert_eq!(write(request, model), (expected, warnings.to_owned()), "{model}");
+    }
+
+    fn fields(fields: Value) -> Value {
+        json!({ "additionalModelRequestFields": fields })
+    }
+
+    #[test]
+    fn each_family_is_asked_in_its_own_words() {
+        let enabled =
+            |tokens: u64| fields(json!({"thinking": {"type": "enabled", "budget_tokens": tokens}}));
+        check(&effort("low"), OLD_CLAUDE, enabled(4000), "");
+        check(&budget(2048), OLD_CLAUDE, enabled(2048), "");
+        check(&thinking(|_| {}), OLD_CLAUDE, enabled(10_000), "");
+        check(&effort("none"), OLD_CLAUDE, json!({}), "");
+        let adaptive = |effort: &str| {
+            json!({
+                "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
+                "outputConfig": {"effort": effort},
+            })
+        };
+        check(&effort("xhigh"), NEW_CLAUDE, adaptive("xhigh"), "");
+        check(&effort("minimal"), NEW_CLAUDE, adaptive("low"), "");
+        let told = "changed the bound of thoughts: told as an effort, as this model wants it";
+        check(&budget(4000), NEW_CLAUDE, adaptive("low"), told);
+        let off = fields(json!({"thinking": {"type": "disabled"}}));
+        check(&effort("none"), NEW_CLAUDE, off, "");
+        let cannot = "dropped reasoning: this model cannot be kept from it";
+        check(&effort("none"), "anthropic.claude-fable-5", json!({}), cannot);
+        let shown = thinking(|settings| settings.is_shown = Some(true));
+        let display = json!({"thinking": {"type": "adaptive", "display": "summarized"}});
+        check(&shown, NEW_CLAUDE, fields(display), "");
+        let nova = json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}});
+        check(&effort("xhigh"), "us.amazon.nova-2-lite-v1:0", fields(nova), "");
+        let off = json!({"reasoningConfig": {"type": "disabled"}});
+        check(&effort("none"), "us.amazon.nova-2-lite-v1:0", fields(off), "");
+        let open = json!({"reasoning_effort": "medium"});
+        check(&effort("medium"), "openai.gpt-oss-120b-1:0", fields(open), "");
+        let nested = json!({"reasoning": {"effort": "medium"}});
+        check(&effort("medium"), "us.openai.gpt-5.4", fields(nested), "");
+        let no_such = "dropped reasoning: this model has no such setting";
+        check(&effort("low"), "us.meta.llama4-scout-17b-instruct-v1:0", json!({}), no_such);
+        check(&effort("low"), "amazon.nova-pro-v1:0", json!({}), no_such);
+    }
+
+    #[test]
+    fn a_bound_of_thoughts_leaves_room_for_an_answer() {
+        for (tokens, max_tokens, expected, warns) in [
+            (4000, Some(8000), Some(4000), false),
+            (8000, Some(8000), Some(6400), true),
+            (16_000, Some(2000), Some(1600), true),
+            (4000, Some(1000), None, true),
+            (500, None, Some(1024), true),
+        ] {
+            let request = ChatRequest { max_tokens, ..budget(tokens) };
+            let (body, warnings) = write(&request, OLD_CLAUDE);
+            let found = &body["additionalModelRequestFields"]["thinking"]["budget_tokens"];
+            assert_eq!(found.as_u64(), expected, "{tokens} of {max_tokens:?}");
+            assert_eq!(!warnings.is_empty(), warns, "{warnings}");
+        }
+    }
+
+    #[test]
+    fn what_a_thinking_model_does_not_take() {
+        let sampling = Sampling {
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            top_k: Some(5),
+            ..Sampling::default()
+        };
+        let plain = ChatRequest { sampling: sampling.clone(), ..asking() };
+        let both = json!({
+            "inferenceConfig": {"temperature": 0.5},
+            "additionalModelRequestFields": {"top_k": 5},
+        });
+        check(
+            &plain,
+            OLD_CLAUDE,
+            both,
+            "dropped top_p: this model takes none beside a temperature",
+        );
+        let (body, warnings) = write(&plain, NEW_CLAUDE);
+        assert_eq!(body, json!({}));
+        assert_eq!(warnings.matches("this model has no such setting").count(), 3);
+        let request = ChatRequest { sampling: sampling.clone(), ..budget(2000) };
+        let (body, warnings) = write(&request, OLD_CLAUDE);
+        assert_eq!(body.get("inferenceConfig"), None);
+        assert_eq!(warnings.matches("while it thinks").count(), 3);
+        let high = ChatRequest { sampling, max_tokens: Some(9), ..effort("high") };
+        let (body, warnings) = write(&high, "amazon.nova-2-lite-v1:0");
+        assert_eq!(body.get("inferenceConfig"), None);
+        assert_eq!(warnings.matches("with a high effort").count(), 4);
+        let hot = Sampling { temperature: Some(1.7), ..Sampling::default() };
+        let hot = ChatRequest { sampling: hot, ..asking() };
+        let changed = "changed temperature: bedrock-converse takes 0 to 1";
+        check(&hot, "model-1", json!({"inferenceConfig": {"temperature": 1.0}}), changed);
+    }
+
+    #[test]
+    fn no_thoughts_where_claude_would_refuse_them() {
+        let function = Function { name: "f".to_owned(), ..Function::default() };
+        let forced = ChatRequest {
+            tools: vec![Tool::Function(function)],
+            tool_choice: Some(ToolChoice::Required),
+            ..budget(2000)
+        };
+        let (body, warnings) = write(&forced, OLD_CLAUDE);
+        assert_eq!(body.get("additionalModelRequestFields"), None);
+        assert_eq!(warnings, "dropped reasoning: this model does not think where a tool is forced");
+        let call = ToolCall { id: "1".to_owned(), name: "f".to_owned(), ..ToolCall::default() };
+        let result = ToolResult {
+            id: "1".to_owned(),
+            name: None,
+            parts: vec![Part::text("x")],
+            is_error: false,
+        };
+        let mut request = ChatRequest { tool_choice: None, ..forced };
+        request.turns.extend([
+            Turn::new(Role::Assistant, vec![Part::new(Content::ToolCall(call))]),
+            Turn::new(Role::Tool, vec![Part::new(Content::ToolResult(result))]),
+        ]);
+        let (body, warnings) = write(&request, OLD_CLAUDE);
+        assert_eq!(body.get("additionalModelRequestFields"), None);
+        assert!(warnings.contains("signed thought"), "{warnings}");
+        let (body, _) = write(&request, NEW_CLAUDE);
+        assert_eq!(body["additionalModelRequestFields"]["thinking"]["type"], "adaptive");
+    }
+
+    #[test]
+    fn other_members_of_families() {
+        let sampling = Sampling {
+            top_k: Some(5),
+            seed: Some(7),
+            presence_penalty: Some(0.5),
+            ..Sampling::default()
+        };
+        let request = ChatRequest { sampling, ..asking() };
+        let cohere = json!({"k": 5, "seed": 7, "presence_penalty": 0.5});
+        check(&request, "cohere.command-r-v1:0", fields(cohere), "");
+        let top_k = ChatRequest {
+            sampling: Sampling { top_k: Some(5), ..Sampling::default() },
+            ..asking()
+        };
+        let nova = fields(json!({"inferenceConfig": {"topK": 5}}));
+        check(&top_k, "eu.amazon.nova-lite-v1:0", nova, "");
+        let function = Function { name: "f".to_owned(), ..Function::default() };
+        let mut single = ChatRequest {
+            tools: vec![Tool::Function(function)],
+            parallel_tool_calls: Some(false),
+            ..asking()
+        };
+        let choice = |request: &ChatRequest, model: &str| {
+            write(request, model).0["additionalModelRequestFields"]["tool_choice"].clone()
+        };
+        let auto = json!({"type": "auto", "disable_parallel_tool_use": true});
+        assert_eq!(choice(&single, OLD_CLAUDE), auto);
+        assert_eq!(choice(&single, "anthropic.claude-3-haiku-20240307-v1:0"), Value::Null);
+        single.tool_choice = Some(ToolChoice::Function("f".to_owned()));
+        assert_eq!(choice(&single, OLD_CLAUDE), json!({"disable_parallel_tool_use": true}));
+    }
+}

@@ -1,0 +1,348 @@
+//! Blocks of content as the service has them, for requests and for answers.
+
+use super::DIALECT;
+use super::family::Family;
+use super::formats::{self, Formats};
+use super::names::{DocumentNames, tool_id};
+use super::write_messages::{is_blank, own_signature};
+use crate::dialects::codec::Unsayable;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, ObjectWriter, Part,
+    Reasoning, Source, Text, ToolCall, ToolResult,
+};
+
+/// Writes the blocks of one request.
+pub(super) struct Blocks<'w> {
+    family: Family,
+    documents: DocumentNames,
+    warnings: &'w mut Warnings,
+    /// What the message at hand has so far.
+    has_text: bool,
+    document: Option<String>,
+}
+
+impl<'w> Blocks<'w> {
+    pub(super) fn new(family: Family, warnings: &'w mut Warnings) -> Self {
+        let documents = DocumentNames::default();
+        Self { family, documents, warnings, has_text: false, document: None }
+    }
+
+    /// Writes a part, and the cache point behind it.
+    ///
+    /// # Errors
+    /// For media that the service cannot be given.
+    pub(super) fn write(
+        &mut self,
+        array: &mut ArrayWriter<'_>,
+        content: &Content,
+        cache: Option<CachePoint>,
+    ) -> Result<(), Unsayable> {
+        match content {
+            Content::Text(text) => {
+                self.has_text = true;
+                self.text(array, text);
+            }
+            Content::Refusal(text) => {
+                self.has_text = true;
+                array.object(|block| block.text("text", text));
+            }
+            Content::Image(image) => self.image(array, image)?,
+            Content::Audio(media) => write_media(array, "audio", formats::AUDIO, media)?,
+            Content::Video(media) => write_media(array, "video", formats::VIDEOS, media)?,
+            Content::File(file) => {
+                self.document = Some(self.file(array, file)?);
+            }
+            Content::ToolCall(call) => self.call(array, call),
+            Content::ToolResult(result) => self.result(array, result)?,
+            Content::Reasoning(thought) => self.thought(array, thought),
+            Content::Foreign(foreign) => array.raw(&foreign.json),
+        }
+        if let Some(cache) = cache {
+            self.cache_point(array, cache);
+        }
+        Ok(())
+    }
+
+    /// A message is complete. One with a document must have words too.
+    pub(super) fn end_message(&mut self, array: &mut ArrayWriter<'_>) {
+        let has_text = std::mem::take(&mut self.has_text);
+        if let Some(name) = self.document.take().filter(|_| !has_text) {
+            let how = "its name was added as text, since bedrock-converse wants words beside it";
+            self.warnings.changed("a document without words", how);
+            array.object(|block| block.text("text", &name));
+        }
+    }
+
+    fn text(&mut self, array: &mut ArrayWriter<'_>, text: &Text) {
+        let is_own = |citation: &Citation| {
+            citation.original.as_ref().is_some_and(|original| original.dialect == DIALECT)
+        };
+        if text.citations.is_empty() || !text.citations.iter().all(is_own) {
+            if !text.citations.is_empty() {
+                self.warnings.dropped("citations of a text", "another dialect's");
+            }
+            array.object(|block| block.text("text", &text.text));
+        } else {
+            write_cited(array, text);
+        }
+    }
+
+    fn image(&mut self, array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
+        if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
+            self.warnings.dropped("detail of an image", "bedrock-converse has no such setting");
+        }
+        write_media(array, "image", formats::IMAGES, &image.media)
+    }
+
+    /// Writes a document and gives the name it got.
+    fn file(&mut self, array: &mut ArrayWriter<'_>, file: &File) -> Result<String, Unsayable> {
+        let what = "a document";
+        check_source(&file.media, what)?;
+        let plain = || {
+            let media_type = file.media.media_type.as_deref();
+            media_type.is_some_and(|it| it.starts_with("text/")).then_some("txt")
+        };
+        let format = formats::word(formats::DOCUMENTS, &file.media, file.name.as_deref());
+        let format = format.or_else(plain).ok_or_else(|| {
+            Unsayable::new(
+                what,
+                "bedrock-converse takes pdf, csv, doc, docx, xls, xlsx, html, txt, md",
+            )
+        })?;
+        let name = self.documents.next(file.name.as_deref());
+        array.object(|block| {
+            block.object("document", |document| {
+                document.text("format", format);
+                document.text("name", &name);
+                write_source(document, &file.media);
+                document.optional_text("context", file.context.as_deref());
+                if file.with_citations {
+                    document.object("citations", |citations| citations.flag("enabled", true));
+                }
+            });
+        });
+        Ok(name)
+    }
+
+    fn call(&mut self, array: &mut ArrayWriter<'_>, call: &ToolCall) {
+        if call.signature.is_some() {
+            self.warnings.dropped("the signature of a call", "another vendor signed it");
+        }
+        let input = input(&call.arguments);
+        if input.is_none() {
+            let how = "wrapped into an object, which bedrock-converse wants";
+            self.warnings.changed("arguments of a call that are no object", how);
+        }
+        let id = tool_id(&call.id, self.family);
+        write_call(array, &id, &call.name, input, &call.arguments);
+    }
+
+    fn result(
+        &mut self,
+        array: &mut ArrayWriter<'_>,
+        result: &ToolResult,
+    ) -> Result<(), Unsayable> {
+        let id = tool_id(&result.id, self.family);
+        array.object(|block| {
+            block.object("toolResult", |object| {
+                object.text("toolUseId", &id);
+                object.array("content", |content| {
+                    result.parts.iter().try_for_each(|part| self.result_part(content, part))
+                })?;
+                if result.is_error {
+                    object.text("status", "error");
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn result_part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
+        match &part.content {
+            Content::Text(Text { text, .. }) | Content::Refusal(text) => {
+                if !is_blank(text) {
+                    array.object(|block| block.text("text", text));
+                }
+            }
+            Content::Image(image) => self.image(array, image)?,
+            Content::Video(media) => write_media(array, "video", formats::VIDEOS, media)?,
+            Content::File(file) => {
+                self.file(array, file)?;
+            }
+            Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+            Content::Audio(_) => {
+                let why = "bedrock-converse takes text, images, documents and videos there";
+                return Err(Unsayable::new("audio in the result of a tool", why));
+            }
+            _ => self.warnings.dropped("a part of a tool result", "bedrock-converse has none such"),
+        }
+        Ok(())
+    }
+
+    fn thought(&self, array: &mut ArrayWriter<'_>, thought: &Reasoning) {
+        let sealed = thought.sealed.as_ref().and_then(|sealed| sealed.for_provider(DIALECT));
+        let signature = own_signature(thought.signature.as_ref(), self.family);
+        write_thought(array, &thought.text, signature, sealed);
+    }
+
+    fn cache_point(&mut self, array: &mut ArrayWriter<'_>, cache: CachePoint) {
+        if let Some(cache) = cache_point_for(self.family, cache, self.warnings) {
+            write_cache_point(array, cache);
+        }
+    }
+}
+
+/// The cache point as `family` takes it behind a part.
+pub(super) fn cache_point_for(
+    family: Family,
+    cache: CachePoint,
+    warnings: &mut Warnings,
+) -> Option<CachePoint> {
+    if !family.takes_cache_points() {
+        warnings.dropped("a cache point", "this model has none");
+        return None;
+    }
+    if cache == CachePoint::Hour && !family.takes_all_cache_points() {
+        warnings.changed("a cache point of an hour", "this model's live five minutes");
+        return Some(CachePoint::Default);
+    }
+    Some(cache)
+}
+
+pub(super) fn write_cache_point(array: &mut ArrayWriter<'_>, cache: CachePoint) {
+    array.object(|block| {
+        block.object("cachePoint", |point| {
+            point.text("type", "default");
+            if cache == CachePoint::Hour {
+                point.text("ttl", "1h");
+            }
+        });
+    });
+}
+
+/// The arguments as the object that the service wants. None if they are something else.
+pub(super) fn input(arguments: &str) -> Option<Json> {
+    if arguments.trim().is_empty() {
+        return Some(Json::of_written("{}".to_owned()));
+    }
+    Json::parse_object(arguments)
+}
+
+/// Writes a call; arguments that are no object are told in one.
+pub(super) fn write_call(
+    array: &mut ArrayWriter<'_>,
+    id: &str,
+    name: &str,
+    input: Option<Json>,
+    arguments: &str,
+) {
+    array.object(|block| {
+        block.object("toolUse", |object| {
+            object.text("toolUseId", id);
+            object.text("name", name);
+            match input {
+                Some(input) => object.raw("input", &input),
+                None => object.object("input", |inner| inner.text("arguments", arguments)),
+            }
+        });
+    });
+}
+
+pub(super) fn write_thought(
+    array: &mut ArrayWriter<'_>,
+    text: &str,
+    signature: Option<&str>,
+    sealed: Option<&str>,
+) {
+    array.object(|block| {
+        block.object("reasoningContent", |content| match sealed {
+            Some(sealed) => content.text("redactedContent", sealed),
+            None => content.object("reasoningText", |inner| {
+                inner.text("text", text);
+                inner.optional_text("signature", signature);
+            }),
+        });
+    });
+}
+
+/// Writes a text with its sources.
+pub(super) fn write_cited(array: &mut ArrayWriter<'_>, text: &Text) {
+    array.object(|block| {
+        block.object("citationsContent", |content| {
+            content.array("content", |inner| {
+                inner.object(|piece| piece.text("text", &text.text));
+            });
+            content.array("citations", |inner| {
+                for citation in &text.citations {
+                    match citation.original.as_ref().filter(|it| it.dialect == DIALECT) {
+                        Some(original) => inner.raw(&original.json),
+                        None => inner.object(|object| write_citation(object, citation)),
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// Writes the members of a citation that came from another dialect.
+pub(super) fn write_citation(object: &mut ObjectWriter<'_>, citation: &Citation) {
+    object.optional_text("title", citation.title.as_deref());
+    object.optional_text("source", citation.url.as_deref());
+    if let Some(quote) = &citation.quote {
+        object.array("sourceContent", |array| array.object(|piece| piece.text("text", quote)));
+    }
+    if let Some(url) = &citation.url {
+        object.object("location", |location| {
+            location.object("web", |web| web.text("url", url));
+        });
+    }
+}
+
+/// Writes a block of media by its format.
+pub(super) fn write_media(
+    array: &mut ArrayWriter<'_>,
+    kind: &str,
+    formats: Formats,
+    media: &Media,
+) -> Result<(), Unsayable> {
+    let what = match kind {
+        "image" => "an image",
+        "video" => "a video",
+        _ => "sound",
+    };
+    check_source(media, what)?;
+    let format = formats::word(formats, media, None)
+        .ok_or_else(|| Unsayable::new(what, "bedrock-converse has no word for its media type"))?;
+    array.object(|block| {
+        block.object(kind, |object| {
+            object.text("format", format);
+            write_source(object, media);
+        });
+    });
+    Ok(())
+}
+
+/// The service takes bytes, and what lies in Amazon's own store.
+fn check_source(media: &Media, what: &str) -> Result<(), Unsayable> {
+    match &media.source {
+        Source::Base64(_) => Ok(()),
+        Source::Url(url) if url.starts_with("s3://") => Ok(()),
+        Source::Url(_) => {
+            let why = "bedrock-converse fetches nothing but s3:// addresses; send its bytes";
+            Err(Unsayable::new(&format!("{what} by address"), why))
+        }
+        Source::Id(_) => {
+            let why = "bedrock-converse keeps no files; send its bytes";
+            Err(Unsayable::new(&format!("{what} by file id"), why))
+        }
+    }
+}
+
+fn write_source(object: &mut ObjectWriter<'_>, media: &Media) {
+    object.object("source", |source| match &media.source {
+        Source::Base64(bytes) => source.text("bytes", bytes),
+        Source::Url(uri) => source.object("s3Location", |location| location.text("uri", uri)),
+        Source::Id(_) => {}
+    });
+}

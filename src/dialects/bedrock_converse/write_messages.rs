@@ -1,0 +1,317 @@
+//! The conversation as a provider takes it: turns of user and assistant by turns, and of each only
+//! what the service takes.
+
+use super::DIALECT;
+use super::family::Family;
+use super::write_content::Blocks;
+use crate::dialects::codec::Unsayable;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    CachePoint, ChatRequest, Content, Dialect, ObjectWriter, Part, Reasoning, Role, Signature, Text,
+};
+
+/// The conversation in the service's form.
+#[derive(Debug, Default)]
+pub(super) struct Conversation<'r> {
+    system: Vec<Said<'r>>,
+    messages: Vec<Message<'r>>,
+}
+
+#[derive(Debug)]
+struct Message<'r> {
+    speaker: Speaker,
+    said: Vec<Said<'r>>,
+}
+
+/// The two that the service knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaker {
+    User,
+    Assistant,
+}
+
+/// One part that is sent.
+#[derive(Debug)]
+struct Said<'r> {
+    content: &'r Content,
+    cache: Option<CachePoint>,
+}
+
+impl<'r> Conversation<'r> {
+    /// Sorts the turns of `request`, and leaves out what `family` cannot be told.
+    ///
+    /// # Errors
+    /// For instructions that are no text.
+    pub(super) fn of(
+        request: &'r ChatRequest,
+        family: Family,
+        warnings: &mut Warnings,
+    ) -> Result<Self, Unsayable> {
+        let mut found = Self::default();
+        for turn in &request.turns {
+            if turn.name.is_some() {
+                warnings.dropped("name", "bedrock-converse has no names of speakers");
+            }
+            match turn.role {
+                Role::System | Role::Developer => {
+                    if !found.messages.is_empty() {
+                        warnings.changed(
+                            "a system turn",
+                            "moved to the front, the only place that bedrock-converse has for it",
+                        );
+                    }
+                    for part in &turn.parts {
+                        instruct(&mut found.system, part, warnings)?;
+                    }
+                }
+                Role::User | Role::Tool => {
+                    found.say(Speaker::User, &turn.parts, family, warnings);
+                }
+                Role::Assistant => found.say(Speaker::Assistant, &turn.parts, family, warnings),
+            }
+        }
+        found.settle(warnings);
+        Ok(found)
+    }
+
+    fn say(
+        &mut self,
+        speaker: Speaker,
+        parts: &'r [Part],
+        family: Family,
+        warnings: &mut Warnings,
+    ) {
+        if self.messages.last().is_none_or(|last| last.speaker != speaker) {
+            self.messages.push(Message { speaker, said: Vec::with_capacity(parts.len()) });
+        }
+        let Some(message) = self.messages.last_mut() else { return };
+        for part in parts {
+            if is_sayable(&part.content, speaker, family, warnings) {
+                message.said.push(Said { content: &part.content, cache: cache_of(part) });
+            } else if let Some(last) = message.said.last_mut() {
+                // What is cached up to a part that is not sent is cached up to the one before it.
+                last.cache = cache_of(part).or(last.cache);
+            }
+        }
+        if message.said.is_empty() {
+            self.messages.pop();
+        }
+    }
+
+    fn settle(&mut self, warnings: &mut Warnings) {
+        let before = self.messages.len();
+        // The newest models take a message of thoughts alone for the beginning of their own answer.
+        self.messages.retain(|message| !message.said.iter().all(Said::is_thought));
+        if self.messages.len() < before {
+            warnings.dropped("an assistant's turn of thoughts alone", "models refuse it");
+        }
+        let mut joined: Vec<Message<'r>> = Vec::with_capacity(self.messages.len());
+        for message in self.messages.drain(..) {
+            match joined.last_mut() {
+                Some(last) if last.speaker == message.speaker => last.said.extend(message.said),
+                _ => joined.push(message),
+            }
+        }
+        for message in &mut joined {
+            // Models want the results of their calls before anything else.
+            message.said.sort_by_key(|said| !matches!(said.content, Content::ToolResult(_)));
+        }
+        self.messages = joined;
+    }
+
+    /// A tool was called, or gave something.
+    pub(super) fn has_tool_blocks(&self) -> bool {
+        let is_tool =
+            |said: &Said<'_>| matches!(said.content, Content::ToolCall(_) | Content::ToolResult(_));
+        self.messages.iter().any(|message| message.said.iter().any(is_tool))
+    }
+
+    /// The names of the tools that were called or gave something, each once.
+    pub(super) fn tool_names(&self) -> Vec<&'r str> {
+        let mut names = Vec::new();
+        for said in self.messages.iter().flat_map(|message| &message.said) {
+            let name = match said.content {
+                Content::ToolCall(call) => Some(call.name.as_str()),
+                Content::ToolResult(result) => result.name.as_deref(),
+                _ => None,
+            };
+            names.extend(name.filter(|name| !name.is_empty() && !names.contains(name)));
+        }
+        names
+    }
+
+    /// The model waits for tools that it called without a thought that can be sent back, which a
+    /// thinking Claude refuses.
+    pub(super) fn calls_without_thought(&self) -> bool {
+        let spoken = self.messages.iter().rev().find(|it| it.speaker == Speaker::Assistant);
+        let gave = self.messages.last().is_some_and(|last| last.speaker == Speaker::User);
+        let has_call = |message: &Message<'_>| {
+            message.said.iter().any(|said| matches!(said.content, Content::ToolCall(_)))
+        };
+        gave && spoken
+            .is_some_and(|it| has_call(it) && !it.said.first().is_some_and(Said::is_thought))
+    }
+
+    /// Writes `system` and `messages`.
+    ///
+    /// # Errors
+    /// For media that the service cannot be given.
+    pub(super) fn write(
+        &self,
+        root: &mut ObjectWriter<'_>,
+        family: Family,
+        warnings: &mut Warnings,
+    ) -> Result<(), Unsayable> {
+        let mut blocks = Blocks::new(family, warnings);
+        if !self.system.is_empty() {
+            root.array("system", |array| {
+                self.system
+                    .iter()
+                    .try_for_each(|said| blocks.write(array, said.content, said.cache))
+            })?;
+        }
+        root.array("messages", |messages| {
+            self.messages.iter().try_for_each(|message| {
+                messages.object(|object| {
+                    let role = match message.speaker {
+                        Speaker::User => "user",
+                        Speaker::Assistant => "assistant",
+                    };
+                    object.text("role", role);
+                    object.array("content", |array| {
+                        for said in &message.said {
+                            blocks.write(array, said.content, said.cache)?;
+                        }
+                        blocks.end_message(array);
+                        Ok(())
+                    })
+                })
+            })
+        })
+    }
+}
+
+impl Said<'_> {
+    fn is_thought(&self) -> bool {
+        matches!(self.content, Content::Reasoning(_))
+    }
+}
+
+/// Adds a part of instructions, which are text alone.
+fn instruct<'r>(
+    system: &mut Vec<Said<'r>>,
+    part: &'r Part,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let is_sent = match &part.content {
+        Content::Text(text) => !is_blank(&text.text),
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => true,
+        Content::Foreign(_) => {
+            warnings.dropped("a part of a message", "only another dialect has it");
+            false
+        }
+        _ => {
+            let why = "bedrock-converse takes instructions as text only";
+            return Err(Unsayable::new("an instruction that is no text", why));
+        }
+    };
+    if is_sent {
+        system.push(Said { content: &part.content, cache: part.cache });
+    } else if let Some(last) = system.last_mut() {
+        last.cache = part.cache.or(last.cache);
+    }
+    Ok(())
+}
+
+/// The cache point of a part, or of what is in it: results of tools have none inside.
+fn cache_of(part: &Part) -> Option<CachePoint> {
+    let inner = match &part.content {
+        Content::ToolResult(result) => result.parts.iter().rev().find_map(|part| part.cache),
+        _ => None,
+    };
+    part.cache.or(inner)
+}
+
+/// Nothing but white space, which the service refuses.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
+}
+
+/// Whether a part is sent. Warns where something is lost.
+fn is_sayable(
+    content: &Content,
+    speaker: Speaker,
+    family: Family,
+    warnings: &mut Warnings,
+) -> bool {
+    let of_user = speaker == Speaker::User;
+    match content {
+        Content::Text(Text { text, .. }) | Content::Refusal(text) => !is_blank(text),
+        Content::Reasoning(_) if of_user => false,
+        Content::Reasoning(thought) => is_thought_sayable(thought, family, warnings),
+        Content::Foreign(foreign) => {
+            if foreign.dialect != DIALECT {
+                warnings.dropped("a part of a message", "only another dialect has it");
+            }
+            foreign.dialect == DIALECT
+        }
+        Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
+            if !of_user {
+                let why = "bedrock-converse takes it from users only";
+                warnings.dropped("what the assistant showed", why);
+            }
+            of_user
+        }
+        Content::ToolCall(_) => {
+            if of_user {
+                warnings.dropped("a call of a tool", "the user's turn cannot have one");
+            }
+            !of_user
+        }
+        Content::ToolResult(_) => {
+            if !of_user {
+                warnings.dropped("the result of a tool", "the assistant's turn cannot have one");
+            }
+            of_user
+        }
+    }
+}
+
+fn is_thought_sayable(thought: &Reasoning, family: Family, warnings: &mut Warnings) -> bool {
+    if family == Family::DeepSeek {
+        warnings.dropped("a thought", "this model takes none back");
+        return false;
+    }
+    if let Some(sealed) = &thought.sealed {
+        let is_own = sealed.for_provider(DIALECT).is_some();
+        if !is_own {
+            warnings.dropped("a sealed thought", "another vendor sealed it");
+        }
+        return is_own;
+    }
+    if own_signature(thought.signature.as_ref(), family).is_some() {
+        return true;
+    }
+    if is_blank(&thought.text) {
+        return false;
+    }
+    if !family.takes_unsigned_thoughts() {
+        warnings.dropped("a thought", "this model takes only thoughts that it signed");
+        return false;
+    }
+    if thought.signature.is_some() {
+        warnings.dropped("the signature of a thought", "another vendor signed it");
+    }
+    true
+}
+
+/// The signature as a model of `family` takes it. Anthropic's are good wherever Claude is served
+/// (Claude docs, "Extended thinking").
+pub(super) fn own_signature(signature: Option<&Signature>, family: Family) -> Option<&str> {
+    let signature = signature?;
+    let of_anthropic = || match family {
+        Family::Claude(_) => signature.for_provider(Dialect::AnthropicMessages),
+        _ => None,
+    };
+    signature.for_provider(DIALECT).or_else(of_anthropic)
+}

@@ -1,0 +1,158 @@
+//! `toolConfig`: what the model may and must call.
+
+use super::DIALECT;
+use super::family::Family;
+use super::write_content::{cache_point_for, write_cache_point};
+use super::write_messages::Conversation;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, ChatRequest, Function, Json, ObjectWriter, Tool, ToolChoice, WebSearch,
+};
+
+/// Nova's search of the web.
+pub(super) const GROUNDING: &str = "nova_grounding";
+
+/// Nova's sandbox for code.
+pub(super) const INTERPRETER: &str = "nova_code_interpreter";
+
+/// The schema of a tool without arguments, or whose schema is not known.
+const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+
+/// Writes the member; tells whether there is one. The service wants it wherever the conversation has
+/// calls or results.
+pub(super) fn write(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    family: Family,
+    conversation: &Conversation<'_>,
+    warnings: &mut Warnings,
+) -> bool {
+    let has_history = conversation.has_tool_blocks();
+    let is_forbidden = request.tool_choice == Some(ToolChoice::None);
+    // Without tools none is called.
+    if is_forbidden && !has_history {
+        return false;
+    }
+    let tools: Vec<&Tool> =
+        request.tools.iter().filter(|tool| is_sayable(tool, family, warnings)).collect();
+    if tools.is_empty() {
+        if has_history {
+            root.object("toolConfig", |config| write_remembered(config, conversation, warnings));
+        }
+        return has_history;
+    }
+    root.object("toolConfig", |config| {
+        config.array("tools", |array| {
+            tools.iter().for_each(|tool| write_tool(array, tool, family, warnings));
+        });
+        write_choice(config, request.tool_choice.as_ref(), warnings);
+    });
+    true
+}
+
+/// The tools that the conversation speaks of, as far as it tells.
+fn write_remembered(
+    config: &mut ObjectWriter<'_>,
+    conversation: &Conversation<'_>,
+    warnings: &mut Warnings,
+) {
+    let how = "those of earlier calls were named, since bedrock-converse wants them";
+    warnings.changed("tools", how);
+    let mut names = conversation.tool_names();
+    if names.is_empty() {
+        names.push("tool");
+    }
+    config.array("tools", |array| {
+        for name in names {
+            let function = Function { name: name.to_owned(), ..Function::default() };
+            write_function(array, &function, false);
+        }
+    });
+}
+
+fn is_sayable(tool: &Tool, family: Family, warnings: &mut Warnings) -> bool {
+    let has_system_tools = family == Family::Nova2;
+    let (is_sayable, what, why) = match tool {
+        Tool::Function(_) => return true,
+        Tool::WebSearch(_) => {
+            (has_system_tools, "the web search tool", "this model has none on bedrock-converse")
+        }
+        Tool::CodeExecution => {
+            (has_system_tools, "the code execution tool", "this model has none on bedrock-converse")
+        }
+        Tool::Foreign(foreign) => {
+            (foreign.dialect == DIALECT, "a tool of the vendor", "another dialect's")
+        }
+    };
+    if !is_sayable {
+        warnings.dropped(what, why);
+    }
+    is_sayable
+}
+
+fn write_tool(array: &mut ArrayWriter<'_>, tool: &Tool, family: Family, warnings: &mut Warnings) {
+    let system_tool = |array: &mut ArrayWriter<'_>, name: &str| {
+        array.object(|tool| tool.object("systemTool", |inner| inner.text("name", name)));
+    };
+    match tool {
+        Tool::Function(function) => {
+            let is_strict = function.strict == Some(true);
+            if is_strict && !family.takes_strict_tools() {
+                warnings.dropped("strict of a tool", "the service refuses it for this model");
+            }
+            write_function(array, function, is_strict && family.takes_strict_tools());
+            let Some(cache) = function.cache else { return };
+            if family.is_nova() {
+                warnings.dropped("a cache point of a tool", "this model has none there");
+            } else if let Some(cache) = cache_point_for(family, cache, warnings) {
+                write_cache_point(array, cache);
+            }
+        }
+        Tool::WebSearch(search) => {
+            if *search != WebSearch::default() {
+                warnings.dropped("settings of the web search tool", "this model has none");
+            }
+            system_tool(array, GROUNDING);
+        }
+        Tool::CodeExecution => system_tool(array, INTERPRETER),
+        Tool::Foreign(foreign) => array.raw(&foreign.json),
+    }
+}
+
+fn write_function(array: &mut ArrayWriter<'_>, function: &Function, is_strict: bool) {
+    array.object(|tool| {
+        tool.object("toolSpec", |spec| {
+            spec.text("name", &function.name);
+            let description = function.description.as_deref();
+            spec.optional_text("description", description.filter(|text| !text.trim().is_empty()));
+            spec.object("inputSchema", |schema| match &function.parameters {
+                Some(parameters) => schema.raw("json", parameters),
+                None => schema.raw("json", &Json::of_written(ANY_OBJECT.to_owned())),
+            });
+            if is_strict {
+                spec.flag("strict", true);
+            }
+        });
+    });
+}
+
+/// Writes `toolChoice`. What the model does anyway is not said: some models refuse the member.
+fn write_choice(
+    config: &mut ObjectWriter<'_>,
+    choice: Option<&ToolChoice>,
+    warnings: &mut Warnings,
+) {
+    match choice {
+        None | Some(ToolChoice::Auto) => {}
+        Some(ToolChoice::Required) => {
+            config.object("toolChoice", |choice| choice.object("any", |_| {}));
+        }
+        Some(ToolChoice::Function(name)) => config.object("toolChoice", |choice| {
+            choice.object("tool", |tool| tool.text("name", name));
+        }),
+        Some(ToolChoice::None) => {
+            let how = "the model may call tools, since earlier calls keep them in the request";
+            warnings.changed("tool_choice", how);
+        }
+    }
+}
