@@ -17,6 +17,8 @@ mod name;
 mod proof;
 mod read_block;
 mod read_request;
+#[cfg(test)]
+mod round_trip;
 mod thinking;
 mod tools;
 mod turns;

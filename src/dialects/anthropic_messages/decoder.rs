@@ -351,3 +351,192 @@ impl Gathered {
         Content::Foreign(Foreign { dialect: DIALECT, json })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{ApiError, Assembly, StopReason, ToolCall};
+
+    fn decode(events: &[&str]) -> Vec<Chunk> {
+        let (mut decoder, mut scanner) = (Decoder::default(), Scanner::default());
+        let mut chunks = Vec::new();
+        for event in events {
+            // What is behind the chunks must not matter: the line takes them out after each event.
+            let mut out = Vec::new();
+            decoder.event(None, event.as_bytes(), &mut scanner, &mut out).expect("an event");
+            chunks.append(&mut out);
+        }
+        decoder.finish(&mut chunks);
+        chunks
+    }
+
+    fn assemble(events: &[&str]) -> Result<Option<crate::llm::Answer>, ApiError> {
+        let mut assembly = Assembly::default();
+        decode(events).into_iter().for_each(|chunk| assembly.push(chunk));
+        assembly.finish()
+    }
+
+    fn parts(events: &[&str]) -> Vec<Content> {
+        let answer = assemble(events).expect("no error").expect("complete");
+        let parts = answer.choices.into_iter().flat_map(|choice| choice.parts);
+        parts.map(|part| part.content).collect()
+    }
+
+    const START: &str = r#"{"type":"message_start","message":{"id":"a","model":"m","usage":{"input_tokens":3,"output_tokens":1}}}"#;
+    const STOP: &str = r#"{"type":"message_stop"}"#;
+
+    #[test]
+    fn every_reason_to_stop() {
+        for (delta, reason) in [
+            (r#"{"stop_reason":"end_turn"}"#, StopReason::Stop),
+            (r#"{"stop_reason":"max_tokens"}"#, StopReason::Length),
+            (r#"{"stop_reason":"model_context_window_exceeded"}"#, StopReason::Length),
+            (
+                r#"{"stop_reason":"stop_sequence","stop_sequence":"END"}"#,
+                StopReason::StopSequence("END".to_owned()),
+            ),
+            (r#"{"stop_reason":"tool_use"}"#, StopReason::ToolCalls),
+            (r#"{"stop_reason":"pause_turn"}"#, StopReason::Pause),
+            (r#"{"stop_reason":"refusal","stop_details":null}"#, StopReason::Refusal),
+            (r#"{"stop_reason":"newer"}"#, StopReason::Stop),
+        ] {
+            let last = format!(r#"{{"type":"message_delta","delta":{delta}}}"#);
+            let stop = Chunk::Stop { choice: 0, reason };
+            assert_eq!(decode(&[START, &last, &last, STOP])[2..], [stop, Chunk::End], "{delta}");
+        }
+    }
+
+    #[test]
+    fn what_imitators_leave_out() {
+        let text =
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#;
+        let last = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
+        let expected = vec![Content::Text(Text { text: "Hi".to_owned(), ..Text::default() })];
+        // Neither begins nor ends the block; no farewell; another farewell; two beginnings.
+        assert_eq!(parts(&[START, text, last]), expected);
+        assert_eq!(parts(&[START, text, last, "[DONE]"]), expected);
+        assert_eq!(parts(&[START, START, text, last, STOP, STOP]), expected);
+        assert_eq!(parts(&[START, text, STOP]), expected);
+        for cut in [&[START, text][..], &[START], &[]] {
+            assert!(!decode(cut).contains(&Chunk::End), "{cut:?}");
+        }
+        let noise = [
+            START,
+            r#"{"type":"ping"}"#,
+            r#"{"type":"newer","index":0}"#,
+            "{}",
+            r#"{"type":"content_block_delta","index":0}"#,
+            r#"{"type":"content_block_delta","index":9,"delta":{"type":"input_json_delta","partial_json":"{"}}"#,
+            r#"{"type":"content_block_delta","index":99999999,"delta":{"type":"text_delta","text":"x"}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#,
+            text,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"newer_delta","text":"x"}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":null}}"#,
+            r#"{"type":"content_block_stop","index":7}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":null}"#,
+            last,
+        ];
+        assert_eq!(parts(&noise), expected);
+        assert_eq!(decode(&noise).iter().filter(|chunk| **chunk == Chunk::Ping).count(), 1);
+        let mut out = Vec::new();
+        let bad = Decoder::default().event(None, b"nonsense", &mut Scanner::default(), &mut out);
+        assert_eq!((bad, out.len()), (Err(BadStream), 0));
+    }
+
+    #[test]
+    fn the_input_of_a_call_comes_in_many_ways() {
+        let start = |input: &str| {
+            format!(
+                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"a","name":"f","input":{input}}}}}"#
+            )
+        };
+        let delta = |piece: &str| {
+            format!(
+                r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"input_json_delta","partial_json":"{piece}"}}}}"#
+            )
+        };
+        let stop = r#"{"type":"content_block_stop","index":0}"#.to_owned();
+        for (events, arguments) in [
+            (vec![start("{}"), delta(""), stop.clone()], ""),
+            (vec![start(r#"{"x":1}"#), stop.clone()], r#"{"x":1}"#),
+            (vec![start(r#"{"x":1}"#), delta(""), stop.clone()], r#"{"x":1}"#),
+            (vec![start(r#"{"x":1}"#), delta("[2"), delta("]"), stop.clone()], "[2]"),
+            (vec![start("{}"), delta("[2"), stop.clone(), delta("]")], "[2]"),
+            (vec![start("null"), delta("[2]")], "[2]"),
+        ] {
+            let mut all = vec![START];
+            all.extend(events.iter().map(String::as_str));
+            all.push(STOP);
+            let call = ToolCall {
+                id: "a".to_owned(),
+                name: "f".to_owned(),
+                arguments: arguments.to_owned(),
+                signature: None,
+            };
+            assert_eq!(parts(&all), [Content::ToolCall(call)], "{events:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_of_the_vendor_are_told_whole() {
+        let events = [
+            START,
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","input":{},"name":"web_search"}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"query\":"}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"\"q\"}"}}"#,
+            r#"{"type":"content_block_stop","index":0}"#,
+            r#"{"type":"content_block_start","index":1,"content_block":{"type":"web_search_tool_result","tool_use_id":"s","content":[]}}"#,
+            r#"{"type":"content_block_stop","index":1}"#,
+            r#"{"type":"content_block_start","index":2,"content_block":{"type":"text","text":""}}"#,
+            r#"{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"Hi"}}"#,
+            r#"{"type":"content_block_delta","index":2,"delta":{"type":"citations_delta","citation":{"type":"web_search_result_location","url":"https://a.example","title":"t","cited_text":"c"}}}"#,
+            r#"{"type":"content_block_stop","index":2}"#,
+            STOP,
+        ];
+        let parts = parts(&events);
+        let [Content::Foreign(search), Content::Foreign(found), Content::Text(text)] =
+            parts.as_slice()
+        else {
+            panic!("{parts:?}")
+        };
+        let whole =
+            r#"{"type":"server_tool_use","id":"s","input":{"query":"q"},"name":"web_search"}"#;
+        assert_eq!(search.json.text(), whole);
+        assert!(found.json.text().contains("web_search_tool_result"));
+        let [citation] = text.citations.as_slice() else { panic!("{text:?}") };
+        assert_eq!(citation.url.as_deref(), Some("https://a.example"));
+        assert_eq!(citation.quote.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn errors_end_the_stream() {
+        for (event, status, message) in [
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                529,
+                "Overloaded",
+            ),
+            (r#"{"type":"error","error":{"type":"newer","message":"m"}}"#, 502, "m"),
+            (r#"{"error":{"message":"m"}}"#, 502, "m"),
+        ] {
+            let error = assemble(&[START, event, STOP]).expect_err("an error");
+            assert_eq!((error.status, error.message.as_str()), (status, message));
+            assert!(!decode(&[START, event, STOP]).contains(&Chunk::End));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (mut decoder, mut scanner, mut out) = (Decoder::default(), Scanner::default(), vec![]);
+        for index in 0..2 * BLOCKS_MAX {
+            let event = format!(
+                r#"{{"type":"content_block_start","index":{index},"content_block":{{"type":"redacted_thinking","data":"call#{index}#s"}}}}"#
+            );
+            decoder.event(None, event.as_bytes(), &mut scanner, &mut out).expect("an event");
+        }
+        assert_eq!((decoder.blocks.len() as u64, decoder.proofs.len()), (BLOCKS_MAX, PROOFS_MAX));
+        let mut gathered = Gathered { members: Vec::new(), input: String::new() };
+        (0..3).for_each(|_| gathered.push(&"x".repeat(INPUT_BYTES_MAX / 2)));
+        assert_eq!(gathered.input.len(), INPUT_BYTES_MAX);
+    }
+}

@@ -358,3 +358,254 @@ fn delta(out: &mut Vec<u8>, index: u64, kind: &str, fill: impl FnOnce(&mut Objec
 fn input(out: &mut Vec<u8>, index: u64, piece: &str) {
     delta(out, index, "input_json_delta", |delta| delta.text("partial_json", piece));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::decoder::Decoder;
+    use super::*;
+    use crate::dialects::codec::StreamDecoder;
+    use crate::http::EventReader;
+    use crate::llm::{
+        Answer, ApiError, Assembly, Choice, Dialect, Part as AnswerPart, Scanner, StopReason, Text,
+        chunks_of,
+    };
+
+    fn encode(chunks: &[Chunk]) -> Vec<u8> {
+        let mut encoder = Encoder::new(7);
+        let mut out = Vec::new();
+        chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
+        out
+    }
+
+    /// Each event's name and number of its block.
+    fn outline(stream: &[u8]) -> Vec<String> {
+        let mut reader = EventReader::new(1 << 20);
+        reader.push(stream);
+        let mut found = Vec::new();
+        while let Some(event) = reader.next().expect("events") {
+            let data: serde_json::Value = serde_json::from_slice(event.data).expect("JSON");
+            assert_eq!(data["type"].as_str(), event.name, "the type stands in both places");
+            let name = event.name.expect("a name").replace("content_block_", "");
+            let index = data["index"].as_u64().map(|index| format!(" {index}"));
+            found.push(name + index.as_deref().unwrap_or_default());
+        }
+        found
+    }
+
+    fn decode(stream: &[u8]) -> Result<Option<Answer>, ApiError> {
+        let (mut decoder, mut scanner) = (Decoder::default(), Scanner::default());
+        let (mut reader, mut assembly) = (EventReader::new(1 << 20), Assembly::default());
+        reader.push(stream);
+        let mut chunks = Vec::new();
+        while let Some(event) = reader.next().expect("events") {
+            decoder.event(event.name, event.data, &mut scanner, &mut chunks).expect("JSON");
+        }
+        decoder.finish(&mut chunks);
+        chunks.into_iter().for_each(|chunk| assembly.push(chunk));
+        assembly.finish()
+    }
+
+    fn open(part: u32, content: Content) -> Chunk {
+        Chunk::Open { choice: 0, part, content }
+    }
+
+    fn grow(part: u32, growth: Growth) -> Chunk {
+        Chunk::Grow { choice: 0, part, growth }
+    }
+
+    fn call(part: u32, id: &str) -> Chunk {
+        let call = ToolCall { id: id.to_owned(), name: "f".to_owned(), ..ToolCall::default() };
+        open(part, Content::ToolCall(call))
+    }
+
+    fn arguments(part: u32, piece: &str) -> Chunk {
+        grow(part, Growth::Arguments(piece.to_owned()))
+    }
+
+    fn close(part: u32) -> Chunk {
+        Chunk::Close { choice: 0, part }
+    }
+
+    #[test]
+    fn one_block_at_a_time_in_order() {
+        let chunks = [
+            Chunk::Start(Start::default()),
+            Chunk::Usage(Usage { input_tokens: 3, ..Usage::default() }),
+            Chunk::Ping,
+            open(0, Content::Text(Text::default())),
+            grow(0, Growth::Text("Hi".to_owned())),
+            close(0),
+            // This one stays empty.
+            open(1, Content::Text(Text::default())),
+            close(1),
+            // Calls that end with the answer, as in OpenAI's streams.
+            call(2, "a"),
+            arguments(2, "{}"),
+            call(3, "b"),
+            arguments(3, "{}"),
+            close(2),
+            close(3),
+            Chunk::Stop { choice: 0, reason: StopReason::Stop },
+            Chunk::Usage(Usage { output_tokens: 5, ..Usage::default() }),
+            Chunk::End,
+        ];
+        let stream = encode(&chunks);
+        let expected = [
+            "message_start",
+            "ping",
+            "start 0",
+            "delta 0",
+            "stop 0",
+            "start 1",
+            "delta 1",
+            "stop 1",
+            "start 2",
+            "delta 2",
+            "stop 2",
+            "message_delta",
+            "message_stop",
+        ];
+        assert_eq!(outline(&stream), expected);
+        let text = String::from_utf8(stream).expect("UTF-8");
+        let (start, rest) = text.split_once("\n\n").expect("events");
+        assert!(start.contains(r#""input_tokens":3"#), "{start}");
+        assert!(rest.contains(r#""stop_reason":"tool_use""#), "calls make it so: {rest}");
+        assert!(rest.contains(r#""usage":{"input_tokens":3,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":5}"#), "{rest}");
+    }
+
+    #[test]
+    fn calls_that_come_in_turns_keep_their_numbers() {
+        let chunks = [
+            Chunk::Start(Start::default()),
+            call(0, "a"),
+            arguments(0, "[1,"),
+            call(1, ""),
+            arguments(1, "[2,"),
+            arguments(0, "3]"),
+            arguments(1, "4]"),
+            close(0),
+            close(1),
+            Chunk::Stop { choice: 0, reason: StopReason::ToolCalls },
+            Chunk::End,
+        ];
+        let stream = encode(&chunks);
+        let expected = [
+            "message_start",
+            "start 0",
+            "delta 0",
+            "stop 0",
+            "start 1",
+            "delta 1",
+            "delta 0",
+            "delta 1",
+            "stop 1",
+            "message_delta",
+            "message_stop",
+        ];
+        assert_eq!(outline(&stream), expected);
+        let answer = decode(&stream).expect("no error").expect("complete");
+        let found: Vec<(&str, &str)> = answer.choices[0]
+            .parts
+            .iter()
+            .filter_map(|part| match &part.content {
+                Content::ToolCall(call) => Some((call.id.as_str(), call.arguments.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(found, [("a", "[1,3]"), ("call_7_1", "[2,4]")]);
+    }
+
+    #[test]
+    fn thoughts_and_proofs_of_other_vendors_come_back() {
+        let proof = |dialect| Some(Signature { dialect, text: "c2ln".to_owned() });
+        let thought = |id: Option<&str>, text: &str, signature, sealed| {
+            let (id, text) = (id.map(str::to_owned), text.to_owned());
+            Content::Reasoning(Reasoning { id, text, signature, sealed })
+        };
+        let call = |signature| {
+            let (id, name) = ("a".to_owned(), "f".to_owned());
+            Content::ToolCall(ToolCall { id, name, arguments: String::new(), signature })
+        };
+        let responses = || proof(Dialect::OpenaiResponses);
+        let contents = [
+            thought(None, "hm", proof(DIALECT), None),
+            thought(None, "", proof(DIALECT), None),
+            thought(None, "hm", None, None),
+            thought(None, "", None, proof(DIALECT)),
+            thought(Some("rs_1"), "hm", None, responses()),
+            thought(Some("rs_1"), "", None, responses()),
+            thought(Some("rs_1"), "", None, None),
+            thought(Some("rs_1"), "hm", None, None),
+            thought(None, "hm", proof(Dialect::Gemini), None),
+            call(proof(Dialect::Gemini)),
+            call(None),
+        ];
+        for content in contents {
+            let parts = vec![AnswerPart::new(content.clone())];
+            let choice = Choice { parts, stop: StopReason::ToolCalls, ..Choice::default() };
+            let usage = Some(Usage { input_tokens: 1, ..Usage::default() });
+            let answer = Answer { choices: vec![choice], usage, ..Answer::default() };
+            let streamed = decode(&encode(&chunks_of(&answer)));
+            assert_eq!(streamed, Ok(Some(answer.clone())), "streamed");
+            let mut out = Vec::new();
+            super::super::answer::write(&answer, 0, &mut out);
+            let whole = Scanner::default().read(&out, super::super::answer::read);
+            assert_eq!(whole, Ok(Some(answer)), "whole");
+        }
+        // A proof that comes after its call.
+        let late = Growth::Signature(proof(Dialect::Gemini).expect("a proof"));
+        let chunks = [
+            Chunk::Start(Start::default()),
+            open(0, call(None)),
+            grow(0, late),
+            close(0),
+            Chunk::End,
+        ];
+        let answer = decode(&encode(&chunks)).expect("no error").expect("complete");
+        assert_eq!(answer.choices[0].parts[0].content, call(proof(Dialect::Gemini)));
+    }
+
+    #[test]
+    fn a_stream_that_fails_or_is_cut_does_not_look_complete() {
+        let begun = [Chunk::Start(Start::default()), open(0, Content::Text(Text::default()))];
+        let words = grow(0, Growth::Text("Hi".to_owned()));
+        let error = ApiError {
+            status: 529,
+            message: "Overloaded".to_owned(),
+            kind: "overloaded_error".to_owned(),
+            code: None,
+            param: None,
+        };
+        let failed: Vec<Chunk> =
+            begun.iter().chain([&words, &Chunk::Error(error.clone())]).cloned().collect();
+        let stream = encode(&failed);
+        assert_eq!(outline(&stream), ["message_start", "start 0", "delta 0", "error"]);
+        assert_eq!(decode(&stream), Err(error));
+        let cut: Vec<Chunk> = begun.iter().chain([&words, &close(0)]).cloned().collect();
+        assert_eq!(decode(&encode(&cut)), Ok(None));
+        assert_eq!(
+            outline(&encode(&[Chunk::End])),
+            ["message_start", "message_delta", "message_stop"]
+        );
+    }
+
+    #[test]
+    fn other_choices_and_endless_parts_take_no_room() {
+        let mut encoder = Encoder::new(0);
+        let mut out = Vec::new();
+        encoder.push(
+            &Chunk::Open { choice: 1, part: 0, content: Content::Refusal(String::new()) },
+            &mut out,
+        );
+        assert!(encoder.parts.is_empty());
+        for part in 0..10_000 {
+            encoder.push(&open(part, Content::Refusal("x".repeat(100))), &mut out);
+        }
+        assert_eq!(encoder.parts.len(), PARTS_MAX);
+        assert!(encoder.ending.refusal.len() <= REFUSAL_BYTES_MAX);
+        for part in 0..10_000 {
+            encoder.push(&close(part), &mut out);
+        }
+        assert!(encoder.parts.is_empty());
+    }
+}

@@ -238,3 +238,269 @@ fn metadata(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{CachePoint, File, Media, Part, Scanner, Source};
+
+    fn read_body(body: &str) -> Result<ChatRequest, Malformed> {
+        Scanner::default().read(body.as_bytes(), read).expect("JSON")
+    }
+
+    fn read_with(members: &str) -> ChatRequest {
+        let messages = r#""messages":[{"role":"user","content":"Hello"}]"#;
+        read_body(&format!("{{{messages},{members}}}")).expect("a request")
+    }
+
+    /// The parts of a user's message with that content.
+    fn parts(content: &str) -> Vec<Part> {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#);
+        let request = read_body(&body).expect("a request");
+        request.turns.into_iter().flat_map(|turn| turn.parts).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_path() {
+        for (body, fault) in [
+            ("{}", "expected `messages` to be an array of at least one message"),
+            (r#"{"messages":[]}"#, "expected `messages` to be an array of at least one message"),
+            (r#"{"messages":"Hello"}"#, "expected `messages` to be an array"),
+            (
+                r#"{"messages":[{"role":"tool","content":""}]}"#,
+                "expected `messages[0].role` to be one of user, assistant, system",
+            ),
+            (
+                r#"{"messages":[{"role":"user"}]}"#,
+                "expected `messages[0].content` to be a string or an array of content blocks",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":7}]}"#,
+                "expected `messages[0].content` to be a string or an array of content blocks",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"text":"a"}]}]}"#,
+                "expected `messages[0].content[0].type` to be a string",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"text"}]}]}"#,
+                "expected `messages[0].content[0].text` to be a string",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"image"}]}]}"#,
+                "expected `messages[0].content[0].source` to be an object",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":""}}]}]}"#,
+                "expected `messages[0].content[0].source.media_type` to be a string",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"text"}]}]}]}"#,
+                "expected `messages[0].content[0].content[0].text` to be a string",
+            ),
+            (
+                r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","name":"f","input":{}}]}]}"#,
+                "expected `messages[0].content[0].id` to be a string",
+            ),
+            (r#"{"max_tokens":-1}"#, "expected `max_tokens` to be a whole number of 0 or more"),
+            (r#"{"stop_sequences":"a"}"#, "expected `stop_sequences` to be an array"),
+            (r#"{"tools":[{"input_schema":{}}]}"#, "expected `tools[0].name` to be a string"),
+            (
+                r#"{"tools":[{"name":"f","input_schema":7}]}"#,
+                "expected `tools[0].input_schema` to be an object",
+            ),
+            (r#"{"tool_choice":"auto"}"#, "expected `tool_choice.type` to be a string"),
+            (
+                r#"{"tool_choice":{"type":"some"}}"#,
+                "expected `tool_choice.type` to be one of auto, any, tool, none",
+            ),
+            (r#"{"tool_choice":{"type":"tool"}}"#, "expected `tool_choice.name` to be a string"),
+            (
+                r#"{"thinking":{"type":"enabled"}}"#,
+                "expected `thinking.budget_tokens` to be a whole number of 0 or more",
+            ),
+            (
+                r#"{"thinking":{"type":"much"}}"#,
+                "expected `thinking.type` to be one of enabled, adaptive, disabled, between_tools",
+            ),
+            (
+                r#"{"output_config":{"format":{"type":"text"}}}"#,
+                "expected `output_config.format.type` to be json_schema",
+            ),
+            (r#"{"metadata":{"user_id":7}}"#, "expected `metadata.user_id` to be a string"),
+        ] {
+            let found = read_body(body).expect_err(body);
+            assert_eq!(found.to_string(), fault);
+        }
+    }
+
+    #[test]
+    fn results_stand_before_what_the_user_says() {
+        let body = r#"{"messages":[{"role":"user","content":[
+            {"type":"text","text":"Well?"},
+            {"type":"tool_result","tool_use_id":"rg0-a_2e1","is_error":true,
+             "cache_control":{"type":"ephemeral"},
+             "content":[{"type":"text","text":"no"},{"type":"search_result","source":"s"}]}]},
+            {"role":"user","content":[{"type":"tool_result","tool_use_id":"b"}]},
+            {"role":"user","content":[]},{"role":"system","content":"Be brief."}]}"#;
+        let turns = read_body(body).expect("a request").turns;
+        let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
+        assert_eq!(roles, [Role::Tool, Role::User, Role::Tool, Role::User, Role::System]);
+        let Content::ToolResult(result) = &turns[0].parts[0].content else { panic!("a result") };
+        assert_eq!((result.id.as_str(), result.is_error, result.parts.len()), ("a.1", true, 2));
+        assert!(matches!(result.parts[1].content, Content::Foreign(_)));
+        assert_eq!(turns[0].parts[0].cache, Some(CachePoint::Default));
+    }
+
+    #[test]
+    fn documents_of_every_source() {
+        let file = |source: &str, rest: &str| {
+            let content = format!(r#"[{{"type":"document","source":{source}{rest}}}]"#);
+            parts(&content).remove(0).content
+        };
+        let of = |content: Content| match content {
+            Content::File(File { media, .. }) => Some(media),
+            _ => None,
+        };
+        for (source, media) in [
+            (
+                r#"{"type":"base64","media_type":"application/pdf","data":"JVBE"}"#,
+                Some(Media::base64("application/pdf", "JVBE")),
+            ),
+            (
+                r#"{"type":"text","media_type":"text/plain","data":"Grüße"}"#,
+                Some(Media::plain_text("Grüße")),
+            ),
+            (
+                r#"{"type":"url","url":"https://a.example/b.pdf"}"#,
+                Some(Media::of_url("https://a.example/b.pdf")),
+            ),
+            (
+                r#"{"type":"file","file_id":"file_1"}"#,
+                Some(Media { media_type: None, source: Source::Id("file_1".to_owned()) }),
+            ),
+            (r#"{"type":"content","content":"a"}"#, Some(Media::plain_text("a"))),
+            (
+                r#"{"type":"content","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#,
+                Some(Media::plain_text("a\n\nb")),
+            ),
+            (r#"{"type":"content","content":[{"type":"image"}]}"#, None),
+            (r#"{"type":"newer"}"#, None),
+        ] {
+            assert_eq!(of(file(source, "")), media, "{source}");
+        }
+        let text = r#"{"type":"text","media_type":"text/plain","data":"a"}"#;
+        let whole = file(text, r#","title":"t","context":"c","citations":{"enabled":true}"#);
+        let Content::File(whole) = whole else { panic!("a file") };
+        assert_eq!((whole.name.as_deref(), whole.context.as_deref()), (Some("t"), Some("c")));
+        assert!(whole.with_citations);
+        let cited = file(r#"{"type":"content","content":"a"}"#, r#","citations":{"enabled":true}"#);
+        assert!(matches!(cited, Content::Foreign(_)), "borders of blocks matter to citations");
+    }
+
+    #[test]
+    fn thoughts_and_blocks_of_the_vendor() {
+        let body = r#"{"messages":[{"role":"assistant","content":[
+            {"type":"thinking","thinking":"hm","signature":"c2ln"},
+            {"type":"thinking","thinking":"unsigned"},
+            {"type":"redacted_thinking","data":"openai-responses#c2Vh"},
+            {"type":"redacted_thinking","data":"call#call_1#gemini#cHJv"},
+            {"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{"query":"q"}},
+            {"type":"tool_use","id":"call_1","name":"f","input":{},"caller":{"type":"direct"}}]}]}"#;
+        let request = read_body(body).expect("a request");
+        let parts: Vec<&Content> = request.turns[0].parts.iter().map(|it| &it.content).collect();
+        let [
+            Content::Reasoning(signed),
+            Content::Reasoning(unsigned),
+            Content::Reasoning(sealed),
+            Content::Foreign(search),
+            Content::ToolCall(call),
+        ] = parts.as_slice()
+        else {
+            panic!("{parts:?}")
+        };
+        assert_eq!(signed.signature.as_ref().map(|it| it.dialect), Some(DIALECT));
+        assert_eq!(unsigned.signature, None);
+        assert_eq!(sealed.sealed.as_ref().map(|it| it.text.as_str()), Some("c2Vh"));
+        assert!(search.json.text().contains(r#""query":"q""#));
+        assert_eq!(call.arguments, "");
+        assert_eq!(call.signature.as_ref().map(|it| it.text.as_str()), Some("cHJv"));
+        assert!(request.foreign.is_empty());
+    }
+
+    #[test]
+    fn settings() {
+        let request = read_with(
+            r#""stream":true,"top_p":0.9,"top_k":3,"service_tier":"standard_only",
+               "tool_choice":{"type":"any","disable_parallel_tool_use":false},
+               "metadata":{"user_id":"u","team":7},"output_format":{"type":"json_schema","schema":{}},
+               "system":null,"container":"c","context_management":{"edits":[]}"#,
+        );
+        assert!(request.stream && request.include_usage);
+        assert_eq!((request.sampling.top_p, request.sampling.top_k), (Some(0.9), Some(3)));
+        assert_eq!(request.service_tier.as_deref(), Some("default"));
+        assert_eq!(request.tool_choice, Some(ToolChoice::Required));
+        assert_eq!(request.parallel_tool_calls, Some(true));
+        assert_eq!(request.user.as_deref(), Some("u"));
+        assert_eq!(request.metadata, [("team".to_owned(), "7".to_owned())]);
+        assert!(matches!(request.format, Some(Format::JsonSchema { strict: Some(true), .. })));
+        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["container", "context_management"]);
+    }
+
+    #[test]
+    fn thinking_and_effort() {
+        let settings = |members: &str| read_with(members).reasoning.expect("settings");
+        let enabled =
+            settings(r#""thinking":{"type":"enabled","budget_tokens":2000,"display":"omitted"}"#);
+        assert_eq!((enabled.tokens_max, enabled.is_shown), (Some(2000), Some(false)));
+        let both = r#""output_config":{"effort":"max"},"thinking":{"type":"adaptive"}"#;
+        assert_eq!(settings(both).effort.as_deref(), Some("max"));
+        assert_eq!(settings(r#""thinking":{"type":"adaptive"}"#), ReasoningSettings::default());
+        for kind in ["disabled", "between_tools"] {
+            assert!(settings(&format!(r#""thinking":{{"type":"{kind}"}}"#)).is_off);
+        }
+    }
+
+    #[test]
+    fn tools_of_all_kinds_and_their_hints() {
+        let request = read_with(
+            r#""tools":[
+              {"name":"f","input_schema":{"type":"object"},"strict":true,"type":"custom",
+               "cache_control":{"type":"ephemeral","ttl":"1h"},"input_examples":[{}],"description":null},
+              {"type":"web_search_20250305","name":"web_search","max_uses":2,"allowed_domains":["a.example"],
+               "user_location":{"type":"approximate","city":"Rome"}},
+              {"type":"web_search_20260318","name":"web_search","response_inclusion":"excluded"},
+              {"type":"code_execution_20250825","name":"code_execution"},
+              {"type":"bash_20250124","name":"bash"}]"#,
+        );
+        let [
+            Tool::Function(function),
+            Tool::WebSearch(search),
+            Tool::Foreign(_),
+            Tool::CodeExecution,
+            Tool::Foreign(bash),
+        ] = request.tools.as_slice()
+        else {
+            panic!("{:?}", request.tools)
+        };
+        assert_eq!((function.strict, function.cache), (Some(true), Some(CachePoint::Hour)));
+        assert_eq!((search.uses_max, search.allowed_domains.len()), (Some(2), 1));
+        assert!(bash.json.text().contains("bash_20250124"));
+        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, [".tools[0].input_examples"]);
+    }
+
+    #[test]
+    fn members_of_blocks_that_find_no_place_are_noted() {
+        let body = r#"{"messages":[{"role":"user","content":[
+            {"type":"image","source":{"type":"file","file_id":"f"},"transformations":{}},
+            {"type":"image","source":{"type":"file","file_id":"g"},"transformations":{}}]},
+            {"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{},
+             "caller":{"type":"code_execution_20250825"},"toolset_name":"browser"}]}]}"#;
+        let request = read_body(body).expect("a request");
+        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        let expected = [".messages.caller", ".messages.toolset_name", ".messages.transformations"];
+        assert_eq!(keys, expected);
+    }
+}

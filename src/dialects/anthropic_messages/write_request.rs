@@ -189,3 +189,354 @@ fn rest(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warni
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::llm::{
+        Content, Dialect, File, Foreign, Function, Image, Json, Media, Part, Reasoning,
+        ReasoningSettings, Role, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+        WebSearch,
+    };
+
+    fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsayable> {
+        let target = Target { model, is_original: true };
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        write(request, &target, &mut warnings, &mut out)?;
+        let body = serde_json::from_slice(&out).expect("JSON is written");
+        Ok((body, warnings.iter().map(str::to_owned).collect()))
+    }
+
+    fn written(request: &ChatRequest, model: &str) -> (Value, Vec<String>) {
+        try_write(request, model).expect("sayable")
+    }
+
+    fn said(role: Role, text: &str) -> Turn {
+        Turn::new(role, vec![Part::text(text)])
+    }
+
+    fn asking(turns: Vec<Turn>) -> ChatRequest {
+        ChatRequest { turns, max_tokens: Some(100), ..ChatRequest::default() }
+    }
+
+    fn hello() -> ChatRequest {
+        asking(vec![said(Role::User, "Hello")])
+    }
+
+    fn call(id: &str, arguments: &str) -> Part {
+        Part::new(Content::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: "f.g".to_owned(),
+            arguments: arguments.to_owned(),
+            signature: None,
+        }))
+    }
+
+    fn result(id: &str, parts: Vec<Part>) -> Part {
+        let result = ToolResult { id: id.to_owned(), name: None, parts, is_error: false };
+        Part::new(Content::ToolResult(result))
+    }
+
+    /// The messages that the turns become, and how many warnings.
+    fn check(turns: Vec<Turn>, model: &str, messages: Value, warnings: usize) {
+        let (body, found) = written(&asking(turns), model);
+        assert_eq!(body["messages"], messages);
+        assert_eq!(found.len(), warnings, "{found:?}");
+    }
+
+    #[test]
+    fn neighbours_of_one_role_are_one_message_and_results_come_first() {
+        let turns = vec![
+            said(Role::User, "Hello"),
+            said(Role::User, ""),
+            Turn::new(Role::Assistant, vec![Part::text(" \n"), call("a.1", "{\"x\":1}")]),
+            Turn::new(Role::Assistant, vec![call("b", "")]),
+            Turn::new(Role::Tool, vec![result("a.1", vec![Part::text("yes")])]),
+            said(Role::User, "And?"),
+            Turn::new(Role::Tool, vec![result("b", vec![Part::text("")])]),
+        ];
+        let messages = json!([
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "rg0-a_2e1", "name": "rg0-f_2eg", "input": {"x": 1}},
+                {"type": "tool_use", "id": "b", "name": "rg0-f_2eg", "input": {}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "rg0-a_2e1", "content": "yes"},
+                {"type": "tool_result", "tool_use_id": "b"},
+                {"type": "text", "text": "And?"}]}]);
+        check(turns, "model-1", messages, 1);
+    }
+
+    #[test]
+    fn the_first_message_is_the_users_and_the_last_has_no_white_space_at_its_end() {
+        let turns = vec![said(Role::Assistant, "Welcome. \n")];
+        let messages = json!([
+            {"role": "user", "content": "(The conversation goes on.)"},
+            {"role": "assistant", "content": "Welcome."}]);
+        check(turns, "model-1", messages, 2);
+        let alone = vec![said(Role::System, "Tell a joke."), said(Role::Developer, "A short one.")];
+        let messages = json!([{"role": "user", "content": [
+            {"type": "text", "text": "Tell a joke."}, {"type": "text", "text": "A short one."}]}]);
+        check(alone, "model-1", messages, 1);
+        let empty = try_write(&asking(vec![said(Role::User, " ")]), "model-1");
+        assert!(empty.is_err());
+    }
+
+    #[test]
+    fn instructions_inside_the_conversation() {
+        let turns = || {
+            vec![
+                said(Role::User, "Hello"),
+                said(Role::System, "Be brief."),
+                said(Role::Assistant, "Hi"),
+                said(Role::Developer, "Be kind."),
+                said(Role::User, "Well?"),
+            ]
+        };
+        let folded = |text: &str| format!("<system>\n{text}\n</system>");
+        let old = json!([
+            {"role": "user", "content": [
+                {"type": "text", "text": "Hello"}, {"type": "text", "text": folded("Be brief.")}]},
+            {"role": "assistant", "content": "Hi"},
+            {"role": "user", "content": [
+                {"type": "text", "text": folded("Be kind.")}, {"type": "text", "text": "Well?"}]}]);
+        check(turns(), "claude-opus-4-7", old.clone(), 1);
+        let mut new = old;
+        new[0]["content"] = json!("Hello");
+        let messages = new.as_array_mut().expect("messages");
+        messages.insert(1, json!({"role": "system", "content": "Be brief."}));
+        check(turns(), "claude-opus-5", new, 1);
+    }
+
+    #[test]
+    fn leading_instructions_are_the_system() {
+        let turns =
+            || vec![said(Role::System, "a"), said(Role::Developer, "b"), said(Role::User, "c")];
+        let (body, _) = written(&asking(turns()), "model-1");
+        let blocks = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
+        assert_eq!(body["system"], blocks);
+        let format = Some(Format::JsonObject);
+        let request = ChatRequest { format, ..asking(turns()) };
+        let (body, warnings) = written(&request, "model-1");
+        assert_eq!(body["system"][2]["text"], "Answer with one JSON object and nothing else.");
+        assert_eq!(warnings.len(), 1);
+    }
+
+    #[test]
+    fn thoughts_go_to_whom_they_belong() {
+        let thought = |dialect| {
+            let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
+            Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
+        };
+        let sealed = Some(Signature { dialect: DIALECT, text: "c2Vh".to_owned() });
+        let sealed = Part::new(Content::Reasoning(Reasoning { sealed, ..Reasoning::default() }));
+        let unsigned = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
+        let parts = vec![
+            thought(DIALECT),
+            thought(Dialect::Gemini),
+            Part::new(Content::Reasoning(unsigned)),
+            Part { cache: Some(crate::llm::CachePoint::Hour), ..sealed },
+            Part::text("Hi"),
+        ];
+        let turns = vec![said(Role::User, "Hello"), Turn::new(Role::Assistant, parts)];
+        let messages = json!([
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "", "signature": "c2ln"},
+                {"type": "redacted_thinking", "data": "c2Vh"},
+                {"type": "text", "text": "Hi"}]}]);
+        check(turns, "model-1", messages, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused_or_told() {
+        let user = |content| vec![Turn::new(Role::User, vec![Part::new(content)])];
+        let image = |media| Content::Image(Image { media, detail: Some("high".to_owned()) });
+        let file =
+            |media| Content::File(File { media, name: None, context: None, with_citations: false });
+        for (content, what) in [
+            (Content::Audio(Media::base64("audio/wav", "AAAA")), "audio"),
+            (Content::Video(Media::of_url("https://a.example/v")), "video"),
+            (image(Media::base64("image/bmp", "AAAA")), "an image of this type"),
+            (image(Media::of_url("ftp://a.example/b")), "an image"),
+            (file(Media::base64("application/zip", "AAAA")), "a file of this type"),
+            (file(Media::of_url("JVBERi0xLjQ=")), "a file"),
+        ] {
+            let refused = try_write(&asking(user(content)), "model-1").expect_err(what);
+            assert_eq!(refused.what, what);
+        }
+        let foreign = Foreign { dialect: Dialect::Gemini, json: Json::of_text("x") };
+        let parts = vec![
+            Part::text("Hi"),
+            Part::new(image(Media::base64("image/jpg", "AAAA"))),
+            Part::new(file(Media::plain_text("Grüße"))),
+            Part::new(Content::Foreign(foreign)),
+            call("a", "{}"),
+        ];
+        let turns = vec![
+            Turn { name: Some("Ada".to_owned()), ..Turn::new(Role::User, parts.clone()) },
+            Turn::new(Role::Assistant, parts),
+        ];
+        let messages = json!([
+            {"role": "user", "content": [
+                {"type": "text", "text": "Hi"},
+                {"type": "image", "source":
+                    {"type": "base64", "media_type": "image/jpeg", "data": "AAAA"}},
+                {"type": "document", "source":
+                    {"type": "text", "media_type": "text/plain", "data": "Grüße"}}]},
+            {"role": "assistant", "content": [
+                {"type": "text", "text": "Hi"},
+                {"type": "tool_use", "id": "a", "name": "rg0-f_2eg", "input": {}}]}]);
+        check(turns, "model-1", messages, 5);
+        let modalities = vec!["audio".to_owned()];
+        assert!(try_write(&ChatRequest { modalities, ..hello() }, "model-1").is_err());
+    }
+
+    #[test]
+    fn arguments_that_are_no_object_are_told_as_text() {
+        for arguments in ["[1]", "{\"x\":", "nonsense"] {
+            let turns = vec![
+                said(Role::User, "Hello"),
+                Turn::new(Role::Assistant, vec![call("a", arguments)]),
+            ];
+            let (body, warnings) = written(&asking(turns), "model-1");
+            let input = &body["messages"][1]["content"][0]["input"];
+            assert_eq!(*input, json!({ "arguments": arguments }));
+            assert_eq!(warnings.len(), 1);
+        }
+    }
+
+    #[test]
+    fn draws_within_the_rules_of_the_model() {
+        let mut request = hello();
+        request.sampling.temperature = Some(1.5);
+        request.sampling.top_p = Some(0.5);
+        request.sampling.top_k = Some(3);
+        let thinking = || Some(ReasoningSettings { tokens_max: Some(2000), ..Default::default() });
+        for (model, reasoning, temperature, top_p, top_k, warnings) in [
+            ("model-1", None, json!(1.0), json!(0.5), json!(3), 1),
+            ("claude-sonnet-4-5", None, json!(1.0), Value::Null, json!(3), 2),
+            ("claude-opus-4-7", None, Value::Null, Value::Null, Value::Null, 3),
+            // And the bound is raised.
+            ("claude-sonnet-4-5", thinking(), Value::Null, Value::Null, Value::Null, 4),
+        ] {
+            request.reasoning = reasoning;
+            let (body, found) = written(&request, model);
+            assert_eq!((&body["temperature"], &body["top_p"]), (&temperature, &top_p), "{model}");
+            assert_eq!(body["top_k"], top_k, "{model}");
+            assert_eq!(found.len(), warnings, "{model}: {found:?}");
+        }
+        request.reasoning = thinking();
+        request.sampling = crate::llm::Sampling {
+            temperature: Some(1.0),
+            top_p: Some(0.97),
+            ..Default::default()
+        };
+        let (body, found) = written(&request, "claude-sonnet-4-5");
+        assert_eq!((&body["temperature"], &body["top_p"]), (&Value::Null, &json!(0.97)));
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn tools_and_the_choice_among_them() {
+        let mut request = hello();
+        request.tool_choice = Some(ToolChoice::Required);
+        let (body, warnings) = written(&request, "model-1");
+        assert_eq!((body.get("tool_choice"), warnings.len()), (None, 1));
+        let function = Function { name: "f".to_owned(), ..Function::default() };
+        let list = |site: &str| vec![site.to_owned()];
+        let search = WebSearch {
+            allowed_domains: list("a.example"),
+            blocked_domains: list("b.example"),
+            ..WebSearch::default()
+        };
+        let foreign = Foreign { dialect: Dialect::Gemini, json: Json::of_text("x") };
+        request.tools = vec![
+            Tool::Function(function),
+            Tool::WebSearch(search),
+            Tool::CodeExecution,
+            Tool::Foreign(foreign),
+        ];
+        let hint = Foreign { dialect: DIALECT, json: Json::of_text("h") };
+        request.foreign = vec![(".tools[0].hint".to_owned(), hint)];
+        request.parallel_tool_calls = Some(false);
+        let (body, warnings) = written(&request, "model-1");
+        let tools = json!([
+            {"name": "f", "input_schema": {"type": "object", "properties": {}}, "hint": "h"},
+            {"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.example"]},
+            {"type": "code_execution_20250825", "name": "code_execution"}]);
+        assert_eq!(body["tools"], tools);
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let disabled = |kind: &str| json!({"type": kind, "disable_parallel_tool_use": true});
+        assert_eq!(body["tool_choice"], disabled("any"));
+        let (body, warnings) = written(&request, "claude-opus-5-5");
+        assert_eq!((&body["tool_choice"], warnings.len()), (&disabled("auto"), 3));
+        for (choice, expected) in
+            [(None, disabled("auto")), (Some(ToolChoice::None), json!({"type": "none"}))]
+        {
+            request.tool_choice = choice;
+            assert_eq!(written(&request, "model-1").0["tool_choice"], expected);
+        }
+    }
+
+    #[test]
+    fn forms_of_answers() {
+        let format = Some(Format::JsonSchema {
+            name: Some("person".to_owned()),
+            description: Some("A person".to_owned()),
+            schema: Json::of_written(r#"{"type":"object"}"#.to_owned()),
+            strict: None,
+        });
+        let request = ChatRequest { format, ..hello() };
+        let (body, warnings) = written(&request, "claude-sonnet-4-5");
+        let schema = json!({"type": "json_schema", "schema": {"type": "object"}});
+        assert_eq!((&body["output_config"]["format"], warnings.len()), (&schema, 1));
+        let (body, warnings) = written(&request, "claude-sonnet-4-20250514");
+        assert_eq!((body.get("output_config"), warnings.len()), (None, 2));
+        assert!(body["system"].as_str().is_some_and(|it| it.ends_with(r#"{"type":"object"}"#)));
+    }
+
+    #[test]
+    fn the_rest() {
+        let mut request = hello();
+        request.max_tokens = None;
+        request.stop = vec!["\n".to_owned(), "END".to_owned()];
+        request.n = Some(2);
+        request.sampling.presence_penalty = Some(0.0);
+        request.service_tier = Some("flex".to_owned());
+        request.stream = true;
+        for (dialect, key) in
+            [(DIALECT, "container"), (DIALECT, ".output_config.task"), (Dialect::Gemini, "g")]
+        {
+            let foreign = Foreign { dialect, json: Json::of_text("x") };
+            request.foreign.push((key.to_owned(), foreign));
+        }
+        let (body, warnings) = written(&request, "model-1");
+        let expected = json!({
+            "model": "model-1", "max_tokens": 4096, "stream": true, "container": "x",
+            "messages": [{"role": "user", "content": "Hello"}],
+            "output_config": {"task": "x"}, "stop_sequences": ["END"]});
+        assert_eq!(body, expected);
+        assert_eq!(warnings.len(), 5, "{warnings:?}");
+        request.service_tier = Some("default".to_owned());
+        assert_eq!(written(&request, "model-1").0["service_tier"], "standard_only");
+    }
+
+    #[test]
+    fn citations_go_back_to_their_vendor() {
+        let citation = |dialect| crate::llm::Citation {
+            original: Some(Foreign { dialect, json: Json::of_text("x") }),
+            ..Default::default()
+        };
+        let citations = vec![citation(DIALECT), citation(Dialect::Gemini)];
+        let text = Content::Text(Text { text: "Hi".to_owned(), citations });
+        let turns =
+            vec![said(Role::User, "Hello"), Turn::new(Role::Assistant, vec![Part::new(text)])];
+        let messages = json!([
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": [{"type": "text", "text": "Hi", "citations": ["x"]}]}]);
+        check(turns, "model-1", messages, 1);
+    }
+}

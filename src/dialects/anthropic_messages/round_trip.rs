@@ -1,0 +1,232 @@
+//! The property that a request of this dialect keeps its whole meaning through the canonical form:
+//! what is written is read again as what it was.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{DIALECT, read_request, write_request};
+use crate::dialects::codec::Target;
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    CachePoint, ChatRequest, Citation, Content, File, Foreign, Format, Function, Image, Json,
+    Media, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner, Signature, Source, Text,
+    Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch,
+};
+
+/// Words that are not only white space and do not end in it.
+fn words() -> impl Strategy<Value = String> {
+    "[a-z \"\\\\\n\u{e9}]{0,8}x"
+}
+
+fn json() -> impl Strategy<Value = Json> {
+    let texts = [r#"{"type":"object"}"#, r#"{"a":[1,2.5,null],"b":"\"é"}"#];
+    select(texts.to_vec()).prop_map(|text| Json::of_written(text.to_owned()))
+}
+
+fn cache() -> impl Strategy<Value = Option<CachePoint>> {
+    option::of(select(vec![CachePoint::Default, CachePoint::Hour]))
+}
+
+fn with_cache(content: impl Strategy<Value = Content>) -> impl Strategy<Value = Part> {
+    (content, cache()).prop_map(|(content, cache)| Part { content, cache })
+}
+
+fn text() -> impl Strategy<Value = Content> {
+    words().prop_map(|text| Content::Text(Text { text, citations: Vec::new() }))
+}
+
+fn source(media_type: &'static str) -> impl Strategy<Value = Media> {
+    let of = |source| Media { media_type: None, source };
+    prop_oneof![
+        Just(Media::base64(media_type, "AAAA")),
+        "[a-z]{1,5}".prop_map(move |path| of(Source::Url(format!("https://a.example/{path}")))),
+        "[a-z]{1,5}".prop_map(move |id| of(Source::Id(id))),
+    ]
+}
+
+fn shown() -> impl Strategy<Value = Content> {
+    let image = source("image/png").prop_map(|media| Content::Image(Image { media, detail: None }));
+    let media =
+        prop_oneof![source("application/pdf"), words().prop_map(|it| Media::plain_text(&it))];
+    let file = (media, option::of(words()), option::of(words()), any::<bool>());
+    let file = file.prop_map(|(media, name, context, with_citations)| {
+        Content::File(File { media, name, context, with_citations })
+    });
+    prop_oneof![text(), image, file]
+}
+
+/// A part of a user's message. Blocks of the vendor carry their cache points themselves.
+fn user_part() -> impl Strategy<Value = Part> {
+    let foreign = words().prop_map(|words| {
+        let json =
+            format!(r#"{{"type":"search_result","source":{}}}"#, Json::of_text(&words).text());
+        Part::new(Content::Foreign(Foreign { dialect: DIALECT, json: Json::of_written(json) }))
+    });
+    prop_oneof![4 => with_cache(shown()), 1 => foreign]
+}
+
+fn result() -> impl Strategy<Value = Part> {
+    let result = ("[a-z.:_-]{1,8}", vec(with_cache(shown()), 0..3), any::<bool>());
+    with_cache(result.prop_map(|(id, parts, is_error)| {
+        Content::ToolResult(ToolResult { id, name: None, parts, is_error })
+    }))
+}
+
+fn thought() -> impl Strategy<Value = Part> {
+    let proof = || Some(Signature { dialect: DIALECT, text: "c2ln".to_owned() });
+    let sealed = Reasoning { sealed: proof(), ..Reasoning::default() };
+    let shown = words().prop_map(move |text| Reasoning {
+        text,
+        signature: proof(),
+        ..Reasoning::default()
+    });
+    prop_oneof![Just(sealed), shown].prop_map(|it| Part::new(Content::Reasoning(it)))
+}
+
+fn said() -> impl Strategy<Value = Part> {
+    let cited = (words(), json()).prop_map(|(text, original)| {
+        let original = Some(Foreign { dialect: DIALECT, json: original });
+        Content::Text(Text { text, citations: vec![Citation { original, ..Citation::default() }] })
+    });
+    let call = ("[a-z.:_-]{1,8}", "[a-z.]{1,8}", option::of(json()));
+    let call = call.prop_map(|(id, name, arguments)| {
+        let arguments = arguments.map(|json| json.text().to_owned()).unwrap_or_default();
+        Content::ToolCall(ToolCall { id, name, arguments, signature: None })
+    });
+    prop_oneof![with_cache(text()), with_cache(cited), with_cache(call), thought()]
+}
+
+/// An answer of the assistant and what the user says to it.
+fn exchange() -> impl Strategy<Value = Vec<Turn>> {
+    (vec(said(), 1..4), vec(result(), 0..3), vec(user_part(), 1..3)).prop_map(
+        |(said, results, rest)| {
+            let turns = [
+                Turn::new(Role::Assistant, said),
+                Turn::new(Role::Tool, results),
+                Turn::new(Role::User, rest),
+            ];
+            turns.into_iter().filter(|turn| !turn.parts.is_empty()).collect()
+        },
+    )
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let system = vec(with_cache(text()), 0..3).prop_map(|parts| Turn::new(Role::System, parts));
+    (system, vec(user_part(), 1..3), vec(exchange(), 0..3)).prop_map(|(system, first, rest)| {
+        let first = [system, Turn::new(Role::User, first)];
+        first
+            .into_iter()
+            .chain(rest.into_iter().flatten())
+            .filter(|it| !it.parts.is_empty())
+            .collect()
+    })
+}
+
+fn tool() -> impl Strategy<Value = Tool> {
+    let function = ("[a-z.]{1,8}", option::of(words()), option::of(any::<bool>()), cache());
+    let function = function.prop_map(|(name, description, strict, cache)| {
+        let parameters = Some(Json::of_written(r#"{"type":"object"}"#.to_owned()));
+        Tool::Function(Function { name, description, parameters, strict, cache })
+    });
+    let sites = || vec("[a-z]{1,4}\\.example", 0..3);
+    let search = (sites(), option::of(0_u64..9)).prop_map(|(allowed_domains, uses_max)| {
+        Tool::WebSearch(WebSearch { allowed_domains, uses_max, ..WebSearch::default() })
+    });
+    let bash = Json::of_written(r#"{"type":"bash_20250124","name":"bash"}"#.to_owned());
+    let bash = Just(Tool::Foreign(Foreign { dialect: DIALECT, json: bash }));
+    prop_oneof![function, search, Just(Tool::CodeExecution), bash]
+}
+
+/// What is asked of the draws or of the thoughts, which exclude each other, and the model for it.
+fn manner() -> impl Strategy<Value = (&'static str, Sampling, Option<ReasoningSettings>)> {
+    let sampling = (option::of(0.0..1.0_f64), option::of(0.0..1.0_f64), option::of(1_u64..99));
+    let sampling = sampling.prop_map(|(temperature, top_p, top_k)| {
+        ("model-1", Sampling { temperature, top_p, top_k, ..Sampling::default() }, None)
+    });
+    let thinking = |model: &'static str, settings: ReasoningSettings| {
+        (model, Sampling::default(), Some(settings))
+    };
+    let shown = || option::of(any::<bool>());
+    let efforts = select(vec!["low", "medium", "high", "xhigh", "max"]);
+    let adaptive = (option::of(efforts), shown()).prop_map(move |(effort, is_shown)| {
+        let effort = effort.map(str::to_owned);
+        thinking("claude-opus-5", ReasoningSettings { effort, is_shown, ..Default::default() })
+    });
+    let off = Just(thinking("model-1", ReasoningSettings { is_off: true, ..Default::default() }));
+    prop_oneof![sampling, adaptive, off]
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    json().prop_map(|schema| Format::JsonSchema {
+        name: None,
+        description: None,
+        schema,
+        strict: Some(true),
+    })
+}
+
+prop_compose! {
+    fn request()(
+        (model, sampling, reasoning) in manner(),
+        turns in turns(),
+        (tools, wish, parallel) in (vec(tool(), 1..4), 0..3_u8, option::of(any::<bool>())),
+        format in option::of(format()),
+        max_tokens in 1_u64..100_000,
+        stop in vec(words(), 0..3),
+        user in option::of(words()),
+        tier in option::of(select(vec!["auto", "default"])),
+        stream in any::<bool>(),
+    ) -> ChatRequest {
+        let tool_choice = match wish {
+            0 => None,
+            1 => Some(ToolChoice::Auto),
+            // A forced call would rule out thoughts.
+            _ if reasoning.is_some() => Some(ToolChoice::Auto),
+            _ => Some(ToolChoice::Required),
+        };
+        ChatRequest {
+            model: model.to_owned(),
+            turns,
+            tools,
+            parallel_tool_calls: parallel.filter(|_| tool_choice.is_some()),
+            tool_choice,
+            format,
+            max_tokens: Some(max_tokens),
+            sampling,
+            stop,
+            reasoning,
+            user,
+            service_tier: tier.map(str::to_owned),
+            stream,
+            include_usage: true,
+            ..ChatRequest::default()
+        }
+    }
+}
+
+/// What the reading of a citation finds in it depends on its kind, which is not made here.
+fn without_details(mut request: ChatRequest) -> ChatRequest {
+    for part in request.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
+        if let Content::Text(text) = &mut part.content {
+            for citation in &mut text.citations {
+                let original = citation.original.take();
+                *citation = Citation { original, ..Citation::default() };
+            }
+        }
+    }
+    request
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_as_what_it_was(request in request()) {
+        let target = Target { model: &request.model, is_original: true };
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        write_request::write(&request, &target, &mut warnings, &mut out).expect("sayable");
+        prop_assert!(warnings.is_empty(), "{}", warnings.header());
+        let again = Scanner::default().read(&out, read_request::read).expect("JSON");
+        prop_assert_eq!(again.map(without_details), Ok(request));
+    }
+}
