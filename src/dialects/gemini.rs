@@ -1,4 +1,4 @@
-//! Google's generateContent, of AI Studio (v1beta) and of Vertex AI (v1), which share its shape
+//! Google's generateContent, of AI Studio (v1beta and v1) and of Vertex AI (v1), which share its shape
 //! (references of both read November 2026; types of google-genai 3.4).
 //!
 //! The model and whether a stream is wanted are in the path. Clients may write `snake_case`; what is

@@ -83,6 +83,12 @@ impl Contents {
 
     fn result(&mut self, response: Node<'_>) -> Result<Part, Malformed> {
         let name = response.expect_text_at("name")?;
+        for (key, value) in response.members() {
+            if !["id", "name", "response", "parts"].contains(&key) && !value.is_null() {
+                let path = format!("contents[{}].parts[].{key}", self.turns.len());
+                self.beside.push((path, value.json()));
+            }
+        }
         let id = response.text_at("id")?.filter(|id| !id.is_empty());
         let place = match id {
             Some(id) => self.open.iter().position(|(open, _)| open == id),

@@ -61,7 +61,8 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
     match key {
         "model" => value.expect_text()?.clone_into(&mut request.model),
         "tools" => {
-            let tools = each(value, tools)?;
+            let foreign = &mut request.foreign;
+            let tools = each(value, |element| tools(element, foreign))?;
             request.tools = tools.into_iter().flatten().collect();
         }
         "toolConfig" | "tool_config" => tool_config(request, value.expect_object()?)?,
@@ -97,7 +98,7 @@ fn system(value: Node<'_>) -> Result<Turn, Malformed> {
 }
 
 /// The tools of one element: it names one kind by its key, and some clients put several in one.
-fn tools(value: Node<'_>) -> Result<Vec<Tool>, Malformed> {
+fn tools(value: Node<'_>, foreign: &mut Vec<(String, Foreign)>) -> Result<Vec<Tool>, Malformed> {
     let mut found = Vec::new();
     for (key, inner) in value.expect_object()?.members() {
         if inner.is_null() {
@@ -106,7 +107,7 @@ fn tools(value: Node<'_>) -> Result<Vec<Tool>, Malformed> {
         let plain = inner.count() == 0;
         match key {
             "functionDeclarations" | "function_declarations" => {
-                let functions = each(inner, function).within(key)?;
+                let functions = each(inner, |it| function(it, foreign)).within(key)?;
                 found.extend(functions.into_iter().map(Tool::Function));
             }
             "codeExecution" | "code_execution" if plain => found.push(Tool::CodeExecution),
@@ -142,7 +143,16 @@ fn search(key: &str, inner: Node<'_>) -> Result<Tool, Malformed> {
     Ok(Tool::WebSearch(search))
 }
 
-fn function(value: Node<'_>) -> Result<Function, Malformed> {
+/// A function. What it says beyond its arguments, such as the schema of its result, is told of.
+fn function(value: Node<'_>, foreign: &mut Vec<(String, Foreign)>) -> Result<Function, Malformed> {
+    for (key, inner) in value.members() {
+        let known = ["name", "description", "parameters", "parametersJsonSchema"];
+        let is_known = known.contains(&key) || key == "parameters_json_schema";
+        if !is_known && !inner.is_null() {
+            let path = format!("tools[].functionDeclarations[].{key}");
+            foreign.push((path, Foreign { dialect: DIALECT, json: inner.json() }));
+        }
+    }
     let schema = either(value, "parametersJsonSchema", "parameters_json_schema");
     let parameters = match (schema, value.get("parameters")) {
         (Some(schema), _) => Some(schema.expect_object().within("parametersJsonSchema")?.json()),

@@ -277,6 +277,18 @@ fn what_lies_beside_a_part_is_told_of() {
     let file = json!({"mimeType": "video/mp4", "fileUri": "https://youtu.be/x"});
     assert_eq!(written["contents"][0]["parts"], json!([{"fileData": file}]));
     assert!(warnings.starts_with("dropped contents[0].parts[].videoMetadata:"), "{warnings}");
+    let mut body = of_user(json!([
+        {"functionResponse": {"name": "f", "response": {}, "scheduling": "SILENT"}}
+    ]));
+    body["tools"] = json!([{"functionDeclarations": [
+        {"name": "f", "parameters_json_schema": {}, "response_json_schema": {"type": "string"}}
+    ]}]);
+    let (_, warnings) = write(&request(&body), "model-1").expect("sayable");
+    for path in
+        ["contents[0].parts[].scheduling", "tools[].functionDeclarations[].response_json_schema"]
+    {
+        assert!(warnings.contains(&format!("dropped {path}")), "{warnings}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A request as Google takes it.
 //!
 //! Schemas are written as JSON Schema, in `parametersJsonSchema` and `responseJsonSchema`: AI Studio has
-//! them in v1beta (google-ai-generativelanguage 0.12.1), Vertex in v1 and v1beta1 (discovery documents of
-//! 2026-11-06). AI Studio's v1 has neither them nor functions.
+//! them in v1beta (google-ai-generativelanguage 0.12.1) and in v1 (where google-genai 3.4 sends them),
+//! Vertex in v1 and v1beta1 (discovery documents of 2026-11-06).
 
 use super::DIALECT;
 use super::model::{Least, Model};
@@ -83,8 +83,8 @@ fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings:
     foreign::warn_of_others(request, DIALECT, warnings);
     for (key, foreign) in request.foreign.iter().filter(|(_, it)| it.dialect == DIALECT) {
         let is_placed = key.starts_with("generationConfig.") || key.starts_with("toolConfig.");
-        if key.starts_with("contents[") {
-            warnings.dropped(key, "it lies beside a part that was translated");
+        if key.starts_with("contents[") || key.starts_with("tools[") {
+            warnings.dropped(key, "it lies beside what was translated");
         } else if !is_placed {
             root.raw(key, &foreign.json);
         }
