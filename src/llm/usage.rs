@@ -249,7 +249,8 @@ mod tests {
             reasoning_tokens: reasoning,
             ..Usage::default()
         };
-        let found = read(usage).map(|found| Usage { cache_write_tokens: 0, ..found });
+        let found = read(usage);
+        let found = found.map(|it| Usage { cache_write_tokens: 0, cache_write_1h_tokens: 0, ..it });
         assert_eq!(found, Some(expected), "{usage}");
     }
 
@@ -270,6 +271,11 @@ mod tests {
         let messages = r#"{"input_tokens":5,"cache_creation_input_tokens":100,
             "cache_read_input_tokens":1000,"output_tokens":9}"#;
         check(messages, 1105, 9, 1000, 0);
+        // Amazon: likewise.
+        let converse = r#"{"inputTokens":5,"outputTokens":9,"totalTokens":1114,
+            "cacheReadInputTokens":1000,"cacheWriteInputTokens":100,
+            "cacheDetails":[{"ttl":"1h","inputTokens":60}]}"#;
+        check(converse, 1105, 9, 1000, 0);
         // A proxy that answers in OpenAI's shape and repeats Anthropic's names.
         let both = r#"{"prompt_tokens":1105,"completion_tokens":9,"total_tokens":1114,
             "cache_read_input_tokens":1000,"cache_creation_input_tokens":100}"#;

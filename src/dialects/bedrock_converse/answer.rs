@@ -150,7 +150,13 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
         Content::Reasoning(thought) => {
             let signature = thought.signature.as_ref().map(|it| it.write(DIALECT));
             let sealed = thought.sealed.as_ref().map(|it| it.write(DIALECT));
-            write_thought(array, &thought.text, signature.as_deref(), sealed.as_deref());
+            // What is sealed is a block of its own.
+            if let Some(sealed) = &sealed {
+                write_thought(array, "", None, Some(sealed));
+            }
+            if sealed.is_none() || !thought.text.is_empty() || signature.is_some() {
+                write_thought(array, &thought.text, signature.as_deref(), None);
+            }
         }
         Content::Image(image) => {
             // A picture that is elsewhere cannot be shown.

@@ -104,10 +104,10 @@ impl Encoder {
             }
             Content::Refusal(text) => self.words(part, text, out),
             Content::Reasoning(thought) => {
-                self.words(part, &thought.text, out);
                 if let Some(sealed) = &thought.sealed {
                     self.thought(part, "redactedContent", &sealed.write(DIALECT), out);
                 }
+                self.words(part, &thought.text, out);
                 if let Some(signature) = &thought.signature {
                     self.thought(part, "signature", &signature.write(DIALECT), out);
                 }
@@ -207,7 +207,10 @@ mod tests {
     use crate::dialects::grid::{
         asking_for_usage, assemble, cases, core, decode, encode, on_the_wire, read_answer,
     };
-    use crate::llm::{ApiError, Chunk, Content, Dialect, Start, StopReason, Text, chunks_of};
+    use crate::llm::{
+        Answer, ApiError, Choice, Chunk, Content, Dialect, Part, Reasoning, Signature, Start,
+        StopReason, Text, chunks_of,
+    };
 
     /// The events that tell `chunks`: name and payload.
     fn events(chunks: &[Chunk]) -> Vec<(String, String)> {
@@ -227,11 +230,16 @@ mod tests {
         for (from, provider) in DIALECTS {
             for (case, body) in cases(from, ".answer.json") {
                 let mut answer = read_answer(provider, &body);
+                answer.choices.truncate(1);
                 for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
-                    // A refusal is text here.
-                    if let Content::Refusal(text) = &part.content {
-                        let text = Text { text: text.clone(), citations: Vec::new() };
-                        part.content = Content::Text(text);
+                    match &mut part.content {
+                        // A refusal is text here.
+                        Content::Refusal(text) => {
+                            let text = Text { text: text.clone(), citations: Vec::new() };
+                            part.content = Content::Text(text);
+                        }
+                        Content::ToolCall(call) => call.signature = None,
+                        _ => {}
                     }
                 }
                 let name = format!("{case} from {}", from.name());
@@ -245,6 +253,31 @@ mod tests {
                 assert_eq!(whole.choices, assembled.choices, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_thought_that_is_shown_and_sealed() {
+        let signature = |text: &str| {
+            let dialect = Dialect::OpenaiResponses;
+            Some(Signature { dialect, text: text.to_owned() })
+        };
+        let thought = Reasoning {
+            text: "t".to_owned(),
+            signature: signature("s"),
+            sealed: signature("z"),
+            ..Reasoning::default()
+        };
+        let choice =
+            Choice { parts: vec![Part::new(Content::Reasoning(thought))], ..Choice::default() };
+        let answer = Answer { choices: vec![choice], ..Answer::default() };
+        let stream = encode(&BedrockConverse, &asking_for_usage(), &chunks_of(&answer));
+        let assembled = assemble(decode(&BedrockConverse, &stream, 9));
+        let mut out = Vec::new();
+        BedrockConverse.write_answer(&answer, &asking_for_usage(), 0, &mut out);
+        assert_eq!(read_answer(&BedrockConverse, &out).choices, assembled.choices);
+        let found = core(&Answer { usage: None, ..assembled });
+        let sealed = [signature("z"), signature("s")].map(|it| it.expect("one").text);
+        assert!(format!("{found:?}").contains(&format!("{sealed:?}")), "{found:?}");
     }
 
     #[test]

@@ -86,10 +86,14 @@ impl Family {
         matches!(self, Self::Nova | Self::Nova2)
     }
 
-    /// It follows a tool's schema to the letter if asked. The service refuses the wish for Claude of
-    /// 4.7 and later (seen by `@ai-sdk/amazon-bedrock` 4.0).
+    /// It follows a tool's schema to the letter if asked. Of Claude's the service takes the wish for
+    /// 4.5 (Amazon Bedrock user guide, "Structured outputs") to 4.6 (`@ai-sdk/amazon-bedrock` 4.0 saw
+    /// it refused for later ones).
     pub(super) fn takes_strict_tools(self) -> bool {
-        !matches!(self, Self::Claude(claude) if claude.version >= (4, 7))
+        match self {
+            Self::Claude(claude) => ((4, 5)..(4, 7)).contains(&claude.version),
+            _ => true,
+        }
     }
 }
 

@@ -239,3 +239,359 @@ fn turns_of(value: Node<'_>) -> Result<Vec<Turn>, Malformed> {
     }
     Ok(turns)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::BedrockConverse;
+    use super::*;
+    use crate::dialects::codec::{Codec, Target};
+    use crate::dialects::grid::cases;
+    use crate::dialects::warnings::Warnings;
+    use crate::llm::{
+        CachePoint, Dialect, File, Image, Media, Reasoning, Sampling, Scanner, Signature, Source,
+        ToolCall, ToolResult,
+    };
+
+    /// One that takes everything but what another excludes.
+    const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+
+    fn read_text(body: &str) -> Result<ChatRequest, Malformed> {
+        let path = RequestPath { model: Some(MODEL), stream: true };
+        Scanner::default().read(body.as_bytes(), |root| read(root, &path)).expect("JSON")
+    }
+
+    fn written(request: &ChatRequest) -> (String, Warnings) {
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        let target = Target { model: &request.model, is_original: true };
+        BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
+        (String::from_utf8(out).expect("UTF-8"), warnings)
+    }
+
+    #[test]
+    fn golden_requests_keep_their_meaning() {
+        let cases = cases(Dialect::BedrockConverse, ".request.json");
+        assert!(cases.len() >= 8, "{} requests", cases.len());
+        for (case, body) in cases {
+            let mut request = read_text(std::str::from_utf8(&body).expect("UTF-8")).expect("it");
+            if case == "turns" {
+                // Claude takes either a temperature or top_p.
+                request.model = "model-1".to_owned();
+            }
+            let (text, warnings) = written(&request);
+            assert!(warnings.is_empty(), "{case}: {}", warnings.header());
+            let mut again = read_text(&text).expect("what was written");
+            again.model.clone_from(&request.model);
+            if request.tool_choice == Some(ToolChoice::Auto) {
+                request.tool_choice = None;
+            }
+            assert_eq!(again, request, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let message =
+            |content: &str| format!(r#"{{"messages":[{{"role":"user","content":[{content}]}}]}}"#);
+        let with = |member: &str| format!(r#"{{"messages":[],{member}}}"#);
+        let at = "messages[0].content[0]";
+        for (body, path) in [
+            ("{}".to_owned(), "messages".to_owned()),
+            (r#"{"messages":{}}"#.to_owned(), "messages".to_owned()),
+            (r#"{"messages":[{"content":[]}]}"#.to_owned(), "messages[0].role".to_owned()),
+            (
+                r#"{"messages":[{"role":"tool","content":[]}]}"#.to_owned(),
+                "messages[0].role".to_owned(),
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":"x"}]}"#.to_owned(),
+                "messages[0].content".to_owned(),
+            ),
+            (message("7"), at.to_owned()),
+            (message("{}"), at.to_owned()),
+            (message(r#"{"text":7}"#), format!("{at}.text")),
+            (message(r#"{"image":{"format":"png"}}"#), format!("{at}.image.source")),
+            (
+                message(r#"{"image":{"format":"png","source":{"bytes":7}}}"#),
+                format!("{at}.image.source.bytes"),
+            ),
+            (message(r#"{"document":{"source":{}}}"#), format!("{at}.document.name")),
+            (message(r#"{"toolUse":{"toolUseId":"1","input":{}}}"#), format!("{at}.toolUse.name")),
+            (
+                message(r#"{"toolResult":{"toolUseId":"1","content":[{"text":1}]}}"#),
+                format!("{at}.toolResult.content[0].text"),
+            ),
+            (
+                message(r#"{"reasoningContent":{"reasoningText":{}}}"#),
+                format!("{at}.reasoningContent.reasoningText.text"),
+            ),
+            (with(r#""inferenceConfig":{"maxTokens":-1}"#), "inferenceConfig.maxTokens".to_owned()),
+            (with(r#""inferenceConfig":{"topK":1}"#), "inferenceConfig.topK".to_owned()),
+            (with(r#""toolConfig":{}"#), "toolConfig.tools".to_owned()),
+            (
+                with(r#""toolConfig":{"tools":[{"toolSpec":{"name":"f"}}]}"#),
+                "toolConfig.tools[0].toolSpec.inputSchema".to_owned(),
+            ),
+            (with(r#""outputConfig":{"textFormat":{}}"#), "outputConfig.textFormat".to_owned()),
+            (with(r#""requestMetadata":{"a":1}"#), "requestMetadata.a".to_owned()),
+            (with(r#""system":"x""#), "system".to_owned()),
+        ] {
+            let fault = read_text(&body).expect_err("a fault");
+            assert_eq!(fault.path, path, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_service_knows_is_kept() {
+        let body = r#"{
+            "messages": [
+                {"role": "user", "content": [
+                    {"cachePoint": {"type": "default"}},
+                    {"guardContent": {"text": {"text": "g"}}},
+                    {"text": "t"},
+                    {"document": {"name": "n", "format": "pdf", "source": {"text": "x"}}},
+                    {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://abc", "bucketOwner": "1"}}}},
+                    {"toolResult": {"toolUseId": "1", "content": [{"json": {"a": [1]}}], "status": "error"}}
+                ]},
+                {"role": "assistant", "content": [
+                    {"toolUse": {"toolUseId": "2", "name": "n", "input": {}, "type": "server_tool_use"}}
+                ]}
+            ],
+            "toolConfig": {"tools": [
+                {"systemTool": {"name": "nova_grounding"}},
+                {"systemTool": {"name": "nova_code_interpreter"}},
+                {"systemTool": {"name": "of_the_future"}}
+            ]},
+            "guardrailConfig": {"guardrailIdentifier": "g"},
+            "additionalModelRequestFields": {"top_k": 3, "x": [1], "anthropic_beta": ["b"]},
+            "additionalModelResponseFieldPaths": ["/x"],
+            "performanceConfig": {"latency": "optimized"}
+        }"#;
+        let request = read_text(body).expect("a request");
+        let foreign = |part: &Part| matches!(part.content, Content::Foreign(_));
+        let [tool, user, assistant] = request.turns.as_slice() else { panic!("{request:?}") };
+        assert_eq!(tool.role, Role::Tool);
+        let Content::ToolResult(result) = &tool.parts[0].content else { panic!("{tool:?}") };
+        assert_eq!((result.parts[0].as_text(), result.is_error), (Some(r#"{"a":[1]}"#), true));
+        assert_eq!(user.parts.iter().filter(|part| foreign(part)).count(), 4);
+        assert!(foreign(&assistant.parts[0]));
+        assert!(matches!(
+            request.tools.as_slice(),
+            [Tool::WebSearch(_), Tool::CodeExecution, Tool::Foreign(_)]
+        ));
+        assert_eq!(request.sampling.top_k, Some(3));
+        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        let expected = [
+            "guardrailConfig",
+            "additionalModelRequestFields",
+            "additionalModelResponseFieldPaths",
+            "performanceConfig",
+        ];
+        assert_eq!(keys, expected);
+        assert_eq!(request.foreign[1].1.json.text(), r#"{"x":[1],"anthropic_beta":["b"]}"#);
+    }
+
+    fn words() -> impl Strategy<Value = String> {
+        "[a-zA-Z\"\\\\é ]{0,8}[a-z]"
+    }
+
+    fn cache() -> impl Strategy<Value = Option<CachePoint>> {
+        proptest::sample::select(vec![
+            None,
+            None,
+            Some(CachePoint::Default),
+            Some(CachePoint::Hour),
+        ])
+    }
+
+    fn source() -> impl Strategy<Value = Source> {
+        prop_oneof![
+            Just(Source::Base64("QUJD".to_owned())),
+            "[a-z]{3,5}".prop_map(|name| Source::Url(format!("s3://{name}/x"))),
+        ]
+    }
+
+    fn media(media_type: &'static str) -> impl Strategy<Value = Media> {
+        source().prop_map(|source| Media { media_type: Some(media_type.to_owned()), source })
+    }
+
+    /// What a user or a tool may show. Documents are in no results: their names must differ.
+    fn shown() -> impl Strategy<Value = Content> {
+        prop_oneof![
+            words().prop_map(|text| Part::text(&text).content),
+            media("image/png").prop_map(|media| Content::Image(Image { media, detail: None })),
+            media("video/quicktime").prop_map(Content::Video),
+        ]
+    }
+
+    fn user_parts() -> impl Strategy<Value = Vec<Part>> {
+        let document = (media("text/csv"), any::<bool>()).prop_map(|(media, with_citations)| {
+            Content::File(File { media, name: Some("table".to_owned()), with_citations })
+        });
+        let first = words().prop_map(|text| Part::text(&text).content);
+        let rest = proptest::collection::vec(
+            prop_oneof![shown(), media("audio/wav").prop_map(Content::Audio)],
+            0..3,
+        );
+        let parts =
+            (first, rest, proptest::option::of(document)).prop_map(|(first, rest, document)| {
+                [first].into_iter().chain(rest).chain(document).collect::<Vec<_>>()
+            });
+        (parts, cache()).prop_map(|(contents, cache)| {
+            let mut parts: Vec<Part> = contents.into_iter().map(Part::new).collect();
+            parts.last_mut().expect("one at least").cache = cache;
+            parts
+        })
+    }
+
+    fn thought() -> impl Strategy<Value = Content> {
+        let own = |text: String| Some(Signature { dialect: DIALECT, text });
+        prop_oneof![
+            (words(), "[a-z]{4}").prop_map(move |(text, signature)| Reasoning {
+                text,
+                signature: own(signature),
+                ..Reasoning::default()
+            }),
+            "[a-z]{4}"
+                .prop_map(move |sealed| Reasoning { sealed: own(sealed), ..Reasoning::default() }),
+        ]
+        .prop_map(Content::Reasoning)
+    }
+
+    /// An assistant's turn and the results of its calls.
+    fn exchange() -> impl Strategy<Value = Vec<Turn>> {
+        let call = ("[a-zA-Z0-9_-]{1,64}", "[a-z]{1,5}", words(), any::<bool>());
+        let result = proptest::collection::vec(shown().prop_map(Part::new), 0..3);
+        let calls = proptest::collection::vec((call, result), 0..3);
+        (proptest::option::of(thought()), words(), calls).prop_map(|(thought, text, calls)| {
+            let mut said: Vec<Part> = thought.into_iter().map(Part::new).collect();
+            said.push(Part::text(&text));
+            let mut results = Vec::new();
+            for ((id, name, argument, is_error), parts) in calls {
+                let arguments = serde_json::json!({ "a": argument }).to_string();
+                said.push(Part::new(Content::ToolCall(ToolCall {
+                    id: id.clone(),
+                    name,
+                    arguments,
+                    signature: None,
+                })));
+                let result = ToolResult { id, name: None, parts, is_error };
+                results.push(Part::new(Content::ToolResult(result)));
+            }
+            let mut turns = vec![Turn::new(Role::Assistant, said)];
+            if !results.is_empty() {
+                turns.push(Turn::new(Role::Tool, results));
+            }
+            turns
+        })
+    }
+
+    fn tools() -> impl Strategy<Value = Vec<Tool>> {
+        let function = ("[a-z_]{1,9}", proptest::option::of(words()), any::<bool>(), cache());
+        let tool = function.prop_map(|(name, description, is_strict, cache)| {
+            let parameters = Json::parse_object(r#"{"type":"object","properties":{"a":{}}}"#);
+            let strict = is_strict.then_some(true);
+            Tool::Function(Function { name, description, parameters, strict, cache })
+        });
+        proptest::collection::vec(tool, 1..3)
+    }
+
+    prop_compose! {
+        /// What this dialect can say of settings.
+        fn settings()(
+            max_tokens in proptest::option::of(20_000_u64..90_000),
+            temperature in proptest::option::of(proptest::sample::select(vec![0.0, 0.5, 1.0])),
+            top_k in proptest::option::of(1_u64..500),
+            stop in proptest::collection::vec("[A-Z]{1,4}", 0..3),
+            schema in proptest::option::of((proptest::option::of("[a-z]{3}"), proptest::option::of(words()))),
+            service_tier in proptest::option::of(proptest::sample::select(vec!["default", "flex", "reserved"])),
+            metadata in proptest::collection::vec(("[a-z]{1,5}", "[a-z0-9:=. ]{0,9}"), 0..3),
+            choice in proptest::sample::select(vec![None, Some(ToolChoice::Required), Some(ToolChoice::Function("f".to_owned()))]),
+        ) -> ChatRequest {
+            let mut metadata = metadata;
+            metadata.sort();
+            metadata.dedup_by(|one, other| one.0 == other.0);
+            ChatRequest {
+                max_tokens,
+                sampling: Sampling { temperature, top_k, ..Sampling::default() },
+                stop,
+                format: schema.map(|(name, description)| Format::JsonSchema {
+                    name,
+                    description,
+                    schema: Json::of_written(r#"{"type":"object"}"#.to_owned()),
+                    strict: None,
+                }),
+                service_tier: service_tier.map(str::to_owned),
+                metadata,
+                tool_choice: choice,
+                ..ChatRequest::default()
+            }
+        }
+    }
+
+    /// A thinking Claude refuses a call that it has not thought about.
+    fn has_unthought_call(exchange: &[Turn]) -> bool {
+        let Some(Turn { parts, .. }) = exchange.first() else { return false };
+        let is_thought = |part: &Part| matches!(part.content, Content::Reasoning(_));
+        exchange.len() > 1 && !parts.first().is_some_and(is_thought)
+    }
+
+    /// Requests that this dialect can say in one way only.
+    fn requests() -> impl Strategy<Value = ChatRequest> {
+        let system = proptest::option::of((words(), cache()));
+        let turns = proptest::collection::vec((user_parts(), exchange()), 0..3);
+        let thinking = proptest::option::of(1024_u64..10_000);
+        (settings(), tools(), system, turns, user_parts(), thinking).prop_map(
+            |(settings, tools, system, turns, last, thinking)| {
+                let mut request = ChatRequest {
+                    model: MODEL.to_owned(),
+                    stream: true,
+                    include_usage: true,
+                    tools,
+                    ..settings
+                };
+                if let Some(tokens) = thinking {
+                    // Claude thinks without these only.
+                    request.tool_choice = None;
+                    request.sampling = Sampling::default();
+                    request.reasoning = Some(ReasoningSettings {
+                        tokens_max: Some(tokens),
+                        ..ReasoningSettings::default()
+                    });
+                }
+                if let Some((text, cache)) = system {
+                    let part = Part { cache, ..Part::text(&text) };
+                    request.turns.push(Turn::new(Role::System, vec![part]));
+                }
+                if turns.last().is_some_and(|(_, exchange)| has_unthought_call(exchange)) {
+                    request.reasoning = None;
+                }
+                let mut documents = 0;
+                for (mut user, exchange) in turns.into_iter().chain([(last, Vec::new())]) {
+                    for part in &mut user {
+                        if let Content::File(file) = &mut part.content {
+                            documents += 1;
+                            file.name = Some(format!("table {documents}"));
+                        }
+                    }
+                    // Results of tools and what the user adds are one message.
+                    request.turns.push(Turn::new(Role::User, user));
+                    request.turns.extend(exchange);
+                }
+                request
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn a_request_comes_again(request in requests()) {
+            let (text, warnings) = written(&request);
+            prop_assert!(warnings.is_empty(), "{}", warnings.header());
+            prop_assert_eq!(read_text(&text), Ok(request), "{}", text);
+        }
+    }
+}

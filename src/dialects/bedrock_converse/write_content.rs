@@ -64,10 +64,15 @@ impl<'w> Blocks<'w> {
         Ok(())
     }
 
+    /// A message begins.
+    pub(super) fn begin_message(&mut self) {
+        self.has_text = false;
+        self.document = None;
+    }
+
     /// A message is complete. One with a document must have words too.
     pub(super) fn end_message(&mut self, array: &mut ArrayWriter<'_>) {
-        let has_text = std::mem::take(&mut self.has_text);
-        if let Some(name) = self.document.take().filter(|_| !has_text) {
+        if let Some(name) = self.document.take().filter(|_| !self.has_text) {
             let how = "its name was added as text, since bedrock-converse wants words beside it";
             self.warnings.changed("a document without words", how);
             array.object(|block| block.text("text", &name));

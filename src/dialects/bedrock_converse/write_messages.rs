@@ -140,16 +140,12 @@ impl<'r> Conversation<'r> {
         names
     }
 
-    /// The model waits for tools that it called without a thought that can be sent back, which a
-    /// thinking Claude refuses.
+    /// The latest results are of calls without a thought that can be sent back, which a thinking Claude
+    /// refuses.
     pub(super) fn calls_without_thought(&self) -> bool {
-        let spoken = self.messages.iter().rev().find(|it| it.speaker == Speaker::Assistant);
-        let gave = self.messages.last().is_some_and(|last| last.speaker == Speaker::User);
-        let has_call = |message: &Message<'_>| {
-            message.said.iter().any(|said| matches!(said.content, Content::ToolCall(_)))
-        };
-        gave && spoken
-            .is_some_and(|it| has_call(it) && !it.said.first().is_some_and(Said::is_thought))
+        let [.., called, gave] = self.messages.as_slice() else { return false };
+        let has_result = gave.said.iter().any(|it| matches!(it.content, Content::ToolResult(_)));
+        has_result && !called.said.first().is_some_and(Said::is_thought)
     }
 
     /// Writes `system` and `messages`.
@@ -178,6 +174,7 @@ impl<'r> Conversation<'r> {
                         Speaker::Assistant => "assistant",
                     };
                     object.text("role", role);
+                    blocks.begin_message();
                     object.array("content", |array| {
                         for said in &message.said {
                             blocks.write(array, said.content, said.cache)?;
@@ -283,11 +280,10 @@ fn is_thought_sayable(thought: &Reasoning, family: Family, warnings: &mut Warnin
         return false;
     }
     if let Some(sealed) = &thought.sealed {
-        let is_own = sealed.for_provider(DIALECT).is_some();
-        if !is_own {
-            warnings.dropped("a sealed thought", "another vendor sealed it");
+        if sealed.for_provider(DIALECT).is_some() {
+            return true;
         }
-        return is_own;
+        warnings.dropped("a sealed thought", "another vendor sealed it");
     }
     if own_signature(thought.signature.as_ref(), family).is_some() {
         return true;

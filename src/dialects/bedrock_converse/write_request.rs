@@ -434,6 +434,24 @@ mod tests {
     }
 
     #[test]
+    fn strict_tools_where_the_service_takes_the_wish() {
+        let mut request = of_turns(vec![user("a")]);
+        let (name, strict) = ("f".to_owned(), Some(true));
+        request.tools = vec![Tool::Function(Function { name, strict, ..Function::default() })];
+        for (model, is_kept) in [
+            ("anthropic.claude-3-5-haiku-20241022-v1:0", false),
+            (CLAUDE, true),
+            ("anthropic.claude-opus-4-6-v1", true),
+            ("anthropic.claude-sonnet-5", false),
+            ("qwen.qwen3-32b-v1:0", true),
+        ] {
+            let (body, warnings) = write_for(&request, model).expect("sayable");
+            let strict = body["toolConfig"]["tools"][0]["toolSpec"].get("strict");
+            assert_eq!((strict.is_some(), warnings.is_empty()), (is_kept, is_kept), "{model}");
+        }
+    }
+
+    #[test]
     fn media() {
         let file = |source: Source, media_type: Option<&str>| {
             let media = Media { media_type: media_type.map(str::to_owned), source };
@@ -446,7 +464,9 @@ mod tests {
             of_turns(vec![Turn::new(Role::User, vec![Part::new(Content::File(file))])])
         };
         let bytes = || Source::Base64("QQ==".to_owned());
-        let stored = file(Source::Url("s3://papers/a.pdf".to_owned()), None);
+        let mut stored = file(Source::Url("s3://papers/a.pdf".to_owned()), None);
+        // Words of the instructions are none beside the document.
+        stored.turns.insert(0, Turn::new(Role::System, vec![Part::text("Be brief.")]));
         let expected = json!([{"role": "user", "content": [
             {"document": {
                 "format": "pdf",
