@@ -211,8 +211,7 @@ pub fn write_amazon_exception(out: &mut Vec<u8>, exception_type: &str, payload: 
 
 const JSON: (&str, &str) = (":content-type", "application/json");
 
-/// Appends one message. What is longer than its length can tell, of which there is nothing in this
-/// program, is cut.
+/// Appends one message, of less than 4 GiB.
 fn write(out: &mut Vec<u8>, headers: [(&str, &str); 3], payload: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&[0; PRELUDE_BYTES]);

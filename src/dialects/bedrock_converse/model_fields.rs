@@ -138,22 +138,16 @@ impl Fields {
     fn sample(&mut self, request: &ChatRequest, family: Family, warnings: &mut Warnings) {
         let sampling = &request.sampling;
         let is_open = family == Family::GptOss;
-        let text = |value: Option<String>, is_known: bool| (value, is_known);
+        let draws = is_open || family == Family::Cohere;
         let number = |value: Option<f64>| value.map(|value| value.to_string());
-        let knows = is_open || family == Family::Cohere;
-        for (key, (value, is_known)) in [
-            ("seed", text(sampling.seed.map(|seed| seed.to_string()), knows)),
-            ("frequency_penalty", text(number(sampling.frequency_penalty), knows)),
-            ("presence_penalty", text(number(sampling.presence_penalty), knows)),
-            (
-                "logit_bias",
-                text(sampling.logit_bias.as_ref().map(|it| it.text().to_owned()), is_open),
-            ),
-            (
-                "user",
-                text(request.user.as_ref().map(|it| Json::of_text(it).text().to_owned()), is_open),
-            ),
-            ("min_p", text(number(sampling.min_p), false)),
+        let user = request.user.as_deref().map(Json::of_text);
+        for (key, value, is_known) in [
+            ("seed", sampling.seed.map(|seed| seed.to_string()), draws),
+            ("frequency_penalty", number(sampling.frequency_penalty), draws),
+            ("presence_penalty", number(sampling.presence_penalty), draws),
+            ("logit_bias", sampling.logit_bias.as_ref().map(|it| it.text().to_owned()), is_open),
+            ("user", user.map(|it| it.text().to_owned()), is_open),
+            ("min_p", number(sampling.min_p), false),
         ] {
             match value {
                 Some(value) if is_known => self.value(key, value),
