@@ -18,6 +18,7 @@
 mod answer;
 mod decoder;
 mod encoder;
+mod growing;
 mod identity;
 mod output;
 mod proof;

@@ -218,8 +218,9 @@ pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
     chunks
 }
 
-/// The part as it opens, and how it grows to what it is.
-fn taken_apart(content: &Content) -> (Content, Vec<Growth>) {
+/// A whole part as it opens, and how it grows to what it is.
+#[must_use]
+pub fn taken_apart(content: &Content) -> (Content, Vec<Growth>) {
     let words = |text: &String| (!text.is_empty()).then(|| Growth::Text(text.clone()));
     match content {
         Content::Text(text) => {

@@ -39,7 +39,7 @@ pub use base64::{decode_base64, encode_base64};
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
 };
-pub use chunk::{Assembly, Chunk, Growth, Start, chunks_of};
+pub use chunk::{Assembly, Chunk, Growth, Start, chunks_of, taken_apart};
 pub use content::{
     CachePoint, Citation, Content, File, Foreign, Image, Media, Part, Reasoning, Role, Signature,
     Source, Text, ToolCall, ToolResult, Turn,

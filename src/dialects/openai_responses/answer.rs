@@ -299,3 +299,177 @@ fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
     });
     object.number("total_tokens", usage.input_tokens.saturating_add(usage.output_tokens));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Dialect, Reasoning, Scanner, Signature, ToolCall};
+
+    fn read_body(body: &str) -> Option<Answer> {
+        Scanner::default().read(body.as_bytes(), read).expect("JSON")
+    }
+
+    #[test]
+    fn why_it_ended() {
+        let call = r#"{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}"#;
+        for (status, details, output, stop) in [
+            ("completed", "null", "", StopReason::Stop),
+            ("completed", "null", call, StopReason::ToolCalls),
+            ("incomplete", r#"{"reason":"max_output_tokens"}"#, call, StopReason::Length),
+            ("incomplete", r#"{"reason":"content_filter"}"#, "", StopReason::ContentFilter),
+            ("incomplete", r#"{"reason":"max_messages"}"#, "", StopReason::Length),
+            ("incomplete", "null", "", StopReason::Length),
+        ] {
+            let body = format!(
+                r#"{{"status":"{status}","incomplete_details":{details},"output":[{output}]}}"#
+            );
+            let answer = read_body(&body).expect("an answer");
+            assert_eq!(answer.choices[0].stop, stop, "{body}");
+        }
+        for (stop, status, reason) in [
+            (StopReason::StopSequence("END".to_owned()), "completed", None),
+            (StopReason::Pause, "completed", None),
+            (StopReason::ToolCalls, "completed", None),
+            (StopReason::Length, "incomplete", Some("max_output_tokens")),
+            (StopReason::Refusal, "incomplete", Some("content_filter")),
+        ] {
+            assert_eq!(status_of(&stop), (status, reason));
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        for body in [
+            "{}",
+            r#"{"output":null}"#,
+            r#"{"output":"x"}"#,
+            r#"{"status":"failed","output":[],"error":{"code":"server_error","message":"m"}}"#,
+            r#"{"error":{"message":"m"},"output":[]}"#,
+        ] {
+            assert_eq!(read_body(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn odd_answers() {
+        let answer = read_body(
+            r#"{"id":"resp_rg_chatcmpl-1","created_at":1795000001.75,"output":[
+            {"type":"reasoning","id":"rs_1","summary":[]},
+            {"type":"reasoning","content":[{"type":"reasoning_text","text":"hm"}]},
+            {"type":"message","content":[{"type":"output_text","text":"a","annotations":null,
+            "logprobs":[{"token":"a","logprob":-0.5}]},{"type":"output_hologram","x":1}]},
+            {"type":"function_call","id":"fc_1","name":"f"},
+            {"type":"image_generation_call","id":"ig_1","result":"AAAA","output_format":"webp"},
+            {"type":"web_search_call","id":"ws_1","status":"completed"}]}"#,
+        )
+        .expect("an answer");
+        assert_eq!((answer.id.as_str(), answer.created), ("chatcmpl-1", Some(1_795_000_001)));
+        let [thought, text, part, call, image, search] = answer.choices[0].parts.as_slice() else {
+            panic!("{answer:?}")
+        };
+        assert!(matches!(&thought.content, Content::Reasoning(it) if it.text == "hm"));
+        assert_eq!(text.as_text(), Some("a"));
+        assert!(matches!(&part.content, Content::Foreign(_)));
+        let expected =
+            ToolCall { id: "fc_1".to_owned(), name: "f".to_owned(), ..ToolCall::default() };
+        assert_eq!(call.content, Content::ToolCall(expected));
+        assert!(matches!(&image.content, Content::Image(_)));
+        assert!(matches!(&search.content, Content::Foreign(_)));
+        assert_eq!(answer.choices[0].logprobs.len(), 1);
+        assert_eq!(answer.usage, None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let signature = |dialect| Some(Signature { dialect, text: "s".to_owned() });
+        let thought = |text: &str, dialect| Reasoning {
+            text: text.to_owned(),
+            signature: signature(dialect),
+            ..Reasoning::default()
+        };
+        let sealed =
+            Reasoning { sealed: signature(Dialect::AnthropicMessages), ..Reasoning::default() };
+        let call = |id: &str| ToolCall {
+            id: id.to_owned(),
+            name: "f".to_owned(),
+            arguments: r#"{"x":1}"#.to_owned(),
+            signature: signature(Dialect::Gemini),
+        };
+        let parts = vec![
+            Part::new(Content::Reasoning(thought("a", Dialect::AnthropicMessages))),
+            Part::new(Content::Reasoning(sealed)),
+            Part::new(Content::Reasoning(thought("b", DIALECT))),
+            Part::text("c"),
+            Part::text("d"),
+            Part::new(Content::Refusal("e".to_owned())),
+            Part::new(Content::ToolCall(call("call_1"))),
+            Part::new(Content::ToolCall(call("call_2"))),
+        ];
+        let token = TokenLogprob {
+            token: "c".to_owned(),
+            logprob: -0.5,
+            top: vec![("c".to_owned(), -0.5)],
+        };
+        let choice = Choice { parts, stop: StopReason::ToolCalls, logprobs: vec![token] };
+        let usage = Usage {
+            input_tokens: 100,
+            output_tokens: 9,
+            cached_tokens: 50,
+            cache_write_tokens: 20,
+            cache_write_1h_tokens: 10,
+            input_audio_tokens: 3,
+            input_image_tokens: 2,
+            output_audio_tokens: 4,
+            output_image_tokens: 5,
+            reasoning_tokens: 7,
+            estimated: false,
+        };
+        let answer = Answer {
+            id: "msg_1".to_owned(),
+            model: "m".to_owned(),
+            created: Some(5),
+            choices: vec![choice],
+            usage: Some(usage),
+            service_tier: Some("flex".to_owned()),
+            system_fingerprint: None,
+        };
+        let mut out = Vec::new();
+        write(&answer, &ChatRequest::default(), 7, &mut out);
+        let body = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(read_body(&body), Some(answer));
+    }
+
+    #[test]
+    fn the_request_is_repeated() {
+        let body = r#"{"model":"m","instructions":"i","input":"x","temperature":0.5,"user":"u",
+            "metadata":{"k":"v"},"tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}],
+            "tool_choice":{"type":"custom","name":"g"},"truncation":"auto","max_output_tokens":50,
+            "reasoning":{"effort":"low"},"text":{"verbosity":"low"},"store":true}"#;
+        let request = Scanner::default()
+            .read(body.as_bytes(), crate::dialects::openai_responses::read_request::read)
+            .expect("JSON")
+            .expect("a request");
+        let mut out = Vec::new();
+        write(&Answer::default(), &request, 7, &mut out);
+        let found: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        for (key, expected) in [
+            ("id", r#""resp_rg_7""#),
+            ("instructions", r#""i""#),
+            ("temperature", "0.5"),
+            ("user", r#""u""#),
+            ("metadata", r#"{"k":"v"}"#),
+            ("tool_choice", r#"{"type":"custom","name":"g"}"#),
+            ("truncation", r#""auto""#),
+            ("max_output_tokens", "50"),
+            ("reasoning", r#"{"effort":"low","summary":null}"#),
+            ("text", r#"{"format":{"type":"text"},"verbosity":"low"}"#),
+            ("parallel_tool_calls", "true"),
+            ("store", "false"),
+            ("output", "[]"),
+        ] {
+            let expected: serde_json::Value = serde_json::from_str(expected).expect("JSON");
+            assert_eq!(found[key], expected, "{key}");
+        }
+        assert_eq!(found["tools"].as_array().map(Vec::len), Some(2));
+    }
+}

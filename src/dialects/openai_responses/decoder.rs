@@ -479,3 +479,224 @@ impl Words {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Answer, Assembly, StopReason};
+
+    fn decode(events: &[&str]) -> Vec<Chunk> {
+        let mut decoder = Decoder::default();
+        let (mut scanner, mut out) = (Scanner::default(), Vec::new());
+        for event in events {
+            decoder.event(None, event.as_bytes(), &mut scanner, &mut out).expect("JSON");
+        }
+        decoder.finish(&mut out);
+        out
+    }
+
+    fn answer(events: &[&str]) -> Answer {
+        let mut assembly = Assembly::default();
+        decode(events).into_iter().for_each(|chunk| assembly.push(chunk));
+        assembly.finish().expect("no error").expect("a complete stream")
+    }
+
+    fn contents(events: &[&str]) -> Vec<Content> {
+        let [choice] = answer(events).choices.try_into().expect("one choice");
+        choice.parts.into_iter().map(|part| part.content).collect()
+    }
+
+    fn error_of(events: &[&str]) -> ApiError {
+        let chunks = decode(events);
+        match chunks.last() {
+            Some(Chunk::Error(error)) => error.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const COMPLETED: &str =
+        r#"{"type":"response.completed","response":{"status":"completed","output":[]}}"#;
+    const CALL_ADDED: &str = r#"{"type":"response.output_item.added","output_index":0,"item":{
+        "type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":""}}"#;
+
+    #[test]
+    fn arguments_come_whenever_they_come() {
+        let delta = |piece: &str| {
+            format!(
+                r#"{{"type":"response.function_call_arguments.delta","output_index":0,"delta":"{piece}"}}"#
+            )
+        };
+        let (open, close) = (delta("{\\\"x\\\":"), delta("1}"));
+        let done = r#"{"type":"response.function_call_arguments.done","output_index":0,
+            "arguments":"{\"x\":1}"}"#;
+        let item_done = r#"{"type":"response.output_item.done","output_index":0,"item":{
+            "type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":"{\"x\":1}"}}"#;
+        let end = r#"{"type":"response.completed","response":{"status":"completed","output":[{
+            "type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":"{\"x\":1}"}]}}"#;
+        for events in [
+            vec![CALL_ADDED, &open, &close, done, item_done, end],
+            vec![CALL_ADDED, &open, &close, COMPLETED],
+            vec![CALL_ADDED, &open, done, COMPLETED],
+            vec![CALL_ADDED, done, item_done, COMPLETED],
+            vec![CALL_ADDED, &open, item_done, end],
+            vec![CALL_ADDED, item_done, COMPLETED],
+            vec![item_done, COMPLETED],
+            vec![CALL_ADDED, end],
+            vec![end],
+        ] {
+            let answer = answer(&events);
+            assert_eq!(answer.choices[0].stop, StopReason::ToolCalls, "{events:?}");
+            let [part] = answer.choices[0].parts.as_slice() else { panic!("{events:?}") };
+            let Content::ToolCall(call) = &part.content else { panic!("{events:?}") };
+            let found = (call.id.as_str(), call.name.as_str(), call.arguments.as_str());
+            assert_eq!(found, ("c1", "f", r#"{"x":1}"#), "{events:?}");
+        }
+    }
+
+    #[test]
+    fn words_come_whenever_they_come() {
+        let delta = r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"Hé"}"#;
+        let done = r#"{"type":"response.output_text.done","output_index":0,"content_index":0,"text":"Héllo"}"#;
+        let part_done = r#"{"type":"response.content_part.done","output_index":0,"content_index":0,
+            "part":{"type":"output_text","text":"Héllo","annotations":[]}}"#;
+        let item_done = r#"{"type":"response.output_item.done","output_index":0,"item":{
+            "type":"message","content":[{"type":"output_text","text":"Héllo"}]}}"#;
+        let end = r#"{"type":"response.completed","response":{"output":[{
+            "type":"message","content":[{"type":"output_text","text":"Héllo"}]}]}}"#;
+        for events in [
+            vec![delta, done, part_done, item_done, end],
+            vec![delta, done, COMPLETED],
+            vec![delta, part_done, COMPLETED],
+            vec![delta, item_done, COMPLETED],
+            vec![item_done, item_done, end],
+            vec![delta, end],
+            vec![end],
+        ] {
+            let text = Text { text: "Héllo".to_owned(), citations: Vec::new() };
+            assert_eq!(contents(&events), [Content::Text(text)], "{events:?}");
+        }
+    }
+
+    #[test]
+    fn thoughts_in_both_shapes() {
+        let plain = |text: &str| {
+            Content::Reasoning(Reasoning { text: text.to_owned(), ..Reasoning::default() })
+        };
+        let found = contents(&[
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"reasoning"}}"#,
+            r#"{"type":"response.reasoning_text.delta","output_index":0,"content_index":0,"delta":"a"}"#,
+            r#"{"type":"response.reasoning_text.done","output_index":0,"content_index":0,"text":"ab"}"#,
+            r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"reasoning",
+            "summary":[],"content":[{"type":"reasoning_text","text":"ab"}]}}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","output_index":1,"summary_index":0,"delta":"c"}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","output_index":1,"summary_index":1,"delta":"d"}"#,
+            COMPLETED,
+        ]);
+        assert_eq!(found, [plain("ab"), plain("c"), plain("d")]);
+    }
+
+    #[test]
+    fn sources_and_tokens_are_told_once() {
+        let annotation = r#"{"type":"url_citation","url":"https://a.example","title":"A","start_index":0,"end_index":2}"#;
+        let added = format!(
+            r#"{{"type":"response.output_text.annotation.added","output_index":0,"content_index":0,"annotation":{annotation}}}"#
+        );
+        let part_done = format!(
+            r#"{{"type":"response.content_part.done","output_index":0,"content_index":0,"part":{{
+            "type":"output_text","text":"Hi","annotations":[{annotation}],
+            "logprobs":[{{"token":"Hi","logprob":-0.5}}]}}}}"#
+        );
+        let delta = r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,
+            "delta":"Hi","logprobs":[{"token":"Hi","logprob":-0.5}]}"#;
+        for events in [vec![delta, &added, &part_done, COMPLETED], vec![&part_done, COMPLETED]] {
+            let answer = answer(&events);
+            let Content::Text(text) = &answer.choices[0].parts[0].content else { panic!("text") };
+            assert_eq!((text.text.as_str(), text.citations.len()), ("Hi", 1));
+            assert_eq!(text.citations[0].url.as_deref(), Some("https://a.example"));
+            assert_eq!(answer.choices[0].logprobs.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_says_nothing() {
+        let chunks = decode(&[
+            r#"{"type":"response.web_search_call.searching","output_index":0}"#,
+            r#"{"type":"response.novelty","output_index":0,"delta":"x"}"#,
+            r#"{"type":"response.function_call_arguments.delta","output_index":3,"delta":"{}"}"#,
+            r#"{"type":"response.output_text.delta","output_index":4096,"delta":"x"}"#,
+            r#"{"type":"response.output_item.added","output_index":0,"item":null}"#,
+            r#"{"type":"response.content_part.added","output_index":0,"part":{"type":"output_hologram"}}"#,
+            r#"{"sequence_number":7}"#,
+            "[DONE]",
+        ]);
+        let is_said = |chunk: &Chunk| !matches!(chunk, Chunk::Start(_));
+        assert!(!chunks.iter().any(is_said), "{chunks:?}");
+        assert_eq!(decode(&[r#"{"type":"keepalive","sequence_number":3}"#]), [Chunk::Ping]);
+    }
+
+    #[test]
+    fn items_of_the_vendor_alone_come_whole() {
+        let found = contents(&[
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"in_progress"}}"#,
+            r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"completed"}}"#,
+            r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"image_generation_call","id":"ig_1","result":"AAAA"}}"#,
+            COMPLETED,
+        ]);
+        let [Content::Foreign(search), Content::Image(_)] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(search.json.text().contains("completed"));
+    }
+
+    #[test]
+    fn errors_in_streams() {
+        for (event, status, code, message) in [
+            (
+                r#"{"type":"error","sequence_number":2,"code":"rate_limit_exceeded","message":"m","param":null}"#,
+                429,
+                Some("rate_limit_exceeded"),
+                "m",
+            ),
+            (
+                r#"{"type":"error","error":{"type":"server_error","code":null,"message":"m"}}"#,
+                500,
+                None,
+                "m",
+            ),
+            (
+                r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"invalid_prompt","message":"m"}}}"#,
+                400,
+                Some("invalid_prompt"),
+                "m",
+            ),
+            (r#"{"error":{"message":"m","code":503}}"#, 503, Some("503"), "m"),
+            (
+                r#"{"type":"response.failed","response":{"error":null}}"#,
+                502,
+                None,
+                "the provider answered with status 502",
+            ),
+        ] {
+            let error = error_of(&[CALL_ADDED, event, COMPLETED]);
+            let found = (error.status, error.code.as_deref(), error.message.as_str());
+            assert_eq!(found, (status, code, message), "{event}");
+            assert_ne!(error.kind, "error", "{event}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        let mut out = Vec::new();
+        let result = Decoder::default().event(None, b"{", &mut Scanner::default(), &mut out);
+        assert_eq!(result, Err(BadStream));
+    }
+
+    #[test]
+    fn the_name_of_an_event_stands_in_for_its_type() {
+        let mut out = Vec::new();
+        let data = br#"{"output_index":0,"delta":"x"}"#;
+        let name = Some("response.output_text.delta");
+        let result = Decoder::default().event(name, data, &mut Scanner::default(), &mut out);
+        assert_eq!((result, out.len()), (Ok(()), 3));
+    }
+}

@@ -11,21 +11,21 @@
 use std::collections::BTreeMap;
 
 use super::answer::{Envelope, echo, status_of};
-use super::output::{self, Said};
-use super::{identity, proof};
+use super::growing::{Gathered, Item, write_begun};
+use super::{identity, output};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::openai_chat::write_tokens;
 use crate::dialects::sse;
 use crate::llm::{
     ApiError, ChatRequest, Chunk, Content, Growth, ObjectWriter, Reasoning, Start, StopReason,
-    Text, TokenLogprob, ToolCall, Usage, write_array, write_object,
+    TokenLogprob, ToolCall, Usage, taken_apart, write_array,
 };
 
 /// Most bytes of an answer that are kept for the last event. The longest texts have a megabyte,
 /// generated pictures a few.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// What an item is reckoned to cost beside its words.
+/// What an item, a part or a source is reckoned to cost beside its words.
 const ITEM_BYTES: usize = 256;
 
 /// What is known of one client's stream.
@@ -52,25 +52,6 @@ pub(super) struct Encoder {
     has_ended: bool,
 }
 
-/// One item, as far as it has come.
-#[derive(Debug)]
-struct Item {
-    id: String,
-    parts: Vec<Gathered>,
-    /// Itself, once it is complete. Its parts are gone then.
-    written: Vec<u8>,
-}
-
-/// One part of an item.
-#[derive(Debug)]
-struct Gathered {
-    content: Content,
-    logprobs: Vec<TokenLogprob>,
-    /// Its number in a summary.
-    summary: u64,
-    is_closed: bool,
-}
-
 impl Encoder {
     pub(super) fn new(request: &ChatRequest, now_unix: u64) -> Self {
         Self {
@@ -88,11 +69,6 @@ impl Encoder {
             usage: None,
             has_ended: false,
         }
-    }
-
-    /// Appends one event; `kind` is its type behind `response.`.
-    fn event(&mut self, kind: &str, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
-        write_numbered(&mut self.sequence, &format!("response.{kind}"), out, fill);
     }
 
     fn begin(&mut self, start: &Start, out: &mut Vec<u8>) {
@@ -157,14 +133,15 @@ impl Encoder {
             None => self.open_item(kind, &begun, out),
         };
         let Some(item) = self.items.get_mut(index) else { return };
-        let summary = item.parts.iter().filter(|part| has_words(&part.content)).count() as u64;
+        let summary = item.summaries();
         let place = item.parts.len();
         let logprobs = Vec::new();
         let gathered = Gathered { content: begun, logprobs, summary, is_closed: false };
         item.parts.push(gathered);
         self.parts.insert(part, (index, place));
+        self.keep(ITEM_BYTES);
         if kind == "msg" {
-            self.open_said(index, place, out);
+            self.border("content_part.added", index, place, out);
         }
         for growth in &grown {
             self.grow(part, growth, out);
@@ -176,6 +153,8 @@ impl Encoder {
         if kind == "ig" || kind.is_empty() {
             self.parts.remove(&part);
             self.finish_item(index, "completed", out);
+            let written = self.items.get(index).map_or(0, |item| item.written.len());
+            self.keep(written);
         }
     }
 
@@ -186,10 +165,10 @@ impl Encoder {
         }
         let index = self.items.len();
         let id = output::id_of(content, kind, index, &self.id);
-        self.keep(ITEM_BYTES + id.len());
         let mut begun = Vec::with_capacity(256);
         write_begun(&mut begun, &id, content);
-        self.event("output_item.added", out, |root| {
+        self.keep(ITEM_BYTES + begun.len());
+        write_numbered(&mut self.sequence, "response.output_item.added", out, |root| {
             root.number("output_index", index as u64);
             root.key("item").extend_from_slice(&begun);
         });
@@ -200,8 +179,9 @@ impl Encoder {
         index
     }
 
-    fn open_said(&mut self, index: usize, place: usize, out: &mut Vec<u8>) {
-        self.part_event("content_part.added", index, place, out, |root, part| {
+    /// Tells the border of a part of a message, with the part as it is there.
+    fn border(&mut self, kind: &str, index: usize, place: usize, out: &mut Vec<u8>) {
+        self.part_event(kind, index, place, out, |root, part| {
             root.object("part", |object| output::write_said(object, part.said()));
         });
     }
@@ -217,16 +197,11 @@ impl Encoder {
     ) {
         let Some(item) = self.items.get(index) else { return };
         let Some(part) = item.parts.get(place) else { return };
-        let (place_name, place) = match part.content {
-            Content::Reasoning(_) => ("summary_index", Some(part.summary)),
-            Content::ToolCall(_) => ("", None),
-            _ => ("content_index", Some(place as u64)),
-        };
         write_numbered(&mut self.sequence, &format!("response.{kind}"), out, |root| {
             root.text("item_id", &item.id);
             root.number("output_index", index as u64);
-            if let Some(place) = place {
-                root.number(place_name, place);
+            if let Some((name, number)) = part.place(place) {
+                root.number(name, number);
             }
             fill(root, part);
         });
@@ -243,7 +218,7 @@ impl Encoder {
     fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
         let Some((index, place)) = self.parts.get(&part).copied() else { return };
         let Some(gathered) = self.part_mut(index, place) else { return };
-        let had_words = has_words(&gathered.content);
+        let was_shown = gathered.has_thought();
         match (&mut gathered.content, growth) {
             (Content::Text(text), Growth::Text(piece)) => {
                 text.text.push_str(piece);
@@ -255,7 +230,7 @@ impl Encoder {
             }
             (Content::Reasoning(thought), Growth::Text(piece)) => {
                 thought.text.push_str(piece);
-                if !had_words && !piece.is_empty() {
+                if !was_shown && !piece.is_empty() {
                     self.part_event(
                         "reasoning_summary_part.added",
                         index,
@@ -345,27 +320,21 @@ impl Encoder {
         match &mut part.content {
             Content::Text(_) => {
                 self.part_event("output_text.done", index, place, out, |root, part| {
-                    if let Content::Text(text) = &part.content {
-                        root.text("text", &text.text);
-                    }
+                    part.write_words(root);
                     root.array("logprobs", |array| write_tokens(array, &part.logprobs));
                 });
-                self.close_said(index, place, out);
+                self.border("content_part.done", index, place, out);
             }
             Content::Refusal(_) => {
-                self.part_event("refusal.done", index, place, out, |root, part| {
-                    if let Content::Refusal(text) = &part.content {
-                        root.text("refusal", text);
-                    }
-                });
-                self.close_said(index, place, out);
+                self.part_event("refusal.done", index, place, out, write_words);
+                self.border("content_part.done", index, place, out);
             }
             Content::Reasoning(thought) if !thought.text.is_empty() => {
-                self.part_event("reasoning_summary_text.done", index, place, out, thought_text);
+                self.part_event("reasoning_summary_text.done", index, place, out, write_words);
                 self.part_event("reasoning_summary_part.done", index, place, out, |root, part| {
                     root.object("part", |object| {
                         object.text("type", "summary_text");
-                        thought_text(object, part);
+                        part.write_words(object);
                     });
                 });
             }
@@ -376,21 +345,10 @@ impl Encoder {
                     self.delta("function_call_arguments.delta", index, place, &empty, out);
                 }
                 let kind = "function_call_arguments.done";
-                self.part_event(kind, index, place, out, |root, part| {
-                    if let Content::ToolCall(call) = &part.content {
-                        root.text("name", &call.name);
-                        root.text("arguments", &call.arguments);
-                    }
-                });
+                self.part_event(kind, index, place, out, write_words);
             }
             _ => {}
         }
-    }
-
-    fn close_said(&mut self, index: usize, place: usize, out: &mut Vec<u8>) {
-        self.part_event("content_part.done", index, place, out, |root, part| {
-            root.object("part", |object| output::write_said(object, part.said()));
-        });
     }
 
     fn close_parts(&mut self, index: usize, out: &mut Vec<u8>) {
@@ -404,9 +362,7 @@ impl Encoder {
         let Some(item) = self.items.get_mut(index).filter(|it| it.written.is_empty()) else {
             return;
         };
-        let parts = std::mem::take(&mut item.parts);
-        let said: Vec<Said<'_>> = parts.iter().map(Gathered::said).collect();
-        output::write_item(&mut item.written, &item.id, status, &said);
+        let parts = item.complete(status);
         self.tell_done(index, out);
         if let Some(Content::ToolCall(call)) = parts.first().map(|part| &part.content) {
             self.prove_call(call, out);
@@ -495,70 +451,8 @@ fn write_numbered(
     });
 }
 
-fn thought_text(root: &mut ObjectWriter<'_>, part: &Gathered) {
-    if let Content::Reasoning(thought) = &part.content {
-        root.text("text", &thought.text);
-    }
-}
-
-/// True for a thought that says something.
-fn has_words(content: &Content) -> bool {
-    matches!(content, Content::Reasoning(thought) if !thought.text.is_empty())
-}
-
-/// A part as it begins, and how it grows to what it is.
-fn taken_apart(content: &Content) -> (Content, Vec<Growth>) {
-    let words = |text: &String| Growth::Text(text.clone());
-    match content {
-        Content::Text(text) => {
-            let citations = text.citations.iter().cloned().map(Growth::Citation);
-            let grown = std::iter::once(words(&text.text)).chain(citations).collect();
-            (Content::Text(Text::default()), grown)
-        }
-        Content::Refusal(text) => (Content::Refusal(String::new()), vec![words(text)]),
-        Content::Reasoning(thought) => {
-            let begun = Reasoning { text: String::new(), ..thought.clone() };
-            (Content::Reasoning(begun), vec![words(&thought.text)])
-        }
-        Content::ToolCall(call) => {
-            let begun = ToolCall { arguments: String::new(), ..call.clone() };
-            (Content::ToolCall(begun), vec![Growth::Arguments(call.arguments.clone())])
-        }
-        other => (other.clone(), Vec::new()),
-    }
-}
-
-/// Writes an item as it begins.
-fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content) {
-    if let Content::Foreign(_) = content {
-        let said = Said { content, logprobs: &[] };
-        output::write_item(out, id, "in_progress", &[said]);
-        return;
-    }
-    write_object(out, |item| {
-        item.text("id", id);
-        match content {
-            Content::ToolCall(call) => output::call_members(item, call, "in_progress", ""),
-            Content::Image(_) => output::picture_members(item, None, "in_progress"),
-            Content::Reasoning(thought) => {
-                item.text("type", "reasoning");
-                item.array("summary", |_| {});
-                item.optional_text("encrypted_content", proof::write(thought).as_deref());
-            }
-            _ => {
-                item.text("type", "message");
-                item.text("status", "in_progress");
-                item.text("role", "assistant");
-                item.array("content", |_| {});
-            }
-        }
-    });
-}
-
-impl Gathered {
-    fn said(&self) -> Said<'_> {
-        Said { content: &self.content, logprobs: &self.logprobs }
-    }
+fn write_words(root: &mut ObjectWriter<'_>, part: &Gathered) {
+    part.write_words(root);
 }
 
 impl StreamEncoder for Encoder {
@@ -596,5 +490,289 @@ impl StreamEncoder for Encoder {
             };
             self.fail(&error, out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialects::openai_responses::{DIALECT, answer};
+    use crate::llm::{Answer, Citation, Dialect, Part, Signature, Text, chunks_of};
+    use serde_json::Value;
+
+    fn encode(chunks: &[Chunk]) -> Vec<Value> {
+        let mut encoder = Encoder::new(&ChatRequest::default(), 7);
+        let mut out = Vec::new();
+        chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
+        let text = String::from_utf8(out).expect("UTF-8");
+        let data = |event: &str| {
+            let (name, data) = event.split_once('\n')?;
+            let data: Value = serde_json::from_str(data.strip_prefix("data: ")?).expect("JSON");
+            assert_eq!(name, format!("event: {}", data["type"].as_str().expect("a type")));
+            Some(data)
+        };
+        text.split("\n\n").filter_map(data).collect()
+    }
+
+    fn kinds(events: &[Value]) -> Vec<&str> {
+        let kind = |event: &Value| event["type"].as_str().map(|it| it.len());
+        assert!(events.iter().all(|event| kind(event).is_some()));
+        events
+            .iter()
+            .filter_map(|event| event["type"].as_str())
+            .map(|kind| kind.strip_prefix("response.").unwrap_or(kind))
+            .collect()
+    }
+
+    fn grow(part: u32, growth: Growth) -> Chunk {
+        Chunk::Grow { choice: 0, part, growth }
+    }
+
+    fn words(part: u32, text: &str) -> Chunk {
+        grow(part, Growth::Text(text.to_owned()))
+    }
+
+    fn open(part: u32, content: Content) -> Chunk {
+        Chunk::Open { choice: 0, part, content }
+    }
+
+    fn start() -> Chunk {
+        Chunk::Start(Start { id: "answer-1".to_owned(), ..Start::default() })
+    }
+
+    fn stop() -> Chunk {
+        Chunk::Stop { choice: 0, reason: StopReason::Stop }
+    }
+
+    fn rich_answer() -> Answer {
+        let signature = |dialect| Some(Signature { dialect, text: "s".to_owned() });
+        let thought = |id: Option<&str>, text: &str, signature| {
+            let id = id.map(str::to_owned);
+            Part::new(Content::Reasoning(Reasoning {
+                id,
+                text: text.to_owned(),
+                signature,
+                sealed: None,
+            }))
+        };
+        let citation = Citation { title: Some("t".to_owned()), ..Citation::default() };
+        let call = |id: &str, arguments: &str, signature| {
+            Part::new(Content::ToolCall(ToolCall {
+                id: id.to_owned(),
+                name: "f".to_owned(),
+                arguments: arguments.to_owned(),
+                signature,
+            }))
+        };
+        let foreign = crate::llm::Json::parse(r#"{"type":"web_search_call","id":"ws_1"}"#);
+        let json = foreign.expect("JSON");
+        let elsewhere = crate::llm::Foreign { dialect: Dialect::Gemini, json: json.clone() };
+        let own = crate::llm::Foreign { dialect: DIALECT, json };
+        let image = crate::llm::Image {
+            media: crate::llm::Media::base64("image/png", "AAAA"),
+            detail: None,
+        };
+        let parts = vec![
+            thought(Some("rs_1"), "a", None),
+            thought(Some("rs_1"), "b", signature(DIALECT)),
+            thought(None, "c", signature(Dialect::AnthropicMessages)),
+            thought(None, "", signature(Dialect::AnthropicMessages)),
+            Part::new(Content::Foreign(own)),
+            Part::new(Content::Foreign(elsewhere)),
+            Part::new(Content::Text(Text { text: "d".to_owned(), citations: vec![citation] })),
+            Part::text("e"),
+            call("call_1", "", signature(Dialect::Gemini)),
+            call("call_2", r#"{"x":1}"#, None),
+            Part::new(Content::Image(image)),
+            Part::text("f"),
+            Part::new(Content::Refusal("g".to_owned())),
+        ];
+        let token = TokenLogprob { token: "d".to_owned(), logprob: -0.5, top: Vec::new() };
+        let choice = crate::llm::Choice { parts, stop: StopReason::Length, logprobs: vec![token] };
+        let usage = Usage { input_tokens: 3, output_tokens: 4, ..Usage::default() };
+        Answer {
+            id: "answer-1".to_owned(),
+            model: "m".to_owned(),
+            created: Some(5),
+            choices: vec![choice],
+            usage: Some(usage),
+            service_tier: None,
+            system_fingerprint: None,
+        }
+    }
+
+    #[test]
+    fn the_last_event_is_the_whole_answer() {
+        let answer = rich_answer();
+        let events = encode(&chunks_of(&answer));
+        let mut whole = Vec::new();
+        answer::write(&answer, &ChatRequest::default(), 7, &mut whole);
+        let whole: Value = serde_json::from_slice(&whole).expect("JSON");
+        let last = events.last().expect("events");
+        assert_eq!(last["type"], "response.incomplete");
+        assert_eq!(last["response"], whole);
+        assert_eq!(whole["output"].as_array().map(Vec::len), Some(10));
+        for (number, event) in events.iter().enumerate() {
+            assert_eq!(event["sequence_number"], number, "{event}");
+        }
+        // Every item was told as it is in the end, under its place.
+        let done: Vec<&Value> =
+            events.iter().filter(|it| it["type"] == "response.output_item.done").collect();
+        assert_eq!(done.len(), 10);
+        for event in done {
+            let index = event["output_index"].as_u64().expect("a place") as usize;
+            assert_eq!(event["item"], whole["output"][index]);
+        }
+    }
+
+    #[test]
+    fn the_order_of_events() {
+        let events = encode(&[
+            start(),
+            open(0, Content::Reasoning(Reasoning::default())),
+            words(0, "hm"),
+            Chunk::Close { choice: 0, part: 0 },
+            open(1, Content::Text(Text::default())),
+            words(1, "Hi"),
+            grow(1, Growth::Citation(Citation::default())),
+            Chunk::Ping,
+            words(1, ""),
+            Chunk::Close { choice: 0, part: 1 },
+            open(2, Content::ToolCall(ToolCall::default())),
+            grow(2, Growth::Arguments("{}".to_owned())),
+            Chunk::Close { choice: 0, part: 2 },
+            stop(),
+            Chunk::End,
+        ]);
+        let expected = [
+            "created",
+            "in_progress",
+            "output_item.added",
+            "reasoning_summary_part.added",
+            "reasoning_summary_text.delta",
+            "reasoning_summary_text.done",
+            "reasoning_summary_part.done",
+            "output_item.done",
+            "output_item.added",
+            "content_part.added",
+            "output_text.delta",
+            "output_text.annotation.added",
+            "output_text.done",
+            "content_part.done",
+            "output_item.done",
+            "output_item.added",
+            "function_call_arguments.delta",
+            "function_call_arguments.done",
+            "output_item.done",
+            "completed",
+        ];
+        assert_eq!(kinds(&events), expected);
+    }
+
+    #[test]
+    fn calls_that_grow_in_turns() {
+        let call =
+            |id: &str| Content::ToolCall(ToolCall { id: id.to_owned(), ..ToolCall::default() });
+        let piece = |part, text: &str| grow(part, Growth::Arguments(text.to_owned()));
+        let events = encode(&[
+            start(),
+            open(0, call("a")),
+            open(1, call("b")),
+            piece(0, "{\"x\""),
+            piece(1, "{\"y\""),
+            piece(0, ":1}"),
+            piece(1, ":2}"),
+            stop(),
+            Chunk::End,
+        ]);
+        let output = &events.last().expect("events")["response"]["output"];
+        for (index, id, arguments) in [(0, "a", "{\"x\":1}"), (1, "b", "{\"y\":2}")] {
+            assert_eq!(output[index]["call_id"], id);
+            assert_eq!(output[index]["arguments"], arguments);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_broke_does_not_end_well() {
+        let error = ApiError {
+            status: 429,
+            message: "too many".to_owned(),
+            kind: "rate_limit_error".to_owned(),
+            code: None,
+            param: None,
+        };
+        let begun = [start(), open(0, Content::Text(Text::default())), words(0, "Hi")];
+        let mut chunks = begun.to_vec();
+        chunks.extend([Chunk::Error(error.clone()), words(0, "x"), stop(), Chunk::End]);
+        let events = encode(&chunks);
+        let [.., told, last] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((&told["type"], &told["message"]), (&"error".into(), &"too many".into()));
+        assert_eq!(told["error"]["type"], "rate_limit_error");
+        assert_eq!(
+            (&last["type"], &last["response"]["status"]),
+            (&"response.failed".into(), &"failed".into())
+        );
+        assert_eq!(last["response"]["error"]["code"], "rate_limit_exceeded");
+        // Before anything else there is no answer that could fail.
+        assert_eq!(kinds(&encode(&[Chunk::Error(error)])), ["error"]);
+        // One that was cut has neither.
+        let kinds = encode(&begun);
+        let is_end = |event: &Value| event["response"]["status"].as_str() == Some("completed");
+        assert!(!kinds.iter().any(is_end));
+    }
+
+    #[test]
+    fn an_answer_without_bounds_is_ended() {
+        let mut encoder = Encoder::new(&ChatRequest::default(), 7);
+        let mut out = Vec::new();
+        encoder.push(&open(0, Content::Text(Text::default())), &mut out);
+        let piece = words(0, &"x".repeat(1 << 20));
+        for _ in 0..40 {
+            out.clear();
+            encoder.push(&piece, &mut out);
+            if encoder.has_ended {
+                break;
+            }
+        }
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert!(encoder.has_ended && text.contains("event: error\n"));
+        let mut later = Vec::new();
+        encoder.push(&Chunk::End, &mut later);
+        assert!(later.is_empty());
+    }
+
+    #[test]
+    fn an_event_costs_the_same_late_as_early() {
+        let mut encoder = Encoder::new(&ChatRequest::default(), 7);
+        let mut out = Vec::new();
+        encoder.push(&open(0, Content::Text(Text::default())), &mut out);
+        let mut sizes = Vec::new();
+        for _ in 0..2000 {
+            out.clear();
+            encoder.push(&words(0, "word "), &mut out);
+            sizes.push(out.len());
+        }
+        let (first, last) = (sizes[0], sizes[1999]);
+        assert!(last <= first + 4, "{first} and {last} bytes");
+    }
+
+    #[test]
+    fn what_belongs_to_nothing_is_dropped() {
+        let token = TokenLogprob { token: "x".to_owned(), logprob: -0.5, top: Vec::new() };
+        let events = encode(&[
+            words(9, "x"),
+            Chunk::Close { choice: 0, part: 9 },
+            Chunk::Logprobs { choice: 0, tokens: vec![token] },
+            Chunk::Open { choice: 1, part: 0, content: Content::Text(Text::default()) },
+            Chunk::Stop { choice: 1, reason: StopReason::Length },
+            open(0, Content::Text(Text { text: "Hi".to_owned(), citations: Vec::new() })),
+            stop(),
+            Chunk::End,
+        ]);
+        let response = &events.last().expect("events")["response"];
+        assert_eq!(response["status"], "completed");
+        assert_eq!(response["output"][0]["content"][0]["text"], "Hi");
+        // Tokens that came early are told with the text.
+        assert_eq!(response["output"][0]["content"][0]["logprobs"][0]["token"], "x");
     }
 }

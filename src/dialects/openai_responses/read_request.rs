@@ -211,3 +211,271 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{CachePoint, Content, Image, Media, Reasoning, Scanner, Signature, Source};
+
+    fn read_body(body: &str) -> Result<ChatRequest, Malformed> {
+        Scanner::default().read(body.as_bytes(), read).expect("JSON")
+    }
+
+    fn read_input(items: &str) -> Vec<Turn> {
+        read_body(&format!(r#"{{"model":"m","input":[{items}]}}"#)).expect("a request").turns
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_path() {
+        for (body, expected) in [
+            (r#"{}"#, "`input` to be a string or an array of at least one item"),
+            (r#"{"input":null}"#, "`input` to be a string or an array of at least one item"),
+            (
+                r#"{"input":[],"instructions":"x"}"#,
+                "`input` to be a string or an array of at least one item",
+            ),
+            (r#"{"input":7}"#, "`input` to be a string or an array of items"),
+            (r#"{"input":["x"]}"#, "`input[0]` to be an object"),
+            (r#"{"input":[{"content":"x"}]}"#, "`input[0].type` to be a string"),
+            (
+                r#"{"input":[{"role":"tool","content":"x"}]}"#,
+                "`input[0].role` to be one of system, developer, user, assistant",
+            ),
+            (
+                r#"{"input":[{"role":"user"}]}"#,
+                "`input[0].content` to be a string or an array of parts",
+            ),
+            (
+                r#"{"input":[{"role":"user","content":{}}]}"#,
+                "`input[0].content` to be a string or an array of parts",
+            ),
+            (
+                r#"{"input":[{"role":"user","content":[{"text":"x"}]}]}"#,
+                "`input[0].content[0].type` to be a string",
+            ),
+            (
+                r#"{"input":[{"role":"user","content":[{"type":"input_text"}]}]}"#,
+                "`input[0].content[0].text` to be a string",
+            ),
+            (
+                r#"{"input":[{"role":"user","content":[{"type":"input_image"}]}]}"#,
+                "`input[0].content[0].image_url` to be a string",
+            ),
+            (
+                r#"{"input":[{"role":"user","content":[{"type":"input_file"}]}]}"#,
+                "`input[0].content[0]` to be an object with file_id, file_data or file_url",
+            ),
+            (
+                r#"{"input":[{"type":"function_call","name":"f"}]}"#,
+                "`input[0].call_id` to be a string",
+            ),
+            (
+                r#"{"input":[{"type":"function_call_output","call_id":"c"}]}"#,
+                "`input[0].output` to be a string or an array of parts",
+            ),
+            (r#"{"input":"x","instructions":["y"]}"#, "`instructions` to be a string"),
+            (
+                r#"{"input":"x","max_output_tokens":"y"}"#,
+                "`max_output_tokens` to be a whole number of 0 or more",
+            ),
+            (r#"{"input":"x","stream":1}"#, "`stream` to be true or false"),
+            (r#"{"input":"x","tools":[{"name":"f"}]}"#, "`tools[0].type` to be a string"),
+            (r#"{"input":"x","tools":[{"type":"function"}]}"#, "`tools[0].name` to be a string"),
+            (
+                r#"{"input":"x","tool_choice":"any"}"#,
+                "`tool_choice` to be auto, none, required or an object with a type",
+            ),
+            (
+                r#"{"input":"x","tool_choice":{"type":"function"}}"#,
+                "`tool_choice.name` to be a string",
+            ),
+            (
+                r#"{"input":"x","text":{"format":{"type":"xml"}}}"#,
+                "`text.format.type` to be one of text, json_object, json_schema",
+            ),
+            (r#"{"input":"x","reasoning":{"effort":3}}"#, "`reasoning.effort` to be a string"),
+            (r#"{"input":"x","include":"y"}"#, "`include` to be an array"),
+            (r#"{"input":"x","background":"y"}"#, "`background` to be true or false"),
+        ] {
+            let found = read_body(body).expect_err("a fault").to_string();
+            assert_eq!(found, format!("expected {expected}"), "{body}");
+        }
+    }
+
+    #[test]
+    fn items_of_one_speaker_are_one_turn() {
+        let turns = read_input(
+            r#"{"role":"user","content":"a"},{"role":"user","content":"b"},
+            {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"t"}],"encrypted_content":"s"},
+            {"role":"assistant","content":"c"},
+            {"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},
+            {"type":"web_search_call","id":"ws_1","status":"completed"},
+            {"type":"function_call","call_id":"c2","name":"f","arguments":{"x":1}},
+            {"type":"function_call_output","call_id":"c1","output":"1"},
+            {"type":"computer_call_output","call_id":"c3","output":{}},
+            {"type":"function_call_output","call_id":"c2","output":[{"type":"input_text","text":"2"}]},
+            {"role":"user","content":"d"}"#,
+        );
+        let shape: Vec<(Role, usize)> =
+            turns.iter().map(|turn| (turn.role, turn.parts.len())).collect();
+        let expected = [
+            (Role::User, 1),
+            (Role::User, 1),
+            (Role::Assistant, 5),
+            (Role::Tool, 3),
+            (Role::User, 1),
+        ];
+        assert_eq!(shape, expected);
+        let Content::ToolCall(call) = &turns[2].parts[4].content else { panic!("a call") };
+        assert_eq!(call.arguments, r#"{"x":1}"#);
+    }
+
+    #[test]
+    fn thoughts_and_their_proofs() {
+        let signature = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
+        let thoughts = |items: &str| {
+            let turns = read_input(&format!(r#"{items},{{"role":"user","content":"x"}}"#));
+            let parts = turns[0].parts.iter().map(|part| match &part.content {
+                Content::Reasoning(thought) => thought.clone(),
+                other => panic!("{other:?}"),
+            });
+            parts.collect::<Vec<Reasoning>>()
+        };
+        let vendor = |text: &str| Reasoning {
+            id: Some("rs_1".to_owned()),
+            text: text.to_owned(),
+            ..Reasoning::default()
+        };
+        // Several parts of a summary: the proof is with the last.
+        let found = thoughts(
+            r#"{"type":"reasoning","id":"rs_1","encrypted_content":"s","summary":[
+            {"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}]}"#,
+        );
+        let last = Reasoning { signature: signature(DIALECT, "s"), ..vendor("b") };
+        assert_eq!(found, [vendor("a"), last]);
+        // Nothing but the proof, and nothing but the id.
+        let found = thoughts(
+            r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"s"},
+            {"type":"reasoning","id":"rs_1","summary":[]}"#,
+        );
+        let sealed = Reasoning { sealed: signature(DIALECT, "s"), ..vendor("") };
+        assert_eq!(found, [sealed, vendor("")]);
+        // What the gateway made for another vendor's thought: its id is forgotten.
+        let found = thoughts(
+            r#"{"type":"reasoning","id":"rs_rg0_x","encrypted_content":"anthropic-messages#s",
+            "summary":[{"type":"summary_text","text":"a"}]},
+            {"type":"reasoning","id":"rs_rg1_x","summary":[]}"#,
+        );
+        let theirs = signature(crate::llm::Dialect::AnthropicMessages, "s");
+        let shown = Reasoning { text: "a".to_owned(), signature: theirs, ..Reasoning::default() };
+        assert_eq!(found, [shown]);
+    }
+
+    #[test]
+    fn the_proof_of_a_call_finds_it() {
+        let turns = read_input(
+            r#"{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},
+            {"type":"function_call","call_id":"c2","name":"f","arguments":"{}"},
+            {"type":"reasoning","id":"rs_rg2_x","summary":[],"encrypted_content":"call#2#c1gemini#s"},
+            {"type":"function_call_output","call_id":"c1","output":"1"}"#,
+        );
+        let signatures: Vec<Option<&str>> = turns[0]
+            .parts
+            .iter()
+            .map(|part| match &part.content {
+                Content::ToolCall(call) => call.signature.as_ref().map(|it| it.text.as_str()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(signatures, [Some("s"), None]);
+    }
+
+    #[test]
+    fn parts_of_messages() {
+        let turns = read_input(
+            r#"{"role":"user","content":[
+            {"type":"input_image","file_id":"file-1","detail":"high"},
+            {"type":"input_file","file_url":"https://a.example/b.pdf"},
+            {"type":"input_file","file_data":"AAAA","filename":"a.bin"},
+            {"type":"input_audio","input_audio":{"data":"AAAA","format":"mp3"}},
+            {"type":"input_video","video_url":"x"},
+            {"type":"input_text","text":"t","prompt_cache_breakpoint":{"mode":"explicit","ttl":"30m"}}]}"#,
+        );
+        let [image, far, near, audio, video, text] = turns[0].parts.as_slice() else {
+            panic!("{turns:?}")
+        };
+        let media = Media { media_type: None, source: Source::Id("file-1".to_owned()) };
+        let detail = Some("high".to_owned());
+        assert_eq!(image.content, Content::Image(Image { media, detail }));
+        let source = |part: &Part| match &part.content {
+            Content::File(file) => file.media.source.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(source(far), Source::Url("https://a.example/b.pdf".to_owned()));
+        assert_eq!(source(near), Source::Base64("AAAA".to_owned()));
+        assert_eq!(audio.content, Content::Audio(Media::base64("audio/mp3", "AAAA")));
+        assert!(matches!(video.content, Content::Foreign(_)));
+        assert_eq!((text.as_text(), text.cache), (Some("t"), Some(CachePoint::Default)));
+    }
+
+    #[test]
+    fn what_points_to_state_is_marked() {
+        for (members, state) in [
+            (r#""previous_response_id":"resp_1""#, Some("previous_response_id")),
+            (r#""conversation":{"id":"conv_1"}"#, Some("conversation")),
+            (r#""prompt":{"id":"pmpt_1"}"#, Some("prompt")),
+            (r#""background":true,"input":"x""#, Some("background")),
+            (r#""background":false,"input":"x""#, None),
+            (r#""previous_response_id":null,"input":"x""#, None),
+            (r#""input":[{"type":"item_reference","id":"msg_1"}]"#, Some("item_reference")),
+            (r#""input":[{"id":"msg_1"}]"#, Some("item_reference")),
+        ] {
+            let request = read_body(&format!("{{{members}}}")).expect("a request");
+            assert_eq!(request.needs_state.as_deref(), state, "{members}");
+        }
+    }
+
+    #[test]
+    fn settings_find_their_place() {
+        let request = read_body(
+            r#"{"input":"x","instructions":"i","reasoning":{"effort":"none","mode":"pro"},
+            "text":{"verbosity":"low"},"include":["message.output_text.logprobs",
+            "reasoning.encrypted_content","file_search_call.results"],"stop":"END","seed":7,
+            "tool_choice":{"type":"mcp","server_label":"s"},"novelty":{"a":1},"nothing":null}"#,
+        )
+        .expect("a request");
+        assert_eq!(request.turns[0], Turn::new(Role::System, vec![Part::text("i")]));
+        let reasoning = request.reasoning.expect("reasoning");
+        assert!(reasoning.is_off && reasoning.is_shown.is_none());
+        assert!(request.seal_thoughts && request.include_usage);
+        assert_eq!((request.top_logprobs, request.tool_choice), (Some(0), None));
+        assert_eq!((request.stop, request.sampling.seed), (vec!["END".to_owned()], Some(7)));
+        let foreign: Vec<(&str, &str)> =
+            request.foreign.iter().map(|(key, it)| (key.as_str(), it.json.text())).collect();
+        let expected = [
+            ("reasoning.mode", r#""pro""#),
+            ("include", r#"["file_search_call.results"]"#),
+            ("tool_choice", r#"{"type":"mcp","server_label":"s"}"#),
+            ("novelty", r#"{"a":1}"#),
+        ];
+        assert_eq!(foreign, expected);
+    }
+
+    #[test]
+    fn tools_that_others_have_and_those_they_have_not() {
+        for (tool, is_shared) in [
+            (r#"{"type":"web_search"}"#, true),
+            (r#"{"type":"web_search_preview","user_location":{"type":"approximate"}}"#, true),
+            (r#"{"type":"web_search","external_web_access":false}"#, false),
+            (r#"{"type":"code_interpreter","container":{"type":"auto"}}"#, true),
+            (r#"{"type":"code_interpreter","container":"cntr_1"}"#, false),
+            (r#"{"type":"code_interpreter","container":{"type":"auto","file_ids":["f"]}}"#, false),
+            (r#"{"type":"custom","name":"n"}"#, false),
+            (r#"{"type":"mcp","server_label":"s"}"#, false),
+        ] {
+            let body = format!(r#"{{"input":"x","tools":[{tool}]}}"#);
+            let request = read_body(&body).expect("a request");
+            assert_eq!(!matches!(request.tools[0], Tool::Foreign(_)), is_shared, "{tool}");
+        }
+    }
+}

@@ -326,3 +326,378 @@ pub(super) fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatReque
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{
+        CachePoint, Content, Dialect, File, Foreign, Image, Json, Media, Part, Reasoning,
+        ReasoningSettings, Sampling, Scanner, Signature, Source, Text, ToolCall, ToolResult, Turn,
+    };
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn write_for(request: &ChatRequest, is_original: bool) -> Result<(Value, String), Unsayable> {
+        let (mut out, mut warnings) = (Vec::new(), Warnings::default());
+        let target = Target { model: &request.model, is_original };
+        write(request, &target, &mut warnings, &mut out)?;
+        Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
+    }
+
+    fn asking(parts: Vec<Part>) -> ChatRequest {
+        ChatRequest { turns: vec![Turn::new(Role::User, parts)], ..ChatRequest::default() }
+    }
+
+    fn answering(parts: Vec<Part>) -> ChatRequest {
+        let turns =
+            vec![Turn::new(Role::User, vec![Part::text("q")]), Turn::new(Role::Assistant, parts)];
+        ChatRequest { turns, ..ChatRequest::default() }
+    }
+
+    fn thought(dialect: Dialect) -> Part {
+        let signature = Some(Signature { dialect, text: "s".to_owned() });
+        let text = "hm".to_owned();
+        Part::new(Content::Reasoning(Reasoning { id: None, text, signature, sealed: None }))
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused() {
+        let far = |source| Media { media_type: None, source };
+        for (content, what) in [
+            (Content::Video(Media::base64("video/mp4", "AAAA")), "a video"),
+            (Content::Audio(far(Source::Url("https://a.example".to_owned()))), "audio by address"),
+        ] {
+            let refused = write_for(&asking(vec![Part::new(content.clone())]), true);
+            assert_eq!(refused.expect_err("refused").what, what);
+            let result = ToolResult {
+                id: "c".to_owned(),
+                name: None,
+                parts: vec![Part::new(content)],
+                is_error: false,
+            };
+            let part = Part::new(Content::ToolResult(result));
+            let turns = vec![Turn::new(Role::Tool, vec![part])];
+            let request = ChatRequest { turns, ..ChatRequest::default() };
+            assert_eq!(write_for(&request, true).expect_err("refused").what, what);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let sampling =
+            Sampling { seed: Some(7), logit_bias: Json::parse_object("{}"), ..Sampling::default() };
+        let json = Json::parse(r#"{"type":"x"}"#).expect("JSON");
+        let foreign = || Foreign { dialect: Dialect::Gemini, json: json.clone() };
+        let function = Function { cache: Some(CachePoint::Default), ..Function::default() };
+        let search = WebSearch { uses_max: Some(3), ..WebSearch::default() };
+        let request = ChatRequest {
+            n: Some(2),
+            stop: vec!["END".to_owned()],
+            sampling,
+            max_tokens: Some(5),
+            service_tier: Some("standard_only".to_owned()),
+            prediction: Some("x".to_owned()),
+            modalities: vec!["text".to_owned(), "audio".to_owned()],
+            tools: vec![
+                Tool::Function(function),
+                Tool::WebSearch(search),
+                Tool::Foreign(foreign()),
+            ],
+            ..asking(vec![Part::text("q"), Part::new(Content::Foreign(foreign()))])
+        };
+        let (body, warnings) = write_for(&request, true).expect("a request");
+        for part in [
+            "dropped n:",
+            "dropped stop:",
+            "dropped seed:",
+            "dropped logit_bias:",
+            "changed max_tokens: 16",
+            "dropped service_tier:",
+            "dropped prediction:",
+            "dropped modalities:",
+            "dropped a cache point of a tool:",
+            "dropped max_uses of the web search:",
+            "dropped a tool of the vendor:",
+            "dropped a part of a message:",
+        ] {
+            assert!(warnings.contains(part), "{part} in {warnings}");
+        }
+        assert_eq!(body["input"][0]["content"], "q");
+        assert_eq!(body["max_output_tokens"], 16);
+        // Those who imitate OpenAI take some of it.
+        let (body, warnings) = write_for(&request, false).expect("a request");
+        assert_eq!((&body["seed"], &body["stop"][0]), (&7.into(), &"END".into()));
+        assert_eq!(body["max_output_tokens"], 5);
+        assert!(!warnings.contains("seed") && warnings.contains("logit_bias"), "{warnings}");
+    }
+
+    #[test]
+    fn defaults_of_the_clients_dialect_hold() {
+        let function = Tool::Function(Function { name: "f".to_owned(), ..Function::default() });
+        let thinking = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
+        let request = ChatRequest {
+            tools: vec![function],
+            reasoning: Some(thinking),
+            ..asking(vec![Part::text("q")])
+        };
+        let (body, _) = write_for(&request, true).expect("a request");
+        assert_eq!((&body["store"], &body["tools"][0]["strict"]), (&false.into(), &false.into()));
+        assert_eq!(body["include"][0], "reasoning.encrypted_content");
+        assert_eq!(body["reasoning"]["summary"], "auto");
+        let own = ChatRequest { origin: Some(DIALECT), ..request.clone() };
+        let (body, _) = write_for(&own, true).expect("a request");
+        assert!(body.get("store").is_none() && body.get("include").is_none());
+        assert_eq!(body["tools"][0]["strict"], Value::Null);
+        let off = ReasoningSettings { is_off: true, ..ReasoningSettings::default() };
+        let off = ChatRequest { reasoning: Some(off), ..request };
+        let (body, _) = write_for(&off, true).expect("a request");
+        assert!(body.get("include").is_none());
+        assert_eq!(body["reasoning"]["effort"], "none");
+    }
+
+    #[test]
+    fn a_provider_gets_its_own_thoughts_only() {
+        for (dialect, is_original, expected) in [
+            (DIALECT, true, Some("encrypted_content")),
+            (DIALECT, false, Some("encrypted_content")),
+            (Dialect::AnthropicMessages, true, None),
+            (Dialect::AnthropicMessages, false, Some("content")),
+        ] {
+            let request = answering(vec![thought(dialect), Part::text("a")]);
+            let (body, warnings) = write_for(&request, is_original).expect("a request");
+            let items = body["input"].as_array().expect("items");
+            let found = items.iter().find(|item| item["type"] == "reasoning");
+            match expected {
+                Some(key) => assert!(found.expect("a thought").get(key).is_some(), "{body}"),
+                None => assert_eq!(found, None),
+            }
+            assert_eq!(warnings.contains("proof"), dialect != DIALECT, "{warnings}");
+        }
+        let call = ToolCall {
+            id: "c".repeat(65),
+            name: "f".to_owned(),
+            arguments: String::new(),
+            signature: Some(Signature { dialect: Dialect::Gemini, text: "s".to_owned() }),
+        };
+        let result =
+            ToolResult { id: call.id.clone(), name: None, parts: Vec::new(), is_error: true };
+        let mut request = answering(vec![Part::new(Content::ToolCall(call))]);
+        let results = vec![Part::new(Content::ToolResult(result))];
+        request.turns.push(Turn::new(Role::Tool, results));
+        let (body, warnings) = write_for(&request, true).expect("a request");
+        let (call, result) = (&body["input"][1], &body["input"][2]);
+        assert_eq!((&call["arguments"], &result["output"]), (&"{}".into(), &"".into()));
+        assert_eq!(call["call_id"], result["call_id"]);
+        assert!(call["call_id"].as_str().is_some_and(|id| id.len() <= 64));
+        assert!(warnings.contains("proof of a tool call") && warnings.contains("is_error"));
+    }
+
+    #[test]
+    fn instructions_are_not_all_there_is() {
+        let system = Turn::new(Role::System, vec![Part::text("s")]);
+        let request = ChatRequest { turns: vec![system], ..ChatRequest::default() };
+        let (body, _) = write_for(&request, true).expect("a request");
+        assert!(body.get("instructions").is_none());
+        assert_eq!(body["input"][0]["role"], "system");
+    }
+
+    fn word() -> impl Strategy<Value = String> {
+        "[a-zé\"\\\\\n ]{1,12}"
+    }
+
+    fn text() -> impl Strategy<Value = Content> {
+        word().prop_map(|text| Content::Text(Text { text, citations: Vec::new() }))
+    }
+
+    fn media(media_type: &'static str) -> impl Strategy<Value = Media> {
+        prop_oneof![
+            Just(Media::base64(media_type, "AAAA")),
+            Just(Media::of_url("https://a.example/b")),
+            Just(Media { media_type: None, source: Source::Id("file-1".to_owned()) }),
+        ]
+    }
+
+    fn given() -> impl Strategy<Value = Part> {
+        let detail = option::of(Just("high".to_owned()));
+        let image = (media("image/png"), detail)
+            .prop_map(|(media, detail)| Content::Image(Image { media, detail }));
+        let file = (media("application/pdf"), word()).prop_map(|(media, name)| {
+            Content::File(File { media, name: Some(name), with_citations: false })
+        });
+        let audio = Just(Content::Audio(Media::base64("audio/wav", "AAAA")));
+        let foreign = Just(Content::Foreign(Foreign {
+            dialect: DIALECT,
+            json: Json::of_written(r#"{"type":"input_video","x":[1]}"#.to_owned()),
+        }));
+        let points = prop_oneof![
+            3 => Just(None),
+            1 => Just(Some(CachePoint::Default)),
+            1 => Just(Some(CachePoint::Hour)),
+        ];
+        let plain = prop_oneof![4 => text(), 1 => image, 1 => file, 1 => audio];
+        prop_oneof![
+            6 => (plain, points).prop_map(|(content, cache)| Part { content, cache }),
+            1 => foreign.prop_map(Part::new),
+        ]
+    }
+
+    fn said() -> impl Strategy<Value = Content> {
+        let own = |text: &str| Some(Signature { dialect: DIALECT, text: text.to_owned() });
+        let shown = word().prop_map(move |text| {
+            let signature = own("s");
+            Content::Reasoning(Reasoning { id: None, text, signature, sealed: None })
+        });
+        let sealed = any::<u32>().prop_map(move |id| {
+            let id = Some(format!("rs_{id}"));
+            let sealed = own("t");
+            Content::Reasoning(Reasoning { id, text: String::new(), signature: None, sealed })
+        });
+        let call = (any::<u32>(), word()).prop_map(|(id, name)| {
+            let arguments = r#"{"x":[1,"é"]}"#.to_owned();
+            let id = format!("call_{id}");
+            Content::ToolCall(ToolCall { id, name, arguments, signature: None })
+        });
+        let foreign = |json: &str| {
+            let json = Json::of_written(json.to_owned());
+            Just(Content::Foreign(Foreign { dialect: DIALECT, json }))
+        };
+        prop_oneof![
+            4 => text(),
+            1 => word().prop_map(Content::Refusal),
+            2 => call,
+            1 => shown,
+            1 => sealed,
+            1 => foreign(r#"{"type":"web_search_call","id":"ws_1"}"#),
+            1 => foreign(r#"{"type":"output_audio","data":"AAAA"}"#),
+        ]
+    }
+
+    fn turn() -> impl Strategy<Value = Turn> {
+        let asked = prop_oneof![Just(Role::User), Just(Role::System), Just(Role::Developer)];
+        let asked = (asked, vec(given(), 1..4)).prop_map(|(role, parts)| Turn::new(role, parts));
+        let answered = vec(said().prop_map(Part::new), 1..5)
+            .prop_map(|parts| Turn::new(Role::Assistant, parts));
+        let results = vec((any::<u32>(), vec(given(), 1..3)), 1..3).prop_map(|results| {
+            let part = |(id, parts)| {
+                let id = format!("call_{id}");
+                let result = ToolResult { id, name: None, parts, is_error: false };
+                Part::new(Content::ToolResult(result))
+            };
+            Turn::new(Role::Tool, results.into_iter().map(part).collect())
+        });
+        prop_oneof![2 => asked, 2 => answered, 1 => results]
+    }
+
+    /// Turns of which none could be joined with the next.
+    fn turns() -> impl Strategy<Value = Vec<Turn>> {
+        vec(turn(), 1..6).prop_map(|mut turns| {
+            turns.dedup_by(|next, before| {
+                next.role == before.role && matches!(next.role, Role::Assistant | Role::Tool)
+            });
+            turns
+        })
+    }
+
+    fn tool() -> impl Strategy<Value = Tool> {
+        let schema = || Json::parse_object(r#"{"type":"object"}"#);
+        let function = (word(), option::of(word()), any::<bool>(), option::of(any::<bool>()))
+            .prop_map(move |(name, description, has_schema, strict)| {
+                let parameters = schema().filter(|_| has_schema);
+                Tool::Function(Function { name, description, parameters, strict, cache: None })
+            });
+        let search = (vec(word(), 0..3), option::of(word())).prop_map(|(domains, size)| {
+            Tool::WebSearch(WebSearch {
+                allowed_domains: domains,
+                context_size: size,
+                ..WebSearch::default()
+            })
+        });
+        let json = Json::of_written(r#"{"type":"custom","name":"n"}"#.to_owned());
+        let foreign = Just(Tool::Foreign(Foreign { dialect: DIALECT, json }));
+        prop_oneof![4 => function, 1 => search, 1 => Just(Tool::CodeExecution), 1 => foreign]
+    }
+
+    fn format() -> impl Strategy<Value = Format> {
+        let schema = (word(), option::of(word()), option::of(any::<bool>()));
+        let schema = schema.prop_map(|(name, description, strict)| {
+            let schema = Json::of_written(r#"{"type":"object"}"#.to_owned());
+            Format::JsonSchema { name: Some(name), description, schema, strict }
+        });
+        prop_oneof![Just(Format::Text), Just(Format::JsonObject), schema]
+    }
+
+    fn reasoning() -> impl Strategy<Value = ReasoningSettings> {
+        let effort = prop_oneof![Just("none"), Just("low"), Just("xhigh")];
+        (effort, option::of(word())).prop_map(|(effort, summary)| ReasoningSettings {
+            is_off: effort == "none",
+            effort: Some(effort.to_owned()),
+            is_shown: summary.as_ref().map(|_| true),
+            summary,
+            tokens_max: None,
+        })
+    }
+
+    prop_compose! {
+        fn request()(
+            turns in turns(),
+            (tools, choice, parallel) in
+                (vec(tool(), 0..3), 0..5_u8, option::of(any::<bool>())),
+            (format, reasoning) in (option::of(format()), option::of(reasoning())),
+            (max_tokens, top_logprobs, halves) in
+                (option::of(any::<u32>()), option::of(0..20_u64), option::of(0..4_u8)),
+            (verbosity, user, label) in
+                (option::of(word()), option::of(word()), option::of(word())),
+            (stream, seal_thoughts, is_stored) in
+                (any::<bool>(), any::<bool>(), option::of(any::<bool>())),
+        ) -> ChatRequest {
+            let foreign = is_stored.map(|stored| {
+                let json = Json::of_written(stored.to_string());
+                ("store".to_owned(), Foreign { dialect: DIALECT, json })
+            });
+            let temperature = halves.map(|halves| f64::from(halves) / 2.0);
+            ChatRequest {
+                model: "model-1".to_owned(),
+                turns,
+                tools,
+                tool_choice: match choice {
+                    0 => Some(ToolChoice::Auto),
+                    1 => Some(ToolChoice::None),
+                    2 => Some(ToolChoice::Required),
+                    3 => Some(ToolChoice::Function("f".to_owned())),
+                    _ => None,
+                },
+                parallel_tool_calls: parallel,
+                format,
+                reasoning,
+                max_tokens: max_tokens.map(u64::from),
+                sampling: Sampling { temperature, top_p: temperature, ..Sampling::default() },
+                top_logprobs,
+                verbosity,
+                user,
+                metadata: label.map(|label| ("k".to_owned(), label)).into_iter().collect(),
+                stream,
+                include_usage: true,
+                seal_thoughts,
+                origin: Some(DIALECT),
+                foreign: foreign.into_iter().collect(),
+                ..ChatRequest::default()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(request in request()) {
+            let mut out = Vec::new();
+            let mut warnings = Warnings::default();
+            let target = Target { model: &request.model, is_original: true };
+            write(&request, &target, &mut warnings, &mut out).expect("all of it can be said");
+            prop_assert!(warnings.is_empty(), "{}", warnings.header());
+            let read = crate::dialects::openai_responses::read_request::read;
+            let again = Scanner::default().read(&out, read).expect("JSON").expect("a request");
+            prop_assert_eq!(again, request);
+        }
+    }
+}

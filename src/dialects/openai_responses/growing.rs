@@ -1,0 +1,101 @@
+//! An item of a streamed answer, as far as it has come.
+
+use super::output::{self, Said};
+use super::proof;
+use crate::llm::{Content, ObjectWriter, TokenLogprob, write_object};
+
+/// One item.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) id: String,
+    /// Its parts, until it is complete.
+    pub(super) parts: Vec<Gathered>,
+    /// Itself, once it is complete.
+    pub(super) written: Vec<u8>,
+}
+
+/// One part of an item.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) content: Content,
+    pub(super) logprobs: Vec<TokenLogprob>,
+    /// Its number among the parts of a summary.
+    pub(super) summary: u64,
+    pub(super) is_closed: bool,
+}
+
+impl Item {
+    /// Writes the item for good, whose last part has come. Gives the parts it had.
+    pub(super) fn complete(&mut self, status: &str) -> Vec<Gathered> {
+        let parts = std::mem::take(&mut self.parts);
+        let said: Vec<Said<'_>> = parts.iter().map(Gathered::said).collect();
+        output::write_item(&mut self.written, &self.id, status, &said);
+        parts
+    }
+
+    /// How many of its parts are shown in a summary.
+    pub(super) fn summaries(&self) -> u64 {
+        self.parts.iter().filter(|part| part.has_thought()).count() as u64
+    }
+}
+
+impl Gathered {
+    pub(super) fn said(&self) -> Said<'_> {
+        Said { content: &self.content, logprobs: &self.logprobs }
+    }
+
+    /// True for a thought that says something.
+    pub(super) fn has_thought(&self) -> bool {
+        matches!(&self.content, Content::Reasoning(thought) if !thought.text.is_empty())
+    }
+
+    /// Where it stands in its item, as events tell it. Calls have no such place.
+    pub(super) fn place(&self, place: usize) -> Option<(&'static str, u64)> {
+        match self.content {
+            Content::Reasoning(_) => Some(("summary_index", self.summary)),
+            Content::ToolCall(_) => None,
+            _ => Some(("content_index", place as u64)),
+        }
+    }
+
+    /// Writes its words under the name that events have for them.
+    pub(super) fn write_words(&self, root: &mut ObjectWriter<'_>) {
+        match &self.content {
+            Content::Text(text) => root.text("text", &text.text),
+            Content::Refusal(text) => root.text("refusal", text),
+            Content::Reasoning(thought) => root.text("text", &thought.text),
+            Content::ToolCall(call) => {
+                root.text("name", &call.name);
+                root.text("arguments", &call.arguments);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes an item as it begins with `content`.
+pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content) {
+    if let Content::Foreign(_) = content {
+        let said = Said { content, logprobs: &[] };
+        output::write_item(out, id, "in_progress", &[said]);
+        return;
+    }
+    write_object(out, |item| {
+        item.text("id", id);
+        match content {
+            Content::ToolCall(call) => output::call_members(item, call, "in_progress", ""),
+            Content::Image(_) => output::picture_members(item, None, "in_progress"),
+            Content::Reasoning(thought) => {
+                item.text("type", "reasoning");
+                item.array("summary", |_| {});
+                item.optional_text("encrypted_content", proof::write(thought).as_deref());
+            }
+            _ => {
+                item.text("type", "message");
+                item.text("status", "in_progress");
+                item.text("role", "assistant");
+                item.array("content", |_| {});
+            }
+        }
+    });
+}
