@@ -33,8 +33,8 @@ pub struct Usage {
     pub output_audio_tokens: u64,
     /// Part of `output_tokens` that was pictures.
     pub output_image_tokens: u64,
-    /// Tokens spent on reasoning. Part of `output_tokens` at most vendors, beside them at some (xAI),
-    /// so it may be the larger number: do not subtract without a check.
+    /// Part of `output_tokens` that was reasoning. xAI counts it beside them; it is added here, and
+    /// known by its total.
     pub reasoning_tokens: u64,
     /// Searches of the web that the vendor made, which it bills apart from tokens.
     pub web_searches: u64,
@@ -206,6 +206,10 @@ impl Counts {
         let total = self.total.unwrap_or(0);
         let input_tokens = input.unwrap_or_else(|| total.saturating_sub(self.output.unwrap_or(0)));
         let output_tokens = self.output.unwrap_or_else(|| total.saturating_sub(input_tokens));
+        let reasoning = self.reasoning.unwrap_or(0);
+        let beside = reasoning > output_tokens
+            || self.total == Some(input_tokens.saturating_add(output_tokens + reasoning));
+        let output_tokens = output_tokens + if beside { reasoning } else { 0 };
         let cached = self.cached.or(self.cache_read).unwrap_or(0);
         let written = self.cache_written.or(self.written).unwrap_or(0);
         let written = written.min(input_tokens).min(TOKENS_MAX);
@@ -224,6 +228,7 @@ impl Counts {
             cached_tokens: cached.min(input_tokens).min(TOKENS_MAX),
             reasoning_tokens: self.reasoning.unwrap_or(0),
             web_searches: self.web_searches.unwrap_or(0),
+            reasoning_tokens: reasoning,
             estimated: self.bent || cached > input_tokens || input_tokens > TOKENS_MAX,
         })
     }
@@ -280,6 +285,13 @@ mod tests {
         let both = r#"{"prompt_tokens":1105,"completion_tokens":9,"total_tokens":1114,
             "cache_read_input_tokens":1000,"cache_creation_input_tokens":100}"#;
         check(both, 1105, 9, 1000, 0);
+        // xAI: what was reasoned is counted beside the answer, as the total shows.
+        let beside = r#"{"prompt_tokens":10,"completion_tokens":2,"total_tokens":112,
+            "completion_tokens_details":{"reasoning_tokens":100}}"#;
+        check(beside, 10, 102, 0, 100);
+        let little = r#"{"prompt_tokens":10,"completion_tokens":9,"total_tokens":22,
+            "completion_tokens_details":{"reasoning_tokens":3}}"#;
+        check(little, 10, 12, 0, 3);
         // DeepSeek.
         let hits = r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_cache_hit_tokens":6}"#;
         check(hits, 10, 2, 6, 0);
