@@ -18,6 +18,8 @@ mod chunk;
 mod content;
 mod conversation;
 mod dialect;
+mod catalogue;
+mod cost;
 mod document;
 mod edit;
 mod embeddings;
@@ -28,6 +30,7 @@ mod members;
 mod node;
 mod outline;
 mod peek;
+mod price;
 mod replay;
 mod rerank;
 mod scanner;
@@ -46,6 +49,11 @@ pub use content::{
 };
 pub use conversation::LastTurn;
 pub use dialect::Dialect;
+pub use answer::{AnswerOutline, ChunkOutline};
+pub use catalogue::{
+    Abilities, Ability, Catalogue, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,
+    Source,
+pub use cost::{Terms, cost, cost_of_units};
 pub use edit::{Edit, hide_usage, quote, with_include_usage};
 pub use embeddings::{
     EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, VectorEncoding,
@@ -56,6 +64,7 @@ pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write
 pub use node::{Malformed, Node, Within};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
+pub use price::{Kind, PicoUsd, Prices, Rate, Tier};
 pub use replay::{Fold, answer_text, is_replayable, replay};
 pub use rerank::{RerankAnswer, RerankDocument, RerankRequest, RerankResult};
 pub use scanner::Scanner;
