@@ -11,7 +11,7 @@ use crate::base::{Secret, is_field_value};
 use crate::llm::Dialect;
 
 /// How a credential travels to the vendor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
     /// `Authorization: Bearer …`.
@@ -60,7 +60,7 @@ impl Auth {
 }
 
 /// An endpoint that a vendor does not offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gap {
     /// Chat, in whatever dialect the vendor speaks.
@@ -86,6 +86,8 @@ pub struct Preset {
     pub dialect: Dialect,
     /// Environment variable whose presence adds the provider without a file.
     pub env: Option<String>,
+    /// Where the vendor describes its API.
+    pub docs: Option<String>,
     /// Fixed fields; names in lower case.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
@@ -148,11 +150,12 @@ pub fn preset(slug: &str) -> Option<&'static Preset> {
 mod tests {
     use super::*;
     use crate::base::{field_name, is_name};
+    use crate::llm::Catalogue;
     use std::collections::HashSet;
 
     #[test]
     fn every_row_is_usable() {
-        assert!(PRESETS.len() > 20, "{} presets", PRESETS.len());
+        assert!(PRESETS.len() > 75, "{} presets", PRESETS.len());
         let mut variables = HashSet::new();
         for preset in PRESETS.iter() {
             let slug = &preset.slug;
@@ -162,6 +165,7 @@ mod tests {
                 assert!(url.is_ok(), "{slug}: {url:?}");
                 assert!(!preset.base_url.ends_with('/'), "{slug}");
             }
+            assert!(preset.docs.as_ref().is_none_or(|url| url.starts_with("https://")), "{slug}");
             for (name, value) in &preset.headers {
                 assert_eq!(field_name(name).as_ref(), Ok(name), "{slug}");
                 assert!(is_field_value(value), "{slug}");
@@ -172,6 +176,12 @@ mod tests {
             }
         }
         assert!(PRESETS.is_sorted_by(|left, right| left.slug < right.slug));
+    }
+
+    #[test]
+    fn the_catalogue_of_models_has_the_same_names() {
+        let vendors = Catalogue::vendors();
+        assert!(vendors.iter().all(|slug| preset(slug).is_some()), "{vendors:?}");
     }
 
     #[test]
