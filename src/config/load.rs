@@ -168,7 +168,7 @@ fn in_lines(problems: &[Problem]) -> String {
 mod tests {
     use super::*;
     use crate::config::RequestLog;
-    use crate::llm::Dialect;
+    use crate::llm::{Dialect, Kind, ModelCard, PicoUsd, Tier};
     use crate::providers::{Origin, PRESETS};
     use std::time::Duration;
 
@@ -201,7 +201,7 @@ mod tests {
     }
 
     /// Each file with the paths of its problems, in the order of finding.
-    const BAD: [(&str, &[&str]); 60] = [
+    const BAD: [(&str, &[&str]); 64] = [
         ("[sever]", &["sever"]),
         ("[cache]\nbytes_max = 1\nbytes = 1", &["cache.bytes_max", "cache.bytes"]),
         ("[semantic_cache]\nthreshold = 0.2", &["semantic_cache.threshold"]),
@@ -273,6 +273,13 @@ mod tests {
         ),
         ("[providers.'A b']\npreset = 'ollama'", &["providers.\"A b\""]),
         ("[providers.a]\npreset = 'echo'\nbase_url = 'http://a'", &["providers.a.base_url"]),
+        ("[catalogue]\nopenai = 5", &["catalogue.openai"]),
+        ("[catalogue.opneai.gpt-4o]", &["catalogue.opneai"]),
+        ("[catalogue.openai]\n'gpt-4.1' = 5", &["catalogue.openai.\"gpt-4.1\""]),
+        (
+            "[catalogue.openai.gpt-4o]\nprices = [{ input = -1 }]\ncontext = 5",
+            &["catalogue.openai.gpt-4o.prices[0].input", "catalogue.openai.gpt-4o.context"],
+        ),
         ("[keys.a]", &["keys.a.secret"]),
         ("[keys.a]\nhash = '${A_KEY}'", &["keys.a.hash"]),
         ("[keys.a]\nhash = '${MISSING}'", &["keys.a.hash"]),
@@ -426,6 +433,31 @@ mod tests {
         assert_eq!(route.request_timeout, Some(Duration::from_secs(30)));
         let key = settings.keys.find(b"s").expect("configured");
         assert_eq!(key.route.as_deref(), Some("support"));
+    }
+
+    #[test]
+    fn what_the_operator_knows_of_models() {
+        let settings = good(
+            r#"
+            [providers.zebra]
+            preset = "openai"
+            api_key = "${A_KEY}"
+            [catalogue.zebra."gpt-4o"]
+            prices = [{ input = 0.15, output = 2 }]
+            [catalogue.openai."gpt-4.1"]
+            context_tokens = 5
+            "#,
+        );
+        let find = |provider, model| settings.catalogue.find_at(provider, Some("openai"), model);
+        let price = |provider, model| {
+            let card = find(provider, model)?;
+            card.prices().price(Kind::Input, Tier::Standard, 0).map(PicoUsd::get)
+        };
+        assert_eq!(price("zebra", "gpt-4o"), Some(150_000));
+        assert_eq!(price("other", "gpt-4o"), Some(2_500_000));
+        assert_eq!(price("zebra", "gpt-4.1"), Some(2_000_000));
+        let context = |model| find("zebra", model).and_then(ModelCard::context_tokens);
+        assert_eq!((context("gpt-4.1"), context("gpt-4o")), (Some(5), Some(128_000)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub use server::{Server, ServerTls};
 
 use crate::cache::{CacheLimits, SemanticLimits};
 use crate::keys::KeyRing;
+use crate::llm::Catalogue;
 use crate::providers::Provider;
 use crate::routing::Route;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub log: RequestLog,
     /// In the order of the file; never empty.
     pub providers: Vec<Arc<Provider>>,
+    /// What is known of models and their prices, with what the operator knows better.
+    pub catalogue: Catalogue,
     /// Bounds of the cache.
     pub cache: CacheLimits,
     /// How the semantic cache works.

@@ -12,6 +12,7 @@ use super::server::ServerSettings;
 use crate::base::{Member, Shape};
 use crate::cache::{CacheSettings, SemanticSettings};
 use crate::keys::KeySettings;
+use crate::llm::ModelSettings;
 use crate::providers::{PRESETS, ProviderSettings};
 use crate::routing::RouteSettings;
 
@@ -24,7 +25,7 @@ struct Section {
     shape: Shape,
 }
 
-fn sections() -> [Section; 7] {
+fn sections() -> [Section; 8] {
     let section = |title, example, shape| Section { title, example, shape };
     [
         section("server", "server", Shape::of::<ServerSettings>()),
@@ -32,6 +33,11 @@ fn sections() -> [Section; 7] {
         section("cache", "cache", Shape::of::<CacheSettings>()),
         section("semantic_cache", "semantic_cache", Shape::of::<SemanticSettings>()),
         section("providers.NAME", "providers.openai-prod", Shape::of::<ProviderSettings>()),
+        section(
+            "catalogue.PROVIDER.\"MODEL\"",
+            "catalogue.openai-prod.\"gpt-4o\"",
+            Shape::of::<ModelSettings>(),
+        ),
         section("keys.NAME", "keys.team-a", Shape::of::<KeySettings>()),
         section("routes.NAME", "routes.support", Shape::of::<RouteSettings>()),
     ]

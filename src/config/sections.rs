@@ -2,7 +2,7 @@
 //!
 //! A section goes on without what is wrong in it, so that one run shows all problems.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,12 +16,13 @@ use super::{RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
+use crate::llm::{Catalogue, ModelSettings};
 use crate::providers::{PRESETS, Provider, ProviderSettings, Surroundings};
 use crate::routing::{Route, RouteSettings};
 
 /// Names of the sections.
-const SECTIONS: [&str; 7] =
-    ["server", "log", "cache", "semantic_cache", "providers", "keys", "routes"];
+const SECTIONS: [&str; 8] =
+    ["server", "log", "cache", "semantic_cache", "providers", "catalogue", "keys", "routes"];
 
 /// A file on its way to settings.
 pub(super) struct Sections<'a> {
@@ -45,6 +46,7 @@ impl<'a> Sections<'a> {
         let semantic = self.semantic_cache();
         let provider_names = self.names("providers");
         let providers = self.providers();
+        let catalogue = self.catalogue(&provider_names, &providers);
         let route_names = self.names("routes");
         let routes = self.routes(&provider_names, &providers);
         let keys = self.keys(&route_names);
@@ -58,6 +60,7 @@ impl<'a> Sections<'a> {
             cache: cache?,
             semantic_cache: semantic?,
             providers,
+            catalogue,
             keys: KeyRing::new(keys),
             routes,
             by_name,
@@ -174,6 +177,45 @@ impl<'a> Sections<'a> {
         let echo = ProviderSettings { preset: Some("echo".to_owned()), ..Default::default() };
         add("echo", "providers.echo", echo);
         providers
+    }
+
+    /// What the operator knows better of models, by provider or preset and by model.
+    fn catalogue(&mut self, written_names: &[String], providers: &[Provider]) -> Catalogue {
+        let built_in = Catalogue::default();
+        let shape = Shape::of::<ModelSettings>();
+        let mut own = BTreeMap::new();
+        for (name, models) in self.tables("catalogue") {
+            let path = member_path("catalogue", &name);
+            let preset = providers
+                .iter()
+                .find(|provider| provider.name == name)
+                .and_then(|provider| provider.preset);
+            let is_preset = PRESETS.iter().any(|preset| preset.slug == name);
+            if !is_preset && preset.is_none() && !written_names.contains(&name) {
+                let known = written_names.iter().map(String::as_str);
+                let mut hint =
+                    did_you_mean(&name, known.chain(PRESETS.iter().map(|it| it.slug.as_str())));
+                if hint.is_empty() {
+                    "write the name of a provider of this file, or of a preset"
+                        .clone_into(&mut hint);
+                }
+                self.problems.add(&path, "no provider and no preset has this name", hint);
+            }
+            let Value::Object(models) = models else {
+                let message = format!("expected tables `[{path}.\"MODEL\"]`");
+                self.problems.add(&path, message, "");
+                continue;
+            };
+            let cards: &mut Vec<_> = own.entry(name.clone()).or_default();
+            for (model, written) in models {
+                let path = member_path(&path, &model);
+                let settings: Option<ModelSettings> = shape.read(written, &path, self.problems);
+                let Some(settings) = settings else { continue };
+                let listed = built_in.find(preset.unwrap_or(&name), &model);
+                cards.extend(settings.check(&model, listed, &path, self.problems));
+            }
+        }
+        Catalogue::with_own(own)
     }
 
     fn routes(&mut self, written_names: &[String], providers: &[Provider]) -> Vec<Route> {

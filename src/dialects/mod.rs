@@ -10,8 +10,8 @@
 //! Absent: where a provider is and how its credential travels (`providers/`), framing of event streams
 //! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
 
-mod anthropic_messages;
 mod amazon_stream;
+mod anthropic_messages;
 mod bedrock_converse;
 mod codec;
 mod cohere_chat;
@@ -27,10 +27,10 @@ mod rerank;
 mod sse;
 mod warnings;
 
-pub use anthropic_messages::{read_token_count, read_token_count_request, write_token_count};
 pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };
+pub use anthropic_messages::{read_token_count, read_token_count_request, write_token_count};
 pub use codec::{
     BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
 };

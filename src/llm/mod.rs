@@ -13,13 +13,13 @@
 mod answer;
 mod answer_outline;
 mod base64;
+mod catalogue;
 mod chat_request;
 mod chunk;
 mod content;
 mod conversation;
-mod dialect;
-mod catalogue;
 mod cost;
+mod dialect;
 mod document;
 mod edit;
 mod embeddings;
@@ -39,6 +39,10 @@ mod usage;
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
 pub use answer_outline::{AnswerOutline, ChunkOutline};
 pub use base64::{decode_base64, encode_base64};
+pub use catalogue::{
+    Abilities, Ability, Catalogue, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,
+    Source as CatalogueSource,
+};
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
 };
@@ -48,12 +52,8 @@ pub use content::{
     Source, Text, ToolCall, ToolResult, Turn,
 };
 pub use conversation::LastTurn;
-pub use dialect::Dialect;
-pub use answer::{AnswerOutline, ChunkOutline};
-pub use catalogue::{
-    Abilities, Ability, Catalogue, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,
-    Source,
 pub use cost::{Terms, cost, cost_of_units};
+pub use dialect::Dialect;
 pub use edit::{Edit, hide_usage, quote, with_include_usage};
 pub use embeddings::{
     EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, VectorEncoding,

@@ -226,7 +226,6 @@ impl Counts {
             input_tokens: input_tokens.min(TOKENS_MAX),
             output_tokens,
             cached_tokens: cached.min(input_tokens).min(TOKENS_MAX),
-            reasoning_tokens: self.reasoning.unwrap_or(0),
             web_searches: self.web_searches.unwrap_or(0),
             reasoning_tokens: reasoning,
             estimated: self.bent || cached > input_tokens || input_tokens > TOKENS_MAX,

@@ -455,12 +455,8 @@ mod tests {
     fn media() {
         let file = |source: Source, media_type: Option<&str>| {
             let media = Media { media_type: media_type.map(str::to_owned), source };
-            let file = File {
-                media,
-                name: Some("a.pdf".to_owned()),
-                context: None,
-                with_citations: true,
-            };
+            let file =
+                File { media, name: Some("a.pdf".to_owned()), context: None, with_citations: true };
             of_turns(vec![Turn::new(Role::User, vec![Part::new(Content::File(file))])])
         };
         let bytes = || Source::Base64("QQ==".to_owned());

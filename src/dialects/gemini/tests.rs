@@ -532,7 +532,7 @@ fn pythons_base64_becomes_everyones() {
 #[test]
 fn what_google_has_no_word_for_is_told_of() {
     let mut request = shown(Content::File(File {
-            context: None,
+        context: None,
         media: Media::base64("application/pdf", "AAAA"),
         name: None,
         with_citations: true,
