@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::app::{FileOptions, ServeOptions};
-use crate::commands::{FetchOptions, ReportOptions};
+use crate::commands::{FetchOptions, ProvidersOptions, ReportOptions};
 
 /// An AI gateway: one binary between applications and LLM providers.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Subcommands {
         #[command(subcommand)]
         command: CacheCommand,
     },
+    /// List the presets of vendors, or the models and prices of one
+    Providers(ProvidersOptions),
     /// Work with local models
     Models {
         #[command(subcommand)]
@@ -69,6 +71,8 @@ pub enum Command {
     FetchModel(FetchOptions),
     /// `ringgate cache report`.
     CacheReport(ReportOptions),
+    /// `ringgate providers`.
+    Providers(ProvidersOptions),
 }
 
 impl Arguments {
@@ -79,6 +83,7 @@ impl Arguments {
             None => Command::Serve(self.serve),
             Some(Subcommands::Serve(options)) => Command::Serve(options),
             Some(Subcommands::Check(options)) => Command::Check(options),
+            Some(Subcommands::Providers(options)) => Command::Providers(options),
             Some(Subcommands::Keys { command: KeysCommand::Hash }) => Command::HashKey,
             Some(Subcommands::Cache { command: CacheCommand::Report(options) }) => {
                 Command::CacheReport(options)

@@ -1,4 +1,5 @@
-//! Commands that do one thing and end: the hash of a key, the files of a model, the cache's report.
+//! Commands that do one thing and end: the hash of a key, the files of a model, the cache's report,
+//! the lists of vendors and their models.
 //!
 //! They need no other thread; standard output holds what was asked for, standard error what is told
 //! besides.
@@ -8,13 +9,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use serde_json::{Map, Value, json};
 
 use crate::app::FileOptions;
-use crate::base::Secret;
+use crate::base::{Secret, did_you_mean};
 use crate::cache::{Prices, read_observations, shadow_report};
 use crate::config::Overrides;
 use crate::inference::{self, FileSource};
 use crate::keys::KeyHash;
+use crate::llm::{Catalogue, Kind, ModelCard, PicoUsd, Rate, Tier};
+use crate::providers::{PRESETS, Preset, preset};
 
 /// What `models fetch` takes.
 #[derive(Clone, Debug, Args)]
@@ -41,6 +45,16 @@ pub struct ReportOptions {
     /// Dollars for a million tokens of answers
     #[arg(long, value_name = "PRICE", default_value_t = 0.0)]
     output_price: f64,
+}
+
+/// What `providers` takes.
+#[derive(Clone, Debug, Args)]
+pub struct ProvidersOptions {
+    /// One preset: its models, with what they can do and cost
+    name: Option<String>,
+    /// JSON instead of a table, with all prices
+    #[arg(long)]
+    json: bool,
 }
 
 /// `ringgate keys hash`: standard input to the form that goes into the file.
@@ -126,4 +140,235 @@ pub fn cache_report(options: &ReportOptions) -> anyhow::Result<()> {
         eprintln!("ringgate: {bad} lines were no observations and are left out");
     }
     Ok(())
+}
+
+/// `ringgate providers`: the presets, or the models of one.
+///
+/// # Errors
+/// When no preset has the name given, or standard output is closed.
+pub fn providers(options: &ProvidersOptions) -> anyhow::Result<()> {
+    let catalogue = Catalogue::default();
+    let mut out = io::stdout().lock();
+    let Some(name) = &options.name else {
+        if options.json {
+            let all: Vec<Value> = PRESETS.iter().map(|row| preset_json(row, &catalogue)).collect();
+            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?);
+        }
+        return Ok(out.write_all(presets_table(&catalogue).as_bytes())?);
+    };
+    let Some(row) = preset(name) else {
+        let hint = did_you_mean(name, PRESETS.iter().map(|preset| preset.slug.as_str()));
+        bail!("no preset has the name `{name}`; {hint} `ringgate providers` lists them");
+    };
+    if options.json {
+        let mut value = preset_json(row, &catalogue);
+        let models = catalogue.models_of(&row.slug).map(model_json).collect();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("models".to_owned(), Value::Array(models));
+        }
+        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
+    }
+    Ok(out.write_all(models_table(row, &catalogue).as_bytes())?)
+}
+
+fn preset_json(row: &Preset, catalogue: &Catalogue) -> Value {
+    json!({
+        "name": row.slug,
+        "dialect": row.dialect.name(),
+        "auth": row.auth,
+        "variable": row.env,
+        "base_url": row.base_url,
+        "docs": row.docs,
+        "without": row.gaps,
+        "note": row.note,
+        "models_known": catalogue.models_of(&row.slug).count(),
+    })
+}
+
+/// A card with every price: dollars for a million tokens, or for one of another unit.
+fn model_json(card: &ModelCard) -> Value {
+    let prices: Map<String, Value> = card
+        .prices()
+        .rates()
+        .iter()
+        .map(|rate| (rate.name(), Value::String(dollars(rate))))
+        .collect();
+    json!({
+        "model": card.name(),
+        "mode": card.mode(),
+        "context_tokens": card.context_tokens(),
+        "output_tokens_max": card.output_tokens_max(),
+        "abilities": card.abilities().names().collect::<Vec<_>>(),
+        "retires": card.retires(),
+        "source": card.source().map(|source| format!("{} {}", source.name, source.version)),
+        "as_of": card.source().map(|source| source.date),
+        "prices": prices,
+    })
+}
+
+fn presets_table(catalogue: &Catalogue) -> String {
+    let mut rows = vec![
+        ["PRESET", "DIALECT", "AUTH", "VARIABLE", "MODELS", "WITHOUT", "BASE URL"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for row in PRESETS.iter() {
+        let models = match catalogue.models_of(&row.slug).count() {
+            0 => "-".to_owned(),
+            count => count.to_string(),
+        };
+        // Where there is no address the note shows its shape.
+        let url = if row.base_url.is_empty() { &row.note } else { &row.base_url };
+        let gaps: Vec<String> = row.gaps.iter().map(|gap| word(&json!(gap))).collect();
+        rows.push(vec![
+            row.slug.clone(),
+            row.dialect.name().to_owned(),
+            word(&json!(row.auth)),
+            row.env.clone().unwrap_or_else(|| "-".to_owned()),
+            models,
+            if gaps.is_empty() { "-".to_owned() } else { gaps.join(",") },
+            url.clone(),
+        ]);
+    }
+    aligned(&rows, &[4])
+}
+
+fn models_table(row: &Preset, catalogue: &Catalogue) -> String {
+    let mut text = format!("{}: {}\n", row.slug, row.dialect.name());
+    let sources = Catalogue::sources().iter();
+    let sources: Vec<String> =
+        sources.map(|it| format!("{} {} ({})", it.name, it.version, it.date)).collect();
+    for (name, value) in [
+        ("base URL", row.base_url.as_str()),
+        ("variable", row.env.as_deref().unwrap_or_default()),
+        ("docs", row.docs.as_deref().unwrap_or_default()),
+        ("note", row.note.as_str()),
+    ] {
+        if !value.is_empty() {
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+    }
+    let mut rows = vec![
+        [
+            "MODEL",
+            "MODE",
+            "CONTEXT",
+            "ANSWER",
+            "INPUT",
+            "CACHED",
+            "WRITTEN",
+            "OUTPUT",
+            "MORE",
+            "ABILITIES",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    for card in catalogue.models_of(&row.slug) {
+        let tokens = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+        let price = |kind| {
+            let price = card.prices().price(kind, Tier::Standard, 0);
+            price.map_or_else(|| "-".to_owned(), PicoUsd::dollars_per_million)
+        };
+        let shown = [Kind::Input, Kind::CacheRead, Kind::CacheWrite, Kind::Output];
+        let is_shown = |rate: &&Rate| {
+            rate.tier == Tier::Standard && rate.above_tokens == 0 && shown.contains(&rate.kind)
+        };
+        let more =
+            card.prices().rates().len() - card.prices().rates().iter().filter(is_shown).count();
+        let abilities: Vec<&str> = card.abilities().names().collect();
+        let mut cells = vec![
+            card.name().to_owned(),
+            word(&json!(card.mode())),
+            tokens(card.context_tokens()),
+            tokens(card.output_tokens_max()),
+        ];
+        cells.extend(shown.map(price));
+        cells.push(if more == 0 { "-".to_owned() } else { format!("+{more}") });
+        cells.push(abilities.join(","));
+        rows.push(cells);
+    }
+    if rows.len() == 1 {
+        text.push_str("\nThe catalogue knows no model of it.\n");
+        return text;
+    }
+    text.push('\n');
+    text.push_str(&aligned(&rows, &[2, 3, 4, 5, 6, 7, 8]));
+    text.push_str(&format!(
+        "\nPrices are dollars for a million tokens; `-` is not known, `+N` are further prices (tiers, long \
+         inputs, other units), which --json shows. As of {}.\n",
+        sources.join(", ")
+    ));
+    text
+}
+
+/// Dollars for a million tokens, or for one unit of another kind.
+fn dollars(rate: &Rate) -> String {
+    if rate.kind.is_per_token() { rate.price.dollars_per_million() } else { rate.price.to_string() }
+}
+
+/// The name that a plain enumeration has in files.
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Rows as text with columns two spaces apart; numbers stand to the right.
+fn aligned(rows: &[Vec<String>], right: &[usize]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if right.contains(&column) {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:<width$}")
+            }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_presets_has_a_line_for_each() {
+        let table = presets_table(&Catalogue::default());
+        assert_eq!(table.lines().count(), PRESETS.len() + 1);
+        let openai = table.lines().find(|line| line.starts_with("openai ")).expect("a row");
+        for part in ["openai-chat", "bearer", "OPENAI_API_KEY", "https://api.openai.com/v1"] {
+            assert!(openai.contains(part), "{openai}");
+        }
+        let column = |line: &str| line.find("openai-chat");
+        let groq = table.lines().find(|line| line.starts_with("groq ")).expect("a row");
+        assert_eq!(column(openai), column(groq));
+    }
+
+    #[test]
+    fn the_list_of_models_has_their_prices() {
+        let catalogue = Catalogue::default();
+        let row = preset("openai").expect("built in");
+        let table = models_table(row, &catalogue);
+        let line = table.lines().find(|line| line.starts_with("gpt-4o ")).expect("a row");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(
+            words.get(1..8),
+            Some(&["chat", "128000", "16384", "2.5", "1.25", "-", "10"][..])
+        );
+        let card = catalogue.find("openai", "gpt-4o").expect("known");
+        let value = model_json(card);
+        assert_eq!(value.pointer("/prices/batch.input"), Some(&json!("1.25")));
+        let rerank = catalogue.find("cohere", "rerank-v3.5").map(model_json).expect("known");
+        assert_eq!(rerank.pointer("/prices/per_query"), Some(&json!("0.002")));
+        let none = models_table(preset("qdrant").expect("built in"), &catalogue);
+        assert!(none.contains("no model"), "{none}");
+    }
 }

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::HashKey => commands::hash_key(),
         Command::FetchModel(options) => commands::fetch_model(&options),
         Command::CacheReport(options) => commands::cache_report(&options),
+        Command::Providers(options) => commands::providers(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
