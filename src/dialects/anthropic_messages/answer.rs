@@ -132,6 +132,8 @@ impl Ending {
                     words => details.text("explanation", words),
                 }
             });
+        } else {
+            object.null("stop_details");
         }
     }
 }
@@ -255,5 +257,114 @@ fn citation_members(object: &mut ObjectWriter<'_>, citation: &Citation) {
         title(object, "document_title");
         object.number("start_char_index", 0);
         object.number("end_char_index", 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Json, Scanner};
+
+    fn read_body(body: &str) -> Option<Answer> {
+        Scanner::default().read(body.as_bytes(), read).expect("JSON")
+    }
+
+    fn written(parts: Vec<Part>, stop: StopReason) -> serde_json::Value {
+        let choice = Choice { parts, stop, ..Choice::default() };
+        let answer = Answer { choices: vec![choice], ..Answer::default() };
+        let mut out = Vec::new();
+        write(&answer, 9, &mut out);
+        serde_json::from_slice(&out).expect("JSON is written")
+    }
+
+    #[test]
+    fn what_is_no_answer_and_what_hardly_is() {
+        for body in ["{}", r#"{"content":null}"#, r#"{"content":"Hi"}"#, r#"{"error":{}}"#] {
+            assert_eq!(read_body(body), None, "{body}");
+        }
+        let bare = read_body(r#"{"content":[{"type":"text"},{"type":"tool_use"},{}]}"#);
+        let choice = bare.expect("an answer").choices.remove(0);
+        assert_eq!((choice.parts.len(), choice.stop), (3, StopReason::Stop));
+    }
+
+    #[test]
+    fn the_service_class_and_searches_are_kept() {
+        let body = r#"{"content":[],"usage":{"input_tokens":1,"output_tokens":2,
+            "service_tier":"priority","server_tool_use":{"web_search_requests":3}}}"#;
+        let answer = read_body(body).expect("an answer");
+        assert_eq!(answer.service_tier.as_deref(), Some("priority"));
+        assert_eq!(answer.usage.map(|usage| usage.web_searches), Some(3));
+        let mut out = Vec::new();
+        write(&answer, 0, &mut out);
+        assert_eq!(read_body(&String::from_utf8(out).expect("UTF-8")), Some(answer));
+    }
+
+    #[test]
+    fn every_reason_to_stop_is_told() {
+        let call = || vec![Part::new(Content::ToolCall(ToolCall::default()))];
+        let refusal = || vec![Part::new(Content::Refusal("no".to_owned()))];
+        for (parts, stop, reason) in [
+            (vec![], StopReason::Stop, "end_turn"),
+            (call(), StopReason::Stop, "tool_use"),
+            (call(), StopReason::Length, "max_tokens"),
+            (vec![], StopReason::ToolCalls, "tool_use"),
+            (vec![], StopReason::Pause, "pause_turn"),
+            (vec![], StopReason::ContentFilter, "refusal"),
+            (vec![], StopReason::Refusal, "refusal"),
+            (refusal(), StopReason::Stop, "refusal"),
+        ] {
+            let body = written(parts, stop);
+            assert_eq!(body["stop_reason"], reason);
+            assert_eq!(body["stop_details"].is_null(), reason != "refusal");
+        }
+        let body = written(refusal(), StopReason::Stop);
+        assert_eq!(body["stop_details"]["explanation"], "no");
+        let body = written(vec![], StopReason::StopSequence("END".to_owned()));
+        assert_eq!(
+            (&body["stop_reason"], &body["stop_sequence"]),
+            (&"stop_sequence".into(), &"END".into())
+        );
+    }
+
+    #[test]
+    fn what_clients_send_back_is_what_the_vendor_takes() {
+        let call =
+            ToolCall { name: "f.g".to_owned(), arguments: "[1]".to_owned(), ..ToolCall::default() };
+        let foreign = Foreign { dialect: crate::llm::Dialect::Gemini, json: Json::of_text("x") };
+        let parts = vec![
+            Part::text(""),
+            Part::new(Content::Reasoning(Reasoning::default())),
+            Part::new(Content::Foreign(foreign)),
+            Part::new(Content::ToolCall(call)),
+        ];
+        let body = written(parts, StopReason::ToolCalls);
+        let expected = serde_json::json!([{
+            "type": "tool_use", "id": "call_9_3", "name": "rg0-f_2eg",
+            "input": {"arguments": "[1]"}}]);
+        assert_eq!(body["content"], expected);
+    }
+
+    #[test]
+    fn sources_of_other_vendors_are_told_in_this_ones_words() {
+        let citation = |url: Option<&str>| Citation {
+            url: url.map(str::to_owned),
+            title: Some("t".to_owned()),
+            ..Citation::default()
+        };
+        let citations = vec![citation(Some("https://a.example")), citation(None)];
+        let text = Content::Text(Text { text: "Hi".to_owned(), citations });
+        let body = written(vec![Part::new(text)], StopReason::Stop);
+        let [web, document] = body["content"][0]["citations"].as_array().expect("two").as_slice()
+        else {
+            panic!("{body}")
+        };
+        assert_eq!(
+            (&web["type"], &web["url"]),
+            (&"web_search_result_location".into(), &"https://a.example".into())
+        );
+        assert_eq!(
+            (&document["type"], &document["document_title"]),
+            (&"char_location".into(), &"t".into())
+        );
     }
 }

@@ -93,6 +93,7 @@ impl Encoder {
                 message.array("content", |_| {});
                 message.null("stop_reason");
                 message.null("stop_sequence");
+                message.null("stop_details");
                 let tier = start.service_tier.as_deref();
                 message.object("usage", |counts| usage::write(counts, &self.usage, tier));
             });
@@ -466,6 +467,8 @@ mod tests {
             "message_stop",
         ];
         assert_eq!(outline(&stream), expected);
+        // An end is told when it comes, so that clients may act on it.
+        assert_eq!(outline(&encode(&chunks[..6])), expected[..5]);
         let text = String::from_utf8(stream).expect("UTF-8");
         let (start, rest) = text.split_once("\n\n").expect("events");
         assert!(start.contains(r#""input_tokens":3"#), "{start}");
