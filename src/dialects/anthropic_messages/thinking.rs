@@ -192,12 +192,14 @@ impl Plan {
     }
 }
 
+/// Whether thoughts are shown. Models with a budget show them unless they are told not to, and the
+/// oldest of them know no other word.
 fn display(request: &ChatRequest, thinking: Thinking) -> Option<&'static str> {
     let settings = request.reasoning.as_ref()?;
-    // Models with a budget show a summary anyway.
-    let wants_summary = settings.summary.is_some() && thinking == Thinking::Adaptive;
-    let shown = settings.is_shown.or(wants_summary.then_some(true))?;
-    Some(if shown { "summarized" } else { "omitted" })
+    match settings.is_shown.or(settings.summary.is_some().then_some(true))? {
+        false => Some("omitted"),
+        true => (thinking == Thinking::Adaptive).then_some("summarized"),
+    }
 }
 
 fn is_adaptive(model: &Model) -> bool {
@@ -334,6 +336,24 @@ mod tests {
             check(model, off(effort), Some(100), (100, thinking, expected), warnings);
         }
         check("model-1", settings(Some("none"), None), Some(100), (100, disabled, None), 0);
+    }
+
+    #[test]
+    fn thoughts_are_shown_as_asked() {
+        let shown = |is_shown| ReasoningSettings { is_shown, ..ReasoningSettings::default() };
+        let summary = Some("auto".to_owned());
+        let summary = ReasoningSettings { summary, ..ReasoningSettings::default() };
+        for (reasoning, adaptive, enabled) in [
+            (shown(None), None, None),
+            (shown(Some(true)), Some("summarized"), None),
+            (shown(Some(false)), Some("omitted"), Some("omitted")),
+            (summary, Some("summarized"), None),
+        ] {
+            let request = ChatRequest { reasoning: Some(reasoning), ..ChatRequest::default() };
+            assert_eq!(display(&request, Thinking::Adaptive), adaptive);
+            let enabling = Thinking::Enabled { budget_tokens: 1024 };
+            assert_eq!(display(&request, enabling), enabled);
+        }
     }
 
     #[test]
