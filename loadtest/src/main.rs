@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve an OpenAI-compatible mock provider until killed
+    /// Serve a mock provider in the vendors' dialects until killed
     Mock(mock::MockOptions),
     /// Load one target and report latency, throughput, errors and CPU time
     Run(load::RunOptions),

@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::answer::{JsonAnswer, Key, StreamAnswer, write_json};
+use super::dialects::{self, Endpoint, Headers};
 use super::fault::{Fault, FaultRates};
 use super::reply::Plan;
 use super::request::{Head, Route, Wish, inputs};
@@ -219,6 +220,9 @@ impl Connection {
     async fn plan(&mut self, head: &Head) -> Result<Option<Plan>, Gone> {
         let looks_inside =
             matches!(head.route, Route::Chat | Route::Completions | Route::Embeddings);
+        if let Route::Vendor(endpoint) = &head.route {
+            return self.plan_for_vendor(head, endpoint).await;
+        }
         if !looks_inside {
             let Some(body_bytes) = self.skip_body(head).await? else {
                 return Ok(None);
@@ -235,6 +239,26 @@ impl Connection {
         let plan = self.plan_for_body(head, body);
         self.consume(range.end);
         Ok(Some(plan))
+    }
+
+    async fn plan_for_vendor(
+        &mut self,
+        head: &Head,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Plan>, Gone> {
+        let headers = Headers::read(&self.input[..head.bytes]);
+        let Some(range) = self.keep_body(head).await? else {
+            return Ok(None);
+        };
+        let body = match head.framing {
+            Framing::Chunked => self.decoded.as_slice(),
+            _ => &self.input[range.clone()],
+        };
+        let require_auth = self.service.options.require_auth;
+        let request = dialects::Request { endpoint, headers: &headers, body, require_auth };
+        let reply = dialects::answer(&request);
+        self.consume(range.end);
+        Ok(Some(Plan::Reply(reply)))
     }
 
     fn plan_for_body(&self, head: &Head, body: &[u8]) -> Plan {

@@ -1,17 +1,19 @@
-//! The mock provider: an OpenAI-compatible server that answers fast, slowly or wrongly, as told.
+//! The mock provider: a server in the vendors' dialects that answers fast, slowly or wrongly, as told.
 //!
-//! It promises valid OpenAI shapes with `usage`, exact body sizes where asked, and counts of what it saw. It is
+//! OpenAI's chat, completions and embeddings are a target for benchmarks. There it promises valid OpenAI shapes with `usage`, exact body sizes where asked, and counts of what it saw. It is
 //! cheap because it shares a core with the loader in benchmarks: one task per connection, one read and one write per
-//! request, no JSON parser on the way of a chat request. Absent on purpose: HTTP/2, authentication, any memory of
-//! what was asked.
+//! request, no JSON parser on the way of a chat request. All other dialects ([`dialects`]) parse and check what is asked
+//! and are there to be right, not fast. Absent on purpose: HTTP/2, any memory of what was asked.
 
 mod answer;
 mod connection;
+mod dialects;
 mod fault;
 mod options;
 mod reply;
 mod request;
 mod shape;
+mod vendor_reply;
 
 use std::io;
 use std::net::SocketAddr;

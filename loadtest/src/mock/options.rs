@@ -51,6 +51,9 @@ pub struct MockOptions {
     /// Share of requests answered with bytes that are not HTTP, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = parse_probability, value_name = "P")]
     pub fault_garbage: f64,
+    /// Refuse requests without a credential at the vendors' endpoints, as each vendor does
+    #[arg(long)]
+    pub require_auth: bool,
     /// Seed of latencies and faults
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,

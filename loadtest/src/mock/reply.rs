@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::answer::{JsonAnswer, StreamAnswer, write_json};
 use super::connection::{Connection, Gone, Next};
+use super::dialects::{Body, Reply};
 use super::fault::Fault;
 use super::request::Head;
-use super::shape;
+use super::{shape, vendor_reply};
 
 /// Output is sent when it has grown this far.
 const WRITE_BYTES: usize = 64 << 10;
@@ -19,6 +20,7 @@ pub enum Plan {
     Stream { answer: Arc<StreamAnswer>, prompt_tokens: u64, include_usage: bool },
     Built { status: &'static str, body: Vec<u8> },
     Bytes(u64),
+    Reply(Reply),
 }
 
 impl Connection {
@@ -28,6 +30,7 @@ impl Connection {
             Plan::Json { answer, prompt_tokens } => answer.write(&mut self.output, prompt_tokens),
             Plan::Built { status, body } => write_json(&mut self.output, status, "", &body),
             Plan::Bytes(count) => self.send_bytes(count, None).await?,
+            Plan::Reply(reply) => return self.send_reply(&reply, head).await,
             Plan::Stream { answer, prompt_tokens, include_usage } => {
                 StreamAnswer::write_head(&mut self.output, true);
                 let tokens = self.tokens(head);
@@ -99,6 +102,14 @@ impl Connection {
         head: &Head,
         fault: Fault,
     ) -> Result<Next, Gone> {
+        let status = match fault {
+            Fault::Error => 500,
+            Fault::TooMany => 429,
+            _ => 0,
+        };
+        if let Some(reply) = vendor_reply::failure(head, status).filter(|_| status > 0) {
+            return self.send_reply(&reply, head).await;
+        }
         let next = match fault {
             Fault::Error => {
                 let body = shape::error("server_error", "mock_error", "the mock was told to fail");
@@ -165,6 +176,7 @@ impl Connection {
                 }
             }
             Plan::Bytes(count) => self.send_bytes(count, Some(count / 2)).await?,
+            Plan::Reply(reply) => self.misframe_reply(&reply, head, fault).await?,
             plan if fault == Fault::Truncate => {
                 let body = body_of(plan);
                 write_json(&mut self.output, "200 OK", "", &body);
@@ -197,6 +209,8 @@ fn body_of(plan: Plan) -> Vec<u8> {
     match plan {
         Plan::Json { answer, prompt_tokens } => answer.body(prompt_tokens),
         Plan::Built { body, .. } => body,
+        Plan::Reply(Reply { body: Body::Whole(body), .. }) => body,
+        Plan::Reply(Reply { body: Body::Events(events), .. }) => events.concat(),
         Plan::Stream { .. } | Plan::Bytes(_) => b"{}".to_vec(),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use memchr::memmem;
 
+use super::dialects::Endpoint;
 use super::fault::Fault;
 use crate::framing::Framing;
 
@@ -23,6 +24,7 @@ pub enum Route {
     Model(String),
     Bytes(u64),
     Stats,
+    Vendor(Endpoint),
     Echo { method: String, path: String, content_type: String },
     Unknown,
 }
@@ -119,6 +121,9 @@ impl Route {
     fn rare(method: &str, target: &str, path: &str, content_type: &[u8]) -> Self {
         let model = path.strip_prefix("/v1/models/").filter(|id| method == "GET" && !id.is_empty());
         let bytes = path.strip_prefix("/v1/bytes/").and_then(|count| count.parse().ok());
+        if let Some(endpoint) = Endpoint::of(target).filter(|_| method == "POST") {
+            return Self::Vendor(endpoint);
+        }
         match (model, bytes) {
             (Some(id), _) => Self::Model(id.to_owned()),
             (_, Some(count)) if method == "GET" => Self::Bytes(count),
@@ -237,6 +242,8 @@ mod tests {
             ("GET /stats", Route::Stats),
             ("DELETE /v1/files/f?x=1", echo("DELETE", "/v1/files/f?x=1")),
             ("GET /v1/bytes/x", echo("GET", "/v1/bytes/x")),
+            ("POST /v1/responses", Route::Vendor(Endpoint::Responses)),
+            ("GET /v1/responses", echo("GET", "/v1/responses")),
             ("GET /", Route::Unknown),
         ];
         for (line, expected) in cases {

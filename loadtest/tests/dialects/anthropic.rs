@@ -1,0 +1,324 @@
+//! Anthropic's messages, at Anthropic and at Vertex AI.
+
+use serde_json::{Value, json};
+
+use super::client::{Answer, post};
+use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
+
+pub(crate) struct Anthropic;
+
+fn tool(name: &str) -> Value {
+    json!({"name": name, "description": "d", "input_schema": schema()})
+}
+
+impl Spoken for Anthropic {
+    fn ask(&self, words: &str, stream: bool) -> Asking {
+        let body = json!({
+            "model": "claude-x",
+            "max_tokens": 100,
+            "system": "s",
+            "messages": [{"role": "user", "content": words}],
+            "tools": [tool("weather"), tool("clock")],
+            "stream": stream,
+        });
+        let headers = "anthropic-version: 2023-06-01\r\n";
+        Asking { path: "/v1/messages".to_owned(), headers, body }
+    }
+
+    fn go_on(&self, mut asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
+        let messages = asking.body["messages"].as_array_mut().unwrap();
+        messages.push(json!({"role": "assistant", "content": answer["content"]}));
+        let results = results.iter().map(
+            |(call, text)| json!({"type": "tool_result", "tool_use_id": call.id, "content": text}),
+        );
+        messages.push(json!({"role": "user", "content": results.collect::<Vec<_>>()}));
+        asking
+    }
+
+    fn whole(&self, answer: &Value) -> Told {
+        let mut told = Told { usage: answer["usage"].clone(), ..Told::default() };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        for block in answer["content"].as_array().unwrap() {
+            match block["type"].as_str().unwrap() {
+                "text" => told.text.push_str(&text(&block["text"])),
+                "thinking" => {
+                    told.thoughts.push_str(&text(&block["thinking"]));
+                    told.signatures.push(text(&block["signature"]));
+                }
+                "redacted_thinking" => told.signatures.push(text(&block["data"])),
+                _ => told.calls.push(Call {
+                    id: text(&block["id"]),
+                    name: text(&block["name"]),
+                    arguments: block["input"].clone(),
+                }),
+            }
+        }
+        told.stop = text(&answer["stop_reason"]);
+        told
+    }
+
+    fn folded(&self, answer: &Answer) -> Told {
+        let events = answer.events();
+        let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+        assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("message_start", "message_stop"));
+        assert!(kinds.contains(&"ping"));
+        let mut message = events[0]["message"].clone();
+        let mut blocks: Vec<Value> = Vec::new();
+        let mut arguments = String::new();
+        for event in &events {
+            let (delta, index) = (&event["delta"], event["index"].as_u64().unwrap_or(0) as usize);
+            match event["type"].as_str().unwrap() {
+                "content_block_start" => {
+                    assert_eq!(index, blocks.len());
+                    blocks.push(event["content_block"].clone());
+                }
+                "content_block_delta" => {
+                    let (name, piece) = match delta["type"].as_str().unwrap() {
+                        "text_delta" => ("text", &delta["text"]),
+                        "thinking_delta" => ("thinking", &delta["thinking"]),
+                        "signature_delta" => ("signature", &delta["signature"]),
+                        _ => {
+                            arguments.push_str(delta["partial_json"].as_str().unwrap());
+                            continue;
+                        }
+                    };
+                    let whole = blocks[index][name].as_str().unwrap().to_owned();
+                    blocks[index][name] = json!(whole + piece.as_str().unwrap());
+                }
+                "content_block_stop" if !arguments.is_empty() => {
+                    blocks[index]["input"] = serde_json::from_str(&arguments).unwrap();
+                    arguments.clear();
+                }
+                "message_delta" => {
+                    message["stop_reason"] = delta["stop_reason"].clone();
+                    for (name, count) in event["usage"].as_object().unwrap() {
+                        message["usage"][name] = count.clone();
+                    }
+                }
+                _ => {}
+            }
+        }
+        message["content"] = json!(blocks);
+        self.whole(&message)
+    }
+
+    fn stops(&self) -> [&'static str; 4] {
+        ["end_turn", "tool_use", "max_tokens", "refusal"]
+    }
+
+    fn error(&self, answer: &Answer) -> Option<String> {
+        let body = answer.json();
+        (body["type"] == "error").then(|| body["error"]["type"].as_str()).flatten()?;
+        Some(body["error"]["message"].as_str()?.to_owned())
+    }
+
+    fn ends_with_error(&self, answer: &Answer) -> bool {
+        let events = answer.events();
+        let deltas = events.iter().filter(|event| event["type"] == "content_block_delta").count();
+        deltas == 2 && events.last().unwrap()["error"]["type"] == "overloaded_error"
+    }
+}
+
+/// The same at Vertex AI, where path and body differ.
+struct Vertex;
+
+impl Spoken for Vertex {
+    fn ask(&self, words: &str, stream: bool) -> Asking {
+        let mut asking = Anthropic.ask(words, stream);
+        let call = if stream { "streamRawPredict" } else { "rawPredict" };
+        let place = "/v1/projects/p/locations/global/publishers/anthropic/models";
+        asking.path = format!("{place}/claude-x@20260101:{call}");
+        asking.headers = "";
+        asking.body.as_object_mut().unwrap().remove("model");
+        asking.body["anthropic_version"] = json!("vertex-2023-10-16");
+        asking
+    }
+
+    fn go_on(&self, asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking {
+        Anthropic.go_on(asking, answer, results)
+    }
+
+    fn whole(&self, answer: &Value) -> Told {
+        Anthropic.whole(answer)
+    }
+
+    fn folded(&self, answer: &Answer) -> Told {
+        Anthropic.folded(answer)
+    }
+
+    fn stops(&self) -> [&'static str; 4] {
+        Anthropic.stops()
+    }
+
+    fn error(&self, answer: &Answer) -> Option<String> {
+        Anthropic.error(answer)
+    }
+
+    fn ends_with_error(&self, answer: &Answer) -> bool {
+        Anthropic.ends_with_error(answer)
+    }
+}
+
+#[test]
+fn it_is_spoken_at_both_places() {
+    check(&Anthropic);
+    check(&Vertex);
+}
+
+#[test]
+fn what_anthropic_refuses_is_refused() {
+    let mock = mock();
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 22] = [
+        (
+            |body| drop(body.as_object_mut().unwrap().remove("max_tokens")),
+            "max_tokens: Field required",
+        ),
+        (|body| body["n"] = json!(1), "n: Extra inputs are not permitted"),
+        (|body| body["messages"] = json!([]), "at least one message"),
+        (|body| body["messages"][0]["role"] = json!("tool"), "messages.0.role"),
+        (|body| body["messages"][0]["role"] = json!("system"), "top-level `system`"),
+        (|body| body["messages"][0]["role"] = json!("assistant"), "first message must use"),
+        (|body| body["messages"][0]["name"] = json!("x"), "messages.0.name: Extra inputs"),
+        (
+            |body| {
+                body["messages"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"role": "user", "content": "b"}))
+            },
+            "roles must alternate",
+        ),
+        (|body| body["messages"][0]["content"] = json!(""), "must be non-empty"),
+        (
+            |body| body["messages"][0]["content"] = json!([{"type": "text", "text": " "}]),
+            "non-whitespace",
+        ),
+        (|body| body["messages"][0]["content"] = json!([]), "non-empty content"),
+        (
+            |body| {
+                let thought = json!({"type": "thinking", "thinking": "hm"});
+                body["messages"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"role": "assistant", "content": [thought]}));
+            },
+            "messages.1.content.0.signature: Field required",
+        ),
+        (
+            |body| {
+                let thought = json!({"type": "thinking", "thinking": "hm", "signature": "AAAA"});
+                body["messages"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"role": "assistant", "content": [thought]}));
+            },
+            "Invalid `signature` in `thinking` block",
+        ),
+        (
+            |body| {
+                body["messages"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"role": "assistant", "content": "so "}))
+            },
+            "trailing whitespace",
+        ),
+        (|body| body["temperature"] = json!(1.5), "from 0 to 1"),
+        (
+            |body| body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024}),
+            "must be greater",
+        ),
+        (
+            |body| {
+                body["max_tokens"] = json!(4000);
+                body["temperature"] = json!(0.5);
+                body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+            },
+            "may only be set to 1",
+        ),
+        (|body| body["tool_choice"] = json!({"type": "tool", "name": "z"}), "not found"),
+        (|body| body["tools"][1]["name"] = json!("weather"), "must be unique"),
+        (|body| body["tools"][0] = json!({"name": "a", "parameters": {}}), "Extra inputs"),
+        (
+            |body| {
+                let source = json!({"type": "base64", "media_type": "image/png", "data": "?"});
+                body["messages"][0]["content"] = json!([{"type": "image", "source": source}]);
+            },
+            "base64",
+        ),
+        (
+            |body| {
+                let mark =
+                    json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}});
+                body["messages"][0]["content"] = json!(vec![mark; 5]);
+            },
+            "maximum of 4 blocks",
+        ),
+    ];
+    for (change, words) in cases {
+        check_refused(&mock, &Anthropic, 400, change, words);
+    }
+    check_refused(&mock, &Vertex, 400, |body| body["model"] = json!("m"), "model: Extra inputs");
+    let asking = Anthropic.ask("Hello", false);
+    let without_version = post(mock.addr, &asking.path, "", &asking.body.to_string());
+    assert!(without_version.status == 400 && without_version.text().contains("anthropic-version"));
+    check_refused(&strict_mock(), &Anthropic, 401, |_| {}, "x-api-key");
+}
+
+#[test]
+fn thoughts_stand_before_calls_when_thinking() {
+    let mock = mock();
+    let words = "call the tool";
+    let answer = send(&mock, &Anthropic.ask(words, false)).json();
+    let call = Anthropic.whole(&answer).calls[0].clone();
+    let mut asking = Anthropic.go_on(Anthropic.ask(words, false), &answer, &[(call, "7")]);
+    asking.body["max_tokens"] = json!(4000);
+    asking.body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+    let refused = send(&mock, &asking);
+    assert!(refused.status == 400 && refused.text().contains("Expected `thinking`"));
+}
+
+#[test]
+fn results_stand_before_all_else() {
+    let mock = mock();
+    let answer = send(&mock, &Anthropic.ask("call the tool", false)).json();
+    let call = Anthropic.whole(&answer).calls[0].clone();
+    let mut asking =
+        Anthropic.go_on(Anthropic.ask("call the tool", false), &answer, &[(call, "7")]);
+    let blocks = asking.body["messages"][2]["content"].as_array_mut().unwrap();
+    blocks.push(json!({"type": "text", "text": "thanks"}));
+    let said = Anthropic.whole(&send(&mock, &asking).json()).text;
+    assert_eq!(said, "You said: thanks The tool said: 7");
+    asking.body["messages"][2]["content"].as_array_mut().unwrap().reverse();
+    assert!(send(&mock, &asking).text().contains("immediately after"));
+}
+
+#[test]
+fn tokens_are_counted_as_they_are_used() {
+    let mock = mock();
+    let asking = Anthropic.ask("Hello", false);
+    let used = send(&mock, &asking).json()["usage"]["input_tokens"].as_u64().unwrap();
+    let mut body = asking.body.clone();
+    for name in ["stream", "max_tokens"] {
+        body.as_object_mut().unwrap().remove(name);
+    }
+    let path = "/v1/messages/count_tokens".to_owned();
+    let counted = send(&mock, &Asking { path, headers: asking.headers, body }).json();
+    let counted = counted["input_tokens"].as_u64().unwrap();
+    assert!(counted.abs_diff(used) <= 2, "{counted} and {used}");
+    let path = "/v1/messages/count_tokens".to_owned();
+    let refused = send(&mock, &Asking { path, headers: asking.headers, body: asking.body });
+    assert!(refused.status == 400 && refused.text().contains("Extra inputs"));
+}
+
+#[test]
+fn what_is_cached_is_not_input() {
+    let mock = mock();
+    let usage = |words| send(&mock, &Anthropic.ask(words, false)).json()["usage"].clone();
+    let (plain, cached) = (usage("errand"), usage("cached"));
+    assert_eq!(plain["input_tokens"], cached["input_tokens"]);
+    assert_eq!(cached["cache_read_input_tokens"], 40);
+    assert_eq!(cached["cache_creation_input_tokens"], 20);
+    assert_eq!(cached["cache_creation"]["ephemeral_1h_input_tokens"], 8);
+}
