@@ -283,7 +283,7 @@ fn what_cannot_be_seen_is_not_allowed_to_a_limited_key() {
     };
     let in_chunks = |key: &str| {
         format!(
-            "POST /v1/responses HTTP/1.1\r\nhost: a\r\nx-api-key: {key}\r\n{provider}content-type: \
+            "POST /v1/moderations HTTP/1.1\r\nhost: a\r\nx-api-key: {key}\r\n{provider}content-type: \
              application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{json}\r\n0\r\n\r\n",
             json.len()
         )
@@ -292,12 +292,12 @@ fn what_cannot_be_seen_is_not_allowed_to_a_limited_key() {
     for (path, fields, body) in [
         ("/v1/audio/transcriptions", multipart, form),
         ("/v1/images/edits", multipart, form),
-        ("/v1/responses", "", &json),
-        ("/v1/responses", "content-type: text/plain\r\n", &json),
-        ("/v1/responses", "content-type: application/json\r\ncontent-encoding: gzip\r\n", &json),
-        ("/v1/responses", "content-type: application/json\r\n", &padded),
+        ("/v1/moderations", "", &json),
+        ("/v1/moderations", "content-type: text/plain\r\n", &json),
+        ("/v1/moderations", "content-type: application/json\r\ncontent-encoding: gzip\r\n", &json),
+        ("/v1/moderations", "content-type: application/json\r\n", &padded),
         // The provider would choose one, or find it elsewhere in the body.
-        ("/v1/responses", "content-type: application/json\r\n", r#"{"prompt":{"id":"x"}}"#),
+        ("/v1/moderations", "content-type: application/json\r\n", r#"{"prompt":{"id":"x"}}"#),
         ("/v1/batches", "content-type: application/json\r\n", r#"{"input_file_id":"x"}"#),
         (
             "/v1/realtime/client_secrets",
@@ -330,7 +330,7 @@ fn an_override_does_not_open_a_body_that_cannot_be_edited() {
         ),
     ] {
         let request = format!(
-            "POST /v1/responses HTTP/1.1\r\nhost: a\r\nx-api-key: {LIMITED}\r\nx-ringgate-config: \
+            "POST /v1/moderations HTTP/1.1\r\nhost: a\r\nx-api-key: {LIMITED}\r\nx-ringgate-config: \
              {{\"provider\":\"one\",\"override_params\":{{\"model\":\"gpt-4o\"}}}}\r\n\
              {fields}{framing}\r\n{body}"
         );

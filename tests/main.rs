@@ -26,3 +26,4 @@ mod simulate;
 mod streams;
 mod tidy;
 mod tls;
+mod translation;

@@ -125,6 +125,7 @@ fn write_error(error: &ApiError, out: &mut Vec<u8>) {
         root.object("error", |inner| {
             inner.text("type", kind);
             inner.text("message", &error.message);
+            inner.optional_text("code", error.code.as_deref());
         });
         root.null("request_id");
     });

@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 
 use super::codec::{Codec, Frame, RequestPath, Target};
 use super::warnings::Warnings;
-use super::{AmazonReader, DIALECTS, codec, write_amazon_event, write_amazon_exception};
-use crate::http::EventReader;
+use super::{Cutter, DIALECTS, codec, write_amazon_event, write_amazon_exception};
 use crate::llm::{
     Answer, Assembly, ChatRequest, Chunk, Content, Dialect, Scanner, StopReason, Usage, chunks_of,
 };
@@ -102,29 +101,11 @@ pub(super) fn on_the_wire(codec: &dyn Codec, stream: &[u8]) -> Vec<u8> {
 pub(super) fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
     let mut decoder = codec.stream_decoder();
     let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
-    let mut events = EventReader::new(1 << 20);
-    let mut messages = AmazonReader::new(1 << 20);
+    let mut cutter = Cutter::new(codec.frame(), 1 << 20);
     for piece in stream.chunks(size) {
-        match codec.frame() {
-            Frame::Events => {
-                events.push(piece);
-                while let Some(event) = events.next().expect("events of modest size") {
-                    if !event.data.is_empty() {
-                        decoder
-                            .event(event.name, event.data, &mut scanner, &mut chunks)
-                            .expect("JSON");
-                    }
-                }
-            }
-            Frame::Amazon => {
-                messages.push(piece);
-                while let Some(event) = messages.next().expect("whole messages") {
-                    decoder
-                        .event(Some(event.name), event.data, &mut scanner, &mut chunks)
-                        .expect("JSON");
-                }
-            }
-        }
+        cutter.push(piece);
+        let taken = cutter.each(|name, data| decoder.event(name, data, &mut scanner, &mut chunks));
+        taken.expect("events of modest size, in JSON");
     }
     decoder.finish(&mut chunks);
     chunks

@@ -16,6 +16,7 @@ mod bedrock_converse;
 mod codec;
 mod cohere_chat;
 mod completions;
+mod cutter;
 mod embeddings;
 mod foreign;
 mod gemini;
@@ -37,6 +38,7 @@ pub use codec::{
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
+pub use cutter::Cutter;
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
 pub use gemini::{
     ArrayFraming, GoogleApi, array_encoder as gemini_array_encoder,

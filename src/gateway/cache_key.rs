@@ -4,11 +4,11 @@
 //! member of the body but those that only choose the form of the answer. For the semantic tier all of
 //! it but the words of the last user turn makes the partition, which nothing fuzzy crosses.
 
+use super::chat_form::Asked;
 use super::endpoint::Endpoint;
 use super::fields::{goes_upstream, presented_keys};
-use super::receive::{Body, Request};
 use super::record::Exchange;
-use crate::cache::{Asked, Key, KeyBuilder, is_time_bound, normalise};
+use crate::cache::{Asked as Meant, Key, KeyBuilder, is_time_bound, normalise};
 use crate::llm::{LastTurn, Outline};
 use crate::routing::{CacheMode, CacheRule, CacheScope, Route};
 
@@ -16,8 +16,15 @@ use crate::routing::{CacheMode, CacheRule, CacheScope, Route};
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
 
 /// Headers that travel on and say nothing about the answer.
-const NEUTRAL_HEADERS: [&str; 6] =
-    ["accept", "content-type", "idempotency-key", "traceparent", "tracestate", "user-agent"];
+const NEUTRAL_HEADERS: [&str; 7] = [
+    "accept",
+    "anthropic-version",
+    "content-type",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+];
 
 /// A longer request is not taken apart for its last turn.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -27,7 +34,7 @@ pub(super) struct Name {
     /// Its own.
     pub key: Key,
     /// The question, if the answer may be found by meaning.
-    pub asked: Option<Asked>,
+    pub asked: Option<Meant>,
     /// A hash of the question as it was written; 0 where that is all in the key.
     pub wording: u64,
     /// True if the answer will soon be another one.
@@ -41,17 +48,17 @@ struct Question {
     turn: LastTurn,
 }
 
-/// The name of the answer to `request`. None where the route wants a user and the request names none.
+/// The name of the answer to what is asked. None where the route wants a user and the request names none.
 pub(super) fn name(
     exchange: &Exchange<'_>,
     route: &Route,
     rule: &CacheRule,
-    request: &Request,
+    asked: &Asked<'_>,
 ) -> Option<Name> {
-    let Body::Json { bytes, outline } = &request.body else { return None };
-    let question = question(exchange, rule, request.endpoint, (outline, bytes));
+    let (outline, bytes) = (asked.outline.as_ref(), asked.bytes.as_ref());
+    let question = question(exchange, rule, asked.endpoint, (outline, bytes));
     let mut key = exchange.worker.cache().key();
-    key.part(request.endpoint.name().as_bytes());
+    key.part(asked.endpoint.name().as_bytes());
     key.part(route.name.as_bytes())
         .part(&rule.fingerprint)
         .part(exchange.snapshot.providers_fingerprint());
@@ -66,7 +73,7 @@ pub(super) fn name(
     let own = key.clone().part(normalise(&turn.text).as_bytes()).finish();
     let wording = key.part(turn.text.as_bytes()).finish().bits();
     let is_time_bound = is_time_bound(&turn.text);
-    let asked = Some(Asked { key: own, partition, text: turn.text });
+    let asked = Some(Meant { key: own, partition, text: turn.text });
     Some(Name { key: own, asked, wording, is_time_bound })
 }
 
@@ -121,11 +128,15 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
 
 /// Every member of the body as it is written, whatever their order.
 fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8], question: Option<&Question>) {
+    let says_nothing = |name: &[u8], value: &[u8]| {
+        // What the provider is not to keep is answered alike.
+        FORM_MEMBERS.contains(&name) || (name == b"store" && value == b"false")
+    };
     let mut members: Vec<_> =
-        outline.members(body).filter(|(name, _)| !FORM_MEMBERS.contains(&name.as_ref())).collect();
+        outline.members(body).filter(|(name, value)| !says_nothing(name, value)).collect();
     members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     for (name, value) in members {
-        key.part(&name);
+        key.part(if name.as_ref() == b"max_completion_tokens" { b"max_tokens" } else { &name });
         match question.filter(|question| question.member == name.as_ref()) {
             None => {
                 key.part(value);

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::deliver;
+use super::endpoint::dialect_of_path;
 use super::failure::Failure;
 use super::line::{self, After};
 use super::record::Exchange;
@@ -18,6 +19,7 @@ use super::settle;
 use super::worker::Worker;
 use crate::base::Instant;
 use crate::http::{HeadLimits, RequestHead};
+use crate::llm::Dialect;
 use crate::shard::{Connection, Reader, within};
 use crate::telemetry::Counter;
 
@@ -222,9 +224,9 @@ async fn next_head(
 async fn refuse(worker: &Worker, client: &mut Client, failure: &Failure) {
     let head = RequestHead::default();
     // What was understood of the request line is enough to answer in the client's dialect.
-    let anthropic = is_anthropic_line(client.connection.reader.bytes());
+    let dialect = dialect_of_line(client.connection.reader.bytes());
     let mut exchange = Exchange::new(worker, client, &head, Instant::now());
-    exchange.record.dialled.anthropic = anthropic;
+    exchange.record.dialled.dialect = dialect;
     fail(exchange, failure).await;
 }
 
@@ -235,11 +237,11 @@ async fn fail(mut exchange: Exchange<'_>, failure: &Failure) {
     settle::settle(&mut exchange, Some(failure));
 }
 
-fn is_anthropic_line(bytes: &[u8]) -> bool {
+fn dialect_of_line(bytes: &[u8]) -> Dialect {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    path == b"/v1/messages" || path.starts_with(b"/v1/messages/")
+    dialect_of_path(std::str::from_utf8(path).unwrap_or_default())
 }
 
 async fn linger(client: &mut Client) {

@@ -5,6 +5,7 @@
 //! relayed piece by piece. Output guardrails will stand here by later work.
 
 use super::deliver_stream;
+use super::deliver_translated;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::goes_downstream;
@@ -13,10 +14,12 @@ use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::route::Plan;
+use crate::dialects::codec;
 use crate::http::{
-    Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_data,
-    write_field, write_length, write_status_line,
+    Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_field,
+    write_length, write_status_line,
 };
+use crate::llm::{Dialect, Usage};
 
 /// A usual head fits into this.
 const HEAD_BYTES: usize = 1024;
@@ -65,6 +68,11 @@ pub(super) async fn deliver(
     plan: &Plan,
     mut answer: Answer,
 ) -> Result<(), Failure> {
+    if let Some(translation) = &plan.translation {
+        Box::pin(deliver_translated::deliver(exchange, plan, translation, &mut answer)).await?;
+        answer.done(plan);
+        return Ok(());
+    }
     let metered = exchange.is_metered();
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
@@ -96,7 +104,9 @@ async fn json(
         let coded = answer.head.get("content-encoding").is_some();
         let outline = exchange.worker.scanner().answer(&body);
         match outline {
-            Ok(outline) => exchange.record.usage = outline.usage,
+            Ok(outline) => {
+                exchange.record.usage = outline.usage.or_else(|| usage_of(exchange, &body));
+            }
             Err(_) if coded => {}
             Err(_) => return Err(invalid("its body is not JSON")),
         }
@@ -113,7 +123,15 @@ async fn json(
     Ok(())
 }
 
-async fn keep_whole(
+/// The usage in an answer of a dialect that has it elsewhere.
+fn usage_of(exchange: &Exchange<'_>, body: &[u8]) -> Option<Usage> {
+    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
+    let codec = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec)?;
+    let read = exchange.worker.scanner().read(body, |root| codec.read_answer(root));
+    read.ok().flatten()?.usage
+}
+
+pub(super) async fn keep_whole(
     exchange: &mut Exchange<'_>,
     plan: &Plan,
     answer: &mut Answer,
@@ -228,20 +246,20 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
         // if it were complete.
         exchange.record.close = true;
         if exchange.record.stream {
-            let mut event = Vec::new();
-            write_data(&mut event, &failure.to_openai_json());
-            deliver_stream::send_events(exchange, event).await;
+            let dialect = exchange.record.dialled.dialect;
+            let events = if exchange.record.as_array {
+                [b",\r\n", failure.to_json(dialect).as_slice()].concat()
+            } else {
+                failure.to_events(stream_dialect(exchange))
+            };
+            deliver_stream::send_events(exchange, events).await;
         }
         return;
     }
     if exchange.record.body_unread {
         exchange.record.close = true;
     }
-    let body = if exchange.record.dialled.anthropic {
-        failure.to_anthropic_json()
-    } else {
-        failure.to_openai_json()
-    };
+    let body = failure.to_json(exchange.record.dialled.dialect);
     let mut out = begin_head(exchange, row.status);
     write_field(&mut out, "content-type", b"application/json");
     if let Some(wait) = failure.retry_after() {
@@ -263,6 +281,12 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
     }
 }
 
+/// The dialect of a stream's events.
+fn stream_dialect(exchange: &Exchange<'_>) -> Dialect {
+    let spoken = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
+    spoken.unwrap_or(exchange.record.dialled.dialect)
+}
+
 /// Status line and the gateway's own fields.
 pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
     exchange.record.status = status;
@@ -282,6 +306,9 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         write_ours(exchange, &mut out, "last-used-option-index", b"config");
         if exchange.is_metered() {
             write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
+            if let Some(warnings) = exchange.record.warnings.clone() {
+                write_ours(exchange, &mut out, "warnings", warnings.as_bytes());
+            }
             if let Some(similarity) = exchange.record.similarity {
                 let text = format!("{similarity:.4}");
                 write_ours(exchange, &mut out, "cache-similarity", text.as_bytes());
@@ -295,6 +322,26 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
 pub(super) fn write_provider_fields(out: &mut Vec<u8>, head: &ResponseHead) {
     for (name, value) in head.fields() {
         if goes_downstream(name) && !head.is_hop_by_hop(name) {
+            write_field(out, name, value);
+        }
+    }
+}
+
+/// The same but for those that tell the form of its body, which is written anew.
+pub(super) fn write_provider_fields_but_form(out: &mut Vec<u8>, head: &ResponseHead) {
+    const FORM: [&str; 9] = [
+        "accept-ranges",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-range",
+        "content-type",
+        "etag",
+        "last-modified",
+    ];
+    for (name, value) in head.fields() {
+        if goes_downstream(name) && !head.is_hop_by_hop(name) && !FORM.contains(&name) {
             write_field(out, name, value);
         }
     }

@@ -10,17 +10,20 @@ use std::sync::LazyLock;
 use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
+use super::chat_form::{self, ChatEvents};
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of, write_provider_fields};
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::forward::Answer;
 use super::recall;
 use super::record::Exchange;
 use super::route::Plan;
+use crate::dialects::codec;
 use crate::http::{
     Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
     write_field,
 };
-use crate::llm::{hide_usage, may_carry_error, may_carry_usage};
+use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
 
 /// The largest event taken from a provider.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -28,10 +31,14 @@ const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DONE: &[u8] = b"[DONE]";
 
 /// What the stream has shown so far.
-#[derive(Default)]
 struct Progress {
+    dialect: Dialect,
+    /// The terminator has come.
     done: bool,
+    /// A finish reason has come.
     finished: bool,
+    /// What is stored and shared of a stream in another dialect than OpenAI's chat.
+    shared: Option<ChatEvents>,
 }
 
 /// Relays the stream to its end.
@@ -49,7 +56,11 @@ pub(super) async fn relay(
     finish_head(exchange, &mut head, outgoing);
     let mut out = head;
     let mut reader = EventReader::new(EVENT_BYTES_MAX);
-    let mut progress = Progress::default();
+    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
+    let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
+    let other = exchange.record.endpoint.and_then(chat_form::other_codec);
+    let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
+    let mut progress = Progress { dialect, done: false, finished: false, shared };
     let mut events = Vec::new();
     recall::begin_stream(exchange);
     loop {
@@ -78,7 +89,7 @@ pub(super) async fn relay(
 
 /// Sends to the client. One that is gone, or that does not read while others share the stream, is no
 /// reason for them to wait: the stream goes on without it.
-async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub(super) async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let Some(patience) = recall::patience_of_followers(exchange) else {
         return exchange.send(out).await;
     };
@@ -114,7 +125,8 @@ async fn finish(
         recall::store_stream(exchange);
     }
     // Some providers leave the terminator out; clients wait for it.
-    end(&mut out, complete && !progress.done, outgoing);
+    let has_done = progress.dialect == Dialect::OpenaiChat;
+    end(&mut out, has_done && complete && !progress.done, outgoing);
     if !out.is_empty() {
         out = exchange.send(out).await?;
     }
@@ -167,6 +179,10 @@ fn drain_events(
             continue;
         }
         look_at(exchange, plan, &event, progress, out);
+        if is_last(progress.dialect, event.name) {
+            progress.done = true;
+            recall::store_stream(exchange);
+        }
     }
 }
 
@@ -181,8 +197,17 @@ fn look_at(
         write_event(out, event);
         return;
     }
-    recall::take_event(exchange, event.data);
-    progress.finished |= has_finish_reason(event.data);
+    match &mut progress.shared {
+        Some(shared) => shared.take_event(exchange, event.name, event.data),
+        None => recall::take_event(exchange, event.data),
+    }
+    progress.finished |= has_finish_reason(progress.dialect, event.data);
+    exchange.record.stream_error |= matches!(event.name, Some("error" | "response.failed"));
+    if progress.dialect == Dialect::Gemini {
+        meter_gemini(exchange, event.data);
+        write_event(out, event);
+        return;
+    }
     let with_usage = may_carry_usage(event.data);
     if !with_usage && !may_carry_error(event.data) {
         exchange.record.content_events += 1;
@@ -201,8 +226,9 @@ fn look_at(
         write_event(out, event);
         return;
     };
-    // The last report wins: some providers send a running total.
-    exchange.record.usage = Some(usage);
+    // The last report wins: some providers send a running total, Anthropic tells the input first.
+    let before = exchange.record.usage.filter(|_| progress.dialect != Dialect::OpenaiChat);
+    exchange.record.usage = Some(before.map_or(usage, |before| before.then(usage)));
     if !plan.hide_usage {
         write_event(out, event);
     } else if !chunk.choices_empty {
@@ -212,12 +238,46 @@ fn look_at(
     }
 }
 
+/// True for the event that ends an answer, in dialects that have one.
+fn is_last(dialect: Dialect, name: Option<&str>) -> bool {
+    match dialect {
+        Dialect::AnthropicMessages => name == Some("message_stop"),
+        Dialect::OpenaiResponses => {
+            matches!(name, Some("response.completed" | "response.incomplete" | "response.failed"))
+        }
+        _ => false,
+    }
+}
+
+/// Counts what a piece of Google's tells: each has the usage so far.
+fn meter_gemini(exchange: &mut Exchange<'_>, data: &[u8]) {
+    let Some(codec) = codec(Dialect::Gemini) else { return };
+    let mut chunks = Vec::new();
+    // What makes no sense to us may make sense to the client, who gets it as it is.
+    let _ = codec.stream_decoder().event(None, data, &mut exchange.worker.scanner(), &mut chunks);
+    for chunk in chunks {
+        match chunk {
+            Chunk::Usage(usage) => exchange.record.usage = Some(usage),
+            Chunk::Grow { .. } => exchange.record.content_events += 1,
+            Chunk::Error(_) => exchange.record.stream_error = true,
+            _ => {}
+        }
+    }
+}
+
 /// True if a choice in this chunk has a finish reason: a string, where `null` means none.
-fn has_finish_reason(data: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"finish_reason\"";
-    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
-    FINDER.find_iter(data).any(|at| {
-        let rest = data.get(at + KEY.len()..).unwrap_or_default();
+fn has_finish_reason(dialect: Dialect, data: &[u8]) -> bool {
+    const OPENAI: &[u8] = b"\"finish_reason\"";
+    const GEMINI: &[u8] = b"\"finishReason\"";
+    static OPENAI_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OPENAI));
+    static GEMINI_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(GEMINI));
+    let (finder, key) = match dialect {
+        Dialect::Gemini => (&GEMINI_FINDER, GEMINI),
+        Dialect::OpenaiChat => (&OPENAI_FINDER, OPENAI),
+        _ => return false,
+    };
+    finder.find_iter(data).any(|at| {
+        let rest = data.get(at + key.len()..).unwrap_or_default();
         let mut value = rest.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
         value.next() == Some(b':') && value.next() == Some(b'"')
     })
@@ -259,7 +319,11 @@ mod tests {
             (r#"{"choices":[]}"#, false),
             (r#"{"finish_reason""#, false),
         ] {
-            assert_eq!(has_finish_reason(data.as_bytes()), expected, "{data}");
+            let found = has_finish_reason(Dialect::OpenaiChat, data.as_bytes());
+            assert_eq!(found, expected, "{data}");
         }
+        let google = br#"{"candidates":[{"finishReason": "STOP"}]}"#;
+        assert!(has_finish_reason(Dialect::Gemini, google));
+        assert!(!has_finish_reason(Dialect::OpenaiChat, google));
     }
 }

@@ -2,18 +2,22 @@
 
 use std::borrow::Cow;
 
+use super::endpoint::behind_version;
 use super::failure::Failure;
-use super::fields::{goes_upstream, may_be_forwarded};
+use super::fields::{goes_to_any_dialect, goes_upstream, may_be_forwarded};
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Plan};
 use super::token::proof;
 use crate::http::{Framing, Method, end_head, write_field, write_length, write_request_line};
-use crate::llm::Edit;
+use crate::llm::{Dialect, Edit};
 use crate::providers::{Asked, Origin, Payload, Provider, ProviderField, preset};
 
 /// A usual head, and edits, fit into this.
 const HEAD_BYTES: usize = 1024;
+
+/// The field that Anthropic wants with every call, and its only value (API reference, "Versions").
+const ANTHROPIC_VERSION: (&str, &[u8]) = ("anthropic-version", b"2023-06-01");
 
 /// The whole request but for a body that is streamed.
 pub(super) fn encode(
@@ -24,12 +28,8 @@ pub(super) fn encode(
 ) -> Result<Vec<u8>, Failure> {
     let mut out = std::mem::take(&mut exchange.client.out);
     out.clear();
-    let body_bytes = match &request.body {
-        Body::Json { bytes, .. } => bytes.len(),
-        Body::Empty | Body::Streamed { .. } => 0,
-    };
-    out.reserve(HEAD_BYTES + body_bytes);
     let body = whole_body(plan, request);
+    out.reserve(HEAD_BYTES + body.as_ref().map_or(0, |body| body.len()));
     let proof = write_line(&mut out, exchange, plan, body.as_deref())?;
     write_fields(&mut out, exchange, plan, &proof, hops);
     match &request.body {
@@ -58,7 +58,10 @@ pub(super) fn encode(
 }
 
 /// The body as it is sent, with the edits made; none for one that is streamed.
-fn whole_body<'r>(plan: &Plan, request: &'r Request) -> Option<Cow<'r, [u8]>> {
+pub(super) fn whole_body<'r>(plan: &'r Plan, request: &'r Request) -> Option<Cow<'r, [u8]>> {
+    if let Some(translation) = &plan.translation {
+        return Some(Cow::Borrowed(&translation.body));
+    }
     match &request.body {
         Body::Empty => Some(Cow::Borrowed(&[])),
         Body::Streamed { .. } => None,
@@ -97,10 +100,22 @@ fn write_fields(
         let fixed = || {
             fields().any(|field| field.name == name) && !is_client_chosen(exchange, provider, name)
         };
-        let goes = goes_upstream(name) && !exchange.head.is_hop_by_hop(name) && !fixed();
+        let goes = (plan.translation.is_none() || goes_to_any_dialect(name))
+            && goes_upstream(name)
+            && !exchange.head.is_hop_by_hop(name)
+            && !fixed();
         if goes || asked() {
             write_field(out, name, value);
         }
+    }
+    if plan.translation.is_some() {
+        write_field(out, "content-type", b"application/json");
+    }
+    // Vendors refuse calls in Anthropic's dialect without it.
+    let has_version = || fields().any(|field| field.name == ANTHROPIC_VERSION.0);
+    let is_sent = plan.translation.is_none() && exchange.head.get(ANTHROPIC_VERSION.0).is_some();
+    if plan.dialect == Dialect::AnthropicMessages && !is_sent && !has_version() {
+        write_field(out, ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
     }
     let mut digits = itoa::Buffer::new();
     write_field(out, "x-ringgate-hops", digits.format(hops).as_bytes());
@@ -112,6 +127,7 @@ impl Change {
         match self {
             Self::Set { key, json } => Edit::Set { key, json },
             Self::Default { key, json } => Edit::Default { key, json },
+            Self::Remove { key } => Edit::Remove { key },
         }
     }
 }
@@ -136,16 +152,18 @@ fn write_line(
     let provider = &plan.upstream.provider;
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
     let (head, record) = (exchange.head, &exchange.record);
-    // Every path on the line begins with /v1, for which the base URL stands.
-    let path = head.path().strip_prefix("/v1").unwrap_or(head.path());
+    // Every path on the line begins with a version, for which the base URL stands.
+    let own = behind_version(head.path()).unwrap_or(head.path());
+    let path = plan.path.as_deref().unwrap_or(own);
+    let query = head.query().filter(|_| plan.path.is_none());
     let asked = Asked { path, model: record.model.as_deref(), stream: record.stream };
     let path = provider.path(&asked);
-    let separator = match head.query() {
+    let separator = match query {
         None => "",
         Some(_) if path.contains('?') => "&",
         Some(_) => "?",
     };
-    let target = [&base.path, &*path, separator, head.query().unwrap_or_default()];
+    let target = [&base.path, &*path, separator, query.unwrap_or_default()];
     write_request_line(out, head.method(), &target);
     write_field(out, "host", base.authority.as_bytes());
     proof(head, plan, base, &target, body.map_or(Payload::Streamed, Payload::Whole))

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::http::Method;
+use crate::llm::Dialect;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,14 @@ pub(super) enum Endpoint {
     Completions,
     /// `POST /v1/embeddings`.
     Embeddings,
+    /// `POST /v1/responses`.
+    Responses,
+    /// `POST /v1/messages`.
+    Messages,
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+    GenerateContent,
     /// `GET /v1/models` and `GET /v1/models/{id}`.
     Models,
     /// `POST /v1/feedback`.
@@ -25,6 +34,9 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v1/chat/completions", Endpoint::ChatCompletions, Method::Post),
     ("/v1/completions", Endpoint::Completions, Method::Post),
     ("/v1/embeddings", Endpoint::Embeddings, Method::Post),
+    ("/v1/responses", Endpoint::Responses, Method::Post),
+    ("/v1/messages", Endpoint::Messages, Method::Post),
+    ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
     ("/v1/models", Endpoint::Models, Method::Get),
     ("/v1/feedback", Endpoint::Feedback, Method::Post),
 ];
@@ -41,8 +53,18 @@ impl Endpoint {
         if is_disguised(path) {
             return Err(Failure::NotFound);
         }
-        match path.strip_prefix("/v1/") {
-            Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
+        if gemini_call(path).is_some() {
+            let is_post = method == Method::Post;
+            return if is_post {
+                Ok(Self::GenerateContent)
+            } else {
+                Err(Failure::MethodNotAllowed)
+            };
+        }
+        let is_model =
+            |path: &str| path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty());
+        match behind_version(path).and_then(|rest| rest.strip_prefix('/')) {
+            Some(_) if is_model(path) => {
                 // Deleting a fine-tuned model is the provider's business.
                 let reads = matches!(method, Method::Get | Method::Head);
                 Ok(if reads { Self::Models } else { Self::PassThrough })
@@ -67,6 +89,10 @@ impl Endpoint {
             Self::ChatCompletions => "chat_completions",
             Self::Completions => "completions",
             Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+            Self::GenerateContent => "generate_content",
             Self::Models => "models",
             Self::Feedback => "feedback",
             Self::PassThrough => "pass_through",
@@ -77,14 +103,64 @@ impl Endpoint {
     pub(super) fn answer_prefix(self) -> &'static str {
         match self {
             Self::Completions => "cmpl",
+            Self::Responses => "resp",
+            Self::Messages => "msg",
             _ => "chatcmpl",
+        }
+    }
+
+    /// The dialect of a conversation; none where it is about something else.
+    pub(super) fn chat_dialect(self) -> Option<Dialect> {
+        match self {
+            Self::ChatCompletions => Some(Dialect::OpenaiChat),
+            Self::Responses => Some(Dialect::OpenaiResponses),
+            Self::Messages | Self::CountTokens => Some(Dialect::AnthropicMessages),
+            Self::GenerateContent => Some(Dialect::Gemini),
+            _ => None,
         }
     }
 
     /// True where the gateway reads the JSON of request and answer.
     pub(super) fn is_metered(self) -> bool {
-        matches!(self, Self::ChatCompletions | Self::Completions | Self::Embeddings)
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Completions
+                | Self::Embeddings
+                | Self::Responses
+                | Self::Messages
+                | Self::GenerateContent
+        )
     }
+}
+
+/// What follows the version in a path of the data plane, with its slash.
+pub(super) fn behind_version(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/v1beta").or_else(|| path.strip_prefix("/v1"))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// The dialect of whoever calls that path, in which errors are told.
+pub(super) fn dialect_of_path(path: &str) -> Dialect {
+    let is_under = |folder: &str| {
+        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match path {
+        _ if is_under("/v1/messages") => Dialect::AnthropicMessages,
+        _ if is_under("/v1beta") || gemini_call(path).is_some() => Dialect::Gemini,
+        _ => Dialect::OpenaiChat,
+    }
+}
+
+/// The model, unescaped, and whether a stream is wanted, of a path of Google's `generateContent`.
+pub(super) fn gemini_call(path: &str) -> Option<(String, bool)> {
+    let (model, call) = behind_version(path)?.strip_prefix("/models/")?.rsplit_once(':')?;
+    let stream = match call {
+        "generateContent" => false,
+        "streamGenerateContent" => true,
+        _ => return None,
+    };
+    (!model.is_empty()).then(|| (percent_decoded(model), stream))
 }
 
 /// True for another spelling of a path in the table (`//`, a slash at the end, needless escapes):
@@ -134,7 +210,10 @@ mod tests {
 
     #[test]
     fn paths() {
-        use Endpoint::{ChatCompletions, Embeddings, Models, PassThrough};
+        use Endpoint::{
+            ChatCompletions, CountTokens, Embeddings, GenerateContent, Messages, Models,
+            PassThrough, Responses,
+        };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
             (Method::Post, "/v1/embeddings", Some(Embeddings)),
@@ -145,7 +224,17 @@ mod tests {
             (Method::Get, "/v1/models/org/name", Some(Models)),
             (Method::Delete, "/v1/models/ft:x", Some(PassThrough)),
             (Method::Post, "/v1/files", Some(PassThrough)),
-            (Method::Post, "/v1/responses", Some(PassThrough)),
+            (Method::Post, "/v1/responses", Some(Responses)),
+            (Method::Get, "/v1/responses/resp_1", Some(PassThrough)),
+            (Method::Post, "/v1/messages", Some(Messages)),
+            (Method::Post, "/v1/messages/count_tokens", Some(CountTokens)),
+            (Method::Post, "/v1/messages/batches", Some(PassThrough)),
+            (Method::Post, "/v1beta/models/g-2:generateContent", Some(GenerateContent)),
+            (Method::Post, "/v1beta/models/g-2:streamGenerateContent", Some(GenerateContent)),
+            (Method::Post, "/v1/models/g-2:generateContent", Some(GenerateContent)),
+            (Method::Post, "/v1beta/models/g-2:countTokens", Some(PassThrough)),
+            (Method::Get, "/v1beta/models", Some(PassThrough)),
+            (Method::Get, "/v1beta/models/g-2", Some(PassThrough)),
             (Method::Get, "/v1/models/org%2Fname", Some(Models)),
         ] {
             assert_eq!(Endpoint::find(path, method).ok(), expected, "{path}");
@@ -155,6 +244,9 @@ mod tests {
             "/v1",
             "/v1/",
             "/v2/models",
+            "/v1beta",
+            "/v1betas/models",
+            "/v1x/models",
             "/healthz",
             "/v1/chat/completions/",
             "/v1//chat/completions",
@@ -171,9 +263,47 @@ mod tests {
     }
 
     #[test]
+    fn what_a_path_of_google_says() {
+        for (path, expected) in [
+            ("/v1beta/models/g-2:generateContent", Some(("g-2", false))),
+            ("/v1beta/models/a%2Fb:c:streamGenerateContent", Some(("a/b:c", true))),
+            ("/v1beta/models/:generateContent", None),
+            ("/v1beta/models/g-2:countTokens", None),
+            ("/v1/chat/completions", None),
+        ] {
+            let found = gemini_call(path);
+            let found = found.as_ref().map(|(model, stream)| (model.as_str(), *stream));
+            assert_eq!(found, expected, "{path}");
+        }
+        for (path, expected) in [
+            ("/v1/messages", Dialect::AnthropicMessages),
+            ("/v1/messages/x", Dialect::AnthropicMessages),
+            ("/v1/messagesx", Dialect::OpenaiChat),
+            ("/v1beta/anything", Dialect::Gemini),
+            ("/v1/chat/completions", Dialect::OpenaiChat),
+        ] {
+            assert_eq!(dialect_of_path(path), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn telemetry_knows_all_names() {
-        use Endpoint::{ChatCompletions, Completions, Embeddings, Models, PassThrough};
-        let all = [ChatCompletions, Completions, Embeddings, Models, PassThrough];
+        use Endpoint::{
+            ChatCompletions, Completions, CountTokens, Embeddings, Feedback, GenerateContent,
+            Messages, Models, PassThrough, Responses,
+        };
+        let all = [
+            ChatCompletions,
+            Completions,
+            Embeddings,
+            Responses,
+            Messages,
+            CountTokens,
+            GenerateContent,
+            Models,
+            Feedback,
+            PassThrough,
+        ];
         let names: Vec<&str> = all.iter().map(|endpoint| endpoint.name()).collect();
         assert_eq!(crate::telemetry::ENDPOINTS.get(1..), Some(names.as_slice()));
     }

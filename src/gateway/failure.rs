@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::dialects::{Unsayable, codec};
 use crate::http::{BodyError, HeadError};
-use crate::llm::JsonError;
+use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
 use crate::telemetry::Outcome;
 
@@ -28,6 +29,10 @@ pub(super) enum Failure {
     Json(#[source] JsonError),
     #[error("{0}")]
     Invalid(Cow<'static, str>),
+    #[error("{0}")]
+    Malformed(#[source] Malformed),
+    #[error("{0}")]
+    Unsayable(#[source] Unsayable),
     #[error("invalid config: {0}")]
     Config(#[source] RouteError),
     #[error("no route is named `{0}`")]
@@ -100,7 +105,11 @@ impl Failure {
             Self::Head(HeadError::MethodNotAllowed) | Self::MethodNotAllowed => {
                 client(405, "method_not_allowed")
             }
-            Self::Head(_) | Self::Body(_) | Self::Invalid(_) => client(400, "invalid_request"),
+            Self::Head(_)
+            | Self::Body(_)
+            | Self::Invalid(_)
+            | Self::Malformed(_)
+            | Self::Unsayable(_) => client(400, "invalid_request"),
             Self::RequestTimeout(_) => client(408, "request_timeout"),
             Self::BodyTooLarge { .. } => client(413, "body_too_large"),
             Self::MediaType => client(415, "unsupported_media_type"),
@@ -139,43 +148,44 @@ impl Failure {
         is_short.then_some(Duration::from_secs(1))
     }
 
-    /// The error as the JSON object of OpenAI's dialect.
-    pub(super) fn to_openai_json(&self) -> Vec<u8> {
+    /// The error as the JSON object of a client's dialect.
+    pub(super) fn to_json(&self, dialect: Dialect) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(codec) = codec(dialect).or_else(|| codec(Dialect::OpenaiChat)) {
+            codec.write_error(&self.to_api_error(), &mut out);
+        }
+        out
+    }
+
+    /// The error as the events that end a stream in a client's dialect.
+    pub(super) fn to_events(&self, dialect: Dialect) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(codec) = codec(dialect).or_else(|| codec(Dialect::OpenaiChat)) {
+            let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
+            encoder.push(&Chunk::Error(self.to_api_error()), &mut out);
+        }
+        out
+    }
+
+    fn to_api_error(&self) -> ApiError {
         let row = self.row();
-        let body = serde_json::json!({
-            "error": {
-                "message": self.to_string(),
-                "type": row.kind,
-                "param": self.param(),
-                "code": row.code,
+        ApiError {
+            status: row.status,
+            message: self.to_string(),
+            kind: row.kind.to_owned(),
+            code: Some(row.code.to_owned()),
+            param: self.param().map(str::to_owned),
+        }
+    }
+
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::UnknownModel { .. } | Self::ModelNotFound(_) | Self::ModelDenied(_) => {
+                Some("model")
             }
-        });
-        body.to_string().into_bytes()
-    }
-
-    /// The error as the JSON object of Anthropic's dialect.
-    pub(super) fn to_anthropic_json(&self) -> Vec<u8> {
-        let row = self.row();
-        let kind = match row.status {
-            401 => "authentication_error",
-            403 => "permission_error",
-            404 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            503 => "overloaded_error",
-            500.. => "api_error",
-            _ => "invalid_request_error",
-        };
-        let body = serde_json::json!({
-            "type": "error",
-            "error": { "type": kind, "message": self.to_string(), "code": row.code },
-        });
-        body.to_string().into_bytes()
-    }
-
-    fn param(&self) -> Option<&'static str> {
-        matches!(self, Self::UnknownModel { .. } | Self::ModelNotFound(_) | Self::ModelDenied(_))
-            .then_some("model")
+            Self::Malformed(error) => Some(&error.path),
+            _ => None,
+        }
     }
 }
 
@@ -199,6 +209,8 @@ mod tests {
             (Failure::MediaType, 415, "unsupported_media_type"),
             (Failure::Json(JsonError::NotAnObject), 400, "invalid_json"),
             (Failure::Invalid("x".into()), 400, "invalid_request"),
+            (Failure::Malformed(Malformed::new("a string")), 400, "invalid_request"),
+            (Failure::Unsayable(Unsayable::new("a", "b")), 400, "invalid_request"),
             (Failure::UnknownRoute("r".into()), 400, "invalid_config"),
             (Failure::NotFound, 404, "not_found"),
             (Failure::ModelNotFound("m".into()), 404, "unknown_model"),
@@ -230,12 +242,14 @@ mod tests {
             let row = failure.row();
             assert_eq!((row.status, row.code), (status, code), "{failure}");
             let openai: serde_json::Value =
-                serde_json::from_slice(&failure.to_openai_json()).expect("JSON");
+                serde_json::from_slice(&failure.to_json(Dialect::OpenaiChat)).expect("JSON");
             assert_eq!(openai["error"]["code"], code);
             assert!(openai["error"]["message"].is_string());
-            let anthropic: serde_json::Value =
-                serde_json::from_slice(&failure.to_anthropic_json()).expect("JSON");
-            assert_eq!(anthropic["type"], "error");
+            for dialect in Dialect::ALL {
+                let told = failure.to_json(dialect);
+                assert!(serde_json::from_slice::<serde_json::Value>(&told).is_ok(), "{dialect:?}");
+                assert!(!failure.to_events(dialect).is_empty(), "{dialect:?}");
+            }
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Header fields: what the client tells the gateway, what travels on to the provider, and what
 //! comes back. Both ways go by allow-lists: a credential or a hop's own field never slips through.
 
+use super::endpoint::dialect_of_path;
 use crate::http::RequestHead;
+use crate::llm::Dialect;
 
 /// The dialect in which the client called and the family of headers it used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dialled {
     /// The request carried an `x-portkey-` field: answers carry both families.
     pub portkey: bool,
     /// It carried a field of either family, so that looking for one by name is worth while.
     pub ours: bool,
-    /// Errors are wanted in Anthropic's shape.
-    pub anthropic: bool,
+    /// Errors are wanted in the shape of this dialect.
+    pub dialect: Dialect,
 }
 
 impl Dialled {
@@ -19,11 +21,7 @@ impl Dialled {
     pub(super) fn of(head: &RequestHead) -> Self {
         let has = |prefix| head.fields().any(|(name, _)| name.starts_with(prefix));
         let portkey = has("x-portkey-");
-        Self {
-            portkey,
-            ours: portkey || has("x-ringgate-"),
-            anthropic: head.path() == "/v1/messages" || head.path().starts_with("/v1/messages/"),
-        }
+        Self { portkey, ours: portkey || has("x-ringgate-"), dialect: dialect_of_path(head.path()) }
     }
 }
 
@@ -86,6 +84,11 @@ pub(super) fn goes_upstream(name: &str) -> bool {
             | "user-agent"
     ) || name.starts_with("openai-")
         || name.starts_with("anthropic-")
+}
+
+/// True for those of them that mean the same to a provider of another dialect.
+pub(super) fn goes_to_any_dialect(name: &str) -> bool {
+    matches!(name, "traceparent" | "tracestate" | "user-agent" | "idempotency-key")
 }
 
 /// True for request fields that a client may name in `forward-headers`. Credentials, framing and

@@ -6,10 +6,12 @@ use super::deliver_stream::{append, end};
 use super::failure::Failure;
 use super::receive::Request;
 use super::record::Exchange;
+use super::{chat_form, translate};
 use crate::base::Instant;
 use crate::cache::{Follower, Heard, Origin};
+use crate::dialects::{StreamDecoder, StreamEncoder, codec};
 use crate::http::{Framing, write_data, write_field};
-use crate::llm::{hide_usage, may_carry_error, may_carry_usage};
+use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
 
 /// Relays the stream to its end, under an id of its own.
 pub(super) async fn relay(
@@ -27,6 +29,7 @@ pub(super) async fn relay(
     write_field(&mut out, "x-accel-buffering", b"no");
     finish_head(exchange, &mut out, outgoing);
     let mut events = Vec::new();
+    let mut other = Other::new(exchange, request);
     // Before the first event, which may take its time.
     out = exchange.send(out).await?;
     let is_complete = loop {
@@ -38,7 +41,10 @@ pub(super) async fn relay(
             Heard::Events(fresh) => {
                 events.clear();
                 for data in fresh {
-                    encode(exchange, &data, (&id, include_usage), &mut events);
+                    match &mut other {
+                        Some(other) => other.encode(exchange, &data, &mut events),
+                        None => encode(exchange, &data, (&id, include_usage), &mut events),
+                    }
                 }
                 append(&mut out, &events, outgoing);
                 out = exchange.send(out).await?;
@@ -53,9 +59,56 @@ pub(super) async fn relay(
             }
         }
     };
-    end(&mut out, is_complete, outgoing);
+    if let Some(other) = &mut other {
+        events.clear();
+        other.finish(is_complete, &mut events);
+        append(&mut out, &events, outgoing);
+    }
+    end(&mut out, is_complete && other.is_none(), outgoing);
     exchange.client.out = exchange.send(out).await?;
     Ok(())
+}
+
+/// For a client that speaks another dialect than the shared events.
+struct Other {
+    decoder: Box<dyn StreamDecoder>,
+    encoder: Box<dyn StreamEncoder>,
+    id: String,
+    chunks: Vec<Chunk>,
+}
+
+impl Other {
+    fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
+        let client = chat_form::other_codec(request.endpoint)?;
+        let asked = translate::read(exchange, request, &[], client).ok()?;
+        Some(Self {
+            decoder: codec(Dialect::OpenaiChat)?.stream_decoder(),
+            encoder: client.stream_encoder(&asked, exchange.record.at_unix.as_secs()),
+            id: format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id),
+            chunks: Vec::new(),
+        })
+    }
+
+    fn encode(&mut self, exchange: &mut Exchange<'_>, data: &[u8], out: &mut Vec<u8>) {
+        let scanner = &mut exchange.worker.scanner();
+        // Our own encoder wrote it.
+        let _ = self.decoder.event(None, data, scanner, &mut self.chunks);
+        for mut chunk in self.chunks.drain(..) {
+            match &mut chunk {
+                Chunk::Start(start) => start.id.clone_from(&self.id),
+                Chunk::Error(_) => exchange.record.stream_error = true,
+                _ => {}
+            }
+            self.encoder.push(&chunk, out);
+        }
+    }
+
+    fn finish(&mut self, is_complete: bool, out: &mut Vec<u8>) {
+        if is_complete {
+            self.decoder.finish(&mut self.chunks);
+            self.chunks.drain(..).for_each(|chunk| self.encoder.push(&chunk, out));
+        }
+    }
 }
 
 /// Appends an event as this client shall see it.

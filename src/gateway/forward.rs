@@ -9,16 +9,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::body::{Incoming, Pace};
-use super::encode::encode;
+use super::encode::{encode, whole_body};
+use super::endpoint::behind_version;
 use super::failure::Failure;
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::route::{Change, Plan};
+use super::route::Plan;
 use super::token;
 use crate::base::Instant;
 use crate::http::{Framing, HeadLimits, LAST_CHUNK, ResponseHead, write_chunk};
-use crate::llm::Edit;
 use crate::providers::echo_answer;
 use crate::shard::{Connection, DialError, Pool, Pooled, Reader, Watchdog, within};
 use crate::telemetry::Counter;
@@ -357,19 +357,12 @@ fn echo(
     deadline: Instant,
 ) -> Result<Answer, Failure> {
     exchange.record.attempts = 1;
-    let mut edited = Vec::new();
-    let body = match &request.body {
-        Body::Json { bytes, outline } => {
-            let edits: Vec<Edit<'_>> = plan.changes.iter().map(Change::edit).collect();
-            outline.splice(bytes, &edits, &mut edited);
-            edited.as_slice()
-        }
-        _ => &[],
-    };
+    let body = whole_body(plan, request).unwrap_or_default();
     let head = exchange.head;
-    let path = head.path().strip_prefix("/v1").unwrap_or(head.path());
+    let own = behind_version(head.path()).unwrap_or(head.path());
+    let path = plan.path.as_deref().unwrap_or(own);
     let now = exchange.record.at_unix.as_secs();
-    let mut reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, body, now));
+    let mut reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, &body, now));
     exchange.record.sent_upstream = true;
     let mut head = ResponseHead::default();
     let parsed = head.parse(reader.bytes(), exchange.head.method(), &ANSWER_HEAD);

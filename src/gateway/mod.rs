@@ -13,9 +13,12 @@
 mod admit;
 mod body;
 mod cache_key;
+mod chat_form;
 mod connection;
+mod count_tokens;
 mod deliver;
 mod deliver_stream;
+mod deliver_translated;
 mod encode;
 mod endpoint;
 mod failure;
@@ -35,6 +38,7 @@ mod semantic;
 mod settle;
 mod simulation;
 mod token;
+mod translate;
 mod upstream;
 mod worker;
 

@@ -13,6 +13,7 @@ use futures_util::future::{Either, select};
 
 use super::admit::{Grant, bounded};
 use super::cache_key::{self, Name};
+use super::chat_form;
 use super::connection::while_client_stays;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
 use super::deliver_stream;
@@ -189,7 +190,8 @@ fn look_up<'r>(exchange: &Exchange<'r>, route: &'r Route, request: &Request) -> 
     if !request.endpoint.is_metered() || control.off {
         return None;
     }
-    let name = cache_key::name(exchange, route, rule, request)?;
+    let asked = chat_form::asked(exchange, request)?;
+    let name = cache_key::name(exchange, route, rule, &asked)?;
     Some(Lookup { rule, name, control, has_waited: false })
 }
 
@@ -290,9 +292,12 @@ fn draw(
 pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
     let Some(ticket) = exchange.ticket.take() else { return };
     // Looked at only if it would fit: a large answer is not parsed for nothing.
-    let fits = exchange.worker.cache().fits(body.len());
+    if !exchange.worker.cache().fits(body.len()) {
+        return;
+    }
+    let Some(body) = chat_form::stored(exchange, body) else { return };
     let is_embedding = exchange.record.endpoint == Some(Endpoint::Embeddings);
-    if fits && (is_embedding || is_replayable(&body)) {
+    if is_embedding || is_replayable(&body) {
         store(exchange, *ticket, body);
     }
 }
@@ -303,6 +308,11 @@ pub(super) fn begin_stream(exchange: &Exchange<'_>) {
         let (provider, model) = (exchange.record.provider.clone(), exchange.record.model.clone());
         leader.begins(Origin { provider, model });
     }
+}
+
+/// True if events are of use: the answer may be stored, or others share it.
+pub(super) fn takes_events(exchange: &Exchange<'_>) -> bool {
+    exchange.ticket.is_some()
 }
 
 /// Takes in the data of one event of a stream.
@@ -411,10 +421,14 @@ pub(super) async fn deliver(
     exchange.record.provider.clone_from(&entry.labels.provider);
     exchange.record.model.clone_from(&entry.labels.model);
     let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
-    let out = if exchange.record.stream && request.endpoint != Endpoint::Embeddings {
-        stream(exchange, request, &entry, &id)
-    } else {
-        whole(exchange, &entry, &id)
+    let is_stream = exchange.record.stream && request.endpoint != Endpoint::Embeddings;
+    let other = chat_form::other_codec(request.endpoint);
+    let told = other.and_then(|it| chat_form::told(exchange, request, it, (&entry.body, &id)));
+    let out = match told {
+        Some(events) if is_stream => as_events(exchange, &entry, &events),
+        Some(body) => as_json(exchange, &entry, [&body, b"", b""]),
+        None if is_stream => stream(exchange, request, &entry, &id),
+        None => whole(exchange, &entry, &id),
     };
     exchange.client.out = exchange.send(out).await?;
     Ok(())
@@ -426,13 +440,15 @@ fn whole(exchange: &mut Exchange<'_>, entry: &Entry, id: &str) -> Vec<u8> {
     let id = if span.is_empty() { "" } else { &id };
     let before = entry.body.get(..span.start).unwrap_or_default();
     let after = entry.body.get(span.end..).unwrap_or_default();
-    let length = before.len() + id.len() + after.len();
+    as_json(exchange, entry, [before, id.as_bytes(), after])
+}
+
+fn as_json(exchange: &mut Exchange<'_>, entry: &Entry, body: [&[u8]; 3]) -> Vec<u8> {
+    let length: usize = body.iter().map(|piece| piece.len()).sum();
     let mut out = begin(exchange, entry, "application/json");
     finish_head(exchange, &mut out, Outgoing::Length(length as u64));
     out.reserve(length);
-    out.extend_from_slice(before);
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(after);
+    body.iter().for_each(|piece| out.extend_from_slice(piece));
     out
 }
 
@@ -440,11 +456,15 @@ fn stream(exchange: &mut Exchange<'_>, request: &Request, entry: &Entry, id: &st
     let mut events = Vec::with_capacity(entry.body.len() * 2);
     replay(&entry.body, id, request.include_usage(), |data| write_data(&mut events, data));
     write_data(&mut events, b"[DONE]");
+    as_events(exchange, entry, &events)
+}
+
+/// Events with their terminator, so that all goes in one chunk.
+fn as_events(exchange: &mut Exchange<'_>, entry: &Entry, events: &[u8]) -> Vec<u8> {
     let mut out = begin(exchange, entry, "text/event-stream; charset=utf-8");
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     finish_head(exchange, &mut out, outgoing);
-    // With the terminator, so that all goes in one chunk.
-    deliver_stream::append(&mut out, &events, outgoing);
+    deliver_stream::append(&mut out, events, outgoing);
     deliver_stream::end(&mut out, false, outgoing);
     out
 }

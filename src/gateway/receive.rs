@@ -5,7 +5,7 @@
 //! pass-through, which is looked at for its `model`.
 
 use super::body::{Incoming, Pace};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, gemini_call};
 use super::failure::Failure;
 use super::record::Exchange;
 use crate::http::Framing;
@@ -20,6 +20,8 @@ const PASS_THROUGH_LOOK_BYTES: u64 = 64 * 1024;
 pub(super) struct Request {
     pub endpoint: Endpoint,
     pub body: Body,
+    /// A stream is wanted as one JSON array, Google's other form of it.
+    pub as_array: bool,
 }
 
 /// The body of a request.
@@ -39,6 +41,11 @@ impl Request {
             Body::Json { outline, .. } => outline.model.as_deref(),
             _ => None,
         }
+    }
+
+    /// True if the client wants a stream.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(&self.body, Body::Json { outline, .. } if outline.stream)
     }
 
     /// True if the client asked a stream to report its usage.
@@ -61,13 +68,17 @@ pub(super) async fn body(
     endpoint: Endpoint,
 ) -> Result<Request, Failure> {
     let framing = exchange.head.framing();
-    let is_ours = endpoint.is_metered() || endpoint == Endpoint::Feedback;
+    let is_ours =
+        endpoint.is_metered() || matches!(endpoint, Endpoint::Feedback | Endpoint::CountTokens);
     if is_ours {
         check_media_type(exchange)?;
     }
     let body = if is_ours || is_small_json(exchange, endpoint) {
         let bytes = keep_whole(exchange, framing).await?;
-        let outline = exchange.worker.scanner().request(&bytes).map_err(Failure::Json)?;
+        let mut outline = exchange.worker.scanner().request(&bytes).map_err(Failure::Json)?;
+        if let Some((model, stream)) = gemini_call(exchange.head.path()) {
+            (outline.model, outline.stream) = (Some(model), stream);
+        }
         exchange.record.stream = outline.stream;
         Body::Json { bytes, outline }
     } else if framing == Framing::None {
@@ -76,7 +87,9 @@ pub(super) async fn body(
         refuse_announced(framing, exchange.snapshot.settings.server.stream_body_bytes_max)?;
         Body::Streamed { framing, incoming: Incoming::new(framing) }
     };
-    Ok(Request { endpoint, body })
+    let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
+    let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
+    Ok(Request { endpoint, body, as_array })
 }
 
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {

@@ -78,9 +78,13 @@ pub(super) struct Record {
     pub route: Option<Arc<str>>,
     pub trace_id: Option<String>,
     pub stream: bool,
+    /// The stream goes to the client as one JSON array.
+    pub as_array: bool,
     pub cache: CacheStatus,
     /// Cosine of the nearest stored question.
     pub similarity: Option<f32>,
+    /// What was lost in translation, as the header tells it.
+    pub warnings: Option<Arc<str>>,
     pub status: u16,
     pub usage: Option<Usage>,
     /// Content events of a stream: the estimate of its tokens where the provider tells none.
@@ -127,8 +131,10 @@ impl<'a> Exchange<'a> {
             route: None,
             trace_id: None,
             stream: false,
+            as_array: false,
             cache: CacheStatus::default(),
             similarity: None,
+            warnings: None,
             status: 0,
             usage: None,
             content_events: 0,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::admit::{Grant, bounded};
+use super::count_tokens;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -13,7 +14,9 @@ use super::fields::{vendor_keys, without_scheme};
 use super::models;
 use super::receive::{Body, Request};
 use super::record::Exchange;
+use super::translate::{Translation, translate};
 use super::upstream::{Snapshot, Upstream};
+use crate::dialects::{Target as DialectTarget, codec};
 use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Auth, BaseUrl, ProviderField, Timeouts, preset};
 use crate::routing::Target;
@@ -40,6 +43,7 @@ pub(super) enum Decision {
 pub(super) enum Change {
     Set { key: String, json: Vec<u8> },
     Default { key: String, json: Vec<u8> },
+    Remove { key: String },
 }
 
 /// One call to one target.
@@ -48,16 +52,23 @@ pub(super) struct Plan {
     pub changes: Vec<Change>,
     /// Usage was asked for by us and not by the client.
     pub hide_usage: bool,
+    /// What the provider speaks.
+    pub dialect: Dialect,
+    /// Where the provider speaks another dialect than the client.
+    pub translation: Option<Box<Translation>>,
+    /// Behind the provider's base URL, where it is not the client's own path.
+    pub path: Option<String>,
     /// Instead of the provider's own fields, where the client brings the credential.
     pub credential: Option<Vec<ProviderField>>,
     pub timeouts: Timeouts,
     pub forward_headers: Vec<String>,
 }
 
-struct Choice {
-    upstream: Rc<Upstream>,
+/// Who answers.
+pub(super) struct Choice {
+    pub upstream: Rc<Upstream>,
     /// The model without the provider's name.
-    model: Option<String>,
+    pub model: Option<String>,
     credential: Option<Vec<ProviderField>>,
 }
 
@@ -85,16 +96,75 @@ pub(super) fn route(
     if choice.model.is_some() {
         exchange.record.model.clone_from(&choice.model);
     }
-    let (changes, hide_usage) = changes(request, target, &choice);
+    let dialect = spoken(request, &choice);
+    if request.endpoint == Endpoint::CountTokens && dialect.provider != Dialect::AnthropicMessages {
+        return count_tokens::estimate(exchange, request).map(Decision::Answer);
+    }
+    let mut changes = changes(request, target, &choice);
+    let (mut translation, mut hide_usage) = (None, false);
+    match dialect.client {
+        Some(client) if dialect.is_translated => {
+            let dialects = (client, dialect.provider);
+            let made = translate(exchange, request, &changes, dialects, &choice)?;
+            translation = Some(Box::new(made));
+        }
+        _ => {
+            changes.extend(vendor_changes(request, &choice));
+            hide_usage = ask_for_usage(request, &mut changes);
+        }
+    }
     let timeouts = timeouts(exchange, grant, &choice)?;
     Ok(Decision::Try(Plan {
         forward_headers: forward_headers(exchange, target),
+        path: own_path(request, translation.as_deref(), &choice),
+        dialect: dialect.provider,
         credential: choice.credential,
         upstream: choice.upstream,
         changes,
         hide_usage,
+        translation,
         timeouts,
     }))
+}
+
+/// What is spoken on the two sides of one exchange.
+struct Spoken {
+    /// None where it is no conversation.
+    client: Option<Dialect>,
+    provider: Dialect,
+    is_translated: bool,
+}
+
+fn spoken(request: &Request, choice: &Choice) -> Spoken {
+    let model = choice.model.as_deref();
+    let provider = &choice.upstream.provider;
+    // Counting is asked of those who offer it, and is no conversation.
+    let client = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
+    let Some(client) = client else {
+        let provider = provider.dialect_for(model);
+        return Spoken { client: None, provider, is_translated: false };
+    };
+    let provider = provider.dialect_toward(client, model);
+    // Google's other form of a stream, one array, is written by us only.
+    let is_translated = provider != client || request.as_array;
+    Spoken { client: Some(client), provider, is_translated }
+}
+
+/// The path of a request whose model stands in it, or whose dialect has another.
+fn own_path(
+    request: &Request,
+    translation: Option<&Translation>,
+    choice: &Choice,
+) -> Option<String> {
+    if let Some(translation) = translation {
+        return Some(translation.path.clone());
+    }
+    if request.endpoint != Endpoint::GenerateContent {
+        return None;
+    }
+    let model = choice.model.as_deref().unwrap_or_default();
+    let target = DialectTarget { model, is_original: true };
+    codec(Dialect::Gemini).map(|codec| codec.path(&target, request.is_stream()))
 }
 
 /// The provider that the route or a header names, without `@` and what follows a slash.
@@ -263,9 +333,10 @@ fn check(
     if is_unseen && !PATHS_WITHOUT_MODEL.iter().any(|folder| is_under(folder)) {
         grant.check_model("(not visible in this request)")?;
     }
+    let provider = &choice.upstream.provider;
+    let is_translated = request.endpoint.chat_dialect().is_some();
     let dialect = provider.dialect_for(choice.model.as_deref());
-    let known = dialect == Dialect::OpenaiChat;
-    if !known && request.endpoint.is_metered() {
+    if !is_translated && dialect != Dialect::OpenaiChat && request.endpoint.is_metered() {
         let text = format!(
             "provider `{}` speaks {}, which this path cannot be translated to",
             provider.name,
@@ -279,10 +350,10 @@ fn check(
     Ok(())
 }
 
-/// The edits, and whether the usage they ask for is to be hidden.
-fn changes(request: &Request, target: Option<&Target>, choice: &Choice) -> (Vec<Change>, bool) {
+/// The edits of the route, and the model that was chosen.
+fn changes(request: &Request, target: Option<&Target>, choice: &Choice) -> Vec<Change> {
     let mut changes = Vec::new();
-    let Body::Json { bytes, outline } = &request.body else { return (changes, false) };
+    let Body::Json { outline, .. } = &request.body else { return changes };
     if let Some(target) = target {
         let defaults = target.default_params.iter();
         changes.extend(
@@ -293,24 +364,39 @@ fn changes(request: &Request, target: Option<&Target>, choice: &Choice) -> (Vec<
             overrides.map(|(key, json)| Change::Set { key: key.clone(), json: json.clone() }),
         );
     }
-    if let Some(model) = choice.model.as_deref().filter(|it| outline.model.as_deref() != Some(it)) {
+    let is_in_path = request.endpoint == Endpoint::GenerateContent;
+    if let Some(model) = choice.model.as_deref().filter(|it| outline.model.as_deref() != Some(it))
+        && !is_in_path
+    {
         changes.push(Change::Set { key: "model".to_owned(), json: quote(model) });
     }
-    if request.endpoint.is_metered() {
-        let members = choice.upstream.provider.members(choice.model.as_deref());
-        changes.extend(
-            members
-                .iter()
-                .map(|(key, text)| Change::Set { key: (*key).to_owned(), json: quote(text) }),
-        );
+    changes
+}
+
+/// What the vendor wants to be said elsewhere than its dialect says it.
+pub(super) fn vendor_changes(request: &Request, choice: &Choice) -> Vec<Change> {
+    if !request.endpoint.is_metered() {
+        return Vec::new();
     }
-    let streams = request.endpoint.is_metered() && request.endpoint != Endpoint::Embeddings;
-    let hide_usage = streams && outline.stream && !outline.include_usage;
+    let model = choice.model.as_deref();
+    let members = choice.upstream.provider.members(model).into_iter();
+    let change = |(key, text): (&str, Option<&str>)| match text {
+        Some(text) => Change::Set { key: key.to_owned(), json: quote(text) },
+        None => Change::Remove { key: key.to_owned() },
+    };
+    members.map(change).collect()
+}
+
+/// Asks an OpenAI stream for its usage; true if the client did not, and is not to see it.
+fn ask_for_usage(request: &Request, changes: &mut Vec<Change>) -> bool {
+    let Body::Json { bytes, outline } = &request.body else { return false };
+    let has_option = matches!(request.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
+    let hide_usage = has_option && outline.stream && !outline.include_usage;
     if hide_usage {
         let json = with_include_usage(outline.value(bytes, "stream_options"));
         changes.push(Change::Set { key: "stream_options".to_owned(), json });
     }
-    (changes, hide_usage)
+    hide_usage
 }
 
 fn timeouts(exchange: &Exchange<'_>, grant: &Grant, choice: &Choice) -> Result<Timeouts, Failure> {

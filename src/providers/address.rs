@@ -172,13 +172,19 @@ impl Provider {
         }
     }
 
-    /// Texts that this provider wants as members of a body besides, by name.
+    /// Members of a body that this provider wants beside those of its dialect, by name and with their
+    /// texts; those without a text it does not want.
     #[must_use]
-    pub fn members<'a>(&'a self, model: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+    pub fn members<'a>(&'a self, model: Option<&'a str>) -> Vec<(&'static str, Option<&'a str>)> {
         match &self.address {
             Address::Watsonx { payer, .. } => {
-                let payer = payer.as_ref().map(|(name, id)| (*name, id.as_str()));
-                model.map(|model| ("model_id", model)).into_iter().chain(payer).collect()
+                let payer = payer.as_ref().map(|(name, id)| (*name, Some(id.as_str())));
+                model.map(|model| ("model_id", Some(model))).into_iter().chain(payer).collect()
+            }
+            // Google's reference, "Claude on Vertex AI": the model is in the path, the version in the
+            // body.
+            Address::Vertex { .. } if self.dialect_for(model) == Dialect::AnthropicMessages => {
+                vec![("model", None), ("anthropic_version", Some("vertex-2023-10-16"))]
             }
             _ => Vec::new(),
         }

@@ -84,6 +84,12 @@ pub struct Preset {
     pub auth: Auth,
     /// The format it speaks.
     pub dialect: Dialect,
+    /// Other formats that it speaks at the same base.
+    #[serde(default)]
+    pub also: Vec<Dialect>,
+    /// It is the vendor whose dialect this is, and not one of those that imitate it.
+    #[serde(default)]
+    pub original: bool,
     /// Environment variable whose presence adds the provider without a file.
     pub env: Option<String>,
     /// Where the vendor describes its API.
@@ -107,6 +113,22 @@ impl Preset {
 }
 
 impl Provider {
+    /// The dialect in which a client of `dialect` is answered when it asks for `model`: its own where
+    /// the provider speaks that too.
+    #[must_use]
+    pub fn dialect_toward(&self, dialect: Dialect, model: Option<&str>) -> Dialect {
+        let own = self.dialect_for(model);
+        let preset = self.preset.and_then(preset).filter(|preset| preset.dialect == own);
+        let speaks = preset.is_some_and(|preset| preset.also.contains(&dialect));
+        if speaks { dialect } else { own }
+    }
+
+    /// True for the vendor whose dialect it is, which knows its newest members.
+    #[must_use]
+    pub fn is_original(&self) -> bool {
+        self.preset.and_then(preset).is_some_and(|preset| preset.original)
+    }
+
     /// A provider that no setting names: a preset's, at `base`, without a credential, which the
     /// client brings.
     #[must_use]

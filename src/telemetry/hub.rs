@@ -15,8 +15,19 @@ use super::{Counter, Gauge};
 use crate::base::unix_now;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 6] =
-    ["none", "chat_completions", "completions", "embeddings", "models", "pass_through"];
+pub const ENDPOINTS: [&str; 11] = [
+    "none",
+    "chat_completions",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "count_tokens",
+    "generate_content",
+    "models",
+    "feedback",
+    "pass_through",
+];
 
 /// What one shard counts, on cache lines of its own.
 #[derive(Debug)]

@@ -15,18 +15,13 @@ import json
 import math
 import os
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
 import threading
-import time
-import traceback
 
 import openai
 
-# Of anything that is waited for. Generous, since it is only reached when something is broken.
-LIMIT_S = 30.0
+from stage import LIMIT_S, Report, forget_the_environment, gateway, mock_provider
 
 SETTINGS = """
 [server]
@@ -52,72 +47,6 @@ models = ["mock-*", "endless-*"]
 """
 
 TEAM_A_KEY = "rg-team-a-for-tests-only"
-
-
-class Process:
-    """A child whose output is read until it says where it listens."""
-
-    def __init__(self, command, stream, pattern, folder, environment=None):
-        self.command = command
-        self.lines = []
-        self.address = None
-        self.is_read = threading.Condition()
-        # Nothing of the caller's environment: a provider key in it would add a provider.
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self.child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=kept | (environment or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-        for name in ("stdout", "stderr"):
-            awaited = re.compile(pattern) if name == stream else None
-            pipe = getattr(self.child, name)
-            threading.Thread(target=self.read, args=(pipe, awaited), daemon=True).start()
-
-    def read(self, pipe, awaited):
-        for line in pipe:
-            with self.is_read:
-                self.lines.append(line.rstrip())
-                found = awaited and awaited.search(line)
-                if found and self.address is None:
-                    self.address = found.group(1)
-                self.is_read.notify_all()
-        with self.is_read:
-            self.is_read.notify_all()
-
-    def __enter__(self):
-        with self.is_read:
-            self.is_read.wait_for(
-                lambda: self.address or self.child.poll() is not None, timeout=LIMIT_S
-            )
-        if self.address is None:
-            self.stop()
-            said = "\n  ".join(self.lines) or "(nothing)"
-            raise SystemExit(f"{self.command} did not say where it listens; it said:\n  {said}")
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        self.child.terminate()
-        try:
-            self.child.wait(timeout=LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
-            self.lines.append("(did not end on SIGTERM and was killed)")
-
-
-def gateway(program, folder, *arguments, environment=None):
-    """A running gateway; its `address` is that of the data plane."""
-    pattern = r"^ringgate: serving (http://\S+)"
-    return Process([program, "serve", *arguments], "stderr", pattern, folder, environment)
 
 
 class EndlessProvider(http.server.BaseHTTPRequestHandler):
@@ -170,25 +99,6 @@ def endless_provider():
     finally:
         EndlessProvider.is_over.set()
         server.shutdown()
-
-
-class Report:
-    """Runs checks, prints one line for each, counts."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, name, function, *arguments):
-        started = time.monotonic()
-        try:
-            function(*arguments)
-        except Exception:  # A failed check must not hide the ones after it.
-            self.failed += 1
-            print(f"FAIL {name}\n{traceback.format_exc()}", flush=True)
-        else:
-            self.passed += 1
-            print(f"ok   {name} ({(time.monotonic() - started) * 1000:.0f} ms)", flush=True)
 
 
 def messages(text):
@@ -440,12 +350,7 @@ def check_echo(report, program, folder):
 
 def check_mock(report, program, loadtest, folder):
     with (
-        Process(
-            [loadtest, "mock", "--listen", "127.0.0.1:0"],
-            "stdout",
-            r"^listening on (http://\S+)",
-            folder,
-        ) as mock,
+        mock_provider(loadtest, folder) as mock,
         endless_provider() as endless,
     ):
         settings = folder / "ringgate.toml"
@@ -484,9 +389,7 @@ def main():
     parser.add_argument("--ringgate", required=True, help="the gateway's program")
     parser.add_argument("--loadtest", required=True, help="the load test's program")
     arguments = parser.parse_args()
-    for name in list(os.environ):
-        if name.upper().startswith("OPENAI_") or name.upper().endswith("_PROXY"):
-            del os.environ[name]
+    forget_the_environment()
 
     report = Report()
     with tempfile.TemporaryDirectory(prefix="ringgate-clients-") as folder:

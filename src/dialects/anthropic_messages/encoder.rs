@@ -279,7 +279,7 @@ impl Encoder {
                 self.begin_block(out, |block| redacted(block, &data));
                 self.end_block(out);
             }
-            (None, None) if thought.id.is_some() => {
+            (None, None) if thought.id.is_some() || thought.signature.is_some() => {
                 self.begin_block(out, |block| {
                     block.text("type", "thinking");
                     block.text("thinking", "");

@@ -427,7 +427,12 @@ mod tests {
 
     fn user_parts() -> impl Strategy<Value = Vec<Part>> {
         let document = (media("text/csv"), any::<bool>()).prop_map(|(media, with_citations)| {
-            Content::File(File { media, name: Some("table".to_owned()), with_citations })
+            Content::File(File {
+                media,
+                name: Some("table".to_owned()),
+                context: None,
+                with_citations,
+            })
         });
         let first = words().prop_map(|text| Part::text(&text).content);
         let rest = proptest::collection::vec(

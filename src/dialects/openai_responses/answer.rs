@@ -422,6 +422,7 @@ mod tests {
             output_audio_tokens: 4,
             output_image_tokens: 5,
             reasoning_tokens: 7,
+            web_searches: 0,
             estimated: false,
         };
         let answer = Answer {

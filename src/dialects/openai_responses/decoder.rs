@@ -345,13 +345,13 @@ impl Decoder {
     fn prove(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
         let Some(sealed) = item.get("encrypted_content").and_then(Node::text) else { return };
         let words = self.items.get(&index).and_then(|item| item.words);
-        let id = output::vendor_id(item).map(str::to_owned);
+        let id = output::vendor_id(item);
         let grow = |part, signature| {
             let growth = Growth::Signature(signature);
             Chunk::Grow { choice: CHOICE, part, growth }
         };
-        let thought = Reasoning { id, ..Reasoning::default() };
-        match (proof::read(sealed, words.is_some()), words) {
+        let thought = Reasoning { id: id.map(str::to_owned), ..Reasoning::default() };
+        match (proof::read(sealed, words.is_some(), id), words) {
             (proof::Proof::OfThought(signature), Some(words)) => {
                 out.push(grow(words.part, signature));
             }

@@ -515,7 +515,7 @@ mod tests {
     }
 
     fn kinds(events: &[Value]) -> Vec<&str> {
-        let kind = |event: &Value| event["type"].as_str().map(|it| it.len());
+        let kind = |event: &Value| event["type"].as_str().map(str::len);
         assert!(events.iter().all(|event| kind(event).is_some()));
         events
             .iter()

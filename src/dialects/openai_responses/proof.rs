@@ -4,6 +4,10 @@
 //! without one the thought itself. Those of other vendors say whose they are, as signatures do, and
 //! two more things before that: `sealed#` that it is a whole thought, and `call#LENGTH#ID` that it
 //! belongs to the call of that id, for which this dialect has no other place.
+//!
+//! OpenAI checks what it has sealed against the id of its item ("item_id did not match the target item
+//! id"), and other dialects have no place for that: in canonical form its proofs begin with it, as in
+//! `rs_1#TEXT`.
 
 use std::borrow::Cow;
 
@@ -24,8 +28,28 @@ pub(super) enum Proof {
     OfCall(String, Signature),
 }
 
-/// Reads an `encrypted_content`. `is_shown` tells that there are words beside it.
-pub(super) fn read(text: &str, is_shown: bool) -> Proof {
+/// What the ids of OpenAI's reasoning items begin with (API reference, "Responses").
+const ITEM: &str = "rs_";
+
+/// Reads the `encrypted_content` of the item `id`. `is_shown` tells that there are words beside it.
+pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> Proof {
+    let mut proof = read_bare(text, is_shown);
+    let (Proof::OfThought(signature) | Proof::Sealed(signature)) = &mut proof else { return proof };
+    if let Some(id) = id.filter(|id| signature.dialect == DIALECT && id.starts_with(ITEM)) {
+        signature.text = format!("{id}#{text}");
+    }
+    proof
+}
+
+/// The id of the item of one of OpenAI's own proofs, where it is known, and what it has sealed.
+pub(super) fn taken_apart(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('#').filter(|(id, _)| id.starts_with(ITEM)) {
+        Some((id, sealed)) => (Some(id), sealed),
+        None => (None, text),
+    }
+}
+
+fn read_bare(text: &str, is_shown: bool) -> Proof {
     if let Some(sealed) = text.strip_prefix(SEALED) {
         return Proof::Sealed(Signature::read(DIALECT, sealed));
     }
@@ -47,12 +71,16 @@ fn of_call(rest: &str) -> Option<(&str, &str)> {
 
 /// The `encrypted_content` of a thought, for clients.
 pub(super) fn write(thought: &Reasoning) -> Option<Cow<'_, str>> {
+    if let Some(own) = thought.signature.as_ref().or(thought.sealed.as_ref())
+        && let Some(text) = own.for_provider(DIALECT)
+    {
+        return Some(taken_apart(text).1.into());
+    }
     if let Some(signature) = &thought.signature {
         return Some(signature.write(DIALECT));
     }
     let sealed = thought.sealed.as_ref()?;
-    let text = sealed.write(DIALECT);
-    Some(if sealed.dialect == DIALECT { text } else { format!("{SEALED}{text}").into() })
+    Some(format!("{SEALED}{}", sealed.write(DIALECT)).into())
 }
 
 /// The `encrypted_content` that proves the call of `id`, for clients.
@@ -67,7 +95,7 @@ pub(super) fn attach(text: &str, shown: usize, id: Option<&str>, parts: &mut Vec
         let id = id.map(str::to_owned);
         Part::new(Content::Reasoning(Reasoning { id, text: String::new(), signature, sealed }))
     };
-    match read(text, shown > 0) {
+    match read(text, shown > 0, id) {
         Proof::Sealed(sealed) => parts.push(thought(None, Some(sealed))),
         Proof::OfThought(signature) => match parts.last_mut().filter(|_| shown > 0) {
             Some(Part { content: Content::Reasoning(last), .. }) => {
@@ -105,14 +133,14 @@ mod tests {
                 ..Reasoning::default()
             };
             let text = write(&shown).expect("a proof");
-            assert_eq!(read(&text, true), Proof::OfThought(signature(dialect)));
+            assert_eq!(read(&text, true, None), Proof::OfThought(signature(dialect)));
             let sealed = Reasoning { sealed: Some(signature(dialect)), ..Reasoning::default() };
             let text = write(&sealed).expect("a proof");
-            assert_eq!(read(&text, false), Proof::Sealed(signature(dialect)));
+            assert_eq!(read(&text, false, None), Proof::Sealed(signature(dialect)));
             for id in ["call_1", "", "a#b", "é"] {
                 let text = write_of_call(id, &signature(dialect));
                 let expected = Proof::OfCall(id.to_owned(), signature(dialect));
-                assert_eq!(read(&text, false), expected);
+                assert_eq!(read(&text, false, None), expected);
             }
         }
         // Some models of Anthropic sign thoughts that they do not show.
@@ -121,14 +149,30 @@ mod tests {
             ..Reasoning::default()
         };
         let text = write(&hidden).expect("a proof");
-        assert_eq!(read(&text, false), Proof::OfThought(signature(Dialect::AnthropicMessages)));
+        assert_eq!(
+            read(&text, false, None),
+            Proof::OfThought(signature(Dialect::AnthropicMessages))
+        );
+    }
+
+    #[test]
+    fn a_proof_knows_its_item() {
+        let own = Signature { dialect: DIALECT, text: "rs_1#gAAA".to_owned() };
+        assert_eq!(read("gAAA", false, Some("rs_1")), Proof::Sealed(own.clone()));
+        assert_eq!(read("gAAA", true, Some("rs_1")), Proof::OfThought(own.clone()));
+        assert_eq!(taken_apart(&own.text), (Some("rs_1"), "gAAA"));
+        assert_eq!(taken_apart("gA#A"), (None, "gA#A"));
+        let thought = Reasoning { signature: Some(own), ..Reasoning::default() };
+        assert_eq!(write(&thought).as_deref(), Some("gAAA"));
+        let foreign = Signature { dialect: Dialect::Gemini, text: "s".to_owned() };
+        assert_eq!(read("gemini#s", true, Some("rs_1")), Proof::OfThought(foreign));
     }
 
     #[test]
     fn what_only_looks_like_a_mark_is_plain() {
         for text in ["call#", "call#x#y", "call#9#short", "call#1#é", "gAAA"] {
             let plain = Signature { dialect: DIALECT, text: text.to_owned() };
-            assert_eq!(read(text, false), Proof::Sealed(plain), "{text}");
+            assert_eq!(read(text, false, None), Proof::Sealed(plain), "{text}");
         }
     }
 }

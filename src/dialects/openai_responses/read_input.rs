@@ -102,7 +102,8 @@ fn thought(parts: &mut Vec<Part>, item: Node<'_>) {
     output::thoughts(item, parts);
     if let Some(id) = output::vendor_id(item)
         && parts.len() == before
-        && sealed.is_none_or(|text| !matches!(proof::read(text, false), proof::Proof::OfCall(..)))
+        && sealed
+            .is_none_or(|text| !matches!(proof::read(text, false, None), proof::Proof::OfCall(..)))
     {
         let reasoning = Reasoning { id: Some(id.to_owned()), ..Reasoning::default() };
         parts.push(Part::new(Content::Reasoning(reasoning)));

@@ -351,14 +351,14 @@ mod tests {
             r#"{"type":"reasoning","id":"rs_1","encrypted_content":"s","summary":[
             {"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}]}"#,
         );
-        let last = Reasoning { signature: signature(DIALECT, "s"), ..vendor("b") };
+        let last = Reasoning { signature: signature(DIALECT, "rs_1#s"), ..vendor("b") };
         assert_eq!(found, [vendor("a"), last]);
         // Nothing but the proof, and nothing but the id.
         let found = thoughts(
             r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"s"},
             {"type":"reasoning","id":"rs_1","summary":[]}"#,
         );
-        let sealed = Reasoning { sealed: signature(DIALECT, "s"), ..vendor("") };
+        let sealed = Reasoning { sealed: signature(DIALECT, "rs_1#s"), ..vendor("") };
         assert_eq!(found, [sealed, vendor("")]);
         // What the gateway made for another vendor's thought: its id is forgotten.
         let found = thoughts(

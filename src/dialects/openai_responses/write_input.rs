@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{DIALECT, output};
+use super::{DIALECT, output, proof};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -282,7 +282,11 @@ impl Writer<'_, '_> {
         let sealed = thoughts().filter_map(|it| own(&it.signature).or(own(&it.sealed))).next_back();
         let is_foreign =
             |it: &Reasoning| (it.signature.is_some() || it.sealed.is_some()) && sealed.is_none();
-        let id = thoughts().find_map(|it| it.id.as_deref()).filter(|_| self.is_own);
+        let (sealed_id, sealed) = match sealed.as_deref().map(proof::taken_apart) {
+            Some((id, sealed)) => (id, Some(sealed)),
+            None => (None, None),
+        };
+        let id = thoughts().find_map(|it| it.id.as_deref()).filter(|_| self.is_own).or(sealed_id);
         let has_words = thoughts().any(|it| !it.text.is_empty());
         if thoughts().any(is_foreign) {
             self.warnings.dropped("the proof of a thought", "another vendor's");
@@ -315,7 +319,7 @@ impl Writer<'_, '_> {
                 item.array("summary", |_| {});
                 texts("content", "reasoning_text", item);
             }
-            item.optional_text("encrypted_content", sealed.as_deref());
+            item.optional_text("encrypted_content", sealed);
         });
     }
 }

@@ -524,7 +524,7 @@ mod tests {
         let image = (media("image/png"), detail)
             .prop_map(|(media, detail)| Content::Image(Image { media, detail }));
         let file = (media("application/pdf"), word()).prop_map(|(media, name)| {
-            Content::File(File { media, name: Some(name), with_citations: false })
+            Content::File(File { media, name: Some(name), context: None, with_citations: false })
         });
         let audio = Just(Content::Audio(Media::base64("audio/wav", "AAAA")));
         let foreign = Just(Content::Foreign(Foreign {
@@ -550,8 +550,8 @@ mod tests {
             Content::Reasoning(Reasoning { id: None, text, signature, sealed: None })
         });
         let sealed = any::<u32>().prop_map(move |id| {
+            let sealed = own(&format!("rs_{id}#t"));
             let id = Some(format!("rs_{id}"));
-            let sealed = own("t");
             Content::Reasoning(Reasoning { id, text: String::new(), signature: None, sealed })
         });
         let call = (any::<u32>(), word()).prop_map(|(id, name)| {

@@ -172,6 +172,7 @@ proptest! {
             output_audio_tokens: out_audio,
             output_image_tokens: out_image,
             reasoning_tokens: reasoning,
+            web_searches: 0,
             estimated: false,
         };
         let names = [

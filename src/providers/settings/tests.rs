@@ -558,5 +558,5 @@ fn watsonx_bodies_name_model_and_payer() {
     let written = json!({"watsonx_region": "eu-de", "watsonx_space_id": "s", "api_key": "k"});
     let (provider, _) = check(with("watsonx", written));
     let provider = provider.expect("no problem");
-    assert_eq!(provider.members(Some("m")), [("model_id", "m"), ("space_id", "s")]);
+    assert_eq!(provider.members(Some("m")), [("model_id", Some("m")), ("space_id", Some("s"))]);
 }

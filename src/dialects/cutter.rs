@@ -1,0 +1,58 @@
+//! Cuts what a provider sends into the events of its stream, in whichever framing its dialect has.
+
+use super::amazon_stream::AmazonReader;
+use super::codec::{BadStream, Frame};
+use crate::http::EventReader;
+
+/// A reader of one provider's stream.
+#[derive(Debug)]
+pub enum Cutter {
+    /// An event stream (WHATWG HTML).
+    Events(Box<EventReader>),
+    /// Amazon's binary event stream.
+    Amazon(Box<AmazonReader>),
+}
+
+impl Cutter {
+    /// A reader at the start of a stream, whose events have at most `event_bytes_max` bytes.
+    #[must_use]
+    pub fn new(frame: Frame, event_bytes_max: usize) -> Self {
+        match frame {
+            Frame::Events => Self::Events(Box::new(EventReader::new(event_bytes_max))),
+            Frame::Amazon => Self::Amazon(Box::new(AmazonReader::new(event_bytes_max))),
+        }
+    }
+
+    /// Takes in the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Events(reader) => reader.push(bytes),
+            Self::Amazon(reader) => reader.push(bytes),
+        }
+    }
+
+    /// Hands each complete event, its name and its data, to `take`. Events without data are none.
+    ///
+    /// # Errors
+    /// Those of `take`, and where the framing is broken or an event too large.
+    pub fn each(
+        &mut self,
+        mut take: impl FnMut(Option<&str>, &[u8]) -> Result<(), BadStream>,
+    ) -> Result<(), BadStream> {
+        match self {
+            Self::Events(reader) => {
+                while let Some(event) = reader.next().map_err(|_| BadStream)? {
+                    if !event.data.is_empty() {
+                        take(event.name, event.data)?;
+                    }
+                }
+            }
+            Self::Amazon(reader) => {
+                while let Some(event) = reader.next().map_err(|_| BadStream)? {
+                    take(Some(event.name), event.data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! The form in which answers are stored and shared, whatever dialect their clients speak: OpenAI's
+//! chat. One stored answer so serves clients of every dialect, whole and as a stream.
+
+use std::borrow::Cow;
+
+use super::endpoint::Endpoint;
+use super::receive::{Body, Request};
+use super::record::Exchange;
+use super::{recall, translate};
+use crate::dialects::{Codec, StreamDecoder, StreamEncoder, Target, Warnings, codec};
+use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of};
+
+/// A request in the form in which its answer is looked up.
+pub(super) struct Asked<'r> {
+    pub endpoint: Endpoint,
+    pub bytes: Cow<'r, [u8]>,
+    pub outline: Cow<'r, Outline>,
+}
+
+/// The code of the client's dialect, where its conversation is in another than OpenAI's chat.
+pub(super) fn other_codec(endpoint: Endpoint) -> Option<&'static dyn Codec> {
+    endpoint.chat_dialect().filter(|dialect| *dialect != Dialect::OpenaiChat).and_then(codec)
+}
+
+fn chat() -> Option<&'static dyn Codec> {
+    codec(Dialect::OpenaiChat)
+}
+
+/// The request as it is looked up. None if it says what this form cannot, so that two requests that
+/// differ might look the same.
+pub(super) fn asked<'r>(exchange: &Exchange<'_>, request: &'r Request) -> Option<Asked<'r>> {
+    let Body::Json { bytes, outline } = &request.body else { return None };
+    let endpoint = request.endpoint;
+    if request.as_array {
+        return None;
+    }
+    let Some(client) = other_codec(endpoint) else {
+        let (bytes, outline) = (Cow::Borrowed(bytes.as_slice()), Cow::Borrowed(outline));
+        return Some(Asked { endpoint, bytes, outline });
+    };
+    let asked = translate::read(exchange, request, &[], client).ok()?;
+    let target = Target { model: &asked.model, is_original: true };
+    let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+    chat()?.write_request(&asked, &target, &mut warnings, &mut body).ok()?;
+    if !warnings.is_empty() {
+        return None;
+    }
+    let outline = exchange.worker.scanner().request(&body).ok()?;
+    let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));
+    Some(Asked { endpoint: Endpoint::ChatCompletions, bytes, outline })
+}
+
+/// A whole answer, which the client gets as `body`, as it is stored.
+pub(super) fn stored(exchange: &Exchange<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(client) = exchange.record.endpoint.and_then(other_codec) else { return Some(body) };
+    let read = exchange.worker.scanner().read(&body, |root| client.read_answer(root));
+    let answer = read.ok().flatten()?;
+    let mut out = Vec::with_capacity(body.len());
+    let now = exchange.record.at_unix.as_secs();
+    chat()?.write_answer(&answer, &ChatRequest::default(), now, &mut out);
+    Some(out)
+}
+
+/// A stored answer as a client of `client` gets it, under the id `id`: whole, or as events.
+pub(super) fn told(
+    exchange: &Exchange<'_>,
+    request: &Request,
+    client: &dyn Codec,
+    (stored, id): (&[u8], &str),
+) -> Option<Vec<u8>> {
+    let asked = translate::read(exchange, request, &[], client).ok()?;
+    let chat = chat()?;
+    let read = exchange.worker.scanner().read(stored, |root| chat.read_answer(root));
+    let answer = Answer { id: id.to_owned(), ..read.ok().flatten()? };
+    let now = exchange.record.at_unix.as_secs();
+    let mut out = Vec::with_capacity(stored.len() * 2);
+    if asked.stream {
+        let mut encoder = client.stream_encoder(&asked, now);
+        chunks_of(&answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
+    } else {
+        client.write_answer(&answer, &asked, now, &mut out);
+    }
+    Some(out)
+}
+
+/// Says the events of a stream in the form in which they are stored and shared.
+pub(super) struct ChatEvents {
+    encoder: Box<dyn StreamEncoder>,
+    /// Of a provider that speaks the client's dialect.
+    decoder: Option<Box<dyn StreamDecoder>>,
+    chunks: Vec<Chunk>,
+    events: Vec<u8>,
+}
+
+impl ChatEvents {
+    /// None where nobody has use for them. `provider` speaks the dialect of what will come as events.
+    pub(super) fn new(exchange: &Exchange<'_>, provider: Option<&dyn Codec>) -> Option<Self> {
+        if !recall::takes_events(exchange) {
+            return None;
+        }
+        let asked = ChatRequest { include_usage: true, ..ChatRequest::default() };
+        let now = exchange.record.at_unix.as_secs();
+        Some(Self {
+            encoder: chat()?.stream_encoder(&asked, now),
+            decoder: provider.map(Codec::stream_decoder),
+            chunks: Vec::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Takes in a piece of a stream.
+    pub(super) fn take(&mut self, exchange: &mut Exchange<'_>, chunk: &Chunk) {
+        self.events.clear();
+        self.encoder.push(chunk, &mut self.events);
+        each_data(&self.events, |data| recall::take_event(exchange, data));
+    }
+
+    /// Takes in an event of a provider.
+    pub(super) fn take_event(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        name: Option<&str>,
+        data: &[u8],
+    ) {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        if let Some(decoder) = &mut self.decoder {
+            // What makes no sense makes no stored answer either: it is not complete then.
+            let _ = decoder.event(name, data, &mut exchange.worker.scanner(), &mut chunks);
+        }
+        chunks.drain(..).for_each(|chunk| self.take(exchange, &chunk));
+        self.chunks = chunks;
+    }
+}
+
+/// Hands the data of each event in `events`, as our encoders write them, to `take`.
+fn each_data(events: &[u8], mut take: impl FnMut(&[u8])) {
+    for line in events.split(|byte| *byte == b'\n') {
+        if let Some(data) = line.strip_prefix(b"data: ").filter(|data| *data != b"[DONE]") {
+            take(data);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Stage `deliver` where client and provider speak different dialects.
+//!
+//! Whole answers are read whole and written anew. Streams go piece by piece: all that one read of the
+//! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
+//! where the provider's answer was complete.
+
+use super::chat_form::ChatEvents;
+use super::deliver::{
+    Outgoing, begin_head, finish_head, keep_whole, outgoing_of, write_provider_fields_but_form,
+};
+use super::deliver_stream::{append, end, send};
+use super::failure::Failure;
+use super::forward::Answer as Incoming;
+use super::recall;
+use super::receive::media_type_is;
+use super::record::Exchange;
+use super::route::Plan;
+use super::translate::Translation;
+use crate::dialects::{BadStream, Cutter, StreamDecoder, StreamEncoder};
+use crate::http::{Framing, write_field};
+use crate::llm::{Answer, ApiError, Chunk, chunks_of};
+
+/// The largest event taken from a provider.
+const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Sends a provider's answer in the client's dialect.
+pub(super) async fn deliver(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    translation: &Translation,
+    answer: &mut Incoming,
+) -> Result<(), Failure> {
+    let status = answer.head.status();
+    if (300..400).contains(&status) {
+        return Err(invalid(plan, "it redirects, which is not followed"));
+    }
+    let is_success = (200..300).contains(&status);
+    let content_type = answer.head.get("content-type").unwrap_or_default();
+    let streams = [&b"text/event-stream"[..], b"application/vnd.amazon.eventstream"];
+    let is_stream = streams.iter().any(|kind| media_type_is(content_type, kind));
+    if is_success && is_stream {
+        return Stream::new(exchange, plan, translation).relay(exchange, answer).await;
+    }
+    let body = keep_whole(exchange, plan, answer).await?;
+    if !is_success {
+        return error(exchange, translation, answer, &body).await;
+    }
+    let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
+    let read = read.ok().flatten();
+    let mut said = read.ok_or_else(|| invalid(plan, "its body is no answer in its dialect"))?;
+    complete(exchange, translation, &mut said);
+    exchange.record.usage = said.usage;
+    if translation.request.stream {
+        // The provider did not stream, and the client waits for one.
+        return Stream::new(exchange, plan, translation).replay(exchange, answer, &said).await;
+    }
+    let mut told = Vec::with_capacity(body.len() + 256);
+    let now = exchange.record.at_unix.as_secs();
+    translation.client.write_answer(&said, &translation.request, now, &mut told);
+    send_json(exchange, answer, status, &told).await?;
+    recall::store_whole(exchange, told);
+    Ok(())
+}
+
+/// Fills in what some providers leave out: the id, and the model.
+fn complete(exchange: &Exchange<'_>, translation: &Translation, answer: &mut Answer) {
+    if answer.id.is_empty() {
+        answer.id = own_id(exchange);
+    }
+    if answer.model.is_empty() {
+        answer.model.clone_from(&translation.request.model);
+    }
+}
+
+fn own_id(exchange: &Exchange<'_>) -> String {
+    let prefix = exchange.record.endpoint.map_or("chatcmpl", |endpoint| endpoint.answer_prefix());
+    format!("{prefix}-{}", exchange.record.id)
+}
+
+async fn send_json(
+    exchange: &mut Exchange<'_>,
+    answer: &Incoming,
+    status: u16,
+    body: &[u8],
+) -> Result<(), Failure> {
+    exchange.client.out.reserve(body.len());
+    let mut out = begin_head(exchange, status);
+    write_field(&mut out, "content-type", b"application/json");
+    write_provider_fields_but_form(&mut out, &answer.head);
+    finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
+    out.extend_from_slice(body);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// Tells the provider's error in the client's dialect, under its own status.
+async fn error(
+    exchange: &mut Exchange<'_>,
+    translation: &Translation,
+    answer: &Incoming,
+    body: &[u8],
+) -> Result<(), Failure> {
+    let status = answer.head.status();
+    let read = |body: &[u8]| {
+        let mut scanner = exchange.worker.scanner();
+        scanner.read(body, |root| translation.provider.read_error(status, Some(root))).ok()
+    };
+    // Google wraps some of its errors in an array.
+    let inner = body.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let error = read(body).or_else(|| inner.and_then(read));
+    let error = error.unwrap_or_else(|| translation.provider.read_error(status, None));
+    let mut told = Vec::new();
+    translation.client.write_error(&error, &mut told);
+    send_json(exchange, answer, status, &told).await
+}
+
+/// A stream on its way from one dialect to the other.
+struct Stream<'p> {
+    plan: &'p Plan,
+    translation: &'p Translation,
+    decoder: Box<dyn StreamDecoder>,
+    encoder: Box<dyn StreamEncoder>,
+    chunks: Vec<Chunk>,
+    /// What is stored and shared of it.
+    shared: Option<ChatEvents>,
+    /// The answer is complete, or has ended with an error that the client has been told.
+    has_ended: bool,
+}
+
+impl<'p> Stream<'p> {
+    fn new(exchange: &Exchange<'_>, plan: &'p Plan, translation: &'p Translation) -> Self {
+        let now = exchange.record.at_unix.as_secs();
+        Self {
+            plan,
+            translation,
+            decoder: translation.provider.stream_decoder(),
+            encoder: translation.stream_encoder(now),
+            chunks: Vec::new(),
+            shared: ChatEvents::new(exchange, None),
+            has_ended: false,
+        }
+    }
+
+    /// Relays the provider's stream to its end.
+    async fn relay(
+        mut self,
+        exchange: &mut Exchange<'_>,
+        answer: &mut Incoming,
+    ) -> Result<(), Failure> {
+        let (mut out, outgoing) = begin(exchange, answer, self.translation);
+        let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
+        let mut events = Vec::new();
+        recall::begin_stream(exchange);
+        loop {
+            let received = answer.incoming.drain(answer.link.reader(), |run| cutter.push(run));
+            let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
+            let (decoder, chunks) = (&mut self.decoder, &mut self.chunks);
+            cutter
+                .each(|name, data| {
+                    decoder.event(name, data, &mut exchange.worker.scanner(), chunks)
+                })
+                .map_err(|BadStream| self.invalid("an event of its stream makes no sense"))?;
+            self.encode(exchange, &mut events);
+            append(&mut out, &events, outgoing);
+            if !ended {
+                if !out.is_empty() {
+                    out = send(exchange, out).await?;
+                }
+                ended = answer.fill(exchange, self.plan).await? == 0;
+                if ended && answer.incoming.finish().is_err() && !self.has_ended {
+                    return Err(self.invalid("its stream is cut off"));
+                }
+                if !ended {
+                    continue;
+                }
+            }
+            events.clear();
+            self.decoder.finish(&mut self.chunks);
+            self.encode(exchange, &mut events);
+            append(&mut out, &events, outgoing);
+            break;
+        }
+        if !self.has_ended {
+            return Err(self.invalid("its stream ended before its answer did"));
+        }
+        end(&mut out, false, outgoing);
+        exchange.client.out = exchange.send(out).await?;
+        Ok(())
+    }
+
+    /// Tells a whole answer as a stream.
+    async fn replay(
+        mut self,
+        exchange: &mut Exchange<'_>,
+        answer: &mut Incoming,
+        said: &Answer,
+    ) -> Result<(), Failure> {
+        let (mut out, outgoing) = begin(exchange, answer, self.translation);
+        recall::begin_stream(exchange);
+        self.chunks = chunks_of(said);
+        let mut events = Vec::new();
+        self.encode(exchange, &mut events);
+        append(&mut out, &events, outgoing);
+        end(&mut out, false, outgoing);
+        exchange.client.out = exchange.send(out).await?;
+        Ok(())
+    }
+
+    /// Appends what the chunks at hand say in the client's dialect, and meters them.
+    fn encode(&mut self, exchange: &mut Exchange<'_>, out: &mut Vec<u8>) {
+        out.clear();
+        let mut chunks = std::mem::take(&mut self.chunks);
+        for mut chunk in chunks.drain(..) {
+            if self.has_ended {
+                break;
+            }
+            self.look_at(exchange, &mut chunk);
+            self.encoder.push(&chunk, out);
+            if let Some(shared) = &mut self.shared {
+                shared.take(exchange, &chunk);
+            }
+        }
+        self.chunks = chunks;
+        if self.has_ended && !exchange.record.stream_error {
+            recall::store_stream(exchange);
+        }
+    }
+
+    fn look_at(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {
+        match chunk {
+            Chunk::Start(start) => {
+                if start.id.is_empty() {
+                    start.id = own_id(exchange);
+                }
+                if start.model.is_empty() {
+                    start.model.clone_from(&self.translation.request.model);
+                }
+            }
+            Chunk::Grow { .. } => exchange.record.content_events += 1,
+            Chunk::Usage(usage) => {
+                let before = exchange.record.usage.unwrap_or_default();
+                exchange.record.usage = Some(before.then(*usage));
+            }
+            Chunk::Error(ApiError { .. }) => {
+                exchange.record.stream_error = true;
+                self.has_ended = true;
+            }
+            Chunk::End => self.has_ended = true,
+            _ => {}
+        }
+    }
+
+    fn invalid(&self, reason: &'static str) -> Failure {
+        invalid(self.plan, reason)
+    }
+}
+
+fn begin(
+    exchange: &mut Exchange<'_>,
+    answer: &Incoming,
+    translation: &Translation,
+) -> (Vec<u8>, Outgoing) {
+    exchange.record.stream = true;
+    exchange.record.as_array = translation.as_array;
+    let events = "text/event-stream; charset=utf-8";
+    let content_type = if translation.as_array { "application/json" } else { events };
+    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let mut out = begin_head(exchange, 200);
+    write_field(&mut out, "content-type", content_type.as_bytes());
+    write_field(&mut out, "cache-control", b"no-cache");
+    // Reverse proxies in front of us would hold events back without it.
+    write_field(&mut out, "x-accel-buffering", b"no");
+    write_provider_fields_but_form(&mut out, &answer.head);
+    finish_head(exchange, &mut out, outgoing);
+    (out, outgoing)
+}
+
+fn invalid(plan: &Plan, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason }
+}

@@ -1,0 +1,407 @@
+//! Every client's dialect against every provider's, over sockets: the gateway between its own codecs,
+//! which stand in for the clients here, and the load generator's mock, which has none of them.
+
+use loadtest::mock::{MockOptions, RunningMock, start};
+use ringgate::dialects::{Codec, Target, Warnings, codec};
+use ringgate::http::EventReader;
+use ringgate::llm::{
+    Answer, ApiError, Assembly, ChatRequest, Chunk, Content, Dialect, Function, Json, Part, Role,
+    Scanner, StopReason, Tool, ToolResult, Turn,
+};
+use serde_json::{Value, json};
+
+use crate::stage::{Gateway, Response, post};
+
+const CLIENTS: [Dialect; 4] =
+    [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
+
+/// A gateway in front of one mock, which it knows as a provider of each dialect.
+struct Stand {
+    gateway: Gateway,
+    _mock: RunningMock,
+}
+
+impl Stand {
+    fn new(more: &str) -> Self {
+        let mock = start(MockOptions::default()).expect("a mock");
+        let mut settings = more.to_owned();
+        for dialect in Dialect::ALL {
+            let version = match dialect {
+                Dialect::Gemini => "/v1beta",
+                Dialect::BedrockConverse | Dialect::CohereChat => "",
+                _ => "/v1",
+            };
+            settings.push_str(&format!(
+                "\n[providers.{}]\ndialect = \"{}\"\nbase_url = \"{}{version}\"\n",
+                dialect.name(),
+                dialect.name(),
+                mock.url().trim_end_matches("/v1"),
+            ));
+        }
+        Self { gateway: Gateway::start(&settings), _mock: mock }
+    }
+
+    /// Asks as a client of `client`, of the provider of `provider`.
+    fn ask(&self, client: Dialect, provider: Dialect, request: &ChatRequest) -> Response {
+        let codec = codec(client).expect("a dialect");
+        let model = format!("{}/model-1", provider.name());
+        let target = Target { model: &model, is_original: true };
+        let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+        codec.write_request(request, &target, &mut warnings, &mut body).expect("sayable");
+        assert!(warnings.is_empty(), "{}: {}", client.name(), warnings.header());
+        let body = String::from_utf8(body).expect("UTF-8");
+        let path = match client {
+            Dialect::Gemini => {
+                let path =
+                    codec.path(&Target { model: "MODEL", is_original: true }, request.stream);
+                format!("/v1beta{}", path.replace("MODEL", &model.replace('/', "%2F")))
+            }
+            _ => format!("/v1{}", codec.path(&target, request.stream)),
+        };
+        self.gateway.send(&post(&path, "", &body))
+    }
+
+    /// Asks for a whole answer and for a stream, and expects the same of both.
+    fn answer(&self, client: Dialect, provider: Dialect, request: &ChatRequest) -> Answer {
+        let name = format!("{} to {}", client.name(), provider.name());
+        let response = self.ask(client, provider, request);
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
+        let whole = read_answer(client, &response.body);
+        let asked = ChatRequest { stream: true, include_usage: true, ..request.clone() };
+        let response = self.ask(client, provider, &asked);
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
+        assert!(response.complete, "{name}");
+        let streamed = assemble(client, &response.body)
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"))
+            .unwrap_or_else(|| panic!("{name}: no end in {}", response.text()));
+        // A stream is asked for in more words, which the mock counts.
+        let but_input = |answer: &Answer| Said { input_tokens: 0, ..said(answer) };
+        assert_eq!(but_input(&streamed), but_input(&whole), "{name}");
+        whole
+    }
+}
+
+fn read_answer(client: Dialect, body: &[u8]) -> Answer {
+    let codec = codec(client).expect("a dialect");
+    let read = Scanner::default().read(body, |root| codec.read_answer(root));
+    read.ok().flatten().unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(body)))
+}
+
+fn read_error(client: Dialect, response: &Response) -> ApiError {
+    let codec = codec(client).expect("a dialect");
+    let status = response.status;
+    let read = Scanner::default().read(&response.body, |root| codec.read_error(status, Some(root)));
+    read.expect("JSON")
+}
+
+fn decode(client: Dialect, body: &[u8]) -> Vec<Chunk> {
+    let mut decoder = codec(client).map(Codec::stream_decoder).expect("a dialect");
+    let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
+    let mut reader = EventReader::new(1 << 20);
+    reader.push(body);
+    while let Some(event) = reader.next().expect("events of modest size") {
+        if !event.data.is_empty() {
+            decoder.event(event.name, event.data, &mut scanner, &mut chunks).expect("JSON");
+        }
+    }
+    decoder.finish(&mut chunks);
+    chunks
+}
+
+fn assemble(client: Dialect, body: &[u8]) -> Result<Option<Answer>, ApiError> {
+    let mut assembly = Assembly::default();
+    decode(client, body).into_iter().for_each(|chunk| assembly.push(chunk));
+    assembly.finish()
+}
+
+/// What an answer says: text, thoughts, calls, why it ended, and the tokens.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    text: String,
+    thoughts: String,
+    signatures: Vec<String>,
+    calls: Vec<(String, String, Value)>,
+    stop: StopReason,
+    input_tokens: u64,
+    output_tokens: u64,
+}
+
+fn said(answer: &Answer) -> Said {
+    let mut said = Said::default();
+    let usage = answer.usage.expect("every answer tells its usage");
+    (said.input_tokens, said.output_tokens) = (usage.input_tokens, usage.output_tokens);
+    let choice = answer.choices.first().expect("a choice");
+    said.stop = choice.stop.clone();
+    for part in &choice.parts {
+        match &part.content {
+            Content::Text(text) => said.text.push_str(&text.text),
+            Content::Reasoning(thought) => {
+                said.thoughts.push_str(&thought.text);
+                let signed = thought.signature.iter().chain(&thought.sealed);
+                said.signatures.extend(signed.map(|it| it.text.clone()));
+            }
+            Content::ToolCall(call) => {
+                let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
+                let arguments = serde_json::from_str(arguments).expect("JSON");
+                said.calls.push((call.id.clone(), call.name.clone(), arguments));
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+/// The next request of a client that gives back what it got, as its SDK does.
+fn going_on(client: Dialect, answer: &Value, model: &str) -> Value {
+    let ask = |text: &str| json!({ "role": "user", "content": text });
+    match client {
+        Dialect::OpenaiChat => json!({ "model": model, "max_completion_tokens": 500,
+            "messages": [ask("think"), answer["choices"][0]["message"], ask("Go on")] }),
+        Dialect::OpenaiResponses => {
+            let mut input = vec![ask("think")];
+            input.extend(answer["output"].as_array().expect("items").iter().cloned());
+            input.push(ask("Go on"));
+            json!({ "model": model, "max_output_tokens": 500, "input": input, "store": false })
+        }
+        Dialect::AnthropicMessages => {
+            let said = json!({ "role": "assistant", "content": answer["content"] });
+            json!({ "model": model, "max_tokens": 500,
+                "messages": [ask("think"), said, ask("Go on")] })
+        }
+        _ => {
+            let ask = |text: &str| json!({ "role": "user", "parts": [{ "text": text }] });
+            json!({ "contents": [ask("think"), answer["candidates"][0]["content"], ask("Go on")],
+                "generationConfig": { "maxOutputTokens": 500 } })
+        }
+    }
+}
+
+fn user(text: &str) -> Turn {
+    Turn::new(Role::User, vec![Part::text(text)])
+}
+
+fn asking(text: &str) -> ChatRequest {
+    ChatRequest { turns: vec![user(text)], max_tokens: Some(500), ..ChatRequest::default() }
+}
+
+fn with_tools(request: ChatRequest) -> ChatRequest {
+    let schema = r#"{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["city","days"]}"#;
+    let tool = |name: &str| {
+        Tool::Function(Function {
+            name: name.to_owned(),
+            description: Some("Tells the weather".to_owned()),
+            parameters: Json::parse(schema),
+            ..Function::default()
+        })
+    };
+    ChatRequest { tools: vec![tool("get_weather"), tool("get_forecast")], ..request }
+}
+
+fn each_pair(mut check: impl FnMut(Dialect, Dialect)) {
+    for client in CLIENTS {
+        for provider in Dialect::ALL.into_iter().skip(1) {
+            check(client, provider);
+        }
+    }
+}
+
+#[test]
+fn words_reach_every_client_from_every_provider() {
+    let stand = Stand::new("");
+    each_pair(|client, provider| {
+        let found = said(&stand.answer(client, provider, &asking("Say something")));
+        assert!(found.text.len() > 3, "{} to {}: {found:?}", client.name(), provider.name());
+        assert_eq!(found.stop, StopReason::Stop);
+        assert!(found.input_tokens > 0 && found.output_tokens > 0, "{found:?}");
+    });
+}
+
+#[test]
+fn calls_reach_every_client_and_their_results_come_back() {
+    let stand = Stand::new("");
+    each_pair(|client, provider| {
+        let name = format!("{} to {}", client.name(), provider.name());
+        let question = with_tools(asking("call the tools"));
+        let answer = stand.answer(client, provider, &question);
+        let found = said(&answer);
+        assert_eq!(found.calls.len(), 2, "{name}: {found:?}");
+        assert_eq!(found.stop, StopReason::ToolCalls, "{name}");
+        assert_ne!(found.calls[0].0, found.calls[1].0, "{name}: ids");
+        let arguments = json!({ "city": "x", "days": 1 });
+        assert_eq!(found.calls[0].2, arguments, "{name}");
+
+        let mut turns = question.turns.clone();
+        turns.push(Turn::new(Role::Assistant, answer.choices[0].parts.clone()));
+        let result = |(id, tool, _): &(String, String, Value)| {
+            Part::new(Content::ToolResult(ToolResult {
+                id: id.clone(),
+                name: Some(tool.clone()),
+                parts: vec![Part::text("18 degrees")],
+                is_error: false,
+            }))
+        };
+        turns.push(Turn::new(Role::Tool, found.calls.iter().map(result).collect()));
+        let found = said(&stand.answer(client, provider, &ChatRequest { turns, ..question }));
+        assert!(found.text.contains("18 degrees"), "{name}: {found:?}");
+    });
+}
+
+#[test]
+fn thoughts_reach_every_client_and_come_back_signed() {
+    let stand = Stand::new("");
+    each_pair(|client, provider| {
+        let name = format!("{} to {}", client.name(), provider.name());
+        let found = said(&stand.answer(client, provider, &asking("think")));
+        assert!(!found.thoughts.is_empty() && !found.text.is_empty(), "{name}: {found:?}");
+        let answer = stand.ask(client, provider, &asking("think")).json();
+        let body = going_on(client, &answer, &format!("{}/model-1", provider.name()));
+        let path = match client {
+            Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
+            Dialect::OpenaiResponses => "/v1/responses".to_owned(),
+            Dialect::AnthropicMessages => "/v1/messages".to_owned(),
+            _ => format!("/v1beta/models/{}%2Fmodel-1:generateContent", provider.name()),
+        };
+        // A provider that signs refuses a signature that is not its own.
+        let response = stand.gateway.send(&post(&path, "", &body.to_string()));
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
+        // And what was signed has reached it.
+        let warnings = response.field("x-ringgate-warnings").unwrap_or_default();
+        assert!(
+            !warnings.contains("proof") && !warnings.contains("signature"),
+            "{name}: {warnings}"
+        );
+    });
+}
+
+#[test]
+fn errors_keep_their_status_in_every_dialect() {
+    let stand = Stand::new("");
+    each_pair(|client, provider| {
+        for status in [400, 429, 500] {
+            let name = format!("{status} from {} to {}", provider.name(), client.name());
+            let response = stand.ask(client, provider, &asking(&format!("error {status}")));
+            assert_eq!(response.status, status, "{name}: {}", response.text());
+            let error = read_error(client, &response);
+            assert!(error.message.len() > 3 && !error.message.contains('{'), "{name}: {error:?}");
+            let waits = response.field("retry-after").is_some();
+            assert!(waits || status != 429, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_breaks_never_looks_whole() {
+    let stand = Stand::new("");
+    each_pair(|client, provider| {
+        for text in ["break", "error in stream"] {
+            let name = format!("{text} from {} to {}", provider.name(), client.name());
+            let asked = ChatRequest { stream: true, ..asking(text) };
+            let response = stand.ask(client, provider, &asked);
+            assert_eq!(response.status, 200, "{name}: {}", response.text());
+            let chunks = decode(client, &response.body);
+            assert!(!chunks.contains(&Chunk::End), "{name}: {}", response.text());
+            let is_error = |chunk: &Chunk| matches!(chunk, Chunk::Error(_));
+            // Where bytes still pass as they are, a cut stream is told by the cut, too.
+            assert!(
+                chunks.iter().any(is_error) || !response.complete,
+                "{name}: {}",
+                response.text()
+            );
+        }
+    });
+}
+
+#[test]
+fn what_a_provider_cannot_hear_is_said_to_the_client() {
+    let stand = Stand::new("");
+    let body =
+        r#"{"model":"gemini/m","logit_bias":{"1":2},"messages":[{"role":"user","content":"x"}]}"#;
+    let response = stand.gateway.post("/v1/chat/completions", body);
+    assert_eq!(response.status, 200, "{}", response.text());
+    let warnings = response.field("x-ringgate-warnings").expect("a warning");
+    assert!(warnings.contains("logit_bias"), "{warnings}");
+    let image = r#"{"model":"bedrock-converse/m","max_tokens":9,"messages":[{"role":"user","content":[
+        {"type":"image","source":{"type":"url","url":"https://pictures.example/a.png"}}]}]}"#;
+    let response = stand.gateway.post("/v1/messages", image);
+    assert_eq!(response.status, 400, "{}", response.text());
+    assert_eq!(response.json()["type"], "error");
+    let state = r#"{"model":"anthropic-messages/m","previous_response_id":"resp_1","input":"x"}"#;
+    let response = stand.gateway.post("/v1/responses", state);
+    assert_eq!((response.status, response.code().as_str()), (400, "invalid_request"));
+    assert!(response.text().contains("previous_response_id"), "{}", response.text());
+    let wrong = r#"{"model":"gemini/m","messages":[{"role":"user","content":[{"type":"text"}]}]}"#;
+    let response = stand.gateway.post("/v1/chat/completions", wrong);
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("messages[0].content[0].text"), "{}", response.text());
+}
+
+#[test]
+fn tokens_are_counted_whatever_is_spoken() {
+    for (client, provider) in [
+        (Dialect::AnthropicMessages, Dialect::AnthropicMessages),
+        (Dialect::Gemini, Dialect::Gemini),
+        (Dialect::OpenaiResponses, Dialect::OpenaiResponses),
+        (Dialect::OpenaiChat, Dialect::BedrockConverse),
+        (Dialect::AnthropicMessages, Dialect::CohereChat),
+    ] {
+        for stream in [false, true] {
+            let stand = Stand::new("");
+            let asked = ChatRequest { stream, include_usage: true, ..asking("Say something") };
+            let response = stand.ask(client, provider, &asked);
+            let answer = if stream {
+                assemble(client, &response.body).expect("no error").expect("an end")
+            } else {
+                read_answer(client, &response.body)
+            };
+            let Said { input_tokens: input, output_tokens: output, .. } = said(&answer);
+            stand.gateway.expect_metric("ringgate_tokens_total", &["input"], input as f64);
+            stand.gateway.expect_metric("ringgate_tokens_total", &["output"], output as f64);
+        }
+    }
+}
+
+#[test]
+fn one_stored_answer_serves_clients_of_every_dialect() {
+    const ROUTE: &str = "[routes.kept]\ntargets = [{ provider = \"anthropic-messages\" }]\ncache = { mode = \"simple\" }\n";
+    for (first, first_streams) in [
+        (Dialect::OpenaiChat, false),
+        (Dialect::OpenaiChat, true),
+        (Dialect::AnthropicMessages, true),
+        (Dialect::AnthropicMessages, false),
+        (Dialect::Gemini, true),
+    ] {
+        let stand = Stand::new(ROUTE);
+        let ask = |client: Dialect, stream: bool| {
+            let codec = codec(client).expect("a dialect");
+            let request = ChatRequest { stream, include_usage: true, ..asking("Say something") };
+            let target = Target { model: "model-1", is_original: true };
+            let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+            codec.write_request(&request, &target, &mut warnings, &mut body).expect("sayable");
+            let version = if client == Dialect::Gemini { "/v1beta" } else { "/v1" };
+            let path = format!("{version}{}", codec.path(&target, stream));
+            let body = String::from_utf8(body).expect("UTF-8");
+            let response = stand.gateway.send(&post(&path, "x-ringgate-config: kept\r\n", &body));
+            assert_eq!(response.status, 200, "{}", response.text());
+            let answer = if stream {
+                assemble(client, &response.body).expect("no error").expect("an end")
+            } else {
+                read_answer(client, &response.body)
+            };
+            let status = response.field("x-ringgate-cache-status").expect("there").to_owned();
+            (status, answer)
+        };
+        let (status, stored) = ask(first, first_streams);
+        assert_eq!(status, "MISS");
+        let mut ids = vec![stored.id.clone()];
+        for client in CLIENTS {
+            for stream in [false, true] {
+                let name = format!("{} then {}, {stream}", first.name(), client.name());
+                let (status, answer) = ask(client, stream);
+                assert_eq!(status, "HIT", "{name}");
+                assert_eq!(said(&answer), said(&stored), "{name}");
+                assert!(!ids.contains(&answer.id), "{name}: the id of another answer");
+                ids.push(answer.id);
+            }
+        }
+    }
+}
