@@ -221,7 +221,8 @@ impl Connection {
         let looks_inside =
             matches!(head.route, Route::Chat | Route::Completions | Route::Embeddings);
         if let Route::Vendor(endpoint) = &head.route {
-            return self.plan_for_vendor(head, endpoint).await;
+            // In a box, so that the task of a fast request does not grow.
+            return Box::pin(self.plan_for_vendor(head, endpoint)).await;
         }
         if !looks_inside {
             let Some(body_bytes) = self.skip_body(head).await? else {
@@ -258,7 +259,7 @@ impl Connection {
         let request = dialects::Request { endpoint, headers: &headers, body, require_auth };
         let reply = dialects::answer(&request);
         self.consume(range.end);
-        Ok(Some(Plan::Reply(reply)))
+        Ok(Some(Plan::Reply(Box::new(reply))))
     }
 
     fn plan_for_body(&self, head: &Head, body: &[u8]) -> Plan {

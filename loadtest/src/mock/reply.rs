@@ -20,7 +20,7 @@ pub enum Plan {
     Stream { answer: Arc<StreamAnswer>, prompt_tokens: u64, include_usage: bool },
     Built { status: &'static str, body: Vec<u8> },
     Bytes(u64),
-    Reply(Reply),
+    Reply(Box<Reply>),
 }
 
 impl Connection {
@@ -30,7 +30,7 @@ impl Connection {
             Plan::Json { answer, prompt_tokens } => answer.write(&mut self.output, prompt_tokens),
             Plan::Built { status, body } => write_json(&mut self.output, status, "", &body),
             Plan::Bytes(count) => self.send_bytes(count, None).await?,
-            Plan::Reply(reply) => return self.send_reply(&reply, head).await,
+            Plan::Reply(reply) => return Box::pin(self.send_reply(&reply, head)).await,
             Plan::Stream { answer, prompt_tokens, include_usage } => {
                 StreamAnswer::write_head(&mut self.output, true);
                 let tokens = self.tokens(head);
@@ -108,7 +108,7 @@ impl Connection {
             _ => 0,
         };
         if let Some(reply) = vendor_reply::failure(head, status).filter(|_| status > 0) {
-            return self.send_reply(&reply, head).await;
+            return Box::pin(self.send_reply(&reply, head)).await;
         }
         let next = match fault {
             Fault::Error => {
@@ -176,7 +176,7 @@ impl Connection {
                 }
             }
             Plan::Bytes(count) => self.send_bytes(count, Some(count / 2)).await?,
-            Plan::Reply(reply) => self.misframe_reply(&reply, head, fault).await?,
+            Plan::Reply(reply) => Box::pin(self.misframe_reply(&reply, head, fault)).await?,
             plan if fault == Fault::Truncate => {
                 let body = body_of(plan);
                 write_json(&mut self.output, "200 OK", "", &body);
@@ -209,8 +209,10 @@ fn body_of(plan: Plan) -> Vec<u8> {
     match plan {
         Plan::Json { answer, prompt_tokens } => answer.body(prompt_tokens),
         Plan::Built { body, .. } => body,
-        Plan::Reply(Reply { body: Body::Whole(body), .. }) => body,
-        Plan::Reply(Reply { body: Body::Events(events), .. }) => events.concat(),
+        Plan::Reply(reply) => match reply.body {
+            Body::Whole(body) => body,
+            Body::Events(events) => events.concat(),
+        },
         Plan::Stream { .. } | Plan::Bytes(_) => b"{}".to_vec(),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, strict_mock};
+use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
 
 struct Bedrock;
 
@@ -181,4 +181,30 @@ fn what_bedrock_refuses_is_refused() {
         check_refused(&mock, &Bedrock, 400, change, words);
     }
     check_refused(&strict_mock(), &Bedrock, 403, |_| {}, "Missing Authentication Token");
+}
+
+#[test]
+fn invoked_models_embed() {
+    let mock = mock();
+    let ask = |model: &str, body: Value| {
+        send(&mock, &Asking { path: format!("/model/{model}/invoke"), headers: "", body })
+    };
+    let titan = "amazon.titan-embed-text-v2%3A0";
+    let body = json!({"inputText": "a", "dimensions": 256, "embeddingTypes": ["float", "binary"]});
+    let embedded = ask(titan, body).json();
+    assert_eq!(embedded["embeddingsByType"]["float"], embedded["embedding"]);
+    assert_eq!(embedded["embeddingsByType"]["binary"].as_array().unwrap().len(), 256);
+    let cohere = "cohere.embed-x-v3";
+    let body = json!({"texts": ["a", "b"], "input_type": "search_query"});
+    let embedded = ask(cohere, body).json();
+    assert_eq!(embedded["embeddings"].as_array().unwrap().len(), 2);
+    for (model, body) in [
+        (titan, json!({"inputText": "a", "dimensions": 7})),
+        (titan, json!({"input": "a"})),
+        (cohere, json!({"texts": ["a"]})),
+    ] {
+        let answer = ask(model, body);
+        assert!(answer.status == 400 && Bedrock.error(&answer).is_some(), "{}", answer.text());
+    }
+    assert_eq!(ask("other.model", json!({})).status, 404);
 }

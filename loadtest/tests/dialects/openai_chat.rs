@@ -210,3 +210,23 @@ fn embeddings_are_checked_and_stable() {
         assert_eq!(ask(bad).status, 400);
     }
 }
+
+#[test]
+fn voyage_embeds_in_its_own_way() {
+    let mock = mock();
+    let ask = |body: Value| {
+        send(&mock, &Asking { path: "/voyage/v1/embeddings".to_owned(), headers: "", body })
+    };
+    let body =
+        json!({"model": "v", "input": ["a"], "input_type": "query", "output_dimension": 256});
+    let embedded = ask(body).json();
+    assert_eq!(embedded["data"][0]["embedding"].as_array().unwrap().len(), 256);
+    assert!(embedded["usage"]["total_tokens"].is_u64());
+    for name in ["dimensions", "user"] {
+        let mut body = json!({"model": "v", "input": "a"});
+        body[name] = json!(4);
+        let answer = ask(body);
+        assert_eq!(answer.status, 400);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(name));
+    }
+}

@@ -4,8 +4,10 @@
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Choice, Format, Tool};
+use super::bedrock_embeddings;
 use super::bedrock_messages::{SECRET, read_messages, text_of};
 use super::frames::{Events, binary};
+use super::path::Endpoint;
 use super::reading::{Flaw, Node, Refusal, is_name};
 use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, signature, words_of};
 use super::{Dialect, Headers, Reply, Request};
@@ -128,6 +130,11 @@ impl Dialect for Converse<'_> {
         }
         Err(Refusal::unauthenticated(403))
     }
+
+    fn aside(&self, request: &Request, body: &Value) -> Option<Result<Value, Refusal>> {
+        let invokes = matches!(request.endpoint, Endpoint::Invoke { .. });
+        invokes.then(|| bedrock_embeddings::answer(self.model, body))
+    }
 }
 
 fn exception(refusal: &Refusal) -> &'static str {
@@ -151,7 +158,7 @@ fn message(refusal: &Refusal) -> String {
         Flaw::Missing => format!(
             "1 validation error detected: Value null at '{path}' failed to satisfy constraint: Member must not be null"
         ),
-        Flaw::Unknown => format!("{path}: unknown member"),
+        Flaw::Unknown => format!("extraneous key [{path}] is not permitted"),
         Flaw::Type(expected) => format!("{path}: expected {expected}"),
         Flaw::Rule(rule) if path.is_empty() => rule.clone(),
         Flaw::Rule(rule) => format!(

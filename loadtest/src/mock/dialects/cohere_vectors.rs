@@ -80,7 +80,8 @@ fn inputs(root: &Node) -> Result<Vec<String>, Refusal> {
     way.items()?.into_iter().map(text).collect()
 }
 
-fn encoded(vector: &[f64], kind: &str) -> Value {
+/// A vector as one of the types of numbers.
+pub fn encoded(vector: &[f64], kind: &str) -> Value {
     let bytes = || vector.iter().map(|number| (number * 127.0) as i64);
     let bits = || {
         vector.chunks(8).map(|eight| {

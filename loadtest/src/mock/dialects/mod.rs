@@ -9,6 +9,7 @@ mod anthropic;
 mod anthropic_messages;
 mod asked;
 mod bedrock;
+mod bedrock_embeddings;
 mod bedrock_messages;
 mod cohere;
 mod cohere_vectors;
@@ -26,6 +27,7 @@ mod reading;
 mod responses;
 mod responses_items;
 mod script;
+mod voyage;
 
 use serde_json::Value;
 
@@ -159,6 +161,7 @@ fn dialect_of(endpoint: &Endpoint) -> Box<dyn Dialect + '_> {
         Endpoint::Converse { model, stream } => {
             Box::new(bedrock::Converse { model, stream: *stream })
         }
+        Endpoint::Invoke { model } => Box::new(bedrock::Converse { model, stream: false }),
         Endpoint::Cohere(call) => Box::new(cohere::Cohere(*call)),
     }
 }

@@ -12,7 +12,7 @@ use super::openai_messages::read_messages;
 use super::path::{Endpoint, OpenAiPlace};
 use super::reading::{Node, Refusal, is_name};
 use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, words_of};
-use super::{Dialect, Headers, Reply, Request};
+use super::{Dialect, Headers, Reply, Request, voyage};
 use super::{openai_embeddings, openai_errors};
 
 const MEMBERS: &[&str] = &[
@@ -164,7 +164,10 @@ impl Dialect for Chat<'_> {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
-        openai_errors::reply(refusal)
+        match self.0 {
+            OpenAiPlace::Voyage => voyage::refuse(refusal),
+            _ => openai_errors::reply(refusal),
+        }
     }
 
     fn whole(&self, asked: &Asked, script: &Script) -> Value {
@@ -233,7 +236,10 @@ impl Dialect for Chat<'_> {
 
     fn aside(&self, request: &Request, body: &Value) -> Option<Result<Value, Refusal>> {
         let embeds = matches!(request.endpoint, Endpoint::Embeddings(_));
-        embeds.then(|| openai_embeddings::answer(self.0, body))
+        embeds.then(|| match self.0 {
+            OpenAiPlace::Voyage => voyage::answer(body),
+            place => openai_embeddings::answer(place, body),
+        })
     }
 }
 

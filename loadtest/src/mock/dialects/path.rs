@@ -8,7 +8,14 @@ pub enum Endpoint {
     Responses,
     Messages(AnthropicPlace),
     Gemini(GeminiPlace),
-    Converse { model: String, stream: bool },
+    Converse {
+        model: String,
+        stream: bool,
+    },
+    /// Bedrock's call in the shape of the model's maker; embeddings only.
+    Invoke {
+        model: String,
+    },
     Cohere(CohereCall),
 }
 
@@ -21,6 +28,8 @@ pub enum OpenAiPlace {
     Azure(String),
     /// One of the many that serve the same shapes: unknown members are ignored, reasoning is told.
     Compatible,
+    /// Voyage, for embeddings only.
+    Voyage,
 }
 
 /// Who serves Anthropic's messages.
@@ -81,6 +90,7 @@ impl Endpoint {
             "/openai/v1/embeddings" => Self::Embeddings(OpenAiPlace::OpenAi),
             "/compatible/v1/chat/completions" => Self::Chat(OpenAiPlace::Compatible),
             "/compatible/v1/embeddings" => Self::Embeddings(OpenAiPlace::Compatible),
+            "/voyage/v1/embeddings" => Self::Embeddings(OpenAiPlace::Voyage),
             "/v2/chat" => Self::Cohere(CohereCall::Chat),
             "/v2/embed" => Self::Cohere(CohereCall::Embed),
             "/v2/rerank" => Self::Cohere(CohereCall::Rerank),
@@ -104,6 +114,7 @@ fn bedrock(path: &str) -> Option<Endpoint> {
     let stream = match call {
         "converse" => false,
         "converse-stream" => true,
+        "invoke" => return Some(Endpoint::Invoke { model: decoded(model) }),
         _ => return None,
     };
     Some(Endpoint::Converse { model: decoded(model), stream })
