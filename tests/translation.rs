@@ -15,6 +15,18 @@ use crate::stage::{Gateway, Response, post};
 const CLIENTS: [Dialect; 4] =
     [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
 
+/// Providers by name: what each speaks, and where the mock plays it. One who imitates OpenAI, and OpenAI
+/// itself, which refuses what it does not know.
+const PROVIDERS: [(&str, &str); 7] = [
+    ("openai-chat", "/compatible/v1"),
+    ("openai", "/openai/v1"),
+    ("openai-responses", "/openai/v1"),
+    ("anthropic-messages", "/v1"),
+    ("gemini", "/v1beta"),
+    ("bedrock-converse", ""),
+    ("cohere-chat", ""),
+];
+
 /// A gateway in front of one mock, which it knows as a provider of each dialect.
 struct Stand {
     gateway: Gateway,
@@ -25,26 +37,22 @@ impl Stand {
     fn new(more: &str) -> Self {
         let mock = start(MockOptions::default()).expect("a mock");
         let mut settings = more.to_owned();
-        for dialect in Dialect::ALL {
-            let version = match dialect {
-                Dialect::Gemini => "/v1beta",
-                Dialect::BedrockConverse | Dialect::CohereChat => "",
-                _ => "/v1",
-            };
+        for (name, path) in PROVIDERS {
+            let speaks = if name == "openai" { "preset" } else { "dialect" };
+            let root = mock.url();
+            let root = root.trim_end_matches("/v1");
             settings.push_str(&format!(
-                "\n[providers.{}]\ndialect = \"{}\"\nbase_url = \"{}{version}\"\n",
-                dialect.name(),
-                dialect.name(),
-                mock.url().trim_end_matches("/v1"),
+                "\n[providers.{name}]\n{speaks} = \"{name}\"\nbase_url = \"{root}{path}\"\n\
+                 api_key = \"test-credential\"\n"
             ));
         }
         Self { gateway: Gateway::start(&settings), _mock: mock }
     }
 
     /// Asks as a client of `client`, of the provider of `provider`.
-    fn ask(&self, client: Dialect, provider: Dialect, request: &ChatRequest) -> Response {
+    fn ask(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Response {
         let codec = codec(client).expect("a dialect");
-        let model = format!("{}/model-1", provider.name());
+        let model = format!("{provider}/model-1");
         let target = Target { model: &model, is_original: true };
         let (mut warnings, mut body) = (Warnings::default(), Vec::new());
         codec.write_request(request, &target, &mut warnings, &mut body).expect("sayable");
@@ -62,8 +70,8 @@ impl Stand {
     }
 
     /// Asks for a whole answer and for a stream, and expects the same of both.
-    fn answer(&self, client: Dialect, provider: Dialect, request: &ChatRequest) -> Answer {
-        let name = format!("{} to {}", client.name(), provider.name());
+    fn answer(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Answer {
+        let name = format!("{} to {}", client.name(), provider);
         let response = self.ask(client, provider, request);
         assert_eq!(response.status, 200, "{name}: {}", response.text());
         let whole = read_answer(client, &response.body);
@@ -197,9 +205,9 @@ fn with_tools(request: ChatRequest) -> ChatRequest {
     ChatRequest { tools: vec![tool("get_weather"), tool("get_forecast")], ..request }
 }
 
-fn each_pair(mut check: impl FnMut(Dialect, Dialect)) {
+fn each_pair(mut check: impl FnMut(Dialect, &str)) {
     for client in CLIENTS {
-        for provider in Dialect::ALL.into_iter().skip(1) {
+        for (provider, _) in PROVIDERS {
             check(client, provider);
         }
     }
@@ -210,7 +218,7 @@ fn words_reach_every_client_from_every_provider() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         let found = said(&stand.answer(client, provider, &asking("Say something")));
-        assert!(found.text.len() > 3, "{} to {}: {found:?}", client.name(), provider.name());
+        assert!(found.text.len() > 3, "{} to {}: {found:?}", client.name(), provider);
         assert_eq!(found.stop, StopReason::Stop);
         assert!(found.input_tokens > 0 && found.output_tokens > 0, "{found:?}");
     });
@@ -220,7 +228,7 @@ fn words_reach_every_client_from_every_provider() {
 fn calls_reach_every_client_and_their_results_come_back() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
-        let name = format!("{} to {}", client.name(), provider.name());
+        let name = format!("{} to {}", client.name(), provider);
         let question = with_tools(asking("call the tools"));
         let answer = stand.answer(client, provider, &question);
         let found = said(&answer);
@@ -250,16 +258,20 @@ fn calls_reach_every_client_and_their_results_come_back() {
 fn thoughts_reach_every_client_and_come_back_signed() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
-        let name = format!("{} to {}", client.name(), provider.name());
+        let name = format!("{} to {}", client.name(), provider);
+        if provider == "openai" && client != Dialect::OpenaiResponses {
+            // Its chat tells no thoughts.
+            return;
+        }
         let found = said(&stand.answer(client, provider, &asking("think")));
         assert!(!found.thoughts.is_empty() && !found.text.is_empty(), "{name}: {found:?}");
         let answer = stand.ask(client, provider, &asking("think")).json();
-        let body = going_on(client, &answer, &format!("{}/model-1", provider.name()));
+        let body = going_on(client, &answer, &format!("{provider}/model-1"));
         let path = match client {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
             Dialect::OpenaiResponses => "/v1/responses".to_owned(),
             Dialect::AnthropicMessages => "/v1/messages".to_owned(),
-            _ => format!("/v1beta/models/{}%2Fmodel-1:generateContent", provider.name()),
+            _ => format!("/v1beta/models/{}%2Fmodel-1:generateContent", provider),
         };
         // A provider that signs refuses a signature that is not its own.
         let response = stand.gateway.send(&post(&path, "", &body.to_string()));
@@ -278,7 +290,7 @@ fn errors_keep_their_status_in_every_dialect() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         for status in [400, 429, 500] {
-            let name = format!("{status} from {} to {}", provider.name(), client.name());
+            let name = format!("{status} from {} to {}", provider, client.name());
             let response = stand.ask(client, provider, &asking(&format!("error {status}")));
             assert_eq!(response.status, status, "{name}: {}", response.text());
             let error = read_error(client, &response);
@@ -294,7 +306,7 @@ fn a_stream_that_breaks_never_looks_whole() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         for text in ["break", "error in stream"] {
-            let name = format!("{text} from {} to {}", provider.name(), client.name());
+            let name = format!("{text} from {} to {}", provider, client.name());
             let asked = ChatRequest { stream: true, ..asking(text) };
             let response = stand.ask(client, provider, &asked);
             assert_eq!(response.status, 200, "{name}: {}", response.text());
@@ -338,11 +350,12 @@ fn what_a_provider_cannot_hear_is_said_to_the_client() {
 #[test]
 fn tokens_are_counted_whatever_is_spoken() {
     for (client, provider) in [
-        (Dialect::AnthropicMessages, Dialect::AnthropicMessages),
-        (Dialect::Gemini, Dialect::Gemini),
-        (Dialect::OpenaiResponses, Dialect::OpenaiResponses),
-        (Dialect::OpenaiChat, Dialect::BedrockConverse),
-        (Dialect::AnthropicMessages, Dialect::CohereChat),
+        (Dialect::AnthropicMessages, "anthropic-messages"),
+        (Dialect::Gemini, "gemini"),
+        (Dialect::OpenaiResponses, "openai-responses"),
+        (Dialect::OpenaiResponses, "openai"),
+        (Dialect::OpenaiChat, "bedrock-converse"),
+        (Dialect::AnthropicMessages, "cohere-chat"),
     ] {
         for stream in [false, true] {
             let stand = Stand::new("");

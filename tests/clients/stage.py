@@ -15,8 +15,8 @@ LIMIT_S = 30.0
 
 # The outbound dialects, and where the mock speaks them.
 DIALECTS = {
-    "openai-chat": "/v1",
-    "openai-responses": "/v1",
+    "openai-chat": "/compatible/v1",
+    "openai-responses": "/openai/v1",
     "anthropic-messages": "/v1",
     "gemini": "/v1beta",
     "bedrock-converse": "",
