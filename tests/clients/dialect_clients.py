@@ -149,7 +149,7 @@ def anthropic_thinking(client, model):
 
 def anthropic_errors(client, model):
     try:
-        client.messages.create(model=model, max_tokens=9, messages=user("error 429"))
+        client.messages.create(model=model, max_tokens=99, messages=user("error 429"))
     except anthropic.RateLimitError as error:
         assert error.body["error"]["type"] == "rate_limit_error", error.body
         return

@@ -18,6 +18,7 @@ import litellm
 from stage import DIALECTS, LIMIT_S, Report, forget_the_environment, gateway_of_all_dialects
 
 KEY = "no-key-is-asked-for"
+litellm.suppress_debug_info = True
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
 

@@ -9,7 +9,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, jsonSchema, streamText, tool } from "ai";
 import OpenAI from "openai";
-import Portkey from "portkey-ai";
+import { Portkey } from "portkey-ai";
 
 const [address, ...dialects] = process.argv.slice(2);
 const apiKey = "no-key-is-asked-for";
@@ -62,15 +62,15 @@ async function openaiResponses(client, model) {
 }
 
 async function aiSdk(model) {
-  const answer = await generateText({ model, prompt: "Hello there", maxRetries: 0 });
+  const answer = await generateText({ model, prompt: "Hello there", maxRetries: 0, maxOutputTokens: 500 });
   assert.ok(answer.text);
   assert.ok(answer.usage.outputTokens > 0);
-  const stream = streamText({ model, prompt: "Hello there", maxRetries: 0 });
+  const stream = streamText({ model, prompt: "Hello there", maxRetries: 0, maxOutputTokens: 500 });
   assert.equal(await stream.text, answer.text);
   const tools = {
     get_weather: tool({ description: "Tells the weather", inputSchema: jsonSchema(schema) }),
   };
-  const calling = streamText({ model, prompt: "call the tool", tools, maxRetries: 0 });
+  const calling = streamText({ model, prompt: "call the tool", tools, maxRetries: 0, maxOutputTokens: 500 });
   const calls = await calling.toolCalls;
   assert.deepEqual(calls[0].input, { city: "x" });
 }
@@ -85,7 +85,7 @@ async function portkey(dialect) {
   assert.ok(answer.choices[0].message.content);
 }
 
-const client = new OpenAI({ baseURL: `${address}/v1`, apiKey, maxRetries: 0 });
+const client = new OpenAI({ baseURL: `${address}/v1`, apiKey, maxRetries: 0, maxOutputTokens: 500 });
 const ofOpenai = createOpenAI({ baseURL: `${address}/v1`, apiKey });
 const ofAnthropic = createAnthropic({ baseURL: `${address}/v1`, apiKey });
 const compatible = createOpenAICompatible({
