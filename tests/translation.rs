@@ -10,7 +10,7 @@ use ringgate::llm::{
 };
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Response, post};
+use crate::stage::{Gateway, Provider, Response, json_answer, post};
 
 const CLIENTS: [Dialect; 4] =
     [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
@@ -415,6 +415,100 @@ fn one_stored_answer_serves_clients_of_every_dialect() {
                 assert!(!ids.contains(&answer.id), "{name}: the id of another answer");
                 ids.push(answer.id);
             }
+        }
+    }
+}
+
+#[test]
+fn bodies_that_are_no_requests_are_told_of_in_each_dialect() {
+    let stand = Stand::new("");
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let model = "cohere-chat/model-1";
+    for (client, path) in [
+        (Dialect::OpenaiChat, "/v1/chat/completions"),
+        (Dialect::OpenaiResponses, "/v1/responses"),
+        (Dialect::AnthropicMessages, "/v1/messages"),
+        (Dialect::Gemini, "/v1beta/models/cohere-chat%2Fmodel-1:generateContent"),
+    ] {
+        let list = match client {
+            Dialect::OpenaiResponses => "input",
+            Dialect::Gemini => "contents",
+            _ => "messages",
+        };
+        let with =
+            |value: &str| format!(r#"{{"model":"{model}","max_tokens":9,"{list}":{value}}}"#);
+        for body in [
+            with(&deep),
+            with("7"),
+            with("[7]"),
+            with("[{}]"),
+            with(r#"[{"role":7,"content":"x"}]"#),
+            with(r#"[{"role":"user","content":"\ud800"}]"#),
+            with(r#"[{"role":"user","content":[{"type":7}],"parts":[7]}]"#),
+            with("[]").replace(":9", ":1e999"),
+            with("[]").replace("\"max_tokens\"", "\"model\""),
+            with("[]").replace('[', ""),
+        ] {
+            let response = stand.gateway.send(&post(path, "", &body));
+            let name = format!("{} {}", client.name(), body.get(..120).unwrap_or(&body));
+            assert_eq!(response.status, 400, "{name}: {}", response.text());
+            let error = read_error(client, &response);
+            assert!(error.message.len() > 10, "{name}: {error:?}");
+        }
+        let latin: &[u8] = b"{\"model\":\"\xe9\"}";
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            latin.len()
+        );
+        let mut connection = stand.gateway.connect();
+        connection.send(&[head.as_bytes(), latin].concat());
+        assert_eq!(connection.response().status, 400, "{}", client.name());
+    }
+}
+
+#[test]
+fn a_provider_that_has_lost_its_way_is_a_bad_gateway() {
+    const EVENT: &str = "event: content_block_delta\r\ndata: ";
+    let huge = format!("{EVENT}{{\"x\":\"{}\"}}\n\n", "x".repeat(17 << 20));
+    let events = |text: &str| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{text}").into_bytes()
+    };
+    let binary = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\n\r\n";
+    let broken_frame = [&binary[..], &[0, 0, 0, 16, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]].concat();
+    for (dialect, stream, answer) in [
+        ("anthropic-messages", false, json_answer("200 OK", "", "{}").into_bytes()),
+        ("anthropic-messages", false, json_answer("200 OK", "", "[1]").into_bytes()),
+        ("anthropic-messages", false, json_answer("200 OK", "", "<html>").into_bytes()),
+        ("gemini", false, json_answer("200 OK", "", r#"{"candidates":7}"#).into_bytes()),
+        ("anthropic-messages", true, events("event: message_start\ndata: nonsense\n\n")),
+        ("anthropic-messages", true, events(&huge)),
+        ("anthropic-messages", true, events("")),
+        ("bedrock-converse", true, broken_frame),
+    ] {
+        let provider = Provider::start(move |visit| {
+            while visit.request().is_some() {
+                visit.send(&answer);
+                if stream {
+                    let _ = visit.stream.shutdown(std::net::Shutdown::Both);
+                }
+            }
+        });
+        let section = provider.section("p", "").replace("openai-chat", dialect);
+        let gateway = Gateway::start(&section);
+        let body = format!(
+            r#"{{"model":"p/m","stream":{stream},"messages":[{{"role":"user","content":"x"}}]}}"#
+        );
+        let response = gateway.post("/v1/chat/completions", &body);
+        // A stream of which nothing has reached the client can still be an honest error.
+        if response.status == 200 {
+            assert!(stream, "{dialect}: {}", response.text());
+            let chunks = decode(Dialect::OpenaiChat, &response.body);
+            let has_error = chunks.iter().any(|chunk| matches!(chunk, Chunk::Error(_)));
+            assert!(has_error && !chunks.contains(&Chunk::End), "{dialect}: {chunks:?}");
+        } else {
+            assert_eq!(response.status, 502, "{dialect}: {}", response.text());
+            assert_eq!(response.code(), "upstream_invalid_response");
         }
     }
 }

@@ -158,8 +158,9 @@ impl Decoder {
 
 /// True for what has any of the members that make an answer.
 fn is_answer(root: Node<'_>) -> bool {
-    let members = ["candidates", "promptFeedback", "usageMetadata"];
-    members.iter().any(|key| root.get(key).is_some())
+    let has_candidates = root.get("candidates").map(Node::is_array);
+    let others = ["promptFeedback", "usageMetadata"];
+    has_candidates.unwrap_or_else(|| others.iter().any(|key| root.get(key).is_some()))
 }
 
 impl Progress {
