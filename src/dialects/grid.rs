@@ -60,8 +60,8 @@ pub(super) fn read_request(codec: &dyn Codec, body: &[u8]) -> ChatRequest {
         .expect("a request")
 }
 
-pub(super) fn write_request(codec: &dyn Codec, request: &ChatRequest, is_original: bool) -> Value {
-    let target = Target { model: &request.model, is_original };
+pub(super) fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
+    let target = Target { model: &request.model, is_original: true };
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     match codec.write_request(request, &target, &mut warnings, &mut out) {
         Err(unsayable) => json!({ "refused": unsayable.to_string() }),
@@ -213,7 +213,7 @@ fn requests_keep_their_meaning_in_their_own_dialect() {
         assert!(cases.len() >= 8, "{}: {} requests", dialect.name(), cases.len());
         for (case, body) in cases {
             let request = read_request(codec, &body);
-            let written = write_request(codec, &request, false);
+            let written = write_request(codec, &request);
             let body_again = written["body"].to_string();
             assert_ne!(body_again, "null", "{} {case}: {written}", dialect.name());
             let again = read_request(codec, body_again.as_bytes());
@@ -230,10 +230,8 @@ fn requests_become_what_the_tree_says() {
         for (from, reader) in inbound().filter(|(from, _)| *from != to) {
             for (case, body) in cases(from, ".request.json") {
                 let request = read_request(reader, &body);
-                translated.insert(
-                    format!("{case} from {}", from.name()),
-                    write_request(codec, &request, true),
-                );
+                translated
+                    .insert(format!("{case} from {}", from.name()), write_request(codec, &request));
             }
         }
         let found = serde_json::to_string_pretty(&translated).expect("JSON") + "\n";

@@ -9,7 +9,6 @@ mod answer;
 mod decoder;
 mod encoder;
 mod read_request;
-mod strict;
 mod write_request;
 
 pub(super) use answer::{tokens, write_tokens};
@@ -40,10 +39,6 @@ impl Codec for OpenaiChat {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        if target.is_original {
-            let request = strict::for_openai(request, warnings);
-            return write_request::write(&request, target, warnings, out);
-        }
         write_request::write(request, target, warnings, out)
     }
 
