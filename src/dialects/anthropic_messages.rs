@@ -117,7 +117,9 @@ fn write_error(error: &ApiError, out: &mut Vec<u8>) {
     let kind = match (known, error.status) {
         (Some((_, name)), _) => name,
         (None, 503) => "overloaded_error",
-        (None, 500..) => "api_error",
+        // Amazon's words for a model that took too long, and for one that failed.
+        (None, 408) => "timeout_error",
+        (None, 424 | 500..) => "api_error",
         (None, _) => "invalid_request_error",
     };
     write_object(out, |root| {
@@ -162,6 +164,8 @@ mod tests {
             (422, "", "invalid_request_error"),
             (503, "server_error", "overloaded_error"),
             (502, "", "api_error"),
+            (408, "", "timeout_error"),
+            (424, "", "api_error"),
         ] {
             let error = ApiError {
                 status,

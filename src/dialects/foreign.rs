@@ -77,8 +77,8 @@ fn write_among(
             }
         } else if kin == Some(foreign.dialect) && OPENAI_SHARES.contains(&key.as_str()) {
             object.raw(key, &foreign.json);
-        } else if !is_kept_anyway(key, foreign) {
-            warnings.dropped(&name(key), NO_SUCH);
+        } else {
+            warn_of_other(key, foreign, warnings);
         }
     }
     Ok(())
@@ -100,9 +100,16 @@ pub(super) fn refuse_state(request: &ChatRequest, dialect: Dialect) -> Result<()
 /// Warns of the members that `dialect` does not know.
 pub(super) fn warn_of_others(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
     for (key, foreign) in &request.foreign {
-        if foreign.dialect != dialect && !is_kept_anyway(key, foreign) {
-            warnings.dropped(&name(key), NO_SUCH);
+        if foreign.dialect != dialect {
+            warn_of_other(key, foreign, warnings);
         }
+    }
+}
+
+/// Warns of one member that the provider's dialect does not know.
+pub(super) fn warn_of_other(key: &str, foreign: &Foreign, warnings: &mut Warnings) {
+    if !is_kept_anyway(key, foreign) {
+        warnings.dropped(&name(key), NO_SUCH);
     }
 }
 

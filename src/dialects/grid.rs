@@ -61,7 +61,11 @@ pub(super) fn read_request(codec: &dyn Codec, body: &[u8]) -> ChatRequest {
 }
 
 pub(super) fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
-    let target = Target { model: &request.model, is_original: true };
+    write_request_for(codec, request, true)
+}
+
+fn write_request_for(codec: &dyn Codec, request: &ChatRequest, is_original: bool) -> Value {
+    let target = Target { model: &request.model, is_original };
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     match codec.write_request(request, &target, &mut warnings, &mut out) {
         Err(unsayable) => json!({ "refused": unsayable.to_string() }),
@@ -213,7 +217,11 @@ fn requests_keep_their_meaning_in_their_own_dialect() {
         assert!(cases.len() >= 8, "{}: {} requests", dialect.name(), cases.len());
         for (case, body) in cases {
             let request = read_request(codec, &body);
-            let written = write_request(codec, &request);
+            // What the vendor itself does not take is for those who imitate it.
+            let mut written = write_request(codec, &request);
+            if written.get("warnings").is_some() {
+                written = write_request_for(codec, &request, false);
+            }
             let body_again = written["body"].to_string();
             assert_ne!(body_again, "null", "{} {case}: {written}", dialect.name());
             let again = read_request(codec, body_again.as_bytes());

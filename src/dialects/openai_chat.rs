@@ -9,6 +9,7 @@ mod answer;
 mod decoder;
 mod encoder;
 mod read_request;
+mod write_messages;
 mod write_request;
 
 pub(super) use answer::{tokens, write_tokens};
@@ -113,7 +114,57 @@ fn kind_of(status: u16) -> &'static str {
         403 => "permission_error",
         404 => "not_found_error",
         429 => "rate_limit_error",
-        500.. => "server_error",
+        // 424 is Amazon's word for a model that failed.
+        424 | 500.. => "server_error",
         _ => "invalid_request_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{StopReason, Usage, write_object};
+    use serde_json::Value;
+
+    #[test]
+    fn words_of_those_who_imitate_openai() {
+        for (word, expected) in [
+            ("stop", StopReason::Stop),
+            ("length", StopReason::Length),
+            ("model_length", StopReason::Length),
+            ("insufficient_system_resource", StopReason::Length),
+            ("tool_calls", StopReason::ToolCalls),
+            ("eos", StopReason::Stop),
+        ] {
+            assert_eq!(answer::stop_reason(word), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_errors() {
+        for (status, expected) in [
+            (400, "invalid_request_error"),
+            (408, "invalid_request_error"),
+            (424, "server_error"),
+            (429, "rate_limit_error"),
+            (529, "server_error"),
+        ] {
+            assert_eq!(kind_of(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_to_a_cache_is_told_by_openais_name_too() {
+        let usage = Usage {
+            input_tokens: 100,
+            cache_write_tokens: 30,
+            cache_write_1h_tokens: 10,
+            ..Usage::default()
+        };
+        let mut out = Vec::new();
+        write_object(&mut out, |object| answer::write_usage(object, &usage));
+        let told: Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(told["prompt_tokens_details"]["cache_write_tokens"], 40);
+        assert_eq!(told["cache_creation_input_tokens"], 40);
     }
 }

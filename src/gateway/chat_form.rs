@@ -39,15 +39,19 @@ pub(super) fn asked<'r>(exchange: &Exchange<'_>, request: &'r Request) -> Option
         return Some(Asked { endpoint, bytes, outline });
     };
     let asked = translate::read(exchange, request, &[], client).ok()?;
-    let target = Target { model: &asked.model, is_original: true };
-    let (mut warnings, mut body) = (Warnings::default(), Vec::new());
-    chat()?.write_request(&asked, &target, &mut warnings, &mut body).ok()?;
-    if !warnings.is_empty() {
-        return None;
-    }
+    // Some of what is asked OpenAI has no word for, but those who imitate it do.
+    let body = in_chat(&asked, true).or_else(|| in_chat(&asked, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
     let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));
     Some(Asked { endpoint: Endpoint::ChatCompletions, bytes, outline })
+}
+
+/// All of the request in OpenAI's chat, as OpenAI takes it or as its imitators do.
+fn in_chat(asked: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
+    let target = Target { model: &asked.model, is_original };
+    let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+    chat()?.write_request(asked, &target, &mut warnings, &mut body).ok()?;
+    warnings.is_empty().then_some(body)
 }
 
 /// A whole answer, which the client gets as `body`, as it is stored.

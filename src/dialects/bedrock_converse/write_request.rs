@@ -6,7 +6,7 @@ use super::thinking::{Drawing, Thinking};
 use super::write_messages::Conversation;
 use super::write_tools;
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign::refuse_state;
+use crate::dialects::foreign::{refuse_state, warn_of_other};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ChatRequest, Format, ObjectWriter, write_object};
 
@@ -165,7 +165,7 @@ fn foreign(
                 root.raw(key, &foreign.json);
             }
         } else if !is_beta(key, family) {
-            warnings.dropped(key, "the provider's format has no such member");
+            warn_of_other(key, foreign, warnings);
         }
     }
     if !has_paths && !request.stop.is_empty() && matches!(family, Family::Claude(_)) {

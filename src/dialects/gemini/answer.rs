@@ -141,7 +141,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
             Content::Refusal(_) | Content::ToolResult(_) | Content::Foreign(_) => return false,
         };
         object.optional_text("thoughtSignature", signature);
-        media.is_none_or(|media| write_media(object, media, None, "").is_ok())
+        media.is_none_or(|media| write_media(object, media, "").is_ok())
     });
     match content {
         Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),

@@ -918,10 +918,10 @@ fn media() -> impl Strategy<Value = Content> {
             media_type: Some("video/mp4".into()),
             source: Source::Id("gs://films/a".into()),
         })),
-        words().prop_map(|name| Content::File(File {
+        Just(Content::File(File {
             context: None,
             media: Media::base64("application/pdf", "AAAA"),
-            name: Some(name),
+            name: None,
             with_citations: false,
         })),
     ]

@@ -264,18 +264,22 @@ fn write_content(
             if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
                 warnings.dropped("detail of an image", "gemini has it for all of a request only");
             }
-            return write_media(object, &image.media, None, "an image");
+            return write_media(object, &image.media, "an image");
         }
-        Content::Audio(media) => return write_media(object, media, None, "audio"),
-        Content::Video(media) => return write_media(object, media, None, "a video"),
+        Content::Audio(media) => return write_media(object, media, "audio"),
+        Content::Video(media) => return write_media(object, media, "a video"),
         Content::File(File { media, name, context, with_citations }) => {
+            // AI Studio refuses the name that Vertex has for it and does not use.
+            if name.is_some() {
+                warnings.dropped("the name of a file", "gemini has no place for it");
+            }
             if context.is_some() {
                 warnings.dropped("the context of a file", "gemini has no place for it");
             }
             if *with_citations {
                 warnings.dropped("citations of a file", "gemini cites what it searched only");
             }
-            return write_media(object, media, name.as_deref(), "a file");
+            return write_media(object, media, "a file");
         }
         Content::ToolCall(_) | Content::ToolResult(_) | Content::Foreign(_) => {}
     }
@@ -305,7 +309,6 @@ fn medium(
 pub(super) fn write_media(
     object: &mut ObjectWriter<'_>,
     media: &Media,
-    name: Option<&str>,
     what: &str,
 ) -> Result<(), Unsayable> {
     let told = media.media_type.as_deref();
@@ -328,7 +331,6 @@ pub(super) fn write_media(
     object.object(member, |inner| {
         inner.text("mimeType", media_type);
         inner.text(key, value);
-        inner.optional_text("displayName", name);
     });
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A whole answer, in both directions.
 
 use super::read_request::{arguments, signature_of_call, thoughts};
-use super::write_request::{write_thoughts, write_tool_call};
+use super::write_messages::{write_thoughts, write_tool_call};
 use crate::llm::{
     Answer, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter, Part,
     StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
@@ -87,7 +87,10 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
 /// The reason that a `finish_reason` tells.
 pub(super) fn stop_reason(text: &str) -> StopReason {
     match text {
-        "length" | "max_tokens" => StopReason::Length,
+        // Mistral tells the end of its context apart; DeepSeek, that it had to give up half-way.
+        "length" | "max_tokens" | "model_length" | "insufficient_system_resource" => {
+            StopReason::Length
+        }
         "tool_calls" | "function_call" => StopReason::ToolCalls,
         "content_filter" => StopReason::ContentFilter,
         _ => StopReason::Stop,
@@ -250,6 +253,10 @@ pub(super) fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
     object.object("prompt_tokens_details", |details| {
         details.number("cached_tokens", usage.cached_tokens);
         details.number("audio_tokens", usage.input_audio_tokens);
+        let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
+        if written > 0 {
+            details.number("cache_write_tokens", written);
+        }
     });
     object.object("completion_tokens_details", |details| {
         details.number("reasoning_tokens", usage.reasoning_tokens);

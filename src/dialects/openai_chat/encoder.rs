@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{finish_reason, write_citation, write_logprobs, write_usage};
 use super::write_error;
-use super::write_request::write_thinking;
+use super::write_messages::write_thinking;
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::sse;
 use crate::http::write_data;
@@ -165,7 +165,7 @@ impl Encoder {
                     delta.array("tool_calls", |array| {
                         array.object(|object| {
                             object.number("index", index);
-                            super::write_request::write_signature_of_call(object, &call);
+                            super::write_messages::write_signature_of_call(object, &call);
                         });
                     });
                 });
@@ -195,7 +195,7 @@ fn write_call(delta: &mut ObjectWriter<'_>, index: u64, call: &ToolCall) {
                 function.text("name", &call.name);
                 function.text("arguments", &call.arguments);
             });
-            super::write_request::write_signature_of_call(object, call);
+            super::write_messages::write_signature_of_call(object, call);
         });
     });
 }

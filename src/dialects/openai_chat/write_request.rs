@@ -1,12 +1,12 @@
 //! A request as a provider takes it.
 
 use super::DIALECT;
+use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, ChatRequest, Content, File, Format, Function, Image, Media,
-    ObjectWriter, Part, Reasoning, Role, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+    ArrayWriter, ChatRequest, Foreign, Format, Function, ObjectWriter, Tool, ToolChoice, WebSearch,
     write_object,
 };
 
@@ -22,12 +22,10 @@ pub(super) fn write(
 ) -> Result<(), Unsayable> {
     write_object(out, |root| {
         root.text("model", target.model);
-        root.array("messages", |messages| {
-            request.turns.iter().try_for_each(|turn| write_turn(messages, turn, target, warnings))
-        })?;
+        root.array("messages", |messages| write_turns(messages, &request.turns, target, warnings))?;
         settings(root, request, target, warnings);
-        sampling(root, request);
-        tools(root, request, warnings);
+        sampling(root, request, target, warnings);
+        tools(root, request, target, warnings);
         if request.stream {
             root.flag("stream", true);
             root.object("stream_options", |options| options.flag("include_usage", true));
@@ -66,12 +64,16 @@ fn settings(
     }
     root.optional_text("user", request.user.as_deref());
     if !request.metadata.is_empty() {
-        if target.is_original {
+        // OpenAI refuses labels of what it does not keep, and keeps nothing here unless it is told to.
+        let is_kept = |(key, it): &(String, Foreign)| key == "store" && it.json.text() == "true";
+        if !target.is_original {
+            warnings.dropped("metadata", NO_SUCH);
+        } else if request.foreign.iter().any(is_kept) {
             root.object("metadata", |object| {
                 request.metadata.iter().for_each(|(key, value)| object.text(key, value));
             });
         } else {
-            warnings.dropped("metadata", NO_SUCH);
+            warnings.dropped("metadata", "openai-chat takes it with store only");
         }
     }
     root.optional_text("service_tier", request.service_tier.as_deref());
@@ -103,12 +105,28 @@ fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
     }
 }
 
-fn sampling(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
+/// How the next token is drawn. OpenAI refuses two of the settings that its imitators know.
+fn sampling(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) {
     let sampling = &request.sampling;
     root.optional_float("temperature", sampling.temperature);
     root.optional_float("top_p", sampling.top_p);
-    root.optional_number("top_k", sampling.top_k);
-    root.optional_float("min_p", sampling.min_p);
+    if target.is_original {
+        for (name, is_set) in
+            [("top_k", sampling.top_k.is_some()), ("min_p", sampling.min_p.is_some())]
+        {
+            if is_set {
+                warnings.dropped(name, NO_SUCH);
+            }
+        }
+    } else {
+        root.optional_number("top_k", sampling.top_k);
+        root.optional_float("min_p", sampling.min_p);
+    }
     root.optional_float("frequency_penalty", sampling.frequency_penalty);
     root.optional_float("presence_penalty", sampling.presence_penalty);
     if let Some(seed) = sampling.seed {
@@ -117,7 +135,12 @@ fn sampling(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     root.optional_raw("logit_bias", sampling.logit_bias.as_ref());
 }
 
-fn tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+fn tools(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) {
     let sayable = |tool: &&Tool| match tool {
         Tool::Function(_) => true,
         Tool::Foreign(foreign) => foreign.dialect == DIALECT,
@@ -125,10 +148,7 @@ fn tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warn
     };
     for tool in &request.tools {
         match tool {
-            Tool::WebSearch(search) => root.object("web_search_options", |options| {
-                options.optional_raw("user_location", search.user_location.as_ref());
-                options.optional_text("search_context_size", search.context_size.as_deref());
-            }),
+            Tool::WebSearch(search) => write_web_search(root, search, warnings),
             Tool::CodeExecution => {
                 warnings.dropped("the code execution tool", "openai-chat has none");
             }
@@ -144,7 +164,7 @@ fn tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warn
     root.array("tools", |array| {
         for tool in request.tools.iter().filter(sayable) {
             match tool {
-                Tool::Function(function) => write_function(array, function),
+                Tool::Function(function) => write_function(array, function, target, warnings),
                 Tool::Foreign(foreign) => array.raw(&foreign.json),
                 Tool::WebSearch(_) | Tool::CodeExecution => {}
             }
@@ -163,7 +183,28 @@ fn tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warn
     root.optional_flag("parallel_tool_calls", request.parallel_tool_calls);
 }
 
-fn write_function(array: &mut ArrayWriter<'_>, function: &Function) {
+fn write_web_search(root: &mut ObjectWriter<'_>, search: &WebSearch, warnings: &mut Warnings) {
+    root.object("web_search_options", |options| {
+        options.optional_raw("user_location", search.user_location.as_ref());
+        options.optional_text("search_context_size", search.context_size.as_deref());
+    });
+    for (name, is_there) in [
+        ("allowed_domains of the web search", !search.allowed_domains.is_empty()),
+        ("blocked_domains of the web search", !search.blocked_domains.is_empty()),
+        ("max_uses of the web search", search.uses_max.is_some()),
+    ] {
+        if is_there {
+            warnings.dropped(name, NO_SUCH);
+        }
+    }
+}
+
+fn write_function(
+    array: &mut ArrayWriter<'_>,
+    function: &Function,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) {
     array.object(|tool| {
         tool.text("type", "function");
         tool.object("function", |inner| {
@@ -172,282 +213,138 @@ fn write_function(array: &mut ArrayWriter<'_>, function: &Function) {
             inner.optional_raw("parameters", function.parameters.as_ref());
             inner.optional_flag("strict", function.strict);
         });
-        write_cache_point(tool, function.cache);
+        write_cache_point(tool, function.cache, target, warnings);
     });
 }
 
-/// Harmless where it is not known, and OpenRouter and others pass it on to Anthropic.
-fn write_cache_point(object: &mut ObjectWriter<'_>, cache: Option<CachePoint>) {
-    let Some(cache) = cache else { return };
-    object.object("cache_control", |control| {
-        control.text("type", "ephemeral");
-        if cache == CachePoint::Hour {
-            control.text("ttl", "1h");
-        }
-    });
-}
-
-fn write_turn(
-    messages: &mut ArrayWriter<'_>,
-    turn: &Turn,
-    target: &Target<'_>,
-    warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
-    let is_abroad =
-        |part: &Part| matches!(&part.content, Content::Foreign(it) if it.dialect != DIALECT);
-    if turn.parts.iter().any(is_abroad) {
-        warnings.dropped("a part of a message", "only another dialect has it");
-        let parts: Vec<Part> = turn.parts.iter().filter(|part| !is_abroad(part)).cloned().collect();
-        if parts.is_empty() {
-            return Ok(());
-        }
-        return write_turn(messages, &Turn { parts, ..turn.clone() }, target, warnings);
-    }
-    for part in &turn.parts {
-        if let Content::ToolResult(result) = &part.content {
-            messages.object(|message| write_result(message, result, part.cache, warnings))?;
-        }
-    }
-    if turn.role == Role::Tool {
-        return Ok(());
-    }
-    let role = match turn.role {
-        Role::System => "system",
-        Role::Developer if target.is_original => "developer",
-        Role::Developer => "system",
-        Role::Assistant => "assistant",
-        Role::User | Role::Tool => "user",
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{
+        CachePoint, Content, Dialect, File, Image, Json, Media, Part, Reasoning, Role, Sampling,
+        Signature, ToolCall, ToolResult, Turn,
     };
-    messages.object(|message| {
-        message.text("role", role);
-        message.optional_text("name", turn.name.as_deref());
-        if turn.role == Role::Assistant {
-            write_assistant(message, &turn.parts, warnings)
-        } else {
-            write_content(message, &turn.parts, warnings)
+    use serde_json::{Value, json};
+
+    fn written(request: &ChatRequest, is_original: bool) -> (Value, Vec<String>) {
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        let target = Target { model: "m", is_original };
+        write(request, &target, &mut warnings, &mut out).expect("sayable");
+        let body = serde_json::from_slice(&out).expect("JSON");
+        (body, warnings.iter().map(str::to_owned).collect())
+    }
+
+    fn asking(parts: Vec<Part>) -> ChatRequest {
+        ChatRequest { turns: vec![Turn::new(Role::User, parts)], ..ChatRequest::default() }
+    }
+
+    fn file(media: Media) -> ChatRequest {
+        let file = File { media, name: None, context: None, with_citations: false };
+        asking(vec![Part::new(Content::File(file))])
+    }
+
+    #[test]
+    fn openai_gets_nothing_that_it_refuses_and_its_imitators_get_all() {
+        let signature = Signature { dialect: Dialect::Gemini, text: "s".to_owned() };
+        let thought = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
+        let call = ToolCall {
+            id: "1".to_owned(),
+            name: "f".to_owned(),
+            arguments: String::new(),
+            signature: Some(signature),
+        };
+        let cached = Part { cache: Some(CachePoint::Hour), ..Part::text("Hello") };
+        let said = vec![Part::new(Content::Reasoning(thought)), Part::new(Content::ToolCall(call))];
+        let function = Function {
+            name: "f".to_owned(),
+            cache: Some(CachePoint::Default),
+            ..Function::default()
+        };
+        let search = WebSearch { uses_max: Some(1), ..WebSearch::default() };
+        let request = ChatRequest {
+            turns: vec![Turn::new(Role::User, vec![cached]), Turn::new(Role::Assistant, said)],
+            tools: vec![Tool::Function(function), Tool::WebSearch(search)],
+            sampling: Sampling { top_k: Some(4), min_p: Some(0.1), ..Sampling::default() },
+            ..ChatRequest::default()
+        };
+        let call =
+            json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let (body, warnings) = written(&request, true);
+        let expected = json!({
+            "model": "m",
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Hello"}]},
+                {"role": "assistant", "content": null, "tool_calls": [call]}],
+            "web_search_options": {},
+            "tools": [{"type": "function", "function": {"name": "f"}}]});
+        assert_eq!(body, expected);
+        assert_eq!(warnings.len(), 6, "{warnings:?}");
+        let (body, warnings) = written(&request, false);
+        assert_eq!((&body["top_k"], &body["min_p"]), (&json!(4), &json!(0.1)));
+        assert_eq!(body["tools"][0]["cache_control"], json!({"type": "ephemeral"}));
+        assert_eq!(body["messages"][0]["content"][0]["cache_control"]["ttl"], "1h");
+        assert_eq!(body["messages"][1]["reasoning_content"], "hm");
+        let google = &body["messages"][1]["tool_calls"][0]["extra_content"]["google"];
+        assert_eq!(google["thought_signature"], "gemini#s");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+
+    #[test]
+    fn what_tools_show_is_said_behind_their_results() {
+        let result = |id: &str, parts: Vec<Part>| {
+            let result = ToolResult { id: id.to_owned(), name: None, parts, is_error: false };
+            Turn::new(Role::Tool, vec![Part::new(Content::ToolResult(result))])
+        };
+        let media = Media::of_url("https://a.example/a.png");
+        let image = || Part::new(Content::Image(Image { media: media.clone(), detail: None }));
+        let request = ChatRequest {
+            turns: vec![
+                result("1", vec![Part::text("Look"), image()]),
+                result("2", vec![Part::text("18")]),
+                Turn::new(Role::User, vec![Part::text("And?")]),
+            ],
+            ..ChatRequest::default()
+        };
+        let shown = json!({"type": "image_url", "image_url": {"url": "https://a.example/a.png"}});
+        let (body, warnings) = written(&request, true);
+        let expected = json!([
+            {"role": "tool", "tool_call_id": "1", "content": "Look"},
+            {"role": "tool", "tool_call_id": "2", "content": "18"},
+            {"role": "user", "content": [shown]},
+            {"role": "user", "content": "And?"}]);
+        assert_eq!((&body["messages"], warnings.len()), (&expected, 1));
+        let (body, warnings) = written(&request, false);
+        assert_eq!(body["messages"][0]["content"][1], shown);
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn labels_are_for_what_is_kept() {
+        let mut request = asking(vec![Part::text("Hello")]);
+        request.metadata = vec![("team".to_owned(), "a".to_owned())];
+        let (body, warnings) = written(&request, true);
+        assert_eq!((body.get("metadata"), warnings.len()), (None, 1));
+        for (json, is_kept) in [("true", true), ("false", false)] {
+            let json = Json::of_written(json.to_owned());
+            let store = Foreign { dialect: Dialect::OpenaiResponses, json };
+            request.foreign = vec![("store".to_owned(), store)];
+            let (body, warnings) = written(&request, true);
+            assert_eq!((body.get("metadata").is_some(), warnings.is_empty()), (is_kept, is_kept));
         }
-    })
-}
-
-fn write_result(
-    message: &mut ObjectWriter<'_>,
-    result: &ToolResult,
-    cache: Option<CachePoint>,
-    warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
-    message.text("role", "tool");
-    message.text("tool_call_id", &result.id);
-    if result.is_error {
-        warnings.dropped("is_error of a tool result", "openai-chat tells it in words only");
     }
-    write_content(message, &result.parts, warnings)?;
-    write_cache_point(message, cache);
-    Ok(())
-}
 
-/// Writes `content`: a string if there is nothing but one text, else an array of parts.
-fn write_content(
-    message: &mut ObjectWriter<'_>,
-    parts: &[Part],
-    warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
-    match parts {
-        [] => message.text("content", ""),
-        [Part { content: Content::Text(text), cache: None }] => message.text("content", &text.text),
-        _ => {
-            message.array("content", |array| {
-                parts.iter().try_for_each(|part| write_part(array, part, warnings))
-            })?;
-        }
+    #[test]
+    fn files_by_what_they_are() {
+        let content = |media: Media, is_original| {
+            written(&file(media), is_original).0["messages"][0]["content"][0].clone()
+        };
+        let text = json!({"type": "text", "text": "Gr\u{fc}\u{df}e"});
+        assert_eq!(content(Media::plain_text("Gr\u{fc}\u{df}e"), true), text);
+        assert_eq!(content(Media::plain_text("Gr\u{fc}\u{df}e"), false)["type"], "file");
+        let far = || Media::of_url("https://a.example/a.pdf");
+        assert_eq!(content(far(), false)["file"]["file_data"], "https://a.example/a.pdf");
+        let target = Target { model: "m", is_original: true };
+        let refused = write(&file(far()), &target, &mut Warnings::default(), &mut Vec::new());
+        assert_eq!(refused.expect_err("refused").what, "a file by address");
     }
-    Ok(())
-}
-
-fn write_assistant(
-    message: &mut ObjectWriter<'_>,
-    parts: &[Part],
-    warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
-    let said: Vec<Part> = parts
-        .iter()
-        .filter(|part| matches!(part.content, Content::Text(_) | Content::Foreign(_)))
-        .cloned()
-        .collect();
-    if said.is_empty() {
-        message.null("content");
-    } else {
-        write_content(message, &said, warnings)?;
-    }
-    let calls = || {
-        parts.iter().filter_map(|part| match &part.content {
-            Content::ToolCall(call) => Some(call),
-            _ => None,
-        })
-    };
-    for part in parts {
-        match &part.content {
-            Content::Refusal(refusal) => message.text("refusal", refusal),
-            Content::Audio(Media { source: Source::Id(id), .. }) => {
-                message.object("audio", |audio| audio.text("id", id));
-            }
-            Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
-                warnings
-                    .dropped("what the assistant showed", "openai-chat takes it from users only");
-            }
-            _ => {}
-        }
-    }
-    write_thoughts(message, parts);
-    if calls().next().is_some() {
-        message.array("tool_calls", |array| {
-            calls().for_each(|call| array.object(|object| write_tool_call(object, call)));
-        });
-    }
-    Ok(())
-}
-
-/// Writes the thoughts among `parts`: in plain, and whole where they are signed.
-pub(super) fn write_thoughts(message: &mut ObjectWriter<'_>, parts: &[Part]) {
-    let thoughts = || {
-        parts.iter().filter_map(|part| match &part.content {
-            Content::Reasoning(reasoning) => Some(reasoning),
-            _ => None,
-        })
-    };
-    let plain: String = thoughts().map(|thought| thought.text.as_str()).collect();
-    if !plain.is_empty() {
-        message.text("reasoning_content", &plain);
-    }
-    let is_signed = |it: &Reasoning| it.signature.is_some() || it.sealed.is_some();
-    if thoughts().any(is_signed) {
-        message.array("thinking_blocks", |array| {
-            thoughts().for_each(|thought| array.object(|block| write_thinking(block, thought)));
-        });
-    }
-}
-
-/// Writes one of `thinking_blocks`.
-pub(super) fn write_thinking(block: &mut ObjectWriter<'_>, thought: &Reasoning) {
-    if let Some(sealed) = &thought.sealed {
-        block.text("type", "redacted_thinking");
-        block.text("data", &sealed.write(DIALECT));
-        return;
-    }
-    block.text("type", "thinking");
-    block.text("thinking", &thought.text);
-    if let Some(signature) = &thought.signature {
-        block.text("signature", &signature.write(DIALECT));
-    }
-}
-
-/// Writes the members of one of `tool_calls`.
-pub(super) fn write_tool_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
-    object.text("id", &call.id);
-    object.text("type", "function");
-    object.object("function", |function| {
-        function.text("name", &call.name);
-        function.text("arguments", if call.arguments.is_empty() { "{}" } else { &call.arguments });
-    });
-    write_signature_of_call(object, call);
-}
-
-/// Where Google has it in this dialect.
-pub(super) fn write_signature_of_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
-    let Some(signature) = &call.signature else { return };
-    object.object("extra_content", |extra| {
-        extra.object("google", |google| {
-            google.text("thought_signature", &signature.write(DIALECT));
-        });
-    });
-}
-
-fn write_part(
-    array: &mut ArrayWriter<'_>,
-    part: &Part,
-    warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
-    match &part.content {
-        Content::Text(text) => array.object(|object| {
-            object.text("type", "text");
-            object.text("text", &text.text);
-            write_cache_point(object, part.cache);
-        }),
-        Content::Image(image) => return write_image(array, image),
-        Content::Audio(media) => return write_audio(array, media),
-        Content::Video(media) => array.object(|object| {
-            object.text("type", "video_url");
-            object.object("video_url", |inner| {
-                inner.text("url", &media.url().unwrap_or_default());
-            });
-        }),
-        Content::File(file) => {
-            if file.context.is_some() {
-                warnings.dropped("the context of a file", "openai-chat has no place for it");
-            }
-            if file.with_citations {
-                warnings.dropped("citations of a file", "openai-chat has none");
-            }
-            write_file(array, file);
-        }
-        Content::Refusal(refusal) => array.object(|object| {
-            object.text("type", "refusal");
-            object.text("refusal", refusal);
-        }),
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-        Content::Foreign(_) => {
-            warnings.dropped("a part of a message", "only another dialect has it");
-        }
-        // Calls, results and thoughts are members of messages here, not parts of content.
-        Content::ToolCall(_) | Content::ToolResult(_) | Content::Reasoning(_) => {}
-    }
-    Ok(())
-}
-
-fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
-    let url = image.media.url().ok_or_else(|| {
-        Unsayable::new("an image by file id", "openai-chat takes a URL or the bytes")
-    })?;
-    array.object(|object| {
-        object.text("type", "image_url");
-        object.object("image_url", |inner| {
-            inner.text("url", &url);
-            inner.optional_text("detail", image.detail.as_deref());
-        });
-    });
-    Ok(())
-}
-
-fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsayable> {
-    let Source::Base64(data) = &media.source else {
-        return Err(Unsayable::new("audio by address", "openai-chat takes its bytes only"));
-    };
-    let media_type = media.media_type.as_deref().unwrap_or("audio/wav");
-    let format = match media_type.strip_prefix("audio/").unwrap_or(media_type) {
-        "mpeg" => "mp3",
-        "x-wav" | "wave" => "wav",
-        other => other,
-    };
-    array.object(|object| {
-        object.text("type", "input_audio");
-        object.object("input_audio", |inner| {
-            inner.text("data", data);
-            inner.text("format", format);
-        });
-    });
-    Ok(())
-}
-
-fn write_file(array: &mut ArrayWriter<'_>, file: &File) {
-    array.object(|object| {
-        object.text("type", "file");
-        object.object("file", |inner| {
-            match &file.media.source {
-                Source::Id(id) => inner.text("file_id", id),
-                Source::Url(_) | Source::Base64(_) => {
-                    inner.text("file_data", &file.media.url().unwrap_or_default());
-                }
-            }
-            inner.optional_text("filename", file.name.as_deref());
-        });
-    });
 }

@@ -1,0 +1,382 @@
+//! The conversation as a provider takes it.
+
+use super::DIALECT;
+use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    ArrayWriter, CachePoint, Content, File, Image, Media, ObjectWriter, Part, Reasoning, Role,
+    Source, ToolCall, ToolResult, Turn,
+};
+
+/// OpenAI takes nothing but words in the message of a tool's result, and nothing between the results of
+/// one turn: what else they hold is said by the user behind them.
+pub(super) fn write_turns(
+    messages: &mut ArrayWriter<'_>,
+    turns: &[Turn],
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let mut beside: Vec<Part> = Vec::new();
+    for turn in turns {
+        let results = || {
+            turn.parts.iter().filter_map(|part| match &part.content {
+                Content::ToolResult(result) => Some(result),
+                _ => None,
+            })
+        };
+        if results().next().is_none() && !beside.is_empty() {
+            let shown = Turn::new(Role::User, std::mem::take(&mut beside));
+            write_turn(messages, &shown, target, warnings)?;
+        }
+        write_turn(messages, turn, target, warnings)?;
+        if target.is_original {
+            let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
+            beside.extend(shown.cloned());
+        }
+    }
+    if beside.is_empty() {
+        return Ok(());
+    }
+    write_turn(messages, &Turn::new(Role::User, beside), target, warnings)
+}
+
+fn is_word(part: &Part) -> bool {
+    matches!(part.content, Content::Text(_))
+}
+
+fn write_turn(
+    messages: &mut ArrayWriter<'_>,
+    turn: &Turn,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let is_abroad =
+        |part: &Part| matches!(&part.content, Content::Foreign(it) if it.dialect != DIALECT);
+    if turn.parts.iter().any(is_abroad) {
+        warnings.dropped("a part of a message", "only another dialect has it");
+        let parts: Vec<Part> = turn.parts.iter().filter(|part| !is_abroad(part)).cloned().collect();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        return write_turn(messages, &Turn { parts, ..turn.clone() }, target, warnings);
+    }
+    for part in &turn.parts {
+        if let Content::ToolResult(result) = &part.content {
+            messages
+                .object(|message| write_result(message, result, part.cache, target, warnings))?;
+        }
+    }
+    if turn.role == Role::Tool {
+        return Ok(());
+    }
+    let role = match turn.role {
+        Role::System => "system",
+        Role::Developer if target.is_original => "developer",
+        Role::Developer => "system",
+        Role::Assistant => "assistant",
+        Role::User | Role::Tool => "user",
+    };
+    messages.object(|message| {
+        message.text("role", role);
+        message.optional_text("name", turn.name.as_deref());
+        if turn.role == Role::Assistant {
+            write_assistant(message, &turn.parts, target, warnings)
+        } else {
+            write_content(message, &turn.parts, target, warnings)
+        }
+    })
+}
+
+fn write_result(
+    message: &mut ObjectWriter<'_>,
+    result: &ToolResult,
+    cache: Option<CachePoint>,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    message.text("role", "tool");
+    message.text("tool_call_id", &result.id);
+    if result.is_error {
+        warnings.dropped("is_error of a tool result", "openai-chat tells it in words only");
+    }
+    if target.is_original && !result.parts.iter().all(is_word) {
+        warnings.changed("what a tool showed", "sent by the user behind its result");
+        let words: Vec<Part> = result.parts.iter().filter(|part| is_word(part)).cloned().collect();
+        write_content(message, &words, target, warnings)?;
+    } else {
+        write_content(message, &result.parts, target, warnings)?;
+    }
+    write_cache_point(message, cache, target, warnings);
+    Ok(())
+}
+
+/// Writes `content`: a string if there is nothing but one text, else an array of parts.
+fn write_content(
+    message: &mut ObjectWriter<'_>,
+    parts: &[Part],
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    match parts {
+        [] => message.text("content", ""),
+        [Part { content: Content::Text(text), cache: None }] => message.text("content", &text.text),
+        _ => {
+            message.array("content", |array| {
+                parts.iter().try_for_each(|part| write_part(array, part, target, warnings))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn write_assistant(
+    message: &mut ObjectWriter<'_>,
+    parts: &[Part],
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    let said: Vec<Part> = parts
+        .iter()
+        .filter(|part| matches!(part.content, Content::Text(_) | Content::Foreign(_)))
+        .cloned()
+        .collect();
+    if said.is_empty() {
+        message.null("content");
+    } else {
+        write_content(message, &said, target, warnings)?;
+    }
+    let calls = || {
+        parts.iter().filter_map(|part| match &part.content {
+            Content::ToolCall(call) => Some(call),
+            _ => None,
+        })
+    };
+    for part in parts {
+        match &part.content {
+            Content::Refusal(refusal) => message.text("refusal", refusal),
+            Content::Audio(Media { source: Source::Id(id), .. }) => {
+                message.object("audio", |audio| audio.text("id", id));
+            }
+            Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
+                warnings
+                    .dropped("what the assistant showed", "openai-chat takes it from users only");
+            }
+            _ => {}
+        }
+    }
+    if !target.is_original {
+        write_thoughts(message, parts);
+    } else if parts.iter().any(|part| matches!(part.content, Content::Reasoning(_))) {
+        warnings.dropped("a thought", "openai-chat takes none back");
+    }
+    if calls().next().is_some() {
+        message.array("tool_calls", |array| {
+            calls().for_each(|call| {
+                array.object(|object| {
+                    write_call(object, call);
+                    if !target.is_original {
+                        write_signature_of_call(object, call);
+                    } else if call.signature.is_some() {
+                        warnings.dropped("the proof of a call", "another vendor's");
+                    }
+                });
+            });
+        });
+    }
+    Ok(())
+}
+
+/// Writes the thoughts among `parts`: in plain, and whole where they are signed.
+pub(super) fn write_thoughts(message: &mut ObjectWriter<'_>, parts: &[Part]) {
+    let thoughts = || {
+        parts.iter().filter_map(|part| match &part.content {
+            Content::Reasoning(reasoning) => Some(reasoning),
+            _ => None,
+        })
+    };
+    let plain: String = thoughts().map(|thought| thought.text.as_str()).collect();
+    if !plain.is_empty() {
+        message.text("reasoning_content", &plain);
+    }
+    let is_signed = |it: &Reasoning| it.signature.is_some() || it.sealed.is_some();
+    if thoughts().any(is_signed) {
+        message.array("thinking_blocks", |array| {
+            thoughts().for_each(|thought| array.object(|block| write_thinking(block, thought)));
+        });
+    }
+}
+
+/// Writes one of `thinking_blocks`.
+pub(super) fn write_thinking(block: &mut ObjectWriter<'_>, thought: &Reasoning) {
+    if let Some(sealed) = &thought.sealed {
+        block.text("type", "redacted_thinking");
+        block.text("data", &sealed.write(DIALECT));
+        return;
+    }
+    block.text("type", "thinking");
+    block.text("thinking", &thought.text);
+    if let Some(signature) = &thought.signature {
+        block.text("signature", &signature.write(DIALECT));
+    }
+}
+
+/// Writes the members of one of `tool_calls`.
+pub(super) fn write_tool_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
+    write_call(object, call);
+    write_signature_of_call(object, call);
+}
+
+fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
+    object.text("id", &call.id);
+    object.text("type", "function");
+    object.object("function", |function| {
+        function.text("name", &call.name);
+        function.text("arguments", if call.arguments.is_empty() { "{}" } else { &call.arguments });
+    });
+}
+
+/// Where Google has it in this dialect.
+pub(super) fn write_signature_of_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
+    let Some(signature) = &call.signature else { return };
+    object.object("extra_content", |extra| {
+        extra.object("google", |google| {
+            google.text("thought_signature", &signature.write(DIALECT));
+        });
+    });
+}
+
+fn write_part(
+    array: &mut ArrayWriter<'_>,
+    part: &Part,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    match &part.content {
+        Content::Text(text) => array.object(|object| {
+            object.text("type", "text");
+            object.text("text", &text.text);
+            write_cache_point(object, part.cache, target, warnings);
+        }),
+        Content::Image(image) => return write_image(array, image),
+        Content::Audio(media) => return write_audio(array, media),
+        Content::Video(_) if target.is_original => {
+            return Err(Unsayable::new("a video", "openai-chat has no such part"));
+        }
+        Content::Video(media) => array.object(|object| {
+            object.text("type", "video_url");
+            object.object("video_url", |inner| {
+                inner.text("url", &media.url().unwrap_or_default());
+            });
+        }),
+        Content::File(file) => {
+            if file.context.is_some() {
+                warnings.dropped("the context of a file", "openai-chat has no place for it");
+            }
+            if file.with_citations {
+                warnings.dropped("citations of a file", "openai-chat has none");
+            }
+            return write_file(array, file, target, warnings);
+        }
+        Content::Refusal(refusal) => array.object(|object| {
+            object.text("type", "refusal");
+            object.text("refusal", refusal);
+        }),
+        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Foreign(_) => {
+            warnings.dropped("a part of a message", "only another dialect has it");
+        }
+        // Calls, results and thoughts are members of messages here, not parts of content.
+        Content::ToolCall(_) | Content::ToolResult(_) | Content::Reasoning(_) => {}
+    }
+    Ok(())
+}
+
+fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
+    let url = image.media.url().ok_or_else(|| {
+        Unsayable::new("an image by file id", "openai-chat takes a URL or the bytes")
+    })?;
+    array.object(|object| {
+        object.text("type", "image_url");
+        object.object("image_url", |inner| {
+            inner.text("url", &url);
+            inner.optional_text("detail", image.detail.as_deref());
+        });
+    });
+    Ok(())
+}
+
+fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsayable> {
+    let Source::Base64(data) = &media.source else {
+        return Err(Unsayable::new("audio by address", "openai-chat takes its bytes only"));
+    };
+    let media_type = media.media_type.as_deref().unwrap_or("audio/wav");
+    let format = match media_type.strip_prefix("audio/").unwrap_or(media_type) {
+        "mpeg" => "mp3",
+        "x-wav" | "wave" => "wav",
+        other => other,
+    };
+    array.object(|object| {
+        object.text("type", "input_audio");
+        object.object("input_audio", |inner| {
+            inner.text("data", data);
+            inner.text("format", format);
+        });
+    });
+    Ok(())
+}
+
+/// OpenAI takes a PDF here, and words as a text; its imitators also what is at an address.
+fn write_file(
+    array: &mut ArrayWriter<'_>,
+    file: &File,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Result<(), Unsayable> {
+    if target.is_original {
+        if let Some(words) = file.media.words() {
+            warnings.changed("a file of text", "sent as words, openai-chat takes PDF files only");
+            array.object(|object| {
+                object.text("type", "text");
+                object.text("text", &words);
+            });
+            return Ok(());
+        }
+        if matches!(file.media.source, Source::Url(_)) {
+            let why = "openai-chat takes its bytes only, openai-responses fetches it";
+            return Err(Unsayable::new("a file by address", why));
+        }
+    }
+    array.object(|object| {
+        object.text("type", "file");
+        object.object("file", |inner| {
+            match &file.media.source {
+                Source::Id(id) => inner.text("file_id", id),
+                Source::Url(_) | Source::Base64(_) => {
+                    inner.text("file_data", &file.media.url().unwrap_or_default());
+                }
+            }
+            inner.optional_text("filename", file.name.as_deref());
+        });
+    });
+    Ok(())
+}
+
+/// OpenRouter and others pass it on to Anthropic; OpenAI itself refuses members that it does not know.
+pub(super) fn write_cache_point(
+    object: &mut ObjectWriter<'_>,
+    cache: Option<CachePoint>,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) {
+    let Some(cache) = cache else { return };
+    if target.is_original {
+        let why = "openai-chat caches by itself, and only newer models take them";
+        return warnings.dropped("a cache point", why);
+    }
+    object.object("cache_control", |control| {
+        control.text("type", "ephemeral");
+        if cache == CachePoint::Hour {
+            control.text("ttl", "1h");
+        }
+    });
+}
