@@ -22,6 +22,8 @@ mod foreign;
 mod gemini;
 #[cfg(test)]
 mod grid;
+#[cfg(test)]
+mod mapping;
 mod openai_chat;
 mod openai_responses;
 mod rerank;

@@ -1,0 +1,110 @@
+//! The page `docs/translation.md`: what every client's dialect becomes in every provider's.
+//!
+//! It is made by running the dialects themselves, over the requests of `golden/` and over probes that
+//! each say one thing, so that it cannot promise what the code does not do. The test below compares it
+//! with what is committed, and writes it anew when the variable `RINGGATE_BLESS` is set.
+
+mod answers;
+mod cases;
+mod notes;
+mod requests;
+mod table;
+
+use super::codec::Codec;
+use super::{DIALECTS, codec};
+use crate::llm::Dialect;
+
+/// Dialects that clients speak, and the path on which they do.
+const CLIENTS: [(Dialect, &str); 4] = [
+    (Dialect::OpenaiChat, "`/v1/chat/completions`"),
+    (Dialect::OpenaiResponses, "`/v1/responses`"),
+    (Dialect::AnthropicMessages, "`/v1/messages`"),
+    (Dialect::Gemini, "`/v1beta/models/MODEL:generateContent`, `:streamGenerateContent`"),
+];
+
+/// Whose API it is, and the model that the page asks for: some of what is written depends on it.
+const VENDORS: [(Dialect, &str, &str); 6] = [
+    (Dialect::OpenaiChat, "OpenAI's chat completions", "gpt-5.1"),
+    (Dialect::OpenaiResponses, "OpenAI's responses", "gpt-5.1"),
+    (Dialect::AnthropicMessages, "Anthropic's messages", "claude-sonnet-4-5"),
+    (Dialect::Gemini, "Google's generateContent", "gemini-2.5-pro"),
+    (Dialect::BedrockConverse, "Amazon's Converse", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    (Dialect::CohereChat, "Cohere's chat, version 2", "command-a-reasoning-08-2025"),
+];
+
+const INTRODUCTION: &str = "\
+# Translation
+
+A client speaks the dialect of its library, a provider that of its vendor. Where the two are the same,
+the client's bytes are forwarded as they are. Where they differ, Ringgate reads the request, writes it
+in the provider's dialect, and brings the answer back, whole or as a stream, in the client's.
+
+What the provider's dialect cannot say has one of three ends:
+
+- **changed**: it is said in another way, near to what was meant;
+- **dropped**: it is left out, since the answer stays an answer to the same question;
+- **refused**: the client gets a 400, since without it the question would be another one.
+
+What is changed or dropped is told in the answer's header `x-ringgate-warnings`, in the words of this
+page, and in the event of the request log. So is every member that Ringgate does not know: it travels to
+a provider of its own dialect, and no other.
+
+This page is made by running the translation itself, over the requests in `src/dialects/golden/` and over
+probes that each say one thing; `RINGGATE_BLESS=1 cargo test mapping` writes it anew. It shows what the
+vendors themselves get. Those who imitate one of them (a vLLM of your own, say) get some members more:
+where OpenAI refuses `top_k`, `min_p`, `cache_control` and thoughts in its chat, its imitators are sent them.
+";
+
+fn page() -> String {
+    let mut out = INTRODUCTION.to_owned();
+    out.push_str("\n## Who speaks what\n\n");
+    let rows = VENDORS.iter().map(|(dialect, whose, model)| {
+        let path = CLIENTS.iter().find(|(known, _)| known == dialect);
+        let path = path.map_or("–".to_owned(), |(_, path)| (*path).to_owned());
+        vec![dialect_name(*dialect), (*whose).to_owned(), path, format!("`{model}`")]
+    });
+    let header = ["dialect", "API", "clients call", "model on this page"];
+    table::write(&mut out, &header, rows);
+    out.push_str(
+        "\nSome members depend on the model: how it is asked to think, whether it takes a temperature, \
+         what a tool may be.\nThe provider's model id decides. Where the id of a model on Bedrock does \
+         not tell what it is (the ARN of an\napplication's profile, say), what only some models know is \
+         left out with a warning.\n",
+    );
+    cases::write(&mut out);
+    requests::write(&mut out);
+    answers::write(&mut out);
+    out
+}
+
+/// The six dialects with their code and the model that the page asks for.
+fn vendors() -> impl Iterator<Item = (Dialect, &'static dyn Codec, &'static str)> {
+    DIALECTS.into_iter().map(|(dialect, codec)| {
+        let row = VENDORS.iter().find(|(known, ..)| *known == dialect);
+        (dialect, codec, row.expect("every dialect has a row").2)
+    })
+}
+
+/// The dialects of clients with their code.
+fn clients() -> impl Iterator<Item = (Dialect, &'static dyn Codec)> {
+    CLIENTS.into_iter().map(|(dialect, _)| (dialect, codec(dialect).expect("a dialect with code")))
+}
+
+fn dialect_name(dialect: Dialect) -> String {
+    format!("`{}`", dialect.name())
+}
+
+#[test]
+fn the_page_of_translations_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/translation.md");
+    let made = page();
+    if std::env::var_os("RINGGATE_BLESS").is_some() {
+        std::fs::write(&path, &made).expect("docs/ can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let first = made.lines().zip(committed.lines()).find(|(made, committed)| made != committed);
+    assert!(
+        committed == made,
+        "docs/translation.md is out of date; run RINGGATE_BLESS=1 cargo test mapping\n{first:?}"
+    );
+}

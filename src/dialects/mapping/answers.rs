@@ -1,0 +1,372 @@
+//! The members of answers, streams and errors by name, as each client's dialect has them; and the words
+//! of providers that are read into them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::codec::Codec;
+use super::super::grid::{asking_for_usage, cases, encode};
+use super::requests::{added, dotted, places};
+use super::{clients, dialect_name, table, vendors};
+use crate::llm::{
+    Answer, ApiError, Choice, Citation, Content, Dialect, Part, Reasoning, Scanner, Signature,
+    StopReason, Text, TokenLogprob, ToolCall, Usage, chunks_of,
+};
+
+/// What is looked for in an answer that has a probe's word in it.
+const WORD: &str = "probe";
+
+/// Where each dialect tells why an answer ended, in the golden answer `length`, and the words that the
+/// vendors' references have for it.
+const STOP_WORDS: [(Dialect, &str, &[&str]); 6] = [
+    (
+        Dialect::OpenaiChat,
+        "/choices/0/finish_reason",
+        &["stop", "length", "tool_calls", "function_call", "content_filter"],
+    ),
+    (
+        Dialect::OpenaiResponses,
+        "/incomplete_details/reason",
+        &["max_output_tokens", "content_filter"],
+    ),
+    (
+        Dialect::AnthropicMessages,
+        "/stop_reason",
+        &[
+            "end_turn",
+            "max_tokens",
+            "model_context_window_exceeded",
+            "stop_sequence",
+            "tool_use",
+            "pause_turn",
+            "refusal",
+        ],
+    ),
+    (
+        Dialect::Gemini,
+        "/candidates/0/finishReason",
+        &[
+            "STOP",
+            "MAX_TOKENS",
+            "SAFETY",
+            "RECITATION",
+            "LANGUAGE",
+            "BLOCKLIST",
+            "PROHIBITED_CONTENT",
+            "SPII",
+            "MALFORMED_FUNCTION_CALL",
+            "UNEXPECTED_TOOL_CALL",
+            "TOO_MANY_TOOL_CALLS",
+            "OTHER",
+        ],
+    ),
+    (
+        Dialect::BedrockConverse,
+        "/stopReason",
+        &[
+            "end_turn",
+            "max_tokens",
+            "model_context_window_exceeded",
+            "stop_sequence",
+            "tool_use",
+            "guardrail_intervened",
+            "content_filtered",
+            "malformed_model_output",
+            "malformed_tool_use",
+        ],
+    ),
+    (
+        Dialect::CohereChat,
+        "/finish_reason",
+        &["COMPLETE", "MAX_TOKENS", "STOP_SEQUENCE", "TOOL_CALL", "ERROR", "TIMEOUT"],
+    ),
+];
+
+/// Statuses of which at least one dialect has a word of its own.
+const STATUSES: [u16; 11] = [400, 401, 403, 404, 408, 413, 429, 500, 503, 504, 529];
+
+fn with_parts(parts: Vec<Content>) -> Answer {
+    let choice = Choice { parts: parts.into_iter().map(Part::new).collect(), ..Choice::default() };
+    Answer {
+        id: "answer-1".to_owned(),
+        model: "model-1".to_owned(),
+        choices: vec![choice],
+        usage: Some(Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() }),
+        ..Answer::default()
+    }
+}
+
+fn hello() -> Answer {
+    with_parts(vec![Part::text("Hello").content])
+}
+
+fn written(codec: &dyn Codec, answer: &Answer) -> Value {
+    let mut out = Vec::new();
+    codec.write_answer(answer, &asking_for_usage(), 1_795_000_000, &mut out);
+    serde_json::from_slice(&out).expect("JSON is written")
+}
+
+/// Appends all tables.
+pub(super) fn write(out: &mut String) {
+    out.push_str(
+        "\n## Answers\n\nWhat a client finds in its answer, whichever dialect the provider spoke. The same holds \
+         for the stream.\n\n",
+    );
+    let names: Vec<String> = clients().map(|(dialect, _)| dialect_name(dialect)).collect();
+    let mut header = vec![""];
+    header.extend(names.iter().map(String::as_str));
+    parts(out, &header);
+    out.push_str("\n### Why an answer ended\n\n");
+    stops(out, &header);
+    out.push_str("\nIt is read from these words of the providers; one that is not here counts as ");
+    out.push_str("complete, with Gemini as filtered.\n\n");
+    stop_words(out);
+    usage(out, &header);
+    errors(out, &header);
+    streams(out);
+}
+
+fn parts(out: &mut String, header: &[&str]) {
+    let word = || WORD.to_owned();
+    let signature = |text: &str| Signature { dialect: Dialect::CohereChat, text: text.to_owned() };
+    let thought = |reasoning: Reasoning| with_parts(vec![Content::Reasoning(reasoning)]);
+    let call = |call: ToolCall| with_parts(vec![Content::ToolCall(call)]);
+    let citation =
+        Citation { url: Some(word()), title: Some("title".to_owned()), ..Default::default() };
+    let cited = Text { text: "Hello".to_owned(), citations: vec![citation] };
+    let mut likely = hello();
+    if let Some(choice) = likely.choices.first_mut() {
+        choice.logprobs = vec![TokenLogprob { token: word(), logprob: -0.5, top: Vec::new() }];
+    }
+    let named = |name: &str, arguments: &str| ToolCall {
+        id: "call_1".to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+        signature: None,
+    };
+    let rows = [
+        ("id", Answer { id: word(), ..hello() }),
+        ("model", Answer { model: word(), ..hello() }),
+        ("words", with_parts(vec![Part::text(WORD).content])),
+        ("a source of them", with_parts(vec![Content::Text(cited)])),
+        ("thought", thought(Reasoning { text: word(), ..Reasoning::default() })),
+        (
+            "its signature",
+            thought(Reasoning {
+                text: "hm".to_owned(),
+                signature: Some(signature(WORD)),
+                ..Reasoning::default()
+            }),
+        ),
+        (
+            "sealed thought",
+            thought(Reasoning { sealed: Some(signature(WORD)), ..Default::default() }),
+        ),
+        ("call: id", call(ToolCall { id: "call_probe".to_owned(), ..named("f", "{}") })),
+        ("call: name", call(named(WORD, "{}"))),
+        ("call: arguments", call(named("f", r#"{"x":"probe"}"#))),
+        ("refusal", with_parts(vec![Content::Refusal(word())])),
+        ("log-probabilities", likely),
+        ("class of service", Answer { service_tier: Some(word()), ..hello() }),
+    ];
+    let unsigned = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
+    let unsigned = thought(unsigned);
+    let rows = rows.into_iter().map(|(name, answer)| {
+        let cells = clients().map(|(_, codec)| {
+            let more = added(&written(codec, &hello()), &written(codec, &answer));
+            let mut found = places(&more, WORD);
+            if found.is_empty() && name == "its signature" {
+                // Where it is wrapped, all that it adds to the thought.
+                let more = added(&written(codec, &unsigned), &written(codec, &answer));
+                found = more.keys().map(|path| format!("`{}`", dotted(path))).collect();
+            }
+            if found.is_empty() { "–".to_owned() } else { found.join(" ") }
+        });
+        [name.to_owned()].into_iter().chain(cells).collect()
+    });
+    table::write(out, header, rows);
+    out.push_str(
+        "\nA signature of another dialect's provider has that dialect's name before it, so that it finds its \
+         way back.\n",
+    );
+}
+
+fn reasons() -> [(&'static str, StopReason); 7] {
+    [
+        ("complete", StopReason::Stop),
+        ("a bound of tokens, or the context", StopReason::Length),
+        ("a text that ends it", StopReason::StopSequence("END".to_owned())),
+        ("waits for its tools", StopReason::ToolCalls),
+        ("filtered by the vendor", StopReason::ContentFilter),
+        ("refused by the model", StopReason::Refusal),
+        ("a long turn pauses", StopReason::Pause),
+    ]
+}
+
+fn stops(out: &mut String, header: &[&str]) {
+    // What differs between any two reasons is what tells them.
+    let answer = |stop: &StopReason| {
+        let mut answer = hello();
+        answer.choices.iter_mut().for_each(|choice| choice.stop = stop.clone());
+        answer
+    };
+    let rows = reasons().into_iter().map(|(name, stop)| {
+        let cells = clients().map(|(_, codec)| {
+            let own = written(codec, &answer(&stop));
+            let others = reasons();
+            let telling: BTreeMap<String, Value> = others
+                .iter()
+                .flat_map(|(_, other)| added(&written(codec, &answer(other)), &own))
+                .filter(|(_, value)| !value.is_null())
+                .collect();
+            values_of_leaves(&telling)
+        });
+        [name.to_owned()].into_iter().chain(cells).collect()
+    });
+    table::write(out, header, rows);
+}
+
+fn values_of_leaves(leaves: &BTreeMap<String, Value>) -> String {
+    let one = |(path, value): (&String, &Value)| format!("`{}: {value}`", dotted(path));
+    leaves.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn stop_words(out: &mut String) {
+    let names: Vec<String> = vendors().map(|(dialect, ..)| dialect_name(dialect)).collect();
+    let mut header = vec![""];
+    header.extend(names.iter().map(String::as_str));
+    let rows = reasons().into_iter().map(|(name, stop)| {
+        let cells = vendors().map(|(dialect, codec, _)| words_for(dialect, codec, Some(&stop)));
+        [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
+    });
+    let failed = vendors().map(|(dialect, codec, _)| words_for(dialect, codec, None));
+    let failed = ["no answer, the provider failed".to_owned()].into_iter().chain(failed).collect();
+    let rows = rows.chain([failed]);
+    table::write(out, &header, rows);
+    out.push_str(
+        "\nGemini and OpenAI's responses have no word for tools: an answer with calls waits for them.\n",
+    );
+}
+
+/// The words of a provider that are read as `wanted`; without it, as no answer at all.
+fn words_for(dialect: Dialect, codec: &dyn Codec, wanted: Option<&StopReason>) -> String {
+    let known = STOP_WORDS.iter().find(|(known, ..)| *known == dialect);
+    let (_, pointer, words) = known.expect("every dialect has words");
+    let mut answers = cases(dialect, ".answer.json").into_iter();
+    let (_, body) = answers.find(|(case, _)| case == "length").expect("the case");
+    let mut body: Value = serde_json::from_slice(&body).expect("JSON");
+    let mut read = |word: &str| {
+        *body.pointer_mut(pointer).expect("where it is told") = word.into();
+        let body = body.to_string();
+        let answer = Scanner::default().read(body.as_bytes(), |root| codec.read_answer(root));
+        answer.expect("JSON")?.choices.into_iter().next().map(|choice| choice.stop)
+    };
+    let kind = |stop: Option<&StopReason>| stop.map(std::mem::discriminant);
+    let found = words.iter().filter(|word| kind(read(word).as_ref()) == kind(wanted));
+    let found: Vec<String> = found.map(|word| format!("`{word}`")).collect();
+    if found.is_empty() { "–".to_owned() } else { found.join(" ") }
+}
+
+fn usage(out: &mut String, header: &[&str]) {
+    out.push_str(
+        "\n### Usage\n\nOf a call with 100 tokens in and 50 out, with one thing more each time. OpenAI and Google \
+         count what was\nread from a cache into the input, Anthropic counts it beside.\n\n",
+    );
+    let plain = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
+    let rows = [
+        ("nothing more", plain),
+        ("40 read from a cache", Usage { cached_tokens: 40, ..plain }),
+        ("40 written to a cache", Usage { cache_write_tokens: 40, ..plain }),
+        ("40 written for an hour", Usage { cache_write_1h_tokens: 40, ..plain }),
+        ("20 of the 50 are thoughts", Usage { reasoning_tokens: 20, ..plain }),
+        ("30 of the 100 are sound", Usage { input_audio_tokens: 30, ..plain }),
+        ("20 of the 50 are sound", Usage { output_audio_tokens: 20, ..plain }),
+    ];
+    let rows = rows.into_iter().map(|(name, usage)| {
+        let cells = clients().map(|(_, codec)| {
+            let answer = |usage| written(codec, &Answer { usage, ..hello() });
+            // Against no tokens at all first, then against the plain call.
+            let before = if usage == plain { Some(Usage::default()) } else { Some(plain) };
+            let more = added(&answer(before), &answer(Some(usage)));
+            let leaves = more.into_iter().filter(|(_, value)| *value != Value::from(0));
+            let found = values_of_leaves(&leaves.collect());
+            if found.is_empty() { "–".to_owned() } else { found }
+        });
+        [name.to_owned()].into_iter().chain(cells).collect()
+    });
+    table::write(out, header, rows);
+}
+
+fn errors(out: &mut String, header: &[&str]) {
+    out.push_str(
+        "\n### Errors\n\nThe provider's status and message reach the client. The kind of an error goes by the \
+         status, in the\nclient's words; OpenAI's clients are told the provider's own kind where it has one.\n\n",
+    );
+    let rows = STATUSES.into_iter().map(|status| {
+        let cells = clients().map(|(_, codec)| {
+            let error = ApiError {
+                status,
+                message: "no".to_owned(),
+                kind: String::new(),
+                code: None,
+                param: None,
+            };
+            let mut body = Vec::new();
+            codec.write_error(&error, &mut body);
+            let body: Value = serde_json::from_slice(&body).expect("JSON is written");
+            let kind = ["/error/status", "/error/type"].iter().find_map(|at| body.pointer(at));
+            format!("`{}`", kind.and_then(Value::as_str).expect("a kind"))
+        });
+        [status.to_string()].into_iter().chain(cells).collect()
+    });
+    table::write(out, header, rows);
+}
+
+/// The events that a client sees of one text and one call.
+fn streams(out: &mut String) {
+    out.push_str(
+        "\n### Streams\n\nThe events of an answer with words and a call, in their order; `×` where one comes \
+         several times in a row.\n\n",
+    );
+    let call = ToolCall {
+        id: "call_1".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{}".to_owned(),
+        signature: None,
+    };
+    let mut answer = with_parts(vec![Part::text("Hello").content, Content::ToolCall(call)]);
+    answer.choices.iter_mut().for_each(|choice| choice.stop = StopReason::ToolCalls);
+    let rows = clients().map(|(dialect, codec)| {
+        let stream = encode(codec, &asking_for_usage(), &chunks_of(&answer));
+        let stream = String::from_utf8(stream).expect("UTF-8");
+        let names = stream.split("\n\n").filter(|event| !event.is_empty()).map(event_name);
+        let mut told: Vec<(String, usize)> = Vec::new();
+        for name in names {
+            match told.last_mut() {
+                Some((last, count)) if *last == name => *count += 1,
+                _ => told.push((name, 1)),
+            }
+        }
+        let told = told.into_iter().map(|(name, count)| match count {
+            1 => format!("`{name}`"),
+            _ => format!("`{name}` ×"),
+        });
+        vec![dialect_name(dialect), told.collect::<Vec<_>>().join(", ")]
+    });
+    table::write(out, &["client", "events"], rows);
+}
+
+/// The name of an event; of one without, what it is.
+fn event_name(event: &str) -> String {
+    if let Some(name) = event.lines().find_map(|line| line.strip_prefix("event: ")) {
+        return name.to_owned();
+    }
+    let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
+    let value: Value = serde_json::from_str(data).unwrap_or_default();
+    match value.get("object").and_then(Value::as_str) {
+        Some(object) => object.to_owned(),
+        None if value.is_object() => "GenerateContentResponse".to_owned(),
+        None => data.to_owned(),
+    }
+}

@@ -1,0 +1,178 @@
+//! The matrix of dialects, and what becomes of each golden request.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::super::codec::{Codec, Target};
+use super::super::grid::{cases, read_request};
+use super::super::warnings::Warnings;
+use super::{CLIENTS, clients, dialect_name, table, vendors};
+use crate::llm::{ChatRequest, Dialect};
+
+/// The cases that clients have in common, and what each says.
+const CASES: [(&str, &str); 11] = [
+    ("text", "A question, with a bound of the answer."),
+    (
+        "turns",
+        "Instructions and a conversation; temperature, top_p and a text that ends the answer.",
+    ),
+    ("image", "A picture, sent along in base64."),
+    ("image-url", "A picture by its address."),
+    ("file", "A PDF, sent along in base64."),
+    ("tools", "A function, two calls of it in one turn, and their results."),
+    ("tool-forced", "Two functions, of which one must be called, and not several at once."),
+    (
+        "thinking",
+        "The model shall think, with a bound; an earlier thought with its signature goes back.",
+    ),
+    ("structured", "An answer that follows a JSON Schema."),
+    ("cached", "Cache points behind the instructions and the question."),
+    (
+        "settings",
+        "Seed, top_k, penalties and the end user, as far as the client's dialect has them; a bound of 10 tokens.",
+    ),
+];
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Said,
+    Warned(Vec<String>),
+    Refused(String),
+}
+
+/// Writes `request` for `model` and gives what became of it.
+pub(super) fn attempt(
+    codec: &dyn Codec,
+    request: &ChatRequest,
+    model: &str,
+) -> Result<(serde_json::Value, Vec<String>), String> {
+    let target = Target { model, is_original: true };
+    let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+    codec
+        .write_request(request, &target, &mut warnings, &mut out)
+        .map_err(|unsayable| unsayable.to_string())?;
+    let body = serde_json::from_slice(&out).expect("JSON is written");
+    Ok((body, warnings.iter().map(str::to_owned).collect()))
+}
+
+fn outcome(codec: &dyn Codec, request: &ChatRequest, model: &str) -> Outcome {
+    match attempt(codec, request, model) {
+        Err(refusal) => Outcome::Refused(refusal),
+        Ok((_, warnings)) if warnings.is_empty() => Outcome::Said,
+        Ok((_, warnings)) => Outcome::Warned(warnings),
+    }
+}
+
+/// Appends both.
+pub(super) fn write(out: &mut String) {
+    // By case and provider: the outcome for each client.
+    let mut found: BTreeMap<(String, &str), Vec<(Dialect, Outcome)>> = BTreeMap::new();
+    for (from, reader) in clients() {
+        for (case, body) in cases(from, ".request.json") {
+            let request = read_request(reader, &body);
+            for (to, codec, model) in vendors().filter(|(to, ..)| *to != from) {
+                let outcome = outcome(codec, &request, model);
+                found.entry((case.clone(), to.name())).or_default().push((from, outcome));
+            }
+        }
+    }
+    matrix(out, &found);
+    out.push_str(
+        "\n## Case by case\n\nThe requests of the golden cases, from every client to every provider of \
+         another dialect.\n",
+    );
+    for (case, text) in CASES {
+        let _ = write!(out, "\n### {case}\n\n{text}\n\n");
+        one_case(out, case, &found);
+    }
+}
+
+/// How many of the cases reach each provider whole.
+fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Outcome)>>) {
+    out.push_str(
+        "\n## Client by provider\n\nOf the golden requests (below): how many are said whole, how many with \
+         a warning, how many are refused.\nRows are clients, columns providers.\n\n",
+    );
+    let names: Vec<String> = vendors().map(|(dialect, ..)| dialect_name(dialect)).collect();
+    let mut header = vec![""];
+    header.extend(names.iter().map(String::as_str));
+    let rows = CLIENTS.iter().map(|(from, _)| {
+        let cells = vendors().map(|(to, ..)| {
+            if to == *from {
+                return "the same bytes".to_owned();
+            }
+            let of_client = |case: &str| {
+                let outcomes = found.get(&(case.to_owned(), to.name()))?;
+                outcomes.iter().find(|(client, _)| client == from).map(|(_, outcome)| outcome)
+            };
+            let all: Vec<&Outcome> = CASES.iter().filter_map(|(case, _)| of_client(case)).collect();
+            let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|it| wanted(it)).count();
+            let said = count(|it| *it == Outcome::Said);
+            let warned = count(|it| matches!(it, Outcome::Warned(_)));
+            let refused = count(|it| matches!(it, Outcome::Refused(_)));
+            let parts = [(said, "whole"), (warned, "warned"), (refused, "refused")];
+            let parts = parts.iter().filter(|(number, _)| *number > 0);
+            let parts: Vec<String> =
+                parts.map(|(number, word)| format!("{number} {word}")).collect();
+            parts.join(", ")
+        });
+        [dialect_name(*from)].into_iter().chain(cells).collect()
+    });
+    table::write(out, &header, rows);
+}
+
+/// Warnings as one text; those that differ only in what was dropped are told as one.
+fn joined(warnings: &[String]) -> String {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for warning in warnings {
+        let (what, reason) = warning.split_once(": ").unwrap_or((warning, ""));
+        match by_reason.iter_mut().find(|(known, whats)| {
+            *known == reason && whats[0].split(' ').next() == what.split(' ').next()
+        }) {
+            Some((_, whats)) => whats.extend(what.split_once(' ').map(|(_, rest)| rest)),
+            None => by_reason.push((reason, vec![what])),
+        }
+    }
+    let told = by_reason.iter().map(|(reason, whats)| format!("{}: {reason}", whats.join(", ")));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// Providers that get the same from the same clients share a row.
+fn one_case(
+    out: &mut String,
+    case: &str,
+    found: &BTreeMap<(String, &str), Vec<(Dialect, Outcome)>>,
+) {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut whole: Vec<String> = Vec::new();
+    for (to, ..) in vendors() {
+        let Some(outcomes) = found.get(&(case.to_owned(), to.name())) else { continue };
+        let mut groups: BTreeMap<&Outcome, Vec<String>> = BTreeMap::new();
+        for (from, outcome) in outcomes {
+            groups.entry(outcome).or_default().push(dialect_name(*from));
+        }
+        let is_one = groups.len() == 1;
+        for (outcome, clients) in groups {
+            let clients = if is_one { "every client".to_owned() } else { clients.join(", ") };
+            match outcome {
+                Outcome::Said if is_one => whole.push(dialect_name(to)),
+                Outcome::Said => rows.push(vec![dialect_name(to), clients, "all of it".to_owned()]),
+                Outcome::Warned(warnings) => {
+                    rows.push(vec![dialect_name(to), clients, joined(warnings)]);
+                }
+                Outcome::Refused(refusal) => {
+                    rows.push(vec![dialect_name(to), clients, format!("**refused**: {refusal}")]);
+                }
+            }
+        }
+    }
+    if rows.is_empty() {
+        out.push_str("Every provider gets all of it from every client.\n");
+        return;
+    }
+    if !whole.is_empty() {
+        let _ = write!(out, "All of it, from every client: {}.\n\n", whole.join(", "));
+    }
+    table::write(out, &["provider", "from", "gets"], rows);
+}
