@@ -306,13 +306,13 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         write_ours(exchange, &mut out, "last-used-option-index", b"config");
         if exchange.is_metered() {
             write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
-            if let Some(warnings) = exchange.record.warnings.clone() {
-                write_ours(exchange, &mut out, "warnings", warnings.as_bytes());
-            }
             if let Some(similarity) = exchange.record.similarity {
                 let text = format!("{similarity:.4}");
                 write_ours(exchange, &mut out, "cache-similarity", text.as_bytes());
             }
+        }
+        if let Some(warnings) = exchange.record.warnings.clone() {
+            write_ours(exchange, &mut out, "warnings", warnings.as_bytes());
         }
     }
     out

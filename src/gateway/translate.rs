@@ -93,6 +93,7 @@ pub(super) fn translate(
     if !vendor.is_empty() {
         body = edited(exchange, &body, &vendor)?;
     }
+    exchange.hold(body.len())?;
     let path = provider.path(&target, request.stream);
     Ok(Translation { client, provider, request, path, body, as_array })
 }
