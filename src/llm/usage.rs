@@ -64,6 +64,26 @@ impl Usage {
         }
     }
 
+    /// The counts of two calls together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |one: u64, other: u64| one.saturating_add(other).min(TOKENS_MAX);
+        Self {
+            input_tokens: sum(self.input_tokens, other.input_tokens),
+            output_tokens: sum(self.output_tokens, other.output_tokens),
+            cached_tokens: sum(self.cached_tokens, other.cached_tokens),
+            cache_write_tokens: sum(self.cache_write_tokens, other.cache_write_tokens),
+            cache_write_1h_tokens: sum(self.cache_write_1h_tokens, other.cache_write_1h_tokens),
+            input_audio_tokens: sum(self.input_audio_tokens, other.input_audio_tokens),
+            input_image_tokens: sum(self.input_image_tokens, other.input_image_tokens),
+            output_audio_tokens: sum(self.output_audio_tokens, other.output_audio_tokens),
+            output_image_tokens: sum(self.output_image_tokens, other.output_image_tokens),
+            reasoning_tokens: sum(self.reasoning_tokens, other.reasoning_tokens),
+            web_searches: sum(self.web_searches, other.web_searches),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+
     /// Reads a `usage` object in OpenAI's chat, OpenAI's responses, Anthropic's or Amazon's shape.
     /// None if it is no object or has no count at all.
     pub fn read(value: &Value<'_, '_>) -> Option<Self> {
@@ -76,7 +96,8 @@ impl Usage {
                     found.output = found.number(&value).or(found.output);
                 }
                 "total_tokens" => found.total = found.number(&value),
-                "prompt_tokens_details" | "input_tokens_details" => {
+                // OpenAI's realtime events leave out an s.
+                "prompt_tokens_details" | "input_tokens_details" | "input_token_details" => {
                     found.cached = found.detail(&value, "cached_tokens").or(found.cached);
                     found.written = found.detail(&value, "cache_write_tokens");
                     found.written_long = value
@@ -85,7 +106,7 @@ impl Usage {
                     found.input_audio = found.detail(&value, "audio_tokens");
                     found.input_image = found.detail(&value, "image_tokens");
                 }
-                "completion_tokens_details" | "output_tokens_details" => {
+                "completion_tokens_details" | "output_tokens_details" | "output_token_details" => {
                     found.reasoning = found.detail(&value, "reasoning_tokens").or(found.reasoning);
                     // Anthropic's name for it.
                     found.reasoning = found.reasoning.or(found.detail(&value, "thinking_tokens"));
@@ -271,6 +292,13 @@ mod tests {
         let responses = r#"{"input_tokens":20,"input_tokens_details":{"cached_tokens":3},
             "output_tokens":9,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":29}"#;
         check(responses, 20, 9, 3, 2);
+        // OpenAI, realtime.
+        let realtime = r#"{"total_tokens":29,"input_tokens":20,"output_tokens":9,
+            "input_token_details":{"text_tokens":8,"audio_tokens":12,"cached_tokens":3},
+            "output_token_details":{"text_tokens":2,"audio_tokens":7}}"#;
+        let found = read(realtime).expect("counts");
+        let parts = (found.cached_tokens, found.input_audio_tokens, found.output_audio_tokens);
+        assert_eq!((found.input_tokens, found.output_tokens, parts), (20, 9, (3, 12, 7)));
         // Anthropic: cached tokens are counted apart.
         let messages = r#"{"input_tokens":5,"cache_creation_input_tokens":100,
             "cache_read_input_tokens":1000,"output_tokens":9}"#;
@@ -294,6 +322,18 @@ mod tests {
         // DeepSeek.
         let hits = r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_cache_hit_tokens":6}"#;
         check(hits, 10, 2, 6, 0);
+    }
+
+    #[test]
+    fn sums() {
+        let call =
+            Usage { input_tokens: 5, output_tokens: 2, cached_tokens: 1, ..Usage::default() };
+        let guessed = Usage { output_tokens: 3, estimated: true, ..Usage::default() };
+        let both = call.plus(guessed);
+        assert_eq!((both.input_tokens, both.output_tokens, both.cached_tokens), (5, 5, 1));
+        assert!(both.estimated && !call.plus(call).estimated);
+        let most = Usage { input_tokens: TOKENS_MAX, ..Usage::default() };
+        assert_eq!(most.plus(most).input_tokens, TOKENS_MAX);
     }
 
     #[test]
