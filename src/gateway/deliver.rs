@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::goes_downstream;
 use super::forward::Answer;
+use super::realtime;
 use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
@@ -270,6 +271,9 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
     }
     if row.status == 405 {
         write_field(&mut out, "allow", Endpoint::allowed(exchange.head.path()).as_bytes());
+    }
+    if row.status == 426 {
+        realtime::write_wanted(&mut out);
     }
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     if exchange.head.method() != Method::Head {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::endpoint::behind_version;
+use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
 use super::fields::{goes_to_any_dialect, goes_upstream, may_be_forwarded};
+use super::realtime;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Plan};
@@ -28,6 +29,10 @@ pub(super) fn encode(
 ) -> Result<Vec<u8>, Failure> {
     let mut out = std::mem::take(&mut exchange.client.out);
     out.clear();
+    if request.endpoint == Endpoint::Realtime {
+        realtime::encode(&mut out, exchange, plan, hops)?;
+        return Ok(out);
+    }
     let body = whole_body(plan, request);
     out.reserve(HEAD_BYTES + body.as_ref().map_or(0, |body| body.len()));
     let proof = write_line(&mut out, exchange, plan, body.as_deref())?;
@@ -75,7 +80,8 @@ pub(super) fn whole_body<'r>(plan: &'r Plan, request: &'r Request) -> Option<Cow
     }
 }
 
-fn write_fields(
+/// The credential, the fields of the client that travel on, and the count of hops.
+pub(super) fn write_fields(
     out: &mut Vec<u8>,
     exchange: &Exchange<'_>,
     plan: &Plan,

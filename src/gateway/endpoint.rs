@@ -25,6 +25,8 @@ pub(super) enum Endpoint {
     Models,
     /// `POST /v1/feedback`.
     Feedback,
+    /// `GET /v1/realtime`, which becomes a WebSocket.
+    Realtime,
     /// Any other `/v1/*`.
     PassThrough,
 }
@@ -39,6 +41,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
     ("/v1/models", Endpoint::Models, Method::Get),
     ("/v1/feedback", Endpoint::Feedback, Method::Post),
+    ("/v1/realtime", Endpoint::Realtime, Method::Get),
 ];
 
 impl Endpoint {
@@ -48,7 +51,12 @@ impl Endpoint {
             // A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
             let head = *takes == Method::Get && method == Method::Head;
             let taken = *takes == method || head;
-            return if taken { Ok(*endpoint) } else { Err(Failure::MethodNotAllowed) };
+            return match endpoint {
+                _ if taken => Ok(*endpoint),
+                // A call over WebRTC begins with a POST to the same path.
+                Self::Realtime => Ok(Self::PassThrough),
+                _ => Err(Failure::MethodNotAllowed),
+            };
         }
         if is_disguised(path) {
             return Err(Failure::NotFound);
@@ -95,6 +103,7 @@ impl Endpoint {
             Self::GenerateContent => "generate_content",
             Self::Models => "models",
             Self::Feedback => "feedback",
+            Self::Realtime => "realtime",
             Self::PassThrough => "pass_through",
         }
     }
@@ -178,7 +187,8 @@ fn is_disguised(path: &str) -> bool {
     PATHS.iter().any(|(known, ..)| plain.eq_ignore_ascii_case(known))
 }
 
-fn percent_decoded(path: &str) -> String {
+/// The text behind its escapes; an escape that is none stays as it is.
+pub(super) fn percent_decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -212,7 +222,7 @@ mod tests {
     fn paths() {
         use Endpoint::{
             ChatCompletions, CountTokens, Embeddings, GenerateContent, Messages, Models,
-            PassThrough, Responses,
+            PassThrough, Realtime, Responses,
         };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
@@ -236,6 +246,9 @@ mod tests {
             (Method::Get, "/v1beta/models", Some(PassThrough)),
             (Method::Get, "/v1beta/models/g-2", Some(PassThrough)),
             (Method::Get, "/v1/models/org%2Fname", Some(Models)),
+            (Method::Get, "/v1/realtime", Some(Realtime)),
+            (Method::Post, "/v1/realtime", Some(PassThrough)),
+            (Method::Post, "/v1/realtime/client_secrets", Some(PassThrough)),
         ] {
             assert_eq!(Endpoint::find(path, method).ok(), expected, "{path}");
         }
@@ -253,6 +266,7 @@ mod tests {
             "/v1/%63hat/completions",
             "/v1/chat%2Fcompletions",
             "/v1/embeddings//",
+            "/v1/realtime/",
         ] {
             assert!(matches!(Endpoint::find(path, Method::Get), Err(Failure::NotFound)), "{path}");
         }
@@ -290,7 +304,7 @@ mod tests {
     fn telemetry_knows_all_names() {
         use Endpoint::{
             ChatCompletions, Completions, CountTokens, Embeddings, Feedback, GenerateContent,
-            Messages, Models, PassThrough, Responses,
+            Messages, Models, PassThrough, Realtime, Responses,
         };
         let all = [
             ChatCompletions,
@@ -302,6 +316,7 @@ mod tests {
             GenerateContent,
             Models,
             Feedback,
+            Realtime,
             PassThrough,
         ];
         let names: Vec<&str> = all.iter().map(|endpoint| endpoint.name()).collect();

@@ -43,6 +43,10 @@ pub(super) enum Failure {
     ModelNotFound(String),
     #[error("this path does not take that method")]
     MethodNotAllowed,
+    #[error(
+        "expected a WebSocket handshake here: GET over HTTP/1.1 with `connection: upgrade`, `upgrade: websocket` and `sec-websocket-version: 13`"
+    )]
+    UpgradeRequired,
     #[error("no provider serves the model `{model}`: {hint}")]
     UnknownModel { model: String, hint: String },
     #[error("no provider is named `{0}`")]
@@ -110,6 +114,7 @@ impl Failure {
             | Self::Invalid(_)
             | Self::Malformed(_)
             | Self::Unsayable(_) => client(400, "invalid_request"),
+            Self::UpgradeRequired => client(426, "upgrade_required"),
             Self::RequestTimeout(_) => client(408, "request_timeout"),
             Self::BodyTooLarge { .. } => client(413, "body_too_large"),
             Self::MediaType => client(415, "unsupported_media_type"),
@@ -213,6 +218,7 @@ mod tests {
             (Failure::Unsayable(Unsayable::new("a", "b")), 400, "invalid_request"),
             (Failure::UnknownRoute("r".into()), 400, "invalid_config"),
             (Failure::NotFound, 404, "not_found"),
+            (Failure::UpgradeRequired, 426, "upgrade_required"),
             (Failure::ModelNotFound("m".into()), 404, "unknown_model"),
             (Failure::UnknownModel { model: "m".into(), hint: "h".into() }, 400, "unknown_model"),
             (Failure::UnknownProvider("p".into()), 400, "unknown_provider"),

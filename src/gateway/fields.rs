@@ -56,7 +56,23 @@ pub(super) fn presented_keys(head: &RequestHead) -> impl Iterator<Item = &[u8]> 
 /// The secrets that may be meant for a vendor: those in the headers that vendors use.
 pub(super) fn vendor_keys(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
     const VENDORS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
-    VENDORS.into_iter().filter_map(|name| head.get(name)).map(without_scheme)
+    let keys = VENDORS.into_iter().filter_map(|name| head.get(name)).map(without_scheme);
+    keys.chain(subprotocols(head).filter_map(key_in_subprotocol))
+}
+
+/// The WebSocket subprotocols that a client offers, in order.
+pub(super) fn subprotocols(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    let fields = head.fields().filter(|(name, _)| *name == "sec-websocket-protocol");
+    let offered = fields.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+    offered.map(<[u8]>::trim_ascii).filter(|protocol| !protocol.is_empty())
+}
+
+/// The key in a subprotocol that is none: a page in a browser has no other place for it. OpenAI's
+/// own clients write it so.
+pub(super) fn key_in_subprotocol(protocol: &[u8]) -> Option<&[u8]> {
+    const PREFIX: &[u8] = b"openai-insecure-api-key.";
+    let (prefix, key) = protocol.split_at_checked(PREFIX.len())?;
+    prefix.eq_ignore_ascii_case(PREFIX).then_some(key)
 }
 
 /// The value without a leading `Bearer`, in any case.
@@ -110,6 +126,7 @@ pub(super) fn may_be_forwarded(head: &RequestHead, name: &str) -> bool {
         "via",
     ];
     !NEVER.contains(&name)
+        && !name.starts_with("sec-websocket-")
         && !name.starts_with("x-ringgate-")
         && !name.starts_with("x-portkey-")
         && !head.is_hop_by_hop(name)
@@ -171,8 +188,26 @@ mod tests {
             assert!(!may_be_forwarded(&head, name), "{name}");
         }
         assert!(may_be_forwarded(&head, "x-free"));
+        // It may hold a key.
+        assert!(!may_be_forwarded(&head, "sec-websocket-protocol"));
         for name in ["set-cookie", "server", "connection", "transfer-encoding", "authorization"] {
             assert!(!goes_downstream(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_may_be_a_key() {
+        let offered = head(
+            "sec-websocket-protocol: realtime, openai-insecure-api-key.one\r\n\
+             sec-websocket-protocol: OpenAI-Insecure-Api-Key.two,,openai-beta.realtime-v1\r\n",
+        );
+        assert_eq!(presented_keys(&offered).collect::<Vec<_>>(), [b"one", b"two"]);
+        let beside = head(
+            "sec-websocket-protocol: openai-insecure-api-key.one\r\nauthorization: Bearer own\r\n",
+        );
+        assert_eq!(presented_keys(&beside).collect::<Vec<_>>(), [b"own", b"one"]);
+        for protocol in ["realtime", "openai-insecure-api-key", "", "openai-beta.realtime-v1"] {
+            assert_eq!(key_in_subprotocol(protocol.as_bytes()), None, "{protocol}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::body::{Incoming, Pace};
 use super::encode::{encode, whole_body};
-use super::endpoint::behind_version;
+use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
 use super::recall;
 use super::receive::{Body, Request};
@@ -113,8 +113,8 @@ pub(super) async fn forward(
     }
 }
 
-/// An idle connection, or a new one: always new after a failed attempt, and for a body that can
-/// be sent only once.
+/// An idle connection, or a new one: always new after a failed attempt, for a body that can be
+/// sent only once, and for what becomes a WebSocket.
 async fn connect(
     exchange: &mut Exchange<'_>,
     plan: &Plan,
@@ -123,7 +123,9 @@ async fn connect(
     deadline: Instant,
 ) -> Result<Pooled, Failure> {
     let worker = exchange.worker;
-    let may_reuse = exchange.record.attempts == 1 && !matches!(request.body, Body::Streamed { .. });
+    let may_reuse = exchange.record.attempts == 1
+        && !matches!(request.body, Body::Streamed { .. })
+        && request.endpoint != Endpoint::Realtime;
     if may_reuse && let Some(pooled) = pool.take(|event| worker.note_pool(event)) {
         return Ok(pooled);
     }
@@ -295,6 +297,7 @@ impl Call<'_> {
     ) -> Result<ResponseHead, Broken> {
         let mut head = ResponseHead::default();
         let method = exchange.head.method();
+        let upgrades = exchange.record.endpoint == Some(Endpoint::Realtime);
         let mut interim = 0;
         loop {
             let reader = &mut connection.reader;
@@ -303,7 +306,7 @@ impl Call<'_> {
                 let taken = parsed.map_err(|_| self.invalid("its head is malformed"))?;
                 if let Some(taken) = taken {
                     reader.consume(taken);
-                    if !head.is_informational() {
+                    if !head.is_informational() || upgrades && head.status() == 101 {
                         return Ok(head);
                     }
                     interim += 1;

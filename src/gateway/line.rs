@@ -7,7 +7,9 @@
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::record::Exchange;
-use super::{admit, deliver, feedback, forward, recall, receive, render, route, screen, settle};
+use super::{
+    admit, deliver, feedback, forward, realtime, recall, receive, render, route, screen, settle,
+};
 
 /// What becomes of the client's connection afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ pub(super) async fn run(mut exchange: Exchange<'_>) -> After {
 async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let endpoint = receive::endpoint(exchange)?;
     let grant = admit::admit(exchange)?;
+    if endpoint == Endpoint::Realtime {
+        return Box::pin(realtime::relay(exchange, &grant)).await;
+    }
     let mut request = receive::body(exchange, endpoint).await?;
     if endpoint == Endpoint::Feedback {
         let own = feedback::take(exchange, &request)?;

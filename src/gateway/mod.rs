@@ -28,6 +28,7 @@ mod follow;
 mod forward;
 mod line;
 mod models;
+mod realtime;
 mod recall;
 mod receive;
 mod record;

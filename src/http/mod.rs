@@ -5,8 +5,10 @@
 //! cut into reads, and that no input makes it panic or keep more than its stated bounds. What is
 //! ambiguous is refused, never repaired.
 //!
-//! Absent on purpose: sockets, timers, HTTP/2, content codings, `Upgrade`, `CONNECT`, and the
-//! forwarding of raw head, chunk or event bytes: each message is read whole and written anew.
+//! Absent on purpose: sockets, timers, HTTP/2, content codings, `CONNECT`, and the forwarding of raw
+//! head, chunk or event bytes: each message is read whole and written anew. `Upgrade` is a field like
+//! any other of one hop: who asks for another protocol, and takes a 101 for an answer, has left HTTP
+//! behind with it.
 
 mod body;
 mod event;

@@ -81,7 +81,7 @@ impl ResponseHead {
     }
 
     /// Whether the final answer is still to come (1xx). 101 is one of these: the caller must refuse
-    /// it, since the gateway never asks for an upgrade.
+    /// it, unless it has asked for an upgrade.
     pub fn is_informational(&self) -> bool {
         (100..200).contains(&self.status)
     }

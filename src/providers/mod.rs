@@ -48,7 +48,7 @@ pub struct ProviderField {
     pub value: Secret,
 }
 
-/// The four limits of one call. All are wall time of one attempt.
+/// The limits of one call. All are wall time of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Name look-up, TCP and TLS together.
@@ -59,6 +59,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The whole call.
     pub total: Duration,
+    /// Without a byte either way on a realtime session, for which `idle` and `total` do not count.
+    pub realtime_idle: Duration,
 }
 
 /// TLS towards one provider, beyond the system's roots.

@@ -69,6 +69,12 @@ pub struct ProviderSettings {
     /// Limit of the whole call, in milliseconds. It wins over the other three.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub total_timeout_ms: u64,
+    /// How long a realtime session may be silent on both sides before it is ended, in milliseconds.
+    /// Raise it for clients that send nothing, not even pings, while nobody speaks. The two limits
+    /// above do not hold for a session that is open: it lasts until either side ends it, at the
+    /// longest for a day.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub realtime_idle_timeout_ms: u64,
     /// Further header fields sent with every call, name and value. They replace those of the
     /// preset. Fields that frame the message or steer the connection are refused.
     pub headers: BTreeMap<String, Secret>,
@@ -97,6 +103,7 @@ impl Default for ProviderSettings {
             first_byte_timeout_ms: 60_000,
             idle_timeout_ms: 60_000,
             total_timeout_ms: 600_000,
+            realtime_idle_timeout_ms: 600_000,
             headers: BTreeMap::new(),
             tls_ca_file: None,
             tls_client_cert_file: None,
@@ -210,6 +217,7 @@ impl ProviderSettings {
             first_byte: Duration::from_millis(self.first_byte_timeout_ms),
             idle: Duration::from_millis(self.idle_timeout_ms),
             total: Duration::from_millis(self.total_timeout_ms),
+            realtime_idle: Duration::from_millis(self.realtime_idle_timeout_ms),
         }
     }
 

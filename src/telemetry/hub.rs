@@ -15,7 +15,7 @@ use super::{Counter, Gauge};
 use crate::base::unix_now;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 11] = [
+pub const ENDPOINTS: [&str; 12] = [
     "none",
     "chat_completions",
     "completions",
@@ -26,6 +26,7 @@ pub const ENDPOINTS: [&str; 11] = [
     "generate_content",
     "models",
     "feedback",
+    "realtime",
     "pass_through",
 ];
 

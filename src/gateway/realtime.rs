@@ -1,0 +1,116 @@
+//! `GET /v1/realtime`: a WebSocket between a client and a provider that speaks OpenAI's realtime API.
+//!
+//! The way there is that of any request: key, route, model, credential, and the provider's refusal is
+//! told as the HTTP answer it is. Once both sides have agreed, their bytes travel as they are, frames
+//! unread but for their bounds, the close, and the usage that the provider tells. Neither connection
+//! serves anything else, before or after.
+//!
+//! Absent: WebSocket extensions, which are not offered to the provider; any change of an event; a
+//! check of the models that events inside a session may name (that of a transcription, say).
+
+mod frames;
+mod handshake;
+mod meter;
+mod session;
+
+pub(super) use handshake::{encode, write_wanted};
+
+use super::admit::Grant;
+use super::deliver::{begin_head, deliver, whole, write_provider_fields_but_form};
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::forward::{Answer, Link, forward};
+use super::receive::{Body, Request};
+use super::record::Exchange;
+use super::route::{Decision, Plan, route};
+use crate::base::Instant;
+use crate::http::{end_head, write_field};
+use crate::llm::{Dialect, Outline};
+use crate::shard::within;
+use handshake::{Opening, asked_model};
+use session::Session;
+
+/// Serves one session from its handshake to its end.
+pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), Failure> {
+    // Whatever comes of it: behind a handshake there may be frames already, which are no requests.
+    exchange.record.close = true;
+    let opening = Opening::read(exchange.head)?;
+    let mut outline = Outline::default();
+    outline.model = asked_model(exchange.head)?;
+    // A body that is never sent, so that the model finds its provider as everywhere.
+    let body = Body::Json { bytes: Vec::new(), outline };
+    let mut request = Request { endpoint: Endpoint::Realtime, body, as_array: false };
+    let plan = match route(exchange, grant, &mut request)? {
+        Decision::Answer(own) => return whole(exchange, own).await,
+        Decision::Try(plan) => plan,
+    };
+    check(exchange, grant, &plan)?;
+    let mut answer = forward(exchange, &plan, &mut request).await?;
+    if let Link::Pooled { reusable, .. } = &mut answer.link {
+        *reusable = false;
+    }
+    if answer.head.status() != 101 {
+        return deliver(exchange, &plan, answer).await;
+    }
+    accept(exchange, &plan, &opening, &answer).await?;
+    talk(exchange, &plan, answer).await
+}
+
+/// Refuses providers without such sessions, or with others than OpenAI's, and what a key may not use.
+fn check(exchange: &Exchange<'_>, grant: &Grant, plan: &Plan) -> Result<(), Failure> {
+    if exchange.record.model.is_none() {
+        grant.check_model("(not visible in this request)")?;
+    }
+    let has_api = matches!(plan.dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses);
+    if has_api && plan.upstream.pool.is_some() {
+        return Ok(());
+    }
+    let name = &plan.upstream.provider.name;
+    let text = format!("provider `{name}` has no realtime API of OpenAI's shape");
+    Err(Failure::Invalid(text.into()))
+}
+
+/// Tells the client that the provider has agreed.
+async fn accept(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    opening: &Opening<'_>,
+    answer: &Answer,
+) -> Result<(), Failure> {
+    let chosen = opening.check_answer(&answer.head).map_err(|reason| {
+        let provider = plan.upstream.provider.name.clone();
+        Failure::InvalidAnswer { provider, reason }
+    })?;
+    let mut out = begin_head(exchange, 101);
+    write_provider_fields_but_form(&mut out, &answer.head);
+    write_field(&mut out, "upgrade", b"websocket");
+    write_field(&mut out, "connection", b"upgrade");
+    write_field(&mut out, "sec-websocket-accept", opening.accept().as_bytes());
+    if let Some(protocol) = chosen {
+        write_field(&mut out, "sec-websocket-protocol", protocol);
+    }
+    end_head(&mut out);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// Lets both sides talk until one ends it.
+async fn talk(exchange: &mut Exchange<'_>, plan: &Plan, mut answer: Answer) -> Result<(), Failure> {
+    let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
+    let begun = Instant::now();
+    let session = Session::new(exchange, plan);
+    let worker = exchange.worker;
+    let ended = session.run(worker, exchange.client, &mut pooled.connection).await;
+    exchange.record.upstream += begun.elapsed();
+    exchange.record.request_bytes += session.from_client.bytes();
+    exchange.record.answer_bytes += session.from_provider.bytes();
+    exchange.record.usage = session.usage();
+    // The provider first: its session shall not go on while a slow client hears of its end.
+    drop(answer);
+    if let Some(farewell) = session.farewell(&ended) {
+        let limit = Instant::now().after(session::CLOSE_GRACE);
+        // One that does not take it sees its connection end all the same.
+        let _ = within(limit, exchange.send(farewell)).await;
+    }
+    ended.outcome(&plan.upstream.provider.name)
+}

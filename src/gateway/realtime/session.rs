@@ -1,0 +1,289 @@
+//! A session that is open: what each side sends goes to the other, until one ends it.
+//!
+//! What has been read from one side is written to the other before more is read, so a side that reads
+//! slowly holds its peer back, and a session keeps no more than two reads (64 KiB, double that at the
+//! very most), their copies and what the meter keeps. Both directions are one task; neither moves more
+//! than [`TURN_BYTES`] before others have had their turn.
+//!
+//! A session has no total limit but [`SESSION_MAX`]: vendors end theirs, OpenAI after an hour (its
+//! guide on realtime conversations). It ends when both sides are silent for too long, when one does
+//! not take what it is sent, and at half of the drain when the gateway stops.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use super::super::connection::Client;
+use super::super::failure::Failure;
+use super::super::record::Exchange;
+use super::super::route::Plan;
+use super::super::worker::Worker;
+use super::frames::{Frames, Part};
+use super::meter::Meter;
+use crate::base::Instant;
+use crate::llm::Usage;
+use crate::shard::{Connection, Reader, Writer, sleep, within};
+
+/// After the close frame of one side and its end, the other has so long to say its own.
+pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// The longest session, so that a key that has been withdrawn is not in use for ever.
+const SESSION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes that one direction moves before others have had their turn.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// An idle session keeps no larger buffer for what it sends.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// How often the limits are looked at, if they are not shorter than that.
+const TICK: Duration = Duration::from_secs(1);
+const TICK_MIN: Duration = Duration::from_millis(20);
+
+/// Close codes of RFC 6455 section 7.4.1 and of its registry: the server goes away; what stands behind
+/// it failed.
+const GOING_AWAY: u16 = 1001;
+const BAD_GATEWAY: u16 = 1014;
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// One side said so.
+    Closed,
+    /// The client's connection ended without a word.
+    ClientLeft,
+    /// The client did not take what it was sent.
+    ClientStalled,
+    /// The provider's connection ended without a word.
+    ProviderLeft,
+    /// The provider did not take what it was sent.
+    ProviderStalled,
+    /// By a limit of the gateway that is nobody's fault: silence, age, a stop.
+    Limited,
+}
+
+impl Ended {
+    /// The same for `settle`.
+    pub(super) fn outcome(self, provider: &str) -> Result<(), Failure> {
+        let provider = || provider.to_owned();
+        match self {
+            Self::Closed | Self::Limited => Ok(()),
+            Self::ClientLeft => Err(Failure::ClientLeft),
+            Self::ClientStalled => Err(Failure::ClientStalled),
+            Self::ProviderStalled => {
+                Err(Failure::UpstreamTimeout { provider: provider(), phase: "sending" })
+            }
+            Self::ProviderLeft => Err(Failure::InvalidAnswer {
+                provider: provider(),
+                reason: "its connection broke in the middle of the session",
+            }),
+        }
+    }
+}
+
+/// What is known of one direction.
+#[derive(Default)]
+pub(super) struct Flow {
+    bytes: Cell<u64>,
+    /// Its close frame has passed.
+    has_closed: Cell<bool>,
+    /// Its last frame has passed whole.
+    is_between: Cell<bool>,
+    writing_since: Cell<Option<Instant>>,
+}
+
+impl Flow {
+    /// Bytes moved.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn is_stalled(&self, limit: Duration) -> bool {
+        self.writing_since.get().is_some_and(|since| since.elapsed() >= limit)
+    }
+}
+
+/// Why a direction stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Who sends has ended.
+    Sender,
+    /// Who receives has.
+    Receiver,
+}
+
+/// One session.
+pub(super) struct Session {
+    pub(super) from_client: Flow,
+    pub(super) from_provider: Flow,
+    meter: RefCell<Meter>,
+    begun: Instant,
+    last_byte: Cell<Instant>,
+    idle: Duration,
+    /// How long a write to the client may take, and one to the provider.
+    write_limits: [Duration; 2],
+    drain: Duration,
+}
+
+impl Session {
+    /// A session that is just open.
+    pub(super) fn new(exchange: &Exchange<'_>, plan: &Plan) -> Self {
+        let server = &exchange.snapshot.settings.server;
+        let now = Instant::now();
+        let flow = || Flow { is_between: Cell::new(true), ..Flow::default() };
+        Self {
+            from_client: flow(),
+            from_provider: flow(),
+            meter: RefCell::default(),
+            begun: now,
+            last_byte: Cell::new(now),
+            idle: plan.timeouts.realtime_idle,
+            write_limits: [server.client_write_timeout, plan.timeouts.idle],
+            drain: server.drain_timeout,
+        }
+    }
+
+    /// What the provider has told of its use.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.meter.borrow().usage()
+    }
+
+    /// Moves bytes both ways until the session has ended.
+    pub(super) async fn run(
+        &self,
+        worker: &Worker,
+        client: &mut Client,
+        provider: &mut Connection,
+    ) -> Ended {
+        let client = &mut client.connection;
+        let mut up =
+            pin!(self.carry(&self.from_client, &mut client.reader, &mut provider.writer, |_| {}));
+        let mut down = pin!(self.carry(
+            &self.from_provider,
+            &mut provider.reader,
+            &mut client.writer,
+            |part| self.meter.borrow_mut().take(part, &mut worker.scanner())
+        ));
+        let clock = pin!(self.clock(worker));
+        let both = select(up.as_mut(), down.as_mut());
+        let (is_up, stop) = match select(both, clock).await {
+            Either::Left((Either::Left((stop, _)), _)) => (true, stop),
+            Either::Left((Either::Right((stop, _)), _)) => (false, stop),
+            Either::Right((ended, _)) => return ended,
+        };
+        let client_ended = is_up == (stop == Stop::Sender);
+        let (from_ended, from_other) = match client_ended {
+            true => (&self.from_client, &self.from_provider),
+            false => (&self.from_provider, &self.from_client),
+        };
+        // Who has said that it ends is answered; of who takes nothing any more, the last words may be
+        // on their way.
+        let is_answered = from_ended.has_closed.get() && !from_other.has_closed.get();
+        if is_answered || stop == Stop::Receiver {
+            let grace = Instant::now().after(CLOSE_GRACE);
+            // How the other direction ends makes no difference any more.
+            let _ = match is_up {
+                true => within(grace, down).await,
+                false => within(grace, up).await,
+            };
+        }
+        match from_ended.has_closed.get() || from_other.has_closed.get() {
+            true => Ended::Closed,
+            false if client_ended => Ended::ClientLeft,
+            false => Ended::ProviderLeft,
+        }
+    }
+
+    /// The close frame that the client is told the end by, where it has not been told and can be.
+    pub(super) fn farewell(&self, ended: &Ended) -> Option<Vec<u8>> {
+        let code = match ended {
+            Ended::Limited => GOING_AWAY,
+            Ended::ProviderLeft | Ended::ProviderStalled => BAD_GATEWAY,
+            Ended::Closed | Ended::ClientLeft | Ended::ClientStalled => return None,
+        };
+        let flow = &self.from_provider;
+        let can = flow.is_between.get() && !flow.has_closed.get();
+        let [high, low] = code.to_be_bytes();
+        can.then(|| vec![0x88, 2, high, low])
+    }
+
+    /// One direction, until one of its ends is gone.
+    async fn carry(
+        &self,
+        flow: &Flow,
+        reader: &mut Reader,
+        writer: &mut Writer,
+        mut visit: impl FnMut(Part<'_>),
+    ) -> Stop {
+        let mut frames = Frames::default();
+        let mut out = Vec::new();
+        let mut turn = 0;
+        loop {
+            if reader.bytes().is_empty() && !matches!(reader.fill().await, Ok(1..)) {
+                return Stop::Sender;
+            }
+            let count = reader.bytes().len();
+            frames.read(reader.bytes(), &mut visit);
+            out.extend_from_slice(reader.bytes());
+            reader.consume(count);
+            flow.has_closed.set(frames.has_closed());
+            flow.is_between.set(frames.is_between());
+            self.last_byte.set(Instant::now());
+            flow.writing_since.set(Some(self.last_byte.get()));
+            let written = writer.write_all(out).await;
+            flow.writing_since.set(None);
+            let Ok(emptied) = written else { return Stop::Receiver };
+            flow.bytes.set(flow.bytes.get() + count as u64);
+            out = if emptied.capacity() > KEPT_BYTES { Vec::new() } else { emptied };
+            turn += count;
+            if turn >= TURN_BYTES {
+                turn = 0;
+                let_others_go_first().await;
+            }
+        }
+    }
+
+    /// Ends with the first limit that is reached.
+    async fn clock(&self, worker: &Worker) -> Ended {
+        let [client_limit, provider_limit] = self.write_limits;
+        let drain_half = self.drain / 2;
+        let shortest = [self.idle, client_limit, provider_limit].into_iter().min();
+        let tick = shortest.unwrap_or(TICK).min(drain_half.max(TICK_MIN) / 2);
+        let mut draining_since = None;
+        loop {
+            sleep(tick.clamp(TICK_MIN, TICK)).await;
+            if self.from_provider.is_stalled(client_limit) {
+                return Ended::ClientStalled;
+            }
+            if self.from_client.is_stalled(provider_limit) {
+                return Ended::ProviderStalled;
+            }
+            if self.last_byte.get().elapsed() >= self.idle || self.begun.elapsed() >= SESSION_MAX {
+                return Ended::Limited;
+            }
+            if worker.is_draining() {
+                let since: Instant = *draining_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= drain_half {
+                    return Ended::Limited;
+                }
+            }
+        }
+    }
+}
+
+/// Ready when it is asked again, after what else the shard has to do.
+async fn let_others_go_first() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
