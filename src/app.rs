@@ -22,6 +22,7 @@ use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialKeeper;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
+use crate::llm::Catalogue;
 use crate::providers::TokenNews;
 use crate::routing::{CacheRule, Route};
 use crate::shard::{
@@ -111,6 +112,8 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     let admin_listener = TcpListener::bind(settings.server.admin_listen)
         .with_context(|| format!("cannot listen on {} (admin)", settings.server.admin_listen))?;
     settings.server.admin_listen = admin_listener.local_addr()?;
+    // Here, so that no request has to wait for it.
+    Catalogue::warm();
     let published = Arc::new(gateway::publish(Arc::new(settings))?);
     let fleet = Fleet::start(options.clone(), published)?;
     fleet.greet(files);

@@ -22,6 +22,7 @@ mod keys;
 mod lifecycle;
 mod meaning;
 mod metering;
+mod models;
 mod realtime;
 mod simulate;
 mod streams;

@@ -1,6 +1,9 @@
 //! Usage, metrics and the request log: what was used is counted once, and dropped lines are said.
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, chat, eventually, json_answer, post, stream};
+use crate::stage::{
+    CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, chat, delta, event, eventually, json_answer, post,
+    stream,
+};
 
 #[test]
 fn usage_is_counted_by_key_provider_and_model() {
@@ -79,6 +82,108 @@ fn each_request_is_one_line_of_json_without_secrets() {
     assert!(lines[0]["input_tokens"].as_u64() > Some(0));
     assert_eq!((&lines[1]["stream"], &lines[1]["status"]), (&true.into(), &200.into()));
     assert_eq!((&lines[2]["status"], &lines[2]["code"]), (&401.into(), &"invalid_api_key".into()));
+}
+
+/// Prices of a model `m` of the provider `p`, in dollars for a million tokens.
+const PRICES: &str = "[catalogue.p.m]\nprices = [{ input = 2, cache_read = 0.5, output = 8 }, \
+                      { tier = \"priority\", input = 4, output = 16 }]\n";
+
+#[test]
+fn calls_are_priced_to_the_pico_dollar() {
+    let provider = Provider::start(|visit| {
+        while let Some(request) = visit.request() {
+            let is_prior = request.contains("priority");
+            let tier = if is_prior { "\"service_tier\":\"priority\"," } else { "" };
+            let answer = CHAT_ANSWER.replacen('{', &format!("{{{tier}"), 1);
+            visit.send(json_answer("200 OK", "", &answer).as_bytes());
+        }
+    });
+    let settings = format!(
+        "[log]\nrequests = \"requests.jsonl\"\n{}{PRICES}[routes.kept]\ntargets = [{{ provider = \"p\" \
+         }}]\ncache = {{ mode = \"simple\" }}\n",
+        provider.section("p", "")
+    );
+    let mut gateway = Gateway::start(&settings);
+    let kept = "x-ringgate-config: kept\r\n";
+    let prior = chat("m").replacen('{', "{\"service_tier\":\"priority\",", 1);
+    for (fields, body) in [
+        ("", chat("m")),
+        ("", prior),
+        ("", chat("of-unknown-price")),
+        (kept, chat("m")),
+        // From the cache.
+        (kept, chat("m")),
+    ] {
+        let response = gateway.send(&post("/v1/chat/completions", fields, &body));
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+    // 5 tokens at 2, 2 at 0.5 and 3 at 8 dollars for a million; 7 at 4 and 3 at 16; once more the first.
+    let usd = "ringgate_cost_usd_total";
+    gateway.expect_metric(usd, &["provider=\"p\"", "model=\"m\""], 0.000_146);
+    gateway.expect_metric("ringgate_cost_unknown_total", &["model=\"of-unknown-price\""], 1.0);
+    gateway.expect_metric("ringgate_cost_unknown_total", &[], 1.0);
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit_code(), Some(0));
+    let path = gateway.folder.path().join("requests.jsonl");
+    let text = std::fs::read_to_string(path).expect("the log");
+    let costs: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split("\"cost_usd\":").nth(1)?.split(',').next())
+        .collect();
+    assert_eq!(costs, ["0.000035", "0.000076", "null", "0.000035", "0"], "{text}");
+}
+
+#[test]
+fn a_stream_that_breaks_is_priced_by_an_estimate() {
+    let provider = Provider::start(|visit| {
+        if visit.request().is_some() {
+            visit.send(STREAM_HEAD.as_bytes());
+            // A running count, which the cut leaves behind.
+            let usage = r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":10,"completion_tokens":1}}"#;
+            visit.send(event(usage).as_bytes());
+            for _ in 0..4 {
+                visit.send(event(&delta("b")).as_bytes());
+            }
+        }
+    });
+    let gateway = Gateway::start(&format!("{}{PRICES}", provider.section("p", "")));
+    let response = gateway.post("/v1/chat/completions", &stream("m"));
+    assert!(response.text().contains("error"), "{}", response.text());
+    gateway.expect_metric("ringgate_usage_estimated_total", &[], 1.0);
+    gateway.expect_metric("ringgate_tokens_total", &["output"], 5.0);
+    gateway.expect_metric("ringgate_cost_usd_total", &[], 0.000_060);
+}
+
+#[test]
+fn what_was_refused_costs_nothing() {
+    let refused = json_answer("429 Too Many Requests", "", r#"{"error":{"message":"slow down"}}"#);
+    let provider = Provider::always(refused);
+    let gateway = Gateway::start(&format!("{}{PRICES}", provider.section("p", "")));
+    assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).status, 429);
+    gateway.expect_metric("ringgate_requests_total", &["status=\"429\""], 1.0);
+    gateway.expect_metric("ringgate_cost_usd_total", &[], 0.0);
+    gateway.expect_metric("ringgate_cost_unknown_total", &[], 0.0);
+}
+
+#[test]
+fn what_translation_lost_is_in_the_log() {
+    let mock = loadtest::mock::start(loadtest::mock::MockOptions::default()).expect("a mock");
+    let settings = format!(
+        "[log]\nrequests = \"requests.jsonl\"\n[providers.p]\ndialect = \"anthropic-messages\"\n\
+         base_url = \"{}\"\n",
+        mock.url()
+    );
+    let mut gateway = Gateway::start(&settings);
+    let body = chat("m").replacen('{', "{\"logit_bias\":{\"1\":2},", 1);
+    let response = gateway.post("/v1/chat/completions", &body);
+    assert_eq!(response.status, 200, "{}", response.text());
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit_code(), Some(0));
+    let path = gateway.folder.path().join("requests.jsonl");
+    let text = std::fs::read_to_string(path).expect("the log");
+    let line: serde_json::Value = serde_json::from_str(text.trim_end()).expect("one line");
+    assert_eq!(line["warnings"].as_str(), response.field("x-ringgate-warnings"));
+    assert!(line["warnings"].as_str().is_some_and(|it| it.contains("logit_bias")), "{text}");
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn thoughts_reach_every_client_and_come_back_signed() {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
             Dialect::OpenaiResponses => "/v1/responses".to_owned(),
             Dialect::AnthropicMessages => "/v1/messages".to_owned(),
-            _ => format!("/v1beta/models/{}%2Fmodel-1:generateContent", provider),
+            _ => format!("/v1beta/models/{provider}%2Fmodel-1:generateContent"),
         };
         // A provider that signs refuses a signature that is not its own.
         let response = stand.gateway.send(&post(&path, "", &body.to_string()));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ringgate::base::IdSource;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
-use ringgate::llm::{Edit, Outline, Scanner, Usage};
-use ringgate::telemetry::{Event, Hub, Outcome, Recorder};
+use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
+use ringgate::telemetry::{Cost, Event, Hub, Outcome, Recorder};
 
 use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
 
@@ -152,6 +152,8 @@ impl Default for FinishStep {
             cache: "DISABLED",
             cache_similarity: None,
             usage: Some(Usage { input_tokens: 31, output_tokens: 118, ..Usage::default() }),
+            cost: Some(Cost::Known(PicoUsd::new(12_500_000))),
+            warnings: None,
             latency: Duration::from_micros(412_345),
             first_byte: Some(Duration::from_micros(412_300)),
             upstream: Duration::from_micros(412_200),

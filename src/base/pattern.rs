@@ -51,6 +51,12 @@ impl Patterns {
         Self(list.map(|items| items.iter().map(|item| Pattern::new(item)).collect()))
     }
 
+    /// True if no list was given.
+    #[must_use]
+    pub fn allow_all(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// True if no list was given or one of its patterns matches.
     #[must_use]
     pub fn allow(&self, name: &str) -> bool {
@@ -84,8 +90,9 @@ mod tests {
 
     #[test]
     fn absent_allows_all_and_empty_allows_none() {
-        assert!(Patterns::new(None).allow("anything"));
+        assert!(Patterns::new(None).allow("anything") && Patterns::new(None).allow_all());
         assert!(!Patterns::new(Some(&[])).allow("anything"));
+        assert!(!Patterns::new(Some(&["*".to_owned()])).allow_all());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::http::{
     Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_field,
     write_length, write_status_line,
 };
-use crate::llm::{Dialect, Usage};
+use crate::llm::{Dialect, Tier};
 
 /// A usual head fits into this.
 const HEAD_BYTES: usize = 1024;
@@ -106,7 +106,11 @@ async fn json(
         let outline = exchange.worker.scanner().answer(&body);
         match outline {
             Ok(outline) => {
-                exchange.record.usage = outline.usage.or_else(|| usage_of(exchange, &body));
+                exchange.record.usage = outline.usage;
+                exchange.record.tier = outline.tier.unwrap_or_default();
+                if outline.usage.is_none() {
+                    meter_gemini(exchange, &body);
+                }
             }
             Err(_) if coded => {}
             Err(_) => return Err(invalid("its body is not JSON")),
@@ -124,12 +128,21 @@ async fn json(
     Ok(())
 }
 
-/// The usage in an answer of a dialect that has it elsewhere.
-fn usage_of(exchange: &Exchange<'_>, body: &[u8]) -> Option<Usage> {
+/// Takes the usage of an answer of a dialect that has it elsewhere.
+fn meter_gemini(exchange: &mut Exchange<'_>, body: &[u8]) {
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
-    let codec = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec)?;
+    let codec = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec);
+    let Some(codec) = codec else { return };
     let read = exchange.worker.scanner().read(body, |root| codec.read_answer(root));
-    read.ok().flatten()?.usage
+    if let Some(answer) = read.ok().flatten() {
+        exchange.record.usage = answer.usage;
+        exchange.record.tier = tier_of(answer.service_tier.as_deref());
+    }
+}
+
+/// The tier that an answer names.
+pub(super) fn tier_of(service_tier: Option<&str>) -> Tier {
+    service_tier.map_or(Tier::default(), Tier::of_answer)
 }
 
 pub(super) async fn keep_whole(

@@ -11,7 +11,9 @@ use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
 use super::chat_form::{self, ChatEvents};
-use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of, write_provider_fields};
+use super::deliver::{
+    Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
+};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::forward::Answer;
@@ -222,6 +224,7 @@ fn look_at(
     };
     exchange.record.stream_error |= chunk.is_error;
     exchange.record.content_events += u64::from(chunk.has_content);
+    exchange.record.tier = chunk.tier.unwrap_or(exchange.record.tier);
     let Some(usage) = chunk.usage else {
         write_event(out, event);
         return;
@@ -258,6 +261,9 @@ fn meter_gemini(exchange: &mut Exchange<'_>, data: &[u8]) {
     for chunk in chunks {
         match chunk {
             Chunk::Usage(usage) => exchange.record.usage = Some(usage),
+            Chunk::Start(start) if start.service_tier.is_some() => {
+                exchange.record.tier = tier_of(start.service_tier.as_deref());
+            }
             Chunk::Grow { .. } => exchange.record.content_events += 1,
             Chunk::Error(_) => exchange.record.stream_error = true,
             _ => {}

@@ -6,7 +6,8 @@
 
 use super::chat_form::ChatEvents;
 use super::deliver::{
-    Outgoing, begin_head, finish_head, keep_whole, outgoing_of, write_provider_fields_but_form,
+    Outgoing, begin_head, finish_head, keep_whole, outgoing_of, tier_of,
+    write_provider_fields_but_form,
 };
 use super::deliver_stream::{append, end, send};
 use super::failure::Failure;
@@ -50,6 +51,7 @@ pub(super) async fn deliver(
     let mut said = read.ok_or_else(|| invalid(plan, "its body is no answer in its dialect"))?;
     complete(exchange, translation, &mut said);
     exchange.record.usage = said.usage;
+    exchange.record.tier = tier_of(said.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
         return Stream::new(exchange, plan, translation).replay(exchange, answer, &said).await;
@@ -235,6 +237,7 @@ impl<'p> Stream<'p> {
                 if start.model.is_empty() {
                     start.model.clone_from(&self.translation.request.model);
                 }
+                exchange.record.tier = tier_of(start.service_tier.as_deref());
             }
             Chunk::Grow { .. } => exchange.record.content_events += 1,
             Chunk::Usage(usage) => {

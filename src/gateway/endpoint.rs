@@ -21,7 +21,7 @@ pub(super) enum Endpoint {
     CountTokens,
     /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     GenerateContent,
-    /// `GET /v1/models` and `GET /v1/models/{id}`.
+    /// `GET /v1/models` and `GET /v1/models/{id}`, and the same below `/v1beta`.
     Models,
     /// `POST /v1/feedback`.
     Feedback,
@@ -40,6 +40,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v1/messages", Endpoint::Messages, Method::Post),
     ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
     ("/v1/models", Endpoint::Models, Method::Get),
+    ("/v1beta/models", Endpoint::Models, Method::Get),
     ("/v1/feedback", Endpoint::Feedback, Method::Post),
     ("/v1/realtime", Endpoint::Realtime, Method::Get),
 ];
@@ -69,10 +70,8 @@ impl Endpoint {
                 Err(Failure::MethodNotAllowed)
             };
         }
-        let is_model =
-            |path: &str| path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty());
         match behind_version(path).and_then(|rest| rest.strip_prefix('/')) {
-            Some(_) if is_model(path) => {
+            Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
                 // Deleting a fine-tuned model is the provider's business.
                 let reads = matches!(method, Method::Get | Method::Head);
                 Ok(if reads { Self::Models } else { Self::PassThrough })
@@ -187,7 +186,7 @@ fn is_disguised(path: &str) -> bool {
     PATHS.iter().any(|(known, ..)| plain.eq_ignore_ascii_case(known))
 }
 
-/// The text behind its escapes; an escape that is none stays as it is.
+/// The text of a part of a path or query. What is no escape, or no UTF-8, stays as near as it can.
 pub(super) fn percent_decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -243,12 +242,14 @@ mod tests {
             (Method::Post, "/v1beta/models/g-2:streamGenerateContent", Some(GenerateContent)),
             (Method::Post, "/v1/models/g-2:generateContent", Some(GenerateContent)),
             (Method::Post, "/v1beta/models/g-2:countTokens", Some(PassThrough)),
-            (Method::Get, "/v1beta/models", Some(PassThrough)),
-            (Method::Get, "/v1beta/models/g-2", Some(PassThrough)),
+            (Method::Get, "/v1beta/models", Some(Models)),
+            (Method::Get, "/v1beta/models/g-2", Some(Models)),
+            (Method::Head, "/v1beta/models/p/g-2", Some(Models)),
             (Method::Get, "/v1/models/org%2Fname", Some(Models)),
             (Method::Get, "/v1/realtime", Some(Realtime)),
             (Method::Post, "/v1/realtime", Some(PassThrough)),
             (Method::Post, "/v1/realtime/client_secrets", Some(PassThrough)),
+            (Method::Delete, "/v1beta/models/g-2", Some(PassThrough)),
         ] {
             assert_eq!(Endpoint::find(path, method).ok(), expected, "{path}");
         }
@@ -258,6 +259,7 @@ mod tests {
             "/v1/",
             "/v2/models",
             "/v1beta",
+            "/v1beta/models/",
             "/v1betas/models",
             "/v1x/models",
             "/healthz",

@@ -21,7 +21,13 @@ impl Dialled {
     pub(super) fn of(head: &RequestHead) -> Self {
         let has = |prefix| head.fields().any(|(name, _)| name.starts_with(prefix));
         let portkey = has("x-portkey-");
-        Self { portkey, ours: portkey || has("x-ringgate-"), dialect: dialect_of_path(head.path()) }
+        let mut dialect = dialect_of_path(head.path());
+        // The one path that OpenAI and Anthropic share; its SDK sends the version with every call.
+        let is_shared = head.path().starts_with("/v1/models");
+        if is_shared && dialect == Dialect::OpenaiChat && head.get("anthropic-version").is_some() {
+            dialect = Dialect::AnthropicMessages;
+        }
+        Self { portkey, ours: portkey || has("x-ringgate-"), dialect }
     }
 }
 

@@ -13,7 +13,9 @@
 mod admit;
 mod body;
 mod cache_key;
+mod cards;
 mod chat_form;
+mod choose;
 mod connection;
 mod count_tokens;
 mod deliver;

@@ -15,7 +15,7 @@ use super::upstream::Snapshot;
 use super::worker::Worker;
 use crate::base::{Instant, RequestId};
 use crate::http::RequestHead;
-use crate::llm::Usage;
+use crate::llm::{Tier, Usage};
 use crate::telemetry::Gauge;
 
 /// A request and its answer on the line. The settings it began with stay with it.
@@ -87,6 +87,8 @@ pub(super) struct Record {
     pub warnings: Option<Arc<str>>,
     pub status: u16,
     pub usage: Option<Usage>,
+    /// The tier that the vendor says it used.
+    pub tier: Tier,
     /// Content events of a stream: the estimate of its tokens where the provider tells none.
     pub content_events: u64,
     pub request_bytes: u64,
@@ -137,6 +139,7 @@ impl<'a> Exchange<'a> {
             warnings: None,
             status: 0,
             usage: None,
+            tier: Tier::default(),
             content_events: 0,
             request_bytes: 0,
             answer_bytes: 0,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::admit::{Grant, bounded};
+use super::choose::{Pick, only, only_one, pick};
 use super::count_tokens;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
@@ -20,9 +21,6 @@ use crate::dialects::{Target as DialectTarget, codec};
 use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Auth, BaseUrl, ProviderField, Timeouts, preset};
 use crate::routing::Target;
-
-/// Prefixes of model names that begin with `@` and name no provider.
-const MODEL_PREFIXES: [&str; 2] = ["@cf/", "@hf/"];
 
 /// Paths whose bodies name no model, so that a key with a model allow-list may stream to them.
 const PATHS_WITHOUT_MODEL: [&str; 4] =
@@ -85,10 +83,9 @@ pub(super) fn route(
     exchange.record.model.clone_from(&asked);
     let named = named_provider(exchange, target);
     if request.endpoint == Endpoint::Models
-        && named.is_none()
-        && only_one(&exchange.snapshot).is_none()
+        && !models::is_asked_of_provider(exchange, grant, named.as_deref())
     {
-        return models::answer(exchange, grant).map(Decision::Answer);
+        return models::answer(exchange, grant, named.as_deref()).map(Decision::Answer);
     }
     let choice = choose(exchange, named.as_deref(), asked.as_deref())?;
     check(exchange, grant, request, &choice)?;
@@ -178,18 +175,6 @@ fn named_provider(exchange: &Exchange<'_>, target: Option<&Target>) -> Option<St
     (!named.is_empty()).then(|| named.to_owned())
 }
 
-/// The only provider there is. The echo counts only where there is no other: it stands in for a
-/// provider that is not set up yet.
-fn only_one(snapshot: &Snapshot) -> Option<&Rc<Upstream>> {
-    let is_real = |it: &&Rc<Upstream>| it.pool.is_some();
-    let mut real = snapshot.upstreams.iter().filter(is_real);
-    match (real.next(), real.next()) {
-        (Some(only), None) => Some(only),
-        (None, _) => snapshot.upstreams.first().filter(|_| snapshot.upstreams.len() == 1),
-        _ => None,
-    }
-}
-
 fn choose(
     exchange: &Exchange<'_>,
     named: Option<&str>,
@@ -201,13 +186,13 @@ fn choose(
         choice.model = model.map(|model| without_prefix(model, name).to_owned());
         return Ok(choice);
     }
-    let chosen = |upstream: &Rc<Upstream>, model: Option<&str>| Choice {
-        upstream: Rc::clone(upstream),
-        model: model.map(str::to_owned),
-        credential: None,
+    let settings = &snapshot.settings;
+    let chosen = |place: usize, model: Option<&str>| {
+        let upstream = Rc::clone(snapshot.upstreams.get(place)?);
+        Some(Choice { upstream, model: model.map(str::to_owned), credential: None })
     };
     let Some(model) = model else {
-        return only_one(snapshot).map(|upstream| chosen(upstream, None)).ok_or_else(|| {
+        return only_one(settings).and_then(|place| chosen(place, None)).ok_or_else(|| {
             let names = provider_names(snapshot);
             let text = format!(
                 "this request names no model: say who answers with the header \
@@ -216,43 +201,35 @@ fn choose(
             Failure::Invalid(text.into())
         });
     };
-    if let Some((upstream, rest)) = by_prefix(snapshot, model)? {
-        return Ok(chosen(&upstream, Some(rest)));
-    }
-    let lists = |it: &&Rc<Upstream>| it.provider.models.iter().any(|name| name == model);
-    let serves_any = |it: &&Rc<Upstream>| it.provider.models.is_empty() || it.pool.is_none();
-    let only = || only_one(snapshot).filter(serves_any);
-    match snapshot.upstreams.iter().find(lists).or_else(only) {
-        Some(upstream) => Ok(chosen(upstream, Some(model))),
-        None => Err(Failure::UnknownModel {
-            model: bounded(model),
-            hint: format!(
-                "write `PROVIDER/{}` with one of {}, or list the model under that provider's \
-                 `models`",
-                bounded(model),
-                provider_names(snapshot)
-            ),
-        }),
-    }
+    let knowers = || snapshot.cards.knowers(settings, model);
+    let found = match pick(settings, model, || only(&knowers())) {
+        Pick::Provider(place, model) => chosen(place, Some(model)),
+        Pick::UnknownProvider(name) => return Err(Failure::UnknownProvider(bounded(name))),
+        Pick::None => None,
+    };
+    found.ok_or_else(|| unknown_model(snapshot, model, &knowers()))
 }
 
-fn by_prefix<'m>(
-    snapshot: &Snapshot,
-    model: &'m str,
-) -> Result<Option<(Rc<Upstream>, &'m str)>, Failure> {
-    if MODEL_PREFIXES.iter().any(|prefix| model.starts_with(prefix)) {
-        return Ok(None);
-    }
-    let Some((prefix, rest)) = model.split_once('/') else { return Ok(None) };
-    let bare = prefix.strip_prefix('@');
-    match snapshot.upstream(bare.unwrap_or(prefix)) {
-        Some(upstream) => Ok(Some((Rc::clone(upstream), rest))),
-        // Without `@` it may as well be a part of the model's name, as in `org/model`.
-        None => match bare {
-            Some(name) => Err(Failure::UnknownProvider(bounded(name))),
-            None => Ok(None),
-        },
-    }
+/// Tells what could have been written instead; with the names of those that know the model, if there
+/// are such.
+fn unknown_model(snapshot: &Snapshot, model: &str, knowers: &[usize]) -> Failure {
+    let model = bounded(model);
+    let names = knowers.iter().filter_map(|place| snapshot.upstreams.get(*place));
+    let names: Vec<&str> = names.map(|it| &*it.name).take(HINT_NAMES_MAX).collect();
+    let hint = if names.is_empty() {
+        format!(
+            "write `PROVIDER/{model}` with one of {}, or list the model under that provider's \
+             `models`",
+            provider_names(snapshot)
+        )
+    } else {
+        format!(
+            "more than one would know it: write `PROVIDER/{model}` with one of {}, or list the model \
+             under that provider's `models`",
+            names.join(", ")
+        )
+    };
+    Failure::UnknownModel { model, hint }
 }
 
 fn without_prefix<'m>(model: &'m str, provider: &str) -> &'m str {

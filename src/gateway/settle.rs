@@ -1,18 +1,25 @@
-//! Stage `settle`: always the last, also after failure and departure. It completes the usage,
-//! says whose fault a failure was, and tells one event.
+//! Stage `settle`: always the last, also after failure and departure. It completes the usage, works
+//! out its cost, says whose fault a failure was, and tells one event.
 //!
 //! The charge or refund of limits will stand here by later work.
 
 use super::failure::Failure;
-use super::record::Exchange;
-use crate::llm::{Usage, estimate_tokens};
-use crate::telemetry::{Event, Outcome};
+use super::record::{CacheStatus, Exchange};
+use crate::llm::{Kind, ModelCard, PicoUsd, Terms, Usage, cost, cost_of_units, estimate_tokens};
+use crate::telemetry::{Cost, Event, Outcome};
 
 /// Ends the exchange.
 pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
         exchange.record.usage = Some(estimate(exchange));
     }
+    let is_broken = failure.is_some() || exchange.record.stream_error;
+    if let Some(usage) = exchange.record.usage.filter(|_| exchange.record.stream && is_broken) {
+        // What came after the last report, or instead of a last one, was worked for too.
+        let output_tokens = usage.output_tokens.max(exchange.record.content_events);
+        exchange.record.usage = Some(Usage { output_tokens, estimated: true, ..usage });
+    }
+    let cost = cost_of(exchange);
     let row = failure.map(Failure::row);
     let event = {
         let record = &mut exchange.record;
@@ -33,6 +40,8 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
             cache: record.cache.name(),
             cache_similarity: record.similarity,
             usage: record.usage,
+            cost,
+            warnings: record.warnings.take(),
             latency: record.started.elapsed(),
             first_byte: record.first_byte,
             upstream: record.upstream,
@@ -45,6 +54,28 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
         }
     };
     exchange.worker.recorder().finish(event);
+}
+
+/// What the call cost; none where nothing was asked for that costs anything, or it was refused.
+fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
+    let record = &exchange.record;
+    if matches!(record.cache, CacheStatus::Hit | CacheStatus::SemanticHit) {
+        return Some(Cost::Known(PicoUsd::ZERO));
+    }
+    let (usage, provider) = (record.usage?, record.provider.as_deref()?);
+    let snapshot = &exchange.snapshot;
+    if snapshot.upstream(provider).is_some_and(|it| it.pool.is_none()) {
+        // The echo sends no bill.
+        return Some(Cost::Known(PicoUsd::ZERO));
+    }
+    let model = record.model.as_deref().unwrap_or_default();
+    let card = snapshot.cards.find(&snapshot.settings, provider, model);
+    let terms = Terms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
+    let price = |card: &ModelCard| {
+        let searches = cost_of_units(Kind::PerSearch, usage.web_searches, card, terms)?;
+        cost(&usage, card, terms)?.checked_add(searches)
+    };
+    Some(card.and_then(|card| price(&card)).map_or(Cost::Unknown, Cost::Known))
 }
 
 /// True if the provider may have worked for this request: it was sent, and not refused.

@@ -5,9 +5,9 @@ use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Choice, vendor_changes};
 use crate::dialects::{
-    Codec, RequestPath, StreamEncoder, Target, Warnings, codec, gemini_array_encoder,
+    Codec, RequestPath, StreamEncoder, Target, Unsayable, Warnings, codec, gemini_array_encoder,
 };
-use crate::llm::{ChatRequest, Dialect, Edit};
+use crate::llm::{ChatRequest, Dialect, Edit, unable};
 
 /// A request as its provider takes it, and what the answer's way back needs.
 pub(super) struct Translation {
@@ -81,6 +81,7 @@ pub(super) fn translate(
     let provider = codec(provider).ok_or_else(untranslatable)?;
     let (vendor, as_array) = (vendor_changes(request, choice), request.as_array);
     let request = read(exchange, request, changes, client)?;
+    check_abilities(exchange, &request, &upstream.name, model)?;
     let target = Target { model, is_original: upstream.provider.is_original() };
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(request_bytes(exchange));
@@ -96,6 +97,24 @@ pub(super) fn translate(
     exchange.hold(body.len())?;
     let path = provider.path(&target, request.stream);
     Ok(Translation { client, provider, request, path, body, as_array })
+}
+
+/// Refuses what the model is known to be unable to read, since vendors answer as if it were not there.
+fn check_abilities(
+    exchange: &Exchange<'_>,
+    request: &ChatRequest,
+    provider: &str,
+    model: &str,
+) -> Result<(), Failure> {
+    let snapshot = &exchange.snapshot;
+    let Some(card) = snapshot.cards.find(&snapshot.settings, provider, model) else {
+        return Ok(());
+    };
+    unable(request, &card).map_or(Ok(()), |what| {
+        let why = "the catalogue has it as a model of text only (`abilities` under [catalogue] \
+                   says otherwise)";
+        Err(Failure::Unsayable(Unsayable::new(what, why)))
+    })
 }
 
 /// The body with the changes of its vendor.

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::cards::Cards;
+use super::models::Listing;
 use super::token::TokenCell;
 use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, ProviderField, preset};
@@ -23,6 +25,7 @@ pub struct Published {
     roots: Roots,
     server_tls: Option<ServerTls>,
     providers_fingerprint: [u8; 32],
+    listing: Arc<Listing>,
 }
 
 /// The settings are well formed, but their TLS material is of no use.
@@ -69,7 +72,8 @@ pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
     // Debug hides secrets: a new credential for the same account changes nothing.
     let providers_fingerprint =
         *blake3::hash(format!("{:?}", settings.providers).as_bytes()).as_bytes();
-    Ok(Published { settings, roots, server_tls, providers_fingerprint })
+    let listing = Arc::new(Listing::of(&settings));
+    Ok(Published { settings, roots, server_tls, providers_fingerprint, listing })
 }
 
 impl Published {
@@ -101,7 +105,12 @@ pub(super) struct KeyLabel {
 pub(super) struct Snapshot {
     pub settings: Arc<Settings>,
     pub server_tls: Option<ServerTls>,
+    /// In the order of the settings.
     pub upstreams: Vec<Rc<Upstream>>,
+    /// What is known of the models that were asked for.
+    pub cards: Cards,
+    /// What `GET /v1/models` shows.
+    pub listing: Arc<Listing>,
     by_name: HashMap<String, Rc<Upstream>>,
     labels: HashMap<String, KeyLabel>,
     roots: Roots,
@@ -146,6 +155,8 @@ impl Snapshot {
             labels: labels.collect(),
             server_tls: published.server_tls.clone(),
             upstreams,
+            cards: Cards::default(),
+            listing: Arc::clone(&published.listing),
             by_name,
             roots: published.roots.clone(),
             providers_fingerprint: published.providers_fingerprint,

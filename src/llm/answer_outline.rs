@@ -3,6 +3,7 @@
 use simd_json::prelude::*;
 use simd_json::tape::{Object, Value};
 
+use super::price::Tier;
 use super::usage::Usage;
 
 /// Members under which the events of other dialects carry the message that has the usage: OpenAI's
@@ -22,6 +23,8 @@ pub struct AnswerOutline {
     pub model: Option<String>,
     /// A top-level `error` that is not null, whatever the status said.
     pub is_error: bool,
+    /// The tier that the vendor says it used.
+    pub tier: Option<Tier>,
 }
 
 impl AnswerOutline {
@@ -29,7 +32,11 @@ impl AnswerOutline {
         let mut outline = Self::default();
         for (key, value) in root.iter() {
             match key {
-                "usage" => outline.usage = Usage::read(&value),
+                "usage" => {
+                    outline.usage = Usage::read(&value);
+                    outline.tier = tier_beside(&value).or(outline.tier);
+                }
+                "service_tier" => outline.tier = value.as_str().map(Tier::of_answer),
                 "model" => outline.model = value.as_str().map(str::to_owned),
                 "error" => outline.is_error = !value.is_null(),
                 _ => {}
@@ -50,6 +57,8 @@ pub struct ChunkOutline {
     pub choices_empty: bool,
     /// A top-level `error` that is not null: the stream failed after its status was sent.
     pub is_error: bool,
+    /// The tier that the vendor says it used.
+    pub tier: Option<Tier>,
 }
 
 impl ChunkOutline {
@@ -57,7 +66,11 @@ impl ChunkOutline {
         let mut outline = Self { choices_empty: true, ..Self::default() };
         for (key, value) in root.iter() {
             match key {
-                "usage" => outline.usage = Usage::read(&value).or(outline.usage),
+                "usage" => {
+                    outline.usage = Usage::read(&value).or(outline.usage);
+                    outline.tier = tier_beside(&value).or(outline.tier);
+                }
+                "service_tier" => outline.tier = value.as_str().map(Tier::of_answer),
                 "error" => outline.is_error = !value.is_null(),
                 "choices" => {
                     outline.choices_empty = !is_filled(&value);
@@ -66,14 +79,22 @@ impl ChunkOutline {
                         .is_some_and(|choices| choices.iter().any(|choice| has_content(&choice)));
                 }
                 holder if USAGE_HOLDERS.contains(&holder) => {
-                    let nested = value.get("usage").and_then(|usage| Usage::read(&usage));
+                    let usage = value.get("usage");
+                    let nested = usage.as_ref().and_then(Usage::read);
                     outline.usage = outline.usage.or(nested);
+                    let tier = tier_beside(&value).or(usage.as_ref().and_then(tier_beside));
+                    outline.tier = tier.or(outline.tier);
                 }
                 _ => {}
             }
         }
         outline
     }
+}
+
+/// The tier in an object: OpenAI tells it in the answer, Anthropic in the usage.
+fn tier_beside(object: &Value<'_, '_>) -> Option<Tier> {
+    object.get("service_tier")?.as_str().map(Tier::of_answer)
 }
 
 /// True if a choice has completions text or a delta with content.
@@ -106,7 +127,10 @@ mod tests {
         let expected = Usage { input_tokens: 2, output_tokens: 1, ..Usage::default() };
         let found = Scanner::default().answer(body).unwrap();
         let model = Some("gpt-4o-2024".to_owned());
-        assert_eq!(found, AnswerOutline { usage: Some(expected), model, is_error: false });
+        assert_eq!(
+            found,
+            AnswerOutline { usage: Some(expected), model, ..AnswerOutline::default() }
+        );
         for (body, is_error) in [
             (r#"{"error":{"message":"no"}}"#, true),
             (r#"{"error":"no"}"#, true),
@@ -145,6 +169,25 @@ mod tests {
                 (has_content, choices_empty),
                 "{data}"
             );
+        }
+    }
+
+    #[test]
+    fn tiers() {
+        for (body, tier) in [
+            (r#"{"service_tier":"flex","usage":{"prompt_tokens":3}}"#, Some(Tier::Flex)),
+            (r#"{"usage":{"input_tokens":3,"service_tier":"priority"}}"#, Some(Tier::Priority)),
+            (r#"{"service_tier":"default"}"#, Some(Tier::Standard)),
+            (r#"{"service_tier":null,"usage":{"prompt_tokens":3}}"#, None),
+            (r#"{"usage":null}"#, None),
+        ] {
+            let mut scanner = Scanner::default();
+            assert_eq!(scanner.answer(body.as_bytes()).unwrap().tier, tier, "{body}");
+            assert_eq!(scanner.chunk(body.as_bytes()).unwrap().tier, tier, "{body}");
+            for holder in USAGE_HOLDERS {
+                let data = format!(r#"{{"{holder}":{body}}}"#);
+                assert_eq!(scanner.chunk(data.as_bytes()).unwrap().tier, tier, "{data}");
+            }
         }
     }
 

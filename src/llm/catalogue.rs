@@ -13,7 +13,7 @@ mod names;
 mod read;
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 pub use abilities::{Abilities, Ability};
@@ -83,13 +83,28 @@ impl Catalogue {
     }
 
     /// The card of a model at an operator's provider, whose own prices stand before those of its
-    /// preset.
+    /// preset. Without a preset only the operator's own are known, whatever vendor the name recalls.
     #[must_use]
     pub fn find_at(&self, provider: &str, preset: Option<&str>, model: &str) -> Option<&ModelCard> {
-        let slug = preset.unwrap_or(provider);
-        let lists =
-            [cards(&self.own, provider), cards(&self.own, slug), cards(&BUILT_IN.vendors, slug)];
-        self.find_in(lists, model)
+        self.find_in(self.lists_at(provider, preset), model)
+    }
+
+    /// The models of an operator's provider: its own, those that the operator wrote for its preset,
+    /// and the preset's.
+    pub fn models_at(
+        &self,
+        provider: &str,
+        preset: Option<&str>,
+    ) -> impl Iterator<Item = &ModelCard> {
+        let mut seen = HashSet::new();
+        let all = self.lists_at(provider, preset).into_iter().flatten();
+        all.filter(move |card| seen.insert(card.name().to_ascii_lowercase()))
+    }
+
+    fn lists_at(&self, provider: &str, preset: Option<&str>) -> [&[ModelCard]; 3] {
+        // No vendor has an empty name.
+        let slug = preset.unwrap_or_default();
+        [cards(&self.own, provider), cards(&self.own, slug), cards(&BUILT_IN.vendors, slug)]
     }
 
     /// The name as it is in any of the lists, then what it may stand for.

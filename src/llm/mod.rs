@@ -34,6 +34,7 @@ mod price;
 mod replay;
 mod rerank;
 mod scanner;
+mod unable;
 mod usage;
 
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
@@ -68,4 +69,5 @@ pub use price::{Kind, PicoUsd, Prices, Rate, Tier};
 pub use replay::{Fold, answer_text, is_replayable, replay};
 pub use rerank::{RerankAnswer, RerankDocument, RerankRequest, RerankResult};
 pub use scanner::Scanner;
+pub use unable::unable;
 pub use usage::{Usage, estimate_tokens};

@@ -53,7 +53,10 @@ pub struct ProviderSettings {
     pub api_key: Option<Secret>,
     /// Models that this provider serves, as the vendor names them. A request for one of them comes
     /// here if it names no provider; of several providers the first in the file wins. Left out, it
-    /// serves any model, but only requests that name it, or all if it is the only provider.
+    /// serves any model, but only requests that name it, those for a model that the catalogue knows
+    /// of its preset and of no other provider's, or all if it is the only provider. `GET /v1/models`
+    /// shows them; left out, what the catalogue knows of the preset, but nothing of servers of your
+    /// own (vLLM, Ollama and the like).
     #[schemars(extend("examples" = [["gpt-4o", "gpt-4o-mini"]]))]
     pub models: Vec<String>,
     /// Limit of name look-up, TCP and TLS together, in milliseconds. Lower it to fail over sooner.

@@ -10,9 +10,10 @@ use super::histogram::{Histogram, LATENCY_BOUNDS_US, OVERHEAD_BOUNDS_US, Total};
 use super::log::LogSender;
 use super::metrics::{METRICS, Metric, Source};
 use super::recorder::Recorder;
-use super::series::{ErrorSeries, Series, TOKEN_KINDS};
+use super::series::{ErrorSeries, Series, TOKEN_KINDS, USUAL_KINDS};
 use super::{Counter, Gauge};
 use crate::base::unix_now;
+use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
 pub const ENDPOINTS: [&str; 12] = [
@@ -171,7 +172,16 @@ impl Hub {
             Source::StartTime => single(out, &self.started.as_secs().to_string()),
             Source::Gauge(gauge) => single(out, &self.gauge_total(gauge).to_string()),
             Source::Counter(counter) => single(out, &self.counter_total(counter).to_string()),
-            Source::Requests | Source::Tokens | Source::UsageEstimated | Source::Errors => {
+            Source::Cost => {
+                for (labels, pico) in self.labelled(metric.source) {
+                    let _ = writeln!(out, "{name}{{{labels}}} {}", PicoUsd::new(pico));
+                }
+            }
+            Source::Requests
+            | Source::Tokens
+            | Source::UsageEstimated
+            | Source::CostUnknown
+            | Source::Errors => {
                 for (labels, value) in self.labelled(metric.source) {
                     let _ = writeln!(out, "{name}{{{labels}}} {value}");
                 }
@@ -222,7 +232,11 @@ impl Hub {
         let arrivals = std::mem::take(&mut *locked(&self.arrivals));
         known.add(arrivals);
         let mut sums = BTreeMap::new();
-        let mut add = |labels: String, value: u64| *sums.entry(labels).or_insert(0) += value;
+        let mut add = |labels: String, value: u64| {
+            let sum: &mut u64 = sums.entry(labels).or_insert(0);
+            // Cells wrap as counters do; 18 million dollars are one turn.
+            *sum = sum.wrapping_add(value);
+        };
         if source == Source::Errors {
             for error in &known.errors {
                 let labels = format!("side=\"{}\",code=\"{}\"", error.side, error.code);
@@ -251,9 +265,14 @@ impl Hub {
                     }
                 }
                 Source::UsageEstimated => add(who, series.estimated.get()),
+                Source::Cost => add(who, series.cost.get()),
+                Source::CostUnknown => add(who, series.cost_unknown.get()),
                 _ => {
-                    for (kind, cell) in TOKEN_KINDS.iter().zip(&series.tokens) {
-                        add(format!("{who},kind=\"{kind}\""), cell.get());
+                    for (place, (kind, cell)) in TOKEN_KINDS.iter().zip(&series.tokens).enumerate()
+                    {
+                        if place < USUAL_KINDS || cell.get() > 0 {
+                            add(format!("{who},kind=\"{kind}\""), cell.get());
+                        }
                     }
                 }
             }
@@ -277,7 +296,7 @@ mod tests {
     use super::*;
     use crate::base::IdSource;
     use crate::llm::Usage;
-    use crate::telemetry::{Event, Outcome};
+    use crate::telemetry::{Cost, Event, Outcome};
 
     fn event(model: &str, status: u16) -> Event {
         Event {
@@ -296,6 +315,8 @@ mod tests {
             cache: "DISABLED",
             cache_similarity: None,
             usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
+            cost: Some(Cost::Known(PicoUsd::new(12_500_000))),
+            warnings: None,
             latency: Duration::from_millis(2),
             first_byte: Some(Duration::from_millis(1)),
             upstream: Duration::from_millis(1),
@@ -352,6 +373,30 @@ mod tests {
         let errors = "ringgate_errors_total{side=\"upstream\",code=\"provider\"";
         assert_eq!(value(&text, errors), Some(1.0));
         assert_eq!(value(&text, "ringgate_open_connections"), Some(2.0));
+    }
+
+    #[test]
+    fn costs_are_summed_exactly_and_the_unknown_are_counted() {
+        let hub = Hub::new(2);
+        let (first, second) = (hub.recorder(0, None), hub.recorder(1, None));
+        first.finish(event("m", 200));
+        second.finish(event("m", 200));
+        second.finish(Event { cost: Some(Cost::Unknown), ..event("m", 200) });
+        second.finish(Event { cost: None, usage: None, ..event("m", 429) });
+        let text = hub.render();
+        let who = "{key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"}";
+        assert!(text.contains(&format!("ringgate_cost_usd_total{who} 0.000025\n")), "{text}");
+        assert!(text.contains(&format!("ringgate_cost_unknown_total{who} 1\n")), "{text}");
+    }
+
+    #[test]
+    fn unusual_tokens_are_shown_where_there_are_any() {
+        let hub = Hub::new(1);
+        let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
+        hub.recorder(0, None).finish(Event { usage: Some(usage), ..event("m", 200) });
+        let text = hub.render();
+        let shown = |kind: &str| text.contains(&format!("kind=\"{kind}\"}}"));
+        assert!(shown("cached") && shown("cache_write_1h") && !shown("input_audio"), "{text}");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::Event;
+use super::{Cost, Event};
+use crate::llm::PicoUsd;
 
 #[derive(Serialize)]
 struct Line<'e> {
@@ -29,7 +31,10 @@ struct Line<'e> {
     output_tokens: Option<u64>,
     cached_tokens: Option<u64>,
     reasoning_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
     usage_estimated: Option<bool>,
+    cost_usd: Option<Box<RawValue>>,
+    warnings: Option<&'e str>,
     request_bytes: u64,
     answer_bytes: u64,
     attempts: u32,
@@ -63,7 +68,10 @@ pub(super) fn write_line(event: &Event, out: &mut Vec<u8>) -> serde_json::Result
         output_tokens: usage.map(|it| it.output_tokens),
         cached_tokens: usage.map(|it| it.cached_tokens),
         reasoning_tokens: usage.map(|it| it.reasoning_tokens),
+        cache_write_tokens: usage.map(|it| it.cache_write_tokens + it.cache_write_1h_tokens),
         usage_estimated: usage.map(|it| it.estimated),
+        cost_usd: event.cost.and_then(Cost::amount).map(dollars).transpose()?,
+        warnings: event.warnings.as_deref(),
         request_bytes: event.request_bytes,
         answer_bytes: event.answer_bytes,
         attempts: event.attempts,
@@ -74,6 +82,11 @@ pub(super) fn write_line(event: &Event, out: &mut Vec<u8>) -> serde_json::Result
     serde_json::to_writer(&mut *out, &line)?;
     out.push(b'\n');
     Ok(())
+}
+
+/// A number of dollars with all its decimals, which a float would not keep.
+fn dollars(amount: PicoUsd) -> serde_json::Result<Box<RawValue>> {
+    RawValue::from_string(amount.to_string())
 }
 
 /// Milliseconds with three decimals.
@@ -109,6 +122,16 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_plain_decimals() {
+        for (pico, expected) in
+            [(0, "0"), (1, "0.000000000001"), (12_500_000, "0.0000125"), (3_000_000_000_000, "3")]
+        {
+            let amount = dollars(PicoUsd::new(pico)).expect("a number");
+            assert_eq!(serde_json::to_string(&amount).expect("JSON"), expected);
+        }
+    }
 
     #[test]
     fn times() {

@@ -263,6 +263,8 @@ mod tests {
             cache: "DISABLED",
             cache_similarity: None,
             usage: None,
+            cost: None,
+            warnings: None,
             latency: Duration::from_micros(1_234),
             first_byte: None,
             upstream: Duration::ZERO,

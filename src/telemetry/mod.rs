@@ -24,7 +24,7 @@ pub use metrics::{Counter, Gauge};
 pub use recorder::Recorder;
 
 use crate::base::RequestId;
-use crate::llm::Usage;
+use crate::llm::{PicoUsd, Usage};
 
 /// How an exchange ended, and whose fault it was if it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,6 +51,26 @@ impl Outcome {
             Self::GatewayError => "gateway",
             Self::UpstreamError => "upstream",
             Self::ClientLeft => "client_left",
+        }
+    }
+}
+
+/// What a call cost, by the prices of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// So much.
+    Known(PicoUsd),
+    /// Nobody has told the price.
+    Unknown,
+}
+
+impl Cost {
+    /// The amount, if it is known.
+    #[must_use]
+    pub fn amount(self) -> Option<PicoUsd> {
+        match self {
+            Self::Known(amount) => Some(amount),
+            Self::Unknown => None,
         }
     }
 }
@@ -88,6 +108,10 @@ pub struct Event {
     pub cache_similarity: Option<f32>,
     /// Tokens, if the endpoint has any.
     pub usage: Option<Usage>,
+    /// What they cost, if anything was asked for that does.
+    pub cost: Option<Cost>,
+    /// What was lost in translation, in the words of the header `warnings`.
+    pub warnings: Option<Arc<str>>,
     /// From the first byte of the head to the last of the answer.
     pub latency: Duration,
     /// From the first byte of the head to the first of the answer.

@@ -72,7 +72,7 @@ impl Recorder {
             }
         }
         self.cells.overhead.record(event.latency.saturating_sub(event.upstream));
-        self.series(&event).count(event.status, event.usage);
+        self.series(&event).count(event.status, event.usage, event.cost);
         if event.outcome != Outcome::Success {
             self.error(event.outcome.name(), event.code.unwrap_or("provider"));
         }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::Cost;
 use super::cells::Cell64;
 use crate::llm::Usage;
 
@@ -9,7 +10,21 @@ use crate::llm::Usage;
 const STATUSES_MAX: usize = 12;
 
 /// The kinds of tokens, in the order of the cells.
-pub(super) const TOKEN_KINDS: [&str; 4] = ["input", "output", "cached", "reasoning"];
+pub(super) const TOKEN_KINDS: [&str; 10] = [
+    "input",
+    "output",
+    "cached",
+    "reasoning",
+    "cache_write",
+    "cache_write_1h",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+];
+
+/// The first so many are shown for each series, the others where there are any.
+pub(super) const USUAL_KINDS: usize = 4;
 
 /// Counts of one endpoint, key, provider and model on one shard.
 #[derive(Debug, Default)]
@@ -20,8 +35,11 @@ pub(super) struct Series {
     pub model: String,
     requests: [(AtomicU16, Cell64); STATUSES_MAX],
     pub other_statuses: Cell64,
-    pub tokens: [Cell64; 4],
+    pub tokens: [Cell64; TOKEN_KINDS.len()],
     pub estimated: Cell64,
+    /// In pico-dollars.
+    pub cost: Cell64,
+    pub cost_unknown: Cell64,
 }
 
 impl Series {
@@ -36,7 +54,7 @@ impl Series {
     }
 
     /// Counts one request; only ever called by the one writer.
-    pub(super) fn count(&self, status: u16, usage: Option<Usage>) {
+    pub(super) fn count(&self, status: u16, usage: Option<Usage>, cost: Option<Cost>) {
         // Cells are taken from the front; 0 means free, so statuses are kept plus one.
         let mark = status.saturating_add(1);
         let cell = self.requests.iter().find(|(known, _)| {
@@ -56,11 +74,22 @@ impl Series {
                 usage.output_tokens,
                 usage.cached_tokens,
                 usage.reasoning_tokens,
+                usage.cache_write_tokens,
+                usage.cache_write_1h_tokens,
+                usage.input_audio_tokens,
+                usage.output_audio_tokens,
+                usage.input_image_tokens,
+                usage.output_image_tokens,
             ];
             for (cell, count) in self.tokens.iter().zip(counts) {
                 cell.add(count);
             }
             self.estimated.add(u64::from(usage.estimated));
+        }
+        match cost {
+            Some(Cost::Known(amount)) => self.cost.add(amount.get()),
+            Some(Cost::Unknown) => self.cost_unknown.add(1),
+            None => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::hours::Hours;
-use super::{Abilities, Source};
+use super::{Abilities, Ability, Source};
 use crate::llm::price::Prices;
 
 /// What a model is for.
@@ -47,6 +47,8 @@ pub struct ModelCard {
     pub(super) context_tokens: Option<u32>,
     pub(super) output_tokens_max: Option<u32>,
     pub(super) abilities: Abilities,
+    /// What is not among `abilities` it cannot do.
+    pub(super) tells_all_abilities: bool,
     pub(super) retires: Option<&'static str>,
     pub(super) off_peak: Option<Box<Hours>>,
     pub(super) source: Option<Source>,
@@ -84,6 +86,15 @@ impl ModelCard {
         self.abilities
     }
 
+    /// True if it is known to read nothing but text: no pictures, sound, film or PDF files. Few lists
+    /// of abilities are complete, so that false says nothing.
+    #[must_use]
+    pub fn reads_text_only(&self) -> bool {
+        const OTHERS: [Ability; 4] =
+            [Ability::Vision, Ability::AudioIn, Ability::VideoIn, Ability::Pdf];
+        self.tells_all_abilities && !OTHERS.iter().any(|other| self.abilities.has(*other))
+    }
+
     /// The day its vendor will end it or has ended it, `YYYY-MM-DD`, if known.
     #[must_use]
     pub fn retires(&self) -> Option<&'static str> {
@@ -117,6 +128,7 @@ impl ModelCard {
             context_tokens: None,
             output_tokens_max: None,
             abilities: Abilities::default(),
+            tells_all_abilities: false,
             retires: None,
             off_peak: Hours::parse(off_peak).map(Box::new),
             source: None,

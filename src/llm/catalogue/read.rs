@@ -10,6 +10,23 @@ use super::hours::Hours;
 use super::{Abilities, Ability, BuiltIn, Mode, ModelCard, Source, Vendor};
 use crate::llm::price::{PicoUsd, Prices, Rate};
 
+/// Vendors whose rows leave out no ability to read more than text, so that what is missing cannot be
+/// done. Elsewhere the sources have gaps: they know of no Claude at Databricks that sees, and of no
+/// Llama 4 at half of its vendors.
+const TELL_ALL: [&str; 11] = [
+    "anthropic",
+    "cerebras",
+    "cohere",
+    "deepseek",
+    "google",
+    "groq",
+    "minimax",
+    "moonshot",
+    "openai",
+    "x-ai",
+    "z-ai",
+];
+
 /// The built-in part of the catalogue from its file.
 pub(super) fn built_in(text: &'static str) -> Result<BuiltIn, serde_json::Error> {
     let file: File<'static> = serde_json::from_str(text)?;
@@ -22,9 +39,20 @@ pub(super) fn built_in(text: &'static str) -> Result<BuiltIn, serde_json::Error>
     let mut vendors = Vec::new();
     for (name, rows) in file.providers.0 {
         let cards = rows.0.into_iter().map(|(model, row)| row.card(model, &sources));
-        vendors.push(Vendor { name: name.to_owned(), cards: cards.collect::<Result<_, _>>()? });
+        let mut cards: Vec<ModelCard> = cards.collect::<Result<_, _>>()?;
+        if TELL_ALL.contains(&name) {
+            cards.iter_mut().for_each(|card| card.tells_all_abilities = has_a_full_list(card));
+        }
+        vendors.push(Vendor { name: name.to_owned(), cards });
     }
     Ok(BuiltIn { sources, vendors })
+}
+
+/// False for rows that are too thin to conclude from, and for fine-tuned models, whose rows tell their
+/// prices and little more.
+fn has_a_full_list(card: &ModelCard) -> bool {
+    let is_conversation = matches!(card.mode, Mode::Chat | Mode::Responses);
+    is_conversation && card.abilities.has(Ability::Tools) && !card.name.starts_with("ft:")
 }
 
 #[derive(serde::Deserialize)]
@@ -80,6 +108,7 @@ impl Row<'static> {
             context_tokens: self.context,
             output_tokens_max: self.output,
             abilities,
+            tells_all_abilities: false,
             retires: self.retires,
             off_peak: hours.transpose()?.map(Box::new),
             source: Some(source),

@@ -158,6 +158,7 @@ impl ModelSettings {
             context_tokens: None,
             output_tokens_max: None,
             abilities: Abilities::default(),
+            tells_all_abilities: false,
             retires: None,
             off_peak: None,
             source: None,
@@ -166,7 +167,9 @@ impl ModelSettings {
         card.name = Cow::Owned(model.to_owned());
         card.context_tokens = self.context_tokens.or(card.context_tokens);
         card.output_tokens_max = self.output_tokens_max.or(card.output_tokens_max);
-        card.abilities = abilities.unwrap_or(card.abilities);
+        if let Some(abilities) = abilities {
+            (card.abilities, card.tells_all_abilities) = (abilities, true);
+        }
         if !rates.is_empty() {
             (card.prices, card.source, card.off_peak) = (Prices::new(rates), None, None);
         }

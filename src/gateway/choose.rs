@@ -1,0 +1,155 @@
+//! Which provider the name of a model picks, where nothing else names one.
+//!
+//! `NAME/MODEL` and `@NAME/MODEL` pick the provider of that name. A bare model picks the first
+//! provider whose settings list it, then the only one whose preset knows it in the catalogue, then
+//! the only one there is.
+
+use crate::config::Settings;
+use crate::providers::{Origin, Provider};
+
+/// Prefixes of model names that begin with `@` and name no provider.
+const MODEL_PREFIXES: [&str; 2] = ["@cf/", "@hf/"];
+
+/// Whom a model's name picks. Providers are told by their places in the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pick<'m> {
+    /// The provider, and what it calls the model.
+    Provider(usize, &'m str),
+    /// There is no provider of the name after the `@`.
+    UnknownProvider(&'m str),
+    /// No provider, or more than one.
+    None,
+}
+
+/// Picks. `only_knower` tells the one of [`knowers`], from memory where that is at hand.
+pub(super) fn pick<'m>(
+    settings: &Settings,
+    model: &'m str,
+    only_knower: impl FnOnce() -> Option<usize>,
+) -> Pick<'m> {
+    if let Some(pick) = by_prefix(settings, model) {
+        return pick;
+    }
+    let lists = |it: &Provider| it.models.iter().any(|name| name == model);
+    let listed = settings.providers.iter().position(|provider| lists(provider));
+    let only = || {
+        let place = only_one(settings)?;
+        settings.providers.get(place).filter(|it| serves_any(it)).map(|_| place)
+    };
+    // Where there is one provider only, it is also the only one that can know the model.
+    let found = listed.or_else(only).or_else(only_knower);
+    found.map_or(Pick::None, |place| Pick::Provider(place, model))
+}
+
+fn by_prefix<'m>(settings: &Settings, model: &'m str) -> Option<Pick<'m>> {
+    if MODEL_PREFIXES.iter().any(|prefix| model.starts_with(prefix)) {
+        return None;
+    }
+    let (prefix, rest) = model.split_once('/')?;
+    let bare = prefix.strip_prefix('@');
+    let name = bare.unwrap_or(prefix);
+    match settings.providers.iter().position(|provider| provider.name == name) {
+        Some(place) => Some(Pick::Provider(place, rest)),
+        // Without `@` it may as well be a part of the model's name, as in `org/model`.
+        None => bare.map(Pick::UnknownProvider),
+    }
+}
+
+/// The only provider there is. The echo counts only where there is no other: it stands in for a
+/// provider that is not set up yet.
+pub(super) fn only_one(settings: &Settings) -> Option<usize> {
+    let places = || settings.providers.iter().enumerate();
+    let mut real = places().filter(|(_, it)| !is_echo(it)).map(|(place, _)| place);
+    match (real.next(), real.next()) {
+        (Some(only), None) => Some(only),
+        (None, _) if settings.providers.len() == 1 => Some(0),
+        _ => None,
+    }
+}
+
+/// The providers without a list of their own whose preset knows the model. A name in a folder counts
+/// only as it is written: `org/model` may as well be meant for a provider that is not set up.
+pub(super) fn knowers(settings: &Settings, model: &str) -> Vec<usize> {
+    let knows = |provider: &Provider| {
+        let Some(preset) = provider.preset.filter(|_| provider.models.is_empty()) else {
+            return false;
+        };
+        let card = settings.catalogue.find_at(&provider.name, Some(preset), model);
+        card.is_some_and(|card| !model.contains('/') || card.name().eq_ignore_ascii_case(model))
+    };
+    let places = settings.providers.iter().enumerate();
+    places.filter(|(_, provider)| knows(provider)).map(|(place, _)| place).collect()
+}
+
+/// The one of them, if it is one.
+pub(super) fn only(knowers: &[usize]) -> Option<usize> {
+    match knowers {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
+fn serves_any(provider: &Provider) -> bool {
+    provider.models.is_empty() || is_echo(provider)
+}
+
+fn is_echo(provider: &Provider) -> bool {
+    matches!(provider.origin, Origin::Echo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings without a file: the presets of these variables, and the echo.
+    fn settings(variables: &[&str]) -> Settings {
+        let environment =
+            |name: &str| variables.contains(&name).then(|| "test-credential".to_owned());
+        Settings::load(None, &environment).expect("sound")
+    }
+
+    fn picked<'m>(settings: &Settings, model: &'m str) -> Option<(String, &'m str)> {
+        match pick(settings, model, || only(&knowers(settings, model))) {
+            Pick::Provider(place, model) => {
+                settings.providers.get(place).map(|it| (it.name.clone(), model))
+            }
+            Pick::UnknownProvider(_) | Pick::None => None,
+        }
+    }
+
+    #[test]
+    fn several_providers() {
+        let settings = settings(&["DEEPSEEK_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"]);
+        for (model, expected) in [
+            ("openai/gpt-4o", Some(("openai", "gpt-4o"))),
+            ("@groq/openai/gpt-oss-20b", Some(("groq", "openai/gpt-oss-20b"))),
+            // The name of a provider comes before that of a model.
+            ("openai/gpt-oss-20b", Some(("openai", "gpt-oss-20b"))),
+            ("gpt-4o", Some(("openai", "gpt-4o"))),
+            ("GPT-4o", Some(("openai", "GPT-4o"))),
+            ("gpt-4o-2024-11-20", Some(("openai", "gpt-4o-2024-11-20"))),
+            ("deepseek-chat", Some(("deepseek", "deepseek-chat"))),
+            ("echo", Some(("echo", "echo"))),
+            ("@nobody/gpt-4o", None),
+            ("nobody/gpt-4o", None),
+            ("@cf/meta/llama", None),
+            ("unheard-of", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(name, model)| (name.to_owned(), model));
+            assert_eq!(picked(&settings, model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_only_provider_serves_any_model() {
+        for (variables, name) in [(&["GROQ_API_KEY"][..], "groq"), (&[], "echo")] {
+            let settings = settings(variables);
+            for model in ["unheard-of", "nobody/gpt-4o", "gpt-4o"] {
+                assert_eq!(picked(&settings, model), Some((name.to_owned(), model)));
+            }
+            assert_eq!(only_one(&settings), Some(0));
+        }
+        assert_eq!(only_one(&settings(&["GROQ_API_KEY", "OPENAI_API_KEY"])), None);
+    }
+}
