@@ -28,8 +28,8 @@ pub trait EmbeddingsCodec: Sync {
     /// The path behind the provider's base URL.
     fn path(&self, target: &Target<'_>) -> String;
 
-    /// Inputs that one call may have; see [`EmbeddingsRequest::parts`].
-    fn inputs_max(&self) -> usize;
+    /// Inputs that one call to `model` may have; see [`EmbeddingsRequest::parts`].
+    fn inputs_max(&self, model: &str) -> usize;
 
     /// Reads a client's request. `model` is what its path tells, where this shape says it there.
     ///

@@ -92,6 +92,12 @@ pub fn array_encoder() -> Box<dyn StreamEncoder> {
     Box::new(encoder::Encoder::new(framing))
 }
 
+/// The path of a model's method that is no conversation, behind the provider's base URL.
+#[must_use]
+pub fn method_path(model: &str, method: &str) -> String {
+    format!("{}:{method}", model_path(model))
+}
+
 /// The path of a model: under `models/`, unless its name says where it is.
 fn model_path(model: &str) -> String {
     let folders = ["models/", "tunedModels/"];

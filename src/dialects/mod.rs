@@ -44,9 +44,9 @@ pub use cutter::Cutter;
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
 pub use gemini::{
     ArrayFraming, GoogleApi, array_encoder as gemini_array_encoder,
-    count_path as gemini_count_path, read_count as read_gemini_count,
-    read_count_request as read_gemini_count_request, write_count as write_gemini_count,
-    write_count_request as write_gemini_count_request,
+    count_path as gemini_count_path, method_path as gemini_method_path,
+    read_count as read_gemini_count, read_count_request as read_gemini_count_request,
+    write_count as write_gemini_count, write_count_request as write_gemini_count_request,
 };
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
 pub use warnings::Warnings;

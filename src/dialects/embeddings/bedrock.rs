@@ -48,7 +48,7 @@ impl EmbeddingsCodec for Titan {
         invoke_path(target)
     }
 
-    fn inputs_max(&self) -> usize {
+    fn inputs_max(&self, _: &str) -> usize {
         1
     }
 
@@ -125,7 +125,7 @@ impl EmbeddingsCodec for CohereOnBedrock {
         invoke_path(target)
     }
 
-    fn inputs_max(&self) -> usize {
+    fn inputs_max(&self, _: &str) -> usize {
         96
     }
 

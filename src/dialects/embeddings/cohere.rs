@@ -25,7 +25,7 @@ impl EmbeddingsCodec for Cohere {
         "/v2/embed".to_owned()
     }
 
-    fn inputs_max(&self) -> usize {
+    fn inputs_max(&self, _: &str) -> usize {
         96
     }
 

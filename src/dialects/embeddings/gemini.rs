@@ -24,7 +24,7 @@ impl EmbeddingsCodec for Gemini {
         format!("/models/{}:batchEmbedContents", target.model)
     }
 
-    fn inputs_max(&self) -> usize {
+    fn inputs_max(&self, _: &str) -> usize {
         100
     }
 

@@ -22,7 +22,7 @@ impl EmbeddingsCodec for Openai {
         "/embeddings".to_owned()
     }
 
-    fn inputs_max(&self) -> usize {
+    fn inputs_max(&self, _: &str) -> usize {
         2048
     }
 

@@ -192,10 +192,14 @@ fn which_model_has_which_shape() {
         (Dialect::BedrockConverse, titan, 1),
         (Dialect::BedrockConverse, arn, 96),
     ] {
-        assert_eq!(embeddings(dialect, model).map(EmbeddingsCodec::inputs_max), Some(inputs_max));
+        let codec = embeddings(dialect, model).expect("a shape");
+        assert_eq!(codec.inputs_max(model), inputs_max, "{model}");
     }
     assert!(embeddings(Dialect::AnthropicMessages, "claude").is_none());
     assert!(embeddings(Dialect::BedrockConverse, "anthropic.claude").is_none());
+    for (model, inputs_max) in [("text-embedding-005", 250), ("gemini-embedding-001", 1)] {
+        assert_eq!(embeddings_on_vertex().inputs_max(model), inputs_max, "{model}");
+    }
     let path = embeddings_on_vertex().path(&target("text-embedding-005"));
     assert_eq!(path, "/models/text-embedding-005:predict");
 }

@@ -21,9 +21,8 @@ impl EmbeddingsCodec for Vertex {
         format!("/models/{}:predict", target.model)
     }
 
-    /// Of the text models; `gemini-embedding-001` takes one.
-    fn inputs_max(&self) -> usize {
-        250
+    fn inputs_max(&self, model: &str) -> usize {
+        if model.contains("gemini-embedding") { 1 } else { 250 }
     }
 
     fn read_request(

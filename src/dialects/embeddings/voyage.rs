@@ -23,7 +23,7 @@ impl EmbeddingsCodec for Voyage {
         "/embeddings".to_owned()
     }
 
-    fn inputs_max(&self) -> usize {
+    fn inputs_max(&self, _: &str) -> usize {
         1000
     }
 
