@@ -24,6 +24,7 @@ mod meaning;
 mod metering;
 mod models;
 mod realtime;
+mod shapes;
 mod simulate;
 mod streams;
 mod tidy;

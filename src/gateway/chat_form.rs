@@ -1,5 +1,6 @@
 //! The form in which answers are stored and shared, whatever dialect their clients speak: OpenAI's
-//! chat. One stored answer so serves clients of every dialect, whole and as a stream.
+//! chat. One stored answer so serves clients of every dialect, whole and as a stream. What is asked in
+//! one form only is stored in that: completions and embeddings in OpenAI's, ranks in Cohere's.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,9 @@ use super::endpoint::Endpoint;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::{recall, translate};
-use crate::dialects::{Codec, StreamDecoder, StreamEncoder, Target, Warnings, codec};
+use crate::dialects::{
+    Codec, StreamDecoder, StreamEncoder, Target, Warnings, codec, completions_encoder,
+};
 use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of};
 
 /// A request in the form in which its answer is looked up.
@@ -104,8 +107,14 @@ impl ChatEvents {
         }
         let asked = ChatRequest { include_usage: true, ..ChatRequest::default() };
         let now = exchange.record.at_unix.as_secs();
+        let is_completion = exchange.record.endpoint == Some(Endpoint::Completions);
+        let encoder = if is_completion {
+            completions_encoder(&asked, now)
+        } else {
+            chat()?.stream_encoder(&asked, now)
+        };
         Some(Self {
-            encoder: chat()?.stream_encoder(&asked, now),
+            encoder,
             decoder: provider.map(Codec::stream_decoder),
             chunks: Vec::new(),
             events: Vec::new(),

@@ -15,6 +15,7 @@ use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::route::Plan;
+use super::shapes;
 use crate::dialects::codec;
 use crate::http::{
     Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_field,
@@ -109,7 +110,7 @@ async fn json(
                 exchange.record.usage = outline.usage;
                 exchange.record.tier = outline.tier.unwrap_or_default();
                 if outline.usage.is_none() {
-                    meter_gemini(exchange, &body);
+                    meter_otherwise(exchange, &body);
                 }
             }
             Err(_) if coded => {}
@@ -129,7 +130,11 @@ async fn json(
 }
 
 /// Takes the usage of an answer of a dialect that has it elsewhere.
-fn meter_gemini(exchange: &mut Exchange<'_>, body: &[u8]) {
+fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
+    if exchange.record.endpoint == Some(Endpoint::Rerank) {
+        exchange.record.usage = shapes::usage_of_ranks(exchange, body);
+        return;
+    }
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
     let codec = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec);
     let Some(codec) = codec else { return };

@@ -16,8 +16,9 @@ use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::route::Plan;
-use super::translate::Translation;
-use crate::dialects::{BadStream, Cutter, StreamDecoder, StreamEncoder};
+use super::shapes::Shaped;
+use super::translate::{Back, Chat, Form, Translation};
+use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder};
 use crate::http::{Framing, write_field};
 use crate::llm::{Answer, ApiError, Chunk, chunks_of};
 
@@ -31,10 +32,22 @@ pub(super) async fn deliver(
     translation: &Translation,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
-    let status = answer.head.status();
-    if (300..400).contains(&status) {
+    if (300..400).contains(&answer.head.status()) {
         return Err(invalid(plan, "it redirects, which is not followed"));
     }
+    match &translation.back {
+        Back::Chat(translation) => chat(exchange, plan, translation, answer).await,
+        Back::Shaped(translation) => shaped(exchange, plan, translation, answer).await,
+    }
+}
+
+async fn chat(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    translation: &Chat,
+    answer: &mut Incoming,
+) -> Result<(), Failure> {
+    let status = answer.head.status();
     let is_success = (200..300).contains(&status);
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let streams = [&b"text/event-stream"[..], b"application/vnd.amazon.eventstream"];
@@ -44,7 +57,8 @@ pub(super) async fn deliver(
     }
     let body = keep_whole(exchange, plan, answer).await?;
     if !is_success {
-        return error(exchange, translation, answer, &body).await;
+        let dialects = (translation.client, translation.provider);
+        return error(exchange, dialects, answer, &body).await;
     }
     let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
     let read = read.ok().flatten();
@@ -58,14 +72,33 @@ pub(super) async fn deliver(
     }
     let mut told = Vec::with_capacity(body.len() + 256);
     let now = exchange.record.at_unix.as_secs();
-    translation.client.write_answer(&said, &translation.request, now, &mut told);
+    translation.write_answer(&said, now, &mut told);
+    send_json(exchange, answer, status, &told).await?;
+    recall::store_whole(exchange, told);
+    Ok(())
+}
+
+async fn shaped(
+    exchange: &mut Exchange<'_>,
+    plan: &Plan,
+    translation: &Shaped,
+    answer: &mut Incoming,
+) -> Result<(), Failure> {
+    let status = answer.head.status();
+    let body = keep_whole(exchange, plan, answer).await?;
+    if !(200..300).contains(&status) {
+        let dialects = (translation.client, translation.provider);
+        return error(exchange, dialects, answer, &body).await;
+    }
+    let told = translation.retell(exchange, (&answer.head, &body));
+    let told = told.ok_or_else(|| invalid(plan, "its body is no answer in its dialect"))?;
     send_json(exchange, answer, status, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
 
 /// Fills in what some providers leave out: the id, and the model.
-fn complete(exchange: &Exchange<'_>, translation: &Translation, answer: &mut Answer) {
+fn complete(exchange: &Exchange<'_>, translation: &Chat, answer: &mut Answer) {
     if answer.id.is_empty() {
         answer.id = own_id(exchange);
     }
@@ -74,7 +107,8 @@ fn complete(exchange: &Exchange<'_>, translation: &Translation, answer: &mut Ans
     }
 }
 
-fn own_id(exchange: &Exchange<'_>) -> String {
+/// An id for an answer that has none.
+pub(super) fn own_id(exchange: &Exchange<'_>) -> String {
     let prefix = exchange.record.endpoint.map_or("chatcmpl", |endpoint| endpoint.answer_prefix());
     format!("{prefix}-{}", exchange.record.id)
 }
@@ -98,28 +132,28 @@ async fn send_json(
 /// Tells the provider's error in the client's dialect, under its own status.
 async fn error(
     exchange: &mut Exchange<'_>,
-    translation: &Translation,
+    (client, provider): (&dyn Codec, &dyn Codec),
     answer: &Incoming,
     body: &[u8],
 ) -> Result<(), Failure> {
     let status = answer.head.status();
     let read = |body: &[u8]| {
         let mut scanner = exchange.worker.scanner();
-        scanner.read(body, |root| translation.provider.read_error(status, Some(root))).ok()
+        scanner.read(body, |root| provider.read_error(status, Some(root))).ok()
     };
     // Google wraps some of its errors in an array.
     let inner = body.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     let error = read(body).or_else(|| inner.and_then(read));
-    let error = error.unwrap_or_else(|| translation.provider.read_error(status, None));
+    let error = error.unwrap_or_else(|| provider.read_error(status, None));
     let mut told = Vec::new();
-    translation.client.write_error(&error, &mut told);
+    client.write_error(&error, &mut told);
     send_json(exchange, answer, status, &told).await
 }
 
 /// A stream on its way from one dialect to the other.
 struct Stream<'p> {
     plan: &'p Plan,
-    translation: &'p Translation,
+    translation: &'p Chat,
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
     chunks: Vec<Chunk>,
@@ -130,7 +164,7 @@ struct Stream<'p> {
 }
 
 impl<'p> Stream<'p> {
-    fn new(exchange: &Exchange<'_>, plan: &'p Plan, translation: &'p Translation) -> Self {
+    fn new(exchange: &Exchange<'_>, plan: &'p Plan, translation: &'p Chat) -> Self {
         let now = exchange.record.at_unix.as_secs();
         Self {
             plan,
@@ -261,12 +295,13 @@ impl<'p> Stream<'p> {
 fn begin(
     exchange: &mut Exchange<'_>,
     answer: &Incoming,
-    translation: &Translation,
+    translation: &Chat,
 ) -> (Vec<u8>, Outgoing) {
     exchange.record.stream = true;
-    exchange.record.as_array = translation.as_array;
+    let as_array = translation.form == Form::Array;
+    exchange.record.as_array = as_array;
     let events = "text/event-stream; charset=utf-8";
-    let content_type = if translation.as_array { "application/json" } else { events };
+    let content_type = if as_array { "application/json" } else { events };
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
     write_field(&mut out, "content-type", content_type.as_bytes());

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
-use super::fields::{goes_to_any_dialect, goes_upstream, may_be_forwarded};
+use super::fields::{goes_to_any_dialect, goes_upstream, may_be_forwarded, without_credentials};
 use super::realtime;
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -162,14 +162,19 @@ fn write_line(
     let own = behind_version(head.path()).unwrap_or(head.path());
     let path = plan.path.as_deref().unwrap_or(own);
     let query = head.query().filter(|_| plan.path.is_none());
+    let query = query.map(|query| match record.dialled.dialect {
+        Dialect::Gemini => Cow::Owned(without_credentials(query)),
+        _ => Cow::Borrowed(query),
+    });
+    let query = query.filter(|query| !query.is_empty());
     let asked = Asked { path, model: record.model.as_deref(), stream: record.stream };
     let path = provider.path(&asked);
-    let separator = match query {
+    let separator = match &query {
         None => "",
         Some(_) if path.contains('?') => "&",
         Some(_) => "?",
     };
-    let target = [&base.path, &*path, separator, query.unwrap_or_default()];
+    let target = [&base.path, &*path, separator, query.as_deref().unwrap_or_default()];
     write_request_line(out, head.method(), &target);
     write_field(out, "host", base.authority.as_bytes());
     proof(head, plan, base, &target, body.map_or(Payload::Streamed, Payload::Whole))

@@ -13,6 +13,8 @@ pub(super) enum Endpoint {
     Completions,
     /// `POST /v1/embeddings`.
     Embeddings,
+    /// `POST /v1/rerank` and `POST /v2/rerank`.
+    Rerank,
     /// `POST /v1/responses`.
     Responses,
     /// `POST /v1/messages`.
@@ -36,6 +38,8 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v1/chat/completions", Endpoint::ChatCompletions, Method::Post),
     ("/v1/completions", Endpoint::Completions, Method::Post),
     ("/v1/embeddings", Endpoint::Embeddings, Method::Post),
+    ("/v1/rerank", Endpoint::Rerank, Method::Post),
+    ("/v2/rerank", Endpoint::Rerank, Method::Post),
     ("/v1/responses", Endpoint::Responses, Method::Post),
     ("/v1/messages", Endpoint::Messages, Method::Post),
     ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
@@ -96,6 +100,7 @@ impl Endpoint {
             Self::ChatCompletions => "chat_completions",
             Self::Completions => "completions",
             Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
             Self::Responses => "responses",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
@@ -111,6 +116,7 @@ impl Endpoint {
     pub(super) fn answer_prefix(self) -> &'static str {
         match self {
             Self::Completions => "cmpl",
+            Self::Rerank => "rerank",
             Self::Responses => "resp",
             Self::Messages => "msg",
             _ => "chatcmpl",
@@ -128,6 +134,11 @@ impl Endpoint {
         }
     }
 
+    /// True where the answer is in words, which may come as a stream.
+    pub(super) fn is_in_words(self) -> bool {
+        !matches!(self, Self::Embeddings | Self::Rerank)
+    }
+
     /// True where the gateway reads the JSON of request and answer.
     pub(super) fn is_metered(self) -> bool {
         matches!(
@@ -135,6 +146,7 @@ impl Endpoint {
             Self::ChatCompletions
                 | Self::Completions
                 | Self::Embeddings
+                | Self::Rerank
                 | Self::Responses
                 | Self::Messages
                 | Self::GenerateContent
@@ -155,20 +167,35 @@ pub(super) fn dialect_of_path(path: &str) -> Dialect {
     };
     match path {
         _ if is_under("/v1/messages") => Dialect::AnthropicMessages,
-        _ if is_under("/v1beta") || gemini_call(path).is_some() => Dialect::Gemini,
+        "/v1/rerank" | "/v2/rerank" => Dialect::CohereChat,
+        _ if is_under("/v1beta") => Dialect::Gemini,
+        _ if gemini_call(path).is_some() || gemini_aside(path).is_some() => Dialect::Gemini,
         _ => Dialect::OpenaiChat,
     }
 }
 
 /// The model, unescaped, and whether a stream is wanted, of a path of Google's `generateContent`.
 pub(super) fn gemini_call(path: &str) -> Option<(String, bool)> {
-    let (model, call) = behind_version(path)?.strip_prefix("/models/")?.rsplit_once(':')?;
-    let stream = match call {
+    let (model, method) = gemini_method(path)?;
+    let stream = match method {
         "generateContent" => false,
         "streamGenerateContent" => true,
         _ => return None,
     };
-    (!model.is_empty()).then(|| (percent_decoded(model), stream))
+    Some((percent_decoded(model), stream))
+}
+
+/// The model, unescaped, and the method of a path of Google's models that is no conversation and passes
+/// as it is.
+pub(super) fn gemini_aside(path: &str) -> Option<(String, &str)> {
+    const METHODS: [&str; 3] = ["embedContent", "batchEmbedContents", "countTokens"];
+    let (model, method) = gemini_method(path)?;
+    METHODS.contains(&method).then(|| (percent_decoded(model), method))
+}
+
+fn gemini_method(path: &str) -> Option<(&str, &str)> {
+    let found = behind_version(path)?.strip_prefix("/models/")?.rsplit_once(':')?;
+    Some(found).filter(|(model, _)| !model.is_empty())
 }
 
 /// True for another spelling of a path in the table (`//`, a slash at the end, needless escapes):
@@ -221,11 +248,13 @@ mod tests {
     fn paths() {
         use Endpoint::{
             ChatCompletions, CountTokens, Embeddings, GenerateContent, Messages, Models,
-            PassThrough, Realtime, Responses,
+            PassThrough, Realtime, Rerank, Responses,
         };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
             (Method::Post, "/v1/embeddings", Some(Embeddings)),
+            (Method::Post, "/v1/rerank", Some(Rerank)),
+            (Method::Post, "/v2/rerank", Some(Rerank)),
             (Method::Get, "/v1/models", Some(Models)),
             (Method::Head, "/v1/models", Some(Models)),
             (Method::Head, "/v1/models/gpt-4o", Some(Models)),
@@ -258,6 +287,7 @@ mod tests {
             "/v1",
             "/v1/",
             "/v2/models",
+            "/v2/rerank/",
             "/v1beta",
             "/v1beta/models/",
             "/v1betas/models",
@@ -296,6 +326,9 @@ mod tests {
             ("/v1/messages/x", Dialect::AnthropicMessages),
             ("/v1/messagesx", Dialect::OpenaiChat),
             ("/v1beta/anything", Dialect::Gemini),
+            ("/v1/models/g-2:embedContent", Dialect::Gemini),
+            ("/v1/models/ft:g-2:mine", Dialect::OpenaiChat),
+            ("/v2/rerank", Dialect::CohereChat),
             ("/v1/chat/completions", Dialect::OpenaiChat),
         ] {
             assert_eq!(dialect_of_path(path), expected, "{path}");
@@ -306,12 +339,13 @@ mod tests {
     fn telemetry_knows_all_names() {
         use Endpoint::{
             ChatCompletions, Completions, CountTokens, Embeddings, Feedback, GenerateContent,
-            Messages, Models, PassThrough, Realtime, Responses,
+            Messages, Models, PassThrough, Realtime, Rerank, Responses,
         };
         let all = [
             ChatCompletions,
             Completions,
             Embeddings,
+            Rerank,
             Responses,
             Messages,
             CountTokens,

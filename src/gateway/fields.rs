@@ -1,7 +1,7 @@
 //! Header fields: what the client tells the gateway, what travels on to the provider, and what
 //! comes back. Both ways go by allow-lists: a credential or a hop's own field never slips through.
 
-use super::endpoint::dialect_of_path;
+use super::endpoint::{dialect_of_path, percent_decoded};
 use crate::http::RequestHead;
 use crate::llm::Dialect;
 
@@ -87,6 +87,16 @@ pub(super) fn without_scheme(value: &[u8]) -> &[u8] {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii(),
         _ => value,
     }
+}
+
+/// A query of Google's API without the credential that it may hold. Ours travels in a field.
+pub(super) fn without_credentials(query: &str) -> String {
+    const NAMES: [&str; 3] = ["key", "access_token", "oauth_token"];
+    let goes = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        !NAMES.contains(&percent_decoded(name).as_str())
+    };
+    query.split('&').filter(goes).collect::<Vec<_>>().join("&")
 }
 
 /// True for request fields that travel on to the provider as they are.
@@ -214,6 +224,18 @@ mod tests {
         assert_eq!(presented_keys(&beside).collect::<Vec<_>>(), [b"own", b"one"]);
         for protocol in ["realtime", "openai-insecure-api-key", "", "openai-beta.realtime-v1"] {
             assert_eq!(key_in_subprotocol(protocol.as_bytes()), None, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn queries_of_google_hold_no_credential() {
+        for (query, expected) in [
+            ("key=test-credential", ""),
+            ("alt=json&key=test-credential&pageSize=2", "alt=json&pageSize=2"),
+            ("%6Bey=test-credential&access_token=t&keys=1", "keys=1"),
+            ("pageToken=key", "pageToken=key"),
+        ] {
+            assert_eq!(without_credentials(query), expected, "{query}");
         }
     }
 

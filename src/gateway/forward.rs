@@ -88,14 +88,17 @@ pub(super) async fn forward(
     };
     let hops = count_hops(exchange)?;
     token::ready(exchange, plan).await?;
+    let waited = exchange.record.upstream;
+    let mut may_reuse =
+        !matches!(request.body, Body::Streamed { .. }) && request.endpoint != Endpoint::Realtime;
     loop {
         exchange.record.attempts += 1;
-        let mut pooled = connect(exchange, plan, pool, request, deadline).await?;
+        let mut pooled = connect(exchange, plan, pool, may_reuse, deadline).await?;
         let reused = pooled.reused;
         exchange.record.reused_connection = reused;
         let call = Call { plan, hops, deadline };
         let outcome = call.make(exchange, &mut pooled.connection, request).await;
-        exchange.record.upstream = begun.elapsed();
+        exchange.record.upstream = waited + begun.elapsed();
         match outcome {
             Ok((head, reusable)) => {
                 let incoming = Incoming::new(head.framing());
@@ -107,6 +110,7 @@ pub(super) async fn forward(
                 if !(reused && broken.died_silently) {
                     return Err(broken.failure);
                 }
+                may_reuse = false;
                 exchange.worker.recorder().count(Counter::UpstreamRetriedStale);
             }
         }
@@ -119,13 +123,10 @@ async fn connect(
     exchange: &mut Exchange<'_>,
     plan: &Plan,
     pool: &Pool,
-    request: &Request,
+    may_reuse: bool,
     deadline: Instant,
 ) -> Result<Pooled, Failure> {
     let worker = exchange.worker;
-    let may_reuse = exchange.record.attempts == 1
-        && !matches!(request.body, Body::Streamed { .. })
-        && request.endpoint != Endpoint::Realtime;
     if may_reuse && let Some(pooled) = pool.take(|event| worker.note_pool(event)) {
         return Ok(pooled);
     }

@@ -8,7 +8,8 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::record::Exchange;
 use super::{
-    admit, deliver, feedback, forward, realtime, recall, receive, render, route, screen, settle,
+    admit, deliver, feedback, forward, forward_parts, realtime, recall, receive, render, route,
+    screen, settle,
 };
 
 /// What becomes of the client's connection afterwards.
@@ -51,10 +52,14 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     if let Some(hit) = recall::recall(exchange, &grant, &request).await? {
         return Box::pin(recall::deliver(exchange, &request, hit)).await;
     }
-    let plan = match route::route(exchange, &grant, &mut request)? {
+    let mut plan = match route::route(exchange, &grant, &mut request)? {
         route::Decision::Answer(own) => return deliver::whole(exchange, own).await,
         route::Decision::Try(plan) => plan,
     };
-    let answer = forward::forward(exchange, &plan, &mut request).await?;
+    let answer = if plan.has_further_calls() {
+        Box::pin(forward_parts::forward(exchange, &mut plan, &mut request)).await?
+    } else {
+        forward::forward(exchange, &plan, &mut request).await?
+    };
     deliver::deliver(exchange, &plan, answer).await
 }

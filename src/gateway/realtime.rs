@@ -39,7 +39,8 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     outline.model = asked_model(exchange.head)?;
     // A body that is never sent, so that the model finds its provider as everywhere.
     let body = Body::Json { bytes: Vec::new(), outline };
-    let mut request = Request { endpoint: Endpoint::Realtime, body, as_array: false };
+    let mut request =
+        Request { endpoint: Endpoint::Realtime, body, as_array: false, path_model: None };
     let plan = match route(exchange, grant, &mut request)? {
         Decision::Answer(own) => return whole(exchange, own).await,
         Decision::Try(plan) => plan,

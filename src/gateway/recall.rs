@@ -296,8 +296,8 @@ pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
         return;
     }
     let Some(body) = chat_form::stored(exchange, body) else { return };
-    let is_embedding = exchange.record.endpoint == Some(Endpoint::Embeddings);
-    if is_embedding || is_replayable(&body) {
+    let is_in_words = exchange.record.endpoint.is_none_or(Endpoint::is_in_words);
+    if !is_in_words || is_replayable(&body) {
         store(exchange, *ticket, body);
     }
 }
@@ -421,7 +421,7 @@ pub(super) async fn deliver(
     exchange.record.provider.clone_from(&entry.labels.provider);
     exchange.record.model.clone_from(&entry.labels.model);
     let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
-    let is_stream = exchange.record.stream && request.endpoint != Endpoint::Embeddings;
+    let is_stream = exchange.record.stream && request.endpoint.is_in_words();
     let other = chat_form::other_codec(request.endpoint);
     let told = other.and_then(|it| chat_form::told(exchange, request, it, (&entry.body, &id)));
     let out = match told {

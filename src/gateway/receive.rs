@@ -5,7 +5,7 @@
 //! pass-through, which is looked at for its `model`.
 
 use super::body::{Incoming, Pace};
-use super::endpoint::{Endpoint, gemini_call};
+use super::endpoint::{Endpoint, gemini_aside, gemini_call};
 use super::failure::Failure;
 use super::record::Exchange;
 use crate::http::Framing;
@@ -20,6 +20,8 @@ const PASS_THROUGH_LOOK_BYTES: u64 = 64 * 1024;
 pub(super) struct Request {
     pub endpoint: Endpoint,
     pub body: Body,
+    /// The model that stands in the path of a call which passes as it is.
+    pub path_model: Option<String>,
     /// A stream is wanted as one JSON array, Google's other form of it.
     pub as_array: bool,
 }
@@ -37,10 +39,11 @@ pub(super) enum Body {
 impl Request {
     /// The model the client named.
     pub(super) fn model(&self) -> Option<&str> {
-        match &self.body {
+        let in_body = match &self.body {
             Body::Json { outline, .. } => outline.model.as_deref(),
             _ => None,
-        }
+        };
+        self.path_model.as_deref().or(in_body)
     }
 
     /// True if the client wants a stream.
@@ -89,7 +92,9 @@ pub(super) async fn body(
     };
     let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
     let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
-    Ok(Request { endpoint, body, as_array })
+    let aside = || gemini_aside(exchange.head.path()).map(|(model, _)| model);
+    let path_model = if endpoint == Endpoint::PassThrough { aside() } else { None };
+    Ok(Request { endpoint, body, path_model, as_array })
 }
 
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {

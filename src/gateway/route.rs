@@ -9,17 +9,18 @@ use super::admit::{Grant, bounded};
 use super::choose::{Pick, only, only_one, pick};
 use super::count_tokens;
 use super::deliver::Whole;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, gemini_aside};
 use super::failure::Failure;
 use super::fields::{vendor_keys, without_scheme};
 use super::models;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::translate::{Translation, translate};
+use super::shapes::has_own_embeddings;
+use super::translate::{Translation, translate, untranslatable};
 use super::upstream::{Snapshot, Upstream};
-use crate::dialects::{Target as DialectTarget, codec};
+use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
-use crate::providers::{Auth, BaseUrl, ProviderField, Timeouts, preset};
+use crate::providers::{Auth, BaseUrl, Gap, ProviderField, Timeouts, preset};
 use crate::routing::Target;
 
 /// Paths whose bodies name no model, so that a key with a model allow-list may stream to them.
@@ -60,6 +61,13 @@ pub(super) struct Plan {
     pub credential: Option<Vec<ProviderField>>,
     pub timeouts: Timeouts,
     pub forward_headers: Vec<String>,
+}
+
+impl Plan {
+    /// True if other calls follow the one at hand.
+    pub(super) fn has_further_calls(&self) -> bool {
+        self.translation.as_ref().is_some_and(|translation| translation.has_further_calls())
+    }
 }
 
 /// Who answers.
@@ -113,7 +121,7 @@ pub(super) fn route(
     let timeouts = timeouts(exchange, grant, &choice)?;
     Ok(Decision::Try(Plan {
         forward_headers: forward_headers(exchange, target),
-        path: own_path(request, translation.as_deref(), &choice),
+        path: own_path(exchange, request, translation.as_deref(), &choice),
         dialect: dialect.provider,
         credential: choice.credential,
         upstream: choice.upstream,
@@ -126,7 +134,7 @@ pub(super) fn route(
 
 /// What is spoken on the two sides of one exchange.
 struct Spoken {
-    /// None where it is no conversation.
+    /// None where bytes only pass.
     client: Option<Dialect>,
     provider: Dialect,
     is_translated: bool,
@@ -135,20 +143,35 @@ struct Spoken {
 fn spoken(request: &Request, choice: &Choice) -> Spoken {
     let model = choice.model.as_deref();
     let provider = &choice.upstream.provider;
+    let own = provider.dialect_for(model);
     // Counting is asked of those who offer it, and is no conversation.
-    let client = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
-    let Some(client) = client else {
-        let provider = provider.dialect_for(model);
-        return Spoken { client: None, provider, is_translated: false };
+    let of_chat = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
+    let (client, provider, is_translated) = match (request.endpoint, of_chat) {
+        (Endpoint::Completions, _) => {
+            let is_chat_only = own != Dialect::OpenaiChat || provider.has_gap(Gap::Completions);
+            (Some(Dialect::OpenaiChat), own, is_chat_only)
+        }
+        (Endpoint::Embeddings, _) => {
+            let is_other = own != Dialect::OpenaiChat || has_own_embeddings(provider);
+            (Some(Dialect::OpenaiChat), own, is_other)
+        }
+        (Endpoint::Rerank, _) => {
+            let is_other = !matches!(own, Dialect::CohereChat | Dialect::Passthrough);
+            (Some(Dialect::CohereChat), own, is_other)
+        }
+        (_, Some(client)) => {
+            let spoken = provider.dialect_toward(client, model);
+            // Google's other form of a stream, one array, is written by us only.
+            (Some(client), spoken, spoken != client || request.as_array)
+        }
+        (_, None) => (None, own, false),
     };
-    let provider = provider.dialect_toward(client, model);
-    // Google's other form of a stream, one array, is written by us only.
-    let is_translated = provider != client || request.as_array;
-    Spoken { client: Some(client), provider, is_translated }
+    Spoken { client, provider, is_translated }
 }
 
 /// The path of a request whose model stands in it, or whose dialect has another.
 fn own_path(
+    exchange: &Exchange<'_>,
     request: &Request,
     translation: Option<&Translation>,
     choice: &Choice,
@@ -156,10 +179,19 @@ fn own_path(
     if let Some(translation) = translation {
         return Some(translation.path.clone());
     }
-    if request.endpoint != Endpoint::GenerateContent {
-        return None;
-    }
+    let path = exchange.head.path();
     let model = choice.model.as_deref().unwrap_or_default();
+    match request.endpoint {
+        Endpoint::GenerateContent => {}
+        // The version is no part of Cohere's base.
+        Endpoint::Rerank if choice.upstream.provider.dialect == Dialect::CohereChat => {
+            return Some(path.to_owned());
+        }
+        _ => {
+            let (_, method) = request.path_model.as_ref().and_then(|_| gemini_aside(path))?;
+            return Some(gemini_method_path(model, method));
+        }
+    }
     let target = DialectTarget { model, is_original: true };
     codec(Dialect::Gemini).map(|codec| codec.path(&target, request.is_stream()))
 }
@@ -310,19 +342,31 @@ fn check(
     if is_unseen && !PATHS_WITHOUT_MODEL.iter().any(|folder| is_under(folder)) {
         grant.check_model("(not visible in this request)")?;
     }
-    let provider = &choice.upstream.provider;
-    let is_translated = request.endpoint.chat_dialect().is_some();
-    let dialect = provider.dialect_for(choice.model.as_deref());
-    if !is_translated && dialect != Dialect::OpenaiChat && request.endpoint.is_metered() {
-        let text = format!(
-            "provider `{}` speaks {}, which this path cannot be translated to",
-            provider.name,
-            dialect.name()
-        );
-        return Err(Failure::Invalid(text.into()));
-    }
+    check_abilities(request, choice)?;
     if request.endpoint.is_metered() && choice.model.is_none() {
         return Err(Failure::Invalid("`model` is required".into()));
+    }
+    Ok(())
+}
+
+/// Refuses what the vendor is known not to have.
+fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
+    let provider = &choice.upstream.provider;
+    let missing = match request.endpoint {
+        Endpoint::Embeddings => provider.has_gap(Gap::Embeddings).then_some("embeddings"),
+        // Completions are asked for as chats where there are none.
+        Endpoint::Completions if !provider.has_gap(Gap::Completions) => None,
+        Endpoint::CountTokens | Endpoint::Rerank => None,
+        endpoint if endpoint.is_metered() => provider.has_gap(Gap::Chat).then_some("chats"),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        let text = format!("the vendor of provider `{}` has no {missing}", provider.name);
+        return Err(Failure::Invalid(text.into()));
+    }
+    let dialect = provider.dialect_for(choice.model.as_deref());
+    if request.path_model.is_some() && dialect != Dialect::Gemini {
+        return Err(untranslatable(choice, dialect));
     }
     Ok(())
 }
@@ -341,7 +385,7 @@ fn changes(request: &Request, target: Option<&Target>, choice: &Choice) -> Vec<C
             overrides.map(|(key, json)| Change::Set { key: key.clone(), json: json.clone() }),
         );
     }
-    let is_in_path = request.endpoint == Endpoint::GenerateContent;
+    let is_in_path = request.endpoint == Endpoint::GenerateContent || request.path_model.is_some();
     if let Some(model) = choice.model.as_deref().filter(|it| outline.model.as_deref() != Some(it))
         && !is_in_path
     {

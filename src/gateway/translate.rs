@@ -1,47 +1,107 @@
-//! A conversation in one dialect, said in another.
+//! A request in one dialect, said in another.
+//!
+//! Conversations are here, older completions among them, which become one; embeddings and ranks are in
+//! `shapes`.
 
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::route::{Change, Choice, vendor_changes};
+use super::shapes::{self, Shaped};
 use crate::dialects::{
-    Codec, RequestPath, StreamEncoder, Target, Unsayable, Warnings, codec, gemini_array_encoder,
+    Codec, CompletionsError, RequestPath, StreamEncoder, Target, Unsayable, Warnings, codec,
+    completions_encoder, gemini_array_encoder, read_completions_request, write_completions_answer,
 };
-use crate::llm::{ChatRequest, Dialect, Edit, unable};
+use crate::http::ResponseHead;
+use crate::llm::{Answer, ChatRequest, Dialect, Edit, Node, unable};
 
 /// A request as its provider takes it, and what the answer's way back needs.
 pub(super) struct Translation {
+    /// Behind the provider's base URL, query included.
+    pub path: String,
+    /// As the provider takes it.
+    pub body: Vec<u8>,
+    /// The answer's way back.
+    pub back: Back,
+}
+
+/// What the way back of an answer needs.
+#[expect(clippy::large_enum_variant, reason = "there is one for a request, in a box of its own")]
+pub(super) enum Back {
+    /// Of a conversation.
+    Chat(Chat),
+    /// Of embeddings or ranks.
+    Shaped(Shaped),
+}
+
+/// A conversation that is translated.
+pub(super) struct Chat {
     /// Of the client.
     pub client: &'static dyn Codec,
     /// Of the provider.
     pub provider: &'static dyn Codec,
     /// What was asked, in no dialect.
     pub request: ChatRequest,
-    /// Behind the provider's base URL, query included.
-    pub path: String,
-    /// As the provider takes it.
-    pub body: Vec<u8>,
+    /// How the client gets the answer.
+    pub form: Form,
+}
+
+/// The form in which a client gets an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// That of its dialect.
+    Own,
     /// See [`Request::as_array`].
-    pub as_array: bool,
+    Array,
+    /// OpenAI's older completion.
+    Completion,
 }
 
 impl Translation {
-    /// A writer of the client's stream.
-    pub(super) fn stream_encoder(&self, now_unix: u64) -> Box<dyn StreamEncoder> {
-        if self.as_array {
-            return gemini_array_encoder();
-        }
-        self.client.stream_encoder(&self.request, now_unix)
+    /// True if other calls follow the one at hand.
+    pub(super) fn has_further_calls(&self) -> bool {
+        matches!(&self.back, Back::Shaped(shaped) if shaped.has_further_calls())
+    }
+
+    /// Takes in the answer to the call at hand and turns to the next. False if it is no answer.
+    pub(super) fn turn_to_next_call(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        answer: (&ResponseHead, &[u8]),
+    ) -> bool {
+        let Back::Shaped(shaped) = &mut self.back else { return false };
+        let next = shaped.next_call(exchange, answer);
+        next.map(|body| self.body = body).is_some()
     }
 }
 
-/// What the request asks, in no dialect, with `changes` made to it.
-pub(super) fn read(
+impl Chat {
+    /// A writer of the client's stream.
+    pub(super) fn stream_encoder(&self, now_unix: u64) -> Box<dyn StreamEncoder> {
+        match self.form {
+            Form::Own => self.client.stream_encoder(&self.request, now_unix),
+            Form::Array => gemini_array_encoder(),
+            Form::Completion => completions_encoder(&self.request, now_unix),
+        }
+    }
+
+    /// Appends a whole answer as the client expects it.
+    pub(super) fn write_answer(&self, answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
+        match self.form {
+            Form::Completion => write_completions_answer(answer, now_unix, out),
+            _ => self.client.write_answer(answer, &self.request, now_unix, out),
+        }
+    }
+}
+
+/// The body of the request with `changes` made to it, as `read` takes it.
+pub(super) fn read_with<T>(
     exchange: &Exchange<'_>,
     request: &Request,
     changes: &[Change],
-    client: &dyn Codec,
-) -> Result<ChatRequest, Failure> {
+    read: impl FnOnce(Node<'_>, &RequestPath<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let Body::Json { bytes, outline } = &request.body else {
         return Err(Failure::Invalid("this request has no body".into()));
     };
@@ -55,8 +115,32 @@ pub(super) fn read(
     };
     let path = RequestPath { model: outline.model.as_deref(), stream: outline.stream };
     let mut scanner = exchange.worker.scanner();
-    let read = scanner.read(body, |root| client.read_request(root, &path));
-    read.map_err(Failure::Json)?.map_err(Failure::Malformed)
+    scanner.read(body, |root| read(root, &path)).map_err(Failure::Json)?
+}
+
+/// What the request asks, in no dialect, with `changes` made to it.
+pub(super) fn read(
+    exchange: &Exchange<'_>,
+    request: &Request,
+    changes: &[Change],
+    client: &dyn Codec,
+) -> Result<ChatRequest, Failure> {
+    read_with(exchange, request, changes, |root, path| {
+        client.read_request(root, path).map_err(Failure::Malformed)
+    })
+}
+
+fn read_completion(
+    exchange: &Exchange<'_>,
+    request: &Request,
+    changes: &[Change],
+) -> Result<ChatRequest, Failure> {
+    read_with(exchange, request, changes, |root, _| {
+        read_completions_request(root).map_err(|error| match error {
+            CompletionsError::Malformed(error) => Failure::Malformed(error),
+            CompletionsError::Unsayable(error) => Failure::Unsayable(error),
+        })
+    })
 }
 
 /// Says the request in the dialect of its provider.
@@ -67,36 +151,73 @@ pub(super) fn translate(
     (client, provider): (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
+    let made = match request.endpoint {
+        Endpoint::Embeddings => shapes::embeddings(exchange, request, changes, provider, choice),
+        Endpoint::Rerank => shapes::rerank(exchange, request, changes, provider, choice),
+        _ => chat(exchange, request, changes, (client, provider), choice),
+    }?;
+    exchange.hold(made.body.len())?;
+    Ok(made)
+}
+
+fn chat(
+    exchange: &mut Exchange<'_>,
+    request: &Request,
+    changes: &[Change],
+    dialects: (Dialect, Dialect),
+    choice: &Choice,
+) -> Result<Translation, Failure> {
     let upstream = &choice.upstream;
     let model = choice.model.as_deref().unwrap_or_default();
-    let untranslatable = || {
-        let text = format!(
-            "provider `{}` speaks {}, which this path cannot be translated to",
-            upstream.name,
-            provider.name()
-        );
-        Failure::Invalid(text.into())
+    let (client, provider) = codecs(dialects, choice)?;
+    let (asked, form) = match request.endpoint {
+        Endpoint::Completions => (read_completion(exchange, request, changes)?, Form::Completion),
+        _ => {
+            let form = if request.as_array { Form::Array } else { Form::Own };
+            (read(exchange, request, changes, client)?, form)
+        }
     };
-    let client = codec(client).ok_or_else(untranslatable)?;
-    let provider = codec(provider).ok_or_else(untranslatable)?;
-    let (vendor, as_array) = (vendor_changes(request, choice), request.as_array);
-    let request = read(exchange, request, changes, client)?;
-    check_abilities(exchange, &request, &upstream.name, model)?;
+    check_abilities(exchange, &asked, &upstream.name, model)?;
     let target = Target { model, is_original: upstream.provider.is_original() };
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(request_bytes(exchange));
     provider
-        .write_request(&request, &target, &mut warnings, &mut body)
+        .write_request(&asked, &target, &mut warnings, &mut body)
         .map_err(Failure::Unsayable)?;
+    note(exchange, &warnings);
+    let body = edited(exchange, body, &vendor_changes(request, choice))?;
+    let path = provider.path(&target, asked.stream);
+    Ok(Translation {
+        path,
+        body,
+        back: Back::Chat(Chat { client, provider, request: asked, form }),
+    })
+}
+
+/// The code of both dialects, in which errors are read and told.
+pub(super) fn codecs(
+    (client, provider): (Dialect, Dialect),
+    choice: &Choice,
+) -> Result<(&'static dyn Codec, &'static dyn Codec), Failure> {
+    let both = codec(client).zip(codec(provider));
+    both.ok_or_else(|| untranslatable(choice, provider))
+}
+
+/// The provider does not speak what the client of that path does, nor anything like it.
+pub(super) fn untranslatable(choice: &Choice, provider: Dialect) -> Failure {
+    let text = format!(
+        "provider `{}` speaks {}, which this path cannot be translated to",
+        choice.upstream.name,
+        provider.name()
+    );
+    Failure::Invalid(text.into())
+}
+
+/// Keeps the warnings for the answer's head.
+pub(super) fn note(exchange: &mut Exchange<'_>, warnings: &Warnings) {
     if !warnings.is_empty() {
         exchange.record.warnings = Some(warnings.header().into());
     }
-    if !vendor.is_empty() {
-        body = edited(exchange, &body, &vendor)?;
-    }
-    exchange.hold(body.len())?;
-    let path = provider.path(&target, request.stream);
-    Ok(Translation { client, provider, request, path, body, as_array })
 }
 
 /// Refuses what the model is known to be unable to read, since vendors answer as if it were not there.
@@ -118,11 +239,18 @@ fn check_abilities(
 }
 
 /// The body with the changes of its vendor.
-fn edited(exchange: &Exchange<'_>, body: &[u8], changes: &[Change]) -> Result<Vec<u8>, Failure> {
-    let outline = exchange.worker.scanner().request(body).map_err(Failure::Json)?;
+pub(super) fn edited(
+    exchange: &Exchange<'_>,
+    body: Vec<u8>,
+    changes: &[Change],
+) -> Result<Vec<u8>, Failure> {
+    if changes.is_empty() {
+        return Ok(body);
+    }
+    let outline = exchange.worker.scanner().request(&body).map_err(Failure::Json)?;
     let edits: Vec<Edit<'_>> = changes.iter().map(Change::edit).collect();
     let mut edited = Vec::with_capacity(body.len() + 128);
-    outline.splice(body, &edits, &mut edited);
+    outline.splice(&body, &edits, &mut edited);
     Ok(edited)
 }
 

@@ -133,6 +133,12 @@ impl Provider {
         }
     }
 
+    /// True for Vertex AI, which has embeddings in another shape than its dialects.
+    #[must_use]
+    pub fn is_vertex(&self) -> bool {
+        matches!(self.address, Address::Vertex { .. })
+    }
+
     /// The path below the base URL; it may end with a query.
     #[must_use]
     pub fn path<'a>(&self, asked: &Asked<'a>) -> Cow<'a, str> {

@@ -59,7 +59,7 @@ impl Auth {
     }
 }
 
-/// An endpoint that a vendor does not offer.
+/// An endpoint that a vendor does not offer, nor do its servers elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gap {
@@ -127,6 +127,12 @@ impl Provider {
     #[must_use]
     pub fn is_original(&self) -> bool {
         self.preset.and_then(preset).is_some_and(|preset| preset.original)
+    }
+
+    /// True for an endpoint that its vendor is known not to have.
+    #[must_use]
+    pub fn has_gap(&self, gap: Gap) -> bool {
+        self.preset.and_then(preset).is_some_and(|preset| preset.gaps.contains(&gap))
     }
 
     /// A provider that no setting names: a preset's, at `base`, without a credential, which the

@@ -16,11 +16,12 @@ use crate::base::unix_now;
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 12] = [
+pub const ENDPOINTS: [&str; 13] = [
     "none",
     "chat_completions",
     "completions",
     "embeddings",
+    "rerank",
     "responses",
     "messages",
     "count_tokens",

@@ -289,7 +289,7 @@ fn usage(out: &mut String, header: &[&str]) {
             // Against no tokens at all first, then against the plain call.
             let before = if usage == plain { Some(Usage::default()) } else { Some(plain) };
             let more = added(&answer(before), &answer(Some(usage)));
-            let leaves = more.into_iter().filter(|(_, value)| *value != Value::from(0));
+            let leaves = more.into_iter().filter(|(_, value)| *value != 0);
             let found = values_of_leaves(&leaves.collect());
             if found.is_empty() { "–".to_owned() } else { found }
         });

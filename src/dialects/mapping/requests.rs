@@ -499,7 +499,7 @@ pub(super) fn places(more: &BTreeMap<String, Value>, mark: &str) -> Vec<String> 
         Value::String(text) => {
             text.contains(mark) || path.ends_with(mark) || mark == WORD && text.contains(BYTES)
         }
-        other => other.to_string() == mark || path.ends_with(mark),
+        other => format!("{other}") == mark || path.ends_with(mark),
     };
     let found =
         more.iter().filter(|(path, value)| mark.split('|').any(|mark| is_said(path, value, mark)));

@@ -1,0 +1,230 @@
+//! Embeddings and ranks, asked of a provider in its own shape and told in the client's: OpenAI's of
+//! embeddings, Cohere's of ranks.
+//!
+//! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
+//! `forward_parts`), and their answers are told as one.
+
+use super::deliver_translated::own_id;
+use super::failure::Failure;
+use super::receive::Request;
+use super::record::Exchange;
+use super::route::{Change, Choice, vendor_changes};
+use super::translate::{Back, Translation, codecs, edited, note, read_with, untranslatable};
+use crate::dialects::{
+    self, Codec, EmbeddingsCodec, RerankCodec, Target, Warnings, embeddings_on_vertex,
+    rerank_of_clients, rerank_on_tei,
+};
+use crate::http::ResponseHead;
+use crate::llm::{
+    Dialect, EmbeddingsAnswer, EmbeddingsRequest, RerankAnswer, RerankRequest, Usage,
+};
+use crate::providers::Provider;
+
+/// Most calls that one request may take. Each lasts tens of milliseconds.
+const CALLS_MAX: usize = 128;
+
+/// Where Bedrock tells the tokens of a model that does not tell them itself (user guide, "Monitor
+/// usage"; the fields of `InvokeModel`).
+const BEDROCK_INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
+
+/// A request for embeddings or ranks that is translated.
+pub(super) struct Shaped {
+    /// In whose dialect errors are told.
+    pub client: &'static dyn Codec,
+    /// In whose dialect errors come.
+    pub provider: &'static dyn Codec,
+    asked: Asked,
+}
+
+enum Asked {
+    Embeddings(Embeddings),
+    Rerank { request: RerankRequest, shape: &'static dyn RerankCodec },
+}
+
+struct Embeddings {
+    request: EmbeddingsRequest,
+    shape: &'static dyn EmbeddingsCodec,
+    /// Most inputs of one call.
+    inputs_max: usize,
+    /// Bodies of the calls that are still to be made.
+    further: std::vec::IntoIter<Vec<u8>>,
+    /// Answers to the calls before.
+    told: Vec<EmbeddingsAnswer>,
+}
+
+/// True for a provider whose embeddings are in another shape than its dialect has them.
+pub(super) fn has_own_embeddings(provider: &Provider) -> bool {
+    provider.preset == Some("voyage")
+}
+
+/// Asks for embeddings in the shape of the provider.
+pub(super) fn embeddings(
+    exchange: &mut Exchange<'_>,
+    request: &Request,
+    changes: &[Change],
+    dialect: Dialect,
+    choice: &Choice,
+) -> Result<Translation, Failure> {
+    let provider = &choice.upstream.provider;
+    let model = choice.model.as_deref().unwrap_or_default();
+    let codecs = codecs((Dialect::OpenaiChat, dialect), choice)?;
+    let of_clients = dialects::embeddings(Dialect::OpenaiChat, "");
+    let shape = if provider.is_vertex() && dialect == Dialect::Gemini {
+        Some(embeddings_on_vertex())
+    } else {
+        dialects::embeddings(dialect, model)
+    };
+    let (of_clients, shape) = of_clients.zip(shape).ok_or_else(|| {
+        let text = format!("provider `{}` has no embeddings of this model", provider.name);
+        Failure::Invalid(text.into())
+    })?;
+    let asked = read_with(exchange, request, changes, |root, _| {
+        of_clients.read_request(root, None).map_err(Failure::Malformed)
+    })?;
+    let target = Target { model, is_original: provider.is_original() };
+    let inputs_max = shape.inputs_max(model).max(1);
+    if asked.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
+        let most = inputs_max * CALLS_MAX;
+        let text = format!("expected at most {most} inputs in one request for this model");
+        return Err(Failure::Invalid(text.into()));
+    }
+    let vendor = vendor_changes(request, choice);
+    let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
+    for part in asked.parts(inputs_max) {
+        let mut body = Vec::new();
+        shape
+            .write_request(&part, &target, &mut warnings, &mut body)
+            .map_err(Failure::Unsayable)?;
+        bodies.push(edited(exchange, body, &vendor)?);
+    }
+    note(exchange, &warnings);
+    let mut further = bodies.into_iter();
+    let body = further.next().unwrap_or_default();
+    let told = Vec::new();
+    let asked = Asked::Embeddings(Embeddings { request: asked, shape, inputs_max, further, told });
+    Ok(translation(codecs, asked, shape.path(&target), body))
+}
+
+/// Asks for ranks in the shape of the provider.
+pub(super) fn rerank(
+    exchange: &mut Exchange<'_>,
+    request: &Request,
+    changes: &[Change],
+    dialect: Dialect,
+    choice: &Choice,
+) -> Result<Translation, Failure> {
+    let provider = &choice.upstream.provider;
+    let model = choice.model.as_deref().unwrap_or_default();
+    let codecs = codecs((Dialect::CohereChat, dialect), choice)?;
+    let is_tei = provider.preset == Some("tei");
+    let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
+    let shape = shape.ok_or_else(|| untranslatable(choice, dialect))?;
+    let asked = read_with(exchange, request, changes, |root, _| {
+        rerank_of_clients().read_request(root).map_err(Failure::Malformed)
+    })?;
+    let target = Target { model, is_original: provider.is_original() };
+    let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+    shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsayable)?;
+    note(exchange, &warnings);
+    let body = edited(exchange, body, &vendor_changes(request, choice))?;
+    let path = shape.path().to_owned();
+    Ok(translation(codecs, Asked::Rerank { request: asked, shape }, path, body))
+}
+
+fn translation(
+    (client, provider): (&'static dyn Codec, &'static dyn Codec),
+    asked: Asked,
+    path: String,
+    body: Vec<u8>,
+) -> Translation {
+    Translation { path, body, back: Back::Shaped(Shaped { client, provider, asked }) }
+}
+
+/// What the ranks of a provider that speaks the client's dialect used.
+pub(super) fn usage_of_ranks(exchange: &Exchange<'_>, body: &[u8]) -> Option<Usage> {
+    let answer = rerank_of_clients().read_answer(body, &mut exchange.worker.scanner())?;
+    usage(&answer)
+}
+
+/// Who counts searches has used no tokens.
+fn usage(answer: &RerankAnswer) -> Option<Usage> {
+    answer.usage.or_else(|| answer.search_units.map(|_| Usage::default()))
+}
+
+impl Shaped {
+    /// True if other calls follow the one at hand.
+    pub(super) fn has_further_calls(&self) -> bool {
+        matches!(&self.asked, Asked::Embeddings(asked) if asked.further.len() > 0)
+    }
+
+    /// Takes in the answer to a call and gives the body of the next. None if it is no answer.
+    pub(super) fn next_call(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        (head, body): (&ResponseHead, &[u8]),
+    ) -> Option<Vec<u8>> {
+        let Asked::Embeddings(asked) = &mut self.asked else { return None };
+        let answer = asked.read(exchange, head, body)?;
+        asked.told.push(answer);
+        // What is spent so far counts, whatever becomes of the rest.
+        exchange.record.usage = EmbeddingsAnswer::joined(asked.told.iter().cloned()).usage;
+        asked.further.next()
+    }
+
+    /// The provider's answer as the client expects it, its usage taken note of. None if it is none.
+    pub(super) fn retell(
+        &self,
+        exchange: &mut Exchange<'_>,
+        (head, body): (&ResponseHead, &[u8]),
+    ) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(body.len() + 256);
+        match &self.asked {
+            Asked::Embeddings(asked) => {
+                let last = asked.read(exchange, head, body)?;
+                let parts = asked.told.iter().cloned().chain([last]);
+                let mut answer = EmbeddingsAnswer::joined(parts);
+                if answer.model.is_empty() {
+                    answer.model.clone_from(&asked.request.model);
+                }
+                exchange.record.usage = answer.usage;
+                let of_clients = dialects::embeddings(Dialect::OpenaiChat, "")?;
+                of_clients.write_answer(&answer, &asked.request, &mut out);
+            }
+            Asked::Rerank { request, shape } => {
+                let mut answer = shape.read_answer(body, &mut exchange.worker.scanner())?;
+                let count = request.documents.len() as u64;
+                if answer.results.iter().any(|result| result.index >= count) {
+                    return None;
+                }
+                if answer.id.is_empty() {
+                    answer.id = own_id(exchange);
+                }
+                exchange.record.usage = usage(&answer);
+                rerank_of_clients().write_answer(&answer, request, &mut out);
+            }
+        }
+        Some(out)
+    }
+}
+
+impl Embeddings {
+    /// Reads the answer to the call at hand, which must have one vector for each of its inputs: a client
+    /// tells them apart by their places.
+    fn read(
+        &self,
+        exchange: &Exchange<'_>,
+        head: &ResponseHead,
+        body: &[u8],
+    ) -> Option<EmbeddingsAnswer> {
+        let read = exchange.worker.scanner().read(body, |root| self.shape.read_answer(root));
+        let mut answer = read.ok().flatten()?;
+        let told: usize = self.told.iter().map(|part| part.vectors.len()).sum();
+        let asked = self.request.inputs.len().saturating_sub(told).min(self.inputs_max);
+        let counted = head.get(BEDROCK_INPUT_TOKENS).and_then(|value| {
+            let input_tokens = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
+            Some(Usage { input_tokens, ..Usage::default() })
+        });
+        answer.usage = answer.usage.or(counted);
+        (answer.vectors.len() == asked).then_some(answer)
+    }
+}
