@@ -106,7 +106,12 @@ targets = [{{ provider = "one" }}]
         let mut after = before;
         match expected {
             Ok(number) => {
-                assert_eq!((response.status, text.as_str()), (200, CHAT_ANSWER), "{request}");
+                if request.contains(" /v1/responses") {
+                    // Told in other words.
+                    assert!(response.status == 200 && text.contains("\"Hi\""), "{text}");
+                } else {
+                    assert_eq!((response.status, text.as_str()), (200, CHAT_ANSWER), "{request}");
+                }
                 after[number] += 1;
             }
             Err((status, code)) => {
@@ -241,7 +246,8 @@ fn models_are_held_to_the_list_however_they_are_named() {
         ("x-ringgate-config: support\r\n", "gpt-4o", DENIED),
     ] {
         for path in [CHAT_PATH, "/v1/completions", "/v1/embeddings", "/v1/responses"] {
-            stand.ask_at(path, LIMITED, fields, &chat(model), expected);
+            let body = chat(model).replace("\"messages\"", "\"input\":\"Hello\",\"messages\"");
+            stand.ask_at(path, LIMITED, fields, &body, expected);
         }
         // Without a list all of these are allowed.
         let is_named = fields.contains("support");
