@@ -302,6 +302,38 @@ fn the_answer_to_a_close_still_arrives() {
     assert_eq!(logged(&gateway)["outcome"], "success");
 }
 
+/// Once both have said so a session is over, although neither hangs up.
+#[test]
+fn nobody_has_to_hang_up_first() {
+    for client_begins in [true, false] {
+        let provider = provider(move |peer| {
+            if !client_begins {
+                peer.send(CLOSE, b"\x03\xe8");
+            }
+            while let Some((first, payload)) = peer.frame() {
+                if client_begins {
+                    peer.send(first, &payload);
+                }
+            }
+        });
+        let gateway = Gateway::start(&format!("{LOG}{}", provider.section("p", "")));
+        let (_, mut client) = Peer::open(&gateway, "/v1/realtime?model=m", "");
+        let begun = Instant::now();
+        if client_begins {
+            client.send(CLOSE, b"\x03\xe8");
+        }
+        assert_eq!(client.frame(), Some((CLOSE, b"\x03\xe8".to_vec())));
+        if !client_begins {
+            client.send(CLOSE, b"\x03\xe8");
+        }
+        assert_eq!(client.frame(), None);
+        expect_nothing_left(&gateway, &provider);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        drop(client);
+        assert_eq!(logged(&gateway)["outcome"], "success");
+    }
+}
+
 #[test]
 fn refusals_are_told_as_they_are() {
     for (status, body) in [

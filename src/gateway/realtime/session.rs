@@ -238,6 +238,10 @@ impl Session {
             flow.writing_since.set(None);
             let Ok(emptied) = written else { return Stop::Receiver };
             flow.bytes.set(flow.bytes.get() + count as u64);
+            if self.from_client.has_closed.get() && self.from_provider.has_closed.get() {
+                // Nothing more can follow, and neither has to wait for the other to hang up.
+                return Stop::Sender;
+            }
             out = if emptied.capacity() > KEPT_BYTES { Vec::new() } else { emptied };
             turn += count;
             if turn >= TURN_BYTES {
