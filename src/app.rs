@@ -112,8 +112,11 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     let admin_listener = TcpListener::bind(settings.server.admin_listen)
         .with_context(|| format!("cannot listen on {} (admin)", settings.server.admin_listen))?;
     settings.server.admin_listen = admin_listener.local_addr()?;
-    // Here, so that no request has to wait for it.
-    Catalogue::warm();
+    // Here, so that no request has to wait for it. It takes memory that a gateway without vendors
+    // does not need; there the first client that names a preset of its own waits the few milliseconds.
+    if settings.providers.iter().any(|provider| provider.preset.is_some()) {
+        Catalogue::warm();
+    }
     let published = Arc::new(gateway::publish(Arc::new(settings))?);
     let fleet = Fleet::start(options.clone(), published)?;
     fleet.greet(files);

@@ -102,9 +102,13 @@ impl Catalogue {
     }
 
     fn lists_at(&self, provider: &str, preset: Option<&str>) -> [&[ModelCard]; 3] {
-        // No vendor has an empty name.
-        let slug = preset.unwrap_or_default();
-        [cards(&self.own, provider), cards(&self.own, slug), cards(&BUILT_IN.vendors, slug)]
+        // Who has no preset is not in the built-in part, which is then not read either.
+        match preset {
+            Some(slug) => {
+                [cards(&self.own, provider), cards(&self.own, slug), cards(&BUILT_IN.vendors, slug)]
+            }
+            None => [cards(&self.own, provider), &[], &[]],
+        }
     }
 
     /// The name as it is in any of the lists, then what it may stand for.
