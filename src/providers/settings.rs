@@ -201,7 +201,7 @@ impl ProviderSettings {
         let models = if self.models.is_empty() { vec![ECHO.to_owned()] } else { self.models };
         Provider {
             name: name.to_owned(),
-            preset: Some(ECHO),
+            preset: None,
             dialect: Dialect::OpenaiChat,
             has_dialects: false,
             origin: Origin::Echo,
