@@ -8,7 +8,6 @@
 mod answer;
 mod array_framing;
 mod citation;
-mod count_tokens;
 mod decoder;
 mod encoder;
 mod error;
@@ -22,10 +21,7 @@ mod usage;
 mod write_contents;
 mod write_request;
 
-pub use array_framing::ArrayFraming;
-pub use count_tokens::{
-    GoogleApi, count_path, read_count, read_count_request, write_count, write_count_request,
-};
+use array_framing::ArrayFraming;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::warnings::Warnings;

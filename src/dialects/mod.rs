@@ -42,12 +42,7 @@ pub use completions::{
 };
 pub use cutter::Cutter;
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
-pub use gemini::{
-    ArrayFraming, GoogleApi, array_encoder as gemini_array_encoder,
-    count_path as gemini_count_path, method_path as gemini_method_path,
-    read_count as read_gemini_count, read_count_request as read_gemini_count_request,
-    write_count as write_gemini_count, write_count_request as write_gemini_count_request,
-};
+pub use gemini::{array_encoder as gemini_array_encoder, method_path as gemini_method_path};
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
 pub use warnings::Warnings;
 

@@ -47,18 +47,6 @@ pub(super) fn write(
     })
 }
 
-/// Appends what the prompt of a request is made of, for counting its tokens.
-pub(super) fn write_prompt(
-    root: &mut ObjectWriter<'_>,
-    request: &ChatRequest,
-    target: &Target<'_>,
-    warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
-    ContentsWriter::new(request, Model::of(target.model)).write(root, request, warnings)?;
-    write_tools(root, request, warnings);
-    Ok(())
-}
-
 /// Settings of the canonical form that this dialect cannot say.
 fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
     let sampling = &request.sampling;
