@@ -18,10 +18,7 @@ mod voyage;
 
 use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
-use crate::llm::{
-    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Foreign, Malformed, Node,
-    ObjectWriter,
-};
+use crate::llm::{Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node};
 
 /// Both directions of one shape. Synchronous and without state.
 pub trait EmbeddingsCodec: Sync {
@@ -89,29 +86,6 @@ pub fn embeddings(dialect: Dialect, model: &str) -> Option<&'static dyn Embeddin
 #[must_use]
 pub fn embeddings_on_vertex() -> &'static dyn EmbeddingsCodec {
     &vertex::Vertex
-}
-
-/// Keeps a member that `dialect` alone knows. Null says nothing in any shape.
-fn keep(request: &mut EmbeddingsRequest, dialect: Dialect, key: &str, value: Node<'_>) {
-    if !value.is_null() {
-        request.foreign.push((key.to_owned(), Foreign { dialect, json: value.json() }));
-    }
-}
-
-/// Writes the members that `dialect` knows and warns of the others.
-fn write_foreign(
-    object: &mut ObjectWriter<'_>,
-    request: &EmbeddingsRequest,
-    dialect: Dialect,
-    warnings: &mut Warnings,
-) {
-    for (key, foreign) in &request.foreign {
-        if foreign.dialect == dialect {
-            object.raw(key, &foreign.json);
-        } else {
-            warnings.dropped(key, "the provider's format has no such member");
-        }
-    }
 }
 
 /// Tells that the end user is not passed on.

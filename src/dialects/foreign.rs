@@ -22,10 +22,31 @@ const OPENAI_SHARES: [&str; 6] = [
 const NO_SUCH: &str = "the provider's format has no such member";
 
 /// Keeps a member that `dialect` alone knows. Null says nothing in any dialect.
-pub(super) fn keep(request: &mut ChatRequest, dialect: Dialect, key: &str, value: Node<'_>) {
+pub(super) fn keep(
+    members: &mut Vec<(String, Foreign)>,
+    dialect: Dialect,
+    key: &str,
+    value: Node<'_>,
+) {
     if !value.is_null() {
-        let foreign = Foreign { dialect, json: value.json() };
-        request.foreign.push((key.to_owned(), foreign));
+        members.push((key.to_owned(), Foreign { dialect, json: value.json() }));
+    }
+}
+
+/// Writes those of `members` that `dialect` knows and warns of the others, in requests without inner
+/// members or state.
+pub(super) fn write_flat(
+    object: &mut ObjectWriter<'_>,
+    members: &[(String, Foreign)],
+    dialect: Dialect,
+    warnings: &mut Warnings,
+) {
+    for (key, foreign) in members {
+        if foreign.dialect == dialect {
+            object.raw(key, &foreign.json);
+        } else {
+            warnings.dropped(key, NO_SUCH);
+        }
     }
 }
 

@@ -14,8 +14,8 @@ mod voyage;
 use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, Dialect, Foreign, Malformed, Node, ObjectWriter, RerankAnswer, RerankDocument,
-    RerankRequest, RerankResult, Scanner, Usage, Within,
+    ArrayWriter, Dialect, Foreign, Malformed, Node, RerankAnswer, RerankDocument, RerankRequest,
+    RerankResult, Scanner, Usage, Within,
 };
 
 /// Both directions of one shape. Synchronous and without state.
@@ -76,29 +76,6 @@ pub fn rerank_of_clients() -> &'static dyn RerankCodec {
 #[must_use]
 pub fn rerank_on_tei() -> &'static dyn RerankCodec {
     &tei::Tei
-}
-
-/// Keeps a member that `dialect` alone knows. Null says nothing in any shape.
-fn keep(request: &mut RerankRequest, dialect: Dialect, key: &str, value: Node<'_>) {
-    if !value.is_null() {
-        request.foreign.push((key.to_owned(), Foreign { dialect, json: value.json() }));
-    }
-}
-
-/// Writes the members that `dialect` knows and warns of the others.
-fn write_foreign(
-    object: &mut ObjectWriter<'_>,
-    request: &RerankRequest,
-    dialect: Dialect,
-    warnings: &mut Warnings,
-) {
-    for (key, foreign) in &request.foreign {
-        if foreign.dialect == dialect {
-            object.raw(key, &foreign.json);
-        } else {
-            warnings.dropped(key, "the provider's format has no such member");
-        }
-    }
 }
 
 /// Texts, and objects with a `text`. What has none is ranked by the whole of the object, whose JSON is

@@ -69,7 +69,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
             };
             request.service_tier = Some(tier.to_owned());
         }
-        _ => foreign::keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }
@@ -101,7 +101,12 @@ fn tools(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
         let tool = tool(item).within_item(index)?;
         if matches!(tool, Tool::Function(_)) {
             for (key, hint) in item.members().filter(|(key, _)| !FUNCTION_MEMBERS.contains(key)) {
-                foreign::keep(request, DIALECT, &format!(".tools[{index}].{key}"), hint);
+                foreign::keep(
+                    &mut request.foreign,
+                    DIALECT,
+                    &format!(".tools[{index}].{key}"),
+                    hint,
+                );
             }
         }
         request.tools.push(tool);
@@ -192,7 +197,7 @@ fn thinking(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed>
     request.reasoning = Some(settings);
     for (key, member) in value.members() {
         if !["type", "budget_tokens", "display"].contains(&key) {
-            foreign::keep(request, DIALECT, &format!(".thinking.{key}"), member);
+            foreign::keep(&mut request.foreign, DIALECT, &format!(".thinking.{key}"), member);
         }
     }
     Ok(())
@@ -207,7 +212,12 @@ fn output_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfo
                 settings.effort = effort;
             }
             "format" => request.format = Some(format(member).within(key)?),
-            _ => foreign::keep(request, DIALECT, &format!(".output_config.{key}"), member),
+            _ => foreign::keep(
+                &mut request.foreign,
+                DIALECT,
+                &format!(".output_config.{key}"),
+                member,
+            ),
         }
     }
     Ok(())

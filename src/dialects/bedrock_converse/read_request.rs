@@ -61,10 +61,10 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "additionalModelResponseFieldPaths" => {
             let is_ours = value.items().map(Node::text).eq(STOP_SEQUENCE_PATHS.map(Some));
             if !is_ours {
-                foreign::keep(request, DIALECT, key, value);
+                foreign::keep(&mut request.foreign, DIALECT, key, value);
             }
         }
-        _ => foreign::keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "tools" => request.tools = value.read_items(tool)?,
         "tool_choice" => request.tool_choice = Some(tool_choice(value)?),
         "thinking" => request.reasoning = Some(thinking(value)?),
-        _ => foreign::keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

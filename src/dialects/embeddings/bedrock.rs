@@ -4,8 +4,9 @@
 //!
 //! Titan embeds one text a call; a request with several goes in [`EmbeddingsRequest::parts`].
 
-use super::{EmbeddingsCodec, cohere, keep, texts, vector, warn_of_user, write_foreign};
+use super::{EmbeddingsCodec, cohere, texts, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node, Usage, Within,
@@ -67,7 +68,7 @@ impl EmbeddingsCodec for Titan {
             match key {
                 "inputText" => {}
                 "dimensions" => request.dimensions = Some(value.expect_u64().within(key)?),
-                _ => keep(&mut request, DIALECT, key, value),
+                _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
             }
         }
         Ok(request)
@@ -93,7 +94,7 @@ impl EmbeddingsCodec for Titan {
         write_object(out, |root| {
             root.text("inputText", text);
             root.optional_number("dimensions", request.dimensions);
-            write_foreign(root, request, DIALECT, warnings);
+            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
         });
         Ok(())
     }

@@ -4,11 +4,9 @@
 //! the kind that most texts are embedded as, and `image` for pictures, which the reference wants.
 //! Numbers are always asked for as floats: a client that wants base64 gets it from the gateway.
 
-use super::{
-    EmbeddingsCodec, at_least_one, keep, no_tokens, purpose, text_inputs, vector, warn_of_user,
-    write_foreign,
-};
+use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, text_inputs, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
@@ -86,7 +84,7 @@ pub(super) fn read_request(
                 request.purpose = purpose::read(purpose::COHERE, value.expect_text().within(key)?);
             }
             "embedding_types" if is_floats(value) => {}
-            _ => keep(&mut request, dialect, key, value),
+            _ => foreign::keep(&mut request.foreign, dialect, key, value),
         }
     }
     at_least_one(&request, "texts")?;
@@ -148,7 +146,7 @@ pub(super) fn write_members(
     if !request.foreign.iter().any(types) {
         root.texts("embedding_types", ["float"]);
     }
-    write_foreign(root, request, dialect, warnings);
+    foreign::write_flat(root, &request.foreign, dialect, warnings);
     Ok(())
 }
 

@@ -4,10 +4,9 @@
 //! one, differs by its lack of `requests`, and so both are read; the answer to it, which has
 //! `embedding` and not `embeddings`, is read and never written.
 
-use super::{
-    EmbeddingsCodec, at_least_one, keep, no_tokens, purpose, vector, warn_of_user, write_foreign,
-};
+use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media, Node,
@@ -65,7 +64,7 @@ impl EmbeddingsCodec for Gemini {
                         object.object("content", |content| write_content(content, input))?;
                         object.optional_text("taskType", word);
                         object.optional_number("outputDimensionality", request.dimensions);
-                        write_foreign(object, request, DIALECT, warnings);
+                        foreign::write_flat(object, &request.foreign, DIALECT, warnings);
                         Ok(())
                     })
                 })
@@ -126,7 +125,7 @@ fn one(request: &mut EmbeddingsRequest, value: Node<'_>) -> Result<(), Malformed
             "outputDimensionality" => {
                 request.dimensions = Some(value.expect_u64().within(key)?);
             }
-            _ if is_first => keep(request, DIALECT, key, value),
+            _ if is_first => foreign::keep(&mut request.foreign, DIALECT, key, value),
             _ => {}
         }
     }

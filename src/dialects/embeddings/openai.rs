@@ -4,8 +4,9 @@
 //! inputs that are objects with a `text` or an `image` (Jina) or an `image_url`. OpenAI itself refuses
 //! members that it does not know, so that these go to its imitators only.
 
-use super::{EmbeddingsCodec, at_least_one, keep, purpose, text_inputs, vector, write_foreign};
+use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, vector};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
@@ -70,7 +71,7 @@ impl EmbeddingsCodec for Openai {
                 }
             }
             root.optional_text("user", request.user.as_deref());
-            write_foreign(root, request, DIALECT, warnings);
+            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
             Ok(())
         })
     }
@@ -107,7 +108,7 @@ fn member(request: &mut EmbeddingsRequest, key: &str, value: Node<'_>) -> Result
         "encoding_format" => request.encoding = encoding(value)?,
         "input_type" => request.purpose = Some(purpose::read_any(value.expect_text()?)?),
         "user" => request.user = Some(value.expect_text()?.to_owned()),
-        _ => keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

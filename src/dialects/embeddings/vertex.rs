@@ -1,10 +1,9 @@
 //! Google's embeddings at Vertex AI (generative AI reference, "Text embeddings API", read November
 //! 2026), which go through the older `predict`.
 
-use super::{
-    EmbeddingsCodec, at_least_one, keep, purpose, texts, vector, warn_of_user, write_foreign,
-};
+use super::{EmbeddingsCodec, at_least_one, purpose, texts, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node, Usage, Within,
@@ -50,7 +49,7 @@ impl EmbeddingsCodec for Vertex {
                     let read = value.expect_u64().within(key).within("parameters");
                     request.dimensions = Some(read?);
                 }
-                _ => keep(&mut request, DIALECT, key, value),
+                _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
             }
         }
         Ok(request)
@@ -77,7 +76,7 @@ impl EmbeddingsCodec for Vertex {
             });
             root.object("parameters", |parameters| {
                 parameters.optional_number("outputDimensionality", request.dimensions);
-                write_foreign(parameters, request, DIALECT, warnings);
+                foreign::write_flat(parameters, &request.foreign, DIALECT, warnings);
             });
         });
         Ok(())

@@ -2,10 +2,9 @@
 //! November 2026): OpenAI's but for the names of the length, and with a purpose.
 
 use super::openai::{self, encoding};
-use super::{
-    EmbeddingsCodec, at_least_one, keep, purpose, text_inputs, texts, warn_of_user, write_foreign,
-};
+use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, texts, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsRequest, Malformed, Node, VectorEncoding, Within,
@@ -62,7 +61,7 @@ impl EmbeddingsCodec for Voyage {
             if request.encoding == VectorEncoding::Base64 {
                 root.text("encoding_format", "base64");
             }
-            write_foreign(root, request, DIALECT, warnings);
+            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
         });
         Ok(())
     }
@@ -98,7 +97,7 @@ fn member(request: &mut EmbeddingsRequest, key: &str, value: Node<'_>) -> Result
             let word = purpose::read(purpose::VOYAGE, value.expect_text()?);
             request.purpose = Some(word.ok_or_else(|| Malformed::new("query or document"))?);
         }
-        _ => keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "serviceTier" | "service_tier" => {
             request.service_tier = Some(value.expect_text()?.to_ascii_lowercase());
         }
-        _ => foreign::keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ fn tool_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
             "functionCallingConfig" | "function_calling_config" => {
                 calling(request, inner.expect_object().within(key)?).within(key)?;
             }
-            _ => foreign::keep(request, DIALECT, &format!("toolConfig.{key}"), inner),
+            _ => foreign::keep(&mut request.foreign, DIALECT, &format!("toolConfig.{key}"), inner),
         }
     }
     Ok(())
@@ -191,7 +191,7 @@ fn calling(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
     let allowed = names.map(|names| texts(names).within("allowedFunctionNames")).transpose()?;
     let allowed = allowed.unwrap_or_default();
     let keep = |request: &mut ChatRequest, key: &str, value: Node<'_>| {
-        foreign::keep(request, DIALECT, &format!("{CALLING}{key}"), value);
+        foreign::keep(&mut request.foreign, DIALECT, &format!("{CALLING}{key}"), value);
     };
     request.tool_choice = match (mode.as_str(), allowed.as_slice()) {
         ("NONE", _) => Some(ToolChoice::None),
@@ -288,7 +288,9 @@ fn setting(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), 
                 texts(value)?.iter().map(|name| name.to_ascii_lowercase()).collect();
         }
         "thinkingConfig" | "thinking_config" => thinking(request, value.expect_object()?)?,
-        _ => foreign::keep(request, DIALECT, &format!("generationConfig.{key}"), value),
+        _ => {
+            foreign::keep(&mut request.foreign, DIALECT, &format!("generationConfig.{key}"), value);
+        }
     }
     Ok(())
 }
@@ -308,7 +310,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
                 // As much as the model likes, which only this dialect can ask for.
                 ..0 => {
                     let path = "generationConfig.thinkingConfig.thinkingBudget";
-                    foreign::keep(request, DIALECT, path, value);
+                    foreign::keep(&mut request.foreign, DIALECT, path, value);
                 }
                 tokens => settings.tokens_max = u64::try_from(tokens).ok(),
             },
@@ -318,7 +320,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
             }
             _ => {
                 let path = format!("generationConfig.thinkingConfig.{key}");
-                foreign::keep(request, DIALECT, &path, value);
+                foreign::keep(&mut request.foreign, DIALECT, &path, value);
             }
         }
     }

@@ -82,7 +82,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "prediction" => request.prediction = Some(words(value.expect("content", "text")?)?),
         "modalities" => request.modalities = texts(value)?,
         "audio" => request.audio_output = Some(value.expect_object()?.json()),
-        _ => foreign::keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

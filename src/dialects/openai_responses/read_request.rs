@@ -63,9 +63,9 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "background" if !value.expect_flag()? => {}
         "background" | "conversation" | "previous_response_id" | "prompt" => {
             request.needs_state = Some(key.to_owned());
-            foreign::keep(request, DIALECT, key, value);
+            foreign::keep(&mut request.foreign, DIALECT, key, value);
         }
-        _ => foreign::keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ fn text(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
             "verbosity" => {
                 request.verbosity = Some(inner.expect_text().within(key)?.to_owned());
             }
-            _ => foreign::keep(request, DIALECT, &format!("text.{key}"), inner),
+            _ => foreign::keep(&mut request.foreign, DIALECT, &format!("text.{key}"), inner),
         }
     }
     Ok(())
@@ -132,7 +132,7 @@ fn reasoning(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed
                 settings.summary = Some(inner.expect_text().within(key)?.to_owned());
                 settings.is_shown = Some(true);
             }
-            _ => foreign::keep(request, DIALECT, &format!("reasoning.{key}"), inner),
+            _ => foreign::keep(&mut request.foreign, DIALECT, &format!("reasoning.{key}"), inner),
         }
     }
     if settings != ReasoningSettings::default() {
@@ -205,9 +205,9 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
         "allowed_tools" => {
             request.tool_choice = Some(mode(value.expect_text_at("mode")?).within("mode")?);
             let tools = value.expect("tools", "an array")?;
-            foreign::keep(request, DIALECT, "tool_choice.tools", tools);
+            foreign::keep(&mut request.foreign, DIALECT, "tool_choice.tools", tools);
         }
-        _ => foreign::keep(request, DIALECT, "tool_choice", value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, "tool_choice", value),
     }
     Ok(())
 }

@@ -3,10 +3,9 @@
 //! Version 2, which the gateway calls, takes texts only and gives no documents back; what version 1 has
 //! beyond that is read from clients.
 
-use super::{
-    RerankCodec, check, documents, keep, results, texts, wanted, write_foreign, write_result,
-};
+use super::{RerankCodec, check, documents, results, texts, wanted, write_result};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Usage, Within, write_object,
@@ -53,7 +52,7 @@ impl RerankCodec for Cohere {
             root.texts("documents", texts(request));
             root.optional_number("top_n", request.top_n);
             root.optional_number("max_tokens_per_doc", request.tokens_per_document_max);
-            write_foreign(root, request, DIALECT, warnings);
+            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
         });
         Ok(())
     }
@@ -94,7 +93,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "top_n" => request.top_n = Some(value.expect_u64()?),
         "return_documents" => request.with_documents = value.expect_flag()?,
         "max_tokens_per_doc" => request.tokens_per_document_max = Some(value.expect_u64()?),
-        _ => keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! The ranking of Hugging Face's text-embeddings-inference (its OpenAPI document, `/rerank`, read
 //! November 2026): one model, no bound of results, an array as the answer, no counts.
 
-use super::{
-    RerankCodec, check, documents, keep, results, texts, wanted, warn_of_bound, write_foreign,
-};
+use super::{RerankCodec, check, documents, results, texts, wanted, warn_of_bound};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Within, write_array,
@@ -44,7 +43,7 @@ impl RerankCodec for Tei {
         write_object(out, |root| {
             root.text("query", &request.query);
             root.texts("texts", texts(request));
-            write_foreign(root, request, DIALECT, warnings);
+            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
         });
         Ok(())
     }
@@ -78,7 +77,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "query" => request.query = value.expect_text()?.to_owned(),
         "texts" => request.documents = documents(value)?,
         "return_text" => request.with_documents = value.expect_flag()?,
-        _ => keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }

@@ -1,10 +1,8 @@
 //! Voyage's ranking (API reference, "Rerankers", and its own client 0.5, read November 2026).
 
-use super::{
-    RerankCodec, check, documents, keep, results, texts, usage, wanted, warn_of_bound,
-    write_foreign,
-};
+use super::{RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Within, write_object,
@@ -44,7 +42,7 @@ impl RerankCodec for Voyage {
             root.text("query", &request.query);
             root.texts("documents", texts(request));
             root.optional_number("top_k", request.top_n);
-            write_foreign(root, request, DIALECT, warnings);
+            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
         });
         Ok(())
     }
@@ -88,7 +86,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "documents" => request.documents = documents(value)?,
         "top_k" => request.top_n = Some(value.expect_u64()?),
         "return_documents" => request.with_documents = value.expect_flag()?,
-        _ => keep(request, DIALECT, key, value),
+        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
     }
     Ok(())
 }
