@@ -24,7 +24,7 @@ use crate::credentials::CredentialKeeper;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::llm::Catalogue;
 use crate::providers::TokenNews;
-use crate::routing::{CacheRule, Route};
+use crate::routing::{CacheRule, Route, Targets};
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
@@ -147,6 +147,7 @@ struct Fleet {
     credentials: Option<CredentialKeeper>,
     semantic: Semantic,
     flights: Flights,
+    targets: Targets,
     log: Option<LogWriter>,
     mailboxes: Vec<Sender<gateway::Command>>,
     threads: Vec<JoinHandle<()>>,
@@ -178,6 +179,7 @@ impl Fleet {
             credentials: None,
             semantic,
             flights: Flights::default(),
+            targets: Targets::new(Instant::now()),
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
@@ -229,6 +231,7 @@ impl Fleet {
         let cache = self.cache.clone();
         let semantic = Some(self.semantic.clone());
         let flights = self.flights.clone();
+        let targets = self.targets.clone();
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
@@ -238,6 +241,7 @@ impl Fleet {
                     cache,
                     semantic,
                     flights,
+                    targets,
                     published,
                     recorder: hub.recorder(shard, log),
                 };

@@ -397,6 +397,7 @@ fn the_list_of_models_shows_what_the_key_may_use() {
 fn routes_are_held_to_the_list() {
     const DENIED: Result<usize, (u16, &str)> = Err((403, "route_not_allowed"));
     const INVALID: Result<usize, (u16, &str)> = Err((400, "invalid_config"));
+    const REFUSED: Result<usize, (u16, &str)> = Err((400, "invalid_request"));
     let stand = Stand::new();
     for (key, config, expected) in [
         // The default route, also where the header is there and empty.
@@ -416,9 +417,10 @@ fn routes_are_held_to_the_list() {
         (OPEN, Some("{"), INVALID),
         (OPEN, Some("{}}"), INVALID),
         (OPEN, Some("{\"provider\":1}"), INVALID),
-        (OPEN, Some("{\"no_such_setting\":1}"), INVALID),
-        (OPEN, Some("{\"api_key\":\"x\",\"provider\":\"one\"}"), INVALID),
-        (OPEN, Some("{\"provider\":\"one\",\"custom_host\":\"http://127.0.0.1:1\"}"), INVALID),
+        (OPEN, Some("{\"retry\":1}"), INVALID),
+        (OPEN, Some("{\"no_such_setting\":1}"), Ok(0)),
+        (OPEN, Some("{\"api_key\":\"x\",\"provider\":\"one\"}"), REFUSED),
+        (OPEN, Some("{\"provider\":\"one\",\"custom_host\":\"http://127.0.0.1:1\"}"), REFUSED),
         (OPEN, Some("{\"targets\":[{\"provider\":\"one\"},{\"provider\":\"two\"}]}"), INVALID),
         (OPEN, Some("{\"strategy\":{\"mode\":\"fallback\"}}"), INVALID),
         (OPEN, Some("{\"provider\":\"nobody\"}"), Err((400, "unknown_provider"))),

@@ -159,6 +159,8 @@ impl Default for FinishStep {
             upstream: Duration::from_micros(412_200),
             request_bytes: 600,
             answer_bytes: 1_600,
+            tried: Vec::new(),
+            copy_of: None,
             attempts: 1,
             reused_connection: true,
             metadata: None,

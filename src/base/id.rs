@@ -67,6 +67,18 @@ impl IdSource {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+
+    /// A number from 0 to just below 1.
+    pub fn unit(&mut self) -> f64 {
+        // The 53 bits that a double holds.
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A number below `bound`; 0 if that is 0. Its bias is below `bound` in 2^64.
+    pub fn below(&mut self, bound: usize) -> usize {
+        let wide = u128::from(self.next_u64()) * bound as u128;
+        usize::try_from(wide >> 64).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]

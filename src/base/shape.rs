@@ -53,6 +53,13 @@ impl Shape {
         let refuse = |_| problems.add(path, "expected another form", "see docs/settings.md");
         serde_json::from_value(value).map_err(refuse).ok()
     }
+
+    /// Takes out of `value` what the shape has no name for, and tells the paths.
+    pub fn take_unknown(&self, value: &mut Value, path: &str) -> Vec<String> {
+        let mut taken = Vec::new();
+        take_unknown(&self.0, value, path, &mut taken);
+        taken
+    }
 }
 
 /// One member of a shape, in words.
@@ -146,6 +153,31 @@ fn conform_members(
             }
         }
     });
+}
+
+fn take_unknown(schema: &Value, value: &mut Value, path: &str, taken: &mut Vec<String>) {
+    let schema = without_null(schema);
+    match value {
+        Value::Object(members) => {
+            let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
+            members.retain(|name, value| {
+                let member = member_path(path, name);
+                let Some(schema) = known.get(name) else {
+                    taken.push(member);
+                    return false;
+                };
+                take_unknown(schema, value, &member, taken);
+                true
+            });
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.get("items") else { return };
+            for (index, item) in items.iter_mut().enumerate() {
+                take_unknown(schema, item, &format!("{path}[{index}]"), taken);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn conform_items(schema: &Value, items: &mut Vec<Value>, path: &str, problems: &mut Problems) {

@@ -292,8 +292,8 @@ mod tests {
         ("[routes.r]\ntargets = [{ virtual_key = 'eco' }]", &["routes.r.targets[0].virtual_key"]),
         ("[routes.r]\nstrategy = { mode = 'fallback' }", &["routes.r.strategy.mode"]),
         (
-            "[routes.r]\nretry = { attempts = 2 }\ncache = { mode = 'semantics' }",
-            &["routes.r.retry", "routes.r.cache.mode"],
+            "[routes.r]\nretry = { attempts = 6 }\ncache = { mode = 'semantics' }",
+            &["routes.r.retry.attempts", "routes.r.cache.mode"],
         ),
         (
             "[server]\nshards = 'x'\n[keys.a]\n[routes.r]\nx = 1\n[providers.b]\npreset = 'x-z'\n[z]",
@@ -428,8 +428,9 @@ mod tests {
         assert!(zebra.fields.iter().any(|field| field.value.reveal().ends_with(CANARY)));
         assert!(!format!("{settings:?}").contains(CANARY));
         let route = settings.routes.get("support").expect("configured");
-        assert_eq!(route.target.provider.as_deref(), Some("zebra"));
-        assert_eq!(route.target.override_model().as_deref(), Some("m"));
+        let target = route.only_target().expect("one");
+        assert_eq!(target.provider.as_deref(), Some("zebra"));
+        assert_eq!(target.override_model().as_deref(), Some("m"));
         assert_eq!(route.request_timeout, Some(Duration::from_secs(30)));
         let key = settings.keys.find(b"s").expect("configured");
         assert_eq!(key.route.as_deref(), Some("support"));

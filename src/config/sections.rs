@@ -17,8 +17,8 @@ use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
 use crate::llm::{Catalogue, ModelSettings};
-use crate::providers::{PRESETS, Provider, ProviderSettings, Surroundings};
-use crate::routing::{Route, RouteSettings};
+use crate::providers::{BaseUrl, PRESETS, Provider, ProviderSettings, Surroundings, preset};
+use crate::routing::{Route, RouteSettings, Target};
 
 /// Names of the sections.
 const SECTIONS: [&str; 8] =
@@ -227,24 +227,46 @@ impl<'a> Sections<'a> {
         let mut routes = Vec::new();
         for (name, written) in self.tables("routes") {
             let path = member_path("routes", &name);
-            let provider_path = provider_path(&written, &path);
-            let settings = RouteSettings::read(written, &path, self.problems);
+            let settings = RouteSettings::read(written.clone(), &path, self.problems);
             let route = settings.and_then(|settings| settings.check(&name, &path, self.problems));
             let Some(route) = route else { continue };
-            if let Some(provider) = route.target.provider.as_deref()
-                && !known.contains(&provider)
-            {
-                let quoted = self.problems.quote(&provider_path, provider);
-                let message = format!("no provider has the name {quoted}");
-                let mut hint = did_you_mean(provider, known.iter().copied());
-                if hint.is_empty() {
-                    "add it under `[providers]`".clone_into(&mut hint);
-                }
-                self.problems.add(&provider_path, message, hint);
+            for target in &route.targets {
+                self.check_target(target, &written, &path, &known);
             }
             routes.push(route);
         }
         routes
+    }
+
+    /// Tells of a target whose provider or host cannot be.
+    fn check_target(&mut self, target: &Target, written: &Value, path: &str, known: &[&str]) {
+        let written = written_target(written, &target.path);
+        let path = target.path.replacen("config", path, 1);
+        if let Some(host) = &target.custom_host
+            && BaseUrl::parse(host).is_err()
+        {
+            let message = "expected a base URL, as in `https://api.example.com/v1`";
+            self.problems.add(&member_path(&path, "custom_host"), message, "");
+        }
+        let Some(provider) = target.provider.as_deref() else { return };
+        let alias = written.is_some_and(|it| it.get("virtual_key").is_some());
+        let path = member_path(&path, if alias { "virtual_key" } else { "provider" });
+        let is_own =
+            target.api_key.is_some() && !known.contains(&provider) || target.custom_host.is_some();
+        if is_own && preset(provider).is_none() {
+            let quoted = self.problems.quote(&path, provider);
+            let message =
+                format!("expected a preset beside `api_key` or `custom_host`, got {quoted}");
+            self.problems.add(&path, message, "a provider's own settings have its key and URL");
+        } else if !is_own && !known.contains(&provider) {
+            let quoted = self.problems.quote(&path, provider);
+            let message = format!("no provider has the name {quoted}");
+            let mut hint = did_you_mean(provider, known.iter().copied());
+            if hint.is_empty() {
+                "add it under `[providers]`".clone_into(&mut hint);
+            }
+            self.problems.add(&path, message, hint);
+        }
     }
 
     fn keys(&mut self, route_names: &[String]) -> Vec<VirtualKey> {
@@ -285,13 +307,8 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Where a route names its provider: in its one target, or in the short form.
-fn provider_path(written: &Value, path: &str) -> String {
-    let target = written.get("targets").and_then(|targets| targets.get(0));
-    let (around, path) = match target {
-        Some(target) => (target, format!("{path}.targets[0]")),
-        None => (written, path.to_owned()),
-    };
-    let alias = around.get("provider").is_none() && around.get("virtual_key").is_some();
-    member_path(&path, if alias { "virtual_key" } else { "provider" })
+/// The target as it is written; `place` is as in `config.targets[0].targets[1]`.
+fn written_target<'v>(route: &'v Value, place: &str) -> Option<&'v Value> {
+    let mut steps = place.split('[').skip(1).map(|step| step.split(']').next()?.parse().ok());
+    steps.try_fold(route, |value, index: Option<usize>| value.get("targets")?.get(index?))
 }

@@ -8,17 +8,23 @@ use super::failure::Failure;
 use super::fields::presented_keys;
 use super::record::Exchange;
 use crate::keys::VirtualKey;
-use crate::routing::Route;
+use crate::routing::{Live, Route};
 
 /// What the request may do.
+#[derive(Clone)]
 pub(super) struct Grant {
     /// The key that was presented; none where no key is configured.
     pub key: Option<Arc<VirtualKey>>,
     /// The route that decides who answers.
-    pub route: Option<Arc<Route>>,
+    pub route: Option<Arc<Live>>,
 }
 
 impl Grant {
+    /// The route without what is known of its targets.
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.route.as_deref().map(Live::route)
+    }
+
     /// Checks the model that would go to a provider.
     pub(super) fn check_model(&self, model: &str) -> Result<(), Failure> {
         match &self.key {
@@ -42,7 +48,7 @@ pub(super) fn admit(exchange: &mut Exchange<'_>) -> Result<Grant, Failure> {
         key = Some(found);
     }
     let route = find_route(exchange, key.as_deref())?;
-    exchange.record.route = route.as_ref().map(|route| Arc::from(route.name.as_str()));
+    exchange.record.route = route.as_ref().map(|live| Arc::from(live.route().name.as_str()));
     exchange.record.trace_id = exchange.ours("trace-id").map(bounded);
     Ok(Grant { key, route })
 }
@@ -50,10 +56,12 @@ pub(super) fn admit(exchange: &mut Exchange<'_>) -> Result<Grant, Failure> {
 fn find_route(
     exchange: &Exchange<'_>,
     key: Option<&VirtualKey>,
-) -> Result<Option<Arc<Route>>, Failure> {
+) -> Result<Option<Arc<Live>>, Failure> {
     let asked = exchange.ours("config").map(str::trim).filter(|text| !text.is_empty());
     if let Some(json) = asked.filter(|text| text.starts_with('{')) {
-        return Route::from_json(json).map(Arc::new).map(Some).map_err(Failure::Config);
+        let sender = key.map_or("", |key| key.name.as_str());
+        let targets = exchange.worker.targets();
+        return targets.inline(json, sender).map(Some).map_err(Failure::Config);
     }
     let Some(name) = asked.or_else(|| key.and_then(|key| key.route.as_deref())) else {
         return Ok(None);
@@ -62,7 +70,7 @@ fn find_route(
     if asked.is_some() && key.is_some_and(|key| !key.routes.allow(name)) {
         return Err(Failure::RouteDenied(bounded(name)));
     }
-    let found = exchange.snapshot.settings.routes.get(name).map(Arc::clone);
+    let found = exchange.snapshot.route(name).map(Arc::clone);
     found.map(Some).ok_or_else(|| Failure::UnknownRoute(bounded(name)))
 }
 

@@ -10,7 +10,7 @@ use super::fields::{goes_upstream, presented_keys};
 use super::record::Exchange;
 use crate::cache::{Asked as Meant, Key, KeyBuilder, is_time_bound, normalise};
 use crate::llm::{LastTurn, Outline};
-use crate::routing::{CacheMode, CacheRule, CacheScope, Route};
+use crate::routing::{CacheMode, CacheRule, CacheScope, Field, Route};
 
 /// Members of a body that change the form of an answer or name the end user, not what it says.
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
@@ -65,6 +65,7 @@ pub(super) fn name(
     key.optional(exchange.ours("cache-namespace").map(str::as_bytes));
     add_scope(&mut key, exchange, rule.scope, outline)?;
     add_headers(&mut key, exchange, route);
+    add_fields(&mut key, exchange, route);
     add_body(&mut key, outline, bytes, question.as_ref());
     let Some(Question { turn, .. }) = question else {
         return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
@@ -115,13 +116,33 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     }
     let asked = exchange.ours("forward-headers").unwrap_or_default();
     let is_forwarded = |name: &str| {
-        route.target.forward_headers.iter().any(|it| it == name)
+        route.targets.iter().flat_map(|it| &it.forward_headers).any(|it| it == name)
             || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
     };
     for (name, value) in exchange.head.fields() {
         let travels = goes_upstream(name) && !NEUTRAL_HEADERS.contains(&name);
         if travels || is_forwarded(name) {
             key.part(name.as_bytes()).part(value);
+        }
+    }
+}
+
+/// What decides where the request goes, its body apart: conditions that look at who asks send others to
+/// other models.
+fn add_fields(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
+    for field in &route.fields {
+        match field {
+            Field::Metadata(_) => {
+                key.optional(exchange.ours("metadata").map(str::as_bytes));
+            }
+            Field::Header(name) => {
+                key.optional(exchange.head.get(name));
+            }
+            Field::KeyName | Field::KeyMetadata(_) => {
+                key.optional(exchange.record.key.as_deref().map(str::as_bytes));
+            }
+            // These are in the body, or in the name of the endpoint.
+            Field::Params(_) | Field::UrlPathname | Field::Model | Field::TokensEstimate => {}
         }
     }
 }

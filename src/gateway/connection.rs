@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::deliver;
 use super::endpoint::dialect_of_path;
 use super::failure::Failure;
@@ -133,7 +134,7 @@ async fn shake_hands(worker: &Worker, connection: &mut Connection) -> bool {
     done
 }
 
-async fn serve_requests(worker: &Worker, client: &mut Client) {
+async fn serve_requests(worker: &Rc<Worker>, client: &mut Client) {
     let mut head = RequestHead::default();
     let mut first = true;
     loop {
@@ -151,12 +152,11 @@ async fn serve_requests(worker: &Worker, client: &mut Client) {
         let after = if worker.is_overloaded() {
             worker.recorder().count(Counter::RequestsOverloaded);
             let failure = Failure::Overloaded("requests in flight");
-            let exchange = Exchange::new(worker, client, &head, started);
-            Box::pin(fail(exchange, &failure)).await;
+            let asker = Asker::new(worker, &head);
+            Box::pin(fail(Exchange::new(&asker, client, started), &failure)).await;
             After::Close
         } else {
-            let exchange = Exchange::new(worker, client, &head, started);
-            Box::pin(line::run(exchange)).await
+            Box::pin(serve_request(worker, client, &head, started)).await
         };
         if after == After::Close {
             Box::pin(linger(client)).await;
@@ -170,6 +170,16 @@ async fn serve_requests(worker: &Worker, client: &mut Client) {
             head = RequestHead::default();
         }
     }
+}
+
+async fn serve_request(
+    worker: &Rc<Worker>,
+    client: &mut Client,
+    head: &RequestHead,
+    started: Instant,
+) -> After {
+    let asker = Asker::new(worker, head);
+    line::run(Exchange::new(&asker, client, started)).await
 }
 
 /// Reads the next head; `None` when the client closed between requests or was idle for too long.
@@ -221,11 +231,12 @@ async fn next_head(
 }
 
 /// Answers bytes that are no request. There is no head to answer to, so an empty one stands in.
-async fn refuse(worker: &Worker, client: &mut Client, failure: &Failure) {
+async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &Failure) {
     let head = RequestHead::default();
     // What was understood of the request line is enough to answer in the client's dialect.
     let dialect = dialect_of_line(client.connection.reader.bytes());
-    let mut exchange = Exchange::new(worker, client, &head, Instant::now());
+    let asker = Asker::new(worker, &head);
+    let mut exchange = Exchange::new(&asker, client, Instant::now());
     exchange.record.dialled.dialect = dialect;
     fail(exchange, failure).await;
 }

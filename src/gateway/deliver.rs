@@ -4,18 +4,20 @@
 //! gives a clean 502. Event streams go through `deliver_stream`; answers of the pass-through are
 //! relayed piece by piece. Output guardrails will stand here by later work.
 
+use super::answer::Answer;
 use super::deliver_stream;
 use super::deliver_translated;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::goes_downstream;
-use super::forward::Answer;
+use super::forward::Ready;
+use super::prepare::Attempt;
 use super::realtime;
 use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
-use super::route::Plan;
 use super::shapes;
+use crate::base::Instant;
 use crate::dialects::codec;
 use crate::http::{
     Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_field,
@@ -31,11 +33,17 @@ pub(super) struct Whole {
     status: u16,
     content_type: &'static str,
     body: Vec<u8>,
+    warning: Option<&'static str>,
 }
 
 impl Whole {
     pub(super) fn json(status: u16, body: Vec<u8>) -> Self {
-        Self { status, content_type: "application/json", body }
+        Self { status, content_type: "application/json", body, warning: None }
+    }
+
+    /// With a word for the head of the answer.
+    pub(super) fn with_warning(self, warning: &'static str) -> Self {
+        Self { warning: Some(warning), ..self }
     }
 }
 
@@ -54,6 +62,9 @@ pub(super) enum Outgoing {
 
 /// Sends an answer of the gateway's own.
 pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<(), Failure> {
+    if let Some(warning) = answer.warning {
+        exchange.record.warnings = Some(warning.into());
+    }
     let mut out = begin_head(exchange, answer.status);
     write_field(&mut out, "content-type", answer.content_type.as_bytes());
     finish_head(exchange, &mut out, Outgoing::Length(answer.body.len() as u64));
@@ -64,44 +75,59 @@ pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<
     Ok(())
 }
 
+/// Sends what is ready.
+pub(super) async fn deliver(exchange: &mut Exchange<'_>, ready: Ready) -> Result<(), Failure> {
+    let (attempt, answer, won) = match ready {
+        Ready::Own(own) => return whole(exchange, own).await,
+        Ready::Answer(attempt, answer, won) => (attempt, answer, won),
+    };
+    let outcome = answer_of(exchange, &attempt, answer).await;
+    if let Some(mut won) = won {
+        won.learn(exchange, outcome.as_ref().err());
+    }
+    outcome
+}
+
 /// Sends a provider's answer.
-pub(super) async fn deliver(
+pub(super) async fn answer_of(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     mut answer: Answer,
 ) -> Result<(), Failure> {
-    if let Some(translation) = &plan.translation {
-        Box::pin(deliver_translated::deliver(exchange, plan, translation, &mut answer)).await?;
-        answer.done(plan);
+    if let Some(translation) = &attempt.translation {
+        Box::pin(deliver_translated::deliver(exchange, attempt, translation, &mut answer)).await?;
+        answer.done(attempt);
         return Ok(());
     }
     let metered = exchange.is_metered();
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
     if metered && is_events && (200..300).contains(&answer.head.status()) {
-        Box::pin(deliver_stream::relay(exchange, plan, &mut answer)).await?;
+        Box::pin(deliver_stream::relay(exchange, attempt, &mut answer)).await?;
     } else if metered {
-        json(exchange, plan, &mut answer).await?;
+        json(exchange, attempt, &mut answer).await?;
     } else {
-        Box::pin(relay(exchange, plan, &mut answer)).await?;
+        Box::pin(relay(exchange, attempt, &mut answer)).await?;
     }
-    answer.done(plan);
+    answer.done(attempt);
     Ok(())
 }
 
 /// Reads a JSON answer whole, meters it, sends it.
 async fn json(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
-    let invalid =
-        |reason| Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason };
+    let invalid = |reason| Failure::InvalidAnswer {
+        provider: attempt.upstream.provider.name.clone(),
+        reason,
+    };
     let status = answer.head.status();
     if (300..400).contains(&status) {
         return Err(invalid("it redirects, which is not followed"));
     }
-    let body = keep_whole(exchange, plan, answer).await?;
+    let body = keep_whole(exchange, attempt, answer).await?;
     if (200..300).contains(&status) {
         let coded = answer.head.get("content-encoding").is_some();
         let outline = exchange.worker.scanner().answer(&body);
@@ -132,7 +158,7 @@ async fn json(
 /// Takes the usage of an answer of a dialect that has it elsewhere.
 fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
     if exchange.record.endpoint == Some(Endpoint::Rerank) {
-        exchange.record.usage = shapes::usage_of_ranks(exchange, body);
+        exchange.record.usage = shapes::usage_of_ranks(exchange.asker, body);
         return;
     }
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
@@ -150,53 +176,23 @@ pub(super) fn tier_of(service_tier: Option<&str>) -> Tier {
     service_tier.map_or(Tier::default(), Tier::of_answer)
 }
 
+/// Reads the body to its end, for as long as the client is there.
 pub(super) async fn keep_whole(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     answer: &mut Answer,
 ) -> Result<Vec<u8>, Failure> {
-    let limit = exchange.snapshot.settings.server.answer_bytes_max;
-    let invalid =
-        |reason| Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason };
-    let too_large = "its body is over server.answer_bytes_max";
-    let mut body = Vec::new();
-    if let Framing::Length(length) = answer.head.framing() {
-        let length = usize::try_from(length).ok().filter(|length| *length <= limit);
-        let length = length.ok_or_else(|| invalid(too_large))?;
-        exchange.hold(length)?;
-        body.reserve_exact(length);
-    }
-    loop {
-        let before = body.len();
-        let reader = answer.link.reader();
-        let done = answer
-            .incoming
-            .drain(reader, |run| {
-                if body.len() <= limit {
-                    body.extend_from_slice(run);
-                }
-            })
-            .map_err(|_| invalid("its body is malformed"))?;
-        if body.len() > limit {
-            return Err(invalid(too_large));
-        }
-        if !matches!(answer.head.framing(), Framing::Length(_)) {
-            exchange.hold(body.len() - before)?;
-        }
-        if done {
-            return Ok(body);
-        }
-        if answer.fill(exchange, plan).await? == 0 {
-            answer.incoming.finish().map_err(|_| invalid("its body is cut off"))?;
-            return Ok(body);
-        }
-    }
+    let begun = Instant::now();
+    let asker = exchange.asker;
+    let kept = recall::while_needed(exchange, answer.keep_whole(asker, attempt)).await;
+    exchange.record.upstream += begun.elapsed();
+    kept?
 }
 
 /// Relays an answer piece by piece, keeping none of it.
 async fn relay(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     let outgoing = outgoing_of(exchange, answer.head.framing());
@@ -204,24 +200,22 @@ async fn relay(
     write_provider_fields(&mut out, &answer.head);
     finish_head(exchange, &mut out, outgoing);
     loop {
-        let reader = answer.link.reader();
         let done = answer
-            .incoming
-            .drain(reader, |run| match outgoing {
+            .drain(|run| match outgoing {
                 Outgoing::Chunked => write_chunk(&mut out, run),
                 _ => out.extend_from_slice(run),
             })
             .map_err(|_| Failure::InvalidAnswer {
-                provider: plan.upstream.provider.name.clone(),
+                provider: attempt.upstream.provider.name.clone(),
                 reason: "its body is malformed",
             });
         let mut done = done?;
         if !done && !out.is_empty() {
             out = exchange.send(out).await?;
         }
-        if !done && answer.fill(exchange, plan).await? == 0 {
+        if !done && answer.fill(exchange, attempt).await? == 0 {
             answer.incoming.finish().map_err(|_| Failure::InvalidAnswer {
-                provider: plan.upstream.provider.name.clone(),
+                provider: attempt.upstream.provider.name.clone(),
                 reason: "its body is cut off",
             })?;
             done = true;
@@ -324,8 +318,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
     }
     if let Some(provider) = exchange.record.provider.clone() {
         write_ours(exchange, &mut out, "provider", provider.as_bytes());
-        write_ours(exchange, &mut out, "retry-attempt-count", b"0");
-        write_ours(exchange, &mut out, "last-used-option-index", b"config");
+        write_story(exchange, &mut out);
         if exchange.is_metered() {
             write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
             if let Some(similarity) = exchange.record.similarity {
@@ -338,6 +331,25 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         }
     }
     out
+}
+
+/// What was tried, and who answered.
+fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+    let record = &exchange.record;
+    let option = record.option.as_deref().unwrap_or("config");
+    match record.retries {
+        Some(retries) => {
+            let mut digits = itoa::Buffer::new();
+            write_ours(exchange, out, "retry-attempt-count", digits.format(retries).as_bytes());
+        }
+        // Portkey's word for a provider that asked for too long a wait.
+        None => write_ours(exchange, out, "retry-attempt-count", b"-1"),
+    }
+    write_ours(exchange, out, "last-used-option-index", option.as_bytes());
+    let attempts = exchange.asker.trail.header();
+    if !attempts.is_empty() {
+        write_ours(exchange, out, "attempts", attempts.as_bytes());
+    }
 }
 
 /// The provider's fields that travel on.

@@ -10,16 +10,16 @@ use std::sync::LazyLock;
 use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
+use super::answer::Answer;
 use super::chat_form::{self, ChatEvents};
 use super::deliver::{
     Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
 };
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::forward::Answer;
+use super::prepare::Attempt;
 use super::recall;
 use super::record::Exchange;
-use super::route::Plan;
 use crate::dialects::codec;
 use crate::http::{
     Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
@@ -46,7 +46,7 @@ struct Progress {
 /// Relays the stream to its end.
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     exchange.record.stream = true;
@@ -66,9 +66,9 @@ pub(super) async fn relay(
     let mut events = Vec::new();
     recall::begin_stream(exchange);
     loop {
-        let ended = receive(plan, answer, &mut reader)?;
+        let ended = receive(attempt, answer, &mut reader)?;
         events.clear();
-        drain_events(exchange, plan, &mut reader, &mut progress, &mut events)?;
+        drain_events(exchange, attempt, &mut reader, &mut progress, &mut events)?;
         append(&mut out, &events, outgoing);
         if ended {
             break;
@@ -76,17 +76,17 @@ pub(super) async fn relay(
         if !out.is_empty() {
             out = send(exchange, out).await?;
         }
-        if answer.fill(exchange, plan).await? == 0 {
+        if answer.fill(exchange, attempt).await? == 0 {
             // The framing says whether this is the end; without one, only the events can.
             let cut = answer.incoming.finish().is_err();
             let told = progress.done || progress.finished || exchange.record.stream_error;
             if cut || !told {
-                return Err(invalid(plan, "its stream is cut off"));
+                return Err(invalid(attempt, "its stream is cut off"));
             }
             break;
         }
     }
-    finish(exchange, plan, &reader, &progress, out, outgoing).await
+    finish(exchange, attempt, &reader, &progress, out, outgoing).await
 }
 
 /// Sends to the client. One that is gone, or that does not read while others share the stream, is no
@@ -110,7 +110,7 @@ pub(super) async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Ve
 
 async fn finish(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     reader: &EventReader,
     progress: &Progress,
     mut out: Vec<u8>,
@@ -121,7 +121,7 @@ async fn finish(
         if !out.is_empty() {
             exchange.client.out = exchange.send(out).await?;
         }
-        return Err(invalid(plan, "its stream ends without a terminator"));
+        return Err(invalid(attempt, "its stream ends without a terminator"));
     }
     if complete {
         recall::store_stream(exchange);
@@ -149,24 +149,25 @@ pub(super) fn end(out: &mut Vec<u8>, with_terminator: bool, outgoing: Outgoing) 
 }
 
 /// Takes in what the provider's connection holds; true at the end of the body.
-fn receive(plan: &Plan, answer: &mut Answer, events: &mut EventReader) -> Result<bool, Failure> {
-    answer
-        .incoming
-        .drain(answer.link.reader(), |run| events.push(run))
-        .map_err(|_| invalid(plan, "its stream is malformed"))
+fn receive(
+    attempt: &Attempt,
+    answer: &mut Answer,
+    events: &mut EventReader,
+) -> Result<bool, Failure> {
+    answer.drain(|run| events.push(run)).map_err(|_| invalid(attempt, "its stream is malformed"))
 }
 
 /// Looks at each complete event and encodes what the client shall see.
 fn drain_events(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     reader: &mut EventReader,
     progress: &mut Progress,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     loop {
         let event = reader.next().map_err(|EventTooLarge { .. }| {
-            invalid(plan, "one event of its stream is too large")
+            invalid(attempt, "one event of its stream is too large")
         })?;
         let Some(event) = event else { return Ok(()) };
         if progress.done {
@@ -180,7 +181,7 @@ fn drain_events(
             recall::store_stream(exchange);
             continue;
         }
-        look_at(exchange, plan, &event, progress, out);
+        look_at(exchange, attempt, &event, progress, out);
         if is_last(progress.dialect, event.name) {
             progress.done = true;
             recall::store_stream(exchange);
@@ -190,7 +191,7 @@ fn drain_events(
 
 fn look_at(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     event: &Event<'_>,
     progress: &mut Progress,
     out: &mut Vec<u8>,
@@ -232,7 +233,7 @@ fn look_at(
     // The last report wins: some providers send a running total, Anthropic tells the input first.
     let before = exchange.record.usage.filter(|_| progress.dialect != Dialect::OpenaiChat);
     exchange.record.usage = Some(before.map_or(usage, |before| before.then(usage)));
-    if !plan.hide_usage {
+    if !attempt.hide_usage {
         write_event(out, event);
     } else if !chunk.choices_empty {
         let mut hidden = Vec::with_capacity(event.data.len());
@@ -307,8 +308,8 @@ pub(super) async fn send_events(exchange: &mut Exchange<'_>, events: Vec<u8>) {
     let _ = exchange.send(out).await;
 }
 
-fn invalid(plan: &Plan, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason }
+fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
 }
 
 #[cfg(test)]

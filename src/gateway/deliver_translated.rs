@@ -4,6 +4,7 @@
 //! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
 //! where the provider's answer was complete.
 
+use super::answer::Answer as Incoming;
 use super::chat_form::ChatEvents;
 use super::deliver::{
     Outgoing, begin_head, finish_head, keep_whole, outgoing_of, tier_of,
@@ -11,11 +12,10 @@ use super::deliver::{
 };
 use super::deliver_stream::{append, end, send};
 use super::failure::Failure;
-use super::forward::Answer as Incoming;
+use super::prepare::Attempt;
 use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
-use super::route::Plan;
 use super::shapes::Shaped;
 use super::translate::{Back, Chat, Form, Translation};
 use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder};
@@ -28,22 +28,22 @@ const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Sends a provider's answer in the client's dialect.
 pub(super) async fn deliver(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     translation: &Translation,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
     if (300..400).contains(&answer.head.status()) {
-        return Err(invalid(plan, "it redirects, which is not followed"));
+        return Err(invalid(attempt, "it redirects, which is not followed"));
     }
     match &translation.back {
-        Back::Chat(translation) => chat(exchange, plan, translation, answer).await,
-        Back::Shaped(translation) => shaped(exchange, plan, translation, answer).await,
+        Back::Chat(translation) => chat(exchange, attempt, translation, answer).await,
+        Back::Shaped(translation) => shaped(exchange, attempt, translation, answer).await,
     }
 }
 
 async fn chat(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     translation: &Chat,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
@@ -53,22 +53,22 @@ async fn chat(
     let streams = [&b"text/event-stream"[..], b"application/vnd.amazon.eventstream"];
     let is_stream = streams.iter().any(|kind| media_type_is(content_type, kind));
     if is_success && is_stream {
-        return Stream::new(exchange, plan, translation).relay(exchange, answer).await;
+        return Stream::new(exchange, attempt, translation).relay(exchange, answer).await;
     }
-    let body = keep_whole(exchange, plan, answer).await?;
+    let body = keep_whole(exchange, attempt, answer).await?;
     if !is_success {
         let dialects = (translation.client, translation.provider);
         return error(exchange, dialects, answer, &body).await;
     }
     let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
     let read = read.ok().flatten();
-    let mut said = read.ok_or_else(|| invalid(plan, "its body is no answer in its dialect"))?;
+    let mut said = read.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
     complete(exchange, translation, &mut said);
     exchange.record.usage = said.usage;
     exchange.record.tier = tier_of(said.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
-        return Stream::new(exchange, plan, translation).replay(exchange, answer, &said).await;
+        return Stream::new(exchange, attempt, translation).replay(exchange, answer, &said).await;
     }
     let mut told = Vec::with_capacity(body.len() + 256);
     let now = exchange.record.at_unix.as_secs();
@@ -80,18 +80,18 @@ async fn chat(
 
 async fn shaped(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     translation: &Shaped,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
     let status = answer.head.status();
-    let body = keep_whole(exchange, plan, answer).await?;
+    let body = keep_whole(exchange, attempt, answer).await?;
     if !(200..300).contains(&status) {
         let dialects = (translation.client, translation.provider);
         return error(exchange, dialects, answer, &body).await;
     }
     let told = translation.retell(exchange, (&answer.head, &body));
-    let told = told.ok_or_else(|| invalid(plan, "its body is no answer in its dialect"))?;
+    let told = told.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
     send_json(exchange, answer, status, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
@@ -152,7 +152,7 @@ async fn error(
 
 /// A stream on its way from one dialect to the other.
 struct Stream<'p> {
-    plan: &'p Plan,
+    attempt: &'p Attempt,
     translation: &'p Chat,
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
@@ -164,10 +164,10 @@ struct Stream<'p> {
 }
 
 impl<'p> Stream<'p> {
-    fn new(exchange: &Exchange<'_>, plan: &'p Plan, translation: &'p Chat) -> Self {
+    fn new(exchange: &Exchange<'_>, attempt: &'p Attempt, translation: &'p Chat) -> Self {
         let now = exchange.record.at_unix.as_secs();
         Self {
-            plan,
+            attempt,
             translation,
             decoder: translation.provider.stream_decoder(),
             encoder: translation.stream_encoder(now),
@@ -188,7 +188,7 @@ impl<'p> Stream<'p> {
         let mut events = Vec::new();
         recall::begin_stream(exchange);
         loop {
-            let received = answer.incoming.drain(answer.link.reader(), |run| cutter.push(run));
+            let received = answer.drain(|run| cutter.push(run));
             let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
             let (decoder, chunks) = (&mut self.decoder, &mut self.chunks);
             cutter
@@ -202,7 +202,7 @@ impl<'p> Stream<'p> {
                 if !out.is_empty() {
                     out = send(exchange, out).await?;
                 }
-                ended = answer.fill(exchange, self.plan).await? == 0;
+                ended = answer.fill(exchange, self.attempt).await? == 0;
                 if ended && answer.incoming.finish().is_err() && !self.has_ended {
                     return Err(self.invalid("its stream is cut off"));
                 }
@@ -288,7 +288,7 @@ impl<'p> Stream<'p> {
     }
 
     fn invalid(&self, reason: &'static str) -> Failure {
-        invalid(self.plan, reason)
+        invalid(self.attempt, reason)
     }
 }
 
@@ -313,6 +313,6 @@ fn begin(
     (out, outgoing)
 }
 
-fn invalid(plan: &Plan, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: plan.upstream.provider.name.clone(), reason }
+fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
 }

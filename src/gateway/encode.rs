@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::asker::Asker;
 use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
 use super::fields::{goes_to_any_dialect, goes_upstream, may_be_forwarded, without_credentials};
+use super::prepare::{Attempt, Change};
 use super::realtime;
 use super::receive::{Body, Request};
-use super::record::Exchange;
-use super::route::{Change, Plan};
 use super::token::proof;
 use crate::http::{Framing, Method, end_head, write_field, write_length, write_request_line};
 use crate::llm::{Dialect, Edit};
@@ -17,29 +17,32 @@ use crate::providers::{Asked, Origin, Payload, Provider, ProviderField, preset};
 /// A usual head, and edits, fit into this.
 const HEAD_BYTES: usize = 1024;
 
+/// Gateways a request may have passed; more is a loop.
+const HOPS_MAX: u32 = 8;
+
 /// The field that Anthropic wants with every call, and its only value (API reference, "Versions").
 const ANTHROPIC_VERSION: (&str, &[u8]) = ("anthropic-version", b"2023-06-01");
 
 /// The whole request but for a body that is streamed.
 pub(super) fn encode(
-    exchange: &mut Exchange<'_>,
-    plan: &Plan,
-    hops: u32,
+    mut out: Vec<u8>,
+    asker: &Asker<'_>,
+    attempt: &Attempt,
     request: &Request,
 ) -> Result<Vec<u8>, Failure> {
-    let mut out = std::mem::take(&mut exchange.client.out);
+    let hops = count_hops(asker)?;
     out.clear();
     if request.endpoint == Endpoint::Realtime {
-        realtime::encode(&mut out, exchange, plan, hops)?;
+        realtime::encode(&mut out, asker, attempt, hops)?;
         return Ok(out);
     }
-    let body = whole_body(plan, request);
+    let body = whole_body(attempt, request);
     out.reserve(HEAD_BYTES + body.as_ref().map_or(0, |body| body.len()));
-    let proof = write_line(&mut out, exchange, plan, body.as_deref())?;
-    write_fields(&mut out, exchange, plan, &proof, hops);
+    let proof = write_line(&mut out, asker, (attempt, request), body.as_deref())?;
+    write_fields(&mut out, asker, attempt, &proof, hops);
     match &request.body {
         Body::Empty => {
-            if exchange.head.method() == Method::Post {
+            if asker.head.method() == Method::Post {
                 write_length(&mut out, 0);
             }
             end_head(&mut out);
@@ -63,16 +66,16 @@ pub(super) fn encode(
 }
 
 /// The body as it is sent, with the edits made; none for one that is streamed.
-pub(super) fn whole_body<'r>(plan: &'r Plan, request: &'r Request) -> Option<Cow<'r, [u8]>> {
-    if let Some(translation) = &plan.translation {
+pub(super) fn whole_body<'r>(attempt: &'r Attempt, request: &'r Request) -> Option<Cow<'r, [u8]>> {
+    if let Some(translation) = &attempt.translation {
         return Some(Cow::Borrowed(&translation.body));
     }
     match &request.body {
         Body::Empty => Some(Cow::Borrowed(&[])),
         Body::Streamed { .. } => None,
-        Body::Json { bytes, .. } if plan.changes.is_empty() => Some(Cow::Borrowed(bytes)),
+        Body::Json { bytes, .. } if attempt.changes.is_empty() => Some(Cow::Borrowed(bytes)),
         Body::Json { bytes, outline } => {
-            let edits: Vec<Edit<'_>> = plan.changes.iter().map(Change::edit).collect();
+            let edits: Vec<Edit<'_>> = attempt.changes.iter().map(Change::edit).collect();
             let mut edited = Vec::with_capacity(bytes.len() + 128);
             outline.splice(bytes, &edits, &mut edited);
             Some(Cow::Owned(edited))
@@ -83,44 +86,43 @@ pub(super) fn whole_body<'r>(plan: &'r Plan, request: &'r Request) -> Option<Cow
 /// The credential, the fields of the client that travel on, and the count of hops.
 pub(super) fn write_fields(
     out: &mut Vec<u8>,
-    exchange: &Exchange<'_>,
-    plan: &Plan,
+    asker: &Asker<'_>,
+    attempt: &Attempt,
     proof: &[ProviderField],
     hops: u32,
 ) {
-    let provider = &plan.upstream.provider;
-    let fixed = plan.credential.as_ref().unwrap_or(&provider.fields);
+    let provider = &attempt.upstream.provider;
+    let fixed = attempt.credential.as_ref().unwrap_or(&provider.fields);
     let fields = || fixed.iter().chain(proof);
     for field in fields() {
         // A preset's fixed field, such as a version, gives way to the client's own.
-        if !(is_client_chosen(exchange, provider, &field.name)) {
+        if !(is_client_chosen(asker, provider, &field.name)) {
             write_field(out, &field.name, field.value.reveal().as_bytes());
         }
     }
-    for (name, value) in exchange.head.fields() {
+    for (name, value) in asker.head.fields() {
         let asked = || {
-            plan.forward_headers.iter().any(|it| it == name)
-                && may_be_forwarded(exchange.head, name)
+            attempt.forward_headers.iter().any(|it| it == name)
+                && may_be_forwarded(asker.head, name)
                 && !fields().any(|field| field.name == name)
         };
-        let fixed = || {
-            fields().any(|field| field.name == name) && !is_client_chosen(exchange, provider, name)
-        };
-        let goes = (plan.translation.is_none() || goes_to_any_dialect(name))
+        let fixed =
+            || fields().any(|field| field.name == name) && !is_client_chosen(asker, provider, name);
+        let goes = (attempt.translation.is_none() || goes_to_any_dialect(name))
             && goes_upstream(name)
-            && !exchange.head.is_hop_by_hop(name)
+            && !asker.head.is_hop_by_hop(name)
             && !fixed();
         if goes || asked() {
             write_field(out, name, value);
         }
     }
-    if plan.translation.is_some() {
+    if attempt.translation.is_some() {
         write_field(out, "content-type", b"application/json");
     }
     // Vendors refuse calls in Anthropic's dialect without it.
     let has_version = || fields().any(|field| field.name == ANTHROPIC_VERSION.0);
-    let is_sent = plan.translation.is_none() && exchange.head.get(ANTHROPIC_VERSION.0).is_some();
-    if plan.dialect == Dialect::AnthropicMessages && !is_sent && !has_version() {
+    let is_sent = attempt.translation.is_none() && asker.head.get(ANTHROPIC_VERSION.0).is_some();
+    if attempt.dialect == Dialect::AnthropicMessages && !is_sent && !has_version() {
         write_field(out, ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
     }
     let mut digits = itoa::Buffer::new();
@@ -139,35 +141,49 @@ impl Change {
 }
 
 /// True for a field that the client sent and that is fixed by nobody but the preset.
-fn is_client_chosen(exchange: &Exchange<'_>, provider: &Provider, name: &str) -> bool {
+fn is_client_chosen(asker: &Asker<'_>, provider: &Provider, name: &str) -> bool {
     goes_upstream(name)
-        && exchange.head.get(name).is_some()
+        && asker.head.get(name).is_some()
         && provider
             .preset
             .and_then(preset)
             .is_some_and(|preset| preset.headers.keys().any(|known| known == name))
 }
 
+/// How many gateways the request will have passed.
+fn count_hops(asker: &Asker<'_>) -> Result<u32, Failure> {
+    let hops = asker.head.get("x-ringgate-hops").and_then(|value| {
+        std::str::from_utf8(value).ok().and_then(|text| text.parse::<u32>().ok())
+    });
+    match hops.unwrap_or(0).saturating_add(1) {
+        hops if hops <= HOPS_MAX => Ok(hops),
+        _ => Err(Failure::Invalid(
+            "the request has passed too many gateways: a provider's base_url leads back here"
+                .into(),
+        )),
+    }
+}
+
 /// The request line and the host; gives the fields that prove who calls, which may depend on both.
 fn write_line(
     out: &mut Vec<u8>,
-    exchange: &Exchange<'_>,
-    plan: &Plan,
+    asker: &Asker<'_>,
+    (attempt, request): (&Attempt, &Request),
     body: Option<&[u8]>,
 ) -> Result<Vec<ProviderField>, Failure> {
-    let provider = &plan.upstream.provider;
+    let provider = &attempt.upstream.provider;
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
-    let (head, record) = (exchange.head, &exchange.record);
+    let head = asker.head;
     // Every path on the line begins with a version, for which the base URL stands.
     let own = behind_version(head.path()).unwrap_or(head.path());
-    let path = plan.path.as_deref().unwrap_or(own);
-    let query = head.query().filter(|_| plan.path.is_none());
-    let query = query.map(|query| match record.dialled.dialect {
+    let path = attempt.path.as_deref().unwrap_or(own);
+    let query = head.query().filter(|_| attempt.path.is_none());
+    let query = query.map(|query| match asker.dialled.dialect {
         Dialect::Gemini => Cow::Owned(without_credentials(query)),
         _ => Cow::Borrowed(query),
     });
     let query = query.filter(|query| !query.is_empty());
-    let asked = Asked { path, model: record.model.as_deref(), stream: record.stream };
+    let asked = Asked { path, model: attempt.model.as_deref(), stream: request.is_stream() };
     let path = provider.path(&asked);
     let separator = match &query {
         None => "",
@@ -177,5 +193,5 @@ fn write_line(
     let target = [&base.path, &*path, separator, query.as_deref().unwrap_or_default()];
     write_request_line(out, head.method(), &target);
     write_field(out, "host", base.authority.as_bytes());
-    proof(head, plan, base, &target, body.map_or(Payload::Streamed, Payload::Whole))
+    proof(head, attempt, base, &target, body.map_or(Payload::Streamed, Payload::Whole))
 }

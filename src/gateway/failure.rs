@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::record::Exchange;
 use crate::dialects::{Unsayable, codec};
 use crate::http::{BodyError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
@@ -61,6 +62,10 @@ pub(super) enum Failure {
     Overloaded(&'static str),
     #[error("the credential of provider `{provider}` could not be obtained; try again shortly")]
     Credential { provider: String },
+    #[error(
+        "the route names no target for this request: no condition holds, and it has no default"
+    )]
+    NoTarget,
     #[error("provider `{provider}` cannot be reached: {reason}")]
     Unreachable { provider: String, reason: &'static str },
     #[error("provider `{provider}` sent an invalid answer: {reason}")]
@@ -139,12 +144,18 @@ impl Failure {
             Self::Credential { .. } => {
                 row(503, "no_target_available", "api_error", Outcome::GatewayError)
             }
+            Self::NoTarget => client(400, "invalid_config"),
             Self::Unreachable { .. } => upstream(502, "upstream_unreachable"),
             Self::InvalidAnswer { .. } => upstream(502, "upstream_invalid_response"),
             Self::UpstreamTimeout { .. } => upstream(504, "upstream_timeout"),
             Self::ClientLeft => row(0, "client_left", "", Outcome::ClientLeft),
             Self::ClientStalled => row(0, "client_stalled", "", Outcome::ClientLeft),
         }
+    }
+
+    /// True if another target may do better, and the client has seen nothing yet.
+    pub(super) fn may_be_mended(&self, exchange: &Exchange<'_>) -> bool {
+        self.row().side == Outcome::UpstreamError && !exchange.record.answer_begun
     }
 
     /// How long the client should wait before it tries again, where we know.
@@ -242,6 +253,7 @@ mod tests {
                 504,
                 "upstream_timeout",
             ),
+            (Failure::NoTarget, 400, "invalid_config"),
             (Failure::ClientLeft, 0, "client_left"),
             (Failure::ClientStalled, 0, "client_stalled"),
         ] {

@@ -1,420 +1,444 @@
-//! Stage `forward`: the request goes to the provider, the head of its answer comes back.
+//! Stage `forward`: a provider is asked, and another one as long as the plan says so.
 //!
-//! Nothing is repeated here but one thing: a call on a reused idle connection that died before
-//! any byte of an answer is made once more on a new connection, since the provider had closed it
-//! before it could see the request.
+//! Attempts do not touch the client, so that several may be under way at once; this stage watches it for
+//! all of them. An answer is given back when it is good, as far as its opening shows, or when there is
+//! nothing left to try.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::{Incoming, Pace};
-use super::encode::{encode, whole_body};
-use super::endpoint::{Endpoint, behind_version};
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+
+use super::admit::Grant;
+use super::answer::Answer;
+use super::asker::Asker;
+use super::call::{Notes, call, call_streamed};
+use super::copies;
+use super::deliver::Whole;
+use super::facts::Told;
 use super::failure::Failure;
+use super::forward_parts::call_in_parts;
+use super::opening::{self, Shown};
+use super::prepare::{Attempt, Prepared, prepare};
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::route::Plan;
-use super::token;
+use super::trail::Track;
 use crate::base::Instant;
-use crate::http::{Framing, HeadLimits, LAST_CHUNK, ResponseHead, write_chunk};
-use crate::providers::echo_answer;
-use crate::shard::{Connection, DialError, Pool, Pooled, Reader, Watchdog, within};
-use crate::telemetry::Counter;
+use crate::routing::{Fault, Outcome, Permit, Plan, Step, Target, Try, retry_hint};
+use crate::shard::{sleep, within};
+use crate::telemetry::Outcome as Side;
 
-/// Bounds of an answer's head: vendors send more fields than clients do.
-const ANSWER_HEAD: HeadLimits =
-    HeadLimits { head_bytes_max: 64 * 1024, target_bytes_max: 0, fields_max: 200 };
-
-/// Interim answers (1xx) taken for one request, at most.
-const INTERIM_MAX: usize = 8;
-
-/// Gateways a request may have passed; more is a loop.
-const HOPS_MAX: u32 = 8;
-
-/// A provider's answer whose head has come.
-pub(super) struct Answer {
-    pub link: Link,
-    pub head: ResponseHead,
-    pub incoming: Incoming,
-    /// When the whole call must be over.
-    pub deadline: Instant,
-    /// Made when the answer is first waited for: most answers come whole with their head.
-    pub watchdog: Option<Watchdog>,
+/// What comes of it.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
+pub(super) enum Ready {
+    /// The gateway knows the answer itself.
+    Own(Whole),
+    /// A provider has answered.
+    Answer(Box<Attempt>, Answer, Option<Won>),
 }
 
-/// Where an answer comes from.
-pub(super) enum Link {
-    /// A provider's connection; dropped and so closed unless [`Answer::done`] says that all is well.
-    Pooled { pooled: Pooled, reusable: bool },
-    /// The built-in echo.
-    Memory(Reader),
+/// The attempt of a plan that has answered.
+pub(super) struct Won {
+    pub permit: Option<Permit>,
+    /// Its target, as `config.targets[0]`.
+    pub target: Arc<str>,
+    pub begun: Instant,
 }
 
-impl Link {
-    /// The receiving side.
-    pub(super) fn reader(&mut self) -> &mut Reader {
-        match self {
-            Self::Pooled { pooled, .. } => &mut pooled.connection.reader,
-            Self::Memory(reader) => reader,
-        }
-    }
-}
-
-/// Why an attempt failed, with what decides whether it may be repeated.
-struct Broken {
-    failure: Failure,
-    /// No byte of an answer had come, and the connection had ended.
-    died_silently: bool,
-}
-
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
-        Self { failure, died_silently: false }
-    }
-}
-
-/// Calls the provider.
+/// Asks the provider that the plan says, or the only one there is without a plan.
 pub(super) async fn forward(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    grant: &Grant,
     request: &mut Request,
-) -> Result<Answer, Failure> {
+    plan: Option<&mut Plan>,
+) -> Result<Ready, Failure> {
+    let Some(plan) = plan else { return once(exchange, grant, request).await };
     let begun = Instant::now();
-    let deadline = begun.after(plan.timeouts.total);
-    let Some(pool) = &plan.upstream.pool else {
-        return echo(exchange, plan, request, deadline);
+    let ready = if matches!(request.body, Body::Streamed { .. }) {
+        Box::pin(ask_streamed(exchange, grant, request, plan)).await
+    } else {
+        let pursuit = Pursuit { asker: exchange.asker, grant, request, wants_good: false };
+        let pursued = Box::pin(pursuit.run(plan));
+        recall::while_needed(exchange, pursued).await.and_then(|it| it)
     };
-    let hops = count_hops(exchange)?;
-    token::ready(exchange, plan).await?;
-    let waited = exchange.record.upstream;
-    let mut may_reuse =
-        !matches!(request.body, Body::Streamed { .. }) && request.endpoint != Endpoint::Realtime;
-    loop {
-        exchange.record.attempts += 1;
-        let mut pooled = connect(exchange, plan, pool, may_reuse, deadline).await?;
-        let reused = pooled.reused;
-        exchange.record.reused_connection = reused;
-        let call = Call { plan, hops, deadline };
-        let outcome = call.make(exchange, &mut pooled.connection, request).await;
-        exchange.record.upstream = waited + begun.elapsed();
-        match outcome {
-            Ok((head, reusable)) => {
-                let incoming = Incoming::new(head.framing());
-                let reusable = reusable && head.keep_alive();
-                let link = Link::Pooled { pooled, reusable };
-                return Ok(Answer { link, head, incoming, deadline, watchdog: None });
-            }
-            Err(broken) => {
-                if !(reused && broken.died_silently) {
-                    return Err(broken.failure);
-                }
-                may_reuse = false;
-                exchange.worker.recorder().count(Counter::UpstreamRetriedStale);
-            }
-        }
+    let record = &mut exchange.record;
+    record.upstream += begun.elapsed();
+    record.attempts = u32::try_from(exchange.asker.trail.len()).unwrap_or(u32::MAX);
+    record.retries = plan.retries();
+    if let Ok(Ready::Answer(attempt, _, won)) = &ready {
+        record.sent_upstream = true;
+        record.option = won.as_ref().map(|won| Arc::clone(&won.target));
+        take_over(exchange, attempt);
     }
+    ready
 }
 
-/// An idle connection, or a new one: always new after a failed attempt, for a body that can be
-/// sent only once, and for what becomes a WebSocket.
-async fn connect(
+/// The answer of an attempt is the answer to the request.
+pub(super) fn take_over(exchange: &mut Exchange<'_>, attempt: &Attempt) {
+    let record = &mut exchange.record;
+    record.provider = Some(Arc::clone(&attempt.upstream.name));
+    record.model.clone_from(&attempt.model);
+    let warnings = attempt.translation.as_ref().and_then(|it| it.warnings.clone());
+    record.warnings = match (record.warnings.take(), warnings) {
+        (Some(before), Some(lost)) => Some(format!("{before}; {lost}").into()),
+        (before, lost) => before.or(lost),
+    };
+}
+
+/// Asks the one provider there is without a route.
+async fn once(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
-    pool: &Pool,
-    may_reuse: bool,
-    deadline: Instant,
-) -> Result<Pooled, Failure> {
-    let worker = exchange.worker;
-    if may_reuse && let Some(pooled) = pool.take(|event| worker.note_pool(event)) {
-        return Ok(pooled);
-    }
-    worker.recorder().count(Counter::UpstreamConnectsStarted);
-    let limit = deadline.min(Instant::now().after(plan.timeouts.connect));
-    let provider = || plan.upstream.provider.name.clone();
-    // On the heap, like everything rare: the future of each request has room for the usual only.
-    let connecting = Box::pin(within(limit, pool.connect(worker.dialer())));
-    let outcome = recall::while_needed(exchange, connecting).await?;
-    let failure = match outcome {
-        Ok(Ok(pooled)) => return Ok(pooled),
-        Err(_) => Failure::UpstreamTimeout { provider: provider(), phase: "connect" },
-        Ok(Err(error)) => {
-            let reason = match error {
-                DialError::Name(_) => {
-                    worker.recorder().count(Counter::DnsErrors);
-                    "its name has no address"
-                }
-                DialError::Connect(_) => "connection refused or lost",
-                DialError::Tls(_) => {
-                    worker.recorder().count(Counter::TlsHandshakeErrors);
-                    "TLS handshake failed"
-                }
-            };
-            Failure::Unreachable { provider: provider(), reason }
+    grant: &Grant,
+    request: &mut Request,
+) -> Result<Ready, Failure> {
+    let asker = exchange.asker;
+    let mut attempt = match prepare(asker, grant, request, None)? {
+        Prepared::Answer(own, provider) => {
+            exchange.record.provider = Some(provider);
+            return Ok(Ready::Own(own));
         }
+        Prepared::Ask(attempt) => attempt,
     };
-    worker.recorder().count(Counter::UpstreamConnectErrors);
-    Err(failure)
+    take_over(exchange, &attempt);
+    let begun = Instant::now();
+    let mut notes = Notes { out: std::mem::take(&mut exchange.client.out), ..Notes::default() };
+    let answered = if attempt.has_further_calls() {
+        let calls = Box::pin(call_in_parts(asker, &mut attempt, request, &mut notes));
+        recall::while_needed(exchange, calls).await.and_then(|it| it)
+    } else if matches!(request.body, Body::Streamed { .. }) {
+        Box::pin(call_streamed(exchange, &attempt, request, &mut notes)).await
+    } else {
+        let called = call(asker, &attempt, request, &mut notes);
+        recall::while_needed(exchange, called).await.and_then(|it| it)
+    };
+    note(exchange, &mut notes, begun);
+    answered.map(|answer| Ready::Answer(attempt, answer, None))
 }
 
-/// One request on one connection.
-struct Call<'p> {
-    plan: &'p Plan,
-    hops: u32,
-    deadline: Instant,
+fn note(exchange: &mut Exchange<'_>, notes: &mut Notes, begun: Instant) {
+    let record = &mut exchange.record;
+    record.upstream += begun.elapsed();
+    record.attempts = notes.connections;
+    record.reused_connection = notes.reused;
+    record.sent_upstream = notes.sent;
+    record.usage = record.usage.or(notes.used);
+    if exchange.client.out.capacity() == 0 {
+        exchange.client.out = std::mem::take(&mut notes.out);
+    }
 }
 
-impl Call<'_> {
-    /// Sends the request and reads the head of the answer; also says whether the connection may
-    /// serve again once the body has been read.
-    async fn make(
-        &self,
-        exchange: &mut Exchange<'_>,
-        connection: &mut Connection,
-        request: &mut Request,
-    ) -> Result<(ResponseHead, bool), Broken> {
-        let message = encode(exchange, self.plan, self.hops, request)?;
-        let mut sent_whole = true;
-        let mut unsent = Some(message);
-        if let Body::Streamed { framing, incoming } = &mut request.body {
-            let message = unsent.take().unwrap_or_default();
-            self.send_in_time(exchange, connection, message).await?;
-            sent_whole = Box::pin(self.pump(exchange, connection, *framing, incoming)).await?;
-        }
-        // One timer for the sending of what is small and the wait for its answer.
-        let limit = Instant::now().after(self.plan.timeouts.first_byte).min(self.deadline);
-        let answering = async {
-            if let Some(message) = unsent {
-                self.send(exchange, connection, message).await?;
-            }
-            exchange.record.sent_upstream = true;
-            self.head(exchange, connection).await
+/// Asks with a body that can be sent only once, or for a connection that is taken over: another target
+/// only as long as nothing of the request has gone out.
+pub(super) async fn ask_streamed(
+    exchange: &mut Exchange<'_>,
+    grant: &Grant,
+    request: &mut Request,
+    plan: &mut Plan,
+) -> Result<Ready, Failure> {
+    let asker = exchange.asker;
+    let mut last = Err(Failure::NoTarget);
+    loop {
+        let step = {
+            let facts = Told::new(asker, grant, request);
+            plan.next(&facts, &mut asker.worker.dice(), Instant::now())
         };
-        match within(limit, answering).await {
-            Ok(head) => Ok((head?, sent_whole)),
-            Err(_) => Err(self.timed_out("first byte").into()),
-        }
-    }
-
-    async fn send_in_time(
-        &self,
-        exchange: &mut Exchange<'_>,
-        connection: &mut Connection,
-        message: Vec<u8>,
-    ) -> Result<(), Broken> {
-        let limit = self.deadline.min(Instant::now().after(self.plan.timeouts.idle));
-        match within(limit, self.send(exchange, connection, message)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(self.timed_out("sending").into()),
-        }
-    }
-
-    async fn send(
-        &self,
-        exchange: &mut Exchange<'_>,
-        connection: &mut Connection,
-        message: Vec<u8>,
-    ) -> Result<(), Broken> {
-        let writing = connection.writer.write_all(message);
-        let written = recall::while_needed(exchange, writing).await?;
-        // The answer may have come and the connection closed before all was sent; a refusal of a
-        // large body looks like this. The head tells.
-        if let Ok(out) = written {
-            exchange.client.out = out;
-        }
-        Ok(())
-    }
-
-    /// Moves the client's body to the provider, keeping none of it. False if the provider answered
-    /// before the body was through.
-    async fn pump(
-        &self,
-        exchange: &mut Exchange<'_>,
-        connection: &mut Connection,
-        framing: Framing,
-        incoming: &mut Incoming,
-    ) -> Result<bool, Broken> {
-        exchange.invite_body().await?;
-        let server = &exchange.snapshot.settings.server;
-        let limit = server.stream_body_bytes_max;
-        let pace = Pace::new(server.body_bytes_per_second_min);
-        loop {
-            let mut out = std::mem::take(&mut exchange.client.out);
-            let before = exchange.record.request_bytes;
-            let received = &mut exchange.record.request_bytes;
-            let reader = &mut exchange.client.connection.reader;
-            let done = incoming
-                .drain(reader, |run| {
-                    *received += run.len() as u64;
-                    match framing {
-                        Framing::Chunked => write_chunk(&mut out, run),
-                        _ => out.extend_from_slice(run),
-                    }
-                })
-                .map_err(Failure::Body)?;
-            if exchange.record.request_bytes > limit {
-                return Err(Failure::BodyTooLarge { limit }.into());
-            }
-            if done && framing == Framing::Chunked {
-                out.extend_from_slice(LAST_CHUNK);
-            }
-            let left = exchange.client.connection.reader.bytes().len();
-            if done || exchange.record.request_bytes > before {
-                self.send_in_time(exchange, connection, out).await?;
-            }
-            if done {
-                exchange.record.body_unread = false;
-                return Ok(true);
-            }
-            if exchange.client.connection.reader.bytes().len() > left {
-                // More has come while we were sending, perhaps the end.
-                continue;
-            }
-            let patience = pace.deadline(exchange.record.request_bytes).min(self.deadline);
-            let client = &mut exchange.client.connection.reader;
-            let upstream = &mut connection.reader;
-            let either = poll_fn(|context| {
-                if let Poll::Ready(outcome) = client.poll_fill(context) {
-                    return Poll::Ready(Some(outcome));
-                }
-                upstream.poll_fill(context).map(|_| None)
-            });
-            match within(patience, either).await {
-                Err(_) => {
-                    return Err(Failure::RequestTimeout("its body came too slowly").into());
-                }
-                Ok(Some(Ok(0) | Err(_))) => return Err(Failure::ClientLeft.into()),
-                Ok(Some(Ok(_))) => {}
-                Ok(None) => return Ok(false),
-            }
-        }
-    }
-
-    async fn head(
-        &self,
-        exchange: &mut Exchange<'_>,
-        connection: &mut Connection,
-    ) -> Result<ResponseHead, Broken> {
-        let mut head = ResponseHead::default();
-        let method = exchange.head.method();
-        let upgrades = exchange.record.endpoint == Some(Endpoint::Realtime);
-        let mut interim = 0;
-        loop {
-            let reader = &mut connection.reader;
-            if !reader.bytes().is_empty() {
-                let parsed = head.parse(reader.bytes(), method, &ANSWER_HEAD);
-                let taken = parsed.map_err(|_| self.invalid("its head is malformed"))?;
-                if let Some(taken) = taken {
-                    reader.consume(taken);
-                    if !head.is_informational() || upgrades && head.status() == 101 {
-                        return Ok(head);
-                    }
-                    interim += 1;
-                    if head.status() == 101 || interim > INTERIM_MAX {
-                        return Err(self.invalid("an unasked interim answer").into());
-                    }
-                    head.clear();
+        let step = match step {
+            Step::Give => return last,
+            // Nobody can race for it: the first has it.
+            Step::Race { lanes, .. } => match lanes.into_iter().next() {
+                Some(lane) => {
+                    *plan = lane;
                     continue;
                 }
+                None => return last,
+            },
+            Step::Try(step) => step,
+        };
+        if step.wait > Duration::ZERO {
+            recall::while_needed(exchange, sleep(step.wait)).await?;
+        }
+        let live = Arc::clone(plan.live());
+        let Some(target) = live.route().targets.get(step.target) else { return last };
+        let begun = Instant::now();
+        let mut permit = plan.begin(&step, begun);
+        let mut track = asker.trail.begin(Arc::clone(&target.path));
+        let asked = match prepare(asker, grant, request, Some(target)) {
+            Err(failure) => Err(failure),
+            Ok(Prepared::Answer(own, _)) => return Ok(Ready::Own(own)),
+            Ok(Prepared::Ask(mut attempt)) => {
+                hold_to(&mut attempt, &step, begun);
+                track.asks(&attempt.upstream.name, attempt.model.as_deref());
+                let called = call_streamed(exchange, &attempt, request, &mut track.notes).await;
+                called.map(|answer| (attempt, answer))
             }
-            let silent = reader.bytes().is_empty() && interim == 0;
-            let filling = reader.fill();
-            match recall::while_needed(exchange, filling).await? {
-                Ok(count) if count > 0 => {}
-                _ => {
-                    let failure = self.invalid("it closed the connection without an answer");
-                    return Err(Broken { failure, died_silently: silent });
+        };
+        let outcome = match &asked {
+            Ok((_, answer)) => outcome_of(answer, None, target, begun),
+            Err(failure) => outcome_of_failure(failure, begun),
+        };
+        track.end(outcome.status);
+        if let Some(permit) = &mut permit {
+            permit.judge(&outcome, Instant::now());
+        }
+        plan.tell(&outcome, Instant::now());
+        let sent = track.notes.sent;
+        drop(track);
+        match asked {
+            Ok((attempt, answer)) => {
+                let won = Won { permit, target: Arc::clone(&target.path), begun };
+                return Ok(Ready::Answer(attempt, answer, Some(won)));
+            }
+            Err(failure) if sent || is_final(&failure) => return Err(failure),
+            Err(failure) => last = Err(failure),
+        }
+    }
+}
+
+/// Follows a plan. It does not touch the client.
+pub(super) struct Pursuit<'p> {
+    pub asker: &'p Asker<'p>,
+    pub grant: &'p Grant,
+    pub request: &'p Request,
+    /// Also the last answer is held until it shows that it is good, as in a race.
+    pub wants_good: bool,
+}
+
+impl Pursuit<'_> {
+    /// Does what the plan says, to the answer that is given.
+    pub(super) async fn run(&self, plan: &mut Plan) -> Result<Ready, Failure> {
+        let facts = Told::new(self.asker, self.grant, self.request);
+        let mut last: Option<Result<Ready, Failure>> = None;
+        loop {
+            let step = plan.next(&facts, &mut self.asker.worker.dice(), Instant::now());
+            if !matches!(step, Step::Give) {
+                last.take().into_iter().flatten().for_each(Ready::dismiss);
+            }
+            let (outcome, result) = match step {
+                Step::Give => return last.unwrap_or(Err(Failure::NoTarget)),
+                Step::Try(step) => {
+                    copies::send(self, plan.live(), &step.copies);
+                    if step.wait > Duration::ZERO {
+                        sleep(step.wait).await;
+                    }
+                    self.attempt(plan, &step).await
+                }
+                Step::Race { lanes, hedge } => self.race(lanes, hedge).await,
+            };
+            if let Err(failure) = &result
+                && is_final(failure)
+            {
+                return result;
+            }
+            plan.tell(&outcome, Instant::now());
+            last = Some(result);
+        }
+    }
+
+    /// Makes one attempt.
+    async fn attempt(&self, plan: &mut Plan, step: &Try) -> (Outcome, Result<Ready, Failure>) {
+        let live = Arc::clone(plan.live());
+        let begun = Instant::now();
+        let Some(target) = live.route().targets.get(step.target) else {
+            return (outcome_of_failure(&Failure::NoTarget, begun), Err(Failure::NoTarget));
+        };
+        let mut permit = plan.begin(step, begun);
+        let mut track = self.asker.trail.begin(Arc::clone(&target.path));
+        let made = self.make(target, step, &mut track).await;
+        let outcome = match &made {
+            Ok((Ready::Own(_), _)) => own_outcome(begun),
+            Ok((Ready::Answer(_, answer, _), error)) => outcome_of(answer, *error, target, begun),
+            Err(failure) => outcome_of_failure(failure, begun),
+        };
+        track.end(outcome.status);
+        if let Some(permit) = &mut permit {
+            permit.judge(&outcome, Instant::now());
+        }
+        let result = made.map(|(ready, _)| match ready {
+            Ready::Answer(attempt, answer, _) => {
+                let target = Arc::clone(&target.path);
+                Ready::Answer(attempt, answer, Some(Won { permit, target, begun }))
+            }
+            own => own,
+        });
+        (outcome, result)
+    }
+
+    /// Asks, and looks at the opening of the answer where another attempt may follow. Also gives the
+    /// status of an error that a stream begins with.
+    async fn make(
+        &self,
+        target: &Target,
+        step: &Try,
+        track: &mut Track<'_>,
+    ) -> Result<(Ready, Option<u16>), Failure> {
+        let begun = Instant::now();
+        let mut attempt = match prepare(self.asker, self.grant, self.request, Some(target))? {
+            Prepared::Answer(own, _) => return Ok((Ready::Own(own), None)),
+            Prepared::Ask(attempt) => attempt,
+        };
+        hold_to(&mut attempt, step, begun);
+        track.asks(&attempt.upstream.name, attempt.model.as_deref());
+        let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
+        let looks = step.has_next || self.wants_good || first_token.is_some();
+        let asking = async {
+            let notes = &mut track.notes;
+            let mut answer = if attempt.has_further_calls() {
+                call_in_parts(self.asker, &mut attempt, self.request, notes).await?
+            } else {
+                call(self.asker, &attempt, self.request, notes).await?
+            };
+            let mut error = None;
+            if looks {
+                let (asker, request) = (self.asker, self.request);
+                let shown = opening::take_in(asker, &attempt, request, &mut answer).await?;
+                if let Shown::Error(told) = shown {
+                    error = Some(if told.status >= 400 { told.status } else { 502 });
                 }
             }
-        }
+            Ok::<_, Failure>((answer, error))
+        };
+        let asked = match first_token {
+            None => asking.await,
+            Some(limit) => match within(begun.after(limit), asking).await {
+                Ok(asked) => asked,
+                Err(_) => {
+                    let provider = attempt.upstream.provider.name.clone();
+                    return Err(Failure::UpstreamTimeout { provider, phase: "first token" });
+                }
+            },
+        };
+        let (answer, error) = asked?;
+        Ok((Ready::Answer(attempt, answer, None), error))
     }
 
-    fn invalid(&self, reason: &'static str) -> Failure {
-        Failure::InvalidAnswer { provider: self.plan.upstream.provider.name.clone(), reason }
-    }
-
-    fn timed_out(&self, phase: &'static str) -> Failure {
-        Failure::UpstreamTimeout { provider: self.plan.upstream.provider.name.clone(), phase }
-    }
-}
-
-/// How many gateways the request will have passed.
-fn count_hops(exchange: &Exchange<'_>) -> Result<u32, Failure> {
-    let hops = exchange.head.get("x-ringgate-hops").and_then(|value| {
-        std::str::from_utf8(value).ok().and_then(|text| text.parse::<u32>().ok())
-    });
-    match hops.unwrap_or(0).saturating_add(1) {
-        hops if hops <= HOPS_MAX => Ok(hops),
-        _ => Err(Failure::Invalid(
-            "the request has passed too many gateways: a provider's base_url leads back here"
-                .into(),
-        )),
-    }
-}
-
-/// Lets the built-in provider answer; its bytes take the way of any provider's.
-fn echo(
-    exchange: &mut Exchange<'_>,
-    plan: &Plan,
-    request: &Request,
-    deadline: Instant,
-) -> Result<Answer, Failure> {
-    exchange.record.attempts = 1;
-    let body = whole_body(plan, request).unwrap_or_default();
-    let head = exchange.head;
-    let own = behind_version(head.path()).unwrap_or(head.path());
-    let path = plan.path.as_deref().unwrap_or(own);
-    let now = exchange.record.at_unix.as_secs();
-    let mut reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, &body, now));
-    exchange.record.sent_upstream = true;
-    let mut head = ResponseHead::default();
-    let parsed = head.parse(reader.bytes(), exchange.head.method(), &ANSWER_HEAD);
-    let Ok(Some(taken)) = parsed else {
-        let provider = plan.upstream.provider.name.clone();
-        return Err(Failure::InvalidAnswer { provider, reason: "its head is malformed" });
-    };
-    reader.consume(taken);
-    let incoming = Incoming::new(head.framing());
-    Ok(Answer { link: Link::Memory(reader), head, incoming, deadline, watchdog: None })
-}
-
-impl Answer {
-    /// Waits for more of the answer, for as long as the client is there and the provider keeps its
-    /// time. 0 at the end of its stream.
-    pub(super) async fn fill(
-        &mut self,
-        exchange: &mut Exchange<'_>,
-        plan: &Plan,
-    ) -> Result<usize, Failure> {
-        let provider = || plan.upstream.provider.name.clone();
-        let reader = self.link.reader();
+    /// Lets several plans run; the first good answer wins, and the others are cut off.
+    async fn race(&self, lanes: Vec<Plan>, hedge: Duration) -> (Outcome, Result<Ready, Failure>) {
         let begun = Instant::now();
-        let limit = self.deadline.min(begun.after(plan.timeouts.idle));
-        let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(limit));
-        let filling = watchdog.within(limit, reader.fill());
-        let outcome = recall::while_needed(exchange, filling).await;
-        exchange.record.upstream += begun.elapsed();
-        match outcome? {
-            Ok(Ok(count)) => Ok(count),
-            Ok(Err(_)) => Err(Failure::InvalidAnswer {
-                provider: provider(),
-                reason: "its connection broke in the middle of the answer",
-            }),
-            Err(_) => {
-                let whole = self.deadline.since(Instant::now()) == Duration::ZERO;
-                let phase = if whole { "total" } else { "idle" };
-                Err(Failure::UpstreamTimeout { provider: provider(), phase })
+        let mut waiting = lanes.into_iter();
+        let mut running = FuturesUnordered::new();
+        let mut last = (outcome_of_failure(&Failure::NoTarget, begun), Err(Failure::NoTarget));
+        running.extend(waiting.next().map(|lane| self.run_lane(lane)));
+        if hedge.is_zero() {
+            running.extend(waiting.by_ref().map(|lane| self.run_lane(lane)));
+        }
+        loop {
+            let ended = if waiting.len() == 0 {
+                running.next().await
+            } else {
+                let head_start = pin!(sleep(hedge));
+                match select(running.next(), head_start).await {
+                    Either::Left((ended, _)) => ended,
+                    Either::Right(_) => {
+                        running.extend(waiting.next().map(|lane| self.run_lane(lane)));
+                        continue;
+                    }
+                }
+            };
+            let Some((outcome, result)) = ended else { return last };
+            if outcome.is_success() {
+                return (outcome, result);
             }
+            if let Ok(ready) = std::mem::replace(&mut last, (outcome, result)).1 {
+                ready.dismiss();
+            }
+            running.extend(waiting.next().map(|lane| self.run_lane(lane)));
         }
     }
 
-    /// The answer has been read to its end: its connection may serve again.
-    pub(super) fn done(self, plan: &Plan) {
-        if let Link::Pooled { pooled, reusable: true } = self.link
-            && let Some(pool) = &plan.upstream.pool
-        {
-            pool.put_back(pooled);
+    /// On the heap: a lane may hold races of its own.
+    fn run_lane(&self, mut plan: Plan) -> Lane<'_> {
+        let racing = Pursuit { wants_good: true, ..*self };
+        Box::pin(async move {
+            let begun = Instant::now();
+            let result = racing.run(&mut plan).await;
+            let outcome = match &result {
+                Err(failure) => outcome_of_failure(failure, begun),
+                Ok(_) => plan.last().unwrap_or_else(|| own_outcome(begun)),
+            };
+            (outcome, result)
+        })
+    }
+}
+
+type Lane<'p> = Pin<Box<dyn Future<Output = (Outcome, Result<Ready, Failure>)> + 'p>>;
+
+impl Ready {
+    /// The answer is not wanted.
+    fn dismiss(self) {
+        if let Self::Answer(attempt, answer, _) = self {
+            answer.dismiss(&attempt);
+        }
+    }
+}
+
+/// Holds an attempt to the time that its step leaves it.
+fn hold_to(attempt: &mut Attempt, step: &Try, now: Instant) {
+    if let Some(deadline) = step.deadline {
+        attempt.timeouts.total = attempt.timeouts.total.min(deadline.since(now));
+    }
+}
+
+/// True for what no other target would mend.
+fn is_final(failure: &Failure) -> bool {
+    matches!(failure, Failure::ClientLeft | Failure::ClientStalled | Failure::Overloaded(_))
+}
+
+fn own_outcome(begun: Instant) -> Outcome {
+    let latency = begun.elapsed();
+    Outcome { status: 200, fault: Fault::None, is_transport: false, retry_after: None, latency }
+}
+
+/// How an attempt ended that was answered; `error` is the status of an error that its stream begins with.
+fn outcome_of(answer: &Answer, error: Option<u16>, target: &Target, begun: Instant) -> Outcome {
+    let status = error.unwrap_or_else(|| answer.head.status());
+    let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
+    let is_failed = status >= 400;
+    Outcome {
+        status,
+        fault: Fault::of_status(status, target.override_model().is_some()),
+        is_transport: false,
+        retry_after: if is_failed { retry_hint(field) } else { None },
+        latency: begun.elapsed(),
+    }
+}
+
+/// How an attempt ended that was not.
+pub(super) fn outcome_of_failure(failure: &Failure, begun: Instant) -> Outcome {
+    let row = failure.row();
+    let is_transport = row.side == Side::UpstreamError;
+    let fault = match failure {
+        Failure::Credential { .. } => Fault::Account,
+        _ if is_transport => Fault::Target,
+        _ => Fault::Client,
+    };
+    let is_transport = is_transport || fault == Fault::Account;
+    Outcome { status: row.status, fault, is_transport, retry_after: None, latency: begun.elapsed() }
+}
+
+/// The answer that was given could not be delivered, and nothing of it has gone to the client.
+pub(super) fn tell(plan: &mut Plan, failure: &Failure) {
+    let now = Instant::now();
+    plan.tell(&outcome_of_failure(failure, now), now);
+}
+
+impl Won {
+    /// What the delivery of the answer shows of its target.
+    pub(super) fn learn(&mut self, exchange: &Exchange<'_>, failure: Option<&Failure>) {
+        let Some(permit) = &mut self.permit else { return };
+        let now = Instant::now();
+        let record = &exchange.record;
+        if let Some(failure) = failure.filter(|it| it.row().side == Side::UpstreamError) {
+            permit.judge(&outcome_of_failure(failure, self.begun), now);
+        } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
+            // A stream's words come one by one from its first; those of a whole answer all at once.
+            let first = record.first_byte.filter(|_| record.stream);
+            let since = first.map_or(self.begun, |first| record.started.after(first));
+            permit.health().note_speed(usage.output_tokens, now.since(since), now);
         }
     }
 }

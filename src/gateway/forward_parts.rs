@@ -1,38 +1,40 @@
-//! Stage `forward` for a provider that takes fewer inputs a call than the request has: one call after
-//! the other, within the time of one.
+//! A request of which the provider takes fewer inputs a call than it has: one call after the other, within
+//! the time of one.
 
-use super::deliver::keep_whole;
+use super::answer::Answer;
+use super::asker::Asker;
+use super::call::{Notes, call};
 use super::failure::Failure;
-use super::forward::{self, Answer};
+use super::prepare::Attempt;
 use super::receive::Request;
-use super::record::Exchange;
-use super::route::Plan;
 use crate::base::Instant;
 
 /// Makes the calls. Gives the answer to the last of them, or to the first that the provider refuses;
-/// the answers before it stay with the plan.
-pub(super) async fn forward(
-    exchange: &mut Exchange<'_>,
-    plan: &mut Plan,
-    request: &mut Request,
+/// the answers before it stay with the attempt.
+pub(super) async fn call_in_parts(
+    asker: &Asker<'_>,
+    attempt: &mut Attempt,
+    request: &Request,
+    notes: &mut Notes,
 ) -> Result<Answer, Failure> {
-    let deadline = Instant::now().after(plan.timeouts.total);
+    let deadline = Instant::now().after(attempt.timeouts.total);
     loop {
-        let mut answer = forward::forward(exchange, plan, request).await?;
+        let mut answer = call(asker, attempt, request, notes).await?;
         let is_success = (200..300).contains(&answer.head.status());
-        if !is_success || !plan.has_further_calls() {
+        if !is_success || !attempt.has_further_calls() {
             return Ok(answer);
         }
-        let body = keep_whole(exchange, plan, &mut answer).await?;
-        let translation = plan.translation.as_mut();
-        let has_turned =
-            translation.is_some_and(|it| it.turn_to_next_call(exchange, (&answer.head, &body)));
-        if !has_turned {
-            let provider = plan.upstream.provider.name.clone();
+        let body = answer.keep_whole(asker, attempt).await?;
+        let translation = attempt.translation.as_mut();
+        let turned = translation.and_then(|it| it.turn_to_next_call(asker, (&answer.head, &body)));
+        let Some(used) = turned else {
+            let provider = attempt.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";
             return Err(Failure::InvalidAnswer { provider, reason });
-        }
-        answer.done(plan);
-        plan.timeouts.total = deadline.since(Instant::now());
+        };
+        // What is spent so far counts, whatever becomes of the rest.
+        notes.used = used;
+        answer.done(attempt);
+        attempt.timeouts.total = deadline.since(Instant::now());
     }
 }

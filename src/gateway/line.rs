@@ -8,8 +8,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::record::Exchange;
 use super::{
-    admit, deliver, feedback, forward, forward_parts, realtime, recall, receive, render, route,
-    screen, settle,
+    admit, deliver, feedback, forward, realtime, recall, receive, render, route, screen, settle,
 };
 
 /// What becomes of the client's connection afterwards.
@@ -52,14 +51,18 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     if let Some(hit) = recall::recall(exchange, &grant, &request).await? {
         return Box::pin(recall::deliver(exchange, &request, hit)).await;
     }
-    let mut plan = match route::route(exchange, &grant, &mut request)? {
+    let mut plan = match route::route(exchange, &grant, &request)? {
         route::Decision::Answer(own) => return deliver::whole(exchange, own).await,
-        route::Decision::Try(plan) => plan,
+        route::Decision::Ask(plan) => plan,
     };
-    let answer = if plan.has_further_calls() {
-        Box::pin(forward_parts::forward(exchange, &mut plan, &mut request)).await?
-    } else {
-        forward::forward(exchange, &plan, &mut request).await?
-    };
-    deliver::deliver(exchange, &plan, answer).await
+    loop {
+        let ready = forward::forward(exchange, &grant, &mut request, plan.as_deref_mut()).await?;
+        match (deliver::deliver(exchange, ready).await, &mut plan) {
+            // Until the first byte has gone to the client another target may do better.
+            (Err(failure), Some(plan)) if failure.may_be_mended(exchange) => {
+                forward::tell(plan, &failure);
+            }
+            (delivered, _) => return delivered,
+        }
+    }
 }

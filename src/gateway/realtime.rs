@@ -16,16 +16,18 @@ mod session;
 pub(super) use handshake::{encode, write_wanted};
 
 use super::admit::Grant;
-use super::deliver::{begin_head, deliver, whole, write_provider_fields_but_form};
+use super::answer::{Answer, Link};
+use super::deliver::{answer_of, begin_head, whole, write_provider_fields_but_form};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::forward::{Answer, Link, forward};
+use super::forward::{Ready, forward};
+use super::prepare::Attempt;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::route::{Decision, Plan, route};
+use super::route::{Decision, route};
 use crate::base::Instant;
 use crate::http::{end_head, write_field};
-use crate::llm::{Dialect, Outline};
+use crate::llm::Outline;
 use crate::shard::within;
 use handshake::{Opening, asked_model};
 use session::Session;
@@ -41,45 +43,34 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     let body = Body::Json { bytes: Vec::new(), outline };
     let mut request =
         Request { endpoint: Endpoint::Realtime, body, as_array: false, path_model: None };
-    let plan = match route(exchange, grant, &mut request)? {
+    let mut plan = match route(exchange, grant, &request)? {
         Decision::Answer(own) => return whole(exchange, own).await,
-        Decision::Try(plan) => plan,
+        Decision::Ask(plan) => plan,
     };
-    check(exchange, grant, &plan)?;
-    let mut answer = forward(exchange, &plan, &mut request).await?;
+    let ready = forward(exchange, grant, &mut request, plan.as_deref_mut()).await?;
+    let (attempt, mut answer, _won) = match ready {
+        Ready::Own(own) => return whole(exchange, own).await,
+        Ready::Answer(attempt, answer, won) => (attempt, answer, won),
+    };
     if let Link::Pooled { reusable, .. } = &mut answer.link {
         *reusable = false;
     }
     if answer.head.status() != 101 {
-        return deliver(exchange, &plan, answer).await;
+        return answer_of(exchange, &attempt, answer).await;
     }
-    accept(exchange, &plan, &opening, &answer).await?;
-    talk(exchange, &plan, answer).await
-}
-
-/// Refuses providers without such sessions, or with others than OpenAI's, and what a key may not use.
-fn check(exchange: &Exchange<'_>, grant: &Grant, plan: &Plan) -> Result<(), Failure> {
-    if exchange.record.model.is_none() {
-        grant.check_model("(not visible in this request)")?;
-    }
-    let has_api = matches!(plan.dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses);
-    if has_api && plan.upstream.pool.is_some() {
-        return Ok(());
-    }
-    let name = &plan.upstream.provider.name;
-    let text = format!("provider `{name}` has no realtime API of OpenAI's shape");
-    Err(Failure::Invalid(text.into()))
+    accept(exchange, &attempt, &opening, &answer).await?;
+    talk(exchange, &attempt, answer).await
 }
 
 /// Tells the client that the provider has agreed.
 async fn accept(
     exchange: &mut Exchange<'_>,
-    plan: &Plan,
+    attempt: &Attempt,
     opening: &Opening<'_>,
     answer: &Answer,
 ) -> Result<(), Failure> {
     let chosen = opening.check_answer(&answer.head).map_err(|reason| {
-        let provider = plan.upstream.provider.name.clone();
+        let provider = attempt.upstream.provider.name.clone();
         Failure::InvalidAnswer { provider, reason }
     })?;
     let mut out = begin_head(exchange, 101);
@@ -96,10 +87,14 @@ async fn accept(
 }
 
 /// Lets both sides talk until one ends it.
-async fn talk(exchange: &mut Exchange<'_>, plan: &Plan, mut answer: Answer) -> Result<(), Failure> {
+async fn talk(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    mut answer: Answer,
+) -> Result<(), Failure> {
     let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
     let begun = Instant::now();
-    let session = Session::new(exchange, plan);
+    let session = Session::new(exchange, attempt);
     let worker = exchange.worker;
     let ended = session.run(worker, exchange.client, &mut pooled.connection).await;
     exchange.record.upstream += begun.elapsed();
@@ -113,5 +108,5 @@ async fn talk(exchange: &mut Exchange<'_>, plan: &Plan, mut answer: Answer) -> R
         // One that does not take it sees its connection end all the same.
         let _ = within(limit, exchange.send(farewell)).await;
     }
-    ended.outcome(&plan.upstream.provider.name)
+    ended.outcome(&attempt.upstream.provider.name)
 }

@@ -111,7 +111,7 @@ pub(super) async fn recall(
     grant: &Grant,
     request: &Request,
 ) -> Result<Option<Hit>, Failure> {
-    let Some(route) = grant.route.as_deref() else { return Ok(None) };
+    let Some(route) = grant.route() else { return Ok(None) };
     let Some(mut lookup) = look_up(exchange, route, request) else { return Ok(None) };
     let (mut meant, mut comparison) = (None, None);
     let key = lookup.name.key;

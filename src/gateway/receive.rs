@@ -37,6 +37,17 @@ pub(super) enum Body {
 }
 
 impl Request {
+    /// The same once more; of a body that is streamed there is no copy.
+    pub(super) fn copy(&self) -> Self {
+        let body = match &self.body {
+            Body::Json { bytes, outline } => {
+                Body::Json { bytes: bytes.clone(), outline: outline.clone() }
+            }
+            Body::Empty | Body::Streamed { .. } => Body::Empty,
+        };
+        Self { body, path_model: self.path_model.clone(), ..*self }
+    }
+
     /// The model the client named.
     pub(super) fn model(&self) -> Option<&str> {
         let in_body = match &self.body {

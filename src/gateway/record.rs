@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::connection::Client;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::fields::{Dialled, ours};
+use super::fields::Dialled;
 use super::line::After;
 use super::recall::Ticket;
 use super::upstream::Snapshot;
@@ -20,15 +21,15 @@ use crate::telemetry::Gauge;
 
 /// A request and its answer on the line. The settings it began with stay with it.
 pub(super) struct Exchange<'a> {
-    pub worker: &'a Worker,
+    /// What it shares with its attempts.
+    pub asker: &'a Asker<'a>,
+    pub worker: &'a Rc<Worker>,
     pub snapshot: Rc<Snapshot>,
     pub client: &'a mut Client,
     pub head: &'a RequestHead,
     pub record: Record,
     /// Leave to store the answer.
     pub ticket: Option<Box<Ticket>>,
-    /// Bytes counted against `server.buffered_bytes_max` of this shard.
-    held: usize,
 }
 
 /// What the cache had to do with a request.
@@ -97,6 +98,10 @@ pub(super) struct Record {
     /// Time spent waiting for the provider.
     pub upstream: Duration,
     pub attempts: u32,
+    /// Retries at the last target of a plan; none where its provider asked for too long a wait.
+    pub retries: Option<u32>,
+    /// The target that answered, as `config.targets[0]`.
+    pub option: Option<Arc<str>>,
     pub reused_connection: bool,
     /// True once the whole request has gone to a provider: tokens may have been spent.
     pub sent_upstream: bool,
@@ -112,20 +117,16 @@ pub(super) struct Record {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(
-        worker: &'a Worker,
-        client: &'a mut Client,
-        head: &'a RequestHead,
-        started: Instant,
-    ) -> Self {
+    pub(super) fn new(asker: &'a Asker<'a>, client: &'a mut Client, started: Instant) -> Self {
+        let worker = asker.worker;
         worker.recorder().add(Gauge::RequestsInFlight, 1);
         worker.exchange_begins();
         let record = Record {
-            id: worker.next_id(),
+            id: asker.id,
             at_unix: crate::base::unix_now(),
             started,
             endpoint: None,
-            dialled: Dialled::of(head),
+            dialled: asker.dialled,
             key: None,
             metadata: None,
             provider: None,
@@ -146,6 +147,8 @@ impl<'a> Exchange<'a> {
             first_byte: None,
             upstream: Duration::ZERO,
             attempts: 0,
+            retries: Some(0),
+            option: None,
             reused_connection: false,
             sent_upstream: false,
             stream_error: false,
@@ -153,12 +156,13 @@ impl<'a> Exchange<'a> {
             body_unread: false,
             close: false,
         };
-        Self { worker, snapshot: worker.snapshot(), client, head, record, ticket: None, held: 0 }
+        let (snapshot, head) = (Rc::clone(&asker.snapshot), asker.head);
+        Self { asker, worker, snapshot, client, head, record, ticket: None }
     }
 
     /// A gateway field by its short name, such as `config`.
     pub(super) fn ours(&self, name: &str) -> Option<&'a str> {
-        if self.record.dialled.ours { ours(self.head, name) } else { None }
+        self.asker.ours(name)
     }
 
     /// True where the gateway reads the JSON of request and answer.
@@ -180,12 +184,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// Counts `bytes` that this exchange is about to keep in memory.
-    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
-        if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
-            return Err(Failure::Overloaded("buffered bytes"));
-        }
-        self.held += bytes;
-        Ok(())
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
+        self.asker.hold(bytes)
     }
 
     /// Asks a client that waits for leave (`expect: 100-continue`) to send its body.
@@ -212,7 +212,6 @@ impl<'a> Exchange<'a> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        self.worker.release(self.held);
         self.worker.recorder().add(Gauge::RequestsInFlight, -1);
         self.worker.exchange_ends();
     }

@@ -5,8 +5,10 @@
 
 use super::failure::Failure;
 use super::record::{CacheStatus, Exchange};
+use super::trail::Leg;
+use super::upstream::Snapshot;
 use crate::llm::{Kind, ModelCard, PicoUsd, Terms, Usage, cost, cost_of_units, estimate_tokens};
-use crate::telemetry::{Cost, Event, Outcome};
+use crate::telemetry::{Cost, Event, Outcome, Tried};
 
 /// Ends the exchange.
 pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
@@ -21,6 +23,8 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     }
     let cost = cost_of(exchange);
     let row = failure.map(Failure::row);
+    let tried = exchange.asker.trail.take();
+    let tried = tried.into_iter().map(|leg| told(exchange, leg)).collect();
     let event = {
         let record = &mut exchange.record;
         Event {
@@ -48,6 +52,8 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
             request_bytes: record.request_bytes,
             answer_bytes: record.answer_bytes,
             attempts: record.attempts,
+            tried,
+            copy_of: None,
             reused_connection: record.reused_connection,
             metadata: record.metadata.take(),
             trace_id: record.trace_id.take(),
@@ -62,20 +68,43 @@ fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
     if matches!(record.cache, CacheStatus::Hit | CacheStatus::SemanticHit) {
         return Some(Cost::Known(PicoUsd::ZERO));
     }
-    let (usage, provider) = (record.usage?, record.provider.as_deref()?);
-    let snapshot = &exchange.snapshot;
+    let terms = Terms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
+    let whom = (record.provider.as_deref()?, record.model.as_deref());
+    Some(cost_at(&exchange.snapshot, whom, record.usage?, terms))
+}
+
+/// What a usage cost at a provider.
+pub(super) fn cost_at(
+    snapshot: &Snapshot,
+    (provider, model): (&str, Option<&str>),
+    usage: Usage,
+    terms: Terms,
+) -> Cost {
     if snapshot.upstream(provider).is_some_and(|it| it.pool.is_none()) {
         // The echo sends no bill.
-        return Some(Cost::Known(PicoUsd::ZERO));
+        return Cost::Known(PicoUsd::ZERO);
     }
-    let model = record.model.as_deref().unwrap_or_default();
-    let card = snapshot.cards.find(&snapshot.settings, provider, model);
-    let terms = Terms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
+    let card = snapshot.cards.find(&snapshot.settings, provider, model.unwrap_or_default());
     let price = |card: &ModelCard| {
         let searches = cost_of_units(Kind::PerSearch, usage.web_searches, card, terms)?;
         cost(&usage, card, terms)?.checked_add(searches)
     };
-    Some(card.and_then(|card| price(&card)).map_or(Cost::Unknown, Cost::Known))
+    card.and_then(|card| price(&card)).map_or(Cost::Unknown, Cost::Known)
+}
+
+/// An attempt as the event tells it. One that was cut off after it had been sent is billed by its vendor
+/// for the request at least.
+fn told(exchange: &Exchange<'_>, leg: Leg) -> Tried {
+    let record = &exchange.record;
+    let input_tokens = tokens_in(record.request_bytes);
+    let usage = Usage { input_tokens, estimated: true, ..Usage::default() };
+    let usage = (leg.is_spent && exchange.is_metered()).then_some(usage);
+    let terms = Terms { at_unix_s: record.at_unix.as_secs(), ..Terms::default() };
+    let cost = usage.zip(leg.provider.as_deref()).map(|(usage, provider)| {
+        cost_at(&exchange.snapshot, (provider, leg.model.as_deref()), usage, terms)
+    });
+    let Leg { target, provider, model, status, took, .. } = leg;
+    Tried { target, provider, model, status, took, usage, cost }
 }
 
 /// True if the provider may have worked for this request: it was sent, and not refused.
@@ -104,7 +133,7 @@ fn tokens_in(bytes: u64) -> u64 {
 
 /// Whose fault a status is that a provider sent: a request it could not accept is the client's; a
 /// refused credential, a limit or a breakdown is between the gateway and the provider.
-fn outcome_of(status: u16, stream_error: bool) -> Outcome {
+pub(super) fn outcome_of(status: u16, stream_error: bool) -> Outcome {
     match status {
         _ if stream_error => Outcome::UpstreamError,
         ..=399 => Outcome::Success,

@@ -4,12 +4,14 @@
 //! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
 //! `forward_parts`), and their answers are told as one.
 
+use super::asker::Asker;
+use super::choose::Choice;
 use super::deliver_translated::own_id;
 use super::failure::Failure;
+use super::prepare::{Change, vendor_changes};
 use super::receive::Request;
 use super::record::Exchange;
-use super::route::{Change, Choice, vendor_changes};
-use super::translate::{Back, Translation, codecs, edited, note, read_with, untranslatable};
+use super::translate::{Back, Translation, codecs, edited, read_with, told, untranslatable};
 use crate::dialects::{
     self, Codec, EmbeddingsCodec, RerankCodec, Target, Warnings, embeddings_on_vertex,
     rerank_of_clients, rerank_on_tei,
@@ -59,7 +61,7 @@ pub(super) fn has_own_embeddings(provider: &Provider) -> bool {
 
 /// Asks for embeddings in the shape of the provider.
 pub(super) fn embeddings(
-    exchange: &mut Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
     dialect: Dialect,
@@ -78,7 +80,7 @@ pub(super) fn embeddings(
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
         Failure::Invalid(text.into())
     })?;
-    let asked = read_with(exchange, request, changes, |root, _| {
+    let asked = read_with(asker, request, changes, |root, _| {
         of_clients.read_request(root, None).map_err(Failure::Malformed)
     })?;
     let target = Target { model, is_original: provider.is_original() };
@@ -95,19 +97,18 @@ pub(super) fn embeddings(
         shape
             .write_request(&part, &target, &mut warnings, &mut body)
             .map_err(Failure::Unsayable)?;
-        bodies.push(edited(exchange, body, &vendor)?);
+        bodies.push(edited(asker, body, &vendor)?);
     }
-    note(exchange, &warnings);
     let mut further = bodies.into_iter();
     let body = further.next().unwrap_or_default();
     let told = Vec::new();
     let asked = Asked::Embeddings(Embeddings { request: asked, shape, inputs_max, further, told });
-    Ok(translation(codecs, asked, shape.path(&target), body))
+    Ok(translation(codecs, asked, (shape.path(&target), body), &warnings))
 }
 
 /// Asks for ranks in the shape of the provider.
 pub(super) fn rerank(
-    exchange: &mut Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
     dialect: Dialect,
@@ -119,30 +120,31 @@ pub(super) fn rerank(
     let is_tei = provider.preset == Some("tei");
     let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
     let shape = shape.ok_or_else(|| untranslatable(choice, dialect))?;
-    let asked = read_with(exchange, request, changes, |root, _| {
+    let asked = read_with(asker, request, changes, |root, _| {
         rerank_of_clients().read_request(root).map_err(Failure::Malformed)
     })?;
     let target = Target { model, is_original: provider.is_original() };
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsayable)?;
-    note(exchange, &warnings);
-    let body = edited(exchange, body, &vendor_changes(request, choice))?;
+    let body = edited(asker, body, &vendor_changes(request, choice))?;
     let path = shape.path().to_owned();
-    Ok(translation(codecs, Asked::Rerank { request: asked, shape }, path, body))
+    let asked = Asked::Rerank { request: asked, shape };
+    Ok(translation(codecs, asked, (path, body), &warnings))
 }
 
 fn translation(
     (client, provider): (&'static dyn Codec, &'static dyn Codec),
     asked: Asked,
-    path: String,
-    body: Vec<u8>,
+    (path, body): (String, Vec<u8>),
+    warnings: &Warnings,
 ) -> Translation {
-    Translation { path, body, back: Back::Shaped(Shaped { client, provider, asked }) }
+    let back = Back::Shaped(Shaped { client, provider, asked });
+    Translation { path, body, warnings: told(warnings), back }
 }
 
 /// What the ranks of a provider that speaks the client's dialect used.
-pub(super) fn usage_of_ranks(exchange: &Exchange<'_>, body: &[u8]) -> Option<Usage> {
-    let answer = rerank_of_clients().read_answer(body, &mut exchange.worker.scanner())?;
+pub(super) fn usage_of_ranks(asker: &Asker<'_>, body: &[u8]) -> Option<Usage> {
+    let answer = rerank_of_clients().read_answer(body, &mut asker.worker.scanner())?;
     usage(&answer)
 }
 
@@ -157,18 +159,18 @@ impl Shaped {
         matches!(&self.asked, Asked::Embeddings(asked) if asked.further.len() > 0)
     }
 
-    /// Takes in the answer to a call and gives the body of the next. None if it is no answer.
+    /// Takes in the answer to a call and gives the body of the next, with what was used so far. None if
+    /// it is no answer.
     pub(super) fn next_call(
         &mut self,
-        exchange: &mut Exchange<'_>,
+        asker: &Asker<'_>,
         (head, body): (&ResponseHead, &[u8]),
-    ) -> Option<Vec<u8>> {
+    ) -> Option<(Vec<u8>, Option<Usage>)> {
         let Asked::Embeddings(asked) = &mut self.asked else { return None };
-        let answer = asked.read(exchange, head, body)?;
+        let answer = asked.read(asker, head, body)?;
         asked.told.push(answer);
-        // What is spent so far counts, whatever becomes of the rest.
-        exchange.record.usage = EmbeddingsAnswer::joined(asked.told.iter().cloned()).usage;
-        asked.further.next()
+        let usage = EmbeddingsAnswer::joined(asked.told.iter().cloned()).usage;
+        Some((asked.further.next()?, usage))
     }
 
     /// The provider's answer as the client expects it, its usage taken note of. None if it is none.
@@ -177,10 +179,11 @@ impl Shaped {
         exchange: &mut Exchange<'_>,
         (head, body): (&ResponseHead, &[u8]),
     ) -> Option<Vec<u8>> {
+        let asker = exchange.asker;
         let mut out = Vec::with_capacity(body.len() + 256);
         match &self.asked {
             Asked::Embeddings(asked) => {
-                let last = asked.read(exchange, head, body)?;
+                let last = asked.read(asker, head, body)?;
                 let parts = asked.told.iter().cloned().chain([last]);
                 let mut answer = EmbeddingsAnswer::joined(parts);
                 if answer.model.is_empty() {
@@ -191,7 +194,7 @@ impl Shaped {
                 of_clients.write_answer(&answer, &asked.request, &mut out);
             }
             Asked::Rerank { request, shape } => {
-                let mut answer = shape.read_answer(body, &mut exchange.worker.scanner())?;
+                let mut answer = shape.read_answer(body, &mut asker.worker.scanner())?;
                 let count = request.documents.len() as u64;
                 if answer.results.iter().any(|result| result.index >= count) {
                     return None;
@@ -212,11 +215,11 @@ impl Embeddings {
     /// tells them apart by their places.
     fn read(
         &self,
-        exchange: &Exchange<'_>,
+        asker: &Asker<'_>,
         head: &ResponseHead,
         body: &[u8],
     ) -> Option<EmbeddingsAnswer> {
-        let read = exchange.worker.scanner().read(body, |root| self.shape.read_answer(root));
+        let read = asker.worker.scanner().read(body, |root| self.shape.read_answer(root));
         let mut answer = read.ok().flatten()?;
         let told: usize = self.told.iter().map(|part| part.vectors.len()).sum();
         let asked = self.request.inputs.len().saturating_sub(told).min(self.inputs_max);

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::connection::{self, Patience};
 use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
+use crate::base::Instant;
 use crate::cache::{Cache, Flights};
+use crate::routing::Targets;
 use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::Hub;
 
@@ -25,14 +27,23 @@ impl Simulation {
     /// # Errors
     /// As when a shard starts.
     pub fn new(published: Arc<Published>, hub: &Arc<Hub>) -> Result<Self, PrepareError> {
-        let snapshot = Snapshot::build(&published, None)?;
+        let targets = Targets::new(Instant::now());
+        let snapshot = Snapshot::build(&published, &targets, None)?;
         let listen = published.settings().server.listen;
         let recorder = hub.recorder(0, None);
         let cache = Cache::in_memory(&published.settings().cache, [0; 32]);
         let semantic = None;
         let flights = Flights::default();
-        let options =
-            WorkerOptions { shard: 0, listen, cache, semantic, flights, published, recorder };
+        let options = WorkerOptions {
+            shard: 0,
+            listen,
+            cache,
+            semantic,
+            flights,
+            targets,
+            published,
+            recorder,
+        };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 

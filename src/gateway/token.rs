@@ -9,9 +9,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::failure::Failure;
-use super::recall;
-use super::record::Exchange;
-use super::route::Plan;
+use super::prepare::Attempt;
 use crate::base::{Instant, unix_now};
 use crate::http::RequestHead;
 use crate::providers::{
@@ -72,39 +70,38 @@ impl TokenCell {
 }
 
 /// Waits until the provider has a token, if it needs one.
-pub(super) async fn ready(exchange: &mut Exchange<'_>, plan: &Plan) -> Result<(), Failure> {
-    let provider = &plan.upstream.provider;
-    let brings_own = plan.credential.is_some();
+pub(super) async fn ready(attempt: &Attempt) -> Result<(), Failure> {
+    let provider = &attempt.upstream.provider;
+    let brings_own = attempt.credential.is_some();
     if brings_own || provider.credential.source().is_none() {
         return Ok(());
     }
-    let limit = Instant::now().after(plan.timeouts.connect);
-    while plan.upstream.token.current().is_none() {
-        let next = plan.upstream.token.next();
-        let Some(next) = next else { return Err(not_obtained(plan)) };
+    let limit = Instant::now().after(attempt.timeouts.connect);
+    while attempt.upstream.token.current().is_none() {
+        let next = attempt.upstream.token.next();
+        let Some(next) = next else { return Err(not_obtained(attempt)) };
         // On the heap, like everything rare.
-        let waiting = Box::pin(within(limit, next));
-        if recall::while_needed(exchange, waiting).await?.is_err() {
-            return Err(not_obtained(plan));
+        if Box::pin(within(limit, next)).await.is_err() {
+            return Err(not_obtained(attempt));
         }
     }
     Ok(())
 }
 
-fn not_obtained(plan: &Plan) -> Failure {
-    Failure::Credential { provider: plan.upstream.provider.name.clone() }
+fn not_obtained(attempt: &Attempt) -> Failure {
+    Failure::Credential { provider: attempt.upstream.provider.name.clone() }
 }
 
 /// The fields that prove who calls, beyond the provider's fixed ones. `target` is path and query.
 pub(super) fn proof(
     head: &RequestHead,
-    plan: &Plan,
+    attempt: &Attempt,
     base: &BaseUrl,
     target: &[&str],
     body: Payload<'_>,
 ) -> Result<Vec<ProviderField>, Failure> {
-    let provider = &plan.upstream.provider;
-    if plan.credential.is_some() || provider.credential == Credential::Fixed {
+    let provider = &attempt.upstream.provider;
+    if attempt.credential.is_some() || provider.credential == Credential::Fixed {
         return Ok(Vec::new());
     }
     let target = target.concat();
@@ -122,7 +119,7 @@ pub(super) fn proof(
         body,
         now: unix_now(),
     };
-    let token = plan.upstream.token.current();
+    let token = attempt.upstream.token.current();
     provider.credential.sign(&call, token.as_deref()).map_err(|error| match error {
         CredentialError::Streamed => {
             let text = format!(
@@ -132,6 +129,6 @@ pub(super) fn proof(
             );
             Failure::Invalid(text.into())
         }
-        _ => not_obtained(plan),
+        _ => not_obtained(attempt),
     })
 }

@@ -6,15 +6,18 @@
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::receive::{Body, Request};
-use super::record::Exchange;
-use super::route::{Change, Choice, vendor_changes};
+use std::sync::Arc;
+
+use super::asker::Asker;
+use super::choose::Choice;
+use super::prepare::{Change, vendor_changes};
 use super::shapes::{self, Shaped};
 use crate::dialects::{
     Codec, CompletionsError, RequestPath, StreamEncoder, Target, Unsayable, Warnings, codec,
     completions_encoder, gemini_array_encoder, read_completions_request, write_completions_answer,
 };
 use crate::http::ResponseHead;
-use crate::llm::{Answer, ChatRequest, Dialect, Edit, Node, unable};
+use crate::llm::{Answer, ChatRequest, Dialect, Edit, Node, Usage, unable};
 
 /// A request as its provider takes it, and what the answer's way back needs.
 pub(super) struct Translation {
@@ -23,6 +26,8 @@ pub(super) struct Translation {
     /// As the provider takes it.
     pub body: Vec<u8>,
     /// The answer's way back.
+    /// What was lost, for the answer's head.
+    pub warnings: Option<Arc<str>>,
     pub back: Back,
 }
 
@@ -64,15 +69,17 @@ impl Translation {
         matches!(&self.back, Back::Shaped(shaped) if shaped.has_further_calls())
     }
 
-    /// Takes in the answer to the call at hand and turns to the next. False if it is no answer.
+    /// Takes in the answer to the call at hand, turns to the next, and tells what was used so far. None
+    /// if it is no answer.
     pub(super) fn turn_to_next_call(
         &mut self,
-        exchange: &mut Exchange<'_>,
+        asker: &Asker<'_>,
         answer: (&ResponseHead, &[u8]),
-    ) -> bool {
-        let Back::Shaped(shaped) = &mut self.back else { return false };
-        let next = shaped.next_call(exchange, answer);
-        next.map(|body| self.body = body).is_some()
+    ) -> Option<Option<Usage>> {
+        let Back::Shaped(shaped) = &mut self.back else { return None };
+        let (body, used) = shaped.next_call(asker, answer)?;
+        self.body = body;
+        Some(used)
     }
 }
 
@@ -97,7 +104,7 @@ impl Chat {
 
 /// The body of the request with `changes` made to it, as `read` takes it.
 pub(super) fn read_with<T>(
-    exchange: &Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
     read: impl FnOnce(Node<'_>, &RequestPath<'_>) -> Result<T, Failure>,
@@ -114,28 +121,28 @@ pub(super) fn read_with<T>(
         &edited
     };
     let path = RequestPath { model: outline.model.as_deref(), stream: outline.stream };
-    let mut scanner = exchange.worker.scanner();
+    let mut scanner = asker.worker.scanner();
     scanner.read(body, |root| read(root, &path)).map_err(Failure::Json)?
 }
 
 /// What the request asks, in no dialect, with `changes` made to it.
 pub(super) fn read(
-    exchange: &Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
     client: &dyn Codec,
 ) -> Result<ChatRequest, Failure> {
-    read_with(exchange, request, changes, |root, path| {
+    read_with(asker, request, changes, |root, path| {
         client.read_request(root, path).map_err(Failure::Malformed)
     })
 }
 
 fn read_completion(
-    exchange: &Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
 ) -> Result<ChatRequest, Failure> {
-    read_with(exchange, request, changes, |root, _| {
+    read_with(asker, request, changes, |root, _| {
         read_completions_request(root).map_err(|error| match error {
             CompletionsError::Malformed(error) => Failure::Malformed(error),
             CompletionsError::Unsayable(error) => Failure::Unsayable(error),
@@ -145,23 +152,23 @@ fn read_completion(
 
 /// Says the request in the dialect of its provider.
 pub(super) fn translate(
-    exchange: &mut Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
     (client, provider): (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
     let made = match request.endpoint {
-        Endpoint::Embeddings => shapes::embeddings(exchange, request, changes, provider, choice),
-        Endpoint::Rerank => shapes::rerank(exchange, request, changes, provider, choice),
-        _ => chat(exchange, request, changes, (client, provider), choice),
+        Endpoint::Embeddings => shapes::embeddings(asker, request, changes, provider, choice),
+        Endpoint::Rerank => shapes::rerank(asker, request, changes, provider, choice),
+        _ => chat(asker, request, changes, (client, provider), choice),
     }?;
-    exchange.hold(made.body.len())?;
+    asker.hold(made.body.len())?;
     Ok(made)
 }
 
 fn chat(
-    exchange: &mut Exchange<'_>,
+    asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
     dialects: (Dialect, Dialect),
@@ -171,25 +178,25 @@ fn chat(
     let model = choice.model.as_deref().unwrap_or_default();
     let (client, provider) = codecs(dialects, choice)?;
     let (asked, form) = match request.endpoint {
-        Endpoint::Completions => (read_completion(exchange, request, changes)?, Form::Completion),
+        Endpoint::Completions => (read_completion(asker, request, changes)?, Form::Completion),
         _ => {
             let form = if request.as_array { Form::Array } else { Form::Own };
-            (read(exchange, request, changes, client)?, form)
+            (read(asker, request, changes, client)?, form)
         }
     };
-    check_abilities(exchange, &asked, &upstream.name, model)?;
+    check_abilities(asker, &asked, &upstream.name, model)?;
     let target = Target { model, is_original: upstream.provider.is_original() };
     let mut warnings = Warnings::default();
-    let mut body = Vec::with_capacity(request_bytes(exchange));
+    let mut body = Vec::with_capacity(room(request));
     provider
         .write_request(&asked, &target, &mut warnings, &mut body)
         .map_err(Failure::Unsayable)?;
-    note(exchange, &warnings);
-    let body = edited(exchange, body, &vendor_changes(request, choice))?;
+    let body = edited(asker, body, &vendor_changes(request, choice))?;
     let path = provider.path(&target, asked.stream);
     Ok(Translation {
         path,
         body,
+        warnings: told(&warnings),
         back: Back::Chat(Chat { client, provider, request: asked, form }),
     })
 }
@@ -213,21 +220,19 @@ pub(super) fn untranslatable(choice: &Choice, provider: Dialect) -> Failure {
     Failure::Invalid(text.into())
 }
 
-/// Keeps the warnings for the answer's head.
-pub(super) fn note(exchange: &mut Exchange<'_>, warnings: &Warnings) {
-    if !warnings.is_empty() {
-        exchange.record.warnings = Some(warnings.header().into());
-    }
+/// The warnings for the answer's head.
+pub(super) fn told(warnings: &Warnings) -> Option<Arc<str>> {
+    (!warnings.is_empty()).then(|| warnings.header().into())
 }
 
 /// Refuses what the model is known to be unable to read, since vendors answer as if it were not there.
 fn check_abilities(
-    exchange: &Exchange<'_>,
+    asker: &Asker<'_>,
     request: &ChatRequest,
     provider: &str,
     model: &str,
 ) -> Result<(), Failure> {
-    let snapshot = &exchange.snapshot;
+    let snapshot = &asker.snapshot;
     let Some(card) = snapshot.cards.find(&snapshot.settings, provider, model) else {
         return Ok(());
     };
@@ -240,14 +245,14 @@ fn check_abilities(
 
 /// The body with the changes of its vendor.
 pub(super) fn edited(
-    exchange: &Exchange<'_>,
+    asker: &Asker<'_>,
     body: Vec<u8>,
     changes: &[Change],
 ) -> Result<Vec<u8>, Failure> {
     if changes.is_empty() {
         return Ok(body);
     }
-    let outline = exchange.worker.scanner().request(&body).map_err(Failure::Json)?;
+    let outline = asker.worker.scanner().request(&body).map_err(Failure::Json)?;
     let edits: Vec<Edit<'_>> = changes.iter().map(Change::edit).collect();
     let mut edited = Vec::with_capacity(body.len() + 128);
     outline.splice(&body, &edits, &mut edited);
@@ -255,6 +260,10 @@ pub(super) fn edited(
 }
 
 /// Room for the request in another dialect: they differ in their names more than in their length.
-fn request_bytes(exchange: &Exchange<'_>) -> usize {
-    usize::try_from(exchange.record.request_bytes).unwrap_or(0).saturating_add(512)
+fn room(request: &Request) -> usize {
+    let bytes = match &request.body {
+        Body::Json { bytes, .. } => bytes.len(),
+        _ => 0,
+    };
+    bytes.saturating_add(512)
 }

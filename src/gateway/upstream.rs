@@ -14,6 +14,7 @@ use super::models::Listing;
 use super::token::TokenCell;
 use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, ProviderField, preset};
+use crate::routing::{Live, Targets};
 use crate::shard::{
     ClientTls, Endpoint, Name, Pool, PoolLimits, Roots, ServerTls, TlsError, client_tls,
     root_certificates, server_tls,
@@ -112,6 +113,7 @@ pub(super) struct Snapshot {
     /// What `GET /v1/models` shows.
     pub listing: Arc<Listing>,
     by_name: HashMap<String, Rc<Upstream>>,
+    routes: HashMap<String, Arc<Live>>,
     labels: HashMap<String, KeyLabel>,
     roots: Roots,
     providers_fingerprint: [u8; 32],
@@ -124,6 +126,7 @@ impl Snapshot {
     /// Builds the shard's view, keeping pools of `previous` where nothing about them changed.
     pub(super) fn build(
         published: &Published,
+        targets: &Targets,
         previous: Option<&Self>,
     ) -> Result<Self, PrepareError> {
         let settings = Arc::clone(&published.settings);
@@ -151,7 +154,10 @@ impl Snapshot {
             let metadata = (!key.metadata.is_empty()).then(|| Arc::new(key.metadata.clone()));
             (key.name.clone(), KeyLabel { name: Arc::from(key.name.as_str()), metadata })
         });
+        let routes = settings.routes.iter();
+        let routes = routes.map(|(name, route)| (name.clone(), Arc::new(targets.live(route))));
         Ok(Self {
+            routes: routes.collect(),
             labels: labels.collect(),
             server_tls: published.server_tls.clone(),
             upstreams,
@@ -173,6 +179,11 @@ impl Snapshot {
     /// The configured provider of that name.
     pub(super) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
         self.by_name.get(name)
+    }
+
+    /// The route of that name.
+    pub(super) fn route(&self, name: &str) -> Option<&Arc<Live>> {
+        self.routes.get(name)
     }
 
     /// The label of a key; a key that a reload has removed keeps its bare name.

@@ -21,6 +21,7 @@ use crate::base::{IdSource, Instant, RequestId};
 use crate::cache::{Cache, Flights, Semantic};
 use crate::llm::Scanner;
 use crate::providers::TokenNews;
+use crate::routing::Targets;
 use crate::shard::{
     AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
 };
@@ -57,6 +58,8 @@ pub struct WorkerOptions {
     pub semantic: Option<Semantic>,
     /// Identical requests in flight, of all shards.
     pub flights: Flights,
+    /// What all shards know of the targets of routes.
+    pub targets: Targets,
     /// The first settings.
     pub published: Arc<Published>,
     /// Where its events go.
@@ -71,10 +74,13 @@ pub struct Worker {
     cache: Cache,
     semantic: Option<Semantic>,
     flights: Flights,
+    targets: Targets,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
     ids: RefCell<IdSource>,
     in_flight: Cell<usize>,
+    /// Copies of requests under way.
+    copies: Cell<usize>,
     buffered: Cell<usize>,
     /// What the metrics were last told of the pools and the dialer.
     told_idle: Cell<i64>,
@@ -96,7 +102,7 @@ impl Worker {
         mut mailbox: Mailbox<Command>,
         ready: impl FnOnce(io::Result<()>),
     ) {
-        let snapshot = match Snapshot::build(&options.published, None) {
+        let snapshot = match Snapshot::build(&options.published, &options.targets, None) {
             Ok(snapshot) => snapshot,
             Err(error) => return ready(Err(io::Error::other(error))),
         };
@@ -135,10 +141,12 @@ impl Worker {
             cache: options.cache,
             semantic: options.semantic,
             flights: options.flights,
+            targets: options.targets,
             recorder: options.recorder,
             scanner: RefCell::default(),
             ids: RefCell::new(IdSource::from_system()),
             in_flight: Cell::new(0),
+            copies: Cell::new(0),
             buffered: Cell::new(0),
             told_idle: Cell::new(0),
             told_open: Cell::new(0),
@@ -151,7 +159,7 @@ impl Worker {
     }
 
     fn take(&self, published: &Published) {
-        let built = Snapshot::build(published, Some(&self.snapshot()));
+        let built = Snapshot::build(published, &self.targets, Some(&self.snapshot()));
         // The control thread has built the same before it published; what fails here is the
         // system's doing (memory), and the settings in force stay in force.
         match built {
@@ -199,6 +207,11 @@ impl Worker {
         &self.flights
     }
 
+    /// What all shards know of the targets of routes.
+    pub(super) fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     /// The shard's JSON scanner; not to be held across a wait.
     pub(super) fn scanner(&self) -> RefMut<'_, Scanner> {
         self.scanner.borrow_mut()
@@ -206,6 +219,22 @@ impl Worker {
 
     pub(super) fn next_id(&self) -> RequestId {
         self.ids.borrow_mut().next_id()
+    }
+
+    /// The shard's small randomness; not to be held across a wait.
+    pub(super) fn dice(&self) -> RefMut<'_, IdSource> {
+        self.ids.borrow_mut()
+    }
+
+    /// A copy of a request goes out; false if there are so many already.
+    pub(super) fn begin_copy(&self, most: usize) -> bool {
+        let fits = self.copies.get() < most;
+        self.copies.set(self.copies.get() + usize::from(fits));
+        fits
+    }
+
+    pub(super) fn end_copy(&self) {
+        self.copies.set(self.copies.get().saturating_sub(1));
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -19,7 +19,7 @@ const CONNECTION_OPTIONS_MAX: usize = 32;
 const LENGTH_DIGITS_MAX: usize = 18;
 
 /// The fields of the head last read. Without `Debug`, since values are credentials.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Fields {
     names: String,
     values: Vec<u8>,
@@ -34,6 +34,7 @@ pub(super) struct Fields {
 }
 
 /// Where one field stands: `name` in `names`, `value` in `values`.
+#[derive(Clone)]
 struct Span {
     name: Range<usize>,
     value: Range<usize>,

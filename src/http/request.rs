@@ -17,6 +17,7 @@ const LINE_BYTES_BESIDE_TARGET: usize = "OPTIONS  HTTP/1.1".len();
 ///
 /// The accessors hold from the call of `parse` that completed a head up to the next call of it. A
 /// new or cleared head answers as an empty `GET` of HTTP/1.1.
+#[derive(Clone)]
 pub struct RequestHead {
     scan: HeadScan,
     method: Method,

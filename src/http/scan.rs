@@ -9,7 +9,7 @@ use super::head::HeadError;
 use std::ops::Range;
 
 /// Where the search stands.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct HeadScan {
     /// First byte of the line being looked at.
     line_start: usize,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Target;
-use crate::base::{Problems, member_path};
+use crate::base::{Problems, Secret, member_path};
 
 /// Bounds and default of `max_age`, in seconds: Portkey's.
 const MAX_AGE_MIN: u64 = 60;
@@ -44,7 +44,7 @@ pub struct CacheRule {
     pub max_age: Option<Duration>,
     /// Who shares answers.
     pub scope: CacheScope,
-    /// Hash over what the route makes of a request: routes that ask differently share nothing.
+    /// Hash over who may answer, and what the route makes of a request: routes that ask differently share nothing.
     pub fingerprint: [u8; 32],
 }
 
@@ -67,7 +67,7 @@ impl CacheRule {
 }
 
 /// Caching of the answers of a route.
-#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheRuleSettings {
     /// `simple`: the same request gets the same answer, also as a stream. `semantic`: so does one
@@ -88,10 +88,10 @@ pub struct CacheRuleSettings {
 }
 
 impl CacheRuleSettings {
-    /// The rule that is meant for `target`; problems are told.
+    /// The rule that is meant where `targets` answer; problems are told.
     pub(super) fn check(
         self,
-        target: &Target,
+        targets: &[Target],
         path: &str,
         problems: &mut Problems,
     ) -> Option<CacheRule> {
@@ -125,8 +125,20 @@ impl CacheRuleSettings {
             let message = "only the mode `semantic` has a shadow";
             problems.add(&member_path(path, "shadow"), message, "leave it out");
         }
-        // The bytes of the edits and the names; no secret is in a target.
-        let fingerprint = *blake3::hash(format!("{target:?}").as_bytes()).as_bytes();
+        let fingerprint = fingerprint(targets);
         Some(CacheRule { mode, max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
     }
+}
+
+/// A hash over whom `targets` ask, and with which edits.
+fn fingerprint(targets: &[Target]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for it in targets {
+        let key = it.api_key.as_ref().map_or("", Secret::reveal);
+        hasher.update(blake3::hash(key.as_bytes()).as_bytes());
+        let asked = (&it.provider, &it.provider_model, &it.custom_host, &it.forward_headers);
+        let edits = (&it.override_params, &it.default_params, &it.drop_params);
+        hasher.update(format!("{asked:?} {edits:?}\n").as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }

@@ -1,57 +1,53 @@
 //! Routes: named rule sets that choose who answers. The keys are those of a Portkey config.
 //!
-//! This part holds the `single` strategy; a strategy that is not built is refused when the
-//! settings are read, never ignored. It is synchronous and does no I/O.
+//! A [`Route`] is a tree of groups and targets. [`Targets`] makes it [`Live`], with what is known of each
+//! target: its breaker, its latency, its load. A [`Plan`] is the choice in progress for one request: it
+//! says whom to ask, is told how that ended, and says what follows.
+//!
+//! The part is synchronous, does no I/O and reads no clock: time, randomness and what a request says
+//! ([`Facts`]) are handed in. A way to choose is one file and one row of the table in `strategy.rs`.
 
+mod breaker;
+mod budget;
 mod cache_rule;
+mod canary;
+mod cheapest;
+mod condition;
+mod conditional;
+mod drop_path;
+mod fallback;
+mod fastest;
+mod field;
+mod health;
+mod inline;
+mod least_busy;
+mod least_latency;
+mod loadbalance;
+mod mirror;
+mod outcome;
+mod plan;
+mod race;
+mod retry;
+mod round_robin;
+mod route;
 mod settings;
+#[cfg(test)]
+mod simulation;
+mod single;
+mod sticky;
+mod strategy;
+mod targets;
+mod tree;
 
-use std::time::Duration;
-
+pub use breaker::Gate;
 pub use cache_rule::{CacheMode, CacheRule, CacheScope};
-pub use settings::{RouteError, RouteSettings};
-
-/// A checked route.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Its name; `inline` for one that came in a header.
-    pub name: String,
-    /// The target that answers.
-    pub target: Target,
-    /// Limit of the whole call, instead of the provider's.
-    pub request_timeout: Option<Duration>,
-    /// Whether and how answers are cached.
-    pub cache: Option<CacheRule>,
-}
-
-fn model_of(params: &[(String, Vec<u8>)]) -> Option<String> {
-    let (_, json) = params.iter().find(|(name, _)| name == "model")?;
-    serde_json::from_slice(json).ok()
-}
-
-/// A provider and the edits that a route makes for it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Name of a configured provider (without `@`); none: the request says it.
-    pub provider: Option<String>,
-    /// Members that replace the client's: name and raw JSON.
-    pub override_params: Vec<(String, Vec<u8>)>,
-    /// Members used when the client gives none: name and raw JSON.
-    pub default_params: Vec<(String, Vec<u8>)>,
-    /// Names of request headers that are copied to the provider.
-    pub forward_headers: Vec<String>,
-}
-
-impl Target {
-    /// The model that `override_params` sets, if it sets one.
-    #[must_use]
-    pub fn override_model(&self) -> Option<String> {
-        model_of(&self.override_params)
-    }
-
-    /// The model that `default_params` gives to a request that names none.
-    #[must_use]
-    pub fn default_model(&self) -> Option<String> {
-        model_of(&self.default_params)
-    }
-}
+pub use drop_path::DropPath;
+pub use field::{Facts, Field};
+pub use health::{Bench, Health, HealthReport, Permit};
+pub use inline::RouteError;
+pub use outcome::{Fault, Outcome};
+pub use plan::{Plan, Step, Try};
+pub use retry::retry_hint;
+pub use route::{Route, Target};
+pub use settings::RouteSettings;
+pub use targets::{Live, TargetReport, Targets};

@@ -16,7 +16,7 @@ use crate::base::unix_now;
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 13] = [
+pub const ENDPOINTS: [&str; 14] = [
     "none",
     "chat_completions",
     "completions",
@@ -30,7 +30,11 @@ pub const ENDPOINTS: [&str; 13] = [
     "feedback",
     "realtime",
     "pass_through",
+    "mirror",
 ];
+
+/// Stands for an endpoint in the series of attempts, which are no requests.
+pub(super) const ATTEMPT: &str = "attempt";
 
 /// What one shard counts, on cache lines of its own.
 #[derive(Debug)]
@@ -179,6 +183,7 @@ impl Hub {
                 }
             }
             Source::Requests
+            | Source::Attempts
             | Source::Tokens
             | Source::UsageEstimated
             | Source::CostUnknown
@@ -253,6 +258,15 @@ impl Hub {
                 escaped(&series.model)
             );
             match source {
+                Source::Requests if series.endpoint == ATTEMPT => {}
+                Source::Attempts if series.endpoint != ATTEMPT => {}
+                Source::Attempts => {
+                    let (provider, model) = (escaped(&series.provider), escaped(&series.model));
+                    for (status, count) in series.requests() {
+                        let whom = format!("provider=\"{provider}\",model=\"{model}\"");
+                        add(format!("{whom},status=\"{status}\""), count);
+                    }
+                }
                 Source::Requests => {
                     for (status, count) in series.requests() {
                         let endpoint = series.endpoint;
@@ -324,6 +338,8 @@ mod tests {
             request_bytes: 1,
             answer_bytes: 1,
             attempts: 1,
+            tried: Vec::new(),
+            copy_of: None,
             reused_connection: false,
             metadata: None,
             trace_id: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Cost, Event};
+use super::{Cost, Event, Tried};
 use crate::llm::PicoUsd;
 
 #[derive(Serialize)]
@@ -38,9 +38,37 @@ struct Line<'e> {
     request_bytes: u64,
     answer_bytes: u64,
     attempts: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tried: Vec<TriedLine<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy_of: Option<String>,
     reused_connection: bool,
     metadata: Option<&'e std::collections::BTreeMap<String, String>>,
     trace_id: Option<&'e str>,
+}
+
+#[derive(Serialize)]
+struct TriedLine<'e> {
+    target: &'e str,
+    provider: Option<&'e str>,
+    model: Option<&'e str>,
+    status: u16,
+    ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<Box<RawValue>>,
+}
+
+impl<'e> TriedLine<'e> {
+    fn of(tried: &'e Tried) -> serde_json::Result<Self> {
+        Ok(Self {
+            target: &tried.target,
+            provider: tried.provider.as_deref(),
+            model: tried.model.as_deref(),
+            status: tried.status,
+            ms: millis(tried.took),
+            cost_usd: tried.cost.and_then(Cost::amount).map(dollars).transpose()?,
+        })
+    }
 }
 
 /// Appends the line of `event`, line feed included.
@@ -75,6 +103,8 @@ pub(super) fn write_line(event: &Event, out: &mut Vec<u8>) -> serde_json::Result
         request_bytes: event.request_bytes,
         answer_bytes: event.answer_bytes,
         attempts: event.attempts,
+        tried: event.tried.iter().map(TriedLine::of).collect::<serde_json::Result<_>>()?,
+        copy_of: event.copy_of.map(|id| id.to_string()),
         reused_connection: event.reused_connection,
         metadata: event.metadata.as_deref(),
         trace_id: event.trace_id.as_deref(),

@@ -271,6 +271,8 @@ mod tests {
             request_bytes: 0,
             answer_bytes: 0,
             attempts: number,
+            tried: Vec::new(),
+            copy_of: None,
             reused_connection: false,
             metadata: None,
             trace_id: None,

@@ -22,6 +22,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Requests,
+    Attempts,
     Tokens,
     UsageEstimated,
     Cost,
@@ -139,6 +140,8 @@ cells! {
         CacheStores,
         /// Requests that waited for the answer to an identical one.
         CacheJoins,
+        /// Copies of requests that were not sent: too many were under way.
+        MirrorsDropped,
         /// Connections ended by a fault of the gateway itself.
         Panics,
     }
@@ -163,6 +166,7 @@ pub(super) const METRICS: &[Metric] = &[
     row("ringgate_settings_generation", Kind::Gauge, Source::Generation, "Settings in force: 1 at the start, one more with each reload taken over."),
     row("ringgate_start_time_seconds", Kind::Gauge, Source::StartTime, "When the process started, since the Unix epoch."),
     row("ringgate_requests_total", Kind::Counter, Source::Requests, "Requests by endpoint, key, provider, model and status (0: none was sent; other: beyond twelve of one series)."),
+    row("ringgate_attempts_total", Kind::Counter, Source::Attempts, "Attempts of routes by provider, model and status (0: cut off, as the losers of a race are)."),
     row("ringgate_tokens_total", Kind::Counter, Source::Tokens, "Tokens by key, provider, model and kind (cached, cache_write and input_… are part of input, output_… and usually reasoning of output)."),
     row("ringgate_usage_estimated_total", Kind::Counter, Source::UsageEstimated, "Requests whose tokens the provider did not tell, or told implausibly."),
     row("ringgate_cost_usd_total", Kind::Counter, Source::Cost, "Dollars that calls cost, by key, provider and model, at the prices of the catalogue."),
@@ -206,6 +210,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_cache_rejections_total", Counter::CacheRejections, "Answers found by meaning that a client's feedback evicted."),
     counter("ringgate_cache_stores_total", Counter::CacheStores, "Answers stored."),
     counter("ringgate_cache_joins_total", Counter::CacheJoins, "Requests that waited for the answer to an identical one in flight."),
+    counter("ringgate_mirrors_dropped_total", Counter::MirrorsDropped, "Copies of requests that were not sent: 256 were under way on the shard, or server.buffered_bytes_max was reached."),
     counter("ringgate_panics_total", Counter::Panics, "Connections ended by a fault of the gateway itself; any is a bug."),
 ];
 

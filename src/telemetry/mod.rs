@@ -75,6 +75,25 @@ impl Cost {
     }
 }
 
+/// One attempt of a route.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// Its target, as `config.targets[0]`.
+    pub target: Arc<str>,
+    /// The provider, if it came to one.
+    pub provider: Option<Arc<str>>,
+    /// The model that was asked for.
+    pub model: Option<String>,
+    /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
+    pub status: u16,
+    /// From its beginning to its end, or to the first content of its answer.
+    pub took: Duration,
+    /// What one that was cut off had used, by our estimate; none for the others.
+    pub usage: Option<Usage>,
+    /// What that cost.
+    pub cost: Option<Cost>,
+}
+
 /// One finished exchange, told once by the last stage of the line.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -124,6 +143,10 @@ pub struct Event {
     pub answer_bytes: u64,
     /// Calls made to providers.
     pub attempts: u32,
+    /// The attempts of a route, in the order of their beginning.
+    pub tried: Vec<Tried>,
+    /// The request of which this is a copy.
+    pub copy_of: Option<RequestId>,
     /// True if the last call went over a connection that had served before.
     pub reused_connection: bool,
     /// Labels of the key.

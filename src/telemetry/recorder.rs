@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
-use super::hub::{ENDPOINTS, Hub, ShardCells};
+use super::hub::{ATTEMPT, ENDPOINTS, Hub, ShardCells};
 use super::log::LogSender;
 use super::series::{ErrorSeries, Series};
 use super::{Counter, Event, Gauge, Outcome};
@@ -73,11 +73,17 @@ impl Recorder {
         }
         self.cells.overhead.record(event.latency.saturating_sub(event.upstream));
         self.series(&event).count(event.status, event.usage, event.cost);
+        for tried in &event.tried {
+            let (provider, model) = (tried.provider.as_deref(), tried.model.as_deref());
+            let series = self.series_of(ATTEMPT, event.key.as_deref(), provider, model);
+            series.count(tried.status, tried.usage, tried.cost);
+        }
         if event.outcome != Outcome::Success {
             self.error(event.outcome.name(), event.code.unwrap_or("provider"));
         }
         if let Some(log) = &self.log {
             [&mut event.model, &mut event.trace_id].into_iter().flatten().for_each(cut);
+            event.tried.iter_mut().filter_map(|it| it.model.as_mut()).for_each(cut);
             if !log.borrow_mut().send(event) {
                 self.count(Counter::EventsDropped);
             }
@@ -85,26 +91,37 @@ impl Recorder {
     }
 
     fn series(&self, event: &Event) -> Arc<Series> {
-        let key = event.key.as_deref().unwrap_or_default();
-        let provider = event.provider.as_deref().unwrap_or_default();
-        let mut model = event.model.as_deref().unwrap_or_default();
+        let (key, provider) = (event.key.as_deref(), event.provider.as_deref());
+        self.series_of(event.endpoint, key, provider, event.model.as_deref())
+    }
+
+    fn series_of(
+        &self,
+        endpoint: &'static str,
+        key: Option<&str>,
+        provider: Option<&str>,
+        model: Option<&str>,
+    ) -> Arc<Series> {
+        let key = key.unwrap_or_default();
+        let provider = provider.unwrap_or_default();
+        let mut model = model.unwrap_or_default();
         let printable = model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         if model.len() > MODEL_BYTES_MAX || !printable {
             self.count(Counter::LabelsFolded);
             model = OTHER;
         }
         let mut map = self.series.borrow_mut();
-        if let Some(known) = map.find(event.endpoint, key, provider, model) {
+        if let Some(known) = map.find(endpoint, key, provider, model) {
             return known;
         }
         if map.count >= SERIES_MAX && model != OTHER {
             self.count(Counter::LabelsFolded);
             model = OTHER;
-            if let Some(known) = map.find(event.endpoint, key, provider, model) {
+            if let Some(known) = map.find(endpoint, key, provider, model) {
                 return known;
             }
         }
-        let series = Arc::new(Series::new(event.endpoint, key, provider, model));
+        let series = Arc::new(Series::new(endpoint, key, provider, model));
         map.insert(&series);
         self.hub.adopt(Arc::clone(&series));
         series

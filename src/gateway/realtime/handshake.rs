@@ -7,12 +7,12 @@
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
+use super::super::asker::Asker;
 use super::super::encode::write_fields;
 use super::super::endpoint::percent_decoded;
 use super::super::failure::Failure;
 use super::super::fields::{key_in_subprotocol, subprotocols};
-use super::super::record::Exchange;
-use super::super::route::Plan;
+use super::super::prepare::Attempt;
 use super::super::token::proof;
 use crate::http::{
     Framing, Method, RequestHead, ResponseHead, Version, end_head, is_token, write_field,
@@ -123,22 +123,22 @@ pub(super) fn asked_model(head: &RequestHead) -> Result<Option<String>, Failure>
 /// Writes the handshake as the provider gets it.
 pub(in super::super) fn encode(
     out: &mut Vec<u8>,
-    exchange: &Exchange<'_>,
-    plan: &Plan,
+    asker: &Asker<'_>,
+    attempt: &Attempt,
     hops: u32,
 ) -> Result<(), Failure> {
-    let opening = Opening::read(exchange.head)?;
-    let provider = &plan.upstream.provider;
+    let opening = Opening::read(asker.head)?;
+    let provider = &attempt.upstream.provider;
     // The built-in provider is refused before it comes to this.
     let Origin::Http(base) = &provider.origin else { return Ok(()) };
-    let model = exchange.record.model.as_deref();
+    let model = attempt.model.as_deref();
     let path = provider.path(&Asked { path: "/realtime", model, stream: false });
-    let query = exchange.head.query().unwrap_or_default();
+    let query = asker.head.query().unwrap_or_default();
     let target = [&*base.path, &*target(&path, query, model)];
     write_request_line(out, Method::Get, &target);
     write_field(out, "host", base.authority.as_bytes());
-    let proof = proof(exchange.head, plan, base, &target, Payload::Whole(&[]))?;
-    write_fields(out, exchange, plan, &proof, hops);
+    let proof = proof(asker.head, attempt, base, &target, Payload::Whole(&[]))?;
+    write_fields(out, asker, attempt, &proof, hops);
     write_wanted(out);
     write_field(out, "sec-websocket-key", opening.nonce);
     if !opening.protocols.is_empty() {

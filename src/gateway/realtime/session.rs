@@ -19,8 +19,8 @@ use futures_util::future::{Either, select};
 
 use super::super::connection::Client;
 use super::super::failure::Failure;
+use super::super::prepare::Attempt;
 use super::super::record::Exchange;
-use super::super::route::Plan;
 use super::super::worker::Worker;
 use super::frames::{Frames, Part};
 use super::meter::Meter;
@@ -131,7 +131,7 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that is just open.
-    pub(super) fn new(exchange: &Exchange<'_>, plan: &Plan) -> Self {
+    pub(super) fn new(exchange: &Exchange<'_>, attempt: &Attempt) -> Self {
         let server = &exchange.snapshot.settings.server;
         let now = Instant::now();
         let flow = || Flow { is_between: Cell::new(true), ..Flow::default() };
@@ -141,8 +141,8 @@ impl Session {
             meter: RefCell::default(),
             begun: now,
             last_byte: Cell::new(now),
-            idle: plan.timeouts.realtime_idle,
-            write_limits: [server.client_write_timeout, plan.timeouts.idle],
+            idle: attempt.timeouts.realtime_idle,
+            write_limits: [server.client_write_timeout, attempt.timeouts.idle],
             drain: server.drain_timeout,
         }
     }

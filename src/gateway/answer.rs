@@ -1,0 +1,154 @@
+//! A provider's answer whose head has come, and how more of it is taken in.
+
+use std::time::Duration;
+
+use super::asker::Asker;
+use super::body::Incoming;
+use super::failure::Failure;
+use super::prepare::Attempt;
+use super::recall;
+use super::record::Exchange;
+use crate::base::Instant;
+use crate::http::{BodyError, Framing, ResponseHead};
+use crate::shard::{Pooled, Reader, Watchdog};
+
+/// A provider's answer whose head has come.
+pub(super) struct Answer {
+    pub link: Link,
+    pub head: ResponseHead,
+    pub incoming: Incoming,
+    /// What has been taken in of the body already, to see whether the answer is good.
+    pub opening: Vec<u8>,
+    /// When the whole call must be over.
+    pub deadline: Instant,
+    /// Made when the answer is first waited for: most answers come whole with their head.
+    pub watchdog: Option<Watchdog>,
+}
+
+/// Where an answer comes from.
+pub(super) enum Link {
+    /// A provider's connection; dropped and so closed unless [`Answer::done`] says that all is well.
+    Pooled { pooled: Pooled, reusable: bool },
+    /// The built-in echo.
+    Memory(Reader),
+}
+
+impl Link {
+    /// The receiving side.
+    pub(super) fn reader(&mut self) -> &mut Reader {
+        match self {
+            Self::Pooled { pooled, .. } => &mut pooled.connection.reader,
+            Self::Memory(reader) => reader,
+        }
+    }
+}
+
+impl Answer {
+    /// An answer of which nothing but the head has been looked at.
+    pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Self {
+        let incoming = Incoming::new(head.framing());
+        Self { link, head, incoming, opening: Vec::new(), deadline, watchdog: None }
+    }
+
+    /// Hands all body bytes that are here to `sink`; true once the body is complete.
+    pub(super) fn drain(&mut self, mut sink: impl FnMut(&[u8])) -> Result<bool, BodyError> {
+        if !self.opening.is_empty() {
+            sink(&self.opening);
+            self.opening = Vec::new();
+        }
+        self.incoming.drain(self.link.reader(), sink)
+    }
+
+    /// Waits for more of the answer, for as long as the client is there and the provider keeps its
+    /// time. 0 at the end of its stream.
+    pub(super) async fn fill(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        attempt: &Attempt,
+    ) -> Result<usize, Failure> {
+        let begun = Instant::now();
+        let outcome = recall::while_needed(exchange, self.fill_unwatched(attempt)).await;
+        exchange.record.upstream += begun.elapsed();
+        outcome?
+    }
+
+    /// The same, whether the client is there or not.
+    pub(super) async fn fill_unwatched(&mut self, attempt: &Attempt) -> Result<usize, Failure> {
+        let provider = || attempt.upstream.provider.name.clone();
+        let limit = self.deadline.min(Instant::now().after(attempt.timeouts.idle));
+        let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(limit));
+        match watchdog.within(limit, self.link.reader().fill()).await {
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(_)) => Err(Failure::InvalidAnswer {
+                provider: provider(),
+                reason: "its connection broke in the middle of the answer",
+            }),
+            Err(_) => {
+                let whole = self.deadline.since(Instant::now()) == Duration::ZERO;
+                let phase = if whole { "total" } else { "idle" };
+                Err(Failure::UpstreamTimeout { provider: provider(), phase })
+            }
+        }
+    }
+
+    /// Reads the body to its end, whether the client is there or not.
+    pub(super) async fn keep_whole(
+        &mut self,
+        asker: &Asker<'_>,
+        attempt: &Attempt,
+    ) -> Result<Vec<u8>, Failure> {
+        let limit = asker.snapshot.settings.server.answer_bytes_max;
+        let invalid = |reason| Failure::InvalidAnswer {
+            provider: attempt.upstream.provider.name.clone(),
+            reason,
+        };
+        let too_large = "its body is over server.answer_bytes_max";
+        let mut body = std::mem::take(&mut self.opening);
+        if let Framing::Length(length) = self.head.framing() {
+            let length = usize::try_from(length).ok().filter(|length| *length <= limit);
+            let length = length.ok_or_else(|| invalid(too_large))?.saturating_sub(body.len());
+            asker.hold(length)?;
+            body.reserve_exact(length);
+        }
+        loop {
+            let before = body.len();
+            let done = self
+                .incoming
+                .drain(self.link.reader(), |run| {
+                    if body.len() <= limit {
+                        body.extend_from_slice(run);
+                    }
+                })
+                .map_err(|_| invalid("its body is malformed"))?;
+            if body.len() > limit {
+                return Err(invalid(too_large));
+            }
+            if !matches!(self.head.framing(), Framing::Length(_)) {
+                asker.hold(body.len() - before)?;
+            }
+            if done {
+                return Ok(body);
+            }
+            if self.fill_unwatched(attempt).await? == 0 {
+                self.incoming.finish().map_err(|_| invalid("its body is cut off"))?;
+                return Ok(body);
+            }
+        }
+    }
+
+    /// The answer has been read to its end: its connection may serve again.
+    pub(super) fn done(self, attempt: &Attempt) {
+        if let Link::Pooled { pooled, reusable: true } = self.link
+            && let Some(pool) = &attempt.upstream.pool
+        {
+            pool.put_back(pooled);
+        }
+    }
+
+    /// The answer is not wanted. Its connection may serve again if all of it is here already.
+    pub(super) fn dismiss(mut self, attempt: &Attempt) {
+        if matches!(self.drain(|_| {}), Ok(true)) {
+            self.done(attempt);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What attempts need of the exchange they are made for. They do not touch the client, so that several may
+//! be under way at once.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::failure::Failure;
+use super::fields::{Dialled, ours};
+use super::trail::Trail;
+use super::upstream::Snapshot;
+use super::worker::Worker;
+use crate::base::RequestId;
+use crate::http::RequestHead;
+
+/// Who asks: the shard, its settings, and the head of the request.
+pub(super) struct Asker<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub snapshot: Rc<Snapshot>,
+    pub head: &'a RequestHead,
+    pub dialled: Dialled,
+    /// The request's own.
+    pub id: RequestId,
+    /// The attempts of a plan.
+    pub trail: Trail,
+    /// Bytes counted against `server.buffered_bytes_max` of this shard.
+    held: Cell<usize>,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(worker: &'a Rc<Worker>, head: &'a RequestHead) -> Self {
+        Self {
+            worker,
+            snapshot: worker.snapshot(),
+            head,
+            dialled: Dialled::of(head),
+            id: worker.next_id(),
+            trail: Trail::default(),
+            held: Cell::new(0),
+        }
+    }
+
+    /// A gateway field by its short name, such as `config`.
+    pub(super) fn ours(&self, name: &str) -> Option<&'a str> {
+        if self.dialled.ours { ours(self.head, name) } else { None }
+    }
+
+    /// Counts `bytes` that are about to be kept in memory.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
+        if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
+            return Err(Failure::Overloaded("buffered bytes"));
+        }
+        self.held.set(self.held.get() + bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        self.worker.release(self.held.get());
+    }
+}

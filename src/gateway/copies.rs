@@ -1,0 +1,163 @@
+//! Copies of a request to targets that answer nobody: what they say is recorded, with what it cost.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admit::Grant;
+use super::answer::Answer;
+use super::asker::Asker;
+use super::forward::{Pursuit, Ready};
+use super::prepare::Attempt;
+use super::receive::{Body, Request};
+use super::settle::{cost_at, outcome_of};
+use crate::base::{Instant, RequestId, unix_now};
+use crate::dialects::{Cutter, codec};
+use crate::llm::{Chunk, Terms, Usage};
+use crate::routing::{Live, Plan};
+use crate::shard::spawn;
+use crate::telemetry::{Counter, Event};
+
+/// Copies under way on one shard; beyond it none is sent.
+pub(super) const COPIES_MAX: usize = 256;
+
+/// The largest event taken from a provider.
+const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Sends copies to these targets of the route.
+pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
+    for target in targets {
+        let worker = pursuit.asker.worker;
+        let bytes = match &pursuit.request.body {
+            Body::Json { bytes, .. } => bytes.len(),
+            _ => continue,
+        };
+        let limit = pursuit.asker.snapshot.settings.server.buffered_bytes_max;
+        // What only compares must not cost those who are answered.
+        if !worker.begin_copy(COPIES_MAX) {
+            worker.recorder().count(Counter::MirrorsDropped);
+            continue;
+        }
+        if !worker.hold(bytes, limit) {
+            worker.end_copy();
+            worker.recorder().count(Counter::MirrorsDropped);
+            continue;
+        }
+        let copy = Copy {
+            worker: Rc::clone(worker),
+            head: pursuit.asker.head.clone(),
+            grant: pursuit.grant.clone(),
+            request: pursuit.request.copy(),
+            live: Arc::clone(live),
+            target: *target,
+            of: pursuit.asker.id,
+            bytes,
+        };
+        spawn(copy.run());
+    }
+}
+
+/// A request on its way to a target that answers nobody.
+struct Copy {
+    worker: Rc<super::worker::Worker>,
+    head: crate::http::RequestHead,
+    grant: Grant,
+    request: Request,
+    live: Arc<Live>,
+    target: usize,
+    of: RequestId,
+    bytes: usize,
+}
+
+impl Copy {
+    async fn run(self) {
+        let started = Instant::now();
+        let at_unix = unix_now();
+        let asker = Asker::new(&self.worker, &self.head);
+        let (grant, request) = (&self.grant, &self.request);
+        let pursuit = Pursuit { asker: &asker, grant, request, wants_good: false };
+        let mut plan = Plan::of_target(Arc::clone(&self.live), self.target);
+        let ready = pursuit.run(&mut plan).await;
+        let mut event = self.event(started, at_unix);
+        match ready {
+            Ok(Ready::Answer(attempt, answer, _won)) => {
+                event.provider = Some(Arc::clone(&attempt.upstream.name));
+                event.model.clone_from(&attempt.model);
+                event.status = answer.head.status();
+                event.outcome = outcome_of(event.status, false);
+                event.first_byte = Some(started.elapsed());
+                event.usage = read(&asker, &attempt, answer).await;
+                let terms = Terms { at_unix_s: at_unix.as_secs(), ..Terms::default() };
+                let whom = (&*attempt.upstream.name, attempt.model.as_deref());
+                event.cost = event.usage.map(|usage| cost_at(&asker.snapshot, whom, usage, terms));
+            }
+            Ok(Ready::Own(_)) => {}
+            Err(failure) => {
+                let row = failure.row();
+                (event.outcome, event.code) = (row.side, Some(row.code));
+            }
+        }
+        event.latency = started.elapsed();
+        event.upstream = event.latency;
+        self.worker.recorder().finish(event);
+        self.worker.release(self.bytes);
+        self.worker.end_copy();
+    }
+
+    fn event(&self, started: Instant, at_unix: Duration) -> Event {
+        Event {
+            id: self.worker.next_id(),
+            at_unix,
+            shard: self.worker.shard(),
+            endpoint: "mirror",
+            key: self.grant.key.as_ref().map(|key| Arc::from(key.name.as_str())),
+            provider: None,
+            model: None,
+            route: Some(Arc::from(self.live.route().name.as_str())),
+            status: 0,
+            outcome: outcome_of(0, false),
+            code: None,
+            stream: self.request.is_stream(),
+            cache: "DISABLED",
+            cache_similarity: None,
+            usage: None,
+            cost: None,
+            warnings: None,
+            latency: started.elapsed(),
+            first_byte: None,
+            upstream: Duration::ZERO,
+            request_bytes: self.bytes as u64,
+            answer_bytes: 0,
+            attempts: 1,
+            tried: Vec::new(),
+            copy_of: Some(self.of),
+            reused_connection: false,
+            metadata: None,
+            trace_id: None,
+        }
+    }
+}
+
+/// Reads an answer to its end for the usage that it tells.
+async fn read(asker: &Asker<'_>, attempt: &Attempt, mut answer: Answer) -> Option<Usage> {
+    let codec = codec(attempt.dialect)?;
+    let body = answer.keep_whole(asker, attempt).await.ok()?;
+    let is_json = body.trim_ascii_start().starts_with(b"{");
+    answer.done(attempt);
+    let scanner = &mut asker.worker.scanner();
+    if is_json {
+        return scanner.read(&body, |root| codec.read_answer(root)).ok()??.usage;
+    }
+    let mut usage: Option<Usage> = None;
+    let (mut decoder, mut chunks) = (codec.stream_decoder(), Vec::new());
+    let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
+    cutter.push(&body);
+    // What makes no sense has no usage.
+    let _ = cutter.each(|name, data| decoder.event(name, data, scanner, &mut chunks));
+    for chunk in chunks {
+        if let Chunk::Usage(told) = chunk {
+            usage = Some(usage.map_or(told, |before| before.then(told)));
+        }
+    }
+    usage
+}

@@ -1,0 +1,310 @@
+//! An attempt is made ready: which provider, with which edits, in which dialect.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admit::Grant;
+use super::asker::Asker;
+use super::choose::{Choice, choose};
+use super::count_tokens;
+use super::deliver::Whole;
+use super::endpoint::{Endpoint, gemini_aside};
+use super::failure::Failure;
+use super::params;
+use super::receive::{Body, Request};
+use super::shapes::has_own_embeddings;
+use super::translate::{Translation, translate, untranslatable};
+use super::upstream::Upstream;
+use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
+use crate::llm::{Dialect, quote, with_include_usage};
+use crate::providers::{Gap, ProviderField, Timeouts};
+use crate::routing::Target;
+
+/// Paths whose bodies name no model, so that a key with a model allow-list may stream to them.
+const PATHS_WITHOUT_MODEL: [&str; 4] =
+    ["/v1/files", "/v1/uploads", "/v1/vector_stores", "/v1/containers"];
+
+/// What comes of it.
+pub(super) enum Prepared {
+    /// The gateway knows the answer itself.
+    Answer(Whole, Arc<str>),
+    /// A provider is asked.
+    Ask(Box<Attempt>),
+}
+
+/// An edit of one top-level member of the body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Set { key: String, json: Vec<u8> },
+    Default { key: String, json: Vec<u8> },
+    Remove { key: String },
+}
+
+/// One call to one target.
+pub(super) struct Attempt {
+    pub upstream: Rc<Upstream>,
+    /// As asked of the provider.
+    pub model: Option<String>,
+    pub changes: Vec<Change>,
+    /// Usage was asked for by us and not by the client.
+    pub hide_usage: bool,
+    /// What the provider speaks.
+    pub dialect: Dialect,
+    /// Where the provider speaks another dialect than the client.
+    pub translation: Option<Box<Translation>>,
+    /// Behind the provider's base URL, where it is not the client's own path.
+    pub path: Option<String>,
+    /// Instead of the provider's own fields, where the client brings the credential.
+    pub credential: Option<Vec<ProviderField>>,
+    pub timeouts: Timeouts,
+    pub forward_headers: Vec<String>,
+}
+
+impl Attempt {
+    /// True if other calls follow the one at hand.
+    pub(super) fn has_further_calls(&self) -> bool {
+        self.translation.as_ref().is_some_and(|translation| translation.has_further_calls())
+    }
+}
+
+/// The model that is asked for at `target`, with a provider's name before it if the client wrote one.
+pub(super) fn asked_model(request: &Request, target: Option<&Target>) -> Option<String> {
+    let asked = target.and_then(Target::override_model);
+    let asked = asked.or_else(|| request.model().map(str::to_owned));
+    asked.or_else(|| target.and_then(Target::default_model))
+}
+
+/// Makes an attempt ready; `target` is none where no route is in force.
+pub(super) fn prepare(
+    asker: &Asker<'_>,
+    grant: &Grant,
+    request: &Request,
+    target: Option<&Target>,
+) -> Result<Prepared, Failure> {
+    let asked = asked_model(request, target);
+    let choice = choose(asker, target, asked.as_deref())?;
+    check(asker, grant, request, &choice)?;
+    let dialect = spoken(request, &choice);
+    if request.endpoint == Endpoint::CountTokens && dialect.provider != Dialect::AnthropicMessages {
+        let own = count_tokens::estimate(asker, request)?;
+        return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
+    }
+    let mut changes = params::changes(request, target, choice.model.as_deref());
+    let (mut translation, mut hide_usage) = (None, false);
+    match dialect.client {
+        Some(client) if dialect.is_translated => {
+            let dialects = (client, dialect.provider);
+            let made = translate(asker, request, &changes, dialects, &choice)?;
+            translation = Some(Box::new(made));
+        }
+        _ => {
+            changes.extend(vendor_changes(request, &choice));
+            hide_usage = ask_for_usage(request, &mut changes);
+        }
+    }
+    let timeouts = timeouts(asker, target, &choice)?;
+    Ok(Prepared::Ask(Box::new(Attempt {
+        forward_headers: forward_headers(asker, target),
+        path: own_path(asker, request, translation.as_deref(), &choice),
+        dialect: dialect.provider,
+        credential: choice.credential,
+        upstream: choice.upstream,
+        model: choice.model.or(asked),
+        changes,
+        hide_usage,
+        translation,
+        timeouts,
+    })))
+}
+
+/// What is spoken on the two sides of one asker.
+struct Spoken {
+    /// None where bytes only pass.
+    client: Option<Dialect>,
+    provider: Dialect,
+    is_translated: bool,
+}
+
+fn spoken(request: &Request, choice: &Choice) -> Spoken {
+    let model = choice.model.as_deref();
+    let provider = &choice.upstream.provider;
+    let own = provider.dialect_for(model);
+    // Counting is asked of those who offer it, and is no conversation.
+    let of_chat = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
+    let (client, provider, is_translated) = match (request.endpoint, of_chat) {
+        (Endpoint::Completions, _) => {
+            let is_chat_only = own != Dialect::OpenaiChat || provider.has_gap(Gap::Completions);
+            (Some(Dialect::OpenaiChat), own, is_chat_only)
+        }
+        (Endpoint::Embeddings, _) => {
+            let is_other = own != Dialect::OpenaiChat || has_own_embeddings(provider);
+            (Some(Dialect::OpenaiChat), own, is_other)
+        }
+        (Endpoint::Rerank, _) => {
+            let is_other = !matches!(own, Dialect::CohereChat | Dialect::Passthrough);
+            (Some(Dialect::CohereChat), own, is_other)
+        }
+        (_, Some(client)) => {
+            let spoken = provider.dialect_toward(client, model);
+            // Google's other form of a stream, one array, is written by us only.
+            (Some(client), spoken, spoken != client || request.as_array)
+        }
+        (_, None) => (None, own, false),
+    };
+    Spoken { client, provider, is_translated }
+}
+
+/// The path of a request whose model stands in it, or whose dialect has another.
+fn own_path(
+    asker: &Asker<'_>,
+    request: &Request,
+    translation: Option<&Translation>,
+    choice: &Choice,
+) -> Option<String> {
+    if let Some(translation) = translation {
+        return Some(translation.path.clone());
+    }
+    let path = asker.head.path();
+    let model = choice.model.as_deref().unwrap_or_default();
+    match request.endpoint {
+        Endpoint::GenerateContent => {}
+        // The version is no part of Cohere's base.
+        Endpoint::Rerank if choice.upstream.provider.dialect == Dialect::CohereChat => {
+            return Some(path.to_owned());
+        }
+        _ => {
+            let (_, method) = request.path_model.as_ref().and_then(|_| gemini_aside(path))?;
+            return Some(gemini_method_path(model, method));
+        }
+    }
+    let target = DialectTarget { model, is_original: true };
+    codec(Dialect::Gemini).map(|codec| codec.path(&target, request.is_stream()))
+}
+
+fn check(
+    asker: &Asker<'_>,
+    grant: &Grant,
+    request: &Request,
+    choice: &Choice,
+) -> Result<(), Failure> {
+    if let Some(model) = &choice.model {
+        grant.check_model(model)?;
+    }
+    // A body that is not looked at could name any model, whatever the route says: it is not edited
+    // either. One that names none may mean a stored one. But for the paths that take none.
+    let path = asker.head.path();
+    // Nor does a body say much where the path may name another model.
+    let provider = &choice.upstream.provider;
+    let says_nothing = choice.model.is_none() || provider.has_models_in_paths();
+    let is_unseen = match request.body {
+        Body::Empty => false,
+        Body::Json { .. } => says_nothing && request.endpoint == Endpoint::PassThrough,
+        Body::Streamed { .. } => true,
+    };
+    let is_under = |folder: &str| {
+        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if request.endpoint == Endpoint::Realtime && choice.model.is_none() {
+        grant.check_model("(not visible in this request)")?;
+    }
+    if is_unseen && !PATHS_WITHOUT_MODEL.iter().any(|folder| is_under(folder)) {
+        grant.check_model("(not visible in this request)")?;
+    }
+    check_realtime(request, choice)?;
+    check_abilities(request, choice)?;
+    if request.endpoint.is_metered() && choice.model.is_none() {
+        return Err(Failure::Invalid("`model` is required".into()));
+    }
+    Ok(())
+}
+
+/// Refuses providers without realtime sessions, or with others than OpenAI's.
+fn check_realtime(request: &Request, choice: &Choice) -> Result<(), Failure> {
+    let provider = &choice.upstream.provider;
+    let dialect = provider.dialect_for(choice.model.as_deref());
+    let has_api = matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses);
+    if request.endpoint != Endpoint::Realtime || has_api && choice.upstream.pool.is_some() {
+        return Ok(());
+    }
+    let name = &provider.name;
+    let text = format!("provider `{name}` has no realtime API of OpenAI's shape");
+    Err(Failure::Invalid(text.into()))
+}
+
+/// Refuses what the vendor is known not to have.
+fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
+    let provider = &choice.upstream.provider;
+    let missing = match request.endpoint {
+        Endpoint::Embeddings => provider.has_gap(Gap::Embeddings).then_some("embeddings"),
+        // Completions are asked for as chats where there are none.
+        Endpoint::Completions if !provider.has_gap(Gap::Completions) => None,
+        Endpoint::CountTokens | Endpoint::Rerank => None,
+        endpoint if endpoint.is_metered() => provider.has_gap(Gap::Chat).then_some("chats"),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        let text = format!("the vendor of provider `{}` has no {missing}", provider.name);
+        return Err(Failure::Invalid(text.into()));
+    }
+    let dialect = provider.dialect_for(choice.model.as_deref());
+    if request.path_model.is_some() && dialect != Dialect::Gemini {
+        return Err(untranslatable(choice, dialect));
+    }
+    Ok(())
+}
+
+/// What the vendor wants to be said elsewhere than its dialect says it.
+pub(super) fn vendor_changes(request: &Request, choice: &Choice) -> Vec<Change> {
+    if !request.endpoint.is_metered() {
+        return Vec::new();
+    }
+    let model = choice.model.as_deref();
+    let members = choice.upstream.provider.members(model).into_iter();
+    let change = |(key, text): (&str, Option<&str>)| match text {
+        Some(text) => Change::Set { key: key.to_owned(), json: quote(text) },
+        None => Change::Remove { key: key.to_owned() },
+    };
+    members.map(change).collect()
+}
+
+/// Asks an OpenAI stream for its usage; true if the client did not, and is not to see it.
+fn ask_for_usage(request: &Request, changes: &mut Vec<Change>) -> bool {
+    let Body::Json { bytes, outline } = &request.body else { return false };
+    let has_option = matches!(request.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
+    let hide_usage = has_option && outline.stream && !outline.include_usage;
+    if hide_usage {
+        let json = with_include_usage(outline.value(bytes, "stream_options"));
+        changes.push(Change::Set { key: "stream_options".to_owned(), json });
+    }
+    hide_usage
+}
+
+fn timeouts(
+    asker: &Asker<'_>,
+    target: Option<&Target>,
+    choice: &Choice,
+) -> Result<Timeouts, Failure> {
+    let mut timeouts = choice.upstream.provider.timeouts;
+    let header = asked_timeout(asker)?;
+    if let Some(total) = target.and_then(|target| target.request_timeout).or(header) {
+        timeouts.total = total;
+    }
+    Ok(timeouts)
+}
+
+/// The limit that the client sets.
+pub(super) fn asked_timeout(asker: &Asker<'_>) -> Result<Option<Duration>, Failure> {
+    let Some(text) = asker.ours("request-timeout") else { return Ok(None) };
+    let number = text.trim().parse::<u64>().ok().filter(|number| *number > 0);
+    let refused = "expected a whole number of milliseconds above 0 in request-timeout";
+    let number = number.ok_or(Failure::Invalid(refused.into()))?;
+    Ok(Some(Duration::from_millis(number)))
+}
+
+fn forward_headers(asker: &Asker<'_>, target: Option<&Target>) -> Vec<String> {
+    let asked = asker.ours("forward-headers").unwrap_or_default();
+    let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let configured = target.map(|target| target.forward_headers.clone()).unwrap_or_default();
+    configured.into_iter().chain(asked).filter(|name| !name.is_empty()).take(64).collect()
+}

@@ -1,0 +1,116 @@
+//! The story of the attempts that were made for one request: for the answer's head, the event and the
+//! metrics.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::Notes;
+use crate::base::Instant;
+
+/// Attempts that are told; a plan may make more.
+const LEGS_MAX: usize = 64;
+
+/// Attempts that the answer's head tells.
+const HEADER_LEGS_MAX: usize = 16;
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Leg {
+    /// Its target, as `config.targets[0]`.
+    pub target: Arc<str>,
+    pub provider: Option<Arc<str>>,
+    pub model: Option<String>,
+    /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
+    pub status: u16,
+    pub took: Duration,
+    /// It was cut off after it had been sent: it may have cost something.
+    pub is_spent: bool,
+}
+
+/// The attempts in the order of their beginning.
+#[derive(Default)]
+pub(super) struct Trail(RefCell<Vec<Leg>>);
+
+impl Trail {
+    /// An attempt begins.
+    pub(super) fn begin(&self, target: Arc<str>) -> Track<'_> {
+        let mut legs = self.0.borrow_mut();
+        let leg = Leg {
+            target,
+            provider: None,
+            model: None,
+            status: 0,
+            took: Duration::ZERO,
+            is_spent: false,
+        };
+        let place = legs.len();
+        if place < LEGS_MAX {
+            legs.push(leg);
+        }
+        let begun = Instant::now();
+        Track { trail: self, place, begun, notes: Notes::default(), has_ended: false }
+    }
+
+    /// How many there were.
+    pub(super) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// The value of the header: `config.targets[0] 503 12ms, config.targets[1] 200 340ms`.
+    pub(super) fn header(&self) -> String {
+        let mut text = String::new();
+        for leg in self.0.borrow().iter().take(HEADER_LEGS_MAX) {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let ms = leg.took.as_millis();
+            // Writing to a string does not fail.
+            let _ = write!(text, "{separator}{} {} {ms}ms", leg.target, leg.status);
+        }
+        text
+    }
+
+    /// All of them, taken out.
+    pub(super) fn take(&self) -> Vec<Leg> {
+        self.0.take()
+    }
+}
+
+/// An attempt under way. Dropped before its end, it was cut off.
+pub(super) struct Track<'t> {
+    trail: &'t Trail,
+    place: usize,
+    begun: Instant,
+    pub notes: Notes,
+    has_ended: bool,
+}
+
+impl Track<'_> {
+    /// Whom it asks.
+    pub(super) fn asks(&self, provider: &Arc<str>, model: Option<&str>) {
+        if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
+            leg.provider = Some(Arc::clone(provider));
+            leg.model = model.map(str::to_owned);
+        }
+    }
+
+    /// It has ended.
+    pub(super) fn end(&mut self, status: u16) {
+        self.has_ended = true;
+        if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
+            leg.status = status;
+            leg.took = self.begun.elapsed();
+        }
+    }
+}
+
+impl Drop for Track<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.end(0);
+            if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
+                leg.is_spent = self.notes.sent;
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The circuit breaker of one target: closed, open, half-open with one probe.
+//!
+//! All in atomics, since every shard reads and writes it. Updates that race lose one count or let one
+//! more attempt through; nothing depends on their order. Times are milliseconds since the epoch of the
+//! table of targets, and never 0.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::outcome::{Fault, Outcome};
+use crate::base::{Problems, member_path};
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerRule {
+    /// Failures one after the other.
+    consecutive: Option<u32>,
+    /// Failures in one window.
+    failures: Option<u32>,
+    /// Percentage of failures in one window that has `requests_min`.
+    percentage: Option<f64>,
+    requests_min: u32,
+    window: Duration,
+    /// How long it stays open at first.
+    cooldown: Duration,
+    /// How long at most, where each probe that fails doubles it.
+    cooldown_max: Duration,
+    /// Statuses that count as failures; none: faults of the target.
+    statuses: Option<Vec<u16>>,
+}
+
+impl Default for BreakerRule {
+    /// Where no config says otherwise: five failures one after the other, or half of at least twenty in
+    /// ten seconds; then one second, doubled with each failed probe up to eight.
+    fn default() -> Self {
+        Self {
+            consecutive: Some(5),
+            failures: None,
+            percentage: Some(50.0),
+            requests_min: 20,
+            window: Duration::from_secs(10),
+            cooldown: Duration::from_secs(1),
+            cooldown_max: Duration::from_secs(8),
+            statuses: None,
+        }
+    }
+}
+
+impl BreakerRule {
+    /// True if `outcome` counts as a failure.
+    fn counts(&self, outcome: &Outcome) -> bool {
+        match &self.statuses {
+            Some(statuses) => outcome.is_transport || statuses.contains(&outcome.status),
+            None => outcome.fault == Fault::Target,
+        }
+    }
+}
+
+/// When a target is left alone, as Portkey has it.
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerSettings {
+    /// Failures within `cooldown_interval` that open the breaker.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub failure_threshold: Option<u32>,
+    /// Percentage of failures within `cooldown_interval` that opens it.
+    #[schemars(range(min = 0, max = 100))]
+    pub failure_threshold_percentage: Option<f64>,
+    /// How long it stays open, in milliseconds. Then one request is let through: if it succeeds, all are.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub cooldown_interval: Option<u64>,
+    /// Requests that must have been made before `failure_threshold_percentage` counts. Left out: 5.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub minimum_requests: Option<u32>,
+    /// Statuses that count as failures; a provider that cannot be reached always does. Left out: 408,
+    /// 500 and above.
+    pub failure_status_codes: Option<Vec<u16>>,
+}
+
+impl BreakerSettings {
+    /// The rule that is meant.
+    pub(super) fn check(self, path: &str, problems: &mut Problems) -> BreakerRule {
+        if self.failure_threshold.is_none() && self.failure_threshold_percentage.is_none() {
+            let message = "expected `failure_threshold` or `failure_threshold_percentage`";
+            problems.add(path, message, "");
+        }
+        if self.cooldown_interval.is_none() {
+            let path = member_path(path, "cooldown_interval");
+            problems.add(&path, "expected a number of milliseconds", "30000 is usual");
+        }
+        let cooldown = Duration::from_millis(self.cooldown_interval.unwrap_or(30_000));
+        BreakerRule {
+            consecutive: None,
+            failures: self.failure_threshold,
+            percentage: self.failure_threshold_percentage,
+            requests_min: self.minimum_requests.unwrap_or(5),
+            window: cooldown,
+            cooldown,
+            cooldown_max: cooldown,
+            statuses: self.failure_status_codes,
+        }
+    }
+}
+
+/// What a breaker lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// All.
+    Closed,
+    /// Nothing.
+    Open,
+    /// The one attempt that tells whether it closes.
+    HalfOpen,
+}
+
+/// The breaker of one target.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    window_began: AtomicU64,
+    succeeded: AtomicU32,
+    failed: AtomicU32,
+    /// Failures since the last success.
+    run: AtomicU32,
+    /// Until when it is open; 0: it is closed.
+    open_until: AtomicU64,
+    /// How often it has opened since it was last closed.
+    openings: AtomicU32,
+    /// When the probe under way began; 0: none is.
+    probe_began: AtomicU64,
+}
+
+/// A probe that has not come back after so long was lost.
+const PROBE_MS_MAX: u64 = 120_000;
+
+impl Breaker {
+    pub(super) fn gate(&self, now_ms: u64) -> Gate {
+        match self.open_until.load(Relaxed) {
+            0 => Gate::Closed,
+            until if now_ms < until => Gate::Open,
+            _ if self.is_probed(now_ms) => Gate::Open,
+            _ => Gate::HalfOpen,
+        }
+    }
+
+    fn is_probed(&self, now_ms: u64) -> bool {
+        let began = self.probe_began.load(Relaxed);
+        began != 0 && now_ms.saturating_sub(began) < PROBE_MS_MAX
+    }
+
+    /// Takes the place of the one probe, if it is free and wanted.
+    pub(super) fn claim_probe(&self, now_ms: u64) -> bool {
+        if self.gate(now_ms) != Gate::HalfOpen {
+            return false;
+        }
+        let seen = self.probe_began.load(Relaxed);
+        self.probe_began.compare_exchange(seen, now_ms, Relaxed, Relaxed).is_ok()
+    }
+
+    /// The probe came back without having told anything.
+    pub(super) fn release_probe(&self) {
+        self.probe_began.store(0, Relaxed);
+    }
+
+    /// Takes an outcome into account. True if the breaker has opened by it.
+    pub(super) fn note(&self, rule: &BreakerRule, outcome: &Outcome, now_ms: u64) -> bool {
+        if rule.counts(outcome) {
+            return self.note_failure(rule, now_ms);
+        }
+        if matches!(outcome.fault, Fault::None | Fault::Client) {
+            self.note_success(rule, now_ms);
+        }
+        false
+    }
+
+    fn note_success(&self, rule: &BreakerRule, now_ms: u64) {
+        self.turn_window(rule, now_ms);
+        self.run.store(0, Relaxed);
+        self.succeeded.fetch_add(1, Relaxed);
+        // The rule of outcomes that come late: only an attempt of after the cooldown closes it.
+        let until = self.open_until.load(Relaxed);
+        if until != 0 && now_ms >= until {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        self.open_until.store(0, Relaxed);
+        self.openings.store(0, Relaxed);
+        self.probe_began.store(0, Relaxed);
+        self.window_began.store(0, Relaxed);
+        self.succeeded.store(0, Relaxed);
+        self.failed.store(0, Relaxed);
+    }
+
+    fn note_failure(&self, rule: &BreakerRule, now_ms: u64) -> bool {
+        self.turn_window(rule, now_ms);
+        let failed = self.failed.fetch_add(1, Relaxed).saturating_add(1);
+        let run = self.run.fetch_add(1, Relaxed).saturating_add(1);
+        let until = self.open_until.load(Relaxed);
+        if until != 0 {
+            // Of a probe, or of an attempt that was made for want of another target. Late outcomes of
+            // attempts from before it opened change nothing.
+            return now_ms >= until && self.open(rule, now_ms);
+        }
+        let total = failed.saturating_add(self.succeeded.load(Relaxed));
+        let share = f64::from(failed) * 100.0 / f64::from(total);
+        let is_over = rule.consecutive.is_some_and(|max| run >= max)
+            || rule.failures.is_some_and(|max| failed >= max)
+            || rule.percentage.is_some_and(|max| total >= rule.requests_min && share >= max);
+        is_over && self.open(rule, now_ms)
+    }
+
+    fn open(&self, rule: &BreakerRule, now_ms: u64) -> bool {
+        let openings = self.openings.fetch_add(1, Relaxed).min(16);
+        let cooldown = rule.cooldown.saturating_mul(1 << openings).min(rule.cooldown_max);
+        let cooldown_ms = u64::try_from(cooldown.as_millis()).unwrap_or(u64::MAX);
+        self.open_until.store(now_ms.saturating_add(cooldown_ms).max(1), Relaxed);
+        self.probe_began.store(0, Relaxed);
+        true
+    }
+
+    /// Begins a new window where the old one is over.
+    fn turn_window(&self, rule: &BreakerRule, now_ms: u64) {
+        let began = self.window_began.load(Relaxed);
+        let window_ms = u64::try_from(rule.window.as_millis()).unwrap_or(u64::MAX);
+        let is_over = began == 0 || now_ms.saturating_sub(began) >= window_ms;
+        let is_first =
+            || self.window_began.compare_exchange(began, now_ms.max(1), Relaxed, Relaxed).is_ok();
+        if is_over && is_first() {
+            self.succeeded.store(0, Relaxed);
+            self.failed.store(0, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: u16) -> Outcome {
+        Outcome {
+            status,
+            fault: Fault::of_status(status, false),
+            is_transport: false,
+            retry_after: None,
+            latency: Duration::ZERO,
+        }
+    }
+
+    fn portkey(failures: Option<u32>, percentage: Option<f64>) -> BreakerRule {
+        let settings = BreakerSettings {
+            failure_threshold: failures,
+            failure_threshold_percentage: percentage,
+            cooldown_interval: Some(1_000),
+            ..BreakerSettings::default()
+        };
+        let mut problems = Problems::default();
+        let rule = settings.check("cb_config", &mut problems);
+        assert!(problems.is_empty());
+        rule
+    }
+
+    /// Statuses at times, and the gate after each.
+    fn check(rule: &BreakerRule, steps: &[(u64, u16, Gate)]) {
+        let breaker = Breaker::default();
+        for (at, status, expected) in steps {
+            if *status != 0 {
+                breaker.note(rule, &outcome(*status), *at);
+            }
+            assert_eq!(breaker.gate(*at), *expected, "at {at} after {status}: {steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_of_failures() {
+        use Gate::{Closed, HalfOpen, Open};
+        let rule = portkey(Some(3), None);
+        check(
+            &rule,
+            &[
+                (1, 500, Closed),
+                (2, 200, Closed),
+                (3, 400, Closed),
+                (4, 503, Closed),
+                (5, 500, Open),
+                (1_004, 0, Open),
+                (1_005, 0, HalfOpen),
+                (1_006, 500, Open),
+                (2_005, 0, Open),
+                (2_006, 200, Closed),
+                (2_007, 500, Closed),
+            ],
+        );
+        // Failures of another window are forgotten.
+        check(&rule, &[(1, 500, Closed), (2, 500, Closed), (1_001, 500, Closed)]);
+    }
+
+    #[test]
+    fn a_percentage_of_failures() {
+        use Gate::{Closed, Open};
+        let rule = portkey(None, Some(60.0));
+        check(
+            &rule,
+            &[
+                (1, 500, Closed),
+                (2, 500, Closed),
+                (3, 200, Closed),
+                (4, 200, Closed),
+                (5, 500, Open),
+            ],
+        );
+    }
+
+    #[test]
+    fn without_a_config() {
+        let rule = BreakerRule::default();
+        let breaker = Breaker::default();
+        for at in 1..=4 {
+            assert!(!breaker.note(&rule, &outcome(500), at));
+        }
+        breaker.note(&rule, &outcome(429), 5);
+        breaker.note(&rule, &outcome(401), 5);
+        assert!(breaker.note(&rule, &outcome(502), 6), "the fifth, others' faults apart");
+        assert_eq!(breaker.gate(1_005), Gate::Open);
+        for (at, cooldown) in [(1_006, 2_000), (3_006, 4_000), (7_006, 8_000), (15_006, 8_000)] {
+            assert_eq!(breaker.gate(at), Gate::HalfOpen);
+            assert!(breaker.claim_probe(at));
+            assert!(!breaker.claim_probe(at), "one probe at a time");
+            assert_eq!(breaker.gate(at), Gate::Open);
+            breaker.note(&rule, &outcome(500), at);
+            assert_eq!(breaker.gate(at + cooldown - 1), Gate::Open);
+            assert_eq!(breaker.gate(at + cooldown), Gate::HalfOpen);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_tells_nothing_leaves_its_place() {
+        let (rule, breaker) = (portkey(Some(1), None), Breaker::default());
+        breaker.note(&rule, &outcome(500), 1);
+        assert!(breaker.claim_probe(1_001));
+        breaker.release_probe();
+        assert!(breaker.claim_probe(1_002));
+        assert_eq!(breaker.gate(1_003), Gate::Open);
+        assert_eq!(breaker.gate(1_002 + PROBE_MS_MAX), Gate::HalfOpen, "it was lost");
+    }
+
+    #[test]
+    fn outcomes_that_come_late_close_nothing() {
+        let (rule, breaker) = (portkey(Some(1), None), Breaker::default());
+        breaker.note(&rule, &outcome(500), 1);
+        breaker.note(&rule, &outcome(200), 2);
+        assert_eq!(breaker.gate(3), Gate::Open);
+    }
+}

@@ -1,0 +1,51 @@
+//! `canary`: a percentage of the requests goes to the second target, the rest to the first.
+//!
+//! A reload of the settings moves the percentage. With `sticky` a session stays on its side, and raising
+//! the percentage only ever moves sessions to the second. Without, each request is drawn.
+
+use super::sticky::point;
+use super::strategy::{Choosing, Draft, Strategy};
+use crate::base::{Problems, member_path};
+
+#[derive(Debug)]
+pub(super) struct Canary {
+    percent: f64,
+}
+
+impl Canary {
+    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
+        if draft.children.len() != 2 {
+            let message = format!("expected 2 targets for `canary`, got {}", draft.children.len());
+            problems.add(draft.path, message, "the second gets `percent` of the requests");
+        }
+        let Some(percent) = draft.settings.percent else {
+            let path = member_path(draft.path, "percent");
+            problems.add(
+                &path,
+                "expected a number from 0 to 100",
+                "the share of the second target",
+            );
+            return None;
+        };
+        Some(Box::new(Self { percent }))
+    }
+}
+
+impl Strategy for Canary {
+    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
+        let point = match choosing.session {
+            Some(session) => point(session),
+            None => choosing.dice.unit(),
+        };
+        let place = usize::from(point * 100.0 < self.percent);
+        if choosing.open.contains(&place) { Some(place) } else { choosing.open.first().copied() }
+    }
+
+    fn fails_over(&self) -> bool {
+        false
+    }
+
+    fn gives_way_to_sticky(&self) -> bool {
+        false
+    }
+}

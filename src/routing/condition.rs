@@ -1,0 +1,672 @@
+//! Conditions: what a request must say so that a conditional route takes a certain target.
+//!
+//! A condition is written as Portkey's query, `{"metadata.plan": {"$in": ["pro", "team"]}}`, and
+//! compiled when it is read. It means what it means there (a field that the
+//! request lacks fails every test but `$ne` and `$nin`), except that
+//! - nothing is skipped: what stands beside `$and`, `$or` and `$regex` counts as well;
+//! - a text of the request equals the number or bool that it spells.
+//!
+//! Patterns are `regex`'s, whose time is linear in the text, so look-around and back-references are
+//! absent; so is `$length`, since no field is a list.
+//!
+//! Reading and testing are bounded, since a config may come in a request header.
+
+use std::cmp::Ordering;
+
+use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+
+use super::field::{FIELD_RULE, Facts, Field};
+use crate::base::{Problems, did_you_mean, member_path};
+
+/// Queries inside each other.
+const DEPTH_MAX: usize = 16;
+
+/// Operators in all of a query, bare values included.
+const TESTS_MAX: usize = 256;
+
+/// Values of one `$in` or `$nin`.
+const VALUES_MAX: usize = 1024;
+
+/// `$regex` in all of a query: compiling takes up to 0.7 ms (2 vCPU, release build, 200 names side
+/// by side), and a header's config is compiled for each request.
+const PATTERNS_MAX: usize = 16;
+
+/// A compiled pattern, in bytes. Has room for `^.{1,100}$` and for two hundred names side by side.
+const PATTERN_BYTES_MAX: usize = 128 * 1024;
+
+/// Longest text that a pattern is held against, in bytes; a longer one does not match. The worst
+/// pattern of [`PATTERN_BYTES_MAX`], `(a|b)*a(a|b){500}c`, takes 6 µs for a byte (same machine).
+const MATCHED_BYTES_MAX: usize = 16 * 1024;
+
+const OPERATORS: [&str; 9] = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"];
+
+/// A checked query.
+#[derive(Clone, Debug)]
+pub struct Condition(Rule);
+
+impl Condition {
+    /// Compiles a query; `None` after a problem.
+    pub(super) fn read(query: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut reader = Reader { root: path, problems, tests: 0, patterns: 0, has_problem: false };
+        let rule = reader.query(query, path, 1)?;
+        (!reader.has_problem).then_some(Self(rule))
+    }
+
+    /// What it looks at.
+    pub(super) fn fields(&self) -> Vec<&Field> {
+        self.0.fields()
+    }
+
+    /// True if the request that `facts` tells of is meant.
+    #[must_use]
+    pub fn holds(&self, facts: &dyn Facts) -> bool {
+        self.0.holds(facts)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    All(Vec<Rule>),
+    Any(Vec<Rule>),
+    Field { field: Field, tests: Vec<Test> },
+}
+
+impl Rule {
+    fn fields(&self) -> Vec<&Field> {
+        match self {
+            Self::All(rules) | Self::Any(rules) => rules.iter().flat_map(Self::fields).collect(),
+            Self::Field { field, .. } => vec![field],
+        }
+    }
+
+    fn holds(&self, facts: &dyn Facts) -> bool {
+        match self {
+            Self::All(rules) => rules.iter().all(|rule| rule.holds(facts)),
+            Self::Any(rules) => rules.iter().any(|rule| rule.holds(facts)),
+            Self::Field { field, tests } => match facts.value(field).and_then(Primitive::of) {
+                Some(value) => tests.iter().all(|test| test.holds(&value)),
+                // What is not there is unlike anything.
+                None => tests.iter().all(|test| matches!(test, Test::NoneOf(_))),
+            },
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    /// `$eq` has one value.
+    OneOf(Vec<Primitive>),
+    /// `$ne` has one value.
+    NoneOf(Vec<Primitive>),
+    /// How the request's number may lie to this one.
+    Compare(&'static [Ordering], f64),
+    Matches(Regex),
+}
+
+impl Test {
+    fn holds(&self, value: &Primitive) -> bool {
+        match self {
+            Self::OneOf(list) => list.iter().any(|item| value.equals(item)),
+            Self::NoneOf(list) => !list.iter().any(|item| value.equals(item)),
+            Self::Compare(allowed, bound) => {
+                value.number().partial_cmp(bound).is_some_and(|found| allowed.contains(&found))
+            }
+            Self::Matches(pattern) => {
+                value.text.len() <= MATCHED_BYTES_MAX && pattern.is_match(&value.text)
+            }
+        }
+    }
+}
+
+/// A text, number or bool, and the text that spells it.
+#[derive(Clone, Debug)]
+struct Primitive {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text,
+    Number(f64),
+    Bool,
+}
+
+impl Primitive {
+    fn of(value: Value) -> Option<Self> {
+        let (kind, text) = match value {
+            Value::String(text) => (Kind::Text, text),
+            Value::Bool(bool) => (Kind::Bool, bool.to_string()),
+            Value::Number(number) => {
+                let value = number.as_f64()?;
+                // A float that is whole is spelled without its `.0`, as in JavaScript.
+                let text = if number.is_f64() { value.to_string() } else { number.to_string() };
+                (Kind::Number(value), text)
+            }
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some(Self { kind, text })
+    }
+
+    /// Equality of JSON values, numbers as f64. Besides, a text of the request equals the number or
+    /// bool that it spells, since metadata and headers have no other values than text.
+    fn equals(&self, expected: &Self) -> bool {
+        match (self.kind, expected.kind) {
+            (Kind::Number(value), Kind::Number(expected)) => value == expected,
+            (Kind::Text, _) | (Kind::Bool, Kind::Bool) => self.text == expected.text,
+            (Kind::Number(_) | Kind::Bool, _) => false,
+        }
+    }
+
+    fn number(&self) -> f64 {
+        match self.kind {
+            Kind::Text => parse_float(&self.text),
+            Kind::Number(value) => value,
+            Kind::Bool => f64::NAN,
+        }
+    }
+}
+
+/// Compiles a query, and goes on after a problem to find the others.
+struct Reader<'a> {
+    root: &'a str,
+    problems: &'a mut Problems,
+    tests: usize,
+    patterns: usize,
+    has_problem: bool,
+}
+
+impl Reader<'_> {
+    fn query(&mut self, query: &Value, path: &str, depth: usize) -> Option<Rule> {
+        if depth > DEPTH_MAX {
+            let message =
+                format!("expected at most {DEPTH_MAX} queries inside each other, got more");
+            return self.refuse(path, message, "");
+        }
+        let Some(members) = query.as_object().filter(|members| !members.is_empty()) else {
+            let message = format!("expected a table of tests, got {}", name_of(query));
+            return self.refuse(path, message, "the target for all other requests is `default`");
+        };
+        let rules = members.iter().filter_map(|(name, value)| {
+            let path = member_path(path, name);
+            match name.as_str() {
+                "$and" => Some(Rule::All(self.queries(value, &path, depth)?)),
+                "$or" => Some(Rule::Any(self.queries(value, &path, depth)?)),
+                _ => self.field(name, value, &path),
+            }
+        });
+        Some(Rule::All(rules.collect()))
+    }
+
+    fn queries(&mut self, value: &Value, path: &str, depth: usize) -> Option<Vec<Rule>> {
+        let Some(list) = value.as_array().filter(|list| !list.is_empty()) else {
+            let message = format!("expected a list of queries, got {}", name_of(value));
+            return self.refuse(path, message, "");
+        };
+        let rules = list
+            .iter()
+            .enumerate()
+            .filter_map(|(index, query)| self.query(query, &format!("{path}[{index}]"), depth + 1));
+        Some(rules.collect())
+    }
+
+    fn field(&mut self, name: &str, value: &Value, path: &str) -> Option<Rule> {
+        let Some(field) = Field::parse(name) else {
+            let quoted = self.problems.quote(path, name);
+            let message = format!("expected a field, `$and` or `$or`, got {quoted}");
+            return self.refuse(path, message, format!("a field is {FIELD_RULE}"));
+        };
+        let tests = match value {
+            Value::Object(operators) if operators.is_empty() => {
+                let message = "expected a value or operators, got an empty table";
+                return self.refuse(path, message, "");
+            }
+            Value::Object(operators) => {
+                let tests = operators.iter().filter_map(|(operator, operand)| {
+                    self.test(operator, operand, &member_path(path, operator))
+                });
+                tests.collect()
+            }
+            bare => vec![self.test("$eq", bare, path)?],
+        };
+        Some(Rule::Field { field, tests })
+    }
+
+    fn test(&mut self, operator: &str, operand: &Value, path: &str) -> Option<Test> {
+        self.tests += 1;
+        if self.tests > TESTS_MAX {
+            let message = format!("expected at most {TESTS_MAX} tests, got more");
+            return self.refuse(self.root, message, "");
+        }
+        match operator {
+            "$eq" => Some(Test::OneOf(vec![self.primitive(operand, path)?])),
+            "$ne" => Some(Test::NoneOf(vec![self.primitive(operand, path)?])),
+            "$gt" => self.compare(&[Ordering::Greater], operand, path),
+            "$gte" => self.compare(&[Ordering::Greater, Ordering::Equal], operand, path),
+            "$lt" => self.compare(&[Ordering::Less], operand, path),
+            "$lte" => self.compare(&[Ordering::Less, Ordering::Equal], operand, path),
+            "$in" => Some(Test::OneOf(self.primitives(operand, path)?)),
+            "$nin" => Some(Test::NoneOf(self.primitives(operand, path)?)),
+            "$regex" => self.pattern(operand, path),
+            _ => {
+                let known = OPERATORS.map(|known| format!("`{known}`")).join(", ");
+                let quoted = self.problems.quote(path, operator);
+                let message = format!("expected one of {known}, got {quoted}");
+                self.refuse(path, message, did_you_mean(operator, OPERATORS))
+            }
+        }
+    }
+
+    fn primitive(&mut self, operand: &Value, path: &str) -> Option<Primitive> {
+        let primitive = Primitive::of(operand.clone());
+        if primitive.is_none() {
+            let got = name_of(operand);
+            let message = format!("expected a text, a number, true or false, got {got}");
+            let hint = if operand.is_array() { "`$in` and `$nin` take lists" } else { "" };
+            self.refuse::<()>(path, message, hint);
+        }
+        primitive
+    }
+
+    fn primitives(&mut self, operand: &Value, path: &str) -> Option<Vec<Primitive>> {
+        let Some(list) = operand.as_array() else {
+            let message = format!("expected a list of values, got {}", name_of(operand));
+            return self.refuse(path, message, "");
+        };
+        if list.len() > VALUES_MAX {
+            let message = format!("expected at most {VALUES_MAX} values, got {}", list.len());
+            return self.refuse(path, message, "");
+        }
+        let values = list
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| self.primitive(item, &format!("{path}[{index}]")));
+        Some(values.collect())
+    }
+
+    fn compare(
+        &mut self,
+        allowed: &'static [Ordering],
+        operand: &Value,
+        path: &str,
+    ) -> Option<Test> {
+        let bound = Primitive::of(operand.clone()).map_or(f64::NAN, |bound| bound.number());
+        if bound.is_nan() {
+            let message = format!("expected a number, got {}", name_of(operand));
+            return self.refuse(path, message, "");
+        }
+        Some(Test::Compare(allowed, bound))
+    }
+
+    fn pattern(&mut self, operand: &Value, path: &str) -> Option<Test> {
+        let Some(pattern) = operand.as_str() else {
+            let message = format!("expected a regular expression, got {}", name_of(operand));
+            return self.refuse(path, message, "");
+        };
+        self.patterns += 1;
+        if self.patterns > PATTERNS_MAX {
+            let message = format!("expected at most {PATTERNS_MAX} `$regex`, got more");
+            return self.refuse(self.root, message, "join patterns by `|`");
+        }
+        let mut builder = RegexBuilder::new(&with_ascii_classes(pattern));
+        // The text of an error repeats the pattern, so it is not shown.
+        match builder.size_limit(PATTERN_BYTES_MAX).build() {
+            Ok(pattern) => Some(Test::Matches(pattern)),
+            Err(regex::Error::CompiledTooBig(_)) => {
+                let message = "expected a shorter regular expression";
+                self.refuse(path, message, "repeat less, or name fewer alternatives")
+            }
+            Err(_) => {
+                let hint = "look-around and back-references are not supported";
+                self.refuse(path, "expected a regular expression, got another text", hint)
+            }
+        }
+    }
+
+    fn refuse<T>(
+        &mut self,
+        path: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Option<T> {
+        self.has_problem = true;
+        self.problems.add(path, message, hint);
+        None
+    }
+}
+
+/// The pattern with `\d` and `\w` written out as JavaScript means them. `regex` takes them as all of
+/// Unicode, which is another meaning and makes `^[\w.-]{1,64}$` too big to compile. (`\s` means the
+/// same in both; `\b` differs beside letters outside ASCII, and stays.)
+fn with_ascii_classes(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(char) = chars.next() {
+        match (char, if char == '\\' { chars.next() } else { None }) {
+            (_, Some('d')) => out.push_str("[0-9]"),
+            (_, Some('D')) => out.push_str("[^0-9]"),
+            (_, Some('w')) => out.push_str("[0-9A-Za-z_]"),
+            (_, Some('W')) => out.push_str("[^0-9A-Za-z_]"),
+            (char, escaped) => out.extend([Some(char), escaped].into_iter().flatten()),
+        }
+    }
+    out
+}
+
+/// The number that `text` begins with, NaN if it begins with none: JavaScript's `parseFloat`.
+fn parse_float(text: &str) -> f64 {
+    let text = text.trim_start();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if unsigned.starts_with("Infinity") {
+        return if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY };
+    }
+    let without_digits = |text| str::trim_start_matches(text, |char: char| char.is_ascii_digit());
+    let mut rest: &str = without_digits(unsigned);
+    rest = rest.strip_prefix('.').map_or(rest, without_digits);
+    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        let behind = without_digits(digits);
+        // Without digits, the letter is what comes behind the number.
+        rest = if behind.len() < digits.len() { behind } else { rest };
+    }
+    let number = text.get(..text.len() - rest.len()).unwrap_or_default();
+    number.parse().unwrap_or(f64::NAN)
+}
+
+/// What a value is, for messages.
+fn name_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(list) if list.is_empty() => "an empty list",
+        Value::Array(_) => "a list",
+        Value::Object(members) if members.is_empty() => "an empty table",
+        Value::Object(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::route::Target;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A request made up of fields as written.
+    struct Said(Vec<(Field, Value)>);
+
+    impl Said {
+        fn new(fields: &Value) -> Self {
+            let fields = fields.as_object().unwrap().iter();
+            Self(fields.map(|(name, value)| (Field::parse(name).unwrap(), value.clone())).collect())
+        }
+    }
+
+    impl Facts for Said {
+        fn value(&self, field: &Field) -> Option<Value> {
+            Some(self.0.iter().find(|(name, _)| name == field)?.1.clone())
+        }
+
+        fn is_able(&self, _: &Target) -> bool {
+            true
+        }
+
+        fn price(&self, _: &Target) -> Option<u64> {
+            None
+        }
+    }
+
+    fn holds(query: &Value, facts: &dyn Facts) -> bool {
+        let mut problems = Problems::default();
+        let condition = Condition::read(query, "query", &mut problems);
+        condition.unwrap_or_else(|| panic!("{query}: {problems:?}")).holds(facts)
+    }
+
+    /// The problems of a query, each as its path and message.
+    fn refusals(query: &Value) -> Vec<(String, String)> {
+        let mut problems = Problems::bounded(8);
+        assert!(Condition::read(query, "query", &mut problems).is_none(), "{query}");
+        problems.into_vec().into_iter().map(|problem| (problem.path, problem.message)).collect()
+    }
+
+    #[test]
+    fn one_operator_on_one_value() {
+        for (value, test, expected) in [
+            (json!("pro"), json!("pro"), true),
+            (json!("pro"), json!("Pro"), false),
+            (json!("pro"), json!({"$eq": "pro"}), true),
+            (json!("5"), json!(5), true),
+            (json!("5"), json!(5.0), true),
+            (json!("5.0"), json!(5), false),
+            (json!("1.10"), json!(1.1), false),
+            (json!("18446744073709551615"), json!(u64::MAX), true),
+            (json!(5), json!("5"), false),
+            (json!(5), json!(5.0), true),
+            (json!("true"), json!(true), true),
+            (json!("1"), json!(true), false),
+            (json!(true), json!(true), true),
+            (json!(true), json!(false), false),
+            (json!(true), json!("true"), false),
+            (json!("pro"), json!({"$ne": "free"}), true),
+            (json!("pro"), json!({"$ne": "pro"}), false),
+            (json!("5"), json!({"$ne": 5}), false),
+            (json!(5), json!({"$gt": 4}), true),
+            (json!(5), json!({"$gt": 5}), false),
+            (json!(5), json!({"$gte": 5}), true),
+            (json!(5), json!({"$gte": 5.5}), false),
+            (json!(5), json!({"$lt": 5}), false),
+            (json!(5), json!({"$lt": "5.5"}), true),
+            (json!(5), json!({"$lte": 5}), true),
+            (json!("12abc"), json!({"$gt": 11}), true),
+            (json!("abc"), json!({"$gt": 0}), false),
+            (json!("abc"), json!({"$lte": 0}), false),
+            (json!(true), json!({"$gte": 0}), false),
+            (json!("b"), json!({"$in": ["a", "b"]}), true),
+            (json!("c"), json!({"$in": ["a", "b"]}), false),
+            (json!("7"), json!({"$in": [6, 7]}), true),
+            (json!("a"), json!({"$in": []}), false),
+            (json!("c"), json!({"$nin": ["a", "b"]}), true),
+            (json!("b"), json!({"$nin": ["a", "b"]}), false),
+            (json!("a"), json!({"$nin": []}), true),
+            (json!("gpt-4o-mini"), json!({"$regex": "4o"}), true),
+            (json!("gpt-4o-mini"), json!({"$regex": "^4o"}), false),
+            (json!("gpt-4o-mini"), json!({"$regex": "4O"}), false),
+            (json!("GPT"), json!({"$regex": "(?i)^gpt$"}), true),
+            (json!(404), json!({"$regex": r"^4\d\d$"}), true),
+            (json!("a_1.b-2"), json!({"$regex": r"^[\w.-]{1,64}$"}), true),
+            (json!("é٣"), json!({"$regex": r"\w|\d"}), false),
+            (json!("é"), json!({"$regex": r"^\W\D?$"}), true),
+            (json!(r"\d"), json!({"$regex": r"^\\d$"}), true),
+            (json!("a/b\u{a0}c"), json!({"$regex": r"^a\/b\sc$"}), true),
+            (json!("5"), json!({"$gt": 1, "$lt": 9}), true),
+            (json!("5"), json!({"$gt": 1, "$lt": 5}), false),
+            (json!("abc"), json!({"$regex": "b", "$ne": "abc"}), false),
+            (json!(null), json!({"$ne": "a"}), true),
+            (json!(["a"]), json!({"$nin": ["b"]}), true),
+        ] {
+            let facts = Said::new(&json!({"metadata.x": value}));
+            assert_eq!(holds(&json!({"metadata.x": test}), &facts), expected, "{value} {test}");
+        }
+    }
+
+    #[test]
+    fn members_and_lists_of_queries() {
+        let facts = Said::new(&json!({
+            "metadata.plan": "pro", "params.n": 2, "params.response_format.type": "json_object",
+            "url.pathname": "/v1/messages", "headers.x-team": "blue", "model": "gpt-4o",
+            "key.name": "web", "key.metadata.tier": "gold", "tokens.estimate": 900,
+        }));
+        for (query, expected) in [
+            (json!({"metadata.plan": "pro", "params.n": 2}), true),
+            (json!({"metadata.plan": "pro", "params.n": 3}), false),
+            (json!({"headers.X-Team": "blue", "key.metadata.tier": "gold"}), true),
+            (json!({"tokens.estimate": {"$gte": 900}, "url.pathname": "/v1/messages"}), true),
+            (json!({"$and": [{"model": "gpt-4o"}, {"key.name": "web"}]}), true),
+            (json!({"$and": [{"model": "gpt-4o"}, {"key.name": "app"}]}), false),
+            (json!({"$or": [{"model": "x"}, {"key.name": "web"}]}), true),
+            (json!({"$or": [{"model": "x"}, {"key.name": "app"}]}), false),
+            (json!({"$or": [{"key.name": "web"}], "model": "x"}), false),
+            (json!({"$or": [{"key.name": "x"}], "$and": [{"model": "gpt-4o"}]}), false),
+            (json!({"$and": [{"$or": [{"params.n": 1}, {"params.n": 2}]}]}), true),
+            (json!({"params.response_format.type": "json_object"}), true),
+            (json!({"metadata.none": {"$ne": "x"}}), true),
+            (json!({"metadata.none": {"$nin": ["x"]}}), true),
+            (json!({"metadata.none": {"$lt": 1}}), false),
+            (json!({"$or": [{"metadata.none": {"$regex": ""}}, {"params.n": 2}]}), true),
+        ] {
+            assert_eq!(holds(&query, &facts), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn queries_that_are_refused() {
+        for (query, path, message) in [
+            (json!({}), "", "expected a table of tests, got an empty table"),
+            (json!([]), "", "expected a table of tests, got an empty list"),
+            (json!("x"), "", "expected a table of tests, got a text"),
+            (json!({"plan": 1}), ".plan", "expected a field, `$and` or `$or`, got `plan`"),
+            (json!({"$nor": []}), ".\"$nor\"", "expected a field, `$and` or `$or`, got `$nor`"),
+            (json!({"$or": []}), ".\"$or\"", "expected a list of queries, got an empty list"),
+            (json!({"$and": {}}), ".\"$and\"", "expected a list of queries, got an empty table"),
+            (json!({"$or": [{}]}), ".\"$or\"[0]", "expected a table of tests, got an empty table"),
+            (json!({"model": {}}), ".model", "expected a value or operators, got an empty table"),
+            (
+                json!({"model": ["a"]}),
+                ".model",
+                "expected a text, a number, true or false, got a list",
+            ),
+            (
+                json!({"model": null}),
+                ".model",
+                "expected a text, a number, true or false, got null",
+            ),
+            (
+                json!({"metadata.plan": {"$gtt": 1}}),
+                ".\"metadata.plan\".\"$gtt\"",
+                "expected one of `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`, `$in`, `$nin`, \
+                 `$regex`, got `$gtt`",
+            ),
+            (json!({"model": {"$gt": "many"}}), ".model.\"$gt\"", "expected a number, got a text"),
+            (
+                json!({"model": {"$lt": true}}),
+                ".model.\"$lt\"",
+                "expected a number, got true or false",
+            ),
+            (
+                json!({"model": {"$in": "a"}}),
+                ".model.\"$in\"",
+                "expected a list of values, got a text",
+            ),
+            (
+                json!({"model": {"$nin": ["a", {}]}}),
+                ".model.\"$nin\"[1]",
+                "expected a text, a number, true or false, got an empty table",
+            ),
+            (
+                json!({"model": {"$in": vec![1; VALUES_MAX + 1]}}),
+                ".model.\"$in\"",
+                "expected at most 1024 values, got 1025",
+            ),
+            (
+                json!({"model": {"$regex": 1}}),
+                ".model.\"$regex\"",
+                "expected a regular expression, got a number",
+            ),
+            (
+                json!({"model": {"$regex": "(?!x)"}}),
+                ".model.\"$regex\"",
+                "expected a regular expression, got another text",
+            ),
+            (
+                json!({"model": {"$regex": "(a{100}){100}{100}"}}),
+                ".model.\"$regex\"",
+                "expected a shorter regular expression",
+            ),
+        ] {
+            assert_eq!(refusals(&query), [(format!("query{path}"), message.to_owned())], "{query}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let query = json!({
+            "$or": [{"x": 1}, {"model": {"$eq": [], "$lt": {}}}], "model": "good", "y.z": 1,
+        });
+        let found = refusals(&query);
+        let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "query.\"$or\"[0].x",
+                "query.\"$or\"[1].model.\"$eq\"",
+                "query.\"$or\"[1].model.\"$lt\"",
+                "query.\"y.z\""
+            ]
+        );
+    }
+
+    #[test]
+    fn a_full_list_of_problems_lets_nothing_pass() {
+        let mut problems = Problems::bounded(0);
+        assert!(Condition::read(&json!({"model": {"$gtt": 1}}), "", &mut problems).is_none());
+    }
+
+    #[test]
+    fn size_is_bounded() {
+        let nested = |levels: usize| {
+            (1..levels).fold(json!({"model": "a"}), |query, _| json!({"$and": [query]}))
+        };
+        let tests = |count: usize| json!({"$or": vec![json!({"model": "a"}); count]});
+        let patterns =
+            |count: usize| json!({"$or": vec![json!({"model": {"$regex": "a"}}); count]});
+        let facts = Said::new(&json!({"model": "a"}));
+        for good in [nested(DEPTH_MAX), tests(TESTS_MAX), patterns(PATTERNS_MAX)] {
+            assert!(holds(&good, &facts));
+        }
+        for (bad, message) in [
+            (nested(DEPTH_MAX + 1), "expected at most 16 queries inside each other, got more"),
+            (tests(TESTS_MAX + 9), "expected at most 256 tests, got more"),
+            (patterns(PATTERNS_MAX + 9), "expected at most 16 `$regex`, got more"),
+        ] {
+            let found = refusals(&bad);
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].1, message);
+        }
+        let query = json!({"model": {"$regex": "a"}});
+        for (length, expected) in [(MATCHED_BYTES_MAX, true), (MATCHED_BYTES_MAX + 1, false)] {
+            let facts = Said::new(&json!({"model": "a".repeat(length)}));
+            assert_eq!(holds(&query, &facts), expected);
+        }
+    }
+
+    #[test]
+    fn floats_at_the_start_of_text() {
+        for (text, expected) in [
+            ("12", 12.0),
+            ("12abc", 12.0),
+            (" \n-1.5e3x", -1_500.0),
+            ("+.5", 0.5),
+            ("5.", 5.0),
+            ("5..2", 5.0),
+            ("1e", 1.0),
+            ("1e+", 1.0),
+            ("1e-2.5", 0.01),
+            ("0x10", 0.0),
+            ("1_000", 1.0),
+            ("1,5", 1.0),
+            ("1e999", f64::INFINITY),
+            ("Infinity", f64::INFINITY),
+            ("-Infinityx", f64::NEG_INFINITY),
+            ("1é", 1.0),
+        ] {
+            assert_eq!(parse_float(text), expected, "{text}");
+        }
+        for text in ["", " ", "abc", ".", "-", "+-1", ".e5", "e5", "inf", "nan", "NaN", "é", "٣"]
+        {
+            assert!(parse_float(text).is_nan(), "{text}");
+        }
+    }
+}

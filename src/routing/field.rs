@@ -1,0 +1,142 @@
+//! What a condition or a sticky session may look at in a request.
+//!
+//! A field is written as text, `metadata.plan` for one. The first part is Portkey's (`metadata`,
+//! `params`, `url`, and `headers` of its sticky sessions) or ours. How a value is found in a request
+//! is absent: that is for the gateway, through [`Facts`].
+
+use super::route::Target;
+use crate::base::{FieldNameError, field_name};
+
+/// What [`Field::parse`] takes, for messages.
+pub const FIELD_RULE: &str = "`metadata.KEY`, `params.KEY`, `url.pathname`, `headers.NAME`, \
+                              `model`, `key.name`, `key.metadata.KEY` or `tokens.estimate`";
+
+/// One thing that a request says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// `metadata.KEY`: a member of the request's metadata. Dots belong to the key.
+    Metadata(String),
+    /// `params.KEY`: a member of the request body. The names from the outermost member inwards,
+    /// never empty; Portkey stops at the first.
+    Params(Vec<String>),
+    /// `url.pathname`: the path as the client asked for it, without the query.
+    UrlPathname,
+    /// `headers.NAME`: a request header, its name in lower case.
+    Header(String),
+    /// `model`: the model that the request names.
+    Model,
+    /// `key.name`: the name of the virtual key.
+    KeyName,
+    /// `key.metadata.KEY`: a member of the virtual key's metadata. Dots belong to the key.
+    KeyMetadata(String),
+    /// `tokens.estimate`: the estimated input tokens, a number.
+    TokensEstimate,
+}
+
+impl Field {
+    /// The field that `text` names; none for a text that is no [`FIELD_RULE`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let field = match text {
+            "url.pathname" => Self::UrlPathname,
+            "model" => Self::Model,
+            "key.name" => Self::KeyName,
+            "tokens.estimate" => Self::TokensEstimate,
+            _ => {
+                let (group, rest) = text.split_once('.').filter(|(_, rest)| !rest.is_empty())?;
+                match group {
+                    "metadata" => Self::Metadata(rest.to_owned()),
+                    "params" => Self::Params(names(rest)?),
+                    "headers" => Self::Header(header(rest)?),
+                    "key" => {
+                        let key = rest.strip_prefix("metadata.").filter(|key| !key.is_empty())?;
+                        Self::KeyMetadata(key.to_owned())
+                    }
+                    _ => return None,
+                }
+            }
+        };
+        Some(field)
+    }
+}
+
+/// What a request says of itself; the gateway tells it, tests make it up.
+pub trait Facts {
+    /// The value of a field: text, number or bool. None where the request has it not, or it is no
+    /// such value.
+    fn value(&self, field: &Field) -> Option<serde_json::Value>;
+
+    /// True if nothing is known that keeps the target's model from answering: there is room for the
+    /// request, and it can read and do what is asked.
+    fn is_able(&self, target: &Target) -> bool;
+
+    /// What the target asks for this request, in pico-dollars; none where its prices are not known.
+    fn price(&self, target: &Target) -> Option<u64>;
+}
+
+fn names(text: &str) -> Option<Vec<String>> {
+    text.split('.').map(|name| (!name.is_empty()).then(|| name.to_owned())).collect()
+}
+
+/// To look at a header that the gateway keeps for itself is harmless; only the name must be one.
+fn header(text: &str) -> Option<String> {
+    let is_name = !matches!(field_name(text), Err(FieldNameError::NotAToken));
+    is_name.then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields() {
+        let params = |names: &[&str]| {
+            Some(Field::Params(names.iter().map(|name| (*name).to_owned()).collect()))
+        };
+        for (text, expected) in [
+            ("metadata.plan", Some(Field::Metadata("plan".to_owned()))),
+            ("metadata._user", Some(Field::Metadata("_user".to_owned()))),
+            ("metadata.a.b", Some(Field::Metadata("a.b".to_owned()))),
+            ("params.model", params(&["model"])),
+            ("params.response_format.type", params(&["response_format", "type"])),
+            ("url.pathname", Some(Field::UrlPathname)),
+            ("headers.X-Team", Some(Field::Header("x-team".to_owned()))),
+            ("headers.Content-Type", Some(Field::Header("content-type".to_owned()))),
+            ("model", Some(Field::Model)),
+            ("key.name", Some(Field::KeyName)),
+            ("key.metadata.team", Some(Field::KeyMetadata("team".to_owned()))),
+            ("tokens.estimate", Some(Field::TokensEstimate)),
+            ("", None),
+            (".", None),
+            ("metadata", None),
+            ("metadata.", None),
+            ("Metadata.plan", None),
+            ("params.", None),
+            ("params.a..b", None),
+            ("params.a.", None),
+            ("url", None),
+            ("url.host", None),
+            ("headers.", None),
+            ("headers.a b", None),
+            ("models", None),
+            ("model.x", None),
+            ("key", None),
+            ("key.secret", None),
+            ("key.metadata", None),
+            ("key.metadata.", None),
+            ("tokens", None),
+            ("$and", None),
+        ] {
+            assert_eq!(Field::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_rule_names_what_is_parsed() {
+        let forms: Vec<&str> = FIELD_RULE.split('`').skip(1).step_by(2).collect();
+        assert_eq!(forms.len(), 8);
+        for form in forms {
+            assert!(Field::parse(form).is_some(), "{form}");
+        }
+    }
+}

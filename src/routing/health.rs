@@ -1,0 +1,402 @@
+//! What is known of one target: whether it may be asked, how fast it is, how busy.
+//!
+//! One record for all shards, in atomics. Two shards that write at once may lose one sample.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::breaker::{Breaker, BreakerRule, Gate};
+use super::budget::Budget;
+use super::outcome::{Fault, Outcome};
+use crate::base::Instant;
+
+/// A target whose credential or model is refused is left alone for so long: an operator mends that, but
+/// what was mended is to be noticed.
+const ACCOUNT_BENCH: Duration = Duration::from_secs(30);
+
+/// The longest time for which a provider can have itself left alone.
+const LIMIT_BENCH_MAX: Duration = Duration::from_secs(60);
+
+/// A target that is far slower than its neighbours is left alone for so long.
+const SLOW_BENCH: Duration = Duration::from_secs(10);
+
+/// Old latencies lose weight by `e` in so long.
+const LATENCY_DECAY_S: f64 = 10.0;
+
+/// Weight of the newest speed.
+const SPEED_WEIGHT: f64 = 0.2;
+
+/// A speed that was measured so long ago says nothing.
+const SPEED_AGE_MS_MAX: u64 = 300_000;
+
+/// Fewer latencies are no ground for calling a target slow.
+const SAMPLES_MIN: u32 = 10;
+
+/// Why a target is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bench {
+    /// Its credential or model is refused.
+    Account,
+    /// It said for how long.
+    Limit,
+    /// It is far slower than its neighbours.
+    Slow,
+    /// It failed an active check.
+    Check,
+}
+
+impl Bench {
+    const ALL: [Self; 4] = [Self::Account, Self::Limit, Self::Slow, Self::Check];
+
+    /// Its name, as the admin API tells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Account => "credential_or_model_refused",
+            Self::Limit => "rate_limited",
+            Self::Slow => "slow",
+            Self::Check => "check_failed",
+        }
+    }
+}
+
+/// What is known of one target.
+#[derive(Debug)]
+pub struct Health {
+    epoch: Instant,
+    rule: BreakerRule,
+    breaker: Breaker,
+    budget: Budget,
+    in_flight: AtomicU32,
+    /// Nanoseconds, the bits of a double; and when that was.
+    latency: AtomicU64,
+    latency_ms: AtomicU64,
+    samples: AtomicU32,
+    /// Tokens a second, the bits of a double; and when that was.
+    speed: AtomicU64,
+    speed_ms: AtomicU64,
+    bench_until: AtomicU64,
+    bench: AtomicU8,
+    attempts: AtomicU64,
+    failures: AtomicU64,
+    last_status: AtomicU16,
+}
+
+/// A health as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthReport {
+    /// What its breaker lets through.
+    pub gate: Gate,
+    /// Why it is left alone, and for how much longer.
+    pub bench: Option<(Bench, Duration)>,
+    /// Attempts under way.
+    pub in_flight: u32,
+    /// Attempts ever made.
+    pub attempts: u64,
+    /// Those that failed by the target's fault.
+    pub failures: u64,
+    /// How the last one ended; 0: there was none.
+    pub last_status: u16,
+    /// Peak-sensitive average until the first byte.
+    pub latency: Option<Duration>,
+    /// Tokens a second.
+    pub speed: Option<f64>,
+}
+
+impl Health {
+    pub(super) fn new(rule: BreakerRule, epoch: Instant) -> Self {
+        Self {
+            epoch,
+            rule,
+            breaker: Breaker::default(),
+            budget: Budget::default(),
+            in_flight: AtomicU32::new(0),
+            latency: AtomicU64::new(0),
+            latency_ms: AtomicU64::new(0),
+            samples: AtomicU32::new(0),
+            speed: AtomicU64::new(0),
+            speed_ms: AtomicU64::new(0),
+            bench_until: AtomicU64::new(0),
+            bench: AtomicU8::new(0),
+            attempts: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            last_status: AtomicU16::new(0),
+        }
+    }
+
+    /// Milliseconds since the epoch, never 0.
+    fn ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.since(self.epoch).as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// True if it may be asked. A probe that is due counts: one attempt may make it.
+    #[must_use]
+    pub fn is_available(&self, now: Instant) -> bool {
+        let now_ms = self.ms(now);
+        self.bench_until.load(Relaxed) <= now_ms && self.breaker.gate(now_ms) != Gate::Open
+    }
+
+    /// An attempt begins: the first of a request, or a retry.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, is_first: bool, now: Instant) -> Permit {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.attempts.fetch_add(1, Relaxed);
+        if is_first {
+            self.budget.deposit();
+        }
+        let is_probe = self.breaker.claim_probe(self.ms(now));
+        Permit { health: Arc::clone(self), is_probe }
+    }
+
+    /// Pays for a retry, or for a hedge; false if there is nothing to pay it with.
+    #[must_use]
+    pub fn pay_retry(&self, now: Instant) -> bool {
+        self.budget.withdraw(self.ms(now))
+    }
+
+    fn note(&self, outcome: &Outcome, now: Instant) {
+        let now_ms = self.ms(now);
+        self.last_status.store(outcome.status, Relaxed);
+        if !matches!(outcome.fault, Fault::None | Fault::Client) {
+            self.failures.fetch_add(1, Relaxed);
+        }
+        self.breaker.note(&self.rule, outcome, now_ms);
+        match outcome.fault {
+            Fault::None => self.note_latency(outcome.latency, now_ms),
+            Fault::Account => self.bench(Bench::Account, ACCOUNT_BENCH, now),
+            Fault::Limit | Fault::Target => {
+                if let Some(wait) = outcome.retry_after {
+                    self.bench(Bench::Limit, wait.min(LIMIT_BENCH_MAX), now);
+                }
+            }
+            Fault::Client => {}
+        }
+    }
+
+    /// Leaves the target alone; a longer time stands.
+    pub fn bench(&self, why: Bench, wait: Duration, now: Instant) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let until = self.ms(now).saturating_add(wait_ms);
+        if self.bench_until.fetch_max(until, Relaxed) < until {
+            let place = Bench::ALL.iter().position(|it| *it == why).unwrap_or(0);
+            self.bench.store(u8::try_from(place).unwrap_or(0), Relaxed);
+        }
+    }
+
+    /// An active check has found it well.
+    pub fn unbench_check(&self) {
+        if self.bench_kind() == Some(Bench::Check) {
+            self.bench_until.store(0, Relaxed);
+        }
+    }
+
+    fn bench_kind(&self) -> Option<Bench> {
+        Bench::ALL.get(usize::from(self.bench.load(Relaxed))).copied()
+    }
+
+    /// Peak EWMA (Finagle): what is slower counts at once, what is faster little by little.
+    fn note_latency(&self, latency: Duration, now_ms: u64) {
+        let sample = latency.as_secs_f64() * 1e9;
+        let before = self.decayed_latency(now_ms);
+        let weight = self.decay(now_ms);
+        let after =
+            if sample > before { sample } else { before * weight + sample * (1.0 - weight) };
+        self.latency.store(after.to_bits(), Relaxed);
+        self.latency_ms.store(now_ms, Relaxed);
+        self.samples.fetch_add(1, Relaxed);
+    }
+
+    fn decay(&self, now_ms: u64) -> f64 {
+        let age_ms = now_ms.saturating_sub(self.latency_ms.load(Relaxed));
+        (-(age_ms as f64) / (1_000.0 * LATENCY_DECAY_S)).exp()
+    }
+
+    /// Nanoseconds. It sinks while the target is not asked, so that a slow one gets another chance.
+    fn decayed_latency(&self, now_ms: u64) -> f64 {
+        f64::from_bits(self.latency.load(Relaxed)) * self.decay(now_ms)
+    }
+
+    /// What one more request would wait, roughly: the latency times those under way.
+    pub(super) fn load(&self, now: Instant) -> f64 {
+        // A target that was never asked is asked first.
+        (self.decayed_latency(self.ms(now)) + 1.0) * f64::from(self.in_flight() + 1)
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// The latency, in nanoseconds, where it is known well.
+    pub(super) fn settled_latency(&self) -> Option<f64> {
+        let is_known = self.samples.load(Relaxed) >= SAMPLES_MIN;
+        is_known.then(|| f64::from_bits(self.latency.load(Relaxed)))
+    }
+
+    /// It is far slower than its neighbours.
+    pub(super) fn bench_as_slow(&self, now: Instant) {
+        self.samples.store(0, Relaxed);
+        self.bench(Bench::Slow, SLOW_BENCH, now);
+    }
+
+    /// Tokens a second, as last measured; none where that is too long ago.
+    #[must_use]
+    pub fn speed(&self, now: Instant) -> Option<f64> {
+        let at = self.speed_ms.load(Relaxed);
+        let is_fresh = at != 0 && self.ms(now).saturating_sub(at) < SPEED_AGE_MS_MAX;
+        is_fresh.then(|| f64::from_bits(self.speed.load(Relaxed)))
+    }
+
+    /// A whole answer of so many tokens took so long, from its first byte to its last.
+    pub fn note_speed(&self, tokens: u64, took: Duration, now: Instant) {
+        // What comes in one piece shows no speed.
+        if tokens == 0 || took < Duration::from_millis(1) {
+            return;
+        }
+        let sample = tokens as f64 / took.as_secs_f64();
+        let before = self.speed(now).unwrap_or(sample);
+        let after = before + (sample - before) * SPEED_WEIGHT;
+        self.speed.store(after.to_bits(), Relaxed);
+        self.speed_ms.store(self.ms(now), Relaxed);
+    }
+
+    /// All of it, to be shown.
+    #[must_use]
+    pub fn report(&self, now: Instant) -> HealthReport {
+        let now_ms = self.ms(now);
+        let rest = self.bench_until.load(Relaxed).saturating_sub(now_ms);
+        let bench = self.bench_kind().filter(|_| rest > 0);
+        let latency = f64::from_bits(self.latency.load(Relaxed));
+        HealthReport {
+            gate: self.breaker.gate(now_ms),
+            bench: bench.map(|bench| (bench, Duration::from_millis(rest))),
+            in_flight: self.in_flight(),
+            attempts: self.attempts.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            last_status: self.last_status.load(Relaxed),
+            latency: (latency > 0.0).then(|| Duration::from_secs_f64(latency / 1e9)),
+            speed: self.speed(now),
+        }
+    }
+}
+
+/// An attempt under way. Dropped without [`Permit::judge`], it tells nothing of its target.
+#[derive(Debug)]
+pub struct Permit {
+    health: Arc<Health>,
+    is_probe: bool,
+}
+
+impl Permit {
+    /// The attempt has shown how its target does; it may still be under way.
+    pub fn judge(&mut self, outcome: &Outcome, now: Instant) {
+        self.health.note(outcome, now);
+        self.is_probe = false;
+    }
+
+    /// True if it tells whether the target's breaker closes.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
+    /// What is known of the target.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.health.in_flight.fetch_sub(1, Relaxed);
+        if self.is_probe {
+            self.health.breaker.release_probe();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: Duration = Duration::ZERO;
+
+    fn outcome(status: u16, retry_after: Option<Duration>, latency: Duration) -> Outcome {
+        let fault = Fault::of_status(status, true);
+        Outcome { status, fault, is_transport: false, retry_after, latency }
+    }
+
+    fn health() -> (Arc<Health>, Instant) {
+        let epoch = Instant::now();
+        (Arc::new(Health::new(BreakerRule::default(), epoch)), epoch)
+    }
+
+    #[test]
+    fn whose_fault_benches_for_how_long() {
+        let seconds = Duration::from_secs;
+        for (status, retry_after, expected_s) in [
+            (200, None, 0),
+            (400, Some(9), 0),
+            (401, None, 30),
+            (404, None, 30),
+            (429, None, 0),
+            (429, Some(7), 7),
+            (503, Some(7), 7),
+            (429, Some(3_600), 60),
+        ] {
+            let (health, epoch) = health();
+            let now = epoch.after(seconds(1));
+            let mut permit = health.begin(true, now);
+            permit.judge(&outcome(status, retry_after.map(seconds), NOBODY), now);
+            let available = |at: u64| health.is_available(now.after(seconds(at)));
+            assert_eq!(available(0), expected_s == 0, "{status}");
+            assert!(expected_s == 0 || !available(expected_s - 1), "{status}");
+            assert!(available(expected_s), "{status}");
+        }
+    }
+
+    #[test]
+    fn latency_rises_at_once_and_sinks_slowly() {
+        let (health, epoch) = health();
+        let ms = Duration::from_millis;
+        let load = |at: u64, latency: u64| {
+            let now = epoch.after(ms(at));
+            health.begin(true, now).judge(&outcome(200, None, ms(latency)), now);
+            health.load(now) / 1e6
+        };
+        assert!((load(1, 10) - 10.0).abs() < 0.1);
+        assert!((load(2, 100) - 100.0).abs() < 0.1);
+        let after = load(3, 10);
+        assert!((90.0..100.0).contains(&after), "{after}");
+        let now = epoch.after(Duration::from_secs(30));
+        assert!(health.load(now) / 1e6 < 10.0, "it sinks while it is not asked");
+        let _busy = health.begin(true, now);
+        assert!((health.load(now) / 1e6) < 20.0);
+    }
+
+    #[test]
+    fn a_dropped_attempt_counts_for_nothing() {
+        let (health, epoch) = health();
+        let now = epoch.after(Duration::from_secs(1));
+        drop(health.begin(true, now));
+        let report = health.report(now);
+        assert_eq!((report.in_flight, report.attempts, report.failures), (0, 1, 0));
+        assert_eq!((report.latency, report.last_status), (None, 0));
+    }
+
+    #[test]
+    fn speed_is_forgotten() {
+        let (health, epoch) = health();
+        let now = epoch.after(Duration::from_secs(1));
+        health.note_speed(5, Duration::ZERO, now);
+        assert_eq!(health.speed(now), None);
+        health.note_speed(50, Duration::from_secs(1), now);
+        assert_eq!(health.speed(now), Some(50.0));
+        health.note_speed(100, Duration::from_secs(1), now);
+        assert_eq!(health.speed(now), Some(60.0));
+        assert_eq!(health.speed(now.after(Duration::from_secs(301))), None);
+    }
+}

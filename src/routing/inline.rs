@@ -1,0 +1,148 @@
+//! A route in a request header: the JSON of a Portkey config.
+//!
+//! Names that mean nothing here are passed over with a warning, since clients send configs that were
+//! written for other versions. What is known and not done is refused: a client that asked for guardrails
+//! must not silently get none.
+
+use serde_json::Value;
+
+use super::route::Route;
+use super::settings::{RouteSettings, SHAPE};
+use crate::base::{Problem, Problems, member_path};
+
+/// Longest config of a request header, in bytes.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// Problems told to a client about its config, and warnings.
+const PROBLEMS_MAX: usize = 8;
+
+/// Why a config of a request header is refused. The texts are for the client that sent it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// Longer than [`BYTES_MAX`].
+    #[error("expected a config of at most 65536 bytes, got {bytes}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// No JSON.
+    #[error("expected a config in JSON, got an error at line {line}, column {column}")]
+    NotJson {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1; 0 before the first character.
+        column: usize,
+    },
+    /// JSON with problems, the first few of them.
+    #[error("{}", in_one_line(.problems))]
+    Refused {
+        /// Never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+impl Route {
+    /// Reads the JSON of a request header. Whether its providers exist is for the caller to say.
+    ///
+    /// # Errors
+    /// When it is too long, no JSON, or asks for what is not done.
+    pub fn from_json(text: &str) -> Result<Self, RouteError> {
+        if text.len() > BYTES_MAX {
+            return Err(RouteError::TooLong { bytes: text.len() });
+        }
+        let mut value = serde_json::from_str(text)
+            .map_err(|error| RouteError::NotJson { line: error.line(), column: error.column() })?;
+        let mut problems = Problems::bounded(PROBLEMS_MAX);
+        refuse_absent(&mut value, "config", &mut problems);
+        let mut warnings = Vec::new();
+        pass_over_unknown(&mut value, "config", &mut warnings);
+        let route = RouteSettings::read(value, "config", &mut problems)
+            .and_then(|settings| settings.check("inline", "config", &mut problems));
+        match route {
+            Some(mut route) if problems.is_empty() => {
+                route.targets.iter_mut().for_each(|target| target.is_inline = true);
+                route.warnings = warnings;
+                Ok(route)
+            }
+            _ => Err(RouteError::Refused { problems: problems.into_vec() }),
+        }
+    }
+}
+
+/// Takes out names that mean nothing, in the config and the targets below, and tells their paths.
+fn pass_over_unknown(value: &mut Value, path: &str, warnings: &mut Vec<String>) {
+    for path in SHAPE.take_unknown(value, path) {
+        if warnings.len() < PROBLEMS_MAX {
+            warnings.push(format!("{path} is not known and was passed over"));
+        }
+    }
+    for (path, target) in targets(value, path) {
+        pass_over_unknown(target, &path, warnings);
+    }
+}
+
+fn targets<'v>(
+    value: &'v mut Value,
+    path: &str,
+) -> impl Iterator<Item = (String, &'v mut Value)> + use<'v> {
+    let path = path.to_owned();
+    let list = value.get_mut("targets").and_then(Value::as_array_mut);
+    let numbered = list.into_iter().flatten().enumerate();
+    numbered.map(move |(index, target)| (format!("{path}.targets[{index}]"), target))
+}
+
+const CREDENTIAL: &str = "credentials of this kind belong into a provider's settings";
+
+/// Keys of Portkey's configs that are known and not acted on, with a hint each.
+const ABSENT: [(&str, &str); 23] = [
+    ("after_request_hooks", ""),
+    ("api_version", CREDENTIAL),
+    ("aws_access_key_id", CREDENTIAL),
+    ("aws_region", CREDENTIAL),
+    ("aws_secret_access_key", CREDENTIAL),
+    ("aws_session_token", CREDENTIAL),
+    ("before_request_hooks", ""),
+    ("default_input_guardrails", ""),
+    ("default_output_guardrails", ""),
+    ("deployment_id", CREDENTIAL),
+    ("guardrails", ""),
+    ("input_guardrails", ""),
+    ("input_mutators", ""),
+    ("openai_organization", "set `headers` of a provider instead"),
+    ("openai_project", "set `headers` of a provider instead"),
+    ("options", "configs with `options` are out of date: write `strategy` and `targets`"),
+    ("output_guardrails", ""),
+    ("output_mutators", ""),
+    ("prompt_id", ""),
+    ("resource_name", CREDENTIAL),
+    ("vertex_project_id", CREDENTIAL),
+    ("vertex_region", CREDENTIAL),
+    ("vertex_service_account_json", CREDENTIAL),
+];
+
+/// Reports and removes what is known and not done, in the route and its targets.
+fn refuse_absent(value: &mut Value, path: &str, problems: &mut Problems) {
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|name, value| {
+            let known = ABSENT.iter().find(|(known, _)| known == name);
+            let Some((_, hint)) = known else { return true };
+            let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            if !is_empty {
+                let hint = if hint.is_empty() { "leave it out" } else { hint };
+                let message = format!("`{name}` is not supported by this version");
+                problems.add(&member_path(path, name), message, hint);
+            }
+            false
+        });
+    }
+    for (path, target) in targets(value, path) {
+        if problems.is_full() {
+            return;
+        }
+        refuse_absent(target, &path, problems);
+    }
+}
+
+fn in_one_line(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

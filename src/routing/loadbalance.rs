@@ -1,0 +1,59 @@
+//! `loadbalance`: one weighted draw.
+//!
+//! As Portkey's, it does not go on to the others when the drawn one fails, unless `on_status_codes` says
+//! so. Unlike there, a target whose breaker is open gets no share, and weights that are all zero are
+//! refused.
+
+use super::strategy::{Choosing, Draft, Strategy};
+use crate::base::Problems;
+
+#[derive(Debug)]
+pub(super) struct Loadbalance;
+
+impl Loadbalance {
+    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
+        refuse_no_weight(draft, problems);
+        Some(Box::new(Self))
+    }
+}
+
+impl Strategy for Loadbalance {
+    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
+        draw(choosing)
+    }
+
+    fn fails_over(&self) -> bool {
+        false
+    }
+
+    fn spreads(&self) -> bool {
+        true
+    }
+}
+
+/// A draw by weight among the open children.
+pub(super) fn draw(choosing: &mut Choosing<'_>) -> Option<usize> {
+    let total: f64 = choosing.open.iter().map(|place| choosing.weight(*place)).sum();
+    let mut point = choosing.dice.unit() * total;
+    let mut last = None;
+    for place in choosing.open.iter().copied() {
+        let weight = choosing.weight(place);
+        if weight > 0.0 {
+            last = Some(place);
+            if point < weight {
+                break;
+            }
+            point -= weight;
+        }
+    }
+    // None has a share: those that have are out.
+    last.or_else(|| choosing.open.first().copied())
+}
+
+/// Tells of a group in which nobody has a share.
+pub(super) fn refuse_no_weight(draft: &Draft<'_>, problems: &mut Problems) {
+    if !draft.children.is_empty() && draft.children.iter().all(|child| child.weight <= 0.0) {
+        let message = "expected a `weight` above 0 in at least one target, got 0 in all";
+        problems.add(draft.path, message, "no target could ever answer");
+    }
+}

@@ -1,0 +1,81 @@
+//! How an attempt ended, and whose fault it was.
+
+use std::time::Duration;
+
+/// How one attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The provider's status, or the one the client would be told.
+    pub status: u16,
+    /// Whose fault it was.
+    pub fault: Fault,
+    /// No answer came: the provider could not be reached, kept silent or made no sense.
+    pub is_transport: bool,
+    /// How long the provider wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// From the beginning of the attempt to the head of an answer, or to its first content.
+    pub latency: Duration,
+}
+
+/// Whose fault a failure was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There was none.
+    None,
+    /// The request's: another target would say the same, and none is to blame.
+    Client,
+    /// The target's credential or model, which time does not mend.
+    Account,
+    /// The target's limit is reached.
+    Limit,
+    /// The target failed.
+    Target,
+}
+
+impl Fault {
+    /// Reads a provider's status. `is_own_model`: the route and not the client named the model.
+    #[must_use]
+    pub fn of_status(status: u16, is_own_model: bool) -> Self {
+        match status {
+            ..=399 => Self::None,
+            401..=403 => Self::Account,
+            404 if is_own_model => Self::Account,
+            429 => Self::Limit,
+            408 | 500.. => Self::Target,
+            _ => Self::Client,
+        }
+    }
+}
+
+impl Outcome {
+    /// True for a status of success.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults() {
+        for (status, is_own_model, expected) in [
+            (200, false, Fault::None),
+            (400, true, Fault::Client),
+            (401, false, Fault::Account),
+            (403, false, Fault::Account),
+            (404, false, Fault::Client),
+            (404, true, Fault::Account),
+            (408, false, Fault::Target),
+            (413, false, Fault::Client),
+            (422, false, Fault::Client),
+            (429, false, Fault::Limit),
+            (500, false, Fault::Target),
+            (529, false, Fault::Target),
+        ] {
+            assert_eq!(Fault::of_status(status, is_own_model), expected, "{status}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The choice in progress for one request: which target next, given what has happened so far.
+//!
+//! A state machine without I/O. It is asked for the next step, told how attempts ended, and given the
+//! time. What it promises: every target that may be asked is asked before the plan gives up, for as long
+//! as a strategy goes on and the time lasts; and a plan always ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::field::Facts;
+use super::health::Permit;
+use super::outcome::Outcome;
+use super::retry::Retry;
+use super::route::{Group, Kind, Node};
+use super::sticky::home;
+use super::strategy::{Choosing, Manner};
+use super::targets::Live;
+use crate::base::{IdSource, Instant};
+
+/// A neighbour of a target has to be so many times faster for the target to be called slow, and the
+/// target slower than this.
+const SLOW_TIMES: f64 = 5.0;
+const SLOW_NS_MIN: f64 = 500e6;
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Step {
+    /// A target is asked.
+    Try(Try),
+    /// Several plans run at once; the next begins after `hedge`, or when one has failed. The first good
+    /// answer wins. [`Plan::tell`] wants that outcome, or the last.
+    Race {
+        /// In their order.
+        lanes: Vec<Plan>,
+        /// The head start of each.
+        hedge: Duration,
+    },
+    /// The last answer is given, or the client is told that nobody could be asked.
+    Give,
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Try {
+    /// Place of the target in the route.
+    pub target: usize,
+    /// What is waited before.
+    pub wait: Duration,
+    /// When it must be over.
+    pub deadline: Option<Instant>,
+    /// True if another attempt may follow.
+    pub has_next: bool,
+    /// Targets that get a copy of the request.
+    pub copies: Vec<usize>,
+    is_first: bool,
+}
+
+/// The choice in progress.
+#[derive(Debug)]
+pub struct Plan {
+    live: Arc<Live>,
+    /// From the root to where the plan stands.
+    frames: Vec<Frame>,
+    last: Option<Outcome>,
+    /// The last attempt was made to see whether its target is well again: its failure is not the
+    /// client's.
+    was_probe: bool,
+    /// Retries at the last target; none where its provider asked for too long a wait.
+    retries: Option<u32>,
+    copies: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    node: usize,
+    /// Children that were tried, a bit each.
+    tried: u64,
+    /// Attempts that were made here.
+    attempts: u32,
+    deadline: Option<Instant>,
+}
+
+impl Plan {
+    /// A plan for one request that arrives now; `limit` is the client's own, of all attempts together.
+    #[must_use]
+    pub fn new(live: Arc<Live>, limit: Option<Duration>, now: Instant) -> Self {
+        let limits = [live.route().request_timeout, limit].into_iter().flatten();
+        let deadline = limits.min().map(|limit| now.after(limit));
+        Self::at(live, 0, deadline)
+    }
+
+    /// A plan that asks one target and nobody else.
+    #[must_use]
+    pub fn of_target(live: Arc<Live>, target: usize) -> Self {
+        let is_meant = |node: &Node| matches!(node.kind, Kind::Target(it) if it == target);
+        let node = live.route().nodes.iter().position(is_meant).unwrap_or(0);
+        Self::at(live, node, None)
+    }
+
+    fn at(live: Arc<Live>, node: usize, deadline: Option<Instant>) -> Self {
+        let frames = vec![Frame { node, tried: 0, attempts: 0, deadline }];
+        Self { live, frames, last: None, was_probe: false, retries: Some(0), copies: Vec::new() }
+    }
+
+    /// The route with what is known of its targets.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// How the last attempt, or race, has ended.
+    #[must_use]
+    pub fn last(&self) -> Option<Outcome> {
+        self.last
+    }
+
+    /// Retries at the last target; none where its provider asked for too long a wait.
+    #[must_use]
+    pub fn retries(&self) -> Option<u32> {
+        self.retries
+    }
+
+    /// An attempt begins.
+    #[must_use]
+    pub fn begin(&mut self, attempt: &Try, now: Instant) -> Option<Permit> {
+        let permit = self.live.health(attempt.target)?.begin(attempt.is_first, now);
+        self.was_probe = permit.is_probe();
+        Some(permit)
+    }
+
+    /// An attempt, or a race, has ended.
+    pub fn tell(&mut self, outcome: &Outcome, now: Instant) {
+        self.last = Some(*outcome);
+        if outcome.is_success() {
+            self.leave_out_slow(now);
+        }
+    }
+
+    /// The next step. After [`Step::Give`] there is none.
+    pub fn next(&mut self, facts: &dyn Facts, dice: &mut IdSource, now: Instant) -> Step {
+        let live = Arc::clone(&self.live);
+        loop {
+            let Some(frame) = self.frames.last() else { return Step::Give };
+            let is_over = frame.deadline.is_some_and(|deadline| deadline <= now);
+            let node = live.route().nodes.get(frame.node);
+            let Some(node) = node.filter(|_| !is_over || self.last.is_none()) else {
+                self.frames.pop();
+                continue;
+            };
+            let step = match &node.kind {
+                Kind::Target(target) => self.at_target(&live, *target, dice, now),
+                Kind::Group(group) => self.at_group(&live, group, (facts, dice), now),
+            };
+            match step {
+                Move::Down(child) => self.frames.push(child),
+                Move::Up => {
+                    self.frames.pop();
+                }
+                Move::Do(step) => return step,
+            }
+        }
+    }
+
+    fn at_target(&mut self, live: &Live, target: usize, dice: &mut IdSource, now: Instant) -> Move {
+        let has_others = self.last.is_some_and(|last| self.has_others(live, &last, now));
+        let Some(frame) = self.frames.last_mut() else { return Move::Up };
+        let rule = live.route().targets.get(target).map(|target| &target.retry);
+        let Some(rule) = rule else { return Move::Up };
+        let mut wait = Duration::ZERO;
+        if let Some(last) = self.last.filter(|_| frame.attempts > 0) {
+            wait = match rule.after(&last, frame.attempts, has_others, dice) {
+                Retry::After(wait) => wait,
+                Retry::TooLong => {
+                    self.retries = None;
+                    return Move::Up;
+                }
+                Retry::No => return Move::Up,
+            };
+            let is_late = frame.deadline.is_some_and(|deadline| now.after(wait) >= deadline);
+            let health = live.health(target);
+            if is_late || !health.is_none_or(|health| health.pay_retry(now)) {
+                return Move::Up;
+            }
+        }
+        frame.attempts += 1;
+        let (attempts, deadline) = (frame.attempts, frame.deadline);
+        self.retries = Some(attempts - 1);
+        let limit = live.route().targets.get(target).and_then(|target| target.request_timeout);
+        let own = limit.map(|limit| now.after(wait).after(limit));
+        let has_next = attempts <= rule.attempts || self.may_lead_on(live);
+        Move::Do(Step::Try(Try {
+            target,
+            wait,
+            deadline: [own, deadline].into_iter().flatten().min(),
+            has_next,
+            copies: std::mem::take(&mut self.copies),
+            is_first: attempts == 1,
+        }))
+    }
+
+    fn at_group(
+        &mut self,
+        live: &Arc<Live>,
+        group: &Group,
+        (facts, dice): (&dyn Facts, &mut IdSource),
+        now: Instant,
+    ) -> Move {
+        let Some(frame) = self.frames.last_mut() else { return Move::Up };
+        let is_back = frame.tried != 0;
+        if let Some(last) = self.last.filter(|_| is_back) {
+            let is_spared = self.was_probe && !last.is_success();
+            if !group.leads_on.takes(&last) && !is_spared {
+                return Move::Up;
+            }
+        }
+        let mut open = untried(live, group, frame.tried, now);
+        if open.is_empty() && !is_back {
+            // All are out: then it is as if none were.
+            open = (0..group.children.len()).collect();
+        }
+        if open.is_empty() {
+            return Move::Up;
+        }
+        let deadline = frame.deadline;
+        if let Manner::Race(hedge) = group.strategy.manner() {
+            frame.tried = u64::MAX;
+            let lanes = open.iter().filter_map(|place| {
+                let node = *group.children.get(*place)?;
+                Some(Self::at(Arc::clone(live), node, self.limit(live, node, deadline, now)))
+            });
+            let lanes = lanes.collect();
+            return Move::Do(Step::Race { lanes, hedge });
+        }
+        let session = group.sticky.as_ref().and_then(|sticky| sticky.session(facts));
+        let mut choosing = Choosing { live, group, open: &open, session, facts, dice, now };
+        let at_home = session.filter(|_| group.strategy.gives_way_to_sticky());
+        let place = match at_home.and_then(|session| home(&choosing, session)) {
+            Some(place) => Some(place),
+            None => group.strategy.choose(&mut choosing),
+        };
+        let chosen = place.and_then(|place| Some((place, *group.children.get(place)?)));
+        let Some((place, node)) = chosen.filter(|(place, _)| frame.tried & bit(*place) == 0) else {
+            return Move::Up;
+        };
+        frame.tried |= bit(place);
+        if group.strategy.manner() == Manner::Mirror {
+            let others = group.children.iter().filter(|child| **child != node);
+            let below = others.filter_map(|child| live.route().nodes.get(*child));
+            // Of a group the first target stands for it.
+            self.copies.extend(below.filter_map(|node| node.targets.clone().next()));
+            frame.tried = u64::MAX;
+        }
+        let deadline = self.limit(live, node, deadline, now);
+        Move::Down(Frame { node, tried: 0, attempts: 0, deadline })
+    }
+
+    /// When all below a node must be over.
+    fn limit(
+        &self,
+        live: &Live,
+        node: usize,
+        around: Option<Instant>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let own = match live.route().nodes.get(node).map(|node| &node.kind) {
+            Some(Kind::Group(group)) => group.request_timeout,
+            _ => None,
+        };
+        [own.map(|limit| now.after(limit)), around].into_iter().flatten().min()
+    }
+
+    /// True if `outcome` would lead on to a target that has not been tried.
+    fn has_others(&self, live: &Live, outcome: &Outcome, now: Instant) -> bool {
+        self.groups(live).any(|(group, frame)| {
+            group.leads_on.takes(outcome) && !untried(live, group, frame.tried, now).is_empty()
+        })
+    }
+
+    /// True if some outcome may lead on to another target.
+    fn may_lead_on(&self, live: &Live) -> bool {
+        self.groups(live).any(|(group, frame)| {
+            let is_left = |place: usize| frame.tried & bit(place) == 0;
+            group.leads_on != super::route::LeadsOn::Never && (0..group.children.len()).any(is_left)
+        })
+    }
+
+    fn groups<'p>(&'p self, live: &'p Live) -> impl Iterator<Item = (&'p Group, &'p Frame)> {
+        self.frames.iter().filter_map(|frame| match &live.route().nodes.get(frame.node)?.kind {
+            Kind::Group(group) => Some((group, frame)),
+            Kind::Target(_) => None,
+        })
+    }
+
+    /// Leaves the target that has just answered alone, if its neighbours are far faster: in groups that
+    /// spread work over targets that are alike.
+    fn leave_out_slow(&self, now: Instant) {
+        let [.., around, own] = self.frames.as_slice() else { return };
+        let nodes = &self.live.route().nodes;
+        let node = |at: usize| -> Option<&Node> { nodes.get(at) };
+        let (Some(Node { kind: Kind::Group(group), .. }), Some(own)) =
+            (node(around.node), node(own.node))
+        else {
+            return;
+        };
+        if !group.strategy.spreads() {
+            return;
+        }
+        let health = |node: &Node| match node.kind {
+            Kind::Target(target) => self.live.health(target),
+            Kind::Group(_) => None,
+        };
+        let Some(own) = health(own) else { return };
+        let Some(latency) = own.settled_latency().filter(|latency| *latency > SLOW_NS_MIN) else {
+            return;
+        };
+        let neighbours = group.children.iter().filter_map(|child| health(node(*child)?));
+        let others = neighbours.filter(|it| !Arc::ptr_eq(it, own) && it.is_available(now));
+        let mut latencies: Vec<f64> = others.filter_map(|it| it.settled_latency()).collect();
+        latencies.sort_unstable_by(f64::total_cmp);
+        // The higher median, so that of two neighbours the slower counts.
+        let median = latencies.get(latencies.len() / 2);
+        if median.is_some_and(|median| latency > SLOW_TIMES * median) {
+            own.bench_as_slow(now);
+        }
+    }
+}
+
+/// Where a plan goes from where it stands.
+enum Move {
+    Down(Frame),
+    Up,
+    Do(Step),
+}
+
+fn bit(place: usize) -> u64 {
+    u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
+}
+
+/// Children that were not tried and may be asked.
+fn untried(live: &Live, group: &Group, tried: u64, now: Instant) -> Vec<usize> {
+    let is_available = |place: &usize| {
+        let node = group.children.get(*place).and_then(|node| live.route().nodes.get(*node));
+        let mut below = node.map(|node| node.targets.clone()).unwrap_or_default();
+        below.any(|target| live.health(target).is_none_or(|it| it.is_available(now)))
+    };
+    let heeds = group.strategy.heeds_health();
+    (0..group.children.len())
+        .filter(|place| tried & bit(*place) == 0)
+        .filter(|place| !heeds || is_available(place))
+        .collect()
+}

@@ -1,0 +1,32 @@
+//! `race`: several targets are asked, and the first good answer wins.
+//!
+//! With `hedge_ms` the next one is asked when the one before has not answered in that time, or has failed;
+//! with 0, the default, all are asked at once. The others are cut off when one has won, and what they cost
+//! is counted. Use it where the slow tail costs more than tokens do.
+
+use std::time::Duration;
+
+use super::strategy::{Choosing, Draft, Manner, Strategy};
+use crate::base::Problems;
+
+#[derive(Debug)]
+pub(super) struct Race {
+    hedge: Duration,
+}
+
+impl Race {
+    pub(super) fn make(draft: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+        let hedge = Duration::from_millis(draft.settings.hedge_ms.unwrap_or(0));
+        Some(Box::new(Self { hedge }))
+    }
+}
+
+impl Strategy for Race {
+    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
+        choosing.open.first().copied()
+    }
+
+    fn manner(&self) -> Manner {
+        Manner::Race(self.hedge)
+    }
+}

@@ -1,0 +1,259 @@
+//! Whether and when a failed attempt is repeated at the same target.
+//!
+//! Exponential steps with full jitter, so that clients of a target that stumbled do not come back
+//! together (Brooker, "Exponential backoff and jitter", AWS architecture blog 2015). A provider that
+//! says when to come back is believed, within bounds.
+
+use std::time::Duration;
+
+use super::outcome::Outcome;
+use crate::base::{IdSource, Problems, member_path};
+
+/// Attempts beyond the first that a config may ask for: as Portkey documents it.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Statuses that are worth another attempt, where a config does not say: Portkey's, and the 529 by
+/// which Anthropic says that it is overloaded.
+const STATUSES: [u16; 6] = [429, 500, 502, 503, 504, 529];
+
+/// Upper ends of the waits: 1 s, 2 s, 4 s, 8 s, 16 s, as Portkey waits.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Longest wait that a provider may ask for: Portkey's bound. Beyond it, the answer is passed on.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Whether failed attempts are repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryRule {
+    /// Attempts beyond the first.
+    pub attempts: u32,
+    statuses: Vec<u16>,
+    /// A provider that says when to come back is believed.
+    heeds_hints: bool,
+}
+
+impl Default for RetryRule {
+    fn default() -> Self {
+        Self { attempts: 0, statuses: STATUSES.to_vec(), heeds_hints: true }
+    }
+}
+
+/// What to do after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Again, after so long.
+    After(Duration),
+    /// The provider wants a longer wait than is bearable here.
+    TooLong,
+    /// No more.
+    No,
+}
+
+impl RetryRule {
+    /// What to do after `outcome` of the attempt number `attempt`, counted from 1. A wait that is longer
+    /// than our own would be is not borne where `has_others`.
+    pub(super) fn after(
+        &self,
+        outcome: &Outcome,
+        attempt: u32,
+        has_others: bool,
+        dice: &mut IdSource,
+    ) -> Retry {
+        let is_listed = outcome.is_transport || self.statuses.contains(&outcome.status);
+        if attempt > self.attempts || !is_listed {
+            return Retry::No;
+        }
+        let step = STEP * 2_u32.saturating_pow(attempt.saturating_sub(1).min(4));
+        match outcome.retry_after.filter(|_| self.heeds_hints) {
+            Some(hint) if hint > WAIT_MAX || has_others && hint > step => Retry::TooLong,
+            Some(hint) => Retry::After(hint),
+            None => Retry::After(step.mul_f64(dice.unit())),
+        }
+    }
+}
+
+/// Whether failed attempts are repeated at the same target.
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySettings {
+    /// Attempts beyond the first.
+    #[schemars(range(min = 0, max = ATTEMPTS_MAX))]
+    pub attempts: u32,
+    /// Statuses that are worth another attempt. Left out: 429, 500, 502, 503, 504 and 529. A provider
+    /// that cannot be reached always is.
+    pub on_status_codes: Option<Vec<u16>>,
+    /// False: what a provider says of when to come back is not heeded. Left out: it is, up to 60
+    /// seconds; where another target is left, up to the own next wait.
+    pub use_retry_after_header: Option<bool>,
+    /// Another name of `use_retry_after_header`.
+    pub use_retry_after_headers: Option<bool>,
+}
+
+impl RetrySettings {
+    /// The rule that is meant.
+    pub(super) fn check(self, path: &str, problems: &mut Problems) -> RetryRule {
+        let statuses = self.on_status_codes.unwrap_or_else(|| STATUSES.to_vec());
+        check_statuses(&statuses, &member_path(path, "on_status_codes"), problems);
+        let heeds_hints = self.use_retry_after_header.or(self.use_retry_after_headers);
+        RetryRule { attempts: self.attempts, statuses, heeds_hints: heeds_hints.unwrap_or(true) }
+    }
+}
+
+/// Tells of numbers that are no status.
+pub(super) fn check_statuses(statuses: &[u16], path: &str, problems: &mut Problems) {
+    for (index, status) in statuses.iter().enumerate() {
+        if !(100..=599).contains(status) {
+            let message = format!("expected a status from 100 to 599, got {status}");
+            problems.add(&format!("{path}[{index}]"), message, "");
+        }
+    }
+}
+
+/// How long a provider wants to be left alone, by the fields of its answer. `field` looks one up.
+///
+/// `retry-after-ms` and `x-ms-retry-after-ms` in milliseconds, `retry-after` in seconds (RFC 9110
+/// section 10.2.3; its dates are not read), and OpenAI's `x-ratelimit-reset-requests` and `-tokens`
+/// (`1s`, `6m0s`, `20ms`) where the matching `x-ratelimit-remaining-` is 0.
+pub fn retry_hint<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Duration> {
+    for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
+        if let Some(ms) = field(name).and_then(|text| text.trim().parse::<f64>().ok()) {
+            return seconds(ms / 1_000.0);
+        }
+    }
+    if let Some(wait) = field("retry-after").and_then(|text| text.trim().parse::<f64>().ok()) {
+        return seconds(wait);
+    }
+    ["requests", "tokens"]
+        .into_iter()
+        .filter(|kind| {
+            let remaining = field(&format!("x-ratelimit-remaining-{kind}"));
+            remaining.is_some_and(|text| text.trim() == "0")
+        })
+        .filter_map(|kind| span(field(&format!("x-ratelimit-reset-{kind}"))?.trim()))
+        .max()
+}
+
+fn seconds(number: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(number).ok()
+}
+
+/// Reads a span of time as Go writes it: `1h2m3.5s`, `20ms`; or bare seconds.
+fn span(text: &str) -> Option<Duration> {
+    if let Ok(number) = text.parse::<f64>() {
+        return seconds(number);
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|it: char| !it.is_ascii_digit() && it != '.')?;
+        let (number, behind) = rest.split_at_checked(digits)?;
+        let unit_end = behind.find(|it: char| it.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at_checked(unit_end)?;
+        let scale = match unit {
+            "h" => 3_600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            _ => return None,
+        };
+        total = total.checked_add(seconds(number.parse::<f64>().ok()? * scale)?)?;
+        rest = behind;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::Fault;
+
+    fn outcome(status: u16, retry_after: Option<u64>) -> Outcome {
+        Outcome {
+            status,
+            fault: Fault::of_status(status, false),
+            is_transport: false,
+            retry_after: retry_after.map(Duration::from_secs),
+            latency: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_is_repeated() {
+        let rule = RetryRule { attempts: 2, ..RetryRule::default() };
+        let mut dice = IdSource::from_seed(1);
+        for (status, hint, attempt, has_others, expected) in [
+            (429, Some(7), 1, false, Retry::After(Duration::from_secs(7))),
+            (429, Some(7), 1, true, Retry::TooLong),
+            (429, Some(1), 1, true, Retry::After(Duration::from_secs(1))),
+            (429, Some(61), 1, false, Retry::TooLong),
+            (429, Some(1), 3, false, Retry::No),
+            (400, Some(1), 1, false, Retry::No),
+            (200, None, 1, false, Retry::No),
+        ] {
+            let outcome = outcome(status, hint);
+            assert_eq!(rule.after(&outcome, attempt, has_others, &mut dice), expected, "{status}");
+        }
+        let transport = Outcome { is_transport: true, ..outcome(502, None) };
+        let only_429 = RetryRule { statuses: vec![429], ..rule.clone() };
+        assert!(matches!(only_429.after(&transport, 1, false, &mut dice), Retry::After(_)));
+        assert_eq!(only_429.after(&outcome(502, None), 1, false, &mut dice), Retry::No);
+        let deaf = RetryRule { heeds_hints: false, ..rule };
+        let Retry::After(wait) = deaf.after(&outcome(503, Some(50)), 1, false, &mut dice) else {
+            panic!("no retry");
+        };
+        assert!(wait <= STEP);
+    }
+
+    #[test]
+    fn waits_fill_their_steps() {
+        let rule = RetryRule { attempts: 5, ..RetryRule::default() };
+        let mut dice = IdSource::from_seed(2);
+        for attempt in 1..=5 {
+            let waits: Vec<f64> = (0..2_000)
+                .map(|_| match rule.after(&outcome(500, None), attempt, false, &mut dice) {
+                    Retry::After(wait) => wait.as_secs_f64(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            let upper = f64::from(1_u32 << (attempt - 1));
+            let mean = waits.iter().sum::<f64>() / 2_000.0;
+            assert!(waits.iter().all(|wait| *wait <= upper), "{attempt}");
+            assert!((mean / upper - 0.5).abs() < 0.05, "{attempt}: {mean}");
+        }
+    }
+
+    #[test]
+    fn hints() {
+        for (fields, expected_ms) in [
+            (&[("retry-after", "2")][..], Some(2_000)),
+            (&[("retry-after", "0.5")], Some(500)),
+            (&[("retry-after", "2"), ("retry-after-ms", "250")], Some(250)),
+            (&[("x-ms-retry-after-ms", "30")], Some(30)),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "1e400")], None),
+            (&[("x-ratelimit-reset-requests", "1s")], None),
+            (
+                &[("x-ratelimit-reset-requests", "1s"), ("x-ratelimit-remaining-requests", "0")],
+                Some(1_000),
+            ),
+            (
+                &[
+                    ("x-ratelimit-reset-requests", "20ms"),
+                    ("x-ratelimit-remaining-requests", "0"),
+                    ("x-ratelimit-reset-tokens", "1m0.5s"),
+                    ("x-ratelimit-remaining-tokens", "0"),
+                ],
+                Some(60_500),
+            ),
+            (&[("x-ratelimit-reset-tokens", "6x"), ("x-ratelimit-remaining-tokens", "0")], None),
+            (&[], None),
+        ] {
+            let field = |name: &str| {
+                fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+            };
+            assert_eq!(retry_hint(field), expected_ms.map(Duration::from_millis), "{fields:?}");
+        }
+    }
+}

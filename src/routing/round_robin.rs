@@ -1,0 +1,89 @@
+//! `round_robin`: the targets in turns, each as often as its weight says; the next when one has failed.
+//!
+//! The turns are laid out beforehand by nginx's smooth weighted scheme, so that a target of weight 5 is
+//! not asked five times in a row. All shards count on one counter.
+
+use super::loadbalance::refuse_no_weight;
+use super::strategy::{Choosing, Draft, Strategy};
+use crate::base::Problems;
+
+/// Turns that are laid out at most; a weight's share is met within a thousandth.
+const TURNS_MAX: usize = 1_000;
+
+#[derive(Debug)]
+pub(super) struct RoundRobin {
+    /// Places in the group.
+    turns: Vec<usize>,
+}
+
+impl RoundRobin {
+    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
+        refuse_no_weight(draft, problems);
+        let weights: Vec<f64> = draft.children.iter().map(|child| child.weight).collect();
+        Some(Box::new(Self { turns: turns(&weights) }))
+    }
+}
+
+impl Strategy for RoundRobin {
+    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
+        let from = choosing.live.next_turn(choosing.group.number);
+        let turns = self.turns.iter().cycle().skip(from % self.turns.len().max(1));
+        let next = turns.take(self.turns.len()).find(|place| choosing.open.contains(place));
+        next.or(choosing.open.first()).copied()
+    }
+
+    fn spreads(&self) -> bool {
+        true
+    }
+}
+
+/// The shortest round that has each place as often as its weight says.
+fn turns(weights: &[f64]) -> Vec<usize> {
+    let total: f64 = weights.iter().sum();
+    if total <= 0.0 || !total.is_finite() {
+        return Vec::new();
+    }
+    let counts = |round: usize| -> Vec<f64> {
+        weights.iter().map(|weight| weight / total * round as f64).collect()
+    };
+    let is_even =
+        |round: &usize| counts(*round).iter().all(|count| (count - count.round()).abs() < 1e-6);
+    let round = (1..TURNS_MAX).find(is_even).unwrap_or(TURNS_MAX);
+    let shares = counts(round);
+    let mut credits = vec![0.0; weights.len()];
+    let mut turns = Vec::with_capacity(round);
+    for _ in 0..round {
+        credits.iter_mut().zip(&shares).for_each(|(credit, share)| *credit += share);
+        // The first of the highest.
+        let highest = credits.iter().copied().fold(f64::MIN, f64::max);
+        let Some(place) = credits.iter().position(|credit| *credit >= highest) else { break };
+        if let Some(credit) = credits.get_mut(place) {
+            *credit -= round as f64;
+        }
+        turns.push(place);
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds() {
+        for (weights, expected) in [
+            (&[1.0, 1.0][..], &[0, 1][..]),
+            (&[1.0, 1.0, 1.0], &[0, 1, 2]),
+            (&[0.5, 0.5], &[0, 1]),
+            (&[5.0, 1.0, 1.0], &[0, 0, 1, 0, 2, 0, 0]),
+            (&[2.0, 0.0, 1.0], &[0, 2, 0]),
+            (&[0.0], &[]),
+        ] {
+            assert_eq!(turns(weights), expected, "{weights:?}");
+        }
+        let turns = turns(&[std::f64::consts::PI, 1.0]);
+        let first = turns.iter().filter(|place| **place == 0).count();
+        let share = first as f64 / turns.len() as f64;
+        assert!((share - 0.7585).abs() < 0.001, "{share}");
+    }
+}

@@ -1,0 +1,170 @@
+//! A route as it is used: a tree of groups, whose strategies choose, and targets, which answer.
+//!
+//! The tree is stored flat: node 0 is the root, children come after their parent, and the targets below
+//! a node are neighbours. All that is inherited has been handed down already.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::breaker::BreakerRule;
+use super::cache_rule::CacheRule;
+use super::drop_path::DropPath;
+use super::field::Field;
+use super::outcome::Outcome;
+use super::retry::RetryRule;
+use super::sticky::Sticky;
+use super::strategy::Strategy;
+use crate::base::Secret;
+
+/// A checked route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name; `inline` for one that came in a header.
+    pub name: String,
+    /// Never empty; the first is the root.
+    pub(super) nodes: Vec<Node>,
+    /// In the order of the tree; never empty.
+    pub targets: Vec<Target>,
+    /// Whether and how answers are cached.
+    pub cache: Option<CacheRule>,
+    /// Limit of the whole call, all attempts together.
+    pub request_timeout: Option<Duration>,
+    /// What of a request decides where it goes, its body apart: others get other answers.
+    pub fields: Vec<Field>,
+    /// Names in a request header that mean nothing here.
+    pub warnings: Vec<String>,
+}
+
+/// One place in the tree.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub name: Option<String>,
+    /// Its share where shares are drawn; finite, not negative.
+    pub weight: f64,
+    /// The targets below it, or itself.
+    pub targets: Range<usize>,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The place of its one target.
+    Target(usize),
+    Group(Group),
+}
+
+/// Several places of which a strategy chooses.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub strategy: Box<dyn Strategy>,
+    /// Nodes, at most [`Group::CHILDREN_MAX`].
+    pub children: Vec<usize>,
+    /// Which outcomes lead on to the next child.
+    pub leads_on: LeadsOn,
+    pub sticky: Option<Sticky>,
+    /// Limit of all attempts below, together.
+    pub request_timeout: Option<Duration>,
+    /// Its number among the groups.
+    pub number: usize,
+}
+
+impl Group {
+    /// Children a group may have: as many as a word has bits.
+    pub(super) const CHILDREN_MAX: usize = 64;
+}
+
+/// Which outcomes of one child lead on to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LeadsOn {
+    /// None.
+    Never,
+    /// All but success.
+    Failure,
+    /// These statuses, and providers that cannot be reached.
+    Statuses(Vec<u16>),
+}
+
+impl LeadsOn {
+    /// True if `outcome` leads on.
+    pub(super) fn takes(&self, outcome: &Outcome) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Failure => !outcome.is_success(),
+            Self::Statuses(statuses) => outcome.is_transport || statuses.contains(&outcome.status),
+        }
+    }
+}
+
+/// A provider and the edits that a route makes for it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// True if it came in a request header.
+    pub is_inline: bool,
+    /// Its place in the config, as the header `last-used-option-index` tells it.
+    pub path: Arc<str>,
+    /// Name of a configured provider (without `@`) or of a preset; none: the request says it.
+    pub provider: Option<String>,
+    /// The model that `@provider/model` named.
+    pub provider_model: Option<String>,
+    /// The credential, where the config brings one.
+    pub api_key: Option<Secret>,
+    /// The host, where the config names one.
+    pub custom_host: Option<String>,
+    /// Members that replace the client's: name and raw JSON.
+    pub override_params: Vec<(String, Vec<u8>)>,
+    /// Members used when the client gives none: name and raw JSON.
+    pub default_params: Vec<(String, Vec<u8>)>,
+    /// Members that are taken out last.
+    pub drop_params: Vec<DropPath>,
+    /// Names of request headers that are copied to the provider.
+    pub forward_headers: Vec<String>,
+    /// False: the client also gets members that OpenAI's API does not have.
+    pub strict_open_ai_compliance: Option<bool>,
+    /// Limit of one attempt.
+    pub request_timeout: Option<Duration>,
+    /// Until the first content of one attempt.
+    pub first_token_timeout: Option<Duration>,
+    /// Whether failed attempts are repeated.
+    pub retry: RetryRule,
+    /// When it is left alone.
+    pub breaker: BreakerRule,
+}
+
+impl Route {
+    /// The groups, in the order of their numbers.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Group(group) => Some(group),
+            Kind::Target(_) => None,
+        })
+    }
+
+    /// The one target, if there is no other.
+    #[must_use]
+    pub fn only_target(&self) -> Option<&Target> {
+        match self.targets.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+}
+
+impl Target {
+    /// The model that the route sets, if it sets one.
+    #[must_use]
+    pub fn override_model(&self) -> Option<String> {
+        model_of(&self.override_params).or_else(|| self.provider_model.clone())
+    }
+
+    /// The model that `default_params` gives to a request that names none.
+    #[must_use]
+    pub fn default_model(&self) -> Option<String> {
+        model_of(&self.default_params)
+    }
+}
+
+fn model_of(params: &[(String, Vec<u8>)]) -> Option<String> {
+    let (_, json) = params.iter().find(|(name, _)| name == "model")?;
+    serde_json::from_slice(json).ok()
+}

@@ -1,0 +1,100 @@
+//! Sticky sessions: requests that agree in some fields go to one target.
+//!
+//! The hash of the fields chooses by weighted rendezvous (Thaler and Ravishankar 1998; the weights after
+//! Schindelhauer and Schomaker 2005), so that nothing is stored, all shards and gateways agree, and a
+//! session moves only when its target is out or the shares change.
+
+use super::field::{Facts, Field};
+use super::strategy::Choosing;
+use crate::base::{Problems, member_path};
+
+/// Fields that a session may be known by.
+const FIELDS_MAX: usize = 8;
+
+/// Requests that belong together go to one target.
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StickySettings {
+    /// False: none of this. Left out: true.
+    pub enabled: Option<bool>,
+    /// What a session is known by: `metadata.NAME`, `params.NAME` or `headers.NAME`, as in
+    /// `["metadata.user_id"]`. A request that has none of them is not sticky.
+    pub hash_fields: Vec<String>,
+    /// How long a session stays, in seconds. It stays longer here: its fields alone choose its target.
+    #[schemars(range(min = 1))]
+    pub ttl: Option<u64>,
+}
+
+/// What a session is known by.
+#[derive(Debug)]
+pub(super) struct Sticky {
+    pub fields: Vec<Field>,
+}
+
+impl StickySettings {
+    /// What is meant; none where it is off.
+    pub(super) fn check(&self, path: &str, problems: &mut Problems) -> Option<Sticky> {
+        if self.enabled == Some(false) {
+            return None;
+        }
+        let path = member_path(path, "hash_fields");
+        if self.hash_fields.is_empty() || self.hash_fields.len() > FIELDS_MAX {
+            let message = format!("expected 1 to {FIELDS_MAX} fields");
+            problems.add(&path, message, "as in [\"metadata.user_id\"]");
+        }
+        let mut fields = Vec::new();
+        for (index, text) in self.hash_fields.iter().enumerate().take(FIELDS_MAX) {
+            match Field::parse(text) {
+                Some(field) => fields.push(field),
+                None => {
+                    let path = format!("{path}[{index}]");
+                    let got = problems.quote(&path, text);
+                    let message = format!(
+                        "expected `metadata.`, `params.` or `headers.` and a name, got {got}"
+                    );
+                    problems.add(&path, message, "");
+                }
+            }
+        }
+        Some(Sticky { fields })
+    }
+}
+
+impl Sticky {
+    /// The hash of the session; none for a request that has none of the fields.
+    pub(super) fn session(&self, facts: &dyn Facts) -> Option<u64> {
+        let mut hasher = blake3::Hasher::new();
+        let mut has_any = false;
+        for field in &self.fields {
+            let value = facts.value(field);
+            has_any |= value.is_some();
+            let text = value.unwrap_or_default().to_string();
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        let mut bytes = [0; 8];
+        hasher.finalize_xof().fill(&mut bytes);
+        has_any.then(|| u64::from_le_bytes(bytes))
+    }
+}
+
+/// The open child to which a session belongs.
+pub(super) fn home(choosing: &Choosing<'_>, session: u64) -> Option<usize> {
+    let places = choosing.weighty();
+    choosing.least(&places, |it, place| {
+        let drawn = point(mix(session ^ mix(place as u64 + 1)));
+        // The smallest of exponential draws falls to each in the share of its rate.
+        -(1.0 - drawn).ln() / it.weight(place).max(f64::MIN_POSITIVE)
+    })
+}
+
+/// A point from 0 to just below 1.
+pub(super) fn point(hash: u64) -> f64 {
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// The finaliser of SplitMix64.
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}

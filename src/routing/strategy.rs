@@ -1,0 +1,174 @@
+//! How a group chooses: the trait, and the table of all there are.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::canary::Canary;
+use super::cheapest::Cheapest;
+use super::conditional::Conditional;
+use super::fallback::Fallback;
+use super::fastest::Fastest;
+use super::field::{Facts, Field};
+use super::health::Health;
+use super::least_busy::LeastBusy;
+use super::least_latency::LeastLatency;
+use super::loadbalance::Loadbalance;
+use super::mirror::Mirror;
+use super::race::Race;
+use super::round_robin::RoundRobin;
+use super::route::{Group, Node, Target};
+use super::settings::StrategySettings;
+use super::single::Single;
+use super::targets::Live;
+use crate::base::{IdSource, Instant, Problems};
+
+/// A way to choose.
+pub trait Strategy: fmt::Debug + Send + Sync {
+    /// The place in the group of the child to try next; none: nobody.
+    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize>;
+
+    /// What is done with the children.
+    fn manner(&self) -> Manner {
+        Manner::OneByOne
+    }
+
+    /// True if a failure leads on to another child also where `on_status_codes` is not given.
+    fn fails_over(&self) -> bool {
+        true
+    }
+
+    /// True if a child is passed over that is not to be asked now.
+    fn heeds_health(&self) -> bool {
+        true
+    }
+
+    /// True if it spreads work over children that are alike, so that a slow one is left out.
+    fn spreads(&self) -> bool {
+        false
+    }
+
+    /// What of a request it looks at.
+    fn fields(&self) -> Vec<&Field> {
+        Vec::new()
+    }
+
+    /// True if the hash of a sticky session may choose instead.
+    fn gives_way_to_sticky(&self) -> bool {
+        true
+    }
+}
+
+/// What a strategy does with the children of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// One is asked after the other.
+    OneByOne,
+    /// Several are asked at once; the first good answer wins. The next one begins after so long, or
+    /// when one has failed.
+    Race(Duration),
+    /// One answers; the others get copies.
+    Mirror,
+}
+
+/// What a strategy is made of.
+pub(super) struct Draft<'d> {
+    pub settings: &'d StrategySettings,
+    /// The children in their order.
+    pub children: Vec<Child<'d>>,
+    /// Of `strategy`.
+    pub path: &'d str,
+}
+
+/// A child of a group that is being made.
+pub(super) struct Child<'d> {
+    pub name: Option<&'d str>,
+    pub weight: f64,
+}
+
+type Make = fn(&Draft<'_>, &mut Problems) -> Option<Box<dyn Strategy>>;
+
+/// One way to choose, by its name in `strategy.mode`.
+pub(super) struct StrategyRow {
+    pub mode: &'static str,
+    pub make: Make,
+    /// Members of `strategy` that are its own.
+    pub members: &'static [&'static str],
+}
+
+const fn row(mode: &'static str, make: Make, members: &'static [&'static str]) -> StrategyRow {
+    StrategyRow { mode, make, members }
+}
+
+/// All there are.
+pub(super) const STRATEGIES: &[StrategyRow] = &[
+    row("single", Single::make, &[]),
+    row("fallback", Fallback::make, &[]),
+    row("loadbalance", Loadbalance::make, &["sticky"]),
+    row("conditional", Conditional::make, &["conditions", "default"]),
+    row("round_robin", RoundRobin::make, &["sticky"]),
+    row("least_latency", LeastLatency::make, &["sticky"]),
+    row("least_busy", LeastBusy::make, &["sticky"]),
+    row("cheapest", Cheapest::make, &["sticky"]),
+    row("fastest", Fastest::make, &["sticky"]),
+    row("race", Race::make, &["hedge_ms"]),
+    row("canary", Canary::make, &["percent", "sticky"]),
+    row("mirror", Mirror::make, &[]),
+];
+
+/// What there is to choose from, and by what.
+pub struct Choosing<'c> {
+    pub(super) live: &'c Live,
+    pub(super) group: &'c Group,
+    /// Places in the group that are left and may be asked; never empty.
+    pub(super) open: &'c [usize],
+    /// Hash of the session, where one is sticky.
+    pub(super) session: Option<u64>,
+    pub(super) facts: &'c dyn Facts,
+    pub(super) dice: &'c mut IdSource,
+    pub(super) now: Instant,
+}
+
+impl<'c> Choosing<'c> {
+    fn node(&self, place: usize) -> Option<&'c Node> {
+        self.live.route().nodes.get(*self.group.children.get(place)?)
+    }
+
+    /// The share of a child.
+    pub(super) fn weight(&self, place: usize) -> f64 {
+        self.node(place).map_or(0.0, |node| node.weight)
+    }
+
+    /// The targets below a child, with what is known of them.
+    pub(super) fn below(&self, place: usize) -> impl Iterator<Item = (&'c Target, &'c Health)> {
+        let range = self.node(place).map(|node| node.targets.clone()).unwrap_or_default();
+        let live = self.live;
+        range.filter_map(move |at| Some((live.route().targets.get(at)?, &**live.health(at)?)))
+    }
+
+    /// The open children that have a share; all where none has.
+    pub(super) fn weighty(&self) -> Vec<usize> {
+        let weighty: Vec<usize> =
+            self.open.iter().copied().filter(|place| self.weight(*place) > 0.0).collect();
+        if weighty.is_empty() { self.open.to_vec() } else { weighty }
+    }
+
+    /// The open children that have a share and a target below that is able; without the latter where
+    /// none is able.
+    pub(super) fn able(&self) -> Vec<usize> {
+        let weighty = self.weighty();
+        let is_able = |place: &usize| self.below(*place).any(|(it, _)| self.facts.is_able(it));
+        let able: Vec<usize> = weighty.iter().copied().filter(is_able).collect();
+        if able.is_empty() { weighty } else { able }
+    }
+
+    /// The child of the least measure, of those measured alike the first.
+    pub(super) fn least(
+        &self,
+        places: &[usize],
+        mut measure: impl FnMut(&Self, usize) -> f64,
+    ) -> Option<usize> {
+        let measured = places.iter().map(|place| (*place, measure(self, *place)));
+        let least = measured.min_by(|(_, one), (_, other)| one.total_cmp(other));
+        least.map(|(place, _)| place)
+    }
+}

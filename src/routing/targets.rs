@@ -1,0 +1,169 @@
+//! All targets that this gateway knows, with what is known of them: one table for all shards.
+//!
+//! Routes of the settings stand in it for as long as the process lives, so that a reload forgets nothing
+//! that is still true. Configs of request headers are kept by their hash, bounded; what they say is read
+//! once. A target is told apart by who may have named it, its provider, model and credential and its breaker's rule:
+//! two routes that ask the same model at the same provider learn from each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::health::{Health, HealthReport};
+use super::inline::RouteError;
+use super::route::{Route, Target};
+use crate::base::{Instant, Secret};
+
+/// Configs of request headers that are remembered, and their targets.
+const INLINE_MAX: usize = 1_024;
+
+/// A route with what is known of its targets.
+#[derive(Debug)]
+pub struct Live {
+    route: Arc<Route>,
+    /// In the order of the targets; none where a request says who is meant.
+    health: Vec<Option<Arc<Health>>>,
+    /// By group: turns taken.
+    turns: Vec<AtomicUsize>,
+}
+
+impl Live {
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// What is known of a target, by its place; none where a request says who is meant.
+    #[must_use]
+    pub fn health(&self, target: usize) -> Option<&Arc<Health>> {
+        self.health.get(target)?.as_ref()
+    }
+
+    pub(super) fn next_turn(&self, group: usize) -> usize {
+        self.turns.get(group).map_or(0, |turn| turn.fetch_add(1, Relaxed))
+    }
+}
+
+/// Who may have named a target, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    /// The settings; else a hash of the config of a request header and of who sent it.
+    config: Option<[u8; 32]>,
+    provider: String,
+    model: Option<String>,
+    /// A hash of its own credential and host, and of its breaker's rule.
+    own: [u8; 32],
+}
+
+/// What a target's record is kept with.
+#[derive(Clone, Debug)]
+struct Known {
+    health: Arc<Health>,
+}
+
+#[derive(Clone, Debug)]
+struct ByOrigin;
+
+impl Weighter<Identity, Known> for ByOrigin {
+    fn weight(&self, identity: &Identity, _: &Known) -> u64 {
+        // What weighs nothing is never evicted.
+        u64::from(identity.config.is_some())
+    }
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    epoch: Instant,
+    known: Arc<Cache<Identity, Known, ByOrigin>>,
+    inline: Arc<Cache<[u8; 32], Arc<Live>>>,
+}
+
+/// A target as it is shown.
+#[derive(Clone, Debug)]
+pub struct TargetReport {
+    /// The provider.
+    pub provider: String,
+    /// The model; none: requests say it.
+    pub model: Option<String>,
+    /// True if a request header named it.
+    pub is_inline: bool,
+    /// What is known.
+    pub health: HealthReport,
+}
+
+impl Targets {
+    /// An empty table, whose clock begins at `epoch`.
+    #[must_use]
+    pub fn new(epoch: Instant) -> Self {
+        let known = Cache::with_weighter(4 * INLINE_MAX, 4 * INLINE_MAX as u64, ByOrigin);
+        Self { epoch, known: Arc::new(known), inline: Arc::new(Cache::new(INLINE_MAX)) }
+    }
+
+    /// A route of the settings.
+    #[must_use]
+    pub fn live(&self, route: &Arc<Route>) -> Live {
+        self.live_of(route, None)
+    }
+
+    /// A config of a request header, as `sender` sent it.
+    ///
+    /// # Errors
+    /// When it is too long, no JSON, or asks for what is not done.
+    pub fn inline(&self, json: &str, sender: &str) -> Result<Arc<Live>, RouteError> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(sender.as_bytes()).update(&[0]).update(json.as_bytes());
+        let hash = *hasher.finalize().as_bytes();
+        self.inline.get_or_insert_with(&hash, || {
+            let route = Arc::new(Route::from_json(json)?);
+            Ok(Arc::new(self.live_of(&route, Some(hash))))
+        })
+    }
+
+    fn live_of(&self, route: &Arc<Route>, config: Option<[u8; 32]>) -> Live {
+        let health = route.targets.iter().map(|target| self.health(target, config)).collect();
+        let turns = route.groups().map(|_| AtomicUsize::new(0)).collect();
+        Live { route: Arc::clone(route), health, turns }
+    }
+
+    fn health(&self, target: &Target, config: Option<[u8; 32]>) -> Option<Arc<Health>> {
+        let mut own = blake3::Hasher::new();
+        own.update(target.api_key.as_ref().map_or("", Secret::reveal).as_bytes()).update(&[0]);
+        own.update(format!("{:?} {:?}", target.custom_host, target.breaker).as_bytes());
+        let identity = Identity {
+            config,
+            provider: target.provider.clone()?,
+            model: target.override_model(),
+            own: *own.finalize().as_bytes(),
+        };
+        let made = || {
+            let health = Arc::new(Health::new(target.breaker.clone(), self.epoch));
+            Ok::<_, std::convert::Infallible>(Known { health })
+        };
+        let Ok(known) = self.known.get_or_insert_with(&identity, made);
+        Some(known.health)
+    }
+
+    /// All that is known, by provider and model.
+    #[must_use]
+    pub fn report(&self, now: Instant) -> Vec<TargetReport> {
+        let known = self.known.iter().map(|(identity, known)| TargetReport {
+            is_inline: identity.config.is_some(),
+            provider: identity.provider,
+            model: identity.model,
+            health: known.health.report(now),
+        });
+        let mut list: Vec<TargetReport> = known.collect();
+        list.sort_by(|one, other| {
+            (one.is_inline, &one.provider, &one.model).cmp(&(
+                other.is_inline,
+                &other.provider,
+                &other.model,
+            ))
+        });
+        list
+    }
+}

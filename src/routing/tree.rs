@@ -1,0 +1,606 @@
+//! From a route as written to a route as used: every problem told, all that is inherited handed down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::breaker::BreakerRule;
+use super::cache_rule::CacheRuleSettings;
+use super::drop_path::DropPath;
+use super::retry::{RetryRule, check_statuses};
+use super::route::{Group, Kind, LeadsOn, Node, Route, Target};
+use super::settings::{RouteSettings, StrategySettings, check_provider_name};
+use super::strategy::{Child, Draft, STRATEGIES, Strategy, StrategyRow};
+use crate::base::{
+    NAME_RULE, Problems, Secret, check_secret, did_you_mean, field_name, is_name, member_path,
+};
+
+/// Groups inside groups, at most.
+const DEPTH_MAX: usize = 16;
+
+/// Targets of one route, at most.
+const TARGETS_MAX: usize = 512;
+
+/// The route that is meant. None where there is nothing to go on with.
+pub(super) fn route(
+    settings: RouteSettings,
+    name: &str,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let mut builder = Builder {
+        root: path.to_owned(),
+        nodes: Vec::new(),
+        targets: Vec::new(),
+        groups: 0,
+        caches: Vec::new(),
+        problems,
+    };
+    let limit = settings.request_timeout.map(Duration::from_millis);
+    builder.add(settings, &Inherited::default(), "config".to_owned(), 0)?;
+    let Builder { nodes, targets, mut caches, problems, .. } = builder;
+    let cache = match targets.as_slice() {
+        // With one target its own word counts.
+        [_] => caches.pop(),
+        _ => {
+            for (at, _) in caches.iter().filter(|(at, _)| at != "config") {
+                let message =
+                    "the cache is the route's, since it is asked before a target is chosen";
+                let path = member_path(&at.replacen("config", path, 1), "cache");
+                problems.add(&path, message, "write it beside the outermost `targets`");
+            }
+            caches.into_iter().next()
+        }
+    };
+    let cache = cache.and_then(|(at, cache)| {
+        let path = member_path(&at.replacen("config", path, 1), "cache");
+        cache.check(&targets, &path, problems)
+    });
+    let mut route = Route {
+        name: name.to_owned(),
+        nodes,
+        targets,
+        cache,
+        request_timeout: limit,
+        fields: Vec::new(),
+        warnings: Vec::new(),
+    };
+    route.fields = route.groups().flat_map(|group| group.strategy.fields()).cloned().collect();
+    Some(route)
+}
+
+/// What stands around a target.
+#[derive(Clone, Default)]
+struct Inherited {
+    override_params: Map<String, Value>,
+    default_params: Map<String, Value>,
+    drop_params: Vec<DropPath>,
+    retry: RetryRule,
+    breaker: BreakerRule,
+    first_token_timeout: Option<u64>,
+    forward_headers: Vec<String>,
+    strict_open_ai_compliance: Option<bool>,
+    custom_host: Option<String>,
+}
+
+struct Builder<'p> {
+    /// Where the route stands in the settings.
+    root: String,
+    nodes: Vec<Node>,
+    targets: Vec<Target>,
+    groups: usize,
+    /// With the places where they are written.
+    caches: Vec<(String, CacheRuleSettings)>,
+    problems: &'p mut Problems,
+}
+
+impl Builder<'_> {
+    fn written(&self, at: &str) -> String {
+        at.replacen("config", &self.root, 1)
+    }
+
+    /// Adds a config with all that is below it, and gives the place of its node.
+    fn add(
+        &mut self,
+        mut settings: RouteSettings,
+        around: &Inherited,
+        at: String,
+        depth: usize,
+    ) -> Option<usize> {
+        let path = self.written(&at);
+        if let Some(cache) = settings.cache.take() {
+            self.caches.push((at.clone(), cache));
+        }
+        let inherited = self.inherit(&mut settings, around, &path);
+        let weight = self.weight(&settings, &path);
+        let name = settings.name.take();
+        let first = self.targets.len();
+        let place = self.nodes.len();
+        self.nodes.push(Node { name, weight, targets: 0..0, kind: Kind::Target(first) });
+        let kind = if settings.targets.is_empty() {
+            if let Some(strategy) = settings.strategy.take() {
+                // Only to tell what is wrong with it.
+                let path = member_path(&path, "strategy");
+                self.strategy(&strategy, Vec::new(), &path);
+            }
+            let target = self.target(settings, inherited, &at, depth)?;
+            self.targets.push(target);
+            Kind::Target(first)
+        } else {
+            Kind::Group(self.group(settings, inherited, &at, depth)?)
+        };
+        let count = self.targets.len();
+        let node = self.nodes.get_mut(place)?;
+        node.kind = kind;
+        node.targets = first..count;
+        Some(place)
+    }
+
+    fn inherit(
+        &mut self,
+        settings: &mut RouteSettings,
+        around: &Inherited,
+        path: &str,
+    ) -> Inherited {
+        let mut inherited = around.clone();
+        inherited.override_params.append(&mut settings.override_params);
+        inherited.default_params.append(&mut settings.default_params);
+        let drops = member_path(path, "drop_params");
+        for (index, text) in settings.drop_params.iter().enumerate() {
+            match DropPath::parse(text) {
+                Some(drop) => inherited.drop_params.push(drop),
+                None => {
+                    let message = "expected a path as in `a.b`, `x[0].y` or `x[*].y`";
+                    self.problems.add(&format!("{drops}[{index}]"), message, "");
+                }
+            }
+        }
+        if let Some(retry) = settings.retry.take() {
+            inherited.retry = retry.check(&member_path(path, "retry"), self.problems);
+        }
+        inherited.first_token_timeout =
+            settings.first_token_timeout.or(inherited.first_token_timeout);
+        if !settings.forward_headers.is_empty() {
+            inherited.forward_headers =
+                check_forward_headers(&settings.forward_headers, path, self.problems);
+        }
+        let strict = settings.strict_open_ai_compliance;
+        inherited.strict_open_ai_compliance = strict.or(inherited.strict_open_ai_compliance);
+        inherited.custom_host = settings.custom_host.take().or(inherited.custom_host);
+        inherited
+    }
+
+    fn weight(&mut self, settings: &RouteSettings, path: &str) -> f64 {
+        let weight = settings.weight.unwrap_or(1.0);
+        if weight.is_finite() && weight >= 0.0 {
+            return weight;
+        }
+        let message = format!("expected a number from 0, got {weight}");
+        self.problems.add(&member_path(path, "weight"), message, "");
+        1.0
+    }
+
+    fn group(
+        &mut self,
+        settings: RouteSettings,
+        mut inherited: Inherited,
+        at: &str,
+        depth: usize,
+    ) -> Option<Group> {
+        let path = self.written(at);
+        for (name, is_given) in [
+            ("provider", settings.provider.is_some()),
+            ("virtual_key", settings.virtual_key.is_some()),
+            ("api_key", settings.api_key.is_some()),
+        ] {
+            if is_given {
+                let message = format!("expected `{name}` in the targets, got it beside `targets`");
+                self.problems.add(&member_path(&path, name), message, "move it into `targets[0]`");
+            }
+        }
+        let count = settings.targets.len();
+        let targets_path = member_path(&path, "targets");
+        if depth >= DEPTH_MAX || count > Group::CHILDREN_MAX {
+            let message = if depth >= DEPTH_MAX {
+                format!("expected at most {DEPTH_MAX} groups inside one another")
+            } else {
+                format!("expected at most {} targets, got {count}", Group::CHILDREN_MAX)
+            };
+            self.problems.add(&targets_path, message, "");
+            return None;
+        }
+        let strategy = settings.strategy.unwrap_or_default();
+        let strategy_path = member_path(&path, "strategy");
+        self.inherit_breaker(&strategy, &mut inherited, &strategy_path);
+        let number = self.groups;
+        self.groups += 1;
+        let mut children = Vec::with_capacity(count);
+        for (index, written) in settings.targets.into_iter().enumerate() {
+            let at = format!("{at}.targets[{index}]");
+            let child = RouteSettings::read(written, &self.written(&at), self.problems)?;
+            children.push(self.add(child, &inherited, at, depth + 1)?);
+        }
+        let (made, row) = self.strategy(&strategy, children.clone(), &strategy_path)?;
+        let statuses = strategy.on_status_codes.clone();
+        if let Some(statuses) = &statuses {
+            let path = member_path(&strategy_path, "on_status_codes");
+            check_statuses(statuses, &path, self.problems);
+        }
+        let leads_on = match statuses {
+            Some(statuses) => LeadsOn::Statuses(statuses),
+            None if made.fails_over() => LeadsOn::Failure,
+            None => LeadsOn::Never,
+        };
+        let sticky = strategy.sticky.as_ref().filter(|_| row.members.contains(&"sticky"));
+        let sticky_path = member_path(&strategy_path, "sticky");
+        let sticky = sticky.and_then(|it| it.check(&sticky_path, self.problems));
+        let request_timeout = settings.request_timeout.map(Duration::from_millis);
+        Some(Group { strategy: made, children, leads_on, sticky, request_timeout, number })
+    }
+
+    /// The rule of the breakers below; conditions end what was inherited, as Portkey has it.
+    fn inherit_breaker(
+        &mut self,
+        strategy: &StrategySettings,
+        inherited: &mut Inherited,
+        path: &str,
+    ) {
+        if let Some(breaker) = &strategy.cb_config {
+            let path = member_path(path, "cb_config");
+            inherited.breaker = breaker.clone().check(&path, self.problems);
+        } else if strategy.mode.as_deref() == Some("conditional") {
+            inherited.breaker = BreakerRule::default();
+        }
+    }
+
+    fn strategy(
+        &mut self,
+        settings: &StrategySettings,
+        children: Vec<usize>,
+        path: &str,
+    ) -> Option<(Box<dyn Strategy>, &'static StrategyRow)> {
+        let mode = settings.mode.as_deref().unwrap_or("single");
+        let Some(row) = STRATEGIES.iter().find(|row| row.mode == mode) else {
+            let path = member_path(path, "mode");
+            let names: Vec<String> =
+                STRATEGIES.iter().map(|row| format!("`{}`", row.mode)).collect();
+            let quoted = self.problems.quote(&path, mode);
+            let message = format!("expected one of {}, got {quoted}", names.join(", "));
+            let hint = did_you_mean(mode, STRATEGIES.iter().map(|row| row.mode));
+            self.problems.add(&path, message, hint);
+            return None;
+        };
+        for name in settings.own_members().filter(|name| !row.members.contains(name)) {
+            let having = STRATEGIES.iter().filter(|row| row.members.contains(&name));
+            let having: Vec<String> = having.map(|row| format!("`{}`", row.mode)).collect();
+            let message = format!("`{name}` belongs to {}, got `{mode}`", having.join(", "));
+            self.problems.add(&member_path(path, name), message, "leave it out");
+        }
+        if children.is_empty() && row.mode != "single" {
+            let message = format!("expected `targets` for `{mode}`, got none");
+            self.problems.add(&member_path(path, "mode"), message, "");
+            return None;
+        }
+        let children = children.iter().filter_map(|node| {
+            let node = self.nodes.get(*node)?;
+            Some(Child { name: node.name.as_deref(), weight: node.weight })
+        });
+        let draft = Draft { settings, children: children.collect(), path };
+        Some(((row.make)(&draft, self.problems)?, row))
+    }
+
+    fn target(
+        &mut self,
+        settings: RouteSettings,
+        inherited: Inherited,
+        at: &str,
+        depth: usize,
+    ) -> Option<Target> {
+        let path = self.written(at);
+        if self.targets.len() >= TARGETS_MAX {
+            self.problems.add(&path, format!("expected at most {TARGETS_MAX} targets in all"), "");
+            return None;
+        }
+        let problems = &mut *self.problems;
+        let named = check_provider_name(&settings, &path, problems);
+        let (provider, provider_model) = named.map_or((None, None), |(setting, text)| {
+            let path = member_path(&path, setting);
+            let (name, model) = provider_and_model(&text);
+            if !is_name(name) {
+                problems.add(&path, format!("expected the name of a provider: {NAME_RULE}"), "");
+            }
+            (Some(name.to_owned()), model.map(str::to_owned))
+        });
+        check_model(&inherited.override_params, &path, problems);
+        let api_key = check_api_key(settings.api_key, provider.is_some(), &path, problems);
+        let millis = |limit: Option<u64>| limit.map(Duration::from_millis);
+        Some(Target {
+            is_inline: false,
+            path: Arc::from(at),
+            provider,
+            provider_model,
+            api_key,
+            custom_host: inherited.custom_host,
+            override_params: raw_members(&inherited.override_params),
+            default_params: raw_members(&inherited.default_params),
+            drop_params: inherited.drop_params,
+            forward_headers: inherited.forward_headers,
+            strict_open_ai_compliance: inherited.strict_open_ai_compliance,
+            // That of the short form bounds all attempts together.
+            request_timeout: millis(settings.request_timeout.filter(|_| depth > 0)),
+            first_token_timeout: millis(inherited.first_token_timeout),
+            retry: inherited.retry,
+            breaker: inherited.breaker,
+        })
+    }
+}
+
+/// Portkey takes the text before the slash of `@name/model` as the provider.
+fn provider_and_model(text: &str) -> (&str, Option<&str>) {
+    match text.strip_prefix('@') {
+        None => (text, None),
+        Some(rest) => match rest.split_once('/') {
+            Some((name, model)) => (name, Some(model).filter(|model| !model.is_empty())),
+            None => (rest, None),
+        },
+    }
+}
+
+fn check_model(overrides: &Map<String, Value>, path: &str, problems: &mut Problems) {
+    if let Some(model) = overrides.get("model")
+        && model.as_str().is_none_or(str::is_empty)
+    {
+        let path = member_path(&member_path(path, "override_params"), "model");
+        problems.add(&path, "expected the name of a model", "");
+    }
+}
+
+fn check_api_key(
+    key: Option<Secret>,
+    has_provider: bool,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Secret> {
+    let key = key?;
+    let path = member_path(path, "api_key");
+    if !has_provider {
+        let message = "expected `provider` beside `api_key`";
+        problems.add(&path, message, "the preset whose key it is");
+    }
+    check_secret(&key, &path, problems);
+    Some(key)
+}
+
+/// Fields that may carry the client's own key, which never travels upstream.
+const CREDENTIAL_FIELDS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+fn check_forward_headers(list: &[String], path: &str, problems: &mut Problems) -> Vec<String> {
+    let path = member_path(path, "forward_headers");
+    let mut names = Vec::new();
+    for (index, text) in list.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        match field_name(text) {
+            Err(error) => problems.add(&path, error.to_string(), "leave it out"),
+            Ok(name) if CREDENTIAL_FIELDS.contains(&name.as_str()) => {
+                let message = "this header carries the client's key, which never travels on";
+                problems.add(&path, message, "the key of the provider is its `api_key`");
+            }
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+        }
+    }
+    names
+}
+
+fn raw_members(members: &Map<String, Value>) -> Vec<(String, Vec<u8>)> {
+    members.iter().map(|(name, value)| (name.clone(), value.to_string().into_bytes())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inline::RouteError;
+    use super::*;
+
+    fn route(text: &str) -> Route {
+        Route::from_json(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn members(params: &[(String, Vec<u8>)]) -> String {
+        let members =
+            params.iter().map(|(name, json)| format!("{name}={}", String::from_utf8_lossy(json)));
+        members.collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn one_target() {
+        for (text, provider, overrides) in [
+            (r#"{"provider":"x","override_params":{"model":"m"}}"#, Some("x"), r#"model="m""#),
+            (r#"{"provider":"@x"}"#, Some("x"), ""),
+            (r#"{"virtual_key":"x"}"#, Some("x"), ""),
+            (r#"{"strategy":{"mode":"single"},"targets":[{"provider":"x"}]}"#, Some("x"), ""),
+            (r#"{"targets":[{"virtual_key":"x"}]}"#, Some("x"), ""),
+            (r#"{"override_params":{"temperature":0.5,"n":1}}"#, None, "temperature=0.5,n=1"),
+            (
+                r#"{"override_params":{"a":1,"b":1},"targets":[{"override_params":{"b":2}}]}"#,
+                None,
+                "a=1,b=2",
+            ),
+            (r#"{"provider":"x","retry":null,"cache":null,"targets":null}"#, Some("x"), ""),
+            (r#"{"passthrough":true}"#, None, ""),
+            ("{}", None, ""),
+        ] {
+            let route = route(text);
+            let target = route.only_target().expect("one");
+            assert_eq!(target.provider.as_deref(), provider, "{text}");
+            assert_eq!(members(&target.override_params), overrides, "{text}");
+        }
+        let named = route(r#"{"provider":"@x/some/model"}"#);
+        let target = named.only_target().expect("one");
+        assert_eq!(target.override_model().as_deref(), Some("some/model"));
+    }
+
+    #[test]
+    fn what_is_handed_down() {
+        let route = route(
+            r#"{"strategy":{"mode":"fallback","cb_config":{"failure_threshold":2,"cooldown_interval":9}},
+                "request_timeout":5,"retry":{"attempts":2},"forward_headers":["X-A"],
+                "override_params":{"a":1,"b":1},"default_params":{"d":1},"drop_params":["x"],
+                "targets":[
+                  {"provider":"p"},
+                  {"strategy":{"mode":"conditional","conditions":[{"query":{"model":"m"},"then":"n"}]},
+                   "override_params":{"b":2},"targets":[
+                     {"name":"n","provider":"q","override_params":{"b":3},"request_timeout":7,
+                      "retry":{"attempts":0},"drop_params":["y.z"],"forward_headers":["x-b","X-B"]}]}]}"#,
+        );
+        assert_eq!(route.request_timeout, Some(Duration::from_millis(5)));
+        let [first, second] = route.targets.as_slice() else { panic!("two targets") };
+        assert_eq!(
+            (&*first.path, &*second.path),
+            ("config.targets[0]", "config.targets[1].targets[0]")
+        );
+        assert_eq!((first.retry.attempts, second.retry.attempts), (2, 0));
+        assert_eq!(members(&first.override_params), "a=1,b=1");
+        assert_eq!(members(&second.override_params), "a=1,b=3");
+        assert_eq!(members(&second.default_params), "d=1");
+        assert_eq!((first.drop_params.len(), second.drop_params.len()), (1, 2));
+        assert_eq!(first.forward_headers, ["x-a"]);
+        assert_eq!(second.forward_headers, ["x-b"]);
+        assert_eq!(first.request_timeout, None, "it bounds all attempts together");
+        assert_eq!(second.request_timeout, Some(Duration::from_millis(7)));
+        assert_ne!(first.breaker, BreakerRule::default());
+        assert_eq!(second.breaker, BreakerRule::default(), "conditions end what was inherited");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (text, expected) in [
+            (r#"{"strategy":{"mode":"fallback"}}"#, "config.strategy.mode"),
+            (r#"{"strategy":{"mode":"falback"},"targets":[{}]}"#, "config.strategy.mode"),
+            (r#"{"strategy":"single"}"#, "config.strategy"),
+            (
+                r#"{"strategy":{"on_status_codes":[42]},"targets":[{}]}"#,
+                "config.strategy.on_status_codes[0]",
+            ),
+            (r#"{"strategy":{"percent":5},"targets":[{}]}"#, "config.strategy.percent"),
+            (r#"{"strategy":{"mode":"canary"},"targets":[{},{}]}"#, "config.strategy.percent"),
+            (r#"{"strategy":{"mode":"canary","percent":5},"targets":[{}]}"#, "config.strategy"),
+            (r#"{"strategy":{"mode":"mirror"},"targets":[{}]}"#, "config.strategy"),
+            (r#"{"targets":[{"provider":"x"},{"provider":"y"}]}"#, "config.strategy"),
+            (r#"{"strategy":{"mode":"conditional"},"targets":[{}]}"#, "config.strategy.conditions"),
+            (
+                r#"{"strategy":{"mode":"conditional","default":"z","conditions":[{"query":{"model":"m"},"then":"a"}]},
+                    "targets":[{"name":"a"}]}"#,
+                "config.strategy.default",
+            ),
+            (
+                r#"{"strategy":{"mode":"conditional","conditions":[{"query":{"model":{"$gtt":1}},"then":"a"}]},
+                    "targets":[{"name":"a"}]}"#,
+                r#"config.strategy.conditions[0].query.model."$gtt""#,
+            ),
+            (
+                r#"{"strategy":{"mode":"loadbalance"},"targets":[{"weight":0},{"weight":0}]}"#,
+                "config.strategy",
+            ),
+            (
+                r#"{"strategy":{"mode":"loadbalance"},"targets":[{"weight":-1}]}"#,
+                "config.targets[0].weight",
+            ),
+            (
+                r#"{"strategy":{"mode":"loadbalance","sticky":{"hash_fields":["user"]}},"targets":[{}]}"#,
+                "config.strategy.sticky.hash_fields[0]",
+            ),
+            (
+                r#"{"strategy":{"mode":"fallback","cb_config":{"failure_threshold":1}},"targets":[{}]}"#,
+                "config.strategy.cb_config.cooldown_interval",
+            ),
+            (r#"{"retry":{"attempts":6}}"#, "config.retry.attempts"),
+            (
+                r#"{"retry":{"attempts":1,"on_status_codes":[1000]}}"#,
+                "config.retry.on_status_codes[0]",
+            ),
+            (r#"{"cache":{"mode":"semantics"}}"#, "config.cache.mode"),
+            (r#"{"cache":{"mode":"simple","shadow":true}}"#, "config.cache.shadow"),
+            (r#"{"cache":{"mode":"simple","max_age":59}}"#, "config.cache.max_age"),
+            (
+                r#"{"strategy":{"mode":"fallback"},"targets":[{"cache":{"mode":"simple"}},{}]}"#,
+                "config.targets[0].cache",
+            ),
+            (r#"{"input_guardrails":["a"]}"#, "config.input_guardrails"),
+            (
+                r#"{"targets":[{"after_request_hooks":[{}]}]}"#,
+                "config.targets[0].after_request_hooks",
+            ),
+            (r#"{"options":[{}]}"#, "config.options"),
+            (r#"{"api_key":"SECRET"}"#, "config.api_key"),
+            (r#"{"provider":"x","api_key":"SE\u0000CRET"}"#, "config.api_key"),
+            (r#"{"api_key":"SECRET","targets":[{}]}"#, "config.api_key"),
+            (r#"{"provider":"x","targets":[{"provider":"y"}]}"#, "config.provider"),
+            (r#"{"provider":"x","virtual_key":"y"}"#, "config.virtual_key"),
+            (r#"{"provider":"X y"}"#, "config.provider"),
+            (r#"{"provider":5}"#, "config.provider"),
+            (r#"{"override_params":[]}"#, "config.override_params"),
+            (r#"{"override_params":{"model":5}}"#, "config.override_params.model"),
+            (r#"{"drop_params":["a..b"]}"#, "config.drop_params[0]"),
+            (r#"{"request_timeout":0}"#, "config.request_timeout"),
+            (r#"{"request_timeout":"5"}"#, "config.request_timeout"),
+            (r#"{"forward_headers":["Authorization"]}"#, "config.forward_headers[0]"),
+            (r#"{"forward_headers":["a","host"]}"#, "config.forward_headers[1]"),
+            ("[]", "config"),
+            ("null", "config"),
+        ] {
+            let error = Route::from_json(text).expect_err(text);
+            assert!(!error.to_string().contains("SECRET"), "{error}");
+            let RouteError::Refused { problems } = error else { panic!("{text}: {error}") };
+            let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+            assert_eq!(paths, [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_mean_nothing_are_passed_over() {
+        let route = route(
+            r#"{"id":"pc-1","strategy":{"mode":"fallback","x":1},"retry":{"y":1},
+                "targets":[{"provider":"p","metadata":{}},{"provider":"q"}]}"#,
+        );
+        let expected =
+            ["config.id", "config.strategy.x", "config.retry.y", "config.targets[0].metadata"];
+        assert_eq!(route.warnings.len(), expected.len());
+        for (warning, path) in route.warnings.iter().zip(expected) {
+            assert!(warning.starts_with(&format!("{path} ")), "{warning}");
+        }
+        let mut problems = Problems::default();
+        let written = serde_json::json!({"provider": "p", "id": "pc-1"});
+        RouteSettings::read(written, "routes.r", &mut problems);
+        assert_eq!(problems.into_vec()[0].path, "routes.r.id", "in the settings they are refused");
+    }
+
+    #[test]
+    fn hostile_configs_are_bounded() {
+        let nested = "[".repeat(60_000);
+        assert!(matches!(Route::from_json(&nested), Err(RouteError::NotJson { .. })));
+        let long = " ".repeat(64 * 1024 + 1);
+        assert!(matches!(Route::from_json(&long), Err(RouteError::TooLong { .. })));
+        assert!(matches!(Route::from_json(""), Err(RouteError::NotJson { .. })));
+        let members: Vec<String> = (0..5_000).map(|index| format!("\"k{index}\":1")).collect();
+        let route = route(&format!("{{{}}}", members.join(",")));
+        assert!(route.warnings.join("; ").len() < 2_000);
+        let group = |inner: &str| format!(r#"{{"targets":[{inner}]}}"#);
+        let deep = (0..DEPTH_MAX).fold("{}".to_owned(), |inner, _| group(&inner));
+        assert!(Route::from_json(&deep).is_ok());
+        assert!(Route::from_json(&group(&deep)).is_err());
+        let wide = |count: usize| {
+            format!(
+                r#"{{"strategy":{{"mode":"fallback"}},"targets":[{}]}}"#,
+                vec!["{}"; count].join(",")
+            )
+        };
+        assert!(Route::from_json(&wide(Group::CHILDREN_MAX)).is_ok());
+        assert!(Route::from_json(&wide(Group::CHILDREN_MAX + 1)).is_err());
+        let most = format!(
+            r#"{{"strategy":{{"mode":"fallback"}},"targets":[{}]}}"#,
+            vec![wide(60); 9].join(",")
+        );
+        assert!(Route::from_json(&most).is_err(), "540 targets");
+    }
+}
