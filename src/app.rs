@@ -293,6 +293,7 @@ impl Fleet {
             ready: Arc::clone(&self.ready),
             cache: self.cache.clone(),
             semantic: self.semantic.clone(),
+            targets: self.targets.clone(),
             token: self.published.settings().server.admin_token.clone(),
         };
         let server = tokio::spawn(admin::serve(admin_listener, state));

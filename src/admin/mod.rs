@@ -5,6 +5,7 @@
 //! `server.admin_token` where one is set; without one the listener is on loopback only.
 
 mod cache;
+mod targets;
 
 use std::io;
 use std::net::TcpListener;
@@ -20,6 +21,7 @@ use axum::routing::{get, post};
 
 use crate::base::Secret;
 use crate::cache::{Cache, Semantic};
+use crate::routing::Targets;
 use crate::telemetry::Hub;
 
 /// What the pages show.
@@ -33,6 +35,8 @@ pub struct State {
     pub cache: Cache,
     /// Its semantic tier.
     pub semantic: Semantic,
+    /// What is known of the targets of routes.
+    pub targets: Targets,
     /// What the admin API asks for, if anything.
     pub token: Option<Secret>,
 }
@@ -51,6 +55,7 @@ fn router(state: State) -> Router {
     let api = Router::new()
         .route("/cache/stats", get(cache::stats))
         .route("/cache/purge", post(cache::purge))
+        .route("/targets", get(targets::list))
         .layer(from_fn_with_state(state.clone(), check_token));
     Router::new()
         .merge(api)

@@ -356,6 +356,8 @@ mod tests {
             PassThrough,
         ];
         let names: Vec<&str> = all.iter().map(|endpoint| endpoint.name()).collect();
-        assert_eq!(crate::telemetry::ENDPOINTS.get(1..), Some(names.as_slice()));
+        // Before them stands what reached none, behind them the copies, which nobody asks for.
+        let known = crate::telemetry::ENDPOINTS;
+        assert_eq!(known.get(1..known.len() - 1), Some(names.as_slice()));
     }
 }

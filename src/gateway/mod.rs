@@ -18,6 +18,7 @@ mod cache_key;
 mod call;
 mod cards;
 mod chat_form;
+mod checks;
 mod choose;
 mod connection;
 mod copies;

@@ -15,6 +15,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
+use super::checks;
 use super::connection::{self, Patience};
 use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
@@ -116,6 +117,9 @@ impl Worker {
         let (stop, stopped) = oneshot::channel();
         spawn(accept_loop(Rc::clone(&worker), listener, stopped));
         spawn(sweep_loop(Rc::clone(&worker)));
+        if worker.shard == 0 {
+            spawn(checks::run(Rc::clone(&worker)));
+        }
         while let Some(command) = mailbox.receive().await {
             match command {
                 Command::Publish(published) => worker.take(&published),

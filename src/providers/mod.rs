@@ -72,6 +72,15 @@ pub struct TlsFiles {
     pub client_pem: Option<(String, String)>,
 }
 
+/// An active check: a `GET` that has to be answered with success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Behind the base URL.
+    pub path: String,
+    /// From one to the next.
+    pub interval: Duration,
+}
+
 /// A checked provider, immutable while a snapshot lives.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -96,6 +105,8 @@ pub struct Provider {
     pub models: Vec<String>,
     /// Limits of a call.
     pub timeouts: Timeouts,
+    /// How it is looked whether it is well, besides the calls of clients.
+    pub check: Option<Check>,
     /// Extra TLS material.
     pub tls: TlsFiles,
 }

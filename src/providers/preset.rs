@@ -151,6 +151,7 @@ impl Provider {
             credential: Credential::Fixed,
             models: Vec::new(),
             timeouts: ProviderSettings::default().timeouts(),
+            check: None,
             tls: TlsFiles::default(),
         }
     }

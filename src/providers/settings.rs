@@ -10,7 +10,8 @@ use super::account::{Account, Context};
 use super::address::Address;
 use super::preset::{Auth, PRESETS, Preset, preset};
 use super::{
-    AccountSettings, BaseUrl, Credential, Origin, Provider, ProviderField, Timeouts, TlsFiles,
+    AccountSettings, BaseUrl, Check, Credential, Origin, Provider, ProviderField, Timeouts,
+    TlsFiles,
 };
 use crate::base::{
     NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
@@ -78,6 +79,13 @@ pub struct ProviderSettings {
     /// longest for a day.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub realtime_idle_timeout_ms: u64,
+    /// Path behind `base_url`, as `/models` or `/health`, that is asked again and again to see whether
+    /// the provider is well. While it does not answer with success, routes pass its targets over.
+    /// Left out: only the calls of clients tell.
+    pub check_path: Option<String>,
+    /// From one such question to the next, in milliseconds; each may take as long.
+    #[schemars(range(min = 100, max = 86_400_000))]
+    pub check_interval_ms: u64,
     /// Further header fields sent with every call, name and value. They replace those of the
     /// preset. Fields that frame the message or steer the connection are refused.
     pub headers: BTreeMap<String, Secret>,
@@ -107,6 +115,8 @@ impl Default for ProviderSettings {
             idle_timeout_ms: 60_000,
             total_timeout_ms: 600_000,
             realtime_idle_timeout_ms: 600_000,
+            check_path: None,
+            check_interval_ms: 10_000,
             headers: BTreeMap::new(),
             tls_ca_file: None,
             tls_client_cert_file: None,
@@ -139,6 +149,7 @@ impl ProviderSettings {
         let url = self.check_base_url(row, &account, path, problems);
         let fields = self.check_fields(row, &account, dialect, url.as_ref(), path, problems);
         let tls = self.check_tls(path, surroundings, problems);
+        let check = self.check_check(path, problems);
         let (dialect, origin) = (dialect?, Origin::Http(url?));
         (problems.len() == before).then(|| Provider {
             name: name.to_owned(),
@@ -150,9 +161,20 @@ impl ProviderSettings {
             fields,
             credential: account.credential,
             timeouts: self.timeouts(),
+            check,
             models: self.models,
             tls,
         })
+    }
+
+    fn check_check(&self, path: &str, problems: &mut Problems) -> Option<Check> {
+        let asked = self.check_path.clone()?;
+        let is_path = asked.starts_with('/') && asked.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_path || asked.contains('#') {
+            let message = "expected a path that begins with `/`, without spaces";
+            problems.add(&member_path(path, "check_path"), message, "as `/models`");
+        }
+        Some(Check { path: asked, interval: Duration::from_millis(self.check_interval_ms) })
     }
 
     fn check_account(
@@ -189,6 +211,7 @@ impl ProviderSettings {
             ("base_url", self.base_url.is_some()),
             ("dialect", self.dialect.is_some()),
             ("headers", !self.headers.is_empty()),
+            ("check_path", self.check_path.is_some()),
             ("tls_ca_file", self.tls_ca_file.is_some()),
             ("tls_client_cert_file", self.tls_client_cert_file.is_some()),
             ("tls_client_key_file", self.tls_client_key_file.is_some()),
@@ -210,6 +233,7 @@ impl ProviderSettings {
             credential: Credential::Fixed,
             models,
             timeouts,
+            check: None,
             tls: TlsFiles::default(),
         }
     }

@@ -8,10 +8,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use std::time::Duration;
+
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::health::{Health, HealthReport};
+use super::health::{Bench, Health, HealthReport};
 use super::inline::RouteError;
 use super::route::{Route, Target};
 use crate::base::{Instant, Secret};
@@ -145,6 +147,18 @@ impl Targets {
         };
         let Ok(known) = self.known.get_or_insert_with(&identity, made);
         Some(known.health)
+    }
+
+    /// An active check of a provider has shown how it is; one that is not well is left alone for `wait`.
+    pub fn note_check(&self, provider: &str, is_well: bool, wait: Duration, now: Instant) {
+        let its = self.known.iter().filter(|(identity, _)| identity.provider == provider);
+        for (_, known) in its {
+            if is_well {
+                known.health.unbench_check();
+            } else {
+                known.health.bench(Bench::Check, wait, now);
+            }
+        }
     }
 
     /// All that is known, by provider and model.

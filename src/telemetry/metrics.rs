@@ -140,6 +140,8 @@ cells! {
         CacheStores,
         /// Requests that waited for the answer to an identical one.
         CacheJoins,
+        /// Active checks that found a provider not well.
+        CheckErrors,
         /// Copies of requests that were not sent: too many were under way.
         MirrorsDropped,
         /// Connections ended by a fault of the gateway itself.
@@ -210,6 +212,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_cache_rejections_total", Counter::CacheRejections, "Answers found by meaning that a client's feedback evicted."),
     counter("ringgate_cache_stores_total", Counter::CacheStores, "Answers stored."),
     counter("ringgate_cache_joins_total", Counter::CacheJoins, "Requests that waited for the answer to an identical one in flight."),
+    counter("ringgate_check_errors_total", Counter::CheckErrors, "Active checks that found a provider not well."),
     counter("ringgate_mirrors_dropped_total", Counter::MirrorsDropped, "Copies of requests that were not sent: 256 were under way on the shard, or server.buffered_bytes_max was reached."),
     counter("ringgate_panics_total", Counter::Panics, "Connections ended by a fault of the gateway itself; any is a bug."),
 ];

@@ -1,6 +1,7 @@
 """What the checks with real client packages share: processes, and a report of what passed."""
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -22,6 +23,9 @@ DIALECTS = {
     "bedrock-converse": "",
     "cohere-chat": "",
 }
+
+# Configs of every mode, as clients write them, over these providers and one that is not there.
+CONFIGS = json.loads(pathlib.Path(__file__).with_name("configs.json").read_text())
 
 
 class Process:
@@ -96,6 +100,15 @@ def mock_provider(loadtest, folder):
     return Process(command, "stdout", r"^listening on (http://\S+)", folder)
 
 
+def toml(value):
+    """A value of JSON as TOML writes it in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {toml(it)}" for name, it in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
 @contextlib.contextmanager
 def gateway_of_all_dialects(ringgate, loadtest):
     """The address of a gateway that knows one mock as a provider of each dialect, by its name."""
@@ -106,6 +119,10 @@ def gateway_of_all_dialects(ringgate, loadtest):
             for name, version in DIALECTS.items():
                 settings += f'[providers.{name}]\ndialect = "{name}"\n'
                 settings += f'base_url = "{mock.address}{version}"\n'
+            # Nobody listens on port 9, which is for discarding.
+            settings += '[providers.dead]\ndialect = "openai-chat"\n'
+            settings += 'base_url = "http://127.0.0.1:9/v1"\n[routes]\n'
+            settings += "".join(f"{name} = {toml(it)}\n" for name, it in CONFIGS.items())
             (folder / "ringgate.toml").write_text(settings)
             arguments = ["--config", str(folder / "ringgate.toml")]
             with gateway(os.path.abspath(ringgate), folder, *arguments) as running:

@@ -4,6 +4,7 @@
 // dialect. One line per check; exit status 1 if any check fails. `scripts/test-clients` calls it.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
@@ -85,6 +86,20 @@ async function portkey(dialect) {
   assert.ok(answer.choices[0].message.content);
 }
 
+async function routed(config) {
+  const asked = { model: "model-1", messages: messages("Hello there"), max_tokens: 99 };
+  const metadata = { plan: "paid" };
+  const client = new Portkey({ baseURL: `${address}/v1`, apiKey, config, metadata });
+  const answer = await client.chat.completions.create(asked);
+  assert.ok(answer.choices[0].message.content);
+  assert.match(answer.getHeaders()["last-used-option-index"], /^config/);
+  let text = "";
+  for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+    text += chunk.choices[0]?.delta?.content ?? "";
+  }
+  assert.ok(text);
+}
+
 const client = new OpenAI({ baseURL: `${address}/v1`, apiKey, maxRetries: 0, maxOutputTokens: 500 });
 const ofOpenai = createOpenAI({ baseURL: `${address}/v1`, apiKey });
 const ofAnthropic = createAnthropic({ baseURL: `${address}/v1`, apiKey });
@@ -102,6 +117,11 @@ for (const dialect of dialects) {
   await check(`ai sdk, chat from ${dialect}`, () => aiSdk(compatible(model)));
   await check(`ai sdk, anthropic from ${dialect}`, () => aiSdk(ofAnthropic(model)));
   await check(`node portkey-ai, chat from ${dialect}`, () => portkey(dialect));
+}
+const configs = JSON.parse(readFileSync(new URL("configs.json", import.meta.url)));
+for (const [mode, config] of Object.entries(configs)) {
+  await check(`node portkey-ai, ${mode} inline`, () => routed(config));
+  await check(`node portkey-ai, ${mode} by name`, () => routed(mode));
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);

@@ -1,0 +1,78 @@
+//! `GET /targets`: what is known of the targets of all routes.
+
+use axum::Json;
+use axum::extract::State as Extract;
+
+use super::State;
+use crate::base::Instant;
+use crate::routing::{Gate, TargetReport};
+
+/// One target.
+#[derive(serde::Serialize)]
+pub(super) struct Target {
+    provider: String,
+    /// None: requests say it.
+    model: Option<String>,
+    /// True if a config in a request header names it.
+    inline: bool,
+    /// `closed`, `open` or `half_open`.
+    breaker: &'static str,
+    /// Why it is left alone, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    benched: Option<&'static str>,
+    /// For how much longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    benched_ms: Option<u64>,
+    in_flight: u32,
+    attempts: u64,
+    /// Those that failed by the target's fault.
+    failures: u64,
+    /// How the last attempt ended; none: there was none.
+    last_status: Option<u16>,
+    /// Average time to the first byte; what is slower counts at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_per_second: Option<f64>,
+}
+
+/// All of them.
+#[derive(serde::Serialize)]
+pub(super) struct Targets {
+    targets: Vec<Target>,
+}
+
+/// All targets, those of the settings first.
+pub(super) async fn list(Extract(state): Extract<State>) -> Json<Targets> {
+    let targets = state.targets.report(Instant::now()).into_iter().map(Target::of).collect();
+    Json(Targets { targets })
+}
+
+impl Target {
+    fn of(report: TargetReport) -> Self {
+        let health = report.health;
+        let tenths = |number: f64| (number * 10.0).round() / 10.0;
+        Self {
+            provider: report.provider,
+            model: report.model,
+            inline: report.is_inline,
+            breaker: match health.gate {
+                Gate::Closed => "closed",
+                Gate::Open => "open",
+                Gate::HalfOpen => "half_open",
+            },
+            benched: health.bench.map(|(why, _)| why.name()),
+            benched_ms: health.bench.map(|(_, rest)| millis(rest)),
+            in_flight: health.in_flight,
+            attempts: health.attempts,
+            failures: health.failures,
+            last_status: Some(health.last_status).filter(|status| *status > 0),
+            latency_ms: health.latency.map(|it| tenths(it.as_secs_f64() * 1e3)),
+            tokens_per_second: health.speed.map(tenths),
+        }
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,81 @@
+//! Active checks: the first shard asks providers whether they are well, for all shards.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::asker::Asker;
+use super::call::{Notes, call};
+use super::endpoint::Endpoint;
+use super::prepare::Attempt;
+use super::receive::{Body, Request};
+use super::upstream::Upstream;
+use super::worker::Worker;
+use crate::base::Instant;
+use crate::http::{HeadLimits, RequestHead};
+use crate::providers::Check;
+use crate::shard::{sleep, spawn, within};
+use crate::telemetry::Counter;
+
+/// So often it is looked which checks are due; no interval is shorter.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A provider that is not well stays out for so many intervals, unless a check says otherwise before.
+const INTERVALS_OUT: u32 = 3;
+
+/// Checks all providers that want it, for as long as the shard runs.
+pub(super) async fn run(worker: Rc<Worker>) {
+    let mut due: HashMap<String, Instant> = HashMap::new();
+    loop {
+        let now = Instant::now();
+        let snapshot = worker.snapshot();
+        for upstream in &snapshot.upstreams {
+            let Some(check) = &upstream.provider.check else { continue };
+            let next = due.entry(upstream.name.to_string()).or_insert(now);
+            if *next <= now {
+                *next = now.after(check.interval);
+                spawn(look(Rc::clone(&worker), Rc::clone(upstream), check.clone()));
+            }
+        }
+        sleep(TICK).await;
+    }
+}
+
+/// Makes one check.
+async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: Check) {
+    let status = within(Instant::now().after(check.interval), ask(&worker, &upstream, &check));
+    let is_well = matches!(status.await, Ok(Some(200..=299)));
+    if !is_well {
+        worker.recorder().count(Counter::CheckErrors);
+    }
+    let wait = check.interval.saturating_mul(INTERVALS_OUT);
+    worker.targets().note_check(&upstream.name, is_well, wait, Instant::now());
+}
+
+/// The status of the answer.
+async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &Check) -> Option<u16> {
+    let mut head = RequestHead::default();
+    head.parse(b"GET / HTTP/1.1\r\nhost: ringgate\r\n\r\n", &HeadLimits::default()).ok()??;
+    let asker = Asker::new(worker, &head);
+    let attempt = Attempt {
+        upstream: Rc::clone(upstream),
+        model: None,
+        changes: Vec::new(),
+        hide_usage: false,
+        dialect: upstream.provider.dialect,
+        translation: None,
+        path: Some(check.path.clone()),
+        credential: None,
+        timeouts: upstream.provider.timeouts,
+        forward_headers: Vec::new(),
+    };
+    let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
+    let request = Request { endpoint, body, path_model: None, as_array: false };
+    let mut answer = call(&asker, &attempt, &request, &mut Notes::default()).await.ok()?;
+    let status = answer.head.status();
+    // Its connection may serve again once the body has been read.
+    if answer.keep_whole(&asker, &attempt).await.is_ok() {
+        answer.done(&attempt);
+    }
+    Some(status)
+}
