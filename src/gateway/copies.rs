@@ -77,7 +77,7 @@ impl Copy {
         let (grant, request) = (&self.grant, &self.request);
         let pursuit = Pursuit { asker: &asker, grant, request, wants_good: false };
         let mut plan = Plan::of_target(Arc::clone(&self.live), self.target);
-        let ready = pursuit.run(&mut plan).await;
+        let ready = pursuit.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
         match ready {
             Ok(Ready::Answer(attempt, answer, _won)) => {

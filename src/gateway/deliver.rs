@@ -316,9 +316,11 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         Some(trace_id) => write_ours(exchange, &mut out, "trace-id", trace_id.as_bytes()),
         None => write_ours(exchange, &mut out, "trace-id", &id),
     }
+    if exchange.record.provider.is_some() || exchange.asker.trail.len() > 0 {
+        write_story(exchange, &mut out);
+    }
     if let Some(provider) = exchange.record.provider.clone() {
         write_ours(exchange, &mut out, "provider", provider.as_bytes());
-        write_story(exchange, &mut out);
         if exchange.is_metered() {
             write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
             if let Some(similarity) = exchange.record.similarity {

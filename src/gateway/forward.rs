@@ -47,14 +47,16 @@ pub(super) struct Won {
     pub permit: Option<Permit>,
     /// Its target, as `config.targets[0]`.
     pub target: Arc<str>,
+    /// Its place in the trail.
+    pub leg: usize,
     pub begun: Instant,
 }
 
-/// Asks the provider that the plan says, or the only one there is without a plan.
+/// Asks the provider that the plan says, or the only one there is without a plan. `before` is what has
+/// become of the plan's last answer.
 pub(super) async fn forward(
     exchange: &mut Exchange<'_>,
-    grant: &Grant,
-    request: &mut Request,
+    (grant, request, before): (&Grant, &mut Request, Option<Failure>),
     plan: Option<&mut Plan>,
 ) -> Result<Ready, Failure> {
     let Some(plan) = plan else { return once(exchange, grant, request).await };
@@ -63,17 +65,27 @@ pub(super) async fn forward(
         Box::pin(ask_streamed(exchange, grant, request, plan)).await
     } else {
         let pursuit = Pursuit { asker: exchange.asker, grant, request, wants_good: false };
-        let pursued = Box::pin(pursuit.run(plan));
+        let pursued = Box::pin(pursuit.run(plan, before));
         recall::while_needed(exchange, pursued).await.and_then(|it| it)
     };
     let record = &mut exchange.record;
     record.upstream += begun.elapsed();
     record.attempts = u32::try_from(exchange.asker.trail.len()).unwrap_or(u32::MAX);
     record.retries = plan.retries();
-    if let Ok(Ready::Answer(attempt, _, won)) = &ready {
-        record.sent_upstream = true;
-        record.option = won.as_ref().map(|won| Arc::clone(&won.target));
-        take_over(exchange, attempt);
+    match &ready {
+        Ok(Ready::Answer(attempt, _, won)) => {
+            record.sent_upstream = true;
+            record.option = won.as_ref().map(|won| Arc::clone(&won.target));
+            take_over(exchange, attempt);
+        }
+        Ok(Ready::Own(_)) => {}
+        Err(_) => {
+            if let Some(last) = exchange.asker.trail.last() {
+                record.option = Some(last.target);
+                record.provider = last.provider;
+                record.model = last.model.or(record.model.take());
+            }
+        }
     }
     ready
 }
@@ -178,19 +190,19 @@ pub(super) async fn ask_streamed(
             }
         };
         let outcome = match &asked {
-            Ok((_, answer)) => outcome_of(answer, None, target, begun),
+            Ok((attempt, answer)) => outcome_of(answer, None, (attempt, target), begun),
             Err(failure) => outcome_of_failure(failure, begun),
         };
         track.end(outcome.status);
-        if let Some(permit) = &mut permit {
+        if let Some(permit) = permit.as_mut().filter(|_| shows_target(asked.is_ok(), &outcome)) {
             permit.judge(&outcome, Instant::now());
         }
         plan.tell(&outcome, Instant::now());
-        let sent = track.notes.sent;
+        let (sent, leg) = (track.notes.sent, track.place());
         drop(track);
         match asked {
             Ok((attempt, answer)) => {
-                let won = Won { permit, target: Arc::clone(&target.path), begun };
+                let won = Won { permit, target: Arc::clone(&target.path), leg, begun };
                 return Ok(Ready::Answer(attempt, answer, Some(won)));
             }
             Err(failure) if sent || is_final(&failure) => return Err(failure),
@@ -210,9 +222,13 @@ pub(super) struct Pursuit<'p> {
 
 impl Pursuit<'_> {
     /// Does what the plan says, to the answer that is given.
-    pub(super) async fn run(&self, plan: &mut Plan) -> Result<Ready, Failure> {
+    pub(super) async fn run(
+        &self,
+        plan: &mut Plan,
+        before: Option<Failure>,
+    ) -> Result<Ready, Failure> {
         let facts = Told::new(self.asker, self.grant, self.request);
-        let mut last: Option<Result<Ready, Failure>> = None;
+        let mut last: Option<Result<Ready, Failure>> = before.map(Err);
         loop {
             let step = plan.next(&facts, &mut self.asker.worker.dice(), Instant::now());
             if !matches!(step, Step::Give) {
@@ -235,6 +251,10 @@ impl Pursuit<'_> {
                 return result;
             }
             plan.tell(&outcome, Instant::now());
+            if outcome.is_success() {
+                // The plan stays where it is: the delivery may still fail.
+                return result;
+            }
             last = Some(result);
         }
     }
@@ -248,20 +268,23 @@ impl Pursuit<'_> {
         };
         let mut permit = plan.begin(step, begun);
         let mut track = self.asker.trail.begin(Arc::clone(&target.path));
-        let made = self.make(target, step, &mut track).await;
+        let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
+        let made = self.make(target, (step, is_probe), &mut track).await;
         let outcome = match &made {
             Ok((Ready::Own(_), _)) => own_outcome(begun),
-            Ok((Ready::Answer(_, answer, _), error)) => outcome_of(answer, *error, target, begun),
+            Ok((Ready::Answer(attempt, answer, _), error)) => {
+                outcome_of(answer, *error, (attempt, target), begun)
+            }
             Err(failure) => outcome_of_failure(failure, begun),
         };
         track.end(outcome.status);
-        if let Some(permit) = &mut permit {
+        if let Some(permit) = permit.as_mut().filter(|_| shows_target(made.is_ok(), &outcome)) {
             permit.judge(&outcome, Instant::now());
         }
         let result = made.map(|(ready, _)| match ready {
             Ready::Answer(attempt, answer, _) => {
-                let target = Arc::clone(&target.path);
-                Ready::Answer(attempt, answer, Some(Won { permit, target, begun }))
+                let (target, leg) = (Arc::clone(&target.path), track.place());
+                Ready::Answer(attempt, answer, Some(Won { permit, target, leg, begun }))
             }
             own => own,
         });
@@ -273,7 +296,7 @@ impl Pursuit<'_> {
     async fn make(
         &self,
         target: &Target,
-        step: &Try,
+        (step, is_probe): (&Try, bool),
         track: &mut Track<'_>,
     ) -> Result<(Ready, Option<u16>), Failure> {
         let begun = Instant::now();
@@ -284,7 +307,8 @@ impl Pursuit<'_> {
         hold_to(&mut attempt, step, begun);
         track.asks(&attempt.upstream.name, attempt.model.as_deref());
         let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
-        let looks = step.has_next || self.wants_good || first_token.is_some();
+        // What a probe breaks is not to be noticed either.
+        let looks = step.has_next || is_probe || self.wants_good || first_token.is_some();
         let asking = async {
             let notes = &mut track.notes;
             let mut answer = if attempt.has_further_calls() {
@@ -355,7 +379,7 @@ impl Pursuit<'_> {
         let racing = Pursuit { wants_good: true, ..*self };
         Box::pin(async move {
             let begun = Instant::now();
-            let result = racing.run(&mut plan).await;
+            let result = racing.run(&mut plan, None).await;
             let outcome = match &result {
                 Err(failure) => outcome_of_failure(failure, begun),
                 Ok(_) => plan.last().unwrap_or_else(|| own_outcome(begun)),
@@ -394,17 +418,32 @@ fn own_outcome(begun: Instant) -> Outcome {
 }
 
 /// How an attempt ended that was answered; `error` is the status of an error that its stream begins with.
-fn outcome_of(answer: &Answer, error: Option<u16>, target: &Target, begun: Instant) -> Outcome {
+fn outcome_of(
+    answer: &Answer,
+    error: Option<u16>,
+    (attempt, target): (&Attempt, &Target),
+    begun: Instant,
+) -> Outcome {
     let status = error.unwrap_or_else(|| answer.head.status());
     let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
     let is_failed = status >= 400;
+    let fault = match Fault::of_status(status, target.override_model().is_some()) {
+        // A client's own credential is its own fault.
+        Fault::Account if attempt.credential.is_some() && target.api_key.is_none() => Fault::Client,
+        fault => fault,
+    };
     Outcome {
         status,
-        fault: Fault::of_status(status, target.override_model().is_some()),
+        fault,
         is_transport: false,
         retry_after: if is_failed { retry_hint(field) } else { None },
         latency: begun.elapsed(),
     }
+}
+
+/// True if the outcome shows how the target does: a request that we could not say to it shows nothing.
+fn shows_target(is_answered: bool, outcome: &Outcome) -> bool {
+    is_answered || outcome.fault != Fault::Client
 }
 
 /// How an attempt ended that was not.
@@ -429,11 +468,15 @@ pub(super) fn tell(plan: &mut Plan, failure: &Failure) {
 impl Won {
     /// What the delivery of the answer shows of its target.
     pub(super) fn learn(&mut self, exchange: &Exchange<'_>, failure: Option<&Failure>) {
-        let Some(permit) = &mut self.permit else { return };
         let now = Instant::now();
         let record = &exchange.record;
-        if let Some(failure) = failure.filter(|it| it.row().side == Side::UpstreamError) {
-            permit.judge(&outcome_of_failure(failure, self.begun), now);
+        let failure_of_target = failure.filter(|it| it.row().side == Side::UpstreamError);
+        if let Some(failure) = failure_of_target {
+            exchange.asker.trail.correct(self.leg, failure.row().status);
+        }
+        let Some(permit) = &mut self.permit else { return };
+        if let Some(failure) = failure_of_target {
+            permit.judge_again(&outcome_of_failure(failure, self.begun), now);
         } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
             // A stream's words come one by one from its first; those of a whole answer all at once.
             let first = record.first_byte.filter(|_| record.stream);

@@ -55,12 +55,15 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         route::Decision::Answer(own) => return deliver::whole(exchange, own).await,
         route::Decision::Ask(plan) => plan,
     };
+    let mut before = None;
     loop {
-        let ready = forward::forward(exchange, &grant, &mut request, plan.as_deref_mut()).await?;
+        let asked = (&grant, &mut request, before.take());
+        let ready = forward::forward(exchange, asked, plan.as_deref_mut()).await?;
         match (deliver::deliver(exchange, ready).await, &mut plan) {
             // Until the first byte has gone to the client another target may do better.
             (Err(failure), Some(plan)) if failure.may_be_mended(exchange) => {
                 forward::tell(plan, &failure);
+                before = Some(failure);
             }
             (delivered, _) => return delivered,
         }

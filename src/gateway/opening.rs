@@ -38,7 +38,13 @@ pub(super) async fn take_in(
     if streams.iter().any(|kind| media_type_is(content_type, kind)) {
         return stream(asker, attempt, answer).await;
     }
-    answer.opening = answer.keep_whole(asker, attempt).await?;
+    let body = answer.keep_whole(asker, attempt).await?;
+    let is_coded = answer.head.get("content-encoding").is_some();
+    if !is_coded && asker.worker.scanner().answer(&body).is_err() {
+        let provider = attempt.upstream.provider.name.clone();
+        return Err(Failure::InvalidAnswer { provider, reason: "its body is not JSON" });
+    }
+    answer.opening = body;
     Ok(Shown::Good)
 }
 

@@ -47,7 +47,8 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         Decision::Answer(own) => return whole(exchange, own).await,
         Decision::Ask(plan) => plan,
     };
-    let ready = forward(exchange, grant, &mut request, plan.as_deref_mut()).await?;
+    let asked = (grant, &mut request, None);
+    let ready = forward(exchange, asked, plan.as_deref_mut()).await?;
     let (attempt, mut answer, _won) = match ready {
         Ready::Own(own) => return whole(exchange, own).await,
         Ready::Answer(attempt, answer, won) => (attempt, answer, won),

@@ -58,6 +58,11 @@ impl Trail {
         self.0.borrow().len()
     }
 
+    /// The last one.
+    pub(super) fn last(&self) -> Option<Leg> {
+        self.0.borrow().last().cloned()
+    }
+
     /// The value of the header: `config.targets[0] 503 12ms, config.targets[1] 200 340ms`.
     pub(super) fn header(&self) -> String {
         let mut text = String::new();
@@ -68,6 +73,13 @@ impl Trail {
             let _ = write!(text, "{separator}{} {} {ms}ms", leg.target, leg.status);
         }
         text
+    }
+
+    /// What seemed good was not.
+    pub(super) fn correct(&self, place: usize, status: u16) {
+        if let Some(leg) = self.0.borrow_mut().get_mut(place) {
+            leg.status = status;
+        }
     }
 
     /// All of them, taken out.
@@ -92,6 +104,11 @@ impl Track<'_> {
             leg.provider = Some(Arc::clone(provider));
             leg.model = model.map(str::to_owned);
         }
+    }
+
+    /// Its place in the trail.
+    pub(super) fn place(&self) -> usize {
+        self.place
     }
 
     /// It has ended.

@@ -161,6 +161,16 @@ impl Breaker {
         self.probe_began.store(0, Relaxed);
     }
 
+    /// Failures since the last success.
+    pub(super) fn run(&self) -> u32 {
+        self.run.load(Relaxed)
+    }
+
+    /// Sets them, where a success was none.
+    pub(super) fn set_run(&self, run: u32) {
+        self.run.store(run, Relaxed);
+    }
+
     /// Takes an outcome into account. True if the breaker has opened by it.
     pub(super) fn note(&self, rule: &BreakerRule, outcome: &Outcome, now_ms: u64) -> bool {
         if rule.counts(outcome) {

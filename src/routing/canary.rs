@@ -38,7 +38,11 @@ impl Strategy for Canary {
             None => choosing.dice.unit(),
         };
         let place = usize::from(point * 100.0 < self.percent);
-        if choosing.open.contains(&place) { Some(place) } else { choosing.open.first().copied() }
+        // Where one side is out the other has all, unless it is to have nothing.
+        let other = 1 - place;
+        let may_go_over = if other == 1 { self.percent > 0.0 } else { self.percent < 100.0 };
+        let goes_over = !choosing.open.contains(&place) && may_go_over;
+        Some(if goes_over { other } else { place })
     }
 
     fn fails_over(&self) -> bool {

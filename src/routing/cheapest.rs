@@ -25,4 +25,8 @@ impl Strategy for Cheapest {
             prices.min().map_or(f64::MAX, |price| price as f64)
         })
     }
+
+    fn shares(&self) -> bool {
+        true
+    }
 }

@@ -33,4 +33,8 @@ impl Strategy for Fastest {
             it.below(place).map(|(_, health)| speed(health.speed(now))).fold(0.0, f64::min)
         })
     }
+
+    fn shares(&self) -> bool {
+        true
+    }
 }

@@ -137,6 +137,11 @@ impl Health {
         self.bench_until.load(Relaxed) <= now_ms && self.breaker.gate(now_ms) != Gate::Open
     }
 
+    /// True if its breaker lets nothing through.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        self.breaker.gate(self.ms(now)) == Gate::Open
+    }
+
     /// An attempt begins: the first of a request, or a retry.
     #[must_use]
     pub fn begin(self: &Arc<Self>, is_first: bool, now: Instant) -> Permit {
@@ -146,7 +151,7 @@ impl Health {
             self.budget.deposit();
         }
         let is_probe = self.breaker.claim_probe(self.ms(now));
-        Permit { health: Arc::clone(self), is_probe }
+        Permit { health: Arc::clone(self), is_probe, run_before: 0 }
     }
 
     /// Pays for a retry, or for a hedge; false if there is nothing to pay it with.
@@ -287,13 +292,22 @@ impl Health {
 pub struct Permit {
     health: Arc<Health>,
     is_probe: bool,
+    /// Failures one after the other when it began to be judged.
+    run_before: u32,
 }
 
 impl Permit {
     /// The attempt has shown how its target does; it may still be under way.
     pub fn judge(&mut self, outcome: &Outcome, now: Instant) {
+        self.run_before = self.health.breaker.run();
         self.health.note(outcome, now);
         self.is_probe = false;
+    }
+
+    /// What had been judged good has broken off: the failures before it stand as if it had not.
+    pub fn judge_again(&mut self, outcome: &Outcome, now: Instant) {
+        self.health.breaker.set_run(self.run_before);
+        self.health.note(outcome, now);
     }
 
     /// True if it tells whether the target's breaker closes.

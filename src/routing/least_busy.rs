@@ -18,7 +18,7 @@ impl LeastBusy {
 
 impl Strategy for LeastBusy {
     fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let mut places = choosing.weighty();
+        let mut places = choosing.open.to_vec();
         // Of those that are alike a drawn one, or an idle group would send all to its first.
         let first = choosing.dice.below(places.len());
         places.rotate_left(first);
@@ -30,6 +30,10 @@ impl Strategy for LeastBusy {
     }
 
     fn spreads(&self) -> bool {
+        true
+    }
+
+    fn shares(&self) -> bool {
         true
     }
 }

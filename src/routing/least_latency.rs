@@ -18,7 +18,7 @@ impl LeastLatency {
 
 impl Strategy for LeastLatency {
     fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let mut places = choosing.weighty();
+        let mut places = choosing.open.to_vec();
         while places.len() > 2 {
             places.swap_remove(choosing.dice.below(places.len()));
         }
@@ -27,5 +27,9 @@ impl Strategy for LeastLatency {
         choosing.least(&places, |it, place| {
             it.below(place).map(|(_, health)| health.load(now)).fold(f64::MAX, f64::min)
         })
+    }
+
+    fn shares(&self) -> bool {
+        true
     }
 }

@@ -29,25 +29,22 @@ impl Strategy for Loadbalance {
     fn spreads(&self) -> bool {
         true
     }
+
+    fn shares(&self) -> bool {
+        true
+    }
 }
 
 /// A draw by weight among the open children.
 pub(super) fn draw(choosing: &mut Choosing<'_>) -> Option<usize> {
     let total: f64 = choosing.open.iter().map(|place| choosing.weight(*place)).sum();
     let mut point = choosing.dice.unit() * total;
-    let mut last = None;
-    for place in choosing.open.iter().copied() {
-        let weight = choosing.weight(place);
-        if weight > 0.0 {
-            last = Some(place);
-            if point < weight {
-                break;
-            }
-            point -= weight;
-        }
-    }
-    // None has a share: those that have are out.
-    last.or_else(|| choosing.open.first().copied())
+    let is_drawn = |place: &&usize| {
+        point -= choosing.weight(**place);
+        point < 0.0
+    };
+    // What rounding leaves over falls to the last.
+    choosing.open.iter().find(is_drawn).or(choosing.open.last()).copied()
 }
 
 /// Tells of a group in which nobody has a share.

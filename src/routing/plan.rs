@@ -11,7 +11,7 @@ use super::field::Facts;
 use super::health::Permit;
 use super::outcome::Outcome;
 use super::retry::Retry;
-use super::route::{Group, Kind, Node};
+use super::route::{Group, Kind, LeadsOn, Node};
 use super::sticky::home;
 use super::strategy::{Choosing, Manner};
 use super::targets::Live;
@@ -78,6 +78,14 @@ struct Frame {
     /// Attempts that were made here.
     attempts: u32,
     deadline: Option<Instant>,
+    /// All children were out: then it is as if none were.
+    heeds_nothing: bool,
+}
+
+impl Frame {
+    fn new(node: usize, deadline: Option<Instant>) -> Self {
+        Self { node, tried: 0, attempts: 0, deadline, heeds_nothing: false }
+    }
 }
 
 impl Plan {
@@ -98,7 +106,7 @@ impl Plan {
     }
 
     fn at(live: Arc<Live>, node: usize, deadline: Option<Instant>) -> Self {
-        let frames = vec![Frame { node, tried: 0, attempts: 0, deadline }];
+        let frames = vec![Frame::new(node, deadline)];
         Self { live, frames, last: None, was_probe: false, retries: Some(0), copies: Vec::new() }
     }
 
@@ -178,7 +186,8 @@ impl Plan {
             };
             let is_late = frame.deadline.is_some_and(|deadline| now.after(wait) >= deadline);
             let health = live.health(target);
-            if is_late || !health.is_none_or(|health| health.pay_retry(now)) {
+            let is_out = has_others && health.is_some_and(|health| health.is_open(now));
+            if is_late || is_out || !health.is_none_or(|health| health.pay_retry(now)) {
                 return Move::Up;
             }
         }
@@ -213,10 +222,10 @@ impl Plan {
                 return Move::Up;
             }
         }
-        let mut open = untried(live, group, frame.tried, now);
+        let mut open = untried(live, group, frame, now);
         if open.is_empty() && !is_back {
-            // All are out: then it is as if none were.
-            open = (0..group.children.len()).collect();
+            frame.heeds_nothing = true;
+            open = untried(live, group, frame, now);
         }
         if open.is_empty() {
             return Move::Up;
@@ -251,7 +260,7 @@ impl Plan {
             frame.tried = u64::MAX;
         }
         let deadline = self.limit(live, node, deadline, now);
-        Move::Down(Frame { node, tried: 0, attempts: 0, deadline })
+        Move::Down(Frame::new(node, deadline))
     }
 
     /// When all below a node must be over.
@@ -272,7 +281,7 @@ impl Plan {
     /// True if `outcome` would lead on to a target that has not been tried.
     fn has_others(&self, live: &Live, outcome: &Outcome, now: Instant) -> bool {
         self.groups(live).any(|(group, frame)| {
-            group.leads_on.takes(outcome) && !untried(live, group, frame.tried, now).is_empty()
+            group.leads_on.takes(outcome) && !untried(live, group, frame, now).is_empty()
         })
     }
 
@@ -280,7 +289,7 @@ impl Plan {
     fn may_lead_on(&self, live: &Live) -> bool {
         self.groups(live).any(|(group, frame)| {
             let is_left = |place: usize| frame.tried & bit(place) == 0;
-            group.leads_on != super::route::LeadsOn::Never && (0..group.children.len()).any(is_left)
+            group.leads_on != LeadsOn::Never && (0..group.children.len()).any(is_left)
         })
     }
 
@@ -337,15 +346,17 @@ fn bit(place: usize) -> u64 {
 }
 
 /// Children that were not tried and may be asked.
-fn untried(live: &Live, group: &Group, tried: u64, now: Instant) -> Vec<usize> {
+fn untried(live: &Live, group: &Group, frame: &Frame, now: Instant) -> Vec<usize> {
+    let node = |place: &usize| live.route().nodes.get(*group.children.get(*place)?);
     let is_available = |place: &usize| {
-        let node = group.children.get(*place).and_then(|node| live.route().nodes.get(*node));
-        let mut below = node.map(|node| node.targets.clone()).unwrap_or_default();
+        let mut below = node(place).map(|node| node.targets.clone()).unwrap_or_default();
         below.any(|target| live.health(target).is_none_or(|it| it.is_available(now)))
     };
-    let heeds = group.strategy.heeds_health();
+    let heeds = group.strategy.heeds_health() && !frame.heeds_nothing;
+    let shares = group.strategy.shares();
     (0..group.children.len())
-        .filter(|place| tried & bit(*place) == 0)
+        .filter(|place| frame.tried & bit(*place) == 0)
+        .filter(|place| !shares || node(place).is_some_and(|node| node.weight > 0.0))
         .filter(|place| !heeds || is_available(place))
         .collect()
 }

@@ -3,6 +3,8 @@
 //! The turns are laid out beforehand by nginx's smooth weighted scheme, so that a target of weight 5 is
 //! not asked five times in a row. All shards count on one counter.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::loadbalance::refuse_no_weight;
 use super::strategy::{Choosing, Draft, Strategy};
 use crate::base::Problems;
@@ -26,13 +28,17 @@ impl RoundRobin {
 
 impl Strategy for RoundRobin {
     fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let from = choosing.live.next_turn(choosing.group.number);
+        let from = choosing.group.turns.fetch_add(1, Relaxed);
         let turns = self.turns.iter().cycle().skip(from % self.turns.len().max(1));
         let next = turns.take(self.turns.len()).find(|place| choosing.open.contains(place));
         next.or(choosing.open.first()).copied()
     }
 
     fn spreads(&self) -> bool {
+        true
+    }
+
+    fn shares(&self) -> bool {
         true
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::breaker::BreakerRule;
@@ -65,8 +66,8 @@ pub(super) struct Group {
     pub sticky: Option<Sticky>,
     /// Limit of all attempts below, together.
     pub request_timeout: Option<Duration>,
-    /// Its number among the groups.
-    pub number: usize,
+    /// Turns that were taken, of all shards.
+    pub turns: AtomicUsize,
 }
 
 impl Group {
@@ -119,8 +120,6 @@ pub struct Target {
     pub drop_params: Vec<DropPath>,
     /// Names of request headers that are copied to the provider.
     pub forward_headers: Vec<String>,
-    /// False: the client also gets members that OpenAI's API does not have.
-    pub strict_open_ai_compliance: Option<bool>,
     /// Limit of one attempt.
     pub request_timeout: Option<Duration>,
     /// Until the first content of one attempt.
@@ -132,7 +131,7 @@ pub struct Target {
 }
 
 impl Route {
-    /// The groups, in the order of their numbers.
+    /// The groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.nodes.iter().filter_map(|node| match &node.kind {
             Kind::Group(group) => Some(group),

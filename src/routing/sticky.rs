@@ -79,8 +79,7 @@ impl Sticky {
 
 /// The open child to which a session belongs.
 pub(super) fn home(choosing: &Choosing<'_>, session: u64) -> Option<usize> {
-    let places = choosing.weighty();
-    choosing.least(&places, |it, place| {
+    choosing.least(choosing.open, |it, place| {
         let drawn = point(mix(session ^ mix(place as u64 + 1)));
         // The smallest of exponential draws falls to each in the share of its rate.
         -(1.0 - drawn).ln() / it.weight(place).max(f64::MIN_POSITIVE)

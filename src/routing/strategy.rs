@@ -42,6 +42,11 @@ pub trait Strategy: fmt::Debug + Send + Sync {
         true
     }
 
+    /// True if a child without weight gets nothing.
+    fn shares(&self) -> bool {
+        false
+    }
+
     /// True if it spreads work over children that are alike, so that a slow one is left out.
     fn spreads(&self) -> bool {
         false
@@ -145,20 +150,11 @@ impl<'c> Choosing<'c> {
         range.filter_map(move |at| Some((live.route().targets.get(at)?, &**live.health(at)?)))
     }
 
-    /// The open children that have a share; all where none has.
-    pub(super) fn weighty(&self) -> Vec<usize> {
-        let weighty: Vec<usize> =
-            self.open.iter().copied().filter(|place| self.weight(*place) > 0.0).collect();
-        if weighty.is_empty() { self.open.to_vec() } else { weighty }
-    }
-
-    /// The open children that have a share and a target below that is able; without the latter where
-    /// none is able.
+    /// The open children with a target below that is able; all where none is.
     pub(super) fn able(&self) -> Vec<usize> {
-        let weighty = self.weighty();
         let is_able = |place: &usize| self.below(*place).any(|(it, _)| self.facts.is_able(it));
-        let able: Vec<usize> = weighty.iter().copied().filter(is_able).collect();
-        if able.is_empty() { weighty } else { able }
+        let able: Vec<usize> = self.open.iter().copied().filter(is_able).collect();
+        if able.is_empty() { self.open.to_vec() } else { able }
     }
 
     /// The child of the least measure, of those measured alike the first.

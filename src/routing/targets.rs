@@ -6,7 +6,6 @@
 //! two routes that ask the same model at the same provider learn from each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use std::time::Duration;
 
@@ -27,8 +26,6 @@ pub struct Live {
     route: Arc<Route>,
     /// In the order of the targets; none where a request says who is meant.
     health: Vec<Option<Arc<Health>>>,
-    /// By group: turns taken.
-    turns: Vec<AtomicUsize>,
 }
 
 impl Live {
@@ -42,10 +39,6 @@ impl Live {
     #[must_use]
     pub fn health(&self, target: usize) -> Option<&Arc<Health>> {
         self.health.get(target)?.as_ref()
-    }
-
-    pub(super) fn next_turn(&self, group: usize) -> usize {
-        self.turns.get(group).map_or(0, |turn| turn.fetch_add(1, Relaxed))
     }
 }
 
@@ -119,16 +112,19 @@ impl Targets {
         let mut hasher = blake3::Hasher::new();
         hasher.update(sender.as_bytes()).update(&[0]).update(json.as_bytes());
         let hash = *hasher.finalize().as_bytes();
-        self.inline.get_or_insert_with(&hash, || {
-            let route = Arc::new(Route::from_json(json)?);
-            Ok(Arc::new(self.live_of(&route, Some(hash))))
-        })
+        if let Some(known) = self.inline.get(&hash) {
+            return Ok(known);
+        }
+        // Two shards may read it at once; neither waits for the other.
+        let route = Arc::new(Route::from_json(json)?);
+        let live = Arc::new(self.live_of(&route, Some(hash)));
+        self.inline.insert(hash, Arc::clone(&live));
+        Ok(live)
     }
 
     fn live_of(&self, route: &Arc<Route>, config: Option<[u8; 32]>) -> Live {
         let health = route.targets.iter().map(|target| self.health(target, config)).collect();
-        let turns = route.groups().map(|_| AtomicUsize::new(0)).collect();
-        Live { route: Arc::clone(route), health, turns }
+        Live { route: Arc::clone(route), health }
     }
 
     fn health(&self, target: &Target, config: Option<[u8; 32]>) -> Option<Arc<Health>> {

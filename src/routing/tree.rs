@@ -1,6 +1,7 @@
 //! From a route as written to a route as used: every problem told, all that is inherited handed down.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -33,7 +34,6 @@ pub(super) fn route(
         root: path.to_owned(),
         nodes: Vec::new(),
         targets: Vec::new(),
-        groups: 0,
         caches: Vec::new(),
         problems,
     };
@@ -80,7 +80,6 @@ struct Inherited {
     breaker: BreakerRule,
     first_token_timeout: Option<u64>,
     forward_headers: Vec<String>,
-    strict_open_ai_compliance: Option<bool>,
     custom_host: Option<String>,
 }
 
@@ -89,7 +88,6 @@ struct Builder<'p> {
     root: String,
     nodes: Vec<Node>,
     targets: Vec<Target>,
-    groups: usize,
     /// With the places where they are written.
     caches: Vec<(String, CacheRuleSettings)>,
     problems: &'p mut Problems,
@@ -165,8 +163,6 @@ impl Builder<'_> {
             inherited.forward_headers =
                 check_forward_headers(&settings.forward_headers, path, self.problems);
         }
-        let strict = settings.strict_open_ai_compliance;
-        inherited.strict_open_ai_compliance = strict.or(inherited.strict_open_ai_compliance);
         inherited.custom_host = settings.custom_host.take().or(inherited.custom_host);
         inherited
     }
@@ -213,8 +209,6 @@ impl Builder<'_> {
         let strategy = settings.strategy.unwrap_or_default();
         let strategy_path = member_path(&path, "strategy");
         self.inherit_breaker(&strategy, &mut inherited, &strategy_path);
-        let number = self.groups;
-        self.groups += 1;
         let mut children = Vec::with_capacity(count);
         for (index, written) in settings.targets.into_iter().enumerate() {
             let at = format!("{at}.targets[{index}]");
@@ -236,7 +230,8 @@ impl Builder<'_> {
         let sticky_path = member_path(&strategy_path, "sticky");
         let sticky = sticky.and_then(|it| it.check(&sticky_path, self.problems));
         let request_timeout = settings.request_timeout.map(Duration::from_millis);
-        Some(Group { strategy: made, children, leads_on, sticky, request_timeout, number })
+        let turns = AtomicUsize::new(0);
+        Some(Group { strategy: made, children, leads_on, sticky, request_timeout, turns })
     }
 
     /// The rule of the breakers below; conditions end what was inherited, as Portkey has it.
@@ -326,7 +321,6 @@ impl Builder<'_> {
             default_params: raw_members(&inherited.default_params),
             drop_params: inherited.drop_params,
             forward_headers: inherited.forward_headers,
-            strict_open_ai_compliance: inherited.strict_open_ai_compliance,
             // That of the short form bounds all attempts together.
             request_timeout: millis(settings.request_timeout.filter(|_| depth > 0)),
             first_token_timeout: millis(inherited.first_token_timeout),

@@ -1,0 +1,360 @@
+//! Routes from outside: who is asked after whom, what the client sees of it, and when it ends.
+//!
+//! Whole answers and their attempts; streams, health and the other ways to choose have their own files.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, Visit, chat, json_answer, post};
+
+pub const CHAT_PATH: &str = "/v1/chat/completions";
+
+/// A gateway before providers that it knows as `p0`, `p1` and so on.
+pub struct Stand {
+    pub gateway: Gateway,
+    pub providers: Vec<Provider>,
+}
+
+impl Stand {
+    pub fn new(providers: Vec<Provider>) -> Self {
+        Self::with("", providers)
+    }
+
+    /// With further settings, which come first.
+    pub fn with(more: &str, providers: Vec<Provider>) -> Self {
+        let mut settings = more.to_owned();
+        for (place, provider) in providers.iter().enumerate() {
+            settings.push_str(&provider.section(&format!("p{place}"), ""));
+        }
+        Self { gateway: Gateway::start(&settings), providers }
+    }
+
+    /// Asks by a config in a header.
+    pub fn send(&self, config: &Value, fields: &str, body: &str) -> Response {
+        self.gateway.send(&request(config, fields, body))
+    }
+
+    /// Asks for a chat.
+    pub fn ask(&self, config: &Value) -> Response {
+        self.send(config, "", &chat("m"))
+    }
+
+    /// How many requests each provider has received.
+    pub fn counts(&self) -> Vec<usize> {
+        self.providers.iter().map(Provider::request_count).collect()
+    }
+}
+
+/// A chat request that brings its config.
+pub fn request(config: &Value, fields: &str, body: &str) -> String {
+    post(CHAT_PATH, &format!("x-ringgate-config: {config}\r\n{fields}"), body)
+}
+
+/// A config over `p0` to the last of `count`.
+pub fn config(strategy: &Value, count: usize) -> Value {
+    let targets: Vec<Value> =
+        (0..count).map(|place| json!({ "provider": format!("p{place}") })).collect();
+    json!({ "strategy": strategy, "targets": targets })
+}
+
+pub fn fallback(count: usize) -> Value {
+    config(&json!({ "mode": "fallback" }), count)
+}
+
+/// A provider that answers every chat.
+pub fn well() -> Provider {
+    Provider::always(json_answer("200 OK", "", CHAT_ANSWER))
+}
+
+/// A provider that answers everything with this status; the body tells it too.
+pub fn failing(status: u16, fields: &str) -> Provider {
+    Provider::always(error_answer(status, fields))
+}
+
+pub fn error_answer(status: u16, fields: &str) -> String {
+    let body = json!({ "error": { "message": format!("told {status}"), "type": "t" } });
+    json_answer(&format!("{status} Told"), fields, &body.to_string())
+}
+
+/// A provider at whose address nobody listens.
+pub fn dead() -> Provider {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    Provider { address, requests: Arc::default(), connections: Arc::default() }
+}
+
+/// A provider that takes requests and never answers.
+pub fn silent() -> Provider {
+    Provider::start(|visit| {
+        visit.request();
+        visit.wait_for_end();
+    })
+}
+
+/// The attempts that an answer tells: target and status of each.
+pub fn story(response: &Response) -> Vec<(String, u16)> {
+    let text = response.field("x-ringgate-attempts").unwrap_or_default();
+    let legs = text.split(", ").filter(|leg| !leg.is_empty());
+    legs.map(|leg| {
+        let parts: Vec<&str> = leg.split(' ').collect();
+        let is_time =
+            |text: &str| text.strip_suffix("ms").is_some_and(|it| it.parse::<u64>().is_ok());
+        assert!(parts.len() == 3 && is_time(parts[2]), "{text}");
+        (parts[0].to_owned(), parts[1].parse().expect("a status"))
+    })
+    .collect()
+}
+
+pub fn story_is(response: &Response, expected: &[(&str, u16)], what: &str) {
+    let expected: Vec<(String, u16)> =
+        expected.iter().map(|(target, status)| ((*target).to_owned(), *status)).collect();
+    assert_eq!(story(response), expected, "{what}: {} {}", response.status, response.text());
+}
+
+/// The target that has answered.
+pub fn option(response: &Response) -> &str {
+    response.field("x-ringgate-last-used-option-index").unwrap_or("none")
+}
+
+const FIRST: &str = "config.targets[0]";
+const SECOND: &str = "config.targets[1]";
+
+/// What a provider may do to a request for a whole answer, and the status of such an attempt.
+fn faults() -> Vec<(&'static str, u16, Provider)> {
+    fn answering(script: fn(&mut Visit)) -> Provider {
+        Provider::start(move |visit| {
+            if visit.request().is_some() {
+                script(visit);
+            }
+        })
+    }
+    let cut = |visit: &mut Visit| {
+        visit.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n");
+        visit.send(b"content-length: 100\r\n\r\n{\"choices\":");
+    };
+    vec![
+        ("500", 500, failing(500, "")),
+        ("429", 429, failing(429, "retry-after: 1\r\n")),
+        ("400", 400, failing(400, "")),
+        ("refused", 502, dead()),
+        ("silence", 504, silent()),
+        ("closed", 502, answering(|_| {})),
+        ("garbage", 502, answering(|visit| visit.send(b"what is this\r\n\r\n"))),
+        ("a body cut off", 502, answering(cut)),
+        ("no JSON", 502, Provider::always(json_answer("200 OK", "", "what is this"))),
+        (
+            "silence within the body",
+            504,
+            answering(|visit| {
+                visit.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{");
+                visit.wait_for_end();
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn a_failed_target_is_followed_by_the_next() {
+    let (names, providers): (Vec<_>, Vec<_>) =
+        faults().into_iter().map(|(what, status, provider)| ((what, status), provider)).unzip();
+    let good = well();
+    let count = providers.len();
+    let stand = Stand::with(&good.section("good", ""), providers);
+    for (place, (what, status)) in names.into_iter().enumerate().take(count) {
+        let config = json!({ "strategy": { "mode": "fallback" }, "targets": [
+            { "provider": format!("p{place}"), "request_timeout": 150 }, { "provider": "good" },
+        ] });
+        let response = stand.ask(&config);
+        assert_eq!((response.status, response.text().as_str()), (200, CHAT_ANSWER), "{what}");
+        story_is(&response, &[(FIRST, status), (SECOND, 200)], what);
+        assert_eq!(option(&response), SECOND, "{what}");
+        assert_eq!(response.field("x-ringgate-provider"), Some("good"), "{what}");
+        assert_eq!(response.field("x-ringgate-retry-attempt-count"), Some("0"), "{what}");
+        assert_eq!(response.field("retry-after"), None, "{what}: nothing of the failed answer");
+    }
+    assert_eq!(good.request_count(), count);
+}
+
+#[test]
+fn where_all_fail_the_last_failure_is_told() {
+    let (names, providers): (Vec<_>, Vec<_>) =
+        faults().into_iter().map(|(what, status, provider)| ((what, status), provider)).unzip();
+    let stand = Stand::new(providers);
+    for (place, (what, status)) in names.into_iter().enumerate() {
+        let last = json!({ "provider": format!("p{place}"), "request_timeout": 150 });
+        let fallback = json!({ "strategy": { "mode": "fallback" }, "targets": [
+            { "provider": "p0" }, last,
+        ] });
+        let single = json!({ "provider": format!("p{place}"), "request_timeout": 150 });
+        let race = json!({ "strategy": { "mode": "race", "hedge_ms": 1 }, "targets": [last] });
+        for (mode, config) in [("fallback", fallback), ("single", single), ("race", race)] {
+            let what = format!("{what} by {mode}");
+            let response = stand.ask(&config);
+            assert_eq!(response.status, status, "{what}: {}", response.text());
+            let is_own = !matches!(status, 500 | 429 | 400);
+            let code = match status {
+                504 => "upstream_timeout",
+                _ if what.starts_with("refused") => "upstream_unreachable",
+                502 => "upstream_invalid_response",
+                _ => "none",
+            };
+            assert_eq!(response.code(), code, "{what}");
+            let exception = response.field("x-ringgate-gateway-exception");
+            assert_eq!(exception, is_own.then_some("true"), "{what}");
+            let told = story(&response);
+            assert_eq!(told.last().map(|leg| leg.1), Some(status), "{what}: {response:?}");
+            assert_eq!(told.len(), if mode == "fallback" { 2 } else { 1 }, "{what}");
+        }
+    }
+}
+
+#[test]
+fn only_the_listed_statuses_lead_on() {
+    let stand = Stand::new(vec![failing(500, "retry-after: 7\r\nx-request-id: r\r\n"), well()]);
+    let only = |status: u16| config(&json!({ "mode": "fallback", "on_status_codes": [status] }), 2);
+    let response = stand.ask(&only(429));
+    assert_eq!(response.status, 500);
+    assert_eq!(response.json()["error"]["message"], "told 500");
+    assert_eq!(response.field("retry-after"), Some("7"));
+    assert_eq!(response.field("x-request-id"), Some("r"));
+    assert_eq!(option(&response), FIRST);
+    story_is(&response, &[(FIRST, 500)], "listed: 429");
+    assert_eq!(response.field("x-ringgate-gateway-exception"), None);
+    let response = stand.ask(&only(500));
+    assert_eq!((response.status, option(&response)), (200, SECOND));
+    assert_eq!(stand.counts(), [2, 1]);
+
+    // One that cannot be reached has no status to be listed.
+    let stand = Stand::new(vec![dead(), well()]);
+    assert_eq!(stand.ask(&only(429)).status, 200);
+}
+
+#[test]
+fn a_body_that_is_passed_through_goes_to_the_first_that_can_be_reached() {
+    let stand = Stand::new(vec![dead(), failing(500, ""), well()]);
+    let upload = "POST /v1/files HTTP/1.1\r\nhost: g\r\ncontent-type: multipart/form-data\r\n";
+    let fields = format!("x-ringgate-config: {}\r\ncontent-length: 5\r\n\r\nabcde", fallback(3));
+    let response = stand.gateway.send(&format!("{upload}{fields}"));
+    // It has been sent, and is not kept: it cannot be sent again.
+    assert_eq!(response.status, 500);
+    story_is(&response, &[(FIRST, 502), (SECOND, 500)], "upload");
+    assert_eq!(stand.counts(), [0, 1, 0]);
+    assert!(stand.providers[1].last_request().ends_with("abcde"));
+}
+
+/// Answers with these, one after the other, and then with the last of them.
+fn in_turn(answers: Vec<String>) -> Provider {
+    let next = AtomicUsize::new(0);
+    Provider::start(move |visit| {
+        while visit.request().is_some() {
+            let place = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+            visit.send(answers[place].as_bytes());
+        }
+    })
+}
+
+fn then_well(status: u16, fields: &str) -> Provider {
+    in_turn(vec![error_answer(status, fields), json_answer("200 OK", "", CHAT_ANSWER)])
+}
+
+fn retries(response: &Response) -> Option<&str> {
+    response.field("x-ringgate-retry-attempt-count")
+}
+
+#[test]
+fn a_failed_attempt_is_repeated() {
+    // With the provider's word, without it, and as OpenAI tells it.
+    let reset = "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 5ms\r\n";
+    for (status, fields) in
+        [(503, "retry-after-ms: 5\r\n"), (429, reset), (529, "retry-after: 0\r\n")]
+    {
+        let stand = Stand::new(vec![then_well(status, fields)]);
+        let begun = Instant::now();
+        let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 2 } }));
+        assert_eq!((response.status, retries(&response)), (200, Some("1")), "{status}");
+        assert_eq!(option(&response), "config");
+        story_is(&response, &[("config", status), ("config", 200)], fields);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{fields}: {:?}", begun.elapsed());
+    }
+    let stand = Stand::new(vec![then_well(503, "")]);
+    let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
+    assert_eq!((response.status, retries(&response)), (200, Some("1")), "after a wait of our own");
+}
+
+#[test]
+fn a_provider_is_left_alone_for_as_long_as_it_says() {
+    let stand = Stand::new(vec![then_well(429, "retry-after-ms: 300\r\n")]);
+    let begun = Instant::now();
+    let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
+    assert_eq!((response.status, retries(&response)), (200, Some("1")));
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_is_not_repeated() {
+    let retry = json!({ "provider": "p0", "retry": { "attempts": 3 } });
+    for (status, fields, expected) in [
+        (400, "", "0"),
+        (404, "", "0"),
+        (401, "", "0"),
+        // More than a minute is not waited.
+        (429, "retry-after: 100\r\n", "-1"),
+        (503, "retry-after-ms: 100000\r\n", "-1"),
+    ] {
+        let stand = Stand::new(vec![failing(status, fields)]);
+        let response = stand.ask(&retry);
+        assert_eq!((response.status, retries(&response)), (status, Some(expected)), "{fields}");
+        assert_eq!(response.json()["error"]["message"], format!("told {status}"));
+        assert_eq!(stand.counts(), [1], "{status} {fields}");
+    }
+    let stand = Stand::new(vec![failing(500, "retry-after-ms: 1\r\n")]);
+    let retry = json!({ "provider": "p0", "retry": { "attempts": 3, "on_status_codes": [503] } });
+    assert_eq!(retries(&stand.ask(&retry)), Some("0"), "500 is not listed");
+    assert_eq!(stand.counts(), [1]);
+}
+
+#[test]
+fn retries_come_before_the_next_target() {
+    let stand = Stand::new(vec![failing(503, "retry-after-ms: 1\r\n"), well()]);
+    let mut config = fallback(2);
+    config["retry"] = json!({ "attempts": 2 });
+    let response = stand.ask(&config);
+    let expected = [(FIRST, 503), (FIRST, 503), (FIRST, 503), (SECOND, 200)];
+    story_is(&response, &expected, "two retries");
+    assert_eq!(retries(&response), Some("0"), "of the target that has answered");
+    // A target that wants to be left alone for long is not waited for where there is another.
+    let stand = Stand::new(vec![failing(429, "retry-after: 30\r\n"), well()]);
+    let begun = Instant::now();
+    let response = stand.ask(&config);
+    story_is(&response, &[(FIRST, 429), (SECOND, 200)], "a long wait");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    // A provider that answers with half an answer is asked again, too.
+    let stand = Stand::new(vec![in_turn(vec![
+        json_answer("200 OK", "", "what is this"),
+        json_answer("200 OK", "", CHAT_ANSWER),
+    ])]);
+    let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
+    assert_eq!((response.status, retries(&response)), (200, Some("1")), "{response:?}");
+}
+
+#[test]
+fn a_storm_of_retries_is_kept_within_its_budget() {
+    const REQUESTS: usize = 200;
+    let stand = Stand::new(vec![failing(503, "retry-after-ms: 1\r\n")]);
+    let config = json!({ "provider": "p0", "retry": { "attempts": 5 } });
+    let begun = Instant::now();
+    let mut client = stand.gateway.connect();
+    for _ in 0..REQUESTS {
+        client.send(request(&config, "", &chat("m")).as_bytes());
+        assert_eq!(client.response().status, 503);
+    }
+    // A fifth on top, a reserve of ten, and one a second.
+    let seconds = usize::try_from(begun.elapsed().as_secs()).expect("a few");
+    let calls = stand.providers[0].request_count();
+    assert!(calls <= REQUESTS + REQUESTS / 5 + 10 + seconds + 1, "{calls}");
+    assert!(calls >= REQUESTS + REQUESTS / 5, "{calls}");
+}
