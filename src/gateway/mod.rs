@@ -5,10 +5,11 @@
 //! What a client's departure does: one read on its connection is always in flight. When that read
 //! ends while we wait for the provider, the wait is dropped, the provider's connection is closed
 //! (never pooled), `settle` runs with what has been seen so far, usage estimated and flagged.
-//! Nothing is sent twice: after the first byte of an answer there is no repetition of any kind.
+//! After the first byte of an answer has gone to the client there is no repetition of any kind; before, a
+//! route may ask again or elsewhere. Attempts never touch the client, so that several may be under way.
 //!
-//! Only `failure.rs` knows which status an error becomes. Absent: shared state between shards, and
-//! any wait of one shard for another.
+//! Only `failure.rs` knows which status an error becomes. Absent: any wait of one shard for another.
+//! What shards share is the cache and what is known of targets.
 
 mod admit;
 mod answer;

@@ -168,3 +168,17 @@ impl<'c> Choosing<'c> {
         least.map(|(place, _)| place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_line_for_each() {
+        let page = include_str!("../../docs/routing.md");
+        for row in STRATEGIES {
+            assert!(page.contains(&format!("\n| `{}` |", row.mode)), "{}", row.mode);
+        }
+        assert_eq!(page.matches("\n| `").count(), STRATEGIES.len());
+    }
+}
