@@ -26,6 +26,8 @@ mod models;
 mod realtime;
 mod routing;
 mod routing_health;
+mod routing_modes;
+mod routing_requests;
 mod routing_streams;
 mod shapes;
 mod simulate;

@@ -430,7 +430,7 @@ mod tests {
         let route = settings.routes.get("support").expect("configured");
         let target = route.only_target().expect("one");
         assert_eq!(target.provider.as_deref(), Some("zebra"));
-        assert_eq!(target.override_model().as_deref(), Some("m"));
+        assert_eq!(target.override_model.as_deref(), Some("m"));
         assert_eq!(route.request_timeout, Some(Duration::from_secs(30)));
         let key = settings.keys.find(b"s").expect("configured");
         assert_eq!(key.route.as_deref(), Some("support"));

@@ -10,7 +10,7 @@ use super::fields::{goes_upstream, presented_keys};
 use super::record::Exchange;
 use crate::cache::{Asked as Meant, Key, KeyBuilder, is_time_bound, normalise};
 use crate::llm::{LastTurn, Outline};
-use crate::routing::{CacheMode, CacheRule, CacheScope, Field, Route};
+use crate::routing::{CacheMode, CacheRule, CacheScope, Facts, Route};
 
 /// Members of a body that change the form of an answer or name the end user, not what it says.
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
@@ -53,7 +53,7 @@ pub(super) fn name(
     exchange: &Exchange<'_>,
     route: &Route,
     rule: &CacheRule,
-    asked: &Asked<'_>,
+    (asked, facts): (&Asked<'_>, &dyn Facts),
 ) -> Option<Name> {
     let (outline, bytes) = (asked.outline.as_ref(), asked.bytes.as_ref());
     let question = question(exchange, rule, asked.endpoint, (outline, bytes));
@@ -65,7 +65,7 @@ pub(super) fn name(
     key.optional(exchange.ours("cache-namespace").map(str::as_bytes));
     add_scope(&mut key, exchange, rule.scope, outline)?;
     add_headers(&mut key, exchange, route);
-    add_fields(&mut key, exchange, route);
+    add_fields(&mut key, facts, route);
     add_body(&mut key, outline, bytes, question.as_ref());
     let Some(Question { turn, .. }) = question else {
         return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
@@ -127,23 +127,11 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     }
 }
 
-/// What decides where the request goes, its body apart: conditions that look at who asks send others to
-/// other models.
-fn add_fields(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
+/// What decides where the request goes: conditions that look at who asks send others to other models.
+fn add_fields(key: &mut KeyBuilder, facts: &dyn Facts, route: &Route) {
     for field in &route.fields {
-        match field {
-            Field::Metadata(_) => {
-                key.optional(exchange.ours("metadata").map(str::as_bytes));
-            }
-            Field::Header(name) => {
-                key.optional(exchange.head.get(name));
-            }
-            Field::KeyName | Field::KeyMetadata(_) => {
-                key.optional(exchange.record.key.as_deref().map(str::as_bytes));
-            }
-            // These are in the body, or in the name of the endpoint.
-            Field::Params(_) | Field::UrlPathname | Field::Model | Field::TokensEstimate => {}
-        }
+        let value = facts.value(field).map(|value| value.to_string());
+        key.optional(value.as_deref().map(str::as_bytes));
     }
 }
 

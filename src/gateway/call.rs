@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::answer::{Answer, Link};
 use super::asker::Asker;
@@ -154,7 +155,11 @@ async fn connect(
     // On the heap, like everything rare: the future of each request has room for the usual only.
     let failure = match Box::pin(within(limit, pool.connect(worker.dialer()))).await {
         Ok(Ok(pooled)) => return Ok(pooled),
-        Err(_) => Failure::UpstreamTimeout { provider: provider(), phase: "connect" },
+        Err(_) => {
+            let is_all = deadline.since(Instant::now()) == Duration::ZERO;
+            let phase = if is_all { "total" } else { "connect" };
+            Failure::UpstreamTimeout { provider: provider(), phase }
+        }
         Ok(Err(error)) => {
             let reason = match error {
                 DialError::Name(_) => {
@@ -323,6 +328,8 @@ impl Call<'_> {
     }
 
     fn timed_out(&self, phase: &'static str) -> Failure {
+        let is_all = self.deadline.since(Instant::now()) == Duration::ZERO;
+        let phase = if is_all { "total" } else { phase };
         Failure::UpstreamTimeout { provider: self.attempt.upstream.provider.name.clone(), phase }
     }
 }

@@ -76,7 +76,7 @@ impl Copy {
         let asker = Asker::new(&self.worker, &self.head);
         let (grant, request) = (&self.grant, &self.request);
         let pursuit = Pursuit { asker: &asker, grant, request, wants_good: false };
-        let mut plan = Plan::of_target(Arc::clone(&self.live), self.target);
+        let mut plan = Plan::of_target(Arc::clone(&self.live), self.target, started);
         let ready = pursuit.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
         match ready {
@@ -95,6 +95,9 @@ impl Copy {
             Err(failure) => {
                 let row = failure.row();
                 (event.outcome, event.code) = (row.side, Some(row.code));
+                if let Some(last) = asker.trail.last() {
+                    (event.provider, event.model) = (last.provider, last.model);
+                }
             }
         }
         event.latency = started.elapsed();

@@ -27,11 +27,10 @@ use super::prepare::{Attempt, Prepared, prepare};
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::trail::Track;
+use super::trial::{Trial, Won, is_final, outcome_of_failure};
 use crate::base::Instant;
-use crate::routing::{Fault, Outcome, Permit, Plan, Step, Target, Try, retry_hint};
+use crate::routing::{Outcome, Permit, Plan, Step, Target, Try};
 use crate::shard::{sleep, within};
-use crate::telemetry::Outcome as Side;
 
 /// What comes of it.
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
@@ -40,16 +39,6 @@ pub(super) enum Ready {
     Own(Whole),
     /// A provider has answered.
     Answer(Box<Attempt>, Answer, Option<Won>),
-}
-
-/// The attempt of a plan that has answered.
-pub(super) struct Won {
-    pub permit: Option<Permit>,
-    /// Its target, as `config.targets[0]`.
-    pub target: Arc<str>,
-    /// Its place in the trail.
-    pub leg: usize,
-    pub begun: Instant,
 }
 
 /// Asks the provider that the plan says, or the only one there is without a plan. `before` is what has
@@ -62,6 +51,10 @@ pub(super) async fn forward(
     let Some(plan) = plan else { return once(exchange, grant, request).await };
     let begun = Instant::now();
     let ready = if matches!(request.body, Body::Streamed { .. }) {
+        if let Some(failure) = before {
+            // What was sent cannot be sent again.
+            return Err(failure);
+        }
         Box::pin(ask_streamed(exchange, grant, request, plan)).await
     } else {
         let pursuit = Pursuit { asker: exchange.asker, grant, request, wants_good: false };
@@ -102,22 +95,42 @@ pub(super) fn take_over(exchange: &mut Exchange<'_>, attempt: &Attempt) {
     };
 }
 
-/// Asks the one provider there is without a route.
+/// Asks the one provider there is: without a route, or with one that leaves no choice.
 async fn once(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &mut Request,
 ) -> Result<Ready, Failure> {
     let asker = exchange.asker;
-    let mut attempt = match prepare(asker, grant, request, None)? {
+    let live = grant.route.as_deref();
+    let target = live.and_then(|live| live.route().only_target());
+    let begun = Instant::now();
+    let mut trial = target.map(|target| {
+        let permit = live.and_then(|live| Some(live.health(0)?.begin(true, begun)));
+        // A limit that the client sets may be any.
+        Trial::begin(asker, target, (permit, asker.ours("request-timeout").is_none()))
+    });
+    let prepared = prepare(asker, grant, request, target);
+    match (&prepared, &mut trial) {
+        (Ok(Prepared::Answer(..)), Some(trial)) => {
+            trial.end_here();
+        }
+        (Err(failure), Some(trial)) => {
+            trial.end(Err(failure));
+        }
+        _ => {}
+    }
+    let mut attempt = match prepared? {
         Prepared::Answer(own, provider) => {
             exchange.record.provider = Some(provider);
             return Ok(Ready::Own(own));
         }
         Prepared::Ask(attempt) => attempt,
     };
+    if let Some(limit) = live.and_then(|live| live.route().request_timeout) {
+        attempt.timeouts.total = attempt.timeouts.total.min(limit);
+    }
     take_over(exchange, &attempt);
-    let begun = Instant::now();
     let mut notes = Notes { out: std::mem::take(&mut exchange.client.out), ..Notes::default() };
     let answered = if attempt.has_further_calls() {
         let calls = Box::pin(call_in_parts(asker, &mut attempt, request, &mut notes));
@@ -129,7 +142,12 @@ async fn once(
         recall::while_needed(exchange, called).await.and_then(|it| it)
     };
     note(exchange, &mut notes, begun);
-    answered.map(|answer| Ready::Answer(attempt, answer, None))
+    if let Some(trial) = &mut trial {
+        exchange.record.option = Some(Arc::clone(&trial.target.path));
+        trial.asks(&attempt);
+        trial.end(answered.as_ref().map(|answer| (&*attempt, answer, None)));
+    }
+    answered.map(|answer| Ready::Answer(attempt, answer, trial.map(Trial::won)))
 }
 
 fn note(exchange: &mut Exchange<'_>, notes: &mut Notes, begun: Instant) {
@@ -177,35 +195,30 @@ pub(super) async fn ask_streamed(
         let live = Arc::clone(plan.live());
         let Some(target) = live.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
-        let mut permit = plan.begin(&step, begun);
-        let mut track = asker.trail.begin(Arc::clone(&target.path));
+        let permit = plan.begin(&step, begun);
+        let mut trial = Trial::begin(asker, target, (permit, step.is_fair));
         let asked = match prepare(asker, grant, request, Some(target)) {
             Err(failure) => Err(failure),
-            Ok(Prepared::Answer(own, _)) => return Ok(Ready::Own(own)),
+            Ok(Prepared::Answer(own, _)) => {
+                trial.end_here();
+                return Ok(Ready::Own(own));
+            }
             Ok(Prepared::Ask(mut attempt)) => {
                 hold_to(&mut attempt, &step, begun);
-                track.asks(&attempt.upstream.name, attempt.model.as_deref());
-                let called = call_streamed(exchange, &attempt, request, &mut track.notes).await;
+                trial.asks(&attempt);
+                let notes = &mut trial.track.notes;
+                let called = call_streamed(exchange, &attempt, request, notes).await;
                 called.map(|answer| (attempt, answer))
             }
         };
-        let outcome = match &asked {
-            Ok((attempt, answer)) => outcome_of(answer, None, (attempt, target), begun),
-            Err(failure) => outcome_of_failure(failure, begun),
-        };
-        track.end(outcome.status);
-        if let Some(permit) = permit.as_mut().filter(|_| shows_target(asked.is_ok(), &outcome)) {
-            permit.judge(&outcome, Instant::now());
-        }
+        let ended = asked.as_ref().map(|(attempt, answer)| (&**attempt, answer, None));
+        let outcome = trial.end(ended);
         plan.tell(&outcome, Instant::now());
-        let (sent, leg) = (track.notes.sent, track.place());
-        drop(track);
         match asked {
             Ok((attempt, answer)) => {
-                let won = Won { permit, target: Arc::clone(&target.path), leg, begun };
-                return Ok(Ready::Answer(attempt, answer, Some(won)));
+                return Ok(Ready::Answer(attempt, answer, Some(trial.won())));
             }
-            Err(failure) if sent || is_final(&failure) => return Err(failure),
+            Err(failure) if trial.track.notes.sent || is_final(&failure) => return Err(failure),
             Err(failure) => last = Err(failure),
         }
     }
@@ -266,26 +279,19 @@ impl Pursuit<'_> {
         let Some(target) = live.route().targets.get(step.target) else {
             return (outcome_of_failure(&Failure::NoTarget, begun), Err(Failure::NoTarget));
         };
-        let mut permit = plan.begin(step, begun);
-        let mut track = self.asker.trail.begin(Arc::clone(&target.path));
+        let permit = plan.begin(step, begun);
         let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
-        let made = self.make(target, (step, is_probe), &mut track).await;
+        let mut trial = Trial::begin(self.asker, target, (permit, step.is_fair));
+        let made = self.make(target, (step, is_probe), &mut trial).await;
         let outcome = match &made {
-            Ok((Ready::Own(_), _)) => own_outcome(begun),
+            Ok((Ready::Own(_), _)) => trial.end_here(),
             Ok((Ready::Answer(attempt, answer, _), error)) => {
-                outcome_of(answer, *error, (attempt, target), begun)
+                trial.end(Ok((attempt, answer, *error)))
             }
-            Err(failure) => outcome_of_failure(failure, begun),
+            Err(failure) => trial.end(Err(failure)),
         };
-        track.end(outcome.status);
-        if let Some(permit) = permit.as_mut().filter(|_| shows_target(made.is_ok(), &outcome)) {
-            permit.judge(&outcome, Instant::now());
-        }
         let result = made.map(|(ready, _)| match ready {
-            Ready::Answer(attempt, answer, _) => {
-                let (target, leg) = (Arc::clone(&target.path), track.place());
-                Ready::Answer(attempt, answer, Some(Won { permit, target, leg, begun }))
-            }
+            Ready::Answer(attempt, answer, _) => Ready::Answer(attempt, answer, Some(trial.won())),
             own => own,
         });
         (outcome, result)
@@ -297,7 +303,7 @@ impl Pursuit<'_> {
         &self,
         target: &Target,
         (step, is_probe): (&Try, bool),
-        track: &mut Track<'_>,
+        trial: &mut Trial<'_>,
     ) -> Result<(Ready, Option<u16>), Failure> {
         let begun = Instant::now();
         let mut attempt = match prepare(self.asker, self.grant, self.request, Some(target))? {
@@ -305,12 +311,12 @@ impl Pursuit<'_> {
             Prepared::Ask(attempt) => attempt,
         };
         hold_to(&mut attempt, step, begun);
-        track.asks(&attempt.upstream.name, attempt.model.as_deref());
+        trial.asks(&attempt);
         let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
         // What a probe breaks is not to be noticed either.
         let looks = step.has_next || is_probe || self.wants_good || first_token.is_some();
         let asking = async {
-            let notes = &mut track.notes;
+            let notes = &mut trial.track.notes;
             let mut answer = if attempt.has_further_calls() {
                 call_in_parts(self.asker, &mut attempt, self.request, notes).await?
             } else {
@@ -382,7 +388,9 @@ impl Pursuit<'_> {
             let result = racing.run(&mut plan, None).await;
             let outcome = match &result {
                 Err(failure) => outcome_of_failure(failure, begun),
-                Ok(_) => plan.last().unwrap_or_else(|| own_outcome(begun)),
+                Ok(_) => {
+                    plan.last().unwrap_or_else(|| outcome_of_failure(&Failure::NoTarget, begun))
+                }
             };
             (outcome, result)
         })
@@ -407,81 +415,8 @@ fn hold_to(attempt: &mut Attempt, step: &Try, now: Instant) {
     }
 }
 
-/// True for what no other target would mend.
-fn is_final(failure: &Failure) -> bool {
-    matches!(failure, Failure::ClientLeft | Failure::ClientStalled | Failure::Overloaded(_))
-}
-
-fn own_outcome(begun: Instant) -> Outcome {
-    let latency = begun.elapsed();
-    Outcome { status: 200, fault: Fault::None, is_transport: false, retry_after: None, latency }
-}
-
-/// How an attempt ended that was answered; `error` is the status of an error that its stream begins with.
-fn outcome_of(
-    answer: &Answer,
-    error: Option<u16>,
-    (attempt, target): (&Attempt, &Target),
-    begun: Instant,
-) -> Outcome {
-    let status = error.unwrap_or_else(|| answer.head.status());
-    let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
-    let is_failed = status >= 400;
-    let fault = match Fault::of_status(status, target.override_model().is_some()) {
-        // A client's own credential is its own fault.
-        Fault::Account if attempt.credential.is_some() && target.api_key.is_none() => Fault::Client,
-        fault => fault,
-    };
-    Outcome {
-        status,
-        fault,
-        is_transport: false,
-        retry_after: if is_failed { retry_hint(field) } else { None },
-        latency: begun.elapsed(),
-    }
-}
-
-/// True if the outcome shows how the target does: a request that we could not say to it shows nothing.
-fn shows_target(is_answered: bool, outcome: &Outcome) -> bool {
-    is_answered || outcome.fault != Fault::Client
-}
-
-/// How an attempt ended that was not.
-pub(super) fn outcome_of_failure(failure: &Failure, begun: Instant) -> Outcome {
-    let row = failure.row();
-    let is_transport = row.side == Side::UpstreamError;
-    let fault = match failure {
-        Failure::Credential { .. } => Fault::Account,
-        _ if is_transport => Fault::Target,
-        _ => Fault::Client,
-    };
-    let is_transport = is_transport || fault == Fault::Account;
-    Outcome { status: row.status, fault, is_transport, retry_after: None, latency: begun.elapsed() }
-}
-
 /// The answer that was given could not be delivered, and nothing of it has gone to the client.
 pub(super) fn tell(plan: &mut Plan, failure: &Failure) {
     let now = Instant::now();
     plan.tell(&outcome_of_failure(failure, now), now);
-}
-
-impl Won {
-    /// What the delivery of the answer shows of its target.
-    pub(super) fn learn(&mut self, exchange: &Exchange<'_>, failure: Option<&Failure>) {
-        let now = Instant::now();
-        let record = &exchange.record;
-        let failure_of_target = failure.filter(|it| it.row().side == Side::UpstreamError);
-        if let Some(failure) = failure_of_target {
-            exchange.asker.trail.correct(self.leg, failure.row().status);
-        }
-        let Some(permit) = &mut self.permit else { return };
-        if let Some(failure) = failure_of_target {
-            permit.judge_again(&outcome_of_failure(failure, self.begun), now);
-        } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
-            // A stream's words come one by one from its first; those of a whole answer all at once.
-            let first = record.first_byte.filter(|_| record.stream);
-            let since = first.map_or(self.begun, |first| record.started.after(first));
-            permit.health().note_speed(usage.output_tokens, now.since(since), now);
-        }
-    }
 }

@@ -55,6 +55,7 @@ mod simulation;
 mod token;
 mod trail;
 mod translate;
+mod trial;
 mod upstream;
 mod worker;
 

@@ -70,9 +70,10 @@ impl Attempt {
 
 /// The model that is asked for at `target`, with a provider's name before it if the client wrote one.
 pub(super) fn asked_model(request: &Request, target: Option<&Target>) -> Option<String> {
-    let asked = target.and_then(Target::override_model);
-    let asked = asked.or_else(|| request.model().map(str::to_owned));
-    asked.or_else(|| target.and_then(Target::default_model))
+    let of_route =
+        |model: fn(&Target) -> &Option<String>| target.and_then(|it| model(it).as_deref());
+    let asked = of_route(|it| &it.override_model).or_else(|| request.model());
+    asked.or_else(|| of_route(|it| &it.default_model)).map(str::to_owned)
 }
 
 /// Makes an attempt ready; `target` is none where no route is in force.

@@ -18,6 +18,7 @@ use super::connection::while_client_stays;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
 use super::deliver_stream;
 use super::endpoint::Endpoint;
+use super::facts::Told;
 use super::failure::Failure;
 use super::follow;
 use super::receive::Request;
@@ -112,7 +113,7 @@ pub(super) async fn recall(
     request: &Request,
 ) -> Result<Option<Hit>, Failure> {
     let Some(route) = grant.route() else { return Ok(None) };
-    let Some(mut lookup) = look_up(exchange, route, request) else { return Ok(None) };
+    let Some(mut lookup) = look_up(exchange, grant, request) else { return Ok(None) };
     let (mut meant, mut comparison) = (None, None);
     let key = lookup.name.key;
     let leader;
@@ -184,14 +185,16 @@ fn count(exchange: &mut Exchange<'_>, status: CacheStatus, counter: Counter) {
 }
 
 /// What a request asks of the cache; none if it has nothing to do with it.
-fn look_up<'r>(exchange: &Exchange<'r>, route: &'r Route, request: &Request) -> Option<Lookup<'r>> {
+fn look_up<'r>(exchange: &Exchange<'_>, grant: &'r Grant, request: &Request) -> Option<Lookup<'r>> {
+    let route = grant.route()?;
     let rule = route.cache.as_ref()?;
     let control = Control::of(exchange);
     if !request.endpoint.is_metered() || control.off {
         return None;
     }
     let asked = chat_form::asked(exchange, request)?;
-    let name = cache_key::name(exchange, route, rule, &asked)?;
+    let facts = Told::new(exchange.asker, grant, request);
+    let name = cache_key::name(exchange, route, rule, (&asked, &facts))?;
     Some(Lookup { rule, name, control, has_waited: false })
 }
 

@@ -18,7 +18,8 @@ use crate::routing::Plan;
 pub(super) enum Decision {
     /// The gateway knows it itself.
     Answer(Whole),
-    /// A provider is asked: of those that the plan names, or the one there is without a route.
+    /// A provider is asked: of those that the plan names, or the one there is where nothing is to be
+    /// chosen.
     Ask(Option<Box<Plan>>),
 }
 
@@ -37,10 +38,13 @@ pub(super) fn route(
         }
     }
     let Some(live) = &grant.route else { return Ok(Decision::Ask(None)) };
-    let limit = asked_timeout(exchange.asker)?;
     if !live.route().warnings.is_empty() {
         exchange.record.warnings = Some(live.route().warnings.join("; ").into());
     }
+    if live.route().is_plain() {
+        return Ok(Decision::Ask(None));
+    }
+    let limit = asked_timeout(exchange.asker)?;
     let plan = Plan::new(Arc::clone(live), limit, Instant::now());
     Ok(Decision::Ask(Some(Box::new(plan))))
 }

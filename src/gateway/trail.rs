@@ -2,7 +2,6 @@
 //! metrics.
 
 use std::cell::RefCell;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,12 +64,19 @@ impl Trail {
 
     /// The value of the header: `config.targets[0] 503 12ms, config.targets[1] 200 340ms`.
     pub(super) fn header(&self) -> String {
-        let mut text = String::new();
-        for leg in self.0.borrow().iter().take(HEADER_LEGS_MAX) {
-            let separator = if text.is_empty() { "" } else { ", " };
-            let ms = leg.took.as_millis();
-            // Writing to a string does not fail.
-            let _ = write!(text, "{separator}{} {} {ms}ms", leg.target, leg.status);
+        let legs = self.0.borrow();
+        let mut text = String::with_capacity(48 * legs.len().min(HEADER_LEGS_MAX));
+        let mut digits = itoa::Buffer::new();
+        for leg in legs.iter().take(HEADER_LEGS_MAX) {
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(&leg.target);
+            text.push(' ');
+            text.push_str(digits.format(leg.status));
+            text.push(' ');
+            text.push_str(digits.format(leg.took.as_millis()));
+            text.push_str("ms");
         }
         text
     }

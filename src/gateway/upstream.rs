@@ -20,6 +20,9 @@ use crate::shard::{
     root_certificates, server_tls,
 };
 
+/// Providers that clients name and the settings do not, kept at most; there are fewer presets.
+const UNLISTED_MAX: usize = 256;
+
 /// Settings with everything that can fail already done.
 pub struct Published {
     settings: Arc<Settings>,
@@ -117,8 +120,8 @@ pub(super) struct Snapshot {
     labels: HashMap<String, KeyLabel>,
     roots: Roots,
     providers_fingerprint: [u8; 32],
-    /// Providers that clients named by preset or custom host: bounded by the presets and by
-    /// `server.custom_hosts`.
+    /// Providers that clients named by preset or custom host; of a host any path, so that their number
+    /// is bounded here.
     unlisted: RefCell<HashMap<String, Rc<Upstream>>>,
 }
 
@@ -209,7 +212,12 @@ impl Snapshot {
             return Some((Rc::clone(known), preset.auth));
         }
         let made = Rc::new(self.make_unlisted(preset, base)?);
-        self.unlisted.borrow_mut().insert(key, Rc::clone(&made));
+        let mut unlisted = self.unlisted.borrow_mut();
+        if unlisted.len() >= UNLISTED_MAX {
+            // Their idle connections go with them; requests under way keep theirs.
+            unlisted.clear();
+        }
+        unlisted.insert(key, Rc::clone(&made));
         Some((made, preset.auth))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Target;
+use super::route::{Kind, Node, Target};
 use crate::base::{Problems, Secret, member_path};
 
 /// Bounds and default of `max_age`, in seconds: Portkey's.
@@ -91,7 +91,7 @@ impl CacheRuleSettings {
     /// The rule that is meant where `targets` answer; problems are told.
     pub(super) fn check(
         self,
-        targets: &[Target],
+        (targets, nodes): (&[Target], &[Node]),
         path: &str,
         problems: &mut Problems,
     ) -> Option<CacheRule> {
@@ -125,18 +125,26 @@ impl CacheRuleSettings {
             let message = "only the mode `semantic` has a shadow";
             problems.add(&member_path(path, "shadow"), message, "leave it out");
         }
-        let fingerprint = fingerprint(targets);
+        let fingerprint = fingerprint(targets, nodes);
         Some(CacheRule { mode, max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
     }
 }
 
-/// A hash over whom `targets` ask, and with which edits.
-fn fingerprint(targets: &[Target]) -> [u8; 32] {
+/// A hash over whom `targets` ask, with which edits, and which of them a request goes to by what it says.
+/// Draws and shares are not in it: an answer is as good from any target that may be drawn.
+fn fingerprint(targets: &[Target], nodes: &[Node]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
+    let looks = |node: &&Node| match &node.kind {
+        Kind::Group(group) => !group.strategy.fields().is_empty(),
+        Kind::Target(_) => false,
+    };
+    for node in nodes.iter().filter(looks) {
+        hasher.update(format!("{node:?}\n").as_bytes());
+    }
     for it in targets {
         let key = it.api_key.as_ref().map_or("", Secret::reveal);
         hasher.update(blake3::hash(key.as_bytes()).as_bytes());
-        let asked = (&it.provider, &it.provider_model, &it.custom_host, &it.forward_headers);
+        let asked = (&it.provider, &it.override_model, &it.custom_host, &it.forward_headers);
         let edits = (&it.override_params, &it.default_params, &it.drop_params);
         hasher.update(format!("{asked:?} {edits:?}\n").as_bytes());
     }

@@ -154,7 +154,7 @@ impl Health {
         Permit { health: Arc::clone(self), is_probe, run_before: 0 }
     }
 
-    /// Pays for a retry, or for a hedge; false if there is nothing to pay it with.
+    /// Pays for a retry; false if there is nothing to pay it with.
     #[must_use]
     pub fn pay_retry(&self, now: Instant) -> bool {
         self.budget.withdraw(self.ms(now))

@@ -11,8 +11,7 @@ use crate::base::Problems;
 pub(super) struct Loadbalance;
 
 impl Loadbalance {
-    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
-        refuse_no_weight(draft, problems);
+    pub(super) fn make(_: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }
@@ -45,12 +44,4 @@ pub(super) fn draw(choosing: &mut Choosing<'_>) -> Option<usize> {
     };
     // What rounding leaves over falls to the last.
     choosing.open.iter().find(is_drawn).or(choosing.open.last()).copied()
-}
-
-/// Tells of a group in which nobody has a share.
-pub(super) fn refuse_no_weight(draft: &Draft<'_>, problems: &mut Problems) {
-    if !draft.children.is_empty() && draft.children.iter().all(|child| child.weight <= 0.0) {
-        let message = "expected a `weight` above 0 in at least one target, got 0 in all";
-        problems.add(draft.path, message, "no target could ever answer");
-    }
 }

@@ -48,10 +48,10 @@ impl Fault {
 }
 
 impl Outcome {
-    /// True for a status of success.
+    /// True for a status of success, a connection that is taken over among them.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
+        matches!(self.status, 101 | 200..=299)
     }
 }
 

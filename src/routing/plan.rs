@@ -48,6 +48,9 @@ pub struct Try {
     pub wait: Duration,
     /// When it must be over.
     pub deadline: Option<Instant>,
+    /// False: the time that is left is the client's choice, or what other attempts have left over, so
+    /// that to run out of it is not the target's fault.
+    pub is_fair: bool,
     /// True if another attempt may follow.
     pub has_next: bool,
     /// Targets that get a copy of the request.
@@ -68,6 +71,9 @@ pub struct Plan {
     /// Retries at the last target; none where its provider asked for too long a wait.
     retries: Option<u32>,
     copies: Vec<usize>,
+    /// The limit of all attempts is the client's own.
+    is_clients_limit: bool,
+    begun: Instant,
 }
 
 #[derive(Debug)]
@@ -92,22 +98,32 @@ impl Plan {
     /// A plan for one request that arrives now; `limit` is the client's own, of all attempts together.
     #[must_use]
     pub fn new(live: Arc<Live>, limit: Option<Duration>, now: Instant) -> Self {
-        let limits = [live.route().request_timeout, limit].into_iter().flatten();
-        let deadline = limits.min().map(|limit| now.after(limit));
-        Self::at(live, 0, deadline)
+        let own = live.route().request_timeout;
+        let is_clients_limit = limit.is_some_and(|limit| own.is_none_or(|own| limit < own));
+        let deadline = own.into_iter().chain(limit).min().map(|limit| now.after(limit));
+        Self { is_clients_limit, ..Self::at(live, 0, deadline, now) }
     }
 
     /// A plan that asks one target and nobody else.
     #[must_use]
-    pub fn of_target(live: Arc<Live>, target: usize) -> Self {
+    pub fn of_target(live: Arc<Live>, target: usize, now: Instant) -> Self {
         let is_meant = |node: &Node| matches!(node.kind, Kind::Target(it) if it == target);
         let node = live.route().nodes.iter().position(is_meant).unwrap_or(0);
-        Self::at(live, node, None)
+        Self::at(live, node, None, now)
     }
 
-    fn at(live: Arc<Live>, node: usize, deadline: Option<Instant>) -> Self {
+    fn at(live: Arc<Live>, node: usize, deadline: Option<Instant>, now: Instant) -> Self {
         let frames = vec![Frame::new(node, deadline)];
-        Self { live, frames, last: None, was_probe: false, retries: Some(0), copies: Vec::new() }
+        Self {
+            live,
+            frames,
+            last: None,
+            was_probe: false,
+            retries: Some(0),
+            copies: Vec::new(),
+            is_clients_limit: false,
+            begun: now,
+        }
     }
 
     /// The route with what is known of its targets.
@@ -195,12 +211,16 @@ impl Plan {
         let (attempts, deadline) = (frame.attempts, frame.deadline);
         self.retries = Some(attempts - 1);
         let limit = live.route().targets.get(target).and_then(|target| target.request_timeout);
-        let own = limit.map(|limit| now.after(wait).after(limit));
+        let begins = now.after(wait);
+        let own = limit.map(|limit| begins.after(limit));
+        let has_half = deadline.is_none_or(|it| it.since(begins) * 2 >= it.since(self.begun));
+        let is_own = own.is_some_and(|own| deadline.is_none_or(|deadline| own <= deadline));
         let has_next = attempts <= rule.attempts || self.may_lead_on(live);
         Move::Do(Step::Try(Try {
             target,
             wait,
             deadline: [own, deadline].into_iter().flatten().min(),
+            is_fair: is_own || has_half && !self.is_clients_limit,
             has_next,
             copies: std::mem::take(&mut self.copies),
             is_first: attempts == 1,
@@ -235,7 +255,9 @@ impl Plan {
             frame.tried = u64::MAX;
             let lanes = open.iter().filter_map(|place| {
                 let node = *group.children.get(*place)?;
-                Some(Self::at(Arc::clone(live), node, self.limit(live, node, deadline, now)))
+                let deadline = self.limit(live, node, deadline, now);
+                let lane = Self::at(Arc::clone(live), node, deadline, now);
+                Some(Self { is_clients_limit: self.is_clients_limit, ..lane })
             });
             let lanes = lanes.collect();
             return Move::Do(Step::Race { lanes, hedge });

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::loadbalance::refuse_no_weight;
 use super::strategy::{Choosing, Draft, Strategy};
 use crate::base::Problems;
 
@@ -19,8 +18,7 @@ pub(super) struct RoundRobin {
 }
 
 impl RoundRobin {
-    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
-        refuse_no_weight(draft, problems);
+    pub(super) fn make(draft: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
         let weights: Vec<f64> = draft.children.iter().map(|child| child.weight).collect();
         Some(Box::new(Self { turns: turns(&weights) }))
     }

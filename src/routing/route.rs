@@ -106,8 +106,10 @@ pub struct Target {
     pub path: Arc<str>,
     /// Name of a configured provider (without `@`) or of a preset; none: the request says it.
     pub provider: Option<String>,
-    /// The model that `@provider/model` named.
-    pub provider_model: Option<String>,
+    /// The model that the route sets, by `override_params` or as `@provider/model`.
+    pub override_model: Option<String>,
+    /// The model that `default_params` gives to a request that names none.
+    pub default_model: Option<String>,
     /// The credential, where the config brings one.
     pub api_key: Option<Secret>,
     /// The host, where the config names one.
@@ -139,6 +141,14 @@ impl Route {
         })
     }
 
+    /// True if there is nothing to choose and nothing to repeat.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.only_target().is_some_and(|target| {
+            target.retry.attempts == 0 && target.first_token_timeout.is_none()
+        })
+    }
+
     /// The one target, if there is no other.
     #[must_use]
     pub fn only_target(&self) -> Option<&Target> {
@@ -147,23 +157,4 @@ impl Route {
             _ => None,
         }
     }
-}
-
-impl Target {
-    /// The model that the route sets, if it sets one.
-    #[must_use]
-    pub fn override_model(&self) -> Option<String> {
-        model_of(&self.override_params).or_else(|| self.provider_model.clone())
-    }
-
-    /// The model that `default_params` gives to a request that names none.
-    #[must_use]
-    pub fn default_model(&self) -> Option<String> {
-        model_of(&self.default_params)
-    }
-}
-
-fn model_of(params: &[(String, Vec<u8>)]) -> Option<String> {
-    let (_, json) = params.iter().find(|(name, _)| name == "model")?;
-    serde_json::from_slice(json).ok()
 }

@@ -30,7 +30,7 @@ impl Facts for Said {
     }
 
     fn price(&self, target: &Target) -> Option<u64> {
-        target.override_model()?.strip_prefix("price-")?.parse().ok()
+        target.override_model.as_deref()?.strip_prefix("price-")?.parse().ok()
     }
 }
 

@@ -134,7 +134,7 @@ impl Targets {
         let identity = Identity {
             config,
             provider: target.provider.clone()?,
-            model: target.override_model(),
+            model: target.override_model.clone(),
             own: *own.finalize().as_bytes(),
         };
         let made = || {
@@ -160,7 +160,9 @@ impl Targets {
     /// All that is known, by provider and model.
     #[must_use]
     pub fn report(&self, now: Instant) -> Vec<TargetReport> {
-        let known = self.known.iter().map(|(identity, known)| TargetReport {
+        // Those that a reload has left behind are nobody's any more.
+        let is_used = |(_, known): &(Identity, Known)| Arc::strong_count(&known.health) > 2;
+        let known = self.known.iter().filter(is_used).map(|(identity, known)| TargetReport {
             is_inline: identity.config.is_some(),
             provider: identity.provider,
             model: identity.model,

@@ -55,7 +55,7 @@ pub(super) fn route(
     };
     let cache = cache.and_then(|(at, cache)| {
         let path = member_path(&at.replacen("config", path, 1), "cache");
-        cache.check(&targets, &path, problems)
+        cache.check((&targets, &nodes), &path, problems)
     });
     let mut route = Route {
         name: name.to_owned(),
@@ -216,6 +216,11 @@ impl Builder<'_> {
             children.push(self.add(child, &inherited, at, depth + 1)?);
         }
         let (made, row) = self.strategy(&strategy, children.clone(), &strategy_path)?;
+        let has_weight = |node: &usize| self.nodes.get(*node).is_some_and(|it| it.weight > 0.0);
+        if made.shares() && !children.iter().any(has_weight) {
+            let message = "expected a `weight` above 0 in at least one target, got 0 in all";
+            self.problems.add(&strategy_path, message, "no target could ever answer");
+        }
         let statuses = strategy.on_status_codes.clone();
         if let Some(statuses) = &statuses {
             let path = member_path(&strategy_path, "on_status_codes");
@@ -314,7 +319,8 @@ impl Builder<'_> {
             is_inline: false,
             path: Arc::from(at),
             provider,
-            provider_model,
+            override_model: model_of(&inherited.override_params).or(provider_model),
+            default_model: model_of(&inherited.default_params),
             api_key,
             custom_host: inherited.custom_host,
             override_params: raw_members(&inherited.override_params),
@@ -387,6 +393,10 @@ fn check_forward_headers(list: &[String], path: &str, problems: &mut Problems) -
     names
 }
 
+fn model_of(params: &Map<String, Value>) -> Option<String> {
+    params.get("model").and_then(Value::as_str).map(str::to_owned)
+}
+
 fn raw_members(members: &Map<String, Value>) -> Vec<(String, Vec<u8>)> {
     members.iter().map(|(name, value)| (name.clone(), value.to_string().into_bytes())).collect()
 }
@@ -431,7 +441,7 @@ mod tests {
         }
         let named = route(r#"{"provider":"@x/some/model"}"#);
         let target = named.only_target().expect("one");
-        assert_eq!(target.override_model().as_deref(), Some("some/model"));
+        assert_eq!(target.override_model.as_deref(), Some("some/model"));
     }
 
     #[test]
@@ -496,6 +506,7 @@ mod tests {
                 r#"{"strategy":{"mode":"loadbalance"},"targets":[{"weight":0},{"weight":0}]}"#,
                 "config.strategy",
             ),
+            (r#"{"strategy":{"mode":"fastest"},"targets":[{"weight":0}]}"#, "config.strategy"),
             (
                 r#"{"strategy":{"mode":"loadbalance"},"targets":[{"weight":-1}]}"#,
                 "config.targets[0].weight",

@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+
+use foldhash::quality::RandomState;
 
 use super::hub::{ATTEMPT, ENDPOINTS, Hub, ShardCells};
 use super::log::LogSender;
