@@ -108,7 +108,7 @@ async fn once(
     let mut trial = target.map(|target| {
         let permit = live.and_then(|live| Some(live.health(0)?.begin(true, begun)));
         // A limit that the client sets may be any.
-        Trial::begin(asker, target, (permit, asker.ours("request-timeout").is_none()))
+        Trial::begin(asker, target, (permit, asker.ours("request-timeout").is_none()), begun)
     });
     let prepared = prepare(asker, grant, request, target);
     match (&prepared, &mut trial) {
@@ -196,7 +196,7 @@ pub(super) async fn ask_streamed(
         let Some(target) = live.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
         let permit = plan.begin(&step, begun);
-        let mut trial = Trial::begin(asker, target, (permit, step.is_fair));
+        let mut trial = Trial::begin(asker, target, (permit, step.is_fair), begun);
         let asked = match prepare(asker, grant, request, Some(target)) {
             Err(failure) => Err(failure),
             Ok(Prepared::Answer(own, _)) => {
@@ -277,11 +277,14 @@ impl Pursuit<'_> {
         let live = Arc::clone(plan.live());
         let begun = Instant::now();
         let Some(target) = live.route().targets.get(step.target) else {
-            return (outcome_of_failure(&Failure::NoTarget, begun), Err(Failure::NoTarget));
+            return (
+                outcome_of_failure(&Failure::NoTarget, begun.elapsed()),
+                Err(Failure::NoTarget),
+            );
         };
         let permit = plan.begin(step, begun);
         let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
-        let mut trial = Trial::begin(self.asker, target, (permit, step.is_fair));
+        let mut trial = Trial::begin(self.asker, target, (permit, step.is_fair), begun);
         let made = self.make(target, (step, is_probe), &mut trial).await;
         let outcome = match &made {
             Ok((Ready::Own(_), _)) => trial.end_here(),
@@ -351,7 +354,8 @@ impl Pursuit<'_> {
         let begun = Instant::now();
         let mut waiting = lanes.into_iter();
         let mut running = FuturesUnordered::new();
-        let mut last = (outcome_of_failure(&Failure::NoTarget, begun), Err(Failure::NoTarget));
+        let mut last =
+            (outcome_of_failure(&Failure::NoTarget, begun.elapsed()), Err(Failure::NoTarget));
         running.extend(waiting.next().map(|lane| self.run_lane(lane)));
         if hedge.is_zero() {
             running.extend(waiting.by_ref().map(|lane| self.run_lane(lane)));
@@ -387,10 +391,10 @@ impl Pursuit<'_> {
             let begun = Instant::now();
             let result = racing.run(&mut plan, None).await;
             let outcome = match &result {
-                Err(failure) => outcome_of_failure(failure, begun),
-                Ok(_) => {
-                    plan.last().unwrap_or_else(|| outcome_of_failure(&Failure::NoTarget, begun))
-                }
+                Err(failure) => outcome_of_failure(failure, begun.elapsed()),
+                Ok(_) => plan
+                    .last()
+                    .unwrap_or_else(|| outcome_of_failure(&Failure::NoTarget, begun.elapsed())),
             };
             (outcome, result)
         })
@@ -418,5 +422,5 @@ fn hold_to(attempt: &mut Attempt, step: &Try, now: Instant) {
 /// The answer that was given could not be delivered, and nothing of it has gone to the client.
 pub(super) fn tell(plan: &mut Plan, failure: &Failure) {
     let now = Instant::now();
-    plan.tell(&outcome_of_failure(failure, now), now);
+    plan.tell(&outcome_of_failure(failure, Duration::ZERO), now);
 }

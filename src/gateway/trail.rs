@@ -34,7 +34,7 @@ pub(super) struct Trail(RefCell<Vec<Leg>>);
 
 impl Trail {
     /// An attempt begins.
-    pub(super) fn begin(&self, target: Arc<str>) -> Track<'_> {
+    pub(super) fn begin(&self, target: Arc<str>, begun: Instant) -> Track<'_> {
         let mut legs = self.0.borrow_mut();
         let leg = Leg {
             target,
@@ -48,7 +48,6 @@ impl Trail {
         if place < LEGS_MAX {
             legs.push(leg);
         }
-        let begun = Instant::now();
         Track { trail: self, place, begun, notes: Notes::default(), has_ended: false }
     }
 
@@ -118,11 +117,11 @@ impl Track<'_> {
     }
 
     /// It has ended.
-    pub(super) fn end(&mut self, status: u16) {
+    pub(super) fn end(&mut self, status: u16, now: Instant) {
         self.has_ended = true;
         if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
             leg.status = status;
-            leg.took = self.begun.elapsed();
+            leg.took = now.since(self.begun);
         }
     }
 }
@@ -130,7 +129,7 @@ impl Track<'_> {
 impl Drop for Track<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.end(0);
+            self.end(0, Instant::now());
             if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
                 leg.is_spent = self.notes.sent;
             }

@@ -1,6 +1,7 @@
 //! One attempt at a target of a route: told in the trail, and judged when it has ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::Answer;
 use super::asker::Asker;
@@ -37,9 +38,10 @@ impl<'t> Trial<'t> {
         asker: &'t Asker<'_>,
         target: &'t Target,
         (permit, is_fair): (Option<Permit>, bool),
+        begun: Instant,
     ) -> Self {
-        let track = asker.trail.begin(Arc::clone(&target.path));
-        Self { target, track, permit, is_fair, begun: Instant::now() }
+        let track = asker.trail.begin(Arc::clone(&target.path), begun);
+        Self { target, track, permit, is_fair, begun }
     }
 
     /// Whom it asks.
@@ -52,22 +54,25 @@ impl<'t> Trial<'t> {
         &mut self,
         made: Result<(&Attempt, &Answer, Option<u16>), &Failure>,
     ) -> Outcome {
+        let now = Instant::now();
+        let latency = now.since(self.begun);
         let outcome = match made {
-            Ok((attempt, answer, error)) => self.outcome_of(attempt, answer, error),
-            Err(failure) => outcome_of_failure(failure, self.begun),
+            Ok((attempt, answer, error)) => self.outcome_of(attempt, answer, (error, latency)),
+            Err(failure) => outcome_of_failure(failure, latency),
         };
-        self.track.end(outcome.status);
+        self.track.end(outcome.status, now);
         let shows = made.err().is_none_or(|failure| self.is_shown_by(failure));
         if let Some(permit) = self.permit.as_mut().filter(|_| shows) {
-            permit.judge(&outcome, Instant::now());
+            permit.judge(&outcome, now);
         }
         outcome
     }
 
     /// The gateway knew the answer itself.
     pub(super) fn end_here(&mut self) -> Outcome {
-        self.track.end(200);
-        let latency = self.begun.elapsed();
+        let now = Instant::now();
+        self.track.end(200, now);
+        let latency = now.since(self.begun);
         Outcome { status: 200, fault: Fault::None, is_transport: false, retry_after: None, latency }
     }
 
@@ -77,7 +82,12 @@ impl<'t> Trial<'t> {
         Won { permit: self.permit, target, leg, begun: self.begun }
     }
 
-    fn outcome_of(&self, attempt: &Attempt, answer: &Answer, error: Option<u16>) -> Outcome {
+    fn outcome_of(
+        &self,
+        attempt: &Attempt,
+        answer: &Answer,
+        (error, latency): (Option<u16>, Duration),
+    ) -> Outcome {
         let status = error.unwrap_or_else(|| answer.head.status());
         let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
         let is_clients = attempt.credential.is_some() && self.target.api_key.is_none();
@@ -91,7 +101,7 @@ impl<'t> Trial<'t> {
             fault,
             is_transport: false,
             retry_after: if status >= 400 { retry_hint(field) } else { None },
-            latency: self.begun.elapsed(),
+            latency,
         }
     }
 
@@ -111,7 +121,7 @@ pub(super) fn is_final(failure: &Failure) -> bool {
 }
 
 /// How an attempt ended that was not answered.
-pub(super) fn outcome_of_failure(failure: &Failure, begun: Instant) -> Outcome {
+pub(super) fn outcome_of_failure(failure: &Failure, latency: Duration) -> Outcome {
     let row = failure.row();
     let is_upstream = row.side == Side::UpstreamError;
     let fault = match failure {
@@ -124,7 +134,7 @@ pub(super) fn outcome_of_failure(failure: &Failure, begun: Instant) -> Outcome {
         fault,
         is_transport: fault != Fault::Client,
         retry_after: None,
-        latency: begun.elapsed(),
+        latency,
     }
 }
 
@@ -139,7 +149,7 @@ impl Won {
         }
         let Some(permit) = &mut self.permit else { return };
         if let Some(failure) = failure_of_target {
-            permit.judge_again(&outcome_of_failure(failure, self.begun), now);
+            permit.judge_again(&outcome_of_failure(failure, now.since(self.begun)), now);
         } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
             // A stream's words come one by one from its first; those of a whole answer all at once.
             let first = record.first_byte.filter(|_| record.stream);

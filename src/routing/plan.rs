@@ -382,3 +382,160 @@ fn untried(live: &Live, group: &Group, frame: &Frame, now: Instant) -> Vec<usize
         .filter(|place| !heeds || is_available(place))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::field::Field;
+    use super::super::{Fault, Route, Target, Targets};
+    use super::*;
+
+    /// A request of one user.
+    struct Said;
+
+    impl Facts for Said {
+        fn value(&self, field: &Field) -> Option<serde_json::Value> {
+            (*field == Field::Metadata("plan".to_owned())).then(|| "paid".into())
+        }
+
+        fn is_able(&self, target: &Target) -> bool {
+            target.override_model.as_deref() != Some("unable")
+        }
+
+        fn price(&self, target: &Target) -> Option<u64> {
+            target.override_model.as_deref()?.strip_prefix("price-")?.parse().ok()
+        }
+    }
+
+    /// What a plan does when its attempts end with `statuses`, the last one again and again: `2`: the
+    /// target is asked, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the answer is given.
+    fn steps(config: &str, statuses: &[u16]) -> String {
+        let epoch = Instant::now();
+        let route = Arc::new(Route::from_json(config).expect(config));
+        let live = Arc::new(Targets::new(epoch).live(&route));
+        let (mut now, mut dice) = (epoch, IdSource::from_seed(1));
+        let mut plan = Plan::new(live, None, now);
+        let mut told = Vec::new();
+        for place in 0..20 {
+            let status = statuses.get(place).or(statuses.last()).copied().unwrap_or(200);
+            let outcome = Outcome {
+                status,
+                fault: Fault::of_status(status, false),
+                is_transport: status == 502,
+                retry_after: None,
+                latency: Duration::ZERO,
+            };
+            match plan.next(&Said, &mut dice, now) {
+                Step::Give => {
+                    told.push(".".to_owned());
+                    break;
+                }
+                Step::Try(step) => {
+                    now = now.after(step.wait);
+                    let mut permit = plan.begin(&step, now).expect("a named target");
+                    permit.judge(&outcome, now);
+                    let copies: String = step.copies.iter().map(|it| format!("+{it}")).collect();
+                    told.push(format!("{}{copies}", step.target));
+                }
+                Step::Race { lanes, .. } => {
+                    let first = |mut lane: Plan| match lane.next(&Said, &mut dice, now) {
+                        Step::Try(step) => step.target.to_string(),
+                        _ => "?".to_owned(),
+                    };
+                    let lanes: Vec<String> = lanes.into_iter().map(first).collect();
+                    told.push(format!("[{}]", lanes.join(" ")));
+                }
+            }
+            plan.tell(&outcome, now);
+        }
+        told.join(" ")
+    }
+
+    #[test]
+    fn the_next_step_of_each_strategy() {
+        let three = r#"{"provider":"a"},{"provider":"b"},{"provider":"c"}"#;
+        let priced = r#"{"provider":"a","override_params":{"model":"price-9"}},
+            {"provider":"b","override_params":{"model":"price-2"}},
+            {"provider":"c","override_params":{"model":"unable"}}"#;
+        let named = r#"{"name":"x","provider":"a"},{"name":"y","provider":"b"}"#;
+        let two = r#"{"provider":"a"},{"provider":"b"}"#;
+        let one = r#"{"provider":"a"}"#;
+        for (strategy, targets, statuses, expected) in [
+            (r#""mode":"single""#, one, &[500][..], "0 ."),
+            (r#""mode":"fallback""#, three, &[200], "0 ."),
+            (r#""mode":"fallback""#, three, &[500, 429, 200], "0 1 2 ."),
+            (r#""mode":"fallback""#, three, &[500], "0 1 2 ."),
+            (r#""mode":"fallback","on_status_codes":[429]"#, three, &[429, 500], "0 1 ."),
+            (r#""mode":"fallback","on_status_codes":[429]"#, three, &[502, 200], "0 1 ."),
+            (r#""mode":"round_robin""#, three, &[500, 200], "0 1 ."),
+            (r#""mode":"cheapest""#, priced, &[500], "1 0 2 ."),
+            (r#""mode":"race""#, three, &[200], "[0 1 2] ."),
+            (r#""mode":"race","hedge_ms":5"#, three, &[500], "[0 1 2] ."),
+            (r#""mode":"mirror""#, three, &[500], "0+1+2 ."),
+            (r#""mode":"canary","percent":0"#, two, &[500], "0 ."),
+            (r#""mode":"canary","percent":100"#, two, &[500], "1 ."),
+            (r#""mode":"canary","percent":99.99,"on_status_codes":[500]"#, two, &[500], "1 0 ."),
+            (
+                r#""mode":"conditional","conditions":[{"query":{"metadata.plan":"paid"},"then":"y"}]"#,
+                named,
+                &[500],
+                "1 .",
+            ),
+            (
+                r#""mode":"conditional","conditions":[{"query":{"metadata.plan":"free"},"then":"y"}],"default":"x""#,
+                named,
+                &[200],
+                "0 .",
+            ),
+            (
+                r#""mode":"conditional","conditions":[{"query":{"metadata.plan":"free"},"then":"y"}]"#,
+                named,
+                &[200],
+                ".",
+            ),
+        ] {
+            let config = format!(r#"{{"strategy":{{{strategy}}},"targets":[{targets}]}}"#);
+            assert_eq!(steps(&config, statuses), expected, "{config} {statuses:?}");
+        }
+        let drawn = format!(r#"{{"strategy":{{"mode":"loadbalance"}},"targets":[{two}]}}"#);
+        assert!(["0 .", "1 ."].contains(&steps(&drawn, &[500]).as_str()), "one draw");
+        for mode in ["least_latency", "least_busy", "fastest"] {
+            let config = format!(r#"{{"strategy":{{"mode":"{mode}"}},"targets":[{three}]}}"#);
+            let mut all: Vec<String> =
+                steps(&config, &[500]).split(' ').map(str::to_owned).collect();
+            all.sort();
+            assert_eq!(all, [".", "0", "1", "2"], "{mode}");
+        }
+    }
+
+    #[test]
+    fn retries_and_groups() {
+        let inner =
+            r#"{"strategy":{"mode":"round_robin"},"targets":[{"provider":"b"},{"provider":"c"}]}"#;
+        for (config, statuses, expected) in [
+            (
+                r#"{"provider":"a","retry":{"attempts":2}}"#.to_owned(),
+                &[500, 503, 200][..],
+                "0 0 0 .",
+            ),
+            (r#"{"provider":"a","retry":{"attempts":2}}"#.to_owned(), &[400], "0 ."),
+            (
+                format!(
+                    r#"{{"strategy":{{"mode":"fallback"}},"retry":{{"attempts":1}},"targets":[{{"provider":"a"}},{inner}]}}"#
+                ),
+                &[500],
+                "0 0 1 1 2 2 .",
+            ),
+            (
+                format!(
+                    r#"{{"strategy":{{"mode":"fallback"}},"targets":[{inner},{{"provider":"z"}}]}}"#
+                ),
+                &[500, 500, 200],
+                "0 1 2 .",
+            ),
+        ] {
+            assert_eq!(steps(&config, statuses), expected, "{config}");
+        }
+    }
+}
