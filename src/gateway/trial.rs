@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::prepare::Attempt;
 use super::record::Exchange;
 use super::trail::Track;
-use crate::base::Instant;
+use crate::base::{Instant, unix_now};
 use crate::routing::{Fault, Outcome, Permit, Target, retry_hint};
 use crate::telemetry::Outcome as Side;
 
@@ -100,7 +100,7 @@ impl<'t> Trial<'t> {
             status,
             fault,
             is_transport: false,
-            retry_after: if status >= 400 { retry_hint(field) } else { None },
+            retry_after: if status >= 400 { retry_hint(unix_now(), field) } else { None },
             latency,
         }
     }

@@ -4,7 +4,7 @@
 //! together (Brooker, "Exponential backoff and jitter", AWS architecture blog 2015). A provider that
 //! says when to come back is believed, within bounds.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::outcome::Outcome;
 use crate::base::{IdSource, Problems, member_path};
@@ -111,17 +111,27 @@ pub(super) fn check_statuses(statuses: &[u16], path: &str, problems: &mut Proble
 
 /// How long a provider wants to be left alone, by the fields of its answer. `field` looks one up.
 ///
-/// `retry-after-ms` and `x-ms-retry-after-ms` in milliseconds, `retry-after` in seconds (RFC 9110
-/// section 10.2.3; its dates are not read), and OpenAI's `x-ratelimit-reset-requests` and `-tokens`
+/// `retry-after-ms` and `x-ms-retry-after-ms` in milliseconds, `retry-after` in seconds or as a date (RFC
+/// 9110 section 10.2.3; `now_unix` by the wall clock), and OpenAI's `x-ratelimit-reset-requests` and `-tokens`
 /// (`1s`, `6m0s`, `20ms`) where the matching `x-ratelimit-remaining-` is 0.
-pub fn retry_hint<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Duration> {
+pub fn retry_hint<'a>(
+    now_unix: Duration,
+    field: impl Fn(&str) -> Option<&'a str>,
+) -> Option<Duration> {
     for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
         if let Some(ms) = field(name).and_then(|text| text.trim().parse::<f64>().ok()) {
             return seconds(ms / 1_000.0);
         }
     }
-    if let Some(wait) = field("retry-after").and_then(|text| text.trim().parse::<f64>().ok()) {
-        return seconds(wait);
+    if let Some(text) = field("retry-after").map(str::trim) {
+        return match text.parse::<f64>() {
+            Ok(wait) => seconds(wait),
+            Err(_) => {
+                let date = httpdate::parse_http_date(text).ok()?;
+                let at = date.duration_since(UNIX_EPOCH).ok()?;
+                Some(at.saturating_sub(now_unix))
+            }
+        };
     }
     ["requests", "tokens"]
         .into_iter()
@@ -232,6 +242,8 @@ mod tests {
             (&[("x-ms-retry-after-ms", "30")], Some(30)),
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "soon")], None),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], Some(7_000)),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")], Some(0)),
             (&[("retry-after", "1e400")], None),
             (&[("x-ratelimit-reset-requests", "1s")], None),
             (
@@ -253,7 +265,13 @@ mod tests {
             let field = |name: &str| {
                 fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
             };
-            assert_eq!(retry_hint(field), expected_ms.map(Duration::from_millis), "{fields:?}");
+            // Seven seconds before the first date above.
+            let now = Duration::from_secs(784_111_770);
+            assert_eq!(
+                retry_hint(now, field),
+                expected_ms.map(Duration::from_millis),
+                "{fields:?}"
+            );
         }
     }
 }
