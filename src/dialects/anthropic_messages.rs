@@ -26,7 +26,7 @@ mod usage;
 mod write_block;
 mod write_request;
 
-pub use count_tokens::{read_token_count, read_token_count_request, write_token_count};
+pub use count_tokens::write_token_count;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::openai_chat;

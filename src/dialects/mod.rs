@@ -33,7 +33,7 @@ mod warnings;
 pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };
-pub use anthropic_messages::{read_token_count, read_token_count_request, write_token_count};
+pub use anthropic_messages::write_token_count;
 pub use codec::{
     BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
 };

@@ -133,12 +133,6 @@ impl Catalogue {
         own.iter().chain(built_in.iter().filter(move |card| !is_own(card.name())))
     }
 
-    /// The slugs of the vendors that have a model of that name, in the order of the alphabet.
-    pub fn providers_of(&self, model: &str) -> impl Iterator<Item = &'static str> {
-        let known = |vendor: &&Vendor| self.find(&vendor.name, model).is_some();
-        BUILT_IN.vendors.iter().filter(known).map(|vendor| vendor.name.as_str())
-    }
-
     /// The slugs of the vendors of the built-in part, in the order of the alphabet.
     #[must_use]
     pub fn vendors() -> Vec<&'static str> {
