@@ -7,6 +7,7 @@ use super::body::Incoming;
 use super::failure::Failure;
 use super::prepare::Attempt;
 use super::recall;
+use super::receive::media_type_is;
 use super::record::Exchange;
 use crate::base::Instant;
 use crate::http::{BodyError, Framing, ResponseHead};
@@ -43,7 +44,17 @@ impl Link {
     }
 }
 
+/// The largest event of a stream that is taken apart.
+pub(super) const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 impl Answer {
+    /// True for a stream of events of any kind.
+    pub(super) fn is_stream(&self) -> bool {
+        const KINDS: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
+        let content_type = self.head.get("content-type").unwrap_or_default();
+        KINDS.iter().any(|kind| media_type_is(content_type, kind))
+    }
+
     /// An answer of which nothing but the head has been looked at.
     pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Self {
         let incoming = Incoming::new(head.framing());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Grant;
-use super::answer::Answer;
+use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::asker::Asker;
 use super::forward::{Pursuit, Ready};
 use super::prepare::Attempt;
@@ -19,10 +19,7 @@ use crate::shard::spawn;
 use crate::telemetry::{Counter, Event};
 
 /// Copies under way on one shard; beyond it none is sent.
-pub(super) const COPIES_MAX: usize = 256;
-
-/// The largest event taken from a provider.
-const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+const COPIES_MAX: usize = 256;
 
 /// Sends copies to these targets of the route.
 pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
@@ -145,10 +142,10 @@ impl Copy {
 async fn read(asker: &Asker<'_>, attempt: &Attempt, mut answer: Answer) -> Option<Usage> {
     let codec = codec(attempt.dialect)?;
     let body = answer.keep_whole(asker, attempt).await.ok()?;
-    let is_json = body.trim_ascii_start().starts_with(b"{");
+    let is_stream = answer.is_stream();
     answer.done(attempt);
     let scanner = &mut asker.worker.scanner();
-    if is_json {
+    if !is_stream {
         return scanner.read(&body, |root| codec.read_answer(root)).ok()??.usage;
     }
     let mut usage: Option<Usage> = None;

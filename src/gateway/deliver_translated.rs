@@ -4,7 +4,7 @@
 //! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
 //! where the provider's answer was complete.
 
-use super::answer::Answer as Incoming;
+use super::answer::{Answer as Incoming, EVENT_BYTES_MAX};
 use super::chat_form::ChatEvents;
 use super::deliver::{
     Outgoing, begin_head, finish_head, keep_whole, outgoing_of, tier_of,
@@ -14,16 +14,12 @@ use super::deliver_stream::{append, end, send};
 use super::failure::Failure;
 use super::prepare::Attempt;
 use super::recall;
-use super::receive::media_type_is;
 use super::record::Exchange;
 use super::shapes::Shaped;
 use super::translate::{Back, Chat, Form, Translation};
 use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder};
 use crate::http::{Framing, write_field};
 use crate::llm::{Answer, ApiError, Chunk, chunks_of};
-
-/// The largest event taken from a provider.
-const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Sends a provider's answer in the client's dialect.
 pub(super) async fn deliver(
@@ -49,10 +45,7 @@ async fn chat(
 ) -> Result<(), Failure> {
     let status = answer.head.status();
     let is_success = (200..300).contains(&status);
-    let content_type = answer.head.get("content-type").unwrap_or_default();
-    let streams = [&b"text/event-stream"[..], b"application/vnd.amazon.eventstream"];
-    let is_stream = streams.iter().any(|kind| media_type_is(content_type, kind));
-    if is_success && is_stream {
+    if is_success && answer.is_stream() {
         return Stream::new(exchange, attempt, translation).relay(exchange, answer).await;
     }
     let body = keep_whole(exchange, attempt, answer).await?;

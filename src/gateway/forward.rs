@@ -17,11 +17,11 @@ use super::admit::Grant;
 use super::answer::Answer;
 use super::asker::Asker;
 use super::call::{Notes, call, call_streamed};
+use super::call_in_parts::call_in_parts;
 use super::copies;
 use super::deliver::Whole;
 use super::facts::Told;
 use super::failure::Failure;
-use super::forward_parts::call_in_parts;
 use super::opening::{self, Shown};
 use super::prepare::{Attempt, Prepared, prepare};
 use super::recall;
@@ -84,7 +84,7 @@ pub(super) async fn forward(
 }
 
 /// The answer of an attempt is the answer to the request.
-pub(super) fn take_over(exchange: &mut Exchange<'_>, attempt: &Attempt) {
+fn take_over(exchange: &mut Exchange<'_>, attempt: &Attempt) {
     let record = &mut exchange.record;
     record.provider = Some(Arc::clone(&attempt.upstream.name));
     record.model.clone_from(&attempt.model);
@@ -164,7 +164,7 @@ fn note(exchange: &mut Exchange<'_>, notes: &mut Notes, begun: Instant) {
 
 /// Asks with a body that can be sent only once, or for a connection that is taken over: another target
 /// only as long as nothing of the request has gone out.
-pub(super) async fn ask_streamed(
+async fn ask_streamed(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &mut Request,

@@ -4,16 +4,13 @@
 //! What comes before the first content (a role, `message_start`, pings) binds nobody: as long as the
 //! client has seen none of it, another target may be asked.
 
-use super::answer::Answer;
+use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::asker::Asker;
 use super::failure::Failure;
 use super::prepare::Attempt;
-use super::receive::{Request, media_type_is};
+use super::receive::Request;
 use crate::dialects::{Cutter, StreamDecoder, codec};
 use crate::llm::{ApiError, Chunk, Content};
-
-/// The largest event taken from a provider.
-const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What an opening shows.
 pub(super) enum Shown {
@@ -33,9 +30,7 @@ pub(super) async fn take_in(
     if !request.endpoint.is_metered() || !(200..300).contains(&answer.head.status()) {
         return Ok(Shown::Good);
     }
-    let content_type = answer.head.get("content-type").unwrap_or_default();
-    let streams = [&b"text/event-stream"[..], b"application/vnd.amazon.eventstream"];
-    if streams.iter().any(|kind| media_type_is(content_type, kind)) {
+    if answer.is_stream() {
         return stream(asker, attempt, answer).await;
     }
     let body = answer.keep_whole(asker, attempt).await?;

@@ -53,17 +53,11 @@ struct Identity {
     own: [u8; 32],
 }
 
-/// What a target's record is kept with.
-#[derive(Clone, Debug)]
-struct Known {
-    health: Arc<Health>,
-}
-
 #[derive(Clone, Debug)]
 struct ByOrigin;
 
-impl Weighter<Identity, Known> for ByOrigin {
-    fn weight(&self, identity: &Identity, _: &Known) -> u64 {
+impl Weighter<Identity, Arc<Health>> for ByOrigin {
+    fn weight(&self, identity: &Identity, _: &Arc<Health>) -> u64 {
         // What weighs nothing is never evicted.
         u64::from(identity.config.is_some())
     }
@@ -73,7 +67,7 @@ impl Weighter<Identity, Known> for ByOrigin {
 #[derive(Clone, Debug)]
 pub struct Targets {
     epoch: Instant,
-    known: Arc<Cache<Identity, Known, ByOrigin>>,
+    known: Arc<Cache<Identity, Arc<Health>, ByOrigin>>,
     inline: Arc<Cache<[u8; 32], Arc<Live>>>,
 }
 
@@ -138,21 +132,21 @@ impl Targets {
             own: *own.finalize().as_bytes(),
         };
         let made = || {
-            let health = Arc::new(Health::new(target.breaker.clone(), self.epoch));
-            Ok::<_, std::convert::Infallible>(Known { health })
+            let health = Health::new(target.breaker.clone(), self.epoch);
+            Ok::<_, std::convert::Infallible>(Arc::new(health))
         };
-        let Ok(known) = self.known.get_or_insert_with(&identity, made);
-        Some(known.health)
+        let Ok(health) = self.known.get_or_insert_with(&identity, made);
+        Some(health)
     }
 
     /// An active check of a provider has shown how it is; one that is not well is left alone for `wait`.
     pub fn note_check(&self, provider: &str, is_well: bool, wait: Duration, now: Instant) {
         let its = self.known.iter().filter(|(identity, _)| identity.provider == provider);
-        for (_, known) in its {
+        for (_, health) in its {
             if is_well {
-                known.health.unbench_check();
+                health.unbench_check();
             } else {
-                known.health.bench(Bench::Check, wait, now);
+                health.bench(Bench::Check, wait, now);
             }
         }
     }
@@ -161,12 +155,12 @@ impl Targets {
     #[must_use]
     pub fn report(&self, now: Instant) -> Vec<TargetReport> {
         // Those that a reload has left behind are nobody's any more.
-        let is_used = |(_, known): &(Identity, Known)| Arc::strong_count(&known.health) > 2;
-        let known = self.known.iter().filter(is_used).map(|(identity, known)| TargetReport {
+        let is_used = |(_, health): &(Identity, Arc<Health>)| Arc::strong_count(health) > 2;
+        let known = self.known.iter().filter(is_used).map(|(identity, health)| TargetReport {
             is_inline: identity.config.is_some(),
             provider: identity.provider,
             model: identity.model,
-            health: known.health.report(now),
+            health: health.report(now),
         });
         let mut list: Vec<TargetReport> = known.collect();
         list.sort_by(|one, other| {
