@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Link};
 use super::asker::Asker;
-use super::body::{Incoming, Pace};
+use super::body::Pace;
 use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
@@ -105,10 +105,6 @@ pub(super) async fn call_streamed(
     notes: &mut Notes,
 ) -> Result<Answer, Failure> {
     let asker = exchange.asker;
-    let endpoint = request.endpoint;
-    let Body::Streamed { framing, .. } = request.body else {
-        return recall::while_needed(exchange, call(asker, attempt, request, notes)).await?;
-    };
     let deadline = Instant::now().after(attempt.timeouts.total);
     let Some(pool) = &attempt.upstream.pool else {
         return echo(asker, attempt, request, (notes, deadline));
@@ -120,13 +116,10 @@ pub(super) async fn call_streamed(
     let mut pooled = recall::while_needed(exchange, ready).await??;
     notes.connections += 1;
     let message = encode(std::mem::take(&mut notes.out), asker, attempt, request)?;
-    let call = Call { asker, attempt, endpoint, deadline };
-    let Body::Streamed { incoming, .. } = &mut request.body else {
-        return Err(Failure::ClientLeft);
-    };
+    let call = Call { asker, attempt, endpoint: request.endpoint, deadline };
     notes.sent = true;
-    let pumping = call.pump(exchange, &mut pooled.connection, (message, framing), incoming);
-    let sent_whole = Box::pin(pumping).await?;
+    let connection = &mut pooled.connection;
+    let sent_whole = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
     let limit = Instant::now().after(attempt.timeouts.first_byte).min(deadline);
     let head = within(limit, call.head(&mut pooled.connection));
     let head = match recall::while_needed(exchange, head).await? {
@@ -229,10 +222,11 @@ impl Call<'_> {
         &self,
         exchange: &mut Exchange<'_>,
         connection: &mut Connection,
-        (message, framing): (Vec<u8>, Framing),
-        incoming: &mut Incoming,
+        message: Vec<u8>,
+        body: &mut Body,
     ) -> Result<bool, Failure> {
         self.send_in_time(exchange, connection, message).await?;
+        let Body::Streamed { framing, incoming } = body else { return Ok(true) };
         exchange.invite_body().await?;
         let server = &exchange.snapshot.settings.server;
         let limit = server.stream_body_bytes_max;
@@ -245,7 +239,7 @@ impl Call<'_> {
             let done = incoming
                 .drain(reader, |run| {
                     *received += run.len() as u64;
-                    match framing {
+                    match *framing {
                         Framing::Chunked => write_chunk(&mut out, run),
                         _ => out.extend_from_slice(run),
                     }
@@ -254,7 +248,7 @@ impl Call<'_> {
             if exchange.record.request_bytes > limit {
                 return Err(Failure::BodyTooLarge { limit });
             }
-            if done && framing == Framing::Chunked {
+            if done && *framing == Framing::Chunked {
                 out.extend_from_slice(LAST_CHUNK);
             }
             let left = exchange.client.connection.reader.bytes().len();

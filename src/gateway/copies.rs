@@ -11,8 +11,10 @@ use super::forward::{Pursuit, Ready};
 use super::prepare::Attempt;
 use super::receive::{Body, Request};
 use super::settle::{cost_at, outcome_of};
+use super::worker::Worker;
 use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, codec};
+use crate::http::RequestHead;
 use crate::llm::{Chunk, Terms, Usage};
 use crate::routing::{Live, Plan};
 use crate::shard::spawn;
@@ -29,14 +31,8 @@ pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
             Body::Json { bytes, .. } => bytes.len(),
             _ => continue,
         };
-        let limit = pursuit.asker.snapshot.settings.server.buffered_bytes_max;
         // What only compares must not cost those who are answered.
-        if !worker.begin_copy(COPIES_MAX) {
-            worker.recorder().count(Counter::MirrorsDropped);
-            continue;
-        }
-        if !worker.hold(bytes, limit) {
-            worker.end_copy();
+        if !worker.begin_copy(bytes, COPIES_MAX) {
             worker.recorder().count(Counter::MirrorsDropped);
             continue;
         }
@@ -56,8 +52,8 @@ pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
 
 /// A request on its way to a target that answers nobody.
 struct Copy {
-    worker: Rc<super::worker::Worker>,
-    head: crate::http::RequestHead,
+    worker: Rc<Worker>,
+    head: RequestHead,
     grant: Grant,
     request: Request,
     live: Arc<Live>,
@@ -100,8 +96,6 @@ impl Copy {
         event.latency = started.elapsed();
         event.upstream = event.latency;
         self.worker.recorder().finish(event);
-        self.worker.release(self.bytes);
-        self.worker.end_copy();
     }
 
     fn event(&self, started: Instant, at_unix: Duration) -> Event {
@@ -135,6 +129,12 @@ impl Copy {
             metadata: None,
             trace_id: None,
         }
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        self.worker.end_copy(self.bytes);
     }
 }
 

@@ -162,8 +162,8 @@ fn note(exchange: &mut Exchange<'_>, notes: &mut Notes, begun: Instant) {
     }
 }
 
-/// Asks with a body that can be sent only once, or for a connection that is taken over: another target
-/// only as long as nothing of the request has gone out.
+/// Asks with a body that can be sent only once: another target only as long as nothing of the request has
+/// gone out.
 async fn ask_streamed(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
@@ -277,10 +277,7 @@ impl Pursuit<'_> {
         let live = Arc::clone(plan.live());
         let begun = Instant::now();
         let Some(target) = live.route().targets.get(step.target) else {
-            return (
-                outcome_of_failure(&Failure::NoTarget, begun.elapsed()),
-                Err(Failure::NoTarget),
-            );
+            return nobody();
         };
         let permit = plan.begin(step, begun);
         let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
@@ -351,11 +348,9 @@ impl Pursuit<'_> {
 
     /// Lets several plans run; the first good answer wins, and the others are cut off.
     async fn race(&self, lanes: Vec<Plan>, hedge: Duration) -> (Outcome, Result<Ready, Failure>) {
-        let begun = Instant::now();
         let mut waiting = lanes.into_iter();
         let mut running = FuturesUnordered::new();
-        let mut last =
-            (outcome_of_failure(&Failure::NoTarget, begun.elapsed()), Err(Failure::NoTarget));
+        let mut last = nobody();
         running.extend(waiting.next().map(|lane| self.run_lane(lane)));
         if hedge.is_zero() {
             running.extend(waiting.by_ref().map(|lane| self.run_lane(lane)));
@@ -392,9 +387,7 @@ impl Pursuit<'_> {
             let result = racing.run(&mut plan, None).await;
             let outcome = match &result {
                 Err(failure) => outcome_of_failure(failure, begun.elapsed()),
-                Ok(_) => plan
-                    .last()
-                    .unwrap_or_else(|| outcome_of_failure(&Failure::NoTarget, begun.elapsed())),
+                Ok(_) => plan.last().unwrap_or_else(|| nobody().0),
             };
             (outcome, result)
         })
@@ -410,6 +403,11 @@ impl Ready {
             answer.dismiss(&attempt);
         }
     }
+}
+
+/// What comes of asking where there is nobody to ask.
+fn nobody() -> (Outcome, Result<Ready, Failure>) {
+    (outcome_of_failure(&Failure::NoTarget, Duration::ZERO), Err(Failure::NoTarget))
 }
 
 /// Holds an attempt to the time that its step leaves it.

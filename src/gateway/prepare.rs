@@ -119,7 +119,7 @@ pub(super) fn prepare(
     })))
 }
 
-/// What is spoken on the two sides of one asker.
+/// What is spoken on the two sides of one exchange.
 struct Spoken {
     /// None where bytes only pass.
     client: Option<Dialect>,

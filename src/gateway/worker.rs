@@ -230,15 +230,17 @@ impl Worker {
         self.ids.borrow_mut()
     }
 
-    /// A copy of a request goes out; false if there are so many already.
-    pub(super) fn begin_copy(&self, most: usize) -> bool {
-        let fits = self.copies.get() < most;
+    /// A copy of a request goes out; false if `most` are under way, or memory is short.
+    pub(super) fn begin_copy(&self, bytes: usize, most: usize) -> bool {
+        let limit = self.snapshot.borrow().settings.server.buffered_bytes_max;
+        let fits = self.copies.get() < most && self.hold(bytes, limit);
         self.copies.set(self.copies.get() + usize::from(fits));
         fits
     }
 
-    pub(super) fn end_copy(&self) {
+    pub(super) fn end_copy(&self, bytes: usize) {
         self.copies.set(self.copies.get().saturating_sub(1));
+        self.release(bytes);
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -186,13 +186,15 @@ impl Plan {
     }
 
     fn at_target(&mut self, live: &Live, target: usize, dice: &mut IdSource, now: Instant) -> Move {
-        let has_others = self.last.is_some_and(|last| self.has_others(live, &last, now));
-        let Some(frame) = self.frames.last_mut() else { return Move::Up };
-        let rule = live.route().targets.get(target).map(|target| &target.retry);
-        let Some(rule) = rule else { return Move::Up };
+        let (Some(frame), Some(asked)) = (self.frames.last(), live.route().targets.get(target))
+        else {
+            return Move::Up;
+        };
+        let (attempts, deadline) = (frame.attempts + 1, frame.deadline);
         let mut wait = Duration::ZERO;
         if let Some(last) = self.last.filter(|_| frame.attempts > 0) {
-            wait = match rule.after(&last, frame.attempts, has_others, dice) {
+            let has_others = self.has_others(live, &last, now);
+            wait = match asked.retry.after(&last, frame.attempts, has_others, dice) {
                 Retry::After(wait) => wait,
                 Retry::TooLong => {
                     self.retries = None;
@@ -200,22 +202,22 @@ impl Plan {
                 }
                 Retry::No => return Move::Up,
             };
-            let is_late = frame.deadline.is_some_and(|deadline| now.after(wait) >= deadline);
+            let is_late = deadline.is_some_and(|deadline| now.after(wait) >= deadline);
             let health = live.health(target);
             let is_out = has_others && health.is_some_and(|health| health.is_open(now));
             if is_late || is_out || !health.is_none_or(|health| health.pay_retry(now)) {
                 return Move::Up;
             }
         }
-        frame.attempts += 1;
-        let (attempts, deadline) = (frame.attempts, frame.deadline);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.attempts = attempts;
+        }
         self.retries = Some(attempts - 1);
-        let limit = live.route().targets.get(target).and_then(|target| target.request_timeout);
         let begins = now.after(wait);
-        let own = limit.map(|limit| begins.after(limit));
+        let own = asked.request_timeout.map(|limit| begins.after(limit));
         let has_half = deadline.is_none_or(|it| it.since(begins) * 2 >= it.since(self.begun));
         let is_own = own.is_some_and(|own| deadline.is_none_or(|deadline| own <= deadline));
-        let has_next = attempts <= rule.attempts || self.may_lead_on(live);
+        let has_next = attempts <= asked.retry.attempts || self.may_lead_on(live);
         Move::Do(Step::Try(Try {
             target,
             wait,

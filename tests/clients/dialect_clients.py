@@ -6,7 +6,6 @@ Each client speaks its own dialect and is answered by providers of every dialect
 status 1 if any check fails. `scripts/test-clients` calls it.
 """
 
-import argparse
 import json
 import sys
 
@@ -17,7 +16,14 @@ from google import genai
 from google.genai import types
 from langchain_openai import ChatOpenAI
 
-from stage import DIALECTS, LIMIT_S, Report, forget_the_environment, gateway_of_all_dialects
+from stage import (
+    DIALECTS,
+    LIMIT_S,
+    Report,
+    command_line,
+    forget_the_environment,
+    gateway_of_all_dialects,
+)
 
 KEY = "no-key-is-asked-for"
 ARGUMENTS = {"city": "x"}
@@ -220,10 +226,7 @@ def structured(client, model):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--ringgate", required=True, help="the gateway's program")
-    parser.add_argument("--loadtest", required=True, help="the load test's program")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__)
     forget_the_environment()
     report = Report()
     with gateway_of_all_dialects(arguments.ringgate, arguments.loadtest) as address:
@@ -253,8 +256,7 @@ def main():
                 ("langchain-openai, chat", langchain_chat, f"{address}/v1", model),
             ]:
                 report.check(f"{name} from {dialect}", function, *values)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.exit_status()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ It stands alone because it wants an older `openai` than the other checks. One li
 status 1 if any check fails. `scripts/test-clients` calls it.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -15,7 +14,14 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
 
-from stage import DIALECTS, LIMIT_S, Report, forget_the_environment, gateway_of_all_dialects
+from stage import (
+    DIALECTS,
+    LIMIT_S,
+    Report,
+    command_line,
+    forget_the_environment,
+    gateway_of_all_dialects,
+)
 
 KEY = "no-key-is-asked-for"
 litellm.suppress_debug_info = True
@@ -41,10 +47,7 @@ def chat(model, api_base):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--ringgate", required=True, help="the gateway's program")
-    parser.add_argument("--loadtest", required=True, help="the load test's program")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__)
     forget_the_environment()
     report = Report()
     with gateway_of_all_dialects(arguments.ringgate, arguments.loadtest) as address:
@@ -52,8 +55,7 @@ def main():
             model = f"{dialect}/model-1"
             report.check(f"litellm, openai from {dialect}", chat, f"openai/{model}", f"{address}/v1")
             report.check(f"litellm, anthropic from {dialect}", chat, f"anthropic/{model}", address)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.exit_status()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ and abandoned streams. Everything listens on 127.0.0.1 and a free port. One line
 status 1 if any check fails. `scripts/test-clients` calls it.
 """
 
-import argparse
 import asyncio
 import contextlib
 import http.server
@@ -21,7 +20,7 @@ import threading
 
 import openai
 
-from stage import LIMIT_S, Report, forget_the_environment, gateway, mock_provider
+from stage import LIMIT_S, Report, command_line, forget_the_environment, gateway, mock_provider
 
 SETTINGS = """
 [server]
@@ -385,10 +384,7 @@ def check_mock_calls(report, base_url):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--ringgate", required=True, help="the gateway's program")
-    parser.add_argument("--loadtest", required=True, help="the load test's program")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__)
     forget_the_environment()
 
     report = Report()
@@ -397,8 +393,7 @@ def main():
         program = os.path.abspath(arguments.ringgate)
         check_echo(report, program, folder)
         check_mock(report, program, os.path.abspath(arguments.loadtest), folder)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.exit_status()
 
 
 if __name__ == "__main__":

@@ -4,12 +4,18 @@
 One line per check; exit status 1 if any check fails. `scripts/test-clients` calls it.
 """
 
-import argparse
 import sys
 
 import portkey_ai
 
-from stage import CONFIGS, LIMIT_S, Report, forget_the_environment, gateway_of_all_dialects
+from stage import (
+    CONFIGS,
+    LIMIT_S,
+    Report,
+    command_line,
+    forget_the_environment,
+    gateway_of_all_dialects,
+)
 
 KEY = "no-key-is-asked-for"
 MESSAGES = [{"role": "user", "content": "Hello there"}]
@@ -61,10 +67,7 @@ def refused(address):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--ringgate", required=True, help="the gateway's program")
-    parser.add_argument("--loadtest", required=True, help="the load test's program")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__)
     forget_the_environment()
     report = Report()
     with gateway_of_all_dialects(arguments.ringgate, arguments.loadtest) as address:
@@ -72,8 +75,7 @@ def main():
             report.check(f"portkey-ai, {mode} inline", ask, address, config, mode)
             report.check(f"portkey-ai, {mode} by name", ask, address, mode, mode)
         report.check("portkey-ai, a config with a fault", refused, address)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.exit_status()
 
 
 if __name__ == "__main__":

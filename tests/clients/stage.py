@@ -1,5 +1,6 @@
 """What the checks with real client packages share: processes, and a report of what passed."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -129,6 +130,16 @@ def gateway_of_all_dialects(ringgate, loadtest):
                 yield running.address
 
 
+def command_line(text, **further):
+    """The arguments of a check: the two programs, and what `further` names with its help."""
+    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
+    parser.add_argument("--ringgate", required=True, help="the gateway's program")
+    parser.add_argument("--loadtest", required=True, help="the load test's program")
+    for name, meaning in further.items():
+        parser.add_argument(f"--{name}", required=True, help=meaning)
+    return parser.parse_args()
+
+
 def forget_the_environment():
     """Takes out what would steer a client package elsewhere."""
     vendors = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "PORTKEY_", "LITELLM_")
@@ -154,3 +165,8 @@ class Report:
         else:
             self.passed += 1
             print(f"ok   {name} ({(time.monotonic() - started) * 1000:.0f} ms)", flush=True)
+
+    def exit_status(self):
+        """Prints the counts."""
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed else 0
