@@ -5,16 +5,45 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::stage::{
-    CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, Visit, chat, delta, event, eventually,
-    json_answer, post, stream,
+    CHAT_ANSWER, Gateway, Provider, Response, STREAM_HEAD, Visit, chat, delta, driver_of, event,
+    eventually, json_answer, post, stream,
 };
+
+/// Starts a gateway on the driver that this copy of the suite is for.
+fn start(settings: &str) -> Gateway {
+    start_with(settings, &[], &[])
+}
+
+fn start_with(settings: &str, environment: &[(&str, &str)], limits: &[&str]) -> Gateway {
+    Gateway::launch(driver_of(module_path!()), settings, environment, limits)
+}
+
+/// A provider, in one copy of the suite behind TLS.
+fn provider(script: impl Fn(&mut Visit) + Send + Sync + 'static) -> Provider {
+    Provider::start(script).of(module_path!())
+}
+
+fn always(answer: impl Into<Vec<u8>>) -> Provider {
+    Provider::always(answer).of(module_path!())
+}
 
 /// Short limits, so that a hang shows quickly.
 const QUICK: &str = "connect_timeout_ms = 300\nfirst_byte_timeout_ms = 300\n\
                      idle_timeout_ms = 300\ntotal_timeout_ms = 2000";
 
+const KEYS: [&str; 2] = ["rg-first-of-two", "rg-second-of-two"];
+
+/// Asks with one of two keys, the cache being on.
+fn ask(gateway: &Gateway, key: &str) -> Response {
+    let fields = format!(
+        "authorization: Bearer {key}\r\nx-ringgate-config: {{\"cache\":{{\"mode\":\"simple\",\
+         \"scope\":\"shared\"}}}}\r\n"
+    );
+    gateway.send(&post("/v1/chat/completions", &fields, &chat("m")))
+}
+
 fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expected: (u16, &str)) {
-    let provider = Provider::start(move |visit| {
+    let provider = provider(move |visit| {
         while visit.request().is_some() {
             if visit.number == 0 {
                 script(visit);
@@ -25,15 +54,19 @@ fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expect
             visit.send(json_answer("200 OK", "", CHAT_ANSWER).as_bytes());
         }
     });
-    let gateway = Gateway::start(&provider.section("p", QUICK));
-    let response = gateway.post("/v1/chat/completions", &chat("m"));
+    let keys = KEYS.map(|key| format!("[keys.{key}]\nsecret = \"{key}\"\n")).concat();
+    let gateway = start(&format!("{keys}{}", provider.section("p", QUICK)));
+    let response = ask(&gateway, KEYS[0]);
     assert_eq!((response.status, response.code().as_str()), expected, "{what}");
     assert_eq!(response.field("x-ringgate-gateway-exception"), Some("true"), "{what}");
     let text = response.text();
     assert!(!text.contains(&provider.address.port().to_string()), "{what}: {text}");
-    // The next request gets a connection of its own, and its own answer.
-    let next = gateway.post("/v1/chat/completions", &chat("m"));
+    // The next request gets a connection of its own, and its own answer, and that is what is stored.
+    let next = ask(&gateway, KEYS[1]);
     assert_eq!((next.status, next.text().as_str()), (200, CHAT_ANSWER), "{what}");
+    let stored = ask(&gateway, KEYS[0]);
+    assert_eq!(stored.field("x-ringgate-cache-status"), Some("HIT"), "{what}");
+    assert_eq!(stored.json()["choices"], next.json()["choices"], "{what}");
     gateway.expect_metric("ringgate_errors_total", &["upstream", expected.1], 1.0);
     gateway.expect_metric("ringgate_panics_total", &[], 0.0);
 }
@@ -130,9 +163,9 @@ fn silent_providers_are_504_in_time() {
 #[test]
 fn a_shard_that_polls_keeps_its_time() {
     // Its clients never let it come to rest.
-    let hangs = Provider::start(|visit| while visit.request().is_some() {});
-    let answers = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
-    let gateway = Gateway::start(&format!(
+    let hangs = provider(|visit| while visit.request().is_some() {});
+    let answers = always(json_answer("200 OK", "", CHAT_ANSWER));
+    let gateway = start(&format!(
         "[server]\nshards = 1\nbusy_poll_us = 1000000\n{}{}",
         hangs.section("hangs", QUICK),
         answers.section("answers", "")
@@ -156,7 +189,7 @@ fn a_shard_that_polls_keeps_its_time() {
 
 #[test]
 fn nobody_there_is_502() {
-    let gateway = Gateway::start(
+    let gateway = start(
         "[providers.p]\ndialect = \"openai-chat\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
          [providers.q]\ndialect = \"openai-chat\"\nbase_url = \"http://no-such-host.invalid/v1\"\n",
     );
@@ -173,7 +206,7 @@ fn both_families_of_localhost_are_tried() {
     // The provider listens on IPv4 only; the name may give IPv6 first.
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let port = provider.address.port();
-    let gateway = Gateway::start(&format!(
+    let gateway = start(&format!(
         "[providers.p]\ndialect = \"openai-chat\"\nbase_url = \"http://localhost:{port}/v1\"\n"
     ));
     assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).status, 200);
@@ -184,8 +217,8 @@ fn provider_errors_keep_status_body_and_limits() {
     let body = r#"{"error":{"message":"slow down","type":"tokens","code":"rate_limit_exceeded"}}"#;
     let fields = "retry-after: 7\r\nx-ratelimit-remaining-tokens: 0\r\n";
     for status in ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests", "529 X"] {
-        let provider = Provider::always(json_answer(status, fields, body));
-        let gateway = Gateway::start(&provider.section("p", ""));
+        let provider = always(json_answer(status, fields, body));
+        let gateway = start(&provider.section("p", ""));
         let response = gateway.post("/v1/chat/completions", &chat("m"));
         assert!(status.starts_with(&response.status.to_string()), "{status}");
         assert_eq!(response.text(), body);
@@ -197,14 +230,14 @@ fn provider_errors_keep_status_body_and_limits() {
 
 #[test]
 fn surplus_bytes_end_a_connection_before_its_next_use() {
-    let provider = Provider::start(|visit| {
+    let provider = provider(|visit| {
         while visit.request().is_some() {
             let mut answer = json_answer("200 OK", "", CHAT_ANSWER);
             answer.push_str(&json_answer("200 OK", "", r#"{"poison":true}"#));
             visit.send(answer.as_bytes());
         }
     });
-    let gateway = Gateway::start(&provider.section("p", ""));
+    let gateway = start(&provider.section("p", ""));
     let mut client = gateway.connect();
     for number in 1..=3 {
         client.send(crate::stage::post("/v1/chat/completions", "", &chat("m")).as_bytes());
@@ -214,31 +247,11 @@ fn surplus_bytes_end_a_connection_before_its_next_use() {
 }
 
 #[test]
-fn a_dead_idle_connection_is_replaced_silently() {
-    // Each connection serves one request and is closed by the provider when the next one comes.
-    let provider = Provider::start(|visit| {
-        if visit.request().is_some() {
-            visit.send(json_answer("200 OK", "", CHAT_ANSWER).as_bytes());
-        }
-        if visit.number == 0 {
-            // Reads the second request, so that the gateway has written it, then dies.
-            let _ = visit.request();
-        }
-    });
-    let gateway = Gateway::start(&provider.section("p", ""));
-    for _ in 0..2 {
-        let response = gateway.post("/v1/chat/completions", &chat("m"));
-        assert_eq!((response.status, response.text().as_str()), (200, CHAT_ANSWER));
-    }
-    gateway.expect_metric("ringgate_upstream_retried_stale_total", &[], 1.0);
-}
-
-#[test]
 fn a_fresh_connection_that_dies_is_not_repeated() {
-    let provider = Provider::start(|visit| {
+    let provider = provider(|visit| {
         let _ = visit.request();
     });
-    let gateway = Gateway::start(&provider.section("p", ""));
+    let gateway = start(&provider.section("p", ""));
     assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).status, 502);
     assert_eq!(provider.request_count(), 1);
 }
@@ -252,7 +265,7 @@ fn broken_streams_end_with_an_error_event_and_no_terminator() {
         ("clean end without a terminator", "0\r\n\r\n".to_owned(), false),
         ("silent", "hang".to_owned(), false),
     ] {
-        let provider = Provider::start(move |visit| {
+        let provider = provider(move |visit| {
             while visit.request().is_some() {
                 visit.send(STREAM_HEAD.as_bytes());
                 visit.send(event(&delta("one")).as_bytes());
@@ -269,7 +282,7 @@ fn broken_streams_end_with_an_error_event_and_no_terminator() {
                 let _ = visit.stream.shutdown(std::net::Shutdown::Write);
             }
         });
-        let gateway = Gateway::start(&provider.section("p", QUICK));
+        let gateway = start(&provider.section("p", QUICK));
         let response = gateway.post("/v1/chat/completions", &stream("m"));
         let text = response.text();
         if response.status == 502 {
@@ -288,7 +301,7 @@ fn broken_streams_end_with_an_error_event_and_no_terminator() {
 
 #[test]
 fn a_client_that_never_reads_is_cut_off() {
-    let provider = Provider::start(|visit| {
+    let provider = provider(|visit| {
         while visit.request().is_some() {
             let body = vec![b'x'; 64 * 1024 * 1024];
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -297,7 +310,7 @@ fn a_client_that_never_reads_is_cut_off() {
         }
     });
     let settings = "[server]\nclient_write_timeout_ms = 300\n";
-    let gateway = Gateway::start(&format!("{settings}{}", provider.section("p", "")));
+    let gateway = start(&format!("{settings}{}", provider.section("p", "")));
     let mut client = gateway.connect();
     client.send(b"GET /v1/files/f/content HTTP/1.1\r\nhost: g\r\n\r\n");
     eventually("the provider is asked", || provider.request_count() == 1);
@@ -311,8 +324,8 @@ fn a_client_that_never_reads_is_cut_off() {
 
 #[test]
 fn a_loop_of_gateways_ends() {
-    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
-    let gateway = Gateway::start(&provider.section("p", ""));
+    let provider = always(json_answer("200 OK", "", CHAT_ANSWER));
+    let gateway = start(&provider.section("p", ""));
     let passed = |hops: u32| {
         let field = format!("x-ringgate-hops: {hops}\r\n");
         gateway.send(&post("/v1/chat/completions", &field, &chat("m")))

@@ -15,8 +15,27 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::stage::{
-    CHAT_ANSWER, Client, Gateway, LIMIT, Provider, Response, chat, eventually, json_answer, post,
+    CHAT_ANSWER, Client, Gateway, LIMIT, Provider, Response, Visit, chat, driver_of, eventually,
+    json_answer, post,
 };
+
+/// Starts a gateway on the driver that this copy of the suite is for.
+fn start(settings: &str) -> Gateway {
+    start_with(settings, &[], &[])
+}
+
+fn start_with(settings: &str, environment: &[(&str, &str)], limits: &[&str]) -> Gateway {
+    Gateway::launch(driver_of(module_path!()), settings, environment, limits)
+}
+
+/// A provider, in one copy of the suite behind TLS.
+fn provider(script: impl Fn(&mut Visit) + Send + Sync + 'static) -> Provider {
+    Provider::start(script).of(module_path!())
+}
+
+fn always(answer: impl Into<Vec<u8>>) -> Provider {
+    Provider::always(answer).of(module_path!())
+}
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -45,9 +64,9 @@ impl Stand {
     }
 
     fn with(server: &str, more: &str, environment: &[(&str, &str)]) -> Self {
-        let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+        let provider = always(json_answer("200 OK", "", CHAT_ANSWER));
         let settings = format!("[server]\n{server}\n{more}\n{}", provider.section("p", ""));
-        let gateway = Gateway::start_with(&settings, environment, &[]);
+        let gateway = start_with(&settings, environment, &[]);
         Self { gateway, provider }
     }
 
@@ -970,14 +989,14 @@ fn connections_over_the_bound_are_closed_at_once() {
 fn requests_over_the_bound_are_told_to_come_again() {
     let released = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&released);
-    let provider = Provider::start(move |visit| {
+    let provider = provider(move |visit| {
         while visit.request().is_some() {
             eventually("the answer is released", || gate.load(Ordering::SeqCst));
             visit.send(json_answer("200 OK", "", CHAT_ANSWER).as_bytes());
         }
     });
     let settings = format!("[server]\nin_flight_max = 2\n{}", provider.section("p", ""));
-    let gateway = Gateway::start(&settings);
+    let gateway = start(&settings);
     let mut waiting = [gateway.connect(), gateway.connect()];
     for client in &mut waiting {
         client.send(post(CHAT_PATH, "", &chat("m")).as_bytes());

@@ -3,11 +3,12 @@
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::duplicate_mod,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
-    reason = "a test fails by panicking"
+    reason = "a test fails by panicking; two suites run once more on the other driver"
 )]
 
 mod stage;
@@ -17,7 +18,11 @@ mod credentials;
 mod departures;
 mod endpoints;
 mod faults;
+#[path = "faults.rs"]
+mod faults_on_epoll_over_tls;
 mod hostile;
+#[path = "hostile.rs"]
+mod hostile_on_epoll_over_tls;
 mod keys;
 mod lifecycle;
 mod meaning;
@@ -32,6 +37,8 @@ mod routing_streams;
 mod shapes;
 mod simulate;
 mod streams;
+mod surplus;
 mod tidy;
 mod tls;
+mod tls_front;
 mod translation;

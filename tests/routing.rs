@@ -3,7 +3,6 @@
 //! Whole answers and their attempts; streams, health and the other ways to choose have their own files.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -84,7 +83,7 @@ pub fn error_answer(status: u16, fields: &str) -> String {
 pub fn dead() -> Provider {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
-    Provider { address, requests: Arc::default(), connections: Arc::default() }
+    Provider::at(address)
 }
 
 /// A provider that takes requests and never answers.

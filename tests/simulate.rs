@@ -3,8 +3,8 @@
 //!
 //! What must hold for every seed: the client reads whole answers, one for each request in order, of
 //! which only the last may be broken off; an answer that its provider broke never looks complete;
-//! a sound one arrives unchanged; the provider reads exactly the requests that were meant for it;
-//! no connection to it stays in use; who is too slow is cut off at its limit, not before and not
+//! a sound one arrives unchanged, at the request that it was made for or at none; the provider reads
+//! exactly the requests that were meant for it; no connection to it stays in use; who is too slow is cut off at its limit, not before and not
 //! after. Two runs of one seed put the same bytes on all tapes.
 //!
 //! Time is virtual: the seed draws it too, and the ten minutes of a dripping provider take none.
@@ -69,8 +69,9 @@ fn every_seed_ends_well() {
         assert!(first.same_tapes(&second), "seed {seed}: two runs differ");
     }
     // A simulation in which nothing happens proves nothing.
-    let Seen { whole, failed, broken_off, kept, timed_out } = seen;
-    let enough = [whole, failed, broken_off, kept, timed_out].iter().all(|count| *count >= 30);
+    let Seen { whole, failed, broken_off, kept, timed_out, overtaken } = seen;
+    let counts = [whole, failed, broken_off, kept, timed_out, overtaken];
+    let enough = counts.iter().all(|count| *count >= 30);
     assert!(enough, "too little happened: {seen:?}");
 }
 
@@ -87,6 +88,7 @@ struct Seen {
     broken_off: usize,
     kept: usize,
     timed_out: usize,
+    overtaken: usize,
 }
 
 /// Randomness of one seed.
@@ -179,7 +181,7 @@ struct Request {
 }
 
 impl Request {
-    fn draw(dice: &mut Dice, mark: &str) -> Self {
+    fn draw(dice: &mut Dice, mark: &str, trusted: bool) -> Self {
         let ask = match dice.below(22) {
             0..7 => Ask::Chat,
             7..9 => Ask::ChunkedChat,
@@ -230,7 +232,7 @@ impl Request {
             Ask::SlowBody => Some(head + dice.below(body.len())),
             _ => None,
         };
-        let reply = ask.goes_upstream().then(|| Reply::draw(dice, ask, mark));
+        let reply = ask.goes_upstream().then(|| Reply::draw(dice, ask, mark, trusted));
         Self { ask, bytes, stalls, body, last, reply }
     }
 
@@ -313,8 +315,12 @@ struct Reply {
     slow: Option<Slow>,
     /// Its connection may serve again.
     keeps: bool,
-    /// Bytes that nobody asked for come while it is idle: it is closed when it is looked at next.
-    surplus_later: bool,
+    /// Bytes that no request asked for come behind it: its connection is closed, and for some time no
+    /// other is kept.
+    has_surplus: bool,
+    /// They, or the end, come while the connection is idle or the next request is on its way: it is
+    /// closed when it is looked at next, perhaps with a request on it that the provider never reads.
+    ends_later: bool,
 }
 
 /// How an answer is too slow.
@@ -347,12 +353,19 @@ enum Fault {
     Content,
     SurplusAtOnce,
     SurplusLater,
+    /// A whole answer to nobody, some time after the answer.
+    Twice,
+    /// The provider closes some time after the answer.
+    EndLater,
 }
 
 impl Reply {
-    fn draw(dice: &mut Dice, ask: Ask, mark: &str) -> Self {
+    /// `trusted`: nothing so far has made the gateway close each connection after one answer, which
+    /// it does for a minute, so that no answer may then take long.
+    fn draw(dice: &mut Dice, ask: Ask, mark: &str, trusted: bool) -> Self {
         use Fault::{
-            BadChunk, CutByBreak, CutByEnd, CutByHang, Drip, Garbage, SurplusAtOnce, SurplusLater,
+            BadChunk, CutByBreak, CutByEnd, CutByHang, Drip, EndLater, Garbage, SurplusAtOnce,
+            SurplusLater, Twice,
         };
         let fault = match dice.percent(45) {
             false => Fault::None,
@@ -367,14 +380,26 @@ impl Reply {
                 Fault::Content,
                 SurplusAtOnce,
                 SurplusLater,
+                Twice,
+                Twice,
+                EndLater,
+                EndLater,
             ]),
+        };
+        let fault = match fault {
+            CutByHang | Drip if !trusted => CutByBreak,
+            fault => fault,
         };
         let mut ending = dice.pick(&[Ending::Length, Ending::Chunks, Ending::Close]);
         ending = match fault {
             BadChunk => Ending::Chunks,
             // Without framing, half an answer followed by an orderly close cannot be told from a
             // whole one in all cases; nor can surplus.
-            CutByEnd | SurplusAtOnce | SurplusLater if ending == Ending::Close => Ending::Length,
+            CutByEnd | SurplusAtOnce | SurplusLater | Twice | EndLater
+                if ending == Ending::Close =>
+            {
+                Ending::Length
+            }
             _ => ending,
         };
         let is_stream = matches!(ask, Ask::Stream { .. }) && !dice.percent(10);
@@ -395,9 +420,11 @@ impl Reply {
             (Content::Json { status, body: body.clone() }, "application/json", body)
         };
         let status = if let Content::Json { status, .. } = &content { *status } else { 200 };
-        let closes = ending == Ending::Close || dice.percent(20);
+        let closes =
+            ending == Ending::Close || !matches!(fault, Twice | EndLater) && dice.percent(20);
+        let is_interim = dice.percent(10);
         let mut bytes = Vec::new();
-        if dice.percent(10) {
+        if is_interim {
             bytes.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n");
         }
         bytes.extend(format!("HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\n").bytes());
@@ -422,7 +449,14 @@ impl Reply {
                 bytes.extend_from_slice(&body);
             }
         }
-        Self::with_fault(dice, content, bytes, fault, !closes)
+        let mut reply = Self::with_fault(dice, content, bytes, fault, !closes);
+        if is_interim {
+            // Its connection is closed at once.
+            reply.keeps = false;
+            reply.ends_later = false;
+            reply.has_surplus = false;
+        }
+        reply
     }
 
     fn with_fault(
@@ -465,12 +499,25 @@ impl Reply {
             steps.retain(|step| matches!(step, Step::Bytes(_)));
             steps.push(Step::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()));
         }
+        if matches!(fault, Fault::Twice | Fault::EndLater) {
+            steps.push(Step::Wait(Duration::from_micros(dice.pick(&[1, 500, 2_000, 50_000]))));
+        }
+        if fault == Fault::EndLater {
+            end.push(Step::End);
+        }
+        if fault == Fault::Twice {
+            let body = r#"{"id":"STRAY","choices":[]}"#;
+            let length = body.len();
+            let stray = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+            steps.extend(dice.cut(stray.as_bytes()));
+        }
         if !keep_alive && end.is_empty() && fault != Fault::CutByHang {
             end.push(Step::End);
         }
         steps.extend(end);
-        let surplus = matches!(fault, Fault::SurplusAtOnce | Fault::SurplusLater);
-        let broken = !surplus && fault != Fault::None;
+        let later = matches!(fault, Fault::SurplusLater | Fault::Twice | Fault::EndLater);
+        let surplus = matches!(fault, Fault::SurplusAtOnce | Fault::SurplusLater | Fault::Twice);
+        let broken = !surplus && !later && fault != Fault::None;
         let slow = match fault {
             Fault::CutByHang => Some(Slow::Hangs),
             Fault::Drip => Some(Slow::Drips),
@@ -481,8 +528,9 @@ impl Reply {
             content,
             broken,
             slow,
-            keeps: keep_alive && !broken && !surplus,
-            surplus_later: fault == Fault::SurplusLater,
+            keeps: keep_alive && !broken && !surplus && !later,
+            has_surplus: surplus && keep_alive,
+            ends_later: later && keep_alive,
         }
     }
 }
@@ -635,21 +683,30 @@ struct Played {
 impl Plan {
     fn draw(seed: u64) -> Self {
         let mut dice = Dice(IdSource::from_seed(seed));
-        let requests: Vec<Request> = (0..=dice.below(4))
-            .map(|index| Request::draw(&mut dice, &format!("s{seed}r{index}")))
-            .collect();
+        let mut requests: Vec<Request> = Vec::new();
+        for index in 0..=dice.below(4) {
+            let has_surplus = |it: &Request| it.reply.as_ref().is_some_and(|it| it.has_surplus);
+            let trusted = !requests.iter().any(has_surplus);
+            let mut next = Request::draw(&mut dice, &format!("s{seed}r{index}"), trusted);
+            if let Some(reply) = &mut next.reply {
+                reply.keeps &= trusted;
+            }
+            requests.push(next);
+        }
         let mut connections: Vec<(Vec<Step>, Vec<usize>)> = Vec::new();
         let mut kept = false;
         for (index, request) in requests.iter().enumerate() {
             let Some(reply) = &request.reply else { continue };
             match connections.last_mut().filter(|_| kept) {
                 Some((steps, served)) => {
-                    // The connection is silent while it is idle.
-                    steps.push(Step::Pause);
+                    steps.push(Step::Request);
                     steps.extend_from_slice(&reply.steps);
                     served.push(index);
                 }
-                None => connections.push((reply.steps.clone(), vec![index])),
+                None => {
+                    let steps = [&[Step::Request], &*reply.steps].concat();
+                    connections.push((steps, vec![index]));
+                }
             }
             kept = reply.keeps;
         }
@@ -679,9 +736,8 @@ impl Plan {
         let simulation =
             Simulation::new(Arc::clone(published), &Hub::new(1)).expect("settings without TLS");
         let tapes: Vec<Tape> = self.connections.iter().map(|_| Tape::default()).collect();
-        // The newest is used first, so the first comes last.
-        for ((steps, _), tape) in self.connections.iter().zip(&tapes).rev() {
-            simulation.provider("prod", Script::new(steps.iter().cloned()), tape.clone());
+        for ((steps, _), tape) in self.connections.iter().zip(&tapes) {
+            simulation.connection(Script::new(steps.iter().cloned()), tape.clone());
         }
         let tape = self.reads.map_or_else(Tape::default, Tape::cut_after);
         let client = simulation.client(Script::new(self.client.iter().cloned()), tape.clone());
@@ -814,12 +870,18 @@ impl Plan {
     /// left open is idle and sound.
     fn check_provider(&self, played: &Played, answers: &[Answer], seen: &mut Seen) {
         let seed = self.seed;
-        let (mut untouched, mut idle, mut unsure) = (0, 0, 0);
+        let (mut idle, mut unsure) = (0, 0);
         let mut ended = false;
         for ((_, served), tape) in self.connections.iter().zip(&played.provider) {
-            let requests = read_requests(seed, tape);
-            assert!(requests.len() <= served.len(), "seed {seed}: asked too often");
+            let mut requests = read_requests(seed, tape);
             assert!(requests.is_empty() || !ended, "seed {seed}: a request was left out");
+            let last = served.last().and_then(|index| self.requests[*index].reply.as_ref());
+            if last.is_some_and(|it| it.ends_later) && requests.len() == served.len() + 1 {
+                // It was on its way when that came, and has gone out anew elsewhere.
+                requests.pop();
+                seen.overtaken += 1;
+            }
+            assert!(requests.len() <= served.len(), "seed {seed}: asked too often");
             ended |= requests.len() < served.len();
             for (sent, index) in requests.iter().zip(served) {
                 let request = &self.requests[*index];
@@ -832,15 +894,14 @@ impl Plan {
                 assert!(same, "seed {seed}, request {index}: the provider read {sent}");
             }
             let Some(last) = requests.len().checked_sub(1).map(|last| served[last]) else {
-                untouched += 1;
                 continue;
             };
             let told = answers.get(last).is_some_and(|answer| answer.whole);
             let reply = self.requests[last].reply.as_ref();
             idle += i64::from(told && reply.is_some_and(|reply| reply.keeps));
-            unsure += i64::from(told && reply.is_some_and(|reply| reply.surplus_later));
+            unsure += i64::from(told && reply.is_some_and(|reply| reply.ends_later));
         }
-        let kept = played.open - untouched;
+        let kept = played.open;
         assert!(
             (idle..=idle + unsure).contains(&kept),
             "seed {seed}: {kept} connections left open, expected {idle} to {}",

@@ -13,6 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringgate::shard::Driver;
+
+use crate::tls_front::TlsFront;
+
 /// Limit of anything that is waited for.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
@@ -55,6 +59,43 @@ impl Drop for Folder {
     }
 }
 
+/// Makes the kernel refuse these system calls to `command`, as container runtimes do (EPERM).
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no safe way to run code between fork and exec"
+)]
+pub fn refuse_system_calls(command: &mut Command, numbers: &[libc::c_long]) {
+    let instruction = |code: u32, jump_if: u8, jump_else: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: jump_if,
+        jf: jump_else,
+        k,
+    };
+    let verdict = |value: u32| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value);
+    // The number of the call is the first word of what the filter sees.
+    let mut filter = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    for number in numbers {
+        let number = u32::try_from(*number).expect("a small number");
+        filter.push(instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number));
+        filter.push(verdict(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+    }
+    filter.push(verdict(libc::SECCOMP_RET_ALLOW));
+    let install = move || {
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: the program points to `filter`, which lives through both calls; the kernel copies
+        // it and writes to nothing of ours.
+        let failed = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+                || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+                    != 0
+        };
+        if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: after the fork it only makes two system calls on memory that is already there.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, install) };
+}
+
 /// A running gateway.
 pub struct Gateway {
     child: Child,
@@ -70,8 +111,23 @@ impl Gateway {
         Self::start_with(settings, &[], &[])
     }
 
+    /// As [`Gateway::start`], on that driver.
+    pub fn start_on(driver: Driver, settings: &str) -> Self {
+        Self::launch(driver, settings, &[], &[])
+    }
+
     /// As [`Gateway::start`], with environment variables and a shell prefix such as `ulimit`.
     pub fn start_with(settings: &str, environment: &[(&str, &str)], limits: &[&str]) -> Self {
+        Self::launch(Driver::IoUring, settings, environment, limits)
+    }
+
+    /// As [`Gateway::start_with`], on that driver.
+    pub fn launch(
+        driver: Driver,
+        settings: &str,
+        environment: &[(&str, &str)],
+        limits: &[&str],
+    ) -> Self {
         let folder = Folder::new();
         let file = folder.write("ringgate.toml", settings);
         let binary = env!("CARGO_BIN_EXE_ringgate");
@@ -85,6 +141,9 @@ impl Gateway {
         command.arg("--config").arg(&file).current_dir(folder.path());
         command.env_clear().envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if driver == Driver::Epoll {
+            refuse_system_calls(&mut command, &[libc::SYS_io_uring_setup]);
+        }
         let mut child = command.spawn().expect("the gateway's binary");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -406,12 +465,19 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
+/// The driver that a copy of a suite is for, by its name.
+pub fn driver_of(module: &str) -> Driver {
+    if module.contains("_on_epoll") { Driver::Epoll } else { Driver::IoUring }
+}
+
 /// A provider that does what a test tells it, connection by connection.
 pub struct Provider {
     pub address: SocketAddr,
     /// Requests received whole, as text.
     pub requests: Arc<Mutex<Vec<String>>>,
     pub connections: Arc<AtomicUsize>,
+    /// What speaks TLS for it, at its address.
+    front: Option<TlsFront>,
 }
 
 /// One connection at a scripted provider.
@@ -442,7 +508,20 @@ impl Provider {
                 });
             }
         });
-        Self { address, requests, connections }
+        Self { requests, connections, ..Self::at(address) }
+    }
+
+    /// Whatever is at this address.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, requests: Arc::default(), connections: Arc::default(), front: None }
+    }
+
+    /// The same provider behind TLS.
+    pub fn over_tls(mut self) -> Self {
+        let front = TlsFront::before(self.address);
+        self.address = front.address;
+        self.front = Some(front);
+        self
     }
 
     /// Answers every request with these bytes.
@@ -455,10 +534,25 @@ impl Provider {
         })
     }
 
+    /// Behind TLS in the copy of a suite that is named so.
+    pub fn of(self, module: &str) -> Self {
+        if module.ends_with("_over_tls") { self.over_tls() } else { self }
+    }
+
+    /// True once as many bytes and ends have gone out as it has sent, also through its TLS.
+    pub fn has_passed(&self, count: usize) -> bool {
+        self.front.as_ref().is_none_or(|front| front.passed() >= count)
+    }
+
     /// The provider as a section of a settings file, serving any model.
     pub fn section(&self, name: &str, more: &str) -> String {
+        let (scheme, trust) = match &self.front {
+            None => ("http", String::new()),
+            Some(front) => ("https", format!("tls_ca_file = \"{}\"\n", front.ca_file().display())),
+        };
         format!(
-            "[providers.{name}]\ndialect = \"openai-chat\"\nbase_url = \"http://{}/v1\"\n{more}\n",
+            "[providers.{name}]\ndialect = \"openai-chat\"\nbase_url = \"{scheme}://{}/v1\"\n\
+             {trust}{more}\n",
             self.address
         )
     }

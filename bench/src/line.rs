@@ -96,13 +96,15 @@ impl Line {
         let (requests, answers) = match job {
             Job::Json(requests) => {
                 // The connection serves all of them, and is silent in between, as it has to be.
-                let kept = || [Step::Bytes(chat_answer(Afterwards::KeepAlive)), Step::Pause];
+                let kept = || [Step::Request, Step::Bytes(chat_answer(Afterwards::KeepAlive))];
                 let mut answers: Vec<_> = (1..requests).flat_map(|_| kept()).collect();
+                answers.push(Step::Request);
                 answers.push(Step::Bytes(chat_answer(Afterwards::Close)));
                 (requests, answers)
             }
             Job::Events(events) => {
-                (1, stream_answer(events).into_iter().map(Step::Bytes).collect())
+                let events = stream_answer(events).into_iter().map(Step::Bytes);
+                (1, [Step::Request].into_iter().chain(events).collect())
             }
         };
         self.simulation.provider(PROVIDER, Script::new(answers), Tape::default());

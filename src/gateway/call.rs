@@ -1,10 +1,15 @@
 //! One call to one provider: the request goes out, the head of the answer comes back.
 //!
-//! Nothing is repeated here but one thing: a call on a reused idle connection that died before
-//! any byte of an answer is made once more on a new connection, since the provider had closed it
-//! before it could see the request.
+//! Nothing is repeated here but one thing: a call on a reused idle connection is made once more on a
+//! new one if the connection died, or something else than an answer was waiting on it, and the
+//! provider's system had acknowledged no byte of the request. Had it acknowledged any, the provider
+//! may have read the request, and whether to repeat it is for the route's retries to say.
+//!
+//! An answer is taken only if it can be one: not if it was there before the provider had any of the
+//! request, and not if it tells of success before the request was sent whole.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -48,17 +53,41 @@ pub(super) struct Notes {
     pub used: Option<Usage>,
 }
 
+/// Of an error answer to a larger request the provider may have left a part unread, which it would
+/// take for the next request. Servers read up to here at once.
+const READ_AT_ONCE_BYTES: usize = 16 * 1024;
+
 /// Why a call failed, with what decides whether it may be repeated.
 struct Broken {
     failure: Failure,
-    /// No byte of an answer had come, and the connection had ended.
-    died_silently: bool,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The connection ended before any byte of an answer, and before the provider's system had
+    /// acknowledged any byte of the request.
+    Closed,
+    /// Something was waiting on the connection that cannot be the answer: likewise nothing of the
+    /// request had been acknowledged.
+    Surplus,
+    /// All else.
+    Other,
 }
 
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
-        Self { failure, died_silently: false }
+        Self { failure, cause: Cause::Other }
     }
+}
+
+/// How far the sending of a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// All of it has been given to the system.
+    Whole,
+    /// The provider answered or closed first, or the connection broke.
+    Partly,
 }
 
 /// Calls the provider with a request whose body is kept.
@@ -81,13 +110,15 @@ pub(super) async fn call(
         notes.reused = reused;
         let call = Call { asker, attempt, endpoint: request.endpoint, deadline };
         match call.make(&mut pooled.connection, request, notes).await {
-            Ok(head) => {
-                let reusable = head.keep_alive();
+            Ok((head, reusable)) => {
                 return Ok(Answer::new(Link::Pooled { pooled, reusable }, head, deadline));
             }
-            Err(broken) => {
-                if !(reused && broken.died_silently) {
-                    return Err(broken.failure);
+            Err(Broken { failure, cause }) => {
+                if cause == Cause::Surplus {
+                    pooled.discard_for_surplus(pool);
+                }
+                if !reused || cause == Cause::Other {
+                    return Err(failure);
                 }
                 may_reuse = false;
                 asker.worker.recorder().count(Counter::UpstreamRetriedStale);
@@ -119,14 +150,14 @@ pub(super) async fn call_streamed(
     let call = Call { asker, attempt, endpoint: request.endpoint, deadline };
     notes.sent = true;
     let connection = &mut pooled.connection;
-    let sent_whole = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
+    let (mark, begun) = (connection.writer.written(), Instant::now());
+    let sent = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
     let limit = Instant::now().after(attempt.timeouts.first_byte).min(deadline);
-    let head = within(limit, call.head(&mut pooled.connection));
-    let head = match recall::while_needed(exchange, head).await? {
-        Ok(head) => head.map_err(|broken| broken.failure)?,
+    let head = within(limit, call.head(&mut pooled.connection, (sent, mark, begun)));
+    let (head, reusable) = match recall::while_needed(exchange, head).await? {
+        Ok(answered) => answered.map_err(|broken| broken.failure)?,
         Err(_) => return Err(call.timed_out("first byte")),
     };
-    let reusable = sent_whole && head.keep_alive();
     Ok(Answer::new(Link::Pooled { pooled, reusable }, head, deadline))
 }
 
@@ -181,20 +212,24 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
-    /// Sends the request and reads the head of the answer.
+    /// Sends the request and reads the head of the answer; also whether the connection may serve
+    /// again.
     async fn make(
         &self,
         connection: &mut Connection,
         request: &Request,
         notes: &mut Notes,
-    ) -> Result<ResponseHead, Broken> {
+    ) -> Result<(ResponseHead, bool), Broken> {
         let message = encode(std::mem::take(&mut notes.out), self.asker, self.attempt, request)?;
         // One timer for the sending and the wait for the answer.
-        let limit = Instant::now().after(self.attempt.timeouts.first_byte).min(self.deadline);
+        let begun = Instant::now();
+        let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
+        let mark = connection.writer.written();
         let answering = async {
-            notes.out = send(connection, message).await;
+            let (out, sent) = send(connection, message).await;
+            notes.out = out;
             notes.sent = true;
-            self.head(connection).await
+            self.head(connection, (sent, mark, begun)).await
         };
         match within(limit, answering).await {
             Ok(head) => head,
@@ -207,31 +242,32 @@ impl Call<'_> {
         exchange: &mut Exchange<'_>,
         connection: &mut Connection,
         message: Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Sent, Failure> {
         let limit = self.deadline.min(Instant::now().after(self.attempt.timeouts.idle));
         match recall::while_needed(exchange, within(limit, send(connection, message))).await? {
-            Ok(out) => exchange.client.out = out,
-            Err(_) => return Err(self.timed_out("sending")),
+            Ok((out, sent)) => {
+                exchange.client.out = out;
+                Ok(sent)
+            }
+            Err(_) => Err(self.timed_out("sending")),
         }
-        Ok(())
     }
 
-    /// Moves the client's body to the provider, keeping none of it. False if the provider answered
-    /// before the body was through.
+    /// Moves the client's body to the provider, keeping none of it.
     async fn pump(
         &self,
         exchange: &mut Exchange<'_>,
         connection: &mut Connection,
         message: Vec<u8>,
         body: &mut Body,
-    ) -> Result<bool, Failure> {
-        self.send_in_time(exchange, connection, message).await?;
-        let Body::Streamed { framing, incoming } = body else { return Ok(true) };
+    ) -> Result<Sent, Failure> {
+        let mut sent = self.send_in_time(exchange, connection, message).await?;
+        let Body::Streamed { framing, incoming } = body else { return Ok(sent) };
         exchange.invite_body().await?;
         let server = &exchange.snapshot.settings.server;
         let limit = server.stream_body_bytes_max;
         let pace = Pace::new(server.body_bytes_per_second_min);
-        loop {
+        while sent == Sent::Whole {
             let mut out = std::mem::take(&mut exchange.client.out);
             let before = exchange.record.request_bytes;
             let received = &mut exchange.record.request_bytes;
@@ -253,11 +289,11 @@ impl Call<'_> {
             }
             let left = exchange.client.connection.reader.bytes().len();
             if done || exchange.record.request_bytes > before {
-                self.send_in_time(exchange, connection, out).await?;
+                sent = self.send_in_time(exchange, connection, out).await?;
             }
             if done {
                 exchange.record.body_unread = false;
-                return Ok(true);
+                return Ok(sent);
             }
             if exchange.client.connection.reader.bytes().len() > left {
                 // More has come while we were sending, perhaps the end.
@@ -278,25 +314,48 @@ impl Call<'_> {
                 }
                 Ok(Some(Ok(0) | Err(_))) => return Err(Failure::ClientLeft),
                 Ok(Some(Ok(_))) => {}
-                Ok(None) => return Ok(false),
+                Ok(None) => return Ok(Sent::Partly),
             }
         }
+        Ok(sent)
     }
 
-    async fn head(&self, connection: &mut Connection) -> Result<ResponseHead, Broken> {
+    /// Reads the head of the answer to what was sent since `mark` and `begun`; also whether the
+    /// connection may serve again.
+    async fn head(
+        &self,
+        connection: &mut Connection,
+        (sent, mark, begun): (Sent, u64, Instant),
+    ) -> Result<(ResponseHead, bool), Broken> {
         let mut head = ResponseHead::default();
         let method = self.asker.head.method();
         let upgrades = self.endpoint == Endpoint::Realtime;
         let mut interim = 0;
+        // Nothing was waited for yet; nothing has come yet.
+        let (mut at_once, mut is_first) = (true, true);
         loop {
-            let reader = &mut connection.reader;
-            if !reader.bytes().is_empty() {
-                let parsed = head.parse(reader.bytes(), method, &ANSWER_HEAD);
+            if !connection.reader.bytes().is_empty() {
+                // The system is asked only about what comes sooner than an answer can.
+                let is_too_soon = std::mem::take(&mut is_first)
+                    && (at_once || begun.elapsed() < connection.round_trip());
+                if is_too_soon && !connection.has_acknowledged(mark) {
+                    let failure = self.invalid("it answered before it had the request");
+                    return Err(Broken { failure, cause: Cause::Surplus });
+                }
+                let parsed = head.parse(connection.reader.bytes(), method, &ANSWER_HEAD);
                 let taken = parsed.map_err(|_| self.invalid("its head is malformed"))?;
                 if let Some(taken) = taken {
-                    reader.consume(taken);
+                    connection.reader.consume(taken);
                     if !head.is_informational() || upgrades && head.status() == 101 {
-                        return Ok(head);
+                        if sent == Sent::Partly && head.status() < 300 {
+                            let reason = "it answered before it had the whole request";
+                            return Err(self.invalid(reason).into());
+                        }
+                        let reusable = sent == Sent::Whole
+                            && interim == 0
+                            && head.keep_alive()
+                            && self.has_read_all(&head, connection.writer.written() - mark);
+                        return Ok((head, reusable));
                     }
                     interim += 1;
                     if head.status() == 101 || interim > INTERIM_MAX {
@@ -306,14 +365,32 @@ impl Call<'_> {
                     continue;
                 }
             }
-            let silent = reader.bytes().is_empty() && interim == 0;
-            match reader.fill().await {
+            let is_silent = connection.reader.bytes().is_empty() && interim == 0;
+            let reader = &mut connection.reader;
+            let filled = poll_fn(|context| {
+                let filled = reader.poll_fill(context);
+                at_once &= filled.is_ready();
+                filled
+            });
+            match filled.await {
                 Ok(count) if count > 0 => {}
                 _ => {
                     let failure = self.invalid("it closed the connection without an answer");
-                    return Err(Broken { failure, died_silently: silent });
+                    let is_unseen = is_silent && !connection.has_acknowledged(mark);
+                    let cause = if is_unseen { Cause::Closed } else { Cause::Other };
+                    return Err(Broken { failure, cause });
                 }
             }
+        }
+    }
+
+    /// False if the provider may have left a part of the request unread. `bytes` were sent.
+    fn has_read_all(&self, head: &ResponseHead, bytes: u64) -> bool {
+        let is_large = usize::try_from(bytes).is_ok_and(|bytes| bytes > READ_AT_ONCE_BYTES);
+        match head.status() {
+            408 | 413 => false,
+            400.. => !is_large,
+            _ => true,
         }
     }
 
@@ -328,10 +405,18 @@ impl Call<'_> {
     }
 }
 
-/// Sends, and gives the emptied allocation back. The answer may have come and the connection closed
-/// before all was sent; a refusal of a large body looks like this. The head tells.
-async fn send(connection: &mut Connection, message: Vec<u8>) -> Vec<u8> {
-    connection.writer.write_all(message).await.unwrap_or_default()
+/// Sends until all is sent, the provider answers, or the connection breaks; the head tells which.
+/// Gives the emptied allocation back.
+async fn send(connection: &mut Connection, message: Vec<u8>) -> (Vec<u8>, Sent) {
+    let Connection { reader, writer, .. } = connection;
+    let mut writing = pin!(writer.write_all(message));
+    poll_fn(|context| match writing.as_mut().poll(context) {
+        Poll::Ready(Ok(out)) => Poll::Ready((out, Sent::Whole)),
+        Poll::Ready(Err(_)) => Poll::Ready((Vec::new(), Sent::Partly)),
+        // A provider that refuses a large body may never read the rest of it.
+        Poll::Pending => reader.poll_fill(context).map(|_| (Vec::new(), Sent::Partly)),
+    })
+    .await
 }
 
 /// Lets the built-in provider answer; its bytes take the way of any provider's.

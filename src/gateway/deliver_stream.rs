@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
-use super::answer::Answer;
+use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::chat_form::{self, ChatEvents};
 use super::deliver::{
     Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
@@ -26,9 +26,6 @@ use crate::http::{
     write_field,
 };
 use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
-
-/// The largest event taken from a provider.
-const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const DONE: &[u8] = b"[DONE]";
 

@@ -47,15 +47,20 @@ impl Simulation {
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
     }
 
-    /// Gives the provider `name` a connection that answers with `script`; the tape gets what is
-    /// sent to it. The newest is used first.
+    /// Gives the provider `name` an idle connection that answers with `script`, which begins with
+    /// `Step::Request`: it has to be silent before it is used. The tape gets what is sent to it.
+    /// The newest is used first.
     pub fn provider(&self, name: &str, script: Script, tape: Tape) {
-        // An idle connection is looked at before it is used, and has to be silent then.
-        let script = script.after_a_pause();
         let snapshot = self.worker.snapshot();
         if let Some(pool) = snapshot.upstream(name).and_then(|upstream| upstream.pool.as_ref()) {
             pool.adopt(Connection::in_memory(script, tape), self.worker.dialer());
         }
+    }
+
+    /// Where the next connection leads that is made to any provider, all given before having been
+    /// used.
+    pub fn connection(&self, script: Script, tape: Tape) {
+        self.worker.dialer().script(Connection::in_memory(script, tape));
     }
 
     /// Serves a client that sends `script`, until its connection ends; the tape gets the answers.

@@ -87,6 +87,7 @@ pub struct Worker {
     told_idle: Cell<i64>,
     told_open: Cell<i64>,
     told_lookups: Cell<u64>,
+    told_surplus: Cell<u64>,
     draining: Cell<bool>,
     /// Client connections, to be cut when their patience or that of the drain is over.
     clients: RefCell<HashMap<u64, (Handle, Patience)>>,
@@ -155,6 +156,7 @@ impl Worker {
             told_idle: Cell::new(0),
             told_open: Cell::new(0),
             told_lookups: Cell::new(0),
+            told_surplus: Cell::new(0),
             draining: Cell::new(false),
             clients: RefCell::default(),
             next_client: Cell::new(0),
@@ -331,6 +333,9 @@ impl Worker {
         self.recorder.add(Gauge::UpstreamConnectionsOpen, open - self.told_open.replace(open));
         let lookups = self.dialer.lookups();
         self.recorder.count_by(Counter::DnsLookups, lookups - self.told_lookups.replace(lookups));
+        let surplus = self.dialer.surplus_count();
+        let new = surplus - self.told_surplus.replace(surplus);
+        self.recorder.count_by(Counter::UpstreamSurplus, new);
     }
 }
 

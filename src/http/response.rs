@@ -172,12 +172,15 @@ impl ResponseHead {
         } else {
             length.map_or(Framing::UntilClose, Framing::Length)
         };
-        // A peer that announces a body where there can be none may send one: its connection is not
-        // kept.
+        // A peer that announces a body where there can be none may send one. To HEAD, and with 304,
+        // it describes the body that it leaves out, and one that forgets to leave it out would have
+        // it taken for the next answer: those connections are not kept.
         let announces_a_body = self.fields.is_chunked() || length.is_some_and(|length| length > 0);
+        let leaves_out_a_body = self.status == 304 || request_method == Method::Head;
         self.keep_alive = self.fields.keep_alive(self.version)
             && self.framing != Framing::UntilClose
-            && !(never_a_body && announces_a_body);
+            && !(never_a_body && announces_a_body)
+            && !(leaves_out_a_body && length != Some(0));
     }
 }
 
@@ -276,16 +279,19 @@ mod tests {
             None,
             false,
         );
-        check(get, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, None, true);
-        check(Method::Head, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200, None, true);
+        check(get, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, None, false);
+        check(get, "HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n", 304, None, true);
+        check(get, "HTTP/1.1 304 Not Modified\r\n\r\n", 304, None, false);
+        check(Method::Head, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200, None, false);
+        check(Method::Head, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, None, true);
         check(
             Method::Head,
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             200,
             None,
-            true,
+            false,
         );
-        check(Method::Head, "HTTP/1.1 200 OK\r\n\r\n", 200, None, true);
+        check(Method::Head, "HTTP/1.1 200 OK\r\n\r\n", 200, None, false);
     }
 
     #[test]

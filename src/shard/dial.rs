@@ -4,7 +4,8 @@
 //! before has failed or has not answered for 250 ms; the first to connect wins and the others are
 //! closed. The caller puts one deadline around the whole.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use monoio::net::TcpStream;
 
+use super::pool::Tally;
 use super::resolver::Resolver;
 use super::stream::Connection;
 use super::timer;
@@ -62,23 +64,32 @@ pub enum DialError {
 
 /// One shard's way out: its name cache, and counts for the metrics.
 pub struct Dialer {
-    /// None: nothing can be reached.
+    /// None: nothing can be reached but what is `scripted`.
     resolver: Option<Resolver>,
+    /// The next connections, whatever they are made to.
+    scripted: RefCell<VecDeque<Connection>>,
     lookups: Cell<u64>,
-    open: Rc<Cell<i64>>,
+    tally: Rc<Tally>,
 }
 
 impl Dialer {
     /// A dialer whose name cache keeps answers for `dns_ttl`.
     #[must_use]
     pub fn new(dns_ttl: Duration) -> Self {
-        Self { resolver: Some(Resolver::new(dns_ttl)), lookups: Cell::new(0), open: Rc::default() }
+        Self { resolver: Some(Resolver::new(dns_ttl)), ..Self::unplugged() }
     }
 
-    /// A dialer whose every connection is refused, without a socket: for simulations.
+    /// A dialer without a network, for simulations: it connects to what [`Dialer::script`] gives it,
+    /// and then to nothing.
     #[must_use]
     pub fn unplugged() -> Self {
-        Self { resolver: None, lookups: Cell::new(0), open: Rc::default() }
+        let scripted = RefCell::default();
+        Self { resolver: None, scripted, lookups: Cell::new(0), tally: Rc::default() }
+    }
+
+    /// Connects to `connection` when all that were given before have been used.
+    pub fn script(&self, connection: Connection) {
+        self.scripted.borrow_mut().push_back(connection);
     }
 
     /// Look-ups made so far.
@@ -90,11 +101,17 @@ impl Dialer {
     /// Connections that are open now, in use or idle.
     #[must_use]
     pub fn open_count(&self) -> i64 {
-        self.open.get()
+        self.tally.open_count()
     }
 
-    pub(super) fn open(&self) -> &Rc<Cell<i64>> {
-        &self.open
+    /// Connections closed so far because bytes came that no request had asked for.
+    #[must_use]
+    pub fn surplus_count(&self) -> u64 {
+        self.tally.surplus_count()
+    }
+
+    pub(super) fn tally(&self) -> &Rc<Tally> {
+        &self.tally
     }
 
     /// Connects, and shakes hands if the endpoint speaks TLS.
@@ -103,7 +120,9 @@ impl Dialer {
     /// See [`DialError`].
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, DialError> {
         let refused = || DialError::Connect(io::ErrorKind::ConnectionRefused.into());
-        let resolver = self.resolver.as_ref().ok_or_else(refused)?;
+        let Some(resolver) = &self.resolver else {
+            return self.scripted.borrow_mut().pop_front().ok_or_else(refused);
+        };
         let addresses = match &endpoint.name {
             Name::Address(address) => vec![*address],
             Name::Dns(host) => {
@@ -114,6 +133,7 @@ impl Dialer {
         };
         let stream = connect_any(&addresses, endpoint.port).await.map_err(DialError::Connect)?;
         let mut connection = Connection::new(stream).map_err(DialError::Connect)?;
+        connection.measure_round_trip();
         if let Some(tls) = &endpoint.tls {
             let session = tls.session().map_err(DialError::Tls)?;
             connection.handshake(session).await.map_err(DialError::Tls)?;

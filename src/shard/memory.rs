@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use super::timer::{Sleep, sleep_until};
@@ -24,6 +24,9 @@ pub enum Step {
     Pause,
     /// Nothing comes for so long.
     Wait(Duration),
+    /// Nothing comes until something has been sent since the last of these steps; that is then
+    /// acknowledged.
+    Request,
     /// Nothing comes any more, and no end either.
     Hang,
     /// The peer closes.
@@ -38,19 +41,22 @@ pub struct Script {
     steps: VecDeque<Step>,
     /// The wait under way.
     wait: Option<Pin<Box<Sleep>>>,
+    /// What the other side sends.
+    sent: Tape,
 }
 
 impl Script {
     /// These steps in this order.
     #[must_use]
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), wait: None }
+        Self { steps: steps.into_iter().collect(), wait: None, sent: Tape::default() }
     }
 
-    /// The same after a moment of silence.
-    #[must_use]
-    pub fn after_a_pause(mut self) -> Self {
-        self.steps.push_front(Step::Pause);
+    /// The same script, which waits for what is sent onto `tape`.
+    pub(super) fn answering(mut self, tape: &Tape) -> Self {
+        let waits = self.steps.contains(&Step::Request);
+        tape.0.borrow_mut().acknowledged = waits.then_some(0);
+        self.sent = tape.clone();
         self
     }
 
@@ -67,6 +73,7 @@ impl Script {
                 Some(Step::Break) => {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
+                Some(Step::Request) => ready!(self.sent.poll_acknowledge(context)),
                 Some(Step::Bytes(_) | Step::Pause | Step::Wait(_)) => {}
             }
             match self.steps.pop_front() {
@@ -74,6 +81,7 @@ impl Script {
                 Some(Step::Wait(time)) => {
                     self.wait = Some(Box::pin(sleep_until(Instant::now().after(time))));
                 }
+                Some(Step::Request) => {}
                 _ => {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
@@ -92,6 +100,11 @@ struct TapeState {
     bytes: Vec<u8>,
     cut_after: Option<usize>,
     last_write: Option<Instant>,
+    written: u64,
+    /// How many of the written bytes the peer has acknowledged; none: it does so at once.
+    acknowledged: Option<u64>,
+    /// Who waits for the next write.
+    reader: Option<Waker>,
 }
 
 impl Tape {
@@ -113,9 +126,29 @@ impl Tape {
         self.0.borrow().last_write
     }
 
+    pub(super) fn acknowledged(&self) -> u64 {
+        let state = self.0.borrow();
+        state.acknowledged.unwrap_or(state.written)
+    }
+
+    /// Waits for bytes that are not yet acknowledged, and acknowledges them.
+    fn poll_acknowledge(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.borrow_mut();
+        if state.acknowledged.is_none_or(|count| count < state.written) {
+            state.acknowledged = Some(state.written);
+            return Poll::Ready(());
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     pub(super) fn write(&self, data: &[u8]) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.last_write = Some(Instant::now());
+        state.written = state.written.saturating_add(data.len() as u64);
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
         let room = state.cut_after.map_or(usize::MAX, |limit| limit - state.bytes.len().min(limit));
         state.bytes.extend(data.iter().take(room));
         if data.len() > room { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }

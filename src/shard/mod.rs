@@ -15,6 +15,7 @@ mod pool;
 mod pulse;
 mod resolver;
 mod runtime;
+mod socket;
 mod stream;
 mod timer;
 mod tls;

@@ -1,16 +1,24 @@
 //! Idle connections to one endpoint, kept by one shard: last in, first out.
 //!
 //! The newest connection is the likeliest to be alive and warm; the oldest age out. Each idle
-//! connection keeps a read in flight, which is the next answer's read and meanwhile tells whether
-//! the provider has closed or sent bytes nobody asked for: such a connection is never used again.
+//! connection keeps a read in flight from the moment it is put back. That read is the next answer's,
+//! and meanwhile tells whether the provider has closed or sent bytes that no request asked for: such
+//! a connection is never used again. A provider that has sent such bytes once may do so while a
+//! request is under way, where nothing tells them from its answer; so for [`DISTRUST`] no connection
+//! to it serves twice.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::dial::{DialError, Dialer, Endpoint};
-use super::stream::Connection;
+use super::stream::{Connection, Idleness};
 use crate::base::Instant;
+
+/// How long after bytes that no request asked for connections are not kept. Long enough that a
+/// provider that does so with each answer costs a connection a request, short enough that a restart
+/// of a faulty provider is soon forgotten.
+const DISTRUST: Duration = Duration::from_secs(60);
 
 /// Bounds of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +50,50 @@ pub struct Pooled {
     open: Open,
 }
 
+impl Pooled {
+    /// Bytes that no request asked for came on it: it is closed, and counted.
+    pub fn discard_for_surplus(self, pool: &Pool) {
+        self.open.count_surplus();
+        pool.distrust();
+    }
+}
+
+/// Counts the connections of one shard to providers.
+#[derive(Default)]
+pub(super) struct Tally {
+    open: Cell<i64>,
+    surplus: Cell<u64>,
+}
+
+impl Tally {
+    /// Connections that are open now.
+    pub(super) fn open_count(&self) -> i64 {
+        self.open.get()
+    }
+
+    /// Connections closed so far because of bytes that no request asked for.
+    pub(super) fn surplus_count(&self) -> u64 {
+        self.surplus.get()
+    }
+}
+
 /// Counts a connection as open for as long as it lives.
-struct Open(Rc<Cell<i64>>);
+struct Open(Rc<Tally>);
 
 impl Open {
-    fn new(count: &Rc<Cell<i64>>) -> Self {
-        count.set(count.get() + 1);
-        Self(Rc::clone(count))
+    fn new(tally: &Rc<Tally>) -> Self {
+        tally.open.set(tally.open.get() + 1);
+        Self(Rc::clone(tally))
+    }
+
+    fn count_surplus(&self) {
+        self.0.surplus.set(self.0.surplus.get() + 1);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.open.set(self.0.open.get() - 1);
     }
 }
 
@@ -70,13 +109,16 @@ pub struct Pool {
     endpoint: Endpoint,
     limits: PoolLimits,
     idle: RefCell<Vec<Idle>>,
+    /// When a connection may be kept again.
+    distrusted_until: Cell<Option<Instant>>,
 }
 
 impl Pool {
     /// An empty pool.
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
-        Self { endpoint, limits, idle: RefCell::new(Vec::new()) }
+        let idle = RefCell::new(Vec::new());
+        Self { endpoint, limits, idle, distrusted_until: Cell::new(None) }
     }
 
     /// How many are idle.
@@ -105,29 +147,42 @@ impl Pool {
     /// See [`DialError`].
     pub async fn connect(&self, dialer: &Dialer) -> Result<Pooled, DialError> {
         let connection = dialer.connect(&self.endpoint).await?;
-        let open = Open::new(dialer.open());
+        let open = Open::new(dialer.tally());
         Ok(Pooled { connection, reused: false, made: Instant::now(), open })
     }
 
     /// Takes in a connection that was made elsewhere: one in memory, for simulations.
     pub fn adopt(&self, connection: Connection, dialer: &Dialer) {
-        let open = Open::new(dialer.open());
+        let open = Open::new(dialer.tally());
         self.put_back(Pooled { connection, reused: false, made: Instant::now(), open });
     }
 
-    /// Keeps a connection whose last answer was read to its end, unless it is dirty, old, or one
-    /// too many: then it is closed.
+    /// Keeps a connection whose last answer was read to its end, unless more has come, it is old,
+    /// one too many, or its provider is not trusted with it: then it is closed.
     pub fn put_back(&self, pooled: Pooled) {
         let now = Instant::now();
-        let Pooled { mut connection, made, open, .. } = pooled;
-        let surplus = !connection.reader.bytes().is_empty();
-        let mut idle = self.idle.borrow_mut();
-        if surplus || idle.len() >= self.limits.idle_max || now.since(made) >= self.limits.age_max {
+        let is_old = now.since(pooled.made) >= self.limits.age_max;
+        if is_old || self.idle.borrow().len() >= self.limits.idle_max || self.is_distrusted(now) {
             return;
         }
+        let Pooled { mut connection, made, open, .. } = pooled;
         connection.reader.shrink();
-        connection.reader.watch();
-        idle.push(Idle { connection, made, since: now, open });
+        let seen = connection.arm();
+        let idle = Idle { connection, made, since: now, open };
+        if self.is_silent(&idle, seen) {
+            self.idle.borrow_mut().push(idle);
+        }
+    }
+
+    /// Nothing that is idle now, or will be soon, is used again.
+    fn distrust(&self) {
+        self.distrusted_until.set(Some(Instant::now().after(DISTRUST)));
+        // Out of the cell while connections are dropped, since dropping runs foreign code.
+        drop(std::mem::take(&mut *self.idle.borrow_mut()));
+    }
+
+    fn is_distrusted(&self, now: Instant) -> bool {
+        self.distrusted_until.get().is_some_and(|until| now < until)
     }
 
     /// Drops what has aged out or died; called about once a second.
@@ -135,7 +190,7 @@ impl Pool {
         let now = Instant::now();
         // Out of the cell while connections are dropped, since dropping runs foreign code.
         let all = std::mem::take(&mut *self.idle.borrow_mut());
-        let kept = all
+        let kept: Vec<Idle> = all
             .into_iter()
             .filter_map(|mut idle| {
                 let usable = self.is_usable(&mut idle, now);
@@ -145,12 +200,29 @@ impl Pool {
                 usable.then_some(idle)
             })
             .collect();
-        *self.idle.borrow_mut() = kept;
+        if !self.is_distrusted(now) {
+            *self.idle.borrow_mut() = kept;
+        }
     }
 
     fn is_usable(&self, idle: &mut Idle, now: Instant) -> bool {
-        now.since(idle.since) < self.limits.idle_timeout
-            && now.since(idle.made) < self.limits.age_max
-            && idle.connection.reader.is_silent()
+        let is_young = now.since(idle.since) < self.limits.idle_timeout
+            && now.since(idle.made) < self.limits.age_max;
+        if !is_young {
+            return false;
+        }
+        let seen = idle.connection.idleness();
+        self.is_silent(idle, seen)
+    }
+
+    fn is_silent(&self, idle: &Idle, seen: Idleness) -> bool {
+        if seen == Idleness::Surplus {
+            idle.open.count_surplus();
+            // A balancer's 408 before it closes what is idle is no sign of confusion.
+            if !idle.connection.reader.bytes().starts_with(b"HTTP/1.1 408") {
+                self.distrust();
+            }
+        }
+        seen == Idleness::Silent
     }
 }

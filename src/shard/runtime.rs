@@ -1,5 +1,6 @@
 //! One shard's thread: pinned, with its own io_uring (or epoll where the kernel refuses one).
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -22,6 +23,15 @@ pub enum Driver {
     IoUring,
     /// epoll: the fallback, 5 to 10 % dearer in CPU.
     Epoll,
+}
+
+thread_local! {
+    static DRIVER: Cell<Driver> = const { Cell::new(Driver::IoUring) };
+}
+
+/// What moves the bytes of the calling shard.
+pub(super) fn driver() -> Driver {
+    DRIVER.get()
 }
 
 /// How a shard is to run.
@@ -58,6 +68,7 @@ where
         // A container may forbid it; the shard then runs where the scheduler puts it.
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
+    DRIVER.set(options.driver);
     let offload = Box::new(DefaultThreadPool::new(OFFLOAD_THREADS));
     let body = async move {
         if !options.busy_poll.is_zero() {

@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, Splitable};
@@ -20,6 +21,8 @@ use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 
 use super::memory::{Script, Tape};
 use super::pulse;
+use super::runtime::{self, Driver};
+use super::socket::{self, Waiting};
 use super::tls::{ServerTls, Session};
 
 /// Smallest read: a usual request with its head. An idle connection holds this much memory.
@@ -58,6 +61,8 @@ pub struct Writer {
     half: Outlet,
     session: Option<Rc<RefCell<Session>>>,
     records: Vec<u8>,
+    /// Bytes on the wire whose sending was begun.
+    begun: u64,
     /// True while a write is under way: if its future is dropped, nothing more may be written,
     /// since nobody knows how much of it has gone out.
     broken: bool,
@@ -77,6 +82,7 @@ pub struct Connection {
     /// Sending side.
     pub writer: Writer,
     handle: Handle,
+    round_trip: Duration,
 }
 
 /// Ends a connection from outside of whoever uses it. Harmless once the connection is gone.
@@ -96,13 +102,12 @@ impl Handle {
         self.shutdown(libc::SHUT_RDWR);
     }
 
-    #[expect(unsafe_code, reason = "the runtime offers no shutdown that leaves reads in flight")]
     fn shutdown(&self, how: libc::c_int) {
-        let Some(descriptor) = self.descriptor.get() else { return };
-        // SAFETY: the halves in the `Connection` keep the descriptor open while it lives, and its
-        // `Drop` clears the cell first, so the number cannot have been reused; the call touches
-        // no memory of ours. An error means that the peer was faster.
-        let _ = unsafe { libc::shutdown(descriptor, how) };
+        // The halves in the `Connection` keep the descriptor open while it lives, and its `Drop`
+        // clears the cell first, so the number cannot have been reused.
+        if let Some(descriptor) = self.descriptor.get() {
+            socket::shutdown(descriptor, how);
+        }
     }
 }
 
@@ -115,15 +120,17 @@ impl Connection {
         let (read, write) = stream.into_split();
         let reader = Reader::new(Port::Idle(read), Vec::new());
         let writer = Writer::new(Outlet::Socket(write));
-        Ok(Self { reader, writer, handle: Handle::new(Some(descriptor)) })
+        let handle = Handle::new(Some(descriptor));
+        Ok(Self { reader, writer, handle, round_trip: Duration::ZERO })
     }
 
     /// A connection without a socket, for simulations and for counting instructions: it receives
     /// what `script` says and writes onto `tape`.
     #[must_use]
     pub fn in_memory(script: Script, tape: Tape) -> Self {
-        let reader = Reader::new(Port::Scripted(script), Vec::new());
-        Self { reader, writer: Writer::new(Outlet::Tape(tape)), handle: Handle::new(None) }
+        let reader = Reader::new(Port::Scripted(script.answering(&tape)), Vec::new());
+        let writer = Writer::new(Outlet::Tape(tape));
+        Self { reader, writer, handle: Handle::new(None), round_trip: Duration::MAX }
     }
 
     /// Runs the server's side of a TLS handshake over this connection.
@@ -175,6 +182,62 @@ impl Connection {
         self.handle.shutdown(libc::SHUT_WR);
     }
 
+    /// What comes sooner after a request than this cannot be its answer: the time that the peer's
+    /// system took to accept the connection. Zero where that is not known; without a socket any
+    /// time is.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    /// Asks the system for the [`Connection::round_trip`] of a connection that we have made.
+    pub(super) fn measure_round_trip(&mut self) {
+        let measured = self.handle.descriptor.get().and_then(socket::round_trip);
+        self.round_trip = measured.unwrap_or_default();
+    }
+
+    /// Begins to listen on an idle connection: puts a read in flight, without a system call of its
+    /// own. With epoll there is nothing to begin.
+    pub(super) fn arm(&mut self) -> Idleness {
+        if runtime::driver() == Driver::Epoll && self.reader.bytes().is_empty() {
+            return Idleness::Silent;
+        }
+        self.reader.poll_idle()
+    }
+
+    /// What has come since [`Connection::arm`]. On io_uring the read in flight tells, as of the
+    /// last time the shard looked at its completions. With epoll the socket itself is asked, since
+    /// readiness is known only as of the last wait.
+    pub(super) fn idleness(&mut self) -> Idleness {
+        let socket = self.handle.descriptor.get().filter(|_| runtime::driver() == Driver::Epoll);
+        match socket.map(socket::peek) {
+            Some(Waiting::Nothing) if self.reader.bytes().is_empty() => Idleness::Silent,
+            Some(Waiting::End) => Idleness::Ended,
+            Some(Waiting::Bytes) if !self.is_tls() => Idleness::Surplus,
+            // TLS records may hold a session ticket, or close_notify.
+            Some(Waiting::Bytes) => match self.reader.poll_idle() {
+                // The runtime does not know of them yet.
+                Idleness::Silent => Idleness::Ended,
+                seen => seen,
+            },
+            Some(Waiting::Nothing) | None => self.reader.poll_idle(),
+        }
+    }
+
+    /// Whether the peer's system has acknowledged any of the bytes that were written after `mark`
+    /// (see [`Writer::written`]). What cannot be known counts as acknowledged.
+    #[must_use]
+    pub fn has_acknowledged(&self, mark: u64) -> bool {
+        if let Outlet::Tape(tape) = &self.writer.half {
+            return tape.acknowledged() > mark;
+        }
+        if self.writer.begun == mark {
+            return false;
+        }
+        let acknowledged = self.handle.descriptor.get().and_then(socket::bytes_acknowledged);
+        acknowledged.is_none_or(|count| count > mark)
+    }
+
     /// A handle that ends this connection from outside.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -191,18 +254,23 @@ impl Drop for Connection {
     }
 }
 
+/// What an idle connection has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idleness {
+    /// Neither bytes nor the end: it may be used.
+    Silent,
+    /// The peer has closed, or the connection broke.
+    Ended,
+    /// Bytes that no request asked for.
+    Surplus,
+}
+
 /// What one completed read brought.
 enum Received {
     /// So many bytes for the application (0: only TLS records without data).
     Bytes(usize),
     /// The end of the stream.
     End,
-}
-
-impl Received {
-    fn from_count(count: usize) -> Self {
-        if count == 0 { Self::End } else { Self::Bytes(count) }
-    }
 }
 
 impl Reader {
@@ -255,18 +323,16 @@ impl Reader {
         }
     }
 
-    /// Puts a read in flight if none is, so that the end of the stream will be noticed.
-    pub fn watch(&mut self) {
-        if let Port::Idle(_) = self.port {
-            self.start_read();
+    /// What has come while nobody waited. The read that this leaves in flight is the next one's.
+    fn poll_idle(&mut self) -> Idleness {
+        if !self.bytes().is_empty() {
+            return Idleness::Surplus;
         }
-    }
-
-    /// True if the watched connection is still silent: no byte, no end. Costs no system call.
-    #[must_use]
-    pub fn is_silent(&mut self) -> bool {
-        self.bytes().is_empty()
-            && self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
+        match self.poll_fill(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Idleness::Silent,
+            Poll::Ready(Ok(count)) if count > 0 => Idleness::Surplus,
+            Poll::Ready(_) => Idleness::Ended,
+        }
     }
 
     /// Gives back what a large message made the buffers grow to.
@@ -301,12 +367,23 @@ impl Reader {
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        self.watch();
+        if self.has_said_goodbye() {
+            // The peer may keep TCP open for as long as it likes (RFC 8446, section 6.1).
+            return Poll::Ready(Ok(Received::End));
+        }
+        if let Port::Idle(_) = self.port {
+            self.start_read();
+        }
         let operation = match &mut self.port {
             Port::Reading(operation) => operation,
             Port::Scripted(script) => {
                 let bytes = ready!(script.poll_next(context))?;
-                return Poll::Ready(self.absorb(bytes).map(Received::from_count));
+                let count = self.absorb(bytes)?;
+                return Poll::Ready(Ok(if count == 0 {
+                    Received::End
+                } else {
+                    Received::Bytes(count)
+                }));
             }
             Port::Idle(_) | Port::Closed => return Poll::Ready(Ok(Received::End)),
         };
@@ -315,16 +392,24 @@ impl Reader {
         self.port = Port::Closed;
         let count = outcome?;
         if count == 0 {
-            let clean = self.session.as_ref().is_none_or(|session| session.borrow().has_ended());
-            return Poll::Ready(if clean {
-                Ok(Received::End)
-            } else {
+            let is_cut = self.session.is_some();
+            return Poll::Ready(if is_cut {
                 Err(io::ErrorKind::UnexpectedEof.into())
+            } else {
+                Ok(Received::End)
             });
         }
         self.port = Port::Idle(half);
         self.size_next_read(count);
-        Poll::Ready(self.absorb(bytes).map(Received::Bytes))
+        Poll::Ready(self.absorb(bytes).map(|count| match count {
+            0 if self.has_said_goodbye() => Received::End,
+            count => Received::Bytes(count),
+        }))
+    }
+
+    /// True once the peer has sent `close_notify`: what came before it is in the buffer.
+    fn has_said_goodbye(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.borrow().has_ended())
     }
 
     /// Doubles the reads of a stream that fills them, so that a large body takes few.
@@ -360,7 +445,20 @@ impl Reader {
 
 impl Writer {
     fn new(half: Outlet) -> Self {
-        Self { half, session: None, records: Vec::new(), broken: false }
+        Self { half, session: None, records: Vec::new(), begun: 0, broken: false }
+    }
+
+    /// Bytes given to the system so far, TLS records included: the mark for
+    /// [`Connection::has_acknowledged`].
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.begun
+    }
+
+    /// False after a write that failed or was dropped: nothing more can be sent.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        !self.broken
     }
 
     /// Sends all of `data` and returns its allocation, emptied, for the next use.
@@ -401,6 +499,7 @@ impl Writer {
             return Ok(data);
         }
         self.broken = true;
+        self.begun = self.begun.saturating_add(data.len() as u64);
         let (outcome, mut data) = match &mut self.half {
             Outlet::Socket(half) => half.write_all(data).await,
             Outlet::Tape(tape) => {

@@ -57,7 +57,7 @@ impl ShardCells {
         let histogram = || Histogram::new(LATENCY_BOUNDS_US);
         Self {
             gauges: Default::default(),
-            counters: Default::default(),
+            counters: std::array::from_fn(|_| Cell64::default()),
             endpoints: std::array::from_fn(|_| EndpointHistograms {
                 duration: histogram(),
                 first_byte: histogram(),
@@ -114,7 +114,7 @@ impl Hub {
         Arc::new(Self {
             started: unix_now(),
             shards: (0..shards).map(|_| Arc::new(ShardCells::new())).collect(),
-            control: Default::default(),
+            control: std::array::from_fn(|_| Cell64::default()),
             arrivals: Mutex::default(),
             known: Mutex::default(),
         })

@@ -100,6 +100,8 @@ cells! {
         UpstreamRetriedStale,
         /// Idle provider connections thrown away.
         UpstreamDiscarded,
+        /// Provider connections closed because bytes came that no request had asked for.
+        UpstreamSurplus,
         /// Name look-ups.
         DnsLookups,
         /// Name look-ups that failed.
@@ -190,8 +192,9 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_upstream_connects_total", Counter::UpstreamConnectsStarted, "Connections begun to providers."),
     counter("ringgate_upstream_connect_errors_total", Counter::UpstreamConnectErrors, "Connections to providers that did not come about."),
     counter("ringgate_upstream_reused_total", Counter::UpstreamReused, "Idle provider connections used again."),
-    counter("ringgate_upstream_retried_stale_total", Counter::UpstreamRetriedStale, "Calls repeated because an idle connection had died."),
+    counter("ringgate_upstream_retried_stale_total", Counter::UpstreamRetriedStale, "Calls repeated on a new connection: the provider had closed the idle one before it could have the request."),
     counter("ringgate_upstream_discarded_total", Counter::UpstreamDiscarded, "Idle provider connections closed: by the provider, surplus bytes, or age."),
+    counter("ringgate_upstream_surplus_total", Counter::UpstreamSurplus, "Provider connections closed because bytes came that no request had asked for, as of the last second."),
     counter("ringgate_dns_lookups_total", Counter::DnsLookups, "Name look-ups, as of the last second."),
     counter("ringgate_dns_errors_total", Counter::DnsErrors, "Requests that failed for want of an address."),
     counter("ringgate_tls_handshake_errors_total", Counter::TlsHandshakeErrors, "TLS handshakes that failed, with clients or providers."),
