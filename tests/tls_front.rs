@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -88,18 +88,26 @@ fn relay(
         stream.set_read_timeout(Some(LIMIT)).expect("a read limit");
     }
     let session = Arc::new(Mutex::new(session));
+    let has_left = Arc::new(AtomicBool::new(false));
     let answers = {
+        let has_left = Arc::clone(&has_left);
         let (session, outer) = (Arc::clone(&session), outer.try_clone().expect("a socket"));
         let inner = inner.try_clone().expect("a socket");
-        move || encrypt(inner, outer, &session, (goodbye, &passed))
+        move || encrypt(inner, outer, &session, (goodbye, &passed, &has_left))
     };
     let answers = thread::spawn(answers);
-    decrypt(outer, inner, &session);
+    decrypt(outer, &inner, &session, &has_left);
+    let _ = inner.shutdown(Shutdown::Write);
     let _ = answers.join();
 }
 
 /// From the gateway to the provider.
-fn decrypt(mut outer: TcpStream, mut inner: TcpStream, session: &Mutex<ServerConnection>) {
+fn decrypt(
+    mut outer: TcpStream,
+    mut inner: &TcpStream,
+    session: &Mutex<ServerConnection>,
+    has_left: &AtomicBool,
+) {
     let mut chunk = [0; 64 * 1024];
     while let Ok(count @ 1..) = outer.read(&mut chunk) {
         let mut session = session.lock().expect("no panic while held");
@@ -113,12 +121,12 @@ fn decrypt(mut outer: TcpStream, mut inner: TcpStream, session: &Mutex<ServerCon
                 return;
             }
             if state.peer_has_closed() {
-                let _ = inner.shutdown(Shutdown::Write);
+                has_left.store(true, Ordering::SeqCst);
                 return;
             }
         }
     }
-    let _ = inner.shutdown(Shutdown::Write);
+    has_left.store(true, Ordering::SeqCst);
 }
 
 /// From the provider to the gateway.
@@ -126,8 +134,10 @@ fn encrypt(
     mut inner: TcpStream,
     mut outer: TcpStream,
     session: &Mutex<ServerConnection>,
-    (goodbye, passed): (Goodbye, &AtomicUsize),
+    (goodbye, passed, has_left): (Goodbye, &AtomicUsize, &AtomicBool),
 ) {
+    // That the provider ends what the gateway has left is not its own doing.
+    let end = || passed.fetch_add(usize::from(!has_left.load(Ordering::SeqCst)), Ordering::SeqCst);
     let mut chunk = [0; 64 * 1024];
     loop {
         let outcome = inner.read(&mut chunk);
@@ -139,7 +149,7 @@ fn encrypt(
                 if goodbye == Goodbye::Closes {
                     let _ = outer.shutdown(Shutdown::Write);
                 }
-                passed.fetch_add(1, Ordering::SeqCst);
+                end();
                 return;
             }
             Ok(count) => {
@@ -152,7 +162,7 @@ fn encrypt(
                 let socket = socket2::SockRef::from(&outer);
                 socket.set_linger(Some(Duration::ZERO)).expect("linger");
                 let _ = outer.shutdown(Shutdown::Both);
-                passed.fetch_add(1, Ordering::SeqCst);
+                end();
                 return;
             }
         }

@@ -35,6 +35,14 @@ pub(super) enum Link {
 }
 
 impl Link {
+    /// The answer is complete. From now on, while the client is still being written to, it is
+    /// noticed if more comes.
+    fn rest(&mut self) {
+        if let Self::Pooled { pooled, reusable: true } = self {
+            pooled.connection.listen();
+        }
+    }
+
     /// The receiving side.
     pub(super) fn reader(&mut self) -> &mut Reader {
         match self {
@@ -67,7 +75,11 @@ impl Answer {
             sink(&self.opening);
             self.opening = Vec::new();
         }
-        self.incoming.drain(self.link.reader(), sink)
+        let is_complete = self.incoming.drain(self.link.reader(), sink)?;
+        if is_complete {
+            self.link.rest();
+        }
+        Ok(is_complete)
     }
 
     /// Waits for more of the answer, for as long as the client is there and the provider keeps its
@@ -138,6 +150,7 @@ impl Answer {
                 asker.hold(body.len() - before)?;
             }
             if done {
+                self.link.rest();
                 return Ok(body);
             }
             if self.fill_unwatched(attempt).await? == 0 {

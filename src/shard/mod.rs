@@ -20,6 +20,7 @@ mod stream;
 mod timer;
 mod tls;
 mod virtual_time;
+mod writer;
 
 pub use dial::{DialError, Dialer, Endpoint, Name};
 pub use listener::{AcceptError, Listener, bind_free};
@@ -29,7 +30,8 @@ pub use pool::{Pool, PoolEvent, PoolLimits, Pooled};
 pub use runtime::{
     Driver, ShardError, ShardOptions, available_cores, probe_driver, raise_file_limit, run, spawn,
 };
-pub use stream::{Connection, Handle, Reader, Writer};
+pub use stream::{Connection, Handle, Reader};
 pub use timer::{TimedOut, Watchdog, sleep, within};
 pub use tls::{ClientTls, Roots, ServerTls, TlsError, client_tls, root_certificates, server_tls};
 pub use virtual_time::{Stuck, run_in_virtual_time};
+pub use writer::Writer;

@@ -4,8 +4,8 @@
 //! connection keeps a read in flight from the moment it is put back. That read is the next answer's,
 //! and meanwhile tells whether the provider has closed or sent bytes that no request asked for: such
 //! a connection is never used again. A provider that has sent such bytes once may do so while a
-//! request is under way, where nothing tells them from its answer; so for [`DISTRUST`] no connection
-//! to it serves twice.
+//! request is under way, where nothing tells them from its answer; so for some time no
+//! connection to it serves twice.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,10 +15,13 @@ use super::dial::{DialError, Dialer, Endpoint};
 use super::stream::{Connection, Idleness};
 use crate::base::Instant;
 
-/// How long after bytes that no request asked for connections are not kept. Long enough that a
-/// provider that does so with each answer costs a connection a request, short enough that a restart
-/// of a faulty provider is soon forgotten.
+/// How long after bytes that no request asked for connections are not kept. Short enough that a
+/// single fault is soon forgotten.
 const DISTRUST: Duration = Duration::from_secs(60);
+
+/// Each further time is so many times as long, up to [`DISTRUST_MAX`].
+const DISTRUST_GROWTH: u32 = 10;
+const DISTRUST_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Bounds of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +114,8 @@ pub struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// When a connection may be kept again.
     distrusted_until: Cell<Option<Instant>>,
+    /// How long the next distrust lasts.
+    distrust: Cell<Duration>,
 }
 
 impl Pool {
@@ -118,7 +123,8 @@ impl Pool {
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
         let idle = RefCell::new(Vec::new());
-        Self { endpoint, limits, idle, distrusted_until: Cell::new(None) }
+        let distrust = Cell::new(DISTRUST);
+        Self { endpoint, limits, idle, distrusted_until: Cell::new(None), distrust }
     }
 
     /// How many are idle.
@@ -166,7 +172,6 @@ impl Pool {
             return;
         }
         let Pooled { mut connection, made, open, .. } = pooled;
-        connection.reader.shrink();
         let seen = connection.arm();
         let idle = Idle { connection, made, since: now, open };
         if self.is_silent(&idle, seen) {
@@ -176,7 +181,12 @@ impl Pool {
 
     /// Nothing that is idle now, or will be soon, is used again.
     fn distrust(&self) {
-        self.distrusted_until.set(Some(Instant::now().after(DISTRUST)));
+        let now = Instant::now();
+        if !self.is_distrusted(now) {
+            let lasts = self.distrust.get();
+            self.distrusted_until.set(Some(now.after(lasts)));
+            self.distrust.set((lasts * DISTRUST_GROWTH).min(DISTRUST_MAX));
+        }
         // Out of the cell while connections are dropped, since dropping runs foreign code.
         drop(std::mem::take(&mut *self.idle.borrow_mut()));
     }

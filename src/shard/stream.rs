@@ -15,15 +15,16 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use monoio::buf::IoBufMut;
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt, Splitable};
+use monoio::io::{AsyncReadRent, Splitable};
 use monoio::net::TcpStream;
-use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
+use monoio::net::tcp::TcpOwnedReadHalf;
 
 use super::memory::{Script, Tape};
 use super::pulse;
 use super::runtime::{self, Driver};
 use super::socket::{self, Waiting};
 use super::tls::{ServerTls, Session};
+use super::writer::{Outlet, Writer};
 
 /// Smallest read: a usual request with its head. An idle connection holds this much memory.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -54,24 +55,6 @@ pub struct Reader {
     /// An empty allocation kept for the next read.
     spare: Vec<u8>,
     read_bytes: usize,
-}
-
-/// The sending side.
-pub struct Writer {
-    half: Outlet,
-    session: Option<Rc<RefCell<Session>>>,
-    records: Vec<u8>,
-    /// Bytes on the wire whose sending was begun.
-    begun: u64,
-    /// True while a write is under way: if its future is dropped, nothing more may be written,
-    /// since nobody knows how much of it has gone out.
-    broken: bool,
-}
-
-/// Where the bytes of a writer go.
-enum Outlet {
-    Socket(TcpOwnedWriteHalf),
-    Tape(Tape),
 }
 
 /// Both sides of a connected socket. Dropping it shuts the socket down at once, also while
@@ -148,7 +131,7 @@ impl Connection {
     pub(super) async fn handshake(&mut self, session: Session) -> io::Result<()> {
         let session = Rc::new(RefCell::new(session));
         self.reader.session = Some(Rc::clone(&session));
-        self.writer.session = Some(Rc::clone(&session));
+        self.writer.speak_tls(&session);
         loop {
             self.writer.flush().await?;
             if !session.borrow().is_handshaking() {
@@ -174,7 +157,7 @@ impl Connection {
     /// Says that nothing more will be sent (`close_notify` and FIN), so that the peer can still
     /// read what is on its way.
     pub async fn finish(&mut self) {
-        if let Some(session) = &self.writer.session {
+        if let Some(session) = &self.reader.session {
             session.borrow_mut().close_notify();
             // A peer that is gone does not need the farewell.
             let _ = self.writer.flush().await;
@@ -196,9 +179,16 @@ impl Connection {
         self.round_trip = measured.unwrap_or_default();
     }
 
-    /// Begins to listen on an idle connection: puts a read in flight, without a system call of its
-    /// own. With epoll there is nothing to begin.
+    /// Begins to listen, once an answer is complete: puts a read in flight, without a system call of
+    /// its own. What comes from then on is not lost: it is in [`Reader::bytes`] of the next use.
+    pub fn listen(&mut self) {
+        // Also when bytes were found, they are kept: whoever takes the connection back sees them.
+        let _ = self.arm();
+    }
+
+    /// The same, and what has come so far. With epoll there is nothing to begin.
     pub(super) fn arm(&mut self) -> Idleness {
+        self.reader.shrink();
         if runtime::driver() == Driver::Epoll && self.reader.bytes().is_empty() {
             return Idleness::Silent;
         }
@@ -228,10 +218,10 @@ impl Connection {
     /// (see [`Writer::written`]). What cannot be known counts as acknowledged.
     #[must_use]
     pub fn has_acknowledged(&self, mark: u64) -> bool {
-        if let Outlet::Tape(tape) = &self.writer.half {
+        if let Some(tape) = self.writer.tape() {
             return tape.acknowledged() > mark;
         }
-        if self.writer.begun == mark {
+        if self.writer.written() == mark {
             return false;
         }
         let acknowledged = self.handle.descriptor.get().and_then(socket::bytes_acknowledged);
@@ -440,76 +430,5 @@ impl Reader {
         bytes.clear();
         self.spare = bytes;
         Ok(count)
-    }
-}
-
-impl Writer {
-    fn new(half: Outlet) -> Self {
-        Self { half, session: None, records: Vec::new(), begun: 0, broken: false }
-    }
-
-    /// Bytes given to the system so far, TLS records included: the mark for
-    /// [`Connection::has_acknowledged`].
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        self.begun
-    }
-
-    /// False after a write that failed or was dropped: nothing more can be sent.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        !self.broken
-    }
-
-    /// Sends all of `data` and returns its allocation, emptied, for the next use.
-    ///
-    /// If the future is dropped, the connection is of no more use and refuses further writes.
-    ///
-    /// # Errors
-    /// The socket's.
-    pub async fn write_all(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
-        let Some(session) = &self.session else {
-            return self.send(data).await;
-        };
-        session.borrow_mut().encrypt(&data, &mut self.records)?;
-        let records = std::mem::take(&mut self.records);
-        self.records = self.send(records).await?;
-        let mut data = data;
-        data.clear();
-        Ok(data)
-    }
-
-    /// Sends the TLS records that are due; nothing on a plain connection.
-    async fn flush(&mut self) -> io::Result<()> {
-        if let Some(session) = &self.session {
-            session.borrow_mut().encrypt(&[], &mut self.records)?;
-            if !self.records.is_empty() {
-                let records = std::mem::take(&mut self.records);
-                self.records = self.send(records).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
-        if self.broken {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        if data.is_empty() {
-            return Ok(data);
-        }
-        self.broken = true;
-        self.begun = self.begun.saturating_add(data.len() as u64);
-        let (outcome, mut data) = match &mut self.half {
-            Outlet::Socket(half) => half.write_all(data).await,
-            Outlet::Tape(tape) => {
-                let length = data.len();
-                (tape.write(&data).map(|()| length), data)
-            }
-        };
-        outcome?;
-        self.broken = false;
-        data.clear();
-        Ok(data)
     }
 }

@@ -1,0 +1,107 @@
+//! The sending side of a connection: whole messages, encrypted where TLS is spoken.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use monoio::io::AsyncWriteRentExt;
+use monoio::net::tcp::TcpOwnedWriteHalf;
+
+use super::memory::Tape;
+use super::tls::Session;
+
+/// The sending side.
+pub struct Writer {
+    half: Outlet,
+    session: Option<Rc<RefCell<Session>>>,
+    records: Vec<u8>,
+    /// Bytes on the wire whose sending was begun.
+    begun: u64,
+    /// True while a write is under way: if its future is dropped, nothing more may be written,
+    /// since nobody knows how much of it has gone out.
+    broken: bool,
+}
+
+/// Where the bytes of a writer go.
+pub(super) enum Outlet {
+    Socket(TcpOwnedWriteHalf),
+    Tape(Tape),
+}
+
+impl Writer {
+    pub(super) fn new(half: Outlet) -> Self {
+        Self { half, session: None, records: Vec::new(), begun: 0, broken: false }
+    }
+
+    /// Bytes given to the system so far, TLS records included: the mark for
+    /// `Connection::has_acknowledged`.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.begun
+    }
+
+    /// What is written from now on is encrypted.
+    pub(super) fn speak_tls(&mut self, session: &Rc<RefCell<Session>>) {
+        self.session = Some(Rc::clone(session));
+    }
+
+    /// Where it writes, if that is no socket.
+    pub(super) fn tape(&self) -> Option<&Tape> {
+        match &self.half {
+            Outlet::Socket(_) => None,
+            Outlet::Tape(tape) => Some(tape),
+        }
+    }
+
+    /// Sends all of `data` and returns its allocation, emptied, for the next use.
+    ///
+    /// If the future is dropped, the connection is of no more use and refuses further writes.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn write_all(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        let Some(session) = &self.session else {
+            return self.send(data).await;
+        };
+        session.borrow_mut().encrypt(&data, &mut self.records)?;
+        let records = std::mem::take(&mut self.records);
+        self.records = self.send(records).await?;
+        let mut data = data;
+        data.clear();
+        Ok(data)
+    }
+
+    /// Sends the TLS records that are due; nothing on a plain connection.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if let Some(session) = &self.session {
+            session.borrow_mut().encrypt(&[], &mut self.records)?;
+            if !self.records.is_empty() {
+                let records = std::mem::take(&mut self.records);
+                self.records = self.send(records).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if data.is_empty() {
+            return Ok(data);
+        }
+        self.broken = true;
+        self.begun = self.begun.saturating_add(data.len() as u64);
+        let (outcome, mut data) = match &mut self.half {
+            Outlet::Socket(half) => half.write_all(data).await,
+            Outlet::Tape(tape) => {
+                let length = data.len();
+                (tape.write(&data).map(|()| length), data)
+            }
+        };
+        outcome?;
+        self.broken = false;
+        data.clear();
+        Ok(data)
+    }
+}
