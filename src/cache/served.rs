@@ -4,8 +4,10 @@ use std::collections::{HashMap, VecDeque};
 
 use super::Key;
 
-/// Traces that are remembered; the oldest are forgotten. 100 bytes each.
-const TRACES_MAX: usize = 65_536;
+/// Traces that are remembered; the oldest are forgotten. As many as fill a table of 32,768 places, which
+/// is 3 MB with the order: it is made whole when the first answer comes, so that memory does not creep up
+/// to its bound over hours.
+const TRACES_MAX: usize = 28_672;
 
 /// Answers that are remembered of one trace.
 const ANSWERS_MAX: usize = 16;
@@ -21,20 +23,47 @@ pub struct Served {
 
 #[derive(Default)]
 pub(super) struct ServedAnswers {
-    by_trace: HashMap<Key, Vec<Served>>,
+    by_trace: HashMap<Key, TraceAnswers>,
     /// Traces, the oldest first.
     order: VecDeque<Key>,
 }
 
+/// Nearly every trace has one answer, which therefore takes no allocation.
+#[derive(Default)]
+struct TraceAnswers {
+    first: Option<Served>,
+    others: Vec<Served>,
+}
+
+impl TraceAnswers {
+    fn push(&mut self, served: Served) {
+        if self.first.is_none() {
+            self.first = Some(served);
+        } else if self.others.len() + 1 < ANSWERS_MAX {
+            self.others.push(served);
+        }
+    }
+}
+
 impl ServedAnswers {
     pub(super) fn note(&mut self, trace: Key, served: Served) {
-        let answers = self.by_trace.entry(trace).or_default();
-        if answers.is_empty() {
-            self.order.push_back(trace);
+        if self.order.capacity() == 0 {
+            self.by_trace.reserve(TRACES_MAX);
+            self.order.reserve_exact(TRACES_MAX + 1);
         }
-        if answers.len() < ANSWERS_MAX {
-            answers.push(served);
+        match self.by_trace.get_mut(&trace) {
+            Some(answers) => answers.push(served),
+            None => {
+                self.order.push_back(trace);
+                // One goes before another comes, so that the table never has to grow.
+                self.forget_oldest();
+                let answers = TraceAnswers { first: Some(served), others: Vec::new() };
+                self.by_trace.insert(trace, answers);
+            }
         }
+    }
+
+    fn forget_oldest(&mut self) {
         if self.order.len() > TRACES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
@@ -44,7 +73,8 @@ impl ServedAnswers {
 
     pub(super) fn take(&mut self, trace: &Key) -> Vec<Served> {
         // Its place in the order stays, and is passed over when it comes to be the oldest.
-        self.by_trace.get_mut(trace).map(std::mem::take).unwrap_or_default()
+        let answers = self.by_trace.get_mut(trace).map(std::mem::take).unwrap_or_default();
+        answers.first.into_iter().chain(answers.others).collect()
     }
 }
 

@@ -273,7 +273,9 @@ pub(super) fn sort(matches: &mut Vec<Match>, count: usize) {
 
 fn push<T>(slots: &mut Vec<T>, value: T) {
     if slots.len() == slots.capacity() {
-        slots.reserve_exact((slots.len() / 8).max(8));
+        // Most indexes hold one vector: a conversation that was asked once.
+        let length = slots.len();
+        slots.reserve_exact((length / 8).max(length.clamp(1, 8)));
     }
     slots.push(value);
 }
