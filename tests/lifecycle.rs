@@ -1,14 +1,21 @@
-//! Start, reload, drain, and want of file descriptors.
+//! Start, reload, drain, dead readers of the standard streams, odd files, a forbidden io_uring, and
+//! want of file descriptors.
 
-use std::process::Command;
+use std::fs::File;
+use std::io::{self, PipeReader, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::stage::{
-    CHAT_ANSWER, FINISH, Folder, Gateway, Provider, STREAM_HEAD, chat, delta, event, eventually,
-    json_answer, post, stream,
+    CHAT_ANSWER, Client, FINISH, Folder, Gateway, Provider, STREAM_HEAD, chat, delta, event,
+    eventually, json_answer, post, refuse_system_calls, stream,
 };
+
+const CHAT_PATH: &str = "/v1/chat/completions";
 
 fn ringgate(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
@@ -154,6 +161,313 @@ fn want_of_descriptors_is_survived_without_spinning() {
     eventually("the failures are counted", || {
         gateway.metric("ringgate_accept_errors_total", &[]) > 0.0
     });
+}
+
+/// A stream that nobody reads, and what keeps it so.
+fn unread_streams() -> Vec<(&'static str, Stdio, Option<PipeReader>)> {
+    let (_, closed) = io::pipe().expect("a pipe");
+    let (reader, mut full) = io::pipe().expect("a pipe");
+    full.write_all(&[b'x'; PIPE_BYTES]).expect("room for so much");
+    let device = File::options().write(true).open("/dev/full").expect("the device");
+    vec![
+        ("a pipe without reader", closed.into(), None),
+        ("a full pipe", full.into(), Some(reader)),
+        ("a full device", device.into(), None),
+    ]
+}
+
+/// What a pipe holds unless its owner wants otherwise, see pipe(7).
+const PIPE_BYTES: usize = 65_536;
+
+#[test]
+fn dead_standard_streams_neither_stop_nor_end_the_process() {
+    for (stdout, stderr) in unread_streams().into_iter().zip(unread_streams()) {
+        let (what, stdout, _stdout_reader) = stdout;
+        let (_, stderr, _stderr_reader) = stderr;
+        let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+        let settings = format!("[log]\nrequests = \"stdout\"\n{}", provider.section("p", ""));
+        let mut gateway = Gateway::start_unheard(&settings, stdout, stderr);
+        let file = gateway.folder.path().join("ringgate.toml");
+        for _ in 0..50 {
+            assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200, "{what}");
+        }
+        for number in 1..=3 {
+            gateway.signal("HUP");
+            let reloads = f64::from(number);
+            gateway.expect_metric("ringgate_settings_reloads_total", &[], reloads);
+        }
+        std::fs::write(&file, "[server]\nno_such = 1\n").expect("the file");
+        gateway.signal("HUP");
+        gateway.expect_metric("ringgate_settings_reload_errors_total", &[], 1.0);
+        assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200, "{what}");
+        if what != "a full pipe" {
+            eventually("lost messages and lines are counted", || {
+                gateway.metric("ringgate_messages_dropped_total", &[]) >= 7.0
+                    && gateway.metric("ringgate_log_write_errors_total", &[]) >= 51.0
+            });
+        }
+        let begun = Instant::now();
+        gateway.signal("TERM");
+        assert_eq!(gateway.exit_code(), Some(0), "{what}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{what}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_failed_start_ends_with_its_code_where_nobody_reads() {
+    let folder = Folder::new();
+    let file = folder.write("bad.toml", "[server]\nno_such = 1\n");
+    for (what, stderr, _reader) in unread_streams() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
+        command.args(["serve", "--config"]).arg(&file).env_clear().stdout(Stdio::null());
+        let status = command.stderr(stderr).status().expect("the binary");
+        assert_eq!(status.code(), Some(1), "{what}");
+    }
+}
+
+/// Paths of this folder that are no files.
+fn odd_files(folder: &Path) -> Vec<(&'static str, PathBuf, Option<UnixListener>)> {
+    let [fifo, socket, directory] =
+        ["odd.fifo", "odd.socket", "odd.folder"].map(|name| folder.join(name));
+    make_fifo(&fifo);
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    std::fs::create_dir(&directory).expect("a folder");
+    vec![
+        ("a FIFO", fifo, None),
+        ("a socket", socket, Some(listener)),
+        ("a directory", directory, None),
+    ]
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+}
+
+#[test]
+fn files_of_the_settings_that_are_none_are_refused() {
+    let folder = Folder::new();
+    for (kind, path, _listener) in odd_files(folder.path()) {
+        let path = path.to_str().expect("a path");
+        let expected = format!("got {kind}");
+        let (code, text) = ringgate(&["check", "--config", path], &[]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(path) && text.contains(&expected), "{text}");
+        for (setting, name) in [
+            (format!("[server.tls]\ncert_file = \"{path}\"\nkey_file = \"x\""), "cert_file"),
+            (format!("[server]\nadmin_token = \"${{file:{path}}}\""), "admin_token"),
+            (format!("[providers.p]\npreset = \"ollama\"\ntls_ca_file = \"{path}\""), "tls_ca"),
+        ] {
+            let file = folder.write("odd.toml", &setting);
+            let (code, text) =
+                ringgate(&["check", "--config", file.to_str().expect("a path")], &[]);
+            assert_eq!(code, Some(1), "{text}");
+            assert!(text.contains(name) && text.contains(&expected), "{text}");
+        }
+        let file = folder.write("odd.toml", &format!("[log]\nrequests = \"{path}\""));
+        let arguments = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"];
+        let arguments = [&arguments[..], &[file.to_str().expect("a path")]].concat();
+        let (code, text) = ringgate(&arguments, &[]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("log.requests") && text.contains(path), "{text}");
+        assert!(text.contains(&expected), "{text}");
+    }
+}
+
+#[test]
+fn files_of_the_cache_that_are_none_are_reported() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let cached = "x-ringgate-config: {\"cache\":{\"mode\":\"simple\"}}\r\n";
+    for (name, keeps) in [
+        ("lock", false),
+        ("secret", false),
+        ("00000001.cache", true),
+        ("00000007.cache", true),
+        ("compacted.new", true),
+    ] {
+        let folder = Folder::new();
+        let path = folder.path().join(name);
+        make_fifo(&path);
+        let dir = folder.path().display();
+        let settings = format!("[cache]\ndir = \"{dir}\"\n{}", provider.section("p", ""));
+        let mut gateway = Gateway::start(&settings);
+        let message = format!("{}: expected a file, got a FIFO", path.display());
+        if name != "compacted.new" {
+            eventually("the report", || gateway.has_said(&message));
+        }
+        for expected in ["MISS", "HIT"] {
+            let answer = gateway.send(&post(CHAT_PATH, cached, &chat("m")));
+            assert_eq!(answer.field("x-ringgate-cache-status"), Some(expected), "{name}");
+        }
+        let is_kept = || {
+            let files = std::fs::read_dir(folder.path()).expect("the folder").flatten();
+            let sizes =
+                files.filter_map(|file| file.metadata().ok()).filter(std::fs::Metadata::is_file);
+            sizes.map(|it| it.len()).sum::<u64>() > 200
+        };
+        if keeps {
+            eventually("the answer is on disk", is_kept);
+        }
+        let mut client = Client::connect(gateway.admin);
+        client.send(post("/cache/purge", "", "{}").as_bytes());
+        assert_eq!(client.response().json()["purged"], 1, "{name}");
+        if name == "compacted.new" {
+            eventually("the report", || gateway.has_said(&message));
+        }
+        gateway.signal("TERM");
+        assert_eq!(gateway.exit_code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn a_model_that_is_no_file_turns_the_semantic_cache_off() {
+    let folder = Folder::new();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        make_fifo(&folder.path().join(name));
+    }
+    let settings = format!(
+        "[semantic_cache]\nmodel_dir = \"{}\"\n[routes.r]\ncache = {{ mode = \"semantic\" }}\n",
+        folder.path().display()
+    );
+    let gateway = Gateway::start(&settings);
+    eventually("the report", || {
+        gateway.has_said("semantic cache is off") && gateway.has_said("expected a file, got a FIFO")
+    });
+}
+
+#[test]
+fn a_forbidden_io_uring_is_noticed_before_it_is_needed() {
+    for (what, calls) in [
+        ("enter", &[libc::SYS_io_uring_enter][..]),
+        ("setup", &[libc::SYS_io_uring_setup]),
+        ("all", &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register]),
+    ] {
+        let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+        let settings = provider.section("p", "");
+        let mut gateway = Gateway::start_prepared(&settings, &[], &[], |command| {
+            refuse_system_calls(command, calls);
+        });
+        assert!(gateway.has_said("io_uring is refused"), "{what}: {:?}", gateway.lines);
+        assert!(gateway.has_said("epoll"), "{what}: {:?}", gateway.lines);
+        assert_eq!(gateway.post(CHAT_PATH, &chat("m")).text(), CHAT_ANSWER, "{what}");
+        gateway.signal("TERM");
+        assert_eq!(gateway.exit_code(), Some(0), "{what}");
+    }
+}
+
+#[test]
+fn bodies_that_are_sent_once_leave_no_pile_of_idle_connections() {
+    let provider = Provider::always(json_answer("200 OK", "", r#"{"text":"Hi"}"#));
+    let gateway = Gateway::start(&provider.section("p", ""));
+    for _ in 0..30 {
+        let answer = gateway.post("/v1/audio/translations", "{}");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(provider.connections.load(Ordering::Relaxed), 30, "each takes a new one");
+    let port = provider.address.port();
+    eventually("the others are closed", || gateway.sockets_to(port) <= 2);
+    gateway.expect_metric("ringgate_upstream_connections_idle", &[], 1.0);
+}
+
+#[test]
+fn half_open_admin_connections_starve_nobody() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let gateway = Gateway::start_with(&provider.section("p", ""), &[], &["ulimit -n 256"]);
+    let half_open: Vec<Client> = (0..300)
+        .map(|_| {
+            let mut client = Client::connect(gateway.admin);
+            client.send(b"GET /healthz HTTP/1.1\r\nhost: loc");
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200);
+        assert_eq!(gateway.admin_page("/healthz").0, 200);
+    }
+    let own = format!("/proc/{}/fd", gateway.pid());
+    let open = std::fs::read_dir(own).expect("a process").count();
+    assert!(open < 150, "{open} descriptors");
+    // Those that are left end by their limit, without an answer to half a request.
+    let mut last = half_open.into_iter().next_back().expect("300 clients");
+    assert!(last.is_closed());
+}
+
+#[test]
+fn clients_leave_descriptors_to_providers_and_to_the_admin_listener() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let settings = format!("[server]\nhead_timeout_ms = 3000\n{}", provider.section("p", ""));
+    let gateway = Gateway::start_with(&settings, &[], &["ulimit -n 128"]);
+    let mut client = gateway.connect();
+    client.send(post(CHAT_PATH, "", &chat("m")).as_bytes());
+    assert_eq!(client.response().status, 200);
+    let crowd: Vec<Client> = (0..300)
+        .map(|_| {
+            let mut client = gateway.connect();
+            client.send(b"POST /v1/");
+            client
+        })
+        .collect();
+    eventually("the crowd is noticed", || {
+        gateway.metric("ringgate_accept_errors_total", &[]) > 0.0
+    });
+    // Who is connected is served, and so is the operator.
+    client.send(post(CHAT_PATH, "", &chat("m")).as_bytes());
+    assert_eq!(client.response().status, 200);
+    assert_eq!(gateway.admin_page("/readyz").0, 200);
+    drop(crowd);
+    assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200);
+}
+
+#[test]
+fn the_admin_api_is_not_for_pages_of_other_sites() {
+    let gateway = Gateway::start("[admin]\nhosts = [\"Gateway.Internal\"]\n");
+    let port = gateway.admin.port();
+    let own = format!("localhost:{port}");
+    let get = |path: &str, host: &str| format!("GET {path} HTTP/1.1\r\n{host}\r\n");
+    let purge = |fields: &str| {
+        format!(
+            "POST /cache/purge HTTP/1.1\r\nhost: {own}\r\n{fields}content-type: \
+             application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+        )
+    };
+    let long = format!(r#"{{"route":"{}"}}"#, "r".repeat(100_000));
+    for (request, status) in [
+        (get("/targets", "host: 127.0.0.1\r\n"), 200),
+        (get("/targets", "host: [::1]:8081\r\n"), 200),
+        (get("/targets", "host: localhost\r\n"), 200),
+        (get("/targets", "host: gateway.internal:8081\r\n"), 200),
+        (get("/targets", "host: evil.example\r\n"), 421),
+        (get("/cache/stats", &format!("host: evil.example:{port}\r\n")), 421),
+        (get("/targets", "host: localhost.evil.example\r\n"), 421),
+        (get("/targets", ""), 400),
+        (get("/targets", "host: localhost\r\nhost: evil.example\r\n"), 400),
+        (get("http://evil.example/targets", "host: localhost\r\n"), 400),
+        (get("http://localhost/targets", "host: localhost\r\n"), 200),
+        // Probes and scrapers use any name.
+        (get("/healthz", "host: evil.example\r\n"), 200),
+        (get("/readyz", "host: pod.example\r\n"), 200),
+        (get("/metrics", "host: pod.example\r\n"), 200),
+        (purge(""), 200),
+        (purge(&format!("origin: http://{own}\r\n")), 200),
+        (purge(&format!("origin: http://{own}\r\nsec-fetch-site: same-origin\r\n")), 200),
+        (purge("sec-fetch-site: none\r\n"), 200),
+        (purge("origin: http://evil.example\r\n"), 403),
+        (purge("origin: null\r\n"), 403),
+        (purge("origin: http://localhost\r\n"), 403),
+        (purge("sec-fetch-site: cross-site\r\n"), 403),
+        (purge("sec-fetch-site: same-site\r\n"), 403),
+        (purge(&format!("origin: http://{own}\r\nsec-fetch-site: cross-site\r\n")), 403),
+        (post("/cache/purge", "", &long), 413),
+    ] {
+        let mut client = Client::connect(gateway.admin);
+        client.send(request.as_bytes());
+        let answer = client.response();
+        let shown = request.get(..120).unwrap_or(&request);
+        assert_eq!(answer.status, status, "{shown}: {}", answer.text());
+        if status >= 400 {
+            let error = &answer.json()["error"];
+            assert!(error["message"].is_string() && error["code"].is_string(), "{shown}: {error}");
+        }
+    }
 }
 
 fn cpu_ticks(pid: u32) -> u64 {

@@ -128,22 +128,23 @@ impl Gateway {
         environment: &[(&str, &str)],
         limits: &[&str],
     ) -> Self {
+        Self::start_prepared(settings, environment, limits, |command| {
+            if driver == Driver::Epoll {
+                refuse_system_calls(command, &[libc::SYS_io_uring_setup]);
+            }
+        })
+    }
+
+    /// As [`Gateway::start_with`]; `prepare` may change the command before it runs.
+    pub fn start_prepared(
+        settings: &str,
+        environment: &[(&str, &str)],
+        limits: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         let folder = Folder::new();
-        let file = folder.write("ringgate.toml", settings);
-        let binary = env!("CARGO_BIN_EXE_ringgate");
-        let mut command = Command::new("/bin/sh");
-        let prefix: String = limits.iter().map(|limit| format!("{limit}; ")).collect();
-        command.arg("-c").arg(format!("{prefix}exec \"$@\"")).arg("sh").arg(binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        if !settings.contains("shards") {
-            command.args(["--shards", "1"]);
-        }
-        command.arg("--config").arg(&file).current_dir(folder.path());
-        command.env_clear().envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        if driver == Driver::Epoll {
-            refuse_system_calls(&mut command, &[libc::SYS_io_uring_setup]);
-        }
+        let mut command = serve_command(&folder, settings, environment, limits);
+        prepare(&mut command);
         let mut child = command.spawn().expect("the gateway's binary");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -170,6 +171,36 @@ impl Gateway {
             thread::sleep(Duration::from_millis(2));
         };
         Self { child, folder, address, admin, lines }
+    }
+
+    /// Starts one whose standard output and standard error are these. Its addresses are found without
+    /// them, and no line is kept.
+    pub fn start_unheard(
+        settings: &str,
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> Self {
+        let folder = Folder::new();
+        let mut command = serve_command(&folder, settings, &[], &[]);
+        let mut child =
+            command.stdout(stdout).stderr(stderr).spawn().expect("the gateway's binary");
+        let begun = Instant::now();
+        let (address, admin) = loop {
+            let listening = listening_addresses(child.id());
+            let is_admin = |address: &&SocketAddr| {
+                let mut client = Client::connect(**address);
+                client.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+                client.response().status == 200
+            };
+            if let [one, other] = listening.as_slice() {
+                let is_first = is_admin(&one);
+                break if is_first { (*other, *one) } else { (*one, *other) };
+            }
+            let ended = child.try_wait().expect("a child");
+            assert!(ended.is_none() && begun.elapsed() < LIMIT, "no start: {ended:?}");
+            thread::sleep(Duration::from_millis(2));
+        };
+        Self { child, folder, address, admin, lines: Arc::default() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -217,7 +248,7 @@ impl Gateway {
     /// Status and body of an admin page.
     pub fn admin_page(&self, path: &str) -> (u16, String) {
         let mut client = Client::connect(self.admin);
-        client.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
         let response = client.response();
         (response.status, response.text())
     }
@@ -256,6 +287,41 @@ impl Gateway {
     }
 }
 
+/// `ringgate serve` on free ports, behind a shell that sets `limits`.
+fn serve_command(
+    folder: &Folder,
+    settings: &str,
+    environment: &[(&str, &str)],
+    limits: &[&str],
+) -> Command {
+    let file = folder.write("ringgate.toml", settings);
+    let mut command = Command::new("/bin/sh");
+    let prefix: String = limits.iter().map(|limit| format!("{limit}; ")).collect();
+    command.arg("-c").arg(format!("{prefix}exec \"$@\"")).arg("sh");
+    command.arg(env!("CARGO_BIN_EXE_ringgate"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    if !settings.contains("shards") {
+        command.args(["--shards", "1"]);
+    }
+    command.arg("--config").arg(&file).current_dir(folder.path());
+    command.env_clear().envs(environment.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Addresses of 127.0.0.1 at which a process listens.
+fn listening_addresses(pid: u32) -> Vec<SocketAddr> {
+    const LISTENS: &str = "0A";
+    let inodes = socket_inodes(pid);
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.get(3) == Some(&LISTENS))
+        .filter(|row| row.get(9).is_some_and(|inode| inodes.iter().any(|it| it == inode)))
+        .filter_map(|row| u16::from_str_radix(row.get(1)?.rsplit(':').next()?, 16).ok())
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .collect()
+}
+
 fn socket_inodes(pid: u32) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -280,7 +346,7 @@ impl Drop for Gateway {
 /// A JSON request as text; `fields` are further header lines, each with its CR LF.
 pub fn post(path: &str, fields: &str, body: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n{fields}\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{fields}\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )

@@ -154,6 +154,16 @@ fn pages_and_scripts_name_no_machine() {
 }
 
 #[test]
+fn standard_streams_are_written_by_one_thread() {
+    assert_clean(check_standard_streams);
+}
+
+#[test]
+fn files_are_opened_in_one_place() {
+    assert_clean(check_files);
+}
+
+#[test]
 fn unsafe_is_rare_and_explained() {
     assert_clean(check_unsafe);
 }
@@ -496,6 +506,40 @@ fn check_machine_paths(source: &Source, _: &Tree) -> Vec<Violation> {
         }
     }
     violations
+}
+
+fn check_standard_streams(source: &Source, _: &Tree) -> Vec<Violation> {
+    if !source.path.starts_with("src/") {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    for (number, line) in source.numbered().filter(|(_, line)| !line.is_test) {
+        for call in ["print!", "println!", "eprint!", "eprintln!"] {
+            if has_word(&line.code, call) {
+                violations.push(source.violation(
+                    number,
+                    format!(
+                        "`{call}` panics where the stream is closed and waits where it is full; \
+                         use `log_message`, or `writeln!` in a command"
+                    ),
+                ));
+            }
+        }
+    }
+    violations
+}
+
+fn check_files(source: &Source, _: &Tree) -> Vec<Violation> {
+    const CALLS: [&str; 5] =
+        ["File::open", "File::create", "OpenOptions::new", "fs::read", "fs::read_to_string"];
+    if !source.path.starts_with("src/") || source.path == "src/base/file.rs" {
+        return Vec::new();
+    }
+    let opens = |line: &Line| !line.is_test && CALLS.iter().any(|call| has_word(&line.code, call));
+    source.lines_where(opens, |_| {
+        "a path may name a FIFO, whose opening waits; use an `open_…` or `create_…` of `crate::base`"
+            .to_owned()
+    })
 }
 
 fn check_unsafe(source: &Source, _: &Tree) -> Vec<Violation> {
@@ -1026,6 +1070,10 @@ const CASES: &[Case] = &[
     case(check_parts, "src/base/a.rs", "", &[]),
     case(check_machine_paths, "docs/a.md", "see /work/x\n\n```\n/tmp/y\n```", &[1, 4]),
     case(check_machine_paths, "scripts/a", "x=$(mktemp -d /tmp/x.XXXX)\ncd /root/x", &[2]),
+    case(check_standard_streams, "src/app.rs", "println!(\"a\");\neprint!(\"b\");\nwriteln!(out, \"c\")?;", &[1, 2]),
+    case(check_standard_streams, "src/http/a.rs", "#[cfg(test)]\nmod tests {\n    fn f() { println!(); }\n}", &[]),
+    case(check_files, "src/cache/a.rs", "let a = std::fs::File::open(b)?;\nlet c = fs::read(d)?;\nfs::read_dir(e)?;", &[1, 2]),
+    case(check_files, "src/base/file.rs", "let a = File::open(b)?;", &[]),
     case(check_unsafe, "src/http/a.rs", "unsafe { f() }", &[1]),
     case(check_unsafe, "src/shard/a.rs", "fn g() {}\n\n\n\nunsafe { f() }", &[5]),
     case(check_unsafe, "src/shard/a.rs", "// SAFETY: `f` takes\n// nothing\n// at\n// all.\nunsafe { f() }", &[]),

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::State;
+use super::{State, refusal};
 use crate::base::unix_now;
 use crate::cache::{CacheStats, Purge, RiskStats};
 use crate::inference::PoolCounts;
@@ -46,9 +46,9 @@ pub(super) async fn purge(
             let purged = state.cache.purge(&purge, unix_now());
             Json(json!({ "purged": purged })).into_response()
         }
-        Err(refused) => {
-            let error = json!({ "error": { "message": refused.body_text() } });
-            (StatusCode::BAD_REQUEST, Json(error)).into_response()
+        Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            refusal(refused.status(), "body_too_large", &refused.body_text())
         }
+        Err(refused) => refusal(StatusCode::BAD_REQUEST, "invalid_request", &refused.body_text()),
     }
 }

@@ -2,9 +2,13 @@
 //! control thread with tokio and axum and is never on the request line.
 //!
 //! The first three pages hold no secret and ask for no token. The admin API asks for
-//! `server.admin_token` where one is set; without one the listener is on loopback only.
+//! `server.admin_token` where one is set; without one the listener is on loopback only. Nor is the
+//! admin API for pages of other sites in a browser, see `guard.rs`. Connections are bounded in number,
+//! time and size, see `listener.rs`.
 
 mod cache;
+mod guard;
+mod listener;
 mod targets;
 
 use std::io;
@@ -12,12 +16,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
-use axum::extract::{self, Request};
+use axum::extract::{self, DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
 
 use crate::base::Secret;
 use crate::cache::{Cache, Semantic};
@@ -39,16 +44,21 @@ pub struct State {
     pub targets: Targets,
     /// What the admin API asks for, if anything.
     pub token: Option<Secret>,
+    /// Names under which the admin API may be called besides addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
-/// Serves until its task is aborted.
+/// Longest body of a request: conditions of a purge.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Serves until its task is aborted. `files` is how many descriptors the process may have.
 ///
 /// # Errors
-/// The listener's.
-pub async fn serve(listener: TcpListener, state: State) -> io::Result<()> {
+/// The listener's, before it serves.
+pub async fn serve(listener: TcpListener, state: State, files: u64) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, router(state)).await
+    listener::serve(&listener, &router(state), files).await
 }
 
 fn router(state: State) -> Router {
@@ -56,7 +66,10 @@ fn router(state: State) -> Router {
         .route("/cache/stats", get(cache::stats))
         .route("/cache/purge", post(cache::purge))
         .route("/targets", get(targets::list))
-        .layer(from_fn_with_state(state.clone(), check_token));
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(state.clone(), check_token))
+        .layer(from_fn(guard::check_origin))
+        .layer(from_fn_with_state(state.clone(), guard::check_host));
     Router::new()
         .merge(api)
         .route("/healthz", get(|| async { "ok\n" }))
@@ -78,8 +91,16 @@ async fn check_token(
     if state.token.as_ref().is_none_or(same) {
         return next.run(request).await;
     }
-    let error = "{\"error\":{\"message\":\"expected the admin token as a bearer token\"}}\n";
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], error).into_response()
+    let message = "expected the admin token as a bearer token";
+    let answer = refusal(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
+    ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response()
+}
+
+/// An error as the admin API answers it.
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let kind = "invalid_request_error";
+    let error = json!({ "message": message, "type": kind, "param": null, "code": code });
+    (status, Json(json!({ "error": error }))).into_response()
 }
 
 async fn readiness(extract::State(state): extract::State<State>) -> impl IntoResponse {

@@ -1,23 +1,32 @@
 //! The ground floor: clock, ids, secrets, names, and the check of what people write.
 //!
-//! Nothing here does I/O, blocks, or knows HTTP. Time and randomness enter the program here.
+//! Nothing here knows HTTP. Time and randomness enter the program here, files are opened here, and
+//! messages to the operator are queued here; nothing else does I/O or waits.
 
 mod clock;
 mod credential;
+mod file;
 mod id;
+mod message;
 mod name;
 mod pattern;
 mod problem;
 mod random;
 mod secret;
 mod shape;
+mod thread;
 
 pub use clock::{Instant, StoppedClock, unix_now};
 pub use credential::{check_pem, check_secret};
+pub use file::{
+    create_file, create_new_file, open_output, open_to_append, open_to_read, open_to_write,
+};
 pub use id::{IdSource, RequestId};
+pub use message::{flush_messages, log_message, messages_dropped, write_messages};
 pub use name::{FieldNameError, NAME_RULE, field_name, is_field_value, is_name};
 pub use pattern::{Pattern, Patterns};
 pub use problem::{Problem, Problems, did_you_mean, member_path};
 pub use random::random_secret;
 pub use secret::Secret;
 pub use shape::{Member, Shape};
+pub use thread::BackgroundThread;

@@ -4,8 +4,8 @@
 //! living entries are written anew and the old files go. What does not fit onto the disk is dropped
 //! and counted.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use std::time::Duration;
 use super::Cache;
 use super::segment::{self, MAGIC, Record, SegmentError};
 use super::shadow::{Observation, SHADOW_FILE, SHADOW_FILE_OLD};
+use crate::base::{
+    create_file, create_new_file, log_message, open_to_append, open_to_read, open_to_write,
+};
 
 /// Bytes written at once, about.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -24,6 +27,11 @@ const UNSYNCED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const SHADOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const SUFFIX: &str = "cache";
+
+/// A failure with the path, which the system's does not have.
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
 
 /// The folder of one cache, for one process.
 pub(super) struct Folder {
@@ -39,7 +47,8 @@ impl Folder {
     /// The system's, or `WouldBlock` where another process has it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
-        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
+        let lock = path.join("lock");
+        let lock = open_to_append(&lock).map_err(|error| with_path(&lock, &error))?;
         lock.try_lock().map_err(io::Error::from)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
@@ -49,26 +58,29 @@ impl Folder {
     /// # Errors
     /// The system's, or `InvalidData` where the file is no secret.
     pub(super) fn secret(&self, fresh: [u8; 32]) -> io::Result<[u8; 32]> {
-        use std::os::unix::fs::OpenOptionsExt;
         let path = self.path.join("secret");
-        match fs::read(&path) {
-            Ok(bytes) => bytes.try_into().map_err(|_| io::ErrorKind::InvalidData.into()),
+        match open_to_read(&path) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                // One more than it has, so that a longer file is noticed.
+                file.take(fresh.len() as u64 + 1).read_to_end(&mut bytes)?;
+                bytes.try_into().map_err(|_| io::ErrorKind::InvalidData.into())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let aside = self.path.join("secret.new");
-                let mut options = OpenOptions::new();
-                options.write(true).create(true).truncate(true).mode(0o600);
-                let mut file = options.open(&aside)?;
+                let opened = create_file(&aside, 0o600);
+                let mut file = opened.map_err(|error| with_path(&aside, &error))?;
                 file.write_all(&fresh)?;
                 file.sync_all()?;
                 fs::rename(aside, path)?;
                 Ok(fresh)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(with_path(&path, &error)),
         }
     }
 
-    /// The segments by number, oldest first.
-    fn segments(&self) -> io::Result<Vec<(u64, PathBuf)>> {
+    /// What bears the name of a segment, by number, oldest first.
+    fn named_segments(&self) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
@@ -78,6 +90,14 @@ impl Folder {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The segments by number, oldest first. What bears the name of one and is no file stays where
+    /// it is.
+    fn segments(&self) -> io::Result<Vec<(u64, PathBuf)>> {
+        let mut segments = self.named_segments()?;
+        segments.retain(|(_, path)| fs::metadata(path).is_ok_and(|it| it.is_file()));
+        Ok(segments)
     }
 
     fn segment(&self, number: u64) -> PathBuf {
@@ -96,17 +116,52 @@ pub(super) struct Journal {
     /// Of them, not yet forced onto the disk.
     unsynced: u64,
     buffer: Vec<u8>,
+    /// The failure that was last reported: a full disk fails every write.
+    reported: String,
 }
 
 impl Journal {
     pub(super) fn new(folder: Folder) -> Self {
-        Self { folder, active: None, number: 0, bytes: 0, unsynced: 0, buffer: Vec::new() }
+        Self {
+            folder,
+            active: None,
+            number: 0,
+            bytes: 0,
+            unsynced: 0,
+            buffer: Vec::new(),
+            reported: String::new(),
+        }
     }
 
-    /// Loads what is on disk, but for what has expired by `now`.
+    /// Loads what is on disk, but for what has expired by `now`. A segment that cannot be read is
+    /// reported and left out.
     pub(super) fn load(&mut self, cache: &Cache, now: Duration) {
-        if self.try_load(cache, now).is_err() {
-            cache.counts().damaged.fetch_add(1, Ordering::Relaxed);
+        let segments = match self.folder.named_segments() {
+            Ok(segments) => segments,
+            Err(error) => return self.report_unread(&self.folder.path, &error, cache),
+        };
+        for (number, path) in &segments {
+            self.number = *number;
+            if let Err(error) = self.load_segment(path, cache, now) {
+                self.active = None;
+                self.report_unread(path, &error, cache);
+            }
+        }
+    }
+
+    fn report_unread(&self, path: &Path, error: &io::Error, cache: &Cache) {
+        cache.counts().damaged.fetch_add(1, Ordering::Relaxed);
+        log_message(format_args!("warning: cache.dir: {}: {error}; not loaded", path.display()));
+    }
+
+    /// Counts a change that is not kept, and reports why unless that was the last report.
+    fn drop_change(&mut self, error: &io::Error, cache: &Cache) {
+        cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+        let text = error.to_string();
+        if text != self.reported {
+            let folder = self.folder.path.display();
+            log_message(format_args!("warning: cache.dir: {folder}: {text}; changes are lost"));
+            self.reported = text;
         }
     }
 
@@ -117,9 +172,9 @@ impl Journal {
 
     /// Appends a line to the shadow file. A file that has grown too long makes room for another; of
     /// the old ones one is kept.
-    pub(super) fn observe(&self, observation: &Observation, cache: &Cache) {
-        if self.try_observe(observation).is_err() {
-            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn observe(&mut self, observation: &Observation, cache: &Cache) {
+        if let Err(error) = self.try_observe(observation) {
+            self.drop_change(&error, cache);
         }
     }
 
@@ -127,10 +182,10 @@ impl Journal {
         let path = self.folder.path.join(SHADOW_FILE);
         let mut line = serde_json::to_vec(observation)?;
         line.push(b'\n');
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut file = open_to_append(&path).map_err(|error| with_path(&path, &error))?;
         if file.metadata()?.len() > SHADOW_BYTES_MAX {
             fs::rename(&path, self.folder.path.join(SHADOW_FILE_OLD))?;
-            file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file = open_to_append(&path)?;
         }
         file.write_all(&line)
     }
@@ -140,39 +195,30 @@ impl Journal {
         self.buffer.len() >= WRITE_BYTES
     }
 
-    /// Loads all segments, oldest first, and goes on with the newest.
-    fn try_load(&mut self, cache: &Cache, now: Duration) -> io::Result<()> {
-        let segments = self.folder.segments()?;
-        for (number, path) in &segments {
-            self.number = *number;
-            let file = File::open(path)?;
-            let read = segment::read(BufReader::new(file), cache.secret(), |record| match record {
-                Record::Put(key, entry, question) => {
-                    cache.load(key, entry, question, now);
-                }
-                Record::Remove(key, at) => cache.forget(&key, at),
-                Record::Part(one, other) => cache.questions().part(one, other),
-            });
-            let whole_bytes = match read {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    cache.counts().damaged.fetch_add(1, Ordering::Relaxed);
-                    match error {
-                        SegmentError::Damaged { whole_bytes } => whole_bytes,
-                        SegmentError::Magic => 0,
-                    }
-                }
-            };
-            let file = OpenOptions::new().write(true).open(path)?;
-            file.set_len(whole_bytes)?;
-            self.bytes += whole_bytes;
-        }
-        if let Some((_, path)) = segments.last() {
-            let length = fs::metadata(path)?.len();
-            if length > 0 {
-                self.active = Some((OpenOptions::new().append(true).open(path)?, length));
+    /// Loads a segment and goes on with it, unless a newer one follows.
+    fn load_segment(&mut self, path: &Path, cache: &Cache, now: Duration) -> io::Result<()> {
+        let file = open_to_read(path)?;
+        let read = segment::read(BufReader::new(file), cache.secret(), |record| match record {
+            Record::Put(key, entry, question) => {
+                cache.load(key, entry, question, now);
             }
-        }
+            Record::Remove(key, at) => cache.forget(&key, at),
+            Record::Part(one, other) => cache.questions().part(one, other),
+        });
+        let whole_bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                cache.counts().damaged.fetch_add(1, Ordering::Relaxed);
+                match error {
+                    SegmentError::Damaged { whole_bytes } => whole_bytes,
+                    SegmentError::Magic => 0,
+                }
+            }
+        };
+        open_to_write(path)?.set_len(whole_bytes)?;
+        self.bytes += whole_bytes;
+        let is_segment = whole_bytes > 0;
+        self.active = if is_segment { Some((open_to_append(path)?, whole_bytes)) } else { None };
         Ok(())
     }
 
@@ -182,8 +228,8 @@ impl Journal {
             return;
         }
         let buffer = std::mem::take(&mut self.buffer);
-        if self.append_bytes(&buffer).is_err() {
-            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.append_bytes(&buffer) {
+            self.drop_change(&error, cache);
         }
         self.buffer = buffer;
         self.buffer.clear();
@@ -225,7 +271,7 @@ impl Journal {
     fn create(&mut self) -> io::Result<(File, u64)> {
         self.number += 1;
         let path = self.folder.segment(self.number);
-        let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
+        let mut file = create_new_file(&path).map_err(|error| with_path(&path, &error))?;
         file.write_all(MAGIC)?;
         self.bytes += MAGIC.len() as u64;
         Ok((file, MAGIC.len() as u64))
@@ -244,9 +290,9 @@ impl Journal {
     /// Writes the living entries into a new segment and drops the older ones, and what waits.
     pub(super) fn compact(&mut self, cache: &Cache) {
         self.buffer.clear();
-        if self.try_compact(cache).is_err() {
+        if let Err(error) = self.try_compact(cache) {
             // What is left of it is written over by the next attempt.
-            cache.counts().dropped.fetch_add(1, Ordering::Relaxed);
+            self.drop_change(&error, cache);
             // Not again at once: the files may grow as much once more.
             self.bytes = 0;
         }
@@ -257,7 +303,7 @@ impl Journal {
         self.number += 1;
         let path = self.folder.segment(self.number);
         let aside = self.folder.path.join("compacted.new");
-        let mut file = File::create(&aside)?;
+        let mut file = create_file(&aside, 0o666).map_err(|error| with_path(&aside, &error))?;
         let mut length = MAGIC.len() as u64;
         let mut buffer = MAGIC.to_vec();
         let secret = cache.secret();
@@ -279,7 +325,7 @@ impl Journal {
         length += buffer.len() as u64;
         file.sync_all()?;
         fs::rename(&aside, &path)?;
-        self.active = Some((OpenOptions::new().append(true).open(&path)?, length));
+        self.active = Some((open_to_append(&path)?, length));
         self.bytes = length;
         for (_, path) in old {
             fs::remove_file(path)?;

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::exact::Purge;
@@ -15,6 +14,7 @@ use super::journal::Journal;
 use super::segment::Record;
 use super::shadow::Observation;
 use super::{Cache, Entry, Key, Question};
+use crate::base::BackgroundThread;
 
 /// Changes that wait, at most.
 const QUEUE_JOBS: usize = 4_096;
@@ -22,6 +22,10 @@ const QUEUE_JOBS: usize = 4_096;
 /// What was written is forced onto the disk when there was nothing to do for so long. A killed
 /// process loses nothing of it, a machine without power may.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// The end of the process waits so long for what is left to be written. Files that are cut off by
+/// the end are read up to there.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
 pub(super) enum Job {
@@ -54,7 +58,7 @@ pub(super) struct Counts {
 /// Keeps the questions of a cache, and the cache on disk.
 pub struct CacheKeeper {
     jobs: SyncSender<Job>,
-    thread: JoinHandle<()>,
+    thread: BackgroundThread,
 }
 
 impl CacheKeeper {
@@ -64,9 +68,8 @@ impl CacheKeeper {
         cache.counts().loading.store(journal.is_some(), Ordering::Release);
         let is_building = Arc::default();
         let mut keeper = Keeper { cache, journal, is_building, swept_at: 0 };
-        let thread = std::thread::Builder::new()
-            .name("cache-keeper".to_owned())
-            .spawn(move || keeper.run(&queue, now))?;
+        let body = move || keeper.run(&queue, now);
+        let thread = BackgroundThread::start("cache-keeper".to_owned(), body)?;
         Ok(Self { jobs, thread })
     }
 
@@ -74,11 +77,9 @@ impl CacheKeeper {
         self.jobs.clone()
     }
 
-    /// Writes what is left and ends.
-    pub fn stop(self) {
-        // A thread that is gone has nothing left to write.
-        let _ = self.jobs.send(Job::Stop);
-        let _ = self.thread.join();
+    /// Writes what is left and ends; false if that takes longer than ten seconds.
+    pub fn stop(self) -> bool {
+        self.thread.stop_within(&self.jobs, Job::Stop, STOP_LIMIT)
     }
 }
 

@@ -16,7 +16,7 @@ use super::risk::Trial;
 use super::shadow::Observation;
 use super::verifier::{Decision, Demand};
 use super::{Cache, Key, Question, SemanticLimits, Vector};
-use crate::base::Instant;
+use crate::base::{Instant, log_message};
 use crate::inference::{
     Cancel, Embedding, LocalModel, Pool, PoolCounts, PoolOptions, Request, Submitter, TOKENS_MAX,
 };
@@ -114,7 +114,7 @@ impl Semantic {
         if let Err(error) =
             std::thread::Builder::new().name("embedder-start".to_owned()).spawn(body)
         {
-            eprintln!("ringgate: semantic cache is off: {error}");
+            log_message(format_args!("semantic cache is off: {error}"));
         }
     }
 
@@ -137,14 +137,14 @@ impl Semantic {
             Ok((version, pool)) => {
                 let plural = if tier.threads == 1 { "" } else { "s" };
                 let threads = tier.threads;
-                eprintln!(
-                    "ringgate: semantic cache is on: {version}, {threads} embedder thread{plural}"
-                );
+                log_message(format_args!(
+                    "semantic cache is on: {version}, {threads} embedder thread{plural}"
+                ));
                 let submitter = pool.submitter();
                 Some((pool, submitter))
             }
             Err(reason) => {
-                eprintln!("ringgate: semantic cache is off: {reason}");
+                log_message(format_args!("semantic cache is off: {reason}"));
                 None
             }
         }

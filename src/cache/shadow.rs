@@ -3,7 +3,6 @@
 //! Each look-up is one line of `shadow.jsonl`. No prompt and no answer is in it, only how near the two
 //! questions were and whether the two answers agree.
 
-use std::fs::File;
 use std::io::{self, BufRead};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guards::GuardName;
 use super::verifier::{Assessment, Decision, Demand};
+use crate::base::open_to_read;
 
 /// The file in `cache.dir`.
 pub(super) const SHADOW_FILE: &str = "shadow.jsonl";
@@ -115,7 +115,7 @@ pub fn read_observations(
     let mut all = (Vec::new(), 0);
     let mut found = Err(io::Error::from(io::ErrorKind::NotFound));
     for name in [SHADOW_FILE_OLD, SHADOW_FILE] {
-        match File::open(folder.join(name)) {
+        match open_to_read(&folder.join(name)) {
             Ok(file) => {
                 let (observations, bad) = read(io::BufReader::new(file), route)?;
                 all.0.extend(observations);

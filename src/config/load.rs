@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Settings;
 use super::interpolate::Sources;
 use super::sections::Sections;
-use crate::base::{Problem, Problems};
+use crate::base::{Problem, Problems, open_to_read};
 
 /// Longest settings file, and longest file that it names, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -136,7 +136,7 @@ fn read_named_file(directory: &Path, path: &str) -> Result<String, String> {
 
 fn read_bounded(path: &Path) -> Result<String, String> {
     use std::io::Read;
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let file = open_to_read(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
     // One byte more than allowed tells a file that is too long from one that just fits.
     let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
@@ -201,7 +201,11 @@ mod tests {
     }
 
     /// Each file with the paths of its problems, in the order of finding.
-    const BAD: [(&str, &[&str]); 64] = [
+    const BAD: [(&str, &[&str]); 65] = [
+        (
+            "[admin]\nhosts = ['a.b', 'http://a', 'a:1', '*.c', '']\nhost = 'a'",
+            &["admin.host", "admin.hosts[1]", "admin.hosts[2]", "admin.hosts[3]", "admin.hosts[4]"],
+        ),
         ("[sever]", &["sever"]),
         ("[cache]\nbytes_max = 1\nbytes = 1", &["cache.bytes_max", "cache.bytes"]),
         ("[semantic_cache]\nthreshold = 0.2", &["semantic_cache.threshold"]),

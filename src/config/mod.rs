@@ -2,8 +2,9 @@
 //!
 //! This part alone reads the environment. It reports every problem at once, each with its path
 //! and a hint, and never a secret. Each section's own type and rules live beside the code that
-//! the section steers; here are `[server]`, `[log]`, and what concerns several sections.
+//! the section steers; here are `[server]`, `[admin]`, `[log]`, and what concerns several sections.
 
+mod admin;
 mod interpolate;
 mod load;
 mod log;
@@ -15,6 +16,7 @@ mod server;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use admin::Admin;
 pub use load::{LoadError, Overrides};
 pub use log::RequestLog;
 pub use server::{Server, ServerTls};
@@ -30,6 +32,8 @@ use crate::routing::Route;
 pub struct Settings {
     /// The gateway itself.
     pub server: Server,
+    /// The admin listener.
+    pub admin: Admin,
     /// The line per request.
     pub log: RequestLog,
     /// In the order of the file; never empty.

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::admin::AdminSettings;
 use super::log::LogSettings;
 use super::server::ServerSettings;
 use crate::base::{Member, Shape};
@@ -25,10 +26,11 @@ struct Section {
     shape: Shape,
 }
 
-fn sections() -> [Section; 8] {
+fn sections() -> [Section; 9] {
     let section = |title, example, shape| Section { title, example, shape };
     [
         section("server", "server", Shape::of::<ServerSettings>()),
+        section("admin", "admin", Shape::of::<AdminSettings>()),
         section("log", "log", Shape::of::<LogSettings>()),
         section("cache", "cache", Shape::of::<CacheSettings>()),
         section("semantic_cache", "semantic_cache", Shape::of::<SemanticSettings>()),

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::admin::AdminSettings;
 use super::interpolate::Sources;
 use super::load::Overrides;
 use super::log::LogSettings;
 use super::server::ServerSettings;
-use super::{RequestLog, Server, Settings};
+use super::{Admin, RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
@@ -21,8 +22,17 @@ use crate::providers::{BaseUrl, PRESETS, Provider, ProviderSettings, Surrounding
 use crate::routing::{Route, RouteSettings, Target};
 
 /// Names of the sections.
-const SECTIONS: [&str; 8] =
-    ["server", "log", "cache", "semantic_cache", "providers", "catalogue", "keys", "routes"];
+const SECTIONS: [&str; 9] = [
+    "server",
+    "admin",
+    "log",
+    "cache",
+    "semantic_cache",
+    "providers",
+    "catalogue",
+    "keys",
+    "routes",
+];
 
 /// A file on its way to settings.
 pub(super) struct Sections<'a> {
@@ -41,6 +51,7 @@ impl<'a> Sections<'a> {
     pub(super) fn settings(mut self, overrides: &Overrides) -> Option<Settings> {
         self.refuse_unknown_sections();
         let server = self.server(overrides);
+        let admin = self.admin();
         let log = self.log();
         let cache = self.cache();
         let semantic = self.semantic_cache();
@@ -56,6 +67,7 @@ impl<'a> Sections<'a> {
             routes.into_iter().map(|route| (route.name.clone(), Arc::new(route))).collect();
         Some(Settings {
             server: server?,
+            admin: admin?,
             log: log?,
             cache: cache?,
             semantic_cache: semantic?,
@@ -89,6 +101,13 @@ impl<'a> Sections<'a> {
         let settings: ServerSettings =
             Shape::of::<ServerSettings>().read(written, "server", self.problems)?;
         settings.check("server", self.sources.read_file, self.problems)
+    }
+
+    fn admin(&mut self) -> Option<Admin> {
+        let written = self.written.remove("admin").unwrap_or(Value::Object(Map::new()));
+        let settings: AdminSettings =
+            Shape::of::<AdminSettings>().read(written, "admin", self.problems)?;
+        Some(settings.check("admin", self.problems))
     }
 
     fn log(&mut self) -> Option<RequestLog> {

@@ -14,8 +14,9 @@ mod rounds;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
+use crate::base::BackgroundThread;
 use crate::providers::{Provider, TokenNews};
 use crate::telemetry::Hub;
 
@@ -24,13 +25,16 @@ use rounds::{Job, Rounds};
 /// Things the thread may have unread.
 const QUEUE_JOBS: usize = 64;
 
+/// The end of the process waits so long for the thread.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
 /// Hands news of the provider of that name to all shards; false if one could not take it.
 pub type Deliver = Box<dyn FnMut(&str, &TokenNews) -> bool + Send>;
 
 /// The thread that keeps the tokens of all providers.
 pub struct CredentialKeeper {
     jobs: SyncSender<Job>,
-    thread: JoinHandle<()>,
+    thread: BackgroundThread,
 }
 
 impl CredentialKeeper {
@@ -42,9 +46,7 @@ impl CredentialKeeper {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
         let mut rounds = Rounds::new(jobs.clone(), hub, deliver);
         rounds.take_over(providers);
-        let thread = std::thread::Builder::new()
-            .name("credentials".to_owned())
-            .spawn(move || rounds.run(&queue))?;
+        let thread = BackgroundThread::start("credentials".to_owned(), move || rounds.run(&queue))?;
         Ok(Self { jobs, thread })
     }
 
@@ -55,10 +57,8 @@ impl CredentialKeeper {
         let _ = self.jobs.send(Job::Publish(providers.to_vec()));
     }
 
-    /// Ends the thread. Fetches under way are left to themselves.
-    pub fn stop(self) {
-        // As above.
-        let _ = self.jobs.send(Job::Stop);
-        let _ = self.thread.join();
+    /// Ends the thread; false if it still runs after a second. Fetches under way are left to themselves.
+    pub fn stop(self) -> bool {
+        self.thread.stop_within(&self.jobs, Job::Stop, STOP_LIMIT)
     }
 }

@@ -4,13 +4,14 @@
 //! the address that was set and to no other.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::Request;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::base::unix_now;
+use crate::base::{open_to_read, unix_now};
 use crate::providers::{CredentialError, Outside, TokenAnswer, TokenRequest};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,7 +96,7 @@ impl Outside for Network {
 
     fn read_file(&mut self, path: &str) -> Result<String, CredentialError> {
         let failed = |reason: String| CredentialError::File { path: path.to_owned(), reason };
-        let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+        let file = open_to_read(Path::new(path)).map_err(|error| failed(error.to_string()))?;
         let mut text = String::new();
         let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
         match read.map_err(|error| failed(error.to_string()))? as u64 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Deliver;
 use super::network::Network;
 use super::renewal::{renew_after, retry_after};
-use crate::base::{Instant, random_secret, unix_now};
+use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::providers::{CredentialError, Provider, Token, TokenNews};
 use crate::telemetry::{Counter, Hub};
 
@@ -145,7 +145,7 @@ impl Rounds {
             Ok(token) => {
                 self.hub.count(Counter::CredentialRefreshes);
                 if account.failures > 0 {
-                    eprintln!("ringgate: credential of provider `{name}` obtained again");
+                    log_message(format_args!("credential of provider `{name}` obtained again"));
                 }
                 account.failures = 0;
                 account.due_at =
@@ -164,10 +164,10 @@ impl Rounds {
                 // A token that a shard has not taken yet says more.
                 account.news.get_or_insert(TokenNews::Failed);
                 let seconds = pause.as_secs_f32();
-                eprintln!(
-                    "ringgate: credential of provider `{name}` not obtained: {error}; next try in \
+                log_message(format_args!(
+                    "credential of provider `{name}` not obtained: {error}; next try in \
                      {seconds:.0} s"
-                );
+                ));
             }
         }
     }

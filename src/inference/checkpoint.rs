@@ -5,12 +5,14 @@
 //! reach a running embedder.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::{DIMENSIONS, ModelError, TOKENS_MAX};
+use crate::base::open_to_read;
 
 /// The largest file that is read, so that a wrong path cannot fill the memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -180,7 +182,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     if bytes > FILE_BYTES_MAX {
         return Err(ModelError::Size { path: path.to_owned(), bytes, bytes_max: FILE_BYTES_MAX });
     }
-    fs::read(path).map_err(failed)
+    let mut bytes = Vec::new();
+    let file = open_to_read(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! beside its place, checked, and moved there, so that a file under its own name is always whole and
 //! the right one. Blocks, and is for the command line only.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -14,6 +14,8 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::Deserialize;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use crate::base::{create_file, open_to_read};
 
 /// The model's name, and that of its folder.
 pub const MODEL_NAME: &str = "all-minilm-l6-v2";
@@ -153,7 +155,7 @@ impl ModelFile {
     fn is_at(&self, path: &Path) -> bool {
         let is_size = fs::metadata(path).is_ok_and(|found| found.len() == self.bytes);
         is_size
-            && File::open(path)
+            && open_to_read(path)
                 .is_ok_and(|mut found| self.copy(&mut found, &mut io::sink()).is_ok())
     }
 
@@ -182,7 +184,7 @@ impl ModelFile {
     /// Writes the file beside its place, checks it, and moves it there.
     fn put(&self, from: &mut dyn Read, directory: &Path) -> Result<(), SourceError> {
         let partial = Removed(directory.join(format!("{}.{}.partial", self.name, process::id())));
-        let mut to = File::create(&partial.0)?;
+        let mut to = create_file(&partial.0, 0o666)?;
         self.copy(from, &mut to)?;
         to.sync_all()?;
         fs::rename(&partial.0, directory.join(&self.name))?;
@@ -229,7 +231,7 @@ impl Sources<'_> {
             Some(folder) => self.unpacked.insert(folder),
             None => self.unpacked.insert(unpack(self.package, directory)?),
         };
-        file.put(&mut File::open(folder.0.join(PACKAGE_FOLDER).join(&file.name))?, directory)
+        file.put(&mut open_to_read(&folder.0.join(PACKAGE_FOLDER).join(&file.name))?, directory)
     }
 }
 

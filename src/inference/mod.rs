@@ -123,7 +123,7 @@ impl LocalModel {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file of the model is missing or unreadable.
-    #[error("cannot read {}; `ringgate models fetch` brings the model", path.display())]
+    #[error("cannot read {}: {source}; `ringgate models fetch` brings the model", path.display())]
     Read {
         /// Which.
         path: PathBuf,

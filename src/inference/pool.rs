@@ -5,18 +5,21 @@
 //! neighbours happens there too. Each accepted request has exactly one reply, also when it was given
 //! up, the embedder failed, or the pool ended.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::{io, thread};
+use std::time::Duration;
 
 use super::{EmbedError, Embedder, Embedding, LocalModel, TokenIds, Tokenizer};
-use crate::base::Instant;
+use crate::base::{BackgroundThread, Instant};
 
 /// Priority of embedder threads, as `nice` counts: a tenth of the share of a thread that serves.
 const NICENESS: libc::c_int = 10;
+
+/// The end of a pool waits so long for each thread: a batch takes some milliseconds.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is done with the result, on the embedder thread.
 pub type Reply = Box<dyn FnOnce(Result<Embedding, EmbedError>) + Send>;
@@ -83,7 +86,7 @@ pub enum Refused {
 pub struct Pool {
     sender: SyncSender<Message>,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<BackgroundThread>,
 }
 
 /// Hands texts to a [`Pool`]; one for each shard.
@@ -132,15 +135,15 @@ impl Pool {
                 clock: options.clock,
             };
             let core = options.cores.get(index % options.cores.len().max(1)).copied();
-            let thread = thread::Builder::new().name(format!("embedder-{index}"));
-            pool.threads.push(thread.spawn(move || {
+            let body = move || {
                 if let Some(id) = core {
                     // Unpinned is slower, not wrong.
                     core_affinity::set_for_current(core_affinity::CoreId { id });
                 }
                 step_back();
                 worker.run();
-            })?);
+            };
+            pool.threads.push(BackgroundThread::start(format!("embedder-{index}"), body)?);
         }
         Ok(pool)
     }
@@ -157,7 +160,7 @@ impl Pool {
         self.shared.counters.read()
     }
 
-    /// Ends the threads after the batches they are at, and waits for them. Requests that wait are
+    /// Ends the threads after the batches they are at, and waits two seconds for each at most. Requests that wait are
     /// answered with [`EmbedError::Stopped`].
     pub fn stop(mut self) {
         self.end();
@@ -170,9 +173,8 @@ impl Pool {
             let _ = self.sender.try_send(Message::Wake);
         }
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                eprintln!("ringgate: an embedder thread had panicked");
-            }
+            // One that is still at its batch ends with the process.
+            let _ = thread.join_within(STOP_LIMIT);
         }
         self.shared.empty();
     }
@@ -421,6 +423,7 @@ mod tests {
     use super::super::TOKENS_MAX;
     use super::super::samples::SampleFolder;
     use super::*;
+    use std::thread;
 
     /// Longer than anything here takes.
     const LIMIT: Duration = Duration::from_secs(60);

@@ -1,13 +1,17 @@
 //! The listening socket of a shard: SO_REUSEPORT, so that the kernel spreads connections.
 //!
 //! Out of file descriptors, it backs off instead of spinning: the connection stays in the
-//! kernel's queue and is accepted when descriptors are free again.
+//! kernel's queue and is accepted when descriptors are free again. Clients may not have the last
+//! quarter of the descriptors, which is for providers, the admin listener and files.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use monoio::net::{ListenerOpts, TcpListener};
+use monoio::net::{ListenerOpts, TcpListener, TcpStream};
 
 use super::stream::Connection;
 use super::timer;
@@ -18,10 +22,34 @@ const BACKLOG: i32 = 4096;
 /// Pause after an accept failed for want of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
+/// Descriptors that clients may not have, at most, and of how many they are one. A gateway with so
+/// many connections has its limits elsewhere.
+const RESERVE_MAX: RawFd = 4096;
+const RESERVE_DIVISOR: RawFd = 4;
+
+/// Descriptors that clients may have where the reserve would leave none: for a gateway that serves
+/// a few clients badly rather than nobody.
+const CLIENTS_MIN: RawFd = 4;
+
+/// Descriptors from this number on are kept back.
+static RESERVE_START: AtomicI32 = AtomicI32::new(RawFd::MAX);
+
+/// Keeps a part of the process's descriptors back from clients. The kernel gives the lowest free
+/// number, so that a high number tells that those below are in use; asking costs nothing.
+pub(super) fn limit_descriptors(files: u64) {
+    let files = RawFd::try_from(files).unwrap_or(RawFd::MAX);
+    let reserve = (files / RESERVE_DIVISOR).min(RESERVE_MAX);
+    RESERVE_START.store(files.saturating_sub(reserve), Ordering::Relaxed);
+}
+
 /// A bound socket.
 pub struct Listener {
     inner: TcpListener,
     address: SocketAddr,
+    /// A client whose descriptor is one of those kept back, until it can have another.
+    waiting: Cell<Option<(TcpStream, SocketAddr)>>,
+    /// Descriptors from this number on are kept back.
+    reserve_start: RawFd,
 }
 
 /// Accepting failed; the caller counts it and asks again.
@@ -44,7 +72,10 @@ impl Listener {
         let options = ListenerOpts::new().reuse_port(true).reuse_addr(true).backlog(BACKLOG);
         let inner = TcpListener::bind_with_config(address, &options)?;
         let address = inner.local_addr()?;
-        Ok(Self { inner, address })
+        let reserve_start = RESERVE_START
+            .load(Ordering::Relaxed)
+            .max(inner.as_raw_fd().saturating_add(CLIENTS_MIN));
+        Ok(Self { inner, address, waiting: Cell::new(None), reserve_start })
     }
 
     /// The address it is bound to.
@@ -58,18 +89,37 @@ impl Listener {
     /// # Errors
     /// See [`AcceptError`]; the listener stays usable.
     pub async fn accept(&self) -> Result<(Connection, SocketAddr), AcceptError> {
-        match self.inner.accept().await {
-            Ok((stream, peer)) => {
-                Connection::new(stream).map(|it| (it, peer)).map_err(AcceptError::Lost)
+        let accepted = match self.waiting.take() {
+            Some((stream, peer)) => renumber(stream).map(|stream| (stream, peer)),
+            None => self.inner.accept().await,
+        };
+        let exhausted = match accepted {
+            Ok((stream, peer)) if stream.as_raw_fd() < self.reserve_start => {
+                return Connection::new(stream).map(|it| (it, peer)).map_err(AcceptError::Lost);
+            }
+            Ok(client) => {
+                // One client waits here, those behind it in the kernel's queue.
+                self.waiting.set(Some(client));
+                io::Error::from_raw_os_error(libc::EMFILE)
             }
             Err(error) => match error.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    timer::sleep(BACK_OFF).await;
-                    Err(AcceptError::Exhausted(error))
-                }
-                _ => Err(AcceptError::Lost(error)),
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => error,
+                _ => return Err(AcceptError::Lost(error)),
             },
-        }
+        };
+        timer::sleep(BACK_OFF).await;
+        Err(AcceptError::Exhausted(exhausted))
+    }
+}
+
+/// The same socket under the lowest number that is free now, or as it is if there is none.
+#[expect(unsafe_code, reason = "the runtime shows its descriptors as numbers only")]
+fn renumber(stream: TcpStream) -> io::Result<TcpStream> {
+    // SAFETY: `stream` keeps the descriptor open until this function ends.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    match descriptor.try_clone_to_owned() {
+        Ok(lowest) if lowest.as_raw_fd() < stream.as_raw_fd() => TcpStream::from_std(lowest.into()),
+        Ok(_) | Err(_) => Ok(stream),
     }
 }
 

@@ -147,14 +147,21 @@ impl Pool {
         }
     }
 
-    /// Makes a new connection.
+    /// Makes a new connection. The oldest idle one makes room for it: a caller whose body can be sent
+    /// only once comes here although some are idle, and each such call would leave one more.
     ///
     /// # Errors
     /// See [`DialError`].
     pub async fn connect(&self, dialer: &Dialer) -> Result<Pooled, DialError> {
+        drop(self.take_oldest());
         let connection = dialer.connect(&self.endpoint).await?;
         let open = Open::new(dialer.tally());
         Ok(Pooled { connection, reused: false, made: Instant::now(), open })
+    }
+
+    fn take_oldest(&self) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() { None } else { Some(idle.remove(0)) }
     }
 
     /// Takes in a connection that was made elsewhere: one in memory, for simulations.

@@ -5,17 +5,16 @@
 //! the kernel; after that it sleeps until the next beat.
 
 use std::cell::{Cell, RefCell};
-// tidy: blocking, opened once, before the shard serves
-use std::fs::OpenOptions;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use monoio::fs::File;
 
-use crate::base::Instant;
+use crate::base::{Instant, open_to_write};
 
 thread_local! {
     static BEATS: Cell<u64> = const { Cell::new(0) };
@@ -49,7 +48,7 @@ const BREATH_EVERY: Duration = Duration::from_micros(100);
 pub(super) fn spinners(
     window: Duration,
 ) -> io::Result<([impl Future<Output = ()>; 2], impl Future<Output = ()>)> {
-    let nowhere = File::from_std(OpenOptions::new().write(true).open("/dev/null")?)?;
+    let nowhere = File::from_std(open_to_write(Path::new("/dev/null"))?)?;
     SPINS.set(true);
     let turn = Rc::new(Turn {
         wakers: RefCell::default(),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use monoio::blocking::DefaultThreadPool;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
-use super::pulse;
+use super::{listener, pulse};
+use crate::base::log_message;
 
 /// Threads that run blocking name look-ups for one shard, at most.
 const OFFLOAD_THREADS: usize = 2;
@@ -77,7 +78,9 @@ where
                     spinners.into_iter().for_each(spawn);
                     spawn(breather);
                 }
-                Err(error) => eprintln!("ringgate: server.busy_poll_us has no effect: {error}"),
+                Err(error) => {
+                    log_message(format_args!("server.busy_poll_us has no effect: {error}"));
+                }
             }
         }
         main().await
@@ -114,13 +117,36 @@ fn ring() -> io_uring::Builder {
     builder
 }
 
-/// Tries to set up a ring as the shards will. The reason is given when it must be epoll.
+/// Tries a ring as the shards will have, with an operation that the kernel must submit and complete:
+/// a seccomp profile may allow to set up a ring and refuse to enter it. The reason is given when it
+/// must be epoll.
 #[must_use]
 pub fn probe_driver() -> (Driver, Option<io::Error>) {
-    match ring().build(8) {
-        Ok(_) => (Driver::IoUring, None),
+    match try_ring() {
+        Ok(()) => (Driver::IoUring, None),
         Err(error) => (Driver::Epoll, Some(error)),
     }
+}
+
+fn try_ring() -> io::Result<()> {
+    const MARK: u64 = 0x6e6f_7021;
+    let mut ring = ring().build(RING_ENTRIES)?;
+    push(&mut ring, &io_uring::opcode::Nop::new().build().user_data(MARK))?;
+    ring.submit_and_wait(1)?;
+    let completed = ring.completion().next();
+    let completed = completed.ok_or_else(|| io::Error::other("an operation does not complete"))?;
+    match completed.result() {
+        0 if completed.user_data() == MARK => Ok(()),
+        result if result < 0 => Err(io::Error::from_raw_os_error(result.saturating_neg())),
+        _ => Err(io::Error::other("an operation completes as another")),
+    }
+}
+
+#[expect(unsafe_code, reason = "the ring takes what the caller promises to keep alive")]
+fn push(ring: &mut io_uring::IoUring, operation: &io_uring::squeue::Entry) -> io::Result<()> {
+    // SAFETY: the one caller pushes an operation that refers to no memory and no descriptor.
+    let pushed = unsafe { ring.submission().push(operation) };
+    pushed.map_err(io::Error::other)
 }
 
 /// The cores this process may run on, in order.
@@ -130,12 +156,14 @@ pub fn available_cores() -> Vec<usize> {
     cores.into_iter().map(|core| core.id).collect()
 }
 
-/// Raises the soft limit of open files to the hard one and returns it.
+/// Raises the soft limit of open files to the hard one and returns it. Listeners that are bound
+/// afterwards keep a part of them back.
 ///
 /// # Errors
 /// The system's.
 pub fn raise_file_limit() -> io::Result<u64> {
     let (_, hard) = rlimit::Resource::NOFILE.get()?;
     rlimit::Resource::NOFILE.set(hard, hard)?;
+    listener::limit_descriptors(hard);
     Ok(hard)
 }

@@ -12,7 +12,7 @@ use super::metrics::{METRICS, Metric, Source};
 use super::recorder::Recorder;
 use super::series::{ErrorSeries, Series, TOKEN_KINDS, USUAL_KINDS};
 use super::{Counter, Gauge};
-use crate::base::unix_now;
+use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
@@ -175,6 +175,7 @@ impl Hub {
                 single(out, &generation.to_string());
             }
             Source::StartTime => single(out, &self.started.as_secs().to_string()),
+            Source::MessagesDropped => single(out, &messages_dropped().to_string()),
             Source::Gauge(gauge) => single(out, &self.gauge_total(gauge).to_string()),
             Source::Counter(counter) => single(out, &self.counter_total(counter).to_string()),
             Source::Cost => {

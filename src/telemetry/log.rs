@@ -2,27 +2,32 @@
 //!
 //! Each shard has a bounded ring. A full ring drops the event, which is counted; a shard never
 //! waits. A failed write (a full disk) loses its lines, which are counted, and writing goes on; a
-//! line that was half written is ended first, so that the next one can be read.
+//! line that was half written is ended first, so that the next one can be read. A pipe that nobody
+//! reads holds up this thread alone; the process ends without it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::line::write_line;
 use super::{Counter, Event, Hub};
+use crate::base::{BackgroundThread, open_output};
 
 /// Events one shard may have unwritten: at 10,000 requests a second, four tenths of a second.
 const RING_EVENTS: usize = 4_096;
 
 /// How often the writer looks at the rings.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The end of the process waits so long for lines to be written: a pipe may have no reader, and a
+/// reader at work takes all that the rings hold in less.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -76,7 +81,7 @@ struct Signals {
 
 /// The writer's handle, held by the control thread.
 pub struct LogWriter {
-    thread: JoinHandle<()>,
+    thread: BackgroundThread,
     signals: Arc<Signals>,
 }
 
@@ -84,15 +89,15 @@ impl LogWriter {
     /// Opens the file again, as log rotation asks for.
     pub fn reopen(&self) {
         self.signals.reopen.store(true, Ordering::Release);
-        self.thread.thread().unpark();
+        self.thread.unpark();
     }
 
-    /// Writes all that has been sent and ends the thread.
-    pub fn stop(self) {
+    /// Writes all that has been sent and ends the thread; false if lines are unwritten after two
+    /// seconds.
+    pub fn stop(self) -> bool {
         self.signals.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        // A writer that has panicked has said so on standard error.
-        let _ = self.thread.join();
+        self.thread.unpark();
+        self.thread.join_within(STOP_LIMIT)
     }
 }
 
@@ -109,9 +114,7 @@ pub fn open_log(
     let (senders, rings) = (0..shards).map(|_| LogSender::with_ring(RING_EVENTS)).unzip();
     let signals = Arc::new(Signals::default());
     let loop_ = Loop { target, lines, rings, hub, signals: Arc::clone(&signals) };
-    let thread = std::thread::Builder::new()
-        .name("request-log".to_owned())
-        .spawn(move || loop_.run())
+    let thread = BackgroundThread::start("request-log".to_owned(), move || loop_.run())
         .map_err(LogError::Thread)?;
     Ok((LogWriter { thread, signals }, senders))
 }
@@ -124,9 +127,7 @@ fn open(target: &LogTarget) -> Result<File, LogError> {
             let descriptor = io::stdout().as_fd().try_clone_to_owned();
             (PathBuf::from("/dev/stdout"), descriptor.map(File::from))
         }
-        LogTarget::File(path) => {
-            (path.clone(), OpenOptions::new().append(true).create(true).open(path))
-        }
+        LogTarget::File(path) => (path.clone(), open_output(path)),
     };
     opened.map_err(|source| LogError::Open { path, source })
 }

@@ -34,6 +34,7 @@ pub(super) enum Source {
     Build,
     Generation,
     StartTime,
+    MessagesDropped,
     Gauge(Gauge),
     Counter(Counter),
 }
@@ -200,6 +201,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_tls_handshake_errors_total", Counter::TlsHandshakeErrors, "TLS handshakes that failed, with clients or providers."),
     counter("ringgate_events_dropped_total", Counter::EventsDropped, "Events not written to the request log: its ring was full."),
     counter("ringgate_log_write_errors_total", Counter::LogWriteErrors, "Lines the request log could not write."),
+    row("ringgate_messages_dropped_total", Kind::Counter, Source::MessagesDropped, "Messages to standard error that could not be written, or that did not fit into their queue."),
     counter("ringgate_credential_refreshes_total", Counter::CredentialRefreshes, "Tokens and keys obtained for providers."),
     counter("ringgate_credential_errors_total", Counter::CredentialErrors, "Attempts to obtain a token or keys for a provider that failed; the log says which."),
     counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),

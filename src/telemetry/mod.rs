@@ -10,6 +10,7 @@ mod histogram;
 mod hub;
 mod line;
 mod log;
+mod messages;
 mod metrics;
 mod recorder;
 mod series;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use hub::{ENDPOINTS, Hub};
 pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
+pub use messages::start_message_writer;
 pub use metrics::{Counter, Gauge};
 pub use recorder::Recorder;
 

@@ -1,0 +1,152 @@
+//! The connections of the admin listener, bounded in number, time and size.
+//!
+//! Clients of the data plane are never short of descriptors because of the admin listener: it has few
+//! connections. It is not short of them because of the data plane: it has some spare. A new client is
+//! worth more than the oldest one that has no request under way, which makes room.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::base::open_to_read;
+
+/// Connections at a time, of so many descriptors of the process one.
+const CONNECTIONS_MAX: u64 = 64;
+const CONNECTIONS_DIVISOR: u64 = 8;
+
+/// Descriptors held for the time when the process has no other. At that time so many admin
+/// connections can be served.
+const SPARE_DESCRIPTORS: usize = 4;
+
+/// Limit of a request head, and of the wait for one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest request head, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Limit from a request's head to the head of its answer, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection of this age takes no further request, and has the rest to end the one it is at.
+const AGE_MAX: Duration = Duration::from_secs(120);
+const REST: Duration = Duration::from_secs(20);
+
+/// Pause after an accept that failed.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Accepts until its task is aborted. `files` is how many descriptors the process may have.
+pub(super) async fn serve(listener: &TcpListener, router: &Router, files: u64) -> io::Result<()> {
+    let most = (files / CONNECTIONS_DIVISOR).clamp(1, CONNECTIONS_MAX);
+    let mut clients = Clients { all: VecDeque::new(), most: usize::try_from(most).unwrap_or(1) };
+    let mut spare = SpareDescriptors::default();
+    spare.fill();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                clients.admit(stream, router.clone());
+                spare.fill();
+            }
+            Err(error) => {
+                let is_exhausted = matches!(
+                    error.raw_os_error(),
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+                );
+                // With a spare one closed there is a descriptor for the next try.
+                let has_descriptor = is_exhausted && spare.0.pop().is_some();
+                if is_exhausted && !has_descriptor {
+                    // Its descriptor is free after the pause.
+                    clients.evict();
+                }
+                if !has_descriptor {
+                    sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+/// Descriptors of no use but to be closed when one is needed.
+#[derive(Default)]
+struct SpareDescriptors(Vec<File>);
+
+impl SpareDescriptors {
+    fn fill(&mut self) {
+        while self.0.len() < SPARE_DESCRIPTORS {
+            // With no descriptor left it is tried again with the next client.
+            let Ok(file) = open_to_read(Path::new("/dev/null")) else { return };
+            self.0.push(file);
+        }
+    }
+}
+
+/// The connections, oldest first.
+struct Clients {
+    all: VecDeque<AdminClient>,
+    most: usize,
+}
+
+struct AdminClient {
+    task: AbortHandle,
+    /// A request has arrived and its answer has not begun.
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Clients {
+    fn admit(&mut self, stream: TcpStream, router: Router) {
+        self.all.retain(|client| !client.task.is_finished());
+        if self.all.len() >= self.most {
+            self.evict();
+        }
+        let is_busy = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(serve_client(stream, router, Arc::clone(&is_busy)));
+        self.all.push_back(AdminClient { task: task.abort_handle(), is_busy });
+    }
+
+    /// Ends the oldest connection that has no request under way, else the oldest.
+    fn evict(&mut self) {
+        let idle = self.all.iter().position(|client| !client.is_busy.load(Ordering::Relaxed));
+        if let Some(client) = self.all.remove(idle.unwrap_or(0)) {
+            client.task.abort();
+        }
+    }
+}
+
+async fn serve_client(stream: TcpStream, router: Router, is_busy: Arc<AtomicBool>) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        is_busy.store(true, Ordering::Relaxed);
+        let (answer, is_busy) = (router.call(request), Arc::clone(&is_busy));
+        async move {
+            let answer = timeout(REQUEST_TIMEOUT, answer).await;
+            is_busy.store(false, Ordering::Relaxed);
+            answer.unwrap_or_else(|_| Ok(StatusCode::REQUEST_TIMEOUT.into_response()))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // A connection that fails has lost its client; there is nobody to tell.
+    if timeout(AGE_MAX, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(REST, connection).await;
+    }
+}

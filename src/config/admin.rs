@@ -1,0 +1,41 @@
+//! `[admin]`: who may be served by the admin listener, as written and as checked.
+
+use crate::base::{Problems, member_path};
+
+/// The admin listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// Names that a `host` field may have besides IP addresses and `localhost`; lower case.
+    pub hosts: Vec<String>,
+}
+
+/// The admin listener. Its address is `server.admin_listen`.
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AdminSettings {
+    /// Names under which the admin API is called, without port. An IP address and `localhost` always
+    /// pass, any other name is refused with 421: a page in a browser could otherwise reach the API by a
+    /// name that it points to this machine. `/healthz`, `/readyz` and `/metrics` answer under any name.
+    hosts: Vec<String>,
+}
+
+impl AdminSettings {
+    /// What is meant, without the names that are none.
+    pub(super) fn check(self, path: &str, problems: &mut Problems) -> Admin {
+        let path = member_path(path, "hosts");
+        for (index, text) in self.hosts.iter().enumerate().filter(|(_, text)| !is_host_name(text)) {
+            let path = format!("{path}[{index}]");
+            let message = format!("expected a host name, got {}", problems.quote(&path, text));
+            problems.add(&path, message, "without scheme, port and path, as in `gateway.internal`");
+        }
+        Admin { hosts: self.hosts.iter().map(|text| text.to_ascii_lowercase()).collect() }
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(is_inner)
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
