@@ -456,6 +456,25 @@ fn paths_and_methods_that_are_not_served() {
     ] {
         stand.check(format!("{line}\r\nhost: a\r\n\r\n"), Then::Stays, expected);
     }
+    for path in [
+        "/v1/..;/x",
+        "/v1/..;a=b/x",
+        "/v1/files/..%3b/x",
+        "/v1/%2e%2e;/x",
+        "/v1/%2E./x",
+        "/v1/a%2f..%2fx",
+        "/v1/./files",
+        "/v1/%2e/files",
+        "/v1/files/.;a/x",
+        "/v1//files",
+        "/v1/%2ffiles",
+        "/v1/;/files",
+        "/v1/\\..\\x",
+        "/v1/a%5c..%5cx",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        stand.check(request, Then::Closes, (400, "invalid_request"));
+    }
     stand.check_health();
 }
 

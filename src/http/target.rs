@@ -70,26 +70,62 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// Refuses a segment that reads `..` before or after decoding (with `%2f` and `%5c` taken for
-/// separators, as some servers do), broken escapes and encoded control characters.
+/// Refuses segments that a server may take out or merge: `.`, `..` and empty ones, before or after
+/// decoding (`%2f` and `%5c` are separators to some servers), with or without the parameters of RFC
+/// 3986 section 3.3 (`..;a=b`, which servlet containers cut off). A last empty segment is a slash at
+/// the end, and a first one begins a path that nobody serves. Broken escapes and encoded control
+/// characters are refused too.
 fn check_path(path: &[u8]) -> Result<(), HeadError> {
-    let (mut dots, mut others) = (0_u32, false);
-    for byte in decoded(path).chain([Some(b'/')]) {
+    let mut segment = Segment::default();
+    let mut is_first = true;
+    for byte in decoded(path.get(1..).unwrap_or_default()) {
         match byte {
             None | Some(0..=0x1f | 0x7f) => {
                 return Err(HeadError::Malformed(
                     "path (% and two hex digits, no control character)",
                 ));
             }
-            Some(b'/' | b'\\') if dots == 2 && !others => {
-                return Err(HeadError::Malformed("path (no .. segment)"));
+            Some(b'/' | b'\\') => {
+                if segment.is_dots() || segment.is_empty() && !is_first {
+                    return Err(NO_DOTS);
+                }
+                (segment, is_first) = (Segment::default(), false);
             }
-            Some(b'/' | b'\\') => (dots, others) = (0, false),
-            Some(b'.') => dots = dots.saturating_add(1),
-            Some(_) => others = true,
+            Some(byte) => segment.take(byte),
         }
     }
-    Ok(())
+    let is_parameters_only = segment.has_parameters && segment.is_empty();
+    if segment.is_dots() || is_parameters_only { Err(NO_DOTS) } else { Ok(()) }
+}
+
+const NO_DOTS: HeadError = HeadError::Malformed("path (no `.`, `..` or empty segment)");
+
+/// One segment of a path, as far as it has been read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Segment {
+    dots: u32,
+    has_others: bool,
+    has_parameters: bool,
+}
+
+impl Segment {
+    fn take(&mut self, byte: u8) {
+        match byte {
+            _ if self.has_parameters => {}
+            b';' => self.has_parameters = true,
+            b'.' => self.dots = self.dots.saturating_add(1),
+            _ => self.has_others = true,
+        }
+    }
+
+    /// True for `.` and `..`.
+    fn is_dots(self) -> bool {
+        matches!(self.dots, 1 | 2) && !self.has_others
+    }
+
+    fn is_empty(self) -> bool {
+        self.dots == 0 && !self.has_others
+    }
 }
 
 /// The bytes of `text` with each `%xx` decoded; none for a `%` without two hex digits.
@@ -120,8 +156,8 @@ mod tests {
         for good in [
             "/",
             "/v1/chat/completions",
-            "/a//b",
             "//",
+            "/a/",
             "/a?",
             "/a?b=..",
             "/a?x=%0a",
@@ -130,12 +166,15 @@ mod tests {
             "/...",
             "/a..b",
             "/..a/b",
-            "/a/.",
             "/v1/models/org%2Fname",
+            "/v1/models/a%2f",
             "/%252e%252e/",
             "/m:generateContent?alt=sse",
             "/a?f[]=1&g={x|y}",
             "/a;b=c",
+            "/a;..",
+            "/a..;b/c",
+            "/...;a",
             "/%E2%82%AC",
             "/~u/!$&'()*+,;=:@",
         ] {
@@ -163,6 +202,25 @@ mod tests {
             "/a/..",
             "/a/../b",
             "/a/..?b",
+            "/.",
+            "/a/.",
+            "/a/./b",
+            "/a/%2e/b",
+            "/a//b",
+            "/a/%2fb",
+            "/a%2f%2Fb",
+            "/a/%5cb",
+            "/v1/..;/x",
+            "/v1/..;a=b/x",
+            "/v1/.;/x",
+            "/v1/;/x",
+            "/v1/;a",
+            "/v1/%2e%2e;/x",
+            "/v1/..%3b/x",
+            "/v1/..;",
+            "/v1/..%3Ba?b",
+            "/v1/a%2f..;%2fx",
+            "/v1/a%5c.;",
             "/%2e%2e",
             "/%2E./",
             "/.%2e/a",
