@@ -185,6 +185,193 @@ fn every_difference_is_another_request() {
     assert_eq!(provider.request_count(), asked);
 }
 
+/// Fields of a request that the gateway may let through, each with a value that means something.
+const FIELDS: [&str; 34] = [
+    "accept: text/plain",
+    "accept-charset: utf-8",
+    "accept-encoding: br",
+    "accept-language: de",
+    "anthropic-beta: b",
+    "anthropic-note: n",
+    "anthropic-version: 2023-01-01",
+    "anthropic-workspace-id: w",
+    "api-key: k",
+    "baggage: a=1",
+    "content-language: de",
+    "content-type: application/json; charset=latin1",
+    "cookie: a=1",
+    "dnt: 1",
+    "expect: 100-continue",
+    "forwarded: for=1.2.3.4",
+    "from: a@example.com",
+    "idempotency-key: i",
+    "if-match: \"a\"",
+    "if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT",
+    "if-none-match: \"a\"",
+    "openai-beta: b",
+    "openai-note: n",
+    "openai-organization: o",
+    "openai-project: p",
+    "origin: http://a",
+    "prefer: respond-async",
+    "range: bytes=0-1",
+    "referer: http://a/",
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "user-agent: another/1",
+    "via: 1.1 a",
+    "x-forwarded-for: 1.2.3.4",
+    "x-named: 1",
+];
+
+/// What a provider gets, less what says nothing about the answer.
+fn substance(request: &str) -> String {
+    let is_noise = |line: &str| {
+        ["traceparent: ", "tracestate: ", "user-agent: "].iter().any(|name| line.starts_with(name))
+    };
+    request.lines().filter(|line| !is_noise(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_differs_at_the_provider_differs_in_the_cache() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let route = "[routes.kept]\nforward_headers = [\"x-named\"]\ncache = { mode = \"simple\", scope = \
+                 \"shared\" }\ntargets = [{ provider = \"p\" }]\n";
+    let through = provider.section("q", "").replace("openai-chat", "passthrough");
+    let through = format!(
+        "{through}[routes.ranks]\ncache = {{ mode = \"simple\" }}\ntargets = [{{ \
+                           provider = \"q\" }}]\n"
+    );
+    let gateway = Gateway::start(&format!("{}{route}{through}", provider.section("p", "")));
+    let body = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hello"}],"input":"Hello","prompt":"Hello","query":"Hello","documents":["a"]}"#;
+    let messages = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let google = r#"{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}"#;
+    let mut told_apart = 0;
+    for (path, body, route) in [
+        (PATH, body, "kept"),
+        ("/v1/completions", body, "kept"),
+        ("/v1/embeddings", body, "kept"),
+        ("/v1/messages", messages, "kept"),
+        ("/v1/responses", r#"{"model":"m","input":"Hello"}"#, "kept"),
+        ("/v1beta/models/m:generateContent", google, "kept"),
+        ("/v1/rerank", body, "ranks"),
+    ] {
+        // A namespace for each path: those of one meaning share their answers otherwise.
+        let space = path.replace(['/', ':'], "-");
+        let ask = |target: &str, fields: &str| {
+            let is_typed = fields.starts_with("content-type");
+            let fields = format!(
+                "x-ringgate-config: {route}\r\nx-ringgate-cache-namespace: {space}\r\n{fields}"
+            );
+            let request = post(target, &fields, body);
+            let untyped = request.replacen("content-type: application/json\r\n", "", 1);
+            gateway.send(if is_typed { &untyped } else { &request })
+        };
+        // As it arrives, and whether it was asked for before.
+        let look = |target: &str, fields: &str| {
+            ask(target, &format!("{fields}cache-control: no-store\r\n"));
+            let seen = substance(&provider.last_request());
+            let response = ask(target, fields);
+            let found = response.field("x-ringgate-cache-status").unwrap_or("none").to_owned();
+            (seen, found)
+        };
+        let (plain, first) = look(path, "");
+        assert_eq!(first, "MISS", "{path}");
+        let mut variants: Vec<(String, String)> =
+            FIELDS.map(|field| (path.to_owned(), format!("{field}\r\n"))).to_vec();
+        for query in
+            ["persona=evil", "persona=good", "a", "alt=sse", "%70ersona=evil", "api-version=1"]
+        {
+            variants.push((format!("{path}?{query}"), String::new()));
+        }
+        variants.push((path.to_owned(), "x-named: 2\r\n".to_owned()));
+        variants.push((
+            path.to_owned(),
+            "x-ringgate-forward-headers: x-other\r\nx-other: 1\r\n".to_owned(),
+        ));
+        if path == "/v1/rerank" {
+            variants.push(("/v2/rerank".to_owned(), String::new()));
+        }
+        for (target, fields) in variants {
+            let (seen, found) = look(&target, &fields);
+            let is_other = seen != plain;
+            told_apart += usize::from(is_other);
+            assert!(!is_other || found == "MISS", "{target} {fields}: {found}\n{plain}\n{seen}");
+        }
+        assert_eq!(look(path, "").1, "HIT", "{path}");
+        assert_eq!(look(path, "user-agent: another/2\r\naccept: */*\r\n").1, "HIT", "{path}");
+    }
+    assert!(told_apart > 60, "{told_apart} variants arrived as others");
+}
+
+#[test]
+fn a_query_shares_no_answer_under_way() {
+    // Answers say what was asked for; the first waits until the second has come.
+    let count = Arc::new(AtomicUsize::new(0));
+    let came = Arc::clone(&count);
+    let provider = Provider::start(move |visit| {
+        while let Some(request) = visit.request() {
+            came.fetch_add(1, Ordering::SeqCst);
+            eventually("both have come", || came.load(Ordering::SeqCst) >= 2);
+            let target = request.split(' ').nth(1).unwrap_or_default();
+            visit.send(json_answer("200 OK", "", &CHAT_ANSWER.replace("Hi", target)).as_bytes());
+        }
+    });
+    let gateway = Gateway::start(&provider.section("p", ""));
+    thread::scope(|scope| {
+        for query in ["?persona=evil", "?persona=good"] {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                let request = post(&format!("{PATH}{query}"), CACHED, &chat("m"));
+                for expected in ["MISS", "HIT"] {
+                    let response = gateway.send(&request);
+                    assert_eq!(status(&response), expected, "{query}");
+                    assert!(response.text().contains(query), "{}", response.text());
+                }
+            });
+        }
+    });
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn what_the_operator_adds_makes_another_request() {
+    let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
+    let settings = |persona: &str, key: &str| {
+        provider.section(
+            "p",
+            &format!("api_key = \"{key}\"\nheaders = {{ x-persona = \"{persona}\" }}"),
+        )
+    };
+    let gateway = Gateway::start(&settings("kind", "test-credential-1"));
+    let mut generation = 1.0;
+    let mut reload = |text: &str| {
+        gateway.folder.write("ringgate.toml", text);
+        gateway.signal("HUP");
+        generation += 1.0;
+        gateway.expect_metric("ringgate_settings_generation", &[], generation);
+        // The shard hears of it a moment later.
+        eventually("the shard has them", || {
+            let response = gateway.post(PATH, &chat("m"));
+            response.status == 200
+                && text.contains(header(&provider.last_request(), "x-persona"))
+                && text.contains(
+                    header(&provider.last_request(), "authorization").trim_start_matches("Bearer "),
+                )
+        });
+    };
+    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS");
+    reload(&settings("kind", "test-credential-2"));
+    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "HIT", "the account is the same");
+    reload(&settings("evil", "test-credential-2"));
+    assert_eq!(status(&ask(&gateway, "", &chat("m"))), "MISS");
+}
+
+/// The value of a field of a request as text.
+fn header<'r>(request: &'r str, name: &str) -> &'r str {
+    let line = request.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.expect("a field of that name")
+}
+
 #[test]
 fn tenants_share_nothing_unless_the_route_says_so() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));

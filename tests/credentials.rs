@@ -306,3 +306,20 @@ fn a_key_for_some_models_does_not_choose_others_by_path() {
     assert_eq!((response.status, response.code().as_str()), (403, "model_not_allowed"));
     assert_eq!(provider.request_count(), count);
 }
+
+#[test]
+fn a_fetched_token_is_masked_in_what_comes_back() {
+    let tokens = token_service(3600);
+    let provider = Provider::start(|visit| {
+        while let Some(request) = visit.request() {
+            let token = field(&request, "authorization").unwrap_or_default().to_owned();
+            let body = format!(r#"{{"error":{{"message":"expired: {token}"}}}}"#);
+            visit.send(json_answer("401 Unauthorized", "", &body).as_bytes());
+        }
+    });
+    let gateway = Gateway::start(&entra(&provider, &tokens, ""));
+    let response = ask(&gateway);
+    assert_eq!(response.status, 401);
+    let expected = format!("expired: Bearer {}", "*".repeat("test-token-1".len()));
+    assert_eq!(response.json()["error"]["message"], expected.as_str());
+}

@@ -29,6 +29,7 @@ mod meaning;
 mod metering;
 mod models;
 mod realtime;
+mod redaction;
 mod routing;
 mod routing_health;
 mod routing_modes;

@@ -610,3 +610,29 @@ fn sessions_count_as_requests_in_flight() {
     let head = provider.last_request();
     assert!(find(head.as_bytes(), b"sec-websocket-protocol").is_none(), "{head}");
 }
+
+#[test]
+fn a_credential_in_a_session_is_masked() {
+    let secret = "test-credential-of-p";
+    let text = format!(r#"{{"type":"error","error":{{"message":"bad key {secret}"}}}}"#);
+    let sent = text.clone();
+    let provider = provider(move |peer| {
+        // Whole, and byte by byte, so that it is cut over reads.
+        peer.send(TEXT, sent.as_bytes());
+        let head = [TEXT, u8::try_from(sent.len()).expect("short")];
+        for byte in head.iter().chain(sent.as_bytes()) {
+            peer.stream.write_all(&[*byte]).expect("a gateway");
+        }
+        peer.send(TEXT, b"test-credential-of-");
+        while peer.frame().is_some() {}
+    });
+    let settings = provider.section("p", &format!("api_key = \"{secret}\""));
+    let gateway = Gateway::start(&settings);
+    let (_, mut client) = Peer::open(&gateway, "/v1/realtime?model=m", "");
+    let masked = text.replace(secret, &"*".repeat(secret.len()));
+    for _ in 0..2 {
+        assert_eq!(client.frame(), Some((TEXT, masked.clone().into_bytes())));
+    }
+    // A beginning waits for nothing beyond its message.
+    assert_eq!(client.frame(), Some((TEXT, b"test-credential-of-".to_vec())));
+}

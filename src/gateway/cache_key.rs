@@ -1,29 +1,31 @@
 //! The name of an answer: everything that could make it another one.
 //!
-//! Who asks, the route and what it edits, the providers there are, the headers that travel on, every
-//! member of the body but those that only choose the form of the answer. For the semantic tier all of
+//! Who asks, the route and what it edits, the providers there are and what each is sent besides, the
+//! path, the query and the headers that travel on (all from the same lists as the request to the
+//! provider, in `fields.rs`), every member of the body but those that only choose the form of the
+//! answer. For the semantic tier all of
 //! it but the words of the last user turn makes the partition, which nothing fuzzy crosses.
 
 use super::chat_form::Asked;
 use super::endpoint::Endpoint;
-use super::fields::{goes_upstream, presented_keys};
+use super::fields::{client_fields, client_path, client_query, presented_keys};
 use super::record::Exchange;
 use crate::cache::{Asked as Meant, Key, KeyBuilder, is_time_bound, normalise};
-use crate::llm::{LastTurn, Outline};
+use crate::llm::{Dialect, LastTurn, Outline};
 use crate::routing::{CacheMode, CacheRule, CacheScope, Facts, Route};
 
 /// Members of a body that change the form of an answer or name the end user, not what it says.
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
 
 /// Headers that travel on and say nothing about the answer.
-const NEUTRAL_HEADERS: [&str; 7] = [
-    "accept",
-    "anthropic-version",
-    "content-type",
-    "idempotency-key",
-    "traceparent",
-    "tracestate",
-    "user-agent",
+const NEUTRAL_HEADERS: [&str; 3] = ["traceparent", "tracestate", "user-agent"];
+
+/// Headers that say nothing about the answer with a value that every client's library sends, in lower
+/// case; any other value makes another request.
+const USUAL_HEADERS: [(&str, &[&[u8]]); 3] = [
+    ("accept", &[b"*/*", b"application/json", b"text/event-stream"]),
+    ("anthropic-version", &[b"2023-06-01"]),
+    ("content-type", &[b"application/json", b"application/json; charset=utf-8"]),
 ];
 
 /// A longer request is not taken apart for its last turn.
@@ -64,6 +66,7 @@ pub(super) fn name(
         .part(exchange.snapshot.providers_fingerprint());
     key.optional(exchange.ours("cache-namespace").map(str::as_bytes));
     add_scope(&mut key, exchange, rule.scope, outline)?;
+    add_target(&mut key, exchange, route);
     add_headers(&mut key, exchange, route);
     add_fields(&mut key, facts, route);
     add_body(&mut key, outline, bytes, question.as_ref());
@@ -115,16 +118,42 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
         key.optional(exchange.ours(name).map(str::as_bytes));
     }
     let asked = exchange.ours("forward-headers").unwrap_or_default();
-    let is_forwarded = |name: &str| {
+    let is_named = |name: &str| {
         route.targets.iter().flat_map(|it| &it.forward_headers).any(|it| it == name)
             || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
     };
-    for (name, value) in exchange.head.fields() {
-        let travels = goes_upstream(name) && !NEUTRAL_HEADERS.contains(&name);
-        if travels || is_forwarded(name) {
+    for field in client_fields(exchange.head, is_named) {
+        let (name, value) = (field.name, field.value);
+        let is_usual = USUAL_HEADERS.iter().any(|(known, values)| {
+            *known == name && values.iter().any(|usual| value.eq_ignore_ascii_case(usual))
+        });
+        if !is_usual && !NEUTRAL_HEADERS.contains(&name) {
             key.part(name.as_bytes()).part(value);
         }
     }
+}
+
+/// Path and query as far as they travel on. The path of a conversation is told by its endpoint, so that
+/// those of all dialects share their answers; so is that of ranks where nobody takes it as it is.
+fn add_target(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
+    let endpoint = exchange.record.endpoint;
+    let is_conversation = endpoint.and_then(Endpoint::chat_dialect).is_some();
+    let is_made_anew = endpoint == Some(Endpoint::Rerank) && !may_take_ranks(exchange, route);
+    let path = (!is_conversation && !is_made_anew).then(|| client_path(exchange.head).as_bytes());
+    key.optional(path);
+    key.optional(client_query(exchange.head, endpoint).as_deref().map(str::as_bytes));
+}
+
+/// True if a provider that takes the path of ranks as it comes may be asked, or one that the settings do
+/// not name.
+fn may_take_ranks(exchange: &Exchange<'_>, route: &Route) -> bool {
+    let takes = |dialect| matches!(dialect, Dialect::CohereChat | Dialect::Passthrough);
+    let snapshot = &exchange.snapshot;
+    let of_route = route.targets.iter().filter_map(|target| target.provider.as_deref());
+    let of_client = ["provider", "virtual-key"].into_iter().filter_map(|name| exchange.ours(name));
+    let is_unlisted = |name: &str| snapshot.upstream(name.trim_start_matches('@')).is_none();
+    snapshot.settings.providers.iter().any(|provider| takes(provider.dialect))
+        || of_route.chain(of_client).any(is_unlisted)
 }
 
 /// What decides where the request goes: conditions that look at who asks send others to other models.

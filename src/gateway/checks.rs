@@ -66,6 +66,8 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &Check) -> Opt
         translation: None,
         path: Some(check.path.clone()),
         credential: None,
+        is_clients_account: false,
+        redactor: None,
         timeouts: upstream.provider.timeouts,
         forward_headers: Vec::new(),
     };

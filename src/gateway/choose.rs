@@ -27,6 +27,16 @@ pub(super) struct Choice {
     pub model: Option<String>,
     /// Instead of the provider's own fields, where the client or the config brings the credential.
     pub credential: Option<Vec<ProviderField>>,
+    /// No credential of the operator travels.
+    pub is_clients_account: bool,
+}
+
+impl Choice {
+    /// A provider as the settings have it.
+    fn configured(upstream: &Rc<Upstream>, model: Option<String>) -> Self {
+        let upstream = Rc::clone(upstream);
+        Self { upstream, model, credential: None, is_clients_account: false }
+    }
 }
 
 /// The provider that the target or a header names, without `@` and what follows a slash.
@@ -54,8 +64,8 @@ pub(super) fn choose(
     }
     let settings = &snapshot.settings;
     let chosen = |place: usize, model: Option<&str>| {
-        let upstream = Rc::clone(snapshot.upstreams.get(place)?);
-        Some(Choice { upstream, model: model.map(str::to_owned), credential: None })
+        let upstream = snapshot.upstreams.get(place)?;
+        Some(Choice::configured(upstream, model.map(str::to_owned)))
     };
     let Some(model) = model else {
         return only_one(settings).and_then(|place| chosen(place, None)).ok_or_else(|| {
@@ -110,13 +120,16 @@ fn named_choice(asker: &Asker<'_>, target: Option<&Target>, name: &str) -> Resul
     let key_of_config = target.and_then(|target| target.api_key.as_ref());
     let is_as_configured = custom_host.is_none() && key_of_config.is_none();
     if let Some(upstream) = snapshot.upstream(name).filter(|_| is_as_configured) {
-        return Ok(Choice { upstream: Rc::clone(upstream), model: None, credential: None });
+        return Ok(Choice::configured(upstream, None));
     }
+    // A key that stands in a route of the settings is the operator's.
+    let is_operators = key_of_config.is_some() && target.is_some_and(|target| !target.is_inline);
     if let (Some(upstream), Some(secret), None) =
         (snapshot.upstream(name), key_of_config, &custom_host)
     {
-        let fields = fields_with(upstream, secret)?;
-        return Ok(Choice { upstream: Rc::clone(upstream), model: None, credential: Some(fields) });
+        let credential = Some(fields_with(upstream, secret)?);
+        let configured = Choice::configured(upstream, None);
+        return Ok(Choice { credential, is_clients_account: !is_operators, ..configured });
     }
     if preset(name).is_none() {
         return Err(unknown());
@@ -142,7 +155,8 @@ fn named_choice(asker: &Asker<'_>, target: Option<&Target>, name: &str) -> Resul
             return Err(Failure::Invalid(text.into()));
         }
     }
-    Ok(Choice { upstream, model: None, credential: Some(fields) })
+    let credential = Some(fields);
+    Ok(Choice { upstream, model: None, credential, is_clients_account: !is_operators })
 }
 
 /// The fields of a configured provider with another key than its own.

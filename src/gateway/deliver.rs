@@ -16,6 +16,7 @@ use super::realtime;
 use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
+use super::redact::{Redaction, Scrutiny};
 use super::shapes;
 use crate::base::Instant;
 use crate::dialects::codec;
@@ -145,7 +146,7 @@ async fn json(
     }
     exchange.client.out.reserve(HEAD_BYTES + body.len());
     let mut out = begin_head(exchange, status);
-    write_provider_fields(&mut out, &answer.head);
+    write_provider_fields(&mut out, attempt, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(&body);
     if status == 200 {
@@ -176,7 +177,7 @@ pub(super) fn tier_of(service_tier: Option<&str>) -> Tier {
     service_tier.map_or(Tier::default(), Tier::of_answer)
 }
 
-/// Reads the body to its end, for as long as the client is there.
+/// Reads the body to its end, for as long as the client is there; credentials in it are masked.
 pub(super) async fn keep_whole(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
@@ -186,7 +187,14 @@ pub(super) async fn keep_whole(
     let asker = exchange.asker;
     let kept = recall::while_needed(exchange, answer.keep_whole(asker, attempt)).await;
     exchange.record.upstream += begun.elapsed();
-    kept?
+    let mut body = kept??;
+    let status = answer.head.status();
+    let scrutiny = match attempt.translation {
+        None => Scrutiny::of_body(status, &body),
+        Some(_) => Scrutiny::of_decoded_body(status, &body),
+    };
+    attempt.mask(&mut body, scrutiny);
+    Ok(body)
 }
 
 /// Relays an answer piece by piece, keeping none of it.
@@ -197,17 +205,20 @@ async fn relay(
 ) -> Result<(), Failure> {
     let outgoing = outgoing_of(exchange, answer.head.framing());
     let mut out = begin_head(exchange, answer.head.status());
-    write_provider_fields(&mut out, &answer.head);
+    write_provider_fields(&mut out, attempt, &answer.head);
     finish_head(exchange, &mut out, outgoing);
+    let write = |out: &mut Vec<u8>, run: &[u8]| match outgoing {
+        Outgoing::Chunked => write_chunk(out, run),
+        _ => out.extend_from_slice(run),
+    };
+    let mut redaction = Redaction::new(attempt, Scrutiny::of_status(answer.head.status()));
     loop {
-        let done = answer
-            .drain(|run| match outgoing {
-                Outgoing::Chunked => write_chunk(&mut out, run),
-                _ => out.extend_from_slice(run),
-            })
-            .map_err(|_| Failure::InvalidAnswer {
-                provider: attempt.upstream.provider.name.clone(),
-                reason: "its body is malformed",
+        let done =
+            answer.drain(|run| redaction.push(run, |run| write(&mut out, run))).map_err(|_| {
+                Failure::InvalidAnswer {
+                    provider: attempt.upstream.provider.name.clone(),
+                    reason: "its body is malformed",
+                }
             });
         let mut done = done?;
         if !done && !out.is_empty() {
@@ -224,6 +235,7 @@ async fn relay(
             break;
         }
     }
+    redaction.finish(|run| write(&mut out, run));
     if outgoing == Outgoing::Chunked {
         out.extend_from_slice(LAST_CHUNK);
     }
@@ -354,17 +366,28 @@ fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// The provider's fields that travel on.
-pub(super) fn write_provider_fields(out: &mut Vec<u8>, head: &ResponseHead) {
+/// The provider's fields that travel on; credentials in them are masked.
+pub(super) fn write_provider_fields(out: &mut Vec<u8>, attempt: &Attempt, head: &ResponseHead) {
+    let begin = out.len();
     for (name, value) in head.fields() {
         if goes_downstream(name) && !head.is_hop_by_hop(name) {
             write_field(out, name, value);
         }
     }
+    mask_fields(out, begin, (attempt, head));
+}
+
+fn mask_fields(out: &mut [u8], begin: usize, (attempt, head): (&Attempt, &ResponseHead)) {
+    let written = out.get_mut(begin..).unwrap_or_default();
+    attempt.mask(written, Scrutiny::of_status(head.status()));
 }
 
 /// The same but for those that tell the form of its body, which is written anew.
-pub(super) fn write_provider_fields_but_form(out: &mut Vec<u8>, head: &ResponseHead) {
+pub(super) fn write_provider_fields_but_form(
+    out: &mut Vec<u8>,
+    attempt: &Attempt,
+    head: &ResponseHead,
+) {
     const FORM: [&str; 9] = [
         "accept-ranges",
         "cache-control",
@@ -376,11 +399,13 @@ pub(super) fn write_provider_fields_but_form(out: &mut Vec<u8>, head: &ResponseH
         "etag",
         "last-modified",
     ];
+    let begin = out.len();
     for (name, value) in head.fields() {
         if goes_downstream(name) && !head.is_hop_by_hop(name) && !FORM.contains(&name) {
             write_field(out, name, value);
         }
     }
+    mask_fields(out, begin, (attempt, head));
 }
 
 /// Framing, fate of the connection, end of the head.

@@ -20,12 +20,13 @@ use super::failure::Failure;
 use super::prepare::Attempt;
 use super::recall;
 use super::record::Exchange;
+use super::redact::Scrutiny;
 use crate::dialects::codec;
 use crate::http::{
     Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
     write_field,
 };
-use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
+use crate::llm::{Chunk, Dialect, hide_usage, may_carry_usage};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -36,6 +37,8 @@ struct Progress {
     done: bool,
     /// A finish reason has come.
     finished: bool,
+    /// How closely what the last read brought is looked at for credentials.
+    scrutiny: Scrutiny,
     /// What is stored and shared of a stream in another dialect than OpenAI's chat.
     shared: Option<ChatEvents>,
 }
@@ -49,7 +52,7 @@ pub(super) async fn relay(
     exchange.record.stream = true;
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     let mut head = begin_head(exchange, answer.head.status());
-    write_provider_fields(&mut head, &answer.head);
+    write_provider_fields(&mut head, attempt, &answer.head);
     // Reverse proxies in front of us would hold events back without it.
     write_field(&mut head, "x-accel-buffering", b"no");
     finish_head(exchange, &mut head, outgoing);
@@ -59,13 +62,16 @@ pub(super) async fn relay(
     let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
     let other = exchange.record.endpoint.and_then(chat_form::other_codec);
     let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
-    let mut progress = Progress { dialect, done: false, finished: false, shared };
+    let scrutiny = Scrutiny::Usual;
+    let mut progress = Progress { dialect, done: false, finished: false, scrutiny, shared };
     let mut events = Vec::new();
     recall::begin_stream(exchange);
     loop {
         let ended = receive(attempt, answer, &mut reader)?;
         events.clear();
+        progress.scrutiny = Scrutiny::Usual;
         drain_events(exchange, attempt, &mut reader, &mut progress, &mut events)?;
+        attempt.mask(&mut events, progress.scrutiny);
         append(&mut out, &events, outgoing);
         if ended {
             break;
@@ -197,19 +203,27 @@ fn look_at(
         write_event(out, event);
         return;
     }
-    match &mut progress.shared {
-        Some(shared) => shared.take_event(exchange, event.name, event.data),
-        None => recall::take_event(exchange, event.data),
+    if recall::takes_events(exchange) {
+        let scrutiny = Scrutiny::of_decoded_event(event.name, event.data);
+        let data = attempt.masked(event.data, scrutiny);
+        match &mut progress.shared {
+            Some(shared) => shared.take_event(exchange, event.name, &data),
+            None => recall::take_event(exchange, &data),
+        }
     }
     progress.finished |= has_finish_reason(progress.dialect, event.data);
     exchange.record.stream_error |= matches!(event.name, Some("error" | "response.failed"));
+    let scrutiny = Scrutiny::of_event(event.name, event.data);
+    if scrutiny == Scrutiny::Close {
+        progress.scrutiny = scrutiny;
+    }
     if progress.dialect == Dialect::Gemini {
         meter_gemini(exchange, event.data);
         write_event(out, event);
         return;
     }
     let with_usage = may_carry_usage(event.data);
-    if !with_usage && !may_carry_error(event.data) {
+    if !with_usage && scrutiny == Scrutiny::Usual {
         exchange.record.content_events += 1;
         write_event(out, event);
         return;

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::prepare::Attempt;
 use super::recall;
 use super::record::Exchange;
+use super::redact::Scrutiny;
 use super::shapes::Shaped;
 use super::translate::{Back, Chat, Form, Translation};
 use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder};
@@ -51,7 +52,7 @@ async fn chat(
     let body = keep_whole(exchange, attempt, answer).await?;
     if !is_success {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, dialects, answer, &body).await;
+        return error(exchange, attempt, dialects, (answer, &body)).await;
     }
     let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
     let read = read.ok().flatten();
@@ -66,7 +67,7 @@ async fn chat(
     let mut told = Vec::with_capacity(body.len() + 256);
     let now = exchange.record.at_unix.as_secs();
     translation.write_answer(&said, now, &mut told);
-    send_json(exchange, answer, status, &told).await?;
+    send_json(exchange, attempt, answer, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
@@ -81,11 +82,11 @@ async fn shaped(
     let body = keep_whole(exchange, attempt, answer).await?;
     if !(200..300).contains(&status) {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, dialects, answer, &body).await;
+        return error(exchange, attempt, dialects, (answer, &body)).await;
     }
     let told = translation.retell(exchange, (&answer.head, &body));
     let told = told.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
-    send_json(exchange, answer, status, &told).await?;
+    send_json(exchange, attempt, answer, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
@@ -108,14 +109,14 @@ pub(super) fn own_id(exchange: &Exchange<'_>) -> String {
 
 async fn send_json(
     exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
     answer: &Incoming,
-    status: u16,
     body: &[u8],
 ) -> Result<(), Failure> {
     exchange.client.out.reserve(body.len());
-    let mut out = begin_head(exchange, status);
+    let mut out = begin_head(exchange, answer.head.status());
     write_field(&mut out, "content-type", b"application/json");
-    write_provider_fields_but_form(&mut out, &answer.head);
+    write_provider_fields_but_form(&mut out, attempt, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(body);
     exchange.client.out = exchange.send(out).await?;
@@ -125,9 +126,9 @@ async fn send_json(
 /// Tells the provider's error in the client's dialect, under its own status.
 async fn error(
     exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
     (client, provider): (&dyn Codec, &dyn Codec),
-    answer: &Incoming,
-    body: &[u8],
+    (answer, body): (&Incoming, &[u8]),
 ) -> Result<(), Failure> {
     let status = answer.head.status();
     let read = |body: &[u8]| {
@@ -140,7 +141,7 @@ async fn error(
     let error = error.unwrap_or_else(|| provider.read_error(status, None));
     let mut told = Vec::new();
     client.write_error(&error, &mut told);
-    send_json(exchange, answer, status, &told).await
+    send_json(exchange, attempt, answer, &told).await
 }
 
 /// A stream on its way from one dialect to the other.
@@ -176,17 +177,19 @@ impl<'p> Stream<'p> {
         exchange: &mut Exchange<'_>,
         answer: &mut Incoming,
     ) -> Result<(), Failure> {
-        let (mut out, outgoing) = begin(exchange, answer, self.translation);
+        let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
         let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
         let mut events = Vec::new();
         recall::begin_stream(exchange);
         loop {
             let received = answer.drain(|run| cutter.push(run));
             let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
-            let (decoder, chunks) = (&mut self.decoder, &mut self.chunks);
+            let (attempt, decoder, chunks) = (self.attempt, &mut self.decoder, &mut self.chunks);
             cutter
                 .each(|name, data| {
-                    decoder.event(name, data, &mut exchange.worker.scanner(), chunks)
+                    let scrutiny = Scrutiny::of_decoded_event(name, data);
+                    let data = attempt.masked(data, scrutiny);
+                    decoder.event(name, &data, &mut exchange.worker.scanner(), chunks)
                 })
                 .map_err(|BadStream| self.invalid("an event of its stream makes no sense"))?;
             self.encode(exchange, &mut events);
@@ -224,7 +227,7 @@ impl<'p> Stream<'p> {
         answer: &mut Incoming,
         said: &Answer,
     ) -> Result<(), Failure> {
-        let (mut out, outgoing) = begin(exchange, answer, self.translation);
+        let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
         recall::begin_stream(exchange);
         self.chunks = chunks_of(said);
         let mut events = Vec::new();
@@ -287,6 +290,7 @@ impl<'p> Stream<'p> {
 
 fn begin(
     exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
     answer: &Incoming,
     translation: &Chat,
 ) -> (Vec<u8>, Outgoing) {
@@ -301,7 +305,7 @@ fn begin(
     write_field(&mut out, "cache-control", b"no-cache");
     // Reverse proxies in front of us would hold events back without it.
     write_field(&mut out, "x-accel-buffering", b"no");
-    write_provider_fields_but_form(&mut out, &answer.head);
+    write_provider_fields_but_form(&mut out, attempt, &answer.head);
     finish_head(exchange, &mut out, outgoing);
     (out, outgoing)
 }

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use super::asker::Asker;
-use super::endpoint::{Endpoint, behind_version};
+use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::fields::{goes_to_any_dialect, goes_upstream, may_be_forwarded, without_credentials};
+use super::fields::{
+    ClientField, client_fields, client_path, client_query, goes_to_any_dialect, goes_upstream,
+    may_be_forwarded, query_parameters, without_parameters,
+};
 use super::prepare::{Attempt, Change};
 use super::realtime;
 use super::receive::{Body, Request};
@@ -100,19 +103,16 @@ pub(super) fn write_fields(
             write_field(out, &field.name, field.value.reveal().as_bytes());
         }
     }
-    for (name, value) in asker.head.fields() {
-        let asked = || {
-            attempt.forward_headers.iter().any(|it| it == name)
-                && may_be_forwarded(asker.head, name)
-                && !fields().any(|field| field.name == name)
-        };
-        let fixed =
-            || fields().any(|field| field.name == name) && !is_client_chosen(asker, provider, name);
-        let goes = (attempt.translation.is_none() || goes_to_any_dialect(name))
-            && goes_upstream(name)
-            && !asker.head.is_hop_by_hop(name)
-            && !fixed();
-        if goes || asked() {
+    let is_named = |name: &str| attempt.forward_headers.iter().any(|it| it == name);
+    for ClientField { name, value, is_listed, selects_account } in
+        client_fields(asker.head, is_named)
+    {
+        let is_set = || fields().any(|field| field.name == name);
+        let goes = is_listed
+            && (attempt.translation.is_none() || goes_to_any_dialect(name))
+            && (!is_set() || is_client_chosen(asker, provider, name));
+        let may_go = !selects_account || attempt.is_clients_account;
+        if may_go && (goes || is_named(name) && may_be_forwarded(asker.head, name) && !is_set()) {
             write_field(out, name, value);
         }
     }
@@ -174,17 +174,19 @@ fn write_line(
     let provider = &attempt.upstream.provider;
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
     let head = asker.head;
-    // Every path on the line begins with a version, for which the base URL stands.
-    let own = behind_version(head.path()).unwrap_or(head.path());
-    let path = attempt.path.as_deref().unwrap_or(own);
-    let query = head.query().filter(|_| attempt.path.is_none());
-    let query = query.map(|query| match asker.dialled.dialect {
-        Dialect::Gemini => Cow::Owned(without_credentials(query)),
-        _ => Cow::Borrowed(query),
-    });
-    let query = query.filter(|query| !query.is_empty());
+    let path = attempt.path.as_deref().unwrap_or_else(|| client_path(head));
     let asked = Asked { path, model: attempt.model.as_deref(), stream: request.is_stream() };
     let path = provider.path(&asked);
+    let query = client_query(head, Some(request.endpoint)).filter(|_| attempt.path.is_none());
+    // What the provider's own path says already, such as the version of the API, is said once.
+    let query = match path.split_once('?') {
+        Some((_, set)) => {
+            let is_set = |name: &str| query_parameters(set).any(|(known, _)| known == name);
+            query.map(|query| without_parameters(query, is_set))
+        }
+        None => query,
+    };
+    let query = query.filter(|query| !query.is_empty());
     let separator = match &query {
         None => "",
         Some(_) if path.contains('?') => "&",

@@ -1,7 +1,9 @@
 //! Header fields: what the client tells the gateway, what travels on to the provider, and what
 //! comes back. Both ways go by allow-lists: a credential or a hop's own field never slips through.
 
-use super::endpoint::{dialect_of_path, percent_decoded};
+use std::borrow::Cow;
+
+use super::endpoint::{Endpoint, behind_version, dialect_of_path, percent_decoded};
 use crate::http::RequestHead;
 use crate::llm::Dialect;
 
@@ -89,19 +91,100 @@ pub(super) fn without_scheme(value: &[u8]) -> &[u8] {
     }
 }
 
-/// A query of Google's API without the credential that it may hold. Ours travels in a field.
-pub(super) fn without_credentials(query: &str) -> String {
-    const NAMES: [&str; 3] = ["key", "access_token", "oauth_token"];
-    let goes = |parameter: &&str| {
-        let name = parameter.split('=').next().unwrap_or_default();
-        !NAMES.contains(&percent_decoded(name).as_str())
-    };
-    query.split('&').filter(goes).collect::<Vec<_>>().join("&")
+/// A field of a request that travels on to a provider.
+pub(super) struct ClientField<'h> {
+    pub name: &'h str,
+    pub value: &'h [u8],
+    /// It is on the allow-list; else it is one that `forward-headers` names.
+    pub is_listed: bool,
+    /// It says whose account at the vendor is meant, and so travels beside the client's own
+    /// credential only.
+    pub selects_account: bool,
 }
 
-/// True for request fields that travel on to the provider as they are.
-pub(super) fn goes_upstream(name: &str) -> bool {
-    matches!(
+/// The fields that travel on, as the request has them, with those that `is_named` in a route or by the
+/// client. Both the request to a provider and the cache key are made from it, so that nothing travels
+/// that does not tell two requests apart.
+pub(super) fn client_fields<'h>(
+    head: &'h RequestHead,
+    is_named: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = ClientField<'h>> {
+    head.fields().filter_map(move |(name, value)| {
+        let passage = passage(name);
+        let is_listed = passage != Passage::Closed && !head.is_hop_by_hop(name);
+        if is_listed {
+            let selects_account = passage == Passage::WithAccount;
+            return Some(ClientField { name, value, is_listed, selects_account });
+        }
+        (is_named(name) && may_be_forwarded(head, name)).then(|| ClientField {
+            name,
+            value,
+            is_listed,
+            selects_account: selects_account(name),
+        })
+    })
+}
+
+/// The query as it travels on, if it does: without credentials, which travel in a field. Google's
+/// `generateContent` has its path and query made anew.
+pub(super) fn client_query(head: &RequestHead, endpoint: Option<Endpoint>) -> Option<Cow<'_, str>> {
+    let query = head.query().filter(|_| endpoint != Some(Endpoint::GenerateContent))?;
+    let query = without_parameters(Cow::Borrowed(query), is_credential_parameter);
+    (!query.is_empty()).then_some(query)
+}
+
+/// The path as it travels on where no other is made for it. Every path on the line begins with a
+/// version, for which the base URL stands.
+pub(super) fn client_path(head: &RequestHead) -> &str {
+    behind_version(head.path()).unwrap_or(head.path())
+}
+
+/// Each parameter of a query: its name, unescaped and in lower case, and all of it as it stands.
+pub(super) fn query_parameters(query: &str) -> impl Iterator<Item = (String, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        (percent_decoded(name).to_ascii_lowercase(), pair)
+    })
+}
+
+/// The query without the parameters that `is_refused` by name.
+pub(super) fn without_parameters<'q>(
+    query: Cow<'q, str>,
+    is_refused: impl Fn(&str) -> bool,
+) -> Cow<'q, str> {
+    if !query_parameters(&query).any(|(name, _)| is_refused(&name)) {
+        return query;
+    }
+    let kept = query_parameters(&query).filter(|(name, _)| !is_refused(name));
+    Cow::Owned(kept.map(|(_, pair)| pair).collect::<Vec<_>>().join("&"))
+}
+
+fn is_credential_parameter(name: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "access_token",
+        "api-key",
+        "api_key",
+        "apikey",
+        "authorization",
+        "key",
+        "oauth_token",
+        "subscription-key",
+        "x-goog-user-project",
+    ];
+    NAMES.contains(&name)
+}
+
+/// Whether a request field travels on to the provider as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    Closed,
+    Open,
+    /// Only beside the client's own credential.
+    WithAccount,
+}
+
+fn passage(name: &str) -> Passage {
+    let is_common = matches!(
         name,
         "accept"
             | "accept-language"
@@ -114,8 +197,20 @@ pub(super) fn goes_upstream(name: &str) -> bool {
             | "traceparent"
             | "tracestate"
             | "user-agent"
-    ) || name.starts_with("openai-")
-        || name.starts_with("anthropic-")
+    );
+    match name {
+        _ if is_common => Passage::Open,
+        _ if !(name.starts_with("openai-") || name.starts_with("anthropic-")) => Passage::Closed,
+        _ if is_credential(name) => Passage::Closed,
+        _ if selects_account(name) => Passage::WithAccount,
+        _ => Passage::Open,
+    }
+}
+
+/// True for request fields that travel on to the provider as they are, if the credential is the
+/// client's.
+pub(super) fn goes_upstream(name: &str) -> bool {
+    passage(name) != Passage::Closed
 }
 
 /// True for those of them that mean the same to a provider of another dialect.
@@ -123,18 +218,58 @@ pub(super) fn goes_to_any_dialect(name: &str) -> bool {
     matches!(name, "traceparent" | "tracestate" | "user-agent" | "idempotency-key")
 }
 
+/// True for fields by which a vendor tells whose account, organization or project is billed. A client
+/// does not choose that for the operator's credential.
+fn selects_account(name: &str) -> bool {
+    const VENDORS: [&str; 9] = [
+        "openai-",
+        "anthropic-",
+        "chatgpt-",
+        "x-openai-",
+        "x-anthropic-",
+        "x-goog-",
+        "x-amz-",
+        "x-amzn-",
+        "x-ms-",
+    ];
+    const WORDS: [&str; 18] = [
+        "account",
+        "authority",
+        "authorization",
+        "billing",
+        "customer",
+        "iam",
+        "key",
+        "org",
+        "organisation",
+        "organization",
+        "project",
+        "quota",
+        "secret",
+        "subscription",
+        "team",
+        "tenant",
+        "token",
+        "workspace",
+    ];
+    VENDORS.iter().any(|vendor| name.starts_with(vendor))
+        && name.split('-').any(|word| WORDS.contains(&word))
+}
+
+/// True for fields that carry a credential, whoever reads them.
+fn is_credential(name: &str) -> bool {
+    const NAMES: [&str; 3] = ["cookie", "cookie2", "set-cookie"];
+    const ENDS: [&str; 4] = ["authorization", "api-key", "apikey", "subscription-key"];
+    NAMES.contains(&name) || ENDS.iter().any(|end| name.ends_with(end))
+}
+
 /// True for request fields that a client may name in `forward-headers`. Credentials, framing and
 /// the gateway's own fields stay here whatever it asks.
 pub(super) fn may_be_forwarded(head: &RequestHead, name: &str) -> bool {
-    const NEVER: [&str; 13] = [
-        "authorization",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "proxy-authorization",
-        "cookie",
+    const NEVER: [&str; 8] = [
         "host",
         "content-length",
+        "content-type",
         "content-encoding",
         "accept-encoding",
         "expect",
@@ -142,6 +277,7 @@ pub(super) fn may_be_forwarded(head: &RequestHead, name: &str) -> bool {
         "via",
     ];
     !NEVER.contains(&name)
+        && !is_credential(name)
         && !name.starts_with("sec-websocket-")
         && !name.starts_with("x-ringgate-")
         && !name.starts_with("x-portkey-")
@@ -197,9 +333,18 @@ mod tests {
     #[test]
     fn credentials_never_travel() {
         let head = head("connection: x-mine\r\nx-mine: 1\r\nx-free: 2\r\n");
-        for name in
-            ["authorization", "x-api-key", "api-key", "cookie", "x-portkey-api-key", "x-mine"]
-        {
+        for name in [
+            "authorization",
+            "x-api-key",
+            "api-key",
+            "cookie",
+            "x-portkey-api-key",
+            "x-mine",
+            "xi-api-key",
+            "ocp-apim-subscription-key",
+            "cf-aig-authorization",
+            "cookie2",
+        ] {
             assert!(!goes_upstream(name), "{name}");
             assert!(!may_be_forwarded(&head, name), "{name}");
         }
@@ -228,14 +373,50 @@ mod tests {
     }
 
     #[test]
-    fn queries_of_google_hold_no_credential() {
+    fn queries_hold_no_credential() {
         for (query, expected) in [
-            ("key=test-credential", ""),
-            ("alt=json&key=test-credential&pageSize=2", "alt=json&pageSize=2"),
-            ("%6Bey=test-credential&access_token=t&keys=1", "keys=1"),
-            ("pageToken=key", "pageToken=key"),
+            ("key=test-credential", None),
+            ("alt=json&key=test-credential&pageSize=2", Some("alt=json&pageSize=2")),
+            ("%6Bey=test-credential&access_token=t&keys=1", Some("keys=1")),
+            ("API-Key=k&api_key=k&ApiKey=k&subscription-key=k", None),
+            ("pageToken=key", Some("pageToken=key")),
+            ("a=1&&b", Some("a=1&&b")),
+            ("", None),
         ] {
-            assert_eq!(without_credentials(query), expected, "{query}");
+            let mut head = RequestHead::default();
+            let text = format!("GET /v1/files?{query} HTTP/1.1\r\nhost: h\r\n\r\n");
+            head.parse(text.as_bytes(), &HeadLimits::default()).expect("a legal head");
+            let found = client_query(&head, Some(Endpoint::PassThrough));
+            assert_eq!(found.as_deref(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn accounts_are_the_owners_of_the_credential() {
+        for (name, expected) in [
+            ("openai-organization", Passage::WithAccount),
+            ("openai-project", Passage::WithAccount),
+            ("anthropic-organization-id", Passage::WithAccount),
+            ("anthropic-workspace-id", Passage::WithAccount),
+            ("openai-api-key", Passage::Closed),
+            ("anthropic-proxy-authorization", Passage::Closed),
+            ("openai-beta", Passage::Open),
+            ("anthropic-beta", Passage::Open),
+            ("anthropic-version", Passage::Open),
+            ("anthropic-dangerous-direct-browser-access", Passage::Open),
+            ("x-goog-user-project", Passage::Closed),
+        ] {
+            assert_eq!(passage(name), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("x-goog-user-project", true),
+            ("chatgpt-account-id", true),
+            ("x-amz-security-token", true),
+            ("x-goog-api-client", false),
+            ("x-team", false),
+            ("x-project", false),
+        ] {
+            assert_eq!(selects_account(name), expected, "{name}");
         }
     }
 

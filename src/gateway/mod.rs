@@ -45,6 +45,7 @@ mod realtime;
 mod recall;
 mod receive;
 mod record;
+mod redact;
 mod render;
 mod route;
 mod screen;

@@ -13,6 +13,7 @@ use super::endpoint::{Endpoint, gemini_aside};
 use super::failure::Failure;
 use super::params;
 use super::receive::{Body, Request};
+use super::redact::Redactor;
 use super::shapes::has_own_embeddings;
 use super::translate::{Translation, translate, untranslatable};
 use super::upstream::Upstream;
@@ -57,6 +58,10 @@ pub(super) struct Attempt {
     pub path: Option<String>,
     /// Instead of the provider's own fields, where the client brings the credential.
     pub credential: Option<Vec<ProviderField>>,
+    /// No credential of the operator travels: the client may say whose account is meant.
+    pub is_clients_account: bool,
+    /// Of that credential.
+    pub redactor: Option<Redactor>,
     pub timeouts: Timeouts,
     pub forward_headers: Vec<String>,
 }
@@ -109,6 +114,8 @@ pub(super) fn prepare(
         forward_headers: forward_headers(asker, target),
         path: own_path(asker, request, translation.as_deref(), &choice),
         dialect: dialect.provider,
+        redactor: choice.credential.as_deref().map(Redactor::of_fields),
+        is_clients_account: choice.is_clients_account,
         credential: choice.credential,
         upstream: choice.upstream,
         model: choice.model.or(asked),

@@ -2,7 +2,8 @@
 //!
 //! The way there is that of any request: key, route, model, credential, and the provider's refusal is
 //! told as the HTTP answer it is. Once both sides have agreed, their bytes travel as they are, frames
-//! unread but for their bounds, the close, and the usage that the provider tells. Neither connection
+//! unread but for their bounds, the close, the usage that the provider tells, and its credential, which
+//! is masked. Neither connection
 //! serves anything else, before or after.
 //!
 //! Absent: WebSocket extensions, which are not offered to the provider; any change of an event; a
@@ -24,6 +25,7 @@ use super::forward::{Ready, forward};
 use super::prepare::Attempt;
 use super::receive::{Body, Request};
 use super::record::Exchange;
+use super::redact::{Redaction, Scrutiny};
 use super::route::{Decision, route};
 use crate::base::Instant;
 use crate::http::{end_head, write_field};
@@ -75,7 +77,7 @@ async fn accept(
         Failure::InvalidAnswer { provider, reason }
     })?;
     let mut out = begin_head(exchange, 101);
-    write_provider_fields_but_form(&mut out, &answer.head);
+    write_provider_fields_but_form(&mut out, attempt, &answer.head);
     write_field(&mut out, "upgrade", b"websocket");
     write_field(&mut out, "connection", b"upgrade");
     write_field(&mut out, "sec-websocket-accept", opening.accept().as_bytes());
@@ -97,7 +99,9 @@ async fn talk(
     let begun = Instant::now();
     let session = Session::new(exchange, attempt);
     let worker = exchange.worker;
-    let ended = session.run(worker, exchange.client, &mut pooled.connection).await;
+    let redaction = Redaction::new(attempt, Scrutiny::Close);
+    let provider = (&mut pooled.connection, redaction);
+    let ended = session.run(worker, exchange.client, provider).await;
     exchange.record.upstream += begun.elapsed();
     exchange.record.request_bytes += session.from_client.bytes();
     exchange.record.answer_bytes += session.from_provider.bytes();

@@ -4,12 +4,14 @@
 //! One that comes before the first waits for it, no longer than for a connection.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
 
 use super::failure::Failure;
 use super::prepare::Attempt;
+use super::redact::Redactor;
 use crate::base::{Instant, unix_now};
 use crate::http::RequestHead;
 use crate::providers::{
@@ -27,6 +29,8 @@ pub(super) struct TokenCell(RefCell<State>);
 #[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
+    /// Knows it and the one before, which calls under way may carry.
+    redactor: Option<Rc<Redactor>>,
     /// The last attempt to obtain one was in vain.
     has_failed: bool,
     waiting: Vec<oneshot::Sender<()>>,
@@ -38,7 +42,9 @@ impl TokenCell {
         let mut state = self.0.borrow_mut();
         match news {
             TokenNews::Token(token) => {
-                state.token = Some(Arc::clone(token));
+                let before = state.token.replace(Arc::clone(token));
+                let both = [Some(token), before.as_ref()].into_iter().flatten();
+                state.redactor = Some(Rc::new(Redactor::of_tokens(both.map(|token| &**token))));
                 state.has_failed = false;
             }
             TokenNews::Failed => state.has_failed = true,
@@ -47,6 +53,11 @@ impl TokenCell {
             // Who has left meanwhile needs no waking.
             let _ = waiting.send(());
         }
+    }
+
+    /// Masks its token in what the provider sends back.
+    pub(super) fn redactor(&self) -> Option<Rc<Redactor>> {
+        self.0.borrow().redactor.clone()
     }
 
     fn current(&self) -> Option<Arc<Token>> {

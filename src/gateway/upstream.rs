@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::cards::Cards;
 use super::models::Listing;
+use super::redact::Redactor;
 use super::token::TokenCell;
 use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, ProviderField, preset};
@@ -73,11 +74,23 @@ pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
         provider_tls(provider, base, &roots)
             .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source })?;
     }
-    // Debug hides secrets: a new credential for the same account changes nothing.
-    let providers_fingerprint =
-        *blake3::hash(format!("{:?}", settings.providers).as_bytes()).as_bytes();
+    let providers_fingerprint = fingerprint(&settings.providers);
     let listing = Arc::new(Listing::of(&settings));
     Ok(Published { settings, roots, server_tls, providers_fingerprint, listing })
+}
+
+/// A hash over who may answer and what each is sent besides the request. Credentials are left out: a
+/// new one for the same account changes nothing.
+fn fingerprint(providers: &[Arc<Provider>]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for provider in providers {
+        // Debug hides the values of all fields.
+        hasher.update(format!("{provider:?}\n").as_bytes());
+        for field in provider.fields.iter().filter(|field| !field.is_credential()) {
+            hasher.update(format!("{}: {}\n", field.name, field.value.reveal()).as_bytes());
+        }
+    }
+    *hasher.finalize().as_bytes()
 }
 
 impl Published {
@@ -96,6 +109,8 @@ pub(super) struct Upstream {
     pub pool: Option<Pool>,
     /// Of providers whose tokens are fetched.
     pub token: TokenCell,
+    /// Masks the credentials of its settings in what it sends back.
+    pub redactor: Redactor,
 }
 
 /// A key's name and labels, ready for events.
@@ -227,8 +242,9 @@ impl Snapshot {
         let tls = provider_tls(&provider, base, &self.roots).ok()?;
         let pool = Pool::new(endpoint(base, tls), published_limits(&self.settings));
         let name = Arc::from(provider.name.as_str());
+        let redactor = Redactor::of_provider(&provider);
         let token = TokenCell::default();
-        Some(Upstream { provider: Arc::new(provider), name, pool: Some(pool), token })
+        Some(Upstream { provider: Arc::new(provider), name, pool: Some(pool), token, redactor })
     }
 
     /// All pools, for the sweep and the metrics.
@@ -266,7 +282,8 @@ fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, 
         }
     };
     let name = Arc::from(provider.name.as_str());
-    Ok(Upstream { provider, name, pool, token: TokenCell::default() })
+    let redactor = Redactor::of_provider(&provider);
+    Ok(Upstream { provider, name, pool, token: TokenCell::default(), redactor })
 }
 
 fn endpoint(base: &BaseUrl, tls: Option<ClientTls>) -> Endpoint {

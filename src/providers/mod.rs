@@ -10,6 +10,7 @@ mod base_url;
 mod credential;
 mod echo;
 mod preset;
+mod secrets;
 mod settings;
 
 use std::time::Duration;

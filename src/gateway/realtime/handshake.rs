@@ -9,9 +9,9 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::super::asker::Asker;
 use super::super::encode::write_fields;
-use super::super::endpoint::percent_decoded;
+use super::super::endpoint::{Endpoint, percent_decoded};
 use super::super::failure::Failure;
-use super::super::fields::{key_in_subprotocol, subprotocols};
+use super::super::fields::{client_query, key_in_subprotocol, query_parameters, subprotocols};
 use super::super::prepare::Attempt;
 use super::super::token::proof;
 use crate::http::{
@@ -110,7 +110,8 @@ impl<'h> Opening<'h> {
 
 /// The model that the query names.
 pub(super) fn asked_model(head: &RequestHead) -> Result<Option<String>, Failure> {
-    let mut models = pairs(head.query().unwrap_or_default()).filter(|(name, _)| name == "model");
+    let mut models =
+        query_parameters(head.query().unwrap_or_default()).filter(|(name, _)| name == "model");
     let model = models
         .next()
         .map(|(_, pair)| percent_decoded(pair.split_once('=').map_or("", |(_, value)| value)));
@@ -133,8 +134,8 @@ pub(in super::super) fn encode(
     let Origin::Http(base) = &provider.origin else { return Ok(()) };
     let model = attempt.model.as_deref();
     let path = provider.path(&Asked { path: "/realtime", model, stream: false });
-    let query = asker.head.query().unwrap_or_default();
-    let target = [&*base.path, &*target(&path, query, model)];
+    let query = client_query(asker.head, Some(Endpoint::Realtime)).unwrap_or_default();
+    let target = [&*base.path, &*target(&path, &query, model)];
     write_request_line(out, Method::Get, &target);
     write_field(out, "host", base.authority.as_bytes());
     let proof = proof(asker.head, attempt, base, &target, Payload::Whole(&[]))?;
@@ -158,13 +159,15 @@ pub(in super::super) fn write_wanted(out: &mut Vec<u8>) {
 /// Path and query at the provider: the model under its own name, what the path says already, and what
 /// else the client says.
 fn target(path: &str, query: &str, model: Option<&str>) -> String {
-    let set: Vec<_> = path.split_once('?').map(|(_, set)| pairs(set).collect()).unwrap_or_default();
+    let set: Vec<_> =
+        path.split_once('?').map(|(_, set)| query_parameters(set).collect()).unwrap_or_default();
     let is_set = |name: &str| set.iter().any(|(known, _)| known == name);
     let mut all = Vec::new();
     if let Some(model) = model.filter(|_| !is_set("deployment")) {
         all.push(format!("model={}", escaped(model)));
     }
-    let others = pairs(query).filter(|(name, _)| !OURS.contains(&name.as_str()) && !is_set(name));
+    let others =
+        query_parameters(query).filter(|(name, _)| !OURS.contains(&name.as_str()) && !is_set(name));
     all.extend(others.map(|(_, pair)| pair.to_owned()));
     let separator = match all.is_empty() {
         true => "",
@@ -172,14 +175,6 @@ fn target(path: &str, query: &str, model: Option<&str>) -> String {
         false => "?",
     };
     format!("{path}{separator}{}", all.join("&"))
-}
-
-/// Each parameter of a query: its name, unescaped and in lower case, and all of it as it stands.
-fn pairs(query: &str) -> impl Iterator<Item = (String, &str)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        (percent_decoded(name).to_ascii_lowercase(), pair)
-    })
 }
 
 fn escaped(text: &str) -> String {

@@ -21,6 +21,7 @@ use super::super::connection::Client;
 use super::super::failure::Failure;
 use super::super::prepare::Attempt;
 use super::super::record::Exchange;
+use super::super::redact::Redaction;
 use super::super::worker::Worker;
 use super::frames::{Frames, Part};
 use super::meter::Meter;
@@ -157,16 +158,28 @@ impl Session {
         &self,
         worker: &Worker,
         client: &mut Client,
-        provider: &mut Connection,
+        (provider, mut redaction): (&mut Connection, Redaction<'_>),
     ) -> Ended {
         let client = &mut client.connection;
-        let mut up =
-            pin!(self.carry(&self.from_client, &mut client.reader, &mut provider.writer, |_| {}));
+        let (from_client, to_provider) = (&mut client.reader, &mut provider.writer);
+        let (from_provider, to_client) = (&mut provider.reader, &mut client.writer);
+        let mut up = pin!(self.carry(
+            &self.from_client,
+            (from_client, to_provider),
+            |_| {},
+            |out, bytes, _| out.extend_from_slice(bytes)
+        ));
         let mut down = pin!(self.carry(
             &self.from_provider,
-            &mut provider.reader,
-            &mut client.writer,
-            |part| self.meter.borrow_mut().take(part, &mut worker.scanner())
+            (from_provider, to_client),
+            |part| self.meter.borrow_mut().take(part, &mut worker.scanner()),
+            |out, bytes, is_between| {
+                redaction.push(bytes, |ready| out.extend_from_slice(ready));
+                // A credential does not go on in the next message, which may be long in coming.
+                if is_between {
+                    redaction.finish(|ready| out.extend_from_slice(ready));
+                }
+            }
         ));
         let clock = pin!(self.clock(worker));
         let both = select(up.as_mut(), down.as_mut());
@@ -211,13 +224,14 @@ impl Session {
         can.then(|| vec![0x88, 2, high, low])
     }
 
-    /// One direction, until one of its ends is gone.
+    /// One direction, until one of its ends is gone. `take` appends what is sent of the bytes that were
+    /// read, and hears whether they end between two frames.
     async fn carry(
         &self,
         flow: &Flow,
-        reader: &mut Reader,
-        writer: &mut Writer,
+        (reader, writer): (&mut Reader, &mut Writer),
         mut visit: impl FnMut(Part<'_>),
+        mut take: impl FnMut(&mut Vec<u8>, &[u8], bool),
     ) -> Stop {
         let mut frames = Frames::default();
         let mut out = Vec::new();
@@ -228,7 +242,7 @@ impl Session {
             }
             let count = reader.bytes().len();
             frames.read(reader.bytes(), &mut visit);
-            out.extend_from_slice(reader.bytes());
+            take(&mut out, reader.bytes(), frames.is_between());
             reader.consume(count);
             flow.has_closed.set(frames.has_closed());
             flow.is_between.set(frames.is_between());
