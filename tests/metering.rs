@@ -32,6 +32,81 @@ fn usage_is_counted_by_key_provider_and_model() {
 }
 
 #[test]
+fn names_that_nobody_knows_push_no_model_aside() {
+    let provider = Provider::start(|visit| {
+        while let Some(request) = visit.request() {
+            let is_known = !request.contains("nonsense-");
+            let refusal = r#"{"error":{"message":"no such model"}}"#;
+            visit.send(
+                match is_known {
+                    true => json_answer("200 OK", "", CHAT_ANSWER),
+                    false => json_answer("404 Not Found", "", refusal),
+                }
+                .as_bytes(),
+            );
+        }
+    });
+    let mut answering = Provider::always(json_answer("200 OK", "", CHAT_ANSWER)).section("any", "");
+    answering.push_str("[catalogue.any.priced]\nprices = [{ input = 2, output = 8 }]\n");
+    let settings = format!(
+        "{}{answering}[keys.k]\nsecret = \"${{SECRET}}\"\n[keys.limited]\nsecret = \"${{LIMITED}}\"\n\
+         models = [\"listed-by-key\"]\n[routes.r]\noverride_params = {{ model = \"set-by-route\" }}\n\
+         targets = [{{ provider = \"any\" }}]\n",
+        provider.section("p", "models = [\"listed\"]")
+    );
+    let environment = [("SECRET", "secret-of-k"), ("LIMITED", "secret-of-limited")];
+    let gateway = Gateway::start_with(&settings, &environment, &[]);
+    let key = "authorization: Bearer secret-of-k\r\n";
+    let limited = "authorization: Bearer secret-of-limited\r\n";
+    let mut client = gateway.connect();
+    let mut ask = |fields: &str, model: &str| {
+        client.send(post("/v1/chat/completions", fields, &chat(model)).as_bytes());
+        client.response().status
+    };
+    const COUNT: usize = 1_000;
+    for number in 0..COUNT {
+        // Not there, refused for the key, for the model, without a key; and answered all the same.
+        assert_eq!(ask(key, &format!("p/nonsense-{number}")), 404);
+        assert_eq!(ask(limited, &format!("any/nonsense-{number}")), 403);
+        assert_eq!(ask(key, &format!("nonsense-{number}")), 400);
+        // A connection ends where a body is refused unread.
+        let stranger = post("/v1/chat/completions", "", &chat(&format!("nonsense-{number}")));
+        assert_eq!(gateway.send(&stranger).status, 401);
+        assert_eq!(ask(key, &format!("any/invented-{number}")), 200);
+    }
+    let route = format!("{key}x-ringgate-config: r\r\n");
+    // Of a name that only requests know the first calls count among the others.
+    for _ in 0..2 {
+        assert_eq!(ask(key, "p/real"), 200);
+    }
+    for (fields, model, label, status) in [
+        (key, "p/listed", "listed", 200),
+        (key, "p/real", "real", 200),
+        (key, "any/gpt-4o", "gpt-4o", 200),
+        (key, "any/priced", "priced", 200),
+        (&route, "x", "set-by-route", 200),
+        (limited, "any/listed-by-key", "listed-by-key", 200),
+    ] {
+        assert_eq!(ask(fields, model), status, "{model}");
+        let labels = [&*format!("model=\"{label}\""), "status=\"200\""];
+        gateway.expect_metric("ringgate_requests_total", &labels, 1.0);
+        gateway.expect_metric("ringgate_tokens_total", &[labels[0], "kind=\"input\""], 7.0);
+    }
+    let (_, text) = gateway.admin_page("/metrics");
+    assert!(!text.contains("nonsense"), "a refused name is a label");
+    let invented = text
+        .lines()
+        .filter(|line| line.starts_with("ringgate_requests_total") && line.contains("invented"));
+    assert_eq!(invented.count(), 100);
+    let count = COUNT as f64;
+    gateway.expect_metric("ringgate_requests_total", &[], 5.0 * count + 8.0);
+    gateway.expect_metric("ringgate_requests_total", &["status=\"200\""], count + 8.0);
+    gateway.expect_metric("ringgate_tokens_total", &["kind=\"input\""], 7.0 * (count + 8.0));
+    // 7 tokens at 2 and 3 at 8 dollars for a million.
+    gateway.expect_metric("ringgate_cost_usd_total", &["model=\"priced\""], 0.000_038);
+}
+
+#[test]
 fn absurd_usage_is_clamped_and_flagged() {
     for usage in [
         r#"{"prompt_tokens":-5,"completion_tokens":"many"}"#,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringgate::base::IdSource;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
 use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
-use ringgate::telemetry::{Cost, Event, Hub, Outcome, Recorder};
+use ringgate::telemetry::{Cost, Event, Hub, ModelOrigin, Outcome, Recorder};
 
 use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
 
@@ -179,6 +179,6 @@ impl FinishStep {
 
     /// Counts `event`.
     pub fn run(&self, event: Event) {
-        self.recorder.finish(black_box(event));
+        self.recorder.finish(black_box(event), |_, _| ModelOrigin::Settings);
     }
 }

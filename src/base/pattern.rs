@@ -57,6 +57,12 @@ impl Patterns {
         self.0.is_none()
     }
 
+    /// The names in the list that match themselves only.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let texts = self.0.iter().flatten().map(|pattern| pattern.0.as_str());
+        texts.filter(|text| !text.contains('*'))
+    }
+
     /// True if no list was given or one of its patterns matches.
     #[must_use]
     pub fn allow(&self, name: &str) -> bool {
@@ -93,6 +99,9 @@ mod tests {
         assert!(Patterns::new(None).allow("anything") && Patterns::new(None).allow_all());
         assert!(!Patterns::new(Some(&[])).allow("anything"));
         assert!(!Patterns::new(Some(&["*".to_owned()])).allow_all());
+        let some = ["gpt-4o".to_owned(), "claude-*".to_owned()];
+        assert_eq!(Patterns::new(Some(&some)).names().collect::<Vec<_>>(), ["gpt-4o"]);
+        assert_eq!(Patterns::new(None).names().count(), 0);
     }
 
     #[test]

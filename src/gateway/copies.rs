@@ -10,7 +10,7 @@ use super::asker::Asker;
 use super::forward::{Pursuit, Ready};
 use super::prepare::Attempt;
 use super::receive::{Body, Request};
-use super::settle::{cost_at, outcome_of};
+use super::settle::{cost_at, origin_of_model, outcome_of};
 use super::worker::Worker;
 use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, codec};
@@ -95,7 +95,9 @@ impl Copy {
         }
         event.latency = started.elapsed();
         event.upstream = event.latency;
-        self.worker.recorder().finish(event);
+        self.worker
+            .recorder()
+            .finish(event, |provider, model| origin_of_model(&asker.snapshot, provider, model));
     }
 
     fn event(&self, started: Instant, at_unix: Duration) -> Event {

@@ -7,8 +7,10 @@ use super::failure::Failure;
 use super::record::{CacheStatus, Exchange};
 use super::trail::Leg;
 use super::upstream::Snapshot;
-use crate::llm::{Kind, ModelCard, PicoUsd, Terms, Usage, cost, cost_of_units, estimate_tokens};
-use crate::telemetry::{Cost, Event, Outcome, Tried};
+use crate::llm::{
+    Catalogue, Kind, ModelCard, PicoUsd, Terms, Usage, cost, cost_of_units, estimate_tokens,
+};
+use crate::telemetry::{Cost, Event, ModelOrigin, Outcome, Tried};
 
 /// Ends the exchange.
 pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
@@ -59,7 +61,29 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
             trace_id: record.trace_id.take(),
         }
     };
-    exchange.worker.recorder().finish(event);
+    exchange
+        .worker
+        .recorder()
+        .finish(event, |provider, model| origin_of_model(&exchange.snapshot, provider, model));
+}
+
+/// Who knows a model that was asked for.
+pub(super) fn origin_of_model(
+    snapshot: &Snapshot,
+    provider: Option<&str>,
+    model: &str,
+) -> ModelOrigin {
+    if snapshot.names_model(model) {
+        return ModelOrigin::Settings;
+    }
+    // A name that only stands for another is one of any number.
+    let find = |provider: &str| snapshot.cards.find(&snapshot.settings, provider, model);
+    let has_card = || provider.and_then(find).is_some_and(|card| card.name() == model);
+    if Catalogue::has_name(model) || has_card() {
+        ModelOrigin::Catalogue
+    } else {
+        ModelOrigin::Request
+    }
 }
 
 /// What the call cost; none where nothing was asked for that costs anything, or it was refused.

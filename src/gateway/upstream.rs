@@ -5,7 +5,7 @@
 //! with.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ pub struct Published {
     server_tls: Option<ServerTls>,
     providers_fingerprint: [u8; 32],
     listing: Arc<Listing>,
+    model_names: Arc<HashSet<String>>,
 }
 
 /// The settings are well formed, but their TLS material is of no use.
@@ -76,7 +77,19 @@ pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
     }
     let providers_fingerprint = fingerprint(&settings.providers);
     let listing = Arc::new(Listing::of(&settings));
-    Ok(Published { settings, roots, server_tls, providers_fingerprint, listing })
+    let model_names = Arc::new(model_names(&settings));
+    Ok(Published { settings, roots, server_tls, providers_fingerprint, listing, model_names })
+}
+
+/// The models that the settings name: of providers, of routes and of keys.
+fn model_names(settings: &Settings) -> HashSet<String> {
+    let of_providers =
+        settings.providers.iter().flat_map(|provider| provider.models.iter().cloned());
+    let targets = settings.routes.values().flat_map(|route| &route.targets);
+    let of_routes =
+        targets.flat_map(|it| [&it.override_model, &it.default_model]).flatten().cloned();
+    let of_keys = settings.keys.iter().flat_map(|key| key.models.names().map(str::to_owned));
+    of_providers.chain(of_routes).chain(of_keys.collect::<Vec<_>>()).collect()
 }
 
 /// A hash over who may answer and what each is sent besides the request. Credentials are left out: a
@@ -135,6 +148,7 @@ pub(super) struct Snapshot {
     labels: HashMap<String, KeyLabel>,
     roots: Roots,
     providers_fingerprint: [u8; 32],
+    model_names: Arc<HashSet<String>>,
     /// Providers that clients named by preset or custom host; of a host any path, so that their number
     /// is bounded here.
     unlisted: RefCell<HashMap<String, Rc<Upstream>>>,
@@ -184,6 +198,7 @@ impl Snapshot {
             by_name,
             roots: published.roots.clone(),
             providers_fingerprint: published.providers_fingerprint,
+            model_names: Arc::clone(&published.model_names),
             unlisted: RefCell::default(),
             settings,
         })
@@ -192,6 +207,11 @@ impl Snapshot {
     /// A hash over all configured providers: with others, stored answers mean nothing.
     pub(super) fn providers_fingerprint(&self) -> &[u8; 32] {
         &self.providers_fingerprint
+    }
+
+    /// True if the settings name that model.
+    pub(super) fn names_model(&self, model: &str) -> bool {
+        self.model_names.contains(model)
     }
 
     /// The configured provider of that name.

@@ -57,6 +57,12 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
         .expect("a test reads the built-in file")
 });
 
+/// The names of the built-in part as they are written, of all vendors.
+static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let cards = BUILT_IN.vendors.iter().flat_map(|vendor| &vendor.cards);
+    cards.map(ModelCard::name).collect()
+});
+
 /// What is known of models.
 #[derive(Clone, Default, Debug)]
 pub struct Catalogue {
@@ -145,9 +151,15 @@ impl Catalogue {
         &BUILT_IN.sources
     }
 
+    /// True if a vendor of the built-in part has a model of exactly that name.
+    #[must_use]
+    pub fn has_name(model: &str) -> bool {
+        NAMES.contains(model)
+    }
+
     /// Reads the built-in part now, so that no request has to wait for it.
     pub fn warm() {
-        LazyLock::force(&BUILT_IN);
+        LazyLock::force(&NAMES);
     }
 }
 

@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::base::IdSource;
     use crate::llm::Usage;
-    use crate::telemetry::{Cost, Event, Outcome};
+    use crate::telemetry::{Cost, Event, ModelOrigin, Outcome};
 
     fn event(model: &str, status: u16) -> Event {
         Event {
@@ -347,6 +347,11 @@ mod tests {
         }
     }
 
+    /// As if the settings named every model.
+    fn named(_: Option<&str>, _: &str) -> ModelOrigin {
+        ModelOrigin::Settings
+    }
+
     fn value(text: &str, start: &str) -> Option<f64> {
         let line = text.lines().find(|line| line.starts_with(start))?;
         line.rsplit(' ').next()?.parse().ok()
@@ -355,7 +360,7 @@ mod tests {
     #[test]
     fn every_row_is_rendered_once_and_well_formed() {
         let hub = Hub::new(1);
-        hub.recorder(0, None).finish(event("m", 200));
+        hub.recorder(0, None).finish(event("m", 200), named);
         let text = hub.render();
         for metric in METRICS {
             for kind in ["HELP", "TYPE"] {
@@ -376,9 +381,9 @@ mod tests {
     fn shards_are_summed_and_labels_escaped() {
         let hub = Hub::new(2);
         let (first, second) = (hub.recorder(0, None), hub.recorder(1, None));
-        first.finish(event("m", 200));
-        second.finish(event("m", 200));
-        second.finish(event("m", 429));
+        first.finish(event("m", 200), named);
+        second.finish(event("m", 200), named);
+        second.finish(event("m", 429), named);
         first.add(Gauge::OpenConnections, 3);
         second.add(Gauge::OpenConnections, -1);
         let text = hub.render();
@@ -397,10 +402,10 @@ mod tests {
     fn costs_are_summed_exactly_and_the_unknown_are_counted() {
         let hub = Hub::new(2);
         let (first, second) = (hub.recorder(0, None), hub.recorder(1, None));
-        first.finish(event("m", 200));
-        second.finish(event("m", 200));
-        second.finish(Event { cost: Some(Cost::Unknown), ..event("m", 200) });
-        second.finish(Event { cost: None, usage: None, ..event("m", 429) });
+        first.finish(event("m", 200), named);
+        second.finish(event("m", 200), named);
+        second.finish(Event { cost: Some(Cost::Unknown), ..event("m", 200) }, named);
+        second.finish(Event { cost: None, usage: None, ..event("m", 429) }, named);
         let text = hub.render();
         let who = "{key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"}";
         assert!(text.contains(&format!("ringgate_cost_usd_total{who} 0.000025\n")), "{text}");
@@ -411,7 +416,7 @@ mod tests {
     fn unusual_tokens_are_shown_where_there_are_any() {
         let hub = Hub::new(1);
         let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
-        hub.recorder(0, None).finish(Event { usage: Some(usage), ..event("m", 200) });
+        hub.recorder(0, None).finish(Event { usage: Some(usage), ..event("m", 200) }, named);
         let text = hub.render();
         let shown = |kind: &str| text.contains(&format!("kind=\"{kind}\"}}"));
         assert!(shown("cached") && shown("cache_write_1h") && !shown("input_audio"), "{text}");
@@ -422,13 +427,62 @@ mod tests {
         let hub = Hub::new(1);
         let recorder = hub.recorder(0, None);
         for number in 0..1_500 {
-            recorder.finish(event(&format!("model-{number}"), 200));
+            recorder.finish(event(&format!("model-{number}"), 200), named);
         }
-        recorder.finish(event("bad\nname", 200));
+        recorder.finish(event("bad\nname", 200), named);
         let text = hub.render();
         let lines = text.lines().filter(|line| line.starts_with("ringgate_requests_total{"));
         assert_eq!(lines.count(), 1_001);
         assert_eq!(hub.counter_total(Counter::LabelsFolded), 501);
+    }
+
+    /// Models with a series of their own among the requests.
+    fn labelled(text: &str, prefix: &str) -> usize {
+        let start = format!("model=\"{prefix}");
+        let lines = text.lines().filter(|line| line.starts_with("ringgate_requests_total{"));
+        lines.filter(|line| line.contains(&start)).count()
+    }
+
+    #[test]
+    fn names_that_only_requests_know_leave_room_for_the_others() {
+        let hub = Hub::new(1);
+        let recorder = hub.recorder(0, None);
+        let origin = |_: Option<&str>, model: &str| match model {
+            _ if model.starts_with("set") => ModelOrigin::Settings,
+            _ if model.starts_with("known") => ModelOrigin::Catalogue,
+            _ => ModelOrigin::Request,
+        };
+        let finish = |model: &str, status: u16| recorder.finish(event(model, status), origin);
+        for number in 0..2_000 {
+            finish(&format!("refused-{number}"), 404);
+            finish(&format!("answered-{number}"), 200);
+        }
+        for _ in 0..5 {
+            finish("used", 200);
+        }
+        for number in 0..1_100 {
+            finish(&format!("known-{number}"), 503);
+        }
+        for number in 0..1_100 {
+            finish(&format!("set-{number}"), 503);
+        }
+        finish("answered-0", 404);
+        let text = hub.render();
+        for (prefix, expected) in
+            [("refused", 0), ("answered", 101), ("used", 1), ("known", 899), ("set", 1_000)]
+        {
+            assert_eq!(labelled(&text, prefix), expected, "{prefix}");
+        }
+        let own = text.lines().find(|line| line.contains("model=\"used\",status"));
+        assert_eq!(own.and_then(|line| value(line, "")), Some(3.0), "the first two are elsewhere");
+        let total = |name: &str| -> f64 {
+            let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+            lines.filter_map(|line| value(line, "")).sum()
+        };
+        let count = f64::from(2_000 + 2_000 + 5 + 1_100 + 1_100 + 1);
+        assert_eq!(total("ringgate_requests_total"), count);
+        assert_eq!(total("ringgate_tokens_total"), 5.0 * count);
+        assert!((total("ringgate_cost_usd_total") - 12.5e-6 * count).abs() < 1e-9);
     }
 
     #[test]
@@ -436,9 +490,9 @@ mod tests {
         let hub = Hub::new(1);
         let recorder = hub.recorder(0, None);
         for number in 0..1_000 {
-            recorder.finish(event(&format!("model-{number}"), 200));
+            recorder.finish(event(&format!("model-{number}"), 200), named);
         }
-        recorder.finish(event("bad\nname", 200));
+        recorder.finish(event("bad\nname", 200), named);
         assert_eq!(hub.counter_total(Counter::LabelsFolded), 1);
     }
 
@@ -456,7 +510,7 @@ mod tests {
         let hub = Hub::new(1);
         let recorder = hub.recorder(0, None);
         for status in 200..220 {
-            recorder.finish(event("m", status));
+            recorder.finish(event("m", status), named);
         }
         let text = hub.render();
         let requests: Vec<f64> = text
@@ -477,7 +531,7 @@ mod tests {
         let reading = hub.known.lock().expect("no one has panicked");
         let (sender, finished) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
-            recorder.finish(event("new", 500));
+            recorder.finish(event("new", 500), named);
             sender.send(())
         });
         let waited = finished.recv_timeout(Duration::from_secs(10));
@@ -502,7 +556,7 @@ mod tests {
         let (sender, _ring) = LogSender::with_ring(2);
         let recorder = hub.recorder(0, Some(sender));
         for _ in 0..5 {
-            recorder.finish(event("m", 200));
+            recorder.finish(event("m", 200), named);
         }
         assert_eq!(hub.counter_total(Counter::EventsDropped), 3);
     }
@@ -513,7 +567,7 @@ mod tests {
         let (sender, mut ring) = LogSender::with_ring(1);
         let recorder = hub.recorder(0, Some(sender));
         let long = Event { trace_id: Some("t".repeat(999)), ..event(&"ä".repeat(100_000), 200) };
-        recorder.finish(long);
+        recorder.finish(long, named);
         let waiting = ring.pop().expect("the event");
         for text in [waiting.model, waiting.trace_id] {
             let text = text.expect("still there");

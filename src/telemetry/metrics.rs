@@ -206,7 +206,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_credential_errors_total", Counter::CredentialErrors, "Attempts to obtain a token or keys for a provider that failed; the log says which."),
     counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),
     counter("ringgate_settings_reload_errors_total", Counter::SettingsReloadErrors, "Reloads refused."),
-    counter("ringgate_labels_folded_total", Counter::LabelsFolded, "Requests counted under model other: too many series or an unprintable name."),
+    counter("ringgate_labels_folded_total", Counter::LabelsFolded, "Requests counted under model other: a name that neither settings nor catalogue know and no provider has answered with success, too many series, or an unprintable name."),
     counter("ringgate_cache_hits_total", Counter::CacheHits, "Requests answered from the cache, the same having been asked before."),
     counter("ringgate_cache_normalised_hits_total", Counter::CacheNormalisedHits, "Requests answered from the cache, the same but for spacing, a capital, a greeting or the like."),
     counter("ringgate_cache_semantic_hits_total", Counter::CacheSemanticHits, "Requests answered from the cache by their meaning."),

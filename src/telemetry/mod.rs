@@ -77,6 +77,17 @@ impl Cost {
     }
 }
 
+/// Who knows the name of a model, which decides whether it becomes a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelOrigin {
+    /// The settings name it.
+    Settings,
+    /// The catalogue does.
+    Catalogue,
+    /// Only the request does.
+    Request,
+}
+
 /// One attempt of a route.
 #[derive(Clone, Debug)]
 pub struct Tried {

@@ -10,10 +10,26 @@ use foldhash::quality::RandomState;
 use super::hub::{ATTEMPT, ENDPOINTS, Hub, ShardCells};
 use super::log::LogSender;
 use super::series::{ErrorSeries, Series};
-use super::{Counter, Event, Gauge, Outcome};
+use super::{Counter, Event, Gauge, ModelOrigin, Outcome};
 
-/// Series of one shard, at most; what comes beyond is counted under the model `other`.
-const SERIES_MAX: usize = 1_000;
+/// Series of one shard whose models the settings name, at most. What comes beyond any of these bounds
+/// is counted under the model `other`, whose series are bounded by keys, providers and endpoints.
+const SETTINGS_SERIES_MAX: usize = 1_000;
+
+/// Series of one shard with other models, at most.
+const OTHER_SERIES_MAX: usize = 1_000;
+
+/// Those of them whose models only requests name, and a provider has answered with success, at most.
+const REQUEST_SERIES_MAX: usize = 500;
+
+/// So many of these begin with the first success. A client may invent any number where a provider
+/// answers to any name, so that the others have to be in use: they begin with the third.
+const REQUEST_SERIES_AT_ONCE: usize = 100;
+const SUCCESSES_OF_USE: u8 = 3;
+
+/// Labels whose successes are counted towards a series of their own, at most; beyond, the counts begin
+/// anew.
+const CANDIDATES_MAX: usize = 1_024;
 
 /// Longest model name that becomes a label.
 const MODEL_BYTES_MAX: usize = 128;
@@ -36,7 +52,14 @@ pub struct Recorder {
 struct SeriesMap {
     hashing: RandomState,
     by_hash: HashMap<u64, Vec<Arc<Series>>>,
-    count: usize,
+    /// Series with models that the settings name.
+    of_settings: usize,
+    /// Series with other models.
+    of_others: usize,
+    /// Those of them whose models only requests name.
+    of_requests: usize,
+    /// Successes by the hash of labels that have no series yet.
+    candidates: HashMap<u64, u8>,
     errors: Vec<Arc<ErrorSeries>>,
 }
 
@@ -64,8 +87,9 @@ impl Recorder {
         }
     }
 
-    /// Counts a finished exchange and hands it to the request log.
-    pub fn finish(&self, mut event: Event) {
+    /// Counts a finished exchange and hands it to the request log. `origin` tells who knows a model at a
+    /// provider; it is called for labels that no series has yet.
+    pub fn finish(&self, mut event: Event, origin: impl Fn(Option<&str>, &str) -> ModelOrigin) {
         let endpoint = ENDPOINTS.iter().position(|name| *name == event.endpoint).unwrap_or(0);
         if let Some(histograms) = self.cells.endpoints.get(endpoint) {
             histograms.duration.record(event.latency);
@@ -74,10 +98,15 @@ impl Recorder {
             }
         }
         self.cells.overhead.record(event.latency.saturating_sub(event.upstream));
-        self.series(&event).count(event.status, event.usage, event.cost);
+        let key = event.key.as_deref();
+        let (provider, model) = (event.provider.as_deref(), event.model.as_deref());
+        let labels = Labels { endpoint: event.endpoint, key, provider, model };
+        let series = self.series_of(labels, event.status, &origin);
+        series.count(event.status, event.usage, event.cost);
         for tried in &event.tried {
             let (provider, model) = (tried.provider.as_deref(), tried.model.as_deref());
-            let series = self.series_of(ATTEMPT, event.key.as_deref(), provider, model);
+            let labels = Labels { endpoint: ATTEMPT, key, provider, model };
+            let series = self.series_of(labels, tried.status, &origin);
             series.count(tried.status, tried.usage, tried.cost);
         }
         if event.outcome != Outcome::Success {
@@ -92,38 +121,34 @@ impl Recorder {
         }
     }
 
-    fn series(&self, event: &Event) -> Arc<Series> {
-        let (key, provider) = (event.key.as_deref(), event.provider.as_deref());
-        self.series_of(event.endpoint, key, provider, event.model.as_deref())
-    }
-
     fn series_of(
         &self,
-        endpoint: &'static str,
-        key: Option<&str>,
-        provider: Option<&str>,
-        model: Option<&str>,
+        labels: Labels<'_>,
+        status: u16,
+        origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
     ) -> Arc<Series> {
-        let key = key.unwrap_or_default();
-        let provider = provider.unwrap_or_default();
-        let mut model = model.unwrap_or_default();
+        let Labels { endpoint, key, provider, model } = labels;
+        let (key, mut model) = (key.unwrap_or_default(), model.unwrap_or_default());
+        let label = provider.unwrap_or_default();
         let printable = model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         if model.len() > MODEL_BYTES_MAX || !printable {
             self.count(Counter::LabelsFolded);
             model = OTHER;
         }
         let mut map = self.series.borrow_mut();
-        if let Some(known) = map.find(endpoint, key, provider, model) {
+        if let Some(known) = map.find(endpoint, key, label, model) {
             return known;
         }
-        if map.count >= SERIES_MAX && model != OTHER {
+        let is_free = model.is_empty() || model == OTHER;
+        let hash = map.hash(endpoint, key, label, model);
+        if !is_free && !map.has_room(origin(provider, model), (hash, status)) {
             self.count(Counter::LabelsFolded);
             model = OTHER;
-            if let Some(known) = map.find(endpoint, key, provider, model) {
+            if let Some(known) = map.find(endpoint, key, label, model) {
                 return known;
             }
         }
-        let series = Arc::new(Series::new(endpoint, key, provider, model));
+        let series = Arc::new(Series::new(endpoint, key, label, model));
         map.insert(&series);
         self.hub.adopt(Arc::clone(&series));
         series
@@ -154,7 +179,51 @@ fn cut(text: &mut String) {
     }
 }
 
+/// What a series is found by.
+struct Labels<'e> {
+    endpoint: &'static str,
+    key: Option<&'e str>,
+    provider: Option<&'e str>,
+    model: Option<&'e str>,
+}
+
 impl SeriesMap {
+    /// True if there is room for one more series of a model of that origin, which then is taken.
+    fn has_room(&mut self, origin: ModelOrigin, (hash, status): (u64, u16)) -> bool {
+        if origin == ModelOrigin::Settings {
+            let has_room = self.of_settings < SETTINGS_SERIES_MAX;
+            self.of_settings += usize::from(has_room);
+            return has_room;
+        }
+        let is_of_request = origin == ModelOrigin::Request;
+        if self.of_others >= OTHER_SERIES_MAX || is_of_request && !self.is_in_use(hash, status) {
+            return false;
+        }
+        self.of_others += 1;
+        self.of_requests += usize::from(is_of_request);
+        true
+    }
+
+    /// Takes note of a model that only a request names; true if it may have a series now.
+    fn is_in_use(&mut self, hash: u64, status: u16) -> bool {
+        if !(200..300).contains(&status) || self.of_requests >= REQUEST_SERIES_MAX {
+            return false;
+        }
+        if self.of_requests < REQUEST_SERIES_AT_ONCE {
+            return true;
+        }
+        if self.candidates.len() >= CANDIDATES_MAX && !self.candidates.contains_key(&hash) {
+            self.candidates.clear();
+        }
+        let successes = self.candidates.entry(hash).or_default();
+        *successes += 1;
+        let is_in_use = *successes >= SUCCESSES_OF_USE;
+        if is_in_use {
+            self.candidates.remove(&hash);
+        }
+        is_in_use
+    }
+
     fn hash(&self, endpoint: &str, key: &str, provider: &str, model: &str) -> u64 {
         let mut hasher = self.hashing.build_hasher();
         for label in [endpoint, key, provider, model] {
@@ -172,6 +241,5 @@ impl SeriesMap {
     fn insert(&mut self, series: &Arc<Series>) {
         let hash = self.hash(series.endpoint, &series.key, &series.provider, &series.model);
         self.by_hash.entry(hash).or_default().push(Arc::clone(series));
-        self.count += 1;
     }
 }
