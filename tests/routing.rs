@@ -232,6 +232,40 @@ fn only_the_listed_statuses_lead_on() {
     assert_eq!(stand.ask(&only(429)).status, 200);
 }
 
+/// A `conditional` over one target, whose condition is about the model.
+fn gate(inner: &Value) -> Value {
+    let condition = json!({ "query": { "params.model": { "$regex": "^gpt-4o" } }, "then": "only" });
+    let mut target = inner.clone();
+    target["name"] = json!("only");
+    json!({ "strategy": { "mode": "conditional", "conditions": [condition] }, "targets": [target] })
+}
+
+#[test]
+fn the_condition_of_a_single_target_counts() {
+    let stand = Stand::new(vec![well()]);
+    let inside = json!({ "targets": [gate(&json!({ "provider": "p0" }))] });
+    for config in [gate(&json!({ "provider": "p0" })), inside] {
+        let before = stand.counts();
+        let refused = stand.gateway.send(&request(&config, "", &chat("claude-x")));
+        let expected = (400, "invalid_config".to_owned());
+        assert_eq!((refused.status, refused.code()), expected, "{config}: {refused:?}");
+        assert_eq!(stand.counts(), before, "{config}: nobody was asked");
+        assert_eq!(stand.gateway.send(&request(&config, "", &chat("gpt-4o-mini"))).status, 200);
+    }
+    let mut open = gate(&json!({ "provider": "p0" }));
+    open["strategy"]["default"] = json!("only");
+    assert_eq!(stand.gateway.send(&request(&open, "", &chat("claude-x"))).status, 200);
+}
+
+#[test]
+fn the_limit_of_a_group_counts_around_a_single_target() {
+    let stand = Stand::new(vec![silent()]);
+    let inner = json!({ "request_timeout": 100, "targets": [{ "provider": "p0" }] });
+    let begun = Instant::now();
+    assert_eq!(stand.ask(&json!({ "targets": [inner] })).status, 504);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn a_body_that_is_passed_through_goes_to_the_first_that_can_be_reached() {
     let stand = Stand::new(vec![dead(), failing(500, ""), well()]);

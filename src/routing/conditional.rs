@@ -60,6 +60,10 @@ impl Strategy for Conditional {
         self.conditions.iter().flat_map(|(condition, _)| condition.fields()).collect()
     }
 
+    fn may_choose_nobody(&self) -> bool {
+        self.default.is_none()
+    }
+
     fn fails_over(&self) -> bool {
         false
     }

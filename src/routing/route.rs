@@ -144,8 +144,22 @@ impl Route {
     /// True if there is nothing to choose and nothing to repeat.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.only_target().is_some_and(|target| {
-            target.retry.attempts == 0 && target.first_token_timeout.is_none()
+        let is_plain =
+            |target: &Target| target.retry.attempts == 0 && target.first_token_timeout.is_none();
+        self.only_target().is_some_and(is_plain) && !self.has_gate()
+    }
+
+    /// True if a group may choose nobody, or has a limit of its own: then it counts also around one
+    /// target.
+    fn has_gate(&self) -> bool {
+        let mut groups =
+            self.nodes.iter().enumerate().filter_map(|(place, node)| match &node.kind {
+                Kind::Group(group) => Some((place, group)),
+                Kind::Target(_) => None,
+            });
+        // The outermost limit is the route's.
+        groups.any(|(place, it)| {
+            it.strategy.may_choose_nobody() || place > 0 && it.request_timeout.is_some()
         })
     }
 

@@ -32,6 +32,11 @@ pub trait Strategy: fmt::Debug + Send + Sync {
         Manner::OneByOne
     }
 
+    /// True if [`Self::choose`] may give none although a child is left.
+    fn may_choose_nobody(&self) -> bool {
+        false
+    }
+
     /// True if a failure leads on to another child also where `on_status_codes` is not given.
     fn fails_over(&self) -> bool {
         true
