@@ -16,6 +16,7 @@ mod stage;
 mod caching;
 mod credentials;
 mod departures;
+mod embedded_errors;
 mod endpoints;
 mod faults;
 #[path = "faults.rs"]

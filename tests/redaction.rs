@@ -194,6 +194,27 @@ fn errors_show_no_credential() {
 }
 
 #[test]
+fn an_error_under_a_success_shows_no_credential() {
+    let stand = Stand::new("");
+    for (provider, secret) in SECRETS {
+        for spelling in spellings(secret) {
+            let message = format!("token {spelling} is disabled");
+            let json = format!(r#"{{"error":{{"message":"{message}","code":403}}}}"#);
+            let first = format!("{STREAM_HEAD}{}", event(&json));
+            for (answer, is_stream) in [(json_answer("200 OK", "", &json), false), (first, true)] {
+                stand.answers(answer);
+                for (path, body) in requests(provider, is_stream) {
+                    let context = format!("{provider} {spelling} {path}, stream {is_stream}");
+                    let response = stand.check(&post(&path, "", &body), &context);
+                    assert_ne!(response.status, 200, "{context}: {}", response.text());
+                    assert!(!response.text().contains(&spelling), "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn error_events_show_no_credential() {
     let stand = Stand::new("");
     for (provider, secret) in SECRETS {

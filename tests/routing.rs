@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, Visit, chat, json_answer, post};
+use crate::stage::{
+    CHAT_ANSWER, Gateway, Provider, Response, Visit, chat, json_answer, post, stream,
+};
 
 pub const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -264,6 +266,31 @@ fn the_limit_of_a_group_counts_around_a_single_target() {
     let begun = Instant::now();
     assert_eq!(stand.ask(&json!({ "targets": [inner] })).status, 504);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_timeout_is_judged_by_its_status() {
+    let only = |status: u16| {
+        let mut config = config(&json!({ "mode": "fallback", "on_status_codes": [status] }), 2);
+        config["targets"][0]["request_timeout"] = json!(100);
+        config
+    };
+    let stand = Stand::new(vec![silent(), well()]);
+    let response = stand.ask(&only(429));
+    assert_eq!((response.status, response.code().as_str()), (504, "upstream_timeout"));
+    story_is(&response, &[(FIRST, 504)], "504 is not listed");
+    let response = stand.ask(&only(504));
+    story_is(&response, &[(FIRST, 504), (SECOND, 200)], "504 is listed");
+    let mut retry = json!({ "provider": "p0", "request_timeout": 400,
+        "retry": { "attempts": 1, "on_status_codes": [429] } });
+    let stand = Stand::new(vec![silent()]);
+    let first_token =
+        json!({ "provider": "p0", "first_token_timeout": 100, "retry": retry["retry"] });
+    assert_eq!(stand.ask(&retry).status, 504);
+    assert_eq!(stand.send(&first_token, "", &stream("m")).status, 504);
+    assert_eq!(stand.counts(), [2], "neither was repeated");
+    retry["retry"] = Value::Null;
+    assert_eq!(stand.send(&retry, "", &chat("m")).status, 504);
 }
 
 #[test]

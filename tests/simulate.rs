@@ -333,6 +333,15 @@ enum Slow {
 }
 
 /// How the end of an answer is found.
+impl Content {
+    /// True for a stream of which nothing comes before its error.
+    fn fails_at_once(&self) -> bool {
+        let Self::Events(events) = self else { return false };
+        let mut with_data = events.iter().map(|event| &event.2).filter(|data| !data.is_empty());
+        with_data.next().is_some_and(|data| data.starts_with(b"{\"error\""))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Length,
@@ -409,6 +418,8 @@ impl Reply {
             // by a second error event, and by nothing else.
             let last = match fault {
                 Fault::Content => Last::Nothing,
+                // They are about a connection that is kept.
+                Twice | EndLater => Last::Finish,
                 _ if dice.percent(10) => Last::Error,
                 _ => Last::Finish,
             };
@@ -420,8 +431,10 @@ impl Reply {
             (Content::Json { status, body: body.clone() }, "application/json", body)
         };
         let status = if let Content::Json { status, .. } = &content { *status } else { 200 };
-        let closes =
-            ending == Ending::Close || !matches!(fault, Twice | EndLater) && dice.percent(20);
+        // A stream that fails at once is not read to its end.
+        let closes = ending == Ending::Close
+            || !matches!(fault, Twice | EndLater) && dice.percent(20)
+            || content.fails_at_once();
         let is_interim = dice.percent(10);
         let mut bytes = Vec::new();
         if is_interim {
@@ -793,6 +806,11 @@ impl Plan {
         }
         if reply.slow.is_some() && answer.status == 504 {
             assert!(!answer.whole || answer.code() == "upstream_timeout", "{place}");
+            return;
+        }
+        if reply.content.fails_at_once() && answer.status == 529 {
+            assert!(!answer.whole || answer.code() == "529", "{place}: {}", answer.text());
+            seen.failed += usize::from(answer.whole);
             return;
         }
         assert!(!(reply.broken && answer.whole), "{place}: looks complete: {}", answer.text());

@@ -105,11 +105,6 @@ fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
     ApiError { code: code.or(error.code), ..error }
 }
 
-/// The status of an error that comes inside a stream, whose own status has long been told.
-fn status_of(kind: &str) -> Option<u16> {
-    ERROR_TYPES.iter().find(|(_, name)| *name == kind).map(|(status, _)| *status)
-}
-
 /// Appends an error as Anthropic's clients expect it. Its type goes by the status: other vendors' kinds
 /// mean nothing to them, or another thing.
 fn write_error(error: &ApiError, out: &mut Vec<u8>) {
@@ -136,6 +131,7 @@ fn write_error(error: &ApiError, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialects::embedded_error::error_status;
     use crate::llm::Scanner;
 
     fn read(status: u16, body: &str) -> ApiError {
@@ -156,7 +152,8 @@ mod tests {
             write_error(&error, &mut out);
             let expected = body.replace(r#""r""#, "null");
             assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
-            assert_eq!(status_of(kind), Some(status));
+            let of_event = Scanner::default().read(body.as_bytes(), error_status);
+            assert_eq!(of_event, Ok(status), "{kind}");
         }
         for (status, kind, expected) in [
             (401, "invalid_request_error", "authentication_error"),

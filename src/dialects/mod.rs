@@ -17,6 +17,7 @@ mod codec;
 mod cohere_chat;
 mod completions;
 mod cutter;
+mod embedded_error;
 mod embeddings;
 mod foreign;
 mod gemini;
@@ -26,6 +27,7 @@ mod grid;
 mod mapping;
 mod openai_chat;
 mod openai_responses;
+mod opening;
 mod rerank;
 mod sse;
 mod warnings;
@@ -41,8 +43,10 @@ pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
 pub use cutter::Cutter;
+pub use embedded_error::error_in_answer;
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
 pub use gemini::{array_encoder as gemini_array_encoder, method_path as gemini_method_path};
+pub use opening::{OpeningEvent, opening_chunk, opening_event};
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
 pub use warnings::Warnings;
 

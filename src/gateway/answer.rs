@@ -11,6 +11,7 @@ use super::receive::media_type_is;
 use super::record::Exchange;
 use crate::base::Instant;
 use crate::http::{BodyError, Framing, ResponseHead};
+use crate::llm::AnswerOutline;
 use crate::shard::{Pooled, Reader, Watchdog};
 
 /// A provider's answer whose head has come.
@@ -20,6 +21,10 @@ pub(super) struct Answer {
     pub incoming: Incoming,
     /// What has been taken in of the body already, to see whether the answer is good.
     pub opening: Vec<u8>,
+    /// What the opening has shown of a whole answer.
+    pub outline: Option<Box<AnswerOutline>>,
+    /// It has shown that it is good, or may go to the client all the same.
+    pub is_good: bool,
     /// When the whole call must be over.
     pub deadline: Instant,
     /// Made when the answer is first waited for: most answers come whole with their head.
@@ -66,7 +71,16 @@ impl Answer {
     /// An answer of which nothing but the head has been looked at.
     pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Self {
         let incoming = Incoming::new(head.framing());
-        Self { link, head, incoming, opening: Vec::new(), deadline, watchdog: None }
+        Self {
+            link,
+            head,
+            incoming,
+            opening: Vec::new(),
+            outline: None,
+            is_good: false,
+            deadline,
+            watchdog: None,
+        }
     }
 
     /// Hands all body bytes that are here to `sink`; true once the body is complete.
@@ -89,19 +103,36 @@ impl Answer {
         exchange: &mut Exchange<'_>,
         attempt: &Attempt,
     ) -> Result<usize, Failure> {
+        Ok(self.fill_until(exchange, attempt, None).await?.unwrap_or(0))
+    }
+
+    /// The same, but for no longer than `until`: none if nothing has come by then.
+    pub(super) async fn fill_until(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        attempt: &Attempt,
+        until: Option<Instant>,
+    ) -> Result<Option<usize>, Failure> {
         let begun = Instant::now();
-        let outcome = recall::while_needed(exchange, self.fill_unwatched(attempt)).await;
+        let filled = self.fill_unwatched(attempt, until);
+        let outcome = recall::while_needed(exchange, filled).await;
         exchange.record.upstream += begun.elapsed();
         outcome?
     }
 
     /// The same, whether the client is there or not.
-    pub(super) async fn fill_unwatched(&mut self, attempt: &Attempt) -> Result<usize, Failure> {
+    pub(super) async fn fill_unwatched(
+        &mut self,
+        attempt: &Attempt,
+        until: Option<Instant>,
+    ) -> Result<Option<usize>, Failure> {
         let provider = || attempt.upstream.provider.name.clone();
         let limit = self.deadline.min(Instant::now().after(attempt.timeouts.idle));
-        let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(limit));
-        match watchdog.within(limit, self.link.reader().fill()).await {
-            Ok(Ok(count)) => Ok(count),
+        let wait = until.map_or(limit, |until| until.min(limit));
+        let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(wait));
+        match watchdog.within(wait, self.link.reader().fill()).await {
+            Ok(Ok(count)) => Ok(Some(count)),
+            Err(_) if wait < limit => Ok(None),
             Ok(Err(_)) => Err(Failure::InvalidAnswer {
                 provider: provider(),
                 reason: "its connection broke in the middle of the answer",
@@ -153,7 +184,7 @@ impl Answer {
                 self.link.rest();
                 return Ok(body);
             }
-            if self.fill_unwatched(attempt).await? == 0 {
+            if self.fill_unwatched(attempt, None).await? == Some(0) {
                 self.incoming.finish().map_err(|_| invalid("its body is cut off"))?;
                 return Ok(body);
             }
@@ -166,6 +197,14 @@ impl Answer {
             && let Some(pool) = &attempt.upstream.pool
         {
             pool.put_back(pooled);
+        }
+    }
+
+    /// It is none, for that reason. The connection of one that was whole, but told an error, may serve
+    /// again; that of a stream is closed, since more may come.
+    pub(super) fn end_with(self, failure: &Failure, attempt: &Attempt) {
+        if matches!(failure, Failure::ProviderError { .. }) && !self.is_stream() {
+            self.dismiss(attempt);
         }
     }
 

@@ -5,9 +5,11 @@ use super::answer::Answer;
 use super::asker::Asker;
 use super::call::{Notes, call};
 use super::failure::Failure;
+use super::opening::failure_in;
 use super::prepare::Attempt;
 use super::receive::Request;
 use crate::base::Instant;
+use crate::llm::is_error_answer;
 
 /// Makes the calls. Gives the answer to the last of them, or to the first that the provider refuses;
 /// the answers before it stay with the attempt.
@@ -28,6 +30,10 @@ pub(super) async fn call_in_parts(
         let translation = attempt.translation.as_mut();
         let turned = translation.and_then(|it| it.turn_to_next_call(asker, (&answer.head, &body)));
         let Some(used) = turned else {
+            let told = asker.worker.scanner().read(&body, is_error_answer);
+            if told == Ok(true) {
+                return Err(failure_in(asker, attempt, &answer.head, &body));
+            }
             let provider = attempt.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";
             return Err(Failure::InvalidAnswer { provider, reason });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::admit::Grant;
 use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::asker::Asker;
+use super::failure::Failure;
 use super::forward::{Pursuit, Ready};
 use super::prepare::Attempt;
 use super::receive::{Body, Request};
@@ -88,6 +89,9 @@ impl Copy {
             Err(failure) => {
                 let row = failure.row();
                 (event.outcome, event.code) = (row.side, Some(row.code));
+                if matches!(failure, Failure::ProviderError { .. }) {
+                    event.status = row.status;
+                }
                 if let Some(last) = asker.trail.last() {
                     (event.provider, event.model) = (last.provider, last.model);
                 }

@@ -11,6 +11,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::goes_downstream;
 use super::forward::Ready;
+use super::opening;
 use super::prepare::Attempt;
 use super::realtime;
 use super::recall;
@@ -95,23 +96,23 @@ pub(super) async fn answer_of(
     attempt: &Attempt,
     mut answer: Answer,
 ) -> Result<(), Failure> {
-    if let Some(translation) = &attempt.translation {
-        Box::pin(deliver_translated::deliver(exchange, attempt, translation, &mut answer)).await?;
-        answer.done(attempt);
-        return Ok(());
-    }
     let metered = exchange.is_metered();
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
-    if metered && is_events && (200..300).contains(&answer.head.status()) {
-        Box::pin(deliver_stream::relay(exchange, attempt, &mut answer)).await?;
+    let outcome = if let Some(translation) = &attempt.translation {
+        Box::pin(deliver_translated::deliver(exchange, attempt, translation, &mut answer)).await
+    } else if metered && is_events && (200..300).contains(&answer.head.status()) {
+        Box::pin(deliver_stream::relay(exchange, attempt, &mut answer)).await
     } else if metered {
-        json(exchange, attempt, &mut answer).await?;
+        json(exchange, attempt, &mut answer).await
     } else {
-        Box::pin(relay(exchange, attempt, &mut answer)).await?;
+        Box::pin(relay(exchange, attempt, &mut answer)).await
+    };
+    match &outcome {
+        Ok(()) => answer.done(attempt),
+        Err(failure) => answer.end_with(failure, attempt),
     }
-    answer.done(attempt);
-    Ok(())
+    outcome
 }
 
 /// Reads a JSON answer whole, meters it, sends it.
@@ -131,11 +132,18 @@ async fn json(
     let body = keep_whole(exchange, attempt, answer).await?;
     if (200..300).contains(&status) {
         let coded = answer.head.get("content-encoding").is_some();
-        let outline = exchange.worker.scanner().answer(&body);
+        let outline = match answer.outline.take() {
+            Some(outline) => Ok(*outline),
+            None => exchange.worker.scanner().answer(&body),
+        };
         match outline {
             Ok(outline) => {
                 exchange.record.usage = outline.usage;
                 exchange.record.tier = outline.tier.unwrap_or_default();
+                if outline.is_error {
+                    let (asker, head) = (exchange.asker, &answer.head);
+                    return Err(opening::failure_in(asker, attempt, head, &body));
+                }
                 if outline.usage.is_none() {
                     meter_otherwise(exchange, &body);
                 }
@@ -288,9 +296,11 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
     let mut out = begin_head(exchange, row.status);
     write_field(&mut out, "content-type", b"application/json");
     if let Some(wait) = failure.retry_after() {
-        write_field(&mut out, "retry-after", wait.as_secs().to_string().as_bytes());
+        let seconds = wait.as_millis().div_ceil(1_000).to_string();
+        write_field(&mut out, "retry-after", seconds.as_bytes());
     }
-    if row.status >= 500 {
+    // An error in a provider's words is the provider's.
+    if row.status >= 500 && !matches!(failure, Failure::ProviderError { .. }) {
         write_ours(exchange, &mut out, "gateway-exception", b"true");
     }
     if row.status == 405 {

@@ -17,11 +17,12 @@ use super::deliver::{
 };
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::Attempt;
 use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
-use crate::dialects::codec;
+use crate::dialects::{codec, opening_event};
 use crate::http::{
     Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
     write_field,
@@ -39,6 +40,8 @@ struct Progress {
     finished: bool,
     /// How closely what the last read brought is looked at for credentials.
     scrutiny: Scrutiny,
+    /// What comes before the first content is held back.
+    hold: Hold,
     /// What is stored and shared of a stream in another dialect than OpenAI's chat.
     shared: Option<ChatEvents>,
 }
@@ -62,24 +65,24 @@ pub(super) async fn relay(
     let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
     let other = exchange.record.endpoint.and_then(chat_form::other_codec);
     let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
-    let scrutiny = Scrutiny::Usual;
-    let mut progress = Progress { dialect, done: false, finished: false, scrutiny, shared };
+    let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, answer));
+    let mut progress = Progress { dialect, done: false, finished: false, scrutiny, hold, shared };
     let mut events = Vec::new();
-    recall::begin_stream(exchange);
     loop {
         let ended = receive(attempt, answer, &mut reader)?;
         events.clear();
         progress.scrutiny = Scrutiny::Usual;
-        drain_events(exchange, attempt, &mut reader, &mut progress, &mut events)?;
+        drain_events(exchange, (attempt, answer), &mut reader, &mut progress, &mut events)?;
         attempt.mask(&mut events, progress.scrutiny);
         append(&mut out, &events, outgoing);
         if ended {
             break;
         }
-        if !out.is_empty() {
+        progress.hold.bound(exchange, out.len());
+        if !progress.hold.is_on() && !out.is_empty() {
             out = send(exchange, out).await?;
         }
-        if answer.fill(exchange, attempt).await? == 0 {
+        if progress.hold.fill(exchange, (attempt, answer)).await? == Some(0) {
             // The framing says whether this is the end; without one, only the events can.
             let cut = answer.incoming.finish().is_err();
             let told = progress.done || progress.finished || exchange.record.stream_error;
@@ -119,6 +122,9 @@ async fn finish(
     mut out: Vec<u8>,
     outgoing: Outgoing,
 ) -> Result<(), Failure> {
+    if progress.hold.is_on() {
+        return Err(invalid(attempt, NO_CONTENT));
+    }
     let complete = progress.done || progress.finished && !reader.has_partial();
     if !complete && !exchange.record.stream_error {
         if !out.is_empty() {
@@ -163,7 +169,7 @@ fn receive(
 /// Looks at each complete event and encodes what the client shall see.
 fn drain_events(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    (attempt, answer): (&Attempt, &Answer),
     reader: &mut EventReader,
     progress: &mut Progress,
     out: &mut Vec<u8>,
@@ -176,6 +182,13 @@ fn drain_events(
         if progress.done {
             // Nothing after the terminator is part of the answer.
             continue;
+        }
+        if progress.hold.is_on() && !event.data.is_empty() {
+            let scanner = &mut exchange.worker.scanner();
+            let shown = opening_event(progress.dialect, event.name, event.data, scanner);
+            if opening::is_good(attempt, &answer.head, shown)? {
+                progress.hold.end(exchange);
+            }
         }
         if event.data == DONE {
             progress.done = true;
@@ -211,8 +224,10 @@ fn look_at(
             None => recall::take_event(exchange, &data),
         }
     }
-    progress.finished |= has_finish_reason(progress.dialect, event.data);
-    exchange.record.stream_error |= matches!(event.name, Some("error" | "response.failed"));
+    let finish = finish_of(progress.dialect, event.data);
+    progress.finished |= finish != Finish::None;
+    exchange.record.stream_error |=
+        finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
     let scrutiny = Scrutiny::of_event(event.name, event.data);
     if scrutiny == Scrutiny::Close {
         progress.scrutiny = scrutiny;
@@ -283,8 +298,18 @@ fn meter_gemini(exchange: &mut Exchange<'_>, data: &[u8]) {
     }
 }
 
-/// True if a choice in this chunk has a finish reason: a string, where `null` means none.
-fn has_finish_reason(dialect: Dialect, data: &[u8]) -> bool {
+/// What a chunk says of the end of its choices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finish {
+    None,
+    /// One has a reason to end.
+    Complete,
+    /// The reason is an error.
+    Failed,
+}
+
+/// Looks for the finish reason of a choice: a string, where `null` means none.
+fn finish_of(dialect: Dialect, data: &[u8]) -> Finish {
     const OPENAI: &[u8] = b"\"finish_reason\"";
     const GEMINI: &[u8] = b"\"finishReason\"";
     static OPENAI_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OPENAI));
@@ -292,13 +317,19 @@ fn has_finish_reason(dialect: Dialect, data: &[u8]) -> bool {
     let (finder, key) = match dialect {
         Dialect::Gemini => (&GEMINI_FINDER, GEMINI),
         Dialect::OpenaiChat => (&OPENAI_FINDER, OPENAI),
-        _ => return false,
+        _ => return Finish::None,
     };
-    finder.find_iter(data).any(|at| {
+    let mut finish = Finish::None;
+    for at in finder.find_iter(data) {
         let rest = data.get(at + key.len()..).unwrap_or_default();
-        let mut value = rest.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
-        value.next() == Some(b':') && value.next() == Some(b'"')
-    })
+        let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        match value.and_then(|value| value.strip_prefix(b"\"")) {
+            Some(reason) if reason.starts_with(b"error\"") => return Finish::Failed,
+            Some(_) => finish = Finish::Complete,
+            None => {}
+        }
+    }
+    finish
 }
 
 /// Appends encoded events to the answer's bytes.
@@ -330,18 +361,21 @@ mod tests {
     #[test]
     fn finish_reasons() {
         for (data, expected) in [
-            (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, true),
-            (r#"{"choices":[{"delta":{},"finish_reason" : "length"}]}"#, true),
-            (r#"{"choices":[{"delta":{},"finish_reason":null}]}"#, false),
-            (r#"{"choices":[{"finish_reason":null},{"finish_reason":"stop"}]}"#, true),
-            (r#"{"choices":[]}"#, false),
-            (r#"{"finish_reason""#, false),
+            (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, Finish::Complete),
+            (r#"{"choices":[{"delta":{},"finish_reason" : "length"}]}"#, Finish::Complete),
+            (r#"{"choices":[{"delta":{},"finish_reason":null}]}"#, Finish::None),
+            (r#"{"choices":[{"finish_reason":null},{"finish_reason":"stop"}]}"#, Finish::Complete),
+            (
+                r#"{"choices":[{"finish_reason":"stop"},{"finish_reason": "error"}]}"#,
+                Finish::Failed,
+            ),
+            (r#"{"choices":[]}"#, Finish::None),
+            (r#"{"finish_reason""#, Finish::None),
         ] {
-            let found = has_finish_reason(Dialect::OpenaiChat, data.as_bytes());
-            assert_eq!(found, expected, "{data}");
+            assert_eq!(finish_of(Dialect::OpenaiChat, data.as_bytes()), expected, "{data}");
         }
         let google = br#"{"candidates":[{"finishReason": "STOP"}]}"#;
-        assert!(has_finish_reason(Dialect::Gemini, google));
-        assert!(!has_finish_reason(Dialect::OpenaiChat, google));
+        assert_eq!(finish_of(Dialect::Gemini, google), Finish::Complete);
+        assert_eq!(finish_of(Dialect::OpenaiChat, google), Finish::None);
     }
 }

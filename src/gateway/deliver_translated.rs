@@ -12,15 +12,16 @@ use super::deliver::{
 };
 use super::deliver_stream::{append, end, send};
 use super::failure::Failure;
+use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::Attempt;
 use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::shapes::Shaped;
 use super::translate::{Back, Chat, Form, Translation};
-use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder};
+use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder, opening_chunk};
 use crate::http::{Framing, write_field};
-use crate::llm::{Answer, ApiError, Chunk, chunks_of};
+use crate::llm::{Answer, ApiError, Chunk, chunks_of, is_error_answer};
 
 /// Sends a provider's answer in the client's dialect.
 pub(super) async fn deliver(
@@ -47,13 +48,14 @@ async fn chat(
     let status = answer.head.status();
     let is_success = (200..300).contains(&status);
     if is_success && answer.is_stream() {
-        return Stream::new(exchange, attempt, translation).relay(exchange, answer).await;
+        return Stream::new(exchange, (attempt, translation), answer).relay(exchange, answer).await;
     }
     let body = keep_whole(exchange, attempt, answer).await?;
     if !is_success {
         let dialects = (translation.client, translation.provider);
         return error(exchange, attempt, dialects, (answer, &body)).await;
     }
+    check_no_error(exchange, attempt, answer, &body)?;
     let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
     let read = read.ok().flatten();
     let mut said = read.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
@@ -62,7 +64,8 @@ async fn chat(
     exchange.record.tier = tier_of(said.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
-        return Stream::new(exchange, attempt, translation).replay(exchange, answer, &said).await;
+        let stream = Stream::new(exchange, (attempt, translation), answer);
+        return stream.replay(exchange, answer, &said).await;
     }
     let mut told = Vec::with_capacity(body.len() + 256);
     let now = exchange.record.at_unix.as_secs();
@@ -84,10 +87,25 @@ async fn shaped(
         let dialects = (translation.client, translation.provider);
         return error(exchange, attempt, dialects, (answer, &body)).await;
     }
+    check_no_error(exchange, attempt, answer, &body)?;
     let told = translation.retell(exchange, (&answer.head, &body));
     let told = told.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
     send_json(exchange, attempt, answer, &told).await?;
     recall::store_whole(exchange, told);
+    Ok(())
+}
+
+/// Refuses a whole answer that tells an error, unless its opening has been looked at.
+fn check_no_error(
+    exchange: &Exchange<'_>,
+    attempt: &Attempt,
+    answer: &Incoming,
+    body: &[u8],
+) -> Result<(), Failure> {
+    let is_error = || exchange.worker.scanner().read(body, is_error_answer);
+    if !answer.is_good && is_error() == Ok(true) {
+        return Err(opening::failure_in(exchange.asker, attempt, &answer.head, body));
+    }
     Ok(())
 }
 
@@ -155,10 +173,16 @@ struct Stream<'p> {
     shared: Option<ChatEvents>,
     /// The answer is complete, or has ended with an error that the client has been told.
     has_ended: bool,
+    /// What comes before the first content is held back.
+    hold: Hold,
 }
 
 impl<'p> Stream<'p> {
-    fn new(exchange: &Exchange<'_>, attempt: &'p Attempt, translation: &'p Chat) -> Self {
+    fn new(
+        exchange: &Exchange<'_>,
+        (attempt, translation): (&'p Attempt, &'p Chat),
+        answer: &Incoming,
+    ) -> Self {
         let now = exchange.record.at_unix.as_secs();
         Self {
             attempt,
@@ -168,6 +192,7 @@ impl<'p> Stream<'p> {
             chunks: Vec::new(),
             shared: ChatEvents::new(exchange, None),
             has_ended: false,
+            hold: Hold::new(exchange, answer),
         }
     }
 
@@ -180,7 +205,6 @@ impl<'p> Stream<'p> {
         let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
         let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
         let mut events = Vec::new();
-        recall::begin_stream(exchange);
         loop {
             let received = answer.drain(|run| cutter.push(run));
             let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
@@ -192,13 +216,15 @@ impl<'p> Stream<'p> {
                     decoder.event(name, &data, &mut exchange.worker.scanner(), chunks)
                 })
                 .map_err(|BadStream| self.invalid("an event of its stream makes no sense"))?;
-            self.encode(exchange, &mut events);
+            self.encode(exchange, answer, &mut events)?;
             append(&mut out, &events, outgoing);
             if !ended {
-                if !out.is_empty() {
+                self.hold.bound(exchange, out.len());
+                if !self.hold.is_on() && !out.is_empty() {
                     out = send(exchange, out).await?;
                 }
-                ended = answer.fill(exchange, self.attempt).await? == 0;
+                let attempt = self.attempt;
+                ended = self.hold.fill(exchange, (attempt, answer)).await? == Some(0);
                 if ended && answer.incoming.finish().is_err() && !self.has_ended {
                     return Err(self.invalid("its stream is cut off"));
                 }
@@ -208,12 +234,15 @@ impl<'p> Stream<'p> {
             }
             events.clear();
             self.decoder.finish(&mut self.chunks);
-            self.encode(exchange, &mut events);
+            self.encode(exchange, answer, &mut events)?;
             append(&mut out, &events, outgoing);
             break;
         }
         if !self.has_ended {
-            return Err(self.invalid("its stream ended before its answer did"));
+            let is_empty = self.hold.is_on();
+            let reason =
+                if is_empty { NO_CONTENT } else { "its stream ended before its answer did" };
+            return Err(self.invalid(reason));
         }
         end(&mut out, false, outgoing);
         exchange.client.out = exchange.send(out).await?;
@@ -228,10 +257,10 @@ impl<'p> Stream<'p> {
         said: &Answer,
     ) -> Result<(), Failure> {
         let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
-        recall::begin_stream(exchange);
+        self.hold.end(exchange);
         self.chunks = chunks_of(said);
         let mut events = Vec::new();
-        self.encode(exchange, &mut events);
+        self.encode(exchange, answer, &mut events)?;
         append(&mut out, &events, outgoing);
         end(&mut out, false, outgoing);
         exchange.client.out = exchange.send(out).await?;
@@ -239,12 +268,22 @@ impl<'p> Stream<'p> {
     }
 
     /// Appends what the chunks at hand say in the client's dialect, and meters them.
-    fn encode(&mut self, exchange: &mut Exchange<'_>, out: &mut Vec<u8>) {
+    fn encode(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        answer: &Incoming,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         out.clear();
         let mut chunks = std::mem::take(&mut self.chunks);
         for mut chunk in chunks.drain(..) {
             if self.has_ended {
                 break;
+            }
+            if self.hold.is_on()
+                && opening::is_good(self.attempt, &answer.head, opening_chunk(&chunk))?
+            {
+                self.hold.end(exchange);
             }
             self.look_at(exchange, &mut chunk);
             self.encoder.push(&chunk, out);
@@ -256,6 +295,7 @@ impl<'p> Stream<'p> {
         if self.has_ended && !exchange.record.stream_error {
             recall::store_stream(exchange);
         }
+        Ok(())
     }
 
     fn look_at(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::record::Exchange;
+use super::settle::outcome_of;
 use crate::dialects::{Unsayable, codec};
 use crate::http::{BodyError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
@@ -70,6 +71,9 @@ pub(super) enum Failure {
     Unreachable { provider: String, reason: &'static str },
     #[error("provider `{provider}` sent an invalid answer: {reason}")]
     InvalidAnswer { provider: String, reason: &'static str },
+    /// It tells an error where an answer was to be, under a status of success.
+    #[error("provider `{provider}` reported an error: {}", .error.message)]
+    ProviderError { provider: String, error: Box<ApiError>, retry_after: Option<Duration> },
     #[error("provider `{provider}` did not answer in time ({phase})")]
     UpstreamTimeout { provider: String, phase: &'static str },
     /// Not told to anybody: there is nobody left to tell.
@@ -148,6 +152,11 @@ impl Failure {
             Self::Unreachable { .. } => upstream(502, "upstream_unreachable"),
             Self::InvalidAnswer { .. } => upstream(502, "upstream_invalid_response"),
             Self::UpstreamTimeout { .. } => upstream(504, "upstream_timeout"),
+            // As if the provider had answered with that status; the client gets its words.
+            Self::ProviderError { error, .. } => {
+                let side = outcome_of(error.status, false);
+                row(error.status, "provider", "upstream_error", side)
+            }
             Self::ClientLeft => row(0, "client_left", "", Outcome::ClientLeft),
             Self::ClientStalled => row(0, "client_stalled", "", Outcome::ClientLeft),
         }
@@ -155,11 +164,19 @@ impl Failure {
 
     /// True if another target may do better, and the client has seen nothing yet.
     pub(super) fn may_be_mended(&self, exchange: &Exchange<'_>) -> bool {
-        self.row().side == Outcome::UpstreamError && !exchange.record.answer_begun
+        self.is_of_provider() && !exchange.record.answer_begun
+    }
+
+    /// True if it shows how the provider does.
+    pub(super) fn is_of_provider(&self) -> bool {
+        self.row().side == Outcome::UpstreamError || matches!(self, Self::ProviderError { .. })
     }
 
     /// How long the client should wait before it tries again, where we know.
     pub(super) fn retry_after(&self) -> Option<Duration> {
+        if let Self::ProviderError { retry_after, .. } = self {
+            return *retry_after;
+        }
         let is_short = matches!(self, Self::Overloaded(_) | Self::Credential { .. });
         is_short.then_some(Duration::from_secs(1))
     }
@@ -184,6 +201,9 @@ impl Failure {
     }
 
     fn to_api_error(&self) -> ApiError {
+        if let Self::ProviderError { error, .. } = self {
+            return ApiError::clone(error);
+        }
         let row = self.row();
         ApiError {
             status: row.status,
@@ -268,6 +288,35 @@ mod tests {
                 assert!(serde_json::from_slice::<serde_json::Value>(&told).is_ok(), "{dialect:?}");
                 assert!(!failure.to_events(dialect).is_empty(), "{dialect:?}");
             }
+        }
+    }
+
+    #[test]
+    fn an_error_of_a_provider_keeps_its_status_and_words() {
+        for (status, side) in [
+            (429, Outcome::UpstreamError),
+            (502, Outcome::UpstreamError),
+            (400, Outcome::ClientError),
+        ] {
+            let error = ApiError {
+                status,
+                message: "m".to_owned(),
+                kind: "k".to_owned(),
+                code: Some("c".to_owned()),
+                param: None,
+            };
+            let retry_after = Some(Duration::from_secs(3));
+            let error = Box::new(error);
+            let failure = Failure::ProviderError { provider: "p".to_owned(), error, retry_after };
+            let row = failure.row();
+            assert_eq!((row.status, row.side, row.code), (status, side, "provider"));
+            assert_eq!(failure.retry_after(), retry_after);
+            assert!(failure.is_of_provider());
+            let told: serde_json::Value =
+                serde_json::from_slice(&failure.to_json(Dialect::OpenaiChat)).expect("JSON");
+            let told = |key: &str| told["error"][key].as_str().map(str::to_owned);
+            let expected = ["m", "k", "c"].map(|text| Some(text.to_owned()));
+            assert_eq!(["message", "type", "code"].map(told), expected);
         }
     }
 }

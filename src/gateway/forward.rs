@@ -22,7 +22,7 @@ use super::copies;
 use super::deliver::Whole;
 use super::facts::Told;
 use super::failure::Failure;
-use super::opening::{self, Shown};
+use super::opening::{self, Wait};
 use super::prepare::{Attempt, Prepared, prepare};
 use super::recall;
 use super::receive::{Body, Request};
@@ -145,7 +145,7 @@ async fn once(
     if let Some(trial) = &mut trial {
         exchange.record.option = Some(Arc::clone(&trial.target.path));
         trial.asks(&attempt);
-        trial.end(answered.as_ref().map(|answer| (&*attempt, answer, None)));
+        trial.end(answered.as_ref());
     }
     answered.map(|answer| Ready::Answer(attempt, answer, trial.map(Trial::won)))
 }
@@ -211,8 +211,7 @@ async fn ask_streamed(
                 called.map(|answer| (attempt, answer))
             }
         };
-        let ended = asked.as_ref().map(|(attempt, answer)| (&**attempt, answer, None));
-        let outcome = trial.end(ended);
+        let outcome = trial.end(asked.as_ref().map(|(_, answer)| answer));
         plan.tell(&outcome, Instant::now());
         match asked {
             Ok((attempt, answer)) => {
@@ -284,37 +283,36 @@ impl Pursuit<'_> {
         let mut trial = Trial::begin(self.asker, target, (permit, step.is_fair), begun);
         let made = self.make(target, (step, is_probe), &mut trial).await;
         let outcome = match &made {
-            Ok((Ready::Own(_), _)) => trial.end_here(),
-            Ok((Ready::Answer(attempt, answer, _), error)) => {
-                trial.end(Ok((attempt, answer, *error)))
-            }
+            Ok(Ready::Own(_)) => trial.end_here(),
+            Ok(Ready::Answer(_, answer, _)) => trial.end(Ok(answer)),
             Err(failure) => trial.end(Err(failure)),
         };
-        let result = made.map(|(ready, _)| match ready {
+        let result = made.map(|ready| match ready {
             Ready::Answer(attempt, answer, _) => Ready::Answer(attempt, answer, Some(trial.won())),
             own => own,
         });
         (outcome, result)
     }
 
-    /// Asks, and looks at the opening of the answer where another attempt may follow. Also gives the
-    /// status of an error that a stream begins with.
+    /// Asks, and looks at the opening of the answer: where another attempt may follow until it is good.
     async fn make(
         &self,
         target: &Target,
         (step, is_probe): (&Try, bool),
         trial: &mut Trial<'_>,
-    ) -> Result<(Ready, Option<u16>), Failure> {
+    ) -> Result<Ready, Failure> {
         let begun = Instant::now();
         let mut attempt = match prepare(self.asker, self.grant, self.request, Some(target))? {
-            Prepared::Answer(own, _) => return Ok((Ready::Own(own), None)),
+            Prepared::Answer(own, _) => return Ok(Ready::Own(own)),
             Prepared::Ask(attempt) => attempt,
         };
         hold_to(&mut attempt, step, begun);
         trial.asks(&attempt);
         let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
         // What a probe breaks is not to be noticed either.
-        let looks = step.has_next || is_probe || self.wants_good || first_token.is_some();
+        let is_replaceable = step.has_next || is_probe || self.wants_good;
+        let is_bounded = is_replaceable || first_token.is_some();
+        let wait = if is_bounded { Wait::UntilContent } else { Wait::Briefly };
         let asking = async {
             let notes = &mut trial.track.notes;
             let mut answer = if attempt.has_further_calls() {
@@ -322,15 +320,15 @@ impl Pursuit<'_> {
             } else {
                 call(self.asker, &attempt, self.request, notes).await?
             };
-            let mut error = None;
-            if looks {
-                let (asker, request) = (self.asker, self.request);
-                let shown = opening::take_in(asker, &attempt, request, &mut answer).await?;
-                if let Shown::Error(told) = shown {
-                    error = Some(if told.status >= 400 { told.status } else { 502 });
+            let looked_for = (self.request, wait);
+            let opened = opening::take_in(self.asker, &attempt, looked_for, &mut answer).await;
+            match opened {
+                Ok(()) => Ok(answer),
+                Err(failure) => {
+                    answer.end_with(&failure, &attempt);
+                    Err(failure)
                 }
             }
-            Ok::<_, Failure>((answer, error))
         };
         let asked = match first_token {
             None => asking.await,
@@ -342,8 +340,8 @@ impl Pursuit<'_> {
                 }
             },
         };
-        let (answer, error) = asked?;
-        Ok((Ready::Answer(attempt, answer, None), error))
+        let answer = asked?;
+        Ok(Ready::Answer(attempt, answer, None))
     }
 
     /// Lets several plans run; the first good answer wins, and the others are cut off.

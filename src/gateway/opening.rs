@@ -2,113 +2,237 @@
 //! a stream all before its first content.
 //!
 //! What comes before the first content (a role, `message_start`, pings) binds nobody: as long as the
-//! client has seen none of it, another target may be asked.
+//! client has seen none of it, another target may be asked, and a failure is told by its status. What
+//! is last, or alone, is held back for so long at most that a client does not give up on it.
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::asker::Asker;
 use super::failure::Failure;
 use super::prepare::Attempt;
+use super::recall;
 use super::receive::Request;
-use crate::dialects::{Cutter, StreamDecoder, codec};
-use crate::llm::{ApiError, Chunk, Content};
+use super::record::Exchange;
+use super::redact::Scrutiny;
+use crate::base::{Instant, unix_now};
+use crate::dialects::{Cutter, OpeningEvent, codec, error_in_answer, opening_event};
+use crate::http::ResponseHead;
+use crate::llm::{ApiError, Dialect, JsonError};
+use crate::routing::retry_hint;
 
-/// What an opening shows.
-pub(super) enum Shown {
-    /// The answer is good, as far as can be told.
-    Good,
-    /// The stream begins with an error.
-    Error(ApiError),
+/// How long the opening of a stream is held back that nothing else could replace. Providers fail within
+/// seconds; clients, and proxies before them, wait for thirty seconds and more for a first byte.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of such an opening that are held back, at most: openings have a few hundred.
+const HOLD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long an opening is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// For as long as the provider may take.
+    UntilContent,
+    /// For so long as its client bears: nobody else would answer.
+    Briefly,
 }
 
 /// Takes in the opening of a successful answer; [`Answer::drain`] gives it again.
+///
+/// # Errors
+/// If it shows that there is no answer.
 pub(super) async fn take_in(
     asker: &Asker<'_>,
     attempt: &Attempt,
-    request: &Request,
+    (request, wait): (&Request, Wait),
     answer: &mut Answer,
-) -> Result<Shown, Failure> {
+) -> Result<(), Failure> {
     if !request.endpoint.is_metered() || !(200..300).contains(&answer.head.status()) {
-        return Ok(Shown::Good);
+        return Ok(());
     }
     if answer.is_stream() {
-        return stream(asker, attempt, answer).await;
+        stream(asker, attempt, wait, answer).await?;
+    } else {
+        let body = answer.keep_whole(asker, attempt).await?;
+        let checked = whole(asker, attempt, answer, &body);
+        answer.opening = body;
+        checked?;
     }
-    let body = answer.keep_whole(asker, attempt).await?;
-    let is_coded = answer.head.get("content-encoding").is_some();
-    if !is_coded && asker.worker.scanner().answer(&body).is_err() {
-        let provider = attempt.upstream.provider.name.clone();
-        return Err(Failure::InvalidAnswer { provider, reason: "its body is not JSON" });
+    answer.is_good = true;
+    Ok(())
+}
+
+fn whole(
+    asker: &Asker<'_>,
+    attempt: &Attempt,
+    answer: &mut Answer,
+    body: &[u8],
+) -> Result<(), Failure> {
+    if answer.head.get("content-encoding").is_some() {
+        return Ok(());
     }
-    answer.opening = body;
-    Ok(Shown::Good)
+    let outline = asker.worker.scanner().answer(body);
+    match outline {
+        Ok(outline) if outline.is_error => Err(failure_in(asker, attempt, &answer.head, body)),
+        Ok(outline) => {
+            answer.outline = Some(Box::new(outline));
+            Ok(())
+        }
+        // Ranks of some servers are an array.
+        Err(JsonError::NotAnObject) if attempt.translation.is_some() => Ok(()),
+        Err(_) => Err(invalid(attempt, "its body is not JSON")),
+    }
 }
 
 async fn stream(
     asker: &Asker<'_>,
     attempt: &Attempt,
+    wait: Wait,
     answer: &mut Answer,
-) -> Result<Shown, Failure> {
-    let invalid = |reason| Failure::InvalidAnswer {
-        provider: attempt.upstream.provider.name.clone(),
-        reason,
-    };
-    let codec = codec(attempt.dialect).or_else(|| codec(crate::llm::Dialect::OpenaiChat));
-    let codec = codec.ok_or_else(|| invalid("its dialect has no streams"))?;
+) -> Result<(), Failure> {
+    let codec = codec(attempt.dialect).or_else(|| codec(Dialect::OpenaiChat));
+    let codec = codec.ok_or_else(|| invalid(attempt, "its dialect has no streams"))?;
     let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
-    let mut look = Look { decoder: codec.stream_decoder(), chunks: Vec::new(), shown: None };
+    let until = (wait == Wait::Briefly).then(|| Instant::now().after(HOLD_MAX));
     let mut opening = Vec::new();
-    let shown = loop {
+    loop {
         let before = opening.len();
         let received = answer.incoming.drain(answer.link.reader(), |run| {
             opening.extend_from_slice(run);
             cutter.push(run);
         });
-        let is_complete = received.map_err(|_| invalid("its stream is malformed"))?;
+        let is_complete = received.map_err(|_| invalid(attempt, "its stream is malformed"))?;
         asker.hold(opening.len() - before)?;
+        let mut shown = OpeningEvent::Preamble;
         let cut = cutter.each(|name, data| {
-            look.at(asker, name, data);
+            if shown == OpeningEvent::Preamble {
+                shown = opening_event(attempt.dialect, name, data, &mut asker.worker.scanner());
+            }
             Ok(())
         });
-        if cut.is_err() && look.shown.is_none() {
-            return Err(invalid("an event of its stream makes no sense"));
+        let may_go_on = until.is_some() && opening.len() > HOLD_BYTES_MAX;
+        if is_good(attempt, &answer.head, shown)? || may_go_on {
+            break;
         }
-        if let Some(shown) = look.shown.take() {
-            break shown;
+        if cut.is_err() {
+            return Err(invalid(attempt, "an event of its stream makes no sense"));
         }
-        if is_complete || answer.fill_unwatched(attempt).await? == 0 {
-            return Err(invalid("its stream ended before its answer had begun"));
+        if is_complete {
+            return Err(invalid(attempt, NO_CONTENT));
         }
-    };
+        match answer.fill_unwatched(attempt, until).await? {
+            None => break,
+            Some(0) => return Err(invalid(attempt, NO_CONTENT)),
+            Some(_) => {}
+        }
+    }
     answer.opening = opening;
-    Ok(shown)
+    Ok(())
 }
 
-struct Look {
-    decoder: Box<dyn StreamDecoder>,
-    chunks: Vec<Chunk>,
-    shown: Option<Shown>,
+/// Why a stream is no answer that has neither content nor a reason to end.
+pub(super) const NO_CONTENT: &str = "its stream ended before its answer had begun";
+
+/// True for content, false where nothing has been shown yet.
+///
+/// # Errors
+/// If the stream has failed, or ended as if it were an answer.
+pub(super) fn is_good(
+    attempt: &Attempt,
+    head: &ResponseHead,
+    shown: OpeningEvent,
+) -> Result<bool, Failure> {
+    match shown {
+        OpeningEvent::Preamble => Ok(false),
+        OpeningEvent::Content => Ok(true),
+        OpeningEvent::End => Err(invalid(attempt, NO_CONTENT)),
+        OpeningEvent::Error(error) => Err(failure(attempt, head, error)),
+    }
 }
 
-impl Look {
-    fn at(&mut self, asker: &Asker<'_>, name: Option<&str>, data: &[u8]) {
-        if self.shown.is_some() {
-            return;
+/// The failure that a whole answer tells, of which it is known that it tells one.
+pub(super) fn failure_in(
+    asker: &Asker<'_>,
+    attempt: &Attempt,
+    head: &ResponseHead,
+    body: &[u8],
+) -> Failure {
+    let read = |root: crate::llm::Node<'_>| error_in_answer(attempt.dialect, root);
+    match asker.worker.scanner().read(body, read) {
+        Ok(error) => failure(attempt, head, error),
+        Err(_) => invalid(attempt, "its body is not JSON"),
+    }
+}
+
+/// An error that a provider tells under a status of success.
+pub(super) fn failure(attempt: &Attempt, head: &ResponseHead, mut error: ApiError) -> Failure {
+    for text in error.texts_mut() {
+        // Credentials are masked byte by byte, so that it stays text.
+        if let Cow::Owned(masked) = attempt.masked(text.as_bytes(), Scrutiny::Close) {
+            *text = String::from_utf8_lossy(&masked).into_owned();
         }
-        let scanner = &mut asker.worker.scanner();
-        if self.decoder.event(name, data, scanner, &mut self.chunks).is_err() {
-            // Whether it makes sense to the client is not for the opening to say.
-            self.shown = Some(Shown::Good);
-            return;
+    }
+    let field = |name: &str| head.get(name).and_then(|it| std::str::from_utf8(it).ok());
+    Failure::ProviderError {
+        provider: attempt.upstream.provider.name.clone(),
+        error: Box::new(error),
+        retry_after: retry_hint(unix_now(), field),
+    }
+}
+
+fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
+}
+
+/// Whether the opening of a stream is held back from its client.
+pub(super) struct Hold {
+    is_on: bool,
+    /// Set when it is first waited for more.
+    until: Option<Instant>,
+}
+
+impl Hold {
+    /// At the start of a stream that goes to the client.
+    pub(super) fn new(exchange: &Exchange<'_>, answer: &Answer) -> Self {
+        let mut hold = Self { is_on: true, until: None };
+        if answer.is_good {
+            hold.end(exchange);
         }
-        self.shown = self.chunks.drain(..).find_map(|chunk| match chunk {
-            Chunk::Error(error) => Some(Shown::Error(error)),
-            Chunk::Grow { .. } | Chunk::Logprobs { .. } | Chunk::Stop { .. } | Chunk::End => {
-                Some(Shown::Good)
-            }
-            // A text opens empty, and a thought; all else opens with content.
-            Chunk::Open { content: Content::Text(_) | Content::Reasoning(_), .. } => None,
-            Chunk::Open { .. } => Some(Shown::Good),
-            Chunk::Start(_) | Chunk::Close { .. } | Chunk::Usage(_) | Chunk::Ping => None,
-        });
+        hold
+    }
+
+    /// True while nothing may be sent.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// The stream begins for its client, and for those who share it.
+    pub(super) fn end(&mut self, exchange: &Exchange<'_>) {
+        self.is_on = false;
+        recall::begin_stream(exchange);
+    }
+
+    /// Ends for an opening of so many bytes that it has become too large to be held back.
+    pub(super) fn bound(&mut self, exchange: &Exchange<'_>, bytes: usize) {
+        if self.is_on && bytes > HOLD_BYTES_MAX {
+            self.end(exchange);
+        }
+    }
+
+    /// Waits for more of the answer, 0 at its end; none once it is held back for too long, which ends
+    /// with this.
+    pub(super) async fn fill(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        (attempt, answer): (&Attempt, &mut Answer),
+    ) -> Result<Option<usize>, Failure> {
+        let limit = || Instant::now().after(HOLD_MAX);
+        let until = self.is_on.then(|| *self.until.get_or_insert_with(limit));
+        let filled = answer.fill_until(exchange, attempt, until).await?;
+        if filled.is_none() {
+            self.end(exchange);
+        }
+        Ok(filled)
     }
 }

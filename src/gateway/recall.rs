@@ -375,7 +375,8 @@ pub(super) fn patience_of_followers(
 pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
     let Some(mut ticket) = exchange.ticket.take() else { return };
     let leader = ticket.leader.take();
-    if let Some(body) = std::mem::take(&mut ticket.fold).finish() {
+    let body = std::mem::take(&mut ticket.fold).finish();
+    if let Some(body) = body.filter(|_| !exchange.record.stream_error) {
         store(exchange, *ticket, body);
     }
     // Last, so that who waits for the end finds the answer stored. A stream of which nothing can be

@@ -20,12 +20,44 @@ pub(super) struct Trial<'t> {
     permit: Option<Permit>,
     /// To run out of time would be the target's fault.
     is_fair: bool,
+    blame: Blame,
     begun: Instant,
+}
+
+/// What decides whose fault a provider's status is.
+#[derive(Clone, Copy)]
+struct Blame {
+    /// The route and not the client named the model.
+    is_own_model: bool,
+    /// The credential is the client's.
+    is_clients_key: bool,
+}
+
+impl Blame {
+    fn fault(self, status: u16) -> Fault {
+        match Fault::of_status(status, self.is_own_model) {
+            // A client's own credential is its own fault.
+            Fault::Account if self.is_clients_key => Fault::Client,
+            fault => fault,
+        }
+    }
+
+    /// How an attempt ended that was not answered.
+    fn outcome_of_failure(self, failure: &Failure, latency: Duration) -> Outcome {
+        let outcome = outcome_of_failure(failure, latency);
+        match failure {
+            Failure::ProviderError { error, .. } => {
+                Outcome { fault: self.fault(error.status), ..outcome }
+            }
+            _ => outcome,
+        }
+    }
 }
 
 /// The attempt that has answered.
 pub(super) struct Won {
     permit: Option<Permit>,
+    blame: Blame,
     /// Its target, as `config.targets[0]`.
     pub target: Arc<str>,
     /// Its place in the trail.
@@ -41,24 +73,24 @@ impl<'t> Trial<'t> {
         begun: Instant,
     ) -> Self {
         let track = asker.trail.begin(Arc::clone(&target.path), begun);
-        Self { target, track, permit, is_fair, begun }
+        let is_own_model = target.override_model.is_some();
+        let blame = Blame { is_own_model, is_clients_key: false };
+        Self { target, track, permit, is_fair, blame, begun }
     }
 
     /// Whom it asks.
-    pub(super) fn asks(&self, attempt: &Attempt) {
+    pub(super) fn asks(&mut self, attempt: &Attempt) {
+        self.blame.is_clients_key = attempt.credential.is_some() && self.target.api_key.is_none();
         self.track.asks(&attempt.upstream.name, attempt.model.as_deref());
     }
 
-    /// It has ended; with an answer comes the status of an error that its stream begins with.
-    pub(super) fn end(
-        &mut self,
-        made: Result<(&Attempt, &Answer, Option<u16>), &Failure>,
-    ) -> Outcome {
+    /// It has ended.
+    pub(super) fn end(&mut self, made: Result<&Answer, &Failure>) -> Outcome {
         let now = Instant::now();
         let latency = now.since(self.begun);
         let outcome = match made {
-            Ok((attempt, answer, error)) => self.outcome_of(attempt, answer, (error, latency)),
-            Err(failure) => outcome_of_failure(failure, latency),
+            Ok(answer) => self.outcome_of(answer, latency),
+            Err(failure) => self.blame.outcome_of_failure(failure, latency),
         };
         self.track.end(outcome.status, now);
         let shows = made.err().is_none_or(|failure| self.is_shown_by(failure));
@@ -79,26 +111,15 @@ impl<'t> Trial<'t> {
     /// Its answer is the one that is given.
     pub(super) fn won(self) -> Won {
         let (target, leg) = (Arc::clone(&self.target.path), self.track.place());
-        Won { permit: self.permit, target, leg, begun: self.begun }
+        Won { permit: self.permit, blame: self.blame, target, leg, begun: self.begun }
     }
 
-    fn outcome_of(
-        &self,
-        attempt: &Attempt,
-        answer: &Answer,
-        (error, latency): (Option<u16>, Duration),
-    ) -> Outcome {
-        let status = error.unwrap_or_else(|| answer.head.status());
+    fn outcome_of(&self, answer: &Answer, latency: Duration) -> Outcome {
+        let status = answer.head.status();
         let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
-        let is_clients = attempt.credential.is_some() && self.target.api_key.is_none();
-        let fault = match Fault::of_status(status, self.target.override_model.is_some()) {
-            // A client's own credential is its own fault.
-            Fault::Account if is_clients => Fault::Client,
-            fault => fault,
-        };
         Outcome {
             status,
-            fault,
+            fault: self.blame.fault(status),
             is_transport: false,
             retry_after: if status >= 400 { retry_hint(unix_now(), field) } else { None },
             latency,
@@ -110,6 +131,7 @@ impl<'t> Trial<'t> {
     fn is_shown_by(&self, failure: &Failure) -> bool {
         match failure {
             Failure::UpstreamTimeout { phase: "total", .. } => self.is_fair,
+            Failure::ProviderError { .. } => true,
             _ => matches!(failure.row().side, Side::UpstreamError | Side::GatewayError),
         }
     }
@@ -124,18 +146,19 @@ pub(super) fn is_final(failure: &Failure) -> bool {
 pub(super) fn outcome_of_failure(failure: &Failure, latency: Duration) -> Outcome {
     let row = failure.row();
     let is_upstream = row.side == Side::UpstreamError;
-    let fault = match failure {
-        Failure::Credential { .. } => Fault::Account,
-        _ if is_upstream => Fault::Target,
-        _ => Fault::Client,
+    let (fault, is_transport) = match failure {
+        Failure::Credential { .. } => (Fault::Account, true),
+        Failure::ProviderError { .. } => (Fault::of_status(row.status, false), false),
+        // Whoever is too slow may be at work: whether that is worth another attempt is the route's to say.
+        Failure::UpstreamTimeout { .. } => (Fault::Target, false),
+        _ if is_upstream => (Fault::Target, true),
+        _ => (Fault::Client, false),
     };
-    Outcome {
-        status: row.status,
-        fault,
-        is_transport: fault != Fault::Client,
-        retry_after: None,
-        latency,
-    }
+    let retry_after = match failure {
+        Failure::ProviderError { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    Outcome { status: row.status, fault, is_transport, retry_after, latency }
 }
 
 impl Won {
@@ -143,13 +166,14 @@ impl Won {
     pub(super) fn learn(&mut self, exchange: &Exchange<'_>, failure: Option<&Failure>) {
         let now = Instant::now();
         let record = &exchange.record;
-        let failure_of_target = failure.filter(|it| it.row().side == Side::UpstreamError);
+        let failure_of_target = failure.filter(|it| it.is_of_provider());
         if let Some(failure) = failure_of_target {
             exchange.asker.trail.correct(self.leg, failure.row().status);
         }
         let Some(permit) = &mut self.permit else { return };
         if let Some(failure) = failure_of_target {
-            permit.judge_again(&outcome_of_failure(failure, now.since(self.begun)), now);
+            let outcome = self.blame.outcome_of_failure(failure, now.since(self.begun));
+            permit.judge_again(&outcome, now);
         } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
             // A stream's words come one by one from its first; those of a whole answer all at once.
             let first = record.first_byte.filter(|_| record.stream);

@@ -78,3 +78,10 @@ pub struct ApiError {
     /// The member of the request that is at fault.
     pub param: Option<String>,
 }
+
+impl ApiError {
+    /// All texts that come from the vendor.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        [&mut self.message, &mut self.kind].into_iter().chain(&mut self.code).chain(&mut self.param)
+    }
+}

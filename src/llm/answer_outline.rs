@@ -3,6 +3,7 @@
 use simd_json::prelude::*;
 use simd_json::tape::{Object, Value};
 
+use super::node::Node;
 use super::price::Tier;
 use super::usage::Usage;
 
@@ -21,7 +22,7 @@ pub struct AnswerOutline {
     pub usage: Option<Usage>,
     /// The model that answered, as the provider names it.
     pub model: Option<String>,
-    /// A top-level `error` that is not null, whatever the status said.
+    /// It tells an error and no answer, whatever the status said: see [`is_error_answer`].
     pub is_error: bool,
     /// The tier that the vendor says it used.
     pub tier: Option<Tier>,
@@ -30,7 +31,9 @@ pub struct AnswerOutline {
 impl AnswerOutline {
     pub(super) fn read(root: &Object<'_, '_>) -> Self {
         let mut outline = Self::default();
+        let mut signs = ErrorSigns::default();
         for (key, value) in root.iter() {
+            signs.look_at(key, &value);
             match key {
                 "usage" => {
                     outline.usage = Usage::read(&value);
@@ -38,12 +41,92 @@ impl AnswerOutline {
                 }
                 "service_tier" => outline.tier = value.as_str().map(Tier::of_answer),
                 "model" => outline.model = value.as_str().map(str::to_owned),
-                "error" => outline.is_error = !value.is_null(),
                 _ => {}
             }
         }
+        outline.is_error = signs.is_error();
         outline
     }
+}
+
+/// True for a whole answer that tells an error, in any dialect: an `error`, choices that are null or one
+/// of which failed, a `status` of `failed` or `cancelled`, a `type` or `object` of `error`, Amazon's
+/// `__type`, or a message alone.
+#[must_use]
+pub fn is_error_answer(root: Node<'_>) -> bool {
+    let mut signs = ErrorSigns::default();
+    root.members().for_each(|(key, value)| signs.look_at(key, value.value()));
+    signs.is_error()
+}
+
+/// True for the data of a stream's event that tells an error, in any dialect. Choices may be null there:
+/// some providers report usage so.
+#[must_use]
+pub fn is_error_event(root: Node<'_>) -> bool {
+    root.members().any(|(key, value)| {
+        let value = value.value();
+        if key == "choices" { has_failed_choice(value) } else { tells_error(key, value) }
+    })
+}
+
+/// What the members of a whole answer say of an error.
+#[derive(Default)]
+struct ErrorSigns {
+    is_told: bool,
+    /// A message for people, or an `error` without content.
+    has_message: bool,
+    /// An array or object that holds something, as every answer has one.
+    has_parts: bool,
+}
+
+impl ErrorSigns {
+    fn look_at(&mut self, key: &str, value: &Value<'_, '_>) {
+        if key == "choices" {
+            self.is_told |= value.is_null() || has_failed_choice(value);
+            self.has_parts = true;
+            return;
+        }
+        let is_over = || matches!(value.as_str(), Some("failed" | "cancelled"));
+        self.is_told |= tells_error(key, value) || key == "status" && is_over();
+        if value.is_array() || value.is_object() {
+            self.has_parts |= is_filled(value);
+            self.has_message |= key == "error";
+        } else if matches!(key, "message" | "Message" | "detail" | "error") {
+            self.has_message |= value.is_str();
+        }
+    }
+
+    fn is_error(&self) -> bool {
+        self.is_told || self.has_message && !self.has_parts
+    }
+}
+
+/// True for a member of an answer or event that tells an error.
+fn tells_error(key: &str, value: &Value<'_, '_>) -> bool {
+    match key {
+        "error" => is_filled(value) || value.as_bool() == Some(true),
+        "type" | "object" => value.as_str() == Some("error"),
+        // Cohere's; those of OpenAI's dialect stand in the choices.
+        "finish_reason" => matches!(value.as_str(), Some("ERROR" | "TIMEOUT")),
+        "__type" => value.is_str(),
+        "Output" => value.get("__type").is_some(),
+        _ => false,
+    }
+}
+
+/// True if one of the choices ended with an error, which relays tell there.
+fn has_failed_choice(choices: &Value<'_, '_>) -> bool {
+    choices.as_array().is_some_and(|choices| choices.iter().any(|choice| is_failed_choice(&choice)))
+}
+
+fn is_failed_choice(choice: &Value<'_, '_>) -> bool {
+    choice.as_object().is_some_and(|choice| {
+        choice.iter().any(|(key, value)| match key {
+            "finish_reason" => value.as_str() == Some("error"),
+            "error" => is_filled(&value),
+            _ => false,
+        })
+    })
 }
 
 /// The data of one event of a stream in brief.
@@ -55,7 +138,9 @@ pub struct ChunkOutline {
     pub has_content: bool,
     /// No choice at all: `choices` is empty or absent.
     pub choices_empty: bool,
-    /// A top-level `error` that is not null: the stream failed after its status was sent.
+    /// A choice shows something: content of any kind, or a reason to end.
+    pub is_begun: bool,
+    /// The stream failed after its status was sent: see [`is_error_event`].
     pub is_error: bool,
     /// The tier that the vendor says it used.
     pub tier: Option<Tier>,
@@ -71,12 +156,15 @@ impl ChunkOutline {
                     outline.tier = tier_beside(&value).or(outline.tier);
                 }
                 "service_tier" => outline.tier = value.as_str().map(Tier::of_answer),
-                "error" => outline.is_error = !value.is_null(),
+                "error" | "type" | "object" => outline.is_error |= tells_error(key, &value),
                 "choices" => {
                     outline.choices_empty = !is_filled(&value);
-                    outline.has_content = value
-                        .as_array()
-                        .is_some_and(|choices| choices.iter().any(|choice| has_content(&choice)));
+                    let Some(choices) = value.as_array() else { continue };
+                    for choice in choices.iter() {
+                        outline.has_content |= has_content(&choice);
+                        outline.is_begun |= is_begun(&choice);
+                        outline.is_error |= is_failed_choice(&choice);
+                    }
                 }
                 holder if USAGE_HOLDERS.contains(&holder) => {
                     let usage = value.get("usage");
@@ -108,6 +196,19 @@ fn has_content(choice: &Value<'_, '_>) -> bool {
     CONTENT.iter().any(|key| delta.get(*key).is_some_and(|value| is_filled(&value)))
 }
 
+/// True if a choice has text, a reason to end, or a delta with more than a role: vendors add kinds of
+/// content faster than they can be listed.
+fn is_begun(choice: &Value<'_, '_>) -> bool {
+    let Some(choice) = choice.as_object() else { return false };
+    choice.iter().any(|(key, value)| match key {
+        "text" | "finish_reason" => is_filled(&value),
+        "delta" | "message" => value.as_object().is_some_and(|delta| {
+            delta.iter().any(|(key, value)| key != "role" && is_filled(&value))
+        }),
+        _ => false,
+    })
+}
+
 /// True for a string, array or object that is not empty.
 fn is_filled(value: &Value<'_, '_>) -> bool {
     let text = value.as_str().is_some_and(|text| !text.is_empty());
@@ -134,11 +235,37 @@ mod tests {
         for (body, is_error) in [
             (r#"{"error":{"message":"no"}}"#, true),
             (r#"{"error":"no"}"#, true),
+            (r#"{"error":true}"#, true),
+            (r#"{"error":{}}"#, true),
             (r#"{"error":null}"#, false),
+            (r#"{"error":false}"#, false),
+            (r#"{"error":null,"choices":[{"message":{"content":"hi"}}]}"#, false),
+            (r#"{"error":"","data":[{"embedding":[1]}]}"#, false),
+            (r#"{"choices":null}"#, true),
+            (r#"{"choices":[]}"#, false),
             (r#"{"choices":[{"error":1}]}"#, false),
+            (r#"{"choices":[{"error":{"code":429}}]}"#, true),
+            (r#"{"choices":[{"message":{"content":"h"},"finish_reason":"error"}]}"#, true),
+            (r#"{"choices":[{"finish_reason":"stop","error":null}]}"#, false),
+            (r#"{"status":"failed","output":[1]}"#, true),
+            (r#"{"status":"incomplete","output":[1]}"#, false),
+            (r#"{"type":"error"}"#, true),
+            (r#"{"type":"message","content":[{"type":"error"}]}"#, false),
+            (r#"{"object":"error","message":"no"}"#, true),
+            (r#"{"message":{"content":[1]},"finish_reason":"ERROR"}"#, true),
+            (r#"{"message":{"content":[1]},"finish_reason":"COMPLETE"}"#, false),
+            (r#"{"__type":"ThrottlingException"}"#, true),
+            (r#"{"Output":{"__type":"x#InternalFailure"},"Version":"1.0"}"#, true),
+            (r#"{"output":{"message":{"content":[]}}}"#, false),
+            (r#"{"message":"slow down"}"#, true),
+            (r#"{"detail":"slow down","request_id":"1"}"#, true),
+            (r#"{"message":"ok","results":[{"index":0}]}"#, false),
+            (r#"{"request_id":"deferred"}"#, false),
         ] {
             let found = Scanner::default().answer(body.as_bytes()).unwrap();
             assert_eq!(found.is_error, is_error, "{body}");
+            let read = Scanner::default().read(body.as_bytes(), is_error_answer);
+            assert_eq!(read, Ok(is_error), "{body}");
         }
         assert_eq!(Scanner::default().answer(b"[]"), Err(super::super::JsonError::NotAnObject));
     }
@@ -169,6 +296,27 @@ mod tests {
                 (has_content, choices_empty),
                 "{data}"
             );
+        }
+    }
+
+    #[test]
+    fn beginnings_of_streams() {
+        for (choices, is_begun) in [
+            (r#"[{"delta":{"role":"assistant","content":""},"finish_reason":null}]"#, false),
+            (r#"[{"delta":{"role":"assistant","content":null,"tool_calls":[]}}]"#, false),
+            (r#"[{"delta":{"content":"hi"}}]"#, true),
+            (r#"[{"delta":{"audio":{"data":"x"}}}]"#, true),
+            (r#"[{"delta":{}},{"delta":{"refusal":"no"}}]"#, true),
+            (r#"[{"delta":{},"finish_reason":"stop"}]"#, true),
+            (r#"[{"text":"hi"}]"#, true),
+            (r#"[{"text":"","finish_reason":null}]"#, false),
+            (r#"["delta",1,null]"#, false),
+            ("[]", false),
+            ("null", false),
+        ] {
+            let data = format!(r#"{{"choices":{choices}}}"#);
+            let found = Scanner::default().chunk(data.as_bytes()).unwrap();
+            assert_eq!(found.is_begun, is_begun, "{data}");
         }
     }
 
@@ -209,10 +357,16 @@ mod tests {
             ),
             (r#"{"message":"overloaded","error":{"code":503}}"#, None, true),
             (r#"{"error":null,"choices":[]}"#, None, false),
+            (r#"{"choices":null}"#, None, false),
+            (r#"{"choices":[{"delta":{},"finish_reason":"error"}]}"#, None, true),
+            (r#"{"choices":[{"error":{"code":502},"finish_reason":null}]}"#, None, true),
+            (r#"{"object":"error","message":"no"}"#, None, true),
         ] {
             let found = Scanner::default().chunk(data.as_bytes()).unwrap();
             assert_eq!(found.usage.map(|usage| usage.input_tokens), input_tokens, "{data}");
             assert_eq!(found.is_error, is_error, "{data}");
+            let read = Scanner::default().read(data.as_bytes(), is_error_event);
+            assert_eq!(read, Ok(is_error), "{data}");
         }
     }
 }

@@ -38,7 +38,7 @@ mod unable;
 mod usage;
 
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
-pub use answer_outline::{AnswerOutline, ChunkOutline};
+pub use answer_outline::{AnswerOutline, ChunkOutline, is_error_answer, is_error_event};
 pub use base64::{decode_base64, encode_base64};
 pub use catalogue::{
     Abilities, Ability, Catalogue, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,

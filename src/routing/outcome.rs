@@ -9,7 +9,8 @@ pub struct Outcome {
     pub status: u16,
     /// Whose fault it was.
     pub fault: Fault,
-    /// No answer came: the provider could not be reached, kept silent or made no sense.
+    /// No answer came: the provider could not be reached, broke off or made no sense. One that is too slow
+    /// is told by its status.
     pub is_transport: bool,
     /// How long the provider wants to be left alone.
     pub retry_after: Option<Duration>,

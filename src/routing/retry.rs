@@ -80,7 +80,7 @@ pub struct RetrySettings {
     #[schemars(range(min = 0, max = ATTEMPTS_MAX))]
     pub attempts: u32,
     /// Statuses that are worth another attempt. Left out: 429, 500, 502, 503, 504 and 529. A provider
-    /// that cannot be reached always is.
+    /// that cannot be reached always is; one that does not answer in time counts as 504.
     pub on_status_codes: Option<Vec<u16>>,
     /// False: what a provider says of when to come back is not heeded. Left out: it is, up to 60
     /// seconds; where another target is left, up to the own next wait.

@@ -87,7 +87,8 @@ pub struct StrategySettings {
     /// `mirror`.
     pub mode: Option<String>,
     /// Statuses of one target that lead on to the next. Left out: all but success; for `loadbalance`,
-    /// `canary`, `conditional` and `mirror` none.
+    /// `canary`, `conditional` and `mirror` none. Where some are listed, a provider that cannot be reached
+    /// leads on too; one that does not answer in time counts as 504.
     pub on_status_codes: Option<Vec<u16>>,
     /// Of `conditional`: the first that holds names the target.
     #[schemars(extend("examples" = [[{

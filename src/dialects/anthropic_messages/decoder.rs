@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use super::answer::{Block, block, explanation, service_tier, stop_reason};
 use super::read_block::citation;
-use super::{DIALECT, proof, read_error, status_of, usage};
+use super::{DIALECT, proof, read_error, usage};
 use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::embedded_error::error_status;
 use crate::llm::{
     Chunk, Content, Foreign, Growth, Json, Node, Reasoning, Scanner, Signature, Start, Text, Usage,
     write_object,
@@ -23,9 +24,6 @@ const INPUT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Proofs kept until their calls begin, at most.
 const PROOFS_MAX: usize = 64;
-
-/// Status of an error that comes inside a stream with a type of its own.
-const STREAM_ERROR_STATUS: u16 = 502;
 
 /// What is known of one provider's stream.
 #[derive(Debug, Default)]
@@ -136,9 +134,7 @@ impl Decoder {
     }
 
     fn error(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
-        let kind = root.get("error").map(|error| error.text_of("type")).unwrap_or_default();
-        let status = status_of(kind).unwrap_or(STREAM_ERROR_STATUS);
-        out.push(Chunk::Error(read_error(status, Some(root))));
+        out.push(Chunk::Error(read_error(error_status(root), Some(root))));
         self.has_ended = true;
     }
 

@@ -9,13 +9,11 @@ use std::collections::BTreeMap;
 use super::answer::{arguments, begun, logprob, stop_reason, usage};
 use super::{citation, read_error};
 use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::embedded_error::error_status;
 use crate::llm::{ApiError, Chunk, Content, Growth, Node, Reasoning, Scanner, Start, Text};
 
 /// Calls open together, at most; the vendor sends one after the other.
 const CALLS_OPEN_MAX: usize = 128;
-
-/// Status of an error that comes inside a stream and tells none.
-const STREAM_ERROR_STATUS: u16 = 502;
 
 /// What is known of one provider's stream.
 #[derive(Debug, Default)]
@@ -201,7 +199,7 @@ impl Decoder {
 
     fn fail(&mut self, status: Option<u16>, told: Node<'_>, out: &mut Vec<Chunk>) {
         let told_here = told.get("error").filter(|error| error.is_object()).unwrap_or(told);
-        let error = read_error(status.unwrap_or(STREAM_ERROR_STATUS), Some(told_here));
+        let error = read_error(status.unwrap_or_else(|| error_status(told)), Some(told_here));
         let message = match told_here.get("message").or(told_here.get("error")) {
             Some(_) => error.message,
             None => "the provider could not finish its answer".to_owned(),

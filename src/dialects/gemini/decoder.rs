@@ -15,6 +15,7 @@ use super::read_contents::call_id;
 use super::signature::Proof;
 use super::usage;
 use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::embedded_error::error_status;
 use crate::llm::{
     Chunk, Citation, Content, Growth, Node, Reasoning, Scanner, Start, StopReason, Text, ToolCall,
     Usage,
@@ -22,9 +23,6 @@ use crate::llm::{
 
 /// Choices followed, at most.
 const CHOICES_MAX: u64 = 128;
-
-/// Status of an error that comes inside a stream and tells none.
-const STREAM_ERROR_STATUS: u16 = 502;
 
 /// What is known of one provider's stream.
 #[derive(Default)]
@@ -107,12 +105,8 @@ impl Decoder {
         if self.has_ended {
             return;
         }
-        if let Some(told) = root.get("error") {
-            let status = told.get("code").and_then(Node::u64);
-            let status = status.and_then(|code| u16::try_from(code).ok());
-            let status = status.filter(|status| (400..600).contains(status));
-            let status = status.unwrap_or(STREAM_ERROR_STATUS);
-            out.push(Chunk::Error(error::read(status, Some(root))));
+        if root.get("error").is_some() {
+            out.push(Chunk::Error(error::read(error_status(root), Some(root))));
             self.has_ended = true;
             return;
         }

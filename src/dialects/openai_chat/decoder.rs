@@ -7,18 +7,16 @@
 use std::collections::BTreeMap;
 
 use super::answer::{citation, logprobs, stop_reason};
-use super::read_error;
 use super::read_request::{arguments, signature_of_call};
 use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::embedded_error::error_in_answer;
 use crate::llm::{
     Chunk, Content, Growth, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
+    is_error_event,
 };
 
 /// Choices followed, at most.
 const CHOICES_MAX: u64 = 128;
-
-/// Status of an error that comes inside a stream and tells none.
-const STREAM_ERROR_STATUS: u16 = 502;
 
 /// What is known of one provider's stream.
 #[derive(Debug, Default)]
@@ -78,11 +76,8 @@ impl Decoder {
     }
 
     fn take(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
-        if let Some(error) = root.get("error") {
-            let status =
-                error.get("code").and_then(Node::u64).and_then(|code| u16::try_from(code).ok());
-            let status = status.filter(|status| (400..600).contains(status));
-            out.push(Chunk::Error(read_error(status.unwrap_or(STREAM_ERROR_STATUS), Some(root))));
+        if is_error_event(root) {
+            out.push(Chunk::Error(error_in_answer(super::DIALECT, root)));
             self.has_ended = true;
             return;
         }

@@ -10,14 +10,12 @@ use std::collections::BTreeMap;
 use super::answer::{created, stop_reason};
 use super::{identity, output, proof};
 use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::embedded_error::error_status;
 use crate::dialects::openai_chat::{arguments, read_error, tokens};
 use crate::llm::{ApiError, Chunk, Content, Growth, Node, Reasoning, Scanner, Start, Text, Usage};
 
 /// Items followed, at most; those beyond are dropped. Answers have a handful.
 const ITEMS_MAX: u64 = 4096;
-
-/// Status of an error that comes inside a stream and tells none.
-const STREAM_ERROR_STATUS: u16 = 502;
 
 /// The choice, of which this dialect has one.
 const CHOICE: u32 = 0;
@@ -423,21 +421,11 @@ fn is_call(item: Node<'_>) -> bool {
 /// The error of an event: in an object of its own, or flat as the reference has it, where the type is
 /// that of the event.
 fn error(value: Node<'_>) -> ApiError {
-    let mut error = read_error(STREAM_ERROR_STATUS, Some(value));
+    let mut error = read_error(error_status(value), Some(value));
     let is_flat = value.get("error").is_none();
     if is_flat {
         error.kind.clear();
     }
-    error.status = match error.code.as_deref().unwrap_or(&error.kind) {
-        "rate_limit_exceeded" | "insufficient_quota" | "rate_limit_error" => 429,
-        "server_error" => 500,
-        "invalid_prompt" | "invalid_request_error" | "context_length_exceeded" => 400,
-        code if code.contains("image") => 400,
-        code => {
-            let told = code.parse().ok().filter(|status| (400..600).contains(status));
-            told.unwrap_or(STREAM_ERROR_STATUS)
-        }
-    };
     error
 }
 

@@ -1,0 +1,215 @@
+//! Errors that come where no status of HTTP tells them: inside of a stream, or of a whole answer whose
+//! status is success.
+//!
+//! Relays answer 200 as soon as they have found a model, and tell in the body that it failed. What such
+//! an error says of its status counts; else its code or type does, by the names that the vendors use.
+
+use super::codec::Codec;
+use super::openai_chat;
+use crate::llm::{ApiError, Dialect, Node};
+
+/// Status of an error that tells none: the provider failed, and nobody knows how.
+pub(super) const UNKNOWN_STATUS: u16 = 502;
+
+/// Members of an error that may tell its status, as a number or in digits.
+const NUMBERS: [&str; 5] = ["code", "status", "status_code", "statusCode", "http_status"];
+
+/// Members of an error that may tell its kind.
+const NAMES: [&str; 4] = ["code", "type", "status", "__type"];
+
+/// Statuses and the names of the errors that have them, in small letters and without `_`, of OpenAI,
+/// Anthropic, Google (google.rpc.Code), Amazon (`Converse`, "Errors") and vLLM (their references, read
+/// November 2026).
+const STATUSES: [(u16, &[&str]); 18] = [
+    (
+        400,
+        &[
+            "invalidrequest",
+            "invalidrequesterror",
+            "badrequest",
+            "badrequesterror",
+            "invalidprompt",
+            "contextlengthexceeded",
+            "contentpolicyviolation",
+            "contentfilter",
+            "invalidargument",
+            "failedprecondition",
+            "outofrange",
+            "validationexception",
+        ],
+    ),
+    (401, &["authenticationerror", "invalidapikey", "unauthenticated", "unauthorized"]),
+    (402, &["billingerror", "insufficientcredits", "paymentrequired"]),
+    (
+        403,
+        &["permissionerror", "permissiondenied", "permissiondeniederror", "accessdeniedexception"],
+    ),
+    (404, &["notfound", "notfounderror", "modelnotfound", "resourcenotfoundexception"]),
+    (408, &["modeltimeoutexception"]),
+    (409, &["conflicterror", "aborted", "alreadyexists"]),
+    (413, &["requesttoolarge"]),
+    (422, &["unprocessableentity", "unprocessableentityerror"]),
+    (424, &["modelstreamerrorexception", "modelerrorexception"]),
+    (
+        429,
+        &[
+            "insufficientquota",
+            "ratelimitexceeded",
+            "ratelimiterror",
+            "ratelimit",
+            "quotaexceeded",
+            "resourceexhausted",
+            "toomanyrequests",
+            "throttlingexception",
+            "modelnotreadyexception",
+            "servicequotaexceededexception",
+        ],
+    ),
+    (499, &["cancelled"]),
+    (
+        500,
+        &[
+            "servererror",
+            "apierror",
+            "internal",
+            "internalerror",
+            "internalservererror",
+            "internalserverexception",
+            "internalfailure",
+            "unknown",
+            "dataloss",
+        ],
+    ),
+    (501, &["unimplemented"]),
+    (
+        503,
+        &["unavailable", "serviceunavailable", "serviceunavailableexception", "engineoverloaded"],
+    ),
+    (504, &["timeout", "timeouterror", "deadlineexceeded"]),
+    (529, &["overloadederror", "overloaded"]),
+    (UNKNOWN_STATUS, &["badgateway"]),
+];
+
+/// The status of the error that `root` holds in `error`, or is.
+pub(super) fn error_status(root: Node<'_>) -> u16 {
+    let places = [root.get("error"), Some(root)];
+    let told = |key: &'static str| places.into_iter().flatten().filter_map(move |it| it.get(key));
+    let number = NUMBERS.into_iter().flat_map(told).find_map(number);
+    let names = NAMES.into_iter().flat_map(told).filter_map(Node::text);
+    let name = || names.map(plain).find_map(|name| status_of(&name));
+    number.or_else(name).unwrap_or(UNKNOWN_STATUS)
+}
+
+/// A status of failure that stands there as a number or in digits.
+fn number(value: Node<'_>) -> Option<u16> {
+    let number = value.u64().or_else(|| value.text()?.trim().parse().ok())?;
+    u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+}
+
+/// A name without its namespace, in small letters and without what joins its words:
+/// `com.amazon.coral.service#ThrottlingException:http://…` is `throttlingexception`.
+fn plain(name: &str) -> String {
+    let name = name.rsplit('#').next().unwrap_or_default();
+    let name = name.split(':').next().unwrap_or_default();
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+fn status_of(name: &str) -> Option<u16> {
+    let known = STATUSES.iter().find(|(_, names)| names.contains(&name));
+    // OpenAI has a dozen codes for pictures that it cannot read.
+    known.map(|(status, _)| *status).or_else(|| name.contains("image").then_some(400))
+}
+
+/// The error that a whole answer tells, for which
+/// [`is_error_answer`](crate::llm::is_error_answer) is true, with the status that it would have had.
+#[must_use]
+pub fn error_in_answer(dialect: Dialect, root: Node<'_>) -> ApiError {
+    let mut choices = root.get("choices").into_iter().flat_map(Node::items);
+    let of_choice = choices.find(|choice| choice.get("error").is_some());
+    let holder = match (root.get("error"), root.get("Output")) {
+        (Some(_), _) => root,
+        (None, Some(output)) => output,
+        (None, None) => of_choice.unwrap_or(root),
+    };
+    let status = error_status(holder);
+    // Amazon and Cohere have no member `error`; those who stand before them do.
+    let inner = holder.get("error").filter(|error| error.is_object());
+    let codec = super::codec(dialect).unwrap_or(&openai_chat::OpenaiChat as &dyn Codec);
+    let error = match (dialect, inner) {
+        (Dialect::BedrockConverse | Dialect::CohereChat, Some(inner)) => {
+            codec.read_error(status, Some(inner))
+        }
+        _ => codec.read_error(status, Some(holder)),
+    };
+    let is_told = holder.get("error").is_some() || says_why(holder);
+    if is_told {
+        return error;
+    }
+    // What else stands in an answer is no word about its end.
+    let message = "the provider could not finish its answer".to_owned();
+    ApiError { message, ..error }
+}
+
+fn says_why(holder: Node<'_>) -> bool {
+    ["message", "Message", "detail"]
+        .iter()
+        .any(|key| holder.get(key).and_then(Node::text).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::Scanner;
+
+    fn read(dialect: Dialect, body: &str) -> ApiError {
+        let read = |root: Node<'_>| error_in_answer(dialect, root);
+        Scanner::default().read(body.as_bytes(), read).expect("JSON")
+    }
+
+    #[test]
+    fn statuses_by_number_code_and_type() {
+        for (body, status) in [
+            (r#"{"error":{"code":429}}"#, 429),
+            (r#"{"error":{"code":"503"}}"#, 503),
+            (r#"{"error":{"status":529,"type":"server_error"}}"#, 529),
+            (r#"{"error":{"code":1302,"type":"rate_limit_error"}}"#, 429),
+            (r#"{"error":{"type":"insufficient_quota","code":"insufficient_quota"}}"#, 429),
+            (r#"{"error":{"type":"invalid_request_error","code":"invalid_api_key"}}"#, 401),
+            (r#"{"error":{"type":"invalid_request_error","code":"model_not_found"}}"#, 404),
+            (r#"{"error":{"type":"overloaded_error"}}"#, 529),
+            (r#"{"error":{"status":"RESOURCE_EXHAUSTED"}}"#, 429),
+            (r#"{"error":"no","code":402}"#, 402),
+            (r#"{"__type":"com.amazon.coral.service#ThrottlingException:http://x"}"#, 429),
+            (r#"{"object":"error","type":"NotFoundError","message":"m"}"#, 404),
+            (r#"{"error":{"code":"image_too_small"}}"#, 400),
+            (r#"{"error":{"code":200,"message":"m"}}"#, UNKNOWN_STATUS),
+            (r#"{"error":{"message":"m"}}"#, UNKNOWN_STATUS),
+            (r#"{"error":"m"}"#, UNKNOWN_STATUS),
+            (r#"{"status":"failed","error":null}"#, UNKNOWN_STATUS),
+            (r#"{"type":"error"}"#, UNKNOWN_STATUS),
+        ] {
+            let found = Scanner::default().read(body.as_bytes(), error_status);
+            assert_eq!(found, Ok(status), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_dialect_reads_the_message() {
+        for dialect in Dialect::ALL {
+            for body in [
+                r#"{"error":{"message":"why","code":429}}"#,
+                r#"{"error":{"message":"why","type":"rate_limit_error"},"choices":null}"#,
+                r#"{"choices":[{"finish_reason":"error","error":{"message":"why","code":429}}]}"#,
+                r#"{"Output":{"__type":"ThrottlingException","message":"why"}}"#,
+            ] {
+                let error = read(dialect, body);
+                let found = (error.status, error.message.as_str());
+                assert_eq!(found, (429, "why"), "{dialect:?}: {body}");
+            }
+            let silent = read(dialect, r#"{"choices":[{"finish_reason":"error"}]}"#);
+            let expected = (502, "the provider could not finish its answer");
+            assert_eq!((silent.status, silent.message.as_str()), expected, "{dialect:?}");
+        }
+    }
+}
