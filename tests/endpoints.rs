@@ -201,11 +201,11 @@ fn large_bodies_pass_both_ways_without_being_kept() {
     assert!(grown < 8 * 1024, "the process grew by {grown} KiB for streamed bodies");
 }
 
-fn resident(pid: u32) -> u64 {
+pub fn resident(pid: u32) -> u64 {
     status_kib(pid, "VmRSS:")
 }
 
-fn peak(pid: u32) -> u64 {
+pub fn peak(pid: u32) -> u64 {
     status_kib(pid, "VmHWM:")
 }
 

@@ -22,6 +22,7 @@ mod faults;
 #[path = "faults.rs"]
 mod faults_on_epoll_over_tls;
 mod hostile;
+mod hostile_configs;
 #[path = "hostile.rs"]
 mod hostile_on_epoll_over_tls;
 mod keys;

@@ -52,6 +52,26 @@ impl<'a> Asker<'a> {
         self.held.set(self.held.get() + bytes);
         Ok(())
     }
+
+    /// Counts `bytes` that one attempt keeps in memory, for as long as what it gives lives.
+    pub(super) fn hold_for_attempt(&self, bytes: usize) -> Result<HeldBytes, Failure> {
+        if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
+            return Err(Failure::Overloaded("buffered bytes"));
+        }
+        Ok(HeldBytes { worker: Rc::clone(self.worker), bytes })
+    }
+}
+
+/// Bytes counted against `server.buffered_bytes_max`, until it is dropped.
+pub(super) struct HeldBytes {
+    worker: Rc<Worker>,
+    bytes: usize,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.worker.release(self.bytes);
+    }
 }
 
 impl Drop for Asker<'_> {

@@ -119,7 +119,7 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     }
     let asked = exchange.ours("forward-headers").unwrap_or_default();
     let is_named = |name: &str| {
-        route.targets.iter().flat_map(|it| &it.forward_headers).any(|it| it == name)
+        route.targets.iter().flat_map(|it| &*it.forward_headers).any(|it| it == name)
             || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
     };
     for field in client_fields(exchange.head, is_named) {

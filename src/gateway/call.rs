@@ -13,6 +13,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::answer::{Answer, Link};
 use super::asker::Asker;
 use super::body::Pace;
@@ -147,6 +149,7 @@ pub(super) async fn call_streamed(
     let mut pooled = recall::while_needed(exchange, ready).await??;
     notes.connections += 1;
     let message = encode(std::mem::take(&mut notes.out), asker, attempt, request)?;
+    let (message, ..) = message.into_parts();
     let call = Call { asker, attempt, endpoint: request.endpoint, deadline };
     notes.sent = true;
     let connection = &mut pooled.connection;
@@ -226,7 +229,8 @@ impl Call<'_> {
         let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
         let mark = connection.writer.written();
         let answering = async {
-            let (out, sent) = send(connection, message).await;
+            let (head, body, _held) = message.into_parts();
+            let (out, sent) = send(connection, head, body).await;
             notes.out = out;
             notes.sent = true;
             self.head(connection, (sent, mark, begun)).await
@@ -244,7 +248,8 @@ impl Call<'_> {
         message: Vec<u8>,
     ) -> Result<Sent, Failure> {
         let limit = self.deadline.min(Instant::now().after(self.attempt.timeouts.idle));
-        match recall::while_needed(exchange, within(limit, send(connection, message))).await? {
+        let sending = within(limit, send(connection, message, Bytes::new()));
+        match recall::while_needed(exchange, sending).await? {
             Ok((out, sent)) => {
                 exchange.client.out = out;
                 Ok(sent)
@@ -405,11 +410,17 @@ impl Call<'_> {
     }
 }
 
-/// Sends until all is sent, the provider answers, or the connection breaks; the head tells which.
-/// Gives the emptied allocation back.
-async fn send(connection: &mut Connection, message: Vec<u8>) -> (Vec<u8>, Sent) {
+/// Sends a message and what follows it, until all is sent, the provider answers, or the connection breaks;
+/// the head tells which. Gives the emptied allocation of the message back.
+async fn send(connection: &mut Connection, message: Vec<u8>, more: Bytes) -> (Vec<u8>, Sent) {
     let Connection { reader, writer, .. } = connection;
-    let mut writing = pin!(writer.write_all(message));
+    let mut writing = pin!(async {
+        let out = writer.write_all(message).await?;
+        if !more.is_empty() {
+            writer.write_shared(more).await?;
+        }
+        Ok::<_, std::io::Error>(out)
+    });
     poll_fn(|context| match writing.as_mut().poll(context) {
         Poll::Ready(Ok(out)) => Poll::Ready((out, Sent::Whole)),
         Poll::Ready(Err(_)) => Poll::Ready((Vec::new(), Sent::Partly)),

@@ -38,7 +38,7 @@ pub(super) fn asked<'r>(exchange: &Exchange<'_>, request: &'r Request) -> Option
         return None;
     }
     let Some(client) = other_codec(endpoint) else {
-        let (bytes, outline) = (Cow::Borrowed(bytes.as_slice()), Cow::Borrowed(outline));
+        let (bytes, outline) = (Cow::Borrowed(&bytes[..]), Cow::Borrowed(outline));
         return Some(Asked { endpoint, bytes, outline });
     };
     let asked = translate::read(exchange.asker, request, &[], client).ok()?;

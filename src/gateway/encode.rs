@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::asker::Asker;
+use bytes::Bytes;
+
+use super::asker::{Asker, HeldBytes};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::{
@@ -26,21 +28,46 @@ const HOPS_MAX: u32 = 8;
 /// The field that Anthropic wants with every call, and its only value (API reference, "Versions").
 const ANTHROPIC_VERSION: (&str, &[u8]) = ("anthropic-version", b"2023-06-01");
 
-/// The whole request but for a body that is streamed.
+/// Longest body that is copied behind the head, in bytes, to go out in one write; the copy of a longer one
+/// costs more than a second write does.
+pub(super) const COPIED_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A request as it goes out, but for a body that is streamed.
+pub(super) struct Message {
+    /// The head, and a short body behind it.
+    pub head: Vec<u8>,
+    /// A longer body; attempts that send the same share it.
+    pub body: Bytes,
+    /// For a body that was edited, and is this attempt's alone.
+    held: Option<HeldBytes>,
+}
+
+impl Message {
+    /// Both parts, and what has to live until they are sent.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Bytes, Option<HeldBytes>) {
+        (self.head, self.body, self.held)
+    }
+}
+
+/// The whole request but for a body that is streamed; `out` is an allocation for it.
 pub(super) fn encode(
     mut out: Vec<u8>,
     asker: &Asker<'_>,
     attempt: &Attempt,
     request: &Request,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Message, Failure> {
     let hops = count_hops(asker)?;
     out.clear();
     if request.endpoint == Endpoint::Realtime {
         realtime::encode(&mut out, asker, attempt, hops)?;
-        return Ok(out);
+        return Ok(Message { head: out, body: Bytes::new(), held: None });
     }
+    let is_edited = attempt.translation.is_none() && !attempt.changes.is_empty();
+    let held = if is_edited { Some(asker.hold_for_attempt(request.body_bytes())?) } else { None };
     let body = whole_body(attempt, request);
-    out.reserve(HEAD_BYTES + body.as_ref().map_or(0, |body| body.len()));
+    let length = body.as_ref().map_or(0, |body| body.len());
+    let copied = if length > COPIED_BODY_BYTES_MAX { 0 } else { length };
+    out.reserve(HEAD_BYTES + copied);
     let proof = write_line(&mut out, asker, (attempt, request), body.as_deref())?;
     write_fields(&mut out, asker, attempt, &proof, hops);
     match &request.body {
@@ -58,14 +85,22 @@ pub(super) fn encode(
             write_field(&mut out, "transfer-encoding", b"chunked");
             end_head(&mut out);
         }
-        Body::Json { .. } => {
+        Body::Json { bytes, .. } => {
             let body = body.unwrap_or_default();
             write_length(&mut out, body.len() as u64);
             end_head(&mut out);
+            if body.len() > COPIED_BODY_BYTES_MAX {
+                let body = match (body, &attempt.translation) {
+                    (Cow::Owned(edited), _) => edited.into(),
+                    (Cow::Borrowed(_), Some(translation)) => translation.body.clone(),
+                    (Cow::Borrowed(_), None) => bytes.clone(),
+                };
+                return Ok(Message { head: out, body, held });
+            }
             out.extend_from_slice(&body);
         }
     }
-    Ok(out)
+    Ok(Message { head: out, body: Bytes::new(), held })
 }
 
 /// The body as it is sent, with the edits made; none for one that is streamed.
@@ -78,9 +113,8 @@ pub(super) fn whole_body<'r>(attempt: &'r Attempt, request: &'r Request) -> Opti
         Body::Streamed { .. } => None,
         Body::Json { bytes, .. } if attempt.changes.is_empty() => Some(Cow::Borrowed(bytes)),
         Body::Json { bytes, outline } => {
-            let edits: Vec<Edit<'_>> = attempt.changes.iter().map(Change::edit).collect();
             let mut edited = Vec::with_capacity(bytes.len() + 128);
-            outline.splice(bytes, &edits, &mut edited);
+            outline.splice(bytes, &Change::edits(&attempt.changes), &mut edited);
             Some(Cow::Owned(edited))
         }
     }
@@ -130,12 +164,29 @@ pub(super) fn write_fields(
 }
 
 impl Change {
-    /// The same as the JSON scanner takes it.
-    pub(super) fn edit(&self) -> Edit<'_> {
+    /// The same as the JSON scanner takes them.
+    pub(super) fn edits(changes: &[Self]) -> Vec<Edit<'_>> {
+        let mut edits = Vec::with_capacity(changes.len());
+        for change in changes {
+            match change {
+                Self::Defaults(params) => {
+                    edits.extend(params.members().map(|(key, json)| Edit::Default { key, json }));
+                }
+                Self::Overrides(params) => {
+                    edits.extend(params.members().map(|(key, json)| Edit::Set { key, json }));
+                }
+                Self::Set { key, json } => edits.push(Edit::Set { key, json }),
+                Self::Remove { key } => edits.push(Edit::Remove { key }),
+            }
+        }
+        edits
+    }
+
+    /// Bytes that it keeps of its own.
+    pub(super) fn own_bytes(&self) -> usize {
         match self {
-            Self::Set { key, json } => Edit::Set { key, json },
-            Self::Default { key, json } => Edit::Default { key, json },
-            Self::Remove { key } => Edit::Remove { key },
+            Self::Set { json, .. } => json.len(),
+            Self::Defaults(_) | Self::Overrides(_) | Self::Remove { .. } => 0,
         }
     }
 }

@@ -6,14 +6,21 @@ use serde_json::Value;
 
 use super::admit::Grant;
 use super::asker::Asker;
-use super::prepare::asked_model;
+use super::prepare::asked_model_text;
 use super::receive::{Body, Request};
 use crate::base::unix_now;
 use crate::llm::{Ability, ModelCard, Outline, PicoUsd, Terms, Usage, cost, estimate_tokens};
-use crate::routing::{Facts, Field, Target};
+use crate::routing::{BodyFields, Facts, Field, Target};
 
 /// Tokens of an answer whose request sets no limit: what a price is worked out for.
 const OUTPUT_TOKENS: u64 = 500;
+
+/// Longest value that a strategy sees, in bytes; a longer one counts as absent. Conditions and sessions look
+/// at names and choices, not at texts, and may look hundreds of times.
+const VALUE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest name of a model that is looked for in the catalogue, in bytes.
+const MODEL_BYTES_MAX: usize = 512;
 
 /// The request, looked at only where a strategy asks.
 pub(super) struct Told<'r> {
@@ -21,13 +28,23 @@ pub(super) struct Told<'r> {
     grant: &'r Grant,
     request: &'r Request,
     metadata: OnceCell<Option<Value>>,
+    /// What the route looks at in the body, in the order of its [`BodyFields`].
+    body_values: OnceCell<Vec<Option<Value>>>,
+    wants_json_schema: OnceCell<bool>,
     has_pictures: OnceCell<bool>,
 }
 
 impl<'r> Told<'r> {
     pub(super) fn new(asker: &'r Asker<'r>, grant: &'r Grant, request: &'r Request) -> Self {
-        let (metadata, has_pictures) = (OnceCell::new(), OnceCell::new());
-        Self { asker, grant, request, metadata, has_pictures }
+        Self {
+            asker,
+            grant,
+            request,
+            metadata: OnceCell::new(),
+            body_values: OnceCell::new(),
+            wants_json_schema: OnceCell::new(),
+            has_pictures: OnceCell::new(),
+        }
     }
 
     fn body(&self) -> Option<(&'r [u8], &'r Outline)> {
@@ -40,7 +57,8 @@ impl<'r> Told<'r> {
     fn metadata(&self, key: &str) -> Option<Value> {
         let read = || serde_json::from_str(self.asker.ours("metadata")?).ok();
         let own = self.metadata.get_or_init(read).as_ref();
-        own.and_then(|own| own.get(key)).cloned().or_else(|| self.key_metadata(key))
+        let own = own.and_then(|own| own.get(key)).filter(|value| is_short(value));
+        own.cloned().or_else(|| self.key_metadata(key))
     }
 
     fn key_metadata(&self, key: &str) -> Option<Value> {
@@ -49,17 +67,42 @@ impl<'r> Told<'r> {
     }
 
     fn params(&self, names: &[String]) -> Option<Value> {
-        let (first, rest) = names.split_first()?;
-        if first == "model" && rest.is_empty() {
-            return self.request.model().map(Value::from);
+        if matches!(names, [only] if only == "model") {
+            return self.model();
         }
-        let (bytes, outline) = self.body()?;
-        let mut value: Value = serde_json::from_slice(outline.value(bytes, first)?).ok()?;
-        for name in rest {
-            value = value.get_mut(name)?.take();
+        if let Some(route) = self.grant.route()
+            && let Some(place) = route.body_fields.place(names)
+        {
+            let values = self.body_values.get_or_init(|| self.read(&route.body_fields));
+            return values.get(place)?.clone();
         }
-        let is_plain = value.is_string() || value.is_number() || value.is_boolean();
-        is_plain.then_some(value)
+        let field = Field::Params(names.to_vec());
+        self.read(&BodyFields::of([&field])).pop()?
+    }
+
+    /// The plain values of fields of the body, found in one pass over it.
+    fn read(&self, fields: &BodyFields) -> Vec<Option<Value>> {
+        let Some((bytes, outline)) = self.body() else { return Vec::new() };
+        let plain = |json: &[u8]| {
+            let value: Value = serde_json::from_slice(json).ok()?;
+            let is_plain = value.is_string() || value.is_number() || value.is_boolean();
+            is_plain.then_some(value)
+        };
+        let found = fields.values(|member| outline.value(bytes, member)).into_iter();
+        found.map(|json| plain(json.filter(|json| json.len() <= VALUE_BYTES_MAX)?)).collect()
+    }
+
+    fn model(&self) -> Option<Value> {
+        let model = self.request.model().filter(|model| model.len() <= VALUE_BYTES_MAX);
+        model.map(Value::from)
+    }
+
+    fn wants_json_schema(&self) -> bool {
+        let wants = || {
+            let kind = self.params(&["response_format".to_owned(), "type".to_owned()]);
+            kind == Some("json_schema".into())
+        };
+        *self.wants_json_schema.get_or_init(wants)
     }
 
     fn input_tokens(&self) -> u64 {
@@ -73,9 +116,12 @@ impl<'r> Told<'r> {
     /// What is known of the model that `target` would be asked for.
     fn card(&self, target: &Target) -> Option<std::rc::Rc<ModelCard>> {
         let provider = target.provider.as_deref()?;
-        let model = asked_model(self.request, Some(target))?;
+        let model = asked_model_text(self.request, Some(target))?;
         let snapshot = &self.asker.snapshot;
-        snapshot.cards.find(&snapshot.settings, provider, &model)
+        if model.len() > MODEL_BYTES_MAX {
+            return None;
+        }
+        snapshot.cards.find(&snapshot.settings, provider, model)
     }
 
     fn has(&self, member: &str) -> bool {
@@ -101,6 +147,10 @@ impl<'r> Told<'r> {
     }
 }
 
+fn is_short(value: &Value) -> bool {
+    value.as_str().is_none_or(|text| text.len() <= VALUE_BYTES_MAX)
+}
+
 impl Facts for Told<'_> {
     fn value(&self, field: &Field) -> Option<Value> {
         match field {
@@ -109,9 +159,10 @@ impl Facts for Told<'_> {
             Field::UrlPathname => Some(self.asker.head.path().into()),
             Field::Header(name) => {
                 let value = self.asker.head.get(name)?;
+                let value = Some(value).filter(|value| value.len() <= VALUE_BYTES_MAX)?;
                 std::str::from_utf8(value).ok().map(Value::from)
             }
-            Field::Model => self.request.model().map(Value::from),
+            Field::Model => self.model(),
             Field::KeyName => self.grant.key.as_ref().map(|key| key.name.as_str().into()),
             Field::KeyMetadata(key) => self.key_metadata(key),
             Field::TokensEstimate => Some(self.input_tokens().into()),
@@ -130,9 +181,7 @@ impl Facts for Told<'_> {
         has_room
             && !(card.reads_text_only() && self.has_pictures())
             && (!self.has("tools") || may(Ability::Tools))
-            && (self.params(&["response_format".to_owned(), "type".to_owned()])
-                != Some("json_schema".into())
-                || may(Ability::JsonSchema))
+            && (!self.wants_json_schema() || may(Ability::JsonSchema))
     }
 
     fn price(&self, target: &Target) -> Option<u64> {

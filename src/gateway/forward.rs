@@ -20,6 +20,7 @@ use super::call::{Notes, call, call_streamed};
 use super::call_in_parts::call_in_parts;
 use super::copies;
 use super::deliver::Whole;
+use super::encode::COPIED_BODY_BYTES_MAX;
 use super::facts::Told;
 use super::failure::Failure;
 use super::opening::{self, Wait};
@@ -175,6 +176,9 @@ async fn ask_streamed(
     loop {
         let step = {
             let facts = Told::new(asker, grant, request);
+            if asker.trail.is_full() {
+                return last;
+            }
             plan.next(&facts, &mut asker.worker.dice(), Instant::now())
         };
         let step = match step {
@@ -242,7 +246,11 @@ impl Pursuit<'_> {
         let facts = Told::new(self.asker, self.grant, self.request);
         let mut last: Option<Result<Ready, Failure>> = before.map(Err);
         loop {
-            let step = plan.next(&facts, &mut self.asker.worker.dice(), Instant::now());
+            let step = if self.asker.trail.is_full() {
+                Step::Give
+            } else {
+                plan.next(&facts, &mut self.asker.worker.dice(), Instant::now())
+            };
             if !matches!(step, Step::Give) {
                 last.take().into_iter().flatten().for_each(Ready::dismiss);
             }
@@ -382,7 +390,12 @@ impl Pursuit<'_> {
         let racing = Pursuit { wants_good: true, ..*self };
         Box::pin(async move {
             let begun = Instant::now();
-            let result = racing.run(&mut plan, None).await;
+            // Each lane copies a short body behind its head.
+            let copied = racing.request.body_bytes().min(COPIED_BODY_BYTES_MAX);
+            let result = match racing.asker.hold_for_attempt(copied) {
+                Ok(_held) => racing.run(&mut plan, None).await,
+                Err(failure) => Err(failure),
+            };
             let outcome = match &result {
                 Err(failure) => outcome_of_failure(failure, begun.elapsed()),
                 Ok(_) => plan.last().unwrap_or_else(|| nobody().0),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Grant;
-use super::asker::Asker;
+use super::asker::{Asker, HeldBytes};
 use super::choose::{Choice, choose};
 use super::count_tokens;
 use super::deliver::Whole;
@@ -20,7 +20,7 @@ use super::upstream::Upstream;
 use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Gap, ProviderField, Timeouts};
-use crate::routing::Target;
+use crate::routing::{Params, Target};
 
 /// Paths whose bodies name no model, so that a key with a model allow-list may stream to them.
 const PATHS_WITHOUT_MODEL: [&str; 4] =
@@ -34,12 +34,20 @@ pub(super) enum Prepared {
     Ask(Box<Attempt>),
 }
 
-/// An edit of one top-level member of the body.
-#[derive(Debug, PartialEq, Eq)]
+/// An edit of top-level members of the body.
+#[derive(Debug)]
 pub(super) enum Change {
-    Set { key: String, json: Vec<u8> },
-    Default { key: String, json: Vec<u8> },
-    Remove { key: String },
+    /// Members that are set where the client gives none.
+    Defaults(Arc<Params>),
+    /// Members that replace the client's.
+    Overrides(Arc<Params>),
+    Set {
+        key: String,
+        json: Vec<u8>,
+    },
+    Remove {
+        key: String,
+    },
 }
 
 /// One call to one target.
@@ -64,6 +72,9 @@ pub(super) struct Attempt {
     pub redactor: Option<Redactor>,
     pub timeouts: Timeouts,
     pub forward_headers: Vec<String>,
+    /// What it keeps in memory beside the request.
+    #[expect(dead_code, reason = "it counts until the attempt is dropped")]
+    pub held: Option<HeldBytes>,
 }
 
 impl Attempt {
@@ -75,10 +86,18 @@ impl Attempt {
 
 /// The model that is asked for at `target`, with a provider's name before it if the client wrote one.
 pub(super) fn asked_model(request: &Request, target: Option<&Target>) -> Option<String> {
+    asked_model_text(request, target).map(str::to_owned)
+}
+
+/// As [`asked_model`], without a copy.
+pub(super) fn asked_model_text<'r>(
+    request: &'r Request,
+    target: Option<&'r Target>,
+) -> Option<&'r str> {
     let of_route =
-        |model: fn(&Target) -> &Option<String>| target.and_then(|it| model(it).as_deref());
+        |model: fn(&Target) -> &Option<Arc<str>>| target.and_then(|it| model(it).as_deref());
     let asked = of_route(|it| &it.override_model).or_else(|| request.model());
-    asked.or_else(|| of_route(|it| &it.default_model)).map(str::to_owned)
+    asked.or_else(|| of_route(|it| &it.default_model))
 }
 
 /// Makes an attempt ready; `target` is none where no route is in force.
@@ -97,11 +116,14 @@ pub(super) fn prepare(
         return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
     }
     let mut changes = params::changes(request, target, choice.model.as_deref());
+    let mut kept: usize = changes.iter().map(Change::own_bytes).sum();
     let (mut translation, mut hide_usage) = (None, false);
     match dialect.client {
         Some(client) if dialect.is_translated => {
             let dialects = (client, dialect.provider);
             let made = translate(asker, request, &changes, dialects, &choice)?;
+            // What was asked is kept in no dialect as well, for the way back.
+            kept = kept.saturating_add(made.body.len()).saturating_add(request.body_bytes());
             translation = Some(Box::new(made));
         }
         _ => {
@@ -123,6 +145,7 @@ pub(super) fn prepare(
         hide_usage,
         translation,
         timeouts,
+        held: if kept > 0 { Some(asker.hold_for_attempt(kept)?) } else { None },
     })))
 }
 
@@ -313,6 +336,6 @@ pub(super) fn asked_timeout(asker: &Asker<'_>) -> Result<Option<Duration>, Failu
 fn forward_headers(asker: &Asker<'_>, target: Option<&Target>) -> Vec<String> {
     let asked = asker.ours("forward-headers").unwrap_or_default();
     let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
-    let configured = target.map(|target| target.forward_headers.clone()).unwrap_or_default();
-    configured.into_iter().chain(asked).filter(|name| !name.is_empty()).take(64).collect()
+    let configured = target.into_iter().flat_map(|target| target.forward_headers.iter().cloned());
+    configured.chain(asked).filter(|name| !name.is_empty()).take(64).collect()
 }

@@ -4,6 +4,8 @@
 //! Every other body is streamed by `forward` and never kept, but for a small JSON body of the
 //! pass-through, which is looked at for its `model`.
 
+use bytes::Bytes;
+
 use super::body::{Incoming, Pace};
 use super::endpoint::{Endpoint, gemini_aside, gemini_call};
 use super::failure::Failure;
@@ -31,13 +33,13 @@ pub(super) enum Body {
     /// None at all.
     Empty,
     /// JSON, kept whole, with what the scan found.
-    Json { bytes: Vec<u8>, outline: Outline },
+    Json { bytes: Bytes, outline: Outline },
     /// Still on the client's connection; `forward` pumps it.
     Streamed { framing: Framing, incoming: Incoming },
 }
 
 impl Request {
-    /// The same once more; of a body that is streamed there is no copy.
+    /// The same once more, with the same bytes; of a body that is streamed there is no copy.
     pub(super) fn copy(&self) -> Self {
         let body = match &self.body {
             Body::Json { bytes, outline } => {
@@ -46,6 +48,14 @@ impl Request {
             Body::Empty | Body::Streamed { .. } => Body::Empty,
         };
         Self { body, path_model: self.path_model.clone(), ..*self }
+    }
+
+    /// Bytes of a body that is kept.
+    pub(super) fn body_bytes(&self) -> usize {
+        match &self.body {
+            Body::Json { bytes, .. } => bytes.len(),
+            Body::Empty | Body::Streamed { .. } => 0,
+        }
     }
 
     /// The model the client named.
@@ -94,7 +104,7 @@ pub(super) async fn body(
             (outline.model, outline.stream) = (Some(model), stream);
         }
         exchange.record.stream = outline.stream;
-        Body::Json { bytes, outline }
+        Body::Json { bytes: bytes.into(), outline }
     } else if framing == Framing::None {
         Body::Empty
     } else {

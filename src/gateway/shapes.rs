@@ -139,7 +139,7 @@ fn translation(
     warnings: &Warnings,
 ) -> Translation {
     let back = Back::Shaped(Shaped { client, provider, asked });
-    Translation { path, body, warnings: told(warnings), back }
+    Translation { path, body: body.into(), warnings: told(warnings), back }
 }
 
 /// What the ranks of a provider that speaks the client's dialect used.

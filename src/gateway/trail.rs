@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::call::Notes;
 use crate::base::Instant;
 
-/// Attempts that are told; a plan may make more.
+/// Attempts of one request.
 const LEGS_MAX: usize = 64;
 
 /// Attempts that the answer's head tells.
@@ -49,6 +49,11 @@ impl Trail {
             legs.push(leg);
         }
         Track { trail: self, place, begun, notes: Notes::default(), has_ended: false }
+    }
+
+    /// True if no attempt may follow.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.borrow().len() >= LEGS_MAX
     }
 
     /// How many there were.

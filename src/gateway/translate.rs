@@ -8,6 +8,8 @@ use super::failure::Failure;
 use super::receive::{Body, Request};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::asker::Asker;
 use super::choose::Choice;
 use super::prepare::{Change, vendor_changes};
@@ -17,14 +19,14 @@ use crate::dialects::{
     completions_encoder, gemini_array_encoder, read_completions_request, write_completions_answer,
 };
 use crate::http::ResponseHead;
-use crate::llm::{Answer, ChatRequest, Dialect, Edit, Node, Usage, unable};
+use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unable};
 
 /// A request as its provider takes it, and what the answer's way back needs.
 pub(super) struct Translation {
     /// Behind the provider's base URL, query included.
     pub path: String,
     /// As the provider takes it.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// The answer's way back.
     /// What was lost, for the answer's head.
     pub warnings: Option<Arc<str>>,
@@ -78,7 +80,7 @@ impl Translation {
     ) -> Option<Option<Usage>> {
         let Back::Shaped(shaped) = &mut self.back else { return None };
         let (body, used) = shaped.next_call(asker, answer)?;
-        self.body = body;
+        self.body = body.into();
         Some(used)
     }
 }
@@ -116,9 +118,8 @@ pub(super) fn read_with<T>(
     let body = if changes.is_empty() {
         bytes
     } else {
-        let edits: Vec<Edit<'_>> = changes.iter().map(Change::edit).collect();
-        outline.splice(bytes, &edits, &mut edited);
-        &edited
+        outline.splice(bytes, &Change::edits(changes), &mut edited);
+        &edited[..]
     };
     let path = RequestPath { model: outline.model.as_deref(), stream: outline.stream };
     let mut scanner = asker.worker.scanner();
@@ -158,13 +159,11 @@ pub(super) fn translate(
     (client, provider): (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
-    let made = match request.endpoint {
+    match request.endpoint {
         Endpoint::Embeddings => shapes::embeddings(asker, request, changes, provider, choice),
         Endpoint::Rerank => shapes::rerank(asker, request, changes, provider, choice),
         _ => chat(asker, request, changes, (client, provider), choice),
-    }?;
-    asker.hold(made.body.len())?;
-    Ok(made)
+    }
 }
 
 fn chat(
@@ -195,7 +194,7 @@ fn chat(
     let path = provider.path(&target, asked.stream);
     Ok(Translation {
         path,
-        body,
+        body: body.into(),
         warnings: told(&warnings),
         back: Back::Chat(Chat { client, provider, request: asked, form }),
     })
@@ -253,9 +252,8 @@ pub(super) fn edited(
         return Ok(body);
     }
     let outline = asker.worker.scanner().request(&body).map_err(Failure::Json)?;
-    let edits: Vec<Edit<'_>> = changes.iter().map(Change::edit).collect();
     let mut edited = Vec::with_capacity(body.len() + 128);
-    outline.splice(&body, &edits, &mut edited);
+    outline.splice(&body, &Change::edits(changes), &mut edited);
     Ok(edited)
 }
 

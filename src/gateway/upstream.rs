@@ -86,8 +86,10 @@ fn model_names(settings: &Settings) -> HashSet<String> {
     let of_providers =
         settings.providers.iter().flat_map(|provider| provider.models.iter().cloned());
     let targets = settings.routes.values().flat_map(|route| &route.targets);
-    let of_routes =
-        targets.flat_map(|it| [&it.override_model, &it.default_model]).flatten().cloned();
+    let of_routes = targets
+        .flat_map(|it| [&it.override_model, &it.default_model])
+        .flatten()
+        .map(|it| it.to_string());
     let of_keys = settings.keys.iter().flat_map(|key| key.models.names().map(str::to_owned));
     of_providers.chain(of_routes).chain(of_keys.collect::<Vec<_>>()).collect()
 }

@@ -1,10 +1,17 @@
 //! Edits of the top-level members of a JSON object, spliced into its text.
 //!
+//! The time taken is linear in the text, its members and the edits: a target may bring hundreds.
+//!
 //! What is not edited is copied byte for byte, in as few runs as possible. The text has been accepted
 //! by a parser before; if it is another text than the one the members were found in, the result is
 //! wrong but nothing panics.
 
+use std::collections::HashMap;
+
 use super::members::{Members, slice};
+
+/// So many edits are looked through for each member; more are put into a table first.
+const FEW: usize = 8;
 
 /// A change of one top-level member. Of several edits of one key the later wins, except that a
 /// default never undoes a `Set`, and after a `Remove` acts as one.
@@ -38,16 +45,13 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// What is left to do for `key` when all of `edits` are taken together.
-    fn outcome(edits: &[Edit<'a>], key: &[u8]) -> Option<Edit<'a>> {
-        let same = edits.iter().filter(|edit| edit.key().as_bytes() == key);
-        same.fold(None, |before, edit| match (before, *edit) {
-            (Some(Self::Set { .. }), Self::Default { .. }) => before,
-            (Some(Self::Remove { .. }), Self::Default { key, json }) => {
-                Some(Self::Set { key, json })
-            }
-            (_, edit) => Some(edit),
-        })
+    /// What is left to do for a key when this edit follows `before`.
+    fn after(self, before: Option<Self>) -> Self {
+        match (before, self) {
+            (Some(before @ Self::Set { .. }), Self::Default { .. }) => before,
+            (Some(Self::Remove { .. }), Self::Default { key, json }) => Self::Set { key, json },
+            (_, edit) => edit,
+        }
     }
 
     /// Appends the member this edit adds where its key is absent; says if it did.
@@ -71,6 +75,64 @@ impl<'a> Edit<'a> {
     }
 }
 
+/// What is left to do for each key when all edits are taken together.
+enum Outcomes<'e, 'a> {
+    Few(&'e [Edit<'a>]),
+    /// With the place of the first edit of each key, and whether the text has it.
+    Many(HashMap<&'a [u8], (Edit<'a>, usize, bool)>),
+}
+
+impl<'e, 'a> Outcomes<'e, 'a> {
+    fn new(edits: &'e [Edit<'a>]) -> Self {
+        if edits.len() <= FEW {
+            return Self::Few(edits);
+        }
+        let mut table = HashMap::<_, (Edit<'a>, usize, bool)>::with_capacity(edits.len());
+        for (place, edit) in edits.iter().enumerate() {
+            let slot = table.entry(edit.key().as_bytes()).or_insert((*edit, place, false));
+            slot.0 = edit.after(Some(slot.0));
+        }
+        Self::Many(table)
+    }
+
+    /// For a key that the text has.
+    fn of_member(&mut self, key: &[u8]) -> Option<Edit<'a>> {
+        match self {
+            Self::Few(edits) => Self::all(edits, key),
+            Self::Many(table) => {
+                let (outcome, _, is_present) = table.get_mut(key)?;
+                *is_present = true;
+                Some(*outcome)
+            }
+        }
+    }
+
+    /// For the key of the edit at `place`, where that is its first and the text has no such member.
+    fn of_absent(
+        &self,
+        place: usize,
+        edit: &Edit<'a>,
+        is_absent: impl Fn() -> bool,
+    ) -> Option<Edit<'a>> {
+        match self {
+            Self::Few(edits) => {
+                let is_first = !edits.iter().take(place).any(|other| other.key() == edit.key());
+                let is_meant = is_first && is_absent();
+                if is_meant { Self::all(edits, edit.key().as_bytes()) } else { None }
+            }
+            Self::Many(table) => {
+                let (outcome, first, is_present) = table.get(edit.key().as_bytes())?;
+                (*first == place && !is_present).then_some(*outcome)
+            }
+        }
+    }
+
+    fn all(edits: &[Edit<'a>], key: &[u8]) -> Option<Edit<'a>> {
+        let same = edits.iter().filter(|edit| edit.key().as_bytes() == key);
+        same.fold(None, |before, edit| Some(edit.after(before)))
+    }
+}
+
 /// Appends `text`, whose members are `members`, to `out` with `edits` made.
 pub(super) fn splice(members: &Members, text: &[u8], edits: &[Edit<'_>], out: &mut Vec<u8>) {
     let added: usize = edits.iter().map(Edit::bytes_max).sum();
@@ -78,8 +140,9 @@ pub(super) fn splice(members: &Members, text: &[u8], edits: &[Edit<'_>], out: &m
     // `copied` is where the run of bytes begins that is to be copied next. `kept` says that a member
     // stands in front of that run, so that the next one brings its comma.
     let (mut copied, mut kept) = (0, false);
+    let mut outcomes = Outcomes::new(edits);
     for index in 0..members.count() {
-        match Edit::outcome(edits, &members.key(text, index)) {
+        match outcomes.of_member(&members.key(text, index)) {
             Some(Edit::Set { json, .. }) => {
                 out.extend_from_slice(slice(text, copied..members.value_start(text, index)));
                 out.extend_from_slice(json);
@@ -104,12 +167,10 @@ pub(super) fn splice(members: &Members, text: &[u8], edits: &[Edit<'_>], out: &m
     }
     let end = members.end(text);
     out.extend_from_slice(slice(text, copied..end));
-    for (index, edit) in edits.iter().enumerate() {
-        let first = !edits.iter().take(index).any(|other| other.key() == edit.key());
-        if first && members.find(text, edit.key()).is_none() {
-            let outcome = Edit::outcome(edits, edit.key().as_bytes());
-            kept |= outcome.is_some_and(|edit| edit.append(kept, out));
-        }
+    for (place, edit) in edits.iter().enumerate() {
+        let is_absent = || members.find(text, edit.key()).is_none();
+        let outcome = outcomes.of_absent(place, edit, is_absent);
+        kept |= outcome.is_some_and(|edit| edit.append(kept, out));
     }
     out.extend_from_slice(slice(text, end..text.len()));
 }
@@ -211,6 +272,11 @@ mod tests {
         ] {
             check(r#"{"a":1}"#, edits, present);
             check("{}", edits, absent);
+            // The same where a table is made of them.
+            let mut many = edits.to_vec();
+            many.resize(edits.len() + FEW, Edit::Remove { key: "none" });
+            check(r#"{"a":1}"#, &many, present);
+            check("{}", &many, absent);
         }
     }
 
@@ -345,7 +411,7 @@ mod tests {
     }
 
     fn edits() -> impl Strategy<Value = Vec<(u8, String, Value)>> {
-        prop::collection::vec((0..3_u8, keys(), values()), 0..6)
+        prop::collection::vec((0..3_u8, keys(), values()), 0..3 * FEW)
     }
 
     /// What `edits`, one a key, make of `members`.

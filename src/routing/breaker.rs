@@ -4,6 +4,7 @@
 //! more attempt through; nothing depends on their order. Times are milliseconds since the epoch of the
 //! table of targets, and never 0.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct BreakerRule {
     /// How long at most, where each probe that fails doubles it.
     cooldown_max: Duration,
     /// Statuses that count as failures; none: faults of the target.
-    statuses: Option<Vec<u16>>,
+    statuses: Option<Arc<[u16]>>,
 }
 
 impl Default for BreakerRule {
@@ -97,9 +98,15 @@ impl BreakerSettings {
             window: cooldown,
             cooldown,
             cooldown_max: cooldown,
-            statuses: self.failure_status_codes,
+            statuses: self.failure_status_codes.map(each_once),
         }
     }
+}
+
+fn each_once(mut statuses: Vec<u16>) -> Arc<[u16]> {
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses.into()
 }
 
 /// What a breaker lets through.

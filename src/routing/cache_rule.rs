@@ -145,8 +145,19 @@ fn fingerprint(targets: &[Target], nodes: &[Node]) -> [u8; 32] {
         let key = it.api_key.as_ref().map_or("", Secret::reveal);
         hasher.update(blake3::hash(key.as_bytes()).as_bytes());
         let asked = (&it.provider, &it.override_model, &it.custom_host, &it.forward_headers);
-        let edits = (&it.override_params, &it.default_params, &it.drop_params);
-        hasher.update(format!("{asked:?} {edits:?}\n").as_bytes());
+        let drops = it.drop_params.chosen;
+        hasher.update(format!("{asked:?} {drops}\n").as_bytes());
+        for params in [&it.override_params, &it.default_params] {
+            let members = params.iter().flat_map(|params| params.members());
+            for text in members.flat_map(|(name, json)| [name.as_bytes(), json]) {
+                hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
+            }
+            hasher.update(b"\n");
+        }
+    }
+    // What the bits of the targets stand for.
+    if let Some(first) = targets.first() {
+        hasher.update(format!("{:?}", first.drop_params.paths).as_bytes());
     }
     *hasher.finalize().as_bytes()
 }

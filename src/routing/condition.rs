@@ -6,17 +6,21 @@
 //! - nothing is skipped: what stands beside `$and`, `$or` and `$regex` counts as well;
 //! - a text of the request equals the number or bool that it spells.
 //!
-//! Patterns are `regex`'s, whose time is linear in the text, so look-around and back-references are
-//! absent; so is `$length`, since no field is a list.
+//! Patterns are those of the crate `regex`, whose time is linear in the text, so look-around and
+//! back-references are absent; so is `$length`, since no field is a list.
 //!
-//! Reading and testing are bounded, since a config may come in a request header.
+//! Reading and testing are bounded, since a config may come in a request header. So is memory: the
+//! engine's caches may be many times its pattern, and patterns of a header keep none.
 
 use std::cmp::Ordering;
 
-use regex::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::WhichCaptures;
 use serde_json::Value;
 
 use super::field::{FIELD_RULE, Facts, Field};
+use super::limits::Tally;
 use crate::base::{Problems, did_you_mean, member_path};
 
 /// Queries inside each other.
@@ -29,15 +33,15 @@ const TESTS_MAX: usize = 256;
 const VALUES_MAX: usize = 1024;
 
 /// `$regex` in all of a query: compiling takes up to 0.7 ms (2 vCPU, release build, 200 names side
-/// by side), and a header's config is compiled for each request.
+/// by side).
 const PATTERNS_MAX: usize = 16;
 
 /// A compiled pattern, in bytes. Has room for `^.{1,100}$` and for two hundred names side by side.
 const PATTERN_BYTES_MAX: usize = 128 * 1024;
 
-/// Longest text that a pattern is held against, in bytes; a longer one does not match. The worst
-/// pattern of [`PATTERN_BYTES_MAX`], `(a|b)*a(a|b){500}c`, takes 6 µs for a byte (same machine).
-const MATCHED_BYTES_MAX: usize = 16 * 1024;
+/// What the engine may remember of states that it has met, in bytes, for each pattern and thread. The worst
+/// pattern of [`PATTERN_BYTES_MAX`], `(a|b)*a(a|b){500}c`, takes 6 µs for a byte of text (same machine).
+const ENGINE_CACHE_BYTES_MAX: usize = 128 * 1024;
 
 const OPERATORS: [&str; 9] = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$regex"];
 
@@ -47,8 +51,14 @@ pub struct Condition(Rule);
 
 impl Condition {
     /// Compiles a query; `None` after a problem.
-    pub(super) fn read(query: &Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        let mut reader = Reader { root: path, problems, tests: 0, patterns: 0, has_problem: false };
+    pub(super) fn read(
+        query: &Value,
+        path: &str,
+        tally: &Tally,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let (tests, patterns, has_problem) = (0, 0, false);
+        let mut reader = Reader { root: path, tally, problems, tests, patterns, has_problem };
         let rule = reader.query(query, path, 1)?;
         (!reader.has_problem).then_some(Self(rule))
     }
@@ -101,7 +111,30 @@ enum Test {
     NoneOf(Vec<Primitive>),
     /// How the request's number may lie to this one.
     Compare(&'static [Ordering], f64),
-    Matches(Regex),
+    Matches(Pattern),
+}
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+struct Pattern {
+    engine: Regex,
+    /// Longest text that it is held against, in bytes; a longer one does not match.
+    matched_bytes_max: usize,
+    /// False: what the engine remembers is forgotten after each text.
+    keeps_cache: bool,
+}
+
+impl Pattern {
+    fn is_match(&self, text: &str) -> bool {
+        if text.len() > self.matched_bytes_max {
+            return false;
+        }
+        if self.keeps_cache {
+            return self.engine.is_match(text);
+        }
+        let input = Input::new(text).earliest(true);
+        self.engine.search_half_with(&mut self.engine.create_cache(), &input).is_some()
+    }
 }
 
 impl Test {
@@ -112,9 +145,7 @@ impl Test {
             Self::Compare(allowed, bound) => {
                 value.number().partial_cmp(bound).is_some_and(|found| allowed.contains(&found))
             }
-            Self::Matches(pattern) => {
-                value.text.len() <= MATCHED_BYTES_MAX && pattern.is_match(&value.text)
-            }
+            Self::Matches(pattern) => pattern.is_match(&value.text),
         }
     }
 }
@@ -171,6 +202,7 @@ impl Primitive {
 /// Compiles a query, and goes on after a problem to find the others.
 struct Reader<'a> {
     root: &'a str,
+    tally: &'a Tally,
     problems: &'a mut Problems,
     tests: usize,
     patterns: usize,
@@ -189,6 +221,10 @@ impl Reader<'_> {
             return self.refuse(path, message, "the target for all other requests is `default`");
         };
         let rules = members.iter().filter_map(|(name, value)| {
+            if self.problems.is_full() {
+                self.has_problem = true;
+                return None;
+            }
             let path = member_path(path, name);
             match name.as_str() {
                 "$and" => Some(Rule::All(self.queries(value, &path, depth)?)),
@@ -204,10 +240,13 @@ impl Reader<'_> {
             let message = format!("expected a list of queries, got {}", name_of(value));
             return self.refuse(path, message, "");
         };
-        let rules = list
-            .iter()
-            .enumerate()
-            .filter_map(|(index, query)| self.query(query, &format!("{path}[{index}]"), depth + 1));
+        let rules = list.iter().enumerate().filter_map(|(index, query)| {
+            if self.problems.is_full() {
+                self.has_problem = true;
+                return None;
+            }
+            self.query(query, &format!("{path}[{index}]"), depth + 1)
+        });
         Some(rules.collect())
     }
 
@@ -238,6 +277,10 @@ impl Reader<'_> {
         if self.tests > TESTS_MAX {
             let message = format!("expected at most {TESTS_MAX} tests, got more");
             return self.refuse(self.root, message, "");
+        }
+        if !self.tally.add_test(self.root, self.problems) {
+            self.has_problem = true;
+            return None;
         }
         match operator {
             "$eq" => Some(Test::OneOf(vec![self.primitive(operand, path)?])),
@@ -309,11 +352,25 @@ impl Reader<'_> {
             let message = format!("expected at most {PATTERNS_MAX} `$regex`, got more");
             return self.refuse(self.root, message, "join patterns by `|`");
         }
-        let mut builder = RegexBuilder::new(&with_ascii_classes(pattern));
+        let limits = self.tally.limits;
+        let Some(left) = self.tally.pattern_bytes_left() else {
+            let most = limits.patterns.unwrap_or(PATTERNS_MAX);
+            let message = format!("expected at most {most} `$regex` in all conditions, got more");
+            return self.refuse(self.root, message, "join patterns by `|`");
+        };
+        let config = Regex::config()
+            .nfa_size_limit(Some(left.min(PATTERN_BYTES_MAX)))
+            .hybrid_cache_capacity(ENGINE_CACHE_BYTES_MAX)
+            .which_captures(WhichCaptures::Implicit);
         // The text of an error repeats the pattern, so it is not shown.
-        match builder.size_limit(PATTERN_BYTES_MAX).build() {
-            Ok(pattern) => Some(Test::Matches(pattern)),
-            Err(regex::Error::CompiledTooBig(_)) => {
+        match Regex::builder().configure(config).build(&with_ascii_classes(pattern)) {
+            Ok(engine) => {
+                self.tally.add_pattern(engine.memory_usage());
+                let keeps_cache = limits.pattern_bytes.is_none();
+                let matched_bytes_max = limits.matched_bytes;
+                Some(Test::Matches(Pattern { engine, matched_bytes_max, keeps_cache }))
+            }
+            Err(error) if error.size_limit().is_some() => {
                 let message = "expected a shorter regular expression";
                 self.refuse(path, message, "repeat less, or name fewer alternatives")
             }
@@ -390,6 +447,7 @@ fn name_of(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits;
     use super::super::route::Target;
     use serde_json::json;
 
@@ -421,14 +479,16 @@ mod tests {
 
     fn holds(query: &Value, facts: &dyn Facts) -> bool {
         let mut problems = Problems::default();
-        let condition = Condition::read(query, "query", &mut problems);
+        let tally = Tally::new(&limits::SETTINGS);
+        let condition = Condition::read(query, "query", &tally, &mut problems);
         condition.unwrap_or_else(|| panic!("{query}: {problems:?}")).holds(facts)
     }
 
     /// The problems of a query, each as its path and message.
     fn refusals(query: &Value) -> Vec<(String, String)> {
         let mut problems = Problems::bounded(8);
-        assert!(Condition::read(query, "query", &mut problems).is_none(), "{query}");
+        let tally = Tally::new(&limits::SETTINGS);
+        assert!(Condition::read(query, "query", &tally, &mut problems).is_none(), "{query}");
         problems.into_vec().into_iter().map(|problem| (problem.path, problem.message)).collect()
     }
 
@@ -611,7 +671,8 @@ mod tests {
     #[test]
     fn a_full_list_of_problems_lets_nothing_pass() {
         let mut problems = Problems::bounded(0);
-        assert!(Condition::read(&json!({"model": {"$gtt": 1}}), "", &mut problems).is_none());
+        let (query, tally) = (json!({"model": {"$gtt": 1}}), Tally::new(&limits::SETTINGS));
+        assert!(Condition::read(&query, "", &tally, &mut problems).is_none());
     }
 
     #[test]
@@ -636,9 +697,39 @@ mod tests {
             assert_eq!(found[0].1, message);
         }
         let query = json!({"model": {"$regex": "a"}});
-        for (length, expected) in [(MATCHED_BYTES_MAX, true), (MATCHED_BYTES_MAX + 1, false)] {
+        let most = limits::SETTINGS.matched_bytes;
+        for (length, expected) in [(most, true), (most + 1, false)] {
             let facts = Said::new(&json!({"model": "a".repeat(length)}));
             assert_eq!(holds(&query, &facts), expected);
+        }
+    }
+
+    #[test]
+    fn conditions_of_a_header_share_their_bounds() {
+        let read = |queries: &[Value]| {
+            let (tally, mut problems) = (Tally::new(&limits::INLINE), Problems::bounded(8));
+            for query in queries {
+                Condition::read(query, "query", &tally, &mut problems);
+            }
+            assert!(tally.pattern_bytes() <= 512 * 1024, "{}", tally.pattern_bytes());
+            problems.into_vec().into_iter().map(|it| it.message).collect::<Vec<_>>()
+        };
+        let tests = |count: usize| json!({"$or": vec![json!({"model": "a"}); count]});
+        assert!(read(&[tests(128), tests(128)]).is_empty());
+        let told = read(&[tests(128), tests(128), tests(1)]);
+        assert_eq!(told, ["expected at most 256 tests in all conditions, got more"]);
+        let pattern = |text: &str| json!({"model": {"$regex": text}});
+        assert!(read(&vec![pattern(r"^(gpt|claude)-[\w.-]+$"); 16]).is_empty());
+        assert!(read(&[pattern("^.{1,100}$")]).is_empty());
+        let told = read(&vec![pattern("(a|b)*a(a|b){500}c"); 16]);
+        assert_eq!(told, ["expected a shorter regular expression"]);
+        let query = pattern("a");
+        let (tally, mut problems) = (Tally::new(&limits::INLINE), Problems::bounded(8));
+        let condition = Condition::read(&query, "query", &tally, &mut problems).expect("good");
+        let most = limits::INLINE.matched_bytes;
+        for (length, expected) in [(most, true), (most + 1, false)] {
+            let facts = Said::new(&json!({"model": "a".repeat(length)}));
+            assert_eq!(condition.holds(&facts), expected);
         }
     }
 

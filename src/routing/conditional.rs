@@ -23,8 +23,12 @@ impl Conditional {
         }
         let mut conditions = Vec::new();
         for (index, written) in written.iter().enumerate() {
+            if problems.is_full() {
+                break;
+            }
             let path = format!("{path}[{index}]");
-            let condition = Condition::read(&written.query, &member_path(&path, "query"), problems);
+            let query = member_path(&path, "query");
+            let condition = Condition::read(&written.query, &query, draft.tally, problems);
             let place = draft.place(&written.then, &member_path(&path, "then"), problems);
             conditions.extend(condition.zip(place));
         }

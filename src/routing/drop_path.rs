@@ -1,218 +1,122 @@
 //! Paths of `drop_params`: `a`, `a.b`, `messages[0].name`, `tools[*].function.strict`.
 //!
-//! What a path names is cut out of the JSON text, and all other bytes stay as they are: order,
-//! numbers, white space and escapes.
+//! What the paths name is cut out of the JSON text in one pass, and all other bytes stay as they are:
+//! order, numbers, white space and escapes. All paths mean the body before anything is taken out of it.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-/// Steps of a path, the first member included.
-const STEPS_MAX: usize = 16;
+use super::path_set::{Bits, PathSet, STEPS_MAX, Step};
 
-/// What to take out of a request body. Of members of one name all go.
+/// One path as written. Of members of one name all are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropPath {
-    member: String,
-    rest: Vec<Step>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    /// `.name`, of an object.
-    Member(String),
-    /// `[3]`, of an array; counted from 0.
-    Element(usize),
-    /// `[*]`, of an array.
-    EveryElement,
-}
+pub(super) struct DropPath(Vec<Step>);
 
 impl DropPath {
     /// Reads a path that begins with a name and has at most 16 steps. Names are any text without
     /// `.`, `[` and `]`; none has an escape.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (member, mut left) = name(text)?;
-        let mut rest = Vec::new();
+        let mut steps = vec![Step::Member(member.to_owned())];
         while !left.is_empty() {
             let step;
-            (step, left) = Step::parse(left)?;
-            rest.push(step);
+            (step, left) = parse_step(left)?;
+            steps.push(step);
+            if steps.len() > STEPS_MAX {
+                return None;
+            }
         }
-        (rest.len() < STEPS_MAX).then(|| Self { member: member.to_owned(), rest })
+        Some(Self(steps))
     }
 
-    /// The member of the body that the path leads to, or into.
+    /// The steps from the outermost member inwards; never empty.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+}
+
+/// What one target takes out of a request's body: some of the paths of its route, which all its
+/// targets share.
+#[derive(Clone, Debug, Default)]
+pub struct DropParams {
+    pub(super) paths: Arc<PathSet>,
+    pub(super) chosen: Bits,
+}
+
+impl DropParams {
+    /// True if nothing is taken out.
     #[must_use]
-    pub fn member(&self) -> &str {
-        &self.member
+    pub fn is_empty(&self) -> bool {
+        self.chosen == 0
     }
 
+    /// The members of the body that are taken out, or of which something is.
+    pub fn members(&self) -> impl Iterator<Item = DropMember<'_>> {
+        let members = self.paths.members(self.chosen);
+        members.map(|(name, chosen)| DropMember { name, paths: &self.paths, chosen })
+    }
+}
+
+/// What is taken out of one member of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct DropMember<'d> {
+    /// Its name.
+    pub name: &'d str,
+    paths: &'d PathSet,
+    chosen: Bits,
+}
+
+impl DropMember<'_> {
     /// True if the whole member goes.
     #[must_use]
-    pub fn is_whole_member(&self) -> bool {
-        self.rest.is_empty()
+    pub fn is_whole(&self) -> bool {
+        self.paths.is_whole_member(self.chosen)
     }
 
-    /// The value of [`DropPath::member`], given as JSON text, without what the rest of the path
-    /// names. None where it has no such thing, or is no JSON, or the whole member goes.
+    /// The value of the member, given as JSON text, without what the paths name in it. None where it has
+    /// no such thing, or is no JSON, or the whole member goes. Takes one pass over the text.
     #[must_use]
-    pub fn remove_from(&self, member_json: &[u8]) -> Option<Vec<u8>> {
-        let mut cuts = Vec::new();
-        if !self.is_whole_member() {
-            Cursor { text: member_json, at: 0 }.cut(&self.rest, &mut cuts)?;
+    pub fn remove_from(&self, json: &[u8]) -> Option<Vec<u8>> {
+        if self.is_whole() {
+            return None;
         }
+        let cuts = self.paths.cuts(json, self.chosen);
         if cuts.is_empty() {
             return None;
         }
-        // The cursor takes the text to be JSON. Otherwise its cuts would be wrong.
-        serde_json::from_slice::<IgnoredAny>(member_json).ok()?;
-        let mut out = Vec::with_capacity(member_json.len());
+        // The cuts take the text to be JSON. Otherwise they would be wrong.
+        serde_json::from_slice::<IgnoredAny>(json).ok()?;
+        let mut out = Vec::with_capacity(json.len());
         let mut copied = 0;
         for cut in cuts {
-            out.extend_from_slice(member_json.get(copied..cut.start)?);
+            out.extend_from_slice(json.get(copied..cut.start)?);
             copied = cut.end;
         }
-        out.extend_from_slice(member_json.get(copied..)?);
+        out.extend_from_slice(json.get(copied..)?);
         Some(out)
     }
 }
 
-impl Step {
-    /// The step that `text` begins with, and what is behind it.
-    fn parse(text: &str) -> Option<(Self, &str)> {
-        if let Some(text) = text.strip_prefix('.') {
-            let (name, behind) = name(text)?;
-            return Some((Self::Member(name.to_owned()), behind));
-        }
-        let (index, behind) = text.strip_prefix('[')?.split_once(']')?;
-        if index == "*" {
-            return Some((Self::EveryElement, behind));
-        }
-        // `parse` would take a sign.
-        let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
-        Some((Self::Element(index.parse().ok().filter(|_| is_number)?), behind))
+/// The step that `text` begins with, and what is behind it.
+fn parse_step(text: &str) -> Option<(Step, &str)> {
+    if let Some(text) = text.strip_prefix('.') {
+        let (name, behind) = name(text)?;
+        return Some((Step::Member(name.to_owned()), behind));
     }
+    let (index, behind) = text.strip_prefix('[')?.split_once(']')?;
+    if index == "*" {
+        return Some((Step::EveryElement, behind));
+    }
+    // `parse` would take a sign.
+    let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
+    Some((Step::Element(index.parse().ok().filter(|_| is_number)?), behind))
 }
 
 /// The name that `text` begins with, and what is behind it.
 fn name(text: &str) -> Option<(&str, &str)> {
     let end = text.find(['.', '[', ']']).unwrap_or(text.len());
     text.split_at_checked(end).filter(|(name, _)| !name.is_empty())
-}
-
-/// A place in JSON text that moves over values. On other text it stops or strays, but it never goes
-/// back, so it ends.
-struct Cursor<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    /// Moves over one value and adds what `steps` name in it to `cuts`, in order. Recursion is
-    /// bounded by the number of steps.
-    fn cut(&mut self, steps: &[Step], cuts: &mut Vec<Range<usize>>) -> Option<()> {
-        let (closing, step, rest) = match (self.next()?, steps.split_first()) {
-            (b'{', Some((step @ Step::Member(_), rest))) => (b'}', step, rest),
-            (b'[', Some((step @ (Step::Element(_) | Step::EveryElement), rest))) => {
-                (b']', step, rest)
-            }
-            _ => return self.skip(),
-        };
-        self.at += 1;
-        let (mut index, mut previous_end, mut is_kept_before) = (0, self.at, false);
-        while self.next()? != closing {
-            let start = self.at;
-            let is_meant = match step {
-                Step::Member(name) => self.is_key(name)?,
-                Step::Element(wanted) => index == *wanted,
-                Step::EveryElement => true,
-            };
-            self.cut(if is_meant { rest } else { &[] }, cuts)?;
-            let (end, mut next_start) = (self.at, self.at);
-            if self.next()? == b',' {
-                self.at += 1;
-                self.next()?;
-                next_start = self.at;
-            }
-            // It goes with the comma before it or, if nothing is kept before it, the one behind it.
-            if !is_meant || !rest.is_empty() {
-                is_kept_before = true;
-            } else if is_kept_before {
-                cuts.push(previous_end..end);
-            } else {
-                cuts.push(start..next_start);
-            }
-            (index, previous_end) = (index + 1, end);
-        }
-        self.at += 1;
-        Some(())
-    }
-
-    /// Moves over a key and its colon, and tells if the key, unescaped, is `name`.
-    fn is_key(&mut self, name: &str) -> Option<bool> {
-        let literal = self.string()?;
-        if self.next()? != b':' {
-            return None;
-        }
-        self.at += 1;
-        if memchr::memchr(b'\\', literal).is_some() {
-            return Some(serde_json::from_slice::<String>(literal).is_ok_and(|key| key == name));
-        }
-        Some(literal.get(1..literal.len() - 1) == Some(name.as_bytes()))
-    }
-
-    /// Moves over one value. Brackets are counted, not matched, so that depth costs no stack.
-    fn skip(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            match self.next()? {
-                b'"' => _ = self.string()?,
-                byte => {
-                    self.at += 1;
-                    match byte {
-                        b'{' | b'[' => depth += 1,
-                        b'}' | b']' => depth = depth.checked_sub(1)?,
-                        _ => self.skip_word()?,
-                    }
-                }
-            }
-            if depth == 0 {
-                return Some(());
-            }
-        }
-    }
-
-    /// Moves to where a number, `true`, `false` or `null` ends.
-    fn skip_word(&mut self) -> Option<()> {
-        let is_inside = |byte: &&u8| !b" \t\n\r,:\"[]{}".contains(byte);
-        self.at += self.text.get(self.at..)?.iter().take_while(is_inside).count();
-        Some(())
-    }
-
-    /// Moves over a string and gives its literal, quotes included.
-    fn string(&mut self) -> Option<&'a [u8]> {
-        if self.next()? != b'"' {
-            return None;
-        }
-        let start = self.at;
-        self.at += 1;
-        loop {
-            self.at += memchr::memchr2(b'"', b'\\', self.text.get(self.at..)?)?;
-            if self.text.get(self.at) == Some(&b'"') {
-                self.at += 1;
-                return self.text.get(start..self.at);
-            }
-            self.at += 2;
-        }
-    }
-
-    /// Moves over white space and tells the byte behind it.
-    fn next(&mut self) -> Option<u8> {
-        let behind = self.text.get(self.at..)?.trim_ascii_start();
-        self.at = self.text.len() - behind.len();
-        behind.first().copied()
-    }
 }
 
 #[cfg(test)]
@@ -251,28 +155,65 @@ mod tests {
             ("a[**]", None),
             ("a[99999999999999999999]", None),
         ] {
-            let expected =
-                expected.map(|(first, rest)| DropPath { member: first.to_owned(), rest });
+            let expected = expected.map(|(first, mut rest)| {
+                rest.insert(0, member(first));
+                DropPath(rest)
+            });
             assert_eq!(DropPath::parse(text), expected, "{text}");
         }
         let long = |steps| DropPath::parse(&vec!["a"; steps].join("."));
         assert!(long(STEPS_MAX).is_some() && long(STEPS_MAX + 1).is_none());
     }
 
+    fn drops(paths: &[DropPath]) -> DropParams {
+        let paths = Arc::new(PathSet::new(paths.iter().map(DropPath::steps)));
+        DropParams { paths, chosen: Bits::MAX }
+    }
+
+    /// The value of the member `x` without what `paths` name in it.
+    fn remove_from(paths: &[DropPath], json: &[u8]) -> Option<Vec<u8>> {
+        drops(paths).members().find(|member| member.name == "x")?.remove_from(json)
+    }
+
     #[test]
     fn members_and_ways_into_them() {
-        let path = DropPath::parse("a").unwrap();
-        assert_eq!((path.member(), path.is_whole_member()), ("a", true));
-        assert_eq!(path.remove_from(b"{}"), None);
-        let path = DropPath::parse("a[0]").unwrap();
-        assert_eq!((path.member(), path.is_whole_member()), ("a", false));
+        let paths = ["a", "a.b", "c[0]", "c[0]"].map(|text| DropPath::parse(text).unwrap());
+        let mut drops = drops(&paths);
+        let members: Vec<_> = drops.members().map(|it| (it.name, it.is_whole())).collect();
+        assert_eq!(members, [("a", true), ("c", false)]);
+        assert!(drops.members().all(|it| it.name != "a" || it.remove_from(b"{}").is_none()));
+        drops.chosen = 0b110;
+        let members: Vec<_> = drops.members().map(|it| (it.name, it.is_whole())).collect();
+        assert_eq!(members, [("a", false), ("c", false)]);
+        drops.chosen = 0;
+        assert!(drops.is_empty() && drops.members().next().is_none());
     }
 
     /// `path` cuts `expected` out of `json`; an empty text stands for none.
     fn check(path: &str, json: &str, expected: &str) {
-        let cut = DropPath::parse(path).unwrap().remove_from(json.as_bytes());
+        check_all(&[path], json, expected);
+    }
+
+    fn check_all(paths: &[&str], json: &str, expected: &str) {
+        let parsed: Vec<DropPath> = paths.iter().map(|it| DropPath::parse(it).unwrap()).collect();
+        let cut = remove_from(&parsed, json.as_bytes());
         let cut = cut.map(|cut| String::from_utf8(cut).unwrap()).unwrap_or_default();
-        assert_eq!(cut, expected, "{path} of {json}");
+        assert_eq!(cut, expected, "{paths:?} of {json}");
+    }
+
+    #[test]
+    fn several_paths_mean_the_body_as_it_came() {
+        for (paths, json, expected) in [
+            (&["x[0]", "x[1]"][..], "[1,2,3]", "[3]"),
+            (&["x[0]", "x[0]"], "[1,2,3]", "[2,3]"),
+            (&["x[*].a", "x[1]"], r#"[{"a":1},{"a":2},{"a":3}]"#, "[{},{}]"),
+            (&["x.a.b", "x.a"], r#"{"a":{"b":1},"c":2}"#, r#"{"c":2}"#),
+            (&["x.a.b", "x.a.c", "x.d"], r#"{"a":{"b":1,"c":2,"e":3},"d":4}"#, r#"{"a":{"e":3}}"#),
+            (&["x[0][*]", "x[*][1]"], "[[1,2],[3,4]]", "[[],[3]]"),
+            (&["y", "x[2]"], "[1,2,3]", "[1,2]"),
+        ] {
+            check_all(paths, json, expected);
+        }
     }
 
     #[test]
@@ -376,7 +317,7 @@ mod tests {
         check("x[1]", &"[".repeat(100_000), "");
     }
 
-    /// The same as [`DropPath::remove_from`], on a tree.
+    /// The same as [`DropMember::remove_from`] for one path, on a tree.
     fn remove(value: &mut Value, steps: &[Step]) {
         let Some((step, rest)) = steps.split_first() else { return };
         match (step, value) {
@@ -425,9 +366,9 @@ mod tests {
         #[test]
         fn cutting_equals_removing(value in values(), path in path()) {
             let mut expected = value.clone();
-            remove(&mut expected, &path.rest);
+            remove(&mut expected, &path.steps()[1..]);
             for json in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
-                match path.remove_from(json.as_bytes()) {
+                match remove_from(std::slice::from_ref(&path), json.as_bytes()) {
                     None => prop_assert_eq!(&expected, &value),
                     Some(cut) => {
                         prop_assert_ne!(&expected, &value);
@@ -439,14 +380,14 @@ mod tests {
 
         #[test]
         fn other_text_never_panics(text in r#"[\[{]([ab1,:\[\]{} ]|"a"|\\){0,12}"#, path in path()) {
-            if let Some(cut) = path.remove_from(text.as_bytes()) {
+            if let Some(cut) = remove_from(&[path], text.as_bytes()) {
                 prop_assert!(serde_json::from_slice::<Value>(&cut).is_ok(), "{text}");
             }
         }
 
         #[test]
         fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..60), path in path()) {
-            let _ = path.remove_from(&bytes);
+            let _ = remove_from(&[path], &bytes);
         }
     }
 }

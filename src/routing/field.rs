@@ -4,6 +4,7 @@
 //! `params`, `url`, and `headers` of its sticky sessions) or ours. How a value is found in a request
 //! is absent: that is for the gateway, through [`Facts`].
 
+use super::path_set::{Bits, PathSet, STEPS_MAX, Step};
 use super::route::Target;
 use crate::base::{FieldNameError, field_name};
 
@@ -12,12 +13,12 @@ pub const FIELD_RULE: &str = "`metadata.KEY`, `params.KEY`, `url.pathname`, `hea
                               `model`, `key.name`, `key.metadata.KEY` or `tokens.estimate`";
 
 /// One thing that a request says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
     /// `metadata.KEY`: a member of the request's metadata. Dots belong to the key.
     Metadata(String),
     /// `params.KEY`: a member of the request body. The names from the outermost member inwards,
-    /// never empty; Portkey stops at the first.
+    /// never empty and at most 16; Portkey stops at the first.
     Params(Vec<String>),
     /// `url.pathname`: the path as the client asked for it, without the query.
     UrlPathname,
@@ -60,6 +61,50 @@ impl Field {
     }
 }
 
+/// Members of a request's body that a route looks at, found together in one pass.
+#[derive(Debug, Default)]
+pub struct BodyFields {
+    names: Vec<Vec<String>>,
+    paths: PathSet,
+}
+
+impl BodyFields {
+    /// Those of `fields` that stand in the body, the first 128.
+    #[must_use]
+    pub fn of<'f>(fields: impl IntoIterator<Item = &'f Field>) -> Self {
+        let mut names: Vec<Vec<String>> = Vec::new();
+        for field in fields {
+            if let Field::Params(its) = field
+                && !names.contains(its)
+            {
+                names.push(its.clone());
+            }
+        }
+        let step = |name: &String| Step::Member(name.clone());
+        let steps: Vec<Vec<Step>> =
+            names.iter().map(|names| names.iter().map(step).collect()).collect();
+        Self { names, paths: PathSet::new(steps.iter().map(Vec::as_slice)) }
+    }
+
+    /// The place of a field in [`BodyFields::values`].
+    #[must_use]
+    pub fn place(&self, names: &[String]) -> Option<usize> {
+        self.names.iter().position(|its| its == names)
+    }
+
+    /// The JSON text of each field, where the body has it. `member` gives the text of a member of the
+    /// body.
+    pub fn values<'b>(&self, member: impl Fn(&str) -> Option<&'b [u8]>) -> Vec<Option<&'b [u8]>> {
+        let mut found = vec![None; self.names.len()];
+        for (name, paths) in self.paths.members(Bits::MAX) {
+            if let Some(json) = member(name) {
+                self.paths.values(json, paths, &mut found);
+            }
+        }
+        found
+    }
+}
+
 /// What a request says of itself; the gateway tells it, tests make it up.
 pub trait Facts {
     /// The value of a field: text, number or bool. None where the request has it not, or it is no
@@ -75,7 +120,9 @@ pub trait Facts {
 }
 
 fn names(text: &str) -> Option<Vec<String>> {
-    text.split('.').map(|name| (!name.is_empty()).then(|| name.to_owned())).collect()
+    let names: Option<Vec<String>> =
+        text.split('.').map(|name| (!name.is_empty()).then(|| name.to_owned())).collect();
+    names.filter(|names| names.len() <= STEPS_MAX)
 }
 
 /// To look at a header that the gateway keeps for itself is harmless; only the name must be one.

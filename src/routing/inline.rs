@@ -6,24 +6,19 @@
 
 use serde_json::Value;
 
+use super::limits::{self, CONFIG_BYTES_MAX};
 use super::route::Route;
 use super::settings::{RouteSettings, SHAPE};
 use crate::base::{Problem, Problems, member_path};
 
-/// Longest config of a request header, in bytes.
-const BYTES_MAX: usize = 64 * 1024;
-
 /// Problems told to a client about its config, and warnings.
 const PROBLEMS_MAX: usize = 8;
-
-/// Patterns of one config: a shard compiles them, in up to 0.7 ms each.
-const PATTERNS_MAX: usize = 16;
 
 /// Why a config of a request header is refused. The texts are for the client that sent it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// Longer than [`BYTES_MAX`].
-    #[error("expected a config of at most 65536 bytes, got {bytes}")]
+    /// Longer than [`CONFIG_BYTES_MAX`].
+    #[error("expected a config of at most {CONFIG_BYTES_MAX} bytes, got {bytes}")]
     TooLong {
         /// Its length.
         bytes: usize,
@@ -50,21 +45,18 @@ impl Route {
     /// # Errors
     /// When it is too long, no JSON, or asks for what is not done.
     pub fn from_json(text: &str) -> Result<Self, RouteError> {
-        if text.len() > BYTES_MAX {
+        if text.len() > CONFIG_BYTES_MAX {
             return Err(RouteError::TooLong { bytes: text.len() });
         }
         let mut value = serde_json::from_str(text)
             .map_err(|error| RouteError::NotJson { line: error.line(), column: error.column() })?;
         let mut problems = Problems::bounded(PROBLEMS_MAX);
-        if text.matches("$regex").count() > PATTERNS_MAX {
-            let message = format!("expected at most {PATTERNS_MAX} `$regex` in a config, got more");
-            problems.add("config", message, "join patterns by `|`");
-        }
         refuse_absent(&mut value, "config", &mut problems);
         let mut warnings = Vec::new();
         pass_over_unknown(&mut value, "config", &mut warnings);
-        let route = RouteSettings::read(value, "config", &mut problems)
-            .and_then(|settings| settings.check("inline", "config", &mut problems));
+        let route = RouteSettings::read(value, "config", &mut problems).and_then(|settings| {
+            settings.check_within(&limits::INLINE, ("inline", "config"), &mut problems)
+        });
         match route {
             Some(mut route) if problems.is_empty() => {
                 route.targets.iter_mut().for_each(|target| target.is_inline = true);

@@ -7,6 +7,7 @@
 //! The part is synchronous, does no I/O and reads no clock: time, randomness and what a request says
 //! ([`Facts`]) are handed in. A way to choose is one file and one row of the table in `strategy.rs`.
 
+mod bounds;
 mod breaker;
 mod budget;
 mod cache_rule;
@@ -22,9 +23,12 @@ mod health;
 mod inline;
 mod least_busy;
 mod least_latency;
+mod limits;
 mod loadbalance;
 mod mirror;
 mod outcome;
+mod params;
+mod path_set;
 mod plan;
 mod race;
 mod retry;
@@ -41,11 +45,12 @@ mod tree;
 
 pub use breaker::Gate;
 pub use cache_rule::{CacheMode, CacheRule, CacheScope};
-pub use drop_path::DropPath;
-pub use field::{Facts, Field};
+pub use drop_path::{DropMember, DropParams};
+pub use field::{BodyFields, Facts, Field};
 pub use health::{Bench, Health, HealthReport, Permit};
 pub use inline::RouteError;
 pub use outcome::{Fault, Outcome};
+pub use params::Params;
 pub use plan::{Plan, Step, Try};
 pub use retry::retry_hint;
 pub use route::{Route, Target};

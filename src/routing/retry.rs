@@ -4,6 +4,7 @@
 //! together (Brooker, "Exponential backoff and jitter", AWS architecture blog 2015). A provider that
 //! says when to come back is believed, within bounds.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::outcome::Outcome;
@@ -27,14 +28,14 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub struct RetryRule {
     /// Attempts beyond the first.
     pub attempts: u32,
-    statuses: Vec<u16>,
+    statuses: Arc<[u16]>,
     /// A provider that says when to come back is believed.
     heeds_hints: bool,
 }
 
 impl Default for RetryRule {
     fn default() -> Self {
-        Self { attempts: 0, statuses: STATUSES.to_vec(), heeds_hints: true }
+        Self { attempts: 0, statuses: STATUSES.into(), heeds_hints: true }
     }
 }
 
@@ -92,21 +93,30 @@ pub struct RetrySettings {
 impl RetrySettings {
     /// The rule that is meant.
     pub(super) fn check(self, path: &str, problems: &mut Problems) -> RetryRule {
-        let statuses = self.on_status_codes.unwrap_or_else(|| STATUSES.to_vec());
-        check_statuses(&statuses, &member_path(path, "on_status_codes"), problems);
+        let path = member_path(path, "on_status_codes");
+        let statuses = self.on_status_codes.map(|it| check_statuses(it, &path, problems));
+        let statuses = statuses.map_or_else(|| STATUSES.into(), Arc::from);
         let heeds_hints = self.use_retry_after_header.or(self.use_retry_after_headers);
         RetryRule { attempts: self.attempts, statuses, heeds_hints: heeds_hints.unwrap_or(true) }
     }
 }
 
-/// Tells of numbers that are no status.
-pub(super) fn check_statuses(statuses: &[u16], path: &str, problems: &mut Problems) {
+/// The statuses, each once. Tells of numbers that are none.
+pub(super) fn check_statuses(
+    mut statuses: Vec<u16>,
+    path: &str,
+    problems: &mut Problems,
+) -> Vec<u16> {
     for (index, status) in statuses.iter().enumerate() {
-        if !(100..=599).contains(status) {
+        if !(100..=599).contains(status) && !problems.is_full() {
             let message = format!("expected a status from 100 to 599, got {status}");
             problems.add(&format!("{path}[{index}]"), message, "");
         }
     }
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses.shrink_to_fit();
+    statuses
 }
 
 /// How long a provider wants to be left alone, by the fields of its answer. `field` looks one up.
@@ -205,7 +215,7 @@ mod tests {
             assert_eq!(rule.after(&outcome, attempt, has_others, &mut dice), expected, "{status}");
         }
         let transport = Outcome { is_transport: true, ..outcome(502, None) };
-        let only_429 = RetryRule { statuses: vec![429], ..rule.clone() };
+        let only_429 = RetryRule { statuses: [429].into(), ..rule.clone() };
         assert!(matches!(only_429.after(&transport, 1, false, &mut dice), Retry::After(_)));
         assert_eq!(only_429.after(&outcome(502, None), 1, false, &mut dice), Retry::No);
         let deaf = RetryRule { heeds_hints: false, ..rule };

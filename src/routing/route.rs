@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use super::breaker::BreakerRule;
 use super::cache_rule::CacheRule;
-use super::drop_path::DropPath;
-use super::field::Field;
+use super::drop_path::DropParams;
+use super::field::{BodyFields, Field};
+use super::health::Health;
 use super::outcome::Outcome;
+use super::params::Params;
 use super::retry::RetryRule;
 use super::sticky::Sticky;
 use super::strategy::Strategy;
@@ -33,6 +35,10 @@ pub struct Route {
     pub request_timeout: Option<Duration>,
     /// What of a request decides where it goes, its body apart: others get other answers.
     pub fields: Vec<Field>,
+    /// The members of a request's body that decide where it goes, sticky sessions included.
+    pub body_fields: BodyFields,
+    /// Compiled patterns of its conditions, in bytes.
+    pub(super) pattern_bytes: usize,
     /// Names in a request header that mean nothing here.
     pub warnings: Vec<String>,
 }
@@ -107,21 +113,21 @@ pub struct Target {
     /// Name of a configured provider (without `@`) or of a preset; none: the request says it.
     pub provider: Option<String>,
     /// The model that the route sets, by `override_params` or as `@provider/model`.
-    pub override_model: Option<String>,
+    pub override_model: Option<Arc<str>>,
     /// The model that `default_params` gives to a request that names none.
-    pub default_model: Option<String>,
+    pub default_model: Option<Arc<str>>,
     /// The credential, where the config brings one.
     pub api_key: Option<Secret>,
     /// The host, where the config names one.
-    pub custom_host: Option<String>,
-    /// Members that replace the client's: name and raw JSON.
-    pub override_params: Vec<(String, Vec<u8>)>,
-    /// Members used when the client gives none: name and raw JSON.
-    pub default_params: Vec<(String, Vec<u8>)>,
+    pub custom_host: Option<Arc<str>>,
+    /// Members that replace the client's.
+    pub override_params: Option<Arc<Params>>,
+    /// Members used when the client gives none.
+    pub default_params: Option<Arc<Params>>,
     /// Members that are taken out last.
-    pub drop_params: Vec<DropPath>,
+    pub drop_params: DropParams,
     /// Names of request headers that are copied to the provider.
-    pub forward_headers: Vec<String>,
+    pub forward_headers: Arc<[String]>,
     /// Limit of one attempt.
     pub request_timeout: Option<Duration>,
     /// Until the first content of one attempt.
@@ -139,6 +145,15 @@ impl Route {
             Kind::Group(group) => Some(group),
             Kind::Target(_) => None,
         })
+    }
+
+    /// Memory that a config of `config_bytes` takes, in bytes, rather too much than too little.
+    pub(super) fn bytes(&self, config_bytes: usize) -> usize {
+        // What the config says is kept once, whatever inherits it: values of `$in`, the smallest there
+        // are, take 40 bytes for two.
+        let said = config_bytes.saturating_mul(24);
+        let targets = self.targets.len() * (size_of::<Target>() + size_of::<Health>() + 256);
+        said + targets + self.nodes.len() * (size_of::<Node>() + 128) + 2 * self.pattern_bytes
     }
 
     /// True if there is nothing to choose and nothing to repeat.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::breaker::BreakerSettings;
 use super::cache_rule::CacheRuleSettings;
+use super::limits::{self, Limits};
 use super::retry::RetrySettings;
 use super::route::Route;
 use super::sticky::StickySettings;
@@ -139,7 +140,19 @@ impl RouteSettings {
         if !is_name(name) {
             problems.add(path, format!("expected a name of {NAME_RULE}"), "");
         }
-        let route = tree::route(self, name, path, problems);
+        let route = self.check_within(&limits::SETTINGS, (name, path), problems);
+        route.filter(|_| problems.len() == before)
+    }
+
+    /// The route that is meant, within `limits`; `None` after a problem.
+    pub(super) fn check_within(
+        self,
+        limits: &'static Limits,
+        (name, path): (&str, &str),
+        problems: &mut Problems,
+    ) -> Option<Route> {
+        let before = problems.len();
+        let route = tree::route(self, (name, path), limits, problems);
         route.filter(|_| problems.len() == before)
     }
 }

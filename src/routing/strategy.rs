@@ -12,6 +12,7 @@ use super::field::{Facts, Field};
 use super::health::Health;
 use super::least_busy::LeastBusy;
 use super::least_latency::LeastLatency;
+use super::limits::Tally;
 use super::loadbalance::Loadbalance;
 use super::mirror::Mirror;
 use super::race::Race;
@@ -87,6 +88,8 @@ pub(super) struct Draft<'d> {
     pub children: Vec<Child<'d>>,
     /// Of `strategy`.
     pub path: &'d str,
+    /// What the conditions of the route have used so far.
+    pub tally: &'d Tally,
 }
 
 /// A child of a group that is being made.

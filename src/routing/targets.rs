@@ -17,8 +17,18 @@ use super::inline::RouteError;
 use super::route::{Route, Target};
 use crate::base::{Instant, Secret};
 
-/// Configs of request headers that are remembered, and their targets.
+/// Memory for configs of request headers, in bytes, with what is known of their targets. Those that are
+/// asked for least go first; one that is gone is read anew.
+const INLINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Configs of request headers that are remembered at most.
 const INLINE_MAX: usize = 1_024;
+
+/// Memory for what is known of targets of request headers, in bytes: for four targets of each config.
+const KNOWN_BYTES_MAX: usize = 4 * INLINE_MAX * KNOWN_BYTES;
+
+/// One such target, its names apart.
+const KNOWN_BYTES: usize = size_of::<Health>() + size_of::<Identity>() + 64;
 
 /// A route with what is known of its targets.
 #[derive(Debug)]
@@ -48,7 +58,7 @@ struct Identity {
     /// The settings; else a hash of the config of a request header and of who sent it.
     config: Option<[u8; 32]>,
     provider: String,
-    model: Option<String>,
+    model: Option<Arc<str>>,
     /// A hash of its own credential and host, and of its breaker's rule.
     own: [u8; 32],
 }
@@ -59,7 +69,28 @@ struct ByOrigin;
 impl Weighter<Identity, Arc<Health>> for ByOrigin {
     fn weight(&self, identity: &Identity, _: &Arc<Health>) -> u64 {
         // What weighs nothing is never evicted.
-        u64::from(identity.config.is_some())
+        if identity.config.is_none() {
+            return 0;
+        }
+        let model = identity.model.as_ref().map_or(0, |model| model.len());
+        (KNOWN_BYTES + identity.provider.len() + model) as u64
+    }
+}
+
+/// A config of a request header, with the memory that it takes.
+#[derive(Clone, Debug)]
+struct Inline {
+    live: Arc<Live>,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<[u8; 32], Inline> for ByBytes {
+    fn weight(&self, _: &[u8; 32], inline: &Inline) -> u64 {
+        // Small ones are bounded by their number.
+        inline.bytes.max(INLINE_BYTES_MAX / INLINE_MAX) as u64
     }
 }
 
@@ -68,7 +99,7 @@ impl Weighter<Identity, Arc<Health>> for ByOrigin {
 pub struct Targets {
     epoch: Instant,
     known: Arc<Cache<Identity, Arc<Health>, ByOrigin>>,
-    inline: Arc<Cache<[u8; 32], Arc<Live>>>,
+    inline: Arc<Cache<[u8; 32], Inline, ByBytes>>,
 }
 
 /// A target as it is shown.
@@ -88,8 +119,9 @@ impl Targets {
     /// An empty table, whose clock begins at `epoch`.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
-        let known = Cache::with_weighter(4 * INLINE_MAX, 4 * INLINE_MAX as u64, ByOrigin);
-        Self { epoch, known: Arc::new(known), inline: Arc::new(Cache::new(INLINE_MAX)) }
+        let known = Cache::with_weighter(4 * INLINE_MAX, KNOWN_BYTES_MAX as u64, ByOrigin);
+        let inline = Cache::with_weighter(INLINE_MAX, INLINE_BYTES_MAX as u64, ByBytes);
+        Self { epoch, known: Arc::new(known), inline: Arc::new(inline) }
     }
 
     /// A route of the settings.
@@ -107,12 +139,13 @@ impl Targets {
         hasher.update(sender.as_bytes()).update(&[0]).update(json.as_bytes());
         let hash = *hasher.finalize().as_bytes();
         if let Some(known) = self.inline.get(&hash) {
-            return Ok(known);
+            return Ok(known.live);
         }
         // Two shards may read it at once; neither waits for the other.
         let route = Arc::new(Route::from_json(json)?);
         let live = Arc::new(self.live_of(&route, Some(hash)));
-        self.inline.insert(hash, Arc::clone(&live));
+        let bytes = route.bytes(json.len());
+        self.inline.insert(hash, Inline { live: Arc::clone(&live), bytes });
         Ok(live)
     }
 
@@ -159,7 +192,7 @@ impl Targets {
         let known = self.known.iter().filter(is_used).map(|(identity, health)| TargetReport {
             is_inline: identity.config.is_some(),
             provider: identity.provider,
-            model: identity.model,
+            model: identity.model.map(|model| (*model).to_owned()),
             health: health.report(now),
         });
         let mut list: Vec<TargetReport> = known.collect();

@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::bounds::{check_lanes, gather_fields};
 use super::breaker::BreakerRule;
 use super::cache_rule::CacheRuleSettings;
-use super::drop_path::DropPath;
+use super::drop_path::{DropParams, DropPath};
+use super::field::BodyFields;
+use super::limits::{CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, Limits, Tally};
+use super::params::Params;
+use super::path_set::{Bits, PathSet, bit};
 use super::retry::{RetryRule, check_statuses};
 use super::route::{Group, Kind, LeadsOn, Node, Route, Target};
 use super::settings::{RouteSettings, StrategySettings, check_provider_name};
@@ -17,17 +22,11 @@ use crate::base::{
     NAME_RULE, Problems, Secret, check_secret, did_you_mean, field_name, is_name, member_path,
 };
 
-/// Groups inside groups, at most.
-const DEPTH_MAX: usize = 16;
-
-/// Targets of one route, at most.
-const TARGETS_MAX: usize = 512;
-
 /// The route that is meant. None where there is nothing to go on with.
 pub(super) fn route(
     settings: RouteSettings,
-    name: &str,
-    path: &str,
+    (name, path): (&str, &str),
+    limits: &'static Limits,
     problems: &mut Problems,
 ) -> Option<Route> {
     let mut builder = Builder {
@@ -35,11 +34,17 @@ pub(super) fn route(
         nodes: Vec::new(),
         targets: Vec::new(),
         caches: Vec::new(),
+        drops: Vec::new(),
+        params: 0,
+        tally: Tally::new(limits),
         problems,
     };
     let limit = settings.request_timeout.map(Duration::from_millis);
     builder.add(settings, &Inherited::default(), "config".to_owned(), 0)?;
-    let Builder { nodes, targets, mut caches, problems, .. } = builder;
+    let Builder { nodes, mut targets, mut caches, drops, tally, problems, .. } = builder;
+    let drops = Arc::new(PathSet::new(drops.iter().map(DropPath::steps)));
+    targets.iter_mut().for_each(|target| target.drop_params.paths = Arc::clone(&drops));
+    check_lanes(&nodes, path, problems);
     let cache = match targets.as_slice() {
         // With one target its own word counts.
         [_] => caches.pop(),
@@ -64,23 +69,45 @@ pub(super) fn route(
         cache,
         request_timeout: limit,
         fields: Vec::new(),
+        body_fields: BodyFields::default(),
+        pattern_bytes: tally.pattern_bytes(),
         warnings: Vec::new(),
     };
-    route.fields = route.groups().flat_map(|group| group.strategy.fields()).cloned().collect();
+    gather_fields(&mut route, limits, path, problems);
     Some(route)
 }
 
-/// What stands around a target.
-#[derive(Clone, Default)]
+/// What stands around a target. Cloned for each place of the tree, so all of it is small or shared.
+#[derive(Clone)]
 struct Inherited {
-    override_params: Map<String, Value>,
-    default_params: Map<String, Value>,
-    drop_params: Vec<DropPath>,
+    override_params: Option<Arc<Params>>,
+    default_params: Option<Arc<Params>>,
+    override_model: Option<Arc<str>>,
+    default_model: Option<Arc<str>>,
+    /// Of the paths of the route.
+    drop_params: Bits,
     retry: RetryRule,
     breaker: BreakerRule,
     first_token_timeout: Option<u64>,
-    forward_headers: Vec<String>,
-    custom_host: Option<String>,
+    forward_headers: Arc<[String]>,
+    custom_host: Option<Arc<str>>,
+}
+
+impl Default for Inherited {
+    fn default() -> Self {
+        Self {
+            override_params: None,
+            default_params: None,
+            override_model: None,
+            default_model: None,
+            drop_params: 0,
+            retry: RetryRule::default(),
+            breaker: BreakerRule::default(),
+            first_token_timeout: None,
+            forward_headers: Arc::from([]),
+            custom_host: None,
+        }
+    }
 }
 
 struct Builder<'p> {
@@ -90,6 +117,11 @@ struct Builder<'p> {
     targets: Vec<Target>,
     /// With the places where they are written.
     caches: Vec<(String, CacheRuleSettings)>,
+    /// Paths of all `drop_params`, each once.
+    drops: Vec<DropPath>,
+    /// Members of all `override_params` and `default_params`.
+    params: usize,
+    tally: Tally,
     problems: &'p mut Problems,
 }
 
@@ -142,18 +174,8 @@ impl Builder<'_> {
         path: &str,
     ) -> Inherited {
         let mut inherited = around.clone();
-        inherited.override_params.append(&mut settings.override_params);
-        inherited.default_params.append(&mut settings.default_params);
-        let drops = member_path(path, "drop_params");
-        for (index, text) in settings.drop_params.iter().enumerate() {
-            match DropPath::parse(text) {
-                Some(drop) => inherited.drop_params.push(drop),
-                None => {
-                    let message = "expected a path as in `a.b`, `x[0].y` or `x[*].y`";
-                    self.problems.add(&format!("{drops}[{index}]"), message, "");
-                }
-            }
-        }
+        self.inherit_params(settings, &mut inherited, path);
+        inherited.drop_params |= self.drop_params(&settings.drop_params, path);
         if let Some(retry) = settings.retry.take() {
             inherited.retry = retry.check(&member_path(path, "retry"), self.problems);
         }
@@ -161,10 +183,68 @@ impl Builder<'_> {
             settings.first_token_timeout.or(inherited.first_token_timeout);
         if !settings.forward_headers.is_empty() {
             inherited.forward_headers =
-                check_forward_headers(&settings.forward_headers, path, self.problems);
+                check_forward_headers(&settings.forward_headers, path, self.problems).into();
         }
-        inherited.custom_host = settings.custom_host.take().or(inherited.custom_host);
+        if let Some(host) = settings.custom_host.take() {
+            if host.len() > CUSTOM_HOST_BYTES_MAX {
+                let message = format!("expected at most {CUSTOM_HOST_BYTES_MAX} bytes");
+                self.problems.add(&member_path(path, "custom_host"), message, "");
+            }
+            inherited.custom_host = Some(host.into());
+        }
         inherited
+    }
+
+    fn inherit_params(&mut self, settings: &RouteSettings, inherited: &mut Inherited, path: &str) {
+        let (overrides, defaults) = (&settings.override_params, &settings.default_params);
+        self.params += overrides.len() + defaults.len();
+        let most = self.tally.limits.params;
+        if self.params > most {
+            let message = format!(
+                "expected at most {most} members of `override_params` and `default_params` in all"
+            );
+            self.problems.add(&member_path(path, "override_params"), message, "");
+            return;
+        }
+        check_model(overrides, path, self.problems);
+        let model = |params: &Map<String, Value>| {
+            params.get("model").map(|model| model.as_str().map(Arc::<str>::from))
+        };
+        if let Some(model) = model(overrides) {
+            inherited.override_model = model;
+        }
+        if let Some(model) = model(defaults) {
+            inherited.default_model = model;
+        }
+        inherited.override_params = Params::within(inherited.override_params.as_ref(), overrides);
+        inherited.default_params = Params::within(inherited.default_params.as_ref(), defaults);
+    }
+
+    /// The paths that are written, of those of the route.
+    fn drop_params(&mut self, written: &[String], path: &str) -> Bits {
+        let path = member_path(path, "drop_params");
+        let mut chosen = 0;
+        for (index, text) in written.iter().enumerate() {
+            let Some(drop) = DropPath::parse(text) else {
+                let message =
+                    "expected a path as in `a.b`, `x[0].y` or `x[*].y`, of at most 16 steps";
+                self.problems.add(&format!("{path}[{index}]"), message, "");
+                if self.problems.is_full() { break } else { continue }
+            };
+            let known = self.drops.iter().position(|it| *it == drop);
+            let place = known.unwrap_or(self.drops.len());
+            if place >= self.tally.limits.drop_params {
+                let most = self.tally.limits.drop_params;
+                let message = format!("expected at most {most} different paths in all");
+                self.problems.add(&path, message, "drop whole members, or `[*]` of lists");
+                break;
+            }
+            if known.is_none() {
+                self.drops.push(drop);
+            }
+            chosen |= bit(place);
+        }
+        chosen
     }
 
     fn weight(&mut self, settings: &RouteSettings, path: &str) -> f64 {
@@ -221,13 +301,11 @@ impl Builder<'_> {
             let message = "expected a `weight` above 0 in at least one target, got 0 in all";
             self.problems.add(&strategy_path, message, "no target could ever answer");
         }
-        let statuses = strategy.on_status_codes.clone();
-        if let Some(statuses) = &statuses {
-            let path = member_path(&strategy_path, "on_status_codes");
-            check_statuses(statuses, &path, self.problems);
-        }
-        let leads_on = match statuses {
-            Some(statuses) => LeadsOn::Statuses(statuses),
+        let leads_on = match strategy.on_status_codes.clone() {
+            Some(statuses) => {
+                let path = member_path(&strategy_path, "on_status_codes");
+                LeadsOn::Statuses(check_statuses(statuses, &path, self.problems))
+            }
             None if made.fails_over() => LeadsOn::Failure,
             None => LeadsOn::Never,
         };
@@ -286,7 +364,7 @@ impl Builder<'_> {
             let node = self.nodes.get(*node)?;
             Some(Child { name: node.name.as_deref(), weight: node.weight })
         });
-        let draft = Draft { settings, children: children.collect(), path };
+        let draft = Draft { settings, children: children.collect(), path, tally: &self.tally };
         Some(((row.make)(&draft, self.problems)?, row))
     }
 
@@ -298,8 +376,9 @@ impl Builder<'_> {
         depth: usize,
     ) -> Option<Target> {
         let path = self.written(at);
-        if self.targets.len() >= TARGETS_MAX {
-            self.problems.add(&path, format!("expected at most {TARGETS_MAX} targets in all"), "");
+        let most = self.tally.limits.targets;
+        if self.targets.len() >= most {
+            self.problems.add(&path, format!("expected at most {most} targets in all"), "");
             return None;
         }
         let problems = &mut *self.problems;
@@ -310,22 +389,21 @@ impl Builder<'_> {
             if !is_name(name) {
                 problems.add(&path, format!("expected the name of a provider: {NAME_RULE}"), "");
             }
-            (Some(name.to_owned()), model.map(str::to_owned))
+            (Some(name.to_owned()), model.map(Arc::from))
         });
-        check_model(&inherited.override_params, &path, problems);
         let api_key = check_api_key(settings.api_key, provider.is_some(), &path, problems);
         let millis = |limit: Option<u64>| limit.map(Duration::from_millis);
         Some(Target {
             is_inline: false,
             path: Arc::from(at),
             provider,
-            override_model: model_of(&inherited.override_params).or(provider_model),
-            default_model: model_of(&inherited.default_params),
+            override_model: inherited.override_model.or(provider_model),
+            default_model: inherited.default_model,
             api_key,
             custom_host: inherited.custom_host,
-            override_params: raw_members(&inherited.override_params),
-            default_params: raw_members(&inherited.default_params),
-            drop_params: inherited.drop_params,
+            override_params: inherited.override_params,
+            default_params: inherited.default_params,
+            drop_params: DropParams { chosen: inherited.drop_params, ..DropParams::default() },
             forward_headers: inherited.forward_headers,
             // That of the short form bounds all attempts together.
             request_timeout: millis(settings.request_timeout.filter(|_| depth > 0)),
@@ -378,6 +456,11 @@ const CREDENTIAL_FIELDS: [&str; 4] = ["authorization", "x-api-key", "api-key", "
 fn check_forward_headers(list: &[String], path: &str, problems: &mut Problems) -> Vec<String> {
     let path = member_path(path, "forward_headers");
     let mut names = Vec::new();
+    if list.len() > FORWARD_HEADERS_MAX {
+        let message = format!("expected at most {FORWARD_HEADERS_MAX} names, got {}", list.len());
+        problems.add(&path, message, "");
+        return names;
+    }
     for (index, text) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
         match field_name(text) {
@@ -393,26 +476,29 @@ fn check_forward_headers(list: &[String], path: &str, problems: &mut Problems) -
     names
 }
 
-fn model_of(params: &Map<String, Value>) -> Option<String> {
-    params.get("model").and_then(Value::as_str).map(str::to_owned)
-}
-
-fn raw_members(members: &Map<String, Value>) -> Vec<(String, Vec<u8>)> {
-    members.iter().map(|(name, value)| (name.clone(), value.to_string().into_bytes())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::inline::RouteError;
+    use super::super::limits::CONFIG_BYTES_MAX;
     use super::*;
 
     fn route(text: &str) -> Route {
         Route::from_json(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    fn members(params: &[(String, Vec<u8>)]) -> String {
-        let members =
-            params.iter().map(|(name, json)| format!("{name}={}", String::from_utf8_lossy(json)));
+    /// The members as their edits leave them.
+    fn members(params: &Option<Arc<Params>>) -> String {
+        let Some(params) = params else { return String::new() };
+        let mut members: Vec<(&str, String)> = Vec::new();
+        for (name, json) in params.members() {
+            assert!(params.get(name).is_some());
+            let json = String::from_utf8_lossy(json).into_owned();
+            match members.iter_mut().find(|it| it.0 == name) {
+                Some(before) => before.1 = json,
+                None => members.push((name, json)),
+            }
+        }
+        let members = members.into_iter().map(|(name, json)| format!("{name}={json}"));
         members.collect::<Vec<_>>().join(",")
     }
 
@@ -467,9 +553,15 @@ mod tests {
         assert_eq!(members(&first.override_params), "a=1,b=1");
         assert_eq!(members(&second.override_params), "a=1,b=3");
         assert_eq!(members(&second.default_params), "d=1");
-        assert_eq!((first.drop_params.len(), second.drop_params.len()), (1, 2));
-        assert_eq!(first.forward_headers, ["x-a"]);
-        assert_eq!(second.forward_headers, ["x-b"]);
+        let dropped = |target: &Target| {
+            let members =
+                target.drop_params.members().map(|it| (it.name.to_owned(), it.is_whole()));
+            members.collect::<Vec<_>>()
+        };
+        assert_eq!(dropped(first), [("x".to_owned(), true)]);
+        assert_eq!(dropped(second), [("x".to_owned(), true), ("y".to_owned(), false)]);
+        assert_eq!(*first.forward_headers, ["x-a"]);
+        assert_eq!(*second.forward_headers, ["x-b"]);
         assert_eq!(first.request_timeout, None, "it bounds all attempts together");
         assert_eq!(second.request_timeout, Some(Duration::from_millis(7)));
         assert_ne!(first.breaker, BreakerRule::default());
@@ -582,12 +674,12 @@ mod tests {
 
     #[test]
     fn hostile_configs_are_bounded() {
-        let nested = "[".repeat(60_000);
+        let nested = "[".repeat(20_000);
         assert!(matches!(Route::from_json(&nested), Err(RouteError::NotJson { .. })));
-        let long = " ".repeat(64 * 1024 + 1);
+        let long = " ".repeat(CONFIG_BYTES_MAX + 1);
         assert!(matches!(Route::from_json(&long), Err(RouteError::TooLong { .. })));
         assert!(matches!(Route::from_json(""), Err(RouteError::NotJson { .. })));
-        let members: Vec<String> = (0..5_000).map(|index| format!("\"k{index}\":1")).collect();
+        let members: Vec<String> = (0..2_000).map(|index| format!("\"k{index}\":1")).collect();
         let route = route(&format!("{{{}}}", members.join(",")));
         assert!(route.warnings.join("; ").len() < 2_000);
         let group = |inner: &str| format!(r#"{{"targets":[{inner}]}}"#);
@@ -602,10 +694,87 @@ mod tests {
         };
         assert!(Route::from_json(&wide(Group::CHILDREN_MAX)).is_ok());
         assert!(Route::from_json(&wide(Group::CHILDREN_MAX + 1)).is_err());
-        let most = format!(
-            r#"{{"strategy":{{"mode":"fallback"}},"targets":[{}]}}"#,
-            vec![wide(60); 9].join(",")
+        let groups = |count: usize, inner: &str| {
+            format!(
+                r#"{{"strategy":{{"mode":"fallback"}},"targets":[{}]}}"#,
+                vec![inner; count].join(",")
+            )
+        };
+        assert!(Route::from_json(&groups(4, &wide(16))).is_ok());
+        assert!(Route::from_json(&groups(5, &wide(16))).is_err(), "80 targets");
+        // The settings are the operator's own.
+        let of_settings = |text: &str| {
+            let (value, mut problems) =
+                (serde_json::from_str(text).expect("JSON"), Problems::default());
+            let settings = RouteSettings::read(value, "routes.r", &mut problems);
+            settings.and_then(|settings| settings.check("r", "routes.r", &mut problems))
+        };
+        assert!(of_settings(&groups(8, &wide(64))).is_some());
+        assert!(of_settings(&groups(9, &wide(60))).is_none(), "540 targets");
+    }
+
+    /// What a target inherits is there once, however many do.
+    #[test]
+    fn inherited_lists_are_shared() {
+        let names = |prefix: &str| {
+            (0..50).map(|at| format!("\"{prefix}{at}\"")).collect::<Vec<_>>().join(",")
+        };
+        let params: Vec<String> = (0..50).map(|at| format!("\"o{at}\":1")).collect();
+        let leaf = r#"{"provider":"p","drop_params":["own"],"override_params":{"own":2}}"#;
+        let config = format!(
+            r#"{{"strategy":{{"mode":"fallback"}},"drop_params":[{}],"forward_headers":[{}],
+                "override_params":{{"model":"m",{}}},"targets":[{}]}}"#,
+            names("d"),
+            names("h"),
+            params.join(","),
+            vec![leaf; 64].join(",")
         );
-        assert!(Route::from_json(&most).is_err(), "540 targets");
+        let route = route(&config);
+        let [first, .., last] = route.targets.as_slice() else { panic!("64 targets") };
+        let around = |target: &Target| {
+            target.override_params.as_ref().and_then(|it| it.around().map(Arc::as_ptr))
+        };
+        assert!(around(first).is_some() && around(first) == around(last));
+        assert!(Arc::ptr_eq(&first.drop_params.paths, &last.drop_params.paths));
+        assert!(Arc::ptr_eq(&first.forward_headers, &last.forward_headers));
+        assert_eq!(
+            first.override_model.as_deref().map(str::as_ptr),
+            last.override_model.as_deref().map(str::as_ptr)
+        );
+        assert_eq!(last.drop_params.members().count(), 51);
+        assert_eq!(last.override_params.iter().flat_map(|it| it.members()).count(), 52);
+    }
+
+    #[test]
+    fn lanes_multiply() {
+        let race = |children: &[String]| {
+            format!(r#"{{"strategy":{{"mode":"race"}},"targets":[{}]}}"#, children.join(","))
+        };
+        let group = |mode: &str, children: &[String]| {
+            format!(r#"{{"strategy":{{"mode":"{mode}"}},"targets":[{}]}}"#, children.join(","))
+        };
+        let leaves = |count: usize| vec!["{}".to_owned(); count];
+        for (config, is_good) in [
+            (race(&leaves(16)), true),
+            (race(&leaves(17)), false),
+            (race(&vec![race(&leaves(4)); 4]), true),
+            (race(&vec![race(&leaves(4)); 5]), false),
+            (race(&vec![race(&vec![race(&leaves(2)); 2]); 5]), false),
+            // Only one of them is asked at a time.
+            (group("fallback", &vec![race(&leaves(16)); 4]), true),
+            (race(&vec![group("fallback", &leaves(4)); 16]), true),
+            (group("mirror", &leaves(16)), true),
+            (group("mirror", &leaves(17)), false),
+            (race(&vec![group("mirror", &leaves(8)); 3]), false),
+        ] {
+            let found = Route::from_json(&config);
+            assert_eq!(found.is_ok(), is_good, "{config}");
+            if let Err(error) = found {
+                assert!(
+                    error.to_string().contains("at most 16 provider calls at a time"),
+                    "{error}"
+                );
+            }
+        }
     }
 }

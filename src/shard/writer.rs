@@ -4,11 +4,17 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
+use bytes::Bytes;
+use monoio::buf::IoBuf;
 use monoio::io::AsyncWriteRentExt;
 use monoio::net::tcp::TcpOwnedWriteHalf;
 
 use super::memory::Tape;
 use super::tls::Session;
+
+/// Plaintext that is encrypted at a time where it is not the writer's own, so that a large message which
+/// several connections send needs no memory of its own on each.
+const SHARED_BYTES_ENCRYPTED: usize = 64 * 1024;
 
 /// The sending side.
 pub struct Writer {
@@ -60,15 +66,39 @@ impl Writer {
     /// # Errors
     /// The socket's.
     pub async fn write_all(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
-        let Some(session) = &self.session else {
-            return self.send(data).await;
-        };
-        session.borrow_mut().encrypt(&data, &mut self.records)?;
-        let records = std::mem::take(&mut self.records);
-        self.records = self.send(records).await?;
         let mut data = data;
+        if let Some(session) = &self.session {
+            session.borrow_mut().encrypt(&data, &mut self.records)?;
+            self.send_records().await?;
+        } else {
+            data = self.send(data).await?;
+        }
         data.clear();
         Ok(data)
+    }
+
+    /// Sends all of `data`, which others may hold as well: it is not copied as a whole.
+    ///
+    /// If the future is dropped, the connection is of no more use and refuses further writes.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn write_shared(&mut self, data: Bytes) -> io::Result<()> {
+        let Some(session) = self.session.clone() else {
+            return self.send(data).await.map(drop);
+        };
+        for part in data.chunks(SHARED_BYTES_ENCRYPTED) {
+            session.borrow_mut().encrypt(part, &mut self.records)?;
+            self.send_records().await?;
+        }
+        Ok(())
+    }
+
+    async fn send_records(&mut self) -> io::Result<()> {
+        let records = std::mem::take(&mut self.records);
+        self.records = self.send(records).await?;
+        self.records.clear();
+        Ok(())
     }
 
     /// Sends the TLS records that are due; nothing on a plain connection.
@@ -76,32 +106,30 @@ impl Writer {
         if let Some(session) = &self.session {
             session.borrow_mut().encrypt(&[], &mut self.records)?;
             if !self.records.is_empty() {
-                let records = std::mem::take(&mut self.records);
-                self.records = self.send(records).await?;
+                self.send_records().await?;
             }
         }
         Ok(())
     }
 
-    async fn send(&mut self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+    async fn send<T: IoBuf + AsRef<[u8]>>(&mut self, data: T) -> io::Result<T> {
         if self.broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if data.is_empty() {
+        if data.as_ref().is_empty() {
             return Ok(data);
         }
         self.broken = true;
-        self.begun = self.begun.saturating_add(data.len() as u64);
-        let (outcome, mut data) = match &mut self.half {
+        self.begun = self.begun.saturating_add(data.as_ref().len() as u64);
+        let (outcome, data) = match &mut self.half {
             Outlet::Socket(half) => half.write_all(data).await,
             Outlet::Tape(tape) => {
-                let length = data.len();
-                (tape.write(&data).map(|()| length), data)
+                let length = data.as_ref().len();
+                (tape.write(data.as_ref()).map(|()| length), data)
             }
         };
         outcome?;
         self.broken = false;
-        data.clear();
         Ok(data)
     }
 }

@@ -1,0 +1,63 @@
+//! What a whole route must keep to, once its tree is known: the provider calls that it makes at a time, and
+//! the fields of a request that it looks at.
+
+use std::collections::HashSet;
+
+use super::field::{BodyFields, Field};
+use super::limits::{LANES_MAX, Limits};
+use super::route::{Kind, Node, Route};
+use super::strategy::Manner;
+use crate::base::{Problems, member_path};
+
+/// Tells of a tree that has too many calls under way at a time.
+pub(super) fn check_lanes(nodes: &[Node], path: &str, problems: &mut Problems) {
+    let lanes = nodes.first().map_or(0, |root| lanes(nodes, root));
+    if lanes > LANES_MAX {
+        let message = format!(
+            "expected at most {LANES_MAX} provider calls at a time, races and mirrors inside one \
+             another multiplied out, got {lanes}"
+        );
+        problems.add(&member_path(path, "strategy"), message, "let fewer targets race");
+    }
+}
+
+/// Provider calls that may be under way at a time at and below `node`, copies included.
+fn lanes(nodes: &[Node], node: &Node) -> usize {
+    let Kind::Group(group) = &node.kind else { return 1 };
+    let below = group.children.iter().filter_map(|child| nodes.get(*child));
+    let mut below = below.map(|child| lanes(nodes, child));
+    match group.strategy.manner() {
+        Manner::Race(_) => below.sum(),
+        // Of a group that gets a copy one target does.
+        Manner::Mirror => below.next().unwrap_or(0) + below.count(),
+        Manner::OneByOne => below.max().unwrap_or(0),
+    }
+}
+
+/// Gathers the fields that the strategies of `route` look at, and tells where they are too many.
+pub(super) fn gather_fields(
+    route: &mut Route,
+    limits: &Limits,
+    path: &str,
+    problems: &mut Problems,
+) {
+    let fields = distinct(route.groups().flat_map(|group| group.strategy.fields()));
+    let sticky = route.groups().flat_map(|group| &group.sticky).flat_map(|sticky| &sticky.fields);
+    let all = distinct(fields.iter().chain(sticky));
+    if all.len() > limits.fields {
+        let message = format!(
+            "expected conditions and sticky sessions to look at {} different fields at most, got {}",
+            limits.fields,
+            all.len()
+        );
+        problems.add(&member_path(path, "strategy"), message, "");
+    }
+    route.body_fields = BodyFields::of(&all);
+    route.fields = fields;
+}
+
+/// Each field once, in the order of their first.
+fn distinct<'f>(fields: impl Iterator<Item = &'f Field>) -> Vec<Field> {
+    let mut seen = HashSet::new();
+    fields.filter(|field| seen.insert(*field)).cloned().collect()
+}

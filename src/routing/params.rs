@@ -1,0 +1,49 @@
+//! Members of a request's body that a route sets: `override_params` or `default_params`, with what the
+//! groups around it say. Targets share what they inherit, so a config costs what it says once.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// What one target or group sets, and what it inherits.
+#[derive(Debug)]
+pub struct Params {
+    around: Option<Arc<Params>>,
+    /// Names and raw JSON.
+    own: Vec<(String, Vec<u8>)>,
+}
+
+impl Params {
+    /// `around` with `own` in it, which win.
+    pub(super) fn within(
+        around: Option<&Arc<Self>>,
+        own: &Map<String, Value>,
+    ) -> Option<Arc<Self>> {
+        if own.is_empty() {
+            return around.map(Arc::clone);
+        }
+        let raw = |(name, value): (&String, &Value)| (name.clone(), value.to_string().into_bytes());
+        Some(Arc::new(Self { around: around.map(Arc::clone), own: own.iter().map(raw).collect() }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn around(&self) -> Option<&Arc<Self>> {
+        self.around.as_ref()
+    }
+
+    /// The members in the order of their edits: the outermost first. Of several of one name the last wins.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut layers: Vec<&Self> =
+            std::iter::successors(Some(self), |it| it.around.as_deref()).collect();
+        layers.reverse();
+        let own = layers.into_iter().flat_map(|layer| &layer.own);
+        own.map(|(name, json)| (name.as_str(), json.as_slice()))
+    }
+
+    /// The JSON text that is set for `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        let mut layers = std::iter::successors(Some(self), |it| it.around.as_deref());
+        layers.find_map(|it| it.own.iter().find(|it| it.0 == name)).map(|it| it.1.as_slice())
+    }
+}
