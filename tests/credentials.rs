@@ -303,7 +303,7 @@ fn a_key_for_some_models_does_not_choose_others_by_path() {
     let count = provider.request_count();
     let path = "/v1/deployments/secret-model/chat/completions";
     let response = gateway.send(&post(path, key, &chat("gpt-4o")));
-    assert_eq!((response.status, response.code().as_str()), (403, "model_not_allowed"));
+    assert_eq!((response.status, response.code().as_str()), (403, "endpoint_not_allowed"));
     assert_eq!(provider.request_count(), count);
 }
 

@@ -13,6 +13,7 @@
 
 mod stage;
 
+mod access;
 mod caching;
 mod credentials;
 mod departures;
@@ -21,6 +22,7 @@ mod endpoints;
 mod faults;
 #[path = "faults.rs"]
 mod faults_on_epoll_over_tls;
+mod forms;
 mod hostile;
 mod hostile_configs;
 #[path = "hostile.rs"]

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -453,6 +453,78 @@ fn keys_admit_and_stay_here() {
             let rest = "\r\nsec-websocket-protocol: realtime, openai-beta.realtime-v1\r\n";
             assert!(request.contains(rest), "{request}");
         }
+    }
+}
+
+/// A key with a list of models may name no other inside a session either, however the bytes come.
+#[test]
+fn models_named_inside_a_session_are_held_to_the_list() {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&seen);
+    let provider = provider(move |peer| {
+        while let Some((first, payload)) = peer.frame() {
+            let text = String::from_utf8_lossy(&payload).into_owned();
+            kept.lock().expect("no panic while held").push(text);
+            if !peer.send(first, &payload) || first == CLOSE {
+                return;
+            }
+        }
+    });
+    let settings = format!(
+        "{}[keys.open]\nsecret = \"secret-of-open\"\n[keys.limited]\nsecret = \
+         \"secret-of-limited\"\nmodels = [\"gpt-*\"]\n",
+        provider.section("p", "")
+    );
+    let gateway = Gateway::start(&settings);
+    let open = |key: &str| {
+        let fields = format!("authorization: Bearer secret-of-{key}\r\n");
+        Peer::open(&gateway, "/v1/realtime?model=gpt-realtime", &fields).1
+    };
+    let transcribing = |model: &str| {
+        format!(
+            r#"{{"type":"session.update","session":{{"audio":{{"input":{{"transcription":{{"model":"{model}"}}}}}}}}}}"#
+        )
+    };
+    let good = transcribing("gpt-4o-transcribe");
+    for bad in [
+        transcribing("whisper-1"),
+        r#"{"type":"session.update","session":{"model":"whisper-1"}}"#.to_owned(),
+        r#"{"type":"session.update","session":{"mod\u0065l":"whisper-1"}}"#.to_owned(),
+        r#"{"type":"session.update","session":{"model":"gpt-x","model":"whisper-1"}}"#.to_owned(),
+        r#"{"session":{"input_audio_transcription":{"model":"whisper-1"}}}"#.to_owned(),
+        r#"{"type":"response.create","response":{"tools":[{"model":"whisper-1"}]}}"#.to_owned(),
+        // What cannot be read may name any.
+        r#"{"session":{"model":"whisper-1"},"x":NaN}"#.to_owned(),
+        format!(r#"{{"type":"input_audio_buffer.append","audio":"{}"}}"#, "A".repeat(1_100_000)),
+    ] {
+        let refused = vec![3, 240];
+        let mut client = open("limited");
+        assert!(client.send(TEXT, b"hello"));
+        assert_eq!(client.frame(), Some((TEXT, b"hello".to_vec())));
+        assert!(client.send(TEXT, good.as_bytes()));
+        assert_eq!(client.frame(), Some((TEXT, good.clone().into_bytes())));
+        // The gateway may have ended it before all was sent.
+        client.send(TEXT, bad.as_bytes());
+        assert_eq!(
+            client.frame(),
+            Some((CLOSE, refused.clone())),
+            "{}",
+            bad.chars().take(60).collect::<String>()
+        );
+        // In frames, with a ping between them.
+        let mut client = open("limited");
+        let (one, two) = bad.as_bytes().split_at(bad.len() / 2);
+        client.send(0x01, one);
+        client.send(0x89, b"ping");
+        client.send(0x80, two);
+        while let Some((first, payload)) = client.frame() {
+            assert!(first != CLOSE || payload == refused, "{payload:?}");
+        }
+        let mut client = open("open");
+        assert!(client.send(TEXT, bad.as_bytes()));
+        assert_eq!(client.frame(), Some((TEXT, bad.clone().into_bytes())));
+        let told = std::mem::take(&mut *seen.lock().expect("no panic while held"));
+        assert_eq!(told.iter().filter(|it| **it == bad).count(), 1, "{told:?}");
     }
 }
 

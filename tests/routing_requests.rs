@@ -66,7 +66,8 @@ fn conditions_look_at_all_of_a_request() {
     for (query, holding, others) in [
         (json!({ "metadata.plan": { "$eq": "paid" } }), &[PAID][..], &[FREE, ""][..]),
         (json!({ "metadata.plan": { "$ne": "paid" } }), &[FREE, ""], &[PAID]),
-        (json!({ "metadata.tier": "gold" }), &[""], &["key b", r#"metadata {"tier":"tin"}"#]),
+        // The key's own wins.
+        (json!({ "metadata.tier": "gold" }), &["", r#"metadata {"tier":"tin"}"#], &["key b"]),
         (json!({ "params.n": { "$gt": 1, "$lt": 3 } }), &[r#"body "n":2"#], &[r#"body "n":1"#, ""]),
         (json!({ "params.f.g": "h" }), &[r#"body "f":{"g":"h"}"#], &[r#"body "f":{"g":1}"#, ""]),
         (json!({ "url.pathname": { "$regex": "/completions$" } }), &[""], &["path /v1/embeddings"]),

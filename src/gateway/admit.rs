@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use super::access::{check_endpoint, check_inline_route, check_no_route};
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::presented_keys;
 use super::record::Exchange;
@@ -24,18 +26,10 @@ impl Grant {
     pub(super) fn route(&self) -> Option<&Route> {
         self.route.as_deref().map(Live::route)
     }
-
-    /// Checks the model that would go to a provider.
-    pub(super) fn check_model(&self, model: &str) -> Result<(), Failure> {
-        match &self.key {
-            Some(key) if !key.models.allow(model) => Err(Failure::ModelDenied(bounded(model))),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Finds the key and the route.
-pub(super) fn admit(exchange: &mut Exchange<'_>) -> Result<Grant, Failure> {
+pub(super) fn admit(exchange: &mut Exchange<'_>, endpoint: Endpoint) -> Result<Grant, Failure> {
     let snapshot = &exchange.snapshot;
     let mut key = None;
     if !snapshot.settings.keys.is_open() {
@@ -45,9 +39,10 @@ pub(super) fn admit(exchange: &mut Exchange<'_>) -> Result<Grant, Failure> {
         let label = snapshot.key_label(&found.name);
         exchange.record.metadata = label.metadata.clone();
         exchange.record.key = Some(label.name);
+        check_endpoint(&found, endpoint, exchange.head)?;
         key = Some(found);
     }
-    let route = find_route(exchange, key.as_deref())?;
+    let route = find_route(exchange, key.as_deref(), endpoint)?;
     exchange.record.route = route.as_ref().map(|live| Arc::from(live.route().name.as_str()));
     exchange.record.trace_id = exchange.ours("trace-id").map(bounded);
     Ok(Grant { key, route })
@@ -56,15 +51,18 @@ pub(super) fn admit(exchange: &mut Exchange<'_>) -> Result<Grant, Failure> {
 fn find_route(
     exchange: &Exchange<'_>,
     key: Option<&VirtualKey>,
+    endpoint: Endpoint,
 ) -> Result<Option<Arc<Live>>, Failure> {
     let asked = exchange.ours("config").map(str::trim).filter(|text| !text.is_empty());
     if let Some(json) = asked.filter(|text| text.starts_with('{')) {
         let sender = key.map_or("", |key| key.name.as_str());
         let targets = exchange.worker.targets();
-        return targets.inline(json, sender).map(Some).map_err(Failure::Config);
+        let live = targets.inline(json, sender).map_err(Failure::Config)?;
+        key.map_or(Ok(()), |key| check_inline_route(key, live.route()))?;
+        return Ok(Some(live));
     }
     let Some(name) = asked.or_else(|| key.and_then(|key| key.route.as_deref())) else {
-        return Ok(None);
+        return key.map_or(Ok(()), |key| check_no_route(key, endpoint)).map(|()| None);
     };
     // The default route of a key is its operator's choice and needs no further leave.
     if asked.is_some() && key.is_some_and(|key| !key.routes.allow(name)) {

@@ -100,10 +100,16 @@ fn add_scope(
         });
     }
     if scope == CacheScope::User {
-        let named = outline.user.clone().or_else(|| user_of_metadata(exchange));
+        let named = user_of_key(exchange).or_else(|| user_of_metadata(exchange));
+        let named = named.or_else(|| outline.user.clone());
         key.part(b"user").part(named.filter(|user| !user.is_empty())?.as_bytes());
     }
     Some(())
+}
+
+/// `_user` of the key's metadata, which wins over what the request says.
+fn user_of_key(exchange: &Exchange<'_>) -> Option<String> {
+    exchange.record.metadata.as_ref()?.get("_user").cloned()
 }
 
 /// `_user` of the metadata header, Portkey's place for it.

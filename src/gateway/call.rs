@@ -21,13 +21,14 @@ use super::body::Pace;
 use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
+use super::form::OutgoingBody;
 use super::prepare::Attempt;
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::token;
 use crate::base::{Instant, unix_now};
-use crate::http::{Framing, HeadLimits, LAST_CHUNK, ResponseHead, write_chunk};
+use crate::http::{HeadLimits, ResponseHead};
 use crate::llm::Usage;
 use crate::providers::echo_answer;
 use crate::shard::{Connection, DialError, Pool, Pooled, Reader, within};
@@ -267,33 +268,37 @@ impl Call<'_> {
         body: &mut Body,
     ) -> Result<Sent, Failure> {
         let mut sent = self.send_in_time(exchange, connection, message).await?;
-        let Body::Streamed { framing, incoming } = body else { return Ok(sent) };
-        exchange.invite_body().await?;
+        let Body::Streamed { framing, incoming, held, form } = body else { return Ok(sent) };
+        let mut outgoing = OutgoingBody::new(*framing, form.as_deref(), &self.attempt.changes);
+        let mut held = std::mem::take(held);
+        if held.is_empty() {
+            exchange.invite_body().await?;
+        }
         let server = &exchange.snapshot.settings.server;
         let limit = server.stream_body_bytes_max;
         let pace = Pace::new(server.body_bytes_per_second_min);
         while sent == Sent::Whole {
             let mut out = std::mem::take(&mut exchange.client.out);
-            let before = exchange.record.request_bytes;
             let received = &mut exchange.record.request_bytes;
             let reader = &mut exchange.client.connection.reader;
-            let done = incoming
-                .drain(reader, |run| {
-                    *received += run.len() as u64;
-                    match *framing {
-                        Framing::Chunked => write_chunk(&mut out, run),
-                        _ => out.extend_from_slice(run),
-                    }
-                })
-                .map_err(Failure::Body)?;
+            let mut pushed = Ok(());
+            let mut push = |run: &[u8]| {
+                *received += run.len() as u64;
+                if pushed.is_ok() {
+                    pushed = outgoing.push(run, &mut out);
+                }
+            };
+            push(&std::mem::take(&mut held));
+            let done = incoming.drain(reader, &mut push).map_err(Failure::Body)?;
+            pushed?;
             if exchange.record.request_bytes > limit {
                 return Err(Failure::BodyTooLarge { limit });
             }
-            if done && *framing == Framing::Chunked {
-                out.extend_from_slice(LAST_CHUNK);
+            if done {
+                outgoing.finish(&mut out)?;
             }
             let left = exchange.client.connection.reader.bytes().len();
-            if done || exchange.record.request_bytes > before {
+            if !out.is_empty() {
                 sent = self.send_in_time(exchange, connection, out).await?;
             }
             if done {

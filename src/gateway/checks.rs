@@ -71,6 +71,7 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &Check) -> Opt
         timeouts: upstream.provider.timeouts,
         forward_headers: Vec::new(),
         held: None,
+        warnings: None,
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
     let request = Request { endpoint, body, path_model: None, as_array: false };

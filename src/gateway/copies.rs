@@ -29,7 +29,7 @@ pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
     for target in targets {
         let worker = pursuit.asker.worker;
         let bytes = match &pursuit.request.body {
-            Body::Json { bytes, .. } => bytes.len(),
+            Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
             _ => continue,
         };
         // What only compares must not cost those who are answered.

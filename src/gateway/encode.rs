@@ -11,6 +11,7 @@ use super::fields::{
     ClientField, client_fields, client_path, client_query, goes_to_any_dialect, goes_upstream,
     may_be_forwarded, query_parameters, without_parameters,
 };
+use super::form;
 use super::prepare::{Attempt, Change};
 use super::realtime;
 use super::receive::{Body, Request};
@@ -77,15 +78,14 @@ pub(super) fn encode(
             }
             end_head(&mut out);
         }
-        Body::Streamed { framing: Framing::Length(length), .. } => {
-            write_length(&mut out, *length);
+        Body::Streamed { framing, form, .. } => {
+            match form::outgoing(*framing, form.as_deref(), &attempt.changes) {
+                Framing::Length(length) => write_length(&mut out, length),
+                _ => write_field(&mut out, "transfer-encoding", b"chunked"),
+            }
             end_head(&mut out);
         }
-        Body::Streamed { .. } => {
-            write_field(&mut out, "transfer-encoding", b"chunked");
-            end_head(&mut out);
-        }
-        Body::Json { bytes, .. } => {
+        Body::Json { bytes, .. } | Body::Form { bytes, .. } => {
             let body = body.unwrap_or_default();
             write_length(&mut out, body.len() as u64);
             end_head(&mut out);
@@ -111,6 +111,7 @@ pub(super) fn whole_body<'r>(attempt: &'r Attempt, request: &'r Request) -> Opti
     match &request.body {
         Body::Empty => Some(Cow::Borrowed(&[])),
         Body::Streamed { .. } => None,
+        Body::Form { bytes, form } => Some(form::edited(form, bytes, &attempt.changes)),
         Body::Json { bytes, .. } if attempt.changes.is_empty() => Some(Cow::Borrowed(bytes)),
         Body::Json { bytes, outline } => {
             let mut edited = Vec::with_capacity(bytes.len() + 128);

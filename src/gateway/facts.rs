@@ -56,9 +56,12 @@ impl<'r> Told<'r> {
 
     fn metadata(&self, key: &str) -> Option<Value> {
         let read = || serde_json::from_str(self.asker.ours("metadata")?).ok();
-        let own = self.metadata.get_or_init(read).as_ref();
-        let own = own.and_then(|own| own.get(key)).filter(|value| is_short(value));
-        own.cloned().or_else(|| self.key_metadata(key))
+        // The key's wins: a client does not choose who pays.
+        let of_request = || {
+            let own = self.metadata.get_or_init(read).as_ref()?.get(key);
+            own.filter(|value| is_short(value)).cloned()
+        };
+        self.key_metadata(key).or_else(of_request)
     }
 
     fn key_metadata(&self, key: &str) -> Option<Value> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::record::Exchange;
 use super::settle::outcome_of;
 use crate::dialects::{Unsayable, codec};
-use crate::http::{BodyError, HeadError};
+use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
 use crate::telemetry::Outcome;
@@ -21,6 +21,12 @@ pub(super) enum Failure {
     Head(#[source] HeadError),
     #[error("malformed request body: {0}")]
     Body(#[source] BodyError),
+    #[error("malformed form: {0}")]
+    Form(#[source] FormError),
+    #[error(
+        "the part `model` stands behind a file too large to hold (over {limit} bytes, server.body_bytes_max): put `model` before the file"
+    )]
+    FormModelUnseen { limit: u64 },
     #[error("the request was not complete in time: {0}")]
     RequestTimeout(&'static str),
     #[error("the body is over the limit of {limit} bytes (server.body_bytes_max)")]
@@ -59,6 +65,16 @@ pub(super) enum Failure {
     ModelDenied(String),
     #[error("this key may not use the route `{0}`")]
     RouteDenied(String),
+    #[error(
+        "this key may use the routes of its list only, which an inline config is not: name one of them in x-ringgate-config"
+    )]
+    InlineConfigDenied,
+    #[error("this key may use the routes of its list only: name one of them in x-ringgate-config")]
+    RouteRequired,
+    #[error(
+        "this key may not call this path: it has a list of models, routes or endpoints, and keys.NAME.endpoints does not hold the path"
+    )]
+    EndpointDenied,
     #[error("the gateway is at its limit of {0}; try again shortly")]
     Overloaded(&'static str),
     #[error("the credential of provider `{provider}` could not be obtained; try again shortly")]
@@ -120,12 +136,15 @@ impl Failure {
             }
             Self::Head(_)
             | Self::Body(_)
+            | Self::Form(_)
             | Self::Invalid(_)
             | Self::Malformed(_)
             | Self::Unsayable(_) => client(400, "invalid_request"),
             Self::UpgradeRequired => client(426, "upgrade_required"),
             Self::RequestTimeout(_) => client(408, "request_timeout"),
-            Self::BodyTooLarge { .. } => client(413, "body_too_large"),
+            Self::BodyTooLarge { .. } | Self::FormModelUnseen { .. } => {
+                client(413, "body_too_large")
+            }
             Self::MediaType => client(415, "unsupported_media_type"),
             Self::Json(_) => client(400, "invalid_json"),
             Self::Config(_) | Self::UnknownRoute(_) => client(400, "invalid_config"),
@@ -139,7 +158,10 @@ impl Failure {
             Self::ModelDenied(_) => {
                 row(403, "model_not_allowed", "permission_error", Outcome::ClientError)
             }
-            Self::RouteDenied(_) => {
+            Self::EndpointDenied => {
+                row(403, "endpoint_not_allowed", "permission_error", Outcome::ClientError)
+            }
+            Self::RouteDenied(_) | Self::InlineConfigDenied | Self::RouteRequired => {
                 row(403, "route_not_allowed", "permission_error", Outcome::ClientError)
             }
             Self::Overloaded(_) => {
@@ -240,6 +262,8 @@ mod tests {
             (Failure::Head(HeadError::MethodNotAllowed), 405, "method_not_allowed"),
             (Failure::MethodNotAllowed, 405, "method_not_allowed"),
             (Failure::Body(BodyError::Truncated), 400, "invalid_request"),
+            (Failure::Form(FormError::Truncated), 400, "invalid_request"),
+            (Failure::FormModelUnseen { limit: 1 }, 413, "body_too_large"),
             (Failure::RequestTimeout("head"), 408, "request_timeout"),
             (Failure::BodyTooLarge { limit: 1 }, 413, "body_too_large"),
             (Failure::MediaType, 415, "unsupported_media_type"),
@@ -256,6 +280,9 @@ mod tests {
             (Failure::ApiKey, 401, "invalid_api_key"),
             (Failure::ModelDenied("m".into()), 403, "model_not_allowed"),
             (Failure::RouteDenied("r".into()), 403, "route_not_allowed"),
+            (Failure::InlineConfigDenied, 403, "route_not_allowed"),
+            (Failure::RouteRequired, 403, "route_not_allowed"),
+            (Failure::EndpointDenied, 403, "endpoint_not_allowed"),
             (Failure::Overloaded("requests"), 503, "overloaded"),
             (Failure::Credential { provider: provider() }, 503, "no_target_available"),
             (

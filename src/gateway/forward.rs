@@ -89,7 +89,8 @@ fn take_over(exchange: &mut Exchange<'_>, attempt: &Attempt) {
     let record = &mut exchange.record;
     record.provider = Some(Arc::clone(&attempt.upstream.name));
     record.model.clone_from(&attempt.model);
-    let warnings = attempt.translation.as_ref().and_then(|it| it.warnings.clone());
+    let lost = attempt.translation.as_ref().and_then(|it| it.warnings.clone());
+    let warnings = lost.or_else(|| attempt.warnings.clone());
     record.warnings = match (record.warnings.take(), warnings) {
         (Some(before), Some(lost)) => Some(format!("{before}; {lost}").into()),
         (before, lost) => before.or(lost),

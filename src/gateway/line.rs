@@ -37,11 +37,12 @@ pub(super) async fn run(mut exchange: Exchange<'_>) -> After {
 
 async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let endpoint = receive::endpoint(exchange)?;
-    let grant = admit::admit(exchange)?;
+    let grant = admit::admit(exchange, endpoint)?;
     if endpoint == Endpoint::Realtime {
         return Box::pin(realtime::relay(exchange, &grant)).await;
     }
-    let mut request = receive::body(exchange, endpoint).await?;
+    let mut request = receive::body(exchange, &grant, endpoint).await?;
+    grant.check_other_models(exchange.head, &request)?;
     if endpoint == Endpoint::Feedback {
         let own = feedback::take(exchange, &request)?;
         return deliver::whole(exchange, own).await;

@@ -11,6 +11,7 @@
 //! Only `failure.rs` knows which status an error becomes. Absent: any wait of one shard for another.
 //! What shards share is the cache and what is known of targets.
 
+mod access;
 mod admit;
 mod answer;
 mod asker;
@@ -35,6 +36,7 @@ mod failure;
 mod feedback;
 mod fields;
 mod follow;
+mod form;
 mod forward;
 mod line;
 mod models;

@@ -204,7 +204,7 @@ pub(super) fn is_asked_of_provider(
     };
     // Vertex speaks Google's dialect, and has another list of its models elsewhere.
     let has_list = provider.preset != Some("vertex-ai");
-    let is_limited = grant.key.as_ref().is_some_and(|key| !key.models.allow_all());
+    let is_limited = grant.key.as_ref().is_some_and(|key| key.is_limited());
     has_list && !is_limited && provider.dialect == exchange.record.dialled.dialect
 }
 

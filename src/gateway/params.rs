@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::endpoint::Endpoint;
+use super::form;
 use super::prepare::Change;
 use super::receive::{Body, Request};
 use crate::llm::{Outline, quote};
@@ -16,6 +17,9 @@ pub(super) fn changes(
     target: Option<&Target>,
     model: Option<&str>,
 ) -> Vec<Change> {
+    if let Some(form) = request.form() {
+        return form::changes(form, target, model);
+    }
     let mut changes = Vec::new();
     let Body::Json { bytes, outline } = &request.body else { return changes };
     if let Some(target) = target {
@@ -23,7 +27,9 @@ pub(super) fn changes(
         changes.extend(target.override_params.as_ref().map(|it| Change::Overrides(Arc::clone(it))));
     }
     let is_in_path = request.endpoint == Endpoint::GenerateContent || request.path_model.is_some();
-    if let Some(model) = model.filter(|it| outline.model.as_deref() != Some(it))
+    // An override is written as the target has it, with a provider's name before it if it has one.
+    let is_set = target.is_some_and(|target| target.override_model.is_some());
+    if let Some(model) = model.filter(|it| is_set || outline.model.as_deref() != Some(it))
         && !is_in_path
     {
         changes.push(Change::Set { key: "model".to_owned(), json: quote(model) });

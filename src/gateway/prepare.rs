@@ -11,6 +11,7 @@ use super::count_tokens;
 use super::deliver::Whole;
 use super::endpoint::{Endpoint, gemini_aside};
 use super::failure::Failure;
+use super::form;
 use super::params;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
@@ -21,10 +22,6 @@ use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Gap, ProviderField, Timeouts};
 use crate::routing::{Params, Target};
-
-/// Paths whose bodies name no model, so that a key with a model allow-list may stream to them.
-const PATHS_WITHOUT_MODEL: [&str; 4] =
-    ["/v1/files", "/v1/uploads", "/v1/vector_stores", "/v1/containers"];
 
 /// What comes of it.
 pub(super) enum Prepared {
@@ -75,6 +72,8 @@ pub(super) struct Attempt {
     /// What it keeps in memory beside the request.
     #[expect(dead_code, reason = "it counts until the attempt is dropped")]
     pub held: Option<HeldBytes>,
+    /// Edits of the target that the body does not take.
+    pub warnings: Option<Arc<str>>,
 }
 
 impl Attempt {
@@ -108,7 +107,12 @@ pub(super) fn prepare(
     target: Option<&Target>,
 ) -> Result<Prepared, Failure> {
     let asked = asked_model(request, target);
-    let choice = choose(asker, target, asked.as_deref())?;
+    let choice = choose(asker, target, asked.as_deref());
+    if request.hides_model() && (choice.is_err() || grant.key_with_models().is_some()) {
+        let limit = asker.snapshot.settings.server.body_bytes_max as u64;
+        return Err(Failure::FormModelUnseen { limit });
+    }
+    let choice = choice?;
     check(asker, grant, request, &choice)?;
     let dialect = spoken(request, &choice);
     if request.endpoint == Endpoint::CountTokens && dialect.provider != Dialect::AnthropicMessages {
@@ -132,6 +136,9 @@ pub(super) fn prepare(
         }
     }
     let timeouts = timeouts(asker, target, &choice)?;
+    let warnings = lost_edits(request, target, &choice);
+    // What a body names that is not looked at is not known, whatever the target would have it say.
+    let is_unknown = is_unseen(request) && !choice.upstream.provider.has_models_in_paths();
     Ok(Prepared::Ask(Box::new(Attempt {
         forward_headers: forward_headers(asker, target),
         path: own_path(asker, request, translation.as_deref(), &choice),
@@ -140,13 +147,29 @@ pub(super) fn prepare(
         is_clients_account: choice.is_clients_account,
         credential: choice.credential,
         upstream: choice.upstream,
-        model: choice.model.or(asked),
+        model: choice.model.or(asked).filter(|_| !is_unknown),
+        warnings,
         changes,
         hide_usage,
         translation,
         timeouts,
         held: if kept > 0 { Some(asker.hold_for_attempt(kept)?) } else { None },
     })))
+}
+
+/// True for a body that passes unread.
+fn is_unseen(request: &Request) -> bool {
+    let is_streamed = matches!(request.body, Body::Streamed { form: None, .. });
+    is_streamed && request.path_model.is_none()
+}
+
+/// Tells which edits of the target the body does not take.
+fn lost_edits(request: &Request, target: Option<&Target>, choice: &Choice) -> Option<Arc<str>> {
+    let is_form = request.form().is_some();
+    let is_lost = is_form || matches!(request.body, Body::Streamed { .. });
+    let in_path = !is_unseen(request) || choice.upstream.provider.has_models_in_paths();
+    let lost = is_lost.then(|| form::lost_edits((is_form, in_path), target)).flatten();
+    lost.map(Arc::from)
 }
 
 /// What is spoken on the two sides of one exchange.
@@ -222,26 +245,7 @@ fn check(
     if let Some(model) = &choice.model {
         grant.check_model(model)?;
     }
-    // A body that is not looked at could name any model, whatever the route says: it is not edited
-    // either. One that names none may mean a stored one. But for the paths that take none.
-    let path = asker.head.path();
-    // Nor does a body say much where the path may name another model.
-    let provider = &choice.upstream.provider;
-    let says_nothing = choice.model.is_none() || provider.has_models_in_paths();
-    let is_unseen = match request.body {
-        Body::Empty => false,
-        Body::Json { .. } => says_nothing && request.endpoint == Endpoint::PassThrough,
-        Body::Streamed { .. } => true,
-    };
-    let is_under = |folder: &str| {
-        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if request.endpoint == Endpoint::Realtime && choice.model.is_none() {
-        grant.check_model("(not visible in this request)")?;
-    }
-    if is_unseen && !PATHS_WITHOUT_MODEL.iter().any(|folder| is_under(folder)) {
-        grant.check_model("(not visible in this request)")?;
-    }
+    grant.check_visible(asker, request, choice.model.as_deref())?;
     check_realtime(request, choice)?;
     check_abilities(request, choice)?;
     if request.endpoint.is_metered() && choice.model.is_none() {

@@ -2,16 +2,16 @@
 //!
 //! The way there is that of any request: key, route, model, credential, and the provider's refusal is
 //! told as the HTTP answer it is. Once both sides have agreed, their bytes travel as they are, frames
-//! unread but for their bounds, the close, the usage that the provider tells, and its credential, which
-//! is masked. Neither connection
-//! serves anything else, before or after.
+//! unread but for their bounds, the close, the usage that the provider tells, its credential, which is
+//! masked, and the models that a client names whose key has a list of them. Neither connection serves
+//! anything else, before or after.
 //!
-//! Absent: WebSocket extensions, which are not offered to the provider; any change of an event; a
-//! check of the models that events inside a session may name (that of a transcription, say).
+//! Absent: WebSocket extensions, which are not offered to the provider; any change of an event.
 
 mod frames;
 mod handshake;
 mod meter;
+mod model_check;
 mod session;
 
 pub(super) use handshake::{encode, write_wanted};
@@ -45,6 +45,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     let body = Body::Json { bytes: bytes::Bytes::new(), outline };
     let mut request =
         Request { endpoint: Endpoint::Realtime, body, as_array: false, path_model: None };
+    grant.check_other_models(exchange.head, &request)?;
     let mut plan = match route(exchange, grant, &request)? {
         Decision::Answer(own) => return whole(exchange, own).await,
         Decision::Ask(plan) => plan,
@@ -62,7 +63,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         return answer_of(exchange, &attempt, answer).await;
     }
     accept(exchange, &attempt, &opening, &answer).await?;
-    talk(exchange, &attempt, answer).await
+    talk(exchange, grant, (&attempt, answer)).await
 }
 
 /// Tells the client that the provider has agreed.
@@ -92,12 +93,12 @@ async fn accept(
 /// Lets both sides talk until one ends it.
 async fn talk(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
-    mut answer: Answer,
+    grant: &Grant,
+    (attempt, mut answer): (&Attempt, Answer),
 ) -> Result<(), Failure> {
     let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
     let begun = Instant::now();
-    let session = Session::new(exchange, attempt);
+    let session = Session::new(exchange, grant, attempt);
     let worker = exchange.worker;
     let redaction = Redaction::new(attempt, Scrutiny::Close);
     let provider = (&mut pooled.connection, redaction);
@@ -113,5 +114,8 @@ async fn talk(
         // One that does not take it sees its connection end all the same.
         let _ = within(limit, exchange.send(farewell)).await;
     }
-    ended.outcome(&attempt.upstream.provider.name)
+    match session.take_refusal() {
+        Some(refusal) => Err(refusal),
+        None => ended.outcome(&attempt.upstream.provider.name),
+    }
 }

@@ -2,21 +2,27 @@
 //!
 //! A JSON body of a metered endpoint is kept whole and scanned for the few members the line needs.
 //! Every other body is streamed by `forward` and never kept, but for a small JSON body of the
-//! pass-through, which is looked at for its `model`.
+//! pass-through, which is looked at for its `model`, and as much of a form as stands before its `model`.
 
 use bytes::Bytes;
 
+use super::access::is_inference;
+use super::admit::Grant;
 use super::body::{Incoming, Pace};
 use super::endpoint::{Endpoint, gemini_aside, gemini_call};
 use super::failure::Failure;
+use super::form::{Form, FormLook};
 use super::record::Exchange;
-use crate::http::Framing;
+use crate::http::{Framing, form_boundary};
 use crate::llm::Outline;
 use crate::shard::within;
 
 /// A JSON body of the pass-through up to this size is kept, so that its model can choose the
 /// provider; larger ones are streamed unseen.
 const PASS_THROUGH_LOOK_BYTES: u64 = 64 * 1024;
+
+/// So much of a form is looked at where its path takes no model.
+const FORM_LOOK_BYTES: usize = 64 * 1024;
 
 /// The request as the later stages see it.
 pub(super) struct Request {
@@ -34,8 +40,10 @@ pub(super) enum Body {
     Empty,
     /// JSON, kept whole, with what the scan found.
     Json { bytes: Bytes, outline: Outline },
-    /// Still on the client's connection; `forward` pumps it.
-    Streamed { framing: Framing, incoming: Incoming },
+    /// A form, kept whole since its model stands at its end.
+    Form { bytes: Bytes, form: Form },
+    /// Still on the client's connection, but for what has been looked at; `forward` pumps it.
+    Streamed { framing: Framing, incoming: Incoming, held: Vec<u8>, form: Option<Box<Form>> },
 }
 
 impl Request {
@@ -45,6 +53,7 @@ impl Request {
             Body::Json { bytes, outline } => {
                 Body::Json { bytes: bytes.clone(), outline: outline.clone() }
             }
+            Body::Form { bytes, form } => Body::Form { bytes: bytes.clone(), form: form.clone() },
             Body::Empty | Body::Streamed { .. } => Body::Empty,
         };
         Self { body, path_model: self.path_model.clone(), ..*self }
@@ -53,7 +62,7 @@ impl Request {
     /// Bytes of a body that is kept.
     pub(super) fn body_bytes(&self) -> usize {
         match &self.body {
-            Body::Json { bytes, .. } => bytes.len(),
+            Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
             Body::Empty | Body::Streamed { .. } => 0,
         }
     }
@@ -62,9 +71,23 @@ impl Request {
     pub(super) fn model(&self) -> Option<&str> {
         let in_body = match &self.body {
             Body::Json { outline, .. } => outline.model.as_deref(),
-            _ => None,
+            _ => self.form().and_then(|form| form.model.as_deref()),
         };
         self.path_model.as_deref().or(in_body)
+    }
+
+    /// The form that the body is.
+    pub(super) fn form(&self) -> Option<&Form> {
+        match &self.body {
+            Body::Form { form, .. } => Some(form),
+            Body::Streamed { form, .. } => form.as_deref(),
+            Body::Empty | Body::Json { .. } => None,
+        }
+    }
+
+    /// True for a form whose model is out of sight, behind a file too large to hold.
+    pub(super) fn hides_model(&self) -> bool {
+        matches!(&self.body, Body::Streamed { form: Some(form), .. } if form.model.is_none())
     }
 
     /// True if the client wants a stream.
@@ -89,6 +112,7 @@ pub(super) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, Failure>
 /// Reads the body as far as the line needs it.
 pub(super) async fn body(
     exchange: &mut Exchange<'_>,
+    grant: &Grant,
     endpoint: Endpoint,
 ) -> Result<Request, Failure> {
     let framing = exchange.head.framing();
@@ -96,6 +120,8 @@ pub(super) async fn body(
         endpoint.is_metered() || matches!(endpoint, Endpoint::Feedback | Endpoint::CountTokens);
     if is_ours {
         check_media_type(exchange)?;
+    } else {
+        refuse_two_content_types(exchange)?;
     }
     let body = if is_ours || is_small_json(exchange, endpoint) {
         let bytes = keep_whole(exchange, framing).await?;
@@ -109,7 +135,20 @@ pub(super) async fn body(
         Body::Empty
     } else {
         refuse_announced(framing, exchange.snapshot.settings.server.stream_body_bytes_max)?;
-        Body::Streamed { framing, incoming: Incoming::new(framing) }
+        let content_type = exchange.head.get("content-type").unwrap_or_default();
+        let is_encoded = exchange.head.get("content-encoding").is_some();
+        let boundary = if is_encoded { Ok(None) } else { form_boundary(content_type) };
+        match boundary {
+            Err(error) if is_inference(exchange.head) => return Err(Failure::Form(error)),
+            Ok(Some(boundary)) => {
+                let look = FormLook::new(boundary, grant.key_with_models().is_some());
+                Box::pin(look_at_form(exchange, framing, look)).await?
+            }
+            _ => {
+                let incoming = Incoming::new(framing);
+                Body::Streamed { framing, incoming, held: Vec::new(), form: None }
+            }
+        }
     };
     let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
     let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
@@ -149,10 +188,66 @@ fn is_small_json(exchange: &Exchange<'_>, endpoint: Endpoint) -> bool {
         && exchange.head.get("content-type").is_some_and(is_json)
 }
 
+/// Of two content types the provider might go by the other.
+fn refuse_two_content_types(exchange: &Exchange<'_>) -> Result<(), Failure> {
+    let count = exchange.head.fields().filter(|(name, _)| *name == "content-type").count();
+    let refused = || Failure::Invalid("expected one field `content-type`".into());
+    (count < 2).then_some(()).ok_or_else(refused)
+}
+
 fn refuse_announced(framing: Framing, limit: u64) -> Result<(), Failure> {
     match framing {
         Framing::Length(length) if length > limit => Err(Failure::BodyTooLarge { limit }),
         _ => Ok(()),
+    }
+}
+
+/// Reads a form as far as its model. Where the path takes none, no further than to its file: what is no
+/// form then passes as it is.
+async fn look_at_form(
+    exchange: &mut Exchange<'_>,
+    framing: Framing,
+    mut look: FormLook,
+) -> Result<Body, Failure> {
+    let needs_model = is_inference(exchange.head);
+    let server = &exchange.snapshot.settings.server;
+    let limit = if needs_model { server.body_bytes_max } else { FORM_LOOK_BYTES };
+    let pace = Pace::new(server.body_bytes_per_second_min);
+    exchange.invite_body().await?;
+    let (mut incoming, mut held) = (Incoming::new(framing), Vec::new());
+    loop {
+        let before = held.len();
+        let reader = &mut exchange.client.connection.reader;
+        let done = incoming.drain(reader, |run| held.extend_from_slice(run));
+        let done = done.map_err(Failure::Body)?;
+        exchange.hold(held.len() - before)?;
+        let mut read = look.push(held.get(before..).unwrap_or_default());
+        if done && read.is_ok() {
+            read = look.finish();
+        }
+        if let Err(failure) = read {
+            if needs_model || !matches!(failure, Failure::Form(_)) {
+                return Err(failure);
+            }
+            return Ok(Body::Streamed { framing, incoming, held, form: None });
+        }
+        if done && (needs_model || look.has_model()) {
+            exchange.record.body_unread = false;
+            exchange.record.request_bytes = held.len() as u64;
+            return Ok(Body::Form { bytes: held.into(), form: look.form() });
+        }
+        let is_far_enough = done || held.len() > limit || !needs_model && look.has_file();
+        if look.has_model() || is_far_enough {
+            let is_form = needs_model || look.has_model();
+            let form = is_form.then(|| Box::new(look.form()));
+            return Ok(Body::Streamed { framing, incoming, held, form });
+        }
+        let fill = exchange.client.connection.reader.fill();
+        match within(pace.deadline(held.len() as u64), fill).await {
+            Err(_) => return Err(Failure::RequestTimeout("its body came too slowly")),
+            Ok(Ok(0) | Err(_)) => return Err(Failure::ClientLeft),
+            Ok(Ok(_)) => {}
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 //! A secret is known here only by its keyed hash. Absent: budgets and rate limits (a later part),
 //! and any way from a hash back to a secret.
 
+mod endpoints;
 mod hash;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use endpoints::Endpoints;
 pub use hash::{HashParseError, KeyHash};
 pub use settings::KeySettings;
 
@@ -25,10 +27,21 @@ pub struct VirtualKey {
     pub models: Patterns,
     /// Routes it may name.
     pub routes: Patterns,
+    /// Paths it may call.
+    pub endpoints: Endpoints,
     /// Route used when the request names none.
     pub route: Option<String>,
     /// Labels that every event of this key carries.
     pub metadata: BTreeMap<String, String>,
+}
+
+impl VirtualKey {
+    /// True if a list says which models or routes it may use, so that what belongs to the whole account
+    /// at a provider is not its own.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        !(self.models.allow_all() && self.routes.allow_all())
+    }
 }
 
 /// All virtual keys, found by the hash of a presented secret.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{KeyHash, VirtualKey};
+use super::{Endpoints, KeyHash, VirtualKey};
 use crate::base::{NAME_RULE, Patterns, Problems, Secret, check_secret, is_name, member_path};
 
 /// Labels of one key; each goes into every event of the key.
@@ -23,18 +23,26 @@ pub struct KeySettings {
     #[schemars(example = &"${TEAM_A_KEY}")]
     pub secret: Option<Secret>,
     /// Models that this key may ask for; `*` matches any run of characters. Left out: all; an
-    /// empty list: none.
+    /// empty list: none. The list holds for the model that a provider is asked for, after the route has
+    /// set it, and for those that a body names besides (`models`, `fallbacks`, `tools[].model`).
     #[schemars(extend("examples" = [["gpt-4o*", "claude-*"]]))]
     pub models: Option<Vec<String>>,
     /// Routes that this key may name; `*` matches any run of characters. Left out: all; an empty
-    /// list: none.
+    /// list: none. A key with this list may use no inline config, and each request needs a route of it:
+    /// `route`, or one that the request names.
     #[schemars(extend("examples" = [["support"]]))]
     pub routes: Option<Vec<String>>,
+    /// Paths that this key may call, such as `/v1/files*`, or with a method `GET /v1/files*`; `*`
+    /// matches any run of characters. Left out: all, for a key without `models` and `routes`. A key with
+    /// one of these lists may then call the paths that name a model in the request, and see its models,
+    /// but nothing that belongs to the account at the provider: files, batches, stored responses.
+    #[schemars(extend("examples" = [["/v1/chat/completions", "/v1/files*"]]))]
+    pub endpoints: Option<Vec<String>>,
     /// Route taken when a request names none.
     #[schemars(example = &"support")]
     pub route: Option<String>,
     /// Labels that every event of this key carries, at most 32, names and values of at most 128
-    /// characters.
+    /// characters. They win over the request's own metadata.
     #[schemars(extend("examples" = [{ "team": "a" }]))]
     pub metadata: BTreeMap<String, String>,
 }
@@ -55,11 +63,13 @@ impl KeySettings {
                 format!("the default route {} is not among `routes`", problems.quote(&path, route));
             problems.add(&path, message, "add it there, or leave `routes` out");
         }
+        let endpoints = Endpoints::check(self.endpoints.as_deref(), path, problems);
         let key = VirtualKey {
             name: name.to_owned(),
             hash: hash?,
             models: Patterns::new(self.models.as_deref()),
             routes,
+            endpoints,
             route: self.route,
             metadata: self.metadata,
         };
@@ -155,6 +165,9 @@ mod tests {
             (json!({"secret": "a", "metadata": {"a": long}}), "k.metadata.a"),
             (json!({"secret": "a", "models": "gpt"}), "k.models"),
             (json!({"secret": "a", "budget": 1}), "k.budget"),
+            (json!({"secret": "a", "endpoints": ["/v1/*", "files"]}), "k.endpoints[1]"),
+            (json!({"secret": "a", "endpoints": ["get /v1/files"]}), "k.endpoints[0]"),
+            (json!({"secret": "a", "endpoints": ["GET v1/files"]}), "k.endpoints[0]"),
         ] {
             assert_eq!(check(written.clone()).1, [expected], "{written}");
         }

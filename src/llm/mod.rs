@@ -27,6 +27,7 @@ mod error;
 mod estimate;
 mod json;
 mod members;
+mod model_names;
 mod node;
 mod outline;
 mod peek;
@@ -62,6 +63,7 @@ pub use embeddings::{
 pub use error::JsonError;
 pub use estimate::estimate_request_tokens;
 pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
+pub use model_names::{each_model, each_model_of_member, is_model_member};
 pub use node::{Malformed, Node, Within};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};

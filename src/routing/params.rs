@@ -26,6 +26,13 @@ impl Params {
         Some(Arc::new(Self { around: around.map(Arc::clone), own: own.iter().map(raw).collect() }))
     }
 
+    /// Members of names and JSON text, for tests.
+    #[cfg(test)]
+    pub(crate) fn from_pairs(pairs: &[(&str, &str)]) -> Self {
+        let own = pairs.iter().map(|(name, json)| ((*name).to_owned(), json.as_bytes().to_vec()));
+        Self { around: None, own: own.collect() }
+    }
+
     #[cfg(test)]
     pub(super) fn around(&self) -> Option<&Arc<Self>> {
         self.around.as_ref()

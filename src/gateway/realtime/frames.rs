@@ -26,7 +26,12 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'b> {
     /// A frame begins.
-    Begin { kind: Kind, is_final: bool },
+    Begin {
+        kind: Kind,
+        is_final: bool,
+        /// What its payload is masked with; zeros where it is not.
+        mask: [u8; 4],
+    },
     /// Some of its payload, as it travels; never empty.
     Payload(&'b [u8]),
     /// It has ended.
@@ -112,7 +117,9 @@ impl Frames {
         };
         self.is_close = kind == Kind::Close;
         self.head_bytes = 0;
-        visit(Part::Begin { kind, is_final: first & 0x80 != 0 });
+        let mask = rest.get(length_bytes..length_bytes + mask_bytes);
+        let mask = mask.and_then(|mask| mask.try_into().ok()).unwrap_or_default();
+        visit(Part::Begin { kind, is_final: first & 0x80 != 0, mask });
         if self.left == 0 {
             self.end(visit);
         }
@@ -156,7 +163,7 @@ mod tests {
         let (mut frames, mut found, mut open) = (Frames::default(), Vec::new(), None);
         for piece in bytes.chunks(size) {
             frames.read(piece, |part| match part {
-                Part::Begin { kind, is_final } => {
+                Part::Begin { kind, is_final, .. } => {
                     assert!(open.replace((kind, is_final, Vec::new())).is_none());
                 }
                 Part::Payload(piece) => {
@@ -183,6 +190,22 @@ mod tests {
                 let (found, frames) = read_by(&bytes, size);
                 assert!(found == expected, "masked {is_masked}, by {size}");
                 assert!(frames.is_between() && !frames.has_closed());
+            }
+        }
+    }
+
+    #[test]
+    fn masks_are_told() {
+        for (is_masked, expected) in [(false, [0; 4]), (true, [1, 2, 3, 4])] {
+            for length in [0, 5, 126, 70_000] {
+                let bytes = frame(0x81, &vec![0; length], is_masked);
+                let mut found = None;
+                Frames::default().read(&bytes, |part| {
+                    if let Part::Begin { mask, .. } = part {
+                        found = Some(mask);
+                    }
+                });
+                assert_eq!(found, Some(expected), "{length}");
             }
         }
     }

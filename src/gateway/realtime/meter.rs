@@ -46,7 +46,7 @@ impl Meter {
     /// Takes the next part of what the provider sends.
     pub(super) fn take(&mut self, part: Part<'_>, scanner: &mut Scanner) {
         match part {
-            Part::Begin { kind, is_final } => {
+            Part::Begin { kind, is_final, .. } => {
                 self.is_data = !matches!(kind, Kind::Close | Kind::Other);
                 if self.is_data {
                     self.is_final = is_final;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+use super::super::admit::Grant;
 use super::super::connection::Client;
 use super::super::failure::Failure;
 use super::super::prepare::Attempt;
@@ -25,6 +26,7 @@ use super::super::redact::Redaction;
 use super::super::worker::Worker;
 use super::frames::{Frames, Part};
 use super::meter::Meter;
+use super::model_check::ModelCheck;
 use crate::base::Instant;
 use crate::llm::Usage;
 use crate::shard::{Connection, Reader, Writer, sleep, within};
@@ -45,9 +47,10 @@ const KEPT_BYTES: usize = 16 * 1024;
 const TICK: Duration = Duration::from_secs(1);
 const TICK_MIN: Duration = Duration::from_millis(20);
 
-/// Close codes of RFC 6455 section 7.4.1 and of its registry: the server goes away; what stands behind
-/// it failed.
+/// Close codes of RFC 6455 section 7.4.1 and of its registry: the server goes away; a message is against
+/// its rules; what stands behind it failed.
 const GOING_AWAY: u16 = 1001;
+const POLICY_VIOLATION: u16 = 1008;
 const BAD_GATEWAY: u16 = 1014;
 
 /// How a session ended.
@@ -63,6 +66,8 @@ pub(super) enum Ended {
     ProviderLeft,
     /// The provider did not take what it was sent.
     ProviderStalled,
+    /// The client sent what its key may not.
+    Refused,
     /// By a limit of the gateway that is nobody's fault: silence, age, a stop.
     Limited,
 }
@@ -72,7 +77,7 @@ impl Ended {
     pub(super) fn outcome(self, provider: &str) -> Result<(), Failure> {
         let provider = || provider.to_owned();
         match self {
-            Self::Closed | Self::Limited => Ok(()),
+            Self::Closed | Self::Limited | Self::Refused => Ok(()),
             Self::ClientLeft => Err(Failure::ClientLeft),
             Self::ClientStalled => Err(Failure::ClientStalled),
             Self::ProviderStalled => {
@@ -122,6 +127,8 @@ pub(super) struct Session {
     pub(super) from_client: Flow,
     pub(super) from_provider: Flow,
     meter: RefCell<Meter>,
+    /// Where the client's key has a list of models.
+    check: RefCell<Option<ModelCheck>>,
     begun: Instant,
     last_byte: Cell<Instant>,
     idle: Duration,
@@ -132,7 +139,7 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that is just open.
-    pub(super) fn new(exchange: &Exchange<'_>, attempt: &Attempt) -> Self {
+    pub(super) fn new(exchange: &Exchange<'_>, grant: &Grant, attempt: &Attempt) -> Self {
         let server = &exchange.snapshot.settings.server;
         let now = Instant::now();
         let flow = || Flow { is_between: Cell::new(true), ..Flow::default() };
@@ -140,6 +147,7 @@ impl Session {
             from_client: flow(),
             from_provider: flow(),
             meter: RefCell::default(),
+            check: RefCell::new(grant.key_with_models().cloned().map(ModelCheck::new)),
             begun: now,
             last_byte: Cell::new(now),
             idle: attempt.timeouts.realtime_idle,
@@ -151,6 +159,15 @@ impl Session {
     /// What the provider has told of its use.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.meter.borrow().usage()
+    }
+
+    /// Why the gateway has ended the session, where the client sent what its key may not.
+    pub(super) fn take_refusal(&self) -> Option<Failure> {
+        self.check.borrow_mut().as_mut()?.take_refusal()
+    }
+
+    fn is_refused(&self) -> bool {
+        self.check.borrow().as_ref().is_some_and(|check| check.refusal().is_some())
     }
 
     /// Moves bytes both ways until the session has ended.
@@ -166,7 +183,11 @@ impl Session {
         let mut up = pin!(self.carry(
             &self.from_client,
             (from_client, to_provider),
-            |_| {},
+            |part| {
+                if let Some(check) = &mut *self.check.borrow_mut() {
+                    check.take(part);
+                }
+            },
             |out, bytes, _| out.extend_from_slice(bytes)
         ));
         let mut down = pin!(self.carry(
@@ -188,6 +209,9 @@ impl Session {
             Either::Left((Either::Right((stop, _)), _)) => (false, stop),
             Either::Right((ended, _)) => return ended,
         };
+        if is_up && self.is_refused() {
+            return Ended::Refused;
+        }
         let client_ended = is_up == (stop == Stop::Sender);
         let (from_ended, from_other) = match client_ended {
             true => (&self.from_client, &self.from_provider),
@@ -215,6 +239,7 @@ impl Session {
     pub(super) fn farewell(&self, ended: &Ended) -> Option<Vec<u8>> {
         let code = match ended {
             Ended::Limited => GOING_AWAY,
+            Ended::Refused => POLICY_VIOLATION,
             Ended::ProviderLeft | Ended::ProviderStalled => BAD_GATEWAY,
             Ended::Closed | Ended::ClientLeft | Ended::ClientStalled => return None,
         };
@@ -242,6 +267,10 @@ impl Session {
             }
             let count = reader.bytes().len();
             frames.read(reader.bytes(), &mut visit);
+            if self.is_refused() {
+                // Its last bytes stay here, so that the provider never has the whole message.
+                return Stop::Sender;
+            }
             take(&mut out, reader.bytes(), frames.is_between());
             reader.consume(count);
             flow.has_closed.set(frames.has_closed());
