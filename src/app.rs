@@ -166,6 +166,9 @@ impl Fleet {
                 "warning: io_uring is refused ({reason}); falling back to epoll, which costs 5 to \
                  10 % more CPU (see kernel.io_uring_disabled and the seccomp profile)"
             ));
+            if !server.busy_poll.is_zero() {
+                log_message(format_args!("warning: server.busy_poll_us needs io_uring: ignored"));
+            }
         }
         let hub = Hub::new(count);
         let (cache, cache_keeper) = open_cache(&published.settings().cache)?;

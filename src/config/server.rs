@@ -82,7 +82,7 @@ pub(super) struct ServerSettings {
     #[schemars(range(min = 0, max = 1024))]
     shards: usize,
     /// How long a shard spins for work before it sleeps, in microseconds. 0: not at all. A higher
-    /// value buys latency with a core's time.
+    /// value buys latency with a core's time. Needs io_uring.
     #[schemars(range(min = 0, max = 1_000_000))]
     busy_poll_us: u64,
     /// Longest JSON body of a request, in bytes. Raise it for many or large images inside

@@ -89,7 +89,7 @@ fn model_names(settings: &Settings) -> HashSet<String> {
     let of_routes = targets
         .flat_map(|it| [&it.override_model, &it.default_model])
         .flatten()
-        .map(|it| it.to_string());
+        .map(ToString::to_string);
     let of_keys = settings.keys.iter().flat_map(|key| key.models.names().map(str::to_owned));
     of_providers.chain(of_routes).chain(of_keys.collect::<Vec<_>>()).collect()
 }

@@ -42,7 +42,8 @@ pub struct ShardOptions {
     pub core: Option<usize>,
     /// What it runs on.
     pub driver: Driver,
-    /// How long it spins before it sleeps; zero: never.
+    /// How long it spins before it sleeps; zero: never. Nothing with epoll, whose runtime would look
+    /// at no timer meanwhile.
     pub busy_poll: Duration,
 }
 
@@ -72,7 +73,7 @@ where
     DRIVER.set(options.driver);
     let offload = Box::new(DefaultThreadPool::new(OFFLOAD_THREADS));
     let body = async move {
-        if !options.busy_poll.is_zero() {
+        if !options.busy_poll.is_zero() && options.driver == Driver::IoUring {
             match pulse::spinners(options.busy_poll) {
                 Ok((spinners, breather)) => {
                     spinners.into_iter().for_each(spawn);
