@@ -358,14 +358,10 @@ fn a_forbidden_io_uring_is_noticed_before_it_is_needed() {
 fn bodies_that_are_sent_once_leave_no_pile_of_idle_connections() {
     let provider = Provider::always(json_answer("200 OK", "", r#"{"text":"Hi"}"#));
     let gateway = Gateway::start(&provider.section("p", ""));
-    let form = "--edge\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nm\r\n--edge--\r\n";
-    let request = format!(
-        "POST /v1/audio/translations HTTP/1.1\r\nhost: a\r\ncontent-type: multipart/form-data; \
-         boundary=edge\r\ncontent-length: {}\r\n\r\n{form}",
-        form.len()
-    );
+    let request = "POST /v1/audio/unknown HTTP/1.1\r\nhost: a\r\ncontent-type: audio/wav\r\n\
+                   content-length: 4\r\n\r\nRIFF";
     for _ in 0..30 {
-        let answer = gateway.send(&request);
+        let answer = gateway.send(request);
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     assert_eq!(provider.connections.load(Ordering::Relaxed), 30, "each takes a new one");

@@ -210,6 +210,9 @@ impl Session {
             Either::Right((ended, _)) => return ended,
         };
         if is_up && self.is_refused() {
+            // A write to the client that has just ended must be seen to have ended, or it could not be
+            // told why.
+            poll_fn(|context| Poll::Ready(drop(down.as_mut().poll(context)))).await;
             return Ended::Refused;
         }
         let client_ended = is_up == (stop == Stop::Sender);
