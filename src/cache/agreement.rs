@@ -3,6 +3,7 @@
 use super::guards::{GuardName, check};
 use super::normalise;
 use super::profile::Profile;
+use super::template::differ_in_a_name;
 
 /// Answers whose embeddings are so near say the same, if no number or negation differs. Two wordings
 /// of one short answer have about 0.85, answers to two questions of one subject about 0.5.
@@ -18,6 +19,9 @@ pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool>
         return Some(true);
     }
     if says_yes(one).zip(says_yes(other)).is_some_and(|(one, other)| one != other) {
+        return Some(false);
+    }
+    if differ_in_a_name(one, other) {
         return Some(false);
     }
     let (a, b) = (Profile::of(one), Profile::of(other));
@@ -58,6 +62,8 @@ mod tests {
             ("It opens at 9am.", "It opens at 10am.", Some(0.99), Some(false)),
             ("Yes, it is safe.", "No, it is not safe.", Some(0.9), Some(false)),
             ("Call the city.", "You can call the city.", Some(0.9), Some(true)),
+            ("Your agent is Alice.", "Your agent is Robert.", Some(0.97), Some(false)),
+            ("Order A-1234 is on its way.", "Order A-1235 is on its way.", Some(0.99), Some(false)),
             ("Call the city.", "Write a letter.", Some(0.3), Some(false)),
             ("Call the city.", "Write a letter.", Some(0.7), None),
             ("Call the city.", "Write a letter.", None, None),

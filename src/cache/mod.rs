@@ -29,6 +29,7 @@ mod served;
 mod settings;
 mod shadow;
 mod shares;
+mod template;
 mod time_bound;
 pub mod verifier;
 
@@ -38,6 +39,7 @@ pub use flights::{Flights, Follower, Heard, Leader, Origin};
 pub use keeper::CacheKeeper;
 pub use key::{Key, KeyBuilder};
 pub use normal::normalise;
+pub use profile::is_foreign;
 pub use question::{Question, Vector};
 pub use questions::Neighbour;
 pub use risk::{RiskLimit, RiskStats, Risks, Trial, Verdict};

@@ -5,6 +5,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::profile::read_given;
+
 /// Said before a question, if a comma, an exclamation mark or a full stop follows.
 const GREETINGS: [&str; 5] = ["hi", "hello", "hey", "hi there", "hello there"];
 
@@ -15,9 +17,18 @@ const THANKS: [&str; 4] = ["thanks", "thank you", "many thanks", "thanks a lot"]
 /// a greeting, `please`, thanks, the last punctuation mark, and the capital that begins a sentence.
 #[must_use]
 pub fn normalise(text: &str) -> String {
+    let given = read_given(text);
+    // Text to work on is meant to the letter, space and mark.
+    if given.is_task || given.text.is_some() {
+        return text.to_owned();
+    }
     let text = text.trim();
     // Code, quotations and text in lines mean what they say.
-    if text.contains(['`', '"', '“', '”', '«', '»', '\n', '\t']) {
+    if text.contains(['`', '"', '“', '”', '«', '»', '\n', '\t'])
+        || text.starts_with(['\'', '‘'])
+        || text.contains(" '")
+        || text.contains(" ‘")
+    {
         return text.to_owned();
     }
     let composed: String = text.nfc().map(|it| if it == '’' { '\'' } else { it }).collect();
@@ -69,11 +80,33 @@ fn without_please(text: &str) -> Option<&str> {
     is_please(last).then(|| rest.trim_end_matches(','))
 }
 
-/// A full stop or a question mark at the end; more than one mark is left alone.
+/// A full stop at the end, and a question mark where the words ask as well: `the shop is closed?` is
+/// no statement. More than one mark is left alone.
 fn without_mark(text: &str) -> Option<&str> {
-    let rest = text.strip_suffix(['.', '?', '。', '？'])?.trim_end();
+    let stated = text.strip_suffix(['.', '。']);
+    let asked = || text.strip_suffix(['?', '？']).filter(|rest| asks(rest));
+    let rest = stated.or_else(asked)?.trim_end();
     rest.ends_with(char::is_alphanumeric).then_some(rest)
 }
+
+/// Words that a question begins with.
+const ASKING: [&str; 35] = [
+    "am", "are", "aren", "can", "could", "couldn", "did", "didn", "do", "does", "doesn", "don",
+    "had", "has", "have", "how", "is", "isn", "may", "might", "must", "shall", "should", "was",
+    "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "would",
+];
+
+/// True if the text is a question by its first word.
+fn asks(text: &str) -> bool {
+    let first = text.split(|it: char| !it.is_ascii_alphabetic()).next().unwrap_or_default();
+    ASKING.iter().any(|it| it.eq_ignore_ascii_case(first))
+}
+
+/// Words that are something else with a capital.
+const CASED: [&str; 16] = [
+    "apple", "august", "china", "java", "jersey", "job", "march", "nice", "polish", "python",
+    "reading", "rust", "swift", "turkey", "windows", "word",
+];
 
 /// The first letter of each sentence small, where the rest of its word is.
 fn with_small_beginnings(text: &str) -> String {
@@ -87,7 +120,10 @@ fn with_small_beginnings(text: &str) -> String {
         let first = letters.next().filter(|it| begins && it.is_ascii_uppercase());
         let rest = letters.as_str();
         match first {
-            Some(first) if !rest.contains(|it: char| it.is_uppercase() || it.is_numeric()) => {
+            Some(first)
+                if !rest.contains(|it: char| it.is_uppercase() || it.is_numeric())
+                    && !CASED.iter().any(|it| it.eq_ignore_ascii_case(word)) =>
+            {
                 out.push(first.to_ascii_lowercase());
                 out.push_str(rest);
             }
@@ -117,7 +153,7 @@ mod tests {
         for text in same {
             assert_eq!(normalise(text), "what is the capital of Australia", "{text}");
         }
-        assert_eq!(normalise("Cafe\u{301} open?"), normalise("Café open"));
+        assert_eq!(normalise("Cafe\u{301} open."), normalise("Café open"));
         assert_eq!(normalise("What’s up? Is it on?"), "what's up? is it on");
     }
 
@@ -134,6 +170,13 @@ mod tests {
             ("IT jobs", "it jobs"),
             ("x² of 2", "x2 of 2"),
             ("A", "B"),
+            ("The shop is closed?", "The shop is closed."),
+            ("You are leaving?", "You are leaving"),
+            ("How many characters are in 'a b'?", "How many characters are in 'a  b'?"),
+            ("What is the MD5 of test", "What is the MD5 of test."),
+            ("Convert to snake case: myVar", "Convert to snake case: myvar"),
+            ("what is 'a  b'", "what is 'a b'"),
+            ("Polish shoes", "polish shoes"),
         ] {
             assert_ne!(normalise(one), normalise(other), "{one} | {other}");
         }

@@ -1,29 +1,45 @@
 //! What is known of a question besides its vector: made once, at insert, and compared many times.
 //!
 //! A profile holds what an embedding blurs: numbers with their units, negation, words with an
-//! opposite, names, the order of words, spans that must be equal to the letter. Two profiles can be
+//! opposite, names, all words in their order, signs, given text, spans that must be equal to the letter. Two profiles can be
 //! compared without their texts. Making one reads at most [`TEXT_BYTES_MAX`] bytes and keeps at most
 //! [`WORDS_MAX`] words; a text that has more is marked cut, and a cut profile matches nothing.
 //!
-//! English is understood best. In other languages numbers, names, order and spans still count; their
-//! opposites do not, but one replaced word refuses there as well.
+//! English is understood, and no other language: a profile says if its text is foreign.
 //!
 //! A stored profile is only as good as the tables it was made with: see [`version`].
 
+mod closed;
+mod facts;
+mod given;
+mod grammar;
+mod irregular;
+mod language;
+mod letters;
 mod lexicon;
 mod numeral;
 mod quantity;
 mod reader;
+mod sequence;
+mod signs;
 mod spans;
 mod stem;
+mod table;
 mod token;
+mod words;
 
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-pub use lexicon::{Language, Pole, Question};
+pub use closed::{Closed, class};
+pub use facts::Facts;
+pub(super) use given::read as read_given;
+pub(super) use grammar::passive;
+pub use grammar::{Gap, Mood};
+pub use lexicon::{Pole, Question};
 pub use quantity::{Dimension, Quantity};
+pub use sequence::Term;
 pub use stem::is_misspelling;
 pub(super) use stem::stem;
 
@@ -50,8 +66,11 @@ pub struct Profile {
     poles: Box<[Pole]>,
     /// Sorted.
     spans: Box<[Span]>,
+    /// All words in order, with the marks that part phrases.
+    terms: Box<[Term]>,
+    facts: Facts,
     negations: u8,
-    language: Language,
+    is_foreign: bool,
     scripts: u8,
     question: Question,
     is_cut: bool,
@@ -147,10 +166,22 @@ impl Profile {
         self.negations % 2 == 1
     }
 
-    /// The language its function words point to.
+    /// All words in order, those of the closed classes as well.
     #[must_use]
-    pub fn language(&self) -> Language {
-        self.language
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// What is compared as a whole.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// True if the text is not English, so that the tables know too little of it.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// A bit for each script that letters of the text belong to.
@@ -180,7 +211,20 @@ impl Profile {
             + size_of_val(&*self.quantities)
             + size_of_val(&*self.poles)
             + size_of_val(&*self.spans)
+            + size_of_val(&*self.terms)
     }
+}
+
+/// True of a text that is not English: if a quarter of its letters is beyond the Latin script, or more
+/// of its function words are foreign than English.
+#[must_use]
+pub fn is_foreign(text: &str) -> bool {
+    reader::is_foreign(text)
+}
+
+/// True of function words and others that English texts have often. `word` is lower case.
+pub(super) fn is_common_word(word: &str) -> bool {
+    lexicon::is_english(word)
 }
 
 /// Names the tables and rules that profiles are made by. A pole is a place in a table and a stem is
@@ -192,15 +236,26 @@ pub fn version() -> u64 {
 }
 
 static VERSION: LazyLock<u64> = LazyLock::new(|| {
-    const SOURCES: [&str; 8] = [
+    const SOURCES: [&str; 19] = [
         include_str!("profile.rs"),
+        include_str!("profile/closed.rs"),
+        include_str!("profile/facts.rs"),
+        include_str!("profile/given.rs"),
+        include_str!("profile/grammar.rs"),
+        include_str!("profile/irregular.rs"),
+        include_str!("profile/language.rs"),
+        include_str!("profile/letters.rs"),
         include_str!("profile/lexicon.rs"),
         include_str!("profile/numeral.rs"),
         include_str!("profile/quantity.rs"),
         include_str!("profile/reader.rs"),
+        include_str!("profile/sequence.rs"),
+        include_str!("profile/signs.rs"),
         include_str!("profile/spans.rs"),
         include_str!("profile/stem.rs"),
+        include_str!("profile/table.rs"),
         include_str!("profile/token.rs"),
+        include_str!("profile/words.rs"),
     ];
     let mut hasher = blake3::Hasher::new();
     for source in SOURCES {
@@ -220,7 +275,7 @@ mod tests {
     fn the_version_covers_every_source() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cache/profile");
         let sources = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(sources, 7, "name the new file in `version`");
+        assert_eq!(sources, 18, "name the new file in `version`");
     }
 
     proptest! {

@@ -34,6 +34,9 @@ pub struct Observation {
     pub guard: Option<GuardName>,
     /// The verifier's probability.
     pub probability: Option<f32>,
+    /// True if the two differ in spelling alone, for which a lower threshold holds.
+    #[serde(default)]
+    pub misspelled: bool,
     /// True if the settings in force would have served it.
     pub would_hit: bool,
     /// Why not.
@@ -99,7 +102,8 @@ impl Observation {
         let (Some(cosine), Some(probability)) = (self.similarity, self.probability) else {
             return false;
         };
-        let assessment = Assessment { cosine, guard: self.guard, probability };
+        let assessment =
+            Assessment { cosine, guard: self.guard, probability, is_misspelled: self.misspelled };
         assessment.decide(Demand { threshold }) == Decision::Serve
     }
 }
@@ -181,6 +185,7 @@ mod tests {
             similarity: Some(similarity),
             guard,
             probability: Some(0.9),
+            misspelled: false,
             would_hit: true,
             refusal: None,
             agreed,

@@ -112,13 +112,29 @@ pub struct Assessment {
     pub guard: Option<GuardName>,
     /// The probability that they have the same answer, as far as the model tells, 0 to 1.
     pub probability: f32,
+    /// True if all words of one are words of the other, and some are misspelled.
+    pub is_misspelled: bool,
 }
 
+/// Cosine from which a misspelled question is served: a tokenizer makes other pieces of a misspelled
+/// word, which moves the vector far although nothing else is said.
+const MISSPELLED_MIN: f32 = 0.70;
+
 impl Assessment {
+    /// The cosine; that of a misspelled question counts as the threshold's from a lower floor on.
+    #[must_use]
+    pub fn nearness(&self, demand: Demand) -> f32 {
+        if self.is_misspelled && self.cosine >= MISSPELLED_MIN {
+            self.cosine.max(demand.threshold)
+        } else {
+            self.cosine
+        }
+    }
+
     /// What is made of it.
     #[must_use]
     pub fn decide(&self, demand: Demand) -> Decision {
-        if self.cosine.is_nan() || self.cosine < demand.threshold {
+        if self.cosine.is_nan() || self.nearness(demand) < demand.threshold {
             return Decision::Refuse(Refusal::Far);
         }
         if let Some(guard) = self.guard {
@@ -135,7 +151,18 @@ impl Assessment {
 /// Looks at a pair. `cosine` is that of the two embeddings, -1 to 1.
 #[must_use]
 pub fn assess(cosine: f32, pair: &Comparison<'_>) -> Assessment {
-    Assessment { cosine, guard: first(pair, cosine), probability: probability(cosine, pair) }
+    // `6 times 7` and `6 * 7` are as far apart as a misspelling.
+    let (a, b) = (pair.a.facts(), pair.b.facts());
+    let is_calculation = a.signs != 0 && a.signs == b.signs && a.number_order != 0;
+    let is_misspelled = (pair.misspelled > 0 || is_calculation || pair.a.terms() == pair.b.terms())
+        && pair.only_a.is_empty()
+        && pair.only_b.is_empty();
+    Assessment {
+        cosine,
+        guard: first(pair, cosine),
+        probability: probability(cosine, pair),
+        is_misspelled,
+    }
 }
 
 /// Decides about a candidate. `cosine` is that of the two embeddings, -1 to 1.

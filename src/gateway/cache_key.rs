@@ -10,7 +10,7 @@ use super::chat_form::Asked;
 use super::endpoint::Endpoint;
 use super::fields::{client_fields, client_path, client_query, presented_keys};
 use super::record::Exchange;
-use crate::cache::{Asked as Meant, Key, KeyBuilder, is_time_bound, normalise};
+use crate::cache::{Asked as Meant, Key, KeyBuilder, is_foreign, is_time_bound, normalise};
 use crate::llm::{Dialect, LastTurn, Outline};
 use crate::routing::{CacheMode, CacheRule, CacheScope, Facts, Route};
 
@@ -77,7 +77,8 @@ pub(super) fn name(
     let own = key.clone().part(normalise(&turn.text).as_bytes()).finish();
     let wording = key.part(turn.text.as_bytes()).finish().bits();
     let is_time_bound = is_time_bound(&turn.text);
-    let asked = Some(Meant { key: own, partition, text: turn.text });
+    // Other languages than English have no tables that tell near questions apart.
+    let asked = (!is_foreign(&turn.text)).then_some(Meant { key: own, partition, text: turn.text });
     Some(Name { key: own, asked, wording, is_time_bound })
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn look_up(
 ) -> Result<Option<Found>, Failure> {
     let Some(semantic) = exchange.worker.semantic() else { return Ok(None) };
     let limits = &exchange.snapshot.settings.semantic_cache;
-    let demand = Demand { threshold: limits.threshold };
+    let demand = demand(exchange);
     let cancel = Cancel::default();
     let (reply, answer) = oneshot::channel();
     let deadline = Instant::now().after(limits.timeout);
@@ -63,6 +63,10 @@ pub(super) async fn look_up(
         None => exchange.worker.recorder().count(Counter::CacheSemanticSkips),
     }
     Ok(found)
+}
+
+fn demand(exchange: &Exchange<'_>) -> Demand {
+    Demand { threshold: exchange.snapshot.settings.semantic_cache.threshold }
 }
 
 /// True if what is found by meaning is not served.
@@ -113,7 +117,8 @@ pub(super) fn weigh(
     let trial = match verdict(exchange, candidate) {
         Verdict::Withhold { weight } => candidate.map(|it| {
             let route = exchange.record.route.as_deref().unwrap_or_default().to_owned();
-            Box::new(Trial { route, asked, stored: it.key, cosine: it.assessment.cosine, weight })
+            let cosine = it.assessment.nearness(demand(exchange));
+            Box::new(Trial { route, asked, stored: it.key, cosine, weight })
         }),
         Verdict::Serve => None,
     };
@@ -145,7 +150,9 @@ fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbour>) -> Verdict {
     let route = exchange.record.route.as_deref().unwrap_or_default();
     let risks = exchange.worker.cache().risks();
     match candidate {
-        Some(candidate) => risks.weigh(route, limit, candidate.assessment.cosine),
+        Some(candidate) => {
+            risks.weigh(route, limit, candidate.assessment.nearness(demand(exchange)))
+        }
         None => {
             risks.count(route, limit);
             Verdict::Serve
@@ -177,6 +184,7 @@ fn observation(exchange: &Exchange<'_>, neighbour: Option<&Neighbour>) -> Box<Ob
         similarity: assessment.map(|it| it.cosine),
         guard: assessment.and_then(|it| it.guard),
         probability: assessment.map(|it| it.probability),
+        misspelled: assessment.is_some_and(|it| it.is_misspelled),
         would_hit: decision == Some(Decision::Serve),
         refusal,
         agreed: None,

@@ -25,6 +25,7 @@ pub(super) fn is_excused(pair: &Comparison<'_>, cosine: f32) -> bool {
 const SYNONYMS: &str = "
     buy purchase
     cost price charge fee
+    cost expensive
     fix repair mend
     begin start commence
     allow permit
@@ -56,7 +57,8 @@ const SYNONYMS: &str = "
     children child kid
     mean definition
     reserve book
-    author writer
+    author writer write
+    quote quotation
     doctor physician
     ill sick unwell
     near close nearby

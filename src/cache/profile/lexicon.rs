@@ -1,15 +1,17 @@
 //! Words that mean more than their letters: function words, negations, opposites, question words.
 //!
-//! Written by hand for this gateway, in English with a few words of six more languages. A word is one
-//! entry in one table; the tables are turned into one sorted list at first use.
+//! Written by hand for this gateway, in English. A word is one entry in one table; the tables are
+//! turned into one sorted list at first use.
 //!
 //! Long because the tables are meant to be read side by side.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use super::Role;
+use super::table::WordTable;
 
 /// A side of an opposition: two questions whose words stand on different sides have different answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,27 +20,6 @@ pub struct Pole {
     pub opposition: u8,
     /// The side of it.
     pub side: u8,
-}
-
-/// The language a text's function words point to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Language {
-    /// No language has two function words more than another, or the table does not know it.
-    Unknown,
-    /// And so on, by their ISO 639-1 codes.
-    En,
-    /// German.
-    De,
-    /// French.
-    Fr,
-    /// Spanish.
-    Es,
-    /// Italian.
-    It,
-    /// Portuguese.
-    Pt,
-    /// Dutch.
-    Nl,
 }
 
 /// What kind of answer a question asks for.
@@ -91,8 +72,7 @@ const FUNCTION_WORDS: &str = "a an the is are was were be been being am do does 
 /// Function words whose count turns a question round. `stop` and its like turn what follows.
 const NEGATIONS: &str = "not no never none cannot without neither nor nobody nothing nowhere unable except excluding
     avoid avoiding stop stopping unless lacking lacks refuse decline cant dont doesnt didnt isnt arent
-    wasnt werent wont couldnt shouldnt wouldnt hasnt havent hadnt aint non nicht kein keine keinen
-    ohne nie pas sans jamais sin nunca ningun senza mai nao sem niet geen zonder";
+    wasnt werent wont couldnt shouldnt wouldnt hasnt havent hadnt aint non";
 
 /// Words whose sides exclude each other: sides by `/`, words by spaces.
 const OPPOSITIONS: &[&str] = &[
@@ -117,7 +97,7 @@ const OPPOSITIONS: &[&str] = &[
     "up upwards / down downwards",
     "in inside indoor indoors into / out outside outdoor outdoors",
     "include included including / exclude excluded excluding",
-    "more most / less least fewer fewest",
+    "more most greater greatest / less least fewer fewest",
     "maximum max highest largest biggest / minimum min lowest smallest",
     "first earliest oldest / last latest newest final",
     "high higher / low lower",
@@ -194,7 +174,7 @@ const OPPOSITIONS: &[&str] = &[
     "north northern / south southern / east eastern / west western",
     "red / blue / green / yellow / black / white / orange / purple / pink / brown",
     "breakfast / lunch / dinner",
-    "hide hiding hidden / show showing visible",
+    "hide hiding hidden hid hides / show showing shown shows showed visible",
     "public / hide hidden",
     "mute / unmute",
     "home house domestic / business commercial office car motor travel",
@@ -222,77 +202,66 @@ const OPPOSITIONS: &[&str] = &[
 
 const GREETED: &str = "there team all everyone guys folks";
 
-/// Function words of six languages and English that the others lack.
-const LANGUAGES: [(Language, &str); 7] = [
-    (
-        Language::En,
-        "the is are what how do does my can of and to for with where which when why who you your should",
-    ),
-    (
-        Language::De,
-        "der die das ist wie ich und nicht mein meine kann ein eine wo was für mit wann warum auf sie",
-    ),
-    (
-        Language::Fr,
-        "le la les est je comment mon ma puis et une des pour quel quelle où dans sur avec pourquoi vous quand",
-    ),
-    (
-        Language::Es,
-        "el la los es cómo como mi puedo y una para qué cuál dónde con por cuándo las del está",
-    ),
-    (
-        Language::It,
-        "il la è come mio mia posso e una per che quale dove con perché sono quando della gli di",
-    ),
-    (Language::Pt, "o os é como meu minha posso e uma para qual onde com por quando não do da um"),
-    (
-        Language::Nl,
-        "de het is hoe ik mijn kan en een voor wat waar met waarom wanneer van op niet welke",
-    ),
-];
-
-/// What a word may mean besides its matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sense {
-    Function,
-    Negation,
-    Greeted,
-    Pole(Pole),
+/// What a word means besides its matter.
+#[derive(Clone, Copy, Default)]
+struct Senses {
+    is_function: bool,
+    is_negation: bool,
+    is_greeted: bool,
+    /// Where its poles begin among all of them, and how many it has.
+    poles: (usize, usize),
 }
 
-static SENSES: LazyLock<Vec<(&'static str, Sense)>> = LazyLock::new(|| {
-    let mut senses = Vec::new();
-    senses.extend(FUNCTION_WORDS.split_whitespace().map(|word| (word, Sense::Function)));
-    senses.extend(NEGATIONS.split_whitespace().map(|word| (word, Sense::Negation)));
-    senses.extend(GREETED.split_whitespace().map(|word| (word, Sense::Greeted)));
+/// All words, and their poles.
+static LEXICON: LazyLock<(WordTable<Senses>, Vec<Pole>)> = LazyLock::new(|| {
+    let mut senses: BTreeMap<&str, (Senses, Vec<Pole>)> = BTreeMap::new();
+    for word in FUNCTION_WORDS.split_whitespace() {
+        senses.entry(word).or_default().0.is_function = true;
+    }
+    for word in NEGATIONS.split_whitespace() {
+        senses.entry(word).or_default().0.is_negation = true;
+    }
+    for word in GREETED.split_whitespace() {
+        senses.entry(word).or_default().0.is_greeted = true;
+    }
     for (opposition, sides) in (0u8..).zip(OPPOSITIONS) {
         for (side, words) in (0u8..).zip(sides.split('/')) {
-            let pole = Sense::Pole(Pole { opposition, side });
-            senses.extend(words.split_whitespace().map(|word| (word, pole)));
+            for word in words.split_whitespace() {
+                senses.entry(word).or_default().1.push(Pole { opposition, side });
+            }
         }
     }
-    senses.sort_unstable();
-    senses
+    let mut poles = Vec::new();
+    let mut entries = Vec::new();
+    for (word, (mut found, own)) in senses {
+        found.poles = (poles.len(), own.len());
+        poles.extend(own);
+        entries.push((word, found));
+    }
+    (WordTable::new(entries), poles)
 });
 
-fn senses(word: &str) -> impl Iterator<Item = Sense> {
-    let first = SENSES.partition_point(|(other, _)| *other < word);
-    let found = SENSES.iter().skip(first).take_while(move |(other, _)| *other == word);
-    found.map(|(_, sense)| *sense)
+fn senses(word: &str) -> Option<Senses> {
+    LEXICON.0.get(word)
+}
+
+/// True of function words and others that English questions have often.
+pub(super) fn is_english(word: &str) -> bool {
+    senses(word).is_some()
 }
 
 pub(super) fn is_function_word(word: &str) -> bool {
-    senses(word).any(|sense| sense == Sense::Function)
+    senses(word).is_some_and(|it| it.is_function)
 }
 
 /// True if the word turns the question round. `word` is lower case, with its apostrophe if it has one.
 pub(super) fn is_negation(word: &str) -> bool {
-    word.ends_with("n't") || senses(word).any(|sense| sense == Sense::Negation)
+    word.ends_with("n't") || senses(word).is_some_and(|it| it.is_negation)
 }
 
 /// Words that may follow a greeting and belong to it.
 pub(super) fn is_greeted(word: &str) -> bool {
-    senses(word).any(|sense| sense == Sense::Greeted)
+    senses(word).is_some_and(|it| it.is_greeted)
 }
 
 pub(super) fn is_greeting(word: &str) -> bool {
@@ -300,10 +269,8 @@ pub(super) fn is_greeting(word: &str) -> bool {
 }
 
 pub(super) fn poles(word: &str) -> impl Iterator<Item = Pole> {
-    senses(word).filter_map(|sense| match sense {
-        Sense::Pole(pole) => Some(pole),
-        _ => None,
-    })
+    let (start, count) = senses(word).unwrap_or_default().poles;
+    LEXICON.1.iter().skip(start).take(count).copied()
 }
 
 /// The role that a preposition gives to the word after it.
@@ -379,22 +346,6 @@ fn asked(words: &[&str]) -> Option<Question> {
     })
 }
 
-/// The language with the most function words among `words`, if it leads by two.
-pub(super) fn language<'a>(words: impl Iterator<Item = &'a str>) -> Language {
-    let mut counts = [0usize; LANGUAGES.len()];
-    for word in words {
-        for (count, (_, list)) in counts.iter_mut().zip(LANGUAGES) {
-            *count += usize::from(list.split(' ').any(|other| other == word));
-        }
-    }
-    let most = counts.iter().copied().max().unwrap_or(0);
-    let mut leaders = counts.iter().zip(LANGUAGES).filter(|(count, _)| **count + 2 > most);
-    match (leaders.next(), leaders.next()) {
-        (Some((_, (language, _))), None) if most >= 2 => language,
-        _ => Language::Unknown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,19 +364,6 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(question(&text.split(' ').collect::<Vec<_>>()), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn languages_are_told_by_two_words() {
-        let cases = [
-            ("what is the capital of france", Language::En),
-            ("wie ist die hauptstadt", Language::De),
-            ("comment puis je payer", Language::Fr),
-            ("tokyo weather", Language::Unknown),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(language(text.split(' ')), expected, "{text}");
         }
     }
 

@@ -51,8 +51,12 @@ pub enum Dimension {
     Mass,
     /// Litres.
     Volume,
-    /// Degrees of an unnamed scale, Celsius, Fahrenheit.
+    /// Degrees of an unnamed scale, or of an angle.
     Degrees,
+    /// Degrees Celsius.
+    Celsius,
+    /// Degrees Fahrenheit.
+    Fahrenheit,
     /// Watts.
     Power,
     /// Hertz.
@@ -222,7 +226,18 @@ impl Reader<'_> {
             self.push(Dimension::Percent, value);
             return Some(2);
         }
+        let scale = |at: usize| self.tokens.get(at).and_then(temperature);
+        if let Some(scale) = scale(at) {
+            self.push(scale, value);
+            return Some(1);
+        }
         let (dimension, factor) = unit(word)?;
+        if dimension == Dimension::Degrees
+            && let Some(scale) = scale(at + 1)
+        {
+            self.push(scale, value);
+            return Some(2);
+        }
         self.push(dimension, value * factor);
         Some(1)
     }
@@ -348,6 +363,17 @@ fn currency_sign(sign: char) -> Option<Dimension> {
     })
 }
 
+/// The scale of a temperature; a letter must be a capital.
+fn temperature(token: &Token) -> Option<Dimension> {
+    match (token.text.as_str(), token.kind) {
+        ("c", kind) if kind != Kind::Lower => Some(Dimension::Celsius),
+        ("f", kind) if kind != Kind::Lower => Some(Dimension::Fahrenheit),
+        (word, _) => unit(word)
+            .map(|(dimension, _)| dimension)
+            .filter(|dimension| matches!(dimension, Dimension::Celsius | Dimension::Fahrenheit)),
+    }
+}
+
 fn unit(word: &str) -> Option<(Dimension, f64)> {
     const HOUR: f64 = 3_600.0;
     const DAY: f64 = 24.0 * HOUR;
@@ -390,7 +416,9 @@ fn unit(word: &str) -> Option<(Dimension, f64)> {
         "tonne" => (Dimension::Mass, 1e6),
         "ml" | "millilitre" | "milliliter" => (Dimension::Volume, 1e-3),
         "litre" | "liter" => (Dimension::Volume, 1.0),
-        "degree" | "celsius" | "celsiu" | "fahrenheit" => (Dimension::Degrees, 1.0),
+        "degree" => (Dimension::Degrees, 1.0),
+        "celsius" | "celsiu" | "centigrade" => (Dimension::Celsius, 1.0),
+        "fahrenheit" => (Dimension::Fahrenheit, 1.0),
         "w" | "watt" => (Dimension::Power, 1.0),
         "kw" | "kilowatt" => (Dimension::Power, 1e3),
         "hz" | "hertz" => (Dimension::Frequency, 1.0),

@@ -2,14 +2,17 @@
 
 use super::{FACTS_MAX, Span};
 
-/// Takes the spans out of a text: what they are, sorted, and the words that are left. The flag tells
+/// What is left among the words in place of a span.
+const PLACE: &str = " \u{fffc} ";
+
+/// Takes the spans out of a text: what they are, in order, and the words that are left. The flag tells
 /// whether there were more than [`FACTS_MAX`]. Quotations are left among the words, too.
 pub(super) fn take(text: &str) -> (Vec<Span>, String, bool) {
     let (mut spans, mut words) = (Vec::new(), String::with_capacity(text.len()));
     for (number, part) in fences(text).enumerate() {
         if number % 2 == 1 {
             spans.push(opaque(part.trim()));
-            words.push(' ');
+            words.push_str(PLACE);
             continue;
         }
         spans.extend(quotes(part));
@@ -17,13 +20,12 @@ pub(super) fn take(text: &str) -> (Vec<Span>, String, bool) {
             let core = core(piece);
             if is_opaque(core) {
                 spans.push(opaque(core));
-                words.push(' ');
+                words.push_str(PLACE);
             } else {
                 words.push_str(piece);
             }
         }
     }
-    spans.sort_unstable();
     let is_cut = spans.len() > FACTS_MAX;
     spans.truncate(FACTS_MAX);
     (spans, words, is_cut)
@@ -128,12 +130,17 @@ mod tests {
     use super::*;
 
     fn check(text: &str, opaques: &[&str], quotations: &[&str], words: &str) {
-        let (spans, left, is_cut) = take(text);
+        let (mut spans, left, is_cut) = take(text);
+        spans.sort_unstable();
         let mut expected: Vec<Span> = opaques.iter().map(|text| opaque(text)).collect();
         expected.extend(quotations.iter().map(|text| Span::Quote(hash(text))));
         expected.sort_unstable();
         assert_eq!(spans, expected, "{text}");
-        assert_eq!(left.split_whitespace().collect::<Vec<_>>().join(" "), words, "{text}");
+        assert_eq!(
+            left.replace('\u{fffc}', "").split_whitespace().collect::<Vec<_>>().join(" "),
+            words,
+            "{text}"
+        );
         assert!(!is_cut);
     }
 

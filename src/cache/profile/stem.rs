@@ -3,11 +3,18 @@
 //! Light on purpose: a stem that joins too much lets a wrong answer through, one that joins too
 //! little only costs a hit.
 
-/// Takes the ending off a lower case word: plural, -ing, -ed, -ly; British spelling becomes American.
+use super::irregular;
+
+/// Takes the ending off a lower case word: plural, -ing, -ed, -ly, irregular forms; British spelling
+/// becomes American.
 /// Words with letters other than `a`–`z` stay as they are.
 pub(in crate::cache) fn stem(word: &str) -> String {
     let word = word.strip_suffix("'s").unwrap_or(word).replace('\'', "");
-    if word.len() < 4 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+    if word.len() < 3 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return word;
+    }
+    let word = irregular::base(&word).map_or(word, str::to_owned);
+    if word.len() < 4 {
         return word;
     }
     let word = respell(&singular(&word));
@@ -119,6 +126,8 @@ mod tests {
             ("child's", "child"),
             ("quickly", "quick"),
             ("licence", "license"),
+            ("written", "wrote"),
+            ("children", "child"),
         ];
         for (a, b) in same {
             assert_eq!(stem(a), stem(b), "{a} {b}");

@@ -27,15 +27,20 @@ pub(super) enum Kind {
     Capital,
     /// Nothing but capitals, or capitals within.
     Capitals,
-    /// `.`, `!`, `?`, a colon or a line's end: what follows begins a sentence.
+    /// `.`, `!`, `?`, a colon or a line's end: what follows begins a sentence. Its mark is `before` it.
     Stop,
+    /// A span that has been taken out of the text.
+    Span,
 }
 
 impl Token {
     pub(super) fn is_word(&self) -> bool {
-        !matches!(self.kind, Kind::Number | Kind::Stop)
+        !matches!(self.kind, Kind::Number | Kind::Stop | Kind::Span)
     }
 }
+
+/// Stands for a span that has been taken out of the text.
+pub(super) const SPAN: char = '\u{fffc}';
 
 /// Splits a text; at most `tokens_max` tokens, the flag tells whether there were more.
 pub(super) fn split(text: &str, tokens_max: usize) -> (Vec<Token>, bool) {
@@ -46,7 +51,10 @@ pub(super) fn split(text: &str, tokens_max: usize) -> (Vec<Token>, bool) {
         if splitter.tokens.len() >= tokens_max {
             return (splitter.tokens, true);
         }
-        if digit(first).is_some() {
+        if first == SPAN {
+            rest.next();
+            splitter.push(String::from(SPAN), Kind::Span);
+        } else if digit(first).is_some() {
             splitter.number(&mut rest);
         } else if first.is_alphabetic() {
             splitter.word(&mut rest);
@@ -134,7 +142,7 @@ impl Splitter {
             self.is_attached = false;
             self.before = None;
             if mark == '\n' {
-                self.stop();
+                self.stop(mark);
             }
             return;
         }
@@ -146,17 +154,17 @@ impl Splitter {
         }
         self.before = Some(mark);
         if matches!(mark, '.' | '!' | '?' | ':' | ';' | '\u{3002}' | '\u{ff1f}') {
-            self.stop();
+            self.stop(mark);
         }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, mark: char) {
         if self.tokens.last().is_some_and(|last| last.kind != Kind::Stop) {
             self.tokens.push(Token {
                 text: String::new(),
                 kind: Kind::Stop,
                 is_attached: false,
-                before: None,
+                before: Some(mark),
                 after: None,
             });
         }

@@ -1,0 +1,58 @@
+//! One closed word is replaced by another, and all else is equal.
+
+use crate::cache::comparison::Comparison;
+use crate::cache::profile::{Closed, Profile, Term};
+
+/// Words that are exchanged without another answer, besides those that are one entry of the table.
+const EQUALS: &[(Closed, Closed)] = &[
+    (Closed::Can, Closed::Would),
+    (Closed::At, Closed::About),
+    (Closed::Of, Closed::About),
+    (Closed::Of, Closed::For),
+    (Closed::For, Closed::About),
+    (Closed::Of, Closed::From),
+    (Closed::Of, Closed::At),
+    (Closed::If, Closed::When),
+    (Closed::This, Closed::It),
+    (Closed::Just, Closed::Only),
+    (Closed::Still, Closed::Ever),
+];
+
+pub(super) fn fires(pair: &Comparison<'_>) -> bool {
+    if pair.a.facts().frame == pair.b.facts().frame
+        || !pair.only_a.is_empty()
+        || !pair.only_b.is_empty()
+    {
+        return false;
+    }
+    let (only_a, only_b) = (alone(pair.a, pair.b), alone(pair.b, pair.a));
+    let ([Some(a), None], [Some(b), None]) = (only_a, only_b) else { return false };
+    !EQUALS.contains(&(a, b)) && !EQUALS.contains(&(b, a))
+}
+
+/// The first two closed words that `a` has more often than `b`.
+fn alone(a: &Profile, b: &Profile) -> [Option<Closed>; 2] {
+    let is_meant = |term: &&Term| term.closed().is_some_and(|it| !it.is_free() || it == Closed::Of);
+    let count =
+        |profile: &Profile, term: &Term| profile.terms().iter().filter(|it| *it == term).count();
+    let mut found = [None; 2];
+    let mut seen: [Option<Closed>; 2] = [None; 2];
+    for term in a.terms().iter().filter(is_meant) {
+        let closed = term.closed();
+        if seen.contains(&closed) {
+            continue;
+        }
+        let more = count(a, term).saturating_sub(count(b, term));
+        for _ in 0..more {
+            match found {
+                [None, _] => found[0] = closed,
+                [_, None] => found[1] = closed,
+                _ => return found,
+            }
+        }
+        if more > 0 {
+            seen = found;
+        }
+    }
+    found
+}

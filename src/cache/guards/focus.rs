@@ -1,0 +1,76 @@
+//! Only, just, almost, even, still or not stands before another word.
+
+use crate::cache::comparison::Comparison;
+use crate::cache::profile::{Closed, Profile, Term};
+
+const FOCUS: [Closed; 8] = [
+    Closed::Only,
+    Closed::Just,
+    Closed::Almost,
+    Closed::Even,
+    Closed::Still,
+    Closed::Not,
+    Closed::Hardly,
+    Closed::Exactly,
+];
+
+pub(super) fn fires(pair: &Comparison<'_>) -> bool {
+    FOCUS.into_iter().any(|focus| {
+        let (mut a, mut b) = (targets(pair.a, focus), targets(pair.b, focus));
+        loop {
+            match (a.next(), b.next()) {
+                (Some(one), Some(other)) if differs(pair, one, other) => return true,
+                (Some(_), Some(_)) => {}
+                _ => return false,
+            }
+        }
+    })
+}
+
+/// What a focus word stands before.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    /// A word.
+    Word(Term),
+    /// Nothing.
+    End,
+    /// The whole clause: `why doesn't it`.
+    Clause,
+}
+
+fn differs(pair: &Comparison<'_>, one: Target, other: Target) -> bool {
+    let has =
+        |profile: &Profile, term: Term| profile.terms().iter().any(|it| it.key() == term.key());
+    match (one, other) {
+        (Target::Clause, _) | (_, Target::Clause) => false,
+        (Target::Word(one), Target::Word(other)) => {
+            one.key() != other.key() && has(pair.b, one) && has(pair.a, other)
+        }
+        (Target::Word(one), Target::End) => has(pair.b, one),
+        (Target::End, Target::Word(other)) => has(pair.a, other),
+        (Target::End, Target::End) => false,
+    }
+}
+
+fn targets(profile: &Profile, focus: Closed) -> impl Iterator<Item = Target> {
+    let terms = profile.terms();
+    let places = terms.iter().enumerate().filter(move |(_, term)| term.is(focus));
+    places.map(move |(place, _)| {
+        let closed =
+            |at: Option<usize>| at.and_then(|at| terms.get(at)).and_then(|term| term.closed());
+        let before = closed(place.checked_sub(1));
+        let is_inverted = before.is_some_and(Closed::is_auxiliary)
+            && (place < 2
+                || closed(place.checked_sub(2))
+                    .is_some_and(|it| it.is_mark() || it.is_question_word()));
+        if focus == Closed::Not && is_inverted {
+            return Target::Clause;
+        }
+        let next = terms.iter().skip(place + 1).find(|term| !term.is(Closed::Article));
+        match next {
+            Some(term) if term.closed().is_some_and(Closed::is_mark) => Target::End,
+            Some(term) => Target::Word(*term),
+            None => Target::End,
+        }
+    })
+}

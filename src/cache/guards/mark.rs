@@ -1,0 +1,49 @@
+//! A statement against a question of the same words, and a word against the name that is spelled like
+//! it: us and US, polish and Polish.
+
+use crate::cache::comparison::Comparison;
+use crate::cache::profile::{Closed, Mood, Profile, Word};
+
+/// Stems of words that are something else with a capital.
+const CASED: &[&str] = &[
+    "aid", "apple", "april", "august", "bath", "cancer", "cat", "china", "chile", "cork", "cuba",
+    "deli", "earth", "eve", "frank", "georgia", "german", "god", "grace", "guinea", "ham", "java",
+    "jersey", "job", "june", "jupiter", "lima", "march", "mark", "may", "mercury", "mobil", "nice",
+    "opal", "pal", "pol", "polish", "python", "read", "rust", "scot", "shell", "swift", "tangerin",
+    "turkey", "wale", "window", "word", "mors", "ram", "rom",
+];
+
+pub(super) fn fires(pair: &Comparison<'_>) -> bool {
+    let (a, b) = (pair.a.facts().mood, pair.b.facts().mood);
+    let is_stated = matches!(
+        (a, b),
+        (Mood::Statement, Mood::Doubt | Mood::Question)
+            | (Mood::Doubt | Mood::Question, Mood::Statement)
+    );
+    is_stated && pair.only_a.is_empty() && pair.only_b.is_empty() || is_another_word(pair)
+}
+
+fn is_another_word(pair: &Comparison<'_>) -> bool {
+    let are_capitals_meant = pair.a.facts().has_capitals && pair.b.facts().has_capitals;
+    are_capitals_meant
+        && (pair.shared.iter().any(|word| {
+            word.a.mark.is_name != word.b.mark.is_name && CASED.binary_search(&word.a.stem).is_ok()
+        }) || hides(&pair.only_a, pair.b)
+            || hides(&pair.only_b, pair.a))
+}
+
+/// A name of one side is a pronoun of the other: US, IT, WHO.
+fn hides(words: &[Word<'_>], other: &Profile) -> bool {
+    words.iter().filter(|word| word.mark.is_name).any(|word| {
+        let pronoun = match word.stem {
+            "us" | "me" => Closed::I,
+            "it" => Closed::It,
+            "who" => Closed::Who,
+            "am" | "is" => Closed::Be,
+            "or" => Closed::Or,
+            "in" => Closed::At,
+            _ => return false,
+        };
+        other.terms().iter().any(|term| term.is(pronoun))
+    })
+}
