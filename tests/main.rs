@@ -32,6 +32,7 @@ mod lifecycle;
 mod meaning;
 mod metering;
 mod models;
+mod near_questions;
 mod realtime;
 mod redaction;
 mod routing;

@@ -139,6 +139,73 @@ fn near_questions_with_other_answers_are_asked() {
 }
 
 #[test]
+fn small_words_signs_and_given_text_tell_questions_apart() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    for (one, other) in [
+        ("Which firm sued Oracle?", "Which firm did Oracle sue?"),
+        ("Are all cats predators?", "Are all predators cats?"),
+        ("What is 12 divided by 3?", "What is 3 divided by 12?"),
+        ("Should nurses wear masks?", "May nurses wear masks?"),
+        ("Only members may vote", "Members may only vote"),
+        ("Select users where age > 18", "Select users where age < 18"),
+        ("The shop is closed.", "The shop is closed?"),
+        ("How many blanks: x   y", "How many blanks: x y"),
+        ("Convert to snake case: myVar", "Convert to snake case: myvar"),
+    ] {
+        teach(&gateway, &messages(one));
+        assert_eq!(status(&ask(&gateway, &messages(other))), "SEMANTIC MISS", "{other}");
+    }
+    teach(&gateway, &messages("How do I calibrate my thermometer at home?"));
+    let misspelled = ask(&gateway, &messages("How do I calibrate my thermomter at home?"));
+    assert_eq!(status(&misspelled), "SEMANTIC HIT");
+}
+
+#[test]
+fn other_languages_have_the_exact_tiers() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    for (text, near) in [
+        ("Wie schalte ich das Licht ein?", "Wie schalte ich das Licht aus?"),
+        ("怎么开灯？", "怎么关灯？"),
+    ] {
+        assert_eq!(status(&ask(&gateway, &messages(text))), "MISS", "{text}");
+        assert_eq!(status(&ask(&gateway, &messages(near))), "MISS", "{near}");
+        assert_eq!(status(&ask(&gateway, &messages(text))), "HIT", "{text}");
+    }
+    assert_eq!(stats(&gateway)["questions"], 0);
+}
+
+#[test]
+fn a_standalone_turn_is_found_without_its_history_where_a_route_says_so() {
+    let provider = provider();
+    let Some(gateway) = gateway(&provider, "", "") else { return };
+    let standalone =
+        "x-ringgate-config: {\"cache\":{\"mode\":\"semantic\",\"standalone_turns\":true}}\r\n";
+    let after = |system: &str, before: &str, text: &str| {
+        json!({"model": "m", "messages": [
+            {"role": "system", "content": system},
+            {"role": "user", "content": before}, {"role": "assistant", "content": "Sure."},
+            {"role": "user", "content": text},
+        ]})
+    };
+    let ask = |headers: &str, body: &Value| {
+        status(&gateway.send(&post(PATH, headers, &body.to_string()))).to_owned()
+    };
+    let question = "What is the notice period for tenants in Scotland?";
+    let reworded = "What's the notice period for tenants in Scotland?";
+    let before = stats(&gateway)["questions"].as_u64();
+    assert_eq!(ask(standalone, &after("Be kind.", "Hello", question)), "SEMANTIC MISS");
+    eventually("it is in the index", || stats(&gateway)["questions"].as_u64() > before);
+    assert_eq!(ask(standalone, &after("Be kind.", "Good day", reworded)), "SEMANTIC HIT");
+    assert_eq!(ask(standalone, &after("Be brief.", "Good day", reworded)), "SEMANTIC MISS");
+    assert_eq!(ask(SEMANTIC, &after("Be kind.", "Good day", reworded)), "SEMANTIC MISS");
+    let hanging = "What is the notice period for them in Scotland?";
+    assert_eq!(ask(standalone, &after("Be kind.", "Tenants", hanging)), "SEMANTIC MISS");
+    assert_eq!(ask(standalone, &after("Be kind.", "Landlords", hanging)), "SEMANTIC MISS");
+}
+
+#[test]
 fn nothing_fuzzy_crosses_the_partition() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::comparison::Comparison;
-use super::guards::{GUARDS, GuardName, first};
+use super::guards::{GUARDS, GuardName, first_after};
 
 /// What the model looks at, in the order of [`features`]. The last are guards, without the two that
 /// look at the shape of a pair and not at a meaning: those speak against as many right pairs as wrong
@@ -157,10 +157,11 @@ pub fn assess(cosine: f32, pair: &Comparison<'_>) -> Assessment {
     let is_misspelled = (pair.misspelled > 0 || is_calculation || pair.a.terms() == pair.b.terms())
         && pair.only_a.is_empty()
         && pair.only_b.is_empty();
+    let known = known_guards(pair);
     Assessment {
         cosine,
-        guard: first(pair, cosine),
-        probability: probability(cosine, pair),
+        guard: first_after(&known, pair, cosine),
+        probability: probability_of(features_of(cosine, pair, &known)),
         is_misspelled,
     }
 }
@@ -174,7 +175,10 @@ pub fn decide(demand: Demand, cosine: f32, pair: &Comparison<'_>) -> Decision {
 /// The probability that the two questions have the same answer, 0 to 1.
 #[must_use]
 pub fn probability(cosine: f32, pair: &Comparison<'_>) -> f32 {
-    let features = features(cosine, pair);
+    probability_of(features(cosine, pair))
+}
+
+fn probability_of(features: [f32; FEATURES.len()]) -> f32 {
     let sum: f32 =
         MODEL.weights.iter().zip(features).map(|(weight, feature)| weight * feature).sum();
     1.0 / (1.0 + (-sum - MODEL.read.intercept).exp())
@@ -184,6 +188,22 @@ pub fn probability(cosine: f32, pair: &Comparison<'_>) -> f32 {
 /// without end. Exchanging the two questions changes nothing.
 #[must_use]
 pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
+    features_of(cosine, pair, &known_guards(pair))
+}
+
+/// Features that are counted; the others are guards.
+const COUNTED: usize = 8;
+
+/// Which of the guards fire that are features.
+fn known_guards(pair: &Comparison<'_>) -> [bool; FEATURES.len() - COUNTED] {
+    let mut known = [false; FEATURES.len() - COUNTED];
+    for (slot, guard) in known.iter_mut().zip(&GUARDS) {
+        *slot = (guard.fires)(pair);
+    }
+    known
+}
+
+fn features_of(cosine: f32, pair: &Comparison<'_>, known: &[bool]) -> [f32; FEATURES.len()] {
     let (only_a, only_b) = (pair.only_a.len(), pair.only_b.len());
     let shared = pair.shared.len();
     let names =
@@ -191,7 +211,7 @@ pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
     let names_missing = names(&pair.only_a).max(names(&pair.only_b));
     let (short, long) = (shared + only_a.min(only_b), shared + only_a.max(only_b));
     let mut features = [0.0; FEATURES.len()];
-    let counted = [
+    let counted: [f32; COUNTED] = [
         cosine,
         (1.02 - cosine).max(0.02).ln(),
         ratio(shared, pair.words()),
@@ -201,10 +221,7 @@ pub fn features(cosine: f32, pair: &Comparison<'_>) -> [f32; FEATURES.len()] {
         ratio(short, long),
         ratio(names_missing.min(2), 2),
     ];
-    let guards = GUARDS
-        .iter()
-        .take(FEATURES.len() - counted.len())
-        .map(|guard| f32::from(u8::from((guard.fires)(pair))));
+    let guards = known.iter().map(|fires| f32::from(u8::from(*fires)));
     for (slot, feature) in features.iter_mut().zip(counted.into_iter().chain(guards)) {
         *slot = feature;
     }
@@ -242,7 +259,7 @@ mod tests {
         let weights: std::collections::BTreeSet<_> =
             MODEL.read.weights.keys().map(String::as_str).collect();
         assert_eq!(names, weights);
-        for (name, guard) in FEATURES.iter().skip(8).zip(&GUARDS) {
+        for (name, guard) in FEATURES.iter().skip(COUNTED).zip(&GUARDS) {
             assert_eq!(*name, guard.name.as_str());
         }
     }

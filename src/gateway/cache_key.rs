@@ -6,12 +6,16 @@
 //! answer. For the semantic tier all of
 //! it but the words of the last user turn makes the partition, which nothing fuzzy crosses.
 
+use std::ops::Range;
+
 use super::chat_form::Asked;
 use super::endpoint::Endpoint;
 use super::fields::{client_fields, client_path, client_query, presented_keys};
 use super::record::Exchange;
-use crate::cache::{Asked as Meant, Key, KeyBuilder, is_foreign, is_time_bound, normalise};
-use crate::llm::{Dialect, LastTurn, Outline};
+use crate::cache::{
+    Asked as Meant, Key, KeyBuilder, is_foreign, is_time_bound, normalise, stands_alone,
+};
+use crate::llm::{Dialect, LastTurn, Outline, without_history};
 use crate::routing::{CacheMode, CacheRule, CacheScope, Facts, Route};
 
 /// Members of a body that change the form of an answer or name the end user, not what it says.
@@ -48,6 +52,8 @@ struct Question {
     /// The member it stands in.
     member: &'static [u8],
     turn: LastTurn,
+    /// Where the messages stand that count, if it stands alone and the route ignores its history.
+    alone: Option<Vec<Range<usize>>>,
 }
 
 /// The name of the answer to what is asked. None where the route wants a user and the request names none.
@@ -186,10 +192,19 @@ fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8], question: Opti
             None => {
                 key.part(value);
             }
-            Some(Question { turn, .. }) => {
-                let before = value.get(..turn.span.start).unwrap_or_default();
-                let after = value.get(turn.span.end..).unwrap_or_default();
-                key.part(b"question").part(before).part(after);
+            Some(Question { turn, alone, .. }) => {
+                let part = |range: Range<usize>| value.get(range).unwrap_or_default();
+                let LastTurn { span: Range { start, end }, .. } = *turn;
+                let Some((last, instructions)) = alone.as_ref().and_then(|it| it.split_last())
+                else {
+                    key.part(b"question").part(part(0..start)).part(part(end..value.len()));
+                    continue;
+                };
+                key.part(b"question alone");
+                for instruction in instructions {
+                    key.part(part(instruction.clone()));
+                }
+                key.part(part(last.start..start)).part(part(end..last.end));
             }
         }
     }
@@ -228,5 +243,15 @@ fn question(
     let is_in_words = turn.text.contains(char::is_alphabetic)
         && !turn.text.contains(|it: char| it.is_control() && it != '\n' && it != '\t');
     let fits = turn.text.len() <= limits.text_bytes_max;
-    (fits && is_in_words).then_some(Question { member, turn })
+    if !fits || !is_in_words {
+        return None;
+    }
+    let is_compared_alone = matches!(rule.mode, CacheMode::Semantic { standalone_turns: true, .. });
+    let alone =
+        if is_compared_alone && endpoint == Endpoint::ChatCompletions && stands_alone(&turn.text) {
+            without_history(value?)
+        } else {
+            None
+        };
+    Some(Question { member, turn, alone })
 }

@@ -73,7 +73,7 @@ fn demand(exchange: &Exchange<'_>) -> Demand {
 fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
     let shadow = match rule.mode {
         CacheMode::Simple => None,
-        CacheMode::Semantic { shadow } => shadow,
+        CacheMode::Semantic { shadow, .. } => shadow,
     };
     let mode = exchange.snapshot.settings.semantic_cache.mode;
     shadow.unwrap_or(mode == SemanticMode::Shadow)

@@ -33,6 +33,44 @@ struct TextPart<'a> {
     text: &'a RawValue,
 }
 
+/// A turn before the last, as far as it tells whether tools were used.
+#[derive(Deserialize)]
+struct Turn<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    function_call: Option<&'a RawValue>,
+}
+
+/// Where the messages of a chat stand that are no history: the instructions of the system or developer,
+/// and the last message. `messages` are the bytes of the chat's array. None where a turn is a tool's or
+/// calls one.
+#[must_use]
+pub fn without_history(messages: &[u8]) -> Option<Vec<Range<usize>>> {
+    let messages = std::str::from_utf8(messages).ok()?;
+    let turns: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    let (last, before) = turns.split_last()?;
+    let mut kept = Vec::new();
+    for turn in before {
+        let read: Turn<'_> = serde_json::from_str(turn.get()).ok()?;
+        match read.role.as_ref() {
+            "system" | "developer" => kept.push(place(messages, turn.get())?),
+            "user" | "assistant" if read.tool_calls.is_none() && read.function_call.is_none() => {}
+            _ => return None,
+        }
+    }
+    kept.push(place(messages, last.get())?);
+    Some(kept)
+}
+
+/// Where `part` stands within `whole`.
+fn place(whole: &str, part: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    Some(start..start + part.len())
+}
+
 impl LastTurn {
     /// The last turn of `messages`, the bytes of a chat's array. None unless it is a user's, and all
     /// of it is one text.
@@ -64,8 +102,7 @@ impl LastTurn {
 
     /// `text` is a JSON string within `whole`.
     fn new(whole: &str, text: &str) -> Option<Self> {
-        let start = text.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
-        let span = start..start + text.len();
+        let span = place(whole, text)?;
         Some(Self { text: serde_json::from_str(text).ok()?, span })
     }
 }
@@ -84,6 +121,25 @@ mod tests {
         let parts = r#"[{"role":"user","content":[{"type":"text","text":"hi"}]}]"#;
         assert_eq!(LastTurn::of_messages(parts.as_bytes()).expect("a turn").text, "hi");
         assert_eq!(LastTurn::of_prompt(br#""say it""#).expect("a turn").text, "say it");
+    }
+
+    #[test]
+    fn instructions_and_the_last_message_are_no_history() {
+        let system = r#"{"role":"system","content":"be kind"}"#;
+        let hello = r#"{"role":"user","content":"hello"}"#;
+        let answer = r#"{"role":"assistant","content":"hi"}"#;
+        let call = r#"{"role":"assistant","content":null,"tool_calls":[]}"#;
+        let tool = r#"{"role":"tool","content":"x"}"#;
+        let kept = |turns: &[&str]| {
+            let messages = format!("[{}]", turns.join(", "));
+            let kept = without_history(messages.as_bytes())?;
+            Some(kept.into_iter().map(|it| messages[it].to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(kept(&[system, hello, answer, hello]).expect("kept"), [system, hello]);
+        assert_eq!(kept(&[hello]).expect("kept"), [hello]);
+        for turns in [&[hello, call, tool, hello][..], &[tool, hello], &["5", hello], &[]] {
+            assert_eq!(kept(turns), None, "{turns:?}");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use content::{
     CachePoint, Citation, Content, File, Foreign, Image, Media, Part, Reasoning, Role, Signature,
     Source, Text, ToolCall, ToolResult, Turn,
 };
-pub use conversation::LastTurn;
+pub use conversation::{LastTurn, without_history};
 pub use cost::{Terms, cost, cost_of_units};
 pub use dialect::Dialect;
 pub use edit::{Edit, hide_usage, quote, with_include_usage};

@@ -32,6 +32,8 @@ pub enum CacheMode {
         /// True if what is found by meaning is written down, not served; none: as
         /// `semantic_cache.mode` says.
         shadow: Option<bool>,
+        /// True if a last message that stands alone is compared without the messages before it.
+        standalone_turns: bool,
     },
 }
 
@@ -76,6 +78,11 @@ pub struct CacheRuleSettings {
     /// With `semantic`: true to serve nothing by meaning and write down what would have been served,
     /// false to serve it. Left out: as `semantic_cache.mode` says.
     pub shadow: Option<bool>,
+    /// With `semantic`: true to compare a last message that stands alone without the conversation before
+    /// it; the system prompt and all else must still be the same. Such a message asks by its words, has four
+    /// words of matter or more, and no pronoun or word that points back. The conversation may set tone and
+    /// language as well, which is then ignored. Default: false.
+    pub standalone_turns: Option<bool>,
     /// How long an answer is served at most, in seconds; up to a sixteenth less, so that answers stored
     /// together are not asked for anew together. Left out: the client's `cache-control: max-age`, else
     /// 604800.
@@ -110,7 +117,10 @@ impl CacheRuleSettings {
         let mode_path = member_path(path, "mode");
         let mode = match self.mode.as_deref() {
             Some("simple") => CacheMode::Simple,
-            Some("semantic") => CacheMode::Semantic { shadow: self.shadow },
+            Some("semantic") => CacheMode::Semantic {
+                shadow: self.shadow,
+                standalone_turns: self.standalone_turns.unwrap_or(false),
+            },
             other => {
                 let got = match other {
                     None => "nothing".to_owned(),
@@ -124,6 +134,10 @@ impl CacheRuleSettings {
         if self.shadow.is_some() && mode == CacheMode::Simple {
             let message = "only the mode `semantic` has a shadow";
             problems.add(&member_path(path, "shadow"), message, "leave it out");
+        }
+        if self.standalone_turns.is_some() && mode == CacheMode::Simple {
+            let message = "only the mode `semantic` compares last messages";
+            problems.add(&member_path(path, "standalone_turns"), message, "leave it out");
         }
         let fingerprint = fingerprint(targets, nodes);
         Some(CacheRule { mode, max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })

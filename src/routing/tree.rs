@@ -618,6 +618,10 @@ mod tests {
             ),
             (r#"{"cache":{"mode":"semantics"}}"#, "config.cache.mode"),
             (r#"{"cache":{"mode":"simple","shadow":true}}"#, "config.cache.shadow"),
+            (
+                r#"{"cache":{"mode":"simple","standalone_turns":true}}"#,
+                "config.cache.standalone_turns",
+            ),
             (r#"{"cache":{"mode":"simple","max_age":59}}"#, "config.cache.max_age"),
             (
                 r#"{"strategy":{"mode":"fallback"},"targets":[{"cache":{"mode":"simple"}},{}]}"#,

@@ -15,7 +15,8 @@ const FOCUS: [Closed; 8] = [
 ];
 
 pub(super) fn fires(pair: &Comparison<'_>) -> bool {
-    FOCUS.into_iter().any(|focus| {
+    let both = focuses(pair.a) & focuses(pair.b);
+    (0..).zip(FOCUS).filter(|(place, _)| both & (1 << place) != 0).any(|(_, focus)| {
         let (mut a, mut b) = (targets(pair.a, focus), targets(pair.b, focus));
         loop {
             match (a.next(), b.next()) {
@@ -25,6 +26,15 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
             }
         }
     })
+}
+
+/// A bit for each focus word of a question.
+fn focuses(profile: &Profile) -> u8 {
+    let places = profile.terms().iter().filter_map(|term| {
+        let closed = term.closed()?;
+        FOCUS.iter().position(|focus| *focus == closed)
+    });
+    places.fold(0, |bits, place| bits | 1 << place)
 }
 
 /// What a focus word stands before.

@@ -165,6 +165,16 @@ pub fn first(pair: &Comparison<'_>, cosine: f32) -> Option<GuardName> {
     GUARDS.iter().find(fires).map(|guard| guard.name)
 }
 
+/// As [`first`], where it is known which of the first guards fire. Nearness excuses none of them.
+#[must_use]
+pub fn first_after(known: &[bool], pair: &Comparison<'_>, cosine: f32) -> Option<GuardName> {
+    if let Some((guard, _)) = GUARDS.iter().zip(known).find(|(_, fires)| **fires) {
+        return Some(guard.name);
+    }
+    let fires = |guard: &&Guard| (guard.fires)(pair) && !(guard.is_excused)(pair, cosine);
+    GUARDS.iter().skip(known.len()).find(fires).map(|guard| guard.name)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

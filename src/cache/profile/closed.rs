@@ -125,7 +125,7 @@ closed! {
     /// Before.
     Before = "before prior_to ahead_of in_advance_of previous_to";
     /// After.
-    After = "after subsequent_to";
+    After = "after subsequent_to as_soon_as";
     /// Up to a time.
     Until = "until till up_until";
     /// From a time on.

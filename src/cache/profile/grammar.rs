@@ -65,6 +65,11 @@ pub(super) fn gap(terms: &[Term]) -> Gap {
     else {
         return Gap::Unknown;
     };
+    if wh > 0 && clause.get(wh - 1).is_some_and(|term| term.is(Closed::By))
+        || first > 0 && wh == 0 && terms.get(first - 1).is_some_and(|term| term.is(Closed::By))
+    {
+        return Gap::Agent;
+    }
     let rest = clause.get(wh + 1..).unwrap_or_default();
     let auxiliary = rest.iter().position(|term| term.closed().is_some_and(Closed::is_auxiliary));
     let Some(at) = auxiliary else {
@@ -159,15 +164,8 @@ pub(super) fn classes(terms: &[Term]) -> u64 {
             Closed::Greatest
                 if !matches!(
                     before,
-                    Some(
-                        Closed::Article
-                            | Closed::Be
-                            | Closed::Was
-                            | Closed::Genitive
-                            | Closed::My
-                            | Closed::Your
-                    )
-                ) =>
+                    Some(Closed::Article | Closed::Genitive | Closed::My | Closed::Your)
+                ) && !(place > 1 && matches!(before, Some(Closed::Be | Closed::Was))) =>
             {
                 Closed::Most
             }
@@ -278,7 +276,20 @@ pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
             })
     });
     let clause = terms.iter().take_while(|term| !term.closed().is_some_and(Closed::is_mark));
-    let has_verb = clause.skip(1).take(6).any(is_finite);
+    // A pronoun in front is a subject, whatever its verb.
+    let is_pronoun = first.and_then(|term| term.closed()).is_some_and(|it| {
+        matches!(
+            it,
+            Closed::I
+                | Closed::You
+                | Closed::He
+                | Closed::She
+                | Closed::They
+                | Closed::It
+                | Closed::This
+        )
+    });
+    let has_verb = is_pronoun || clause.skip(1).take(6).any(is_finite);
     // A short question at the end (`… , is it?`) asks as well.
     let asks_later = terms.windows(2).any(|pair| {
         matches!(pair, [mark, verb] if mark.closed().is_some_and(Closed::is_mark) && is_finite(verb))

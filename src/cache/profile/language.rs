@@ -52,7 +52,7 @@ static WORDS: LazyLock<WordTable<bool>> = LazyLock::new(|| {
 /// True if a quarter of the letters is beyond the Latin script, or more function words are foreign
 /// than English.
 pub(super) fn is_foreign(text: &str, tokens: &[Token]) -> bool {
-    has_other_script(text) || has_foreign_words(tokens)
+    has_other_script(text) || has_foreign_words(tokens, text.contains(['¿', '¡']))
 }
 
 fn has_other_script(text: &str) -> bool {
@@ -67,8 +67,9 @@ fn has_other_script(text: &str) -> bool {
     other > 0 && 4 * other >= all
 }
 
-fn has_foreign_words(tokens: &[Token]) -> bool {
-    let (mut english, mut foreign, mut accented) = (0, 0, 0);
+/// `is_marked` if the text has a mark of Spanish alone.
+fn has_foreign_words(tokens: &[Token], is_marked: bool) -> bool {
+    let (mut english, mut foreign, mut accented) = (0, usize::from(is_marked), 0);
     for token in tokens.iter().filter(|token| token.is_word()) {
         let word = token.text.as_str();
         if lexicon::is_english(word) {
@@ -106,6 +107,7 @@ mod tests {
             "Explícame la fotosíntesis",
             "¿Es Madrid mayor que Lisboa?",
             "Puis-je me garer ici ?",
+            "¿A quién ama Ana?",
             "Comment acheter des actions ?",
             "Tous les champignons sont-ils comestibles ?",
             "Paris est-elle plus grande que Lyon ?",

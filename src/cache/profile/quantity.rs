@@ -450,6 +450,13 @@ const MONTHS: [&str; 12] = [
     "december",
 ];
 
+/// The name of the day of the week that a word of five letters or more means, also misspelled.
+pub(super) fn weekday_name(word: &str) -> Option<&'static str> {
+    let word = singular(word);
+    let is_it = |name: &&&str| **name == word || is_misspelling(name, word);
+    WEEKDAYS.iter().filter(|_| word.len() >= 5).find(is_it).copied()
+}
+
 fn weekday(word: &str) -> Option<f64> {
     let short = match word {
         "tues" | "tue" => "tuesday",

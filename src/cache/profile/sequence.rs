@@ -126,8 +126,14 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
             Some(stem) if is_participle(word.text) => terms.push(Term(stem.0 | PARTICIPLE)),
             Some(stem) => terms.push(stem),
             None if super::lexicon::is_function_word(word.text) => {}
-            None => terms.push(Term::open(&super::stem::stem(word.text))),
+            None => match super::quantity::weekday_name(word.text) {
+                Some(name) => terms.push(Term::open(name)),
+                None => terms.push(Term::open(&super::stem::stem(word.text))),
+            },
         }
+    }
+    while terms.last().is_some_and(|term| term.closed().is_some_and(Closed::is_mark)) {
+        terms.pop();
     }
     generalize(&mut terms);
     without_idle_modals(terms)

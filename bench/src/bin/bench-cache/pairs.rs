@@ -6,6 +6,7 @@ use anyhow::Result;
 use ringgate::cache::comparison::Comparison;
 use ringgate::cache::profile::Profile;
 use ringgate::cache::verifier::{self, Decision, Demand, FEATURES, Refusal};
+use ringgate::cache::{normalise, stands_alone};
 
 use crate::meaning::Meaning;
 use crate::rows::Pair;
@@ -29,7 +30,13 @@ impl Judged<'_> {
     /// True if the last messages alone would be found the same.
     fn is_served_alone(&self, demand: Demand) -> bool {
         let pair = Comparison::of(&self.a, &self.b);
-        verifier::decide(demand, self.cosine, &pair) == Decision::Serve
+        normalise(&self.pair.a) == normalise(&self.pair.b)
+            || verifier::decide(demand, self.cosine, &pair) == Decision::Serve
+    }
+
+    /// True if the last message stands alone, so that a route may ignore what came before it.
+    fn is_served_as_standalone(&self, demand: Demand) -> bool {
+        stands_alone(&self.pair.a) && stands_alone(&self.pair.b) && self.is_served_alone(demand)
     }
 
     fn is_served(&self, demand: Demand) -> bool {
@@ -148,6 +155,8 @@ fn print_histories(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
     };
     row("the last message, by cosine", &by_cosine);
     row("the last message, by guards and verifier", &alone);
+    let standalone = |one: &Judged<'_>| one.is_served_as_standalone(demand);
+    row("the last message, if it stands alone (`standalone_turns`)", &standalone);
     row("and all before it to the letter, as the cache does", &whole);
 }
 
@@ -163,7 +172,7 @@ fn print_classes(judged: &[Judged<'_>]) {
     }
     let told = |(served, all): (usize, usize)| match all {
         0 => "–".to_owned(),
-        _ => format!("{served} of {all}"),
+        _ => format!("{served} of {all} ({:.0} %)", 100.0 * served as f64 / all as f64),
     };
     for (category, [same, other]) in classes {
         let category = if category.is_empty() { "all" } else { category };
