@@ -319,3 +319,32 @@ fn may_change(
         && joins(b, first.2)
         && first.2 == second.2 + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("Does Rome own Milan?", "Does Milan own Rome?"),
+            ("Did the tram hit the truck?", "Was the tram hit by the truck?"),
+            ("Who is the king's cousin's wife?", "Who is the king's wife's cousin?"),
+            ("Who is the wife of the king's cousin?", "Who is the cousin of the king's wife?"),
+            ("What if I resign after I move?", "What if I move after I resign?"),
+            ("Is tea healthier than coffee?", "Is coffee healthier than tea?"),
+            ("Give 3 apples and 5 pears", "Give 5 apples and 3 pears"),
+            ("Pick the first of: tea, milk", "Pick the first of: milk, tea"),
+        ];
+        let passed = [
+            ("Did Oracle sue Google?", "Was Google sued by Oracle?"),
+            ("What is Iceland's population?", "What is the population of Iceland?"),
+            ("Who is the club's head of staff?", "Who is the head of staff of the club?"),
+            ("If it rains, is it on?", "Is it on if it rains?"),
+            ("What do cats and dogs share?", "What do dogs and cats share?"),
+            ("Is GMT the same as UTC?", "Is UTC the same as GMT?"),
+            ("Pay by 3 March?", "Pay by March 3rd?"),
+        ];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

@@ -52,3 +52,31 @@ fn root(stem: &str) -> &str {
         _ => root,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("Can I sign?", "Must I sign?"),
+            ("Do all snakes bite?", "Do some snakes bite?"),
+            ("Is it taxed if it is a gift?", "Is it taxed even if it is a gift?"),
+            ("Eat before the test?", "Eat after the test?"),
+            ("What was the rate?", "What is the rate?"),
+            ("Who wrote the column?", "Who writes the column?"),
+            ("Do at least two people fit?", "Do at most two people fit?"),
+            ("Is it his fault?", "Is it her fault?"),
+            ("Which is the cheaper plan?", "Which is the cheapest plan?"),
+            ("May only nurses enter?", "May nurses enter?"),
+        ];
+        let passed = [
+            ("How can I pay?", "How should I pay?"),
+            ("Are there any museums?", "Are there some museums?"),
+            ("What should I do after a burn?", "What do I do after a burn?"),
+            ("Must I pay?", "Do I have to pay?"),
+        ];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

@@ -56,3 +56,23 @@ fn alone(a: &Profile, b: &Profile) -> [Option<Closed>; 2] {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("A letter from my boss", "A letter for my boss"),
+            ("Can I pay on arrival?", "Can I pay before arrival?"),
+            ("Is it near the hotel?", "Is it under the hotel?"),
+        ];
+        let passed = [
+            ("What lake is it?", "Which lake is it?"),
+            ("Translate it to Dutch", "Translate it into Dutch"),
+            ("tips on speaking", "tips about speaking"),
+        ];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

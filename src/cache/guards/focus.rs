@@ -84,3 +84,22 @@ fn targets(profile: &Profile, focus: Closed) -> impl Iterator<Item = Target> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("Only members may vote", "Members may only vote"),
+            ("I nearly lost all the data", "I lost nearly all the data"),
+            ("I did not say he lied", "I said he did not lie"),
+        ];
+        let passed = [
+            ("Why doesn't glue stick?", "Why does glue not stick?"),
+            ("I can't log in", "I can not log in"),
+        ];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

@@ -10,3 +10,22 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
         (Gap::Agent, Gap::Patient) | (Gap::Patient, Gap::Agent)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("What eats spiders?", "What do spiders eat?"),
+            ("Who bit the dog?", "Who was bitten by the dog?"),
+            ("Which rivers are longer than the Rhine?", "Which rivers is the Rhine longer than?"),
+        ];
+        let passed = [
+            ("Who painted it?", "Who was it painted by?"),
+            ("What does git fetch do?", "What is git fetch for?"),
+        ];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

@@ -50,3 +50,20 @@ fn hides(words: &[Word<'_>], other: &Profile) -> bool {
         other.terms().iter().any(|term| term.is(pronoun))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("The shop is closed.", "The shop is closed?"),
+            ("It works now", "It works now?"),
+            ("What does us mean here?", "What does US mean here?"),
+            ("Tell me about turkey", "Tell me about Turkey"),
+        ];
+        let passed = [("What is turkey?", "what is turkey"), ("Explain tides", "Explain tides.")];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

@@ -185,6 +185,20 @@ mod tests {
         check(&Profile::of(a), &Profile::of(b))
     }
 
+    /// Holds one guard against pairs that it must refuse, and pairs that it must let pass, both ways.
+    pub(super) fn check_guard(
+        fires: fn(&Comparison<'_>) -> bool,
+        refused: &[(&str, &str)],
+        passed: &[(&str, &str)],
+    ) {
+        let both = refused.iter().map(|pair| (pair, true));
+        for ((a, b), expected) in both.chain(passed.iter().map(|pair| (pair, false))) {
+            let (one, other) = (Profile::of(a), Profile::of(b));
+            assert_eq!(fires(&Comparison::of(&one, &other)), expected, "{a} | {b}");
+            assert_eq!(fires(&Comparison::of(&other, &one)), expected, "{b} | {a}");
+        }
+    }
+
     #[test]
     fn near_questions_with_other_answers_are_refused() {
         let cases = [

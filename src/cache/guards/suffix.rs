@@ -20,3 +20,18 @@ fn follows_number(word: &Word<'_>, profile: &Profile) -> bool {
         matches!(pair, [number, word] if number.is_number() && word.is_open() && word.key() == term)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check_guard;
+
+    #[test]
+    fn other_questions_are_refused_and_other_wordings_pass() {
+        let refused = [
+            ("Is the Pixel 8 good?", "Is the Pixel 8 pro good?"),
+            ("Who was John Adams?", "Who was John Quincy Adams?"),
+        ];
+        let passed = [("How do I cook rice?", "How do I cook rice well?")];
+        check_guard(super::fires, &refused, &passed);
+    }
+}

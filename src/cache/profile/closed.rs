@@ -397,8 +397,16 @@ pub mod class {
     /// Hardly.
     pub const HARDLY: u64 = 1 << 55;
 
+    /// The tense of a verb without an auxiliary: `who wrote`, `who writes`.
+    pub const VERB: u64 = 0b11 << 56;
+    /// The past.
+    pub const VERB_PAST: u64 = 1 << 56;
+    /// The present.
+    pub const VERB_PRESENT: u64 = 1 << 57;
+
     /// The classes.
-    pub const ALL_CLASSES: [u64; 13] = [
+    pub const ALL_CLASSES: [u64; 14] = [
+        VERB,
         MODAL,
         QUANTIFIER,
         CONDITION,

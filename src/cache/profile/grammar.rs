@@ -138,11 +138,13 @@ fn tense(terms: &[Term]) -> u64 {
     // `Who wrote it`: the verb itself tells the past.
     let is_subject =
         clause.first().is_some_and(|term| term.is(Closed::Who) || term.is(Closed::What));
-    let is_past = clause.iter().take(4).any(|term| term.is_participle());
+    let is_past = clause.iter().take(4).any(|term| term.is_past());
+    let has_verb = clause.get(1).is_some_and(|term| term.is_open());
     match (is_subject, is_past) {
-        (true, true) => class::PAST,
+        (true, true) => class::VERB_PAST,
+        (true, false) if has_verb => class::VERB_PRESENT,
+        (true, false) => 0,
         (false, _) => terms.iter().find_map(of).unwrap_or(0),
-        _ => 0,
     }
 }
 
@@ -309,4 +311,59 @@ pub(in crate::cache) fn passive(terms: &[Term]) -> Option<(usize, usize, usize)>
     let before = terms.get(..by - 1)?;
     let auxiliary = before.iter().rposition(|term| term.is(Closed::Be) || term.is(Closed::Was))?;
     Some((auxiliary, by - 1, by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Profile;
+    use super::*;
+
+    #[test]
+    fn gaps_are_told() {
+        for (text, expected) in [
+            ("Who defeated Carthage?", Gap::Agent),
+            ("Who did Carthage defeat?", Gap::Patient),
+            ("Which animals do owls eat?", Gap::Patient),
+            ("What is controlled by the gland?", Gap::Patient),
+            ("Who was the Iliad written by?", Gap::Agent),
+            ("By whom was it written?", Gap::Agent),
+            ("Who can the board fire?", Gap::Patient),
+            ("What is the capital of Peru?", Gap::Unknown),
+            ("How do I pay?", Gap::Unknown),
+        ] {
+            assert_eq!(Profile::of(text).facts().gap, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn moods_are_told() {
+        for (text, expected) in [
+            ("You are leaving.", Mood::Statement),
+            ("You are leaving?", Mood::Doubt),
+            ("Are you leaving?", Mood::Question),
+            ("I can't log in. Why?", Mood::Question),
+            ("Tokyo weather", Mood::Other),
+            ("List the planets.", Mood::Other),
+        ] {
+            assert_eq!(Profile::of(text).facts().mood, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tenses_are_told() {
+        for (text, expected) in [
+            ("What was the rate?", class::PAST),
+            ("If it was lost, what do I do?", class::PRESENT),
+            ("Who wrote it?", class::VERB_PAST),
+            ("What causes hail?", class::VERB_PRESENT),
+            ("Where will it be held?", class::FUTURE),
+            ("Can I go?", 0),
+        ] {
+            assert_eq!(
+                Profile::of(text).facts().classes & (class::TENSE | class::VERB),
+                expected,
+                "{text}"
+            );
+        }
+    }
 }

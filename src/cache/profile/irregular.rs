@@ -215,6 +215,14 @@ pub(super) fn is_participle(word: &str) -> bool {
     }
 }
 
+/// True if a word may be a verb in the past.
+pub(super) fn is_past(word: &str) -> bool {
+    const OTHERS: [&str; 8] =
+        ["children", "dying", "geese", "lying", "men", "mice", "teeth", "women"];
+    let is_irregular = base(word).is_some() && !word.ends_with('s') && word != "using";
+    is_participle(word) || (is_irregular && !OTHERS.contains(&word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

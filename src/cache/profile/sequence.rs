@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::closed::Closed;
-use super::irregular::is_participle;
+use super::irregular::{is_participle, is_past};
 use super::letters::spread;
 use super::token::{Kind, Token};
 use super::words::Flat;
@@ -15,7 +15,8 @@ pub struct Term(u32);
 const OPEN: u32 = 1 << 31;
 const PARTICIPLE: u32 = 1 << 30;
 const NUMBER: u32 = 1 << 29;
-const FLAGS: u32 = PARTICIPLE | NUMBER;
+const PAST: u32 = 1 << 28;
+const FLAGS: u32 = PARTICIPLE | NUMBER | PAST;
 
 impl Term {
     pub(super) fn of(closed: Closed) -> Self {
@@ -54,13 +55,18 @@ impl Term {
         self.is_open() && self.0 & PARTICIPLE != 0
     }
 
+    /// True if it may be a verb in the past.
+    pub(super) fn is_past(self) -> bool {
+        self.is_open() && self.0 & PAST != 0
+    }
+
     pub(in crate::cache) fn is_number(self) -> bool {
         self.is_open() && self.0 & NUMBER != 0
     }
 
     /// The same for all forms of a word.
     pub(in crate::cache) fn key(self) -> u32 {
-        if self.is_open() { self.0 & !PARTICIPLE } else { self.0 }
+        if self.is_open() { self.0 & !(PARTICIPLE | PAST) } else { self.0 }
     }
 
     fn spread(self) -> u64 {
@@ -123,7 +129,10 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
             continue;
         }
         match stems.get(word.token).copied().flatten() {
-            Some(stem) if is_participle(word.text) => terms.push(Term(stem.0 | PARTICIPLE)),
+            Some(stem) if is_participle(word.text) => {
+                terms.push(Term(stem.0 | PARTICIPLE | PAST));
+            }
+            Some(stem) if is_past(word.text) => terms.push(Term(stem.0 | PAST)),
             Some(stem) => terms.push(stem),
             None if super::lexicon::is_function_word(word.text) => {}
             None => match super::quantity::weekday_name(word.text) {
