@@ -162,15 +162,13 @@ pub(super) fn classes(terms: &[Term]) -> u64 {
             next.is_number() || next.is(Closed::Article) || next.is(Closed::Half)
         });
         // `Most banks`, and `the most popular`.
+        let is_superlative = match before {
+            Some(Closed::Article | Closed::Genitive | Closed::My | Closed::Your) => true,
+            Some(Closed::Be | Closed::Was) => place > 1,
+            _ => false,
+        };
         let closed = match closed {
-            Closed::Greatest
-                if !matches!(
-                    before,
-                    Some(Closed::Article | Closed::Genitive | Closed::My | Closed::Your)
-                ) && !(place > 1 && matches!(before, Some(Closed::Be | Closed::Was))) =>
-            {
-                Closed::Most
-            }
+            Closed::Greatest if !is_superlative => Closed::Most,
             other => other,
         };
         bits |= value(closed, is_counted);

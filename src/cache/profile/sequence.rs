@@ -128,24 +128,27 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
             terms.push(Term(Term::open(value).0 | NUMBER));
             continue;
         }
-        match stems.get(word.token).copied().flatten() {
-            Some(stem) if is_participle(word.text) => {
-                terms.push(Term(stem.0 | PARTICIPLE | PAST));
-            }
-            Some(stem) if is_past(word.text) => terms.push(Term(stem.0 | PAST)),
-            Some(stem) => terms.push(stem),
-            None if super::lexicon::is_function_word(word.text) => {}
-            None => match super::quantity::weekday_name(word.text) {
-                Some(name) => terms.push(Term::open(name)),
-                None => terms.push(Term::open(&super::stem::stem(word.text))),
-            },
-        }
+        terms.extend(open(word.text, stems.get(word.token).copied().flatten()));
     }
     while terms.last().is_some_and(|term| term.closed().is_some_and(Closed::is_mark)) {
         terms.pop();
     }
     generalize(&mut terms);
     without_idle_modals(terms)
+}
+
+/// A word of the open classes; `stem` if it is a content word. Function words are left out.
+fn open(word: &str, stem: Option<Term>) -> Option<Term> {
+    match stem {
+        Some(stem) if is_participle(word) => Some(Term(stem.0 | PARTICIPLE | PAST)),
+        Some(stem) if is_past(word) => Some(Term(stem.0 | PAST)),
+        Some(stem) => Some(stem),
+        None if super::lexicon::is_function_word(word) => None,
+        None => Some(match super::quantity::weekday_name(word) {
+            Some(name) => Term::open(name),
+            None => Term::open(&super::stem::stem(word)),
+        }),
+    }
 }
 
 /// `How can I` and `how should I` are `how do I`; `what should I do` is `what do I do`.
