@@ -212,7 +212,11 @@ impl Session {
         if is_up && self.is_refused() {
             // A write to the client that has just ended must be seen to have ended, or it could not be
             // told why.
-            poll_fn(|context| Poll::Ready(drop(down.as_mut().poll(context)))).await;
+            poll_fn(|context| {
+                let _ = down.as_mut().poll(context);
+                Poll::Ready(())
+            })
+            .await;
             return Ended::Refused;
         }
         let client_ended = is_up == (stop == Stop::Sender);
