@@ -43,6 +43,8 @@ models = ["endless-stream", "endless-silence"]
 [keys.team-a]
 secret = "${{TEAM_A_KEY}}"
 models = ["mock-*", "endless-*"]
+# With a list of models it may not touch the account's files unless this says so.
+endpoints = ["/v1/*"]
 """
 
 TEAM_A_KEY = "rg-team-a-for-tests-only"
