@@ -605,9 +605,9 @@ impl Provider {
         if module.ends_with("_over_tls") { self.over_tls() } else { self }
     }
 
-    /// True once as many bytes and ends have gone out as it has sent, also through its TLS.
-    pub fn has_passed(&self, count: usize) -> bool {
-        self.front.as_ref().is_none_or(|front| front.passed() >= count)
+    /// True once so many bytes, and the ends of so many connections, have gone out through its TLS.
+    pub fn has_passed(&self, bytes: usize, ends: usize) -> bool {
+        self.front.as_ref().is_none_or(|front| front.has_passed(bytes, ends))
     }
 
     /// The provider as a section of a settings file, serving any model.

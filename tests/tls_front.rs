@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -21,7 +21,15 @@ use crate::stage::{Folder, LIMIT};
 pub struct TlsFront {
     pub address: SocketAddr,
     folder: Folder,
-    passed: Arc<AtomicUsize>,
+    passed: Arc<Passed>,
+}
+
+/// What has been passed on from the provider.
+#[derive(Default)]
+struct Passed {
+    bytes: AtomicUsize,
+    /// Connections that have come to their end.
+    ends: AtomicUsize,
 }
 
 /// What follows the provider's `close_notify`.
@@ -54,7 +62,7 @@ impl TlsFront {
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let passed = Arc::new(AtomicUsize::new(0));
+        let passed = Arc::new(Passed::default());
         let counted = Arc::clone(&passed);
         thread::spawn(move || {
             for outer in listener.incoming().map_while(Result::ok) {
@@ -67,9 +75,11 @@ impl TlsFront {
         Self { address, folder, passed }
     }
 
-    /// Bytes of the provider passed on so far; an end or a reset counts as one.
-    pub fn passed(&self) -> usize {
-        self.passed.load(Ordering::SeqCst)
+    /// True once so many bytes of the provider, and the ends of so many of its connections, have been
+    /// passed on.
+    pub fn has_passed(&self, bytes: usize, ends: usize) -> bool {
+        self.passed.bytes.load(Ordering::SeqCst) >= bytes
+            && self.passed.ends.load(Ordering::SeqCst) >= ends
     }
 
     pub fn ca_file(&self) -> PathBuf {
@@ -81,33 +91,29 @@ fn relay(
     outer: TcpStream,
     inner: TcpStream,
     session: ServerConnection,
-    (goodbye, passed): (Goodbye, Arc<AtomicUsize>),
+    (goodbye, passed): (Goodbye, Arc<Passed>),
 ) {
     for stream in [&outer, &inner] {
         stream.set_nodelay(true).expect("no delay");
         stream.set_read_timeout(Some(LIMIT)).expect("a read limit");
     }
     let session = Arc::new(Mutex::new(session));
-    let has_left = Arc::new(AtomicBool::new(false));
     let answers = {
-        let has_left = Arc::clone(&has_left);
         let (session, outer) = (Arc::clone(&session), outer.try_clone().expect("a socket"));
         let inner = inner.try_clone().expect("a socket");
-        move || encrypt(inner, outer, &session, (goodbye, &passed, &has_left))
+        move || {
+            encrypt(inner, outer, &session, (goodbye, &passed));
+            passed.ends.fetch_add(1, Ordering::SeqCst);
+        }
     };
     let answers = thread::spawn(answers);
-    decrypt(outer, &inner, &session, &has_left);
+    decrypt(outer, &inner, &session);
     let _ = inner.shutdown(Shutdown::Write);
     let _ = answers.join();
 }
 
 /// From the gateway to the provider.
-fn decrypt(
-    mut outer: TcpStream,
-    mut inner: &TcpStream,
-    session: &Mutex<ServerConnection>,
-    has_left: &AtomicBool,
-) {
+fn decrypt(mut outer: TcpStream, mut inner: &TcpStream, session: &Mutex<ServerConnection>) {
     let mut chunk = [0; 64 * 1024];
     while let Ok(count @ 1..) = outer.read(&mut chunk) {
         let mut session = session.lock().expect("no panic while held");
@@ -121,12 +127,10 @@ fn decrypt(
                 return;
             }
             if state.peer_has_closed() {
-                has_left.store(true, Ordering::SeqCst);
                 return;
             }
         }
     }
-    has_left.store(true, Ordering::SeqCst);
 }
 
 /// From the provider to the gateway.
@@ -134,10 +138,8 @@ fn encrypt(
     mut inner: TcpStream,
     mut outer: TcpStream,
     session: &Mutex<ServerConnection>,
-    (goodbye, passed, has_left): (Goodbye, &AtomicUsize, &AtomicBool),
+    (goodbye, passed): (Goodbye, &Passed),
 ) {
-    // That the provider ends what the gateway has left is not its own doing.
-    let end = || passed.fetch_add(usize::from(!has_left.load(Ordering::SeqCst)), Ordering::SeqCst);
     let mut chunk = [0; 64 * 1024];
     loop {
         let outcome = inner.read(&mut chunk);
@@ -149,20 +151,18 @@ fn encrypt(
                 if goodbye == Goodbye::Closes {
                     let _ = outer.shutdown(Shutdown::Write);
                 }
-                end();
                 return;
             }
             Ok(count) => {
                 session.writer().write_all(&chunk[..count]).expect("memory");
                 // For a gateway that has left it is read all the same, and counted.
                 let _ = flush(&mut session, &mut outer);
-                passed.fetch_add(count, Ordering::SeqCst);
+                passed.bytes.fetch_add(count, Ordering::SeqCst);
             }
             Err(_) => {
                 let socket = socket2::SockRef::from(&outer);
                 socket.set_linger(Some(Duration::ZERO)).expect("linger");
                 let _ = outer.shutdown(Shutdown::Both);
-                end();
                 return;
             }
         }

@@ -177,9 +177,13 @@ impl Snapshot {
             });
             let upstream = match kept {
                 Some(kept) => kept,
-                None => Rc::new(upstream(Arc::clone(provider), published).map_err(|source| {
-                    PrepareError::Provider { name: provider.name.clone(), source }
-                })?),
+                None => {
+                    let made = upstream(Arc::clone(provider), published, targets);
+                    Rc::new(made.map_err(|source| PrepareError::Provider {
+                        name: provider.name.clone(),
+                        source,
+                    })?)
+                }
             };
             upstreams.push(upstream);
         }
@@ -262,7 +266,8 @@ impl Snapshot {
         let provider = Provider::unlisted(preset, base);
         let Origin::Http(base) = &provider.origin else { return None };
         let tls = provider_tls(&provider, base, &self.roots).ok()?;
-        let pool = Pool::new(endpoint(base, tls), published_limits(&self.settings));
+        let limits = published_limits(&self.settings);
+        let pool = Pool::new(endpoint(base, tls), limits, Arc::default());
         let name = Arc::from(provider.name.as_str());
         let redactor = Redactor::of_provider(&provider);
         let token = TokenCell::default();
@@ -295,12 +300,18 @@ fn published_limits(settings: &Settings) -> PoolLimits {
     }
 }
 
-fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, TlsError> {
+fn upstream(
+    provider: Arc<Provider>,
+    published: &Published,
+    targets: &Targets,
+) -> Result<Upstream, TlsError> {
     let pool = match &provider.origin {
         Origin::Echo => None,
         Origin::Http(base) => {
             let tls = provider_tls(&provider, base, &published.roots)?;
-            Some(Pool::new(endpoint(base, tls), published_limits(&published.settings)))
+            let distrust = targets.distrust(&provider.name, &base.authority);
+            let limits = published_limits(&published.settings);
+            Some(Pool::new(endpoint(base, tls), limits, distrust))
         }
     };
     let name = Arc::from(provider.name.as_str());

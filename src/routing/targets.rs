@@ -16,6 +16,10 @@ use super::health::{Bench, Health, HealthReport};
 use super::inline::RouteError;
 use super::route::{Route, Target};
 use crate::base::{Instant, Secret};
+use crate::shard::Distrust;
+
+/// Providers whose connections are known not to be trusted or to be, at most.
+const DISTRUST_MAX: usize = 4_096;
 
 /// Memory for configs of request headers, in bytes, with what is known of their targets. Those that are
 /// asked for least go first; one that is gone is read anew.
@@ -100,6 +104,7 @@ pub struct Targets {
     epoch: Instant,
     known: Arc<Cache<Identity, Arc<Health>, ByOrigin>>,
     inline: Arc<Cache<[u8; 32], Inline, ByBytes>>,
+    distrust: Arc<Cache<String, Arc<Distrust>>>,
 }
 
 /// A target as it is shown.
@@ -121,7 +126,17 @@ impl Targets {
     pub fn new(epoch: Instant) -> Self {
         let known = Cache::with_weighter(4 * INLINE_MAX, KNOWN_BYTES_MAX as u64, ByOrigin);
         let inline = Cache::with_weighter(INLINE_MAX, INLINE_BYTES_MAX as u64, ByBytes);
-        Self { epoch, known: Arc::new(known), inline: Arc::new(inline) }
+        let distrust = Arc::new(Cache::new(DISTRUST_MAX));
+        Self { epoch, known: Arc::new(known), inline: Arc::new(inline), distrust }
+    }
+
+    /// What the pools of all shards know of the provider of that name at `authority`.
+    #[must_use]
+    pub fn distrust(&self, provider: &str, authority: &str) -> Arc<Distrust> {
+        let key = format!("{provider} {authority}");
+        let fresh = || Ok::<_, std::convert::Infallible>(Arc::default());
+        let Ok(distrust) = self.distrust.get_or_insert_with(&key, fresh);
+        distrust
     }
 
     /// A route of the settings.

@@ -8,6 +8,7 @@
 //! SQPOLL, fixed files, multishot receives and SEND_ZC, none of which showed a gain on this job.
 
 mod dial;
+mod distrust;
 mod listener;
 mod mailbox;
 mod memory;
@@ -23,6 +24,7 @@ mod virtual_time;
 mod writer;
 
 pub use dial::{DialError, Dialer, Endpoint, Name};
+pub use distrust::Distrust;
 pub use listener::{AcceptError, Listener, bind_free};
 pub use mailbox::{Mailbox, Sender, mailbox};
 pub use memory::{Script, Step, Tape};

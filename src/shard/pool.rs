@@ -3,25 +3,17 @@
 //! The newest connection is the likeliest to be alive and warm; the oldest age out. Each idle
 //! connection keeps a read in flight from the moment it is put back. That read is the next answer's,
 //! and meanwhile tells whether the provider has closed or sent bytes that no request asked for: such
-//! a connection is never used again. A provider that has sent such bytes once may do so while a
-//! request is under way, where nothing tells them from its answer; so for some time no
-//! connection to it serves twice.
+//! a connection is never used again, and its provider is distrusted (see `distrust.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dial::{DialError, Dialer, Endpoint};
+use super::distrust::Distrust;
 use super::stream::{Connection, Idleness};
 use crate::base::Instant;
-
-/// How long after bytes that no request asked for connections are not kept. Short enough that a
-/// single fault is soon forgotten.
-const DISTRUST: Duration = Duration::from_secs(60);
-
-/// Each further time is so many times as long, up to [`DISTRUST_MAX`].
-const DISTRUST_GROWTH: u32 = 10;
-const DISTRUST_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// Bounds of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,19 +104,15 @@ pub struct Pool {
     endpoint: Endpoint,
     limits: PoolLimits,
     idle: RefCell<Vec<Idle>>,
-    /// When a connection may be kept again.
-    distrusted_until: Cell<Option<Instant>>,
-    /// How long the next distrust lasts.
-    distrust: Cell<Duration>,
+    distrust: Arc<Distrust>,
 }
 
 impl Pool {
-    /// An empty pool.
+    /// An empty pool; all pools of one provider share `distrust`.
     #[must_use]
-    pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
+    pub fn new(endpoint: Endpoint, limits: PoolLimits, distrust: Arc<Distrust>) -> Self {
         let idle = RefCell::new(Vec::new());
-        let distrust = Cell::new(DISTRUST);
-        Self { endpoint, limits, idle, distrusted_until: Cell::new(None), distrust }
+        Self { endpoint, limits, idle, distrust }
     }
 
     /// How many are idle.
@@ -136,6 +124,10 @@ impl Pool {
     /// The newest usable idle connection.
     pub fn take(&self, mut on_event: impl FnMut(PoolEvent)) -> Option<Pooled> {
         let now = Instant::now();
+        if self.distrust.is_on(now) {
+            self.drop_idle();
+            return None;
+        }
         loop {
             let mut candidate = self.idle.borrow_mut().pop()?;
             if self.is_usable(&mut candidate, now) {
@@ -175,7 +167,7 @@ impl Pool {
     pub fn put_back(&self, pooled: Pooled) {
         let now = Instant::now();
         let is_old = now.since(pooled.made) >= self.limits.age_max;
-        if is_old || self.idle.borrow().len() >= self.limits.idle_max || self.is_distrusted(now) {
+        if is_old || self.idle.borrow().len() >= self.limits.idle_max || self.distrust.is_on(now) {
             return;
         }
         let Pooled { mut connection, made, open, .. } = pooled;
@@ -188,18 +180,13 @@ impl Pool {
 
     /// Nothing that is idle now, or will be soon, is used again.
     fn distrust(&self) {
-        let now = Instant::now();
-        if !self.is_distrusted(now) {
-            let lasts = self.distrust.get();
-            self.distrusted_until.set(Some(now.after(lasts)));
-            self.distrust.set((lasts * DISTRUST_GROWTH).min(DISTRUST_MAX));
-        }
-        // Out of the cell while connections are dropped, since dropping runs foreign code.
-        drop(std::mem::take(&mut *self.idle.borrow_mut()));
+        self.distrust.begin(Instant::now());
+        self.drop_idle();
     }
 
-    fn is_distrusted(&self, now: Instant) -> bool {
-        self.distrusted_until.get().is_some_and(|until| now < until)
+    fn drop_idle(&self) {
+        // Out of the cell while connections are dropped, since dropping runs foreign code.
+        drop(std::mem::take(&mut *self.idle.borrow_mut()));
     }
 
     /// Drops what has aged out or died; called about once a second.
@@ -217,7 +204,7 @@ impl Pool {
                 usable.then_some(idle)
             })
             .collect();
-        if !self.is_distrusted(now) {
+        if !self.distrust.is_on(now) {
             *self.idle.borrow_mut() = kept;
         }
     }
