@@ -229,13 +229,14 @@ impl Call<'_> {
         let begun = Instant::now();
         let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
         let mark = connection.writer.written();
-        let answering = async {
+        // Pinned here, since what an async function is given by value is held twice.
+        let answering = pin!(async {
             let (head, body, _held) = message.into_parts();
             let (out, sent) = send(connection, head, body).await;
             notes.out = out;
             notes.sent = true;
             self.head(connection, (sent, mark, begun)).await
-        };
+        });
         match within(limit, answering).await {
             Ok(head) => head,
             Err(_) => Err(self.timed_out("first byte").into()),

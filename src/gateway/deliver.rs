@@ -31,6 +31,7 @@ use crate::llm::{Dialect, Tier};
 const HEAD_BYTES: usize = 1024;
 
 /// An answer that is complete in memory and did not come from a provider.
+#[derive(Default)]
 pub(super) struct Whole {
     status: u16,
     content_type: &'static str,
@@ -78,41 +79,58 @@ pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<
 }
 
 /// Sends what is ready.
-pub(super) async fn deliver(exchange: &mut Exchange<'_>, ready: Ready) -> Result<(), Failure> {
-    let (attempt, answer, won) = match ready {
-        Ready::Own(own) => return whole(exchange, own).await,
-        Ready::Answer(attempt, answer, won) => (attempt, answer, won),
-    };
-    let outcome = answer_of(exchange, &attempt, answer).await;
-    if let Some(mut won) = won {
-        won.learn(exchange, outcome.as_ref().err());
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds what it is given by value twice, which here is 600 bytes"
+)]
+pub(super) fn deliver(
+    exchange: &mut Exchange<'_>,
+    mut ready: Ready,
+) -> impl Future<Output = Result<(), Failure>> {
+    async move {
+        let outcome = match &mut ready {
+            Ready::Own(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
+            Ready::Answer(attempt, answer, won) => {
+                let outcome = answer_of(exchange, attempt, answer).await;
+                if let Some(won) = won {
+                    won.learn(exchange, outcome.as_ref().err());
+                }
+                outcome
+            }
+        };
+        if let Ready::Answer(attempt, answer, _) = ready {
+            end(answer, &attempt, &outcome);
+        }
+        outcome
     }
-    outcome
 }
 
-/// Sends a provider's answer.
+/// Ends a provider's answer, which was delivered or not.
+pub(super) fn end(answer: Answer, attempt: &Attempt, outcome: &Result<(), Failure>) {
+    match outcome {
+        Ok(()) => answer.done(attempt),
+        Err(failure) => answer.end_with(failure, attempt),
+    }
+}
+
+/// Sends a provider's answer; [`end`] is owed afterwards.
 pub(super) async fn answer_of(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
-    mut answer: Answer,
+    answer: &mut Answer,
 ) -> Result<(), Failure> {
     let metered = exchange.is_metered();
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
-    let outcome = if let Some(translation) = &attempt.translation {
-        Box::pin(deliver_translated::deliver(exchange, attempt, translation, &mut answer)).await
+    if let Some(translation) = &attempt.translation {
+        Box::pin(deliver_translated::deliver(exchange, attempt, translation, answer)).await
     } else if metered && is_events && (200..300).contains(&answer.head.status()) {
-        Box::pin(deliver_stream::relay(exchange, attempt, &mut answer)).await
+        Box::pin(deliver_stream::relay(exchange, attempt, answer)).await
     } else if metered {
-        json(exchange, attempt, &mut answer).await
+        json(exchange, attempt, answer).await
     } else {
-        Box::pin(relay(exchange, attempt, &mut answer)).await
-    };
-    match &outcome {
-        Ok(()) => answer.done(attempt),
-        Err(failure) => answer.end_with(failure, attempt),
+        Box::pin(relay(exchange, attempt, answer)).await
     }
-    outcome
 }
 
 /// Reads a JSON answer whole, meters it, sends it.

@@ -140,7 +140,8 @@ async fn once(
     } else if matches!(request.body, Body::Streamed { .. }) {
         Box::pin(call_streamed(exchange, &attempt, request, &mut notes)).await
     } else {
-        let called = call(asker, &attempt, request, &mut notes);
+        // Pinned here, since what an async function is given by value is held twice.
+        let called = pin!(call(asker, &attempt, request, &mut notes));
         recall::while_needed(exchange, called).await.and_then(|it| it)
     };
     note(exchange, &mut notes, begun);

@@ -60,7 +60,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         *reusable = false;
     }
     if answer.head.status() != 101 {
-        return answer_of(exchange, &attempt, answer).await;
+        return answer_of(exchange, &attempt, &mut answer).await;
     }
     accept(exchange, &attempt, &opening, &answer).await?;
     talk(exchange, grant, (&attempt, answer)).await
