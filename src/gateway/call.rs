@@ -111,7 +111,8 @@ pub(super) async fn call(
         let reused = pooled.reused;
         notes.connections += 1;
         notes.reused = reused;
-        let call = Call { asker, attempt, endpoint: request.endpoint, deadline };
+        let is_proven = pooled.is_proven;
+        let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
         match call.make(&mut pooled.connection, request, notes).await {
             Ok((head, reusable)) => {
                 return Ok(Answer::new(Link::Pooled { pooled, reusable }, head, deadline));
@@ -151,7 +152,8 @@ pub(super) async fn call_streamed(
     notes.connections += 1;
     let message = encode(std::mem::take(&mut notes.out), asker, attempt, request)?;
     let (message, ..) = message.into_parts();
-    let call = Call { asker, attempt, endpoint: request.endpoint, deadline };
+    let is_proven = pooled.is_proven;
+    let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
     notes.sent = true;
     let connection = &mut pooled.connection;
     let (mark, begun) = (connection.writer.written(), Instant::now());
@@ -212,6 +214,8 @@ struct Call<'c> {
     asker: &'c Asker<'c>,
     attempt: &'c Attempt,
     endpoint: Endpoint,
+    /// See [`Pooled::is_proven`].
+    is_proven: bool,
     deadline: Instant,
 }
 
@@ -348,7 +352,7 @@ impl Call<'_> {
             if !connection.reader.bytes().is_empty() {
                 // The system is asked only about what comes sooner than an answer can.
                 let is_too_soon = std::mem::take(&mut is_first)
-                    && (at_once || begun.elapsed() < connection.round_trip());
+                    && (at_once && !self.is_proven || begun.elapsed() < connection.round_trip());
                 if is_too_soon && !connection.has_acknowledged(mark) {
                     let failure = self.invalid("it answered before it had the request");
                     return Err(Broken { failure, cause: Cause::Surplus });

@@ -41,6 +41,9 @@ pub struct Pooled {
     pub connection: Connection,
     /// True if it has served a call before: only then may a failed call be repeated silently.
     pub reused: bool,
+    /// The provider has answered so often without surplus that an answer which is there at once is
+    /// believed; on a busy shard most are.
+    pub is_proven: bool,
     made: Instant,
     open: Open,
 }
@@ -105,14 +108,19 @@ pub struct Pool {
     limits: PoolLimits,
     idle: RefCell<Vec<Idle>>,
     distrust: Arc<Distrust>,
+    /// Answers without surplus that are still owed.
+    probation: Cell<u32>,
 }
+
+/// So many answers without surplus prove a provider.
+const PROBATION: u32 = 1_000;
 
 impl Pool {
     /// An empty pool; all pools of one provider share `distrust`.
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits, distrust: Arc<Distrust>) -> Self {
         let idle = RefCell::new(Vec::new());
-        Self { endpoint, limits, idle, distrust }
+        Self { endpoint, limits, idle, distrust, probation: Cell::new(PROBATION) }
     }
 
     /// How many are idle.
@@ -133,7 +141,8 @@ impl Pool {
             if self.is_usable(&mut candidate, now) {
                 on_event(PoolEvent::Reused);
                 let Idle { connection, made, open, .. } = candidate;
-                return Some(Pooled { connection, reused: true, made, open });
+                let is_proven = self.probation.get() == 0;
+                return Some(Pooled { connection, reused: true, is_proven, made, open });
             }
             on_event(PoolEvent::Discarded);
         }
@@ -148,7 +157,8 @@ impl Pool {
         drop(self.take_oldest());
         let connection = dialer.connect(&self.endpoint).await?;
         let open = Open::new(dialer.tally());
-        Ok(Pooled { connection, reused: false, made: Instant::now(), open })
+        let is_proven = self.probation.get() == 0;
+        Ok(Pooled { connection, reused: false, is_proven, made: Instant::now(), open })
     }
 
     fn take_oldest(&self) -> Option<Idle> {
@@ -159,7 +169,8 @@ impl Pool {
     /// Takes in a connection that was made elsewhere: one in memory, for simulations.
     pub fn adopt(&self, connection: Connection, dialer: &Dialer) {
         let open = Open::new(dialer.tally());
-        self.put_back(Pooled { connection, reused: false, made: Instant::now(), open });
+        let made = Instant::now();
+        self.put_back(Pooled { connection, reused: false, is_proven: false, made, open });
     }
 
     /// Keeps a connection whose last answer was read to its end, unless more has come, it is old,
@@ -171,6 +182,7 @@ impl Pool {
             return;
         }
         let Pooled { mut connection, made, open, .. } = pooled;
+        self.probation.set(self.probation.get().saturating_sub(1));
         let seen = connection.arm();
         let idle = Idle { connection, made, since: now, open };
         if self.is_silent(&idle, seen) {
@@ -181,6 +193,7 @@ impl Pool {
     /// Nothing that is idle now, or will be soon, is used again.
     fn distrust(&self) {
         self.distrust.begin(Instant::now());
+        self.probation.set(PROBATION);
         self.drop_idle();
     }
 

@@ -26,6 +26,9 @@ use super::socket::{self, Waiting};
 use super::tls::{ServerTls, Session};
 use super::writer::{Outlet, Writer};
 
+/// What is nearer answers too fast to be told by time.
+const ROUND_TRIP_MIN: Duration = Duration::from_micros(200);
+
 /// Smallest read: a usual request with its head. An idle connection holds this much memory.
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Largest read: beyond this, bigger reads save no measurable time.
@@ -176,6 +179,7 @@ impl Connection {
     /// Asks the system for the [`Connection::round_trip`] of a connection that we have made.
     pub(super) fn measure_round_trip(&mut self) {
         let measured = self.handle.descriptor.get().and_then(socket::round_trip);
+        let measured = measured.filter(|it| *it >= ROUND_TRIP_MIN);
         self.round_trip = measured.unwrap_or_default();
     }
 
