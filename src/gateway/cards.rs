@@ -4,8 +4,9 @@
 //! writes it, and each request makes several. Here one takes a tenth of a microsecond.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use super::choose::knowers;
 use crate::config::Settings;

@@ -7,8 +7,10 @@ mod endpoints;
 mod hash;
 mod settings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 pub use endpoints::Endpoints;
 pub use hash::{HashParseError, KeyHash};
