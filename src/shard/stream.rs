@@ -207,11 +207,10 @@ impl Connection {
         match socket.map(socket::peek) {
             Some(Waiting::Nothing) if self.reader.bytes().is_empty() => Idleness::Silent,
             Some(Waiting::End) => Idleness::Ended,
-            Some(Waiting::Bytes) if !self.is_tls() => Idleness::Surplus,
-            // TLS records may hold a session ticket, or close_notify.
             Some(Waiting::Bytes) => match self.reader.poll_idle() {
-                // The runtime does not know of them yet.
-                Idleness::Silent => Idleness::Ended,
+                // The runtime does not know of them yet. TLS records may be a session ticket.
+                Idleness::Silent if self.is_tls() => Idleness::Ended,
+                Idleness::Silent => Idleness::Surplus,
                 seen => seen,
             },
             Some(Waiting::Nothing) | None => self.reader.poll_idle(),
