@@ -42,7 +42,7 @@ pub(super) async fn check_origin(request: Request, next: Next) -> Response {
     refusal(StatusCode::FORBIDDEN, "origin_not_allowed", message)
 }
 
-/// Whom the request is for: of its target if that is absolute, else of its one `host` field. None
+/// The host that the request names: in its target if that is absolute, else in its one `host` field. None
 /// where the two differ.
 fn authority(request: &Request) -> Option<Authority> {
     let mut fields = request.headers().get_all(header::HOST).iter();

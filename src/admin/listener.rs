@@ -81,7 +81,7 @@ pub(super) async fn serve(listener: &TcpListener, router: &Router, files: u64) -
     }
 }
 
-/// Descriptors of no use but to be closed when one is needed.
+/// Spare descriptors: one is closed when another is needed.
 #[derive(Default)]
 struct SpareDescriptors(Vec<File>);
 

@@ -25,7 +25,7 @@ struct ThreadEnd {
     reached: Condvar,
 }
 
-/// Tells of the end when the body returns or panics.
+/// Reports the end when the body returns or panics.
 struct EndSignal(Arc<ThreadEnd>);
 
 impl Drop for EndSignal {
