@@ -5,27 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::stage::{
-    CHAT_ANSWER, Gateway, Provider, Response, STREAM_HEAD, Visit, chat, delta, driver_of, event,
-    eventually, json_answer, post, stream,
+    CHAT_ANSWER, Gateway, Provider, Response, STREAM_HEAD, Visit, chat, delta, event, eventually,
+    json_answer, post, stream,
 };
 
-/// Starts a gateway on the driver that this copy of the suite is for.
-fn start(settings: &str) -> Gateway {
-    start_with(settings, &[], &[])
-}
-
-fn start_with(settings: &str, environment: &[(&str, &str)], limits: &[&str]) -> Gateway {
-    Gateway::launch(driver_of(module_path!()), settings, environment, limits)
-}
-
-/// A provider, in one copy of the suite behind TLS.
-fn provider(script: impl Fn(&mut Visit) + Send + Sync + 'static) -> Provider {
-    Provider::start(script).of(module_path!())
-}
-
-fn always(answer: impl Into<Vec<u8>>) -> Provider {
-    Provider::always(answer).of(module_path!())
-}
+crate::stage::variants!();
 
 /// Short limits, so that a hang shows quickly.
 const QUICK: &str = "connect_timeout_ms = 300\nfirst_byte_timeout_ms = 300\n\

@@ -15,27 +15,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::stage::{
-    CHAT_ANSWER, Client, Gateway, LIMIT, Provider, Response, Visit, chat, driver_of, eventually,
-    json_answer, post,
+    CHAT_ANSWER, Client, Gateway, LIMIT, Provider, Response, chat, eventually, json_answer, post,
 };
 
-/// Starts a gateway on the driver that this copy of the suite is for.
-fn start(settings: &str) -> Gateway {
-    start_with(settings, &[], &[])
-}
-
-fn start_with(settings: &str, environment: &[(&str, &str)], limits: &[&str]) -> Gateway {
-    Gateway::launch(driver_of(module_path!()), settings, environment, limits)
-}
-
-/// A provider, in one copy of the suite behind TLS.
-fn provider(script: impl Fn(&mut Visit) + Send + Sync + 'static) -> Provider {
-    Provider::start(script).of(module_path!())
-}
-
-fn always(answer: impl Into<Vec<u8>>) -> Provider {
-    Provider::always(answer).of(module_path!())
-}
+crate::stage::variants!();
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 

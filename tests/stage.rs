@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use ringgate::shard::Driver;
 
-use crate::tls_front::TlsFront;
+use crate::tls_front::{Goodbye, TlsFront};
 
 /// Limit of anything that is waited for.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -536,6 +536,36 @@ pub fn driver_of(module: &str) -> Driver {
     if module.contains("_on_epoll") { Driver::Epoll } else { Driver::IoUring }
 }
 
+/// The start of a gateway and of providers in a suite that runs once more under another name: with
+/// `_on_epoll` in it on that driver, with `_over_tls` at its end before providers with TLS.
+macro_rules! variants {
+    () => {
+        fn start(settings: &str) -> crate::stage::Gateway {
+            start_with(settings, &[], &[])
+        }
+
+        fn start_with(
+            settings: &str,
+            environment: &[(&str, &str)],
+            limits: &[&str],
+        ) -> crate::stage::Gateway {
+            let driver = crate::stage::driver_of(module_path!());
+            crate::stage::Gateway::launch(driver, settings, environment, limits)
+        }
+
+        fn provider(
+            script: impl Fn(&mut crate::stage::Visit) + Send + Sync + 'static,
+        ) -> crate::stage::Provider {
+            crate::stage::Provider::start(script).of(module_path!())
+        }
+
+        fn always(answer: impl Into<Vec<u8>>) -> crate::stage::Provider {
+            crate::stage::Provider::always(answer).of(module_path!())
+        }
+    };
+}
+pub(crate) use variants;
+
 /// A provider that does what a test tells it, connection by connection.
 pub struct Provider {
     pub address: SocketAddr,
@@ -583,8 +613,13 @@ impl Provider {
     }
 
     /// The same provider behind TLS.
-    pub fn over_tls(mut self) -> Self {
-        let front = TlsFront::before(self.address);
+    pub fn over_tls(self) -> Self {
+        self.over_tls_with(Goodbye::Closes)
+    }
+
+    /// The same provider behind TLS that ends so.
+    pub fn over_tls_with(mut self, goodbye: Goodbye) -> Self {
+        let front = TlsFront::before(self.address, goodbye);
         self.address = front.address;
         self.front = Some(front);
         self

@@ -12,7 +12,7 @@ use crate::stage::{
     CHAT_ANSWER, FINISH, Gateway, LIMIT, Provider, STREAM_HEAD, Visit, chat, delta, event,
     eventually, json_answer, post,
 };
-use crate::tls_front::{Goodbye, TlsFront};
+use crate::tls_front::Goodbye;
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -429,13 +429,8 @@ fn close_notify_ends_an_answer() {
                     visit.wait_for_end();
                 }
             });
-            let front = TlsFront::with_goodbye(provider.address, Goodbye::Lingers);
-            let settings = format!(
-                "[providers.p]\ndialect = \"openai-chat\"\nbase_url = \"https://{}/v1\"\ntls_ca_file = \"{}\"\n",
-                front.address,
-                front.ca_file().display()
-            );
-            let gateway = Gateway::start_on(driver, &settings);
+            let provider = provider.over_tls_with(Goodbye::Lingers);
+            let gateway = Gateway::start_on(driver, &provider.section("p", ""));
             let begun = Instant::now();
             let response = gateway.post(CHAT_PATH, &chat("m"));
             assert!(begun.elapsed() < LIMIT / 10, "{what}: {:?}", begun.elapsed());
@@ -452,17 +447,12 @@ fn close_notify_ends_an_answer() {
                 visit.wait_for_end();
             }
         });
-        let front = TlsFront::with_goodbye(provider.address, Goodbye::Lingers);
-        let settings = format!(
-            "[providers.p]\ndialect = \"openai-chat\"\nbase_url = \"https://{}/v1\"\ntls_ca_file = \"{}\"\n",
-            front.address,
-            front.ca_file().display()
-        );
-        let gateway = Gateway::start_on(driver, &settings);
+        let provider = provider.over_tls_with(Goodbye::Lingers);
+        let gateway = Gateway::start_on(driver, &provider.section("p", ""));
         for number in 1..=10 {
             assert_eq!(gateway.post(CHAT_PATH, &chat("m")).status, 200);
             let answer = json_answer("200 OK", "", CHAT_ANSWER);
-            eventually("its end is passed", || front.has_passed(number * answer.len(), number));
+            eventually("its end is passed", || provider.has_passed(number * answer.len(), number));
         }
         assert_eq!(provider.connections.load(Ordering::SeqCst), 10);
     }

@@ -42,11 +42,7 @@ pub enum Goodbye {
 }
 
 impl TlsFront {
-    pub fn before(provider: SocketAddr) -> Self {
-        Self::with_goodbye(provider, Goodbye::Closes)
-    }
-
-    pub fn with_goodbye(provider: SocketAddr, goodbye: Goodbye) -> Self {
+    pub fn before(provider: SocketAddr, goodbye: Goodbye) -> Self {
         let folder = Folder::new();
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a legal name");
