@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::stage::{
-    CHAT_ANSWER, Gateway, Provider, Response, STREAM_HEAD, Visit, chat, delta, event, eventually,
-    json_answer, post, stream,
+    CHAT_ANSWER, Gateway, KEYS, Provider, Response, STREAM_HEAD, Visit, cached, chat, delta, event,
+    eventually, json_answer, key_sections, post, stream,
 };
 
 crate::stage::variants!();
@@ -15,15 +15,9 @@ crate::stage::variants!();
 const QUICK: &str = "connect_timeout_ms = 300\nfirst_byte_timeout_ms = 300\n\
                      idle_timeout_ms = 300\ntotal_timeout_ms = 2000";
 
-const KEYS: [&str; 2] = ["rg-first-of-two", "rg-second-of-two"];
-
 /// Asks with one of two keys, the cache being on.
 fn ask(gateway: &Gateway, key: &str) -> Response {
-    let fields = format!(
-        "authorization: Bearer {key}\r\nx-ringgate-config: {{\"cache\":{{\"mode\":\"simple\",\
-         \"scope\":\"shared\"}}}}\r\n"
-    );
-    gateway.send(&post("/v1/chat/completions", &fields, &chat("m")))
+    gateway.send(&post("/v1/chat/completions", &cached(key), &chat("m")))
 }
 
 fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expected: (u16, &str)) {
@@ -38,8 +32,7 @@ fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expect
             visit.send(json_answer("200 OK", "", CHAT_ANSWER).as_bytes());
         }
     });
-    let keys = KEYS.map(|key| format!("[keys.{key}]\nsecret = \"{key}\"\n")).concat();
-    let gateway = start(&format!("{keys}{}", provider.section("p", QUICK)));
+    let gateway = start(&format!("{}{}", key_sections(), provider.section("p", QUICK)));
     let response = ask(&gateway, KEYS[0]);
     assert_eq!((response.status, response.code().as_str()), expected, "{what}");
     assert_eq!(response.field("x-ringgate-gateway-exception"), Some("true"), "{what}");

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::stage::{
-    CHAT_ANSWER, Client, Gateway, LIMIT, Provider, Response, chat, eventually, json_answer, post,
+    CHAT_ANSWER, Client, Gateway, KEYS, LIMIT, Provider, Response, cached, chat, eventually,
+    json_answer, post,
 };
 
 crate::stage::variants!();
@@ -78,6 +79,14 @@ impl Stand {
     fn check_health(&self) {
         let response = self.gateway.post(CHAT_PATH, &chat("m"));
         assert_eq!((response.status, response.text().as_str()), (200, CHAT_ANSWER));
+        if self.gateway.signs() {
+            // And its answer is what both keys find stored.
+            for key in KEYS {
+                let stored = self.gateway.send(&post(CHAT_PATH, &cached(key), &chat("m")));
+                assert_eq!(stored.field("x-ringgate-cache-status"), Some("HIT"));
+                assert_eq!(stored.json()["choices"], response.json()["choices"]);
+            }
+        }
         assert_eq!(self.gateway.metric("ringgate_panics_total", &[]), 0.0);
     }
 }
@@ -130,9 +139,10 @@ fn read_to_end(gateway: &Gateway, bytes: &[u8]) -> String {
     stream.set_read_timeout(Some(LIMIT)).expect("a read limit");
     let mut writing = stream.try_clone().expect("a second handle");
     let mut answer = Vec::new();
+    let signed = gateway.sign(bytes);
     thread::scope(|scope| {
         // A gateway that has refused and closed does not take the rest.
-        scope.spawn(move || drop(writing.write_all(bytes)));
+        scope.spawn(move || drop(writing.write_all(&signed)));
         stream.read_to_end(&mut answer).expect("an orderly end within the limit");
     });
     String::from_utf8_lossy(&answer).into_owned()
@@ -656,9 +666,11 @@ fn streamed_bodies_of_any_size_arrive_whole() {
 fn http_1_0_closes_unless_asked_to_stay() {
     let stand = Stand::new();
     let body = chat("m");
+    // It needs no host, but a client with a key writes its credential behind it.
+    let host = if stand.gateway.signs() { "host: a\r\n" } else { "" };
     let request = |fields: &str| {
         let length = body.len();
-        format!("POST {CHAT_PATH} HTTP/1.0\r\n{fields}content-length: {length}\r\n\r\n{body}")
+        format!("POST {CHAT_PATH} HTTP/1.0\r\n{host}{fields}content-length: {length}\r\n\r\n{body}")
     };
     let mut client = stand.gateway.connect();
     for _ in 0..3 {
@@ -767,15 +779,15 @@ fn any_split_of_a_request_is_the_same_request() {
         &body[6..]
     );
     let mut sent = 0;
-    for request in [plain.as_bytes(), chunks.as_bytes()] {
-        let mut client = stand.gateway.connect();
+    for request in [plain, chunks].map(|request| stand.gateway.sign(request.as_bytes())) {
+        let mut client = Client::connect(stand.gateway.address);
         for at in 1..request.len() {
             client.send(&request[..at]);
             client.send(&request[at..]);
             let response = client.response();
             assert_eq!((response.status, response.text().as_str()), (200, CHAT_ANSWER), "at {at}");
         }
-        for byte in request {
+        for byte in &request {
             client.send(&[*byte]);
         }
         assert_eq!(client.response().status, 200, "byte by byte");
@@ -867,14 +879,14 @@ fn silent_connections_are_closed_without_a_word() {
 fn slow_bodies_are_cut() {
     let stand = Stand::with("body_bytes_per_second_min = 1000000", "", &[]);
     let gateway = &stand.gateway;
-    let endless = |head: String| head.into_bytes().into_iter().chain(std::iter::repeat(b' '));
-    let announced = with("content-length: 1000000\r\n");
-    let in_chunks = with("transfer-encoding: chunked\r\n") + "fffff\r\n";
-    let streamed =
-        "POST /v1/files HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n".to_owned();
+    let endless = |head: Vec<u8>| head.into_iter().chain(std::iter::repeat(b' '));
+    let signed = |head: &str| gateway.sign(head.as_bytes());
+    let announced = signed(&with("content-length: 1000000\r\n"));
+    let in_chunks = signed(&(with("transfer-encoding: chunked\r\n") + "fffff\r\n"));
+    let streamed = signed("POST /v1/files HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n");
     let pause = Duration::from_millis(10);
     thread::scope(|scope| {
-        let stalled = announced.clone().into_bytes();
+        let stalled = announced.clone();
         let slow = [
             scope.spawn(move || drip(gateway, stalled.into_iter(), pause)),
             scope.spawn(move || drip(gateway, endless(announced), pause)),

@@ -8,7 +8,7 @@
     clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
-    reason = "a test fails by panicking; two suites run once more on the other driver"
+    reason = "a test fails by panicking; two suites run on both drivers, with keys, the cache and TLS"
 )]
 
 mod stage;
@@ -21,12 +21,16 @@ mod embedded_errors;
 mod endpoints;
 mod faults;
 #[path = "faults.rs"]
-mod faults_on_epoll_over_tls;
+mod faults_on_epoll_with_keys_over_tls;
+#[path = "faults.rs"]
+mod faults_with_keys_over_tls;
 mod forms;
 mod hostile;
 mod hostile_configs;
 #[path = "hostile.rs"]
-mod hostile_on_epoll_over_tls;
+mod hostile_on_epoll_with_keys_over_tls;
+#[path = "hostile.rs"]
+mod hostile_with_keys_over_tls;
 mod keys;
 mod lifecycle;
 mod meaning;

@@ -96,9 +96,61 @@ pub fn refuse_system_calls(command: &mut Command, numbers: &[libc::c_long]) {
     unsafe { std::os::unix::process::CommandExt::pre_exec(command, install) };
 }
 
+/// The keys of suites that run with two in turn.
+pub const KEYS: [&str; 2] = ["rg-first-of-two", "rg-second-of-two"];
+
+/// Settings that have [`KEYS`].
+pub fn key_sections() -> String {
+    KEYS.map(|key| format!("[keys.{key}]\nsecret = \"{key}\"\n")).concat()
+}
+
+/// Fields of a request with that key, the cache being on.
+pub fn cached(key: &str) -> String {
+    format!(
+        "authorization: Bearer {key}\r\n\
+         x-ringgate-config: {{\"cache\":{{\"mode\":\"simple\",\"scope\":\"shared\"}}}}\r\n"
+    )
+}
+
+/// What goes into every request of a suite that runs with keys and the cache on.
+#[derive(Default)]
+struct Signature {
+    next: AtomicUsize,
+}
+
+impl Signature {
+    /// For the keys in turn. Answers are stored and none is served, so that providers see every
+    /// request.
+    fn fields(&self) -> String {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        cached(KEYS[turn % KEYS.len()]) + "x-ringgate-cache-force-refresh: true\r\n"
+    }
+
+    /// The bytes with these fields behind every `host`. What has a credential
+    /// already stays as it is, and so does what has no whole `host`.
+    fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        const HOST: &[u8] = b"\r\nhost: ";
+        let (mut signed, mut rest) = (Vec::new(), bytes);
+        if find(bytes, b"authorization: ").is_some() {
+            return bytes.to_vec();
+        }
+        while let Some(at) = find(rest, HOST) {
+            let value = at + HOST.len();
+            let Some(length) = find(&rest[value..], b"\r\n") else { break };
+            let (line, after) = rest.split_at(value + length + 2);
+            signed.extend_from_slice(line);
+            signed.extend_from_slice(self.fields().as_bytes());
+            rest = after;
+        }
+        signed.extend_from_slice(rest);
+        signed
+    }
+}
+
 /// A running gateway.
 pub struct Gateway {
     child: Child,
+    signature: Option<Arc<Signature>>,
     pub folder: Folder,
     pub address: SocketAddr,
     pub admin: SocketAddr,
@@ -133,6 +185,25 @@ impl Gateway {
                 refuse_system_calls(command, &[libc::SYS_io_uring_setup]);
             }
         })
+    }
+
+    /// As [`Gateway::start_with`], for the suite in this module: on the driver that its name says and,
+    /// with `_with_keys` in it, with two keys in turn and the cache on in every request, unless the
+    /// settings have keys of their own.
+    pub fn launch_for(
+        module: &str,
+        settings: &str,
+        environment: &[(&str, &str)],
+        limits: &[&str],
+    ) -> Self {
+        let driver = if module.contains("_on_epoll") { Driver::Epoll } else { Driver::IoUring };
+        if !module.contains("_with_keys") || settings.contains("[keys.") {
+            return Self::launch(driver, settings, environment, limits);
+        }
+        let settings = format!("{settings}\n{}", key_sections());
+        let mut gateway = Self::launch(driver, &settings, environment, limits);
+        gateway.signature = Some(Arc::default());
+        gateway
     }
 
     /// As [`Gateway::start_with`]; `prepare` may change the command before it runs.
@@ -170,7 +241,7 @@ impl Gateway {
             assert!(!ended && begun.elapsed() < LIMIT, "no start: {:?}", lines.lock());
             thread::sleep(Duration::from_millis(2));
         };
-        Self { child, folder, address, admin, lines }
+        Self { child, signature: None, folder, address, admin, lines }
     }
 
     /// Starts one whose standard output and standard error are these. Its addresses are found without
@@ -200,7 +271,7 @@ impl Gateway {
             assert!(ended.is_none() && begun.elapsed() < LIMIT, "no start: {ended:?}");
             thread::sleep(Duration::from_millis(2));
         };
-        Self { child, folder, address, admin, lines: Arc::default() }
+        Self { child, signature: None, folder, address, admin, lines: Arc::default() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -230,7 +301,17 @@ impl Gateway {
     }
 
     pub fn connect(&self) -> Client {
-        Client::connect(self.address)
+        Client { signature: self.signature.clone(), ..Client::connect(self.address) }
+    }
+
+    /// True where clients of [`Gateway::connect`] have keys and the cache on.
+    pub fn signs(&self) -> bool {
+        self.signature.is_some()
+    }
+
+    /// The bytes as a client of [`Gateway::connect`] sends them.
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.signature.as_ref().map_or_else(|| bytes.to_vec(), |signature| signature.sign(bytes))
     }
 
     /// One request on a connection of its own.
@@ -368,6 +449,7 @@ pub fn stream(model: &str) -> String {
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    signature: Option<Arc<Signature>>,
 }
 
 /// An answer as it came over the wire, framing removed.
@@ -404,12 +486,13 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, LIMIT).expect("a connection");
         stream.set_read_timeout(Some(LIMIT)).expect("a read limit");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), signature: None }
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
+        let signed = self.signature.as_ref().map(|signature| signature.sign(bytes));
         // A gateway that has already refused and closed is what some tests are about.
-        let _ = self.stream.write_all(bytes);
+        let _ = self.stream.write_all(signed.as_deref().unwrap_or(bytes));
     }
 
     pub fn finish_sending(&self) {
@@ -531,13 +614,8 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// The driver that a copy of a suite is for, by its name.
-pub fn driver_of(module: &str) -> Driver {
-    if module.contains("_on_epoll") { Driver::Epoll } else { Driver::IoUring }
-}
-
-/// The start of a gateway and of providers in a suite that runs once more under another name: with
-/// `_on_epoll` in it on that driver, with `_over_tls` at its end before providers with TLS.
+/// The start of a gateway and of providers in a suite that runs once more under other names: see
+/// [`Gateway::launch_for`], and [`Provider::of`].
 macro_rules! variants {
     () => {
         fn start(settings: &str) -> crate::stage::Gateway {
@@ -549,8 +627,7 @@ macro_rules! variants {
             environment: &[(&str, &str)],
             limits: &[&str],
         ) -> crate::stage::Gateway {
-            let driver = crate::stage::driver_of(module_path!());
-            crate::stage::Gateway::launch(driver, settings, environment, limits)
+            crate::stage::Gateway::launch_for(module_path!(), settings, environment, limits)
         }
 
         fn provider(

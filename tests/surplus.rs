@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ringgate::shard::Driver;
 
 use crate::stage::{
-    CHAT_ANSWER, FINISH, Gateway, LIMIT, Provider, STREAM_HEAD, Visit, chat, delta, event,
+    CHAT_ANSWER, FINISH, Gateway, KEYS, LIMIT, Provider, STREAM_HEAD, Visit, chat, delta, event,
     eventually, json_answer, post,
 };
 use crate::tls_front::Goodbye;
@@ -17,8 +17,6 @@ use crate::tls_front::Goodbye;
 const CHAT_PATH: &str = "/v1/chat/completions";
 
 const DRIVERS: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
-
-const KEYS: [&str; 2] = ["rg-first-of-two", "rg-second-of-two"];
 
 /// What must never reach anybody.
 const STRAY: &str = "STRAY";
