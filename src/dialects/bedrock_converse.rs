@@ -187,7 +187,7 @@ mod tests {
                 "/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3Ainference-profile%2Fa_b~c%20d/converse",
             ),
         ] {
-            let target = Target { model, is_original: true };
+            let target = Target::new(model, true);
             assert_eq!(BedrockConverse.path(&target, stream), expected);
         }
     }

@@ -80,6 +80,14 @@ pub struct Target<'a> {
     pub is_original: bool,
 }
 
+impl<'a> Target<'a> {
+    /// That model; `is_original` as in [`Target::is_original`].
+    #[must_use]
+    pub const fn new(model: &'a str, is_original: bool) -> Self {
+        Self { model, is_original }
+    }
+}
+
 /// What the path of a client's request tells, in dialects that say something there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestPath<'a> {

@@ -200,7 +200,7 @@ mod tests {
         let request = request(&[("store", "true"), ("truncation", "\"auto\""), ("text.x", "1")]);
         let write = |dialect, is_original| {
             let (mut out, mut warnings) = (Vec::new(), Warnings::default());
-            let target = Target { model: "m", is_original };
+            let target = Target::new("m", is_original);
             write_object(&mut out, |object| {
                 write_of_openai(object, &request, dialect, &target, &mut warnings)
             })

@@ -65,7 +65,7 @@ pub(super) fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
 }
 
 fn write_request_for(codec: &dyn Codec, request: &ChatRequest, is_original: bool) -> Value {
-    let target = Target { model: &request.model, is_original };
+    let target = Target::new(&request.model, is_original);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     match codec.write_request(request, &target, &mut warnings, &mut out) {
         Err(unsayable) => json!({ "refused": unsayable.to_string() }),

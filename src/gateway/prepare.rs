@@ -232,7 +232,7 @@ fn own_path(
             return Some(gemini_method_path(model, method));
         }
     }
-    let target = DialectTarget { model, is_original: true };
+    let target = DialectTarget::new(model, true);
     codec(Dialect::Gemini).map(|codec| codec.path(&target, request.is_stream()))
 }
 

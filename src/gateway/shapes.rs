@@ -83,7 +83,7 @@ pub(super) fn embeddings(
     let asked = read_with(asker, request, changes, |root, _| {
         of_clients.read_request(root, None).map_err(Failure::Malformed)
     })?;
-    let target = Target { model, is_original: provider.is_original() };
+    let target = Target::new(model, provider.is_original());
     let inputs_max = shape.inputs_max(model).max(1);
     if asked.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
         let most = inputs_max * CALLS_MAX;
@@ -123,7 +123,7 @@ pub(super) fn rerank(
     let asked = read_with(asker, request, changes, |root, _| {
         rerank_of_clients().read_request(root).map_err(Failure::Malformed)
     })?;
-    let target = Target { model, is_original: provider.is_original() };
+    let target = Target::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsayable)?;
     let body = edited(asker, body, &vendor_changes(request, choice))?;

@@ -184,7 +184,7 @@ fn chat(
         }
     };
     check_abilities(asker, &asked, &upstream.name, model)?;
-    let target = Target { model, is_original: upstream.provider.is_original() };
+    let target = Target::new(model, upstream.provider.is_original());
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(room(request));
     provider

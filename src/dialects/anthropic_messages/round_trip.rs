@@ -222,7 +222,7 @@ fn without_details(mut request: ChatRequest) -> ChatRequest {
 proptest! {
     #[test]
     fn what_is_written_is_read_as_what_it_was(request in request()) {
-        let target = Target { model: &request.model, is_original: true };
+        let target = Target::new(&request.model, true);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         write_request::write(&request, &target, &mut warnings, &mut out).expect("sayable");
         prop_assert!(warnings.is_empty(), "{}", warnings.header());

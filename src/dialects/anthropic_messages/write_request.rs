@@ -202,7 +202,7 @@ mod tests {
     };
 
     fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsayable> {
-        let target = Target { model, is_original: true };
+        let target = Target::new(model, true);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         write(request, &target, &mut warnings, &mut out)?;
         let body = serde_json::from_slice(&out).expect("JSON is written");

@@ -264,7 +264,7 @@ mod tests {
 
     fn written(request: &ChatRequest) -> (String, Warnings) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target { model: &request.model, is_original: true };
+        let target = Target::new(&request.model, true);
         BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
         (String::from_utf8(out).expect("UTF-8"), warnings)
     }

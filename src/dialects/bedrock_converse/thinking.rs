@@ -269,7 +269,7 @@ mod tests {
     /// What the body says beside the messages, and the warnings.
     fn write(request: &ChatRequest, model: &str) -> (Value, String) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target { model, is_original: true };
+        let target = Target::new(model, true);
         BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
         let mut body: Value = serde_json::from_slice(&out).expect("JSON");
         body.as_object_mut().expect("an object").remove("messages");

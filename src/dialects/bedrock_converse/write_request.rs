@@ -207,7 +207,7 @@ mod tests {
 
     fn write_for(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsayable> {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target { model, is_original: true };
+        let target = Target::new(model, true);
         BedrockConverse.write_request(request, &target, &mut warnings, &mut out)?;
         Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
     }

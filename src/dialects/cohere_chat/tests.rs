@@ -21,7 +21,7 @@ fn read_request(body: &Value) -> Result<ChatRequest, String> {
 }
 
 fn write_request(request: &ChatRequest) -> Result<(Value, String), String> {
-    let target = Target { model: &request.model, is_original: true };
+    let target = Target::new(&request.model, true);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     CohereChat
         .write_request(request, &target, &mut warnings, &mut out)

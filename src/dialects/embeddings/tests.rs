@@ -45,7 +45,7 @@ fn write_request(
     request: &EmbeddingsRequest,
     is_original: bool,
 ) -> Result<(Value, String), String> {
-    let target = Target { model: &request.model, is_original };
+    let target = Target::new(&request.model, is_original);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
@@ -165,7 +165,7 @@ fn a_client_of_openai_is_served_by_every_shape() {
 
 #[test]
 fn which_model_has_which_shape() {
-    let target = |model| Target { model, is_original: true };
+    let target = |model| Target::new(model, true);
     let titan = "amazon.titan-embed-text-v2:0";
     let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.cohere.embed-v4:0";
     for (dialect, model, path) in [

@@ -25,7 +25,7 @@ fn request(body: &Value) -> ChatRequest {
 
 fn write(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsayable> {
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-    let target = Target { model, is_original: true };
+    let target = Target::new(model, true);
     Gemini.write_request(request, &target, &mut warnings, &mut out)?;
     Ok((serde_json::from_slice(&out).expect("JSON is written"), warnings.header()))
 }
@@ -88,7 +88,7 @@ fn paths() {
         ("model@001", "/models/model@001:generateContent"),
         ("a/b:c?d é", "/models/a%2Fb%3Ac%3Fd%20%C3%A9:generateContent"),
     ] {
-        let target = Target { model, is_original: true };
+        let target = Target::new(model, true);
         assert_eq!(Gemini.path(&target, false), expected);
         let streamed = expected.replace(":generate", ":streamGenerate") + "?alt=sse";
         assert_eq!(Gemini.path(&target, true), streamed);

@@ -47,7 +47,7 @@ pub(super) fn attempt(
     request: &ChatRequest,
     model: &str,
 ) -> Result<(serde_json::Value, Vec<String>), String> {
-    let target = Target { model, is_original: true };
+    let target = Target::new(model, true);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)

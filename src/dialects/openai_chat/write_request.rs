@@ -228,7 +228,7 @@ mod tests {
 
     fn written(request: &ChatRequest, is_original: bool) -> (Value, Vec<String>) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target { model: "m", is_original };
+        let target = Target::new("m", is_original);
         write(request, &target, &mut warnings, &mut out).expect("sayable");
         let body = serde_json::from_slice(&out).expect("JSON");
         (body, warnings.iter().map(str::to_owned).collect())
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(content(Media::plain_text("Gr\u{fc}\u{df}e"), false)["type"], "file");
         let far = || Media::of_url("https://a.example/a.pdf");
         assert_eq!(content(far(), false)["file"]["file_data"], "https://a.example/a.pdf");
-        let target = Target { model: "m", is_original: true };
+        let target = Target::new("m", true);
         let refused = write(&file(far()), &target, &mut Warnings::default(), &mut Vec::new());
         assert_eq!(refused.expect_err("refused").what, "a file by address");
     }

@@ -341,7 +341,7 @@ mod tests {
 
     fn write_for(request: &ChatRequest, is_original: bool) -> Result<(Value, String), Unsayable> {
         let (mut out, mut warnings) = (Vec::new(), Warnings::default());
-        let target = Target { model: &request.model, is_original };
+        let target = Target::new(&request.model, is_original);
         write(request, &target, &mut warnings, &mut out)?;
         Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
     }
@@ -692,7 +692,7 @@ mod tests {
         fn what_is_written_is_read_again(request in request()) {
             let mut out = Vec::new();
             let mut warnings = Warnings::default();
-            let target = Target { model: &request.model, is_original: true };
+            let target = Target::new(&request.model, true);
             write(&request, &target, &mut warnings, &mut out).expect("all of it can be said");
             prop_assert!(warnings.is_empty(), "{}", warnings.header());
             let read = crate::dialects::openai_responses::read_request::read;

@@ -33,7 +33,7 @@ fn write_request(
     codec: &dyn RerankCodec,
     request: &RerankRequest,
 ) -> Result<(Value, String), String> {
-    let target = Target { model: "model-1", is_original: true };
+    let target = Target::new("model-1", true);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
