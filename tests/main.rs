@@ -35,6 +35,7 @@ mod keys;
 mod lifecycle;
 mod meaning;
 mod metering;
+mod model_rules;
 mod models;
 mod near_questions;
 mod realtime;

@@ -53,15 +53,14 @@ impl Stand {
     fn ask(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Response {
         let codec = codec(client).expect("a dialect");
         let model = format!("{provider}/model-1");
-        let target = Target { model: &model, is_original: true };
+        let target = Target::new(&model, true);
         let (mut warnings, mut body) = (Warnings::default(), Vec::new());
         codec.write_request(request, &target, &mut warnings, &mut body).expect("sayable");
         assert!(warnings.is_empty(), "{}: {}", client.name(), warnings.header());
         let body = String::from_utf8(body).expect("UTF-8");
         let path = match client {
             Dialect::Gemini => {
-                let path =
-                    codec.path(&Target { model: "MODEL", is_original: true }, request.stream);
+                let path = codec.path(&Target::new("MODEL", true), request.stream);
                 format!("/v1beta{}", path.replace("MODEL", &model.replace('/', "%2F")))
             }
             _ => format!("/v1{}", codec.path(&target, request.stream)),
@@ -387,7 +386,7 @@ fn one_stored_answer_serves_clients_of_every_dialect() {
         let ask = |client: Dialect, stream: bool| {
             let codec = codec(client).expect("a dialect");
             let request = ChatRequest { stream, include_usage: true, ..asking("Say something") };
-            let target = Target { model: "model-1", is_original: true };
+            let target = Target::new("model-1", true);
             let (mut warnings, mut body) = (Warnings::default(), Vec::new());
             codec.write_request(&request, &target, &mut warnings, &mut body).expect("sayable");
             let version = if client == Dialect::Gemini { "/v1beta" } else { "/v1" };

@@ -67,7 +67,7 @@ fn microseconds<R: FnMut() -> usize>(prepare: impl Fn() -> R) -> f64 {
     rounds[ROUNDS / 2]
 }
 
-const TARGET: Target<'static> = Target { model: "model-1", is_original: true };
+const TARGET: Target<'static> = Target::new("model-1", true);
 
 /// A chat with instructions, a tool and four turns, of about `bytes` bytes of words.
 fn chat(bytes: usize) -> ChatRequest {

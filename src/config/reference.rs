@@ -120,7 +120,9 @@ fn example() -> String {
         }
         for member in members.iter().filter(|member| member.example.is_none()) {
             let Some(table) = &member.table else { continue };
-            let _ = write!(out, "\n# {}\n# [{}.{}]\n", member.text, section.example, member.name);
+            let path = format!("{}.{}", section.example, member.name);
+            let title = if member.is_list { format!("[[{path}]]") } else { format!("[{path}]") };
+            let _ = write!(out, "\n# {}\n# {title}\n", member.text);
             table.members().for_each(|member| example_member(&mut out, &member));
         }
     }

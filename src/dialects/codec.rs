@@ -1,7 +1,7 @@
 //! What every dialect can do.
 
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Malformed, Node, Scanner};
+use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Malformed, ModelRules, Node, Scanner};
 
 /// Both directions of one dialect. Synchronous and without state; streams have their own.
 pub trait Codec: Sync {
@@ -78,13 +78,21 @@ pub struct Target<'a> {
     /// It is the vendor whose dialect this is, which knows its newest members, and no other that
     /// imitates it.
     pub is_original: bool,
+    /// What is known of the model beyond its dialect.
+    pub rules: &'a ModelRules,
 }
 
 impl<'a> Target<'a> {
-    /// That model; `is_original` as in [`Target::is_original`].
+    /// A model of which nothing more is known; `is_original` as in [`Target::is_original`].
     #[must_use]
     pub const fn new(model: &'a str, is_original: bool) -> Self {
-        Self { model, is_original }
+        Self { model, is_original, rules: ModelRules::NONE }
+    }
+
+    /// The same, and what is known of it.
+    #[must_use]
+    pub const fn with_rules(self, rules: &'a ModelRules) -> Self {
+        Self { rules, ..self }
     }
 }
 

@@ -10,6 +10,7 @@
 //! Absent: where a provider is and how its credential travels (`providers/`), framing of event streams
 //! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
 
+mod adapt;
 mod amazon_stream;
 mod anthropic_messages;
 mod bedrock_converse;
@@ -32,6 +33,7 @@ mod rerank;
 mod sse;
 mod warnings;
 
+pub use adapt::{Adapted, ToolNames, adapt};
 pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };

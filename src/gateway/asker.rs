@@ -11,6 +11,8 @@ use super::upstream::Snapshot;
 use super::worker::Worker;
 use crate::base::RequestId;
 use crate::http::RequestHead;
+use crate::llm::{Dialect, ModelRules};
+use crate::providers::Provider;
 
 /// Who asks: the shard, its settings, and the head of the request.
 pub(super) struct Asker<'a> {
@@ -42,6 +44,16 @@ impl<'a> Asker<'a> {
     /// A gateway field by its short name, such as `config`.
     pub(super) fn ours(&self, name: &str) -> Option<&'a str> {
         if self.dialled.ours { ours(self.head, name) } else { None }
+    }
+
+    /// What the model accepts at a provider that is called in `dialect`.
+    pub(super) fn rules(
+        &self,
+        provider: &Provider,
+        dialect: Dialect,
+        model: &str,
+    ) -> Rc<ModelRules> {
+        self.snapshot.cards.rules(&self.snapshot.settings, provider, dialect, model)
     }
 
     /// Counts `bytes` that are about to be kept in memory.

@@ -10,7 +10,8 @@ use foldhash::HashMap;
 
 use super::choose::knowers;
 use crate::config::Settings;
-use crate::llm::ModelCard;
+use crate::llm::{Dialect, Mode, ModelCard, ModelRules, ResponsesUse, find_rules};
+use crate::providers::Provider;
 
 /// Names that are remembered; clients may send any, so all are forgotten when there are more.
 const MODELS_MAX: usize = 1024;
@@ -29,6 +30,8 @@ struct Known {
     /// By provider, those that were asked for: at most one for each provider and preset.
     cards: Vec<(String, Option<Rc<ModelCard>>)>,
     knowers: Option<Rc<[usize]>>,
+    /// By provider and dialect, those that were asked for.
+    rules: Vec<(String, Dialect, Rc<ModelRules>)>,
 }
 
 impl Cards {
@@ -59,6 +62,36 @@ impl Cards {
             Rc::clone(known.knowers.get_or_insert_with(made))
         });
         found.unwrap_or_default()
+    }
+
+    /// What the model accepts at a provider that is called in `dialect`.
+    pub(super) fn rules(
+        &self,
+        settings: &Settings,
+        provider: &Provider,
+        dialect: Dialect,
+        model: &str,
+    ) -> Rc<ModelRules> {
+        let found = self.recall(model, |known| {
+            let is_it = |(name, of, _): &&(String, Dialect, Rc<ModelRules>)| {
+                *name == provider.name && *of == dialect
+            };
+            known.rules.iter().find(is_it).map(|(.., rules)| Rc::clone(rules))
+        });
+        if let Some(Some(rules)) = found {
+            return rules;
+        }
+        let mut rules = find_rules(provider.preset, dialect, model, &provider.model_rules);
+        if let Some(card) = self.find(settings, &provider.name, model) {
+            rules.max_tokens_most = card.output_tokens_max();
+            if card.mode() == Mode::Responses {
+                rules.responses = Some(ResponsesUse::Always);
+            }
+        }
+        let rules = Rc::new(rules);
+        let kept = Rc::clone(&rules);
+        self.recall(model, |known| known.rules.push((provider.name.clone(), dialect, kept)));
+        rules
     }
 
     /// None for a name that is too long to be known.

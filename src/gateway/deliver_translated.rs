@@ -59,6 +59,7 @@ async fn chat(
     let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
     let read = read.ok().flatten();
     let mut said = read.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
+    translation.tool_names.restore_answer(&mut said);
     complete(exchange, translation, &mut said);
     exchange.record.usage = said.usage;
     exchange.record.tier = tier_of(said.service_tier.as_deref());
@@ -299,6 +300,7 @@ impl<'p> Stream<'p> {
     }
 
     fn look_at(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {
+        self.translation.tool_names.restore_chunk(chunk);
         match chunk {
             Chunk::Start(start) => {
                 if start.id.is_empty() {

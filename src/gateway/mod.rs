@@ -39,6 +39,7 @@ mod follow;
 mod form;
 mod forward;
 mod line;
+mod model_fit;
 mod models;
 mod opening;
 mod params;

@@ -43,6 +43,28 @@ pub(super) fn changes(
     changes
 }
 
+/// The JSON text of the member `key`, as the changes leave it.
+pub(super) fn value_after<'v>(
+    changes: &'v [Change],
+    key: &str,
+    (outline, body): (&Outline, &'v [u8]),
+) -> Option<&'v [u8]> {
+    let of_body = || outline.value(body, key);
+    for change in changes.iter().rev() {
+        let value = match change {
+            Change::Set { key: it, json } if it == key => Some(json.as_slice()),
+            Change::Remove { key: it } if it == key => return None,
+            Change::Overrides(params) => params.get(key),
+            Change::Defaults(params) => params.get(key).map(|json| of_body().unwrap_or(json)),
+            Change::Set { .. } | Change::Remove { .. } => None,
+        };
+        if value.is_some() {
+            return value;
+        }
+    }
+    of_body()
+}
+
 /// Takes out what `drop` names, of the body as the changes so far leave it.
 fn take_out(
     changes: &[Change],
@@ -50,14 +72,7 @@ fn take_out(
     (outline, body): (&Outline, &[u8]),
 ) -> Option<Change> {
     let key = drop.name;
-    let of_body = || outline.value(body, key);
-    let value = changes.iter().rev().find_map(|change| match change {
-        Change::Set { key: it, json } if it == key => Some(json.as_slice()),
-        Change::Overrides(params) => params.get(key),
-        Change::Defaults(params) => params.get(key).map(|json| of_body().unwrap_or(json)),
-        Change::Set { .. } | Change::Remove { .. } => None,
-    });
-    let value = value.or_else(of_body)?;
+    let value = value_after(changes, key, (outline, body))?;
     if drop.is_whole() {
         return Some(Change::Remove { key: key.to_owned() });
     }

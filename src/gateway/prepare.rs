@@ -12,6 +12,7 @@ use super::deliver::Whole;
 use super::endpoint::{Endpoint, gemini_aside};
 use super::failure::Failure;
 use super::form;
+use super::model_fit::{fit_members, needs_responses};
 use super::params;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
@@ -114,12 +115,12 @@ pub(super) fn prepare(
     }
     let choice = choice?;
     check(asker, grant, request, &choice)?;
-    let dialect = spoken(request, &choice);
+    let mut changes = params::changes(request, target, choice.model.as_deref());
+    let dialect = spoken(asker, request, &choice, &changes);
     if request.endpoint == Endpoint::CountTokens && dialect.provider != Dialect::AnthropicMessages {
         let own = count_tokens::estimate(asker, request)?;
         return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
     }
-    let mut changes = params::changes(request, target, choice.model.as_deref());
     let mut kept: usize = changes.iter().map(Change::own_bytes).sum();
     let (mut translation, mut hide_usage) = (None, false);
     match dialect.client {
@@ -133,6 +134,7 @@ pub(super) fn prepare(
         _ => {
             changes.extend(vendor_changes(request, &choice));
             hide_usage = ask_for_usage(request, &mut changes);
+            fit_members(asker, request, &choice, &mut changes);
         }
     }
     let timeouts = timeouts(asker, target, &choice)?;
@@ -180,7 +182,7 @@ struct Spoken {
     is_translated: bool,
 }
 
-fn spoken(request: &Request, choice: &Choice) -> Spoken {
+fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Change]) -> Spoken {
     let model = choice.model.as_deref();
     let provider = &choice.upstream.provider;
     let own = provider.dialect_for(model);
@@ -200,7 +202,11 @@ fn spoken(request: &Request, choice: &Choice) -> Spoken {
             (Some(Dialect::CohereChat), own, is_other)
         }
         (_, Some(client)) => {
-            let spoken = provider.dialect_toward(client, model);
+            let toward = provider.dialect_toward(client, model);
+            let needs_responses = toward == Dialect::OpenaiChat
+                && provider.speaks(Dialect::OpenaiResponses, model)
+                && needs_responses(asker, request, choice, (client, changes));
+            let spoken = if needs_responses { Dialect::OpenaiResponses } else { toward };
             // Google's other form of a stream, one array, is written by us only.
             (Some(client), spoken, spoken != client || request.as_array)
         }

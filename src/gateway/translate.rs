@@ -15,8 +15,9 @@ use super::choose::Choice;
 use super::prepare::{Change, vendor_changes};
 use super::shapes::{self, Shaped};
 use crate::dialects::{
-    Codec, CompletionsError, RequestPath, StreamEncoder, Target, Unsayable, Warnings, codec,
-    completions_encoder, gemini_array_encoder, read_completions_request, write_completions_answer,
+    Adapted, Codec, CompletionsError, RequestPath, StreamEncoder, Target, ToolNames, Unsayable,
+    Warnings, adapt, codec, completions_encoder, gemini_array_encoder, read_completions_request,
+    write_completions_answer,
 };
 use crate::http::ResponseHead;
 use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unable};
@@ -52,6 +53,8 @@ pub(super) struct Chat {
     pub request: ChatRequest,
     /// How the client gets the answer.
     pub form: Form,
+    /// Tools that the provider knows by another name.
+    pub tool_names: ToolNames,
 }
 
 /// The form in which a client gets an answer.
@@ -184,19 +187,19 @@ fn chat(
         }
     };
     check_abilities(asker, &asked, &upstream.name, model)?;
-    let target = Target::new(model, upstream.provider.is_original());
+    let rules = asker.rules(&upstream.provider, dialects.1, model);
+    let target = Target::new(model, upstream.provider.is_original()).with_rules(&rules);
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(room(request));
-    provider
-        .write_request(&asked, &target, &mut warnings, &mut body)
-        .map_err(Failure::Unsayable)?;
+    let Adapted { request: fit, tool_names } = adapt(&asked, dialects.1, &target, &mut warnings);
+    provider.write_request(&fit, &target, &mut warnings, &mut body).map_err(Failure::Unsayable)?;
     let body = edited(asker, body, &vendor_changes(request, choice))?;
     let path = provider.path(&target, asked.stream);
     Ok(Translation {
         path,
         body: body.into(),
         warnings: told(&warnings),
-        back: Back::Chat(Chat { client, provider, request: asked, form }),
+        back: Back::Chat(Chat { client, provider, request: asked, form, tool_names }),
     })
 }
 

@@ -28,6 +28,7 @@ mod estimate;
 mod json;
 mod members;
 mod model_names;
+mod model_rules;
 mod node;
 mod outline;
 mod peek;
@@ -64,6 +65,10 @@ pub use error::JsonError;
 pub use estimate::estimate_request_tokens;
 pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
 pub use model_names::{each_model, each_model_of_member, is_model_member};
+pub use model_rules::{
+    CallIds, EarlierThoughts, MaxTokensName, ModelRule, ModelRules, Prefill, RefusedSetting,
+    ResponsesForTools, ResponsesUse, find_rules,
+};
 pub use node::{Malformed, Node, Within};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};

@@ -29,7 +29,7 @@ pub use settings::{ProviderSettings, Surroundings};
 use address::Address;
 
 use crate::base::Secret;
-use crate::llm::Dialect;
+use crate::llm::{Dialect, ModelRule};
 
 /// Where a provider's answers come from.
 #[derive(Clone, Debug)]
@@ -110,4 +110,6 @@ pub struct Provider {
     pub check: Option<Check>,
     /// Extra TLS material.
     pub tls: TlsFiles,
+    /// What its models accept, beyond the built-in table.
+    pub model_rules: Vec<ModelRule>,
 }

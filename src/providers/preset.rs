@@ -123,6 +123,12 @@ impl Provider {
         if speaks { dialect } else { own }
     }
 
+    /// True if it speaks that dialect too, when it is asked for `model`.
+    #[must_use]
+    pub fn speaks(&self, dialect: Dialect, model: Option<&str>) -> bool {
+        self.dialect_toward(dialect, model) == dialect
+    }
+
     /// True for the vendor whose dialect it is, which knows its newest members.
     #[must_use]
     pub fn is_original(&self) -> bool {
@@ -153,6 +159,7 @@ impl Provider {
             timeouts: ProviderSettings::default().timeouts(),
             check: None,
             tls: TlsFiles::default(),
+            model_rules: Vec::new(),
         }
     }
 }

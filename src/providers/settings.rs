@@ -17,7 +17,7 @@ use crate::base::{
     NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
     member_path,
 };
-use crate::llm::Dialect;
+use crate::llm::{Dialect, ModelRule};
 
 /// Slug and name of the built-in provider that needs no network.
 const ECHO: &str = "echo";
@@ -97,6 +97,9 @@ pub struct ProviderSettings {
     pub tls_client_cert_file: Option<String>,
     /// PEM file of the private key of `tls_client_cert_file`.
     pub tls_client_key_file: Option<String>,
+    /// Rules added to the built-in table of what models accept, for a server or a model that the table
+    /// does not know.
+    pub model_rules: Vec<ModelRule>,
     /// What single vendors need besides.
     #[serde(flatten)]
     pub account: AccountSettings,
@@ -121,6 +124,7 @@ impl Default for ProviderSettings {
             tls_ca_file: None,
             tls_client_cert_file: None,
             tls_client_key_file: None,
+            model_rules: Vec::new(),
             account: AccountSettings::default(),
         }
     }
@@ -140,6 +144,10 @@ impl ProviderSettings {
             problems.add(path, format!("expected a name of {NAME_RULE}"), "");
         }
         self.check_models(path, problems);
+        for (index, rule) in self.model_rules.iter().enumerate() {
+            let path = format!("{}[{index}]", member_path(path, "model_rules"));
+            rule.check(&path, problems);
+        }
         if self.preset.as_deref() == Some(ECHO) {
             return Some(self.check_echo(name, path, problems));
         }
@@ -164,6 +172,7 @@ impl ProviderSettings {
             check,
             models: self.models,
             tls,
+            model_rules: self.model_rules,
         })
     }
 
@@ -235,6 +244,7 @@ impl ProviderSettings {
             timeouts,
             check: None,
             tls: TlsFiles::default(),
+            model_rules: self.model_rules,
         }
     }
 

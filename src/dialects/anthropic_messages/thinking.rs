@@ -8,10 +8,13 @@ use super::model::{Model, ThinkingForm};
 use super::write_block::is_own;
 use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ChatRequest, Content, ObjectWriter, ReasoningSettings, Role, ToolChoice, Turn};
+use crate::llm::{
+    ChatRequest, Content, ModelRules, ObjectWriter, ReasoningSettings, Role, ToolChoice, Turn,
+};
 
-/// The bound of an answer where the client asked for none. The vendor requires one, and this is the
-/// most that each of its models can give (Claude 3 Haiku: 4,096; its page "Models overview").
+/// The bound of an answer where the client asked for none and the catalogue knows none of the model.
+/// The vendor requires one, and this is the most that each of its models can give (Claude 3 Haiku:
+/// 4,096; its page "Models overview").
 const ANSWER_TOKENS: u64 = 4096;
 
 /// The least budget that the vendor takes (API reference, `thinking.budget_tokens`).
@@ -44,16 +47,19 @@ pub(super) enum Thinking {
 
 impl Plan {
     /// What `request` asks, as `model` takes it.
-    pub(super) fn of(request: &ChatRequest, model: &Model, warnings: &mut Warnings) -> Self {
+    pub(super) fn of(
+        request: &ChatRequest,
+        model: &Model,
+        rules: &ModelRules,
+        warnings: &mut Warnings,
+    ) -> Self {
+        let most = rules.max_tokens_most.unwrap_or(ANSWER_TOKENS);
         if request.max_tokens.is_none() {
-            let how = format!("absent and required by anthropic-messages, so {ANSWER_TOKENS}");
+            let how = format!("absent and required by anthropic-messages, so {most}");
             warnings.changed("max_tokens", &how);
         }
-        let plain = Self {
-            max_tokens: request.max_tokens.unwrap_or(ANSWER_TOKENS),
-            thinking: None,
-            effort: None,
-        };
+        let plain =
+            Self { max_tokens: request.max_tokens.unwrap_or(most), thinking: None, effort: None };
         let Some(settings) = &request.reasoning else { return plain };
         if settings.is_off || settings.effort.as_deref() == Some("none") {
             return plain.without_thoughts(settings, model, warnings);
@@ -266,7 +272,7 @@ mod tests {
 
     fn plan(request: &ChatRequest, model: &str) -> (Plan, Vec<String>) {
         let mut warnings = Warnings::default();
-        let plan = Plan::of(request, &Model::of(model), &mut warnings);
+        let plan = Plan::of(request, &Model::of(model), ModelRules::NONE, &mut warnings);
         (plan, warnings.iter().map(str::to_owned).collect())
     }
 

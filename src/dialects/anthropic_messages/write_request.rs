@@ -23,7 +23,7 @@ pub(super) fn write(
         return Err(Unsayable::new("a wish for no text", "anthropic-messages answers in text"));
     }
     let model = Model::of(target.model);
-    let plan = Plan::of(request, &model, warnings);
+    let plan = Plan::of(request, &model, target.rules, warnings);
     let instruction = instruction(request.format.as_ref(), &model, warnings);
     write_object(out, |root| {
         root.text("model", target.model);

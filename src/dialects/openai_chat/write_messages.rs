@@ -1,23 +1,25 @@
 //! The conversation as a provider takes it.
 
 use super::DIALECT;
+use crate::dialects::adapt::ends_with_answer;
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, Content, File, Image, Media, ObjectWriter, Part, Reasoning, Role,
-    Source, ToolCall, ToolResult, Turn,
+    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, ObjectWriter, Part, Prefill,
+    Reasoning, Role, Source, ToolCall, ToolResult, Turn,
 };
 
 /// OpenAI takes nothing but words in the message of a tool's result, and nothing between the results of
 /// one turn: what else they hold is said by the user behind them.
 pub(super) fn write_turns(
     messages: &mut ArrayWriter<'_>,
-    turns: &[Turn],
+    request: &ChatRequest,
     target: &Target<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
+    let is_marked = target.rules.prefill == Some(Prefill::Marked) && ends_with_answer(request);
     let mut beside: Vec<Part> = Vec::new();
-    for turn in turns {
+    for (index, turn) in request.turns.iter().enumerate() {
         let results = || {
             turn.parts.iter().filter_map(|part| match &part.content {
                 Content::ToolResult(result) => Some(result),
@@ -26,9 +28,10 @@ pub(super) fn write_turns(
         };
         if results().next().is_none() && !beside.is_empty() {
             let shown = Turn::new(Role::User, std::mem::take(&mut beside));
-            write_turn(messages, &shown, target, warnings)?;
+            write_turn(messages, &shown, false, target, warnings)?;
         }
-        write_turn(messages, turn, target, warnings)?;
+        let is_begun = is_marked && index + 1 == request.turns.len();
+        write_turn(messages, turn, is_begun, target, warnings)?;
         if target.is_original {
             let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
             beside.extend(shown.cloned());
@@ -37,16 +40,18 @@ pub(super) fn write_turns(
     if beside.is_empty() {
         return Ok(());
     }
-    write_turn(messages, &Turn::new(Role::User, beside), target, warnings)
+    write_turn(messages, &Turn::new(Role::User, beside), false, target, warnings)
 }
 
 fn is_word(part: &Part) -> bool {
     matches!(part.content, Content::Text(_))
 }
 
+/// `is_begun` marks an answer that the model is to go on with.
 fn write_turn(
     messages: &mut ArrayWriter<'_>,
     turn: &Turn,
+    is_begun: bool,
     target: &Target<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
@@ -58,7 +63,7 @@ fn write_turn(
         if parts.is_empty() {
             return Ok(());
         }
-        return write_turn(messages, &Turn { parts, ..turn.clone() }, target, warnings);
+        return write_turn(messages, &Turn { parts, ..turn.clone() }, is_begun, target, warnings);
     }
     for part in &turn.parts {
         if let Content::ToolResult(result) = &part.content {
@@ -79,6 +84,9 @@ fn write_turn(
     messages.object(|message| {
         message.text("role", role);
         message.optional_text("name", turn.name.as_deref());
+        if is_begun {
+            message.flag("prefix", true);
+        }
         if turn.role == Role::Assistant {
             write_assistant(message, &turn.parts, target, warnings)
         } else {

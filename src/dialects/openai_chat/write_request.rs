@@ -6,8 +6,8 @@ use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, ChatRequest, Foreign, Format, Function, ObjectWriter, Tool, ToolChoice, WebSearch,
-    write_object,
+    ArrayWriter, ChatRequest, Foreign, Format, Function, MaxTokensName, ModelRules, ObjectWriter,
+    ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch, write_object,
 };
 
 /// What this dialect has no word for.
@@ -22,13 +22,15 @@ pub(super) fn write(
 ) -> Result<(), Unsayable> {
     write_object(out, |root| {
         root.text("model", target.model);
-        root.array("messages", |messages| write_turns(messages, &request.turns, target, warnings))?;
+        root.array("messages", |messages| write_turns(messages, request, target, warnings))?;
         settings(root, request, target, warnings);
         sampling(root, request, target, warnings);
         tools(root, request, target, warnings);
         if request.stream {
             root.flag("stream", true);
-            root.object("stream_options", |options| options.flag("include_usage", true));
+            if !target.rules.always_refuses(RefusedSetting::StreamOptions) {
+                root.object("stream_options", |options| options.flag("include_usage", true));
+            }
         }
         foreign::write_of_openai(root, request, DIALECT, target, warnings)
     })
@@ -41,8 +43,12 @@ fn settings(
     warnings: &mut Warnings,
 ) {
     // OpenAI's reasoning models refuse the older name; its imitators know only that one.
-    let bound = if target.is_original { "max_completion_tokens" } else { "max_tokens" };
-    root.optional_number(bound, request.max_tokens);
+    let usual = if target.is_original {
+        MaxTokensName::MaxCompletionTokens
+    } else {
+        MaxTokensName::MaxTokens
+    };
+    root.optional_number(target.rules.max_tokens_name.unwrap_or(usual).name(), request.max_tokens);
     match request.stop.as_slice() {
         [] => {}
         [one] => root.text("stop", one),
@@ -53,7 +59,7 @@ fn settings(
         root.object("response_format", |object| write_format(object, format));
     }
     if let Some(reasoning) = &request.reasoning {
-        root.optional_text("reasoning_effort", reasoning.effort_name());
+        write_reasoning(root, reasoning, target.rules, warnings);
     }
     root.optional_text("verbosity", request.verbosity.as_deref());
     if let Some(top) = request.top_logprobs {
@@ -87,6 +93,30 @@ fn settings(
         root.texts("modalities", request.modalities.iter().map(String::as_str));
     }
     root.optional_raw("audio", request.audio_output.as_ref());
+}
+
+/// How much the model thinks: an effort, or the members with which its vendor turns it on and off.
+fn write_reasoning(
+    root: &mut ObjectWriter<'_>,
+    reasoning: &ReasoningSettings,
+    rules: &ModelRules,
+    warnings: &mut Warnings,
+) {
+    let effort = reasoning.effort_name();
+    let is_off = effort == Some("none");
+    let members = if is_off { &rules.thinking_off } else { &rules.thinking_on };
+    members.iter().for_each(|(key, json)| root.raw(key, json));
+    if !rules.always_refuses(RefusedSetting::ReasoningEffort) {
+        // What turns it off says all.
+        root.optional_text("reasoning_effort", effort.filter(|_| !is_off || members.is_empty()));
+    } else if let Some(effort) = effort.filter(|_| !is_off) {
+        let how = format!("thinking is on, since this model has no effort {effort}");
+        if members.is_empty() {
+            warnings.dropped("reasoning effort", "this model refuses it");
+        } else {
+            warnings.changed("reasoning effort", &how);
+        }
+    }
 }
 
 fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
@@ -130,7 +160,8 @@ fn sampling(
     root.optional_float("frequency_penalty", sampling.frequency_penalty);
     root.optional_float("presence_penalty", sampling.presence_penalty);
     if let Some(seed) = sampling.seed {
-        root.key("seed").extend_from_slice(seed.to_string().as_bytes());
+        let name = target.rules.seed_name.as_deref().unwrap_or("seed");
+        root.key(name).extend_from_slice(seed.to_string().as_bytes());
     }
     root.optional_raw("logit_bias", sampling.logit_bias.as_ref());
 }

@@ -1,0 +1,327 @@
+//! A request made fit for the model that is asked, by the rules of `llm::ModelRules`: before a dialect
+//! writes it, so that no dialect needs to know of single models.
+
+mod tool_names;
+
+use std::borrow::Cow;
+
+use super::codec::Target;
+use super::warnings::Warnings;
+use crate::llm::{
+    CallIds, ChatRequest, Content, Dialect, EarlierThoughts, ModelRules, Part, Prefill, Reasoning,
+    RefusedSetting, Role, Sampling, Tool, Turn,
+};
+
+pub use tool_names::ToolNames;
+
+/// What the user says where a model does not go on with its own last message.
+const GO_ON: &str =
+    "Continue your last message exactly where it stopped, and repeat nothing of it.";
+
+/// Length of the hash that stands for the name of an end user, in characters.
+const USER_HASH_CHARACTERS: usize = 32;
+
+/// Length of Mistral's ids of calls (the vendor's error 3280).
+const SHORT_ID_CHARACTERS: usize = 9;
+
+/// A request that its model takes.
+pub struct Adapted<'r> {
+    /// The request.
+    pub request: Cow<'r, ChatRequest>,
+    /// Tools that have another name in it.
+    pub tool_names: ToolNames,
+}
+
+/// Makes `request` fit for `target`, which is called in `dialect`.
+#[must_use]
+pub fn adapt<'r>(
+    request: &'r ChatRequest,
+    dialect: Dialect,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) -> Adapted<'r> {
+    let rules = target.rules;
+    let mut request = Cow::Borrowed(request);
+    drop_refused(&mut request, rules, warnings);
+    fit_effort(&mut request, rules, warnings);
+    fit_bound(&mut request, rules, warnings);
+    fit_user(&mut request, rules, warnings);
+    fit_call_ids(&mut request, rules);
+    fit_thoughts(&mut request, rules, warnings);
+    fit_end(&mut request, rules, warnings);
+    let tool_names = ToolNames::shorten(&mut request, dialect, rules, warnings);
+    Adapted { request, tool_names }
+}
+
+/// Leaves out what the model refuses. What says the same as nothing goes without a word.
+fn drop_refused(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    use RefusedSetting as Setting;
+    let reasoning = request.reasoning.clone();
+    for setting in [
+        Setting::Temperature,
+        Setting::TopP,
+        Setting::TopK,
+        Setting::MinP,
+        Setting::FrequencyPenalty,
+        Setting::PresencePenalty,
+        Setting::Seed,
+        Setting::LogitBias,
+        Setting::Logprobs,
+        Setting::Stop,
+        Setting::N,
+        Setting::Name,
+        Setting::User,
+        Setting::ServiceTier,
+        Setting::Verbosity,
+        Setting::ParallelToolCalls,
+        Setting::CacheControl,
+    ] {
+        if !rules.refuses(setting, reasoning.as_ref()) || !is_set(request, setting) {
+            continue;
+        }
+        if !is_usual(request, setting) {
+            warnings.dropped(setting.name(), "this model refuses it");
+        }
+        clear(request.to_mut(), setting);
+    }
+}
+
+fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
+    use RefusedSetting as Setting;
+    let Sampling {
+        temperature,
+        top_p,
+        top_k,
+        min_p,
+        frequency_penalty,
+        presence_penalty,
+        seed,
+        logit_bias,
+    } = &request.sampling;
+    match setting {
+        Setting::Temperature => temperature.is_some(),
+        Setting::TopP => top_p.is_some(),
+        Setting::TopK => top_k.is_some(),
+        Setting::MinP => min_p.is_some(),
+        Setting::FrequencyPenalty => frequency_penalty.is_some(),
+        Setting::PresencePenalty => presence_penalty.is_some(),
+        Setting::Seed => seed.is_some(),
+        Setting::LogitBias => logit_bias.is_some(),
+        Setting::Logprobs => request.top_logprobs.is_some(),
+        Setting::Stop => !request.stop.is_empty(),
+        Setting::N => request.n.is_some(),
+        Setting::Name => request.turns.iter().any(|turn| turn.name.is_some()),
+        Setting::User => request.user.is_some(),
+        Setting::ServiceTier => request.service_tier.is_some(),
+        Setting::Verbosity => request.verbosity.is_some(),
+        Setting::ParallelToolCalls => request.parallel_tool_calls.is_some(),
+        Setting::CacheControl => has_cache_points(request),
+        // Their dialects leave these two out.
+        Setting::ReasoningEffort | Setting::StreamOptions => false,
+    }
+}
+
+/// True for a value that says what the setting's absence says.
+fn is_usual(request: &ChatRequest, setting: RefusedSetting) -> bool {
+    use RefusedSetting as Setting;
+    let sampling = &request.sampling;
+    match setting {
+        Setting::Temperature => sampling.temperature == Some(1.0),
+        Setting::TopP => sampling.top_p == Some(1.0),
+        Setting::FrequencyPenalty => sampling.frequency_penalty == Some(0.0),
+        Setting::PresencePenalty => sampling.presence_penalty == Some(0.0),
+        Setting::N => request.n == Some(1),
+        Setting::ServiceTier => request.service_tier.as_deref() == Some("auto"),
+        Setting::ParallelToolCalls => request.parallel_tool_calls == Some(true),
+        _ => false,
+    }
+}
+
+fn clear(request: &mut ChatRequest, setting: RefusedSetting) {
+    use RefusedSetting as Setting;
+    let sampling = &mut request.sampling;
+    match setting {
+        Setting::Temperature => sampling.temperature = None,
+        Setting::TopP => sampling.top_p = None,
+        Setting::TopK => sampling.top_k = None,
+        Setting::MinP => sampling.min_p = None,
+        Setting::FrequencyPenalty => sampling.frequency_penalty = None,
+        Setting::PresencePenalty => sampling.presence_penalty = None,
+        Setting::Seed => sampling.seed = None,
+        Setting::LogitBias => sampling.logit_bias = None,
+        Setting::Logprobs => request.top_logprobs = None,
+        Setting::Stop => request.stop.clear(),
+        Setting::N => request.n = None,
+        Setting::Name => request.turns.iter_mut().for_each(|turn| turn.name = None),
+        Setting::User => request.user = None,
+        Setting::ServiceTier => request.service_tier = None,
+        Setting::Verbosity => request.verbosity = None,
+        Setting::ParallelToolCalls => request.parallel_tool_calls = None,
+        Setting::CacheControl => clear_cache_points(request),
+        Setting::ReasoningEffort | Setting::StreamOptions => {}
+    }
+}
+
+fn has_cache_points(request: &ChatRequest) -> bool {
+    request.functions().any(|function| function.cache.is_some())
+        || request.turns.iter().flat_map(|turn| &turn.parts).any(has_cache_point)
+}
+
+fn has_cache_point(part: &Part) -> bool {
+    let inner = match &part.content {
+        Content::ToolResult(result) => result.parts.iter().any(|part| part.cache.is_some()),
+        _ => false,
+    };
+    inner || part.cache.is_some()
+}
+
+fn clear_cache_points(request: &mut ChatRequest) {
+    for tool in &mut request.tools {
+        if let Tool::Function(function) = tool {
+            function.cache = None;
+        }
+    }
+    for part in request.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
+        part.cache = None;
+        if let Content::ToolResult(result) = &mut part.content {
+            result.parts.iter_mut().for_each(|part| part.cache = None);
+        }
+    }
+}
+
+fn fit_effort(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    let effort = request.reasoning.as_ref().and_then(|it| it.effort_name());
+    let Some((nearest, true)) = effort.map(|effort| rules.nearest_effort(effort)) else { return };
+    let nearest = nearest.to_owned();
+    warnings.changed("reasoning effort", &format!("{nearest}, the nearest that this model takes"));
+    if let Some(reasoning) = &mut request.to_mut().reasoning {
+        reasoning.is_off = false;
+        reasoning.tokens_max = None;
+        reasoning.effort = Some(nearest);
+    }
+}
+
+fn fit_bound(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    let Some(asked) = request.max_tokens else { return };
+    let least = rules.max_tokens_min.filter(|least| asked < *least);
+    let most = rules.max_tokens_most.filter(|most| asked > *most);
+    if let Some(least) = least {
+        warnings.changed("max_tokens", &format!("{least}, the least that this model takes"));
+    } else if let Some(most) = most {
+        warnings.changed("max_tokens", &format!("{most}, the most that this model gives"));
+    }
+    if let Some(bound) = least.or(most) {
+        request.to_mut().max_tokens = Some(bound);
+    }
+}
+
+fn fit_user(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    let most = rules.user_max.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    let Some(user) = request.user.as_ref().filter(|user| user.chars().count() > most) else {
+        return;
+    };
+    let hash = blake3::hash(user.as_bytes()).to_hex();
+    let hash: String = hash.chars().take(USER_HASH_CHARACTERS.min(most)).collect();
+    warnings
+        .changed("user", &format!("a hash of it, since more than {most} characters are refused"));
+    request.to_mut().user = Some(hash);
+}
+
+fn fit_call_ids(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules) {
+    let Some(CallIds::NineLettersAndDigits) = rules.call_ids else { return };
+    let fits = |id: &str| {
+        id.len() == SHORT_ID_CHARACTERS && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let parts = || request.turns.iter().flat_map(|turn| &turn.parts);
+    if parts().filter_map(call_id).all(fits) {
+        return;
+    }
+    for part in request.to_mut().turns.iter_mut().flat_map(|turn| &mut turn.parts) {
+        let (Content::ToolCall(crate::llm::ToolCall { id, .. })
+        | Content::ToolResult(crate::llm::ToolResult { id, .. })) = &mut part.content
+        else {
+            continue;
+        };
+        if !fits(id) {
+            let hash = blake3::hash(id.as_bytes()).to_hex();
+            *id = hash.chars().take(SHORT_ID_CHARACTERS).collect();
+        }
+    }
+}
+
+fn call_id(part: &Part) -> Option<&str> {
+    match &part.content {
+        Content::ToolCall(call) => Some(&call.id),
+        Content::ToolResult(result) => Some(&result.id),
+        _ => None,
+    }
+}
+
+fn fit_thoughts(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    let is_thought = |part: &Part| matches!(part.content, Content::Reasoning(_));
+    let parts = || request.turns.iter().flat_map(|turn| &turn.parts);
+    let signed =
+        |part: &Part| matches!(&part.content, Content::ToolCall(it) if it.signature.is_some());
+    match rules.thoughts {
+        Some(EarlierThoughts::Refused) if parts().any(|part| is_thought(part) || signed(part)) => {
+            warnings.dropped("a thought", "this vendor takes none back");
+            let turns = &mut request.to_mut().turns;
+            for turn in turns.iter_mut() {
+                turn.parts.retain(|part| !is_thought(part));
+                for part in &mut turn.parts {
+                    if let Content::ToolCall(call) = &mut part.content {
+                        call.signature = None;
+                    }
+                }
+            }
+            turns.retain(|turn| !turn.parts.is_empty());
+        }
+        Some(EarlierThoughts::Required) if rules.thinks(request.reasoning.as_ref()) => {
+            let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
+            if parts().any(is_call) {
+                stand_in_for_thoughts(request);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Puts a space in the place of the thoughts that a turn of the model lacks: the vendor wants some text
+/// there, and nobody has the true one.
+fn stand_in_for_thoughts(request: &mut Cow<'_, ChatRequest>) {
+    let lacks = |turn: &Turn| {
+        let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty());
+        turn.role == Role::Assistant && !turn.parts.iter().any(has_words)
+    };
+    if !request.turns.iter().any(lacks) {
+        return;
+    }
+    for turn in request.to_mut().turns.iter_mut().filter(|turn| lacks(turn)) {
+        let thought = Reasoning { text: " ".to_owned(), ..Reasoning::default() };
+        turn.parts.insert(0, Part::new(Content::Reasoning(thought)));
+    }
+}
+
+/// A model that does not go on with its own words is asked to by the user.
+fn fit_end(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    if rules.prefill == Some(Prefill::Refused) && ends_with_answer(request) {
+        let how = "the user asks to go on, since this model takes no answer that is begun";
+        warnings.changed("the last message", how);
+        request.to_mut().turns.push(Turn::new(Role::User, vec![Part::text(GO_ON)]));
+    }
+}
+
+/// True if the last words are the model's.
+pub(super) fn ends_with_answer(request: &ChatRequest) -> bool {
+    let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
+    let has_words = |part: &Part| match &part.content {
+        Content::Text(text) => !text.text.trim().is_empty(),
+        Content::Refusal(text) => !text.trim().is_empty(),
+        _ => false,
+    };
+    request.turns.last().is_some_and(|turn| {
+        turn.role == Role::Assistant
+            && turn.parts.iter().any(has_words)
+            && !turn.parts.iter().any(is_call)
+    })
+}

@@ -1,0 +1,72 @@
+//! What the rules of a model change where the client's bytes are forwarded: which API is asked, and the
+//! names of single members. Requests that are translated are made fit in `dialects`.
+
+use super::asker::Asker;
+use super::choose::Choice;
+use super::endpoint::Endpoint;
+use super::params::value_after;
+use super::prepare::Change;
+use super::receive::{Body, Request};
+use crate::llm::{Dialect, RefusedSetting, ResponsesForTools, ResponsesUse};
+
+/// True if the model wants to be asked by OpenAI's responses, at a provider that has them and chat
+/// completions. `changes` are made to the body.
+pub(super) fn needs_responses(
+    asker: &Asker<'_>,
+    request: &Request,
+    choice: &Choice,
+    (client, changes): (Dialect, &[Change]),
+) -> bool {
+    let model = choice.model.as_deref().unwrap_or_default();
+    let rules = asker.rules(&choice.upstream.provider, Dialect::OpenaiChat, model);
+    let by_model = match rules.responses {
+        Some(ResponsesUse::Always) => true,
+        Some(ResponsesUse::Translated) => client != Dialect::OpenaiChat,
+        None => false,
+    };
+    let Body::Json { bytes, outline } = &request.body else { return by_model };
+    if by_model || client != Dialect::OpenaiChat {
+        return by_model;
+    }
+    let value = |key| value_after(changes, key, (outline, bytes)).filter(|json| *json != b"null");
+    let is_off = || value("reasoning_effort").is_some_and(|effort| effort == b"\"none\"");
+    let has_tools = || value("tools").is_some_and(|tools| tools != b"[]");
+    match rules.responses_for_tools {
+        Some(ResponsesForTools::WithEffort) => {
+            value("reasoning_effort").is_some() && !is_off() && has_tools()
+        }
+        Some(ResponsesForTools::UnlessOff) => !is_off() && has_tools(),
+        None => false,
+    }
+}
+
+/// Gives members of a chat that is forwarded as it is the names that its vendor knows.
+pub(super) fn fit_members(
+    asker: &Asker<'_>,
+    request: &Request,
+    choice: &Choice,
+    changes: &mut Vec<Change>,
+) {
+    let provider = &choice.upstream.provider;
+    let has_rules = provider.preset.is_some() || !provider.model_rules.is_empty();
+    let Body::Json { bytes, outline } = &request.body else { return };
+    if request.endpoint != Endpoint::ChatCompletions || !has_rules {
+        return;
+    }
+    let model = choice.model.as_deref().unwrap_or_default();
+    let rules = asker.rules(provider, Dialect::OpenaiChat, model);
+    let bound = rules.max_tokens_name.map(|name| (name.other().name(), name.name()));
+    let seed = rules.seed_name.as_deref().map(|name| ("seed", name));
+    for (from, to) in bound.into_iter().chain(seed) {
+        let Some(json) = value_after(changes, from, (outline, bytes)) else { continue };
+        let is_free = value_after(changes, to, (outline, bytes)).is_none();
+        let renamed = is_free.then(|| Change::Set { key: to.to_owned(), json: json.to_vec() });
+        changes.push(Change::Remove { key: from.to_owned() });
+        changes.extend(renamed);
+    }
+    if rules.always_refuses(RefusedSetting::StreamOptions)
+        && value_after(changes, "stream_options", (outline, bytes)).is_some()
+    {
+        changes.push(Change::Remove { key: "stream_options".to_owned() });
+    }
+}

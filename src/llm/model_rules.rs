@@ -1,0 +1,400 @@
+//! What a model and its vendor accept of a request, beyond what the dialect says: one table for all
+//! dialects, `models/rules.toml`, to which an operator may add.
+
+mod table;
+
+use std::collections::BTreeMap;
+
+use super::chat_request::ReasoningSettings;
+use super::json::Json;
+use crate::base::{Pattern, Problems, member_path};
+
+pub use table::find_rules;
+
+/// A setting of a request that a model may refuse. The names are OpenAI's where it has one.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedSetting {
+    /// Randomness.
+    Temperature,
+    /// Nucleus sampling.
+    TopP,
+    /// The number of tokens to choose from.
+    TopK,
+    /// The least share of the likeliest token.
+    MinP,
+    /// The penalty by number.
+    FrequencyPenalty,
+    /// The penalty by presence.
+    PresencePenalty,
+    /// The seed.
+    Seed,
+    /// Biases of tokens.
+    LogitBias,
+    /// Log-probabilities.
+    Logprobs,
+    /// Texts that end the answer.
+    Stop,
+    /// Several answers.
+    N,
+    /// The name of a message's speaker.
+    Name,
+    /// The end user.
+    User,
+    /// The class of service.
+    ServiceTier,
+    /// How wordy the answer is.
+    Verbosity,
+    /// Several calls at once.
+    ParallelToolCalls,
+    /// Cache points.
+    CacheControl,
+    /// How much the model thinks.
+    ReasoningEffort,
+    /// What a stream ends with.
+    StreamOptions,
+}
+
+impl RefusedSetting {
+    /// The name as the table and the settings have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Temperature => "temperature",
+            Self::TopP => "top_p",
+            Self::TopK => "top_k",
+            Self::MinP => "min_p",
+            Self::FrequencyPenalty => "frequency_penalty",
+            Self::PresencePenalty => "presence_penalty",
+            Self::Seed => "seed",
+            Self::LogitBias => "logit_bias",
+            Self::Logprobs => "logprobs",
+            Self::Stop => "stop",
+            Self::N => "n",
+            Self::Name => "name",
+            Self::User => "user",
+            Self::ServiceTier => "service_tier",
+            Self::Verbosity => "verbosity",
+            Self::ParallelToolCalls => "parallel_tool_calls",
+            Self::CacheControl => "cache_control",
+            Self::ReasoningEffort => "reasoning_effort",
+            Self::StreamOptions => "stream_options",
+        }
+    }
+}
+
+/// The member that bounds an answer in OpenAI's chat completions.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensName {
+    /// The older name, which most imitators know alone.
+    MaxTokens,
+    /// The newer name, which OpenAI's reasoning models know alone.
+    MaxCompletionTokens,
+}
+
+impl MaxTokensName {
+    /// The name of the member.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::MaxTokens => Self::MaxCompletionTokens,
+            Self::MaxCompletionTokens => Self::MaxTokens,
+        }
+    }
+}
+
+/// What becomes of the thoughts of earlier turns.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EarlierThoughts {
+    /// The vendor refuses messages that have them.
+    Refused,
+    /// The vendor refuses calls of tools without them while the model thinks.
+    Required,
+}
+
+/// What becomes of a conversation whose last words are the model's, for the model to go on with.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefill {
+    /// The model refuses it.
+    Refused,
+    /// The message says so with `prefix: true`.
+    Marked,
+}
+
+/// What ids of calls the vendor takes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CallIds {
+    /// Nine letters and digits.
+    NineLettersAndDigits,
+}
+
+/// Which requests for a model go to OpenAI's responses, where the provider has both APIs.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponsesUse {
+    /// All: its chat completions do not serve the model.
+    Always,
+    /// Those of clients of other dialects: only responses show the thoughts.
+    Translated,
+}
+
+/// Which requests with tools go to OpenAI's responses, since its chat completions refuse them.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponsesForTools {
+    /// Those with an effort other than `none`.
+    WithEffort,
+    /// All but those with the effort `none`.
+    UnlessOff,
+}
+
+/// One rule of what models accept.
+#[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct ModelRule {
+    /// Models that it is for, as the vendor names them, with `*` for any text, compared in lower case.
+    /// Left out: all.
+    pub models: Vec<String>,
+    /// Settings that these models refuse. They are left out of translated requests, with a warning:
+    /// `temperature`, `top_p`, `top_k`, `min_p`, `frequency_penalty`, `presence_penalty`, `seed`,
+    /// `logit_bias`, `logprobs`, `stop`, `n`, `name`, `user`, `service_tier`, `verbosity`,
+    /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`.
+    pub refuses: Vec<RefusedSetting>,
+    /// Settings that these models refuse while they think.
+    pub refuses_when_thinking: Vec<RefusedSetting>,
+    /// True for models that think unless they are told not to.
+    pub thinks_by_default: Option<bool>,
+    /// Efforts of reasoning that these models take, from the least to the most; others become the
+    /// nearest one. Left out: any.
+    pub efforts: Vec<String>,
+    /// The name under which these models take the bound of an answer in chat completions. The other
+    /// name is changed to it, in requests that are forwarded as they are, too.
+    pub max_tokens_name: Option<MaxTokensName>,
+    /// The least bound of an answer that these models take, in tokens; lower ones are raised to it.
+    pub max_tokens_min: Option<u64>,
+    /// The member that holds the seed in chat completions, where it is not `seed`.
+    pub seed_name: Option<String>,
+    /// Members of the body that turn thinking on where the client asks for it.
+    pub thinking_on: Option<BTreeMap<String, serde_json::Value>>,
+    /// Members of the body that turn thinking off where the client asks for that.
+    pub thinking_off: Option<BTreeMap<String, serde_json::Value>>,
+    /// What becomes of thoughts of earlier turns: `refused` leaves them out, `required` puts a space
+    /// in their place where a conversation with calls lacks them.
+    pub thoughts: Option<EarlierThoughts>,
+    /// What becomes of a conversation that ends with the model's words: `refused` adds a message of
+    /// the user that asks to go on, `marked` marks the last message with `prefix: true`.
+    pub prefill: Option<Prefill>,
+    /// The form of the ids of calls; others are mapped to it.
+    pub call_ids: Option<CallIds>,
+    /// Longest name of a tool, in characters. Longer ones are shortened, and restored in the answer.
+    #[schemars(range(min = 16, max = 1024))]
+    pub tool_name_max: Option<u64>,
+    /// Longest name of an end user, in characters. A hash stands for longer ones.
+    #[schemars(range(min = 16, max = 1024))]
+    pub user_max: Option<u64>,
+    /// Which requests go to OpenAI's responses at a provider that has them: `always`, or `translated`
+    /// for those of clients that speak another dialect.
+    pub responses: Option<ResponsesUse>,
+    /// Which requests with tools go to OpenAI's responses: those `with_effort`, or all `unless_off`.
+    pub responses_for_tools: Option<ResponsesForTools>,
+}
+
+impl ModelRule {
+    /// Tells what of a rule of the settings cannot be; `path` is the rule's.
+    pub fn check(&self, path: &str, problems: &mut Problems) {
+        if let Some(name) = &self.seed_name
+            && (name.is_empty() || name.len() > 64)
+        {
+            let path = member_path(path, "seed_name");
+            problems.add(&path, "expected a name of 1 to 64 characters", "");
+        }
+    }
+
+    /// True if it is for the model of that name, in lower case.
+    fn is_for(&self, model: &str) -> bool {
+        self.models.is_empty() || names(&self.models, model)
+    }
+}
+
+/// True if one of the patterns matches the name or what follows its last slash.
+fn names(patterns: &[String], model: &str) -> bool {
+    let last = model.rsplit('/').next().unwrap_or(model);
+    patterns.iter().any(|pattern| {
+        let pattern = Pattern::new(pattern);
+        pattern.matches(model) || pattern.matches(last)
+    })
+}
+
+/// What is known of one model at one provider: all rules for it, in one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelRules {
+    refuses: Vec<RefusedSetting>,
+    refuses_when_thinking: Vec<RefusedSetting>,
+    /// See [`ModelRule::thinks_by_default`].
+    pub thinks_by_default: bool,
+    /// See [`ModelRule::efforts`].
+    pub efforts: Vec<String>,
+    /// See [`ModelRule::max_tokens_name`].
+    pub max_tokens_name: Option<MaxTokensName>,
+    /// See [`ModelRule::max_tokens_min`].
+    pub max_tokens_min: Option<u64>,
+    /// Tokens of the longest answer, where the catalogue knows them.
+    pub max_tokens_most: Option<u64>,
+    /// See [`ModelRule::seed_name`].
+    pub seed_name: Option<String>,
+    /// See [`ModelRule::thinking_on`].
+    pub thinking_on: Vec<(String, Json)>,
+    /// See [`ModelRule::thinking_off`].
+    pub thinking_off: Vec<(String, Json)>,
+    /// See [`ModelRule::thoughts`].
+    pub thoughts: Option<EarlierThoughts>,
+    /// See [`ModelRule::prefill`].
+    pub prefill: Option<Prefill>,
+    /// See [`ModelRule::call_ids`].
+    pub call_ids: Option<CallIds>,
+    /// See [`ModelRule::tool_name_max`].
+    pub tool_name_max: Option<u64>,
+    /// See [`ModelRule::user_max`].
+    pub user_max: Option<u64>,
+    /// See [`ModelRule::responses`].
+    pub responses: Option<ResponsesUse>,
+    /// See [`ModelRule::responses_for_tools`].
+    pub responses_for_tools: Option<ResponsesForTools>,
+}
+
+impl ModelRules {
+    /// No rule at all.
+    pub const NONE: &'static Self = &Self {
+        refuses: Vec::new(),
+        refuses_when_thinking: Vec::new(),
+        thinks_by_default: false,
+        efforts: Vec::new(),
+        max_tokens_name: None,
+        max_tokens_min: None,
+        max_tokens_most: None,
+        seed_name: None,
+        thinking_on: Vec::new(),
+        thinking_off: Vec::new(),
+        thoughts: None,
+        prefill: None,
+        call_ids: None,
+        tool_name_max: None,
+        user_max: None,
+        responses: None,
+        responses_for_tools: None,
+    };
+
+    /// True if the model thinks, as far as the request tells.
+    #[must_use]
+    pub fn thinks(&self, reasoning: Option<&ReasoningSettings>) -> bool {
+        match reasoning.and_then(ReasoningSettings::effort_name) {
+            Some(effort) => effort != "none",
+            None => self.thinks_by_default,
+        }
+    }
+
+    /// True if the model refuses the setting, beside those `reasoning` settings.
+    #[must_use]
+    pub fn refuses(&self, setting: RefusedSetting, reasoning: Option<&ReasoningSettings>) -> bool {
+        let thinks = || self.thinks(reasoning);
+        self.refuses.contains(&setting) || self.refuses_when_thinking.contains(&setting) && thinks()
+    }
+
+    /// Those of `settings` that are refused whatever the request says.
+    #[must_use]
+    pub fn always_refuses(&self, setting: RefusedSetting) -> bool {
+        self.refuses.contains(&setting)
+    }
+
+    /// The nearest effort that the model takes, and whether it is another one. Of two that are as near
+    /// it is the greater one, but nothing becomes `none`, nor `none` more than the least.
+    #[must_use]
+    pub fn nearest_effort<'e>(&'e self, effort: &'e str) -> (&'e str, bool) {
+        const SCALE: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+        if self.efforts.is_empty() || self.efforts.iter().any(|it| it == effort) {
+            return (effort, false);
+        }
+        let rank = |name: &str| SCALE.iter().position(|it| *it == name);
+        let Some(wanted) = rank(effort) else { return (effort, false) };
+        let others = self.efforts.iter().filter(|it| *it != "none");
+        let nearest = others.min_by_key(|it| {
+            let at = rank(it).unwrap_or(SCALE.len());
+            (at.abs_diff(wanted), at < wanted)
+        });
+        nearest.map_or((effort, false), |it| (it.as_str(), true))
+    }
+
+    fn add(&mut self, rule: &ModelRule) {
+        let add_all = |all: &mut Vec<RefusedSetting>, more: &[RefusedSetting]| {
+            for setting in more {
+                if !all.contains(setting) {
+                    all.push(*setting);
+                }
+            }
+        };
+        add_all(&mut self.refuses, &rule.refuses);
+        add_all(&mut self.refuses_when_thinking, &rule.refuses_when_thinking);
+        if !rule.efforts.is_empty() {
+            self.efforts.clone_from(&rule.efforts);
+        }
+        let members = |table: &BTreeMap<String, serde_json::Value>| {
+            let json = |value: &serde_json::Value| Json::of_written(value.to_string());
+            table.iter().map(|(key, value)| (key.clone(), json(value))).collect()
+        };
+        if let Some(table) = &rule.thinking_on {
+            self.thinking_on = members(table);
+        }
+        if let Some(table) = &rule.thinking_off {
+            self.thinking_off = members(table);
+        }
+        self.thinks_by_default = rule.thinks_by_default.unwrap_or(self.thinks_by_default);
+        self.max_tokens_name = rule.max_tokens_name.or(self.max_tokens_name);
+        self.max_tokens_min = rule.max_tokens_min.or(self.max_tokens_min);
+        if rule.seed_name.is_some() {
+            self.seed_name.clone_from(&rule.seed_name);
+        }
+        self.thoughts = rule.thoughts.or(self.thoughts);
+        self.prefill = rule.prefill.or(self.prefill);
+        self.call_ids = rule.call_ids.or(self.call_ids);
+        self.tool_name_max = rule.tool_name_max.or(self.tool_name_max);
+        self.user_max = rule.user_max.or(self.user_max);
+        self.responses = rule.responses.or(self.responses);
+        self.responses_for_tools = rule.responses_for_tools.or(self.responses_for_tools);
+    }
+}
