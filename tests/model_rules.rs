@@ -317,3 +317,62 @@ fn operators_add_rules() {
         assert_eq!(json!([sent["temperature"], sent["max_tokens"]]), expected, "{model}");
     }
 }
+
+#[test]
+fn thoughts_of_other_vendors_are_taken_out_of_forwarded_requests() {
+    let stand = Stand::new("");
+    let body = json!({"model": "anthropic/claude-opus-4-8", "max_tokens": 2000,
+        "thinking": {"type": "adaptive"}, "tools": [tool("f")],
+        "messages": [{"role": "user", "content": "x"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "first", "signature": "openai-chat#S1=="},
+                {"type": "redacted_thinking", "data": "call#call_9#gemini#S2=="},
+                {"type": "tool_use", "id": "call_9", "name": "f", "input": {"a": 1}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "call_9", "content": "1"}]}]});
+    let (response, _, sent) = stand.ask("/v1/messages", &body);
+    let mut expected = body.clone();
+    expected["model"] = json!("claude-opus-4-8");
+    let blocks = expected["messages"][1]["content"].as_array_mut().expect("blocks");
+    blocks.drain(..2);
+    assert_eq!(sent, expected);
+    assert!(warnings(&response).contains("a thought"), "{response:?}");
+
+    let (response, _, sent) = stand.generate(
+        "google/gemini-3-pro-preview",
+        &json!({"contents": [{"role": "user", "parts": [{"text": "x"}]},
+            {"role": "model", "parts": [
+                {"text": "hm", "thought": true, "thoughtSignature": "bedrock-converse#S=="},
+                {"functionCall": {"name": "g", "args": {"p": "a"}}}]},
+            {"role": "user", "parts": [
+                {"functionResponse": {"name": "g", "response": {"result": "2"}}}]}]}),
+    );
+    assert!(!sent.to_string().contains("bedrock-converse"), "{sent}");
+    assert!(warnings(&response).contains("a thought"), "{response:?}");
+
+    let history = json!({"model": "openai/gpt-4o", "messages": [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "y", "reasoning_content": "hm"},
+        {"role": "user", "content": "z"}]});
+    let (_, _, sent) = stand.ask("/v1/chat/completions", &history);
+    assert_eq!(sent["messages"][1], json!({"role": "assistant", "content": "y"}));
+    let mut history = history;
+    history["model"] = json!("deepseek/deepseek-chat");
+    let (_, _, sent) = stand.ask("/v1/chat/completions", &history);
+    assert_eq!(sent["messages"], history["messages"]);
+}
+
+#[test]
+fn what_claude_code_says_of_itself_stays_with_anthropic() {
+    let stand = Stand::new("");
+    let body = |model: &str| {
+        json!({"model": model, "max_tokens": 9, "system": [
+            {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cch=1a2b3;"},
+            {"type": "text", "text": "You are Claude Code."}],
+            "messages": [{"role": "user", "content": "x"}]})
+    };
+    let (_, _, sent) = stand.ask("/v1/messages", &body("groq/llama-3.3-70b"));
+    assert_eq!(sent["messages"][0], json!({"role": "system", "content": "You are Claude Code."}));
+    let (_, _, sent) = stand.ask("/v1/messages", &body("anthropic/claude-opus-4-8"));
+    assert_eq!(sent["system"].as_array().map(Vec::len), Some(2));
+}

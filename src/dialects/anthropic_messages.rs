@@ -28,6 +28,8 @@ mod write_request;
 
 pub use count_tokens::write_token_count;
 
+pub(super) use proof::{is_foreign_data, is_foreign_signature};
+
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::openai_chat;
 use super::warnings::Warnings;

@@ -22,6 +22,10 @@ mod write_contents;
 mod write_request;
 
 use array_framing::ArrayFraming;
+#[cfg(test)]
+pub(super) use signature::for_client;
+pub(super) use signature::is_foreign_signature;
+pub(super) use write_contents::UNCHECKED;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::warnings::Warnings;

@@ -21,6 +21,7 @@ mod cutter;
 mod embedded_error;
 mod embeddings;
 mod foreign;
+mod foreign_thoughts;
 mod gemini;
 #[cfg(test)]
 mod grid;
@@ -47,6 +48,9 @@ pub use completions::{
 pub use cutter::Cutter;
 pub use embedded_error::error_in_answer;
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
+pub use foreign_thoughts::{
+    ThoughtRules, conversation_member, without_billing_header, without_foreign_thoughts,
+};
 pub use gemini::{array_encoder as gemini_array_encoder, method_path as gemini_method_path};
 pub use opening::{OpeningEvent, opening_chunk, opening_event};
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};

@@ -27,6 +27,9 @@ mod read_request;
 mod write_input;
 mod write_request;
 
+pub(super) use identity::is_ours as is_own_item_id;
+pub(super) use proof::is_foreign_proof;
+
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::openai_chat;
 use super::warnings::Warnings;

@@ -1,13 +1,19 @@
 //! What the rules of a model change where the client's bytes are forwarded: which API is asked, and the
 //! names of single members. Requests that are translated are made fit in `dialects`.
 
+use std::sync::Arc;
+
 use super::asker::Asker;
 use super::choose::Choice;
 use super::endpoint::Endpoint;
 use super::params::value_after;
 use super::prepare::Change;
 use super::receive::{Body, Request};
-use crate::llm::{Dialect, RefusedSetting, ResponsesForTools, ResponsesUse};
+use super::translate::told;
+use crate::dialects::{
+    ThoughtRules, Warnings, conversation_member, without_billing_header, without_foreign_thoughts,
+};
+use crate::llm::{Dialect, EarlierThoughts, RefusedSetting, ResponsesForTools, ResponsesUse};
 
 /// True if the model wants to be asked by OpenAI's responses, at a provider that has them and chat
 /// completions. `changes` are made to the body.
@@ -69,4 +75,37 @@ pub(super) fn fit_members(
     {
         changes.push(Change::Remove { key: "stream_options".to_owned() });
     }
+}
+
+/// Takes the thoughts of other vendors out of a conversation that is forwarded as it is, and tells of it.
+pub(super) fn fit_thoughts(
+    asker: &Asker<'_>,
+    request: &Request,
+    (choice, dialect): (&Choice, Dialect),
+    changes: &mut Vec<Change>,
+) -> Option<Arc<str>> {
+    let Body::Json { bytes, outline } = &request.body else { return None };
+    let member = request.endpoint.chat_dialect().and(conversation_member(dialect))?;
+    let provider = &choice.upstream.provider;
+    let model = choice.model.as_deref().unwrap_or_default();
+    let is_original = provider.is_original();
+    let refuses_all = dialect == Dialect::OpenaiChat
+        && (is_original
+            || provider.preset.is_some()
+                && asker.rules(provider, dialect, model).thoughts
+                    == Some(EarlierThoughts::Refused));
+    let rules = ThoughtRules { refuses_all, signs: is_original || model.contains("claude") };
+    let mut warnings = Warnings::default();
+    let mut edit = |key: &str, what: &str, edit: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
+        let edited = value_after(changes, key, (outline, bytes)).and_then(edit);
+        if let Some(json) = edited {
+            warnings.dropped(what, "another vendor's");
+            changes.push(Change::Set { key: key.to_owned(), json });
+        }
+    };
+    edit(member, "a thought", &|json| without_foreign_thoughts(dialect, rules, json));
+    if dialect == Dialect::AnthropicMessages && !is_original {
+        edit("system", "the billing header", &without_billing_header);
+    }
+    told(&warnings)
 }

@@ -12,7 +12,7 @@ use super::deliver::Whole;
 use super::endpoint::{Endpoint, gemini_aside};
 use super::failure::Failure;
 use super::form;
-use super::model_fit::{fit_members, needs_responses};
+use super::model_fit::{fit_members, fit_thoughts, needs_responses};
 use super::params;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
@@ -122,7 +122,7 @@ pub(super) fn prepare(
         return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
     }
     let mut kept: usize = changes.iter().map(Change::own_bytes).sum();
-    let (mut translation, mut hide_usage) = (None, false);
+    let (mut translation, mut hide_usage, mut lost) = (None, false, None);
     match dialect.client {
         Some(client) if dialect.is_translated => {
             let dialects = (client, dialect.provider);
@@ -135,10 +135,11 @@ pub(super) fn prepare(
             changes.extend(vendor_changes(request, &choice));
             hide_usage = ask_for_usage(request, &mut changes);
             fit_members(asker, request, &choice, &mut changes);
+            lost = fit_thoughts(asker, request, (&choice, dialect.provider), &mut changes);
         }
     }
     let timeouts = timeouts(asker, target, &choice)?;
-    let warnings = lost_edits(request, target, &choice);
+    let warnings = lost.or_else(|| lost_edits(request, target, &choice));
     // What a body names that is not looked at is not known, whatever the target would have it say.
     let is_unknown = is_unseen(request) && !choice.upstream.provider.has_models_in_paths();
     Ok(Prepared::Ask(Box::new(Attempt {

@@ -197,6 +197,15 @@ pub fn hide_usage(data: &[u8], out: &mut Vec<u8>) {
     splice(&Members::scan(data), data, &[Edit::Remove { key: "usage" }], out);
 }
 
+/// The JSON object `text` without its members of those names.
+#[must_use]
+pub fn remove_members(text: &str, names: &[&str]) -> String {
+    let edits: Vec<Edit<'_>> = names.iter().map(|key| Edit::Remove { key }).collect();
+    let mut out = Vec::with_capacity(text.len());
+    splice(&Members::scan(text.as_bytes()), text.as_bytes(), &edits, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// `text` as a JSON string literal, quotes included.
 #[must_use]
 pub fn quote(text: &str) -> Vec<u8> {

@@ -57,7 +57,7 @@ pub use content::{
 pub use conversation::{LastTurn, without_history};
 pub use cost::{Terms, cost, cost_of_units};
 pub use dialect::Dialect;
-pub use edit::{Edit, hide_usage, quote, with_include_usage};
+pub use edit::{Edit, hide_usage, quote, remove_members, with_include_usage};
 pub use embeddings::{
     EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, VectorEncoding,
 };

@@ -72,6 +72,24 @@ pub(super) fn read_data(data: &str) -> Redacted {
     Redacted::Thought(Reasoning { id, text: String::new(), signature: None, sealed })
 }
 
+/// True for the signature of a thinking block that Anthropic has not made.
+pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
+    let thought = read_thinking("", text);
+    let is_marked = text.starts_with(SEALED) || text.starts_with(THOUGHT);
+    is_marked
+        || [thought.signature, thought.sealed].into_iter().flatten().any(|it| it.dialect != DIALECT)
+}
+
+/// True for the data of a redacted block that Anthropic has not made.
+pub(in crate::dialects) fn is_foreign_data(text: &str) -> bool {
+    match read_data(text) {
+        Redacted::Call(..) => true,
+        Redacted::Thought(thought) => {
+            text.starts_with(THOUGHT) || thought.sealed.is_some_and(|it| it.dialect != DIALECT)
+        }
+    }
+}
+
 fn read_id(text: &str) -> (Option<String>, &str) {
     match text.strip_prefix(THOUGHT).and_then(|rest| rest.split_once('#')) {
         Some((id, rest)) => (Some(name::read(id).into_owned()), rest),

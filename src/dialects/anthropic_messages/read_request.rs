@@ -3,6 +3,7 @@
 use super::read_block::{Lost, cache_point, contents};
 use super::{DIALECT, name};
 use crate::dialects::foreign;
+use crate::dialects::foreign_thoughts::is_billing_header;
 use crate::llm::{
     ChatRequest, Content, Foreign, Format, Function, Json, Malformed, Node, ReasoningSettings,
     Role, Tool, ToolChoice, Turn, WebSearch, Within,
@@ -29,6 +30,8 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     if request.turns.is_empty() {
         return Err(Malformed::new("an array of at least one message")).within("messages");
     }
+    // It differs in each conversation, and is for the eyes of Anthropic.
+    system.retain(|part| !part.as_text().is_some_and(is_billing_header));
     if !system.is_empty() {
         request.turns.insert(0, Turn::new(Role::System, system));
     }

@@ -66,8 +66,16 @@ fn unwrapped(text: &str) -> Option<String> {
     String::from_utf8(decoded(text)?).ok().filter(|inner| inner.contains('#'))
 }
 
+/// True for a signature that Google has not made.
+pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
+    match Proof::read(text) {
+        Proof::Sealed(_) => true,
+        Proof::Signature(signature) => signature.dialect != DIALECT,
+    }
+}
+
 /// The signature for a client.
-pub(super) fn for_client(signature: &Signature) -> Cow<'_, str> {
+pub(in crate::dialects) fn for_client(signature: &Signature) -> Cow<'_, str> {
     if signature.dialect == DIALECT {
         return Cow::Borrowed(&signature.text);
     }

@@ -18,7 +18,7 @@ use crate::llm::{
 /// What Google publishes for calls that no Gemini model has made, such as those of another vendor's
 /// model earlier in the conversation ("Thought signatures", questions at its end): such a call is not
 /// checked.
-const UNCHECKED: &str = "skip_thought_signature_validator";
+pub(in crate::dialects) const UNCHECKED: &str = "skip_thought_signature_validator";
 
 /// Writes contents and remembers which call has which name.
 pub(super) struct ContentsWriter<'a> {

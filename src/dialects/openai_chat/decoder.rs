@@ -162,7 +162,8 @@ impl Progress {
             let part = self.open(choice, content, out);
             out.push(Chunk::Close { choice, part });
         }
-        if let Some(signature) = block.get("signature").and_then(Node::text) {
+        let signature = block.get("signature").and_then(Node::text);
+        if let Some(signature) = signature.filter(|text| !text.is_empty()) {
             let part = self.part_for(choice, Kind::Reasoning, out);
             let growth = Growth::Signature(Signature::read(super::DIALECT, signature));
             out.push(Chunk::Grow { choice, part, growth });

@@ -20,6 +20,9 @@ pub(super) struct Encoder {
     usage: Option<Usage>,
     /// By choice.
     choices: BTreeMap<u32, Vec<Open>>,
+    /// Words of thoughts, by choice and part, until their signature comes: clients that gather
+    /// `thinking_blocks` need both in one.
+    thoughts: BTreeMap<(u32, u32), String>,
 }
 
 /// A part as this dialect numbers it.
@@ -39,6 +42,7 @@ impl Encoder {
             created: now_unix,
             usage: None,
             choices: BTreeMap::new(),
+            thoughts: BTreeMap::new(),
         }
     }
 
@@ -155,8 +159,9 @@ impl Encoder {
                 });
             }
             (Growth::Signature(signature), Open::Words(_)) => {
+                let text = self.thoughts.get(&(choice, part)).cloned().unwrap_or_default();
                 let signature = Some(signature.clone());
-                self.thinking(out, choice, &Reasoning { signature, ..Reasoning::default() });
+                self.thinking(out, choice, &Reasoning { text, signature, ..Reasoning::default() });
             }
             (Growth::Signature(signature), Open::Call(index)) => {
                 let signature = Some(signature.clone());
@@ -208,8 +213,20 @@ impl StreamEncoder for Encoder {
                 self.start.clone_from(start);
                 self.role(0, out);
             }
-            Chunk::Open { choice, part, content } => self.open(*choice, *part, content, out),
-            Chunk::Grow { choice, part, growth } => self.grow(*choice, *part, growth, out),
+            Chunk::Open { choice, part, content } => {
+                if let Content::Reasoning(thought) = content {
+                    self.thoughts.insert((*choice, *part), thought.text.clone());
+                }
+                self.open(*choice, *part, content, out);
+            }
+            Chunk::Grow { choice, part, growth } => {
+                if let Growth::Text(text) = growth
+                    && let Some(words) = self.thoughts.get_mut(&(*choice, *part))
+                {
+                    words.push_str(text);
+                }
+                self.grow(*choice, *part, growth, out);
+            }
             Chunk::Logprobs { choice, tokens } => self.chunk(out, |root| {
                 root.array("choices", |array| {
                     array.object(|object| {
@@ -236,5 +253,31 @@ impl StreamEncoder for Encoder {
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
             Chunk::Close { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Dialect, Signature};
+
+    #[test]
+    fn a_signed_thought_comes_in_one_piece_behind_its_words() {
+        let mut encoder = Encoder::new(false, 0);
+        let mut out = Vec::new();
+        let signature = Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() };
+        let grow = |growth| Chunk::Grow { choice: 0, part: 0, growth };
+        for chunk in [
+            Chunk::Open { choice: 0, part: 0, content: Content::Reasoning(Reasoning::default()) },
+            grow(Growth::Text("first ".to_owned())),
+            grow(Growth::Text("the file".to_owned())),
+            grow(Growth::Signature(signature)),
+        ] {
+            encoder.push(&chunk, &mut out);
+        }
+        let text = String::from_utf8(out).expect("UTF-8");
+        let block = r#""thinking_blocks":[{"type":"thinking","thinking":"first the file","signature":"anthropic-messages#S=="}]"#;
+        assert!(text.contains(block), "{text}");
+        assert!(text.contains(r#""reasoning_content":"the file""#), "{text}");
     }
 }

@@ -260,9 +260,27 @@ pub(super) fn thoughts(value: Node<'_>, parts: &mut Vec<Part>) {
     }
     let plain = value.get("reasoning_content").or_else(|| value.get("reasoning"));
     let plain = plain.and_then(Node::text).filter(|text| !text.is_empty());
+    if let Some(text) = plain {
+        lend_words(parts, text);
+    }
     if let Some(text) = plain.filter(|_| parts.is_empty()) {
         let reasoning = Reasoning { text: text.to_owned(), ..Reasoning::default() };
         parts.push(Part::new(Content::Reasoning(reasoning)));
+    }
+}
+
+/// Gives the words of `reasoning_content` to the signed thought that has none: clients that gather a
+/// stream keep the two apart.
+fn lend_words(parts: &mut [Part], words: &str) {
+    let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty());
+    if parts.iter().any(has_words) {
+        return;
+    }
+    let is_signed = |part: &&mut Part| matches!(&part.content, Content::Reasoning(thought) if thought.signature.is_some());
+    if let Some(Part { content: Content::Reasoning(thought), .. }) =
+        parts.iter_mut().find(is_signed)
+    {
+        words.clone_into(&mut thought.text);
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn of_item(kind: &str, index: usize, answer: &str) -> String {
 }
 
 /// True for an id that [`of_item`] made.
-pub(super) fn is_ours(id: &str) -> bool {
+pub(in crate::dialects) fn is_ours(id: &str) -> bool {
     let rest = id.split_once('_').and_then(|(_, rest)| rest.strip_prefix(MARK));
     let place = rest.and_then(|rest| rest.split_once('_')).map(|(place, _)| place);
     place.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))

@@ -49,6 +49,14 @@ pub(super) fn taken_apart(text: &str) -> (Option<&str>, &str) {
     }
 }
 
+/// True for an `encrypted_content` that OpenAI has not made.
+pub(in crate::dialects) fn is_foreign_proof(text: &str) -> bool {
+    match read_bare(text, true) {
+        Proof::OfThought(signature) => signature.dialect != DIALECT,
+        Proof::Sealed(_) | Proof::OfCall(..) => true,
+    }
+}
+
 fn read_bare(text: &str, is_shown: bool) -> Proof {
     if let Some(sealed) = text.strip_prefix(SEALED) {
         return Proof::Sealed(Signature::read(DIALECT, sealed));

@@ -1,0 +1,423 @@
+//! Thoughts of other vendors in a conversation that is forwarded as it is.
+//!
+//! A client that changes its model, or whose request falls back to another vendor, sends its history
+//! again, with the proofs of thoughts that this gateway gave it: marked with the vendor's name, or empty
+//! where the vendor signs nothing. Vendors refuse proofs that are not theirs, so these thoughts are
+//! taken out. All other bytes stay as they are, and a conversation without such thoughts costs one
+//! search for a word.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{anthropic_messages, gemini, openai_responses};
+use crate::llm::{Dialect, remove_members};
+
+/// Where a signature may bear a mark: its first bytes.
+const MARK_BYTES: usize = 96;
+
+/// Members with which imitators of OpenAI's chat give thoughts.
+const CHAT_THOUGHTS: [&str; 4] =
+    ["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"];
+
+/// What Claude Code writes about itself, different in each conversation, before its instructions.
+const BILLING: &str = "x-anthropic-billing-header";
+
+/// How a provider takes thoughts.
+#[derive(Clone, Copy, Debug)]
+pub struct ThoughtRules {
+    /// It refuses all thoughts of earlier turns.
+    pub refuses_all: bool,
+    /// It signs its thoughts, and refuses those without a signature.
+    pub signs: bool,
+}
+
+/// The member of a request that holds its conversation.
+#[must_use]
+pub fn conversation_member(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::OpenaiChat | Dialect::AnthropicMessages => Some("messages"),
+        Dialect::OpenaiResponses => Some("input"),
+        Dialect::Gemini => Some("contents"),
+        Dialect::BedrockConverse | Dialect::CohereChat | Dialect::Passthrough => None,
+    }
+}
+
+/// The conversation, the JSON text of an array, without the thoughts that a provider of `dialect`
+/// refuses. None where it is to stay as it is.
+#[must_use]
+pub fn without_foreign_thoughts(
+    dialect: Dialect,
+    rules: ThoughtRules,
+    conversation: &[u8],
+) -> Option<Vec<u8>> {
+    let element: fn(&str, ThoughtRules) -> Edited<'_> = match dialect {
+        Dialect::AnthropicMessages if has_foreign(conversation, "signature", rules.signs) => {
+            message
+        }
+        Dialect::AnthropicMessages if has_foreign(conversation, "data", false) => message,
+        Dialect::OpenaiChat if rules.refuses_all && has_chat_thoughts(conversation) => chat_message,
+        Dialect::OpenaiChat
+            if has_foreign(conversation, "signature", false)
+                || has_foreign(conversation, "data", false)
+                || has_foreign(conversation, "thought_signature", false) =>
+        {
+            chat_message
+        }
+        Dialect::OpenaiResponses if memmem::find(conversation, b"\"reasoning\"").is_some() => item,
+        Dialect::Gemini if has_signature_of_gemini(conversation) => content,
+        _ => return None,
+    };
+    edit_array(std::str::from_utf8(conversation).ok()?, |text| element(text, rules))
+        .map(String::into_bytes)
+}
+
+/// The instructions of Claude Code without what it says about itself, for other vendors than Anthropic.
+/// `system` is the JSON text of the member. None where it is to stay as it is.
+#[must_use]
+pub fn without_billing_header(system: &[u8]) -> Option<Vec<u8>> {
+    memmem::find(system, BILLING.as_bytes())?;
+    edit_array(std::str::from_utf8(system).ok()?, |text| {
+        let is_it = read::<Block<'_>>(text).is_some_and(|block| is_billing_header(&block.text));
+        if is_it { Edited::Removed } else { Edited::Same }
+    })
+    .map(String::into_bytes)
+}
+
+/// True for the text that Claude Code writes about itself.
+pub(super) fn is_billing_header(text: &str) -> bool {
+    text.starts_with(BILLING)
+}
+
+/// What becomes of one element.
+enum Edited<'t> {
+    Same,
+    Removed,
+    Changed(Cow<'t, str>),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+    #[serde(borrow)]
+    signature: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Holder<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking_blocks: Option<&'a RawValue>,
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Item<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    encrypted_content: Option<Cow<'a, str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct GeminiPart<'a> {
+    #[serde(borrow, rename = "thoughtSignature", alias = "thought_signature")]
+    signature: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "functionCall", alias = "function_call")]
+    call: Option<&'a RawValue>,
+}
+
+fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
+/// True if a member of that name is a text that begins with a mark, or is empty where `empty_counts`.
+fn has_foreign(bytes: &[u8], name: &str, empty_counts: bool) -> bool {
+    let needle = format!("\"{name}\"");
+    memmem::find_iter(bytes, needle.as_bytes()).any(|at| {
+        let rest = bytes.get(at + needle.len()..).unwrap_or_default().trim_ascii_start();
+        let rest = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+        let Some(value) = rest.strip_prefix(b"\"") else { return false };
+        let value = value.get(..MARK_BYTES).unwrap_or(value);
+        let value = value.split(|byte| *byte == b'"').next().unwrap_or_default();
+        value.contains(&b'#') || empty_counts && value.is_empty()
+    })
+}
+
+fn has_chat_thoughts(bytes: &[u8]) -> bool {
+    CHAT_THOUGHTS
+        .iter()
+        .chain(&["extra_content"])
+        .any(|name| memmem::find(bytes, format!("\"{name}\"").as_bytes()).is_some())
+}
+
+/// Theirs are wrapped, so that only a look at each tells.
+fn has_signature_of_gemini(bytes: &[u8]) -> bool {
+    ["\"thoughtSignature\"", "\"thought_signature\""]
+        .iter()
+        .any(|name| memmem::find(bytes, name.as_bytes()).is_some())
+}
+
+/// The array with its elements edited; none where all stay, or it is no array.
+fn edit_array<'t>(array: &'t str, mut edit: impl FnMut(&'t str) -> Edited<'t>) -> Option<String> {
+    let elements: Vec<&'t RawValue> = read(array)?;
+    let mut out = String::with_capacity(array.len());
+    let mut is_changed = false;
+    for element in elements {
+        let text = element.get();
+        let kept = match edit(text) {
+            Edited::Same => Cow::Borrowed(text),
+            Edited::Changed(other) => {
+                is_changed = true;
+                other
+            }
+            Edited::Removed => {
+                is_changed = true;
+                continue;
+            }
+        };
+        out.push(if out.is_empty() { '[' } else { ',' });
+        out.push_str(&kept);
+    }
+    if out.is_empty() {
+        out.push('[');
+    }
+    out.push(']');
+    is_changed.then_some(out)
+}
+
+/// `whole` with the part `inner` of it, which is `edit`ed as an array. Removed where nothing is left
+/// of it and nothing else is said.
+fn edit_inside<'t>(
+    whole: &'t str,
+    inner: Option<&'t RawValue>,
+    edit: impl FnMut(&'t str) -> Edited<'t>,
+) -> Edited<'t> {
+    let Some(inner) = inner.map(RawValue::get) else { return Edited::Same };
+    let Some(edited) = edit_array(inner, edit) else { return Edited::Same };
+    if edited == "[]" {
+        return Edited::Removed;
+    }
+    let start = inner.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    let before = whole.get(..start).unwrap_or_default();
+    let after = whole.get(start + inner.len()..).unwrap_or_default();
+    Edited::Changed([before, &edited, after].concat().into())
+}
+
+/// A message of Anthropic's.
+fn message(text: &str, rules: ThoughtRules) -> Edited<'_> {
+    let Some(holder) = read::<Holder<'_>>(text) else { return Edited::Same };
+    edit_inside(text, holder.content, |block| {
+        let Some(block) = read::<Block<'_>>(block) else { return Edited::Same };
+        let is_foreign = match &*block.kind {
+            "thinking" => {
+                anthropic_messages::is_foreign_signature(&block.signature)
+                    || rules.signs && block.signature.is_empty()
+            }
+            "redacted_thinking" => anthropic_messages::is_foreign_data(&block.data),
+            _ => false,
+        };
+        if is_foreign { Edited::Removed } else { Edited::Same }
+    })
+}
+
+/// A message of OpenAI's chat. Its members go, and it stays.
+fn chat_message(text: &str, rules: ThoughtRules) -> Edited<'_> {
+    let Some(holder) = read::<Holder<'_>>(text) else { return Edited::Same };
+    if holder.role != "assistant" {
+        return Edited::Same;
+    }
+    let has_marks = |raw: &RawValue| {
+        let bytes = raw.get().as_bytes();
+        ["signature", "data", "thought_signature"]
+            .iter()
+            .any(|name| has_foreign(bytes, name, false))
+    };
+    let mut edited = Cow::Borrowed(text);
+    if let Some(calls) = holder.tool_calls.filter(|it| rules.refuses_all || has_marks(it)) {
+        let without = edit_inside(text, Some(calls), |call| {
+            if memmem::find(call.as_bytes(), b"\"extra_content\"").is_none() {
+                return Edited::Same;
+            }
+            Edited::Changed(remove_members(call, &["extra_content"]).into())
+        });
+        if let Edited::Changed(other) = without {
+            edited = other;
+        }
+    }
+    let removed: &[&str] = match holder.thinking_blocks {
+        _ if rules.refuses_all => &CHAT_THOUGHTS,
+        Some(blocks) if has_marks(blocks) => &["thinking_blocks"],
+        _ => &[],
+    };
+    if removed.iter().any(|name| memmem::find(edited.as_bytes(), name.as_bytes()).is_some()) {
+        edited = remove_members(&edited, removed).into();
+    }
+    if edited == text { Edited::Same } else { Edited::Changed(edited.into_owned().into()) }
+}
+
+/// An item of OpenAI's responses.
+fn item(text: &str, _: ThoughtRules) -> Edited<'_> {
+    let Some(item) = read::<Item<'_>>(text).filter(|item| item.kind == "reasoning") else {
+        return Edited::Same;
+    };
+    let id = item.id.as_deref();
+    let is_foreign = match item.encrypted_content.as_deref() {
+        Some(sealed) => openai_responses::is_foreign_proof(sealed),
+        None => id.is_some_and(openai_responses::is_own_item_id),
+    };
+    if is_foreign { Edited::Removed } else { Edited::Same }
+}
+
+/// A content of Google's. A call that loses its signature gets the one that says it has none.
+fn content(text: &str, _: ThoughtRules) -> Edited<'_> {
+    let Some(holder) = read::<Holder<'_>>(text) else { return Edited::Same };
+    edit_inside(text, holder.parts, |text| {
+        let part = read::<GeminiPart<'_>>(text).unwrap_or_default();
+        let Some(signature) = part.signature.filter(|it| gemini::is_foreign_signature(it)) else {
+            return Edited::Same;
+        };
+        let quoted = crate::llm::quote(&signature);
+        let quoted = std::str::from_utf8(&quoted).unwrap_or_default();
+        if part.call.is_some() && text.contains(quoted) {
+            let unchecked = format!("\"{}\"", gemini::UNCHECKED);
+            return Edited::Changed(text.replacen(quoted, &unchecked, 1).into());
+        }
+        let edited = remove_members(text, &["thoughtSignature", "thought_signature"]);
+        let said = edited.trim_start_matches('{').trim_end_matches('}').trim();
+        let says_nothing = said.is_empty() || said.replace(' ', "") == "\"text\":\"\"";
+        if says_nothing { Edited::Removed } else { Edited::Changed(edited.into()) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SIGNS: ThoughtRules = ThoughtRules { refuses_all: false, signs: true };
+    const REFUSES: ThoughtRules = ThoughtRules { refuses_all: true, signs: false };
+    const IMITATES: ThoughtRules = ThoughtRules { refuses_all: false, signs: false };
+
+    fn check(dialect: Dialect, rules: ThoughtRules, before: Value, expected: Option<Value>) {
+        let edited = without_foreign_thoughts(dialect, rules, before.to_string().as_bytes());
+        let edited = edited.map(|json| serde_json::from_slice(&json).expect("JSON"));
+        assert_eq!(edited, expected, "{before}");
+    }
+
+    #[test]
+    fn of_anthropic() {
+        let user = json!({"role": "user", "content": "x # y"});
+        let said = |blocks: Value| json!([user, {"role": "assistant", "content": blocks}, user]);
+        let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {"data": "a#b"}});
+        let own = json!({"type": "thinking", "thinking": "hm", "signature": "EqoBCk+/="});
+        let empty = json!({"type": "thinking", "thinking": "hm", "signature": ""});
+        let marked = json!({"type": "thinking", "thinking": "hm", "signature": "openai-chat#S"});
+        let sealed = json!({"type": "redacted_thinking", "data": "call#t#gemini#S2=="});
+        let whole = json!({"type": "redacted_thinking", "data": "EmwK"});
+        for (rules, blocks, expected) in [
+            (SIGNS, json!([own, whole, call]), None),
+            (SIGNS, json!([marked, sealed, call]), Some(said(json!([call])))),
+            (SIGNS, json!([empty, call]), Some(said(json!([call])))),
+            (IMITATES, json!([empty, call]), None),
+            (IMITATES, json!([marked, call]), Some(said(json!([call])))),
+            (SIGNS, json!([marked]), Some(json!([user, user]))),
+        ] {
+            check(Dialect::AnthropicMessages, rules, said(blocks), expected);
+        }
+    }
+
+    #[test]
+    fn of_chats() {
+        let said = |members: Value| json!([{"role": "user", "content": "x"}, members]);
+        let thinks = json!({"role": "assistant", "content": "y", "reasoning_content": "hm",
+            "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "gemini#S"}]});
+        let plain = json!({"role": "assistant", "content": "y"});
+        let half = json!({"role": "assistant", "content": "y", "reasoning_content": "hm"});
+        let call =
+            json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let mut signed = call.clone();
+        signed["extra_content"] = json!({"google": {"thought_signature": "anthropic-messages#S"}});
+        let calls =
+            |call: &Value| json!({"role": "assistant", "content": null, "tool_calls": [call]});
+        for (rules, before, expected) in [
+            (REFUSES, said(thinks.clone()), Some(said(plain.clone()))),
+            (IMITATES, said(thinks), Some(said(half.clone()))),
+            (IMITATES, said(half), None),
+            (REFUSES, said(plain), None),
+            (IMITATES, said(calls(&signed)), Some(said(calls(&call)))),
+            (REFUSES, said(calls(&signed)), Some(said(calls(&call)))),
+        ] {
+            check(Dialect::OpenaiChat, rules, before, expected);
+        }
+    }
+
+    #[test]
+    fn of_responses() {
+        let user = json!({"role": "user", "content": "x"});
+        let thought = |id: &str, sealed: Option<&str>| json!({"type": "reasoning", "id": id, "summary": [], "encrypted_content": sealed});
+        let own = thought("rs_1", Some("gAAAAB"));
+        let kept = thought("rs_1", None);
+        for foreign in [
+            thought("rs_2", Some("sealed#anthropic-messages#S")),
+            thought("rs_2", Some("call#2#c1#gemini#S")),
+            thought("rs_rg0_msg_1", None),
+        ] {
+            let before = json!([user, own, kept, foreign]);
+            check(Dialect::OpenaiResponses, IMITATES, before, Some(json!([user, own, kept])));
+        }
+        check(Dialect::OpenaiResponses, IMITATES, json!([user, own, kept]), None);
+    }
+
+    #[test]
+    fn of_gemini() {
+        let signature = gemini::for_client(&crate::llm::Signature {
+            dialect: Dialect::AnthropicMessages,
+            text: "S==".to_owned(),
+        })
+        .into_owned();
+        for foreign in ["bedrock-converse#S==", &signature] {
+            let said = |parts: Value| json!([{"role": "model", "parts": parts}]);
+            let call = |signature: &str| json!({"functionCall": {"name": "g", "args": {}}, "thoughtSignature": signature});
+            let before = said(json!([
+                {"text": "hm", "thought": true, "thoughtSignature": foreign},
+                {"text": "", "thoughtSignature": foreign},
+                call(foreign),
+                call("CsAB")]));
+            let after = said(json!([
+                {"text": "hm", "thought": true}, call(gemini::UNCHECKED), call("CsAB")]));
+            check(Dialect::Gemini, IMITATES, before, Some(after));
+        }
+        let own = json!([{"role": "model", "parts": [{"text": "x", "thoughtSignature": "CsAB"}]}]);
+        check(Dialect::Gemini, IMITATES, own, None);
+    }
+
+    #[test]
+    fn the_billing_header_of_claude_code() {
+        let header = json!({"type": "text", "text": "x-anthropic-billing-header: cc_version=2"});
+        let rest = json!({"type": "text", "text": "You are Claude Code."});
+        let edited = without_billing_header(json!([header, rest]).to_string().as_bytes());
+        assert_eq!(edited, Some(json!([rest]).to_string().into_bytes()));
+        assert_eq!(without_billing_header(json!([rest]).to_string().as_bytes()), None);
+    }
+}
