@@ -7,8 +7,10 @@
 //! search for a word.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memchr;
+use memchr::memmem::{self, Finder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,6 +19,19 @@ use crate::llm::{Dialect, remove_members};
 
 /// Where a signature may bear a mark: its first bytes.
 const MARK_BYTES: usize = 96;
+
+/// Words without which a conversation has no thoughts, quotes included where they are whole members.
+static ASSISTANT: Word = LazyLock::new(|| Finder::new("\"assistant\""));
+static REASONING: Word = LazyLock::new(|| Finder::new("\"reasoning"));
+static THINKING: Word = LazyLock::new(|| Finder::new("\"thinking_blocks\""));
+static EXTRA: Word = LazyLock::new(|| Finder::new("\"extra_content\""));
+static REDACTED: Word = LazyLock::new(|| Finder::new("\"redacted_thinking\""));
+static SIGNATURE: Word = LazyLock::new(|| Finder::new("\"signature\""));
+static DATA: Word = LazyLock::new(|| Finder::new("\"data\""));
+static OF_CALL: Word = LazyLock::new(|| Finder::new("\"thought_signature\""));
+static OF_PART: Word = LazyLock::new(|| Finder::new("\"thoughtSignature\""));
+
+type Word = LazyLock<Finder<'static>>;
 
 /// Members with which imitators of OpenAI's chat give thoughts.
 const CHAT_THOUGHTS: [&str; 4] =
@@ -53,21 +68,29 @@ pub fn without_foreign_thoughts(
     rules: ThoughtRules,
     conversation: &[u8],
 ) -> Option<Vec<u8>> {
+    let has = |word: &Finder<'_>| word.find(conversation).is_some();
+    let has_marked = |member| has_foreign(conversation, member, false);
     let element: fn(&str, ThoughtRules) -> Edited<'_> = match dialect {
-        Dialect::AnthropicMessages if has_foreign(conversation, "signature", rules.signs) => {
+        Dialect::AnthropicMessages
+            if has_foreign(conversation, &SIGNATURE, rules.signs)
+                || has(&REDACTED) && has_marked(&DATA) =>
+        {
             message
         }
-        Dialect::AnthropicMessages if has_foreign(conversation, "data", false) => message,
-        Dialect::OpenaiChat if rules.refuses_all && has_chat_thoughts(conversation) => chat_message,
+        Dialect::OpenaiChat if !has(&ASSISTANT) => return None,
         Dialect::OpenaiChat
-            if has_foreign(conversation, "signature", false)
-                || has_foreign(conversation, "data", false)
-                || has_foreign(conversation, "thought_signature", false) =>
+            if rules.refuses_all && (has(&REASONING) || has(&THINKING) || has(&EXTRA)) =>
         {
             chat_message
         }
-        Dialect::OpenaiResponses if memmem::find(conversation, b"\"reasoning\"").is_some() => item,
-        Dialect::Gemini if has_signature_of_gemini(conversation) => content,
+        Dialect::OpenaiChat
+            if memchr(b'#', conversation).is_some()
+                && (has_marked(&SIGNATURE) || has_marked(&DATA) || has_marked(&OF_CALL)) =>
+        {
+            chat_message
+        }
+        Dialect::OpenaiResponses if has(&REASONING) => item,
+        Dialect::Gemini if has(&OF_PART) || has(&OF_CALL) => content,
         _ => return None,
     };
     edit_array(std::str::from_utf8(conversation).ok()?, |text| element(text, rules))
@@ -150,31 +173,17 @@ fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// True if a member of that name is a text that begins with a mark, or is empty where `empty_counts`.
-fn has_foreign(bytes: &[u8], name: &str, empty_counts: bool) -> bool {
-    let needle = format!("\"{name}\"");
-    memmem::find_iter(bytes, needle.as_bytes()).any(|at| {
-        let rest = bytes.get(at + needle.len()..).unwrap_or_default().trim_ascii_start();
+/// True if a member of that name, quotes included, is a text that begins with a mark, or is empty where
+/// `empty_counts`.
+fn has_foreign(bytes: &[u8], name: &Finder<'_>, empty_counts: bool) -> bool {
+    name.find_iter(bytes).any(|at| {
+        let rest = bytes.get(at + name.needle().len()..).unwrap_or_default().trim_ascii_start();
         let rest = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
         let Some(value) = rest.strip_prefix(b"\"") else { return false };
         let value = value.get(..MARK_BYTES).unwrap_or(value);
         let value = value.split(|byte| *byte == b'"').next().unwrap_or_default();
         value.contains(&b'#') || empty_counts && value.is_empty()
     })
-}
-
-fn has_chat_thoughts(bytes: &[u8]) -> bool {
-    CHAT_THOUGHTS
-        .iter()
-        .chain(&["extra_content"])
-        .any(|name| memmem::find(bytes, format!("\"{name}\"").as_bytes()).is_some())
-}
-
-/// Theirs are wrapped, so that only a look at each tells.
-fn has_signature_of_gemini(bytes: &[u8]) -> bool {
-    ["\"thoughtSignature\"", "\"thought_signature\""]
-        .iter()
-        .any(|name| memmem::find(bytes, name.as_bytes()).is_some())
 }
 
 /// The array with its elements edited; none where all stay, or it is no array.
@@ -248,9 +257,7 @@ fn chat_message(text: &str, rules: ThoughtRules) -> Edited<'_> {
     }
     let has_marks = |raw: &RawValue| {
         let bytes = raw.get().as_bytes();
-        ["signature", "data", "thought_signature"]
-            .iter()
-            .any(|name| has_foreign(bytes, name, false))
+        [&*SIGNATURE, &*DATA, &*OF_CALL].into_iter().any(|name| has_foreign(bytes, name, false))
     };
     let mut edited = Cow::Borrowed(text);
     if let Some(calls) = holder.tool_calls.filter(|it| rules.refuses_all || has_marks(it)) {
