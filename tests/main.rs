@@ -19,12 +19,14 @@ mod credentials;
 mod departures;
 mod embedded_errors;
 mod endpoints;
+mod failed_turns;
 mod faults;
 #[path = "faults.rs"]
 mod faults_on_epoll_with_keys_over_tls;
 #[path = "faults.rs"]
 mod faults_with_keys_over_tls;
 mod forms;
+mod full_context;
 mod hostile;
 mod hostile_configs;
 #[path = "hostile.rs"]

@@ -139,7 +139,9 @@ fn other_dialects_get_their_own_shapes() {
     let list = get(&gateway, "/v1/models?provider=listed", version).json();
     let entry = |id: &str| {
         json!({ "type": "model", "id": id, "display_name": id,
-            "created_at": "1970-01-01T00:00:00Z" })
+            "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active", "deprecated_at": null,
+            "retires_at": null, "line": null, "capabilities": null, "max_input_tokens": null,
+            "max_tokens": null })
     };
     let expected = json!({ "data": [entry("mine"), entry("ours")], "has_more": false,
         "first_id": "mine", "last_id": "ours" });

@@ -511,3 +511,39 @@ fn a_provider_that_has_lost_its_way_is_a_bad_gateway() {
         }
     }
 }
+
+#[test]
+fn streams_of_messages_begin_with_a_rough_count_and_ids_of_their_kind() {
+    let stand = Stand::new("");
+    for (provider, _) in PROVIDERS.iter().filter(|(name, _)| *name != "anthropic-messages") {
+        let words = "Tell me of the sea. ".repeat(50);
+        let request = ChatRequest { stream: true, ..asking(&words) };
+        let text = stand.ask(Dialect::AnthropicMessages, provider, &request).text();
+        let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events: Vec<Value> = events.filter_map(|it| serde_json::from_str(it).ok()).collect();
+        let of = |kind: &str| {
+            let found = events.iter().find(|event| event["type"] == kind);
+            found.unwrap_or_else(|| panic!("{provider}: no {kind} in {text}"))
+        };
+        let message = &of("message_start")["message"];
+        let begun = message["usage"]["input_tokens"].as_u64().expect("a count");
+        assert!(begun > 0 && begun < 2_000, "{provider}: {begun}");
+        assert!(message["id"].as_str().is_some_and(|id| id.starts_with("msg_")), "{message}");
+        let usage = &of("message_delta")["usage"];
+        let whole = stand.answer(Dialect::AnthropicMessages, provider, &asking(&words));
+        let told = whole.usage.expect("a usage").output_tokens;
+        assert_eq!(usage["output_tokens"].as_u64(), Some(told), "{provider}");
+        assert!(usage["input_tokens"].as_u64().is_some_and(|count| count > 0), "{provider}");
+    }
+    let kinds = [(Dialect::OpenaiChat, "chatcmpl-"), (Dialect::OpenaiResponses, "resp_")];
+    for (client, prefix) in kinds {
+        for (provider, _) in PROVIDERS {
+            let id = stand.ask(client, provider, &asking("Hello")).json()["id"].clone();
+            let is_own = provider.starts_with("openai") && client == Dialect::OpenaiChat;
+            assert!(
+                is_own || id.as_str().is_some_and(|id| id.starts_with(prefix)),
+                "{provider} {id}"
+            );
+        }
+    }
+}

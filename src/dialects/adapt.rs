@@ -6,6 +6,7 @@ mod tool_names;
 use std::borrow::Cow;
 
 use super::codec::Target;
+use super::service_tier;
 use super::warnings::Warnings;
 use crate::llm::{
     CallIds, ChatRequest, Content, Dialect, EarlierThoughts, ModelRules, Part, Prefill, Reasoning,
@@ -131,7 +132,10 @@ fn is_usual(request: &ChatRequest, setting: RefusedSetting) -> bool {
         Setting::FrequencyPenalty => sampling.frequency_penalty == Some(0.0),
         Setting::PresencePenalty => sampling.presence_penalty == Some(0.0),
         Setting::N => request.n == Some(1),
-        Setting::ServiceTier => request.service_tier.as_deref() == Some("auto"),
+        Setting::ServiceTier => {
+            let tier = request.service_tier.as_deref().and_then(service_tier::of_request);
+            matches!(tier, Some("auto" | "default"))
+        }
         Setting::ParallelToolCalls => request.parallel_tool_calls == Some(true),
         _ => false,
     }

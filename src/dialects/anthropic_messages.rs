@@ -31,6 +31,7 @@ pub use count_tokens::write_token_count;
 pub(super) use proof::{is_foreign_data, is_foreign_signature};
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::context_overflow::{is_overflow, message};
 use super::openai_chat;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
@@ -79,8 +80,8 @@ impl Codec for AnthropicMessages {
         Box::new(decoder::Decoder::default())
     }
 
-    fn stream_encoder(&self, _: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(now_unix))
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(request, now_unix))
     }
 }
 
@@ -104,6 +105,9 @@ fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
     let details = body.and_then(|body| body.get("error")?.get("details")?.get("error_code"));
     let code = details.and_then(Node::text).map(str::to_owned);
     let error = openai_chat::read_error(status, body);
+    if is_overflow(&error) {
+        return error;
+    }
     ApiError { code: code.or(error.code), ..error }
 }
 
@@ -123,7 +127,7 @@ fn write_error(error: &ApiError, out: &mut Vec<u8>) {
         root.text("type", "error");
         root.object("error", |inner| {
             inner.text("type", kind);
-            inner.text("message", &error.message);
+            inner.text("message", &message(error, DIALECT));
             inner.optional_text("code", error.code.as_deref());
         });
         root.null("request_id");

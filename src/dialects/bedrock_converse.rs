@@ -20,9 +20,13 @@ mod write_messages;
 mod write_request;
 mod write_tools;
 
+pub(super) use answer::failure;
+
 use std::fmt::Write as _;
 
 use super::codec::{Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::context_overflow::{message, recognize};
+use super::error_text::message_of;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -136,8 +140,9 @@ fn read_error(status: u16, name: Option<&str>, body: Option<Node<'_>>) -> ApiErr
     let of_status = EXCEPTIONS.iter().find(|(_, _, known)| *known == status);
     let by_table = of_stream.or(of_status).map(|(_, kind, _)| (*kind).to_owned());
     let kind = text(&["__type", "code"]).map(plain).or(by_table);
-    let message = text(&["message", "Message", "originalMessage"]);
-    ApiError {
+    let inner = || body.and_then(|body| body.get("error")).and_then(message_of);
+    let message = body.and_then(message_of).or_else(|| text(&["originalMessage"])).or_else(inner);
+    recognize(ApiError {
         status,
         message: message
             .filter(|message| !message.is_empty())
@@ -145,7 +150,7 @@ fn read_error(status: u16, name: Option<&str>, body: Option<Node<'_>>) -> ApiErr
         kind: kind.unwrap_or_default(),
         code: None,
         param: None,
-    }
+    })
 }
 
 /// Appends an error as clients of the service read it where no header field tells its type.
@@ -163,7 +168,7 @@ fn write_error(error: &ApiError, out: &mut Vec<u8>) {
     };
     write_object(out, |root| {
         root.text("__type", kind);
-        root.text("message", &error.message);
+        root.text("message", &message(error, DIALECT));
     });
 }
 

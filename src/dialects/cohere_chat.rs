@@ -17,6 +17,8 @@ mod write_message;
 mod write_request;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::context_overflow::{message, recognize};
+use super::error_text::message_of;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -57,7 +59,7 @@ impl Codec for CohereChat {
     }
 
     fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_object(out, |root| root.text("message", &error.message));
+        write_object(out, |root| root.text("message", &message(error, DIALECT)));
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
@@ -72,14 +74,13 @@ impl Codec for CohereChat {
 /// Reads an error: a `message`, and nothing that tells its kind but the status. Proxies before Cohere
 /// have other names for the text.
 pub(super) fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
-    let text = |key: &str| body.and_then(|body| body.get(key)).and_then(Node::text);
-    let message = ["message", "error", "detail"].into_iter().find_map(text);
-    ApiError {
+    let inner = || body.and_then(|body| body.get("error")).and_then(message_of);
+    let message = body.and_then(message_of).or_else(inner);
+    recognize(ApiError {
         status,
-        message: message
-            .map_or_else(|| format!("the provider answered with status {status}"), str::to_owned),
+        message: message.unwrap_or_else(|| format!("the provider answered with status {status}")),
         kind: String::new(),
         code: None,
         param: None,
-    }
+    })
 }

@@ -5,8 +5,9 @@
 //! an error says of its status counts; else its code or type does, by the names that the vendors use.
 
 use super::codec::Codec;
-use super::openai_chat;
-use crate::llm::{ApiError, Dialect, Node};
+use super::error_text::message_of;
+use super::{bedrock_converse, gemini, openai_chat};
+use crate::llm::{ApiError, Chunk, Dialect, Node, Scanner, is_error_answer};
 
 /// Status of an error that tells none: the provider failed, and nobody knows how.
 pub(super) const UNKNOWN_STATUS: u16 = 502;
@@ -121,6 +122,40 @@ fn status_of(name: &str) -> Option<u16> {
     known.map(|(status, _)| *status).or_else(|| name.contains("image").then_some(400))
 }
 
+/// The error of a whole answer of a conversation that is none: it tells an error, or its dialect's word for
+/// a failure, or there is nothing in it.
+#[must_use]
+pub fn failure_of_answer(dialect: Dialect, root: Node<'_>) -> Option<ApiError> {
+    if is_error_answer(root) {
+        return Some(error_in_answer(dialect, root));
+    }
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::failure(root),
+        Dialect::Gemini => gemini::failure(root),
+        Dialect::BedrockConverse => bedrock_converse::failure(root),
+        _ => None,
+    }
+}
+
+/// The error that the first event of a stream with content tells in its dialect's words alone. None for
+/// content.
+pub fn failure_of_event(
+    dialect: Dialect,
+    name: Option<&str>,
+    data: &[u8],
+    scanner: &mut Scanner,
+) -> Option<ApiError> {
+    if !matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse) {
+        return None;
+    }
+    let mut chunks = Vec::new();
+    super::codec(dialect)?.stream_decoder().event(name, data, scanner, &mut chunks).ok()?;
+    chunks.into_iter().find_map(|chunk| match chunk {
+        Chunk::Error(error) => Some(error),
+        _ => None,
+    })
+}
+
 /// The error that a whole answer tells, for which
 /// [`is_error_answer`](crate::llm::is_error_answer) is true, with the status that it would have had.
 #[must_use]
@@ -152,15 +187,12 @@ pub fn error_in_answer(dialect: Dialect, root: Node<'_>) -> ApiError {
 }
 
 fn says_why(holder: Node<'_>) -> bool {
-    ["message", "Message", "detail"]
-        .iter()
-        .any(|key| holder.get(key).and_then(Node::text).is_some())
+    message_of(holder).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::Scanner;
 
     fn read(dialect: Dialect, body: &str) -> ApiError {
         let read = |root: Node<'_>| error_in_answer(dialect, root);

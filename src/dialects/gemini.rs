@@ -11,6 +11,7 @@ mod citation;
 mod decoder;
 mod encoder;
 mod error;
+mod failure;
 mod model;
 mod part;
 mod read_contents;
@@ -20,6 +21,8 @@ mod signature;
 mod usage;
 mod write_contents;
 mod write_request;
+
+pub(super) use failure::failure;
 
 use array_framing::ArrayFraming;
 #[cfg(test)]

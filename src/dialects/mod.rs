@@ -12,14 +12,17 @@
 
 mod adapt;
 mod amazon_stream;
+mod answer_id;
 mod anthropic_messages;
 mod bedrock_converse;
 mod codec;
 mod cohere_chat;
 mod completions;
+mod context_overflow;
 mod cutter;
 mod embedded_error;
 mod embeddings;
+mod error_text;
 mod foreign;
 mod foreign_thoughts;
 mod gemini;
@@ -31,6 +34,7 @@ mod openai_chat;
 mod openai_responses;
 mod opening;
 mod rerank;
+mod service_tier;
 mod sse;
 mod warnings;
 
@@ -45,8 +49,9 @@ pub use codec::{
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
+pub use context_overflow::overflow_of_imitator;
 pub use cutter::Cutter;
-pub use embedded_error::error_in_answer;
+pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
 pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
 pub use foreign_thoughts::{
     ThoughtRules, conversation_member, without_billing_header, without_foreign_thoughts,

@@ -12,10 +12,12 @@ mod read_request;
 mod write_messages;
 mod write_request;
 
-pub(super) use answer::{tokens, write_tokens};
+pub(super) use answer::{failure, tokens, write_tokens};
 pub(super) use read_request::{arguments, cache_point, function, json_schema, labels, texts};
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::context_overflow::recognize;
+use super::error_text::message_of;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -77,15 +79,14 @@ pub(super) fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
     let code = part("code").and_then(|code| {
         code.text().map(str::to_owned).or_else(|| code.u64().map(|code| code.to_string()))
     });
-    let plain = error.and_then(Node::text).map(str::to_owned);
-    let message = text("message").or(plain).or_else(|| text("detail"));
-    ApiError {
+    let message = error.and_then(message_of).or_else(|| body.and_then(message_of));
+    recognize(ApiError {
         status,
         message: message.unwrap_or_else(|| format!("the provider answered with status {status}")),
         kind: text("type").unwrap_or_default(),
         code,
         param: text("param"),
-    }
+    })
 }
 
 /// Appends an error as OpenAI's clients expect it.

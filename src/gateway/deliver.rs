@@ -25,7 +25,7 @@ use crate::http::{
     Framing, LAST_CHUNK, Method, ResponseHead, Version, end_head, write_chunk, write_field,
     write_length, write_status_line,
 };
-use crate::llm::{Dialect, Tier};
+use crate::llm::{Chunk, Dialect, Tier};
 
 /// A usual head fits into this.
 const HEAD_BYTES: usize = 1024;
@@ -169,6 +169,8 @@ async fn json(
             Err(_) if coded => {}
             Err(_) => return Err(invalid("its body is not JSON")),
         }
+    } else if let Some(error) = deliver_translated::overflow_of(exchange, attempt, status, &body) {
+        return Box::pin(deliver_translated::rewritten(exchange, attempt, answer, &error)).await;
     }
     exchange.client.out.reserve(HEAD_BYTES + body.len());
     let mut out = begin_head(exchange, status);
@@ -189,12 +191,20 @@ fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
         return;
     }
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
-    let codec = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec);
-    let Some(codec) = codec else { return };
-    let read = exchange.worker.scanner().read(body, |root| codec.read_answer(root));
-    if let Some(answer) = read.ok().flatten() {
-        exchange.record.usage = answer.usage;
-        exchange.record.tier = tier_of(answer.service_tier.as_deref());
+    let Some(codec) = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec) else { return };
+    // An answer is a stream of one event there; one that failed has used tokens too.
+    let mut chunks = Vec::new();
+    let mut decoder = codec.stream_decoder();
+    // What makes no sense to us may make sense to the client, who gets it as it is.
+    let _ = decoder.event(None, body, &mut exchange.worker.scanner(), &mut chunks);
+    for chunk in chunks {
+        match chunk {
+            Chunk::Usage(usage) => exchange.record.usage = Some(usage),
+            Chunk::Start(start) => {
+                exchange.record.tier = tier_of(start.service_tier.as_deref());
+            }
+            _ => {}
+        }
     }
 }
 

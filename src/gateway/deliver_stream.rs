@@ -324,12 +324,18 @@ fn finish_of(dialect: Dialect, data: &[u8]) -> Finish {
         let rest = data.get(at + key.len()..).unwrap_or_default();
         let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
         match value.and_then(|value| value.strip_prefix(b"\"")) {
-            Some(reason) if reason.starts_with(b"error\"") => return Finish::Failed,
+            Some(reason) if is_failure(reason) => return Finish::Failed,
             Some(_) => finish = Finish::Complete,
             None => {}
         }
     }
     finish
+}
+
+/// True for what begins with a reason to end that tells a failure, as in whole answers.
+fn is_failure(reason: &[u8]) -> bool {
+    let words: [&[u8]; 3] = [b"error\"", b"network_error\"", b"abort\""];
+    words.iter().any(|word| reason.starts_with(word))
 }
 
 /// Appends encoded events to the answer's bytes.

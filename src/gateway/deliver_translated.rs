@@ -11,6 +11,7 @@ use super::deliver::{
     write_provider_fields_but_form,
 };
 use super::deliver_stream::{append, end, send};
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::Attempt;
@@ -19,9 +20,12 @@ use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::shapes::Shaped;
 use super::translate::{Back, Chat, Form, Translation};
-use crate::dialects::{BadStream, Codec, Cutter, StreamDecoder, StreamEncoder, opening_chunk};
+use crate::dialects::{
+    BadStream, Codec, Cutter, StreamDecoder, StreamEncoder, codec, opening_chunk,
+    overflow_of_imitator,
+};
 use crate::http::{Framing, write_field};
-use crate::llm::{Answer, ApiError, Chunk, chunks_of, is_error_answer};
+use crate::llm::{Answer, ApiError, Chunk, Content, Node, chunks_of, is_error_answer};
 
 /// Sends a provider's answer in the client's dialect.
 pub(super) async fn deliver(
@@ -55,7 +59,9 @@ async fn chat(
         let dialects = (translation.client, translation.provider);
         return error(exchange, attempt, dialects, (answer, &body)).await;
     }
-    check_no_error(exchange, attempt, answer, &body)?;
+    if !answer.is_good {
+        opening::check(exchange.asker, attempt, &answer.head, &body)?;
+    }
     let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
     let read = read.ok().flatten();
     let mut said = read.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
@@ -118,6 +124,20 @@ fn complete(exchange: &Exchange<'_>, translation: &Chat, answer: &mut Answer) {
     if answer.model.is_empty() {
         answer.model.clone_from(&translation.request.model);
     }
+    for (index, choice) in (0_u32..).zip(&mut answer.choices) {
+        for (place, part) in (0_u32..).zip(&mut choice.parts) {
+            name_call(exchange, (index, place), &mut part.content);
+        }
+    }
+}
+
+/// Gives an id to a call that has none: clients send it back with the result.
+fn name_call(exchange: &Exchange<'_>, (choice, part): (u32, u32), content: &mut Content) {
+    if let Content::ToolCall(call) = content
+        && call.id.is_empty()
+    {
+        call.id = format!("call_{}_{choice}_{part}", exchange.record.id);
+    }
 }
 
 /// An id for an answer that has none.
@@ -132,8 +152,17 @@ async fn send_json(
     answer: &Incoming,
     body: &[u8],
 ) -> Result<(), Failure> {
+    send_json_of(exchange, attempt, (answer, answer.head.status()), body).await
+}
+
+async fn send_json_of(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    (answer, status): (&Incoming, u16),
+    body: &[u8],
+) -> Result<(), Failure> {
     exchange.client.out.reserve(body.len());
-    let mut out = begin_head(exchange, answer.head.status());
+    let mut out = begin_head(exchange, status);
     write_field(&mut out, "content-type", b"application/json");
     write_provider_fields_but_form(&mut out, attempt, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
@@ -142,7 +171,7 @@ async fn send_json(
     Ok(())
 }
 
-/// Tells the provider's error in the client's dialect, under its own status.
+/// Tells the provider's error in the client's dialect, under the status that its kind has there.
 async fn error(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
@@ -160,7 +189,37 @@ async fn error(
     let error = error.unwrap_or_else(|| provider.read_error(status, None));
     let mut told = Vec::new();
     client.write_error(&error, &mut told);
-    send_json(exchange, attempt, answer, &told).await
+    send_json_of(exchange, attempt, (answer, error.status), &told).await
+}
+
+/// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
+/// context in words that the vendor's clients do not know. The vendor's own bytes stay as they are.
+pub(super) fn overflow_of(
+    exchange: &Exchange<'_>,
+    attempt: &Attempt,
+    status: u16,
+    body: &[u8],
+) -> Option<ApiError> {
+    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect)?;
+    if status < 400 || attempt.upstream.provider.is_original() {
+        return None;
+    }
+    let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);
+    exchange.worker.scanner().read(body, read).ok().flatten()
+}
+
+/// Sends an error of the provider in the words of the client's dialect.
+pub(super) async fn rewritten(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    answer: &Incoming,
+    error: &ApiError,
+) -> Result<(), Failure> {
+    let mut body = Vec::new();
+    if let Some(client) = codec(exchange.record.dialled.dialect) {
+        client.write_error(error, &mut body);
+    }
+    send_json_of(exchange, attempt, (answer, error.status), &body).await
 }
 
 /// A stream on its way from one dialect to the other.
@@ -310,6 +369,9 @@ impl<'p> Stream<'p> {
                     start.model.clone_from(&self.translation.request.model);
                 }
                 exchange.record.tier = tier_of(start.service_tier.as_deref());
+            }
+            Chunk::Open { choice, part, content } => {
+                name_call(exchange, (*choice, *part), content);
             }
             Chunk::Grow { .. } => exchange.record.content_events += 1,
             Chunk::Usage(usage) => {

@@ -38,6 +38,8 @@ struct Listed {
     mode: Option<Mode>,
     context_tokens: Option<u64>,
     output_tokens_max: Option<u64>,
+    /// The day its vendor takes it away, as `2026-11-30`.
+    retires: Option<&'static str>,
     /// The entry in OpenAI's shape, which is most asked for.
     json: String,
 }
@@ -133,6 +135,7 @@ impl Listed {
             mode: card.map(ModelCard::mode),
             context_tokens: card.and_then(ModelCard::context_tokens),
             output_tokens_max: card.and_then(ModelCard::output_tokens_max),
+            retires: card.and_then(ModelCard::retires),
             model,
             id,
         }
@@ -151,13 +154,23 @@ impl Listed {
 
     fn in_shape_of(&self, dialect: Dialect) -> String {
         match dialect {
-            Dialect::AnthropicMessages => json!({
-                "type": "model",
-                "id": self.id,
-                "display_name": self.model,
-                "created_at": CREATED_AT,
-            })
-            .to_string(),
+            Dialect::AnthropicMessages => {
+                let retires = self.retires.map(|day| format!("{day}T00:00:00Z"));
+                json!({
+                    "type": "model",
+                    "id": self.id,
+                    "display_name": self.model,
+                    "created_at": CREATED_AT,
+                    "lifecycle": if retires.is_some() { "deprecated" } else { "active" },
+                    "deprecated_at": null,
+                    "retires_at": retires,
+                    "line": null,
+                    "capabilities": null,
+                    "max_input_tokens": self.context_tokens,
+                    "max_tokens": self.output_tokens_max,
+                })
+                .to_string()
+            }
             Dialect::Gemini => {
                 let mut entry = json!({
                     "name": format!("models/{}", self.id),

@@ -16,8 +16,12 @@ use super::recall;
 use super::receive::Request;
 use super::record::Exchange;
 use super::redact::Scrutiny;
+use super::translate::Back;
 use crate::base::{Instant, unix_now};
-use crate::dialects::{Cutter, OpeningEvent, codec, error_in_answer, opening_event};
+use crate::dialects::{
+    Cutter, OpeningEvent, codec, error_in_answer, failure_of_answer, failure_of_event,
+    opening_event,
+};
 use crate::http::ResponseHead;
 use crate::llm::{ApiError, Dialect, JsonError};
 use crate::routing::retry_hint;
@@ -72,6 +76,9 @@ fn whole(
     if answer.head.get("content-encoding").is_some() {
         return Ok(());
     }
+    if let Some(Back::Chat(_)) = attempt.translation.as_ref().map(|it| &it.back) {
+        check(asker, attempt, &answer.head, body)?;
+    }
     let outline = asker.worker.scanner().answer(body);
     match outline {
         Ok(outline) if outline.is_error => Err(failure_in(asker, attempt, &answer.head, body)),
@@ -107,7 +114,15 @@ async fn stream(
         let mut shown = OpeningEvent::Preamble;
         let cut = cutter.each(|name, data| {
             if shown == OpeningEvent::Preamble {
-                shown = opening_event(attempt.dialect, name, data, &mut asker.worker.scanner());
+                let mut scanner = asker.worker.scanner();
+                shown = opening_event(attempt.dialect, name, data, &mut scanner);
+                // Clients of the same dialect know its words for a failure.
+                if shown == OpeningEvent::Content && attempt.translation.is_some() {
+                    let failed = failure_of_event(attempt.dialect, name, data, &mut scanner);
+                    if let Some(error) = failed {
+                        shown = OpeningEvent::Error(error);
+                    }
+                }
             }
             Ok(())
         });
@@ -148,6 +163,20 @@ pub(super) fn is_good(
         OpeningEvent::Content => Ok(true),
         OpeningEvent::End => Err(invalid(attempt, NO_CONTENT)),
         OpeningEvent::Error(error) => Err(failure(attempt, head, error)),
+    }
+}
+
+/// Refuses a whole answer of a conversation in another dialect that is none.
+pub(super) fn check(
+    asker: &Asker<'_>,
+    attempt: &Attempt,
+    head: &ResponseHead,
+    body: &[u8],
+) -> Result<(), Failure> {
+    let read = |root: crate::llm::Node<'_>| failure_of_answer(attempt.dialect, root);
+    match asker.worker.scanner().read(body, read) {
+        Ok(Some(error)) => Err(failure(attempt, head, error)),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 

@@ -89,8 +89,9 @@ impl ErrorSigns {
         let is_over = || matches!(value.as_str(), Some("failed" | "cancelled"));
         self.is_told |= tells_error(key, value) || key == "status" && is_over();
         if value.is_array() || value.is_object() {
-            self.has_parts |= is_filled(value);
-            self.has_message |= key == "error";
+            // A list of violations is a message.
+            self.has_parts |= is_filled(value) && key != "detail";
+            self.has_message |= matches!(key, "error" | "detail");
         } else if matches!(key, "message" | "Message" | "detail" | "error") {
             self.has_message |= value.is_str();
         }
@@ -119,10 +120,16 @@ fn has_failed_choice(choices: &Value<'_, '_>) -> bool {
     choices.as_array().is_some_and(|choices| choices.iter().any(|choice| is_failed_choice(&choice)))
 }
 
+/// True for a `finish_reason` that tells a failure: OpenRouter's and Mistral's, GLM's, that of servers
+/// which were told to give up (vLLM, SGLang).
+fn is_failure(finish_reason: &str) -> bool {
+    matches!(finish_reason, "error" | "network_error" | "abort")
+}
+
 fn is_failed_choice(choice: &Value<'_, '_>) -> bool {
     choice.as_object().is_some_and(|choice| {
         choice.iter().any(|(key, value)| match key {
-            "finish_reason" => value.as_str() == Some("error"),
+            "finish_reason" => value.as_str().is_some_and(is_failure),
             "error" => is_filled(&value),
             _ => false,
         })
@@ -247,6 +254,9 @@ mod tests {
             (r#"{"choices":[{"error":{"code":429}}]}"#, true),
             (r#"{"choices":[{"message":{"content":"h"},"finish_reason":"error"}]}"#, true),
             (r#"{"choices":[{"finish_reason":"stop","error":null}]}"#, false),
+            (r#"{"choices":[{"message":{"content":"h"},"finish_reason":"network_error"}]}"#, true),
+            (r#"{"choices":[{"message":{"content":"h"},"finish_reason":"abort"}]}"#, true),
+            (r#"{"detail":[{"loc":["body","n"],"msg":"no"}]}"#, true),
             (r#"{"status":"failed","output":[1]}"#, true),
             (r#"{"status":"incomplete","output":[1]}"#, false),
             (r#"{"type":"error"}"#, true),

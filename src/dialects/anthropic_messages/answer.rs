@@ -4,10 +4,14 @@ use super::proof::{self, Redacted};
 use super::read_block::{arguments, citations};
 use super::write_block::{tool_use, words};
 use super::{DIALECT, name, usage};
+use crate::dialects::answer_id;
 use crate::llm::{
     Answer, ArrayWriter, Choice, Citation, Content, Foreign, Node, ObjectWriter, Part, Reasoning,
     Signature, StopReason, Text, ToolCall, write_object,
 };
+
+/// What the ids of Anthropic's messages begin with.
+pub(super) const ID_PREFIX: &str = "msg_";
 
 /// Reads a provider's answer. None if it has no content.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
@@ -153,7 +157,7 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
         }
     }
     write_object(out, |root| {
-        root.text("id", &answer.id);
+        root.text("id", &answer_id::for_client(ID_PREFIX, &answer.id));
         root.text("type", "message");
         root.text("role", "assistant");
         root.text("model", &answer.model);

@@ -8,14 +8,15 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{Ending, call_id, redacted, write_citation};
+use super::answer::{Ending, ID_PREFIX, call_id, redacted, write_citation};
 use super::write_block::words;
 use super::{DIALECT, name, proof, usage, write_error};
 use crate::dialects::codec::StreamEncoder;
-use crate::dialects::sse;
+use crate::dialects::{answer_id, sse};
 use crate::http::{Event, write_event};
 use crate::llm::{
-    Chunk, Content, Growth, Json, ObjectWriter, Reasoning, Signature, Start, ToolCall, Usage,
+    ChatRequest, Chunk, Content, Growth, Json, ObjectWriter, Reasoning, Signature, Start, ToolCall,
+    Usage, estimate_request_tokens,
 };
 
 /// Parts followed, at most.
@@ -31,7 +32,9 @@ pub(super) struct Encoder {
     /// Kept until the next chunk, which may tell the counts.
     start: Option<Start>,
     has_begun: bool,
-    usage: Usage,
+    /// Tokens of the request, roughly: most providers count them only when the answer ends.
+    estimate: u64,
+    usage: Option<Usage>,
     ending: Ending,
     /// Number of the next block.
     next: u64,
@@ -65,12 +68,13 @@ enum Kind {
 }
 
 impl Encoder {
-    pub(super) fn new(now_unix: u64) -> Self {
+    pub(super) fn new(request: &ChatRequest, now_unix: u64) -> Self {
         Self {
             now_unix,
             start: None,
             has_begun: false,
-            usage: Usage::default(),
+            estimate: estimate_request_tokens(request),
+            usage: None,
             ending: Ending::default(),
             next: 0,
             open: None,
@@ -84,9 +88,11 @@ impl Encoder {
             return;
         }
         let start = self.start.take().unwrap_or_default();
+        let estimate = Usage { input_tokens: self.estimate, ..Usage::default() };
+        let counts = self.usage.unwrap_or(estimate);
         event(out, "message_start", |root| {
             root.object("message", |message| {
-                message.text("id", &start.id);
+                message.text("id", &answer_id::for_client(ID_PREFIX, &start.id));
                 message.text("type", "message");
                 message.text("role", "assistant");
                 message.text("model", &start.model);
@@ -95,7 +101,7 @@ impl Encoder {
                 message.null("stop_sequence");
                 message.null("stop_details");
                 let tier = start.service_tier.as_deref();
-                message.object("usage", |counts| usage::write(counts, &self.usage, tier));
+                message.object("usage", |object| usage::write(object, &counts, tier));
             });
         });
     }
@@ -298,7 +304,11 @@ impl Encoder {
         self.end_block(out);
         event(out, "message_delta", |root| {
             root.object("delta", |delta| self.ending.write(delta));
-            root.object("usage", |counts| usage::write_last(counts, &self.usage));
+            root.object("usage", |object| match &self.usage {
+                Some(counts) => usage::write_last(object, counts),
+                // What was told when it began stays.
+                None => object.number("output_tokens", 0),
+            });
         });
         event(out, "message_stop", |_| {});
     }
@@ -312,7 +322,7 @@ impl StreamEncoder for Encoder {
                 return;
             }
             Chunk::Usage(counts) => {
-                self.usage = self.usage.then(*counts);
+                self.usage = Some(self.usage.map_or(*counts, |before| before.then(*counts)));
                 return;
             }
             Chunk::Error(error) => {
@@ -372,7 +382,7 @@ mod tests {
     };
 
     fn encode(chunks: &[Chunk]) -> Vec<u8> {
-        let mut encoder = Encoder::new(7);
+        let mut encoder = Encoder::new(&ChatRequest::default(), 7);
         let mut out = Vec::new();
         chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
         out
@@ -594,7 +604,7 @@ mod tests {
 
     #[test]
     fn other_choices_and_endless_parts_take_no_room() {
-        let mut encoder = Encoder::new(0);
+        let mut encoder = Encoder::new(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         encoder.push(
             &Chunk::Open { choice: 1, part: 0, content: Content::Refusal(String::new()) },

@@ -4,8 +4,8 @@ use super::model::Model;
 use super::thinking::Plan;
 use super::{DIALECT, tools, turns};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
+use crate::dialects::{foreign, service_tier};
 use crate::llm::{ChatRequest, Format, ObjectWriter, write_object};
 
 /// What this dialect has no word for.
@@ -169,7 +169,8 @@ fn rest(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warni
     if let Some(user) = &request.user {
         root.object("metadata", |metadata| metadata.text("user_id", user));
     }
-    match request.service_tier.as_deref() {
+    let tier = request.service_tier.as_deref();
+    match tier.map(|tier| service_tier::of_request(tier).unwrap_or(tier)) {
         None => {}
         Some("auto") => root.text("service_tier", "auto"),
         Some("default") => root.text("service_tier", "standard_only"),

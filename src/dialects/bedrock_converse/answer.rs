@@ -7,14 +7,18 @@ use super::DIALECT;
 use super::formats;
 use super::read_content::cited;
 use super::write_content::{input, write_call, write_cited, write_thought};
+use crate::dialects::service_tier;
 use crate::llm::{
-    Answer, ArrayWriter, Choice, Content, Image, Media, Node, ObjectWriter, Part, Reasoning,
-    Signature, StopReason, ToolCall, Usage, write_object,
+    Answer, ApiError, ArrayWriter, Choice, Content, Image, Media, Node, ObjectWriter, Part,
+    Reasoning, Signature, StopReason, ToolCall, Usage, write_object,
 };
 
-/// Reads a provider's answer. None if it has no message.
+/// Reads a provider's answer. None if it has no message, or if the service says that it failed.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let message = root.get("output")?.get("message")?;
+    if failure(root).is_some() {
+        return None;
+    }
     let blocks = message.get("content").into_iter().flat_map(Node::items);
     let choice = Choice {
         parts: blocks.filter_map(content).map(Part::new).collect(),
@@ -78,8 +82,20 @@ fn reasoning(value: Node<'_>) -> Reasoning {
     }
 }
 
-/// The reason that `stopReason` and what stands beside it tell. What the model garbled was held back
-/// by the service, which is a filter to a client: a plain end would make a whole answer of it.
+/// The failure that an answer or `messageStop` tells: what the model wrote could not be read, and was
+/// held back by the service.
+pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
+    let reason = root.text_of("stopReason");
+    matches!(reason, "malformed_model_output" | "malformed_tool_use").then(|| ApiError {
+        status: 424,
+        message: format!("the model's answer could not be used ({reason})"),
+        kind: "ModelErrorException".to_owned(),
+        code: Some(reason.to_owned()),
+        param: None,
+    })
+}
+
+/// The reason that `stopReason` and what stands beside it tell.
 pub(super) fn stop_reason(root: Node<'_>) -> StopReason {
     match root.text_of("stopReason") {
         "tool_use" => StopReason::ToolCalls,
@@ -91,10 +107,7 @@ pub(super) fn stop_reason(root: Node<'_>) -> StopReason {
             let text = told.filter_map(|it| it.get("stop_sequence")?.text()).next();
             StopReason::StopSequence(text.unwrap_or_default().to_owned())
         }
-        "guardrail_intervened"
-        | "content_filtered"
-        | "malformed_model_output"
-        | "malformed_tool_use" => StopReason::ContentFilter,
+        "guardrail_intervened" | "content_filtered" => StopReason::ContentFilter,
         _ => StopReason::Stop,
     }
 }
@@ -133,10 +146,19 @@ pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
         write_stop(root, choice.map_or(&StopReason::Stop, |choice| &choice.stop));
         root.object("usage", |usage| write_usage(usage, &answer.usage.unwrap_or_default()));
         root.object("metrics", |metrics| metrics.number("latencyMs", 0));
-        if let Some(tier) = &answer.service_tier {
+        if let Some(tier) = answer.service_tier.as_deref().and_then(tier_of_service) {
             root.object("serviceTier", |object| object.text("type", tier));
         }
     });
+}
+
+/// The service's word for a class that an answer tells.
+pub(super) fn tier_of_service(word: &str) -> Option<&'static str> {
+    match service_tier::of_answer(word) {
+        Some(tier @ ("default" | "flex" | "priority")) => Some(tier),
+        None if word == "reserved" => Some("reserved"),
+        _ => None,
+    }
 }
 
 fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
@@ -221,8 +243,6 @@ mod tests {
             ),
             (r#""guardrail_intervened""#, StopReason::ContentFilter),
             (r#""content_filtered""#, StopReason::ContentFilter),
-            (r#""malformed_model_output""#, StopReason::ContentFilter),
-            (r#""malformed_tool_use""#, StopReason::ContentFilter),
             (r#""of the future""#, StopReason::Stop),
             ("null", StopReason::Stop),
         ] {

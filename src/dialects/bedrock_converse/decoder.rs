@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{picture, stop_reason};
+use super::answer::{failure, picture, stop_reason};
 use super::read_content::citation;
 use super::{EXCEPTIONS, read_error};
 use crate::dialects::amazon_stream::FAILURE;
@@ -120,6 +120,11 @@ impl Decoder {
 
     fn stop(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
         self.begin(out);
+        if let Some(error) = failure(root) {
+            out.push(Chunk::Error(error));
+            self.has_ended = true;
+            return;
+        }
         while let Some((index, _)) = self.open.first_key_value() {
             let index = *index;
             self.close(index, out);

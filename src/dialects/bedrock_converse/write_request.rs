@@ -7,6 +7,7 @@ use super::write_messages::Conversation;
 use super::write_tools;
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::foreign::{refuse_state, warn_of_other};
+use crate::dialects::service_tier;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ChatRequest, Format, ObjectWriter, write_object};
 
@@ -40,7 +41,7 @@ pub(super) fn write(
         let has_tools = write_tools::write(root, request, family, &conversation, warnings);
         output_config(root, request, thinking, warnings);
         model_fields::write(root, request, family, thinking, &drawing, has_tools, warnings);
-        service_tier(root, request, warnings);
+        write_tier(root, request, warnings);
         labels(root, request, warnings);
         foreign(root, request, family, warnings);
         unknown(request, warnings);
@@ -110,10 +111,10 @@ fn output_config(
 }
 
 /// The service's tiers have some of OpenAI's and Anthropic's names.
-fn service_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    let tier = match request.service_tier.as_deref() {
+fn write_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    let tier = request.service_tier.as_deref();
+    let tier = match tier.map(|tier| service_tier::of_request(tier).unwrap_or(tier)) {
         None | Some("auto") => return,
-        Some("standard" | "standard_only") => "default",
         Some(tier @ ("default" | "flex" | "priority" | "reserved")) => tier,
         Some(_) => {
             warnings.dropped("service_tier", "bedrock-converse has no such tier");

@@ -557,7 +557,7 @@ fn errors_have_their_message_where_it_may_be() {
     };
     assert_eq!(error(r#"{"id":"1","message":"slow down"}"#), "slow down");
     assert_eq!(error(r#"{"message":null,"detail":"slow down"}"#), "slow down");
-    assert_eq!(error(r#"{"message":["x"]}"#), "the provider answered with status 429");
+    assert_eq!(error(r#"{"message":[5]}"#), "the provider answered with status 429");
     assert_eq!(CohereChat.read_error(500, None).message, "the provider answered with status 500");
 }
 

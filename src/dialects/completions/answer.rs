@@ -1,14 +1,18 @@
 //! A whole answer.
 
+use crate::dialects::answer_id;
 use crate::llm::{
     Answer, Choice, Content, ObjectWriter, Part, StopReason, TokenLogprob, Usage, write_array,
     write_object,
 };
 
+/// What the ids of OpenAI's completions begin with.
+pub(super) const ID_PREFIX: &str = "cmpl-";
+
 /// Appends the answer.
 pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     write_object(out, |root| {
-        root.text("id", &answer.id);
+        root.text("id", &answer_id::for_client(ID_PREFIX, &answer.id));
         root.text("object", "text_completion");
         root.number("created", answer.created.unwrap_or(now_unix));
         root.text("model", &answer.model);

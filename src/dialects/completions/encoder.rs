@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::answer::{finish_reason, write_logprobs, write_usage};
+use super::answer::{ID_PREFIX, finish_reason, write_logprobs, write_usage};
+use crate::dialects::answer_id;
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{openai_chat, sse};
 use crate::http::write_data;
@@ -44,7 +45,7 @@ impl Encoder {
 
     fn chunk(&self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
         sse::write(out, None, |root| {
-            root.text("id", &self.start.id);
+            root.text("id", &answer_id::for_client(ID_PREFIX, &self.start.id));
             root.text("object", "text_completion");
             root.number("created", self.created);
             root.text("model", &self.start.model);

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::answer::{logprobs, stop_reason};
 use super::citation::{self, Words};
 use super::error;
+use super::failure::{failure, failure_of};
 use super::part::RawPart;
 use super::read_contents::call_id;
 use super::signature::Proof;
@@ -80,12 +81,10 @@ impl Decoder {
         if root.get("error").is_some() || !is_answer(root) {
             return false;
         }
-        self.take(root, out);
-        if self.choices.is_empty() {
-            // Neither an answer nor a reason: whatever it was, it is no complete answer.
-            let none = Progress { stop: Some(StopReason::ContentFilter), ..Progress::default() };
-            self.choices.insert(0, none);
+        if failure(root).is_some() {
+            return false;
         }
+        self.take(root, out);
         self.end(out);
         true
     }
@@ -126,6 +125,11 @@ impl Decoder {
             self.usage = Some(usage);
             out.push(Chunk::Usage(usage));
         }
+        if let Some(error) = failure_of(root, self.choices.is_empty()) {
+            out.push(Chunk::Error(error));
+            self.has_ended = true;
+            return;
+        }
         let candidates = root.get("candidates").into_iter().flat_map(Node::items);
         for (place, candidate) in (0_u64..).zip(candidates) {
             // The first one's index is left out where it is 0.
@@ -134,18 +138,6 @@ impl Decoder {
             if let Some(index) = index {
                 self.choices.entry(index).or_default().take(index, candidate, &self.id, out);
             }
-        }
-        self.blocked(root);
-    }
-
-    /// The prompt was refused, so that no candidate is there to say why.
-    fn blocked(&mut self, root: Node<'_>) {
-        let feedback = root.get("promptFeedback");
-        let is_blocked = feedback.is_some_and(|it| it.get("blockReason").is_some());
-        if let Some(feedback) = feedback.filter(|_| is_blocked && self.choices.is_empty()) {
-            let progress = self.choices.entry(0).or_default();
-            progress.stop = Some(StopReason::ContentFilter);
-            feedback.text_of("blockReasonMessage").clone_into(&mut progress.message);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Errors, with the names of google.rpc. Some of Google's answers hold the object in an array of one;
 //! readers here are given objects only, so that such an error is known by its status.
 
+use crate::dialects::context_overflow::{message, recognize};
+use crate::dialects::error_text::message_of;
 use crate::llm::{ApiError, Node, ObjectWriter, write_object};
 
 /// Statuses of HTTP and the names for them (google.rpc.Code; the first of a status is its usual one).
@@ -28,19 +30,18 @@ const NAMES: [(u16, &str); 17] = [
 pub(super) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
     let error = body.and_then(|body| body.get("error")).or(body);
     let text = |key: &str| error.and_then(|error| error.get(key)).and_then(Node::text);
-    let plain = error.and_then(Node::text);
-    let message = text("message").or(plain).map(str::to_owned);
+    let message = error.and_then(message_of).or_else(|| body.and_then(message_of));
     let details = || error.and_then(|it| it.get("details")).into_iter().flat_map(Node::items);
     let code = details().find_map(|detail| detail.get("reason").and_then(Node::text));
     let fields = details().filter_map(|detail| detail.get("fieldViolations")).flat_map(Node::items);
     let mut params = fields.filter_map(|violation| violation.get("field").and_then(Node::text));
-    ApiError {
+    recognize(ApiError {
         status,
         message: message.unwrap_or_else(|| format!("the provider answered with status {status}")),
         kind: text("status").unwrap_or_default().to_owned(),
         code: code.map(str::to_owned),
         param: params.next().map(str::to_owned),
-    }
+    })
 }
 
 /// Appends an error as Google's clients expect it.
@@ -48,7 +49,7 @@ pub(super) fn write(error: &ApiError, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.object("error", |inner| {
             inner.number("code", u64::from(error.status));
-            inner.text("message", &error.message);
+            inner.text("message", &message(error, super::DIALECT));
             inner.text("status", name(error));
             if error.code.is_some() || error.param.is_some() {
                 inner.array("details", |details| {

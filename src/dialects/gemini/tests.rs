@@ -624,7 +624,6 @@ fn every_finish_reason() {
         (&words, "SPII", StopReason::ContentFilter),
         (&words, "LANGUAGE", StopReason::ContentFilter),
         (&words, "OTHER", StopReason::ContentFilter),
-        (&words, "MALFORMED_FUNCTION_CALL", StopReason::ContentFilter),
         (&words, "SOMETHING_NEW", StopReason::ContentFilter),
     ] {
         let whole = answer(&piece(parts.clone(), Some(reason)));
@@ -636,27 +635,58 @@ fn every_finish_reason() {
 
 #[test]
 fn why_an_answer_ended_is_told_in_its_words() {
-    let mut body = piece(json!([]), Some("MALFORMED_FUNCTION_CALL"));
-    body["candidates"][0]["finishMessage"] = "Malformed function call: f(".into();
+    let mut body = piece(json!([]), Some("SAFETY"));
+    body["candidates"][0]["finishMessage"] = "Not that.".into();
     let whole = answer(&body);
-    let refusal = Content::Refusal("Malformed function call: f(".to_owned());
+    let refusal = Content::Refusal("Not that.".to_owned());
     assert_eq!(whole.choices[0].parts, [Part::new(refusal)]);
     assert_eq!(assemble(decode(&[body])), Some(whole));
 }
 
 #[test]
-fn a_blocked_prompt_is_an_answer_that_a_filter_cut() {
-    let body = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+fn an_answer_that_is_none_is_an_error() {
+    let mut malformed = piece(json!([]), Some("MALFORMED_FUNCTION_CALL"));
+    malformed["candidates"][0]["finishMessage"] = "Malformed function call: f(".into();
+    let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
         "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9}});
-    let whole = answer(&body);
-    assert_eq!(whole.choices.len(), 1);
-    assert_eq!(whole.choices[0].stop, StopReason::ContentFilter);
-    assert_eq!(whole.usage.map(|usage| usage.input_tokens), Some(9));
-    assert_eq!(assemble(decode(&[body])), Some(whole));
+    let worded = json!({"promptFeedback": {"blockReason": "OTHER", "blockReasonMessage": "no"}});
+    let silent = piece(json!([{"text": "x"}]), Some("UNEXPECTED_TOOL_CALL"));
+    for (body, status, message, code) in [
+        (&malformed, 502, "Malformed function call: f(", "malformed_function_call"),
+        (
+            &silent,
+            502,
+            "the model's answer could not be used (UNEXPECTED_TOOL_CALL)",
+            "unexpected_tool_call",
+        ),
+        (&blocked, 400, "the provider blocked the prompt (PROHIBITED_CONTENT)", "content_filter"),
+        (&worded, 400, "no", "content_filter"),
+    ] {
+        let chunks = decode(std::slice::from_ref(body));
+        let told = chunks.iter().find_map(|chunk| match chunk {
+            Chunk::Error(error) => Some(error),
+            _ => None,
+        });
+        let told = told.unwrap_or_else(|| panic!("no error: {body}"));
+        let found = (told.status, told.message.as_str(), told.code.as_deref());
+        assert_eq!(found, (status, message, Some(code)), "{body}");
+        assert!(!chunks.contains(&Chunk::End), "{body}");
+        let text = body.to_string();
+        let whole = Scanner::default().read(text.as_bytes(), super::failure).expect("JSON");
+        assert_eq!(whole.as_ref(), Some(told), "{body}");
+    }
+    // The prompt was read before, whatever is said of it again.
+    let chunks = decode(&[piece(json!([{"text": "x"}]), Some("STOP")), blocked.clone()]);
+    assert!(chunks.contains(&Chunk::End));
     // Nothing at all, and no reason.
-    let empty = answer(&json!({"usageMetadata": {"promptTokenCount": 9}, "candidates": []}));
-    assert_eq!(empty.choices[0].stop, StopReason::ContentFilter);
-    for body in [json!({}), json!({"error": {"code": 400}, "candidates": []})] {
+    let empty = json!({"usageMetadata": {"promptTokenCount": 9}, "candidates": []});
+    let whole = Scanner::default().read(empty.to_string().as_bytes(), super::failure);
+    let whole = whole.expect("JSON").expect("an error");
+    assert_eq!(
+        (whole.status, whole.message.as_str()),
+        (502, "the provider's answer has no candidates")
+    );
+    for body in [json!({}), json!({"error": {"code": 400}, "candidates": []}), blocked, empty] {
         let text = body.to_string();
         let read = |root: crate::llm::Node<'_>| Gemini.read_answer(root);
         assert_eq!(Scanner::default().read(text.as_bytes(), read), Ok(None), "{body}");

@@ -9,8 +9,8 @@ use super::model::{Least, Model};
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
+use crate::dialects::{foreign, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Format, Function, Json, ObjectWriter, ReasoningSettings, Tool,
     ToolChoice, WebSearch, write_object,
@@ -40,7 +40,7 @@ pub(super) fn write(
         tool_config(root, request, warnings);
         generation_config(root, request, model, warnings);
         labels(root, request, warnings);
-        service_tier(root, request, warnings);
+        write_tier(root, request, warnings);
         foreign_members(root, request, warnings);
         without_word(request, warnings);
         Ok(())
@@ -333,10 +333,12 @@ fn labels(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut War
 }
 
 /// AI Studio's classes; what OpenAI's clients say for the usual one needs no word.
-fn service_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    match request.service_tier.as_deref() {
+fn write_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+    let tier = request.service_tier.as_deref();
+    match tier.map(|tier| service_tier::of_request(tier).unwrap_or(tier)) {
+        Some("default") if tier == Some("standard") => root.text("serviceTier", "standard"),
         None | Some("auto" | "default") => {}
-        Some(tier @ ("flex" | "standard" | "priority")) => root.text("serviceTier", tier),
+        Some(tier @ ("flex" | "priority")) => root.text("serviceTier", tier),
         Some(_) => warnings.dropped("service_tier", "gemini has flex, standard and priority"),
     }
 }

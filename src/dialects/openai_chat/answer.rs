@@ -2,14 +2,31 @@
 
 use super::read_request::{arguments, signature_of_call, thoughts};
 use super::write_messages::{write_thoughts, write_tool_call};
+use crate::dialects::embedded_error::UNKNOWN_STATUS;
+use crate::dialects::{answer_id, service_tier};
 use crate::llm::{
-    Answer, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter, Part,
-    StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
+    Answer, ApiError, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter,
+    Part, StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
 };
+
+/// What the ids of OpenAI's answers begin with.
+pub(super) const ID_PREFIX: &str = "chatcmpl-";
+
+/// The failure of a whole answer that has no choices at all.
+pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
+    let choices = root.get("choices").filter(|choices| choices.is_array() && choices.count() == 0);
+    choices.map(|_| ApiError {
+        status: UNKNOWN_STATUS,
+        message: "the provider's answer has no choices".to_owned(),
+        kind: String::new(),
+        code: None,
+        param: None,
+    })
+}
 
 /// Reads a provider's answer. None if it has no choices.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
-    let choices = root.get("choices")?;
+    let choices = root.get("choices").filter(|choices| choices.count() > 0)?;
     let text = |key: &str| root.get(key).and_then(Node::text).map(str::to_owned);
     Some(Answer {
         id: root.text_of("id").to_owned(),
@@ -88,11 +105,14 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
 pub(super) fn stop_reason(text: &str) -> StopReason {
     match text {
         // Mistral tells the end of its context apart; DeepSeek, that it had to give up half-way.
-        "length" | "max_tokens" | "model_length" | "insufficient_system_resource" => {
-            StopReason::Length
-        }
+        "length"
+        | "max_tokens"
+        | "model_length"
+        | "model_context_window_exceeded"
+        | "insufficient_system_resource" => StopReason::Length,
         "tool_calls" | "function_call" => StopReason::ToolCalls,
-        "content_filter" => StopReason::ContentFilter,
+        // The second is GLM's.
+        "content_filter" | "sensitive" => StopReason::ContentFilter,
         _ => StopReason::Stop,
     }
 }
@@ -131,7 +151,7 @@ pub(in crate::dialects) fn tokens(value: Node<'_>) -> Vec<TokenLogprob> {
 /// Appends the answer for a client.
 pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     write_object(out, |root| {
-        root.text("id", &answer.id);
+        root.text("id", &answer_id::for_client(ID_PREFIX, &answer.id));
         root.text("object", "chat.completion");
         root.number("created", answer.created.unwrap_or(now_unix));
         root.text("model", &answer.model);
@@ -143,7 +163,10 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
         if let Some(usage) = &answer.usage {
             root.object("usage", |object| write_usage(object, usage));
         }
-        root.optional_text("service_tier", answer.service_tier.as_deref());
+        root.optional_text(
+            "service_tier",
+            answer.service_tier.as_deref().and_then(service_tier::of_answer),
+        );
         root.optional_text("system_fingerprint", answer.system_fingerprint.as_deref());
     });
 }

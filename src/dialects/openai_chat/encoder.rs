@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{finish_reason, write_citation, write_logprobs, write_usage};
+use super::answer::{ID_PREFIX, finish_reason, write_citation, write_logprobs, write_usage};
 use super::write_error;
 use super::write_messages::write_thinking;
 use crate::dialects::codec::StreamEncoder;
-use crate::dialects::sse;
+use crate::dialects::{answer_id, service_tier, sse};
 use crate::http::write_data;
 use crate::llm::{Chunk, Content, Growth, ObjectWriter, Reasoning, Start, ToolCall, Usage};
 
@@ -74,7 +74,8 @@ impl Encoder {
             root.text("object", "chat.completion.chunk");
             root.number("created", self.created);
             root.text("model", &self.start.model);
-            root.optional_text("service_tier", self.start.service_tier.as_deref());
+            let tier = self.start.service_tier.as_deref().and_then(service_tier::of_answer);
+            root.optional_text("service_tier", tier);
             root.optional_text("system_fingerprint", self.start.system_fingerprint.as_deref());
             fill(root);
         });
@@ -211,6 +212,7 @@ impl StreamEncoder for Encoder {
             Chunk::Start(start) => {
                 self.created = start.created.unwrap_or(self.created);
                 self.start.clone_from(start);
+                self.start.id = answer_id::for_client(ID_PREFIX, &start.id).into_owned();
                 self.role(0, out);
             }
             Chunk::Open { choice, part, content } => {

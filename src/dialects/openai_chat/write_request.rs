@@ -3,8 +3,8 @@
 use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
+use crate::dialects::{foreign, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Foreign, Format, Function, MaxTokensName, ModelRules, ObjectWriter,
     ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch, write_object,
@@ -82,7 +82,7 @@ fn settings(
             warnings.dropped("metadata", "openai-chat takes it with store only");
         }
     }
-    root.optional_text("service_tier", request.service_tier.as_deref());
+    write_service_tier(root, request, target, warnings);
     if let Some(prediction) = &request.prediction {
         root.object("prediction", |object| {
             object.text("type", "content");
@@ -116,6 +116,23 @@ fn write_reasoning(
         } else {
             warnings.changed("reasoning effort", &how);
         }
+    }
+}
+
+/// Imitators have other words for the usual class, which is theirs without a word.
+fn write_service_tier(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    warnings: &mut Warnings,
+) {
+    let Some(word) = request.service_tier.as_deref() else { return };
+    match service_tier::of_request(word) {
+        Some("default") if !target.is_original => {}
+        Some("ultrafast") | None => {
+            warnings.dropped("service_tier", "a class of service of another vendor or API");
+        }
+        Some(tier) => root.text("service_tier", tier),
     }
 }
 

@@ -3,9 +3,10 @@
 use super::output::{self, Said};
 use super::write_request::{write_format, write_tool_choice, write_tools};
 use super::{DIALECT, identity};
-use crate::dialects::foreign;
+use crate::dialects::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow};
 use crate::dialects::openai_chat::tokens;
 use crate::dialects::warnings::Warnings;
+use crate::dialects::{foreign, service_tier};
 use crate::llm::{
     Answer, ApiError, ChatRequest, Choice, Content, Node, ObjectWriter, Part, StopReason,
     TokenLogprob, Usage, write_array, write_object,
@@ -84,7 +85,7 @@ pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: 
         id: &id,
         created,
         model: &answer.model,
-        service_tier: answer.service_tier.as_deref(),
+        service_tier: answer.service_tier.as_deref().and_then(service_tier::of_answer),
         status,
         incomplete,
         error: None,
@@ -184,6 +185,8 @@ impl Envelope<'_> {
 /// OpenAI's code of a failed answer that is nearest to an error.
 fn code_of(error: &ApiError) -> &'static str {
     match error.status {
+        // The vendor sends it although its reference has no such code there.
+        _ if is_overflow(error) => CONTEXT_LENGTH_EXCEEDED,
         429 => "rate_limit_exceeded",
         400..=499 => "invalid_prompt",
         _ => "server_error",

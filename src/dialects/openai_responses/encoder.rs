@@ -15,7 +15,7 @@ use super::growing::{Gathered, Item, write_begun};
 use super::{identity, output};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::openai_chat::write_tokens;
-use crate::dialects::sse;
+use crate::dialects::{service_tier, sse};
 use crate::llm::{
     ApiError, ChatRequest, Chunk, Content, Growth, ObjectWriter, Reasoning, Start, StopReason,
     TokenLogprob, ToolCall, Usage, taken_apart, write_array,
@@ -96,7 +96,7 @@ impl Encoder {
             id,
             created: self.created,
             model: &start.model,
-            service_tier: start.service_tier.as_deref(),
+            service_tier: start.service_tier.as_deref().and_then(service_tier::of_answer),
             status,
             incomplete,
             error,

@@ -2,8 +2,8 @@
 
 use super::{DIALECT, write_input};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
+use crate::dialects::{foreign, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Format, Function, ObjectWriter, Role, Tool, ToolChoice, WebSearch,
     write_object,
@@ -14,10 +14,6 @@ const NO_SUCH: &str = "openai-responses has no such setting";
 
 /// Least bound of an answer that OpenAI takes (its own error message; seen November 2026).
 const TOKENS_MIN: u64 = 16;
-
-/// Classes of service that OpenAI has; it refuses requests with others.
-const SERVICE_TIERS: [&str; 7] =
-    ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
 
 /// Appends the whole body.
 pub(super) fn write(
@@ -100,10 +96,12 @@ fn settings(
         });
     }
     match request.service_tier.as_deref() {
-        Some(tier) if !is_own && !SERVICE_TIERS.contains(&tier) => {
-            warnings.dropped("service_tier", "a class of service of another vendor");
-        }
-        tier => root.optional_text("service_tier", tier),
+        Some(tier) if is_own => root.text("service_tier", tier),
+        Some(tier) => match service_tier::of_request(tier) {
+            Some(tier) => root.text("service_tier", tier),
+            None => warnings.dropped("service_tier", "a class of service of another vendor"),
+        },
+        None => {}
     }
     if request.prediction.is_some() {
         warnings.dropped("prediction", NO_SUCH);
@@ -397,7 +395,7 @@ mod tests {
             stop: vec!["END".to_owned()],
             sampling,
             max_tokens: Some(5),
-            service_tier: Some("standard_only".to_owned()),
+            service_tier: Some("reserved".to_owned()),
             prediction: Some("x".to_owned()),
             modalities: vec!["text".to_owned(), "audio".to_owned()],
             tools: vec![

@@ -1,0 +1,232 @@
+//! A request that is longer than the model's context, which every vendor reports in words of its own.
+//!
+//! Agents shorten their history when they read their own vendor's words for it, so such an error
+//! becomes one kind: status 400 and the code [`CONTEXT_LENGTH_EXCEEDED`], from which each dialect writes
+//! its vendor's words. A limit of tokens per minute or of the answer is another thing and stays as it
+//! is.
+
+use std::borrow::Cow;
+
+use crate::llm::{ApiError, Dialect, Node};
+
+/// The code of every error that reports a full context; OpenAI's own.
+pub(super) const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
+
+/// Codes and types that mean it, in small letters and without what joins their words: OpenAI's, z.ai's,
+/// llama.cpp's, GitHub's, LiteLLM's, and the number of GLM.
+const CODES: [&str; 7] = [
+    "contextlengthexceeded",
+    "contextwindowexceeded",
+    "modelcontextwindowexceeded",
+    "exceedcontextsizeerror",
+    "modelmaxprompttokensexceeded",
+    "contextwindowexceedederror",
+    "1261",
+];
+
+/// Statuses that say otherwise whatever the words: credentials, money, limits of the minute.
+const OTHER_STATUSES: [u16; 7] = [401, 402, 403, 404, 429, 503, 529];
+
+/// The vendors' sentences in small letters, the more telling first. `{tokens}` and `{limit}` are numbers,
+/// `*` is anything. Sources: the vendors' references and the errors that users of agents reported, read
+/// November 2026; the tests below have them whole.
+const SENTENCES: [&str; 49] = [
+    // OpenAI, Azure, DeepSeek, vLLM, OpenRouter.
+    "maximum context length is {limit} tokens*resulted in {tokens} tokens",
+    "maximum context length is {limit} tokens*requested about {tokens} tokens",
+    "maximum context length is {limit} tokens*requested {tokens} tokens",
+    "maximum context length is {limit} tokens*requested a total of {tokens} tokens",
+    "maximum context length is {limit} tokens*request has {tokens} input tokens",
+    "maximum context length of {limit} tokens*requested a total of {tokens} tokens",
+    "maximum context length is {limit}",
+    "maximum context length of {limit}",
+    "exceeds the context window",
+    "exceeds model context window",
+    "exceeds the model's context window",
+    "exceed the configured limit of {limit} tokens*resulted in {tokens} tokens",
+    // Anthropic, alone and behind Bedrock and Vertex.
+    "prompt is too long: {tokens} tokens > {limit} maximum",
+    "exceed context limit: *> {limit}",
+    // Fireworks.
+    "prompt is too long: {tokens}, model maximum context length: {limit}",
+    "prompt is too long",
+    // Google: AI Studio and Vertex.
+    "input token count ({tokens}) exceeds the maximum number of tokens allowed ({limit})",
+    "input token count exceeds the maximum number of tokens allowed {limit}",
+    "input token count is {tokens} but model only supports up to {limit}",
+    // Bedrock: Claude, Nova, Titan.
+    "input is too long for requested model",
+    "number of input tokens exceeds maximum length",
+    "too many input tokens. max input tokens: {limit}, request input token count: {tokens}",
+    // Mistral.
+    "prompt contains {tokens} tokens*too large for model with {limit} maximum context length",
+    // Groq, Cerebras.
+    "reduce the length of the messages*current length is {tokens} while limit is {limit}",
+    "please reduce the length of the messages or completion",
+    // xAI.
+    "maximum prompt length is {limit} but the request contains {tokens} tokens",
+    // vLLM, its other sentences.
+    "prompt (length {tokens}) is longer than the maximum model length of {limit}",
+    "prompt (total length {tokens}) is too long to fit into the model (context length {limit})",
+    "you passed {tokens} input tokens*context length is only {limit} tokens",
+    // SGLang, Together.
+    "input ({tokens} tokens) is longer than the model's context length ({limit} tokens)",
+    "input length ({tokens} tokens) exceeds the maximum allowed length ({limit} tokens)",
+    "`inputs` tokens + `max_new_tokens` must be <= {limit}. given: {tokens} `inputs` tokens",
+    "`inputs` must have less than {limit} tokens. given: {tokens}",
+    // llama.cpp, LM Studio, Ollama.
+    "request ({tokens} tokens) exceeds the available context size ({limit} tokens)",
+    "exceeds the available context size",
+    "from the initial prompt is greater than the context length",
+    "prompt too long; exceeded max context length",
+    // Kimi.
+    "request exceeded model token limit: {limit} (requested: {tokens})",
+    // GLM, in both of its languages.
+    "prompt exceeds max length",
+    "prompt 超长",
+    // Qwen.
+    "range of input length should be [1, {limit}]",
+    // Cohere, both versions.
+    "too many tokens: total number of tokens in the prompt cannot exceed {limit} - received {tokens}",
+    "too many tokens: size limit exceeded by *the limit for this model is {limit} tokens",
+    // MiniMax.
+    "context window exceeds limit",
+    // GitHub.
+    "prompt token count of {tokens} exceeds the limit of {limit}",
+    // Kimi, without the numbers.
+    "request exceeded model token limit",
+    // Cloudflare.
+    "exceeded this model context window limit ({limit})",
+    // Ark.
+    "total tokens of image and text exceed max message tokens",
+    // OpenRouter's Poolside.
+    "exceeds the maximum allowed input length of {limit} tokens",
+];
+
+/// What a sentence tells of the sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sizes {
+    tokens: Option<u64>,
+    limit: Option<u64>,
+}
+
+/// The error itself, or of that one kind if it reports a full context.
+pub(super) fn recognize(error: ApiError) -> ApiError {
+    let is_one = !OTHER_STATUSES.contains(&error.status)
+        && (has_code(&error) || sizes(&error.message).is_some());
+    if !is_one {
+        return error;
+    }
+    ApiError {
+        status: 400,
+        kind: "invalid_request_error".to_owned(),
+        code: Some(CONTEXT_LENGTH_EXCEEDED.to_owned()),
+        ..error
+    }
+}
+
+fn has_code(error: &ApiError) -> bool {
+    let plain = |text: &str| -> String {
+        let letters = text.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let told = [error.code.as_deref().unwrap_or_default(), &error.kind];
+    told.into_iter().any(|text| CODES.contains(&plain(text).as_str()))
+}
+
+/// True for an error that [`recognize`] made.
+pub(super) fn is_overflow(error: &ApiError) -> bool {
+    error.code.as_deref() == Some(CONTEXT_LENGTH_EXCEEDED)
+}
+
+/// The message of `error` for a client of `dialect`.
+pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
+    if !is_overflow(error) || is_said_as(&error.message, dialect) {
+        return Cow::Borrowed(&error.message);
+    }
+    let told = &error.message;
+    // What fits alone, but not together with the answer, has no such comparison.
+    let sizes = sizes(told).unwrap_or_default();
+    let sizes = sizes.tokens.zip(sizes.limit).filter(|(tokens, limit)| tokens > limit);
+    match (dialect, sizes) {
+        (Dialect::AnthropicMessages, Some((tokens, limit))) => {
+            format!("prompt is too long: {tokens} tokens > {limit} maximum").into()
+        }
+        (Dialect::AnthropicMessages, None) => format!("prompt is too long: {told}").into(),
+        (Dialect::Gemini, Some((tokens, limit))) => format!(
+            "The input token count ({tokens}) exceeds the maximum number of tokens allowed ({limit})."
+        )
+        .into(),
+        (Dialect::Gemini, None) => {
+            format!("The input token count exceeds the maximum number of tokens allowed: {told}")
+                .into()
+        }
+        (Dialect::BedrockConverse, _) => {
+            format!("Input is too long for requested model: {told}").into()
+        }
+        (Dialect::CohereChat, _) => format!("too many tokens: {told}").into(),
+        _ => Cow::Borrowed(told),
+    }
+}
+
+/// True for words that clients of `dialect` know.
+fn is_said_as(message: &str, dialect: Dialect) -> bool {
+    let message = message.to_ascii_lowercase();
+    match dialect {
+        Dialect::AnthropicMessages => message.starts_with("prompt is too long"),
+        Dialect::Gemini => message.contains("exceeds the maximum number of tokens allowed"),
+        Dialect::BedrockConverse => message.contains("input is too long for requested model"),
+        Dialect::CohereChat => message.starts_with("too many tokens"),
+        _ => true,
+    }
+}
+
+/// The error of one who imitates the vendor of `dialect`, where it reports a full context in other
+/// words than the vendor's. None if there is nothing to say anew.
+#[must_use]
+pub fn overflow_of_imitator(dialect: Dialect, status: u16, root: Node<'_>) -> Option<ApiError> {
+    let error = super::codec(dialect)?.read_error(status, Some(root));
+    if !is_overflow(&error) {
+        return None;
+    }
+    let inner = root.get("error");
+    let code = inner.and_then(|inner| inner.get("code")).and_then(Node::text);
+    let is_known = match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => code == Some(CONTEXT_LENGTH_EXCEEDED),
+        _ => inner.is_some_and(|inner| is_said_as(inner.text_of("message"), dialect)),
+    };
+    (!is_known || status != 400).then_some(error)
+}
+
+/// The sizes that a message tells. None if it speaks of something else.
+fn sizes(message: &str) -> Option<Sizes> {
+    let message = message.to_ascii_lowercase();
+    SENTENCES.iter().find_map(|sentence| read(sentence, &message))
+}
+
+/// Reads `message` as `sentence` has it.
+fn read(sentence: &str, message: &str) -> Option<Sizes> {
+    let mut sizes = Sizes::default();
+    let mut rest = message;
+    for piece in sentence.split(['*', '}']) {
+        let (words, name) = piece.split_once('{').unwrap_or((piece, ""));
+        rest = rest.get(rest.find(words)? + words.len()..)?;
+        match name {
+            "tokens" => sizes.tokens = number(rest),
+            "limit" => sizes.limit = number(rest),
+            _ => {}
+        }
+    }
+    Some(sizes)
+}
+
+/// The number that `text` begins with, with or without commas in it.
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim_start();
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != ',');
+    let digits: String = text.get(..end.unwrap_or(text.len()))?.replace(',', "");
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

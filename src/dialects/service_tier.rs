@@ -1,0 +1,158 @@
+//! Classes of service. The canonical request and answer have them in words of any vendor; OpenAI's
+//! words are those that the others are compared with.
+
+/// OpenAI's word for the class that `word` names in a request. None for one that OpenAI has not.
+pub(super) fn of_request(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "auto" => Some("auto"),
+        // Google's, Anthropic's and Groq's words for the usual one.
+        "default" | "standard" | "standard_only" | "on_demand" | "unspecified" => Some("default"),
+        "flex" => Some("flex"),
+        "scale" => Some("scale"),
+        "priority" => Some("priority"),
+        "fast" => Some("fast"),
+        "ultrafast" => Some("ultrafast"),
+        // Groq's, for what is served before all else.
+        "performance" => Some("priority"),
+        _ => None,
+    }
+}
+
+/// OpenAI's word for the class that `word` names in an answer, where it says `priority` of `fast` too
+/// (API reference, "service_tier", read November 2026). Clients take no other words.
+pub(super) fn of_answer(word: &str) -> Option<&'static str> {
+    match of_request(word)? {
+        "fast" | "ultrafast" => Some("priority"),
+        known => Some(known),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::dialects::codec::{RequestPath, Target};
+    use crate::dialects::warnings::Warnings;
+    use crate::dialects::{Codec, codec};
+    use crate::llm::{Answer, ChatRequest, Choice, Chunk, Dialect, Scanner, Start, chunks_of};
+
+    const OPENAI: [Dialect; 2] = [Dialect::OpenaiChat, Dialect::OpenaiResponses];
+
+    fn streamed(codec: &dyn Codec, answer: &Answer) -> Vec<Value> {
+        let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
+        let mut out = Vec::new();
+        chunks_of(answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
+        let text = String::from_utf8(out).expect("UTF-8");
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+    }
+
+    #[test]
+    fn answers_to_openais_clients_have_openais_words_only() {
+        for (word, expected) in [
+            ("standard", Some("default")),
+            ("on_demand", Some("default")),
+            ("default", Some("default")),
+            ("auto", Some("auto")),
+            ("flex", Some("flex")),
+            ("scale", Some("scale")),
+            ("priority", Some("priority")),
+            ("fast", Some("priority")),
+            ("reserved", None),
+            ("batch", None),
+            ("turbo", None),
+        ] {
+            let tier = Some(word.to_owned());
+            let choices = vec![Choice::default()];
+            let answer = Answer { service_tier: tier, choices, ..Answer::default() };
+            for dialect in OPENAI {
+                let codec = codec(dialect).expect("a dialect");
+                let mut out = Vec::new();
+                codec.write_answer(&answer, &ChatRequest::default(), 0, &mut out);
+                let whole: Value = serde_json::from_slice(&out).expect("JSON");
+                let told = |value: &Value| value["service_tier"].as_str().map(str::to_owned);
+                assert_eq!(told(&whole).as_deref(), expected, "{dialect:?} {word}");
+                for event in streamed(codec, &answer) {
+                    let response = event.get("response").unwrap_or(&event);
+                    assert_eq!(told(response).as_deref(), expected, "{dialect:?} {word}: {event}");
+                }
+            }
+        }
+        // Anthropic's own three words.
+        for (word, expected) in
+            [("default", Some("standard")), ("priority", Some("priority")), ("reserved", None)]
+        {
+            let start = Start { service_tier: Some(word.to_owned()), ..Start::default() };
+            let codec = codec(Dialect::AnthropicMessages).expect("a dialect");
+            let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
+            let mut out = Vec::new();
+            encoder.push(&Chunk::Start(start), &mut out);
+            encoder.push(&Chunk::End, &mut out);
+            let text = String::from_utf8(out).expect("UTF-8");
+            let told = expected.map(|word| format!(r#""service_tier":"{word}""#));
+            assert_eq!(text.contains("service_tier"), told.is_some(), "{text}");
+            assert!(told.is_none_or(|told| text.contains(&told)), "{text}");
+        }
+    }
+
+    /// What a request that `client` sends with `member` says to a provider: word and warnings.
+    fn sent(client: Dialect, member: &str, provider: Dialect, is_original: bool) -> (Value, usize) {
+        let body = match client {
+            Dialect::Gemini => {
+                format!(r#"{{"contents":[{{"parts":[{{"text":"x"}}]}}],{member}}}"#)
+            }
+            Dialect::OpenaiResponses => format!(r#"{{"model":"m","input":"x",{member}}}"#),
+            _ => format!(
+                r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"x"}}],{member}}}"#
+            ),
+        };
+        let reader = codec(client).expect("a dialect");
+        let path = RequestPath { model: Some("m"), stream: false };
+        let request = Scanner::default()
+            .read(body.as_bytes(), |root| reader.read_request(root, &path))
+            .expect("JSON")
+            .expect("a request");
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        let target = Target::new("m", is_original);
+        let writer = codec(provider).expect("a dialect");
+        writer.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
+        let body: Value = serde_json::from_slice(&out).expect("JSON");
+        let places = [&body["service_tier"], &body["serviceTier"]["type"], &body["serviceTier"]];
+        let word = places.into_iter().find(|it| it.is_string()).cloned().unwrap_or_default();
+        (word, warnings.iter().filter(|it| it.contains("service_tier")).count())
+    }
+
+    #[test]
+    fn requests_have_the_words_of_their_provider() {
+        use Dialect::{
+            AnthropicMessages as Claude, BedrockConverse as Bedrock, Gemini, OpenaiChat as Chat,
+            OpenaiResponses as Responses,
+        };
+        let google = |word: &str| format!(r#""serviceTier":"{word}""#);
+        let other = |word: &str| format!(r#""service_tier":"{word}""#);
+        for (client, member, provider, is_original, expected, warnings) in [
+            (Gemini, google("standard"), Chat, true, Some("default"), 0),
+            (Gemini, google("STANDARD"), Responses, true, Some("default"), 0),
+            (Gemini, google("priority"), Chat, true, Some("priority"), 0),
+            (Gemini, google("flex"), Claude, true, None, 1),
+            (Gemini, google("standard"), Claude, true, Some("standard_only"), 0),
+            (Gemini, google("standard"), Bedrock, true, Some("default"), 0),
+            (Claude, other("standard_only"), Chat, true, Some("default"), 0),
+            (Claude, other("standard_only"), Responses, true, Some("default"), 0),
+            (Claude, other("standard_only"), Chat, false, None, 0),
+            (Claude, other("auto"), Gemini, true, None, 0),
+            (Claude, other("standard_only"), Gemini, true, None, 0),
+            (Chat, other("on_demand"), Responses, true, Some("default"), 0),
+            (Chat, other("on_demand"), Claude, true, Some("standard_only"), 0),
+            (Chat, other("on_demand"), Bedrock, true, Some("default"), 0),
+            (Chat, other("priority"), Gemini, true, Some("priority"), 0),
+            (Chat, other("scale"), Gemini, true, None, 1),
+            (Responses, other("flex"), Chat, false, Some("flex"), 0),
+            (Responses, other("ultrafast"), Chat, true, None, 1),
+        ] {
+            let found = sent(client, &member, provider, is_original);
+            let what = format!("{client:?} {member} to {provider:?}");
+            assert_eq!(found, (json!(expected), warnings), "{what}");
+        }
+    }
+}
