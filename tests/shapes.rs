@@ -328,7 +328,7 @@ fn completions_go_where_their_provider_has_them() {
     assert!(sent.ends_with(body), "{sent}");
 
     let asked = gateway.post("/v1/completions", r#"{"model":"groq/m","prompt":"a"}"#).json();
-    assert_eq!((&asked["choices"][0]["text"], &asked["id"]), (&"Hi".into(), &"chatcmpl-1".into()));
+    assert_eq!((&asked["choices"][0]["text"], &asked["id"]), (&"Hi".into(), &"cmpl-1".into()));
     let sent = chats.last_request();
     assert_eq!(line_of(&sent), "POST /v1/chat/completions HTTP/1.1");
     assert_eq!(body_of(&sent)["messages"], json!([{"role": "user", "content": "a"}]));
