@@ -51,8 +51,48 @@ a provider of its own dialect, and no other.
 
 This page is made by running the translation itself, over the requests in `src/dialects/golden/` and over
 probes that each say one thing; `RINGGATE_BLESS=1 cargo test mapping` writes it anew. It shows what the
-vendors themselves get. Those who imitate one of them (a vLLM of your own, say) get some members more:
+vendors themselves get, before the rules for single models below. Those who imitate one of them (a vLLM of your own, say) get some members more:
 where OpenAI refuses `top_k`, `min_p`, `cache_control` and thoughts in its chat, its imitators are sent them.
+";
+
+const MODELS: &str = "
+## What single models accept
+
+A dialect says what can be written; a model may refuse part of it. The table `models/rules.toml` holds
+what is known of vendors and model families, and a translated request follows it:
+
+- settings that the model refuses are left out (a temperature beside the thoughts of GPT-5, `top_k` at
+  Groq), and an effort that it does not have becomes the nearest one;
+- thinking is turned on and off in the vendor's own way (DeepSeek, Kimi, GLM, Qwen);
+- a bound of the answer stays within what the model gives, and where Anthropic requires one and the
+  client says none, it is the most that the model gives;
+- names of tools that are too long are shortened and restored in the answer; a hash stands for the name
+  of an end user that is too long; ids of calls get the form that Mistral takes;
+- thoughts of earlier turns are left out where the vendor refuses them, and a space stands for them
+  where the vendor requires them in a conversation with calls (DeepSeek, Kimi);
+- a conversation that ends with the model's words gets a message of the user that asks to go on, where
+  the model takes no answer that is begun (Claude from 4.6 on);
+- OpenAI's reasoning models are asked by `/responses` for clients of other dialects, and for clients of
+  its chat completions too where only `/responses` serves the model, or tools beside an effort.
+
+Where the client's dialect is the provider's, bytes are forwarded as they are, with these exceptions:
+the bound of an answer and the seed get the name that the vendor knows, Mistral is sent no
+`stream_options`, and thoughts that another vendor has signed, or that the vendor refuses, are taken out
+with a warning.
+
+`model_rules` of a provider in the settings adds rules for servers and models that the table does not
+know:
+
+```toml
+[providers.lab]
+dialect = \"openai-chat\"
+base_url = \"http://127.0.0.1:8000/v1\"
+
+[[providers.lab.model_rules]]
+models = [\"tiny-*\"]
+refuses = [\"temperature\", \"top_p\"]
+efforts = [\"low\", \"high\"]
+```
 ";
 
 fn page() -> String {
@@ -71,6 +111,7 @@ fn page() -> String {
          not tell what it is (the ARN of an\napplication's profile, say), what only some models know is \
          left out with a warning.\n",
     );
+    out.push_str(MODELS);
     cases::write(&mut out);
     requests::write(&mut out);
     answers::write(&mut out);
