@@ -6,7 +6,8 @@
 //! `-` (`name.rs`); rules that differ from model to model (`model.rs`).
 //!
 //! Absent: headers such as `anthropic-version` and `anthropic-beta`, which are `providers/`' and the
-//! gateway's. Pictures and sound in an answer, which this dialect cannot say, are left out.
+//! gateway's. Pictures and sound in an answer, for which this dialect has no place, become links in
+//! the text (`media_link.rs`).
 
 mod answer;
 mod count_tokens;
@@ -33,6 +34,7 @@ pub(super) use proof::{is_foreign_data, is_foreign_signature};
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::{is_overflow, message};
 use super::openai_chat;
+use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -57,7 +59,8 @@ impl Codec for AnthropicMessages {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        write_request::write(request, target, warnings, out)
+        let request = said_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+        write_request::write(&request, target, warnings, out)
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<Answer> {

@@ -27,6 +27,7 @@ use std::fmt::Write as _;
 use super::codec::{Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
+use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -66,7 +67,8 @@ impl Codec for BedrockConverse {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        write_request::write(request, target, warnings, out)
+        let request = said_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+        write_request::write(&request, target, warnings, out)
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<Answer> {

@@ -19,6 +19,7 @@ mod write_request;
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
+use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -43,7 +44,8 @@ impl Codec for CohereChat {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        write_request::write(request, target, warnings, out)
+        let request = said_turns::for_provider(request, DIALECT, write_message::is_lost, warnings);
+        write_request::write(&request, target, warnings, out)
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<Answer> {

@@ -146,6 +146,8 @@ struct Holder<'a> {
     #[serde(borrow)]
     thinking_blocks: Option<&'a RawValue>,
     #[serde(borrow)]
+    reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow)]
     role: Cow<'a, str>,
 }
 
@@ -271,13 +273,19 @@ fn chat_message(text: &str, rules: ThoughtRules) -> Edited<'_> {
             edited = other;
         }
     }
-    let removed: &[&str] = match holder.thinking_blocks {
-        _ if rules.refuses_all => &CHAT_THOUGHTS,
-        Some(blocks) if has_marks(blocks) => &["thinking_blocks"],
-        _ => &[],
+    let marked = |name, raw: Option<&RawValue>| raw.is_some_and(has_marks).then_some(name);
+    let removed = match rules.refuses_all {
+        true => CHAT_THOUGHTS.to_vec(),
+        false => [
+            marked("thinking_blocks", holder.thinking_blocks),
+            marked("reasoning_details", holder.reasoning_details),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     };
     if removed.iter().any(|name| memmem::find(edited.as_bytes(), name.as_bytes()).is_some()) {
-        edited = remove_members(&edited, removed).into();
+        edited = remove_members(&edited, &removed).into();
     }
     if edited == text { Edited::Same } else { Edited::Changed(edited.into_owned().into()) }
 }
@@ -359,6 +367,11 @@ mod tests {
         let said = |members: Value| json!([{"role": "user", "content": "x"}, members]);
         let thinks = json!({"role": "assistant", "content": "y", "reasoning_content": "hm",
             "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "gemini#S"}]});
+        let mut detailed = thinks.clone();
+        detailed["reasoning_details"] = json!([{"type": "reasoning.text", "text": "hm",
+            "signature": "gemini#S", "format": "google-gemini-v1"}]);
+        let openrouters = json!({"role": "assistant", "content": "y", "reasoning_details": [
+            {"type": "reasoning.text", "text": "hm", "signature": "S", "format": "anthropic-claude-v1"}]});
         let plain = json!({"role": "assistant", "content": "y"});
         let half = json!({"role": "assistant", "content": "y", "reasoning_content": "hm"});
         let call =
@@ -370,6 +383,9 @@ mod tests {
         for (rules, before, expected) in [
             (REFUSES, said(thinks.clone()), Some(said(plain.clone()))),
             (IMITATES, said(thinks), Some(said(half.clone()))),
+            (IMITATES, said(detailed), Some(said(half.clone()))),
+            (IMITATES, said(openrouters.clone()), None),
+            (REFUSES, said(openrouters), Some(said(plain.clone()))),
             (IMITATES, said(half), None),
             (REFUSES, said(plain), None),
             (IMITATES, said(calls(&signed)), Some(said(calls(&call)))),

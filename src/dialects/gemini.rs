@@ -31,6 +31,7 @@ pub(super) use signature::is_foreign_signature;
 pub(super) use write_contents::UNCHECKED;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
@@ -60,7 +61,8 @@ impl Codec for Gemini {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        write_request::write(request, target, warnings, out)
+        let request = said_turns::for_provider(request, DIALECT, write_contents::is_lost, warnings);
+        write_request::write(&request, target, warnings, out)
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<Answer> {

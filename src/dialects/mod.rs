@@ -30,10 +30,12 @@ mod gemini;
 mod grid;
 #[cfg(test)]
 mod mapping;
+mod media_link;
 mod openai_chat;
 mod openai_responses;
 mod opening;
 mod rerank;
+mod said_turns;
 mod service_tier;
 mod sse;
 mod warnings;

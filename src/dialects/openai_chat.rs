@@ -3,12 +3,17 @@
 //!
 //! Beyond the reference it reads and writes what has become usual among its imitators: thoughts in
 //! `reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter), their signatures in
-//! `thinking_blocks`, and `cache_control` on parts and tools.
+//! `thinking_blocks` or in OpenRouter's `reasoning_details`, pictures of an answer in its `images`,
+//! content as a list of parts (Mistral), and `cache_control` on parts and tools.
 
 mod answer;
+mod content_list;
 mod decoder;
 mod encoder;
 mod read_request;
+mod reasoning_details;
+#[cfg(test)]
+mod rich_tests;
 mod write_messages;
 mod write_request;
 
@@ -18,6 +23,7 @@ pub(super) use read_request::{arguments, cache_point, function, json_schema, lab
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::recognize;
 use super::error_text::message_of;
+use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -42,7 +48,8 @@ impl Codec for OpenaiChat {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        write_request::write(request, target, warnings, out)
+        let request = said_turns::for_provider(request, DIALECT, write_messages::is_lost, warnings);
+        write_request::write(&request, target, warnings, out)
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<Answer> {

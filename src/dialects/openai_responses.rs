@@ -32,6 +32,7 @@ pub(super) use proof::is_foreign_proof;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::openai_chat;
+use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
@@ -56,7 +57,8 @@ impl Codec for OpenaiResponses {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
-        write_request::write(request, target, warnings, out)
+        let request = said_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+        write_request::write(&request, target, warnings, out)
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<Answer> {

@@ -4,7 +4,7 @@ use super::proof::{self, Redacted};
 use super::read_block::{arguments, citations};
 use super::write_block::{tool_use, words};
 use super::{DIALECT, name, usage};
-use crate::dialects::answer_id;
+use crate::dialects::{answer_id, media_link};
 use crate::llm::{
     Answer, ArrayWriter, Choice, Citation, Content, Foreign, Node, ObjectWriter, Part, Reasoning,
     Signature, StopReason, Text, ToolCall, write_object,
@@ -198,7 +198,11 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
             array.object(|block| tool_use(block, call, &id).ok());
         }
         Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-        _ => {}
+        content => {
+            if let Some(link) = media_link::link(content) {
+                array.object(|block| words(block, &link));
+            }
+        }
     }
 }
 

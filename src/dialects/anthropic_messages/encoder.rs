@@ -12,11 +12,11 @@ use super::answer::{Ending, ID_PREFIX, call_id, redacted, write_citation};
 use super::write_block::words;
 use super::{DIALECT, name, proof, usage, write_error};
 use crate::dialects::codec::StreamEncoder;
-use crate::dialects::{answer_id, sse};
+use crate::dialects::{answer_id, media_link, sse};
 use crate::http::{Event, write_event};
 use crate::llm::{
-    ChatRequest, Chunk, Content, Growth, Json, ObjectWriter, Reasoning, Signature, Start, ToolCall,
-    Usage, estimate_request_tokens,
+    ChatRequest, Chunk, Content, Growth, Json, ObjectWriter, Reasoning, Signature, Start, Text,
+    ToolCall, Usage, estimate_request_tokens,
 };
 
 /// Parts followed, at most.
@@ -133,6 +133,13 @@ impl Encoder {
     fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
         if self.parts.len() >= PARTS_MAX {
             return;
+        }
+        if let Some(link) = media_link::link(content) {
+            return self.open(
+                part,
+                &Content::Text(Text { text: link, citations: Vec::new() }),
+                out,
+            );
         }
         let (block, kind) = match content {
             Content::Text(_) => (None, Kind::Text),

@@ -2,8 +2,8 @@
 
 use super::read_block::{Lost, cache_point, contents};
 use super::{DIALECT, name};
-use crate::dialects::foreign;
 use crate::dialects::foreign_thoughts::is_billing_header;
+use crate::dialects::{foreign, media_link};
 use crate::llm::{
     ChatRequest, Content, Foreign, Format, Function, Json, Malformed, Node, ReasoningSettings,
     Role, Tool, ToolChoice, Turn, WebSearch, Within,
@@ -86,7 +86,10 @@ fn turns(value: Node<'_>, lost: &mut Lost) -> Result<Vec<Turn>, Malformed> {
         _ => return Err(Malformed::new("one of user, assistant, system")).within("role"),
     };
     let content = value.expect("content", "a string or an array of content blocks")?;
-    let parts = contents(content, lost).within("content")?;
+    let mut parts = contents(content, lost).within("content")?;
+    if role == Role::Assistant {
+        parts.iter_mut().for_each(media_link::restore);
+    }
     if role != Role::User {
         return Ok(vec![Turn::new(role, parts)]);
     }

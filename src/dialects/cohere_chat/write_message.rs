@@ -53,6 +53,16 @@ pub(super) fn write(
     })
 }
 
+/// True for what a message of the assistant has no place for.
+pub(super) fn is_lost(role: Role, content: &Content) -> bool {
+    let is_lost = match content {
+        Content::Reasoning(thought) => !is_shown(thought),
+        Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => true,
+        _ => false,
+    };
+    is_lost && role == Role::Assistant
+}
+
 /// Tells what of the turn is lost whatever its role.
 fn warn(turn: &Turn, warnings: &mut Warnings) {
     if turn.name.is_some() {

@@ -221,6 +221,17 @@ fn own<'a>(held: Held<'a>, warnings: &mut Warnings) -> Option<Cow<'a, str>> {
     text.map(Cow::Borrowed)
 }
 
+/// True for what is left out of a turn: empty words, and thoughts without any that are not Google's.
+pub(super) fn is_lost(_: Role, content: &Content) -> bool {
+    match content {
+        Content::Reasoning(thought) => {
+            let proofs = thought.signature.iter().chain(&thought.sealed);
+            thought.text.is_empty() && proofs.filter_map(|it| it.for_provider(DIALECT)).count() == 0
+        }
+        content => !says_something(content),
+    }
+}
+
 /// False for empty words, which Google refuses.
 fn says_something(content: &Content) -> bool {
     match content {

@@ -1,13 +1,17 @@
 //! A whole answer, in both directions.
 
+use super::content_list::{ListPart, image};
 use super::read_request::{arguments, signature_of_call, thoughts};
-use super::write_messages::{write_thoughts, write_tool_call};
+use super::write_messages::{Reader, write_thoughts, write_tool_call};
 use crate::dialects::embedded_error::UNKNOWN_STATUS;
-use crate::dialects::{answer_id, service_tier};
+use crate::dialects::{answer_id, media_link, service_tier};
 use crate::llm::{
     Answer, ApiError, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter,
-    Part, StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
+    Part, Reasoning, Source, StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
 };
+
+/// What the ids of sound begin with that the gateway has given.
+pub(super) const AUDIO_ID: &str = "audio_rg_";
 
 /// What the ids of OpenAI's answers begin with.
 pub(super) const ID_PREFIX: &str = "chatcmpl-";
@@ -63,6 +67,13 @@ fn said(message: Node<'_>, parts: &mut Vec<Part>) {
         let citations = citations.map(citation).collect();
         parts.push(Part::new(Content::Text(Text { text: text.to_owned(), citations })));
     }
+    let list = message.get("content").into_iter().flat_map(Node::items);
+    for part in list.filter_map(ListPart::read) {
+        said_in_list(part, parts);
+    }
+    for picture in message.get("images").into_iter().flat_map(Node::items) {
+        parts.extend(image(picture).map(|image| Part::new(Content::Image(image))));
+    }
     if let Some(refusal) = filled("refusal") {
         parts.push(Part::new(Content::Refusal(refusal.to_owned())));
     }
@@ -74,6 +85,26 @@ fn said(message: Node<'_>, parts: &mut Vec<Part>) {
         }
         parts.push(Part::new(Content::Audio(Media::base64("audio/wav", audio.text_of("data")))));
     }
+}
+
+/// Appends one part of content that is a list: words that go on are one part, as in a stream.
+fn said_in_list(part: ListPart<'_>, parts: &mut Vec<Part>) {
+    let last = parts.last_mut().map(|part| &mut part.content);
+    let content = match (part, last) {
+        (ListPart::Text(text), Some(Content::Text(last))) => return last.text.push_str(text),
+        (ListPart::Thought(text), Some(Content::Reasoning(last))) => {
+            return last.text.push_str(&text);
+        }
+        (ListPart::Text(text), _) => {
+            Content::Text(Text { text: text.to_owned(), citations: Vec::new() })
+        }
+        (ListPart::Thought(text), _) => {
+            Content::Reasoning(Reasoning { text, ..Reasoning::default() })
+        }
+        (ListPart::Refusal(text), _) => Content::Refusal(text.to_owned()),
+        (ListPart::Image(image), _) => Content::Image(image),
+    };
+    parts.push(Part::new(content));
 }
 
 /// A call as a provider sends it: some leave out the id.
@@ -150,14 +181,16 @@ pub(in crate::dialects) fn tokens(value: Node<'_>) -> Vec<TokenLogprob> {
 
 /// Appends the answer for a client.
 pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
+    let created = answer.created.unwrap_or(now_unix);
     write_object(out, |root| {
         root.text("id", &answer_id::for_client(ID_PREFIX, &answer.id));
         root.text("object", "chat.completion");
-        root.number("created", answer.created.unwrap_or(now_unix));
+        root.number("created", created);
         root.text("model", &answer.model);
         root.array("choices", |array| {
             for (index, choice) in (0_u64..).zip(&answer.choices) {
-                array.object(|object| write_choice(object, index, choice));
+                let sound = format!("{AUDIO_ID}{created}_{index}");
+                array.object(|object| write_choice(object, index, choice, (&sound, created)));
             }
         });
         if let Some(usage) = &answer.usage {
@@ -171,9 +204,13 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     });
 }
 
-fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
+/// `sound` is the id for the sound of an answer, and when that was made.
+fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice, sound: (&str, u64)) {
     object.number("index", index);
-    object.object("message", |message| write_message(message, &choice.parts));
+    object.object("message", |message| {
+        write_message(message, &choice.parts);
+        write_media(message, &choice.parts, sound);
+    });
     write_logprobs(object, &choice.logprobs);
     object.text("finish_reason", finish_reason(&choice.stop));
 }
@@ -187,11 +224,12 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
             _ => None,
         })
         .collect();
-    if texts.is_empty() {
+    let links: String = parts.iter().filter_map(|part| link(&part.content)).collect();
+    if texts.is_empty() && links.is_empty() {
         message.null("content");
     } else {
         let words: String = texts.iter().map(|text| text.text.as_str()).collect();
-        message.text("content", &words);
+        message.text("content", &(words + &links));
     }
     let refusal = parts.iter().find_map(|part| match &part.content {
         Content::Refusal(refusal) => Some(refusal.as_str()),
@@ -201,7 +239,7 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
         Some(refusal) => message.text("refusal", refusal),
         None => message.null("refusal"),
     }
-    write_thoughts(message, parts);
+    write_thoughts(message, parts, Reader::Client);
     if texts.iter().any(|text| !text.citations.is_empty()) {
         message.array("annotations", |array| {
             for citation in texts.iter().flat_map(|text| &text.citations) {
@@ -219,6 +257,51 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
             }
         });
     }
+}
+
+/// The link to what this dialect has no place for in an answer.
+pub(super) fn link(content: &Content) -> Option<String> {
+    matches!(content, Content::Video(_) | Content::File(_)).then(|| media_link::link(content))?
+}
+
+/// Writes the pictures, as OpenRouter does, and the sound of an answer.
+fn write_media(message: &mut ObjectWriter<'_>, parts: &[Part], (id, created): (&str, u64)) {
+    let pictures = || {
+        parts.iter().filter_map(|part| match &part.content {
+            Content::Image(image) => image.media.url(),
+            _ => None,
+        })
+    };
+    if pictures().next().is_some() {
+        message.array("images", |array| {
+            for (index, url) in (0_u64..).zip(pictures()) {
+                array.object(|object| write_picture(object, index, &url));
+            }
+        });
+    }
+    let sound = parts.iter().find_map(|part| match &part.content {
+        Content::Audio(Media { source: Source::Base64(data), .. }) => Some(data),
+        _ => None,
+    });
+    if let Some(data) = sound {
+        message.object("audio", |audio| write_sound(audio, data, (id, created)));
+    }
+}
+
+/// Writes the members of one of `images`.
+pub(super) fn write_picture(object: &mut ObjectWriter<'_>, index: u64, url: &str) {
+    object.number("index", index);
+    object.text("type", "image_url");
+    object.object("image_url", |image| image.text("url", url));
+}
+
+/// Writes the members of `audio`. Nothing is kept, so that it has expired when it was made; what was said
+/// is in the content.
+pub(super) fn write_sound(audio: &mut ObjectWriter<'_>, data: &str, (id, created): (&str, u64)) {
+    audio.text("id", id);
+    audio.text("data", data);
+    audio.number("expires_at", created);
+    audio.text("transcript", "");
 }
 
 /// Writes the members of one of `annotations`.

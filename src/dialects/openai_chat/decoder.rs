@@ -7,16 +7,21 @@
 use std::collections::BTreeMap;
 
 use super::answer::{citation, logprobs, stop_reason};
+use super::content_list::{ListPart, image};
 use super::read_request::{arguments, signature_of_call};
+use super::reasoning_details;
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_in_answer;
 use crate::llm::{
-    Chunk, Content, Growth, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
-    is_error_event,
+    Chunk, Content, Growth, Media, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall,
+    Usage, decode_base64, encode_base64, is_error_event,
 };
 
 /// Choices followed, at most.
 const CHOICES_MAX: u64 = 128;
+
+/// Bytes of sound that are gathered, at most: a quarter of an hour.
+const SOUND_BYTES_MAX: usize = 32 << 20;
 
 /// What is known of one provider's stream.
 #[derive(Debug, Default)]
@@ -34,6 +39,8 @@ struct Progress {
     open: Option<(Kind, u32)>,
     /// By `index`: id and number of the part.
     calls: BTreeMap<u64, (String, u32)>,
+    /// Bytes of sound, told when the choice ends.
+    sound: Vec<u8>,
     has_stopped: bool,
 }
 
@@ -121,6 +128,7 @@ impl Progress {
             && !std::mem::replace(&mut self.has_stopped, true)
         {
             self.close_words(choice, out);
+            self.tell_sound(choice, out);
             for (_, part) in self.calls.values() {
                 out.push(Chunk::Close { choice, part: *part });
             }
@@ -131,7 +139,12 @@ impl Progress {
     fn take_delta(&mut self, choice: u32, delta: Node<'_>, out: &mut Vec<Chunk>) {
         let filled =
             |key: &str| delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
-        if let Some(text) = filled("reasoning_content").or_else(|| filled("reasoning")) {
+        let has_blocks = delta.get("thinking_blocks").is_some_and(|it| it.count() > 0);
+        // The details tell the same words and more.
+        let is_told = !has_blocks && self.details(choice, delta, out);
+        if let Some(text) = filled("reasoning_content").or_else(|| filled("reasoning"))
+            && !is_told
+        {
             self.words(choice, Kind::Reasoning, text, out);
         }
         for block in delta.get("thinking_blocks").into_iter().flat_map(Node::items) {
@@ -139,6 +152,23 @@ impl Progress {
         }
         if let Some(text) = filled("content") {
             self.words(choice, Kind::Text, text, out);
+        }
+        let list = delta.get("content").into_iter().flat_map(Node::items);
+        for part in list.filter_map(ListPart::read) {
+            match part {
+                ListPart::Text(text) => self.words(choice, Kind::Text, text, out),
+                ListPart::Thought(text) => self.words(choice, Kind::Reasoning, &text, out),
+                ListPart::Refusal(text) => self.words(choice, Kind::Refusal, text, out),
+                ListPart::Image(image) => self.whole(choice, Content::Image(image), out),
+            }
+        }
+        for picture in delta.get("images").into_iter().flat_map(Node::items) {
+            if let Some(image) = image(picture) {
+                self.whole(choice, Content::Image(image), out);
+            }
+        }
+        if let Some(audio) = delta.get("audio") {
+            self.hear(choice, audio, out);
         }
         for annotation in delta.get("annotations").into_iter().flat_map(Node::items) {
             let part = self.part_for(choice, Kind::Text, out);
@@ -151,6 +181,57 @@ impl Progress {
         for call in delta.get("tool_calls").into_iter().flat_map(Node::items) {
             self.call(choice, call, out);
         }
+    }
+
+    /// OpenRouter's details. True if they had words.
+    fn details(&mut self, choice: u32, delta: Node<'_>, out: &mut Vec<Chunk>) -> bool {
+        let mut has_words = false;
+        for detail in reasoning_details::each(delta) {
+            if !detail.text.is_empty() {
+                has_words = true;
+                self.words(choice, Kind::Reasoning, detail.text, out);
+            }
+            if let Some(signature) = detail.signature {
+                let part = self.part_for(choice, Kind::Reasoning, out);
+                out.push(Chunk::Grow { choice, part, growth: Growth::Signature(signature) });
+                self.close_words(choice, out);
+            }
+            if let Some(sealed) = detail.sealed {
+                let thought = Reasoning { sealed: Some(sealed), ..Reasoning::default() };
+                self.whole(choice, Content::Reasoning(thought), out);
+            }
+        }
+        has_words
+    }
+
+    /// A part that comes whole.
+    fn whole(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) {
+        self.close_words(choice, out);
+        let part = self.open(choice, content, out);
+        out.push(Chunk::Close { choice, part });
+    }
+
+    /// A piece of sound: what is said goes on as words, the bytes are gathered.
+    fn hear(&mut self, choice: u32, audio: Node<'_>, out: &mut Vec<Chunk>) {
+        let transcript = audio.text_of("transcript");
+        if !transcript.is_empty() {
+            self.words(choice, Kind::Text, transcript, out);
+        }
+        let bytes = decode_base64(audio.text_of("data")).unwrap_or_default();
+        if self.sound.len().saturating_add(bytes.len()) <= SOUND_BYTES_MAX {
+            self.sound.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Tells the sound that was gathered.
+    fn tell_sound(&mut self, choice: u32, out: &mut Vec<Chunk>) {
+        if self.sound.is_empty() {
+            return;
+        }
+        let sound = std::mem::take(&mut self.sound);
+        // The one form in which OpenAI streams it.
+        let media = Media::base64("audio/pcm", &encode_base64(&sound));
+        self.whole(choice, Content::Audio(media), out);
     }
 
     /// Signatures alone: the words of a thought have come as `reasoning_content`.

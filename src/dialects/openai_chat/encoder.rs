@@ -3,13 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{ID_PREFIX, finish_reason, write_citation, write_logprobs, write_usage};
+use super::answer::{
+    AUDIO_ID, ID_PREFIX, finish_reason, link, write_citation, write_logprobs, write_picture,
+    write_sound, write_usage,
+};
+use super::reasoning_details;
 use super::write_error;
 use super::write_messages::write_thinking;
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{answer_id, service_tier, sse};
 use crate::http::write_data;
-use crate::llm::{Chunk, Content, Growth, ObjectWriter, Reasoning, Start, ToolCall, Usage};
+use crate::llm::{
+    Chunk, Content, Growth, Media, ObjectWriter, Reasoning, Source, Start, ToolCall, Usage,
+};
 
 /// What is known of one client's stream.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ enum Open {
     Words(&'static str),
     /// With the number among the calls.
     Call(u64),
+    Picture,
     Other,
 }
 
@@ -94,6 +101,7 @@ impl Encoder {
             Content::Refusal(_) => Open::Words("refusal"),
             Content::Reasoning(_) => Open::Words("reasoning_content"),
             Content::ToolCall(_) => Open::Call(calls),
+            Content::Image(_) => Open::Picture,
             _ => Open::Other,
         };
         // Parts open in the order of their numbers.
@@ -107,7 +115,34 @@ impl Encoder {
                 self.choice(out, choice, None, |delta| delta.text("content", &text.text));
             }
             (Content::Reasoning(thought), _) => self.thought(out, choice, thought),
-            _ => {}
+            _ => self.medium(out, choice, content),
+        }
+    }
+
+    /// What comes whole: a picture, sound, or a link to what has no place here.
+    fn medium(&self, out: &mut Vec<u8>, choice: u32, content: &Content) {
+        match content {
+            Content::Image(image) => {
+                let parts = self.choices.get(&choice).map(Vec::as_slice).unwrap_or_default();
+                let before = parts.iter().filter(|open| **open == Open::Picture).count() as u64;
+                let Some(url) = image.media.url() else { return };
+                self.choice(out, choice, None, |delta| {
+                    delta.array("images", |array| {
+                        array.object(|it| write_picture(it, before.saturating_sub(1), &url));
+                    });
+                });
+            }
+            Content::Audio(Media { source: Source::Base64(data), .. }) => {
+                let id = format!("{AUDIO_ID}{}_{choice}", self.created);
+                self.choice(out, choice, None, |delta| {
+                    delta.object("audio", |audio| write_sound(audio, data, (&id, self.created)));
+                });
+            }
+            content => {
+                if let Some(link) = link(content) {
+                    self.choice(out, choice, None, |delta| delta.text("content", &link));
+                }
+            }
         }
     }
 
@@ -129,6 +164,9 @@ impl Encoder {
 
     fn thinking(&self, out: &mut Vec<u8>, choice: u32, thought: &Reasoning) {
         self.choice(out, choice, None, |delta| {
+            delta.array("reasoning_details", |array| {
+                reasoning_details::write(array, thought, 0);
+            });
             delta.array("thinking_blocks", |array| {
                 array.object(|block| write_thinking(block, thought));
             });

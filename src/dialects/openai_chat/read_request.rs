@@ -1,6 +1,8 @@
 //! A client's request.
 
-use super::DIALECT;
+use super::answer::AUDIO_ID;
+use super::content_list::{image, words as words_of_list};
+use super::{DIALECT, reasoning_details};
 use crate::dialects::foreign;
 use crate::llm::{
     CachePoint, ChatRequest, Content, File, Foreign, Format, Function, Image, Malformed, Media,
@@ -237,7 +239,12 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
         let call = ToolCall { id: name.clone(), name, arguments, signature: None };
         parts.push(Part::new(Content::ToolCall(call)));
     }
-    if let Some(audio) = value.get("audio").and_then(|audio| audio.text_at("id").ok().flatten()) {
+    for picture in value.get("images").into_iter().flat_map(Node::items) {
+        parts.extend(image(picture).map(|image| Part::new(Content::Image(image))));
+    }
+    let audio = value.get("audio").and_then(|audio| audio.text_at("id").ok().flatten());
+    // What another vendor's model said is known to nobody under our id; its words are in the content.
+    if let Some(audio) = audio.filter(|id| !id.starts_with(AUDIO_ID)) {
         let media = Media { media_type: None, source: Source::Id(audio.to_owned()) };
         parts.push(Part::new(Content::Audio(media)));
     }
@@ -258,21 +265,22 @@ pub(super) fn thoughts(value: Node<'_>, parts: &mut Vec<Part>) {
             sealed: signature(block, "data"),
         })));
     }
+    if parts.is_empty() {
+        reasoning_details::thoughts(value, parts);
+    }
     let plain = value.get("reasoning_content").or_else(|| value.get("reasoning"));
     let plain = plain.and_then(Node::text).filter(|text| !text.is_empty());
-    if let Some(text) = plain {
-        lend_words(parts, text);
-    }
-    if let Some(text) = plain.filter(|_| parts.is_empty()) {
+    let Some(text) = plain else { return };
+    lend_words(parts, text);
+    if !parts.iter().any(has_words) {
         let reasoning = Reasoning { text: text.to_owned(), ..Reasoning::default() };
-        parts.push(Part::new(Content::Reasoning(reasoning)));
+        parts.insert(0, Part::new(Content::Reasoning(reasoning)));
     }
 }
 
 /// Gives the words of `reasoning_content` to the signed thought that has none: clients that gather a
 /// stream keep the two apart.
 fn lend_words(parts: &mut [Part], words: &str) {
-    let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty());
     if parts.iter().any(has_words) {
         return;
     }
@@ -282,6 +290,10 @@ fn lend_words(parts: &mut [Part], words: &str) {
     {
         words.clone_into(&mut thought.text);
     }
+}
+
+fn has_words(part: &Part) -> bool {
+    matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty())
 }
 
 /// One of `tool_calls`.
@@ -354,6 +366,11 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
             });
         }
         "refusal" => Content::Refusal(value.expect_text_at("refusal")?.to_owned()),
+        // Mistral's models say their thoughts so, and its clients send them back.
+        "thinking" => {
+            let text = value.get("thinking").map(words_of_list).unwrap_or_default();
+            Content::Reasoning(Reasoning { text, ..Reasoning::default() })
+        }
         "image_url" => {
             let image = value.expect("image_url", "an object with a url")?;
             // Some clients give the URL alone.

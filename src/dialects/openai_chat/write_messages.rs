@@ -1,6 +1,6 @@
 //! The conversation as a provider takes it.
 
-use super::DIALECT;
+use super::{DIALECT, reasoning_details};
 use crate::dialects::adapt::ends_with_answer;
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::warnings::Warnings;
@@ -41,6 +41,16 @@ pub(super) fn write_turns(
         return Ok(());
     }
     write_turn(messages, &Turn::new(Role::User, beside), false, target, warnings)
+}
+
+/// True for what a message of the assistant has no place for; thoughts alone are no message either.
+pub(super) fn is_lost(role: Role, content: &Content) -> bool {
+    let is_lost = match content {
+        Content::Reasoning(_) | Content::Image(_) | Content::Video(_) | Content::File(_) => true,
+        Content::Audio(media) => !matches!(media.source, Source::Id(_)),
+        _ => false,
+    };
+    is_lost && role == Role::Assistant
 }
 
 fn is_word(part: &Part) -> bool {
@@ -173,7 +183,7 @@ fn write_assistant(
         }
     }
     if !target.is_original {
-        write_thoughts(message, parts);
+        write_thoughts(message, parts, Reader::Imitator);
     } else if parts.iter().any(|part| matches!(part.content, Content::Reasoning(_))) {
         warnings.dropped("a thought", "openai-chat takes none back");
     }
@@ -194,8 +204,17 @@ fn write_assistant(
     Ok(())
 }
 
-/// Writes the thoughts among `parts`: in plain, and whole where they are signed.
-pub(super) fn write_thoughts(message: &mut ObjectWriter<'_>, parts: &[Part]) {
+/// Whom thoughts are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Client,
+    /// One who imitates OpenAI.
+    Imitator,
+}
+
+/// Writes the thoughts among `parts`: in plain, and whole where they are signed. A client gets them in
+/// both forms that are usual, an imitator in the form that it has sent.
+pub(super) fn write_thoughts(message: &mut ObjectWriter<'_>, parts: &[Part], reader: Reader) {
     let thoughts = || {
         parts.iter().filter_map(|part| match &part.content {
             Content::Reasoning(reasoning) => Some(reasoning),
@@ -207,7 +226,16 @@ pub(super) fn write_thoughts(message: &mut ObjectWriter<'_>, parts: &[Part]) {
         message.text("reasoning_content", &plain);
     }
     let is_signed = |it: &Reasoning| it.signature.is_some() || it.sealed.is_some();
-    if thoughts().any(is_signed) {
+    if !thoughts().any(is_signed) {
+        return;
+    }
+    let has_details = thoughts().any(reasoning_details::is_from_details);
+    if has_details || reader == Reader::Client {
+        message.array("reasoning_details", |array| {
+            thoughts().fold(0, |index, thought| reasoning_details::write(array, thought, index));
+        });
+    }
+    if !has_details || reader == Reader::Client {
         message.array("thinking_blocks", |array| {
             thoughts().for_each(|thought| array.object(|block| write_thinking(block, thought)));
         });

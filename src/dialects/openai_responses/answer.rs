@@ -1,5 +1,7 @@
 //! A whole answer, in both directions, and the envelope that it shares with the events of a stream.
 
+use std::borrow::Cow;
+
 use super::output::{self, Said};
 use super::write_request::{write_format, write_tool_choice, write_tools};
 use super::{DIALECT, identity};
@@ -97,12 +99,10 @@ pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: 
 
 /// Writes the array of items.
 fn write_output(out: &mut Vec<u8>, choice: &Choice, id: &str, status: &str) {
-    let sayable: Vec<&Content> = choice
-        .parts
-        .iter()
-        .map(|part| &part.content)
-        .filter(|content| output::kind_of(content).is_some())
-        .collect();
+    let shown: Vec<Cow<'_, Content>> =
+        choice.parts.iter().map(|part| output::shown(&part.content)).collect();
+    let sayable: Vec<&Content> =
+        shown.iter().map(AsRef::as_ref).filter(|it| output::kind_of(it).is_some()).collect();
     let mut logprobs: &[TokenLogprob] = &choice.logprobs;
     let mut index = 0;
     let mut groups = sayable.chunk_by(|before, next| output::is_one_item(before, next)).peekable();

@@ -117,6 +117,8 @@ impl Encoder {
     }
 
     fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
+        let shown = output::shown(content);
+        let content = shown.as_ref();
         let Some(kind) = output::kind_of(content) else { return };
         self.begin(&Start::default(), out);
         let (begun, grown) = taken_apart(content);

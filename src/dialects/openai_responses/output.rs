@@ -5,7 +5,10 @@
 //! own. Other vendors' thoughts are told as summaries, which is what clients show. A picture is the
 //! result of an image generation.
 
+use std::borrow::Cow;
+
 use super::{DIALECT, identity, proof};
+use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, write_tokens};
 use crate::llm::{
     Citation, Content, Foreign, Image, Json, Media, Node, ObjectWriter, Part, Reasoning, Signature,
@@ -160,6 +163,15 @@ pub(super) fn is_one_item(before: &Content, next: &Content) -> bool {
             before.id.is_some() && before.id == next.id
         }
         _ => are_words(before) && are_words(next),
+    }
+}
+
+/// What can be shown of `content`: what no item can hold becomes a link.
+pub(super) fn shown(content: &Content) -> Cow<'_, Content> {
+    let link = if kind_of(content).is_none() { media_link::link(content) } else { None };
+    match link {
+        Some(text) => Cow::Owned(Content::Text(Text { text, citations: Vec::new() })),
+        None => Cow::Borrowed(content),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The items of a request: what was said so far.
 
 use super::{DIALECT, identity, output, proof};
+use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, cache_point};
 use crate::llm::{
     CachePoint, ChatRequest, Content, File, Foreign, Image, Malformed, Media, Node, Part,
@@ -86,8 +87,9 @@ fn message(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
         }
     };
     let content = item.expect("content", "a string or an array of parts")?;
-    let parts = contents(content).within("content")?;
+    let mut parts = contents(content).within("content")?;
     if role == Role::Assistant {
+        parts.iter_mut().for_each(media_link::restore);
         said_by(request, role).extend(parts);
     } else {
         request.turns.push(Turn::new(role, parts));

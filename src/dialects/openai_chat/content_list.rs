@@ -1,0 +1,43 @@
+//! Content of an answer that is a list of parts, whole or a piece of a stream: Mistral's reasoning models
+//! answer so, others put pictures there.
+
+use crate::llm::{Image, Media, Node};
+
+/// One part of such a list.
+pub(super) enum ListPart<'a> {
+    Text(&'a str),
+    Thought(String),
+    Refusal(&'a str),
+    Image(Image),
+}
+
+impl<'a> ListPart<'a> {
+    /// Reads one part. None for what says nothing here, such as references to documents.
+    pub(super) fn read(value: Node<'a>) -> Option<Self> {
+        let filled = |key: &str| Some(value.text_of(key)).filter(|text| !text.is_empty());
+        match value.text_of("type") {
+            "thinking" | "reasoning" => {
+                let thought = value.get("thinking").or_else(|| value.get("text"));
+                thought.map(words).filter(|text| !text.is_empty()).map(Self::Thought)
+            }
+            "refusal" => filled("refusal").map(Self::Refusal),
+            "image_url" | "image" => image(value).map(Self::Image),
+            _ => filled("text").map(Self::Text),
+        }
+    }
+}
+
+/// The words of a text, or of the texts in a list.
+pub(super) fn words(value: Node<'_>) -> String {
+    match value.text() {
+        Some(text) => text.to_owned(),
+        None => value.items().map(|item| item.text_of("text")).collect(),
+    }
+}
+
+/// A picture, of content or of OpenRouter's `images`.
+pub(super) fn image(value: Node<'_>) -> Option<Image> {
+    let holder = value.get("image_url").unwrap_or(value);
+    let url = holder.text().unwrap_or_else(|| holder.text_of("url"));
+    (!url.is_empty()).then(|| Image { media: Media::of_url(url), detail: None })
+}

@@ -1,0 +1,119 @@
+//! OpenRouter's `reasoning_details` (its page "Reasoning Tokens", read November 2026): thoughts, their
+//! summaries and what is sealed of them, each with the proof of the vendor behind it. They have to come
+//! back as they were, so that a proof keeps the members around it.
+
+use super::DIALECT;
+use crate::llm::{
+    ArrayWriter, Content, Dialect, Node, ObjectWriter, Part, Reasoning, Signature, write_object,
+};
+
+/// What a proof that keeps the members around it begins with; a JSON object follows.
+const MARK: &str = "detail:";
+
+/// One of the details, or a piece of one.
+pub(super) struct ReasoningDetail<'a> {
+    /// Words of the thought or of its summary.
+    pub text: &'a str,
+    pub signature: Option<Signature>,
+    pub sealed: Option<Signature>,
+}
+
+impl<'a> ReasoningDetail<'a> {
+    pub(super) fn read(value: Node<'a>) -> Self {
+        let text = match value.text_of("text") {
+            "" => value.text_of("summary"),
+            text => text,
+        };
+        let (signature, sealed) = (proof(value, "signature"), proof(value, "data"));
+        Self { text, signature, sealed }
+    }
+}
+
+/// The details of a message.
+pub(super) fn each(message: Node<'_>) -> impl Iterator<Item = ReasoningDetail<'_>> {
+    let details = message.get("reasoning_details").into_iter().flat_map(Node::items);
+    details.map(ReasoningDetail::read)
+}
+
+/// Appends the thoughts that the details of a message tell.
+pub(super) fn thoughts(message: Node<'_>, parts: &mut Vec<Part>) {
+    for detail in each(message) {
+        let ReasoningDetail { text, signature, sealed } = detail;
+        if text.is_empty() && signature.is_none() && sealed.is_none() {
+            continue;
+        }
+        let text = text.to_owned();
+        let thought = Reasoning { id: None, text, signature, sealed };
+        parts.push(Part::new(Content::Reasoning(thought)));
+    }
+}
+
+/// A proof, with the members that stand around it.
+fn proof(value: Node<'_>, key: &str) -> Option<Signature> {
+    let text = value.get(key)?.text().filter(|text| !text.is_empty())?;
+    let own = Signature::read(DIALECT, text);
+    let around = ["format", "id"].map(|key| (key, value.text_of(key)));
+    // One that the gateway has written for its client says itself whose it is.
+    if own.dialect != DIALECT || around.iter().all(|(_, text)| text.is_empty()) {
+        return Some(own);
+    }
+    let mut kept = Vec::from(MARK);
+    write_object(&mut kept, |object| {
+        object.text(key, text);
+        for (key, text) in around.into_iter().filter(|(_, text)| !text.is_empty()) {
+            object.text(key, text);
+        }
+    });
+    let text = String::from_utf8(kept).ok()?;
+    Some(Signature { dialect: DIALECT, text })
+}
+
+/// The members that a proof keeps. None if it came in another way.
+fn kept(proof: &Signature) -> Option<&[u8]> {
+    let object = proof.for_provider(DIALECT)?.strip_prefix(MARK)?.as_bytes();
+    object.strip_prefix(b"{")?.strip_suffix(b"}")
+}
+
+/// True if the proof of a thought came in such details.
+pub(super) fn is_from_details(thought: &Reasoning) -> bool {
+    thought.signature.iter().chain(&thought.sealed).any(|proof| kept(proof).is_some())
+}
+
+/// Writes the details that a thought becomes, the first of them with number `index`. Gives the next
+/// number.
+pub(super) fn write(array: &mut ArrayWriter<'_>, thought: &Reasoning, mut index: u64) -> u64 {
+    if !thought.text.is_empty() || thought.signature.is_some() {
+        array.object(|detail| {
+            detail.text("type", "reasoning.text");
+            detail.text("text", &thought.text);
+            write_proof(detail, "signature", thought.signature.as_ref());
+            detail.number("index", index);
+        });
+        index += 1;
+    }
+    if let Some(sealed) = &thought.sealed {
+        array.object(|detail| {
+            detail.text("type", "reasoning.encrypted");
+            write_proof(detail, "data", Some(sealed));
+            detail.number("index", index);
+        });
+        index += 1;
+    }
+    index
+}
+
+fn write_proof(detail: &mut ObjectWriter<'_>, key: &str, proof: Option<&Signature>) {
+    let Some(proof) = proof else { return detail.text("format", "unknown") };
+    if let Some(members) = kept(proof) {
+        return detail.raw_members(members);
+    }
+    detail.text(key, &proof.write(DIALECT));
+    // OpenRouter's names for whose proof it is.
+    let format = match proof.dialect {
+        Dialect::AnthropicMessages | Dialect::BedrockConverse => "anthropic-claude-v1",
+        Dialect::Gemini => "google-gemini-v1",
+        Dialect::OpenaiResponses => "openai-responses-v1",
+        _ => "unknown",
+    };
+    detail.text("format", format);
+}

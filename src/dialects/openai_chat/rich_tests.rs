@@ -1,0 +1,287 @@
+//! What imitators of OpenAI put into an answer beside words, whole and streamed, toward every client and
+//! back.
+
+use serde_json::{Value, json};
+
+use super::OpenaiChat;
+use crate::dialects::codec::{Codec, RequestPath, Target};
+use crate::dialects::warnings::Warnings;
+use crate::llm::{
+    Answer, Assembly, ChatRequest, Choice, Chunk, Content, Dialect, Image, Media, Part, Reasoning,
+    Role, Scanner, Signature, StopReason, chunks_of,
+};
+
+fn client(dialect: Dialect) -> &'static dyn Codec {
+    crate::dialects::codec(dialect).expect("a dialect")
+}
+
+fn read(message: &Value) -> Vec<Part> {
+    let body = json!({ "id": "a", "model": "m",
+        "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }] });
+    let read = Scanner::default().read(body.to_string().as_bytes(), super::answer::read);
+    read.expect("JSON").expect("an answer").choices.remove(0).parts
+}
+
+/// The parts of a stream of these deltas.
+fn streamed(deltas: &[Value]) -> Vec<Part> {
+    let mut decoder = OpenaiChat.stream_decoder();
+    let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
+    let mut events: Vec<Value> =
+        deltas.iter().map(|delta| json!({ "choices": [{ "index": 0, "delta": delta }] })).collect();
+    events.push(json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] }));
+    for event in events {
+        decoder.event(None, event.to_string().as_bytes(), &mut scanner, &mut chunks).expect("JSON");
+    }
+    decoder.finish(&mut chunks);
+    assemble(chunks)
+}
+
+fn assemble(chunks: Vec<Chunk>) -> Vec<Part> {
+    let mut assembly = Assembly::default();
+    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
+    let answer = assembly.finish().expect("no error").expect("a whole stream");
+    answer.choices.into_iter().next().expect("a choice").parts
+}
+
+fn answer(parts: Vec<Part>) -> Answer {
+    let choice = Choice { parts, stop: StopReason::Stop, logprobs: Vec::new() };
+    Answer { id: "a".to_owned(), choices: vec![choice], ..Answer::default() }
+}
+
+/// What a client gets whole.
+fn whole(dialect: Dialect, parts: &[Part]) -> Value {
+    let mut out = Vec::new();
+    let answer = answer(parts.to_vec());
+    client(dialect).write_answer(&answer, &ChatRequest::default(), 5, &mut out);
+    serde_json::from_slice(&out).expect("JSON")
+}
+
+/// The events that a client gets.
+fn events(dialect: Dialect, parts: &[Part]) -> Vec<Value> {
+    let mut encoder = client(dialect).stream_encoder(&ChatRequest::default(), 5);
+    let mut out = Vec::new();
+    for chunk in chunks_of(&answer(parts.to_vec())) {
+        encoder.push(&chunk, &mut out);
+    }
+    let text = String::from_utf8(out).expect("UTF-8");
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+}
+
+/// The turns of a client's history.
+fn history(dialect: Dialect, body: &Value) -> Vec<Part> {
+    let path = RequestPath { model: Some("m"), stream: false };
+    let text = body.to_string();
+    let request = Scanner::default()
+        .read(text.as_bytes(), |root| client(dialect).read_request(root, &path))
+        .expect("JSON")
+        .expect("a request");
+    let said = request.turns.into_iter().filter(|turn| turn.role == Role::Assistant);
+    said.flat_map(|turn| turn.parts).collect()
+}
+
+fn picture() -> Part {
+    let media = Media::base64("image/png", "AAAA");
+    Part::new(Content::Image(Image { media, detail: None }))
+}
+
+#[test]
+fn thoughts_in_a_list_of_content_are_told_whole_and_in_pieces() {
+    let thought =
+        |text: &str| json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] });
+    let words = |text: &str| json!({ "type": "text", "text": text });
+    let expected = [
+        Part::new(Content::Reasoning(Reasoning {
+            text: "two and two".to_owned(),
+            ..Reasoning::default()
+        })),
+        Part::text("4"),
+    ];
+    let message = json!({ "content": [thought("two and two"), words("4")] });
+    assert_eq!(read(&message), expected);
+    let plain =
+        json!({ "content": [{ "type": "thinking", "thinking": "two and two" }, words("4")] });
+    assert_eq!(read(&plain), expected);
+    let deltas = [
+        json!({ "content": [thought("two ")] }),
+        json!({ "content": [thought("and two")] }),
+        json!({ "content": "4" }),
+    ];
+    assert_eq!(streamed(&deltas), expected);
+    let together = [json!({ "content": [thought("two and two"), words("4")] })];
+    assert_eq!(streamed(&together), expected);
+    // Clients of Mistral's send them back so.
+    let message = json!({ "role": "assistant", "content": message["content"] });
+    let body = json!({ "model": "m", "messages": [message] });
+    assert_eq!(history(Dialect::OpenaiChat, &body), expected);
+}
+
+#[test]
+fn pictures_reach_every_client_and_come_back() {
+    let image =
+        json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } });
+    let parts = [Part::text("Here."), picture()];
+    assert_eq!(read(&json!({ "content": "Here.", "images": [image] })), parts);
+    assert_eq!(read(&json!({ "content": [{ "type": "text", "text": "Here." }, image] })), parts);
+    let deltas = [json!({ "content": "Here." }), json!({ "content": "", "images": [image] })];
+    assert_eq!(streamed(&deltas), parts);
+
+    let chat = whole(Dialect::OpenaiChat, &parts);
+    let message = &chat["choices"][0]["message"];
+    assert_eq!(message["content"], "Here.");
+    assert_eq!(message["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
+    let told = events(Dialect::OpenaiChat, &parts);
+    let pictures: Vec<&Value> =
+        told.iter().map(|event| &event["choices"][0]["delta"]["images"][0]).collect();
+    let url = "data:image/png;base64,AAAA";
+    assert_eq!(pictures.iter().filter(|it| it["image_url"]["url"] == url).count(), 1);
+    let body = json!({ "model": "m", "messages": [message] });
+    assert_eq!(history(Dialect::OpenaiChat, &body), parts);
+
+    let link = "![image](data:image/png;base64,AAAA)";
+    let claude = whole(Dialect::AnthropicMessages, &parts);
+    assert_eq!(claude["content"][1], json!({ "type": "text", "text": link }));
+    let told = events(Dialect::AnthropicMessages, &parts);
+    assert!(told.iter().any(|event| event["delta"]["text"] == link), "{told:?}");
+    let said = json!({ "role": "assistant", "content": claude["content"] });
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [said] });
+    assert_eq!(history(Dialect::AnthropicMessages, &body), parts);
+
+    let responses = whole(Dialect::OpenaiResponses, &parts);
+    assert_eq!(responses["output"][1]["type"], "image_generation_call");
+    let google = whole(Dialect::Gemini, &parts);
+    assert_eq!(google["candidates"][0]["content"]["parts"][1]["inlineData"]["data"], "AAAA");
+}
+
+#[test]
+fn sound_reaches_every_client() {
+    let audio = json!({ "id": "audio_1", "data": "AAAA", "transcript": "Hi", "expires_at": 1 });
+    let sound = |kind: &str| Part::new(Content::Audio(Media::base64(kind, "AAAA")));
+    let parts = [Part::text("Hi"), sound("audio/wav")];
+    assert_eq!(read(&json!({ "content": null, "audio": audio })), parts);
+    let deltas = [
+        json!({ "audio": { "id": "audio_1", "transcript": "H" } }),
+        json!({ "audio": { "data": "AA==" } }),
+        json!({ "audio": { "transcript": "i", "data": "AAA=" } }),
+        json!({ "audio": { "expires_at": 1 } }),
+    ];
+    assert_eq!(streamed(&deltas), [Part::text("Hi"), sound("audio/pcm")]);
+
+    let chat = whole(Dialect::OpenaiChat, &parts);
+    let message = &chat["choices"][0]["message"];
+    assert_eq!((&message["content"], &message["audio"]["data"]), (&json!("Hi"), &json!("AAAA")));
+    for member in ["id", "transcript"] {
+        assert!(message["audio"][member].is_string(), "{message}");
+    }
+    assert!(message["audio"]["expires_at"].is_u64(), "{message}");
+    let told = events(Dialect::OpenaiChat, &parts);
+    assert!(told.iter().any(|it| it["choices"][0]["delta"]["audio"]["data"] == "AAAA"));
+    // Nobody knows our id of it; the words stay.
+    let body = json!({ "model": "m", "messages": [message] });
+    assert_eq!(history(Dialect::OpenaiChat, &body), [Part::text("Hi")]);
+
+    let link = "[audio](data:audio/wav;base64,AAAA)";
+    assert_eq!(whole(Dialect::AnthropicMessages, &parts)["content"][1]["text"], link);
+    let responses = whole(Dialect::OpenaiResponses, &parts);
+    assert_eq!(responses["output"][0]["content"][1]["text"], link);
+    let told = events(Dialect::OpenaiResponses, &parts);
+    assert_eq!(told.last().expect("an end")["response"]["output"], responses["output"]);
+}
+
+/// OpenRouter's details of three vendors.
+fn details() -> Value {
+    json!([
+        { "type": "reasoning.text", "text": "first", "signature": "S1", "format": "anthropic-claude-v1", "index": 0 },
+        { "type": "reasoning.summary", "summary": "short", "format": "openai-responses-v1", "index": 1 },
+        { "type": "reasoning.encrypted", "data": "E1", "id": "rs_1", "format": "openai-responses-v1", "index": 2 }])
+}
+
+/// What of the details has to come back.
+fn proofs(details: &Value) -> Vec<Value> {
+    let details = details.as_array().cloned().unwrap_or_default();
+    let keep = |detail: &Value| {
+        json!([detail["signature"], detail["data"], detail["id"], detail["format"]])
+    };
+    let is_signed = |it: &&Value| it["signature"].is_string() || it["data"].is_string();
+    details.iter().filter(is_signed).map(keep).collect()
+}
+
+/// The assistant's message of a request toward an imitator of OpenAI.
+fn sent(parts: Vec<Part>) -> Value {
+    let turns = vec![crate::llm::Turn::new(Role::Assistant, parts)];
+    let request = ChatRequest { turns, ..ChatRequest::default() };
+    let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+    let target = Target::new("m", false);
+    OpenaiChat.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
+    let body: Value = serde_json::from_slice(&out).expect("JSON");
+    body["messages"][0].clone()
+}
+
+#[test]
+fn details_of_thoughts_come_back_as_they_were_through_every_client() {
+    let message = json!({ "content": "Hi", "reasoning": "first", "reasoning_details": details() });
+    let parts = read(&message);
+    assert_eq!(parts.len(), 4, "{parts:?}");
+    let pieces = [
+        json!({ "reasoning": "fir", "reasoning_details": [{ "type": "reasoning.text", "text": "fir", "index": 0 }] }),
+        json!({ "reasoning": "st", "reasoning_details": [{ "type": "reasoning.text", "text": "st", "index": 0 }] }),
+        json!({ "reasoning_details": [{ "type": "reasoning.text", "signature": "S1", "format": "anthropic-claude-v1", "index": 0 }] }),
+        json!({ "reasoning": "short", "reasoning_details": [details()[1]] }),
+        json!({ "reasoning_details": [details()[2]] }),
+        json!({ "content": "Hi" }),
+    ];
+    assert_eq!(streamed(&pieces), parts);
+    assert_eq!(proofs(&sent(parts.clone())["reasoning_details"]), proofs(&details()));
+
+    let chat = whole(Dialect::OpenaiChat, &parts)["choices"][0]["message"].clone();
+    assert_eq!(proofs(&chat["reasoning_details"]), proofs(&details()));
+    // Some clients keep one form, some the other.
+    for member in ["reasoning_details", "thinking_blocks"] {
+        let mut kept = chat.clone();
+        kept.as_object_mut().expect("an object").remove(member);
+        let back = history(Dialect::OpenaiChat, &json!({ "model": "m", "messages": [kept] }));
+        assert_eq!(proofs(&sent(back)["reasoning_details"]), proofs(&details()), "{member}");
+    }
+    let claude = whole(Dialect::AnthropicMessages, &parts);
+    let said = json!({ "role": "assistant", "content": claude["content"] });
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [said] });
+    let back = history(Dialect::AnthropicMessages, &body);
+    assert_eq!(proofs(&sent(back)["reasoning_details"]), proofs(&details()));
+    let google = whole(Dialect::Gemini, &parts);
+    let body = json!({ "contents": [google["candidates"][0]["content"]] });
+    let back = history(Dialect::Gemini, &body);
+    assert_eq!(proofs(&sent(back)["reasoning_details"]), proofs(&details()));
+    let responses = whole(Dialect::OpenaiResponses, &parts);
+    let body = json!({ "model": "m", "input": responses["output"] });
+    let back = history(Dialect::OpenaiResponses, &body);
+    assert_eq!(proofs(&sent(back)["reasoning_details"]), proofs(&details()));
+}
+
+#[test]
+fn details_tell_clients_of_other_vendors_proofs() {
+    let of = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
+    let parts = vec![
+        Part::new(Content::Reasoning(Reasoning {
+            text: "hm".to_owned(),
+            signature: of(Dialect::AnthropicMessages, "S"),
+            ..Reasoning::default()
+        })),
+        Part::new(Content::Reasoning(Reasoning {
+            sealed: of(Dialect::AnthropicMessages, "E"),
+            ..Reasoning::default()
+        })),
+        Part::text("Hi"),
+    ];
+    let told = events(Dialect::OpenaiChat, &parts);
+    // A client that gathers a stream joins words and proof.
+    let details: Vec<Value> = told
+        .iter()
+        .filter_map(|event| event["choices"][0]["delta"]["reasoning_details"].as_array())
+        .flatten()
+        .cloned()
+        .collect();
+    let message = json!({ "role": "assistant", "content": "Hi", "reasoning_content": "hm",
+        "reasoning_details": details });
+    let back = history(Dialect::OpenaiChat, &json!({ "model": "m", "messages": [message] }));
+    assert_eq!(back, parts);
+}
