@@ -86,17 +86,22 @@ fn a_stream_that_begins_with_it_is_the_same_error() {
 
 #[test]
 fn a_stream_that_has_begun_ends_with_it() {
-    let begun = [STREAM_HEAD, &event(&delta("Hi")), &event(&vllm()), "0\r\n\r\n"].concat();
+    let error = json!({ "error": { "message": TOO_LONG, "type": "BadRequestError", "code": 400 } });
+    let error = event(&error.to_string());
+    let begun = [STREAM_HEAD, &event(&delta("Hi")), &error, "0\r\n\r\n"].concat();
     let provider = Provider::always(begun);
     let gateway = gateway("dialect = \"openai-chat\"", &provider);
     for (path, request, expected) in [
+        (CLIENTS[0].0, CLIENTS[0].1, r#""code":"context_length_exceeded""#),
         (CLIENTS[1].0, CLIENTS[1].1, r#""code":"context_length_exceeded""#),
         (CLIENTS[2].0, CLIENTS[2].1, "prompt is too long: 5000 tokens > 4096 maximum"),
     ] {
         let request = request.replacen('{', r#"{"stream":true,"#, 1);
         let text = gateway.send(&post(path, "", &request)).text();
         assert!(text.contains(expected), "{path}: {text}");
-        assert!(!text.contains("message_stop") && !text.contains("response.completed"), "{text}");
+        let is_whole =
+            ["[DONE]", "message_stop", "response.completed"].iter().any(|it| text.contains(it));
+        assert!(!is_whole, "{path}: {text}");
     }
 }
 

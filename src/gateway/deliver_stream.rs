@@ -15,6 +15,7 @@ use super::chat_form::{self, ChatEvents};
 use super::deliver::{
     Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
 };
+use super::deliver_translated;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::opening::{self, Hold, NO_CONTENT};
@@ -27,7 +28,7 @@ use crate::http::{
     Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
     write_field,
 };
-use crate::llm::{Chunk, Dialect, hide_usage, may_carry_usage};
+use crate::llm::{ChatRequest, Chunk, Dialect, hide_usage, may_carry_usage};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -250,6 +251,14 @@ fn look_at(
         return;
     };
     exchange.record.stream_error |= chunk.is_error;
+    if chunk.is_error
+        && let Some(error) = deliver_translated::overflow_of(exchange, attempt, 400, event.data)
+        && let Some(codec) = codec(progress.dialect)
+    {
+        let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
+        encoder.push(&Chunk::Error(error), out);
+        return;
+    }
     exchange.record.content_events += u64::from(chunk.has_content);
     exchange.record.tier = chunk.tier.unwrap_or(exchange.record.tier);
     let Some(usage) = chunk.usage else {

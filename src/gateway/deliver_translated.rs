@@ -198,14 +198,14 @@ pub(super) fn overflow_of(
     exchange: &Exchange<'_>,
     attempt: &Attempt,
     status: u16,
-    body: &[u8],
+    told: &[u8],
 ) -> Option<ApiError> {
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect)?;
     if status < 400 || attempt.upstream.provider.is_original() {
         return None;
     }
     let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);
-    exchange.worker.scanner().read(body, read).ok().flatten()
+    exchange.worker.scanner().read(told, read).ok().flatten()
 }
 
 /// Sends an error of the provider in the words of the client's dialect.

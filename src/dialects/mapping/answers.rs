@@ -305,7 +305,7 @@ fn usage(out: &mut String, header: &[&str]) {
 fn errors(out: &mut String, header: &[&str]) {
     out.push_str(
         "\n### Errors\n\nThe provider's status and message reach the client. The kind of an error goes by the \
-         status, in the\nclient's words; OpenAI's clients are told the provider's own kind where it has one.\n\n",
+         status, in the\nclient's words; OpenAI's clients are told the provider's own kind where it has one. A full context is\nthe exception: whoever reports it, with whatever status, clients of OpenAI get 400 with the code\n`context_length_exceeded`, Anthropic's 400 with `prompt is too long: …`, Google's 400 with its own\nsentence, so that agents shorten their history.\n\n",
     );
     let rows = STATUSES.into_iter().map(|status| {
         let cells = clients().map(|(_, codec)| {

@@ -114,7 +114,7 @@ impl Encoder {
             (Content::Text(text), _) if !text.text.is_empty() => {
                 self.choice(out, choice, None, |delta| delta.text("content", &text.text));
             }
-            (Content::Reasoning(thought), _) => self.thought(out, choice, thought),
+            (Content::Reasoning(thought), _) => self.thought(out, (choice, part), thought),
             _ => self.medium(out, choice, content),
         }
     }
@@ -153,19 +153,19 @@ impl Encoder {
         });
     }
 
-    fn thought(&self, out: &mut Vec<u8>, choice: u32, thought: &Reasoning) {
+    fn thought(&self, out: &mut Vec<u8>, (choice, part): (u32, u32), thought: &Reasoning) {
         if !thought.text.is_empty() {
             self.choice(out, choice, None, |delta| delta.text("reasoning_content", &thought.text));
         }
         if thought.sealed.is_some() || thought.signature.is_some() {
-            self.thinking(out, choice, thought);
+            self.thinking(out, (choice, part), thought);
         }
     }
 
-    fn thinking(&self, out: &mut Vec<u8>, choice: u32, thought: &Reasoning) {
+    fn thinking(&self, out: &mut Vec<u8>, (choice, part): (u32, u32), thought: &Reasoning) {
         self.choice(out, choice, None, |delta| {
             delta.array("reasoning_details", |array| {
-                reasoning_details::write(array, thought, 0);
+                reasoning_details::write(array, thought, u64::from(part));
             });
             delta.array("thinking_blocks", |array| {
                 array.object(|block| write_thinking(block, thought));
@@ -200,7 +200,11 @@ impl Encoder {
             (Growth::Signature(signature), Open::Words(_)) => {
                 let text = self.thoughts.get(&(choice, part)).cloned().unwrap_or_default();
                 let signature = Some(signature.clone());
-                self.thinking(out, choice, &Reasoning { text, signature, ..Reasoning::default() });
+                self.thinking(
+                    out,
+                    (choice, part),
+                    &Reasoning { text, signature, ..Reasoning::default() },
+                );
             }
             (Growth::Signature(signature), Open::Call(index)) => {
                 let signature = Some(signature.clone());
