@@ -30,7 +30,7 @@ const OTHER_STATUSES: [u16; 7] = [401, 402, 403, 404, 429, 503, 529];
 /// The vendors' sentences in small letters, the more telling first. `{tokens}` and `{limit}` are numbers,
 /// `*` is anything. Sources: the vendors' references and the errors that users of agents reported, read
 /// November 2026; the tests below have them whole.
-const SENTENCES: [&str; 49] = [
+const SENTENCES: [&str; 60] = [
     // OpenAI, Azure, DeepSeek, vLLM, OpenRouter.
     "maximum context length is {limit} tokens*resulted in {tokens} tokens",
     "maximum context length is {limit} tokens*requested about {tokens} tokens",
@@ -101,6 +101,21 @@ const SENTENCES: [&str; 49] = [
     "total tokens of image and text exceed max message tokens",
     // OpenRouter's Poolside.
     "exceeds the maximum allowed input length of {limit} tokens",
+    // DS4.
+    "prompt has {tokens} tokens, but the configured context size is {limit} tokens",
+    // SambaNova.
+    "the provided prompt is {tokens} tokens long*maximum supported sequence length is just {limit}",
+    // Ollama's embeddings and LM Studio, their other sentences.
+    "input length exceeds the context length",
+    "input length exceeds maximum context length",
+    "context size has been exceeded",
+    // What routers and proxies say in general.
+    "contextwindowexceedederror",
+    "exceeds maximum context length",
+    "exceeds the model's maximum context length",
+    "context length exceeded",
+    "context window exceeded",
+    "context_length_exceeded",
 ];
 
 /// What a sentence tells of the sizes.

@@ -1,9 +1,12 @@
 //! The message of an error, in the places where vendors and the servers before them have it.
 
-use crate::llm::Node;
+use crate::llm::{Node, Scanner};
 
 /// Entries of a list of violations that are repeated, at most.
 const VIOLATIONS_MAX: usize = 8;
+
+/// Bytes that are repeated of what a vendor behind a router said, where that is no JSON.
+const RAW_BYTES_MAX: usize = 1024;
 
 /// Members that may hold the message, the usual one first: OpenAI's and most others', Amazon's,
 /// `FastAPI`'s, GLM's.
@@ -15,9 +18,22 @@ pub(super) fn message_of(error: Node<'_>) -> Option<String> {
         return filled(text);
     }
     let direct = MESSAGES.iter().filter_map(|key| error.get(key)).find_map(words);
+    let direct = direct.map(|message| match message_behind(error) {
+        Some(cause) if !message.contains(&cause) => format!("{message}: {cause}"),
+        _ => message,
+    });
     // MiniMax reports its failures beside an answer that is null.
     let status = || filled(error.get("base_resp")?.text_of("status_msg"));
     direct.or_else(status)
+}
+
+/// What the vendor behind a router said: OpenRouter has its answer as a text in `metadata.raw`, and says
+/// nothing of it in its own message.
+fn message_behind(error: Node<'_>) -> Option<String> {
+    let raw = error.get("metadata")?.get("raw")?.text()?;
+    let read = |root: Node<'_>| root.get("error").and_then(message_of).or_else(|| message_of(root));
+    let told = Scanner::default().read(raw.as_bytes(), read).ok().flatten();
+    told.or_else(|| filled(raw.get(..raw.floor_char_boundary(RAW_BYTES_MAX))?))
 }
 
 /// The words of a member: a text, a list of violations, or an object that holds either.
@@ -78,6 +94,16 @@ mod tests {
             (r#"{"detail":["plain"]}"#.to_owned(), "plain"),
             (r#"{"detail":{"error":"inner"}}"#.to_owned(), "inner"),
             (r#"{"detail":"text"}"#.to_owned(), "text"),
+            (
+                r#"{"error":{"message":"Provider returned error","metadata":{"raw":"{\"error\":{\"message\":\"no such voice\"}}"}}}"#
+                    .to_owned(),
+                "Provider returned error: no such voice",
+            ),
+            (
+                r#"{"error":{"message":"Provider returned error","metadata":{"raw":"busy"}}}"#
+                    .to_owned(),
+                "Provider returned error: busy",
+            ),
             (r#"{"code":500,"msg":"404 NOT_FOUND","success":false}"#.to_owned(), "404 NOT_FOUND"),
             (
                 r#"{"base_resp":{"status_code":1008,"status_msg":"no balance"}}"#.to_owned(),

@@ -397,6 +397,53 @@ fn cases() -> Vec<Case> {
             None,
         ),
         (
+            "LiteLLM, its message",
+            OpenaiChat,
+            500,
+            plain("litellm.ContextWindowExceededError: litellm.BadRequestError: no"),
+            None,
+        ),
+        (
+            "OpenRouter, of Anthropic",
+            OpenaiChat,
+            400,
+            json!({ "error": { "message": "Provider returned error", "code": 400, "metadata": {
+                "provider_name": "Anthropic",
+                "raw": claude("prompt is too long: 213462 tokens > 200000 maximum").to_string() } } }),
+            some(213_462, 200_000),
+        ),
+        (
+            "DS4",
+            OpenaiChat,
+            400,
+            plain("Prompt has 300,000 tokens, but the configured context size is 131,072 tokens"),
+            some(300_000, 131_072),
+        ),
+        (
+            "SambaNova",
+            OpenaiChat,
+            400,
+            plain(
+                "Requested generation length 1024 is not possible! The provided prompt is 9000 tokens long, so generating 1024 tokens requires a sequence length of 10024, but the maximum supported sequence length is just 8192!",
+            ),
+            some(9000, 8192),
+        ),
+        (
+            "Ollama's embeddings",
+            OpenaiChat,
+            400,
+            plain("the input length exceeds the context length"),
+            None,
+        ),
+        ("LM Studio, newer", OpenaiChat, 400, plain("Context size has been exceeded."), None),
+        (
+            "a proxy",
+            OpenaiChat,
+            400,
+            plain("This request exceeds the model's maximum context length"),
+            None,
+        ),
+        (
             "LiteLLM",
             OpenaiChat,
             400,
