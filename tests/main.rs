@@ -54,4 +54,5 @@ mod surplus;
 mod tidy;
 mod tls;
 mod tls_front;
+mod tool_calls;
 mod translation;

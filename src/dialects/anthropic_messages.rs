@@ -34,6 +34,7 @@ pub(super) use proof::{is_foreign_data, is_foreign_signature};
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::{is_overflow, message};
 use super::openai_chat;
+use super::part_order::PartOrder;
 use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
@@ -84,7 +85,7 @@ impl Codec for AnthropicMessages {
     }
 
     fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(request, now_unix))
+        Box::new(PartOrder::new(encoder::Encoder::new(request, now_unix)))
     }
 }
 

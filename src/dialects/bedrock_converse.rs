@@ -27,6 +27,7 @@ use std::fmt::Write as _;
 use super::codec::{Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
+use super::part_order::PartOrder;
 use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
@@ -96,7 +97,7 @@ impl Codec for BedrockConverse {
     }
 
     fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::default())
+        Box::new(PartOrder::new(encoder::Encoder::default()))
     }
 }
 

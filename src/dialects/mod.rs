@@ -28,12 +28,14 @@ mod foreign_thoughts;
 mod gemini;
 #[cfg(test)]
 mod grid;
+mod json_schema;
 #[cfg(test)]
 mod mapping;
 mod media_link;
 mod openai_chat;
 mod openai_responses;
 mod opening;
+mod part_order;
 mod rerank;
 mod said_turns;
 mod service_tier;

@@ -32,6 +32,7 @@ pub(super) use proof::is_foreign_proof;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::openai_chat;
+use super::part_order::PartOrder;
 use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
@@ -88,6 +89,6 @@ impl Codec for OpenaiResponses {
     }
 
     fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(request, now_unix))
+        Box::new(PartOrder::new(encoder::Encoder::new(request, now_unix)))
     }
 }

@@ -1,10 +1,9 @@
 //! A client's stream: `message_start`, block after block, `message_delta` with the reason to stop and
 //! all counts, `message_stop`.
 //!
-//! Clients want one block at a time, numbered in order, so a block ends where another begins. Only
-//! where a provider goes on with a call whose block has ended do pieces come for a number that has
-//! had its end; the SDKs add them to the right block. Texts and thoughts begin with their first words,
-//! since an empty block would be refused when the client sends it back.
+//! Clients want one block at a time, numbered in order: parts come here one after the other (see
+//! `part_order.rs`). Texts and thoughts begin with their first words, since an empty block would be
+//! refused when the client sends it back.
 
 use std::collections::BTreeMap;
 
@@ -382,6 +381,7 @@ mod tests {
     use super::super::decoder::Decoder;
     use super::*;
     use crate::dialects::codec::StreamDecoder;
+    use crate::dialects::part_order::PartOrder;
     use crate::http::EventReader;
     use crate::llm::{
         Answer, ApiError, Assembly, Choice, Dialect, Part as AnswerPart, Scanner, StopReason, Text,
@@ -389,7 +389,7 @@ mod tests {
     };
 
     fn encode(chunks: &[Chunk]) -> Vec<u8> {
-        let mut encoder = Encoder::new(&ChatRequest::default(), 7);
+        let mut encoder = PartOrder::new(Encoder::new(&ChatRequest::default(), 7));
         let mut out = Vec::new();
         chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
         out
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_come_in_turns_keep_their_numbers() {
+    fn calls_that_come_in_turns_are_blocks_in_order() {
         let chunks = [
             Chunk::Start(Start::default()),
             call(0, "a"),
@@ -513,10 +513,10 @@ mod tests {
             "message_start",
             "start 0",
             "delta 0",
+            "delta 0",
             "stop 0",
             "start 1",
             "delta 1",
-            "delta 0",
             "delta 1",
             "stop 1",
             "message_delta",

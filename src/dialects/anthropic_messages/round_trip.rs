@@ -127,7 +127,8 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 fn tool() -> impl Strategy<Value = Tool> {
     let function = ("[a-z.]{1,8}", option::of(words()), option::of(any::<bool>()), cache());
     let function = function.prop_map(|(name, description, strict, cache)| {
-        let parameters = Some(Json::of_written(r#"{"type":"object"}"#.to_owned()));
+        let parameters = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
+        let parameters = Some(Json::of_written(parameters.to_owned()));
         Tool::Function(Function { name, description, parameters, strict, cache })
     });
     let sites = || vec("[a-z]{1,4}\\.example", 0..3);
@@ -159,10 +160,11 @@ fn manner() -> impl Strategy<Value = (&'static str, Sampling, Option<ReasoningSe
 }
 
 fn format() -> impl Strategy<Value = Format> {
-    json().prop_map(|schema| Format::JsonSchema {
+    let closed = r#"{"type":"object","properties":{"a":{}},"additionalProperties":false}"#;
+    Just(Format::JsonSchema {
         name: None,
         description: None,
-        schema,
+        schema: Json::of_written(closed.to_owned()),
         strict: Some(true),
     })
 }

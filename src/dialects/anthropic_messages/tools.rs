@@ -4,10 +4,9 @@ use super::model::Model;
 use super::write_block::cache_control;
 use super::{DIALECT, name};
 use crate::dialects::foreign;
+use crate::dialects::json_schema::{CLAUDE, Parameters};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{
-    ArrayWriter, ChatRequest, Function, Json, ObjectWriter, Tool, ToolChoice, WebSearch,
-};
+use crate::llm::{ArrayWriter, ChatRequest, Function, ObjectWriter, Tool, ToolChoice, WebSearch};
 
 /// The vendor's search of the web, in the version that all its models have.
 const WEB_SEARCH: &str = "web_search_20250305";
@@ -38,7 +37,9 @@ pub(super) fn write(
     root.array("tools", |array| {
         for (index, tool) in request.tools.iter().enumerate() {
             match tool {
-                Tool::Function(function) => write_function(array, request, index, function),
+                Tool::Function(function) => {
+                    write_function(array, request, index, function, warnings);
+                }
                 Tool::WebSearch(search) => write_search(array, search, warnings),
                 Tool::CodeExecution => array.object(|tool| {
                     tool.text("type", CODE_EXECUTION);
@@ -57,16 +58,16 @@ fn write_function(
     request: &ChatRequest,
     index: usize,
     function: &Function,
+    warnings: &mut Warnings,
 ) {
+    let parameters = Parameters::of(function, &CLAUDE, warnings);
     array.object(|tool| {
         tool.text("name", &name::write(&function.name));
         tool.optional_text("description", function.description.as_deref());
         // Required, with the type at least.
-        match &function.parameters {
-            Some(schema) if schema.text() != "{}" => tool.raw("input_schema", schema),
-            _ => tool.raw("input_schema", &no_arguments()),
-        }
-        tool.optional_flag("strict", function.strict);
+        let strict = parameters.strict;
+        tool.raw("input_schema", &parameters.schema_or_empty());
+        tool.optional_flag("strict", strict);
         cache_control(tool, function.cache);
         // Few requests have any, and the path costs an allocation.
         if !request.foreign.is_empty() {
@@ -75,10 +76,6 @@ fn write_function(
             }
         }
     });
-}
-
-fn no_arguments() -> Json {
-    Json::of_written(r#"{"type":"object","properties":{}}"#.to_owned())
 }
 
 fn write_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &mut Warnings) {

@@ -4,9 +4,10 @@ use super::model::Model;
 use super::thinking::Plan;
 use super::{DIALECT, tools, turns};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::json_schema::{CLAUDE, fit};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
-use crate::llm::{ChatRequest, Format, ObjectWriter, write_object};
+use crate::llm::{ChatRequest, Format, Json, ObjectWriter, write_object};
 
 /// What this dialect has no word for.
 const NO_SUCH: &str = "anthropic-messages has no such setting";
@@ -24,13 +25,13 @@ pub(super) fn write(
     }
     let model = Model::of(target.model);
     let plan = Plan::of(request, &model, target.rules, warnings);
-    let instruction = instruction(request.format.as_ref(), &model, warnings);
+    let (schema, instruction) = answer_form(request.format.as_ref(), &model, warnings);
     write_object(out, |root| {
         root.text("model", target.model);
         root.number("max_tokens", plan.max_tokens);
         turns::write(root, request, target, instruction.as_deref(), warnings)?;
         plan.write(root, request);
-        output_config(root, request, &plan, &model, warnings);
+        output_config(root, request, &plan, schema.as_ref(), warnings);
         sampling(root, request, &plan, &model, warnings);
         stop(root, request, warnings);
         tools::write(root, request, &model, warnings);
@@ -46,43 +47,47 @@ pub(super) fn write(
     })
 }
 
-/// What the model is told of the form of its answer where it cannot be held to it.
-fn instruction(format: Option<&Format>, model: &Model, warnings: &mut Warnings) -> Option<String> {
-    match format {
-        None | Some(Format::Text) => None,
+/// The schema that the answer is held to, or what the model is told of its form where it cannot be.
+fn answer_form(
+    format: Option<&Format>,
+    model: &Model,
+    warnings: &mut Warnings,
+) -> (Option<Json>, Option<String>) {
+    let schema = match format {
+        None | Some(Format::Text) => return (None, None),
         Some(Format::JsonObject) => {
             let how = "asked for in the system prompt, since anthropic-messages has no json_object";
             warnings.changed("response_format", how);
-            Some("Answer with one JSON object and nothing else.".to_owned())
+            return (None, Some("Answer with one JSON object and nothing else.".to_owned()));
         }
-        Some(Format::JsonSchema { .. }) if model.has_schemas => None,
-        Some(Format::JsonSchema { schema, .. }) => {
-            let how = "asked for in the system prompt, since this model has no json_schema";
-            warnings.changed("response_format", how);
-            let schema = schema.text();
-            Some(format!(
-                "Answer with one JSON value that follows this JSON schema, and nothing else:\n{schema}"
-            ))
+        Some(Format::JsonSchema { schema, .. }) => schema,
+    };
+    let held = model.has_schemas.then(|| fit(schema, &CLAUDE, "response_format", warnings));
+    let how = match held {
+        Some(Ok(fitting)) => return (Some(fitting), None),
+        Some(Err(why)) => {
+            format!("asked for in the system prompt, since Claude does not take {why}")
         }
-    }
+        None => "asked for in the system prompt, since this model has no json_schema".to_owned(),
+    };
+    warnings.changed("response_format", &how);
+    let schema = schema.text();
+    let instruction = format!(
+        "Answer with one JSON value that follows this JSON schema, and nothing else:\n{schema}"
+    );
+    (None, Some(instruction))
 }
 
 fn output_config(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
     plan: &Plan,
-    model: &Model,
+    schema: Option<&Json>,
     warnings: &mut Warnings,
 ) {
-    let schema = match &request.format {
-        Some(Format::JsonSchema { schema, description, .. }) => {
-            if description.is_some() {
-                warnings.dropped("the description of response_format", NO_SUCH);
-            }
-            Some(schema).filter(|_| model.has_schemas)
-        }
-        _ => None,
-    };
+    if matches!(&request.format, Some(Format::JsonSchema { description: Some(_), .. })) {
+        warnings.dropped("the description of response_format", NO_SUCH);
+    }
     let others = || foreign::inside(request, DIALECT, ".output_config.");
     if plan.effort.is_none() && schema.is_none() && others().next().is_none() {
         return;
@@ -487,16 +492,28 @@ mod tests {
         let format = Some(Format::JsonSchema {
             name: Some("person".to_owned()),
             description: Some("A person".to_owned()),
-            schema: Json::of_written(r#"{"type":"object"}"#.to_owned()),
+            schema: Json::of_written(r#"{"type":"object","properties":{"a":{}}}"#.to_owned()),
             strict: None,
         });
         let request = ChatRequest { format, ..hello() };
         let (body, warnings) = written(&request, "claude-sonnet-4-5");
-        let schema = json!({"type": "json_schema", "schema": {"type": "object"}});
+        let schema = json!({"type": "json_schema", "schema": {"type": "object",
+            "properties": {"a": {}}, "additionalProperties": false}});
         assert_eq!((&body["output_config"]["format"], warnings.len()), (&schema, 1));
         let (body, warnings) = written(&request, "claude-sonnet-4-20250514");
         assert_eq!((body.get("output_config"), warnings.len()), (None, 2));
-        assert!(body["system"].as_str().is_some_and(|it| it.ends_with(r#"{"type":"object"}"#)));
+        let told = r#"{"type":"object","properties":{"a":{}}}"#;
+        assert!(body["system"].as_str().is_some_and(|it| it.ends_with(told)));
+        // Nothing but an empty object follows this one where all objects are closed.
+        let open = Format::JsonSchema {
+            name: None,
+            description: None,
+            schema: Json::of_written(r#"{"type":"object"}"#.to_owned()),
+            strict: None,
+        };
+        let request = ChatRequest { format: Some(open), ..hello() };
+        let (body, warnings) = written(&request, "claude-sonnet-4-5");
+        assert_eq!((body.get("output_config"), warnings.len()), (None, 1));
     }
 
     #[test]

@@ -492,10 +492,14 @@ mod tests {
         })
     }
 
+    /// A schema that every writer leaves as it is.
+    const CLOSED: &str =
+        r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
+
     fn tools() -> impl Strategy<Value = Vec<Tool>> {
         let function = ("[a-z_]{1,9}", proptest::option::of(words()), any::<bool>(), cache());
         let tool = function.prop_map(|(name, description, is_strict, cache)| {
-            let parameters = Json::parse_object(r#"{"type":"object","properties":{"a":{}}}"#);
+            let parameters = Json::parse_object(CLOSED);
             let strict = is_strict.then_some(true);
             Tool::Function(Function { name, description, parameters, strict, cache })
         });
@@ -524,7 +528,7 @@ mod tests {
                 format: schema.map(|(name, description)| Format::JsonSchema {
                     name,
                     description,
-                    schema: Json::of_written(r#"{"type":"object"}"#.to_owned()),
+                    schema: Json::of_written(CLOSED.to_owned()),
                     strict: None,
                 }),
                 service_tier: service_tier.map(str::to_owned),

@@ -7,6 +7,7 @@ use super::write_messages::Conversation;
 use super::write_tools;
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::foreign::{refuse_state, warn_of_other};
+use crate::dialects::json_schema::{BEDROCK, fit};
 use crate::dialects::service_tier;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ChatRequest, Format, ObjectWriter, write_object};
@@ -86,7 +87,14 @@ fn output_config(
             None
         }
         Some(Format::JsonSchema { name, description, schema, .. }) => {
-            Some((name.as_deref(), description.as_deref(), schema))
+            match fit(schema, &BEDROCK, "response_format", warnings) {
+                Ok(fitting) => Some((name.as_deref(), description.as_deref(), fitting)),
+                Err(why) => {
+                    let why = format!("bedrock-converse does not take {why}");
+                    warnings.dropped("the schema of response_format", &why);
+                    None
+                }
+            }
         }
     };
     if effort.is_none() && schema.is_none() {
@@ -310,7 +318,8 @@ mod tests {
             let (body, warnings) = write_for(request, CLAUDE).expect("sayable");
             (body["toolConfig"].clone(), warnings)
         };
-        let spec = json!({"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}});
+        let schema = json!({"type": "object", "properties": {}});
+        let spec = json!({"toolSpec": {"name": "f", "inputSchema": {"json": schema}}});
         let mut request = of_turns(history);
         let (config, warnings) = tools(&request);
         assert_eq!(config, json!({"tools": [spec]}));

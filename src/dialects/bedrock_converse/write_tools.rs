@@ -4,19 +4,15 @@ use super::DIALECT;
 use super::family::Family;
 use super::write_content::{cache_point_for, write_cache_point};
 use super::write_messages::Conversation;
+use crate::dialects::json_schema::{BEDROCK, Parameters};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{
-    ArrayWriter, ChatRequest, Function, Json, ObjectWriter, Tool, ToolChoice, WebSearch,
-};
+use crate::llm::{ArrayWriter, ChatRequest, Function, ObjectWriter, Tool, ToolChoice, WebSearch};
 
 /// Nova's search of the web.
 pub(super) const GROUNDING: &str = "nova_grounding";
 
 /// Nova's sandbox for code.
 pub(super) const INTERPRETER: &str = "nova_code_interpreter";
-
-/// The schema of a tool without arguments, or whose schema is not known.
-const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
 /// Writes the member; tells whether there is one. The service wants it wherever the conversation has
 /// calls or results.
@@ -65,7 +61,7 @@ fn write_remembered(
     config.array("tools", |array| {
         for name in names {
             let function = Function { name: name.to_owned(), ..Function::default() };
-            write_function(array, &function, false);
+            write_function(array, &function, warnings);
         }
     });
 }
@@ -100,7 +96,12 @@ fn write_tool(array: &mut ArrayWriter<'_>, tool: &Tool, family: Family, warnings
             if is_strict && !family.takes_strict_tools() {
                 warnings.dropped("strict of a tool", "the service refuses it for this model");
             }
-            write_function(array, function, is_strict && family.takes_strict_tools());
+            if is_strict && !family.takes_strict_tools() {
+                let lenient = Function { strict: None, ..function.clone() };
+                write_function(array, &lenient, warnings);
+            } else {
+                write_function(array, function, warnings);
+            }
             let Some(cache) = function.cache else { return };
             if family.is_nova() {
                 warnings.dropped("a cache point of a tool", "this model has none there");
@@ -119,15 +120,16 @@ fn write_tool(array: &mut ArrayWriter<'_>, tool: &Tool, family: Family, warnings
     }
 }
 
-fn write_function(array: &mut ArrayWriter<'_>, function: &Function, is_strict: bool) {
+fn write_function(array: &mut ArrayWriter<'_>, function: &Function, warnings: &mut Warnings) {
+    let parameters = Parameters::of(function, &BEDROCK, warnings);
+    let is_strict = parameters.strict == Some(true);
     array.object(|tool| {
         tool.object("toolSpec", |spec| {
             spec.text("name", &function.name);
             let description = function.description.as_deref();
             spec.optional_text("description", description.filter(|text| !text.trim().is_empty()));
-            spec.object("inputSchema", |schema| match &function.parameters {
-                Some(parameters) => schema.raw("json", parameters),
-                None => schema.raw("json", &Json::of_written(ANY_OBJECT.to_owned())),
+            spec.object("inputSchema", |schema| {
+                schema.raw("json", &parameters.schema_or_empty());
             });
             if is_strict {
                 spec.flag("strict", true);

@@ -627,7 +627,8 @@ fn turn() -> impl Strategy<Value = Turn> {
 }
 
 fn schema() -> Json {
-    Json::of_written(r#"{"type":"object","properties":{"a":{"type":"string"}}}"#.to_owned())
+    let schema = r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}"#;
+    Json::of_written(schema.to_owned())
 }
 
 fn tools() -> impl Strategy<Value = (Vec<Tool>, Option<ToolChoice>)> {

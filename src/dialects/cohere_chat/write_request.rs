@@ -6,6 +6,7 @@
 use super::{DIALECT, write_message};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::foreign;
+use crate::dialects::json_schema::{COHERE, Parameters, fit};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, ChatRequest, Content, File, Format, Function, Json, ObjectWriter, Tool,
@@ -167,7 +168,13 @@ fn write_format(object: &mut ObjectWriter<'_>, format: &Format, warnings: &mut W
         Format::JsonObject => object.text("type", "json_object"),
         Format::JsonSchema { description, schema, .. } => {
             object.text("type", "json_object");
-            object.raw("json_schema", schema);
+            match fit(schema, &COHERE, "response_format", warnings) {
+                Ok(fitting) => object.raw("json_schema", &fitting),
+                Err(why) => {
+                    let why = format!("cohere-chat does not take {why}");
+                    warnings.dropped("the schema of response_format", &why);
+                }
+            }
             if description.is_some() {
                 warnings.dropped("the schema's description", NO_SUCH);
             }
@@ -218,16 +225,19 @@ fn tools(
         }
         return Ok(());
     }
+    let mut is_fit = true;
     root.array("tools", |array| {
         for tool in &sent {
             match tool {
-                Tool::Function(function) => write_function(array, function),
+                Tool::Function(function) => is_fit &= write_function(array, function, warnings),
                 Tool::Foreign(foreign) => array.raw(&foreign.json),
                 Tool::WebSearch(_) | Tool::CodeExecution => {}
             }
         }
     });
-    strictness(root, request, warnings);
+    if is_fit {
+        strictness(root, request, warnings);
+    }
     match &request.tool_choice {
         None | Some(ToolChoice::Auto) => {}
         Some(ToolChoice::None) => root.text("tool_choice", "NONE"),
@@ -287,20 +297,22 @@ fn strictness(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut
     }
 }
 
-fn write_function(array: &mut ArrayWriter<'_>, function: &Function) {
+/// Gives whether the function is as strict as it was meant to be.
+fn write_function(
+    array: &mut ArrayWriter<'_>,
+    function: &Function,
+    warnings: &mut Warnings,
+) -> bool {
+    let parameters = Parameters::of(function, &COHERE, warnings);
+    let is_fit = parameters.strict == function.strict;
     array.object(|tool| {
         tool.text("type", "function");
         tool.object("function", |inner| {
             inner.text("name", &function.name);
             inner.optional_text("description", function.description.as_deref());
-            match &function.parameters {
-                Some(parameters) => inner.raw("parameters", parameters),
-                // Required; a function without arguments has an object without members.
-                None => inner.object("parameters", |schema| {
-                    schema.text("type", "object");
-                    schema.object("properties", |_| {});
-                }),
-            }
+            // Required; a function without arguments has an object without members.
+            inner.raw("parameters", &parameters.schema_or_empty());
         });
     });
+    is_fit
 }

@@ -9,6 +9,7 @@ use super::model::{Least, Model};
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::json_schema::{GEMINI, fit, object_root};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
@@ -122,7 +123,9 @@ fn write_function(functions: &mut ArrayWriter<'_>, function: &Function, warnings
     functions.object(|object| {
         object.text("name", &function.name);
         object.optional_text("description", function.description.as_deref());
-        object.optional_raw("parametersJsonSchema", function.parameters.as_ref());
+        let parameters = function.parameters.as_ref();
+        let parameters = parameters.map(|schema| object_root(schema, &function.name, warnings));
+        object.optional_raw("parametersJsonSchema", parameters.as_deref());
     });
     if function.strict == Some(true) {
         warnings.dropped("strict", "gemini follows a function's schema without a promise");
@@ -262,7 +265,13 @@ fn write_format(object: &mut ObjectWriter<'_>, format: &Format, warnings: &mut W
                 warnings.dropped("description of the answer's schema", NO_SUCH);
             }
             object.text("responseMimeType", "application/json");
-            object.raw("responseJsonSchema", schema);
+            match fit(schema, &GEMINI, "response_format", warnings) {
+                Ok(fitting) => object.raw("responseJsonSchema", &fitting),
+                Err(why) => {
+                    let why = format!("gemini does not take {why}");
+                    warnings.dropped("the schema of response_format", &why);
+                }
+            }
         }
     }
 }

@@ -19,10 +19,13 @@ use crate::llm::{
 const WORD: &str = "probe";
 
 /// A schema that is found.
-const SCHEMA: &str = r#"{"type":"object","$comment":"probe"}"#;
+const SCHEMA: &str = r#"{"type":"object","title":"probe","properties":{"x":{"type":"string"}},"required":["x"],"additionalProperties":false}"#;
+
+/// A schema with a bound.
+const BOUNDED: &str = r#"{"type":"object","properties":{"x":{"type":"integer","maximum":777}},"required":["x"],"additionalProperties":false}"#;
 
 /// What the probes themselves have named, at the end of a path.
-const OWN_NAMES: [&str; 3] = [".$comment", ".team", ".x"];
+const OWN_NAMES: [&str; 3] = [".title", ".team", ".x"];
 
 /// Stands for a base64 text.
 const BYTES: &str = "cHJvYmU=";
@@ -131,8 +134,16 @@ fn answers() -> Vec<Probe> {
             it.format = Some(Format::JsonSchema {
                 name: Some(WORD.to_owned()),
                 description: None,
-                schema: Json::of_written(r#"{"type":"object"}"#.to_owned()),
+                schema: Json::of_written(BOUNDED.to_owned()),
                 strict: None,
+            });
+        }),
+        setting("bound in the schema", Path("777"), |it| {
+            it.format = Some(Format::JsonSchema {
+                name: None,
+                description: None,
+                schema: Json::of_written(BOUNDED.to_owned()),
+                strict: Some(true),
             });
         }),
         setting("verbosity", Path("low"), |it| it.verbosity = Some("low".to_owned())),
@@ -242,7 +253,8 @@ fn document(media: Media, name: Option<String>) -> Content {
 }
 
 fn function(change: fn(&mut Function)) -> Vec<Tool> {
-    let parameters = Json::parse(r#"{"type":"object","properties":{}}"#);
+    let parameters =
+        Json::parse(r#"{"type":"object","properties":{},"additionalProperties":false}"#);
     let mut function = Function { name: "f".to_owned(), parameters, ..Function::default() };
     change(&mut function);
     vec![Tool::Function(function)]

@@ -35,8 +35,11 @@ pub(super) struct Encoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Words(&'static str),
-    /// With the number among the calls.
-    Call(u64),
+    /// With the number among the calls, and whether its arguments have begun.
+    Call {
+        index: u64,
+        has_arguments: bool,
+    },
     Picture,
     Other,
 }
@@ -95,12 +98,14 @@ impl Encoder {
             self.role(choice, out);
         }
         let parts = self.choices.entry(choice).or_default();
-        let calls = parts.iter().filter(|open| matches!(open, Open::Call(_))).count() as u64;
+        let calls = parts.iter().filter(|open| matches!(open, Open::Call { .. })).count() as u64;
         let open = match content {
             Content::Text(_) => Open::Words("content"),
             Content::Refusal(_) => Open::Words("refusal"),
             Content::Reasoning(_) => Open::Words("reasoning_content"),
-            Content::ToolCall(_) => Open::Call(calls),
+            Content::ToolCall(call) => {
+                Open::Call { index: calls, has_arguments: !call.arguments.is_empty() }
+            }
             Content::Image(_) => Open::Picture,
             _ => Open::Other,
         };
@@ -108,7 +113,7 @@ impl Encoder {
         parts.resize((part as usize).min(parts.len()), Open::Other);
         parts.push(open);
         match (content, open) {
-            (Content::ToolCall(call), Open::Call(index)) => {
+            (Content::ToolCall(call), Open::Call { index, .. }) => {
                 self.choice(out, choice, None, |delta| write_call(delta, index, call));
             }
             (Content::Text(text), _) if !text.text.is_empty() => {
@@ -173,22 +178,18 @@ impl Encoder {
         });
     }
 
-    fn grow(&self, choice: u32, part: u32, growth: &Growth, out: &mut Vec<u8>) {
-        let parts = self.choices.get(&choice);
-        let Some(open) = parts.and_then(|parts| parts.get(part as usize)) else { return };
+    fn grow(&mut self, choice: u32, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+        let parts = self.choices.get_mut(&choice);
+        let Some(open) = parts.and_then(|parts| parts.get_mut(part as usize)) else { return };
+        if let (Growth::Arguments(piece), Open::Call { has_arguments, .. }) = (growth, &mut *open) {
+            *has_arguments |= !piece.is_empty();
+        }
         match (growth, *open) {
             (Growth::Text(text), Open::Words(key)) => {
                 self.choice(out, choice, None, |delta| delta.text(key, text));
             }
-            (Growth::Arguments(piece), Open::Call(index)) => {
-                self.choice(out, choice, None, |delta| {
-                    delta.array("tool_calls", |array| {
-                        array.object(|object| {
-                            object.number("index", index);
-                            object.object("function", |it| it.text("arguments", piece));
-                        });
-                    });
-                });
+            (Growth::Arguments(piece), Open::Call { index, .. }) => {
+                self.arguments(choice, index, piece, out);
             }
             (Growth::Citation(citation), Open::Words(_)) => {
                 self.choice(out, choice, None, |delta| {
@@ -206,7 +207,7 @@ impl Encoder {
                     &Reasoning { text, signature, ..Reasoning::default() },
                 );
             }
-            (Growth::Signature(signature), Open::Call(index)) => {
+            (Growth::Signature(signature), Open::Call { index, .. }) => {
                 let signature = Some(signature.clone());
                 let call = ToolCall { signature, ..ToolCall::default() };
                 self.choice(out, choice, None, |delta| {
@@ -220,6 +221,32 @@ impl Encoder {
             }
             _ => {}
         }
+    }
+
+    /// Appends a piece of the arguments of a call.
+    fn arguments(&self, choice: u32, index: u64, piece: &str, out: &mut Vec<u8>) {
+        self.choice(out, choice, None, |delta| {
+            delta.array("tool_calls", |array| {
+                array.object(|object| {
+                    object.number("index", index);
+                    object.object("function", |it| it.text("arguments", piece));
+                });
+            });
+        });
+    }
+
+    /// Ends the parts of a choice that `is_ended` names: a call without arguments has an empty object,
+    /// which clients parse.
+    fn close(&mut self, choice: u32, is_ended: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
+        let parts = self.choices.get_mut(&choice).map(Vec::as_mut_slice).unwrap_or_default();
+        let mut empty = Vec::new();
+        for (_, open) in parts.iter_mut().enumerate().filter(|(part, _)| is_ended(*part)) {
+            if let Open::Call { index, has_arguments: has_arguments @ false } = open {
+                *has_arguments = true;
+                empty.push(*index);
+            }
+        }
+        empty.into_iter().for_each(|index| self.arguments(choice, index, "{}", out));
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
@@ -281,7 +308,11 @@ impl StreamEncoder for Encoder {
                     });
                 });
             }),
+            Chunk::Close { choice, part } => {
+                self.close(*choice, |place| place == *part as usize, out);
+            }
             Chunk::Stop { choice, reason } => {
+                self.close(*choice, |_| true, out);
                 self.choice(out, *choice, Some(finish_reason(reason)), |_| {});
             }
             Chunk::Usage(usage) => {
@@ -295,7 +326,6 @@ impl StreamEncoder for Encoder {
             }
             Chunk::End => self.end(out),
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
-            Chunk::Close { .. } => {}
         }
     }
 }

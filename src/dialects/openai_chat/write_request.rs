@@ -3,6 +3,7 @@
 use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
@@ -56,7 +57,8 @@ fn settings(
     }
     root.optional_number("n", request.n);
     if let Some(format) = &request.format {
-        root.object("response_format", |object| write_format(object, format));
+        let format = fit_format(format, warnings);
+        root.object("response_format", |object| write_format(object, &format));
     }
     if let Some(reasoning) = &request.reasoning {
         write_reasoning(root, reasoning, target.rules, warnings);
@@ -253,13 +255,14 @@ fn write_function(
     target: &Target<'_>,
     warnings: &mut Warnings,
 ) {
+    let parameters = Parameters::of(function, &OPENAI_STRICT, warnings);
     array.object(|tool| {
         tool.text("type", "function");
         tool.object("function", |inner| {
             inner.text("name", &function.name);
             inner.optional_text("description", function.description.as_deref());
-            inner.optional_raw("parameters", function.parameters.as_ref());
-            inner.optional_flag("strict", function.strict);
+            inner.optional_raw("parameters", parameters.schema.as_deref());
+            inner.optional_flag("strict", parameters.strict);
         });
         write_cache_point(tool, function.cache, target, warnings);
     });

@@ -2,6 +2,7 @@
 
 use super::{DIALECT, write_input};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
@@ -34,7 +35,7 @@ pub(super) fn write(
         }
         settings(root, request, target, warnings);
         sampling(root, request, target, warnings);
-        thoughts_and_text(root, request);
+        thoughts_and_text(root, request, warnings);
         let has_tools = request.tools.iter().any(is_sayable);
         if has_tools {
             root.array("tools", |array| write_tools(array, request, warnings));
@@ -153,7 +154,7 @@ fn sampling(
     }
 }
 
-fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
+fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let has_inner = |outer: &str| {
         request.foreign.iter().any(|(key, it)| {
             it.dialect == DIALECT && key.strip_prefix(outer).is_some_and(|it| it.starts_with('.'))
@@ -174,7 +175,8 @@ fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     if request.format.is_some() || request.verbosity.is_some() || has_inner("text") {
         root.object("text", |object| {
             if let Some(format) = &request.format {
-                object.object("format", |object| write_format(object, format));
+                let format = fit_format(format, warnings);
+                object.object("format", |object| write_format(object, &format));
             }
             object.optional_text("verbosity", request.verbosity.as_deref());
             foreign::write_inner(object, request, DIALECT, "text");
@@ -260,18 +262,19 @@ fn write_function(
     if function.cache.is_some() {
         warnings.dropped("a cache point of a tool", "openai-responses has them in messages only");
     }
+    let parameters = Parameters::of(function, &OPENAI_STRICT, warnings);
     array.object(|tool| {
         tool.text("type", "function");
         tool.text("name", &function.name);
         tool.optional_text("description", function.description.as_deref());
-        match &function.parameters {
+        match &parameters.schema {
             Some(parameters) => tool.raw("parameters", parameters),
             // The type of a function without any, which may not be left out here.
             None => tool.null("parameters"),
         }
         // Where nothing is said, this dialect bends the schema until it is strict, and all others
         // leave it as it is.
-        let strict = function.strict.or((!is_own).then_some(false));
+        let strict = parameters.strict.or((!is_own).then_some(false));
         match strict {
             Some(strict) => tool.flag("strict", strict),
             None => tool.null("strict"),
@@ -599,7 +602,8 @@ mod tests {
     }
 
     fn tool() -> impl Strategy<Value = Tool> {
-        let schema = || Json::parse_object(r#"{"type":"object"}"#);
+        let schema = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
+        let schema = move || Json::parse_object(schema);
         let function = (word(), option::of(word()), any::<bool>(), option::of(any::<bool>()))
             .prop_map(move |(name, description, has_schema, strict)| {
                 let parameters = schema().filter(|_| has_schema);
@@ -620,7 +624,8 @@ mod tests {
     fn format() -> impl Strategy<Value = Format> {
         let schema = (word(), option::of(word()), option::of(any::<bool>()));
         let schema = schema.prop_map(|(name, description, strict)| {
-            let schema = Json::of_written(r#"{"type":"object"}"#.to_owned());
+            let schema = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
+            let schema = Json::of_written(schema.to_owned());
             Format::JsonSchema { name: Some(name), description, schema, strict }
         });
         prop_oneof![Just(Format::Text), Just(Format::JsonObject), schema]

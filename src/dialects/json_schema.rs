@@ -1,0 +1,439 @@
+//! JSON Schema as each vendor takes it: the schema of an answer, or of a tool's arguments.
+//!
+//! Vendors that hold a model to a schema compile it, take a subset of JSON Schema and answer 400 to the
+//! rest. [`fit`] writes a schema in a vendor's subset. What the subset lacks goes into the description
+//! beside it, where the model reads it, and a warning names it. Intersections are merged, as are
+//! references with members beside them; references stay where the vendor takes them.
+//!
+//! [`Parameters`] has the rule that all vendors share for the arguments of any tool: the root is an
+//! object with named members. That costs a comparison where that is so.
+
+mod rules;
+mod view;
+
+use std::borrow::Cow;
+
+pub(super) use rules::{BEDROCK, CLAUDE, COHERE, GEMINI, OPENAI_STRICT, SchemaRules};
+
+use self::rules::Closing;
+use self::view::View;
+use super::warnings::Warnings;
+use crate::llm::{Format, Function, Json, Node, ObjectWriter, Scanner, write_array, write_object};
+
+/// Bytes of a schema that is written, at most: merged references may multiply what they stand for.
+const SCHEMA_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes that one schema's description may gain, at most.
+const NOTE_BYTES_MAX: usize = 1024;
+
+/// What a vendor that closes all objects cannot say.
+const UNNAMED: Unfit = "an object with members that are not named";
+
+/// Why a vendor cannot hold the model to a schema.
+pub(super) type Unfit = &'static str;
+
+/// The schema in the vendor's subset. `place` names it in warnings.
+///
+/// # Errors
+/// If the vendor cannot take it at all.
+pub(super) fn fit(
+    schema: &Json,
+    rules: &SchemaRules,
+    place: &str,
+    warnings: &mut Warnings,
+) -> Result<Json, Unfit> {
+    let written = Scanner::default().read(schema.text().as_bytes(), |root| {
+        if !rules.takes_recursion && view::is_recursive(root) {
+            return Err("a schema that contains itself");
+        }
+        let mut fitting = Fitting { root, rules, merged: Vec::new(), left_out: Vec::new() };
+        let mut out = Vec::with_capacity(schema.text().len() + 128);
+        fitting.write(&mut out, root, true)?;
+        Ok((out, fitting.left_out))
+    });
+    let Ok(written) = written else { return Ok(schema.clone()) };
+    let (out, left_out) = written?;
+    for keyword in left_out {
+        let why = "the vendor does not take it; the description has it";
+        warnings.dropped(&format!("{keyword} in {place}"), why);
+    }
+    String::from_utf8(out).map(Json::of_written).map_err(|_| "a schema that is no text")
+}
+
+/// The arguments of a function as a vendor takes them.
+pub(super) struct Parameters<'f> {
+    /// Their schema; none where the function has none.
+    pub(super) schema: Option<Cow<'f, Json>>,
+    /// Whether the arguments must follow it, as far as the vendor can hold the model to it.
+    pub(super) strict: Option<bool>,
+}
+
+impl<'f> Parameters<'f> {
+    /// Those of `function`; of one that is strict in the subset of `rules`.
+    pub(super) fn of(function: &'f Function, rules: &SchemaRules, warnings: &mut Warnings) -> Self {
+        let Some(schema) = &function.parameters else {
+            return Self { schema: None, strict: function.strict };
+        };
+        let rooted = object_root(schema, &function.name, warnings);
+        if function.strict != Some(true) {
+            return Self { schema: Some(rooted), strict: function.strict };
+        }
+        // One whose members are not named is as open as it was, though its root has been written anew.
+        let fitting = match is_open(schema) {
+            true => Err(UNNAMED),
+            false => fit(&rooted, rules, &function.name, warnings),
+        };
+        match fitting {
+            Ok(fitting) => Self { schema: Some(Cow::Owned(fitting)), strict: Some(true) },
+            Err(why) => {
+                let why = format!("strict functions of the vendor do not take {why}");
+                warnings.dropped(&format!("strict of {}", function.name), &why);
+                Self { schema: Some(rooted), strict: Some(false) }
+            }
+        }
+    }
+
+    /// The schema, where the vendor wants one.
+    pub(super) fn schema_or_empty(self) -> Cow<'f, Json> {
+        let empty = || Json::of_written(r#"{"type":"object","properties":{}}"#.to_owned());
+        self.schema.unwrap_or_else(|| Cow::Owned(empty()))
+    }
+}
+
+/// The form of an answer as OpenAI and its imitators take it.
+pub(super) fn fit_format<'f>(format: &'f Format, warnings: &mut Warnings) -> Cow<'f, Format> {
+    let Format::JsonSchema { name, description, schema, strict } = format else {
+        return Cow::Borrowed(format);
+    };
+    let fitting = (*strict == Some(true))
+        .then(|| fit(schema, &OPENAI_STRICT, "response_format", warnings))
+        .transpose();
+    let (schema, strict) = match fitting {
+        Ok(Some(fitting)) => (Cow::Owned(fitting), *strict),
+        Ok(None) => (typed_root(schema), *strict),
+        Err(why) => {
+            let why = format!("strict formats of the vendor do not take {why}");
+            warnings.dropped("strict of response_format", &why);
+            (typed_root(schema), Some(false))
+        }
+    };
+    let (name, description) = (name.clone(), description.clone());
+    Cow::Owned(Format::JsonSchema { name, description, schema: schema.into_owned(), strict })
+}
+
+/// The schema of a tool's arguments with an object for its root: alternatives at the root are merged
+/// into one object, since no vendor takes them there.
+pub(super) fn object_root<'j>(
+    schema: &'j Json,
+    tool: &str,
+    warnings: &mut Warnings,
+) -> Cow<'j, Json> {
+    if is_plain_object(schema.text()) {
+        return Cow::Borrowed(schema);
+    }
+    let rewritten = Scanner::default().read(schema.text().as_bytes(), |root| {
+        let view = View::of_root(root)?;
+        if view.is_object_already() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(schema.text().len() + 64);
+        write_object(&mut out, |object| view.write_object_root(object));
+        Some((out, view.has_alternatives))
+    });
+    let Ok(Some((out, has_alternatives))) = rewritten else { return Cow::Borrowed(schema) };
+    if has_alternatives {
+        let how = "alternatives at the root were merged into one object";
+        warnings.changed(&format!("the parameters of {tool}"), how);
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(schema), |text| Cow::Owned(Json::of_written(text)))
+}
+
+/// True for an object that names no members and is not said to have none.
+fn is_open(schema: &Json) -> bool {
+    let open = Scanner::default().read(schema.text().as_bytes(), |root| {
+        View::of_root(root).is_some_and(|view| !view.has("properties") && !view.has_alternatives)
+    });
+    open.unwrap_or_default()
+}
+
+/// The schema of an answer with its type, where members are named and the type is not.
+fn typed_root(schema: &Json) -> Cow<'_, Json> {
+    let typed = Scanner::default().read(schema.text().as_bytes(), |root| {
+        let is_untyped = root.get("properties").is_some() && root.get("type").is_none();
+        is_untyped.then(|| {
+            let mut out = Vec::with_capacity(schema.text().len() + 32);
+            write_object(&mut out, |object| {
+                object.text("type", "object");
+                root.members().for_each(|(key, value)| object.raw(key, &value.json()));
+            });
+            out
+        })
+    });
+    let text = typed.ok().flatten().and_then(|out| String::from_utf8(out).ok());
+    text.map_or(Cow::Borrowed(schema), |text| Cow::Owned(Json::of_written(text)))
+}
+
+/// True for a schema whose text alone shows an object with members and without alternatives. Most
+/// schemas of tools are written in this order.
+fn is_plain_object(text: &str) -> bool {
+    let body = text.strip_prefix(r#"{"$schema":""#).and_then(|rest| rest.split_once("\","));
+    let body = body.map_or(text.strip_prefix('{'), |(_, rest)| Some(rest));
+    let Some(rest) = body.and_then(|body| body.strip_prefix(r#""type":"object","#)) else {
+        return false;
+    };
+    let has = |text: &[u8]| memchr::memmem::find(rest.as_bytes(), text).is_some();
+    (rest.starts_with(r#""properties":{"#) || has(br#""properties":{"#)) && !has(br#"Of":["#)
+}
+
+/// A schema on its way into a vendor's subset.
+struct Fitting<'a, 'r> {
+    root: Node<'a>,
+    rules: &'r SchemaRules,
+    /// References that were merged on the way to the schema at hand.
+    merged: Vec<&'a str>,
+    /// Keywords that went into descriptions, each once.
+    left_out: Vec<String>,
+}
+
+impl<'a> Fitting<'a, '_> {
+    /// Appends one schema.
+    fn write(&mut self, out: &mut Vec<u8>, node: Node<'a>, is_root: bool) -> Result<(), Unfit> {
+        if out.len() > SCHEMA_BYTES_MAX {
+            return Err("a schema that grows too large");
+        }
+        if !node.is_object() {
+            // True and false are schemas too.
+            out.extend_from_slice(node.json().text().as_bytes());
+            return Ok(());
+        }
+        let depth = self.merged.len();
+        let mut view = View::default();
+        // The root is the type that it names, for all vendors.
+        let keeps_references = self.rules.takes_references && !is_root;
+        view.collect(node, self.root, keeps_references, &mut self.merged)?;
+        if !self.rules.takes_unions {
+            view.choose_alternative(self.root, &mut self.merged)?;
+        }
+        let result = write_object(out, |object| self.members(object, &view, is_root));
+        self.merged.truncate(depth);
+        result
+    }
+
+    fn members(
+        &mut self,
+        object: &mut ObjectWriter<'_>,
+        view: &View<'a>,
+        is_root: bool,
+    ) -> Result<(), Unfit> {
+        if let Some(reference) = view.reference {
+            object.text("$ref", &reference.replacen("#/definitions/", "#/$defs/", 1));
+            return Ok(());
+        }
+        if is_root {
+            self.refuse_open_root(view)?;
+        }
+        if let Some(implied) = view.implied_type() {
+            object.text("type", implied);
+        }
+        let notes = self.notes(view);
+        for (key, value) in &view.keywords {
+            match *key {
+                "properties" => self.properties(object, view)?,
+                "required" => self.required(object, view)?,
+                "additionalProperties" => self.open_members(object, view, *value)?,
+                "description" => self.describe(object, view, &notes),
+                key if notes.iter().any(|(left_out, _)| *left_out == key) => {}
+                key if key.starts_with('$') || key == "definitions" => {}
+                "items" if value.is_object() => self.write(object.key("items"), *value, false)?,
+                "anyOf" | "oneOf" => self.union(object, key, *value, is_root)?,
+                "prefixItems" => self.list(object.key(key), *value)?,
+                "const" if !self.rules.keeps("const") => {
+                    object.array("enum", |array| array.raw(&value.json()));
+                }
+                key => self.value(object, key, *value),
+            }
+        }
+        if !view.has("required") {
+            self.required(object, view)?;
+        }
+        if !view.has("additionalProperties") {
+            self.close(object, view)?;
+        }
+        if !view.has("description") {
+            self.describe(object, view, &notes);
+        }
+        if is_root {
+            self.definitions(object)?;
+        }
+        Ok(())
+    }
+
+    /// The keywords that the vendor does not take.
+    fn notes(&self, view: &View<'a>) -> Vec<(&'a str, Node<'a>)> {
+        let is_union = |key: &str| matches!(key, "anyOf" | "oneOf");
+        let union = view.keywords.iter().find(|(key, _)| is_union(key)).map(|(key, _)| *key);
+        let is_taken = |(key, value): &&(&'a str, Node<'a>)| match *key {
+            "properties" | "required" | "description" | "definitions" => true,
+            "items" => value.is_object(),
+            "anyOf" | "oneOf" => self.rules.takes_unions && union == Some(key),
+            "additionalProperties" => match self.rules.closing {
+                Closing::Free | Closing::Strict => true,
+                Closing::Always | Closing::Unsaid => value.flag() == Some(false),
+            },
+            "enum" => value.items().all(is_primitive) && value.count() > 0,
+            "const" => is_primitive(*value),
+            "format" => value.text().is_some_and(|name| self.rules.formats.contains(&name)),
+            "minItems" if self.rules.least_items => value.u64().is_some_and(|least| least <= 1),
+            "type" => true,
+            key => key.starts_with('$') || self.rules.keeps(key),
+        };
+        view.keywords.iter().filter(|keyword| !is_taken(keyword)).copied().collect()
+    }
+
+    /// Where all objects are closed, one whose members are not named is always empty.
+    fn refuse_open_root(&self, view: &View<'a>) -> Result<(), Unfit> {
+        let is_named = ["properties", "anyOf", "oneOf"].iter().any(|key| view.has(key));
+        let may_be_object = view.is_object() || !view.has("type");
+        if self.rules.closing == Closing::Always && may_be_object && !is_named {
+            return Err(UNNAMED);
+        }
+        Ok(())
+    }
+
+    fn value(&self, object: &mut ObjectWriter<'_>, key: &str, value: Node<'_>) {
+        // Where there are no unions there is no null beside another type.
+        let is_list = key == "type" && value.is_array() && !self.rules.takes_unions;
+        let first = value.items().filter_map(Node::text).find(|name| *name != "null");
+        match first.filter(|_| is_list) {
+            Some(name) => object.text(key, name),
+            None => object.raw(key, &value.json()),
+        }
+    }
+
+    fn properties(&mut self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), Unfit> {
+        object.object("properties", |members| {
+            view.properties
+                .iter()
+                .try_for_each(|(name, schema)| self.write(members.key(name), *schema, false))
+        })
+    }
+
+    fn list(&mut self, out: &mut Vec<u8>, value: Node<'a>) -> Result<(), Unfit> {
+        write_array(out, |array| {
+            value.items().try_for_each(|schema| self.write(array.item(), schema, false))
+        })
+    }
+
+    fn union(
+        &mut self,
+        object: &mut ObjectWriter<'_>,
+        key: &str,
+        value: Node<'a>,
+        is_root: bool,
+    ) -> Result<(), Unfit> {
+        if is_root && self.rules.closing == Closing::Strict {
+            return Err("alternatives at the root of a schema");
+        }
+        let key = if self.rules.keeps(key) { key } else { "anyOf" };
+        self.list(object.key(key), value)
+    }
+
+    /// Members beyond the named ones.
+    fn open_members(
+        &mut self,
+        object: &mut ObjectWriter<'_>,
+        view: &View<'a>,
+        value: Node<'a>,
+    ) -> Result<(), Unfit> {
+        match self.rules.closing {
+            Closing::Free => self.write(object.key("additionalProperties"), value, false),
+            Closing::Strict if value.flag() != Some(false) => Err(UNNAMED),
+            _ => self.close(object, view),
+        }
+    }
+
+    fn required(&self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), Unfit> {
+        let is_named = |name: &&&str| view.properties.iter().any(|(known, _)| known == *name);
+        let mut required: Vec<&str> = match view.properties.as_slice() {
+            [] => view.required.clone(),
+            _ => view.required.iter().filter(is_named).copied().collect(),
+        };
+        if self.rules.closing == Closing::Strict && required.len() < view.properties.len() {
+            return Err("optional members");
+        }
+        if required.is_empty() && self.rules.wants_required {
+            required.extend(view.properties.first().map(|(name, _)| *name));
+        }
+        if !required.is_empty() || view.has("required") {
+            object.texts("required", required);
+        }
+        Ok(())
+    }
+
+    fn close(&self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), Unfit> {
+        if !view.is_object() {
+            return Ok(());
+        }
+        match self.rules.closing {
+            Closing::Strict if !view.has("properties") => {
+                Err("an object with members that are not named")
+            }
+            Closing::Always | Closing::Strict => {
+                object.flag("additionalProperties", false);
+                Ok(())
+            }
+            Closing::Free | Closing::Unsaid => Ok(()),
+        }
+    }
+
+    /// Writes the description, with what was left out beside it.
+    fn describe(
+        &mut self,
+        object: &mut ObjectWriter<'_>,
+        view: &View<'a>,
+        notes: &[(&'a str, Node<'a>)],
+    ) {
+        let said = view.keywords.iter().find(|(key, _)| *key == "description");
+        let said = said.and_then(|(_, value)| value.text()).unwrap_or_default();
+        let mut text = said.to_owned();
+        let mut separator = if said.is_empty() { "{" } else { "\n\n{" };
+        let most = text.len() + NOTE_BYTES_MAX;
+        for (key, value) in notes {
+            if !self.left_out.iter().any(|known| known == key) {
+                self.left_out.push((*key).to_owned());
+            }
+            let value = value.json();
+            if text.len() + key.len() + value.text().len() < most {
+                text.extend([separator, key, ": ", value.text()]);
+                separator = ", ";
+            }
+        }
+        if separator == ", " {
+            text.push('}');
+        }
+        if !text.is_empty() {
+            object.text("description", &text);
+        }
+    }
+
+    /// The definitions of the root under the name that all vendors know.
+    fn definitions(&mut self, object: &mut ObjectWriter<'_>) -> Result<(), Unfit> {
+        let named = ["$defs", "definitions"].into_iter().filter_map(|key| self.root.get(key));
+        let named: Vec<(&str, Node<'a>)> = named.flat_map(Node::members).collect();
+        if named.is_empty() || !self.rules.takes_references {
+            return Ok(());
+        }
+        object.object("$defs", |members| {
+            named
+                .into_iter()
+                .try_for_each(|(name, schema)| self.write(members.key(name), schema, false))
+        })
+    }
+}
+
+fn is_primitive(value: Node<'_>) -> bool {
+    !value.is_object() && !value.is_array()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! What each vendor takes of JSON Schema, as data.
+
+/// A vendor's subset.
+pub(in crate::dialects) struct SchemaRules {
+    /// Keywords that are taken as they are; `type` and `enum` always are.
+    pub(super) keywords: &'static [&'static str],
+    /// Values of `format` that are taken.
+    pub(super) formats: &'static [&'static str],
+    /// How objects say that they have no other members.
+    pub(super) closing: Closing,
+    /// `anyOf` is taken, and types beside null.
+    pub(super) takes_unions: bool,
+    /// `$ref` and `$defs` are taken, the reference alone.
+    pub(super) takes_references: bool,
+    /// A schema may contain itself.
+    pub(super) takes_recursion: bool,
+    /// `minItems` is taken, as 0 or 1 only.
+    pub(super) least_items: bool,
+    /// Each object has a required member.
+    pub(super) wants_required: bool,
+}
+
+/// How objects say that they have no other members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Each says `additionalProperties: false`, whatever it said before.
+    Always,
+    /// Each says it, and all its members are required: a schema that says otherwise is refused.
+    Strict,
+    /// As the schema has it.
+    Free,
+    /// The keyword is not taken.
+    Unsaid,
+}
+
+impl SchemaRules {
+    pub(super) fn keeps(&self, keyword: &str) -> bool {
+        self.keywords.contains(&keyword)
+    }
+}
+
+/// Anthropic's structured outputs and strict tools (its page "Structured outputs", and
+/// `lib/_parse/_transform.py` of anthropic 2.14, which leaves out the same).
+pub(in crate::dialects) const CLAUDE: SchemaRules = SchemaRules {
+    keywords: &["title", "default", "const"],
+    formats: &[
+        "date-time",
+        "time",
+        "date",
+        "duration",
+        "email",
+        "hostname",
+        "uri",
+        "ipv4",
+        "ipv6",
+        "uuid",
+    ],
+    closing: Closing::Always,
+    takes_unions: true,
+    takes_references: true,
+    takes_recursion: false,
+    least_items: true,
+    wants_required: false,
+};
+
+/// Amazon's, for all models (Bedrock user guide, "Get validated JSON results from models"): the same.
+pub(in crate::dialects) const BEDROCK: SchemaRules = CLAUDE;
+
+/// OpenAI's strict formats and functions (its guide "Structured model outputs", supported schemas).
+pub(in crate::dialects) const OPENAI_STRICT: SchemaRules = SchemaRules {
+    keywords: &[
+        "title",
+        "const",
+        "pattern",
+        "multipleOf",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+    ],
+    formats: &[
+        "date-time",
+        "time",
+        "date",
+        "duration",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "uuid",
+    ],
+    closing: Closing::Strict,
+    takes_unions: true,
+    takes_references: true,
+    takes_recursion: true,
+    least_items: false,
+    wants_required: false,
+};
+
+/// Google's (Gemini API, `GenerationConfig.responseJsonSchema`; Vertex has the same list).
+pub(in crate::dialects) const GEMINI: SchemaRules = SchemaRules {
+    keywords: &[
+        "title",
+        "enum",
+        "format",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "oneOf",
+        "propertyOrdering",
+    ],
+    formats: &["date-time", "date", "time", "duration", "float", "double", "int32", "int64"],
+    closing: Closing::Free,
+    takes_unions: true,
+    takes_references: true,
+    takes_recursion: true,
+    least_items: false,
+    wants_required: false,
+};
+
+/// Cohere's (its page "Structured Outputs", version 2: schema constraints and unsupported features).
+pub(in crate::dialects) const COHERE: SchemaRules = SchemaRules {
+    keywords: &["title", "const"],
+    formats: &["date-time", "uuid", "date", "time"],
+    closing: Closing::Unsaid,
+    takes_unions: false,
+    takes_references: false,
+    takes_recursion: false,
+    least_items: false,
+    wants_required: true,
+};

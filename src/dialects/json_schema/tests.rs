@@ -1,0 +1,234 @@
+//! Schemas in each vendor's subset, and what was left out.
+
+use super::*;
+use serde_json::{Value, json};
+
+/// The schema that `rules` make of `schema`, and the keywords that were left out.
+fn fitted(schema: &Value, rules: &SchemaRules) -> Result<(Value, Vec<String>), Unfit> {
+    let mut warnings = Warnings::default();
+    let schema = Json::parse(&schema.to_string()).expect("JSON");
+    let fitting = fit(&schema, rules, "x", &mut warnings)?;
+    let left_out = warnings.iter().filter_map(|text| {
+        let (name, _) = text.strip_prefix("dropped ")?.split_once(" in x: ")?;
+        Some(name.to_owned())
+    });
+    let left_out = left_out.collect();
+    Ok((serde_json::from_str(fitting.text()).expect("JSON"), left_out))
+}
+
+fn check(schema: &Value, rules: &SchemaRules, expected: &Value, left_out: &[&str]) {
+    let (found, names) = fitted(schema, rules).expect("a schema the vendor takes");
+    assert_eq!(found, *expected);
+    assert_eq!(names, left_out, "{schema}");
+}
+
+#[test]
+fn claude_gets_no_bounds_and_closed_objects() {
+    let schema = json!({"$schema": "s", "type": "object", "properties": {
+        "score": {"type": "integer", "minimum": 1, "maximum": 10, "description": "Points."},
+        "notes": {"type": "array", "items": {"type": "string", "maxLength": 80}, "minItems": 2},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1},
+        "when": {"type": "string", "format": "date-time"},
+        "how": {"type": "string", "format": "regex", "pattern": "^a"},
+        "any": {"oneOf": [{"properties": {"n": {"type": ["number", "null"]}}}, {"type": "null"}]},
+        "open": {"type": "object", "additionalProperties": {"type": "string"}}},
+        "required": ["score"]});
+    let expected = json!({"type": "object", "properties": {
+        "score": {"type": "integer", "description": "Points.\n\n{minimum: 1, maximum: 10}"},
+        "notes": {"type": "array", "items": {"type": "string", "description": "{maxLength: 80}"},
+                  "description": "{minItems: 2}"},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1},
+        "when": {"type": "string", "format": "date-time"},
+        "how": {"type": "string", "description": "{format: \"regex\", pattern: \"^a\"}"},
+        "any": {"anyOf": [
+            {"type": "object", "properties": {"n": {"type": ["number", "null"]}},
+             "additionalProperties": false},
+            {"type": "null"}]},
+        "open": {"type": "object", "additionalProperties": false,
+                 "description": "{additionalProperties: {\"type\":\"string\"}}"}},
+        "required": ["score"], "additionalProperties": false});
+    let left_out = [
+        "minimum",
+        "maximum",
+        "maxLength",
+        "minItems",
+        "format",
+        "pattern",
+        "additionalProperties",
+    ];
+    check(&schema, &CLAUDE, &expected, &left_out);
+    check(&schema, &BEDROCK, &expected, &left_out);
+}
+
+#[test]
+fn references_stay_or_are_merged() {
+    let schema = json!({"$ref": "#/definitions/Root", "definitions": {
+        "Root": {"type": "object", "properties": {
+            "a": {"$ref": "#/definitions/Part"},
+            "b": {"$ref": "#/definitions/Part", "description": "The second."},
+            "c": {"allOf": [{"$ref": "#/definitions/Part"}, {"properties": {"more": {"type": "null"}}}]}}},
+        "Part": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}});
+    let part = json!({"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"],
+        "additionalProperties": false});
+    let described = {
+        let mut part = part.clone();
+        part["description"] = json!("The second.");
+        part
+    };
+    let both = json!({"type": "object", "required": ["x"], "additionalProperties": false,
+        "properties": {"x": {"type": "integer"}, "more": {"type": "null"}}});
+    let root = |a: Value, c: Value| {
+        json!({"type": "object", "additionalProperties": false,
+            "properties": {"a": a, "b": described, "c": c}})
+    };
+    let mut expected = root(json!({"$ref": "#/$defs/Part"}), both.clone());
+    let mut whole = root(json!({"$ref": "#/$defs/Part"}), both.clone());
+    whole["properties"]["c"] = both;
+    expected["$defs"] = json!({"Root": whole, "Part": part});
+    check(&schema, &CLAUDE, &expected, &[]);
+    // Cohere has no references at all.
+    let (found, _) = fitted(&schema, &COHERE).expect("a schema it takes");
+    assert!(!found.to_string().contains("$"), "{found}");
+    assert_eq!(found["properties"]["a"]["properties"]["x"], json!({"type": "integer"}));
+}
+
+#[test]
+fn what_no_schema_of_the_vendor_can_say() {
+    let tree = json!({"type": "object", "properties": {
+        "children": {"type": "array", "items": {"$ref": "#"}}}});
+    let list = json!({"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}},
+        "$defs": {"N": {"properties": {"next": {"$ref": "#/$defs/N"}}}}});
+    let far = json!({"type": "object", "properties": {"a": {"$ref": "https://x.example/s"}}});
+    let map = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let union = json!({"anyOf": [{"type": "object", "properties": {}}, {"type": "null"}]});
+    let optional = json!({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]});
+    for (schema, rules) in [
+        (&tree, &CLAUDE),
+        (&list, &CLAUDE),
+        (&list, &COHERE),
+        (&far, &CLAUDE),
+        (&far, &OPENAI_STRICT),
+        (&map, &CLAUDE),
+        (&json!({}), &CLAUDE),
+        (&map, &OPENAI_STRICT),
+        (&union, &OPENAI_STRICT),
+        (&optional, &OPENAI_STRICT),
+        (&json!({"type": "object"}), &OPENAI_STRICT),
+    ] {
+        assert!(fitted(schema, rules).is_err(), "{schema}");
+    }
+    for schema in [&map, &union, &list, &optional] {
+        assert!(fitted(schema, &GEMINI).is_ok(), "{schema}");
+    }
+}
+
+#[test]
+fn openai_strict_gets_closed_objects_and_its_keywords() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string", "minLength": 1, "pattern": "^x"},
+        "b": {"type": ["integer", "null"], "minimum": 0},
+        "c": {"oneOf": [{"type": "string", "format": "uri"}, {"const": 1}]}},
+        "required": ["a", "b", "c"]});
+    let expected = json!({"type": "object", "properties": {
+        "a": {"type": "string", "pattern": "^x", "description": "{minLength: 1}"},
+        "b": {"type": ["integer", "null"], "minimum": 0},
+        "c": {"anyOf": [{"type": "string", "description": "{format: \"uri\"}"}, {"const": 1}]}},
+        "required": ["a", "b", "c"], "additionalProperties": false});
+    check(&schema, &OPENAI_STRICT, &expected, &["minLength", "format"]);
+}
+
+#[test]
+fn gemini_and_cohere_get_their_subsets() {
+    let schema = json!({"properties": {
+        "a": {"const": "x"},
+        "b": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "c": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "d": {"type": "object", "additionalProperties": {"type": "integer"}}}});
+    let gemini = json!({"type": "object", "properties": {
+        "a": {"enum": ["x"]},
+        "b": {"type": "number", "minimum": 0, "description": "{exclusiveMaximum: 1}"},
+        "c": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "d": {"type": "object", "additionalProperties": {"type": "integer"}}}});
+    check(&schema, &GEMINI, &gemini, &["exclusiveMaximum"]);
+    let cohere = json!({"type": "object", "properties": {
+        "a": {"const": "x"},
+        "b": {"type": "number", "description": "{minimum: 0, exclusiveMaximum: 1}"},
+        "c": {"type": "string"},
+        "d": {"type": "object", "description": "{additionalProperties: {\"type\":\"integer\"}}"}},
+        "required": ["a"]});
+    let left_out = ["minimum", "exclusiveMaximum", "additionalProperties"];
+    check(&schema, &COHERE, &cohere, &left_out);
+}
+
+#[test]
+fn references_that_multiply_are_bounded() {
+    let mut definitions = serde_json::Map::new();
+    for level in 0..20 {
+        let next = json!({"$ref": format!("#/$defs/{}", level + 1), "description": "d"});
+        let members = json!({"properties": {"a": next, "b": next, "c": next, "d": next}});
+        definitions.insert(level.to_string(), members);
+    }
+    definitions.insert("20".to_owned(), json!({"type": "string"}));
+    let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
+    for rules in [&CLAUDE, &COHERE, &GEMINI] {
+        assert!(fitted(&schema, rules).is_err());
+    }
+}
+
+#[test]
+fn arguments_of_tools_are_objects() {
+    let plain = r#"{"$schema":"s","type":"object","properties":{"a":{}},"required":["a"]}"#;
+    for (schema, expected) in [
+        (plain, None),
+        (r#"{"type":"object","properties":{}}"#, None),
+        (r#"{"type":"string"}"#, None),
+        ("{}", Some(r#"{"type":"object","properties":{}}"#)),
+        (r#"{"type":"object"}"#, Some(r#"{"type":"object","properties":{}}"#)),
+        (
+            r#"{"properties":{"a":{"type":"string"}},"required":["a"],"description":"d"}"#,
+            Some(
+                r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"description":"d"}"#,
+            ),
+        ),
+        (
+            r##"{"$ref":"#/$defs/A","$defs":{"A":{"type":"object","properties":{"x":{}}}}}"##,
+            Some(
+                r##"{"type":"object","properties":{"x":{}},"$defs":{"A":{"type":"object","properties":{"x":{}}}}}"##,
+            ),
+        ),
+        (
+            r#"{"type":["object","null"],"properties":{"a":{}}}"#,
+            Some(r#"{"type":"object","properties":{"a":{}}}"#),
+        ),
+    ] {
+        let json = Json::parse(schema).expect("JSON");
+        let mut warnings = Warnings::default();
+        let found = object_root(&json, "f", &mut warnings);
+        assert_eq!(found.text(), expected.unwrap_or(schema));
+        assert_eq!(matches!(found, Cow::Borrowed(_)), expected.is_none(), "{schema}");
+        assert!(warnings.is_empty());
+    }
+}
+
+#[test]
+fn alternatives_at_the_root_of_a_tool_are_one_object() {
+    let schema = json!({"oneOf": [
+        {"type": "object", "properties": {"kind": {"const": "a"}, "x": {}}, "required": ["kind", "x"]},
+        {"type": "object", "properties": {"kind": {"const": "b"}, "y": {}}, "required": ["kind"]}]});
+    let schema = Json::parse(&schema.to_string()).expect("JSON");
+    let mut warnings = Warnings::default();
+    let found = object_root(&schema, "f", &mut warnings);
+    let found: Value = serde_json::from_str(found.text()).expect("JSON");
+    assert_eq!(found["type"], "object");
+    assert_eq!(found["required"], json!(["kind"]));
+    let either = json!({"anyOf": [{"const": "a"}, {"const": "b"}]});
+    assert_eq!(found["properties"]["kind"], either);
+    let names = found["properties"].as_object().expect("members").keys().collect::<Vec<_>>();
+    assert_eq!(names, ["kind", "x", "y"]);
+    assert!(found["description"].as_str().expect("the alternatives").starts_with("{oneOf: ["));
+    assert!(found.get("oneOf").is_none());
+    assert_eq!(
+        warnings.header(),
+        "changed the parameters of f: alternatives at the root were merged into one object"
+    );
+}

@@ -1,0 +1,351 @@
+//! One part at a time, for clients whose streams number blocks and end each before the next begins.
+//!
+//! OpenAI's chat streams tell several calls in turns, piece by piece, and end all of them with the
+//! choice. [`PartOrder`] hands its encoder one part after the other: the pieces of a later part wait
+//! until the part before it is complete. A call is complete when its arguments are one whole JSON
+//! value, so that calls that do not interleave pass without a wait. What waits is bounded by
+//! [`WAITING_BYTES_MAX`]: a stream beyond it ends with an error.
+
+use std::collections::VecDeque;
+
+use super::codec::StreamEncoder;
+use crate::llm::{ApiError, Chunk, Content, Growth};
+
+/// Bytes of arguments and words that wait in one stream, at most. Answers have a few kilobytes.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a waiting piece is reckoned to cost beside its words.
+const PIECE_BYTES: usize = 64;
+
+/// An encoder that gets the first choice's parts one after the other. Other choices pass as they are.
+pub(super) struct PartOrder<E> {
+    encoder: E,
+    /// The part that the encoder has open.
+    current: Option<Current>,
+    /// Parts that began while another was open, in that order.
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    has_failed: bool,
+}
+
+struct Current {
+    part: u32,
+    /// How far its arguments are, if it is a call.
+    arguments: Option<JsonProgress>,
+}
+
+struct Waiting {
+    part: u32,
+    /// Its opening first.
+    chunks: Vec<Chunk>,
+}
+
+impl<E> PartOrder<E> {
+    pub(super) fn new(encoder: E) -> Self {
+        Self {
+            encoder,
+            current: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            has_failed: false,
+        }
+    }
+}
+
+impl<E: StreamEncoder> PartOrder<E> {
+    fn open(&mut self, part: u32, chunk: &Chunk, content: &Content, out: &mut Vec<u8>) {
+        self.end_complete_call(out);
+        if self.current.is_some() {
+            self.waiting.push_back(Waiting { part, chunks: Vec::new() });
+            self.keep(part, chunk, out);
+            return;
+        }
+        let arguments = match content {
+            Content::ToolCall(call) => Some(JsonProgress::of(&call.arguments)),
+            _ => None,
+        };
+        self.current = Some(Current { part, arguments });
+        self.encoder.push(chunk, out);
+    }
+
+    fn grow(&mut self, part: u32, chunk: &Chunk, growth: &Growth, out: &mut Vec<u8>) {
+        match &mut self.current {
+            Some(current) if current.part == part => {
+                if let (Some(arguments), Growth::Arguments(piece)) =
+                    (&mut current.arguments, growth)
+                {
+                    arguments.push(piece);
+                }
+                self.encoder.push(chunk, out);
+            }
+            _ => {
+                self.keep(part, chunk, out);
+                self.end_complete_call(out);
+            }
+        }
+    }
+
+    fn close(&mut self, part: u32, chunk: &Chunk, out: &mut Vec<u8>) {
+        if self.current.as_ref().is_some_and(|current| current.part == part) {
+            self.current = None;
+            self.encoder.push(chunk, out);
+            self.advance(out);
+        } else {
+            self.keep(part, chunk, out);
+        }
+    }
+
+    /// Keeps a piece of a part that waits. One of a part that has ended says nothing.
+    fn keep(&mut self, part: u32, chunk: &Chunk, out: &mut Vec<u8>) {
+        let Some(waiting) = self.waiting.iter_mut().find(|it| it.part == part) else { return };
+        waiting.chunks.push(chunk.clone());
+        self.waiting_bytes += PIECE_BYTES + words_of(chunk);
+        if self.waiting_bytes > WAITING_BYTES_MAX {
+            let error = ApiError {
+                status: 502,
+                message: "the calls of the answer interleave for too long".to_owned(),
+                kind: "server_error".to_owned(),
+                code: None,
+                param: None,
+            };
+            self.has_failed = true;
+            self.encoder.push(&Chunk::Error(error), out);
+        }
+    }
+
+    /// Ends the call that is open, if its arguments are complete and another part waits or begins.
+    fn end_complete_call(&mut self, out: &mut Vec<u8>) {
+        let complete = self
+            .current
+            .as_ref()
+            .filter(|current| current.arguments.as_ref().is_some_and(JsonProgress::is_complete));
+        if let Some(part) = complete.map(|current| current.part) {
+            self.close(part, &Chunk::Close { choice: 0, part }, out);
+        }
+    }
+
+    /// Hands over the parts that wait, up to one that has not been closed.
+    fn advance(&mut self, out: &mut Vec<u8>) {
+        while self.current.is_none()
+            && let Some(next) = self.waiting.pop_front()
+        {
+            for chunk in next.chunks {
+                self.waiting_bytes =
+                    self.waiting_bytes.saturating_sub(PIECE_BYTES + words_of(&chunk));
+                match &chunk {
+                    Chunk::Open { content, .. } => self.open(next.part, &chunk, content, out),
+                    Chunk::Grow { growth, .. } => self.grow(next.part, &chunk, growth, out),
+                    // The loop goes on with the next one by itself.
+                    Chunk::Close { .. } => {
+                        self.current = None;
+                        self.encoder.push(&chunk, out);
+                    }
+                    _ => self.encoder.push(&chunk, out),
+                }
+            }
+            if !self.waiting.is_empty() {
+                self.end_complete_call(out);
+            }
+        }
+    }
+
+    /// Ends what is open and all that waits.
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        while let Some(part) = self.current.as_ref().map(|current| current.part) {
+            self.close(part, &Chunk::Close { choice: 0, part }, out);
+        }
+    }
+}
+
+impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
+    fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
+        if self.has_failed {
+            return;
+        }
+        match chunk {
+            Chunk::Open { choice: 0, part, content } => self.open(*part, chunk, content, out),
+            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, chunk, growth, out),
+            Chunk::Close { choice: 0, part } => self.close(*part, chunk, out),
+            // They belong to the latest words.
+            Chunk::Logprobs { choice: 0, .. } if !self.waiting.is_empty() => {
+                let latest = self.waiting.back().map_or(0, |waiting| waiting.part);
+                self.keep(latest, chunk, out);
+            }
+            Chunk::Stop { choice: 0, .. } | Chunk::End => {
+                if !self.waiting.is_empty() {
+                    self.finish(out);
+                }
+                self.encoder.push(chunk, out);
+            }
+            _ => self.encoder.push(chunk, out),
+        }
+    }
+}
+
+/// Bytes that a piece holds.
+fn words_of(chunk: &Chunk) -> usize {
+    match chunk {
+        Chunk::Grow { growth: Growth::Text(text) | Growth::Arguments(text), .. } => text.len(),
+        Chunk::Grow { growth: Growth::Signature(signature), .. } => signature.text.len(),
+        Chunk::Open { content: Content::ToolCall(call), .. } => call.arguments.len(),
+        Chunk::Open { content: Content::Foreign(foreign), .. } => foreign.json.text().len(),
+        _ => 0,
+    }
+}
+
+/// How far one JSON object or array has come, told by its brackets.
+#[derive(Default)]
+struct JsonProgress {
+    depth: usize,
+    is_begun: bool,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl JsonProgress {
+    fn of(text: &str) -> Self {
+        let mut progress = Self::default();
+        progress.push(text);
+        progress
+    }
+
+    fn push(&mut self, piece: &str) {
+        for byte in piece.bytes() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' if self.is_in_string => self.is_escaped = true,
+                b'"' => self.is_in_string = !self.is_in_string,
+                _ if self.is_in_string => {}
+                b'{' | b'[' => {
+                    self.is_begun = true;
+                    self.depth += 1;
+                }
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_begun && self.depth == 0 && !self.is_in_string
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::{Start, StopReason, Text, ToolCall};
+
+    /// Keeps what it is given.
+    struct Recorder(std::rc::Rc<std::cell::RefCell<Vec<Chunk>>>);
+
+    impl StreamEncoder for Recorder {
+        fn push(&mut self, chunk: &Chunk, _: &mut Vec<u8>) {
+            self.0.borrow_mut().push(chunk.clone());
+        }
+    }
+
+    /// What the encoder has got after each chunk, in short.
+    fn run(chunks: &[Chunk]) -> Vec<String> {
+        let seen = std::rc::Rc::<std::cell::RefCell<Vec<Chunk>>>::default();
+        let mut order = PartOrder::new(Recorder(std::rc::Rc::clone(&seen)));
+        chunks.iter().for_each(|chunk| order.push(chunk, &mut Vec::new()));
+        let short = |chunk: &Chunk| match chunk {
+            Chunk::Open { part, .. } => format!("open {part}"),
+            Chunk::Grow { part, growth: Growth::Arguments(text) | Growth::Text(text), .. } => {
+                format!("grow {part} {text}")
+            }
+            Chunk::Close { part, .. } => format!("close {part}"),
+            Chunk::Stop { .. } => "stop".to_owned(),
+            Chunk::Error(_) => "error".to_owned(),
+            _ => "other".to_owned(),
+        };
+        let seen = seen.take();
+        seen.iter().map(short).collect()
+    }
+
+    fn call(part: u32) -> Chunk {
+        let content = Content::ToolCall(ToolCall::default());
+        Chunk::Open { choice: 0, part, content }
+    }
+
+    fn text(part: u32) -> Chunk {
+        Chunk::Open { choice: 0, part, content: Content::Text(Text::default()) }
+    }
+
+    fn grow(part: u32, piece: &str) -> Chunk {
+        Chunk::Grow { choice: 0, part, growth: Growth::Arguments(piece.to_owned()) }
+    }
+
+    fn close(part: u32) -> Chunk {
+        Chunk::Close { choice: 0, part }
+    }
+
+    fn stop() -> Chunk {
+        Chunk::Stop { choice: 0, reason: StopReason::ToolCalls }
+    }
+
+    #[test]
+    fn interleaved_calls_come_one_after_the_other() {
+        let chunks = [
+            Chunk::Start(Start::default()),
+            call(0),
+            call(1),
+            grow(0, "{\"a\":\"}"),
+            grow(1, "{\"b\":"),
+            call(2),
+            grow(0, "\\\"\"}"),
+            grow(1, "1}"),
+            close(0),
+            close(1),
+            close(2),
+            stop(),
+        ];
+        let expected = [
+            "other",
+            "open 0",
+            "grow 0 {\"a\":\"}",
+            "grow 0 \\\"\"}",
+            "close 0",
+            "open 1",
+            "grow 1 {\"b\":",
+            "grow 1 1}",
+            "close 1",
+            "open 2",
+            "close 2",
+            "stop",
+        ];
+        assert_eq!(run(&chunks), expected);
+    }
+
+    #[test]
+    fn parts_in_order_are_not_held_back() {
+        let chunks = [call(0), grow(0, "{}"), call(1), grow(1, "{\"b\":")];
+        assert_eq!(run(&chunks), ["open 0", "grow 0 {}", "close 0", "open 1", "grow 1 {\"b\":"]);
+        let words = [text(0), close(0), text(1), close(1)];
+        assert_eq!(run(&words), ["open 0", "close 0", "open 1", "close 1"]);
+    }
+
+    #[test]
+    fn a_choice_that_ends_ends_all_parts() {
+        let chunks = [call(0), text(1), grow(1, "w"), call(2), stop(), close(0)];
+        let expected =
+            ["open 0", "close 0", "open 1", "grow 1 w", "close 1", "open 2", "close 2", "stop"];
+        assert_eq!(run(&chunks), expected);
+    }
+
+    #[test]
+    fn pieces_of_an_ended_part_are_dropped() {
+        let chunks = [call(0), grow(0, "{}"), call(1), grow(0, "x"), close(0), close(1)];
+        assert_eq!(run(&chunks), ["open 0", "grow 0 {}", "close 0", "open 1", "close 1"]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let piece = "x".repeat(1 << 20);
+        let mut chunks = vec![call(0), call(1)];
+        chunks.extend((0..20).map(|_| grow(1, &piece)));
+        chunks.push(stop());
+        assert_eq!(run(&chunks), ["open 0", "error"]);
+    }
+}
