@@ -27,6 +27,7 @@ mod faults_on_epoll_with_keys_over_tls;
 mod faults_with_keys_over_tls;
 mod forms;
 mod full_context;
+mod google;
 mod hostile;
 mod hostile_configs;
 #[path = "hostile.rs"]

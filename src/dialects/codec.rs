@@ -1,5 +1,7 @@
 //! What every dialect can do.
 
+use std::time::Duration;
+
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Malformed, ModelRules, Node, Scanner};
 
@@ -33,6 +35,13 @@ pub trait Codec: Sync {
     /// Reads a provider's whole answer. None if it is no answer at all.
     fn read_answer(&self, root: Node<'_>) -> Option<Answer>;
 
+    /// As [`Codec::read_answer`]. Calls that the provider gives no id get one made of `id`, the
+    /// answer's own, where the provider gives that none either.
+    fn read_answer_named(&self, root: Node<'_>, id: &str) -> Option<Answer> {
+        let _ = id;
+        self.read_answer(root)
+    }
+
     /// Appends the answer to `request` as a client expects it. `now_unix`, in seconds, stands in where
     /// the provider told no time.
     fn write_answer(
@@ -45,6 +54,12 @@ pub trait Codec: Sync {
 
     /// Reads a provider's error; `body` is none where it is no JSON object.
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError;
+
+    /// How long the provider wants to be left alone, where the body of its error says so.
+    fn retry_delay(&self, body: Node<'_>) -> Option<Duration> {
+        let _ = body;
+        None
+    }
 
     /// Appends an error as a client expects it.
     fn write_error(&self, error: &ApiError, out: &mut Vec<u8>);
@@ -141,6 +156,12 @@ pub trait StreamDecoder {
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
     ) -> Result<(), BadStream>;
+
+    /// Names the answer, for a provider that may give it no id: calls without an id get one made of
+    /// it. Before the first event.
+    fn name_answer(&mut self, id: &str) {
+        let _ = id;
+    }
 
     /// The stream's body has ended: appends what is still owed, with [`Chunk::End`] if the answer is
     /// complete and has not ended yet.

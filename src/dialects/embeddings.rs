@@ -2,8 +2,8 @@
 //! answer of `llm/`, and back.
 //!
 //! As the dialects of chats do: no I/O, nothing lost silently, what would change the meaning refused.
-//! [`embeddings`] tells which shape a model has; only OpenAI's is expected of clients, and the others
-//! are read too for those that play the vendor in tests.
+//! [`embeddings`] tells which shape a model has; OpenAI's and Google's are expected of clients, and the
+//! others are read too for those that play the vendor in tests.
 
 mod bedrock;
 mod cohere;
@@ -80,6 +80,12 @@ const SHAPES: [(Dialect, &str, &dyn EmbeddingsCodec); 9] = [
 pub fn embeddings(dialect: Dialect, model: &str) -> Option<&'static dyn EmbeddingsCodec> {
     let fits = |row: &&(Dialect, &str, _)| row.0 == dialect && model.contains(row.1);
     SHAPES.iter().find(fits).map(|(_, _, codec)| *codec)
+}
+
+/// Google's shape of one input, `embedContent`, as clients speak it.
+#[must_use]
+pub fn embed_content() -> &'static dyn EmbeddingsCodec {
+    &gemini::EmbedContent
 }
 
 /// The shape of Vertex AI, which has Gemini's dialect and embeds in another way.

@@ -24,6 +24,8 @@ mod write_request;
 
 pub(super) use failure::failure;
 
+use std::time::Duration;
+
 use array_framing::ArrayFraming;
 #[cfg(test)]
 pub(super) use signature::for_client;
@@ -33,7 +35,9 @@ pub(super) use write_contents::UNCHECKED;
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::said_turns;
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
+use crate::llm::{
+    Answer, ApiError, ChatRequest, Dialect, Malformed, Node, Scanner, write_array, write_object,
+};
 
 const DIALECT: Dialect = Dialect::Gemini;
 
@@ -69,12 +73,20 @@ impl Codec for Gemini {
         answer::read(root)
     }
 
+    fn read_answer_named(&self, root: Node<'_>, id: &str) -> Option<Answer> {
+        answer::read_named(root, id)
+    }
+
     fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
         answer::write(answer, out);
     }
 
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         error::read(status, body)
+    }
+
+    fn retry_delay(&self, body: Node<'_>) -> Option<Duration> {
+        error::retry_delay(body)
     }
 
     fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
@@ -101,6 +113,48 @@ pub fn array_encoder() -> Box<dyn StreamEncoder> {
 #[must_use]
 pub fn method_path(model: &str, method: &str) -> String {
     format!("{}:{method}", model_path(model))
+}
+
+/// Members of a body that repeat the model of its path: as a name, in each of several requests, and in
+/// a request within the request.
+pub const MODEL_MEMBERS: [&str; 3] = ["model", "requests", "generateContentRequest"];
+
+/// The member `key` of [`MODEL_MEMBERS`] with `model` for the one that it names. None if it names none.
+#[must_use]
+pub fn with_model(key: &str, json: &[u8], model: &str) -> Option<Vec<u8>> {
+    let path = model_path(model);
+    let name = path.trim_start_matches('/');
+    let rename = |out: &mut Vec<u8>, request: Node<'_>| {
+        write_object(out, |object| {
+            for (member, value) in request.members() {
+                match member {
+                    "model" => object.text(member, name),
+                    _ => object.raw(member, &value.json()),
+                }
+            }
+        });
+    };
+    // The scanner reads objects.
+    let body = [b"{\"value\":", json, b"}"].concat();
+    let renamed = Scanner::default().read(&body, |root| {
+        let value = root.get("value")?;
+        let mut out = Vec::with_capacity(json.len() + name.len());
+        match key {
+            "model" => crate::llm::write_text(&mut out, value.text().map(|_| name)?),
+            _ if value.is_object() => rename(&mut out, value),
+            _ if value.is_array() => write_array(&mut out, |array| {
+                value.items().for_each(|request| rename(array.item(), request));
+            }),
+            _ => return None,
+        }
+        Some(out)
+    });
+    renamed.ok().flatten()
+}
+
+/// Appends the answer of `countTokens`.
+pub fn write_token_count(tokens: u64, out: &mut Vec<u8>) {
+    write_object(out, |root| root.number("totalTokens", tokens));
 }
 
 /// The path of a model: under `models/`, unless its name says where it is.

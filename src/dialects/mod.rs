@@ -56,11 +56,15 @@ pub use completions::{
 pub use context_overflow::overflow_of_imitator;
 pub use cutter::Cutter;
 pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
-pub use embeddings::{EmbeddingsCodec, embeddings, embeddings_on_vertex};
+pub use embeddings::{EmbeddingsCodec, embed_content, embeddings, embeddings_on_vertex};
 pub use foreign_thoughts::{
     ThoughtRules, conversation_member, without_billing_header, without_foreign_thoughts,
 };
-pub use gemini::{array_encoder as gemini_array_encoder, method_path as gemini_method_path};
+pub use gemini::{
+    MODEL_MEMBERS as GEMINI_MODEL_MEMBERS, array_encoder as gemini_array_encoder,
+    method_path as gemini_method_path, with_model as gemini_with_model,
+    write_token_count as write_gemini_token_count,
+};
 pub use opening::{OpeningEvent, opening_chunk, opening_event};
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
 pub use warnings::Warnings;

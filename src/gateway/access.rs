@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::admit::{Grant, bounded};
 use super::asker::Asker;
-use super::endpoint::{Endpoint, gemini_aside, percent_decoded};
+use super::endpoint::{Endpoint, percent_decoded};
 use super::failure::Failure;
 use super::receive::{Body, Request};
 use crate::http::{Method, RequestHead};
@@ -50,8 +50,7 @@ const UNSEEN: &str = "(not visible in this request)";
 
 /// True for a path that passes to the provider, whose requests name a model.
 pub(super) fn is_inference(head: &RequestHead) -> bool {
-    let path = head.path();
-    head.method() == Method::Post && (INFERENCE.contains(&path) || gemini_aside(path).is_some())
+    head.method() == Method::Post && INFERENCE.contains(&head.path())
 }
 
 /// Checks the path. Before the body, so that a refused one costs nothing.
@@ -164,8 +163,7 @@ impl Grant {
         }
         if let Body::Json { bytes, outline } = &request.body {
             let mut read = outline.each_other_model(bytes, &mut |model| models.check(model));
-            let is_in_path =
-                request.path_model.is_some() || request.endpoint == Endpoint::GenerateContent;
+            let is_in_path = request.endpoint.has_model_in_path();
             if let Some(json) = outline.value(bytes, "model").filter(|_| is_in_path) {
                 let one = each_model_of_member("model", json, &mut |model| models.check(model));
                 read = read.and(one);

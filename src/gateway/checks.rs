@@ -74,7 +74,7 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &Check) -> Opt
         warnings: None,
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
-    let request = Request { endpoint, body, path_model: None, as_array: false };
+    let request = Request { endpoint, body, as_array: false };
     let mut answer = call(&asker, &attempt, &request, &mut Notes::default()).await.ok()?;
     let status = answer.head.status();
     // Its connection may serve again once the body has been read.

@@ -190,7 +190,11 @@ fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
         exchange.record.usage = shapes::usage_of_ranks(exchange.asker, body);
         return;
     }
-    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
+    let dialect = match exchange.record.endpoint {
+        // Its counts lie where those of conversations do.
+        Some(Endpoint::EmbedContent) => Some(Dialect::Gemini),
+        endpoint => endpoint.and_then(Endpoint::chat_dialect),
+    };
     let Some(codec) = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec) else { return };
     // An answer is a stream of one event there; one that failed has used tokens too.
     let mut chunks = Vec::new();

@@ -4,6 +4,8 @@
 //! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
 //! where the provider's answer was complete.
 
+use std::time::Duration;
+
 use super::answer::{Answer as Incoming, EVENT_BYTES_MAX};
 use super::chat_form::ChatEvents;
 use super::deliver::{
@@ -62,7 +64,11 @@ async fn chat(
     if !answer.is_good {
         opening::check(exchange.asker, attempt, &answer.head, &body)?;
     }
-    let read = exchange.worker.scanner().read(&body, |root| translation.provider.read_answer(root));
+    let id = own_id(exchange);
+    let read = exchange
+        .worker
+        .scanner()
+        .read(&body, |root| translation.provider.read_answer_named(root, &id));
     let read = read.ok().flatten();
     let mut said = read.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
     translation.tool_names.restore_answer(&mut said);
@@ -152,18 +158,22 @@ async fn send_json(
     answer: &Incoming,
     body: &[u8],
 ) -> Result<(), Failure> {
-    send_json_of(exchange, attempt, (answer, answer.head.status()), body).await
+    send_json_of(exchange, attempt, (answer, answer.head.status()), (body, None)).await
 }
 
 async fn send_json_of(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
     (answer, status): (&Incoming, u16),
-    body: &[u8],
+    (body, retry_after): (&[u8], Option<Duration>),
 ) -> Result<(), Failure> {
     exchange.client.out.reserve(body.len());
     let mut out = begin_head(exchange, status);
     write_field(&mut out, "content-type", b"application/json");
+    if let Some(wait) = retry_after {
+        let seconds = wait.as_millis().div_ceil(1_000).to_string();
+        write_field(&mut out, "retry-after", seconds.as_bytes());
+    }
     write_provider_fields_but_form(&mut out, attempt, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(body);
@@ -181,15 +191,20 @@ async fn error(
     let status = answer.head.status();
     let read = |body: &[u8]| {
         let mut scanner = exchange.worker.scanner();
-        scanner.read(body, |root| provider.read_error(status, Some(root))).ok()
+        let read = scanner.read(body, |root| {
+            (provider.read_error(status, Some(root)), provider.retry_delay(root))
+        });
+        read.ok()
     };
     // Google wraps some of its errors in an array.
     let inner = body.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     let error = read(body).or_else(|| inner.and_then(read));
-    let error = error.unwrap_or_else(|| provider.read_error(status, None));
+    let (error, delay) = error.unwrap_or_else(|| (provider.read_error(status, None), None));
     let mut told = Vec::new();
     client.write_error(&error, &mut told);
-    send_json_of(exchange, attempt, (answer, error.status), &told).await
+    // A field of the provider's own travels on by itself.
+    let delay = delay.filter(|_| answer.head.get("retry-after").is_none());
+    send_json_of(exchange, attempt, (answer, error.status), (&told, delay)).await
 }
 
 /// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
@@ -219,7 +234,7 @@ pub(super) async fn rewritten(
     if let Some(client) = codec(exchange.record.dialled.dialect) {
         client.write_error(error, &mut body);
     }
-    send_json_of(exchange, attempt, (answer, error.status), &body).await
+    send_json_of(exchange, attempt, (answer, error.status), (&body, None)).await
 }
 
 /// A stream on its way from one dialect to the other.
@@ -244,10 +259,12 @@ impl<'p> Stream<'p> {
         answer: &Incoming,
     ) -> Self {
         let now = exchange.record.at_unix.as_secs();
+        let mut decoder = translation.provider.stream_decoder();
+        decoder.name_answer(&own_id(exchange));
         Self {
             attempt,
             translation,
-            decoder: translation.provider.stream_decoder(),
+            decoder,
             encoder: translation.stream_encoder(now),
             chunks: Vec::new(),
             shared: ChatEvents::new(exchange, None),

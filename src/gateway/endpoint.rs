@@ -23,6 +23,10 @@ pub(super) enum Endpoint {
     CountTokens,
     /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     GenerateContent,
+    /// `POST /v1beta/models/{model}:embedContent` and `:batchEmbedContents`.
+    EmbedContent,
+    /// `POST /v1beta/models/{model}:countTokens`.
+    CountContent,
     /// `GET /v1/models` and `GET /v1/models/{id}`, and the same below `/v1beta`.
     Models,
     /// `POST /v1/feedback`.
@@ -66,13 +70,9 @@ impl Endpoint {
         if is_disguised(path) {
             return Err(Failure::NotFound);
         }
-        if gemini_call(path).is_some() {
+        if let Some(GeminiCall { endpoint, .. }) = gemini_call(path) {
             let is_post = method == Method::Post;
-            return if is_post {
-                Ok(Self::GenerateContent)
-            } else {
-                Err(Failure::MethodNotAllowed)
-            };
+            return if is_post { Ok(endpoint) } else { Err(Failure::MethodNotAllowed) };
         }
         match behind_version(path).and_then(|rest| rest.strip_prefix('/')) {
             Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
@@ -105,6 +105,8 @@ impl Endpoint {
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
             Self::GenerateContent => "generate_content",
+            Self::EmbedContent => "embed_content",
+            Self::CountContent => "count_content",
             Self::Models => "models",
             Self::Feedback => "feedback",
             Self::Realtime => "realtime",
@@ -129,14 +131,24 @@ impl Endpoint {
             Self::ChatCompletions => Some(Dialect::OpenaiChat),
             Self::Responses => Some(Dialect::OpenaiResponses),
             Self::Messages | Self::CountTokens => Some(Dialect::AnthropicMessages),
-            Self::GenerateContent => Some(Dialect::Gemini),
+            Self::GenerateContent | Self::CountContent => Some(Dialect::Gemini),
             _ => None,
         }
     }
 
+    /// True where the path names the model.
+    pub(super) fn has_model_in_path(self) -> bool {
+        matches!(self, Self::GenerateContent | Self::EmbedContent | Self::CountContent)
+    }
+
+    /// True where the tokens of a conversation are counted and none is answered.
+    pub(super) fn counts_tokens(self) -> bool {
+        matches!(self, Self::CountTokens | Self::CountContent)
+    }
+
     /// True where the answer is in words, which may come as a stream.
     pub(super) fn is_in_words(self) -> bool {
-        !matches!(self, Self::Embeddings | Self::Rerank)
+        !matches!(self, Self::Embeddings | Self::EmbedContent | Self::Rerank)
     }
 
     /// True where the gateway reads the JSON of request and answer.
@@ -150,6 +162,7 @@ impl Endpoint {
                 | Self::Responses
                 | Self::Messages
                 | Self::GenerateContent
+                | Self::EmbedContent
         )
     }
 }
@@ -169,33 +182,71 @@ pub(super) fn dialect_of_path(path: &str) -> Dialect {
         _ if is_under("/v1/messages") => Dialect::AnthropicMessages,
         "/v1/rerank" | "/v2/rerank" => Dialect::CohereChat,
         _ if is_under("/v1beta") => Dialect::Gemini,
-        _ if gemini_call(path).is_some() || gemini_aside(path).is_some() => Dialect::Gemini,
+        _ if gemini_call(path).is_some() => Dialect::Gemini,
         _ => Dialect::OpenaiChat,
     }
 }
 
-/// The model, unescaped, and whether a stream is wanted, of a path of Google's `generateContent`.
-pub(super) fn gemini_call(path: &str) -> Option<(String, bool)> {
-    let (model, method) = gemini_method(path)?;
-    let stream = match method {
-        "generateContent" => false,
-        "streamGenerateContent" => true,
-        _ => return None,
-    };
-    Some((percent_decoded(model), stream))
+/// A call of one of Google's models, as its path tells it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GeminiCall {
+    /// The model, unescaped, with the provider's name before it if the client wrote one.
+    pub model: String,
+    /// The method, as Google names it.
+    pub method: &'static str,
+    pub endpoint: Endpoint,
 }
 
-/// The model, unescaped, and the method of a path of Google's models that is no conversation and passes
-/// as it is.
-pub(super) fn gemini_aside(path: &str) -> Option<(String, &str)> {
-    const METHODS: [&str; 3] = ["embedContent", "batchEmbedContents", "countTokens"];
-    let (model, method) = gemini_method(path)?;
-    METHODS.contains(&method).then(|| (percent_decoded(model), method))
+/// Google's methods of a model.
+const GEMINI_METHODS: [(&str, Endpoint); 5] = [
+    ("generateContent", Endpoint::GenerateContent),
+    (STREAM_METHOD, Endpoint::GenerateContent),
+    ("embedContent", Endpoint::EmbedContent),
+    (BATCH_METHOD, Endpoint::EmbedContent),
+    ("countTokens", Endpoint::CountContent),
+];
+
+/// Google's method whose answer is a stream.
+const STREAM_METHOD: &str = "streamGenerateContent";
+
+/// Google's method that embeds several texts.
+const BATCH_METHOD: &str = "batchEmbedContents";
+
+impl GeminiCall {
+    /// The answer is a stream.
+    pub(super) fn is_stream(&self) -> bool {
+        self.method == STREAM_METHOD
+    }
+
+    /// Several texts are embedded.
+    pub(super) fn is_batch(&self) -> bool {
+        self.method == BATCH_METHOD
+    }
 }
 
-fn gemini_method(path: &str) -> Option<(&str, &str)> {
-    let found = behind_version(path)?.strip_prefix("/models/")?.rsplit_once(':')?;
-    Some(found).filter(|(model, _)| !model.is_empty())
+/// The call of a path of Google's. Models stand under `/models/`, or where their name has a folder of
+/// its own, as Google's library for Vercel's AI SDK writes it, right behind the version.
+pub(super) fn gemini_call(path: &str) -> Option<GeminiCall> {
+    let rest = behind_version(path)?.strip_prefix('/')?;
+    let named = GEMINI_METHODS.iter().find_map(|(method, endpoint)| {
+        let before = rest.strip_suffix(method)?;
+        let colons = [":", "%3A", "%3a"].into_iter();
+        let model = colons.filter_map(|colon| before.strip_suffix(colon)).next()?;
+        Some((model, *method, *endpoint))
+    });
+    let (model, method, endpoint) = named?;
+    let model = percent_decoded(model);
+    // Vertex AI's own names of models, which pass as they are.
+    if model.starts_with("projects/") || model.starts_with("publishers/") {
+        return None;
+    }
+    let bare = model.strip_prefix("models/");
+    let is_named = bare.is_some_and(|name| !name.is_empty());
+    if !is_named && !model.trim_matches('/').contains('/') {
+        return None;
+    }
+    let model = bare.map_or_else(|| model.clone(), str::to_owned);
+    Some(GeminiCall { model, method, endpoint })
 }
 
 /// True for another spelling of a path in the table (`//`, a slash at the end, needless escapes):
@@ -247,8 +298,8 @@ mod tests {
     #[test]
     fn paths() {
         use Endpoint::{
-            ChatCompletions, CountTokens, Embeddings, GenerateContent, Messages, Models,
-            PassThrough, Realtime, Rerank, Responses,
+            ChatCompletions, CountContent, CountTokens, EmbedContent, Embeddings, GenerateContent,
+            Messages, Models, PassThrough, Realtime, Rerank, Responses,
         };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
@@ -270,7 +321,16 @@ mod tests {
             (Method::Post, "/v1beta/models/g-2:generateContent", Some(GenerateContent)),
             (Method::Post, "/v1beta/models/g-2:streamGenerateContent", Some(GenerateContent)),
             (Method::Post, "/v1/models/g-2:generateContent", Some(GenerateContent)),
-            (Method::Post, "/v1beta/models/g-2:countTokens", Some(PassThrough)),
+            (Method::Post, "/v1beta/p/g-2:generateContent", Some(GenerateContent)),
+            (Method::Post, "/v1beta/models/g-2:countTokens", Some(CountContent)),
+            (Method::Post, "/v1beta/models/g-2:embedContent", Some(EmbedContent)),
+            (Method::Post, "/v1beta/p/g-2:batchEmbedContents", Some(EmbedContent)),
+            (Method::Post, "/v1beta/g-2:generateContent", Some(PassThrough)),
+            (
+                Method::Post,
+                "/v1/projects/p/locations/l/publishers/google/models/g:generateContent",
+                Some(PassThrough),
+            ),
             (Method::Get, "/v1beta/models", Some(Models)),
             (Method::Get, "/v1beta/models/g-2", Some(Models)),
             (Method::Head, "/v1beta/models/p/g-2", Some(Models)),
@@ -311,14 +371,21 @@ mod tests {
     #[test]
     fn what_a_path_of_google_says() {
         for (path, expected) in [
-            ("/v1beta/models/g-2:generateContent", Some(("g-2", false))),
-            ("/v1beta/models/a%2Fb:c:streamGenerateContent", Some(("a/b:c", true))),
+            ("/v1beta/models/g-2:generateContent", Some(("g-2", "generateContent"))),
+            ("/v1beta/models/a%2Fb:c:streamGenerateContent", Some(("a/b:c", STREAM_METHOD))),
+            ("/v1beta/models/a/b:countTokens", Some(("a/b", "countTokens"))),
+            ("/v1beta/models%2Fa%2Fb%3AcountTokens", Some(("a/b", "countTokens"))),
+            ("/v1beta/a/org/b:streamGenerateContent", Some(("a/org/b", STREAM_METHOD))),
+            ("/v1beta/a%2Fb:embedContent", Some(("a/b", "embedContent"))),
+            ("/v1/models/b:batchEmbedContents", Some(("b", BATCH_METHOD))),
+            ("/v1beta/tunedModels/t:generateContent", Some(("tunedModels/t", "generateContent"))),
             ("/v1beta/models/:generateContent", None),
-            ("/v1beta/models/g-2:countTokens", None),
+            ("/v1beta//:generateContent", None),
+            ("/v1beta/models/g-2:batchGenerateContent", None),
             ("/v1/chat/completions", None),
         ] {
             let found = gemini_call(path);
-            let found = found.as_ref().map(|(model, stream)| (model.as_str(), *stream));
+            let found = found.as_ref().map(|call| (call.model.as_str(), call.method));
             assert_eq!(found, expected, "{path}");
         }
         for (path, expected) in [
@@ -338,8 +405,8 @@ mod tests {
     #[test]
     fn telemetry_knows_all_names() {
         use Endpoint::{
-            ChatCompletions, Completions, CountTokens, Embeddings, Feedback, GenerateContent,
-            Messages, Models, PassThrough, Realtime, Rerank, Responses,
+            ChatCompletions, Completions, CountContent, CountTokens, EmbedContent, Embeddings,
+            Feedback, GenerateContent, Messages, Models, PassThrough, Realtime, Rerank, Responses,
         };
         let all = [
             ChatCompletions,
@@ -350,6 +417,8 @@ mod tests {
             Messages,
             CountTokens,
             GenerateContent,
+            EmbedContent,
+            CountContent,
             Models,
             Feedback,
             Realtime,

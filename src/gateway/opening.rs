@@ -187,9 +187,17 @@ pub(super) fn failure_in(
     head: &ResponseHead,
     body: &[u8],
 ) -> Failure {
-    let read = |root: crate::llm::Node<'_>| error_in_answer(attempt.dialect, root);
+    let read = |root: crate::llm::Node<'_>| {
+        let delay = codec(attempt.dialect).and_then(|codec| codec.retry_delay(root));
+        (error_in_answer(attempt.dialect, root), delay)
+    };
     match asker.worker.scanner().read(body, read) {
-        Ok(error) => failure(attempt, head, error),
+        Ok((error, delay)) => match failure(attempt, head, error) {
+            Failure::ProviderError { provider, error, retry_after } => {
+                Failure::ProviderError { provider, error, retry_after: retry_after.or(delay) }
+            }
+            other => other,
+        },
         Err(_) => invalid(attempt, "its body is not JSON"),
     }
 }

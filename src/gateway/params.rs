@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
 use super::form;
 use super::prepare::Change;
 use super::receive::{Body, Request};
+use crate::dialects::{GEMINI_MODEL_MEMBERS, gemini_with_model};
 use crate::llm::{Outline, quote};
 use crate::routing::{DropMember, Target};
 
@@ -26,13 +26,15 @@ pub(super) fn changes(
         changes.extend(target.default_params.as_ref().map(|it| Change::Defaults(Arc::clone(it))));
         changes.extend(target.override_params.as_ref().map(|it| Change::Overrides(Arc::clone(it))));
     }
-    let is_in_path = request.endpoint == Endpoint::GenerateContent || request.path_model.is_some();
+    let is_in_path = request.endpoint.has_model_in_path();
     // An override is written as the target has it, with a provider's name before it if it has one.
     let is_set = target.is_some_and(|target| target.override_model.is_some());
-    if let Some(model) = model.filter(|it| is_set || outline.model.as_deref() != Some(it))
-        && !is_in_path
-    {
-        changes.push(Change::Set { key: "model".to_owned(), json: quote(model) });
+    if let Some(model) = model.filter(|it| is_set || outline.model.as_deref() != Some(it)) {
+        if is_in_path {
+            changes.extend(renamed(model, (outline, bytes)));
+        } else {
+            changes.push(Change::Set { key: "model".to_owned(), json: quote(model) });
+        }
     }
     if let Some(target) = target.filter(|target| !target.drop_params.is_empty()) {
         let dropped = target.drop_params.members();
@@ -63,6 +65,16 @@ pub(super) fn value_after<'v>(
         }
     }
     of_body()
+}
+
+/// The edits of a body of Google's that repeats the model of its path, where the path gets another.
+fn renamed(model: &str, (outline, body): (&Outline, &[u8])) -> Vec<Change> {
+    let members = GEMINI_MODEL_MEMBERS.into_iter();
+    let change = |key: &str| {
+        let json = gemini_with_model(key, outline.value(body, key)?, model)?;
+        Some(Change::Set { key: key.to_owned(), json })
+    };
+    members.filter_map(change).collect()
 }
 
 /// Takes out what `drop` names, of the body as the changes so far leave it.

@@ -9,7 +9,7 @@ use super::asker::{Asker, HeldBytes};
 use super::choose::{Choice, choose};
 use super::count_tokens;
 use super::deliver::Whole;
-use super::endpoint::{Endpoint, gemini_aside};
+use super::endpoint::{Endpoint, gemini_call};
 use super::failure::Failure;
 use super::form;
 use super::model_fit::{fit_members, fit_thoughts, needs_responses};
@@ -17,7 +17,7 @@ use super::params;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
 use super::shapes::has_own_embeddings;
-use super::translate::{Translation, translate, untranslatable};
+use super::translate::{Translation, translate};
 use super::upstream::Upstream;
 use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
@@ -117,7 +117,8 @@ pub(super) fn prepare(
     check(asker, grant, request, &choice)?;
     let mut changes = params::changes(request, target, choice.model.as_deref());
     let dialect = spoken(asker, request, &choice, &changes);
-    if request.endpoint == Endpoint::CountTokens && dialect.provider != Dialect::AnthropicMessages {
+    let counts = request.endpoint.counts_tokens();
+    if counts && request.endpoint.chat_dialect() != Some(dialect.provider) {
         let own = count_tokens::estimate(asker, request)?;
         return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
     }
@@ -162,8 +163,7 @@ pub(super) fn prepare(
 
 /// True for a body that passes unread.
 fn is_unseen(request: &Request) -> bool {
-    let is_streamed = matches!(request.body, Body::Streamed { form: None, .. });
-    is_streamed && request.path_model.is_none()
+    matches!(request.body, Body::Streamed { form: None, .. })
 }
 
 /// Tells which edits of the target the body does not take.
@@ -198,6 +198,10 @@ fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Chan
             let is_other = own != Dialect::OpenaiChat || has_own_embeddings(provider);
             (Some(Dialect::OpenaiChat), own, is_other)
         }
+        (Endpoint::EmbedContent, _) => {
+            let is_other = own != Dialect::Gemini || provider.is_vertex();
+            (Some(Dialect::Gemini), own, is_other)
+        }
         (Endpoint::Rerank, _) => {
             let is_other = !matches!(own, Dialect::CohereChat | Dialect::Passthrough);
             (Some(Dialect::CohereChat), own, is_other)
@@ -230,14 +234,14 @@ fn own_path(
     let model = choice.model.as_deref().unwrap_or_default();
     match request.endpoint {
         Endpoint::GenerateContent => {}
+        Endpoint::EmbedContent | Endpoint::CountContent => {
+            return Some(gemini_method_path(model, gemini_call(path)?.method));
+        }
         // The version is no part of Cohere's base.
         Endpoint::Rerank if choice.upstream.provider.dialect == Dialect::CohereChat => {
             return Some(path.to_owned());
         }
-        _ => {
-            let (_, method) = request.path_model.as_ref().and_then(|_| gemini_aside(path))?;
-            return Some(gemini_method_path(model, method));
-        }
+        _ => return None,
     }
     let target = DialectTarget::new(model, true);
     codec(Dialect::Gemini).map(|codec| codec.path(&target, request.is_stream()))
@@ -278,20 +282,18 @@ fn check_realtime(request: &Request, choice: &Choice) -> Result<(), Failure> {
 fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
     let provider = &choice.upstream.provider;
     let missing = match request.endpoint {
-        Endpoint::Embeddings => provider.has_gap(Gap::Embeddings).then_some("embeddings"),
+        Endpoint::Embeddings | Endpoint::EmbedContent => {
+            provider.has_gap(Gap::Embeddings).then_some("embeddings")
+        }
         // Completions are asked for as chats where there are none.
         Endpoint::Completions if !provider.has_gap(Gap::Completions) => None,
-        Endpoint::CountTokens | Endpoint::Rerank => None,
+        Endpoint::Rerank => None,
         endpoint if endpoint.is_metered() => provider.has_gap(Gap::Chat).then_some("chats"),
         _ => None,
     };
     if let Some(missing) = missing {
         let text = format!("the vendor of provider `{}` has no {missing}", provider.name);
         return Err(Failure::Invalid(text.into()));
-    }
-    let dialect = provider.dialect_for(choice.model.as_deref());
-    if request.path_model.is_some() && dialect != Dialect::Gemini {
-        return Err(untranslatable(choice, dialect));
     }
     Ok(())
 }

@@ -43,8 +43,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     outline.model = asked_model(exchange.head)?;
     // A body that is never sent, so that the model finds its provider as everywhere.
     let body = Body::Json { bytes: bytes::Bytes::new(), outline };
-    let mut request =
-        Request { endpoint: Endpoint::Realtime, body, as_array: false, path_model: None };
+    let mut request = Request { endpoint: Endpoint::Realtime, body, as_array: false };
     grant.check_other_models(exchange.head, &request)?;
     let mut plan = match route(exchange, grant, &request)? {
         Decision::Answer(own) => return whole(exchange, own).await,

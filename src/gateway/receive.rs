@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::access::is_inference;
 use super::admit::Grant;
 use super::body::{Incoming, Pace};
-use super::endpoint::{Endpoint, gemini_aside, gemini_call};
+use super::endpoint::{Endpoint, gemini_call};
 use super::failure::Failure;
 use super::form::{Form, FormLook};
 use super::record::Exchange;
@@ -28,8 +28,6 @@ const FORM_LOOK_BYTES: usize = 64 * 1024;
 pub(super) struct Request {
     pub endpoint: Endpoint,
     pub body: Body,
-    /// The model that stands in the path of a call which passes as it is.
-    pub path_model: Option<String>,
     /// A stream is wanted as one JSON array, Google's other form of it.
     pub as_array: bool,
 }
@@ -56,7 +54,7 @@ impl Request {
             Body::Form { bytes, form } => Body::Form { bytes: bytes.clone(), form: form.clone() },
             Body::Empty | Body::Streamed { .. } => Body::Empty,
         };
-        Self { body, path_model: self.path_model.clone(), ..*self }
+        Self { body, ..*self }
     }
 
     /// Bytes of a body that is kept.
@@ -69,11 +67,10 @@ impl Request {
 
     /// The model the client named.
     pub(super) fn model(&self) -> Option<&str> {
-        let in_body = match &self.body {
+        match &self.body {
             Body::Json { outline, .. } => outline.model.as_deref(),
             _ => self.form().and_then(|form| form.model.as_deref()),
-        };
-        self.path_model.as_deref().or(in_body)
+        }
     }
 
     /// The form that the body is.
@@ -117,7 +114,7 @@ pub(super) async fn body(
 ) -> Result<Request, Failure> {
     let framing = exchange.head.framing();
     let is_ours =
-        endpoint.is_metered() || matches!(endpoint, Endpoint::Feedback | Endpoint::CountTokens);
+        endpoint.is_metered() || endpoint.counts_tokens() || endpoint == Endpoint::Feedback;
     if is_ours {
         check_media_type(exchange)?;
     } else {
@@ -126,8 +123,9 @@ pub(super) async fn body(
     let body = if is_ours || is_small_json(exchange, endpoint) {
         let bytes = keep_whole(exchange, framing).await?;
         let mut outline = exchange.worker.scanner().request(&bytes).map_err(Failure::Json)?;
-        if let Some((model, stream)) = gemini_call(exchange.head.path()) {
-            (outline.model, outline.stream) = (Some(model), stream);
+        if let Some(call) = gemini_call(exchange.head.path()) {
+            outline.stream = call.is_stream();
+            outline.model = Some(call.model);
         }
         exchange.record.stream = outline.stream;
         Body::Json { bytes: bytes.into(), outline }
@@ -152,9 +150,7 @@ pub(super) async fn body(
     };
     let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
     let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
-    let aside = || gemini_aside(exchange.head.path()).map(|(model, _)| model);
-    let path_model = if endpoint == Endpoint::PassThrough { aside() } else { None };
-    Ok(Request { endpoint, body, path_model, as_array })
+    Ok(Request { endpoint, body, as_array })
 }
 
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! Embeddings and ranks, asked of a provider in its own shape and told in the client's: OpenAI's of
-//! embeddings, Cohere's of ranks.
+//! Embeddings and ranks, asked of a provider in its own shape and told in the client's: OpenAI's or
+//! Google's of embeddings, Cohere's of ranks.
 //!
 //! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
 //! `forward_parts`), and their answers are told as one.
@@ -7,14 +7,15 @@
 use super::asker::Asker;
 use super::choose::Choice;
 use super::deliver_translated::own_id;
+use super::endpoint::gemini_call;
 use super::failure::Failure;
 use super::prepare::{Change, vendor_changes};
 use super::receive::Request;
 use super::record::Exchange;
 use super::translate::{Back, Translation, codecs, edited, read_with, told, untranslatable};
 use crate::dialects::{
-    self, Codec, EmbeddingsCodec, RerankCodec, Target, Warnings, embeddings_on_vertex,
-    rerank_of_clients, rerank_on_tei,
+    self, Codec, EmbeddingsCodec, RerankCodec, Target, Warnings, embed_content,
+    embeddings_on_vertex, rerank_of_clients, rerank_on_tei,
 };
 use crate::http::ResponseHead;
 use crate::llm::{
@@ -45,6 +46,9 @@ enum Asked {
 
 struct Embeddings {
     request: EmbeddingsRequest,
+    /// Of the client.
+    of_clients: &'static dyn EmbeddingsCodec,
+    /// Of the provider.
     shape: &'static dyn EmbeddingsCodec,
     /// Most inputs of one call.
     inputs_max: usize,
@@ -64,13 +68,14 @@ pub(super) fn embeddings(
     asker: &Asker<'_>,
     request: &Request,
     changes: &[Change],
-    dialect: Dialect,
+    (client, dialect): (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
     let provider = &choice.upstream.provider;
     let model = choice.model.as_deref().unwrap_or_default();
-    let codecs = codecs((Dialect::OpenaiChat, dialect), choice)?;
-    let of_clients = dialects::embeddings(Dialect::OpenaiChat, "");
+    let codecs = codecs((client, dialect), choice)?;
+    let is_one = gemini_call(asker.head.path()).is_some_and(|call| !call.is_batch());
+    let of_clients = if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
     let shape = if provider.is_vertex() && dialect == Dialect::Gemini {
         Some(embeddings_on_vertex())
     } else {
@@ -101,8 +106,14 @@ pub(super) fn embeddings(
     }
     let mut further = bodies.into_iter();
     let body = further.next().unwrap_or_default();
-    let told = Vec::new();
-    let asked = Asked::Embeddings(Embeddings { request: asked, shape, inputs_max, further, told });
+    let asked = Asked::Embeddings(Embeddings {
+        request: asked,
+        of_clients,
+        shape,
+        inputs_max,
+        further,
+        told: Vec::new(),
+    });
     Ok(translation(codecs, asked, (shape.path(&target), body), &warnings))
 }
 
@@ -190,8 +201,7 @@ impl Shaped {
                     answer.model.clone_from(&asked.request.model);
                 }
                 exchange.record.usage = answer.usage;
-                let of_clients = dialects::embeddings(Dialect::OpenaiChat, "")?;
-                of_clients.write_answer(&answer, &asked.request, &mut out);
+                asked.of_clients.write_answer(&answer, &asked.request, &mut out);
             }
             Asked::Rerank { request, shape } => {
                 let mut answer = shape.read_answer(body, &mut asker.worker.scanner())?;

@@ -163,7 +163,9 @@ pub(super) fn translate(
     choice: &Choice,
 ) -> Result<Translation, Failure> {
     match request.endpoint {
-        Endpoint::Embeddings => shapes::embeddings(asker, request, changes, provider, choice),
+        Endpoint::Embeddings | Endpoint::EmbedContent => {
+            shapes::embeddings(asker, request, changes, (client, provider), choice)
+        }
         Endpoint::Rerank => shapes::rerank(asker, request, changes, provider, choice),
         _ => chat(asker, request, changes, (client, provider), choice),
     }

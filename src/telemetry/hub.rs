@@ -16,7 +16,7 @@ use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 14] = [
+pub const ENDPOINTS: [&str; 16] = [
     "none",
     "chat_completions",
     "completions",
@@ -26,6 +26,8 @@ pub const ENDPOINTS: [&str; 14] = [
     "messages",
     "count_tokens",
     "generate_content",
+    "embed_content",
+    "count_content",
     "models",
     "feedback",
     "realtime",

@@ -1,8 +1,8 @@
 //! Google's embeddings at AI Studio (Gemini API reference, "Embeddings", read November 2026).
 //!
 //! `batchEmbedContents` is what the gateway calls, also for one input. `embedContent`, which is for
-//! one, differs by its lack of `requests`, and so both are read; the answer to it, which has
-//! `embedding` and not `embeddings`, is read and never written.
+//! one, differs by its lack of `requests`, and so both are read; the answer to it has `embedding` and
+//! not `embeddings`.
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
@@ -97,11 +97,58 @@ impl EmbeddingsCodec for Gemini {
                     array.object(|item| vector::write(item.key("values"), numbers));
                 }
             });
-            if let Some(usage) = &answer.usage {
-                root.object("usageMetadata", |counts| {
-                    counts.number("promptTokenCount", usage.input_tokens);
-                });
-            }
+            write_usage(root, answer);
+        });
+    }
+}
+
+/// The shape of `embedContent`, in which the answer is one vector.
+pub(super) struct EmbedContent;
+
+impl EmbeddingsCodec for EmbedContent {
+    fn path(&self, target: &Target<'_>) -> String {
+        Gemini.path(target)
+    }
+
+    fn inputs_max(&self, model: &str) -> usize {
+        Gemini.inputs_max(model)
+    }
+
+    fn read_request(
+        &self,
+        root: Node<'_>,
+        model: Option<&str>,
+    ) -> Result<EmbeddingsRequest, Malformed> {
+        Gemini.read_request(root, model)
+    }
+
+    fn write_request(
+        &self,
+        request: &EmbeddingsRequest,
+        target: &Target<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsayable> {
+        Gemini.write_request(request, target, warnings, out)
+    }
+
+    fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
+        Gemini.read_answer(root)
+    }
+
+    fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {
+        let numbers = answer.vectors.first().map(Vec::as_slice).unwrap_or_default();
+        write_object(out, |root| {
+            root.object("embedding", |item| vector::write(item.key("values"), numbers));
+            write_usage(root, answer);
+        });
+    }
+}
+
+fn write_usage(root: &mut ObjectWriter<'_>, answer: &EmbeddingsAnswer) {
+    if let Some(usage) = &answer.usage {
+        root.object("usageMetadata", |counts| {
+            counts.number("promptTokenCount", usage.input_tokens);
         });
     }
 }

@@ -6,6 +6,7 @@ use super::decoder::Decoder;
 use super::signature::{Held, Signed, signed};
 use super::usage;
 use super::write_contents::{write_call, write_media};
+use crate::dialects::codec::StreamDecoder;
 use crate::llm::{
     Answer, ArrayWriter, Assembly, Choice, Content, Node, ObjectWriter, StopReason, TokenLogprob,
     write_object,
@@ -13,7 +14,13 @@ use crate::llm::{
 
 /// Reads a provider's answer: a stream of one event. None if it is no answer at all.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
+    read_named(root, "")
+}
+
+/// As [`read`]; `id` stands in where the provider gives the answer none.
+pub(super) fn read_named(root: Node<'_>, id: &str) -> Option<Answer> {
     let (mut decoder, mut chunks) = (Decoder::default(), Vec::with_capacity(16));
+    decoder.name_answer(id);
     if !decoder.whole(root, &mut chunks) {
         return None;
     }

@@ -30,6 +30,7 @@ const CHOICES_MAX: u64 = 128;
 pub(super) struct Decoder {
     has_begun: bool,
     has_ended: bool,
+    /// What ids of calls are made of: the answer's id, or the name it was given.
     id: String,
     usage: Option<Usage>,
     choices: BTreeMap<u32, Progress>,
@@ -65,6 +66,10 @@ impl StreamDecoder for Decoder {
         out: &mut Vec<Chunk>,
     ) -> Result<(), BadStream> {
         scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+    }
+
+    fn name_answer(&mut self, id: &str) {
+        id.clone_into(&mut self.id);
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
@@ -113,9 +118,12 @@ impl Decoder {
             return;
         }
         if !std::mem::replace(&mut self.has_begun, true) {
-            root.text_of("responseId").clone_into(&mut self.id);
+            let id = root.text_of("responseId");
+            if !id.is_empty() {
+                id.clone_into(&mut self.id);
+            }
             out.push(Chunk::Start(Start {
-                id: self.id.clone(),
+                id: id.to_owned(),
                 model: root.text_of("modelVersion").to_owned(),
                 ..Start::default()
             }));

@@ -1,6 +1,8 @@
 //! Errors, with the names of google.rpc. Some of Google's answers hold the object in an array of one;
 //! readers here are given objects only, so that such an error is known by its status.
 
+use std::time::Duration;
+
 use crate::dialects::context_overflow::{message, recognize};
 use crate::dialects::error_text::message_of;
 use crate::llm::{ApiError, Node, ObjectWriter, write_object};
@@ -42,6 +44,13 @@ pub(super) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
         code: code.map(str::to_owned),
         param: params.next().map(str::to_owned),
     })
+}
+
+/// The wait that `google.rpc.RetryInfo` tells, in seconds with an `s` behind them.
+pub(super) fn retry_delay(body: Node<'_>) -> Option<Duration> {
+    let details = body.get("error")?.get("details")?;
+    let delay = details.items().find_map(|detail| detail.get("retryDelay")?.text())?;
+    Duration::try_from_secs_f64(delay.strip_suffix('s')?.parse().ok()?).ok()
 }
 
 /// Appends an error as Google's clients expect it.
@@ -139,6 +148,26 @@ mod tests {
             let text = String::from_utf8(out).expect("UTF-8");
             let again = found(status, &text);
             assert_eq!(again, ApiError { kind: expected.to_owned(), ..error }, "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_that_errors_tell() {
+        let info = |delay: &str| {
+            format!(
+                r#"{{"error":{{"code":429,"details":[{{"@type":"x"}},{{"@type":
+                "type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}]}}}}"#
+            )
+        };
+        let read = |body: &str| Scanner::default().read(body.as_bytes(), retry_delay);
+        for (body, expected) in [
+            (info("34.5s"), Some(Duration::from_millis(34_500))),
+            (info("0s"), Some(Duration::ZERO)),
+            (info("-1s"), None),
+            (info("soon"), None),
+            (r#"{"error":{"code":429}}"#.to_owned(), None),
+        ] {
+            assert_eq!(read(&body), Ok(expected), "{body}");
         }
     }
 
