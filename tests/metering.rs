@@ -229,6 +229,100 @@ fn a_stream_that_breaks_is_priced_by_an_estimate() {
     gateway.expect_metric("ringgate_cost_usd_total", &[], 0.000_060);
 }
 
+/// The value of a member in each line of a request log.
+fn logged<'l>(text: &'l str, member: &str) -> Vec<&'l str> {
+    let key = format!("\"{member}\":");
+    let value = |line: &'l str| line.split_once(key.as_str())?.1.split([',', '}']).next();
+    text.lines().map(|line| value(line).unwrap_or("none")).collect()
+}
+
+#[test]
+fn fast_answers_and_those_of_the_united_states_cost_more() {
+    let answer = |usage: &str| {
+        [
+            format!(
+                r#"{{"type":"message_start","message":{{"id":"m","type":"message","role":"assistant","model":"claude-opus-4-8","content":[],"stop_reason":null,"usage":{{"input_tokens":2000,"output_tokens":1{usage}}}}}}}"#
+            ),
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#.to_owned(),
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}"#.to_owned(),
+            r#"{"type":"content_block_stop","index":0}"#.to_owned(),
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":200}}"#.to_owned(),
+            r#"{"type":"message_stop"}"#.to_owned(),
+        ]
+        .map(|data| {
+            let (_, rest) = data.split_once("\"type\":\"").expect("a type");
+            let name = rest.split('"').next().unwrap_or_default().to_owned();
+            let event = format!("event: {name}\ndata: {data}\n\n");
+            format!("{:x}\r\n{event}\r\n", event.len())
+        })
+        .concat()
+    };
+    for (usage, asked, dollars) in [
+        (r#","speed":"fast""#, r#","speed":"fast""#, 0.03),
+        (r#","speed":"standard""#, r#","speed":"fast""#, 0.015),
+        (r#","inference_geo":"us""#, "", 0.0165),
+        ("", r#","inference_geo":"us""#, 0.0165),
+        ("", "", 0.015),
+    ] {
+        let provider = Provider::always(format!("{STREAM_HEAD}{}0\r\n\r\n", answer(usage)));
+        let gateway = Gateway::start(&format!(
+            "[providers.anthropic]\npreset = \"anthropic\"\napi_key = \"test-credential\"\n\
+             base_url = \"http://{}/v1\"\n",
+            provider.address
+        ));
+        let messages = format!(
+            r#"{{"model":"anthropic/claude-opus-4-8","max_tokens":2000,"stream":true,"messages":[{{"role":"user","content":"x"}}]{asked}}}"#
+        );
+        let response = gateway.post("/v1/messages", &messages);
+        assert_eq!(response.status, 200, "{}", response.text());
+        gateway.expect_metric("ringgate_cost_usd_total", &[], dollars);
+        if asked.is_empty() {
+            // A client of another dialect pays the same.
+            let chat = stream("anthropic/claude-opus-4-8");
+            assert_eq!(gateway.post("/v1/chat/completions", &chat).status, 200);
+            gateway.expect_metric("ringgate_cost_usd_total", &[], 2.0 * dollars);
+        }
+    }
+}
+
+#[test]
+fn what_a_vendor_says_it_cost_is_believed() {
+    let usage =
+        r#""usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10,"cost":0.00014}"#;
+    let whole = format!(
+        r#"{{"id":"c","model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"Hi"}},"finish_reason":"stop"}}],{usage}}}"#
+    );
+    let last = format!(r#"{{"id":"c","object":"chat.completion.chunk","choices":[],{usage}}}"#);
+    let finish = r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let events = [event(&delta("Hi")), event(finish), event(&last), event("[DONE]")].concat();
+    let streamed = format!("{STREAM_HEAD}{events}0\r\n\r\n");
+    let provider = Provider::start(move |visit| {
+        while let Some(request) = visit.request() {
+            let whole = json_answer("200 OK", "", &whole);
+            let is_stream = request.contains("\"stream\":true");
+            visit.send(if is_stream { streamed.as_bytes() } else { whole.as_bytes() });
+        }
+    });
+    let folder = crate::stage::Folder::new();
+    let log = folder.path().join("requests.log");
+    let mut gateway = Gateway::start(&format!(
+        "[log]\nrequests = \"{}\"\n{}[catalogue.p.m]\nprices = [{{ input = 2, output = 8 }}]\n",
+        log.display(),
+        provider.section("p", "")
+    ));
+    assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).status, 200);
+    assert_eq!(gateway.post("/v1/chat/completions", &stream("m")).status, 200);
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    assert_eq!(gateway.post("/v1/messages", messages).status, 200);
+    gateway.expect_metric("ringgate_cost_usd_total", &["model=\"m\""], 0.000_42);
+    gateway.expect_metric("ringgate_cost_reported_total", &["model=\"m\""], 3.0);
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit_code(), Some(0));
+    let text = std::fs::read_to_string(&log).expect("a log");
+    assert_eq!(logged(&text, "cost_usd"), ["0.00014"; 3], "{text}");
+    assert_eq!(logged(&text, "cost_source"), ["\"provider\""; 3], "{text}");
+}
+
 #[test]
 fn what_was_refused_costs_nothing() {
     let refused = json_answer("429 Too Many Requests", "", r#"{"error":{"message":"slow down"}}"#);

@@ -128,6 +128,8 @@ pub(super) async fn body(
             outline.model = Some(call.model);
         }
         exchange.record.stream = outline.stream;
+        exchange.record.asked_in_us = endpoint == Endpoint::Messages
+            && outline.value(&bytes, "inference_geo") == Some(br#""us""#.as_slice());
         Body::Json { bytes: bytes.into(), outline }
     } else if framing == Framing::None {
         Body::Empty

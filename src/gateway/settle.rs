@@ -94,7 +94,9 @@ fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
     }
     let terms = Terms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
     let whom = (record.provider.as_deref()?, record.model.as_deref());
-    Some(cost_at(&exchange.snapshot, whom, record.usage?, terms))
+    let usage = record.usage?;
+    let usage = Usage { in_us: usage.in_us || record.asked_in_us, ..usage };
+    Some(cost_at(&exchange.snapshot, whom, usage, terms))
 }
 
 /// What a usage cost at a provider.
@@ -113,7 +115,13 @@ pub(super) fn cost_at(
         let searches = cost_of_units(Kind::PerSearch, usage.web_searches, card, terms)?;
         cost(&usage, card, terms)?.checked_add(searches)
     };
-    card.and_then(|card| price(&card)).map_or(Cost::Unknown, Cost::Known)
+    let known = || card.and_then(|card| price(&card));
+    match usage.reported_cost {
+        Some(reported) if reported > PicoUsd::ZERO => Cost::Reported(reported),
+        // Some report nothing as 0, and some models are free.
+        Some(zero) => known().map_or(Cost::Reported(zero), Cost::Known),
+        None => known().map_or(Cost::Unknown, Cost::Known),
+    }
 }
 
 /// An attempt as the event tells it. One that was cut off after it had been sent is billed by its vendor

@@ -17,7 +17,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 pub use abilities::{Abilities, Ability};
-pub use card::{Mode, ModelCard};
+#[cfg(test)]
+pub(in crate::llm) use card::Factors;
+pub use card::{Factor, Mode, ModelCard};
 pub use settings::{ModelSettings, PriceSettings, PricedTier};
 
 use names::Lookup;

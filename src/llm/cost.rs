@@ -4,8 +4,11 @@
 //! price makes the whole cost `None`, never less. Vendors bill a whole request at the prices of the
 //! bracket that its input reaches (OpenAI, Anthropic, Google, xAI and Alibaba alike, November 2026),
 //! so the bracket is chosen once, by all of the input, cached tokens included.
+//!
+//! Anthropic multiplies the prices of all tokens for its fast mode and for inference in the United
+//! States only; the card tells the factors, and a sum that they break rounds up to a pico-dollar.
 
-use super::catalogue::ModelCard;
+use super::catalogue::{Factor, ModelCard};
 use super::price::{Kind, PicoUsd, Tier};
 use super::usage::Usage;
 
@@ -26,10 +29,19 @@ pub struct Terms {
 /// not billed as shorter ones, since whoever asks for both asks a different price.
 #[must_use]
 pub fn cost(usage: &Usage, card: &ModelCard, terms: Terms) -> Option<PicoUsd> {
+    if usage.has_other_models {
+        return None;
+    }
     let bill = Bill { card, tier: tier_at(card, terms), input_tokens: usage.input_tokens };
     let input = bill.input(usage)?;
     let output = bill.output(usage)?;
-    u64::try_from(input.checked_add(output)?).ok().map(PicoUsd::new)
+    let mut sum = input.checked_add(output)?;
+    for (applies, factor) in [(usage.fast, Factor::Fast), (usage.in_us, Factor::Us)] {
+        if applies {
+            sum = sum.checked_mul(u128::from(card.percent(factor)))?.div_ceil(100);
+        }
+    }
+    u64::try_from(sum).ok().map(PicoUsd::new)
 }
 
 /// What `count` units other than tokens cost: pictures, pages, queries.

@@ -43,8 +43,8 @@ pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
 pub use answer_outline::{AnswerOutline, ChunkOutline, is_error_answer, is_error_event};
 pub use base64::{decode_base64, encode_base64};
 pub use catalogue::{
-    Abilities, Ability, Catalogue, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,
-    Source as CatalogueSource,
+    Abilities, Ability, Catalogue, Factor, Mode, ModelCard, ModelSettings, PriceSettings,
+    PricedTier, Source as CatalogueSource,
 };
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,

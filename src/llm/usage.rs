@@ -7,6 +7,8 @@
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 
+use super::price::PicoUsd;
+
 /// Largest count believed. The largest context windows have 10^7 tokens.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 
@@ -38,6 +40,15 @@ pub struct Usage {
     pub reasoning_tokens: u64,
     /// Searches of the web that the vendor made, which it bills apart from tokens.
     pub web_searches: u64,
+    /// Anthropic served it in its fast mode, at other prices.
+    pub fast: bool,
+    /// Anthropic served it in the United States only, at other prices.
+    pub in_us: bool,
+    /// Other models worked for it too (Anthropic's advisors and fallbacks), whose tokens have prices
+    /// of their own.
+    pub has_other_models: bool,
+    /// What the vendor itself says the call cost.
+    pub reported_cost: Option<PicoUsd>,
     /// Not as the provider reported it: guessed, or bent into range.
     pub estimated: bool,
 }
@@ -60,6 +71,10 @@ impl Usage {
             output_image_tokens: newer(self.output_image_tokens, later.output_image_tokens),
             reasoning_tokens: newer(self.reasoning_tokens, later.reasoning_tokens),
             web_searches: newer(self.web_searches, later.web_searches),
+            fast: self.fast || later.fast,
+            in_us: self.in_us || later.in_us,
+            has_other_models: self.has_other_models || later.has_other_models,
+            reported_cost: later.reported_cost.or(self.reported_cost),
             estimated: self.estimated || later.estimated,
         }
     }
@@ -80,6 +95,13 @@ impl Usage {
             output_image_tokens: sum(self.output_image_tokens, other.output_image_tokens),
             reasoning_tokens: sum(self.reasoning_tokens, other.reasoning_tokens),
             web_searches: sum(self.web_searches, other.web_searches),
+            fast: self.fast || other.fast,
+            in_us: self.in_us || other.in_us,
+            has_other_models: self.has_other_models || other.has_other_models,
+            reported_cost: self
+                .reported_cost
+                .zip(other.reported_cost)
+                .and_then(|(one, other)| one.checked_add(other)),
             estimated: self.estimated || other.estimated,
         }
     }
@@ -126,6 +148,17 @@ impl Usage {
                     found.web_searches = found.detail(&value, "web_search_requests");
                 }
                 "cacheDetails" => found.cache_written_1h = found.amazons_hour(&value),
+                "iterations" => found.iterations(&value),
+                "speed" => found.fast = value.as_str() == Some("fast"),
+                "inference_geo" => found.in_us = value.as_str() == Some("us"),
+                "cost" | "estimated_cost" | "cost_in_usd_ticks" => {
+                    found.cost = reported_cost(key, &value).or(found.cost);
+                }
+                "is_byok" => found.pays_vendor = value.as_bool() == Some(true),
+                "cost_details" => {
+                    let upstream = value.get("upstream_inference_cost");
+                    found.vendor_cost = upstream.and_then(|cost| dollars(&cost));
+                }
                 // DeepSeek's name for it, beside `prompt_tokens` which includes it.
                 "prompt_cache_hit_tokens" => found.cached = found.cached.or(found.number(&value)),
                 _ => {}
@@ -167,7 +200,68 @@ struct Counts {
     output_audio: Option<u64>,
     output_image: Option<u64>,
     web_searches: Option<u64>,
+    /// Anthropic's counts of each model run; the last two are not in the counts above.
+    runs: Runs,
+    compactions: Runs,
+    has_other_models: bool,
+    fast: bool,
+    in_us: bool,
+    cost: Option<PicoUsd>,
+    /// What the caller's own account at the vendor is billed, at routers that use it.
+    vendor_cost: Option<PicoUsd>,
+    pays_vendor: bool,
     bent: bool,
+}
+
+/// Sums over model runs of one kind.
+#[derive(Clone, Copy, Default)]
+struct Runs {
+    input: u64,
+    cache_read: u64,
+    cache_written: u64,
+    cache_written_1h: u64,
+    output: u64,
+}
+
+impl Runs {
+    fn total(self) -> u64 {
+        [self.input, self.cache_read, self.cache_written, self.output]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+
+    fn add(&mut self, other: Self) {
+        let sum = |one: &mut u64, other: u64| *one = one.saturating_add(other).min(TOKENS_MAX);
+        sum(&mut self.input, other.input);
+        sum(&mut self.cache_read, other.cache_read);
+        sum(&mut self.cache_written, other.cache_written);
+        sum(&mut self.cache_written_1h, other.cache_written_1h);
+        sum(&mut self.output, other.output);
+    }
+}
+
+/// Decimals of a dollar that a pico-dollar has.
+const PICO_PER_DOLLAR: f64 = 1e12;
+
+/// Dollars as a float, to the pico-dollar: floats have 15 digits, and vendors write fewer.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the float is held to a range that fits"
+)]
+fn dollars(value: &Value<'_, '_>) -> Option<PicoUsd> {
+    let pico = value.cast_f64()? * PICO_PER_DOLLAR;
+    (0.0..1e19).contains(&pico).then(|| PicoUsd::new(pico.round() as u64))
+}
+
+/// The vendor's own cost of a call: OpenRouter's number of dollars, Perplexity's sum among its parts,
+/// DeepInfra's estimate, and xAI's ticks, of which a dollar has 10^10.
+fn reported_cost(key: &str, value: &Value<'_, '_>) -> Option<PicoUsd> {
+    match key {
+        "cost_in_usd_ticks" => value.as_u64()?.checked_mul(100).map(PicoUsd::new),
+        _ if value.is_object() => dollars(&value.get("total_cost")?),
+        _ => dollars(value),
+    }
 }
 
 impl Counts {
@@ -204,6 +298,62 @@ impl Counts {
         self.number(&value)
     }
 
+    /// Takes in Anthropic's list of model runs. Turns of a loop of server tools are runs of the model
+    /// itself; advisors and fallbacks are other models.
+    fn iterations(&mut self, list: &Value<'_, '_>) {
+        for run in list.as_array().into_iter().flat_map(|list| list.iter()) {
+            let number = |found: &mut Self, key: &str| found.detail(&run, key).unwrap_or(0);
+            let sums = Runs {
+                input: number(self, "input_tokens"),
+                cache_read: number(self, "cache_read_input_tokens"),
+                cache_written: number(self, "cache_creation_input_tokens"),
+                cache_written_1h: run
+                    .get("cache_creation")
+                    .and_then(|it| self.detail(&it, "ephemeral_1h_input_tokens"))
+                    .unwrap_or(0),
+                output: number(self, "output_tokens"),
+            };
+            match run.get("type").as_str() {
+                Some("compaction") => self.compactions.add(sums),
+                Some("advisor_message") => self.has_other_models = true,
+                Some("fallback_message") => {
+                    self.has_other_models = true;
+                    self.runs.add(sums);
+                }
+                _ => self.runs.add(sums),
+            }
+        }
+    }
+
+    /// Makes the counts those of all runs of the model. The sums of a report hold all of them but
+    /// compactions; where they hold less, the runs are believed.
+    fn add_runs(&mut self) {
+        if self.runs.total() == 0 && self.compactions.total() == 0 {
+            return;
+        }
+        let told = Runs {
+            input: self.input.unwrap_or(0),
+            cache_read: self.cache_read.unwrap_or(0),
+            cache_written: self.cache_written.unwrap_or(0),
+            cache_written_1h: self.cache_written_1h.unwrap_or(0),
+            output: self.output.unwrap_or(0),
+        };
+        let mut all = if self.runs.total() > told.total() { self.runs } else { told };
+        all.add(self.compactions);
+        self.input = Some(all.input);
+        self.cache_read = Some(all.cache_read);
+        self.cache_written = Some(all.cache_written);
+        self.cache_written_1h = Some(all.cache_written_1h);
+        self.output = Some(all.output);
+    }
+
+    /// What the vendor says, with what it bills elsewhere.
+    fn whole_cost(&self) -> Option<PicoUsd> {
+        let elsewhere = self.vendor_cost.filter(|_| self.pays_vendor);
+        let cost = self.cost?;
+        elsewhere.map_or(Some(cost), |more| cost.checked_add(more))
+    }
+
     /// What was written to live an hour, in Amazon's list by term of life.
     fn amazons_hour(&mut self, details: &Value<'_, '_>) -> Option<u64> {
         let mut found = None;
@@ -216,7 +366,8 @@ impl Counts {
     }
 
     /// Brings what was found to one meaning.
-    fn settle(self) -> Option<Usage> {
+    fn settle(mut self) -> Option<Usage> {
+        self.add_runs();
         let apart = self.cache_read.unwrap_or(0) + self.cache_written.unwrap_or(0);
         // Only where Anthropic's names stand alone are cached tokens counted apart: proxies that
         // answer in OpenAI's shape repeat them beside a `prompt_tokens` that includes them.
@@ -248,6 +399,10 @@ impl Counts {
             output_tokens,
             cached_tokens: cached.min(input_tokens).min(TOKENS_MAX),
             web_searches: self.web_searches.unwrap_or(0),
+            fast: self.fast,
+            in_us: self.in_us,
+            has_other_models: self.has_other_models,
+            reported_cost: self.whole_cost(),
             reasoning_tokens: reasoning,
             estimated: self.bent || cached > input_tokens || input_tokens > TOKENS_MAX,
         })
@@ -322,6 +477,75 @@ mod tests {
         // DeepSeek.
         let hits = r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_cache_hit_tokens":6}"#;
         check(hits, 10, 2, 6, 0);
+    }
+
+    #[test]
+    fn runs_of_a_model_are_summed() {
+        let run = |kind: &str, input: u64, output: u64| {
+            format!(
+                r#"{{"type":"{kind}","input_tokens":{input},"output_tokens":{output},
+                "cache_read_input_tokens":10,"cache_creation_input_tokens":4,
+                "cache_creation":{{"ephemeral_1h_input_tokens":3}}}}"#
+            )
+        };
+        let counts = |usage: &str| {
+            let found = read(usage).expect("counts");
+            let written = (found.cache_write_tokens, found.cache_write_1h_tokens);
+            (found.input_tokens, found.output_tokens, found.cached_tokens, written)
+        };
+        let (one, two) = (run("message", 5, 7), run("message", 6, 8));
+        let whole = format!(
+            r#"{{"input_tokens":11,"output_tokens":15,"cache_read_input_tokens":20,
+            "cache_creation_input_tokens":8,"cache_creation":{{"ephemeral_1h_input_tokens":6}},
+            "iterations":[{one},{two}]}}"#
+        );
+        assert_eq!(counts(&whole), (39, 15, 20, (2, 6)));
+        // A report of the last run alone, and one of the answer's tokens alone.
+        let last = format!(r#"{{"input_tokens":6,"output_tokens":8,"iterations":[{one},{two}]}}"#);
+        assert_eq!(counts(&last), (39, 15, 20, (2, 6)));
+        let ended = format!(r#"{{"output_tokens":15,"iterations":[{one},{two}]}}"#);
+        assert_eq!(counts(&ended), (39, 15, 20, (2, 6)));
+        // What was compacted is in no sum.
+        let compacted = format!(
+            r#"{{"input_tokens":5,"output_tokens":7,"cache_read_input_tokens":10,
+            "cache_creation_input_tokens":4,"iterations":[{},{one}]}}"#,
+            run("compaction", 100, 50)
+        );
+        assert_eq!(counts(&compacted), (5 + 100 + 2 * 14, 57, 20, (5, 3)));
+        let advised = format!(
+            r#"{{"input_tokens":5,"output_tokens":7,"iterations":[{one},{}]}}"#,
+            run("advisor_message", 900, 90)
+        );
+        let found = read(&advised).expect("counts");
+        assert_eq!((found.output_tokens, found.has_other_models), (7, true));
+    }
+
+    #[test]
+    fn costs_that_vendors_report() {
+        for (members, expected) in [
+            (r#""cost":0.00014"#, Some(140_000_000)),
+            (
+                r#""cost":0.1,"is_byok":true,"cost_details":{"upstream_inference_cost":2}"#,
+                Some(2_100_000_000_000),
+            ),
+            (
+                r#""cost":0.1,"is_byok":false,"cost_details":{"upstream_inference_cost":0.1}"#,
+                Some(100_000_000_000),
+            ),
+            (
+                r#""cost":{"input_tokens_cost":1,"request_cost":0.005,"total_cost":0.0051}"#,
+                Some(5_100_000_000),
+            ),
+            (r#""estimated_cost":1.5e-7"#, Some(150_000)),
+            (r#""cost_in_usd_ticks":37756000"#, Some(3_775_600_000)),
+            (r#""cost":-1"#, None),
+            (r#""cost":"much""#, None),
+            (r#""cost":1e300"#, None),
+        ] {
+            let usage = format!(r#"{{"prompt_tokens":1,"completion_tokens":1,{members}}}"#);
+            let found = read(&usage).expect("counts").reported_cost;
+            assert_eq!(found.map(PicoUsd::get), expected, "{members}");
+        }
     }
 
     #[test]

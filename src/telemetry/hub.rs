@@ -190,6 +190,7 @@ impl Hub {
             | Source::Tokens
             | Source::UsageEstimated
             | Source::CostUnknown
+            | Source::CostReported
             | Source::Errors => {
                 for (labels, value) in self.labelled(metric.source) {
                     let _ = writeln!(out, "{name}{{{labels}}} {value}");
@@ -285,6 +286,7 @@ impl Hub {
                 Source::UsageEstimated => add(who, series.estimated.get()),
                 Source::Cost => add(who, series.cost.get()),
                 Source::CostUnknown => add(who, series.cost_unknown.get()),
+                Source::CostReported => add(who, series.cost_reported.get()),
                 _ => {
                     for (place, (kind, cell)) in TOKEN_KINDS.iter().zip(&series.tokens).enumerate()
                     {

@@ -34,6 +34,8 @@ struct Line<'e> {
     cache_write_tokens: Option<u64>,
     usage_estimated: Option<bool>,
     cost_usd: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_source: Option<&'static str>,
     warnings: Option<&'e str>,
     request_bytes: u64,
     answer_bytes: u64,
@@ -99,6 +101,7 @@ pub(super) fn write_line(event: &Event, out: &mut Vec<u8>) -> serde_json::Result
         cache_write_tokens: usage.map(|it| it.cache_write_tokens + it.cache_write_1h_tokens),
         usage_estimated: usage.map(|it| it.estimated),
         cost_usd: event.cost.and_then(Cost::amount).map(dollars).transpose()?,
+        cost_source: event.cost.and_then(Cost::source),
         warnings: event.warnings.as_deref(),
         request_bytes: event.request_bytes,
         answer_bytes: event.answer_bytes,

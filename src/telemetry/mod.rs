@@ -57,11 +57,13 @@ impl Outcome {
     }
 }
 
-/// What a call cost, by the prices of the catalogue.
+/// What a call cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// So much.
+    /// So much, by the prices of the catalogue.
     Known(PicoUsd),
+    /// So much, as its vendor reports.
+    Reported(PicoUsd),
     /// Nobody has told the price.
     Unknown,
 }
@@ -71,7 +73,17 @@ impl Cost {
     #[must_use]
     pub fn amount(self) -> Option<PicoUsd> {
         match self {
-            Self::Known(amount) => Some(amount),
+            Self::Known(amount) | Self::Reported(amount) => Some(amount),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Who says so, as the request log has it.
+    #[must_use]
+    pub fn source(self) -> Option<&'static str> {
+        match self {
+            Self::Known(_) => Some("catalogue"),
+            Self::Reported(_) => Some("provider"),
             Self::Unknown => None,
         }
     }

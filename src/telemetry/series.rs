@@ -40,6 +40,8 @@ pub(super) struct Series {
     /// In pico-dollars.
     pub cost: Cell64,
     pub cost_unknown: Cell64,
+    /// Calls whose cost the vendor reported.
+    pub cost_reported: Cell64,
 }
 
 impl Series {
@@ -88,6 +90,10 @@ impl Series {
         }
         match cost {
             Some(Cost::Known(amount)) => self.cost.add(amount.get()),
+            Some(Cost::Reported(amount)) => {
+                self.cost.add(amount.get());
+                self.cost_reported.add(1);
+            }
             Some(Cost::Unknown) => self.cost_unknown.add(1),
             None => {}
         }

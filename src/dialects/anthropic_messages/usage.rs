@@ -8,6 +8,10 @@ use crate::llm::{Node, ObjectWriter, Usage};
 pub(super) fn after(before: Option<Usage>, value: Node<'_>) -> Option<Usage> {
     let Some(told) = Usage::read(value.value()) else { return before };
     let Some(before) = before else { return Some(told) };
+    if value.get("iterations").is_some_and(|runs| runs.count() > 0) {
+        // The runs of the model are told whole.
+        return Some(before.then(told));
+    }
     let number = |key: &str| value.get(key).and_then(Node::u64);
     let apart = |usage: Usage| {
         let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);

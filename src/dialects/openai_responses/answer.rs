@@ -425,8 +425,8 @@ mod tests {
             output_audio_tokens: 4,
             output_image_tokens: 5,
             reasoning_tokens: 7,
-            web_searches: 0,
             estimated: false,
+            ..Usage::default()
         };
         let answer = Answer {
             id: "msg_1".to_owned(),

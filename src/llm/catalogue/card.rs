@@ -51,8 +51,28 @@ pub struct ModelCard {
     pub(super) tells_all_abilities: bool,
     pub(super) retires: Option<&'static str>,
     pub(super) off_peak: Option<Box<Hours>>,
+    pub(super) factors: Factors,
     pub(super) source: Option<Source>,
     pub(super) prices: Prices,
+}
+
+/// What multiplies the prices of a model's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// Anthropic's fast mode.
+    Fast,
+    /// Inference in the United States only.
+    Us,
+}
+
+/// The factors of a model in percent; 0 where it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::llm) struct Factors {
+    #[serde(default)]
+    fast: u16,
+    #[serde(default)]
+    us: u16,
 }
 
 impl ModelCard {
@@ -113,16 +133,27 @@ impl ModelCard {
         &self.prices
     }
 
+    /// What the prices of its tokens are multiplied by, in percent; 100 where the card knows no factor.
+    #[must_use]
+    pub fn percent(&self, factor: Factor) -> u64 {
+        let percent = match factor {
+            Factor::Fast => self.factors.fast,
+            Factor::Us => self.factors.us,
+        };
+        if percent == 0 { 100 } else { u64::from(percent) }
+    }
+
     /// True if the vendor's quiet hours hold at that time, in seconds since 1970.
     #[must_use]
     pub fn is_off_peak(&self, unix_s: u64) -> bool {
         self.off_peak.as_ref().is_some_and(|hours| hours.contain(unix_s))
     }
 
-    /// A card with nothing but prices, and the quiet hours if there are any.
+    /// A card with nothing but prices, and the quiet hours and factors if there are any.
     #[cfg(test)]
-    pub(in crate::llm) fn for_tests(prices: Prices, off_peak: &str) -> Self {
+    pub(in crate::llm) fn for_tests(prices: Prices, off_peak: &str, factors: Factors) -> Self {
         Self {
+            factors,
             name: Cow::Borrowed("a-model"),
             mode: Mode::Chat,
             context_tokens: None,

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use super::card::Factors;
 use super::hours::Hours;
 use super::{Abilities, Ability, BuiltIn, Mode, ModelCard, Source, Vendor};
 use crate::llm::price::{PicoUsd, Prices, Rate};
@@ -80,6 +81,8 @@ struct Row<'a> {
     can: &'a str,
     retires: Option<&'a str>,
     off_peak: Option<&'a str>,
+    #[serde(default)]
+    factors: Factors,
     from: Option<&'a str>,
     date: Option<&'a str>,
     #[serde(default)]
@@ -111,6 +114,7 @@ impl Row<'static> {
             tells_all_abilities: false,
             retires: self.retires,
             off_peak: hours.transpose()?.map(Box::new),
+            factors: self.factors,
             source: Some(source),
             prices: Prices::new(self.prices.0),
         })

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::card::Factors;
 use super::{Abilities, Ability, Mode, ModelCard, NAME_BYTES_MAX};
 use crate::base::{Problems, did_you_mean, member_path};
 use crate::llm::price::{Kind, PicoUsd, Prices, Rate, Tier};
@@ -161,6 +162,7 @@ impl ModelSettings {
             tells_all_abilities: false,
             retires: None,
             off_peak: None,
+            factors: Factors::default(),
             source: None,
             prices: Prices::default(),
         });

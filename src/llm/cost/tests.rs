@@ -1,7 +1,7 @@
 //! Bills that were worked by hand, what is unknown, and that every token is billed once.
 
 use super::*;
-use crate::llm::catalogue::Catalogue;
+use crate::llm::catalogue::{Catalogue, Factors};
 use crate::llm::{Prices, Rate, Scanner};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ struct BillRow {
     at_unix_s: u64,
     #[serde(default)]
     off_peak: String,
+    #[serde(default)]
+    factors: Factors,
     working: Vec<String>,
     dollars: String,
 }
@@ -67,8 +69,12 @@ impl BillRow {
 }
 
 fn card(prices: &[(&str, PicoUsd)], off_peak: &str) -> ModelCard {
+    card_with(prices, off_peak, Factors::default())
+}
+
+fn card_with(prices: &[(&str, PicoUsd)], off_peak: &str, factors: Factors) -> ModelCard {
     let rate = |(name, price): &(&str, PicoUsd)| Rate::named(name, *price).expect("a name");
-    ModelCard::for_tests(Prices::new(prices.iter().map(rate).collect()), off_peak)
+    ModelCard::for_tests(Prices::new(prices.iter().map(rate).collect()), off_peak, factors)
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn bills_worked_by_hand() {
         let price = |text: &str| PicoUsd::from_dollars_per_million(text).expect("a price");
         let prices: Vec<(&str, PicoUsd)> =
             bill.prices.iter().map(|(name, text)| (name.as_str(), price(text))).collect();
-        let card = card(&prices, &bill.off_peak);
+        let card = card_with(&prices, &bill.off_peak, bill.factors);
         let terms = Terms { tier: Tier::of_answer(&bill.tier), at_unix_s: bill.at_unix_s };
         let expected = PicoUsd::from_dollars(&bill.dollars);
         assert_eq!(Some(bill.worked()), expected, "{}: the working", bill.name);
@@ -129,6 +135,18 @@ fn units_other_than_tokens() {
 }
 
 #[test]
+fn factors_of_the_catalogue() {
+    let catalogue = Catalogue::default();
+    let percent =
+        |model: &str, factor| catalogue.find("anthropic", model).expect("a card").percent(factor);
+    assert_eq!(percent("claude-opus-4-8", Factor::Fast), 200);
+    assert_eq!(percent("claude-opus-5", Factor::Fast), 200);
+    assert_eq!(percent("claude-opus-4-8", Factor::Us), 110);
+    assert_eq!(percent("claude-sonnet-4-5", Factor::Fast), 100);
+    assert_eq!(percent("claude-sonnet-4-5", Factor::Us), 100);
+}
+
+#[test]
 fn the_catalogue_can_bill_what_people_use() {
     let catalogue = Catalogue::default();
     let usage =
@@ -172,8 +190,7 @@ proptest! {
             output_audio_tokens: out_audio,
             output_image_tokens: out_image,
             reasoning_tokens: reasoning,
-            web_searches: 0,
-            estimated: false,
+            ..Usage::default()
         };
         let names = [
             "input", "output", "cache_read", "cache_write", "cache_write_1h", "input_audio",
