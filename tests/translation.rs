@@ -547,3 +547,18 @@ fn streams_of_messages_begin_with_a_rough_count_and_ids_of_their_kind() {
         }
     }
 }
+
+#[test]
+fn a_stream_made_of_a_whole_answer_begins_with_its_true_count() {
+    let body = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Hi" },
+            "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 4321, "completion_tokens": 5, "total_tokens": 4326 } });
+    let provider = Provider::always(json_answer("200 OK", "", &body.to_string()));
+    let gateway = Gateway::start(&provider.section("p", ""));
+    let request = r#"{"model":"p/m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}"#;
+    let text = gateway.post("/v1/messages", request).text();
+    let first = text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event");
+    let first: Value = serde_json::from_str(first).expect("JSON");
+    assert_eq!(first["message"]["usage"]["input_tokens"], 4321, "{text}");
+}

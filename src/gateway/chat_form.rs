@@ -11,7 +11,7 @@ use super::{recall, translate};
 use crate::dialects::{
     Codec, StreamDecoder, StreamEncoder, Target, Warnings, codec, completions_encoder,
 };
-use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of};
+use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of_known};
 
 /// A request in the form in which its answer is looked up.
 pub(super) struct Asked<'r> {
@@ -83,7 +83,7 @@ pub(super) fn told(
     let mut out = Vec::with_capacity(stored.len() * 2);
     if asked.stream {
         let mut encoder = client.stream_encoder(&asked, now);
-        chunks_of(&answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
+        chunks_of_known(&answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
     } else {
         client.write_answer(&answer, &asked, now, &mut out);
     }

@@ -27,7 +27,7 @@ use crate::dialects::{
     overflow_of_imitator,
 };
 use crate::http::{Framing, write_field};
-use crate::llm::{Answer, ApiError, Chunk, Content, Node, chunks_of, is_error_answer};
+use crate::llm::{Answer, ApiError, Chunk, Content, Node, chunks_of_known, is_error_answer};
 
 /// Sends a provider's answer in the client's dialect.
 pub(super) async fn deliver(
@@ -335,7 +335,7 @@ impl<'p> Stream<'p> {
     ) -> Result<(), Failure> {
         let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
         self.hold.end(exchange);
-        self.chunks = chunks_of(said);
+        self.chunks = chunks_of_known(said);
         let mut events = Vec::new();
         self.encode(exchange, answer, &mut events)?;
         append(&mut out, &events, outgoing);

@@ -218,6 +218,16 @@ pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
     chunks
 }
 
+/// As [`chunks_of`], with what was used also at the begin, where some dialects tell it.
+#[must_use]
+pub fn chunks_of_known(answer: &Answer) -> Vec<Chunk> {
+    let mut chunks = chunks_of(answer);
+    if let Some(usage) = answer.usage {
+        chunks.insert(1.min(chunks.len()), Chunk::Usage(usage));
+    }
+    chunks
+}
+
 /// A whole part as it opens, and how it grows to what it is.
 #[must_use]
 pub fn taken_apart(content: &Content) -> (Content, Vec<Growth>) {
@@ -294,6 +304,9 @@ mod tests {
     #[test]
     fn an_answer_taken_apart_is_the_same_again() {
         assert_eq!(assemble(chunks_of(&answer())), Ok(Some(answer())));
+        let known = chunks_of_known(&answer());
+        assert!(matches!(known.as_slice(), [Chunk::Start(_), Chunk::Usage(_), ..]));
+        assert_eq!(assemble(known), Ok(Some(answer())));
     }
 
     #[test]

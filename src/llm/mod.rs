@@ -49,7 +49,7 @@ pub use catalogue::{
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
 };
-pub use chunk::{Assembly, Chunk, Growth, Start, chunks_of, taken_apart};
+pub use chunk::{Assembly, Chunk, Growth, Start, chunks_of, chunks_of_known, taken_apart};
 pub use content::{
     CachePoint, Citation, Content, File, Foreign, Image, Media, Part, Reasoning, Role, Signature,
     Source, Text, ToolCall, ToolResult, Turn,
