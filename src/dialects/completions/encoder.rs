@@ -45,7 +45,7 @@ impl Encoder {
 
     fn chunk(&self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
         sse::write(out, None, |root| {
-            root.text("id", &answer_id::for_client(ID_PREFIX, &self.start.id));
+            root.text("id", &self.start.id);
             root.text("object", "text_completion");
             root.number("created", self.created);
             root.text("model", &self.start.model);
@@ -97,6 +97,7 @@ impl StreamEncoder for Encoder {
             Chunk::Start(start) => {
                 self.created = start.created.unwrap_or(self.created);
                 self.start.clone_from(start);
+                self.start.id = answer_id::for_client(ID_PREFIX, &start.id).into_owned();
             }
             Chunk::Open { choice, part, content } => {
                 if let Content::Text(Text { text, .. }) | Content::Refusal(text) = content {

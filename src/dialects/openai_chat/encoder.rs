@@ -84,8 +84,7 @@ impl Encoder {
             root.text("object", "chat.completion.chunk");
             root.number("created", self.created);
             root.text("model", &self.start.model);
-            let tier = self.start.service_tier.as_deref().and_then(service_tier::of_answer);
-            root.optional_text("service_tier", tier);
+            root.optional_text("service_tier", self.start.service_tier.as_deref());
             root.optional_text("system_fingerprint", self.start.system_fingerprint.as_deref());
             fill(root);
         });
@@ -281,7 +280,10 @@ impl StreamEncoder for Encoder {
             Chunk::Start(start) => {
                 self.created = start.created.unwrap_or(self.created);
                 self.start.clone_from(start);
+                // Once, and not with every event.
                 self.start.id = answer_id::for_client(ID_PREFIX, &start.id).into_owned();
+                let tier = start.service_tier.as_deref().and_then(service_tier::of_answer);
+                self.start.service_tier = tier.map(str::to_owned);
                 self.role(0, out);
             }
             Chunk::Open { choice, part, content } => {
