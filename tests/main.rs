@@ -40,6 +40,7 @@ mod meaning;
 mod metering;
 mod model_rules;
 mod models;
+mod native_clients;
 mod near_questions;
 mod realtime;
 mod redaction;

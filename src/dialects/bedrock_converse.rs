@@ -3,7 +3,7 @@
 //!
 //! The model stands in the path, and so does the wish for a stream; an answer tells neither its model
 //! nor an id. What only one family of models knows goes into a member of its own, by the model's id.
-//! The gateway speaks this dialect to providers; the other direction serves stand-ins of the service.
+//! Clients are Amazon's SDKs with another endpoint, whose key is a bearer token.
 
 mod answer;
 mod decoder;

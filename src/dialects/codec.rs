@@ -85,6 +85,17 @@ pub enum Frame {
     Amazon,
 }
 
+impl Frame {
+    /// The media type of a body of such events.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Events => "text/event-stream; charset=utf-8",
+            Self::Amazon => "application/vnd.amazon.eventstream",
+        }
+    }
+}
+
 /// Whom a request is written for.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {

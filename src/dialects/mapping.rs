@@ -22,6 +22,13 @@ const CLIENTS: [(Dialect, &str); 4] = [
     (Dialect::Gemini, "`/v1beta/models/MODEL:generateContent`, `:streamGenerateContent`"),
 ];
 
+/// Paths of clients whose requests this page does not go through: what they can say is the vendor's
+/// column.
+const NATIVE_CLIENTS: [(Dialect, &str); 2] = [
+    (Dialect::BedrockConverse, "`/model/MODEL/converse`, `/model/MODEL/converse-stream`"),
+    (Dialect::CohereChat, "`/v2/chat`"),
+];
+
 /// Whose API it is, and the model that the page asks for: some of what is written depends on it.
 const VENDORS: [(Dialect, &str, &str); 6] = [
     (Dialect::OpenaiChat, "OpenAI's chat completions", "gpt-5.1"),
@@ -99,7 +106,8 @@ fn page() -> String {
     let mut out = INTRODUCTION.to_owned();
     out.push_str("\n## Who speaks what\n\n");
     let rows = VENDORS.iter().map(|(dialect, whose, model)| {
-        let path = CLIENTS.iter().find(|(known, _)| known == dialect);
+        let mut paths = CLIENTS.iter().chain(&NATIVE_CLIENTS);
+        let path = paths.find(|(known, _)| known == dialect);
         let path = path.map_or("–".to_owned(), |(_, path)| (*path).to_owned());
         vec![dialect_name(*dialect), (*whose).to_owned(), path, format!("`{model}`")]
     });

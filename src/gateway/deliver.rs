@@ -195,7 +195,14 @@ fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
         Some(Endpoint::EmbedContent) => Some(Dialect::Gemini),
         endpoint => endpoint.and_then(Endpoint::chat_dialect),
     };
-    let Some(codec) = dialect.filter(|it| *it == Dialect::Gemini).and_then(codec) else { return };
+    let Some(codec) = dialect.and_then(codec) else { return };
+    if dialect == Some(Dialect::CohereChat) {
+        let read = exchange.worker.scanner().read(body, |root| codec.read_answer(root));
+        exchange.record.usage = read.ok().flatten().and_then(|answer| answer.usage);
+    }
+    if dialect != Some(Dialect::Gemini) {
+        return;
+    }
     // An answer is a stream of one event there; one that failed has used tokens too.
     let mut chunks = Vec::new();
     let mut decoder = codec.stream_decoder();

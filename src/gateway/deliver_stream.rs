@@ -233,8 +233,8 @@ fn look_at(
     if scrutiny == Scrutiny::Close {
         progress.scrutiny = scrutiny;
     }
-    if progress.dialect == Dialect::Gemini {
-        meter_gemini(exchange, event.data);
+    if matches!(progress.dialect, Dialect::Gemini | Dialect::CohereChat) {
+        meter_decoded(exchange, progress.dialect, event);
         write_event(out, event);
         return;
     }
@@ -288,12 +288,17 @@ fn is_last(dialect: Dialect, name: Option<&str>) -> bool {
     }
 }
 
-/// Counts what a piece of Google's tells: each has the usage so far.
-fn meter_gemini(exchange: &mut Exchange<'_>, data: &[u8]) {
-    let Some(codec) = codec(Dialect::Gemini) else { return };
+/// Counts what an event tells that has its usage where its dialect has it: each piece of Google's has
+/// the usage so far, and the last event of Cohere's has all of it.
+fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &Event<'_>) {
+    let Some(codec) = codec(dialect) else { return };
     let mut chunks = Vec::new();
+    let scanner = &mut exchange.worker.scanner();
     // What makes no sense to us may make sense to the client, who gets it as it is.
-    let _ = codec.stream_decoder().event(None, data, &mut exchange.worker.scanner(), &mut chunks);
+    let _ = codec.stream_decoder().event(event.name, event.data, scanner, &mut chunks);
+    if matches!(event.name, Some("content-delta" | "tool-call-delta")) {
+        exchange.record.content_events += 1;
+    }
     for chunk in chunks {
         match chunk {
             Chunk::Usage(usage) => exchange.record.usage = Some(usage),
@@ -325,7 +330,7 @@ fn finish_of(dialect: Dialect, data: &[u8]) -> Finish {
     static GEMINI_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(GEMINI));
     let (finder, key) = match dialect {
         Dialect::Gemini => (&GEMINI_FINDER, GEMINI),
-        Dialect::OpenaiChat => (&OPENAI_FINDER, OPENAI),
+        Dialect::OpenaiChat | Dialect::CohereChat => (&OPENAI_FINDER, OPENAI),
         _ => return Finish::None,
     };
     let mut finish = Finish::None;
@@ -343,7 +348,7 @@ fn finish_of(dialect: Dialect, data: &[u8]) -> Finish {
 
 /// True for what begins with a reason to end that tells a failure, as in whole answers.
 fn is_failure(reason: &[u8]) -> bool {
-    let words: [&[u8]; 3] = [b"error\"", b"network_error\"", b"abort\""];
+    let words: [&[u8]; 5] = [b"error\"", b"network_error\"", b"abort\"", b"ERROR\"", b"TIMEOUT\""];
     words.iter().any(|word| reason.starts_with(word))
 }
 
@@ -389,6 +394,14 @@ mod tests {
         ] {
             assert_eq!(finish_of(Dialect::OpenaiChat, data.as_bytes()), expected, "{data}");
         }
+        let cohere = |reason: &str| {
+            let data =
+                format!(r#"{{"type":"message-end","delta":{{"finish_reason":"{reason}"}}}}"#);
+            finish_of(Dialect::CohereChat, data.as_bytes())
+        };
+        assert_eq!(cohere("COMPLETE"), Finish::Complete);
+        assert_eq!(cohere("ERROR_TOXIC"), Finish::Complete);
+        assert_eq!(cohere("TIMEOUT"), Finish::Failed);
         let google = br#"{"candidates":[{"finishReason": "STOP"}]}"#;
         assert_eq!(finish_of(Dialect::Gemini, google), Finish::Complete);
         assert_eq!(finish_of(Dialect::OpenaiChat, google), Finish::None);

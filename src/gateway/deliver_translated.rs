@@ -418,7 +418,7 @@ fn begin(
     exchange.record.stream = true;
     let as_array = translation.form == Form::Array;
     exchange.record.as_array = as_array;
-    let events = "text/event-stream; charset=utf-8";
+    let events = translation.client.frame().media_type();
     let content_type = if as_array { "application/json" } else { events };
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);

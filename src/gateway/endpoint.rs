@@ -27,6 +27,10 @@ pub(super) enum Endpoint {
     EmbedContent,
     /// `POST /v1beta/models/{model}:countTokens`.
     CountContent,
+    /// `POST /model/{id}/converse` and `/model/{id}/converse-stream`.
+    Converse,
+    /// `POST /v2/chat`.
+    CohereChat,
     /// `GET /v1/models` and `GET /v1/models/{id}`, and the same below `/v1beta`.
     Models,
     /// `POST /v1/feedback`.
@@ -44,6 +48,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v1/embeddings", Endpoint::Embeddings, Method::Post),
     ("/v1/rerank", Endpoint::Rerank, Method::Post),
     ("/v2/rerank", Endpoint::Rerank, Method::Post),
+    ("/v2/chat", Endpoint::CohereChat, Method::Post),
     ("/v1/responses", Endpoint::Responses, Method::Post),
     ("/v1/messages", Endpoint::Messages, Method::Post),
     ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
@@ -73,6 +78,10 @@ impl Endpoint {
         if let Some(GeminiCall { endpoint, .. }) = gemini_call(path) {
             let is_post = method == Method::Post;
             return if is_post { Ok(endpoint) } else { Err(Failure::MethodNotAllowed) };
+        }
+        if converse_call(path).is_some() {
+            let is_post = method == Method::Post;
+            return if is_post { Ok(Self::Converse) } else { Err(Failure::MethodNotAllowed) };
         }
         match behind_version(path).and_then(|rest| rest.strip_prefix('/')) {
             Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
@@ -107,6 +116,8 @@ impl Endpoint {
             Self::GenerateContent => "generate_content",
             Self::EmbedContent => "embed_content",
             Self::CountContent => "count_content",
+            Self::Converse => "converse",
+            Self::CohereChat => "cohere_chat",
             Self::Models => "models",
             Self::Feedback => "feedback",
             Self::Realtime => "realtime",
@@ -132,13 +143,18 @@ impl Endpoint {
             Self::Responses => Some(Dialect::OpenaiResponses),
             Self::Messages | Self::CountTokens => Some(Dialect::AnthropicMessages),
             Self::GenerateContent | Self::CountContent => Some(Dialect::Gemini),
+            Self::Converse => Some(Dialect::BedrockConverse),
+            Self::CohereChat => Some(Dialect::CohereChat),
             _ => None,
         }
     }
 
     /// True where the path names the model.
     pub(super) fn has_model_in_path(self) -> bool {
-        matches!(self, Self::GenerateContent | Self::EmbedContent | Self::CountContent)
+        matches!(
+            self,
+            Self::GenerateContent | Self::EmbedContent | Self::CountContent | Self::Converse
+        )
     }
 
     /// True where the tokens of a conversation are counted and none is answered.
@@ -163,6 +179,8 @@ impl Endpoint {
                 | Self::Messages
                 | Self::GenerateContent
                 | Self::EmbedContent
+                | Self::Converse
+                | Self::CohereChat
         )
     }
 }
@@ -180,7 +198,8 @@ pub(super) fn dialect_of_path(path: &str) -> Dialect {
     };
     match path {
         _ if is_under("/v1/messages") => Dialect::AnthropicMessages,
-        "/v1/rerank" | "/v2/rerank" => Dialect::CohereChat,
+        "/v1/rerank" | "/v2/rerank" | "/v2/chat" => Dialect::CohereChat,
+        _ if is_under("/model") => Dialect::BedrockConverse,
         _ if is_under("/v1beta") => Dialect::Gemini,
         _ if gemini_call(path).is_some() => Dialect::Gemini,
         _ => Dialect::OpenaiChat,
@@ -249,6 +268,17 @@ pub(super) fn gemini_call(path: &str) -> Option<GeminiCall> {
     Some(GeminiCall { model, method, endpoint })
 }
 
+/// The model, unescaped, and whether a stream is wanted, of a path of Amazon Bedrock's Converse.
+pub(super) fn converse_call(path: &str) -> Option<(String, bool)> {
+    let (model, operation) = path.strip_prefix("/model/")?.rsplit_once('/')?;
+    let stream = match operation {
+        "converse" => false,
+        "converse-stream" => true,
+        _ => return None,
+    };
+    (!model.is_empty()).then(|| (percent_decoded(model), stream))
+}
+
 /// True for another spelling of a path in the table (`//`, a slash at the end, needless escapes):
 /// passed through, a provider might take it for the path itself, unmetered.
 fn is_disguised(path: &str) -> bool {
@@ -298,8 +328,9 @@ mod tests {
     #[test]
     fn paths() {
         use Endpoint::{
-            ChatCompletions, CountContent, CountTokens, EmbedContent, Embeddings, GenerateContent,
-            Messages, Models, PassThrough, Realtime, Rerank, Responses,
+            ChatCompletions, CohereChat, Converse, CountContent, CountTokens, EmbedContent,
+            Embeddings, GenerateContent, Messages, Models, PassThrough, Realtime, Rerank,
+            Responses,
         };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
@@ -313,6 +344,9 @@ mod tests {
             (Method::Get, "/v1/models/org/name", Some(Models)),
             (Method::Delete, "/v1/models/ft:x", Some(PassThrough)),
             (Method::Post, "/v1/files", Some(PassThrough)),
+            (Method::Post, "/v2/chat", Some(CohereChat)),
+            (Method::Post, "/model/amazon.nova-lite-v1%3A0/converse", Some(Converse)),
+            (Method::Post, "/model/bedrock%2Fnova/converse-stream", Some(Converse)),
             (Method::Post, "/v1/responses", Some(Responses)),
             (Method::Get, "/v1/responses/resp_1", Some(PassThrough)),
             (Method::Post, "/v1/messages", Some(Messages)),
@@ -348,6 +382,9 @@ mod tests {
             "/v1/",
             "/v2/models",
             "/v2/rerank/",
+            "/v2/chat/",
+            "/model/m/invoke",
+            "/model//converse",
             "/v1beta",
             "/v1beta/models/",
             "/v1betas/models",
@@ -396,6 +433,9 @@ mod tests {
             ("/v1/models/g-2:embedContent", Dialect::Gemini),
             ("/v1/models/ft:g-2:mine", Dialect::OpenaiChat),
             ("/v2/rerank", Dialect::CohereChat),
+            ("/v2/chat", Dialect::CohereChat),
+            ("/model/m/converse-stream", Dialect::BedrockConverse),
+            ("/models/m", Dialect::OpenaiChat),
             ("/v1/chat/completions", Dialect::OpenaiChat),
         ] {
             assert_eq!(dialect_of_path(path), expected, "{path}");
@@ -405,8 +445,9 @@ mod tests {
     #[test]
     fn telemetry_knows_all_names() {
         use Endpoint::{
-            ChatCompletions, Completions, CountContent, CountTokens, EmbedContent, Embeddings,
-            Feedback, GenerateContent, Messages, Models, PassThrough, Realtime, Rerank, Responses,
+            ChatCompletions, CohereChat, Completions, Converse, CountContent, CountTokens,
+            EmbedContent, Embeddings, Feedback, GenerateContent, Messages, Models, PassThrough,
+            Realtime, Rerank, Responses,
         };
         let all = [
             ChatCompletions,
@@ -419,6 +460,8 @@ mod tests {
             GenerateContent,
             EmbedContent,
             CountContent,
+            Converse,
+            CohereChat,
             Models,
             Feedback,
             Realtime,

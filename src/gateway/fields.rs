@@ -83,8 +83,13 @@ pub(super) fn key_in_subprotocol(protocol: &[u8]) -> Option<&[u8]> {
     prefix.eq_ignore_ascii_case(PREFIX).then_some(key)
 }
 
-/// The value without a leading `Bearer`, in any case.
+/// The value without a leading `Bearer`, in any case. Of a signature of Amazon's the id of the access
+/// key: its SDKs send a bearer token over TLS only.
 pub(super) fn without_scheme(value: &[u8]) -> &[u8] {
+    const AMAZON: &[u8] = b"AWS4-HMAC-SHA256 Credential=";
+    if let Some(credential) = value.strip_prefix(AMAZON) {
+        return credential.split(|byte| *byte == b'/').next().unwrap_or_default();
+    }
     match value.split_at_checked(7) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii(),
         _ => value,
@@ -286,7 +291,7 @@ pub(super) fn may_be_forwarded(head: &RequestHead, name: &str) -> bool {
 
 /// True for answer fields that travel on to the client as they are.
 pub(super) fn goes_downstream(name: &str) -> bool {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "accept-ranges",
         "cache-control",
         "content-disposition",
@@ -304,6 +309,8 @@ pub(super) fn goes_downstream(name: &str) -> bool {
         "x-request-id",
         "request-id",
         "x-should-retry",
+        // The kind of an error of Amazon's, which its bodies leave out.
+        "x-amzn-errortype",
     ];
     const PREFIXES: [&str; 5] = ["x-ratelimit-", "ratelimit", "openai-", "anthropic-", "x-groq-"];
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))

@@ -9,7 +9,7 @@ use super::record::Exchange;
 use super::{chat_form, translate};
 use crate::base::Instant;
 use crate::cache::{Follower, Heard, Origin};
-use crate::dialects::{StreamDecoder, StreamEncoder, codec};
+use crate::dialects::{Codec, Frame, StreamDecoder, StreamEncoder, codec};
 use crate::http::{Framing, write_data, write_field};
 use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
 
@@ -25,7 +25,8 @@ pub(super) async fn relay(
     let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
-    write_field(&mut out, "content-type", b"text/event-stream; charset=utf-8");
+    let frame = chat_form::other_codec(request.endpoint).map_or(Frame::Events, Codec::frame);
+    write_field(&mut out, "content-type", frame.media_type().as_bytes());
     write_field(&mut out, "x-accel-buffering", b"no");
     finish_head(exchange, &mut out, outgoing);
     let mut events = Vec::new();

@@ -212,12 +212,20 @@ fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Chan
                 && provider.speaks(Dialect::OpenaiResponses, model)
                 && needs_responses(asker, request, choice, (client, changes));
             let spoken = if needs_responses { Dialect::OpenaiResponses } else { toward };
-            // Google's other form of a stream, one array, is written by us only.
-            (Some(client), spoken, spoken != client || request.as_array)
+            // Google's other form of a stream, one array, is written by us only, and so are the
+            // frames of Amazon's.
+            let is_other_form = request.as_array || has_frames(request);
+            (Some(client), spoken, spoken != client || is_other_form)
         }
         (_, None) => (None, own, false),
     };
     Spoken { client, provider, is_translated }
+}
+
+/// True for a stream in Amazon's frames, which carry sums of what they hold: each is read and written
+/// anew.
+fn has_frames(request: &Request) -> bool {
+    request.endpoint == Endpoint::Converse && request.is_stream()
 }
 
 /// The path of a request whose model stands in it, or whose dialect has another.
@@ -232,8 +240,9 @@ fn own_path(
     }
     let path = asker.head.path();
     let model = choice.model.as_deref().unwrap_or_default();
-    match request.endpoint {
-        Endpoint::GenerateContent => {}
+    let dialect = match request.endpoint {
+        Endpoint::GenerateContent => Dialect::Gemini,
+        Endpoint::Converse => Dialect::BedrockConverse,
         Endpoint::EmbedContent | Endpoint::CountContent => {
             return Some(gemini_method_path(model, gemini_call(path)?.method));
         }
@@ -242,9 +251,9 @@ fn own_path(
             return Some(path.to_owned());
         }
         _ => return None,
-    }
+    };
     let target = DialectTarget::new(model, true);
-    codec(Dialect::Gemini).map(|codec| codec.path(&target, request.is_stream()))
+    codec(dialect).map(|codec| codec.path(&target, request.is_stream()))
 }
 
 fn check(

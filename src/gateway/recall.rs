@@ -26,6 +26,7 @@ use super::record::{CacheStatus, Exchange};
 use super::semantic::{self, Comparison, Weighed};
 use crate::base::{Instant, unix_now};
 use crate::cache::{Entry, Follower, Found, Key, Labels, Leader, Neighbour, Origin, Question};
+use crate::dialects::{Codec, Frame};
 use crate::http::{Framing, write_data, write_field};
 use crate::llm::{Fold, is_replayable, replay};
 use crate::routing::{CacheRule, Route};
@@ -429,7 +430,10 @@ pub(super) async fn deliver(
     let other = chat_form::other_codec(request.endpoint);
     let told = other.and_then(|it| chat_form::told(exchange, request, it, (&entry.body, &id)));
     let out = match told {
-        Some(events) if is_stream => as_events(exchange, &entry, &events),
+        Some(events) if is_stream => {
+            let frame = other.map_or(Frame::Events, Codec::frame);
+            as_events(exchange, &entry, (frame, &events))
+        }
         Some(body) => as_json(exchange, &entry, [&body, b"", b""]),
         None if is_stream => stream(exchange, request, &entry, &id),
         None => whole(exchange, &entry, &id),
@@ -460,12 +464,16 @@ fn stream(exchange: &mut Exchange<'_>, request: &Request, entry: &Entry, id: &st
     let mut events = Vec::with_capacity(entry.body.len() * 2);
     replay(&entry.body, id, request.include_usage(), |data| write_data(&mut events, data));
     write_data(&mut events, b"[DONE]");
-    as_events(exchange, entry, &events)
+    as_events(exchange, entry, (Frame::Events, &events))
 }
 
 /// Events with their terminator, so that all goes in one chunk.
-fn as_events(exchange: &mut Exchange<'_>, entry: &Entry, events: &[u8]) -> Vec<u8> {
-    let mut out = begin(exchange, entry, "text/event-stream; charset=utf-8");
+fn as_events(
+    exchange: &mut Exchange<'_>,
+    entry: &Entry,
+    (frame, events): (Frame, &[u8]),
+) -> Vec<u8> {
+    let mut out = begin(exchange, entry, frame.media_type());
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     finish_head(exchange, &mut out, outgoing);
     deliver_stream::append(&mut out, events, outgoing);

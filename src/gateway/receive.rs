@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::access::is_inference;
 use super::admit::Grant;
 use super::body::{Incoming, Pace};
-use super::endpoint::{Endpoint, gemini_call};
+use super::endpoint::{Endpoint, converse_call, gemini_call};
 use super::failure::Failure;
 use super::form::{Form, FormLook};
 use super::record::Exchange;
@@ -126,6 +126,8 @@ pub(super) async fn body(
         if let Some(call) = gemini_call(exchange.head.path()) {
             outline.stream = call.is_stream();
             outline.model = Some(call.model);
+        } else if let Some((model, stream)) = converse_call(exchange.head.path()) {
+            (outline.model, outline.stream) = (Some(model), stream);
         }
         exchange.record.stream = outline.stream;
         exchange.record.asked_in_us = endpoint == Endpoint::Messages

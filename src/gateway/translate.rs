@@ -193,8 +193,17 @@ fn chat(
     let target = Target::new(model, upstream.provider.is_original()).with_rules(&rules);
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(room(request));
-    let Adapted { request: fit, tool_names } = adapt(&asked, dialects.1, &target, &mut warnings);
-    provider.write_request(&fit, &target, &mut warnings, &mut body).map_err(Failure::Unsayable)?;
+    let tool_names = if dialects.0 == dialects.1 && form == Form::Own {
+        // The answer alone is written anew.
+        write_own_body(request, changes, &mut body);
+        ToolNames::default()
+    } else {
+        let Adapted { request: fit, tool_names } =
+            adapt(&asked, dialects.1, &target, &mut warnings);
+        let written = provider.write_request(&fit, &target, &mut warnings, &mut body);
+        written.map_err(Failure::Unsayable)?;
+        tool_names
+    };
     let body = edited(asker, body, &vendor_changes(request, choice))?;
     let path = provider.path(&target, asked.stream);
     Ok(Translation {
@@ -260,6 +269,15 @@ pub(super) fn edited(
     let mut edited = Vec::with_capacity(body.len() + 128);
     outline.splice(&body, &Change::edits(changes), &mut edited);
     Ok(edited)
+}
+
+/// Appends the client's own body with `changes` made to it.
+fn write_own_body(request: &Request, changes: &[Change], out: &mut Vec<u8>) {
+    match &request.body {
+        Body::Json { bytes, .. } if changes.is_empty() => out.extend_from_slice(bytes),
+        Body::Json { bytes, outline } => outline.splice(bytes, &Change::edits(changes), out),
+        _ => {}
+    }
 }
 
 /// Room for the request in another dialect: they differ in their names more than in their length.

@@ -16,7 +16,7 @@ use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 16] = [
+pub const ENDPOINTS: [&str; 18] = [
     "none",
     "chat_completions",
     "completions",
@@ -28,6 +28,8 @@ pub const ENDPOINTS: [&str; 16] = [
     "generate_content",
     "embed_content",
     "count_content",
+    "converse",
+    "cohere_chat",
     "models",
     "feedback",
     "realtime",

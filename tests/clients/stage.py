@@ -142,7 +142,7 @@ def command_line(text, **further):
 
 def forget_the_environment():
     """Takes out what would steer a client package elsewhere."""
-    vendors = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "PORTKEY_", "LITELLM_")
+    vendors = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "PORTKEY_", "LITELLM_", "AWS_", "CO_")
     for name in list(os.environ):
         if name.upper().startswith(vendors) or name.upper().endswith("_PROXY"):
             del os.environ[name]
