@@ -42,6 +42,7 @@ mod model_rules;
 mod models;
 mod native_clients;
 mod near_questions;
+mod pictures;
 mod realtime;
 mod redaction;
 mod routing;

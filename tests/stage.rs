@@ -650,7 +650,7 @@ pub struct Provider {
     pub requests: Arc<Mutex<Vec<String>>>,
     pub connections: Arc<AtomicUsize>,
     /// What speaks TLS for it, at its address.
-    front: Option<TlsFront>,
+    pub front: Option<TlsFront>,
 }
 
 /// One connection at a scripted provider.

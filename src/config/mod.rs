@@ -2,9 +2,10 @@
 //!
 //! This part alone reads the environment. It reports every problem at once, each with its path
 //! and a hint, and never a secret. Each section's own type and rules live beside the code that
-//! the section steers; here are `[server]`, `[admin]`, `[log]`, and what concerns several sections.
+//! the section steers; here are `[server]`, `[admin]`, `[egress]`, `[log]`, and what concerns several sections.
 
 mod admin;
+mod egress;
 mod interpolate;
 mod load;
 mod log;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use admin::Admin;
+pub use egress::Egress;
 pub use load::{LoadError, Overrides};
 pub use log::RequestLog;
 pub use server::{Server, ServerTls};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub server: Server,
     /// The admin listener.
     pub admin: Admin,
+    /// Where the gateway may go besides providers.
+    pub egress: Egress,
     /// The line per request.
     pub log: RequestLog,
     /// In the order of the file; never empty.

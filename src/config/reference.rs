@@ -8,6 +8,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::admin::AdminSettings;
+use super::egress::EgressSettings;
 use super::log::LogSettings;
 use super::server::ServerSettings;
 use crate::base::{Member, Shape};
@@ -26,11 +27,12 @@ struct Section {
     shape: Shape,
 }
 
-fn sections() -> [Section; 9] {
+fn sections() -> [Section; 10] {
     let section = |title, example, shape| Section { title, example, shape };
     [
         section("server", "server", Shape::of::<ServerSettings>()),
         section("admin", "admin", Shape::of::<AdminSettings>()),
+        section("egress", "egress", Shape::of::<EgressSettings>()),
         section("log", "log", Shape::of::<LogSettings>()),
         section("cache", "cache", Shape::of::<CacheSettings>()),
         section("semantic_cache", "semantic_cache", Shape::of::<SemanticSettings>()),

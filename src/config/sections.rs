@@ -9,11 +9,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::admin::AdminSettings;
+use super::egress::EgressSettings;
 use super::interpolate::Sources;
 use super::load::Overrides;
 use super::log::LogSettings;
 use super::server::ServerSettings;
-use super::{Admin, RequestLog, Server, Settings};
+use super::{Admin, Egress, RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
@@ -22,9 +23,10 @@ use crate::providers::{BaseUrl, PRESETS, Provider, ProviderSettings, Surrounding
 use crate::routing::{Route, RouteSettings, Target};
 
 /// Names of the sections.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "server",
     "admin",
+    "egress",
     "log",
     "cache",
     "semantic_cache",
@@ -52,6 +54,7 @@ impl<'a> Sections<'a> {
         self.refuse_unknown_sections();
         let server = self.server(overrides);
         let admin = self.admin();
+        let egress = self.egress();
         let log = self.log();
         let cache = self.cache();
         let semantic = self.semantic_cache();
@@ -68,6 +71,7 @@ impl<'a> Sections<'a> {
         Some(Settings {
             server: server?,
             admin: admin?,
+            egress: egress?,
             log: log?,
             cache: cache?,
             semantic_cache: semantic?,
@@ -108,6 +112,13 @@ impl<'a> Sections<'a> {
         let settings: AdminSettings =
             Shape::of::<AdminSettings>().read(written, "admin", self.problems)?;
         Some(settings.check("admin", self.problems))
+    }
+
+    fn egress(&mut self) -> Option<Egress> {
+        let written = self.written.remove("egress").unwrap_or(Value::Object(Map::new()));
+        let settings: EgressSettings =
+            Shape::of::<EgressSettings>().read(written, "egress", self.problems)?;
+        Some(settings.check("egress", self.problems))
     }
 
     fn log(&mut self) -> Option<RequestLog> {

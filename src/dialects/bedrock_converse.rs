@@ -30,7 +30,9 @@ use super::error_text::message_of;
 use super::part_order::PartOrder;
 use super::said_turns;
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
+use crate::llm::{
+    Answer, ApiError, ChatRequest, Dialect, Malformed, Media, Node, Source, write_object,
+};
 
 const DIALECT: Dialect = Dialect::BedrockConverse;
 
@@ -59,6 +61,10 @@ impl Codec for BedrockConverse {
         path: &RequestPath<'_>,
     ) -> Result<ChatRequest, Malformed> {
         read_request::read(root, path)
+    }
+
+    fn needs_bytes_of(&self, picture: &Media) -> bool {
+        matches!(&picture.source, Source::Url(url) if !url.starts_with("s3://"))
     }
 
     fn write_request(

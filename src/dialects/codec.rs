@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Malformed, ModelRules, Node, Scanner};
+use crate::llm::{
+    Answer, ApiError, ChatRequest, Chunk, Malformed, Media, ModelRules, Node, Scanner,
+};
 
 /// Both directions of one dialect. Synchronous and without state; streams have their own.
 pub trait Codec: Sync {
@@ -19,6 +21,12 @@ pub trait Codec: Sync {
         root: Node<'_>,
         path: &RequestPath<'_>,
     ) -> Result<ChatRequest, Malformed>;
+
+    /// True for a picture that the provider takes as bytes only, though it is an address.
+    fn needs_bytes_of(&self, picture: &Media) -> bool {
+        let _ = picture;
+        false
+    }
 
     /// Appends the request as `target` takes it.
     ///

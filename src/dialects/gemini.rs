@@ -36,7 +36,8 @@ use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Uns
 use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{
-    Answer, ApiError, ChatRequest, Dialect, Malformed, Node, Scanner, write_array, write_object,
+    Answer, ApiError, ChatRequest, Dialect, Malformed, Media, Node, Scanner, write_array,
+    write_object,
 };
 
 const DIALECT: Dialect = Dialect::Gemini;
@@ -56,6 +57,10 @@ impl Codec for Gemini {
         path: &RequestPath<'_>,
     ) -> Result<ChatRequest, Malformed> {
         read_request::read(root, path)
+    }
+
+    fn needs_bytes_of(&self, picture: &Media) -> bool {
+        write_contents::has_unknown_type(picture)
     }
 
     fn write_request(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::asker::Asker;
 use super::call::{Notes, call};
 use super::endpoint::Endpoint;
+use super::pictures::Pictures;
 use super::prepare::Attempt;
 use super::receive::{Body, Request};
 use super::upstream::Upstream;
@@ -74,7 +75,7 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &Check) -> Opt
         warnings: None,
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
-    let request = Request { endpoint, body, as_array: false };
+    let request = Request { endpoint, body, pictures: Pictures::default(), as_array: false };
     let mut answer = call(&asker, &attempt, &request, &mut Notes::default()).await.ok()?;
     let status = answer.head.status();
     // Its connection may serve again once the body has been read.

@@ -41,6 +41,8 @@ pub(super) enum Failure {
     Malformed(#[source] Malformed),
     #[error("{0}")]
     Unsayable(#[source] Unsayable),
+    #[error("the picture at `{host}` could not be fetched: {reason}")]
+    Picture { host: String, reason: &'static str },
     #[error("invalid config: {0}")]
     Config(#[source] RouteError),
     #[error("no route is named `{0}`")]
@@ -139,7 +141,8 @@ impl Failure {
             | Self::Form(_)
             | Self::Invalid(_)
             | Self::Malformed(_)
-            | Self::Unsayable(_) => client(400, "invalid_request"),
+            | Self::Unsayable(_)
+            | Self::Picture { .. } => client(400, "invalid_request"),
             Self::UpgradeRequired => client(426, "upgrade_required"),
             Self::RequestTimeout(_) => client(408, "request_timeout"),
             Self::BodyTooLarge { .. } | Self::FormModelUnseen { .. } => {
@@ -271,6 +274,7 @@ mod tests {
             (Failure::Invalid("x".into()), 400, "invalid_request"),
             (Failure::Malformed(Malformed::new("a string")), 400, "invalid_request"),
             (Failure::Unsayable(Unsayable::new("a", "b")), 400, "invalid_request"),
+            (Failure::Picture { host: "h".into(), reason: "r" }, 400, "invalid_request"),
             (Failure::UnknownRoute("r".into()), 400, "invalid_config"),
             (Failure::NotFound, 404, "not_found"),
             (Failure::UpgradeRequired, 426, "upgrade_required"),

@@ -24,6 +24,7 @@ use super::encode::COPIED_BODY_BYTES_MAX;
 use super::facts::Told;
 use super::failure::Failure;
 use super::opening::{self, Wait};
+use super::pictures;
 use super::prepare::{Attempt, Prepared, prepare};
 use super::recall;
 use super::receive::{Body, Request};
@@ -112,7 +113,12 @@ async fn once(
         // A limit that the client sets may be any.
         Trial::begin(asker, target, (permit, asker.ours("request-timeout").is_none()), begun)
     });
-    let prepared = prepare(asker, grant, request, target);
+    let mut prepared = prepare(asker, grant, request, target);
+    if let Ok(Prepared::Fetch(urls)) = &mut prepared {
+        let fetched = Box::pin(pictures::fetch(asker, request, std::mem::take(urls)));
+        let fetched = recall::while_needed(exchange, fetched).await.and_then(|it| it);
+        prepared = fetched.and_then(|()| prepare(asker, grant, request, target));
+    }
     match (&prepared, &mut trial) {
         (Ok(Prepared::Answer(..)), Some(trial)) => {
             trial.end_here();
@@ -128,6 +134,8 @@ async fn once(
             return Ok(Ready::Own(own));
         }
         Prepared::Ask(attempt) => attempt,
+        // All are there.
+        Prepared::Fetch(_) => return Err(Failure::NoTarget),
     };
     if let Some(limit) = live.and_then(|live| live.route().request_timeout) {
         attempt.timeouts.total = attempt.timeouts.total.min(limit);
@@ -205,6 +213,8 @@ async fn ask_streamed(
         let mut trial = Trial::begin(asker, target, (permit, step.is_fair), begun);
         let asked = match prepare(asker, grant, request, Some(target)) {
             Err(failure) => Err(failure),
+            // What is streamed is not translated.
+            Ok(Prepared::Fetch(_)) => Err(Failure::NoTarget),
             Ok(Prepared::Answer(own, _)) => {
                 trial.end_here();
                 return Ok(Ready::Own(own));
@@ -312,9 +322,18 @@ impl Pursuit<'_> {
         trial: &mut Trial<'_>,
     ) -> Result<Ready, Failure> {
         let begun = Instant::now();
-        let mut attempt = match prepare(self.asker, self.grant, self.request, Some(target))? {
+        let ready = || prepare(self.asker, self.grant, self.request, Some(target));
+        let mut prepared = ready()?;
+        if let Prepared::Fetch(urls) = &mut prepared {
+            let urls = std::mem::take(urls);
+            Box::pin(pictures::fetch(self.asker, self.request, urls)).await?;
+            prepared = ready()?;
+        }
+        let mut attempt = match prepared {
             Prepared::Answer(own, _) => return Ok(Ready::Own(own)),
             Prepared::Ask(attempt) => attempt,
+            // All are there.
+            Prepared::Fetch(_) => return Err(Failure::NoTarget),
         };
         hold_to(&mut attempt, step, begun);
         trial.asks(&attempt);

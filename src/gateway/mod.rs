@@ -43,6 +43,7 @@ mod model_fit;
 mod models;
 mod opening;
 mod params;
+mod pictures;
 mod prepare;
 mod realtime;
 mod recall;

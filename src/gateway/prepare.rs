@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::form;
 use super::model_fit::{fit_members, fit_thoughts, needs_responses};
 use super::params;
+use super::pictures;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
 use super::shapes::has_own_embeddings;
@@ -30,6 +31,8 @@ pub(super) enum Prepared {
     Answer(Whole, Arc<str>),
     /// A provider is asked.
     Ask(Box<Attempt>),
+    /// These pictures are wanted first; see [`pictures::fetch`].
+    Fetch(Vec<String>),
 }
 
 /// An edit of top-level members of the body.
@@ -127,6 +130,10 @@ pub(super) fn prepare(
     match dialect.client {
         Some(client) if dialect.is_translated => {
             let dialects = (client, dialect.provider);
+            let wanted = pictures::missing(asker, request, &changes, dialects)?;
+            if !wanted.is_empty() {
+                return Ok(Prepared::Fetch(wanted));
+            }
             let made = translate(asker, request, &changes, dialects, &choice)?;
             // What was asked is kept in no dialect as well, for the way back.
             kept = kept.saturating_add(made.body.len()).saturating_add(request.body_bytes());

@@ -22,6 +22,7 @@ use super::deliver::{answer_of, begin_head, whole, write_provider_fields_but_for
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::forward::{Ready, forward};
+use super::pictures::Pictures;
 use super::prepare::Attempt;
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -43,7 +44,12 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     outline.model = asked_model(exchange.head)?;
     // A body that is never sent, so that the model finds its provider as everywhere.
     let body = Body::Json { bytes: bytes::Bytes::new(), outline };
-    let mut request = Request { endpoint: Endpoint::Realtime, body, as_array: false };
+    let mut request = Request {
+        endpoint: Endpoint::Realtime,
+        body,
+        pictures: Pictures::default(),
+        as_array: false,
+    };
     grant.check_other_models(exchange.head, &request)?;
     let mut plan = match route(exchange, grant, &request)? {
         Decision::Answer(own) => return whole(exchange, own).await,

@@ -12,6 +12,7 @@ use super::body::{Incoming, Pace};
 use super::endpoint::{Endpoint, converse_call, gemini_call};
 use super::failure::Failure;
 use super::form::{Form, FormLook};
+use super::pictures::Pictures;
 use super::record::Exchange;
 use crate::http::{Framing, form_boundary};
 use crate::llm::Outline;
@@ -28,6 +29,8 @@ const FORM_LOOK_BYTES: usize = 64 * 1024;
 pub(super) struct Request {
     pub endpoint: Endpoint,
     pub body: Body,
+    /// Pictures that were fetched for it.
+    pub pictures: Pictures,
     /// A stream is wanted as one JSON array, Google's other form of it.
     pub as_array: bool,
 }
@@ -54,7 +57,7 @@ impl Request {
             Body::Form { bytes, form } => Body::Form { bytes: bytes.clone(), form: form.clone() },
             Body::Empty | Body::Streamed { .. } => Body::Empty,
         };
-        Self { body, ..*self }
+        Self { body, pictures: self.pictures.clone(), ..*self }
     }
 
     /// Bytes of a body that is kept.
@@ -154,7 +157,7 @@ pub(super) async fn body(
     };
     let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
     let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
-    Ok(Request { endpoint, body, as_array })
+    Ok(Request { endpoint, body, pictures: Pictures::default(), as_array })
 }
 
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {

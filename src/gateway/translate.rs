@@ -181,13 +181,14 @@ fn chat(
     let upstream = &choice.upstream;
     let model = choice.model.as_deref().unwrap_or_default();
     let (client, provider) = codecs(dialects, choice)?;
-    let (asked, form) = match request.endpoint {
+    let (mut asked, form) = match request.endpoint {
         Endpoint::Completions => (read_completion(asker, request, changes)?, Form::Completion),
         _ => {
             let form = if request.as_array { Form::Array } else { Form::Own };
             (read(asker, request, changes, client)?, form)
         }
     };
+    request.pictures.put_into(&mut asked);
     check_abilities(asker, &asked, &upstream.name, model)?;
     let rules = asker.rules(&upstream.provider, dialects.1, model);
     let target = Target::new(model, upstream.provider.is_original()).with_rules(&rules);

@@ -222,6 +222,11 @@ impl Snapshot {
         self.model_names.contains(model)
     }
 
+    /// The system's root certificates.
+    pub(super) fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
     /// The configured provider of that name.
     pub(super) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
         self.by_name.get(name)

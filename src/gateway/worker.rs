@@ -82,6 +82,8 @@ pub struct Worker {
     in_flight: Cell<usize>,
     /// Copies of requests under way.
     copies: Cell<usize>,
+    /// Requests that wait for their pictures.
+    fetches: Cell<u32>,
     buffered: Cell<usize>,
     /// What the metrics were last told of the pools and the dialer.
     told_idle: Cell<i64>,
@@ -152,6 +154,7 @@ impl Worker {
             ids: RefCell::new(IdSource::from_system()),
             in_flight: Cell::new(0),
             copies: Cell::new(0),
+            fetches: Cell::new(0),
             buffered: Cell::new(0),
             told_idle: Cell::new(0),
             told_open: Cell::new(0),
@@ -243,6 +246,17 @@ impl Worker {
     pub(super) fn end_copy(&self, bytes: usize) {
         self.copies.set(self.copies.get().saturating_sub(1));
         self.release(bytes);
+    }
+
+    /// A request fetches its pictures; false if `most` do.
+    pub(super) fn begin_fetch(&self, most: u32) -> bool {
+        let fits = self.fetches.get() < most;
+        self.fetches.set(self.fetches.get() + u32::from(fits));
+        fits
+    }
+
+    pub(super) fn end_fetch(&self) {
+        self.fetches.set(self.fetches.get().saturating_sub(1));
     }
 
     pub(super) fn is_draining(&self) -> bool {

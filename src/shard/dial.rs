@@ -17,7 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use monoio::net::TcpStream;
 
 use super::pool::Tally;
-use super::resolver::Resolver;
+use super::resolver::{Resolver, look_up};
 use super::stream::Connection;
 use super::timer;
 use super::tls::ClientTls;
@@ -112,6 +112,16 @@ impl Dialer {
 
     pub(super) fn tally(&self) -> &Rc<Tally> {
         &self.tally
+    }
+
+    /// The addresses of a name that the settings do not know: looked up anew, and not kept.
+    ///
+    /// # Errors
+    /// [`DialError::Name`].
+    pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
+        self.lookups.set(self.lookups.get() + 1);
+        let found = look_up(host.to_owned()).await.map_err(DialError::Name)?;
+        Ok(alternate(&found))
     }
 
     /// Connects, and shakes hands if the endpoint speaks TLS.

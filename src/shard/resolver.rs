@@ -99,7 +99,8 @@ impl Entry {
     }
 }
 
-async fn look_up(host: String) -> Answer {
+/// All addresses of `host`, asked of the name service and kept nowhere.
+pub(super) async fn look_up(host: String) -> Answer {
     let found = monoio::spawn_blocking(move || -> io::Result<Vec<IpAddr>> {
         Ok((host.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
     })

@@ -148,6 +148,10 @@ cells! {
         CheckErrors,
         /// Copies of requests that were not sent: too many were under way.
         MirrorsDropped,
+        /// Pictures that were fetched for providers that take bytes only.
+        PicturesFetched,
+        /// Pictures that could not be fetched.
+        PictureErrors,
         /// Connections ended by a fault of the gateway itself.
         Panics,
     }
@@ -221,6 +225,8 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_cache_joins_total", Counter::CacheJoins, "Requests that waited for the answer to an identical one in flight."),
     counter("ringgate_check_errors_total", Counter::CheckErrors, "Active checks that found a provider not well."),
     counter("ringgate_mirrors_dropped_total", Counter::MirrorsDropped, "Copies of requests that were not sent: 256 were under way on the shard, or server.buffered_bytes_max was reached."),
+    counter("ringgate_pictures_fetched_total", Counter::PicturesFetched, "Pictures fetched from their addresses, for providers that take bytes only."),
+    counter("ringgate_picture_errors_total", Counter::PictureErrors, "Pictures that could not be fetched: not allowed, not there, no picture, too large, or too slow."),
     counter("ringgate_panics_total", Counter::Panics, "Connections ended by a fault of the gateway itself; any is a bug."),
 ];
 

@@ -334,7 +334,8 @@ fn check_source(media: &Media, what: &str) -> Result<(), Unsayable> {
         Source::Base64(_) => Ok(()),
         Source::Url(url) if url.starts_with("s3://") => Ok(()),
         Source::Url(_) => {
-            let why = "bedrock-converse fetches nothing but s3:// addresses; send its bytes";
+            let why = "bedrock-converse fetches nothing but s3:// addresses; send its bytes, or \
+                       let the gateway fetch https:// pictures (egress.fetch_pictures)";
             Err(Unsayable::new(&format!("{what} by address"), why))
         }
         Source::Id(_) => {

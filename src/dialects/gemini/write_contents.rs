@@ -382,6 +382,12 @@ const ENDINGS: [(&str, &str); 32] = [
     ("wmv", "video/wmv"),
 ];
 
+/// True for bytes at an address, of which nothing tells the media type.
+pub(super) fn has_unknown_type(media: &Media) -> bool {
+    let Source::Url(address) = &media.source else { return false };
+    media.media_type.is_none() && type_of_address(address).is_none()
+}
+
 /// The media type that an address tells by its ending; films at YouTube have none.
 fn type_of_address(address: &str) -> Option<&'static str> {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);

@@ -1,0 +1,360 @@
+//! Pictures that a request names by `https` addresses, fetched for a provider that takes bytes only.
+//!
+//! Off unless the operator allows it. A name is looked up once, each of its addresses is held against
+//! `[egress]`, and the connection goes to the address that was checked. No redirect is followed; size,
+//! time and number are bounded. What was fetched serves all attempts of its request.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::asker::Asker;
+use super::body::Incoming;
+use super::failure::Failure;
+use super::prepare::Change;
+use super::receive::{Body, Request, media_type_is};
+use super::translate;
+use super::worker::Worker;
+use crate::base::Instant;
+use crate::dialects::{Codec, codec};
+use crate::http::{HeadLimits, Method, ResponseHead};
+use crate::llm::{ChatRequest, Content, Dialect, Media, Part, Source, encode_base64};
+use crate::providers::{BaseUrl, Host};
+use crate::shard::{Connection, Endpoint, Name, client_tls, within};
+use crate::telemetry::Counter;
+
+/// Pictures of one request, at most; vendors take no more than 20 in one message.
+const PICTURES_MAX: usize = 20;
+
+/// Pictures of one request that are fetched at a time.
+const FETCHED_AT_A_TIME: usize = 4;
+
+/// Requests of one shard that fetch pictures at a time, at most.
+const REQUESTS_MAX: u32 = 16;
+
+/// Bytes of one picture, at most. Vendors take 4 to 5 MB.
+const PICTURE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// All pictures of a request have to be there by then.
+const TOTAL: Duration = Duration::from_secs(15);
+
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 3;
+
+/// Longest address of a picture.
+const ADDRESS_BYTES_MAX: usize = 8 * 1024;
+
+const HEAD: HeadLimits =
+    HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 0, fields_max: 100 };
+
+/// Pictures that were fetched for a request, by their addresses.
+#[derive(Clone, Default)]
+pub(super) struct Pictures(RefCell<BTreeMap<String, Media>>);
+
+impl Pictures {
+    /// Puts the bytes of what was fetched in the place of its address.
+    pub(super) fn put_into(&self, request: &mut ChatRequest) {
+        let fetched = self.0.borrow();
+        if fetched.is_empty() {
+            return;
+        }
+        for turn in &mut request.turns {
+            each_picture(&mut turn.parts, &mut |media| {
+                let Source::Url(url) = &media.source else { return };
+                if let Some(known) = fetched.get(url) {
+                    media.clone_from(known);
+                }
+            });
+        }
+    }
+}
+
+fn each_picture(parts: &mut [Part], visit: &mut impl FnMut(&mut Media)) {
+    for part in parts {
+        match &mut part.content {
+            Content::Image(image) => visit(&mut image.media),
+            Content::ToolResult(result) => each_picture(&mut result.parts, visit),
+            _ => {}
+        }
+    }
+}
+
+/// The addresses of pictures that have to be fetched before the request can be written for a provider
+/// of `provider`; none where that is not allowed.
+pub(super) fn missing(
+    asker: &Asker<'_>,
+    request: &Request,
+    changes: &[Change],
+    (client, provider): (Dialect, Dialect),
+) -> Result<Vec<String>, Failure> {
+    let Body::Json { bytes, .. } = &request.body else { return Ok(Vec::new()) };
+    let both = codec(client).zip(codec(provider));
+    let is_conversation = request.endpoint.chat_dialect().is_some();
+    let (true, true, Some((client, provider))) =
+        (asker.snapshot.settings.egress.fetch_pictures, is_conversation, both)
+    else {
+        return Ok(Vec::new());
+    };
+    if memchr::memmem::find(bytes, b"https:").is_none() {
+        return Ok(Vec::new());
+    }
+    let mut asked = translate::read(asker, request, changes, client)?;
+    Ok(wanted(&mut asked, provider, &request.pictures))
+}
+
+fn wanted(asked: &mut ChatRequest, provider: &dyn Codec, pictures: &Pictures) -> Vec<String> {
+    let fetched = pictures.0.borrow();
+    let mut found = Vec::new();
+    for turn in &mut asked.turns {
+        each_picture(&mut turn.parts, &mut |media| {
+            let Source::Url(url) = &media.source else { return };
+            let is_wanted = url.starts_with("https://") && provider.needs_bytes_of(media);
+            if is_wanted && !fetched.contains_key(url) && !found.contains(url) {
+                found.push(url.clone());
+            }
+        });
+    }
+    found
+}
+
+/// Fetches pictures for the request.
+///
+/// # Errors
+/// If one of them cannot be had.
+pub(super) async fn fetch(
+    asker: &Asker<'_>,
+    request: &Request,
+    urls: Vec<String>,
+) -> Result<(), Failure> {
+    if urls.len() > PICTURES_MAX {
+        let text = format!("expected at most {PICTURES_MAX} pictures by address in one request");
+        return Err(Failure::Invalid(text.into()));
+    }
+    let _leave = Leave::take(asker.worker).ok_or(Failure::Overloaded("picture fetches"))?;
+    let limit = Instant::now().after(TOTAL);
+    let fetches = stream::iter(urls).map(|url| async move {
+        let picture = Address::parse(&url)?;
+        let refused = |reason| {
+            asker.worker.recorder().count(Counter::PictureErrors);
+            picture.failure(reason)
+        };
+        let fetched = within(limit, get(asker, &picture)).await;
+        let media =
+            fetched.map_err(|_| refused("it took too long")).and_then(|it| it.map_err(refused));
+        media.map(|media| (url, media))
+    });
+    let fetched: Vec<(String, Media)> =
+        fetches.buffer_unordered(FETCHED_AT_A_TIME).try_collect().await?;
+    for (url, media) in fetched {
+        asker.worker.recorder().count(Counter::PicturesFetched);
+        if let Source::Base64(text) = &media.source {
+            asker.hold(text.len())?;
+        }
+        request.pictures.0.borrow_mut().insert(url, media);
+    }
+    Ok(())
+}
+
+/// Leave to fetch, given back when it is dropped.
+struct Leave<'w>(&'w Worker);
+
+impl<'w> Leave<'w> {
+    fn take(worker: &'w Worker) -> Option<Self> {
+        worker.begin_fetch(REQUESTS_MAX).then_some(Self(worker))
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.end_fetch();
+    }
+}
+
+/// Where a picture is.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    name: Name,
+    port: u16,
+    /// As the field `host` has it.
+    authority: String,
+    /// Path and query, with what may not stand there escaped.
+    target: String,
+}
+
+impl Address {
+    fn parse(url: &str) -> Result<Self, Failure> {
+        let refused = || {
+            let text = "expected the address of a picture to be a plain https:// URL";
+            Failure::Invalid(text.into())
+        };
+        let rest = url.strip_prefix("https://").filter(|_| url.len() <= ADDRESS_BYTES_MAX);
+        let rest = rest.ok_or_else(refused)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let base = BaseUrl::parse(&format!("https://{authority}")).map_err(|_| refused())?;
+        let path = path.split('#').next().unwrap_or_default();
+        let mut target = String::with_capacity(path.len() + 1);
+        if !path.starts_with('/') {
+            target.push('/');
+        }
+        for byte in path.bytes() {
+            match byte {
+                b'!'..=b'~' => target.push(char::from(byte)),
+                _ => target.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        let name = match base.host {
+            Host::Dns(name) => Name::Dns(name),
+            Host::Ipv4(address) => Name::Address(address.into()),
+            Host::Ipv6(address) => Name::Address(address.into()),
+        };
+        Ok(Self { name, port: base.port, authority: base.authority, target })
+    }
+
+    fn failure(&self, reason: &'static str) -> Failure {
+        Failure::Picture { host: self.authority.clone(), reason }
+    }
+
+    /// The addresses that may be connected to.
+    async fn resolve(&self, asker: &Asker<'_>) -> Result<Vec<IpAddr>, &'static str> {
+        let (host, addresses) = match &self.name {
+            Name::Address(address) => (self.authority.as_str(), vec![*address]),
+            Name::Dns(host) => {
+                let found = asker.worker.dialer().resolve(host).await;
+                (host.as_str(), found.map_err(|_| "its name has no address")?)
+            }
+        };
+        let egress = &asker.snapshot.settings.egress;
+        // One that is not public says enough about the name.
+        if addresses.iter().all(|address| egress.allows(host, self.port, *address)) {
+            Ok(addresses)
+        } else {
+            Err("its address is not public (egress.allow_hosts lists others that may be reached)")
+        }
+    }
+}
+
+/// Fetches one picture.
+async fn get(asker: &Asker<'_>, picture: &Address) -> Result<Media, &'static str> {
+    let addresses = picture.resolve(asker).await?;
+    let tls = client_tls(&picture.name, asker.snapshot.roots(), None, None);
+    let tls = Some(tls.map_err(|_| "its host is no name that TLS knows")?);
+    let mut connected = Err("its name has no address");
+    for address in addresses.into_iter().take(ADDRESSES_MAX) {
+        let name = Name::Address(address);
+        let endpoint = Endpoint { name, port: picture.port, tls: tls.clone() };
+        connected = asker.worker.dialer().connect(&endpoint).await.map_err(|_| "connect failed");
+        if connected.is_ok() {
+            break;
+        }
+    }
+    let mut connection = connected?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nhost: {}\r\naccept: image/*\r\nuser-agent: ringgate/{}\r\n\
+         connection: close\r\n\r\n",
+        picture.target,
+        picture.authority,
+        env!("CARGO_PKG_VERSION")
+    );
+    let sent = connection.writer.write_all(request.into_bytes()).await;
+    sent.map_err(|_| "its server closed the connection")?;
+    let head = read_head(&mut connection).await?;
+    let media_type = checked_type(&head)?;
+    let body = read_body(&mut connection, &head).await?;
+    Ok(Media::base64(&media_type, &encode_base64(&body)))
+}
+
+async fn read_head(connection: &mut Connection) -> Result<ResponseHead, &'static str> {
+    let mut head = ResponseHead::default();
+    loop {
+        let parsed = head.parse(connection.reader.bytes(), Method::Get, &HEAD);
+        match parsed.map_err(|_| "its server does not speak HTTP/1.1")? {
+            Some(taken) => {
+                connection.reader.consume(taken);
+                return Ok(head);
+            }
+            None => match connection.reader.fill().await {
+                Ok(count) if count > 0 => {}
+                _ => return Err("its server closed the connection"),
+            },
+        }
+    }
+}
+
+/// The media type of an answer that is a picture.
+fn checked_type(head: &ResponseHead) -> Result<String, &'static str> {
+    match head.status() {
+        200 => {}
+        300..=399 => return Err("its server redirects, which is not followed"),
+        _ => return Err("its server does not have it"),
+    }
+    let is_coded =
+        head.get("content-encoding").is_some_and(|it| !it.eq_ignore_ascii_case(b"identity"));
+    let value = head.get("content-type").unwrap_or_default();
+    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let kind = String::from_utf8_lossy(kind).to_ascii_lowercase();
+    if is_coded || !kind.starts_with("image/") {
+        return Err("what its server sends is no picture (its content-type is not image/…)");
+    }
+    // A usual mistake for it.
+    Ok(if media_type_is(value, b"image/jpg") { "image/jpeg".to_owned() } else { kind })
+}
+
+async fn read_body(
+    connection: &mut Connection,
+    head: &ResponseHead,
+) -> Result<Vec<u8>, &'static str> {
+    const TOO_LARGE: &str = "it has more than 8 MiB";
+    let mut incoming = Incoming::new(head.framing());
+    let mut body = Vec::new();
+    loop {
+        let drained = incoming.drain(&mut connection.reader, |run| {
+            if body.len() <= PICTURE_BYTES_MAX {
+                body.extend_from_slice(run);
+            }
+        });
+        let is_done = drained.map_err(|_| "its server breaks off")?;
+        if body.len() > PICTURE_BYTES_MAX {
+            return Err(TOO_LARGE);
+        }
+        if is_done {
+            return Ok(body);
+        }
+        match connection.reader.fill().await {
+            Ok(count) if count > 0 => {}
+            _ => {
+                incoming.finish().map_err(|_| "its server breaks off")?;
+                return Ok(body);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_pictures() {
+        for (url, expected) in [
+            ("https://a.example/x.png", Some(("a.example", 443, "/x.png"))),
+            ("https://a.example", Some(("a.example", 443, "/"))),
+            ("https://a.example?q=1#f", Some(("a.example", 443, "/?q=1"))),
+            ("https://A.example:8443/a b/\u{e9}", Some(("a.example:8443", 8443, "/a%20b/%C3%A9"))),
+            ("https://[::1]/x", Some(("[::1]", 443, "/x"))),
+            ("https://a.example/\r\nx: y", Some(("a.example", 443, "/%0D%0Ax:%20y"))),
+            ("https://user@a.example/x", None),
+            ("https:///x", None),
+            ("http://a.example/x", None),
+            ("https://a.example\r\n/x", None),
+        ] {
+            let found = Address::parse(url).ok();
+            let found =
+                found.as_ref().map(|it| (it.authority.as_str(), it.port, it.target.as_str()));
+            assert_eq!(found, expected, "{url}");
+        }
+    }
+}
