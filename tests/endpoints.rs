@@ -167,6 +167,7 @@ fn other_paths_pass_through_with_any_method_and_their_bodies() {
         let response = gateway.send(request);
         assert_eq!((response.status, response.text().as_str()), (201, expected));
         assert_eq!(response.field("x-ratelimit-limit-requests"), Some("9"));
+        assert_eq!(response.field("x-ringgate-cache-status"), Some("DISABLED"));
     }
     assert!(body_of(&provider.last_request()).contains("abc"));
 }

@@ -682,7 +682,7 @@ fn a_request_may_set_its_own_limit() {
         assert_eq!(response.field("x-ringgate-gateway-exception"), Some("true"));
     }
     assert_eq!(provider.request_count(), 2);
-    for bad in ["0", "-1", "abc", "1.5", "99999999999999999999", "200ms"] {
+    for bad in ["-1", "abc", "1.5", "99999999999999999999", "200ms"] {
         let fields = format!("x-ringgate-request-timeout: {bad}\r\n");
         let response = gateway.send(&post(CHAT_PATH, &fields, &chat("m")));
         assert_eq!((response.status, response.code().as_str()), (400, "invalid_request"), "{bad}");

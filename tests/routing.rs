@@ -378,6 +378,32 @@ fn what_is_not_repeated() {
 }
 
 #[test]
+fn retries_that_are_used_up_count_minus_one() {
+    let again = "retry-after-ms: 1\r\n";
+    let retry = |attempts: u32| json!({ "provider": "p0", "retry": { "attempts": attempts } });
+    let stand = Stand::new(vec![failing(503, again)]);
+    for (attempts, expected) in [(0, "0"), (1, "-1"), (2, "-1")] {
+        let response = stand.ask(&retry(attempts));
+        assert_eq!((response.status, retries(&response)), (503, Some(expected)), "{attempts}");
+    }
+    assert_eq!(stand.counts(), [1 + 2 + 3]);
+    // The last failure is none that is repeated, so that a retry was left.
+    let stand = Stand::new(vec![in_turn(vec![error_answer(503, again), error_answer(400, "")])]);
+    let response = stand.ask(&retry(2));
+    assert_eq!((response.status, retries(&response)), (400, Some("1")));
+    // Of several targets the last one counts.
+    let stand = Stand::new(vec![failing(503, again), failing(503, again)]);
+    let mut config = fallback(2);
+    config["targets"][1]["retry"] = json!({ "attempts": 1 });
+    let response = stand.ask(&config);
+    story_is(&response, &[(FIRST, 503), (SECOND, 503), (SECOND, 503)], "retries of the second");
+    assert_eq!(retries(&response), Some("-1"));
+    let stand = Stand::new(vec![dead()]);
+    let response = stand.ask(&retry(1));
+    assert_eq!((response.status, retries(&response)), (502, Some("-1")), "no connection");
+}
+
+#[test]
 fn retries_come_before_the_next_target() {
     let stand = Stand::new(vec![failing(503, "retry-after-ms: 1\r\n"), well()]);
     let mut config = fallback(2);

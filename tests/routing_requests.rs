@@ -234,6 +234,55 @@ fn a_tree_is_followed_and_its_path_told() {
     assert!(!response.fields.keys().any(|name| name.starts_with("x-portkey-")), "{response:?}");
 }
 
+/// Names in camelCase, whole numbers with a point, and what is empty, in a header and by name.
+#[test]
+fn portkeys_other_spellings_mean_the_same() {
+    let camel_case = json!({
+        "strategy": { "mode": "fallback", "onStatusCodes": [418.0] },
+        "requestTimeout": 0, "customHost": "", "retry": { "attempts": 1.0, "onStatusCodes": [503] },
+        "targets": [
+            { "provider": "p0", "overrideParams": { "model": "one", "maxTokens": 7 } },
+            { "provider": "p1", "requestTimeout": 9000.0, "defaultParams": { "top_p": 0.5 } },
+        ],
+    });
+    let single =
+        json!({ "strategy": { "mode": "single" }, "targets": [{ "virtualKey": "p1" }, {}] });
+    let route = "[routes.r]\nstrategy = { mode = \"fallback\", onStatusCodes = [418] }\n\
+                 retry = { attempts = 1, onStatusCodes = [503] }\n\
+                 targets = [{ virtualKey = \"p0\", overrideParams = { model = \"one\", maxTokens = 7 } }, \
+                 { provider = \"p1\", defaultParams = { top_p = 0.5 } }]\n";
+    let stand = Stand::with(route, vec![failing(418, ""), well()]);
+    for config in [camel_case.to_string(), "r".to_owned()] {
+        let fields = format!("x-portkey-config: {config}\r\n");
+        let response = stand.gateway.send(&post(CHAT_PATH, &fields, &chat("m")));
+        story_is(&response, &[(FIRST, 418), (SECOND, 200)], &config);
+        assert_eq!(response.field("x-portkey-warnings"), None, "{config}");
+        let [first, second] = [0, 1].map(|place| stand.providers[place].last_request());
+        assert!(
+            first.contains(r#""model":"one""#) && first.contains(r#""maxTokens":7"#),
+            "{first}"
+        );
+        assert!(second.contains(r#""model":"m""#) && second.contains(r#""top_p":0.5"#), "{second}");
+    }
+    let response = stand.ask(&single);
+    assert_eq!((response.status, option(&response)), (200, FIRST));
+    for (timeout, host, status) in [
+        ("0", "", 200),
+        ("9000.0", " ", 200),
+        ("1.5", "", 400),
+        ("-1", "", 400),
+        ("", "", 200),
+        ("5000", "http://other/v1", 400),
+    ] {
+        let fields = format!(
+            "x-portkey-provider: p1\r\nx-portkey-request-timeout: {timeout}\r\n\
+             x-portkey-custom-host: {host}\r\n"
+        );
+        let response = stand.gateway.send(&post(CHAT_PATH, &fields, &chat("m")));
+        assert_eq!(response.status, status, "{timeout} {host}");
+    }
+}
+
 #[test]
 fn names_that_are_not_known_and_what_is_not_done() {
     let stand = Stand::new(vec![well()]);

@@ -28,5 +28,5 @@ pub use pattern::{Pattern, Patterns};
 pub use problem::{Problem, Problems, did_you_mean, member_path};
 pub use random::random_secret;
 pub use secret::Secret;
-pub use shape::{Member, Shape};
+pub use shape::{Member, Shape, snake_case};
 pub use thread::BackgroundThread;

@@ -54,6 +54,12 @@ impl Shape {
         serde_json::from_value(value).map_err(refuse).ok()
     }
 
+    /// Gives members that are written in camelCase their names in the shape. What the shape has no members
+    /// for, such as a free map, stays as it is.
+    pub fn rename_camel_case(&self, value: &mut Value, path: &str, problems: &mut Problems) {
+        rename_camel_case(&self.0, value, path, problems);
+    }
+
     /// Takes out of `value` what the shape has no name for, and tells the paths.
     pub fn take_unknown(&self, value: &mut Value, path: &str) -> Vec<String> {
         let mut taken = Vec::new();
@@ -105,6 +111,9 @@ fn conform(schema: &Value, value: &mut Value, path: &str, problems: &mut Problem
         return conform_choice(&choices, value, path, problems);
     }
     let Some(expected) = type_name(schema) else { return true };
+    if expected == "integer" {
+        whole_number(value);
+    }
     if expected != kind(value) && !(expected == "number" && value.is_number()) {
         let message =
             format!("expected {}, got {}", with_article(expected), with_article(kind(value)));
@@ -153,6 +162,67 @@ fn conform_members(
             }
         }
     });
+}
+
+/// Writes `3.0` as `3`: JSON has one kind of numbers, and some writers give all of them a point.
+fn whole_number(value: &mut Value) {
+    // Every whole number up to here is exact as a float.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let Some(float) = value.as_f64().filter(|_| value.is_f64()) else { return };
+    if float.fract() == 0.0 && float.abs() <= EXACT_MAX {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the bounds")]
+        let whole = float as i64;
+        *value = whole.into();
+    }
+}
+
+fn rename_camel_case(schema: &Value, value: &mut Value, path: &str, problems: &mut Problems) {
+    let schema = without_null(schema);
+    match value {
+        Value::Object(members) => {
+            let Some(known) = schema.get("properties").and_then(Value::as_object) else { return };
+            let is_camel_case = |name: &&String| !known.contains_key(*name);
+            let written: Vec<String> = members.keys().filter(is_camel_case).cloned().collect();
+            for written in written {
+                let name = snake_case(&written);
+                if !known.contains_key(&name) {
+                    continue;
+                }
+                let Some(value) = members.remove(&written) else { continue };
+                if members.contains_key(&name) {
+                    let message = format!("expected one of `{name}` and `{written}`, got both");
+                    problems.add(&member_path(path, &written), message, "leave one out");
+                } else {
+                    members.insert(name, value);
+                }
+            }
+            for (name, value) in members {
+                if let Some(schema) = known.get(name) {
+                    rename_camel_case(schema, value, &member_path(path, name), problems);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.get("items") else { return };
+            for (index, item) in items.iter_mut().enumerate() {
+                rename_camel_case(schema, item, &format!("{path}[{index}]"), problems);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `override_params` for `overrideParams`; names without capitals stay as they are.
+#[must_use]
+pub fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(character.to_ascii_lowercase());
+    }
+    out
 }
 
 fn take_unknown(schema: &Value, value: &mut Value, path: &str, taken: &mut Vec<String>) {

@@ -279,7 +279,8 @@ impl<'a> Sections<'a> {
             self.problems.add(&member_path(&path, "custom_host"), message, "");
         }
         let Some(provider) = target.provider.as_deref() else { return };
-        let alias = written.is_some_and(|it| it.get("virtual_key").is_some());
+        let is_written = |name| written.is_some_and(|it| it.get(name).is_some());
+        let alias = is_written("virtual_key") || is_written("virtualKey");
         let path = member_path(&path, if alias { "virtual_key" } else { "provider" });
         let is_own =
             target.api_key.is_some() && !known.contains(&provider) || target.custom_host.is_some();

@@ -178,7 +178,8 @@ fn fields_with(upstream: &Upstream, secret: &Secret) -> Result<Vec<ProviderField
 /// The host that a config or a header names. What a client names has to be allowed by the operator.
 fn custom_host(asker: &Asker<'_>, target: Option<&Target>) -> Result<Option<BaseUrl>, Failure> {
     let of_config = target.and_then(|target| target.custom_host.as_deref());
-    let Some(text) = of_config.or_else(|| asker.ours("custom-host")) else { return Ok(None) };
+    let of_header = || asker.ours("custom-host").filter(|text| !text.trim().is_empty());
+    let Some(text) = of_config.or_else(of_header) else { return Ok(None) };
     let refused = || {
         Failure::Invalid(
             "this custom host is not allowed here (server.custom_hosts lists those that are)"

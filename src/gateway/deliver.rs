@@ -382,12 +382,10 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
     }
     if let Some(provider) = exchange.record.provider.clone() {
         write_ours(exchange, &mut out, "provider", provider.as_bytes());
-        if exchange.is_metered() {
-            write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
-            if let Some(similarity) = exchange.record.similarity {
-                let text = format!("{similarity:.4}");
-                write_ours(exchange, &mut out, "cache-similarity", text.as_bytes());
-            }
+        write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
+        if let Some(similarity) = exchange.record.similarity {
+            let text = format!("{similarity:.4}");
+            write_ours(exchange, &mut out, "cache-similarity", text.as_bytes());
         }
         if let Some(warnings) = exchange.record.warnings.clone() {
             write_ours(exchange, &mut out, "warnings", warnings.as_bytes());
@@ -405,7 +403,7 @@ fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
             let mut digits = itoa::Buffer::new();
             write_ours(exchange, out, "retry-attempt-count", digits.format(retries).as_bytes());
         }
-        // Portkey's word for a provider that asked for too long a wait.
+        // Portkey's word for retries without success, and for a provider that asked for too long a wait.
         None => write_ours(exchange, out, "retry-attempt-count", b"-1"),
     }
     write_ours(exchange, out, "last-used-option-index", option.as_bytes());

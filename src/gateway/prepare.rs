@@ -355,11 +355,15 @@ fn timeouts(
 
 /// The limit that the client sets.
 pub(super) fn asked_timeout(asker: &Asker<'_>) -> Result<Option<Duration>, Failure> {
-    let Some(text) = asker.ours("request-timeout") else { return Ok(None) };
-    let number = text.trim().parse::<u64>().ok().filter(|number| *number > 0);
-    let refused = "expected a whole number of milliseconds above 0 in request-timeout";
-    let number = number.ok_or(Failure::Invalid(refused.into()))?;
-    Ok(Some(Duration::from_millis(number)))
+    let written = asker.ours("request-timeout").map(str::trim).filter(|text| !text.is_empty());
+    let Some(text) = written else { return Ok(None) };
+    // Portkey's clients write 0 for none, and some of them all numbers with a point.
+    let whole = text.split_once('.').map_or(text, |(whole, fraction)| {
+        if fraction.bytes().all(|byte| byte == b'0') { whole } else { text }
+    });
+    let refused = "expected a whole number of milliseconds in request-timeout";
+    let number = whole.parse::<u64>().map_err(|_| Failure::Invalid(refused.into()))?;
+    Ok(Some(Duration::from_millis(number)).filter(|limit| !limit.is_zero()))
 }
 
 fn forward_headers(asker: &Asker<'_>, target: Option<&Target>) -> Vec<String> {

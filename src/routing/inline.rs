@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::limits::{self, CONFIG_BYTES_MAX};
 use super::route::Route;
 use super::settings::{RouteSettings, SHAPE};
-use crate::base::{Problem, Problems, member_path};
+use crate::base::{Problem, Problems, member_path, snake_case};
 
 /// Problems told to a client about its config, and warnings.
 const PROBLEMS_MAX: usize = 8;
@@ -51,6 +51,7 @@ impl Route {
         let mut value = serde_json::from_str(text)
             .map_err(|error| RouteError::NotJson { line: error.line(), column: error.column() })?;
         let mut problems = Problems::bounded(PROBLEMS_MAX);
+        rename_camel_case(&mut value, "config", &mut problems);
         refuse_absent(&mut value, "config", &mut problems);
         let mut warnings = Vec::new();
         pass_over_unknown(&mut value, "config", &mut warnings);
@@ -65,6 +66,24 @@ impl Route {
             }
             _ => Err(RouteError::Refused { problems: problems.into_vec() }),
         }
+    }
+}
+
+/// Gives all members their names here, in the config and the targets below, and takes out texts that are
+/// empty where Portkey takes them for absent.
+fn rename_camel_case(value: &mut Value, path: &str, problems: &mut Problems) {
+    if problems.is_full() {
+        return;
+    }
+    SHAPE.rename_camel_case(value, path, problems);
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|name, value| {
+            let is_optional = matches!(name.as_str(), "provider" | "virtual_key" | "api_key");
+            !is_optional || value.as_str() != Some("")
+        });
+    }
+    for (path, target) in targets(value, path) {
+        rename_camel_case(target, &path, problems);
     }
 }
 
@@ -123,9 +142,12 @@ const ABSENT: [(&str, &str); 23] = [
 fn refuse_absent(value: &mut Value, path: &str, problems: &mut Problems) {
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, value| {
-            let known = ABSENT.iter().find(|(known, _)| known == name);
+            let in_snake_case = snake_case(name);
+            let known = ABSENT.iter().find(|(known, _)| *known == in_snake_case);
             let Some((_, hint)) = known else { return true };
-            let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            let is_empty = value.is_null()
+                || value.as_str() == Some("")
+                || value.as_array().is_some_and(Vec::is_empty);
             if !is_empty {
                 let hint = if hint.is_empty() { "leave it out" } else { hint };
                 let message = format!("`{name}` is not supported by this version");

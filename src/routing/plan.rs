@@ -68,7 +68,8 @@ pub struct Plan {
     /// The last attempt was made to see whether its target is well again: its failure is not the
     /// client's.
     was_probe: bool,
-    /// Retries at the last target; none where its provider asked for too long a wait.
+    /// Retries at the last target; none where they were used up without success, or its provider asked for
+    /// too long a wait.
     retries: Option<u32>,
     copies: Vec<usize>,
     /// The limit of all attempts is the client's own.
@@ -138,7 +139,8 @@ impl Plan {
         self.last
     }
 
-    /// Retries at the last target; none where its provider asked for too long a wait.
+    /// Retries at the last target; none where they were used up without success, or its provider asked for
+    /// too long a wait.
     #[must_use]
     pub fn retries(&self) -> Option<u32> {
         self.retries
@@ -196,7 +198,7 @@ impl Plan {
             let has_others = self.has_others(live, &last, now);
             wait = match asked.retry.after(&last, frame.attempts, has_others, dice) {
                 Retry::After(wait) => wait,
-                Retry::TooLong => {
+                Retry::TooLong | Retry::UsedUp => {
                     self.retries = None;
                     return Move::Up;
                 }

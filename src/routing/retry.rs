@@ -46,6 +46,8 @@ pub(super) enum Retry {
     After(Duration),
     /// The provider wants a longer wait than is bearable here.
     TooLong,
+    /// All retries have been made.
+    UsedUp,
     /// No more.
     No,
 }
@@ -61,8 +63,11 @@ impl RetryRule {
         dice: &mut IdSource,
     ) -> Retry {
         let is_listed = outcome.is_transport || self.statuses.contains(&outcome.status);
-        if attempt > self.attempts || !is_listed {
+        if self.attempts == 0 || !is_listed {
             return Retry::No;
+        }
+        if attempt > self.attempts {
+            return Retry::UsedUp;
         }
         let step = STEP * 2_u32.saturating_pow(attempt.saturating_sub(1).min(4));
         match outcome.retry_after.filter(|_| self.heeds_hints) {
@@ -207,7 +212,8 @@ mod tests {
             (429, Some(7), 1, true, Retry::TooLong),
             (429, Some(1), 1, true, Retry::After(Duration::from_secs(1))),
             (429, Some(61), 1, false, Retry::TooLong),
-            (429, Some(1), 3, false, Retry::No),
+            (429, Some(1), 3, false, Retry::UsedUp),
+            (400, Some(1), 3, false, Retry::No),
             (400, Some(1), 1, false, Retry::No),
             (200, None, 1, false, Retry::No),
         ] {

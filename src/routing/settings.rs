@@ -17,8 +17,9 @@ use crate::base::{NAME_RULE, Problems, Secret, Shape, is_name, member_path};
 /// Built once: making a shape costs more than all other work on an inline config.
 pub(super) static SHAPE: LazyLock<Shape> = LazyLock::new(Shape::of::<RouteSettings>);
 
-/// A route: who answers, and with which edits. The keys are those of a Portkey config object. What
-/// stands beside `targets` is handed down to them; what a target says itself wins.
+/// A route: who answers, and with which edits. The keys are those of a Portkey config object, which may
+/// also be written in camelCase (`overrideParams`). What stands beside `targets` is handed down to them;
+/// what a target says itself wins.
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteSettings {
@@ -46,7 +47,8 @@ pub struct RouteSettings {
     pub virtual_key: Option<String>,
     /// The credential at the preset that `provider` names, where no configured provider is meant.
     pub api_key: Option<Secret>,
-    /// Base URL instead of the preset's; in a request header only hosts of `server.custom_hosts`.
+    /// Base URL instead of the preset's; in a request header only hosts of `server.custom_hosts`. Empty
+    /// says what leaving it out says.
     pub custom_host: Option<String>,
     /// True says what leaving `provider` out says.
     pub passthrough: Option<bool>,
@@ -61,12 +63,12 @@ pub struct RouteSettings {
     #[schemars(extend("examples" = [{ "attempts": 2 }]))]
     pub retry: Option<RetrySettings>,
     /// Limit in milliseconds: of all attempts together beside `targets` or in the short form, of one
-    /// attempt in a target. Left out: the provider's `total_timeout_ms`, for each attempt.
-    #[schemars(range(min = 1, max = 86_400_000), example = 30_000)]
+    /// attempt in a target. Left out or 0: the provider's `total_timeout_ms`, for each attempt.
+    #[schemars(range(min = 0, max = 86_400_000), example = 30_000)]
     pub request_timeout: Option<u64>,
-    /// Limit in milliseconds until the first content of an attempt, a stream's first words. Left out:
+    /// Limit in milliseconds until the first content of an attempt, a stream's first words. Left out or 0:
     /// none but `first_byte_timeout_ms` of the provider.
-    #[schemars(range(min = 1, max = 86_400_000))]
+    #[schemars(range(min = 0, max = 86_400_000))]
     pub first_token_timeout: Option<u64>,
     /// Names of request headers that are copied to the provider. Headers that carry a key of the
     /// client or steer the connection are refused.
@@ -130,8 +132,15 @@ pub struct ConditionSettings {
 
 impl RouteSettings {
     /// Reads a route as written; what has a problem is left out of it.
-    pub fn read(value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        SHAPE.read(value, path, problems)
+    pub fn read(mut value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
+        SHAPE.rename_camel_case(&mut value, path, problems);
+        let mut settings: Self = SHAPE.read(value, path, problems)?;
+        // Portkey's clients send these for what is not set, and Portkey takes them for that.
+        let is_limit = |ms: &u64| *ms > 0;
+        settings.request_timeout = settings.request_timeout.filter(is_limit);
+        settings.first_token_timeout = settings.first_token_timeout.filter(is_limit);
+        settings.custom_host = settings.custom_host.filter(|host| !host.is_empty());
+        Some(settings)
     }
 
     /// The route that is meant; `None` after a problem.

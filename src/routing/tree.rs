@@ -289,11 +289,20 @@ impl Builder<'_> {
         let strategy = settings.strategy.unwrap_or_default();
         let strategy_path = member_path(&path, "strategy");
         self.inherit_breaker(&strategy, &mut inherited, &strategy_path);
+        let is_single = strategy.mode.as_deref() == Some("single");
         let mut children = Vec::with_capacity(count);
         for (index, written) in settings.targets.into_iter().enumerate() {
             let at = format!("{at}.targets[{index}]");
+            let ends = (self.nodes.len(), self.targets.len(), self.caches.len());
             let child = RouteSettings::read(written, &self.written(&at), self.problems)?;
             children.push(self.add(child, &inherited, at, depth + 1)?);
+            if is_single && index > 0 {
+                // It is never asked: as in Portkey, it only has to be written right.
+                self.nodes.truncate(ends.0);
+                self.targets.truncate(ends.1);
+                self.caches.truncate(ends.2);
+                children.truncate(1);
+            }
         }
         let (made, row) = self.strategy(&strategy, children.clone(), &strategy_path)?;
         let has_weight = |node: &usize| self.nodes.get(*node).is_some_and(|it| it.weight > 0.0);
@@ -519,6 +528,22 @@ mod tests {
             (r#"{"provider":"x","retry":null,"cache":null,"targets":null}"#, Some("x"), ""),
             (r#"{"passthrough":true}"#, None, ""),
             ("{}", None, ""),
+            // Portkey's other spellings.
+            (r#"{"provider":"x","overrideParams":{"model":"m"}}"#, Some("x"), r#"model="m""#),
+            (r#"{"virtualKey":"x","forwardHeaders":["a"]}"#, Some("x"), ""),
+            (
+                r#"{"overrideParams":{"topK":1,"responseFormat":{"aB":2}}}"#,
+                None,
+                r#"topK=1,responseFormat={"aB":2}"#,
+            ),
+            (
+                r#"{"strategy":{"mode":"single"},"targets":[{"provider":"x"},{"provider":"y"},
+                    {"strategy":{"mode":"fallback"},"cache":{"mode":"simple"},"targets":[{"provider":"z"},{}]}]}"#,
+                Some("x"),
+                "",
+            ),
+            (r#"{"provider":"","virtual_key":"x","api_key":"","custom_host":""}"#, Some("x"), ""),
+            (r#"{"provider":"x","prompt_id":"","inputGuardrails":[]}"#, Some("x"), ""),
         ] {
             let route = route(text);
             let target = route.only_target().expect("one");
@@ -566,6 +591,51 @@ mod tests {
         assert_eq!(second.request_timeout, Some(Duration::from_millis(7)));
         assert_ne!(first.breaker, BreakerRule::default());
         assert_eq!(second.breaker, BreakerRule::default(), "conditions end what was inherited");
+    }
+
+    /// Each config of a pair means what the other means.
+    #[test]
+    fn names_in_camel_case_and_floats() {
+        for (one, other) in [
+            (
+                r#"{"strategy":{"mode":"fallback","onStatusCodes":[429.0,503]},"requestTimeout":3.0,
+                    "retry":{"attempts":3.0,"onStatusCodes":[500],"useRetryAfterHeader":false},
+                    "cache":{"mode":"simple","maxAge":60.0},"defaultParams":{"aB":1},"dropParams":["cD"],
+                    "targets":[{"provider":"p","overrideParams":{"maxTokens":5},"customHost":"http://h/v1"},
+                        {"strategy":{"mode":"loadbalance","cbConfig":{"failureThreshold":2.0,"cooldownInterval":9},
+                            "sticky":{"hashFields":["metadata.userId"]}},"forwardHeaders":["a"],
+                         "targets":[{"virtualKey":"q","requestTimeout":7,"firstTokenTimeout":8,"weight":2},
+                            {"strictOpenAiCompliance":true,"weight":1.5}]}]}"#,
+                r#"{"strategy":{"mode":"fallback","on_status_codes":[429,503]},"request_timeout":3,
+                    "retry":{"attempts":3,"on_status_codes":[500],"use_retry_after_header":false},
+                    "cache":{"mode":"simple","max_age":60},"default_params":{"aB":1},"drop_params":["cD"],
+                    "targets":[{"provider":"p","override_params":{"maxTokens":5},"custom_host":"http://h/v1"},
+                        {"strategy":{"mode":"loadbalance","cb_config":{"failure_threshold":2,"cooldown_interval":9},
+                            "sticky":{"hash_fields":["metadata.userId"]}},"forward_headers":["a"],
+                         "targets":[{"virtual_key":"q","request_timeout":7,"first_token_timeout":8,"weight":2.0},
+                            {"strict_open_ai_compliance":true,"weight":1.5}]}]}"#,
+            ),
+            (
+                r#"{"requestTimeout":0,"customHost":"","targets":[{"request_timeout":0.0,"first_token_timeout":0}]}"#,
+                r#"{"targets":[{}]}"#,
+            ),
+            (
+                r#"{"custom_host":"http://h/v1","targets":[{"custom_host":""}]}"#,
+                r#"{"custom_host":"http://h/v1","targets":[{}]}"#,
+            ),
+        ] {
+            let (of_header, expected) = (route(one), route(other));
+            assert_eq!(of_header.warnings, expected.warnings);
+            assert_eq!(format!("{of_header:?}"), format!("{expected:?}"));
+            // In the settings, too.
+            let (mut problems, value) =
+                (Problems::default(), serde_json::from_str(one).expect("JSON"));
+            let settings = RouteSettings::read(value, "routes.r", &mut problems);
+            let of_settings = settings.and_then(|it| it.check("inline", "routes.r", &mut problems));
+            assert!(problems.is_empty(), "{:?}", problems.into_vec());
+            let inline = format!("{expected:?}").replace("is_inline: true", "is_inline: false");
+            assert_eq!(format!("{:?}", of_settings.expect(one)), inline);
+        }
     }
 
     #[test]
@@ -643,7 +713,20 @@ mod tests {
             (r#"{"override_params":[]}"#, "config.override_params"),
             (r#"{"override_params":{"model":5}}"#, "config.override_params.model"),
             (r#"{"drop_params":["a..b"]}"#, "config.drop_params[0]"),
-            (r#"{"request_timeout":0}"#, "config.request_timeout"),
+            (r#"{"request_timeout":-1}"#, "config.request_timeout"),
+            (r#"{"request_timeout":1.5}"#, "config.request_timeout"),
+            (r#"{"retry":{"attempts":0.5}}"#, "config.retry.attempts"),
+            (r#"{"overrideParams":{},"override_params":{}}"#, "config.overrideParams"),
+            (
+                r#"{"targets":[{"cache":{"maxAge":60,"max_age":60,"mode":"simple"}}]}"#,
+                "config.targets[0].cache.maxAge",
+            ),
+            (r#"{"inputGuardrails":["a"]}"#, "config.inputGuardrails"),
+            (r#"{"targets":[{"afterRequestHooks":[{}]}]}"#, "config.targets[0].afterRequestHooks"),
+            (
+                r#"{"strategy":{"mode":"single"},"targets":[{"provider":"x"},{"retry":{"attempts":9}}]}"#,
+                "config.targets[1].retry.attempts",
+            ),
             (r#"{"request_timeout":"5"}"#, "config.request_timeout"),
             (r#"{"forward_headers":["Authorization"]}"#, "config.forward_headers[0]"),
             (r#"{"forward_headers":["a","host"]}"#, "config.forward_headers[1]"),
