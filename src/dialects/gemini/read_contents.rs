@@ -4,6 +4,7 @@
 //! call gets one that its place and content make, the same each time the history is sent, and a result
 //! that of the oldest open call of its name.
 
+use super::DIALECT;
 use super::part::{RawPart, each, either, file, inline};
 use crate::llm::{Content, Json, Malformed, Node, Part, Role, ToolCall, ToolResult, Turn, Within};
 
@@ -40,7 +41,10 @@ impl Contents {
                 let is_kept = |part: &Part| {
                     role == Role::Assistant || !matches!(part.content, Content::Reasoning(_))
                 };
-                said.extend(parts.into_iter().filter(is_kept));
+                for part in parts.into_iter().filter(is_kept) {
+                    let part = self.with_words_before(part, &mut said);
+                    said.push(part);
+                }
             }
             Ok(())
         })
@@ -52,6 +56,30 @@ impl Contents {
             self.turns.push(Turn::new(role, said));
         }
         Ok(())
+    }
+
+    /// Gives a foreign signature that comes without words the thoughts before it. Streams bring it behind the
+    /// words that it proves, and Google's client keeps each piece as a part, or even a turn, of its own.
+    fn with_words_before(&mut self, part: Part, said: &mut Vec<Part>) -> Part {
+        let Part { content: Content::Reasoning(mut proof), cache } = part else { return part };
+        let signature = proof.signature.as_ref().or(proof.sealed.as_ref());
+        if proof.text.is_empty() && signature.is_some_and(|it| it.dialect != DIALECT) {
+            let mut pieces = Vec::new();
+            while let Some(piece) = take_open_thought(said) {
+                pieces.push(piece);
+            }
+            while said.is_empty()
+                && let Some(turn) = self.turns.last_mut().filter(|it| it.role == Role::Assistant)
+                && let Some(piece) = take_open_thought(&mut turn.parts)
+            {
+                pieces.push(piece);
+                if turn.parts.is_empty() {
+                    self.turns.pop();
+                }
+            }
+            proof.text = pieces.into_iter().rev().collect();
+        }
+        Part { content: Content::Reasoning(proof), cache }
     }
 
     /// Keeps what lies beside the data of a part, such as which seconds of a video count.
@@ -112,6 +140,16 @@ impl Contents {
         };
         Ok(Part::new(Content::ToolResult(result)))
     }
+}
+
+/// Takes the words of the last part, if it is a thought without proof.
+fn take_open_thought(parts: &mut Vec<Part>) -> Option<String> {
+    let is_open = |part: &mut Part| match &part.content {
+        Content::Reasoning(thought) => thought.signature.is_none() && thought.sealed.is_none(),
+        _ => false,
+    };
+    let Content::Reasoning(thought) = parts.pop_if(is_open)?.content else { return None };
+    Some(thought.text)
 }
 
 /// A picture or document of a function's result.

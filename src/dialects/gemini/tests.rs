@@ -439,6 +439,38 @@ fn signatures_on_words_go_back_to_them() {
     assert_eq!(warnings, "");
 }
 
+/// A stream brings the proof of a thought behind its words, and clients keep the pieces as they came.
+#[test]
+fn pieces_of_a_foreign_thought_are_one_thought() {
+    let signature = Signature { dialect: Dialect::AnthropicMessages, text: "sig".to_owned() };
+    let proof = super::signature::for_client(&signature);
+    let thought = |text: &str| json!({"text": text, "thought": true});
+    let proof = json!({"text": "", "thought": true, "thoughtSignature": proof});
+    let call = json!({"functionCall": {"id": "1", "name": "f", "args": {}}});
+    let turn = |parts: &[&Value]| json!({"role": "model", "parts": parts});
+    let (one, two) = (thought("I th"), thought("ink"));
+    let whole = Reasoning {
+        text: "I think".to_owned(),
+        signature: Some(signature),
+        ..Reasoning::default()
+    };
+    let whole = Part::new(Content::Reasoning(whole));
+    for turns in [
+        vec![turn(&[&one, &two, &proof, &call])],
+        vec![turn(&[&one]), turn(&[&two]), turn(&[&proof]), turn(&[&call])],
+        vec![turn(&[&one, &two]), turn(&[&proof, &call])],
+    ] {
+        let found = request(&json!({ "contents": turns }));
+        let parts: Vec<&Part> = found.turns.iter().flat_map(|turn| &turn.parts).collect();
+        assert_eq!(parts.len(), 2, "{turns:?}");
+        assert_eq!(parts[0], &whole, "{turns:?}");
+    }
+    // Words of the answer keep the thought before them apart.
+    let words = json!({"text": "Hi"});
+    let found = request(&json!({"contents": [turn(&[&one, &words, &proof])]}));
+    assert_eq!(found.turns[0].parts.len(), 3);
+}
+
 #[test]
 fn signatures_of_others_stay_behind() {
     let signature = Some(Signature { dialect: Dialect::AnthropicMessages, text: "s".to_owned() });
