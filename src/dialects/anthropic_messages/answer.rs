@@ -161,8 +161,13 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
         root.text("type", "message");
         root.text("role", "assistant");
         root.text("model", &answer.model);
+        let is_last_words = |part: &Part| match &part.content {
+            Content::Reasoning(thought) => !proof::is_for_words_before(thought),
+            _ => true,
+        };
+        let end = parts.iter().rposition(is_last_words).map_or(parts.len(), |last| last + 1);
         root.array("content", |array| {
-            for (index, part) in (0_u32..).zip(parts) {
+            for (index, part) in (0_u32..).zip(parts).take(end) {
                 write_content(array, &part.content, now_unix, index);
             }
         });

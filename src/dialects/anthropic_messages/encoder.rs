@@ -41,6 +41,8 @@ pub(super) struct Encoder {
     open: Option<u64>,
     /// Parts that have opened and not closed.
     parts: BTreeMap<u32, Part>,
+    /// Signatures without words, which wait for a block after them: see [`proof::is_for_words_before`].
+    waiting: Vec<Reasoning>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl Encoder {
             next: 0,
             open: None,
             parts: BTreeMap::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -112,6 +115,9 @@ impl Encoder {
 
     fn begin_raw(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) -> u64 {
         self.end_block(out);
+        for thought in std::mem::take(&mut self.waiting) {
+            self.tell_thought(&thought, out);
+        }
         let index = self.next;
         self.next += 1;
         self.open = Some(index);
@@ -222,6 +228,9 @@ impl Encoder {
             }
             (Growth::Signature(signature), Kind::Thought(thought)) => {
                 thought.signature = Some(signature.clone());
+                if block.is_none() && proof::is_for_words_before(thought) {
+                    return;
+                }
                 let text = proof::signature(thought).into_owned();
                 let index = self.block_of_words(part, out);
                 delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
@@ -291,16 +300,24 @@ impl Encoder {
                 self.begin_block(out, |block| redacted(block, &data));
                 self.end_block(out);
             }
+            (None, None) if self.next > 0 && proof::is_for_words_before(thought) => {
+                self.waiting.push(thought.clone());
+            }
             (None, None) if thought.id.is_some() || thought.signature.is_some() => {
-                self.begin_block(out, |block| {
-                    block.text("type", "thinking");
-                    block.text("thinking", "");
-                    block.text("signature", &proof::signature(thought));
-                });
-                self.end_block(out);
+                self.tell_thought(thought, out);
             }
             _ => {}
         }
+    }
+
+    /// A block of a thought without words.
+    fn tell_thought(&mut self, thought: &Reasoning, out: &mut Vec<u8>) {
+        self.begin_block(out, |block| {
+            block.text("type", "thinking");
+            block.text("thinking", "");
+            block.text("signature", &proof::signature(thought));
+        });
+        self.end_block(out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
@@ -583,6 +600,33 @@ mod tests {
         ];
         let answer = decode(&encode(&chunks)).expect("no error").expect("complete");
         assert_eq!(answer.choices[0].parts[0].content, call(proof(Dialect::Gemini)));
+    }
+
+    /// Clients take the last block for the answer.
+    #[test]
+    fn a_signature_of_words_is_not_the_last_block() {
+        let text = |text: &str| AnswerPart::text(text);
+        let signature = Some(Signature { dialect: Dialect::Gemini, text: "c2ln".to_owned() });
+        let proof =
+            AnswerPart::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }));
+        for (parts, expected) in [
+            (vec![text("Hi"), proof.clone()], vec![text("Hi")]),
+            (vec![proof.clone(), text("Hi")], vec![proof.clone(), text("Hi")]),
+            (
+                vec![text("Hi"), proof.clone(), text("you"), proof.clone()],
+                vec![text("Hi"), proof.clone(), text("you")],
+            ),
+        ] {
+            let choice = Choice { parts, ..Choice::default() };
+            let answer = Answer { choices: vec![choice], ..Answer::default() };
+            let streamed =
+                decode(&encode(&chunks_of(&answer))).expect("no error").expect("complete");
+            assert_eq!(streamed.choices[0].parts, expected, "streamed");
+            let mut out = Vec::new();
+            super::super::answer::write(&answer, 0, &mut out);
+            let whole = Scanner::default().read(&out, super::super::answer::read).expect("JSON");
+            assert_eq!(whole.expect("an answer").choices[0].parts, expected, "whole");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use super::{DIALECT, name};
-use crate::llm::{Content, Part, Reasoning, Signature};
+use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 
 const SEALED: &str = "sealed#";
 const THOUGHT: &str = "thought#";
@@ -41,6 +41,13 @@ fn with_id<'t>(thought: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
         Some(id) => format!("{THOUGHT}{}#{text}", name::write(id)).into(),
         None => text,
     }
+}
+
+/// True for Google's signature of the words before it, which would be a thought of its own here. Behind the
+/// last words it is left out: clients take the last block for the answer, and Google does not ask for it.
+pub(super) fn is_for_words_before(thought: &Reasoning) -> bool {
+    let is_googles = thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
+    is_googles && thought.text.is_empty() && thought.id.is_none() && thought.sealed.is_none()
 }
 
 /// The thought of a thinking block.
@@ -113,7 +120,6 @@ pub(super) fn attach(parts: &mut [Part], proofs: Vec<(String, Signature)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::Dialect;
 
     fn of(dialect: Dialect) -> Option<Signature> {
         Some(Signature { dialect, text: "c2ln".to_owned() })
