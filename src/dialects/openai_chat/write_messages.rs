@@ -32,10 +32,8 @@ pub(super) fn write_turns(
         }
         let is_begun = is_marked && index + 1 == request.turns.len();
         write_turn(messages, turn, is_begun, target, warnings)?;
-        if target.is_original {
-            let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
-            beside.extend(shown.cloned());
-        }
+        let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
+        beside.extend(shown.cloned());
     }
     if beside.is_empty() {
         return Ok(());
@@ -117,7 +115,8 @@ fn write_result(
     if result.is_error {
         warnings.dropped("is_error of a tool result", "openai-chat tells it in words only");
     }
-    if target.is_original && !result.parts.iter().all(is_word) {
+    // Those who imitate OpenAI refuse pictures in results as well.
+    if !result.parts.iter().all(is_word) {
         warnings.changed("what a tool showed", "sent by the user behind its result");
         let words: Vec<Part> = result.parts.iter().filter(|part| is_word(part)).cloned().collect();
         write_content(message, &words, target, warnings)?;
