@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, event, json_answer};
+use crate::stage::{CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, event, json_answer, post};
 
 const GEMINI_ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP"}]}"#;
 
@@ -49,6 +49,28 @@ fn a_model_path_names_its_provider() {
     let response = gateway.post("/v1beta/nobody/m:generateContent", body);
     assert_eq!(response.status, 400, "{}", response.text());
     assert_eq!(response.json()["error"]["status"], "INVALID_ARGUMENT");
+}
+
+/// Where the model stands in the path, a route's choice goes there, and not into the body.
+#[test]
+fn a_route_sets_the_model_of_the_path() {
+    let google = Provider::always(json_answer("200 OK", "", GEMINI_ANSWER));
+    let gateway = Gateway::start(&format!(
+        "{}[routes.r]\nprovider = \"google\"\noverride_params = {{ model = \"g-2\" }}\n",
+        section(&google, "google", "gemini", "/v1beta")
+    ));
+    let contents = json!([{"role": "user", "parts": [{"text": "Hello"}]}]);
+    for (method, body) in [
+        ("generateContent", json!({"contents": contents, "generationConfig": {"seed": 1}})),
+        ("countTokens", json!({"contents": contents})),
+        ("embedContent", json!({"content": {"parts": [{"text": "a"}]}})),
+    ] {
+        let path = format!("/v1beta/models/other:{method}");
+        let request = post(&path, "x-ringgate-config: r\r\n", &body.to_string());
+        assert_eq!(gateway.send(&request).status, 200, "{method}");
+        let line = format!("POST /v1beta/models/g-2:{method} HTTP/1.1");
+        assert_eq!(last(&google), (line, body), "{method}");
+    }
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub(super) fn changes(
         changes.extend(target.override_params.as_ref().map(|it| Change::Overrides(Arc::clone(it))));
     }
     let is_in_path = request.endpoint.has_model_in_path();
+    let sets_model = || {
+        let params = target.into_iter().flat_map(|it| [&it.default_params, &it.override_params]);
+        params.flatten().any(|params| params.get("model").is_some())
+    };
+    if is_in_path && outline.value(bytes, "model").is_none() && sets_model() {
+        // Not all of Google's bodies have this member, and where they have it means the path's.
+        changes.push(Change::Remove { key: "model".to_owned() });
+    }
     // An override is written as the target has it, with a provider's name before it if it has one.
     let is_set = target.is_some_and(|target| target.override_model.is_some());
     if let Some(model) = model.filter(|it| is_set || outline.model.as_deref() != Some(it)) {
