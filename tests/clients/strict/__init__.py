@@ -1,0 +1,1 @@
+"""Providers that refuse what their vendors refuse, with a scripted model behind them."""
