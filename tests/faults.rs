@@ -15,6 +15,10 @@ crate::stage::variants!();
 const QUICK: &str = "connect_timeout_ms = 300\nfirst_byte_timeout_ms = 300\n\
                      idle_timeout_ms = 300\ntotal_timeout_ms = 2000";
 
+/// Limits that nothing but a hang reaches, for faults that show at once.
+const PATIENT: &str = "connect_timeout_ms = 10000\nfirst_byte_timeout_ms = 10000\n\
+                       idle_timeout_ms = 10000\ntotal_timeout_ms = 15000";
+
 /// Asks with one of two keys, the cache being on.
 fn ask(gateway: &Gateway, key: &str) -> Response {
     gateway.send(&post("/v1/chat/completions", &cached(key), &chat("m")))
@@ -32,7 +36,8 @@ fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expect
             visit.send(json_answer("200 OK", "", CHAT_ANSWER).as_bytes());
         }
     });
-    let gateway = start(&format!("{}{}", key_sections(), provider.section("p", QUICK)));
+    let limits = if expected.0 == 504 { QUICK } else { PATIENT };
+    let gateway = start(&format!("{}{}", key_sections(), provider.section("p", limits)));
     let response = ask(&gateway, KEYS[0]);
     assert_eq!((response.status, response.code().as_str()), expected, "{what}");
     assert_eq!(response.field("x-ringgate-gateway-exception"), Some("true"), "{what}");
