@@ -335,7 +335,8 @@ pub(super) fn write_media(
         }
     };
     let media_type = told.or_else(|| type_of_address(value)).ok_or_else(|| {
-        let why = "gemini wants its media type, which neither the request nor the address tells";
+        let why = "gemini wants its media type, which neither the request nor the address tells; \
+                   the gateway finds it out for pictures (egress.fetch_pictures)";
         Unsayable::new(what, why)
     })?;
     let member = if key == "data" { "inlineData" } else { "fileData" };
