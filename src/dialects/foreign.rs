@@ -5,7 +5,7 @@
 
 use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
-use crate::llm::{ChatRequest, Dialect, Foreign, Json, Node, ObjectWriter};
+use crate::llm::{ChatRequest, Dialect, Foreign, Json, Node, ObjectWriter, Tool};
 
 /// Members that OpenAI has in both of its dialects, with the same meaning (API reference, read
 /// November 2026).
@@ -132,6 +132,27 @@ pub(super) fn warn_of_other(key: &str, foreign: &Foreign, warnings: &mut Warning
     if !is_kept_anyway(key, foreign) {
         warnings.dropped(&name(key), NO_SUCH);
     }
+}
+
+/// Warns of a tool that the provider's dialect does not know, by its type.
+pub(super) fn warn_of_tool(tool: &Tool, warnings: &mut Warnings) {
+    let Tool::Foreign(foreign) = tool else { return };
+    match kind_of_tool(&foreign.json) {
+        Some(kind) => warnings.dropped(&format!("the tool {kind}"), "another vendor's"),
+        None => warnings.dropped("a tool of the vendor", "another dialect's"),
+    }
+}
+
+/// What its vendor calls a tool: its type, or its only member with Google.
+fn kind_of_tool(json: &Json) -> Option<String> {
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json.text()).ok()?;
+    let kind = match members.get("type") {
+        Some(kind) => kind.as_str(),
+        None => members.keys().next().map(String::as_str),
+    };
+    let is_plain = |it: &&str| it.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    kind.filter(is_plain).map(str::to_owned)
 }
 
 /// A provider that keeps nothing does what `"store": false` asks for.

@@ -34,6 +34,7 @@ mod mapping;
 mod media_link;
 mod openai_chat;
 mod openai_responses;
+mod openai_tools;
 mod opening;
 mod part_order;
 mod rerank;

@@ -23,6 +23,7 @@ pub(super) use read_request::{arguments, cache_point, function, json_schema, lab
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
 use super::context_overflow::recognize;
 use super::error_text::message_of;
+use super::openai_tools::CallForms;
 use super::said_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
@@ -56,8 +57,14 @@ impl Codec for OpenaiChat {
         answer::read(root)
     }
 
-    fn write_answer(&self, answer: &Answer, _: &ChatRequest, now_unix: u64, out: &mut Vec<u8>) {
-        answer::write(answer, now_unix, out);
+    fn write_answer(
+        &self,
+        answer: &Answer,
+        request: &ChatRequest,
+        now_unix: u64,
+        out: &mut Vec<u8>,
+    ) {
+        answer::write(answer, &CallForms::of(request), now_unix, out);
     }
 
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
@@ -73,7 +80,7 @@ impl Codec for OpenaiChat {
     }
 
     fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(request.include_usage, now_unix))
+        Box::new(encoder::Encoder::new(request, now_unix))
     }
 }
 

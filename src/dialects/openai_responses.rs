@@ -24,6 +24,7 @@ mod output;
 mod proof;
 mod read_input;
 mod read_request;
+mod read_tools;
 mod write_input;
 mod write_request;
 

@@ -6,6 +6,7 @@
 use super::content::{CachePoint, Foreign, Turn};
 use super::dialect::Dialect;
 use super::json::Json;
+use super::openai_tool::OpenaiTool;
 
 /// A request for the next turn of a conversation.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -112,6 +113,8 @@ pub struct Function {
     pub strict: Option<bool>,
     /// The prompt is to be cached up to and with this tool.
     pub cache: Option<CachePoint>,
+    /// What OpenAI's dialects say of it, where that is no plain function.
+    pub openai: Option<Box<OpenaiTool>>,
 }
 
 /// A search of the web.

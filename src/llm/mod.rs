@@ -30,6 +30,7 @@ mod members;
 mod model_names;
 mod model_rules;
 mod node;
+mod openai_tool;
 mod outline;
 mod peek;
 mod price;
@@ -70,6 +71,7 @@ pub use model_rules::{
     ResponsesForTools, ResponsesUse, find_rules,
 };
 pub use node::{Malformed, Node, Within};
+pub use openai_tool::{Grammar, Namespace, OpenaiTool, OpenaiToolKind};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
 pub use price::{Kind, PicoUsd, Prices, Rate, Tier};

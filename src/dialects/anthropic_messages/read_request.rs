@@ -154,6 +154,7 @@ fn function(value: Node<'_>) -> Result<Function, Malformed> {
             .transpose()?,
         strict: value.get("strict").and_then(Node::flag),
         cache: cache_point(value),
+        openai: None,
     })
 }
 

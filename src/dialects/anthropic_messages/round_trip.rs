@@ -129,7 +129,7 @@ fn tool() -> impl Strategy<Value = Tool> {
     let function = function.prop_map(|(name, description, strict, cache)| {
         let parameters = r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
         let parameters = Some(Json::of_written(parameters.to_owned()));
-        Tool::Function(Function { name, description, parameters, strict, cache })
+        Tool::Function(Function { name, description, parameters, strict, cache, openai: None })
     });
     let sites = || vec("[a-z]{1,4}\\.example", 0..3);
     let search = (sites(), option::of(0_u64..9)).prop_map(|(allowed_domains, uses_max)| {

@@ -25,8 +25,8 @@ pub(super) fn write(
         Tool::Foreign(foreign) => foreign.dialect == DIALECT,
         Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution => true,
     };
-    if !request.tools.iter().all(is_sayable) {
-        warnings.dropped("a tool of the vendor", "another vendor's");
+    for tool in request.tools.iter().filter(|tool| !is_sayable(tool)) {
+        foreign::warn_of_tool(tool, warnings);
     }
     if !request.tools.iter().any(is_sayable) {
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {

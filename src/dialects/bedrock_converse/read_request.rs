@@ -215,6 +215,7 @@ fn function(spec: Node<'_>) -> Result<Function, Malformed> {
         parameters: Some(schema.json()),
         strict: spec.get("strict").and_then(Node::flag),
         cache: None,
+        openai: None,
     })
 }
 
@@ -501,7 +502,7 @@ mod tests {
         let tool = function.prop_map(|(name, description, is_strict, cache)| {
             let parameters = Json::parse_object(CLOSED);
             let strict = is_strict.then_some(true);
-            Tool::Function(Function { name, description, parameters, strict, cache })
+            Tool::Function(Function { name, description, parameters, strict, cache, openai: None })
         });
         proptest::collection::vec(tool, 1..3)
     }

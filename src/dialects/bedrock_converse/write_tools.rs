@@ -4,6 +4,7 @@ use super::DIALECT;
 use super::family::Family;
 use super::write_content::{cache_point_for, write_cache_point};
 use super::write_messages::Conversation;
+use crate::dialects::foreign;
 use crate::dialects::json_schema::{BEDROCK, Parameters};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ArrayWriter, ChatRequest, Function, ObjectWriter, Tool, ToolChoice, WebSearch};
@@ -77,7 +78,11 @@ fn is_sayable(tool: &Tool, family: Family, warnings: &mut Warnings) -> bool {
             (has_system_tools, "the code execution tool", "this model has none on bedrock-converse")
         }
         Tool::Foreign(foreign) => {
-            (foreign.dialect == DIALECT, "a tool of the vendor", "another dialect's")
+            let is_own = foreign.dialect == DIALECT;
+            if !is_own {
+                foreign::warn_of_tool(tool, warnings);
+            }
+            return is_own;
         }
     };
     if !is_sayable {

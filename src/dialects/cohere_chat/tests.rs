@@ -267,7 +267,7 @@ fn what_has_no_place_is_told() {
         "name",
         "a part of a message",
         "the code execution tool",
-        "a tool of the vendor",
+        "the tool a",
         "store",
         "logit_bias",
         "user",

@@ -274,7 +274,7 @@ fn sendable<'r>(
                     sent.push(tool);
                 }
             }
-            Tool::Foreign(_) => warnings.dropped("a tool of the vendor", "another dialect's"),
+            Tool::Foreign(_) => foreign::warn_of_tool(tool, warnings),
             Tool::WebSearch(_) => {
                 warnings.dropped("the web search tool", "cohere-chat has none");
             }

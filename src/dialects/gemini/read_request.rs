@@ -165,6 +165,7 @@ fn function(value: Node<'_>, foreign: &mut Vec<(String, Foreign)>) -> Result<Fun
         parameters,
         strict: None,
         cache: None,
+        openai: None,
     })
 }
 

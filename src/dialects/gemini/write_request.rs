@@ -110,7 +110,7 @@ fn write_tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mu
                     array.object(|tool| tool.object("codeExecution", |_| {}));
                 }
                 Tool::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-                Tool::Foreign(_) => warnings.dropped("a tool of the vendor", "another dialect's"),
+                Tool::Foreign(_) => foreign::warn_of_tool(tool, warnings),
             }
         }
     });

@@ -4,6 +4,7 @@ use super::content_list::{ListPart, image};
 use super::read_request::{arguments, signature_of_call, thoughts};
 use super::write_messages::{Reader, write_thoughts, write_tool_call};
 use crate::dialects::embedded_error::UNKNOWN_STATUS;
+use crate::dialects::openai_tools::{CallForms, arguments_of};
 use crate::dialects::{answer_id, media_link, service_tier};
 use crate::llm::{
     Answer, ApiError, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter,
@@ -109,6 +110,14 @@ fn said_in_list(part: ListPart<'_>, parts: &mut Vec<Part>) {
 
 /// A call as a provider sends it: some leave out the id.
 fn tool_call(value: Node<'_>) -> ToolCall {
+    if let Some(custom) = value.get("custom") {
+        return ToolCall {
+            id: value.text_of("id").to_owned(),
+            name: custom.text_of("name").to_owned(),
+            arguments: arguments_of(custom.text_of("input")),
+            signature: None,
+        };
+    }
     let function = value.get("function").unwrap_or(value);
     ToolCall {
         id: value.text_of("id").to_owned(),
@@ -180,7 +189,7 @@ pub(in crate::dialects) fn tokens(value: Node<'_>) -> Vec<TokenLogprob> {
 }
 
 /// Appends the answer for a client.
-pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
+pub(super) fn write(answer: &Answer, forms: &CallForms, now_unix: u64, out: &mut Vec<u8>) {
     let created = answer.created.unwrap_or(now_unix);
     write_object(out, |root| {
         root.text("id", &answer_id::for_client(ID_PREFIX, &answer.id));
@@ -190,7 +199,9 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
         root.array("choices", |array| {
             for (index, choice) in (0_u64..).zip(&answer.choices) {
                 let sound = format!("{AUDIO_ID}{created}_{index}");
-                array.object(|object| write_choice(object, index, choice, (&sound, created)));
+                array.object(|object| {
+                    write_choice(object, index, choice, ((&sound, created), forms));
+                });
             }
         });
         if let Some(usage) = &answer.usage {
@@ -205,17 +216,22 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
 }
 
 /// `sound` is the id for the sound of an answer, and when that was made.
-fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice, sound: (&str, u64)) {
+fn write_choice(
+    object: &mut ObjectWriter<'_>,
+    index: u64,
+    choice: &Choice,
+    (sound, forms): ((&str, u64), &CallForms),
+) {
     object.number("index", index);
     object.object("message", |message| {
-        write_message(message, &choice.parts);
+        write_message(message, &choice.parts, forms);
         write_media(message, &choice.parts, sound);
     });
     write_logprobs(object, &choice.logprobs);
     object.text("finish_reason", finish_reason(&choice.stop));
 }
 
-fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
+fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part], forms: &CallForms) {
     message.text("role", "assistant");
     let texts: Vec<&Text> = parts
         .iter()
@@ -252,7 +268,7 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
         message.array("tool_calls", |array| {
             for part in parts {
                 if let Content::ToolCall(call) = &part.content {
-                    array.object(|object| write_tool_call(object, call));
+                    array.object(|object| write_tool_call(object, call, forms));
                 }
             }
         });

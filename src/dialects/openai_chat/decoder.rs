@@ -12,6 +12,7 @@ use super::read_request::{arguments, signature_of_call};
 use super::reasoning_details;
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_in_answer;
+use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
 use crate::llm::{
     Chunk, Content, Growth, Media, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall,
     Usage, decode_base64, encode_base64, is_error_event,
@@ -41,6 +42,8 @@ struct Progress {
     calls: BTreeMap<u64, (String, u32)>,
     /// Bytes of sound, told when the choice ends.
     sound: Vec<u8>,
+    /// Parts that are calls of custom tools.
+    customs: Vec<u32>,
     has_stopped: bool,
 }
 
@@ -129,8 +132,9 @@ impl Progress {
         {
             self.close_words(choice, out);
             self.tell_sound(choice, out);
-            for (_, part) in self.calls.values() {
-                out.push(Chunk::Close { choice, part: *part });
+            let parts: Vec<u32> = self.calls.values().map(|(_, part)| *part).collect();
+            for part in parts {
+                self.close_call(choice, part, out);
             }
             out.push(Chunk::Stop { choice, reason: stop_reason(reason) });
         }
@@ -289,9 +293,18 @@ impl Progress {
         }
     }
 
+    fn close_call(&mut self, choice: u32, part: u32, out: &mut Vec<Chunk>) {
+        if self.customs.contains(&part) {
+            let growth = Growth::Arguments(CLOSED.to_owned());
+            out.push(Chunk::Grow { choice, part, growth });
+        }
+        out.push(Chunk::Close { choice, part });
+    }
+
     fn call(&mut self, choice: u32, value: Node<'_>, out: &mut Vec<Chunk>) {
         let index = value.get("index").and_then(Node::u64).unwrap_or(0);
-        let function = value.get("function").unwrap_or(value);
+        let custom = value.get("custom");
+        let function = value.get("function").or(custom).unwrap_or(value);
         let id = value.text_of("id");
         let known = self.calls.get(&index);
         let known = known.filter(|(known, _)| id.is_empty() || known == id).map(|(_, part)| *part);
@@ -306,14 +319,22 @@ impl Progress {
                     signature: None,
                 };
                 let part = self.open(choice, Content::ToolCall(call), out);
+                if custom.is_some() {
+                    self.customs.push(part);
+                    let growth = Growth::Arguments(OPENED.to_owned());
+                    out.push(Chunk::Grow { choice, part, growth });
+                }
                 if let Some((_, before)) = self.calls.insert(index, (id.to_owned(), part)) {
-                    out.push(Chunk::Close { choice, part: before });
+                    self.close_call(choice, before, out);
                 }
                 part
             }
         };
         let grow = |growth| Chunk::Grow { choice, part, growth };
-        let piece = arguments(function);
+        let piece = match custom {
+            Some(custom) => escaped(custom.text_of("input")),
+            None => arguments(function),
+        };
         if !piece.is_empty() {
             out.push(grow(Growth::Arguments(piece)));
         }

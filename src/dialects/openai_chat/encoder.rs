@@ -11,16 +11,19 @@ use super::reasoning_details;
 use super::write_error;
 use super::write_messages::write_thinking;
 use crate::dialects::codec::StreamEncoder;
+use crate::dialects::openai_tools::{CallForms, CallKind, InputReader};
 use crate::dialects::{answer_id, service_tier, sse};
 use crate::http::write_data;
 use crate::llm::{
-    Chunk, Content, Growth, Media, ObjectWriter, Reasoning, Source, Start, ToolCall, Usage,
+    ChatRequest, Chunk, Content, Growth, Media, ObjectWriter, Reasoning, Source, Start, ToolCall,
+    Usage,
 };
 
 /// What is known of one client's stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
     include_usage: bool,
+    forms: CallForms,
     start: Start,
     created: u64,
     usage: Option<Usage>,
@@ -29,6 +32,8 @@ pub(super) struct Encoder {
     /// Words of thoughts, by choice and part, until their signature comes: clients that gather
     /// `thinking_blocks` need both in one.
     thoughts: BTreeMap<(u32, u32), String>,
+    /// The open calls of custom tools, by choice and part: their arguments, and what takes the text out.
+    texts: BTreeMap<(u32, u32), (String, InputReader)>,
 }
 
 /// A part as this dialect numbers it.
@@ -45,9 +50,11 @@ enum Open {
 }
 
 impl Encoder {
-    pub(super) fn new(include_usage: bool, now_unix: u64) -> Self {
+    pub(super) fn new(request: &ChatRequest, now_unix: u64) -> Self {
         Self {
-            include_usage,
+            include_usage: request.include_usage,
+            forms: CallForms::of(request),
+            texts: BTreeMap::new(),
             start: Start::default(),
             created: now_unix,
             usage: None,
@@ -112,6 +119,14 @@ impl Encoder {
         parts.resize((part as usize).min(parts.len()), Open::Other);
         parts.push(open);
         match (content, open) {
+            (Content::ToolCall(call), Open::Call { index, .. })
+                if self.forms.kind(&call.name) == CallKind::Custom =>
+            {
+                self.texts.insert((choice, part), <(String, InputReader)>::default());
+                let name = Some((call.id.as_str(), call.name.as_str()));
+                self.custom(out, (choice, index), name, "");
+                self.grow(choice, part, &Growth::Arguments(call.arguments.clone()), out);
+            }
             (Content::ToolCall(call), Open::Call { index, .. }) => {
                 self.choice(out, choice, None, |delta| write_call(delta, index, call));
             }
@@ -187,6 +202,16 @@ impl Encoder {
             (Growth::Text(text), Open::Words(key)) => {
                 self.choice(out, choice, None, |delta| delta.text(key, text));
             }
+            (Growth::Arguments(piece), Open::Call { index, .. })
+                if self.texts.contains_key(&(choice, part)) =>
+            {
+                let Some((all, reader)) = self.texts.get_mut(&(choice, part)) else { return };
+                all.push_str(piece);
+                let text = reader.push(piece);
+                if !text.is_empty() {
+                    self.custom(out, (choice, index), None, &text);
+                }
+            }
             (Growth::Arguments(piece), Open::Call { index, .. }) => {
                 self.arguments(choice, index, piece, out);
             }
@@ -222,6 +247,47 @@ impl Encoder {
         }
     }
 
+    /// Appends a piece of the text of a custom tool's call, with its id and name at first.
+    fn custom(
+        &self,
+        out: &mut Vec<u8>,
+        (choice, index): (u32, u64),
+        named: Option<(&str, &str)>,
+        text: &str,
+    ) {
+        self.choice(out, choice, None, |delta| {
+            delta.array("tool_calls", |array| {
+                array.object(|object| {
+                    object.number("index", index);
+                    if let Some((id, _)) = named {
+                        object.text("id", id);
+                        object.text("type", "custom");
+                    }
+                    object.object("custom", |custom| {
+                        custom.optional_text("name", named.map(|(_, name)| name));
+                        custom.text("input", text);
+                    });
+                });
+            });
+        });
+    }
+
+    /// Tells what is left of the text of a custom tool's call.
+    fn close_custom(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
+        let Some((all, mut reader)) = self.texts.remove(&(choice, part)) else { return };
+        let rest = reader.finish(&all);
+        let parts = self.choices.get_mut(&choice);
+        let open = parts.and_then(|parts| parts.get_mut(part as usize));
+        if let Some(Open::Call { index, has_arguments }) = open {
+            // A custom tool's call may be without a word.
+            *has_arguments = true;
+            let index = *index;
+            if !rest.is_empty() {
+                self.custom(out, (choice, index), None, &rest);
+            }
+        }
+    }
+
     /// Appends a piece of the arguments of a call.
     fn arguments(&self, choice: u32, index: u64, piece: &str, out: &mut Vec<u8>) {
         self.choice(out, choice, None, |delta| {
@@ -237,6 +303,10 @@ impl Encoder {
     /// Ends the parts of a choice that `is_ended` names: a call without arguments has an empty object,
     /// which clients parse.
     fn close(&mut self, choice: u32, is_ended: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
+        let open = self.texts.keys().filter(|(it, part)| *it == choice && is_ended(*part as usize));
+        for (choice, part) in open.copied().collect::<Vec<_>>() {
+            self.close_custom(choice, part, out);
+        }
         let parts = self.choices.get_mut(&choice).map(Vec::as_mut_slice).unwrap_or_default();
         let mut empty = Vec::new();
         for (_, open) in parts.iter_mut().enumerate().filter(|(part, _)| is_ended(*part)) {
@@ -339,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_signed_thought_comes_in_one_piece_behind_its_words() {
-        let mut encoder = Encoder::new(false, 0);
+        let mut encoder = Encoder::new(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         let signature = Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() };
         let grow = |growth| Chunk::Grow { choice: 0, part: 0, growth };

@@ -4,10 +4,11 @@ use super::answer::AUDIO_ID;
 use super::content_list::{image, words as words_of_list};
 use super::{DIALECT, reasoning_details};
 use crate::dialects::foreign;
+use crate::dialects::openai_tools::{arguments_of, custom};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, File, Foreign, Format, Function, Image, Malformed, Media,
-    Node, Part, Reasoning, ReasoningSettings, Role, Signature, Source, Tool, ToolCall, ToolChoice,
-    ToolResult, Turn, WebSearch, Within,
+    CachePoint, ChatRequest, Content, File, Foreign, Format, Function, Grammar, Image, Malformed,
+    Media, Node, Part, Reasoning, ReasoningSettings, Role, Signature, Source, Tool, ToolCall,
+    ToolChoice, ToolResult, Turn, WebSearch, Within,
 };
 
 /// Reads the whole body.
@@ -66,6 +67,12 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "tools" => request.tools.extend(value.read_items(tool)?),
         "functions" => {
             request.tools.extend(value.read_items(|item| function(item).map(Tool::Function))?);
+        }
+        "tool_choice" if value.text_of("type") == "allowed_tools" => {
+            let allowed = value.expect("allowed_tools", "an object")?;
+            let mode = allowed.expect("mode", "auto or required").within("allowed_tools")?;
+            request.tool_choice = Some(tool_choice(mode).within("allowed_tools.mode")?);
+            foreign::keep(&mut request.foreign, DIALECT, "tool_choice.allowed_tools", allowed);
         }
         "tool_choice" | "function_call" => request.tool_choice = Some(tool_choice(value)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.expect_flag()?),
@@ -161,7 +168,32 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
             known.cache = cache_point(value).or(known.cache);
             Ok(Tool::Function(known))
         }
+        Some("custom") => {
+            let inner = value.expect("custom", "an object")?;
+            custom_tool(inner).within("custom").map(Tool::Function)
+        }
         Some(_) => Ok(Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() })),
+    }
+}
+
+fn custom_tool(value: Node<'_>) -> Result<Function, Malformed> {
+    let grammar = value.get("format").map(grammar).transpose().within("format")?;
+    let name = value.expect_text_at("name")?;
+    Ok(custom(name, value.text_at("description")?, grammar.flatten()))
+}
+
+/// The grammar of a custom tool's text; none where it may be any text.
+fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
+    match value.expect_text_at("type")? {
+        "text" => Ok(None),
+        "grammar" => {
+            let inner = value.expect("grammar", "an object")?;
+            Ok(Some(Grammar {
+                syntax: inner.expect_text_at("syntax").within("grammar")?.to_owned(),
+                definition: inner.expect_text_at("definition").within("grammar")?.to_owned(),
+            }))
+        }
+        _ => Err(Malformed::new("one of text, grammar")).within("type"),
     }
 }
 
@@ -176,6 +208,7 @@ pub(in crate::dialects) fn function(value: Node<'_>) -> Result<Function, Malform
             .transpose()?,
         strict: value.get("strict").and_then(Node::flag),
         cache: cache_point(value),
+        openai: None,
     })
 }
 
@@ -187,7 +220,7 @@ fn tool_choice(value: Node<'_>) -> Result<ToolChoice, Malformed> {
         Some(_) => Err(Malformed::new("auto, none, required or an object with a function")),
         None => {
             // The older `function_call` has the name at its top.
-            let named = value.get("function").unwrap_or(value);
+            let named = value.get("function").or_else(|| value.get("custom")).unwrap_or(value);
             Ok(ToolChoice::Function(named.expect_text_at("name")?.to_owned()))
         }
     }
@@ -298,6 +331,14 @@ fn has_words(part: &Part) -> bool {
 
 /// One of `tool_calls`.
 pub(super) fn tool_call(value: Node<'_>) -> Result<ToolCall, Malformed> {
+    if let Some(custom) = value.get("custom").filter(|_| value.get("function").is_none()) {
+        return Ok(ToolCall {
+            id: value.expect_text_at("id")?.to_owned(),
+            name: custom.expect_text_at("name").within("custom")?.to_owned(),
+            arguments: arguments_of(custom.expect_text_at("input").within("custom")?),
+            signature: None,
+        });
+    }
     let function = value.expect("function", "an object")?;
     Ok(ToolCall {
         id: value.expect_text_at("id")?.to_owned(),

@@ -3,6 +3,7 @@
 use super::{DIALECT, reasoning_details};
 use crate::dialects::adapt::ends_with_answer;
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::openai_tools::{CallForms, CallKind, input_of};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, ObjectWriter, Part, Prefill,
@@ -14,7 +15,7 @@ use crate::llm::{
 pub(super) fn write_turns(
     messages: &mut ArrayWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     let is_marked = target.rules.prefill == Some(Prefill::Marked) && ends_with_answer(request);
@@ -28,17 +29,17 @@ pub(super) fn write_turns(
         };
         if results().next().is_none() && !beside.is_empty() {
             let shown = Turn::new(Role::User, std::mem::take(&mut beside));
-            write_turn(messages, &shown, false, target, warnings)?;
+            write_turn(messages, &shown, false, (target, forms), warnings)?;
         }
         let is_begun = is_marked && index + 1 == request.turns.len();
-        write_turn(messages, turn, is_begun, target, warnings)?;
+        write_turn(messages, turn, is_begun, (target, forms), warnings)?;
         let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
         beside.extend(shown.cloned());
     }
     if beside.is_empty() {
         return Ok(());
     }
-    write_turn(messages, &Turn::new(Role::User, beside), false, target, warnings)
+    write_turn(messages, &Turn::new(Role::User, beside), false, (target, forms), warnings)
 }
 
 /// True for what a message of the assistant has no place for; thoughts alone are no message either.
@@ -60,7 +61,7 @@ fn write_turn(
     messages: &mut ArrayWriter<'_>,
     turn: &Turn,
     is_begun: bool,
-    target: &Target<'_>,
+    (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     let is_abroad =
@@ -71,7 +72,8 @@ fn write_turn(
         if parts.is_empty() {
             return Ok(());
         }
-        return write_turn(messages, &Turn { parts, ..turn.clone() }, is_begun, target, warnings);
+        let turn = Turn { parts, ..turn.clone() };
+        return write_turn(messages, &turn, is_begun, (target, forms), warnings);
     }
     for part in &turn.parts {
         if let Content::ToolResult(result) = &part.content {
@@ -96,7 +98,7 @@ fn write_turn(
             message.flag("prefix", true);
         }
         if turn.role == Role::Assistant {
-            write_assistant(message, &turn.parts, target, warnings)
+            write_assistant(message, &turn.parts, (target, forms), warnings)
         } else {
             write_content(message, &turn.parts, target, warnings)
         }
@@ -149,7 +151,7 @@ fn write_content(
 fn write_assistant(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
-    target: &Target<'_>,
+    (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     let said: Vec<Part> = parts
@@ -190,7 +192,7 @@ fn write_assistant(
         message.array("tool_calls", |array| {
             calls().for_each(|call| {
                 array.object(|object| {
-                    write_call(object, call);
+                    write_call(object, call, forms);
                     if !target.is_original {
                         write_signature_of_call(object, call);
                     } else if call.signature.is_some() {
@@ -256,13 +258,21 @@ pub(super) fn write_thinking(block: &mut ObjectWriter<'_>, thought: &Reasoning) 
 }
 
 /// Writes the members of one of `tool_calls`.
-pub(super) fn write_tool_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
-    write_call(object, call);
+pub(super) fn write_tool_call(object: &mut ObjectWriter<'_>, call: &ToolCall, forms: &CallForms) {
+    write_call(object, call, forms);
     write_signature_of_call(object, call);
 }
 
-fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) {
+fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall, forms: &CallForms) {
     object.text("id", &call.id);
+    if forms.kind(&call.name) == CallKind::Custom {
+        object.text("type", "custom");
+        object.object("custom", |custom| {
+            custom.text("name", &call.name);
+            custom.text("input", &input_of(&call.arguments));
+        });
+        return;
+    }
     object.text("type", "function");
     object.object("function", |function| {
         function.text("name", &call.name);

@@ -4,11 +4,12 @@ use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
+use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Foreign, Format, Function, MaxTokensName, ModelRules, ObjectWriter,
-    ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch, write_object,
+    OpenaiToolKind, ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch, write_object,
 };
 
 /// What this dialect has no word for.
@@ -21,12 +22,16 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
+    // Those who imitate OpenAI know plain functions only.
+    let forms = if target.is_original { CallForms::of(request) } else { CallForms::default() };
     write_object(out, |root| {
         root.text("model", target.model);
-        root.array("messages", |messages| write_turns(messages, request, target, warnings))?;
+        root.array("messages", |messages| {
+            write_turns(messages, request, (target, &forms), warnings)
+        })?;
         settings(root, request, target, warnings);
         sampling(root, request, target, warnings);
-        tools(root, request, target, warnings);
+        tools(root, request, (target, &forms), warnings);
         if request.stream {
             root.flag("stream", true);
             if !target.rules.always_refuses(RefusedSetting::StreamOptions) {
@@ -188,7 +193,7 @@ fn sampling(
 fn tools(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) {
     let sayable = |tool: &&Tool| match tool {
@@ -203,7 +208,7 @@ fn tools(
                 warnings.dropped("the code execution tool", "openai-chat has none");
             }
             Tool::Foreign(foreign) if foreign.dialect != DIALECT => {
-                warnings.dropped("a tool of the vendor", "another dialect's");
+                foreign::warn_of_tool(tool, warnings);
             }
             _ => {}
         }
@@ -214,23 +219,60 @@ fn tools(
     root.array("tools", |array| {
         for tool in request.tools.iter().filter(sayable) {
             match tool {
+                Tool::Function(function) if forms.kind(&function.name) == CallKind::Custom => {
+                    write_custom(array, function);
+                }
                 Tool::Function(function) => write_function(array, function, target, warnings),
                 Tool::Foreign(foreign) => array.raw(&foreign.json),
                 Tool::WebSearch(_) | Tool::CodeExecution => {}
             }
         }
     });
+    write_tool_choice(root, request, forms);
+    root.optional_flag("parallel_tool_calls", request.parallel_tool_calls);
+}
+
+fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest, forms: &CallForms) {
+    if let Some(allowed) = foreign::find(request, DIALECT, "tool_choice.allowed_tools") {
+        root.object("tool_choice", |choice| {
+            choice.text("type", "allowed_tools");
+            choice.raw("allowed_tools", &allowed.json);
+        });
+        return;
+    }
     match &request.tool_choice {
         None => {}
         Some(ToolChoice::Auto) => root.text("tool_choice", "auto"),
         Some(ToolChoice::None) => root.text("tool_choice", "none"),
         Some(ToolChoice::Required) => root.text("tool_choice", "required"),
         Some(ToolChoice::Function(name)) => root.object("tool_choice", |choice| {
-            choice.text("type", "function");
-            choice.object("function", |function| function.text("name", name));
+            let is_custom = forms.kind(name) == CallKind::Custom;
+            let kind = if is_custom { "custom" } else { "function" };
+            choice.text("type", kind);
+            choice.object(kind, |function| function.text("name", name));
         }),
     }
-    root.optional_flag("parallel_tool_calls", request.parallel_tool_calls);
+}
+
+/// Writes a tool that takes one text.
+fn write_custom(array: &mut ArrayWriter<'_>, function: &Function) {
+    let Some(openai) = function.openai.as_deref() else { return };
+    array.object(|tool| {
+        tool.text("type", "custom");
+        tool.object("custom", |inner| {
+            inner.text("name", &function.name);
+            inner.optional_text("description", openai.description.as_deref());
+            if let OpenaiToolKind::Custom(Some(grammar)) = &openai.kind {
+                inner.object("format", |format| {
+                    format.text("type", "grammar");
+                    format.object("grammar", |inner| {
+                        inner.text("definition", &grammar.definition);
+                        inner.text("syntax", &grammar.syntax);
+                    });
+                });
+            }
+        });
+    });
 }
 
 fn write_web_search(root: &mut ObjectWriter<'_>, search: &WebSearch, warnings: &mut Warnings) {

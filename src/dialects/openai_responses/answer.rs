@@ -7,6 +7,7 @@ use super::write_request::{write_format, write_tool_choice, write_tools};
 use super::{DIALECT, identity};
 use crate::dialects::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow};
 use crate::dialects::openai_chat::tokens;
+use crate::dialects::openai_tools::CallForms;
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
@@ -83,6 +84,7 @@ pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: 
     let choice = answer.choices.first().unwrap_or(&empty);
     let (status, incomplete) = status_of(&choice.stop);
     let echo = echo(request);
+    let forms = CallForms::of(request);
     let envelope = Envelope {
         id: &id,
         created,
@@ -94,22 +96,24 @@ pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: 
         usage: answer.usage,
         echo: &echo,
     };
-    write_object(out, |root| envelope.write(root, |out| write_output(out, choice, &id, status)));
+    write_object(out, |root| {
+        envelope.write(root, |out| write_output(out, choice, (&id, status), &forms));
+    });
 }
 
 /// Writes the array of items.
-fn write_output(out: &mut Vec<u8>, choice: &Choice, id: &str, status: &str) {
+fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), forms: &CallForms) {
     let shown: Vec<Cow<'_, Content>> =
         choice.parts.iter().map(|part| output::shown(&part.content)).collect();
     let sayable: Vec<&Content> =
-        shown.iter().map(AsRef::as_ref).filter(|it| output::kind_of(it).is_some()).collect();
+        shown.iter().map(AsRef::as_ref).filter(|it| output::kind_of(it, forms).is_some()).collect();
     let mut logprobs: &[TokenLogprob] = &choice.logprobs;
     let mut index = 0;
     let mut groups = sayable.chunk_by(|before, next| output::is_one_item(before, next)).peekable();
     write_array(out, |array| {
         while let Some(group) = groups.next() {
             let Some(first) = group.first() else { continue };
-            let kind = output::kind_of(first).unwrap_or_default();
+            let kind = output::kind_of(first, forms).unwrap_or_default();
             let said: Vec<Said<'_>> = group
                 .iter()
                 .map(|content| {
@@ -122,7 +126,7 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, id: &str, status: &str) {
             let is_cut = kind == "msg" && groups.peek().is_none();
             let status = if is_cut { status } else { "completed" };
             let item_id = output::id_of(first, kind, index, id);
-            output::write_item(array.item(), &item_id, status, &said);
+            output::write_item(array.item(), (&item_id, status), &said, forms);
             index += 1;
             if let Content::ToolCall(call) = first
                 && let Some(signature) = &call.signature
@@ -234,14 +238,14 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
             }
             object.optional_text("verbosity", request.verbosity.as_deref());
         });
-        if !write_tool_choice(root, request) {
+        if !write_tool_choice(root, request, &CallForms::of(request)) {
             match kept("tool_choice") {
                 Some(choice) => root.raw("tool_choice", choice),
                 None => root.text("tool_choice", "auto"),
             }
         }
         root.array("tools", |array| {
-            write_tools(array, request, &mut Warnings::default());
+            write_tools(array, request, true, &mut Warnings::default());
         });
         root.number("top_logprobs", request.top_logprobs.unwrap_or(0));
         or_null(root, "top_p", request.sampling.top_p, ObjectWriter::float);

@@ -12,6 +12,7 @@ use super::{identity, output, proof};
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::dialects::openai_chat::{arguments, read_error, tokens};
+use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
 use crate::llm::{ApiError, Chunk, Content, Growth, Node, Reasoning, Scanner, Start, Text, Usage};
 
 /// Items followed, at most; those beyond are dropped. Answers have a handful.
@@ -45,9 +46,17 @@ struct Item {
     /// How many parts of its content and of its summary were opened.
     contents: u64,
     summaries: u64,
-    /// The part of a call, and how many bytes of its arguments were told.
-    call: Option<(u32, usize)>,
+    call: Option<Call>,
     is_done: bool,
+}
+
+/// What is known of one call.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    part: u32,
+    /// Bytes of its arguments, or of a custom tool's text, that were told.
+    told: usize,
+    is_custom: bool,
 }
 
 /// A text, a refusal or a thought that may grow.
@@ -198,8 +207,12 @@ impl Decoder {
                     words.cite(annotation, out);
                 }
             }
-            "function_call_arguments.delta" => self.grow_call(index, root.text_of("delta"), out),
-            "function_call_arguments.done" => self.fill_up_call(index, root, out),
+            "function_call_arguments.delta" | "custom_tool_call_input.delta" => {
+                self.grow_call(index, root.text_of("delta"), out);
+            }
+            "function_call_arguments.done" | "custom_tool_call_input.done" => {
+                self.fill_up_call(index, root, out);
+            }
             // Progress of the vendor's own tools, and what is not known yet.
             _ => {}
         }
@@ -211,13 +224,17 @@ impl Decoder {
         }
         let mut known = Item::default();
         match item.text_of("type") {
-            "function_call" => {
+            kind @ ("function_call" | "custom_tool_call") => {
                 let call = output::call(item);
                 let part = self.parts;
                 self.parts += 1;
                 self.calls.push((call.id.clone(), part));
-                known.call = Some((part, 0));
+                let is_custom = kind == "custom_tool_call";
+                known.call = Some(Call { part, told: 0, is_custom });
                 out.push(Chunk::Open { choice: CHOICE, part, content: Content::ToolCall(call) });
+                if is_custom {
+                    out.push(grown(part, OPENED));
+                }
             }
             "reasoning" => known.id = output::vendor_id(item).map(str::to_owned),
             _ => {}
@@ -288,19 +305,22 @@ impl Decoder {
     fn grow_call(&mut self, index: u64, piece: &str, out: &mut Vec<Chunk>) {
         self.latest = index;
         let call = self.items.get_mut(&index).and_then(|item| item.call.as_mut());
-        if let Some((part, told)) = call.filter(|_| !piece.is_empty()) {
-            *told += piece.len();
-            let growth = Growth::Arguments(piece.to_owned());
-            out.push(Chunk::Grow { choice: CHOICE, part: *part, growth });
+        if let Some(call) = call.filter(|_| !piece.is_empty()) {
+            call.told += piece.len();
+            if call.is_custom {
+                out.push(grown(call.part, &escaped(piece)));
+            } else {
+                out.push(grown(call.part, piece));
+            }
         }
     }
 
-    /// Takes in the whole arguments, as far as they were not told yet.
+    /// Takes in the whole arguments or text, as far as they were not told yet.
     fn fill_up_call(&mut self, index: u64, value: Node<'_>, out: &mut Vec<Chunk>) {
-        let whole = arguments(value);
-        let call = self.items.get(&index).and_then(|item| item.call);
-        let rest = call.and_then(|(_, told)| whole.get(told..));
-        self.grow_call(index, rest.unwrap_or_default(), out);
+        let Some(call) = self.items.get(&index).and_then(|item| item.call) else { return };
+        let whole =
+            if call.is_custom { value.text_of("input").to_owned() } else { arguments(value) };
+        self.grow_call(index, whole.get(call.told..).unwrap_or_default(), out);
     }
 
     /// Takes in a whole item, as far as it was not told yet, and closes it.
@@ -311,7 +331,7 @@ impl Decoder {
         }
         match item.text_of("type") {
             "message" => self.fill_up_parts(index, item, "content", Place::Content, out),
-            "function_call" => self.fill_up_call(index, item, out),
+            "function_call" | "custom_tool_call" => self.fill_up_call(index, item, out),
             "reasoning" => {
                 self.fill_up_parts(index, item, "summary", Place::Summary, out);
                 self.fill_up_parts(index, item, "content", Place::Content, out);
@@ -381,7 +401,10 @@ impl Decoder {
             return;
         }
         close(&mut item.words, out);
-        if let Some((part, _)) = item.call {
+        if let Some(Call { part, is_custom, .. }) = item.call {
+            if is_custom {
+                out.push(grown(part, CLOSED));
+            }
             out.push(Chunk::Close { choice: CHOICE, part });
         }
     }
@@ -415,7 +438,11 @@ impl Decoder {
 }
 
 fn is_call(item: Node<'_>) -> bool {
-    item.text_of("type") == "function_call"
+    matches!(item.text_of("type"), "function_call" | "custom_tool_call")
+}
+
+fn grown(part: u32, piece: &str) -> Chunk {
+    Chunk::Grow { choice: CHOICE, part, growth: Growth::Arguments(piece.to_owned()) }
 }
 
 /// The error of an event: in an object of its own, or flat as the reference has it, where the type is

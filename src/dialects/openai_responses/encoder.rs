@@ -8,6 +8,8 @@
 //! The model's words stay open until something else begins, since more parts of the same message or
 //! thought may follow.
 
+mod calls;
+
 use std::collections::BTreeMap;
 
 use super::answer::{Envelope, echo, status_of};
@@ -15,10 +17,11 @@ use super::growing::{Gathered, Item, write_begun};
 use super::{identity, output};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::openai_chat::write_tokens;
+use crate::dialects::openai_tools::{CallForms, InputReader};
 use crate::dialects::{service_tier, sse};
 use crate::llm::{
-    ApiError, ChatRequest, Chunk, Content, Growth, ObjectWriter, Reasoning, Start, StopReason,
-    TokenLogprob, ToolCall, Usage, taken_apart, write_array,
+    ApiError, ChatRequest, Chunk, Content, Growth, ObjectWriter, Start, StopReason, TokenLogprob,
+    Usage, taken_apart, write_array,
 };
 
 /// Most bytes of an answer that are kept for the last event. The longest texts have a megabyte,
@@ -33,6 +36,7 @@ const ITEM_BYTES: usize = 256;
 pub(super) struct Encoder {
     /// The members that repeat the request.
     echo: Vec<u8>,
+    forms: CallForms,
     start: Start,
     created: u64,
     /// The answer's id for the client; empty until the stream has begun.
@@ -56,6 +60,7 @@ impl Encoder {
     pub(super) fn new(request: &ChatRequest, now_unix: u64) -> Self {
         Self {
             echo: echo(request),
+            forms: CallForms::of(request),
             start: Start::default(),
             created: now_unix,
             id: String::new(),
@@ -119,7 +124,7 @@ impl Encoder {
     fn open(&mut self, part: u32, content: &Content, out: &mut Vec<u8>) {
         let shown = output::shown(content);
         let content = shown.as_ref();
-        let Some(kind) = output::kind_of(content) else { return };
+        let Some(kind) = output::kind_of(content, &self.forms) else { return };
         self.begin(&Start::default(), out);
         let (begun, grown) = taken_apart(content);
         let joined = self.speaking.filter(|index| {
@@ -138,7 +143,8 @@ impl Encoder {
         let summary = item.summaries();
         let place = item.parts.len();
         let logprobs = Vec::new();
-        let gathered = Gathered { content: begun, logprobs, summary, is_closed: false };
+        let input = InputReader::default();
+        let gathered = Gathered { content: begun, logprobs, summary, is_closed: false, input };
         item.parts.push(gathered);
         self.parts.insert(part, (index, place));
         self.keep(ITEM_BYTES);
@@ -168,7 +174,7 @@ impl Encoder {
         let index = self.items.len();
         let id = output::id_of(content, kind, index, &self.id);
         let mut begun = Vec::with_capacity(256);
-        write_begun(&mut begun, &id, content);
+        write_begun(&mut begun, &id, content, &self.forms);
         self.keep(ITEM_BYTES + begun.len());
         write_numbered(&mut self.sequence, "response.output_item.added", out, |root| {
             root.number("output_index", index as u64);
@@ -255,9 +261,8 @@ impl Encoder {
                 });
                 self.keep(ITEM_BYTES);
             }
-            (Content::ToolCall(call), Growth::Arguments(piece)) => {
-                call.arguments.push_str(piece);
-                self.delta("function_call_arguments.delta", index, place, piece, out);
+            (Content::ToolCall(_), Growth::Arguments(piece)) => {
+                self.grow_call(index, place, piece, out);
             }
             (Content::Reasoning(thought), Growth::Signature(signature)) => {
                 thought.signature = Some(signature.clone());
@@ -319,7 +324,7 @@ impl Encoder {
         if std::mem::replace(&mut part.is_closed, true) {
             return;
         }
-        match &mut part.content {
+        match &part.content {
             Content::Text(_) => {
                 self.part_event("output_text.done", index, place, out, |root, part| {
                     part.write_words(root);
@@ -340,15 +345,7 @@ impl Encoder {
                     });
                 });
             }
-            Content::ToolCall(call) => {
-                if call.arguments.is_empty() {
-                    let empty = output::all_arguments(call).to_owned();
-                    call.arguments.clone_from(&empty);
-                    self.delta("function_call_arguments.delta", index, place, &empty, out);
-                }
-                let kind = "function_call_arguments.done";
-                self.part_event(kind, index, place, out, write_words);
-            }
+            Content::ToolCall(_) => self.close_call(index, place, out),
             _ => {}
         }
     }
@@ -364,7 +361,7 @@ impl Encoder {
         let Some(item) = self.items.get_mut(index).filter(|it| it.written.is_empty()) else {
             return;
         };
-        let parts = item.complete(status);
+        let parts = item.complete(status, &self.forms);
         self.tell_done(index, out);
         if let Some(Content::ToolCall(call)) = parts.first().map(|part| &part.content) {
             self.prove_call(call, out);
@@ -377,17 +374,6 @@ impl Encoder {
             root.number("output_index", index as u64);
             root.key("item").extend_from_slice(&item.written);
         });
-    }
-
-    /// Tells the proof of a call in an item behind it.
-    fn prove_call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
-        let Some(signature) = &call.signature else { return };
-        let index = self.open_item("rs", &Content::Reasoning(Reasoning::default()), out);
-        self.speaking = None;
-        if let Some(item) = self.items.get_mut(index) {
-            output::write_proof_of_call(&mut item.written, &item.id, &call.id, signature);
-        }
-        self.tell_done(index, out);
     }
 
     fn stop(&mut self, reason: &StopReason, out: &mut Vec<u8>) {
@@ -499,7 +485,9 @@ impl StreamEncoder for Encoder {
 mod tests {
     use super::*;
     use crate::dialects::openai_responses::{DIALECT, answer};
-    use crate::llm::{Answer, Citation, Dialect, Part, Signature, Text, chunks_of};
+    use crate::llm::{
+        Answer, Citation, Dialect, Part, Reasoning, Signature, Text, ToolCall, chunks_of,
+    };
     use serde_json::Value;
 
     fn encode(chunks: &[Chunk]) -> Vec<Value> {

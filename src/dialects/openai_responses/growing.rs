@@ -2,6 +2,7 @@
 
 use super::output::{self, Said};
 use super::proof;
+use crate::dialects::openai_tools::{CallForms, InputReader};
 use crate::llm::{Content, ObjectWriter, TokenLogprob, write_object};
 
 /// One item.
@@ -22,14 +23,16 @@ pub(super) struct Gathered {
     /// Its number among the parts of a summary.
     pub(super) summary: u64,
     pub(super) is_closed: bool,
+    /// Takes the text of a custom tool's call out of its arguments.
+    pub(super) input: InputReader,
 }
 
 impl Item {
     /// Writes the item for good, whose last part has come. Gives the parts it had.
-    pub(super) fn complete(&mut self, status: &str) -> Vec<Gathered> {
+    pub(super) fn complete(&mut self, status: &str, forms: &CallForms) -> Vec<Gathered> {
         let parts = std::mem::take(&mut self.parts);
         let said: Vec<Said<'_>> = parts.iter().map(Gathered::said).collect();
-        output::write_item(&mut self.written, &self.id, status, &said);
+        output::write_item(&mut self.written, (&self.id, status), &said, forms);
         parts
     }
 
@@ -74,16 +77,16 @@ impl Gathered {
 }
 
 /// Writes an item as it begins with `content`.
-pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content) {
+pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content, forms: &CallForms) {
     if let Content::Foreign(_) = content {
         let said = Said { content, logprobs: &[] };
-        output::write_item(out, id, "in_progress", &[said]);
+        output::write_item(out, (id, "in_progress"), &[said], forms);
         return;
     }
     write_object(out, |item| {
         item.text("id", id);
         match content {
-            Content::ToolCall(call) => output::call_members(item, call, "in_progress", ""),
+            Content::ToolCall(call) => output::call_members(item, call, "in_progress", forms),
             Content::Image(_) => output::picture_members(item, None, "in_progress"),
             Content::Reasoning(thought) => {
                 item.text("type", "reasoning");

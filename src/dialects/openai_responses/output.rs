@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use super::{DIALECT, identity, proof};
 use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, write_tokens};
+use crate::dialects::openai_tools::{CallForms, CallKind, arguments_of, flat_name, input_of};
 use crate::llm::{
     Citation, Content, Foreign, Image, Json, Media, Node, ObjectWriter, Part, Reasoning, Signature,
     Source, Text, TokenLogprob, ToolCall, write_object,
@@ -27,6 +28,10 @@ pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
         }
         "function_call" => parts.push(Part::new(Content::ToolCall(ToolCall {
             arguments: arguments(item),
+            ..call(item)
+        }))),
+        "custom_tool_call" => parts.push(Part::new(Content::ToolCall(ToolCall {
+            arguments: arguments_of(item.text_of("input")),
             ..call(item)
         }))),
         "reasoning" => thoughts(item, parts),
@@ -52,7 +57,12 @@ pub(super) fn call(item: Node<'_>) -> ToolCall {
         "" => item.text_of("id"),
         id => id,
     };
-    ToolCall { id: id.to_owned(), name: item.text_of("name").to_owned(), ..ToolCall::default() }
+    let name = item.text_of("name");
+    let name = match item.get("namespace").and_then(Node::text) {
+        Some(namespace) => flat_name(Some(namespace), name),
+        None => name.to_owned(),
+    };
+    ToolCall { id: id.to_owned(), name, ..ToolCall::default() }
 }
 
 /// What only this dialect has.
@@ -168,7 +178,11 @@ pub(super) fn is_one_item(before: &Content, next: &Content) -> bool {
 
 /// What can be shown of `content`: what no item can hold becomes a link.
 pub(super) fn shown(content: &Content) -> Cow<'_, Content> {
-    let link = if kind_of(content).is_none() { media_link::link(content) } else { None };
+    let link = if kind_of(content, &CallForms::default()).is_none() {
+        media_link::link(content)
+    } else {
+        None
+    };
     match link {
         Some(text) => Cow::Owned(Content::Text(Text { text, citations: Vec::new() })),
         None => Cow::Borrowed(content),
@@ -176,10 +190,14 @@ pub(super) fn shown(content: &Content) -> Cow<'_, Content> {
 }
 
 /// What the id of an item of that content begins with. None for what no item can say.
-pub(super) fn kind_of(content: &Content) -> Option<&'static str> {
+pub(super) fn kind_of(content: &Content, forms: &CallForms) -> Option<&'static str> {
     match content {
         Content::Text(_) | Content::Refusal(_) => Some("msg"),
-        Content::ToolCall(_) => Some("fc"),
+        Content::ToolCall(call) => Some(match forms.kind(&call.name) {
+            CallKind::Function => "fc",
+            CallKind::Custom => "ctc",
+            CallKind::ToolSearch => "tsc",
+        }),
         Content::Reasoning(_) => Some("rs"),
         Content::Image(Image { media: Media { source: Source::Base64(_), .. }, .. }) => Some("ig"),
         // Its id is in it.
@@ -197,7 +215,12 @@ pub(super) fn id_of(content: &Content, kind: &str, index: usize, answer: &str) -
 }
 
 /// Writes the item that consists of `said`.
-pub(super) fn write_item(out: &mut Vec<u8>, id: &str, status: &str, said: &[Said<'_>]) {
+pub(super) fn write_item(
+    out: &mut Vec<u8>,
+    (id, status): (&str, &str),
+    said: &[Said<'_>],
+    forms: &CallForms,
+) {
     let Some(first) = said.first() else { return };
     if let Content::Foreign(foreign) = first.content {
         out.extend_from_slice(foreign.json.text().as_bytes());
@@ -207,7 +230,7 @@ pub(super) fn write_item(out: &mut Vec<u8>, id: &str, status: &str, said: &[Said
         item.text("id", id);
         match first.content {
             Content::ToolCall(call) => {
-                call_members(item, call, status, all_arguments(call));
+                call_members(item, call, status, forms);
             }
             Content::Reasoning(_) => write_thoughts(item, said),
             Content::Image(image) => picture_members(item, Some(image), status),
@@ -228,18 +251,53 @@ pub(super) fn all_arguments(call: &ToolCall) -> &str {
     if call.arguments.is_empty() { "{}" } else { &call.arguments }
 }
 
-/// Writes the members of a `function_call` behind its id.
+/// Writes the members of a call's item behind its id.
 pub(super) fn call_members(
     item: &mut ObjectWriter<'_>,
     call: &ToolCall,
     status: &str,
-    arguments: &str,
+    forms: &CallForms,
 ) {
-    item.text("type", "function_call");
+    let form = forms.find(&call.name);
+    let kind = form.map_or(CallKind::Function, |form| form.kind);
+    let is_begun = status == "in_progress";
+    call_kind(item, kind);
     item.text("status", status);
-    item.text("arguments", arguments);
+    match kind {
+        CallKind::Function if is_begun => item.text("arguments", ""),
+        CallKind::Custom if is_begun => item.text("input", ""),
+        _ => call_arguments(item, call, kind),
+    }
     item.text("call_id", &call.id);
-    item.text("name", &call.name);
+    if kind != CallKind::ToolSearch {
+        item.text("name", form.map_or(&call.name, |form| &form.name));
+        item.optional_text("namespace", form.and_then(|form| form.namespace.as_deref()));
+    }
+}
+
+/// Writes the type of a call's item.
+pub(super) fn call_kind(item: &mut ObjectWriter<'_>, kind: CallKind) {
+    let kind = match kind {
+        CallKind::Function => "function_call",
+        CallKind::Custom => "custom_tool_call",
+        CallKind::ToolSearch => "tool_search_call",
+    };
+    item.text("type", kind);
+}
+
+/// Writes what a call that is complete was made with.
+pub(super) fn call_arguments(item: &mut ObjectWriter<'_>, call: &ToolCall, kind: CallKind) {
+    match kind {
+        CallKind::Function => item.text("arguments", all_arguments(call)),
+        CallKind::Custom => item.text("input", &input_of(&call.arguments)),
+        CallKind::ToolSearch => {
+            item.text("execution", "client");
+            match Json::parse_object(&call.arguments) {
+                Some(arguments) => item.raw("arguments", &arguments),
+                None => item.object("arguments", |_| {}),
+            }
+        }
+    }
 }
 
 /// Writes the members of a picture's item behind its id.

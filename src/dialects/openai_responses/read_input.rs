@@ -3,6 +3,7 @@
 use super::{DIALECT, identity, output, proof};
 use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, cache_point};
+use crate::dialects::openai_tools::{TOOL_SEARCH, arguments_of, name_of_call};
 use crate::llm::{
     CachePoint, ChatRequest, Content, File, Foreign, Image, Malformed, Media, Node, Part,
     Reasoning, Role, Source, Text, ToolCall, ToolResult, Turn, Within,
@@ -29,16 +30,22 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
     };
     match kind {
         "message" => message(request, item)?,
-        "function_call" => {
+        "function_call" => call(request, item, arguments(item))?,
+        "custom_tool_call" => {
+            let input = item.expect_text_at("input")?;
+            call(request, item, arguments_of(input))?;
+        }
+        "tool_search_call" if is_by_client(item) => {
             let call = ToolCall {
                 id: item.expect_text_at("call_id")?.to_owned(),
-                name: item.expect_text_at("name")?.to_owned(),
+                name: TOOL_SEARCH.to_owned(),
                 arguments: arguments(item),
                 signature: None,
             };
             said_by(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
         }
-        "function_call_output" => {
+        "tool_search_output" if is_by_client(item) => found(request, item)?,
+        "function_call_output" | "custom_tool_call_output" => {
             let output = item.expect("output", "a string or an array of parts")?;
             let result = ToolResult {
                 id: item.expect_text_at("call_id")?.to_owned(),
@@ -63,6 +70,53 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
             said_by(request, role).push(Part::new(Content::Foreign(foreign)));
         }
     }
+    Ok(())
+}
+
+/// True for a search that the client does, and not the vendor.
+fn is_by_client(item: Node<'_>) -> bool {
+    item.text_of("execution") == "client" && item.get("call_id").is_some()
+}
+
+/// A call of a function or of a custom tool.
+fn call(request: &mut ChatRequest, item: Node<'_>, arguments: String) -> Result<(), Malformed> {
+    let (namespace, name) = (item.text_at("namespace")?, item.expect_text_at("name")?);
+    let call = ToolCall {
+        id: item.expect_text_at("call_id")?.to_owned(),
+        name: name_of_call(&request.tools, namespace, name),
+        arguments,
+        signature: None,
+    };
+    said_by(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
+    Ok(())
+}
+
+/// What a search for tools has found: they are among the request's tools already, and told here by name.
+fn found(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
+    let mut names = Vec::new();
+    for tool in item.get("tools").into_iter().flat_map(Node::items) {
+        let name = tool.text_of("name");
+        match tool.get("tools") {
+            Some(inner) => names.extend(
+                inner
+                    .items()
+                    .map(|it| name_of_call(&request.tools, Some(name), it.text_of("name"))),
+            ),
+            None => names.push(name_of_call(&request.tools, None, name)),
+        }
+    }
+    let text = if names.is_empty() {
+        "No tools were found.".to_owned()
+    } else {
+        format!("These tools can be called now: {}", names.join(", "))
+    };
+    let result = ToolResult {
+        id: item.expect_text_at("call_id")?.to_owned(),
+        name: None,
+        parts: vec![Part::text(&text)],
+        is_error: false,
+    };
+    said_by(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
     Ok(())
 }
 

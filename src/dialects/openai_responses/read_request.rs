@@ -1,8 +1,9 @@
 //! A client's request.
 
-use super::{DIALECT, read_input};
+use super::{DIALECT, read_input, read_tools};
 use crate::dialects::foreign;
 use crate::dialects::openai_chat::{function, json_schema, labels, texts};
+use crate::dialects::openai_tools::name_of_call;
 use crate::llm::{
     ChatRequest, Foreign, Format, Json, Malformed, Node, Part, ReasoningSettings, Role, Tool,
     ToolChoice, Turn, WebSearch, Within, write_array,
@@ -20,8 +21,10 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     if let Some(instructions) = root.text_at("instructions")? {
         request.turns.push(Turn::new(Role::System, vec![Part::text(instructions)]));
     }
+    // So do the tools, by whose names calls are read.
+    request.tools = read_tools::read(root)?;
     for (key, value) in root.members() {
-        if !value.is_null() && key != "instructions" {
+        if !value.is_null() && !matches!(key, "instructions" | "tools") {
             member(&mut request, key, value).within(key)?;
         }
     }
@@ -51,7 +54,6 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "stop" => request.stop = texts(value)?,
         "top_logprobs" => request.top_logprobs = Some(value.expect_u64()?),
         "include" => include(request, value)?,
-        "tools" => request.tools = value.read_items(tool)?,
         "tool_choice" => tool_choice(request, value)?,
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.expect_flag()?),
         "text" => text(request, value)?,
@@ -141,7 +143,8 @@ fn reasoning(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed
     Ok(())
 }
 
-fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
+/// Reads a tool that is one in all dialects.
+pub(super) fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
     let foreign = || Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() });
     Ok(match value.expect_text_at("type")? {
         "function" => Tool::Function(function(value)?),
@@ -198,8 +201,9 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
         return Ok(());
     }
     match value.expect_text_at("type")? {
-        "function" => {
-            let name = value.expect_text_at("name")?.to_owned();
+        "function" | "custom" => {
+            let (namespace, name) = (value.text_at("namespace")?, value.expect_text_at("name")?);
+            let name = name_of_call(&request.tools, namespace, name);
             request.tool_choice = Some(ToolChoice::Function(name));
         }
         "allowed_tools" => {
@@ -470,7 +474,9 @@ mod tests {
             (r#"{"type":"code_interpreter","container":{"type":"auto"}}"#, true),
             (r#"{"type":"code_interpreter","container":"cntr_1"}"#, false),
             (r#"{"type":"code_interpreter","container":{"type":"auto","file_ids":["f"]}}"#, false),
-            (r#"{"type":"custom","name":"n"}"#, false),
+            (r#"{"type":"custom","name":"n"}"#, true),
+            (r#"{"type":"tool_search","execution":"client"}"#, true),
+            (r#"{"type":"tool_search","execution":"server"}"#, false),
             (r#"{"type":"mcp","server_label":"s"}"#, false),
         ] {
             let body = format!(r#"{{"input":"x","tools":[{tool}]}}"#);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{DIALECT, output, proof};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, ObjectWriter, Part,
@@ -18,11 +19,13 @@ pub(super) fn write(
     items: &mut ArrayWriter<'_>,
     turns: &[Turn],
     request: &ChatRequest,
-    target: &Target<'_>,
+    (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     let is_own = request.origin == Some(DIALECT);
-    let mut writer = Writer { items, is_own, is_original: target.is_original, warnings };
+    let is_original = target.is_original;
+    let other_calls = Vec::new();
+    let mut writer = Writer { items, is_own, is_original, forms, other_calls, warnings };
     turns.iter().try_for_each(|turn| writer.turn(turn))
 }
 
@@ -32,6 +35,9 @@ struct Writer<'w, 'o> {
     is_own: bool,
     /// The provider is the vendor itself.
     is_original: bool,
+    forms: &'w CallForms,
+    /// Ids of the calls that are no function calls here, by whose kind their results are written.
+    other_calls: Vec<(String, CallKind)>,
     warnings: &'w mut Warnings,
 }
 
@@ -125,10 +131,23 @@ impl Writer<'_, '_> {
             }
         }
         let contents = self.contents(&said)?;
+        let kind = self.other_calls.iter().find(|(id, _)| *id == result.id).map(|(_, kind)| *kind);
         self.items.object(|item| {
-            item.text("type", "function_call_output");
+            let kind = match kind {
+                Some(CallKind::Custom) => "custom_tool_call_output",
+                Some(CallKind::ToolSearch) => "tool_search_output",
+                Some(CallKind::Function) | None => "function_call_output",
+            };
+            item.text("type", kind);
             item.text("call_id", &call_id(&result.id));
-            item.key("output").extend_from_slice(&contents);
+            if kind == "tool_search_output" {
+                // What was found is among the tools of the request.
+                item.text("execution", "client");
+                item.text("status", "completed");
+                item.array("tools", |_| {});
+            } else {
+                item.key("output").extend_from_slice(&contents);
+            }
         });
         Ok(())
     }
@@ -259,11 +278,19 @@ impl Writer<'_, '_> {
         if call.signature.is_some() {
             self.warnings.dropped("the proof of a tool call", "another vendor's");
         }
+        let form = self.forms.find(&call.name);
+        let kind = self.forms.kind(&call.name);
+        if kind != CallKind::Function {
+            self.other_calls.push((call.id.clone(), kind));
+        }
         self.items.object(|item| {
-            item.text("type", "function_call");
+            output::call_kind(item, kind);
             item.text("call_id", &call_id(&call.id));
-            item.text("name", &call.name);
-            item.text("arguments", output::all_arguments(call));
+            if kind != CallKind::ToolSearch {
+                item.text("name", form.map_or(&call.name, |form| &form.name));
+                item.optional_text("namespace", form.and_then(|form| form.namespace.as_deref()));
+            }
+            output::call_arguments(item, call, kind);
         });
     }
 

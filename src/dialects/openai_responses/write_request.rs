@@ -3,11 +3,12 @@
 use super::{DIALECT, write_input};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
+use crate::dialects::openai_tools::{CallForms, CallKind, TOOL_SEARCH};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
-    ArrayWriter, ChatRequest, Format, Function, ObjectWriter, Role, Tool, ToolChoice, WebSearch,
-    write_object,
+    ArrayWriter, ChatRequest, Format, Function, Namespace, ObjectWriter, OpenaiTool,
+    OpenaiToolKind, Role, Tool, ToolChoice, WebSearch, write_object,
 };
 
 /// What this dialect has no word for.
@@ -23,6 +24,9 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
+    // Those who imitate OpenAI know plain functions only.
+    let is_native = target.is_original || request.origin == Some(DIALECT);
+    let forms = if is_native { CallForms::of(request) } else { CallForms::default() };
     write_object(out, |root| {
         root.text("model", target.model);
         let instructions = instructions(request);
@@ -30,7 +34,7 @@ pub(super) fn write(
         let turns = request.turns.get(usize::from(instructions.is_some())..).unwrap_or_default();
         if !turns.is_empty() {
             root.array("input", |items| {
-                write_input::write(items, turns, request, target, warnings)
+                write_input::write(items, turns, request, (target, &forms), warnings)
             })?;
         }
         settings(root, request, target, warnings);
@@ -38,12 +42,12 @@ pub(super) fn write(
         thoughts_and_text(root, request, warnings);
         let has_tools = request.tools.iter().any(is_sayable);
         if has_tools {
-            root.array("tools", |array| write_tools(array, request, warnings));
-        } else if !request.tools.is_empty() {
-            warnings.dropped("a tool of the vendor", "another dialect's");
+            root.array("tools", |array| write_tools(array, request, is_native, warnings));
+        } else {
+            request.tools.iter().for_each(|tool| foreign::warn_of_tool(tool, warnings));
         }
         if has_tools || request.tools.is_empty() {
-            write_tool_choice(root, request);
+            write_tool_choice(root, request, &forms);
             root.optional_flag("parallel_tool_calls", request.parallel_tool_calls);
         }
         keeping(root, request);
@@ -236,20 +240,95 @@ fn is_sayable(tool: &Tool) -> bool {
 pub(super) fn write_tools(
     array: &mut ArrayWriter<'_>,
     request: &ChatRequest,
+    is_native: bool,
     warnings: &mut Warnings,
 ) {
     let is_own = request.origin == Some(DIALECT);
-    for tool in &request.tools {
+    fn openai(tool: &Tool) -> Option<&OpenaiTool> {
         match tool {
-            Tool::Function(function) => write_function(array, function, is_own, warnings),
-            Tool::WebSearch(search) => write_web_search(array, search, warnings),
-            Tool::CodeExecution => array.object(|tool| {
-                tool.text("type", "code_interpreter");
-                tool.object("container", |container| container.text("type", "auto"));
-            }),
-            Tool::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-            Tool::Foreign(_) => warnings.dropped("a tool of the vendor", "another dialect's"),
+            Tool::Function(function) => function.openai.as_deref(),
+            _ => None,
         }
+    }
+    fn namespace(tool: &Tool) -> Option<&Namespace> {
+        openai(tool).and_then(|it| it.namespace.as_ref())
+    }
+    // The functions of a namespace were read one after another.
+    for group in request.tools.chunk_by(|before, next| {
+        is_native && namespace(before).is_some() && namespace(before) == namespace(next)
+    }) {
+        let mut write = |array: &mut ArrayWriter<'_>| {
+            for tool in group {
+                let openai = openai(tool).filter(|_| is_native);
+                write_tool(array, tool, openai, is_own, warnings);
+            }
+        };
+        match group.first().and_then(namespace).filter(|_| is_native) {
+            None => write(array),
+            Some(namespace) => array.object(|object| {
+                object.text("type", "namespace");
+                object.text("name", &namespace.name);
+                object.optional_text("description", namespace.description.as_deref());
+                object.array("tools", write);
+            }),
+        }
+    }
+}
+
+fn write_tool(
+    array: &mut ArrayWriter<'_>,
+    tool: &Tool,
+    openai: Option<&OpenaiTool>,
+    is_own: bool,
+    warnings: &mut Warnings,
+) {
+    match (tool, openai) {
+        (Tool::Function(function), Some(openai)) => {
+            write_openai_tool(array, function, openai, is_own, warnings);
+        }
+        (Tool::Function(function), None) => write_function(array, function, is_own, warnings),
+        (Tool::WebSearch(search), _) => write_web_search(array, search, warnings),
+        (Tool::CodeExecution, _) => array.object(|tool| {
+            tool.text("type", "code_interpreter");
+            tool.object("container", |container| container.text("type", "auto"));
+        }),
+        (Tool::Foreign(foreign), _) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        (Tool::Foreign(_), _) => foreign::warn_of_tool(tool, warnings),
+    }
+}
+
+/// Writes a tool as this dialect knows it.
+fn write_openai_tool(
+    array: &mut ArrayWriter<'_>,
+    function: &Function,
+    openai: &OpenaiTool,
+    is_own: bool,
+    warnings: &mut Warnings,
+) {
+    match &openai.kind {
+        OpenaiToolKind::Function => {
+            let (name, description) = (openai.name.clone(), openai.description.clone());
+            let inner = Function { name, description, ..function.clone() };
+            write_function(array, &inner, is_own, warnings);
+        }
+        OpenaiToolKind::Custom(grammar) => array.object(|tool| {
+            tool.text("type", "custom");
+            tool.text("name", &openai.name);
+            tool.optional_text("description", openai.description.as_deref());
+            if let Some(grammar) = grammar {
+                tool.object("format", |format| {
+                    format.text("type", "grammar");
+                    format.text("syntax", &grammar.syntax);
+                    format.text("definition", &grammar.definition);
+                });
+            }
+        }),
+        OpenaiToolKind::ToolSearch => array.object(|tool| {
+            tool.text("type", TOOL_SEARCH);
+            tool.text("execution", "client");
+            tool.optional_text("description", openai.description.as_deref());
+            tool.optional_raw("parameters", function.parameters.as_ref());
+        }),
     }
 }
 
@@ -302,13 +381,20 @@ fn write_web_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &
 }
 
 /// Writes `tool_choice`, if there is one. One of the dialect's own kinds travels as it came.
-pub(super) fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest) -> bool {
+pub(super) fn write_tool_choice(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    forms: &CallForms,
+) -> bool {
     let mode = match &request.tool_choice {
         None => return false,
         Some(ToolChoice::Function(name)) => {
             root.object("tool_choice", |choice| {
-                choice.text("type", "function");
-                choice.text("name", name);
+                let form = forms.find(name);
+                let is_custom = form.is_some_and(|form| form.kind == CallKind::Custom);
+                choice.text("type", if is_custom { "custom" } else { "function" });
+                choice.text("name", form.map_or(name, |form| &form.name));
+                choice.optional_text("namespace", form.and_then(|it| it.namespace.as_deref()));
             });
             return true;
         }
@@ -331,8 +417,9 @@ pub(super) fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatReque
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialects::openai_tools::{custom, in_namespace, tool_search};
     use crate::llm::{
-        CachePoint, Content, Dialect, File, Foreign, Image, Json, Media, Part, Reasoning,
+        CachePoint, Content, Dialect, File, Foreign, Grammar, Image, Json, Media, Part, Reasoning,
         ReasoningSettings, Sampling, Scanner, Signature, Source, Text, ToolCall, ToolResult, Turn,
     };
     use proptest::collection::vec;
@@ -420,7 +507,7 @@ mod tests {
             "dropped modalities:",
             "dropped a cache point of a tool:",
             "dropped max_uses of the web search:",
-            "dropped a tool of the vendor:",
+            "dropped the tool x:",
             "dropped a part of a message:",
         ] {
             assert!(warnings.contains(part), "{part} in {warnings}");
@@ -607,7 +694,8 @@ mod tests {
         let function = (word(), option::of(word()), any::<bool>(), option::of(any::<bool>()))
             .prop_map(move |(name, description, has_schema, strict)| {
                 let parameters = schema().filter(|_| has_schema);
-                Tool::Function(Function { name, description, parameters, strict, cache: None })
+                let function = Function { name, description, parameters, ..Function::default() };
+                Tool::Function(Function { strict, ..function })
             });
         let search = (vec(word(), 0..3), option::of(word())).prop_map(|(domains, size)| {
             Tool::WebSearch(WebSearch {
@@ -616,9 +704,23 @@ mod tests {
                 ..WebSearch::default()
             })
         });
-        let json = Json::of_written(r#"{"type":"custom","name":"n"}"#.to_owned());
+        let json = Json::of_written(r#"{"type":"mcp","server_label":"s"}"#.to_owned());
         let foreign = Just(Tool::Foreign(Foreign { dialect: DIALECT, json }));
-        prop_oneof![4 => function, 1 => search, 1 => Just(Tool::CodeExecution), 1 => foreign]
+        let custom = (option::of(word()), any::<bool>()).prop_map(|(description, has_grammar)| {
+            let (syntax, definition) = ("lark".to_owned(), "start: \"x\"".to_owned());
+            let grammar = has_grammar.then_some(Grammar { syntax, definition });
+            Tool::Function(custom("note", description.as_deref(), grammar))
+        });
+        let inside = option::of(word()).prop_map(|description| {
+            let namespace = Namespace { name: "mcp__db".to_owned(), description };
+            let inner = Function { name: "query".to_owned(), ..Function::default() };
+            Tool::Function(in_namespace(inner, &namespace))
+        });
+        let search = prop_oneof![4 => search, 1 => Just(Tool::Function(tool_search(None, None)))];
+        prop_oneof![
+            4 => function, 1 => search, 1 => Just(Tool::CodeExecution), 1 => foreign, 2 => custom,
+            1 => inside,
+        ]
     }
 
     fn format() -> impl Strategy<Value = Format> {
@@ -655,6 +757,14 @@ mod tests {
             (stream, seal_thoughts, is_stored) in
                 (any::<bool>(), any::<bool>(), option::of(any::<bool>())),
         ) -> ChatRequest {
+            let mut tools = tools;
+            // Of several functions of one name all but one are renamed.
+            let mut has_namespace = false;
+            tools.retain(|tool| {
+                let is_inside = matches!(tool, Tool::Function(Function { openai: Some(it), .. })
+                    if it.namespace.is_some());
+                !is_inside || !std::mem::replace(&mut has_namespace, true)
+            });
             let foreign = is_stored.map(|stored| {
                 let json = Json::of_written(stored.to_string());
                 ("store".to_owned(), Foreign { dialect: DIALECT, json })

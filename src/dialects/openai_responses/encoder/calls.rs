@@ -1,0 +1,65 @@
+//! The calls of a client's stream: of functions, of custom tools, whose text is told as it grows, and of
+//! the client's search for tools, which is told whole.
+
+use super::{Encoder, write_words};
+use crate::dialects::openai_responses::output;
+use crate::dialects::openai_tools::{CallKind, input_of};
+use crate::llm::{Content, Reasoning, ToolCall};
+
+impl Encoder {
+    /// Takes in a piece of a call's arguments.
+    pub(super) fn grow_call(&mut self, index: usize, place: usize, piece: &str, out: &mut Vec<u8>) {
+        let item = self.items.get_mut(index);
+        let Some(part) = item.and_then(|it| it.parts.get_mut(place)) else { return };
+        let Content::ToolCall(call) = &mut part.content else { return };
+        call.arguments.push_str(piece);
+        match self.forms.kind(&call.name) {
+            CallKind::Function => {
+                self.delta("function_call_arguments.delta", index, place, piece, out);
+            }
+            CallKind::Custom => {
+                let text = part.input.push(piece);
+                self.keep(piece.len());
+                self.delta("custom_tool_call_input.delta", index, place, &text, out);
+            }
+            CallKind::ToolSearch => self.keep(piece.len()),
+        }
+    }
+
+    /// Tells the end of a call's arguments.
+    pub(super) fn close_call(&mut self, index: usize, place: usize, out: &mut Vec<u8>) {
+        let item = self.items.get_mut(index);
+        let Some(part) = item.and_then(|it| it.parts.get_mut(place)) else { return };
+        let Content::ToolCall(call) = &mut part.content else { return };
+        match self.forms.kind(&call.name) {
+            CallKind::Function => {
+                if call.arguments.is_empty() {
+                    let empty = output::all_arguments(call).to_owned();
+                    call.arguments.clone_from(&empty);
+                    self.delta("function_call_arguments.delta", index, place, &empty, out);
+                }
+                let kind = "function_call_arguments.done";
+                self.part_event(kind, index, place, out, write_words);
+            }
+            CallKind::Custom => {
+                let whole = input_of(&call.arguments);
+                let rest = part.input.finish(&call.arguments);
+                self.delta("custom_tool_call_input.delta", index, place, &rest, out);
+                let kind = "custom_tool_call_input.done";
+                self.part_event(kind, index, place, out, |root, _| root.text("input", &whole));
+            }
+            CallKind::ToolSearch => {}
+        }
+    }
+
+    /// Tells the proof of a call in an item behind it.
+    pub(super) fn prove_call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
+        let Some(signature) = &call.signature else { return };
+        let index = self.open_item("rs", &Content::Reasoning(Reasoning::default()), out);
+        self.speaking = None;
+        if let Some(item) = self.items.get_mut(index) {
+            output::write_proof_of_call(&mut item.written, &item.id, &call.id, signature);
+        }
+        self.tell_done(index, out);
+    }
+}

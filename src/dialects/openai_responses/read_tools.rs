@@ -1,0 +1,97 @@
+//! The tools of a request: those that it lists, and those that the client's search for tools has found.
+
+use super::read_request::tool;
+use crate::dialects::openai_tools::{
+    TOOL_SEARCH, custom, in_namespace, tell_names_apart, tool_search,
+};
+use crate::llm::{Function, Grammar, Malformed, Namespace, Node, Tool, Within};
+
+/// Type of the items that hold what a search has found.
+const FOUND: &str = "tool_search_output";
+
+/// Reads `tools`, and the tools in the results of searches among `input`.
+pub(super) fn read(root: Node<'_>) -> Result<Vec<Tool>, Malformed> {
+    let mut tools = match root.get("tools") {
+        Some(value) => list(value).within("tools")?,
+        None => Vec::new(),
+    };
+    for item in root.get("input").into_iter().flat_map(Node::items) {
+        if let Some(found) = item.get("tools").filter(|_| item.text_of("type") == FOUND) {
+            for tool in list(found).within("input")? {
+                if is_new(&tools, &tool) {
+                    tools.push(tool);
+                }
+            }
+        }
+    }
+    tell_names_apart(&mut tools);
+    Ok(tools)
+}
+
+fn list(value: Node<'_>) -> Result<Vec<Tool>, Malformed> {
+    let groups = value.read_items(group)?;
+    Ok(groups.into_iter().flatten().collect())
+}
+
+/// True for a function that none of `known` is.
+fn is_new(known: &[Tool], tool: &Tool) -> bool {
+    fn place(tool: &Tool) -> Option<(Option<&Namespace>, &str)> {
+        match tool {
+            Tool::Function(Function { openai: Some(openai), .. }) => {
+                Some((openai.namespace.as_ref(), openai.name.as_str()))
+            }
+            Tool::Function(function) => Some((None, function.name.as_str())),
+            _ => None,
+        }
+    }
+    let wanted = place(tool);
+    wanted.is_some() && !known.iter().any(|known| place(known) == wanted)
+}
+
+/// Reads one element: a tool, or the functions of a namespace.
+fn group(value: Node<'_>) -> Result<Vec<Tool>, Malformed> {
+    if value.expect_text_at("type")? != "namespace" {
+        return Ok(vec![one(value)?]);
+    }
+    let namespace = Namespace {
+        name: value.expect_text_at("name")?.to_owned(),
+        description: value.text_at("description")?.map(str::to_owned),
+    };
+    let inner = value.expect("tools", "an array")?.read_items(one).within("tools")?;
+    Ok(inner
+        .into_iter()
+        .map(|tool| match tool {
+            Tool::Function(function) => Tool::Function(in_namespace(function, &namespace)),
+            other => other,
+        })
+        .collect())
+}
+
+fn one(value: Node<'_>) -> Result<Tool, Malformed> {
+    match value.expect_text_at("type")? {
+        "custom" => {
+            let grammar = value.get("format").map(grammar).transpose().within("format")?;
+            let name = value.expect_text_at("name")?;
+            let description = value.text_at("description")?;
+            Ok(Tool::Function(custom(name, description, grammar.flatten())))
+        }
+        // The vendor searches by itself where it is not the client that does.
+        TOOL_SEARCH if value.text_of("execution") == "client" => {
+            let parameters = value.get("parameters").map(Node::json);
+            Ok(Tool::Function(tool_search(value.text_at("description")?, parameters)))
+        }
+        _ => tool(value),
+    }
+}
+
+/// The grammar of a custom tool's text; none where it may be any text.
+fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
+    match value.expect_text_at("type")? {
+        "text" => Ok(None),
+        "grammar" => Ok(Some(Grammar {
+            syntax: value.expect_text_at("syntax")?.to_owned(),
+            definition: value.expect_text_at("definition")?.to_owned(),
+        })),
+        _ => Err(Malformed::new("one of text, grammar")).within("type"),
+    }
+}
