@@ -157,7 +157,8 @@ fn kind_of_tool(json: &Json) -> Option<String> {
 
 /// A provider that keeps nothing does what `"store": false` asks for.
 fn is_kept_anyway(key: &str, foreign: &Foreign) -> bool {
-    key == "store" && foreign.json.text() == "false"
+    // What it stood for has taken its place, or the request is refused.
+    key == "previous_response_id" || (key == "store" && foreign.json.text() == "false")
 }
 
 /// Writes the members that `dialect` has inside of `outer`.

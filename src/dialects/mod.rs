@@ -66,6 +66,9 @@ pub use gemini::{
     method_path as gemini_method_path, with_model as gemini_with_model,
     write_token_count as write_gemini_token_count,
 };
+pub use openai_responses::{
+    response_name, response_name_of_item, write_input_tokens, write_last_error,
+};
 pub use opening::{OpeningEvent, opening_chunk, opening_event};
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
 pub use warnings::Warnings;

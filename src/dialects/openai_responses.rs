@@ -20,6 +20,8 @@ mod decoder;
 mod encoder;
 mod growing;
 mod identity;
+#[cfg(test)]
+mod open_responses;
 mod output;
 mod proof;
 mod read_input;
@@ -29,6 +31,7 @@ mod write_input;
 mod write_request;
 
 pub(super) use identity::is_ours as is_own_item_id;
+pub use identity::{response_name, response_name_of_item};
 pub(super) use proof::is_foreign_proof;
 
 use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
@@ -36,9 +39,22 @@ use super::openai_chat;
 use super::part_order::PartOrder;
 use super::said_turns;
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
+use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Dialect, Malformed, Node, write_object};
 
 const DIALECT: Dialect = Dialect::OpenaiResponses;
+
+/// Appends the event that ends a stream with an error, whose number it has.
+pub fn write_last_error(error: &ApiError, sequence: u64, out: &mut Vec<u8>) {
+    encoder::Encoder::of_error(sequence).push(&Chunk::Error(error.clone()), out);
+}
+
+/// Appends the answer of the vendor's endpoint that counts the tokens of a request.
+pub fn write_input_tokens(tokens: u64, out: &mut Vec<u8>) {
+    write_object(out, |root| {
+        root.text("object", "response.input_tokens");
+        root.number("input_tokens", tokens);
+    });
+}
 
 /// The dialect.
 pub(super) struct OpenaiResponses;

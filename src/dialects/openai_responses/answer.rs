@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::output::{self, Said};
-use super::write_request::{write_format, write_tool_choice, write_tools};
+use super::write_request::{ToolForm, write_format, write_tool_choice, write_tools};
 use super::{DIALECT, identity};
 use crate::dialects::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow};
 use crate::dialects::openai_chat::tokens;
@@ -88,6 +88,7 @@ pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: 
     let envelope = Envelope {
         id: &id,
         created,
+        now: now_unix,
         model: &answer.model,
         service_tier: answer.service_tier.as_deref().and_then(service_tier::of_answer),
         status,
@@ -144,6 +145,8 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), 
 pub(super) struct Envelope<'a> {
     pub(super) id: &'a str,
     pub(super) created: u64,
+    /// The time at hand, in seconds since 1970: that of an answer which is complete.
+    pub(super) now: u64,
     pub(super) model: &'a str,
     pub(super) service_tier: Option<&'a str>,
     pub(super) status: &'a str,
@@ -161,6 +164,9 @@ impl Envelope<'_> {
         root.text("id", self.id);
         root.text("object", "response");
         root.number("created_at", self.created);
+        let is_complete = self.status == "completed";
+        let completed = is_complete.then_some(self.now.max(self.created));
+        or_null(root, "completed_at", completed, ObjectWriter::number);
         root.text("status", self.status);
         match self.error {
             Some(error) => root.object("error", |object| {
@@ -178,7 +184,7 @@ impl Envelope<'_> {
         root.text("model", self.model);
         output(root.key("output"));
         root.raw_members(self.echo);
-        or_null(root, "service_tier", self.service_tier, ObjectWriter::text);
+        root.text("service_tier", self.service_tier.unwrap_or("default"));
         match &self.usage {
             Some(usage) => root.object("usage", |object| write_usage(object, usage)),
             None => root.null("usage"),
@@ -198,8 +204,8 @@ fn code_of(error: &ApiError) -> &'static str {
 }
 
 /// The members of an answer that repeat its request, with commas between them. What was not asked is
-/// told as the dialect's default, or as null where that is the model's to choose. Nothing is stored,
-/// whatever was asked: no answer can be called up later.
+/// told as the dialect's default, or as null where it is nothing. What strictly typed clients take for
+/// a number is one, also where it is the model's to choose.
 pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     write_object(&mut out, |root| {
@@ -229,8 +235,11 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
             or_null(object, "summary", summary, ObjectWriter::text);
         });
         or_null(root, "safety_identifier", kept("safety_identifier"), ObjectWriter::raw);
-        root.flag("store", false);
-        or_null(root, "temperature", request.sampling.temperature, ObjectWriter::float);
+        root.flag("store", kept("store").is_none_or(|it| it.text() != "false"));
+        let sampling = &request.sampling;
+        root.float("temperature", sampling.temperature.unwrap_or(1.0));
+        root.float("presence_penalty", sampling.presence_penalty.unwrap_or(0.0));
+        root.float("frequency_penalty", sampling.frequency_penalty.unwrap_or(0.0));
         root.object("text", |object| {
             match &request.format {
                 Some(format) => object.object("format", |object| write_format(object, format)),
@@ -245,10 +254,10 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
             }
         }
         root.array("tools", |array| {
-            write_tools(array, request, true, &mut Warnings::default());
+            write_tools(array, request, ToolForm::Repeated, &mut Warnings::default());
         });
         root.number("top_logprobs", request.top_logprobs.unwrap_or(0));
-        or_null(root, "top_p", request.sampling.top_p, ObjectWriter::float);
+        root.float("top_p", sampling.top_p.unwrap_or(1.0));
         match kept("truncation") {
             Some(truncation) => root.raw("truncation", truncation),
             None => root.text("truncation", "disabled"),
@@ -472,7 +481,7 @@ mod tests {
             ("reasoning", r#"{"effort":"low","summary":null}"#),
             ("text", r#"{"format":{"type":"text"},"verbosity":"low"}"#),
             ("parallel_tool_calls", "true"),
-            ("store", "false"),
+            ("store", "true"),
             ("output", "[]"),
         ] {
             let expected: serde_json::Value = serde_json::from_str(expected).expect("JSON");

@@ -39,6 +39,8 @@ pub(super) struct Encoder {
     forms: CallForms,
     start: Start,
     created: u64,
+    /// When the stream began.
+    now: u64,
     /// The answer's id for the client; empty until the stream has begun.
     id: String,
     sequence: u64,
@@ -57,12 +59,18 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
+    /// The writer of a stream of which only an error is left to tell, with that number.
+    pub(super) fn of_error(sequence: u64) -> Self {
+        Self { sequence, ..Self::new(&ChatRequest::default(), 0) }
+    }
+
     pub(super) fn new(request: &ChatRequest, now_unix: u64) -> Self {
         Self {
             echo: echo(request),
             forms: CallForms::of(request),
             start: Start::default(),
             created: now_unix,
+            now: now_unix,
             id: String::new(),
             sequence: 0,
             items: Vec::new(),
@@ -100,6 +108,7 @@ impl Encoder {
         let envelope = Envelope {
             id,
             created: self.created,
+            now: self.now,
             model: &start.model,
             service_tier: start.service_tier.as_deref().and_then(service_tier::of_answer),
             status,

@@ -24,12 +24,24 @@ pub(super) fn answer_id(id: &str) -> &str {
     ours.and_then(|rest| rest.strip_prefix('_')).unwrap_or(id)
 }
 
+/// The part of an answer's id that its items have in theirs, by which both are known.
+#[must_use]
+pub fn response_name(id: &str) -> &str {
+    let tail = answer_id(id);
+    tail.strip_prefix("resp_").unwrap_or(tail)
+}
+
+/// The same, of the id of an item that the gateway has named.
+#[must_use]
+pub fn response_name_of_item(id: &str) -> Option<&str> {
+    let rest = id.split_once('_')?.1.strip_prefix(MARK)?;
+    rest.split_once('_').filter(|_| is_ours(id)).map(|(_, name)| name)
+}
+
 /// The id of the item at place `index` of the answer that clients know as `answer`. `kind` is what
 /// the ids of such items begin with: `msg`, `fc`, `rs`, `ig`.
 pub(super) fn of_item(kind: &str, index: usize, answer: &str) -> String {
-    let tail = answer_id(answer);
-    let tail = tail.strip_prefix("resp_").unwrap_or(tail);
-    format!("{kind}_{MARK}{index}_{tail}")
+    format!("{kind}_{MARK}{index}_{}", response_name(answer))
 }
 
 /// True for an id that [`of_item`] made.
@@ -72,5 +84,10 @@ mod tests {
         ] {
             assert_eq!(is_ours(id), ours, "{id}");
         }
+        for answer in ["resp_1a2b", "resp_rg_chatcmpl-7_x", "resp_rg_7"] {
+            let item = of_item("fc", 12, answer);
+            assert_eq!(response_name_of_item(&item), Some(response_name(answer)));
+        }
+        assert_eq!(response_name_of_item("msg_68b1"), None);
     }
 }

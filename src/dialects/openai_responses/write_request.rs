@@ -24,9 +24,15 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
-    // Those who imitate OpenAI know plain functions only.
-    let is_native = target.is_original || request.origin == Some(DIALECT);
-    let forms = if is_native { CallForms::of(request) } else { CallForms::default() };
+    let tool_form = if target.is_original || request.origin == Some(DIALECT) {
+        ToolForm::Native
+    } else {
+        ToolForm::Plain
+    };
+    let forms = match tool_form {
+        ToolForm::Plain => CallForms::default(),
+        _ => CallForms::of(request),
+    };
     write_object(out, |root| {
         root.text("model", target.model);
         let instructions = instructions(request);
@@ -42,7 +48,7 @@ pub(super) fn write(
         thoughts_and_text(root, request, warnings);
         let has_tools = request.tools.iter().any(is_sayable);
         if has_tools {
-            root.array("tools", |array| write_tools(array, request, is_native, warnings));
+            root.array("tools", |array| write_tools(array, request, tool_form, warnings));
         } else {
             request.tools.iter().for_each(|tool| foreign::warn_of_tool(tool, warnings));
         }
@@ -236,14 +242,26 @@ fn is_sayable(tool: &Tool) -> bool {
     !matches!(tool, Tool::Foreign(foreign) if foreign.dialect != DIALECT)
 }
 
+/// For whom tools are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToolForm {
+    /// For those who imitate OpenAI, and know plain functions only.
+    Plain,
+    /// For OpenAI.
+    Native,
+    /// For a client, whose tools an answer repeats, with all members that a tool can have.
+    Repeated,
+}
+
 /// Writes the elements of `tools`.
 pub(super) fn write_tools(
     array: &mut ArrayWriter<'_>,
     request: &ChatRequest,
-    is_native: bool,
+    form: ToolForm,
     warnings: &mut Warnings,
 ) {
-    let is_own = request.origin == Some(DIALECT);
+    let is_native = form != ToolForm::Plain;
+    let form = (form, request.origin == Some(DIALECT));
     fn openai(tool: &Tool) -> Option<&OpenaiTool> {
         match tool {
             Tool::Function(function) => function.openai.as_deref(),
@@ -260,7 +278,7 @@ pub(super) fn write_tools(
         let mut write = |array: &mut ArrayWriter<'_>| {
             for tool in group {
                 let openai = openai(tool).filter(|_| is_native);
-                write_tool(array, tool, openai, is_own, warnings);
+                write_tool(array, tool, openai, form, warnings);
             }
         };
         match group.first().and_then(namespace).filter(|_| is_native) {
@@ -279,14 +297,14 @@ fn write_tool(
     array: &mut ArrayWriter<'_>,
     tool: &Tool,
     openai: Option<&OpenaiTool>,
-    is_own: bool,
+    form: (ToolForm, bool),
     warnings: &mut Warnings,
 ) {
     match (tool, openai) {
         (Tool::Function(function), Some(openai)) => {
-            write_openai_tool(array, function, openai, is_own, warnings);
+            write_openai_tool(array, function, openai, form, warnings);
         }
-        (Tool::Function(function), None) => write_function(array, function, is_own, warnings),
+        (Tool::Function(function), None) => write_function(array, function, form, warnings),
         (Tool::WebSearch(search), _) => write_web_search(array, search, warnings),
         (Tool::CodeExecution, _) => array.object(|tool| {
             tool.text("type", "code_interpreter");
@@ -302,14 +320,14 @@ fn write_openai_tool(
     array: &mut ArrayWriter<'_>,
     function: &Function,
     openai: &OpenaiTool,
-    is_own: bool,
+    form: (ToolForm, bool),
     warnings: &mut Warnings,
 ) {
     match &openai.kind {
         OpenaiToolKind::Function => {
             let (name, description) = (openai.name.clone(), openai.description.clone());
             let inner = Function { name, description, ..function.clone() };
-            write_function(array, &inner, is_own, warnings);
+            write_function(array, &inner, form, warnings);
         }
         OpenaiToolKind::Custom(grammar) => array.object(|tool| {
             tool.text("type", "custom");
@@ -335,7 +353,7 @@ fn write_openai_tool(
 fn write_function(
     array: &mut ArrayWriter<'_>,
     function: &Function,
-    is_own: bool,
+    (form, is_own): (ToolForm, bool),
     warnings: &mut Warnings,
 ) {
     if function.cache.is_some() {
@@ -345,7 +363,11 @@ fn write_function(
     array.object(|tool| {
         tool.text("type", "function");
         tool.text("name", &function.name);
-        tool.optional_text("description", function.description.as_deref());
+        match function.description.as_deref() {
+            Some(description) => tool.text("description", description),
+            None if form == ToolForm::Repeated => tool.null("description"),
+            None => {}
+        }
         match &parameters.schema {
             Some(parameters) => tool.raw("parameters", parameters),
             // The type of a function without any, which may not be left out here.
