@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
 use crate::base::{Instant, log_message, random_secret, unix_now};
-use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, Semantic};
+use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, ResponseStore, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialKeeper;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
@@ -147,6 +147,7 @@ struct Fleet {
     credentials: Option<CredentialKeeper>,
     semantic: Semantic,
     flights: Flights,
+    responses: ResponseStore,
     targets: Targets,
     log: Option<LogWriter>,
     mailboxes: Vec<Sender<gateway::Command>>,
@@ -182,6 +183,7 @@ impl Fleet {
             credentials: None,
             semantic,
             flights: Flights::default(),
+            responses: ResponseStore::default(),
             targets: Targets::new(Instant::now()),
             log,
             mailboxes: Vec::with_capacity(count),
@@ -234,6 +236,7 @@ impl Fleet {
         let cache = self.cache.clone();
         let semantic = Some(self.semantic.clone());
         let flights = self.flights.clone();
+        let responses = self.responses.clone();
         let targets = self.targets.clone();
         let body = move || {
             let failed = report.clone();
@@ -244,6 +247,7 @@ impl Fleet {
                     cache,
                     semantic,
                     flights,
+                    responses,
                     targets,
                     published,
                     recorder: hub.recorder(shard, log),

@@ -45,6 +45,7 @@ mod near_questions;
 mod pictures;
 mod realtime;
 mod redaction;
+mod responses;
 mod routing;
 mod routing_health;
 mod routing_modes;

@@ -22,7 +22,7 @@ use crate::llm::{each_model_of_member, is_model_member};
 use crate::routing::Route;
 
 /// Paths that pass to the provider, whose requests name a model and touch nothing that is stored there.
-const INFERENCE: [&str; 20] = [
+const INFERENCE: [&str; 19] = [
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
@@ -39,7 +39,6 @@ const INFERENCE: [&str; 20] = [
     "/v1/multimodalembeddings",
     "/v1/ocr",
     "/v1/responses/compact",
-    "/v1/responses/input_tokens",
     "/v1/reranking",
     "/v1/score",
     "/v1/tokenize",

@@ -1,31 +1,52 @@
-//! `POST /v1/messages/count_tokens` and Google's `countTokens` for providers that do not count
-//! themselves: an estimate, which the answer says it is.
+//! `POST /v1/messages/count_tokens`, `/v1/responses/input_tokens` and Google's `countTokens` for providers
+//! that do not count themselves: an estimate, which the answer says it is.
 
 use super::asker::Asker;
+use super::choose::Choice;
 use super::deliver::Whole;
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::receive::Request;
-use super::translate;
-use crate::dialects::{codec, write_gemini_token_count, write_token_count};
+use super::{stored_responses, translate};
+use crate::dialects::{codec, write_gemini_token_count, write_input_tokens, write_token_count};
 use crate::llm::{Dialect, estimate_request_tokens};
 
-/// Estimates the tokens of the request.
-pub(super) fn estimate(asker: &Asker<'_>, request: &Request) -> Result<Whole, Failure> {
+/// Estimates the tokens of the request. None where the provider, which speaks `own`, counts them.
+pub(super) fn answer(
+    asker: &Asker<'_>,
+    request: &Request,
+    choice: &Choice,
+    own: Dialect,
+) -> Result<Option<Whole>, Failure> {
     let dialect = request.endpoint.chat_dialect().ok_or(Failure::NotFound)?;
+    let counts = if request.endpoint == Endpoint::InputTokens {
+        let spoken = choice.upstream.provider.dialect_toward(dialect, choice.model.as_deref());
+        spoken == dialect || spoken == Dialect::Passthrough
+    } else {
+        own == dialect
+    };
+    if counts {
+        return Ok(None);
+    }
     let codec = codec(dialect).ok_or(Failure::NotFound)?;
-    let asked = translate::read_with(asker, request, &[], |root, path| {
-        // Google's clients may send a whole request for an answer.
-        let root = root.get("generateContentRequest").unwrap_or(root);
-        codec.read_request(root, path).map_err(Failure::Malformed)
-    })?;
-    let tokens = estimate_request_tokens(&asked);
-    let mut body = Vec::new();
+    let asked = if request.endpoint == Endpoint::InputTokens {
+        stored_responses::read(asker, request, &[], codec)?
+    } else {
+        translate::read_with(asker, request, &[], |root, path| {
+            // Google's clients may send a whole request for an answer.
+            let root = root.get("generateContentRequest").unwrap_or(root);
+            codec.read_request(root, path).map_err(Failure::Malformed)
+        })?
+    };
+    let told = "changed input_tokens: estimated by the gateway";
     let (write, warning): (fn(u64, &mut Vec<u8>), _) = match dialect {
         Dialect::Gemini => {
             (write_gemini_token_count, "changed totalTokens: estimated by the gateway")
         }
-        _ => (write_token_count, "changed input_tokens: estimated by the gateway"),
+        Dialect::OpenaiResponses => (write_input_tokens, told),
+        _ => (write_token_count, told),
     };
-    write(tokens, &mut body);
-    Ok(Whole::json(200, body).with_warning(warning))
+    let mut body = Vec::new();
+    write(estimate_request_tokens(&asked), &mut body);
+    Ok(Some(Whole::json(200, body).with_warning(warning)))
 }

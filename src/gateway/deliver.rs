@@ -319,10 +319,13 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
         exchange.record.close = true;
         if exchange.record.stream {
             let dialect = exchange.record.dialled.dialect;
+            let told = std::mem::take(&mut exchange.record.last_events);
             let events = if exchange.record.as_array {
                 [b",\r\n", failure.to_json(dialect).as_slice()].concat()
+            } else if told.is_empty() {
+                failure.to_events(stream_dialect(exchange), exchange.record.next_event)
             } else {
-                failure.to_events(stream_dialect(exchange))
+                told
             };
             deliver_stream::send_events(exchange, events).await;
         }

@@ -32,6 +32,9 @@ use crate::llm::{ChatRequest, Chunk, Dialect, hide_usage, may_carry_usage};
 
 const DONE: &[u8] = b"[DONE]";
 
+/// Where an event of OpenAI's responses tells its number.
+const NUMBER: &[u8] = b"\"sequence_number\":";
+
 /// What the stream has shown so far.
 struct Progress {
     dialect: Dialect,
@@ -47,11 +50,54 @@ struct Progress {
     shared: Option<ChatEvents>,
 }
 
+/// The events of the last two reads that brought some, as they went to the client.
+#[derive(Default)]
+struct Shown {
+    events: Vec<u8>,
+    before: Vec<u8>,
+}
+
+impl Shown {
+    /// Makes room for the events of another read.
+    fn turn(&mut self) {
+        if !self.events.is_empty() {
+            std::mem::swap(&mut self.events, &mut self.before);
+        }
+        self.events.clear();
+    }
+
+    /// The number behind the last that an event told; 0 if none did.
+    fn next_number(&self) -> u64 {
+        let number = |events: &[u8]| {
+            let at = memchr::memmem::rfind(events, NUMBER)?;
+            let digits = events.get(at + NUMBER.len()..)?.trim_ascii_start();
+            let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            std::str::from_utf8(digits.get(..length)?).ok()?.parse::<u64>().ok()
+        };
+        let last = number(&self.events).or_else(|| number(&self.before));
+        last.map_or(0, |last| last.saturating_add(1))
+    }
+}
+
 /// Relays the stream to its end.
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
     answer: &mut Answer,
+) -> Result<(), Failure> {
+    let mut shown = Shown::default();
+    let relayed = relay_all(exchange, attempt, answer, &mut shown).await;
+    if relayed.is_err() {
+        exchange.record.next_event = shown.next_number();
+    }
+    relayed
+}
+
+async fn relay_all(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    answer: &mut Answer,
+    shown: &mut Shown,
 ) -> Result<(), Failure> {
     exchange.record.stream = true;
     let outgoing = outgoing_of(exchange, Framing::Chunked);
@@ -68,14 +114,14 @@ pub(super) async fn relay(
     let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
     let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, answer));
     let mut progress = Progress { dialect, done: false, finished: false, scrutiny, hold, shared };
-    let mut events = Vec::new();
     loop {
         let ended = receive(attempt, answer, &mut reader)?;
-        events.clear();
+        shown.turn();
+        let events = &mut shown.events;
         progress.scrutiny = Scrutiny::Usual;
-        drain_events(exchange, (attempt, answer), &mut reader, &mut progress, &mut events)?;
-        attempt.mask(&mut events, progress.scrutiny);
-        append(&mut out, &events, outgoing);
+        drain_events(exchange, (attempt, answer), &mut reader, &mut progress, events)?;
+        attempt.mask(events, progress.scrutiny);
+        append(&mut out, events, outgoing);
         if ended {
             break;
         }

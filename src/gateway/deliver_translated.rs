@@ -21,6 +21,7 @@ use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::shapes::Shaped;
+use super::stored_responses;
 use super::translate::{Back, Chat, Form, Translation};
 use crate::dialects::{
     BadStream, Codec, Cutter, StreamDecoder, StreamEncoder, codec, opening_chunk,
@@ -83,6 +84,7 @@ async fn chat(
     let mut told = Vec::with_capacity(body.len() + 256);
     let now = exchange.record.at_unix.as_secs();
     translation.write_answer(&said, now, &mut told);
+    stored_responses::keep_whole(exchange, translation, &told);
     send_json(exchange, attempt, answer, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
@@ -279,6 +281,23 @@ impl<'p> Stream<'p> {
         exchange: &mut Exchange<'_>,
         answer: &mut Incoming,
     ) -> Result<(), Failure> {
+        let relayed = self.relay_all(exchange, answer).await;
+        if let Err(failure) = &relayed
+            && exchange.record.answer_begun
+            && !self.has_ended
+        {
+            // It knows what has been told, and how the next event is numbered.
+            let error = Chunk::Error(failure.to_api_error());
+            self.encoder.push(&error, &mut exchange.record.last_events);
+        }
+        relayed
+    }
+
+    async fn relay_all(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        answer: &mut Incoming,
+    ) -> Result<(), Failure> {
         let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
         let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
         let mut events = Vec::new();
@@ -370,6 +389,7 @@ impl<'p> Stream<'p> {
         }
         self.chunks = chunks;
         if self.has_ended && !exchange.record.stream_error {
+            stored_responses::keep_streamed(exchange, self.translation, out);
             recall::store_stream(exchange);
         }
         Ok(())

@@ -17,6 +17,8 @@ pub(super) enum Endpoint {
     Rerank,
     /// `POST /v1/responses`.
     Responses,
+    /// `POST /v1/responses/input_tokens`.
+    InputTokens,
     /// `POST /v1/messages`.
     Messages,
     /// `POST /v1/messages/count_tokens`.
@@ -50,6 +52,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v2/rerank", Endpoint::Rerank, Method::Post),
     ("/v2/chat", Endpoint::CohereChat, Method::Post),
     ("/v1/responses", Endpoint::Responses, Method::Post),
+    ("/v1/responses/input_tokens", Endpoint::InputTokens, Method::Post),
     ("/v1/messages", Endpoint::Messages, Method::Post),
     ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
     ("/v1/models", Endpoint::Models, Method::Get),
@@ -111,6 +114,7 @@ impl Endpoint {
             Self::Embeddings => "embeddings",
             Self::Rerank => "rerank",
             Self::Responses => "responses",
+            Self::InputTokens => "input_tokens",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
             Self::GenerateContent => "generate_content",
@@ -140,7 +144,7 @@ impl Endpoint {
     pub(super) fn chat_dialect(self) -> Option<Dialect> {
         match self {
             Self::ChatCompletions => Some(Dialect::OpenaiChat),
-            Self::Responses => Some(Dialect::OpenaiResponses),
+            Self::Responses | Self::InputTokens => Some(Dialect::OpenaiResponses),
             Self::Messages | Self::CountTokens => Some(Dialect::AnthropicMessages),
             Self::GenerateContent | Self::CountContent => Some(Dialect::Gemini),
             Self::Converse => Some(Dialect::BedrockConverse),
@@ -159,7 +163,7 @@ impl Endpoint {
 
     /// True where the tokens of a conversation are counted and none is answered.
     pub(super) fn counts_tokens(self) -> bool {
-        matches!(self, Self::CountTokens | Self::CountContent)
+        matches!(self, Self::CountTokens | Self::InputTokens | Self::CountContent)
     }
 
     /// True where the answer is in words, which may come as a stream.
@@ -329,8 +333,8 @@ mod tests {
     fn paths() {
         use Endpoint::{
             ChatCompletions, CohereChat, Converse, CountContent, CountTokens, EmbedContent,
-            Embeddings, GenerateContent, Messages, Models, PassThrough, Realtime, Rerank,
-            Responses,
+            Embeddings, GenerateContent, InputTokens, Messages, Models, PassThrough, Realtime,
+            Rerank, Responses,
         };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
@@ -349,6 +353,8 @@ mod tests {
             (Method::Post, "/model/bedrock%2Fnova/converse-stream", Some(Converse)),
             (Method::Post, "/v1/responses", Some(Responses)),
             (Method::Get, "/v1/responses/resp_1", Some(PassThrough)),
+            (Method::Post, "/v1/responses/input_tokens", Some(InputTokens)),
+            (Method::Post, "/v1/responses/compact", Some(PassThrough)),
             (Method::Post, "/v1/messages", Some(Messages)),
             (Method::Post, "/v1/messages/count_tokens", Some(CountTokens)),
             (Method::Post, "/v1/messages/batches", Some(PassThrough)),
@@ -446,8 +452,8 @@ mod tests {
     fn telemetry_knows_all_names() {
         use Endpoint::{
             ChatCompletions, CohereChat, Completions, Converse, CountContent, CountTokens,
-            EmbedContent, Embeddings, Feedback, GenerateContent, Messages, Models, PassThrough,
-            Realtime, Rerank, Responses,
+            EmbedContent, Embeddings, Feedback, GenerateContent, InputTokens, Messages, Models,
+            PassThrough, Realtime, Rerank, Responses,
         };
         let all = [
             ChatCompletions,
@@ -455,6 +461,7 @@ mod tests {
             Embeddings,
             Rerank,
             Responses,
+            InputTokens,
             Messages,
             CountTokens,
             GenerateContent,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::record::Exchange;
 use super::settle::outcome_of;
-use crate::dialects::{Unsayable, codec};
+use crate::dialects::{Unsayable, codec, write_last_error};
 use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
@@ -216,8 +216,12 @@ impl Failure {
     }
 
     /// The error as the events that end a stream in a client's dialect.
-    pub(super) fn to_events(&self, dialect: Dialect) -> Vec<u8> {
+    pub(super) fn to_events(&self, dialect: Dialect, number: u64) -> Vec<u8> {
         let mut out = Vec::new();
+        if dialect == Dialect::OpenaiResponses {
+            write_last_error(&self.to_api_error(), number, &mut out);
+            return out;
+        }
         if let Some(codec) = codec(dialect).or_else(|| codec(Dialect::OpenaiChat)) {
             let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
             encoder.push(&Chunk::Error(self.to_api_error()), &mut out);
@@ -225,7 +229,8 @@ impl Failure {
         out
     }
 
-    fn to_api_error(&self) -> ApiError {
+    /// The failure as clients are told of it.
+    pub(super) fn to_api_error(&self) -> ApiError {
         if let Self::ProviderError { error, .. } = self {
             return ApiError::clone(error);
         }
@@ -317,7 +322,7 @@ mod tests {
             for dialect in Dialect::ALL {
                 let told = failure.to_json(dialect);
                 assert!(serde_json::from_slice::<serde_json::Value>(&told).is_ok(), "{dialect:?}");
-                assert!(!failure.to_events(dialect).is_empty(), "{dialect:?}");
+                assert!(!failure.to_events(dialect, 0).is_empty(), "{dialect:?}");
             }
         }
     }

@@ -57,6 +57,7 @@ mod semantic;
 mod settle;
 mod shapes;
 mod simulation;
+mod stored_responses;
 mod token;
 mod trail;
 mod translate;

@@ -18,6 +18,7 @@ use super::pictures;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
 use super::shapes::has_own_embeddings;
+use super::stored_responses;
 use super::translate::{Translation, translate};
 use super::upstream::Upstream;
 use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
@@ -36,7 +37,7 @@ pub(super) enum Prepared {
 }
 
 /// An edit of top-level members of the body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Change {
     /// Members that are set where the client gives none.
     Defaults(Arc<Params>),
@@ -120,9 +121,12 @@ pub(super) fn prepare(
     check(asker, grant, request, &choice)?;
     let mut changes = params::changes(request, target, choice.model.as_deref());
     let dialect = spoken(asker, request, &choice, &changes);
-    let counts = request.endpoint.counts_tokens();
-    if counts && request.endpoint.chat_dialect() != Some(dialect.provider) {
-        let own = count_tokens::estimate(asker, request)?;
+    let own = if request.endpoint.counts_tokens() {
+        count_tokens::answer(asker, request, &choice, dialect.provider)?
+    } else {
+        stored_responses::answer(asker, request, &choice)?
+    };
+    if let Some(own) = own {
         return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
     }
     let mut kept: usize = changes.iter().map(Change::own_bytes).sum();

@@ -111,6 +111,10 @@ pub(super) struct Record {
     pub stream_error: bool,
     /// True once the head of an answer has gone out: no other head may follow.
     pub answer_begun: bool,
+    /// The number of the next event, where the events of a stream are numbered and it failed.
+    pub next_event: u64,
+    /// The events that end a stream which failed, where its writer knows them.
+    pub last_events: Vec<u8>,
     /// True while the request's body has not been read to its end, so that what follows on the
     /// connection is not the next request.
     pub body_unread: bool,
@@ -156,6 +160,8 @@ impl<'a> Exchange<'a> {
             sent_upstream: false,
             stream_error: false,
             answer_begun: false,
+            next_event: 0,
+            last_events: Vec::new(),
             body_unread: false,
             close: false,
         };

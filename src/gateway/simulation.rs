@@ -10,7 +10,7 @@ use super::connection::{self, Patience};
 use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
 use crate::base::Instant;
-use crate::cache::{Cache, Flights};
+use crate::cache::{Cache, Flights, ResponseStore};
 use crate::routing::Targets;
 use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::Hub;
@@ -40,6 +40,7 @@ impl Simulation {
             cache,
             semantic,
             flights,
+            responses: ResponseStore::default(),
             targets,
             published,
             recorder,

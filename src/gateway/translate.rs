@@ -14,6 +14,7 @@ use super::asker::Asker;
 use super::choose::Choice;
 use super::prepare::{Change, vendor_changes};
 use super::shapes::{self, Shaped};
+use super::stored_responses::{self, Keeping};
 use crate::dialects::{
     Adapted, Codec, CompletionsError, RequestPath, StreamEncoder, Target, ToolNames, Unsayable,
     Warnings, adapt, codec, completions_encoder, gemini_array_encoder, read_completions_request,
@@ -55,6 +56,8 @@ pub(super) struct Chat {
     pub form: Form,
     /// Tools that the provider knows by another name.
     pub tool_names: ToolNames,
+    /// What is kept with the answer, where it is.
+    pub keeping: Option<Keeping>,
 }
 
 /// The form in which a client gets an answer.
@@ -185,7 +188,7 @@ fn chat(
         Endpoint::Completions => (read_completion(asker, request, changes)?, Form::Completion),
         _ => {
             let form = if request.as_array { Form::Array } else { Form::Own };
-            (read(asker, request, changes, client)?, form)
+            (stored_responses::read(asker, request, changes, client)?, form)
         }
     };
     request.pictures.put_into(&mut asked);
@@ -207,11 +210,12 @@ fn chat(
     };
     let body = edited(asker, body, &vendor_changes(request, choice))?;
     let path = provider.path(&target, asked.stream);
+    let keeping = stored_responses::keeping(request, &asked);
     Ok(Translation {
         path,
         body: body.into(),
         warnings: told(&warnings),
-        back: Back::Chat(Chat { client, provider, request: asked, form, tool_names }),
+        back: Back::Chat(Chat { client, provider, keeping, request: asked, form, tool_names }),
     })
 }
 

@@ -19,7 +19,7 @@ use super::checks;
 use super::connection::{self, Patience};
 use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
-use crate::cache::{Cache, Flights, Semantic};
+use crate::cache::{Cache, Flights, ResponseStore, Semantic};
 use crate::llm::Scanner;
 use crate::providers::TokenNews;
 use crate::routing::Targets;
@@ -59,6 +59,8 @@ pub struct WorkerOptions {
     pub semantic: Option<Semantic>,
     /// Identical requests in flight, of all shards.
     pub flights: Flights,
+    /// Answers that clients refer to by id, of all shards.
+    pub responses: ResponseStore,
     /// What all shards know of the targets of routes.
     pub targets: Targets,
     /// The first settings.
@@ -75,6 +77,7 @@ pub struct Worker {
     cache: Cache,
     semantic: Option<Semantic>,
     flights: Flights,
+    responses: ResponseStore,
     targets: Targets,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
@@ -148,6 +151,7 @@ impl Worker {
             cache: options.cache,
             semantic: options.semantic,
             flights: options.flights,
+            responses: options.responses,
             targets: options.targets,
             recorder: options.recorder,
             scanner: RefCell::default(),
@@ -214,6 +218,11 @@ impl Worker {
     /// Identical requests of this shard that are under way.
     pub(super) fn flights(&self) -> &Flights {
         &self.flights
+    }
+
+    /// Answers that clients refer to by id.
+    pub(super) fn responses(&self) -> &ResponseStore {
+        &self.responses
     }
 
     /// What all shards know of the targets of routes.

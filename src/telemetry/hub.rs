@@ -16,13 +16,14 @@ use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 18] = [
+pub const ENDPOINTS: [&str; 19] = [
     "none",
     "chat_completions",
     "completions",
     "embeddings",
     "rerank",
     "responses",
+    "input_tokens",
     "messages",
     "count_tokens",
     "generate_content",

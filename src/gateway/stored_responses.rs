@@ -1,0 +1,293 @@
+//! What a client of OpenAI's responses refers to by id where its provider is another vendor's: items and
+//! answers that the gateway has translated and keeps for a while.
+//!
+//! A reference becomes what it stands for before the request is read, so that no dialect needs to know
+//! of it. An answer is known to the key that asked for it and to nobody else. A client that says
+//! `"store": false` sends all itself, and nothing of it is kept. Absent: requests that a provider of
+//! the responses API answers, whose references are its own.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::admit::bounded;
+use super::asker::Asker;
+use super::choose::Choice;
+use super::deliver::Whole;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::fields::presented_keys;
+use super::prepare::Change;
+use super::receive::{Body, Request};
+use super::record::Exchange;
+use super::translate::{self, Chat};
+use crate::base::unix_now;
+use crate::cache::{Key, StoredResponse};
+use crate::dialects::{Codec, response_name, response_name_of_item};
+use crate::http::Method;
+use crate::llm::{ArrayWriter, ChatRequest, Dialect, Json, Node, write_array, write_object};
+
+/// Answers that one conversation may go back, at most.
+const CHAIN_MAX: usize = 1024;
+
+/// The path that answers are below.
+const FOLDER: &str = "/v1/responses/";
+
+/// Members that point to state which only their provider has.
+const ONLY_THERE: [&str; 3] = ["background", "conversation", "prompt"];
+
+/// What of a request is kept with its answer.
+pub(super) struct Keeping {
+    input: Bytes,
+    previous: Option<String>,
+}
+
+/// Something in `input`.
+enum Item {
+    Whole(Json),
+    Reference(String),
+}
+
+/// Items of answers, by the answer's name.
+#[derive(Default)]
+struct Found(HashMap<String, Vec<(String, Json)>>);
+
+/// What the request asks, with `changes` made to it and its references replaced.
+pub(super) fn read(
+    asker: &Asker<'_>,
+    request: &Request,
+    changes: &[Change],
+    client: &dyn Codec,
+) -> Result<ChatRequest, Failure> {
+    let asked = translate::read(asker, request, changes, client)?;
+    let state = asked.needs_state.as_deref();
+    if !matches!(state, Some("item_reference" | "previous_response_id")) {
+        return Ok(asked);
+    }
+    let read = |root: Node<'_>| (previous_of(root), items_of(root));
+    let read = translate::read_with(asker, request, changes, |root, _| Ok(read(root)));
+    let (previous, own) = read?;
+    let mut json = Vec::new();
+    write_array(&mut json, |array| {
+        let mut found = Found::default();
+        for response in chain(asker, previous)?.iter().rev() {
+            let input = [b"{\"input\":", &*response.input, b"}"].concat();
+            let input = asker.worker.scanner().read(&input, items_of).map_err(Failure::Json)?;
+            append(asker, input, &mut found, array)?;
+            output_of(asker, response).iter().for_each(|(_, item)| array.raw(item));
+        }
+        append(asker, own, &mut found, array)
+    })?;
+    let limit = asker.snapshot.settings.server.body_bytes_max as u64;
+    if json.len() as u64 > limit {
+        return Err(Failure::BodyTooLarge { limit });
+    }
+    let mut changes = changes.to_vec();
+    changes.push(Change::Set { key: "input".to_owned(), json });
+    let mut asked = translate::read(asker, request, &changes, client)?;
+    let other = asked.foreign.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
+    asked.needs_state = other.map(|(key, _)| key.clone());
+    Ok(asked)
+}
+
+fn previous_of(root: Node<'_>) -> Option<String> {
+    root.get("previous_response_id").and_then(Node::text).map(str::to_owned)
+}
+
+fn items_of(root: Node<'_>) -> Vec<Item> {
+    let Some(input) = root.get("input") else { return Vec::new() };
+    if let Some(text) = input.text() {
+        let mut message = Vec::new();
+        write_object(&mut message, |object| {
+            object.text("role", "user");
+            object.text("content", text);
+        });
+        return Json::parse(&String::from_utf8_lossy(&message))
+            .map(Item::Whole)
+            .into_iter()
+            .collect();
+    }
+    let item = |item: Node<'_>| {
+        let is_bare = item.get("type").is_none() && item.get("role").is_none();
+        let id = item.get("id").and_then(Node::text);
+        match id.filter(|_| is_bare || item.text_of("type") == "item_reference") {
+            Some(id) => Item::Reference(id.to_owned()),
+            None => Item::Whole(item.json()),
+        }
+    };
+    input.items().map(item).collect()
+}
+
+/// The answers before this request, the latest first.
+fn chain(
+    asker: &Asker<'_>,
+    mut previous: Option<String>,
+) -> Result<Vec<std::sync::Arc<StoredResponse>>, Failure> {
+    let mut found = Vec::new();
+    while let Some(id) = previous {
+        let key = key(asker, response_name(&id));
+        let response = asker.worker.responses().find(key, unix_now());
+        let response = response.filter(|_| found.len() < CHAIN_MAX);
+        let response = response.ok_or_else(|| unknown("previous_response_id", &id))?;
+        previous = response.previous.clone();
+        found.push(response);
+    }
+    Ok(found)
+}
+
+/// Appends items, those that are referred to in place of their references.
+fn append(
+    asker: &Asker<'_>,
+    items: Vec<Item>,
+    found: &mut Found,
+    array: &mut ArrayWriter<'_>,
+) -> Result<(), Failure> {
+    for item in items {
+        match item {
+            Item::Whole(json) => array.raw(&json),
+            Item::Reference(id) => {
+                let item = found.item(asker, &id).ok_or_else(|| unknown("item_reference", &id))?;
+                array.raw(item);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    fn item(&mut self, asker: &Asker<'_>, id: &str) -> Option<&Json> {
+        let name = response_name_of_item(id)?;
+        if !self.0.contains_key(name) {
+            let response = asker.worker.responses().find(key(asker, name), unix_now())?;
+            self.0.insert(name.to_owned(), output_of(asker, &response));
+        }
+        self.0.get(name)?.iter().find(|(known, _)| known == id).map(|(_, item)| item)
+    }
+}
+
+/// The items of an answer with their ids.
+fn output_of(asker: &Asker<'_>, response: &StoredResponse) -> Vec<(String, Json)> {
+    let items = |root: Node<'_>| {
+        let output = root.get("output").into_iter().flat_map(Node::items);
+        output.map(|item| (item.text_of("id").to_owned(), item.json())).collect()
+    };
+    // It is the gateway's own writing.
+    asker.worker.scanner().read(&response.answer, items).unwrap_or_default()
+}
+
+fn unknown(what: &str, id: &str) -> Failure {
+    let text = format!(
+        "`{what}` names `{}`, which is not kept here (any more): the provider keeps no answers, and the \
+         gateway does so for half an hour after their last use; send the whole conversation with \
+         `store: false`",
+        bounded(id)
+    );
+    Failure::Invalid(text.into())
+}
+
+/// The name of an answer in the store: its owner's and its own.
+fn key(asker: &Asker<'_>, name: &str) -> Key {
+    let mut key = asker.worker.cache().key();
+    key.part(b"response");
+    let ring = &asker.snapshot.settings.keys;
+    let found = presented_keys(asker.head).find_map(|secret| ring.find(secret));
+    key.optional(found.map(|found| found.name.as_bytes()));
+    if found.is_none() {
+        // Without virtual keys the secrets that are presented tell clients apart.
+        for secret in presented_keys(asker.head) {
+            key.part(secret);
+        }
+    }
+    key.part(name.as_bytes()).finish()
+}
+
+/// What is kept of a request beside its answer; none where the client wants nothing kept.
+pub(super) fn keeping(request: &Request, asked: &ChatRequest) -> Option<Keeping> {
+    let is_responses = request.endpoint == Endpoint::Responses;
+    let (Body::Json { bytes, outline }, true) = (&request.body, is_responses) else { return None };
+    let member = |name: &str| asked.foreign.iter().find(|(key, _)| key == name);
+    if member("store").is_some_and(|(_, it)| it.json.text() == "false") {
+        return None;
+    }
+    let previous = member("previous_response_id");
+    let previous = previous.and_then(|(_, it)| serde_json::from_str(it.json.text()).ok());
+    let input = outline.value(bytes, "input").unwrap_or(b"[]");
+    Some(Keeping { input: Bytes::copy_from_slice(input), previous })
+}
+
+/// Keeps a whole answer as the client got it.
+pub(super) fn keep_whole(exchange: &Exchange<'_>, chat: &Chat, answer: &[u8]) {
+    if chat.keeping.is_some() {
+        keep(exchange, chat, answer);
+    }
+}
+
+/// Keeps the answer of a stream, which its last event holds.
+pub(super) fn keep_streamed(exchange: &Exchange<'_>, chat: &Chat, events: &[u8]) {
+    if chat.keeping.is_none() {
+        return;
+    }
+    let data = events.rsplit(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
+    let whole = |root: Node<'_>| root.get("response").map(Node::json);
+    let read = data.and_then(|data| exchange.worker.scanner().read(data, whole).ok().flatten());
+    if let Some(answer) = read {
+        keep(exchange, chat, answer.text().as_bytes());
+    }
+}
+
+fn keep(exchange: &Exchange<'_>, chat: &Chat, answer: &[u8]) {
+    let Some(Keeping { input, previous }) = &chat.keeping else { return };
+    let id = |root: Node<'_>| root.text_of("id").to_owned();
+    let Ok(id) = exchange.worker.scanner().read(answer, id) else { return };
+    let response = StoredResponse {
+        previous: previous.clone(),
+        input: input.clone(),
+        answer: Bytes::copy_from_slice(answer),
+    };
+    let key = key(exchange.asker, response_name(&id));
+    exchange.worker.responses().keep(key, response, unix_now());
+}
+
+/// The gateway's own answer to a path below [`FOLDER`] where the provider has no such API: an answer
+/// that is kept, or that it was forgotten. None for other requests.
+pub(super) fn answer(
+    asker: &Asker<'_>,
+    request: &Request,
+    choice: &Choice,
+) -> Result<Option<Whole>, Failure> {
+    let rest = asker.head.path().strip_prefix(FOLDER);
+    let Some(rest) = rest.filter(|_| request.endpoint == Endpoint::PassThrough) else {
+        return Ok(None);
+    };
+    let provider = &choice.upstream.provider;
+    let spoken = provider.dialect_toward(Dialect::OpenaiResponses, choice.model.as_deref());
+    if matches!(spoken, Dialect::OpenaiResponses | Dialect::Passthrough) {
+        return Ok(None);
+    }
+    let key = || key(asker, response_name(rest));
+    let responses = asker.worker.responses();
+    match asker.head.method() {
+        Method::Get | Method::Head => {
+            if let Some(response) = responses.find(key(), unix_now()) {
+                return Ok(Some(Whole::json(200, response.answer.to_vec())));
+            }
+        }
+        Method::Delete if responses.forget(key()) => {
+            let mut body = Vec::new();
+            write_object(&mut body, |root| {
+                root.text("id", rest);
+                root.text("object", "response");
+                root.flag("deleted", true);
+            });
+            return Ok(Some(Whole::json(200, body)));
+        }
+        _ => {}
+    }
+    let text = format!(
+        "`{FOLDER}{}` is for providers with OpenAI's responses API, and provider `{}` speaks {}",
+        bounded(rest),
+        provider.name,
+        spoken.name()
+    );
+    Err(Failure::Invalid(text.into()))
+}
