@@ -1,6 +1,7 @@
 //! A request made fit for the model that is asked, by the rules of `llm::ModelRules`: before a dialect
 //! writes it, so that no dialect needs to know of single models.
 
+mod cache_points;
 mod tool_names;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use crate::llm::{
     RefusedSetting, Role, Sampling, Tool, Turn,
 };
 
+pub use cache_points::set_cache_points;
 pub use tool_names::ToolNames;
 
 /// What the user says where a model does not go on with its own last message.

@@ -21,6 +21,7 @@ mod write_request;
 mod write_tools;
 
 pub(super) use answer::failure;
+pub(super) use family::is_claude;
 
 use std::fmt::Write as _;
 

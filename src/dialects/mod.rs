@@ -43,7 +43,7 @@ mod service_tier;
 mod sse;
 mod warnings;
 
-pub use adapt::{Adapted, ToolNames, adapt};
+pub use adapt::{Adapted, ToolNames, adapt, set_cache_points};
 pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };

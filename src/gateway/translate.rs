@@ -18,7 +18,7 @@ use super::stored_responses::{self, Keeping};
 use crate::dialects::{
     Adapted, Codec, CompletionsError, RequestPath, StreamEncoder, Target, ToolNames, Unsayable,
     Warnings, adapt, codec, completions_encoder, gemini_array_encoder, read_completions_request,
-    write_completions_answer,
+    set_cache_points, write_completions_answer,
 };
 use crate::http::ResponseHead;
 use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unable};
@@ -195,6 +195,7 @@ fn chat(
     check_abilities(asker, &asked, &upstream.name, model)?;
     let rules = asker.rules(&upstream.provider, dialects.1, model);
     let target = Target::new(model, upstream.provider.is_original()).with_rules(&rules);
+    set_cache_points(&mut asked, dialects.1, &target);
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(room(request));
     let tool_names = if dialects.0 == dialects.1 && form == Form::Own {

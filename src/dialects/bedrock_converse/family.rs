@@ -38,6 +38,11 @@ pub(super) struct Claude {
     always_thinks: bool,
 }
 
+/// True for a model of Anthropic's.
+pub(in crate::dialects) fn is_claude(model: &str) -> bool {
+    matches!(Family::of(model), Family::Claude(_))
+}
+
 impl Family {
     pub(super) fn of(model: &str) -> Self {
         let id = model.rsplit('/').next().unwrap_or_default();
