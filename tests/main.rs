@@ -46,6 +46,7 @@ mod pictures;
 mod realtime;
 mod redaction;
 mod responses;
+mod responses_socket;
 mod routing;
 mod routing_health;
 mod routing_modes;

@@ -15,8 +15,8 @@ use crate::stage::{
 const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-const TEXT: u8 = 0x81;
-const CLOSE: u8 = 0x88;
+pub const TEXT: u8 = 0x81;
+pub const CLOSE: u8 = 0x88;
 
 /// A whole handshake of a client; `fields` are further header lines.
 fn opening(target: &str, fields: &str) -> String {
@@ -35,7 +35,7 @@ fn consent(fields: &str) -> String {
 }
 
 /// One end of an open session.
-struct Peer {
+pub struct Peer {
     stream: TcpStream,
     /// Clients mask what they send.
     masks: bool,
@@ -43,7 +43,7 @@ struct Peer {
 
 impl Peer {
     /// Opens a session; also gives the head of the gateway's answer.
-    fn open(gateway: &Gateway, target: &str, fields: &str) -> (String, Self) {
+    pub fn open(gateway: &Gateway, target: &str, fields: &str) -> (String, Self) {
         let stream = TcpStream::connect(gateway.address).expect("a connection");
         stream.set_read_timeout(Some(LIMIT)).expect("a read limit");
         stream.set_nodelay(true).expect("no delay");
@@ -60,7 +60,7 @@ impl Peer {
         (head, peer)
     }
 
-    fn send(&mut self, first: u8, payload: &[u8]) -> bool {
+    pub fn send(&mut self, first: u8, payload: &[u8]) -> bool {
         let mask = if self.masks { 0x80 } else { 0 };
         let mut out = vec![first];
         match payload.len() {
@@ -85,7 +85,7 @@ impl Peer {
     }
 
     /// First byte and payload of the next frame; `None` at the end of the connection.
-    fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head).ok()?;
         assert_eq!(head[1] & 0x80 == 0, self.masks, "only clients mask");

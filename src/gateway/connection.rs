@@ -16,6 +16,7 @@ use super::endpoint::dialect_of_path;
 use super::failure::Failure;
 use super::line::{self, After};
 use super::record::Exchange;
+use super::responses_socket::Framing;
 use super::settle;
 use super::worker::Worker;
 use crate::base::Instant;
@@ -45,6 +46,8 @@ pub(super) struct Client {
     patience: Patience,
     /// Why it is gone, if its request goes on for others: nothing is sent to it any more.
     pub lost: Option<Failure>,
+    /// It is a WebSocket: what is sent of the answer at hand goes out as its messages.
+    pub framing: Option<Box<Framing>>,
 }
 
 /// How long a client may be idle, or leave its answer unread. The shard looks once a second and
@@ -68,8 +71,22 @@ impl Patience {
 }
 
 impl Client {
+    fn new(connection: Connection, write_timeout: Duration, patience: Patience) -> Self {
+        Self { connection, out: Vec::new(), write_timeout, patience, lost: None, framing: None }
+    }
+
     /// Sends `bytes`; returns the emptied allocation.
-    pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn send(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        if let Some(mut framing) = self.framing.take() {
+            let mut frames = Vec::new();
+            framing.push(&bytes, &mut frames);
+            self.framing = Some(framing);
+            self.answer_pings(&mut frames);
+            bytes = frames;
+            if bytes.is_empty() {
+                return Ok(bytes);
+            }
+        }
         if bytes.len() <= WRITE_BYTES_MAX {
             return self.send_piece(bytes).await;
         }
@@ -115,7 +132,7 @@ pub(super) async fn while_client_stays<T>(
 pub(super) async fn serve(worker: Rc<Worker>, connection: Connection, patience: Patience) {
     let server = &worker.snapshot().settings.server;
     let write_timeout = server.client_write_timeout;
-    let mut client = Client { connection, out: Vec::new(), write_timeout, patience, lost: None };
+    let mut client = Client::new(connection, write_timeout, patience);
     // On the heap, as all that is not the waiting for a request: thousands of idle connections pay
     // for what stands here.
     if Box::pin(shake_hands(&worker, &mut client.connection)).await {

@@ -57,7 +57,7 @@ pub(super) enum Outgoing {
     Length(u64),
     /// Chunks.
     Chunked,
-    /// Until we close: for HTTP/1.0.
+    /// Until we close, for HTTP/1.0, or by whoever frames the answer.
     UntilClose,
     /// No body at all.
     None,
@@ -298,6 +298,8 @@ pub(super) fn outgoing_of(exchange: &mut Exchange<'_>, framing: Framing) -> Outg
     match framing {
         Framing::None => Outgoing::None,
         Framing::Length(length) => Outgoing::Length(length),
+        // Messages have borders of their own.
+        _ if exchange.client.framing.is_some() => Outgoing::UntilClose,
         _ if exchange.head.version() == Version::Http10 => {
             exchange.record.close = true;
             Outgoing::UntilClose

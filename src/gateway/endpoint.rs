@@ -19,6 +19,8 @@ pub(super) enum Endpoint {
     Responses,
     /// `POST /v1/responses/input_tokens`.
     InputTokens,
+    /// `GET /v1/responses`, which becomes a WebSocket.
+    ResponsesSocket,
     /// `POST /v1/messages`.
     Messages,
     /// `POST /v1/messages/count_tokens`.
@@ -52,6 +54,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
     ("/v2/rerank", Endpoint::Rerank, Method::Post),
     ("/v2/chat", Endpoint::CohereChat, Method::Post),
     ("/v1/responses", Endpoint::Responses, Method::Post),
+    ("/v1/responses", Endpoint::ResponsesSocket, Method::Get),
     ("/v1/responses/input_tokens", Endpoint::InputTokens, Method::Post),
     ("/v1/messages", Endpoint::Messages, Method::Post),
     ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
@@ -64,15 +67,16 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
 impl Endpoint {
     /// The endpoint of a path and method.
     pub(super) fn find(path: &str, method: Method) -> Result<Self, Failure> {
-        if let Some((_, endpoint, takes)) = PATHS.iter().find(|(known, ..)| *known == path) {
-            // A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
-            let head = *takes == Method::Get && method == Method::Head;
-            let taken = *takes == method || head;
-            return match endpoint {
-                _ if taken => Ok(*endpoint),
+        // A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
+        let takes =
+            |takes: Method| takes == method || (takes == Method::Get && method == Method::Head);
+        let mut rows = PATHS.iter().filter(|(known, ..)| *known == path).peekable();
+        if let Some((_, first, _)) = rows.peek() {
+            return match (rows.find(|(.., method)| takes(*method)), first) {
+                (Some((_, endpoint, _)), _) => Ok(*endpoint),
                 // A call over WebRTC begins with a POST to the same path.
-                Self::Realtime => Ok(Self::PassThrough),
-                _ => Err(Failure::MethodNotAllowed),
+                (None, Self::Realtime) => Ok(Self::PassThrough),
+                (None, _) => Err(Failure::MethodNotAllowed),
             };
         }
         if is_disguised(path) {
@@ -115,6 +119,7 @@ impl Endpoint {
             Self::Rerank => "rerank",
             Self::Responses => "responses",
             Self::InputTokens => "input_tokens",
+            Self::ResponsesSocket => "responses_socket",
             Self::Messages => "messages",
             Self::CountTokens => "count_tokens",
             Self::GenerateContent => "generate_content",
@@ -334,7 +339,7 @@ mod tests {
         use Endpoint::{
             ChatCompletions, CohereChat, Converse, CountContent, CountTokens, EmbedContent,
             Embeddings, GenerateContent, InputTokens, Messages, Models, PassThrough, Realtime,
-            Rerank, Responses,
+            Rerank, Responses, ResponsesSocket,
         };
         for (method, path, expected) in [
             (Method::Post, "/v1/chat/completions", Some(ChatCompletions)),
@@ -352,6 +357,7 @@ mod tests {
             (Method::Post, "/model/amazon.nova-lite-v1%3A0/converse", Some(Converse)),
             (Method::Post, "/model/bedrock%2Fnova/converse-stream", Some(Converse)),
             (Method::Post, "/v1/responses", Some(Responses)),
+            (Method::Get, "/v1/responses", Some(ResponsesSocket)),
             (Method::Get, "/v1/responses/resp_1", Some(PassThrough)),
             (Method::Post, "/v1/responses/input_tokens", Some(InputTokens)),
             (Method::Post, "/v1/responses/compact", Some(PassThrough)),
@@ -453,7 +459,7 @@ mod tests {
         use Endpoint::{
             ChatCompletions, CohereChat, Completions, Converse, CountContent, CountTokens,
             EmbedContent, Embeddings, Feedback, GenerateContent, InputTokens, Messages, Models,
-            PassThrough, Realtime, Rerank, Responses,
+            PassThrough, Realtime, Rerank, Responses, ResponsesSocket,
         };
         let all = [
             ChatCompletions,
@@ -462,6 +468,7 @@ mod tests {
             Rerank,
             Responses,
             InputTokens,
+            ResponsesSocket,
             Messages,
             CountTokens,
             GenerateContent,

@@ -129,6 +129,11 @@ const fn upstream(status: u16, code: &'static str) -> Row {
 
 impl Failure {
     /// The table.
+    /// True where there is no client any more who could be told.
+    pub(super) fn has_no_client(&self) -> bool {
+        self.row().status == 0
+    }
+
     pub(super) fn row(&self) -> Row {
         match self {
             Self::Head(HeadError::TargetTooLong) => client(414, "uri_too_long"),

@@ -4,11 +4,14 @@
 //! cost memory; the caches come before routing, since a hit needs no provider; `settle` comes
 //! last and always, also after failure and departure.
 
+use super::admit::Grant;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::receive::Request;
 use super::record::Exchange;
 use super::{
-    admit, deliver, feedback, forward, realtime, recall, receive, render, route, screen, settle,
+    admit, deliver, feedback, forward, realtime, recall, receive, render, responses_socket, route,
+    screen, settle,
 };
 
 /// What becomes of the client's connection afterwards.
@@ -22,17 +25,37 @@ pub(super) enum After {
 
 /// Serves the one request whose head has been read.
 pub(super) async fn run(mut exchange: Exchange<'_>) -> After {
-    let mut outcome = answer(&mut exchange).await;
+    let outcome = answer(&mut exchange).await;
+    conclude(&mut exchange, outcome).await;
+    exchange.after()
+}
+
+/// Serves a request for a response whose body came as a message. False if the client is gone.
+pub(super) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bool {
+    let outcome = answer_message(&mut exchange, body).await;
+    conclude(&mut exchange, outcome).await
+}
+
+/// Tells what went wrong, and settles. False if the client is gone.
+async fn conclude(exchange: &mut Exchange<'_>, mut outcome: Result<(), Failure>) -> bool {
     if let Some(failure) = exchange.client.lost.take() {
         outcome = Err(failure);
     }
     if let Err(failure) = &outcome {
         // Nobody shall wait for what does not come, least of all until this client has been told.
         exchange.ticket = None;
-        Box::pin(deliver::failure(&mut exchange, failure)).await;
+        Box::pin(deliver::failure(exchange, failure)).await;
     }
-    settle::settle(&mut exchange, outcome.as_ref().err());
-    exchange.after()
+    let failure = outcome.as_ref().err();
+    settle::settle(exchange, failure);
+    failure.is_none_or(|failure| !failure.has_no_client())
+}
+
+async fn answer_message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<(), Failure> {
+    exchange.record.endpoint = Some(Endpoint::Responses);
+    let grant = admit::admit(exchange, Endpoint::Responses)?;
+    let request = receive::message(exchange, body)?;
+    answer_request(exchange, &grant, request).await
 }
 
 async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
@@ -41,24 +64,35 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     if endpoint == Endpoint::Realtime {
         return Box::pin(realtime::relay(exchange, &grant)).await;
     }
-    let mut request = receive::body(exchange, &grant, endpoint).await?;
+    if endpoint == Endpoint::ResponsesSocket {
+        return Box::pin(responses_socket::serve(exchange)).await;
+    }
+    let request = receive::body(exchange, &grant, endpoint).await?;
+    answer_request(exchange, &grant, request).await
+}
+
+async fn answer_request(
+    exchange: &mut Exchange<'_>,
+    grant: &Grant,
+    mut request: Request,
+) -> Result<(), Failure> {
     grant.check_other_models(exchange.head, &request)?;
-    if endpoint == Endpoint::Feedback {
+    if request.endpoint == Endpoint::Feedback {
         let own = feedback::take(exchange, &request)?;
         return deliver::whole(exchange, own).await;
     }
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
-    if let Some(hit) = recall::recall(exchange, &grant, &request).await? {
+    if let Some(hit) = recall::recall(exchange, grant, &request).await? {
         return Box::pin(recall::deliver(exchange, &request, hit)).await;
     }
-    let mut plan = match route::route(exchange, &grant, &request)? {
+    let mut plan = match route::route(exchange, grant, &request)? {
         route::Decision::Answer(own) => return deliver::whole(exchange, own).await,
         route::Decision::Ask(plan) => plan,
     };
     let mut before = None;
     loop {
-        let asked = (&grant, &mut request, before.take());
+        let asked = (grant, &mut request, before.take());
         let ready = forward::forward(exchange, asked, plan.as_deref_mut()).await?;
         match (deliver::deliver(exchange, ready).await, &mut plan) {
             // Until the first byte has gone to the client another target may do better.

@@ -51,6 +51,7 @@ mod receive;
 mod record;
 mod redact;
 mod render;
+mod responses_socket;
 mod route;
 mod screen;
 mod semantic;

@@ -14,7 +14,7 @@ mod meter;
 mod model_check;
 mod session;
 
-pub(super) use handshake::{encode, write_wanted};
+pub(super) use handshake::{Opening, encode, write_wanted};
 
 use super::admit::Grant;
 use super::answer::{Answer, Link};
@@ -32,7 +32,7 @@ use crate::base::Instant;
 use crate::http::{end_head, write_field};
 use crate::llm::Outline;
 use crate::shard::within;
-use handshake::{Opening, asked_model};
+use handshake::asked_model;
 use session::Session;
 
 /// Serves one session from its handshake to its end.

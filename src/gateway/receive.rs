@@ -160,6 +160,16 @@ pub(super) async fn body(
     Ok(Request { endpoint, body, pictures: Pictures::default(), as_array })
 }
 
+/// A request for a response whose body came as a message of a WebSocket.
+pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, Failure> {
+    exchange.hold(body.len())?;
+    exchange.record.request_bytes += body.len() as u64;
+    let outline = exchange.worker.scanner().request(&body).map_err(Failure::Json)?;
+    exchange.record.stream = outline.stream;
+    let body = Body::Json { bytes: body.into(), outline };
+    Ok(Request { endpoint: Endpoint::Responses, body, path_model: None, as_array: false })
+}
+
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {
     let encoded = exchange
         .head

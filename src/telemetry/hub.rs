@@ -16,7 +16,7 @@ use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
 /// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 19] = [
+pub const ENDPOINTS: [&str; 20] = [
     "none",
     "chat_completions",
     "completions",
@@ -24,6 +24,7 @@ pub const ENDPOINTS: [&str; 19] = [
     "rerank",
     "responses",
     "input_tokens",
+    "responses_socket",
     "messages",
     "count_tokens",
     "generate_content",

@@ -35,7 +35,7 @@ const OURS: [&str; 6] = ["model", "deployment", "api-key", "api_key", "apikey", 
 
 /// What a client asks for.
 #[derive(Debug)]
-pub(super) struct Opening<'h> {
+pub(in super::super) struct Opening<'h> {
     /// As it came: base64 of 16 bytes.
     nonce: &'h [u8],
     /// Without the one that is a key.
@@ -44,7 +44,7 @@ pub(super) struct Opening<'h> {
 
 impl<'h> Opening<'h> {
     /// Reads it off the request.
-    pub(super) fn read(head: &'h RequestHead) -> Result<Self, Failure> {
+    pub(in super::super) fn read(head: &'h RequestHead) -> Result<Self, Failure> {
         // An upgrade of HTTP/1.0 is to be ignored (RFC 9110 section 7.8).
         let is_asked = head.method() == Method::Get
             && head.version() == Version::Http11
@@ -76,7 +76,7 @@ impl<'h> Opening<'h> {
     }
 
     /// What proves that a server has understood the handshake.
-    pub(super) fn accept(&self) -> String {
+    pub(in super::super) fn accept(&self) -> String {
         let text = [self.nonce, GUID].concat();
         encode_base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref())
     }

@@ -1,0 +1,120 @@
+//! An answer of the line as messages of a WebSocket: each event of its stream is a text, and what is no
+//! stream is one event of the type `error`, or the one that tells a whole answer.
+
+use super::frame::{Opcode, write_frame};
+use crate::http::{EventReader, HeadLimits, Method, ResponseHead};
+use crate::llm::{ApiError, write_object};
+
+/// Events that hold the whole answer.
+const LAST_EVENTS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
+
+/// Takes the bytes of one answer.
+pub(in crate::gateway) struct Framing {
+    place: Place,
+    reader: EventReader,
+    /// The data of the event that holds the whole answer.
+    last: Vec<u8>,
+}
+
+enum Place {
+    /// In the head, of which so much has come.
+    Head(Vec<u8>),
+    Events,
+    /// In a body that is no stream, under that status.
+    Body(u16, Vec<u8>),
+}
+
+impl Framing {
+    /// For an answer with its head.
+    pub(in crate::gateway) fn new(event_bytes_max: usize) -> Self {
+        let reader = EventReader::new(event_bytes_max);
+        Self { place: Place::Head(Vec::new()), reader, last: Vec::new() }
+    }
+
+    /// For the events of a stream.
+    pub(super) fn of_events(event_bytes_max: usize) -> Self {
+        Self { place: Place::Events, ..Self::new(event_bytes_max) }
+    }
+
+    /// The data of the event that holds the whole answer, if it has come.
+    pub(super) fn last(&self) -> &[u8] {
+        &self.last
+    }
+
+    /// Takes in the next bytes, and appends the frames that they make.
+    pub(in crate::gateway) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        match &mut self.place {
+            Place::Head(held) => {
+                held.extend_from_slice(bytes);
+                let mut head = ResponseHead::default();
+                let Ok(Some(taken)) = head.parse(held, Method::Post, &HeadLimits::default()) else {
+                    return;
+                };
+                let rest = held.split_off(taken);
+                let is_events =
+                    head.get("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
+                self.place = if head.is_informational() {
+                    Place::Head(Vec::new())
+                } else if is_events {
+                    Place::Events
+                } else {
+                    Place::Body(head.status(), Vec::new())
+                };
+                if !rest.is_empty() {
+                    self.push(&rest, out);
+                }
+            }
+            Place::Body(_, body) => body.extend_from_slice(bytes),
+            Place::Events => {
+                self.reader.push(bytes);
+                // One that is too large has no frame, and ends what can be told.
+                while let Ok(Some(event)) = self.reader.next() {
+                    if event.data.is_empty() {
+                        continue;
+                    }
+                    if event.name.is_some_and(|name| LAST_EVENTS.contains(&name)) {
+                        self.last = event.data.to_vec();
+                    }
+                    write_frame(out, Opcode::Text, event.data);
+                }
+            }
+        }
+    }
+
+    /// Appends what is still owed when the answer has ended.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        let Place::Body(status, body) = &self.place else { return };
+        let body = String::from_utf8_lossy(body);
+        let mut event = Vec::new();
+        if *status == 200 {
+            event = format!("{{\"type\":\"response.completed\",\"response\":{body}}}").into_bytes();
+            self.last.clone_from(&event);
+        } else {
+            let inner = body.trim().strip_prefix('{').unwrap_or("}");
+            let comma = if inner.trim() == "}" { "" } else { "," };
+            let head = format!("{{\"type\":\"error\",\"status\":{status}{comma}");
+            event.extend_from_slice(head.as_bytes());
+            event.extend_from_slice(inner.as_bytes());
+        }
+        write_frame(out, Opcode::Text, &event);
+    }
+}
+
+/// Appends the event that tells an error.
+pub(super) fn write_error(error: &ApiError, out: &mut Vec<u8>) {
+    let mut event = Vec::new();
+    write_object(&mut event, |root| {
+        root.text("type", "error");
+        root.number("status", u64::from(error.status));
+        root.object("error", |inner| {
+            inner.text("type", &error.kind);
+            inner.text("code", error.code.as_deref().unwrap_or("invalid_request"));
+            inner.text("message", &error.message);
+            match &error.param {
+                Some(param) => inner.text("param", param),
+                None => inner.null("param"),
+            }
+        });
+    });
+    write_frame(out, Opcode::Text, &event);
+}
