@@ -10,8 +10,8 @@ use super::super::grid::{asking_for_usage, cases, encode};
 use super::requests::{added, dotted, places};
 use super::{clients, dialect_name, table, vendors};
 use crate::llm::{
-    Answer, ApiError, Choice, Citation, Content, Dialect, Part, Reasoning, Scanner, Signature,
-    StopReason, Text, TokenLogprob, ToolCall, Usage, chunks_of,
+    Answer, ApiError, Choice, Citation, Content, Dialect, Image, Media, Part, Reasoning, Scanner,
+    Signature, StopReason, Text, TokenLogprob, ToolCall, Usage, chunks_of,
 };
 
 /// What is looked for in an answer that has a probe's word in it.
@@ -142,6 +142,7 @@ fn parts(out: &mut String, header: &[&str]) {
     if let Some(choice) = likely.choices.first_mut() {
         choice.logprobs = vec![TokenLogprob { token: word(), logprob: -0.5, top: Vec::new() }];
     }
+    let picture = Image { media: Media::base64("image/png", WORD), detail: None };
     let named = |name: &str, arguments: &str| ToolCall {
         id: "call_1".to_owned(),
         name: name.to_owned(),
@@ -170,6 +171,8 @@ fn parts(out: &mut String, header: &[&str]) {
         ("call: name", call(named(WORD, "{}"))),
         ("call: arguments", call(named("f", r#"{"x":"probe"}"#))),
         ("refusal", with_parts(vec![Content::Refusal(word())])),
+        ("picture", with_parts(vec![Content::Image(picture)])),
+        ("sound", with_parts(vec![Content::Audio(Media::base64("audio/wav", WORD))])),
         ("log-probabilities", likely),
         ("class of service", Answer { service_tier: Some(TIER.to_owned()), ..hello() }),
     ];
@@ -192,7 +195,7 @@ fn parts(out: &mut String, header: &[&str]) {
     table::write(out, header, rows);
     out.push_str(
         "\nA signature of another dialect's provider has that dialect's name before it, so that it finds its \
-         way back.\n",
+         way back. A picture or sound that an API has\nno place for is a link in Markdown, which becomes the picture again where the client sends it back.\n",
     );
 }
 
