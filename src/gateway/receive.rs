@@ -167,7 +167,8 @@ pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Requ
     let outline = exchange.worker.scanner().request(&body).map_err(Failure::Json)?;
     exchange.record.stream = outline.stream;
     let body = Body::Json { bytes: body.into(), outline };
-    Ok(Request { endpoint: Endpoint::Responses, body, path_model: None, as_array: false })
+    let pictures = Pictures::default();
+    Ok(Request { endpoint: Endpoint::Responses, body, pictures, as_array: false })
 }
 
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {
