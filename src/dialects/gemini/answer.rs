@@ -5,7 +5,7 @@ use super::citation::{self, Words};
 use super::decoder::Decoder;
 use super::signature::{Held, Signed, signed};
 use super::usage;
-use super::write_contents::{write_call, write_media};
+use super::write_contents::{UNCHECKED_IN_BASE64, write_call, write_media};
 use crate::dialects::codec::StreamDecoder;
 use crate::llm::{
     Answer, ArrayWriter, Assembly, Choice, Content, Node, ObjectWriter, StopReason, TokenLogprob,
@@ -147,6 +147,9 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
             Content::File(file) => Some(&file.media),
             Content::Refusal(_) | Content::ToolResult(_) | Content::Foreign(_) => return false,
         };
+        // The client may go on with a model of Google's, which refuses calls that nobody signed.
+        let is_call = matches!(content, Content::ToolCall(_));
+        let signature = signature.or(is_call.then_some(UNCHECKED_IN_BASE64));
         object.optional_text("thoughtSignature", signature);
         media.is_none_or(|media| write_media(object, media, "").is_ok())
     });

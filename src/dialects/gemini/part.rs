@@ -4,6 +4,7 @@
 
 use super::DIALECT;
 use super::signature::{Proof, standard_base64};
+use super::write_contents::{UNCHECKED, UNCHECKED_IN_BASE64};
 use crate::llm::{
     Content, File, Foreign, Image, Malformed, Media, Node, Part, Reasoning, Source, Text, Within,
 };
@@ -55,7 +56,9 @@ impl<'a> RawPart<'a> {
             "thought" => self.is_thought = value.expect_flag()?,
             "thoughtSignature" | "thought_signature" => {
                 let text = value.expect_text()?;
-                self.proof = (!text.is_empty()).then(|| Proof::read(text));
+                // What stands for a signature is none.
+                let is_proof = !["", UNCHECKED, UNCHECKED_IN_BASE64].contains(&text);
+                self.proof = is_proof.then(|| Proof::read(text));
             }
             "inlineData" | "inline_data" => self.inline_data = Some(value.expect_object()?),
             "fileData" | "file_data" => self.file_data = Some(value.expect_object()?),

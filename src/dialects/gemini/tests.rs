@@ -425,6 +425,31 @@ fn calls_of_other_models_pass_where_signatures_are_wanted() {
     assert_eq!(warnings, "");
 }
 
+/// Who is answered by another vendor may go on with Gemini, which refuses calls that nobody signed.
+#[test]
+fn calls_of_other_vendors_are_marked_for_gemini() {
+    let call = ToolCall { id: "1".into(), name: "f".into(), ..ToolCall::default() };
+    let parts = vec![Part::new(Content::ToolCall(call))];
+    let mut choice = crate::llm::Choice { parts, ..crate::llm::Choice::default() };
+    choice.stop = StopReason::ToolCalls;
+    let answer = Answer { choices: vec![choice], ..Answer::default() };
+    let mark = super::write_contents::UNCHECKED_IN_BASE64;
+    let mut out = Vec::new();
+    Gemini.write_answer(&answer, &ChatRequest::default(), 0, &mut out);
+    let whole: Value = serde_json::from_slice(&out).expect("JSON");
+    let mut content = whole["candidates"][0]["content"].clone();
+    assert_eq!(content["parts"][0]["thoughtSignature"], mark);
+    let streamed = encoded(&chunks_of(&answer));
+    assert!(streamed.iter().any(|it| it.to_string().contains(mark)), "{streamed:?}");
+    // It is a signature for nobody else.
+    for mark in [mark, super::UNCHECKED] {
+        content["parts"][0]["thoughtSignature"] = mark.into();
+        let found = request(&json!({ "contents": [content] }));
+        let Content::ToolCall(call) = &found.turns[0].parts[0].content else { panic!("a call") };
+        assert_eq!(call.signature, None);
+    }
+}
+
 #[test]
 fn signatures_on_words_go_back_to_them() {
     let parts =

@@ -20,6 +20,10 @@ use crate::llm::{
 /// checked.
 pub(in crate::dialects) const UNCHECKED: &str = "skip_thought_signature_validator";
 
+/// The same as bytes in base64, the other form that Google takes. Clients get this one, since some of them
+/// read no base64 with `_`.
+pub(super) const UNCHECKED_IN_BASE64: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
+
 /// Writes contents and remembers which call has which name.
 pub(super) struct ContentsWriter<'a> {
     model: Model,
