@@ -81,7 +81,7 @@ fn a_breaker_opens_probes_once_and_closes() {
 fn a_probe_that_fails_opens_the_breaker_again() {
     let (first, _status) = moved(503, "");
     let stand = Stand::new(vec![first, well()]);
-    let config = with_breaker("fallback", 600);
+    let config = with_breaker("fallback", 150);
     for round in 0..4 {
         eventually("a call", || {
             assert_eq!(stand.ask(&config).status, 200);

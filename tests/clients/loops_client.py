@@ -45,6 +45,9 @@ FINAL = "It is 18 degrees in Oslo."
 STEPS_MAX = 8
 # Vendors whose model here thinks nothing, and refuses to be asked for it.
 NO_THOUGHTS = ("chat",)
+# The vendors of a journey, and the clients that make one.
+ROUND = ["messages", "gemini", "imitator", "responses"]
+TRAVELERS = ("openai-chat", "openai-responses", "anthropic", "google-genai")
 # Providers of the Vercel AI SDK, as `node/loops.mjs` names them.
 AI_SDK = ("responses", "chat", "compatible", "anthropic", "google")
 # Checks that are not run, by patterns of their names, and why.
@@ -101,8 +104,8 @@ def openai_chat(place, stream=True):
     client = strict_openai(place)
     tools = [{"type": "function", "function": {"name": name, "parameters": it}} for name, it in SCHEMAS.items()]
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TASK}]
-    asked = {"model": place.model, "messages": messages, "tools": tools}
     for _ in range(STEPS_MAX):
+        asked = {"model": place.model, "messages": messages, "tools": tools}
         if stream:
             options = {"include_usage": True}
             with client.chat.completions.stream(**asked, stream_options=options) as events:
@@ -132,10 +135,11 @@ def openai_responses(place, stream=True):
     client = strict_openai(place)
     tools = [{"type": "function", "name": name, "parameters": it, "strict": False} for name, it in SCHEMAS.items()]
     items = [{"role": "user", "content": TASK}]
-    asked = {"model": place.model, "instructions": "Be brief.", "input": items, "tools": tools, "store": False}
+    asked = {"instructions": "Be brief.", "input": items, "tools": tools, "store": False}
     if place.vendor not in NO_THOUGHTS:
         asked |= {"include": ["reasoning.encrypted_content"], "reasoning": {"effort": "high", "summary": "auto"}}
     for _ in range(STEPS_MAX):
+        asked["model"] = place.model
         if stream:
             for event in client.responses.create(**asked, stream=True):
                 if event.type == "response.completed":
@@ -161,9 +165,10 @@ def anthropic_messages(place, stream=True):
     )
     tools = [{"name": name, "input_schema": it} for name, it in SCHEMAS.items()]
     messages = [{"role": "user", "content": TASK}]
-    asked = {"model": place.model, "max_tokens": 4_000, "system": "Be brief.", "messages": messages, "tools": tools}
+    asked = {"max_tokens": 4_000, "system": "Be brief.", "messages": messages, "tools": tools}
     asked["thinking"] = {"type": "adaptive"}
     for _ in range(STEPS_MAX):
+        asked["model"] = place.model
         if stream:
             with client.messages.stream(**asked) as events:
                 for _event in events:
@@ -359,6 +364,33 @@ def ai_sdk(provider, modules):
     return run
 
 
+class Journey:
+    """One client whose turns go to one vendor after the other, beginning with `first`; each gets the history that the
+    others have made."""
+
+    vendor = "several"
+
+    def __init__(self, hall, client, first):
+        self.script = weather_script()
+        at = ROUND.index(first)
+        self.places = [Place(hall, f"{client}-on-from-{first}", vendor, self.script) for vendor in ROUND[at:] + ROUND[:at]]
+        self.turn = 0
+
+    @property
+    def base_url(self):
+        return self.places[0].base_url
+
+    @property
+    def model(self):
+        """That of the next turn."""
+        self.turn += 1
+        return self.places[(self.turn - 1) % len(self.places)].model
+
+    def judge(self, printed):
+        for place in self.places:
+            place.judge(printed)
+
+
 def check(place, run):
     text, failure = None, None
     try:
@@ -387,13 +419,19 @@ def main():
     clients = dict(CLIENTS)
     if arguments.modules:
         clients |= {f"ai-sdk-{provider}": ai_sdk(provider, arguments.modules) for provider in AI_SDK}
-    hall = Hall(arguments.folder, arguments.descriptions, clients)
+    journeys = [f"{client}-on-from-{first}" for client in TRAVELERS for first in ROUND]
+    hall = Hall(arguments.folder, arguments.descriptions, [*clients, *journeys])
     with hall.open(arguments.ringgate), concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for client, run in clients.items():
             for vendor in MODELS:
                 name = f"{client} from {vendor}"
                 if is_run(name, SKIPPED):
                     pool.submit(report.check, name, check, Place(hall, client, vendor, weather_script()), run)
+        for client in TRAVELERS:
+            for first in ROUND:
+                name = f"{client} on from {first} through all vendors"
+                if is_run(name, SKIPPED):
+                    pool.submit(report.check, name, check, Journey(hall, client, first), CLIENTS[client])
     return report.exit_status()
 
 
