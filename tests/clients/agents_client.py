@@ -67,6 +67,24 @@ class ClaudeCode(Loop):
         return super().reply(conversation)
 
 
+class ClaudeCodeFull(Loop):
+    """A context that is full after the second round."""
+
+    def __init__(self, _vendor, _folder):
+        step = [("Bash", {"command": "wc -w notes.txt", "description": "Count words"})]
+        super().__init__([step, step], "ALL DONE")
+
+    def reply(self, conversation):
+        if "<summary> block" in conversation.first_text():
+            self.reached.add("compaction")
+            return Reply(text="<summary>FILLED: the words of notes.txt were counted.</summary>")
+        if conversation.tools and "compaction" not in self.reached and conversation.rounds() == 2:
+            raise ContextFull
+        if conversation.tools and "compaction" in self.reached:
+            return Reply(text="WENT ON")
+        return super().reply(conversation)
+
+
 PATCH = """*** Begin Patch
 *** Update File: notes.txt
 @@
@@ -185,8 +203,8 @@ class Run(Place):
         expect(len(self.script.steps) in self.script.reached, f"steps {self.script.reached}")
 
 
-def claude_code(run):
-    environment = {
+def claude_environment(run):
+    return {
         "ANTHROPIC_BASE_URL": run.base_url,
         "ANTHROPIC_AUTH_TOKEN": KEY,
         "ANTHROPIC_MODEL": run.model,
@@ -199,11 +217,24 @@ def claude_code(run):
         # It does not skip its questions as root otherwise.
         "IS_SANDBOX": "1",
     }
-    printed = run.run(["claude", "-p", "Do the four steps.", "--dangerously-skip-permissions"], environment)
+
+
+CLAUDE = ["claude", "--dangerously-skip-permissions", "-p"]
+
+
+def claude_code(run):
+    printed = run.run([*CLAUDE, "Do the four steps."], claude_environment(run))
     run.judge(printed)
     run.is_done(printed)
     expect("subtask" in run.script.reached, "the sub-agent was never asked")
     expect("color" in (run.work / "notes.txt").read_text(), "the file was not edited")
+
+
+def claude_code_full_context(run):
+    printed = run.run([*CLAUDE, "Count the words."], claude_environment(run))
+    run.judge(printed, may_fail=True)
+    expect("WENT ON" in printed, f"Claude Code does not go on:\n{printed[-2000:]}")
+    expect("compaction" in run.script.reached, "the conversation goes on without having been compacted")
 
 
 def codex_home(run):
@@ -300,6 +331,7 @@ def opencode(run):
 # Name, program, script, check.
 AGENTS = [
     ("claude-code", "claude", ClaudeCode, claude_code),
+    ("claude-code-full", "claude", ClaudeCodeFull, claude_code_full_context),
     ("codex", "codex", Codex, codex),
     ("codex-full", "codex", Codex, codex_full_context),
     ("gemini-cli", "gemini", GeminiCli, gemini_cli),
