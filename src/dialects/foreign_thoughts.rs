@@ -60,6 +60,13 @@ pub fn conversation_member(dialect: Dialect) -> Option<&'static str> {
     }
 }
 
+/// True if a request of `dialect` may have thoughts that its provider refuses: one search through its
+/// bytes, or a few.
+#[must_use]
+pub fn may_have_foreign_thoughts(dialect: Dialect, rules: ThoughtRules, request: &[u8]) -> bool {
+    editor(dialect, rules, request).is_some()
+}
+
 /// The conversation, the JSON text of an array, without the thoughts that a provider of `dialect`
 /// refuses. None where it is to stay as it is.
 #[must_use]
@@ -68,33 +75,41 @@ pub fn without_foreign_thoughts(
     rules: ThoughtRules,
     conversation: &[u8],
 ) -> Option<Vec<u8>> {
+    let element = editor(dialect, rules, conversation)?;
+    edit_array(std::str::from_utf8(conversation).ok()?, |text| element(text, rules))
+        .map(String::into_bytes)
+}
+
+/// What edits an element of a conversation.
+type Editor = fn(&str, ThoughtRules) -> Edited<'_>;
+
+/// What edits the elements of a conversation in `dialect`; none where it has nothing to edit.
+fn editor(dialect: Dialect, rules: ThoughtRules, conversation: &[u8]) -> Option<Editor> {
     let has = |word: &Finder<'_>| word.find(conversation).is_some();
     let has_marked = |member| has_foreign(conversation, member, false);
-    let element: fn(&str, ThoughtRules) -> Edited<'_> = match dialect {
+    match dialect {
         Dialect::AnthropicMessages
             if has_foreign(conversation, &SIGNATURE, rules.signs)
                 || has(&REDACTED) && has_marked(&DATA) =>
         {
-            message
+            Some(message)
         }
-        Dialect::OpenaiChat if !has(&ASSISTANT) => return None,
+        Dialect::OpenaiChat if !has(&ASSISTANT) => None,
         Dialect::OpenaiChat
             if rules.refuses_all && (has(&REASONING) || has(&THINKING) || has(&EXTRA)) =>
         {
-            chat_message
+            Some(chat_message)
         }
         Dialect::OpenaiChat
             if memchr(b'#', conversation).is_some()
                 && (has_marked(&SIGNATURE) || has_marked(&DATA) || has_marked(&OF_CALL)) =>
         {
-            chat_message
+            Some(chat_message)
         }
-        Dialect::OpenaiResponses if has(&REASONING) => item,
-        Dialect::Gemini if has(&OF_PART) || has(&OF_CALL) => content,
-        _ => return None,
-    };
-    edit_array(std::str::from_utf8(conversation).ok()?, |text| element(text, rules))
-        .map(String::into_bytes)
+        Dialect::OpenaiResponses if has(&REASONING) => Some(item),
+        Dialect::Gemini if has(&OF_PART) || has(&OF_CALL) => Some(content),
+        _ => None,
+    }
 }
 
 /// The instructions of Claude Code without what it says about itself, for other vendors than Anthropic.

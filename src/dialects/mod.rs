@@ -59,7 +59,8 @@ pub use cutter::Cutter;
 pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
 pub use embeddings::{EmbeddingsCodec, embed_content, embeddings, embeddings_on_vertex};
 pub use foreign_thoughts::{
-    ThoughtRules, conversation_member, without_billing_header, without_foreign_thoughts,
+    ThoughtRules, conversation_member, may_have_foreign_thoughts, without_billing_header,
+    without_foreign_thoughts,
 };
 pub use gemini::{
     MODEL_MEMBERS as GEMINI_MODEL_MEMBERS, array_encoder as gemini_array_encoder,

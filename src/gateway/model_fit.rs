@@ -11,7 +11,8 @@ use super::prepare::Change;
 use super::receive::{Body, Request};
 use super::translate::told;
 use crate::dialects::{
-    ThoughtRules, Warnings, conversation_member, without_billing_header, without_foreign_thoughts,
+    ThoughtRules, Warnings, conversation_member, may_have_foreign_thoughts, without_billing_header,
+    without_foreign_thoughts,
 };
 use crate::llm::{Dialect, EarlierThoughts, RefusedSetting, ResponsesForTools, ResponsesUse};
 
@@ -95,6 +96,10 @@ pub(super) fn fit_thoughts(
                 && asker.rules(provider, dialect, model).thoughts
                     == Some(EarlierThoughts::Refused));
     let rules = ThoughtRules { refuses_all, signs: is_original || model.contains("claude") };
+    let is_imitator = dialect == Dialect::AnthropicMessages && !is_original;
+    if !is_imitator && !may_have_foreign_thoughts(dialect, rules, bytes) {
+        return None;
+    }
     let mut warnings = Warnings::default();
     let mut edit = |key: &str, what: &str, edit: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
         let edited = value_after(changes, key, (outline, bytes)).and_then(edit);
@@ -104,7 +109,7 @@ pub(super) fn fit_thoughts(
         }
     };
     edit(member, "a thought", &|json| without_foreign_thoughts(dialect, rules, json));
-    if dialect == Dialect::AnthropicMessages && !is_original {
+    if is_imitator {
         edit("system", "the billing header", &without_billing_header);
     }
     told(&warnings)
