@@ -94,11 +94,9 @@ fn editor(dialect: Dialect, rules: ThoughtRules, conversation: &[u8]) -> Option<
         {
             Some(message)
         }
-        Dialect::OpenaiChat if !has(&ASSISTANT) => None,
-        Dialect::OpenaiChat
-            if rules.refuses_all && (has(&REASONING) || has(&THINKING) || has(&EXTRA)) =>
-        {
-            Some(chat_message)
+        Dialect::OpenaiChat if rules.refuses_all => {
+            let has_thoughts = || has(&REASONING) || has(&THINKING) || has(&EXTRA);
+            (has(&ASSISTANT) && has_thoughts()).then_some(chat_message)
         }
         Dialect::OpenaiChat
             if memchr(b'#', conversation).is_some()

@@ -255,6 +255,8 @@ impl GeminiCall {
 /// The call of a path of Google's. Models stand under `/models/`, or where their name has a folder of
 /// its own, as Google's library for Vercel's AI SDK writes it, right behind the version.
 pub(super) fn gemini_call(path: &str) -> Option<GeminiCall> {
+    // Most paths have no colon, written either way, and are asked about more than once.
+    memchr::memchr2(b':', b'%', path.as_bytes())?;
     let rest = behind_version(path)?.strip_prefix('/')?;
     let named = GEMINI_METHODS.iter().find_map(|(method, endpoint)| {
         let before = rest.strip_suffix(method)?;
