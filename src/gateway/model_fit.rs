@@ -95,8 +95,10 @@ pub(super) fn fit_thoughts(
             || provider.preset.is_some()
                 && asker.rules(provider, dialect, model).thoughts
                     == Some(EarlierThoughts::Refused));
-    let rules = ThoughtRules { refuses_all, signs: is_original || model.contains("claude") };
-    let is_imitator = dialect == Dialect::AnthropicMessages && !is_original;
+    let is_of_anthropic = dialect == Dialect::AnthropicMessages;
+    let signs = is_of_anthropic && (is_original || model.contains("claude"));
+    let rules = ThoughtRules { refuses_all, signs };
+    let is_imitator = is_of_anthropic && !is_original;
     if !is_imitator && !may_have_foreign_thoughts(dialect, rules, bytes) {
         return None;
     }
