@@ -7,6 +7,7 @@ mod tool_names;
 use std::borrow::Cow;
 
 use super::codec::Target;
+use super::digest::{digest, mistral_call_id};
 use super::service_tier;
 use super::warnings::Warnings;
 use crate::llm::{
@@ -23,9 +24,6 @@ const GO_ON: &str =
 
 /// Length of the hash that stands for the name of an end user, in characters.
 const USER_HASH_CHARACTERS: usize = 32;
-
-/// Length of Mistral's ids of calls (the vendor's error 3280).
-const SHORT_ID_CHARACTERS: usize = 9;
 
 /// A request that its model takes.
 pub struct Adapted<'r> {
@@ -226,8 +224,7 @@ fn fit_user(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &m
     let Some(user) = request.user.as_ref().filter(|user| user.chars().count() > most) else {
         return;
     };
-    let hash = blake3::hash(user.as_bytes()).to_hex();
-    let hash: String = hash.chars().take(USER_HASH_CHARACTERS.min(most)).collect();
+    let hash = digest(user, USER_HASH_CHARACTERS.min(most));
     warnings
         .changed("user", &format!("a hash of it, since more than {most} characters are refused"));
     request.to_mut().user = Some(hash);
@@ -235,11 +232,9 @@ fn fit_user(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &m
 
 fn fit_call_ids(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules) {
     let Some(CallIds::NineLettersAndDigits) = rules.call_ids else { return };
-    let fits = |id: &str| {
-        id.len() == SHORT_ID_CHARACTERS && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    let parts = || request.turns.iter().flat_map(|turn| &turn.parts);
-    if parts().filter_map(call_id).all(fits) {
+    let fits = |id: &str| mistral_call_id(id) == id;
+    let mut ids = request.turns.iter().flat_map(|turn| &turn.parts).filter_map(call_id);
+    if ids.all(fits) {
         return;
     }
     for part in request.to_mut().turns.iter_mut().flat_map(|turn| &mut turn.parts) {
@@ -248,10 +243,7 @@ fn fit_call_ids(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules) {
         else {
             continue;
         };
-        if !fits(id) {
-            let hash = blake3::hash(id.as_bytes()).to_hex();
-            *id = hash.chars().take(SHORT_ID_CHARACTERS).collect();
-        }
+        *id = mistral_call_id(id).into_owned();
     }
 }
 

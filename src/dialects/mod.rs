@@ -20,6 +20,7 @@ mod cohere_chat;
 mod completions;
 mod context_overflow;
 mod cutter;
+mod digest;
 mod embedded_error;
 mod embeddings;
 mod error_text;

@@ -13,6 +13,7 @@ pub(super) use input::{CLOSED, InputReader, OPENED, arguments_of, escaped, input
 
 use std::collections::HashSet;
 
+use super::digest::digest;
 use crate::llm::{
     ChatRequest, Function, Grammar, Json, Namespace, OpenaiTool, OpenaiToolKind, Tool,
 };
@@ -106,9 +107,8 @@ pub(super) fn flat_name(namespace: Option<&str>, name: &str) -> String {
 
 /// `name`, which is ASCII, with a digest of `whole` behind it, within the bound.
 fn told_apart(name: &str, whole: &str) -> String {
-    let digest = blake3::hash(whole.as_bytes()).to_hex();
     let kept = name.get(..NAME_MAX - DIGEST_DIGITS - 1).unwrap_or(name);
-    format!("{kept}_{}", digest.as_str().get(..DIGEST_DIGITS).unwrap_or_default())
+    format!("{kept}_{}", digest(whole, DIGEST_DIGITS))
 }
 
 /// Gives those functions of namespaces another name whose name is taken.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::dialects::digest::digest;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ChatRequest, Chunk, Content, Dialect, ModelRules, Tool, ToolChoice, Turn,
@@ -82,9 +83,8 @@ fn shortened(name: &str, most: usize) -> String {
         if is_plain(character.encode_utf8(&mut [0; 4])) { character } else { '_' }
     };
     let kept = most.saturating_sub(HASH_CHARACTERS + 1);
-    let hash = blake3::hash(name.as_bytes()).to_hex();
     let beginning = name.chars().take(kept).map(plain);
-    beginning.chain(['_']).chain(hash.chars().take(HASH_CHARACTERS)).collect()
+    beginning.chain(['_']).chain(digest(name, HASH_CHARACTERS).chars()).collect()
 }
 
 fn names_of(request: &ChatRequest) -> impl Iterator<Item = &str> {

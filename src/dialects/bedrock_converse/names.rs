@@ -5,12 +5,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::family::Family;
+use crate::dialects::digest::{digest, mistral_call_id};
 
 /// Longest id of a call, in bytes (API reference, `ToolUseBlock`).
 const ID_BYTES_MAX: usize = 64;
-
-/// Length of Mistral's ids, which are of letters and digits alone.
-const MISTRAL_ID_BYTES: usize = 9;
 
 /// Longest name of a document, in characters (API reference, `DocumentBlock`).
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -18,27 +16,21 @@ const NAME_CHARACTERS_MAX: usize = 200;
 /// The id of a call as a model of `family` takes it: as it is if it can be, else its own letters and a
 /// hash of it. Two ids never meet.
 pub(super) fn tool_id(id: &str, family: Family) -> Cow<'_, str> {
+    if family == Family::Mistral {
+        return mistral_call_id(id);
+    }
     let is_taken = |character: char| match family {
-        Family::Mistral => character.is_ascii_alphanumeric(),
         // Anthropic's own rule, which is narrower than the service's.
         Family::Claude(_) | Family::Unknown => {
             character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
         }
         _ => character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | ':'),
     };
-    let length_fits = match family {
-        Family::Mistral => id.len() == MISTRAL_ID_BYTES,
-        _ => (1..=ID_BYTES_MAX).contains(&id.len()),
-    };
-    if length_fits && id.chars().all(is_taken) {
+    if (1..=ID_BYTES_MAX).contains(&id.len()) && id.chars().all(is_taken) {
         return id.into();
     }
-    let hash = blake3::hash(id.as_bytes()).to_hex();
-    if family == Family::Mistral {
-        return hash.chars().take(MISTRAL_ID_BYTES).collect();
-    }
     let kept = id.chars().map(|character| if is_taken(character) { character } else { '_' });
-    kept.take(47).chain(['-']).chain(hash.chars().take(16)).collect()
+    kept.take(47).chain(['-']).chain(digest(id, 16).chars()).collect()
 }
 
 /// The names of the documents of one request, which must differ.

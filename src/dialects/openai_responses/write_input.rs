@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{DIALECT, output, proof};
 use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::digest::digest;
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -427,6 +428,5 @@ fn call_id(id: &str) -> Cow<'_, str> {
     if id.chars().count() <= CALL_ID_MAX {
         return id.into();
     }
-    let digest = blake3::hash(id.as_bytes()).to_hex();
-    format!("call_{}", digest.as_str().get(..48).unwrap_or_default()).into()
+    format!("call_{}", digest(id, 48)).into()
 }
