@@ -1,5 +1,6 @@
 //! A provider's answer whose head has come, and how more of it is taken in.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use super::asker::Asker;
@@ -12,7 +13,7 @@ use super::record::Exchange;
 use crate::base::Instant;
 use crate::http::{BodyError, Framing, ResponseHead};
 use crate::llm::AnswerOutline;
-use crate::shard::{Pooled, Reader, Watchdog};
+use crate::shard::{Pooled, Reader};
 
 /// A provider's answer whose head has come.
 pub(super) struct Answer {
@@ -27,8 +28,6 @@ pub(super) struct Answer {
     pub is_good: bool,
     /// When the whole call must be over.
     pub deadline: Instant,
-    /// Made when the answer is first waited for: most answers come whole with their head.
-    pub watchdog: Option<Watchdog>,
 }
 
 /// Where an answer comes from.
@@ -71,16 +70,7 @@ impl Answer {
     /// An answer of which nothing but the head has been looked at.
     pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Self {
         let incoming = Incoming::new(head.framing());
-        Self {
-            link,
-            head,
-            incoming,
-            opening: Vec::new(),
-            outline: None,
-            is_good: false,
-            deadline,
-            watchdog: None,
-        }
+        Self { link, head, incoming, opening: Vec::new(), outline: None, is_good: false, deadline }
     }
 
     /// Hands all body bytes that are here to `sink`; true once the body is complete.
@@ -114,7 +104,7 @@ impl Answer {
         until: Option<Instant>,
     ) -> Result<Option<usize>, Failure> {
         let begun = Instant::now();
-        let filled = self.fill_unwatched(attempt, until);
+        let filled = pin!(self.fill_unwatched(attempt, until));
         let outcome = recall::while_needed(exchange, filled).await;
         exchange.record.upstream += begun.elapsed();
         outcome?
@@ -129,8 +119,9 @@ impl Answer {
         let provider = || attempt.upstream.provider.name.clone();
         let limit = self.deadline.min(Instant::now().after(attempt.timeouts.idle));
         let wait = until.map_or(limit, |until| until.min(limit));
-        let watchdog = self.watchdog.get_or_insert_with(|| Watchdog::new(wait));
-        match watchdog.within(wait, self.link.reader().fill()).await {
+        // What is in memory is there.
+        let Link::Pooled { pooled, .. } = &mut self.link else { return Ok(Some(0)) };
+        match pooled.watchdog.within(wait, pooled.connection.reader.fill()).await {
             Ok(Ok(count)) => Ok(Some(count)),
             Err(_) if wait < limit => Ok(None),
             Ok(Err(_)) => Err(Failure::InvalidAnswer {

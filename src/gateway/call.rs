@@ -113,7 +113,7 @@ pub(super) async fn call(
         notes.reused = reused;
         let is_proven = pooled.is_proven;
         let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
-        match call.make(&mut pooled.connection, request, notes).await {
+        match call.make(&mut pooled, request, notes).await {
             Ok((head, reusable)) => {
                 return Ok(Answer::new(Link::Pooled { pooled, reusable }, head, deadline));
             }
@@ -144,10 +144,10 @@ pub(super) async fn call_streamed(
     let Some(pool) = &attempt.upstream.pool else {
         return echo(asker, attempt, request, (notes, deadline));
     };
-    let ready = async {
+    let ready = pin!(async {
         token::ready(attempt).await?;
         connect(asker, attempt, pool, (false, deadline)).await
-    };
+    });
     let mut pooled = recall::while_needed(exchange, ready).await??;
     notes.connections += 1;
     let message = encode(std::mem::take(&mut notes.out), asker, attempt, request)?;
@@ -159,8 +159,12 @@ pub(super) async fn call_streamed(
     let (mark, begun) = (connection.writer.written(), Instant::now());
     let sent = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
     let limit = Instant::now().after(attempt.timeouts.first_byte).min(deadline);
-    let head = within(limit, call.head(&mut pooled.connection, (sent, mark, begun)));
-    let (head, reusable) = match recall::while_needed(exchange, head).await? {
+    let answered = {
+        let head = call.head(&mut pooled.connection, (sent, mark, begun));
+        let head = pin!(pooled.watchdog.within(limit, head));
+        recall::while_needed(exchange, head).await?
+    };
+    let (head, reusable) = match answered {
         Ok(answered) => answered.map_err(|broken| broken.failure)?,
         Err(_) => return Err(call.timed_out("first byte")),
     };
@@ -224,24 +228,24 @@ impl Call<'_> {
     /// again.
     async fn make(
         &self,
-        connection: &mut Connection,
+        pooled: &mut Pooled,
         request: &Request,
         notes: &mut Notes,
     ) -> Result<(ResponseHead, bool), Broken> {
+        let Pooled { connection, watchdog, .. } = pooled;
         let message = encode(std::mem::take(&mut notes.out), self.asker, self.attempt, request)?;
         // One timer for the sending and the wait for the answer.
         let begun = Instant::now();
         let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
         let mark = connection.writer.written();
-        // Pinned here, since what an async function is given by value is held twice.
-        let answering = pin!(async {
+        let answering = async {
             let (head, body, _held) = message.into_parts();
             let (out, sent) = send(connection, head, body).await;
             notes.out = out;
             notes.sent = true;
             self.head(connection, (sent, mark, begun)).await
-        });
-        match within(limit, answering).await {
+        };
+        match watchdog.within(limit, answering).await {
             Ok(head) => head,
             Err(_) => Err(self.timed_out("first byte").into()),
         }
@@ -254,7 +258,7 @@ impl Call<'_> {
         message: Vec<u8>,
     ) -> Result<Sent, Failure> {
         let limit = self.deadline.min(Instant::now().after(self.attempt.timeouts.idle));
-        let sending = within(limit, send(connection, message, Bytes::new()));
+        let sending = pin!(within(limit, send(connection, message, Bytes::new())));
         match recall::while_needed(exchange, sending).await? {
             Ok((out, sent)) => {
                 exchange.client.out = out;

@@ -5,10 +5,11 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::asker::Asker;
 use super::deliver;
@@ -107,13 +108,14 @@ impl Client {
 
 /// Waits for `work` for as long as the client is there. One read on its connection is in flight
 /// all the while; what it sends ahead is kept, up to a bound.
+///
+/// The caller pins `work`: an `async fn` holds what it is given by value twice.
 pub(super) async fn while_client_stays<T>(
     reader: &mut Reader,
-    work: impl Future<Output = T>,
+    mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, Failure> {
-    let mut work = pin!(work);
     poll_fn(|context| {
-        if let Poll::Ready(value) = work.as_mut().poll(context) {
+        if let Poll::Ready(value) = work.poll_unpin(context) {
             return Poll::Ready(Ok(value));
         }
         while reader.bytes().len() < PIPELINED_BYTES_MAX {

@@ -4,6 +4,8 @@
 //! gives a clean 502. Event streams go through `deliver_stream`; answers of the pass-through are
 //! relayed piece by piece. Output guardrails will stand here by later work.
 
+use std::pin::pin;
+
 use super::answer::Answer;
 use super::deliver_stream;
 use super::deliver_translated;
@@ -232,7 +234,7 @@ pub(super) async fn keep_whole(
 ) -> Result<Vec<u8>, Failure> {
     let begun = Instant::now();
     let asker = exchange.asker;
-    let kept = recall::while_needed(exchange, answer.keep_whole(asker, attempt)).await;
+    let kept = recall::while_needed(exchange, pin!(answer.keep_whole(asker, attempt))).await;
     exchange.record.upstream += begun.elapsed();
     let mut body = kept??;
     let status = answer.head.status();

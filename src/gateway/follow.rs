@@ -1,5 +1,7 @@
 //! A stream that another request has asked for: its events go to this client too, as they come.
 
+use std::pin::pin;
+
 use super::connection::while_client_stays;
 use super::deliver::{begin_head, finish_head, outgoing_of};
 use super::deliver_stream::{append, end};
@@ -36,7 +38,7 @@ pub(super) async fn relay(
     let is_complete = loop {
         let begun = Instant::now();
         let reader = &mut exchange.client.connection.reader;
-        let heard = while_client_stays(reader, follower.hear()).await;
+        let heard = while_client_stays(reader, pin!(follower.hear())).await;
         exchange.record.upstream += begun.elapsed();
         match heard? {
             Heard::Events(fresh) => {

@@ -204,7 +204,7 @@ async fn ask_streamed(
             Step::Try(step) => step,
         };
         if step.wait > Duration::ZERO {
-            recall::while_needed(exchange, sleep(step.wait)).await?;
+            recall::while_needed(exchange, pin!(sleep(step.wait))).await?;
         }
         let live = Arc::clone(plan.live());
         let Some(target) = live.route().targets.get(step.target) else { return last };

@@ -231,14 +231,14 @@ async fn find_same(
     let begun = Instant::now();
     let reader = &mut exchange.client.connection.reader;
     if exchange.record.stream {
-        let origin = while_client_stays(reader, follower.origin()).await?;
+        let origin = while_client_stays(reader, pin!(follower.origin())).await?;
         if let Some(origin) = origin.filter(|it| may_use(grant, it.model.as_deref())) {
             exchange.record.upstream += begun.elapsed();
             count(exchange, CacheStatus::Hit, Counter::CacheHits);
             return Ok(Some(Hit::Shared(follower, origin)));
         }
     } else {
-        while_client_stays(reader, follower.landing()).await?;
+        while_client_stays(reader, pin!(follower.landing())).await?;
     }
     exchange.record.upstream += begun.elapsed();
     let entry = find(exchange, grant, lookup);
@@ -342,15 +342,14 @@ pub(super) fn is_shared(exchange: &Exchange<'_>) -> bool {
 }
 
 /// Waits for `work` for as long as this client is there, or others share the answer. A client that is
-/// gone then is taken note of.
+/// gone then is taken note of. Pinned by the caller, see [`while_client_stays`].
 pub(super) async fn while_needed<T>(
     exchange: &mut Exchange<'_>,
-    work: impl Future<Output = T>,
+    mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, Failure> {
-    let mut work = pin!(work);
     if exchange.client.lost.is_none() {
         let reader = &mut exchange.client.connection.reader;
-        match while_client_stays(reader, work.as_mut()).await {
+        match while_client_stays(reader, &mut work).await {
             Err(failure) if is_shared(exchange) => exchange.client.lost = Some(failure),
             outcome => return outcome,
         }

@@ -3,6 +3,7 @@
 //! The text goes to an embedder thread and the shard goes on with others; if nothing has come back in
 //! time, the request goes on without.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -54,7 +55,7 @@ pub(super) async fn look_up(
     }
     let _give_up = GiveUp(cancel);
     let reader = &mut exchange.client.connection.reader;
-    let found = while_client_stays(reader, within(deadline.after(GRACE), answer)).await?;
+    let found = while_client_stays(reader, pin!(within(deadline.after(GRACE), answer))).await?;
     let found = found.ok().and_then(|reply| reply.ok().flatten());
     match &found {
         Some(found) => {

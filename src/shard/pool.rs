@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::dial::{DialError, Dialer, Endpoint};
 use super::distrust::Distrust;
 use super::stream::{Connection, Idleness};
+use super::timer::Watchdog;
 use crate::base::Instant;
 
 /// Bounds of a pool.
@@ -44,6 +45,8 @@ pub struct Pooled {
     /// The provider has answered so often without surplus that an answer which is there at once is
     /// believed; on a busy shard most are.
     pub is_proven: bool,
+    /// The timer of the waits on it, from call to call.
+    pub watchdog: Watchdog,
     made: Instant,
     open: Open,
 }
@@ -97,6 +100,7 @@ impl Drop for Open {
 
 struct Idle {
     connection: Connection,
+    watchdog: Watchdog,
     made: Instant,
     since: Instant,
     open: Open,
@@ -140,9 +144,9 @@ impl Pool {
             let mut candidate = self.idle.borrow_mut().pop()?;
             if self.is_usable(&mut candidate, now) {
                 on_event(PoolEvent::Reused);
-                let Idle { connection, made, open, .. } = candidate;
+                let Idle { connection, watchdog, made, open, .. } = candidate;
                 let is_proven = self.probation.get() == 0;
-                return Some(Pooled { connection, reused: true, is_proven, made, open });
+                return Some(Pooled { connection, reused: true, is_proven, watchdog, made, open });
             }
             on_event(PoolEvent::Discarded);
         }
@@ -158,7 +162,8 @@ impl Pool {
         let connection = dialer.connect(&self.endpoint).await?;
         let open = Open::new(dialer.tally());
         let is_proven = self.probation.get() == 0;
-        Ok(Pooled { connection, reused: false, is_proven, made: Instant::now(), open })
+        let (made, watchdog) = (Instant::now(), Watchdog::default());
+        Ok(Pooled { connection, reused: false, is_proven, watchdog, made, open })
     }
 
     fn take_oldest(&self) -> Option<Idle> {
@@ -169,8 +174,8 @@ impl Pool {
     /// Takes in a connection that was made elsewhere: one in memory, for simulations.
     pub fn adopt(&self, connection: Connection, dialer: &Dialer) {
         let open = Open::new(dialer.tally());
-        let made = Instant::now();
-        self.put_back(Pooled { connection, reused: false, is_proven: false, made, open });
+        let (made, watchdog) = (Instant::now(), Watchdog::default());
+        self.put_back(Pooled { connection, reused: false, is_proven: false, watchdog, made, open });
     }
 
     /// Keeps a connection whose last answer was read to its end, unless more has come, it is old,
@@ -181,10 +186,10 @@ impl Pool {
         if is_old || self.idle.borrow().len() >= self.limits.idle_max || self.distrust.is_on(now) {
             return;
         }
-        let Pooled { mut connection, made, open, .. } = pooled;
+        let Pooled { mut connection, watchdog, made, open, .. } = pooled;
         self.probation.set(self.probation.get().saturating_sub(1));
         let seen = connection.arm();
-        let idle = Idle { connection, made, since: now, open };
+        let idle = Idle { connection, watchdog, made, since: now, open };
         if self.is_silent(&idle, seen) {
             self.idle.borrow_mut().push(idle);
         }

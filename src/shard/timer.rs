@@ -2,9 +2,10 @@
 //!
 //! On a thread whose clock is stopped they are timers of a simulation instead, see `virtual_time`.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::borrow::BorrowMut;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -29,71 +30,74 @@ pub(super) fn sleep_until(deadline: Instant) -> Sleep {
 #[error("deadline passed")]
 pub struct TimedOut;
 
-/// Runs `future` until `deadline`. The future is dropped at the deadline: only futures that keep
-/// their state elsewhere (such as [`super::Reader::fill`]) may be asked again.
+/// Runs `future` until `deadline`, then gives [`TimedOut`]. The future is dropped at the deadline:
+/// only futures that keep their state elsewhere (such as [`super::Reader::fill`]) may be asked again.
 ///
-/// # Errors
-/// [`TimedOut`] at the deadline.
-pub async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, TimedOut> {
-    let mut future = pin!(future);
-    let mut sleep = pin!(sleep_until(deadline));
-    poll_fn(|context| {
-        if let Poll::Ready(value) = future.as_mut().poll(context) {
-            return Poll::Ready(Ok(value));
-        }
-        sleep.as_mut().poll(context).map(|()| Err(TimedOut))
-    })
-    .await
+/// A timer is made when `future` first has to wait.
+pub fn within<F: Future>(deadline: Instant, future: F) -> Within<Watchdog, F> {
+    Within { watchdog: Watchdog::default(), deadline, future }
 }
 
-/// A timer for many waits in a row, such as those for the pieces of a stream. It is set again only
+pin_project_lite::pin_project! {
+    /// See [`within`] and [`Watchdog::within`]. Not an `async fn`, whose future would hold what it is
+    /// given twice: as an argument, and pinned.
+    pub struct Within<W, F> {
+        watchdog: W,
+        deadline: Instant,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<W: BorrowMut<Watchdog>, F: Future> Future for Within<W, F> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(value) = this.future.poll(context) {
+            return Poll::Ready(Ok(value));
+        }
+        let watchdog: &mut Watchdog = this.watchdog.borrow_mut();
+        watchdog.poll(*this.deadline, context).map(|()| Err(TimedOut))
+    }
+}
+
+/// A timer for many waits in a row, such as those of the calls on a connection. It is set again only
 /// when it goes off too early, not for each wait: a wait costs no work on the timer wheel.
+#[derive(Default)]
 pub struct Watchdog {
-    sleep: Pin<Box<Sleep>>,
-    set_for: Instant,
+    /// Made for the first wait, and on the heap: a timer of the runtime has 640 bytes.
+    timer: Option<(Pin<Box<Sleep>>, Instant)>,
 }
 
 impl Watchdog {
-    /// A timer whose first deadline is about `deadline`.
-    #[must_use]
-    pub fn new(deadline: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(deadline)), set_for: deadline }
-    }
-
     /// As [`within`].
-    ///
-    /// # Errors
-    /// [`TimedOut`] at the deadline.
-    pub async fn within<F: Future>(
-        &mut self,
-        deadline: Instant,
-        future: F,
-    ) -> Result<F::Output, TimedOut> {
-        let mut future = pin!(future);
-        if deadline < self.set_for {
-            self.set(deadline);
-        }
-        poll_fn(|context| {
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                return Poll::Ready(Ok(value));
-            }
-            while self.sleep.as_mut().poll(context).is_ready() {
-                if self.set_for >= deadline {
-                    return Poll::Ready(Err(TimedOut));
-                }
-                self.set(deadline);
-            }
-            Poll::Pending
-        })
-        .await
+    pub fn within<F: Future>(&mut self, deadline: Instant, future: F) -> Within<&mut Self, F> {
+        Within { watchdog: self, deadline, future }
     }
 
-    fn set(&mut self, deadline: Instant) {
-        self.set_for = deadline;
-        match self.sleep.as_mut().as_pin_mut() {
-            Either::Left(sleep) => sleep.reset(deadline.into_std().into()),
-            Either::Right(mut sleep) => sleep.set(VirtualSleep::until(deadline)),
+    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let make = || (Box::pin(sleep_until(deadline)), deadline);
+        let (sleep, set_for) = self.timer.get_or_insert_with(make);
+        if deadline < *set_for {
+            set(sleep.as_mut(), deadline);
+            *set_for = deadline;
         }
+        while sleep.as_mut().poll(context).is_ready() {
+            if *set_for >= deadline {
+                return Poll::Ready(());
+            }
+            set(sleep.as_mut(), deadline);
+            *set_for = deadline;
+        }
+        Poll::Pending
+    }
+}
+
+fn set(sleep: Pin<&mut Sleep>, deadline: Instant) {
+    match sleep.as_pin_mut() {
+        Either::Left(sleep) => sleep.reset(deadline.into_std().into()),
+        Either::Right(mut sleep) => sleep.set(VirtualSleep::until(deadline)),
     }
 }
 

@@ -107,7 +107,9 @@ mod tests {
             sleep(Duration::from_secs(3_600)).await;
             let long = within(Instant::now().after(Duration::from_secs(2)), sleep_long()).await;
             assert!(long.is_err());
-            let mut watchdog = Watchdog::new(Instant::now().after(Duration::from_secs(1)));
+            let mut watchdog = Watchdog::default();
+            let soon = Instant::now().after(Duration::from_secs(1));
+            assert!(watchdog.within(soon, std::future::ready(())).await.is_ok());
             let later = Instant::now().after(Duration::from_secs(5));
             assert!(watchdog.within(later, sleep_long()).await.is_err());
             begun.elapsed()
