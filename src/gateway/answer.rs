@@ -67,10 +67,18 @@ impl Answer {
         KINDS.iter().any(|kind| media_type_is(content_type, kind))
     }
 
-    /// An answer of which nothing but the head has been looked at.
-    pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Self {
-        let incoming = Incoming::new(head.framing());
-        Self { link, head, incoming, opening: Vec::new(), outline: None, is_good: false, deadline }
+    /// An answer of which nothing but the head has been looked at. In a box, since it goes through
+    /// many hands and is large.
+    pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Box<Self> {
+        Box::new(Self {
+            incoming: Incoming::new(head.framing()),
+            link,
+            head,
+            opening: Vec::new(),
+            outline: None,
+            is_good: false,
+            deadline,
+        })
     }
 
     /// Hands all body bytes that are here to `sink`; true once the body is complete.
@@ -183,7 +191,7 @@ impl Answer {
     }
 
     /// The answer has been read to its end: its connection may serve again.
-    pub(super) fn done(self, attempt: &Attempt) {
+    pub(super) fn done(self: Box<Self>, attempt: &Attempt) {
         if let Link::Pooled { pooled, reusable: true } = self.link
             && let Some(pool) = &attempt.upstream.pool
         {
@@ -193,14 +201,14 @@ impl Answer {
 
     /// It is none, for that reason. The connection of one that was whole, but told an error, may serve
     /// again; that of a stream is closed, since more may come.
-    pub(super) fn end_with(self, failure: &Failure, attempt: &Attempt) {
+    pub(super) fn end_with(self: Box<Self>, failure: &Failure, attempt: &Attempt) {
         if matches!(failure, Failure::ProviderError { .. }) && !self.is_stream() {
             self.dismiss(attempt);
         }
     }
 
     /// The answer is not wanted. Its connection may serve again if all of it is here already.
-    pub(super) fn dismiss(mut self, attempt: &Attempt) {
+    pub(super) fn dismiss(mut self: Box<Self>, attempt: &Attempt) {
         if matches!(self.drain(|_| {}), Ok(true)) {
             self.done(attempt);
         }

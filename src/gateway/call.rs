@@ -99,7 +99,7 @@ pub(super) async fn call(
     attempt: &Attempt,
     request: &Request,
     notes: &mut Notes,
-) -> Result<Answer, Failure> {
+) -> Result<Box<Answer>, Failure> {
     let deadline = Instant::now().after(attempt.timeouts.total);
     let Some(pool) = &attempt.upstream.pool else {
         return echo(asker, attempt, request, (notes, deadline));
@@ -138,7 +138,7 @@ pub(super) async fn call_streamed(
     attempt: &Attempt,
     request: &mut Request,
     notes: &mut Notes,
-) -> Result<Answer, Failure> {
+) -> Result<Box<Answer>, Failure> {
     let asker = exchange.asker;
     let deadline = Instant::now().after(attempt.timeouts.total);
     let Some(pool) = &attempt.upstream.pool else {
@@ -450,7 +450,7 @@ fn echo(
     attempt: &Attempt,
     request: &Request,
     (notes, deadline): (&mut Notes, Instant),
-) -> Result<Answer, Failure> {
+) -> Result<Box<Answer>, Failure> {
     notes.connections = 1;
     notes.sent = true;
     let body = whole_body(attempt, request).unwrap_or_default();

@@ -18,7 +18,7 @@ pub(super) async fn call_in_parts(
     attempt: &mut Attempt,
     request: &Request,
     notes: &mut Notes,
-) -> Result<Answer, Failure> {
+) -> Result<Box<Answer>, Failure> {
     let deadline = Instant::now().after(attempt.timeouts.total);
     loop {
         let mut answer = call(asker, attempt, request, notes).await?;

@@ -288,3 +288,21 @@ async fn linger(client: &mut Client) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the future that `function` makes.
+    fn future_bytes<'a, F: Future>(
+        _function: impl Fn(&'a Rc<Worker>, &'a mut Client, &'a RequestHead, Instant) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn request_future_stays_small() {
+        let bytes = future_bytes(serve_request);
+        assert!(bytes <= 3_600, "{bytes} bytes are allocated for each request");
+    }
+}

@@ -145,7 +145,7 @@ impl Drop for Copy {
 }
 
 /// Reads an answer to its end for the usage that it tells.
-async fn read(asker: &Asker<'_>, attempt: &Attempt, mut answer: Answer) -> Option<Usage> {
+async fn read(asker: &Asker<'_>, attempt: &Attempt, mut answer: Box<Answer>) -> Option<Usage> {
     let codec = codec(attempt.dialect)?;
     let body = answer.keep_whole(asker, attempt).await.ok()?;
     let is_stream = answer.is_stream();

@@ -108,7 +108,7 @@ pub(super) fn deliver(
 }
 
 /// Ends a provider's answer, which was delivered or not.
-pub(super) fn end(answer: Answer, attempt: &Attempt, outcome: &Result<(), Failure>) {
+pub(super) fn end(answer: Box<Answer>, attempt: &Attempt, outcome: &Result<(), Failure>) {
     match outcome {
         Ok(()) => answer.done(attempt),
         Err(failure) => answer.end_with(failure, attempt),

@@ -40,7 +40,7 @@ pub(super) enum Ready {
     /// The gateway knows the answer itself.
     Own(Whole),
     /// A provider has answered.
-    Answer(Box<Attempt>, Answer, Option<Won>),
+    Answer(Box<Attempt>, Box<Answer>, Option<Won>),
 }
 
 /// Asks the provider that the plan says, or the only one there is without a plan. `before` is what has
@@ -156,7 +156,7 @@ async fn once(
     if let Some(trial) = &mut trial {
         exchange.record.option = Some(Arc::clone(&trial.target.path));
         trial.asks(&attempt);
-        trial.end(answered.as_ref());
+        trial.end(answered.as_deref());
     }
     answered.map(|answer| Ready::Answer(attempt, answer, trial.map(Trial::won)))
 }
@@ -227,7 +227,7 @@ async fn ask_streamed(
                 called.map(|answer| (attempt, answer))
             }
         };
-        let outcome = trial.end(asked.as_ref().map(|(_, answer)| answer));
+        let outcome = trial.end(asked.as_ref().map(|(_, answer)| &**answer));
         plan.tell(&outcome, Instant::now());
         match asked {
             Ok((attempt, answer)) => {

@@ -99,7 +99,7 @@ async fn accept(
 async fn talk(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
-    (attempt, mut answer): (&Attempt, Answer),
+    (attempt, mut answer): (&Attempt, Box<Answer>),
 ) -> Result<(), Failure> {
     let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
     let begun = Instant::now();
