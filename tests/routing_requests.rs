@@ -548,3 +548,20 @@ fn the_request_log_tells_what_was_tried() {
     assert_eq!(copy["copy_of"], line_of(&responses[3])["id"], "{copy}");
     assert_eq!((&copy["provider"], &copy["status"]), (&json!("p0"), &json!(503)), "{copy}");
 }
+
+#[test]
+fn request_log_says_whether_the_connection_was_reused() {
+    const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
+    let mut stand = Stand::with(LOG, vec![well(), well()]);
+    let single = json!({ "provider": "p0" });
+    let retried = json!({ "provider": "p0", "retry": { "attempts": 1 } });
+    for config in [&single, &single, &retried, &fallback(2)] {
+        assert_eq!(stand.ask(config).status, 200);
+    }
+    let log = log_of(&mut stand.gateway);
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let told: Vec<Value> =
+        lines.map(|line| json!([line["reused_connection"], line["attempts"]])).collect();
+    let expected = json!([[false, 1], [true, 1], [true, 1], [true, 1]]);
+    assert_eq!(json!(told), expected, "{log}");
+}

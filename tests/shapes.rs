@@ -152,14 +152,15 @@ fn who_takes_one_text_a_call_is_called_for_each() {
     };
     let refusal = json_answer("429 Too Many Requests", "", r#"{"message":"slow down"}"#);
     let kind = "dialect = \"bedrock-converse\"";
-    let ask = |answers: Vec<String>, inputs: usize| {
+    let ask_with = |answers: Vec<String>, inputs: usize, fields: &str| {
         let provider = scripted(answers);
         let gateway = Gateway::start(&section(&provider, "p", kind, ""));
         let inputs: Vec<String> = (0..inputs).map(|number| format!("text {number}")).collect();
         let body = json!({"model": "amazon.titan-embed-text-v1", "input": inputs}).to_string();
-        let response = gateway.post("/v1/embeddings", &body);
+        let response = gateway.send(&post("/v1/embeddings", fields, &body));
         (provider, gateway, response)
     };
+    let ask = |answers: Vec<String>, inputs: usize| ask_with(answers, inputs, "");
     let (provider, gateway, response) = ask(vec![vector(1), vector(2), vector(3)], 3);
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(beginnings(&response.json()), [[1.5], [2.5], [3.5]]);
@@ -175,11 +176,21 @@ fn who_takes_one_text_a_call_is_called_for_each() {
     gateway.expect_metric("ringgate_tokens_total", &["input"], 6.0);
 
     // Half of an answer is none, but what it took is counted.
-    let (provider, gateway, response) = ask(vec![vector(1), refusal], 3);
+    let (provider, gateway, response) = ask(vec![vector(1), refusal.clone()], 3);
     assert_eq!(response.status, 429, "{}", response.text());
     assert!(response.json()["error"]["message"].is_string(), "{}", response.text());
     assert_eq!(provider.request_count(), 2);
     gateway.expect_metric("ringgate_tokens_total", &["input"], 1.0);
+
+    // So it is where other targets may follow, which begin anew.
+    let config = json!({ "strategy": { "mode": "fallback" },
+        "targets": [{ "provider": "p" }, { "provider": "p" }] });
+    let fields = format!("x-ringgate-config: {config}\r\n");
+    let answers = vec![vector(1), refusal.clone(), vector(2), refusal];
+    let (provider, gateway, response) = ask_with(answers, 3, &fields);
+    assert_eq!(response.status, 429, "{}", response.text());
+    assert_eq!(provider.request_count(), 4);
+    gateway.expect_metric("ringgate_tokens_total", &["input"], 3.0);
 
     let (provider, _, response) = ask(vec![vector(1)], 129);
     assert_eq!((response.status, response.code().as_str()), (400, "invalid_request"));

@@ -67,18 +67,26 @@ impl Answer {
         KINDS.iter().any(|kind| media_type_is(content_type, kind))
     }
 
-    /// An answer of which nothing but the head has been looked at. In a box, since it goes through
+    /// The answer that is to come over `link`; see [`Answer::begins`]. In a box, since it goes through
     /// many hands and is large.
-    pub(super) fn new(link: Link, head: ResponseHead, deadline: Instant) -> Box<Self> {
+    pub(super) fn awaited(link: Link, deadline: Instant) -> Box<Self> {
         Box::new(Self {
-            incoming: Incoming::new(head.framing()),
+            incoming: Incoming::new(Framing::None),
             link,
-            head,
+            head: ResponseHead::default(),
             opening: Vec::new(),
             outline: None,
             is_good: false,
             deadline,
         })
+    }
+
+    /// Its head has come. `reusable`: its connection may serve again.
+    pub(super) fn begins(&mut self, reusable: bool) {
+        self.incoming = Incoming::new(self.head.framing());
+        if let Link::Pooled { reusable: may_serve_again, .. } = &mut self.link {
+            *may_serve_again = reusable;
+        }
     }
 
     /// Hands all body bytes that are here to `sink`; true once the body is complete.

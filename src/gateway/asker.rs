@@ -24,6 +24,8 @@ pub(super) struct Asker<'a> {
     pub id: RequestId,
     /// The attempts of a plan.
     pub trail: Trail,
+    /// An empty allocation for the next request to a provider.
+    pub spare: Cell<Vec<u8>>,
     /// Bytes counted against `server.buffered_bytes_max` of this shard.
     held: Cell<usize>,
 }
@@ -37,6 +39,7 @@ impl<'a> Asker<'a> {
             dialled: Dialled::of(head),
             id: worker.next_id(),
             trail: Trail::default(),
+            spare: Cell::default(),
             held: Cell::new(0),
         }
     }

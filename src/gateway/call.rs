@@ -42,18 +42,14 @@ const ANSWER_HEAD: HeadLimits =
 const INTERIM_MAX: usize = 8;
 
 /// What is noted of a call, also of one that is cut off.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
-    /// An empty allocation for the request.
-    pub out: Vec<u8>,
-    /// Connections that were tried.
-    pub connections: u32,
-    /// The last one had served before.
+    /// Its last connection had served before.
     pub reused: bool,
     /// The whole request has gone out: tokens may have been spent.
     pub sent: bool,
-    /// What earlier parts of the request used.
-    pub used: Option<Usage>,
+    /// What earlier parts of the request used. In a box, since it is rare.
+    pub used: Option<Box<Usage>>,
 }
 
 /// Of an error answer to a larger request the provider may have left a part unread, which it would
@@ -107,18 +103,23 @@ pub(super) async fn call(
     token::ready(attempt).await?;
     let mut may_reuse = request.endpoint != Endpoint::Realtime;
     loop {
-        let mut pooled = connect(asker, attempt, pool, (may_reuse, deadline)).await?;
+        let mut answer = connect(asker, attempt, pool, (may_reuse, deadline)).await?;
+        let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
+            return Err(Failure::NoTarget);
+        };
         let reused = pooled.reused;
-        notes.connections += 1;
         notes.reused = reused;
         let is_proven = pooled.is_proven;
         let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
-        match call.make(&mut pooled, request, notes).await {
-            Ok((head, reusable)) => {
-                return Ok(Answer::new(Link::Pooled { pooled, reusable }, head, deadline));
+        match call.make((pooled, head), request, notes).await {
+            Ok(reusable) => {
+                answer.begins(reusable);
+                return Ok(answer);
             }
             Err(Broken { failure, cause }) => {
-                if cause == Cause::Surplus {
+                if cause == Cause::Surplus
+                    && let Link::Pooled { pooled, .. } = answer.link
+                {
                     pooled.discard_for_surplus(pool);
                 }
                 if !reused || cause == Cause::Other {
@@ -148,9 +149,11 @@ pub(super) async fn call_streamed(
         token::ready(attempt).await?;
         connect(asker, attempt, pool, (false, deadline)).await
     });
-    let mut pooled = recall::while_needed(exchange, ready).await??;
-    notes.connections += 1;
-    let message = encode(std::mem::take(&mut notes.out), asker, attempt, request)?;
+    let mut answer = recall::while_needed(exchange, ready).await??;
+    let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
+        return Err(Failure::NoTarget);
+    };
+    let message = encode(asker.spare.take(), asker, attempt, request)?;
     let (message, ..) = message.into_parts();
     let is_proven = pooled.is_proven;
     let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
@@ -160,35 +163,40 @@ pub(super) async fn call_streamed(
     let sent = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
     let limit = Instant::now().after(attempt.timeouts.first_byte).min(deadline);
     let answered = {
-        let head = call.head(&mut pooled.connection, (sent, mark, begun));
-        let head = pin!(pooled.watchdog.within(limit, head));
-        recall::while_needed(exchange, head).await?
+        let coming = call.head((&mut pooled.connection, head), (sent, mark, begun));
+        let coming = pin!(pooled.watchdog.within(limit, coming));
+        recall::while_needed(exchange, coming).await?
     };
-    let (head, reusable) = match answered {
+    let reusable = match answered {
         Ok(answered) => answered.map_err(|broken| broken.failure)?,
         Err(_) => return Err(call.timed_out("first byte")),
     };
-    Ok(Answer::new(Link::Pooled { pooled, reusable }, head, deadline))
+    answer.begins(reusable);
+    Ok(answer)
 }
 
 /// An idle connection, or a new one: always new after a failed attempt, for a body that can be
-/// sent only once, and for what becomes a WebSocket.
+/// sent only once, and for what becomes a WebSocket. Gives the answer that is to come over it.
 async fn connect(
     asker: &Asker<'_>,
     attempt: &Attempt,
     pool: &Pool,
     (may_reuse, deadline): (bool, Instant),
-) -> Result<Pooled, Failure> {
+) -> Result<Box<Answer>, Failure> {
     let worker = asker.worker;
+    let awaited = |pooled| {
+        let link = Link::Pooled { pooled, reusable: false };
+        Answer::awaited(link, deadline)
+    };
     if may_reuse && let Some(pooled) = pool.take(|event| worker.note_pool(event)) {
-        return Ok(pooled);
+        return Ok(awaited(pooled));
     }
     worker.recorder().count(Counter::UpstreamConnectsStarted);
     let limit = deadline.min(Instant::now().after(attempt.timeouts.connect));
     let provider = || attempt.upstream.provider.name.clone();
     // On the heap, like everything rare: the future of each request has room for the usual only.
     let failure = match Box::pin(within(limit, pool.connect(worker.dialer()))).await {
-        Ok(Ok(pooled)) => return Ok(pooled),
+        Ok(Ok(pooled)) => return Ok(awaited(pooled)),
         Err(_) => {
             let is_all = deadline.since(Instant::now()) == Duration::ZERO;
             let phase = if is_all { "total" } else { "connect" };
@@ -228,25 +236,25 @@ impl Call<'_> {
     /// again.
     async fn make(
         &self,
-        pooled: &mut Pooled,
+        (pooled, head): (&mut Pooled, &mut ResponseHead),
         request: &Request,
         notes: &mut Notes,
-    ) -> Result<(ResponseHead, bool), Broken> {
+    ) -> Result<bool, Broken> {
         let Pooled { connection, watchdog, .. } = pooled;
-        let message = encode(std::mem::take(&mut notes.out), self.asker, self.attempt, request)?;
+        let message = encode(self.asker.spare.take(), self.asker, self.attempt, request)?;
         // One timer for the sending and the wait for the answer.
         let begun = Instant::now();
         let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
         let mark = connection.writer.written();
         let answering = async {
-            let (head, body, _held) = message.into_parts();
-            let (out, sent) = send(connection, head, body).await;
-            notes.out = out;
+            let (start, body, _held) = message.into_parts();
+            let (out, sent) = send(connection, start, body).await;
+            self.asker.spare.set(out);
             notes.sent = true;
-            self.head(connection, (sent, mark, begun)).await
+            self.head((connection, head), (sent, mark, begun)).await
         };
         match watchdog.within(limit, answering).await {
-            Ok(head) => head,
+            Ok(answered) => answered,
             Err(_) => Err(self.timed_out("first byte").into()),
         }
     }
@@ -343,10 +351,9 @@ impl Call<'_> {
     /// connection may serve again.
     async fn head(
         &self,
-        connection: &mut Connection,
+        (connection, head): (&mut Connection, &mut ResponseHead),
         (sent, mark, begun): (Sent, u64, Instant),
-    ) -> Result<(ResponseHead, bool), Broken> {
-        let mut head = ResponseHead::default();
+    ) -> Result<bool, Broken> {
         let method = self.asker.head.method();
         let upgrades = self.endpoint == Endpoint::Realtime;
         let mut interim = 0;
@@ -373,8 +380,8 @@ impl Call<'_> {
                         let reusable = sent == Sent::Whole
                             && interim == 0
                             && head.keep_alive()
-                            && self.has_read_all(&head, connection.writer.written() - mark);
-                        return Ok((head, reusable));
+                            && self.has_read_all(head, connection.writer.written() - mark);
+                        return Ok(reusable);
                     }
                     interim += 1;
                     if head.status() == 101 || interim > INTERIM_MAX {
@@ -451,20 +458,22 @@ fn echo(
     request: &Request,
     (notes, deadline): (&mut Notes, Instant),
 ) -> Result<Box<Answer>, Failure> {
-    notes.connections = 1;
     notes.sent = true;
     let body = whole_body(attempt, request).unwrap_or_default();
     let head = asker.head;
     let own = behind_version(head.path()).unwrap_or(head.path());
     let path = attempt.path.as_deref().unwrap_or(own);
     let now = unix_now().as_secs();
-    let mut reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, &body, now));
-    let mut head = ResponseHead::default();
+    let reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, &body, now));
+    let mut answer = Answer::awaited(Link::Memory(reader), deadline);
+    let Answer { link, head, .. } = &mut *answer;
+    let reader = link.reader();
     let parsed = head.parse(reader.bytes(), asker.head.method(), &ANSWER_HEAD);
     let Ok(Some(taken)) = parsed else {
         let provider = attempt.upstream.provider.name.clone();
         return Err(Failure::InvalidAnswer { provider, reason: "its head is malformed" });
     };
     reader.consume(taken);
-    Ok(Answer::new(Link::Memory(reader), head, deadline))
+    answer.begins(false);
+    Ok(answer)
 }

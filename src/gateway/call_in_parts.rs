@@ -39,7 +39,7 @@ pub(super) async fn call_in_parts(
             return Err(Failure::InvalidAnswer { provider, reason });
         };
         // What is spent so far counts, whatever becomes of the rest.
-        notes.used = used;
+        notes.used = used.map(Box::new);
         answer.done(attempt);
         attempt.timeouts.total = deadline.since(Instant::now());
     }

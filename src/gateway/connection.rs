@@ -303,6 +303,6 @@ mod tests {
     #[test]
     fn request_future_stays_small() {
         let bytes = future_bytes(serve_request);
-        assert!(bytes <= 3_600, "{bytes} bytes are allocated for each request");
+        assert!(bytes <= 3_400, "{bytes} bytes are allocated for each request");
     }
 }

@@ -74,7 +74,7 @@ impl Copy {
         let ready = pursuit.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
         match ready {
-            Ok(Ready::Answer(attempt, answer, _won)) => {
+            Ok(Ready::Answer(attempt, answer, _)) => {
                 event.provider = Some(Arc::clone(&attempt.upstream.name));
                 event.model.clone_from(&attempt.model);
                 event.status = answer.head.status();

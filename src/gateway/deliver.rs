@@ -94,9 +94,7 @@ pub(super) fn deliver(
             Ready::Own(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
             Ready::Answer(attempt, answer, won) => {
                 let outcome = answer_of(exchange, attempt, answer).await;
-                if let Some(won) = won {
-                    won.learn(exchange, outcome.as_ref().err());
-                }
+                won.learn(exchange, outcome.as_ref().err());
                 outcome
             }
         };
@@ -384,7 +382,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         Some(trace_id) => write_ours(exchange, &mut out, "trace-id", trace_id.as_bytes()),
         None => write_ours(exchange, &mut out, "trace-id", &id),
     }
-    if exchange.record.provider.is_some() || exchange.asker.trail.len() > 0 {
+    if exchange.record.provider.is_some() || exchange.asker.trail.has_targets() {
         write_story(exchange, &mut out);
     }
     if let Some(provider) = exchange.record.provider.clone() {

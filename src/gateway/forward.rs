@@ -29,18 +29,17 @@ use super::prepare::{Attempt, Prepared, prepare};
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::trial::{Trial, Won, is_final, outcome_of_failure};
+use super::trial::{Response, Trial, Won, is_final, outcome_of_failure};
 use crate::base::Instant;
-use crate::routing::{Outcome, Permit, Plan, Step, Target, Try};
+use crate::routing::{Outcome, Permit, Plan, Step, Try};
 use crate::shard::{sleep, within};
 
 /// What comes of it.
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub(super) enum Ready {
     /// The gateway knows the answer itself.
     Own(Whole),
     /// A provider has answered.
-    Answer(Box<Attempt>, Box<Answer>, Option<Won>),
+    Answer(Box<Attempt>, Box<Answer>, Won),
 }
 
 /// Asks the provider that the plan says, or the only one there is without a plan. `before` is what has
@@ -48,129 +47,128 @@ pub(super) enum Ready {
 pub(super) async fn forward(
     exchange: &mut Exchange<'_>,
     (grant, request, before): (&Grant, &mut Request, Option<Failure>),
-    plan: Option<&mut Plan>,
+    mut plan: Option<&mut Plan>,
 ) -> Result<Ready, Failure> {
-    let Some(plan) = plan else { return once(exchange, grant, request).await };
     let begun = Instant::now();
-    let ready = if matches!(request.body, Body::Streamed { .. }) {
-        if let Some(failure) = before {
-            // What was sent cannot be sent again.
-            return Err(failure);
+    let asker = exchange.asker;
+    let is_streamed = matches!(request.body, Body::Streamed { .. });
+    asker.spare.set(std::mem::take(&mut exchange.client.out));
+    let ready = match (plan.as_deref_mut(), before) {
+        (None, _) if is_streamed => Box::pin(once_streamed(exchange, grant, request)).await,
+        (None, _) => {
+            let pursuit = Pursuit { asker, grant, request, wants_good: false };
+            let once = pin!(pursuit.once());
+            recall::while_needed(exchange, once).await.and_then(|it| it)
         }
-        Box::pin(ask_streamed(exchange, grant, request, plan)).await
-    } else {
-        let pursuit = Pursuit { asker: exchange.asker, grant, request, wants_good: false };
-        let pursued = Box::pin(pursuit.run(plan, before));
-        recall::while_needed(exchange, pursued).await.and_then(|it| it)
+        // What was sent cannot be sent again.
+        (Some(_), Some(failure)) if is_streamed => Err(failure),
+        (Some(plan), None) if is_streamed => {
+            Box::pin(ask_streamed(exchange, grant, request, plan)).await
+        }
+        (Some(plan), before) => {
+            let pursuit = Pursuit { asker, grant, request, wants_good: false };
+            let pursued = Box::pin(pursuit.run(plan, before));
+            recall::while_needed(exchange, pursued).await.and_then(|it| it)
+        }
     };
-    let record = &mut exchange.record;
-    record.upstream += begun.elapsed();
-    record.attempts = u32::try_from(exchange.asker.trail.len()).unwrap_or(u32::MAX);
-    record.retries = plan.retries();
-    match &ready {
-        Ok(Ready::Answer(attempt, _, won)) => {
-            record.sent_upstream = true;
-            record.option = won.as_ref().map(|won| Arc::clone(&won.target));
-            take_over(exchange, attempt);
-        }
-        Ok(Ready::Own(_)) => {}
-        Err(_) => {
-            if let Some(last) = exchange.asker.trail.last() {
-                record.option = Some(last.target);
-                record.provider = last.provider;
-                record.model = last.model.or(record.model.take());
-            }
-        }
+    if exchange.client.out.capacity() == 0 {
+        exchange.client.out = asker.spare.take();
+    }
+    exchange.record.upstream += begun.elapsed();
+    note(exchange, &ready);
+    if let Some(plan) = plan {
+        exchange.record.retries = plan.retries();
     }
     ready
 }
 
-/// The answer of an attempt is the answer to the request.
-fn take_over(exchange: &mut Exchange<'_>, attempt: &Attempt) {
+/// What the answer's attempt has shown, or the last one where there is no answer, is noted of the request.
+fn note(exchange: &mut Exchange<'_>, ready: &Result<Ready, Failure>) {
+    let place = match ready {
+        Ok(Ready::Answer(_, _, won)) => Some(won.leg),
+        _ => None,
+    };
+    let trail = &exchange.asker.trail;
     let record = &mut exchange.record;
-    record.provider = Some(Arc::clone(&attempt.upstream.name));
-    record.model.clone_from(&attempt.model);
-    let lost = attempt.translation.as_ref().and_then(|it| it.warnings.clone());
-    let warnings = lost.or_else(|| attempt.warnings.clone());
-    record.warnings = match (record.warnings.take(), warnings) {
+    record.attempts = u32::try_from(trail.asked()).unwrap_or(u32::MAX);
+    let Some(leg) = trail.take_over(place) else { return };
+    if !matches!(ready, Ok(Ready::Own(_))) {
+        record.option = leg.target;
+    }
+    record.provider = leg.provider.or(record.provider.take());
+    if leg.has_asked {
+        record.model = leg.model;
+    }
+    record.warnings = match (record.warnings.take(), leg.warnings) {
         (Some(before), Some(lost)) => Some(format!("{before}; {lost}").into()),
         (before, lost) => before.or(lost),
     };
+    record.reused_connection = leg.notes.reused;
+    record.sent_upstream = leg.notes.sent;
+    record.usage = record.usage.or(leg.notes.used.map(|used| *used));
 }
 
-/// Asks the one provider there is: without a route, or with one that leaves no choice.
-async fn once(
+/// What an attempt is held to.
+#[derive(Clone, Copy, Default)]
+struct Limits {
+    /// For all of it.
+    deadline: Option<Instant>,
+    /// For the first content of a stream.
+    first_token: Option<Duration>,
+    /// Whether the opening of the answer is looked at, and for how long.
+    opening: Option<Wait>,
+}
+
+impl Limits {
+    /// Of the one attempt that a route leaves no choice about.
+    fn of_only_target(grant: &Grant, begun: Instant) -> Self {
+        let limit = grant.route().and_then(|route| route.request_timeout);
+        Self { deadline: limit.map(|limit| begun.after(limit)), ..Self::default() }
+    }
+}
+
+/// Begins the attempt at the one target there is.
+fn begin_once<'t>(asker: &'t Asker<'_>, grant: &'t Grant, begun: Instant) -> Trial<'t> {
+    let live = grant.route.as_deref();
+    let target = live.and_then(|live| live.route().only_target());
+    let permit = target.and_then(|_| Some(live?.health(0)?.begin(true, begun)));
+    // A limit that the client sets may be any.
+    let is_fair = asker.ours("request-timeout").is_none();
+    Trial::begin(asker, target, (permit, is_fair), begun)
+}
+
+/// Makes the call of `trial` ready, within its limits.
+fn prepare_trial(
+    asker: &Asker<'_>,
+    (grant, request): (&Grant, &Request),
+    trial: &mut Trial<'_>,
+    limits: &Limits,
+) -> Result<Prepared, Failure> {
+    let begun = Instant::now();
+    let mut prepared = prepare(asker, grant, request, trial.target)?;
+    match &mut prepared {
+        Prepared::Ask(attempt) => {
+            if let Some(deadline) = limits.deadline {
+                attempt.timeouts.total = attempt.timeouts.total.min(deadline.since(begun));
+            }
+            trial.asks(attempt);
+        }
+        Prepared::Answer(_, provider) => trial.track.stands_in_for(Arc::clone(provider)),
+        Prepared::Fetch(_) => {}
+    }
+    Ok(prepared)
+}
+
+/// Asks the one provider there is with a body that can be sent only once.
+async fn once_streamed(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &mut Request,
 ) -> Result<Ready, Failure> {
-    let asker = exchange.asker;
-    let live = grant.route.as_deref();
-    let target = live.and_then(|live| live.route().only_target());
     let begun = Instant::now();
-    let mut trial = target.map(|target| {
-        let permit = live.and_then(|live| Some(live.health(0)?.begin(true, begun)));
-        // A limit that the client sets may be any.
-        Trial::begin(asker, target, (permit, asker.ours("request-timeout").is_none()), begun)
-    });
-    let mut prepared = prepare(asker, grant, request, target);
-    if let Ok(Prepared::Fetch(urls)) = &mut prepared {
-        let fetched = Box::pin(pictures::fetch(asker, request, std::mem::take(urls)));
-        let fetched = recall::while_needed(exchange, fetched).await.and_then(|it| it);
-        prepared = fetched.and_then(|()| prepare(asker, grant, request, target));
-    }
-    match (&prepared, &mut trial) {
-        (Ok(Prepared::Answer(..)), Some(trial)) => {
-            trial.end_here();
-        }
-        (Err(failure), Some(trial)) => {
-            trial.end(Err(failure));
-        }
-        _ => {}
-    }
-    let mut attempt = match prepared? {
-        Prepared::Answer(own, provider) => {
-            exchange.record.provider = Some(provider);
-            return Ok(Ready::Own(own));
-        }
-        Prepared::Ask(attempt) => attempt,
-        // All are there.
-        Prepared::Fetch(_) => return Err(Failure::NoTarget),
-    };
-    if let Some(limit) = live.and_then(|live| live.route().request_timeout) {
-        attempt.timeouts.total = attempt.timeouts.total.min(limit);
-    }
-    take_over(exchange, &attempt);
-    let mut notes = Notes { out: std::mem::take(&mut exchange.client.out), ..Notes::default() };
-    let answered = if attempt.has_further_calls() {
-        let calls = Box::pin(call_in_parts(asker, &mut attempt, request, &mut notes));
-        recall::while_needed(exchange, calls).await.and_then(|it| it)
-    } else if matches!(request.body, Body::Streamed { .. }) {
-        Box::pin(call_streamed(exchange, &attempt, request, &mut notes)).await
-    } else {
-        // Pinned here, since what an async function is given by value is held twice.
-        let called = pin!(call(asker, &attempt, request, &mut notes));
-        recall::while_needed(exchange, called).await.and_then(|it| it)
-    };
-    note(exchange, &mut notes, begun);
-    if let Some(trial) = &mut trial {
-        exchange.record.option = Some(Arc::clone(&trial.target.path));
-        trial.asks(&attempt);
-        trial.end(answered.as_deref());
-    }
-    answered.map(|answer| Ready::Answer(attempt, answer, trial.map(Trial::won)))
-}
-
-fn note(exchange: &mut Exchange<'_>, notes: &mut Notes, begun: Instant) {
-    let record = &mut exchange.record;
-    record.upstream += begun.elapsed();
-    record.attempts = notes.connections;
-    record.reused_connection = notes.reused;
-    record.sent_upstream = notes.sent;
-    record.usage = record.usage.or(notes.used);
-    if exchange.client.out.capacity() == 0 {
-        exchange.client.out = std::mem::take(&mut notes.out);
-    }
+    let trial = begin_once(exchange.asker, grant, begun);
+    let limits = Limits::of_only_target(grant, begun);
+    attempt_streamed(exchange, (grant, request), trial, limits).await.1
 }
 
 /// Asks with a body that can be sent only once: another target only as long as nothing of the request has
@@ -210,33 +208,40 @@ async fn ask_streamed(
         let Some(target) = live.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
         let permit = plan.begin(&step, begun);
-        let mut trial = Trial::begin(asker, target, (permit, step.is_fair), begun);
-        let asked = match prepare(asker, grant, request, Some(target)) {
-            Err(failure) => Err(failure),
-            // What is streamed is not translated.
-            Ok(Prepared::Fetch(_)) => Err(Failure::NoTarget),
-            Ok(Prepared::Answer(own, _)) => {
-                trial.end_here();
-                return Ok(Ready::Own(own));
-            }
-            Ok(Prepared::Ask(mut attempt)) => {
-                hold_to(&mut attempt, &step, begun);
-                trial.asks(&attempt);
-                let notes = &mut trial.track.notes;
-                let called = call_streamed(exchange, &attempt, request, notes).await;
-                called.map(|answer| (attempt, answer))
-            }
-        };
-        let outcome = trial.end(asked.as_ref().map(|(_, answer)| &**answer));
+        let trial = Trial::begin(asker, Some(target), (permit, step.is_fair), begun);
+        let limits = Limits { deadline: step.deadline, ..Limits::default() };
+        let asked = (grant, &mut *request);
+        let (outcome, ready) = attempt_streamed(exchange, asked, trial, limits).await;
+        if matches!(ready, Ok(Ready::Own(_))) {
+            return ready;
+        }
         plan.tell(&outcome, Instant::now());
-        match asked {
-            Ok((attempt, answer)) => {
-                return Ok(Ready::Answer(attempt, answer, Some(trial.won())));
-            }
-            Err(failure) if trial.track.notes.sent || is_final(&failure) => return Err(failure),
-            Err(failure) => last = Err(failure),
+        let was_sent = asker.trail.last().is_some_and(|leg| leg.notes.sent);
+        match ready {
+            Err(failure) if !was_sent && !is_final(&failure) => last = Err(failure),
+            _ => return ready,
         }
     }
+}
+
+/// Makes one attempt with a body that can be sent only once.
+async fn attempt_streamed(
+    exchange: &mut Exchange<'_>,
+    (grant, request): (&Grant, &mut Request),
+    mut trial: Trial<'_>,
+    limits: Limits,
+) -> (Outcome, Result<Ready, Failure>) {
+    let response = match prepare_trial(exchange.asker, (grant, request), &mut trial, &limits) {
+        Err(failure) => Err(failure),
+        Ok(Prepared::Answer(own, _)) => Ok(Response::Own(own)),
+        // What is streamed is not translated.
+        Ok(Prepared::Fetch(_)) => Err(Failure::NoTarget),
+        Ok(Prepared::Ask(attempt)) => {
+            let called = call_streamed(exchange, &attempt, request, &mut trial.track.notes).await;
+            called.map(|answer| Response::Upstream(attempt, answer))
+        }
+    };
+    trial.end(response)
 }
 
 /// Follows a plan. It does not touch the client.
@@ -249,6 +254,15 @@ pub(super) struct Pursuit<'p> {
 }
 
 impl Pursuit<'_> {
+    /// Asks the one provider there is: without a route, or with one that leaves no choice.
+    async fn once(&self) -> Result<Ready, Failure> {
+        let begun = Instant::now();
+        let mut trial = begin_once(self.asker, self.grant, begun);
+        let limits = Limits::of_only_target(self.grant, begun);
+        let response = self.ask(&mut trial, &limits).await;
+        trial.end(response).1
+    }
+
     /// Does what the plan says, to the answer that is given.
     pub(super) async fn run(
         &self,
@@ -273,7 +287,7 @@ impl Pursuit<'_> {
                     if step.wait > Duration::ZERO {
                         sleep(step.wait).await;
                     }
-                    self.attempt(plan, &step).await
+                    self.attempt_step(plan, &step).await
                 }
                 Step::Race { lanes, hedge } => self.race(lanes, hedge).await,
             };
@@ -291,86 +305,80 @@ impl Pursuit<'_> {
         }
     }
 
-    /// Makes one attempt.
-    async fn attempt(&self, plan: &mut Plan, step: &Try) -> (Outcome, Result<Ready, Failure>) {
+    /// Makes the attempt of one step.
+    async fn attempt_step(&self, plan: &mut Plan, step: &Try) -> (Outcome, Result<Ready, Failure>) {
         let live = Arc::clone(plan.live());
         let begun = Instant::now();
         let Some(target) = live.route().targets.get(step.target) else {
             return nobody();
         };
         let permit = plan.begin(step, begun);
+        let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
+        // What a probe breaks is not to be noticed either.
         let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
-        let mut trial = Trial::begin(self.asker, target, (permit, step.is_fair), begun);
-        let made = self.make(target, (step, is_probe), &mut trial).await;
-        let outcome = match &made {
-            Ok(Ready::Own(_)) => trial.end_here(),
-            Ok(Ready::Answer(_, answer, _)) => trial.end(Ok(answer)),
-            Err(failure) => trial.end(Err(failure)),
-        };
-        let result = made.map(|ready| match ready {
-            Ready::Answer(attempt, answer, _) => Ready::Answer(attempt, answer, Some(trial.won())),
-            own => own,
-        });
-        (outcome, result)
+        let is_replaceable = step.has_next || is_probe || self.wants_good;
+        let is_bounded = is_replaceable || first_token.is_some();
+        let wait = if is_bounded { Wait::UntilContent } else { Wait::Briefly };
+        let limits = Limits { deadline: step.deadline, first_token, opening: Some(wait) };
+        let mut trial = Trial::begin(self.asker, Some(target), (permit, step.is_fair), begun);
+        let response = self.ask(&mut trial, &limits).await;
+        trial.end(response)
     }
 
     /// Asks, and looks at the opening of the answer: where another attempt may follow until it is good.
-    async fn make(
-        &self,
-        target: &Target,
-        (step, is_probe): (&Try, bool),
-        trial: &mut Trial<'_>,
-    ) -> Result<Ready, Failure> {
+    async fn ask(&self, trial: &mut Trial<'_>, limits: &Limits) -> Result<Response, Failure> {
         let begun = Instant::now();
-        let ready = || prepare(self.asker, self.grant, self.request, Some(target));
-        let mut prepared = ready()?;
+        let asked = (self.grant, self.request);
+        let mut prepared = prepare_trial(self.asker, asked, trial, limits)?;
         if let Prepared::Fetch(urls) = &mut prepared {
             let urls = std::mem::take(urls);
             Box::pin(pictures::fetch(self.asker, self.request, urls)).await?;
-            prepared = ready()?;
+            prepared = prepare_trial(self.asker, asked, trial, limits)?;
         }
         let mut attempt = match prepared {
-            Prepared::Answer(own, _) => return Ok(Ready::Own(own)),
+            Prepared::Answer(own, _) => return Ok(Response::Own(own)),
             Prepared::Ask(attempt) => attempt,
             // All are there.
             Prepared::Fetch(_) => return Err(Failure::NoTarget),
         };
-        hold_to(&mut attempt, step, begun);
-        trial.asks(&attempt);
-        let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
-        // What a probe breaks is not to be noticed either.
-        let is_replaceable = step.has_next || is_probe || self.wants_good;
-        let is_bounded = is_replaceable || first_token.is_some();
-        let wait = if is_bounded { Wait::UntilContent } else { Wait::Briefly };
-        let asking = async {
-            let notes = &mut trial.track.notes;
-            let mut answer = if attempt.has_further_calls() {
-                call_in_parts(self.asker, &mut attempt, self.request, notes).await?
-            } else {
-                call(self.asker, &attempt, self.request, notes).await?
-            };
-            let looked_for = (self.request, wait);
-            let opened = opening::take_in(self.asker, &attempt, looked_for, &mut answer).await;
-            match opened {
-                Ok(()) => Ok(answer),
-                Err(failure) => {
-                    answer.end_with(&failure, &attempt);
-                    Err(failure)
-                }
-            }
-        };
-        let asked = match first_token {
-            None => asking.await,
-            Some(limit) => match within(begun.after(limit), asking).await {
-                Ok(asked) => asked,
+        let notes = &mut trial.track.notes;
+        let calling = self.call(&mut attempt, notes, limits.opening);
+        let answer = match limits.first_token {
+            None => calling.await?,
+            // On the heap, since it is rare.
+            Some(limit) => match Box::pin(within(begun.after(limit), calling)).await {
+                Ok(answered) => answered?,
                 Err(_) => {
                     let provider = attempt.upstream.provider.name.clone();
                     return Err(Failure::UpstreamTimeout { provider, phase: "first token" });
                 }
             },
         };
-        let answer = asked?;
-        Ok(Ready::Answer(attempt, answer, None))
+        Ok(Response::Upstream(attempt, answer))
+    }
+
+    /// Makes the call, or its parts one after the other.
+    async fn call(
+        &self,
+        attempt: &mut Attempt,
+        notes: &mut Notes,
+        opening: Option<Wait>,
+    ) -> Result<Box<Answer>, Failure> {
+        let mut answer = if attempt.has_further_calls() {
+            Box::pin(call_in_parts(self.asker, attempt, self.request, notes)).await?
+        } else {
+            call(self.asker, attempt, self.request, notes).await?
+        };
+        let Some(wait) = opening else { return Ok(answer) };
+        let looked_for = (self.request, wait);
+        let opened = opening::take_in(self.asker, attempt, looked_for, &mut answer);
+        match Box::pin(opened).await {
+            Ok(()) => Ok(answer),
+            Err(failure) => {
+                answer.end_with(&failure, attempt);
+                Err(failure)
+            }
+        }
     }
 
     /// Lets several plans run; the first good answer wins, and the others are cut off.
@@ -440,13 +448,6 @@ impl Ready {
 /// What comes of asking where there is nobody to ask.
 fn nobody() -> (Outcome, Result<Ready, Failure>) {
     (outcome_of_failure(&Failure::NoTarget, Duration::ZERO), Err(Failure::NoTarget))
-}
-
-/// Holds an attempt to the time that its step leaves it.
-fn hold_to(attempt: &mut Attempt, step: &Try, now: Instant) {
-    if let Some(deadline) = step.deadline {
-        attempt.timeouts.total = attempt.timeouts.total.min(deadline.since(now));
-    }
 }
 
 /// The answer that was given could not be delivered, and nothing of it has gone to the client.

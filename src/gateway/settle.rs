@@ -26,7 +26,7 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     let cost = cost_of(exchange);
     let row = failure.map(Failure::row);
     let tried = exchange.asker.trail.take();
-    let tried = tried.into_iter().map(|leg| told(exchange, leg)).collect();
+    let tried = tried.into_iter().filter_map(|leg| told(exchange, leg)).collect();
     let event = {
         let record = &mut exchange.record;
         Event {
@@ -124,19 +124,21 @@ pub(super) fn cost_at(
     }
 }
 
-/// An attempt as the event tells it. One that was cut off after it had been sent is billed by its vendor
-/// for the request at least.
-fn told(exchange: &Exchange<'_>, leg: Leg) -> Tried {
+/// An attempt of a route as the event tells it. One that was cut off after it had been sent is billed by
+/// its vendor for the request at least.
+fn told(exchange: &Exchange<'_>, leg: Leg) -> Option<Tried> {
+    let target = leg.target?;
     let record = &exchange.record;
     let input_tokens = tokens_in(record.request_bytes);
     let usage = Usage { input_tokens, estimated: true, ..Usage::default() };
-    let usage = (leg.is_spent && exchange.is_metered()).then_some(usage);
+    let estimated = (leg.is_spent && exchange.is_metered()).then_some(usage);
+    let usage = leg.notes.used.map(|used| *used).or(estimated);
     let terms = Terms { at_unix_s: record.at_unix.as_secs(), ..Terms::default() };
     let cost = usage.zip(leg.provider.as_deref()).map(|(usage, provider)| {
         cost_at(&exchange.snapshot, (provider, leg.model.as_deref()), usage, terms)
     });
-    let Leg { target, provider, model, status, took, .. } = leg;
-    Tried { target, provider, model, status, took, usage, cost }
+    let Leg { provider, model, status, took, .. } = leg;
+    Some(Tried { target, provider, model, status, took, usage, cost })
 }
 
 /// True if the provider may have worked for this request: it was sent, and not refused.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Notes;
+use super::prepare::Attempt;
 use crate::base::Instant;
 
 /// Attempts of one request.
@@ -15,17 +16,22 @@ const LEGS_MAX: usize = 64;
 const HEADER_LEGS_MAX: usize = 16;
 
 /// One attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Leg {
-    /// Its target, as `config.targets[0]`.
-    pub target: Arc<str>,
+    /// Its target, as `config.targets[0]`; none without a route.
+    pub target: Option<Arc<str>>,
     pub provider: Option<Arc<str>>,
     pub model: Option<String>,
+    /// A provider was asked, whether it could be reached or not.
+    pub has_asked: bool,
+    /// What is lost of the request on its way to this target.
+    pub warnings: Option<Arc<str>>,
     /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
     pub status: u16,
     pub took: Duration,
     /// It was cut off after it had been sent: it may have cost something.
     pub is_spent: bool,
+    pub notes: Notes,
 }
 
 /// The attempts in the order of their beginning.
@@ -34,19 +40,11 @@ pub(super) struct Trail(RefCell<Vec<Leg>>);
 
 impl Trail {
     /// An attempt begins.
-    pub(super) fn begin(&self, target: Arc<str>, begun: Instant) -> Track<'_> {
+    pub(super) fn begin(&self, target: Option<Arc<str>>, begun: Instant) -> Track<'_> {
         let mut legs = self.0.borrow_mut();
-        let leg = Leg {
-            target,
-            provider: None,
-            model: None,
-            status: 0,
-            took: Duration::ZERO,
-            is_spent: false,
-        };
         let place = legs.len();
         if place < LEGS_MAX {
-            legs.push(leg);
+            legs.push(Leg { target, ..Leg::default() });
         }
         Track { trail: self, place, begun, notes: Notes::default(), has_ended: false }
     }
@@ -56,14 +54,30 @@ impl Trail {
         self.0.borrow().len() >= LEGS_MAX
     }
 
-    /// How many there were.
-    pub(super) fn len(&self) -> usize {
-        self.0.borrow().len()
+    /// True if one of them was at a target of a route.
+    pub(super) fn has_targets(&self) -> bool {
+        self.0.borrow().iter().any(|leg| leg.target.is_some())
+    }
+
+    /// How many of them asked a provider.
+    pub(super) fn asked(&self) -> usize {
+        self.0.borrow().iter().filter(|leg| leg.has_asked).count()
     }
 
     /// The last one.
     pub(super) fn last(&self) -> Option<Leg> {
         self.0.borrow().last().cloned()
+    }
+
+    /// The one at `place`, else the last one. What it used is told by whoever takes it, and no longer
+    /// by the trail.
+    pub(super) fn take_over(&self, place: Option<usize>) -> Option<Leg> {
+        let mut legs = self.0.borrow_mut();
+        let place = place.or_else(|| legs.len().checked_sub(1))?;
+        let leg = legs.get_mut(place)?;
+        let taken = leg.clone();
+        (leg.is_spent, leg.notes.used) = (false, None);
+        Some(taken)
     }
 
     /// The value of the header: `config.targets[0] 503 12ms, config.targets[1] 200 340ms`.
@@ -72,10 +86,11 @@ impl Trail {
         let mut text = String::with_capacity(48 * legs.len().min(HEADER_LEGS_MAX));
         let mut digits = itoa::Buffer::new();
         for leg in legs.iter().take(HEADER_LEGS_MAX) {
+            let Some(target) = &leg.target else { continue };
             if !text.is_empty() {
                 text.push_str(", ");
             }
-            text.push_str(&leg.target);
+            text.push_str(target);
             text.push(' ');
             text.push_str(digits.format(leg.status));
             text.push(' ');
@@ -109,10 +124,20 @@ pub(super) struct Track<'t> {
 
 impl Track<'_> {
     /// Whom it asks.
-    pub(super) fn asks(&self, provider: &Arc<str>, model: Option<&str>) {
+    pub(super) fn asks(&self, attempt: &Attempt) {
         if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
-            leg.provider = Some(Arc::clone(provider));
-            leg.model = model.map(str::to_owned);
+            leg.provider = Some(Arc::clone(&attempt.upstream.name));
+            leg.model.clone_from(&attempt.model);
+            let lost = attempt.translation.as_ref().and_then(|it| it.warnings.clone());
+            leg.warnings = lost.or_else(|| attempt.warnings.clone());
+            leg.has_asked = true;
+        }
+    }
+
+    /// The gateway answers in the place of this provider.
+    pub(super) fn stands_in_for(&self, provider: Arc<str>) {
+        if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
+            leg.provider = Some(provider);
         }
     }
 
@@ -127,6 +152,7 @@ impl Track<'_> {
         if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
             leg.status = status;
             leg.took = now.since(self.begun);
+            leg.notes = std::mem::take(&mut self.notes);
         }
     }
 }
@@ -136,7 +162,7 @@ impl Drop for Track<'_> {
         if !self.has_ended {
             self.end(0, Instant::now());
             if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
-                leg.is_spent = self.notes.sent;
+                leg.is_spent = leg.notes.sent;
             }
         }
     }

@@ -1,11 +1,13 @@
-//! One attempt at a target of a route: told in the trail, and judged when it has ended.
+//! One attempt at a target: told in the trail, and judged when it has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
 use super::asker::Asker;
+use super::deliver::Whole;
 use super::failure::Failure;
+use super::forward::Ready;
 use super::prepare::Attempt;
 use super::record::Exchange;
 use super::trail::Track;
@@ -13,9 +15,18 @@ use crate::base::{Instant, unix_now};
 use crate::routing::{Fault, Outcome, Permit, Target, retry_hint};
 use crate::telemetry::Outcome as Side;
 
+/// What comes of an attempt.
+pub(super) enum Response {
+    /// The gateway knew the answer itself.
+    Own(Whole),
+    /// The provider has answered.
+    Upstream(Box<Attempt>, Box<Answer>),
+}
+
 /// An attempt under way. Dropped before its end, it was cut off and shows nothing.
 pub(super) struct Trial<'t> {
-    pub target: &'t Target,
+    /// None where no route is in force.
+    pub target: Option<&'t Target>,
     pub track: Track<'t>,
     permit: Option<Permit>,
     /// To run out of time would be the target's fault.
@@ -58,34 +69,49 @@ impl Blame {
 pub(super) struct Won {
     permit: Option<Permit>,
     blame: Blame,
-    /// Its target, as `config.targets[0]`.
-    pub target: Arc<str>,
     /// Its place in the trail.
-    leg: usize,
+    pub leg: usize,
     begun: Instant,
 }
 
 impl<'t> Trial<'t> {
     pub(super) fn begin(
         asker: &'t Asker<'_>,
-        target: &'t Target,
+        target: Option<&'t Target>,
         (permit, is_fair): (Option<Permit>, bool),
         begun: Instant,
     ) -> Self {
-        let track = asker.trail.begin(Arc::clone(&target.path), begun);
-        let is_own_model = target.override_model.is_some();
+        let track = asker.trail.begin(target.map(|it| Arc::clone(&it.path)), begun);
+        let is_own_model = target.is_some_and(|it| it.override_model.is_some());
         let blame = Blame { is_own_model, is_clients_key: false };
         Self { target, track, permit, is_fair, blame, begun }
     }
 
     /// Whom it asks.
     pub(super) fn asks(&mut self, attempt: &Attempt) {
-        self.blame.is_clients_key = attempt.credential.is_some() && self.target.api_key.is_none();
-        self.track.asks(&attempt.upstream.name, attempt.model.as_deref());
+        let has_own_key = self.target.is_some_and(|it| it.api_key.is_some());
+        self.blame.is_clients_key = attempt.credential.is_some() && !has_own_key;
+        self.track.asks(attempt);
     }
 
-    /// It has ended.
-    pub(super) fn end(&mut self, made: Result<&Answer, &Failure>) -> Outcome {
+    /// It has ended: says how, and gives the answer on.
+    pub(super) fn end(
+        mut self,
+        made: Result<Response, Failure>,
+    ) -> (Outcome, Result<Ready, Failure>) {
+        let outcome = match &made {
+            Ok(Response::Own(_)) => self.end_here(),
+            Ok(Response::Upstream(_, answer)) => self.judge(Ok(answer)),
+            Err(failure) => self.judge(Err(failure)),
+        };
+        let ready = made.map(|response| match response {
+            Response::Own(own) => Ready::Own(own),
+            Response::Upstream(attempt, answer) => Ready::Answer(attempt, answer, self.won()),
+        });
+        (outcome, ready)
+    }
+
+    fn judge(&mut self, made: Result<&Answer, &Failure>) -> Outcome {
         let now = Instant::now();
         let latency = now.since(self.begun);
         let outcome = match made {
@@ -101,17 +127,16 @@ impl<'t> Trial<'t> {
     }
 
     /// The gateway knew the answer itself.
-    pub(super) fn end_here(&mut self) -> Outcome {
+    fn end_here(&mut self) -> Outcome {
         let now = Instant::now();
         self.track.end(200, now);
         let latency = now.since(self.begun);
         Outcome { status: 200, fault: Fault::None, is_transport: false, retry_after: None, latency }
     }
 
-    /// Its answer is the one that is given.
-    pub(super) fn won(self) -> Won {
-        let (target, leg) = (Arc::clone(&self.target.path), self.track.place());
-        Won { permit: self.permit, blame: self.blame, target, leg, begun: self.begun }
+    fn won(self) -> Won {
+        let leg = self.track.place();
+        Won { permit: self.permit, blame: self.blame, leg, begun: self.begun }
     }
 
     fn outcome_of(&self, answer: &Answer, latency: Duration) -> Outcome {
