@@ -319,6 +319,41 @@ fn operators_add_rules() {
 }
 
 #[test]
+fn operators_say_how_a_model_thinks() {
+    let stand = Stand::new(
+        "[[providers.anthropic.model_rules]]\nmodels = [\"house-*\"]\nthinking_form = \"effort\"\n\
+         efforts = [\"low\", \"high\"]\nrefuses = [\"forced_tool_choice\", \"json_schema\"]\n\
+         refuses_together = [\"temperature\", \"top_p\"]\nmid_conversation_system = true\n",
+    );
+    let body = |model: &str, effort: &str| {
+        json!({"model": model, "reasoning_effort": effort, "max_tokens": 8000,
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {
+                "type": "object", "properties": {}}}}],
+            "tool_choice": "required",
+            "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {
+                "type": "object", "properties": {}}}},
+            "messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]})
+    };
+    let ask = |model: &str, effort: &str| {
+        let (response, _, sent) = stand.ask("/v1/chat/completions", &body(model, effort));
+        (sent, warnings(&response).to_owned())
+    };
+    let (sent, told) = ask("anthropic/house-1", "medium");
+    assert_eq!(sent["thinking"]["type"], "adaptive");
+    assert_eq!(sent["output_config"], json!({"effort": "high"}));
+    assert_eq!(sent["tool_choice"]["type"], "auto");
+    assert_eq!(sent["messages"][1]["role"], "system");
+    assert!(told.contains("reasoning effort") && told.contains("tool_choice"), "{told}");
+    let (sent, told) = ask("anthropic/house-1", "none");
+    assert_eq!(sent["output_config"], json!({"effort": "low"}));
+    assert!(told.contains("always thinks"), "{told}");
+    let (sent, _) = ask("anthropic/other", "medium");
+    assert_eq!(sent["tool_choice"]["type"], "any");
+    assert_eq!(sent["messages"].as_array().map(Vec::len), Some(1));
+    assert_eq!(sent["output_config"]["format"]["type"], "json_schema");
+}
+
+#[test]
 fn thoughts_of_other_vendors_are_taken_out_of_forwarded_requests() {
     let stand = Stand::new("");
     let body = json!({"model": "anthropic/claude-opus-4-8", "max_tokens": 2000,

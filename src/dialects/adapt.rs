@@ -12,7 +12,7 @@ use super::service_tier;
 use super::warnings::Warnings;
 use crate::llm::{
     CallIds, ChatRequest, Content, Dialect, EarlierThoughts, ModelRules, Part, Prefill, Reasoning,
-    RefusedSetting, Role, Sampling, Tool, Turn,
+    RefusedSetting, Role, Sampling, Tool, ToolChoice, Turn,
 };
 
 pub use cache_points::set_cache_points;
@@ -44,7 +44,8 @@ pub fn adapt<'r>(
     let rules = target.rules;
     let mut request = Cow::Borrowed(request);
     drop_refused(&mut request, rules, warnings);
-    fit_effort(&mut request, rules, warnings);
+    fit_tool_choice(&mut request, rules, warnings);
+    fit_effort(&mut request, dialect, rules, warnings);
     fit_bound(&mut request, rules, warnings);
     fit_user(&mut request, rules, warnings);
     fit_call_ids(&mut request, rules);
@@ -76,6 +77,7 @@ fn drop_refused(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings
         Setting::Verbosity,
         Setting::ParallelToolCalls,
         Setting::CacheControl,
+        Setting::StrictTools,
     ] {
         if !rules.refuses(setting, reasoning.as_ref()) || !is_set(request, setting) {
             continue;
@@ -117,8 +119,13 @@ fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
         Setting::Verbosity => request.verbosity.is_some(),
         Setting::ParallelToolCalls => request.parallel_tool_calls.is_some(),
         Setting::CacheControl => has_cache_points(request),
-        // Their dialects leave these two out.
-        Setting::ReasoningEffort | Setting::StreamOptions => false,
+        Setting::StrictTools => request.functions().any(|function| function.strict == Some(true)),
+        // Their dialects leave these out, or say them in another way.
+        Setting::ReasoningEffort
+        | Setting::StreamOptions
+        | Setting::ForcedToolChoice
+        | Setting::JsonSchema
+        | Setting::ToolResultMedia => false,
     }
 }
 
@@ -162,7 +169,12 @@ fn clear(request: &mut ChatRequest, setting: RefusedSetting) {
         Setting::Verbosity => request.verbosity = None,
         Setting::ParallelToolCalls => request.parallel_tool_calls = None,
         Setting::CacheControl => clear_cache_points(request),
-        Setting::ReasoningEffort | Setting::StreamOptions => {}
+        Setting::StrictTools => clear_strictness(request),
+        Setting::ReasoningEffort
+        | Setting::StreamOptions
+        | Setting::ForcedToolChoice
+        | Setting::JsonSchema
+        | Setting::ToolResultMedia => {}
     }
 }
 
@@ -193,8 +205,46 @@ fn clear_cache_points(request: &mut ChatRequest) {
     }
 }
 
-fn fit_effort(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
-    let effort = request.reasoning.as_ref().and_then(|it| it.effort_name());
+fn clear_strictness(request: &mut ChatRequest) {
+    for tool in &mut request.tools {
+        if let Tool::Function(function) = tool
+            && function.strict == Some(true)
+        {
+            function.strict = None;
+        }
+    }
+}
+
+/// A model that refuses to be forced chooses itself.
+fn fit_tool_choice(
+    request: &mut Cow<'_, ChatRequest>,
+    rules: &ModelRules,
+    warnings: &mut Warnings,
+) {
+    let choice = &request.tool_choice;
+    let is_forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
+    if is_forced
+        && !request.tools.is_empty()
+        && rules.refuses(RefusedSetting::ForcedToolChoice, request.reasoning.as_ref())
+    {
+        warnings.changed("tool_choice", "auto, since this model refuses to be forced");
+        request.to_mut().tool_choice = Some(ToolChoice::Auto);
+    }
+}
+
+/// OpenAI's dialects know efforts alone. The others have a way of their own to turn thinking off and to
+/// bound it, which they fit to the model themselves.
+fn fit_effort(
+    request: &mut Cow<'_, ChatRequest>,
+    dialect: Dialect,
+    rules: &ModelRules,
+    warnings: &mut Warnings,
+) {
+    let is_openai = matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses);
+    let settings = request.reasoning.as_ref();
+    let effort = settings.filter(|it| is_openai || it.effort.is_some());
+    let effort = effort.and_then(|it| it.effort_name());
+    let effort = effort.filter(|effort| is_openai || *effort != "none");
     let Some((nearest, true)) = effort.map(|effort| rules.nearest_effort(effort)) else { return };
     let nearest = nearest.to_owned();
     warnings.changed("reasoning effort", &format!("{nearest}, the nearest that this model takes"));
@@ -322,4 +372,59 @@ pub(super) fn ends_with_answer(request: &ChatRequest) -> bool {
             && turn.parts.iter().any(has_words)
             && !turn.parts.iter().any(is_call)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dialects::codec;
+    use crate::llm::{Function, find_rules};
+
+    /// What a model at a provider of that preset gets, and the warnings.
+    fn sent(
+        (preset, dialect, model): (&str, Dialect, &str),
+        request: &ChatRequest,
+    ) -> (Value, String) {
+        let rules = find_rules(Some(preset), dialect, model, &[]);
+        let target = Target::new(model, preset == "openai").with_rules(&rules);
+        let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+        let fit = adapt(request, dialect, &target, &mut warnings).request;
+        let writer = codec(dialect).expect("a dialect with code");
+        writer.write_request(&fit, &target, &mut warnings, &mut out).expect("sayable");
+        (serde_json::from_slice(&out).expect("JSON"), warnings.header())
+    }
+
+    #[test]
+    fn models_that_refuse_to_be_forced_choose_themselves() {
+        let function = Function { name: "f".to_owned(), ..Function::default() };
+        let turns = vec![Turn::new(Role::User, vec![Part::text("Hello")])];
+        let request = ChatRequest {
+            turns,
+            tools: vec![Tool::Function(function)],
+            tool_choice: Some(ToolChoice::Required),
+            ..ChatRequest::default()
+        };
+        let any = json!({"type": "any"});
+        for (dialect, model, expected) in [
+            (Dialect::AnthropicMessages, "claude-opus-5", any),
+            (Dialect::AnthropicMessages, "claude-opus-5-5", json!({"type": "auto"})),
+            (Dialect::BedrockConverse, "anthropic.claude-opus-5", json!({"any": {}})),
+            (Dialect::BedrockConverse, "anthropic.claude-opus-5-5", Value::Null),
+        ] {
+            let (body, warnings) = sent(("anthropic", dialect, model), &request);
+            let choice = match dialect {
+                Dialect::BedrockConverse => &body["toolConfig"]["toolChoice"],
+                _ => &body["tool_choice"],
+            };
+            assert_eq!(*choice, expected, "{model}");
+            assert_eq!(warnings.contains("tool_choice"), model.ends_with("5-5"), "{warnings}");
+        }
+        let toolless = ChatRequest { tools: Vec::new(), ..request };
+        let anthropic = ("anthropic", Dialect::AnthropicMessages, "claude-opus-5-5");
+        let (body, warnings) = sent(anthropic, &toolless);
+        assert_eq!(body.get("tool_choice"), None);
+        assert!(warnings.contains("there is no tool to choose"), "{warnings}");
+    }
 }

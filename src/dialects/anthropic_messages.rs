@@ -13,7 +13,6 @@ mod answer;
 mod count_tokens;
 mod decoder;
 mod encoder;
-mod model;
 mod name;
 mod proof;
 mod read_block;

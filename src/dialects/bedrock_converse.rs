@@ -8,7 +8,6 @@
 mod answer;
 mod decoder;
 mod encoder;
-mod family;
 mod formats;
 mod model_fields;
 mod names;
@@ -21,7 +20,6 @@ mod write_request;
 mod write_tools;
 
 pub(super) use answer::failure;
-pub(super) use family::is_claude;
 
 use std::fmt::Write as _;
 

@@ -12,7 +12,6 @@ mod decoder;
 mod encoder;
 mod error;
 mod failure;
-mod model;
 mod part;
 mod read_contents;
 mod read_request;

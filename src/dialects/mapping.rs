@@ -68,9 +68,12 @@ const MODELS: &str = "
 A dialect says what can be written; a model may refuse part of it. The table `models/rules.toml` holds
 what is known of vendors and model families, and a translated request follows it:
 
-- settings that the model refuses are left out (a temperature beside the thoughts of GPT-5, `top_k` at
-  Groq), and an effort that it does not have becomes the nearest one;
-- thinking is turned on and off in the vendor's own way (DeepSeek, Kimi, GLM, Qwen);
+- settings that the model refuses are left out (a temperature beside the thoughts of GPT-5, any at the
+  newer models of Claude, `top_k` at Groq), and an effort that it does not have becomes the nearest one;
+- a model that refuses a forced call (Claude Opus and Sonnet from 5.5 on) chooses itself;
+- thinking is turned on and off in the vendor's own way (DeepSeek, Kimi, GLM, Qwen), and asked for with a
+  budget or an effort, as the model has it (Claude, Gemini); a model that cannot be told not to think is
+  asked for its least;
 - a bound of the answer stays within what the model gives, and where Anthropic requires one and the
   client says none, it is the most that the model gives;
 - names of tools that are too long are shortened and restored in the answer; a hash stands for the name
@@ -79,6 +82,9 @@ what is known of vendors and model families, and a translated request follows it
   where the vendor requires them in a conversation with calls (DeepSeek, Kimi);
 - a conversation that ends with the model's words gets a message of the user that asks to go on, where
   the model takes no answer that is begun (Claude from 4.6 on);
+- on Amazon Bedrock each family gets its own members, cache points and ids of calls; messages of the system
+  inside the conversation, schemas for the answer, signed calls and pictures inside the result of a tool
+  go to those models of Claude and Gemini that take them;
 - OpenAI's reasoning models are asked by `/responses` for clients of other dialects, and for clients of
   its chat completions too where only `/responses` serves the model, or tools beside an effort.
 
@@ -99,6 +105,16 @@ base_url = \"http://127.0.0.1:8000/v1\"
 models = [\"tiny-*\"]
 refuses = [\"temperature\", \"top_p\"]
 efforts = [\"low\", \"high\"]
+```
+
+An ARN on Bedrock that does not tell what its model is gets the rules that its model would have:
+
+```toml
+[[providers.bedrock.model_rules]]
+models = [\"*application-inference-profile/abc123\"]
+model_fields = \"anthropic\"
+thinking_form = \"budget\"
+cache_points = \"all\"
 ```
 ";
 

@@ -1,6 +1,7 @@
 //! What a model and its vendor accept of a request, beyond what the dialect says: one table for all
 //! dialects, `models/rules.toml`, to which an operator may add.
 
+mod forms;
 mod table;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use super::chat_request::ReasoningSettings;
 use super::json::Json;
 use crate::base::{Pattern, Problems, member_path};
 
+pub use forms::{CachePointUse, EarlierThoughts, ModelFields, Prefill, ThinkingForm};
 pub use table::find_rules;
 
 /// A setting of a request that a model may refuse. The names are OpenAI's where it has one.
@@ -63,6 +65,14 @@ pub enum RefusedSetting {
     ReasoningEffort,
     /// What a stream ends with.
     StreamOptions,
+    /// A choice of tools that forces a call.
+    ForcedToolChoice,
+    /// The promise to follow a tool's schema to the letter.
+    StrictTools,
+    /// A schema for the answer.
+    JsonSchema,
+    /// Pictures and documents inside the result of a tool.
+    ToolResultMedia,
 }
 
 impl RefusedSetting {
@@ -89,6 +99,10 @@ impl RefusedSetting {
             Self::CacheControl => "cache_control",
             Self::ReasoningEffort => "reasoning_effort",
             Self::StreamOptions => "stream_options",
+            Self::ForcedToolChoice => "forced_tool_choice",
+            Self::StrictTools => "strict_tools",
+            Self::JsonSchema => "json_schema",
+            Self::ToolResultMedia => "tool_result_media",
         }
     }
 }
@@ -123,30 +137,6 @@ impl MaxTokensName {
             Self::MaxCompletionTokens => Self::MaxTokens,
         }
     }
-}
-
-/// What becomes of the thoughts of earlier turns.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum EarlierThoughts {
-    /// The vendor refuses messages that have them.
-    Refused,
-    /// The vendor refuses calls of tools without them while the model thinks.
-    Required,
-}
-
-/// What becomes of a conversation whose last words are the model's, for the model to go on with.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Prefill {
-    /// The model refuses it.
-    Refused,
-    /// The message says so with `prefix: true`.
-    Marked,
 }
 
 /// What ids of calls the vendor takes.
@@ -194,15 +184,32 @@ pub struct ModelRule {
     /// Settings that these models refuse. They are left out of translated requests, with a warning:
     /// `temperature`, `top_p`, `top_k`, `min_p`, `frequency_penalty`, `presence_penalty`, `seed`,
     /// `logit_bias`, `logprobs`, `stop`, `n`, `name`, `user`, `service_tier`, `verbosity`,
-    /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`.
+    /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`,
+    /// `forced_tool_choice` (the model chooses itself), `strict_tools`, `json_schema` (Claude is told
+    /// the schema in its instructions), `tool_result_media` (Gemini gets pictures beside the result).
     pub refuses: Vec<RefusedSetting>,
     /// Settings that these models refuse while they think.
     pub refuses_when_thinking: Vec<RefusedSetting>,
+    /// Settings of which these models take one. Of a temperature and `top_p`, the temperature is sent.
+    pub refuses_together: Vec<RefusedSetting>,
     /// True for models that think unless they are told not to.
     pub thinks_by_default: Option<bool>,
     /// Efforts of reasoning that these models take, from the least to the most; others become the
-    /// nearest one. Left out: any.
+    /// nearest one. A list without `none` is that of a model that cannot be told not to think, which
+    /// is asked for its least instead. Left out: any.
     pub efforts: Vec<String>,
+    /// Efforts that these models take while they are told not to think, from the least to the most.
+    /// Left out: the same.
+    pub efforts_without_thinking: Vec<String>,
+    /// How these models are asked to think in Anthropic's, Google's and Amazon's dialects: `never`,
+    /// with a `budget` of tokens, with an `effort` (adaptive thinking, levels), `budget_or_effort`.
+    /// Left out: with a budget in Anthropic's dialect, with an effort in the others.
+    pub thinking_form: Option<ThinkingForm>,
+    /// The least bound of thoughts that a model takes that cannot be told not to think, in tokens.
+    pub thinking_tokens_min: Option<u64>,
+    /// True for models of Anthropic's that can be held to think between calls of tools only, which is
+    /// asked for where the client wants no thoughts.
+    pub thinks_between_tools: Option<bool>,
     /// The name under which these models take the bound of an answer in chat completions. The other
     /// name is changed to it, in requests that are forwarded as they are, too.
     pub max_tokens_name: Option<MaxTokensName>,
@@ -215,8 +222,22 @@ pub struct ModelRule {
     /// Members of the body that turn thinking off where the client asks for that.
     pub thinking_off: Option<BTreeMap<String, serde_json::Value>>,
     /// What becomes of thoughts of earlier turns: `refused` leaves them out, `required` puts a space
-    /// in their place where a conversation with calls lacks them.
+    /// in their place where a conversation with calls lacks them, `unsigned` sends those of others to
+    /// a model on Amazon Bedrock, too.
     pub thoughts: Option<EarlierThoughts>,
+    /// True for models of Google's that refuse calls of earlier turns without a signature. Calls that
+    /// other models made are marked as such.
+    pub signed_calls: Option<bool>,
+    /// True for models of Anthropic's that take messages of the system inside the conversation.
+    pub mid_conversation_system: Option<bool>,
+    /// Which cache points a model on Amazon Bedrock takes: `all`, or `turns` for those behind
+    /// instructions and turns, of five minutes. One that takes none refuses `cache_control`.
+    pub cache_points: Option<CachePointUse>,
+    /// Whose members a model on Amazon Bedrock takes in `additionalModelRequestFields`, for thoughts,
+    /// sampling and single calls: `anthropic`, `nova`, `nova_2`, `gpt_oss`, `openai`, `cohere`,
+    /// `other` for none. Left out: not known, as where the model is the ARN of an application's
+    /// profile.
+    pub model_fields: Option<ModelFields>,
     /// What becomes of a conversation that ends with the model's words: `refused` adds a message of
     /// the user that asks to go on, `marked` marks the last message with `prefix: true`.
     pub prefill: Option<Prefill>,
@@ -266,10 +287,19 @@ fn names(patterns: &[String], model: &str) -> bool {
 pub struct ModelRules {
     refuses: Vec<RefusedSetting>,
     refuses_when_thinking: Vec<RefusedSetting>,
+    refuses_together: Vec<RefusedSetting>,
     /// See [`ModelRule::thinks_by_default`].
     pub thinks_by_default: bool,
     /// See [`ModelRule::efforts`].
     pub efforts: Vec<String>,
+    /// See [`ModelRule::efforts_without_thinking`].
+    pub efforts_without_thinking: Vec<String>,
+    /// See [`ModelRule::thinking_form`].
+    pub thinking_form: Option<ThinkingForm>,
+    /// See [`ModelRule::thinking_tokens_min`].
+    pub thinking_tokens_min: Option<u64>,
+    /// See [`ModelRule::thinks_between_tools`].
+    pub thinks_between_tools: bool,
     /// See [`ModelRule::max_tokens_name`].
     pub max_tokens_name: Option<MaxTokensName>,
     /// See [`ModelRule::max_tokens_min`].
@@ -284,6 +314,14 @@ pub struct ModelRules {
     pub thinking_off: Vec<(String, Json)>,
     /// See [`ModelRule::thoughts`].
     pub thoughts: Option<EarlierThoughts>,
+    /// See [`ModelRule::signed_calls`].
+    pub signed_calls: bool,
+    /// See [`ModelRule::mid_conversation_system`].
+    pub mid_conversation_system: bool,
+    /// See [`ModelRule::cache_points`].
+    pub cache_points: Option<CachePointUse>,
+    /// See [`ModelRule::model_fields`].
+    pub model_fields: Option<ModelFields>,
     /// See [`ModelRule::prefill`].
     pub prefill: Option<Prefill>,
     /// See [`ModelRule::call_ids`].
@@ -303,8 +341,13 @@ impl ModelRules {
     pub const NONE: &'static Self = &Self {
         refuses: Vec::new(),
         refuses_when_thinking: Vec::new(),
+        refuses_together: Vec::new(),
         thinks_by_default: false,
         efforts: Vec::new(),
+        efforts_without_thinking: Vec::new(),
+        thinking_form: None,
+        thinking_tokens_min: None,
+        thinks_between_tools: false,
         max_tokens_name: None,
         max_tokens_min: None,
         max_tokens_most: None,
@@ -312,6 +355,10 @@ impl ModelRules {
         thinking_on: Vec::new(),
         thinking_off: Vec::new(),
         thoughts: None,
+        signed_calls: false,
+        mid_conversation_system: false,
+        cache_points: None,
+        model_fields: None,
         prefill: None,
         call_ids: None,
         tool_name_max: None,
@@ -342,22 +389,29 @@ impl ModelRules {
         self.refuses.contains(&setting)
     }
 
+    /// True if the model takes only one of the two.
+    #[must_use]
+    pub fn refuses_together(&self, one: RefusedSetting, other: RefusedSetting) -> bool {
+        self.refuses_together.contains(&one) && self.refuses_together.contains(&other)
+    }
+
+    /// The least effort of a model that cannot be told not to think; None for all others.
+    #[must_use]
+    pub fn least_effort(&self) -> Option<&str> {
+        self.efforts.first().map(String::as_str).filter(|least| *least != "none")
+    }
+
     /// The nearest effort that the model takes, and whether it is another one. Of two that are as near
-    /// it is the greater one, but nothing becomes `none`, nor `none` more than the least.
+    /// it is the greater one, but nothing becomes `none` or `max`, nor `none` more than the least.
     #[must_use]
     pub fn nearest_effort<'e>(&'e self, effort: &'e str) -> (&'e str, bool) {
-        const SCALE: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-        if self.efforts.is_empty() || self.efforts.iter().any(|it| it == effort) {
-            return (effort, false);
-        }
-        let rank = |name: &str| SCALE.iter().position(|it| *it == name);
-        let Some(wanted) = rank(effort) else { return (effort, false) };
-        let others = self.efforts.iter().filter(|it| *it != "none");
-        let nearest = others.min_by_key(|it| {
-            let at = rank(it).unwrap_or(SCALE.len());
-            (at.abs_diff(wanted), at < wanted)
-        });
-        nearest.map_or((effort, false), |it| (it.as_str(), true))
+        nearest(&self.efforts, effort)
+    }
+
+    /// The same for a model that is told not to think.
+    #[must_use]
+    pub fn nearest_effort_without_thinking<'e>(&'e self, effort: &'e str) -> (&'e str, bool) {
+        nearest(&self.efforts_without_thinking, effort)
     }
 
     fn add(&mut self, rule: &ModelRule) {
@@ -370,8 +424,12 @@ impl ModelRules {
         };
         add_all(&mut self.refuses, &rule.refuses);
         add_all(&mut self.refuses_when_thinking, &rule.refuses_when_thinking);
+        add_all(&mut self.refuses_together, &rule.refuses_together);
         if !rule.efforts.is_empty() {
             self.efforts.clone_from(&rule.efforts);
+        }
+        if !rule.efforts_without_thinking.is_empty() {
+            self.efforts_without_thinking.clone_from(&rule.efforts_without_thinking);
         }
         let members = |table: &BTreeMap<String, serde_json::Value>| {
             let json = |value: &serde_json::Value| Json::of_written(value.to_string());
@@ -384,6 +442,14 @@ impl ModelRules {
             self.thinking_off = members(table);
         }
         self.thinks_by_default = rule.thinks_by_default.unwrap_or(self.thinks_by_default);
+        self.thinking_form = rule.thinking_form.or(self.thinking_form);
+        self.thinking_tokens_min = rule.thinking_tokens_min.or(self.thinking_tokens_min);
+        self.thinks_between_tools = rule.thinks_between_tools.unwrap_or(self.thinks_between_tools);
+        self.signed_calls = rule.signed_calls.unwrap_or(self.signed_calls);
+        self.mid_conversation_system =
+            rule.mid_conversation_system.unwrap_or(self.mid_conversation_system);
+        self.cache_points = rule.cache_points.or(self.cache_points);
+        self.model_fields = rule.model_fields.or(self.model_fields);
         self.max_tokens_name = rule.max_tokens_name.or(self.max_tokens_name);
         self.max_tokens_min = rule.max_tokens_min.or(self.max_tokens_min);
         if rule.seed_name.is_some() {
@@ -397,4 +463,20 @@ impl ModelRules {
         self.responses = rule.responses.or(self.responses);
         self.responses_for_tools = rule.responses_for_tools.or(self.responses_for_tools);
     }
+}
+
+/// See [`ModelRules::nearest_effort`]; any effort is one of an empty list.
+fn nearest<'e>(efforts: &'e [String], effort: &'e str) -> (&'e str, bool) {
+    const SCALE: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    if efforts.is_empty() || efforts.iter().any(|it| it == effort) {
+        return (effort, false);
+    }
+    let rank = |name: &str| SCALE.iter().position(|it| *it == name);
+    let Some(wanted) = rank(effort) else { return (effort, false) };
+    let others = efforts.iter().filter(|it| !matches!(it.as_str(), "none" | "max"));
+    let nearest = others.min_by_key(|it| {
+        let at = rank(it).unwrap_or(SCALE.len());
+        (at.abs_diff(wanted), at < wanted)
+    });
+    nearest.map_or((effort, false), |it| (it.as_str(), true))
 }

@@ -6,10 +6,10 @@
 //! next request reads. That is two of the four that the vendor takes. A request of which nothing will be
 //! repeated gets none, since writing to the cache costs more.
 
-use crate::dialects::bedrock_converse;
 use crate::dialects::codec::Target;
 use crate::llm::{
-    CachePoint, ChatRequest, Content, Dialect, Part, RefusedSetting, Role, Tool, Turn,
+    CachePoint, CachePointUse, ChatRequest, Content, Dialect, Part, RefusedSetting, Role, Tool,
+    Turn,
 };
 
 /// Member of OpenAI's that tells that a prompt will be repeated.
@@ -19,7 +19,7 @@ const CACHE_KEY: &str = "prompt_cache_key";
 pub fn set_cache_points(request: &mut ChatRequest, dialect: Dialect, target: &Target<'_>) {
     let has_none_by_itself = match dialect {
         Dialect::AnthropicMessages => !target.rules.always_refuses(RefusedSetting::CacheControl),
-        Dialect::BedrockConverse => bedrock_converse::is_claude(target.model),
+        Dialect::BedrockConverse => target.rules.cache_points == Some(CachePointUse::All),
         _ => false,
     };
     let is_repeated =
@@ -77,6 +77,7 @@ mod tests {
     use crate::dialects::codec;
     use crate::dialects::grid::read_request;
     use crate::dialects::warnings::Warnings;
+    use crate::llm::find_rules;
 
     const CLAUDE: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
@@ -84,7 +85,8 @@ mod tests {
     fn sent(dialect: Dialect, model: &str, body: &Value) -> (Value, usize) {
         let client = codec(Dialect::OpenaiResponses).expect("a dialect with code");
         let mut request = read_request(client, body.to_string().as_bytes());
-        let target = Target::new(model, true);
+        let rules = find_rules(None, dialect, model, &[]);
+        let target = Target::new(model, true).with_rules(&rules);
         set_cache_points(&mut request, dialect, &target);
         let (mut out, mut warnings) = (Vec::new(), Warnings::default());
         let provider = codec(dialect).expect("a dialect with code");

@@ -12,7 +12,7 @@ use crate::dialects::warnings::Warnings;
 use crate::llm::{
     CachePoint, ChatRequest, Citation, Content, File, Foreign, Format, Function, Image, Json,
     Media, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner, Signature, Source, Text,
-    Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch,
+    Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
 };
 
 /// Words that are not only white space and do not end in it.
@@ -224,7 +224,8 @@ fn without_details(mut request: ChatRequest) -> ChatRequest {
 proptest! {
     #[test]
     fn what_is_written_is_read_as_what_it_was(request in request()) {
-        let target = Target::new(&request.model, true);
+        let rules = find_rules(None, DIALECT, &request.model, &[]);
+        let target = Target::new(&request.model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         write_request::write(&request, &target, &mut warnings, &mut out).expect("sayable");
         prop_assert!(warnings.is_empty(), "{}", warnings.header());

@@ -1,15 +1,15 @@
 //! How much a model shall think, and the bound of its answer, which depend on each other.
 //!
-//! Older models take a budget of tokens, newer ones an effort; `model.rs` knows which. The other of
-//! the two is translated as `llm::ReasoningSettings` does it.
+//! Older models take a budget of tokens, newer ones an effort; the rules of the model tell which. The
+//! other of the two is translated as `llm::ReasoningSettings` does it.
 
 use super::DIALECT;
-use super::model::{Model, ThinkingForm};
 use super::write_block::is_own;
 use crate::dialects::foreign;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ChatRequest, Content, ModelRules, ObjectWriter, ReasoningSettings, Role, ToolChoice, Turn,
+    ChatRequest, Content, ModelRules, ObjectWriter, ReasoningSettings, Role, ThinkingForm,
+    ToolChoice, Turn,
 };
 
 /// The bound of an answer where the client asked for none and the catalogue knows none of the model.
@@ -46,13 +46,8 @@ pub(super) enum Thinking {
 }
 
 impl Plan {
-    /// What `request` asks, as `model` takes it.
-    pub(super) fn of(
-        request: &ChatRequest,
-        model: &Model,
-        rules: &ModelRules,
-        warnings: &mut Warnings,
-    ) -> Self {
+    /// What `request` asks, as a model with those `rules` takes it.
+    pub(super) fn of(request: &ChatRequest, rules: &ModelRules, warnings: &mut Warnings) -> Self {
         let most = rules.max_tokens_most.unwrap_or(ANSWER_TOKENS);
         if request.max_tokens.is_none() {
             let how = format!("absent and required by anthropic-messages, so {most}");
@@ -62,29 +57,26 @@ impl Plan {
             Self { max_tokens: request.max_tokens.unwrap_or(most), thinking: None, effort: None };
         let Some(settings) = &request.reasoning else { return plain };
         if settings.is_off || settings.effort.as_deref() == Some("none") {
-            return plain.without_thoughts(settings, model, warnings);
+            return plain.without_thoughts(settings, rules, warnings);
         }
-        if model.thinking == ThinkingForm::Never {
+        if rules.thinking_form == Some(ThinkingForm::Never) {
             warnings.dropped("reasoning", "this model does not think");
             return plain;
         }
         let is_forced =
             matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
-        let is_forced = is_forced && !request.tools.is_empty() && model.takes_forced_calls;
-        if is_forced && !model.always_thinks {
+        if is_forced && !request.tools.is_empty() && rules.least_effort().is_none() {
             warnings.dropped("reasoning", "refused by anthropic-messages where a call is forced");
             return plain;
         }
         let is_told = settings.tokens_max.is_some() || settings.effort.is_some();
-        match model.thinking {
-            ThinkingForm::Adaptive => plain.adaptive(settings, model, warnings),
-            ThinkingForm::Either if settings.tokens_max.is_none() => {
-                plain.adaptive(settings, model, warnings)
+        match rules.thinking_form {
+            Some(ThinkingForm::Effort) => plain.adaptive(settings, rules, warnings),
+            Some(ThinkingForm::BudgetOrEffort) if settings.tokens_max.is_none() => {
+                plain.adaptive(settings, rules, warnings)
             }
             // The newest form is the nearest to a request that says nothing more.
-            ThinkingForm::Budget if !is_told && !model.is_claude => {
-                Self { thinking: Some(Thinking::Adaptive), ..plain }
-            }
+            None if !is_told => Self { thinking: Some(Thinking::Adaptive), ..plain },
             _ if lacks_thought(&request.turns) => {
                 let why = "anthropic-messages wants the thought behind the calls back, and it is not here";
                 warnings.dropped("reasoning", why);
@@ -102,44 +94,47 @@ impl Plan {
     fn without_thoughts(
         self,
         settings: &ReasoningSettings,
-        model: &Model,
+        rules: &ModelRules,
         warnings: &mut Warnings,
     ) -> Self {
         let effort = match settings.effort.as_deref() {
             None | Some("none") => None,
-            Some(told) if is_adaptive(model) => effort(told, model, warnings),
+            Some(told) if rules.thinking_form.is_some_and(ThinkingForm::has_effort) => {
+                let (told, is_other) = rules.nearest_effort_without_thinking(told);
+                if is_other {
+                    let how = format!("{told}, the most without thoughts");
+                    warnings.changed("reasoning effort", &how);
+                }
+                effort(told, rules, warnings)
+            }
             Some(_) => {
                 warnings.dropped("reasoning effort", "this model has none");
                 None
             }
         };
-        let is_high = matches!(effort, Some("xhigh" | "max")) && model.thinks_for_effort;
-        let effort = if is_high { Some("high") } else { effort };
-        if is_high {
-            warnings.changed("reasoning effort", "high, the most without thoughts");
-        }
-        if model.has_between_tools {
+        if rules.thinks_between_tools {
             warnings.changed("reasoning", "between_tools, since this model always thinks");
             return Self { thinking: Some(Thinking::BetweenTools), effort, ..self };
         }
-        if model.always_thinks {
-            warnings.changed("reasoning", "effort low, since this model always thinks");
-            return Self { effort: Some("low"), ..self };
+        if let Some(least) = rules.least_effort() {
+            let how = format!("effort {least}, since this model always thinks");
+            warnings.changed("reasoning", &how);
+            return Self { effort: vendor_effort(least), ..self };
         }
-        let thinking = (model.thinking != ThinkingForm::Never).then_some(Thinking::Disabled);
-        Self { thinking, effort, ..self }
+        let thinks = rules.thinking_form != Some(ThinkingForm::Never);
+        Self { thinking: thinks.then_some(Thinking::Disabled), effort, ..self }
     }
 
     fn adaptive(
         self,
         settings: &ReasoningSettings,
-        model: &Model,
+        rules: &ModelRules,
         warnings: &mut Warnings,
     ) -> Self {
         if settings.tokens_max.is_some() {
             warnings.changed("the budget of thoughts", "told as an effort, as this model wants it");
         }
-        let effort = settings.effort_name().and_then(|told| effort(told, model, warnings));
+        let effort = settings.effort_name().and_then(|told| effort(told, rules, warnings));
         Self { thinking: Some(Thinking::Adaptive), effort, ..self }
     }
 
@@ -208,31 +203,26 @@ fn display(request: &ChatRequest, thinking: Thinking) -> Option<&'static str> {
     }
 }
 
-fn is_adaptive(model: &Model) -> bool {
-    matches!(model.thinking, ThinkingForm::Adaptive | ThinkingForm::Either)
+/// The vendor's effort for OpenAI's, among those that the model takes.
+fn effort(told: &str, rules: &ModelRules, warnings: &mut Warnings) -> Option<&'static str> {
+    let (nearest, is_other) = rules.nearest_effort(told);
+    if is_other {
+        let how = format!("{nearest}, the nearest that this model takes");
+        warnings.changed("reasoning effort", &how);
+    }
+    if nearest == "minimal" {
+        warnings.changed("reasoning effort", "low, the least");
+        return Some("low");
+    }
+    let effort = vendor_effort(nearest);
+    if effort.is_none() {
+        warnings.dropped("reasoning effort", "anthropic-messages has no such effort");
+    }
+    effort
 }
 
-/// The vendor's effort for OpenAI's.
-fn effort(told: &str, model: &Model, warnings: &mut Warnings) -> Option<&'static str> {
-    match told {
-        "low" => Some("low"),
-        "medium" => Some("medium"),
-        "high" => Some("high"),
-        "max" => Some("max"),
-        "xhigh" if model.has_xhigh => Some("xhigh"),
-        "xhigh" => {
-            warnings.changed("reasoning effort", "high, since this model has no xhigh");
-            Some("high")
-        }
-        "minimal" => {
-            warnings.changed("reasoning effort", "low, the least");
-            Some("low")
-        }
-        _ => {
-            warnings.dropped("reasoning effort", "anthropic-messages has no such effort");
-            None
-        }
-    }
+fn vendor_effort(name: &str) -> Option<&'static str> {
+    ["low", "medium", "high", "xhigh", "max"].into_iter().find(|known| *known == name)
 }
 
 /// True if the assistant waits for results and has shown no thought of the vendor's since the user last
@@ -263,7 +253,7 @@ fn lacks_thought(turns: &[Turn]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{Part, Reasoning, Signature, Tool, ToolCall, ToolResult};
+    use crate::llm::{Part, Reasoning, Signature, Tool, ToolCall, ToolResult, find_rules};
 
     fn settings(effort: Option<&str>, tokens_max: Option<u64>) -> ReasoningSettings {
         let effort = effort.map(str::to_owned);
@@ -272,7 +262,8 @@ mod tests {
 
     fn plan(request: &ChatRequest, model: &str) -> (Plan, Vec<String>) {
         let mut warnings = Warnings::default();
-        let plan = Plan::of(request, &Model::of(model), ModelRules::NONE, &mut warnings);
+        let rules = find_rules(None, DIALECT, model, &[]);
+        let plan = Plan::of(request, &rules, &mut warnings);
         (plan, warnings.iter().map(str::to_owned).collect())
     }
 

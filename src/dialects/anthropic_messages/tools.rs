@@ -1,6 +1,5 @@
 //! Tools and the choice among them, as a provider takes them.
 
-use super::model::Model;
 use super::write_block::cache_control;
 use super::{DIALECT, name};
 use crate::dialects::foreign;
@@ -15,12 +14,7 @@ const WEB_SEARCH: &str = "web_search_20250305";
 const CODE_EXECUTION: &str = "code_execution_20250825";
 
 /// Writes `tools` and `tool_choice`.
-pub(super) fn write(
-    root: &mut ObjectWriter<'_>,
-    request: &ChatRequest,
-    model: &Model,
-    warnings: &mut Warnings,
-) {
+pub(super) fn write(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let is_sayable = |tool: &Tool| match tool {
         Tool::Foreign(foreign) => foreign.dialect == DIALECT,
         Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution => true,
@@ -50,7 +44,7 @@ pub(super) fn write(
             }
         }
     });
-    write_choice(root, request, model, warnings);
+    write_choice(root, request);
 }
 
 fn write_function(
@@ -96,17 +90,8 @@ fn write_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &mut 
     });
 }
 
-fn write_choice(
-    root: &mut ObjectWriter<'_>,
-    request: &ChatRequest,
-    model: &Model,
-    warnings: &mut Warnings,
-) {
+fn write_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     let choice = match &request.tool_choice {
-        Some(ToolChoice::Required | ToolChoice::Function(_)) if !model.takes_forced_calls => {
-            warnings.changed("tool_choice", "auto, since this model refuses to be forced");
-            &ToolChoice::Auto
-        }
         Some(choice) => choice,
         None if request.parallel_tool_calls.is_some() => &ToolChoice::Auto,
         None => return,

@@ -7,7 +7,6 @@
 //! place as words of the user, between `<system>` and `</system>`.
 
 use super::DIALECT;
-use super::model::Model;
 use super::write_block::{cache_control, is_own, words, write as write_block};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::warnings::Warnings;
@@ -38,7 +37,7 @@ pub(super) fn write(
 ) -> Result<(), Unsayable> {
     let leading = request.turns.iter().take_while(|turn| is_system(turn)).count();
     let (system, turns) = request.turns.split_at_checked(leading).unwrap_or_default();
-    let takes_system = target.is_original && Model::of(target.model).takes_system_turns;
+    let takes_system = target.is_original && target.rules.mid_conversation_system;
     let mut messages = messages(turns, takes_system, warnings)?;
     let mut instructions: Vec<&Part> =
         system.iter().flat_map(|turn| told(turn, warnings)).collect();

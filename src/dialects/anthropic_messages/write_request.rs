@@ -1,13 +1,14 @@
 //! A request as a provider takes it.
 
-use super::model::Model;
 use super::thinking::Plan;
 use super::{DIALECT, tools, turns};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{CLAUDE, fit};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
-use crate::llm::{ChatRequest, Format, Json, ObjectWriter, write_object};
+use crate::llm::{
+    ChatRequest, Format, Json, ModelRules, ObjectWriter, RefusedSetting, write_object,
+};
 
 /// What this dialect has no word for.
 const NO_SUCH: &str = "anthropic-messages has no such setting";
@@ -23,18 +24,18 @@ pub(super) fn write(
     if !request.modalities.is_empty() && !request.modalities.iter().any(wants_text) {
         return Err(Unsayable::new("a wish for no text", "anthropic-messages answers in text"));
     }
-    let model = Model::of(target.model);
-    let plan = Plan::of(request, &model, target.rules, warnings);
-    let (schema, instruction) = answer_form(request.format.as_ref(), &model, warnings);
+    let rules = target.rules;
+    let plan = Plan::of(request, rules, warnings);
+    let (schema, instruction) = answer_form(request.format.as_ref(), rules, warnings);
     write_object(out, |root| {
         root.text("model", target.model);
         root.number("max_tokens", plan.max_tokens);
         turns::write(root, request, target, instruction.as_deref(), warnings)?;
         plan.write(root, request);
         output_config(root, request, &plan, schema.as_ref(), warnings);
-        sampling(root, request, &plan, &model, warnings);
+        sampling(root, request, &plan, rules, warnings);
         stop(root, request, warnings);
-        tools::write(root, request, &model, warnings);
+        tools::write(root, request, warnings);
         rest(root, request, warnings);
         if request.stream {
             root.flag("stream", true);
@@ -50,7 +51,7 @@ pub(super) fn write(
 /// The schema that the answer is held to, or what the model is told of its form where it cannot be.
 fn answer_form(
     format: Option<&Format>,
-    model: &Model,
+    rules: &ModelRules,
     warnings: &mut Warnings,
 ) -> (Option<Json>, Option<String>) {
     let schema = match format {
@@ -62,7 +63,8 @@ fn answer_form(
         }
         Some(Format::JsonSchema { schema, .. }) => schema,
     };
-    let held = model.has_schemas.then(|| fit(schema, &CLAUDE, "response_format", warnings));
+    let takes_schemas = !rules.always_refuses(RefusedSetting::JsonSchema);
+    let held = takes_schemas.then(|| fit(schema, &CLAUDE, "response_format", warnings));
     let how = match held {
         Some(Ok(fitting)) => return (Some(fitting), None),
         Some(Err(why)) => {
@@ -108,30 +110,21 @@ fn sampling(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
     plan: &Plan,
-    model: &Model,
+    rules: &ModelRules,
     warnings: &mut Warnings,
 ) {
     let sampling = &request.sampling;
-    // Why each may not be set (the vendor's pages "Thinking" and its migration guides).
-    let refused = if !model.samples {
-        Some("this model refuses it")
-    } else if plan.thinks() {
-        Some("refused by anthropic-messages where the model thinks")
-    } else {
-        None
-    };
-    let mut allow = |name: &str, is_usual: bool| match refused {
-        Some(_) if is_usual => false,
-        Some(why) => {
-            warnings.dropped(name, why);
-            false
+    // The vendor's page "Thinking".
+    let mut allow = |name: &str, is_usual: bool| {
+        if plan.thinks() && !is_usual {
+            warnings.dropped(name, "refused by anthropic-messages where the model thinks");
         }
-        None => true,
+        !plan.thinks()
     };
     let temperature = sampling.temperature.filter(|it| allow("temperature", *it == 1.0));
     let top_k = sampling.top_k.filter(|_| allow("top_k", false));
     // Thoughts leave a little room for this one.
-    let has_room = model.samples && sampling.top_p.is_some_and(|it| (0.95..=1.0).contains(&it));
+    let has_room = sampling.top_p.is_some_and(|it| (0.95..=1.0).contains(&it));
     let top_p = sampling.top_p.filter(|it| has_room || allow("top_p", *it == 1.0));
     if let Some(told) = temperature {
         if told > 1.0 {
@@ -140,7 +133,10 @@ fn sampling(
         root.float("temperature", told.min(1.0));
     }
     match top_p {
-        Some(_) if temperature.is_some() && !model.samples_twice => {
+        Some(_)
+            if temperature.is_some()
+                && rules.refuses_together(RefusedSetting::Temperature, RefusedSetting::TopP) =>
+        {
             warnings.dropped("top_p", "this model refuses it beside temperature");
         }
         top_p => root.optional_float("top_p", top_p),
@@ -201,16 +197,19 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::dialects::adapt;
     use crate::llm::{
         Content, Dialect, File, Foreign, Function, Image, Json, Media, Part, Reasoning,
         ReasoningSettings, Role, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn,
-        WebSearch,
+        WebSearch, find_rules,
     };
 
     fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsayable> {
-        let target = Target::new(model, true);
+        let rules = find_rules(None, DIALECT, model, &[]);
+        let target = Target::new(model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        write(request, &target, &mut warnings, &mut out)?;
+        let fit = adapt(request, DIALECT, &target, &mut warnings).request;
+        write(&fit, &target, &mut warnings, &mut out)?;
         let body = serde_json::from_slice(&out).expect("JSON is written");
         Ok((body, warnings.iter().map(str::to_owned).collect()))
     }

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use super::family::Family;
 use super::thinking::{Drawing, Thinking};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ChatRequest, Foreign, Json, ObjectWriter, ToolChoice, write_object};
+use crate::llm::{ChatRequest, Foreign, Json, ModelFields, ObjectWriter, ToolChoice, write_object};
 
 /// The member of the request.
 pub(super) const KEY: &str = "additionalModelRequestFields";
@@ -19,7 +18,7 @@ pub(super) const KEY: &str = "additionalModelRequestFields";
 pub(super) fn write(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    family: Family,
+    family: Option<ModelFields>,
     thinking: Thinking<'_>,
     drawing: &Drawing,
     has_tools: bool,
@@ -48,8 +47,8 @@ pub(super) fn write(
 }
 
 /// A member that only Claude's models have, and that clients of every dialect may send.
-pub(super) fn is_beta(key: &str, family: Family) -> bool {
-    key == "anthropic_beta" && matches!(family, Family::Claude(_))
+pub(super) fn is_beta(key: &str, family: Option<ModelFields>) -> bool {
+    key == "anthropic_beta" && family == Some(ModelFields::Anthropic)
 }
 
 /// Members, each once, in the order they were added.
@@ -89,56 +88,65 @@ impl Fields {
         self.add(key, |out| out.extend_from_slice(value.to_string().as_bytes()));
     }
 
-    fn think(&mut self, family: Family, thinking: Thinking<'_>) {
+    fn think(&mut self, family: Option<ModelFields>, thinking: Thinking<'_>) {
         match (family, thinking) {
-            (Family::Claude(_), Thinking::Off) => {
+            (Some(ModelFields::Anthropic), Thinking::Off) => {
                 self.object("thinking", |object| object.text("type", "disabled"));
             }
-            (Family::Claude(_), Thinking::Budget(tokens)) => self.object("thinking", |object| {
-                object.text("type", "enabled");
-                object.number("budget_tokens", tokens);
-            }),
-            (Family::Claude(_), Thinking::Adaptive { display, .. }) => {
+            (Some(ModelFields::Anthropic), Thinking::Budget(tokens)) => {
+                self.object("thinking", |object| {
+                    object.text("type", "enabled");
+                    object.number("budget_tokens", tokens);
+                });
+            }
+            (Some(ModelFields::Anthropic), Thinking::Adaptive { display, .. }) => {
                 self.object("thinking", |object| {
                     object.text("type", "adaptive");
                     object.optional_text("display", display);
                 });
             }
-            (Family::Nova2, Thinking::Off) => {
+            (Some(ModelFields::Nova2), Thinking::Off) => {
                 self.object("reasoningConfig", |object| object.text("type", "disabled"));
             }
-            (Family::Nova2, Thinking::Effort(effort)) => self.object("reasoningConfig", |object| {
-                object.text("type", "enabled");
-                object.text("maxReasoningEffort", effort);
-            }),
-            (Family::GptOss, Thinking::Effort(effort)) => {
+            (Some(ModelFields::Nova2), Thinking::Effort(effort)) => {
+                self.object("reasoningConfig", |object| {
+                    object.text("type", "enabled");
+                    object.text("maxReasoningEffort", effort);
+                });
+            }
+            (Some(ModelFields::GptOss), Thinking::Effort(effort)) => {
                 self.value("reasoning_effort", Json::of_text(effort).text());
             }
-            (Family::Gpt, Thinking::Effort(effort)) => {
+            (Some(ModelFields::Openai), Thinking::Effort(effort)) => {
                 self.object("reasoning", |object| object.text("effort", effort));
             }
             _ => {}
         }
     }
 
-    fn top_k(&mut self, family: Family, top_k: u64, warnings: &mut Warnings) {
+    fn top_k(&mut self, family: Option<ModelFields>, top_k: u64, warnings: &mut Warnings) {
         match family {
-            Family::Claude(_) => self.value("top_k", top_k),
-            Family::Cohere => self.value("k", top_k),
-            Family::Nova | Family::Nova2 => {
+            Some(ModelFields::Anthropic) => self.value("top_k", top_k),
+            Some(ModelFields::Cohere) => self.value("k", top_k),
+            Some(ModelFields::Nova | ModelFields::Nova2) => {
                 self.object("inferenceConfig", |object| object.number("topK", top_k));
             }
-            Family::Unknown => {
+            None => {
                 warnings.dropped("top_k", "the id of the model does not tell how it is said");
             }
             _ => warnings.dropped("top_k", "this model has no such setting"),
         }
     }
 
-    fn sample(&mut self, request: &ChatRequest, family: Family, warnings: &mut Warnings) {
+    fn sample(
+        &mut self,
+        request: &ChatRequest,
+        family: Option<ModelFields>,
+        warnings: &mut Warnings,
+    ) {
         let sampling = &request.sampling;
-        let is_open = family == Family::GptOss;
-        let draws = is_open || family == Family::Cohere;
+        let is_open = family == Some(ModelFields::GptOss);
+        let draws = is_open || family == Some(ModelFields::Cohere);
         let number = |value: Option<f64>| value.map(|value| value.to_string());
         let user = request.user.as_deref().map(Json::of_text);
         for (key, value, is_known) in [
@@ -159,11 +167,16 @@ impl Fields {
 
     /// Claude's own `tool_choice`, which the service joins with the one it was told. The kind is left
     /// to that one where there is one, since the service refuses two.
-    fn call_singly(&mut self, request: &ChatRequest, family: Family, warnings: &mut Warnings) {
+    fn call_singly(
+        &mut self,
+        request: &ChatRequest,
+        family: Option<ModelFields>,
+        warnings: &mut Warnings,
+    ) {
         let is_forced =
             matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
         match family {
-            Family::Claude(claude) if claude.can_call_singly() => {
+            Some(ModelFields::Anthropic) => {
                 self.object("tool_choice", |object| {
                     if !is_forced {
                         object.text("type", "auto");
@@ -171,7 +184,7 @@ impl Fields {
                     object.flag("disable_parallel_tool_use", true);
                 });
             }
-            Family::GptOss => self.value("parallel_tool_calls", false),
+            Some(ModelFields::GptOss) => self.value("parallel_tool_calls", false),
             _ => warnings.dropped("parallel_tool_calls", "this model has no such setting"),
         }
     }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::family::Family;
-use crate::dialects::digest::{digest, mistral_call_id};
+use crate::dialects::digest::digest;
+use crate::llm::ModelFields;
 
 /// Longest id of a call, in bytes (API reference, `ToolUseBlock`).
 const ID_BYTES_MAX: usize = 64;
@@ -13,15 +13,12 @@ const ID_BYTES_MAX: usize = 64;
 /// Longest name of a document, in characters (API reference, `DocumentBlock`).
 const NAME_CHARACTERS_MAX: usize = 200;
 
-/// The id of a call as a model of `family` takes it: as it is if it can be, else its own letters and a
-/// hash of it. Two ids never meet.
-pub(super) fn tool_id(id: &str, family: Family) -> Cow<'_, str> {
-    if family == Family::Mistral {
-        return mistral_call_id(id);
-    }
-    let is_taken = |character: char| match family {
+/// The id of a call as a model with those `fields` takes it: as it is if it can be, else its own letters
+/// and a hash of it. Two ids never meet.
+pub(super) fn tool_id(id: &str, fields: Option<ModelFields>) -> Cow<'_, str> {
+    let is_taken = |character: char| match fields {
         // Anthropic's own rule, which is narrower than the service's.
-        Family::Claude(_) | Family::Unknown => {
+        Some(ModelFields::Anthropic) | None => {
             character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
         }
         _ => character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | ':'),
@@ -81,27 +78,24 @@ mod tests {
 
     #[test]
     fn ids_that_fit_stay() {
-        let claude = Family::of("anthropic.claude-sonnet-5");
         for id in ["toolu_01A-b", &"x".repeat(64), "1"] {
-            assert_eq!(tool_id(id, claude), id);
+            assert_eq!(tool_id(id, Some(ModelFields::Anthropic)), id);
         }
-        assert_eq!(tool_id("functions.f:0", Family::Other), "functions.f:0");
-        assert_eq!(tool_id("a1B2c3D4e", Family::Mistral), "a1B2c3D4e");
+        assert_eq!(tool_id("functions.f:0", Some(ModelFields::Other)), "functions.f:0");
     }
 
     #[test]
     fn ids_that_do_not_fit_are_mapped_and_never_meet() {
         let ids = ["functions.f:0", "functions.f:1", "functions_f:0", "", "é", &"x".repeat(65)];
-        for model in ["anthropic.claude-sonnet-5", "mistral.mistral-large", "model-1"] {
-            let family = Family::of(model);
+        for fields in [Some(ModelFields::Anthropic), Some(ModelFields::Other), None] {
             let mapped: HashSet<String> =
-                ids.iter().map(|id| tool_id(id, family).into_owned()).collect();
+                ids.iter().map(|id| tool_id(id, fields).into_owned()).collect();
             assert_eq!(mapped.len(), ids.len(), "{mapped:?}");
             for id in &mapped {
-                assert_eq!(tool_id(id, family), *id, "mapped twice");
+                assert_eq!(tool_id(id, fields), *id, "mapped twice");
             }
         }
-        let known = tool_id("functions.f:0", Family::Unknown).into_owned();
+        let known = tool_id("functions.f:0", None).into_owned();
         assert!(known.starts_with("functions_f_0-") && known.len() == 30, "{known}");
     }
 

@@ -252,7 +252,7 @@ mod tests {
     use crate::dialects::warnings::Warnings;
     use crate::llm::{
         CachePoint, Dialect, File, Image, Media, Reasoning, Sampling, Scanner, Signature, Source,
-        ToolCall, ToolResult,
+        ToolCall, ToolResult, find_rules,
     };
 
     /// One that takes everything but what another excludes.
@@ -265,7 +265,8 @@ mod tests {
 
     fn written(request: &ChatRequest) -> (String, Warnings) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target::new(&request.model, true);
+        let rules = find_rules(None, Dialect::BedrockConverse, &request.model, &[]);
+        let target = Target::new(&request.model, true).with_rules(&rules);
         BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
         (String::from_utf8(out).expect("UTF-8"), warnings)
     }

@@ -1,9 +1,11 @@
 //! How much a model thinks, in the words of its family, and what a thinking model no longer takes.
 
-use super::family::{Claude, Family};
 use super::write_messages::Conversation;
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ChatRequest, ReasoningSettings, ToolChoice};
+use crate::llm::{
+    ChatRequest, ModelFields, ModelRules, ReasoningSettings, RefusedSetting, ThinkingForm,
+    ToolChoice,
+};
 
 /// The least bound of thoughts that Claude takes, in tokens (Claude docs, "Extended thinking").
 const BUDGET_TOKENS_MIN: u64 = 1024;
@@ -42,29 +44,29 @@ pub(super) struct Drawing {
 impl<'r> Thinking<'r> {
     pub(super) fn of(
         request: &'r ChatRequest,
-        family: Family,
+        rules: &'r ModelRules,
         conversation: &Conversation<'_>,
         warnings: &mut Warnings,
     ) -> Self {
         let Some(settings) = &request.reasoning else { return Self::Unsaid };
         let effort = settings.effort_name();
         let is_off = effort == Some("none");
-        match family {
-            Family::Claude(claude) => {
-                let thinking = Self::of_claude(claude, request, settings, warnings);
+        let nearest = |effort| rules.nearest_effort(effort).0;
+        match rules.model_fields {
+            Some(ModelFields::Anthropic) => {
+                let thinking = Self::of_claude(rules, request, settings, warnings);
                 thinking.unless_refused(request, conversation, warnings)
             }
-            Family::Nova2 if is_off => Self::Off,
-            Family::Nova2 => Self::Effort(between_low_and_high(effort.unwrap_or("medium"))),
-            Family::GptOss if is_off => {
+            Some(ModelFields::Nova2) if is_off => Self::Off,
+            Some(ModelFields::Nova2) => Self::Effort(nearest(effort.unwrap_or("medium"))),
+            Some(ModelFields::GptOss) if is_off => {
                 warnings.dropped("reasoning", "this model cannot be kept from it");
                 Self::Unsaid
             }
-            Family::GptOss => {
-                effort.map_or(Self::Unsaid, |it| Self::Effort(between_low_and_high(it)))
+            Some(ModelFields::GptOss | ModelFields::Openai) => {
+                effort.map_or(Self::Unsaid, |it| Self::Effort(nearest(it)))
             }
-            Family::Gpt => effort.map_or(Self::Unsaid, Self::Effort),
-            Family::Unknown => {
+            None => {
                 warnings.dropped("reasoning", "the id of the model does not tell how it is asked");
                 Self::Unsaid
             }
@@ -76,14 +78,15 @@ impl<'r> Thinking<'r> {
     }
 
     fn of_claude(
-        claude: Claude,
+        rules: &'r ModelRules,
         request: &ChatRequest,
         settings: &'r ReasoningSettings,
         warnings: &mut Warnings,
     ) -> Self {
         let effort = settings.effort_name();
+        let is_adaptive = rules.thinking_form.is_some_and(ThinkingForm::has_effort);
         if effort == Some("none") {
-            return match (claude.is_adaptive(), claude.always_thinks()) {
+            return match (is_adaptive, rules.least_effort().is_some()) {
                 // The older ones think only if they are asked to.
                 (false, _) => Self::Unsaid,
                 (true, false) => Self::Off,
@@ -93,7 +96,11 @@ impl<'r> Thinking<'r> {
                 }
             };
         }
-        if !claude.is_adaptive() {
+        if rules.thinking_form == Some(ThinkingForm::Never) {
+            warnings.dropped("reasoning", "this model does not think");
+            return Self::Unsaid;
+        }
+        if !is_adaptive {
             if settings.is_shown == Some(false) {
                 warnings.dropped("the wish to hide thoughts", "this model shows them");
             }
@@ -108,7 +115,7 @@ impl<'r> Thinking<'r> {
             (Some(true), _) | (None, Some(_)) => Some("summarized"),
             (None, None) => None,
         };
-        let effort = effort.map(|effort| if effort == "minimal" { "low" } else { effort });
+        let effort = effort.map(|effort| rules.nearest_effort(effort).0);
         Self::Adaptive { effort, display }
     }
 
@@ -140,15 +147,6 @@ impl<'r> Thinking<'r> {
     }
 }
 
-/// The words that families with three efforts have for the others.
-fn between_low_and_high(effort: &str) -> &str {
-    match effort {
-        "minimal" => "low",
-        "xhigh" | "max" => "high",
-        other => other,
-    }
-}
-
 /// The bound of thoughts, which must leave room for an answer. None if there is none.
 fn budget(
     settings: &ReasoningSettings,
@@ -172,10 +170,11 @@ fn budget(
 }
 
 impl Drawing {
-    /// The settings of `request` as far as a model of `family` that is so asked to think takes them.
+    /// The settings of `request` as far as a model with those `rules` that is so asked to think takes
+    /// them.
     pub(super) fn of(
         request: &ChatRequest,
-        family: Family,
+        rules: &ModelRules,
         thinking: Thinking<'_>,
         warnings: &mut Warnings,
     ) -> Self {
@@ -189,9 +188,9 @@ impl Drawing {
             warnings.changed("temperature", "bedrock-converse takes 0 to 1");
             drawing.temperature = Some(temperature.clamp(0.0, 1.0));
         }
-        match family {
-            Family::Claude(claude) => drawing.fit_claude(claude, thinking, warnings),
-            Family::Nova2 if thinking == Thinking::Effort("high") => {
+        match rules.model_fields {
+            Some(ModelFields::Anthropic) => drawing.fit_claude(thinking, warnings),
+            Some(ModelFields::Nova2) if thinking == Thinking::Effort("high") => {
                 let why = "this model takes none with a high effort";
                 forget(&mut drawing.temperature, "temperature", why, warnings);
                 forget(&mut drawing.top_p, "top_p", why, warnings);
@@ -200,16 +199,17 @@ impl Drawing {
             }
             _ => {}
         }
+        if drawing.temperature.is_some()
+            && rules.refuses_together(RefusedSetting::Temperature, RefusedSetting::TopP)
+        {
+            let why = "this model takes none beside a temperature";
+            forget(&mut drawing.top_p, "top_p", why, warnings);
+        }
         drawing
     }
 
-    fn fit_claude(&mut self, claude: Claude, thinking: Thinking<'_>, warnings: &mut Warnings) {
-        if claude.refuses_sampling() {
-            let why = "this model has no such setting";
-            forget(&mut self.temperature, "temperature", why, warnings);
-            forget(&mut self.top_p, "top_p", why, warnings);
-            forget(&mut self.top_k, "top_k", why, warnings);
-        } else if thinking.is_on() {
+    fn fit_claude(&mut self, thinking: Thinking<'_>, warnings: &mut Warnings) {
+        if thinking.is_on() {
             let why = "this model takes none while it thinks";
             if self.temperature != Some(1.0) {
                 forget(&mut self.temperature, "temperature", why, warnings);
@@ -218,10 +218,6 @@ impl Drawing {
                 forget(&mut self.top_p, "top_p", why, warnings);
             }
             forget(&mut self.top_k, "top_k", why, warnings);
-        }
-        if self.temperature.is_some() && claude.refuses_temperature_with_top_p() {
-            let why = "this model takes none beside a temperature";
-            forget(&mut self.top_p, "top_p", why, warnings);
         }
     }
 }
@@ -237,11 +233,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::BedrockConverse;
+    use crate::dialects::adapt;
     use crate::dialects::codec::{Codec, Target};
     use crate::dialects::warnings::Warnings;
     use crate::llm::{
-        ChatRequest, Content, Function, Part, ReasoningSettings, Role, Sampling, Tool, ToolCall,
-        ToolChoice, ToolResult, Turn,
+        ChatRequest, Content, Dialect, Function, Part, ReasoningSettings, Role, Sampling, Tool,
+        ToolCall, ToolChoice, ToolResult, Turn, find_rules,
     };
 
     const OLD_CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -269,8 +266,10 @@ mod tests {
     /// What the body says beside the messages, and the warnings.
     fn write(request: &ChatRequest, model: &str) -> (Value, String) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target::new(model, true);
-        BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
+        let rules = find_rules(None, Dialect::BedrockConverse, model, &[]);
+        let target = Target::new(model, true).with_rules(&rules);
+        let fit = adapt(request, Dialect::BedrockConverse, &target, &mut warnings).request;
+        BedrockConverse.write_request(&fit, &target, &mut warnings, &mut out).expect("sayable");
         let mut body: Value = serde_json::from_slice(&out).expect("JSON");
         body.as_object_mut().expect("an object").remove("messages");
         (body, warnings.header())
@@ -300,7 +299,8 @@ mod tests {
             })
         };
         check(&effort("xhigh"), NEW_CLAUDE, adaptive("xhigh"), "");
-        check(&effort("minimal"), NEW_CLAUDE, adaptive("low"), "");
+        let nearest = "changed reasoning effort: low, the nearest that this model takes";
+        check(&effort("minimal"), NEW_CLAUDE, adaptive("low"), nearest);
         let told = "changed the bound of thoughts: told as an effort, as this model wants it";
         check(&budget(4000), NEW_CLAUDE, adaptive("low"), told);
         let off = fields(json!({"thinking": {"type": "disabled"}}));
@@ -311,16 +311,20 @@ mod tests {
         let display = json!({"thinking": {"type": "adaptive", "display": "summarized"}});
         check(&shown, NEW_CLAUDE, fields(display), "");
         let nova = json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}});
-        check(&effort("xhigh"), "us.amazon.nova-2-lite-v1:0", fields(nova), "");
+        let nearest = "changed reasoning effort: high, the nearest that this model takes";
+        check(&effort("xhigh"), "us.amazon.nova-2-lite-v1:0", fields(nova), nearest);
         let off = json!({"reasoningConfig": {"type": "disabled"}});
         check(&effort("none"), "us.amazon.nova-2-lite-v1:0", fields(off), "");
         let open = json!({"reasoning_effort": "medium"});
         check(&effort("medium"), "openai.gpt-oss-120b-1:0", fields(open), "");
+        check(&effort("none"), "openai.gpt-oss-120b-1:0", json!({}), cannot);
         let nested = json!({"reasoning": {"effort": "medium"}});
         check(&effort("medium"), "us.openai.gpt-5.4", fields(nested), "");
         let no_such = "dropped reasoning: this model has no such setting";
         check(&effort("low"), "us.meta.llama4-scout-17b-instruct-v1:0", json!({}), no_such);
         check(&effort("low"), "amazon.nova-pro-v1:0", json!({}), no_such);
+        let never = "dropped reasoning: this model does not think";
+        check(&effort("low"), "anthropic.claude-3-5-sonnet-20241022-v2:0", json!({}), never);
     }
 
     #[test]
@@ -361,7 +365,7 @@ mod tests {
         );
         let (body, warnings) = write(&plain, NEW_CLAUDE);
         assert_eq!(body, json!({}));
-        assert_eq!(warnings.matches("this model has no such setting").count(), 3);
+        assert_eq!(warnings.matches("this model refuses it").count(), 3);
         let request = ChatRequest { sampling: sampling.clone(), ..budget(2000) };
         let (body, warnings) = write(&request, OLD_CLAUDE);
         assert_eq!(body.get("inferenceConfig"), None);

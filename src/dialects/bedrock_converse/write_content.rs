@@ -1,20 +1,19 @@
 //! Blocks of content as the service has them, for requests and for answers.
 
 use super::DIALECT;
-use super::family::Family;
 use super::formats::{self, Formats};
 use super::names::{DocumentNames, tool_id};
 use super::write_messages::{is_blank, own_signature};
 use crate::dialects::codec::Unsayable;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, ObjectWriter, Part,
-    Reasoning, Source, Text, ToolCall, ToolResult,
+    ArrayWriter, CachePoint, CachePointUse, Citation, Content, File, Image, Json, Media,
+    ModelRules, ObjectWriter, Part, Reasoning, Source, Text, ToolCall, ToolResult,
 };
 
 /// Writes the blocks of one request.
 pub(super) struct Blocks<'w> {
-    family: Family,
+    rules: &'w ModelRules,
     documents: DocumentNames,
     warnings: &'w mut Warnings,
     /// What the message at hand has so far.
@@ -23,9 +22,9 @@ pub(super) struct Blocks<'w> {
 }
 
 impl<'w> Blocks<'w> {
-    pub(super) fn new(family: Family, warnings: &'w mut Warnings) -> Self {
+    pub(super) fn new(rules: &'w ModelRules, warnings: &'w mut Warnings) -> Self {
         let documents = DocumentNames::default();
-        Self { family, documents, warnings, has_text: false, document: None }
+        Self { rules, documents, warnings, has_text: false, document: None }
     }
 
     /// Writes a part, and the cache point behind it.
@@ -139,7 +138,7 @@ impl<'w> Blocks<'w> {
             let how = "wrapped into an object, which bedrock-converse wants";
             self.warnings.changed("arguments of a call that are no object", how);
         }
-        let id = tool_id(&call.id, self.family);
+        let id = tool_id(&call.id, self.rules.model_fields);
         write_call(array, &id, &call.name, input, &call.arguments);
     }
 
@@ -148,7 +147,7 @@ impl<'w> Blocks<'w> {
         array: &mut ArrayWriter<'_>,
         result: &ToolResult,
     ) -> Result<(), Unsayable> {
-        let id = tool_id(&result.id, self.family);
+        let id = tool_id(&result.id, self.rules.model_fields);
         array.object(|block| {
             block.object("toolResult", |object| {
                 object.text("toolUseId", &id);
@@ -187,32 +186,19 @@ impl<'w> Blocks<'w> {
 
     fn thought(&self, array: &mut ArrayWriter<'_>, thought: &Reasoning) {
         let sealed = thought.sealed.as_ref().and_then(|sealed| sealed.for_provider(DIALECT));
-        let signature = own_signature(thought.signature.as_ref(), self.family);
+        let signature = own_signature(thought.signature.as_ref(), self.rules);
         write_thought(array, &thought.text, signature, sealed);
     }
 
     fn cache_point(&mut self, array: &mut ArrayWriter<'_>, cache: CachePoint) {
-        if let Some(cache) = cache_point_for(self.family, cache, self.warnings) {
+        let is_short = self.rules.cache_points == Some(CachePointUse::Turns);
+        if is_short && cache == CachePoint::Hour {
+            self.warnings.changed("a cache point of an hour", "this model's live five minutes");
+            write_cache_point(array, CachePoint::Default);
+        } else {
             write_cache_point(array, cache);
         }
     }
-}
-
-/// The cache point as `family` takes it behind a part.
-pub(super) fn cache_point_for(
-    family: Family,
-    cache: CachePoint,
-    warnings: &mut Warnings,
-) -> Option<CachePoint> {
-    if !family.takes_cache_points() {
-        warnings.dropped("a cache point", "this model has none");
-        return None;
-    }
-    if cache == CachePoint::Hour && !family.takes_all_cache_points() {
-        warnings.changed("a cache point of an hour", "this model's live five minutes");
-        return Some(CachePoint::Default);
-    }
-    Some(cache)
 }
 
 pub(super) fn write_cache_point(array: &mut ArrayWriter<'_>, cache: CachePoint) {

@@ -2,12 +2,12 @@
 //! what the service takes.
 
 use super::DIALECT;
-use super::family::Family;
 use super::write_content::Blocks;
 use crate::dialects::codec::Unsayable;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    CachePoint, ChatRequest, Content, Dialect, ObjectWriter, Part, Reasoning, Role, Signature, Text,
+    CachePoint, ChatRequest, Content, Dialect, EarlierThoughts, ModelFields, ModelRules,
+    ObjectWriter, Part, Reasoning, Role, Signature, Text,
 };
 
 /// The conversation in the service's form.
@@ -38,13 +38,13 @@ struct Said<'r> {
 }
 
 impl<'r> Conversation<'r> {
-    /// Sorts the turns of `request`, and leaves out what `family` cannot be told.
+    /// Sorts the turns of `request`, and leaves out what a model with those `rules` cannot be told.
     ///
     /// # Errors
     /// For instructions that are no text.
     pub(super) fn of(
         request: &'r ChatRequest,
-        family: Family,
+        rules: &ModelRules,
         warnings: &mut Warnings,
     ) -> Result<Self, Unsayable> {
         let mut found = Self::default();
@@ -65,9 +65,9 @@ impl<'r> Conversation<'r> {
                     }
                 }
                 Role::User | Role::Tool => {
-                    found.say(Speaker::User, &turn.parts, family, warnings);
+                    found.say(Speaker::User, &turn.parts, rules, warnings);
                 }
-                Role::Assistant => found.say(Speaker::Assistant, &turn.parts, family, warnings),
+                Role::Assistant => found.say(Speaker::Assistant, &turn.parts, rules, warnings),
             }
         }
         found.settle(warnings);
@@ -78,7 +78,7 @@ impl<'r> Conversation<'r> {
         &mut self,
         speaker: Speaker,
         parts: &'r [Part],
-        family: Family,
+        rules: &ModelRules,
         warnings: &mut Warnings,
     ) {
         if self.messages.last().is_none_or(|last| last.speaker != speaker) {
@@ -86,7 +86,7 @@ impl<'r> Conversation<'r> {
         }
         let Some(message) = self.messages.last_mut() else { return };
         for part in parts {
-            if is_sayable(&part.content, speaker, family, warnings) {
+            if is_sayable(&part.content, speaker, rules, warnings) {
                 message.said.push(Said { content: &part.content, cache: cache_of(part) });
             } else if let Some(last) = message.said.last_mut() {
                 // What is cached up to a part that is not sent is cached up to the one before it.
@@ -155,10 +155,10 @@ impl<'r> Conversation<'r> {
     pub(super) fn write(
         &self,
         root: &mut ObjectWriter<'_>,
-        family: Family,
+        rules: &ModelRules,
         warnings: &mut Warnings,
     ) -> Result<(), Unsayable> {
-        let mut blocks = Blocks::new(family, warnings);
+        let mut blocks = Blocks::new(rules, warnings);
         if !self.system.is_empty() {
             root.array("system", |array| {
                 self.system
@@ -238,14 +238,14 @@ pub(super) fn is_blank(text: &str) -> bool {
 fn is_sayable(
     content: &Content,
     speaker: Speaker,
-    family: Family,
+    rules: &ModelRules,
     warnings: &mut Warnings,
 ) -> bool {
     let of_user = speaker == Speaker::User;
     match content {
         Content::Text(Text { text, .. }) | Content::Refusal(text) => !is_blank(text),
         Content::Reasoning(_) if of_user => false,
-        Content::Reasoning(thought) => is_thought_sayable(thought, family, warnings),
+        Content::Reasoning(thought) => is_thought_sayable(thought, rules, warnings),
         Content::Foreign(foreign) => {
             if foreign.dialect != DIALECT {
                 warnings.dropped("a part of a message", "only another dialect has it");
@@ -274,24 +274,20 @@ fn is_sayable(
     }
 }
 
-fn is_thought_sayable(thought: &Reasoning, family: Family, warnings: &mut Warnings) -> bool {
-    if family == Family::DeepSeek {
-        warnings.dropped("a thought", "this model takes none back");
-        return false;
-    }
+fn is_thought_sayable(thought: &Reasoning, rules: &ModelRules, warnings: &mut Warnings) -> bool {
     if let Some(sealed) = &thought.sealed {
         if sealed.for_provider(DIALECT).is_some() {
             return true;
         }
         warnings.dropped("a sealed thought", "another vendor sealed it");
     }
-    if own_signature(thought.signature.as_ref(), family).is_some() {
+    if own_signature(thought.signature.as_ref(), rules).is_some() {
         return true;
     }
     if is_blank(&thought.text) {
         return false;
     }
-    if !family.takes_unsigned_thoughts() {
+    if rules.thoughts != Some(EarlierThoughts::Unsigned) {
         warnings.dropped("a thought", "this model takes only thoughts that it signed");
         return false;
     }
@@ -301,12 +297,15 @@ fn is_thought_sayable(thought: &Reasoning, family: Family, warnings: &mut Warnin
     true
 }
 
-/// The signature as a model of `family` takes it. Anthropic's are good wherever Claude is served
+/// The signature as a model with those `rules` takes it. Anthropic's are good wherever Claude is served
 /// (Claude docs, "Extended thinking").
-pub(super) fn own_signature(signature: Option<&Signature>, family: Family) -> Option<&str> {
+pub(super) fn own_signature<'s>(
+    signature: Option<&'s Signature>,
+    rules: &ModelRules,
+) -> Option<&'s str> {
     let signature = signature?;
-    let of_anthropic = || match family {
-        Family::Claude(_) => signature.for_provider(Dialect::AnthropicMessages),
+    let of_anthropic = || match rules.model_fields {
+        Some(ModelFields::Anthropic) => signature.for_provider(Dialect::AnthropicMessages),
         _ => None,
     };
     signature.for_provider(DIALECT).or_else(of_anthropic)

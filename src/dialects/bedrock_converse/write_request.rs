@@ -1,6 +1,5 @@
 //! A request as the service takes it.
 
-use super::family::Family;
 use super::model_fields::{self, is_beta, is_own_member};
 use super::thinking::{Drawing, Thinking};
 use super::write_messages::Conversation;
@@ -10,7 +9,9 @@ use crate::dialects::foreign::{refuse_state, warn_of_other};
 use crate::dialects::json_schema::{BEDROCK, fit};
 use crate::dialects::service_tier;
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ChatRequest, Format, ObjectWriter, write_object};
+use crate::llm::{
+    ChatRequest, Format, ModelFields, ModelRules, ObjectWriter, RefusedSetting, write_object,
+};
 
 /// What this dialect has no word for.
 const NO_SUCH: &str = "bedrock-converse has no such setting";
@@ -32,15 +33,16 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
     refuse_state(request, super::DIALECT)?;
-    let family = Family::of(target.model);
-    let conversation = Conversation::of(request, family, warnings)?;
-    let thinking = Thinking::of(request, family, &conversation, warnings);
-    let drawing = Drawing::of(request, family, thinking, warnings);
+    let rules = target.rules;
+    let family = rules.model_fields;
+    let conversation = Conversation::of(request, rules, warnings)?;
+    let thinking = Thinking::of(request, rules, &conversation, warnings);
+    let drawing = Drawing::of(request, rules, thinking, warnings);
     write_object(out, |root| {
-        conversation.write(root, family, warnings)?;
+        conversation.write(root, rules, warnings)?;
         inference_config(root, request, &drawing);
-        let has_tools = write_tools::write(root, request, family, &conversation, warnings);
-        output_config(root, request, thinking, warnings);
+        let has_tools = write_tools::write(root, request, rules, &conversation, warnings);
+        output_config(root, request, (rules, thinking), warnings);
         model_fields::write(root, request, family, thinking, &drawing, has_tools, warnings);
         write_tier(root, request, warnings);
         labels(root, request, warnings);
@@ -73,7 +75,7 @@ fn inference_config(root: &mut ObjectWriter<'_>, request: &ChatRequest, drawing:
 fn output_config(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    thinking: Thinking<'_>,
+    (rules, thinking): (&ModelRules, Thinking<'_>),
     warnings: &mut Warnings,
 ) {
     let effort = match thinking {
@@ -84,6 +86,10 @@ fn output_config(
         None | Some(Format::Text) => None,
         Some(Format::JsonObject) => {
             warnings.dropped("response_format json_object", "bedrock-converse wants a schema");
+            None
+        }
+        Some(Format::JsonSchema { .. }) if rules.always_refuses(RefusedSetting::JsonSchema) => {
+            warnings.dropped("the schema of response_format", "this model takes none");
             None
         }
         Some(Format::JsonSchema { name, description, schema, .. }) => {
@@ -162,7 +168,7 @@ fn labels(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut War
 fn foreign(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    family: Family,
+    family: Option<ModelFields>,
     warnings: &mut Warnings,
 ) {
     const PATHS: &str = "additionalModelResponseFieldPaths";
@@ -177,7 +183,7 @@ fn foreign(
             warn_of_other(key, foreign, warnings);
         }
     }
-    if !has_paths && !request.stop.is_empty() && matches!(family, Family::Claude(_)) {
+    if !has_paths && !request.stop.is_empty() && family == Some(ModelFields::Anthropic) {
         root.texts(PATHS, STOP_SEQUENCE_PATHS);
     }
 }
@@ -206,18 +212,20 @@ mod tests {
     use super::super::BedrockConverse;
     use super::*;
     use crate::dialects::codec::Codec;
-    use crate::dialects::{codec, grid};
+    use crate::dialects::{adapt, codec, grid};
     use crate::llm::{
         CachePoint, Content, Dialect, File, Foreign, Function, Json, Media, Part, Reasoning, Role,
-        Sampling, Signature, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+        Sampling, Signature, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, find_rules,
     };
 
     const CLAUDE: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
     fn write_for(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsayable> {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target::new(model, true);
-        BedrockConverse.write_request(request, &target, &mut warnings, &mut out)?;
+        let rules = find_rules(None, Dialect::BedrockConverse, model, &[]);
+        let target = Target::new(model, true).with_rules(&rules);
+        let fit = adapt(request, Dialect::BedrockConverse, &target, &mut warnings).request;
+        BedrockConverse.write_request(&fit, &target, &mut warnings, &mut out)?;
         Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
     }
 
@@ -424,7 +432,7 @@ mod tests {
         assert_eq!(warnings.split("; ").count(), 2, "{warnings}");
         let (content, _, warnings) = of("mistral.mistral-large-2407-v1:0");
         assert_eq!(content.as_array().map(Vec::len), Some(2));
-        assert_eq!(warnings.matches("this model has none").count(), 1, "{warnings}");
+        assert_eq!(warnings.matches("this model refuses it").count(), 1, "{warnings}");
     }
 
     #[test]

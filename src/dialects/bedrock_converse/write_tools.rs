@@ -1,13 +1,15 @@
 //! `toolConfig`: what the model may and must call.
 
 use super::DIALECT;
-use super::family::Family;
-use super::write_content::{cache_point_for, write_cache_point};
+use super::write_content::write_cache_point;
 use super::write_messages::Conversation;
 use crate::dialects::foreign;
 use crate::dialects::json_schema::{BEDROCK, Parameters};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ArrayWriter, ChatRequest, Function, ObjectWriter, Tool, ToolChoice, WebSearch};
+use crate::llm::{
+    ArrayWriter, CachePointUse, ChatRequest, Function, ModelFields, ModelRules, ObjectWriter, Tool,
+    ToolChoice, WebSearch,
+};
 
 /// Nova's search of the web.
 pub(super) const GROUNDING: &str = "nova_grounding";
@@ -20,7 +22,7 @@ pub(super) const INTERPRETER: &str = "nova_code_interpreter";
 pub(super) fn write(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    family: Family,
+    rules: &ModelRules,
     conversation: &Conversation<'_>,
     warnings: &mut Warnings,
 ) -> bool {
@@ -31,7 +33,7 @@ pub(super) fn write(
         return false;
     }
     let tools: Vec<&Tool> =
-        request.tools.iter().filter(|tool| is_sayable(tool, family, warnings)).collect();
+        request.tools.iter().filter(|tool| is_sayable(tool, rules, warnings)).collect();
     if tools.is_empty() {
         if has_history {
             root.object("toolConfig", |config| write_remembered(config, conversation, warnings));
@@ -40,7 +42,7 @@ pub(super) fn write(
     }
     root.object("toolConfig", |config| {
         config.array("tools", |array| {
-            tools.iter().for_each(|tool| write_tool(array, tool, family, warnings));
+            tools.iter().for_each(|tool| write_tool(array, tool, rules, warnings));
         });
         write_choice(config, request.tool_choice.as_ref(), warnings);
     });
@@ -67,8 +69,8 @@ fn write_remembered(
     });
 }
 
-fn is_sayable(tool: &Tool, family: Family, warnings: &mut Warnings) -> bool {
-    let has_system_tools = family == Family::Nova2;
+fn is_sayable(tool: &Tool, rules: &ModelRules, warnings: &mut Warnings) -> bool {
+    let has_system_tools = rules.model_fields == Some(ModelFields::Nova2);
     let (is_sayable, what, why) = match tool {
         Tool::Function(_) => return true,
         Tool::WebSearch(_) => {
@@ -91,26 +93,22 @@ fn is_sayable(tool: &Tool, family: Family, warnings: &mut Warnings) -> bool {
     is_sayable
 }
 
-fn write_tool(array: &mut ArrayWriter<'_>, tool: &Tool, family: Family, warnings: &mut Warnings) {
+fn write_tool(
+    array: &mut ArrayWriter<'_>,
+    tool: &Tool,
+    rules: &ModelRules,
+    warnings: &mut Warnings,
+) {
     let system_tool = |array: &mut ArrayWriter<'_>, name: &str| {
         array.object(|tool| tool.object("systemTool", |inner| inner.text("name", name)));
     };
     match tool {
         Tool::Function(function) => {
-            let is_strict = function.strict == Some(true);
-            if is_strict && !family.takes_strict_tools() {
-                warnings.dropped("strict of a tool", "the service refuses it for this model");
-            }
-            if is_strict && !family.takes_strict_tools() {
-                let lenient = Function { strict: None, ..function.clone() };
-                write_function(array, &lenient, warnings);
-            } else {
-                write_function(array, function, warnings);
-            }
+            write_function(array, function, warnings);
             let Some(cache) = function.cache else { return };
-            if family.is_nova() {
+            if rules.cache_points == Some(CachePointUse::Turns) {
                 warnings.dropped("a cache point of a tool", "this model has none there");
-            } else if let Some(cache) = cache_point_for(family, cache, warnings) {
+            } else {
                 write_cache_point(array, cache);
             }
         }

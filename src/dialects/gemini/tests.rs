@@ -10,7 +10,7 @@ use crate::llm::{
     Answer, ApiError, Assembly, CachePoint, ChatRequest, Chunk, Content, Dialect, File, Format,
     Function, Growth, Image, Json, Malformed, Media, Part, Reasoning, ReasoningSettings, Role,
     Scanner, Signature, Source, Start, StopReason, Text, Tool, ToolCall, ToolChoice, ToolResult,
-    Turn, Usage, WebSearch, chunks_of,
+    Turn, Usage, WebSearch, chunks_of, find_rules,
 };
 
 fn read(body: &Value) -> Result<ChatRequest, Malformed> {
@@ -25,7 +25,8 @@ fn request(body: &Value) -> ChatRequest {
 
 fn write(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsayable> {
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-    let target = Target::new(model, true);
+    let rules = find_rules(None, DIALECT, model, &[]);
+    let target = Target::new(model, true).with_rules(&rules);
     Gemini.write_request(request, &target, &mut warnings, &mut out)?;
     Ok((serde_json::from_slice(&out).expect("JSON is written"), warnings.header()))
 }

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use super::model::Model;
 use super::signature::{Held, Signed, signed};
 use crate::dialects::codec::Unsayable;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, ChatRequest, Content, File, Json, Media, ObjectWriter, Part, Role, Source,
-    ToolCall, ToolResult, Turn,
+    ArrayWriter, ChatRequest, Content, File, Json, Media, ModelRules, ObjectWriter, Part,
+    RefusedSetting, Role, Source, ToolCall, ToolResult, Turn,
 };
 
 /// What Google publishes for calls that no Gemini model has made, such as those of another vendor's
@@ -26,7 +25,7 @@ pub(super) const UNCHECKED_IN_BASE64: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YW
 
 /// Writes contents and remembers which call has which name.
 pub(super) struct ContentsWriter<'a> {
-    model: Model,
+    rules: &'a ModelRules,
     /// By id of the call.
     names: HashMap<&'a str, &'a str>,
 }
@@ -38,13 +37,13 @@ struct Group<'a> {
 }
 
 impl<'a> ContentsWriter<'a> {
-    pub(super) fn new(request: &'a ChatRequest, model: Model) -> Self {
+    pub(super) fn new(request: &'a ChatRequest, rules: &'a ModelRules) -> Self {
         let parts = request.turns.iter().flat_map(|turn| &turn.parts);
         let names = parts.filter_map(|part| match &part.content {
             Content::ToolCall(call) => Some((call.id.as_str(), call.name.as_str())),
             _ => None,
         });
-        Self { model, names: names.collect() }
+        Self { rules, names: names.collect() }
     }
 
     /// Writes `systemInstruction` and `contents`.
@@ -104,7 +103,7 @@ impl<'a> ContentsWriter<'a> {
                 for signed in &group.parts {
                     let is_first = first_call.is_some_and(|first| std::ptr::eq(first, signed.part));
                     let signature = match &signed.signature {
-                        None if is_first && self.model.wants_signed_calls() => {
+                        None if is_first && self.rules.signed_calls => {
                             let how =
                                 "marked to be taken unsigned, it has no signature of gemini's";
                             warnings.changed("a tool call", how);
@@ -168,7 +167,7 @@ impl<'a> ContentsWriter<'a> {
         let texts: Vec<&str> = result.parts.iter().filter_map(Part::as_text).collect();
         let media: Vec<&Part> =
             result.parts.iter().filter(|part| part.as_text().is_none()).collect();
-        let is_inside = self.model.takes_media_in_results();
+        let is_inside = !self.rules.always_refuses(RefusedSetting::ToolResultMedia);
         array.object(|object| {
             object.object("functionResponse", |response| {
                 response.text("id", &result.id);

@@ -5,7 +5,6 @@
 //! Vertex in v1 and v1beta1 (discovery documents of 2026-11-06).
 
 use super::DIALECT;
-use super::model::{Least, Model};
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{Target, Unsayable};
@@ -13,8 +12,8 @@ use crate::dialects::json_schema::{GEMINI, fit, object_root};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
-    ArrayWriter, ChatRequest, Format, Function, Json, ObjectWriter, ReasoningSettings, Tool,
-    ToolChoice, WebSearch, write_object,
+    ArrayWriter, ChatRequest, Format, Function, Json, ModelRules, ObjectWriter, ReasoningSettings,
+    ThinkingForm, Tool, ToolChoice, WebSearch, write_object,
 };
 
 /// What this dialect has no word for.
@@ -34,12 +33,12 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
     foreign::refuse_state(request, DIALECT)?;
-    let model = Model::of(target.model);
+    let rules = target.rules;
     write_object(out, |root| {
-        ContentsWriter::new(request, model).write(root, request, warnings)?;
+        ContentsWriter::new(request, rules).write(root, request, warnings)?;
         write_tools(root, request, warnings);
         tool_config(root, request, warnings);
-        generation_config(root, request, model, warnings);
+        generation_config(root, request, rules, warnings);
         labels(root, request, warnings);
         write_tier(root, request, warnings);
         foreign_members(root, request, warnings);
@@ -192,7 +191,7 @@ fn tool_config(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mu
 fn generation_config(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    model: Model,
+    rules: &ModelRules,
     warnings: &mut Warnings,
 ) {
     let mut config = Vec::new();
@@ -222,7 +221,7 @@ fn generation_config(
             object.texts("responseModalities", names.iter().map(String::as_str));
         }
         if let Some(reasoning) = &request.reasoning {
-            thinking(object, reasoning, request, model, warnings);
+            thinking(object, reasoning, request, rules, warnings);
         }
         kept(request, "generationConfig.").for_each(|(name, json)| object.raw(name, json));
     });
@@ -280,27 +279,29 @@ fn thinking(
     object: &mut ObjectWriter<'_>,
     reasoning: &ReasoningSettings,
     request: &ChatRequest,
-    model: Model,
+    rules: &ModelRules,
     warnings: &mut Warnings,
 ) {
     let is_off = reasoning.is_off || reasoning.effort.as_deref() == Some("none");
     object.object("thinkingConfig", |config| {
         match (is_off, reasoning.tokens_max, &reasoning.effort) {
             (true, ..) => {
-                let least = model.least_thinking();
-                if least != Least::Budget(0) {
+                let level = rules.least_effort().map(|least| level(least).0);
+                let tokens = rules.thinking_tokens_min;
+                if level.is_some() || tokens.is_some() {
                     let how = "set to the least, this model cannot be told not to think";
                     warnings.changed("reasoning", how);
                 }
-                match least {
-                    Least::Budget(tokens) => config.number("thinkingBudget", tokens),
-                    Least::Level(level) => config.text("thinkingLevel", level),
+                match level {
+                    Some(level) => config.text("thinkingLevel", level),
+                    None => config.number("thinkingBudget", tokens.unwrap_or(0)),
                 }
             }
             (false, Some(tokens), _) => config.number("thinkingBudget", tokens),
-            (false, None, Some(effort)) if model.has_levels() => {
-                let (level, is_less) = model.level(effort);
-                if is_less {
+            (false, None, Some(effort)) if rules.thinking_form != Some(ThinkingForm::Budget) => {
+                let (nearest, is_other) = rules.nearest_effort(effort);
+                let (level, is_less) = level(nearest);
+                if is_other || is_less {
                     warnings.changed(
                         "reasoning effort",
                         "gemini has no such level, the nearest was set",
@@ -318,6 +319,17 @@ fn thinking(
         let inner = kept(request, "generationConfig.thinkingConfig.");
         inner.for_each(|(name, json)| config.raw(name, json));
     });
+}
+
+/// The level for an effort in OpenAI's words, and whether it says less than was asked.
+fn level(effort: &str) -> (&'static str, bool) {
+    match effort {
+        "minimal" => ("MINIMAL", false),
+        "low" => ("LOW", false),
+        "medium" => ("MEDIUM", false),
+        "high" => ("HIGH", false),
+        _ => ("HIGH", true),
+    }
 }
 
 /// Labels on the bill. Google holds their form narrow, and refuses the request otherwise (Google

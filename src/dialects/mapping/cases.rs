@@ -7,7 +7,7 @@ use super::super::codec::{Codec, Target};
 use super::super::grid::{cases, read_request};
 use super::super::warnings::Warnings;
 use super::{CLIENTS, clients, dialect_name, table, vendors};
-use crate::llm::{ChatRequest, Dialect};
+use crate::llm::{ChatRequest, Dialect, find_rules};
 
 /// The cases that clients have in common, and what each says.
 const CASES: [(&str, &str); 11] = [
@@ -43,11 +43,12 @@ enum Outcome {
 
 /// Writes `request` for `model` and gives what became of it.
 pub(super) fn attempt(
-    codec: &dyn Codec,
+    (dialect, codec): (Dialect, &dyn Codec),
     request: &ChatRequest,
     model: &str,
 ) -> Result<(serde_json::Value, Vec<String>), String> {
-    let target = Target::new(model, true);
+    let rules = find_rules(None, dialect, model, &[]);
+    let target = Target::new(model, true).with_rules(&rules);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
@@ -56,7 +57,7 @@ pub(super) fn attempt(
     Ok((body, warnings.iter().map(str::to_owned).collect()))
 }
 
-fn outcome(codec: &dyn Codec, request: &ChatRequest, model: &str) -> Outcome {
+fn outcome(codec: (Dialect, &dyn Codec), request: &ChatRequest, model: &str) -> Outcome {
     match attempt(codec, request, model) {
         Err(refusal) => Outcome::Refused(refusal),
         Ok((_, warnings)) if warnings.is_empty() => Outcome::Said,
@@ -72,7 +73,7 @@ pub(super) fn write(out: &mut String) {
         for (case, body) in cases(from, ".request.json") {
             let request = read_request(reader, &body);
             for (to, codec, model) in vendors().filter(|(to, ..)| *to != from) {
-                let outcome = outcome(codec, &request, model);
+                let outcome = outcome((to, codec), &request, model);
                 found.entry((case.clone(), to.name())).or_default().push((from, outcome));
             }
         }

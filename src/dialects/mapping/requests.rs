@@ -433,8 +433,8 @@ fn group(out: &mut String, title: &str, probes: Vec<Probe>) {
         .iter()
         .map(|probe| {
             let cells = vendors().map(|(dialect, codec, model)| {
-                let without = attempt(codec, &probe.without, model);
-                let with = attempt(codec, &(probe.with)(dialect), model);
+                let without = attempt((dialect, codec), &probe.without, model);
+                let with = attempt((dialect, codec), &(probe.with)(dialect), model);
                 cell(dialect, probe.cell, without, with, &mut notes)
             });
             [probe.name.to_owned()].into_iter().chain(cells).collect()
@@ -590,7 +590,7 @@ fn thinkers(out: &mut String) {
     let rows: Vec<Vec<String>> = THINKERS
         .iter()
         .map(|(dialect, model)| {
-            let codec = super::codec(*dialect).expect("a dialect with code");
+            let codec = (*dialect, super::codec(*dialect).expect("a dialect with code"));
             let cells = probes.iter().map(|probe| {
                 let (without, with) =
                     (attempt(codec, &hello(), model), attempt(codec, probe, model));

@@ -90,7 +90,10 @@ pub fn find_rules(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Prefill, RefusedSetting, ResponsesForTools, ResponsesUse};
+    use super::super::{
+        CachePointUse, CallIds, EarlierThoughts, ModelFields, Prefill, RefusedSetting,
+        ResponsesForTools, ResponsesUse, ThinkingForm,
+    };
     use super::*;
     use crate::llm::ReasoningSettings;
 
@@ -109,6 +112,13 @@ mod tests {
             ("-opus-4.6", (4, 6)),
             ("-sonnet-4-20250514", (4, 0)),
             ("-haiku-latest", NEWEST),
+            ("-3-7-sonnet-20250219", (3, 7)),
+            ("-3-haiku-20240307", (3, 0)),
+            ("-opus-4-1@20250805", (4, 1)),
+            ("-sonnet-4-5-20250929-v1:0", (4, 5)),
+            ("-opus-5-5", (5, 5)),
+            ("-instant-1.2", (1, 2)),
+            ("-mythos-preview", NEWEST),
             ("5.4-pro", (5, 4)),
             ("4o-2024-08-06", (4, 0)),
             ("5", (5, 0)),
@@ -219,5 +229,176 @@ mod tests {
         assert!(rules.always_refuses(RefusedSetting::User));
         assert!(rules.always_refuses(RefusedSetting::Stop));
         assert_eq!(rules.efforts, ["low"]);
+    }
+
+    #[test]
+    fn what_each_of_anthropics_models_takes() {
+        use RefusedSetting::{ForcedToolChoice, JsonSchema, Temperature, TopK, TopP};
+        use ThinkingForm::{Budget, BudgetOrEffort, Effort, Never};
+        for (name, thinking, always, samples, twice, forced, system, schemas) in [
+            ("model-1", None, false, true, true, true, false, true),
+            ("claude-3-5-haiku-20241022", Some(Never), false, true, true, true, false, false),
+            ("claude-3-7-sonnet-20250219", Some(Budget), false, true, true, true, false, false),
+            ("claude-sonnet-4-20250514", Some(Budget), false, true, true, true, false, false),
+            ("claude-opus-4-1", Some(Budget), false, true, false, true, false, true),
+            (
+                "anthropic.claude-haiku-4-5-v1:0",
+                Some(Budget),
+                false,
+                true,
+                false,
+                true,
+                false,
+                true,
+            ),
+            ("claude-sonnet-4-6", Some(BudgetOrEffort), false, true, false, true, false, true),
+            ("claude-opus-4-7", Some(Effort), false, false, false, true, false, true),
+            ("claude-opus-4-8", Some(Effort), false, false, false, true, true, true),
+            ("claude-opus-5", Some(Effort), false, false, false, true, true, true),
+            ("claude-fable-5", Some(Effort), true, false, false, true, true, true),
+            ("claude-mythos-5-1", Some(Effort), true, false, false, false, true, true),
+            ("claude-haiku-5-5", Some(Effort), false, false, false, true, true, true),
+            ("claude-opus-5-5", Some(Effort), true, false, false, false, true, true),
+            ("claude-opus-latest", Some(Effort), true, false, false, false, true, true),
+        ] {
+            for dialect in [Dialect::AnthropicMessages, Dialect::BedrockConverse] {
+                let rules = find_rules(None, dialect, name, &[]);
+                assert_eq!(rules.thinking_form, thinking, "{name}");
+                assert_eq!(rules.least_effort(), always.then_some("low"), "{name}");
+                for setting in [Temperature, TopP, TopK] {
+                    assert_eq!(rules.always_refuses(setting), !samples, "{name}");
+                }
+                assert_eq!(rules.refuses_together(TopP, Temperature), !twice, "{name}");
+                assert_eq!(rules.always_refuses(ForcedToolChoice), !forced, "{name}");
+                assert_eq!(rules.mid_conversation_system, system, "{name}");
+                assert_eq!(rules.always_refuses(JsonSchema), !schemas, "{name}");
+            }
+        }
+        let between =
+            |name| rules("anthropic", Dialect::AnthropicMessages, name).thinks_between_tools;
+        assert!(between("claude-sonnet-5-5"));
+        assert!(!between("claude-opus-5-5") && !between("claude-sonnet-5"));
+    }
+
+    #[test]
+    fn efforts_of_anthropics_models() {
+        for (model, told, expected, without_thinking) in [
+            ("claude-opus-4-6", "xhigh", "high", "xhigh"),
+            ("claude-opus-4-6", "max", "max", "max"),
+            ("claude-opus-4-7", "xhigh", "xhigh", "xhigh"),
+            ("claude-opus-4-7", "minimal", "low", "minimal"),
+            ("claude-opus-5", "max", "max", "high"),
+            ("claude-fable-5", "none", "low", "none"),
+            ("claude-sonnet-5", "none", "none", "none"),
+            ("model-1", "xhigh", "xhigh", "xhigh"),
+        ] {
+            let rules = rules("anthropic", Dialect::AnthropicMessages, model);
+            assert_eq!(rules.nearest_effort(told).0, expected, "{model} {told}");
+            if told != "none" {
+                let found = rules.nearest_effort_without_thinking(told).0;
+                assert_eq!(found, without_thinking, "{model} {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_each_family_takes_on_bedrock() {
+        use EarlierThoughts::{Refused, Unsigned};
+        use ModelFields::{Anthropic, Cohere, GptOss, Nova, Nova2, Openai, Other};
+        let all = Some(CachePointUse::All);
+        let turns = Some(CachePointUse::Turns);
+        for (id, fields, thoughts, points) in [
+            ("amazon.nova-pro-v1:0", Some(Nova), Some(Unsigned), turns),
+            ("us.amazon.nova-2-lite-v1:0", Some(Nova2), Some(Unsigned), turns),
+            ("amazon.titan-text-express-v1", Some(Other), Some(Unsigned), None),
+            ("openai.gpt-oss-120b-1:0", Some(GptOss), Some(Unsigned), None),
+            ("us.openai.gpt-5.4", Some(Openai), Some(Unsigned), None),
+            ("cohere.command-r-plus-v1:0", Some(Cohere), Some(Unsigned), None),
+            ("mistral.mistral-large-2407-v1:0", Some(Other), Some(Unsigned), None),
+            ("us.deepseek.r1-v1:0", Some(Other), Some(Refused), None),
+            ("meta.llama3-1-70b-instruct-v1:0", Some(Other), Some(Unsigned), None),
+            ("qwen.qwen3-coder-480b-a35b-v1:0", Some(Other), Some(Unsigned), None),
+            ("anthropic.claude-mythos-preview", Some(Anthropic), None, all),
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
+                Some(Nova),
+                Some(Unsigned),
+                turns,
+            ),
+            (
+                "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+                Some(Anthropic),
+                None,
+                all,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:imported-model/abcdefabcdef",
+                None,
+                None,
+                None,
+            ),
+            ("model-1", None, None, None),
+            ("", None, None, None),
+        ] {
+            let rules = rules("bedrock", Dialect::BedrockConverse, id);
+            assert_eq!((rules.model_fields, rules.thoughts), (fields, thoughts), "{id}");
+            assert_eq!(rules.cache_points, points, "{id}");
+            let refuses = fields.is_some() && points.is_none();
+            assert_eq!(rules.always_refuses(RefusedSetting::CacheControl), refuses, "{id}");
+            let ids = id.starts_with("mistral").then_some(CallIds::NineLettersAndDigits);
+            assert_eq!(rules.call_ids, ids, "{id}");
+        }
+    }
+
+    #[test]
+    fn tools_of_claude_on_bedrock() {
+        use RefusedSetting::{ParallelToolCalls, StrictTools};
+        for (id, strict, single) in [
+            ("anthropic.claude-3-7-sonnet-20250219-v1:0", false, false),
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", false, false),
+            ("anthropic.claude-haiku-4-5-20251001-v1:0", true, true),
+            ("global.anthropic.claude-opus-4-6-v1", true, true),
+            ("anthropic.claude-sonnet-5", false, true),
+            ("qwen.qwen3-32b-v1:0", true, true),
+            ("model-1", true, true),
+        ] {
+            let rules = rules("bedrock", Dialect::BedrockConverse, id);
+            assert_eq!(rules.always_refuses(StrictTools), !strict, "{id}");
+            assert_eq!(rules.always_refuses(ParallelToolCalls), !single, "{id}");
+        }
+    }
+
+    #[test]
+    fn googles_models_by_generation() {
+        let budget = Some(ThinkingForm::Budget);
+        for (name, form, signed, least, tokens) in [
+            ("gemini-1.5-pro", budget, false, None, Some(128)),
+            ("gemini-2.5-flash", budget, false, None, None),
+            ("models/gemini-2.5-pro", budget, false, None, Some(128)),
+            ("gemini-3-pro-preview", None, true, Some("low"), None),
+            ("gemini-3.1-pro-preview", None, true, Some("low"), None),
+            ("publishers/google/models/gemini-3.5-flash", None, true, Some("minimal"), None),
+            ("gemini-10-flash", None, true, Some("minimal"), None),
+            ("gemini-flash-latest", None, true, Some("minimal"), None),
+            ("gemini-pro-latest", None, true, Some("low"), None),
+            ("gemini-robotics-er-2-preview", None, true, Some("minimal"), None),
+            ("tunedModels/my-own", None, false, None, None),
+            ("model-1", None, false, None, None),
+        ] {
+            let rules = rules("google", Dialect::Gemini, name);
+            assert_eq!((rules.thinking_form, rules.signed_calls), (form, signed), "{name}");
+            assert_eq!(rules.least_effort(), least, "{name}");
+            assert_eq!(rules.thinking_tokens_min, tokens, "{name}");
+            let beside = rules.always_refuses(RefusedSetting::ToolResultMedia);
+            assert_eq!(beside, form.is_some(), "{name}");
+        }
+        for (name, effort, expected) in [
+            ("gemini-3-pro", "minimal", ("low", true)),
+            ("gemini-3-flash", "minimal", ("minimal", false)),
+            ("gemini-3-flash", "xhigh", ("high", true)),
+        ] {
+            let rules = rules("google", Dialect::Gemini, name);
+            assert_eq!(rules.nearest_effort(effort), expected, "{name}");
+        }
     }
 }
