@@ -98,6 +98,16 @@ fn an_answer_that_the_client_has_begun() {
         sent["messages"][1],
         json!({"role": "assistant", "prefix": true, "content": "1. Oslo"})
     );
+    let (_, _, sent) = stand.generate("moonshot/kimi-k2.6", &body);
+    assert_eq!(
+        sent["messages"][1],
+        json!({"role": "assistant", "partial": true, "content": "1. Oslo"})
+    );
+    let (_, _, sent) = stand.generate("groq/llama-3.3-70b", &body);
+    assert_eq!(sent["messages"][1], json!({"role": "assistant", "content": "1. Oslo"}));
+    let (response, _, sent) = stand.generate("deepseek/deepseek-reasoner", &body);
+    assert_eq!(sent["messages"][2]["role"], "user");
+    assert!(warnings(&response).contains("the last message"), "{response:?}");
 }
 
 #[test]

@@ -125,7 +125,8 @@ fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
         | Setting::StreamOptions
         | Setting::ForcedToolChoice
         | Setting::JsonSchema
-        | Setting::ToolResultMedia => false,
+        | Setting::ToolResultMedia
+        | Setting::Prefill => false,
     }
 }
 
@@ -174,7 +175,8 @@ fn clear(request: &mut ChatRequest, setting: RefusedSetting) {
         | Setting::StreamOptions
         | Setting::ForcedToolChoice
         | Setting::JsonSchema
-        | Setting::ToolResultMedia => {}
+        | Setting::ToolResultMedia
+        | Setting::Prefill => {}
     }
 }
 
@@ -352,7 +354,9 @@ fn stand_in_for_thoughts(request: &mut Cow<'_, ChatRequest>) {
 
 /// A model that does not go on with its own words is asked to by the user.
 fn fit_end(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
-    if rules.prefill == Some(Prefill::Refused) && ends_with_answer(request) {
+    let is_refused = rules.prefill == Some(Prefill::Refused)
+        || rules.refuses(RefusedSetting::Prefill, request.reasoning.as_ref());
+    if is_refused && ends_with_answer(request) {
         let how = "the user asks to go on, since this model takes no answer that is begun";
         warnings.changed("the last message", how);
         request.to_mut().turns.push(Turn::new(Role::User, vec![Part::text(GO_ON)]));
@@ -380,7 +384,7 @@ mod tests {
 
     use super::*;
     use crate::dialects::codec;
-    use crate::llm::{Function, find_rules};
+    use crate::llm::{Function, ReasoningSettings, find_rules};
 
     /// What a model at a provider of that preset gets, and the warnings.
     fn sent(
@@ -394,6 +398,79 @@ mod tests {
         let writer = codec(dialect).expect("a dialect with code");
         writer.write_request(&fit, &target, &mut warnings, &mut out).expect("sayable");
         (serde_json::from_slice(&out).expect("JSON"), warnings.header())
+    }
+
+    fn begun(reasoning: Option<ReasoningSettings>) -> ChatRequest {
+        let turns = vec![
+            Turn::new(Role::User, vec![Part::text("List three.")]),
+            Turn::new(Role::Assistant, vec![Part::text("1. Oslo")]),
+        ];
+        ChatRequest { turns, reasoning, max_tokens: Some(4000), ..ChatRequest::default() }
+    }
+
+    fn effort(name: &str) -> Option<ReasoningSettings> {
+        Some(ReasoningSettings { effort: Some(name.to_owned()), ..ReasoningSettings::default() })
+    }
+
+    #[test]
+    fn an_answer_that_is_begun_as_each_vendor_of_chats_takes_it() {
+        let marked = |mark: Option<&str>| {
+            let mut message = json!({"role": "assistant", "content": "1. Oslo"});
+            if let Some(mark) = mark {
+                message[mark] = json!(true);
+            }
+            message
+        };
+        for (preset, model, mark) in [
+            ("mistral-ai", "devstral-latest", Some("prefix")),
+            ("moonshot", "kimi-k2.6", Some("partial")),
+            ("dashscope", "qwen3-max", Some("partial")),
+            ("groq", "llama-3.3-70b-versatile", None),
+            ("vllm", "qwen3-32b", None),
+            ("sglang", "llama-3.1-8b", None),
+            ("openai", "gpt-5.1", None),
+            ("together-ai", "llama-3.3-70b", None),
+        ] {
+            let (body, warnings) = sent((preset, Dialect::OpenaiChat, model), &begun(None));
+            let messages = body["messages"].as_array().expect("messages");
+            assert_eq!(messages.get(1..), Some(&[marked(mark)][..]), "{preset}");
+            assert_eq!(warnings, "", "{preset}");
+            let is_continued = matches!(preset, "vllm" | "sglang");
+            let members = (&body["continue_final_message"], &body["add_generation_prompt"]);
+            let expected =
+                if is_continued { (json!(true), json!(false)) } else { Default::default() };
+            assert_eq!(members, (&expected.0, &expected.1), "{preset}");
+        }
+    }
+
+    #[test]
+    fn the_user_asks_models_to_go_on_that_take_no_answer_that_is_begun() {
+        use Dialect::{AnthropicMessages, BedrockConverse, OpenaiChat};
+        let off = || Some(ReasoningSettings { is_off: true, ..ReasoningSettings::default() });
+        for (preset, dialect, model, reasoning, is_refused) in [
+            ("deepseek", OpenaiChat, "deepseek-reasoner", None, true),
+            ("deepseek", OpenaiChat, "deepseek-chat", None, true),
+            ("dashscope", OpenaiChat, "qwen3-max", effort("low"), true),
+            ("dashscope", OpenaiChat, "qwen3-max", off(), false),
+            ("openrouter", OpenaiChat, "anthropic/claude-opus-4.6", None, true),
+            ("anthropic", AnthropicMessages, "claude-sonnet-4-6", None, true),
+            ("anthropic", AnthropicMessages, "claude-haiku-4-5", None, false),
+            ("anthropic", AnthropicMessages, "claude-haiku-4-5", off(), false),
+            ("anthropic", AnthropicMessages, "claude-haiku-4-5", effort("low"), true),
+            ("bedrock", BedrockConverse, "us.meta.llama4-scout-17b-instruct-v1:0", None, true),
+            ("bedrock", BedrockConverse, "anthropic.claude-sonnet-5", None, true),
+            ("bedrock", BedrockConverse, "anthropic.claude-haiku-4-5-v1:0", None, false),
+            ("bedrock", BedrockConverse, "model-1", None, false),
+        ] {
+            let (body, warnings) = sent((preset, dialect, model), &begun(reasoning));
+            let messages = body["messages"].as_array().expect("messages");
+            let last = if is_refused { "user" } else { "assistant" };
+            assert_eq!(messages.len(), if is_refused { 3 } else { 2 }, "{model}");
+            assert_eq!(messages.last().expect("one")["role"], last, "{model}");
+            assert_eq!(warnings.contains("the last message"), is_refused, "{model} {warnings}");
+            let is_marked = preset == "dashscope" && !is_refused;
+            assert_eq!(body.to_string().contains("\"partial\":true"), is_marked, "{body}");
+        }
     }
 
     #[test]

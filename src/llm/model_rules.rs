@@ -73,6 +73,8 @@ pub enum RefusedSetting {
     JsonSchema,
     /// Pictures and documents inside the result of a tool.
     ToolResultMedia,
+    /// A conversation that ends with the model's words.
+    Prefill,
 }
 
 impl RefusedSetting {
@@ -103,6 +105,7 @@ impl RefusedSetting {
             Self::StrictTools => "strict_tools",
             Self::JsonSchema => "json_schema",
             Self::ToolResultMedia => "tool_result_media",
+            Self::Prefill => "prefill",
         }
     }
 }
@@ -186,7 +189,8 @@ pub struct ModelRule {
     /// `logit_bias`, `logprobs`, `stop`, `n`, `name`, `user`, `service_tier`, `verbosity`,
     /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`,
     /// `forced_tool_choice` (the model chooses itself), `strict_tools`, `json_schema` (Claude is told
-    /// the schema in its instructions), `tool_result_media` (Gemini gets pictures beside the result).
+    /// the schema in its instructions), `tool_result_media` (Gemini gets pictures beside the result),
+    /// `prefill` (as the setting of that name does it with `refused`).
     pub refuses: Vec<RefusedSetting>,
     /// Settings that these models refuse while they think.
     pub refuses_when_thinking: Vec<RefusedSetting>,
@@ -239,7 +243,9 @@ pub struct ModelRule {
     /// profile.
     pub model_fields: Option<ModelFields>,
     /// What becomes of a conversation that ends with the model's words: `refused` adds a message of
-    /// the user that asks to go on, `marked` marks the last message with `prefix: true`.
+    /// the user that asks to go on, `marked` marks the last message with `prefix: true`, `partial` with
+    /// `partial: true`; `continue_final_message` sets this member and `add_generation_prompt: false`;
+    /// `taken` sends it as it is. Left out: as it is.
     pub prefill: Option<Prefill>,
     /// The form of the ids of calls; others are mapped to it.
     pub call_ids: Option<CallIds>,

@@ -18,7 +18,7 @@ pub(super) fn write_turns(
     (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
-    let is_marked = target.rules.prefill == Some(Prefill::Marked) && ends_with_answer(request);
+    let mark = target.rules.prefill.and_then(Prefill::mark).filter(|_| ends_with_answer(request));
     let mut beside: Vec<Part> = Vec::new();
     for (index, turn) in request.turns.iter().enumerate() {
         let results = || {
@@ -29,17 +29,17 @@ pub(super) fn write_turns(
         };
         if results().next().is_none() && !beside.is_empty() {
             let shown = Turn::new(Role::User, std::mem::take(&mut beside));
-            write_turn(messages, &shown, false, (target, forms), warnings)?;
+            write_turn(messages, &shown, None, (target, forms), warnings)?;
         }
-        let is_begun = is_marked && index + 1 == request.turns.len();
-        write_turn(messages, turn, is_begun, (target, forms), warnings)?;
+        let mark = mark.filter(|_| index + 1 == request.turns.len());
+        write_turn(messages, turn, mark, (target, forms), warnings)?;
         let shown = results().flat_map(|result| &result.parts).filter(|part| !is_word(part));
         beside.extend(shown.cloned());
     }
     if beside.is_empty() {
         return Ok(());
     }
-    write_turn(messages, &Turn::new(Role::User, beside), false, (target, forms), warnings)
+    write_turn(messages, &Turn::new(Role::User, beside), None, (target, forms), warnings)
 }
 
 /// True for what a message of the assistant has no place for; thoughts alone are no message either.
@@ -56,11 +56,11 @@ fn is_word(part: &Part) -> bool {
     matches!(part.content, Content::Text(_))
 }
 
-/// `is_begun` marks an answer that the model is to go on with.
+/// `mark` is the member that marks an answer that the model is to go on with.
 fn write_turn(
     messages: &mut ArrayWriter<'_>,
     turn: &Turn,
-    is_begun: bool,
+    mark: Option<&str>,
     (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
@@ -73,7 +73,7 @@ fn write_turn(
             return Ok(());
         }
         let turn = Turn { parts, ..turn.clone() };
-        return write_turn(messages, &turn, is_begun, (target, forms), warnings);
+        return write_turn(messages, &turn, mark, (target, forms), warnings);
     }
     for part in &turn.parts {
         if let Content::ToolResult(result) = &part.content {
@@ -94,8 +94,8 @@ fn write_turn(
     messages.object(|message| {
         message.text("role", role);
         message.optional_text("name", turn.name.as_deref());
-        if is_begun {
-            message.flag("prefix", true);
+        if let Some(mark) = mark {
+            message.flag(mark, true);
         }
         if turn.role == Role::Assistant {
             write_assistant(message, &turn.parts, (target, forms), warnings)

@@ -2,6 +2,7 @@
 
 use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
+use crate::dialects::adapt::ends_with_answer;
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind};
@@ -9,7 +10,8 @@ use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Foreign, Format, Function, MaxTokensName, ModelRules, ObjectWriter,
-    OpenaiToolKind, ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch, write_object,
+    OpenaiToolKind, Prefill, ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch,
+    write_object,
 };
 
 /// What this dialect has no word for.
@@ -29,6 +31,11 @@ pub(super) fn write(
         root.array("messages", |messages| {
             write_turns(messages, request, (target, &forms), warnings)
         })?;
+        if target.rules.prefill == Some(Prefill::ContinueFinalMessage) && ends_with_answer(request)
+        {
+            root.flag("add_generation_prompt", false);
+            root.flag("continue_final_message", true);
+        }
         settings(root, request, target, warnings);
         sampling(root, request, target, warnings);
         tools(root, request, (target, &forms), warnings);

@@ -49,6 +49,24 @@ pub enum Prefill {
     Refused,
     /// The message says so with `prefix: true`.
     Marked,
+    /// The message says so with `partial: true`.
+    Partial,
+    /// The request says so with `continue_final_message: true` and `add_generation_prompt: false`.
+    ContinueFinalMessage,
+    /// The model goes on by itself.
+    Taken,
+}
+
+impl Prefill {
+    /// The member that marks the message, where there is one.
+    #[must_use]
+    pub fn mark(self) -> Option<&'static str> {
+        match self {
+            Self::Marked => Some("prefix"),
+            Self::Partial => Some("partial"),
+            Self::Refused | Self::ContinueFinalMessage | Self::Taken => None,
+        }
+    }
 }
 
 /// Which cache points a model takes.
