@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn the_user_asks_models_to_go_on_that_take_no_answer_that_is_begun() {
-        use Dialect::{AnthropicMessages, BedrockConverse, OpenaiChat};
+        use Dialect::{AnthropicMessages, BedrockConverse, Gemini, OpenaiChat};
         let off = || Some(ReasoningSettings { is_off: true, ..ReasoningSettings::default() });
         for (preset, dialect, model, reasoning, is_refused) in [
             ("deepseek", OpenaiChat, "deepseek-reasoner", None, true),
@@ -460,11 +460,24 @@ mod tests {
             ("bedrock", BedrockConverse, "us.meta.llama4-scout-17b-instruct-v1:0", None, true),
             ("bedrock", BedrockConverse, "anthropic.claude-sonnet-5", None, true),
             ("bedrock", BedrockConverse, "anthropic.claude-haiku-4-5-v1:0", None, false),
+            ("bedrock", BedrockConverse, "amazon.nova-lite-v1:0", None, false),
             ("bedrock", BedrockConverse, "model-1", None, false),
+            ("perplexity-ai", OpenaiChat, "sonar", None, true),
+            ("google", Gemini, "gemini-3.8-flash", None, true),
+            ("google", Gemini, "gemini-3.5-flash-lite", None, true),
+            ("google", Gemini, "gemini-flash-latest", None, true),
+            ("google", Gemini, "gemini-3.5-flash", None, false),
+            ("google", Gemini, "gemini-3.1-pro-preview", None, false),
+            ("google", Gemini, "gemini-pro-latest", None, false),
+            ("google", Gemini, "gemini-2.5-pro", None, false),
+            ("google", Gemini, "model-1", None, false),
         ] {
             let (body, warnings) = sent((preset, dialect, model), &begun(reasoning));
-            let messages = body["messages"].as_array().expect("messages");
-            let last = if is_refused { "user" } else { "assistant" };
+            let is_google = dialect == Gemini;
+            let messages = &body[if is_google { "contents" } else { "messages" }];
+            let messages = messages.as_array().expect("messages");
+            let model_role = if is_google { "model" } else { "assistant" };
+            let last = if is_refused { "user" } else { model_role };
             assert_eq!(messages.len(), if is_refused { 3 } else { 2 }, "{model}");
             assert_eq!(messages.last().expect("one")["role"], last, "{model}");
             assert_eq!(warnings.contains("the last message"), is_refused, "{model} {warnings}");

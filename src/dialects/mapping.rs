@@ -83,7 +83,7 @@ what is known of vendors and model families, and a translated request follows it
 - a conversation that ends with the model's words is marked in the vendor's way for the model to go on
   with them (Mistral, Kimi, Qwen; vLLM and SGLang), and gets a message of the user that asks to go on
   where the model takes no answer that is begun (Claude from 4.6 on, and older ones while they think;
-  Qwen while it thinks; DeepSeek; Llama on Bedrock);
+  Gemini from 3.6 on; Qwen while it thinks; DeepSeek; Perplexity; Llama on Bedrock);
 - on Amazon Bedrock each family gets its own members, cache points and ids of calls; messages of the system
   inside the conversation, schemas for the answer, signed calls and pictures inside the result of a tool
   go to those models of Claude and Gemini that take them;

@@ -209,7 +209,8 @@ pub struct ModelRule {
     /// with a `budget` of tokens, with an `effort` (adaptive thinking, levels), `budget_or_effort`.
     /// Left out: with a budget in Anthropic's dialect, with an effort in the others.
     pub thinking_form: Option<ThinkingForm>,
-    /// The least bound of thoughts that a model takes that cannot be told not to think, in tokens.
+    /// Tokens of the least bound of thoughts, for a model that is asked with a budget and cannot be told
+    /// not to think.
     pub thinking_tokens_min: Option<u64>,
     /// True for models of Anthropic's that can be held to think between calls of tools only, which is
     /// asked for where the client wants no thoughts.

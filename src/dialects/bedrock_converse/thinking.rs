@@ -237,8 +237,8 @@ mod tests {
     use crate::dialects::codec::{Codec, Target};
     use crate::dialects::warnings::Warnings;
     use crate::llm::{
-        ChatRequest, Content, Dialect, Function, Part, ReasoningSettings, Role, Sampling, Tool,
-        ToolCall, ToolChoice, ToolResult, Turn, find_rules,
+        ChatRequest, Content, Dialect, Function, ModelFields, ModelRule, Part, ReasoningSettings,
+        Role, Sampling, ThinkingForm, Tool, ToolCall, ToolChoice, ToolResult, Turn, find_rules,
     };
 
     const OLD_CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -325,6 +325,31 @@ mod tests {
         check(&effort("low"), "amazon.nova-pro-v1:0", json!({}), no_such);
         let never = "dropped reasoning: this model does not think";
         check(&effort("low"), "anthropic.claude-3-5-sonnet-20241022-v2:0", json!({}), never);
+    }
+
+    #[test]
+    fn operators_tell_what_the_model_of_an_arn_is() {
+        let arn = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc123";
+        let own = ModelRule {
+            models: vec!["*application-inference-profile/abc123".to_owned()],
+            model_fields: Some(ModelFields::Anthropic),
+            thinking_form: Some(ThinkingForm::Budget),
+            ..ModelRule::default()
+        };
+        for (own, expected) in [
+            (vec![own], json!({"thinking": {"type": "enabled", "budget_tokens": 2048}})),
+            (Vec::new(), Value::Null),
+        ] {
+            let rules = find_rules(Some("bedrock"), Dialect::BedrockConverse, arn, &own);
+            let target = Target::new(arn, true).with_rules(&rules);
+            let (mut warnings, mut out) = (Warnings::default(), Vec::new());
+            let written =
+                BedrockConverse.write_request(&budget(2048), &target, &mut warnings, &mut out);
+            written.expect("sayable");
+            let body: Value = serde_json::from_slice(&out).expect("JSON");
+            assert_eq!(body["additionalModelRequestFields"], expected);
+            assert_eq!(warnings.is_empty(), !own.is_empty(), "{}", warnings.header());
+        }
     }
 
     #[test]

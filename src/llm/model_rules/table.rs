@@ -218,6 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn sampling_is_refused_by_googles_newer_models() {
+        for (model, expected) in [
+            ("gemini-3.5-flash", false),
+            ("gemini-3.5-flash-lite", true),
+            ("gemini-3.6-flash", true),
+            ("gemini-flash-latest", true),
+            ("gemini-pro-latest", false),
+            ("gemini-2.5-pro", false),
+            ("model-1", false),
+        ] {
+            let rules = rules("google", Dialect::Gemini, model);
+            assert_eq!(rules.always_refuses(RefusedSetting::Temperature), expected, "{model}");
+        }
+    }
+
+    #[test]
     fn the_operators_rules_come_last() {
         let own = ModelRule {
             models: vec!["gpt-5*".to_owned()],
@@ -378,8 +394,11 @@ mod tests {
             ("gemini-3-pro-preview", None, true, Some("low"), None),
             ("gemini-3.1-pro-preview", None, true, Some("low"), None),
             ("publishers/google/models/gemini-3.5-flash", None, true, Some("minimal"), None),
-            ("gemini-10-flash", None, true, Some("minimal"), None),
-            ("gemini-flash-latest", None, true, Some("minimal"), None),
+            ("gemini-3.6-flash", None, true, Some("minimal"), None),
+            ("gemini-3.8-flash", None, true, Some("low"), None),
+            ("gemini-10-flash", None, true, Some("low"), None),
+            ("gemini-flash-latest", None, true, Some("low"), None),
+            ("gemini-flash-lite-latest", None, true, Some("minimal"), None),
             ("gemini-pro-latest", None, true, Some("low"), None),
             ("gemini-robotics-er-2-preview", None, true, Some("minimal"), None),
             ("tunedModels/my-own", None, false, None, None),
