@@ -78,6 +78,7 @@ fn drop_refused(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings
         Setting::ParallelToolCalls,
         Setting::CacheControl,
         Setting::StrictTools,
+        Setting::MaxTokens,
     ] {
         if !rules.refuses(setting, reasoning.as_ref()) || !is_set(request, setting) {
             continue;
@@ -119,6 +120,7 @@ fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
         Setting::Verbosity => request.verbosity.is_some(),
         Setting::ParallelToolCalls => request.parallel_tool_calls.is_some(),
         Setting::CacheControl => has_cache_points(request),
+        Setting::MaxTokens => request.max_tokens.is_some(),
         Setting::StrictTools => request.functions().any(|function| function.strict == Some(true)),
         // Their dialects leave these out, or say them in another way.
         Setting::ReasoningEffort
@@ -171,6 +173,7 @@ fn clear(request: &mut ChatRequest, setting: RefusedSetting) {
         Setting::ParallelToolCalls => request.parallel_tool_calls = None,
         Setting::CacheControl => clear_cache_points(request),
         Setting::StrictTools => clear_strictness(request),
+        Setting::MaxTokens => request.max_tokens = None,
         Setting::ReasoningEffort
         | Setting::StreamOptions
         | Setting::ForcedToolChoice

@@ -10,7 +10,7 @@ use super::chat_request::ReasoningSettings;
 use super::json::Json;
 use crate::base::{Pattern, Problems, member_path};
 
-pub use forms::{CachePointUse, EarlierThoughts, ModelFields, Prefill, ThinkingForm};
+pub use forms::{CachePointUse, CallIds, EarlierThoughts, ModelFields, Prefill, ThinkingForm};
 pub use table::find_rules;
 
 /// A setting of a request that a model may refuse. The names are OpenAI's where it has one.
@@ -75,6 +75,8 @@ pub enum RefusedSetting {
     ToolResultMedia,
     /// A conversation that ends with the model's words.
     Prefill,
+    /// The bound of the answer.
+    MaxTokens,
 }
 
 impl RefusedSetting {
@@ -106,6 +108,7 @@ impl RefusedSetting {
             Self::JsonSchema => "json_schema",
             Self::ToolResultMedia => "tool_result_media",
             Self::Prefill => "prefill",
+            Self::MaxTokens => "max_tokens",
         }
     }
 }
@@ -140,16 +143,6 @@ impl MaxTokensName {
             Self::MaxCompletionTokens => Self::MaxTokens,
         }
     }
-}
-
-/// What ids of calls the vendor takes.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum CallIds {
-    /// Nine letters and digits.
-    NineLettersAndDigits,
 }
 
 /// Which requests for a model go to OpenAI's responses, where the provider has both APIs.
@@ -190,10 +183,12 @@ pub struct ModelRule {
     /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`,
     /// `forced_tool_choice` (the model chooses itself), `strict_tools`, `json_schema` (Claude is told
     /// the schema in its instructions), `tool_result_media` (Gemini gets pictures beside the result),
-    /// `prefill` (as the setting of that name does it with `refused`).
+    /// `prefill` (as the setting of that name does it with `refused`), `max_tokens`.
     pub refuses: Vec<RefusedSetting>,
     /// Settings that these models refuse while they think.
     pub refuses_when_thinking: Vec<RefusedSetting>,
+    /// Settings that these models refuse beside the most of their `efforts`.
+    pub refuses_at_most_effort: Vec<RefusedSetting>,
     /// Settings of which these models take one. Of a temperature and `top_p`, the temperature is sent.
     pub refuses_together: Vec<RefusedSetting>,
     /// True for models that think unless they are told not to.
@@ -294,6 +289,7 @@ fn names(patterns: &[String], model: &str) -> bool {
 pub struct ModelRules {
     refuses: Vec<RefusedSetting>,
     refuses_when_thinking: Vec<RefusedSetting>,
+    refuses_at_most_effort: Vec<RefusedSetting>,
     refuses_together: Vec<RefusedSetting>,
     /// See [`ModelRule::thinks_by_default`].
     pub thinks_by_default: bool,
@@ -348,6 +344,7 @@ impl ModelRules {
     pub const NONE: &'static Self = &Self {
         refuses: Vec::new(),
         refuses_when_thinking: Vec::new(),
+        refuses_at_most_effort: Vec::new(),
         refuses_together: Vec::new(),
         thinks_by_default: false,
         efforts: Vec::new(),
@@ -387,7 +384,14 @@ impl ModelRules {
     #[must_use]
     pub fn refuses(&self, setting: RefusedSetting, reasoning: Option<&ReasoningSettings>) -> bool {
         let thinks = || self.thinks(reasoning);
-        self.refuses.contains(&setting) || self.refuses_when_thinking.contains(&setting) && thinks()
+        let is_most = || {
+            let effort = reasoning.and_then(ReasoningSettings::effort_name);
+            let nearest = effort.map(|effort| self.nearest_effort(effort).0);
+            nearest.is_some() && nearest == self.efforts.last().map(String::as_str)
+        };
+        self.refuses.contains(&setting)
+            || self.refuses_when_thinking.contains(&setting) && thinks()
+            || self.refuses_at_most_effort.contains(&setting) && is_most()
     }
 
     /// Those of `settings` that are refused whatever the request says.
@@ -431,6 +435,7 @@ impl ModelRules {
         };
         add_all(&mut self.refuses, &rule.refuses);
         add_all(&mut self.refuses_when_thinking, &rule.refuses_when_thinking);
+        add_all(&mut self.refuses_at_most_effort, &rule.refuses_at_most_effort);
         add_all(&mut self.refuses_together, &rule.refuses_together);
         if !rule.efforts.is_empty() {
             self.efforts.clone_from(&rule.efforts);

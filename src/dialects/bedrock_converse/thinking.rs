@@ -188,16 +188,8 @@ impl Drawing {
             warnings.changed("temperature", "bedrock-converse takes 0 to 1");
             drawing.temperature = Some(temperature.clamp(0.0, 1.0));
         }
-        match rules.model_fields {
-            Some(ModelFields::Anthropic) => drawing.fit_claude(thinking, warnings),
-            Some(ModelFields::Nova2) if thinking == Thinking::Effort("high") => {
-                let why = "this model takes none with a high effort";
-                forget(&mut drawing.temperature, "temperature", why, warnings);
-                forget(&mut drawing.top_p, "top_p", why, warnings);
-                forget(&mut drawing.top_k, "top_k", why, warnings);
-                forget(&mut drawing.max_tokens, "max_tokens", why, warnings);
-            }
-            _ => {}
+        if rules.model_fields == Some(ModelFields::Anthropic) {
+            drawing.fit_claude(thinking, warnings);
         }
         if drawing.temperature.is_some()
             && rules.refuses_together(RefusedSetting::Temperature, RefusedSetting::TopP)
@@ -398,7 +390,11 @@ mod tests {
         let high = ChatRequest { sampling, max_tokens: Some(9), ..effort("high") };
         let (body, warnings) = write(&high, "amazon.nova-2-lite-v1:0");
         assert_eq!(body.get("inferenceConfig"), None);
-        assert_eq!(warnings.matches("with a high effort").count(), 4);
+        assert_eq!(warnings.matches("this model refuses it").count(), 4);
+        let medium = ChatRequest { reasoning: effort("medium").reasoning, ..high };
+        let (body, _) = write(&medium, "amazon.nova-2-lite-v1:0");
+        let expected = json!({"maxTokens": 9, "temperature": 0.5, "topP": 0.9});
+        assert_eq!(body["inferenceConfig"], expected);
         let hot = Sampling { temperature: Some(1.7), ..Sampling::default() };
         let hot = ChatRequest { sampling: hot, ..asking() };
         let changed = "changed temperature: bedrock-converse takes 0 to 1";

@@ -1,5 +1,5 @@
-//! Forms in which models take what their dialect leaves open: thoughts, answers that are begun, cache
-//! points, and members that only one family has.
+//! Forms in which models take what their dialect leaves open: thoughts, answers that are begun, ids of
+//! calls, cache points, and members that only one family has.
 
 /// How a model may be asked to think.
 #[derive(
@@ -67,6 +67,16 @@ impl Prefill {
             Self::Refused | Self::ContinueFinalMessage | Self::Taken => None,
         }
     }
+}
+
+/// What ids of calls the vendor takes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CallIds {
+    /// Nine letters and digits.
+    NineLettersAndDigits,
 }
 
 /// Which cache points a model takes.
