@@ -135,6 +135,44 @@ fn a_whole_answer_that_failed_is_an_error_in_every_dialect() {
 }
 
 #[test]
+fn an_imitators_failed_answer_is_an_error_in_its_own_dialect() {
+    let (path, request) = CLIENTS[0];
+    for (dialect, body, status, expected) in failures() {
+        if own_path(dialect) != path {
+            continue;
+        }
+        let provider = Provider::always(json_answer("200 OK", "", &body.to_string()));
+        let good = Provider::always(json_answer("200 OK", "", crate::stage::CHAT_ANSWER));
+        let stand = Gateway::start(&format!(
+            "[providers.p0]\ndialect = \"{dialect}\"\nbase_url = \"http://{}/v1\"\n\
+             [providers.p1]\ndialect = \"openai-chat\"\nbase_url = \"http://{}/v1\"\n",
+            provider.address, good.address
+        ));
+        let response = stand.send(&post(path, "", request));
+        let found = (response.status, message(&response));
+        assert_eq!(found, (status, expected.to_owned()), "{body}: {}", response.text());
+        let mut config = fallback(2);
+        config["override_params"] = json!({ "model": "m" });
+        let field = format!("x-ringgate-config: {config}\r\n");
+        let response = stand.send(&post(path, &field, &request.replace("p0/", "")));
+        story_is(
+            &response,
+            &[("config.targets[0]", status), ("config.targets[1]", 200)],
+            &body.to_string(),
+        );
+    }
+    // OpenAI's own is not judged.
+    let body = r#"{"id":"x","choices":[]}"#;
+    let provider = Provider::always(json_answer("200 OK", "", body));
+    let address = provider.address;
+    let original = Gateway::start(&format!(
+        "[providers.p0]\npreset = \"openai\"\nbase_url = \"http://{address}/v1\"\napi_key = \"test-credential\"\n"
+    ));
+    let response = original.send(&post(path, "", request));
+    assert_eq!((response.status, response.text().as_str()), (200, body));
+}
+
+#[test]
 fn a_route_goes_on_from_an_answer_that_failed() {
     for (dialect, body, status, _) in failures() {
         let provider = Provider::always(json_answer("200 OK", "", &body.to_string()));

@@ -105,6 +105,136 @@ fn a_stream_that_has_begun_ends_with_it() {
     }
 }
 
+/// One event, with a name where it has one.
+fn named_event(name: &str, data: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!("event: {name}\n") };
+    let event = format!("{name}data: {data}\n\n");
+    format!("{:x}\r\n{event}\r\n", event.len())
+}
+
+#[test]
+fn a_chat_stream_that_has_begun_ends_with_it_in_every_form() {
+    let plain = json!({ "message": TOO_LONG, "code": 400 }).to_string();
+    let in_choice = json!({ "id": "c", "choices": [{ "index": 0, "delta": {},
+        "finish_reason": "error", "error": { "message": TOO_LONG, "code": 400 } }] });
+    let in_words = json!({ "error": TOO_LONG });
+    let numbered = json!({ "error": { "message": TOO_LONG, "code": 400 }, "status": 400 });
+    for (name, data) in [
+        ("", vllm()),
+        ("", in_words.to_string()),
+        ("", numbered.to_string()),
+        ("", in_choice.to_string()),
+        ("error", plain),
+        ("error", vllm()),
+    ] {
+        let error = named_event(name, &data);
+        let begun = [STREAM_HEAD, &event(&delta("Hi")), &error, "0\r\n\r\n"].concat();
+        let provider = Provider::always(begun);
+        let gateway = gateway("dialect = \"openai-chat\"", &provider);
+        for (path, request, expected) in [
+            (CLIENTS[0].0, CLIENTS[0].1, r#""code":"context_length_exceeded""#),
+            (CLIENTS[1].0, CLIENTS[1].1, r#""code":"context_length_exceeded""#),
+            (CLIENTS[2].0, CLIENTS[2].1, "prompt is too long: 5000 tokens > 4096 maximum"),
+        ] {
+            let request = request.replacen('{', r#"{"stream":true,"#, 1);
+            let text = gateway.send(&post(path, "", &request)).text();
+            assert!(text.contains("Hi") && text.contains(expected), "{path} {data}: {text}");
+            let ends = ["[DONE]", "message_stop", "response.completed"];
+            assert!(!ends.iter().any(|it| text.contains(it)), "{path} {data}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_response_that_has_begun_fails_with_it() {
+    let response = |status: &str, error: Value| {
+        json!({ "id": "resp_1", "object": "response", "created_at": 1, "model": "m",
+            "status": status, "error": error, "output": [], "metadata": { "kept": "yes" } })
+    };
+    let why = || json!({ "code": "invalid_prompt", "message": TOO_LONG });
+    let begin = [
+        json!({ "type": "response.created", "sequence_number": 0, "response": response("in_progress", Value::Null) }),
+        json!({ "type": "response.output_text.delta", "sequence_number": 1, "item_id": "i",
+            "output_index": 0, "content_index": 0, "delta": "Hi", "logprobs": [] }),
+    ];
+    let failed = json!({ "type": "response.failed", "sequence_number": 2, "response": response("failed", why()) });
+    let flat = json!({ "type": "error", "sequence_number": 2, "code": "400", "message": TOO_LONG, "param": null });
+    let nested = json!({ "type": "error", "error": { "type": "BadRequestError", "message": TOO_LONG, "code": 400 } });
+    for last in [failed, flat, nested] {
+        let all = begin.iter().chain([&last]);
+        let name = |it: &Value| it["type"].as_str().expect("a kind").to_owned();
+        let events: String = all.map(|it| named_event(&name(it), &it.to_string())).collect();
+        let provider = Provider::always([STREAM_HEAD, &events, "0\r\n\r\n"].concat());
+        let gateway = gateway("dialect = \"openai-responses\"", &provider);
+        let request = CLIENTS[1].1.replacen('{', r#"{"stream":true,"#, 1);
+        let text = gateway.send(&post(CLIENTS[1].0, "", &request)).text();
+        let told: Vec<Value> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).expect("JSON"))
+            .collect();
+        let [created, words, error] = told.as_slice() else { panic!("{text}") };
+        assert_eq!((created, words), (&begin[0], &begin[1]));
+        assert_eq!(error["type"], last["type"], "{text}");
+        assert_eq!(error["sequence_number"], 2, "{text}");
+        let inner = error.get("response").map_or(error, |response| &response["error"]);
+        assert_eq!(inner["code"], "context_length_exceeded", "{text}");
+        assert_eq!(inner["message"], TOO_LONG, "{text}");
+        if let Some(response) = error.get("response") {
+            assert_eq!(response["metadata"]["kept"], "yes", "{text}");
+            assert_eq!(response["status"], "failed", "{text}");
+        }
+        // A client of Anthropic's reads its own words.
+        let request = CLIENTS[2].1.replacen('{', r#"{"stream":true,"#, 1);
+        let text = gateway.send(&post(CLIENTS[2].0, "", &request)).text();
+        let expected = "prompt is too long: 5000 tokens > 4096 maximum";
+        assert!(text.contains(expected) && !text.contains("message_stop"), "{text}");
+        // The vendor's own words stay.
+        let known = last.to_string().replace("invalid_prompt", "context_length_exceeded");
+        if known.contains("context_length_exceeded") {
+            let all = begin.iter().map(Value::to_string).chain([known]);
+            let names = begin.iter().chain([&last]).map(name);
+            let data: Vec<String> = all.collect();
+            let events: String =
+                names.zip(&data).map(|(name, it)| named_event(&name, it)).collect();
+            let provider = Provider::always([STREAM_HEAD, &events, "0\r\n\r\n"].concat());
+            let gateway = self::gateway("dialect = \"openai-responses\"", &provider);
+            let request = CLIENTS[1].1.replacen('{', r#"{"stream":true,"#, 1);
+            let text = gateway.send(&post(CLIENTS[1].0, "", &request)).text();
+            assert!(data.iter().all(|it| text.contains(it)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_has_begun_ends_with_it() {
+    let start = r#"{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":0}}}"#;
+    let block =
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    let words =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#;
+    let error =
+        json!({ "type": "error", "error": { "type": "BadRequestError", "message": TOO_LONG } })
+            .to_string();
+    let events: String = [
+        ("message_start", start),
+        ("content_block_start", block),
+        ("content_block_delta", words),
+        ("error", &error),
+    ]
+    .into_iter()
+    .map(|(name, data)| named_event(name, data))
+    .collect();
+    let provider = Provider::always([STREAM_HEAD, &events, "0\r\n\r\n"].concat());
+    let gateway = gateway("dialect = \"anthropic-messages\"", &provider);
+    let request = CLIENTS[2].1.replacen('{', r#"{"stream":true,"#, 1);
+    let text = gateway.send(&post(CLIENTS[2].0, "", &request)).text();
+    assert!(text.contains("prompt is too long: 5000 tokens > 4096 maximum"), "{text}");
+    let request = CLIENTS[0].1.replacen('{', r#"{"stream":true,"#, 1);
+    let text = gateway.send(&post(CLIENTS[0].0, "", &request)).text();
+    assert!(text.contains(r#""code":"context_length_exceeded""#), "{text}");
+}
+
 #[test]
 fn the_vendor_itself_is_forwarded_byte_for_byte() {
     let body = vllm();

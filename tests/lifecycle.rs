@@ -66,7 +66,8 @@ fn known_variables_add_providers() {
 #[test]
 fn a_reload_is_whole_or_not_at_all() {
     let old = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
-    let new = Provider::always(json_answer("200 OK", "", r#"{"choices":[],"id":"new"}"#));
+    let new =
+        Provider::always(json_answer("200 OK", "", r#"{"choices":[{"index":0}],"id":"new"}"#));
     let gateway = Gateway::start(&old.section("p", ""));
     let file = gateway.folder.path().join("ringgate.toml");
     let mut kept = gateway.connect();

@@ -52,6 +52,7 @@ mod routing_health;
 mod routing_modes;
 mod routing_requests;
 mod routing_streams;
+mod service_tiers;
 mod shapes;
 mod simulate;
 mod streams;

@@ -112,7 +112,7 @@ fn absurd_usage_is_clamped_and_flagged() {
         r#"{"prompt_tokens":-5,"completion_tokens":"many"}"#,
         r#"{"prompt_tokens":1000000000000000000,"completion_tokens":1}"#,
     ] {
-        let body = format!(r#"{{"choices":[],"usage":{usage}}}"#);
+        let body = format!(r#"{{"choices":[{{"index":0}}],"usage":{usage}}}"#);
         let provider = Provider::always(json_answer("200 OK", "", &body));
         let gateway = Gateway::start(&provider.section("p", ""));
         assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).text(), body);
@@ -124,7 +124,7 @@ fn absurd_usage_is_clamped_and_flagged() {
 
 #[test]
 fn missing_usage_is_estimated_and_flagged() {
-    let provider = Provider::always(json_answer("200 OK", "", r#"{"choices":[]}"#));
+    let provider = Provider::always(json_answer("200 OK", "", r#"{"choices":[{"index":0}]}"#));
     let gateway = Gateway::start(&provider.section("p", ""));
     gateway.post("/v1/chat/completions", &chat("m"));
     gateway.expect_metric("ringgate_usage_estimated_total", &[], 1.0);

@@ -7,7 +7,9 @@
 
 use std::borrow::Cow;
 
-use crate::llm::{ApiError, Dialect, Node};
+use crate::llm::{
+    ApiError, Chunk, Dialect, Edit, Node, Scanner, edit_members, member_text, write_object,
+};
 
 /// The code of every error that reports a full context; OpenAI's own.
 pub(super) const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
@@ -211,6 +213,45 @@ pub fn overflow_of_imitator(dialect: Dialect, status: u16, root: Node<'_>) -> Op
         _ => inner.is_some_and(|inner| is_said_as(inner.text_of("message"), dialect)),
     };
     (!is_known || status != 400).then_some(error)
+}
+
+/// The same for an event of a stream, which has begun.
+pub fn overflow_in_event(
+    dialect: Dialect,
+    name: Option<&str>,
+    data: &[u8],
+    scanner: &mut Scanner,
+) -> Option<ApiError> {
+    let codec = super::codec(dialect)?;
+    let mut chunks = Vec::new();
+    codec.stream_decoder().event(name, data, scanner, &mut chunks).ok()?;
+    let error = chunks.into_iter().find_map(|chunk| match chunk {
+        Chunk::Error(error) if is_overflow(&error) => Some(error),
+        _ => None,
+    })?;
+    let has_code = |root: Node<'_>| {
+        let holder = root.get("response").unwrap_or(root);
+        holder.get("error").unwrap_or(holder).text_of("code") == CONTEXT_LENGTH_EXCEEDED
+    };
+    let is_known = match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => scanner.read(data, has_code) == Ok(true),
+        _ => is_said_as(&error.message, dialect),
+    };
+    (!is_known).then_some(error)
+}
+
+/// The data of an event of OpenAI's responses that holds the response which failed, with that error.
+/// None for an event without one.
+#[must_use]
+pub fn with_overflow(data: &[u8], error: &ApiError) -> Option<Vec<u8>> {
+    let response = member_text(data, "response").filter(|text| text.starts_with(b"{"))?;
+    let mut json = Vec::new();
+    write_object(&mut json, |object| {
+        object.text("code", CONTEXT_LENGTH_EXCEEDED);
+        object.text("message", &error.message);
+    });
+    let response = edit_members(response, &[Edit::Set { key: "error", json: &json }]);
+    Some(edit_members(data, &[Edit::Set { key: "response", json: &response }]))
 }
 
 /// The sizes that a message tells. None if it speaks of something else.

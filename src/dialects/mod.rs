@@ -55,7 +55,7 @@ pub use codec::{
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
-pub use context_overflow::overflow_of_imitator;
+pub use context_overflow::{overflow_in_event, overflow_of_imitator, with_overflow};
 pub use cutter::Cutter;
 pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
 pub use embeddings::{EmbeddingsCodec, embed_content, embeddings, embeddings_on_vertex};
@@ -73,6 +73,7 @@ pub use openai_responses::{
 };
 pub use opening::{OpeningEvent, opening_chunk, opening_event};
 pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
+pub use service_tier::with_openais_tier;
 pub use warnings::Warnings;
 
 use crate::llm::Dialect;

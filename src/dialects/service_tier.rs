@@ -1,6 +1,12 @@
 //! Classes of service. The canonical request and answer have them in words of any vendor; OpenAI's
 //! words are those that the others are compared with.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use crate::llm::{Dialect, Edit, edit_members, member_text, quote};
+
 /// OpenAI's word for the class that `word` names in a request. None for one that OpenAI has not.
 pub(super) fn of_request(word: &str) -> Option<&'static str> {
     match word.to_ascii_lowercase().as_str() {
@@ -25,6 +31,34 @@ pub(super) fn of_answer(word: &str) -> Option<&'static str> {
         "fast" | "ultrafast" => Some("priority"),
         known => Some(known),
     }
+}
+
+/// An answer in one of OpenAI's dialects, whole or an event of its stream, with OpenAI's word for its
+/// class of service, or without one where OpenAI has none. None where there is nothing to change.
+#[must_use]
+pub fn with_openais_tier(dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"service_tier\""));
+    NAME.find(answer)?;
+    if let Some(edited) = translated(answer) {
+        return Some(edited);
+    }
+    let response =
+        member_text(answer, "response").filter(|_| dialect == Dialect::OpenaiResponses)?;
+    let json = &translated(response)?;
+    Some(edit_members(answer, &[Edit::Set { key: "response", json }]))
+}
+
+/// The object with another `service_tier`, or without it.
+fn translated(object: &[u8]) -> Option<Vec<u8>> {
+    const KEY: &str = "service_tier";
+    let quoted = member_text(object, KEY)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let word = std::str::from_utf8(quoted).ok()?;
+    let edited = match of_answer(word) {
+        Some(known) if known == word => return None,
+        Some(known) => edit_members(object, &[Edit::Set { key: KEY, json: &quote(known) }]),
+        None => edit_members(object, &[Edit::Remove { key: KEY }]),
+    };
+    Some(edited)
 }
 
 #[cfg(test)]

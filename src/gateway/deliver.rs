@@ -20,6 +20,7 @@ use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::redact::{Redaction, Scrutiny};
+use super::service_tiers;
 use super::shapes;
 use crate::base::Instant;
 use crate::dialects::codec;
@@ -139,36 +140,13 @@ async fn json(
     attempt: &Attempt,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
-    let invalid = |reason| Failure::InvalidAnswer {
-        provider: attempt.upstream.provider.name.clone(),
-        reason,
-    };
     let status = answer.head.status();
     if (300..400).contains(&status) {
-        return Err(invalid("it redirects, which is not followed"));
+        return Err(invalid(attempt, "it redirects, which is not followed"));
     }
-    let body = keep_whole(exchange, attempt, answer).await?;
+    let mut body = keep_whole(exchange, attempt, answer).await?;
     if (200..300).contains(&status) {
-        let coded = answer.head.get("content-encoding").is_some();
-        let outline = match answer.outline.take() {
-            Some(outline) => Ok(*outline),
-            None => exchange.worker.scanner().answer(&body),
-        };
-        match outline {
-            Ok(outline) => {
-                exchange.record.usage = outline.usage;
-                exchange.record.tier = outline.tier.unwrap_or_default();
-                if outline.is_error {
-                    let (asker, head) = (exchange.asker, &answer.head);
-                    return Err(opening::failure_in(asker, attempt, head, &body));
-                }
-                if outline.usage.is_none() {
-                    meter_otherwise(exchange, &body);
-                }
-            }
-            Err(_) if coded => {}
-            Err(_) => return Err(invalid("its body is not JSON")),
-        }
+        body = checked(exchange, attempt, answer, body)?;
     } else if let Some(error) = deliver_translated::overflow_of(exchange, attempt, status, &body) {
         return Box::pin(deliver_translated::rewritten(exchange, attempt, answer, &error)).await;
     }
@@ -182,6 +160,42 @@ async fn json(
     }
     exchange.client.out = exchange.send(out).await?;
     Ok(())
+}
+
+/// Meters the body of a successful answer, and gives it as it goes to the client.
+fn checked(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    answer: &mut Answer,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Failure> {
+    let outline = match answer.outline.take() {
+        Some(outline) => Ok(*outline),
+        None => exchange.worker.scanner().answer(&body),
+    };
+    let Ok(outline) = outline else {
+        let is_coded = answer.head.get("content-encoding").is_some();
+        return if is_coded { Ok(body) } else { Err(invalid(attempt, "its body is not JSON")) };
+    };
+    exchange.record.usage = outline.usage;
+    exchange.record.tier = outline.tier.unwrap_or_default();
+    if outline.is_error {
+        return Err(opening::failure_in(exchange.asker, attempt, &answer.head, &body));
+    }
+    if outline.has_no_choices {
+        opening::check_choices(exchange.asker, attempt, &answer.head, &body)?;
+    }
+    if outline.usage.is_none() {
+        meter_otherwise(exchange, &body);
+    }
+    if !outline.has_foreign_tier {
+        return Ok(body);
+    }
+    Ok(service_tiers::whole(exchange, attempt, &body).unwrap_or(body))
+}
+
+fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
 }
 
 /// Takes the usage of an answer of a dialect that has it elsewhere.
@@ -260,22 +274,16 @@ async fn relay(
     };
     let mut redaction = Redaction::new(attempt, Scrutiny::of_status(answer.head.status()));
     loop {
-        let done =
-            answer.drain(|run| redaction.push(run, |run| write(&mut out, run))).map_err(|_| {
-                Failure::InvalidAnswer {
-                    provider: attempt.upstream.provider.name.clone(),
-                    reason: "its body is malformed",
-                }
-            });
+        let done = answer
+            .drain(|run| redaction.push(run, |run| write(&mut out, run)))
+            .map_err(|_| invalid(attempt, "its body is malformed"));
         let mut done = done?;
         if !done && !out.is_empty() {
             out = exchange.send(out).await?;
         }
         if !done && answer.fill(exchange, attempt).await? == 0 {
-            answer.incoming.finish().map_err(|_| Failure::InvalidAnswer {
-                provider: attempt.upstream.provider.name.clone(),
-                reason: "its body is cut off",
-            })?;
+            let ended = answer.incoming.finish();
+            ended.map_err(|_| invalid(attempt, "its body is cut off"))?;
             done = true;
         }
         if done {

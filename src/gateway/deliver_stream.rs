@@ -15,7 +15,6 @@ use super::chat_form::{self, ChatEvents};
 use super::deliver::{
     Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
 };
-use super::deliver_translated;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::opening::{self, Hold, NO_CONTENT};
@@ -23,7 +22,8 @@ use super::prepare::Attempt;
 use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
-use crate::dialects::{codec, opening_event};
+use super::service_tiers::TierWords;
+use crate::dialects::{codec, opening_event, overflow_in_event, with_overflow, write_last_error};
 use crate::http::{
     Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
     write_field,
@@ -48,6 +48,7 @@ struct Progress {
     hold: Hold,
     /// What is stored and shared of a stream in another dialect than OpenAI's chat.
     shared: Option<ChatEvents>,
+    tiers: TierWords,
 }
 
 /// The events of the last two reads that brought some, as they went to the client.
@@ -68,15 +69,17 @@ impl Shown {
 
     /// The number behind the last that an event told; 0 if none did.
     fn next_number(&self) -> u64 {
-        let number = |events: &[u8]| {
-            let at = memchr::memmem::rfind(events, NUMBER)?;
-            let digits = events.get(at + NUMBER.len()..)?.trim_ascii_start();
-            let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            std::str::from_utf8(digits.get(..length)?).ok()?.parse::<u64>().ok()
-        };
-        let last = number(&self.events).or_else(|| number(&self.before));
+        let last = last_number(&self.events).or_else(|| last_number(&self.before));
         last.map_or(0, |last| last.saturating_add(1))
     }
+}
+
+/// The number of the last event that has one.
+fn last_number(events: &[u8]) -> Option<u64> {
+    let at = memchr::memmem::rfind(events, NUMBER)?;
+    let digits = events.get(at + NUMBER.len()..)?.trim_ascii_start();
+    let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(digits.get(..length)?).ok()?.parse().ok()
 }
 
 /// Relays the stream to its end.
@@ -113,7 +116,9 @@ async fn relay_all(
     let other = exchange.record.endpoint.and_then(chat_form::other_codec);
     let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
     let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, answer));
-    let mut progress = Progress { dialect, done: false, finished: false, scrutiny, hold, shared };
+    let tiers = TierWords::new(exchange, attempt);
+    let mut progress =
+        Progress { dialect, done: false, finished: false, scrutiny, hold, shared, tiers };
     loop {
         let ended = receive(attempt, answer, &mut reader)?;
         shown.turn();
@@ -263,33 +268,85 @@ fn look_at(
         write_event(out, event);
         return;
     }
+    let finish = finish_of(progress.dialect, event.data);
+    progress.finished |= finish != Finish::None;
+    exchange.record.stream_error |=
+        finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
+    let is_decoded = matches!(progress.dialect, Dialect::Gemini | Dialect::CohereChat);
+    let with_usage = !is_decoded && may_carry_usage(event.data);
+    // What the provider says is metered; what goes on is in the words of its clients.
+    let replaced = progress.tiers.replace(event.data, with_usage || finish != Finish::None);
+    let shown = Event { data: replaced.as_deref().unwrap_or(event.data), ..*event };
     if recall::takes_events(exchange) {
-        let scrutiny = Scrutiny::of_decoded_event(event.name, event.data);
-        let data = attempt.masked(event.data, scrutiny);
+        let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
+        let data = attempt.masked(shown.data, scrutiny);
         match &mut progress.shared {
             Some(shared) => shared.take_event(exchange, event.name, &data),
             None => recall::take_event(exchange, &data),
         }
     }
-    let finish = finish_of(progress.dialect, event.data);
-    progress.finished |= finish != Finish::None;
-    exchange.record.stream_error |=
-        finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
     let scrutiny = Scrutiny::of_event(event.name, event.data);
     if scrutiny == Scrutiny::Close {
         progress.scrutiny = scrutiny;
+        if write_full_context(exchange, attempt, progress.dialect, event, out) {
+            progress.finished = false;
+            return;
+        }
     }
-    if matches!(progress.dialect, Dialect::Gemini | Dialect::CohereChat) {
+    if is_decoded {
         meter_decoded(exchange, progress.dialect, event);
         write_event(out, event);
         return;
     }
-    let with_usage = may_carry_usage(event.data);
     if !with_usage && scrutiny == Scrutiny::Usual {
         exchange.record.content_events += 1;
-        write_event(out, event);
+        write_event(out, &shown);
         return;
     }
+    meter(exchange, attempt, (event, &shown), progress.dialect, out);
+}
+
+/// Writes the event of a full context in the words of the client's vendor, where a provider that imitates
+/// the vendor has others; false for any other event.
+fn write_full_context(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    dialect: Dialect,
+    event: &Event<'_>,
+    out: &mut Vec<u8>,
+) -> bool {
+    if attempt.upstream.provider.is_original() {
+        return false;
+    }
+    let scanner = &mut exchange.worker.scanner();
+    let Some(error) = overflow_in_event(dialect, event.name, event.data, scanner) else {
+        return false;
+    };
+    exchange.record.stream_error = true;
+    if dialect == Dialect::OpenaiResponses {
+        match with_overflow(event.data, &error) {
+            Some(data) => write_event(out, &Event { data: &data, ..*event }),
+            None => {
+                let before = || last_number(out).map(|number| number.saturating_add(1));
+                let number = last_number(event.data).or_else(before).unwrap_or_default();
+                write_last_error(&error, number, out);
+            }
+        }
+    } else if let Some(codec) = codec(dialect) {
+        codec.stream_encoder(&ChatRequest::default(), 0).push(&Chunk::Error(error), out);
+    }
+    true
+}
+
+/// Counts what an event tells, and writes it as it is `shown`, without the usage that its client did not
+/// ask for.
+fn meter(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    (event, shown): (&Event<'_>, &Event<'_>),
+    dialect: Dialect,
+    out: &mut Vec<u8>,
+) {
     let chunk = exchange.worker.scanner().chunk(event.data);
     let Ok(chunk) = chunk else {
         // Not JSON: the client gets what the provider sent.
@@ -297,29 +354,21 @@ fn look_at(
         return;
     };
     exchange.record.stream_error |= chunk.is_error;
-    if chunk.is_error
-        && let Some(error) = deliver_translated::overflow_of(exchange, attempt, 400, event.data)
-        && let Some(codec) = codec(progress.dialect)
-    {
-        let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
-        encoder.push(&Chunk::Error(error), out);
-        return;
-    }
     exchange.record.content_events += u64::from(chunk.has_content);
     exchange.record.tier = chunk.tier.unwrap_or(exchange.record.tier);
     let Some(usage) = chunk.usage else {
-        write_event(out, event);
+        write_event(out, shown);
         return;
     };
     // The last report wins: some providers send a running total, Anthropic tells the input first.
-    let before = exchange.record.usage.filter(|_| progress.dialect != Dialect::OpenaiChat);
+    let before = exchange.record.usage.filter(|_| dialect != Dialect::OpenaiChat);
     exchange.record.usage = Some(before.map_or(usage, |before| before.then(usage)));
     if !attempt.hide_usage {
-        write_event(out, event);
+        write_event(out, shown);
     } else if !chunk.choices_empty {
-        let mut hidden = Vec::with_capacity(event.data.len());
-        hide_usage(event.data, &mut hidden);
-        write_event(out, &Event { data: &hidden, ..*event });
+        let mut hidden = Vec::with_capacity(shown.data.len());
+        hide_usage(shown.data, &mut hidden);
+        write_event(out, &Event { data: &hidden, ..*shown });
     }
 }
 

@@ -55,6 +55,7 @@ mod responses_socket;
 mod route;
 mod screen;
 mod semantic;
+mod service_tiers;
 mod settle;
 mod shapes;
 mod simulation;

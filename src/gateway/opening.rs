@@ -83,6 +83,9 @@ fn whole(
     match outline {
         Ok(outline) if outline.is_error => Err(failure_in(asker, attempt, &answer.head, body)),
         Ok(outline) => {
+            if outline.has_no_choices {
+                check_choices(asker, attempt, &answer.head, body)?;
+            }
             answer.outline = Some(Box::new(outline));
             Ok(())
         }
@@ -178,6 +181,19 @@ pub(super) fn check(
         Ok(Some(error)) => Err(failure(attempt, head, error)),
         Ok(None) | Err(_) => Ok(()),
     }
+}
+
+/// Refuses a whole answer with an empty list of choices, of a provider that imitates OpenAI: clients take
+/// the first of them.
+pub(super) fn check_choices(
+    asker: &Asker<'_>,
+    attempt: &Attempt,
+    head: &ResponseHead,
+    body: &[u8],
+) -> Result<(), Failure> {
+    let is_original = attempt.upstream.provider.is_original();
+    let has_choices = attempt.dialect == Dialect::OpenaiChat;
+    if is_original || !has_choices { Ok(()) } else { check(asker, attempt, head, body) }
 }
 
 /// The failure that a whole answer tells, of which it is known that it tells one.

@@ -26,7 +26,14 @@ pub struct AnswerOutline {
     pub is_error: bool,
     /// The tier that the vendor says it used.
     pub tier: Option<Tier>,
+    /// Its `service_tier` is a word that OpenAI's answers do not have.
+    pub has_foreign_tier: bool,
+    /// It has `choices`, and none in it.
+    pub has_no_choices: bool,
 }
+
+/// The words of OpenAI's answers for a class of service, which its clients take alone.
+const OPENAI_TIERS: [&str; 5] = ["auto", "default", "flex", "scale", "priority"];
 
 impl AnswerOutline {
     pub(super) fn read(root: &Object<'_, '_>) -> Self {
@@ -39,7 +46,14 @@ impl AnswerOutline {
                     outline.usage = Usage::read(&value);
                     outline.tier = tier_beside(&value).or(outline.tier);
                 }
-                "service_tier" => outline.tier = value.as_str().map(Tier::of_answer),
+                "service_tier" => {
+                    let word = value.as_str();
+                    outline.tier = word.map(Tier::of_answer);
+                    outline.has_foreign_tier = word.is_some_and(|it| !OPENAI_TIERS.contains(&it));
+                }
+                "choices" => {
+                    outline.has_no_choices = value.as_array().is_some_and(|it| it.is_empty());
+                }
                 "model" => outline.model = value.as_str().map(str::to_owned),
                 _ => {}
             }

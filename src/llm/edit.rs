@@ -206,6 +206,21 @@ pub fn remove_members(text: &str, names: &[&str]) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// The JSON object `text`, which a parser has accepted, with `edits` made to its members.
+#[must_use]
+pub fn edit_members(text: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    splice(&Members::scan(text), text, edits, &mut out);
+    out
+}
+
+/// JSON text of the member `key` of the JSON object `text`, which a parser has accepted.
+#[must_use]
+pub fn member_text<'t>(text: &'t [u8], key: &str) -> Option<&'t [u8]> {
+    let members = Members::scan(text);
+    members.find(text, key).map(|index| members.value(text, index))
+}
+
 /// `text` as a JSON string literal, quotes included.
 #[must_use]
 pub fn quote(text: &str) -> Vec<u8> {

@@ -58,7 +58,9 @@ pub use content::{
 pub use conversation::{LastTurn, without_history};
 pub use cost::{Terms, cost, cost_of_units};
 pub use dialect::Dialect;
-pub use edit::{Edit, hide_usage, quote, remove_members, with_include_usage};
+pub use edit::{
+    Edit, edit_members, hide_usage, member_text, quote, remove_members, with_include_usage,
+};
 pub use embeddings::{
     EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Purpose, VectorEncoding,
 };

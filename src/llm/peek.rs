@@ -19,26 +19,29 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error
 /// True if `data` has a member `usage` with a value other than null.
 #[must_use]
 pub fn may_carry_usage(data: &[u8]) -> bool {
-    has_member(data, &USAGE)
+    USAGE.find_iter(data).any(|at| is_member(data, at + USAGE.needle().len()))
 }
 
-/// True if `data` has, near its start, a member `error` with a value other than null.
+/// True if `data` has, near its start, a member `error` with a value other than null, or is one by its
+/// own `object` or `type`.
 #[must_use]
 pub fn may_carry_error(data: &[u8]) -> bool {
-    has_member(data.get(..ERROR_WITHIN_BYTES).unwrap_or(data), &ERROR)
+    let data = data.get(..ERROR_WITHIN_BYTES).unwrap_or(data);
+    ERROR.find_iter(data).any(|at| is_member(data, at + ERROR.needle().len()) || is_kind(data, at))
 }
 
-/// Looks for a name, quotes included, followed by a colon and something other than null.
-fn has_member(data: &[u8], name: &Finder<'_>) -> bool {
-    let mut rest = data;
-    while let Some(found) = name.find(rest) {
-        rest = rest.get(found + name.needle().len()..).unwrap_or_default();
-        let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-        if value.is_some_and(|value| !value.starts_with(b"null")) {
-            return true;
-        }
-    }
-    false
+/// True if the string that ends at `end` is a key, and its value is not null.
+fn is_member(data: &[u8], end: usize) -> bool {
+    let rest = data.get(end..).unwrap_or_default().trim_ascii_start();
+    let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+    value.is_some_and(|value| !value.starts_with(b"null"))
+}
+
+/// True if the string that begins at `begin` is the value of a member `object` or `type`.
+fn is_kind(data: &[u8], begin: usize) -> bool {
+    let before = data.get(..begin).unwrap_or_default().trim_ascii_end();
+    let key = before.strip_suffix(b":").unwrap_or_default().trim_ascii_end();
+    key.ends_with(b"\"object\"") || key.ends_with(b"\"type\"")
 }
 
 #[cfg(test)]
@@ -69,6 +72,9 @@ mod tests {
         assert!(may_carry_error(br#"{"id":"1","object":"x","error":"no"}"#));
         assert!(!may_carry_error(br#"{"error":null,"choices":[]}"#));
         assert!(!may_carry_error(br#"{"choices":[{"finish_reason":"error"}]}"#));
+        assert!(may_carry_error(br#"{"object" : "error","message":"no"}"#));
+        assert!(may_carry_error(br#"{"message":"no","type":"error"}"#));
+        assert!(!may_carry_error(br#"{"choices":[{"delta":{"content":"error"}}]}"#));
         let late = format!(r#"{{"pad":"{}","error":1}}"#, "x".repeat(ERROR_WITHIN_BYTES));
         assert!(!may_carry_error(late.as_bytes()));
     }

@@ -57,7 +57,7 @@ enum Kind {
 impl StreamDecoder for Decoder {
     fn event(
         &mut self,
-        _: Option<&str>,
+        name: Option<&str>,
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
@@ -66,7 +66,8 @@ impl StreamDecoder for Decoder {
             self.end(out);
             return Ok(());
         }
-        scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+        let is_error = name == Some("error");
+        scanner.read(data, |root| self.take((root, is_error), out)).map_err(|_| BadStream)
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
@@ -85,8 +86,8 @@ impl Decoder {
         }
     }
 
-    fn take(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
-        if is_error_event(root) {
+    fn take(&mut self, (root, is_error): (Node<'_>, bool), out: &mut Vec<Chunk>) {
+        if is_error || is_error_event(root) {
             out.push(Chunk::Error(error_in_answer(super::DIALECT, root)));
             self.has_ended = true;
             return;

@@ -1,0 +1,45 @@
+//! Classes of service in answers of OpenAI's imitators that are forwarded as they are. Strictly typed
+//! clients take OpenAI's words only; where a provider has others, they are written anew.
+
+use super::endpoint::Endpoint;
+use super::prepare::Attempt;
+use super::record::Exchange;
+use crate::dialects::with_openais_tier;
+use crate::llm::Dialect;
+
+/// The dialect of clients that take OpenAI's words only, where an imitator answers them in it.
+fn strict_dialect(exchange: &Exchange<'_>, attempt: &Attempt) -> Option<Dialect> {
+    let endpoint = exchange.record.endpoint?;
+    let is_strict = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Responses);
+    let is_imitator = !attempt.upstream.provider.is_original();
+    endpoint.chat_dialect().filter(|_| is_strict && is_imitator)
+}
+
+/// A whole answer that has a foreign word, in OpenAI's words. None where there is nothing to change.
+pub(super) fn whole(exchange: &Exchange<'_>, attempt: &Attempt, body: &[u8]) -> Option<Vec<u8>> {
+    with_openais_tier(strict_dialect(exchange, attempt)?, body)
+}
+
+/// Which events of a stream are looked at: its first one, and those that end a choice or tell usage.
+/// Once one of them had a foreign word, all are.
+pub(super) struct TierWords {
+    dialect: Option<Dialect>,
+    looks_at_all: bool,
+}
+
+impl TierWords {
+    pub(super) fn new(exchange: &Exchange<'_>, attempt: &Attempt) -> Self {
+        Self { dialect: strict_dialect(exchange, attempt), looks_at_all: true }
+    }
+
+    /// The data of the next event in OpenAI's words. None where there is nothing to change.
+    pub(super) fn replace(&mut self, data: &[u8], is_telling: bool) -> Option<Vec<u8>> {
+        let dialect = self.dialect?;
+        if !self.looks_at_all && !is_telling {
+            return None;
+        }
+        let replaced = with_openais_tier(dialect, data);
+        self.looks_at_all = replaced.is_some();
+        replaced
+    }
+}
