@@ -5,8 +5,8 @@ use loadtest::mock::{MockOptions, RunningMock, start};
 use ringgate::dialects::{Codec, Target, Warnings, codec};
 use ringgate::http::EventReader;
 use ringgate::llm::{
-    Answer, ApiError, Assembly, ChatRequest, Chunk, Content, Dialect, Function, Json, Part, Role,
-    Scanner, StopReason, Tool, ToolResult, Turn,
+    Answer, ApiError, Assembly, ChatRequest, Chunk, Content, Dialect, Function, Json, Part,
+    ReasoningSettings, Role, Scanner, StopReason, Tool, ToolResult, Turn,
 };
 use serde_json::{Value, json};
 
@@ -262,9 +262,15 @@ fn thoughts_reach_every_client_and_come_back_signed() {
             // Its chat tells no thoughts.
             return;
         }
-        let found = said(&stand.answer(client, provider, &asking("think")));
+        // Google's clients get no thoughts unless they ask for them.
+        let mut asked = asking("think");
+        if client == Dialect::Gemini {
+            let shown = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
+            asked.reasoning = Some(shown);
+        }
+        let found = said(&stand.answer(client, provider, &asked));
         assert!(!found.thoughts.is_empty() && !found.text.is_empty(), "{name}: {found:?}");
-        let answer = stand.ask(client, provider, &asking("think")).json();
+        let answer = stand.ask(client, provider, &asked).json();
         let body = going_on(client, &answer, &format!("{provider}/model-1"));
         let path = match client {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
@@ -282,6 +288,28 @@ fn thoughts_reach_every_client_and_come_back_signed() {
             "{name}: {warnings}"
         );
     });
+}
+
+/// A client of Google's that asked for no thoughts sees none, and what they prove goes back to the
+/// provider with the next turn.
+#[test]
+fn thoughts_that_nobody_asked_for_are_not_shown_and_come_back() {
+    let stand = Stand::new("");
+    let client = Dialect::Gemini;
+    for (provider, _) in PROVIDERS.iter().filter(|(name, _)| *name != "gemini") {
+        let found = said(&stand.answer(client, provider, &asking("think")));
+        assert_eq!(found.thoughts, "", "{provider}: {found:?}");
+        assert_eq!(found.text, "You said: think", "{provider}");
+        let answer = stand.ask(client, provider, &asking("think")).json();
+        assert!(!answer.to_string().contains("\"thought\":true"), "{provider}: {answer}");
+        let body = going_on(client, &answer, "");
+        let path = format!("/v1beta/models/{provider}%2Fmodel-1:generateContent");
+        let response = stand.gateway.send(&post(&path, "", &body.to_string()));
+        assert_eq!(response.status, 200, "{provider}: {}", response.text());
+        let warnings = response.field("x-ringgate-warnings").unwrap_or_default();
+        let is_lost = warnings.contains("proof") || warnings.contains("signature");
+        assert!(!is_lost, "{provider}: {warnings}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod failure;
+mod hidden;
 mod part;
 mod read_contents;
 mod read_request;
@@ -81,8 +82,8 @@ impl Codec for Gemini {
         answer::read_named(root, id)
     }
 
-    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
-        answer::write(answer, out);
+    fn write_answer(&self, answer: &Answer, request: &ChatRequest, _: u64, out: &mut Vec<u8>) {
+        answer::write(answer, hidden::asks_for_thoughts(request), out);
     }
 
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
@@ -101,16 +102,16 @@ impl Codec for Gemini {
         Box::new(decoder::Decoder::default())
     }
 
-    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(encoder::Framing::Events))
+    fn stream_encoder(&self, request: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(encoder::Framing::Events, request))
     }
 }
 
 /// A writer of the stream of a client that asked for no events: one JSON array.
 #[must_use]
-pub fn array_encoder() -> Box<dyn StreamEncoder> {
+pub fn array_encoder(request: &ChatRequest) -> Box<dyn StreamEncoder> {
     let framing = encoder::Framing::Array(ArrayFraming::default());
-    Box::new(encoder::Encoder::new(framing))
+    Box::new(encoder::Encoder::new(framing, request))
 }
 
 /// The path of a model's method that is no conversation, behind the provider's base URL.

@@ -17,7 +17,8 @@ use super::codec::{Codec, Frame, RequestPath, Target};
 use super::warnings::Warnings;
 use super::{Cutter, DIALECTS, codec, write_amazon_event, write_amazon_exception};
 use crate::llm::{
-    Answer, Assembly, ChatRequest, Chunk, Content, Dialect, Scanner, StopReason, Usage, chunks_of,
+    Answer, Assembly, ChatRequest, Chunk, Content, Dialect, ReasoningSettings, Scanner, StopReason,
+    Usage, chunks_of,
 };
 
 /// Dialects that clients speak.
@@ -129,7 +130,10 @@ pub(super) fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk])
 }
 
 pub(super) fn asking_for_usage() -> ChatRequest {
-    ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() }
+    // Google's clients get no thoughts unless they ask for them.
+    let reasoning = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
+    let reasoning = Some(reasoning);
+    ChatRequest { stream: true, include_usage: true, reasoning, ..ChatRequest::default() }
 }
 
 /// What every dialect can say of an answer, and what is therefore never lost.

@@ -93,7 +93,9 @@ what is known of vendors and model families, and a translated request follows it
 Where the client's dialect is the provider's, bytes are forwarded as they are, with these exceptions:
 the bound of an answer and the seed get the name that the vendor knows, Mistral is sent no
 `stream_options`, and thoughts that another vendor has signed, or that the vendor refuses, are taken out
-with a warning.
+with a warning. Answers of a provider that imitates OpenAI (not those of OpenAI and Azure) get OpenAI's
+word for their `service_tier`, or none where OpenAI has no such class; one without any choices is an error
+of status 502.
 
 `model_rules` of a provider in the settings adds rules for servers and models that the table does not
 know:

@@ -96,7 +96,7 @@ impl Chat {
     pub(super) fn stream_encoder(&self, now_unix: u64) -> Box<dyn StreamEncoder> {
         match self.form {
             Form::Own => self.client.stream_encoder(&self.request, now_unix),
-            Form::Array => gemini_array_encoder(),
+            Form::Array => gemini_array_encoder(&self.request),
             Form::Completion => completions_encoder(&self.request, now_unix),
         }
     }

@@ -1,15 +1,18 @@
 //! A whole answer, in both directions.
 
+use std::borrow::Cow;
+
 use super::DIALECT;
 use super::citation::{self, Words};
 use super::decoder::Decoder;
+use super::hidden::without_thoughts;
 use super::signature::{Held, Signed, signed};
 use super::usage;
 use super::write_contents::{UNCHECKED_IN_BASE64, write_call, write_media};
 use crate::dialects::codec::StreamDecoder;
 use crate::llm::{
-    Answer, ArrayWriter, Assembly, Choice, Content, Node, ObjectWriter, StopReason, TokenLogprob,
-    write_object,
+    Answer, ArrayWriter, Assembly, Choice, Content, Node, ObjectWriter, Part, StopReason,
+    TokenLogprob, write_object,
 };
 
 /// Reads a provider's answer: a stream of one event. None if it is no answer at all.
@@ -73,12 +76,16 @@ pub(super) fn logprobs(result: Node<'_>) -> Vec<TokenLogprob> {
     chosen.map(token).collect()
 }
 
-/// Appends the answer for a client.
-pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
+/// Appends the answer for a client, with its thoughts if the client asked for them.
+pub(super) fn write(answer: &Answer, with_thoughts: bool, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.array("candidates", |array| {
             for (index, choice) in (0_u64..).zip(&answer.choices) {
-                array.object(|candidate| write_candidate(candidate, index, choice));
+                let parts = match with_thoughts {
+                    true => Cow::Borrowed(&choice.parts),
+                    false => Cow::Owned(without_thoughts(&choice.parts)),
+                };
+                array.object(|candidate| write_candidate(candidate, index, (choice, &parts)));
             }
         });
         if let Some(usage) = &answer.usage {
@@ -89,13 +96,15 @@ pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
     });
 }
 
-fn write_candidate(candidate: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
+fn write_candidate(
+    candidate: &mut ObjectWriter<'_>,
+    index: u64,
+    (choice, parts): (&Choice, &[Part]),
+) {
     let (mut words, mut citations, mut refusal) = (Words::default(), Vec::new(), String::new());
     candidate.object("content", |content| {
         content.array("parts", |array| {
-            for Signed { part, signature } in
-                signed(&choice.parts, |held| Some(Held::for_client(held)))
-            {
+            for Signed { part, signature } in signed(parts, |held| Some(Held::for_client(held))) {
                 match &part.content {
                     Content::Text(text) => {
                         words.push(&text.text);

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use super::answer::{finish_reason, write_logprobs, write_part};
 use super::array_framing::ArrayFraming;
 use super::citation::{self, Words};
+use super::hidden::{Hidden, asks_for_thoughts, is_own_signature};
 use super::signature::{for_client, sealed_for_client};
 use super::{error, usage};
 use crate::dialects::codec::StreamEncoder;
 use crate::llm::{
-    ApiError, ArrayWriter, Chunk, Citation, Content, Growth, ObjectWriter, Reasoning, Start,
-    StopReason, Text, ToolCall, Usage, write_object,
+    ApiError, ArrayWriter, ChatRequest, Chunk, Citation, Content, Growth, ObjectWriter, Reasoning,
+    Start, StopReason, Text, ToolCall, Usage, write_object,
 };
 
 /// Bytes of arguments and refusals that may wait in one stream. Answers have a few kilobytes.
@@ -30,6 +31,8 @@ pub(super) struct Encoder {
     usage: Option<Usage>,
     /// By choice.
     choices: BTreeMap<u32, Said>,
+    /// The client asked for thoughts.
+    with_thoughts: bool,
     waiting_bytes: usize,
     has_ended: bool,
 }
@@ -49,6 +52,7 @@ struct Said {
     words: Words,
     citations: Vec<Citation>,
     refusal: String,
+    hidden: Hidden,
     stop: Option<StopReason>,
 }
 
@@ -56,17 +60,19 @@ struct Said {
 enum Open {
     Text,
     Thought { has_words: bool },
+    HiddenThought(Reasoning),
     Refusal,
     Call(ToolCall),
 }
 
 impl Encoder {
-    pub(super) fn new(framing: Framing) -> Self {
+    pub(super) fn new(framing: Framing, request: &ChatRequest) -> Self {
         Self {
             framing,
             start: Start::default(),
             usage: None,
             choices: BTreeMap::new(),
+            with_thoughts: asks_for_thoughts(request),
             waiting_bytes: 0,
             has_ended: false,
         }
@@ -80,6 +86,9 @@ impl Encoder {
                 said.citations.extend(text.citations.iter().cloned());
                 Some(Open::Text)
             }
+            Content::Reasoning(thought) if !self.with_thoughts && !is_own_signature(thought) => {
+                Some(Open::HiddenThought(thought.clone()))
+            }
             Content::Reasoning(thought) => {
                 Some(Open::Thought { has_words: !thought.text.is_empty() })
             }
@@ -87,13 +96,18 @@ impl Encoder {
             Content::ToolCall(call) => Some(Open::Call(call.clone())),
             _ => None,
         };
+        let is_hidden = matches!(open, Some(Open::HiddenThought(_)));
         said.open.extend(open.map(|open| (part, open)));
         match content {
+            Content::Reasoning(thought) if is_hidden => self.wait(thought.text.len(), out),
             Content::Text(text) if text.text.is_empty() => {}
             Content::Refusal(text) => self.refuse(choice, text, out),
             Content::ToolCall(call) => self.wait(call.arguments.len(), out),
             Content::Reasoning(thought) => self.thought(choice, thought, out),
-            content => self.part(choice, out, |array| write_part(array, content, None)),
+            content => {
+                let proof = self.proof(choice);
+                self.part(choice, out, |array| write_part(array, content, proof.as_deref()));
+            }
         }
     }
 
@@ -113,7 +127,13 @@ impl Encoder {
         match (said.open.get_mut(&part), growth) {
             (Some(Open::Text), Growth::Text(text)) => {
                 said.words.push(text);
-                self.part(choice, out, |array| array.object(|it| it.text("text", text)));
+                let proof = said.hidden.for_part();
+                self.part(choice, out, |array| {
+                    array.object(|it| {
+                        it.text("text", text);
+                        it.optional_text("thoughtSignature", proof.as_deref());
+                    });
+                });
             }
             (Some(Open::Text), Growth::Citation(citation))
                 if said.citations.len() < CITATIONS_MAX =>
@@ -143,6 +163,13 @@ impl Encoder {
                     });
                 });
             }
+            (Some(Open::HiddenThought(thought)), Growth::Text(text)) => {
+                thought.text.push_str(text);
+                self.wait(text.len(), out);
+            }
+            (Some(Open::HiddenThought(thought)), Growth::Signature(signature)) => {
+                thought.signature = Some(signature.clone());
+            }
             (Some(Open::Refusal), Growth::Text(text)) => self.refuse(choice, text, out),
             (Some(Open::Call(call)), Growth::Arguments(piece)) => {
                 call.arguments.push_str(piece);
@@ -153,6 +180,11 @@ impl Encoder {
             }
             _ => {}
         }
+    }
+
+    /// The signature of a part, which holds the thoughts before it that the client did not ask for.
+    fn proof(&mut self, choice: u32) -> Option<String> {
+        self.choices.get_mut(&choice)?.hidden.for_part()
     }
 
     /// A refusal has a place in the last piece only.
@@ -175,10 +207,19 @@ impl Encoder {
     }
 
     fn close(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
-        let open = self.choices.get_mut(&choice).and_then(|said| said.open.remove(&part));
-        if let Some(Open::Call(call)) = open {
+        let Some(said) = self.choices.get_mut(&choice) else { return };
+        let open = said.open.remove(&part);
+        if let Some(Open::HiddenThought(thought)) = open {
+            said.hidden.push(thought);
+        } else if let Some(Open::Call(call)) = open {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(call.arguments.len());
-            let signature = call.signature.as_ref().map(|it| for_client(it).into_owned());
+            let own = call.signature.as_ref().map(|it| for_client(it).into_owned());
+            let hidden = said.hidden.for_call();
+            if own.is_some() && hidden.is_some() {
+                let words = Content::Text(Text::default());
+                self.part(choice, out, |array| write_part(array, &words, hidden.as_deref()));
+            }
+            let signature = own.or(hidden);
             let content = Content::ToolCall(call);
             self.part(choice, out, |array| write_part(array, &content, signature.as_deref()));
         }
@@ -193,11 +234,11 @@ impl Encoder {
 
     /// The last piece: why each choice ended, and what it all used.
     fn end(&mut self, out: &mut Vec<u8>) {
-        let choices = std::mem::take(&mut self.choices);
+        let mut choices = std::mem::take(&mut self.choices);
         let usage = self.usage;
         self.piece(out, |root| {
             root.array("candidates", |array| {
-                for (index, said) in &choices {
+                for (index, said) in &mut choices {
                     array.object(|candidate| last_candidate(candidate, *index, said));
                 }
             });
@@ -272,10 +313,11 @@ impl Encoder {
     }
 }
 
-fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, said: &Said) {
+fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, said: &mut Said) {
+    let proof = said.hidden.for_part();
     candidate.object("content", |content| {
         content.array("parts", |parts| {
-            write_part(parts, &Content::Text(Text::default()), None);
+            write_part(parts, &Content::Text(Text::default()), proof.as_deref());
         });
         content.text("role", "model");
     });

@@ -2,9 +2,9 @@
 //!
 //! Clients write `camelCase` or `snake_case`, Google accepts both and writes the first.
 
-use super::DIALECT;
 use super::signature::{Proof, standard_base64};
 use super::write_contents::{UNCHECKED, UNCHECKED_IN_BASE64};
+use super::{DIALECT, hidden};
 use crate::llm::{
     Content, File, Foreign, Image, Malformed, Media, Node, Part, Reasoning, Source, Text, Within,
 };
@@ -18,6 +18,8 @@ pub(super) struct RawPart<'a> {
     pub text: Option<&'a str>,
     pub is_thought: bool,
     pub proof: Option<Proof>,
+    /// Thoughts that the client did not ask for and was given in the signature.
+    pub hidden: Vec<Reasoning>,
     pub inline_data: Option<Node<'a>>,
     pub file_data: Option<Node<'a>>,
     pub call: Option<Node<'a>>,
@@ -58,7 +60,10 @@ impl<'a> RawPart<'a> {
                 let text = value.expect_text()?;
                 // What stands for a signature is none.
                 let is_proof = !["", UNCHECKED, UNCHECKED_IN_BASE64].contains(&text);
-                self.proof = is_proof.then(|| Proof::read(text));
+                match hidden::read(text) {
+                    Some(thoughts) => self.hidden = thoughts,
+                    None => self.proof = is_proof.then(|| Proof::read(text)),
+                }
             }
             "inlineData" | "inline_data" => self.inline_data = Some(value.expect_object()?),
             "fileData" | "file_data" => self.file_data = Some(value.expect_object()?),
@@ -78,6 +83,14 @@ impl<'a> RawPart<'a> {
         // A picture drawn while thinking is not the answer's.
         let is_sketch = self.is_thought && (self.inline_data.is_some() || self.file_data.is_some());
         is_sketch || (!is_known && !self.beside.is_empty())
+    }
+
+    /// True for a part that brings hidden thoughts and nothing else.
+    pub(super) fn is_only_hidden(&self) -> bool {
+        let others = [self.inline_data, self.file_data, self.call, self.response];
+        let says_nothing =
+            self.text.is_none_or(str::is_empty) && !others.iter().any(Option::is_some);
+        !self.hidden.is_empty() && says_nothing
     }
 
     /// What the part says, but for calls and their results; with the thought that stands for a

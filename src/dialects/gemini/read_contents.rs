@@ -29,8 +29,16 @@ impl Contents {
         let (mut results, mut said) = (Vec::new(), Vec::new());
         let parts = content.expect("parts", "an array of parts")?;
         each(parts, |node| {
-            let raw = RawPart::read(node)?;
+            let mut raw = RawPart::read(node)?;
             self.note(&raw);
+            let is_over = raw.is_only_hidden();
+            let hidden = std::mem::take(&mut raw.hidden).into_iter();
+            if role == Role::Assistant {
+                said.extend(hidden.map(|thought| Part::new(Content::Reasoning(thought))));
+            }
+            if is_over {
+                return Ok(());
+            }
             if let Some(response) = raw.response {
                 results.push(self.result(response).within("functionResponse")?);
             } else if let Some(call) = raw.call {

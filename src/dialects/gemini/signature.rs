@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::DIALECT;
+use super::{DIALECT, hidden};
 use crate::llm::{Content, Part, Reasoning, Signature};
 
 /// Before a thought that its vendor has sealed, inside the wrapping.
@@ -69,6 +69,7 @@ fn unwrapped(text: &str) -> Option<String> {
 /// True for a signature that Google has not made.
 pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
     match Proof::read(text) {
+        _ if hidden::holds_thoughts(text) => true,
         Proof::Sealed(_) => true,
         Proof::Signature(signature) => signature.dialect != DIALECT,
     }
@@ -204,7 +205,7 @@ pub(super) fn standard_base64(data: &str) -> String {
     text
 }
 
-fn encoded(bytes: &[u8]) -> String {
+pub(super) fn encoded(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
@@ -219,7 +220,7 @@ fn encoded(bytes: &[u8]) -> String {
 }
 
 /// The bytes of base64 in either alphabet, padded or not.
-fn decoded(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     let (mut bits, mut count) = (0_u32, 0_u32);
     for letter in text.trim_end_matches('=').bytes() {

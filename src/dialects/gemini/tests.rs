@@ -7,10 +7,10 @@ use super::{DIALECT, Gemini, array_encoder};
 use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target, Unsayable};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Answer, ApiError, Assembly, CachePoint, ChatRequest, Chunk, Content, Dialect, File, Format,
-    Function, Growth, Image, Json, Malformed, Media, Part, Reasoning, ReasoningSettings, Role,
-    Scanner, Signature, Source, Start, StopReason, Text, Tool, ToolCall, ToolChoice, ToolResult,
-    Turn, Usage, WebSearch, chunks_of, find_rules,
+    Answer, ApiError, Assembly, CachePoint, ChatRequest, Choice, Chunk, Content, Dialect, File,
+    Format, Function, Growth, Image, Json, Malformed, Media, Part, Reasoning, ReasoningSettings,
+    Role, Scanner, Signature, Source, Start, StopReason, Text, Tool, ToolCall, ToolChoice,
+    ToolResult, Turn, Usage, WebSearch, chunks_of, find_rules,
 };
 
 fn read(body: &Value) -> Result<ChatRequest, Malformed> {
@@ -78,6 +78,12 @@ fn own(text: &str) -> Option<Signature> {
 fn proof(text: &str) -> Part {
     let thought = Reasoning { signature: own(text), ..Reasoning::default() };
     Part::new(Content::Reasoning(thought))
+}
+
+/// A request whose client shows thoughts.
+fn with_thoughts() -> ChatRequest {
+    let reasoning = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
+    ChatRequest { reasoning: Some(reasoning), ..ChatRequest::default() }
 }
 
 #[test]
@@ -436,7 +442,7 @@ fn calls_of_other_vendors_are_marked_for_gemini() {
     let answer = Answer { choices: vec![choice], ..Answer::default() };
     let mark = super::write_contents::UNCHECKED_IN_BASE64;
     let mut out = Vec::new();
-    Gemini.write_answer(&answer, &ChatRequest::default(), 0, &mut out);
+    Gemini.write_answer(&answer, &with_thoughts(), 0, &mut out);
     let whole: Value = serde_json::from_slice(&out).expect("JSON");
     let mut content = whole["candidates"][0]["content"].clone();
     assert_eq!(content["parts"][0]["thoughtSignature"], mark);
@@ -802,7 +808,7 @@ fn signed_words_are_the_same_whole_and_streamed() {
     assert_eq!(kinds[2], proof("c2ln"));
     // And a client gets them where they were.
     let mut out = Vec::new();
-    Gemini.write_answer(&whole, &ChatRequest::default(), 0, &mut out);
+    Gemini.write_answer(&whole, &with_thoughts(), 0, &mut out);
     let written: Value = serde_json::from_slice(&out).expect("JSON");
     let parts = &written["candidates"][0]["content"]["parts"];
     let signatures: Vec<_> =
@@ -868,14 +874,14 @@ fn log_probabilities_and_sources_are_the_same_whole_and_streamed() {
     assert_eq!(text.citations[0].span, Some((0, 2)));
     assert_eq!(assemble(decode(std::slice::from_ref(&body))).as_ref(), Some(&whole));
     let mut out = Vec::new();
-    Gemini.write_answer(&whole, &ChatRequest::default(), 0, &mut out);
+    Gemini.write_answer(&whole, &with_thoughts(), 0, &mut out);
     assert_eq!(answer(&serde_json::from_slice(&out).expect("JSON")), whole);
     assert_eq!(assemble(decode(&encoded(&chunks_of(&whole)))), Some(whole));
 }
 
 /// The pieces of the event stream that a client gets.
 fn encoded(chunks: &[Chunk]) -> Vec<Value> {
-    let mut encoder = Gemini.stream_encoder(&ChatRequest::default(), 0);
+    let mut encoder = Gemini.stream_encoder(&with_thoughts(), 0);
     let mut out = Vec::new();
     chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
     let text = String::from_utf8(out).expect("UTF-8");
@@ -960,7 +966,7 @@ fn errors_inside_streams() {
 #[test]
 fn the_array_form_says_the_same_and_ends_only_if_complete() {
     let framed = |chunks: &[Chunk]| {
-        let (mut encoder, mut out) = (array_encoder(), Vec::new());
+        let (mut encoder, mut out) = (array_encoder(&with_thoughts()), Vec::new());
         chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
         String::from_utf8(out).expect("UTF-8")
     };
@@ -1194,8 +1200,124 @@ proptest! {
             ..Answer::default()
         };
         let mut out = Vec::new();
-        Gemini.write_answer(&whole, &ChatRequest::default(), 0, &mut out);
+        Gemini.write_answer(&whole, &with_thoughts(), 0, &mut out);
         prop_assert_eq!(&answer(&serde_json::from_slice(&out).expect("JSON")), &whole);
         prop_assert_eq!(assemble(decode(&encoded(&chunks_of(&whole)))), Some(whole));
+    }
+}
+
+/// The thoughts, words and calls of an answer, and the kinds of signature on them.
+fn hidden_answer(signature: Option<Signature>, sealed: Option<Signature>) -> Answer {
+    let thought = Reasoning { id: None, text: "hm, x".to_owned(), signature, sealed };
+    let call = ToolCall {
+        id: "1".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{}".to_owned(),
+        signature: None,
+    };
+    let parts = vec![
+        Part::new(Content::Reasoning(thought.clone())),
+        Part::text("Hello"),
+        Part::new(Content::Reasoning(thought)),
+        Part::new(Content::ToolCall(call)),
+    ];
+    Answer { choices: vec![Choice { parts, ..Choice::default() }], ..Answer::default() }
+}
+
+/// The parts that a client which asked for no thoughts has of the answer: whole, and streamed.
+fn without_thoughts_of(answer: &Answer) -> [Vec<Value>; 2] {
+    let mut out = Vec::new();
+    Gemini.write_answer(answer, &ChatRequest::default(), 0, &mut out);
+    let whole: Value = serde_json::from_slice(&out).expect("JSON");
+    let whole = whole["candidates"][0]["content"]["parts"].as_array().expect("parts").clone();
+    let mut out = Vec::new();
+    let mut encoder = Gemini.stream_encoder(&ChatRequest::default(), 0);
+    chunks_of(answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
+    let text = String::from_utf8(out).expect("UTF-8");
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut streamed = Vec::new();
+    for data in events {
+        let event: Value = serde_json::from_str(data).expect("JSON");
+        let parts = &event["candidates"][0]["content"]["parts"];
+        streamed.extend(parts.as_array().into_iter().flatten().cloned());
+    }
+    [whole, streamed]
+}
+
+/// The parts of the model's turn when these come back.
+fn read_back(parts: &[Value]) -> Vec<Part> {
+    let contents =
+        json!([{"role": "user", "parts": [{"text": "x"}]}, {"role": "model", "parts": parts}]);
+    let body = json!({ "contents": contents }).to_string();
+    let path = RequestPath { model: Some("m"), stream: false };
+    let read = Scanner::default().read(body.as_bytes(), |root| Gemini.read_request(root, &path));
+    read.expect("JSON").expect("a request").turns.remove(1).parts
+}
+
+#[test]
+fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
+    let of = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
+    let claude = of(Dialect::AnthropicMessages, "ErcB+/=");
+    for (signature, sealed) in [(claude.clone(), None), (None, claude), (None, None)] {
+        let answer = hidden_answer(signature.clone(), sealed.clone());
+        for parts in without_thoughts_of(&answer) {
+            assert!(parts.iter().all(|part| part.get("thought").is_none()), "{parts:?}");
+            let text: String = parts.iter().filter_map(|it| it["text"].as_str()).collect();
+            assert_eq!(text, "Hello");
+            // Each lies on the part that follows it; what nobody signed, on the call alone.
+            let is_proven = signature.is_some() || sealed.is_some();
+            let said = parts.iter().find(|part| part["text"] == "Hello").expect("words");
+            assert_eq!(said.get("thoughtSignature").is_some(), is_proven, "{parts:?}");
+            let call = parts.iter().find(|part| part.get("functionCall").is_some());
+            let proof = call.expect("a call")["thoughtSignature"].as_str().expect("a signature");
+            assert!(super::is_foreign_signature(proof));
+            let url = proof.replace('+', "-").replace('/', "_");
+            assert!(super::is_foreign_signature(&url));
+            let back = read_back(&parts);
+            let back = back.into_iter().filter(|part| *part != Part::text("")).collect::<Vec<_>>();
+            let expected = &answer.choices[0].parts;
+            match is_proven {
+                true => assert_eq!(&back, expected, "{parts:?}"),
+                false => {
+                    let words: Vec<&Part> = back.iter().collect();
+                    assert_eq!(words.first().copied(), Some(&expected[1]), "{parts:?}");
+                    assert_eq!(words.last().copied(), Some(&expected[3]), "{parts:?}");
+                    assert_eq!(words.len(), 4, "{parts:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_thoughts_without_a_part_behind_them() {
+    let thought = |signature| {
+        Part::new(Content::Reasoning(Reasoning {
+            text: "hm".to_owned(),
+            signature,
+            ..Reasoning::default()
+        }))
+    };
+    let answer = |parts| Answer {
+        choices: vec![Choice { parts, ..Choice::default() }],
+        ..Answer::default()
+    };
+    let claude = Some(Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() });
+    // One without a proof is of no use to anyone.
+    for parts in without_thoughts_of(&answer(vec![thought(None), Part::text("Hi")])) {
+        assert!(parts.iter().all(|part| part.get("thoughtSignature").is_none()), "{parts:?}");
+        assert!(!json!(parts).to_string().contains("hm"), "{parts:?}");
+    }
+    // A signed one is the last part's.
+    for parts in without_thoughts_of(&answer(vec![thought(claude.clone())])) {
+        let last = parts.last().expect("a part");
+        assert!(last.get("thought").is_none() && last["text"] == "", "{parts:?}");
+        let back = read_back(&parts);
+        assert!(back.contains(&thought(claude.clone())), "{back:?}");
+    }
+    // Google's own needs no words.
+    let own = Some(Signature { dialect: DIALECT, text: "c2ln".to_owned() });
+    for parts in without_thoughts_of(&answer(vec![thought(own), Part::text("Hi")])) {
+        assert_eq!(parts[0], json!({"text": "Hi", "thoughtSignature": "c2ln"}));
     }
 }

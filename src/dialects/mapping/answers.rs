@@ -195,7 +195,7 @@ fn parts(out: &mut String, header: &[&str]) {
     table::write(out, header, rows);
     out.push_str(
         "\nA signature of another dialect's provider has that dialect's name before it, so that it finds its \
-         way back. A picture or sound that an API has\nno place for is a link in Markdown, which becomes the picture again where the client sends it back.\n",
+         way back. A picture or sound that an API has\nno place for is a link in Markdown, which becomes the picture again where the client sends it back.\n\nClients of Google get thoughts where they set `includeThoughts` only. What the provider wants back of\nthe others is in the `thoughtSignature` of the part behind them, from which it returns with the next turn.\n",
     );
 }
 

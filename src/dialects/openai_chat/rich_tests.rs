@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::OpenaiChat;
 use crate::dialects::codec::{Codec, RequestPath, Target};
+use crate::dialects::grid::asking_for_usage;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, Assembly, ChatRequest, Choice, Chunk, Content, Dialect, Image, Media, Part, Reasoning,
@@ -52,13 +53,13 @@ fn answer(parts: Vec<Part>) -> Answer {
 fn whole(dialect: Dialect, parts: &[Part]) -> Value {
     let mut out = Vec::new();
     let answer = answer(parts.to_vec());
-    client(dialect).write_answer(&answer, &ChatRequest::default(), 5, &mut out);
+    client(dialect).write_answer(&answer, &asking_for_usage(), 5, &mut out);
     serde_json::from_slice(&out).expect("JSON")
 }
 
 /// The events that a client gets.
 fn events(dialect: Dialect, parts: &[Part]) -> Vec<Value> {
-    let mut encoder = client(dialect).stream_encoder(&ChatRequest::default(), 5);
+    let mut encoder = client(dialect).stream_encoder(&asking_for_usage(), 5);
     let mut out = Vec::new();
     for chunk in chunks_of(&answer(parts.to_vec())) {
         encoder.push(&chunk, &mut out);

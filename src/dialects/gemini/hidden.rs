@@ -1,0 +1,130 @@
+//! Thoughts that a client did not ask for.
+//!
+//! Google shows none then, and signs the part that follows them. The thoughts of other vendors, whose
+//! words belong to their proofs, travel inside of that signature, and come back from it with the next
+//! turn. Those that nobody signed are wanted back beside calls only.
+
+use serde::Deserialize;
+
+use super::DIALECT;
+use super::signature::{decoded, encoded};
+use crate::llm::{ChatRequest, Content, Part, Reasoning, Signature, write_array};
+
+/// What a signature begins with that holds thoughts, inside of its base64.
+const MARK: &str = "thought#";
+
+/// True for a client that shows thoughts.
+pub(super) fn asks_for_thoughts(request: &ChatRequest) -> bool {
+    request.reasoning.as_ref().is_some_and(|reasoning| reasoning.is_shown == Some(true))
+}
+
+/// True for Google's own signature, which lies on no thought.
+pub(super) fn is_own_signature(thought: &Reasoning) -> bool {
+    let is_own = thought.signature.as_ref().is_some_and(|it| it.dialect == DIALECT);
+    is_own && thought.text.is_empty() && thought.sealed.is_none()
+}
+
+/// Thoughts that wait for the part that they are given with.
+#[derive(Debug, Default)]
+pub(super) struct Hidden(Vec<Reasoning>);
+
+impl Hidden {
+    pub(super) fn push(&mut self, thought: Reasoning) {
+        if !thought.text.is_empty() || thought.signature.is_some() || thought.sealed.is_some() {
+            self.0.push(thought);
+        }
+    }
+
+    /// The signature of a call, which holds all that waits.
+    pub(super) fn for_call(&mut self) -> Option<String> {
+        let thoughts = std::mem::take(&mut self.0);
+        match thoughts.as_slice() {
+            [] => None,
+            // It is all that Google wants back.
+            [Reasoning { signature: Some(signature), sealed: None, .. }]
+                if signature.dialect == DIALECT =>
+            {
+                Some(signature.text.clone())
+            }
+            thoughts => Some(write(thoughts)),
+        }
+    }
+
+    /// The signature of another part, which holds what waits if any of it has a proof.
+    pub(super) fn for_part(&mut self) -> Option<String> {
+        let is_proven = |it: &Reasoning| it.signature.is_some() || it.sealed.is_some();
+        if self.0.iter().any(is_proven) { self.for_call() } else { None }
+    }
+}
+
+/// The parts without thoughts, each of which stands as Google's own signature before the part that it is
+/// given with.
+pub(super) fn without_thoughts(parts: &[Part]) -> Vec<Part> {
+    let (mut shown, mut hidden) = (Vec::with_capacity(parts.len()), Hidden::default());
+    let proof = |text: String| {
+        let signature = Some(Signature { dialect: DIALECT, text });
+        Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
+    };
+    for part in parts {
+        let signature = match &part.content {
+            Content::Reasoning(thought) if !is_own_signature(thought) => {
+                hidden.push(thought.clone());
+                continue;
+            }
+            Content::ToolCall(_) => hidden.for_call(),
+            Content::Reasoning(_) => None,
+            _ => hidden.for_part(),
+        };
+        shown.extend(signature.map(proof));
+        shown.push(part.clone());
+    }
+    shown.extend(hidden.for_part().map(proof));
+    shown
+}
+
+fn write(thoughts: &[Reasoning]) -> String {
+    let mut text = MARK.as_bytes().to_vec();
+    write_array(&mut text, |array| {
+        for thought in thoughts {
+            array.object(|object| {
+                object.text("text", &thought.text);
+                let proof = |proof: &Option<Signature>| {
+                    proof.as_ref().map(|it| it.write(DIALECT).into_owned())
+                };
+                object.optional_text("signature", proof(&thought.signature).as_deref());
+                object.optional_text("sealed", proof(&thought.sealed).as_deref());
+            });
+        }
+    });
+    encoded(&text)
+}
+
+#[derive(Deserialize)]
+struct Written {
+    text: String,
+    signature: Option<String>,
+    sealed: Option<String>,
+}
+
+/// True for a signature that holds thoughts.
+pub(super) fn holds_thoughts(signature: &str) -> bool {
+    let head = decoded(signature.get(..12).unwrap_or_default());
+    head.is_some_and(|head| head.starts_with(MARK.as_bytes()))
+}
+
+/// The thoughts that a signature holds. None for any other signature.
+pub(super) fn read(signature: &str) -> Option<Vec<Reasoning>> {
+    if !holds_thoughts(signature) {
+        return None;
+    }
+    let bytes = decoded(signature)?;
+    let written: Vec<Written> = serde_json::from_slice(bytes.get(MARK.len()..)?).ok()?;
+    let proof = |text: Option<String>| text.map(|text| Signature::read(DIALECT, &text));
+    let thought = |it: Written| Reasoning {
+        id: None,
+        text: it.text,
+        signature: proof(it.signature),
+        sealed: proof(it.sealed),
+    };
+    Some(written.into_iter().map(thought).collect())
+}
