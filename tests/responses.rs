@@ -1,9 +1,13 @@
 //! OpenAI's responses on providers of other vendors: the tools that agents bring, and what a client
 //! refers to by id.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer, post};
+use crate::stage::{
+    Gateway, Provider, Response, STREAM_HEAD, event, eventually, json_answer, post,
+};
 
 const ANSWER: &str = r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"Rome."}]},
     "finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":10,
@@ -275,5 +279,55 @@ fn the_error_that_ends_a_stream_has_the_next_number() {
         assert_eq!(numbers.len(), events.len(), "{text}");
         let at = events.iter().position(|event| event["type"] == "error").expect("an error");
         assert_eq!(numbers[at], numbers[at - 1] + 1, "{dialect}: {text}");
+    }
+}
+
+/// Seconds of Unix time.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a time after 1970").as_secs()
+}
+
+#[test]
+fn an_answer_is_completed_when_it_ends() {
+    // The provider answers in the second after the one that it was asked in.
+    let next_second = || {
+        let begun = now();
+        eventually("the next second", || now() > begun);
+    };
+    let provider = Provider::start(move |visit| {
+        while let Some(request) = visit.request() {
+            let answer = ANSWER.replace('\n', "");
+            if request.contains(":streamGenerateContent") {
+                let begin = r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"In "}]},"index":0}]}"#;
+                visit.send(format!("{STREAM_HEAD}{}", event(begin)).as_bytes());
+                next_second();
+                visit.send(format!("{}0\r\n\r\n", event(&answer)).as_bytes());
+            } else {
+                next_second();
+                visit.send(json_answer("200 OK", "", &answer).as_bytes());
+            }
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        "[providers.google]\ndialect = \"gemini\"\nbase_url = \"http://{}/v1beta\"\n",
+        provider.address
+    ));
+    for stream in [true, false] {
+        let begun = now();
+        let body = json!({"model": "google/m", "input": "x", "stream": stream});
+        let sent = gateway.send(&post("/v1/responses", "", &body.to_string()));
+        let last = if stream {
+            let text = sent.text();
+            let mut data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            let last: Value =
+                serde_json::from_str(data.next_back().expect("events")).expect("JSON");
+            last["response"].clone()
+        } else {
+            sent.json()
+        };
+        let (created, completed) = (last["created_at"].as_u64(), last["completed_at"].as_u64());
+        let (created, completed) = (created.expect("a time"), completed.expect("a time"));
+        assert!(begun <= created && created < completed && completed <= now(), "{last}");
     }
 }

@@ -122,6 +122,74 @@ fn a_request_that_generates_nothing_prepares_the_next() {
 }
 
 #[test]
+fn events_name_the_stream_of_their_request() {
+    let (gateway, provider) = stand("");
+    let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
+    let create = |stream: &str, previous: Option<&Value>, input: &str| {
+        let mut create = json!({"type": "response.create", "model": "google/m", "store": false,
+            "stream_id": stream, "input": [{"role": "user", "content": input}]});
+        if let Some(previous) = previous {
+            create["previous_response_id"] = previous.clone();
+        }
+        create
+    };
+    let mut ask_on = |stream: &str, previous: Option<&Value>, input: &str| {
+        ask(&mut peer, &create(stream, previous, input));
+        let events = events(&mut peer);
+        assert!(events.len() > 2);
+        for event in &events {
+            assert_eq!(event["stream_id"], stream, "{event}");
+        }
+        events.last().expect("events")["response"]["id"].clone()
+    };
+    let main = ask_on("main", None, "one");
+    let other = ask_on("other", None, "uno");
+    // Each goes on from its own last answer, and a new one from any of them.
+    ask_on("fork", Some(&main), "three");
+    assert_eq!(said(&sent(&provider)["contents"]), ["one", "Rome.", "three"]);
+    ask_on("main", Some(&main), "two");
+    assert_eq!(said(&sent(&provider)["contents"]), ["one", "Rome.", "two"]);
+    ask_on("other", Some(&other), "due");
+    assert_eq!(said(&sent(&provider)["contents"]), ["uno", "Rome.", "due"]);
+    // So do errors, of the provider and of the gateway, and answers without a provider.
+    for (more, kind) in [
+        (json!({"input": "too many"}), "error"),
+        (json!({"type": "nonsense"}), "error"),
+        (json!({"generate": false}), "response.completed"),
+    ] {
+        let mut message = create("main", None, "x");
+        for (key, value) in more.as_object().expect("members") {
+            message[key] = value.clone();
+        }
+        ask(&mut peer, &message);
+        let events = events(&mut peer);
+        let last = events.last().expect("events");
+        assert_eq!((&last["type"], &last["stream_id"]), (&kind.into(), &"main".into()), "{last}");
+    }
+}
+
+#[test]
+fn input_that_steers_an_answer_comes_back() {
+    let (gateway, provider) = stand("");
+    let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
+    let input = json!([{"role": "user", "content": "rather this"}]);
+    let steer = json!({"type": "response.steer", "previous_response_id": "resp_1", "input": input});
+    ask(&mut peer, &steer);
+    let (first, payload) = peer.frame().expect("a frame");
+    assert_eq!(first, TEXT);
+    let event: Value = serde_json::from_slice(&payload).expect("JSON");
+    assert_eq!(event["type"], "response.steer.failed");
+    assert_eq!(event["error"]["code"], "steering_not_supported");
+    assert_eq!(event["error"]["type"], "invalid_request_error");
+    assert_eq!(event["steer"], json!({"previous_response_id": "resp_1", "input": input}));
+    assert!(event["sequence_number"].is_u64());
+    assert_eq!(provider.request_count(), 0);
+    // The connection serves on.
+    ask(&mut peer, &json!({"type": "response.create", "model": "google/m", "input": "one"}));
+    assert_eq!(events(&mut peer)[0]["type"], "response.created");
+}
+
+#[test]
 fn an_error_is_an_event_and_the_connection_stays() {
     let (gateway, _provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");

@@ -192,4 +192,7 @@ pub trait StreamEncoder {
     /// Appends the events that tell `chunk`. [`Chunk::Error`] ends the stream with an error event and
     /// without its terminator.
     fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>);
+
+    /// Says when the answer is complete, in seconds of Unix time, before its end is pushed.
+    fn complete_at(&mut self, _: u64) {}
 }

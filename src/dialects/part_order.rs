@@ -158,6 +158,10 @@ impl<E: StreamEncoder> PartOrder<E> {
 }
 
 impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
+    fn complete_at(&mut self, unix: u64) {
+        self.encoder.complete_at(unix);
+    }
+
     fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
         if self.has_failed {
             return;

@@ -23,6 +23,7 @@ use super::redact::Scrutiny;
 use super::shapes::Shaped;
 use super::stored_responses;
 use super::translate::{Back, Chat, Form, Translation};
+use crate::base::unix_now;
 use crate::dialects::{
     BadStream, Codec, Cutter, StreamDecoder, StreamEncoder, codec, opening_chunk,
     overflow_of_imitator,
@@ -82,8 +83,7 @@ async fn chat(
         return stream.replay(exchange, answer, &said).await;
     }
     let mut told = Vec::with_capacity(body.len() + 256);
-    let now = exchange.record.at_unix.as_secs();
-    translation.write_answer(&said, now, &mut told);
+    translation.write_answer(&said, unix_now().as_secs(), &mut told);
     stored_responses::keep_whole(exchange, translation, &told);
     send_json(exchange, attempt, answer, &told).await?;
     recall::store_whole(exchange, told);
@@ -124,7 +124,7 @@ fn check_no_error(
     Ok(())
 }
 
-/// Fills in what some providers leave out: the id, and the model.
+/// Fills in what some providers leave out: the id, the model, and when the answer was made.
 fn complete(exchange: &Exchange<'_>, translation: &Chat, answer: &mut Answer) {
     if answer.id.is_empty() {
         answer.id = own_id(exchange);
@@ -132,6 +132,7 @@ fn complete(exchange: &Exchange<'_>, translation: &Chat, answer: &mut Answer) {
     if answer.model.is_empty() {
         answer.model.clone_from(&translation.request.model);
     }
+    answer.created.get_or_insert(exchange.record.at_unix.as_secs());
     for (index, choice) in (0_u32..).zip(&mut answer.choices) {
         for (place, part) in (0_u32..).zip(&mut choice.parts) {
             name_call(exchange, (index, place), &mut part.content);
@@ -382,6 +383,9 @@ impl<'p> Stream<'p> {
                 self.hold.end(exchange);
             }
             self.look_at(exchange, &mut chunk);
+            if matches!(chunk, Chunk::End) {
+                self.encoder.complete_at(unix_now().as_secs());
+            }
             self.encoder.push(&chunk, out);
             if let Some(shared) = &mut self.shared {
                 shared.take(exchange, &chunk);

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::receive::Request;
 use super::record::Exchange;
 use super::{chat_form, translate};
-use crate::base::Instant;
+use crate::base::{Instant, unix_now};
 use crate::cache::{Follower, Heard, Origin};
 use crate::dialects::{Codec, Frame, StreamDecoder, StreamEncoder, codec};
 use crate::http::{Framing, write_data, write_field};
@@ -100,6 +100,7 @@ impl Other {
             match &mut chunk {
                 Chunk::Start(start) => start.id.clone_from(&self.id),
                 Chunk::Error(_) => exchange.record.stream_error = true,
+                Chunk::End => self.encoder.complete_at(unix_now().as_secs()),
                 _ => {}
             }
             self.encoder.push(&chunk, out);
@@ -109,6 +110,7 @@ impl Other {
     fn finish(&mut self, is_complete: bool, out: &mut Vec<u8>) {
         if is_complete {
             self.decoder.finish(&mut self.chunks);
+            self.encoder.complete_at(unix_now().as_secs());
             self.chunks.drain(..).for_each(|chunk| self.encoder.push(&chunk, out));
         }
     }

@@ -3,9 +3,12 @@
 //! Each `response.create` of the client is a request of its own on the line, with its own admission,
 //! route, metrics and event; the events of its answer go out as text frames, one a time. Within a
 //! connection the client may go on from its last answer by `previous_response_id`, whatever it says of
-//! `store`: that answer and all before it are kept here until the next takes their place.
+//! `store`: that answer and all before it are kept here until the next takes their place. Requests that
+//! name a lane by their `stream_id` have it in their events, and each lane its last answer, from which
+//! other lanes may go on, too.
 //!
-//! Absent: several answers at once, which clients ask one after another; binary messages; extensions.
+//! Absent: several answers at once (lanes wait for each other), and so answers that are steered while
+//! they come; binary messages; extensions.
 
 mod frame;
 mod framing;
@@ -28,6 +31,7 @@ use crate::http::{HeadLimits, RequestHead, end_head, write_field};
 use crate::llm::{ChatRequest, Chunk, Dialect, Edit, Start, StopReason, quote};
 use crate::shard::within;
 use frame::{FrameHead, Opcode, write_frame};
+use framing::Lane;
 
 /// The longest connection, as at OpenAI (its guide on WebSocket mode).
 const CONNECTION_MAX: Duration = Duration::from_mins(60);
@@ -54,10 +58,36 @@ const OF_HANDSHAKE: [&str; 8] = [
     "transfer-encoding",
 ];
 
-/// The conversation up to the last answer of a connection.
+/// Lanes of a connection whose last answers are kept, at most; the oldest goes first.
+const LANES_MAX: usize = 16;
+
+/// The conversations of a connection, the latest answer last.
 #[derive(Default)]
+struct Conversations(Vec<Conversation>);
+
+impl Conversations {
+    /// The items up to the answer of that name.
+    fn find(&self, name: &str) -> Option<&[u8]> {
+        let known = self.0.iter().find(|it| !name.is_empty() && it.name == name)?;
+        Some(&known.items)
+    }
+
+    /// Keeps the last answer of a lane. All together hold at most so many bytes, but for the latest.
+    fn keep(&mut self, conversation: Conversation, bytes_max: usize) {
+        self.0.retain(|it| it.lane != conversation.lane);
+        self.0.push(conversation);
+        let mut bytes: usize = self.0.iter().map(|it| it.items.len()).sum();
+        while self.0.len() > 1 && (self.0.len() > LANES_MAX || bytes > bytes_max) {
+            bytes -= self.0.remove(0).items.len();
+        }
+    }
+}
+
+/// The conversation up to the last answer of a lane.
 struct Conversation {
-    /// The name of that answer; empty before the first.
+    /// JSON of the lane's name; none for requests without one.
+    lane: Option<Vec<u8>>,
+    /// The name of that answer.
     name: String,
     /// JSON of its items, with commas between them.
     items: Vec<u8>,
@@ -85,11 +115,11 @@ pub(super) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     end_head(&mut out);
     exchange.client.out = exchange.send(out).await?;
     let deadline = Instant::now().after(CONNECTION_MAX);
-    let mut conversation = Conversation::default();
+    let mut conversations = Conversations::default();
     let code = loop {
         match next_message(exchange, deadline).await? {
             Ok(message) => {
-                if !answer(exchange, &mut conversation, message).await? {
+                if !answer(exchange, &mut conversations, message).await? {
                     return Ok(());
                 }
             }
@@ -198,23 +228,30 @@ async fn fill(exchange: &mut Exchange<'_>, deadline: Instant) -> Result<(), u16>
 /// Answers one message; false if the client is gone.
 async fn answer(
     exchange: &mut Exchange<'_>,
-    conversation: &mut Conversation,
+    conversations: &mut Conversations,
     message: Vec<u8>,
 ) -> Result<bool, Failure> {
-    let create = match read(exchange, conversation, &message) {
-        Ok(create) => create,
+    let lane = lane_of(exchange, &message);
+    let create = match read(exchange, conversations, &message) {
+        Ok(Message::Create(create)) => create,
+        Ok(Message::Steer { previous, input }) => {
+            let mut out = Vec::new();
+            framing::write_steer_failed(&previous, &input, &mut out);
+            exchange.send(out).await?;
+            return Ok(true);
+        }
         Err(failure) => {
             let mut out = Vec::new();
-            framing::write_error(&failure.to_api_error(), &mut out);
+            framing::write_error(&failure.to_api_error(), &lane, &mut out);
             exchange.send(out).await?;
             return Ok(true);
         }
     };
     if !create.generates {
-        return keep_only(exchange, conversation, create).await.map(|()| true);
+        return keep_only(exchange, conversations, (create, lane)).await.map(|()| true);
     }
     let head = head_of(exchange, create.body.len())?;
-    exchange.client.framing = Some(Box::new(Framing::new(EVENT_BYTES_MAX)));
+    exchange.client.framing = Some(Box::new(Framing::new(EVENT_BYTES_MAX).on(lane.clone())));
     let asker = Asker::new(exchange.worker, &head);
     let inner = Exchange::new(&asker, &mut *exchange.client, Instant::now());
     let is_there = Box::pin(line::run_message(inner, create.body)).await;
@@ -228,7 +265,9 @@ async fn answer(
     if let Some((id, output)) = last_answer(exchange, &framing) {
         let mut items = create.items;
         add_items(&mut items, output.as_bytes());
-        *conversation = Conversation { name: response_name(&id).to_owned(), items };
+        let name = response_name(&id).to_owned();
+        let limit = exchange.snapshot.settings.server.body_bytes_max;
+        conversations.keep(Conversation { lane: lane.0, name, items }, limit);
     }
     Ok(true)
 }
@@ -243,24 +282,49 @@ fn last_answer(exchange: &Exchange<'_>, framing: &Framing) -> Option<(String, St
     read.ok().flatten()
 }
 
+/// The lane of a message.
+fn lane_of(exchange: &Exchange<'_>, message: &[u8]) -> Lane {
+    let outline = exchange.worker.scanner().request(message);
+    let named = outline.ok().and_then(|it| it.value(message, "stream_id").map(<[u8]>::to_vec));
+    Lane(named.filter(|json| json.starts_with(b"\"")))
+}
+
+/// A message of the client.
+enum Message {
+    Create(Create),
+    /// Input for the answer that is being made: its JSON, and the answer's id.
+    Steer {
+        previous: String,
+        input: Vec<u8>,
+    },
+}
+
 /// Takes a message apart.
 fn read(
     exchange: &Exchange<'_>,
-    conversation: &Conversation,
+    conversations: &Conversations,
     message: &[u8],
-) -> Result<Create, Failure> {
+) -> Result<Message, Failure> {
     let outline = exchange.worker.scanner().request(message).map_err(Failure::Json)?;
     let text = |key: &str| {
         let json = outline.value(message, key)?;
         serde_json::from_slice::<String>(json).ok()
     };
-    if text("type").as_deref() != Some("response.create") {
-        let expected = "expected a message of the type `response.create`";
-        return Err(Failure::Invalid(expected.into()));
-    }
     let previous = text("previous_response_id").unwrap_or_default();
-    let is_known = !previous.is_empty() && response_name(&previous) == conversation.name;
-    let mut items = if is_known { conversation.items.clone() } else { Vec::new() };
+    match text("type").as_deref() {
+        Some("response.create") => {}
+        Some("response.steer") => {
+            let input = outline.value(message, "input").unwrap_or(b"[]").to_vec();
+            return Ok(Message::Steer { previous, input });
+        }
+        _ => {
+            let expected = "expected a message of the type `response.create`";
+            return Err(Failure::Invalid(expected.into()));
+        }
+    }
+    let known = conversations.find(response_name(&previous));
+    let is_known = known.is_some();
+    let mut items = known.unwrap_or_default().to_vec();
     match text("input") {
         Some(text) => {
             let message = [b"[{\"role\":\"user\",\"content\":", &*quote(&text), b"}]"].concat();
@@ -286,7 +350,7 @@ fn read(
         return Err(Failure::BodyTooLarge { limit: limit as u64 });
     }
     let generates = outline.value(message, "generate") != Some(b"false");
-    Ok(Create { body, items, generates })
+    Ok(Message::Create(Create { body, items, generates }))
 }
 
 /// Appends the elements of a JSON array.
@@ -302,8 +366,8 @@ fn add_items(items: &mut Vec<u8>, array: &[u8]) {
 /// Answers a request that only prepares the next: with an answer that says nothing.
 async fn keep_only(
     exchange: &mut Exchange<'_>,
-    conversation: &mut Conversation,
-    create: Create,
+    conversations: &mut Conversations,
+    (create, lane): (Create, Lane),
 ) -> Result<(), Failure> {
     let codec = codec(Dialect::OpenaiResponses).ok_or(Failure::NotFound)?;
     let read = translate_body(exchange, &create.body)?;
@@ -315,11 +379,13 @@ async fn keep_only(
     for chunk in [Chunk::Start(start), stop, Chunk::End] {
         encoder.push(&chunk, &mut events);
     }
-    let mut framing = Framing::of_events(EVENT_BYTES_MAX);
+    let mut framing = Framing::of_events(EVENT_BYTES_MAX).on(lane.clone());
     let mut out = Vec::new();
     framing.push(&events, &mut out);
     exchange.send(out).await?;
-    *conversation = Conversation { name: response_name(&id).to_owned(), items: create.items };
+    let name = response_name(&id).to_owned();
+    let limit = exchange.snapshot.settings.server.body_bytes_max;
+    conversations.keep(Conversation { lane: lane.0, name, items: create.items }, limit);
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Encoder {
     forms: CallForms,
     start: Start,
     created: u64,
-    /// When the stream began.
+    /// When the stream began; in the end, when it ended.
     now: u64,
     /// The answer's id for the client; empty until the stream has begun.
     id: String,
@@ -453,6 +453,10 @@ fn write_words(root: &mut ObjectWriter<'_>, part: &Gathered) {
 }
 
 impl StreamEncoder for Encoder {
+    fn complete_at(&mut self, unix: u64) {
+        self.now = unix;
+    }
+
     fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
         if self.has_ended {
             return;

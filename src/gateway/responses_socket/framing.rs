@@ -3,7 +3,7 @@
 
 use super::frame::{Opcode, write_frame};
 use crate::http::{EventReader, HeadLimits, Method, ResponseHead};
-use crate::llm::{ApiError, write_object};
+use crate::llm::{ApiError, Edit, edit_members, write_object};
 
 /// Events that hold the whole answer.
 const LAST_EVENTS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
@@ -14,6 +14,25 @@ pub(in crate::gateway) struct Framing {
     reader: EventReader,
     /// The data of the event that holds the whole answer.
     last: Vec<u8>,
+    lane: Lane,
+}
+
+/// What tells the client for which of its requests an event is: JSON of their `stream_id`, where they
+/// have one.
+#[derive(Clone, Default)]
+pub(super) struct Lane(pub Option<Vec<u8>>);
+
+impl Lane {
+    /// Appends the frame of an event.
+    fn write(&self, event: &[u8], out: &mut Vec<u8>) {
+        match &self.0 {
+            Some(json) => {
+                let event = edit_members(event, &[Edit::Set { key: "stream_id", json }]);
+                write_frame(out, Opcode::Text, &event);
+            }
+            None => write_frame(out, Opcode::Text, event),
+        }
+    }
 }
 
 enum Place {
@@ -28,7 +47,12 @@ impl Framing {
     /// For an answer with its head.
     pub(in crate::gateway) fn new(event_bytes_max: usize) -> Self {
         let reader = EventReader::new(event_bytes_max);
-        Self { place: Place::Head(Vec::new()), reader, last: Vec::new() }
+        Self { place: Place::Head(Vec::new()), reader, last: Vec::new(), lane: Lane::default() }
+    }
+
+    /// For the requests of that lane.
+    pub(super) fn on(self, lane: Lane) -> Self {
+        Self { lane, ..self }
     }
 
     /// For the events of a stream.
@@ -75,7 +99,7 @@ impl Framing {
                     if event.name.is_some_and(|name| LAST_EVENTS.contains(&name)) {
                         self.last = event.data.to_vec();
                     }
-                    write_frame(out, Opcode::Text, event.data);
+                    self.lane.write(event.data, out);
                 }
             }
         }
@@ -96,12 +120,12 @@ impl Framing {
             event.extend_from_slice(head.as_bytes());
             event.extend_from_slice(inner.as_bytes());
         }
-        write_frame(out, Opcode::Text, &event);
+        self.lane.write(&event, out);
     }
 }
 
 /// Appends the event that tells an error.
-pub(super) fn write_error(error: &ApiError, out: &mut Vec<u8>) {
+pub(super) fn write_error(error: &ApiError, lane: &Lane, out: &mut Vec<u8>) {
     let mut event = Vec::new();
     write_object(&mut event, |root| {
         root.text("type", "error");
@@ -114,6 +138,29 @@ pub(super) fn write_error(error: &ApiError, out: &mut Vec<u8>) {
                 Some(param) => inner.text("param", param),
                 None => inner.null("param"),
             }
+        });
+    });
+    lane.write(&event, out);
+}
+
+/// Appends the event that gives input back which was to steer an answer: JSON of it, and the id of that
+/// answer.
+pub(super) fn write_steer_failed(previous: &str, input: &[u8], out: &mut Vec<u8>) {
+    let mut event = Vec::new();
+    write_object(&mut event, |root| {
+        root.text("type", "response.steer.failed");
+        root.number("sequence_number", 0);
+        root.object("error", |error| {
+            error.text("type", "invalid_request_error");
+            error.text("code", "steering_not_supported");
+            error.text(
+                "message",
+                "answers cannot be steered here; send the input when it is complete",
+            );
+        });
+        root.object("steer", |steer| {
+            steer.text("previous_response_id", previous);
+            steer.key("input").extend_from_slice(input);
         });
     });
     write_frame(out, Opcode::Text, &event);
