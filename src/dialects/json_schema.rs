@@ -100,6 +100,47 @@ impl<'f> Parameters<'f> {
     }
 }
 
+/// The schema of a tool's arguments for Google, which holds no model to it and takes a subset all the
+/// same. Most schemas keep to it, as a search of their text shows.
+pub(super) fn fit_parameters<'j>(
+    schema: &'j Json,
+    tool: &str,
+    warnings: &mut Warnings,
+) -> Cow<'j, Json> {
+    let rooted = object_root(schema, tool, warnings);
+    if !may_leave_subset(rooted.text()) {
+        return rooted;
+    }
+    // What cannot be written in the subset may still be understood.
+    match fit(&rooted, &GEMINI, tool, warnings) {
+        Ok(fitting) => Cow::Owned(fitting),
+        Err(_) => rooted,
+    }
+}
+
+/// True for a schema that has a keyword which Google does not take as it is, or members without a type.
+fn may_leave_subset(text: &str) -> bool {
+    const KEYWORDS: [&[u8]; 12] = [
+        br#""$ref""#,
+        br#""allOf""#,
+        br#""const""#,
+        br#""contains""#,
+        br#""dependent"#,
+        br#""exclusiveM"#,
+        br#""format""#,
+        br#""if""#,
+        br#""not""#,
+        br#""pattern"#,
+        br#""propertyNames""#,
+        br#""unevaluated"#,
+    ];
+    let text = text.as_bytes();
+    let count = |word: &[u8]| memchr::memmem::find_iter(text, word).count();
+    let has_list = memchr::memmem::find(text, br#""type":["#).is_some();
+    let has_keyword = || KEYWORDS.iter().any(|word| memchr::memmem::find(text, word).is_some());
+    has_list || has_keyword() || count(br#""properties":"#) > count(br#""type":"object""#)
+}
+
 /// The form of an answer as OpenAI and its imitators take it.
 pub(super) fn fit_format<'f>(format: &'f Format, warnings: &mut Warnings) -> Cow<'f, Format> {
     let Format::JsonSchema { name, description, schema, strict } = format else {

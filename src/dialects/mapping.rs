@@ -87,6 +87,10 @@ what is known of vendors and model families, and a translated request follows it
 - on Amazon Bedrock each family gets its own members, cache points and ids of calls; messages of the system
   inside the conversation, schemas for the answer, signed calls and pictures inside the result of a tool
   go to those models of Claude and Gemini that take them;
+- schemas of answers and of tools are written in the subset that the vendor takes, and the description
+  has what it lacks; a strict schema with optional members loses `strict` at OpenAI, which takes required
+  members only: as a union with null such a member would be null in the answer where the client expects
+  none;
 - OpenAI's reasoning models are asked by `/responses` for clients of other dialects, and for clients of
   its chat completions too where only `/responses` serves the model, or tools beside an effort.
 

@@ -8,7 +8,7 @@ use super::DIALECT;
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::json_schema::{GEMINI, fit, object_root};
+use crate::dialects::json_schema::{GEMINI, fit, fit_parameters};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
@@ -123,7 +123,7 @@ fn write_function(functions: &mut ArrayWriter<'_>, function: &Function, warnings
         object.text("name", &function.name);
         object.optional_text("description", function.description.as_deref());
         let parameters = function.parameters.as_ref();
-        let parameters = parameters.map(|schema| object_root(schema, &function.name, warnings));
+        let parameters = parameters.map(|schema| fit_parameters(schema, &function.name, warnings));
         object.optional_raw("parametersJsonSchema", parameters.as_deref());
     });
     if function.strict == Some(true) {

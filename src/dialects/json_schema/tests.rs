@@ -232,3 +232,74 @@ fn alternatives_at_the_root_of_a_tool_are_one_object() {
         "changed the parameters of f: alternatives at the root were merged into one object"
     );
 }
+
+/// What Google is sent of a tool's arguments, and the keywords that were left out.
+fn googles(schema: &Value) -> (Value, Vec<String>) {
+    let mut warnings = Warnings::default();
+    let schema = Json::parse(&schema.to_string()).expect("JSON");
+    let fitting = fit_parameters(&schema, "f", &mut warnings);
+    let text = serde_json::from_str(fitting.text()).expect("JSON");
+    (text, warnings.iter().map(str::to_owned).collect())
+}
+
+#[test]
+fn google_gets_its_subset_in_every_member_of_a_tool() {
+    let object = |members: Value| json!({"type": "object", "properties": members});
+    for (member, expected, left_out) in [
+        (json!({"const": "a"}), json!({"enum": ["a"]}), 0),
+        (json!({"type": ["string", "null"]}), json!({"type": ["string", "null"]}), 0),
+        (
+            json!({"properties": {"b": {"type": "string"}}}),
+            object(json!({"b": {"type": "string"}})),
+            0,
+        ),
+        (
+            json!({"type": "string", "format": "uri"}),
+            json!({"type": "string", "description": "{format: \"uri\"}"}),
+            1,
+        ),
+        (
+            json!({"type": "string", "format": "date-time"}),
+            json!({"type": "string", "format": "date-time"}),
+            0,
+        ),
+        (
+            json!({"type": "integer", "exclusiveMinimum": 0, "minimum": 1}),
+            json!({"type": "integer", "minimum": 1, "description": "{exclusiveMinimum: 0}"}),
+            1,
+        ),
+        (
+            json!({"allOf": [{"type": "string"}, {"description": "d"}]}),
+            json!({"type": "string", "description": "d"}),
+            0,
+        ),
+        (
+            json!({"type": "object", "properties": {}, "additionalProperties": {"const": 1}}),
+            json!({"type": "object", "properties": {}, "additionalProperties": {"enum": [1]}}),
+            0,
+        ),
+        (
+            json!({"type": "array", "items": {"$ref": "#/$defs/x", "description": "One."}}),
+            json!({"type": "array", "items": {"type": "string", "description": "One."}}),
+            0,
+        ),
+    ] {
+        let mut schema = object(json!({"a": member, "plain": {"type": "string"}}));
+        schema["$defs"] = json!({"x": {"type": "string"}});
+        let mut wanted = object(json!({"a": expected, "plain": {"type": "string"}}));
+        wanted["$defs"] = json!({"x": {"type": "string"}});
+        let (found, warnings) = googles(&schema);
+        assert_eq!(found["properties"], wanted["properties"], "{schema}");
+        assert_eq!(found["type"], "object");
+        assert_eq!(warnings.len(), left_out, "{schema}: {warnings:?}");
+    }
+    // One within the subset stays as it is, to the byte.
+    let plain = r#"{"type":"object","properties":{"a":{"type":"string","enum":["x"]}},"required":["a"],"additionalProperties":false}"#;
+    let schema = Json::parse(plain).expect("JSON");
+    let mut warnings = Warnings::default();
+    assert_eq!(fit_parameters(&schema, "f", &mut warnings).text(), plain);
+    // One that contains itself may.
+    let list = json!({"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}},
+        "$defs": {"N": {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}}});
+    assert_eq!(googles(&list).0, list);
+}
