@@ -421,3 +421,27 @@ fn what_claude_code_says_of_itself_stays_with_anthropic() {
     let (_, _, sent) = stand.ask("/v1/messages", &body("anthropic/claude-opus-4-8"));
     assert_eq!(sent["system"].as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn each_of_googles_apis_gets_what_it_knows() {
+    let vertex = "[providers.vertex]\npreset = \"vertex-ai\"\nvertex_auth_type = \"access-token\"\n\
+                  vertex_project_id = \"p\"\nvertex_region = \"us-east1\"\napi_key = \"test-credential\"\n";
+    let stand = Stand::new("");
+    let asked = |provider: &str| {
+        json!({"model": format!("{provider}/gemini-3-pro"), "metadata": {"team": "a"},
+            "service_tier": "flex", "messages": [{"role": "user", "content": "x"}]})
+    };
+    let (response, _, sent) = stand.ask("/v1/chat/completions", &asked("google"));
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!((sent.get("labels"), &sent["serviceTier"]), (None, &json!("flex")), "{sent}");
+    let warnings = response.field("x-ringgate-warnings").unwrap_or_default();
+    assert!(warnings.contains("dropped metadata"), "{warnings}");
+    let base = format!("base_url = \"http://{}/v1\"\n", stand.provider.address);
+    let other = Gateway::start(&format!("{vertex}{base}"));
+    let response = other.send(&post("/v1/chat/completions", "", &asked("vertex").to_string()));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let request = stand.provider.last_request();
+    let sent = request.split_once("\r\n\r\n").expect("a body").1;
+    let sent: Value = serde_json::from_str(sent).expect("JSON");
+    assert_eq!((&sent["labels"]["team"], sent.get("serviceTier")), (&json!("a"), None), "{sent}");
+}

@@ -53,6 +53,8 @@ pub enum RefusedSetting {
     Name,
     /// The end user.
     User,
+    /// Labels of the request.
+    Metadata,
     /// The class of service.
     ServiceTier,
     /// How wordy the answer is.
@@ -97,6 +99,7 @@ impl RefusedSetting {
             Self::N => "n",
             Self::Name => "name",
             Self::User => "user",
+            Self::Metadata => "metadata",
             Self::ServiceTier => "service_tier",
             Self::Verbosity => "verbosity",
             Self::ParallelToolCalls => "parallel_tool_calls",
@@ -179,7 +182,7 @@ pub struct ModelRule {
     pub models: Vec<String>,
     /// Settings that these models refuse. They are left out of translated requests, with a warning:
     /// `temperature`, `top_p`, `top_k`, `min_p`, `frequency_penalty`, `presence_penalty`, `seed`,
-    /// `logit_bias`, `logprobs`, `stop`, `n`, `name`, `user`, `service_tier`, `verbosity`,
+    /// `logit_bias`, `logprobs`, `stop`, `n`, `name`, `user`, `metadata`, `service_tier`, `verbosity`,
     /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`,
     /// `forced_tool_choice` (the model chooses itself), `strict_tools`, `json_schema` (Claude is told
     /// the schema in its instructions), `tool_result_media` (Gemini gets pictures beside the result),
