@@ -11,7 +11,7 @@ use crate::dialects::openai_tools::CallForms;
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{foreign, service_tier};
 use crate::llm::{
-    Answer, ApiError, ChatRequest, Choice, Content, Node, ObjectWriter, Part, StopReason,
+    Answer, ApiError, ChatRequest, Choice, Content, Format, Node, ObjectWriter, Part, StopReason,
     TokenLogprob, Usage, write_array, write_object,
 };
 
@@ -242,7 +242,13 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
         root.float("frequency_penalty", sampling.frequency_penalty.unwrap_or(0.0));
         root.object("text", |object| {
             match &request.format {
-                Some(format) => object.object("format", |object| write_format(object, format)),
+                Some(format) => object.object("format", |object| {
+                    write_format(object, format);
+                    // OpenAI's answers have it in any case.
+                    if matches!(format, Format::JsonSchema { description: None, .. }) {
+                        object.null("description");
+                    }
+                }),
                 None => object.object("format", |object| object.text("type", "text")),
             }
             object.optional_text("verbosity", request.verbosity.as_deref());

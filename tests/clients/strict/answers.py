@@ -16,7 +16,7 @@ PRESENT = """id object created_at completed_at status incomplete_details model p
     temperature reasoning usage max_output_tokens max_tool_calls store background service_tier metadata
     safety_identifier prompt_cache_key""".split()
 # Null in OpenAI's own answers, although its description has no null for them.
-NULLABLE = r"\.(safety_identifier|prompt_cache_key|user|usage): expected .*, got null"
+NULLABLE = r"\.(safety_identifier|prompt_cache_key|user|usage|text\.format\.description): expected .*, got null"
 NEVER_NULL = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "service_tier", "top_logprobs")
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 GENERATE = re.compile(r"v1(beta|alpha)?/.*:(generateContent|streamGenerateContent)$")

@@ -91,8 +91,30 @@ def check_strict(schema, where):
             check_strict(item, where)
 
 
-class Chat:
+class OpenAiErrors:
+    """How OpenAI tells what it refuses; `FULL` is its sentence for a full context, `MEMBER` the member that fills it."""
+
+    def context_full(self):
+        return Refusal(self.FULL, code="context_length_exceeded", param=self.MEMBER, is_complaint=False)
+
+    def error(self, refusal):
+        return {
+            "error": {
+                "message": refusal.message,
+                "type": "invalid_request_error",
+                "param": refusal.param,
+                "code": refusal.code,
+            }
+        }
+
+
+class Chat(OpenAiErrors):
     NAME = "OpenAI's chat"
+    FULL = (
+        "This model's maximum context length is 128000 tokens. However, your messages resulted in 131072 tokens. "
+        "Please reduce the length of the messages."
+    )
+    MEMBER = "messages"
 
     def __init__(self, schemas):
         self.request = Description(schemas["openai"], closed=True)
@@ -294,25 +316,6 @@ class Chat:
         if has_usage:
             yield chunk({}, choices=[], usage=self.usage(body, reply))
         yield "data: [DONE]\n\n"
-
-    def context_full(self):
-        return Refusal(
-            "This model's maximum context length is 128000 tokens. However, your messages resulted in 131072 tokens. "
-            "Please reduce the length of the messages.",
-            code="context_length_exceeded",
-            param="messages",
-            is_complaint=False,
-        )
-
-    def error(self, refusal):
-        return {
-            "error": {
-                "message": refusal.message,
-                "type": "invalid_request_error",
-                "param": refusal.param,
-                "code": refusal.code,
-            }
-        }
 
 
 class Imitator(Chat):

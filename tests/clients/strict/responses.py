@@ -3,7 +3,17 @@
 import itertools
 import json
 
-from .chat import REASONS, check_described, check_name, check_parameters, check_sampling, check_user, pieces, unsupported
+from .chat import (
+    REASONS,
+    OpenAiErrors,
+    check_described,
+    check_name,
+    check_parameters,
+    check_sampling,
+    check_user,
+    pieces,
+    unsupported,
+)
 from .descriptions import Description
 from .model import Call, Conversation, Refusal, Result, Turn
 
@@ -33,8 +43,10 @@ SEARCH = "tool_search"
 OUTPUTS = {output: call for call, output in CALLS.items()}
 
 
-class Responses:
+class Responses(OpenAiErrors):
     NAME = "OpenAI's responses"
+    FULL = "Your input exceeds the context window of this model. Please adjust your input and try again."
+    MEMBER = "input"
 
     def __init__(self, schemas):
         self.request = Description(schemas["openai"], closed=True)
@@ -278,7 +290,7 @@ class Responses:
             "service_tier": "default",
             "store": body.get("store", True),
             "temperature": 1.0,
-            "text": body.get("text") or {"format": {"type": "text"}},
+            "text": told_text(body),
             "tool_choice": body.get("tool_choice") or "auto",
             "tools": [told(tool) for tool in body.get("tools") or []],
             "top_logprobs": 0,
@@ -343,23 +355,12 @@ class Responses:
         response = self.response(body, reply, output)
         yield event("response.completed", response=response | {"id": begun["id"]})
 
-    def context_full(self):
-        return Refusal(
-            "Your input exceeds the context window of this model. Please adjust your input and try again.",
-            code="context_length_exceeded",
-            param="input",
-            is_complaint=False,
-        )
 
-    def error(self, refusal):
-        return {
-            "error": {
-                "message": refusal.message,
-                "type": "invalid_request_error",
-                "param": refusal.param,
-                "code": refusal.code,
-            }
-        }
+def told_text(body):
+    """The form of the answer as it repeats it, with its description."""
+    text = body.get("text") or {"format": {"type": "text"}}
+    form = text.get("format") or {"type": "text"}
+    return text | {"format": {"description": None} | form if form["type"] == "json_schema" else form}
 
 
 def told(tool):
