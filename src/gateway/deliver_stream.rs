@@ -274,8 +274,37 @@ fn look_at(
         finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
     let is_decoded = matches!(progress.dialect, Dialect::Gemini | Dialect::CohereChat);
     let with_usage = !is_decoded && may_carry_usage(event.data);
+    let scrutiny = Scrutiny::of_event(event.name, event.data);
+    let is_telling = with_usage || finish != Finish::None;
+    let looks_at_tier = progress.tiers.looks_at(is_telling);
+    let is_usual = scrutiny == Scrutiny::Usual && !with_usage && !is_decoded;
+    if is_usual && !looks_at_tier && !recall::takes_events(exchange) {
+        exchange.record.content_events += 1;
+        write_event(out, event);
+        return;
+    }
+    let seen = Seen { scrutiny, with_usage, looks_at_tier };
+    look_closely(exchange, attempt, (event, seen), progress, out);
+}
+
+/// What a first look at an event has shown.
+struct Seen {
+    scrutiny: Scrutiny,
+    with_usage: bool,
+    looks_at_tier: bool,
+}
+
+/// What is rare, or done for others than the client.
+#[inline(never)]
+fn look_closely(
+    exchange: &mut Exchange<'_>,
+    attempt: &Attempt,
+    (event, seen): (&Event<'_>, Seen),
+    progress: &mut Progress,
+    out: &mut Vec<u8>,
+) {
     // What the provider says is metered; what goes on is in the words of its clients.
-    let replaced = progress.tiers.replace(event.data, with_usage || finish != Finish::None);
+    let replaced = if seen.looks_at_tier { progress.tiers.replace(event.data) } else { None };
     let shown = Event { data: replaced.as_deref().unwrap_or(event.data), ..*event };
     if recall::takes_events(exchange) {
         let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
@@ -285,20 +314,19 @@ fn look_at(
             None => recall::take_event(exchange, &data),
         }
     }
-    let scrutiny = Scrutiny::of_event(event.name, event.data);
-    if scrutiny == Scrutiny::Close {
-        progress.scrutiny = scrutiny;
+    if seen.scrutiny == Scrutiny::Close {
+        progress.scrutiny = seen.scrutiny;
         if write_full_context(exchange, attempt, progress.dialect, event, out) {
             progress.finished = false;
             return;
         }
     }
-    if is_decoded {
+    if matches!(progress.dialect, Dialect::Gemini | Dialect::CohereChat) {
         meter_decoded(exchange, progress.dialect, event);
         write_event(out, event);
         return;
     }
-    if !with_usage && scrutiny == Scrutiny::Usual {
+    if seen.scrutiny == Scrutiny::Usual && !seen.with_usage {
         exchange.record.content_events += 1;
         write_event(out, &shown);
         return;

@@ -32,13 +32,14 @@ impl TierWords {
         Self { dialect: strict_dialect(exchange, attempt), looks_at_all: true }
     }
 
-    /// The data of the next event in OpenAI's words. None where there is nothing to change.
-    pub(super) fn replace(&mut self, data: &[u8], is_telling: bool) -> Option<Vec<u8>> {
-        let dialect = self.dialect?;
-        if !self.looks_at_all && !is_telling {
-            return None;
-        }
-        let replaced = with_openais_tier(dialect, data);
+    /// Whether the next event is looked at. `is_telling`: it ends a choice or tells usage.
+    pub(super) fn looks_at(&self, is_telling: bool) -> bool {
+        self.dialect.is_some() && (self.looks_at_all || is_telling)
+    }
+
+    /// The data of an event that is looked at, in OpenAI's words. None where there is nothing to change.
+    pub(super) fn replace(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        let replaced = with_openais_tier(self.dialect?, data);
         self.looks_at_all = replaced.is_some();
         replaced
     }

@@ -25,8 +25,12 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     }
     let cost = cost_of(exchange);
     let row = failure.map(Failure::row);
-    let tried = exchange.asker.trail.take();
-    let tried = tried.into_iter().filter_map(|leg| told(exchange, leg)).collect();
+    let tried = if exchange.asker.trail.has_targets() {
+        let legs = exchange.asker.trail.take();
+        legs.into_iter().filter_map(|leg| told(exchange, leg)).collect()
+    } else {
+        Vec::new()
+    };
     let event = {
         let record = &mut exchange.record;
         Event {

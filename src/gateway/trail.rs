@@ -75,6 +75,10 @@ impl Trail {
         let mut legs = self.0.borrow_mut();
         let place = place.or_else(|| legs.len().checked_sub(1))?;
         let leg = legs.get_mut(place)?;
+        if leg.target.is_none() {
+            // Nobody else is told of it.
+            return Some(std::mem::take(leg));
+        }
         let taken = leg.clone();
         (leg.is_spent, leg.notes.used) = (false, None);
         Some(taken)

@@ -19,7 +19,7 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error
 /// True if `data` has a member `usage` with a value other than null.
 #[must_use]
 pub fn may_carry_usage(data: &[u8]) -> bool {
-    USAGE.find_iter(data).any(|at| is_member(data, at + USAGE.needle().len()))
+    has(data, &USAGE, |_, end| is_member(data, end))
 }
 
 /// True if `data` has, near its start, a member `error` with a value other than null, or is one by its
@@ -27,7 +27,21 @@ pub fn may_carry_usage(data: &[u8]) -> bool {
 #[must_use]
 pub fn may_carry_error(data: &[u8]) -> bool {
     let data = data.get(..ERROR_WITHIN_BYTES).unwrap_or(data);
-    ERROR.find_iter(data).any(|at| is_member(data, at + ERROR.needle().len()) || is_kind(data, at))
+    has(data, &ERROR, |begin, end| is_member(data, end) || is_kind(data, begin))
+}
+
+/// True if the string `name` stands in `data` from a `begin` to an `end` that are meant. Most events
+/// have none, and a first look costs less than an iterator over all.
+fn has(data: &[u8], name: &Finder<'_>, is_meant: impl Fn(usize, usize) -> bool) -> bool {
+    let mut from = 0;
+    while let Some(found) = data.get(from..).and_then(|rest| name.find(rest)) {
+        let (begin, end) = (from + found, from + found + name.needle().len());
+        if is_meant(begin, end) {
+            return true;
+        }
+        from = end;
+    }
+    false
 }
 
 /// True if the string that ends at `end` is a key, and its value is not null.
