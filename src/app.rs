@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::admin;
 use crate::base::{Instant, log_message, random_secret, unix_now};
@@ -36,6 +37,9 @@ const DEFAULT_FILE: &str = "ringgate.toml";
 
 /// Commands a shard may have unread.
 const MAILBOX_BOUND: usize = 16;
+
+/// So often it is looked which settings no request goes by any more.
+const RETIRED_TICK: Duration = Duration::from_secs(1);
 
 /// After the drain deadline a shard has so long to end before the process ends without it.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
@@ -93,7 +97,7 @@ pub fn check(options: &FileOptions) -> anyhow::Result<()> {
     let providers = settings.providers.len();
     let keys = settings.keys.iter().count();
     let routes = settings.routes.len();
-    gateway::publish(Arc::new(settings))?;
+    gateway::publish(Arc::new(settings), &Targets::new(Instant::now()))?;
     let mut out = io::stdout();
     writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
     Ok(())
@@ -117,7 +121,8 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     if settings.providers.iter().any(|provider| provider.preset.is_some()) {
         Catalogue::warm();
     }
-    let published = Arc::new(gateway::publish(Arc::new(settings))?);
+    let targets = Targets::new(Instant::now());
+    let published = Arc::new(gateway::publish(Arc::new(settings), &targets)?);
     let fleet = Fleet::start(options.clone(), published)?;
     fleet.greet(files);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -139,7 +144,6 @@ fn claim(address: SocketAddr) -> anyhow::Result<(socket2::Socket, SocketAddr)> {
 /// All shards and what the control thread needs to steer them.
 struct Fleet {
     options: ServeOptions,
-    published: Arc<Published>,
     hub: Arc<Hub>,
     cache: Cache,
     cache_keeper: CacheKeeper,
@@ -150,6 +154,10 @@ struct Fleet {
     responses: ResponseStore,
     targets: Targets,
     log: Option<LogWriter>,
+    /// The settings in force.
+    settings: watch::Sender<Arc<Published>>,
+    /// Those before, as long as a request goes by them: shards leave it to this thread to free them.
+    retired: Vec<Arc<Published>>,
     mailboxes: Vec<Sender<gateway::Command>>,
     threads: Vec<JoinHandle<()>>,
     ready: Arc<AtomicBool>,
@@ -184,13 +192,14 @@ impl Fleet {
             semantic,
             flights: Flights::default(),
             responses: ResponseStore::default(),
-            targets: Targets::new(Instant::now()),
+            targets: published.targets().clone(),
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
             ready: Arc::new(AtomicBool::new(false)),
             driver,
-            published,
+            settings: watch::Sender::new(published),
+            retired: Vec::new(),
         };
         let (report, reports) = mpsc::sync_channel(count);
         for shard in 0..count {
@@ -206,6 +215,10 @@ impl Fleet {
         Ok(fleet)
     }
 
+    fn current(&self) -> Arc<Settings> {
+        Arc::clone(self.settings.borrow().settings())
+    }
+
     fn start_credentials(&mut self) -> anyhow::Result<()> {
         let mut mailboxes = self.mailboxes.clone();
         let deliver = move |provider: &str, news: &TokenNews| {
@@ -214,7 +227,7 @@ impl Fleet {
             let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
             full == 0
         };
-        let providers = &self.published.settings().providers;
+        let providers = &self.current().providers;
         let keeper = CredentialKeeper::start(providers, Arc::clone(&self.hub), Box::new(deliver));
         self.credentials = Some(keeper.context("no thread for credentials")?);
         Ok(())
@@ -227,11 +240,11 @@ impl Fleet {
         log: Option<LogSender>,
         report: mpsc::SyncSender<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let server = &self.published.settings().server;
+        let server = &self.current().server;
         let options = ShardOptions { core, driver: self.driver, busy_poll: server.busy_poll };
         let listen = server.listen;
         let (sender, receiver) = mailbox(MAILBOX_BOUND);
-        let published = Arc::clone(&self.published);
+        let settings = self.settings.subscribe();
         let hub = Arc::clone(&self.hub);
         let cache = self.cache.clone();
         let semantic = Some(self.semantic.clone());
@@ -249,7 +262,7 @@ impl Fleet {
                     flights,
                     responses,
                     targets,
-                    published,
+                    settings,
                     recorder: hub.recorder(shard, log),
                 };
                 Worker::run(worker, receiver, move |ready| {
@@ -271,7 +284,7 @@ impl Fleet {
 
     /// Says where to find what, in a form that scripts may read.
     fn greet(&self, files: u64) {
-        let settings = self.published.settings();
+        let settings = self.current();
         let server = &settings.server;
         let scheme = if server.tls.is_some() { "https" } else { "http" };
         log_message(format_args!("serving {scheme}://{}", server.listen));
@@ -295,7 +308,7 @@ impl Fleet {
 
     /// The life of the control thread.
     async fn control(mut self, admin_listener: TcpListener, files: u64) -> anyhow::Result<()> {
-        let settings = self.published.settings();
+        let settings = self.current();
         let state = admin::State {
             hub: Arc::clone(&self.hub),
             ready: Arc::clone(&self.ready),
@@ -309,8 +322,12 @@ impl Fleet {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        let mut tick = tokio::time::interval(RETIRED_TICK);
         loop {
             tokio::select! {
+                _ = tick.tick(), if !self.retired.is_empty() => {
+                    self.retired.retain(|published| Arc::strong_count(published) > 1);
+                }
                 _ = hang_up.recv() => self.reload(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -328,17 +345,12 @@ impl Fleet {
         }
         match self.prepare_reload() {
             Ok(published) => {
-                self.published = Arc::new(published);
-                self.cache.limit(&self.published.settings().cache);
-                for sender in &mut self.mailboxes {
-                    let command = gateway::Command::Publish(Arc::clone(&self.published));
-                    if sender.send(command).is_err() {
-                        self.hub.count(Counter::SettingsReloadErrors);
-                        log_message("a shard does not take its new settings");
-                    }
-                }
+                let settings = Arc::clone(published.settings());
+                self.cache.limit(&settings.cache);
+                let before = self.settings.send_replace(Arc::new(published));
+                self.retired.push(before);
                 if let Some(credentials) = &self.credentials {
-                    credentials.publish(&self.published.settings().providers);
+                    credentials.publish(&settings.providers);
                 }
                 self.hub.count(Counter::SettingsReloads);
                 log_message("settings reloaded");
@@ -352,7 +364,7 @@ impl Fleet {
 
     fn prepare_reload(&self) -> anyhow::Result<Published> {
         let mut settings = self.options.load()?;
-        let old = self.published.settings();
+        let old = &*self.current();
         let bound = |asked: SocketAddr, now: SocketAddr| {
             asked == now || asked.port() == 0 && asked.ip() == now.ip()
         };
@@ -387,13 +399,13 @@ impl Fleet {
         }
         settings.server.listen = old.server.listen;
         settings.server.admin_listen = old.server.admin_listen;
-        Ok(gateway::publish(Arc::new(settings))?)
+        Ok(gateway::publish(Arc::new(settings), &self.targets)?)
     }
 
     /// SIGTERM: no new clients, requests end, then the process. A second SIGINT ends it at once.
     async fn drain(mut self, interrupt: &mut Signal) -> anyhow::Result<()> {
         self.ready.store(false, Ordering::Release);
-        let patience = self.published.settings().server.drain_timeout;
+        let patience = self.current().server.drain_timeout;
         log_message(format_args!("draining, for at most {} s", patience.as_secs_f32()));
         for sender in &mut self.mailboxes {
             // A shard whose mailbox is full or gone is ended by the deadline below.

@@ -19,6 +19,7 @@ use ringgate::gateway::{Published, Simulation, publish};
 use ringgate::http::{
     BodyDecoder, Event, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead,
 };
+use ringgate::routing::Targets;
 use ringgate::shard::{Script, Step, Tape, run_in_virtual_time};
 use ringgate::telemetry::Hub;
 use serde_json::Value;
@@ -77,7 +78,9 @@ fn every_seed_ends_well() {
 
 fn published(file: &Path) -> Arc<Published> {
     let settings = Settings::load(Some(file), &|_| None).expect("legal settings");
-    Arc::new(publish(Arc::new(settings)).expect("settings without TLS"))
+    Arc::new(
+        publish(Arc::new(settings), &Targets::new(Instant::now())).expect("settings without TLS"),
+    )
 }
 
 /// What happened over all seeds.
@@ -746,8 +749,7 @@ impl Plan {
 
     fn play(&self, published: &Arc<Published>) -> Played {
         let seed = self.seed;
-        let simulation =
-            Simulation::new(Arc::clone(published), &Hub::new(1)).expect("settings without TLS");
+        let simulation = Simulation::new(published, &Hub::new(1)).expect("settings without TLS");
         let tapes: Vec<Tape> = self.connections.iter().map(|_| Tape::default()).collect();
         for ((steps, _), tape) in self.connections.iter().zip(&tapes) {
             simulation.connection(Script::new(steps.iter().cloned()), tape.clone());

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ringgate::base::Instant;
 use ringgate::config::Settings;
 use ringgate::gateway::{Published, Simulation, publish};
+use ringgate::routing::Targets;
 use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run};
 use ringgate::telemetry::Hub;
 
@@ -60,7 +62,7 @@ pub fn publish_settings() -> Result<Arc<Published>> {
     std::fs::write(&path, text).context("cannot write the settings")?;
     let settings = Settings::load(Some(&path), &|_| None);
     std::fs::remove_file(&path).context("cannot remove the settings")?;
-    Ok(Arc::new(publish(Arc::new(settings?))?))
+    Ok(Arc::new(publish(Arc::new(settings?), &Targets::new(Instant::now()))?))
 }
 
 /// A shard's worker with its provider. It must live on a shard.
@@ -75,7 +77,7 @@ impl Line {
     /// # Errors
     /// When a job was not answered as it should be: its cost would then be that of something else.
     pub async fn warmed(published: &Arc<Published>) -> Result<Self> {
-        let simulation = Simulation::new(Arc::clone(published), &Hub::new(1))?;
+        let simulation = Simulation::new(published, &Hub::new(1))?;
         let line = Self { simulation };
         for (job, end) in [
             (Job::Json(2), &b"\"system_fingerprint\":\"fp_0123456789\"}"[..]),

@@ -13,7 +13,7 @@ use super::sections::Sections;
 use crate::base::{Problem, Problems, open_to_read};
 
 /// Longest settings file, and longest file that it names, in bytes.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why there are no settings. No text holds a secret or a line of the file.
 #[derive(Debug, thiserror::Error)]

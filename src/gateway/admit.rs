@@ -36,9 +36,8 @@ pub(super) fn admit(exchange: &mut Exchange<'_>, endpoint: Endpoint) -> Result<G
         let ring = &snapshot.settings.keys;
         let found = presented_keys(exchange.head).find_map(|secret| ring.find(secret));
         let found = Arc::clone(found.ok_or(Failure::ApiKey)?);
-        let label = snapshot.key_label(&found.name);
-        exchange.record.metadata = label.metadata.clone();
-        exchange.record.key = Some(label.name);
+        exchange.record.metadata.clone_from(&found.metadata);
+        exchange.record.key = Some(Arc::clone(&found.name));
         check_endpoint(&found, endpoint, exchange.head)?;
         key = Some(found);
     }
@@ -55,7 +54,7 @@ fn find_route(
 ) -> Result<Option<Arc<Live>>, Failure> {
     let asked = exchange.ours("config").map(str::trim).filter(|text| !text.is_empty());
     if let Some(json) = asked.filter(|text| text.starts_with('{')) {
-        let sender = key.map_or("", |key| key.name.as_str());
+        let sender = key.map_or("", |key| &*key.name);
         let targets = exchange.worker.targets();
         let live = targets.inline(json, sender).map_err(Failure::Config)?;
         key.map_or(Ok(()), |key| check_inline_route(key, live.route()))?;

@@ -110,7 +110,7 @@ impl Copy {
             at_unix,
             shard: self.worker.shard(),
             endpoint: "mirror",
-            key: self.grant.key.as_ref().map(|key| Arc::from(key.name.as_str())),
+            key: self.grant.key.as_ref().map(|key| Arc::clone(&key.name)),
             provider: None,
             model: None,
             route: Some(Arc::from(self.live.route().name.as_str())),

@@ -65,7 +65,7 @@ impl<'r> Told<'r> {
     }
 
     fn key_metadata(&self, key: &str) -> Option<Value> {
-        let value = self.grant.key.as_ref()?.metadata.get(key)?;
+        let value = self.grant.key.as_ref()?.metadata.as_ref()?.get(key)?;
         Some(Value::String(value.clone()))
     }
 
@@ -166,7 +166,7 @@ impl Facts for Told<'_> {
                 std::str::from_utf8(value).ok().map(Value::from)
             }
             Field::Model => self.model(),
-            Field::KeyName => self.grant.key.as_ref().map(|key| key.name.as_str().into()),
+            Field::KeyName => self.grant.key.as_ref().map(|key| (&*key.name).into()),
             Field::KeyMetadata(key) => self.key_metadata(key),
             Field::TokensEstimate => Some(self.input_tokens().into()),
         }

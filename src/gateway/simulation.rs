@@ -6,6 +6,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::connection::{self, Patience};
 use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
@@ -26,12 +28,15 @@ impl Simulation {
     ///
     /// # Errors
     /// As when a shard starts.
-    pub fn new(published: Arc<Published>, hub: &Arc<Hub>) -> Result<Self, PrepareError> {
+    pub fn new(published: &Published, hub: &Arc<Hub>) -> Result<Self, PrepareError> {
+        // One simulation knows nothing of another.
         let targets = Targets::new(Instant::now());
-        let snapshot = Snapshot::build(&published, &targets, None)?;
+        let published = Arc::new(published.with_targets(targets.clone()));
+        let snapshot = Snapshot::build(&published, None)?;
         let listen = published.settings().server.listen;
         let recorder = hub.recorder(0, None);
         let cache = Cache::in_memory(&published.settings().cache, [0; 32]);
+        let (_, settings) = watch::channel(published);
         let semantic = None;
         let flights = Flights::default();
         let options = WorkerOptions {
@@ -42,10 +47,20 @@ impl Simulation {
             flights,
             responses: ResponseStore::default(),
             targets,
-            published,
+            settings,
             recorder,
         };
         Ok(Self { worker: Rc::new(Worker::new(options, snapshot, Dialer::unplugged())) })
+    }
+
+    /// Takes newer settings over, as a shard does between two requests.
+    pub fn take_settings(&self, published: &Arc<Published>) {
+        self.worker.take(published);
+    }
+
+    #[cfg(test)]
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
     }
 
     /// Gives the provider `name` an idle connection that answers with `script`, which begins with

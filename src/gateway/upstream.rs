@@ -5,7 +5,7 @@
 //! with.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::models::Listing;
 use super::redact::Redactor;
 use super::token::TokenCell;
 use crate::config::Settings;
-use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, ProviderField, preset};
+use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, preset};
 use crate::routing::{Live, Targets};
 use crate::shard::{
     ClientTls, Endpoint, Name, Pool, PoolLimits, Roots, ServerTls, TlsError, client_tls,
@@ -26,14 +26,22 @@ use crate::shard::{
 /// Providers that clients name and the settings do not, kept at most; there are fewer presets.
 const UNLISTED_MAX: usize = 256;
 
-/// Settings with everything that can fail already done.
+/// Settings with everything done that can fail or takes time: shards share it, and take over new ones
+/// without work for each key or route.
+#[derive(Clone)]
 pub struct Published {
     settings: Arc<Settings>,
     roots: Roots,
     server_tls: Option<ServerTls>,
+    /// Of each provider, all that its connections and its calls depend on.
+    provider_prints: Vec<[u8; 32]>,
     providers_fingerprint: [u8; 32],
+    /// The place of each provider, by its name.
+    places: HashMap<String, usize>,
+    targets: Targets,
+    routes: HashMap<String, Arc<Live>>,
     listing: Arc<Listing>,
-    model_names: Arc<HashSet<String>>,
+    model_names: HashSet<String>,
 }
 
 /// The settings are well formed, but their TLS material is of no use.
@@ -58,11 +66,12 @@ pub enum PrepareError {
     NoRoots,
 }
 
-/// Prepares settings for the shards. Reads the system's root certificates: not for a shard.
+/// Prepares settings for the shards, with what `targets` knows of the targets of routes. Reads the system's
+/// root certificates: not for a shard.
 ///
 /// # Errors
 /// See [`PrepareError`]; the settings in force stay in force.
-pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
+pub fn publish(settings: Arc<Settings>, targets: &Targets) -> Result<Published, PrepareError> {
     let (roots, _) = root_certificates();
     let tls = settings.server.tls.as_ref();
     let server_tls = tls
@@ -77,10 +86,36 @@ pub fn publish(settings: Arc<Settings>) -> Result<Published, PrepareError> {
         provider_tls(provider, base, &roots)
             .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source })?;
     }
-    let providers_fingerprint = fingerprint(&settings.providers);
-    let listing = Arc::new(Listing::of(&settings));
-    let model_names = Arc::new(model_names(&settings));
-    Ok(Published { settings, roots, server_tls, providers_fingerprint, listing, model_names })
+    let names = settings.providers.iter().enumerate();
+    Ok(Published {
+        roots,
+        server_tls,
+        provider_prints: settings.providers.iter().map(|it| provider_print(it)).collect(),
+        providers_fingerprint: fingerprint(&settings.providers),
+        places: names.map(|(place, it)| (it.name.clone(), place)).collect(),
+        routes: live_routes(&settings, targets),
+        targets: targets.clone(),
+        listing: Arc::new(Listing::of(&settings)),
+        model_names: model_names(&settings),
+        settings,
+    })
+}
+
+/// The routes of the settings with what is known of their targets.
+fn live_routes(settings: &Settings, targets: &Targets) -> HashMap<String, Arc<Live>> {
+    let routes = settings.routes.iter();
+    routes.map(|(name, route)| (name.clone(), Arc::new(targets.live(route)))).collect()
+}
+
+/// A hash over all that the connections to a provider and its calls depend on, credentials included.
+fn provider_print(provider: &Provider) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    // Debug hides the values of all fields, and what the credential is made from.
+    hasher.update(format!("{provider:?}").as_bytes());
+    for field in &provider.fields {
+        hasher.update(format!("\n{}: {}", field.name, field.value.reveal()).as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// The models that the settings name: of providers, of routes and of keys.
@@ -116,6 +151,17 @@ impl Published {
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
+
+    /// What all shards know of the targets of routes.
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// The same, with what `targets` knows.
+    pub(super) fn with_targets(&self, targets: Targets) -> Self {
+        Self { routes: live_routes(&self.settings, &targets), targets, ..self.clone() }
+    }
 }
 
 /// One provider as a shard calls it.
@@ -130,15 +176,9 @@ pub(super) struct Upstream {
     pub redactor: Redactor,
 }
 
-/// A key's name and labels, ready for events.
-#[derive(Clone)]
-pub(super) struct KeyLabel {
-    pub name: Arc<str>,
-    pub metadata: Option<Arc<BTreeMap<String, String>>>,
-}
-
 /// The settings of one shard.
 pub(super) struct Snapshot {
+    published: Arc<Published>,
     pub settings: Arc<Settings>,
     pub server_tls: Option<ServerTls>,
     /// In the order of the settings.
@@ -147,12 +187,6 @@ pub(super) struct Snapshot {
     pub cards: Cards,
     /// What `GET /v1/models` shows.
     pub listing: Arc<Listing>,
-    by_name: HashMap<String, Rc<Upstream>>,
-    routes: HashMap<String, Arc<Live>>,
-    labels: HashMap<String, KeyLabel>,
-    roots: Roots,
-    providers_fingerprint: [u8; 32],
-    model_names: Arc<HashSet<String>>,
     /// Providers that clients named by preset or custom host; of a host any path, so that their number
     /// is bounded here.
     unlisted: RefCell<HashMap<String, Rc<Upstream>>>,
@@ -161,26 +195,19 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Builds the shard's view, keeping pools of `previous` where nothing about them changed.
     pub(super) fn build(
-        published: &Published,
-        targets: &Targets,
+        published: &Arc<Published>,
         previous: Option<&Self>,
     ) -> Result<Self, PrepareError> {
         let settings = Arc::clone(&published.settings);
+        let has_other_limits = |old: &&Self| pool_limits(&old.settings) != pool_limits(&settings);
+        let previous = previous.filter(|old| !has_other_limits(old));
         let mut upstreams = Vec::with_capacity(settings.providers.len());
-        for provider in &settings.providers {
-            let kept = previous.and_then(|old| {
-                let old = old.by_name.get(&provider.name)?;
-                let same = format!("{:?}", old.provider) == format!("{provider:?}")
-                    && fields_equal(&old.provider.fields, &provider.fields)
-                    && old.provider.credential == provider.credential
-                    && published_limits(&published.settings)
-                        == published_limits(&previous?.settings);
-                same.then(|| Rc::clone(old))
-            });
+        for (provider, print) in settings.providers.iter().zip(&published.provider_prints) {
+            let kept = previous.and_then(|old| old.upstream_with(&provider.name, print));
             let upstream = match kept {
-                Some(kept) => kept,
-                None => {
-                    let made = upstream(Arc::clone(provider), published, targets);
+                Some(kept) if kept.provider.credential == provider.credential => Rc::clone(kept),
+                _ => {
+                    let made = upstream(Arc::clone(provider), published);
                     Rc::new(made.map_err(|source| PrepareError::Provider {
                         name: provider.name.clone(),
                         source,
@@ -189,58 +216,52 @@ impl Snapshot {
             };
             upstreams.push(upstream);
         }
-        let by_name = upstreams.iter().map(|it| (it.name.to_string(), Rc::clone(it))).collect();
-        let labels = settings.keys.iter().map(|key| {
-            let metadata = (!key.metadata.is_empty()).then(|| Arc::new(key.metadata.clone()));
-            (key.name.clone(), KeyLabel { name: Arc::from(key.name.as_str()), metadata })
-        });
-        let routes = settings.routes.iter();
-        let routes = routes.map(|(name, route)| (name.clone(), Arc::new(targets.live(route))));
         Ok(Self {
-            routes: routes.collect(),
-            labels: labels.collect(),
+            published: Arc::clone(published),
             server_tls: published.server_tls.clone(),
             upstreams,
             cards: Cards::default(),
             listing: Arc::clone(&published.listing),
-            by_name,
-            roots: published.roots.clone(),
-            providers_fingerprint: published.providers_fingerprint,
-            model_names: Arc::clone(&published.model_names),
             unlisted: RefCell::default(),
             settings,
         })
     }
 
+    /// The provider of that name, if its fingerprint is this one.
+    fn upstream_with(&self, name: &str, print: &[u8; 32]) -> Option<&Rc<Upstream>> {
+        let place = *self.published.places.get(name)?;
+        let is_same = self.published.provider_prints.get(place) == Some(print);
+        self.upstreams.get(place).filter(|_| is_same)
+    }
+
+    /// True if these are the settings of `published`.
+    pub(super) fn is_of(&self, published: &Arc<Published>) -> bool {
+        Arc::ptr_eq(&self.published, published)
+    }
+
     /// A hash over all configured providers: with others, stored answers mean nothing.
     pub(super) fn providers_fingerprint(&self) -> &[u8; 32] {
-        &self.providers_fingerprint
+        &self.published.providers_fingerprint
     }
 
     /// True if the settings name that model.
     pub(super) fn names_model(&self, model: &str) -> bool {
-        self.model_names.contains(model)
+        self.published.model_names.contains(model)
     }
 
     /// The system's root certificates.
     pub(super) fn roots(&self) -> &Roots {
-        &self.roots
+        &self.published.roots
     }
 
     /// The configured provider of that name.
     pub(super) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
-        self.by_name.get(name)
+        self.upstreams.get(*self.published.places.get(name)?)
     }
 
     /// The route of that name.
     pub(super) fn route(&self, name: &str) -> Option<&Arc<Live>> {
-        self.routes.get(name)
-    }
-
-    /// The label of a key; a key that a reload has removed keeps its bare name.
-    pub(super) fn key_label(&self, name: &str) -> KeyLabel {
-        let fresh = || KeyLabel { name: Arc::from(name), metadata: None };
-        self.labels.get(name).cloned().unwrap_or_else(fresh)
+        self.published.routes.get(name)
     }
 
     /// A provider that the settings do not name: a preset's, or a custom host that
@@ -272,8 +293,8 @@ impl Snapshot {
     fn make_unlisted(&self, preset: &'static Preset, base: BaseUrl) -> Option<Upstream> {
         let provider = Provider::unlisted(preset, base);
         let Origin::Http(base) = &provider.origin else { return None };
-        let tls = provider_tls(&provider, base, &self.roots).ok()?;
-        let limits = published_limits(&self.settings);
+        let tls = provider_tls(&provider, base, self.roots()).ok()?;
+        let limits = pool_limits(&self.settings);
         let pool = Pool::new(endpoint(base, tls), limits, Arc::default());
         let name = Arc::from(provider.name.as_str());
         let redactor = Redactor::of_provider(&provider);
@@ -292,14 +313,7 @@ impl Snapshot {
     }
 }
 
-fn fields_equal(left: &[ProviderField], right: &[ProviderField]) -> bool {
-    let pairs = |list: &[ProviderField]| -> Vec<(String, String)> {
-        list.iter().map(|it| (it.name.clone(), it.value.reveal().to_owned())).collect()
-    };
-    pairs(left) == pairs(right)
-}
-
-fn published_limits(settings: &Settings) -> PoolLimits {
+fn pool_limits(settings: &Settings) -> PoolLimits {
     PoolLimits {
         idle_max: settings.server.pool_idle_max,
         idle_timeout: settings.server.pool_idle_timeout,
@@ -307,17 +321,13 @@ fn published_limits(settings: &Settings) -> PoolLimits {
     }
 }
 
-fn upstream(
-    provider: Arc<Provider>,
-    published: &Published,
-    targets: &Targets,
-) -> Result<Upstream, TlsError> {
+fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, TlsError> {
     let pool = match &provider.origin {
         Origin::Echo => None,
         Origin::Http(base) => {
             let tls = provider_tls(&provider, base, &published.roots)?;
-            let distrust = targets.distrust(&provider.name, &base.authority);
-            let limits = published_limits(&published.settings);
+            let distrust = published.targets.distrust(&provider.name, &base.authority);
+            let limits = pool_limits(&published.settings);
             Some(Pool::new(endpoint(base, tls), limits, distrust))
         }
     };

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use tokio::sync::watch;
 
 use super::checks;
 use super::connection::{self, Patience};
@@ -37,10 +39,13 @@ const ACCEPT_REST: Duration = Duration::from_millis(10);
 /// Exchanges that were cut at the drain deadline have so long to be settled.
 const CUT_REST: Duration = Duration::from_millis(100);
 
-/// What the control thread tells a shard.
+/// The settings that shards work by. Only the newest count: the control thread replaces what a shard has
+/// not taken yet, and can never be refused.
+pub type SettingsReceiver = watch::Receiver<Arc<Published>>;
+
+/// What the control thread tells a shard, besides its settings.
+#[derive(Debug)]
 pub enum Command {
-    /// New settings; requests under way keep theirs.
-    Publish(Arc<Published>),
     /// News of the token of the provider of that name.
     Token(String, TokenNews),
     /// Accept nothing more and end when all is answered, at the latest after this long.
@@ -63,8 +68,8 @@ pub struct WorkerOptions {
     pub responses: ResponseStore,
     /// What all shards know of the targets of routes.
     pub targets: Targets,
-    /// The first settings.
-    pub published: Arc<Published>,
+    /// Its settings, the first ones among them; requests under way keep theirs.
+    pub settings: SettingsReceiver,
     /// Where its events go.
     pub recorder: Recorder,
 }
@@ -105,11 +110,13 @@ impl Worker {
     /// Runs a shard until it is told to drain and has done so, or its mailbox is gone. `ready`
     /// hears whether it listens.
     pub async fn run(
-        options: WorkerOptions,
+        mut options: WorkerOptions,
         mut mailbox: Mailbox<Command>,
         ready: impl FnOnce(io::Result<()>),
     ) {
-        let snapshot = match Snapshot::build(&options.published, &options.targets, None) {
+        let mut settings = options.settings.clone();
+        let published = Arc::clone(&options.settings.borrow_and_update());
+        let snapshot = match Snapshot::build(&published, None) {
             Ok(snapshot) => snapshot,
             Err(error) => return ready(Err(io::Error::other(error))),
         };
@@ -126,9 +133,8 @@ impl Worker {
         if worker.shard == 0 {
             spawn(checks::run(Rc::clone(&worker)));
         }
-        while let Some(command) = mailbox.receive().await {
+        while let Some(command) = worker.next_command(&mut mailbox, &mut settings).await {
             match command {
-                Command::Publish(published) => worker.take(&published),
                 Command::Token(provider, news) => worker.take_token(&provider, &news),
                 Command::Drain(patience) => {
                     let deadline = Instant::now().after(patience);
@@ -171,8 +177,36 @@ impl Worker {
         }
     }
 
-    fn take(&self, published: &Published) {
-        let built = Snapshot::build(published, &self.targets, Some(&self.snapshot()));
+    /// The next command; until then, and before it, settings that are newer than those in force.
+    async fn next_command(
+        &self,
+        mailbox: &mut Mailbox<Command>,
+        settings: &mut SettingsReceiver,
+    ) -> Option<Command> {
+        loop {
+            let next = {
+                let received = pin!(mailbox.receive());
+                match select(received, pin!(settings.changed())).await {
+                    Either::Left((command, _)) => Some(command),
+                    Either::Right((Ok(()), _)) => None,
+                    // The control thread is gone, and so is the sender of commands.
+                    Either::Right((Err(_), received)) => return received.await,
+                }
+            };
+            // Before the command: it may be about a provider that the newer settings name first.
+            let newest = Arc::clone(&settings.borrow_and_update());
+            self.take(&newest);
+            if let Some(command) = next {
+                return command;
+            }
+        }
+    }
+
+    pub(super) fn take(&self, published: &Arc<Published>) {
+        if self.snapshot.borrow().is_of(published) {
+            return;
+        }
+        let built = Snapshot::build(published, Some(&self.snapshot()));
         // The control thread has built the same before it published; what fails here is the
         // system's doing (memory), and the settings in force stay in force.
         match built {
@@ -421,5 +455,46 @@ fn admit_connection(
         Err(AcceptError::Exhausted(_) | AcceptError::Lost(_)) => {
             worker.recorder.count(Counter::AcceptErrors);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::gateway::{Simulation, publish};
+    use crate::shard::{mailbox, run_in_virtual_time};
+    use crate::telemetry::Hub;
+
+    fn published(key: &str) -> Arc<Published> {
+        let name = format!("ringgate-worker-{}-{key}.toml", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let text =
+            format!("[providers.p]\npreset = \"echo\"\n[keys.{key}]\nsecret = \"${{KEY}}\"\n");
+        std::fs::write(&file, text).expect("a file");
+        let environment = |_: &str| Some(format!("secret-of-{key}"));
+        let settings = Settings::load(Some(&file), &environment).expect("legal settings");
+        std::fs::remove_file(&file).expect("the file");
+        let targets = Targets::new(Instant::now());
+        Arc::new(publish(Arc::new(settings), &targets).expect("settings without TLS"))
+    }
+
+    #[test]
+    fn newest_settings_are_taken_behind_a_full_mailbox() {
+        let first = published("a");
+        let simulation = Simulation::new(&first, &Hub::new(1)).expect("a worker");
+        let worker = simulation.worker();
+        let (mut sender, mut commands) = mailbox(2);
+        let news = || Command::Token("p".to_owned(), TokenNews::Failed);
+        while sender.send(news()).is_ok() {}
+        let (publisher, mut settings) = watch::channel(first);
+        for key in ["b", "c", "d"] {
+            publisher.send_replace(published(key));
+        }
+        let next = run_in_virtual_time(worker.next_command(&mut commands, &mut settings));
+        assert!(matches!(next, Ok(Some(Command::Token(..)))), "{next:?}");
+        let names: Vec<String> =
+            worker.snapshot().settings.keys.iter().map(|key| key.name.to_string()).collect();
+        assert_eq!(names, ["d"]);
     }
 }

@@ -21,8 +21,8 @@ use crate::base::Patterns;
 /// One virtual key, as checked.
 #[derive(Clone, Debug)]
 pub struct VirtualKey {
-    /// The operator's name for it; safe in labels and logs.
-    pub name: String,
+    /// The operator's name for it; safe in labels and logs. Shared with the events of its requests.
+    pub name: Arc<str>,
     /// Hash of its secret.
     pub hash: KeyHash,
     /// Models it may ask for, as the client names them without a provider prefix.
@@ -33,8 +33,8 @@ pub struct VirtualKey {
     pub endpoints: Endpoints,
     /// Route used when the request names none.
     pub route: Option<String>,
-    /// Labels that every event of this key carries.
-    pub metadata: BTreeMap<String, String>,
+    /// Labels that every event of this key carries; none where there are none.
+    pub metadata: Option<Arc<BTreeMap<String, String>>>,
 }
 
 impl VirtualKey {

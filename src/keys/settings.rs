@@ -1,6 +1,7 @@
 //! `[keys.NAME]` as written, and its check. No message repeats a secret or a hash.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Endpoints, KeyHash, VirtualKey};
 use crate::base::{NAME_RULE, Patterns, Problems, Secret, check_secret, is_name, member_path};
@@ -65,13 +66,13 @@ impl KeySettings {
         }
         let endpoints = Endpoints::check(self.endpoints.as_deref(), path, problems);
         let key = VirtualKey {
-            name: name.to_owned(),
+            name: Arc::from(name),
             hash: hash?,
             models: Patterns::new(self.models.as_deref()),
             routes,
             endpoints,
             route: self.route,
-            metadata: self.metadata,
+            metadata: (!self.metadata.is_empty()).then(|| Arc::new(self.metadata)),
         };
         (problems.len() == before).then_some(key)
     }
