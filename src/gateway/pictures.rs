@@ -23,7 +23,7 @@ use crate::dialects::{Codec, codec};
 use crate::http::{HeadLimits, Method, ResponseHead};
 use crate::llm::{ChatRequest, Content, Dialect, Media, Part, Source, encode_base64};
 use crate::providers::{BaseUrl, Host};
-use crate::shard::{Connection, Endpoint, Name, client_tls, within};
+use crate::shard::{Connection, Endpoint, HostName, client_tls, within};
 use crate::telemetry::Counter;
 
 /// Pictures of one request, at most; vendors take no more than 20 in one message.
@@ -176,7 +176,7 @@ impl Drop for Leave<'_> {
 /// Where a picture is.
 #[derive(Debug, PartialEq, Eq)]
 struct Address {
-    name: Name,
+    name: HostName,
     port: u16,
     /// As the field `host` has it.
     authority: String,
@@ -207,9 +207,9 @@ impl Address {
             }
         }
         let name = match base.host {
-            Host::Dns(name) => Name::Dns(name),
-            Host::Ipv4(address) => Name::Address(address.into()),
-            Host::Ipv6(address) => Name::Address(address.into()),
+            Host::Dns(name) => HostName::Dns(name),
+            Host::Ipv4(address) => HostName::Address(address.into()),
+            Host::Ipv6(address) => HostName::Address(address.into()),
         };
         Ok(Self { name, port: base.port, authority: base.authority, target })
     }
@@ -221,8 +221,8 @@ impl Address {
     /// The addresses that may be connected to.
     async fn resolve(&self, asker: &Asker<'_>) -> Result<Vec<IpAddr>, &'static str> {
         let (host, addresses) = match &self.name {
-            Name::Address(address) => (self.authority.as_str(), vec![*address]),
-            Name::Dns(host) => {
+            HostName::Address(address) => (self.authority.as_str(), vec![*address]),
+            HostName::Dns(host) => {
                 let found = asker.worker.dialer().resolve(host).await;
                 (host.as_str(), found.map_err(|_| "its name has no address")?)
             }
@@ -244,7 +244,7 @@ async fn get(asker: &Asker<'_>, picture: &Address) -> Result<Media, &'static str
     let tls = Some(tls.map_err(|_| "its host is no name that TLS knows")?);
     let mut connected = Err("its name has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
-        let name = Name::Address(address);
+        let name = HostName::Address(address);
         let endpoint = Endpoint { name, port: picture.port, tls: tls.clone() };
         connected = asker.worker.dialer().connect(&endpoint).await.map_err(|_| "connect failed");
         if connected.is_ok() {

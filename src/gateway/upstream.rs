@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, preset};
 use crate::routing::{Live, Targets};
 use crate::shard::{
-    ClientTls, Endpoint, Name, Pool, PoolLimits, Roots, ServerTls, TlsError, client_tls,
+    ClientTls, Endpoint, HostName, Pool, PoolLimits, Roots, ServerTls, TlsError, client_tls,
     root_certificates, server_tls,
 };
 
@@ -340,11 +340,11 @@ fn endpoint(base: &BaseUrl, tls: Option<ClientTls>) -> Endpoint {
     Endpoint { name: name_of(&base.host), port: base.port, tls }
 }
 
-fn name_of(host: &Host) -> Name {
+fn name_of(host: &Host) -> HostName {
     match host {
-        Host::Dns(name) => Name::Dns(name.clone()),
-        Host::Ipv4(address) => Name::Address((*address).into()),
-        Host::Ipv6(address) => Name::Address((*address).into()),
+        Host::Dns(name) => HostName::Dns(name.clone()),
+        Host::Ipv4(address) => HostName::Address((*address).into()),
+        Host::Ipv6(address) => HostName::Address((*address).into()),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::llm::Scanner;
 use crate::providers::TokenNews;
 use crate::routing::Targets;
 use crate::shard::{
-    AcceptError, Dialer, Handle, Listener, Mailbox, PoolEvent, sleep, spawn, within,
+    AcceptError, Dialer, Listener, Mailbox, PoolEvent, ShutdownHandle, sleep, spawn, within,
 };
 use crate::telemetry::{Counter, Gauge, Recorder};
 
@@ -100,7 +100,7 @@ pub struct Worker {
     told_surplus: Cell<u64>,
     draining: Cell<bool>,
     /// Client connections, to be cut when their patience or that of the drain is over.
-    clients: RefCell<HashMap<u64, (Handle, Patience)>>,
+    clients: RefCell<HashMap<u64, (ShutdownHandle, Patience)>>,
     next_client: Cell<u64>,
     /// Woken when the last exchange ends.
     quiet: RefCell<Option<Waker>>,
@@ -368,7 +368,7 @@ impl Worker {
         if within(deadline, quiet).await.is_err() {
             // What is left is cut off; that is what the deadline is for. Each exchange then ends as
             // if its client had left, and is settled and told.
-            self.clients.borrow().values().for_each(|(handle, _)| handle.cut());
+            self.clients.borrow().values().for_each(|(handle, _)| handle.shutdown());
             sleep(CUT_REST).await;
         }
     }
@@ -377,7 +377,7 @@ impl Worker {
         let now = Instant::now();
         for (handle, patience) in self.clients.borrow().values() {
             if patience.is_over(now) {
-                handle.cut();
+                handle.shutdown();
             }
         }
         let mut idle = 0;

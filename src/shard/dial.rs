@@ -16,8 +16,8 @@ use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use monoio::net::TcpStream;
 
-use super::pool::Tally;
-use super::resolver::{Resolver, look_up};
+use super::pool::ConnectionCounts;
+use super::resolver::{Resolver, lookup};
 use super::stream::Connection;
 use super::timer;
 use super::tls::ClientTls;
@@ -30,7 +30,7 @@ const ADDRESSES_MAX: usize = 8;
 
 /// What a connection is made to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Name {
+pub enum HostName {
     /// A literal address.
     Address(IpAddr),
     /// A name to look up.
@@ -41,7 +41,7 @@ pub enum Name {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Host.
-    pub name: Name,
+    pub name: HostName,
     /// TCP port.
     pub port: u16,
     /// TLS, if it is spoken.
@@ -69,7 +69,7 @@ pub struct Dialer {
     /// The next connections, whatever they are made to.
     scripted: RefCell<VecDeque<Connection>>,
     lookups: Cell<u64>,
-    tally: Rc<Tally>,
+    counts: Rc<ConnectionCounts>,
 }
 
 impl Dialer {
@@ -84,7 +84,7 @@ impl Dialer {
     #[must_use]
     pub fn unplugged() -> Self {
         let scripted = RefCell::default();
-        Self { resolver: None, scripted, lookups: Cell::new(0), tally: Rc::default() }
+        Self { resolver: None, scripted, lookups: Cell::new(0), counts: Rc::default() }
     }
 
     /// Connects to `connection` when all that were given before have been used.
@@ -101,17 +101,17 @@ impl Dialer {
     /// Connections that are open now, in use or idle.
     #[must_use]
     pub fn open_count(&self) -> i64 {
-        self.tally.open_count()
+        self.counts.open_count()
     }
 
     /// Connections closed so far because bytes came that no request had asked for.
     #[must_use]
     pub fn surplus_count(&self) -> u64 {
-        self.tally.surplus_count()
+        self.counts.surplus_count()
     }
 
-    pub(super) fn tally(&self) -> &Rc<Tally> {
-        &self.tally
+    pub(super) fn counts(&self) -> &Rc<ConnectionCounts> {
+        &self.counts
     }
 
     /// The addresses of a name that the settings do not know: looked up anew, and not kept.
@@ -120,7 +120,7 @@ impl Dialer {
     /// [`DialError::Name`].
     pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
         self.lookups.set(self.lookups.get() + 1);
-        let found = look_up(host.to_owned()).await.map_err(DialError::Name)?;
+        let found = lookup(host.to_owned()).await.map_err(DialError::Name)?;
         Ok(alternate(&found))
     }
 
@@ -134,8 +134,8 @@ impl Dialer {
             return self.scripted.borrow_mut().pop_front().ok_or_else(refused);
         };
         let addresses = match &endpoint.name {
-            Name::Address(address) => vec![*address],
-            Name::Dns(host) => {
+            HostName::Address(address) => vec![*address],
+            HostName::Dns(host) => {
                 let count = || self.lookups.set(self.lookups.get() + 1);
                 let found = resolver.addresses(host, count).await.map_err(DialError::Name)?;
                 alternate(&found)

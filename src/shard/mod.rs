@@ -7,13 +7,13 @@
 //! Only this part names the async runtime. It knows no HTTP and no provider. Absent on purpose:
 //! SQPOLL, fixed files, multishot receives and SEND_ZC, none of which showed a gain on this job.
 
+mod busy_poll;
 mod dial;
 mod distrust;
 mod listener;
 mod mailbox;
 mod memory;
 mod pool;
-mod pulse;
 mod resolver;
 mod runtime;
 mod socket;
@@ -23,7 +23,7 @@ mod tls;
 mod virtual_time;
 mod writer;
 
-pub use dial::{DialError, Dialer, Endpoint, Name};
+pub use dial::{DialError, Dialer, Endpoint, HostName};
 pub use distrust::Distrust;
 pub use listener::{AcceptError, Listener, bind_free};
 pub use mailbox::{Mailbox, Sender, mailbox};
@@ -32,8 +32,8 @@ pub use pool::{Pool, PoolEvent, PoolLimits, Pooled};
 pub use runtime::{
     Driver, ShardError, ShardOptions, available_cores, probe_driver, raise_file_limit, run, spawn,
 };
-pub use stream::{Connection, Handle, Reader};
+pub use stream::{Connection, Reader, ShutdownHandle};
 pub use timer::{TimedOut, Watchdog, sleep, within};
 pub use tls::{ClientTls, Roots, ServerTls, TlsError, client_tls, root_certificates, server_tls};
-pub use virtual_time::{Stuck, run_in_virtual_time};
+pub use virtual_time::{Deadlock, run_in_virtual_time};
 pub use writer::Writer;

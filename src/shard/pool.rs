@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::dial::{DialError, Dialer, Endpoint};
 use super::distrust::Distrust;
-use super::stream::{Connection, Idleness};
+use super::stream::{Connection, IdleState};
 use super::timer::Watchdog;
 use crate::base::Instant;
 
@@ -48,7 +48,7 @@ pub struct Pooled {
     /// The timer of the waits on it, from call to call.
     pub watchdog: Watchdog,
     made: Instant,
-    open: Open,
+    open: OpenConnectionGuard,
 }
 
 impl Pooled {
@@ -61,12 +61,12 @@ impl Pooled {
 
 /// Counts the connections of one shard to providers.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct ConnectionCounts {
     open: Cell<i64>,
     surplus: Cell<u64>,
 }
 
-impl Tally {
+impl ConnectionCounts {
     /// Connections that are open now.
     pub(super) fn open_count(&self) -> i64 {
         self.open.get()
@@ -79,12 +79,12 @@ impl Tally {
 }
 
 /// Counts a connection as open for as long as it lives.
-struct Open(Rc<Tally>);
+struct OpenConnectionGuard(Rc<ConnectionCounts>);
 
-impl Open {
-    fn new(tally: &Rc<Tally>) -> Self {
-        tally.open.set(tally.open.get() + 1);
-        Self(Rc::clone(tally))
+impl OpenConnectionGuard {
+    fn new(counts: &Rc<ConnectionCounts>) -> Self {
+        counts.open.set(counts.open.get() + 1);
+        Self(Rc::clone(counts))
     }
 
     fn count_surplus(&self) {
@@ -92,7 +92,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnectionGuard {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
     }
@@ -103,7 +103,7 @@ struct Idle {
     watchdog: Watchdog,
     made: Instant,
     since: Instant,
-    open: Open,
+    open: OpenConnectionGuard,
 }
 
 /// The idle connections of one shard to one endpoint.
@@ -160,7 +160,7 @@ impl Pool {
     pub async fn connect(&self, dialer: &Dialer) -> Result<Pooled, DialError> {
         drop(self.take_oldest());
         let connection = dialer.connect(&self.endpoint).await?;
-        let open = Open::new(dialer.tally());
+        let open = OpenConnectionGuard::new(dialer.counts());
         let is_proven = self.probation.get() == 0;
         let (made, watchdog) = (Instant::now(), Watchdog::default());
         Ok(Pooled { connection, reused: false, is_proven, watchdog, made, open })
@@ -173,7 +173,7 @@ impl Pool {
 
     /// Takes in a connection that was made elsewhere: one in memory, for simulations.
     pub fn adopt(&self, connection: Connection, dialer: &Dialer) {
-        let open = Open::new(dialer.tally());
+        let open = OpenConnectionGuard::new(dialer.counts());
         let (made, watchdog) = (Instant::now(), Watchdog::default());
         self.put_back(Pooled { connection, reused: false, is_proven: false, watchdog, made, open });
     }
@@ -237,14 +237,14 @@ impl Pool {
         self.is_silent(idle, seen)
     }
 
-    fn is_silent(&self, idle: &Idle, seen: Idleness) -> bool {
-        if seen == Idleness::Surplus {
+    fn is_silent(&self, idle: &Idle, seen: IdleState) -> bool {
+        if seen == IdleState::Surplus {
             idle.open.count_surplus();
             // A balancer's 408 before it closes what is idle is no sign of confusion.
             if !idle.connection.reader.bytes().starts_with(b"HTTP/1.1 408") {
                 self.distrust();
             }
         }
-        seen == Idleness::Silent
+        seen == IdleState::Silent
     }
 }

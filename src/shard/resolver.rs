@@ -21,7 +21,7 @@ use crate::base::Instant;
 /// How long a failed look-up is believed.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 
-type Answer = Result<Rc<[IpAddr]>, Rc<str>>;
+type Resolution = Result<Rc<[IpAddr]>, Rc<str>>;
 
 struct Entry {
     /// The last good answer, if there was one.
@@ -29,7 +29,7 @@ struct Entry {
     failure: Option<Rc<str>>,
     fresh_until: Instant,
     /// The look-up under way; all who ask share it.
-    pending: Option<Shared<LocalBoxFuture<'static, Answer>>>,
+    pending: Option<Shared<LocalBoxFuture<'static, Resolution>>>,
 }
 
 /// One shard's view of the name service.
@@ -45,7 +45,7 @@ impl Resolver {
 
     /// All addresses of `host`, in the order of the system's preference. `on_lookup` is called
     /// for a look-up that is really made.
-    pub(super) async fn addresses(&self, host: &str, on_lookup: impl FnOnce()) -> Answer {
+    pub(super) async fn addresses(&self, host: &str, on_lookup: impl FnOnce()) -> Resolution {
         let pending = {
             let mut entries = self.entries.borrow_mut();
             let entry = entries.entry(host.to_owned()).or_insert_with(|| Entry {
@@ -61,7 +61,7 @@ impl Resolver {
                 Some(pending) => pending.clone(),
                 None => {
                     on_lookup();
-                    let pending = look_up(host.to_owned()).boxed_local().shared();
+                    let pending = lookup(host.to_owned()).boxed_local().shared();
                     entry.pending = Some(pending.clone());
                     pending
                 }
@@ -71,7 +71,7 @@ impl Resolver {
         self.keep(host, answer)
     }
 
-    fn keep(&self, host: &str, answer: Answer) -> Answer {
+    fn keep(&self, host: &str, answer: Resolution) -> Resolution {
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.get_mut(host) else { return answer };
         if entry.pending.take().is_some() {
@@ -90,7 +90,7 @@ impl Resolver {
 }
 
 impl Entry {
-    fn answer(&self) -> Answer {
+    fn answer(&self) -> Resolution {
         match (&self.good, &self.failure) {
             (Some(addresses), _) => Ok(Rc::clone(addresses)),
             (None, Some(reason)) => Err(Rc::clone(reason)),
@@ -100,7 +100,7 @@ impl Entry {
 }
 
 /// All addresses of `host`, asked of the name service and kept nowhere.
-pub(super) async fn look_up(host: String) -> Answer {
+pub(super) async fn lookup(host: String) -> Resolution {
     let found = monoio::spawn_blocking(move || -> io::Result<Vec<IpAddr>> {
         Ok((host.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
     })

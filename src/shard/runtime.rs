@@ -8,7 +8,7 @@ use std::time::Duration;
 use monoio::blocking::DefaultThreadPool;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
-use super::{listener, pulse};
+use super::{busy_poll, listener};
 use crate::base::log_message;
 
 /// Threads that run blocking name look-ups for one shard, at most.
@@ -74,10 +74,10 @@ where
     let offload = Box::new(DefaultThreadPool::new(OFFLOAD_THREADS));
     let body = async move {
         if !options.busy_poll.is_zero() && options.driver == Driver::IoUring {
-            match pulse::spinners(options.busy_poll) {
-                Ok((spinners, breather)) => {
-                    spinners.into_iter().for_each(spawn);
-                    spawn(breather);
+            match busy_poll::spin_tasks(options.busy_poll) {
+                Ok((spin_tasks, yield_task)) => {
+                    spin_tasks.into_iter().for_each(spawn);
+                    spawn(yield_task);
                 }
                 Err(error) => {
                     log_message(format_args!("server.busy_poll_us has no effect: {error}"));

@@ -16,7 +16,7 @@ pub(super) fn shutdown(descriptor: RawFd, how: libc::c_int) {
 
 /// What a receive would bring now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
+pub(super) enum PeekResult {
     /// Nothing yet.
     Nothing,
     /// At least one byte.
@@ -27,17 +27,17 @@ pub(super) enum Waiting {
 
 /// Looks at what is waiting to be received, and leaves it there.
 #[expect(unsafe_code, reason = "the runtime offers no look at a socket without a read")]
-pub(super) fn peek(descriptor: RawFd) -> Waiting {
+pub(super) fn peek(descriptor: RawFd) -> PeekResult {
     let mut byte = 0_u8;
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
     // SAFETY: the caller keeps the descriptor open; the one byte written to is ours and lives
     // through the call.
     let count = unsafe { libc::recv(descriptor, (&raw mut byte).cast(), 1, flags) };
     match count {
-        1.. => Waiting::Bytes,
-        0 => Waiting::End,
-        _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Waiting::Nothing,
-        _ => Waiting::End,
+        1.. => PeekResult::Bytes,
+        0 => PeekResult::End,
+        _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => PeekResult::Nothing,
+        _ => PeekResult::End,
     }
 }
 
@@ -126,15 +126,15 @@ mod tests {
     fn peek_tells_bytes_from_the_end() {
         let (ours, mut peer) = pair().expect("sockets");
         let descriptor = ours.as_raw_fd();
-        assert_eq!(peek(descriptor), Waiting::Nothing);
+        assert_eq!(peek(descriptor), PeekResult::Nothing);
         peer.write_all(b"x").expect("room");
-        assert_eq!((peek(descriptor), peek(descriptor)), (Waiting::Bytes, Waiting::Bytes));
+        assert_eq!((peek(descriptor), peek(descriptor)), (PeekResult::Bytes, PeekResult::Bytes));
         let (ours, peer) = pair().expect("sockets");
         drop(peer);
         let descriptor = ours.as_raw_fd();
-        while peek(descriptor) == Waiting::Nothing {
+        while peek(descriptor) == PeekResult::Nothing {
             std::thread::yield_now();
         }
-        assert_eq!(peek(descriptor), Waiting::End);
+        assert_eq!(peek(descriptor), PeekResult::End);
     }
 }

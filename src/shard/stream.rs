@@ -19,12 +19,12 @@ use monoio::io::{AsyncReadRent, Splitable};
 use monoio::net::TcpStream;
 use monoio::net::tcp::TcpOwnedReadHalf;
 
+use super::busy_poll;
 use super::memory::{Script, Tape};
-use super::pulse;
 use super::runtime::{self, Driver};
-use super::socket::{self, Waiting};
+use super::socket::{self, PeekResult};
 use super::tls::{ServerTls, Session};
-use super::writer::{Outlet, Writer};
+use super::writer::{WriteSink, Writer};
 
 /// What is nearer answers too fast to be told by time.
 const ROUND_TRIP_MIN: Duration = Duration::from_micros(200);
@@ -36,8 +36,8 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 
 type ReadOperation = Pin<Box<dyn Future<Output = (io::Result<usize>, TcpOwnedReadHalf, Vec<u8>)>>>;
 
-/// Who holds the read half of the socket.
-enum Port {
+/// Where the read half of the socket is.
+enum ReadState {
     /// Nobody: no read is in flight.
     Idle(TcpOwnedReadHalf),
     /// The operation in flight.
@@ -50,9 +50,9 @@ enum Port {
 
 /// The receiving side. Bytes received and not yet consumed are in [`Reader::bytes`].
 pub struct Reader {
-    port: Port,
+    state: ReadState,
     session: Option<Rc<RefCell<Session>>>,
-    /// Received bytes; those before `start` are consumed.
+    /// ReadOutcome bytes; those before `start` are consumed.
     buffer: Vec<u8>,
     start: usize,
     /// An empty allocation kept for the next read.
@@ -67,28 +67,28 @@ pub struct Connection {
     pub reader: Reader,
     /// Sending side.
     pub writer: Writer,
-    handle: Handle,
+    handle: ShutdownHandle,
     round_trip: Duration,
 }
 
 /// Ends a connection from outside of whoever uses it. Harmless once the connection is gone.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ShutdownHandle {
     /// None for a connection that is only in memory, or gone.
     descriptor: Rc<Cell<Option<RawFd>>>,
 }
 
-impl Handle {
+impl ShutdownHandle {
     fn new(descriptor: Option<RawFd>) -> Self {
         Self { descriptor: Rc::new(Cell::new(descriptor)) }
     }
 
     /// Shuts both directions down: reads and writes under way end.
-    pub fn cut(&self) {
-        self.shutdown(libc::SHUT_RDWR);
+    pub fn shutdown(&self) {
+        self.shutdown_how(libc::SHUT_RDWR);
     }
 
-    fn shutdown(&self, how: libc::c_int) {
+    fn shutdown_how(&self, how: libc::c_int) {
         // The halves in the `Connection` keep the descriptor open while it lives, and its `Drop`
         // clears the cell first, so the number cannot have been reused.
         if let Some(descriptor) = self.descriptor.get() {
@@ -104,9 +104,9 @@ impl Connection {
         stream.set_nodelay(true)?;
         let descriptor = stream.as_raw_fd();
         let (read, write) = stream.into_split();
-        let reader = Reader::new(Port::Idle(read), Vec::new());
-        let writer = Writer::new(Outlet::Socket(write));
-        let handle = Handle::new(Some(descriptor));
+        let reader = Reader::new(ReadState::Idle(read), Vec::new());
+        let writer = Writer::new(WriteSink::Socket(write));
+        let handle = ShutdownHandle::new(Some(descriptor));
         Ok(Self { reader, writer, handle, round_trip: Duration::ZERO })
     }
 
@@ -114,9 +114,9 @@ impl Connection {
     /// what `script` says and writes onto `tape`.
     #[must_use]
     pub fn in_memory(script: Script, tape: Tape) -> Self {
-        let reader = Reader::new(Port::Scripted(script.answering(&tape)), Vec::new());
-        let writer = Writer::new(Outlet::Tape(tape));
-        Self { reader, writer, handle: Handle::new(None), round_trip: Duration::MAX }
+        let reader = Reader::new(ReadState::Scripted(script.answering(&tape)), Vec::new());
+        let writer = Writer::new(WriteSink::Tape(tape));
+        Self { reader, writer, handle: ShutdownHandle::new(None), round_trip: Duration::MAX }
     }
 
     /// Runs the server's side of a TLS handshake over this connection.
@@ -134,7 +134,7 @@ impl Connection {
     pub(super) async fn handshake(&mut self, session: Session) -> io::Result<()> {
         let session = Rc::new(RefCell::new(session));
         self.reader.session = Some(Rc::clone(&session));
-        self.writer.speak_tls(&session);
+        self.writer.enable_tls(&session);
         loop {
             self.writer.flush().await?;
             if !session.borrow().is_handshaking() {
@@ -145,7 +145,7 @@ impl Connection {
                 // The alert that says why is worth sending; whether it arrives is not ours.
                 let _ = self.writer.flush().await;
             }
-            if let Received::End = outcome? {
+            if let ReadOutcome::End = outcome? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -165,7 +165,7 @@ impl Connection {
             // A peer that is gone does not need the farewell.
             let _ = self.writer.flush().await;
         }
-        self.handle.shutdown(libc::SHUT_WR);
+        self.handle.shutdown_how(libc::SHUT_WR);
     }
 
     /// What comes sooner after a request than this cannot be its answer: the time that the peer's
@@ -191,10 +191,10 @@ impl Connection {
     }
 
     /// The same, and what has come so far. With epoll there is nothing to begin.
-    pub(super) fn arm(&mut self) -> Idleness {
+    pub(super) fn arm(&mut self) -> IdleState {
         self.reader.shrink();
         if runtime::driver() == Driver::Epoll && self.reader.bytes().is_empty() {
-            return Idleness::Silent;
+            return IdleState::Silent;
         }
         self.reader.poll_idle()
     }
@@ -202,18 +202,18 @@ impl Connection {
     /// What has come since [`Connection::arm`]. On io_uring the read in flight tells, as of the
     /// last time the shard looked at its completions. With epoll the socket itself is asked, since
     /// readiness is known only as of the last wait.
-    pub(super) fn idleness(&mut self) -> Idleness {
+    pub(super) fn idleness(&mut self) -> IdleState {
         let socket = self.handle.descriptor.get().filter(|_| runtime::driver() == Driver::Epoll);
         match socket.map(socket::peek) {
-            Some(Waiting::Nothing) if self.reader.bytes().is_empty() => Idleness::Silent,
-            Some(Waiting::End) => Idleness::Ended,
-            Some(Waiting::Bytes) => match self.reader.poll_idle() {
+            Some(PeekResult::Nothing) if self.reader.bytes().is_empty() => IdleState::Silent,
+            Some(PeekResult::End) => IdleState::Ended,
+            Some(PeekResult::Bytes) => match self.reader.poll_idle() {
                 // The runtime does not know of them yet. TLS records may be a session ticket.
-                Idleness::Silent if self.is_tls() => Idleness::Ended,
-                Idleness::Silent => Idleness::Surplus,
+                IdleState::Silent if self.is_tls() => IdleState::Ended,
+                IdleState::Silent => IdleState::Surplus,
                 seen => seen,
             },
-            Some(Waiting::Nothing) | None => self.reader.poll_idle(),
+            Some(PeekResult::Nothing) | None => self.reader.poll_idle(),
         }
     }
 
@@ -233,7 +233,7 @@ impl Connection {
 
     /// A handle that ends this connection from outside.
     #[must_use]
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ShutdownHandle {
         self.handle.clone()
     }
 }
@@ -242,14 +242,14 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // A read in flight keeps the descriptor open until its cancellation is reaped; the peer
         // shall see the end now.
-        self.handle.cut();
+        self.handle.shutdown();
         self.handle.descriptor.set(None);
     }
 }
 
 /// What an idle connection has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Idleness {
+pub(super) enum IdleState {
     /// Neither bytes nor the end: it may be used.
     Silent,
     /// The peer has closed, or the connection broke.
@@ -259,7 +259,7 @@ pub(super) enum Idleness {
 }
 
 /// What one completed read brought.
-enum Received {
+enum ReadOutcome {
     /// So many bytes for the application (0: only TLS records without data).
     Bytes(usize),
     /// The end of the stream.
@@ -271,12 +271,12 @@ impl Reader {
     /// for answers that are made in this process.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self::new(Port::Closed, bytes)
+        Self::new(ReadState::Closed, bytes)
     }
 
-    fn new(port: Port, buffer: Vec<u8>) -> Self {
+    fn new(state: ReadState, buffer: Vec<u8>) -> Self {
         let read_bytes = READ_BYTES_MIN;
-        Self { port, session: None, buffer, start: 0, spare: Vec::new(), read_bytes }
+        Self { state, session: None, buffer, start: 0, spare: Vec::new(), read_bytes }
     }
 
     /// Bytes received and not consumed.
@@ -309,22 +309,22 @@ impl Reader {
     pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             match ready!(self.poll_receive(context))? {
-                Received::Bytes(0) => {}
-                Received::Bytes(count) => return Poll::Ready(Ok(count)),
-                Received::End => return Poll::Ready(Ok(0)),
+                ReadOutcome::Bytes(0) => {}
+                ReadOutcome::Bytes(count) => return Poll::Ready(Ok(count)),
+                ReadOutcome::End => return Poll::Ready(Ok(0)),
             }
         }
     }
 
     /// What has come while nobody waited. The read that this leaves in flight is the next one's.
-    fn poll_idle(&mut self) -> Idleness {
+    fn poll_idle(&mut self) -> IdleState {
         if !self.bytes().is_empty() {
-            return Idleness::Surplus;
+            return IdleState::Surplus;
         }
         match self.poll_fill(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => Idleness::Silent,
-            Poll::Ready(Ok(count)) if count > 0 => Idleness::Surplus,
-            Poll::Ready(_) => Idleness::Ended,
+            Poll::Pending => IdleState::Silent,
+            Poll::Ready(Ok(count)) if count > 0 => IdleState::Surplus,
+            Poll::Ready(_) => IdleState::Ended,
         }
     }
 
@@ -341,7 +341,10 @@ impl Reader {
 
     fn start_read(&mut self) {
         // Only called when it is idle.
-        let Port::Idle(mut half) = std::mem::replace(&mut self.port, Port::Closed) else { return };
+        let ReadState::Idle(mut half) = std::mem::replace(&mut self.state, ReadState::Closed)
+        else {
+            return;
+        };
         let mut target = std::mem::take(&mut self.spare);
         if target.capacity() == 0 && self.buffer.is_empty() {
             target = std::mem::take(&mut self.buffer);
@@ -353,55 +356,55 @@ impl Reader {
             target = Vec::with_capacity(self.read_bytes);
         }
         let end = self.read_bytes;
-        self.port = Port::Reading(Box::pin(async move {
+        self.state = ReadState::Reading(Box::pin(async move {
             let (outcome, slice) = half.read(target.slice_mut(0..end)).await;
             (outcome, half, slice.into_inner())
         }));
     }
 
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        if self.has_said_goodbye() {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<ReadOutcome>> {
+        if self.has_close_notify() {
             // The peer may keep TCP open for as long as it likes (RFC 8446, section 6.1).
-            return Poll::Ready(Ok(Received::End));
+            return Poll::Ready(Ok(ReadOutcome::End));
         }
-        if let Port::Idle(_) = self.port {
+        if let ReadState::Idle(_) = self.state {
             self.start_read();
         }
-        let operation = match &mut self.port {
-            Port::Reading(operation) => operation,
-            Port::Scripted(script) => {
+        let operation = match &mut self.state {
+            ReadState::Reading(operation) => operation,
+            ReadState::Scripted(script) => {
                 let bytes = ready!(script.poll_next(context))?;
                 let count = self.absorb(bytes)?;
                 return Poll::Ready(Ok(if count == 0 {
-                    Received::End
+                    ReadOutcome::End
                 } else {
-                    Received::Bytes(count)
+                    ReadOutcome::Bytes(count)
                 }));
             }
-            Port::Idle(_) | Port::Closed => return Poll::Ready(Ok(Received::End)),
+            ReadState::Idle(_) | ReadState::Closed => return Poll::Ready(Ok(ReadOutcome::End)),
         };
         let (outcome, half, bytes) = ready!(operation.as_mut().poll(context));
-        pulse::beat();
-        self.port = Port::Closed;
+        busy_poll::mark_activity();
+        self.state = ReadState::Closed;
         let count = outcome?;
         if count == 0 {
             let is_cut = self.session.is_some();
             return Poll::Ready(if is_cut {
                 Err(io::ErrorKind::UnexpectedEof.into())
             } else {
-                Ok(Received::End)
+                Ok(ReadOutcome::End)
             });
         }
-        self.port = Port::Idle(half);
+        self.state = ReadState::Idle(half);
         self.size_next_read(count);
         Poll::Ready(self.absorb(bytes).map(|count| match count {
-            0 if self.has_said_goodbye() => Received::End,
-            count => Received::Bytes(count),
+            0 if self.has_close_notify() => ReadOutcome::End,
+            count => ReadOutcome::Bytes(count),
         }))
     }
 
     /// True once the peer has sent `close_notify`: what came before it is in the buffer.
-    fn has_said_goodbye(&self) -> bool {
+    fn has_close_notify(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.borrow().has_ended())
     }
 

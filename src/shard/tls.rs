@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
-use super::dial::Name;
+use super::dial::HostName;
 
 /// One side of a TLS connection.
 pub(super) struct Session {
@@ -91,7 +91,7 @@ fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
 /// # Errors
 /// See [`TlsError`].
 pub fn client_tls(
-    name: &Name,
+    name: &HostName,
     roots: &Roots,
     ca_pem: Option<&str>,
     client_pem: Option<(&str, &str)>,
@@ -111,8 +111,10 @@ pub fn client_tls(
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let server = match name {
-        Name::Address(address) => ServerName::IpAddress((*address).into()),
-        Name::Dns(host) => ServerName::try_from(host.clone()).map_err(|_| TlsError::ServerName)?,
+        HostName::Address(address) => ServerName::IpAddress((*address).into()),
+        HostName::Dns(host) => {
+            ServerName::try_from(host.clone()).map_err(|_| TlsError::ServerName)?
+        }
     };
     Ok(ClientTls { config: Arc::new(config), server })
 }

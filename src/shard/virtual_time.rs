@@ -13,15 +13,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::base::{Instant, StoppedClock};
 
 thread_local! {
-    /// Who waits, and until when. A sleep that is dropped stays listed: time then stops there on
-    /// its way, and nobody notices.
-    static WAITING: RefCell<Vec<(Instant, Waker)>> = const { RefCell::new(Vec::new()) };
+    /// Wakers and their deadlines. A sleep that is dropped stays listed: time then stops there on
+    /// its way, which has no effect.
+    static SLEEPERS: RefCell<Vec<(Instant, Waker)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The future waits for something that will never come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is left to wait for")]
-pub struct Stuck;
+pub struct Deadlock;
 
 /// A sleep in virtual time.
 pub(super) struct VirtualSleep {
@@ -41,16 +41,16 @@ impl Future for VirtualSleep {
         if Instant::now() >= self.deadline {
             return Poll::Ready(());
         }
-        WAITING.with_borrow_mut(|waiting| waiting.push((self.deadline, context.waker().clone())));
+        SLEEPERS.with_borrow_mut(|waiting| waiting.push((self.deadline, context.waker().clone())));
         Poll::Pending
     }
 }
 
 /// Whether the future was woken since it was polled.
 #[derive(Default)]
-struct Woken(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -59,11 +59,11 @@ impl Wake for Woken {
 /// Runs `future` on the calling thread in virtual time.
 ///
 /// # Errors
-/// [`Stuck`] if it waits, and no timer is set.
-pub fn run_in_virtual_time<F: Future>(future: F) -> Result<F::Output, Stuck> {
+/// [`Deadlock`] if it waits, and no timer is set.
+pub fn run_in_virtual_time<F: Future>(future: F) -> Result<F::Output, Deadlock> {
     let clock = StoppedClock::stop();
-    WAITING.with_borrow_mut(Vec::clear);
-    let woken = Arc::new(Woken::default());
+    SLEEPERS.with_borrow_mut(Vec::clear);
+    let woken = Arc::new(WakeFlag::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut future = pin!(future);
     loop {
@@ -71,14 +71,14 @@ pub fn run_in_virtual_time<F: Future>(future: F) -> Result<F::Output, Stuck> {
             return Ok(value);
         }
         while !woken.0.swap(false, Ordering::Relaxed) {
-            jump(&clock)?;
+            advance(&clock)?;
         }
     }
 }
 
 /// Moves the clock to the earliest timer and wakes all that are due then.
-fn jump(clock: &StoppedClock) -> Result<(), Stuck> {
-    let due: Vec<(Instant, Waker)> = WAITING.with_borrow_mut(|waiting| {
+fn advance(clock: &StoppedClock) -> Result<(), Deadlock> {
+    let due: Vec<(Instant, Waker)> = SLEEPERS.with_borrow_mut(|waiting| {
         let Some(next) = waiting.iter().map(|(deadline, _)| *deadline).min() else {
             return Vec::new();
         };
@@ -86,7 +86,7 @@ fn jump(clock: &StoppedClock) -> Result<(), Stuck> {
         waiting.extract_if(.., |(deadline, _)| *deadline <= next).collect()
     });
     if due.is_empty() {
-        return Err(Stuck);
+        return Err(Deadlock);
     }
     due.into_iter().for_each(|(_, waker)| waker.wake());
     Ok(())
@@ -125,6 +125,6 @@ mod tests {
 
     #[test]
     fn waiting_for_nothing_is_told() {
-        assert_eq!(run_in_virtual_time(std::future::pending::<()>()), Err(Stuck));
+        assert_eq!(run_in_virtual_time(std::future::pending::<()>()), Err(Deadlock));
     }
 }

@@ -18,7 +18,7 @@ const SHARED_BYTES_ENCRYPTED: usize = 64 * 1024;
 
 /// The sending side.
 pub struct Writer {
-    half: Outlet,
+    sink: WriteSink,
     session: Option<Rc<RefCell<Session>>>,
     records: Vec<u8>,
     /// Bytes on the wire whose sending was begun.
@@ -29,14 +29,14 @@ pub struct Writer {
 }
 
 /// Where the bytes of a writer go.
-pub(super) enum Outlet {
+pub(super) enum WriteSink {
     Socket(TcpOwnedWriteHalf),
     Tape(Tape),
 }
 
 impl Writer {
-    pub(super) fn new(half: Outlet) -> Self {
-        Self { half, session: None, records: Vec::new(), begun: 0, broken: false }
+    pub(super) fn new(sink: WriteSink) -> Self {
+        Self { sink, session: None, records: Vec::new(), begun: 0, broken: false }
     }
 
     /// Bytes given to the system so far, TLS records included: the mark for
@@ -47,15 +47,15 @@ impl Writer {
     }
 
     /// What is written from now on is encrypted.
-    pub(super) fn speak_tls(&mut self, session: &Rc<RefCell<Session>>) {
+    pub(super) fn enable_tls(&mut self, session: &Rc<RefCell<Session>>) {
         self.session = Some(Rc::clone(session));
     }
 
     /// Where it writes, if that is no socket.
     pub(super) fn tape(&self) -> Option<&Tape> {
-        match &self.half {
-            Outlet::Socket(_) => None,
-            Outlet::Tape(tape) => Some(tape),
+        match &self.sink {
+            WriteSink::Socket(_) => None,
+            WriteSink::Tape(tape) => Some(tape),
         }
     }
 
@@ -121,9 +121,9 @@ impl Writer {
         }
         self.broken = true;
         self.begun = self.begun.saturating_add(data.as_ref().len() as u64);
-        let (outcome, data) = match &mut self.half {
-            Outlet::Socket(half) => half.write_all(data).await,
-            Outlet::Tape(tape) => {
+        let (outcome, data) = match &mut self.sink {
+            WriteSink::Socket(half) => half.write_all(data).await,
+            WriteSink::Tape(tape) => {
                 let length = data.as_ref().len();
                 (tape.write(data.as_ref()).map(|()| length), data)
             }
