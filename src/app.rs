@@ -21,10 +21,10 @@ use crate::admin;
 use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, ResponseStore, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
-use crate::credentials::CredentialKeeper;
+use crate::credentials::CredentialRefresher;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::llm::Catalogue;
-use crate::providers::TokenNews;
+use crate::providers::TokenUpdate;
 use crate::routing::{CacheRule, Route, Targets};
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
@@ -148,7 +148,7 @@ struct Fleet {
     cache: Cache,
     cache_keeper: CacheKeeper,
     /// None until the shards run.
-    credentials: Option<CredentialKeeper>,
+    credentials: Option<CredentialRefresher>,
     semantic: Semantic,
     flights: Flights,
     responses: ResponseStore,
@@ -221,15 +221,16 @@ impl Fleet {
 
     fn start_credentials(&mut self) -> anyhow::Result<()> {
         let mut mailboxes = self.mailboxes.clone();
-        let deliver = move |provider: &str, news: &TokenNews| {
-            let command = || gateway::Command::Token(provider.to_owned(), news.clone());
+        let deliver = move |provider: &str, update: &TokenUpdate| {
+            let command = || gateway::Command::Token(provider.to_owned(), update.clone());
             // All are told, also behind one that is full.
             let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
             full == 0
         };
         let providers = &self.current().providers;
-        let keeper = CredentialKeeper::start(providers, Arc::clone(&self.hub), Box::new(deliver));
-        self.credentials = Some(keeper.context("no thread for credentials")?);
+        let refresher =
+            CredentialRefresher::start(providers, Arc::clone(&self.hub), Box::new(deliver));
+        self.credentials = Some(refresher.context("no thread for credentials")?);
         Ok(())
     }
 

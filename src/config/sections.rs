@@ -19,7 +19,7 @@ use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
 use crate::llm::{Catalogue, ModelSettings};
-use crate::providers::{BaseUrl, PRESETS, Provider, ProviderSettings, Surroundings, preset};
+use crate::providers::{BaseUrl, ConfigSources, PRESETS, Provider, ProviderSettings, preset};
 use crate::routing::{Route, RouteSettings, Target};
 
 /// Names of the sections.
@@ -167,31 +167,29 @@ impl<'a> Sections<'a> {
             return self.providers_of_environment();
         }
         let shape = Shape::of::<ProviderSettings>();
-        let surroundings = self.surroundings();
+        let sources = self.sources();
         let mut providers = Vec::new();
         for (name, written) in tables {
             let path = member_path("providers", &name);
             let settings: Option<ProviderSettings> = shape.read(written, &path, self.problems);
             providers.extend(
-                settings.and_then(|settings| {
-                    settings.check(&name, &path, &surroundings, self.problems)
-                }),
+                settings.and_then(|settings| settings.check(&name, &path, &sources, self.problems)),
             );
         }
         providers
     }
 
-    fn surroundings(&self) -> Surroundings<'a> {
+    fn sources(&self) -> ConfigSources<'a> {
         let Sources { read_file, environment } = self.sources;
-        Surroundings { read_file, environment }
+        ConfigSources { read_file, environment }
     }
 
     /// What there is without a file: a provider per known variable, and the built-in `echo`.
     fn providers_of_environment(&mut self) -> Vec<Provider> {
-        let surroundings = self.surroundings();
+        let sources = self.sources();
         let mut providers = Vec::new();
         let mut add = |name: &str, path: &str, settings: ProviderSettings| {
-            providers.extend(settings.check(name, path, &surroundings, self.problems));
+            providers.extend(settings.check(name, path, &sources, self.problems));
         };
         for row in PRESETS.iter() {
             let Some(variable) = &row.env else { continue };

@@ -8,8 +8,8 @@
 //! Only this part calls the services that give tokens. It blocks, and is never on the request line.
 
 mod network;
+mod refresh_loop;
 mod renewal;
-mod rounds;
 
 use std::io;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::base::BackgroundThread;
-use crate::providers::{Provider, TokenNews};
+use crate::providers::{Provider, TokenUpdate};
 use crate::telemetry::Hub;
 
-use rounds::{Job, Rounds};
+use refresh_loop::{Job, RefreshLoop};
 
 /// Things the thread may have unread.
 const QUEUE_JOBS: usize = 64;
@@ -28,25 +28,30 @@ const QUEUE_JOBS: usize = 64;
 /// The end of the process waits so long for the thread.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
-/// Hands news of the provider of that name to all shards; false if one could not take it.
-pub type Deliver = Box<dyn FnMut(&str, &TokenNews) -> bool + Send>;
+/// Hands an update of the provider of that name to all shards; false if one could not take it.
+pub type DeliverToken = Box<dyn FnMut(&str, &TokenUpdate) -> bool + Send>;
 
-/// The thread that keeps the tokens of all providers.
-pub struct CredentialKeeper {
+/// The thread that refreshes the tokens of all providers.
+pub struct CredentialRefresher {
     jobs: SyncSender<Job>,
     thread: BackgroundThread,
 }
 
-impl CredentialKeeper {
+impl CredentialRefresher {
     /// Starts the thread with these providers.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(providers: &[Arc<Provider>], hub: Arc<Hub>, deliver: Deliver) -> io::Result<Self> {
+    pub fn start(
+        providers: &[Arc<Provider>],
+        hub: Arc<Hub>,
+        deliver: DeliverToken,
+    ) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
-        let mut rounds = Rounds::new(jobs.clone(), hub, deliver);
-        rounds.take_over(providers);
-        let thread = BackgroundThread::start("credentials".to_owned(), move || rounds.run(&queue))?;
+        let mut refresh_loop = RefreshLoop::new(jobs.clone(), hub, deliver);
+        refresh_loop.replace_providers(providers);
+        let thread =
+            BackgroundThread::start("credentials".to_owned(), move || refresh_loop.run(&queue))?;
         Ok(Self { jobs, thread })
     }
 

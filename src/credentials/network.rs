@@ -12,7 +12,7 @@ use ureq::http::Request;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::base::{open_to_read, unix_now};
-use crate::providers::{CredentialError, Outside, TokenAnswer, TokenRequest};
+use crate::providers::{CredentialError, TokenRequest, TokenResponse, TokenTransport};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,12 +59,12 @@ impl Network {
     }
 }
 
-impl Outside for Network {
+impl TokenTransport for Network {
     fn now(&self) -> Duration {
         unix_now()
     }
 
-    fn call(&mut self, request: &TokenRequest) -> Result<TokenAnswer, CredentialError> {
+    fn call(&mut self, request: &TokenRequest) -> Result<TokenResponse, CredentialError> {
         let unreachable = |reason: &str| CredentialError::Unreachable {
             service: request.service,
             reason: reason.to_owned(),
@@ -88,7 +88,7 @@ impl Outside for Network {
         let reader = answer.body_mut().as_reader();
         let read = reader.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut body);
         match read {
-            Ok(length) if length as u64 <= ANSWER_BYTES_MAX => Ok(TokenAnswer { status, body }),
+            Ok(length) if length as u64 <= ANSWER_BYTES_MAX => Ok(TokenResponse { status, body }),
             Ok(_) => Err(unreachable("its answer is too long")),
             Err(_) => Err(unreachable("its answer broke off")),
         }

@@ -18,7 +18,7 @@ use super::receive::{Body, Request};
 use super::token::proof;
 use crate::http::{Framing, Method, end_head, write_field, write_length, write_request_line};
 use crate::llm::{Dialect, Edit};
-use crate::providers::{Asked, Origin, Payload, Provider, ProviderField, preset};
+use crate::providers::{Origin, PathParts, Payload, Provider, ProviderField, preset};
 
 /// A usual head, and edits, fit into this.
 const HEAD_BYTES: usize = 1024;
@@ -227,8 +227,8 @@ fn write_line(
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
     let head = asker.head;
     let path = attempt.path.as_deref().unwrap_or_else(|| client_path(head));
-    let asked = Asked { path, model: attempt.model.as_deref(), stream: request.is_stream() };
-    let path = provider.path(&asked);
+    let parts = PathParts { path, model: attempt.model.as_deref(), stream: request.is_stream() };
+    let path = provider.path(&parts);
     let query = client_query(head, Some(request.endpoint)).filter(|_| attempt.path.is_none());
     // What the provider's own path says already, such as the version of the API, is said once.
     let query = match path.split_once('?') {

@@ -23,7 +23,7 @@ use super::translate::{Translation, translate};
 use super::upstream::Upstream;
 use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
-use crate::providers::{Gap, ProviderField, Timeouts};
+use crate::providers::{Capability, ProviderField, Timeouts};
 use crate::routing::{Params, Target};
 
 /// What comes of it.
@@ -202,7 +202,8 @@ fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Chan
     let of_chat = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
     let (client, provider, is_translated) = match (request.endpoint, of_chat) {
         (Endpoint::Completions, _) => {
-            let is_chat_only = own != Dialect::OpenaiChat || provider.has_gap(Gap::Completions);
+            let is_chat_only =
+                own != Dialect::OpenaiChat || provider.lacks(Capability::Completions);
             (Some(Dialect::OpenaiChat), own, is_chat_only)
         }
         (Endpoint::Embeddings, _) => {
@@ -303,12 +304,12 @@ fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
     let provider = &choice.upstream.provider;
     let missing = match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
-            provider.has_gap(Gap::Embeddings).then_some("embeddings")
+            provider.lacks(Capability::Embeddings).then_some("embeddings")
         }
         // Completions are asked for as chats where there are none.
-        Endpoint::Completions if !provider.has_gap(Gap::Completions) => None,
+        Endpoint::Completions if !provider.lacks(Capability::Completions) => None,
         Endpoint::Rerank => None,
-        endpoint if endpoint.is_metered() => provider.has_gap(Gap::Chat).then_some("chats"),
+        endpoint if endpoint.is_metered() => provider.lacks(Capability::Chat).then_some("chats"),
         _ => None,
     };
     if let Some(missing) = missing {

@@ -15,7 +15,8 @@ use super::redact::Redactor;
 use crate::base::{Instant, unix_now};
 use crate::http::RequestHead;
 use crate::providers::{
-    BaseUrl, Call, Credential, CredentialError, Payload, ProviderField, Token, TokenNews,
+    BaseUrl, Credential, CredentialError, Payload, ProviderField, Token, TokenUpdate,
+    UnsignedRequest,
 };
 use crate::shard::within;
 
@@ -24,7 +25,7 @@ const WAITING_SWEEP: usize = 64;
 
 /// The token of one provider on one shard.
 #[derive(Default)]
-pub(super) struct TokenCell(RefCell<State>);
+pub(super) struct TokenSlot(RefCell<State>);
 
 #[derive(Default)]
 struct State {
@@ -36,18 +37,18 @@ struct State {
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-impl TokenCell {
-    /// Takes what the thread tells, and wakes who waits.
-    pub(super) fn take(&self, news: &TokenNews) {
+impl TokenSlot {
+    /// Applies an update of the credentials thread and wakes the calls that wait for it.
+    pub(super) fn update(&self, update: &TokenUpdate) {
         let mut state = self.0.borrow_mut();
-        match news {
-            TokenNews::Token(token) => {
+        match update {
+            TokenUpdate::Token(token) => {
                 let before = state.token.replace(Arc::clone(token));
                 let both = [Some(token), before.as_ref()].into_iter().flatten();
                 state.redactor = Some(Rc::new(Redactor::of_tokens(both.map(|token| &**token))));
                 state.has_failed = false;
             }
-            TokenNews::Failed => state.has_failed = true,
+            TokenUpdate::Failed => state.has_failed = true,
         }
         for waiting in state.waiting.drain(..) {
             // Who has left meanwhile needs no waking.
@@ -65,7 +66,7 @@ impl TokenCell {
         self.0.borrow().token.clone().filter(|token| token.expires_at > now)
     }
 
-    /// Ready with the next news; none if nothing is to be waited for.
+    /// Ready with the next update; none if there is nothing to wait for.
     fn next(&self) -> Option<oneshot::Receiver<()>> {
         let mut state = self.0.borrow_mut();
         if state.has_failed {
@@ -121,7 +122,7 @@ pub(super) fn proof(
         None => (target.as_str(), None),
     };
     let content_type = head.get("content-type").and_then(|it| std::str::from_utf8(it).ok());
-    let call = Call {
+    let call = UnsignedRequest {
         method: head.method().as_str(),
         authority: &base.authority,
         path,

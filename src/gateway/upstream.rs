@@ -14,7 +14,7 @@ use foldhash::HashMap;
 use super::cards::Cards;
 use super::models::Listing;
 use super::redact::Redactor;
-use super::token::TokenCell;
+use super::token::TokenSlot;
 use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, preset};
 use crate::routing::{Live, Targets};
@@ -171,7 +171,7 @@ pub(super) struct Upstream {
     /// None for the built-in echo.
     pub pool: Option<Pool>,
     /// Of providers whose tokens are fetched.
-    pub token: TokenCell,
+    pub token: TokenSlot,
     /// Masks the credentials of its settings in what it sends back.
     pub redactor: Redactor,
 }
@@ -298,7 +298,7 @@ impl Snapshot {
         let pool = Pool::new(endpoint(base, tls), limits, Arc::default());
         let name = Arc::from(provider.name.as_str());
         let redactor = Redactor::of_provider(&provider);
-        let token = TokenCell::default();
+        let token = TokenSlot::default();
         Some(Upstream { provider: Arc::new(provider), name, pool: Some(pool), token, redactor })
     }
 
@@ -333,7 +333,7 @@ fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, 
     };
     let name = Arc::from(provider.name.as_str());
     let redactor = Redactor::of_provider(&provider);
-    Ok(Upstream { provider, name, pool, token: TokenCell::default(), redactor })
+    Ok(Upstream { provider, name, pool, token: TokenSlot::default(), redactor })
 }
 
 fn endpoint(base: &BaseUrl, tls: Option<ClientTls>) -> Endpoint {

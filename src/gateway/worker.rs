@@ -23,7 +23,7 @@ use super::upstream::{Published, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
 use crate::cache::{Cache, Flights, ResponseStore, Semantic};
 use crate::llm::Scanner;
-use crate::providers::TokenNews;
+use crate::providers::TokenUpdate;
 use crate::routing::Targets;
 use crate::shard::{
     AcceptError, Dialer, Listener, Mailbox, PoolEvent, ShutdownHandle, sleep, spawn, within,
@@ -47,7 +47,7 @@ pub type SettingsReceiver = watch::Receiver<Arc<Published>>;
 #[derive(Debug)]
 pub enum Command {
     /// News of the token of the provider of that name.
-    Token(String, TokenNews),
+    Token(String, TokenUpdate),
     /// Accept nothing more and end when all is answered, at the latest after this long.
     Drain(Duration),
 }
@@ -135,7 +135,7 @@ impl Worker {
         }
         while let Some(command) = worker.next_command(&mut mailbox, &mut settings).await {
             match command {
-                Command::Token(provider, news) => worker.take_token(&provider, &news),
+                Command::Token(provider, update) => worker.update_token(&provider, &update),
                 Command::Drain(patience) => {
                     let deadline = Instant::now().after(patience);
                     worker.draining.set(true);
@@ -215,10 +215,10 @@ impl Worker {
         }
     }
 
-    fn take_token(&self, provider: &str, news: &TokenNews) {
+    fn update_token(&self, provider: &str, update: &TokenUpdate) {
         // One that a reload has removed has no use for it.
         if let Some(upstream) = self.snapshot().upstream(provider) {
-            upstream.token.take(news);
+            upstream.token.update(update);
         }
     }
 
@@ -485,8 +485,8 @@ mod tests {
         let simulation = Simulation::new(&first, &Hub::new(1)).expect("a worker");
         let worker = simulation.worker();
         let (mut sender, mut commands) = mailbox(2);
-        let news = || Command::Token("p".to_owned(), TokenNews::Failed);
-        while sender.send(news()).is_ok() {}
+        let update = || Command::Token("p".to_owned(), TokenUpdate::Failed);
+        while sender.send(update()).is_ok() {}
         let (publisher, mut settings) = watch::channel(first);
         for key in ["b", "c", "d"] {
             publisher.send_replace(published(key));

@@ -14,7 +14,7 @@ mod watsonx;
 
 use super::address::Address;
 use super::credential::Credential;
-use super::{BaseUrl, Dialect, Surroundings};
+use super::{BaseUrl, ConfigSources, Dialect};
 use crate::base::{Problems, Secret, check_secret, member_path};
 
 /// The settings of all vendors.
@@ -101,7 +101,7 @@ pub(super) struct Context<'a> {
     pub base_url: Option<&'a str>,
     /// The dialect that is set.
     pub dialect: Option<Dialect>,
-    pub surroundings: &'a Surroundings<'a>,
+    pub sources: &'a ConfigSources<'a>,
     pub problems: &'a mut Problems,
 }
 

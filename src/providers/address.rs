@@ -21,9 +21,9 @@ const DEPLOYMENT_PATHS: [&str; 5] =
 const PRESETS_WITH_MODELS_IN_PATHS: [&str; 5] =
     ["azure-openai", "databricks", "predibase", "replicate", "sagemaker"];
 
-/// What decides the path of one request.
+/// The inputs that decide the path of one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct PathParts<'a> {
     /// As the dialect has it, without the base: `/chat/completions`, `/messages`,
     /// `/models/MODEL:generateContent`, `/model/MODEL/converse`.
     pub path: &'a str,
@@ -141,12 +141,12 @@ impl Provider {
 
     /// The path below the base URL; it may end with a query.
     #[must_use]
-    pub fn path<'a>(&self, asked: &Asked<'a>) -> Cow<'a, str> {
-        let path = asked.path;
+    pub fn path<'a>(&self, parts: &PathParts<'a>) -> Cow<'a, str> {
+        let path = parts.path;
         match &self.address {
             Address::Plain => Cow::Borrowed(path),
             Address::Azure { deployment, version } => {
-                azure_path(asked, deployment.as_deref(), version).into()
+                azure_path(parts, deployment.as_deref(), version).into()
             }
             Address::Foundry { is_resource, version } => {
                 let api = match (is_resource, is_messages(path)) {
@@ -162,12 +162,12 @@ impl Provider {
                     None => format!("{api}{path}").into(),
                 }
             }
-            Address::Bedrock => bedrock_path(asked),
-            Address::Vertex { prefix } => format!("{prefix}{}", vertex_path(asked)).into(),
+            Address::Bedrock => bedrock_path(parts),
+            Address::Vertex { prefix } => format!("{prefix}{}", vertex_path(parts)).into(),
             Address::Databricks if is_messages(path) => format!("/anthropic/v1{path}").into(),
             Address::Databricks => Cow::Borrowed(path),
             Address::Watsonx { version, .. } => {
-                let path = match (path, asked.stream) {
+                let path = match (path, parts.stream) {
                     ("/chat/completions", false) => "/text/chat",
                     ("/chat/completions", true) => "/text/chat_stream",
                     ("/embeddings", _) => "/text/embeddings",
@@ -219,9 +219,9 @@ fn with_query(path: String, name: &str, value: &str) -> String {
     format!("{path}{separator}{name}={value}")
 }
 
-fn azure_path(asked: &Asked<'_>, deployment: Option<&str>, version: &str) -> String {
-    let path = asked.path;
-    let deployment = deployment.or(asked.model).map(escape_segment);
+fn azure_path(parts: &PathParts<'_>, deployment: Option<&str>, version: &str) -> String {
+    let path = parts.path;
+    let deployment = deployment.or(parts.model).map(escape_segment);
     let of_deployment = DEPLOYMENT_PATHS.iter().any(|known| match known.strip_suffix('/') {
         Some(_) => path.starts_with(known),
         None => path == *known,
@@ -240,21 +240,21 @@ fn azure_path(asked: &Asked<'_>, deployment: Option<&str>, version: &str) -> Str
 
 /// `/model/MODEL/converse`: the model of the request takes the place of what stands there, escaped
 /// as one segment, since ids hold colons and slashes.
-fn bedrock_path<'a>(asked: &Asked<'a>) -> Cow<'a, str> {
-    let action = asked.path.strip_prefix("/model/").and_then(|rest| rest.rsplit_once('/'));
-    match (action, asked.model) {
+fn bedrock_path<'a>(parts: &PathParts<'a>) -> Cow<'a, str> {
+    let action = parts.path.strip_prefix("/model/").and_then(|rest| rest.rsplit_once('/'));
+    match (action, parts.model) {
         (Some((_, action)), Some(model)) => {
             format!("/model/{}/{action}", escape_segment(model)).into()
         }
-        _ => Cow::Borrowed(asked.path),
+        _ => Cow::Borrowed(parts.path),
     }
 }
 
-fn vertex_path(asked: &Asked<'_>) -> String {
-    let path = asked.path;
-    let (publisher, model) = asked.model.map_or((Publisher::Open, ""), Publisher::of);
+fn vertex_path(parts: &PathParts<'_>) -> String {
+    let path = parts.path;
+    let (publisher, model) = parts.model.map_or((Publisher::Open, ""), Publisher::of);
     let model = escape_segment(model);
-    let raw = if asked.stream { "streamRawPredict" } else { "rawPredict" };
+    let raw = if parts.stream { "streamRawPredict" } else { "rawPredict" };
     if path == "/messages/count_tokens" {
         return "/publishers/anthropic/models/count-tokens:rawPredict".to_owned();
     }
@@ -294,8 +294,8 @@ mod tests {
     fn check(address: Address, cases: &[(&str, Option<&str>, bool, &str)]) {
         let provider = provider(address, Dialect::OpenaiChat);
         for (path, model, stream, expected) in cases {
-            let asked = Asked { path, model: *model, stream: *stream };
-            assert_eq!(provider.path(&asked), *expected, "{asked:?}");
+            let parts = PathParts { path, model: *model, stream: *stream };
+            assert_eq!(provider.path(&parts), *expected, "{parts:?}");
         }
     }
 

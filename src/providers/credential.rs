@@ -1,7 +1,7 @@
 //! What proves to a vendor who calls: a fixed field, a signature, or a token that was fetched.
 //!
-//! Plain functions of their inputs: no I/O, no clock. A [`Call`] says what goes upstream and when;
-//! what has to be fetched beforehand is fetched through [`Outside`], which the caller gives. Times
+//! Plain functions of their inputs: no I/O, no clock. A [`UnsignedRequest`] says what goes upstream and when;
+//! what has to be fetched beforehand is fetched through [`TokenTransport`], which the caller provides. Times
 //! are since the Unix epoch. No text of an error and no `Debug` holds a secret.
 
 mod aws;
@@ -14,14 +14,14 @@ mod ibm;
 mod oracle;
 mod rsa;
 #[cfg(test)]
-mod stage;
+mod test_transport;
 
 use std::time::Duration;
 
 use super::ProviderField;
 use crate::base::{Secret, is_field_value};
 
-pub(super) use aws::{AwsBase, AwsKeys, AwsRole, AwsSigner, AwsSource, Keys};
+pub(super) use aws::{AwsBase, AwsKeys, AwsRole, AwsSigner, AwsSource, SigningKeys};
 pub(super) use azure::{Entra, ManagedIdentity};
 pub(super) use escape::{escape, escape_segment};
 pub(super) use google::{GoogleKey, GoogleSource, MetadataServer};
@@ -29,11 +29,11 @@ pub(super) use ibm::IbmKey;
 pub(super) use oracle::OracleSigner;
 pub(super) use rsa::RsaKey;
 #[cfg(test)]
-pub(super) use stage::rsa_pem;
+pub(super) use test_transport::rsa_pem;
 
-/// One call as it will go upstream.
+/// A request as it will go upstream, before it is signed.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub struct UnsignedRequest<'a> {
     /// In capitals.
     pub method: &'a str,
     /// As in the `Host` field.
@@ -126,15 +126,15 @@ pub struct TokenRequest {
 
 /// What such a service answered.
 #[derive(Clone)]
-pub struct TokenAnswer {
+pub struct TokenResponse {
     /// The HTTP status.
     pub status: u16,
     /// Bounded by the caller; may hold a secret.
     pub body: Vec<u8>,
 }
 
-/// The world that tokens come from.
-pub trait Outside {
+/// Makes the calls that fetch tokens, and reads the files that hold credentials.
+pub trait TokenTransport {
     /// The wall clock.
     fn now(&self) -> Duration;
 
@@ -142,7 +142,7 @@ pub trait Outside {
     ///
     /// # Errors
     /// [`CredentialError::Unreachable`] where no whole answer came.
-    fn call(&mut self, request: &TokenRequest) -> Result<TokenAnswer, CredentialError>;
+    fn call(&mut self, request: &TokenRequest) -> Result<TokenResponse, CredentialError>;
 
     /// The text of a file.
     ///
@@ -202,20 +202,20 @@ impl TokenSource {
     ///
     /// # Errors
     /// See [`CredentialError`].
-    pub fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    pub fn fetch(&self, transport: &mut dyn TokenTransport) -> Result<Token, CredentialError> {
         match self {
-            Self::Aws(source) => source.fetch(outside),
-            Self::Entra(source) => source.fetch(outside),
-            Self::Managed(source) => source.fetch(outside),
-            Self::Google(source) => source.fetch(outside),
-            Self::Ibm(source) => source.fetch(outside),
+            Self::Aws(source) => source.fetch(transport),
+            Self::Entra(source) => source.fetch(transport),
+            Self::Managed(source) => source.fetch(transport),
+            Self::Google(source) => source.fetch(transport),
+            Self::Ibm(source) => source.fetch(transport),
         }
     }
 }
 
-/// What a shard hears of the token of a provider.
+/// A change of the token of a provider, as the shards receive it.
 #[derive(Clone, Debug)]
-pub enum TokenNews {
+pub enum TokenUpdate {
     /// A new one.
     Token(std::sync::Arc<Token>),
     /// None could be obtained; the old one, if there is one, serves until it expires.
@@ -246,7 +246,7 @@ impl Credential {
     pub fn source(&self) -> Option<&TokenSource> {
         match self {
             Self::Bearer(source) => Some(source),
-            Self::Aws(AwsSigner { keys: Keys::Fetched(source), .. }) => Some(source),
+            Self::Aws(AwsSigner { keys: SigningKeys::Fetched(source), .. }) => Some(source),
             Self::Fixed | Self::Foundry(_) | Self::Aws(_) | Self::Oracle(_) => None,
         }
     }
@@ -257,7 +257,7 @@ impl Credential {
     /// Without a valid token, and where the call cannot be signed.
     pub fn sign(
         &self,
-        call: &Call<'_>,
+        call: &UnsignedRequest<'_>,
         token: Option<&Token>,
     ) -> Result<Vec<ProviderField>, CredentialError> {
         let token = token.filter(|token| token.expires_at > call.now);
@@ -325,7 +325,7 @@ mod tests {
             (10, true, Err(CredentialError::NoToken)),
             (9, false, Err(CredentialError::NoToken)),
         ] {
-            let call = stage::call("/v1/chat", Duration::from_secs(now));
+            let call = test_transport::call("/v1/chat", Duration::from_secs(now));
             let fields = credential.sign(&call, has_token.then_some(&token));
             let values =
                 fields.map(|fields| fields.iter().map(|it| it.value.reveal().to_owned()).collect());

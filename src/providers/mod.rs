@@ -16,15 +16,15 @@ mod settings;
 use std::time::Duration;
 
 pub use account::AccountSettings;
-pub use address::Asked;
+pub use address::PathParts;
 pub use base_url::{BaseUrl, BaseUrlError, Host};
 pub use credential::{
-    Call, Credential, CredentialError, Outside, Payload, Token, TokenAnswer, TokenNews,
-    TokenRequest, TokenSource,
+    Credential, CredentialError, Payload, Token, TokenRequest, TokenResponse, TokenSource,
+    TokenTransport, TokenUpdate, UnsignedRequest,
 };
 pub use echo::answer as echo_answer;
-pub use preset::{Auth, Gap, PRESETS, Preset, preset};
-pub use settings::{ProviderSettings, Surroundings};
+pub use preset::{Auth, Capability, PRESETS, Preset, preset};
+pub use settings::{ConfigSources, ProviderSettings};
 
 use address::Address;
 

@@ -62,7 +62,7 @@ impl Auth {
 /// An endpoint that a vendor does not offer, nor do its servers elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Gap {
+pub enum Capability {
     /// Chat, in whatever dialect the vendor speaks.
     Chat,
     /// The older text completions of `OpenAI`.
@@ -99,7 +99,7 @@ pub struct Preset {
     pub headers: BTreeMap<String, String>,
     /// Endpoints it does not offer.
     #[serde(default)]
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<Capability>,
     /// What an operator must know.
     #[serde(default)]
     pub note: String,
@@ -137,8 +137,8 @@ impl Provider {
 
     /// True for an endpoint that its vendor is known not to have.
     #[must_use]
-    pub fn has_gap(&self, gap: Gap) -> bool {
-        self.preset.and_then(preset).is_some_and(|preset| preset.gaps.contains(&gap))
+    pub fn lacks(&self, capability: Capability) -> bool {
+        self.preset.and_then(preset).is_some_and(|preset| preset.gaps.contains(&capability))
     }
 
     /// A provider that no setting names: a preset's, at `base`, without a credential, which the

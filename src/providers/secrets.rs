@@ -3,7 +3,7 @@
 //! Credentials by what they are for, not by how they look: a key of a signer and a token besides what
 //! travels in a field. Keys that only fetch tokens go to another service and are not among them.
 
-use super::credential::{AwsKeys, AwsSigner, Keys, TokenValue};
+use super::credential::{AwsKeys, AwsSigner, SigningKeys, TokenValue};
 use super::{Credential, Provider, ProviderField, Token};
 use crate::llm::decode_base64;
 
@@ -14,7 +14,7 @@ impl Provider {
         let mut secrets: Vec<_> = self.fields.iter().flat_map(ProviderField::secrets).collect();
         match &self.credential {
             Credential::Foundry(key) => secrets.push(key.reveal().to_owned()),
-            Credential::Aws(AwsSigner { keys: Keys::Given(keys), .. }) => {
+            Credential::Aws(AwsSigner { keys: SigningKeys::Given(keys), .. }) => {
                 secrets.extend(secrets_of_keys(keys));
             }
             Credential::Fixed

@@ -22,9 +22,9 @@ use crate::llm::{Dialect, ModelRule};
 /// Slug and name of the built-in provider that needs no network.
 const ECHO: &str = "echo";
 
-/// What the check of a provider may look at besides what is written.
+/// The files and environment variables that a provider's settings may refer to.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct ConfigSources<'a> {
     /// Reads a file named in the settings, or says in words why it cannot.
     pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
     /// A variable of the environment. Asked only for what AWS sets in the machines it runs, and
@@ -136,7 +136,7 @@ impl ProviderSettings {
         self,
         name: &str,
         path: &str,
-        surroundings: &Surroundings<'_>,
+        sources: &ConfigSources<'_>,
         problems: &mut Problems,
     ) -> Option<Provider> {
         let before = problems.len();
@@ -152,11 +152,11 @@ impl ProviderSettings {
             return Some(self.check_echo(name, path, problems));
         }
         let row = self.check_preset(path, problems);
-        let account = self.check_account(row, path, surroundings, problems);
+        let account = self.check_account(row, path, sources, problems);
         let dialect = self.check_dialect(row, &account, path, problems);
         let url = self.check_base_url(row, &account, path, problems);
         let fields = self.check_fields(row, &account, dialect, url.as_ref(), path, problems);
-        let tls = self.check_tls(path, surroundings, problems);
+        let tls = self.check_tls(path, sources, problems);
         let check = self.check_check(path, problems);
         let (dialect, origin) = (dialect?, Origin::Http(url?));
         (problems.len() == before).then(|| Provider {
@@ -190,7 +190,7 @@ impl ProviderSettings {
         &self,
         row: Option<&'static Preset>,
         path: &str,
-        surroundings: &Surroundings<'_>,
+        sources: &ConfigSources<'_>,
         problems: &mut Problems,
     ) -> Account {
         // A preset that does not exist is one problem, not one for each of its settings.
@@ -206,7 +206,7 @@ impl ProviderSettings {
             api_key: self.api_key.as_ref(),
             base_url: self.base_url.as_deref(),
             dialect: self.dialect,
-            surroundings,
+            sources,
             problems,
         });
         account.has_problems = problems.len() > before;
@@ -389,10 +389,10 @@ impl ProviderSettings {
     fn check_tls(
         &self,
         path: &str,
-        surroundings: &Surroundings<'_>,
+        sources: &ConfigSources<'_>,
         problems: &mut Problems,
     ) -> TlsFiles {
-        let read_file = surroundings.read_file;
+        let read_file = sources.read_file;
         let mut read = |setting: &str, file: &Option<String>, begin: &str| {
             let path = member_path(path, setting);
             check_pem(read_file(file.as_deref()?), begin, &path, problems)

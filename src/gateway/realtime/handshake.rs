@@ -19,7 +19,7 @@ use crate::http::{
     write_request_line,
 };
 use crate::llm::{decode_base64, encode_base64};
-use crate::providers::{Asked, Origin, Payload};
+use crate::providers::{Origin, PathParts, Payload};
 
 /// What the server appends to the nonce (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -133,7 +133,7 @@ pub(in super::super) fn encode(
     // The built-in provider is refused before it comes to this.
     let Origin::Http(base) = &provider.origin else { return Ok(()) };
     let model = attempt.model.as_deref();
-    let path = provider.path(&Asked { path: "/realtime", model, stream: false });
+    let path = provider.path(&PathParts { path: "/realtime", model, stream: false });
     let query = client_query(asker.head, Some(Endpoint::Realtime)).unwrap_or_default();
     let target = [&*base.path, &*target(&path, &query, model)];
     write_request_line(out, Method::Get, &target);

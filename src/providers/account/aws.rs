@@ -4,7 +4,7 @@ use super::{Account, Context, Listed, Rule, text_of};
 use crate::base::Secret;
 use crate::providers::address::Address;
 use crate::providers::credential::{
-    AwsBase, AwsKeys, AwsRole, AwsSigner, AwsSource, Credential, Keys, TokenSource,
+    AwsBase, AwsKeys, AwsRole, AwsSigner, AwsSource, Credential, SigningKeys, TokenSource,
 };
 use crate::providers::{BaseUrl, Dialect};
 
@@ -113,7 +113,12 @@ impl AwsSettings {
     }
 
     /// The keys that sign; none where `api_key` is the credential, or nothing is.
-    fn keys(&self, context: &mut Context<'_>, region: Option<&str>, domain: &str) -> Option<Keys> {
+    fn keys(
+        &self,
+        context: &mut Context<'_>,
+        region: Option<&str>,
+        domain: &str,
+    ) -> Option<SigningKeys> {
         let has_role = self.of_roles().iter().any(|(_, given)| *given);
         let inferred = match (has_role, self.has_keys()) {
             (true, _) => AwsAuth::AssumedRole,
@@ -150,7 +155,7 @@ impl AwsSettings {
         };
         match mode {
             AwsAuth::AccessKey => match base? {
-                AwsBase::Given(keys) => Some(Keys::Given(keys)),
+                AwsBase::Given(keys) => Some(SigningKeys::Given(keys)),
                 _ => None,
             },
             AwsAuth::AssumedRole => {
@@ -214,7 +219,7 @@ impl AwsSettings {
         region: Option<&str>,
         domain: &str,
     ) -> Option<AwsBase> {
-        let environment = context.surroundings.environment;
+        let environment = context.sources.environment;
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         if let (Some(token_file), Some(role_arn)) =
             (variable("AWS_WEB_IDENTITY_TOKEN_FILE"), variable("AWS_ROLE_ARN"))
@@ -244,8 +249,8 @@ impl AwsSettings {
     }
 }
 
-fn fetched(source: AwsSource) -> Keys {
-    Keys::Fetched(Box::new(TokenSource::Aws(source)))
+fn fetched(source: AwsSource) -> SigningKeys {
+    SigningKeys::Fetched(Box::new(TokenSource::Aws(source)))
 }
 
 /// True for an address at which AWS lets containers have their keys.

@@ -12,8 +12,8 @@ use aws_sigv4::sign::v4;
 use super::calendar::parse_rfc3339;
 use super::escape::form;
 use super::{
-    Call, CredentialError, Outside, Payload, Token, TokenRequest, TokenSource, TokenValue,
-    code_word, field,
+    CredentialError, Payload, Token, TokenRequest, TokenSource, TokenTransport, TokenValue,
+    UnsignedRequest, code_word, field,
 };
 use crate::base::{Secret, is_field_value};
 use crate::providers::ProviderField;
@@ -39,7 +39,7 @@ pub(in crate::providers) struct AwsKeys {
 
 /// Where the keys of a signer come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::providers) enum Keys {
+pub(in crate::providers) enum SigningKeys {
     Given(AwsKeys),
     Fetched(Box<TokenSource>),
 }
@@ -50,18 +50,19 @@ pub(in crate::providers) struct AwsSigner {
     pub region: String,
     /// As signatures name it, such as `bedrock`.
     pub service: &'static str,
-    pub keys: Keys,
+    pub keys: SigningKeys,
 }
 
 impl AwsSigner {
     pub(super) fn sign(
         &self,
-        call: &Call<'_>,
+        call: &UnsignedRequest<'_>,
         token: Option<&TokenValue>,
     ) -> Result<Vec<ProviderField>, CredentialError> {
         let keys = match (&self.keys, token) {
-            (Keys::Given(keys), _) | (Keys::Fetched(_), Some(TokenValue::Aws(keys))) => keys,
-            (Keys::Fetched(_), _) => return Err(CredentialError::NoToken),
+            (SigningKeys::Given(keys), _)
+            | (SigningKeys::Fetched(_), Some(TokenValue::Aws(keys))) => keys,
+            (SigningKeys::Fetched(_), _) => return Err(CredentialError::NoToken),
         };
         sign_with(keys, &self.region, self.service, call)
     }
@@ -72,7 +73,7 @@ fn sign_with(
     keys: &AwsKeys,
     region: &str,
     service: &str,
-    call: &Call<'_>,
+    call: &UnsignedRequest<'_>,
 ) -> Result<Vec<ProviderField>, CredentialError> {
     // Neither Bedrock nor SageMaker takes a signature that leaves the body out.
     let Payload::Whole(body) = call.body else { return Err(CredentialError::Streamed) };
@@ -149,28 +150,35 @@ pub(in crate::providers) struct AwsRole {
 }
 
 impl AwsSource {
-    pub(super) fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    pub(super) fn fetch(
+        &self,
+        transport: &mut dyn TokenTransport,
+    ) -> Result<Token, CredentialError> {
         let base = match &self.base {
             AwsBase::Given(keys) => {
                 Token { value: TokenValue::Aws(keys.clone()), expires_at: Duration::MAX }
             }
             AwsBase::WebIdentity { token_file, role_arn, sts_url } => {
-                web_identity(outside, token_file, role_arn, sts_url)?
+                web_identity(transport, token_file, role_arn, sts_url)?
             }
             AwsBase::Container { url, token, token_file } => {
-                container(outside, url, token.as_ref(), token_file.as_deref())?
+                container(transport, url, token.as_ref(), token_file.as_deref())?
             }
-            AwsBase::Instance { url } => instance(outside, url)?,
+            AwsBase::Instance { url } => instance(transport, url)?,
         };
         match (&self.role, &base.value) {
-            (Some(role), TokenValue::Aws(keys)) => role.take(outside, keys),
+            (Some(role), TokenValue::Aws(keys)) => role.take(transport, keys),
             _ => Ok(base),
         }
     }
 }
 
 impl AwsRole {
-    fn take(&self, outside: &mut dyn Outside, keys: &AwsKeys) -> Result<Token, CredentialError> {
+    fn take(
+        &self,
+        transport: &mut dyn TokenTransport,
+        keys: &AwsKeys,
+    ) -> Result<Token, CredentialError> {
         let mut members = vec![
             ("Action", "AssumeRole"),
             ("Version", "2011-06-15"),
@@ -180,14 +188,14 @@ impl AwsRole {
         ];
         members.extend(self.external_id.as_deref().map(|id| ("ExternalId", id)));
         let mut request = sts_request(&self.sts_url, &members);
-        let call = Call {
+        let call = UnsignedRequest {
             method: request.method,
             authority: &self.sts_authority,
             path: "/",
             query: None,
             content_type: Some(FORM),
             body: Payload::Whole(request.body.reveal().as_bytes()),
-            now: outside.now(),
+            now: transport.now(),
         };
         for field in sign_with(keys, &self.region, "sts", &call)? {
             let name = ["authorization", "x-amz-date", "x-amz-security-token"]
@@ -196,7 +204,7 @@ impl AwsRole {
                 .ok_or(CredentialError::Unsignable)?;
             request.fields.push((name, field.value));
         }
-        ask_sts(outside, &request)
+        call_sts(transport, &request)
     }
 }
 
@@ -213,13 +221,13 @@ fn sts_request(url: &str, members: &[(&str, &str)]) -> TokenRequest {
 }
 
 fn web_identity(
-    outside: &mut dyn Outside,
+    transport: &mut dyn TokenTransport,
     token_file: &str,
     role_arn: &str,
     sts_url: &str,
 ) -> Result<Token, CredentialError> {
     // Read each time: the cluster writes a new one long before the old one expires.
-    let token = outside.read_file(token_file)?;
+    let token = transport.read_file(token_file)?;
     let members = [
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", "2011-06-15"),
@@ -228,11 +236,14 @@ fn web_identity(
         ("DurationSeconds", ROLE_SECONDS),
         ("WebIdentityToken", token.trim()),
     ];
-    ask_sts(outside, &sts_request(sts_url, &members))
+    call_sts(transport, &sts_request(sts_url, &members))
 }
 
-fn ask_sts(outside: &mut dyn Outside, request: &TokenRequest) -> Result<Token, CredentialError> {
-    let answer = outside.call(request)?;
+fn call_sts(
+    transport: &mut dyn TokenTransport,
+    request: &TokenRequest,
+) -> Result<Token, CredentialError> {
+    let answer = transport.call(request)?;
     let body = String::from_utf8_lossy(&answer.body);
     if answer.status != 200 {
         let code = code_word(element(&body, "Code").unwrap_or_default());
@@ -259,7 +270,7 @@ fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
 /// Keys as the container's endpoint and the instance's metadata give them.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Written {
+struct MetadataKeys {
     access_key_id: String,
     secret_access_key: String,
     token: String,
@@ -285,12 +296,12 @@ fn token(
     Some(Token { value: TokenValue::Aws(keys), expires_at: parse_rfc3339(expiration?)? })
 }
 
-fn ask_for_keys(
-    outside: &mut dyn Outside,
+fn fetch_keys(
+    transport: &mut dyn TokenTransport,
     request: &TokenRequest,
 ) -> Result<Token, CredentialError> {
-    let body = ask_for_text(outside, request)?;
-    let written: Option<Written> = serde_json::from_str(&body).ok();
+    let body = fetch_text(transport, request)?;
+    let written: Option<MetadataKeys> = serde_json::from_str(&body).ok();
     written
         .and_then(|it| {
             token(
@@ -303,12 +314,12 @@ fn ask_for_keys(
         .ok_or(CredentialError::Malformed { service: request.service })
 }
 
-fn ask_for_text(
-    outside: &mut dyn Outside,
+fn fetch_text(
+    transport: &mut dyn TokenTransport,
     request: &TokenRequest,
 ) -> Result<String, CredentialError> {
     let service = request.service;
-    let answer = outside.call(request)?;
+    let answer = transport.call(request)?;
     if answer.status != 200 {
         let (status, code) = (answer.status, String::new());
         return Err(CredentialError::Refused { service, status, code });
@@ -321,22 +332,22 @@ fn get(service: &'static str, url: String, fields: Vec<(&'static str, Secret)>) 
 }
 
 fn container(
-    outside: &mut dyn Outside,
+    transport: &mut dyn TokenTransport,
     url: &str,
     token: Option<&Secret>,
     token_file: Option<&str>,
 ) -> Result<Token, CredentialError> {
     let read = match token_file {
-        Some(file) => Some(Secret::new(outside.read_file(file)?.trim().to_owned())),
+        Some(file) => Some(Secret::new(transport.read_file(file)?.trim().to_owned())),
         None => token.cloned(),
     };
     let fields = read.into_iter().map(|token| ("authorization", token)).collect();
-    ask_for_keys(outside, &get(CONTAINER, url.to_owned(), fields))
+    fetch_keys(transport, &get(CONTAINER, url.to_owned(), fields))
 }
 
 /// Version 2 of the metadata service alone: version 1 would answer whoever can make the gateway
 /// send a plain `GET`.
-fn instance(outside: &mut dyn Outside, url: &str) -> Result<Token, CredentialError> {
+fn instance(transport: &mut dyn TokenTransport, url: &str) -> Result<Token, CredentialError> {
     let opening = TokenRequest {
         service: METADATA,
         method: "PUT",
@@ -347,24 +358,24 @@ fn instance(outside: &mut dyn Outside, url: &str) -> Result<Token, CredentialErr
         )],
         body: Secret::new(String::new()),
     };
-    let session = ask_for_text(outside, &opening)?;
+    let session = fetch_text(transport, &opening)?;
     if session.is_empty() || !is_field_value(&session) {
         return Err(CredentialError::Malformed { service: METADATA });
     }
     let fields = || vec![("x-aws-ec2-metadata-token", Secret::new(session.clone()))];
     let list = format!("{url}/latest/meta-data/iam/security-credentials/");
-    let roles = ask_for_text(outside, &get(METADATA, list.clone(), fields()))?;
+    let roles = fetch_text(transport, &get(METADATA, list.clone(), fields()))?;
     let role = roles.lines().next().unwrap_or_default().trim();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
     if role.is_empty() || !role.bytes().all(legal) {
         return Err(CredentialError::Malformed { service: METADATA });
     }
-    ask_for_keys(outside, &get(METADATA, format!("{list}{role}"), fields()))
+    fetch_keys(transport, &get(METADATA, format!("{list}{role}"), fields()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::{self, World};
+    use super::super::test_transport::{self, ScriptedTransport};
     use super::*;
 
     fn keys(session: Option<&str>) -> AwsKeys {
@@ -382,7 +393,7 @@ mod tests {
     #[test]
     fn signatures_are_those_of_the_published_suite() {
         let now = Duration::from_secs(1_440_938_160);
-        let get = stage::call("/", now);
+        let get = test_transport::call("/", now);
         let cases = [
             (
                 get,
@@ -391,13 +402,13 @@ mod tests {
                 "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
             ),
             (
-                Call { method: "POST", ..get },
+                UnsignedRequest { method: "POST", ..get },
                 None,
                 "host;x-amz-date",
                 "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
             ),
             (
-                Call { query: Some("Param2=value2&Param1=value1"), ..get },
+                UnsignedRequest { query: Some("Param2=value2&Param1=value1"), ..get },
                 None,
                 "host;x-amz-date",
                 "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
@@ -432,10 +443,10 @@ mod tests {
             secret_access_key: Secret::new("notrealrnrELgWzOk3IfjzDKtFBhDby".to_owned()),
             session_token: None,
         };
-        let call = Call {
+        let call = UnsignedRequest {
             method: "POST",
             authority: "tj9n5r0m12.execute-api.us-east-1.amazonaws.com",
-            ..stage::call(
+            ..test_transport::call(
                 "/test/@connections/JBDvjfGEIAMCERw%3D",
                 Duration::from_secs(1_440_938_160),
             )
@@ -448,13 +459,13 @@ mod tests {
 
     #[test]
     fn bodies_and_types_are_signed_and_streams_are_not() {
-        let call = |body: &'static [u8]| Call {
+        let call = |body: &'static [u8]| UnsignedRequest {
             method: "POST",
             body: Payload::Whole(body),
             content_type: Some("application/json"),
-            ..stage::call("/", Duration::ZERO)
+            ..test_transport::call("/", Duration::ZERO)
         };
-        let sign = |call: &Call<'_>| {
+        let sign = |call: &UnsignedRequest<'_>| {
             let fields = sign_with(&keys(None), "us-east-1", "bedrock", call)?;
             let found = fields.iter().find(|it| it.name == "authorization");
             Ok::<_, CredentialError>(
@@ -464,15 +475,15 @@ mod tests {
         let one = sign(&call(b"{}")).expect("signed");
         assert!(one.contains("SignedHeaders=content-type;host;x-amz-date,"), "{one}");
         assert_ne!(one, sign(&call(b"[]")).expect("signed"));
-        let streamed = Call { body: Payload::Streamed, ..call(b"") };
+        let streamed = UnsignedRequest { body: Payload::Streamed, ..call(b"") };
         assert_eq!(sign(&streamed), Err(CredentialError::Streamed));
     }
 
     const KEYS: &str = r#"{"Code":"Success","AccessKeyId":"ASIATEST","SecretAccessKey":"test-secret","Token":"test-session","Expiration":"1970-01-01T01:00:00Z"}"#;
     const ROLE: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>test-secret</SecretAccessKey><SessionToken>test-session</SessionToken><Expiration>1970-01-01T02:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
 
-    fn fetched(source: &AwsSource, world: &mut World) -> (String, u64) {
-        let token = source.fetch(world).expect("keys");
+    fn fetched(source: &AwsSource, transport: &mut ScriptedTransport) -> (String, u64) {
+        let token = source.fetch(transport).expect("keys");
         let TokenValue::Aws(keys) = token.value else { panic!("keys") };
         (keys.access_key_id, token.expires_at.as_secs())
     }
@@ -490,9 +501,9 @@ mod tests {
     #[test]
     fn roles_are_taken_with_signed_calls() {
         let source = AwsSource { base: AwsBase::Given(keys(None)), role: Some(role()) };
-        let mut world = World::new(60, &[(200, ROLE)]);
-        assert_eq!(fetched(&source, &mut world), ("ASIAROLE".to_owned(), 7_200));
-        let line = &world.lines()[0];
+        let mut transport = ScriptedTransport::new(60, &[(200, ROLE)]);
+        assert_eq!(fetched(&source, &mut transport), ("ASIAROLE".to_owned(), 7_200));
+        let line = &transport.lines()[0];
         for part in [
             "POST https://sts.eu-west-1.amazonaws.com/ ",
             "content-type=application/x-www-form-urlencoded",
@@ -504,7 +515,7 @@ mod tests {
             assert!(line.contains(part), "{part}\n{line}");
         }
         let body = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>";
-        let refused = source.fetch(&mut World::new(60, &[(403, body)]));
+        let refused = source.fetch(&mut ScriptedTransport::new(60, &[(403, body)]));
         let expected =
             CredentialError::Refused { service: STS, status: 403, code: "AccessDenied".to_owned() };
         assert_eq!(refused.err(), Some(expected));
@@ -547,17 +558,17 @@ mod tests {
                 ],
             ),
         ] {
-            let mut world = World::new(0, &answers);
+            let mut transport = ScriptedTransport::new(0, &answers);
             let source = AwsSource { base, role: None };
-            assert_eq!(fetched(&source, &mut world), ("ASIATEST".to_owned(), 3_600));
-            assert_eq!(world.lines(), lines);
+            assert_eq!(fetched(&source, &mut transport), ("ASIATEST".to_owned(), 3_600));
+            assert_eq!(transport.lines(), lines);
         }
         // The machine's keys may then take a role.
         let source = AwsSource { base: instance, role: Some(role()) };
         let answers = [(200, "s"), (200, "r"), (200, KEYS), (200, ROLE)];
-        let mut world = World::new(0, &answers);
-        assert_eq!(fetched(&source, &mut world).0, "ASIAROLE");
-        assert!(world.lines()[3].contains("x-amz-security-token=test-session"));
+        let mut transport = ScriptedTransport::new(0, &answers);
+        assert_eq!(fetched(&source, &mut transport).0, "ASIAROLE");
+        assert!(transport.lines()[3].contains("x-amz-security-token=test-session"));
     }
 
     #[test]
@@ -570,11 +581,11 @@ mod tests {
             },
             role: None,
         };
-        let mut world = World::new(0, &[(200, ROLE)]);
-        assert_eq!(fetched(&source("/run/web-identity"), &mut world).0, "ASIAROLE");
-        let line = &world.lines()[0];
+        let mut transport = ScriptedTransport::new(0, &[(200, ROLE)]);
+        assert_eq!(fetched(&source("/run/web-identity"), &mut transport).0, "ASIAROLE");
+        let line = &transport.lines()[0];
         assert!(line.ends_with("&WebIdentityToken=test-web-token"), "{line}");
-        let absent = source("/absent").fetch(&mut World::new(0, &[]));
+        let absent = source("/absent").fetch(&mut ScriptedTransport::new(0, &[]));
         assert!(matches!(absent, Err(CredentialError::File { .. })));
     }
 
@@ -590,11 +601,11 @@ mod tests {
             vec![(200, "s"), (200, "r"), (200, "<html>")],
         ] {
             let source = AwsSource { base: instance.clone(), role: None };
-            assert!(source.fetch(&mut World::new(0, &answers)).is_err(), "{answers:?}");
+            assert!(source.fetch(&mut ScriptedTransport::new(0, &answers)).is_err(), "{answers:?}");
         }
         let source = AwsSource { base: AwsBase::Given(keys(None)), role: Some(role()) };
         for body in ["", "<AccessKeyId>a</AccessKeyId>", &ROLE.replace("1970-01-01T", "x")] {
-            let read = source.fetch(&mut World::new(0, &[(200, body)]));
+            let read = source.fetch(&mut ScriptedTransport::new(0, &[(200, body)]));
             assert_eq!(read.err(), Some(CredentialError::Malformed { service: STS }), "{body}");
         }
     }

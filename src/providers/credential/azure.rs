@@ -1,7 +1,7 @@
 //! Azure: tokens of an Entra application or of the machine's identity, and the keys of Foundry.
 
-use super::grant::{ask, post_form};
-use super::{CredentialError, Outside, Token, TokenRequest, escape, field};
+use super::grant::{post_form, request_token};
+use super::{CredentialError, Token, TokenRequest, TokenTransport, escape, field};
 use crate::base::Secret;
 use crate::providers::ProviderField;
 
@@ -17,7 +17,10 @@ pub(in crate::providers) struct Entra {
 }
 
 impl Entra {
-    pub(super) fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    pub(super) fn fetch(
+        &self,
+        transport: &mut dyn TokenTransport,
+    ) -> Result<Token, CredentialError> {
         let url = format!("{}/{}/oauth2/v2.0/token", self.url, self.tenant);
         let members = [
             ("grant_type", "client_credentials"),
@@ -25,7 +28,7 @@ impl Entra {
             ("client_secret", self.client_secret.reveal()),
             ("scope", self.scope.as_str()),
         ];
-        ask(outside, &post_form("Entra", url, &members))
+        request_token(transport, &post_form("Entra", url, &members))
     }
 }
 
@@ -41,7 +44,10 @@ pub(in crate::providers) struct ManagedIdentity {
 }
 
 impl ManagedIdentity {
-    pub(super) fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    pub(super) fn fetch(
+        &self,
+        transport: &mut dyn TokenTransport,
+    ) -> Result<Token, CredentialError> {
         let mut url = format!(
             "{}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={}",
             self.url,
@@ -54,7 +60,7 @@ impl ManagedIdentity {
         let fields = vec![("metadata", Secret::new("true".to_owned()))];
         let body = Secret::new(String::new());
         let service = "the managed identity";
-        ask(outside, &TokenRequest { service, method: "GET", url, fields, body })
+        request_token(transport, &TokenRequest { service, method: "GET", url, fields, body })
     }
 }
 
@@ -69,7 +75,7 @@ pub(super) fn foundry_field(key: &Secret, path: &str) -> ProviderField {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::World;
+    use super::super::test_transport::ScriptedTransport;
     use super::*;
 
     const GRANTED: &str = r#"{"access_token":"test-token","expires_in":3600}"#;
@@ -83,11 +89,11 @@ mod tests {
             client_secret: Secret::new("test~credential&".to_owned()),
             scope: "https://cognitiveservices.azure.com/.default".to_owned(),
         };
-        let mut world = World::new(1_000, &[(200, GRANTED)]);
-        let token = source.fetch(&mut world).expect("a token");
+        let mut transport = ScriptedTransport::new(1_000, &[(200, GRANTED)]);
+        let token = source.fetch(&mut transport).expect("a token");
         assert_eq!(token.expires_at.as_secs(), 4_600);
         assert_eq!(
-            world.lines(),
+            transport.lines(),
             ["POST https://login.microsoftonline.com/tenant/oauth2/v2.0/token \
               content-type=application/x-www-form-urlencoded accept=application/json \
               grant_type=client_credentials&client_id=client&client_secret=test~credential%26&\
@@ -103,13 +109,13 @@ mod tests {
                 client_id: client_id.map(str::to_owned),
                 resource: "https://cognitiveservices.azure.com".to_owned(),
             };
-            let mut world = World::new(0, &[(200, GRANTED)]);
-            assert!(source.fetch(&mut world).is_ok());
+            let mut transport = ScriptedTransport::new(0, &[(200, GRANTED)]);
+            assert!(source.fetch(&mut transport).is_ok());
             let expected = format!(
                 "GET http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&\
                  resource=https%3A%2F%2Fcognitiveservices.azure.com{more} metadata=true"
             );
-            assert_eq!(world.lines(), [expected]);
+            assert_eq!(transport.lines(), [expected]);
         }
     }
 

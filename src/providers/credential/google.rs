@@ -5,8 +5,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::grant::{ask, post_form};
-use super::{CredentialError, Outside, RsaKey, Token, TokenRequest};
+use super::grant::{post_form, request_token};
+use super::{CredentialError, RsaKey, Token, TokenRequest, TokenTransport};
 use crate::base::Secret;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -22,10 +22,13 @@ pub(in crate::providers) enum GoogleSource {
 }
 
 impl GoogleSource {
-    pub(super) fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    pub(super) fn fetch(
+        &self,
+        transport: &mut dyn TokenTransport,
+    ) -> Result<Token, CredentialError> {
         match self {
-            Self::Key(key) => key.fetch(outside),
-            Self::Metadata(server) => server.fetch(outside),
+            Self::Key(key) => key.fetch(transport),
+            Self::Metadata(server) => server.fetch(transport),
         }
     }
 }
@@ -52,7 +55,7 @@ pub(in crate::providers) enum GoogleKey {
 
 /// The file as written.
 #[derive(serde::Deserialize)]
-struct Written {
+struct CredentialFile {
     #[serde(rename = "type")]
     kind: String,
     project_id: Option<String>,
@@ -70,7 +73,7 @@ impl GoogleKey {
     /// Reads a credential file; else says in words what is wrong with it.
     pub(in crate::providers) fn parse(json: &str) -> Result<Self, String> {
         // The error of the parser would show a piece of the text.
-        let written: Written = serde_json::from_str(json)
+        let written: CredentialFile = serde_json::from_str(json)
             .map_err(|_| "expected the JSON of a Google credential file".to_owned())?;
         let token_uri =
             written.token_uri.unwrap_or_else(|| "https://oauth2.googleapis.com/token".to_owned());
@@ -113,11 +116,11 @@ impl GoogleKey {
         }
     }
 
-    fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    fn fetch(&self, transport: &mut dyn TokenTransport) -> Result<Token, CredentialError> {
         let url = self.token_uri().to_owned();
         let request = match self {
             Self::ServiceAccount { .. } => {
-                let statement = self.statement(outside.now().as_secs())?;
+                let statement = self.statement(transport.now().as_secs())?;
                 let members = [
                     ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
                     ("assertion", statement.reveal()),
@@ -134,7 +137,7 @@ impl GoogleKey {
                 post_form("Google", url, &members)
             }
         };
-        ask(outside, &request)
+        request_token(transport, &request)
     }
 
     /// The signed statement of a service account at `now`, in seconds.
@@ -173,19 +176,19 @@ pub(in crate::providers) struct MetadataServer {
 }
 
 impl MetadataServer {
-    fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    fn fetch(&self, transport: &mut dyn TokenTransport) -> Result<Token, CredentialError> {
         let url =
             format!("{}/computeMetadata/v1/instance/service-accounts/default/token", self.url);
         let fields = vec![("metadata-flavor", Secret::new("Google".to_owned()))];
         let body = Secret::new(String::new());
         let service = "Google's metadata server";
-        ask(outside, &TokenRequest { service, method: "GET", url, fields, body })
+        request_token(transport, &TokenRequest { service, method: "GET", url, fields, body })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::{World, rsa_pem};
+    use super::super::test_transport::{ScriptedTransport, rsa_pem};
     use super::*;
     use serde_json::{Value, json};
 
@@ -207,9 +210,9 @@ mod tests {
     fn service_accounts_sign_who_they_are() {
         let key = GoogleKey::parse(&service_account().to_string()).expect("a key");
         assert_eq!(key.project(), Some("project"));
-        let mut world = World::new(1_000, &[(200, GRANTED)]);
-        assert_eq!(key.fetch(&mut world).expect("a token").expires_at.as_secs(), 4_599);
-        let request = &world.asked[0];
+        let mut transport = ScriptedTransport::new(1_000, &[(200, GRANTED)]);
+        assert_eq!(key.fetch(&mut transport).expect("a token").expires_at.as_secs(), 4_599);
+        let request = &transport.requests[0];
         assert_eq!(
             (request.method, request.url.as_str()),
             ("POST", "https://oauth2.googleapis.com/token")
@@ -245,10 +248,10 @@ mod tests {
             "refresh_token": "test-refresh", "quota_project_id": "project",
         });
         let key = GoogleKey::parse(&json.to_string()).expect("a key");
-        let mut world = World::new(0, &[(200, GRANTED)]);
-        assert!(key.fetch(&mut world).is_ok());
+        let mut transport = ScriptedTransport::new(0, &[(200, GRANTED)]);
+        assert!(key.fetch(&mut transport).is_ok());
         assert_eq!(
-            world.asked[0].body.reveal(),
+            transport.requests[0].body.reveal(),
             "grant_type=refresh_token&client_id=id&client_secret=test-credential&refresh_token=test-refresh"
         );
     }
@@ -256,10 +259,10 @@ mod tests {
     #[test]
     fn the_metadata_server_wants_its_flavor() {
         let server = MetadataServer { url: "http://metadata.google.internal".to_owned() };
-        let mut world = World::new(0, &[(200, GRANTED)]);
-        assert!(server.fetch(&mut world).is_ok());
+        let mut transport = ScriptedTransport::new(0, &[(200, GRANTED)]);
+        assert!(server.fetch(&mut transport).is_ok());
         assert_eq!(
-            world.lines(),
+            transport.lines(),
             ["GET http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/\
               default/token metadata-flavor=Google"]
         );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::escape::form;
-use super::{CredentialError, Outside, Token, TokenAnswer, TokenRequest, code_word};
+use super::{CredentialError, Token, TokenRequest, TokenResponse, TokenTransport, code_word};
 use crate::base::Secret;
 
 /// Longest life that is believed; beyond it a token is fetched anew all the same.
@@ -30,13 +30,13 @@ impl Seconds {
 }
 
 #[derive(serde::Deserialize)]
-struct Granted {
+struct TokenGrant {
     access_token: String,
     expires_in: Seconds,
 }
 
 #[derive(serde::Deserialize)]
-struct Refusal {
+struct GrantError {
     #[serde(default)]
     error: String,
     /// IBM's word for it.
@@ -63,28 +63,28 @@ pub(super) fn post_form(
 }
 
 /// Makes the call and reads the token out of its answer.
-pub(super) fn ask(
-    outside: &mut dyn Outside,
+pub(super) fn request_token(
+    transport: &mut dyn TokenTransport,
     request: &TokenRequest,
 ) -> Result<Token, CredentialError> {
-    let answer = outside.call(request)?;
-    read(request.service, &answer, outside.now())
+    let answer = transport.call(request)?;
+    read(request.service, &answer, transport.now())
 }
 
 /// Reads an answer that came at `now`.
 fn read(
     service: &'static str,
-    answer: &TokenAnswer,
+    answer: &TokenResponse,
     now: Duration,
 ) -> Result<Token, CredentialError> {
     if answer.status != 200 {
-        let refusal: Option<Refusal> = serde_json::from_slice(&answer.body).ok();
-        let word = refusal.map(|it| if it.error.is_empty() { it.error_code } else { it.error });
+        let error: Option<GrantError> = serde_json::from_slice(&answer.body).ok();
+        let word = error.map(|it| if it.error.is_empty() { it.error_code } else { it.error });
         let code = code_word(&word.unwrap_or_default());
         return Err(CredentialError::Refused { service, status: answer.status, code });
     }
-    let granted: Option<Granted> = serde_json::from_slice(&answer.body).ok();
-    granted
+    let grant: Option<TokenGrant> = serde_json::from_slice(&answer.body).ok();
+    grant
         .and_then(|it| Token::bearer(&it.access_token, now + it.expires_in.duration()?))
         .ok_or(CredentialError::Malformed { service })
 }
@@ -119,7 +119,7 @@ mod tests {
             (400, r#"{"errorCode":"BXNIM0415E"}"#, refused(400, "BXNIM0415E")),
             (400, r#"{"error":"the secret abc is wrong"}"#, refused(400, "")),
         ] {
-            let answer = TokenAnswer { status, body: body.as_bytes().to_vec() };
+            let answer = TokenResponse { status, body: body.as_bytes().to_vec() };
             let read = read("S", &answer, Duration::from_secs(1_000));
             assert_eq!(read.map(|token| token.expires_at), expected, "{body}");
         }

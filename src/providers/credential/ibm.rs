@@ -1,7 +1,7 @@
 //! IBM Cloud: an API key is exchanged for a token of an hour.
 
-use super::grant::{ask, post_form};
-use super::{CredentialError, Outside, Token};
+use super::grant::{post_form, request_token};
+use super::{CredentialError, Token, TokenTransport};
 use crate::base::Secret;
 
 /// An API key of IBM Cloud.
@@ -13,18 +13,24 @@ pub(in crate::providers) struct IbmKey {
 }
 
 impl IbmKey {
-    pub(super) fn fetch(&self, outside: &mut dyn Outside) -> Result<Token, CredentialError> {
+    pub(super) fn fetch(
+        &self,
+        transport: &mut dyn TokenTransport,
+    ) -> Result<Token, CredentialError> {
         let members = [
             ("grant_type", "urn:ibm:params:oauth:grant-type:apikey"),
             ("apikey", self.api_key.reveal()),
         ];
-        ask(outside, &post_form("IBM's IAM", format!("{}/identity/token", self.url), &members))
+        request_token(
+            transport,
+            &post_form("IBM's IAM", format!("{}/identity/token", self.url), &members),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::World;
+    use super::super::test_transport::ScriptedTransport;
     use super::*;
 
     #[test]
@@ -33,10 +39,11 @@ mod tests {
             url: "https://iam.cloud.ibm.com".to_owned(),
             api_key: Secret::new("test-credential".to_owned()),
         };
-        let mut world = World::new(5, &[(200, r#"{"access_token":"t","expires_in":3600}"#)]);
-        assert_eq!(source.fetch(&mut world).expect("a token").expires_at.as_secs(), 3_605);
+        let mut transport =
+            ScriptedTransport::new(5, &[(200, r#"{"access_token":"t","expires_in":3600}"#)]);
+        assert_eq!(source.fetch(&mut transport).expect("a token").expires_at.as_secs(), 3_605);
         assert_eq!(
-            world.lines(),
+            transport.lines(),
             ["POST https://iam.cloud.ibm.com/identity/token \
               content-type=application/x-www-form-urlencoded accept=application/json \
               grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%3Aapikey&apikey=test-credential"]

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::calendar::http_date;
-use super::{Call, CredentialError, Payload, RsaKey, field};
+use super::{CredentialError, Payload, RsaKey, UnsignedRequest, field};
 use crate::providers::ProviderField;
 
 /// The API key of a user in a tenancy.
@@ -22,7 +22,10 @@ pub(in crate::providers) struct OracleSigner {
 }
 
 impl OracleSigner {
-    pub(super) fn sign(&self, call: &Call<'_>) -> Result<Vec<ProviderField>, CredentialError> {
+    pub(super) fn sign(
+        &self,
+        call: &UnsignedRequest<'_>,
+    ) -> Result<Vec<ProviderField>, CredentialError> {
         let Payload::Whole(body) = call.body else { return Err(CredentialError::Streamed) };
         let target = match call.query {
             None => call.path.to_owned(),
@@ -63,11 +66,11 @@ impl OracleSigner {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::{self, rsa_pem};
+    use super::super::test_transport::{self, rsa_pem};
     use super::*;
     use std::time::Duration;
 
-    fn sign(call: &Call<'_>) -> (RsaKey, Vec<(String, String)>) {
+    fn sign(call: &UnsignedRequest<'_>) -> (RsaKey, Vec<(String, String)>) {
         let key = RsaKey::parse(rsa_pem()).expect("a key");
         let signer = OracleSigner {
             tenancy: "ocid1.tenancy.oc1..a".to_owned(),
@@ -83,13 +86,13 @@ mod tests {
     #[test]
     fn what_is_signed_is_told() {
         let now = Duration::from_secs(1_388_950_800);
-        let get = stage::call("/20160918/instances", now);
-        let get = Call { query: Some("a=b%20c"), ..get };
-        let post = Call {
+        let get = test_transport::call("/20160918/instances", now);
+        let get = UnsignedRequest { query: Some("a=b%20c"), ..get };
+        let post = UnsignedRequest {
             method: "POST",
             content_type: Some("application/json"),
             body: Payload::Whole(b"{}"),
-            ..stage::call("/openai/v1/chat/completions", now)
+            ..test_transport::call("/openai/v1/chat/completions", now)
         };
         let date = "date: Sun, 05 Jan 2014 19:40:00 GMT\n";
         for (call, names, text) in [
@@ -129,7 +132,10 @@ mod tests {
         let key = RsaKey::parse(rsa_pem()).expect("a key");
         let text = String::new;
         let signer = OracleSigner { tenancy: text(), user: text(), fingerprint: text(), key };
-        let call = Call { body: Payload::Streamed, ..stage::call("/", Duration::ZERO) };
+        let call = UnsignedRequest {
+            body: Payload::Streamed,
+            ..test_transport::call("/", Duration::ZERO)
+        };
         assert_eq!(signer.sign(&call).err(), Some(CredentialError::Streamed));
     }
 }

@@ -57,13 +57,13 @@ impl fmt::Debug for RsaKey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage;
+    use super::super::test_transport;
     use super::*;
     use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 
     #[test]
     fn what_is_signed_can_be_verified() {
-        let key = RsaKey::parse(stage::rsa_pem()).expect("a key");
+        let key = RsaKey::parse(test_transport::rsa_pem()).expect("a key");
         let signature = key.sign(b"message").expect("a signature");
         let public = key.pair.public_key();
         let verify = |message: &[u8]| {

@@ -1,7 +1,7 @@
 //! Tables of providers as written, and what becomes of them.
 
 use super::super::credential::rsa_pem;
-use super::super::{Asked, TokenSource};
+use super::super::{PathParts, TokenSource};
 use super::*;
 use crate::base::Shape;
 use serde_json::{Value, json};
@@ -18,10 +18,10 @@ fn check(written: Value) -> (Option<Provider>, Vec<String>) {
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" => Some("/v2/credentials/x".to_owned()),
         _ => None,
     };
-    let surroundings = Surroundings { read_file: &read_file, environment: &environment };
+    let sources = ConfigSources { read_file: &read_file, environment: &environment };
     let settings: Option<ProviderSettings> =
         Shape::of::<ProviderSettings>().read(written, "p", &mut problems);
-    let provider = settings.and_then(|s| s.check("p", "p", &surroundings, &mut problems));
+    let provider = settings.and_then(|s| s.check("p", "p", &sources, &mut problems));
     (provider, problems.into_vec().into_iter().map(|problem| problem.path).collect())
 }
 
@@ -135,7 +135,7 @@ fn reached(written: &Value) -> (String, String) {
         Dialect::BedrockConverse => "/model/m/converse",
         _ => "/chat/completions",
     };
-    let path = provider.path(&Asked { path, model: Some("m"), stream: false });
+    let path = provider.path(&PathParts { path, model: Some("m"), stream: false });
     let kind = match &provider.credential {
         Credential::Fixed => "fixed",
         Credential::Foundry(_) => "foundry",

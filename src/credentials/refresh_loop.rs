@@ -1,4 +1,4 @@
-//! The life of the thread: who is due, who is being fetched, who has to be told.
+//! The loop of the thread: which tokens are due, which are being fetched, which are to be delivered.
 //!
 //! Times are of the monotonic clock; only what a token says of its own end is of the wall clock. A
 //! machine that slept has both apart, so that no wait is longer than [`TICK_MAX`].
@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use super::Deliver;
+use super::DeliverToken;
 use super::network::Network;
 use super::renewal::{renew_after, retry_after};
 use crate::base::{Instant, log_message, random_secret, unix_now};
-use crate::providers::{CredentialError, Provider, Token, TokenNews};
+use crate::providers::{CredentialError, Provider, Token, TokenUpdate};
 use crate::telemetry::{Counter, Hub};
 
 /// The thread looks at everything so often at least.
 const TICK_MAX: Duration = Duration::from_secs(15);
 
-/// A shard whose mailbox was full is told again after this.
+/// A shard whose mailbox was full gets the update again after this.
 const DELIVER_AGAIN: Duration = Duration::from_millis(100);
 
 /// A fetch that has not come back by then is taken for lost, and made anew. Longer than its calls
@@ -27,7 +27,7 @@ const FETCH_MAX: Duration = Duration::from_secs(60);
 /// Fetches under way, at most.
 const FETCHES_MAX: usize = 16;
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum Job {
     /// These are the providers now.
     Publish(Vec<Arc<Provider>>),
@@ -41,27 +41,27 @@ pub(super) enum Job {
 }
 
 /// The token of one provider.
-struct Account {
+struct RefreshState {
     provider: Arc<Provider>,
     token: Option<Arc<Token>>,
     due_at: Instant,
     failures: u32,
     /// Number and beginning of the fetch under way.
     fetch: Option<(u64, Instant)>,
-    /// What the shards have not been told yet.
-    news: Option<TokenNews>,
+    /// Not delivered to all shards yet.
+    update: Option<TokenUpdate>,
 }
 
-pub(super) struct Rounds {
-    accounts: Vec<Account>,
+pub(super) struct RefreshLoop {
+    accounts: Vec<RefreshState>,
     jobs: SyncSender<Job>,
     hub: Arc<Hub>,
-    deliver: Deliver,
+    deliver: DeliverToken,
     fetches: u64,
 }
 
-impl Rounds {
-    pub(super) fn new(jobs: SyncSender<Job>, hub: Arc<Hub>, deliver: Deliver) -> Self {
+impl RefreshLoop {
+    pub(super) fn new(jobs: SyncSender<Job>, hub: Arc<Hub>, deliver: DeliverToken) -> Self {
         Self { accounts: Vec::new(), jobs, hub, deliver, fetches: 0 }
     }
 
@@ -69,11 +69,11 @@ impl Rounds {
         loop {
             let now = Instant::now();
             self.begin_fetches(now);
-            self.tell();
-            match queue.recv_timeout(self.patience(now)) {
-                Ok(Job::Publish(providers)) => self.take_over(&providers),
+            self.deliver_updates();
+            match queue.recv_timeout(self.wait_time(now)) {
+                Ok(Job::Publish(providers)) => self.replace_providers(&providers),
                 Ok(Job::Fetched { name, number, outcome }) => {
-                    self.take_outcome(&name, number, outcome);
+                    self.apply_fetch(&name, number, outcome);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -82,28 +82,28 @@ impl Rounds {
     }
 
     /// Goes on with these providers; tokens of those that have not changed stay.
-    pub(super) fn take_over(&mut self, providers: &[Arc<Provider>]) {
+    pub(super) fn replace_providers(&mut self, providers: &[Arc<Provider>]) {
         let mut old = std::mem::take(&mut self.accounts);
         let now = Instant::now();
         let needs_token = |it: &&Arc<Provider>| it.credential.source().is_some();
         for provider in providers.iter().filter(needs_token) {
-            let same = |it: &Account| {
+            let same = |it: &RefreshState| {
                 it.provider.name == provider.name && it.provider.credential == provider.credential
             };
             let kept = old.iter().position(same).map(|at| old.swap_remove(at));
-            let mut account = kept.unwrap_or_else(|| Account {
+            let mut account = kept.unwrap_or_else(|| RefreshState {
                 provider: Arc::clone(provider),
                 token: None,
                 due_at: now,
                 failures: 0,
                 fetch: None,
-                news: None,
+                update: None,
             });
             account.provider = Arc::clone(provider);
             // The shards may have begun anew with a provider whose credential is the old one.
-            account.news = match &account.token {
-                Some(token) => Some(TokenNews::Token(Arc::clone(token))),
-                None => (account.failures > 0).then_some(TokenNews::Failed),
+            account.update = match &account.token {
+                Some(token) => Some(TokenUpdate::Token(Arc::clone(token))),
+                None => (account.failures > 0).then_some(TokenUpdate::Failed),
             };
             self.accounts.push(account);
         }
@@ -135,8 +135,8 @@ impl Rounds {
         }
     }
 
-    fn take_outcome(&mut self, name: &str, number: u64, outcome: Result<Token, CredentialError>) {
-        let is_meant = |it: &&mut Account| it.fetch.is_some_and(|(fetch, _)| fetch == number);
+    fn apply_fetch(&mut self, name: &str, number: u64, outcome: Result<Token, CredentialError>) {
+        let is_meant = |it: &&mut RefreshState| it.fetch.is_some_and(|(fetch, _)| fetch == number);
         // A fetch for settings that are gone, or one that was taken for lost, counts for nothing.
         let Some(account) = self.accounts.iter_mut().find(is_meant) else { return };
         account.fetch = None;
@@ -151,7 +151,7 @@ impl Rounds {
                 account.due_at =
                     now.after(renew_after(token.expires_at.saturating_sub(unix_now())));
                 let token = Arc::new(token);
-                account.news = Some(TokenNews::Token(Arc::clone(&token)));
+                account.update = Some(TokenUpdate::Token(Arc::clone(&token)));
                 account.token = Some(token);
             }
             Err(error) => {
@@ -162,7 +162,7 @@ impl Rounds {
                 let pause = retry_after(account.failures, chance);
                 account.due_at = now.after(pause);
                 // A token that a shard has not taken yet says more.
-                account.news.get_or_insert(TokenNews::Failed);
+                account.update.get_or_insert(TokenUpdate::Failed);
                 let seconds = pause.as_secs_f32();
                 log_message(format_args!(
                     "credential of provider `{name}` not obtained: {error}; next try in \
@@ -172,27 +172,27 @@ impl Rounds {
         }
     }
 
-    fn tell(&mut self) {
+    fn deliver_updates(&mut self) {
         for account in &mut self.accounts {
-            if let Some(news) = account.news.take()
-                && !(self.deliver)(&account.provider.name, &news)
+            if let Some(update) = account.update.take()
+                && !(self.deliver)(&account.provider.name, &update)
             {
-                account.news = Some(news);
+                account.update = Some(update);
             }
         }
     }
 
-    /// How long there is nothing to do, unless something is told.
-    fn patience(&self, now: Instant) -> Duration {
+    /// How long there is nothing to do, unless a message comes.
+    fn wait_time(&self, now: Instant) -> Duration {
         let due = self.accounts.iter().filter(|it| it.fetch.is_none());
         let due = due.map(|it| it.due_at.since(now)).min().unwrap_or(TICK_MAX);
-        let untold = self.accounts.iter().any(|it| it.news.is_some());
-        let patience = if untold { due.min(DELIVER_AGAIN) } else { due };
-        patience.clamp(Duration::from_millis(1), TICK_MAX)
+        let undelivered = self.accounts.iter().any(|it| it.update.is_some());
+        let wait_time = if undelivered { due.min(DELIVER_AGAIN) } else { due };
+        wait_time.clamp(Duration::from_millis(1), TICK_MAX)
     }
 }
 
-impl Account {
+impl RefreshState {
     /// True when its time has come, or its token is over before that: the wall clock was set, or the
     /// machine slept.
     fn is_due(&self, now: Instant) -> bool {
@@ -217,7 +217,7 @@ fn begin_fetch(provider: &Arc<Provider>, number: u64, jobs: &SyncSender<Job>) ->
 mod tests {
     use super::*;
     use crate::base::{Problems, Shape};
-    use crate::providers::{ProviderSettings, Surroundings};
+    use crate::providers::{ConfigSources, ProviderSettings};
     use serde_json::json;
     use std::sync::Mutex;
     use std::sync::mpsc::sync_channel;
@@ -231,30 +231,29 @@ mod tests {
         let mut problems = Problems::default();
         let settings: ProviderSettings =
             Shape::of::<ProviderSettings>().read(written, "p", &mut problems).expect("settings");
-        let surroundings =
-            Surroundings { read_file: &|_| Err(String::new()), environment: &|_| None };
-        let provider = settings.check(name, "p", &surroundings, &mut problems);
+        let sources = ConfigSources { read_file: &|_| Err(String::new()), environment: &|_| None };
+        let provider = settings.check(name, "p", &sources, &mut problems);
         Arc::new(provider.unwrap_or_else(|| panic!("{:?}", problems.into_vec())))
     }
 
-    /// Rounds whose shards take what they are told as `takes` says, and what they were told.
-    fn rounds(takes: bool) -> (Rounds, Arc<Mutex<Vec<String>>>, Receiver<Job>) {
+    /// A refresh loop whose shards accept updates if `takes`, and the updates they got.
+    fn refresh_loop(takes: bool) -> (RefreshLoop, Arc<Mutex<Vec<String>>>, Receiver<Job>) {
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&told);
-        let deliver = move |name: &str, news: &TokenNews| {
-            let what = if matches!(news, TokenNews::Failed) { "failed" } else { "token" };
+        let deliver = move |name: &str, update: &TokenUpdate| {
+            let what = if matches!(update, TokenUpdate::Failed) { "failed" } else { "token" };
             heard.lock().expect("no panic").push(format!("{name} {what}"));
             takes
         };
         let (jobs, queue) = sync_channel(8);
-        (Rounds::new(jobs, Hub::new(1), Box::new(deliver)), told, queue)
+        (RefreshLoop::new(jobs, Hub::new(1), Box::new(deliver)), told, queue)
     }
 
-    fn fetched(rounds: &mut Rounds, outcome: Result<Token, CredentialError>) {
-        let account = &mut rounds.accounts[0];
+    fn fetched(refresh_loop: &mut RefreshLoop, outcome: Result<Token, CredentialError>) {
+        let account = &mut refresh_loop.accounts[0];
         account.fetch = Some((7, Instant::now()));
         let name = account.provider.name.clone();
-        rounds.take_outcome(&name, 7, outcome);
+        refresh_loop.apply_fetch(&name, 7, outcome);
     }
 
     fn token(seconds: u64) -> Token {
@@ -263,78 +262,78 @@ mod tests {
 
     #[test]
     fn tokens_are_told_and_kept_over_a_reload() {
-        let (mut rounds, told, _queue) = rounds(true);
-        rounds.take_over(&[provider("a", "one"), provider("b", "one")]);
-        assert!(rounds.accounts.iter().all(|it| it.is_due(Instant::now())));
-        fetched(&mut rounds, Ok(token(3_600)));
-        rounds.tell();
-        let account = &rounds.accounts[0];
+        let (mut refresh_loop, told, _queue) = refresh_loop(true);
+        refresh_loop.replace_providers(&[provider("a", "one"), provider("b", "one")]);
+        assert!(refresh_loop.accounts.iter().all(|it| it.is_due(Instant::now())));
+        fetched(&mut refresh_loop, Ok(token(3_600)));
+        refresh_loop.deliver_updates();
+        let account = &refresh_loop.accounts[0];
         let due = account.due_at.since(Instant::now());
         assert!(due > Duration::from_secs(3_200) && due <= Duration::from_secs(3_300), "{due:?}");
-        rounds.take_over(&[provider("b", "one"), provider("a", "one")]);
-        rounds.tell();
+        refresh_loop.replace_providers(&[provider("b", "one"), provider("a", "one")]);
+        refresh_loop.deliver_updates();
         assert_eq!(*told.lock().expect("no panic"), ["a token", "a token"]);
         // Another secret is another credential.
-        rounds.take_over(&[provider("a", "two")]);
-        assert!(rounds.accounts[0].token.is_none() && rounds.accounts.len() == 1);
-        assert_eq!(rounds.hub.counter_total(Counter::CredentialRefreshes), 1);
+        refresh_loop.replace_providers(&[provider("a", "two")]);
+        assert!(refresh_loop.accounts[0].token.is_none() && refresh_loop.accounts.len() == 1);
+        assert_eq!(refresh_loop.hub.counter_total(Counter::CredentialRefreshes), 1);
     }
 
     #[test]
     fn failures_are_told_and_tried_again() {
-        let (mut rounds, told, _queue) = rounds(true);
-        rounds.take_over(&[provider("a", "one")]);
-        fetched(&mut rounds, Ok(token(600)));
+        let (mut refresh_loop, told, _queue) = refresh_loop(true);
+        refresh_loop.replace_providers(&[provider("a", "one")]);
+        fetched(&mut refresh_loop, Ok(token(600)));
         for failures in 1..4 {
-            fetched(&mut rounds, Err(CredentialError::NoToken));
-            assert_eq!(rounds.accounts[0].failures, failures);
-            assert!(!rounds.accounts[0].is_due(Instant::now()));
-            assert!(rounds.accounts[0].token.is_some(), "the old one serves on");
+            fetched(&mut refresh_loop, Err(CredentialError::NoToken));
+            assert_eq!(refresh_loop.accounts[0].failures, failures);
+            assert!(!refresh_loop.accounts[0].is_due(Instant::now()));
+            assert!(refresh_loop.accounts[0].token.is_some(), "the old one serves on");
         }
-        fetched(&mut rounds, Ok(token(600)));
-        assert_eq!(rounds.accounts[0].failures, 0);
-        rounds.tell();
-        assert_eq!(*told.lock().expect("no panic"), ["a token"], "the last news is what counts");
-        assert_eq!(rounds.hub.counter_total(Counter::CredentialErrors), 3);
+        fetched(&mut refresh_loop, Ok(token(600)));
+        assert_eq!(refresh_loop.accounts[0].failures, 0);
+        refresh_loop.deliver_updates();
+        assert_eq!(*told.lock().expect("no panic"), ["a token"], "the last update is what counts");
+        assert_eq!(refresh_loop.hub.counter_total(Counter::CredentialErrors), 3);
     }
 
     #[test]
     fn a_token_that_is_over_is_due() {
-        let (mut rounds, _told, _queue) = rounds(true);
-        rounds.take_over(&[provider("a", "one")]);
-        fetched(&mut rounds, Ok(token(600)));
-        assert!(!rounds.accounts[0].is_due(Instant::now()));
-        rounds.accounts[0].token = Some(Arc::new(token(0)));
-        assert!(rounds.accounts[0].is_due(Instant::now()), "the machine slept");
+        let (mut refresh_loop, _told, _queue) = refresh_loop(true);
+        refresh_loop.replace_providers(&[provider("a", "one")]);
+        fetched(&mut refresh_loop, Ok(token(600)));
+        assert!(!refresh_loop.accounts[0].is_due(Instant::now()));
+        refresh_loop.accounts[0].token = Some(Arc::new(token(0)));
+        assert!(refresh_loop.accounts[0].is_due(Instant::now()), "the machine slept");
     }
 
     #[test]
     fn one_fetch_at_a_time_and_lost_ones_are_made_anew() {
-        let (mut rounds, _told, queue) = rounds(true);
-        rounds.take_over(&[provider("a", "one")]);
+        let (mut refresh_loop, _told, queue) = refresh_loop(true);
+        refresh_loop.replace_providers(&[provider("a", "one")]);
         let now = Instant::now();
-        rounds.begin_fetches(now);
-        rounds.begin_fetches(now);
-        assert_eq!(rounds.fetches, 1);
-        rounds.begin_fetches(now.after(FETCH_MAX + Duration::from_secs(1)));
-        assert_eq!(rounds.fetches, 2);
+        refresh_loop.begin_fetches(now);
+        refresh_loop.begin_fetches(now);
+        assert_eq!(refresh_loop.fetches, 1);
+        refresh_loop.begin_fetches(now.after(FETCH_MAX + Duration::from_secs(1)));
+        assert_eq!(refresh_loop.fetches, 2);
         // Nobody listens on port 1; the first of them is not waited for any more.
         for _ in 0..2 {
             let Ok(Job::Fetched { name, number, outcome }) = queue.recv() else { panic!("a job") };
             assert!(outcome.is_err());
-            rounds.take_outcome(&name, number, outcome);
+            refresh_loop.apply_fetch(&name, number, outcome);
         }
-        assert_eq!(rounds.accounts[0].failures, 1);
+        assert_eq!(refresh_loop.accounts[0].failures, 1);
     }
 
     #[test]
     fn what_a_shard_did_not_take_is_told_again() {
-        let (mut rounds, told, _queue) = rounds(false);
-        rounds.take_over(&[provider("a", "one")]);
-        fetched(&mut rounds, Ok(token(600)));
-        rounds.tell();
-        rounds.tell();
+        let (mut refresh_loop, told, _queue) = refresh_loop(false);
+        refresh_loop.replace_providers(&[provider("a", "one")]);
+        fetched(&mut refresh_loop, Ok(token(600)));
+        refresh_loop.deliver_updates();
+        refresh_loop.deliver_updates();
         assert_eq!(told.lock().expect("no panic").len(), 2);
-        assert!(rounds.patience(Instant::now()) <= DELIVER_AGAIN);
+        assert!(refresh_loop.wait_time(Instant::now()) <= DELIVER_AGAIN);
     }
 }

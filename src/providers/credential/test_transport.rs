@@ -1,4 +1,4 @@
-//! What the tests of credentials stand on: a scripted world, a call, a key made anew.
+//! What the tests of credentials use: a scripted transport, a call, a key made anew.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -9,7 +9,9 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Call, CredentialError, Outside, Payload, TokenAnswer, TokenRequest};
+use super::{
+    CredentialError, Payload, TokenRequest, TokenResponse, TokenTransport, UnsignedRequest,
+};
 
 /// An RSA key of this run.
 pub(in crate::providers) fn rsa_pem() -> &'static str {
@@ -23,8 +25,8 @@ pub(in crate::providers) fn rsa_pem() -> &'static str {
 }
 
 /// A call without a body.
-pub(super) fn call(path: &str, now: Duration) -> Call<'_> {
-    Call {
+pub(super) fn call(path: &str, now: Duration) -> UnsignedRequest<'_> {
+    UnsignedRequest {
         method: "GET",
         authority: "example.amazonaws.com",
         path,
@@ -35,17 +37,17 @@ pub(super) fn call(path: &str, now: Duration) -> Call<'_> {
     }
 }
 
-/// Gives the answers of a script and keeps what was asked.
-pub(super) struct World {
+/// Gives the responses of a script and keeps the requests.
+pub(super) struct ScriptedTransport {
     pub now: Duration,
     pub answers: VecDeque<(u16, String)>,
-    pub asked: Vec<TokenRequest>,
+    pub requests: Vec<TokenRequest>,
 }
 
-impl World {
+impl ScriptedTransport {
     pub(super) fn new(now: u64, answers: &[(u16, &str)]) -> Self {
         let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
-        Self { now: Duration::from_secs(now), answers, asked: Vec::new() }
+        Self { now: Duration::from_secs(now), answers, requests: Vec::new() }
     }
 
     /// `POST https://… fields body` of each request so far.
@@ -63,22 +65,22 @@ impl World {
             );
             text.trim_end().to_owned()
         };
-        self.asked.iter().map(line).collect()
+        self.requests.iter().map(line).collect()
     }
 }
 
-impl Outside for World {
+impl TokenTransport for ScriptedTransport {
     fn now(&self) -> Duration {
         self.now
     }
 
-    fn call(&mut self, request: &TokenRequest) -> Result<TokenAnswer, CredentialError> {
-        self.asked.push(request.clone());
+    fn call(&mut self, request: &TokenRequest) -> Result<TokenResponse, CredentialError> {
+        self.requests.push(request.clone());
         let (status, body) = self.answers.pop_front().ok_or_else(|| {
             let reason = "no more answers in the script".to_owned();
             CredentialError::Unreachable { service: request.service, reason }
         })?;
-        Ok(TokenAnswer { status, body: body.into_bytes() })
+        Ok(TokenResponse { status, body: body.into_bytes() })
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, CredentialError> {
