@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::base::{Instant, log_message, random_secret, unix_now};
-use crate::cache::{Cache, CacheKeeper, CacheLimits, Flights, ResponseStore, Semantic};
+use crate::cache::{Cache, CacheLimits, CacheWriter, Flights, ResponseStore, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialRefresher;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
@@ -146,7 +146,7 @@ struct Fleet {
     options: ServeOptions,
     hub: Arc<Hub>,
     cache: Cache,
-    cache_keeper: CacheKeeper,
+    cache_writer: CacheWriter,
     /// None until the shards run.
     credentials: Option<CredentialRefresher>,
     semantic: Semantic,
@@ -180,14 +180,14 @@ impl Fleet {
             }
         }
         let hub = Hub::new(count);
-        let (cache, cache_keeper) = open_cache(&published.settings().cache)?;
+        let (cache, cache_writer) = open_cache(&published.settings().cache)?;
         let semantic = open_semantic(&cache, published.settings(), cores.len());
         let (log, mut log_senders) = start_log(&published.settings().log, count, &hub)?;
         let mut fleet = Self {
             options,
             hub,
             cache,
-            cache_keeper,
+            cache_writer,
             credentials: None,
             semantic,
             flights: Flights::default(),
@@ -433,7 +433,7 @@ impl Fleet {
         if self.credentials.take().is_some_and(|credentials| !credentials.stop()) {
             log_message("the thread for credentials did not end in time");
         }
-        if !self.cache_keeper.stop() {
+        if !self.cache_writer.stop() {
             log_message("cache.dir is too slow: its last changes are lost");
         }
         log_message("stopped");
@@ -443,7 +443,7 @@ impl Fleet {
 
 /// Opens the cache. Where its folder is of no use the cache is in memory only: a gateway that does
 /// not start costs more than one that forgets.
-fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, CacheKeeper)> {
+fn open_cache(limits: &CacheLimits) -> anyhow::Result<(Cache, CacheWriter)> {
     let secret = random_secret().context("no randomness for the cache's secret")?;
     if let Some(folder) = &limits.folder {
         match Cache::open(limits, folder, secret, unix_now()) {

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use ringgate::cache::comparison::Comparison;
-use ringgate::cache::normalise;
+use ringgate::cache::normalize;
 use ringgate::cache::profile::Profile;
-use ringgate::cache::verifier::{Decision, Demand, decide};
+use ringgate::cache::verifier::{Decision, MatchPolicy, decide};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -27,8 +27,8 @@ fn pairs() -> Vec<Pair> {
 
 fn is_served(a: &str, b: &str, cosine: f32) -> bool {
     let (one, other) = (Profile::of(a), Profile::of(b));
-    normalise(a) == normalise(b)
-        || decide(Demand::default(), cosine, &Comparison::of(&one, &other)) == Decision::Serve
+    normalize(a) == normalize(b)
+        || decide(MatchPolicy::default(), cosine, &Comparison::of(&one, &other)) == Decision::Serve
 }
 
 fn percent(part: usize, whole: usize) -> f64 {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{State, refusal};
 use crate::base::unix_now;
-use crate::cache::{CacheStats, Purge, RiskStats};
+use crate::cache::{CacheStats, ErrorStats, Purge};
 use crate::inference::PoolCounts;
 
 /// What is in the cache, and how its semantic tier does.
@@ -26,13 +26,13 @@ pub(super) struct Stats {
     embedder: Option<PoolCounts>,
     /// How often answers by meaning are wrong, by route; of routes where somebody counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    risks: BTreeMap<String, RiskStats>,
+    risks: BTreeMap<String, ErrorStats>,
 }
 
 /// What is in the cache.
 pub(super) async fn stats(Extract(state): Extract<State>) -> Json<Stats> {
     let (semantic, embedder) = (state.semantic.state(), state.semantic.counts());
-    let risks = state.cache.risks().stats();
+    let risks = state.cache.error_controller().stats();
     Json(Stats { cache: state.cache.stats(), semantic, embedder, risks })
 }
 

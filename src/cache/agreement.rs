@@ -1,7 +1,7 @@
 //! Do two answers say the same? A rule of thumb for shadow mode, which is after rates, not verdicts.
 
 use super::guards::{GuardName, check};
-use super::normalise;
+use super::normalize;
 use super::profile::Profile;
 use super::template::differ_in_a_name;
 
@@ -15,7 +15,7 @@ const COSINE_OTHER: f32 = 0.60;
 /// True if the answers agree, false if they differ, none where this cannot tell. `cosine` is that of
 /// their embeddings.
 pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool> {
-    if normalise(one) == normalise(other) {
+    if normalize(one) == normalize(other) {
         return Some(true);
     }
     if says_yes(one).zip(says_yes(other)).is_some_and(|(one, other)| one != other) {

@@ -86,7 +86,7 @@ fn pair<'a>(
     pairs
 }
 
-/// Drops two neighbours of `apart` that `joined` has as one word.
+/// Drops two neighbors of `apart` that `joined` has as one word.
 fn drop_joined(apart: &mut [Option<Word<'_>>], joined: &mut [Option<Word<'_>>]) {
     for place in 1..apart.len() {
         let Some([first, second]) = apart.get_mut(place - 1..=place) else { continue };

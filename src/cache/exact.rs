@@ -13,14 +13,14 @@ use std::time::Duration;
 use quick_cache::sync::Cache as Table;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
+use super::error_controller::{ErrorController, SampledCheck};
 use super::journal::{Folder, Journal};
-use super::keeper::{CacheKeeper, Counts, Job};
-use super::questions::{Neighbour, Questions};
-use super::risk::{Risks, Trial};
+use super::owner_quotas::OwnerQuotas;
+use super::questions::{Neighbor, Questions};
 use super::served::{Served, ServedAnswers};
 use super::shadow::Observation;
-use super::shares::Shares;
-use super::verifier::Demand;
+use super::verifier::MatchPolicy;
+use super::writer::{CacheWriter, Counts, Job};
 use super::{CacheLimits, Entry, Key, KeyBuilder, Question};
 use crate::inference::Embedding;
 
@@ -41,20 +41,20 @@ impl Weighter<Key, Arc<Entry>> for Bytes {
 
 /// What is done about an entry that is gone. The table calls it under its lock, so nothing here asks
 /// the table.
-struct Aftermath {
-    shares: Mutex<Shares>,
+struct EvictionHooks {
+    quotas: Mutex<OwnerQuotas>,
     /// Empty where no thread keeps questions and files.
     jobs: OnceLock<SyncSender<Job>>,
     counts: Counts,
 }
 
-impl Aftermath {
-    fn shares(&self) -> MutexGuard<'_, Shares> {
-        lock(&self.shares)
+impl EvictionHooks {
+    fn quotas(&self) -> MutexGuard<'_, OwnerQuotas> {
+        lock(&self.quotas)
     }
 
-    /// Tells the keeper, which must not be waited for.
-    fn tell(&self, job: Job) {
+    /// Queues a job for the writer thread without waiting.
+    fn notify(&self, job: Job) {
         if let Some(jobs) = self.jobs.get()
             && jobs.try_send(job).is_err()
         {
@@ -63,13 +63,13 @@ impl Aftermath {
     }
 
     fn gone(&self, entry: &Entry) {
-        self.shares().take(&entry.labels.key, entry.bytes());
+        self.quotas().take(&entry.labels.key, entry.bytes());
     }
 }
 
-/// Hears of evictions.
+/// Receives evictions.
 #[derive(Clone)]
-struct Evictions(Arc<Aftermath>);
+struct Evictions(Arc<EvictionHooks>);
 
 impl Lifecycle<Key, Arc<Entry>> for Evictions {
     type RequestState = ();
@@ -77,7 +77,7 @@ impl Lifecycle<Key, Arc<Entry>> for Evictions {
     fn on_evict(&self, (): &mut (), key: Key, entry: Arc<Entry>) {
         self.0.gone(&entry);
         if let Some(partition) = entry.partition {
-            self.0.tell(Job::Evicted(key, partition));
+            self.0.notify(Job::Evicted(key, partition));
         }
     }
 }
@@ -91,10 +91,10 @@ struct Shared {
     /// Held while an entry takes its place, so that the one it replaces is counted off once.
     storing: Mutex<()>,
     secret: [u8; 32],
-    aftermath: Arc<Aftermath>,
+    hooks: Arc<EvictionHooks>,
     questions: Questions,
     served: Mutex<ServedAnswers>,
-    risks: Risks,
+    error_controller: ErrorController,
 }
 
 /// No panic leaves what is behind these locks in a state that serves a wrong answer.
@@ -141,11 +141,11 @@ pub struct Purge {
 
 impl Cache {
     /// An empty cache that is lost with the process. Its keys are made with `secret`. Without a
-    /// keeper it has no semantic tier.
+    /// writer it has no semantic tier.
     #[must_use]
     pub fn in_memory(limits: &CacheLimits, secret: [u8; 32]) -> Self {
-        let aftermath = Arc::new(Aftermath {
-            shares: Mutex::default(),
+        let hooks = Arc::new(EvictionHooks {
+            quotas: Mutex::default(),
             jobs: OnceLock::new(),
             counts: Counts::default(),
         });
@@ -154,16 +154,16 @@ impl Cache {
             limits.bytes_max,
             Bytes,
             DefaultHashBuilder::default(),
-            Evictions(Arc::clone(&aftermath)),
+            Evictions(Arc::clone(&hooks)),
         );
         Self(Arc::new(Shared {
             table,
             storing: Mutex::default(),
             secret,
-            aftermath,
+            hooks,
             questions: Questions::new(),
             served: Mutex::default(),
-            risks: Risks::default(),
+            error_controller: ErrorController::default(),
         }))
     }
 
@@ -171,10 +171,10 @@ impl Cache {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn start(limits: &CacheLimits, secret: [u8; 32]) -> io::Result<(Self, CacheKeeper)> {
+    pub fn start(limits: &CacheLimits, secret: [u8; 32]) -> io::Result<(Self, CacheWriter)> {
         let cache = Self::in_memory(limits, secret);
-        let keeper = cache.keep(None, Duration::ZERO)?;
-        Ok((cache, keeper))
+        let writer = cache.spawn_writer(None, Duration::ZERO)?;
+        Ok((cache, writer))
     }
 
     /// The cache that is kept in `folder`, and the thread that keeps it. What is there is loaded
@@ -188,18 +188,18 @@ impl Cache {
         folder: &Path,
         fresh: [u8; 32],
         now: Duration,
-    ) -> io::Result<(Self, CacheKeeper)> {
+    ) -> io::Result<(Self, CacheWriter)> {
         let folder = Folder::open(folder)?;
         let cache = Self::in_memory(limits, folder.secret(fresh)?);
-        let keeper = cache.keep(Some(Journal::new(folder)), now)?;
-        Ok((cache, keeper))
+        let writer = cache.spawn_writer(Some(Journal::new(folder)), now)?;
+        Ok((cache, writer))
     }
 
-    fn keep(&self, journal: Option<Journal>, now: Duration) -> io::Result<CacheKeeper> {
-        let keeper = CacheKeeper::start(self.clone(), journal, now)?;
-        // A cache has one keeper: it was made a moment ago.
-        let _ = self.0.aftermath.jobs.set(keeper.jobs());
-        Ok(keeper)
+    fn spawn_writer(&self, journal: Option<Journal>, now: Duration) -> io::Result<CacheWriter> {
+        let writer = CacheWriter::start(self.clone(), journal, now)?;
+        // A cache has one writer: it was made a moment ago.
+        let _ = self.0.hooks.jobs.set(writer.jobs());
+        Ok(writer)
     }
 
     /// Takes over other bounds; a smaller one evicts.
@@ -231,7 +231,7 @@ impl Cache {
         if fits {
             let entry = Arc::new(entry);
             self.insert(key, Arc::clone(&entry));
-            self.0.aftermath.tell(Job::Put(key, entry, question));
+            self.0.hooks.notify(Job::Put(key, entry, question));
         }
         fits
     }
@@ -241,28 +241,28 @@ impl Cache {
         let _storing = lock(&self.0.storing);
         let held = || (self.0.table.weight(), self.0.table.capacity());
         if let Some((_, old)) = self.0.table.remove(&key) {
-            self.0.aftermath.gone(&old);
+            self.0.hooks.gone(&old);
         }
         loop {
-            let given_up = self.0.aftermath.shares().give_up(&owner, bytes, held());
-            let Some(name) = given_up else { break };
+            let oldest = self.0.hooks.quotas().evict_oldest(&owner, bytes, held());
+            let Some(name) = oldest else { break };
             let removed = self.0.table.remove(&name);
             removed.inspect(|(_, entry)| self.gone(&name, entry));
         }
-        self.0.aftermath.shares().add(&owner, key, bytes);
-        let bloated = self.0.aftermath.shares().bloated(&owner);
-        if let Some(mut names) = bloated {
+        self.0.hooks.quotas().add(&owner, key, bytes);
+        let stale_names = self.0.hooks.quotas().take_if_stale(&owner);
+        if let Some(mut names) = stale_names {
             names.retain(|name| *name == key || self.0.table.contains_key(name));
-            self.0.aftermath.shares().put_back(&owner, names);
+            self.0.hooks.quotas().restore(&owner, names);
         }
         self.0.table.insert(key, entry);
     }
 
     /// Counts an entry off that was taken out of the table.
     fn gone(&self, key: &Key, entry: &Entry) {
-        self.0.aftermath.gone(entry);
+        self.0.hooks.gone(entry);
         if let Some(partition) = entry.partition {
-            self.0.aftermath.tell(Job::Evicted(*key, partition));
+            self.0.hooks.notify(Job::Evicted(*key, partition));
         }
     }
 
@@ -280,21 +280,21 @@ impl Cache {
     pub fn remove(&self, key: &Key, now: Duration) -> bool {
         let Some((_, entry)) = self.0.table.remove(key) else { return false };
         self.gone(key, &entry);
-        self.0.aftermath.tell(Job::Removed(*key, now));
+        self.0.hooks.notify(Job::Removed(*key, now));
         true
     }
 
     /// Drops the entries that meet `purge`; says how many. Walks all entries: not for a shard.
     pub fn purge(&self, purge: &Purge, now: Duration) -> u64 {
         let dropped = self.drop_where(|entry| purge.meets(entry, now));
-        self.0.aftermath.tell(Job::Purge(Box::new(purge.clone()), now));
+        self.0.hooks.notify(Job::Purge(Box::new(purge.clone()), now));
         dropped
     }
 
     /// Keeps two questions from sharing an answer ever again, by the names of their entries.
-    pub fn part(&self, one: Key, other: Key) {
-        self.0.questions.part(one, other);
-        self.0.aftermath.tell(Job::Parted(one, other));
+    pub fn block_pair(&self, one: Key, other: Key) {
+        self.0.questions.block_pair(one, other);
+        self.0.hooks.notify(Job::BlockedPair(one, other));
     }
 
     /// Remembers that an answer was found by meaning, under the trace id its client was told.
@@ -314,22 +314,22 @@ impl Cache {
 
     /// How often answers by meaning are wrong, by route.
     #[must_use]
-    pub fn risks(&self) -> &Risks {
-        &self.0.risks
+    pub fn error_controller(&self) -> &ErrorController {
+        &self.0.error_controller
     }
 
     /// Takes in whether the provider's answer agrees with a withheld one. A pair for which it does not
     /// never matches again.
-    pub(super) fn judge(&self, trial: &Trial, agreed: bool) {
-        self.0.risks.judge(&trial.route, trial.cosine, trial.weight, !agreed);
+    pub(super) fn record_comparison(&self, check: &SampledCheck, agreed: bool) {
+        self.0.error_controller.record(&check.route, check.cosine, check.weight, !agreed);
         if !agreed {
-            self.part(trial.asked, trial.stored);
+            self.block_pair(check.asked, check.stored);
         }
     }
 
     /// Writes down what shadow mode has seen.
     pub(super) fn observe(&self, observation: Box<Observation>) {
-        self.0.aftermath.tell(Job::Observed(observation));
+        self.0.hooks.notify(Job::Observed(observation));
     }
 
     /// The stored question nearest to `question`, which is asked under the name `asked`. Takes as long
@@ -340,17 +340,17 @@ impl Cache {
         asked: &Key,
         question: &Question,
         embedding: &Embedding,
-        demand: Demand,
+        policy: MatchPolicy,
         now: Duration,
-    ) -> Option<Neighbour> {
+    ) -> Option<Neighbor> {
         let answer = |key: &Key| self.get(key, now, None);
-        self.0.questions.search(asked, question, embedding.as_array(), demand, answer)
+        self.0.questions.search(asked, question, embedding.as_array(), policy, answer)
     }
 
     /// What is in it.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        let Shared { table, aftermath, questions, .. } = &*self.0;
+        let Shared { table, hooks, questions, .. } = &*self.0;
         let (questions, partitions) = questions.count();
         CacheStats {
             entries: table.len() as u64,
@@ -358,9 +358,9 @@ impl Cache {
             partitions,
             bytes: table.weight(),
             bytes_max: table.capacity(),
-            loading: aftermath.counts.loading.load(Ordering::Acquire),
-            dropped_writes: aftermath.counts.dropped.load(Ordering::Relaxed),
-            damaged_files: aftermath.counts.damaged.load(Ordering::Relaxed),
+            loading: hooks.counts.loading.load(Ordering::Acquire),
+            dropped_writes: hooks.counts.dropped.load(Ordering::Relaxed),
+            damaged_files: hooks.counts.damaged.load(Ordering::Relaxed),
         }
     }
 
@@ -373,7 +373,7 @@ impl Cache {
     }
 
     pub(super) fn counts(&self) -> &Counts {
-        &self.0.aftermath.counts
+        &self.0.hooks.counts
     }
 
     pub(super) fn questions(&self) -> &Questions {
@@ -573,7 +573,7 @@ mod tests {
             Self(path)
         }
 
-        fn open(&self) -> (Cache, CacheKeeper) {
+        fn open(&self) -> (Cache, CacheWriter) {
             let now = crate::base::unix_now();
             let opened = Cache::open(&limits(1_000_000), &self.0, [9; 32], now).expect("a folder");
             eventually("loaded", || !opened.0.stats().loading);

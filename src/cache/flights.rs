@@ -29,7 +29,7 @@ struct Flight {
 
 #[derive(Default)]
 struct State {
-    origin: Option<Origin>,
+    origin: Option<AnswerOrigin>,
     /// The data of the stream's events so far.
     events: Vec<Arc<[u8]>>,
     bytes: usize,
@@ -59,7 +59,7 @@ struct Waiting {
 
 /// Who answers.
 #[derive(Clone)]
-pub struct Origin {
+pub struct AnswerOrigin {
     /// The provider.
     pub provider: Option<Arc<str>>,
     /// The model that was asked of it.
@@ -88,8 +88,8 @@ pub struct Follower {
     seen: usize,
 }
 
-/// What a follower hears of next.
-pub enum Heard {
+/// What a follower receives next.
+pub enum SharedChunk {
     /// Events that came since.
     Events(Vec<Arc<[u8]>>),
     /// The stream is complete.
@@ -139,7 +139,7 @@ impl Flight {
 impl Flights {
     /// Leads the flight of `key`, unless somebody does already. `now` is the wall clock's.
     #[must_use]
-    pub fn lead(&self, key: Key, is_stream: bool, now: Duration) -> Option<Leader> {
+    pub fn start(&self, key: Key, is_stream: bool, now: Duration) -> Option<Leader> {
         let mut flights = lock(&self.0);
         if flights.contains_key(&key) {
             return None;
@@ -169,8 +169,8 @@ impl Flights {
 }
 
 impl Leader {
-    /// Tells who answers, before the first event.
-    pub fn begins(&self, origin: Origin) {
+    /// Sets the provider that answers, before the first event.
+    pub fn set_origin(&self, origin: AnswerOrigin) {
         self.flight.change(|state| state.origin = Some(origin));
     }
 
@@ -233,12 +233,12 @@ impl Follower {
     }
 
     /// Waits for the end.
-    pub fn landing(&mut self) -> impl Future<Output = ()> {
+    pub fn finished(&mut self) -> impl Future<Output = ()> {
         poll_fn(|context| self.poll(context, false, |state| state.end.map(|_| ())))
     }
 
     /// Waits for who answers; none if nobody does.
-    pub fn origin(&mut self) -> impl Future<Output = Option<Origin>> {
+    pub fn origin(&mut self) -> impl Future<Output = Option<AnswerOrigin>> {
         poll_fn(|context| {
             self.poll(context, true, |state| match (&state.origin, state.end) {
                 (_, Some(End::Broken)) => Some(None),
@@ -249,22 +249,22 @@ impl Follower {
     }
 
     /// Waits for what comes next. A call that was given up has taken nothing.
-    pub fn hear(&mut self) -> impl Future<Output = Heard> {
+    pub fn recv(&mut self) -> impl Future<Output = SharedChunk> {
         poll_fn(|context| {
             let seen = self.seen;
-            let heard = self.poll(context, true, |state| {
+            let next = self.poll(context, true, |state| {
                 let fresh = state.events.get(seen..).unwrap_or_default();
                 match state.end {
-                    _ if !fresh.is_empty() => Some(Heard::Events(fresh.to_vec())),
-                    Some(End::Whole) => Some(Heard::Whole),
-                    Some(End::Broken) => Some(Heard::Broken),
+                    _ if !fresh.is_empty() => Some(SharedChunk::Events(fresh.to_vec())),
+                    Some(End::Whole) => Some(SharedChunk::Whole),
+                    Some(End::Broken) => Some(SharedChunk::Broken),
                     None => None,
                 }
             });
-            if let Poll::Ready(Heard::Events(fresh)) = &heard {
+            if let Poll::Ready(SharedChunk::Events(fresh)) = &next {
                 self.seen += fresh.len();
             }
-            heard
+            next
         })
     }
 
@@ -310,9 +310,9 @@ mod tests {
         cache.key().part(name.as_bytes()).finish()
     }
 
-    fn events(heard: Option<Heard>) -> Vec<Vec<u8>> {
-        match heard {
-            Some(Heard::Events(events)) => events.iter().map(|it| it.to_vec()).collect(),
+    fn events(next: Option<SharedChunk>) -> Vec<Vec<u8>> {
+        match next {
+            Some(SharedChunk::Events(events)) => events.iter().map(|it| it.to_vec()).collect(),
             _ => Vec::new(),
         }
     }
@@ -321,63 +321,63 @@ mod tests {
     fn one_leads_and_the_others_wait() {
         let flights = Flights::default();
         assert!(flights.join(&key("a"), false).is_none());
-        let leader = flights.lead(key("a"), false, NOW).expect("the first");
-        assert!(flights.lead(key("a"), false, NOW).is_none());
-        assert!(flights.lead(key("b"), false, NOW).is_some());
+        let leader = flights.start(key("a"), false, NOW).expect("the first");
+        assert!(flights.start(key("a"), false, NOW).is_none());
+        assert!(flights.start(key("b"), false, NOW).is_some());
         assert!(flights.join(&key("a"), true).is_none(), "it is no stream");
         let mut follower = flights.join(&key("a"), false).expect("a flight");
-        assert!(follower.landing().now_or_never().is_none());
+        assert!(follower.finished().now_or_never().is_none());
         assert!(leader.has_followers() && leader.followed().now_or_never().is_some());
         drop(leader);
-        assert!(follower.landing().now_or_never().is_some());
-        assert!(flights.lead(key("a"), false, NOW).is_some(), "the next may lead");
+        assert!(follower.finished().now_or_never().is_some());
+        assert!(flights.start(key("a"), false, NOW).is_some(), "the next may lead");
     }
 
     #[test]
     fn a_stream_is_shared_from_its_first_event() {
         let flights = Flights::default();
-        let leader = flights.lead(key("a"), true, NOW).expect("the first");
+        let leader = flights.start(key("a"), true, NOW).expect("the first");
         assert!(!leader.has_followers());
         let mut early = flights.join(&key("a"), true).expect("a stream");
         assert!(early.origin().now_or_never().is_none());
-        leader.begins(Origin { provider: Some("p".into()), model: None });
+        leader.set_origin(AnswerOrigin { provider: Some("p".into()), model: None });
         let origin = early.origin().now_or_never().expect("known").expect("somebody");
         assert_eq!(origin.provider.as_deref(), Some("p"));
         leader.share(b"1");
         leader.share(b"2");
         let mut late = flights.join(&key("a"), true).expect("a stream");
-        assert_eq!(events(early.hear().now_or_never()), [b"1", b"2"]);
-        assert!(early.hear().now_or_never().is_none());
+        assert_eq!(events(early.recv().now_or_never()), [b"1", b"2"]);
+        assert!(early.recv().now_or_never().is_none());
         leader.share(b"3");
-        assert_eq!(events(early.hear().now_or_never()), [b"3"]);
+        assert_eq!(events(early.recv().now_or_never()), [b"3"]);
         assert!(leader.has_followers());
         drop(early);
         assert!(leader.abandoned().now_or_never().is_none());
         leader.complete();
-        assert_eq!(events(late.hear().now_or_never()), [b"1", b"2", b"3"]);
-        assert!(matches!(late.hear().now_or_never(), Some(Heard::Whole)));
+        assert_eq!(events(late.recv().now_or_never()), [b"1", b"2", b"3"]);
+        assert!(matches!(late.recv().now_or_never(), Some(SharedChunk::Whole)));
         drop(leader);
-        assert!(matches!(late.hear().now_or_never(), Some(Heard::Whole)));
+        assert!(matches!(late.recv().now_or_never(), Some(SharedChunk::Whole)));
     }
 
     #[test]
     fn a_leader_that_is_lost_or_too_large_breaks_the_stream() {
         let flights = Flights::default();
-        let leader = flights.lead(key("a"), true, NOW).expect("the first");
+        let leader = flights.start(key("a"), true, NOW).expect("the first");
         let mut follower = flights.join(&key("a"), true).expect("a stream");
         leader.share(b"1");
         drop(leader);
-        assert_eq!(events(follower.hear().now_or_never()), [b"1"], "what there is comes first");
-        assert!(matches!(follower.hear().now_or_never(), Some(Heard::Broken)));
+        assert_eq!(events(follower.recv().now_or_never()), [b"1"], "what there is comes first");
+        assert!(matches!(follower.recv().now_or_never(), Some(SharedChunk::Broken)));
         assert!(follower.origin().now_or_never().expect("known").is_none());
 
-        let leader = flights.lead(key("a"), true, NOW).expect("the first");
+        let leader = flights.start(key("a"), true, NOW).expect("the first");
         let mut follower = flights.join(&key("a"), true).expect("a stream");
-        leader.begins(Origin { provider: None, model: None });
+        leader.set_origin(AnswerOrigin { provider: None, model: None });
         leader.share(&vec![0; SHARED_BYTES_MAX]);
-        assert_eq!(events(follower.hear().now_or_never()).len(), 1);
+        assert_eq!(events(follower.recv().now_or_never()).len(), 1);
         leader.share(b"1");
-        assert!(matches!(follower.hear().now_or_never(), Some(Heard::Broken)));
+        assert!(matches!(follower.recv().now_or_never(), Some(SharedChunk::Broken)));
         assert!(flights.join(&key("a"), true).is_none() && !leader.has_followers());
     }
 }

@@ -203,7 +203,7 @@ impl Journal {
                 cache.load(key, entry, question, now);
             }
             Record::Remove(key, at) => cache.forget(&key, at),
-            Record::Part(one, other) => cache.questions().part(one, other),
+            Record::Part(one, other) => cache.questions().block_pair(one, other),
         });
         let whole_bytes = match read {
             Ok(bytes) => bytes,
@@ -307,7 +307,7 @@ impl Journal {
         let mut length = MAGIC.len() as u64;
         let mut buffer = MAGIC.to_vec();
         let secret = cache.secret();
-        for (one, other) in cache.questions().parted() {
+        for (one, other) in cache.questions().blocked() {
             segment::append(&Record::Part(one, other), secret, &mut buffer);
         }
         for (key, entry) in cache.entries() {

@@ -1,4 +1,4 @@
-//! Wordings of a question that nobody could mean differently: the normalised-exact tier.
+//! Wordings of a question that nobody could mean differently: the normalized-exact tier.
 //!
 //! Case is kept where it may tell names and acronyms from words (`US`, `Polish`), spacing where it may
 //! be code or a quotation. What more there is to forgive is the semantic tier's business.
@@ -16,7 +16,7 @@ const THANKS: [&str; 4] = ["thanks", "thank you", "many thanks", "thanks a lot"]
 /// The question without what does not change its answer: Unicode forms of one letter, runs of spaces,
 /// a greeting, `please`, thanks, the last punctuation mark, and the capital that begins a sentence.
 #[must_use]
-pub fn normalise(text: &str) -> String {
+pub fn normalize(text: &str) -> String {
     let given = read_given(text);
     // Text to work on is meant to the letter, space and mark.
     if given.is_task || given.text.is_some() {
@@ -151,10 +151,10 @@ mod tests {
             "what is the capital of Australia, please?",
         ];
         for text in same {
-            assert_eq!(normalise(text), "what is the capital of Australia", "{text}");
+            assert_eq!(normalize(text), "what is the capital of Australia", "{text}");
         }
-        assert_eq!(normalise("Cafe\u{301} open."), normalise("Café open"));
-        assert_eq!(normalise("What’s up? Is it on?"), "what's up? is it on");
+        assert_eq!(normalize("Cafe\u{301} open."), normalize("Café open"));
+        assert_eq!(normalize("What’s up? Is it on?"), "what's up? is it on");
     }
 
     #[test]
@@ -178,24 +178,24 @@ mod tests {
             ("what is 'a  b'", "what is 'a b'"),
             ("Polish shoes", "polish shoes"),
         ] {
-            assert_ne!(normalise(one), normalise(other), "{one} | {other}");
+            assert_ne!(normalize(one), normalize(other), "{one} | {other}");
         }
         for text in ["", "?", "please", "Hi,", "thanks", "...", " "] {
-            assert_eq!(normalise(text).is_empty(), text.trim().is_empty(), "{text:?}");
+            assert_eq!(normalize(text).is_empty(), text.trim().is_empty(), "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn a_normal_form_is_its_own(text in "\\PC{0,60}") {
-            let once = normalise(&text);
-            prop_assert_eq!(normalise(&once), once);
+            let once = normalize(&text);
+            prop_assert_eq!(normalize(&once), once);
         }
 
         #[test]
         fn greetings_do_not_confuse(text in "((Hi|hello|please|thanks|What|is|A)[ ,.!?]{0,2}){0,8}") {
-            let once = normalise(&text);
-            prop_assert_eq!(normalise(&once), once);
+            let once = normalize(&text);
+            prop_assert_eq!(normalize(&once), once);
         }
     }
 }

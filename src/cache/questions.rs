@@ -1,7 +1,7 @@
 //! The stored questions of the semantic tier, by partition: which one is nearest, and does its answer
 //! answer this one too?
 //!
-//! Shards never come here: embedder threads search, the keeper's thread inserts and removes. Each
+//! Shards never come here: embedder threads search, the writer thread inserts and removes. Each
 //! partition has a lock of its own.
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use super::comparison::Comparison;
 use super::index::{Build, Index, Sealed};
 use super::profile::Profile;
 use super::question::{Question, Vector};
-use super::verifier::{Assessment, Decision, Demand, assess};
+use super::verifier::{Assessment, Decision, MatchPolicy, assess};
 use super::{Entry, Key};
 use crate::inference::{DIMENSIONS, Kernels};
 
@@ -21,11 +21,11 @@ use crate::inference::{DIMENSIONS, Kernels};
 const CANDIDATES: usize = 4;
 
 /// Pairs that are kept from matching, at most; the oldest are forgotten.
-const PARTED_MAX: usize = 65_536;
+const BLOCKED_PAIRS_MAX: usize = 65_536;
 
 /// A stored question near the one that was asked.
 #[derive(Clone, Debug)]
-pub struct Neighbour {
+pub struct Neighbor {
     /// Its entry's name.
     pub key: Key,
     /// How alike the two are.
@@ -40,7 +40,7 @@ pub struct Neighbour {
 pub(super) struct Questions {
     kernels: Kernels,
     partitions: RwLock<HashMap<Key, Arc<Mutex<Partition>>>>,
-    parted: Mutex<Parted>,
+    blocked: Mutex<BlockedPairs>,
 }
 
 /// Questions that differ in nothing but their last user turn.
@@ -61,7 +61,7 @@ struct Item {
 
 /// Pairs of questions whose answers somebody found to differ.
 #[derive(Default)]
-struct Parted {
+struct BlockedPairs {
     pairs: HashSet<(Key, Key)>,
     /// The same, the oldest first.
     order: std::collections::VecDeque<(Key, Key)>,
@@ -69,7 +69,11 @@ struct Parted {
 
 impl Questions {
     pub(super) fn new() -> Self {
-        Self { kernels: Kernels::detect(), partitions: RwLock::default(), parted: Mutex::default() }
+        Self {
+            kernels: Kernels::detect(),
+            partitions: RwLock::default(),
+            blocked: Mutex::default(),
+        }
     }
 
     fn partition(&self, key: &Key) -> Option<Arc<Mutex<Partition>>> {
@@ -83,9 +87,9 @@ impl Questions {
         asked: &Key,
         question: &Question,
         embedding: &[f32; DIMENSIONS],
-        demand: Demand,
+        policy: MatchPolicy,
         answer: impl Fn(&Key) -> Option<Arc<Entry>>,
-    ) -> Option<Neighbour> {
+    ) -> Option<Neighbor> {
         let partition = self.partition(&question.partition)?;
         let mut partition = lock(&partition);
         let matches = partition.index.nearest(embedding, CANDIDATES);
@@ -95,16 +99,16 @@ impl Questions {
             let Some(entry) = answer(&item.key) else { continue };
             let comparison = Comparison::of(&question.profile, &item.profile);
             let assessment = assess(found.cosine, &comparison);
-            let decision = if self.are_parted(asked, &item.key) {
-                Decision::Refuse(super::verifier::Refusal::Parted)
+            let decision = if self.is_blocked(asked, &item.key) {
+                Decision::Refuse(super::verifier::Refusal::Blocked)
             } else {
-                assessment.decide(demand)
+                assessment.decide(policy)
             };
-            let neighbour = Neighbour { key: item.key, assessment, decision, entry };
+            let neighbor = Neighbor { key: item.key, assessment, decision, entry };
             if decision == Decision::Serve {
-                return Some(neighbour);
+                return Some(neighbor);
             }
-            nearest.get_or_insert(neighbour);
+            nearest.get_or_insert(neighbor);
         }
         nearest
     }
@@ -170,27 +174,27 @@ impl Questions {
         }
     }
 
-    /// Keeps a pair from matching from now on.
-    pub(super) fn part(&self, one: Key, other: Key) {
-        let mut parted = lock(&self.parted);
+    /// Blocks a pair from matching from now on.
+    pub(super) fn block_pair(&self, one: Key, other: Key) {
+        let mut blocked = lock(&self.blocked);
         let pair = ordered(one, other);
-        if parted.pairs.insert(pair) {
-            parted.order.push_back(pair);
+        if blocked.pairs.insert(pair) {
+            blocked.order.push_back(pair);
         }
-        if parted.order.len() > PARTED_MAX
-            && let Some(oldest) = parted.order.pop_front()
+        if blocked.order.len() > BLOCKED_PAIRS_MAX
+            && let Some(oldest) = blocked.order.pop_front()
         {
-            parted.pairs.remove(&oldest);
+            blocked.pairs.remove(&oldest);
         }
     }
 
-    fn are_parted(&self, one: &Key, other: &Key) -> bool {
-        lock(&self.parted).pairs.contains(&ordered(*one, *other))
+    fn is_blocked(&self, one: &Key, other: &Key) -> bool {
+        lock(&self.blocked).pairs.contains(&ordered(*one, *other))
     }
 
     /// The pairs that are kept from matching, the oldest first.
-    pub(super) fn parted(&self) -> Vec<(Key, Key)> {
-        lock(&self.parted).order.iter().copied().collect()
+    pub(super) fn blocked(&self) -> Vec<(Key, Key)> {
+        lock(&self.blocked).order.iter().copied().collect()
     }
 
     /// How many questions are kept, and in how many partitions.

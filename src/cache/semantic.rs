@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::agreement::agree;
+use super::error_controller::SampledCheck;
 use super::profile::Profile;
-use super::questions::Neighbour;
-use super::risk::Trial;
+use super::questions::Neighbor;
 use super::shadow::Observation;
-use super::verifier::{Decision, Demand};
+use super::verifier::{Decision, MatchPolicy};
 use super::{Cache, Key, Question, SemanticLimits, Vector};
 use crate::base::{Instant, log_message};
 use crate::inference::{
@@ -30,14 +30,14 @@ const QUEUE_PER_THREAD: usize = 32;
 const QUESTION_TOKENS_MAX: usize = 66;
 
 /// How long a comparison of answers may wait for an embedder thread.
-const JUDGE_PATIENCE: Duration = Duration::from_secs(30);
+const COMPARISON_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer that are embedded: more than the model reads.
 const ANSWER_BYTES_MAX: usize = 2_048;
 
-/// A question that is asked.
+/// A question to look up.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct SemanticQuery {
     /// The name its entry has or would have.
     pub key: Key,
     /// What must be the same before meanings are compared.
@@ -46,25 +46,25 @@ pub struct Asked {
     pub text: String,
 }
 
-/// What there is to an asked question.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct SemanticMatch {
     /// The question, for its answer to be found by.
     pub question: Box<Question>,
     /// The stored question next to it.
-    pub neighbour: Option<Neighbour>,
+    pub neighbor: Option<Neighbor>,
 }
 
-impl Found {
+impl SemanticMatch {
     /// The stored question whose answer may be served.
     #[must_use]
-    pub fn served(&self) -> Option<&Neighbour> {
-        self.neighbour.as_ref().filter(|it| it.decision == Decision::Serve)
+    pub fn served(&self) -> Option<&Neighbor> {
+        self.neighbor.as_ref().filter(|it| it.decision == Decision::Serve)
     }
 }
 
 /// What is done with what was found, on an embedder thread.
-pub type Reply = Box<dyn FnOnce(Option<Found>) + Send>;
+pub type Reply = Box<dyn FnOnce(Option<SemanticMatch>) + Send>;
 
 /// The semantic tier of a cache; clones are one.
 #[derive(Clone)]
@@ -181,19 +181,19 @@ impl Semantic {
     /// where nothing comes of it by `deadline`. `now` is the wall clock's. False if the question is not
     /// taken; then there is no reply.
     #[must_use]
-    pub fn look_up(
+    pub fn lookup(
         &self,
-        asked: Asked,
-        demand: Demand,
+        query: SemanticQuery,
+        policy: MatchPolicy,
         (now, deadline): (Duration, Instant),
         cancel: Cancel,
         reply: Reply,
     ) -> bool {
         let Some(submitter) = self.submitter() else { return false };
         let cache = self.0.cache.clone();
-        let text = asked.text.clone();
+        let text = query.text.clone();
         let reply = Box::new(move |embedding: Result<Embedding, _>| {
-            let found = embedding.ok().and_then(|it| search(&cache, &asked, &it, demand, now));
+            let found = embedding.ok().and_then(|it| search(&cache, &query, &it, policy, now));
             reply(found);
         });
         let tokens_max = QUESTION_TOKENS_MAX;
@@ -202,38 +202,38 @@ impl Semantic {
 
     /// Finds out whether the two answers to a question, the stored and the fresh one, say the same, and
     /// tells those who are after it. Never waits; where the embedder threads are busy it stays unknown.
-    pub fn compare(&self, outcome: Outcome, answers: Option<(String, String)>) {
+    pub fn compare(&self, report: ComparisonReport, answers: Option<(String, String)>) {
         let cache = self.0.cache.clone();
-        let Some((stored, fresh)) = answers else { return outcome.end(&cache, None) };
-        let judge = Judge { cache, outcome, stored, fresh };
-        let is_clear = agree(&judge.stored, &judge.fresh, None).is_some();
+        let Some((stored, fresh)) = answers else { return report.end(&cache, None) };
+        let comparison = AnswerComparison { cache, report, stored, fresh };
+        let is_clear = agree(&comparison.stored, &comparison.fresh, None).is_some();
         let Some(submitter) = self.submitter().filter(|_| !is_clear).cloned() else {
-            return judge.end(None);
+            return comparison.end(None);
         };
-        let deadline = (self.0.clock)().after(JUDGE_PATIENCE);
-        let (first, second) = (start_of(&judge.stored), start_of(&judge.fresh));
+        let deadline = (self.0.clock)().after(COMPARISON_TIMEOUT);
+        let (first, second) = (start_of(&comparison.stored), start_of(&comparison.fresh));
         let next = submitter.clone();
-        judge.embed((&submitter, deadline), first, move |judge, one| {
-            judge.embed((&next, deadline), second, move |judge, other| {
-                judge.end(Some(one.cosine(&other)));
+        comparison.embed((&submitter, deadline), first, move |comparison, one| {
+            comparison.embed((&next, deadline), second, move |comparison, other| {
+                comparison.end(Some(one.cosine(&other)));
             });
         });
     }
 }
 
-/// What is to be made of a comparison of two answers.
+/// Where the result of a comparison of two answers goes.
 #[derive(Default)]
-pub struct Outcome {
+pub struct ComparisonReport {
     /// Written down, with whether they agree.
     pub observation: Option<Box<Observation>>,
     /// Held against the route if they do not.
-    pub trial: Option<Box<Trial>>,
+    pub check: Option<Box<SampledCheck>>,
 }
 
-impl Outcome {
+impl ComparisonReport {
     fn end(self, cache: &Cache, agreed: Option<bool>) {
-        if let Some((trial, agreed)) = self.trial.zip(agreed) {
-            cache.judge(&trial, agreed);
+        if let Some((check, agreed)) = self.check.zip(agreed) {
+            cache.record_comparison(&check, agreed);
         }
         if let Some(mut observation) = self.observation {
             observation.agreed = agreed;
@@ -242,18 +242,18 @@ impl Outcome {
     }
 }
 
-/// Waits for what is known of two answers. What cannot be found out is told as not known.
-struct Judge {
+/// A comparison of two answers under way. What it cannot find out it reports as unknown.
+struct AnswerComparison {
     cache: Cache,
-    outcome: Outcome,
+    report: ComparisonReport,
     stored: String,
     fresh: String,
 }
 
-impl Judge {
+impl AnswerComparison {
     fn end(self, cosine: Option<f32>) {
         let agreed = agree(&self.stored, &self.fresh, cosine);
-        self.outcome.end(&self.cache, agreed);
+        self.report.end(&self.cache, agreed);
     }
 
     /// Embeds `text`, then hands itself and the vector to `next`.
@@ -263,23 +263,23 @@ impl Judge {
         text: String,
         next: impl FnOnce(Self, Embedding) + Send + 'static,
     ) {
-        let judge = Arc::new(Mutex::new(Some(self)));
-        let taken = Arc::clone(&judge);
-        let take = |judge: &Mutex<Option<Self>>| {
-            judge.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let comparison = Arc::new(Mutex::new(Some(self)));
+        let taken = Arc::clone(&comparison);
+        let take = |comparison: &Mutex<Option<Self>>| {
+            comparison.lock().unwrap_or_else(PoisonError::into_inner).take()
         };
         let reply = Box::new(move |embedding: Result<Embedding, _>| {
-            let Some(judge) = take(&taken) else { return };
+            let Some(comparison) = take(&taken) else { return };
             match embedding {
-                Ok(embedding) => next(judge, embedding),
-                Err(_) => judge.end(None),
+                Ok(embedding) => next(comparison, embedding),
+                Err(_) => comparison.end(None),
             }
         });
         let (tokens_max, cancel) = (TOKENS_MAX, Cancel::default());
         if submitter.try_submit(Request { text, tokens_max, deadline, cancel, reply }).is_err()
-            && let Some(judge) = take(&judge)
+            && let Some(comparison) = take(&comparison)
         {
-            judge.end(None);
+            comparison.end(None);
         }
     }
 }
@@ -291,18 +291,18 @@ fn start_of(text: &str) -> String {
 
 fn search(
     cache: &Cache,
-    asked: &Asked,
+    query: &SemanticQuery,
     embedding: &Embedding,
-    demand: Demand,
+    policy: MatchPolicy,
     now: Duration,
-) -> Option<Found> {
-    let profile = Profile::of(&asked.text);
+) -> Option<SemanticMatch> {
+    let profile = Profile::of(&query.text);
     // Of a text that was not read whole nothing is known for sure.
     if profile.is_cut() {
         return None;
     }
     let vector = Vector::of(embedding.as_array());
-    let question = Box::new(Question { partition: asked.partition, vector, profile });
-    let neighbour = cache.nearest(&asked.key, &question, embedding, demand, now);
-    Some(Found { question, neighbour })
+    let question = Box::new(Question { partition: query.partition, vector, profile });
+    let neighbor = cache.nearest(&query.key, &question, embedding, policy, now);
+    Some(SemanticMatch { question, neighbor })
 }

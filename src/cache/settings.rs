@@ -65,7 +65,7 @@ pub struct SemanticLimits {
     pub enabled: bool,
     /// Where the model may be; the first that has it is taken.
     pub model_dirs: Vec<PathBuf>,
-    /// Cosine from which a neighbour counts as near, 0.5 to 1.
+    /// Cosine from which a neighbor counts as near, 0.5 to 1.
     pub threshold: f32,
     /// Wrong answers, as a share of look-ups, that are put up with; none: nobody counts.
     pub wrong_max: Option<f32>,

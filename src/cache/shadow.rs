@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::guards::GuardName;
-use super::verifier::{Assessment, Decision, Demand};
+use super::verifier::{Assessment, Decision, MatchPolicy};
 use crate::base::open_to_read;
 
 /// The file in `cache.dir`.
@@ -104,7 +104,7 @@ impl Observation {
         };
         let assessment =
             Assessment { cosine, guard: self.guard, probability, is_misspelled: self.misspelled };
-        assessment.decide(Demand { threshold }) == Decision::Serve
+        assessment.decide(MatchPolicy { threshold }) == Decision::Serve
     }
 }
 

@@ -52,7 +52,7 @@ pub enum Refusal {
     /// The model finds it less likely to be right than its setting asks for.
     Unlikely,
     /// Somebody found the answer of the one wrong for the other.
-    Parted,
+    Blocked,
 }
 
 impl Refusal {
@@ -63,7 +63,7 @@ impl Refusal {
             Self::Far => "far",
             Self::Guard(guard) => guard.as_str(),
             Self::Unlikely => "unlikely",
-            Self::Parted => "parted",
+            Self::Blocked => "parted",
         }
     }
 }
@@ -89,15 +89,15 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
     Model { weights, read }
 });
 
-/// What is asked of a pair before its answer is served.
+/// What a pair has to meet before its answer is served.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Demand {
+pub struct MatchPolicy {
     /// From this cosine on, an answer that no guard refuses is served unless the model finds it
     /// unlikely: `semantic_cache.threshold`, 0.90 by default.
     pub threshold: f32,
 }
 
-impl Default for Demand {
+impl Default for MatchPolicy {
     fn default() -> Self {
         Self { threshold: 0.90 }
     }
@@ -123,9 +123,9 @@ const MISSPELLED_MIN: f32 = 0.70;
 impl Assessment {
     /// The cosine; that of a misspelled question counts as the threshold's from a lower floor on.
     #[must_use]
-    pub fn nearness(&self, demand: Demand) -> f32 {
+    pub fn nearness(&self, policy: MatchPolicy) -> f32 {
         if self.is_misspelled && self.cosine >= MISSPELLED_MIN {
-            self.cosine.max(demand.threshold)
+            self.cosine.max(policy.threshold)
         } else {
             self.cosine
         }
@@ -133,8 +133,8 @@ impl Assessment {
 
     /// What is made of it.
     #[must_use]
-    pub fn decide(&self, demand: Demand) -> Decision {
-        if self.cosine.is_nan() || self.nearness(demand) < demand.threshold {
+    pub fn decide(&self, policy: MatchPolicy) -> Decision {
+        if self.cosine.is_nan() || self.nearness(policy) < policy.threshold {
             return Decision::Refuse(Refusal::Far);
         }
         if let Some(guard) = self.guard {
@@ -168,8 +168,8 @@ pub fn assess(cosine: f32, pair: &Comparison<'_>) -> Assessment {
 
 /// Decides about a candidate. `cosine` is that of the two embeddings, -1 to 1.
 #[must_use]
-pub fn decide(demand: Demand, cosine: f32, pair: &Comparison<'_>) -> Decision {
-    assess(cosine, pair).decide(demand)
+pub fn decide(policy: MatchPolicy, cosine: f32, pair: &Comparison<'_>) -> Decision {
+    assess(cosine, pair).decide(policy)
 }
 
 /// The probability that the two questions have the same answer, 0 to 1.
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn decision(cosine: f32, a: &str, b: &str) -> Decision {
-        decide(Demand::default(), cosine, &Comparison::of(&Profile::of(a), &Profile::of(b)))
+        decide(MatchPolicy::default(), cosine, &Comparison::of(&Profile::of(a), &Profile::of(b)))
     }
 
     #[test]

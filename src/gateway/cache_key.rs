@@ -13,7 +13,7 @@ use super::endpoint::Endpoint;
 use super::fields::{client_fields, client_path, client_query, presented_keys};
 use super::record::Exchange;
 use crate::cache::{
-    Asked as Meant, Key, KeyBuilder, is_foreign, is_time_bound, normalise, stands_alone,
+    Key, KeyBuilder, SemanticQuery, is_foreign, is_time_bound, normalize, stands_alone,
 };
 use crate::llm::{Dialect, LastTurn, Outline, without_history};
 use crate::routing::{CacheMode, CacheRule, CacheScope, Facts, Route};
@@ -40,7 +40,7 @@ pub(super) struct Name {
     /// Its own.
     pub key: Key,
     /// The question, if the answer may be found by meaning.
-    pub asked: Option<Meant>,
+    pub asked: Option<SemanticQuery>,
     /// A hash of the question as it was written; 0 where that is all in the key.
     pub wording: u64,
     /// True if the answer will soon be another one.
@@ -80,11 +80,12 @@ pub(super) fn name(
         return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
     };
     let partition = key.partition();
-    let own = key.clone().part(normalise(&turn.text).as_bytes()).finish();
+    let own = key.clone().part(normalize(&turn.text).as_bytes()).finish();
     let wording = key.part(turn.text.as_bytes()).finish().bits();
     let is_time_bound = is_time_bound(&turn.text);
     // Other languages than English have no tables that tell near questions apart.
-    let asked = (!is_foreign(&turn.text)).then_some(Meant { key: own, partition, text: turn.text });
+    let asked =
+        (!is_foreign(&turn.text)).then_some(SemanticQuery { key: own, partition, text: turn.text });
     Some(Name { key: own, asked, wording, is_time_bound })
 }
 

@@ -10,7 +10,7 @@ use super::receive::Request;
 use super::record::Exchange;
 use super::{chat_form, translate};
 use crate::base::{Instant, unix_now};
-use crate::cache::{Follower, Heard, Origin};
+use crate::cache::{AnswerOrigin, Follower, SharedChunk};
 use crate::dialects::{Codec, Frame, StreamDecoder, StreamEncoder, codec};
 use crate::http::{Framing, write_data, write_field};
 use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
@@ -19,7 +19,7 @@ use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     request: &Request,
-    (mut follower, origin): (Follower, Origin),
+    (mut follower, origin): (Follower, AnswerOrigin),
 ) -> Result<(), Failure> {
     let include_usage = request.include_usage();
     exchange.record.provider.clone_from(&origin.provider);
@@ -38,10 +38,10 @@ pub(super) async fn relay(
     let is_complete = loop {
         let begun = Instant::now();
         let reader = &mut exchange.client.connection.reader;
-        let heard = while_client_stays(reader, pin!(follower.hear())).await;
+        let chunk = while_client_stays(reader, pin!(follower.recv())).await;
         exchange.record.upstream += begun.elapsed();
-        match heard? {
-            Heard::Events(fresh) => {
+        match chunk? {
+            SharedChunk::Events(fresh) => {
                 events.clear();
                 for data in fresh {
                     match &mut other {
@@ -52,10 +52,10 @@ pub(super) async fn relay(
                 append(&mut out, &events, outgoing);
                 out = exchange.send(out).await?;
             }
-            Heard::Whole => break true,
+            SharedChunk::Whole => break true,
             // The error event was the end.
-            Heard::Broken if exchange.record.stream_error => break false,
-            Heard::Broken => {
+            SharedChunk::Broken if exchange.record.stream_error => break false,
+            SharedChunk::Broken => {
                 let provider = origin.provider.as_deref().unwrap_or("none").to_owned();
                 let reason = "its stream, which another request had asked for, is cut off";
                 return Err(Failure::InvalidAnswer { provider, reason });

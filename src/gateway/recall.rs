@@ -25,7 +25,9 @@ use super::receive::Request;
 use super::record::{CacheStatus, Exchange};
 use super::semantic::{self, Comparison, Weighed};
 use crate::base::{Instant, unix_now};
-use crate::cache::{Entry, Follower, Found, Key, Labels, Leader, Neighbour, Origin, Question};
+use crate::cache::{
+    AnswerOrigin, Entry, Follower, Key, Labels, Leader, Neighbor, Question, SemanticMatch,
+};
 use crate::dialects::{Codec, Frame};
 use crate::http::{Framing, write_data, write_field};
 use crate::llm::{Fold, is_replayable, replay};
@@ -103,7 +105,7 @@ pub(super) enum Hit {
     /// It is stored.
     Stored(Arc<Entry>),
     /// It is the stream that another request has asked for.
-    Shared(Follower, Origin),
+    Shared(Follower, AnswerOrigin),
 }
 
 /// The answer that the cache has, if it has one. Where it has none and the answer may be stored, a
@@ -127,8 +129,8 @@ pub(super) async fn recall(
             meant = Box::pin(semantic::look_up(exchange, asked)).await?;
             comparison = meant.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it));
             // What would have answered it is as stale.
-            let neighbour = meant.as_ref().and_then(Found::served);
-            if let Some(stale) = neighbour {
+            let neighbor = meant.as_ref().and_then(SemanticMatch::served);
+            if let Some(stale) = neighbor {
                 exchange.worker.cache().remove(&stale.key, exchange.record.at_unix);
             }
         }
@@ -142,7 +144,7 @@ pub(super) async fn recall(
             if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
                 return Ok(Some(found));
             }
-            let is_good = |it: &Neighbour| lookup.accepts(exchange, grant, &it.entry);
+            let is_good = |it: &Neighbor| lookup.accepts(exchange, grant, &it.entry);
             let weigh = |it| semantic::weigh(exchange, (key, lookup.rule), it, is_good);
             match meant.as_ref().map(weigh) {
                 Some(Weighed::Serve(found)) => {
@@ -204,7 +206,7 @@ fn lead(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> {
     let record = &exchange.record;
     let has_limit = exchange.ours("request-timeout").is_some();
     let flights = exchange.worker.flights();
-    if has_limit { None } else { flights.lead(lookup.name.key, record.stream, record.at_unix) }
+    if has_limit { None } else { flights.start(lookup.name.key, record.stream, record.at_unix) }
 }
 
 /// The answer to the same request: stored, or of one under way.
@@ -238,7 +240,7 @@ async fn find_same(
             return Ok(Some(Hit::Shared(follower, origin)));
         }
     } else {
-        while_client_stays(reader, pin!(follower.landing())).await?;
+        while_client_stays(reader, pin!(follower.finished())).await?;
     }
     exchange.record.upstream += begun.elapsed();
     let entry = find(exchange, grant, lookup);
@@ -268,7 +270,7 @@ fn draw(
     exchange: &Exchange<'_>,
     route: &Route,
     lookup: &Lookup<'_>,
-    meant: Option<Found>,
+    meant: Option<SemanticMatch>,
 ) -> Ticket {
     let asked = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
     let longest = lookup.rule.max_age.or(asked).unwrap_or(CacheRule::MAX_AGE);
@@ -310,7 +312,7 @@ pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
 pub(super) fn begin_stream(exchange: &Exchange<'_>) {
     if let Some(leader) = leader(exchange) {
         let (provider, model) = (exchange.record.provider.clone(), exchange.record.model.clone());
-        leader.begins(Origin { provider, model });
+        leader.set_origin(AnswerOrigin { provider, model });
     }
 }
 

@@ -13,8 +13,8 @@ use super::failure::Failure;
 use super::record::Exchange;
 use crate::base::Instant;
 use crate::cache::{
-    Asked, Decision, Demand, Found, Key, Neighbour, Observation, Outcome, RiskLimit, SemanticMode,
-    Served, Trial, Verdict,
+    ComparisonReport, Decision, ErrorLimit, Key, MatchPolicy, Neighbor, Observation, SampledCheck,
+    SemanticMatch, SemanticMode, SemanticQuery, Served, Verdict,
 };
 use crate::inference::Cancel;
 use crate::llm::answer_text;
@@ -38,18 +38,18 @@ impl Drop for GiveUp {
 /// late, or has no use for the text.
 pub(super) async fn look_up(
     exchange: &mut Exchange<'_>,
-    asked: Asked,
-) -> Result<Option<Found>, Failure> {
+    asked: SemanticQuery,
+) -> Result<Option<SemanticMatch>, Failure> {
     let Some(semantic) = exchange.worker.semantic() else { return Ok(None) };
     let limits = &exchange.snapshot.settings.semantic_cache;
-    let demand = demand(exchange);
+    let policy = policy(exchange);
     let cancel = Cancel::default();
     let (reply, answer) = oneshot::channel();
     let deadline = Instant::now().after(limits.timeout);
     let times = (exchange.record.at_unix, deadline);
     // A request that is gone does not hear of it.
     let reply = Box::new(move |found| drop(reply.send(found)));
-    if !semantic.look_up(asked, demand, times, cancel.clone(), reply) {
+    if !semantic.lookup(asked, policy, times, cancel.clone(), reply) {
         exchange.worker.recorder().count(Counter::CacheSemanticSkips);
         return Ok(None);
     }
@@ -59,15 +59,15 @@ pub(super) async fn look_up(
     let found = found.ok().and_then(|reply| reply.ok().flatten());
     match &found {
         Some(found) => {
-            exchange.record.similarity = found.neighbour.as_ref().map(|it| it.assessment.cosine);
+            exchange.record.similarity = found.neighbor.as_ref().map(|it| it.assessment.cosine);
         }
         None => exchange.worker.recorder().count(Counter::CacheSemanticSkips),
     }
     Ok(found)
 }
 
-fn demand(exchange: &Exchange<'_>) -> Demand {
-    Demand { threshold: exchange.snapshot.settings.semantic_cache.threshold }
+fn policy(exchange: &Exchange<'_>) -> MatchPolicy {
+    MatchPolicy { threshold: exchange.snapshot.settings.semantic_cache.threshold }
 }
 
 /// True if what is found by meaning is not served.
@@ -92,17 +92,17 @@ pub(super) fn note(exchange: &Exchange<'_>, asked: Key, entry: Key) {
 /// What is made of what was found.
 pub(super) enum Weighed {
     /// Its answer is served.
-    Serve(Neighbour),
+    Serve(Neighbor),
     /// The provider is asked, and something may be held against its answer.
     Ask(Option<Comparison>),
 }
 
 /// What the provider's answer is held against.
 pub(super) struct Comparison {
-    neighbour: Option<Neighbour>,
+    neighbor: Option<Neighbor>,
     /// True if what shadow mode has found is written down.
     is_shadow: bool,
-    trial: Option<Box<Trial>>,
+    trial: Option<Box<SampledCheck>>,
 }
 
 /// What is made of what was found for the question `asked`. Of the stored questions whose answers may
@@ -110,16 +110,16 @@ pub(super) struct Comparison {
 pub(super) fn weigh(
     exchange: &Exchange<'_>,
     (asked, rule): (Key, &CacheRule),
-    found: &Found,
-    is_good: impl Fn(&Neighbour) -> bool,
+    found: &SemanticMatch,
+    is_good: impl Fn(&Neighbor) -> bool,
 ) -> Weighed {
     let is_shadow = is_shadowed(exchange, rule);
     let candidate = found.served().filter(|it| is_good(it));
     let trial = match verdict(exchange, candidate) {
-        Verdict::Withhold { weight } => candidate.map(|it| {
+        Verdict::Verify { weight } => candidate.map(|it| {
             let route = exchange.record.route.as_deref().unwrap_or_default().to_owned();
-            let cosine = it.assessment.nearness(demand(exchange));
-            Box::new(Trial { route, asked, stored: it.key, cosine, weight })
+            let cosine = it.assessment.nearness(policy(exchange));
+            Box::new(SampledCheck { route, asked, stored: it.key, cosine, weight })
         }),
         Verdict::Serve => None,
     };
@@ -127,8 +127,8 @@ pub(super) fn weigh(
         Some(candidate) if trial.is_none() && !is_shadow => Weighed::Serve(candidate.clone()),
         _ => {
             let is_compared = is_shadow || trial.is_some();
-            let neighbour = found.neighbour.clone();
-            Weighed::Ask(is_compared.then_some(Comparison { neighbour, is_shadow, trial }))
+            let neighbor = found.neighbor.clone();
+            Weighed::Ask(is_compared.then_some(Comparison { neighbor, is_shadow, trial }))
         }
     }
 }
@@ -137,25 +137,25 @@ pub(super) fn weigh(
 pub(super) fn shadow(
     exchange: &Exchange<'_>,
     rule: &CacheRule,
-    found: &Found,
+    found: &SemanticMatch,
 ) -> Option<Comparison> {
     let is_shadow = is_shadowed(exchange, rule);
-    is_shadow.then(|| Comparison { neighbour: found.neighbour.clone(), is_shadow, trial: None })
+    is_shadow.then(|| Comparison { neighbor: found.neighbor.clone(), is_shadow, trial: None })
 }
 
 /// What the route's record says of a stored answer that could be served. The look-up is counted.
-fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbour>) -> Verdict {
+fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbor>) -> Verdict {
     let limits = &exchange.snapshot.settings.semantic_cache;
     let Some(wrong_max) = limits.wrong_max else { return Verdict::Serve };
-    let limit = RiskLimit { threshold: limits.threshold, wrong_max };
+    let limit = ErrorLimit { threshold: limits.threshold, wrong_max };
     let route = exchange.record.route.as_deref().unwrap_or_default();
-    let risks = exchange.worker.cache().risks();
+    let error_controller = exchange.worker.cache().error_controller();
     match candidate {
         Some(candidate) => {
-            risks.weigh(route, limit, candidate.assessment.nearness(demand(exchange)))
+            error_controller.decide(route, limit, candidate.assessment.nearness(policy(exchange)))
         }
         None => {
-            risks.count(route, limit);
+            error_controller.count(route, limit);
             Verdict::Serve
         }
     }
@@ -164,17 +164,17 @@ fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbour>) -> Verdict {
 /// Holds the provider's answer against what was found.
 pub(super) fn compare(exchange: &Exchange<'_>, comparison: Comparison, body: &[u8]) {
     let Some(semantic) = exchange.worker.semantic() else { return };
-    let Comparison { neighbour, is_shadow, trial } = comparison;
-    let observation = is_shadow.then(|| observation(exchange, neighbour.as_ref()));
-    let stored = neighbour.and_then(|it| answer_text(&it.entry.body));
-    semantic.compare(Outcome { observation, trial }, stored.zip(answer_text(body)));
+    let Comparison { neighbor, is_shadow, trial } = comparison;
+    let observation = is_shadow.then(|| observation(exchange, neighbor.as_ref()));
+    let stored = neighbor.and_then(|it| answer_text(&it.entry.body));
+    semantic.compare(ComparisonReport { observation, check: trial }, stored.zip(answer_text(body)));
 }
 
-fn observation(exchange: &Exchange<'_>, neighbour: Option<&Neighbour>) -> Box<Observation> {
+fn observation(exchange: &Exchange<'_>, neighbor: Option<&Neighbor>) -> Box<Observation> {
     let record = &exchange.record;
     let usage = record.usage.unwrap_or_default();
-    let assessment = neighbour.map(|it| it.assessment);
-    let decision = neighbour.map(|it| it.decision);
+    let assessment = neighbor.map(|it| it.assessment);
+    let decision = neighbor.map(|it| it.decision);
     let refusal = match decision {
         Some(Decision::Refuse(refusal)) => Some(refusal.as_str().to_owned()),
         _ => None,

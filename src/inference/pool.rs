@@ -2,7 +2,7 @@
 //!
 //! A shard hands over a text and a reply, and goes on; it never waits, and a full queue is an answer
 //! at once. The reply runs on the embedder thread with the vector, so that the search for
-//! neighbours happens there too. Each accepted request has exactly one reply, also when it was given
+//! neighbors happens there too. Each accepted request has exactly one reply, also when it was given
 //! up, the embedder failed, or the pool ended.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! A graph of near neighbours over vectors that do not change: `hnsw_rs`, on stored vectors.
+//! A graph of near neighbors over vectors that do not change: `hnsw_rs`, on stored vectors.
 //!
 //! Made once, searched by many. What has been removed since is passed over while it is searched.
 
@@ -15,13 +15,13 @@ const NEIGHBOURS: usize = 16;
 /// Layers at most; 16 to the power of it is more than any partition has.
 const LAYERS: usize = 8;
 
-/// Vectors that are looked at to find the neighbours of a new one.
+/// Vectors that are looked at to find the neighbors of a new one.
 const BUILD_WIDTH: usize = 100;
 
 /// Vectors that are looked at in a search, at least.
 const SEARCH_WIDTH: usize = 64;
 
-/// Bytes that the graph takes for a vector: an estimate of 384 for the vector and 40 neighbours of 56
+/// Bytes that the graph takes for a vector: an estimate of 384 for the vector and 40 neighbors of 56
 /// bytes each, not a measurement.
 const BYTES: usize = 3_000;
 

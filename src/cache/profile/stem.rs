@@ -83,7 +83,7 @@ fn is_vowel(byte: u8) -> bool {
     b"aeiouy".contains(&byte)
 }
 
-/// True if one of two different stems is most likely the other, mistyped: two neighbours swapped or a
+/// True if one of two different stems is most likely the other, mistyped: two neighbors swapped or a
 /// letter doubled in words of five letters or more, a letter lost in words of six, a letter wrong in
 /// words of eight. Shorter words are too often words of their own (`house`, `horse`).
 #[must_use]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use ringgate::cache::comparison::Comparison;
 use ringgate::cache::profile::Profile;
-use ringgate::cache::verifier::{self, Decision, Demand, FEATURES, Refusal};
-use ringgate::cache::{normalise, stands_alone};
+use ringgate::cache::verifier::{self, Decision, FEATURES, MatchPolicy, Refusal};
+use ringgate::cache::{normalize, stands_alone};
 
 use crate::meaning::Meaning;
 use crate::rows::Pair;
@@ -28,25 +28,27 @@ pub(crate) struct Judged<'a> {
 
 impl Judged<'_> {
     /// True if the last messages alone would be found the same.
-    fn is_served_alone(&self, demand: Demand) -> bool {
+    fn is_served_alone(&self, match_policy: MatchPolicy) -> bool {
         let pair = Comparison::of(&self.a, &self.b);
-        normalise(&self.pair.a) == normalise(&self.pair.b)
-            || verifier::decide(demand, self.cosine, &pair) == Decision::Serve
+        normalize(&self.pair.a) == normalize(&self.pair.b)
+            || verifier::decide(match_policy, self.cosine, &pair) == Decision::Serve
     }
 
     /// True if the last message stands alone, so that a route may ignore what came before it.
-    fn is_served_as_standalone(&self, demand: Demand) -> bool {
-        stands_alone(&self.pair.a) && stands_alone(&self.pair.b) && self.is_served_alone(demand)
+    fn is_served_as_standalone(&self, match_policy: MatchPolicy) -> bool {
+        stands_alone(&self.pair.a)
+            && stands_alone(&self.pair.b)
+            && self.is_served_alone(match_policy)
     }
 
-    fn is_served(&self, demand: Demand) -> bool {
-        self.pair.is_history_equal && self.is_served_alone(demand)
+    fn is_served(&self, match_policy: MatchPolicy) -> bool {
+        self.pair.is_history_equal && self.is_served_alone(match_policy)
     }
 
     /// The model's probability, or nothing for what a guard refuses.
     fn score(&self) -> f32 {
         let pair = Comparison::of(&self.a, &self.b);
-        let decision = verifier::decide(Demand { threshold: -1.0 }, self.cosine, &pair);
+        let decision = verifier::decide(MatchPolicy { threshold: -1.0 }, self.cosine, &pair);
         let is_refused = matches!(decision, Decision::Refuse(Refusal::Guard(_)));
         if is_refused || !self.pair.is_history_equal { 0.0 } else { self.probability }
     }
@@ -90,7 +92,7 @@ pub(crate) fn print_tables(judged: &[Judged<'_>], are_wrong_listed: bool) {
     let bytes: usize = judged.iter().map(|one| one.a.bytes()).sum();
     println!("\nBytes of a profile: {} on average.", bytes / judged.len().max(1));
     if are_wrong_listed {
-        for one in other.iter().filter(|one| one.is_served(Demand::default())) {
+        for one in other.iter().filter(|one| one.is_served(MatchPolicy::default())) {
             println!("wrong: {} | {} ({:.3})", one.pair.a, one.pair.b, one.cosine);
         }
     }
@@ -107,8 +109,8 @@ fn print_thresholds(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
     println!("| ---: | ---: | ---: | ---: | ---: |");
     for threshold in THRESHOLDS {
         let near = |one: &Judged<'_>| one.cosine >= threshold;
-        let served = |one: &Judged<'_>| one.is_served(Demand { threshold });
-        let default = if threshold == Demand::default().threshold { " (default)" } else { "" };
+        let served = |one: &Judged<'_>| one.is_served(MatchPolicy { threshold });
+        let default = if threshold == MatchPolicy::default().threshold { " (default)" } else { "" };
         println!(
             "| {threshold:.2}{default} | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",
             percent(same, near),
@@ -142,10 +144,10 @@ fn print_budgets(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
 
 fn print_histories(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
     println!("\n| what is compared | served | wrong |\n| --- | ---: | ---: |");
-    let demand = Demand::default();
-    let by_cosine = |one: &Judged<'_>| one.cosine >= demand.threshold;
-    let alone = |one: &Judged<'_>| one.is_served_alone(demand);
-    let whole = |one: &Judged<'_>| one.is_served(demand);
+    let match_policy = MatchPolicy::default();
+    let by_cosine = |one: &Judged<'_>| one.cosine >= match_policy.threshold;
+    let alone = |one: &Judged<'_>| one.is_served_alone(match_policy);
+    let whole = |one: &Judged<'_>| one.is_served(match_policy);
     let row = |name: &str, is_served: &dyn Fn(&Judged<'_>) -> bool| {
         println!(
             "| {name} | {:.1} % | {:.1} % |",
@@ -155,7 +157,7 @@ fn print_histories(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
     };
     row("the last message, by cosine", &by_cosine);
     row("the last message, by guards and verifier", &alone);
-    let standalone = |one: &Judged<'_>| one.is_served_as_standalone(demand);
+    let standalone = |one: &Judged<'_>| one.is_served_as_standalone(match_policy);
     row("the last message, if it stands alone (`standalone_turns`)", &standalone);
     row("and all before it to the letter, as the cache does", &whole);
 }
@@ -167,7 +169,7 @@ fn print_classes(judged: &[Judged<'_>]) {
     for one in judged {
         let class = classes.entry(&one.pair.category).or_default();
         let count = &mut class[usize::from(!one.pair.is_same)];
-        count.0 += usize::from(one.is_served(Demand::default()));
+        count.0 += usize::from(one.is_served(MatchPolicy::default()));
         count.1 += 1;
     }
     let told = |(served, all): (usize, usize)| match all {

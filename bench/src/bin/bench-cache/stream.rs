@@ -12,7 +12,7 @@ use ringgate::cache::comparison::Comparison;
 use ringgate::cache::index::Segment;
 use ringgate::cache::profile::Profile;
 use ringgate::cache::verifier::decide;
-use ringgate::cache::{Decision, Demand, RiskLimit, Risks, Verdict};
+use ringgate::cache::{Decision, ErrorController, ErrorLimit, MatchPolicy, Verdict};
 use ringgate::inference::{Embedding, Kernels};
 
 use crate::meaning::Meaning;
@@ -73,20 +73,20 @@ impl Stream {
         );
         println!("| ---: | ---: | ---: | ---: | ---: |");
         for threshold in THRESHOLDS {
-            let demand = Demand { threshold };
+            let match_policy = MatchPolicy { threshold };
             let percent = |count: usize| 100.0 * count as f64 / self.requests.len().max(1) as f64;
             let told = |counts: &Counts| {
                 format!("{:.1} % | {:.2} %", percent(counts.hits), percent(counts.wrong))
             };
-            let cosine = self.run(demand, Policy::Cosine, None);
-            let verifier = self.run(demand, Policy::Verifier, wrong_max);
+            let cosine = self.run(match_policy, Policy::Cosine, None);
+            let verifier = self.run(match_policy, Policy::Verifier, wrong_max);
             println!("| {threshold:.2} | {} | {} |", told(&cosine), told(&verifier));
         }
     }
 
-    fn run(&self, demand: Demand, policy: Policy, wrong_max: Option<f32>) -> Counts {
+    fn run(&self, match_policy: MatchPolicy, policy: Policy, wrong_max: Option<f32>) -> Counts {
         let (mut segment, mut counts) = (Segment::new(Kernels::detect()), Counts::default());
-        let (risks, threshold) = (Risks::default(), demand.threshold);
+        let (error_controller, threshold) = (ErrorController::default(), match_policy.threshold);
         for (number, request) in (0u32..).zip(&self.requests) {
             let near = segment.nearest(request.embedding.as_array(), CANDIDATES);
             let found = near.iter().find_map(|near| {
@@ -95,17 +95,17 @@ impl Stream {
                     Policy::Cosine => near.cosine >= threshold,
                     Policy::Verifier => {
                         let pair = Comparison::of(&request.profile, &stored.profile);
-                        decide(demand, near.cosine, &pair) == Decision::Serve
+                        decide(match_policy, near.cosine, &pair) == Decision::Serve
                     }
                 };
                 is_served.then_some((stored, near.cosine))
             });
             let is_wrong = found.is_some_and(|(stored, _)| stored.label != request.label);
-            let limit = wrong_max.map(|wrong_max| RiskLimit { threshold, wrong_max });
+            let limit = wrong_max.map(|wrong_max| ErrorLimit { threshold, wrong_max });
             let verdict = match (found, limit) {
-                (Some((_, cosine)), Some(limit)) => risks.weigh(ROUTE, limit, cosine),
+                (Some((_, cosine)), Some(limit)) => error_controller.decide(ROUTE, limit, cosine),
                 (None, Some(limit)) => {
-                    risks.count(ROUTE, limit);
+                    error_controller.count(ROUTE, limit);
                     Verdict::Serve
                 }
                 (_, None) => Verdict::Serve,
@@ -116,8 +116,8 @@ impl Stream {
                     counts.wrong += usize::from(is_wrong);
                     continue;
                 }
-                (Some((_, cosine)), Verdict::Withhold { weight }) => {
-                    risks.judge(ROUTE, cosine, weight, is_wrong);
+                (Some((_, cosine)), Verdict::Verify { weight }) => {
+                    error_controller.record(ROUTE, cosine, weight, is_wrong);
                 }
                 _ => {}
             }

@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// the end are read up to there.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum Job {
     /// An answer was stored, with its question if it can be found by that.
     Put(Key, Arc<Entry>, Option<Box<Question>>),
@@ -38,7 +38,7 @@ pub(super) enum Job {
     /// Entries stored before this time that meet the conditions are to go.
     Purge(Box<Purge>, Duration),
     /// Two questions do not share an answer.
-    Parted(Key, Key),
+    BlockedPair(Key, Key),
     /// Shadow mode has seen something.
     Observed(Box<Observation>),
     Stop,
@@ -56,19 +56,19 @@ pub(super) struct Counts {
 }
 
 /// Keeps the questions of a cache, and the cache on disk.
-pub struct CacheKeeper {
+pub struct CacheWriter {
     jobs: SyncSender<Job>,
     thread: BackgroundThread,
 }
 
-impl CacheKeeper {
+impl CacheWriter {
     /// Starts the thread: it loads what is on disk into `cache`, then does what it is told.
     pub(super) fn start(cache: Cache, journal: Option<Journal>, now: Duration) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
         cache.counts().loading.store(journal.is_some(), Ordering::Release);
         let is_building = Arc::default();
-        let mut keeper = Keeper { cache, journal, is_building, swept_at: 0 };
-        let body = move || keeper.run(&queue, now);
+        let mut writer = WriterThread { cache, journal, is_building, swept_at: 0 };
+        let body = move || writer.run(&queue, now);
         let thread = BackgroundThread::start("cache-keeper".to_owned(), body)?;
         Ok(Self { jobs, thread })
     }
@@ -83,7 +83,7 @@ impl CacheKeeper {
     }
 }
 
-struct Keeper {
+struct WriterThread {
     cache: Cache,
     /// None where answers are in memory only.
     journal: Option<Journal>,
@@ -93,7 +93,7 @@ struct Keeper {
     swept_at: u64,
 }
 
-impl Keeper {
+impl WriterThread {
     fn run(&mut self, queue: &Receiver<Job>, now: Duration) {
         if let Some(journal) = &mut self.journal {
             journal.load(&self.cache, now);
@@ -149,7 +149,7 @@ impl Keeper {
                 }
             }
             Job::Removed(key, at) => self.record(&Record::Remove(key, at)),
-            Job::Parted(one, other) => self.record(&Record::Part(one, other)),
+            Job::BlockedPair(one, other) => self.record(&Record::Part(one, other)),
             Job::Purge(purge, at) => {
                 // Once more, since entries may have been loaded after the purge in memory.
                 let meets = |entry: &Entry| entry.stored_at <= at && purge.meets(entry, at);

@@ -1,4 +1,4 @@
-//! Who fills the cache: beyond a fair share, an owner's new entries push out its own old ones.
+//! The share of the cache of each owner: beyond it, its new entries push out its own old ones.
 //!
 //! The table's policy keeps what is asked for often, but a flood of new entries would still flush what
 //! others have stored and not yet asked for again. So while the cache is full, an owner that holds
@@ -21,17 +21,17 @@ pub(super) type Owner = Option<Arc<str>>;
 
 /// The entries of all owners.
 #[derive(Default)]
-pub(super) struct Shares(HashMap<Owner, Share>);
+pub(super) struct OwnerQuotas(HashMap<Owner, OwnerQuota>);
 
 #[derive(Default)]
-struct Share {
+struct OwnerQuota {
     bytes: u64,
     entries: usize,
     /// Names in the order of their storing; of those that are gone some are left.
     order: VecDeque<Key>,
 }
 
-impl Shares {
+impl OwnerQuotas {
     /// An entry of `bytes` is stored.
     pub(super) fn add(&mut self, owner: &Owner, key: Key, bytes: u64) {
         let share = self.0.entry(owner.clone()).or_default();
@@ -52,7 +52,7 @@ impl Shares {
 
     /// The name of an entry that `owner` has to give up for one of `bytes` in a cache that holds
     /// `bytes_now` of `bytes_max`: its oldest. It may be gone already; then the caller asks again.
-    pub(super) fn give_up(
+    pub(super) fn evict_oldest(
         &mut self,
         owner: &Owner,
         bytes: u64,
@@ -67,15 +67,15 @@ impl Shares {
     }
 
     /// All names of an owner, if so many of them are of entries long gone that it is time to sort
-    /// them out; the living ones come back through [`put_back`](Self::put_back).
-    pub(super) fn bloated(&mut self, owner: &Owner) -> Option<VecDeque<Key>> {
+    /// them out; the living ones come back through [`restore`](Self::restore).
+    pub(super) fn take_if_stale(&mut self, owner: &Owner) -> Option<VecDeque<Key>> {
         let share = self.0.get_mut(owner)?;
-        let is_bloated = share.order.len() > 2 * share.entries + NAMES_MIN;
-        is_bloated.then(|| std::mem::take(&mut share.order))
+        let is_stale = share.order.len() > 2 * share.entries + NAMES_MIN;
+        is_stale.then(|| std::mem::take(&mut share.order))
     }
 
-    /// See [`bloated`](Self::bloated).
-    pub(super) fn put_back(&mut self, owner: &Owner, mut names: VecDeque<Key>) {
+    /// See [`take_if_stale`](Self::take_if_stale).
+    pub(super) fn restore(&mut self, owner: &Owner, mut names: VecDeque<Key>) {
         if let Some(share) = self.0.get_mut(owner) {
             names.append(&mut share.order);
             share.order = names;
@@ -93,44 +93,44 @@ mod tests {
         let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
         let key = |name: String| cache.key().part(name.as_bytes()).finish();
         let (flood, calm): (Owner, Owner) = (Some("flood".into()), Some("calm".into()));
-        let mut shares = Shares::default();
+        let mut quotas = OwnerQuotas::default();
         for number in 0..8 {
-            shares.add(&flood, key(format!("f{number}")), 100);
+            quotas.add(&flood, key(format!("f{number}")), 100);
         }
         for number in 0..2 {
-            shares.add(&calm, key(format!("c{number}")), 100);
+            quotas.add(&calm, key(format!("c{number}")), 100);
         }
         let full = (900, 1_000);
-        assert_eq!(shares.give_up(&calm, 100, full), None, "within its share");
-        assert_eq!(shares.give_up(&flood, 100, (700, 1_000)), None, "there is room");
-        assert_eq!(shares.give_up(&flood, 100, full), Some(key("f0".to_owned())));
-        assert_eq!(shares.give_up(&flood, 100, full), Some(key("f1".to_owned())));
+        assert_eq!(quotas.evict_oldest(&calm, 100, full), None, "within its share");
+        assert_eq!(quotas.evict_oldest(&flood, 100, (700, 1_000)), None, "there is room");
+        assert_eq!(quotas.evict_oldest(&flood, 100, full), Some(key("f0".to_owned())));
+        assert_eq!(quotas.evict_oldest(&flood, 100, full), Some(key("f1".to_owned())));
         for _ in 0..4 {
-            shares.take(&flood, 100);
+            quotas.take(&flood, 100);
         }
-        assert_eq!(shares.give_up(&flood, 100, full), None, "no more than others");
+        assert_eq!(quotas.evict_oldest(&flood, 100, full), None, "no more than others");
         for _ in 0..2 {
-            shares.take(&calm, 100);
+            quotas.take(&calm, 100);
         }
-        assert_eq!(shares.give_up(&flood, 900, full), None, "alone");
+        assert_eq!(quotas.evict_oldest(&flood, 900, full), None, "alone");
     }
 
     #[test]
     fn names_of_the_gone_do_not_pile_up() {
         let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
         let key = |number: usize| cache.key().part(&number.to_le_bytes()).finish();
-        let mut shares = Shares::default();
+        let mut quotas = OwnerQuotas::default();
         for number in 0..NAMES_MIN + 3 {
-            shares.add(&None, key(number), 1);
+            quotas.add(&None, key(number), 1);
         }
-        assert_eq!(shares.bloated(&None), None);
+        assert_eq!(quotas.take_if_stale(&None), None);
         for _ in 0..NAMES_MIN + 2 {
-            shares.take(&None, 1);
+            quotas.take(&None, 1);
         }
-        let mut names = shares.bloated(&None).expect("bloated");
+        let mut names = quotas.take_if_stale(&None).expect("stale");
         names.retain(|name| *name == key(7));
-        shares.add(&None, key(99), 1);
-        shares.put_back(&None, names);
-        assert_eq!(shares.0[&None].order, [key(7), key(99)]);
+        quotas.add(&None, key(99), 1);
+        quotas.restore(&None, names);
+        assert_eq!(quotas.0[&None].order, [key(7), key(99)]);
     }
 }
