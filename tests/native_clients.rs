@@ -2,7 +2,7 @@
 
 use loadtest::mock::{MockOptions, RunningMock, start};
 use ringgate::dialects::{Cutter, codec, write_amazon_event};
-use ringgate::llm::{Answer, Assembly, Content, Dialect, Scanner, StopReason};
+use ringgate::llm::{Answer, ChunkAssembler, Content, Dialect, Scanner, StopReason};
 use serde_json::{Value, json};
 
 use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer, post};
@@ -49,9 +49,9 @@ fn answer(dialect: Dialect, response: &Response, is_stream: bool) -> Answer {
     let taken = cutter.each(|name, data| decoder.event(name, data, &mut scanner, &mut chunks));
     taken.expect("events");
     decoder.finish(&mut chunks);
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    assembly.finish().expect("no error").expect("a complete stream")
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish().expect("no error").expect("a complete stream")
 }
 
 /// Words, calls and the reason to end.

@@ -5,7 +5,7 @@ use loadtest::mock::{MockOptions, RunningMock, start};
 use ringgate::dialects::{Codec, Target, Warnings, codec};
 use ringgate::http::EventReader;
 use ringgate::llm::{
-    Answer, ApiError, Assembly, ChatRequest, Chunk, Content, Dialect, Function, Json, Part,
+    Answer, ApiError, ChatRequest, Chunk, ChunkAssembler, Content, Dialect, Function, Json, Part,
     ReasoningSettings, Role, Scanner, StopReason, Tool, ToolResult, Turn,
 };
 use serde_json::{Value, json};
@@ -116,9 +116,9 @@ fn decode(client: Dialect, body: &[u8]) -> Vec<Chunk> {
 }
 
 fn assemble(client: Dialect, body: &[u8]) -> Result<Option<Answer>, ApiError> {
-    let mut assembly = Assembly::default();
-    decode(client, body).into_iter().for_each(|chunk| assembly.push(chunk));
-    assembly.finish()
+    let mut assembler = ChunkAssembler::default();
+    decode(client, body).into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish()
 }
 
 /// What an answer says: text, thoughts, calls, why it ended, and the tokens.
@@ -338,7 +338,7 @@ fn a_stream_that_breaks_never_looks_whole() {
             let response = stand.ask(client, provider, &asked);
             assert_eq!(response.status, 200, "{name}: {}", response.text());
             let chunks = decode(client, &response.body);
-            assert!(!chunks.contains(&Chunk::End), "{name}: {}", response.text());
+            assert!(!chunks.contains(&Chunk::Done), "{name}: {}", response.text());
             let is_error = |chunk: &Chunk| matches!(chunk, Chunk::Error(_));
             // Where bytes still pass as they are, a cut stream is told by the cut, too.
             assert!(
@@ -532,7 +532,7 @@ fn a_provider_that_has_lost_its_way_is_a_bad_gateway() {
             assert!(stream, "{dialect}: {}", response.text());
             let chunks = decode(Dialect::OpenaiChat, &response.body);
             let has_error = chunks.iter().any(|chunk| matches!(chunk, Chunk::Error(_)));
-            assert!(has_error && !chunks.contains(&Chunk::End), "{dialect}: {chunks:?}");
+            assert!(has_error && !chunks.contains(&Chunk::Done), "{dialect}: {chunks:?}");
         } else {
             assert_eq!(response.status, 502, "{dialect}: {}", response.text());
             assert_eq!(response.code(), "upstream_invalid_response");

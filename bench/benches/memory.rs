@@ -1,4 +1,4 @@
-//! What a question costs in memory: the growth of the process by entries that can be found by meaning,
+//! What a question costs in memory: the delta of the process by entries that can be found by meaning,
 //! less that by the same entries without.
 //!
 //! `MIMALLOC_ALLOW_THP=0 cargo bench -p bench --bench memory`: without huge pages, as the gateway runs.

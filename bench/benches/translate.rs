@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ringgate::dialects::{Codec, Cutter, RequestPath, Target, Warnings, codec};
 use ringgate::llm::{
-    Answer, ChatRequest, Choice, Chunk, Content, Dialect, Function, Growth, Json, Part, Role,
+    Answer, ChatRequest, Choice, Chunk, Content, Delta, Dialect, Function, Json, Part, Role,
     Scanner, StopReason, Tool, ToolCall, Turn, Usage, chunks_of,
 };
 
@@ -150,7 +150,8 @@ fn events(client: &'static dyn Codec, provider: &'static dyn Codec) -> impl FnMu
     let asked = ChatRequest { stream: true, include_usage: true, ..chat(100) };
     let whole = chunks_of(&said());
     let begin: Vec<Chunk> = whole.iter().take(2).cloned().collect();
-    let delta = Chunk::Grow { choice: 0, part: 0, growth: Growth::Text(" mountain".to_owned()) };
+    let delta =
+        Chunk::BlockDelta { choice: 0, part: 0, delta: Delta::Text(" mountain".to_owned()) };
     let (mut mock, mut script) = (provider.stream_encoder(&asked, 1), Vec::new());
     begin.iter().for_each(|chunk| mock.push(chunk, &mut script));
     (0..DELTAS).for_each(|_| mock.push(&delta, &mut script));

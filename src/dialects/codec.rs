@@ -182,7 +182,7 @@ pub trait StreamDecoder {
         let _ = id;
     }
 
-    /// The stream's body has ended: appends what is still owed, with [`Chunk::End`] if the answer is
+    /// The stream's body has ended: appends what is still owed, with [`Chunk::Done`] if the answer is
     /// complete and has not ended yet.
     fn finish(&mut self, out: &mut Vec<Chunk>);
 }

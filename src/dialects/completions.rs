@@ -12,7 +12,7 @@ mod tests;
 
 use super::codec::{StreamEncoder, Unsayable};
 use crate::llm::{
-    Answer, ChatRequest, Dialect, Foreign, Malformed, Node, Part, Role, Turn, Within,
+    Answer, ChatRequest, Dialect, DialectJson, Malformed, Node, Part, Role, Turn, Within,
 };
 
 /// Bound of an answer where the client says none; the API reference has it so. A chat without a bound
@@ -117,8 +117,8 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "logit_bias" => sampling.logit_bias = Some(value.expect_object()?.json()),
         "user" => request.user = Some(value.expect_text()?.to_owned()),
         _ => {
-            let foreign = Foreign { dialect: Dialect::OpenaiChat, json: value.json() };
-            request.foreign.push((key.to_owned(), foreign));
+            let foreign = DialectJson { dialect: Dialect::OpenaiChat, json: value.json() };
+            request.extra_fields.push((key.to_owned(), foreign));
         }
     }
     Ok(())

@@ -17,8 +17,8 @@ use super::codec::{Codec, Frame, RequestPath, Target};
 use super::warnings::Warnings;
 use super::{Cutter, DIALECTS, codec, write_amazon_event, write_amazon_exception};
 use crate::llm::{
-    Answer, Assembly, ChatRequest, Chunk, Content, Dialect, ReasoningSettings, Scanner, StopReason,
-    Usage, chunks_of,
+    Answer, ChatRequest, Chunk, ChunkAssembler, Content, Dialect, ReasoningSettings, Scanner,
+    StopReason, Usage, chunks_of,
 };
 
 /// Dialects that clients speak.
@@ -117,9 +117,9 @@ pub(super) fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk
 }
 
 pub(super) fn assemble(chunks: Vec<Chunk>) -> Answer {
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    assembly.finish().expect("no error").expect("a complete stream")
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish().expect("no error").expect("a complete stream")
 }
 
 pub(super) fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk]) -> Vec<u8> {
@@ -288,7 +288,7 @@ fn a_stream_is_its_answer_however_it_was_cut() {
             }
             let cut = decode(codec, &stream[..stream.len() / 2], 11);
             assert!(
-                !cut.contains(&Chunk::End),
+                !cut.contains(&Chunk::Done),
                 "{} {case}: half a stream is whole",
                 dialect.name()
             );
@@ -334,11 +334,11 @@ fn streams_lose_nothing_in_any_pair() {
                 // A client must be able to tell a stream that was cut from one that was not.
                 let cut: Vec<Chunk> = chunks
                     .iter()
-                    .filter(|chunk| !matches!(chunk, Chunk::End | Chunk::Stop { .. }))
+                    .filter(|chunk| !matches!(chunk, Chunk::Done | Chunk::Finish { .. }))
                     .cloned()
                     .collect();
                 let stream = encode(client, &asking_for_usage(), &cut);
-                assert!(!decode(client, &stream, 13).contains(&Chunk::End), "{name}, cut");
+                assert!(!decode(client, &stream, 13).contains(&Chunk::Done), "{name}, cut");
             }
         }
     }

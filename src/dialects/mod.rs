@@ -24,7 +24,7 @@ mod digest;
 mod embedded_error;
 mod embeddings;
 mod error_text;
-mod foreign;
+mod extra_fields;
 mod foreign_thoughts;
 mod gemini;
 #[cfg(test)]

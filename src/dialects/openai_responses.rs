@@ -3,7 +3,7 @@
 //!
 //! What is said here is a flat list of items. Adjacent items of the model make one turn, and so do
 //! adjacent results of tools; a turn is taken apart into items again. An item that no other dialect
-//! has is kept in [`Content::Foreign`](crate::llm::Content::Foreign): of the tools' turn where it is an
+//! has is kept in [`Content::Raw`](crate::llm::Content::Raw): of the tools' turn where it is an
 //! output or a response, of the model's otherwise. Inside of a model's turn a foreign part of a
 //! message is told from an item by its type, which begins with `output_`.
 //!

@@ -60,14 +60,16 @@ pub fn opening_event(
 pub fn opening_chunk(chunk: &Chunk) -> OpeningEvent {
     match chunk {
         Chunk::Error(error) => OpeningEvent::Error(error.clone()),
-        Chunk::Grow { .. } | Chunk::Logprobs { .. } | Chunk::Stop { .. } => OpeningEvent::Content,
+        Chunk::BlockDelta { .. } | Chunk::Logprobs { .. } | Chunk::Finish { .. } => {
+            OpeningEvent::Content
+        }
         // A text opens empty, and a thought; all else opens with content.
-        Chunk::Open { content: Content::Text(_) | Content::Reasoning(_), .. } => {
+        Chunk::BlockStart { content: Content::Text(_) | Content::Reasoning(_), .. } => {
             OpeningEvent::Preamble
         }
-        Chunk::Open { .. } => OpeningEvent::Content,
-        Chunk::End => OpeningEvent::End,
-        Chunk::Start(_) | Chunk::Close { .. } | Chunk::Usage(_) | Chunk::Ping => {
+        Chunk::BlockStart { .. } => OpeningEvent::Content,
+        Chunk::Done => OpeningEvent::End,
+        Chunk::Start(_) | Chunk::BlockStop { .. } | Chunk::Usage(_) | Chunk::Ping => {
             OpeningEvent::Preamble
         }
     }

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::codec::StreamEncoder;
-use crate::llm::{ApiError, Chunk, Content, Growth};
+use crate::llm::{ApiError, Chunk, Content, Delta};
 
 /// Bytes of arguments and words that wait in one stream, at most. Answers have a few kilobytes.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -68,11 +68,10 @@ impl<E: StreamEncoder> PartOrder<E> {
         self.encoder.push(chunk, out);
     }
 
-    fn grow(&mut self, part: u32, chunk: &Chunk, growth: &Growth, out: &mut Vec<u8>) {
+    fn grow(&mut self, part: u32, chunk: &Chunk, delta: &Delta, out: &mut Vec<u8>) {
         match &mut self.current {
             Some(current) if current.part == part => {
-                if let (Some(arguments), Growth::Arguments(piece)) =
-                    (&mut current.arguments, growth)
+                if let (Some(arguments), Delta::Arguments(piece)) = (&mut current.arguments, delta)
                 {
                     arguments.push(piece);
                 }
@@ -120,7 +119,7 @@ impl<E: StreamEncoder> PartOrder<E> {
             .as_ref()
             .filter(|current| current.arguments.as_ref().is_some_and(JsonProgress::is_complete));
         if let Some(part) = complete.map(|current| current.part) {
-            self.close(part, &Chunk::Close { choice: 0, part }, out);
+            self.close(part, &Chunk::BlockStop { choice: 0, part }, out);
         }
     }
 
@@ -133,10 +132,10 @@ impl<E: StreamEncoder> PartOrder<E> {
                 self.waiting_bytes =
                     self.waiting_bytes.saturating_sub(PIECE_BYTES + words_of(&chunk));
                 match &chunk {
-                    Chunk::Open { content, .. } => self.open(next.part, &chunk, content, out),
-                    Chunk::Grow { growth, .. } => self.grow(next.part, &chunk, growth, out),
+                    Chunk::BlockStart { content, .. } => self.open(next.part, &chunk, content, out),
+                    Chunk::BlockDelta { delta, .. } => self.grow(next.part, &chunk, delta, out),
                     // The loop goes on with the next one by itself.
-                    Chunk::Close { .. } => {
+                    Chunk::BlockStop { .. } => {
                         self.current = None;
                         self.encoder.push(&chunk, out);
                     }
@@ -152,7 +151,7 @@ impl<E: StreamEncoder> PartOrder<E> {
     /// Ends what is open and all that waits.
     fn finish(&mut self, out: &mut Vec<u8>) {
         while let Some(part) = self.current.as_ref().map(|current| current.part) {
-            self.close(part, &Chunk::Close { choice: 0, part }, out);
+            self.close(part, &Chunk::BlockStop { choice: 0, part }, out);
         }
     }
 }
@@ -167,15 +166,15 @@ impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
             return;
         }
         match chunk {
-            Chunk::Open { choice: 0, part, content } => self.open(*part, chunk, content, out),
-            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, chunk, growth, out),
-            Chunk::Close { choice: 0, part } => self.close(*part, chunk, out),
+            Chunk::BlockStart { choice: 0, part, content } => self.open(*part, chunk, content, out),
+            Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, chunk, delta, out),
+            Chunk::BlockStop { choice: 0, part } => self.close(*part, chunk, out),
             // They belong to the latest words.
             Chunk::Logprobs { choice: 0, .. } if !self.waiting.is_empty() => {
                 let latest = self.waiting.back().map_or(0, |waiting| waiting.part);
                 self.keep(latest, chunk, out);
             }
-            Chunk::Stop { choice: 0, .. } | Chunk::End => {
+            Chunk::Finish { choice: 0, .. } | Chunk::Done => {
                 if !self.waiting.is_empty() {
                     self.finish(out);
                 }
@@ -189,10 +188,10 @@ impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
 /// Bytes that a piece holds.
 fn words_of(chunk: &Chunk) -> usize {
     match chunk {
-        Chunk::Grow { growth: Growth::Text(text) | Growth::Arguments(text), .. } => text.len(),
-        Chunk::Grow { growth: Growth::Signature(signature), .. } => signature.text.len(),
-        Chunk::Open { content: Content::ToolCall(call), .. } => call.arguments.len(),
-        Chunk::Open { content: Content::Foreign(foreign), .. } => foreign.json.text().len(),
+        Chunk::BlockDelta { delta: Delta::Text(text) | Delta::Arguments(text), .. } => text.len(),
+        Chunk::BlockDelta { delta: Delta::Signature(signature), .. } => signature.text.len(),
+        Chunk::BlockStart { content: Content::ToolCall(call), .. } => call.arguments.len(),
+        Chunk::BlockStart { content: Content::Raw(foreign), .. } => foreign.json.text().len(),
         _ => 0,
     }
 }
@@ -255,12 +254,14 @@ mod tests {
         let mut order = PartOrder::new(Recorder(std::rc::Rc::clone(&seen)));
         chunks.iter().for_each(|chunk| order.push(chunk, &mut Vec::new()));
         let short = |chunk: &Chunk| match chunk {
-            Chunk::Open { part, .. } => format!("open {part}"),
-            Chunk::Grow { part, growth: Growth::Arguments(text) | Growth::Text(text), .. } => {
+            Chunk::BlockStart { part, .. } => format!("open {part}"),
+            Chunk::BlockDelta {
+                part, delta: Delta::Arguments(text) | Delta::Text(text), ..
+            } => {
                 format!("grow {part} {text}")
             }
-            Chunk::Close { part, .. } => format!("close {part}"),
-            Chunk::Stop { .. } => "stop".to_owned(),
+            Chunk::BlockStop { part, .. } => format!("close {part}"),
+            Chunk::Finish { .. } => "stop".to_owned(),
             Chunk::Error(_) => "error".to_owned(),
             _ => "other".to_owned(),
         };
@@ -270,23 +271,23 @@ mod tests {
 
     fn call(part: u32) -> Chunk {
         let content = Content::ToolCall(ToolCall::default());
-        Chunk::Open { choice: 0, part, content }
+        Chunk::BlockStart { choice: 0, part, content }
     }
 
     fn text(part: u32) -> Chunk {
-        Chunk::Open { choice: 0, part, content: Content::Text(Text::default()) }
+        Chunk::BlockStart { choice: 0, part, content: Content::Text(Text::default()) }
     }
 
     fn grow(part: u32, piece: &str) -> Chunk {
-        Chunk::Grow { choice: 0, part, growth: Growth::Arguments(piece.to_owned()) }
+        Chunk::BlockDelta { choice: 0, part, delta: Delta::Arguments(piece.to_owned()) }
     }
 
     fn close(part: u32) -> Chunk {
-        Chunk::Close { choice: 0, part }
+        Chunk::BlockStop { choice: 0, part }
     }
 
     fn stop() -> Chunk {
-        Chunk::Stop { choice: 0, reason: StopReason::ToolCalls }
+        Chunk::Finish { choice: 0, reason: StopReason::ToolCalls }
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod voyage;
 use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, Dialect, Foreign, Malformed, Node, RerankAnswer, RerankDocument, RerankRequest,
-    RerankResult, Scanner, Usage, Within,
+    ArrayWriter, Dialect, DialectJson, Malformed, Node, RerankAnswer, RerankDocument,
+    RerankRequest, RerankResult, Scanner, Usage, Within,
 };
 
 /// Both directions of one shape. Synchronous and without state.
@@ -121,16 +121,16 @@ fn results(value: Node<'_>, score: &str, foreign_to: Option<Dialect>) -> Option<
         let mut result = RerankResult {
             index: item.get("index")?.u64()?,
             score: item.get(score)?.f64()?,
-            foreign: Vec::new(),
+            extra_fields: Vec::new(),
         };
         if let Some(dialect) = foreign_to {
             let own = item.members().filter(|(key, value)| {
                 !["index", "document", score].contains(key) && !value.is_null()
             });
             let keep = |(key, value): (&str, Node<'_>)| {
-                (key.to_owned(), Foreign { dialect, json: value.json() })
+                (key.to_owned(), DialectJson { dialect, json: value.json() })
             };
-            result.foreign = own.map(keep).collect();
+            result.extra_fields = own.map(keep).collect();
         }
         Some(result)
     };
@@ -166,7 +166,7 @@ fn write_result(
                 object.object("document", |inner| inner.text("text", text));
             }
         }
-        for (key, foreign) in &result.foreign {
+        for (key, foreign) in &result.extra_fields {
             if foreign.dialect == dialect {
                 object.raw(key, &foreign.json);
             }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::warnings::Warnings;
-use crate::llm::{ChatRequest, Content, Dialect, Foreign, Node, Part, Role, Scanner, Turn};
+use crate::llm::{ChatRequest, Content, Dialect, DialectJson, Node, Part, Role, Scanner, Turn};
 
 /// Why a part is left out.
 const ELSEWHERE: &str = "only another dialect has it";
@@ -56,7 +56,7 @@ pub(super) fn for_provider<'r>(
 }
 
 fn is_foreign(part: &Part, dialect: Dialect) -> bool {
-    matches!(&part.content, Content::Foreign(foreign) if foreign.dialect != dialect)
+    matches!(&part.content, Content::Raw(foreign) if foreign.dialect != dialect)
 }
 
 fn says_nothing(turn: &Turn, is_lost: IsLost) -> bool {
@@ -74,7 +74,7 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
     for part in &mut turn.parts {
         let Content::ToolResult(result) = &mut part.content else { continue };
         for part in result.parts.iter_mut().filter(|part| is_foreign(part, dialect)) {
-            let Content::Foreign(foreign) = &part.content else { continue };
+            let Content::Raw(foreign) = &part.content else { continue };
             warnings
                 .changed("a part of a tool result", "sent as text, only another dialect has it");
             let text = words(foreign).unwrap_or_else(|| foreign.json.text().to_owned());
@@ -85,7 +85,7 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
         if !is_foreign(part, dialect) {
             return true;
         }
-        let Content::Foreign(foreign) = &part.content else { return true };
+        let Content::Raw(foreign) = &part.content else { return true };
         let Some(text) = words(foreign) else {
             warnings.dropped("a part of a message", ELSEWHERE);
             return false;
@@ -98,7 +98,7 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
 
 /// The words of a part that has some: Anthropic's documents in blocks, search results of the
 /// application's own, and references to tools.
-fn words(foreign: &Foreign) -> Option<String> {
+fn words(foreign: &DialectJson) -> Option<String> {
     if foreign.dialect != Dialect::AnthropicMessages {
         return None;
     }

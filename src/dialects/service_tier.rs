@@ -124,7 +124,7 @@ mod tests {
             let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
             let mut out = Vec::new();
             encoder.push(&Chunk::Start(start), &mut out);
-            encoder.push(&Chunk::End, &mut out);
+            encoder.push(&Chunk::Done, &mut out);
             let text = String::from_utf8(out).expect("UTF-8");
             let told = expected.map(|word| format!(r#""service_tier":"{word}""#));
             assert_eq!(text.contains("service_tier"), told.is_some(), "{text}");

@@ -16,7 +16,7 @@ use super::worker::Worker;
 use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, codec};
 use crate::http::RequestHead;
-use crate::llm::{Chunk, Terms, Usage};
+use crate::llm::{Chunk, PricingTerms, Usage};
 use crate::routing::{Live, Plan};
 use crate::shard::spawn;
 use crate::telemetry::{Counter, Event};
@@ -81,7 +81,8 @@ impl Copy {
                 event.outcome = outcome_of(event.status, false);
                 event.first_byte = Some(started.elapsed());
                 event.usage = read(&asker, &attempt, answer).await;
-                let terms = Terms { at_unix_s: at_unix.as_secs(), ..Terms::default() };
+                let terms =
+                    PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
                 let whom = (&*attempt.upstream.name, attempt.model.as_deref());
                 event.cost = event.usage.map(|usage| cost_at(&asker.snapshot, whom, usage, terms));
             }

@@ -428,7 +428,7 @@ fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &Event<'_
             Chunk::Start(start) if start.service_tier.is_some() => {
                 exchange.record.tier = tier_of(start.service_tier.as_deref());
             }
-            Chunk::Grow { .. } => exchange.record.content_events += 1,
+            Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
             Chunk::Error(_) => exchange.record.stream_error = true,
             _ => {}
         }

@@ -383,7 +383,7 @@ impl<'p> Stream<'p> {
                 self.hold.end(exchange);
             }
             self.look_at(exchange, &mut chunk);
-            if matches!(chunk, Chunk::End) {
+            if matches!(chunk, Chunk::Done) {
                 self.encoder.complete_at(unix_now().as_secs());
             }
             self.encoder.push(&chunk, out);
@@ -411,10 +411,10 @@ impl<'p> Stream<'p> {
                 }
                 exchange.record.tier = tier_of(start.service_tier.as_deref());
             }
-            Chunk::Open { choice, part, content } => {
+            Chunk::BlockStart { choice, part, content } => {
                 name_call(exchange, (*choice, *part), content);
             }
-            Chunk::Grow { .. } => exchange.record.content_events += 1,
+            Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
             Chunk::Usage(usage) => {
                 let before = exchange.record.usage.unwrap_or_default();
                 exchange.record.usage = Some(before.then(*usage));
@@ -423,7 +423,7 @@ impl<'p> Stream<'p> {
                 exchange.record.stream_error = true;
                 self.has_ended = true;
             }
-            Chunk::End => self.has_ended = true,
+            Chunk::Done => self.has_ended = true,
             _ => {}
         }
     }

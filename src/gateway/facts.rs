@@ -9,7 +9,9 @@ use super::asker::Asker;
 use super::prepare::asked_model_text;
 use super::receive::{Body, Request};
 use crate::base::unix_now;
-use crate::llm::{Ability, ModelCard, Outline, PicoUsd, Terms, Usage, cost, estimate_tokens};
+use crate::llm::{
+    Ability, ModelCard, Outline, PicoUsd, PricingTerms, Usage, cost, estimate_tokens,
+};
 use crate::routing::{BodyFields, Facts, Field, Target};
 
 /// Tokens of an answer whose request sets no limit: what a price is worked out for.
@@ -193,7 +195,7 @@ impl Facts for Told<'_> {
             output_tokens: self.output_tokens_max().unwrap_or(OUTPUT_TOKENS),
             ..Usage::default()
         };
-        let terms = Terms { at_unix_s: unix_now().as_secs(), ..Terms::default() };
+        let terms = PricingTerms { at_unix_s: unix_now().as_secs(), ..PricingTerms::default() };
         cost(&usage, &*self.card(target)?, terms).map(PicoUsd::get)
     }
 }

@@ -100,7 +100,7 @@ impl Other {
             match &mut chunk {
                 Chunk::Start(start) => start.id.clone_from(&self.id),
                 Chunk::Error(_) => exchange.record.stream_error = true,
-                Chunk::End => self.encoder.complete_at(unix_now().as_secs()),
+                Chunk::Done => self.encoder.complete_at(unix_now().as_secs()),
                 _ => {}
             }
             self.encoder.push(&chunk, out);

@@ -30,7 +30,7 @@ use crate::cache::{
 };
 use crate::dialects::{Codec, Frame};
 use crate::http::{Framing, write_data, write_field};
-use crate::llm::{Fold, is_replayable, replay};
+use crate::llm::{StreamAccumulator, is_replayable, replay};
 use crate::routing::{CacheRule, Route};
 use crate::shard::sleep;
 use crate::telemetry::Counter;
@@ -44,7 +44,7 @@ pub(super) struct Ticket {
     comparison: Option<Comparison>,
     time_to_live: Duration,
     labels: Labels,
-    fold: Fold,
+    fold: StreamAccumulator,
     /// Identical requests share its answer.
     leader: Option<Leader>,
 }
@@ -288,7 +288,7 @@ fn draw(
             namespace: exchange.ours("cache-namespace").map(bounded),
             ..Labels::default()
         },
-        fold: Fold::default(),
+        fold: StreamAccumulator::default(),
         leader: None,
     }
 }

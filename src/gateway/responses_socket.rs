@@ -374,9 +374,9 @@ async fn keep_only(
     let id = format!("resp_{}", exchange.worker.next_id());
     let mut encoder = codec.stream_encoder(&read, crate::base::unix_now().as_secs());
     let start = Start { id: id.clone(), model: read.model.clone(), ..Start::default() };
-    let stop = Chunk::Stop { choice: 0, reason: StopReason::Stop };
+    let stop = Chunk::Finish { choice: 0, reason: StopReason::Stop };
     let mut events = Vec::new();
-    for chunk in [Chunk::Start(start), stop, Chunk::End] {
+    for chunk in [Chunk::Start(start), stop, Chunk::Done] {
         encoder.push(&chunk, &mut events);
     }
     let mut framing = Framing::of_events(EVENT_BYTES_MAX).on(lane.clone());

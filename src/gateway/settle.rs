@@ -8,7 +8,7 @@ use super::record::{CacheStatus, Exchange};
 use super::trail::Leg;
 use super::upstream::Snapshot;
 use crate::llm::{
-    Catalogue, Kind, ModelCard, PicoUsd, Terms, Usage, cost, cost_of_units, estimate_tokens,
+    Catalogue, Kind, ModelCard, PicoUsd, PricingTerms, Usage, cost, cost_of_units, estimate_tokens,
 };
 use crate::telemetry::{Cost, Event, ModelOrigin, Outcome, Tried};
 
@@ -96,7 +96,7 @@ fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
     if matches!(record.cache, CacheStatus::Hit | CacheStatus::SemanticHit) {
         return Some(Cost::Known(PicoUsd::ZERO));
     }
-    let terms = Terms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
+    let terms = PricingTerms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
     let whom = (record.provider.as_deref()?, record.model.as_deref());
     let usage = record.usage?;
     let usage = Usage { in_us: usage.in_us || record.asked_in_us, ..usage };
@@ -108,7 +108,7 @@ pub(super) fn cost_at(
     snapshot: &Snapshot,
     (provider, model): (&str, Option<&str>),
     usage: Usage,
-    terms: Terms,
+    terms: PricingTerms,
 ) -> Cost {
     if snapshot.upstream(provider).is_some_and(|it| it.pool.is_none()) {
         // The echo sends no bill.
@@ -137,7 +137,7 @@ fn told(exchange: &Exchange<'_>, leg: Leg) -> Option<Tried> {
     let usage = Usage { input_tokens, estimated: true, ..Usage::default() };
     let estimated = (leg.is_spent && exchange.is_metered()).then_some(usage);
     let usage = leg.notes.used.map(|used| *used).or(estimated);
-    let terms = Terms { at_unix_s: record.at_unix.as_secs(), ..Terms::default() };
+    let terms = PricingTerms { at_unix_s: record.at_unix.as_secs(), ..PricingTerms::default() };
     let cost = usage.zip(leg.provider.as_deref()).map(|(usage, provider)| {
         cost_at(&exchange.snapshot, (provider, leg.model.as_deref()), usage, terms)
     });

@@ -85,7 +85,7 @@ pub(super) fn read(
     let mut changes = changes.to_vec();
     changes.push(Change::Set { key: "input".to_owned(), json });
     let mut asked = translate::read(asker, request, &changes, client)?;
-    let other = asked.foreign.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
+    let other = asked.extra_fields.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
     asked.needs_state = other.map(|(key, _)| key.clone());
     Ok(asked)
 }
@@ -205,7 +205,7 @@ fn key(asker: &Asker<'_>, name: &str) -> Key {
 pub(super) fn keeping(request: &Request, asked: &ChatRequest) -> Option<Keeping> {
     let is_responses = request.endpoint == Endpoint::Responses;
     let (Body::Json { bytes, outline }, true) = (&request.body, is_responses) else { return None };
-    let member = |name: &str| asked.foreign.iter().find(|(key, _)| key == name);
+    let member = |name: &str| asked.extra_fields.iter().find(|(key, _)| key == name);
     if member("store").is_some_and(|(_, it)| it.json.text() == "false") {
         return None;
     }

@@ -21,7 +21,7 @@ use crate::dialects::{
     set_cache_points, write_completions_answer,
 };
 use crate::http::ResponseHead;
-use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unable};
+use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unsupported_input};
 
 /// A request as its provider takes it, and what the answer's way back needs.
 pub(super) struct Translation {
@@ -255,7 +255,7 @@ fn check_abilities(
     let Some(card) = snapshot.cards.find(&snapshot.settings, provider, model) else {
         return Ok(());
     };
-    unable(request, &card).map_or(Ok(()), |what| {
+    unsupported_input(request, &card).map_or(Ok(()), |what| {
         let why = "the catalogue has it as a model of text only (`abilities` under [catalogue] \
                    says otherwise)";
         Err(Failure::Unsayable(Unsayable::new(what, why)))

@@ -3,7 +3,7 @@
 //! Every setting is optional, and an absent one is the provider's to choose. Units are those of the
 //! dialects: tokens, and numbers without a unit.
 
-use super::content::{CachePoint, Foreign, Turn};
+use super::content::{CachePoint, DialectJson, Turn};
 use super::dialect::Dialect;
 use super::json::Json;
 use super::openai_tool::OpenaiTool;
@@ -63,7 +63,7 @@ pub struct ChatRequest {
     pub origin: Option<Dialect>,
     /// Members of the request that its dialect alone knows, by name. One that stands inside of another
     /// has both names, with a dot between.
-    pub foreign: Vec<(String, Foreign)>,
+    pub extra_fields: Vec<(String, DialectJson)>,
 }
 
 /// How the next token is drawn.
@@ -97,7 +97,7 @@ pub enum Tool {
     /// The vendor's sandbox for code.
     CodeExecution,
     /// A tool that one vendor alone has.
-    Foreign(Foreign),
+    Raw(DialectJson),
 }
 
 /// A function of the application.

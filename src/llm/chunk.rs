@@ -2,7 +2,7 @@
 //!
 //! Parts of one choice are numbered from 0 in the order they open. A part opens once, grows, and
 //! closes; parts of calls that a provider sends in turns may be open together. The law that ties the
-//! two forms: [`Assembly`] over [`chunks_of`] an answer gives that answer.
+//! two forms: [`ChunkAssembler`] over [`chunks_of`] an answer gives that answer.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub enum Chunk {
     /// The answer begins. Once, and first.
     Start(Start),
     /// A part begins, with what is known of it.
-    Open {
+    BlockStart {
         /// Number of the choice.
         choice: u32,
         /// Number of the part in its choice.
@@ -27,17 +27,17 @@ pub enum Chunk {
         /// The part as far as it is known: a call has its id and name, a text is mostly empty.
         content: Content,
     },
-    /// A part grows.
-    Grow {
+    /// More of a part.
+    BlockDelta {
         /// Number of the choice.
         choice: u32,
         /// Number of the part in its choice.
         part: u32,
-        /// By what.
-        growth: Growth,
+        /// What is added.
+        delta: Delta,
     },
     /// A part is complete.
-    Close {
+    BlockStop {
         /// Number of the choice.
         choice: u32,
         /// Number of the part in its choice.
@@ -51,7 +51,7 @@ pub enum Chunk {
         tokens: Vec<TokenLogprob>,
     },
     /// A choice is complete.
-    Stop {
+    Finish {
         /// Number of the choice.
         choice: u32,
         /// Why.
@@ -64,7 +64,7 @@ pub enum Chunk {
     /// The stream failed; nothing follows.
     Error(ApiError),
     /// The stream is complete; nothing follows.
-    End,
+    Done,
 }
 
 /// What is known when an answer begins.
@@ -82,9 +82,9 @@ pub struct Start {
     pub system_fingerprint: Option<String>,
 }
 
-/// By what a part grows.
+/// What is added to a part.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Growth {
+pub enum Delta {
     /// Words: of a text, a refusal or a thought.
     Text(String),
     /// JSON text of a call's arguments.
@@ -95,50 +95,52 @@ pub enum Growth {
     Signature(Signature),
 }
 
-/// Makes one answer of the pieces of a stream.
+/// Makes one answer of the chunks of a stream.
 #[derive(Debug, Default)]
-pub struct Assembly {
+pub struct ChunkAssembler {
     answer: Answer,
-    choices: BTreeMap<u32, Gathered>,
+    choices: BTreeMap<u32, ChoiceBuffer>,
     error: Option<ApiError>,
     is_complete: bool,
 }
 
 #[derive(Debug, Default)]
-struct Gathered {
+struct ChoiceBuffer {
     parts: BTreeMap<u32, Part>,
     stop: StopReason,
     logprobs: Vec<TokenLogprob>,
 }
 
-impl Assembly {
+impl ChunkAssembler {
     /// Takes in the next piece.
     pub fn push(&mut self, chunk: Chunk) {
         match chunk {
             Chunk::Start(start) => self.start(start),
-            Chunk::Open { choice, part, content } => {
+            Chunk::BlockStart { choice, part, content } => {
                 if part < PARTS_MAX {
-                    let gathered = self.choices.entry(choice).or_default();
-                    gathered.parts.insert(part, Part::new(content));
+                    let buffer = self.choices.entry(choice).or_default();
+                    buffer.parts.insert(part, Part::new(content));
                 }
             }
-            Chunk::Grow { choice, part, growth } => {
-                let gathered = self.choices.get_mut(&choice);
-                if let Some(part) = gathered.and_then(|it| it.parts.get_mut(&part)) {
-                    grow(&mut part.content, growth);
+            Chunk::BlockDelta { choice, part, delta } => {
+                let buffer = self.choices.get_mut(&choice);
+                if let Some(part) = buffer.and_then(|it| it.parts.get_mut(&part)) {
+                    apply_delta(&mut part.content, delta);
                 }
             }
             Chunk::Logprobs { choice, tokens } => {
                 self.choices.entry(choice).or_default().logprobs.extend(tokens);
             }
-            Chunk::Stop { choice, reason } => self.choices.entry(choice).or_default().stop = reason,
+            Chunk::Finish { choice, reason } => {
+                self.choices.entry(choice).or_default().stop = reason;
+            }
             Chunk::Usage(usage) => {
                 let before = self.answer.usage.take();
                 self.answer.usage = Some(before.map_or(usage, |before| before.then(usage)));
             }
             Chunk::Error(error) => self.error = Some(error),
-            Chunk::End => self.is_complete = true,
-            Chunk::Close { .. } | Chunk::Ping => {}
+            Chunk::Done => self.is_complete = true,
+            Chunk::BlockStop { .. } | Chunk::Ping => {}
         }
     }
 
@@ -158,27 +160,27 @@ impl Assembly {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let choices = self.choices.into_values().map(|gathered| Choice {
-            parts: gathered.parts.into_values().collect(),
-            stop: gathered.stop,
-            logprobs: gathered.logprobs,
+        let choices = self.choices.into_values().map(|buffer| Choice {
+            parts: buffer.parts.into_values().collect(),
+            stop: buffer.stop,
+            logprobs: buffer.logprobs,
         });
         let answer = Answer { choices: choices.collect(), ..self.answer };
         Ok(self.is_complete.then_some(answer))
     }
 }
 
-fn grow(content: &mut Content, growth: Growth) {
-    match (content, growth) {
-        (Content::Text(text), Growth::Text(piece)) => text.text.push_str(&piece),
-        (Content::Text(text), Growth::Citation(citation)) => text.citations.push(citation),
-        (Content::Refusal(text), Growth::Text(piece)) => text.push_str(&piece),
-        (Content::Reasoning(reasoning), Growth::Text(piece)) => reasoning.text.push_str(&piece),
-        (Content::Reasoning(reasoning), Growth::Signature(signature)) => {
+fn apply_delta(content: &mut Content, delta: Delta) {
+    match (content, delta) {
+        (Content::Text(text), Delta::Text(piece)) => text.text.push_str(&piece),
+        (Content::Text(text), Delta::Citation(citation)) => text.citations.push(citation),
+        (Content::Refusal(text), Delta::Text(piece)) => text.push_str(&piece),
+        (Content::Reasoning(reasoning), Delta::Text(piece)) => reasoning.text.push_str(&piece),
+        (Content::Reasoning(reasoning), Delta::Signature(signature)) => {
             reasoning.signature = Some(signature);
         }
-        (Content::ToolCall(call), Growth::Arguments(piece)) => call.arguments.push_str(&piece),
-        (Content::ToolCall(call), Growth::Signature(signature)) => call.signature = Some(signature),
+        (Content::ToolCall(call), Delta::Arguments(piece)) => call.arguments.push_str(&piece),
+        (Content::ToolCall(call), Delta::Signature(signature)) => call.signature = Some(signature),
         // A provider that sends the one to the other has lost its way; there is nothing to keep.
         _ => {}
     }
@@ -194,27 +196,27 @@ pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
         service_tier: answer.service_tier.clone(),
         system_fingerprint: answer.system_fingerprint.clone(),
     })];
-    for (choice, said) in (0_u32..).zip(&answer.choices) {
-        let tokens = || Chunk::Logprobs { choice, tokens: said.logprobs.clone() };
-        let mut is_owed = !said.logprobs.is_empty();
-        for (part, whole) in (0_u32..).zip(&said.parts) {
-            let (content, growths) = taken_apart(&whole.content);
-            chunks.push(Chunk::Open { choice, part, content });
-            let grow = |growth| Chunk::Grow { choice, part, growth };
-            chunks.extend(growths.into_iter().map(grow));
+    for (choice, source) in (0_u32..).zip(&answer.choices) {
+        let tokens = || Chunk::Logprobs { choice, tokens: source.logprobs.clone() };
+        let mut is_owed = !source.logprobs.is_empty();
+        for (part, whole) in (0_u32..).zip(&source.parts) {
+            let (content, deltas) = deltas_of(&whole.content);
+            chunks.push(Chunk::BlockStart { choice, part, content });
+            let grow = |delta| Chunk::BlockDelta { choice, part, delta };
+            chunks.extend(deltas.into_iter().map(grow));
             // Before the text is closed: some dialects have them inside of it.
             if matches!(whole.content, Content::Text(_)) && std::mem::take(&mut is_owed) {
                 chunks.push(tokens());
             }
-            chunks.push(Chunk::Close { choice, part });
+            chunks.push(Chunk::BlockStop { choice, part });
         }
         if is_owed {
             chunks.push(tokens());
         }
-        chunks.push(Chunk::Stop { choice, reason: said.stop.clone() });
+        chunks.push(Chunk::Finish { choice, reason: source.stop.clone() });
     }
     chunks.extend(answer.usage.map(Chunk::Usage));
-    chunks.push(Chunk::End);
+    chunks.push(Chunk::Done);
     chunks
 }
 
@@ -228,28 +230,28 @@ pub fn chunks_of_known(answer: &Answer) -> Vec<Chunk> {
     chunks
 }
 
-/// A whole part as it opens, and how it grows to what it is.
+/// A whole part as it starts, and the deltas that complete it.
 #[must_use]
-pub fn taken_apart(content: &Content) -> (Content, Vec<Growth>) {
-    let words = |text: &String| (!text.is_empty()).then(|| Growth::Text(text.clone()));
+pub fn deltas_of(content: &Content) -> (Content, Vec<Delta>) {
+    let words = |text: &String| (!text.is_empty()).then(|| Delta::Text(text.clone()));
     match content {
         Content::Text(text) => {
-            let citations = text.citations.iter().cloned().map(Growth::Citation);
-            let growths = words(&text.text).into_iter().chain(citations).collect();
-            (Content::Text(super::content::Text::default()), growths)
+            let citations = text.citations.iter().cloned().map(Delta::Citation);
+            let deltas = words(&text.text).into_iter().chain(citations).collect();
+            (Content::Text(super::content::Text::default()), deltas)
         }
         Content::Refusal(text) => {
             (Content::Refusal(String::new()), words(text).into_iter().collect())
         }
         Content::Reasoning(reasoning) => {
-            let signature = reasoning.signature.clone().map(Growth::Signature);
-            let growths = words(&reasoning.text).into_iter().chain(signature).collect();
+            let signature = reasoning.signature.clone().map(Delta::Signature);
+            let deltas = words(&reasoning.text).into_iter().chain(signature).collect();
             let begun = Reasoning { text: String::new(), signature: None, ..reasoning.clone() };
-            (Content::Reasoning(begun), growths)
+            (Content::Reasoning(begun), deltas)
         }
         Content::ToolCall(call) => {
             let arguments =
-                (!call.arguments.is_empty()).then(|| Growth::Arguments(call.arguments.clone()));
+                (!call.arguments.is_empty()).then(|| Delta::Arguments(call.arguments.clone()));
             let begun = super::content::ToolCall { arguments: String::new(), ..call.clone() };
             (Content::ToolCall(begun), arguments.into_iter().collect())
         }
@@ -296,9 +298,9 @@ mod tests {
     }
 
     fn assemble(chunks: impl IntoIterator<Item = Chunk>) -> Result<Option<Answer>, ApiError> {
-        let mut assembly = Assembly::default();
-        chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-        assembly.finish()
+        let mut assembler = ChunkAssembler::default();
+        chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+        assembler.finish()
     }
 
     #[test]
@@ -327,9 +329,9 @@ mod tests {
 
     #[test]
     fn what_belongs_to_no_part_is_dropped() {
-        let stray = |growth| Chunk::Grow { choice: 0, part: 9, growth };
+        let stray = |delta| Chunk::BlockDelta { choice: 0, part: 9, delta };
         let mut chunks = chunks_of(&answer());
-        chunks.insert(1, stray(Growth::Text("x".to_owned())));
+        chunks.insert(1, stray(Delta::Text("x".to_owned())));
         chunks.insert(2, Chunk::Ping);
         assert_eq!(assemble(chunks), Ok(Some(answer())));
     }

@@ -2,7 +2,7 @@
 //! read into and written from.
 //!
 //! A part says what the dialects can say, not how one of them says it. What only its own dialect
-//! understands stays as it came, in [`Content::Foreign`], and goes back to that dialect alone.
+//! understands stays as it came, in [`Content::Raw`], and goes back to that dialect alone.
 
 use super::base64::{decode_base64, encode_base64};
 use super::dialect::Dialect;
@@ -74,7 +74,7 @@ pub enum Content {
     /// The model will not answer; its words.
     Refusal(String),
     /// Known to one dialect only, as that dialect wrote it.
-    Foreign(Foreign),
+    Raw(DialectJson),
 }
 
 /// Words, and where they are from.
@@ -98,7 +98,7 @@ pub struct Citation {
     /// What the source says.
     pub quote: Option<String>,
     /// The whole citation as its dialect wrote it.
-    pub original: Option<Foreign>,
+    pub original: Option<DialectJson>,
 }
 
 /// Bytes of some type, or where they are.
@@ -193,7 +193,7 @@ pub struct Signature {
 
 /// Something that one dialect alone can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct DialectJson {
     /// Whose it is.
     pub dialect: Dialect,
     /// As it came.

@@ -14,7 +14,7 @@ use super::usage::Usage;
 
 /// On what terms a call was served.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Terms {
+pub struct PricingTerms {
     /// The tier that the vendor says it used, or that was asked for where it says nothing.
     pub tier: Tier,
     /// When the call was made, in seconds since 1970, for vendors whose prices follow the hour.
@@ -28,7 +28,7 @@ pub struct Terms {
 /// cache, of sound or of pictures as input, reasoning as output. Only writes that live an hour are
 /// not billed as shorter ones, since whoever asks for both asks a different price.
 #[must_use]
-pub fn cost(usage: &Usage, card: &ModelCard, terms: Terms) -> Option<PicoUsd> {
+pub fn cost(usage: &Usage, card: &ModelCard, terms: PricingTerms) -> Option<PicoUsd> {
     if usage.has_other_models {
         return None;
     }
@@ -46,7 +46,12 @@ pub fn cost(usage: &Usage, card: &ModelCard, terms: Terms) -> Option<PicoUsd> {
 
 /// What `count` units other than tokens cost: pictures, pages, queries.
 #[must_use]
-pub fn cost_of_units(kind: Kind, count: u64, card: &ModelCard, terms: Terms) -> Option<PicoUsd> {
+pub fn cost_of_units(
+    kind: Kind,
+    count: u64,
+    card: &ModelCard,
+    terms: PricingTerms,
+) -> Option<PicoUsd> {
     if count == 0 {
         return Some(PicoUsd::ZERO);
     }
@@ -54,7 +59,7 @@ pub fn cost_of_units(kind: Kind, count: u64, card: &ModelCard, terms: Terms) -> 
 }
 
 /// The tier whose prices hold: the quiet hours are the vendor's to give, not the caller's to ask for.
-fn tier_at(card: &ModelCard, terms: Terms) -> Tier {
+fn tier_at(card: &ModelCard, terms: PricingTerms) -> Tier {
     match terms.tier {
         Tier::Standard if card.is_off_peak(terms.at_unix_s) => Tier::OffPeak,
         Tier::OffPeak => Tier::Standard,

@@ -3,7 +3,7 @@
 //! Numbers of vectors are f64, so that what a provider wrote in decimals is written again as the same
 //! number, whether it came from an f32 or an f64.
 
-use super::content::{Foreign, Media};
+use super::content::{DialectJson, Media};
 use super::usage::Usage;
 
 /// A request for one vector per input.
@@ -22,7 +22,7 @@ pub struct EmbeddingsRequest {
     /// The end user, for the vendor's abuse checks.
     pub user: Option<String>,
     /// Members of the request that its dialect alone knows, by name.
-    pub foreign: Vec<(String, Foreign)>,
+    pub extra_fields: Vec<(String, DialectJson)>,
 }
 
 /// Something to embed.

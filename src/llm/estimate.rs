@@ -55,7 +55,7 @@ fn part(part: &Part) -> u64 {
         Content::ToolResult(result) => result.parts.iter().map(self::part).sum(),
         Content::Image(image) => image_tokens(image),
         Content::File(file) => file_tokens(file),
-        Content::Foreign(foreign) => text(foreign.json.text()),
+        Content::Raw(foreign) => text(foreign.json.text()),
         // No vendor's rule is known for these; a document is the nearest.
         Content::Audio(_) | Content::Video(_) => DOCUMENT_TOKENS,
     }
@@ -64,7 +64,7 @@ fn part(part: &Part) -> u64 {
 fn tool(tool: &Tool) -> u64 {
     match tool {
         Tool::Function(function) => function_tokens(function),
-        Tool::Foreign(foreign) => text(foreign.json.text()),
+        Tool::Raw(foreign) => text(foreign.json.text()),
         // Their descriptions are the vendor's own.
         Tool::WebSearch(_) | Tool::CodeExecution => 0,
     }

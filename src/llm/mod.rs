@@ -37,7 +37,7 @@ mod price;
 mod replay;
 mod rerank;
 mod scanner;
-mod unable;
+mod unsupported_input;
 mod usage;
 
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
@@ -50,13 +50,13 @@ pub use catalogue::{
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
 };
-pub use chunk::{Assembly, Chunk, Growth, Start, chunks_of, chunks_of_known, taken_apart};
+pub use chunk::{Chunk, ChunkAssembler, Delta, Start, chunks_of, chunks_of_known, deltas_of};
 pub use content::{
-    CachePoint, Citation, Content, File, Foreign, Image, Media, Part, Reasoning, Role, Signature,
-    Source, Text, ToolCall, ToolResult, Turn,
+    CachePoint, Citation, Content, DialectJson, File, Image, Media, Part, Reasoning, Role,
+    Signature, Source, Text, ToolCall, ToolResult, Turn,
 };
 pub use conversation::{LastTurn, without_history};
-pub use cost::{Terms, cost, cost_of_units};
+pub use cost::{PricingTerms, cost, cost_of_units};
 pub use dialect::Dialect;
 pub use edit::{
     Edit, edit_members, hide_usage, member_text, quote, remove_members, with_include_usage,
@@ -77,8 +77,8 @@ pub use openai_tool::{Grammar, Namespace, OpenaiTool, OpenaiToolKind};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
 pub use price::{Kind, PicoUsd, Prices, Rate, Tier};
-pub use replay::{Fold, answer_text, is_replayable, replay};
+pub use replay::{StreamAccumulator, answer_text, is_replayable, replay};
 pub use rerank::{RerankAnswer, RerankDocument, RerankRequest, RerankResult};
 pub use scanner::Scanner;
-pub use unable::unable;
+pub use unsupported_input::unsupported_input;
 pub use usage::{Usage, estimate_tokens};

@@ -75,7 +75,7 @@ pub fn is_model_member(name: &str) -> bool {
 /// # Errors
 /// When it is no JSON, or nested deeper than 128 levels.
 pub fn each_model(json: &[u8], visit: &mut dyn FnMut(&str)) -> Result<(), serde_json::Error> {
-    walk(json, Walk::Members, visit)
+    walk(json, Traversal::Members, visit)
 }
 
 /// The same for the value of a member of that name.
@@ -89,9 +89,9 @@ pub fn each_model_of_member(
 ) -> Result<(), serde_json::Error> {
     let name = plain(name);
     let names_model = BODY_MEMBERS.contains(&name.as_str());
-    match Walk::Members.within(&name) {
+    match Traversal::Members.within(&name) {
         _ if SKIPPED_IN_BODY.contains(&name.as_str()) => Ok(()),
-        _ if names_model => walk(json, Walk::Models, visit),
+        _ if names_model => walk(json, Traversal::Models, visit),
         Some(within) => walk(json, within, visit),
         None => Ok(()),
     }
@@ -127,15 +127,19 @@ fn names_models(plain: &str) -> bool {
     MODEL_ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
 
-fn walk(json: &[u8], walk: Walk, visit: &mut dyn FnMut(&str)) -> Result<(), serde_json::Error> {
+fn walk(
+    json: &[u8],
+    walk: Traversal,
+    visit: &mut dyn FnMut(&str),
+) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    Seen { walk, visit }.deserialize(&mut deserializer)?;
+    NameVisitor { walk, visit }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
 /// How a value is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
+enum Traversal {
     /// Its members by their names.
     Members,
     /// The same, of tools.
@@ -146,7 +150,7 @@ enum Walk {
     Lists,
 }
 
-impl Walk {
+impl Traversal {
     /// How the value of a member is looked at; none if it is not.
     fn within(self, plain: &str) -> Option<Self> {
         if SKIPPED.contains(&plain) || self == Self::Tools && SKIPPED_IN_TOOLS.contains(&plain) {
@@ -163,12 +167,12 @@ impl Walk {
     }
 }
 
-struct Seen<'v> {
-    walk: Walk,
+struct NameVisitor<'v> {
+    walk: Traversal,
     visit: &'v mut dyn FnMut(&str),
 }
 
-impl<'de> DeserializeSeed<'de> for Seen<'_> {
+impl<'de> DeserializeSeed<'de> for NameVisitor<'_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -176,7 +180,7 @@ impl<'de> DeserializeSeed<'de> for Seen<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seen<'_> {
+impl<'de> Visitor<'de> for NameVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,16 +208,16 @@ impl<'de> Visitor<'de> for Seen<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if self.walk == Walk::Models && !text.is_empty() {
+        if self.walk == Traversal::Models && !text.is_empty() {
             (self.visit)(text);
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let walk = if self.walk == Walk::Lists { Walk::Models } else { self.walk };
+        let walk = if self.walk == Traversal::Lists { Traversal::Models } else { self.walk };
         let visit = self.visit;
-        while items.next_element_seed(Seen { walk, visit: &mut *visit })?.is_some() {}
+        while items.next_element_seed(NameVisitor { walk, visit: &mut *visit })?.is_some() {}
         Ok(())
     }
 
@@ -221,7 +225,7 @@ impl<'de> Visitor<'de> for Seen<'_> {
         let visit = self.visit;
         while let Some(name) = members.next_key::<String>()? {
             match self.walk.within(&plain(&name)) {
-                Some(walk) => members.next_value_seed(Seen { walk, visit: &mut *visit })?,
+                Some(walk) => members.next_value_seed(NameVisitor { walk, visit: &mut *visit })?,
                 None => {
                     members.next_value::<IgnoredAny>()?;
                 }

@@ -1,5 +1,5 @@
 //! A stored answer and the streams it came from and goes out as, in OpenAI's chat and completions
-//! shapes: [`Fold`] makes one answer of a stream's events, [`replay`] makes events of an answer.
+//! shapes: [`StreamAccumulator`] makes one answer of a stream's events, [`replay`] makes events of an answer.
 //!
 //! Only what both forms can say is taken: text in named members of a message. An answer with tool
 //! calls, log-probabilities, audio or anything else that is not text is refused, as is one that was
@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 /// Choices in one answer, at most.
 const CHOICES_MAX: usize = 16;
 
-/// Events of one folded answer, at most, in bytes: a token takes about 200 of them on the wire, so
+/// Events of one accumulator answer, at most, in bytes: a token takes about 200 of them on the wire, so
 /// that this is some 20,000 tokens.
-const FOLDED_BYTES_MAX: usize = 4 * 1024 * 1024;
+const ACCUMULATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The reason to end that says the answer is whole.
 const STOP: &str = "stop";
@@ -108,9 +108,9 @@ pub fn answer_text(answer: &[u8]) -> Option<String> {
 
 /// Makes one answer of the events of a stream.
 #[derive(Debug, Default)]
-pub struct Fold {
+pub struct StreamAccumulator {
     first: Answer,
-    choices: BTreeMap<usize, FoldedChoice>,
+    choices: BTreeMap<usize, ChoiceAccumulator>,
     /// Of all events so far, about.
     bytes: usize,
     /// Something came that a stored answer cannot say.
@@ -118,18 +118,18 @@ pub struct Fold {
 }
 
 #[derive(Debug, Default)]
-struct FoldedChoice {
+struct ChoiceAccumulator {
     /// Text by member, in the order of their first piece.
     texts: Vec<(String, String)>,
     text: Option<String>,
     finish_reason: Option<String>,
 }
 
-impl Fold {
+impl StreamAccumulator {
     /// Takes in the data of one event; `[DONE]` is not for this.
     pub fn push(&mut self, data: &[u8]) {
         self.bytes = self.bytes.saturating_add(data.len());
-        self.refused |= self.bytes > FOLDED_BYTES_MAX;
+        self.refused |= self.bytes > ACCUMULATED_BYTES_MAX;
         if self.refused {
             self.choices.clear();
             return;
@@ -158,18 +158,19 @@ impl Fold {
         if self.choices.len() >= CHOICES_MAX && !self.choices.contains_key(&choice.index) {
             return false;
         }
-        let folded = self.choices.entry(choice.index).or_default();
+        let accumulator = self.choices.entry(choice.index).or_default();
         if let Some(text) = &choice.text {
-            folded.text.get_or_insert_default().push_str(text);
+            accumulator.text.get_or_insert_default().push_str(text);
         }
         for (name, value) in choice.delta.unwrap_or_default() {
             match value {
-                Value::String(piece) => folded.append(name, &piece),
+                Value::String(piece) => accumulator.append(name, &piece),
                 value if is_nothing(&value) => {}
                 _ => return false,
             }
         }
-        folded.finish_reason = choice.finish_reason.or_else(|| folded.finish_reason.take());
+        accumulator.finish_reason =
+            choice.finish_reason.or_else(|| accumulator.finish_reason.take());
         choice.logprobs.is_none_or(|value| is_nothing(&value))
     }
 
@@ -179,14 +180,15 @@ impl Fold {
         if self.refused {
             return None;
         }
-        let choices = self.choices.into_iter().map(|(index, folded)| folded.finish(index));
+        let choices =
+            self.choices.into_iter().map(|(index, accumulator)| accumulator.finish(index));
         let object = self.first.object.strip_suffix(".chunk").unwrap_or(&self.first.object);
         let answer = Answer { object: object.to_owned(), choices: choices.collect(), ..self.first };
         serde_json::to_vec(&answer).ok().filter(|json| is_replayable(json))
     }
 }
 
-impl FoldedChoice {
+impl ChoiceAccumulator {
     fn append(&mut self, name: String, piece: &str) {
         let held = self.texts.iter_mut().find(|(held, _)| *held == name);
         match held {
@@ -255,7 +257,7 @@ mod tests {
     use super::*;
 
     fn fold(events: &[Value]) -> Option<Value> {
-        let mut fold = Fold::default();
+        let mut fold = StreamAccumulator::default();
         events.iter().for_each(|event| fold.push(event.to_string().as_bytes()));
         fold.finish().map(|json| serde_json::from_slice(&json).expect("JSON"))
     }
@@ -301,9 +303,9 @@ mod tests {
         assert!(again.iter().all(|event| event["id"] == "new"));
         assert_eq!(again[0]["choices"][0]["delta"], json!({"role": "assistant"}));
         assert_eq!(again.last().expect("events")["usage"], json!({"total_tokens": 5}));
-        let mut folded = fold(&again).expect("a whole answer");
-        folded["id"] = json!("c1");
-        assert_eq!(folded, whole);
+        let mut accumulator = fold(&again).expect("a whole answer");
+        accumulator["id"] = json!("c1");
+        assert_eq!(accumulator, whole);
     }
 
     #[test]

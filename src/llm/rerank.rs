@@ -1,6 +1,6 @@
 //! A request to rank documents by how well they answer a query, and its answer, in no dialect.
 
-use super::content::Foreign;
+use super::content::DialectJson;
 use super::json::Json;
 use super::usage::Usage;
 
@@ -20,7 +20,7 @@ pub struct RerankRequest {
     /// Longer documents are cut to so many tokens.
     pub tokens_per_document_max: Option<u64>,
     /// Members of the request that its dialect alone knows, by name.
-    pub foreign: Vec<(String, Foreign)>,
+    pub extra_fields: Vec<(String, DialectJson)>,
 }
 
 /// A document to rank.
@@ -55,7 +55,7 @@ pub struct RerankResult {
     /// The higher, the better; scales are the models' own.
     pub score: f64,
     /// Members of the result that its dialect alone knows, by name.
-    pub foreign: Vec<(String, Foreign)>,
+    pub extra_fields: Vec<(String, DialectJson)>,
 }
 
 impl RerankDocument {

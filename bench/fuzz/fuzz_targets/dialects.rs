@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringgate::dialects::{Codec, Cutter, RequestPath, Target, Warnings, codec};
-use ringgate::llm::{Assembly, ChatRequest, Dialect, Scanner, chunks_of};
+use ringgate::llm::{ChunkAssembler, ChatRequest, Dialect, Scanner, chunks_of};
 use serde::de::IgnoredAny;
 
 const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -89,13 +89,13 @@ fn stream(reader: &dyn Codec, body: &[u8], size: usize) {
     };
     let chunks = decode(size);
     assert_eq!(chunks, decode(body.len().max(1)), "however it is cut");
-    let mut assembly = Assembly::default();
+    let mut assembler = ChunkAssembler::default();
     for chunk in chunks {
         let mut out = Vec::new();
         encoders.iter_mut().for_each(|encoder| encoder.push(&chunk, &mut out));
-        assembly.push(chunk);
+        assembler.push(chunk);
     }
-    let _ = assembly.finish();
+    let _ = assembler.finish();
 }
 
 fn assert_json(text: &[u8]) {

@@ -23,7 +23,7 @@ pub fn set_cache_points(request: &mut ChatRequest, dialect: Dialect, target: &Ta
         _ => false,
     };
     let is_repeated =
-        !request.tools.is_empty() || request.foreign.iter().any(|(key, _)| key == CACHE_KEY);
+        !request.tools.is_empty() || request.extra_fields.iter().any(|(key, _)| key == CACHE_KEY);
     let is_wanted = has_none_by_itself
         && is_repeated
         && request.origin == Some(Dialect::OpenaiResponses)

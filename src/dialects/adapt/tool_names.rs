@@ -58,7 +58,7 @@ impl ToolNames {
 
     /// Gives a call that begins the name that the client knows.
     pub fn restore_chunk(&self, chunk: &mut Chunk) {
-        if let Chunk::Open { content, .. } = chunk {
+        if let Chunk::BlockStart { content, .. } = chunk {
             self.restore(content);
         }
     }

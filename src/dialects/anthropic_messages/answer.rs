@@ -6,8 +6,8 @@ use super::write_block::{tool_use, words};
 use super::{DIALECT, name, usage};
 use crate::dialects::{answer_id, media_link};
 use crate::llm::{
-    Answer, ArrayWriter, Choice, Citation, Content, Foreign, Node, ObjectWriter, Part, Reasoning,
-    Signature, StopReason, Text, ToolCall, write_object,
+    Answer, ArrayWriter, Choice, Citation, Content, DialectJson, Node, ObjectWriter, Part,
+    Reasoning, Signature, StopReason, Text, ToolCall, write_object,
 };
 
 /// What the ids of Anthropic's messages begin with.
@@ -72,7 +72,7 @@ pub(super) fn block(value: Node<'_>) -> Block {
             arguments: value.get("input").map(arguments).unwrap_or_default(),
             signature: None,
         }),
-        _ => Content::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
     })
 }
 
@@ -202,7 +202,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
             // What is no object is told as text in one; there is no other place for it.
             array.object(|block| tool_use(block, call, &id).ok());
         }
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
         content => {
             if let Some(link) = media_link::link(content) {
                 array.object(|block| words(block, &link));
@@ -343,11 +343,12 @@ mod tests {
     fn what_clients_send_back_is_what_the_vendor_takes() {
         let call =
             ToolCall { name: "f.g".to_owned(), arguments: "[1]".to_owned(), ..ToolCall::default() };
-        let foreign = Foreign { dialect: crate::llm::Dialect::Gemini, json: Json::of_text("x") };
+        let foreign =
+            DialectJson { dialect: crate::llm::Dialect::Gemini, json: Json::of_text("x") };
         let parts = vec![
             Part::text(""),
             Part::new(Content::Reasoning(Reasoning::default())),
-            Part::new(Content::Foreign(foreign)),
+            Part::new(Content::Raw(foreign)),
             Part::new(Content::ToolCall(call)),
         ];
         let body = written(parts, StopReason::ToolCalls);

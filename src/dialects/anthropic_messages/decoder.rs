@@ -12,8 +12,8 @@ use super::{DIALECT, proof, read_error, usage};
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
-    Chunk, Content, Foreign, Growth, Json, Node, Reasoning, Scanner, Signature, Start, Text, Usage,
-    write_object,
+    Chunk, Content, Delta, DialectJson, Json, Node, Reasoning, Scanner, Signature, Start, Text,
+    Usage, write_object,
 };
 
 /// Blocks followed, at most.
@@ -99,7 +99,7 @@ impl StreamDecoder for Decoder {
     fn finish(&mut self, out: &mut Vec<Chunk>) {
         // A reason to stop is told after all content; what then lacks is the farewell only.
         if self.has_stopped && !std::mem::replace(&mut self.has_ended, true) {
-            out.push(Chunk::End);
+            out.push(Chunk::Done);
         }
     }
 }
@@ -124,7 +124,7 @@ impl Decoder {
             "message_stop" => {
                 self.close_all(out);
                 self.has_ended = true;
-                out.push(Chunk::End);
+                out.push(Chunk::Done);
             }
             "ping" => out.push(Chunk::Ping),
             "error" => self.error(root, out),
@@ -169,16 +169,16 @@ impl Decoder {
         self.close_all(out);
         if let Some(words) = explanation(delta) {
             let part = self.open(Content::Refusal(String::new()), out);
-            grow(part, Growth::Text(words.to_owned()), out);
-            out.push(Chunk::Close { choice: 0, part });
+            grow(part, Delta::Text(words.to_owned()), out);
+            out.push(Chunk::BlockStop { choice: 0, part });
         }
-        out.push(Chunk::Stop { choice: 0, reason: stop_reason(delta) });
+        out.push(Chunk::Finish { choice: 0, reason: stop_reason(delta) });
     }
 
     fn open(&mut self, content: Content, out: &mut Vec<Chunk>) -> u32 {
         let part = self.parts;
         self.parts += 1;
-        out.push(Chunk::Open { choice: 0, part, content });
+        out.push(Chunk::BlockStart { choice: 0, part, content });
         part
     }
 
@@ -218,7 +218,7 @@ impl Decoder {
             .values()
             .find(|open| matches!(&open.kind, Kind::Call(call) if call.id == id));
         match begun {
-            Some(open) => grow(open.part, Growth::Signature(signature), out),
+            Some(open) => grow(open.part, Delta::Signature(signature), out),
             None if self.proofs.len() < PROOFS_MAX => self.proofs.push((id, signature)),
             None => {}
         }
@@ -234,23 +234,23 @@ impl Decoder {
         let Some(open) = self.blocks.get_mut(&index) else { return };
         let words = |key: &str| {
             let text = delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
-            text.map(|text| Growth::Text(text.to_owned()))
+            text.map(|text| Delta::Text(text.to_owned()))
         };
-        let growth = match (kind, &mut open.kind) {
+        let delta = match (kind, &mut open.kind) {
             ("text_delta", Kind::Text) => words("text"),
             ("thinking_delta", Kind::Thought(_)) => words("thinking"),
             ("signature_delta", Kind::Thought(thought)) => {
                 thought.proof(delta.text_of("signature"))
             }
             ("citations_delta", Kind::Text) => {
-                delta.get("citation").map(|it| Growth::Citation(citation(it)))
+                delta.get("citation").map(|it| Delta::Citation(citation(it)))
             }
             ("input_json_delta", Kind::Call(call)) => {
                 let piece = delta.text_of("partial_json");
                 if !piece.is_empty() {
                     call.input.clear();
                 }
-                Some(Growth::Arguments(piece.to_owned())).filter(|_| !piece.is_empty())
+                Some(Delta::Arguments(piece.to_owned())).filter(|_| !piece.is_empty())
             }
             ("input_json_delta", Kind::Gathered(gathered)) => {
                 gathered.push(delta.text_of("partial_json"));
@@ -258,8 +258,8 @@ impl Decoder {
             }
             _ => None,
         };
-        if let Some(growth) = growth {
-            grow(open.part, growth, out);
+        if let Some(delta) = delta {
+            grow(open.part, delta, out);
         }
     }
 
@@ -270,16 +270,18 @@ impl Decoder {
             Kind::Call(call) => {
                 let input = std::mem::take(&mut call.input);
                 if !input.is_empty() {
-                    grow(open.part, Growth::Arguments(input), out);
+                    grow(open.part, Delta::Arguments(input), out);
                 }
-                out.push(Chunk::Close { choice: 0, part: open.part });
+                out.push(Chunk::BlockStop { choice: 0, part: open.part });
             }
-            Kind::Text | Kind::Thought(_) => out.push(Chunk::Close { choice: 0, part: open.part }),
+            Kind::Text | Kind::Thought(_) => {
+                out.push(Chunk::BlockStop { choice: 0, part: open.part });
+            }
             Kind::Gathered(gathered) => {
                 let content = gathered.whole();
                 open.kind = Kind::Silent;
                 let part = self.open(content, out);
-                out.push(Chunk::Close { choice: 0, part });
+                out.push(Chunk::BlockStop { choice: 0, part });
             }
             Kind::Silent => {}
         }
@@ -292,8 +294,8 @@ impl Decoder {
     }
 }
 
-fn grow(part: u32, growth: Growth, out: &mut Vec<Chunk>) {
-    out.push(Chunk::Grow { choice: 0, part, growth });
+fn grow(part: u32, delta: Delta, out: &mut Vec<Chunk>) {
+    out.push(Chunk::BlockDelta { choice: 0, part, delta });
 }
 
 /// What a delta begins whose block nobody has begun.
@@ -315,10 +317,10 @@ impl Thought {
     }
 
     /// How a signature lets the thought grow. That of a sealed thought was told when it began.
-    fn proof(&self, text: &str) -> Option<Growth> {
+    fn proof(&self, text: &str) -> Option<Delta> {
         let proven = proof::read_thinking("", text);
         let sealed = proven.sealed.filter(|_| !self.is_sealed);
-        proven.signature.or(sealed).map(Growth::Signature)
+        proven.signature.or(sealed).map(Delta::Signature)
     }
 }
 
@@ -344,14 +346,14 @@ impl Gathered {
             }
         });
         let json = Json::of_written(String::from_utf8(out).unwrap_or_default());
-        Content::Foreign(Foreign { dialect: DIALECT, json })
+        Content::Raw(DialectJson { dialect: DIALECT, json })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{ApiError, Assembly, StopReason, ToolCall};
+    use crate::llm::{ApiError, ChunkAssembler, StopReason, ToolCall};
 
     fn decode(events: &[&str]) -> Vec<Chunk> {
         let (mut decoder, mut scanner) = (Decoder::default(), Scanner::default());
@@ -367,9 +369,9 @@ mod tests {
     }
 
     fn assemble(events: &[&str]) -> Result<Option<crate::llm::Answer>, ApiError> {
-        let mut assembly = Assembly::default();
-        decode(events).into_iter().for_each(|chunk| assembly.push(chunk));
-        assembly.finish()
+        let mut assembler = ChunkAssembler::default();
+        decode(events).into_iter().for_each(|chunk| assembler.push(chunk));
+        assembler.finish()
     }
 
     fn parts(events: &[&str]) -> Vec<Content> {
@@ -397,8 +399,8 @@ mod tests {
             (r#"{"stop_reason":"newer"}"#, StopReason::Stop),
         ] {
             let last = format!(r#"{{"type":"message_delta","delta":{delta}}}"#);
-            let stop = Chunk::Stop { choice: 0, reason };
-            assert_eq!(decode(&[START, &last, &last, STOP])[2..], [stop, Chunk::End], "{delta}");
+            let stop = Chunk::Finish { choice: 0, reason };
+            assert_eq!(decode(&[START, &last, &last, STOP])[2..], [stop, Chunk::Done], "{delta}");
         }
     }
 
@@ -414,7 +416,7 @@ mod tests {
         assert_eq!(parts(&[START, START, text, last, STOP, STOP]), expected);
         assert_eq!(parts(&[START, text, STOP]), expected);
         for cut in [&[START, text][..], &[START], &[]] {
-            assert!(!decode(cut).contains(&Chunk::End), "{cut:?}");
+            assert!(!decode(cut).contains(&Chunk::Done), "{cut:?}");
         }
         let noise = [
             START,
@@ -490,8 +492,7 @@ mod tests {
             STOP,
         ];
         let parts = parts(&events);
-        let [Content::Foreign(search), Content::Foreign(found), Content::Text(text)] =
-            parts.as_slice()
+        let [Content::Raw(search), Content::Raw(found), Content::Text(text)] = parts.as_slice()
         else {
             panic!("{parts:?}")
         };
@@ -517,7 +518,7 @@ mod tests {
         ] {
             let error = assemble(&[START, event, STOP]).expect_err("an error");
             assert_eq!((error.status, error.message.as_str()), (status, message));
-            assert!(!decode(&[START, event, STOP]).contains(&Chunk::End));
+            assert!(!decode(&[START, event, STOP]).contains(&Chunk::Done));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{answer_id, media_link, sse};
 use crate::http::{Event, write_event};
 use crate::llm::{
-    ChatRequest, Chunk, Content, Growth, Json, ObjectWriter, Reasoning, Signature, Start, Text,
+    ChatRequest, Chunk, Content, Delta, Json, ObjectWriter, Reasoning, Signature, Start, Text,
     ToolCall, Usage, estimate_request_tokens,
 };
 
@@ -157,7 +157,7 @@ impl Encoder {
                 (Some(block), Kind::Call { id, proof: None })
             }
             Content::Refusal(_) => (None, Kind::Refusal),
-            Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+            Content::Raw(foreign) if foreign.dialect == DIALECT => {
                 let json: &Json = &foreign.json;
                 (Some(self.begin_raw(out, |root| root.raw("content_block", json))), Kind::Whole)
             }
@@ -171,11 +171,11 @@ impl Encoder {
             _ => None,
         };
         if let Some(text) = grown.filter(|text| !text.is_empty()) {
-            self.grow(part, &Growth::Text(text.clone()), out);
+            self.grow(part, &Delta::Text(text.clone()), out);
         }
         if let Content::Text(text) = content {
             for citation in &text.citations {
-                self.grow(part, &Growth::Citation(citation.clone()), out);
+                self.grow(part, &Delta::Citation(citation.clone()), out);
             }
         }
     }
@@ -205,40 +205,40 @@ impl Encoder {
         self.end_block(out);
     }
 
-    fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+    fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let Some(Part { block, kind }) = self.parts.get_mut(&part) else { return };
-        match (growth, kind) {
-            (Growth::Text(text), Kind::Refusal) => {
+        match (delta, kind) {
+            (Delta::Text(text), Kind::Refusal) => {
                 let room = REFUSAL_BYTES_MAX.saturating_sub(self.ending.refusal.len());
                 self.ending.refusal.extend(text.chars().take(room / 4));
             }
-            (Growth::Text(text), Kind::Text) => {
+            (Delta::Text(text), Kind::Text) => {
                 let index = self.block_of_words(part, out);
-                delta(out, index, "text_delta", |delta| delta.text("text", text));
+                write_delta(out, index, "text_delta", |delta| delta.text("text", text));
             }
-            (Growth::Citation(citation), Kind::Text) => {
+            (Delta::Citation(citation), Kind::Text) => {
                 let index = self.block_of_words(part, out);
-                delta(out, index, "citations_delta", |delta| {
+                write_delta(out, index, "citations_delta", |delta| {
                     write_citation(delta.key("citation"), citation);
                 });
             }
-            (Growth::Text(text), Kind::Thought(_)) => {
+            (Delta::Text(text), Kind::Thought(_)) => {
                 let index = self.block_of_words(part, out);
-                delta(out, index, "thinking_delta", |delta| delta.text("thinking", text));
+                write_delta(out, index, "thinking_delta", |delta| delta.text("thinking", text));
             }
-            (Growth::Signature(signature), Kind::Thought(thought)) => {
+            (Delta::Signature(signature), Kind::Thought(thought)) => {
                 thought.signature = Some(signature.clone());
                 if block.is_none() && proof::is_for_words_before(thought) {
                     return;
                 }
                 let text = proof::signature(thought).into_owned();
                 let index = self.block_of_words(part, out);
-                delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
+                write_delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
             }
-            (Growth::Signature(signature), Kind::Call { proof, .. }) => {
+            (Delta::Signature(signature), Kind::Call { proof, .. }) => {
                 *proof = Some(signature.clone());
             }
-            (Growth::Arguments(piece), Kind::Call { .. }) => {
+            (Delta::Arguments(piece), Kind::Call { .. }) => {
                 if let Some(index) = *block {
                     input(out, index, piece);
                 }
@@ -293,7 +293,7 @@ impl Encoder {
             (Some(index), Some(_)) if thought.signature.is_none() => {
                 // Told when it began too, which some clients forget.
                 let text = proof::signature(thought);
-                delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
+                write_delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
             }
             (None, Some(sealed)) => {
                 let data = proof::data(thought, sealed);
@@ -358,12 +358,12 @@ impl StreamEncoder for Encoder {
             _ => self.begin(out),
         }
         match chunk {
-            Chunk::Open { choice: 0, part, content } => self.open(*part, content, out),
-            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, growth, out),
-            Chunk::Close { choice: 0, part } => self.close(*part, out),
-            Chunk::Stop { choice: 0, reason } => self.ending.stop = Some(reason.clone()),
+            Chunk::BlockStart { choice: 0, part, content } => self.open(*part, content, out),
+            Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, delta, out),
+            Chunk::BlockStop { choice: 0, part } => self.close(*part, out),
+            Chunk::Finish { choice: 0, reason } => self.ending.stop = Some(reason.clone()),
             Chunk::Ping => event(out, "ping", |_| {}),
-            Chunk::End => self.end(out),
+            Chunk::Done => self.end(out),
             // This dialect has one choice, and no probabilities.
             _ => {}
         }
@@ -378,7 +378,12 @@ fn event(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)
     });
 }
 
-fn delta(out: &mut Vec<u8>, index: u64, kind: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+fn write_delta(
+    out: &mut Vec<u8>,
+    index: u64,
+    kind: &str,
+    fill: impl FnOnce(&mut ObjectWriter<'_>),
+) {
     event(out, "content_block_delta", |root| {
         root.number("index", index);
         root.object("delta", |delta| {
@@ -390,7 +395,7 @@ fn delta(out: &mut Vec<u8>, index: u64, kind: &str, fill: impl FnOnce(&mut Objec
 
 /// A piece of the arguments of a call.
 fn input(out: &mut Vec<u8>, index: u64, piece: &str) {
-    delta(out, index, "input_json_delta", |delta| delta.text("partial_json", piece));
+    write_delta(out, index, "input_json_delta", |delta| delta.text("partial_json", piece));
 }
 
 #[cfg(test)]
@@ -401,8 +406,8 @@ mod tests {
     use crate::dialects::part_order::PartOrder;
     use crate::http::EventReader;
     use crate::llm::{
-        Answer, ApiError, Assembly, Choice, Dialect, Part as AnswerPart, Scanner, StopReason, Text,
-        chunks_of,
+        Answer, ApiError, Choice, ChunkAssembler, Dialect, Part as AnswerPart, Scanner, StopReason,
+        Text, chunks_of,
     };
 
     fn encode(chunks: &[Chunk]) -> Vec<u8> {
@@ -429,23 +434,23 @@ mod tests {
 
     fn decode(stream: &[u8]) -> Result<Option<Answer>, ApiError> {
         let (mut decoder, mut scanner) = (Decoder::default(), Scanner::default());
-        let (mut reader, mut assembly) = (EventReader::new(1 << 20), Assembly::default());
+        let (mut reader, mut assembler) = (EventReader::new(1 << 20), ChunkAssembler::default());
         reader.push(stream);
         let mut chunks = Vec::new();
         while let Some(event) = reader.next().expect("events") {
             decoder.event(event.name, event.data, &mut scanner, &mut chunks).expect("JSON");
         }
         decoder.finish(&mut chunks);
-        chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-        assembly.finish()
+        chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+        assembler.finish()
     }
 
     fn open(part: u32, content: Content) -> Chunk {
-        Chunk::Open { choice: 0, part, content }
+        Chunk::BlockStart { choice: 0, part, content }
     }
 
-    fn grow(part: u32, growth: Growth) -> Chunk {
-        Chunk::Grow { choice: 0, part, growth }
+    fn grow(part: u32, delta: Delta) -> Chunk {
+        Chunk::BlockDelta { choice: 0, part, delta }
     }
 
     fn call(part: u32, id: &str) -> Chunk {
@@ -454,11 +459,11 @@ mod tests {
     }
 
     fn arguments(part: u32, piece: &str) -> Chunk {
-        grow(part, Growth::Arguments(piece.to_owned()))
+        grow(part, Delta::Arguments(piece.to_owned()))
     }
 
     fn close(part: u32) -> Chunk {
-        Chunk::Close { choice: 0, part }
+        Chunk::BlockStop { choice: 0, part }
     }
 
     #[test]
@@ -468,7 +473,7 @@ mod tests {
             Chunk::Usage(Usage { input_tokens: 3, ..Usage::default() }),
             Chunk::Ping,
             open(0, Content::Text(Text::default())),
-            grow(0, Growth::Text("Hi".to_owned())),
+            grow(0, Delta::Text("Hi".to_owned())),
             close(0),
             // This one stays empty.
             open(1, Content::Text(Text::default())),
@@ -480,9 +485,9 @@ mod tests {
             arguments(3, "{}"),
             close(2),
             close(3),
-            Chunk::Stop { choice: 0, reason: StopReason::Stop },
+            Chunk::Finish { choice: 0, reason: StopReason::Stop },
             Chunk::Usage(Usage { output_tokens: 5, ..Usage::default() }),
-            Chunk::End,
+            Chunk::Done,
         ];
         let stream = encode(&chunks);
         let expected = [
@@ -522,8 +527,8 @@ mod tests {
             arguments(1, "4]"),
             close(0),
             close(1),
-            Chunk::Stop { choice: 0, reason: StopReason::ToolCalls },
-            Chunk::End,
+            Chunk::Finish { choice: 0, reason: StopReason::ToolCalls },
+            Chunk::Done,
         ];
         let stream = encode(&chunks);
         let expected = [
@@ -590,13 +595,13 @@ mod tests {
             assert_eq!(whole, Ok(Some(answer)), "whole");
         }
         // A proof that comes after its call.
-        let late = Growth::Signature(proof(Dialect::Gemini).expect("a proof"));
+        let late = Delta::Signature(proof(Dialect::Gemini).expect("a proof"));
         let chunks = [
             Chunk::Start(Start::default()),
             open(0, call(None)),
             grow(0, late),
             close(0),
-            Chunk::End,
+            Chunk::Done,
         ];
         let answer = decode(&encode(&chunks)).expect("no error").expect("complete");
         assert_eq!(answer.choices[0].parts[0].content, call(proof(Dialect::Gemini)));
@@ -632,7 +637,7 @@ mod tests {
     #[test]
     fn a_stream_that_fails_or_is_cut_does_not_look_complete() {
         let begun = [Chunk::Start(Start::default()), open(0, Content::Text(Text::default()))];
-        let words = grow(0, Growth::Text("Hi".to_owned()));
+        let words = grow(0, Delta::Text("Hi".to_owned()));
         let error = ApiError {
             status: 529,
             message: "Overloaded".to_owned(),
@@ -648,7 +653,7 @@ mod tests {
         let cut: Vec<Chunk> = begun.iter().chain([&words, &close(0)]).cloned().collect();
         assert_eq!(decode(&encode(&cut)), Ok(None));
         assert_eq!(
-            outline(&encode(&[Chunk::End])),
+            outline(&encode(&[Chunk::Done])),
             ["message_start", "message_delta", "message_stop"]
         );
     }
@@ -658,7 +663,7 @@ mod tests {
         let mut encoder = Encoder::new(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         encoder.push(
-            &Chunk::Open { choice: 1, part: 0, content: Content::Refusal(String::new()) },
+            &Chunk::BlockStart { choice: 1, part: 0, content: Content::Refusal(String::new()) },
             &mut out,
         );
         assert!(encoder.parts.is_empty());

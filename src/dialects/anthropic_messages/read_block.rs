@@ -6,8 +6,8 @@
 use super::proof::{self, Redacted};
 use super::{DIALECT, name};
 use crate::llm::{
-    CachePoint, Citation, Content, File, Foreign, Image, Malformed, Media, Node, Part, Signature,
-    Source, Text, ToolCall, ToolResult, Within,
+    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, Node, Part,
+    Signature, Source, Text, ToolCall, ToolResult, Within,
 };
 
 /// Members of blocks that were understood by nobody: paths for the request's foreign members.
@@ -57,7 +57,7 @@ fn block(
 }
 
 fn foreign(value: Node<'_>) -> Content {
-    Content::Foreign(Foreign { dialect: DIALECT, json: value.json() })
+    Content::Raw(DialectJson { dialect: DIALECT, json: value.json() })
 }
 
 /// `cache_control`, on whatever carries it.
@@ -85,7 +85,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: text("url"),
         title: text("title").or_else(|| text("document_title")),
         quote: text("cited_text"),
-        original: Some(Foreign { dialect: DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: DIALECT, json: value.json() }),
     }
 }
 

@@ -3,9 +3,9 @@
 use super::read_block::{Lost, cache_point, contents};
 use super::{DIALECT, name};
 use crate::dialects::foreign_thoughts::is_billing_header;
-use crate::dialects::{foreign, media_link};
+use crate::dialects::{extra_fields, media_link};
 use crate::llm::{
-    ChatRequest, Content, Foreign, Format, Function, Json, Malformed, Node, ReasoningSettings,
+    ChatRequest, Content, DialectJson, Format, Function, Json, Malformed, Node, ReasoningSettings,
     Role, Tool, ToolChoice, Turn, WebSearch, Within,
 };
 
@@ -39,7 +39,7 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     lost.dedup();
     for path in lost {
         let json = Json::of_written("null".to_owned());
-        request.foreign.push((path.to_owned(), Foreign { dialect: DIALECT, json }));
+        request.extra_fields.push((path.to_owned(), DialectJson { dialect: DIALECT, json }));
     }
     Ok(request)
 }
@@ -72,7 +72,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
             };
             request.service_tier = Some(tier.to_owned());
         }
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }
@@ -107,8 +107,8 @@ fn tools(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
         let tool = tool(item).within_item(index)?;
         if matches!(tool, Tool::Function(_)) {
             for (key, hint) in item.members().filter(|(key, _)| !FUNCTION_MEMBERS.contains(key)) {
-                foreign::keep(
-                    &mut request.foreign,
+                extra_fields::keep(
+                    &mut request.extra_fields,
                     DIALECT,
                     &format!(".tools[{index}].{key}"),
                     hint,
@@ -140,7 +140,7 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
         Some(kind) if kind.starts_with("code_execution_") && has_only(&["type", "name"]) => {
             Ok(Tool::CodeExecution)
         }
-        Some(_) => Ok(Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() })),
+        Some(_) => Ok(Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() })),
     }
 }
 
@@ -204,7 +204,12 @@ fn thinking(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed>
     request.reasoning = Some(settings);
     for (key, member) in value.members() {
         if !["type", "budget_tokens", "display"].contains(&key) {
-            foreign::keep(&mut request.foreign, DIALECT, &format!(".thinking.{key}"), member);
+            extra_fields::keep(
+                &mut request.extra_fields,
+                DIALECT,
+                &format!(".thinking.{key}"),
+                member,
+            );
         }
     }
     Ok(())
@@ -219,8 +224,8 @@ fn output_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfo
                 settings.effort = effort;
             }
             "format" => request.format = Some(format(member).within(key)?),
-            _ => foreign::keep(
-                &mut request.foreign,
+            _ => extra_fields::keep(
+                &mut request.extra_fields,
                 DIALECT,
                 &format!(".output_config.{key}"),
                 member,
@@ -365,7 +370,7 @@ mod tests {
         assert_eq!(roles, [Role::Tool, Role::User, Role::Tool, Role::User, Role::System]);
         let Content::ToolResult(result) = &turns[0].parts[0].content else { panic!("a result") };
         assert_eq!((result.id.as_str(), result.is_error, result.parts.len()), ("a.1", true, 2));
-        assert!(matches!(result.parts[1].content, Content::Foreign(_)));
+        assert!(matches!(result.parts[1].content, Content::Raw(_)));
         assert_eq!(turns[0].parts[0].cache, Some(CachePoint::Default));
     }
 
@@ -412,7 +417,7 @@ mod tests {
         assert_eq!((whole.name.as_deref(), whole.context.as_deref()), (Some("t"), Some("c")));
         assert!(whole.with_citations);
         let cited = file(r#"{"type":"content","content":"a"}"#, r#","citations":{"enabled":true}"#);
-        assert!(matches!(cited, Content::Foreign(_)), "borders of blocks matter to citations");
+        assert!(matches!(cited, Content::Raw(_)), "borders of blocks matter to citations");
     }
 
     #[test]
@@ -430,7 +435,7 @@ mod tests {
             Content::Reasoning(signed),
             Content::Reasoning(unsigned),
             Content::Reasoning(sealed),
-            Content::Foreign(search),
+            Content::Raw(search),
             Content::ToolCall(call),
         ] = parts.as_slice()
         else {
@@ -442,7 +447,7 @@ mod tests {
         assert!(search.json.text().contains(r#""query":"q""#));
         assert_eq!(call.arguments, "");
         assert_eq!(call.signature.as_ref().map(|it| it.text.as_str()), Some("cHJv"));
-        assert!(request.foreign.is_empty());
+        assert!(request.extra_fields.is_empty());
     }
 
     #[test]
@@ -461,7 +466,7 @@ mod tests {
         assert_eq!(request.user.as_deref(), Some("u"));
         assert_eq!(request.metadata, [("team".to_owned(), "7".to_owned())]);
         assert!(matches!(request.format, Some(Format::JsonSchema { strict: Some(true), .. })));
-        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = request.extra_fields.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["container", "context_management"]);
     }
 
@@ -494,9 +499,9 @@ mod tests {
         let [
             Tool::Function(function),
             Tool::WebSearch(search),
-            Tool::Foreign(_),
+            Tool::Raw(_),
             Tool::CodeExecution,
-            Tool::Foreign(bash),
+            Tool::Raw(bash),
         ] = request.tools.as_slice()
         else {
             panic!("{:?}", request.tools)
@@ -504,7 +509,7 @@ mod tests {
         assert_eq!((function.strict, function.cache), (Some(true), Some(CachePoint::Hour)));
         assert_eq!((search.uses_max, search.allowed_domains.len()), (Some(2), 1));
         assert!(bash.json.text().contains("bash_20250124"));
-        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = request.extra_fields.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, [".tools[0].input_examples"]);
     }
 
@@ -516,7 +521,7 @@ mod tests {
             {"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{},
              "caller":{"type":"code_execution_20250825"},"toolset_name":"browser"}]}]}"#;
         let request = read_body(body).expect("a request");
-        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = request.extra_fields.iter().map(|(key, _)| key.as_str()).collect();
         let expected = [".messages.caller", ".messages.toolset_name", ".messages.transformations"];
         assert_eq!(keys, expected);
     }

@@ -10,7 +10,7 @@ use super::{DIALECT, read_request, write_request};
 use crate::dialects::codec::Target;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    CachePoint, ChatRequest, Citation, Content, File, Foreign, Format, Function, Image, Json,
+    CachePoint, ChatRequest, Citation, Content, DialectJson, File, Format, Function, Image, Json,
     Media, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner, Signature, Source, Text,
     Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
 };
@@ -62,7 +62,7 @@ fn user_part() -> impl Strategy<Value = Part> {
     let foreign = words().prop_map(|words| {
         let json =
             format!(r#"{{"type":"search_result","source":{}}}"#, Json::of_text(&words).text());
-        Part::new(Content::Foreign(Foreign { dialect: DIALECT, json: Json::of_written(json) }))
+        Part::new(Content::Raw(DialectJson { dialect: DIALECT, json: Json::of_written(json) }))
     });
     prop_oneof![4 => with_cache(shown()), 1 => foreign]
 }
@@ -87,7 +87,7 @@ fn thought() -> impl Strategy<Value = Part> {
 
 fn said() -> impl Strategy<Value = Part> {
     let cited = (words(), json()).prop_map(|(text, original)| {
-        let original = Some(Foreign { dialect: DIALECT, json: original });
+        let original = Some(DialectJson { dialect: DIALECT, json: original });
         Content::Text(Text { text, citations: vec![Citation { original, ..Citation::default() }] })
     });
     let call = ("[a-z.:_-]{1,8}", "[a-z.]{1,8}", option::of(json()));
@@ -136,7 +136,7 @@ fn tool() -> impl Strategy<Value = Tool> {
         Tool::WebSearch(WebSearch { allowed_domains, uses_max, ..WebSearch::default() })
     });
     let bash = Json::of_written(r#"{"type":"bash_20250124","name":"bash"}"#.to_owned());
-    let bash = Just(Tool::Foreign(Foreign { dialect: DIALECT, json: bash }));
+    let bash = Just(Tool::Raw(DialectJson { dialect: DIALECT, json: bash }));
     prop_oneof![function, search, Just(Tool::CodeExecution), bash]
 }
 

@@ -5,7 +5,7 @@
 
 use super::DIALECT;
 use super::write_block::is_own;
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ChatRequest, Content, ModelRules, ObjectWriter, ReasoningSettings, Role, ThinkingForm,
@@ -186,7 +186,7 @@ impl Plan {
             if self.thinks() {
                 object.optional_text("display", display(request, thinking));
             }
-            for (key, value) in foreign::inside(request, DIALECT, ".thinking.") {
+            for (key, value) in extra_fields::inside(request, DIALECT, ".thinking.") {
                 object.raw(key, value);
             }
         });

@@ -2,7 +2,7 @@
 
 use super::write_block::cache_control;
 use super::{DIALECT, name};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{CLAUDE, Parameters};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ArrayWriter, ChatRequest, Function, ObjectWriter, Tool, ToolChoice, WebSearch};
@@ -16,11 +16,11 @@ const CODE_EXECUTION: &str = "code_execution_20250825";
 /// Writes `tools` and `tool_choice`.
 pub(super) fn write(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let is_sayable = |tool: &Tool| match tool {
-        Tool::Foreign(foreign) => foreign.dialect == DIALECT,
+        Tool::Raw(foreign) => foreign.dialect == DIALECT,
         Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution => true,
     };
     for tool in request.tools.iter().filter(|tool| !is_sayable(tool)) {
-        foreign::warn_of_tool(tool, warnings);
+        extra_fields::warn_of_tool(tool, warnings);
     }
     if !request.tools.iter().any(is_sayable) {
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {
@@ -39,8 +39,8 @@ pub(super) fn write(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings
                     tool.text("type", CODE_EXECUTION);
                     tool.text("name", "code_execution");
                 }),
-                Tool::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-                Tool::Foreign(_) => {}
+                Tool::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+                Tool::Raw(_) => {}
             }
         }
     });
@@ -64,8 +64,9 @@ fn write_function(
         tool.optional_flag("strict", strict);
         cache_control(tool, function.cache);
         // Few requests have any, and the path costs an allocation.
-        if !request.foreign.is_empty() {
-            for (key, value) in foreign::inside(request, DIALECT, &format!(".tools[{index}].")) {
+        if !request.extra_fields.is_empty() {
+            for (key, value) in extra_fields::inside(request, DIALECT, &format!(".tools[{index}]."))
+            {
                 tool.raw(key, value);
             }
         }

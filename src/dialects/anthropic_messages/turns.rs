@@ -185,7 +185,7 @@ fn is_sayable(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, 
             return Ok(is_own(thought));
         }
         Content::Reasoning(_) => false,
-        Content::Foreign(foreign) => {
+        Content::Raw(foreign) => {
             if foreign.dialect != DIALECT {
                 warnings.dropped("a part of a message", "only another dialect has it");
             }

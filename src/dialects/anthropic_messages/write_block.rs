@@ -48,8 +48,8 @@ pub(super) fn write(
             }
             write_thought(array, thought);
         }
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-        Content::Foreign(_) => {
+        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }
         Content::Audio(_) => {

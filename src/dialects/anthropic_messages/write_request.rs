@@ -5,7 +5,7 @@ use super::{DIALECT, tools, turns};
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{CLAUDE, fit};
 use crate::dialects::warnings::Warnings;
-use crate::dialects::{foreign, service_tier};
+use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
     ChatRequest, Format, Json, ModelRules, ObjectWriter, RefusedSetting, write_object,
 };
@@ -40,8 +40,8 @@ pub(super) fn write(
         if request.stream {
             root.flag("stream", true);
         }
-        foreign::write(root, request, DIALECT, warnings)?;
-        for (path, _) in foreign::inside(request, DIALECT, ".messages.") {
+        extra_fields::write(root, request, DIALECT, warnings)?;
+        for (path, _) in extra_fields::inside(request, DIALECT, ".messages.") {
             warnings.dropped(path, "not kept where messages are written anew");
         }
         Ok(())
@@ -90,7 +90,7 @@ fn output_config(
     if matches!(&request.format, Some(Format::JsonSchema { description: Some(_), .. })) {
         warnings.dropped("the description of response_format", NO_SUCH);
     }
-    let others = || foreign::inside(request, DIALECT, ".output_config.");
+    let others = || extra_fields::inside(request, DIALECT, ".output_config.");
     if plan.effort.is_none() && schema.is_none() && others().next().is_none() {
         return;
     }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::dialects::adapt;
     use crate::llm::{
-        Content, Dialect, File, Foreign, Function, Image, Json, Media, Part, Reasoning,
+        Content, Dialect, DialectJson, File, Function, Image, Json, Media, Part, Reasoning,
         ReasoningSettings, Role, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn,
         WebSearch, find_rules,
     };
@@ -372,12 +372,12 @@ mod tests {
             let refused = try_write(&asking(user(content)), "model-1").expect_err(what);
             assert_eq!(refused.what, what);
         }
-        let foreign = Foreign { dialect: Dialect::Gemini, json: Json::of_text("x") };
+        let foreign = DialectJson { dialect: Dialect::Gemini, json: Json::of_text("x") };
         let parts = vec![
             Part::text("Hi"),
             Part::new(image(Media::base64("image/jpg", "AAAA"))),
             Part::new(file(Media::plain_text("Grüße"))),
-            Part::new(Content::Foreign(foreign)),
+            Part::new(Content::Raw(foreign)),
             call("a", "{}"),
         ];
         let turns = vec![
@@ -457,15 +457,15 @@ mod tests {
             blocked_domains: list("b.example"),
             ..WebSearch::default()
         };
-        let foreign = Foreign { dialect: Dialect::Gemini, json: Json::of_text("x") };
+        let foreign = DialectJson { dialect: Dialect::Gemini, json: Json::of_text("x") };
         request.tools = vec![
             Tool::Function(function),
             Tool::WebSearch(search),
             Tool::CodeExecution,
-            Tool::Foreign(foreign),
+            Tool::Raw(foreign),
         ];
-        let hint = Foreign { dialect: DIALECT, json: Json::of_text("h") };
-        request.foreign = vec![(".tools[0].hint".to_owned(), hint)];
+        let hint = DialectJson { dialect: DIALECT, json: Json::of_text("h") };
+        request.extra_fields = vec![(".tools[0].hint".to_owned(), hint)];
         request.parallel_tool_calls = Some(false);
         let (body, warnings) = written(&request, "model-1");
         let tools = json!([
@@ -527,8 +527,8 @@ mod tests {
         for (dialect, key) in
             [(DIALECT, "container"), (DIALECT, ".output_config.task"), (Dialect::Gemini, "g")]
         {
-            let foreign = Foreign { dialect, json: Json::of_text("x") };
-            request.foreign.push((key.to_owned(), foreign));
+            let foreign = DialectJson { dialect, json: Json::of_text("x") };
+            request.extra_fields.push((key.to_owned(), foreign));
         }
         let (body, warnings) = written(&request, "model-1");
         let expected = json!({
@@ -544,7 +544,7 @@ mod tests {
     #[test]
     fn citations_go_back_to_their_vendor() {
         let citation = |dialect| crate::llm::Citation {
-            original: Some(Foreign { dialect, json: Json::of_text("x") }),
+            original: Some(DialectJson { dialect, json: Json::of_text("x") }),
             ..Default::default()
         };
         let citations = vec![citation(DIALECT), citation(Dialect::Gemini)];

@@ -185,7 +185,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
             let _ =
                 super::write_content::write_media(array, "image", formats::IMAGES, &image.media);
         }
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
         _ => {}
     }
 }

@@ -9,7 +9,7 @@ use super::{EXCEPTIONS, read_error};
 use crate::dialects::amazon_stream::FAILURE;
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::llm::{
-    Chunk, Content, Growth, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
+    Chunk, Content, Delta, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
 };
 
 /// Blocks that are open at once, at most. The service has one.
@@ -75,7 +75,7 @@ impl StreamDecoder for Decoder {
 impl Decoder {
     fn end(&mut self, out: &mut Vec<Chunk>) {
         if !std::mem::replace(&mut self.has_ended, true) {
-            out.push(Chunk::End);
+            out.push(Chunk::Done);
         }
     }
 
@@ -130,7 +130,7 @@ impl Decoder {
             self.close(index, out);
         }
         if !std::mem::replace(&mut self.has_stopped, true) {
-            out.push(Chunk::Stop { choice: 0, reason: stop_reason(root) });
+            out.push(Chunk::Finish { choice: 0, reason: stop_reason(root) });
         }
     }
 
@@ -159,14 +159,14 @@ impl Decoder {
         }
         if let Some(text) = delta.get("text").and_then(Node::text) {
             if !text.is_empty() {
-                self.grow(index, Kind::Text, Growth::Text(text.to_owned()), out);
+                self.grow(index, Kind::Text, Delta::Text(text.to_owned()), out);
             }
         } else if let Some(call) = delta.get("toolUse") {
             self.arguments(index, call.text_of("input"), out);
         } else if let Some(thought) = delta.get("reasoningContent") {
             self.thought(index, thought, out);
         } else if let Some(source) = delta.get("citation") {
-            self.grow(index, Kind::Text, Growth::Citation(citation(source)), out);
+            self.grow(index, Kind::Text, Delta::Citation(citation(source)), out);
         } else if let Some(source) = delta.get("image").and_then(|image| image.get("source"))
             && let Some(Block::Picture { bytes, .. }) = self.open.get_mut(&index)
         {
@@ -178,11 +178,11 @@ impl Decoder {
         let filled =
             |key: &str| thought.get(key).and_then(Node::text).filter(|text| !text.is_empty());
         if let Some(text) = filled("text") {
-            self.grow(index, Kind::Thought, Growth::Text(text.to_owned()), out);
+            self.grow(index, Kind::Thought, Delta::Text(text.to_owned()), out);
         }
         if let Some(signature) = filled("signature") {
-            let growth = Growth::Signature(Signature::read(super::DIALECT, signature));
-            self.grow(index, Kind::Thought, growth, out);
+            let delta = Delta::Signature(Signature::read(super::DIALECT, signature));
+            self.grow(index, Kind::Thought, delta, out);
         }
         if let Some(piece) = filled("redactedContent") {
             if !matches!(self.open.get(&index), Some(Block::Sealed(_))) {
@@ -203,13 +203,13 @@ impl Decoder {
         };
         if !piece.is_empty() {
             *has_arguments = true;
-            let growth = Growth::Arguments(piece.to_owned());
-            out.push(Chunk::Grow { choice: 0, part: *part, growth });
+            let delta = Delta::Arguments(piece.to_owned());
+            out.push(Chunk::BlockDelta { choice: 0, part: *part, delta });
         }
     }
 
     /// Grows the part of that block, which opens if it is new or was of another kind.
-    fn grow(&mut self, index: u64, kind: Kind, growth: Growth, out: &mut Vec<Chunk>) {
+    fn grow(&mut self, index: u64, kind: Kind, delta: Delta, out: &mut Vec<Chunk>) {
         let known = match self.open.get(&index) {
             Some(Block::Part { part, kind: open }) if *open == kind => Some(*part),
             _ => None,
@@ -222,7 +222,7 @@ impl Decoder {
             };
             self.open(index, content, kind, out)
         });
-        out.extend(part.map(|part| Chunk::Grow { choice: 0, part, growth }));
+        out.extend(part.map(|part| Chunk::BlockDelta { choice: 0, part, delta }));
     }
 
     fn open(
@@ -237,7 +237,7 @@ impl Decoder {
             return None;
         }
         self.parts += 1;
-        out.push(Chunk::Open { choice: 0, part, content });
+        out.push(Chunk::BlockStart { choice: 0, part, content });
         Some(part)
     }
 
@@ -253,10 +253,10 @@ impl Decoder {
         let whole = match self.open.remove(&index) {
             Some(Block::Part { part, kind }) => {
                 if kind == (Kind::Call { has_arguments: false }) {
-                    let growth = Growth::Arguments("{}".to_owned());
-                    out.push(Chunk::Grow { choice: 0, part, growth });
+                    let delta = Delta::Arguments("{}".to_owned());
+                    out.push(Chunk::BlockDelta { choice: 0, part, delta });
                 }
-                out.push(Chunk::Close { choice: 0, part });
+                out.push(Chunk::BlockStop { choice: 0, part });
                 return;
             }
             Some(Block::Sealed(sealed)) => Content::Reasoning(Reasoning {
@@ -268,8 +268,8 @@ impl Decoder {
         };
         let part = self.parts;
         self.parts += 1;
-        out.push(Chunk::Open { choice: 0, part, content: whole });
-        out.push(Chunk::Close { choice: 0, part });
+        out.push(Chunk::BlockStart { choice: 0, part, content: whole });
+        out.push(Chunk::BlockStop { choice: 0, part });
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
     use crate::dialects::codec::Codec;
     use crate::dialects::grid::{assemble, decode, on_the_wire};
-    use crate::llm::{ApiError, Assembly, Media, StopReason};
+    use crate::llm::{ApiError, ChunkAssembler, Media, StopReason};
 
     /// The chunks of a stream that is told as its golden files are.
     fn chunks(stream: &str) -> Vec<Chunk> {
@@ -347,16 +347,19 @@ mod tests {
     fn an_answer_is_whole_when_it_has_stopped() {
         let text = delta(0, r#"{"text":"a"}"#);
         let usage = "metadata\t{\"usage\":{\"inputTokens\":1,\"outputTokens\":2},\"metrics\":{}}\n";
-        let is_whole = |stream: &str| chunks(stream).last() == Some(&Chunk::End);
+        let is_whole = |stream: &str| chunks(stream).last() == Some(&Chunk::Done);
         assert!(is_whole(&[START, &text, &end(0), STOP, usage].concat()));
         assert!(is_whole(&[START, &text, STOP].concat()));
         assert!(!is_whole(&[START, &text, &end(0)].concat()));
         assert!(!is_whole(&[START, &text, usage].concat()));
         assert!(!is_whole(""));
         let whole = chunks(&[START, &text, STOP, usage, &text, STOP].concat());
-        assert_eq!(whole.iter().filter(|chunk| **chunk == Chunk::End).count(), 1);
-        assert!(whole.contains(&Chunk::Close { choice: 0, part: 0 }), "what was open is closed");
-        assert!(whole.contains(&Chunk::Stop { choice: 0, reason: StopReason::Stop }));
+        assert_eq!(whole.iter().filter(|chunk| **chunk == Chunk::Done).count(), 1);
+        assert!(
+            whole.contains(&Chunk::BlockStop { choice: 0, part: 0 }),
+            "what was open is closed"
+        );
+        assert!(whole.contains(&Chunk::Finish { choice: 0, reason: StopReason::Stop }));
     }
 
     #[test]
@@ -442,12 +445,12 @@ mod tests {
     #[test]
     fn an_error_of_the_framing_is_an_error_of_the_stream() {
         let mut decoder = BedrockConverse.stream_decoder();
-        let (mut assembly, mut out) = (Assembly::default(), Vec::new());
+        let (mut assembler, mut out) = (ChunkAssembler::default(), Vec::new());
         let data = br#"{"message":"It broke.","code":"InternalFailure"}"#;
         let told = decoder.event(Some(FAILURE), data, &mut Scanner::default(), &mut out);
         assert_eq!(told, Ok(()));
-        out.into_iter().for_each(|chunk| assembly.push(chunk));
-        let error = assembly.finish().expect_err("an error");
+        out.into_iter().for_each(|chunk| assembler.push(chunk));
+        let error = assembler.finish().expect_err("an error");
         assert_eq!((error.status, error.message.as_str()), (500, "It broke."));
         assert_eq!(error.kind, "InternalFailure");
     }

@@ -9,7 +9,7 @@ use super::{DIALECT, exception_name, write_error};
 use crate::dialects::amazon_stream::{write_amazon_event, write_amazon_exception};
 use crate::dialects::codec::StreamEncoder;
 use crate::llm::{
-    Chunk, Citation, Content, Growth, Image, ObjectWriter, Source, StopReason, Usage, write_object,
+    Chunk, Citation, Content, Delta, Image, ObjectWriter, Source, StopReason, Usage, write_object,
 };
 
 /// What is known of one client's stream.
@@ -38,20 +38,20 @@ impl StreamEncoder for Encoder {
             Chunk::Start(_) => {
                 self.event(out, "messageStart", |data| data.text("role", "assistant"));
             }
-            Chunk::Open { choice: 0, part, content } => {
+            Chunk::BlockStart { choice: 0, part, content } => {
                 let is_thought = matches!(content, Content::Reasoning(_));
                 self.open.insert(*part, Open { is_thought, is_told: false });
                 self.open(*part, content, out);
             }
-            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, growth, out),
-            Chunk::Close { choice: 0, part } => {
+            Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, delta, out),
+            Chunk::BlockStop { choice: 0, part } => {
                 if self.open.remove(part).is_some_and(|open| open.is_told) {
                     self.event(out, "contentBlockStop", |data| {
                         data.number("contentBlockIndex", u64::from(*part));
                     });
                 }
             }
-            Chunk::Stop { choice: 0, reason } => self.stop = Some(reason.clone()),
+            Chunk::Finish { choice: 0, reason } => self.stop = Some(reason.clone()),
             Chunk::Usage(usage) => {
                 self.usage = Some(self.usage.unwrap_or_default().then(*usage));
             }
@@ -60,11 +60,11 @@ impl StreamEncoder for Encoder {
                 write_error(error, &mut self.data);
                 write_amazon_exception(out, exception_name(error.status), &self.data);
             }
-            Chunk::End => self.end(out),
-            Chunk::Open { .. }
-            | Chunk::Grow { .. }
-            | Chunk::Close { .. }
-            | Chunk::Stop { .. }
+            Chunk::Done => self.end(out),
+            Chunk::BlockStart { .. }
+            | Chunk::BlockDelta { .. }
+            | Chunk::BlockStop { .. }
+            | Chunk::Finish { .. }
             | Chunk::Logprobs { .. }
             | Chunk::Ping => {}
         }
@@ -78,7 +78,7 @@ impl Encoder {
         write_amazon_event(out, name, &self.data);
     }
 
-    /// Appends an event of one block: its start or its growth, by `key`.
+    /// Appends an event of one block: its start or its delta, by `key`.
     fn block(
         &mut self,
         out: &mut Vec<u8>,
@@ -126,17 +126,17 @@ impl Encoder {
         }
     }
 
-    fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+    fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let Some(open) = self.open.get(&part) else { return };
-        match growth {
-            Growth::Text(text) => self.words(part, text, out),
-            Growth::Arguments(piece) => self.arguments(part, piece, out),
-            Growth::Citation(citation) => self.citation(part, citation, out),
-            Growth::Signature(signature) if open.is_thought => {
+        match delta {
+            Delta::Text(text) => self.words(part, text, out),
+            Delta::Arguments(piece) => self.arguments(part, piece, out),
+            Delta::Citation(citation) => self.citation(part, citation, out),
+            Delta::Signature(signature) if open.is_thought => {
                 self.thought(part, "signature", &signature.write(DIALECT), out);
             }
             // Calls have none here.
-            Growth::Signature(_) => {}
+            Delta::Signature(_) => {}
         }
     }
 
@@ -305,8 +305,9 @@ mod tests {
 
     #[test]
     fn a_cut_stream_has_no_end() {
-        let stop = Chunk::Stop { choice: 0, reason: StopReason::Stop };
-        let open = Chunk::Open { choice: 0, part: 0, content: Content::Text(Text::default()) };
+        let stop = Chunk::Finish { choice: 0, reason: StopReason::Stop };
+        let open =
+            Chunk::BlockStart { choice: 0, part: 0, content: Content::Text(Text::default()) };
         let cut = [Chunk::Start(Start::default()), open, stop];
         let found = events(&cut);
         assert_eq!(found, [("messageStart".to_owned(), r#"{"role":"assistant"}"#.to_owned())]);

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use super::DIALECT;
 use super::thinking::{Drawing, Thinking};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ChatRequest, Foreign, Json, ModelFields, ObjectWriter, ToolChoice, write_object};
+use crate::llm::{
+    ChatRequest, DialectJson, Json, ModelFields, ObjectWriter, ToolChoice, write_object,
+};
 
 /// The member of the request.
 pub(super) const KEY: &str = "additionalModelRequestFields";
@@ -33,8 +35,8 @@ pub(super) fn write(
     if request.parallel_tool_calls == Some(false) && has_tools {
         fields.call_singly(request, family, warnings);
     }
-    let betas = request.foreign.iter().find(|(key, _)| is_beta(key, family));
-    if let Some((key, Foreign { json, .. })) = betas {
+    let betas = request.extra_fields.iter().find(|(key, _)| is_beta(key, family));
+    if let Some((key, DialectJson { json, .. })) = betas {
         fields.add(key, |out| out.extend_from_slice(json.text().as_bytes()));
     }
     if !fields.0.is_empty() {
@@ -57,7 +59,7 @@ struct Fields(Vec<(String, Json)>);
 impl Fields {
     /// What the client put there, in the order of the names.
     fn of_client(request: &ChatRequest, warnings: &mut Warnings) -> Self {
-        let Some((_, given)) = request.foreign.iter().find(|(key, _)| key == KEY) else {
+        let Some((_, given)) = request.extra_fields.iter().find(|(key, _)| key == KEY) else {
             return Self(Vec::new());
         };
         let members = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(given.json.text());
@@ -191,7 +193,7 @@ impl Fields {
 }
 
 /// Whether a member of the request with that name is this dialect's, whoever sent it: no other has it.
-pub(super) fn is_own_member(key: &str, foreign: &Foreign) -> bool {
+pub(super) fn is_own_member(key: &str, foreign: &DialectJson) -> bool {
     const MEMBERS: [&str; 5] = [
         KEY,
         "additionalModelResponseFieldPaths",

@@ -3,8 +3,8 @@
 use super::DIALECT;
 use super::formats::{self, Formats};
 use crate::llm::{
-    CachePoint, Citation, Content, File, Foreign, Image, Malformed, Media, Node, Part, Reasoning,
-    Signature, Source, Text, ToolCall, ToolResult, Within,
+    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, Node, Part,
+    Reasoning, Signature, Source, Text, ToolCall, ToolResult, Within,
 };
 
 /// Reads an array of blocks. A cache point belongs to the part before it.
@@ -30,7 +30,7 @@ fn content(block: Node<'_>) -> Result<Content, Malformed> {
     let Some((key, value)) = members.into_iter().find(|(_, value)| !value.is_null()) else {
         return Err(Malformed::new("a block of content"));
     };
-    let foreign = || Content::Foreign(Foreign { dialect: DIALECT, json: block.json() });
+    let foreign = || Content::Raw(DialectJson { dialect: DIALECT, json: block.json() });
     let known = match key {
         "text" => Some(text(value.expect_text().within(key)?)),
         "image" => {
@@ -164,6 +164,6 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: web.and_then(|web| own(web.text_of("url"))).or_else(|| own(source)),
         title: own(value.text_of("title")),
         quote: own(&quote),
-        original: Some(Foreign { dialect: DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: DIALECT, json: value.json() }),
     }
 }

@@ -6,9 +6,9 @@ use super::read_content::{cache_point, parts};
 use super::write_request::STOP_SEQUENCE_PATHS;
 use super::write_tools::{GROUNDING, INTERPRETER};
 use crate::dialects::codec::RequestPath;
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::llm::{
-    ChatRequest, Content, Foreign, Format, Function, Json, Malformed, Node, Part,
+    ChatRequest, Content, DialectJson, Format, Function, Json, Malformed, Node, Part,
     ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within, write_object,
 };
 
@@ -61,10 +61,10 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "additionalModelResponseFieldPaths" => {
             let is_ours = value.items().map(Node::text).eq(STOP_SEQUENCE_PATHS.map(Some));
             if !is_ours {
-                foreign::keep(&mut request.foreign, DIALECT, key, value);
+                extra_fields::keep(&mut request.extra_fields, DIALECT, key, value);
             }
         }
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }
@@ -124,7 +124,9 @@ fn model_fields(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfor
             rest.iter().for_each(|(key, json)| object.raw(key, json));
         });
         let json = Json::of_written(String::from_utf8(text).unwrap_or_default());
-        request.foreign.push((model_fields::KEY.to_owned(), Foreign { dialect: DIALECT, json }));
+        request
+            .extra_fields
+            .push((model_fields::KEY.to_owned(), DialectJson { dialect: DIALECT, json }));
     }
     Ok(())
 }
@@ -202,7 +204,7 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
     Ok(match system_tool {
         Some(GROUNDING) => Tool::WebSearch(WebSearch::default()),
         Some(INTERPRETER) => Tool::CodeExecution,
-        _ => Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+        _ => Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
     })
 }
 
@@ -371,7 +373,7 @@ mod tests {
             "performanceConfig": {"latency": "optimized"}
         }"#;
         let request = read_text(body).expect("a request");
-        let foreign = |part: &Part| matches!(part.content, Content::Foreign(_));
+        let foreign = |part: &Part| matches!(part.content, Content::Raw(_));
         let [tool, user, assistant] = request.turns.as_slice() else { panic!("{request:?}") };
         assert_eq!(tool.role, Role::Tool);
         let Content::ToolResult(result) = &tool.parts[0].content else { panic!("{tool:?}") };
@@ -380,10 +382,10 @@ mod tests {
         assert!(foreign(&assistant.parts[0]));
         assert!(matches!(
             request.tools.as_slice(),
-            [Tool::WebSearch(_), Tool::CodeExecution, Tool::Foreign(_)]
+            [Tool::WebSearch(_), Tool::CodeExecution, Tool::Raw(_)]
         ));
         assert_eq!(request.sampling.top_k, Some(3));
-        let keys: Vec<&str> = request.foreign.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = request.extra_fields.iter().map(|(key, _)| key.as_str()).collect();
         let expected = [
             "guardrailConfig",
             "additionalModelRequestFields",
@@ -391,7 +393,7 @@ mod tests {
             "performanceConfig",
         ];
         assert_eq!(keys, expected);
-        assert_eq!(request.foreign[1].1.json.text(), r#"{"x":[1],"anthropic_beta":["b"]}"#);
+        assert_eq!(request.extra_fields[1].1.json.text(), r#"{"x":[1],"anthropic_beta":["b"]}"#);
     }
 
     fn words() -> impl Strategy<Value = String> {

@@ -55,7 +55,7 @@ impl<'w> Blocks<'w> {
             Content::ToolCall(call) => self.call(array, call),
             Content::ToolResult(result) => self.result(array, result)?,
             Content::Reasoning(thought) => self.thought(array, thought),
-            Content::Foreign(foreign) => array.raw(&foreign.json),
+            Content::Raw(foreign) => array.raw(&foreign.json),
         }
         if let Some(cache) = cache {
             self.cache_point(array, cache);
@@ -174,7 +174,7 @@ impl<'w> Blocks<'w> {
             Content::File(file) => {
                 self.file(array, file)?;
             }
-            Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+            Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
             Content::Audio(_) => {
                 let why = "bedrock-converse takes text, images, documents and videos there";
                 return Err(Unsayable::new("audio in the result of a tool", why));

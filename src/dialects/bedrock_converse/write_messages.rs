@@ -202,8 +202,8 @@ fn instruct<'r>(
 ) -> Result<(), Unsayable> {
     let is_sent = match &part.content {
         Content::Text(text) => !is_blank(&text.text),
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => true,
-        Content::Foreign(_) => {
+        Content::Raw(foreign) if foreign.dialect == DIALECT => true,
+        Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
             false
         }
@@ -246,7 +246,7 @@ fn is_sayable(
         Content::Text(Text { text, .. }) | Content::Refusal(text) => !is_blank(text),
         Content::Reasoning(_) if of_user => false,
         Content::Reasoning(thought) => is_thought_sayable(thought, rules, warnings),
-        Content::Foreign(foreign) => {
+        Content::Raw(foreign) => {
             if foreign.dialect != DIALECT {
                 warnings.dropped("a part of a message", "only another dialect has it");
             }

@@ -5,7 +5,7 @@ use super::thinking::{Drawing, Thinking};
 use super::write_messages::Conversation;
 use super::write_tools;
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign::{refuse_state, warn_of_other};
+use crate::dialects::extra_fields::{refuse_state, warn_of_other};
 use crate::dialects::json_schema::{BEDROCK, fit};
 use crate::dialects::service_tier;
 use crate::dialects::warnings::Warnings;
@@ -173,7 +173,7 @@ fn foreign(
 ) {
     const PATHS: &str = "additionalModelResponseFieldPaths";
     let mut has_paths = false;
-    for (key, foreign) in &request.foreign {
+    for (key, foreign) in &request.extra_fields {
         if is_own_member(key, foreign) {
             has_paths |= key == PATHS;
             if key != model_fields::KEY {
@@ -214,8 +214,9 @@ mod tests {
     use crate::dialects::codec::Codec;
     use crate::dialects::{adapt, codec, grid};
     use crate::llm::{
-        CachePoint, Content, Dialect, File, Foreign, Function, Json, Media, Part, Reasoning, Role,
-        Sampling, Signature, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, find_rules,
+        CachePoint, Content, Dialect, DialectJson, File, Function, Json, Media, Part, Reasoning,
+        Role, Sampling, Signature, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+        find_rules,
     };
 
     const CLAUDE: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -519,11 +520,11 @@ mod tests {
     #[test]
     fn settings_that_are_the_services_own_travel_from_any_client() {
         let foreign =
-            |dialect, json: &str| Foreign { dialect, json: Json::parse(json).expect("it") };
+            |dialect, json: &str| DialectJson { dialect, json: Json::parse(json).expect("it") };
         let mut request = of_turns(vec![user("a")]);
         request.stop = vec!["END".to_owned(), String::new()];
         request.sampling = Sampling { top_k: Some(5), ..Sampling::default() };
-        request.foreign = vec![
+        request.extra_fields = vec![
             (
                 "guardrailConfig".to_owned(),
                 foreign(Dialect::OpenaiChat, "{\"guardrailVersion\":\"1\"}"),

@@ -3,7 +3,7 @@
 use super::DIALECT;
 use super::write_content::write_cache_point;
 use super::write_messages::Conversation;
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{BEDROCK, Parameters};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -79,10 +79,10 @@ fn is_sayable(tool: &Tool, rules: &ModelRules, warnings: &mut Warnings) -> bool 
         Tool::CodeExecution => {
             (has_system_tools, "the code execution tool", "this model has none on bedrock-converse")
         }
-        Tool::Foreign(foreign) => {
+        Tool::Raw(foreign) => {
             let is_own = foreign.dialect == DIALECT;
             if !is_own {
-                foreign::warn_of_tool(tool, warnings);
+                extra_fields::warn_of_tool(tool, warnings);
             }
             return is_own;
         }
@@ -119,7 +119,7 @@ fn write_tool(
             system_tool(array, GROUNDING);
         }
         Tool::CodeExecution => system_tool(array, INTERPRETER),
-        Tool::Foreign(foreign) => array.raw(&foreign.json),
+        Tool::Raw(foreign) => array.raw(&foreign.json),
     }
 }
 

@@ -5,7 +5,9 @@
 //! whole of its own source. Citations of thoughts and plans are left out: no other dialect has them.
 
 use super::DIALECT;
-use crate::llm::{Citation, Content, Foreign, Json, Node, ObjectWriter, Part, Text, write_object};
+use crate::llm::{
+    Citation, Content, DialectJson, Json, Node, ObjectWriter, Part, Text, write_object,
+};
 
 /// Reads the citations of a message and gives each to the text that it is about.
 pub(super) fn attach(citations: Node<'_>, parts: &mut [Part]) {
@@ -54,7 +56,7 @@ fn of_source(value: Node<'_>, source: Option<Node<'_>>) -> Citation {
         url: text(&["url"]),
         title: text(&["title"]),
         quote: text(&["snippet", "text"]),
-        original: Some(Foreign { dialect: DIALECT, json: original(value, source) }),
+        original: Some(DialectJson { dialect: DIALECT, json: original(value, source) }),
     }
 }
 

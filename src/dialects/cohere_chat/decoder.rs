@@ -10,7 +10,7 @@ use super::answer::{arguments, begun, logprob, stop_reason, usage};
 use super::{citation, read_error};
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
-use crate::llm::{ApiError, Chunk, Content, Growth, Node, Reasoning, Scanner, Start, Text};
+use crate::llm::{ApiError, Chunk, Content, Delta, Node, Reasoning, Scanner, Start, Text};
 
 /// Calls open together, at most; the vendor sends one after the other.
 const CALLS_OPEN_MAX: usize = 128;
@@ -91,7 +91,7 @@ impl Decoder {
             "tool-call-delta" => self.call_grows(root, message, out),
             "tool-call-end" => {
                 if let Some(part) = self.calls.remove(&index(root)) {
-                    out.push(Chunk::Close { choice: 0, part });
+                    out.push(Chunk::BlockStop { choice: 0, part });
                 }
             }
             "message-end" => self.end(root, out),
@@ -125,20 +125,20 @@ impl Decoder {
                 open
             }
         };
-        let growth = Growth::Text(text.to_owned());
-        out.push(Chunk::Grow { choice: 0, part: open.part, growth });
+        let delta = Delta::Text(text.to_owned());
+        out.push(Chunk::BlockDelta { choice: 0, part: open.part, delta });
     }
 
     fn begin(&mut self, content: Content, out: &mut Vec<Chunk>) -> u32 {
         let part = self.parts;
         self.parts = self.parts.saturating_add(1);
-        out.push(Chunk::Open { choice: 0, part, content });
+        out.push(Chunk::BlockStart { choice: 0, part, content });
         part
     }
 
     fn close(&mut self, out: &mut Vec<Chunk>) {
         if let Some(open) = self.open.take() {
-            out.push(Chunk::Close { choice: 0, part: open.part });
+            out.push(Chunk::BlockStop { choice: 0, part: open.part });
         }
     }
 
@@ -150,7 +150,7 @@ impl Decoder {
         if let Some(Open { kind: Kind::Text, part }) = self.open
             && is_here
         {
-            let grow = |it| Chunk::Grow { choice: 0, part, growth: Growth::Citation(it) };
+            let grow = |it| Chunk::BlockDelta { choice: 0, part, delta: Delta::Citation(it) };
             out.extend(citation::read(cited).into_iter().map(grow));
         }
     }
@@ -165,7 +165,7 @@ impl Decoder {
         }
         let part = self.begin(Content::ToolCall(begun(call)), out);
         if let Some(before) = self.calls.insert(index(root), part) {
-            out.push(Chunk::Close { choice: 0, part: before });
+            out.push(Chunk::BlockStop { choice: 0, part: before });
         }
         self.call_grows(root, message, out);
     }
@@ -175,8 +175,8 @@ impl Decoder {
         let piece = call.and_then(|call| call.get("function")).map(arguments);
         let piece = piece.unwrap_or_default();
         if let Some(part) = self.calls.get(&index(root)).filter(|_| !piece.is_empty()) {
-            let growth = Growth::Arguments(piece.to_owned());
-            out.push(Chunk::Grow { choice: 0, part: *part, growth });
+            let delta = Delta::Arguments(piece.to_owned());
+            out.push(Chunk::BlockDelta { choice: 0, part: *part, delta });
         }
     }
 
@@ -189,11 +189,11 @@ impl Decoder {
         };
         self.close(out);
         for part in std::mem::take(&mut self.calls).into_values() {
-            out.push(Chunk::Close { choice: 0, part });
+            out.push(Chunk::BlockStop { choice: 0, part });
         }
-        out.push(Chunk::Stop { choice: 0, reason });
+        out.push(Chunk::Finish { choice: 0, reason });
         out.extend(delta.get("usage").and_then(usage).map(Chunk::Usage));
-        out.push(Chunk::End);
+        out.push(Chunk::Done);
         self.has_ended = true;
     }
 

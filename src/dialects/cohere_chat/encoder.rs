@@ -8,7 +8,7 @@ use super::citation;
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::sse;
 use crate::http::write_data;
-use crate::llm::{Chunk, Content, Growth, ObjectWriter, StopReason, ToolCall, Usage};
+use crate::llm::{Chunk, Content, Delta, ObjectWriter, StopReason, ToolCall, Usage};
 
 /// What is known of one client's stream. Of several choices the first is written: a request of this
 /// dialect cannot ask for more.
@@ -75,9 +75,9 @@ impl Encoder {
         });
     }
 
-    fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
-        match (growth, self.open.get_mut(&part)) {
-            (Growth::Text(text), Some(Open::Block { key, index, words })) => {
+    fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
+        match (delta, self.open.get_mut(&part)) {
+            (Delta::Text(text), Some(Open::Block { key, index, words })) => {
                 if *key == "text" {
                     words.push_str(text);
                 }
@@ -85,7 +85,7 @@ impl Encoder {
                     message.object("content", |block| block.text(key, text));
                 });
             }
-            (Growth::Citation(cited), Some(Open::Block { index, words, .. })) => {
+            (Delta::Citation(cited), Some(Open::Block { index, words, .. })) => {
                 let number = self.citations;
                 self.citations += 1;
                 event(out, "citation-start", Some(number), |message| {
@@ -93,7 +93,7 @@ impl Encoder {
                 });
                 bare(out, "citation-end", number);
             }
-            (Growth::Arguments(piece), Some(Open::Call { index, has_arguments })) => {
+            (Delta::Arguments(piece), Some(Open::Call { index, has_arguments })) => {
                 *has_arguments = true;
                 arguments(out, *index, piece);
             }
@@ -174,9 +174,9 @@ impl StreamEncoder for Encoder {
                     });
                 });
             }),
-            Chunk::Open { choice: 0, part, content } => self.open(*part, content, out),
-            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, growth, out),
-            Chunk::Close { choice: 0, part } => self.close(*part, out),
+            Chunk::BlockStart { choice: 0, part, content } => self.open(*part, content, out),
+            Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, delta, out),
+            Chunk::BlockStop { choice: 0, part } => self.close(*part, out),
             Chunk::Logprobs { choice: 0, tokens } => {
                 for token in tokens {
                     sse::write(out, Some("content-delta"), |root| {
@@ -186,7 +186,7 @@ impl StreamEncoder for Encoder {
                     });
                 }
             }
-            Chunk::Stop { choice: 0, reason } => self.stop.clone_from(reason),
+            Chunk::Finish { choice: 0, reason } => self.stop.clone_from(reason),
             Chunk::Usage(usage) => {
                 self.usage = Some(self.usage.unwrap_or_default().then(*usage));
             }
@@ -198,7 +198,7 @@ impl StreamEncoder for Encoder {
                     delta.text("error", &error.message);
                 });
             }),
-            Chunk::End => self.end(out),
+            Chunk::Done => self.end(out),
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
             _ => {}
         }

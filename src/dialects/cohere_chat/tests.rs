@@ -7,8 +7,8 @@ use super::CohereChat;
 use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Answer, ApiError, Assembly, ChatRequest, Chunk, Citation, Content, Dialect, File, Foreign,
-    Format, Function, Image, Json, Media, Part, Reasoning, ReasoningSettings, Role, Sampling,
+    Answer, ApiError, ChatRequest, Chunk, ChunkAssembler, Citation, Content, Dialect, DialectJson,
+    File, Format, Function, Image, Json, Media, Part, Reasoning, ReasoningSettings, Role, Sampling,
     Scanner, Signature, StopReason, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn, Usage,
     chunks_of,
 };
@@ -58,9 +58,9 @@ fn decode(events: &[Value]) -> Vec<Chunk> {
 }
 
 fn assemble(chunks: Vec<Chunk>) -> Result<Option<Answer>, ApiError> {
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    assembly.finish()
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish()
 }
 
 /// The answer that the written stream of `answer` is read as.
@@ -245,14 +245,14 @@ fn settings_out_of_bounds_are_brought_within() {
 
 #[test]
 fn what_has_no_place_is_told() {
-    let foreign = |dialect| Foreign { dialect, json: Json::of_written("{\"a\":1}".to_owned()) };
+    let foreign = |dialect| DialectJson { dialect, json: Json::of_written("{\"a\":1}".to_owned()) };
     let mut request = asking(vec![
         Part { cache: Some(crate::llm::CachePoint::Hour), ..Part::text("x") },
-        Part::new(Content::Foreign(foreign(Dialect::Gemini))),
+        Part::new(Content::Raw(foreign(Dialect::Gemini))),
     ]);
     request.turns[0].name = Some("ada".to_owned());
-    request.tools = vec![Tool::CodeExecution, Tool::Foreign(foreign(Dialect::OpenaiChat))];
-    request.foreign = vec![
+    request.tools = vec![Tool::CodeExecution, Tool::Raw(foreign(Dialect::OpenaiChat))];
+    request.extra_fields = vec![
         ("store".to_owned(), foreign(Dialect::OpenaiChat)),
         ("safety_mode".to_owned(), foreign(Dialect::CohereChat)),
     ];
@@ -294,8 +294,8 @@ fn files_of_text_are_documents() {
     assert!(warnings.starts_with("changed a file: "), "{warnings}");
     // Beside documents that the request has.
     let given = Json::of_written(r#"["given"]"#.to_owned());
-    let given = Foreign { dialect: Dialect::CohereChat, json: given };
-    request.foreign.push(("documents".to_owned(), given));
+    let given = DialectJson { dialect: Dialect::CohereChat, json: given };
+    request.extra_fields.push(("documents".to_owned(), given));
     let (body, _) = write_request(&request).expect("sayable");
     assert_eq!(body["documents"], json!(["given", document]));
     let parts = vec![text_file("SGVsbG8=")];
@@ -366,8 +366,8 @@ fn reasons_to_stop() {
         assert_eq!(found.choices[0].stop, expected, "{reason}");
         assert_eq!(read_answer(&write_answer(&found)), Some(found), "{reason}");
         let chunks = decode(&[end(reason)]);
-        assert!(chunks.contains(&Chunk::Stop { choice: 0, reason: expected }), "{reason}");
-        assert_eq!(chunks.last(), Some(&Chunk::End), "{reason}");
+        assert!(chunks.contains(&Chunk::Finish { choice: 0, reason: expected }), "{reason}");
+        assert_eq!(chunks.last(), Some(&Chunk::Done), "{reason}");
     }
     for (reason, status) in [("ERROR", 502), ("TIMEOUT", 504)] {
         assert_eq!(answer(reason), None, "{reason}");
@@ -492,7 +492,7 @@ fn odd_streams() {
     };
     assert_eq!(answer.choices[0].parts, [Part::text("Hi"), Part::new(Content::ToolCall(call))]);
     let cut = decode(&events[..6]);
-    assert!(!cut.contains(&Chunk::End));
+    assert!(!cut.contains(&Chunk::Done));
     // Two blocks of one kind stay two.
     let start = json!({"type": "content-start", "index": 1});
     let answer = assemble(decode(&[words("a"), start, words("b"), end])).expect("no error");
@@ -518,7 +518,7 @@ fn errors_inside_streams() {
         let chunks = decode(&[json!({"type": "message-start", "id": "a"}), event.clone()]);
         let error = assemble(chunks.clone()).expect_err("an error");
         assert_eq!((error.status, error.message.as_str()), (status, message), "{event}");
-        assert!(!chunks.contains(&Chunk::End), "{event}");
+        assert!(!chunks.contains(&Chunk::Done), "{event}");
         // As a client of this dialect would be told.
         let mut encoder = CohereChat.stream_encoder(&ChatRequest::default(), 0);
         let mut out = Vec::new();

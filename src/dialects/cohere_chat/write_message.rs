@@ -167,8 +167,8 @@ fn write_part(
         Content::Image(image) => return write_image(array, image),
         Content::Audio(_) => return Err(Unsayable::new("audio", "cohere-chat takes none")),
         Content::Video(_) => return Err(Unsayable::new("a video", "cohere-chat takes none")),
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-        Content::Foreign(_) => {
+        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }
         Content::Reasoning(_) | Content::ToolCall(_) => {
@@ -306,7 +306,7 @@ fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings
             true
         }
         Content::Text(_) | Content::Refusal(_) => write_part(array, part, warnings).is_ok(),
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+        Content::Raw(foreign) if foreign.dialect == DIALECT => {
             array.raw(&foreign.json);
             true
         }

@@ -5,7 +5,7 @@
 
 use super::{DIALECT, write_message};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{COHERE, Parameters, fit};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -49,7 +49,7 @@ pub(super) fn write(
 
 /// Refuses what cannot be left out without another meaning.
 fn refuse(request: &ChatRequest) -> Result<(), Unsayable> {
-    foreign::refuse_state(request, DIALECT)?;
+    extra_fields::refuse_state(request, DIALECT)?;
     if request.n.is_some_and(|n| n > 1) {
         return Err(Unsayable::new("more than one answer", "cohere-chat gives one"));
     }
@@ -100,8 +100,8 @@ fn documents(
     if !files.is_empty() {
         warnings.changed("a file", "sent as a document beside the messages");
     }
-    foreign::warn_of_others(request, DIALECT, warnings);
-    for (key, own) in request.foreign.iter().filter(|(_, it)| is_own(it)) {
+    extra_fields::warn_of_others(request, DIALECT, warnings);
+    for (key, own) in request.extra_fields.iter().filter(|(_, it)| is_own(it)) {
         if key != "documents" || files.is_empty() {
             root.raw(key, &own.json);
         }
@@ -111,7 +111,7 @@ fn documents(
     }
     root.array("documents", |array| {
         let own = |(key, foreign): &&(String, _)| key == "documents" && is_own(foreign);
-        if let Some((_, given)) = request.foreign.iter().find(own) {
+        if let Some((_, given)) = request.extra_fields.iter().find(own) {
             write_items(array, &given.json);
         }
         for (file, text) in &files {
@@ -123,7 +123,7 @@ fn documents(
     Ok(())
 }
 
-fn is_own(foreign: &crate::llm::Foreign) -> bool {
+fn is_own(foreign: &crate::llm::DialectJson) -> bool {
     foreign.dialect == DIALECT
 }
 
@@ -230,7 +230,7 @@ fn tools(
         for tool in &sent {
             match tool {
                 Tool::Function(function) => is_fit &= write_function(array, function, warnings),
-                Tool::Foreign(foreign) => array.raw(&foreign.json),
+                Tool::Raw(foreign) => array.raw(&foreign.json),
                 Tool::WebSearch(_) | Tool::CodeExecution => {}
             }
         }
@@ -269,12 +269,12 @@ fn sendable<'r>(
                     sent.push(tool);
                 }
             }
-            Tool::Foreign(foreign) if is_own(foreign) => {
+            Tool::Raw(foreign) if is_own(foreign) => {
                 if forced.is_none() {
                     sent.push(tool);
                 }
             }
-            Tool::Foreign(_) => foreign::warn_of_tool(tool, warnings),
+            Tool::Raw(_) => extra_fields::warn_of_tool(tool, warnings),
             Tool::WebSearch(_) => {
                 warnings.dropped("the web search tool", "cohere-chat has none");
             }

@@ -8,7 +8,7 @@ use crate::dialects::answer_id;
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{openai_chat, sse};
 use crate::http::write_data;
-use crate::llm::{Chunk, Content, Growth, ObjectWriter, Start, Text, TokenLogprob, Usage};
+use crate::llm::{Chunk, Content, Delta, ObjectWriter, Start, Text, TokenLogprob, Usage};
 
 /// What is known of one client's stream.
 #[derive(Debug)]
@@ -99,24 +99,24 @@ impl StreamEncoder for Encoder {
                 self.start.clone_from(start);
                 self.start.id = answer_id::for_client(ID_PREFIX, &start.id).into_owned();
             }
-            Chunk::Open { choice, part, content } => {
+            Chunk::BlockStart { choice, part, content } => {
                 if let Content::Text(Text { text, .. }) | Content::Refusal(text) = content {
                     self.words.insert((*choice, *part));
                     self.text(out, *choice, text);
                 }
             }
-            Chunk::Grow { choice, part, growth: Growth::Text(text) } => {
+            Chunk::BlockDelta { choice, part, delta: Delta::Text(text) } => {
                 if self.words.contains(&(*choice, *part)) {
                     self.text(out, *choice, text);
                 }
             }
-            Chunk::Close { choice, part } => {
+            Chunk::BlockStop { choice, part } => {
                 self.words.remove(&(*choice, *part));
             }
             Chunk::Logprobs { choice, tokens } => {
                 self.choice(out, *choice, &Told { tokens, ..Told::default() });
             }
-            Chunk::Stop { choice, reason } => {
+            Chunk::Finish { choice, reason } => {
                 let finish = Some(finish_reason(reason));
                 self.choice(out, *choice, &Told { finish, ..Told::default() });
             }
@@ -128,9 +128,9 @@ impl StreamEncoder for Encoder {
                 openai_chat::write_error(error, &mut data);
                 write_data(out, &data);
             }
-            Chunk::End => self.end(out),
+            Chunk::Done => self.end(out),
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
-            Chunk::Grow { .. } => {}
+            Chunk::BlockDelta { .. } => {}
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::dialects::codec::Codec;
 use crate::dialects::{DIALECTS, openai_chat};
 use crate::http::EventReader;
 use crate::llm::{
-    Answer, ApiError, Assembly, ChatRequest, Choice, Chunk, Dialect, Role, Scanner, StopReason,
-    TokenLogprob, chunks_of,
+    Answer, ApiError, ChatRequest, Choice, Chunk, ChunkAssembler, Dialect, Role, Scanner,
+    StopReason, TokenLogprob, chunks_of,
 };
 
 /// The time that stands in where a provider tells none.
@@ -126,7 +126,7 @@ fn a_prompt_is_the_turn_of_a_user() {
         assert_eq!(request.turns.len(), 1);
         assert_eq!(request.turns[0].role, Role::User);
         assert_eq!(request.turns[0].parts[0].as_text(), Some(prompt));
-        assert_eq!(request.foreign, []);
+        assert_eq!(request.extra_fields, []);
     }
     let body = golden("completions/settings.request.json").expect("a case");
     let request = read(&serde_json::from_slice(&body).expect("JSON")).expect("a request");
@@ -137,8 +137,8 @@ fn a_prompt_is_the_turn_of_a_user() {
     assert_eq!(request.user.as_deref(), Some("user-1"));
     let own = read(&json!({"prompt": "x", "ignore_eos": true, "stop": "S"})).expect("a request");
     assert_eq!((own.max_tokens, own.stop), (Some(16), vec!["S".to_owned()]));
-    assert_eq!(own.foreign[0].0, "ignore_eos");
-    assert_eq!(own.foreign[0].1.dialect, Dialect::OpenaiChat);
+    assert_eq!(own.extra_fields[0].0, "ignore_eos");
+    assert_eq!(own.extra_fields[0].1.dialect, Dialect::OpenaiChat);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn tokens_know_their_places() {
 fn streams_that_end_badly() {
     let answer = Answer { choices: vec![Choice::default()], ..Answer::default() };
     let mut chunks = chunks_of(&answer);
-    chunks.retain(|chunk| !matches!(chunk, Chunk::End | Chunk::Stop { .. }));
+    chunks.retain(|chunk| !matches!(chunk, Chunk::Done | Chunk::Finish { .. }));
     chunks.push(Chunk::Ping);
     let cut = encode(&chunks);
     assert!(cut.ends_with(": ping\n\n") && !cut.contains("finish_reason"), "{cut}");
@@ -216,9 +216,9 @@ fn streams_that_end_badly() {
     assert!(failed.contains(r#"data: {"error":{"message":"overloaded""#), "{failed}");
     assert!(!failed.contains("[DONE]"), "{failed}");
     assert_eq!(folded(&failed.replace("\"error\"", "\"choices\":[],\"error\"")), None);
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    assert!(assembly.finish().is_err());
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assert!(assembler.finish().is_err());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::{EmbeddingsCodec, cohere, texts, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node, Usage, Within,
@@ -68,7 +68,7 @@ impl EmbeddingsCodec for Titan {
             match key {
                 "inputText" => {}
                 "dimensions" => request.dimensions = Some(value.expect_u64().within(key)?),
-                _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+                _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
             }
         }
         Ok(request)
@@ -94,7 +94,7 @@ impl EmbeddingsCodec for Titan {
         write_object(out, |root| {
             root.text("inputText", text);
             root.optional_number("dimensions", request.dimensions);
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
         });
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, text_inputs, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
@@ -84,7 +84,7 @@ pub(super) fn read_request(
                 request.purpose = purpose::read(purpose::COHERE, value.expect_text().within(key)?);
             }
             "embedding_types" if is_floats(value) => {}
-            _ => foreign::keep(&mut request.foreign, dialect, key, value),
+            _ => extra_fields::keep(&mut request.extra_fields, dialect, key, value),
         }
     }
     at_least_one(&request, "texts")?;
@@ -140,13 +140,13 @@ pub(super) fn write_members(
     let usual = if has_texts { "search_document" } else { "image" };
     root.text("input_type", word.unwrap_or(usual));
     root.optional_number("output_dimension", request.dimensions);
-    let types = |(key, foreign): &(String, crate::llm::Foreign)| {
+    let types = |(key, foreign): &(String, crate::llm::DialectJson)| {
         key == "embedding_types" && foreign.dialect == dialect
     };
-    if !request.foreign.iter().any(types) {
+    if !request.extra_fields.iter().any(types) {
         root.texts("embedding_types", ["float"]);
     }
-    foreign::write_flat(root, &request.foreign, dialect, warnings);
+    extra_fields::write_flat(root, &request.extra_fields, dialect, warnings);
     Ok(())
 }
 

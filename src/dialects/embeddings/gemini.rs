@@ -6,7 +6,7 @@
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media, Node,
@@ -64,7 +64,7 @@ impl EmbeddingsCodec for Gemini {
                         object.object("content", |content| write_content(content, input))?;
                         object.optional_text("taskType", word);
                         object.optional_number("outputDimensionality", request.dimensions);
-                        foreign::write_flat(object, &request.foreign, DIALECT, warnings);
+                        extra_fields::write_flat(object, &request.extra_fields, DIALECT, warnings);
                         Ok(())
                     })
                 })
@@ -172,7 +172,7 @@ fn one(request: &mut EmbeddingsRequest, value: Node<'_>) -> Result<(), Malformed
             "outputDimensionality" => {
                 request.dimensions = Some(value.expect_u64().within(key)?);
             }
-            _ if is_first => foreign::keep(&mut request.foreign, DIALECT, key, value),
+            _ if is_first => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
             _ => {}
         }
     }

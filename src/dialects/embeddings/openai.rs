@@ -6,7 +6,7 @@
 
 use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, vector};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
@@ -71,7 +71,7 @@ impl EmbeddingsCodec for Openai {
                 }
             }
             root.optional_text("user", request.user.as_deref());
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
             Ok(())
         })
     }
@@ -108,7 +108,7 @@ fn member(request: &mut EmbeddingsRequest, key: &str, value: Node<'_>) -> Result
         "encoding_format" => request.encoding = encoding(value)?,
         "input_type" => request.purpose = Some(purpose::read_any(value.expect_text()?)?),
         "user" => request.user = Some(value.expect_text()?.to_owned()),
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use super::{vertex, voyage};
 use crate::dialects::codec::Target;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Foreign, Json, Media, Purpose,
-    Scanner, Usage, VectorEncoding,
+    Dialect, DialectJson, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Json, Media,
+    Purpose, Scanner, Usage, VectorEncoding,
 };
 
 /// Each shape, by the name of its cases.
@@ -290,9 +290,9 @@ fn what_a_shape_cannot_say() {
     assert!(refused(&bedrock::TITAN_2, several).starts_with("several inputs at once"));
     let (one, _) = said_by("titan-2");
     assert!(refused(&bedrock::TITAN_1, one.clone()).starts_with("a length of vectors"));
-    let foreign = |dialect| Foreign { dialect, json: Json::of_written("\"x\"".to_owned()) };
+    let foreign = |dialect| DialectJson { dialect, json: Json::of_written("\"x\"".to_owned()) };
     let mut request = EmbeddingsRequest { purpose: Some(Purpose::Query), ..one };
-    request.foreign = vec![
+    request.extra_fields = vec![
         ("normalize".to_owned(), foreign(Dialect::BedrockConverse)),
         ("extra".to_owned(), foreign(Dialect::OpenaiChat)),
     ];

@@ -3,7 +3,7 @@
 
 use super::{EmbeddingsCodec, at_least_one, purpose, texts, vector, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node, Usage, Within,
@@ -49,7 +49,7 @@ impl EmbeddingsCodec for Vertex {
                     let read = value.expect_u64().within(key).within("parameters");
                     request.dimensions = Some(read?);
                 }
-                _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+                _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
             }
         }
         Ok(request)
@@ -76,7 +76,7 @@ impl EmbeddingsCodec for Vertex {
             });
             root.object("parameters", |parameters| {
                 parameters.optional_number("outputDimensionality", request.dimensions);
-                foreign::write_flat(parameters, &request.foreign, DIALECT, warnings);
+                extra_fields::write_flat(parameters, &request.extra_fields, DIALECT, warnings);
             });
         });
         Ok(())

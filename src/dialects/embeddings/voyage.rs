@@ -4,7 +4,7 @@
 use super::openai::{self, encoding};
 use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, texts, warn_of_user};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsRequest, Malformed, Node, VectorEncoding, Within,
@@ -61,7 +61,7 @@ impl EmbeddingsCodec for Voyage {
             if request.encoding == VectorEncoding::Base64 {
                 root.text("encoding_format", "base64");
             }
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
         });
         Ok(())
     }
@@ -97,7 +97,7 @@ fn member(request: &mut EmbeddingsRequest, key: &str, value: Node<'_>) -> Result
             let word = purpose::read(purpose::VOYAGE, value.expect_text()?);
             request.purpose = Some(word.ok_or_else(|| Malformed::new("query or document"))?);
         }
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }

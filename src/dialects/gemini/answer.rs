@@ -11,7 +11,7 @@ use super::usage;
 use super::write_contents::{UNCHECKED_IN_BASE64, write_call, write_media};
 use crate::dialects::codec::StreamDecoder;
 use crate::llm::{
-    Answer, ArrayWriter, Assembly, Choice, Content, Node, ObjectWriter, Part, StopReason,
+    Answer, ArrayWriter, Choice, ChunkAssembler, Content, Node, ObjectWriter, Part, StopReason,
     TokenLogprob, write_object,
 };
 
@@ -27,9 +27,9 @@ pub(super) fn read_named(root: Node<'_>, id: &str) -> Option<Answer> {
     if !decoder.whole(root, &mut chunks) {
         return None;
     }
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    assembly.finish().ok().flatten()
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish().ok().flatten()
 }
 
 /// The reason that a `finishReason` tells; none if it says that there is none yet.
@@ -154,7 +154,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
             Content::Image(image) => Some(&image.media),
             Content::Audio(media) | Content::Video(media) => Some(media),
             Content::File(file) => Some(&file.media),
-            Content::Refusal(_) | Content::ToolResult(_) | Content::Foreign(_) => return false,
+            Content::Refusal(_) | Content::ToolResult(_) | Content::Raw(_) => return false,
         };
         // The client may go on with a model of Google's, which refuses calls that nobody signed.
         let is_call = matches!(content, Content::ToolCall(_));
@@ -163,7 +163,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
         media.is_none_or(|media| write_media(object, media, "").is_ok())
     });
     match content {
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
         _ if is_said => array.item().extend_from_slice(&part),
         _ => {}
     }

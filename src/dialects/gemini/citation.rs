@@ -5,7 +5,7 @@
 //! one into the other. A citation with an original is a recitation, one without was searched.
 
 use super::DIALECT;
-use crate::llm::{Citation, Foreign, Node, ObjectWriter};
+use crate::llm::{Citation, DialectJson, Node, ObjectWriter};
 
 /// Citations of one choice kept, at most. Google gives a few dozen.
 const CITATIONS_MAX: usize = 1024;
@@ -129,7 +129,7 @@ fn recited(source: Node<'_>, words: Option<&Words>) -> Citation {
         url: text("uri"),
         title: text("title"),
         quote: None,
-        original: Some(Foreign { dialect: DIALECT, json: source.json() }),
+        original: Some(DialectJson { dialect: DIALECT, json: source.json() }),
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn write(candidate: &mut ObjectWriter<'_>, citations: &[Citation], wo
     let own = |citation: &Citation| {
         citation.original.clone().filter(|original| original.dialect == DIALECT)
     };
-    let recited: Vec<Foreign> = citations.iter().filter_map(own).collect();
+    let recited: Vec<DialectJson> = citations.iter().filter_map(own).collect();
     if !recited.is_empty() {
         candidate.object("citationMetadata", |metadata| {
             metadata.array("citationSources", |array| {

@@ -18,7 +18,7 @@ use super::usage;
 use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
-    Chunk, Citation, Content, Growth, Node, Reasoning, Scanner, Start, StopReason, Text, ToolCall,
+    Chunk, Citation, Content, Delta, Node, Reasoning, Scanner, Start, StopReason, Text, ToolCall,
     Usage,
 };
 
@@ -102,7 +102,7 @@ impl Decoder {
         for (choice, progress) in &mut self.choices {
             progress.end(*choice, out);
         }
-        out.push(Chunk::End);
+        out.push(Chunk::Done);
     }
 
     fn take(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
@@ -192,7 +192,7 @@ impl Progress {
         // Bytes without a type and the like are passed by.
         for part in raw.said(node).unwrap_or_default() {
             let number = self.open(choice, part.content, out);
-            out.push(Chunk::Close { choice, part: number });
+            out.push(Chunk::BlockStop { choice, part: number });
         }
     }
 
@@ -209,7 +209,7 @@ impl Progress {
                 if !is_thought {
                     self.words.push(text);
                 }
-                out.push(Chunk::Grow { choice, part, growth: Growth::Text(text.to_owned()) });
+                out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
             }
         } else if raw.proof.is_some() && !goes_on {
             self.close(choice, out);
@@ -217,8 +217,8 @@ impl Progress {
         let Some(proof) = raw.proof else { return };
         match (self.open, proof) {
             (Some((true, part)), Proof::Signature(signature)) => {
-                let growth = Growth::Signature(signature);
-                out.push(Chunk::Grow { choice, part, growth });
+                let delta = Delta::Signature(signature);
+                out.push(Chunk::BlockDelta { choice, part, delta });
                 self.close(choice, out);
             }
             (Some((false, _)), proof) => self.proof = Some(proof),
@@ -246,14 +246,14 @@ impl Progress {
     fn open(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) -> u32 {
         let part = self.parts;
         self.parts += 1;
-        out.push(Chunk::Open { choice, part, content });
+        out.push(Chunk::BlockStart { choice, part, content });
         part
     }
 
     /// Closes the words that are open, with the thought that stands for their signature behind them.
     fn close(&mut self, choice: u32, out: &mut Vec<Chunk>) {
         if let Some((_, part)) = self.open.take() {
-            out.push(Chunk::Close { choice, part });
+            out.push(Chunk::BlockStop { choice, part });
         }
         if let Some(proof) = self.proof.take() {
             self.alone(choice, proof, out);
@@ -264,7 +264,7 @@ impl Progress {
     fn alone(&mut self, choice: u32, proof: Proof, out: &mut Vec<Chunk>) {
         let thought = Content::Reasoning(proof.thought(String::new()));
         let part = self.open(choice, thought, out);
-        out.push(Chunk::Close { choice, part });
+        out.push(Chunk::BlockStop { choice, part });
     }
 
     fn call(
@@ -293,9 +293,9 @@ impl Progress {
         };
         let part = self.open(choice, Content::ToolCall(begun), out);
         if !arguments.is_empty() {
-            out.push(Chunk::Grow { choice, part, growth: Growth::Arguments(arguments) });
+            out.push(Chunk::BlockDelta { choice, part, delta: Delta::Arguments(arguments) });
         }
-        out.push(Chunk::Close { choice, part });
+        out.push(Chunk::BlockStop { choice, part });
     }
 
     fn end(&mut self, choice: u32, out: &mut Vec<Chunk>) {
@@ -304,20 +304,21 @@ impl Progress {
             self.begin(choice, false, out);
         }
         if let Some((_, part)) = self.open {
-            let grow = |citation| Chunk::Grow { choice, part, growth: Growth::Citation(citation) };
+            let grow =
+                |citation| Chunk::BlockDelta { choice, part, delta: Delta::Citation(citation) };
             out.extend(citations.into_iter().map(grow));
         }
         self.close(choice, out);
         let message = std::mem::take(&mut self.message);
         if !message.is_empty() {
             let part = self.open(choice, Content::Refusal(String::new()), out);
-            out.push(Chunk::Grow { choice, part, growth: Growth::Text(message) });
-            out.push(Chunk::Close { choice, part });
+            out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(message) });
+            out.push(Chunk::BlockStop { choice, part });
         }
         let reason = match self.stop.take() {
             Some(StopReason::Stop) | None if self.calls > 0 => StopReason::ToolCalls,
             reason => reason.unwrap_or_default(),
         };
-        out.push(Chunk::Stop { choice, reason });
+        out.push(Chunk::Finish { choice, reason });
     }
 }

@@ -14,7 +14,7 @@ use super::signature::{for_client, sealed_for_client};
 use super::{error, usage};
 use crate::dialects::codec::StreamEncoder;
 use crate::llm::{
-    ApiError, ArrayWriter, ChatRequest, Chunk, Citation, Content, Growth, ObjectWriter, Reasoning,
+    ApiError, ArrayWriter, ChatRequest, Chunk, Citation, Content, Delta, ObjectWriter, Reasoning,
     Start, StopReason, Text, ToolCall, Usage, write_object,
 };
 
@@ -122,10 +122,10 @@ impl Encoder {
         }
     }
 
-    fn grow(&mut self, choice: u32, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+    fn grow(&mut self, choice: u32, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let Some(said) = self.choices.get_mut(&choice) else { return };
-        match (said.open.get_mut(&part), growth) {
-            (Some(Open::Text), Growth::Text(text)) => {
+        match (said.open.get_mut(&part), delta) {
+            (Some(Open::Text), Delta::Text(text)) => {
                 said.words.push(text);
                 let proof = said.hidden.for_part();
                 self.part(choice, out, |array| {
@@ -135,12 +135,12 @@ impl Encoder {
                     });
                 });
             }
-            (Some(Open::Text), Growth::Citation(citation))
+            (Some(Open::Text), Delta::Citation(citation))
                 if said.citations.len() < CITATIONS_MAX =>
             {
                 said.citations.push(citation.clone());
             }
-            (Some(Open::Thought { has_words }), Growth::Text(text)) => {
+            (Some(Open::Thought { has_words }), Delta::Text(text)) => {
                 *has_words = true;
                 self.part(choice, out, |array| {
                     array.object(|it| {
@@ -149,7 +149,7 @@ impl Encoder {
                     });
                 });
             }
-            (Some(Open::Thought { has_words }), Growth::Signature(signature)) => {
+            (Some(Open::Thought { has_words }), Delta::Signature(signature)) => {
                 // Google's own signature without words lies on no thought.
                 let is_thought = *has_words || signature.dialect != super::DIALECT;
                 let text = for_client(signature);
@@ -163,19 +163,19 @@ impl Encoder {
                     });
                 });
             }
-            (Some(Open::HiddenThought(thought)), Growth::Text(text)) => {
+            (Some(Open::HiddenThought(thought)), Delta::Text(text)) => {
                 thought.text.push_str(text);
                 self.wait(text.len(), out);
             }
-            (Some(Open::HiddenThought(thought)), Growth::Signature(signature)) => {
+            (Some(Open::HiddenThought(thought)), Delta::Signature(signature)) => {
                 thought.signature = Some(signature.clone());
             }
-            (Some(Open::Refusal), Growth::Text(text)) => self.refuse(choice, text, out),
-            (Some(Open::Call(call)), Growth::Arguments(piece)) => {
+            (Some(Open::Refusal), Delta::Text(text)) => self.refuse(choice, text, out),
+            (Some(Open::Call(call)), Delta::Arguments(piece)) => {
                 call.arguments.push_str(piece);
                 self.wait(piece.len(), out);
             }
-            (Some(Open::Call(call)), Growth::Signature(signature)) => {
+            (Some(Open::Call(call)), Delta::Signature(signature)) => {
                 call.signature = Some(signature.clone());
             }
             _ => {}
@@ -337,18 +337,18 @@ impl StreamEncoder for Encoder {
         }
         match chunk {
             Chunk::Start(start) => self.start.clone_from(start),
-            Chunk::Open { choice, part, content } => self.open(*choice, *part, content, out),
-            Chunk::Grow { choice, part, growth } => self.grow(*choice, *part, growth, out),
-            Chunk::Close { choice, part } => self.close(*choice, *part, out),
+            Chunk::BlockStart { choice, part, content } => self.open(*choice, *part, content, out),
+            Chunk::BlockDelta { choice, part, delta } => self.grow(*choice, *part, delta, out),
+            Chunk::BlockStop { choice, part } => self.close(*choice, *part, out),
             Chunk::Logprobs { choice, tokens } => self.candidate(*choice, out, |candidate| {
                 candidate.object("logprobsResult", |result| write_logprobs(result, tokens));
             }),
-            Chunk::Stop { choice, reason } => self.stop(*choice, reason, out),
+            Chunk::Finish { choice, reason } => self.stop(*choice, reason, out),
             Chunk::Usage(usage) => {
                 self.usage = Some(self.usage.unwrap_or_default().then(*usage));
             }
             Chunk::Error(error) => self.fail(error, out),
-            Chunk::End => self.end(out),
+            Chunk::Done => self.end(out),
             // There is no event that says nothing, and a client that splits lines itself may choke on a
             // comment.
             Chunk::Ping => {}

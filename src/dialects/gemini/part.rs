@@ -6,7 +6,8 @@ use super::signature::{Proof, standard_base64};
 use super::write_contents::{UNCHECKED, UNCHECKED_IN_BASE64};
 use super::{DIALECT, hidden};
 use crate::llm::{
-    Content, File, Foreign, Image, Malformed, Media, Node, Part, Reasoning, Source, Text, Within,
+    Content, DialectJson, File, Image, Malformed, Media, Node, Part, Reasoning, Source, Text,
+    Within,
 };
 
 /// Where the Files API of AI Studio keeps what was uploaded.
@@ -97,8 +98,8 @@ impl<'a> RawPart<'a> {
     /// signature on it.
     pub(super) fn said(self, node: Node<'a>) -> Result<Vec<Part>, Malformed> {
         if self.is_foreign() {
-            let foreign = Foreign { dialect: DIALECT, json: node.json() };
-            return Ok(vec![Part::new(Content::Foreign(foreign))]);
+            let foreign = DialectJson { dialect: DIALECT, json: node.json() };
+            return Ok(vec![Part::new(Content::Raw(foreign))]);
         }
         let mut parts = Vec::with_capacity(2);
         if let Some(data) = self.inline_data {

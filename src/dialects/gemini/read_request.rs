@@ -9,10 +9,10 @@ use super::part::{RawPart, each, either};
 use super::read_contents::Contents;
 use super::schema::json_schema;
 use crate::dialects::codec::RequestPath;
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::llm::{
-    ChatRequest, Foreign, Format, Function, Json, Malformed, Node, Part, ReasoningSettings, Role,
-    Tool, ToolChoice, Turn, WebSearch, Within,
+    ChatRequest, DialectJson, Format, Function, Json, Malformed, Node, Part, ReasoningSettings,
+    Role, Tool, ToolChoice, Turn, WebSearch, Within,
 };
 
 /// Path of what only the mode of a choice of tools says.
@@ -51,7 +51,7 @@ pub(super) fn read(root: Node<'_>, path: &RequestPath<'_>) -> Result<ChatRequest
     }
     request.turns = instructions.into_iter().chain(contents.turns).collect();
     for (path, json) in contents.beside {
-        request.foreign.push((path, Foreign { dialect: DIALECT, json }));
+        request.extra_fields.push((path, DialectJson { dialect: DIALECT, json }));
     }
     Ok(request)
 }
@@ -61,7 +61,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
     match key {
         "model" => value.expect_text()?.clone_into(&mut request.model),
         "tools" => {
-            let foreign = &mut request.foreign;
+            let foreign = &mut request.extra_fields;
             let tools = each(value, |element| tools(element, foreign))?;
             request.tools = tools.into_iter().flatten().collect();
         }
@@ -76,7 +76,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "serviceTier" | "service_tier" => {
             request.service_tier = Some(value.expect_text()?.to_ascii_lowercase());
         }
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }
@@ -98,7 +98,10 @@ fn system(value: Node<'_>) -> Result<Turn, Malformed> {
 }
 
 /// The tools of one element: it names one kind by its key, and some clients put several in one.
-fn tools(value: Node<'_>, foreign: &mut Vec<(String, Foreign)>) -> Result<Vec<Tool>, Malformed> {
+fn tools(
+    value: Node<'_>,
+    foreign: &mut Vec<(String, DialectJson)>,
+) -> Result<Vec<Tool>, Malformed> {
     let mut found = Vec::new();
     for (key, inner) in value.expect_object()?.members() {
         if inner.is_null() {
@@ -126,7 +129,7 @@ fn alone(key: &str, inner: Node<'_>) -> Tool {
     let mut out = Vec::new();
     crate::llm::write_object(&mut out, |object| object.raw(key, &inner.json()));
     let json = Json::of_written(String::from_utf8(out).unwrap_or_default());
-    Tool::Foreign(Foreign { dialect: DIALECT, json })
+    Tool::Raw(DialectJson { dialect: DIALECT, json })
 }
 
 fn search(key: &str, inner: Node<'_>) -> Result<Tool, Malformed> {
@@ -144,13 +147,16 @@ fn search(key: &str, inner: Node<'_>) -> Result<Tool, Malformed> {
 }
 
 /// A function. What it says beyond its arguments, such as the schema of its result, is told of.
-fn function(value: Node<'_>, foreign: &mut Vec<(String, Foreign)>) -> Result<Function, Malformed> {
+fn function(
+    value: Node<'_>,
+    foreign: &mut Vec<(String, DialectJson)>,
+) -> Result<Function, Malformed> {
     for (key, inner) in value.members() {
         let known = ["name", "description", "parameters", "parametersJsonSchema"];
         let is_known = known.contains(&key) || key == "parameters_json_schema";
         if !is_known && !inner.is_null() {
             let path = format!("tools[].functionDeclarations[].{key}");
-            foreign.push((path, Foreign { dialect: DIALECT, json: inner.json() }));
+            foreign.push((path, DialectJson { dialect: DIALECT, json: inner.json() }));
         }
     }
     let schema = either(value, "parametersJsonSchema", "parameters_json_schema");
@@ -178,7 +184,12 @@ fn tool_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
             "functionCallingConfig" | "function_calling_config" => {
                 calling(request, inner.expect_object().within(key)?).within(key)?;
             }
-            _ => foreign::keep(&mut request.foreign, DIALECT, &format!("toolConfig.{key}"), inner),
+            _ => extra_fields::keep(
+                &mut request.extra_fields,
+                DIALECT,
+                &format!("toolConfig.{key}"),
+                inner,
+            ),
         }
     }
     Ok(())
@@ -192,7 +203,7 @@ fn calling(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
     let allowed = names.map(|names| texts(names).within("allowedFunctionNames")).transpose()?;
     let allowed = allowed.unwrap_or_default();
     let keep = |request: &mut ChatRequest, key: &str, value: Node<'_>| {
-        foreign::keep(&mut request.foreign, DIALECT, &format!("{CALLING}{key}"), value);
+        extra_fields::keep(&mut request.extra_fields, DIALECT, &format!("{CALLING}{key}"), value);
     };
     request.tool_choice = match (mode.as_str(), allowed.as_slice()) {
         ("NONE", _) => Some(ToolChoice::None),
@@ -240,8 +251,8 @@ fn generation_config(request: &mut ChatRequest, config: Node<'_>) -> Result<(), 
         (Some("text/x.enum"), schema) => {
             // A choice of one of several words: no other dialect has it.
             let mut keep = |key: &str, json| {
-                let foreign = Foreign { dialect: DIALECT, json };
-                request.foreign.push((format!("generationConfig.{key}"), foreign));
+                let foreign = DialectJson { dialect: DIALECT, json };
+                request.extra_fields.push((format!("generationConfig.{key}"), foreign));
             };
             keep("responseMimeType", Json::of_text("text/x.enum"));
             schema.into_iter().for_each(|schema| keep("responseJsonSchema", schema));
@@ -290,7 +301,12 @@ fn setting(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), 
         }
         "thinkingConfig" | "thinking_config" => thinking(request, value.expect_object()?)?,
         _ => {
-            foreign::keep(&mut request.foreign, DIALECT, &format!("generationConfig.{key}"), value);
+            extra_fields::keep(
+                &mut request.extra_fields,
+                DIALECT,
+                &format!("generationConfig.{key}"),
+                value,
+            );
         }
     }
     Ok(())
@@ -311,7 +327,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
                 // As much as the model likes, which only this dialect can ask for.
                 ..0 => {
                     let path = "generationConfig.thinkingConfig.thinkingBudget";
-                    foreign::keep(&mut request.foreign, DIALECT, path, value);
+                    extra_fields::keep(&mut request.extra_fields, DIALECT, path, value);
                 }
                 tokens => settings.tokens_max = u64::try_from(tokens).ok(),
             },
@@ -321,7 +337,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
             }
             _ => {
                 let path = format!("generationConfig.thinkingConfig.{key}");
-                foreign::keep(&mut request.foreign, DIALECT, &path, value);
+                extra_fields::keep(&mut request.extra_fields, DIALECT, &path, value);
             }
         }
     }

@@ -7,10 +7,10 @@ use super::{DIALECT, Gemini, array_encoder};
 use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target, Unsayable};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Answer, ApiError, Assembly, CachePoint, ChatRequest, Choice, Chunk, Content, Dialect, File,
-    Format, Function, Growth, Image, Json, Malformed, Media, Part, Reasoning, ReasoningSettings,
-    Role, Scanner, Signature, Source, Start, StopReason, Text, Tool, ToolCall, ToolChoice,
-    ToolResult, Turn, Usage, WebSearch, chunks_of, find_rules,
+    Answer, ApiError, CachePoint, ChatRequest, Choice, Chunk, ChunkAssembler, Content, Delta,
+    Dialect, File, Format, Function, Image, Json, Malformed, Media, Part, Reasoning,
+    ReasoningSettings, Role, Scanner, Signature, Source, Start, StopReason, Text, Tool, ToolCall,
+    ToolChoice, ToolResult, Turn, Usage, WebSearch, chunks_of, find_rules,
 };
 
 fn read(body: &Value) -> Result<ChatRequest, Malformed> {
@@ -53,9 +53,9 @@ fn feed(decoder: &mut dyn StreamDecoder, pieces: &[Value], chunks: &mut Vec<Chun
 }
 
 fn assemble(chunks: Vec<Chunk>) -> Option<Answer> {
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    assembly.finish().expect("no error")
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish().expect("no error")
 }
 
 /// A candidate of these parts; with a reason it is complete.
@@ -167,7 +167,7 @@ fn both_spellings_say_the_same() {
     let snake: Value = serde_json::from_str(&snake).expect("JSON");
     let found = request(&snake);
     assert_eq!(found, request(&camel));
-    assert!(found.foreign.is_empty(), "{:?}", found.foreign);
+    assert!(found.extra_fields.is_empty(), "{:?}", found.extra_fields);
     assert_eq!(found.sampling.top_k, Some(2));
     assert!(found.stream && found.include_usage);
 }
@@ -278,8 +278,8 @@ fn what_lies_beside_a_part_is_told_of() {
         {"fileData": {"fileUri": "https://youtu.be/x"}, "videoMetadata": {"startOffset": "4s"}}
     ]));
     let found = request(&body);
-    assert_eq!(found.foreign.len(), 1);
-    assert_eq!(found.foreign[0].0, "contents[0].parts[].videoMetadata");
+    assert_eq!(found.extra_fields.len(), 1);
+    assert_eq!(found.extra_fields[0].0, "contents[0].parts[].videoMetadata");
     let (written, warnings) = write(&found, "model-1").expect("sayable");
     let file = json!({"mimeType": "video/mp4", "fileUri": "https://youtu.be/x"});
     assert_eq!(written["contents"][0]["parts"], json!([{"fileData": file}]));
@@ -734,14 +734,14 @@ fn an_answer_that_is_none_is_an_error() {
         let told = told.unwrap_or_else(|| panic!("no error: {body}"));
         let found = (told.status, told.message.as_str(), told.code.as_deref());
         assert_eq!(found, (status, message, Some(code)), "{body}");
-        assert!(!chunks.contains(&Chunk::End), "{body}");
+        assert!(!chunks.contains(&Chunk::Done), "{body}");
         let text = body.to_string();
         let whole = Scanner::default().read(text.as_bytes(), super::failure).expect("JSON");
         assert_eq!(whole.as_ref(), Some(told), "{body}");
     }
     // The prompt was read before, whatever is said of it again.
     let chunks = decode(&[piece(json!([{"text": "x"}]), Some("STOP")), blocked.clone()]);
-    assert!(chunks.contains(&Chunk::End));
+    assert!(chunks.contains(&Chunk::Done));
     // Nothing at all, and no reason.
     let empty = json!({"usageMetadata": {"promptTokenCount": 9}, "candidates": []});
     let whole = Scanner::default().read(empty.to_string().as_bytes(), super::failure);
@@ -772,7 +772,7 @@ fn odd_pieces_are_taken_as_far_as_they_go() {
     let found = assemble(chunks).expect("complete");
     let texts: Vec<_> = found.choices[0].parts.iter().map(Part::as_text).collect();
     assert_eq!(texts, [Some("a"), None, Some("b")]);
-    assert!(matches!(found.choices[0].parts[1].content, Content::Foreign(_)));
+    assert!(matches!(found.choices[0].parts[1].content, Content::Raw(_)));
     assert_eq!(found.choices[0].stop, StopReason::Stop);
     let mut decoder = Gemini.stream_decoder();
     let bad = decoder.event(None, b"[DONE]", &mut Scanner::default(), &mut Vec::new());
@@ -852,7 +852,7 @@ fn the_last_usage_wins_and_is_told_when_it_changes() {
         })
         .collect();
     assert_eq!(told, [1, 3]);
-    assert!(!chunks.contains(&Chunk::End));
+    assert!(!chunks.contains(&Chunk::Done));
 }
 
 #[test]
@@ -894,11 +894,11 @@ fn call_in_pieces(pieces: &[&str]) -> Vec<Chunk> {
     let call = ToolCall { id: "call_1".into(), name: "f".into(), ..ToolCall::default() };
     let mut chunks = vec![
         Chunk::Start(Start { id: "a".to_owned(), model: "m".to_owned(), ..Start::default() }),
-        Chunk::Open { choice: 0, part: 0, content: Content::ToolCall(call) },
+        Chunk::BlockStart { choice: 0, part: 0, content: Content::ToolCall(call) },
     ];
     let grow = |piece: &&str| {
-        let growth = Growth::Arguments((*piece).to_owned());
-        Chunk::Grow { choice: 0, part: 0, growth }
+        let delta = Delta::Arguments((*piece).to_owned());
+        Chunk::BlockDelta { choice: 0, part: 0, delta }
     };
     chunks.extend(pieces.iter().map(grow));
     chunks
@@ -909,7 +909,7 @@ fn arguments_in_pieces_become_one_call() {
     let mut chunks = call_in_pieces(&["{\"a\"", ":", "1}"]);
     assert!(encoded(&chunks).is_empty(), "half a call was sent");
     // The end of the choice ends its calls too.
-    chunks.push(Chunk::Stop { choice: 0, reason: StopReason::ToolCalls });
+    chunks.push(Chunk::Finish { choice: 0, reason: StopReason::ToolCalls });
     chunks.push(Chunk::Usage(Usage { input_tokens: 3, ..Usage::default() }));
     let pieces = encoded(&chunks);
     let call = json!({"id": "call_1", "name": "f", "args": {"a": 1}});
@@ -917,14 +917,14 @@ fn arguments_in_pieces_become_one_call() {
     assert_eq!(pieces[0]["candidates"][0]["content"]["parts"][0]["functionCall"], call);
     assert_eq!(pieces[0]["candidates"][0].get("finishReason"), None);
     chunks.push(Chunk::Ping);
-    chunks.push(Chunk::End);
+    chunks.push(Chunk::Done);
     let pieces = encoded(&chunks);
     assert_eq!(pieces.len(), 2);
     assert_eq!(pieces[1]["candidates"][0]["finishReason"], "STOP");
     assert_eq!(pieces[1]["usageMetadata"]["promptTokenCount"], 3);
     for (arguments, args) in [("", json!({})), ("[1]", json!({"arguments": "[1]"}))] {
         let mut chunks = call_in_pieces(&[arguments]);
-        chunks.push(Chunk::Close { choice: 0, part: 0 });
+        chunks.push(Chunk::BlockStop { choice: 0, part: 0 });
         let found = &encoded(&chunks)[0]["candidates"][0]["content"]["parts"][0];
         assert_eq!(found["functionCall"]["args"], args);
     }
@@ -934,8 +934,8 @@ fn arguments_in_pieces_become_one_call() {
 fn a_call_that_is_too_long_ends_the_stream() {
     let long = "x".repeat(5 * 1024 * 1024);
     let mut chunks = call_in_pieces(&[&long, &long]);
-    chunks.push(Chunk::Stop { choice: 0, reason: StopReason::ToolCalls });
-    chunks.push(Chunk::End);
+    chunks.push(Chunk::Finish { choice: 0, reason: StopReason::ToolCalls });
+    chunks.push(Chunk::Done);
     let pieces = encoded(&chunks);
     assert_eq!(pieces.len(), 1);
     assert_eq!(pieces[0]["error"]["status"], "INTERNAL");
@@ -951,7 +951,7 @@ fn failure() -> ApiError {
 fn errors_inside_streams() {
     let mut chunks = call_in_pieces(&["{}"]);
     chunks.push(Chunk::Error(failure()));
-    chunks.push(Chunk::End);
+    chunks.push(Chunk::Done);
     let pieces = encoded(&chunks);
     assert_eq!(pieces.len(), 1);
     let error =
@@ -979,7 +979,7 @@ fn the_array_form_says_the_same_and_ends_only_if_complete() {
     assert!(serde_json::from_str::<Value>(&framed(cut)).is_err());
     let mut failed = cut.to_vec();
     failed.push(Chunk::Error(failure()));
-    failed.push(Chunk::End);
+    failed.push(Chunk::Done);
     let text = framed(&failed);
     assert!(text.contains("UNAVAILABLE") && serde_json::from_str::<Value>(&text).is_err());
 }

@@ -137,11 +137,11 @@ impl<'a> ContentsWriter<'a> {
                 });
                 Ok(())
             }
-            Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+            Content::Raw(foreign) if foreign.dialect == DIALECT => {
                 array.raw(&foreign.json);
                 Ok(())
             }
-            Content::Foreign(_) => {
+            Content::Raw(_) => {
                 warnings.dropped("a part of a message", "only another dialect has it");
                 Ok(())
             }
@@ -251,7 +251,7 @@ fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable
             array.object(|object| object.text("text", &text.text));
             Ok(())
         }
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+        Content::Raw(foreign) if foreign.dialect == DIALECT => {
             array.raw(&foreign.json);
             Ok(())
         }
@@ -295,7 +295,7 @@ fn write_content(
             }
             return write_media(object, media, "a file");
         }
-        Content::ToolCall(_) | Content::ToolResult(_) | Content::Foreign(_) => {}
+        Content::ToolCall(_) | Content::ToolResult(_) | Content::Raw(_) => {}
     }
     Ok(())
 }
@@ -307,7 +307,7 @@ fn medium(
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     match &part.content {
-        Content::Foreign(_) => {
+        Content::Raw(_) => {
             warnings.dropped("a part of a tool result", "only another dialect has it");
             Ok(())
         }

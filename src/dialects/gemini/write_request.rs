@@ -10,7 +10,7 @@ use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{GEMINI, fit, fit_parameters};
 use crate::dialects::warnings::Warnings;
-use crate::dialects::{foreign, service_tier};
+use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Format, Function, Json, ModelRules, ObjectWriter, ReasoningSettings,
     ThinkingForm, Tool, ToolChoice, WebSearch, write_object,
@@ -32,7 +32,7 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsayable> {
-    foreign::refuse_state(request, DIALECT)?;
+    extra_fields::refuse_state(request, DIALECT)?;
     let rules = target.rules;
     write_object(out, |root| {
         ContentsWriter::new(request, rules).write(root, request, warnings)?;
@@ -68,8 +68,8 @@ fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
 /// Writes what this dialect alone knows at the top, and warns of what another knows or what lies where
 /// it cannot be put back.
 fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    foreign::warn_of_others(request, DIALECT, warnings);
-    for (key, foreign) in request.foreign.iter().filter(|(_, it)| it.dialect == DIALECT) {
+    extra_fields::warn_of_others(request, DIALECT, warnings);
+    for (key, foreign) in request.extra_fields.iter().filter(|(_, it)| it.dialect == DIALECT) {
         let is_placed = key.starts_with("generationConfig.") || key.starts_with("toolConfig.");
         if key.starts_with("contents[") || key.starts_with("tools[") {
             warnings.dropped(key, "it lies beside what was translated");
@@ -81,7 +81,7 @@ fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings:
 
 /// The members that this dialect alone knows directly under `path`.
 fn kept<'a>(request: &'a ChatRequest, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Json)> {
-    request.foreign.iter().filter_map(move |(key, foreign)| {
+    request.extra_fields.iter().filter_map(move |(key, foreign)| {
         let name = key.strip_prefix(path)?;
         (foreign.dialect == DIALECT && !name.contains('.')).then_some((name, &foreign.json))
     })
@@ -108,8 +108,8 @@ fn write_tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mu
                 Tool::CodeExecution => {
                     array.object(|tool| tool.object("codeExecution", |_| {}));
                 }
-                Tool::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-                Tool::Foreign(_) => foreign::warn_of_tool(tool, warnings),
+                Tool::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+                Tool::Raw(_) => extra_fields::warn_of_tool(tool, warnings),
             }
         }
     });

@@ -7,8 +7,9 @@ use crate::dialects::embedded_error::UNKNOWN_STATUS;
 use crate::dialects::openai_tools::{CallForms, arguments_of};
 use crate::dialects::{answer_id, media_link, service_tier};
 use crate::llm::{
-    Answer, ApiError, ArrayWriter, Choice, Citation, Content, Foreign, Media, Node, ObjectWriter,
-    Part, Reasoning, Source, StopReason, Text, TokenLogprob, ToolCall, Usage, write_object,
+    Answer, ApiError, ArrayWriter, Choice, Citation, Content, DialectJson, Media, Node,
+    ObjectWriter, Part, Reasoning, Source, StopReason, Text, TokenLogprob, ToolCall, Usage,
+    write_object,
 };
 
 /// What the ids of sound begin with that the gateway has given.
@@ -137,7 +138,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: text("url"),
         title: text("title"),
         quote: None,
-        original: Some(Foreign { dialect: super::DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: super::DIALECT, json: value.json() }),
     }
 }
 

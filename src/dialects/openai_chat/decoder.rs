@@ -14,7 +14,7 @@ use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_in_answer;
 use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
 use crate::llm::{
-    Chunk, Content, Growth, Media, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall,
+    Chunk, Content, Delta, Media, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall,
     Usage, decode_base64, encode_base64, is_error_event,
 };
 
@@ -82,7 +82,7 @@ impl StreamDecoder for Decoder {
 impl Decoder {
     fn end(&mut self, out: &mut Vec<Chunk>) {
         if !std::mem::replace(&mut self.has_ended, true) {
-            out.push(Chunk::End);
+            out.push(Chunk::Done);
         }
     }
 
@@ -137,7 +137,7 @@ impl Progress {
             for part in parts {
                 self.close_call(choice, part, out);
             }
-            out.push(Chunk::Stop { choice, reason: stop_reason(reason) });
+            out.push(Chunk::Finish { choice, reason: stop_reason(reason) });
         }
     }
 
@@ -177,8 +177,8 @@ impl Progress {
         }
         for annotation in delta.get("annotations").into_iter().flat_map(Node::items) {
             let part = self.part_for(choice, Kind::Text, out);
-            let growth = Growth::Citation(citation(annotation));
-            out.push(Chunk::Grow { choice, part, growth });
+            let delta = Delta::Citation(citation(annotation));
+            out.push(Chunk::BlockDelta { choice, part, delta });
         }
         if let Some(text) = filled("refusal") {
             self.words(choice, Kind::Refusal, text, out);
@@ -198,7 +198,7 @@ impl Progress {
             }
             if let Some(signature) = detail.signature {
                 let part = self.part_for(choice, Kind::Reasoning, out);
-                out.push(Chunk::Grow { choice, part, growth: Growth::Signature(signature) });
+                out.push(Chunk::BlockDelta { choice, part, delta: Delta::Signature(signature) });
                 self.close_words(choice, out);
             }
             if let Some(sealed) = detail.sealed {
@@ -213,7 +213,7 @@ impl Progress {
     fn whole(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) {
         self.close_words(choice, out);
         let part = self.open(choice, content, out);
-        out.push(Chunk::Close { choice, part });
+        out.push(Chunk::BlockStop { choice, part });
     }
 
     /// A piece of sound: what is said goes on as words, the bytes are gathered.
@@ -246,13 +246,13 @@ impl Progress {
             let sealed = Some(Signature::read(super::DIALECT, sealed));
             let content = Content::Reasoning(Reasoning { sealed, ..Reasoning::default() });
             let part = self.open(choice, content, out);
-            out.push(Chunk::Close { choice, part });
+            out.push(Chunk::BlockStop { choice, part });
         }
         let signature = block.get("signature").and_then(Node::text);
         if let Some(signature) = signature.filter(|text| !text.is_empty()) {
             let part = self.part_for(choice, Kind::Reasoning, out);
-            let growth = Growth::Signature(Signature::read(super::DIALECT, signature));
-            out.push(Chunk::Grow { choice, part, growth });
+            let delta = Delta::Signature(Signature::read(super::DIALECT, signature));
+            out.push(Chunk::BlockDelta { choice, part, delta });
             // A signature ends its thought.
             self.close_words(choice, out);
         }
@@ -260,7 +260,7 @@ impl Progress {
 
     fn words(&mut self, choice: u32, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
         let part = self.part_for(choice, kind, out);
-        out.push(Chunk::Grow { choice, part, growth: Growth::Text(text.to_owned()) });
+        out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
     }
 
     /// The open part of that kind; a new one where another is open.
@@ -284,22 +284,22 @@ impl Progress {
     fn open(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) -> u32 {
         let part = self.parts;
         self.parts += 1;
-        out.push(Chunk::Open { choice, part, content });
+        out.push(Chunk::BlockStart { choice, part, content });
         part
     }
 
     fn close_words(&mut self, choice: u32, out: &mut Vec<Chunk>) {
         if let Some((_, part)) = self.open.take() {
-            out.push(Chunk::Close { choice, part });
+            out.push(Chunk::BlockStop { choice, part });
         }
     }
 
     fn close_call(&mut self, choice: u32, part: u32, out: &mut Vec<Chunk>) {
         if self.customs.contains(&part) {
-            let growth = Growth::Arguments(CLOSED.to_owned());
-            out.push(Chunk::Grow { choice, part, growth });
+            let delta = Delta::Arguments(CLOSED.to_owned());
+            out.push(Chunk::BlockDelta { choice, part, delta });
         }
-        out.push(Chunk::Close { choice, part });
+        out.push(Chunk::BlockStop { choice, part });
     }
 
     fn call(&mut self, choice: u32, value: Node<'_>, out: &mut Vec<Chunk>) {
@@ -322,8 +322,8 @@ impl Progress {
                 let part = self.open(choice, Content::ToolCall(call), out);
                 if custom.is_some() {
                     self.customs.push(part);
-                    let growth = Growth::Arguments(OPENED.to_owned());
-                    out.push(Chunk::Grow { choice, part, growth });
+                    let delta = Delta::Arguments(OPENED.to_owned());
+                    out.push(Chunk::BlockDelta { choice, part, delta });
                 }
                 if let Some((_, before)) = self.calls.insert(index, (id.to_owned(), part)) {
                     self.close_call(choice, before, out);
@@ -331,16 +331,16 @@ impl Progress {
                 part
             }
         };
-        let grow = |growth| Chunk::Grow { choice, part, growth };
+        let grow = |delta| Chunk::BlockDelta { choice, part, delta };
         let piece = match custom {
             Some(custom) => escaped(custom.text_of("input")),
             None => arguments(function),
         };
         if !piece.is_empty() {
-            out.push(grow(Growth::Arguments(piece)));
+            out.push(grow(Delta::Arguments(piece)));
         }
         if let Some(signature) = signature_of_call(value) {
-            out.push(grow(Growth::Signature(signature)));
+            out.push(grow(Delta::Signature(signature)));
         }
     }
 }

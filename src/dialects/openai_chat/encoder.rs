@@ -15,7 +15,7 @@ use crate::dialects::openai_tools::{CallForms, CallKind, InputReader};
 use crate::dialects::{answer_id, service_tier, sse};
 use crate::http::write_data;
 use crate::llm::{
-    ChatRequest, Chunk, Content, Growth, Media, ObjectWriter, Reasoning, Source, Start, ToolCall,
+    ChatRequest, Chunk, Content, Delta, Media, ObjectWriter, Reasoning, Source, Start, ToolCall,
     Usage,
 };
 
@@ -125,7 +125,7 @@ impl Encoder {
                 self.texts.insert((choice, part), <(String, InputReader)>::default());
                 let name = Some((call.id.as_str(), call.name.as_str()));
                 self.custom(out, (choice, index), name, "");
-                self.grow(choice, part, &Growth::Arguments(call.arguments.clone()), out);
+                self.grow(choice, part, &Delta::Arguments(call.arguments.clone()), out);
             }
             (Content::ToolCall(call), Open::Call { index, .. }) => {
                 self.choice(out, choice, None, |delta| write_call(delta, index, call));
@@ -192,17 +192,17 @@ impl Encoder {
         });
     }
 
-    fn grow(&mut self, choice: u32, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+    fn grow(&mut self, choice: u32, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let parts = self.choices.get_mut(&choice);
         let Some(open) = parts.and_then(|parts| parts.get_mut(part as usize)) else { return };
-        if let (Growth::Arguments(piece), Open::Call { has_arguments, .. }) = (growth, &mut *open) {
+        if let (Delta::Arguments(piece), Open::Call { has_arguments, .. }) = (delta, &mut *open) {
             *has_arguments |= !piece.is_empty();
         }
-        match (growth, *open) {
-            (Growth::Text(text), Open::Words(key)) => {
+        match (delta, *open) {
+            (Delta::Text(text), Open::Words(key)) => {
                 self.choice(out, choice, None, |delta| delta.text(key, text));
             }
-            (Growth::Arguments(piece), Open::Call { index, .. })
+            (Delta::Arguments(piece), Open::Call { index, .. })
                 if self.texts.contains_key(&(choice, part)) =>
             {
                 let Some((all, reader)) = self.texts.get_mut(&(choice, part)) else { return };
@@ -212,17 +212,17 @@ impl Encoder {
                     self.custom(out, (choice, index), None, &text);
                 }
             }
-            (Growth::Arguments(piece), Open::Call { index, .. }) => {
+            (Delta::Arguments(piece), Open::Call { index, .. }) => {
                 self.arguments(choice, index, piece, out);
             }
-            (Growth::Citation(citation), Open::Words(_)) => {
+            (Delta::Citation(citation), Open::Words(_)) => {
                 self.choice(out, choice, None, |delta| {
                     delta.array("annotations", |array| {
                         array.object(|object| write_citation(object, citation));
                     });
                 });
             }
-            (Growth::Signature(signature), Open::Words(_)) => {
+            (Delta::Signature(signature), Open::Words(_)) => {
                 let text = self.thoughts.get(&(choice, part)).cloned().unwrap_or_default();
                 let signature = Some(signature.clone());
                 self.thinking(
@@ -231,7 +231,7 @@ impl Encoder {
                     &Reasoning { text, signature, ..Reasoning::default() },
                 );
             }
-            (Growth::Signature(signature), Open::Call { index, .. }) => {
+            (Delta::Signature(signature), Open::Call { index, .. }) => {
                 let signature = Some(signature.clone());
                 let call = ToolCall { signature, ..ToolCall::default() };
                 self.choice(out, choice, None, |delta| {
@@ -356,19 +356,19 @@ impl StreamEncoder for Encoder {
                 self.start.service_tier = tier.map(str::to_owned);
                 self.role(0, out);
             }
-            Chunk::Open { choice, part, content } => {
+            Chunk::BlockStart { choice, part, content } => {
                 if let Content::Reasoning(thought) = content {
                     self.thoughts.insert((*choice, *part), thought.text.clone());
                 }
                 self.open(*choice, *part, content, out);
             }
-            Chunk::Grow { choice, part, growth } => {
-                if let Growth::Text(text) = growth
+            Chunk::BlockDelta { choice, part, delta } => {
+                if let Delta::Text(text) = delta
                     && let Some(words) = self.thoughts.get_mut(&(*choice, *part))
                 {
                     words.push_str(text);
                 }
-                self.grow(*choice, *part, growth, out);
+                self.grow(*choice, *part, delta, out);
             }
             Chunk::Logprobs { choice, tokens } => self.chunk(out, |root| {
                 root.array("choices", |array| {
@@ -380,10 +380,10 @@ impl StreamEncoder for Encoder {
                     });
                 });
             }),
-            Chunk::Close { choice, part } => {
+            Chunk::BlockStop { choice, part } => {
                 self.close(*choice, |place| place == *part as usize, out);
             }
-            Chunk::Stop { choice, reason } => {
+            Chunk::Finish { choice, reason } => {
                 self.close(*choice, |_| true, out);
                 self.choice(out, *choice, Some(finish_reason(reason)), |_| {});
             }
@@ -396,7 +396,7 @@ impl StreamEncoder for Encoder {
                 write_error(error, &mut data);
                 write_data(out, &data);
             }
-            Chunk::End => self.end(out),
+            Chunk::Done => self.end(out),
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
         }
     }
@@ -412,12 +412,16 @@ mod tests {
         let mut encoder = Encoder::new(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         let signature = Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() };
-        let grow = |growth| Chunk::Grow { choice: 0, part: 0, growth };
+        let grow = |delta| Chunk::BlockDelta { choice: 0, part: 0, delta };
         for chunk in [
-            Chunk::Open { choice: 0, part: 0, content: Content::Reasoning(Reasoning::default()) },
-            grow(Growth::Text("first ".to_owned())),
-            grow(Growth::Text("the file".to_owned())),
-            grow(Growth::Signature(signature)),
+            Chunk::BlockStart {
+                choice: 0,
+                part: 0,
+                content: Content::Reasoning(Reasoning::default()),
+            },
+            grow(Delta::Text("first ".to_owned())),
+            grow(Delta::Text("the file".to_owned())),
+            grow(Delta::Signature(signature)),
         ] {
             encoder.push(&chunk, &mut out);
         }

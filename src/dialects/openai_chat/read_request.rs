@@ -3,12 +3,12 @@
 use super::answer::AUDIO_ID;
 use super::content_list::{image, words as words_of_list};
 use super::{DIALECT, reasoning_details};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::openai_tools::{arguments_of, custom};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, File, Foreign, Format, Function, Grammar, Image, Malformed,
-    Media, Node, Part, Reasoning, ReasoningSettings, Role, Signature, Source, Tool, ToolCall,
-    ToolChoice, ToolResult, Turn, WebSearch, Within,
+    CachePoint, ChatRequest, Content, DialectJson, File, Format, Function, Grammar, Image,
+    Malformed, Media, Node, Part, Reasoning, ReasoningSettings, Role, Signature, Source, Tool,
+    ToolCall, ToolChoice, ToolResult, Turn, WebSearch, Within,
 };
 
 /// Reads the whole body.
@@ -72,7 +72,12 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
             let allowed = value.expect("allowed_tools", "an object")?;
             let mode = allowed.expect("mode", "auto or required").within("allowed_tools")?;
             request.tool_choice = Some(tool_choice(mode).within("allowed_tools.mode")?);
-            foreign::keep(&mut request.foreign, DIALECT, "tool_choice.allowed_tools", allowed);
+            extra_fields::keep(
+                &mut request.extra_fields,
+                DIALECT,
+                "tool_choice.allowed_tools",
+                allowed,
+            );
         }
         "tool_choice" | "function_call" => request.tool_choice = Some(tool_choice(value)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.expect_flag()?),
@@ -91,7 +96,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "prediction" => request.prediction = Some(words(value.expect("content", "text")?)?),
         "modalities" => request.modalities = texts(value)?,
         "audio" => request.audio_output = Some(value.expect_object()?.json()),
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }
@@ -172,7 +177,7 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
             let inner = value.expect("custom", "an object")?;
             custom_tool(inner).within("custom").map(Tool::Function)
         }
-        Some(_) => Ok(Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() })),
+        Some(_) => Ok(Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() })),
     }
 }
 
@@ -433,7 +438,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
             Content::Audio(Media::base64(&format!("audio/{format}"), data))
         }
         "file" => file(value.expect("file", "an object")?).within("file")?,
-        _ => Content::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
     };
     Ok(Part { content, cache: cache_point(value) })
 }

@@ -8,8 +8,8 @@ use crate::dialects::codec::{Codec, RequestPath, Target};
 use crate::dialects::grid::asking_for_usage;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Answer, Assembly, ChatRequest, Choice, Chunk, Content, Dialect, Image, Media, Part, Reasoning,
-    Role, Scanner, Signature, StopReason, chunks_of,
+    Answer, ChatRequest, Choice, Chunk, ChunkAssembler, Content, Dialect, Image, Media, Part,
+    Reasoning, Role, Scanner, Signature, StopReason, chunks_of,
 };
 
 fn client(dialect: Dialect) -> &'static dyn Codec {
@@ -38,9 +38,9 @@ fn streamed(deltas: &[Value]) -> Vec<Part> {
 }
 
 fn assemble(chunks: Vec<Chunk>) -> Vec<Part> {
-    let mut assembly = Assembly::default();
-    chunks.into_iter().for_each(|chunk| assembly.push(chunk));
-    let answer = assembly.finish().expect("no error").expect("a whole stream");
+    let mut assembler = ChunkAssembler::default();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    let answer = assembler.finish().expect("no error").expect("a whole stream");
     answer.choices.into_iter().next().expect("a choice").parts
 }
 

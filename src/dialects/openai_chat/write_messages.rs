@@ -65,7 +65,7 @@ fn write_turn(
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     let is_abroad =
-        |part: &Part| matches!(&part.content, Content::Foreign(it) if it.dialect != DIALECT);
+        |part: &Part| matches!(&part.content, Content::Raw(it) if it.dialect != DIALECT);
     if turn.parts.iter().any(is_abroad) {
         warnings.dropped("a part of a message", "only another dialect has it");
         let parts: Vec<Part> = turn.parts.iter().filter(|part| !is_abroad(part)).cloned().collect();
@@ -156,7 +156,7 @@ fn write_assistant(
 ) -> Result<(), Unsayable> {
     let said: Vec<Part> = parts
         .iter()
-        .filter(|part| matches!(part.content, Content::Text(_) | Content::Foreign(_)))
+        .filter(|part| matches!(part.content, Content::Text(_) | Content::Raw(_)))
         .cloned()
         .collect();
     if said.is_empty() {
@@ -326,8 +326,8 @@ fn write_part(
             object.text("type", "refusal");
             object.text("refusal", refusal);
         }),
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-        Content::Foreign(_) => {
+        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }
         // Calls, results and thoughts are members of messages here, not parts of content.

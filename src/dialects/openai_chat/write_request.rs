@@ -7,11 +7,11 @@ use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
-use crate::dialects::{foreign, service_tier};
+use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
-    ArrayWriter, ChatRequest, Foreign, Format, Function, MaxTokensName, ModelRules, ObjectWriter,
-    OpenaiToolKind, Prefill, ReasoningSettings, RefusedSetting, Tool, ToolChoice, WebSearch,
-    write_object,
+    ArrayWriter, ChatRequest, DialectJson, Format, Function, MaxTokensName, ModelRules,
+    ObjectWriter, OpenaiToolKind, Prefill, ReasoningSettings, RefusedSetting, Tool, ToolChoice,
+    WebSearch, write_object,
 };
 
 /// What this dialect has no word for.
@@ -45,7 +45,7 @@ pub(super) fn write(
                 root.object("stream_options", |options| options.flag("include_usage", true));
             }
         }
-        foreign::write_of_openai(root, request, DIALECT, target, warnings)
+        extra_fields::write_of_openai(root, request, DIALECT, target, warnings)
     })
 }
 
@@ -85,10 +85,11 @@ fn settings(
     root.optional_text("user", request.user.as_deref());
     if !request.metadata.is_empty() {
         // OpenAI refuses labels of what it does not keep, and keeps nothing here unless it is told to.
-        let is_kept = |(key, it): &(String, Foreign)| key == "store" && it.json.text() == "true";
+        let is_kept =
+            |(key, it): &(String, DialectJson)| key == "store" && it.json.text() == "true";
         if !target.is_original {
             warnings.dropped("metadata", NO_SUCH);
-        } else if request.foreign.iter().any(is_kept) {
+        } else if request.extra_fields.iter().any(is_kept) {
             root.object("metadata", |object| {
                 request.metadata.iter().for_each(|(key, value)| object.text(key, value));
             });
@@ -205,7 +206,7 @@ fn tools(
 ) {
     let sayable = |tool: &&Tool| match tool {
         Tool::Function(_) => true,
-        Tool::Foreign(foreign) => foreign.dialect == DIALECT,
+        Tool::Raw(foreign) => foreign.dialect == DIALECT,
         Tool::WebSearch(_) | Tool::CodeExecution => false,
     };
     for tool in &request.tools {
@@ -214,8 +215,8 @@ fn tools(
             Tool::CodeExecution => {
                 warnings.dropped("the code execution tool", "openai-chat has none");
             }
-            Tool::Foreign(foreign) if foreign.dialect != DIALECT => {
-                foreign::warn_of_tool(tool, warnings);
+            Tool::Raw(foreign) if foreign.dialect != DIALECT => {
+                extra_fields::warn_of_tool(tool, warnings);
             }
             _ => {}
         }
@@ -230,7 +231,7 @@ fn tools(
                     write_custom(array, function);
                 }
                 Tool::Function(function) => write_function(array, function, target, warnings),
-                Tool::Foreign(foreign) => array.raw(&foreign.json),
+                Tool::Raw(foreign) => array.raw(&foreign.json),
                 Tool::WebSearch(_) | Tool::CodeExecution => {}
             }
         }
@@ -240,7 +241,7 @@ fn tools(
 }
 
 fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest, forms: &CallForms) {
-    if let Some(allowed) = foreign::find(request, DIALECT, "tool_choice.allowed_tools") {
+    if let Some(allowed) = extra_fields::find(request, DIALECT, "tool_choice.allowed_tools") {
         root.object("tool_choice", |choice| {
             choice.text("type", "allowed_tools");
             choice.raw("allowed_tools", &allowed.json);
@@ -426,8 +427,8 @@ mod tests {
         assert_eq!((body.get("metadata"), warnings.len()), (None, 1));
         for (json, is_kept) in [("true", true), ("false", false)] {
             let json = Json::of_written(json.to_owned());
-            let store = Foreign { dialect: Dialect::OpenaiResponses, json };
-            request.foreign = vec![("store".to_owned(), store)];
+            let store = DialectJson { dialect: Dialect::OpenaiResponses, json };
+            request.extra_fields = vec![("store".to_owned(), store)];
             let (body, warnings) = written(&request, true);
             assert_eq!((body.get("metadata").is_some(), warnings.is_empty()), (is_kept, is_kept));
         }

@@ -9,7 +9,7 @@ use crate::dialects::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow};
 use crate::dialects::openai_chat::tokens;
 use crate::dialects::openai_tools::CallForms;
 use crate::dialects::warnings::Warnings;
-use crate::dialects::{foreign, service_tier};
+use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
     Answer, ApiError, ChatRequest, Choice, Content, Format, Node, ObjectWriter, Part, StopReason,
     TokenLogprob, Usage, write_array, write_object,
@@ -209,7 +209,7 @@ fn code_of(error: &ApiError) -> &'static str {
 pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     write_object(&mut out, |root| {
-        let kept = |key: &str| foreign::find(request, DIALECT, key).map(|it| &it.json);
+        let kept = |key: &str| extra_fields::find(request, DIALECT, key).map(|it| &it.json);
         root.flag("background", false);
         match super::write_request::instructions(request) {
             Some(text) => root.text("instructions", text),
@@ -391,12 +391,12 @@ mod tests {
         };
         assert!(matches!(&thought.content, Content::Reasoning(it) if it.text == "hm"));
         assert_eq!(text.as_text(), Some("a"));
-        assert!(matches!(&part.content, Content::Foreign(_)));
+        assert!(matches!(&part.content, Content::Raw(_)));
         let expected =
             ToolCall { id: "fc_1".to_owned(), name: "f".to_owned(), ..ToolCall::default() };
         assert_eq!(call.content, Content::ToolCall(expected));
         assert!(matches!(&image.content, Content::Image(_)));
-        assert!(matches!(&search.content, Content::Foreign(_)));
+        assert!(matches!(&search.content, Content::Raw(_)));
         assert_eq!(answer.choices[0].logprobs.len(), 1);
         assert_eq!(answer.usage, None);
     }

@@ -4,6 +4,8 @@
 //! some providers send arguments, and others whole answers, only there. Of what was said only the
 //! lengths are kept. A part is closed when the next one of its item begins, or with its item, since
 //! the proof of a thought comes that late.
+//!
+//! Long because one state machine reads all events of the dialect.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,7 @@ use crate::dialects::codec::{BadStream, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::dialects::openai_chat::{arguments, read_error, tokens};
 use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
-use crate::llm::{ApiError, Chunk, Content, Growth, Node, Reasoning, Scanner, Start, Text, Usage};
+use crate::llm::{ApiError, Chunk, Content, Delta, Node, Reasoning, Scanner, Start, Text, Usage};
 
 /// Items followed, at most; those beyond are dropped. Answers have a handful.
 const ITEMS_MAX: u64 = 4096;
@@ -231,7 +233,11 @@ impl Decoder {
                 self.calls.push((call.id.clone(), part));
                 let is_custom = kind == "custom_tool_call";
                 known.call = Some(Call { part, told: 0, is_custom });
-                out.push(Chunk::Open { choice: CHOICE, part, content: Content::ToolCall(call) });
+                out.push(Chunk::BlockStart {
+                    choice: CHOICE,
+                    part,
+                    content: Content::ToolCall(call),
+                });
                 if is_custom {
                     out.push(grown(part, OPENED));
                 }
@@ -278,7 +284,7 @@ impl Decoder {
                 Content::Reasoning(Reasoning { id, ..Reasoning::default() })
             }
         };
-        out.push(Chunk::Open { choice: CHOICE, part, content });
+        out.push(Chunk::BlockStart { choice: CHOICE, part, content });
         let words = Words { place, part, told: 0, citations: 0, has_tokens: false };
         Some(item.words.insert(words))
     }
@@ -365,8 +371,8 @@ impl Decoder {
         let words = self.items.get(&index).and_then(|item| item.words);
         let id = output::vendor_id(item);
         let grow = |part, signature| {
-            let growth = Growth::Signature(signature);
-            Chunk::Grow { choice: CHOICE, part, growth }
+            let delta = Delta::Signature(signature);
+            Chunk::BlockDelta { choice: CHOICE, part, delta }
         };
         let thought = Reasoning { id: id.map(str::to_owned), ..Reasoning::default() };
         match (proof::read(sealed, words.is_some(), id), words) {
@@ -391,8 +397,8 @@ impl Decoder {
     fn whole_part(&mut self, content: Content, out: &mut Vec<Chunk>) {
         let part = self.parts;
         self.parts += 1;
-        out.push(Chunk::Open { choice: CHOICE, part, content });
-        out.push(Chunk::Close { choice: CHOICE, part });
+        out.push(Chunk::BlockStart { choice: CHOICE, part, content });
+        out.push(Chunk::BlockStop { choice: CHOICE, part });
     }
 
     fn close_item(&mut self, index: u64, out: &mut Vec<Chunk>) {
@@ -405,7 +411,7 @@ impl Decoder {
             if is_custom {
                 out.push(grown(part, CLOSED));
             }
-            out.push(Chunk::Close { choice: CHOICE, part });
+            out.push(Chunk::BlockStop { choice: CHOICE, part });
         }
     }
 
@@ -424,10 +430,10 @@ impl Decoder {
         let open: Vec<u64> = self.items.keys().copied().collect();
         open.into_iter().for_each(|index| self.close_item(index, out));
         let reason = stop_reason(response, !self.calls.is_empty());
-        out.push(Chunk::Stop { choice: CHOICE, reason });
+        out.push(Chunk::Finish { choice: CHOICE, reason });
         let usage = response.get("usage").and_then(|usage| Usage::read(usage.value()));
         out.extend(usage.map(Chunk::Usage));
-        out.push(Chunk::End);
+        out.push(Chunk::Done);
         self.has_ended = true;
     }
 
@@ -442,7 +448,7 @@ fn is_call(item: Node<'_>) -> bool {
 }
 
 fn grown(part: u32, piece: &str) -> Chunk {
-    Chunk::Grow { choice: CHOICE, part, growth: Growth::Arguments(piece.to_owned()) }
+    Chunk::BlockDelta { choice: CHOICE, part, delta: Delta::Arguments(piece.to_owned()) }
 }
 
 /// The error of an event: in an object of its own, or flat as the reference has it, where the type is
@@ -458,19 +464,19 @@ fn error(value: Node<'_>) -> ApiError {
 
 fn close(words: &mut Option<Words>, out: &mut Vec<Chunk>) {
     if let Some(words) = words.take() {
-        out.push(Chunk::Close { choice: CHOICE, part: words.part });
+        out.push(Chunk::BlockStop { choice: CHOICE, part: words.part });
     }
 }
 
 impl Words {
-    fn push(&self, growth: Growth, out: &mut Vec<Chunk>) {
-        out.push(Chunk::Grow { choice: CHOICE, part: self.part, growth });
+    fn push(&self, delta: Delta, out: &mut Vec<Chunk>) {
+        out.push(Chunk::BlockDelta { choice: CHOICE, part: self.part, delta });
     }
 
     fn grow(&mut self, text: &str, out: &mut Vec<Chunk>) {
         if !text.is_empty() {
             self.told += text.len();
-            self.push(Growth::Text(text.to_owned()), out);
+            self.push(Delta::Text(text.to_owned()), out);
         }
     }
 
@@ -481,7 +487,7 @@ impl Words {
 
     fn cite(&mut self, annotation: Node<'_>, out: &mut Vec<Chunk>) {
         self.citations += 1;
-        self.push(Growth::Citation(output::citation(annotation)), out);
+        self.push(Delta::Citation(output::citation(annotation)), out);
     }
 
     /// How likely the tokens of an event were. What comes with deltas is told again at the end.
@@ -498,7 +504,7 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{Answer, Assembly, StopReason};
+    use crate::llm::{Answer, ChunkAssembler, StopReason};
 
     fn decode(events: &[&str]) -> Vec<Chunk> {
         let mut decoder = Decoder::default();
@@ -511,9 +517,9 @@ mod tests {
     }
 
     fn answer(events: &[&str]) -> Answer {
-        let mut assembly = Assembly::default();
-        decode(events).into_iter().for_each(|chunk| assembly.push(chunk));
-        assembly.finish().expect("no error").expect("a complete stream")
+        let mut assembler = ChunkAssembler::default();
+        decode(events).into_iter().for_each(|chunk| assembler.push(chunk));
+        assembler.finish().expect("no error").expect("a complete stream")
     }
 
     fn contents(events: &[&str]) -> Vec<Content> {
@@ -657,7 +663,7 @@ mod tests {
             r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"image_generation_call","id":"ig_1","result":"AAAA"}}"#,
             COMPLETED,
         ]);
-        let [Content::Foreign(search), Content::Image(_)] = found.as_slice() else {
+        let [Content::Raw(search), Content::Image(_)] = found.as_slice() else {
             panic!("{found:?}")
         };
         assert!(search.json.text().contains("completed"));

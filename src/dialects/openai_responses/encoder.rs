@@ -20,8 +20,8 @@ use crate::dialects::openai_chat::write_tokens;
 use crate::dialects::openai_tools::{CallForms, InputReader};
 use crate::dialects::{service_tier, sse};
 use crate::llm::{
-    ApiError, ChatRequest, Chunk, Content, Growth, ObjectWriter, Start, StopReason, TokenLogprob,
-    Usage, taken_apart, write_array,
+    ApiError, ChatRequest, Chunk, Content, Delta, ObjectWriter, Start, StopReason, TokenLogprob,
+    Usage, deltas_of, write_array,
 };
 
 /// Most bytes of an answer that are kept for the last event. The longest texts have a megabyte,
@@ -135,7 +135,7 @@ impl Encoder {
         let content = shown.as_ref();
         let Some(kind) = output::kind_of(content, &self.forms) else { return };
         self.begin(&Start::default(), out);
-        let (begun, grown) = taken_apart(content);
+        let (begun, grown) = deltas_of(content);
         let joined = self.speaking.filter(|index| {
             let last = self.items.get(*index).and_then(|item| item.parts.last());
             last.is_some_and(|last| output::is_one_item(&last.content, content))
@@ -160,8 +160,8 @@ impl Encoder {
         if kind == "msg" {
             self.border("content_part.added", index, place, out);
         }
-        for growth in &grown {
-            self.grow(part, growth, out);
+        for delta in &grown {
+            self.grow(part, delta, out);
         }
         if matches!(content, Content::Text(_)) && !self.early.is_empty() {
             let early = std::mem::take(&mut self.early);
@@ -232,20 +232,20 @@ impl Encoder {
         self.items.get_mut(index)?.parts.get_mut(place)
     }
 
-    fn grow(&mut self, part: u32, growth: &Growth, out: &mut Vec<u8>) {
+    fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let Some((index, place)) = self.parts.get(&part).copied() else { return };
         let Some(gathered) = self.part_mut(index, place) else { return };
         let was_shown = gathered.has_thought();
-        match (&mut gathered.content, growth) {
-            (Content::Text(text), Growth::Text(piece)) => {
+        match (&mut gathered.content, delta) {
+            (Content::Text(text), Delta::Text(piece)) => {
                 text.text.push_str(piece);
                 self.delta("output_text.delta", index, place, piece, out);
             }
-            (Content::Refusal(text), Growth::Text(piece)) => {
+            (Content::Refusal(text), Delta::Text(piece)) => {
                 text.push_str(piece);
                 self.delta("refusal.delta", index, place, piece, out);
             }
-            (Content::Reasoning(thought), Growth::Text(piece)) => {
+            (Content::Reasoning(thought), Delta::Text(piece)) => {
                 thought.text.push_str(piece);
                 if !was_shown && !piece.is_empty() {
                     self.part_event(
@@ -260,7 +260,7 @@ impl Encoder {
                 }
                 self.delta("reasoning_summary_text.delta", index, place, piece, out);
             }
-            (Content::Text(text), Growth::Citation(citation)) => {
+            (Content::Text(text), Delta::Citation(citation)) => {
                 let at = text.citations.len() as u64;
                 text.citations.push(citation.clone());
                 let kind = "output_text.annotation.added";
@@ -270,14 +270,14 @@ impl Encoder {
                 });
                 self.keep(ITEM_BYTES);
             }
-            (Content::ToolCall(_), Growth::Arguments(piece)) => {
+            (Content::ToolCall(_), Delta::Arguments(piece)) => {
                 self.grow_call(index, place, piece, out);
             }
-            (Content::Reasoning(thought), Growth::Signature(signature)) => {
+            (Content::Reasoning(thought), Delta::Signature(signature)) => {
                 thought.signature = Some(signature.clone());
                 self.keep(signature.text.len());
             }
-            (Content::ToolCall(call), Growth::Signature(signature)) => {
+            (Content::ToolCall(call), Delta::Signature(signature)) => {
                 call.signature = Some(signature.clone());
                 self.keep(signature.text.len());
             }
@@ -463,23 +463,23 @@ impl StreamEncoder for Encoder {
         }
         match chunk {
             Chunk::Start(start) => self.begin(start, out),
-            Chunk::Open { choice: 0, part, content } => self.open(*part, content, out),
-            Chunk::Grow { choice: 0, part, growth } => self.grow(*part, growth, out),
-            Chunk::Close { choice: 0, part } => self.close(*part, out),
+            Chunk::BlockStart { choice: 0, part, content } => self.open(*part, content, out),
+            Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, delta, out),
+            Chunk::BlockStop { choice: 0, part } => self.close(*part, out),
             Chunk::Logprobs { choice: 0, tokens } => self.tokens(tokens.clone(), out),
-            Chunk::Stop { choice: 0, reason } => self.stop(reason, out),
+            Chunk::Finish { choice: 0, reason } => self.stop(reason, out),
             Chunk::Usage(usage) => {
                 self.usage = Some(self.usage.map_or(*usage, |before| before.then(*usage)));
             }
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
             Chunk::Error(error) => self.fail(error, out),
-            Chunk::End => self.end(out),
+            Chunk::Done => self.end(out),
             // The dialect has one answer only.
-            Chunk::Open { .. }
-            | Chunk::Grow { .. }
-            | Chunk::Close { .. }
+            Chunk::BlockStart { .. }
+            | Chunk::BlockDelta { .. }
+            | Chunk::BlockStop { .. }
             | Chunk::Logprobs { .. }
-            | Chunk::Stop { .. } => {}
+            | Chunk::Finish { .. } => {}
         }
         if self.bytes > ANSWER_BYTES_MAX && !self.has_ended {
             let error = ApiError {
@@ -527,16 +527,16 @@ mod tests {
             .collect()
     }
 
-    fn grow(part: u32, growth: Growth) -> Chunk {
-        Chunk::Grow { choice: 0, part, growth }
+    fn grow(part: u32, delta: Delta) -> Chunk {
+        Chunk::BlockDelta { choice: 0, part, delta }
     }
 
     fn words(part: u32, text: &str) -> Chunk {
-        grow(part, Growth::Text(text.to_owned()))
+        grow(part, Delta::Text(text.to_owned()))
     }
 
     fn open(part: u32, content: Content) -> Chunk {
-        Chunk::Open { choice: 0, part, content }
+        Chunk::BlockStart { choice: 0, part, content }
     }
 
     fn start() -> Chunk {
@@ -544,7 +544,7 @@ mod tests {
     }
 
     fn stop() -> Chunk {
-        Chunk::Stop { choice: 0, reason: StopReason::Stop }
+        Chunk::Finish { choice: 0, reason: StopReason::Stop }
     }
 
     fn rich_answer() -> Answer {
@@ -569,8 +569,8 @@ mod tests {
         };
         let foreign = crate::llm::Json::parse(r#"{"type":"web_search_call","id":"ws_1"}"#);
         let json = foreign.expect("JSON");
-        let elsewhere = crate::llm::Foreign { dialect: Dialect::Gemini, json: json.clone() };
-        let own = crate::llm::Foreign { dialect: DIALECT, json };
+        let elsewhere = crate::llm::DialectJson { dialect: Dialect::Gemini, json: json.clone() };
+        let own = crate::llm::DialectJson { dialect: DIALECT, json };
         let image = crate::llm::Image {
             media: crate::llm::Media::base64("image/png", "AAAA"),
             detail: None,
@@ -580,8 +580,8 @@ mod tests {
             thought(Some("rs_1"), "b", signature(DIALECT)),
             thought(None, "c", signature(Dialect::AnthropicMessages)),
             thought(None, "", signature(Dialect::AnthropicMessages)),
-            Part::new(Content::Foreign(own)),
-            Part::new(Content::Foreign(elsewhere)),
+            Part::new(Content::Raw(own)),
+            Part::new(Content::Raw(elsewhere)),
             Part::new(Content::Text(Text { text: "d".to_owned(), citations: vec![citation] })),
             Part::text("e"),
             call("call_1", "", signature(Dialect::Gemini)),
@@ -634,18 +634,18 @@ mod tests {
             start(),
             open(0, Content::Reasoning(Reasoning::default())),
             words(0, "hm"),
-            Chunk::Close { choice: 0, part: 0 },
+            Chunk::BlockStop { choice: 0, part: 0 },
             open(1, Content::Text(Text::default())),
             words(1, "Hi"),
-            grow(1, Growth::Citation(Citation::default())),
+            grow(1, Delta::Citation(Citation::default())),
             Chunk::Ping,
             words(1, ""),
-            Chunk::Close { choice: 0, part: 1 },
+            Chunk::BlockStop { choice: 0, part: 1 },
             open(2, Content::ToolCall(ToolCall::default())),
-            grow(2, Growth::Arguments("{}".to_owned())),
-            Chunk::Close { choice: 0, part: 2 },
+            grow(2, Delta::Arguments("{}".to_owned())),
+            Chunk::BlockStop { choice: 0, part: 2 },
             stop(),
-            Chunk::End,
+            Chunk::Done,
         ]);
         let expected = [
             "created",
@@ -676,7 +676,7 @@ mod tests {
     fn calls_that_grow_in_turns() {
         let call =
             |id: &str| Content::ToolCall(ToolCall { id: id.to_owned(), ..ToolCall::default() });
-        let piece = |part, text: &str| grow(part, Growth::Arguments(text.to_owned()));
+        let piece = |part, text: &str| grow(part, Delta::Arguments(text.to_owned()));
         let events = encode(&[
             start(),
             open(0, call("a")),
@@ -686,7 +686,7 @@ mod tests {
             piece(0, ":1}"),
             piece(1, ":2}"),
             stop(),
-            Chunk::End,
+            Chunk::Done,
         ]);
         let output = &events.last().expect("events")["response"]["output"];
         for (index, id, arguments) in [(0, "a", "{\"x\":1}"), (1, "b", "{\"y\":2}")] {
@@ -706,7 +706,7 @@ mod tests {
         };
         let begun = [start(), open(0, Content::Text(Text::default())), words(0, "Hi")];
         let mut chunks = begun.to_vec();
-        chunks.extend([Chunk::Error(error.clone()), words(0, "x"), stop(), Chunk::End]);
+        chunks.extend([Chunk::Error(error.clone()), words(0, "x"), stop(), Chunk::Done]);
         let events = encode(&chunks);
         let [.., told, last] = events.as_slice() else { panic!("{events:?}") };
         assert_eq!((&told["type"], &told["message"]), (&"error".into(), &"too many".into()));
@@ -740,7 +740,7 @@ mod tests {
         let text = String::from_utf8(out).expect("UTF-8");
         assert!(encoder.has_ended && text.contains("event: error\n"));
         let mut later = Vec::new();
-        encoder.push(&Chunk::End, &mut later);
+        encoder.push(&Chunk::Done, &mut later);
         assert!(later.is_empty());
     }
 
@@ -764,13 +764,13 @@ mod tests {
         let token = TokenLogprob { token: "x".to_owned(), logprob: -0.5, top: Vec::new() };
         let events = encode(&[
             words(9, "x"),
-            Chunk::Close { choice: 0, part: 9 },
+            Chunk::BlockStop { choice: 0, part: 9 },
             Chunk::Logprobs { choice: 0, tokens: vec![token] },
-            Chunk::Open { choice: 1, part: 0, content: Content::Text(Text::default()) },
-            Chunk::Stop { choice: 1, reason: StopReason::Length },
+            Chunk::BlockStart { choice: 1, part: 0, content: Content::Text(Text::default()) },
+            Chunk::Finish { choice: 1, reason: StopReason::Length },
             open(0, Content::Text(Text { text: "Hi".to_owned(), citations: Vec::new() })),
             stop(),
-            Chunk::End,
+            Chunk::Done,
         ]);
         let response = &events.last().expect("events")["response"];
         assert_eq!(response["status"], "completed");

@@ -78,7 +78,7 @@ impl Gathered {
 
 /// Writes an item as it begins with `content`.
 pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content, forms: &CallForms) {
-    if let Content::Foreign(_) = content {
+    if let Content::Raw(_) = content {
         let said = Said { content, logprobs: &[] };
         output::write_item(out, (id, "in_progress"), &[said], forms);
         return;

@@ -12,8 +12,8 @@ use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, write_tokens};
 use crate::dialects::openai_tools::{CallForms, CallKind, arguments_of, flat_name, input_of};
 use crate::llm::{
-    Citation, Content, Foreign, Image, Json, Media, Node, ObjectWriter, Part, Reasoning, Signature,
-    Source, Text, TokenLogprob, ToolCall, write_object,
+    Citation, Content, DialectJson, Image, Json, Media, Node, ObjectWriter, Part, Reasoning,
+    Signature, Source, Text, TokenLogprob, ToolCall, write_object,
 };
 
 /// Type of the items that are pictures.
@@ -67,7 +67,7 @@ pub(super) fn call(item: Node<'_>) -> ToolCall {
 
 /// What only this dialect has.
 pub(super) fn foreign(value: Node<'_>) -> Content {
-    Content::Foreign(Foreign { dialect: DIALECT, json: value.json() })
+    Content::Raw(DialectJson { dialect: DIALECT, json: value.json() })
 }
 
 /// The picture that an item holds, if it does.
@@ -124,7 +124,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: text("url"),
         title: text("title").or_else(|| text("filename")),
         quote: None,
-        original: Some(Foreign { dialect: DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: DIALECT, json: value.json() }),
     }
 }
 
@@ -201,7 +201,7 @@ pub(super) fn kind_of(content: &Content, forms: &CallForms) -> Option<&'static s
         Content::Reasoning(_) => Some("rs"),
         Content::Image(Image { media: Media { source: Source::Base64(_), .. }, .. }) => Some("ig"),
         // Its id is in it.
-        Content::Foreign(foreign) if foreign.dialect == DIALECT => Some(""),
+        Content::Raw(foreign) if foreign.dialect == DIALECT => Some(""),
         _ => None,
     }
 }
@@ -222,7 +222,7 @@ pub(super) fn write_item(
     forms: &CallForms,
 ) {
     let Some(first) = said.first() else { return };
-    if let Content::Foreign(foreign) = first.content {
+    if let Content::Raw(foreign) = first.content {
         out.extend_from_slice(foreign.json.text().as_bytes());
         return;
     }

@@ -5,7 +5,7 @@ use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, cache_point};
 use crate::dialects::openai_tools::{TOOL_SEARCH, arguments_of, name_of_call};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, File, Foreign, Image, Malformed, Media, Node, Part,
+    CachePoint, ChatRequest, Content, DialectJson, File, Image, Malformed, Media, Node, Part,
     Reasoning, Role, Source, Text, ToolCall, ToolResult, Turn, Within,
 };
 
@@ -66,8 +66,8 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
             }
             let is_given = kind.ends_with("_output") || kind.ends_with("_response");
             let role = if is_given { Role::Tool } else { Role::Assistant };
-            let foreign = Foreign { dialect: DIALECT, json: item.json() };
-            said_by(request, role).push(Part::new(Content::Foreign(foreign)));
+            let foreign = DialectJson { dialect: DIALECT, json: item.json() };
+            said_by(request, role).push(Part::new(Content::Raw(foreign)));
         }
     }
     Ok(())
@@ -192,7 +192,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
             let data = audio.expect_text_at("data").within("input_audio")?;
             Content::Audio(Media::base64(&format!("audio/{format}"), data))
         }
-        _ => Content::Foreign(Foreign { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
     };
     Ok(Part { content, cache: breakpoint(value).or_else(|| cache_point(value)) })
 }

@@ -1,11 +1,11 @@
 //! A client's request.
 
 use super::{DIALECT, read_input, read_tools};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::openai_chat::{function, json_schema, labels, texts};
 use crate::dialects::openai_tools::name_of_call;
 use crate::llm::{
-    ChatRequest, Foreign, Format, Json, Malformed, Node, Part, ReasoningSettings, Role, Tool,
+    ChatRequest, DialectJson, Format, Json, Malformed, Node, Part, ReasoningSettings, Role, Tool,
     ToolChoice, Turn, WebSearch, Within, write_array,
 };
 
@@ -65,9 +65,9 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "background" if !value.expect_flag()? => {}
         "background" | "conversation" | "previous_response_id" | "prompt" => {
             request.needs_state = Some(key.to_owned());
-            foreign::keep(&mut request.foreign, DIALECT, key, value);
+            extra_fields::keep(&mut request.extra_fields, DIALECT, key, value);
         }
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ fn include(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
 
 fn keep_inner(request: &mut ChatRequest, key: &str, json: &[u8]) {
     let json = Json::of_written(String::from_utf8_lossy(json).into_owned());
-    request.foreign.push((key.to_owned(), Foreign { dialect: DIALECT, json }));
+    request.extra_fields.push((key.to_owned(), DialectJson { dialect: DIALECT, json }));
 }
 
 fn text(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
@@ -105,7 +105,12 @@ fn text(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
             "verbosity" => {
                 request.verbosity = Some(inner.expect_text().within(key)?.to_owned());
             }
-            _ => foreign::keep(&mut request.foreign, DIALECT, &format!("text.{key}"), inner),
+            _ => extra_fields::keep(
+                &mut request.extra_fields,
+                DIALECT,
+                &format!("text.{key}"),
+                inner,
+            ),
         }
     }
     Ok(())
@@ -134,7 +139,12 @@ fn reasoning(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed
                 settings.summary = Some(inner.expect_text().within(key)?.to_owned());
                 settings.is_shown = Some(true);
             }
-            _ => foreign::keep(&mut request.foreign, DIALECT, &format!("reasoning.{key}"), inner),
+            _ => extra_fields::keep(
+                &mut request.extra_fields,
+                DIALECT,
+                &format!("reasoning.{key}"),
+                inner,
+            ),
         }
     }
     if settings != ReasoningSettings::default() {
@@ -145,7 +155,7 @@ fn reasoning(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed
 
 /// Reads a tool that is one in all dialects.
 pub(super) fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
-    let foreign = || Tool::Foreign(Foreign { dialect: DIALECT, json: value.json() });
+    let foreign = || Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() });
     Ok(match value.expect_text_at("type")? {
         "function" => Tool::Function(function(value)?),
         // Beside what is mapped it may say what others cannot: then it is kept whole.
@@ -209,9 +219,9 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
         "allowed_tools" => {
             request.tool_choice = Some(mode(value.expect_text_at("mode")?).within("mode")?);
             let tools = value.expect("tools", "an array")?;
-            foreign::keep(&mut request.foreign, DIALECT, "tool_choice.tools", tools);
+            extra_fields::keep(&mut request.extra_fields, DIALECT, "tool_choice.tools", tools);
         }
-        _ => foreign::keep(&mut request.foreign, DIALECT, "tool_choice", value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, "tool_choice", value),
     }
     Ok(())
 }
@@ -418,7 +428,7 @@ mod tests {
         assert_eq!(source(far), Source::Url("https://a.example/b.pdf".to_owned()));
         assert_eq!(source(near), Source::Base64("AAAA".to_owned()));
         assert_eq!(audio.content, Content::Audio(Media::base64("audio/mp3", "AAAA")));
-        assert!(matches!(video.content, Content::Foreign(_)));
+        assert!(matches!(video.content, Content::Raw(_)));
         assert_eq!((text.as_text(), text.cache), (Some("t"), Some(CachePoint::Default)));
     }
 
@@ -455,7 +465,7 @@ mod tests {
         assert_eq!((request.top_logprobs, request.tool_choice), (Some(0), None));
         assert_eq!((request.stop, request.sampling.seed), (vec!["END".to_owned()], Some(7)));
         let foreign: Vec<(&str, &str)> =
-            request.foreign.iter().map(|(key, it)| (key.as_str(), it.json.text())).collect();
+            request.extra_fields.iter().map(|(key, it)| (key.as_str(), it.json.text())).collect();
         let expected = [
             ("reasoning.mode", r#""pro""#),
             ("include", r#"["file_search_call.results"]"#),
@@ -481,7 +491,7 @@ mod tests {
         ] {
             let body = format!(r#"{{"input":"x","tools":[{tool}]}}"#);
             let request = read_body(&body).expect("a request");
-            assert_eq!(!matches!(request.tools[0], Tool::Foreign(_)), is_shared, "{tool}");
+            assert_eq!(!matches!(request.tools[0], Tool::Raw(_)), is_shared, "{tool}");
         }
     }
 }

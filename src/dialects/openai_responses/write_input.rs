@@ -73,7 +73,7 @@ impl Writer<'_, '_> {
         for part in parts {
             match &part.content {
                 Content::ToolResult(_) => {}
-                Content::Foreign(foreign) if foreign.dialect == DIALECT => {
+                Content::Raw(foreign) if foreign.dialect == DIALECT => {
                     self.items.raw(&foreign.json);
                 }
                 _ => self.warnings.dropped("a part of a tool's turn", "it is no result"),
@@ -104,7 +104,7 @@ impl Writer<'_, '_> {
     fn is_said_by_user(&mut self, part: &Part) -> bool {
         match &part.content {
             Content::ToolResult(_) => false,
-            Content::Foreign(foreign) if foreign.dialect != DIALECT => {
+            Content::Raw(foreign) if foreign.dialect != DIALECT => {
                 self.warnings.dropped("a part of a message", "only another dialect has it");
                 false
             }
@@ -170,7 +170,7 @@ impl Writer<'_, '_> {
     }
 
     fn part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
-        if let Content::Foreign(foreign) = &part.content {
+        if let Content::Raw(foreign) = &part.content {
             array.raw(&foreign.json);
             return Ok(());
         }
@@ -244,11 +244,11 @@ impl Writer<'_, '_> {
                 Content::Text(_) | Content::Refusal(_) => self.said(group),
                 Content::ToolCall(call) => self.call(call),
                 Content::Reasoning(_) => self.thought(group),
-                Content::Foreign(foreign) if foreign.dialect != DIALECT => {
+                Content::Raw(foreign) if foreign.dialect != DIALECT => {
                     self.warnings.dropped("a part of a message", "only another dialect has it");
                 }
-                Content::Foreign(foreign) if output::is_part(&foreign.json) => self.said(group),
-                Content::Foreign(foreign) => self.items.raw(&foreign.json),
+                Content::Raw(foreign) if output::is_part(&foreign.json) => self.said(group),
+                Content::Raw(foreign) => self.items.raw(&foreign.json),
                 Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
                     let why = "openai-responses takes it from users only";
                     self.warnings.dropped("what the assistant showed", why);
@@ -356,7 +356,7 @@ impl Writer<'_, '_> {
 fn is_one_item(before: &Content, next: &Content) -> bool {
     let is_said = |content: &Content| match content {
         Content::Text(_) | Content::Refusal(_) => true,
-        Content::Foreign(foreign) => foreign.dialect == DIALECT && output::is_part(&foreign.json),
+        Content::Raw(foreign) => foreign.dialect == DIALECT && output::is_part(&foreign.json),
         _ => false,
     };
     output::is_one_item(before, next) || (is_said(before) && is_said(next))
@@ -365,7 +365,7 @@ fn is_one_item(before: &Content, next: &Content) -> bool {
 /// Writes one part of the model's own message.
 fn write_said(array: &mut ArrayWriter<'_>, content: &Content) {
     match content {
-        Content::Foreign(foreign) => array.raw(&foreign.json),
+        Content::Raw(foreign) => array.raw(&foreign.json),
         Content::Refusal(refusal) => array.object(|part| {
             part.text("type", "refusal");
             part.text("refusal", refusal);

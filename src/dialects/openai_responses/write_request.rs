@@ -5,7 +5,7 @@ use crate::dialects::codec::{Target, Unsayable};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind, TOOL_SEARCH};
 use crate::dialects::warnings::Warnings;
-use crate::dialects::{foreign, service_tier};
+use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
     ArrayWriter, ChatRequest, Format, Function, Namespace, ObjectWriter, OpenaiTool,
     OpenaiToolKind, Role, Tool, ToolChoice, WebSearch, write_object,
@@ -50,7 +50,7 @@ pub(super) fn write(
         if has_tools {
             root.array("tools", |array| write_tools(array, request, tool_form, warnings));
         } else {
-            request.tools.iter().for_each(|tool| foreign::warn_of_tool(tool, warnings));
+            request.tools.iter().for_each(|tool| extra_fields::warn_of_tool(tool, warnings));
         }
         if has_tools || request.tools.is_empty() {
             write_tool_choice(root, request, &forms);
@@ -60,7 +60,7 @@ pub(super) fn write(
         if request.stream {
             root.flag("stream", true);
         }
-        foreign::write_of_openai(root, request, DIALECT, target, warnings)
+        extra_fields::write_of_openai(root, request, DIALECT, target, warnings)
     })
 }
 
@@ -166,7 +166,7 @@ fn sampling(
 
 fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let has_inner = |outer: &str| {
-        request.foreign.iter().any(|(key, it)| {
+        request.extra_fields.iter().any(|(key, it)| {
             it.dialect == DIALECT && key.strip_prefix(outer).is_some_and(|it| it.starts_with('.'))
         })
     };
@@ -179,7 +179,7 @@ fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warning
         root.object("reasoning", |object| {
             object.optional_text("effort", effort);
             object.optional_text("summary", summary);
-            foreign::write_inner(object, request, DIALECT, "reasoning");
+            extra_fields::write_inner(object, request, DIALECT, "reasoning");
         });
     }
     if request.format.is_some() || request.verbosity.is_some() || has_inner("text") {
@@ -189,7 +189,7 @@ fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warning
                 object.object("format", |object| write_format(object, &format));
             }
             object.optional_text("verbosity", request.verbosity.as_deref());
-            foreign::write_inner(object, request, DIALECT, "text");
+            extra_fields::write_inner(object, request, DIALECT, "text");
         });
     }
 }
@@ -214,12 +214,12 @@ pub(super) fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
 /// and thoughts that are wanted must then come sealed to live on.
 fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     let is_own = request.origin == Some(DIALECT);
-    let is_told = request.foreign.iter().any(|(key, _)| key == "store");
+    let is_told = request.extra_fields.iter().any(|(key, _)| key == "store");
     if !is_own && !is_told {
         root.flag("store", false);
     }
     let thinks = request.reasoning.as_ref().is_some_and(|it| it.effort_name() != Some("none"));
-    let others = foreign::find(request, DIALECT, "include");
+    let others = extra_fields::find(request, DIALECT, "include");
     let is_sealed = request.seal_thoughts || (!is_own && thinks);
     if request.top_logprobs.is_some() || is_sealed || others.is_some() {
         root.array("include", |array| {
@@ -239,7 +239,7 @@ fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
 }
 
 fn is_sayable(tool: &Tool) -> bool {
-    !matches!(tool, Tool::Foreign(foreign) if foreign.dialect != DIALECT)
+    !matches!(tool, Tool::Raw(foreign) if foreign.dialect != DIALECT)
 }
 
 /// For whom tools are written.
@@ -310,8 +310,8 @@ fn write_tool(
             tool.text("type", "code_interpreter");
             tool.object("container", |container| container.text("type", "auto"));
         }),
-        (Tool::Foreign(foreign), _) if foreign.dialect == DIALECT => array.raw(&foreign.json),
-        (Tool::Foreign(_), _) => foreign::warn_of_tool(tool, warnings),
+        (Tool::Raw(foreign), _) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        (Tool::Raw(_), _) => extra_fields::warn_of_tool(tool, warnings),
     }
 }
 
@@ -424,11 +424,11 @@ pub(super) fn write_tool_choice(
         Some(ToolChoice::None) => "none",
         Some(ToolChoice::Required) => "required",
     };
-    if foreign::find(request, DIALECT, "tool_choice.tools").is_some() {
+    if extra_fields::find(request, DIALECT, "tool_choice.tools").is_some() {
         root.object("tool_choice", |choice| {
             choice.text("type", "allowed_tools");
             choice.text("mode", mode);
-            foreign::write_inner(choice, request, DIALECT, "tool_choice");
+            extra_fields::write_inner(choice, request, DIALECT, "tool_choice");
         });
     } else {
         root.text("tool_choice", mode);
@@ -441,8 +441,9 @@ mod tests {
     use super::*;
     use crate::dialects::openai_tools::{custom, in_namespace, tool_search};
     use crate::llm::{
-        CachePoint, Content, Dialect, File, Foreign, Grammar, Image, Json, Media, Part, Reasoning,
-        ReasoningSettings, Sampling, Scanner, Signature, Source, Text, ToolCall, ToolResult, Turn,
+        CachePoint, Content, Dialect, DialectJson, File, Grammar, Image, Json, Media, Part,
+        Reasoning, ReasoningSettings, Sampling, Scanner, Signature, Source, Text, ToolCall,
+        ToolResult, Turn,
     };
     use proptest::collection::vec;
     use proptest::option;
@@ -499,7 +500,7 @@ mod tests {
         let sampling =
             Sampling { seed: Some(7), logit_bias: Json::parse_object("{}"), ..Sampling::default() };
         let json = Json::parse(r#"{"type":"x"}"#).expect("JSON");
-        let foreign = || Foreign { dialect: Dialect::Gemini, json: json.clone() };
+        let foreign = || DialectJson { dialect: Dialect::Gemini, json: json.clone() };
         let function = Function { cache: Some(CachePoint::Default), ..Function::default() };
         let search = WebSearch { uses_max: Some(3), ..WebSearch::default() };
         let request = ChatRequest {
@@ -510,12 +511,8 @@ mod tests {
             service_tier: Some("reserved".to_owned()),
             prediction: Some("x".to_owned()),
             modalities: vec!["text".to_owned(), "audio".to_owned()],
-            tools: vec![
-                Tool::Function(function),
-                Tool::WebSearch(search),
-                Tool::Foreign(foreign()),
-            ],
-            ..asking(vec![Part::text("q"), Part::new(Content::Foreign(foreign()))])
+            tools: vec![Tool::Function(function), Tool::WebSearch(search), Tool::Raw(foreign())],
+            ..asking(vec![Part::text("q"), Part::new(Content::Raw(foreign()))])
         };
         let (body, warnings) = write_for(&request, true).expect("a request");
         for part in [
@@ -637,7 +634,7 @@ mod tests {
             Content::File(File { media, name: Some(name), context: None, with_citations: false })
         });
         let audio = Just(Content::Audio(Media::base64("audio/wav", "AAAA")));
-        let foreign = Just(Content::Foreign(Foreign {
+        let foreign = Just(Content::Raw(DialectJson {
             dialect: DIALECT,
             json: Json::of_written(r#"{"type":"input_video","x":[1]}"#.to_owned()),
         }));
@@ -671,7 +668,7 @@ mod tests {
         });
         let foreign = |json: &str| {
             let json = Json::of_written(json.to_owned());
-            Just(Content::Foreign(Foreign { dialect: DIALECT, json }))
+            Just(Content::Raw(DialectJson { dialect: DIALECT, json }))
         };
         prop_oneof![
             4 => text(),
@@ -727,7 +724,7 @@ mod tests {
             })
         });
         let json = Json::of_written(r#"{"type":"mcp","server_label":"s"}"#.to_owned());
-        let foreign = Just(Tool::Foreign(Foreign { dialect: DIALECT, json }));
+        let foreign = Just(Tool::Raw(DialectJson { dialect: DIALECT, json }));
         let custom = (option::of(word()), any::<bool>()).prop_map(|(description, has_grammar)| {
             let (syntax, definition) = ("lark".to_owned(), "start: \"x\"".to_owned());
             let grammar = has_grammar.then_some(Grammar { syntax, definition });
@@ -789,7 +786,7 @@ mod tests {
             });
             let foreign = is_stored.map(|stored| {
                 let json = Json::of_written(stored.to_string());
-                ("store".to_owned(), Foreign { dialect: DIALECT, json })
+                ("store".to_owned(), DialectJson { dialect: DIALECT, json })
             });
             let temperature = halves.map(|halves| f64::from(halves) / 2.0);
             ChatRequest {
@@ -816,7 +813,7 @@ mod tests {
                 include_usage: true,
                 seal_thoughts,
                 origin: Some(DIALECT),
-                foreign: foreign.into_iter().collect(),
+                extra_fields: foreign.into_iter().collect(),
                 ..ChatRequest::default()
             }
         }

@@ -5,7 +5,7 @@
 
 use super::{RerankCodec, check, documents, results, texts, wanted, write_result};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Usage, Within, write_object,
@@ -39,7 +39,7 @@ impl RerankCodec for Cohere {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsayable> {
         for gone in ["rank_fields", "max_chunks_per_doc"] {
-            if request.foreign.iter().any(|(key, _)| key == gone) {
+            if request.extra_fields.iter().any(|(key, _)| key == gone) {
                 return Err(Unsayable::new(
                     gone,
                     "version 2 of cohere's ranking has no such member",
@@ -52,7 +52,7 @@ impl RerankCodec for Cohere {
             root.texts("documents", texts(request));
             root.optional_number("top_n", request.top_n);
             root.optional_number("max_tokens_per_doc", request.tokens_per_document_max);
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
         });
         Ok(())
     }
@@ -93,7 +93,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "top_n" => request.top_n = Some(value.expect_u64()?),
         "return_documents" => request.with_documents = value.expect_flag()?,
         "max_tokens_per_doc" => request.tokens_per_document_max = Some(value.expect_u64()?),
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }

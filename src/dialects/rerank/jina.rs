@@ -5,7 +5,7 @@ use super::{
     RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound, write_result,
 };
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Within, write_object,
@@ -46,7 +46,7 @@ impl RerankCodec for Jina {
             root.texts("documents", texts(request));
             root.optional_number("top_n", request.top_n);
             root.flag("return_documents", false);
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
         });
         Ok(())
     }
@@ -93,7 +93,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "documents" => request.documents = documents(value)?,
         "top_n" => request.top_n = Some(value.expect_u64()?),
         "return_documents" => request.with_documents = value.expect_flag()?,
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }

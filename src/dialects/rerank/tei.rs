@@ -3,7 +3,7 @@
 
 use super::{RerankCodec, check, documents, results, texts, wanted, warn_of_bound};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Within, write_array,
@@ -43,7 +43,7 @@ impl RerankCodec for Tei {
         write_object(out, |root| {
             root.text("query", &request.query);
             root.texts("texts", texts(request));
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
         });
         Ok(())
     }
@@ -77,7 +77,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "query" => request.query = value.expect_text()?.to_owned(),
         "texts" => request.documents = documents(value)?,
         "return_text" => request.with_documents = value.expect_flag()?,
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }

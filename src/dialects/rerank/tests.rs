@@ -61,7 +61,7 @@ fn said_by(name: &str) -> (RerankRequest, RerankAnswer) {
         top_n: Some(2),
         ..RerankRequest::default()
     };
-    let result = |index, score| RerankResult { index, score, foreign: Vec::new() };
+    let result = |index, score| RerankResult { index, score, extra_fields: Vec::new() };
     let mut answer = RerankAnswer {
         results: vec![result(1, 0.9987), result(0, 0.0415)],
         ..RerankAnswer::default()
@@ -222,7 +222,7 @@ fn a_place_that_the_request_has_not_has_no_document() {
         with_documents: true,
         ..RerankRequest::default()
     };
-    let result = |index| RerankResult { index, score: 0.5, foreign: Vec::new() };
+    let result = |index| RerankResult { index, score: 0.5, extra_fields: Vec::new() };
     let results = vec![result(0), result(1), result(u64::MAX)];
     let answer = RerankAnswer { results, ..RerankAnswer::default() };
     for (name, codec) in SHAPES {

@@ -2,7 +2,7 @@
 
 use super::{RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound};
 use crate::dialects::codec::{Target, Unsayable};
-use crate::dialects::foreign;
+use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Within, write_object,
@@ -42,7 +42,7 @@ impl RerankCodec for Voyage {
             root.text("query", &request.query);
             root.texts("documents", texts(request));
             root.optional_number("top_k", request.top_n);
-            foreign::write_flat(root, &request.foreign, DIALECT, warnings);
+            extra_fields::write_flat(root, &request.extra_fields, DIALECT, warnings);
         });
         Ok(())
     }
@@ -86,7 +86,7 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         "documents" => request.documents = documents(value)?,
         "top_k" => request.top_n = Some(value.expect_u64()?),
         "return_documents" => request.with_documents = value.expect_flag()?,
-        _ => foreign::keep(&mut request.foreign, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ fn bills_worked_by_hand() {
         let prices: Vec<(&str, PicoUsd)> =
             bill.prices.iter().map(|(name, text)| (name.as_str(), price(text))).collect();
         let card = card_with(&prices, &bill.off_peak, bill.factors);
-        let terms = Terms { tier: Tier::of_answer(&bill.tier), at_unix_s: bill.at_unix_s };
+        let terms = PricingTerms { tier: Tier::of_answer(&bill.tier), at_unix_s: bill.at_unix_s };
         let expected = PicoUsd::from_dollars(&bill.dollars);
         assert_eq!(Some(bill.worked()), expected, "{}: the working", bill.name);
         assert_eq!(cost(&bill.usage(), &card, terms), expected, "{}", bill.name);
@@ -116,18 +116,19 @@ fn what_has_no_price_is_unknown_not_free() {
         (&write, written, "", None),
         (&write[..1], written, "", Some(5)),
     ] {
-        let terms = Terms { tier: Tier::of_answer(tier), at_unix_s: 0 };
+        let terms = PricingTerms { tier: Tier::of_answer(tier), at_unix_s: 0 };
         let found = cost(&usage, &card(prices, ""), terms).map(PicoUsd::get);
         assert_eq!(found, expected, "{prices:?} {usage:?} {tier}");
     }
     let most = card(&[("input", PicoUsd::new(u64::MAX)), ("output", PicoUsd::new(u64::MAX))], "");
-    assert_eq!(cost(&usage(u64::MAX, u64::MAX), &most, Terms::default()), None);
+    assert_eq!(cost(&usage(u64::MAX, u64::MAX), &most, PricingTerms::default()), None);
 }
 
 #[test]
 fn units_other_than_tokens() {
     let card = card(&[("per_query", PicoUsd::new(2_000_000_000))], "");
-    let cost = |kind, count| cost_of_units(kind, count, &card, Terms::default()).map(PicoUsd::get);
+    let cost =
+        |kind, count| cost_of_units(kind, count, &card, PricingTerms::default()).map(PicoUsd::get);
     assert_eq!(cost(Kind::PerQuery, 3), Some(6_000_000_000));
     assert_eq!(cost(Kind::PerImage, 3), None);
     assert_eq!(cost(Kind::PerImage, 0), Some(0));
@@ -164,7 +165,7 @@ fn the_catalogue_can_bill_what_people_use() {
         ("openrouter", "openai/gpt-4o"),
     ] {
         let card = catalogue.find(vendor, model).unwrap_or_else(|| panic!("{vendor} {model}"));
-        let cost = cost(&usage, card, Terms::default()).unwrap_or_else(|| panic!("{model}"));
+        let cost = cost(&usage, card, PricingTerms::default()).unwrap_or_else(|| panic!("{model}"));
         // Between a hundredth of a cent for a million tokens and a hundred dollars.
         assert!((105_000..105_000_000_000).contains(&cost.get()), "{model}: {cost}");
     }
@@ -198,6 +199,6 @@ proptest! {
         ];
         let card = card(&names.map(|name| (name, PicoUsd::new(price))), "");
         let expected = PicoUsd::new(price).checked_mul(input + output);
-        prop_assert_eq!(cost(&usage, &card, Terms::default()), expected);
+        prop_assert_eq!(cost(&usage, &card, PricingTerms::default()), expected);
     }
 }

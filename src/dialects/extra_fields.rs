@@ -5,7 +5,7 @@
 
 use super::codec::{Target, Unsayable};
 use super::warnings::Warnings;
-use crate::llm::{ChatRequest, Dialect, Foreign, Json, Node, ObjectWriter, Tool};
+use crate::llm::{ChatRequest, Dialect, DialectJson, Json, Node, ObjectWriter, Tool};
 
 /// Members that OpenAI has in both of its dialects, with the same meaning (API reference, read
 /// November 2026).
@@ -23,13 +23,13 @@ const NO_SUCH: &str = "the provider's format has no such member";
 
 /// Keeps a member that `dialect` alone knows. Null says nothing in any dialect.
 pub(super) fn keep(
-    members: &mut Vec<(String, Foreign)>,
+    members: &mut Vec<(String, DialectJson)>,
     dialect: Dialect,
     key: &str,
     value: Node<'_>,
 ) {
     if !value.is_null() {
-        members.push((key.to_owned(), Foreign { dialect, json: value.json() }));
+        members.push((key.to_owned(), DialectJson { dialect, json: value.json() }));
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn keep(
 /// members or state.
 pub(super) fn write_flat(
     object: &mut ObjectWriter<'_>,
-    members: &[(String, Foreign)],
+    members: &[(String, DialectJson)],
     dialect: Dialect,
     warnings: &mut Warnings,
 ) {
@@ -90,7 +90,7 @@ fn write_among(
     warnings: &mut Warnings,
 ) -> Result<(), Unsayable> {
     refuse_state(request, dialect)?;
-    for (key, foreign) in &request.foreign {
+    for (key, foreign) in &request.extra_fields {
         if foreign.dialect == dialect {
             // Inner members are for their dialect to place.
             if !key.contains('.') {
@@ -120,7 +120,7 @@ pub(super) fn refuse_state(request: &ChatRequest, dialect: Dialect) -> Result<()
 
 /// Warns of the members that `dialect` does not know.
 pub(super) fn warn_of_others(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
-    for (key, foreign) in &request.foreign {
+    for (key, foreign) in &request.extra_fields {
         if foreign.dialect != dialect {
             warn_of_other(key, foreign, warnings);
         }
@@ -128,7 +128,7 @@ pub(super) fn warn_of_others(request: &ChatRequest, dialect: Dialect, warnings: 
 }
 
 /// Warns of one member that the provider's dialect does not know.
-pub(super) fn warn_of_other(key: &str, foreign: &Foreign, warnings: &mut Warnings) {
+pub(super) fn warn_of_other(key: &str, foreign: &DialectJson, warnings: &mut Warnings) {
     if !is_kept_anyway(key, foreign) {
         warnings.dropped(&name(key), NO_SUCH);
     }
@@ -136,7 +136,7 @@ pub(super) fn warn_of_other(key: &str, foreign: &Foreign, warnings: &mut Warning
 
 /// Warns of a tool that the provider's dialect does not know, by its type.
 pub(super) fn warn_of_tool(tool: &Tool, warnings: &mut Warnings) {
-    let Tool::Foreign(foreign) = tool else { return };
+    let Tool::Raw(foreign) = tool else { return };
     match kind_of_tool(&foreign.json) {
         Some(kind) => warnings.dropped(&format!("the tool {kind}"), "another vendor's"),
         None => warnings.dropped("a tool of the vendor", "another dialect's"),
@@ -156,7 +156,7 @@ fn kind_of_tool(json: &Json) -> Option<String> {
 }
 
 /// A provider that keeps nothing does what `"store": false` asks for.
-fn is_kept_anyway(key: &str, foreign: &Foreign) -> bool {
+fn is_kept_anyway(key: &str, foreign: &DialectJson) -> bool {
     // What it stood for has taken its place, or the request is refused.
     key == "previous_response_id" || (key == "store" && foreign.json.text() == "false")
 }
@@ -168,7 +168,7 @@ pub(super) fn write_inner(
     dialect: Dialect,
     outer: &str,
 ) {
-    for (key, foreign) in &request.foreign {
+    for (key, foreign) in &request.extra_fields {
         let inner = key.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.'));
         if let Some(inner) = inner.filter(|_| foreign.dialect == dialect) {
             object.raw(inner, &foreign.json);
@@ -181,8 +181,8 @@ pub(super) fn find<'r>(
     request: &'r ChatRequest,
     dialect: Dialect,
     key: &str,
-) -> Option<&'r Foreign> {
-    let found = request.foreign.iter().find(|(name, it)| name == key && it.dialect == dialect);
+) -> Option<&'r DialectJson> {
+    let found = request.extra_fields.iter().find(|(name, it)| name == key && it.dialect == dialect);
     found.map(|(_, foreign)| foreign)
 }
 
@@ -192,7 +192,7 @@ pub(super) fn inside<'r>(
     dialect: Dialect,
     path: &'r str,
 ) -> impl Iterator<Item = (&'r str, &'r Json)> {
-    request.foreign.iter().filter_map(move |(key, foreign)| {
+    request.extra_fields.iter().filter_map(move |(key, foreign)| {
         let rest = key.strip_prefix(path).filter(|_| foreign.dialect == dialect)?;
         Some((rest, &foreign.json))
     })
@@ -212,9 +212,12 @@ mod tests {
     fn request(members: &[(&str, &str)]) -> ChatRequest {
         let foreign = |(key, json): &(&str, &str)| {
             let json = Json::parse(json).expect("JSON");
-            (key.to_string(), Foreign { dialect: Dialect::OpenaiResponses, json })
+            (key.to_string(), DialectJson { dialect: Dialect::OpenaiResponses, json })
         };
-        ChatRequest { foreign: members.iter().map(foreign).collect(), ..ChatRequest::default() }
+        ChatRequest {
+            extra_fields: members.iter().map(foreign).collect(),
+            ..ChatRequest::default()
+        }
     }
 
     #[test]
@@ -270,7 +273,7 @@ mod tests {
         let mut request = ChatRequest::default();
         for key in ["top", ".tools[0].hint", ".tools[12].hint"] {
             let json = Json::of_written("1".to_owned());
-            request.foreign.push((key.to_owned(), Foreign { dialect, json }));
+            request.extra_fields.push((key.to_owned(), DialectJson { dialect, json }));
         }
         let written = |dialect| {
             let (mut out, mut warnings) = (Vec::new(), Warnings::default());

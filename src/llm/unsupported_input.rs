@@ -1,5 +1,5 @@
-//! What a request asks of a model that is known to be unable to do it, so that it is refused instead of
-//! answered as if part of it had not been said.
+//! Input of a request that its model is known not to support, so that the request is refused instead of
+//! answered as if that part had not been there.
 
 use super::catalogue::ModelCard;
 use super::chat_request::ChatRequest;
@@ -8,7 +8,7 @@ use super::content::{Content, Part};
 /// What of the request the model is known not to read, in words for people: `an image`. Documents of
 /// plain text are text.
 #[must_use]
-pub fn unable(request: &ChatRequest, card: &ModelCard) -> Option<&'static str> {
+pub fn unsupported_input(request: &ChatRequest, card: &ModelCard) -> Option<&'static str> {
     if !card.reads_text_only() {
         return None;
     }
@@ -39,7 +39,7 @@ fn other_than_text(parts: &[Part]) -> Option<&'static str> {
         | Content::ToolCall(_)
         | Content::Reasoning(_)
         | Content::Refusal(_)
-        | Content::Foreign(_) => None,
+        | Content::Raw(_) => None,
     })
 }
 
@@ -86,7 +86,7 @@ mod tests {
             (Content::ToolResult(result), Some("an image")),
             (Content::Refusal("no".to_owned()), None),
         ] {
-            assert_eq!(unable(&asking(content.clone()), card), expected, "{content:?}");
+            assert_eq!(unsupported_input(&asking(content.clone()), card), expected, "{content:?}");
         }
     }
 
@@ -113,7 +113,11 @@ mod tests {
             ("bedrock", "mistral.pixtral-large-2502-v1:0", false),
         ] {
             let card = catalogue.find(vendor, model).expect(model);
-            assert_eq!(unable(&asking(image()), card).is_some(), is_refused, "{vendor}/{model}");
+            assert_eq!(
+                unsupported_input(&asking(image()), card).is_some(),
+                is_refused,
+                "{vendor}/{model}"
+            );
         }
     }
 
@@ -124,10 +128,10 @@ mod tests {
             let settings = ModelSettings { abilities: Some(names), ..ModelSettings::default() };
             settings.check("m", None, "p", &mut Problems::default()).expect("sound")
         };
-        assert_eq!(unable(&asking(image()), &abilities(&["tools"])), Some("an image"));
-        assert_eq!(unable(&asking(image()), &abilities(&["tools", "vision"])), None);
+        assert_eq!(unsupported_input(&asking(image()), &abilities(&["tools"])), Some("an image"));
+        assert_eq!(unsupported_input(&asking(image()), &abilities(&["tools", "vision"])), None);
         let other = ModelSettings { context_tokens: Some(9), ..ModelSettings::default() };
         let card = other.check("m", None, "p", &mut Problems::default()).expect("sound");
-        assert_eq!(unable(&asking(image()), &card), None);
+        assert_eq!(unsupported_input(&asking(image()), &card), None);
     }
 }
