@@ -11,7 +11,7 @@ use super::digest::{digest, mistral_call_id};
 use super::service_tier;
 use super::warnings::Warnings;
 use crate::llm::{
-    CallIds, ChatRequest, Content, Dialect, EarlierThoughts, ModelRules, Part, Prefill, Reasoning,
+    CallIds, ChatRequest, Content, Dialect, EarlierReasoning, ModelRules, Part, Prefill, Reasoning,
     RefusedSetting, Role, Sampling, Tool, ToolChoice, Turn,
 };
 
@@ -26,7 +26,7 @@ const GO_ON: &str =
 const USER_HASH_CHARACTERS: usize = 32;
 
 /// A request that its model takes.
-pub struct Adapted<'r> {
+pub struct AdaptedRequest<'r> {
     /// The request.
     pub request: Cow<'r, ChatRequest>,
     /// Tools that have another name in it.
@@ -40,7 +40,7 @@ pub fn adapt<'r>(
     dialect: Dialect,
     target: &Target<'_>,
     warnings: &mut Warnings,
-) -> Adapted<'r> {
+) -> AdaptedRequest<'r> {
     let rules = target.rules;
     let mut request = Cow::Borrowed(request);
     drop_refused(&mut request, rules, warnings);
@@ -49,10 +49,10 @@ pub fn adapt<'r>(
     fit_bound(&mut request, rules, warnings);
     fit_user(&mut request, rules, warnings);
     fit_call_ids(&mut request, rules);
-    fit_thoughts(&mut request, rules, warnings);
+    fit_reasoning(&mut request, rules, warnings);
     fit_end(&mut request, rules, warnings);
     let tool_names = ToolNames::shorten(&mut request, dialect, rules, warnings);
-    Adapted { request, tool_names }
+    AdaptedRequest { request, tool_names }
 }
 
 /// Leaves out what the model refuses. What says the same as nothing goes without a word.
@@ -313,17 +313,19 @@ fn call_id(part: &Part) -> Option<&str> {
     }
 }
 
-fn fit_thoughts(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
-    let is_thought = |part: &Part| matches!(part.content, Content::Reasoning(_));
+fn fit_reasoning(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
+    let is_reasoning = |part: &Part| matches!(part.content, Content::Reasoning(_));
     let parts = || request.turns.iter().flat_map(|turn| &turn.parts);
     let signed =
         |part: &Part| matches!(&part.content, Content::ToolCall(it) if it.signature.is_some());
     match rules.thoughts {
-        Some(EarlierThoughts::Refused) if parts().any(|part| is_thought(part) || signed(part)) => {
+        Some(EarlierReasoning::Refused)
+            if parts().any(|part| is_reasoning(part) || signed(part)) =>
+        {
             warnings.dropped("a thought", "this vendor takes none back");
             let turns = &mut request.to_mut().turns;
             for turn in turns.iter_mut() {
-                turn.parts.retain(|part| !is_thought(part));
+                turn.parts.retain(|part| !is_reasoning(part));
                 for part in &mut turn.parts {
                     if let Content::ToolCall(call) = &mut part.content {
                         call.signature = None;
@@ -332,10 +334,10 @@ fn fit_thoughts(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings
             }
             turns.retain(|turn| !turn.parts.is_empty());
         }
-        Some(EarlierThoughts::Required) if rules.thinks(request.reasoning.as_ref()) => {
+        Some(EarlierReasoning::Required) if rules.thinks(request.reasoning.as_ref()) => {
             let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
             if parts().any(is_call) {
-                stand_in_for_thoughts(request);
+                placeholder_reasoning(request);
             }
         }
         _ => {}
@@ -344,7 +346,7 @@ fn fit_thoughts(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings
 
 /// Puts a space in the place of the thoughts that a turn of the model lacks: the vendor wants some text
 /// there, and nobody has the true one.
-fn stand_in_for_thoughts(request: &mut Cow<'_, ChatRequest>) {
+fn placeholder_reasoning(request: &mut Cow<'_, ChatRequest>) {
     let lacks = |turn: &Turn| {
         let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty());
         turn.role == Role::Assistant && !turn.parts.iter().any(has_words)

@@ -12,7 +12,7 @@ mod headers;
 
 use std::fmt;
 
-use headers::Named;
+use headers::MessageHeaders;
 
 /// Total length, length of the headers and the checksum of both.
 const PRELUDE_BYTES: usize = 12;
@@ -178,7 +178,7 @@ fn read<'a>(
     layout: Layout,
     failure: &'a mut Vec<u8>,
 ) -> Option<AmazonEvent<'a>> {
-    let named = Named::read(message.get(PRELUDE_BYTES..layout.headers_end)?)?;
+    let named = MessageHeaders::read(message.get(PRELUDE_BYTES..layout.headers_end)?)?;
     let payload = message.get(layout.headers_end..layout.payload_end)?;
     match named.message_type? {
         "event" => Some(AmazonEvent { name: named.event_type?, data: payload }),
@@ -241,13 +241,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    type Told = Vec<(String, Vec<u8>)>;
+    type ReadEvents = Vec<(String, Vec<u8>)>;
 
     /// All events of `pieces`, and how the stream ended.
     fn read<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
         event_bytes_max: usize,
-    ) -> (Told, Result<bool, AmazonError>) {
+    ) -> (ReadEvents, Result<bool, AmazonError>) {
         let mut reader = AmazonReader::new(event_bytes_max);
         let mut told = Vec::new();
         for piece in pieces {
@@ -424,7 +424,7 @@ mod tests {
         #[test]
         fn any_split_tells_what_was_written(messages in messages(), size in 1_usize..50) {
             let stream = joined(&messages);
-            let expected: Told = messages.into_iter().map(|(name, data, _)| (name, data)).collect();
+            let expected: ReadEvents = messages.into_iter().map(|(name, data, _)| (name, data)).collect();
             prop_assert_eq!(read([stream.as_slice()], 4096), (expected.clone(), Ok(false)));
             prop_assert_eq!(read(stream.chunks(size), 4096), (expected.clone(), Ok(false)));
             prop_assert_eq!(read(stream.chunks(1), 4096), (expected, Ok(false)));

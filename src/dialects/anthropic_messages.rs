@@ -30,11 +30,11 @@ pub use count_tokens::write_token_count;
 
 pub(super) use proof::{is_foreign_data, is_foreign_signature};
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
 use super::context_overflow::{is_overflow, message};
 use super::openai_chat;
 use super::part_order::PartOrder;
-use super::said_turns;
+use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -58,8 +58,8 @@ impl Codec for AnthropicMessages {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let request = said_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+    ) -> Result<(), Unsupported> {
+        let request = sendable_turns::for_provider(request, DIALECT, |_, _| false, warnings);
         write_request::write(&request, target, warnings, out)
     }
 

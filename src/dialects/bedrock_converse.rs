@@ -23,11 +23,11 @@ pub(super) use answer::failure;
 
 use std::fmt::Write as _;
 
-use super::codec::{Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::codec::{Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
 use super::part_order::PartOrder;
-use super::said_turns;
+use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, ChatRequest, Dialect, Malformed, Media, Node, Source, write_object,
@@ -72,8 +72,8 @@ impl Codec for BedrockConverse {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let request = said_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+    ) -> Result<(), Unsupported> {
+        let request = sendable_turns::for_provider(request, DIALECT, |_, _| false, warnings);
         write_request::write(&request, target, warnings, out)
     }
 

@@ -38,7 +38,7 @@ pub trait Codec: Sync {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable>;
+    ) -> Result<(), Unsupported>;
 
     /// Reads a provider's whole answer. None if it is no answer at all.
     fn read_answer(&self, root: Node<'_>) -> Option<Answer>;
@@ -139,17 +139,17 @@ pub struct RequestPath<'a> {
     pub stream: bool,
 }
 
-/// The target cannot say what the request means.
+/// The target's API does not support what the request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be sent to this model: {why}")]
-pub struct Unsayable {
+pub struct Unsupported {
     /// What, in words for people, such as `an image`.
     pub what: String,
     /// Why not.
     pub why: &'static str,
 }
 
-impl Unsayable {
+impl Unsupported {
     /// `what` cannot be said because of `why`.
     #[must_use]
     pub fn new(what: &str, why: &'static str) -> Self {
@@ -160,7 +160,7 @@ impl Unsayable {
 /// A provider's stream makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event of its stream is not what its dialect has")]
-pub struct BadStream;
+pub struct StreamDecodeError;
 
 /// Reads a provider's stream, event by event.
 pub trait StreamDecoder {
@@ -174,7 +174,7 @@ pub trait StreamDecoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream>;
+    ) -> Result<(), StreamDecodeError>;
 
     /// Names the answer, for a provider that may give it no id: calls without an id get one made of
     /// it. Before the first event.

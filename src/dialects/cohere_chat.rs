@@ -16,11 +16,11 @@ mod tests;
 mod write_message;
 mod write_request;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
 use super::part_order::PartOrder;
-use super::said_turns;
+use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -44,8 +44,9 @@ impl Codec for CohereChat {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let request = said_turns::for_provider(request, DIALECT, write_message::is_lost, warnings);
+    ) -> Result<(), Unsupported> {
+        let request =
+            sendable_turns::for_provider(request, DIALECT, write_message::is_lost, warnings);
         write_request::write(&request, target, warnings, out)
     }
 

@@ -10,7 +10,7 @@ mod encoder;
 #[cfg(test)]
 mod tests;
 
-use super::codec::{StreamEncoder, Unsayable};
+use super::codec::{StreamEncoder, Unsupported};
 use crate::llm::{
     Answer, ChatRequest, Dialect, DialectJson, Malformed, Node, Part, Role, Turn, Within,
 };
@@ -27,7 +27,7 @@ pub enum CompletionsError {
     Malformed(#[from] Malformed),
     /// No chat can say it.
     #[error(transparent)]
-    Unsayable(#[from] Unsayable),
+    Unsupported(#[from] Unsupported),
 }
 
 /// Reads a client's request as the chat that it becomes.
@@ -69,7 +69,7 @@ pub fn read_completions_request(root: Node<'_>) -> Result<ChatRequest, Completio
 }
 
 fn no_chat(what: &str) -> CompletionsError {
-    Unsayable::new(what, "its provider has chats only").into()
+    Unsupported::new(what, "its provider has chats only").into()
 }
 
 /// The one prompt, which may stand in an array.

@@ -1,7 +1,7 @@
 //! Cuts what a provider sends into the events of its stream, in whichever framing its dialect has.
 
 use super::amazon_stream::AmazonReader;
-use super::codec::{BadStream, Frame};
+use super::codec::{Frame, StreamDecodeError};
 use crate::http::EventReader;
 
 /// A reader of one provider's stream.
@@ -37,18 +37,18 @@ impl Cutter {
     /// Those of `take`, and where the framing is broken or an event too large.
     pub fn each(
         &mut self,
-        mut take: impl FnMut(Option<&str>, &[u8]) -> Result<(), BadStream>,
-    ) -> Result<(), BadStream> {
+        mut take: impl FnMut(Option<&str>, &[u8]) -> Result<(), StreamDecodeError>,
+    ) -> Result<(), StreamDecodeError> {
         match self {
             Self::Events(reader) => {
-                while let Some(event) = reader.next().map_err(|_| BadStream)? {
+                while let Some(event) = reader.next().map_err(|_| StreamDecodeError)? {
                     if !event.data.is_empty() {
                         take(event.name, event.data)?;
                     }
                 }
             }
             Self::Amazon(reader) => {
-                while let Some(event) = reader.next().map_err(|_| BadStream)? {
+                while let Some(event) = reader.next().map_err(|_| StreamDecodeError)? {
                     take(Some(event.name), event.data)?;
                 }
             }

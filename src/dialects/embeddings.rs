@@ -16,7 +16,7 @@ mod vector;
 mod vertex;
 mod voyage;
 
-use super::codec::{Target, Unsayable};
+use super::codec::{Target, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node};
 
@@ -48,7 +48,7 @@ pub trait EmbeddingsCodec: Sync {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable>;
+    ) -> Result<(), Unsupported>;
 
     /// Reads a provider's answer. None if it is none, or holds what is no vector of numbers.
     fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer>;
@@ -102,22 +102,22 @@ fn warn_of_user(request: &EmbeddingsRequest, warnings: &mut Warnings) {
 }
 
 /// The words of all inputs, for shapes that embed nothing else.
-fn texts(request: &EmbeddingsRequest) -> Result<Vec<&str>, Unsayable> {
+fn texts(request: &EmbeddingsRequest) -> Result<Vec<&str>, Unsupported> {
     request.inputs.iter().map(text).collect()
 }
 
-fn text(input: &EmbeddingsInput) -> Result<&str, Unsayable> {
+fn text(input: &EmbeddingsInput) -> Result<&str, Unsupported> {
     match input {
         EmbeddingsInput::Text(text) => Ok(text),
         EmbeddingsInput::Tokens(_) => Err(no_tokens()),
         EmbeddingsInput::Image(_) => {
-            Err(Unsayable::new("an image", "the provider's format embeds text only"))
+            Err(Unsupported::new("an image", "the provider's format embeds text only"))
         }
     }
 }
 
-fn no_tokens() -> Unsayable {
-    Unsayable::new("an input of token ids", "the provider's format embeds text")
+fn no_tokens() -> Unsupported {
+    Unsupported::new("an input of token ids", "the provider's format embeds text")
 }
 
 /// A required text in an array of them, or alone.

@@ -3,7 +3,7 @@
 //! A key is the member's name at the top of the request. One that begins with a dot is the path of a
 //! member further inside, such as `.tools[2].input_examples`, which its dialect writes in its place.
 
-use super::codec::{Target, Unsayable};
+use super::codec::{Target, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{ChatRequest, Dialect, DialectJson, Json, Node, ObjectWriter, Tool};
 
@@ -59,7 +59,7 @@ pub(super) fn write(
     request: &ChatRequest,
     dialect: Dialect,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     write_among(object, request, dialect, None, warnings)
 }
 
@@ -74,7 +74,7 @@ pub(super) fn write_of_openai(
     dialect: Dialect,
     target: &Target<'_>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let kin = match dialect {
         Dialect::OpenaiChat => Dialect::OpenaiResponses,
         _ => Dialect::OpenaiChat,
@@ -88,7 +88,7 @@ fn write_among(
     dialect: Dialect,
     kin: Option<Dialect>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     refuse_state(request, dialect)?;
     for (key, foreign) in &request.extra_fields {
         if foreign.dialect == dialect {
@@ -109,10 +109,10 @@ fn write_among(
 ///
 /// # Errors
 /// If it does.
-pub(super) fn refuse_state(request: &ChatRequest, dialect: Dialect) -> Result<(), Unsayable> {
+pub(super) fn refuse_state(request: &ChatRequest, dialect: Dialect) -> Result<(), Unsupported> {
     match &request.needs_state {
         Some(member) if request.origin != Some(dialect) => {
-            Err(Unsayable::new(member, "this provider keeps no state of earlier answers"))
+            Err(Unsupported::new(member, "this provider keeps no state of earlier answers"))
         }
         _ => Ok(()),
     }

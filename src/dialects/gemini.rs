@@ -32,8 +32,8 @@ pub(super) use signature::for_client;
 pub(super) use signature::is_foreign_signature;
 pub(super) use write_contents::UNCHECKED;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
-use super::said_turns;
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, ChatRequest, Dialect, Malformed, Media, Node, Scanner, write_array,
@@ -69,8 +69,9 @@ impl Codec for Gemini {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let request = said_turns::for_provider(request, DIALECT, write_contents::is_lost, warnings);
+    ) -> Result<(), Unsupported> {
+        let request =
+            sendable_turns::for_provider(request, DIALECT, write_contents::is_lost, warnings);
         write_request::write(&request, target, warnings, out)
     }
 
@@ -83,7 +84,7 @@ impl Codec for Gemini {
     }
 
     fn write_answer(&self, answer: &Answer, request: &ChatRequest, _: u64, out: &mut Vec<u8>) {
-        answer::write(answer, hidden::asks_for_thoughts(request), out);
+        answer::write(answer, hidden::requests_reasoning(request), out);
     }
 
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {

@@ -27,10 +27,10 @@ const SCHEMA_BYTES_MAX: usize = 512 * 1024;
 const NOTE_BYTES_MAX: usize = 1024;
 
 /// What a vendor that closes all objects cannot say.
-const UNNAMED: Unfit = "an object with members that are not named";
+const UNNAMED: UnfitReason = "an object with members that are not named";
 
 /// Why a vendor cannot hold the model to a schema.
-pub(super) type Unfit = &'static str;
+pub(super) type UnfitReason = &'static str;
 
 /// The schema in the vendor's subset. `place` names it in warnings.
 ///
@@ -41,12 +41,12 @@ pub(super) fn fit(
     rules: &SchemaRules,
     place: &str,
     warnings: &mut Warnings,
-) -> Result<Json, Unfit> {
+) -> Result<Json, UnfitReason> {
     let written = Scanner::default().read(schema.text().as_bytes(), |root| {
         if !rules.takes_recursion && view::is_recursive(root) {
             return Err("a schema that contains itself");
         }
-        let mut fitting = Fitting { root, rules, merged: Vec::new(), left_out: Vec::new() };
+        let mut fitting = SchemaFitter { root, rules, merged: Vec::new(), left_out: Vec::new() };
         let mut out = Vec::with_capacity(schema.text().len() + 128);
         fitting.write(&mut out, root, true)?;
         Ok((out, fitting.left_out))
@@ -227,7 +227,7 @@ fn is_plain_object(text: &str) -> bool {
 }
 
 /// A schema on its way into a vendor's subset.
-struct Fitting<'a, 'r> {
+struct SchemaFitter<'a, 'r> {
     root: Node<'a>,
     rules: &'r SchemaRules,
     /// References that were merged on the way to the schema at hand.
@@ -236,9 +236,14 @@ struct Fitting<'a, 'r> {
     left_out: Vec<String>,
 }
 
-impl<'a> Fitting<'a, '_> {
+impl<'a> SchemaFitter<'a, '_> {
     /// Appends one schema.
-    fn write(&mut self, out: &mut Vec<u8>, node: Node<'a>, is_root: bool) -> Result<(), Unfit> {
+    fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        node: Node<'a>,
+        is_root: bool,
+    ) -> Result<(), UnfitReason> {
         if out.len() > SCHEMA_BYTES_MAX {
             return Err("a schema that grows too large");
         }
@@ -265,7 +270,7 @@ impl<'a> Fitting<'a, '_> {
         object: &mut ObjectWriter<'_>,
         view: &View<'a>,
         is_root: bool,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), UnfitReason> {
         if let Some(reference) = view.reference {
             object.text("$ref", &reference.replacen("#/definitions/", "#/$defs/", 1));
             return Ok(());
@@ -332,7 +337,7 @@ impl<'a> Fitting<'a, '_> {
     }
 
     /// Where all objects are closed, one whose members are not named is always empty.
-    fn refuse_open_root(&self, view: &View<'a>) -> Result<(), Unfit> {
+    fn refuse_open_root(&self, view: &View<'a>) -> Result<(), UnfitReason> {
         let is_named = ["properties", "anyOf", "oneOf"].iter().any(|key| view.has(key));
         let may_be_object = view.is_object() || !view.has("type");
         if self.rules.closing == Closing::Always && may_be_object && !is_named {
@@ -351,7 +356,11 @@ impl<'a> Fitting<'a, '_> {
         }
     }
 
-    fn properties(&mut self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), Unfit> {
+    fn properties(
+        &mut self,
+        object: &mut ObjectWriter<'_>,
+        view: &View<'a>,
+    ) -> Result<(), UnfitReason> {
         object.object("properties", |members| {
             view.properties
                 .iter()
@@ -359,7 +368,7 @@ impl<'a> Fitting<'a, '_> {
         })
     }
 
-    fn list(&mut self, out: &mut Vec<u8>, value: Node<'a>) -> Result<(), Unfit> {
+    fn list(&mut self, out: &mut Vec<u8>, value: Node<'a>) -> Result<(), UnfitReason> {
         write_array(out, |array| {
             value.items().try_for_each(|schema| self.write(array.item(), schema, false))
         })
@@ -371,7 +380,7 @@ impl<'a> Fitting<'a, '_> {
         key: &str,
         value: Node<'a>,
         is_root: bool,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), UnfitReason> {
         if is_root && self.rules.closing == Closing::Strict {
             return Err("alternatives at the root of a schema");
         }
@@ -385,7 +394,7 @@ impl<'a> Fitting<'a, '_> {
         object: &mut ObjectWriter<'_>,
         view: &View<'a>,
         value: Node<'a>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), UnfitReason> {
         match self.rules.closing {
             Closing::Free => self.write(object.key("additionalProperties"), value, false),
             Closing::Strict if value.flag() != Some(false) => Err(UNNAMED),
@@ -393,7 +402,7 @@ impl<'a> Fitting<'a, '_> {
         }
     }
 
-    fn required(&self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), Unfit> {
+    fn required(&self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), UnfitReason> {
         let is_named = |name: &&&str| view.properties.iter().any(|(known, _)| known == *name);
         let mut required: Vec<&str> = match view.properties.as_slice() {
             [] => view.required.clone(),
@@ -411,7 +420,7 @@ impl<'a> Fitting<'a, '_> {
         Ok(())
     }
 
-    fn close(&self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), Unfit> {
+    fn close(&self, object: &mut ObjectWriter<'_>, view: &View<'a>) -> Result<(), UnfitReason> {
         if !view.is_object() {
             return Ok(());
         }
@@ -458,7 +467,7 @@ impl<'a> Fitting<'a, '_> {
     }
 
     /// The definitions of the root under the name that all vendors know.
-    fn definitions(&mut self, object: &mut ObjectWriter<'_>) -> Result<(), Unfit> {
+    fn definitions(&mut self, object: &mut ObjectWriter<'_>) -> Result<(), UnfitReason> {
         let named = ["$defs", "definitions"].into_iter().filter_map(|key| self.root.get(key));
         let named: Vec<(&str, Node<'a>)> = named.flat_map(Node::members).collect();
         if named.is_empty() || !self.rules.takes_references {

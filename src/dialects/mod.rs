@@ -25,7 +25,7 @@ mod embedded_error;
 mod embeddings;
 mod error_text;
 mod extra_fields;
-mod foreign_thoughts;
+mod foreign_reasoning;
 mod gemini;
 #[cfg(test)]
 mod grid;
@@ -39,18 +39,18 @@ mod openai_tools;
 mod opening;
 mod part_order;
 mod rerank;
-mod said_turns;
+mod sendable_turns;
 mod service_tier;
 mod sse;
 mod warnings;
 
-pub use adapt::{Adapted, ToolNames, adapt, set_cache_points};
+pub use adapt::{AdaptedRequest, ToolNames, adapt, set_cache_points};
 pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };
 pub use anthropic_messages::write_token_count;
 pub use codec::{
-    BadStream, Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable,
+    Codec, Frame, RequestPath, StreamDecodeError, StreamDecoder, StreamEncoder, Target, Unsupported,
 };
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
@@ -59,9 +59,9 @@ pub use context_overflow::{overflow_in_event, overflow_of_imitator, with_overflo
 pub use cutter::Cutter;
 pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
 pub use embeddings::{EmbeddingsCodec, embed_content, embeddings, embeddings_on_vertex};
-pub use foreign_thoughts::{
-    ThoughtRules, conversation_member, may_have_foreign_thoughts, without_billing_header,
-    without_foreign_thoughts,
+pub use foreign_reasoning::{
+    ReasoningRules, conversation_member, may_have_foreign_reasoning, without_billing_header,
+    without_foreign_reasoning,
 };
 pub use gemini::{
     MODEL_MEMBERS as GEMINI_MODEL_MEMBERS, array_encoder as gemini_array_encoder,

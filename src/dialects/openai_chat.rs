@@ -20,11 +20,11 @@ mod write_request;
 pub(super) use answer::{failure, tokens, write_tokens};
 pub(super) use read_request::{arguments, cache_point, function, json_schema, labels, texts};
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
 use super::context_overflow::recognize;
 use super::error_text::message_of;
 use super::openai_tools::CallForms;
-use super::said_turns;
+use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
 
@@ -48,8 +48,9 @@ impl Codec for OpenaiChat {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let request = said_turns::for_provider(request, DIALECT, write_messages::is_lost, warnings);
+    ) -> Result<(), Unsupported> {
+        let request =
+            sendable_turns::for_provider(request, DIALECT, write_messages::is_lost, warnings);
         write_request::write(&request, target, warnings, out)
     }
 

@@ -18,8 +18,8 @@
 mod answer;
 mod decoder;
 mod encoder;
-mod growing;
 mod identity;
+mod item_buffer;
 #[cfg(test)]
 mod open_responses;
 mod output;
@@ -34,10 +34,10 @@ pub(super) use identity::is_ours as is_own_item_id;
 pub use identity::{response_name, response_name_of_item};
 pub(super) use proof::is_foreign_proof;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsayable};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
 use super::openai_chat;
 use super::part_order::PartOrder;
-use super::said_turns;
+use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Dialect, Malformed, Node, write_object};
 
@@ -74,8 +74,8 @@ impl Codec for OpenaiResponses {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let request = said_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+    ) -> Result<(), Unsupported> {
+        let request = sendable_turns::for_provider(request, DIALECT, |_, _| false, warnings);
         write_request::write(&request, target, warnings, out)
     }
 

@@ -21,20 +21,20 @@ const PIECE_BYTES: usize = 64;
 pub(super) struct PartOrder<E> {
     encoder: E,
     /// The part that the encoder has open.
-    current: Option<Current>,
+    current: Option<OpenPart>,
     /// Parts that began while another was open, in that order.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedPart>,
     waiting_bytes: usize,
     has_failed: bool,
 }
 
-struct Current {
+struct OpenPart {
     part: u32,
     /// How far its arguments are, if it is a call.
     arguments: Option<JsonProgress>,
 }
 
-struct Waiting {
+struct QueuedPart {
     part: u32,
     /// Its opening first.
     chunks: Vec<Chunk>,
@@ -56,7 +56,7 @@ impl<E: StreamEncoder> PartOrder<E> {
     fn open(&mut self, part: u32, chunk: &Chunk, content: &Content, out: &mut Vec<u8>) {
         self.end_complete_call(out);
         if self.current.is_some() {
-            self.waiting.push_back(Waiting { part, chunks: Vec::new() });
+            self.waiting.push_back(QueuedPart { part, chunks: Vec::new() });
             self.keep(part, chunk, out);
             return;
         }
@@ -64,7 +64,7 @@ impl<E: StreamEncoder> PartOrder<E> {
             Content::ToolCall(call) => Some(JsonProgress::of(&call.arguments)),
             _ => None,
         };
-        self.current = Some(Current { part, arguments });
+        self.current = Some(OpenPart { part, arguments });
         self.encoder.push(chunk, out);
     }
 

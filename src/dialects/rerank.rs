@@ -11,7 +11,7 @@ mod tei;
 mod tests;
 mod voyage;
 
-use super::codec::{Target, Unsayable};
+use super::codec::{Target, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, DialectJson, Malformed, Node, RerankAnswer, RerankDocument,
@@ -39,7 +39,7 @@ pub trait RerankCodec: Sync {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable>;
+    ) -> Result<(), Unsupported>;
 
     /// Reads a provider's answer, which is an array at one of them. None if it is none.
     fn read_answer(&self, body: &[u8], scanner: &mut Scanner) -> Option<RerankAnswer>;

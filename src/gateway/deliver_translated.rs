@@ -25,7 +25,7 @@ use super::stored_responses;
 use super::translate::{Back, Chat, Form, Translation};
 use crate::base::unix_now;
 use crate::dialects::{
-    BadStream, Codec, Cutter, StreamDecoder, StreamEncoder, codec, opening_chunk,
+    Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, opening_chunk,
     overflow_of_imitator,
 };
 use crate::http::{Framing, write_field};
@@ -312,7 +312,9 @@ impl<'p> Stream<'p> {
                     let data = attempt.masked(data, scrutiny);
                     decoder.event(name, &data, &mut exchange.worker.scanner(), chunks)
                 })
-                .map_err(|BadStream| self.invalid("an event of its stream makes no sense"))?;
+                .map_err(|StreamDecodeError| {
+                    self.invalid("an event of its stream makes no sense")
+                })?;
             self.encode(exchange, answer, &mut events)?;
             append(&mut out, &events, outgoing);
             if !ended {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::record::Exchange;
 use super::settle::outcome_of;
-use crate::dialects::{Unsayable, codec, write_last_error};
+use crate::dialects::{Unsupported, codec, write_last_error};
 use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
@@ -40,7 +40,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     Malformed(#[source] Malformed),
     #[error("{0}")]
-    Unsayable(#[source] Unsayable),
+    Unsupported(#[source] Unsupported),
     #[error("the picture at `{host}` could not be fetched: {reason}")]
     Picture { host: String, reason: &'static str },
     #[error("invalid config: {0}")]
@@ -146,7 +146,7 @@ impl Failure {
             | Self::Form(_)
             | Self::Invalid(_)
             | Self::Malformed(_)
-            | Self::Unsayable(_)
+            | Self::Unsupported(_)
             | Self::Picture { .. } => client(400, "invalid_request"),
             Self::UpgradeRequired => client(426, "upgrade_required"),
             Self::RequestTimeout(_) => client(408, "request_timeout"),
@@ -283,7 +283,7 @@ mod tests {
             (Failure::Json(JsonError::NotAnObject), 400, "invalid_json"),
             (Failure::Invalid("x".into()), 400, "invalid_request"),
             (Failure::Malformed(Malformed::new("a string")), 400, "invalid_request"),
-            (Failure::Unsayable(Unsayable::new("a", "b")), 400, "invalid_request"),
+            (Failure::Unsupported(Unsupported::new("a", "b")), 400, "invalid_request"),
             (Failure::Picture { host: "h".into(), reason: "r" }, 400, "invalid_request"),
             (Failure::UnknownRoute("r".into()), 400, "invalid_config"),
             (Failure::NotFound, 404, "not_found"),

@@ -11,10 +11,10 @@ use super::prepare::Change;
 use super::receive::{Body, Request};
 use super::translate::told;
 use crate::dialects::{
-    ThoughtRules, Warnings, conversation_member, may_have_foreign_thoughts, without_billing_header,
-    without_foreign_thoughts,
+    ReasoningRules, Warnings, conversation_member, may_have_foreign_reasoning,
+    without_billing_header, without_foreign_reasoning,
 };
-use crate::llm::{Dialect, EarlierThoughts, RefusedSetting, ResponsesForTools, ResponsesUse};
+use crate::llm::{Dialect, EarlierReasoning, RefusedSetting, ResponsesForTools, ResponsesUse};
 
 /// True if the model wants to be asked by OpenAI's responses, at a provider that has them and chat
 /// completions. `changes` are made to the body.
@@ -79,7 +79,7 @@ pub(super) fn fit_members(
 }
 
 /// Takes the thoughts of other vendors out of a conversation that is forwarded as it is, and tells of it.
-pub(super) fn fit_thoughts(
+pub(super) fn fit_reasoning(
     asker: &Asker<'_>,
     request: &Request,
     (choice, dialect): (&Choice, Dialect),
@@ -94,12 +94,12 @@ pub(super) fn fit_thoughts(
         && (is_original
             || provider.preset.is_some()
                 && asker.rules(provider, dialect, model).thoughts
-                    == Some(EarlierThoughts::Refused));
+                    == Some(EarlierReasoning::Refused));
     let is_of_anthropic = dialect == Dialect::AnthropicMessages;
     let signs = is_of_anthropic && (is_original || model.contains("claude"));
-    let rules = ThoughtRules { refuses_all, signs };
+    let rules = ReasoningRules { refuses_all, signs };
     let is_imitator = is_of_anthropic && !is_original;
-    if !is_imitator && !may_have_foreign_thoughts(dialect, rules, bytes) {
+    if !is_imitator && !may_have_foreign_reasoning(dialect, rules, bytes) {
         return None;
     }
     let mut warnings = Warnings::default();
@@ -110,7 +110,7 @@ pub(super) fn fit_thoughts(
             changes.push(Change::Set { key: key.to_owned(), json });
         }
     };
-    edit(member, "a thought", &|json| without_foreign_thoughts(dialect, rules, json));
+    edit(member, "a thought", &|json| without_foreign_reasoning(dialect, rules, json));
     if is_imitator {
         edit("system", "the billing header", &without_billing_header);
     }

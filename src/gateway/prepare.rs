@@ -12,7 +12,7 @@ use super::deliver::Whole;
 use super::endpoint::{Endpoint, gemini_call};
 use super::failure::Failure;
 use super::form;
-use super::model_fit::{fit_members, fit_thoughts, needs_responses};
+use super::model_fit::{fit_members, fit_reasoning, needs_responses};
 use super::params;
 use super::pictures;
 use super::receive::{Body, Request};
@@ -147,7 +147,7 @@ pub(super) fn prepare(
             changes.extend(vendor_changes(request, &choice));
             hide_usage = ask_for_usage(request, &mut changes);
             fit_members(asker, request, &choice, &mut changes);
-            lost = fit_thoughts(asker, request, (&choice, dialect.provider), &mut changes);
+            lost = fit_reasoning(asker, request, (&choice, dialect.provider), &mut changes);
         }
     }
     let timeouts = timeouts(asker, target, &choice)?;

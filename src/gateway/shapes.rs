@@ -101,7 +101,7 @@ pub(super) fn embeddings(
         let mut body = Vec::new();
         shape
             .write_request(&part, &target, &mut warnings, &mut body)
-            .map_err(Failure::Unsayable)?;
+            .map_err(Failure::Unsupported)?;
         bodies.push(edited(asker, body, &vendor)?);
     }
     let mut further = bodies.into_iter();
@@ -136,7 +136,7 @@ pub(super) fn rerank(
     })?;
     let target = Target::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
-    shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsayable)?;
+    shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsupported)?;
     let body = edited(asker, body, &vendor_changes(request, choice))?;
     let path = shape.path().to_owned();
     let asked = Asked::Rerank { request: asked, shape };

@@ -16,9 +16,9 @@ use super::prepare::{Change, vendor_changes};
 use super::shapes::{self, Shaped};
 use super::stored_responses::{self, Keeping};
 use crate::dialects::{
-    Adapted, Codec, CompletionsError, RequestPath, StreamEncoder, Target, ToolNames, Unsayable,
-    Warnings, adapt, codec, completions_encoder, gemini_array_encoder, read_completions_request,
-    set_cache_points, write_completions_answer,
+    AdaptedRequest, Codec, CompletionsError, RequestPath, StreamEncoder, Target, ToolNames,
+    Unsupported, Warnings, adapt, codec, completions_encoder, gemini_array_encoder,
+    read_completions_request, set_cache_points, write_completions_answer,
 };
 use crate::http::ResponseHead;
 use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unsupported_input};
@@ -152,7 +152,7 @@ fn read_completion(
     read_with(asker, request, changes, |root, _| {
         read_completions_request(root).map_err(|error| match error {
             CompletionsError::Malformed(error) => Failure::Malformed(error),
-            CompletionsError::Unsayable(error) => Failure::Unsayable(error),
+            CompletionsError::Unsupported(error) => Failure::Unsupported(error),
         })
     })
 }
@@ -203,10 +203,10 @@ fn chat(
         write_own_body(request, changes, &mut body);
         ToolNames::default()
     } else {
-        let Adapted { request: fit, tool_names } =
+        let AdaptedRequest { request: fit, tool_names } =
             adapt(&asked, dialects.1, &target, &mut warnings);
         let written = provider.write_request(&fit, &target, &mut warnings, &mut body);
-        written.map_err(Failure::Unsayable)?;
+        written.map_err(Failure::Unsupported)?;
         tool_names
     };
     let body = edited(asker, body, &vendor_changes(request, choice))?;
@@ -258,7 +258,7 @@ fn check_abilities(
     unsupported_input(request, &card).map_or(Ok(()), |what| {
         let why = "the catalogue has it as a model of text only (`abilities` under [catalogue] \
                    says otherwise)";
-        Err(Failure::Unsayable(Unsayable::new(what, why)))
+        Err(Failure::Unsupported(Unsupported::new(what, why)))
     })
 }
 

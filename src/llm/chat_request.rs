@@ -54,7 +54,7 @@ pub struct ChatRequest {
     /// The client wants the usage in the stream; always so where the dialect has no such choice.
     pub include_usage: bool,
     /// The thoughts are to come sealed, so that the client can send them back.
-    pub seal_thoughts: bool,
+    pub seal_reasoning: bool,
     /// The member that points to something which the provider keeps, such as an earlier answer. Only
     /// a provider of the request's own dialect can know it.
     pub needs_state: Option<String>,

@@ -78,14 +78,14 @@ fn function_tokens(function: &Function) -> u64 {
 
 fn image_tokens(image: &Image) -> u64 {
     let Source::Base64(data) = &image.media.source else { return IMAGE_TOKENS_MAX };
-    picture_size(data).map_or(IMAGE_TOKENS_MAX, |(width, height)| {
+    image_size(data).map_or(IMAGE_TOKENS_MAX, |(width, height)| {
         (u64::from(width) * u64::from(height)).div_ceil(PIXELS_PER_TOKEN).min(IMAGE_TOKENS_MAX)
     })
 }
 
 /// Width and height in pixels, told by the first bytes of a PNG (section 11.2.2 of its
 /// specification) or a GIF (section 18 of GIF89a). In other formats they may be anywhere.
-fn picture_size(base64: &str) -> Option<(u32, u32)> {
+fn image_size(base64: &str) -> Option<(u32, u32)> {
     let head = base64.get(..PICTURE_HEAD_BYTES / 3 * 4)?;
     let bytes = decode_base64(head)?;
     match bytes.as_slice() {

@@ -69,7 +69,7 @@ pub use estimate::estimate_request_tokens;
 pub use json::{ArrayWriter, Json, ObjectWriter, write_array, write_object, write_text};
 pub use model_names::{each_model, each_model_of_member, is_model_member};
 pub use model_rules::{
-    CachePointUse, CallIds, EarlierThoughts, MaxTokensName, ModelFields, ModelRule, ModelRules,
+    CachePointUse, CallIds, EarlierReasoning, MaxTokensName, ModelFields, ModelRule, ModelRules,
     Prefill, RefusedSetting, ResponsesForTools, ResponsesUse, ThinkingForm, find_rules,
 };
 pub use node::{Malformed, Node, Within};

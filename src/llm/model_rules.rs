@@ -10,7 +10,7 @@ use super::chat_request::ReasoningSettings;
 use super::json::Json;
 use crate::base::{Pattern, Problems, member_path};
 
-pub use forms::{CachePointUse, CallIds, EarlierThoughts, ModelFields, Prefill, ThinkingForm};
+pub use forms::{CachePointUse, CallIds, EarlierReasoning, ModelFields, Prefill, ThinkingForm};
 pub use table::find_rules;
 
 /// A setting of a request that a model may refuse. The names are OpenAI's where it has one.
@@ -227,7 +227,7 @@ pub struct ModelRule {
     /// What becomes of thoughts of earlier turns: `refused` leaves them out, `required` puts a space
     /// in their place where a conversation with calls lacks them, `unsigned` sends those of others to
     /// a model on Amazon Bedrock, too.
-    pub thoughts: Option<EarlierThoughts>,
+    pub thoughts: Option<EarlierReasoning>,
     /// True for models of Google's that refuse calls of earlier turns without a signature. Calls that
     /// other models made are marked as such.
     pub signed_calls: Option<bool>,
@@ -319,7 +319,7 @@ pub struct ModelRules {
     /// See [`ModelRule::thinking_off`].
     pub thinking_off: Vec<(String, Json)>,
     /// See [`ModelRule::thoughts`].
-    pub thoughts: Option<EarlierThoughts>,
+    pub thoughts: Option<EarlierReasoning>,
     /// See [`ModelRule::signed_calls`].
     pub signed_calls: bool,
     /// See [`ModelRule::mid_conversation_system`].

@@ -5,7 +5,7 @@ const TEXT: u8 = 7;
 
 /// The headers that tell what a message is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Named<'a> {
+pub(super) struct MessageHeaders<'a> {
     pub(super) message_type: Option<&'a str>,
     pub(super) event_type: Option<&'a str>,
     pub(super) exception_type: Option<&'a str>,
@@ -13,7 +13,7 @@ pub(super) struct Named<'a> {
     pub(super) error_message: Option<&'a str>,
 }
 
-impl<'a> Named<'a> {
+impl<'a> MessageHeaders<'a> {
     /// Reads all headers. None if one of them makes no sense, or a text is no UTF-8.
     pub(super) fn read(mut bytes: &'a [u8]) -> Option<Self> {
         let mut named = Self::default();
@@ -90,7 +90,7 @@ mod tests {
 
     fn event_type(headers: &[&[u8]]) -> Option<Option<String>> {
         let bytes = headers.concat();
-        Named::read(&bytes).map(|named| named.event_type.map(str::to_owned))
+        MessageHeaders::read(&bytes).map(|named| named.event_type.map(str::to_owned))
     }
 
     #[test]

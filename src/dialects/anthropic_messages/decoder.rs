@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::answer::{Block, block, explanation, service_tier, stop_reason};
 use super::read_block::citation;
 use super::{DIALECT, proof, read_error, usage};
-use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
     Chunk, Content, Delta, DialectJson, Json, Node, Reasoning, Scanner, Signature, Start, Text,
@@ -53,7 +53,7 @@ enum Kind {
     Text,
     Thought(Thought),
     Call(Call),
-    Gathered(Gathered),
+    BlockBuffer(BlockBuffer),
     /// It says nothing that has a part.
     Silent,
 }
@@ -72,9 +72,9 @@ struct Call {
     input: String,
 }
 
-/// A block that is told when it ends.
+/// A block that is emitted when it ends.
 #[derive(Debug)]
-struct Gathered {
+struct BlockBuffer {
     /// Its members as it began.
     members: Vec<(String, Json)>,
     /// The input that has come since, in place of that among the members.
@@ -88,12 +88,12 @@ impl StreamDecoder for Decoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream> {
+    ) -> Result<(), StreamDecodeError> {
         // Imitators end as OpenAI does.
         if self.has_ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+        scanner.read(data, |root| self.take(root, out)).map_err(|_| StreamDecodeError)
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
@@ -202,7 +202,7 @@ impl Decoder {
                 Kind::Call(Call { id: call.id.clone(), input })
             }
             _ => {
-                let kind = Kind::Gathered(Gathered::begin(value));
+                let kind = Kind::BlockBuffer(BlockBuffer::begin(value));
                 self.blocks.insert(index, Open { part: 0, is_open: true, kind });
                 return;
             }
@@ -252,7 +252,7 @@ impl Decoder {
                 }
                 Some(Delta::Arguments(piece.to_owned())).filter(|_| !piece.is_empty())
             }
-            ("input_json_delta", Kind::Gathered(gathered)) => {
+            ("input_json_delta", Kind::BlockBuffer(gathered)) => {
                 gathered.push(delta.text_of("partial_json"));
                 None
             }
@@ -277,7 +277,7 @@ impl Decoder {
             Kind::Text | Kind::Thought(_) => {
                 out.push(Chunk::BlockStop { choice: 0, part: open.part });
             }
-            Kind::Gathered(gathered) => {
+            Kind::BlockBuffer(gathered) => {
                 let content = gathered.whole();
                 open.kind = Kind::Silent;
                 let part = self.open(content, out);
@@ -324,7 +324,7 @@ impl Thought {
     }
 }
 
-impl Gathered {
+impl BlockBuffer {
     fn begin(value: Node<'_>) -> Self {
         let members = value.members().map(|(key, member)| (key.to_owned(), member.json()));
         Self { members: members.collect(), input: String::new() }
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(decode(&noise).iter().filter(|chunk| **chunk == Chunk::Ping).count(), 1);
         let mut out = Vec::new();
         let bad = Decoder::default().event(None, b"nonsense", &mut Scanner::default(), &mut out);
-        assert_eq!((bad, out.len()), (Err(BadStream), 0));
+        assert_eq!((bad, out.len()), (Err(StreamDecodeError), 0));
     }
 
     #[test]
@@ -532,7 +532,7 @@ mod tests {
             decoder.event(None, event.as_bytes(), &mut scanner, &mut out).expect("an event");
         }
         assert_eq!((decoder.blocks.len() as u64, decoder.proofs.len()), (BLOCKS_MAX, PROOFS_MAX));
-        let mut gathered = Gathered { members: Vec::new(), input: String::new() };
+        let mut gathered = BlockBuffer { members: Vec::new(), input: String::new() };
         (0..3).for_each(|_| gathered.push(&"x".repeat(INPUT_BYTES_MAX / 2)));
         assert_eq!(gathered.input.len(), INPUT_BYTES_MAX);
     }

@@ -116,7 +116,7 @@ impl Encoder {
     fn begin_raw(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) -> u64 {
         self.end_block(out);
         for thought in std::mem::take(&mut self.waiting) {
-            self.tell_thought(&thought, out);
+            self.emit_reasoning(&thought, out);
         }
         let index = self.next;
         self.next += 1;
@@ -279,7 +279,7 @@ impl Encoder {
         let Some(part) = self.parts.remove(&number) else { return };
         let is_open = part.block.is_some() && part.block == self.open;
         match part.kind {
-            Kind::Thought(thought) => self.close_thought(&thought, part.block, out),
+            Kind::Thought(thought) => self.close_reasoning(&thought, part.block, out),
             Kind::Call { id, proof: Some(proof) } => self.tell_proof(&id, &proof, out),
             _ => {}
         }
@@ -288,7 +288,7 @@ impl Encoder {
         }
     }
 
-    fn close_thought(&mut self, thought: &Reasoning, block: Option<u64>, out: &mut Vec<u8>) {
+    fn close_reasoning(&mut self, thought: &Reasoning, block: Option<u64>, out: &mut Vec<u8>) {
         match (block, &thought.sealed) {
             (Some(index), Some(_)) if thought.signature.is_none() => {
                 // Told when it began too, which some clients forget.
@@ -304,14 +304,14 @@ impl Encoder {
                 self.waiting.push(thought.clone());
             }
             (None, None) if thought.id.is_some() || thought.signature.is_some() => {
-                self.tell_thought(thought, out);
+                self.emit_reasoning(thought, out);
             }
             _ => {}
         }
     }
 
     /// A block of a thought without words.
-    fn tell_thought(&mut self, thought: &Reasoning, out: &mut Vec<u8>) {
+    fn emit_reasoning(&mut self, thought: &Reasoning, out: &mut Vec<u8>) {
         self.begin_block(out, |block| {
             block.text("type", "thinking");
             block.text("thinking", "");

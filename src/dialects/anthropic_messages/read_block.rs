@@ -11,10 +11,10 @@ use crate::llm::{
 };
 
 /// Members of blocks that were understood by nobody: paths for the request's foreign members.
-pub(super) type Lost = Vec<&'static str>;
+pub(super) type UnknownMembers = Vec<&'static str>;
 
 /// A string, or an array of blocks.
-pub(super) fn contents(value: Node<'_>, lost: &mut Lost) -> Result<Vec<Part>, Malformed> {
+pub(super) fn contents(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Vec<Part>, Malformed> {
     if let Some(text) = value.text() {
         return Ok(vec![Part::text(text)]);
     }
@@ -31,7 +31,7 @@ pub(super) fn contents(value: Node<'_>, lost: &mut Lost) -> Result<Vec<Part>, Ma
 /// One block; nothing where it is the proof of a call.
 fn block(
     value: Node<'_>,
-    lost: &mut Lost,
+    lost: &mut UnknownMembers,
     proofs: &mut Vec<(String, Signature)>,
 ) -> Result<Option<Part>, Malformed> {
     let content = match value.expect_text_at("type")? {
@@ -105,7 +105,7 @@ fn source(value: Node<'_>) -> Result<Option<Media>, Malformed> {
     })
 }
 
-fn image(value: Node<'_>, lost: &mut Lost) -> Result<Content, Malformed> {
+fn image(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Content, Malformed> {
     if value.get("transformations").is_some() {
         lost.push(".messages.transformations");
     }
@@ -146,7 +146,7 @@ fn chapters(source: Node<'_>) -> Option<String> {
     Some(texts?.join("\n\n"))
 }
 
-fn tool_use(value: Node<'_>, lost: &mut Lost) -> Result<ToolCall, Malformed> {
+fn tool_use(value: Node<'_>, lost: &mut UnknownMembers) -> Result<ToolCall, Malformed> {
     let is_direct = |caller: &Node<'_>| caller.text_of("type") == "direct";
     if value.get("caller").is_some_and(|caller| !is_direct(&caller)) {
         lost.push(".messages.caller");
@@ -160,7 +160,7 @@ fn tool_use(value: Node<'_>, lost: &mut Lost) -> Result<ToolCall, Malformed> {
     })
 }
 
-fn toolset(value: Node<'_>, lost: &mut Lost) {
+fn toolset(value: Node<'_>, lost: &mut UnknownMembers) {
     if value.get("toolset_name").is_some() {
         lost.push(".messages.toolset_name");
     }
@@ -176,7 +176,7 @@ pub(super) fn arguments(input: Node<'_>) -> String {
     }
 }
 
-fn tool_result(value: Node<'_>, lost: &mut Lost) -> Result<ToolResult, Malformed> {
+fn tool_result(value: Node<'_>, lost: &mut UnknownMembers) -> Result<ToolResult, Malformed> {
     toolset(value, lost);
     let parts = match value.get("content") {
         Some(content) => contents(content, lost).within("content")?,

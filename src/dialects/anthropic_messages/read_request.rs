@@ -1,8 +1,8 @@
 //! A client's request.
 
-use super::read_block::{Lost, cache_point, contents};
+use super::read_block::{UnknownMembers, cache_point, contents};
 use super::{DIALECT, name};
-use crate::dialects::foreign_thoughts::is_billing_header;
+use crate::dialects::foreign_reasoning::is_billing_header;
 use crate::dialects::{extra_fields, media_link};
 use crate::llm::{
     ChatRequest, Content, DialectJson, Format, Function, Json, Malformed, Node, ReasoningSettings,
@@ -13,7 +13,7 @@ use crate::llm::{
 /// tokens has none.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     let mut request = ChatRequest { include_usage: true, ..ChatRequest::default() };
-    let (mut system, mut lost) = (Vec::new(), Lost::new());
+    let (mut system, mut lost) = (Vec::new(), UnknownMembers::new());
     for (key, value) in root.members() {
         if value.is_null() {
             continue;
@@ -78,7 +78,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
 }
 
 /// The turns that one message stands for: a tool's and the user's, if it is the user's and has results.
-fn turns(value: Node<'_>, lost: &mut Lost) -> Result<Vec<Turn>, Malformed> {
+fn turns(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Vec<Turn>, Malformed> {
     let role = match value.expect_text_at("role")? {
         "user" => Role::User,
         "assistant" => Role::Assistant,

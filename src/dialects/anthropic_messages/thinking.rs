@@ -57,7 +57,7 @@ impl Plan {
             Self { max_tokens: request.max_tokens.unwrap_or(most), thinking: None, effort: None };
         let Some(settings) = &request.reasoning else { return plain };
         if settings.is_off || settings.effort.as_deref() == Some("none") {
-            return plain.without_thoughts(settings, rules, warnings);
+            return plain.without_reasoning(settings, rules, warnings);
         }
         if rules.thinking_form == Some(ThinkingForm::Never) {
             warnings.dropped("reasoning", "this model does not think");
@@ -77,7 +77,7 @@ impl Plan {
             }
             // The newest form is the nearest to a request that says nothing more.
             None if !is_told => Self { thinking: Some(Thinking::Adaptive), ..plain },
-            _ if lacks_thought(&request.turns) => {
+            _ if lacks_reasoning(&request.turns) => {
                 let why = "anthropic-messages wants the thought behind the calls back, and it is not here";
                 warnings.dropped("reasoning", why);
                 plain
@@ -91,7 +91,7 @@ impl Plan {
         matches!(self.thinking, Some(Thinking::Adaptive | Thinking::Enabled { .. }))
     }
 
-    fn without_thoughts(
+    fn without_reasoning(
         self,
         settings: &ReasoningSettings,
         rules: &ModelRules,
@@ -227,7 +227,7 @@ fn vendor_effort(name: &str) -> Option<&'static str> {
 
 /// True if the assistant waits for results and has shown no thought of the vendor's since the user last
 /// asked: with a budget, the vendor refuses to think on from there.
-fn lacks_thought(turns: &[Turn]) -> bool {
+fn lacks_reasoning(turns: &[Turn]) -> bool {
     // Of the message behind the one at hand: it is the assistant's; it has results.
     let (mut is_assistant, mut has_results) = (false, false);
     let mut has_calls = false;
@@ -400,7 +400,7 @@ mod tests {
             (vec![ask(), call(), result(), own(), ask()], false),
             (vec![ask(), call(), result(), call(), ask()], false),
         ] {
-            assert_eq!(lacks_thought(&turns), lacks, "{turns:?}");
+            assert_eq!(lacks_reasoning(&turns), lacks, "{turns:?}");
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::DIALECT;
 use super::write_block::{cache_control, is_own, words, write as write_block};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ArrayWriter, CachePoint, ChatRequest, Content, ObjectWriter, Part, Role, Turn};
 
@@ -34,7 +34,7 @@ pub(super) fn write(
     target: &Target<'_>,
     instruction: Option<&str>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let leading = request.turns.iter().take_while(|turn| is_system(turn)).count();
     let (system, turns) = request.turns.split_at_checked(leading).unwrap_or_default();
     let takes_system = target.is_original && target.rules.mid_conversation_system;
@@ -43,7 +43,7 @@ pub(super) fn write(
         system.iter().flat_map(|turn| told(turn, warnings)).collect();
     if messages.is_empty() {
         if instructions.is_empty() {
-            return Err(Unsayable::new(
+            return Err(Unsupported::new(
                 "a conversation without a word",
                 "there is nothing to answer",
             ));
@@ -125,7 +125,7 @@ fn messages<'r>(
     turns: &'r [Turn],
     takes_system: bool,
     warnings: &mut Warnings,
-) -> Result<Vec<Message<'r>>, Unsayable> {
+) -> Result<Vec<Message<'r>>, Unsupported> {
     let mut messages: Vec<Message<'r>> = Vec::with_capacity(turns.len());
     for (index, turn) in turns.iter().enumerate() {
         if is_system(turn) {
@@ -171,7 +171,7 @@ fn folded(told: &[&Part]) -> Block<'static> {
 }
 
 /// Whether the part can be said by that role.
-fn is_sayable(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsayable> {
+fn is_sayable(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsupported> {
     let is_assistant = role == Role::Assistant;
     let sayable = match &part.content {
         Content::Text(_) | Content::Refusal(_) => return Ok(is_said(part, warnings)),
@@ -226,7 +226,7 @@ fn write_message(
     messages: &mut ArrayWriter<'_>,
     message: &Message<'_>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     messages.object(|object| {
         object.text("role", message.role);
         match message.blocks.as_slice() {

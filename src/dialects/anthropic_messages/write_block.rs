@@ -1,7 +1,7 @@
 //! Blocks of content as a provider takes them, and what they share with those of an answer.
 
 use super::{DIALECT, name};
-use crate::dialects::codec::Unsayable;
+use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, ObjectWriter, Part,
@@ -16,7 +16,7 @@ pub(super) fn write(
     array: &mut ArrayWriter<'_>,
     part: &Part,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match &part.content {
         Content::Text(text) => array.object(|block| {
             words(block, &text.text);
@@ -53,13 +53,13 @@ pub(super) fn write(
             warnings.dropped("a part of a message", "only another dialect has it");
         }
         Content::Audio(_) => {
-            return Err(Unsayable::new(
+            return Err(Unsupported::new(
                 "audio",
                 "anthropic-messages takes text, pictures and documents",
             ));
         }
         Content::Video(_) => {
-            return Err(Unsayable::new(
+            return Err(Unsupported::new(
                 "video",
                 "anthropic-messages takes text, pictures and documents",
             ));
@@ -124,7 +124,7 @@ pub(super) fn is_own(thought: &Reasoning) -> bool {
 }
 
 /// The arguments of a call are no JSON object.
-pub(super) struct NoObject;
+pub(super) struct NotAnObject;
 
 /// Writes the members of a call, which is known by `id`. Its input must be an object: what is none is
 /// told as the text that it is, in an object.
@@ -132,7 +132,7 @@ pub(super) fn tool_use(
     block: &mut ObjectWriter<'_>,
     call: &ToolCall,
     id: &str,
-) -> Result<(), NoObject> {
+) -> Result<(), NotAnObject> {
     block.text("type", "tool_use");
     block.text("id", &name::write(id));
     block.text("name", &name::write(&call.name));
@@ -147,7 +147,7 @@ pub(super) fn tool_use(
         }
         None => {
             block.object("input", |input| input.text("arguments", &call.arguments));
-            Err(NoObject)
+            Err(NotAnObject)
         }
     }
 }
@@ -157,7 +157,7 @@ fn tool_result(
     result: &ToolResult,
     cache: Option<CachePoint>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     block.text("type", "tool_result");
     block.text("tool_use_id", &name::write(&result.id));
     // An empty text is refused, and no content says the same.
@@ -184,7 +184,7 @@ fn write_image(
     image: &Image,
     cache: Option<CachePoint>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
         warnings.dropped("detail of an image", "anthropic-messages has no such setting");
     }
@@ -194,7 +194,7 @@ fn write_image(
     };
     if matches!(image.media.source, Source::Base64(_)) && !IMAGE_TYPES.contains(&media_type) {
         let why = "anthropic-messages takes JPEG, PNG, GIF and WebP";
-        return Err(Unsayable::new("an image of this type", why));
+        return Err(Unsupported::new("an image of this type", why));
     }
     array.object(|block| {
         block.text("type", "image");
@@ -208,13 +208,13 @@ fn write_document(
     array: &mut ArrayWriter<'_>,
     file: &File,
     cache: Option<CachePoint>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let words = file.media.words();
     let is_bytes = matches!(file.media.source, Source::Base64(_));
     let media_type = file.media.media_type.as_deref().unwrap_or_default();
     if is_bytes && words.is_none() && media_type != "application/pdf" {
         let why = "anthropic-messages takes PDF and plain text";
-        return Err(Unsayable::new("a file of this type", why));
+        return Err(Unsupported::new("a file of this type", why));
     }
     array.object(|block| {
         block.text("type", "document");
@@ -242,11 +242,11 @@ fn source(
     media: &Media,
     media_type: &str,
     what: &str,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     if let Source::Url(url) = &media.source
         && !(url.starts_with("https://") || url.starts_with("http://"))
     {
-        return Err(Unsayable::new(what, "it is neither base64 nor an address on the web"));
+        return Err(Unsupported::new(what, "it is neither base64 nor an address on the web"));
     }
     block.object("source", |source| match &media.source {
         Source::Base64(data) => {

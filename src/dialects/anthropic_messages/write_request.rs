@@ -2,7 +2,7 @@
 
 use super::thinking::Plan;
 use super::{DIALECT, tools, turns};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::json_schema::{CLAUDE, fit};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
@@ -19,10 +19,10 @@ pub(super) fn write(
     target: &Target<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let wants_text = |kind: &String| kind.eq_ignore_ascii_case("text");
     if !request.modalities.is_empty() && !request.modalities.iter().any(wants_text) {
-        return Err(Unsayable::new("a wish for no text", "anthropic-messages answers in text"));
+        return Err(Unsupported::new("a wish for no text", "anthropic-messages answers in text"));
     }
     let rules = target.rules;
     let plan = Plan::of(request, rules, warnings);
@@ -204,7 +204,7 @@ mod tests {
         WebSearch, find_rules,
     };
 
-    fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsayable> {
+    fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsupported> {
         let rules = find_rules(None, DIALECT, model, &[]);
         let target = Target::new(model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());

@@ -7,7 +7,7 @@ use super::answer::{failure, picture, stop_reason};
 use super::read_content::citation;
 use super::{EXCEPTIONS, read_error};
 use crate::dialects::amazon_stream::FAILURE;
-use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::llm::{
     Chunk, Content, Delta, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
 };
@@ -56,12 +56,12 @@ impl StreamDecoder for Decoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream> {
+    ) -> Result<(), StreamDecodeError> {
         let name = name.unwrap_or_default();
         if self.has_ended {
             return Ok(());
         }
-        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| BadStream)
+        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| StreamDecodeError)
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
@@ -439,7 +439,7 @@ mod tests {
         let mut decoder = BedrockConverse.stream_decoder();
         let told =
             decoder.event(Some("messageStart"), b"{", &mut Scanner::default(), &mut Vec::new());
-        assert_eq!(told, Err(BadStream));
+        assert_eq!(told, Err(StreamDecodeError));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Encoder {
 /// A part that is not closed.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    is_thought: bool,
+    is_reasoning: bool,
     /// Something was told of it: text is not announced, so that empty text is nothing.
     is_told: bool,
 }
@@ -39,8 +39,8 @@ impl StreamEncoder for Encoder {
                 self.event(out, "messageStart", |data| data.text("role", "assistant"));
             }
             Chunk::BlockStart { choice: 0, part, content } => {
-                let is_thought = matches!(content, Content::Reasoning(_));
-                self.open.insert(*part, Open { is_thought, is_told: false });
+                let is_reasoning = matches!(content, Content::Reasoning(_));
+                self.open.insert(*part, Open { is_reasoning, is_told: false });
                 self.open(*part, content, out);
             }
             Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, delta, out),
@@ -132,7 +132,7 @@ impl Encoder {
             Delta::Text(text) => self.words(part, text, out),
             Delta::Arguments(piece) => self.arguments(part, piece, out),
             Delta::Citation(citation) => self.citation(part, citation, out),
-            Delta::Signature(signature) if open.is_thought => {
+            Delta::Signature(signature) if open.is_reasoning => {
                 self.thought(part, "signature", &signature.write(DIALECT), out);
             }
             // Calls have none here.
@@ -145,7 +145,7 @@ impl Encoder {
         if words.is_empty() {
             return;
         }
-        if self.open.get(&part).is_some_and(|open| open.is_thought) {
+        if self.open.get(&part).is_some_and(|open| open.is_reasoning) {
             self.thought(part, "text", words, out);
         } else {
             self.block(out, "delta", part, |delta| delta.text("text", words));

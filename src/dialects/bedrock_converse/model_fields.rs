@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use super::thinking::{Drawing, Thinking};
+use super::thinking::{SamplingParameters, Thinking};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ChatRequest, DialectJson, Json, ModelFields, ObjectWriter, ToolChoice, write_object,
@@ -22,7 +22,7 @@ pub(super) fn write(
     request: &ChatRequest,
     family: Option<ModelFields>,
     thinking: Thinking<'_>,
-    drawing: &Drawing,
+    drawing: &SamplingParameters,
     has_tools: bool,
     warnings: &mut Warnings,
 ) {

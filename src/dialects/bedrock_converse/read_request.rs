@@ -544,10 +544,10 @@ mod tests {
     }
 
     /// A thinking Claude refuses a call that it has not thought about.
-    fn has_unthought_call(exchange: &[Turn]) -> bool {
+    fn has_call_without_reasoning(exchange: &[Turn]) -> bool {
         let Some(Turn { parts, .. }) = exchange.first() else { return false };
-        let is_thought = |part: &Part| matches!(part.content, Content::Reasoning(_));
-        exchange.len() > 1 && !parts.first().is_some_and(is_thought)
+        let is_reasoning = |part: &Part| matches!(part.content, Content::Reasoning(_));
+        exchange.len() > 1 && !parts.first().is_some_and(is_reasoning)
     }
 
     /// Requests that this dialect can say in one way only.
@@ -577,7 +577,7 @@ mod tests {
                     let part = Part { cache, ..Part::text(&text) };
                     request.turns.push(Turn::new(Role::System, vec![part]));
                 }
-                if turns.last().is_some_and(|(_, exchange)| has_unthought_call(exchange)) {
+                if turns.last().is_some_and(|(_, exchange)| has_call_without_reasoning(exchange)) {
                     request.reasoning = None;
                 }
                 let mut documents = 0;

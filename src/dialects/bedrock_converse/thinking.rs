@@ -34,7 +34,7 @@ pub(super) enum Thinking<'r> {
 
 /// What is left of the settings that thinking models are particular about.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Drawing {
+pub(super) struct SamplingParameters {
     pub(super) max_tokens: Option<u64>,
     pub(super) temperature: Option<f64>,
     pub(super) top_p: Option<f64>,
@@ -133,7 +133,7 @@ impl<'r> Thinking<'r> {
             warnings.dropped("reasoning", "this model does not think where a tool is forced");
             return Self::Unsaid;
         }
-        if matches!(self, Self::Budget(_)) && conversation.calls_without_thought() {
+        if matches!(self, Self::Budget(_)) && conversation.calls_without_reasoning() {
             let why =
                 "this model wants the signed thought behind the latest call, which is missing";
             warnings.dropped("reasoning", why);
@@ -169,7 +169,7 @@ fn budget(
     Some(fitting)
 }
 
-impl Drawing {
+impl SamplingParameters {
     /// The settings of `request` as far as a model with those `rules` that is so asked to think takes
     /// them.
     pub(super) fn of(

@@ -4,7 +4,7 @@ use super::DIALECT;
 use super::formats::{self, Formats};
 use super::names::{DocumentNames, tool_id};
 use super::write_messages::{is_blank, own_signature};
-use crate::dialects::codec::Unsayable;
+use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, CachePoint, CachePointUse, Citation, Content, File, Image, Json, Media,
@@ -36,7 +36,7 @@ impl<'w> Blocks<'w> {
         array: &mut ArrayWriter<'_>,
         content: &Content,
         cache: Option<CachePoint>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         match content {
             Content::Text(text) => {
                 self.has_text = true;
@@ -92,7 +92,7 @@ impl<'w> Blocks<'w> {
         }
     }
 
-    fn image(&mut self, array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
+    fn image(&mut self, array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsupported> {
         if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
             self.warnings.dropped("detail of an image", "bedrock-converse has no such setting");
         }
@@ -100,7 +100,7 @@ impl<'w> Blocks<'w> {
     }
 
     /// Writes a document and gives the name it got.
-    fn file(&mut self, array: &mut ArrayWriter<'_>, file: &File) -> Result<String, Unsayable> {
+    fn file(&mut self, array: &mut ArrayWriter<'_>, file: &File) -> Result<String, Unsupported> {
         let what = "a document";
         check_source(&file.media, what)?;
         let plain = || {
@@ -109,7 +109,7 @@ impl<'w> Blocks<'w> {
         };
         let format = formats::word(formats::DOCUMENTS, &file.media, file.name.as_deref());
         let format = format.or_else(plain).ok_or_else(|| {
-            Unsayable::new(
+            Unsupported::new(
                 what,
                 "bedrock-converse takes pdf, csv, doc, docx, xls, xlsx, html, txt, md",
             )
@@ -146,7 +146,7 @@ impl<'w> Blocks<'w> {
         &mut self,
         array: &mut ArrayWriter<'_>,
         result: &ToolResult,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         let id = tool_id(&result.id, self.rules.model_fields);
         array.object(|block| {
             block.object("toolResult", |object| {
@@ -162,7 +162,7 @@ impl<'w> Blocks<'w> {
         })
     }
 
-    fn result_part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
+    fn result_part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsupported> {
         match &part.content {
             Content::Text(Text { text, .. }) | Content::Refusal(text) => {
                 if !is_blank(text) {
@@ -177,7 +177,7 @@ impl<'w> Blocks<'w> {
             Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
             Content::Audio(_) => {
                 let why = "bedrock-converse takes text, images, documents and videos there";
-                return Err(Unsayable::new("audio in the result of a tool", why));
+                return Err(Unsupported::new("audio in the result of a tool", why));
             }
             _ => self.warnings.dropped("a part of a tool result", "bedrock-converse has none such"),
         }
@@ -296,7 +296,7 @@ pub(super) fn write_media(
     kind: &str,
     formats: Formats,
     media: &Media,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let what = match kind {
         "image" => "an image",
         "video" => "a video",
@@ -304,7 +304,7 @@ pub(super) fn write_media(
     };
     check_source(media, what)?;
     let format = formats::word(formats, media, None)
-        .ok_or_else(|| Unsayable::new(what, "bedrock-converse has no word for its media type"))?;
+        .ok_or_else(|| Unsupported::new(what, "bedrock-converse has no word for its media type"))?;
     array.object(|block| {
         block.object(kind, |object| {
             object.text("format", format);
@@ -315,18 +315,18 @@ pub(super) fn write_media(
 }
 
 /// The service takes bytes, and what lies in Amazon's own store.
-fn check_source(media: &Media, what: &str) -> Result<(), Unsayable> {
+fn check_source(media: &Media, what: &str) -> Result<(), Unsupported> {
     match &media.source {
         Source::Base64(_) => Ok(()),
         Source::Url(url) if url.starts_with("s3://") => Ok(()),
         Source::Url(_) => {
             let why = "bedrock-converse fetches nothing but s3:// addresses; send its bytes, or \
                        let the gateway fetch https:// pictures (egress.fetch_pictures)";
-            Err(Unsayable::new(&format!("{what} by address"), why))
+            Err(Unsupported::new(&format!("{what} by address"), why))
         }
         Source::Id(_) => {
             let why = "bedrock-converse keeps no files; send its bytes";
-            Err(Unsayable::new(&format!("{what} by file id"), why))
+            Err(Unsupported::new(&format!("{what} by file id"), why))
         }
     }
 }

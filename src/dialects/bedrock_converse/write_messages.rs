@@ -3,36 +3,36 @@
 
 use super::DIALECT;
 use super::write_content::Blocks;
-use crate::dialects::codec::Unsayable;
+use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    CachePoint, ChatRequest, Content, Dialect, EarlierThoughts, ModelFields, ModelRules,
+    CachePoint, ChatRequest, Content, Dialect, EarlierReasoning, ModelFields, ModelRules,
     ObjectWriter, Part, Reasoning, Role, Signature, Text,
 };
 
 /// The conversation in the service's form.
 #[derive(Debug, Default)]
 pub(super) struct Conversation<'r> {
-    system: Vec<Said<'r>>,
+    system: Vec<MessagePart<'r>>,
     messages: Vec<Message<'r>>,
 }
 
 #[derive(Debug)]
 struct Message<'r> {
-    speaker: Speaker,
-    said: Vec<Said<'r>>,
+    speaker: MessageRole,
+    parts: Vec<MessagePart<'r>>,
 }
 
-/// The two that the service knows.
+/// The two roles that the service knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speaker {
+enum MessageRole {
     User,
     Assistant,
 }
 
 /// One part that is sent.
 #[derive(Debug)]
-struct Said<'r> {
+struct MessagePart<'r> {
     content: &'r Content,
     cache: Option<CachePoint>,
 }
@@ -46,7 +46,7 @@ impl<'r> Conversation<'r> {
         request: &'r ChatRequest,
         rules: &ModelRules,
         warnings: &mut Warnings,
-    ) -> Result<Self, Unsayable> {
+    ) -> Result<Self, Unsupported> {
         let mut found = Self::default();
         for turn in &request.turns {
             if turn.name.is_some() {
@@ -65,9 +65,9 @@ impl<'r> Conversation<'r> {
                     }
                 }
                 Role::User | Role::Tool => {
-                    found.say(Speaker::User, &turn.parts, rules, warnings);
+                    found.say(MessageRole::User, &turn.parts, rules, warnings);
                 }
-                Role::Assistant => found.say(Speaker::Assistant, &turn.parts, rules, warnings),
+                Role::Assistant => found.say(MessageRole::Assistant, &turn.parts, rules, warnings),
             }
         }
         found.settle(warnings);
@@ -76,24 +76,24 @@ impl<'r> Conversation<'r> {
 
     fn say(
         &mut self,
-        speaker: Speaker,
+        speaker: MessageRole,
         parts: &'r [Part],
         rules: &ModelRules,
         warnings: &mut Warnings,
     ) {
         if self.messages.last().is_none_or(|last| last.speaker != speaker) {
-            self.messages.push(Message { speaker, said: Vec::with_capacity(parts.len()) });
+            self.messages.push(Message { speaker, parts: Vec::with_capacity(parts.len()) });
         }
         let Some(message) = self.messages.last_mut() else { return };
         for part in parts {
             if is_sayable(&part.content, speaker, rules, warnings) {
-                message.said.push(Said { content: &part.content, cache: cache_of(part) });
-            } else if let Some(last) = message.said.last_mut() {
+                message.parts.push(MessagePart { content: &part.content, cache: cache_of(part) });
+            } else if let Some(last) = message.parts.last_mut() {
                 // What is cached up to a part that is not sent is cached up to the one before it.
                 last.cache = cache_of(part).or(last.cache);
             }
         }
-        if message.said.is_empty() {
+        if message.parts.is_empty() {
             self.messages.pop();
         }
     }
@@ -101,36 +101,37 @@ impl<'r> Conversation<'r> {
     fn settle(&mut self, warnings: &mut Warnings) {
         let before = self.messages.len();
         // The newest models take a message of thoughts alone for the beginning of their own answer.
-        self.messages.retain(|message| !message.said.iter().all(Said::is_thought));
+        self.messages.retain(|message| !message.parts.iter().all(MessagePart::is_reasoning));
         if self.messages.len() < before {
             warnings.dropped("an assistant's turn of thoughts alone", "models refuse it");
         }
         let mut joined: Vec<Message<'r>> = Vec::with_capacity(self.messages.len());
         for message in self.messages.drain(..) {
             match joined.last_mut() {
-                Some(last) if last.speaker == message.speaker => last.said.extend(message.said),
+                Some(last) if last.speaker == message.speaker => last.parts.extend(message.parts),
                 _ => joined.push(message),
             }
         }
         for message in &mut joined {
             // Models want the results of their calls before anything else.
-            message.said.sort_by_key(|said| !matches!(said.content, Content::ToolResult(_)));
+            message.parts.sort_by_key(|part| !matches!(part.content, Content::ToolResult(_)));
         }
         self.messages = joined;
     }
 
     /// A tool was called, or gave something.
     pub(super) fn has_tool_blocks(&self) -> bool {
-        let is_tool =
-            |said: &Said<'_>| matches!(said.content, Content::ToolCall(_) | Content::ToolResult(_));
-        self.messages.iter().any(|message| message.said.iter().any(is_tool))
+        let is_tool = |part: &MessagePart<'_>| {
+            matches!(part.content, Content::ToolCall(_) | Content::ToolResult(_))
+        };
+        self.messages.iter().any(|message| message.parts.iter().any(is_tool))
     }
 
     /// The names of the tools that were called or gave something, each once.
     pub(super) fn tool_names(&self) -> Vec<&'r str> {
         let mut names = Vec::new();
-        for said in self.messages.iter().flat_map(|message| &message.said) {
-            let name = match said.content {
+        for part in self.messages.iter().flat_map(|message| &message.parts) {
+            let name = match part.content {
                 Content::ToolCall(call) => Some(call.name.as_str()),
                 Content::ToolResult(result) => result.name.as_deref(),
                 _ => None,
@@ -142,10 +143,10 @@ impl<'r> Conversation<'r> {
 
     /// The latest results are of calls without a thought that can be sent back, which a thinking Claude
     /// refuses.
-    pub(super) fn calls_without_thought(&self) -> bool {
+    pub(super) fn calls_without_reasoning(&self) -> bool {
         let [.., called, gave] = self.messages.as_slice() else { return false };
-        let has_result = gave.said.iter().any(|it| matches!(it.content, Content::ToolResult(_)));
-        has_result && !called.said.first().is_some_and(Said::is_thought)
+        let has_result = gave.parts.iter().any(|it| matches!(it.content, Content::ToolResult(_)));
+        has_result && !called.parts.first().is_some_and(MessagePart::is_reasoning)
     }
 
     /// Writes `system` and `messages`.
@@ -157,27 +158,27 @@ impl<'r> Conversation<'r> {
         root: &mut ObjectWriter<'_>,
         rules: &ModelRules,
         warnings: &mut Warnings,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         let mut blocks = Blocks::new(rules, warnings);
         if !self.system.is_empty() {
             root.array("system", |array| {
                 self.system
                     .iter()
-                    .try_for_each(|said| blocks.write(array, said.content, said.cache))
+                    .try_for_each(|part| blocks.write(array, part.content, part.cache))
             })?;
         }
         root.array("messages", |messages| {
             self.messages.iter().try_for_each(|message| {
                 messages.object(|object| {
                     let role = match message.speaker {
-                        Speaker::User => "user",
-                        Speaker::Assistant => "assistant",
+                        MessageRole::User => "user",
+                        MessageRole::Assistant => "assistant",
                     };
                     object.text("role", role);
                     blocks.begin_message();
                     object.array("content", |array| {
-                        for said in &message.said {
-                            blocks.write(array, said.content, said.cache)?;
+                        for part in &message.parts {
+                            blocks.write(array, part.content, part.cache)?;
                         }
                         blocks.end_message(array);
                         Ok(())
@@ -188,18 +189,18 @@ impl<'r> Conversation<'r> {
     }
 }
 
-impl Said<'_> {
-    fn is_thought(&self) -> bool {
+impl MessagePart<'_> {
+    fn is_reasoning(&self) -> bool {
         matches!(self.content, Content::Reasoning(_))
     }
 }
 
 /// Adds a part of instructions, which are text alone.
 fn instruct<'r>(
-    system: &mut Vec<Said<'r>>,
+    system: &mut Vec<MessagePart<'r>>,
     part: &'r Part,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let is_sent = match &part.content {
         Content::Text(text) => !is_blank(&text.text),
         Content::Raw(foreign) if foreign.dialect == DIALECT => true,
@@ -209,11 +210,11 @@ fn instruct<'r>(
         }
         _ => {
             let why = "bedrock-converse takes instructions as text only";
-            return Err(Unsayable::new("an instruction that is no text", why));
+            return Err(Unsupported::new("an instruction that is no text", why));
         }
     };
     if is_sent {
-        system.push(Said { content: &part.content, cache: part.cache });
+        system.push(MessagePart { content: &part.content, cache: part.cache });
     } else if let Some(last) = system.last_mut() {
         last.cache = part.cache.or(last.cache);
     }
@@ -237,15 +238,15 @@ pub(super) fn is_blank(text: &str) -> bool {
 /// Whether a part is sent. Warns where something is lost.
 fn is_sayable(
     content: &Content,
-    speaker: Speaker,
+    speaker: MessageRole,
     rules: &ModelRules,
     warnings: &mut Warnings,
 ) -> bool {
-    let of_user = speaker == Speaker::User;
+    let of_user = speaker == MessageRole::User;
     match content {
         Content::Text(Text { text, .. }) | Content::Refusal(text) => !is_blank(text),
         Content::Reasoning(_) if of_user => false,
-        Content::Reasoning(thought) => is_thought_sayable(thought, rules, warnings),
+        Content::Reasoning(thought) => is_reasoning_supported(thought, rules, warnings),
         Content::Raw(foreign) => {
             if foreign.dialect != DIALECT {
                 warnings.dropped("a part of a message", "only another dialect has it");
@@ -274,7 +275,11 @@ fn is_sayable(
     }
 }
 
-fn is_thought_sayable(thought: &Reasoning, rules: &ModelRules, warnings: &mut Warnings) -> bool {
+fn is_reasoning_supported(
+    thought: &Reasoning,
+    rules: &ModelRules,
+    warnings: &mut Warnings,
+) -> bool {
     if let Some(sealed) = &thought.sealed {
         if sealed.for_provider(DIALECT).is_some() {
             return true;
@@ -287,7 +292,7 @@ fn is_thought_sayable(thought: &Reasoning, rules: &ModelRules, warnings: &mut Wa
     if is_blank(&thought.text) {
         return false;
     }
-    if rules.thoughts != Some(EarlierThoughts::Unsigned) {
+    if rules.thoughts != Some(EarlierReasoning::Unsigned) {
         warnings.dropped("a thought", "this model takes only thoughts that it signed");
         return false;
     }

@@ -1,10 +1,10 @@
 //! A request as the service takes it.
 
 use super::model_fields::{self, is_beta, is_own_member};
-use super::thinking::{Drawing, Thinking};
+use super::thinking::{SamplingParameters, Thinking};
 use super::write_messages::Conversation;
 use super::write_tools;
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields::{refuse_state, warn_of_other};
 use crate::dialects::json_schema::{BEDROCK, fit};
 use crate::dialects::service_tier;
@@ -31,13 +31,13 @@ pub(super) fn write(
     target: &Target<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     refuse_state(request, super::DIALECT)?;
     let rules = target.rules;
     let family = rules.model_fields;
     let conversation = Conversation::of(request, rules, warnings)?;
     let thinking = Thinking::of(request, rules, &conversation, warnings);
-    let drawing = Drawing::of(request, rules, thinking, warnings);
+    let drawing = SamplingParameters::of(request, rules, thinking, warnings);
     write_object(out, |root| {
         conversation.write(root, rules, warnings)?;
         inference_config(root, request, &drawing);
@@ -52,7 +52,11 @@ pub(super) fn write(
     })
 }
 
-fn inference_config(root: &mut ObjectWriter<'_>, request: &ChatRequest, drawing: &Drawing) {
+fn inference_config(
+    root: &mut ObjectWriter<'_>,
+    request: &ChatRequest,
+    drawing: &SamplingParameters,
+) {
     let mut stop =
         request.stop.iter().map(String::as_str).filter(|text| !text.is_empty()).peekable();
     let is_said = drawing.max_tokens.is_some()
@@ -221,7 +225,7 @@ mod tests {
 
     const CLAUDE: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
-    fn write_for(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsayable> {
+    fn write_for(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsupported> {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let rules = find_rules(None, Dialect::BedrockConverse, model, &[]);
         let target = Target::new(model, true).with_rules(&rules);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{arguments, begun, logprob, stop_reason, usage};
 use super::{citation, read_error};
-use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{ApiError, Chunk, Content, Delta, Node, Reasoning, Scanner, Start, Text};
 
@@ -49,12 +49,12 @@ impl StreamDecoder for Decoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream> {
+    ) -> Result<(), StreamDecodeError> {
         // `message-end` has said it all.
         if self.has_ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| BadStream)
+        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| StreamDecodeError)
     }
 
     fn finish(&mut self, _: &mut Vec<Chunk>) {

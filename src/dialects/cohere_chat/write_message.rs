@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{DIALECT, citation};
-use crate::dialects::codec::Unsayable;
+use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Content, File, Image, ObjectWriter, Part, Reasoning, Role, Source, Text, ToolCall,
@@ -20,7 +20,7 @@ pub(super) fn write(
     messages: &mut ArrayWriter<'_>,
     turn: &Turn,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     warn(turn, warnings);
     let is_result = |part: &&Part| matches!(part.content, Content::ToolResult(_));
     for part in &turn.parts {
@@ -42,7 +42,7 @@ pub(super) fn write(
             message.text("role", "system");
             if turn.parts.iter().any(|part| part.as_text().is_none()) {
                 let why = "cohere-chat has text only in instructions";
-                return Err(Unsayable::new("an instruction that is no text", why));
+                return Err(Unsupported::new("an instruction that is no text", why));
             }
             write_content(message, &turn.parts, warnings)
         }
@@ -77,16 +77,16 @@ fn write_result(
     message: &mut ObjectWriter<'_>,
     result: &ToolResult,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     message.text("role", "tool");
     message.text("tool_call_id", &result.id);
     if result.is_error {
         warnings.dropped("is_error", "cohere-chat tells it in words only");
     }
-    let is_picture = |part: &Part| matches!(part.content, Content::Image(_));
-    if result.parts.iter().any(is_picture) {
+    let is_image = |part: &Part| matches!(part.content, Content::Image(_));
+    if result.parts.iter().any(is_image) {
         let why = "cohere-chat takes text and documents there";
-        return Err(Unsayable::new("an image in a tool result", why));
+        return Err(Unsupported::new("an image in a tool result", why));
     }
     if result.parts.iter().any(|part| part.cache.is_some()) {
         warnings.dropped("cache_control", super::write_request::NO_CACHE_POINTS);
@@ -105,7 +105,7 @@ fn write_result(
 }
 
 /// Writes a text file as a part of a tool's message.
-fn write_document(array: &mut ArrayWriter<'_>, file: &File) -> Result<(), Unsayable> {
+fn write_document(array: &mut ArrayWriter<'_>, file: &File) -> Result<(), Unsupported> {
     let text = text_of(file)?;
     array.object(|part| {
         part.text("type", "document");
@@ -121,7 +121,7 @@ pub(super) fn data(object: &mut ObjectWriter<'_>, file: &File, text: &str) {
 }
 
 /// The words of a file, which is all that this dialect takes of one.
-pub(super) fn text_of(file: &File) -> Result<String, Unsayable> {
+pub(super) fn text_of(file: &File) -> Result<String, Unsupported> {
     let why = "cohere-chat takes files of text only, and their bytes";
     let media_type = file.media.media_type.as_deref().unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -131,7 +131,7 @@ pub(super) fn text_of(file: &File) -> Result<String, Unsayable> {
         _ => None,
     };
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    text.ok_or_else(|| Unsayable::new("a file", why))
+    text.ok_or_else(|| Unsupported::new("a file", why))
 }
 
 /// Writes `content`: a string if there is nothing but one text, else an array of parts. Files are
@@ -140,7 +140,7 @@ fn write_content(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let is_here = |part: &&Part| !matches!(part.content, Content::File(_) | Content::ToolResult(_));
     let here: Vec<&Part> = parts.iter().filter(is_here).collect();
     match here.as_slice() {
@@ -157,7 +157,7 @@ fn write_part(
     array: &mut ArrayWriter<'_>,
     part: &Part,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match &part.content {
         Content::Text(text) => write_text(array, &text.text),
         Content::Refusal(text) => {
@@ -165,8 +165,8 @@ fn write_part(
             write_text(array, text);
         }
         Content::Image(image) => return write_image(array, image),
-        Content::Audio(_) => return Err(Unsayable::new("audio", "cohere-chat takes none")),
-        Content::Video(_) => return Err(Unsayable::new("a video", "cohere-chat takes none")),
+        Content::Audio(_) => return Err(Unsupported::new("audio", "cohere-chat takes none")),
+        Content::Video(_) => return Err(Unsupported::new("a video", "cohere-chat takes none")),
         Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
         Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
@@ -187,9 +187,9 @@ pub(super) fn write_text(array: &mut ArrayWriter<'_>, text: &str) {
     });
 }
 
-fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
+fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsupported> {
     let url = image.media.url().ok_or_else(|| {
-        Unsayable::new("an image by file id", "cohere-chat takes a URL or the bytes")
+        Unsupported::new("an image by file id", "cohere-chat takes a URL or the bytes")
     })?;
     array.object(|part| {
         part.text("type", "image_url");

@@ -4,7 +4,7 @@
 //! warning.
 
 use super::{DIALECT, write_message};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{COHERE, Parameters, fit};
 use crate::dialects::warnings::Warnings;
@@ -28,7 +28,7 @@ pub(super) fn write(
     target: &Target<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     refuse(request)?;
     warn(request, warnings);
     write_object(out, |root| {
@@ -48,16 +48,19 @@ pub(super) fn write(
 }
 
 /// Refuses what cannot be left out without another meaning.
-fn refuse(request: &ChatRequest) -> Result<(), Unsayable> {
+fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
     extra_fields::refuse_state(request, DIALECT)?;
     if request.n.is_some_and(|n| n > 1) {
-        return Err(Unsayable::new("more than one answer", "cohere-chat gives one"));
+        return Err(Unsupported::new("more than one answer", "cohere-chat gives one"));
     }
     if request.stop.len() > STOP_SEQUENCES_MAX {
-        return Err(Unsayable::new("so many stop sequences", "cohere-chat takes five"));
+        return Err(Unsupported::new("so many stop sequences", "cohere-chat takes five"));
     }
     if request.modalities.iter().any(|modality| modality != "text") {
-        return Err(Unsayable::new("a wish for sound or pictures", "cohere-chat answers in text"));
+        return Err(Unsupported::new(
+            "a wish for sound or pictures",
+            "cohere-chat answers in text",
+        ));
     }
     Ok(())
 }
@@ -89,7 +92,7 @@ fn documents(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let parts = request.turns.iter().flat_map(|turn| &turn.parts);
     let files: Vec<(&File, String)> = parts
         .filter_map(|part| match &part.content {
@@ -213,7 +216,7 @@ fn tools(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let forced = match &request.tool_choice {
         Some(ToolChoice::Function(name)) => Some(name),
         _ => None,
@@ -221,7 +224,7 @@ fn tools(
     let sent = sendable(request, forced, warnings);
     if sent.is_empty() {
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {
-            return Err(Unsayable::new("a forced tool", "it is none of the request's functions"));
+            return Err(Unsupported::new("a forced tool", "it is none of the request's functions"));
         }
         return Ok(());
     }

@@ -25,7 +25,7 @@ pub(super) struct Encoder {
 
 /// What a chunk tells of one choice.
 #[derive(Default)]
-struct Told<'a> {
+struct ChoiceDelta<'a> {
     text: &'a str,
     tokens: &'a [TokenLogprob],
     finish: Option<&'static str>,
@@ -54,15 +54,15 @@ impl Encoder {
         });
     }
 
-    fn choice(&mut self, out: &mut Vec<u8>, choice: u32, told: &Told<'_>) {
+    fn choice(&mut self, out: &mut Vec<u8>, choice: u32, delta: &ChoiceDelta<'_>) {
         let mut offset = self.offsets.get(&choice).copied().unwrap_or(0);
         self.chunk(out, |root| {
             root.array("choices", |array| {
                 array.object(|object| {
-                    object.text("text", told.text);
+                    object.text("text", delta.text);
                     object.number("index", u64::from(choice));
-                    write_logprobs(object, told.tokens, &mut offset);
-                    match told.finish {
+                    write_logprobs(object, delta.tokens, &mut offset);
+                    match delta.finish {
                         Some(reason) => object.text("finish_reason", reason),
                         None => object.null("finish_reason"),
                     }
@@ -76,7 +76,7 @@ impl Encoder {
 
     fn text(&mut self, out: &mut Vec<u8>, choice: u32, text: &str) {
         if !text.is_empty() {
-            self.choice(out, choice, &Told { text, ..Told::default() });
+            self.choice(out, choice, &ChoiceDelta { text, ..ChoiceDelta::default() });
         }
     }
 
@@ -114,11 +114,11 @@ impl StreamEncoder for Encoder {
                 self.words.remove(&(*choice, *part));
             }
             Chunk::Logprobs { choice, tokens } => {
-                self.choice(out, *choice, &Told { tokens, ..Told::default() });
+                self.choice(out, *choice, &ChoiceDelta { tokens, ..ChoiceDelta::default() });
             }
             Chunk::Finish { choice, reason } => {
                 let finish = Some(finish_reason(reason));
-                self.choice(out, *choice, &Told { finish, ..Told::default() });
+                self.choice(out, *choice, &ChoiceDelta { finish, ..ChoiceDelta::default() });
             }
             Chunk::Usage(usage) => {
                 self.usage = Some(self.usage.unwrap_or_default().then(*usage));

@@ -5,7 +5,7 @@
 //! Titan embeds one text a call; a request with several goes in [`EmbeddingsRequest::parts`].
 
 use super::{EmbeddingsCodec, cohere, texts, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -80,16 +80,16 @@ impl EmbeddingsCodec for Titan {
         _: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         warn_of_user(request, warnings);
         if request.purpose.is_some() {
             warnings.dropped("input_type", "titan has one kind of vector");
         }
         if request.dimensions.is_some() && !self.has_dimensions {
-            return Err(Unsayable::new("a length of vectors", "this model has one only"));
+            return Err(Unsupported::new("a length of vectors", "this model has one only"));
         }
         let [text] = texts(request)?[..] else {
-            return Err(Unsayable::new("several inputs at once", "titan embeds one text a call"));
+            return Err(Unsupported::new("several inputs at once", "titan embeds one text a call"));
         };
         write_object(out, |root| {
             root.text("inputText", text);
@@ -144,7 +144,7 @@ impl EmbeddingsCodec for CohereOnBedrock {
         _: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         write_object(out, |root| cohere::write_members(root, request, DIALECT, warnings))
     }
 

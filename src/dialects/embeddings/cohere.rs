@@ -5,7 +5,7 @@
 //! Numbers are always asked for as floats: a client that wants base64 gets it from the gateway.
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, text_inputs, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -41,7 +41,7 @@ impl EmbeddingsCodec for Cohere {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         write_object(out, |root| {
             root.text("model", target.model);
             write_members(root, request, DIALECT, warnings)
@@ -123,7 +123,7 @@ pub(super) fn write_members(
     request: &EmbeddingsRequest,
     dialect: Dialect,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     warn_of_user(request, warnings);
     let is_text = |input: &EmbeddingsInput| matches!(input, EmbeddingsInput::Text(_));
     let has_texts = request.inputs.iter().any(is_text);
@@ -154,7 +154,7 @@ fn write_input(
     array: &mut ArrayWriter<'_>,
     input: &EmbeddingsInput,
     is_mixed: bool,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match input {
         EmbeddingsInput::Tokens(_) => return Err(no_tokens()),
         EmbeddingsInput::Text(text) if is_mixed => part(array, |part| {
@@ -167,7 +167,7 @@ fn write_input(
                 Source::Base64(_) => media.url().unwrap_or_default(),
                 Source::Url(_) | Source::Id(_) => {
                     let why = "cohere embeds pictures from their bytes only";
-                    return Err(Unsayable::new("an image by address", why));
+                    return Err(Unsupported::new("an image by address", why));
                 }
             };
             if is_mixed {

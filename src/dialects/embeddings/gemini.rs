@@ -5,7 +5,7 @@
 //! not `embeddings`.
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -53,7 +53,7 @@ impl EmbeddingsCodec for Gemini {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         warn_of_user(request, warnings);
         let word = request.purpose.and_then(|it| purpose::word(purpose::GOOGLE, it, warnings));
         write_object(out, |root| {
@@ -128,7 +128,7 @@ impl EmbeddingsCodec for EmbedContent {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         Gemini.write_request(request, target, warnings, out)
     }
 
@@ -204,7 +204,10 @@ fn input(content: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
     whole.ok_or_else(|| Malformed::new("at least one part")).within("parts")
 }
 
-fn write_content(content: &mut ObjectWriter<'_>, input: &EmbeddingsInput) -> Result<(), Unsayable> {
+fn write_content(
+    content: &mut ObjectWriter<'_>,
+    input: &EmbeddingsInput,
+) -> Result<(), Unsupported> {
     content.array("parts", |parts| match input {
         EmbeddingsInput::Text(text) => {
             parts.object(|part| part.text("text", text));
@@ -224,7 +227,7 @@ fn write_content(content: &mut ObjectWriter<'_>, input: &EmbeddingsInput) -> Res
             }
             Source::Url(_) | Source::Id(_) => {
                 let why = "gemini embeds pictures from their bytes only";
-                Err(Unsayable::new("an image by address", why))
+                Err(Unsupported::new("an image by address", why))
             }
         },
     })

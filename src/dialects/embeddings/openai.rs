@@ -5,7 +5,7 @@
 //! members that it does not know, so that these go to its imitators only.
 
 use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, vector};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -48,10 +48,10 @@ impl EmbeddingsCodec for Openai {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
-        let is_picture = |input: &EmbeddingsInput| matches!(input, EmbeddingsInput::Image(_));
-        if target.is_original && request.inputs.iter().any(is_picture) {
-            return Err(Unsayable::new("an image", "openai embeds text only"));
+    ) -> Result<(), Unsupported> {
+        let is_image = |input: &EmbeddingsInput| matches!(input, EmbeddingsInput::Image(_));
+        if target.is_original && request.inputs.iter().any(is_image) {
+            return Err(Unsupported::new("an image", "openai embeds text only"));
         }
         write_object(out, |root| {
             root.text("model", target.model);
@@ -159,7 +159,7 @@ fn part(value: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
     }
 }
 
-fn write_input(array: &mut ArrayWriter<'_>, input: &EmbeddingsInput) -> Result<(), Unsayable> {
+fn write_input(array: &mut ArrayWriter<'_>, input: &EmbeddingsInput) -> Result<(), Unsupported> {
     match input {
         EmbeddingsInput::Text(text) => array.text(text),
         EmbeddingsInput::Tokens(tokens) => crate::llm::write_array(array.item(), |ids| {
@@ -170,7 +170,7 @@ fn write_input(array: &mut ArrayWriter<'_>, input: &EmbeddingsInput) -> Result<(
         }),
         EmbeddingsInput::Image(media) => {
             let url = media.url().ok_or_else(|| {
-                Unsayable::new("an image by file id", "the provider takes a URL or the bytes")
+                Unsupported::new("an image by file id", "the provider takes a URL or the bytes")
             })?;
             array.object(|object| object.text("image", &url));
         }

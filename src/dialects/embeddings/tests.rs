@@ -244,10 +244,10 @@ fn inputs_of_every_kind() {
         let of = |input| EmbeddingsRequest { dimensions: None, ..of(vec![input]) };
         let sent = |input| write_request(codec, &of(input), true);
         assert_eq!(sent(tokens.clone()).is_ok(), name == "openai", "{name}");
-        let has_pictures = ["gemini", "cohere", "cohere-on-bedrock"].contains(&name);
-        assert_eq!(sent(EmbeddingsInput::Image(picture.clone())).is_ok(), has_pictures, "{name}");
+        let has_images = ["gemini", "cohere", "cohere-on-bedrock"].contains(&name);
+        assert_eq!(sent(EmbeddingsInput::Image(picture.clone())).is_ok(), has_images, "{name}");
         assert!(sent(EmbeddingsInput::Image(far.clone())).is_err(), "{name}");
-        if has_pictures {
+        if has_images {
             let request =
                 EmbeddingsRequest { purpose: None, ..of(EmbeddingsInput::Image(picture.clone())) };
             let (body, _) = write_request(codec, &request, true).expect("sayable");

@@ -2,7 +2,7 @@
 //! 2026), which go through the older `predict`.
 
 use super::{EmbeddingsCodec, at_least_one, purpose, texts, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -61,7 +61,7 @@ impl EmbeddingsCodec for Vertex {
         _: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         warn_of_user(request, warnings);
         let word = request.purpose.and_then(|it| purpose::word(purpose::GOOGLE, it, warnings));
         let texts = texts(request)?;

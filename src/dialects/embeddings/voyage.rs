@@ -3,7 +3,7 @@
 
 use super::openai::{self, encoding};
 use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, texts, warn_of_user};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -47,7 +47,7 @@ impl EmbeddingsCodec for Voyage {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         warn_of_user(request, warnings);
         let texts = texts(request)?;
         write_object(out, |root| {

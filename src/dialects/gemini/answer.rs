@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::DIALECT;
 use super::citation::{self, Words};
 use super::decoder::Decoder;
-use super::hidden::without_thoughts;
-use super::signature::{Held, Signed, signed};
+use super::hidden::without_reasoning;
+use super::signature::{PartSignature, SignedPart, signed};
 use super::usage;
 use super::write_contents::{UNCHECKED_IN_BASE64, write_call, write_media};
 use crate::dialects::codec::StreamDecoder;
@@ -77,13 +77,13 @@ pub(super) fn logprobs(result: Node<'_>) -> Vec<TokenLogprob> {
 }
 
 /// Appends the answer for a client, with its thoughts if the client asked for them.
-pub(super) fn write(answer: &Answer, with_thoughts: bool, out: &mut Vec<u8>) {
+pub(super) fn write(answer: &Answer, with_reasoning: bool, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.array("candidates", |array| {
             for (index, choice) in (0_u64..).zip(&answer.choices) {
-                let parts = match with_thoughts {
+                let parts = match with_reasoning {
                     true => Cow::Borrowed(&choice.parts),
-                    false => Cow::Owned(without_thoughts(&choice.parts)),
+                    false => Cow::Owned(without_reasoning(&choice.parts)),
                 };
                 array.object(|candidate| write_candidate(candidate, index, (choice, &parts)));
             }
@@ -104,7 +104,9 @@ fn write_candidate(
     let (mut words, mut citations, mut refusal) = (Words::default(), Vec::new(), String::new());
     candidate.object("content", |content| {
         content.array("parts", |array| {
-            for Signed { part, signature } in signed(parts, |held| Some(Held::for_client(held))) {
+            for SignedPart { part, signature } in
+                signed(parts, |held| Some(PartSignature::for_client(held)))
+            {
                 match &part.content {
                     Content::Text(text) => {
                         words.push(&text.text);

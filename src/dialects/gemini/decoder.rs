@@ -15,7 +15,7 @@ use super::part::RawPart;
 use super::read_contents::call_id;
 use super::signature::Proof;
 use super::usage;
-use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
     Chunk, Citation, Content, Delta, Node, Reasoning, Scanner, Start, StopReason, Text, ToolCall,
@@ -64,8 +64,8 @@ impl StreamDecoder for Decoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream> {
-        scanner.read(data, |root| self.take(root, out)).map_err(|_| BadStream)
+    ) -> Result<(), StreamDecodeError> {
+        scanner.read(data, |root| self.take(root, out)).map_err(|_| StreamDecodeError)
     }
 
     fn name_answer(&mut self, id: &str) {
@@ -198,15 +198,15 @@ impl Progress {
 
     fn words(&mut self, choice: u32, raw: RawPart<'_>, out: &mut Vec<Chunk>) {
         let text = raw.text.unwrap_or_default();
-        let goes_on = self.open.is_some_and(|(is_thought, _)| is_thought == raw.is_thought);
+        let goes_on = self.open.is_some_and(|(is_reasoning, _)| is_reasoning == raw.is_reasoning);
         // Signed words end with their signature; what lies on a thought ends it too.
         let goes_on = goes_on && self.proof.is_none();
         if !text.is_empty() {
             if !goes_on {
-                self.begin(choice, raw.is_thought, out);
+                self.begin(choice, raw.is_reasoning, out);
             }
-            if let Some((is_thought, part)) = self.open {
-                if !is_thought {
+            if let Some((is_reasoning, part)) = self.open {
+                if !is_reasoning {
                     self.words.push(text);
                 }
                 out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
@@ -231,16 +231,16 @@ impl Progress {
     }
 
     /// Opens a text or a thought.
-    fn begin(&mut self, choice: u32, is_thought: bool, out: &mut Vec<Chunk>) {
+    fn begin(&mut self, choice: u32, is_reasoning: bool, out: &mut Vec<Chunk>) {
         self.close(choice, out);
-        let content = if is_thought {
+        let content = if is_reasoning {
             Content::Reasoning(Reasoning::default())
         } else {
             self.words = Words::default();
             self.texts += 1;
             Content::Text(Text::default())
         };
-        self.open = Some((is_thought, self.open(choice, content, out)));
+        self.open = Some((is_reasoning, self.open(choice, content, out)));
     }
 
     fn open(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) -> u32 {

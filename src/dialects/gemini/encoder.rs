@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::answer::{finish_reason, write_logprobs, write_part};
 use super::array_framing::ArrayFraming;
 use super::citation::{self, Words};
-use super::hidden::{Hidden, asks_for_thoughts, is_own_signature};
+use super::hidden::{Hidden, is_own_signature, requests_reasoning};
 use super::signature::{for_client, sealed_for_client};
 use super::{error, usage};
 use crate::dialects::codec::StreamEncoder;
@@ -30,9 +30,9 @@ pub(super) struct Encoder {
     start: Start,
     usage: Option<Usage>,
     /// By choice.
-    choices: BTreeMap<u32, Said>,
+    choices: BTreeMap<u32, CandidateState>,
     /// The client asked for thoughts.
-    with_thoughts: bool,
+    with_reasoning: bool,
     waiting_bytes: usize,
     has_ended: bool,
 }
@@ -46,7 +46,7 @@ pub(super) enum Framing {
 }
 
 #[derive(Default)]
-struct Said {
+struct CandidateState {
     /// Parts that are open, by their number.
     open: BTreeMap<u32, Open>,
     words: Words,
@@ -60,7 +60,7 @@ struct Said {
 enum Open {
     Text,
     Thought { has_words: bool },
-    HiddenThought(Reasoning),
+    HiddenReasoning(Reasoning),
     Refusal,
     Call(ToolCall),
 }
@@ -72,7 +72,7 @@ impl Encoder {
             start: Start::default(),
             usage: None,
             choices: BTreeMap::new(),
-            with_thoughts: asks_for_thoughts(request),
+            with_reasoning: requests_reasoning(request),
             waiting_bytes: 0,
             has_ended: false,
         }
@@ -86,8 +86,8 @@ impl Encoder {
                 said.citations.extend(text.citations.iter().cloned());
                 Some(Open::Text)
             }
-            Content::Reasoning(thought) if !self.with_thoughts && !is_own_signature(thought) => {
-                Some(Open::HiddenThought(thought.clone()))
+            Content::Reasoning(thought) if !self.with_reasoning && !is_own_signature(thought) => {
+                Some(Open::HiddenReasoning(thought.clone()))
             }
             Content::Reasoning(thought) => {
                 Some(Open::Thought { has_words: !thought.text.is_empty() })
@@ -96,7 +96,7 @@ impl Encoder {
             Content::ToolCall(call) => Some(Open::Call(call.clone())),
             _ => None,
         };
-        let is_hidden = matches!(open, Some(Open::HiddenThought(_)));
+        let is_hidden = matches!(open, Some(Open::HiddenReasoning(_)));
         said.open.extend(open.map(|open| (part, open)));
         match content {
             Content::Reasoning(thought) if is_hidden => self.wait(thought.text.len(), out),
@@ -151,23 +151,23 @@ impl Encoder {
             }
             (Some(Open::Thought { has_words }), Delta::Signature(signature)) => {
                 // Google's own signature without words lies on no thought.
-                let is_thought = *has_words || signature.dialect != super::DIALECT;
+                let is_reasoning = *has_words || signature.dialect != super::DIALECT;
                 let text = for_client(signature);
                 self.part(choice, out, |array| {
                     array.object(|it| {
                         it.text("text", "");
-                        if is_thought {
+                        if is_reasoning {
                             it.flag("thought", true);
                         }
                         it.text("thoughtSignature", &text);
                     });
                 });
             }
-            (Some(Open::HiddenThought(thought)), Delta::Text(text)) => {
+            (Some(Open::HiddenReasoning(thought)), Delta::Text(text)) => {
                 thought.text.push_str(text);
                 self.wait(text.len(), out);
             }
-            (Some(Open::HiddenThought(thought)), Delta::Signature(signature)) => {
+            (Some(Open::HiddenReasoning(thought)), Delta::Signature(signature)) => {
                 thought.signature = Some(signature.clone());
             }
             (Some(Open::Refusal), Delta::Text(text)) => self.refuse(choice, text, out),
@@ -209,7 +209,7 @@ impl Encoder {
     fn close(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
         let Some(said) = self.choices.get_mut(&choice) else { return };
         let open = said.open.remove(&part);
-        if let Some(Open::HiddenThought(thought)) = open {
+        if let Some(Open::HiddenReasoning(thought)) = open {
             said.hidden.push(thought);
         } else if let Some(Open::Call(call)) = open {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(call.arguments.len());
@@ -313,7 +313,7 @@ impl Encoder {
     }
 }
 
-fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, said: &mut Said) {
+fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, said: &mut CandidateState) {
     let proof = said.hidden.for_part();
     candidate.object("content", |content| {
         content.array("parts", |parts| {

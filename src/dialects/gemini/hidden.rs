@@ -14,7 +14,7 @@ use crate::llm::{ChatRequest, Content, Part, Reasoning, Signature, write_array};
 const MARK: &str = "thought#";
 
 /// True for a client that shows thoughts.
-pub(super) fn asks_for_thoughts(request: &ChatRequest) -> bool {
+pub(super) fn requests_reasoning(request: &ChatRequest) -> bool {
     request.reasoning.as_ref().is_some_and(|reasoning| reasoning.is_shown == Some(true))
 }
 
@@ -59,7 +59,7 @@ impl Hidden {
 
 /// The parts without thoughts, each of which stands as Google's own signature before the part that it is
 /// given with.
-pub(super) fn without_thoughts(parts: &[Part]) -> Vec<Part> {
+pub(super) fn without_reasoning(parts: &[Part]) -> Vec<Part> {
     let (mut shown, mut hidden) = (Vec::with_capacity(parts.len()), Hidden::default());
     let proof = |text: String| {
         let signature = Some(Signature { dialect: DIALECT, text });
@@ -107,14 +107,14 @@ struct Written {
 }
 
 /// True for a signature that holds thoughts.
-pub(super) fn holds_thoughts(signature: &str) -> bool {
+pub(super) fn holds_reasoning(signature: &str) -> bool {
     let head = decoded(signature.get(..12).unwrap_or_default());
     head.is_some_and(|head| head.starts_with(MARK.as_bytes()))
 }
 
 /// The thoughts that a signature holds. None for any other signature.
 pub(super) fn read(signature: &str) -> Option<Vec<Reasoning>> {
-    if !holds_thoughts(signature) {
+    if !holds_reasoning(signature) {
         return None;
     }
     let bytes = decoded(signature)?;

@@ -17,7 +17,7 @@ const FILES: &str = "https://generativelanguage.googleapis.com/";
 #[derive(Default)]
 pub(super) struct RawPart<'a> {
     pub text: Option<&'a str>,
-    pub is_thought: bool,
+    pub is_reasoning: bool,
     pub proof: Option<Proof>,
     /// Thoughts that the client did not ask for and was given in the signature.
     pub hidden: Vec<Reasoning>,
@@ -56,7 +56,7 @@ impl<'a> RawPart<'a> {
     fn member(&mut self, key: &'a str, value: Node<'a>) -> Result<(), Malformed> {
         match key {
             "text" => self.text = Some(value.expect_text()?),
-            "thought" => self.is_thought = value.expect_flag()?,
+            "thought" => self.is_reasoning = value.expect_flag()?,
             "thoughtSignature" | "thought_signature" => {
                 let text = value.expect_text()?;
                 // What stands for a signature is none.
@@ -82,7 +82,8 @@ impl<'a> RawPart<'a> {
         let known = [self.inline_data, self.file_data, self.call, self.response];
         let is_known = self.text.is_some() || known.iter().any(Option::is_some);
         // A picture drawn while thinking is not the answer's.
-        let is_sketch = self.is_thought && (self.inline_data.is_some() || self.file_data.is_some());
+        let is_sketch =
+            self.is_reasoning && (self.inline_data.is_some() || self.file_data.is_some());
         is_sketch || (!is_known && !self.beside.is_empty())
     }
 
@@ -106,7 +107,7 @@ impl<'a> RawPart<'a> {
             parts.push(Part::new(inline(data).within("inlineData")?));
         } else if let Some(data) = self.file_data {
             parts.push(Part::new(file(data).within("fileData")?));
-        } else if self.is_thought {
+        } else if self.is_reasoning {
             let text = self.text.unwrap_or_default().to_owned();
             let thought = match self.proof {
                 Some(proof) => proof.thought(text),

@@ -73,12 +73,12 @@ impl Contents {
         let signature = proof.signature.as_ref().or(proof.sealed.as_ref());
         if proof.text.is_empty() && signature.is_some_and(|it| it.dialect != DIALECT) {
             let mut pieces = Vec::new();
-            while let Some(piece) = take_open_thought(said) {
+            while let Some(piece) = take_open_reasoning(said) {
                 pieces.push(piece);
             }
             while said.is_empty()
                 && let Some(turn) = self.turns.last_mut().filter(|it| it.role == Role::Assistant)
-                && let Some(piece) = take_open_thought(&mut turn.parts)
+                && let Some(piece) = take_open_reasoning(&mut turn.parts)
             {
                 pieces.push(piece);
                 if turn.parts.is_empty() {
@@ -151,7 +151,7 @@ impl Contents {
 }
 
 /// Takes the words of the last part, if it is a thought without proof.
-fn take_open_thought(parts: &mut Vec<Part>) -> Option<String> {
+fn take_open_reasoning(parts: &mut Vec<Part>) -> Option<String> {
     let is_open = |part: &mut Part| match &part.content {
         Content::Reasoning(thought) => thought.signature.is_none() && thought.sealed.is_none(),
         _ => false,

@@ -69,7 +69,7 @@ fn unwrapped(text: &str) -> Option<String> {
 /// True for a signature that Google has not made.
 pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
     match Proof::read(text) {
-        _ if hidden::holds_thoughts(text) => true,
+        _ if hidden::holds_reasoning(text) => true,
         Proof::Sealed(_) => true,
         Proof::Signature(signature) => signature.dialect != DIALECT,
     }
@@ -90,7 +90,7 @@ pub(super) fn sealed_for_client(sealed: &Signature) -> String {
 
 /// A part and the signature that lies on it.
 #[derive(Debug)]
-pub(super) struct Signed<'a> {
+pub(super) struct SignedPart<'a> {
     pub part: &'a Part,
     pub signature: Option<Cow<'a, str>>,
 }
@@ -99,9 +99,9 @@ pub(super) struct Signed<'a> {
 /// call, or says none.
 pub(super) fn signed<'a>(
     parts: &'a [Part],
-    mut text_of: impl FnMut(Held<'a>) -> Option<Cow<'a, str>>,
-) -> Vec<Signed<'a>> {
-    let mut found: Vec<Signed<'a>> = Vec::with_capacity(parts.len());
+    mut text_of: impl FnMut(PartSignature<'a>) -> Option<Cow<'a, str>>,
+) -> Vec<SignedPart<'a>> {
+    let mut found: Vec<SignedPart<'a>> = Vec::with_capacity(parts.len());
     let mut waiting = None;
     let mut rest = parts.iter().peekable();
     while let Some(part) = rest.next() {
@@ -135,24 +135,25 @@ pub(super) fn signed<'a>(
                 }
             }
             Content::ToolCall(call) => {
-                let own = call.signature.as_ref().map(Held::Signature).and_then(&mut text_of);
+                let own =
+                    call.signature.as_ref().map(PartSignature::Signature).and_then(&mut text_of);
                 own.or_else(|| waiting.take())
             }
             _ => waiting.take(),
         };
-        found.push(Signed { part, signature });
+        found.push(SignedPart { part, signature });
     }
     found
 }
 
 /// A proof that a part holds.
 #[derive(Clone, Copy)]
-pub(super) enum Held<'a> {
+pub(super) enum PartSignature<'a> {
     Signature(&'a Signature),
     Sealed(&'a Signature),
 }
 
-impl<'a> Held<'a> {
+impl<'a> PartSignature<'a> {
     /// The text for a client.
     pub(super) fn for_client(self) -> Cow<'a, str> {
         match self {
@@ -162,9 +163,9 @@ impl<'a> Held<'a> {
     }
 }
 
-fn held(thought: &Reasoning) -> Option<Held<'_>> {
-    let sealed = thought.sealed.as_ref().map(Held::Sealed);
-    sealed.or_else(|| thought.signature.as_ref().map(Held::Signature))
+fn held(thought: &Reasoning) -> Option<PartSignature<'_>> {
+    let sealed = thought.sealed.as_ref().map(PartSignature::Sealed);
+    sealed.or_else(|| thought.signature.as_ref().map(PartSignature::Signature))
 }
 
 fn is_own(thought: &Reasoning) -> bool {
@@ -173,7 +174,7 @@ fn is_own(thought: &Reasoning) -> bool {
 }
 
 /// Words and pictures may have been signed themselves.
-fn takes_back(before: &Signed<'_>) -> bool {
+fn takes_back(before: &SignedPart<'_>) -> bool {
     let kind = matches!(
         before.part.content,
         Content::Text(_)

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{DIALECT, Gemini, array_encoder};
-use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target, Unsayable};
+use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target, Unsupported};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, CachePoint, ChatRequest, Choice, Chunk, ChunkAssembler, Content, Delta,
@@ -23,7 +23,7 @@ fn request(body: &Value) -> ChatRequest {
     read(body).expect("a request")
 }
 
-fn write(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsayable> {
+fn write(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsupported> {
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     let rules = find_rules(None, DIALECT, model, &[]);
     let target = Target::new(model, true).with_rules(&rules);
@@ -81,7 +81,7 @@ fn proof(text: &str) -> Part {
 }
 
 /// A request whose client shows thoughts.
-fn with_thoughts() -> ChatRequest {
+fn with_reasoning() -> ChatRequest {
     let reasoning = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
     ChatRequest { reasoning: Some(reasoning), ..ChatRequest::default() }
 }
@@ -442,7 +442,7 @@ fn calls_of_other_vendors_are_marked_for_gemini() {
     let answer = Answer { choices: vec![choice], ..Answer::default() };
     let mark = super::write_contents::UNCHECKED_IN_BASE64;
     let mut out = Vec::new();
-    Gemini.write_answer(&answer, &with_thoughts(), 0, &mut out);
+    Gemini.write_answer(&answer, &with_reasoning(), 0, &mut out);
     let whole: Value = serde_json::from_slice(&out).expect("JSON");
     let mut content = whole["candidates"][0]["content"].clone();
     assert_eq!(content["parts"][0]["thoughtSignature"], mark);
@@ -808,7 +808,7 @@ fn signed_words_are_the_same_whole_and_streamed() {
     assert_eq!(kinds[2], proof("c2ln"));
     // And a client gets them where they were.
     let mut out = Vec::new();
-    Gemini.write_answer(&whole, &with_thoughts(), 0, &mut out);
+    Gemini.write_answer(&whole, &with_reasoning(), 0, &mut out);
     let written: Value = serde_json::from_slice(&out).expect("JSON");
     let parts = &written["candidates"][0]["content"]["parts"];
     let signatures: Vec<_> =
@@ -874,14 +874,14 @@ fn log_probabilities_and_sources_are_the_same_whole_and_streamed() {
     assert_eq!(text.citations[0].span, Some((0, 2)));
     assert_eq!(assemble(decode(std::slice::from_ref(&body))).as_ref(), Some(&whole));
     let mut out = Vec::new();
-    Gemini.write_answer(&whole, &with_thoughts(), 0, &mut out);
+    Gemini.write_answer(&whole, &with_reasoning(), 0, &mut out);
     assert_eq!(answer(&serde_json::from_slice(&out).expect("JSON")), whole);
     assert_eq!(assemble(decode(&encoded(&chunks_of(&whole)))), Some(whole));
 }
 
 /// The pieces of the event stream that a client gets.
 fn encoded(chunks: &[Chunk]) -> Vec<Value> {
-    let mut encoder = Gemini.stream_encoder(&with_thoughts(), 0);
+    let mut encoder = Gemini.stream_encoder(&with_reasoning(), 0);
     let mut out = Vec::new();
     chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
     let text = String::from_utf8(out).expect("UTF-8");
@@ -966,7 +966,7 @@ fn errors_inside_streams() {
 #[test]
 fn the_array_form_says_the_same_and_ends_only_if_complete() {
     let framed = |chunks: &[Chunk]| {
-        let (mut encoder, mut out) = (array_encoder(&with_thoughts()), Vec::new());
+        let (mut encoder, mut out) = (array_encoder(&with_reasoning()), Vec::new());
         chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
         String::from_utf8(out).expect("UTF-8")
     };
@@ -1200,7 +1200,7 @@ proptest! {
             ..Answer::default()
         };
         let mut out = Vec::new();
-        Gemini.write_answer(&whole, &with_thoughts(), 0, &mut out);
+        Gemini.write_answer(&whole, &with_reasoning(), 0, &mut out);
         prop_assert_eq!(&answer(&serde_json::from_slice(&out).expect("JSON")), &whole);
         prop_assert_eq!(assemble(decode(&encoded(&chunks_of(&whole)))), Some(whole));
     }
@@ -1225,7 +1225,7 @@ fn hidden_answer(signature: Option<Signature>, sealed: Option<Signature>) -> Ans
 }
 
 /// The parts that a client which asked for no thoughts has of the answer: whole, and streamed.
-fn without_thoughts_of(answer: &Answer) -> [Vec<Value>; 2] {
+fn without_reasoning_of(answer: &Answer) -> [Vec<Value>; 2] {
     let mut out = Vec::new();
     Gemini.write_answer(answer, &ChatRequest::default(), 0, &mut out);
     let whole: Value = serde_json::from_slice(&out).expect("JSON");
@@ -1260,7 +1260,7 @@ fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
     let claude = of(Dialect::AnthropicMessages, "ErcB+/=");
     for (signature, sealed) in [(claude.clone(), None), (None, claude), (None, None)] {
         let answer = hidden_answer(signature.clone(), sealed.clone());
-        for parts in without_thoughts_of(&answer) {
+        for parts in without_reasoning_of(&answer) {
             assert!(parts.iter().all(|part| part.get("thought").is_none()), "{parts:?}");
             let text: String = parts.iter().filter_map(|it| it["text"].as_str()).collect();
             assert_eq!(text, "Hello");
@@ -1304,12 +1304,12 @@ fn hidden_thoughts_without_a_part_behind_them() {
     };
     let claude = Some(Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() });
     // One without a proof is of no use to anyone.
-    for parts in without_thoughts_of(&answer(vec![thought(None), Part::text("Hi")])) {
+    for parts in without_reasoning_of(&answer(vec![thought(None), Part::text("Hi")])) {
         assert!(parts.iter().all(|part| part.get("thoughtSignature").is_none()), "{parts:?}");
         assert!(!json!(parts).to_string().contains("hm"), "{parts:?}");
     }
     // A signed one is the last part's.
-    for parts in without_thoughts_of(&answer(vec![thought(claude.clone())])) {
+    for parts in without_reasoning_of(&answer(vec![thought(claude.clone())])) {
         let last = parts.last().expect("a part");
         assert!(last.get("thought").is_none() && last["text"] == "", "{parts:?}");
         let back = read_back(&parts);
@@ -1317,7 +1317,7 @@ fn hidden_thoughts_without_a_part_behind_them() {
     }
     // Google's own needs no words.
     let own = Some(Signature { dialect: DIALECT, text: "c2ln".to_owned() });
-    for parts in without_thoughts_of(&answer(vec![thought(own), Part::text("Hi")])) {
+    for parts in without_reasoning_of(&answer(vec![thought(own), Part::text("Hi")])) {
         assert_eq!(parts[0], json!({"text": "Hi", "thoughtSignature": "c2ln"}));
     }
 }

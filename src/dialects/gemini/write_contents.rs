@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::DIALECT;
-use super::signature::{Held, Signed, signed};
-use crate::dialects::codec::Unsayable;
+use super::signature::{PartSignature, SignedPart, signed};
+use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, ChatRequest, Content, File, Json, Media, ModelRules, ObjectWriter, Part,
@@ -33,7 +33,7 @@ pub(super) struct ContentsWriter<'a> {
 /// One content: turns of one side that follow each other.
 struct Group<'a> {
     role: &'static str,
-    parts: Vec<Signed<'a>>,
+    parts: Vec<SignedPart<'a>>,
 }
 
 impl<'a> ContentsWriter<'a> {
@@ -52,7 +52,7 @@ impl<'a> ContentsWriter<'a> {
         root: &mut ObjectWriter<'_>,
         request: &'a ChatRequest,
         warnings: &mut Warnings,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         let (system, said): (Vec<&Turn>, Vec<&Turn>) =
             request.turns.iter().partition(|turn| is_instruction(turn));
         let mut groups = groups(&said, warnings);
@@ -67,7 +67,7 @@ impl<'a> ContentsWriter<'a> {
         if groups.is_empty() && !instructions.is_empty() {
             warnings
                 .changed("the system message", "sent as the user's, gemini wants a turn of one");
-            let of_user = |part| Signed { part, signature: None };
+            let of_user = |part| SignedPart { part, signature: None };
             let parts = instructions.drain(..).map(of_user).collect();
             groups.push(Group { role: "user", parts });
         }
@@ -94,8 +94,8 @@ impl<'a> ContentsWriter<'a> {
         array: &mut ArrayWriter<'_>,
         group: &Group<'a>,
         warnings: &mut Warnings,
-    ) -> Result<(), Unsayable> {
-        let is_call = |it: &&Signed<'_>| matches!(it.part.content, Content::ToolCall(_));
+    ) -> Result<(), Unsupported> {
+        let is_call = |it: &&SignedPart<'_>| matches!(it.part.content, Content::ToolCall(_));
         let first_call = group.parts.iter().find(is_call).map(|it| it.part);
         array.object(|content| {
             content.text("role", group.role);
@@ -124,7 +124,7 @@ impl<'a> ContentsWriter<'a> {
         part: &Part,
         signature: Option<&str>,
         warnings: &mut Warnings,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         match &part.content {
             Content::ToolResult(result) => self.result(array, result, warnings),
             Content::ToolCall(call) => {
@@ -158,11 +158,11 @@ impl<'a> ContentsWriter<'a> {
         array: &mut ArrayWriter<'_>,
         result: &ToolResult,
         warnings: &mut Warnings,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         let name = self.names.get(result.id.as_str()).copied().or(result.name.as_deref());
         let name = name.ok_or_else(|| {
             let why = "gemini wants the tool's name, and no call before it has its id";
-            Unsayable::new("a tool result", why)
+            Unsupported::new("a tool result", why)
         })?;
         let texts: Vec<&str> = result.parts.iter().filter_map(Part::as_text).collect();
         let media: Vec<&Part> =
@@ -213,10 +213,10 @@ fn groups<'a>(turns: &[&'a Turn], warnings: &mut Warnings) -> Vec<Group<'a>> {
 }
 
 /// A proof that Google can check.
-fn own<'a>(held: Held<'a>, warnings: &mut Warnings) -> Option<Cow<'a, str>> {
+fn own<'a>(held: PartSignature<'a>, warnings: &mut Warnings) -> Option<Cow<'a, str>> {
     let text = match held {
-        Held::Signature(signature) => signature.for_provider(DIALECT),
-        Held::Sealed(sealed) => sealed.for_provider(DIALECT),
+        PartSignature::Signature(signature) => signature.for_provider(DIALECT),
+        PartSignature::Sealed(sealed) => sealed.for_provider(DIALECT),
     };
     if text.is_none() {
         warnings.dropped("the signature of a thought", "another vendor's");
@@ -245,7 +245,7 @@ fn says_something(content: &Content) -> bool {
     }
 }
 
-fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
+fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsupported> {
     match &part.content {
         Content::Text(text) => {
             array.object(|object| object.text("text", &text.text));
@@ -255,7 +255,7 @@ fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable
             array.raw(&foreign.json);
             Ok(())
         }
-        _ => Err(Unsayable::new("a system message that is not text", "gemini takes words there")),
+        _ => Err(Unsupported::new("a system message that is not text", "gemini takes words there")),
     }
 }
 
@@ -264,7 +264,7 @@ fn write_content(
     object: &mut ObjectWriter<'_>,
     content: &Content,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match content {
         Content::Text(text) => object.text("text", &text.text),
         Content::Refusal(text) => object.text("text", text),
@@ -305,7 +305,7 @@ fn medium(
     array: &mut ArrayWriter<'_>,
     part: &Part,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match &part.content {
         Content::Raw(_) => {
             warnings.dropped("a part of a tool result", "only another dialect has it");
@@ -324,23 +324,23 @@ pub(super) fn write_media(
     object: &mut ObjectWriter<'_>,
     media: &Media,
     what: &str,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let told = media.media_type.as_deref();
     let (key, value) = match &media.source {
         Source::Base64(data) => ("data", data),
         Source::Url(address) if address.starts_with("data:") => {
-            return Err(Unsayable::new(what, "gemini takes the bytes in base64 only"));
+            return Err(Unsupported::new(what, "gemini takes the bytes in base64 only"));
         }
         Source::Url(address) => ("fileUri", address),
         Source::Id(id) if id.starts_with("gs://") || id.starts_with("https://") => ("fileUri", id),
         Source::Id(_) => {
-            return Err(Unsayable::new(what, "it lies at another vendor, under an id"));
+            return Err(Unsupported::new(what, "it lies at another vendor, under an id"));
         }
     };
     let media_type = told.or_else(|| type_of_address(value)).ok_or_else(|| {
         let why = "gemini wants its media type, which neither the request nor the address tells; \
                    the gateway finds it out for pictures (egress.fetch_pictures)";
-        Unsayable::new(what, why)
+        Unsupported::new(what, why)
     })?;
     let member = if key == "data" { "inlineData" } else { "fileData" };
     object.object(member, |inner| {

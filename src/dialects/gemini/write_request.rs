@@ -7,7 +7,7 @@
 use super::DIALECT;
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::json_schema::{GEMINI, fit, fit_parameters};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
@@ -31,7 +31,7 @@ pub(super) fn write(
     target: &Target<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     extra_fields::refuse_state(request, DIALECT)?;
     let rules = target.rules;
     write_object(out, |root| {

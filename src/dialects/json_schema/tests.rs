@@ -4,7 +4,7 @@ use super::*;
 use serde_json::{Value, json};
 
 /// The schema that `rules` make of `schema`, and the keywords that were left out.
-fn fitted(schema: &Value, rules: &SchemaRules) -> Result<(Value, Vec<String>), Unfit> {
+fn fitted(schema: &Value, rules: &SchemaRules) -> Result<(Value, Vec<String>), UnfitReason> {
     let mut warnings = Warnings::default();
     let schema = Json::parse(&schema.to_string()).expect("JSON");
     let fitting = fit(&schema, rules, "x", &mut warnings)?;

@@ -1,6 +1,6 @@
 //! One schema with what it refers to and what it intersects, as if it had been written in one place.
 
-use super::Unfit;
+use super::UnfitReason;
 use crate::llm::{Node, ObjectWriter};
 
 /// References followed one into the other, at most.
@@ -40,7 +40,7 @@ impl<'a> View<'a> {
         root: Node<'a>,
         keeps_references: bool,
         merged: &mut Vec<&'a str>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), UnfitReason> {
         if let Some(reference) = node.get("$ref").and_then(Node::text) {
             let is_alone = node.members().all(|(key, _)| is_bookkeeping(key));
             if keeps_references && is_alone && self.is_empty() && is_definition(reference) {
@@ -69,7 +69,7 @@ impl<'a> View<'a> {
         node: Node<'a>,
         root: Node<'a>,
         merged: &mut Vec<&'a str>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), UnfitReason> {
         for (key, value) in node.members() {
             match key {
                 "$ref" => {}
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
         &mut self,
         root: Node<'a>,
         merged: &mut Vec<&'a str>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), UnfitReason> {
         let is_union = |(key, _): &(&str, Node<'a>)| matches!(*key, "anyOf" | "oneOf");
         let Some(place) = self.keywords.iter().position(is_union) else { return Ok(()) };
         let Some((_, union)) = self.keywords.get(place).copied() else { return Ok(()) };

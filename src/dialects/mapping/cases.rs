@@ -35,8 +35,8 @@ const CASES: [(&str, &str); 11] = [
 
 /// What became of a request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    Said,
+enum Support {
+    Full,
     Warned(Vec<String>),
     Refused(String),
 }
@@ -57,18 +57,18 @@ pub(super) fn attempt(
     Ok((body, warnings.iter().map(str::to_owned).collect()))
 }
 
-fn outcome(codec: (Dialect, &dyn Codec), request: &ChatRequest, model: &str) -> Outcome {
+fn outcome(codec: (Dialect, &dyn Codec), request: &ChatRequest, model: &str) -> Support {
     match attempt(codec, request, model) {
-        Err(refusal) => Outcome::Refused(refusal),
-        Ok((_, warnings)) if warnings.is_empty() => Outcome::Said,
-        Ok((_, warnings)) => Outcome::Warned(warnings),
+        Err(refusal) => Support::Refused(refusal),
+        Ok((_, warnings)) if warnings.is_empty() => Support::Full,
+        Ok((_, warnings)) => Support::Warned(warnings),
     }
 }
 
 /// Appends both.
 pub(super) fn write(out: &mut String) {
     // By case and provider: the outcome for each client.
-    let mut found: BTreeMap<(String, &str), Vec<(Dialect, Outcome)>> = BTreeMap::new();
+    let mut found: BTreeMap<(String, &str), Vec<(Dialect, Support)>> = BTreeMap::new();
     for (from, reader) in clients() {
         for (case, body) in cases(from, ".request.json") {
             let request = read_request(reader, &body);
@@ -90,7 +90,7 @@ pub(super) fn write(out: &mut String) {
 }
 
 /// How many of the cases reach each provider whole.
-fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Outcome)>>) {
+fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Support)>>) {
     out.push_str(
         "\n## Client by provider\n\nOf the golden requests (below): how many are said whole, how many with \
          a warning, how many are refused.\nRows are clients, columns providers.\n\n",
@@ -107,11 +107,11 @@ fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Outco
                 let outcomes = found.get(&(case.to_owned(), to.name()))?;
                 outcomes.iter().find(|(client, _)| client == from).map(|(_, outcome)| outcome)
             };
-            let all: Vec<&Outcome> = CASES.iter().filter_map(|(case, _)| of_client(case)).collect();
-            let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|it| wanted(it)).count();
-            let said = count(|it| *it == Outcome::Said);
-            let warned = count(|it| matches!(it, Outcome::Warned(_)));
-            let refused = count(|it| matches!(it, Outcome::Refused(_)));
+            let all: Vec<&Support> = CASES.iter().filter_map(|(case, _)| of_client(case)).collect();
+            let count = |wanted: fn(&Support) -> bool| all.iter().filter(|it| wanted(it)).count();
+            let said = count(|it| *it == Support::Full);
+            let warned = count(|it| matches!(it, Support::Warned(_)));
+            let refused = count(|it| matches!(it, Support::Refused(_)));
             let parts = [(said, "whole"), (warned, "warned"), (refused, "refused")];
             let parts = parts.iter().filter(|(number, _)| *number > 0);
             let parts: Vec<String> =
@@ -143,13 +143,13 @@ fn joined(warnings: &[String]) -> String {
 fn one_case(
     out: &mut String,
     case: &str,
-    found: &BTreeMap<(String, &str), Vec<(Dialect, Outcome)>>,
+    found: &BTreeMap<(String, &str), Vec<(Dialect, Support)>>,
 ) {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut whole: Vec<String> = Vec::new();
     for (to, ..) in vendors() {
         let Some(outcomes) = found.get(&(case.to_owned(), to.name())) else { continue };
-        let mut groups: BTreeMap<&Outcome, Vec<String>> = BTreeMap::new();
+        let mut groups: BTreeMap<&Support, Vec<String>> = BTreeMap::new();
         for (from, outcome) in outcomes {
             groups.entry(outcome).or_default().push(dialect_name(*from));
         }
@@ -157,12 +157,12 @@ fn one_case(
         for (outcome, clients) in groups {
             let clients = if is_one { "every client".to_owned() } else { clients.join(", ") };
             match outcome {
-                Outcome::Said if is_one => whole.push(dialect_name(to)),
-                Outcome::Said => rows.push(vec![dialect_name(to), clients, "all of it".to_owned()]),
-                Outcome::Warned(warnings) => {
+                Support::Full if is_one => whole.push(dialect_name(to)),
+                Support::Full => rows.push(vec![dialect_name(to), clients, "all of it".to_owned()]),
+                Support::Warned(warnings) => {
                     rows.push(vec![dialect_name(to), clients, joined(warnings)]);
                 }
-                Outcome::Refused(refusal) => {
+                Support::Refused(refusal) => {
                     rows.push(vec![dialect_name(to), clients, format!("**refused**: {refusal}")]);
                 }
             }

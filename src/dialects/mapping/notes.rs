@@ -6,9 +6,9 @@ use crate::llm::Dialect;
 
 /// The notes of one table.
 #[derive(Default)]
-pub(super) struct Notes(Vec<String>);
+pub(super) struct MappingNotes(Vec<String>);
 
-impl Notes {
+impl MappingNotes {
     /// The mark that leads to `text`, which concerns `dialect`.
     pub(super) fn mark(&mut self, dialect: Dialect, text: &str) -> String {
         let name = dialect.name();

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::cases::attempt;
-use super::notes::Notes;
+use super::notes::MappingNotes;
 use super::{dialect_name, table, vendors};
 use crate::llm::{
     CachePoint, ChatRequest, Content, Dialect, File, Format, Function, Image, Json, Media, Part,
@@ -428,7 +428,7 @@ fn group(out: &mut String, title: &str, probes: Vec<Probe>) {
     let names: Vec<String> = vendors().map(|(dialect, ..)| dialect_name(dialect)).collect();
     let mut header = vec![""];
     header.extend(names.iter().map(String::as_str));
-    let mut notes = Notes::default();
+    let mut notes = MappingNotes::default();
     let rows: Vec<Vec<String>> = probes
         .iter()
         .map(|probe| {
@@ -444,14 +444,14 @@ fn group(out: &mut String, title: &str, probes: Vec<Probe>) {
     notes.write(out);
 }
 
-type Attempt = Result<(Value, Vec<String>), String>;
+type ProbeRun = Result<(Value, Vec<String>), String>;
 
 fn cell(
     dialect: Dialect,
     form: Cell,
-    without: Attempt,
-    with: Attempt,
-    notes: &mut Notes,
+    without: ProbeRun,
+    with: ProbeRun,
+    notes: &mut MappingNotes,
 ) -> String {
     let (without, known) = without.expect("a plain request is sayable");
     let (with, warnings) = match with {
@@ -586,7 +586,7 @@ fn thinkers(out: &mut String) {
         effort("high"),
         asked(ReasoningSettings { tokens_max: Some(4000), ..Default::default() }),
     ];
-    let mut notes = Notes::default();
+    let mut notes = MappingNotes::default();
     let rows: Vec<Vec<String>> = THINKERS
         .iter()
         .map(|(dialect, model)| {

@@ -2,7 +2,7 @@
 
 use super::content_list::{ListPart, image};
 use super::read_request::{arguments, signature_of_call, thoughts};
-use super::write_messages::{Reader, write_thoughts, write_tool_call};
+use super::write_messages::{Reader, write_reasoning, write_tool_call};
 use crate::dialects::embedded_error::UNKNOWN_STATUS;
 use crate::dialects::openai_tools::{CallForms, arguments_of};
 use crate::dialects::{answer_id, media_link, service_tier};
@@ -256,7 +256,7 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part], forms: &CallFor
         Some(refusal) => message.text("refusal", refusal),
         None => message.null("refusal"),
     }
-    write_thoughts(message, parts, Reader::Client);
+    write_reasoning(message, parts, Reader::Client);
     if texts.iter().any(|text| !text.citations.is_empty()) {
         message.array("annotations", |array| {
             for citation in texts.iter().flat_map(|text| &text.citations) {
@@ -292,7 +292,7 @@ fn write_media(message: &mut ObjectWriter<'_>, parts: &[Part], (id, created): (&
     if pictures().next().is_some() {
         message.array("images", |array| {
             for (index, url) in (0_u64..).zip(pictures()) {
-                array.object(|object| write_picture(object, index, &url));
+                array.object(|object| write_image(object, index, &url));
             }
         });
     }
@@ -306,7 +306,7 @@ fn write_media(message: &mut ObjectWriter<'_>, parts: &[Part], (id, created): (&
 }
 
 /// Writes the members of one of `images`.
-pub(super) fn write_picture(object: &mut ObjectWriter<'_>, index: u64, url: &str) {
+pub(super) fn write_image(object: &mut ObjectWriter<'_>, index: u64, url: &str) {
     object.number("index", index);
     object.text("type", "image_url");
     object.object("image_url", |image| image.text("url", url));

@@ -10,7 +10,7 @@ use super::answer::{citation, logprobs, stop_reason};
 use super::content_list::{ListPart, image};
 use super::read_request::{arguments, signature_of_call};
 use super::reasoning_details;
-use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_in_answer;
 use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
 use crate::llm::{
@@ -61,13 +61,13 @@ impl StreamDecoder for Decoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream> {
+    ) -> Result<(), StreamDecodeError> {
         if data.trim_ascii() == b"[DONE]" {
             self.end(out);
             return Ok(());
         }
         let is_error = name == Some("error");
-        scanner.read(data, |root| self.take((root, is_error), out)).map_err(|_| BadStream)
+        scanner.read(data, |root| self.take((root, is_error), out)).map_err(|_| StreamDecodeError)
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {

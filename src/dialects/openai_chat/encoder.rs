@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::answer::{
-    AUDIO_ID, ID_PREFIX, finish_reason, link, write_citation, write_logprobs, write_picture,
+    AUDIO_ID, ID_PREFIX, finish_reason, link, write_citation, write_image, write_logprobs,
     write_sound, write_usage,
 };
 use super::reasoning_details;
@@ -147,7 +147,7 @@ impl Encoder {
                 let Some(url) = image.media.url() else { return };
                 self.choice(out, choice, None, |delta| {
                     delta.array("images", |array| {
-                        array.object(|it| write_picture(it, before.saturating_sub(1), &url));
+                        array.object(|it| write_image(it, before.saturating_sub(1), &url));
                     });
                 });
             }

@@ -2,7 +2,7 @@
 
 use super::{DIALECT, reasoning_details};
 use crate::dialects::adapt::ends_with_answer;
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::openai_tools::{CallForms, CallKind, input_of};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -17,7 +17,7 @@ pub(super) fn write_turns(
     request: &ChatRequest,
     (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let mark = target.rules.prefill.and_then(Prefill::mark).filter(|_| ends_with_answer(request));
     let mut beside: Vec<Part> = Vec::new();
     for (index, turn) in request.turns.iter().enumerate() {
@@ -63,7 +63,7 @@ fn write_turn(
     mark: Option<&str>,
     (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let is_abroad =
         |part: &Part| matches!(&part.content, Content::Raw(it) if it.dialect != DIALECT);
     if turn.parts.iter().any(is_abroad) {
@@ -111,7 +111,7 @@ fn write_result(
     cache: Option<CachePoint>,
     target: &Target<'_>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     message.text("role", "tool");
     message.text("tool_call_id", &result.id);
     if result.is_error {
@@ -135,7 +135,7 @@ fn write_content(
     parts: &[Part],
     target: &Target<'_>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match parts {
         [] => message.text("content", ""),
         [Part { content: Content::Text(text), cache: None }] => message.text("content", &text.text),
@@ -153,7 +153,7 @@ fn write_assistant(
     parts: &[Part],
     (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let said: Vec<Part> = parts
         .iter()
         .filter(|part| matches!(part.content, Content::Text(_) | Content::Raw(_)))
@@ -184,7 +184,7 @@ fn write_assistant(
         }
     }
     if !target.is_original {
-        write_thoughts(message, parts, Reader::Imitator);
+        write_reasoning(message, parts, Reader::Imitator);
     } else if parts.iter().any(|part| matches!(part.content, Content::Reasoning(_))) {
         warnings.dropped("a thought", "openai-chat takes none back");
     }
@@ -215,7 +215,7 @@ pub(super) enum Reader {
 
 /// Writes the thoughts among `parts`: in plain, and whole where they are signed. A client gets them in
 /// both forms that are usual, an imitator in the form that it has sent.
-pub(super) fn write_thoughts(message: &mut ObjectWriter<'_>, parts: &[Part], reader: Reader) {
+pub(super) fn write_reasoning(message: &mut ObjectWriter<'_>, parts: &[Part], reader: Reader) {
     let thoughts = || {
         parts.iter().filter_map(|part| match &part.content {
             Content::Reasoning(reasoning) => Some(reasoning),
@@ -295,7 +295,7 @@ fn write_part(
     part: &Part,
     target: &Target<'_>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     match &part.content {
         Content::Text(text) => array.object(|object| {
             object.text("type", "text");
@@ -305,7 +305,7 @@ fn write_part(
         Content::Image(image) => return write_image(array, image),
         Content::Audio(media) => return write_audio(array, media),
         Content::Video(_) if target.is_original => {
-            return Err(Unsayable::new("a video", "openai-chat has no such part"));
+            return Err(Unsupported::new("a video", "openai-chat has no such part"));
         }
         Content::Video(media) => array.object(|object| {
             object.text("type", "video_url");
@@ -336,9 +336,9 @@ fn write_part(
     Ok(())
 }
 
-fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayable> {
+fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsupported> {
     let url = image.media.url().ok_or_else(|| {
-        Unsayable::new("an image by file id", "openai-chat takes a URL or the bytes")
+        Unsupported::new("an image by file id", "openai-chat takes a URL or the bytes")
     })?;
     array.object(|object| {
         object.text("type", "image_url");
@@ -350,9 +350,9 @@ fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsayab
     Ok(())
 }
 
-fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsayable> {
+fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsupported> {
     let Source::Base64(data) = &media.source else {
-        return Err(Unsayable::new("audio by address", "openai-chat takes its bytes only"));
+        return Err(Unsupported::new("audio by address", "openai-chat takes its bytes only"));
     };
     let media_type = media.media_type.as_deref().unwrap_or("audio/wav");
     let format = match media_type.strip_prefix("audio/").unwrap_or(media_type) {
@@ -376,7 +376,7 @@ fn write_file(
     file: &File,
     target: &Target<'_>,
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     if target.is_original {
         if let Some(words) = file.media.words() {
             warnings.changed("a file of text", "sent as words, openai-chat takes PDF files only");
@@ -388,7 +388,7 @@ fn write_file(
         }
         if matches!(file.media.source, Source::Url(_)) {
             let why = "openai-chat takes its bytes only, openai-responses fetches it";
-            return Err(Unsayable::new("a file by address", why));
+            return Err(Unsupported::new("a file by address", why));
         }
     }
     array.object(|object| {

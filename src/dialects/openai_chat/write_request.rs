@@ -3,7 +3,7 @@
 use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::adapt::ends_with_answer;
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
@@ -23,7 +23,7 @@ pub(super) fn write(
     target: &Target<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     // Those who imitate OpenAI know plain functions only.
     let forms = if target.is_original { CallForms::of(request) } else { CallForms::default() };
     write_object(out, |root| {

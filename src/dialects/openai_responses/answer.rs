@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::output::{self, Said};
+use super::output::{self, OutputPart};
 use super::write_request::{ToolForm, write_format, write_tool_choice, write_tools};
 use super::{DIALECT, identity};
 use crate::dialects::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow};
@@ -115,12 +115,12 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), 
         while let Some(group) = groups.next() {
             let Some(first) = group.first() else { continue };
             let kind = output::kind_of(first, forms).unwrap_or_default();
-            let said: Vec<Said<'_>> = group
+            let said: Vec<OutputPart<'_>> = group
                 .iter()
                 .map(|content| {
                     let is_text = matches!(content, Content::Text(_));
                     let logprobs = if is_text { std::mem::take(&mut logprobs) } else { &[] };
-                    Said { content, logprobs }
+                    OutputPart { content, logprobs }
                 })
                 .collect();
             // What was cut is the last thing said.

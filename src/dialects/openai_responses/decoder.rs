@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{created, stop_reason};
 use super::{identity, output, proof};
-use crate::dialects::codec::{BadStream, StreamDecoder};
+use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::dialects::openai_chat::{arguments, read_error, tokens};
 use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
@@ -64,7 +64,7 @@ struct Call {
 /// A text, a refusal or a thought that may grow.
 #[derive(Clone, Copy, Debug)]
 struct Words {
-    place: Place,
+    place: TextLocation,
     part: u32,
     /// Bytes, citations and tokens told so far.
     told: usize,
@@ -74,7 +74,7 @@ struct Words {
 
 /// Where words stand in their item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum TextLocation {
     Content(u64),
     Summary(u64),
 }
@@ -94,12 +94,12 @@ impl StreamDecoder for Decoder {
         data: &[u8],
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
-    ) -> Result<(), BadStream> {
+    ) -> Result<(), StreamDecodeError> {
         // Some who imitate OpenAI end their streams as those of chat completions.
         if self.has_ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| BadStream)
+        scanner.read(data, |root| self.take(name, root, out)).map_err(|_| StreamDecodeError)
     }
 
     fn finish(&mut self, _: &mut Vec<Chunk>) {
@@ -145,8 +145,10 @@ impl Decoder {
         if index >= ITEMS_MAX {
             return;
         }
-        let content = Place::Content(root.get("content_index").and_then(Node::u64).unwrap_or(0));
-        let summary = Place::Summary(root.get("summary_index").and_then(Node::u64).unwrap_or(0));
+        let content =
+            TextLocation::Content(root.get("content_index").and_then(Node::u64).unwrap_or(0));
+        let summary =
+            TextLocation::Summary(root.get("summary_index").and_then(Node::u64).unwrap_or(0));
         let words = match kind {
             "output_text.delta" => (content, Kind::Text, "delta"),
             "output_text.done" => (content, Kind::Text, "text"),
@@ -182,7 +184,7 @@ impl Decoder {
         kind: &str,
         index: u64,
         root: Node<'_>,
-        place: Place,
+        place: TextLocation,
         out: &mut Vec<Chunk>,
     ) {
         match kind {
@@ -253,7 +255,7 @@ impl Decoder {
     fn words(
         &mut self,
         index: u64,
-        place: Place,
+        place: TextLocation,
         kind: Kind,
         is_empty: bool,
         out: &mut Vec<Chunk>,
@@ -264,12 +266,12 @@ impl Decoder {
             return item.words.as_mut();
         }
         let (next, reached) = match place {
-            Place::Content(at) => (at, &mut item.contents),
-            Place::Summary(at) => (at, &mut item.summaries),
+            TextLocation::Content(at) => (at, &mut item.contents),
+            TextLocation::Summary(at) => (at, &mut item.summaries),
         };
-        let is_thought = kind == Kind::Thought;
+        let is_reasoning = kind == Kind::Thought;
         // A thought without words is told by its proof alone.
-        if item.is_done || next < *reached || (is_thought && is_empty) {
+        if item.is_done || next < *reached || (is_reasoning && is_empty) {
             return None;
         }
         *reached = next.saturating_add(1);
@@ -290,7 +292,13 @@ impl Decoder {
     }
 
     /// Takes in a part of a message or the text of a thought, as far as it was not told yet.
-    fn fill_up_content(&mut self, index: u64, place: Place, part: Node<'_>, out: &mut Vec<Chunk>) {
+    fn fill_up_content(
+        &mut self,
+        index: u64,
+        place: TextLocation,
+        part: Node<'_>,
+        out: &mut Vec<Chunk>,
+    ) {
         let (kind, key) = match part.text_of("type") {
             "refusal" => (Kind::Refusal, "refusal"),
             "reasoning_text" | "summary_text" => (Kind::Thought, "text"),
@@ -336,11 +344,11 @@ impl Decoder {
             return;
         }
         match item.text_of("type") {
-            "message" => self.fill_up_parts(index, item, "content", Place::Content, out),
+            "message" => self.fill_up_parts(index, item, "content", TextLocation::Content, out),
             "function_call" | "custom_tool_call" => self.fill_up_call(index, item, out),
             "reasoning" => {
-                self.fill_up_parts(index, item, "summary", Place::Summary, out);
-                self.fill_up_parts(index, item, "content", Place::Content, out);
+                self.fill_up_parts(index, item, "summary", TextLocation::Summary, out);
+                self.fill_up_parts(index, item, "content", TextLocation::Content, out);
                 self.prove(index, item, out);
             }
             _ => {
@@ -356,7 +364,7 @@ impl Decoder {
         index: u64,
         item: Node<'_>,
         key: &str,
-        place: fn(u64) -> Place,
+        place: fn(u64) -> TextLocation,
         out: &mut Vec<Chunk>,
     ) {
         let parts = item.get(key).into_iter().flat_map(Node::items);
@@ -376,10 +384,10 @@ impl Decoder {
         };
         let thought = Reasoning { id: id.map(str::to_owned), ..Reasoning::default() };
         match (proof::read(sealed, words.is_some(), id), words) {
-            (proof::Proof::OfThought(signature), Some(words)) => {
+            (proof::Proof::OfReasoning(signature), Some(words)) => {
                 out.push(grow(words.part, signature));
             }
-            (proof::Proof::OfThought(signature), None) => {
+            (proof::Proof::OfReasoning(signature), None) => {
                 let thought = Reasoning { signature: Some(signature), ..thought };
                 self.whole_part(Content::Reasoning(thought), out);
             }
@@ -709,7 +717,7 @@ mod tests {
     fn what_is_no_json_is_refused() {
         let mut out = Vec::new();
         let result = Decoder::default().event(None, b"{", &mut Scanner::default(), &mut out);
-        assert_eq!(result, Err(BadStream));
+        assert_eq!(result, Err(StreamDecodeError));
     }
 
     #[test]

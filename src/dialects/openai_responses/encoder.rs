@@ -13,7 +13,7 @@ mod calls;
 use std::collections::BTreeMap;
 
 use super::answer::{Envelope, echo, status_of};
-use super::growing::{Gathered, Item, write_begun};
+use super::item_buffer::{ItemBuffer, PartBuffer, write_begun};
 use super::{identity, output};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::openai_chat::write_tokens;
@@ -45,7 +45,7 @@ pub(super) struct Encoder {
     id: String,
     sequence: u64,
     /// By `output_index`.
-    items: Vec<Item>,
+    items: Vec<ItemBuffer>,
     /// Where each open part is: its item and place there.
     parts: BTreeMap<u32, (usize, usize)>,
     /// The item whose words are open.
@@ -153,7 +153,7 @@ impl Encoder {
         let place = item.parts.len();
         let logprobs = Vec::new();
         let input = InputReader::default();
-        let gathered = Gathered { content: begun, logprobs, summary, is_closed: false, input };
+        let gathered = PartBuffer { content: begun, logprobs, summary, is_closed: false, input };
         item.parts.push(gathered);
         self.parts.insert(part, (index, place));
         self.keep(ITEM_BYTES);
@@ -192,14 +192,14 @@ impl Encoder {
         if matches!(kind, "msg" | "rs") {
             self.speaking = Some(index);
         }
-        self.items.push(Item { id, parts: Vec::new(), written: Vec::new() });
+        self.items.push(ItemBuffer { id, parts: Vec::new(), written: Vec::new() });
         index
     }
 
     /// Tells the border of a part of a message, with the part as it is there.
     fn border(&mut self, kind: &str, index: usize, place: usize, out: &mut Vec<u8>) {
         self.part_event(kind, index, place, out, |root, part| {
-            root.object("part", |object| output::write_said(object, part.said()));
+            root.object("part", |object| output::write_output_part(object, part.said()));
         });
     }
 
@@ -210,7 +210,7 @@ impl Encoder {
         index: usize,
         place: usize,
         out: &mut Vec<u8>,
-        fill: impl FnOnce(&mut ObjectWriter<'_>, &Gathered),
+        fill: impl FnOnce(&mut ObjectWriter<'_>, &PartBuffer),
     ) {
         let Some(item) = self.items.get(index) else { return };
         let Some(part) = item.parts.get(place) else { return };
@@ -228,14 +228,14 @@ impl Encoder {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    fn part_mut(&mut self, index: usize, place: usize) -> Option<&mut Gathered> {
+    fn part_mut(&mut self, index: usize, place: usize) -> Option<&mut PartBuffer> {
         self.items.get_mut(index)?.parts.get_mut(place)
     }
 
     fn grow(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let Some((index, place)) = self.parts.get(&part).copied() else { return };
         let Some(gathered) = self.part_mut(index, place) else { return };
-        let was_shown = gathered.has_thought();
+        let was_shown = gathered.has_reasoning();
         match (&mut gathered.content, delta) {
             (Content::Text(text), Delta::Text(piece)) => {
                 text.text.push_str(piece);
@@ -448,7 +448,7 @@ fn write_numbered(
     });
 }
 
-fn write_words(root: &mut ObjectWriter<'_>, part: &Gathered) {
+fn write_words(root: &mut ObjectWriter<'_>, part: &PartBuffer) {
     part.write_words(root);
 }
 

@@ -160,7 +160,7 @@ fn citation_members(object: &mut ObjectWriter<'_>, citation: &Citation) {
 
 /// Part of an answer, with how likely its tokens were.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said<'a> {
+pub(super) struct OutputPart<'a> {
     pub(super) content: &'a Content,
     pub(super) logprobs: &'a [TokenLogprob],
 }
@@ -218,7 +218,7 @@ pub(super) fn id_of(content: &Content, kind: &str, index: usize, answer: &str) -
 pub(super) fn write_item(
     out: &mut Vec<u8>,
     (id, status): (&str, &str),
-    said: &[Said<'_>],
+    said: &[OutputPart<'_>],
     forms: &CallForms,
 ) {
     let Some(first) = said.first() else { return };
@@ -232,14 +232,15 @@ pub(super) fn write_item(
             Content::ToolCall(call) => {
                 call_members(item, call, status, forms);
             }
-            Content::Reasoning(_) => write_thoughts(item, said),
-            Content::Image(image) => picture_members(item, Some(image), status),
+            Content::Reasoning(_) => write_reasoning(item, said),
+            Content::Image(image) => image_members(item, Some(image), status),
             _ => {
                 item.text("type", "message");
                 item.text("status", status);
                 item.text("role", "assistant");
                 item.array("content", |array| {
-                    said.iter().for_each(|said| array.object(|part| write_said(part, *said)));
+                    said.iter()
+                        .for_each(|said| array.object(|part| write_output_part(part, *said)));
                 });
             }
         }
@@ -301,7 +302,7 @@ pub(super) fn call_arguments(item: &mut ObjectWriter<'_>, call: &ToolCall, kind:
 }
 
 /// Writes the members of a picture's item behind its id.
-pub(super) fn picture_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, status: &str) {
+pub(super) fn image_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, status: &str) {
     item.text("type", PICTURE);
     item.text("status", status);
     match image {
@@ -314,7 +315,7 @@ pub(super) fn picture_members(item: &mut ObjectWriter<'_>, image: Option<&Image>
     }
 }
 
-fn write_thoughts(item: &mut ObjectWriter<'_>, said: &[Said<'_>]) {
+fn write_reasoning(item: &mut ObjectWriter<'_>, said: &[OutputPart<'_>]) {
     let thoughts = || {
         said.iter().filter_map(|said| match said.content {
             Content::Reasoning(thought) => Some(thought),
@@ -339,7 +340,7 @@ pub(super) fn write_summary(part: &mut ObjectWriter<'_>, text: &str) {
 }
 
 /// Writes the members of one part of a message.
-pub(super) fn write_said(part: &mut ObjectWriter<'_>, said: Said<'_>) {
+pub(super) fn write_output_part(part: &mut ObjectWriter<'_>, said: OutputPart<'_>) {
     match said.content {
         Content::Text(text) => {
             part.text("type", "output_text");
@@ -375,9 +376,10 @@ pub(super) fn write_proof_of_call(
 /// True for JSON text that is a part of a message of the model, and no item.
 pub(super) fn is_part(json: &Json) -> bool {
     #[derive(serde::Deserialize)]
-    struct Typed<'a> {
+    struct TypedPart<'a> {
         #[serde(rename = "type", borrow, default)]
         kind: std::borrow::Cow<'a, str>,
     }
-    serde_json::from_str::<Typed<'_>>(json.text()).is_ok_and(|it| it.kind.starts_with("output_"))
+    serde_json::from_str::<TypedPart<'_>>(json.text())
+        .is_ok_and(|it| it.kind.starts_with("output_"))
 }

@@ -21,7 +21,7 @@ const OF_CALL: &str = "call#";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The proof of the thought beside it.
-    OfThought(Signature),
+    OfReasoning(Signature),
     /// A whole thought.
     Sealed(Signature),
     /// The proof of the call of this id.
@@ -34,7 +34,9 @@ const ITEM: &str = "rs_";
 /// Reads the `encrypted_content` of the item `id`. `is_shown` tells that there are words beside it.
 pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> Proof {
     let mut proof = read_bare(text, is_shown);
-    let (Proof::OfThought(signature) | Proof::Sealed(signature)) = &mut proof else { return proof };
+    let (Proof::OfReasoning(signature) | Proof::Sealed(signature)) = &mut proof else {
+        return proof;
+    };
     if let Some(id) = id.filter(|id| signature.dialect == DIALECT && id.starts_with(ITEM)) {
         signature.text = format!("{id}#{text}");
     }
@@ -42,7 +44,7 @@ pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> Proof {
 }
 
 /// The id of the item of one of OpenAI's own proofs, where it is known, and what it has sealed.
-pub(super) fn taken_apart(text: &str) -> (Option<&str>, &str) {
+pub(super) fn split_item_id(text: &str) -> (Option<&str>, &str) {
     match text.split_once('#').filter(|(id, _)| id.starts_with(ITEM)) {
         Some((id, sealed)) => (Some(id), sealed),
         None => (None, text),
@@ -52,7 +54,7 @@ pub(super) fn taken_apart(text: &str) -> (Option<&str>, &str) {
 /// True for an `encrypted_content` that OpenAI has not made.
 pub(in crate::dialects) fn is_foreign_proof(text: &str) -> bool {
     match read_bare(text, true) {
-        Proof::OfThought(signature) => signature.dialect != DIALECT,
+        Proof::OfReasoning(signature) => signature.dialect != DIALECT,
         Proof::Sealed(_) | Proof::OfCall(..) => true,
     }
 }
@@ -66,7 +68,7 @@ fn read_bare(text: &str, is_shown: bool) -> Proof {
     }
     let signature = Signature::read(DIALECT, text);
     if is_shown || signature.dialect != DIALECT {
-        Proof::OfThought(signature)
+        Proof::OfReasoning(signature)
     } else {
         Proof::Sealed(signature)
     }
@@ -82,7 +84,7 @@ pub(super) fn write(thought: &Reasoning) -> Option<Cow<'_, str>> {
     if let Some(own) = thought.signature.as_ref().or(thought.sealed.as_ref())
         && let Some(text) = own.for_provider(DIALECT)
     {
-        return Some(taken_apart(text).1.into());
+        return Some(split_item_id(text).1.into());
     }
     if let Some(signature) = &thought.signature {
         return Some(signature.write(DIALECT));
@@ -105,7 +107,7 @@ pub(super) fn attach(text: &str, shown: usize, id: Option<&str>, parts: &mut Vec
     };
     match read(text, shown > 0, id) {
         Proof::Sealed(sealed) => parts.push(thought(None, Some(sealed))),
-        Proof::OfThought(signature) => match parts.last_mut().filter(|_| shown > 0) {
+        Proof::OfReasoning(signature) => match parts.last_mut().filter(|_| shown > 0) {
             Some(Part { content: Content::Reasoning(last), .. }) => {
                 last.signature = Some(signature);
             }
@@ -141,7 +143,7 @@ mod tests {
                 ..Reasoning::default()
             };
             let text = write(&shown).expect("a proof");
-            assert_eq!(read(&text, true, None), Proof::OfThought(signature(dialect)));
+            assert_eq!(read(&text, true, None), Proof::OfReasoning(signature(dialect)));
             let sealed = Reasoning { sealed: Some(signature(dialect)), ..Reasoning::default() };
             let text = write(&sealed).expect("a proof");
             assert_eq!(read(&text, false, None), Proof::Sealed(signature(dialect)));
@@ -159,7 +161,7 @@ mod tests {
         let text = write(&hidden).expect("a proof");
         assert_eq!(
             read(&text, false, None),
-            Proof::OfThought(signature(Dialect::AnthropicMessages))
+            Proof::OfReasoning(signature(Dialect::AnthropicMessages))
         );
     }
 
@@ -167,13 +169,13 @@ mod tests {
     fn a_proof_knows_its_item() {
         let own = Signature { dialect: DIALECT, text: "rs_1#gAAA".to_owned() };
         assert_eq!(read("gAAA", false, Some("rs_1")), Proof::Sealed(own.clone()));
-        assert_eq!(read("gAAA", true, Some("rs_1")), Proof::OfThought(own.clone()));
-        assert_eq!(taken_apart(&own.text), (Some("rs_1"), "gAAA"));
-        assert_eq!(taken_apart("gA#A"), (None, "gA#A"));
+        assert_eq!(read("gAAA", true, Some("rs_1")), Proof::OfReasoning(own.clone()));
+        assert_eq!(split_item_id(&own.text), (Some("rs_1"), "gAAA"));
+        assert_eq!(split_item_id("gA#A"), (None, "gA#A"));
         let thought = Reasoning { signature: Some(own), ..Reasoning::default() };
         assert_eq!(write(&thought).as_deref(), Some("gAAA"));
         let foreign = Signature { dialect: Dialect::Gemini, text: "s".to_owned() };
-        assert_eq!(read("gemini#s", true, Some("rs_1")), Proof::OfThought(foreign));
+        assert_eq!(read("gemini#s", true, Some("rs_1")), Proof::OfReasoning(foreign));
     }
 
     #[test]

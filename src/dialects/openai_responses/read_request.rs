@@ -80,7 +80,7 @@ fn include(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
             "message.output_text.logprobs" => {
                 request.top_logprobs.get_or_insert(0);
             }
-            "reasoning.encrypted_content" => request.seal_thoughts = true,
+            "reasoning.encrypted_content" => request.seal_reasoning = true,
             _ => others.push(name),
         }
     }
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(request.turns[0], Turn::new(Role::System, vec![Part::text("i")]));
         let reasoning = request.reasoning.expect("reasoning");
         assert!(reasoning.is_off && reasoning.is_shown.is_none());
-        assert!(request.seal_thoughts && request.include_usage);
+        assert!(request.seal_reasoning && request.include_usage);
         assert_eq!((request.top_logprobs, request.tool_choice), (Some(0), None));
         assert_eq!((request.stop, request.sampling.seed), (vec!["END".to_owned()], Some(7)));
         let foreign: Vec<(&str, &str)> =

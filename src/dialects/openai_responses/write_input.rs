@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{DIALECT, output, proof};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::digest::digest;
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
@@ -22,7 +22,7 @@ pub(super) fn write(
     request: &ChatRequest,
     (target, forms): (&Target<'_>, &CallForms),
     warnings: &mut Warnings,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let is_own = request.origin == Some(DIALECT);
     let is_original = target.is_original;
     let other_calls = Vec::new();
@@ -43,7 +43,7 @@ struct Writer<'w, 'o> {
 }
 
 impl Writer<'_, '_> {
-    fn turn(&mut self, turn: &Turn) -> Result<(), Unsayable> {
+    fn turn(&mut self, turn: &Turn) -> Result<(), Unsupported> {
         if turn.name.is_some() {
             self.warnings.dropped("the name of a speaker", "openai-responses has none");
         }
@@ -81,7 +81,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn message(&mut self, role: &str, parts: &[Part]) -> Result<(), Unsayable> {
+    fn message(&mut self, role: &str, parts: &[Part]) -> Result<(), Unsupported> {
         let mut said = Vec::with_capacity(parts.len());
         for part in parts {
             if self.is_said_by_user(part) {
@@ -116,7 +116,11 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn result(&mut self, result: &ToolResult, cache: Option<CachePoint>) -> Result<(), Unsayable> {
+    fn result(
+        &mut self,
+        result: &ToolResult,
+        cache: Option<CachePoint>,
+    ) -> Result<(), Unsupported> {
         if result.is_error {
             let why = "openai-responses tells it in words only";
             self.warnings.dropped("is_error of a tool result", why);
@@ -155,7 +159,7 @@ impl Writer<'_, '_> {
 
     /// The JSON of parts that are not the model's: a string if there is nothing but one text, else an
     /// array.
-    fn contents(&mut self, parts: &[&Part]) -> Result<Vec<u8>, Unsayable> {
+    fn contents(&mut self, parts: &[&Part]) -> Result<Vec<u8>, Unsupported> {
         let mut out = Vec::new();
         match parts {
             [] => out.extend_from_slice(b"\"\""),
@@ -169,7 +173,7 @@ impl Writer<'_, '_> {
         Ok(out)
     }
 
-    fn part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsayable> {
+    fn part(&mut self, array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsupported> {
         if let Content::Raw(foreign) = &part.content {
             array.raw(&foreign.json);
             return Ok(());
@@ -188,7 +192,7 @@ impl Writer<'_, '_> {
                 Content::File(file) => self.file(object, file),
                 Content::Audio(media) => write_audio(object, media)?,
                 Content::Video(_) => {
-                    return Err(Unsayable::new("a video", "openai-responses has no such part"));
+                    return Err(Unsupported::new("a video", "openai-responses has no such part"));
                 }
                 _ => {}
             }
@@ -268,7 +272,7 @@ impl Writer<'_, '_> {
                 }
                 _ => item.array("content", |array| {
                     for part in parts {
-                        write_said(array, &part.content);
+                        write_output_part(array, &part.content);
                     }
                 }),
             }
@@ -310,7 +314,7 @@ impl Writer<'_, '_> {
         let sealed = thoughts().filter_map(|it| own(&it.signature).or(own(&it.sealed))).next_back();
         let is_foreign =
             |it: &Reasoning| (it.signature.is_some() || it.sealed.is_some()) && sealed.is_none();
-        let (sealed_id, sealed) = match sealed.as_deref().map(proof::taken_apart) {
+        let (sealed_id, sealed) = match sealed.as_deref().map(proof::split_item_id) {
             Some((id, sealed)) => (id, Some(sealed)),
             None => (None, None),
         };
@@ -363,7 +367,7 @@ fn is_one_item(before: &Content, next: &Content) -> bool {
 }
 
 /// Writes one part of the model's own message.
-fn write_said(array: &mut ArrayWriter<'_>, content: &Content) {
+fn write_output_part(array: &mut ArrayWriter<'_>, content: &Content) {
     match content {
         Content::Raw(foreign) => array.raw(&foreign.json),
         Content::Refusal(refusal) => array.object(|part| {
@@ -391,9 +395,9 @@ fn write_image(object: &mut ObjectWriter<'_>, image: &Image) {
     }
 }
 
-fn write_audio(object: &mut ObjectWriter<'_>, media: &Media) -> Result<(), Unsayable> {
+fn write_audio(object: &mut ObjectWriter<'_>, media: &Media) -> Result<(), Unsupported> {
     let Source::Base64(data) = &media.source else {
-        return Err(Unsayable::new("audio by address", "openai-responses takes its bytes only"));
+        return Err(Unsupported::new("audio by address", "openai-responses takes its bytes only"));
     };
     let media_type = media.media_type.as_deref().unwrap_or("audio/wav");
     let format = match media_type.strip_prefix("audio/").unwrap_or(media_type) {

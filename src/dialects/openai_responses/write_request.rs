@@ -1,7 +1,7 @@
 //! A request as a provider takes it.
 
 use super::{DIALECT, write_input};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind, TOOL_SEARCH};
 use crate::dialects::warnings::Warnings;
@@ -23,7 +23,7 @@ pub(super) fn write(
     target: &Target<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
-) -> Result<(), Unsayable> {
+) -> Result<(), Unsupported> {
     let tool_form = if target.is_original || request.origin == Some(DIALECT) {
         ToolForm::Native
     } else {
@@ -45,7 +45,7 @@ pub(super) fn write(
         }
         settings(root, request, target, warnings);
         sampling(root, request, target, warnings);
-        thoughts_and_text(root, request, warnings);
+        reasoning_and_text(root, request, warnings);
         let has_tools = request.tools.iter().any(is_sayable);
         if has_tools {
             root.array("tools", |array| write_tools(array, request, tool_form, warnings));
@@ -164,7 +164,7 @@ fn sampling(
     }
 }
 
-fn thoughts_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
+fn reasoning_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let has_inner = |outer: &str| {
         request.extra_fields.iter().any(|(key, it)| {
             it.dialect == DIALECT && key.strip_prefix(outer).is_some_and(|it| it.starts_with('.'))
@@ -220,7 +220,7 @@ fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     }
     let thinks = request.reasoning.as_ref().is_some_and(|it| it.effort_name() != Some("none"));
     let others = extra_fields::find(request, DIALECT, "include");
-    let is_sealed = request.seal_thoughts || (!is_own && thinks);
+    let is_sealed = request.seal_reasoning || (!is_own && thinks);
     if request.top_logprobs.is_some() || is_sealed || others.is_some() {
         root.array("include", |array| {
             if request.top_logprobs.is_some() {
@@ -450,7 +450,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    fn write_for(request: &ChatRequest, is_original: bool) -> Result<(Value, String), Unsayable> {
+    fn write_for(request: &ChatRequest, is_original: bool) -> Result<(Value, String), Unsupported> {
         let (mut out, mut warnings) = (Vec::new(), Warnings::default());
         let target = Target::new(&request.model, is_original);
         write(request, &target, &mut warnings, &mut out)?;
@@ -773,7 +773,7 @@ mod tests {
                 (option::of(any::<u32>()), option::of(0..20_u64), option::of(0..4_u8)),
             (verbosity, user, label) in
                 (option::of(word()), option::of(word()), option::of(word())),
-            (stream, seal_thoughts, is_stored) in
+            (stream, seal_reasoning, is_stored) in
                 (any::<bool>(), any::<bool>(), option::of(any::<bool>())),
         ) -> ChatRequest {
             let mut tools = tools;
@@ -811,7 +811,7 @@ mod tests {
                 metadata: label.map(|label| ("k".to_owned(), label)).into_iter().collect(),
                 stream,
                 include_usage: true,
-                seal_thoughts,
+                seal_reasoning,
                 origin: Some(DIALECT),
                 extra_fields: foreign.into_iter().collect(),
                 ..ChatRequest::default()

@@ -35,13 +35,13 @@ pub(in crate::dialects) fn input_of(arguments: &str) -> String {
 /// Takes the text out of arguments that come in pieces.
 #[derive(Debug, Default)]
 pub(in crate::dialects) struct InputReader {
-    place: Place,
+    place: InputPosition,
     /// What has come and is not told: the beginning, or half of an escape.
     held: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum InputPosition {
     #[default]
     Before,
     Inside,
@@ -55,36 +55,36 @@ impl InputReader {
     pub(in crate::dialects) fn push(&mut self, piece: &str) -> String {
         let mut text = String::new();
         match self.place {
-            Place::Before => {
+            InputPosition::Before => {
                 self.held.push_str(piece);
                 match opening(&self.held) {
                     Opening::Begun => {}
                     Opening::Whole(length) => {
-                        self.place = Place::Inside;
+                        self.place = InputPosition::Inside;
                         self.held.drain(..length);
                         self.unescape(&mut text);
                     }
                     Opening::Other => {
-                        self.place = Place::Elsewhere;
+                        self.place = InputPosition::Elsewhere;
                         self.held = String::new();
                     }
                 }
             }
-            Place::Inside => {
+            InputPosition::Inside => {
                 self.held.push_str(piece);
                 self.unescape(&mut text);
             }
-            Place::Behind | Place::Elsewhere => {}
+            InputPosition::Behind | InputPosition::Elsewhere => {}
         }
         text
     }
 
     /// What is not told of the text when all arguments have come.
     pub(in crate::dialects) fn finish(&mut self, arguments: &str) -> String {
-        let place = std::mem::replace(&mut self.place, Place::Behind);
+        let place = std::mem::replace(&mut self.place, InputPosition::Behind);
         match place {
-            Place::Inside | Place::Behind => String::new(),
-            Place::Before | Place::Elsewhere => meant(arguments),
+            InputPosition::Inside | InputPosition::Behind => String::new(),
+            InputPosition::Before | InputPosition::Elsewhere => meant(arguments),
         }
     }
 
@@ -94,7 +94,7 @@ impl InputReader {
             text.push_str(rest.get(..at).unwrap_or_default());
             rest = rest.get(at..).unwrap_or_default();
             if rest.starts_with('"') {
-                self.place = Place::Behind;
+                self.place = InputPosition::Behind;
                 self.held = String::new();
                 return;
             }

@@ -4,7 +4,7 @@
 //! beyond that is read from clients.
 
 use super::{RerankCodec, check, documents, results, texts, wanted, write_result};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -37,10 +37,10 @@ impl RerankCodec for Cohere {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         for gone in ["rank_fields", "max_chunks_per_doc"] {
             if request.extra_fields.iter().any(|(key, _)| key == gone) {
-                return Err(Unsayable::new(
+                return Err(Unsupported::new(
                     gone,
                     "version 2 of cohere's ranking has no such member",
                 ));

@@ -4,7 +4,7 @@
 use super::{
     RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound, write_result,
 };
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -38,7 +38,7 @@ impl RerankCodec for Jina {
         target: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         warn_of_bound(request, warnings);
         write_object(out, |root| {
             root.text("model", target.model);

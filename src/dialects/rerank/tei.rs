@@ -2,7 +2,7 @@
 //! November 2026): one model, no bound of results, an array as the answer, no counts.
 
 use super::{RerankCodec, check, documents, results, texts, wanted, warn_of_bound};
-use crate::dialects::codec::{Target, Unsayable};
+use crate::dialects::codec::{Target, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -38,7 +38,7 @@ impl RerankCodec for Tei {
         _: &Target<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsayable> {
+    ) -> Result<(), Unsupported> {
         warn_of_bound(request, warnings);
         write_object(out, |root| {
             root.text("query", &request.query);

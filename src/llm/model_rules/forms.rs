@@ -30,7 +30,7 @@ impl ThinkingForm {
     Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum EarlierThoughts {
+pub enum EarlierReasoning {
     /// The vendor refuses messages that have them.
     Refused,
     /// The vendor refuses calls of tools without them while the model thinks.

@@ -91,7 +91,7 @@ pub fn find_rules(
 #[cfg(test)]
 mod tests {
     use super::super::{
-        CachePointUse, CallIds, EarlierThoughts, ModelFields, Prefill, RefusedSetting,
+        CachePointUse, CallIds, EarlierReasoning, ModelFields, Prefill, RefusedSetting,
         ResponsesForTools, ResponsesUse, ThinkingForm,
     };
     use super::*;
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_each_family_takes_on_bedrock() {
-        use EarlierThoughts::{Refused, Unsigned};
+        use EarlierReasoning::{Refused, Unsigned};
         use ModelFields::{Anthropic, Cohere, GptOss, Nova, Nova2, Openai, Other};
         let all = Some(CachePointUse::All);
         let turns = Some(CachePointUse::Turns);

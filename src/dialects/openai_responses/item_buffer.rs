@@ -1,23 +1,23 @@
 //! An item of a streamed answer, as far as it has come.
 
-use super::output::{self, Said};
+use super::output::{self, OutputPart};
 use super::proof;
 use crate::dialects::openai_tools::{CallForms, InputReader};
 use crate::llm::{Content, ObjectWriter, TokenLogprob, write_object};
 
 /// One item.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(super) struct ItemBuffer {
     pub(super) id: String,
     /// Its parts, until it is complete.
-    pub(super) parts: Vec<Gathered>,
+    pub(super) parts: Vec<PartBuffer>,
     /// Itself, once it is complete.
     pub(super) written: Vec<u8>,
 }
 
 /// One part of an item.
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(super) struct PartBuffer {
     pub(super) content: Content,
     pub(super) logprobs: Vec<TokenLogprob>,
     /// Its number among the parts of a summary.
@@ -27,28 +27,28 @@ pub(super) struct Gathered {
     pub(super) input: InputReader,
 }
 
-impl Item {
+impl ItemBuffer {
     /// Writes the item for good, whose last part has come. Gives the parts it had.
-    pub(super) fn complete(&mut self, status: &str, forms: &CallForms) -> Vec<Gathered> {
+    pub(super) fn complete(&mut self, status: &str, forms: &CallForms) -> Vec<PartBuffer> {
         let parts = std::mem::take(&mut self.parts);
-        let said: Vec<Said<'_>> = parts.iter().map(Gathered::said).collect();
+        let said: Vec<OutputPart<'_>> = parts.iter().map(PartBuffer::said).collect();
         output::write_item(&mut self.written, (&self.id, status), &said, forms);
         parts
     }
 
     /// How many of its parts are shown in a summary.
     pub(super) fn summaries(&self) -> u64 {
-        self.parts.iter().filter(|part| part.has_thought()).count() as u64
+        self.parts.iter().filter(|part| part.has_reasoning()).count() as u64
     }
 }
 
-impl Gathered {
-    pub(super) fn said(&self) -> Said<'_> {
-        Said { content: &self.content, logprobs: &self.logprobs }
+impl PartBuffer {
+    pub(super) fn said(&self) -> OutputPart<'_> {
+        OutputPart { content: &self.content, logprobs: &self.logprobs }
     }
 
     /// True for a thought that says something.
-    pub(super) fn has_thought(&self) -> bool {
+    pub(super) fn has_reasoning(&self) -> bool {
         matches!(&self.content, Content::Reasoning(thought) if !thought.text.is_empty())
     }
 
@@ -79,7 +79,7 @@ impl Gathered {
 /// Writes an item as it begins with `content`.
 pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content, forms: &CallForms) {
     if let Content::Raw(_) = content {
-        let said = Said { content, logprobs: &[] };
+        let said = OutputPart { content, logprobs: &[] };
         output::write_item(out, (id, "in_progress"), &[said], forms);
         return;
     }
@@ -87,7 +87,7 @@ pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content, forms:
         item.text("id", id);
         match content {
             Content::ToolCall(call) => output::call_members(item, call, "in_progress", forms),
-            Content::Image(_) => output::picture_members(item, None, "in_progress"),
+            Content::Image(_) => output::image_members(item, None, "in_progress"),
             Content::Reasoning(thought) => {
                 item.text("type", "reasoning");
                 item.array("summary", |_| {});

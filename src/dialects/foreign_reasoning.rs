@@ -42,7 +42,7 @@ const BILLING: &str = "x-anthropic-billing-header";
 
 /// How a provider takes thoughts.
 #[derive(Clone, Copy, Debug)]
-pub struct ThoughtRules {
+pub struct ReasoningRules {
     /// It refuses all thoughts of earlier turns.
     pub refuses_all: bool,
     /// It signs its thoughts, and refuses those without a signature.
@@ -63,16 +63,16 @@ pub fn conversation_member(dialect: Dialect) -> Option<&'static str> {
 /// True if a request of `dialect` may have thoughts that its provider refuses: one search through its
 /// bytes, or a few.
 #[must_use]
-pub fn may_have_foreign_thoughts(dialect: Dialect, rules: ThoughtRules, request: &[u8]) -> bool {
+pub fn may_have_foreign_reasoning(dialect: Dialect, rules: ReasoningRules, request: &[u8]) -> bool {
     editor(dialect, rules, request).is_some()
 }
 
 /// The conversation, the JSON text of an array, without the thoughts that a provider of `dialect`
 /// refuses. None where it is to stay as it is.
 #[must_use]
-pub fn without_foreign_thoughts(
+pub fn without_foreign_reasoning(
     dialect: Dialect,
-    rules: ThoughtRules,
+    rules: ReasoningRules,
     conversation: &[u8],
 ) -> Option<Vec<u8>> {
     let element = editor(dialect, rules, conversation)?;
@@ -81,10 +81,10 @@ pub fn without_foreign_thoughts(
 }
 
 /// What edits an element of a conversation.
-type Editor = fn(&str, ThoughtRules) -> Edited<'_>;
+type Editor = fn(&str, ReasoningRules) -> ElementEdit<'_>;
 
 /// What edits the elements of a conversation in `dialect`; none where it has nothing to edit.
-fn editor(dialect: Dialect, rules: ThoughtRules, conversation: &[u8]) -> Option<Editor> {
+fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Option<Editor> {
     let has = |word: &Finder<'_>| word.find(conversation).is_some();
     let has_marked = |member| has_foreign(conversation, member, false);
     match dialect {
@@ -95,8 +95,8 @@ fn editor(dialect: Dialect, rules: ThoughtRules, conversation: &[u8]) -> Option<
             Some(message)
         }
         Dialect::OpenaiChat if rules.refuses_all => {
-            let has_thoughts = || has(&REASONING) || has(&THINKING) || has(&EXTRA);
-            (has(&ASSISTANT) && has_thoughts()).then_some(chat_message)
+            let has_reasoning_parts = || has(&REASONING) || has(&THINKING) || has(&EXTRA);
+            (has(&ASSISTANT) && has_reasoning_parts()).then_some(chat_message)
         }
         Dialect::OpenaiChat
             if memchr(b'#', conversation).is_some()
@@ -117,7 +117,7 @@ pub fn without_billing_header(system: &[u8]) -> Option<Vec<u8>> {
     memmem::find(system, BILLING.as_bytes())?;
     edit_array(std::str::from_utf8(system).ok()?, |text| {
         let is_it = read::<Block<'_>>(text).is_some_and(|block| is_billing_header(&block.text));
-        if is_it { Edited::Removed } else { Edited::Same }
+        if is_it { ElementEdit::Removed } else { ElementEdit::Same }
     })
     .map(String::into_bytes)
 }
@@ -128,7 +128,7 @@ pub(super) fn is_billing_header(text: &str) -> bool {
 }
 
 /// What becomes of one element.
-enum Edited<'t> {
+enum ElementEdit<'t> {
     Same,
     Removed,
     Changed(Cow<'t, str>),
@@ -202,19 +202,22 @@ fn has_foreign(bytes: &[u8], name: &Finder<'_>, empty_counts: bool) -> bool {
 }
 
 /// The array with its elements edited; none where all stay, or it is no array.
-fn edit_array<'t>(array: &'t str, mut edit: impl FnMut(&'t str) -> Edited<'t>) -> Option<String> {
+fn edit_array<'t>(
+    array: &'t str,
+    mut edit: impl FnMut(&'t str) -> ElementEdit<'t>,
+) -> Option<String> {
     let elements: Vec<&'t RawValue> = read(array)?;
     let mut out = String::with_capacity(array.len());
     let mut is_changed = false;
     for element in elements {
         let text = element.get();
         let kept = match edit(text) {
-            Edited::Same => Cow::Borrowed(text),
-            Edited::Changed(other) => {
+            ElementEdit::Same => Cow::Borrowed(text),
+            ElementEdit::Changed(other) => {
                 is_changed = true;
                 other
             }
-            Edited::Removed => {
+            ElementEdit::Removed => {
                 is_changed = true;
                 continue;
             }
@@ -234,24 +237,24 @@ fn edit_array<'t>(array: &'t str, mut edit: impl FnMut(&'t str) -> Edited<'t>) -
 fn edit_inside<'t>(
     whole: &'t str,
     inner: Option<&'t RawValue>,
-    edit: impl FnMut(&'t str) -> Edited<'t>,
-) -> Edited<'t> {
-    let Some(inner) = inner.map(RawValue::get) else { return Edited::Same };
-    let Some(edited) = edit_array(inner, edit) else { return Edited::Same };
+    edit: impl FnMut(&'t str) -> ElementEdit<'t>,
+) -> ElementEdit<'t> {
+    let Some(inner) = inner.map(RawValue::get) else { return ElementEdit::Same };
+    let Some(edited) = edit_array(inner, edit) else { return ElementEdit::Same };
     if edited == "[]" {
-        return Edited::Removed;
+        return ElementEdit::Removed;
     }
     let start = inner.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     let before = whole.get(..start).unwrap_or_default();
     let after = whole.get(start + inner.len()..).unwrap_or_default();
-    Edited::Changed([before, &edited, after].concat().into())
+    ElementEdit::Changed([before, &edited, after].concat().into())
 }
 
 /// A message of Anthropic's.
-fn message(text: &str, rules: ThoughtRules) -> Edited<'_> {
-    let Some(holder) = read::<Holder<'_>>(text) else { return Edited::Same };
+fn message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
+    let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
     edit_inside(text, holder.content, |block| {
-        let Some(block) = read::<Block<'_>>(block) else { return Edited::Same };
+        let Some(block) = read::<Block<'_>>(block) else { return ElementEdit::Same };
         let is_foreign = match &*block.kind {
             "thinking" => {
                 anthropic_messages::is_foreign_signature(&block.signature)
@@ -260,15 +263,15 @@ fn message(text: &str, rules: ThoughtRules) -> Edited<'_> {
             "redacted_thinking" => anthropic_messages::is_foreign_data(&block.data),
             _ => false,
         };
-        if is_foreign { Edited::Removed } else { Edited::Same }
+        if is_foreign { ElementEdit::Removed } else { ElementEdit::Same }
     })
 }
 
 /// A message of OpenAI's chat. Its members go, and it stays.
-fn chat_message(text: &str, rules: ThoughtRules) -> Edited<'_> {
-    let Some(holder) = read::<Holder<'_>>(text) else { return Edited::Same };
+fn chat_message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
+    let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
     if holder.role != "assistant" {
-        return Edited::Same;
+        return ElementEdit::Same;
     }
     let has_marks = |raw: &RawValue| {
         let bytes = raw.get().as_bytes();
@@ -278,11 +281,11 @@ fn chat_message(text: &str, rules: ThoughtRules) -> Edited<'_> {
     if let Some(calls) = holder.tool_calls.filter(|it| rules.refuses_all || has_marks(it)) {
         let without = edit_inside(text, Some(calls), |call| {
             if memmem::find(call.as_bytes(), b"\"extra_content\"").is_none() {
-                return Edited::Same;
+                return ElementEdit::Same;
             }
-            Edited::Changed(remove_members(call, &["extra_content"]).into())
+            ElementEdit::Changed(remove_members(call, &["extra_content"]).into())
         });
-        if let Edited::Changed(other) = without {
+        if let ElementEdit::Changed(other) = without {
             edited = other;
         }
     }
@@ -300,40 +303,44 @@ fn chat_message(text: &str, rules: ThoughtRules) -> Edited<'_> {
     if removed.iter().any(|name| memmem::find(edited.as_bytes(), name.as_bytes()).is_some()) {
         edited = remove_members(&edited, &removed).into();
     }
-    if edited == text { Edited::Same } else { Edited::Changed(edited.into_owned().into()) }
+    if edited == text {
+        ElementEdit::Same
+    } else {
+        ElementEdit::Changed(edited.into_owned().into())
+    }
 }
 
 /// An item of OpenAI's responses.
-fn item(text: &str, _: ThoughtRules) -> Edited<'_> {
+fn item(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
     let Some(item) = read::<Item<'_>>(text).filter(|item| item.kind == "reasoning") else {
-        return Edited::Same;
+        return ElementEdit::Same;
     };
     let id = item.id.as_deref();
     let is_foreign = match item.encrypted_content.as_deref() {
         Some(sealed) => openai_responses::is_foreign_proof(sealed),
         None => id.is_some_and(openai_responses::is_own_item_id),
     };
-    if is_foreign { Edited::Removed } else { Edited::Same }
+    if is_foreign { ElementEdit::Removed } else { ElementEdit::Same }
 }
 
 /// A content of Google's. A call that loses its signature gets the one that says it has none.
-fn content(text: &str, _: ThoughtRules) -> Edited<'_> {
-    let Some(holder) = read::<Holder<'_>>(text) else { return Edited::Same };
+fn content(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
+    let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
     edit_inside(text, holder.parts, |text| {
         let part = read::<GeminiPart<'_>>(text).unwrap_or_default();
         let Some(signature) = part.signature.filter(|it| gemini::is_foreign_signature(it)) else {
-            return Edited::Same;
+            return ElementEdit::Same;
         };
         let quoted = crate::llm::quote(&signature);
         let quoted = std::str::from_utf8(&quoted).unwrap_or_default();
         if part.call.is_some() && text.contains(quoted) {
             let unchecked = format!("\"{}\"", gemini::UNCHECKED);
-            return Edited::Changed(text.replacen(quoted, &unchecked, 1).into());
+            return ElementEdit::Changed(text.replacen(quoted, &unchecked, 1).into());
         }
         let edited = remove_members(text, &["thoughtSignature", "thought_signature"]);
         let said = edited.trim_start_matches('{').trim_end_matches('}').trim();
         let says_nothing = said.is_empty() || said.replace(' ', "") == "\"text\":\"\"";
-        if says_nothing { Edited::Removed } else { Edited::Changed(edited.into()) }
+        if says_nothing { ElementEdit::Removed } else { ElementEdit::Changed(edited.into()) }
     })
 }
 
@@ -343,12 +350,12 @@ mod tests {
 
     use super::*;
 
-    const SIGNS: ThoughtRules = ThoughtRules { refuses_all: false, signs: true };
-    const REFUSES: ThoughtRules = ThoughtRules { refuses_all: true, signs: false };
-    const IMITATES: ThoughtRules = ThoughtRules { refuses_all: false, signs: false };
+    const SIGNS: ReasoningRules = ReasoningRules { refuses_all: false, signs: true };
+    const REFUSES: ReasoningRules = ReasoningRules { refuses_all: true, signs: false };
+    const IMITATES: ReasoningRules = ReasoningRules { refuses_all: false, signs: false };
 
-    fn check(dialect: Dialect, rules: ThoughtRules, before: Value, expected: Option<Value>) {
-        let edited = without_foreign_thoughts(dialect, rules, before.to_string().as_bytes());
+    fn check(dialect: Dialect, rules: ReasoningRules, before: Value, expected: Option<Value>) {
+        let edited = without_foreign_reasoning(dialect, rules, before.to_string().as_bytes());
         let edited = edited.map(|json| serde_json::from_slice(&json).expect("JSON"));
         assert_eq!(edited, expected, "{before}");
     }

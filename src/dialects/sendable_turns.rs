@@ -14,13 +14,13 @@ use crate::llm::{ChatRequest, Content, Dialect, DialectJson, Node, Part, Role, S
 const ELSEWHERE: &str = "only another dialect has it";
 
 /// Whether a part of that role's turn is left out by the writer of a dialect.
-pub(super) type IsLost = fn(Role, &Content) -> bool;
+pub(super) type DropRule = fn(Role, &Content) -> bool;
 
 /// `request` as a provider of `dialect` can be told it. Nothing is copied unless something changes.
 pub(super) fn for_provider<'r>(
     request: &'r ChatRequest,
     dialect: Dialect,
-    is_lost: IsLost,
+    is_lost: DropRule,
     warnings: &mut Warnings,
 ) -> Cow<'r, ChatRequest> {
     let is_fine = |turn: &Turn| {
@@ -59,7 +59,7 @@ fn is_foreign(part: &Part, dialect: Dialect) -> bool {
     matches!(&part.content, Content::Raw(foreign) if foreign.dialect != dialect)
 }
 
-fn says_nothing(turn: &Turn, is_lost: IsLost) -> bool {
+fn says_nothing(turn: &Turn, is_lost: DropRule) -> bool {
     turn.parts.iter().all(|part| is_lost(turn.role, &part.content))
 }
 
