@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use flate2::read::MultiGzDecoder;
-use ringgate::cache::index::{Index, Segment, Stored, stored};
+use ringgate::cache::index::{Index, Segment, StoredVector, stored};
 use ringgate::inference::{DIMENSIONS, Kernels, LocalModel, MODEL_NAME};
 
 /// The product's allocator.
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     println!("| vectors | real | kind | p50 µs | p99 µs | recall@1 | bytes each | built in |");
     println!("| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |");
     let mut vectors: Vec<Vector> = Vec::new();
-    let mut noise = Noise(0x5eed);
+    let mut noise = SampleRng(0x5eed);
     for size in sizes {
         while vectors.len() < size {
             let at = vectors.len();
@@ -102,9 +102,9 @@ fn mixed(text: &str) -> u64 {
 }
 
 /// Numbers that look random and are the same in every run.
-struct Noise(u64);
+struct SampleRng(u64);
 
-impl Noise {
+impl SampleRng {
     /// About normal, of mean 0 and variance 1: the sum of twelve even ones.
     fn number(&mut self) -> f32 {
         let mut sum = -6.0;
@@ -127,7 +127,7 @@ impl Noise {
 
 /// The nearest of each query by the dot products of all.
 fn nearest(vectors: &[Vector], queries: &[Vector], kernels: Kernels) -> Vec<u32> {
-    let kept: Vec<Stored> = vectors.iter().map(stored).collect();
+    let kept: Vec<StoredVector> = vectors.iter().map(stored).collect();
     let best = |query: &Vector| {
         // The nearest by int8 is that by f32 but for ties within rounding, so f32 decides among the
         // best hundred.

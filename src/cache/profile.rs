@@ -32,12 +32,12 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-pub use closed::{Closed, class};
+pub use closed::{ClosedWord, class};
 pub use facts::Facts;
 pub(super) use given::read as read_given;
 pub(super) use grammar::passive;
 pub use grammar::{Gap, Mood};
-pub use lexicon::{Pole, Question};
+pub use lexicon::{OppositionSide, Question};
 pub use quantity::{Dimension, Quantity};
 pub use sequence::Term;
 pub use stem::is_misspelling;
@@ -63,7 +63,7 @@ pub struct Profile {
     /// Sorted.
     quantities: Box<[Quantity]>,
     /// Sorted, each once.
-    poles: Box<[Pole]>,
+    poles: Box<[OppositionSide]>,
     /// Sorted.
     spans: Box<[Span]>,
     /// All words in order, with the marks that part phrases.
@@ -150,7 +150,7 @@ impl Profile {
 
     /// Words that have an opposite, sorted, each once.
     #[must_use]
-    pub fn poles(&self) -> &[Pole] {
+    pub fn poles(&self) -> &[OppositionSide] {
         &self.poles
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Key;
-use super::index::{Stored, stored};
+use super::index::{StoredVector, stored};
 use super::profile::Profile;
 use crate::inference::DIMENSIONS;
 
@@ -20,7 +20,7 @@ pub struct Question {
 
 /// An embedding in the form that is stored: int8, of one scale for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vector(pub Box<Stored>);
+pub struct Vector(pub Box<StoredVector>);
 
 impl Vector {
     /// What is kept of an embedding.
@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Vector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let numbers = Vec::<i8>::deserialize(deserializer)?;
         let length = numbers.len();
-        let numbers: Box<Stored> = numbers.into_boxed_slice().try_into().map_err(|_| {
+        let numbers: Box<StoredVector> = numbers.into_boxed_slice().try_into().map_err(|_| {
             serde::de::Error::invalid_length(length, &"a number for each dimension")
         })?;
         Ok(Self(numbers))

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use hashbrown::HashTable;
 
 use super::comparison::Comparison;
-use super::index::{Build, Index, Sealed};
+use super::index::{Build, Index, SealedGraph};
 use super::profile::Profile;
 use super::question::{Question, Vector};
 use super::verifier::{Assessment, Decision, MatchPolicy, assess};
@@ -127,11 +127,11 @@ impl Questions {
     }
 
     /// Takes a graph over that was built for a partition.
-    pub(super) fn install(&self, partition: &Key, sealed: Sealed) {
+    pub(super) fn install(&self, partition: &Key, sealed: SealedGraph) {
         if let Some(held) = self.partition(partition) {
-            let retired = lock(&held).index.install(sealed);
+            let obsolete = lock(&held).index.install(sealed);
             // After the lock is free: it may be large.
-            drop(retired);
+            drop(obsolete);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Strict on purpose: of 120 pairs of conversations with another answer, turns that pass it and were
 //! found the same had one wrong answer.
 
-use super::profile::{Closed, Dimension, Profile};
+use super::profile::{ClosedWord, Dimension, Profile};
 
 /// Content words of a question that stands alone, at least.
 const WORDS_MIN: usize = 4;
@@ -70,7 +70,7 @@ const ORDERS: &[&str] = &[
 #[must_use]
 pub fn stands_alone(text: &str) -> bool {
     let profile = Profile::of(text);
-    let is_first = |closed: Closed| closed.is_question_word() || closed.is_auxiliary();
+    let is_first = |closed: ClosedWord| closed.is_question_word() || closed.is_auxiliary();
     let first = profile.terms().first().and_then(|term| term.closed());
     let is_order = profile.words().next().is_some_and(|word| ORDERS.contains(&word.stem));
     let points_back = profile.terms().iter().any(|term| {
@@ -78,18 +78,18 @@ pub fn stands_alone(text: &str) -> bool {
             closed.is_person()
                 || matches!(
                     closed,
-                    Closed::It
-                        | Closed::Its
-                        | Closed::This
-                        | Closed::That
-                        | Closed::There
-                        | Closed::Then
-                        | Closed::But
-                        | Closed::Still
-                        | Closed::Instead
-                        | Closed::More
-                        | Closed::Less
-                        | Closed::Someone
+                    ClosedWord::It
+                        | ClosedWord::Its
+                        | ClosedWord::This
+                        | ClosedWord::That
+                        | ClosedWord::There
+                        | ClosedWord::Then
+                        | ClosedWord::But
+                        | ClosedWord::Still
+                        | ClosedWord::Instead
+                        | ClosedWord::More
+                        | ClosedWord::Less
+                        | ClosedWord::Someone
                 )
         })
     });

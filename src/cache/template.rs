@@ -27,10 +27,10 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// A place where two texts differ: what stands there in each.
-type Place<'a> = (&'a [&'a str], &'a [&'a str]);
+type Difference<'a> = (&'a [&'a str], &'a [&'a str]);
 
 /// Where two texts differ, by their longest common subsequence. None if too much differs.
-fn places<'a>(one: &'a [&'a str], other: &'a [&'a str]) -> Option<Vec<Place<'a>>> {
+fn places<'a>(one: &'a [&'a str], other: &'a [&'a str]) -> Option<Vec<Difference<'a>>> {
     let is_same = |(a, b): &(&&str, &&str)| a.eq_ignore_ascii_case(b);
     let start = one.iter().zip(other).take_while(is_same).count();
     let (one, other) = (one.get(start..)?, other.get(start..)?);

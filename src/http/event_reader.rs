@@ -188,9 +188,9 @@ mod tests {
     use proptest::prelude::*;
 
     /// An event or comment with its own memory: name, id, data, comment, retry.
-    type Told = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>, Option<u64>);
+    type OwnedEvent = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>, Option<u64>);
 
-    fn own(event: &Event<'_>) -> Told {
+    fn own(event: &Event<'_>) -> OwnedEvent {
         (
             event.name.map(str::to_owned),
             event.id.map(str::to_owned),
@@ -205,7 +205,7 @@ mod tests {
     fn read<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
         event_bytes_max: usize,
-    ) -> (Vec<Told>, bool, bool) {
+    ) -> (Vec<OwnedEvent>, bool, bool) {
         let mut reader = EventReader::new(event_bytes_max);
         let mut told = Vec::new();
         for piece in pieces {

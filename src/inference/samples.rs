@@ -65,9 +65,9 @@ pub(super) fn config() -> serde_json::Value {
 }
 
 /// Pseudo-random numbers in -1..1, the same in every run.
-pub(super) struct Noise(u64);
+pub(super) struct SampleRng(u64);
 
-impl Noise {
+impl SampleRng {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -111,7 +111,7 @@ fn shapes() -> Vec<(String, Vec<usize>)> {
 }
 
 fn weights() -> Vec<u8> {
-    let mut noise = Noise::new(1);
+    let mut noise = SampleRng::new(1);
     let mut tensors = HashMap::new();
     for (name, shape) in shapes() {
         let mut numbers = noise.numbers(shape.iter().product(), 0.1);

@@ -6,7 +6,7 @@
 //! is read as its active, `Y's X` as `X of Y`.
 
 use crate::cache::comparison::Comparison;
-use crate::cache::profile::{Closed, Profile, Term, passive};
+use crate::cache::profile::{ClosedWord, Profile, Term, passive};
 
 pub(super) fn fires(pair: &Comparison<'_>) -> bool {
     let (a, b) = (pair.a.facts(), pair.b.facts());
@@ -31,26 +31,27 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
 /// (`my childs`) stays where it is.
 fn readings(terms: &[Term], other: &[Term]) -> std::ops::RangeInclusive<u8> {
     let count = |terms: &[Term], closed| terms.iter().filter(|term| term.is(closed)).count();
-    let (own, others) = (count(terms, Closed::Genitive), count(other, Closed::Genitive));
+    let (own, others) = (count(terms, ClosedWord::Genitive), count(other, ClosedWord::Genitive));
     let word = |stem: &str| {
         let key = Term::open(stem).key();
         terms.iter().any(|term| term.key() == key)
     };
     // `Symptoms of measles` is `measles symptoms`; `the cause of X` is not what X does cause.
-    let is_compound = count(terms, Closed::Of) > count(other, Closed::Of)
+    let is_compound = count(terms, ClosedWord::Of) > count(other, ClosedWord::Of)
         && own == others
-        && (word("mean") || !other.iter().any(|term| term.is(Closed::Do) || term.is(Closed::Did)));
+        && (word("mean")
+            || !other.iter().any(|term| term.is(ClosedWord::Do) || term.is(ClosedWord::Did)));
     match own {
         _ if is_compound => AS_IT_STANDS..=OF_REVERSED,
         0 => AS_IT_STANDS..=AS_IT_STANDS,
-        _ if others < own && count(terms, Closed::Of) == count(other, Closed::Of) => {
+        _ if others < own && count(terms, ClosedWord::Of) == count(other, ClosedWord::Of) => {
             0..=AS_IT_STANDS
         }
         _ => 0..=3,
     }
 }
 
-const OF: u32 = Closed::Of as u32;
+const OF: u32 = ClosedWord::Of as u32;
 
 /// The reading that moves nothing.
 const AS_IT_STANDS: u8 = 4;
@@ -60,7 +61,7 @@ const OF_REVERSED: u8 = 5;
 
 /// True if nothing has changed places, so that there is nothing to look for.
 fn is_in_order(a: &[Term], b: &[Term]) -> bool {
-    let is_word = |term: &&Term| is_word(**term) || term.is(Closed::Genitive);
+    let is_word = |term: &&Term| is_word(**term) || term.is(ClosedWord::Genitive);
     let boundaries = |term: &&Term| is_word(term) || term.closed().is_some_and(is_boundary);
     a.iter()
         .filter(boundaries)
@@ -112,59 +113,59 @@ fn is_word(term: Term) -> bool {
             closed.is_person()
                 || matches!(
                     closed,
-                    Closed::All
-                        | Closed::Any
-                        | Closed::Some
-                        | Closed::Most
-                        | Closed::Both
-                        | Closed::Half
-                        | Closed::Few
-                        | Closed::Many
-                        | Closed::More
-                        | Closed::Less
-                        | Closed::Someone
+                    ClosedWord::All
+                        | ClosedWord::Any
+                        | ClosedWord::Some
+                        | ClosedWord::Most
+                        | ClosedWord::Both
+                        | ClosedWord::Half
+                        | ClosedWord::Few
+                        | ClosedWord::Many
+                        | ClosedWord::More
+                        | ClosedWord::Less
+                        | ClosedWord::Someone
                 )
         })
 }
 
 /// Words that a phrase begins with.
-fn is_boundary(closed: Closed) -> bool {
+fn is_boundary(closed: ClosedWord) -> bool {
     closed.is_mark()
         || closed.is_auxiliary()
         || closed.is_question_word()
         || closed.begins_clause()
         || matches!(
             closed,
-            Closed::And
-                | Closed::Or
-                | Closed::But
-                | Closed::Then
-                | Closed::At
-                | Closed::For
-                | Closed::From
-                | Closed::To
-                | Closed::With
-                | Closed::Without
-                | Closed::By
-                | Closed::About
-                | Closed::Than
-                | Closed::As
-                | Closed::Versus
-                | Closed::Over
-                | Closed::Under
-                | Closed::Up
-                | Closed::Down
-                | Closed::Off
-                | Closed::Out
-                | Closed::Between
-                | Closed::Behind
-                | Closed::Beyond
-                | Closed::Across
-                | Closed::Near
-                | Closed::Except
-                | Closed::Including
-                | Closed::Instead
-                | Closed::Per
+            ClosedWord::And
+                | ClosedWord::Or
+                | ClosedWord::But
+                | ClosedWord::Then
+                | ClosedWord::At
+                | ClosedWord::For
+                | ClosedWord::From
+                | ClosedWord::To
+                | ClosedWord::With
+                | ClosedWord::Without
+                | ClosedWord::By
+                | ClosedWord::About
+                | ClosedWord::Than
+                | ClosedWord::As
+                | ClosedWord::Versus
+                | ClosedWord::Over
+                | ClosedWord::Under
+                | ClosedWord::Up
+                | ClosedWord::Down
+                | ClosedWord::Off
+                | ClosedWord::Out
+                | ClosedWord::Between
+                | ClosedWord::Behind
+                | ClosedWord::Beyond
+                | ClosedWord::Across
+                | ClosedWord::Near
+                | ClosedWord::Except
+                | ClosedWord::Including
+                | ClosedWord::Instead
+                | ClosedWord::Per
         )
 }
 
@@ -175,9 +176,9 @@ fn is_symmetric(terms: &[Term]) -> bool {
         terms.iter().any(|term| term.key() == key)
     };
     let is = |closed| terms.iter().any(|term| term.is(closed));
-    !is(Closed::Than)
-        && !is(Closed::Then)
-        && (is(Closed::Between)
+    !is(ClosedWord::Than)
+        && !is(ClosedWord::Then)
+        && (is(ClosedWord::Between)
             || [
                 "differ",
                 "different",
@@ -194,8 +195,8 @@ fn is_symmetric(terms: &[Term]) -> bool {
             ]
             .into_iter()
             .any(word)
-            || (word("common") && is(Closed::At))
-            || (word("sam") && is(Closed::As)))
+            || (word("common") && is(ClosedWord::At))
+            || (word("sam") && is(ClosedWord::As)))
 }
 
 /// Words in their phrases.
@@ -203,7 +204,7 @@ struct Phrases {
     /// A word and its phrase, in order.
     words: Vec<(u32, usize)>,
     /// What each phrase begins with.
-    heads: Vec<Option<Closed>>,
+    heads: Vec<Option<ClosedWord>>,
 }
 
 impl Phrases {
@@ -220,9 +221,9 @@ impl Phrases {
                 phrases.push(&mut phrase, reading);
                 let head = closed.filter(|it| !it.is_auxiliary() && !it.is_mark());
                 phrases.heads.push(head);
-                is_given = closed == Some(Closed::Colon);
+                is_given = closed == Some(ClosedWord::Colon);
             } else if is_word(*term)
-                || ((term.is(Closed::Genitive) || term.is(Closed::Of)) && !is_given)
+                || ((term.is(ClosedWord::Genitive) || term.is(ClosedWord::Of)) && !is_given)
             {
                 phrase.push(term.key());
             }
@@ -233,7 +234,7 @@ impl Phrases {
 
     fn push(&mut self, phrase: &mut Vec<u32>, reading: u8) {
         let place = self.heads.len() - 1;
-        let genitive = Closed::Genitive as u32;
+        let genitive = ClosedWord::Genitive as u32;
         let parts: Vec<&[u32]> = phrase.split(|word| *word == genitive).collect();
         let words = match parts.as_slice() {
             [first, between @ .., last] if reading < AS_IT_STANDS => {
@@ -310,9 +311,9 @@ fn may_change(
         return first.0 != second.0 || first.2 != second.2;
     }
     let joins = |phrases: &Phrases, place: usize| {
-        matches!(phrases.heads.get(place), Some(Some(Closed::And | Closed::Or)))
+        matches!(phrases.heads.get(place), Some(Some(ClosedWord::And | ClosedWord::Or)))
     };
-    let is_ordered = [a, b].iter().any(|it| it.heads.contains(&Some(Closed::Then)));
+    let is_ordered = [a, b].iter().any(|it| it.heads.contains(&Some(ClosedWord::Then)));
     !is_ordered
         && joins(a, second.0)
         && second.0 == first.0 + 1

@@ -1,21 +1,21 @@
 //! One closed word is replaced by another, and all else is equal.
 
 use crate::cache::comparison::Comparison;
-use crate::cache::profile::{Closed, Profile, Term};
+use crate::cache::profile::{ClosedWord, Profile, Term};
 
 /// Words that are exchanged without another answer, besides those that are one entry of the table.
-const EQUALS: &[(Closed, Closed)] = &[
-    (Closed::Can, Closed::Would),
-    (Closed::At, Closed::About),
-    (Closed::Of, Closed::About),
-    (Closed::Of, Closed::For),
-    (Closed::For, Closed::About),
-    (Closed::Of, Closed::From),
-    (Closed::Of, Closed::At),
-    (Closed::If, Closed::When),
-    (Closed::This, Closed::It),
-    (Closed::Just, Closed::Only),
-    (Closed::Still, Closed::Ever),
+const EQUALS: &[(ClosedWord, ClosedWord)] = &[
+    (ClosedWord::Can, ClosedWord::Would),
+    (ClosedWord::At, ClosedWord::About),
+    (ClosedWord::Of, ClosedWord::About),
+    (ClosedWord::Of, ClosedWord::For),
+    (ClosedWord::For, ClosedWord::About),
+    (ClosedWord::Of, ClosedWord::From),
+    (ClosedWord::Of, ClosedWord::At),
+    (ClosedWord::If, ClosedWord::When),
+    (ClosedWord::This, ClosedWord::It),
+    (ClosedWord::Just, ClosedWord::Only),
+    (ClosedWord::Still, ClosedWord::Ever),
 ];
 
 pub(super) fn fires(pair: &Comparison<'_>) -> bool {
@@ -31,12 +31,13 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
 }
 
 /// The first two closed words that `a` has more often than `b`.
-fn alone(a: &Profile, b: &Profile) -> [Option<Closed>; 2] {
-    let is_meant = |term: &&Term| term.closed().is_some_and(|it| !it.is_free() || it == Closed::Of);
+fn alone(a: &Profile, b: &Profile) -> [Option<ClosedWord>; 2] {
+    let is_meant =
+        |term: &&Term| term.closed().is_some_and(|it| !it.is_free() || it == ClosedWord::Of);
     let count =
         |profile: &Profile, term: &Term| profile.terms().iter().filter(|it| *it == term).count();
     let mut found = [None; 2];
-    let mut seen: [Option<Closed>; 2] = [None; 2];
+    let mut seen: [Option<ClosedWord>; 2] = [None; 2];
     for term in a.terms().iter().filter(is_meant) {
         let closed = term.closed();
         if seen.contains(&closed) {

@@ -1,17 +1,17 @@
 //! Only, just, almost, even, still or not stands before another word.
 
 use crate::cache::comparison::Comparison;
-use crate::cache::profile::{Closed, Profile, Term};
+use crate::cache::profile::{ClosedWord, Profile, Term};
 
-const FOCUS: [Closed; 8] = [
-    Closed::Only,
-    Closed::Just,
-    Closed::Almost,
-    Closed::Even,
-    Closed::Still,
-    Closed::Not,
-    Closed::Hardly,
-    Closed::Exactly,
+const FOCUS: [ClosedWord; 8] = [
+    ClosedWord::Only,
+    ClosedWord::Just,
+    ClosedWord::Almost,
+    ClosedWord::Even,
+    ClosedWord::Still,
+    ClosedWord::Not,
+    ClosedWord::Hardly,
+    ClosedWord::Exactly,
 ];
 
 pub(super) fn fires(pair: &Comparison<'_>) -> bool {
@@ -62,23 +62,23 @@ fn differs(pair: &Comparison<'_>, one: Target, other: Target) -> bool {
     }
 }
 
-fn targets(profile: &Profile, focus: Closed) -> impl Iterator<Item = Target> {
+fn targets(profile: &Profile, focus: ClosedWord) -> impl Iterator<Item = Target> {
     let terms = profile.terms();
     let places = terms.iter().enumerate().filter(move |(_, term)| term.is(focus));
     places.map(move |(place, _)| {
         let closed =
             |at: Option<usize>| at.and_then(|at| terms.get(at)).and_then(|term| term.closed());
         let before = closed(place.checked_sub(1));
-        let is_inverted = before.is_some_and(Closed::is_auxiliary)
+        let is_inverted = before.is_some_and(ClosedWord::is_auxiliary)
             && (place < 2
                 || closed(place.checked_sub(2))
                     .is_some_and(|it| it.is_mark() || it.is_question_word()));
-        if focus == Closed::Not && is_inverted {
+        if focus == ClosedWord::Not && is_inverted {
             return Target::Clause;
         }
-        let next = terms.iter().skip(place + 1).find(|term| !term.is(Closed::Article));
+        let next = terms.iter().skip(place + 1).find(|term| !term.is(ClosedWord::Article));
         match next {
-            Some(term) if term.closed().is_some_and(Closed::is_mark) => Target::End,
+            Some(term) if term.closed().is_some_and(ClosedWord::is_mark) => Target::End,
             Some(term) => Target::Word(*term),
             None => Target::End,
         }

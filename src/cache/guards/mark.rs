@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use crate::cache::comparison::Comparison;
-use crate::cache::profile::{Closed, Mood, Profile, Word, stem};
+use crate::cache::profile::{ClosedWord, Mood, Profile, Word, stem};
 
 /// Words that are something else with a capital.
 const CASED: &str = "aids apple april august bath cancer cats china chile cork cuba earth eve frank
@@ -39,12 +39,12 @@ fn is_another_word(pair: &Comparison<'_>) -> bool {
 fn hides(words: &[Word<'_>], other: &Profile) -> bool {
     words.iter().filter(|word| word.mark.is_name).any(|word| {
         let pronoun = match word.stem {
-            "us" | "me" => Closed::I,
-            "it" => Closed::It,
-            "who" => Closed::Who,
-            "am" | "is" => Closed::Be,
-            "or" => Closed::Or,
-            "in" => Closed::At,
+            "us" | "me" => ClosedWord::I,
+            "it" => ClosedWord::It,
+            "who" => ClosedWord::Who,
+            "am" | "is" => ClosedWord::Be,
+            "or" => ClosedWord::Or,
+            "in" => ClosedWord::At,
             _ => return false,
         };
         other.terms().iter().any(|term| term.is(pronoun))

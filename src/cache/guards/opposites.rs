@@ -2,7 +2,7 @@
 //! turns a word round.
 
 use crate::cache::comparison::Comparison;
-use crate::cache::profile::{Pole, Profile, Word};
+use crate::cache::profile::{OppositionSide, Profile, Word};
 
 pub(super) fn fires(pair: &Comparison<'_>) -> bool {
     let (only_a, only_b) = (&pair.only_a, &pair.only_b);
@@ -14,8 +14,9 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
 fn stand_apart(a: &Profile, b: &Profile) -> bool {
     let excludes = |a: &Profile, b: &Profile| {
         let added = a.poles().iter().filter(|pole| b.poles().binary_search(pole).is_err());
-        let is_opposite =
-            |one: &Pole, other: &Pole| one.opposition == other.opposition && one.side != other.side;
+        let is_opposite = |one: &OppositionSide, other: &OppositionSide| {
+            one.opposition == other.opposition && one.side != other.side
+        };
         added.into_iter().any(|pole| b.poles().iter().any(|other| is_opposite(pole, other)))
     };
     excludes(a, b) || excludes(b, a)

@@ -25,7 +25,7 @@ fn is_other(a: Question, b: Question) -> bool {
         )
     };
     match b {
-        Question::Closed | Question::HowMuch => is_exact(a),
+        Question::ClosedWord | Question::HowMuch => is_exact(a),
         // "How do I find it" and "where do I find it" are one.
         Question::How => is_exact(a) && a != Question::Where,
         _ => is_exact(a) && is_exact(b),

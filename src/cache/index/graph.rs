@@ -5,7 +5,7 @@
 use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::hnsw::{Hnsw, PointId};
 
-use super::Stored;
+use super::StoredVector;
 use super::scan::{LENGTH, Match, Query, Slot, sort};
 use crate::inference::Kernels;
 
@@ -30,7 +30,7 @@ struct Nearness(Kernels);
 
 impl Distance<i8> for Nearness {
     fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
-        let (Ok(a), Ok(b)) = (<&Stored>::try_from(a), <&Stored>::try_from(b)) else {
+        let (Ok(a), Ok(b)) = (<&StoredVector>::try_from(a), <&StoredVector>::try_from(b)) else {
             return 2.0;
         };
         #[expect(clippy::cast_precision_loss, reason = "below 2^23 for vectors of 384 int8")]
@@ -53,7 +53,7 @@ impl Graph {
     /// Takes about a millisecond a vector.
     pub(super) fn build<'a>(
         kernels: Kernels,
-        vectors: impl ExactSizeIterator<Item = (u32, &'a Stored)>,
+        vectors: impl ExactSizeIterator<Item = (u32, &'a StoredVector)>,
     ) -> Self {
         let graph =
             Hnsw::new(NEIGHBOURS, vectors.len().max(1), LAYERS, BUILD_WIDTH, Nearness(kernels));
@@ -86,7 +86,7 @@ impl Graph {
     }
 
     /// The vector at a place.
-    pub(super) fn stored(&self, place: u32) -> Option<Stored> {
+    pub(super) fn stored(&self, place: u32) -> Option<StoredVector> {
         let point = self.points.get(usize::try_from(place).ok()?)?;
         let vector = self.graph.get_point_indexation().get_point_data(point)?;
         vector.try_into().ok()

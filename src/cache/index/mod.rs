@@ -23,7 +23,7 @@ use scan::{Query, sort};
 use crate::inference::{DIMENSIONS, Kernels, LANES};
 
 /// A vector as it is kept and stored: 127 stands for 0.25.
-pub type Stored = [i8; DIMENSIONS];
+pub type StoredVector = [i8; DIMENSIONS];
 
 /// Vectors of a segment from which on a graph is due. By the benchmark `index` a scan of so many takes
 /// 1.0 ms and a graph 1.1 ms, with a lower recall; of 250,000 0.4 and 0.8 ms, and of a million the scan
@@ -120,7 +120,7 @@ impl Index {
     }
 
     /// As [`Index::insert`], of a vector in the form that is kept.
-    pub fn insert_stored(&mut self, item: u32, vector: &Stored) -> bool {
+    pub fn insert_stored(&mut self, item: u32, vector: &StoredVector) -> bool {
         self.remove(item);
         let Ok(at) = usize::try_from(item) else { return false };
         if at >= self.places.len() {
@@ -155,7 +155,7 @@ impl Index {
 
     /// The vector of a number, bit for bit as it was inserted.
     #[must_use]
-    pub fn stored(&self, item: u32) -> Option<Stored> {
+    pub fn stored(&self, item: u32) -> Option<StoredVector> {
         let place = self.place(item);
         if self.recent.0.has(place) {
             return self.recent.1.stored(slot(place)).copied();
@@ -216,14 +216,14 @@ impl Index {
     /// Takes what was built in place of what it was built of. What comes back is to be dropped where
     /// no lock is held: freeing a large graph takes a tenth of a second. A build that this index did
     /// not ask for, or no longer waits for, comes back whole.
-    pub fn install(&mut self, sealed: Sealed) -> Retired {
+    pub fn install(&mut self, sealed: SealedGraph) -> ObsoleteParts {
         let is_awaited = self.frozen.as_ref().is_some_and(|(_, frozen)| {
             Arc::ptr_eq(frozen, &sealed.frozen) && !self.is_used(sealed.part)
         });
         if !is_awaited {
-            return Retired { _sealed: Some(sealed), _graph: None, _frozen: None };
+            return ObsoleteParts { _sealed: Some(sealed), _graph: None, _frozen: None };
         }
-        let Sealed { part, graph, origins, frozen } = sealed;
+        let SealedGraph { part, graph, origins, frozen } = sealed;
         self.graph_live = 0;
         for ((slot, entry), origin) in (0u32..).zip(graph.entries()).zip(&origins) {
             if self.place(*entry) == *origin {
@@ -234,7 +234,7 @@ impl Index {
         self.frozen = None;
         let next = (graph.len() > 0).then(|| (part, Arc::new(graph)));
         let old = std::mem::replace(&mut self.graph, next);
-        Retired { _sealed: None, _graph: old.map(|(_, graph)| graph), _frozen: Some(frozen) }
+        ObsoleteParts { _sealed: None, _graph: old.map(|(_, graph)| graph), _frozen: Some(frozen) }
     }
 
     fn place(&self, item: u32) -> u32 {
@@ -276,7 +276,7 @@ impl Build {
     /// Makes the graph of all that was live when the build was asked for. Takes about a millisecond a
     /// vector.
     #[must_use]
-    pub fn run(self) -> Sealed {
+    pub fn run(self) -> SealedGraph {
         let (part, frozen) = self.frozen;
         let (mut vectors, mut origins) = (Vec::new(), Vec::new());
         if let Some((part, graph, live)) = self.graph {
@@ -294,12 +294,12 @@ impl Build {
         }
         let graph =
             Graph::build(self.kernels, vectors.iter().map(|(entry, vector)| (*entry, vector)));
-        Sealed { part: self.part, graph, origins, frozen }
+        SealedGraph { part: self.part, graph, origins, frozen }
     }
 }
 
 /// A graph that was made.
-pub struct Sealed {
+pub struct SealedGraph {
     part: Part,
     graph: Graph,
     /// Where each of its vectors was.
@@ -307,9 +307,9 @@ pub struct Sealed {
     frozen: Arc<Segment>,
 }
 
-/// What an index no longer needs.
-pub struct Retired {
-    _sealed: Option<Sealed>,
+/// Parts that an index no longer needs; dropped outside its lock.
+pub struct ObsoleteParts {
+    _sealed: Option<SealedGraph>,
     _graph: Option<Arc<Graph>>,
     _frozen: Option<Arc<Segment>>,
 }

@@ -4,7 +4,7 @@
 //! by the next insert. Bits of free slots stay and are passed over. Room grows by an eighth, so that
 //! little of it is empty.
 
-use super::Stored;
+use super::StoredVector;
 use crate::inference::{BLOCK, DIMENSIONS, Kernels, LANES, WORDS};
 
 /// Vectors that are looked at closely, at least, while there are as many. Of 64, sign bits miss the
@@ -41,7 +41,7 @@ pub struct Match {
 pub struct Segment {
     kernels: Kernels,
     bits: Vec<[u64; BLOCK]>,
-    vectors: Vec<Stored>,
+    vectors: Vec<StoredVector>,
     /// 1 over the length of each int8 vector.
     lengths: Vec<f32>,
     entries: Vec<u32>,
@@ -103,7 +103,7 @@ impl Segment {
     }
 
     /// As [`Segment::insert`], of a vector in the form that is kept.
-    pub fn insert_stored(&mut self, entry: u32, vector: &Stored) -> Option<Slot> {
+    pub fn insert_stored(&mut self, entry: u32, vector: &StoredVector) -> Option<Slot> {
         let place = match self.free.pop() {
             Some(place) => place,
             None => self.grow()?,
@@ -126,13 +126,13 @@ impl Segment {
 
     /// The vector of a slot, bit for bit as it was inserted; nothing if the slot is free.
     #[must_use]
-    pub fn stored(&self, slot: Slot) -> Option<&Stored> {
+    pub fn stored(&self, slot: Slot) -> Option<&StoredVector> {
         let at = index(slot.0);
         self.vectors.get(at).filter(|_| !self.is_free(at))
     }
 
     /// What is kept, with its slot and the caller's number.
-    pub fn iter(&self) -> impl Iterator<Item = (Slot, u32, &Stored)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, u32, &StoredVector)> {
         let slots = (0u32..).zip(&self.entries).zip(&self.vectors);
         slots
             .map(|((place, entry), vector)| (Slot(place), *entry, vector))
@@ -242,7 +242,7 @@ impl Segment {
 /// A vector that is searched for, in the forms it is compared in.
 pub(super) struct Query {
     signs: [u64; WORDS],
-    pub(super) stored: Stored,
+    pub(super) stored: StoredVector,
     /// 1 over the length of `stored`.
     scale: f32,
 }
@@ -255,12 +255,12 @@ impl Query {
     }
 
     /// The cosine times the length of `vector`.
-    fn product(&self, kernels: Kernels, vector: &Stored) -> f32 {
+    fn product(&self, kernels: Kernels, vector: &StoredVector) -> f32 {
         single(f64::from(kernels.dot(vector, &self.stored))) * self.scale
     }
 
     /// The cosine, to the bit what a [`Segment`] says of the two.
-    pub(super) fn cosine(&self, kernels: Kernels, vector: &Stored) -> f32 {
+    pub(super) fn cosine(&self, kernels: Kernels, vector: &StoredVector) -> f32 {
         self.product(kernels, vector) * inverse_length(kernels.dot(vector, vector))
     }
 }
@@ -291,7 +291,7 @@ fn index(place: u32) -> usize {
 }
 
 /// Of the stored form, so that a vector has the same bits after it was stored.
-fn signs(vector: &Stored) -> [u64; WORDS] {
+fn signs(vector: &StoredVector) -> [u64; WORDS] {
     let mut words = [0; WORDS];
     for (word, numbers) in words.iter_mut().zip(vector.chunks_exact(64)) {
         let bits = numbers.iter().enumerate();
@@ -303,7 +303,7 @@ fn signs(vector: &Stored) -> [u64; WORDS] {
 /// A vector of length 1 in the form that is kept.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "bounded to -127..=127 right before")]
-pub fn stored(vector: &[f32; DIMENSIONS]) -> Stored {
+pub fn stored(vector: &[f32; DIMENSIONS]) -> StoredVector {
     vector.map(|number| (number * LENGTH).round().clamp(-127.0, 127.0) as i8)
 }
 

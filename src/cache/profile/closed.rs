@@ -12,17 +12,17 @@ macro_rules! closed {
         /// A word of a closed class, or a mark that parts phrases.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
-        pub enum Closed {
+        pub enum ClosedWord {
             $($(#[$doc])* $name,)*
         }
 
-        impl Closed {
+        impl ClosedWord {
             /// All of them, by their numbers.
             pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
         }
 
         /// How each is written, `_` for a space within one.
-        const FORMS: &[(Closed, &str)] = &[$((Closed::$name, $forms),)*];
+        const FORMS: &[(ClosedWord, &str)] = &[$((ClosedWord::$name, $forms),)*];
     };
 }
 
@@ -423,7 +423,7 @@ pub mod class {
     ];
 }
 
-impl Closed {
+impl ClosedWord {
     /// True if a question says the same with or without it.
     pub(in crate::cache) fn is_free(self) -> bool {
         matches!(
@@ -534,7 +534,7 @@ impl Closed {
 struct Form {
     first: &'static str,
     rest: Vec<&'static str>,
-    is: Closed,
+    is: ClosedWord,
 }
 
 struct Table {
@@ -564,7 +564,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 
 /// What the text begins with, if that is closed, and how many words it takes. `word(n)` is the word
 /// `n` places on, lower case; no word past a mark or the end.
-pub(super) fn closed<'a>(word: impl Fn(usize) -> Option<&'a str>) -> Option<(Closed, usize)> {
+pub(super) fn closed<'a>(word: impl Fn(usize) -> Option<&'a str>) -> Option<(ClosedWord, usize)> {
     let (start, count) = TABLE.places.get(word(0)?)?;
     let fits = |form: &&Form| (1..).zip(&form.rest).all(|(place, rest)| word(place) == Some(rest));
     let form = TABLE.forms.iter().skip(start).take(count).find(fits)?;
@@ -575,7 +575,7 @@ pub(super) fn closed<'a>(word: impl Fn(usize) -> Option<&'a str>) -> Option<(Clo
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(Closed, usize)> {
+    fn read(text: &str) -> Option<(ClosedWord, usize)> {
         let words: Vec<&str> = text.split(' ').collect();
         closed(|place| words.get(place).copied())
     }
@@ -583,13 +583,13 @@ mod tests {
     #[test]
     fn words_and_phrases_are_found() {
         for (text, expected) in [
-            ("even if it rains", Some((Closed::EvenIf, 2))),
-            ("even numbers", Some((Closed::Even, 1))),
-            ("have to pay", Some((Closed::Must, 2))),
-            ("have a dog", Some((Closed::Have, 1))),
-            ("at least two", Some((Closed::AtLeast, 2))),
-            ("at noon", Some((Closed::At, 1))),
-            ("other than", Some((Closed::Except, 2))),
+            ("even if it rains", Some((ClosedWord::EvenIf, 2))),
+            ("even numbers", Some((ClosedWord::Even, 1))),
+            ("have to pay", Some((ClosedWord::Must, 2))),
+            ("have a dog", Some((ClosedWord::Have, 1))),
+            ("at least two", Some((ClosedWord::AtLeast, 2))),
+            ("at noon", Some((ClosedWord::At, 1))),
+            ("other than", Some((ClosedWord::Except, 2))),
             ("other", None),
             ("", None),
         ] {
@@ -604,6 +604,6 @@ mod tests {
             assert_eq!(seen & class, 0, "{class:b}");
             seen |= class;
         }
-        assert_eq!(Closed::ALL.len(), FORMS.len());
+        assert_eq!(ClosedWord::ALL.len(), FORMS.len());
     }
 }

@@ -6,7 +6,7 @@ use super::grammar::{self, Gap, Mood};
 use super::letters::spread;
 use super::sequence::{self, Term};
 use super::token::{Kind, Token};
-use super::{Closed, given, letters, signs};
+use super::{ClosedWord, given, letters, signs};
 
 /// Hashes and flags of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,14 @@ fn is_ordered(text: &str, tokens: &[Token], terms: &[Term]) -> bool {
     ];
     let has_numbers = terms.iter().filter(|term| term.is_number()).count() >= 2;
     let is_marked = text.contains(['-', '/', '^', '<', '>', '%', '\u{2212}', '÷', '≤', '≥']);
-    let closed = [Closed::From, Closed::To, Closed::Than, Closed::Of, Closed::By, Closed::Over];
+    let closed = [
+        ClosedWord::From,
+        ClosedWord::To,
+        ClosedWord::Than,
+        ClosedWord::Of,
+        ClosedWord::By,
+        ClosedWord::Over,
+    ];
     has_numbers
         && (is_marked
             || terms.iter().any(|term| closed.into_iter().any(|it| term.is(it)))

@@ -6,7 +6,7 @@ use super::table::WordTable;
 
 /// What a question asks to be done with text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cache) struct Given<'a> {
+pub(in crate::cache) struct GivenText<'a> {
     /// True if it names work on letters, spaces or marks.
     pub is_task: bool,
     /// The text that is given, if its place can be told.
@@ -184,7 +184,7 @@ static WORDS: LazyLock<WordTable<Kind>> = LazyLock::new(|| {
 });
 
 /// Looks for it in a question.
-pub(in crate::cache) fn read(text: &str) -> Given<'_> {
+pub(in crate::cache) fn read(text: &str) -> GivenText<'_> {
     let (mut is_task, mut is_task_of_given) = (false, false);
     let (mut is_behind_noun, mut behind_noun) = (false, None);
     for word in text.split(|it: char| !it.is_alphanumeric()).filter(|word| !word.is_empty()) {
@@ -203,11 +203,11 @@ pub(in crate::cache) fn read(text: &str) -> Given<'_> {
         is_behind_noun = kind.is_noun;
     }
     if !is_task && !is_task_of_given {
-        return Given { is_task: false, text: lines(text) };
+        return GivenText { is_task: false, text: lines(text) };
     }
     let marked =
         lines(text).or_else(|| behind_colon(text)).or_else(|| quoted(text)).or(behind_noun);
-    Given { is_task: is_task || marked.is_some(), text: marked }
+    GivenText { is_task: is_task || marked.is_some(), text: marked }
 }
 
 /// Text in lines or with tabs behind a colon is meant as it is, whatever is done with it.
@@ -266,7 +266,7 @@ mod tests {
             ("When does the 9:15 leave?", false, None),
             ("Note: call me", false, None),
         ] {
-            assert_eq!(read(text), Given { is_task, text: given }, "{text}");
+            assert_eq!(read(text), GivenText { is_task, text: given }, "{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::closed::{Closed, class};
+use super::closed::{ClosedWord, class};
 use super::sequence::Term;
 
 /// The part that what is asked for plays: who did it, or to whom it was done.
@@ -33,20 +33,24 @@ pub enum Mood {
 /// The clause that asks: where its first word stands, and where it ends.
 fn main_clause(terms: &[Term]) -> (usize, usize) {
     let begins = |at: usize| {
-        at == 0 || terms.get(at - 1).is_some_and(|term| term.closed().is_some_and(Closed::is_mark))
+        at == 0
+            || terms.get(at - 1).is_some_and(|term| term.closed().is_some_and(ClosedWord::is_mark))
     };
     let asks = |term: &Term| {
         term.closed()
-            .is_some_and(|it| it.is_question_word() && it != Closed::When || it.is_auxiliary())
+            .is_some_and(|it| it.is_question_word() && it != ClosedWord::When || it.is_auxiliary())
     };
     let is_when = |at: usize| {
-        terms.get(at).is_some_and(|term| term.is(Closed::When))
-            && terms.get(at + 1).and_then(|term| term.closed()).is_some_and(Closed::is_auxiliary)
+        terms.get(at).is_some_and(|term| term.is(ClosedWord::When))
+            && terms
+                .get(at + 1)
+                .and_then(|term| term.closed())
+                .is_some_and(ClosedWord::is_auxiliary)
     };
     let first = (0..terms.len())
         .find(|at| begins(*at) && (terms.get(*at).is_some_and(asks) || is_when(*at)))
         .or_else(|| {
-            terms.iter().position(|term| term.closed().is_some_and(Closed::is_question_word))
+            terms.iter().position(|term| term.closed().is_some_and(ClosedWord::is_question_word))
         })
         .unwrap_or(0);
     let ends = |at: &usize| {
@@ -61,17 +65,19 @@ fn main_clause(terms: &[Term]) -> (usize, usize) {
 pub(super) fn gap(terms: &[Term]) -> Gap {
     let (first, end) = main_clause(terms);
     let clause = terms.get(first..end).unwrap_or_default();
-    let Some(wh) = clause.iter().position(|term| term.is(Closed::Who) || term.is(Closed::What))
+    let Some(wh) =
+        clause.iter().position(|term| term.is(ClosedWord::Who) || term.is(ClosedWord::What))
     else {
         return Gap::Unknown;
     };
-    if wh > 0 && clause.get(wh - 1).is_some_and(|term| term.is(Closed::By))
-        || first > 0 && wh == 0 && terms.get(first - 1).is_some_and(|term| term.is(Closed::By))
+    if wh > 0 && clause.get(wh - 1).is_some_and(|term| term.is(ClosedWord::By))
+        || first > 0 && wh == 0 && terms.get(first - 1).is_some_and(|term| term.is(ClosedWord::By))
     {
         return Gap::Agent;
     }
     let rest = clause.get(wh + 1..).unwrap_or_default();
-    let auxiliary = rest.iter().position(|term| term.closed().is_some_and(Closed::is_auxiliary));
+    let auxiliary =
+        rest.iter().position(|term| term.closed().is_some_and(ClosedWord::is_auxiliary));
     let Some(at) = auxiliary else {
         // `What is` is left of a short form; a verb follows who at once and which after a noun.
         let opens = rest.iter().filter(|term| term.is_open()).count();
@@ -84,22 +90,22 @@ pub(super) fn gap(terms: &[Term]) -> Gap {
     let after = rest.get(at + 1..).unwrap_or_default();
     let is_last = |closed| rest.last().is_some_and(|term| term.is(closed));
     match rest.get(at).and_then(|term| term.closed()) {
-        Some(Closed::Do | Closed::Did) => {
+        Some(ClosedWord::Do | ClosedWord::Did) => {
             // `Who does not eat meat`: a negated verb is no question's inversion.
-            let is_verb_next = after.first().is_some_and(|term| term.is(Closed::Not))
+            let is_verb_next = after.first().is_some_and(|term| term.is(ClosedWord::Not))
                 && after.get(1).is_some_and(|term| term.is_open())
                 && after.iter().filter(|term| term.is_open()).count() <= 2;
             if is_verb_next { Gap::Unknown } else { Gap::Patient }
         }
-        Some(Closed::Be | Closed::Was) => {
-            let by = after.iter().position(|term| term.is(Closed::By));
+        Some(ClosedWord::Be | ClosedWord::Was) => {
+            let by = after.iter().position(|term| term.is(ClosedWord::By));
             let is_agent =
                 |by: usize| by > 0 && after.get(by - 1).is_some_and(|term| term.is_participle());
-            if is_last(Closed::By) {
+            if is_last(ClosedWord::By) {
                 Gap::Agent
-            } else if by.is_some_and(is_agent) || is_last(Closed::Than) {
+            } else if by.is_some_and(is_agent) || is_last(ClosedWord::Than) {
                 Gap::Patient
-            } else if after.iter().any(|term| term.is(Closed::Than)) {
+            } else if after.iter().any(|term| term.is(ClosedWord::Than)) {
                 Gap::Agent
             } else {
                 Gap::Unknown
@@ -107,8 +113,9 @@ pub(super) fn gap(terms: &[Term]) -> Gap {
         }
         Some(_) => {
             let is_subject = |term: &Term| {
-                term.closed()
-                    .is_some_and(|it| it.is_person() || matches!(it, Closed::Article | Closed::It))
+                term.closed().is_some_and(|it| {
+                    it.is_person() || matches!(it, ClosedWord::Article | ClosedWord::It)
+                })
             };
             if after.first().is_some_and(is_subject) {
                 Gap::Patient
@@ -125,10 +132,12 @@ pub(super) fn gap(terms: &[Term]) -> Gap {
 fn tense(terms: &[Term]) -> u64 {
     let (first, end) = main_clause(terms);
     let of = |term: &Term| match term.closed() {
-        Some(Closed::Was | Closed::Did | Closed::Had) => Some(class::PAST),
-        Some(Closed::Be | Closed::Do | Closed::Have) => Some(class::PRESENT),
-        Some(Closed::Will) => Some(class::FUTURE),
-        Some(Closed::Can | Closed::Must | Closed::Should | Closed::Would) => Some(0),
+        Some(ClosedWord::Was | ClosedWord::Did | ClosedWord::Had) => Some(class::PAST),
+        Some(ClosedWord::Be | ClosedWord::Do | ClosedWord::Have) => Some(class::PRESENT),
+        Some(ClosedWord::Will) => Some(class::FUTURE),
+        Some(ClosedWord::Can | ClosedWord::Must | ClosedWord::Should | ClosedWord::Would) => {
+            Some(0)
+        }
         _ => None,
     };
     let clause = terms.get(first..end).unwrap_or_default();
@@ -137,7 +146,7 @@ fn tense(terms: &[Term]) -> u64 {
     }
     // `Who wrote it`: the verb itself tells the past.
     let is_subject =
-        clause.first().is_some_and(|term| term.is(Closed::Who) || term.is(Closed::What));
+        clause.first().is_some_and(|term| term.is(ClosedWord::Who) || term.is(ClosedWord::What));
     let is_past = clause.iter().take(4).any(|term| term.is_past());
     let has_verb = clause.get(1).is_some_and(|term| term.is_open());
     match (is_subject, is_past) {
@@ -159,27 +168,31 @@ pub(super) fn classes(terms: &[Term]) -> u64 {
         let before = at(place.checked_sub(1));
         let next = terms.get(place + 1);
         let is_counted = next.is_some_and(|next| {
-            next.is_number() || next.is(Closed::Article) || next.is(Closed::Half)
+            next.is_number() || next.is(ClosedWord::Article) || next.is(ClosedWord::Half)
         });
         // `Most banks`, and `the most popular`.
         let is_superlative = match before {
-            Some(Closed::Article | Closed::Genitive | Closed::My | Closed::Your) => true,
-            Some(Closed::Be | Closed::Was) => place > 1,
+            Some(
+                ClosedWord::Article | ClosedWord::Genitive | ClosedWord::My | ClosedWord::Your,
+            ) => true,
+            Some(ClosedWord::Be | ClosedWord::Was) => place > 1,
             _ => false,
         };
         let closed = match closed {
-            Closed::Greatest if !is_superlative => Closed::Most,
+            ClosedWord::Greatest if !is_superlative => ClosedWord::Most,
             other => other,
         };
         bits |= value(closed, is_counted);
         let is_idle = match closed {
             // `Are there any`, `do you have some`, `what are some`.
-            Closed::Any | Closed::Some => {
-                matches!(before, None | Some(Closed::There | Closed::Have | Closed::Not))
-                    && (before.is_some() || place <= 1)
-                    || before == Some(Closed::Be) && place <= 2
+            ClosedWord::Any | ClosedWord::Some => {
+                matches!(
+                    before,
+                    None | Some(ClosedWord::There | ClosedWord::Have | ClosedWord::Not)
+                ) && (before.is_some() || place <= 1)
+                    || before == Some(ClosedWord::Be) && place <= 2
             }
-            Closed::Many => before == Some(Closed::How),
+            ClosedWord::Many => before == Some(ClosedWord::How),
             _ => false,
         };
         if is_idle {
@@ -190,60 +203,60 @@ pub(super) fn classes(terms: &[Term]) -> u64 {
 }
 
 /// The bit of a closed word; `is_counted` if a number follows.
-fn value(closed: Closed, is_counted: bool) -> u64 {
+fn value(closed: ClosedWord, is_counted: bool) -> u64 {
     match closed {
-        Closed::Can => class::CAN,
-        Closed::Must => class::MUST,
-        Closed::Should => class::SHOULD,
-        Closed::All => class::ALL,
-        Closed::Any | Closed::Someone => class::ANY,
-        Closed::Some => class::SOME,
-        Closed::Most => class::MOST,
-        Closed::Both => class::BOTH,
-        Closed::Either => class::EITHER,
-        Closed::One => class::ONE,
-        Closed::Few => class::FEW,
-        Closed::Many => class::MANY,
-        Closed::Half => class::HALF,
-        Closed::If => class::IF,
-        Closed::Unless => class::UNLESS,
-        Closed::EvenIf => class::EVEN_IF,
-        Closed::OnlyIf => class::ONLY_IF,
-        Closed::Before => class::BEFORE,
-        Closed::After => class::AFTER,
-        Closed::While => class::WHILE,
-        Closed::Since => class::SINCE,
-        Closed::Until => class::UNTIL,
-        Closed::AtLeast => class::AT_LEAST,
-        Closed::AtMost => class::AT_MOST,
-        Closed::Exactly => class::EXACTLY,
-        Closed::Over if is_counted => class::OVER,
-        Closed::Under if is_counted => class::UNDER,
-        Closed::Over => class::ABOVE,
-        Closed::Under => class::BELOW,
-        Closed::Except => class::EXCEPT,
-        Closed::Including => class::INCLUDING,
-        Closed::Out => class::OUTSIDE,
-        Closed::Behind => class::BEHIND,
-        Closed::Between => class::BETWEEN,
-        Closed::Across => class::ACROSS,
-        Closed::Near => class::NEAR,
-        Closed::And => class::AND,
-        Closed::Or => class::OR,
-        Closed::More | Closed::Less => class::COMPARATIVE,
-        Closed::Greatest | Closed::Least => class::SUPERLATIVE,
-        Closed::He => class::HE,
-        Closed::She => class::SHE,
-        Closed::They => class::THEY,
-        Closed::My => class::MY,
-        Closed::Your => class::YOUR,
-        Closed::His => class::HIS | class::HE,
-        Closed::Hers => class::HER | class::SHE,
-        Closed::Their => class::THEIR | class::THEY,
-        Closed::Versus => class::AGAINST,
-        Closed::Only => class::ONLY,
-        Closed::Almost => class::ALMOST,
-        Closed::Hardly => class::HARDLY,
+        ClosedWord::Can => class::CAN,
+        ClosedWord::Must => class::MUST,
+        ClosedWord::Should => class::SHOULD,
+        ClosedWord::All => class::ALL,
+        ClosedWord::Any | ClosedWord::Someone => class::ANY,
+        ClosedWord::Some => class::SOME,
+        ClosedWord::Most => class::MOST,
+        ClosedWord::Both => class::BOTH,
+        ClosedWord::Either => class::EITHER,
+        ClosedWord::One => class::ONE,
+        ClosedWord::Few => class::FEW,
+        ClosedWord::Many => class::MANY,
+        ClosedWord::Half => class::HALF,
+        ClosedWord::If => class::IF,
+        ClosedWord::Unless => class::UNLESS,
+        ClosedWord::EvenIf => class::EVEN_IF,
+        ClosedWord::OnlyIf => class::ONLY_IF,
+        ClosedWord::Before => class::BEFORE,
+        ClosedWord::After => class::AFTER,
+        ClosedWord::While => class::WHILE,
+        ClosedWord::Since => class::SINCE,
+        ClosedWord::Until => class::UNTIL,
+        ClosedWord::AtLeast => class::AT_LEAST,
+        ClosedWord::AtMost => class::AT_MOST,
+        ClosedWord::Exactly => class::EXACTLY,
+        ClosedWord::Over if is_counted => class::OVER,
+        ClosedWord::Under if is_counted => class::UNDER,
+        ClosedWord::Over => class::ABOVE,
+        ClosedWord::Under => class::BELOW,
+        ClosedWord::Except => class::EXCEPT,
+        ClosedWord::Including => class::INCLUDING,
+        ClosedWord::Out => class::OUTSIDE,
+        ClosedWord::Behind => class::BEHIND,
+        ClosedWord::Between => class::BETWEEN,
+        ClosedWord::Across => class::ACROSS,
+        ClosedWord::Near => class::NEAR,
+        ClosedWord::And => class::AND,
+        ClosedWord::Or => class::OR,
+        ClosedWord::More | ClosedWord::Less => class::COMPARATIVE,
+        ClosedWord::Greatest | ClosedWord::Least => class::SUPERLATIVE,
+        ClosedWord::He => class::HE,
+        ClosedWord::She => class::SHE,
+        ClosedWord::They => class::THEY,
+        ClosedWord::My => class::MY,
+        ClosedWord::Your => class::YOUR,
+        ClosedWord::His => class::HIS | class::HE,
+        ClosedWord::Hers => class::HER | class::SHE,
+        ClosedWord::Their => class::THEIR | class::THEY,
+        ClosedWord::Versus => class::AGAINST,
+        ClosedWord::Only => class::ONLY,
+        ClosedWord::Almost => class::ALMOST,
+        ClosedWord::Hardly => class::HARDLY,
         _ => 0,
     }
 }
@@ -251,8 +264,8 @@ fn value(closed: Closed, is_counted: bool) -> u64 {
 /// Whether the text asks or states. `mark` is its last character.
 pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
     let is_marked = matches!(mark, Some('?' | '\u{ff1f}'));
-    let asks = |term: &Term| term.closed().is_some_and(Closed::is_question_word);
-    let is_finite = |term: &Term| term.closed().is_some_and(Closed::is_auxiliary);
+    let asks = |term: &Term| term.closed().is_some_and(ClosedWord::is_question_word);
+    let is_finite = |term: &Term| term.closed().is_some_and(ClosedWord::is_auxiliary);
     let first = terms.first();
     if first.is_some_and(is_finite) || terms.iter().any(asks) {
         return Mood::Question;
@@ -264,35 +277,35 @@ pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
                 it.is_person()
                     || matches!(
                         it,
-                        Closed::It
-                            | Closed::Article
-                            | Closed::This
-                            | Closed::All
-                            | Closed::There
-                            | Closed::My
-                            | Closed::Your
-                            | Closed::Only
+                        ClosedWord::It
+                            | ClosedWord::Article
+                            | ClosedWord::This
+                            | ClosedWord::All
+                            | ClosedWord::There
+                            | ClosedWord::My
+                            | ClosedWord::Your
+                            | ClosedWord::Only
                     )
             })
     });
-    let clause = terms.iter().take_while(|term| !term.closed().is_some_and(Closed::is_mark));
+    let clause = terms.iter().take_while(|term| !term.closed().is_some_and(ClosedWord::is_mark));
     // A pronoun in front is a subject, whatever its verb.
     let is_pronoun = first.and_then(|term| term.closed()).is_some_and(|it| {
         matches!(
             it,
-            Closed::I
-                | Closed::You
-                | Closed::He
-                | Closed::She
-                | Closed::They
-                | Closed::It
-                | Closed::This
+            ClosedWord::I
+                | ClosedWord::You
+                | ClosedWord::He
+                | ClosedWord::She
+                | ClosedWord::They
+                | ClosedWord::It
+                | ClosedWord::This
         )
     });
     let has_verb = is_pronoun || clause.skip(1).take(6).any(is_finite);
     // A short question at the end (`… , is it?`) asks as well.
     let asks_later = terms.windows(2).any(|pair| {
-        matches!(pair, [mark, verb] if mark.closed().is_some_and(Closed::is_mark) && is_finite(verb))
+        matches!(pair, [mark, verb] if mark.closed().is_some_and(ClosedWord::is_mark) && is_finite(verb))
     });
     match (is_subject && has_verb && !asks_later, is_marked) {
         (true, true) => Mood::Doubt,
@@ -304,10 +317,11 @@ pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
 /// Where the auxiliary, the participle and the `by` of a passive stand.
 pub(in crate::cache) fn passive(terms: &[Term]) -> Option<(usize, usize, usize)> {
     let by = terms.iter().enumerate().position(|(at, term)| {
-        term.is(Closed::By) && at > 0 && terms.get(at - 1).is_some_and(|it| it.is_participle())
+        term.is(ClosedWord::By) && at > 0 && terms.get(at - 1).is_some_and(|it| it.is_participle())
     })?;
     let before = terms.get(..by - 1)?;
-    let auxiliary = before.iter().rposition(|term| term.is(Closed::Be) || term.is(Closed::Was))?;
+    let auxiliary =
+        before.iter().rposition(|term| term.is(ClosedWord::Be) || term.is(ClosedWord::Was))?;
     Some((auxiliary, by - 1, by))
 }
 

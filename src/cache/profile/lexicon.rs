@@ -15,7 +15,7 @@ use super::table::WordTable;
 
 /// A side of an opposition: two questions whose words stand on different sides have different answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Pole {
+pub struct OppositionSide {
     /// The opposition, by its place in the table.
     pub opposition: u8,
     /// The side of it.
@@ -28,7 +28,7 @@ pub enum Question {
     /// No question word and no verb in front: an order or a few keywords.
     None,
     /// Yes or no.
-    Closed,
+    ClosedWord,
     /// What, which.
     What,
     /// A way to do something.
@@ -213,8 +213,8 @@ struct Senses {
 }
 
 /// All words, and their poles.
-static LEXICON: LazyLock<(WordTable<Senses>, Vec<Pole>)> = LazyLock::new(|| {
-    let mut senses: BTreeMap<&str, (Senses, Vec<Pole>)> = BTreeMap::new();
+static LEXICON: LazyLock<(WordTable<Senses>, Vec<OppositionSide>)> = LazyLock::new(|| {
+    let mut senses: BTreeMap<&str, (Senses, Vec<OppositionSide>)> = BTreeMap::new();
     for word in FUNCTION_WORDS.split_whitespace() {
         senses.entry(word).or_default().0.is_function = true;
     }
@@ -227,7 +227,7 @@ static LEXICON: LazyLock<(WordTable<Senses>, Vec<Pole>)> = LazyLock::new(|| {
     for (opposition, sides) in (0u8..).zip(OPPOSITIONS) {
         for (side, words) in (0u8..).zip(sides.split('/')) {
             for word in words.split_whitespace() {
-                senses.entry(word).or_default().1.push(Pole { opposition, side });
+                senses.entry(word).or_default().1.push(OppositionSide { opposition, side });
             }
         }
     }
@@ -268,7 +268,7 @@ pub(super) fn is_greeting(word: &str) -> bool {
     matches!(word, "hi" | "hello" | "hey" | "dear")
 }
 
-pub(super) fn poles(word: &str) -> impl Iterator<Item = Pole> {
+pub(super) fn poles(word: &str) -> impl Iterator<Item = OppositionSide> {
     let (start, count) = senses(word).unwrap_or_default().poles;
     LEXICON.1.iter().skip(start).take(count).copied()
 }
@@ -319,7 +319,7 @@ pub(super) fn question(words: &[&str]) -> Question {
         )
     };
     if words.first().is_some_and(is_verb) {
-        return Question::Closed;
+        return Question::ClosedWord;
     }
     (0..words.len()).find_map(|at| asked(words.get(at..)?)).unwrap_or(Question::None)
 }
@@ -355,7 +355,7 @@ mod tests {
         let cases = [
             ("where is my order", Question::Where),
             ("can you tell me where my order is", Question::Where),
-            ("can i fly when i am pregnant", Question::Closed),
+            ("can i fly when i am pregnant", Question::ClosedWord),
             ("on the menu what is vegan", Question::What),
             ("how many days are left", Question::HowMany),
             ("is there a way to switch", Question::How),

@@ -3,7 +3,7 @@
 use super::token::Token;
 
 /// A number in words.
-pub(super) struct Spoken {
+pub(super) struct NumberWord {
     pub value: f64,
     /// Tokens that it is written in.
     pub taken: usize,
@@ -13,7 +13,7 @@ pub(super) struct Spoken {
 }
 
 /// The number that `tokens` begin with, if they do: `two hundred and fifty`, `twenty first`, `half`.
-pub(super) fn spoken(tokens: &[Token]) -> Option<Spoken> {
+pub(super) fn spoken(tokens: &[Token]) -> Option<NumberWord> {
     let (mut sum, mut group, mut taken, mut is_ordinal) = (0.0, 0.0, 0, false);
     for (at, token) in tokens.iter().enumerate().take(12) {
         let word = token.text.as_str();
@@ -35,7 +35,7 @@ pub(super) fn spoken(tokens: &[Token]) -> Option<Spoken> {
             sum += group.max(1.0) * scale;
             group = 0.0;
         } else if word == "half" && taken == 0 {
-            return Some(Spoken { value: 0.5, taken: 1, is_ordinal: false, is_pronoun: false });
+            return Some(NumberWord { value: 0.5, taken: 1, is_ordinal: false, is_pronoun: false });
         } else if word == "and"
             && group >= 100.0
             && tokens.get(at + 1).is_some_and(|next| small(&next.text).is_some())
@@ -50,7 +50,7 @@ pub(super) fn spoken(tokens: &[Token]) -> Option<Spoken> {
         }
     }
     let is_pronoun = taken == 1 && sum == 0.0 && group == 1.0 && !is_ordinal;
-    (taken > 0).then_some(Spoken { value: sum + group, taken, is_ordinal, is_pronoun })
+    (taken > 0).then_some(NumberWord { value: sum + group, taken, is_ordinal, is_pronoun })
 }
 
 /// A number word below a hundred; true for an ordinal.

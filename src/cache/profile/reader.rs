@@ -1,6 +1,6 @@
 //! Reads a text into a profile, in one pass over its tokens.
 
-use super::closed::Closed;
+use super::closed::ClosedWord;
 use super::sequence::{self, Term};
 use super::token::{self, Kind, Token};
 use super::words::flatten;
@@ -23,7 +23,7 @@ pub(super) fn read(text: &str) -> Profile {
     let mut is_aside = vec![false; tokens.len()];
     let (mut is_idle, mut is_taken) = (is_aside.clone(), is_aside.clone());
     for word in &flat {
-        let is_small = word.closed.is_some_and(Closed::is_rare_preposition);
+        let is_small = word.closed.is_some_and(ClosedWord::is_rare_preposition);
         let place = word.token;
         if let (Some(aside), Some(idle), Some(taken)) =
             (is_aside.get_mut(place), is_idle.get_mut(place), is_taken.get_mut(place))
@@ -103,7 +103,7 @@ struct Reader<'a> {
     marks: Vec<Mark>,
     /// The term of each token that is a content word or a span.
     terms: Vec<Option<Term>>,
-    poles: Vec<lexicon::Pole>,
+    poles: Vec<lexicon::OppositionSide>,
     negations: u8,
     role: Role,
     /// Capitals say nothing in a title or a shouted text.

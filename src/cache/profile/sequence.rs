@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::closed::Closed;
+use super::closed::ClosedWord;
 use super::irregular::{is_participle, is_past};
 use super::letters::spread;
 use super::token::{Kind, Token};
@@ -19,7 +19,7 @@ const PAST: u32 = 1 << 28;
 const FLAGS: u32 = PARTICIPLE | NUMBER | PAST;
 
 impl Term {
-    pub(super) fn of(closed: Closed) -> Self {
+    pub(super) fn of(closed: ClosedWord) -> Self {
         Self(closed as u32)
     }
 
@@ -33,15 +33,15 @@ impl Term {
 
     /// What parts two phrases.
     pub(in crate::cache) fn mark() -> Self {
-        Self::of(Closed::Comma)
+        Self::of(ClosedWord::Comma)
     }
 
     /// The closed word, if it is one.
-    pub(in crate::cache) fn closed(self) -> Option<Closed> {
-        Closed::ALL.get(self.0 as usize).copied()
+    pub(in crate::cache) fn closed(self) -> Option<ClosedWord> {
+        ClosedWord::ALL.get(self.0 as usize).copied()
     }
 
-    pub(in crate::cache) fn is(self, closed: Closed) -> bool {
+    pub(in crate::cache) fn is(self, closed: ClosedWord) -> bool {
         self.0 == closed as u32
     }
 
@@ -100,16 +100,16 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
             let next = words.get(at).map_or("", |it| it.text);
             let found = match found {
                 // A number makes a bound of it.
-                Closed::More | Closed::Less
+                ClosedWord::More | ClosedWord::Less
                     if next == "than" && is_number(words.get(at + 1), tokens) =>
                 {
                     at += 1;
-                    if found == Closed::More { Closed::Over } else { Closed::Under }
+                    if found == ClosedWord::More { ClosedWord::Over } else { ClosedWord::Under }
                 }
-                Closed::She
+                ClosedWord::She
                     if word.text == "her" && words.get(at).is_some_and(|it| is_noun(it, stems)) =>
                 {
-                    Closed::Hers
+                    ClosedWord::Hers
                 }
                 other => other,
             };
@@ -130,7 +130,7 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
         }
         terms.extend(open(word.text, stems.get(word.token).copied().flatten()));
     }
-    while terms.last().is_some_and(|term| term.closed().is_some_and(Closed::is_mark)) {
+    while terms.last().is_some_and(|term| term.closed().is_some_and(ClosedWord::is_mark)) {
         terms.pop();
     }
     generalize(&mut terms);
@@ -156,9 +156,11 @@ fn without_idle_modals(terms: Vec<Term>) -> Vec<Term> {
     let is_idle = |at: usize| {
         let is = |place: usize, closed| terms.get(place).is_some_and(|term| term.is(closed));
         let is_after = |closed| at > 0 && is(at - 1, closed);
-        (is(at, Closed::Can) || is(at, Closed::Should) || is(at, Closed::Would))
-            && (is_after(Closed::How)
-                || is_after(Closed::What) && is(at + 1, Closed::I) && is(at + 2, Closed::Do))
+        (is(at, ClosedWord::Can) || is(at, ClosedWord::Should) || is(at, ClosedWord::Would))
+            && (is_after(ClosedWord::How)
+                || is_after(ClosedWord::What)
+                    && is(at + 1, ClosedWord::I)
+                    && is(at + 2, ClosedWord::Do))
     };
     (0..terms.len()).filter(|at| !is_idle(*at)).filter_map(|at| terms.get(at).copied()).collect()
 }
@@ -166,17 +168,19 @@ fn without_idle_modals(terms: Vec<Term>) -> Vec<Term> {
 /// `How do you` is `how do I`, where nobody else is spoken of. `Who are you` is not `who am I`.
 fn generalize(terms: &mut [Term]) {
     let speaks = |one| terms.iter().any(|term| term.is(one));
-    let is_named = |pair: &[Term]| matches!(pair, [one, other] if one.is(Closed::You) && is_be(*other) || is_be(*one) && other.is(Closed::You));
-    if !speaks(Closed::You)
-        || [Closed::I, Closed::My, Closed::He, Closed::She, Closed::They].into_iter().any(speaks)
+    let is_named = |pair: &[Term]| matches!(pair, [one, other] if one.is(ClosedWord::You) && is_be(*other) || is_be(*one) && other.is(ClosedWord::You));
+    if !speaks(ClosedWord::You)
+        || [ClosedWord::I, ClosedWord::My, ClosedWord::He, ClosedWord::She, ClosedWord::They]
+            .into_iter()
+            .any(speaks)
         || terms.windows(2).any(is_named)
     {
         return;
     }
     for term in terms {
         match term.closed() {
-            Some(Closed::You) => *term = Term::of(Closed::I),
-            Some(Closed::Your) => *term = Term::of(Closed::My),
+            Some(ClosedWord::You) => *term = Term::of(ClosedWord::I),
+            Some(ClosedWord::Your) => *term = Term::of(ClosedWord::My),
             _ => {}
         }
     }
@@ -187,7 +191,7 @@ fn is_noun(word: &Flat<'_>, stems: &[Option<Term>]) -> bool {
 }
 
 fn is_be(term: Term) -> bool {
-    term.is(Closed::Be) || term.is(Closed::Was)
+    term.is(ClosedWord::Be) || term.is(ClosedWord::Was)
 }
 
 fn is_number(word: Option<&&Flat<'_>>, tokens: &[Token]) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::closed::{Closed, closed};
+use super::closed::{ClosedWord, closed};
 use super::table::WordTable;
 use super::token::{Kind, Token};
 
@@ -16,7 +16,7 @@ pub(super) struct Flat<'a> {
     /// Said out of politeness: it is no part of the question.
     pub is_aside: bool,
     /// The closed word that it is, or that it begins.
-    pub closed: Option<Closed>,
+    pub closed: Option<ClosedWord>,
     /// One of several words that are one closed word.
     pub is_taken: bool,
 }

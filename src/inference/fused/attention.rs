@@ -20,14 +20,14 @@ const NO_SCORE: f32 = -1e30;
 
 /// Memory of [`Attend`], kept from call to call.
 #[derive(Debug)]
-pub(super) struct AttentionRoom {
+pub(super) struct AttentionWorkspace {
     /// A head's keys, `HEAD_WIDTH × tokens`.
     keys: Vec<f32>,
     /// The scores of a group of queries, `queries × tokens`.
     scores: Vec<f32>,
 }
 
-impl AttentionRoom {
+impl AttentionWorkspace {
     /// Room for so many tokens, a multiple of `S::LANES`.
     pub(super) fn for_tokens<S: Simd>(tokens_max: usize) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl AttentionRoom {
 pub(super) struct Attend<'a> {
     /// `tokens × (query, key, value)`, each `HIDDEN` wide.
     pub(super) qkv: &'a [f32],
-    pub(super) room: &'a mut AttentionRoom,
+    pub(super) workspace: &'a mut AttentionWorkspace,
     /// `tokens × HIDDEN`.
     pub(super) output: &'a mut [f32],
 }
@@ -52,12 +52,12 @@ impl Stage for Attend<'_> {
         let tokens = self.qkv.len() / ROW;
         let padded = tokens.next_multiple_of(S::LANES);
         for head in 0..HEADS {
-            let keys = &mut self.room.keys[..HEAD_WIDTH * padded];
+            let keys = &mut self.workspace.keys[..HEAD_WIDTH * padded];
             turn_keys(self.qkv, head, padded, keys);
             let head = Head { qkv: self.qkv, keys, index: head, tokens, padded };
             for group in row_groups(tokens, S::TILE_ROWS) {
                 let (count, first) = (group.len(), group.start);
-                let scores = &mut self.room.scores[..count * padded];
+                let scores = &mut self.workspace.scores[..count * padded];
                 with_row_count!(S, count, attend, simd, &head, first, scores, self.output);
             }
         }

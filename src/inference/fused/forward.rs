@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::attention::{Attend, AttentionRoom};
-use super::linear::{Activation, Activations, Linear, PackedLinear, Quantise};
-use super::norm::{AddAndNormalise, LayerNorm};
+use super::attention::{Attend, AttentionWorkspace};
+use super::linear::{Activation, Activations, Linear, PackedLinear, Quantize};
+use super::norm::{AddAndNormalize, LayerNorm};
 use super::simd::Simd;
 use super::{FEED_FORWARD, HIDDEN};
 use crate::inference::{
@@ -17,7 +17,7 @@ pub(super) fn open<S: Simd>(
     checkpoint: &Checkpoint,
 ) -> Result<Box<dyn Embedder>, ModelError> {
     let weights = Arc::new(Weights::load::<S>(checkpoint)?);
-    Ok(Box::new(Fused { simd, weights, room: Room::new::<S>() }))
+    Ok(Box::new(Fused { simd, weights, workspace: Workspace::new::<S>() }))
 }
 
 /// What all threads share.
@@ -102,7 +102,7 @@ fn load_norm(checkpoint: &Checkpoint, name: &str) -> Result<LayerNorm, ModelErro
 
 /// Working memory for one sequence, reused; a thread's own (3.5 MB).
 #[derive(Debug)]
-struct Room {
+struct Workspace {
     /// The state of each token, `tokens × HIDDEN`.
     states: Vec<f32>,
     /// What is added to the state, `tokens × HIDDEN`.
@@ -112,10 +112,10 @@ struct Room {
     /// `tokens × FEED_FORWARD`.
     wide: Vec<f32>,
     int8: Activations,
-    attention: AttentionRoom,
+    attention: AttentionWorkspace,
 }
 
-impl Room {
+impl Workspace {
     fn new<S: Simd>() -> Self {
         Self {
             states: vec![0.0; TOKENS_MAX * HIDDEN],
@@ -123,7 +123,7 @@ impl Room {
             qkv: vec![0.0; TOKENS_MAX * 3 * HIDDEN],
             wide: vec![0.0; TOKENS_MAX * FEED_FORWARD],
             int8: Activations::with_room(TOKENS_MAX, FEED_FORWARD),
-            attention: AttentionRoom::for_tokens::<S>(TOKENS_MAX),
+            attention: AttentionWorkspace::for_tokens::<S>(TOKENS_MAX),
         }
     }
 }
@@ -132,7 +132,7 @@ impl Room {
 struct Fused<S> {
     simd: S,
     weights: Arc<Weights>,
-    room: Room,
+    workspace: Workspace,
 }
 
 impl<S: Simd> Embedder for Fused<S> {
@@ -152,7 +152,7 @@ impl<S: Simd> Embedder for Fused<S> {
 
     fn share(&self) -> Box<dyn Embedder> {
         let weights = Arc::clone(&self.weights);
-        Box::new(Self { simd: self.simd, weights, room: Room::new::<S>() })
+        Box::new(Self { simd: self.simd, weights, workspace: Workspace::new::<S>() })
     }
 }
 
@@ -166,20 +166,20 @@ impl<S: Simd> Fused<S> {
             self.attend(layer, tokens);
             self.feed_forward(layer, tokens);
         }
-        Ok(Embedding::mean_of(front(&self.room.states, tokens * HIDDEN)))
+        Ok(Embedding::mean_of(front(&self.workspace.states, tokens * HIDDEN)))
     }
 
     /// Ids to states: word plus position, normalised.
     fn look_up(&mut self, weights: &Weights, ids: &TokenIds) {
-        for (state, id) in self.room.states.chunks_exact_mut(HIDDEN).zip(ids.iter()) {
+        for (state, id) in self.workspace.states.chunks_exact_mut(HIDDEN).zip(ids.iter()) {
             let mut words = weights.words.chunks_exact(HIDDEN);
             if let Some(word) = words.nth(*id as usize) {
                 state.copy_from_slice(word);
             }
         }
         let width = ids.len() * HIDDEN;
-        self.simd.launch(AddAndNormalise {
-            rows: front_mut(&mut self.room.states, width),
+        self.simd.launch(AddAndNormalize {
+            rows: front_mut(&mut self.workspace.states, width),
             added: front(&weights.positions, width),
             norm: &weights.norm,
         });
@@ -187,56 +187,56 @@ impl<S: Simd> Fused<S> {
 
     /// The first half of a layer: each token looks at all others.
     fn attend(&mut self, layer: &Layer, tokens: usize) {
-        let Self { simd, room, .. } = self;
-        let states = front_mut(&mut room.states, tokens * HIDDEN);
-        let change = front_mut(&mut room.change, tokens * HIDDEN);
-        let qkv = front_mut(&mut room.qkv, tokens * 3 * HIDDEN);
-        simd.launch(Quantise { inputs: HIDDEN, rows: states, into: &mut room.int8 });
+        let Self { simd, workspace, .. } = self;
+        let states = front_mut(&mut workspace.states, tokens * HIDDEN);
+        let change = front_mut(&mut workspace.change, tokens * HIDDEN);
+        let qkv = front_mut(&mut workspace.qkv, tokens * 3 * HIDDEN);
+        simd.launch(Quantize { inputs: HIDDEN, rows: states, into: &mut workspace.int8 });
         simd.launch(Linear {
             layer: &layer.qkv,
-            input: &room.int8,
+            input: &workspace.int8,
             activation: Activation::Identity,
             output: qkv,
         });
-        simd.launch(Attend { qkv, room: &mut room.attention, output: change });
-        simd.launch(Quantise { inputs: HIDDEN, rows: change, into: &mut room.int8 });
+        simd.launch(Attend { qkv, workspace: &mut workspace.attention, output: change });
+        simd.launch(Quantize { inputs: HIDDEN, rows: change, into: &mut workspace.int8 });
         simd.launch(Linear {
             layer: &layer.attention_output,
-            input: &room.int8,
+            input: &workspace.int8,
             activation: Activation::Identity,
             output: change,
         });
-        simd.launch(AddAndNormalise { rows: states, added: change, norm: &layer.attention_norm });
+        simd.launch(AddAndNormalize { rows: states, added: change, norm: &layer.attention_norm });
     }
 
     /// The second half of a layer: each token by itself.
     fn feed_forward(&mut self, layer: &Layer, tokens: usize) {
-        let Self { simd, room, .. } = self;
-        let states = front_mut(&mut room.states, tokens * HIDDEN);
-        let change = front_mut(&mut room.change, tokens * HIDDEN);
-        let wide = front_mut(&mut room.wide, tokens * FEED_FORWARD);
-        simd.launch(Quantise { inputs: HIDDEN, rows: states, into: &mut room.int8 });
+        let Self { simd, workspace, .. } = self;
+        let states = front_mut(&mut workspace.states, tokens * HIDDEN);
+        let change = front_mut(&mut workspace.change, tokens * HIDDEN);
+        let wide = front_mut(&mut workspace.wide, tokens * FEED_FORWARD);
+        simd.launch(Quantize { inputs: HIDDEN, rows: states, into: &mut workspace.int8 });
         simd.launch(Linear {
             layer: &layer.widen,
-            input: &room.int8,
+            input: &workspace.int8,
             activation: Activation::Gelu,
             output: wide,
         });
-        simd.launch(Quantise { inputs: FEED_FORWARD, rows: wide, into: &mut room.int8 });
+        simd.launch(Quantize { inputs: FEED_FORWARD, rows: wide, into: &mut workspace.int8 });
         simd.launch(Linear {
             layer: &layer.narrow,
-            input: &room.int8,
+            input: &workspace.int8,
             activation: Activation::Identity,
             output: change,
         });
-        simd.launch(AddAndNormalise { rows: states, added: change, norm: &layer.output_norm });
+        simd.launch(AddAndNormalize { rows: states, added: change, norm: &layer.output_norm });
     }
 }
 
-fn front(room: &[f32], length: usize) -> &[f32] {
-    room.get(..length).expect("room for TOKENS_MAX, and check_tokens held the ids to it")
+fn front(workspace: &[f32], length: usize) -> &[f32] {
+    workspace.get(..length).expect("room for TOKENS_MAX, and check_tokens held the ids to it")
 }
 
-fn front_mut(room: &mut [f32], length: usize) -> &mut [f32] {
-    room.get_mut(..length).expect("room for TOKENS_MAX, and check_tokens held the ids to it")
+fn front_mut(workspace: &mut [f32], length: usize) -> &mut [f32] {
+    workspace.get_mut(..length).expect("room for TOKENS_MAX, and check_tokens held the ids to it")
 }

@@ -14,13 +14,13 @@ pub(super) struct LayerNorm {
 }
 
 /// `rows = norm(rows + added)`, both row-major and as wide as the norm.
-pub(super) struct AddAndNormalise<'a> {
+pub(super) struct AddAndNormalize<'a> {
     pub(super) rows: &'a mut [f32],
     pub(super) added: &'a [f32],
     pub(super) norm: &'a LayerNorm,
 }
 
-impl Stage for AddAndNormalise<'_> {
+impl Stage for AddAndNormalize<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let width = self.norm.weight.len();

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::linear::{Activation, Activations, Linear, PackedLinear, Quantise};
+use super::linear::{Activation, Activations, Linear, PackedLinear, Quantize};
 use super::simd::{Simd, Stage, power_of_two, row_groups};
 use super::{avx2::Avx2, avx512::Avx512, instruction_sets};
-use crate::inference::samples::{Noise, SampleFolder, VOCABULARY};
+use crate::inference::samples::{SampleFolder, SampleRng, VOCABULARY};
 use crate::inference::{
     Checkpoint, EmbedError, Embedder, Embedding, LocalModel, TOKENS_MAX, TokenIds, candle,
 };
@@ -26,7 +26,7 @@ macro_rules! on_each_set {
 /// Any row count, tile rest included, is the exact sum of the rounded numbers.
 fn check_linear<S: Simd>(simd: S) {
     let (inputs, outputs) = (64, 96);
-    let mut noise = Noise::new(7);
+    let mut noise = SampleRng::new(7);
     let weights = noise.numbers(inputs * outputs, 1.0);
     let bias = noise.numbers(outputs, 1.0);
     let layer = PackedLinear::pack::<S>(&weights, bias.clone());
@@ -36,7 +36,7 @@ fn check_linear<S: Simd>(simd: S) {
         input[..inputs].iter_mut().for_each(|number| *number = number.signum());
         let mut int8 = Activations::with_room(rows, inputs);
         let mut output = vec![f32::NAN; rows * outputs];
-        simd.launch(Quantise { inputs, rows: &input, into: &mut int8 });
+        simd.launch(Quantize { inputs, rows: &input, into: &mut int8 });
         let activation = Activation::Identity;
         simd.launch(Linear { layer: &layer, input: &int8, activation, output: &mut output });
         for (row, outputs_found) in input.chunks(inputs).zip(output.chunks(outputs)) {
@@ -53,7 +53,7 @@ fn check_linear<S: Simd>(simd: S) {
 /// A number that dwarfs its row costs the others no precision, wherever it stands.
 fn check_peak<S: Simd>(simd: S) {
     let (inputs, outputs) = (64, 96);
-    let mut noise = Noise::new(11);
+    let mut noise = SampleRng::new(11);
     let weights = noise.numbers(inputs * outputs, 1.0);
     let layer = PackedLinear::pack::<S>(&weights, vec![0.0; outputs]);
     for (place, peak) in [(0, 15.0), (37, -15.0), (63, 9.3)] {
@@ -61,7 +61,7 @@ fn check_peak<S: Simd>(simd: S) {
         row[place] = peak;
         let mut int8 = Activations::with_room(1, inputs);
         let mut output = vec![f32::NAN; outputs];
-        simd.launch(Quantise { inputs, rows: &row, into: &mut int8 });
+        simd.launch(Quantize { inputs, rows: &row, into: &mut int8 });
         let activation = Activation::Identity;
         simd.launch(Linear { layer: &layer, input: &int8, activation, output: &mut output });
         for (weights, found) in weights.chunks(inputs).zip(output) {
