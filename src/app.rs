@@ -23,7 +23,7 @@ use crate::cache::{Cache, CacheLimits, CacheWriter, Flights, ResponseStore, Sema
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialRefresher;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
-use crate::llm::Catalogue;
+use crate::llm::Catalog;
 use crate::providers::TokenUpdate;
 use crate::routing::{CacheRule, Route, Targets};
 use crate::shard::{
@@ -119,7 +119,7 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     // Here, so that no request has to wait for it. It takes memory that a gateway without vendors
     // does not need; there the first client that names a preset of its own waits the few milliseconds.
     if settings.providers.iter().any(|provider| provider.preset.is_some()) {
-        Catalogue::warm();
+        Catalog::warm();
     }
     let targets = Targets::new(Instant::now());
     let published = Arc::new(gateway::publish(Arc::new(settings), &targets)?);

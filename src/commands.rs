@@ -17,7 +17,7 @@ use crate::cache::{Prices, read_observations, shadow_report};
 use crate::config::Overrides;
 use crate::inference::{self, FileSource};
 use crate::keys::KeyHash;
-use crate::llm::{Catalogue, Kind, ModelCard, PicoUsd, Rate, Tier};
+use crate::llm::{Catalog, Kind, ModelCard, PicoUsd, Rate, Tier};
 use crate::providers::{PRESETS, Preset, preset};
 
 /// What `models fetch` takes.
@@ -147,31 +147,31 @@ pub fn cache_report(options: &ReportOptions) -> anyhow::Result<()> {
 /// # Errors
 /// When no preset has the name given, or standard output is closed.
 pub fn providers(options: &ProvidersOptions) -> anyhow::Result<()> {
-    let catalogue = Catalogue::default();
+    let catalog = Catalog::default();
     let mut out = io::stdout().lock();
     let Some(name) = &options.name else {
         if options.json {
-            let all: Vec<Value> = PRESETS.iter().map(|row| preset_json(row, &catalogue)).collect();
+            let all: Vec<Value> = PRESETS.iter().map(|row| preset_json(row, &catalog)).collect();
             return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?);
         }
-        return Ok(out.write_all(presets_table(&catalogue).as_bytes())?);
+        return Ok(out.write_all(presets_table(&catalog).as_bytes())?);
     };
     let Some(row) = preset(name) else {
         let hint = did_you_mean(name, PRESETS.iter().map(|preset| preset.slug.as_str()));
         bail!("no preset has the name `{name}`; {hint} `ringgate providers` lists them");
     };
     if options.json {
-        let mut value = preset_json(row, &catalogue);
-        let models = catalogue.models_of(&row.slug).map(model_json).collect();
+        let mut value = preset_json(row, &catalog);
+        let models = catalog.models_of(&row.slug).map(model_json).collect();
         if let Some(members) = value.as_object_mut() {
             members.insert("models".to_owned(), Value::Array(models));
         }
         return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
     }
-    Ok(out.write_all(models_table(row, &catalogue).as_bytes())?)
+    Ok(out.write_all(models_table(row, &catalog).as_bytes())?)
 }
 
-fn preset_json(row: &Preset, catalogue: &Catalogue) -> Value {
+fn preset_json(row: &Preset, catalog: &Catalog) -> Value {
     json!({
         "name": row.slug,
         "dialect": row.dialect.name(),
@@ -181,7 +181,7 @@ fn preset_json(row: &Preset, catalogue: &Catalogue) -> Value {
         "docs": row.docs,
         "without": row.gaps,
         "note": row.note,
-        "models_known": catalogue.models_of(&row.slug).count(),
+        "models_known": catalog.models_of(&row.slug).count(),
     })
 }
 
@@ -206,14 +206,14 @@ fn model_json(card: &ModelCard) -> Value {
     })
 }
 
-fn presets_table(catalogue: &Catalogue) -> String {
+fn presets_table(catalog: &Catalog) -> String {
     let mut rows = vec![
         ["PRESET", "DIALECT", "AUTH", "VARIABLE", "MODELS", "WITHOUT", "BASE URL"]
             .map(str::to_owned)
             .to_vec(),
     ];
     for row in PRESETS.iter() {
-        let models = match catalogue.models_of(&row.slug).count() {
+        let models = match catalog.models_of(&row.slug).count() {
             0 => "-".to_owned(),
             count => count.to_string(),
         };
@@ -233,9 +233,9 @@ fn presets_table(catalogue: &Catalogue) -> String {
     aligned(&rows, &[4])
 }
 
-fn models_table(row: &Preset, catalogue: &Catalogue) -> String {
+fn models_table(row: &Preset, catalog: &Catalog) -> String {
     let mut text = format!("{}: {}\n", row.slug, row.dialect.name());
-    let sources = Catalogue::sources().iter();
+    let sources = Catalog::sources().iter();
     let sources: Vec<String> =
         sources.map(|it| format!("{} {} ({})", it.name, it.version, it.date)).collect();
     for (name, value) in [
@@ -264,7 +264,7 @@ fn models_table(row: &Preset, catalogue: &Catalogue) -> String {
         .map(str::to_owned)
         .to_vec(),
     ];
-    for card in catalogue.models_of(&row.slug) {
+    for card in catalog.models_of(&row.slug) {
         let tokens = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
         let price = |kind| {
             let price = card.prices().price(kind, Tier::Standard, 0);
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_list_of_presets_has_a_line_for_each() {
-        let table = presets_table(&Catalogue::default());
+        let table = presets_table(&Catalog::default());
         assert_eq!(table.lines().count(), PRESETS.len() + 1);
         let openai = table.lines().find(|line| line.starts_with("openai ")).expect("a row");
         for part in ["openai-chat", "bearer", "OPENAI_API_KEY", "https://api.openai.com/v1"] {
@@ -354,21 +354,21 @@ mod tests {
 
     #[test]
     fn the_list_of_models_has_their_prices() {
-        let catalogue = Catalogue::default();
+        let catalog = Catalog::default();
         let row = preset("openai").expect("built in");
-        let table = models_table(row, &catalogue);
+        let table = models_table(row, &catalog);
         let line = table.lines().find(|line| line.starts_with("gpt-4o ")).expect("a row");
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(
             words.get(1..8),
             Some(&["chat", "128000", "16384", "2.5", "1.25", "-", "10"][..])
         );
-        let card = catalogue.find("openai", "gpt-4o").expect("known");
+        let card = catalog.find("openai", "gpt-4o").expect("known");
         let value = model_json(card);
         assert_eq!(value.pointer("/prices/batch.input"), Some(&json!("1.25")));
-        let rerank = catalogue.find("cohere", "rerank-v3.5").map(model_json).expect("known");
+        let rerank = catalog.find("cohere", "rerank-v3.5").map(model_json).expect("known");
         assert_eq!(rerank.pointer("/prices/per_query"), Some(&json!("0.002")));
-        let none = models_table(preset("qdrant").expect("built in"), &catalogue);
+        let none = models_table(preset("qdrant").expect("built in"), &catalog);
         assert!(none.contains("no model"), "{none}");
     }
 }

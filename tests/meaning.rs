@@ -274,7 +274,7 @@ fn what_is_no_short_question_has_the_exact_cache() {
 }
 
 #[test]
-fn a_refresh_takes_the_neighbour_with_it() {
+fn a_refresh_takes_the_neighbor_with_it() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     teach(&gateway, &messages(POTHOLE[0]));

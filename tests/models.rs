@@ -101,7 +101,7 @@ fn every_listed_id_is_usable_as_it_is() {
 }
 
 #[test]
-fn entries_tell_what_the_catalogue_knows() {
+fn entries_tell_what_the_catalog_knows() {
     let (_one, first) = answering("vendor", "preset = \"openai\"");
     let (_two, second) = answering("listed", "models = [\"mine\", \"org/ours\"]");
     let own = "[catalogue.listed.mine]\ncontext_tokens = 5\nabilities = [\"tools\", \"vision\"]\n\

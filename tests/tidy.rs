@@ -1110,8 +1110,8 @@ fn a_file_declared_as_a_test_is_one() {
 }
 
 fn assert_objects(rule: Rule, path: &str, text: &str, lines: &[usize]) {
-    let neighbours = ["src/base/mod.rs", "src/base/clock.rs", "src/llm/mod.rs"];
-    let tree = Tree(neighbours.map(|path| Source::new(path, "")).into());
+    let neighbors = ["src/base/mod.rs", "src/base/clock.rs", "src/llm/mod.rs"];
+    let tree = Tree(neighbors.map(|path| Source::new(path, "")).into());
     let violations = rule(&Source::new(path, text), &tree);
     let mut found: Vec<_> = violations.iter().map(|violation| violation.line).collect();
     found.sort_unstable();

@@ -453,7 +453,7 @@ mod tests {
             context_tokens = 5
             "#,
         );
-        let find = |provider, model| settings.catalogue.find_at(provider, Some("openai"), model);
+        let find = |provider, model| settings.catalog.find_at(provider, Some("openai"), model);
         let price = |provider, model| {
             let card = find(provider, model)?;
             card.prices().price(Kind::Input, Tier::Standard, 0).map(PicoUsd::get)

@@ -25,7 +25,7 @@ pub use server::{Server, ServerTls};
 
 use crate::cache::{CacheLimits, SemanticLimits};
 use crate::keys::KeyRing;
-use crate::llm::Catalogue;
+use crate::llm::Catalog;
 use crate::providers::Provider;
 use crate::routing::Route;
 
@@ -43,7 +43,7 @@ pub struct Settings {
     /// In the order of the file; never empty.
     pub providers: Vec<Arc<Provider>>,
     /// What is known of models and their prices, with what the operator knows better.
-    pub catalogue: Catalogue,
+    pub catalog: Catalog,
     /// Bounds of the cache.
     pub cache: CacheLimits,
     /// How the semantic cache works.

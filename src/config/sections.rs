@@ -18,7 +18,7 @@ use super::{Admin, Egress, RequestLog, Server, Settings};
 use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
-use crate::llm::{Catalogue, ModelSettings};
+use crate::llm::{Catalog, ModelSettings};
 use crate::providers::{BaseUrl, ConfigSources, PRESETS, Provider, ProviderSettings, preset};
 use crate::routing::{Route, RouteSettings, Target};
 
@@ -60,7 +60,7 @@ impl<'a> Sections<'a> {
         let semantic = self.semantic_cache();
         let provider_names = self.names("providers");
         let providers = self.providers();
-        let catalogue = self.catalogue(&provider_names, &providers);
+        let catalog = self.catalog(&provider_names, &providers);
         let route_names = self.names("routes");
         let routes = self.routes(&provider_names, &providers);
         let keys = self.keys(&route_names);
@@ -76,7 +76,7 @@ impl<'a> Sections<'a> {
             cache: cache?,
             semantic_cache: semantic?,
             providers,
-            catalogue,
+            catalog,
             keys: KeyRing::new(keys),
             routes,
             by_name,
@@ -208,8 +208,8 @@ impl<'a> Sections<'a> {
     }
 
     /// What the operator knows better of models, by provider or preset and by model.
-    fn catalogue(&mut self, written_names: &[String], providers: &[Provider]) -> Catalogue {
-        let built_in = Catalogue::default();
+    fn catalog(&mut self, written_names: &[String], providers: &[Provider]) -> Catalog {
+        let built_in = Catalog::default();
         let shape = Shape::of::<ModelSettings>();
         let mut own = BTreeMap::new();
         for (name, models) in self.tables("catalogue") {
@@ -243,7 +243,7 @@ impl<'a> Sections<'a> {
                 cards.extend(settings.check(&model, listed, &path, self.problems));
             }
         }
-        Catalogue::with_own(own)
+        Catalog::with_own(own)
     }
 
     fn routes(&mut self, written_names: &[String], providers: &[Provider]) -> Vec<Route> {

@@ -48,7 +48,7 @@ impl Cards {
                 return card.clone();
             }
             let preset = settings.provider(provider).map_or(Some(provider), |it| it.preset);
-            let card = settings.catalogue.find_at(provider, preset, model);
+            let card = settings.catalog.find_at(provider, preset, model);
             let card = card.cloned().map(Rc::new);
             known.cards.push((provider.to_owned(), card.clone()));
             card
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_what_the_catalogue_says() {
+    fn what_is_remembered_is_what_the_catalog_says() {
         let (settings, cards) = (settings(), Cards::default());
         for _ in 0..2 {
             for (provider, model, expected) in [

@@ -269,7 +269,7 @@ pub(super) fn knowers(settings: &Settings, model: &str) -> Vec<usize> {
         let Some(preset) = provider.preset.filter(|_| provider.models.is_empty()) else {
             return false;
         };
-        let card = settings.catalogue.find_at(&provider.name, Some(preset), model);
+        let card = settings.catalog.find_at(&provider.name, Some(preset), model);
         card.is_some_and(|card| !model.contains('/') || card.name().eq_ignore_ascii_case(model))
     };
     let places = settings.providers.iter().enumerate();

@@ -100,7 +100,7 @@ fn models_of<'s>(
     settings: &'s Settings,
     provider: &'s Provider,
 ) -> Vec<(String, Option<&'s ModelCard>)> {
-    let catalogue = &settings.catalogue;
+    let catalog = &settings.catalog;
     // A server of one's own has what was put there, whatever else could be.
     let is_own_server =
         provider.preset.and_then(preset).is_some_and(|preset| preset.auth == Auth::None);
@@ -108,10 +108,10 @@ fn models_of<'s>(
         return Vec::new();
     }
     if provider.models.is_empty() {
-        let cards = catalogue.models_at(&provider.name, provider.preset);
+        let cards = catalog.models_at(&provider.name, provider.preset);
         return cards.map(|card| (card.name().to_owned(), Some(card))).collect();
     }
-    let card = |model| catalogue.find_at(&provider.name, provider.preset, model);
+    let card = |model| catalog.find_at(&provider.name, provider.preset, model);
     provider.models.iter().map(|model| (model.clone(), card(model))).collect()
 }
 

@@ -8,7 +8,7 @@ use super::record::{CacheStatus, Exchange};
 use super::trail::Leg;
 use super::upstream::Snapshot;
 use crate::llm::{
-    Catalogue, Kind, ModelCard, PicoUsd, PricingTerms, Usage, cost, cost_of_units, estimate_tokens,
+    Catalog, Kind, ModelCard, PicoUsd, PricingTerms, Usage, cost, cost_of_units, estimate_tokens,
 };
 use crate::telemetry::{Cost, Event, ModelOrigin, Outcome, Tried};
 
@@ -83,11 +83,7 @@ pub(super) fn origin_of_model(
     // A name that only stands for another is one of any number.
     let find = |provider: &str| snapshot.cards.find(&snapshot.settings, provider, model);
     let has_card = || provider.and_then(find).is_some_and(|card| card.name() == model);
-    if Catalogue::has_name(model) || has_card() {
-        ModelOrigin::Catalogue
-    } else {
-        ModelOrigin::Request
-    }
+    if Catalog::has_name(model) || has_card() { ModelOrigin::Catalog } else { ModelOrigin::Request }
 }
 
 /// What the call cost; none where nothing was asked for that costs anything, or it was refused.

@@ -65,7 +65,7 @@ impl Cancel {
 
     /// True after [`cancel`](Self::cancel).
     #[must_use]
-    pub fn is_cancelled(&self) -> bool {
+    pub fn is_canceled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -381,7 +381,7 @@ impl Worker {
         let mut waiting = Vec::with_capacity(jobs.len());
         let mut sequences = Vec::with_capacity(jobs.len());
         for mut job in jobs {
-            if job.cancel.is_cancelled() || now > job.deadline {
+            if job.cancel.is_canceled() || now > job.deadline {
                 job.answer(Err(EmbedError::Abandoned));
                 continue;
             }

@@ -8,7 +8,7 @@
 //! Anthropic multiplies the prices of all tokens for its fast mode and for inference in the United
 //! States only; the card tells the factors, and a sum that they break rounds up to a pico-dollar.
 
-use super::catalogue::{Factor, ModelCard};
+use super::catalog::{Factor, ModelCard};
 use super::price::{Kind, PicoUsd, Tier};
 use super::usage::Usage;
 

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_removed_together() {
+    fn neighbors_removed_together() {
         let remove = |key| Edit::Remove { key };
         let text = r#"{ "a":1, "b":2 ,"c":3 }"#;
         check(text, &[remove("a"), remove("b")], r#"{ "c":3 }"#);

@@ -13,7 +13,7 @@
 mod answer;
 mod answer_outline;
 mod base64;
-mod catalogue;
+mod catalog;
 mod chat_request;
 mod chunk;
 mod content;
@@ -43,9 +43,9 @@ mod usage;
 pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
 pub use answer_outline::{AnswerOutline, ChunkOutline, is_error_answer, is_error_event};
 pub use base64::{decode_base64, encode_base64};
-pub use catalogue::{
-    Abilities, Ability, Catalogue, Factor, Mode, ModelCard, ModelSettings, PriceSettings,
-    PricedTier, Source as CatalogueSource,
+pub use catalog::{
+    Abilities, Ability, Catalog, Factor, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,
+    Source as CatalogueSource,
 };
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,

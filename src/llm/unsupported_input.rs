@@ -1,7 +1,7 @@
 //! Input of a request that its model is known not to support, so that the request is refused instead of
 //! answered as if that part had not been there.
 
-use super::catalogue::ModelCard;
+use super::catalog::ModelCard;
 use super::chat_request::ChatRequest;
 use super::content::{Content, Part};
 
@@ -45,7 +45,7 @@ fn other_than_text(parts: &[Part]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::{Catalogue, ModelSettings};
+    use super::super::catalog::{Catalog, ModelSettings};
     use super::super::content::{File, Image, Media, Role, ToolResult, Turn};
     use super::*;
     use crate::base::Problems;
@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn what_a_model_of_text_is_not_sent() {
-        let catalogue = Catalogue::default();
-        let card = catalogue.find("openai", "gpt-3.5-turbo").expect("known");
+        let catalog = Catalog::default();
+        let card = catalog.find("openai", "gpt-3.5-turbo").expect("known");
         let result = ToolResult {
             id: "call_1".to_owned(),
             name: None,
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn only_what_is_known_is_refused() {
-        let catalogue = Catalogue::default();
+        let catalog = Catalog::default();
         for (vendor, model, is_refused) in [
             ("openai", "gpt-3.5-turbo", true),
             ("openai", "gpt-3.5-turbo-0125", true),
@@ -112,7 +112,7 @@ mod tests {
             ("deepinfra", "meta-llama/Llama-4-Scout-17B-16E-Instruct", false),
             ("bedrock", "mistral.pixtral-large-2502-v1:0", false),
         ] {
-            let card = catalogue.find(vendor, model).expect(model);
+            let card = catalog.find(vendor, model).expect(model);
             assert_eq!(
                 unsupported_input(&asking(image()), card).is_some(),
                 is_refused,

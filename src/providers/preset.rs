@@ -186,7 +186,7 @@ pub fn preset(slug: &str) -> Option<&'static Preset> {
 mod tests {
     use super::*;
     use crate::base::{field_name, is_name};
-    use crate::llm::Catalogue;
+    use crate::llm::Catalog;
     use std::collections::HashSet;
 
     #[test]
@@ -215,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn the_catalogue_of_models_has_the_same_names() {
-        let vendors = Catalogue::vendors();
+    fn the_catalog_of_models_has_the_same_names() {
+        let vendors = Catalog::vendors();
         assert!(vendors.iter().all(|slug| preset(slug).is_some()), "{vendors:?}");
     }
 

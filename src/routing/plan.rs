@@ -348,8 +348,8 @@ impl Plan {
         let Some(latency) = own.settled_latency().filter(|latency| *latency > SLOW_NS_MIN) else {
             return;
         };
-        let neighbours = group.children.iter().filter_map(|child| health(node(*child)?));
-        let others = neighbours.filter(|it| !Arc::ptr_eq(it, own) && it.is_available(now));
+        let neighbors = group.children.iter().filter_map(|child| health(node(*child)?));
+        let others = neighbors.filter(|it| !Arc::ptr_eq(it, own) && it.is_available(now));
         let mut latencies: Vec<f64> = others.filter_map(|it| it.settled_latency()).collect();
         latencies.sort_unstable_by(f64::total_cmp);
         // The higher median, so that of two neighbours the slower counts.

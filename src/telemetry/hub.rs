@@ -457,7 +457,7 @@ mod tests {
         let recorder = hub.recorder(0, None);
         let origin = |_: Option<&str>, model: &str| match model {
             _ if model.starts_with("set") => ModelOrigin::Settings,
-            _ if model.starts_with("known") => ModelOrigin::Catalogue,
+            _ if model.starts_with("known") => ModelOrigin::Catalog,
             _ => ModelOrigin::Request,
         };
         let finish = |model: &str, status: u16| recorder.finish(event(model, status), origin);

@@ -95,7 +95,7 @@ pub enum ModelOrigin {
     /// The settings name it.
     Settings,
     /// The catalogue does.
-    Catalogue,
+    Catalog,
     /// Only the request does.
     Request,
 }

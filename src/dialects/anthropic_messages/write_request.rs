@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_role_are_one_message_and_results_come_first() {
+    fn neighbors_of_one_role_are_one_message_and_results_come_first() {
         let turns = vec![
             said(Role::User, "Hello"),
             said(Role::User, ""),

@@ -1,7 +1,7 @@
 //! Bills that were worked by hand, what is unknown, and that every token is billed once.
 
 use super::*;
-use crate::llm::catalogue::{Catalogue, Factors};
+use crate::llm::catalog::{Catalog, Factors};
 use crate::llm::{Prices, Rate, Scanner};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -136,10 +136,10 @@ fn units_other_than_tokens() {
 }
 
 #[test]
-fn factors_of_the_catalogue() {
-    let catalogue = Catalogue::default();
+fn factors_of_the_catalog() {
+    let catalog = Catalog::default();
     let percent =
-        |model: &str, factor| catalogue.find("anthropic", model).expect("a card").percent(factor);
+        |model: &str, factor| catalog.find("anthropic", model).expect("a card").percent(factor);
     assert_eq!(percent("claude-opus-4-8", Factor::Fast), 200);
     assert_eq!(percent("claude-opus-5", Factor::Fast), 200);
     assert_eq!(percent("claude-opus-4-8", Factor::Us), 110);
@@ -148,8 +148,8 @@ fn factors_of_the_catalogue() {
 }
 
 #[test]
-fn the_catalogue_can_bill_what_people_use() {
-    let catalogue = Catalogue::default();
+fn the_catalog_can_bill_what_people_use() {
+    let catalog = Catalog::default();
     let usage =
         Usage { input_tokens: 1_000, cached_tokens: 100, output_tokens: 50, ..Usage::default() };
     for (vendor, model) in [
@@ -164,7 +164,7 @@ fn the_catalogue_can_bill_what_people_use() {
         ("azure-openai", "gpt-4o"),
         ("openrouter", "openai/gpt-4o"),
     ] {
-        let card = catalogue.find(vendor, model).unwrap_or_else(|| panic!("{vendor} {model}"));
+        let card = catalog.find(vendor, model).unwrap_or_else(|| panic!("{vendor} {model}"));
         let cost = cost(&usage, card, PricingTerms::default()).unwrap_or_else(|| panic!("{model}"));
         // Between a hundredth of a cent for a million tokens and a hundred dollars.
         assert!((105_000..105_000_000_000).contains(&cost.get()), "{model}: {cost}");

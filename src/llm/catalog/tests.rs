@@ -11,8 +11,8 @@ fn input_price(card: &ModelCard) -> Option<u64> {
 
 #[test]
 fn the_built_in_file_is_sound() {
-    let catalogue = Catalogue::default();
-    assert!(Catalogue::sources().iter().all(|source| is_day(source.date)));
+    let catalog = Catalog::default();
+    assert!(Catalog::sources().iter().all(|source| is_day(source.date)));
     assert!(BUILT_IN.vendors.is_sorted_by(|left, right| left.name < right.name));
     let mut priced = 0;
     for vendor in &BUILT_IN.vendors {
@@ -21,7 +21,7 @@ fn the_built_in_file_is_sound() {
         assert!(vendor.cards.is_sorted_by(in_order), "{}", vendor.name);
         for card in &vendor.cards {
             let name = format!("{}/{}", vendor.name, card.name());
-            let found = catalogue.find(&vendor.name, card.name());
+            let found = catalog.find(&vendor.name, card.name());
             assert_eq!(found.map(ModelCard::name), Some(card.name()), "{name}");
             assert!(card.name().len() <= NAME_BYTES_MAX, "{name}");
             assert!(card.retires().is_none_or(is_day), "{name}");
@@ -45,8 +45,8 @@ fn is_day(text: &str) -> bool {
 
 #[test]
 fn known_models() {
-    let catalogue = Catalogue::default();
-    let card = catalogue.find("openai", "gpt-4o").expect("known");
+    let catalog = Catalog::default();
+    let card = catalog.find("openai", "gpt-4o").expect("known");
     assert_eq!((card.context_tokens(), card.output_tokens_max()), (Some(128_000), Some(16_384)));
     assert_eq!((card.mode(), input_price(card)), (Mode::Chat, Some(2_500_000)));
     for (ability, expected) in
@@ -55,13 +55,13 @@ fn known_models() {
         assert_eq!(card.abilities().has(ability), expected, "{ability:?}");
     }
     assert_eq!(
-        catalogue.find("openai", "text-embedding-3-small").map(ModelCard::mode),
+        catalog.find("openai", "text-embedding-3-small").map(ModelCard::mode),
         Some(Mode::Embedding)
     );
-    assert_eq!(catalogue.find("cohere", "rerank-v3.5").map(ModelCard::mode), Some(Mode::Rerank));
-    assert!(catalogue.models_of("mistral-ai").count() > 20);
+    assert_eq!(catalog.find("cohere", "rerank-v3.5").map(ModelCard::mode), Some(Mode::Rerank));
+    assert!(catalog.models_of("mistral-ai").count() > 20);
     for (vendor, has) in [("openai", true), ("azure-openai", true), ("anthropic", false)] {
-        assert_eq!(catalogue.find(vendor, "gpt-4o").is_some(), has, "{vendor}");
+        assert_eq!(catalog.find(vendor, "gpt-4o").is_some(), has, "{vendor}");
     }
 }
 
@@ -157,23 +157,23 @@ fn names_that_stand_for_others() {
         assert_eq!(lookup.find(name).map(ModelCard::name), expected, "{name}");
     }
     let long = "a/".repeat(100_000);
-    assert!(Catalogue::default().find("openai", &long).is_none());
+    assert!(Catalog::default().find("openai", &long).is_none());
 }
 
 #[test]
 fn the_operators_part_stands_first() {
     let mut problems = Problems::default();
     let settings = ModelSettings { context_tokens: Some(5), ..ModelSettings::default() };
-    let built_in = Catalogue::default();
+    let built_in = Catalog::default();
     let mut own = |model: &str| {
         settings.check(model, built_in.find("openai", model), "p", &mut problems).expect("sound")
     };
-    let catalogue = Catalogue::with_own(BTreeMap::from([
+    let catalog = Catalog::with_own(BTreeMap::from([
         ("openai".to_owned(), vec![own("gpt-4o"), own("acme-1")]),
         ("openai-prod".to_owned(), vec![own("gpt-4o-mini")]),
     ]));
     let context = |provider, preset, model| {
-        catalogue.find_at(provider, preset, model).and_then(ModelCard::context_tokens)
+        catalog.find_at(provider, preset, model).and_then(ModelCard::context_tokens)
     };
     assert_eq!(context("openai-prod", Some("openai"), "gpt-4o-mini"), Some(5));
     assert_eq!(context("openai-prod", Some("openai"), "acme-1"), Some(5));
@@ -182,8 +182,8 @@ fn the_operators_part_stands_first() {
     // A dated name that nobody has written down stands for the operator's model first.
     assert_eq!(context("openai-prod", Some("openai"), "gpt-4o-mini-2030-01-01"), Some(5));
     // What was not written stays.
-    assert_eq!(catalogue.find("openai", "gpt-4o").and_then(input_price), Some(2_500_000));
-    let models: Vec<&str> = catalogue.models_of("openai").map(ModelCard::name).collect();
+    assert_eq!(catalog.find("openai", "gpt-4o").and_then(input_price), Some(2_500_000));
+    let models: Vec<&str> = catalog.models_of("openai").map(ModelCard::name).collect();
     assert_eq!(models.iter().filter(|model| **model == "gpt-4o").count(), 1);
     assert!(models.contains(&"acme-1"));
 }
@@ -192,8 +192,8 @@ fn check(written: Value) -> (Option<ModelCard>, Vec<String>) {
     let mut problems = Problems::default();
     let settings: Option<ModelSettings> =
         Shape::of::<ModelSettings>().read(written, "p", &mut problems);
-    let catalogue = Catalogue::default();
-    let built_in = catalogue.find("openai", "gpt-4o");
+    let catalog = Catalog::default();
+    let built_in = catalog.find("openai", "gpt-4o");
     let card = settings.and_then(|it| it.check("gpt-4o", built_in, "p", &mut problems));
     (card, problems.into_vec().into_iter().map(|problem| problem.path).collect())
 }

@@ -67,12 +67,12 @@ static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 
 /// What is known of models.
 #[derive(Clone, Default, Debug)]
-pub struct Catalogue {
+pub struct Catalog {
     /// The operator's, by the name of a provider or the slug of a preset; sorted by name.
     own: Arc<[Vendor]>,
 }
 
-impl Catalogue {
+impl Catalog {
     /// The built-in one with the operator's cards before it, each list by the name of a provider or
     /// the slug of a preset.
     #[must_use]
