@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, chat, json_answer, post};
+use crate::harness::{CHAT_ANSWER, Gateway, Provider, chat, json_answer, post};
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -50,7 +50,7 @@ fn outcome(gateway: &Gateway, provider: &Provider, request: &str) -> (u16, Strin
 }
 
 #[test]
-fn paths_by_kinds_of_keys() {
+fn endpoints_allowed_by_key_kind() {
     let (gateway, provider) = start("");
     let body = r#"{"model":"gpt-4o-mini","max_tokens":9,"input":"x","messages":[{"role":"user","content":"x"}]}"#;
     // P: passed to the provider, L: answered by the gateway, E: refused for its path, R: a path
@@ -141,7 +141,7 @@ fn paths_by_kinds_of_keys() {
 
 /// Whoever is refused costs no memory and no wait for a body.
 #[test]
-fn a_refused_path_is_refused_before_its_body() {
+fn forbidden_path_is_rejected_before_the_body() {
     let (gateway, provider) = start("");
     let request = format!(
         "POST /v1/files HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {}\r\ncontent-length: \
@@ -153,7 +153,7 @@ fn a_refused_path_is_refused_before_its_body() {
 }
 
 #[test]
-fn a_list_of_routes_takes_no_inline_config_and_needs_a_route() {
+fn key_with_route_list_rejects_inline_configs() {
     let keys = "[keys.bare]\nsecret = \"rg-bare-5f1c09d2e7\"\nroutes = [\"support\", \"gone-*\"]\n";
     let (gateway, provider) = start(keys);
     let inline = r#"{"provider":"a","override_params":{"model":"o1"}}"#;
@@ -180,7 +180,7 @@ fn a_list_of_routes_takes_no_inline_config_and_needs_a_route() {
 }
 
 #[test]
-fn models_named_elsewhere_are_held_to_the_list() {
+fn model_allowlist_covers_models_outside_the_body() {
     let (gateway, provider) = start("");
     let send = |key: &str, path: &str, fields: &str, more: &Value| {
         let mut body: Value = serde_json::from_str(&chat("gpt-4o-mini")).expect("JSON");
@@ -242,7 +242,7 @@ fn models_named_elsewhere_are_held_to_the_list() {
 
 /// Of a path that `endpoints` opens, too.
 #[test]
-fn models_of_batches_are_held_to_the_list() {
+fn model_allowlist_covers_batch_models() {
     let (gateway, provider) = start("");
     let fields = format!("authorization: Bearer {}\r\n", secret(WITH_FILES));
     for (model, expected) in [("gpt-4o-mini", 200), ("o1", 403)] {
@@ -254,7 +254,7 @@ fn models_of_batches_are_held_to_the_list() {
 
 /// The key's metadata win, so that nobody chooses who pays, or whose cached answers come.
 #[test]
-fn metadata_of_the_key_win() {
+fn key_metadata_overrides_client_metadata() {
     let answers: HashMap<&str, Provider> = ["rich", "poor"]
         .into_iter()
         .map(|name| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Client, FINISH, Folder, Gateway, Provider, Response, STREAM_HEAD, USAGE, chat,
     delta, event, eventually, json_answer, post, stream,
 };
@@ -40,7 +40,7 @@ fn text_of(events: &str) -> String {
 }
 
 #[test]
-fn the_same_request_is_answered_once() {
+fn identical_request_is_a_cache_hit() {
     let (provider, gateway) = answering();
     let first = ask(&gateway, "", &chat("m"));
     assert_eq!((status(&first), first.text().as_str()), ("MISS", CHAT_ANSWER));
@@ -65,7 +65,7 @@ fn the_same_request_is_answered_once() {
 }
 
 #[test]
-fn nothing_is_cached_where_no_route_says_so() {
+fn caching_is_off_by_default() {
     let (provider, gateway) = answering();
     for _ in 0..2 {
         assert_eq!(status(&gateway.post(PATH, &chat("m"))), "DISABLED");
@@ -74,7 +74,7 @@ fn nothing_is_cached_where_no_route_says_so() {
 }
 
 #[test]
-fn one_answer_serves_json_and_stream() {
+fn cached_response_serves_json_and_stream() {
     let (provider, gateway) = answering();
     ask(&gateway, "", &chat("m"));
     let streamed = ask(&gateway, "", &stream("m"));
@@ -90,7 +90,7 @@ fn one_answer_serves_json_and_stream() {
 }
 
 #[test]
-fn a_whole_stream_is_stored_and_a_broken_one_is_not() {
+fn complete_stream_is_cached_and_broken_one_is_not() {
     let whole = Arc::new(AtomicUsize::new(0));
     let number = Arc::clone(&whole);
     let provider = Provider::start(move |visit| {
@@ -123,7 +123,7 @@ fn a_whole_stream_is_stored_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn every_difference_is_another_request() {
+fn any_request_difference_is_a_cache_miss() {
     let (provider, gateway) = answering();
     let variant = |edit: &dyn Fn(&mut Value)| {
         let mut body = json!({
@@ -232,7 +232,7 @@ fn substance(request: &str) -> String {
 }
 
 #[test]
-fn what_differs_at_the_provider_differs_in_the_cache() {
+fn provider_settings_are_part_of_the_cache_key() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let route = "[routes.kept]\nforward_headers = [\"x-named\"]\ncache = { mode = \"simple\", scope = \
                  \"shared\" }\ntargets = [{ provider = \"p\" }]\n";
@@ -304,7 +304,7 @@ fn what_differs_at_the_provider_differs_in_the_cache() {
 }
 
 #[test]
-fn a_query_shares_no_answer_under_way() {
+fn query_string_prevents_sharing_in_flight_responses() {
     // Answers say what was asked for; the first waits until the second has come.
     let count = Arc::new(AtomicUsize::new(0));
     let came = Arc::clone(&count);
@@ -334,7 +334,7 @@ fn a_query_shares_no_answer_under_way() {
 }
 
 #[test]
-fn what_the_operator_adds_makes_another_request() {
+fn route_overrides_are_part_of_the_cache_key() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = |persona: &str, key: &str| {
         provider.section(
@@ -373,7 +373,7 @@ fn header<'r>(request: &'r str, name: &str) -> &'r str {
 }
 
 #[test]
-fn tenants_share_nothing_unless_the_route_says_so() {
+fn cache_is_isolated_by_tenant_by_default() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = format!(
         "{}[keys.a]\nsecret = \"${{A}}\"\n[keys.b]\nsecret = \"${{B}}\"\nmodels = [\"m\"]\n\
@@ -419,7 +419,7 @@ fn tenants_share_nothing_unless_the_route_says_so() {
 }
 
 #[test]
-fn only_whole_ordinary_answers_are_stored() {
+fn only_complete_successful_responses_are_cached() {
     let with = |edit: &dyn Fn(&mut Value)| {
         let mut answer: Value = serde_json::from_str(CHAT_ANSWER).expect("JSON");
         edit(&mut answer["choices"][0]);
@@ -445,7 +445,7 @@ fn only_whole_ordinary_answers_are_stored() {
 }
 
 #[test]
-fn clients_steer_the_cache() {
+fn client_headers_control_the_cache() {
     let (provider, gateway) = answering();
     for (fields, expected, asked) in [
         ("cache-control: no-store\r\n", "DISABLED", 1),
@@ -468,7 +468,7 @@ fn clients_steer_the_cache() {
 }
 
 #[test]
-fn embeddings_are_cached_too() {
+fn embeddings_are_cached() {
     let answer = r#"{"object":"list","data":[{"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#;
     let provider = Provider::always(json_answer("200 OK", "", answer));
     let gateway = Gateway::start(&provider.section("p", ""));
@@ -575,7 +575,7 @@ fn identical_streams_in_flight_share_one_call() {
 }
 
 #[test]
-fn a_shared_stream_outlives_the_client_that_asked_for_it() {
+fn shared_stream_outlives_its_leaders_client() {
     let (provider, go_on) = halting();
     let gateway = Gateway::start(&format!("{FOUR_SHARDS}{}", provider.section("p", "")));
     let [first, mut second] = [(); 2].map(|()| in_a_stream(&gateway));
@@ -605,7 +605,7 @@ fn a_shared_stream_outlives_the_client_that_asked_for_it() {
 }
 
 #[test]
-fn a_shared_stream_does_not_wait_for_who_does_not_read() {
+fn slow_leader_does_not_stall_followers() {
     let text = "x".repeat(64 * 1024);
     let provider = Provider::start(move |visit| {
         if visit.request().is_some() {
@@ -633,7 +633,7 @@ fn a_shared_stream_does_not_wait_for_who_does_not_read() {
 }
 
 #[test]
-fn a_shared_stream_that_breaks_breaks_for_all() {
+fn broken_shared_stream_fails_all_followers() {
     let go_on = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&go_on);
     let provider = Provider::start(move |visit| {
@@ -654,7 +654,7 @@ fn a_shared_stream_that_breaks_breaks_for_all() {
 }
 
 #[test]
-fn those_who_wait_do_not_depend_on_the_first() {
+fn followers_survive_a_failed_leader() {
     // Its answer cannot be stored, so that each asks for itself.
     const CUT: &str = r#"{"object":"chat.completion","choices":[{"message":{"content":"Hi"},"finish_reason":"length"}]}"#;
     let provider = slow(CUT);
@@ -682,7 +682,7 @@ fn those_who_wait_do_not_depend_on_the_first() {
 }
 
 #[test]
-fn the_admin_api_shows_and_purges() {
+fn admin_api_shows_and_purges_the_cache() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = format!(
         "[server]\nadmin_token = \"${{TOKEN}}\"\n{}[routes.r]\ncache = {{ mode = \"simple\" }}\n",
@@ -720,7 +720,7 @@ fn the_admin_api_shows_and_purges() {
 }
 
 #[test]
-fn answers_survive_restart_and_kill() {
+fn cached_responses_survive_restart_and_kill() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let folder = Folder::new();
     let settings = format!(
@@ -771,7 +771,7 @@ fn answers_survive_restart_and_kill() {
 }
 
 #[test]
-fn a_cache_folder_of_no_use_costs_only_the_memory_of_it() {
+fn unusable_cache_folder_falls_back_to_memory() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = format!("[cache]\ndir = \"/dev/null/x\"\n{}", provider.section("p", ""));
     let gateway = Gateway::start(&settings);
@@ -782,7 +782,7 @@ fn a_cache_folder_of_no_use_costs_only_the_memory_of_it() {
 }
 
 #[test]
-fn nobody_waits_for_a_client_that_reads_slowly() {
+fn slow_reader_does_not_block_followers() {
     let text = "x".repeat(8 * 1024 * 1024);
     let mut answer: Value = serde_json::from_str(CHAT_ANSWER).expect("JSON");
     answer["choices"][0]["message"]["content"] = json!(text);

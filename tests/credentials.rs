@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, chat, eventually, json_answer, post};
+use crate::harness::{
+    CHAT_ANSWER, Gateway, Provider, Response, chat, eventually, json_answer, post,
+};
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -56,7 +58,7 @@ fn field<'r>(request: &'r str, name: &str) -> Option<&'r str> {
 }
 
 #[test]
-fn one_token_serves_many_that_come_at_once() {
+fn concurrent_requests_share_one_token_fetch() {
     // The service takes its time, so that all requests come before the first token.
     let tokens = Provider::start(|visit| {
         while visit.request().is_some() {
@@ -85,7 +87,7 @@ fn one_token_serves_many_that_come_at_once() {
 }
 
 #[test]
-fn tokens_are_renewed_ahead_of_time_and_live_through_a_reload() {
+fn tokens_are_renewed_early_and_survive_a_reload() {
     let (tokens, provider) = (token_service(6), chat_provider());
     let settings = entra(&provider, &tokens, "");
     let gateway = Gateway::start(&settings);
@@ -108,7 +110,7 @@ fn tokens_are_renewed_ahead_of_time_and_live_through_a_reload() {
 }
 
 #[test]
-fn a_service_that_refuses_is_told_without_secrets_and_asked_again() {
+fn failed_token_fetch_is_retried_and_logs_no_secret() {
     let is_well = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&is_well);
     let tokens = Provider::start(move |visit| {
@@ -161,7 +163,7 @@ fn a_service_that_refuses_is_told_without_secrets_and_asked_again() {
 }
 
 #[test]
-fn a_service_that_does_not_answer_holds_nobody_longer_than_a_connection() {
+fn stalled_token_service_respects_the_connect_timeout() {
     let tokens = Provider::start(|visit| {
         visit.request();
         visit.wait_for_end();
@@ -231,7 +233,7 @@ fn check_signature(request: &str, secret: &str, service: &str) {
 }
 
 #[test]
-fn requests_are_signed_over_what_is_sent() {
+fn signature_covers_the_request_as_sent() {
     let provider = chat_provider();
     let keys = format!(
         "aws_access_key_id = \"AKIDEXAMPLE\"\naws_secret_access_key = \"{SECRET_KEY}\"\n\
@@ -260,7 +262,7 @@ fn requests_are_signed_over_what_is_sent() {
 }
 
 #[test]
-fn keys_of_a_role_are_taken_once_and_sign() {
+fn assumed_role_credentials_are_cached_and_sign() {
     let provider = chat_provider();
     let body = "<AssumeRoleResponse><AssumeRoleResult><Credentials>\
                 <AccessKeyId>ASIAROLE</AccessKeyId>\
@@ -286,7 +288,7 @@ fn keys_of_a_role_are_taken_once_and_sign() {
 }
 
 #[test]
-fn a_key_for_some_models_does_not_choose_others_by_path() {
+fn model_allowlist_applies_to_models_in_paths() {
     let provider = chat_provider();
     let settings = format!(
         "{}[keys.some]\nsecret = \"rg-some-3b9d\"\nmodels = [\"gpt-4o\"]\n",
@@ -308,7 +310,7 @@ fn a_key_for_some_models_does_not_choose_others_by_path() {
 }
 
 #[test]
-fn a_fetched_token_is_masked_in_what_comes_back() {
+fn fetched_token_is_redacted_in_responses() {
     let tokens = token_service(3600);
     let provider = Provider::start(|visit| {
         while let Some(request) = visit.request() {

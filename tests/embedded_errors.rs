@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::routing::{Stand, config, fallback, option, story_is, well};
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, FINISH, Gateway, Provider, Response, STREAM_HEAD, chat, delta, event, json_answer,
     post, stream,
 };
+use crate::routing::{Stand, config, fallback, option, story_is, well};
 
 const FIRST: &str = "config.targets[0]";
 const SECOND: &str = "config.targets[1]";
@@ -230,7 +230,7 @@ fn is_error(response: &Response, status: u16, what: &str) {
 }
 
 #[test]
-fn an_error_in_an_answer_of_status_200_leads_to_the_next_target() {
+fn embedded_error_fails_over_to_next_target() {
     for api in &APIS {
         let bodies = api.errors.iter().map(|(body, _)| ok(body)).collect();
         let (broken, good) = (in_turn(bodies), Provider::always(ok(api.answer)));
@@ -252,7 +252,7 @@ fn an_error_in_an_answer_of_status_200_leads_to_the_next_target() {
 }
 
 #[test]
-fn an_error_in_an_answer_of_status_200_keeps_its_status_where_nobody_else_answers() {
+fn embedded_error_keeps_its_status_without_failover() {
     for api in &APIS {
         let bodies = api.errors.iter().map(|(body, _)| ok(body)).collect();
         let alone = section("p0", api.dialect, &in_turn(bodies));
@@ -280,7 +280,7 @@ fn an_error_in_an_answer_of_status_200_keeps_its_status_where_nobody_else_answer
 }
 
 #[test]
-fn a_null_error_beside_a_good_answer_is_none() {
+fn null_error_member_is_not_an_error() {
     let good = CHAT_ANSWER.replacen('{', r#"{"error":null,"#, 1);
     let stand = Stand::new(vec![Provider::always(ok(&good)), well()]);
     let response = stand.ask(&fallback(2));
@@ -292,7 +292,7 @@ const LIMIT: &str =
     r#"{"error":{"message":"it failed","code":429,"metadata":{"provider_name":"x"}}}"#;
 
 #[test]
-fn an_error_in_an_answer_is_repeated_as_its_status_says() {
+fn embedded_error_is_retried_by_its_status() {
     let fields = "retry-after-ms: 5\r\n";
     let answers = || vec![json_answer("200 OK", fields, LIMIT), ok(CHAT_ANSWER)];
     let retry = |status: u16| json!({ "provider": "p0", "retry": { "attempts": 1, "on_status_codes": [status] } });
@@ -313,7 +313,7 @@ fn an_error_in_an_answer_is_repeated_as_its_status_says() {
 }
 
 #[test]
-fn a_target_whose_answers_are_errors_is_neither_fast_nor_healthy() {
+fn embedded_errors_count_against_target_health() {
     for mode in ["least_latency", "round_robin", "least_busy"] {
         let stand =
             Stand::new(vec![Provider::always(ok(LIMIT.replace("429", "500").as_str())), well()]);
@@ -328,7 +328,7 @@ fn a_target_whose_answers_are_errors_is_neither_fast_nor_healthy() {
 }
 
 #[test]
-fn an_error_in_an_answer_is_never_cached() {
+fn embedded_error_is_never_cached() {
     for (dialect, error) in [
         ("openai-chat", LIMIT),
         ("openai-chat", r#"{"choices":[{"message":{"content":"half"},"finish_reason":"error"}]}"#),
@@ -418,7 +418,7 @@ fn streamed_body(path: &str) -> String {
 }
 
 #[test]
-fn a_stream_that_fails_before_its_content_is_told_by_its_status() {
+fn stream_error_before_content_sets_the_status() {
     for (what, dialect, path, events, status) in failing_streams() {
         let (one, other) = (streaming(events.clone()), streaming(events));
         let gateway = Gateway::start(
@@ -439,7 +439,7 @@ fn a_stream_that_fails_before_its_content_is_told_by_its_status() {
 }
 
 #[test]
-fn a_stream_without_content_and_reason_is_no_answer() {
+fn stream_without_content_or_finish_reason_is_invalid() {
     let usage = r#"{"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":0}}"#;
     for (what, events) in [
         ("the end alone", vec![event("[DONE]")]),
@@ -469,7 +469,7 @@ fn a_stream_without_content_and_reason_is_no_answer() {
 }
 
 #[test]
-fn an_error_after_the_content_ends_the_stream_that_has_begun() {
+fn error_after_first_content_ends_the_stream() {
     for path in [CHAT_PATH, "/v1/messages"] {
         let broken = streaming(vec![event(ROLE), event(&delta("Hello")), event(QUOTA)]);
         let gateway = Gateway::start(&section("p0", "openai-chat", &broken));
@@ -483,7 +483,7 @@ fn an_error_after_the_content_ends_the_stream_that_has_begun() {
 }
 
 #[test]
-fn a_choice_that_ends_with_an_error_is_not_stored() {
+fn choice_that_finished_with_error_is_not_cached() {
     let failed = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#;
     let broken = streaming(vec![event(&delta("Half")), event(failed), event("[DONE]")]);
     let route = "[routes.r]\nprovider = \"p0\"\ncache = { mode = \"simple\" }\n";
@@ -497,7 +497,7 @@ fn a_choice_that_ends_with_an_error_is_not_stored() {
 }
 
 #[test]
-fn an_opening_is_held_back_within_bounds() {
+fn stream_peek_is_bounded() {
     // Content is sent only after the client has seen the pings, which are more than is held back.
     let (seen, sees) = std::sync::mpsc::sync_channel::<()>(1);
     let sees = std::sync::Mutex::new(sees);
@@ -520,7 +520,7 @@ fn an_opening_is_held_back_within_bounds() {
 }
 
 #[test]
-fn a_stream_that_only_pings_reaches_its_client_after_a_while() {
+fn ping_only_stream_reaches_client_after_delay() {
     let (seen, sees) = std::sync::mpsc::sync_channel::<()>(1);
     let sees = std::sync::Mutex::new(sees);
     let provider = Provider::start(move |visit| {

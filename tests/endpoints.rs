@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, chat, find, json_answer, post};
+use crate::harness::{CHAT_ANSWER, Gateway, Provider, chat, find, json_answer, post};
 
 fn body_of(request: &str) -> &str {
     request.split_once("\r\n\r\n").expect("a head").1
@@ -13,7 +13,7 @@ fn head_of(request: &str) -> String {
 }
 
 #[test]
-fn without_settings_the_echo_answers() {
+fn echo_provider_responds_without_settings() {
     let gateway = Gateway::start("");
     let answer = gateway.post("/v1/chat/completions", &chat("anything"));
     assert_eq!(answer.status, 200);
@@ -30,7 +30,7 @@ fn without_settings_the_echo_answers() {
 }
 
 #[test]
-fn the_same_dialect_forwards_the_original_bytes() {
+fn same_dialect_forwards_original_bytes() {
     let answer = json_answer("200 OK", "openai-version: 2020\r\nset-cookie: a=b\r\n", CHAT_ANSWER);
     let provider = Provider::always(answer);
     let settings = provider.section("p", "api_key = \"credential-of-p\"");
@@ -52,7 +52,7 @@ fn the_same_dialect_forwards_the_original_bytes() {
 }
 
 #[test]
-fn edits_are_spliced_in_and_nothing_else_changes() {
+fn edits_change_only_their_members() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = format!(
         "{}[routes.r]\ntargets = [{{ provider = \"p\", override_params = {{ temperature = 0.5, \
@@ -75,7 +75,7 @@ fn edits_are_spliced_in_and_nothing_else_changes() {
 }
 
 #[test]
-fn the_model_chooses_the_provider() {
+fn model_name_selects_the_provider() {
     let first = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let second = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let gateway = Gateway::start(&format!(
@@ -113,7 +113,7 @@ fn the_model_chooses_the_provider() {
 }
 
 #[test]
-fn connections_are_kept_and_reused_on_both_sides() {
+fn connections_are_reused_on_both_sides() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let gateway = Gateway::start(&provider.section("p", ""));
     let mut client = gateway.connect();
@@ -145,7 +145,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn other_paths_pass_through_with_any_method_and_their_bodies() {
+fn unknown_paths_pass_through_unchanged() {
     let provider = Provider::start(|visit| {
         while let Some(request) = visit.request() {
             let line = request.lines().next().unwrap_or_default().to_owned();
@@ -173,7 +173,7 @@ fn other_paths_pass_through_with_any_method_and_their_bodies() {
 }
 
 #[test]
-fn large_bodies_pass_both_ways_without_being_kept() {
+fn large_bodies_stream_both_ways_without_buffering() {
     const BYTES: usize = 48 * 1024 * 1024;
     let mock = loadtest::mock::start(loadtest::mock::MockOptions::default()).expect("a mock");
     let gateway = Gateway::start(&format!(
@@ -227,7 +227,7 @@ fn http_1_0_clients_are_served() {
     let response = gateway.send(&request);
     assert_eq!(response.status, 200);
     assert_eq!(response.field("connection"), Some("close"));
-    let body = crate::stage::stream("m");
+    let body = crate::harness::stream("m");
     let request = format!(
         "POST /v1/chat/completions HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

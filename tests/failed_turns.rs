@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::{Gateway, Provider, Response, STREAM_HEAD, delta, event, json_answer, post};
 use crate::routing::{fallback, option, story_is};
-use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, delta, event, json_answer, post};
 
 /// The clients: path and body.
 const CLIENTS: [(&str, &str); 4] = [
@@ -118,7 +118,7 @@ fn failures() -> Vec<(&'static str, Value, u16, &'static str)> {
 }
 
 #[test]
-fn a_whole_answer_that_failed_is_an_error_in_every_dialect() {
+fn failed_response_is_an_error_in_every_dialect() {
     for (dialect, body, status, expected) in failures() {
         let provider = Provider::always(json_answer("200 OK", "", &body.to_string()));
         let gateway = gateway(dialect, &provider);
@@ -135,14 +135,14 @@ fn a_whole_answer_that_failed_is_an_error_in_every_dialect() {
 }
 
 #[test]
-fn an_imitators_failed_answer_is_an_error_in_its_own_dialect() {
+fn compatible_servers_failed_response_is_an_error() {
     let (path, request) = CLIENTS[0];
     for (dialect, body, status, expected) in failures() {
         if own_path(dialect) != path {
             continue;
         }
         let provider = Provider::always(json_answer("200 OK", "", &body.to_string()));
-        let good = Provider::always(json_answer("200 OK", "", crate::stage::CHAT_ANSWER));
+        let good = Provider::always(json_answer("200 OK", "", crate::harness::CHAT_ANSWER));
         let stand = Gateway::start(&format!(
             "[providers.p0]\ndialect = \"{dialect}\"\nbase_url = \"http://{}/v1\"\n\
              [providers.p1]\ndialect = \"openai-chat\"\nbase_url = \"http://{}/v1\"\n",
@@ -173,10 +173,10 @@ fn an_imitators_failed_answer_is_an_error_in_its_own_dialect() {
 }
 
 #[test]
-fn a_route_goes_on_from_an_answer_that_failed() {
+fn failed_response_fails_over() {
     for (dialect, body, status, _) in failures() {
         let provider = Provider::always(json_answer("200 OK", "", &body.to_string()));
-        let good = Provider::always(json_answer("200 OK", "", crate::stage::CHAT_ANSWER));
+        let good = Provider::always(json_answer("200 OK", "", crate::harness::CHAT_ANSWER));
         let stand = Gateway::start(&format!(
             "[providers.p0]\ndialect = \"{dialect}\"\nbase_url = \"http://{}/v1\"\napi_key = \"test-credential\"\n\
              [providers.p1]\ndialect = \"openai-chat\"\nbase_url = \"http://{}/v1\"\n",
@@ -216,7 +216,7 @@ const ENDS: [&str; 5] = [
 ];
 
 #[test]
-fn a_stream_that_fails_after_its_begin_ends_with_the_error() {
+fn stream_that_fails_midway_ends_with_error() {
     let failed = r#"{"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}],"error":{"code":"server_error","message":"Provider disconnected"}}"#;
     let chat = [STREAM_HEAD, &event(&delta("half")), &event(failed), &event("[DONE]"), "0\r\n\r\n"]
         .concat();
@@ -247,7 +247,7 @@ fn a_stream_that_fails_after_its_begin_ends_with_the_error() {
 }
 
 #[test]
-fn a_stream_that_begins_with_its_failure_is_an_error_and_a_failed_attempt() {
+fn stream_that_starts_with_failure_is_a_failed_attempt() {
     let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{}}"#;
     let stream = [STREAM_HEAD, &event(blocked), "0\r\n\r\n"].concat();
     let provider = Provider::always(stream);
@@ -261,7 +261,7 @@ fn a_stream_that_begins_with_its_failure_is_an_error_and_a_failed_attempt() {
     let good = [
         STREAM_HEAD,
         &event(&delta("Hi")),
-        &event(crate::stage::FINISH),
+        &event(crate::harness::FINISH),
         &event("[DONE]"),
         "0\r\n\r\n",
     ];
@@ -284,7 +284,7 @@ fn a_stream_that_begins_with_its_failure_is_an_error_and_a_failed_attempt() {
 }
 
 #[test]
-fn clients_of_google_get_its_own_answer_without_candidates() {
+fn gemini_clients_get_response_without_candidates() {
     let body = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3,"totalTokenCount":3}}"#;
     let provider = Provider::always(json_answer("200 OK", "", body));
     let gateway = gateway("gemini", &provider);

@@ -4,12 +4,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Gateway, KEYS, Provider, Response, STREAM_HEAD, Visit, cached, chat, delta, event,
     eventually, json_answer, key_sections, post, stream,
 };
 
-crate::stage::variants!();
+crate::harness::variants!();
 
 /// Short limits, so that a hang shows quickly.
 const QUICK: &str = "connect_timeout_ms = 300\nfirst_byte_timeout_ms = 300\n\
@@ -54,7 +54,7 @@ fn check(what: &str, script: impl Fn(&mut Visit) + Send + Sync + 'static, expect
 }
 
 #[test]
-fn broken_answers_are_502() {
+fn invalid_responses_are_502() {
     let length = |count: usize, body: &str| {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {count}\r\n\r\n{body}")
     };
@@ -95,7 +95,7 @@ fn broken_answers_are_502() {
 }
 
 #[test]
-fn answers_cut_short_are_502() {
+fn truncated_responses_are_502() {
     for (what, answer) in [
         ("closed before an answer", String::new()),
         ("closed within the head", "HTTP/1.1 200 OK\r\ncontent-le".into()),
@@ -129,7 +129,7 @@ fn answers_cut_short_are_502() {
 }
 
 #[test]
-fn silent_providers_are_504_in_time() {
+fn silent_provider_is_504_at_the_timeout() {
     for (what, answer) in [
         ("before the head", ""),
         ("within the head", "HTTP/1.1 200 OK\r\ncon"),
@@ -143,7 +143,7 @@ fn silent_providers_are_504_in_time() {
 }
 
 #[test]
-fn a_shard_that_polls_keeps_its_time() {
+fn busy_polling_shard_keeps_timeouts() {
     // Its clients never let it come to rest.
     let hangs = provider(|visit| while visit.request().is_some() {});
     let answers = always(json_answer("200 OK", "", CHAT_ANSWER));
@@ -170,7 +170,7 @@ fn a_shard_that_polls_keeps_its_time() {
 }
 
 #[test]
-fn nobody_there_is_502() {
+fn refused_connection_is_502() {
     let gateway = start(
         "[providers.p]\ndialect = \"openai-chat\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
          [providers.q]\ndialect = \"openai-chat\"\nbase_url = \"http://no-such-host.invalid/v1\"\n",
@@ -184,7 +184,7 @@ fn nobody_there_is_502() {
 }
 
 #[test]
-fn both_families_of_localhost_are_tried() {
+fn localhost_is_tried_over_ipv4_and_ipv6() {
     // The provider listens on IPv4 only; the name may give IPv6 first.
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let port = provider.address.port();
@@ -211,7 +211,7 @@ fn provider_errors_keep_status_body_and_limits() {
 }
 
 #[test]
-fn surplus_bytes_end_a_connection_before_its_next_use() {
+fn surplus_bytes_close_the_connection() {
     let provider = provider(|visit| {
         while visit.request().is_some() {
             let mut answer = json_answer("200 OK", "", CHAT_ANSWER);
@@ -222,14 +222,14 @@ fn surplus_bytes_end_a_connection_before_its_next_use() {
     let gateway = start(&provider.section("p", ""));
     let mut client = gateway.connect();
     for number in 1..=3 {
-        client.send(crate::stage::post("/v1/chat/completions", "", &chat("m")).as_bytes());
+        client.send(crate::harness::post("/v1/chat/completions", "", &chat("m")).as_bytes());
         assert_eq!(client.response().text(), CHAT_ANSWER);
         assert_eq!(provider.connections.load(std::sync::atomic::Ordering::SeqCst), number);
     }
 }
 
 #[test]
-fn a_fresh_connection_that_dies_is_not_repeated() {
+fn failure_on_a_new_connection_is_not_retried() {
     let provider = provider(|visit| {
         let _ = visit.request();
     });
@@ -239,7 +239,7 @@ fn a_fresh_connection_that_dies_is_not_repeated() {
 }
 
 #[test]
-fn broken_streams_end_with_an_error_event_and_no_terminator() {
+fn broken_stream_ends_with_error_event_without_terminator() {
     for (what, tail, reset) in [
         ("closed", String::new(), false),
         ("reset", String::new(), true),
@@ -282,7 +282,7 @@ fn broken_streams_end_with_an_error_event_and_no_terminator() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_cut_off() {
+fn client_that_never_reads_is_disconnected() {
     let provider = provider(|visit| {
         while visit.request().is_some() {
             let body = vec![b'x'; 64 * 1024 * 1024];
@@ -305,7 +305,7 @@ fn a_client_that_never_reads_is_cut_off() {
 }
 
 #[test]
-fn a_loop_of_gateways_ends() {
+fn gateway_loop_is_detected() {
     let provider = always(json_answer("200 OK", "", CHAT_ANSWER));
     let gateway = start(&provider.section("p", ""));
     let passed = |hops: u32| {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use serde_json::Value;
 
-use crate::stage::{Gateway, Provider, Response, eventually, json_answer};
+use crate::harness::{Gateway, Provider, Response, eventually, json_answer};
 
 const PATH: &str = "/v1/audio/transcriptions";
 const KEY: &str = "rg-voice-5f1c09d2e7";
@@ -117,7 +117,7 @@ base_url = "http://127.0.0.1:1/v1"
 }
 
 #[test]
-fn the_model_of_a_form_is_seen_wherever_it_stands() {
+fn model_of_form_is_found_at_any_position() {
     let stand = Stand::new();
     let file = file(300_000);
     let parts = |model: &str, is_first: bool| {
@@ -170,7 +170,7 @@ fn the_model_of_a_form_is_seen_wherever_it_stands() {
 }
 
 #[test]
-fn overrides_are_written_into_the_form_and_logged() {
+fn overrides_are_applied_to_forms_and_logged() {
     let stand = Stand::new();
     let file = file(200_000);
     let before = [field("model", "a/whisper-1"), field("temperature", "1"), file_part(&file)];
@@ -219,7 +219,7 @@ fn overrides_are_written_into_the_form_and_logged() {
 
 /// A body that passes unread names its own model: the log does not say what the route would have set.
 #[test]
-fn a_body_that_is_not_edited_is_not_logged_as_if() {
+fn unedited_body_logs_no_overrides() {
     let stand = Stand::new();
     let request = format!(
         "POST {PATH} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {OPEN}\r\ncontent-type: audio/wav\r\n\
@@ -236,7 +236,7 @@ fn a_body_that_is_not_edited_is_not_logged_as_if() {
 }
 
 #[test]
-fn a_file_too_large_to_hold_wants_its_model_first() {
+fn large_form_requires_model_before_file() {
     let stand = Stand::new();
     let file = file_part(&file(3_000_000));
     for (key, fields) in [(OPEN, ""), (KEY, ""), (KEY, "x-ringgate-provider: a\r\n")] {
@@ -256,7 +256,7 @@ fn a_file_too_large_to_hold_wants_its_model_first() {
 }
 
 #[test]
-fn a_streamed_form_is_not_kept() {
+fn streamed_form_is_not_buffered() {
     const BYTES: usize = 32 * 1024 * 1024;
     let provider = Provider::start(|visit| {
         let (mut head, mut byte) = (Vec::new(), [0]);
@@ -301,7 +301,7 @@ fn a_streamed_form_is_not_kept() {
 }
 
 #[test]
-fn forms_with_two_readings_are_refused() {
+fn ambiguous_forms_are_rejected() {
     let stand = Stand::new();
     let model = || field("model", "gpt-4o-transcribe");
     let disposition = |line: &str, text: &str| format!("--X\r\n{line}\r\n\r\n{text}\r\n");
@@ -356,7 +356,7 @@ fn forms_with_two_readings_are_refused() {
 
 /// Where no model is expected, anything passes as it is.
 #[test]
-fn other_forms_pass_as_they_are() {
+fn other_forms_pass_unchanged() {
     let stand = Stand::new();
     let purpose = form(&[field("purpose", "batch"), file_part(&file(400_000))]);
     for body in ["no form".to_owned(), "y".repeat(200_000), purpose, form(&[file_part("x")])] {

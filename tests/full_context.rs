@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, delta, event, json_answer, post};
+use crate::harness::{Gateway, Provider, Response, STREAM_HEAD, delta, event, json_answer, post};
 
 const TOO_LONG: &str =
     "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.";
@@ -55,7 +55,7 @@ fn is_full(path: &str, response: &Response, what: &str) {
 }
 
 #[test]
-fn every_client_reads_its_own_words_whatever_the_status() {
+fn context_overflow_error_matches_client_dialect() {
     let body = vllm();
     for status in ["400 Bad Request", "413 Too Large", "422 No", "500 No", "200 OK"] {
         let provider = Provider::always(json_answer(status, "", &body));
@@ -67,7 +67,7 @@ fn every_client_reads_its_own_words_whatever_the_status() {
 }
 
 #[test]
-fn a_stream_that_begins_with_it_is_the_same_error() {
+fn context_overflow_at_stream_start_is_the_same_error() {
     let first = [STREAM_HEAD, &event(&vllm()), "0\r\n\r\n"].concat();
     let provider = Provider::always(first);
     let gateway = gateway("dialect = \"openai-chat\"", &provider);
@@ -85,7 +85,7 @@ fn a_stream_that_begins_with_it_is_the_same_error() {
 }
 
 #[test]
-fn a_stream_that_has_begun_ends_with_it() {
+fn context_overflow_in_a_stream_ends_it() {
     let error = json!({ "error": { "message": TOO_LONG, "type": "BadRequestError", "code": 400 } });
     let error = event(&error.to_string());
     let begun = [STREAM_HEAD, &event(&delta("Hi")), &error, "0\r\n\r\n"].concat();
@@ -113,7 +113,7 @@ fn named_event(name: &str, data: &str) -> String {
 }
 
 #[test]
-fn a_chat_stream_that_has_begun_ends_with_it_in_every_form() {
+fn context_overflow_ends_a_chat_stream() {
     let plain = json!({ "message": TOO_LONG, "code": 400 }).to_string();
     let in_choice = json!({ "id": "c", "choices": [{ "index": 0, "delta": {},
         "finish_reason": "error", "error": { "message": TOO_LONG, "code": 400 } }] });
@@ -146,7 +146,7 @@ fn a_chat_stream_that_has_begun_ends_with_it_in_every_form() {
 }
 
 #[test]
-fn a_response_that_has_begun_fails_with_it() {
+fn context_overflow_fails_a_response_stream() {
     let response = |status: &str, error: Value| {
         json!({ "id": "resp_1", "object": "response", "created_at": 1, "model": "m",
             "status": status, "error": error, "output": [], "metadata": { "kept": "yes" } })
@@ -207,7 +207,7 @@ fn a_response_that_has_begun_fails_with_it() {
 }
 
 #[test]
-fn a_message_that_has_begun_ends_with_it() {
+fn context_overflow_ends_a_messages_stream() {
     let start = r#"{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":0}}}"#;
     let block =
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
@@ -236,7 +236,7 @@ fn a_message_that_has_begun_ends_with_it() {
 }
 
 #[test]
-fn the_vendor_itself_is_forwarded_byte_for_byte() {
+fn vendor_context_overflow_is_forwarded_unchanged() {
     let body = vllm();
     let provider = Provider::always(json_answer("413 Too Large", "", &body));
     let (path, request) = CLIENTS[0];
@@ -246,7 +246,7 @@ fn the_vendor_itself_is_forwarded_byte_for_byte() {
 }
 
 #[test]
-fn other_errors_of_imitators_are_forwarded_byte_for_byte() {
+fn other_errors_are_forwarded_unchanged() {
     let told =
         json!({ "error": { "message": "no such tool", "code": 400, "metadata": { "x": 1 } } });
     let known =

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, event, json_answer, post};
+use crate::harness::{CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, event, json_answer, post};
 
 const GEMINI_ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}],"role":"model"},"finishReason":"STOP"}]}"#;
 
@@ -23,7 +23,7 @@ fn last(provider: &Provider) -> (String, Value) {
 }
 
 #[test]
-fn a_model_path_names_its_provider() {
+fn gemini_model_path_selects_provider() {
     let google = Provider::always(json_answer("200 OK", "", GEMINI_ANSWER));
     let other = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let gateway = Gateway::start(&format!(
@@ -53,7 +53,7 @@ fn a_model_path_names_its_provider() {
 
 /// Where the model stands in the path, a route's choice goes there, and not into the body.
 #[test]
-fn a_route_sets_the_model_of_the_path() {
+fn route_overrides_model_in_path() {
     let google = Provider::always(json_answer("200 OK", "", GEMINI_ANSWER));
     let gateway = Gateway::start(&format!(
         "{}[routes.r]\nprovider = \"google\"\noverride_params = {{ model = \"g-2\" }}\n",
@@ -74,7 +74,7 @@ fn a_route_sets_the_model_of_the_path() {
 }
 
 #[test]
-fn bodies_that_repeat_the_model_get_its_own_name() {
+fn model_in_body_matches_model_in_path() {
     let google = Provider::always(json_answer("200 OK", "", r#"{"totalTokens":3}"#));
     let gateway = Gateway::start(&section(&google, "google", "gemini", "/v1beta"));
     let content = json!({"parts": [{"text": "a"}]});
@@ -109,7 +109,7 @@ fn bodies_that_repeat_the_model_get_its_own_name() {
 }
 
 #[test]
-fn any_vendor_embeds_and_counts_for_clients_of_google() {
+fn gemini_clients_embed_and_count_with_any_vendor() {
     let openai = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,0.25]}],"model":"e","usage":{"prompt_tokens":3,"total_tokens":3}}"#;
     let cohere = r#"{"embeddings":{"float":[[0.5,0.25]]},"id":"i","meta":{"billed_units":{"input_tokens":3}}}"#;
     let openai = Provider::always(json_answer("200 OK", "", openai));
@@ -158,7 +158,7 @@ fn any_vendor_embeds_and_counts_for_clients_of_google() {
 }
 
 #[test]
-fn embeddings_of_google_are_metered() {
+fn gemini_embeddings_are_metered() {
     let body = r#"{"embedding":{"values":[0.5]},"usageMetadata":{"promptTokenCount":4}}"#;
     let google = Provider::always(json_answer("200 OK", "", body));
     let gateway = Gateway::start(&section(&google, "google", "gemini", "/v1beta"));
@@ -170,7 +170,7 @@ fn embeddings_of_google_are_metered() {
 }
 
 #[test]
-fn calls_of_answers_without_an_id_differ() {
+fn tool_calls_without_id_get_distinct_ids() {
     let call = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}}}],"role":"model"},"finishReason":"STOP"}]}"#;
     let whole = Provider::always(json_answer("200 OK", "", call));
     let stream = Provider::always(format!("{STREAM_HEAD}{}0\r\n\r\n", event(call)));
@@ -199,7 +199,7 @@ fn calls_of_answers_without_an_id_differ() {
 }
 
 #[test]
-fn waits_of_google_reach_other_clients() {
+fn gemini_retry_delay_reaches_other_clients() {
     let error = r#"{"error":{"code":429,"message":"Quota","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"33.2s"}]}}"#;
     let plain = Provider::always(json_answer("429 Too Many Requests", "", error));
     let listed = Provider::always(json_answer("429 Too Many Requests", "", &format!("[{error}]")));

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Client, Gateway, KEYS, LIMIT, Provider, Response, cached, chat, eventually,
     json_answer, post,
 };
 
-crate::stage::variants!();
+crate::harness::variants!();
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -149,7 +149,7 @@ fn read_to_end(gateway: &Gateway, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn bad_request_lines() {
+fn invalid_request_lines_are_rejected() {
     const BAD: (u16, &str) = (400, "invalid_request");
     const METHOD: (u16, &str) = (405, "method_not_allowed");
     let stand = Stand::new();
@@ -205,7 +205,7 @@ fn bad_request_lines() {
 }
 
 #[test]
-fn bad_fields() {
+fn invalid_header_fields_are_rejected() {
     let stand = Stand::new();
     for fields in [
         // Two readings of where the body ends.
@@ -278,7 +278,7 @@ fn bad_fields() {
 }
 
 #[test]
-fn bad_chunks() {
+fn invalid_chunked_bodies_are_rejected() {
     let stand = Stand::new();
     let extensions = format!("1;{}\r\nx\r\n", "e".repeat(1000)).repeat(5);
     let trailers = format!("0\r\n{}\r\n", format!("t: {}\r\n", "x".repeat(1000)).repeat(9));
@@ -317,7 +317,7 @@ fn bad_chunks() {
 }
 
 #[test]
-fn too_much_of_anything() {
+fn size_limits_are_enforced() {
     const HEAD: (u16, &str) = (431, "headers_too_large");
     const TARGET: (u16, &str) = (414, "uri_too_long");
     const BODY: (u16, &str) = (413, "body_too_large");
@@ -358,7 +358,7 @@ fn too_much_of_anything() {
 }
 
 #[test]
-fn bodies_that_are_not_what_they_should_be() {
+fn invalid_json_bodies_are_rejected() {
     const JSON: (u16, &str) = (400, "invalid_json");
     const MEDIA: (u16, &str) = (415, "unsupported_media_type");
     let stand = Stand::new();
@@ -431,7 +431,7 @@ fn bodies_that_are_not_what_they_should_be() {
 }
 
 #[test]
-fn paths_and_methods_that_are_not_served() {
+fn unknown_paths_and_methods_are_rejected() {
     let stand = Stand::new();
     for (line, expected) in [
         ("GET / HTTP/1.1", (404, "not_found")),
@@ -473,7 +473,7 @@ fn paths_and_methods_that_are_not_served() {
 
 /// The request line has said which dialect the client speaks.
 #[test]
-fn refused_heads_are_told_in_the_dialect_of_their_path() {
+fn rejected_heads_use_the_dialect_of_their_path() {
     let stand = Stand::new();
     let long = format!("x: {}\r\n", "y".repeat(33 * 1024));
     for (fields, expected) in [
@@ -488,7 +488,7 @@ fn refused_heads_are_told_in_the_dialect_of_their_path() {
 
 /// What is refused unread must not be read as a request of its own afterwards.
 #[test]
-fn a_request_hidden_in_a_refused_one_is_never_served() {
+fn smuggled_request_is_never_served() {
     let key = "virtual-key-1";
     let server = format!("body_bytes_max = {BODY_BYTES_MAX}");
     let keys = "[keys.one]\nsecret = \"${KEY}\"\nmodels = [\"m\"]";
@@ -580,7 +580,7 @@ fn a_request_hidden_in_a_refused_one_is_never_served() {
 }
 
 #[test]
-fn odd_requests_that_are_good() {
+fn unusual_valid_requests_are_served() {
     let stand = Stand::new();
     let body = chat("m");
     let size = format!("{:x}", body.len());
@@ -641,7 +641,7 @@ fn joined(chunks: &str) -> String {
 
 /// Some of these end while the gateway is busy writing to the provider.
 #[test]
-fn streamed_bodies_of_any_size_arrive_whole() {
+fn streamed_bodies_of_any_size_arrive_complete() {
     let stand = Stand::with("", "", &[]);
     let line = "POST /v1/files HTTP/1.1\r\nhost: a\r\n";
     for size in [1, 4000, 4096, 8192, 10_000, 12_288, 16_385, 30_000, 65_536, 150_000] {
@@ -663,7 +663,7 @@ fn streamed_bodies_of_any_size_arrive_whole() {
 }
 
 #[test]
-fn http_1_0_closes_unless_asked_to_stay() {
+fn http_1_0_closes_without_keep_alive() {
     let stand = Stand::new();
     let body = chat("m");
     // It needs no host, but a client with a key writes its credential behind it.
@@ -687,7 +687,7 @@ fn http_1_0_closes_unless_asked_to_stay() {
 }
 
 #[test]
-fn a_body_is_invited_only_where_it_will_be_read() {
+fn expect_continue_is_answered_only_when_body_is_read() {
     let stand = Stand::new();
     let body = chat("m");
     let head = |path: &str, more: &str, length: usize| {
@@ -724,7 +724,7 @@ fn a_body_is_invited_only_where_it_will_be_read() {
 }
 
 #[test]
-fn head_has_no_body_in_its_answer() {
+fn head_response_has_no_body() {
     let stand = Stand::new();
     let mut client = stand.gateway.connect();
     for path in ["/v1/models", "/v1/models/m", CHAT_PATH, "/nowhere", "/v1/files"] {
@@ -765,7 +765,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn any_split_of_a_request_is_the_same_request() {
+fn request_split_does_not_matter() {
     let stand = Stand::new();
     let body = "{\"model\":\"m\"}";
     let plain = format!(
@@ -825,7 +825,7 @@ fn drip(gateway: &Gateway, bytes: impl Iterator<Item = u8>, pause: Duration) -> 
 const TOO_SLOW: &str = "HTTP/1.1 408 ";
 
 #[test]
-fn slow_heads_are_cut() {
+fn slow_heads_time_out() {
     let stand = Stand::with("head_timeout_ms = 300", "", &[]);
     let head = b"GET /v1/models HTTP/1.1\r\nhost: a\r\nx: ";
     let pause = Duration::from_millis(10);
@@ -859,7 +859,7 @@ fn slow_heads_are_cut() {
 }
 
 #[test]
-fn silent_connections_are_closed_without_a_word() {
+fn silent_connections_are_closed_without_response() {
     let server = "head_timeout_ms = 300\nkeep_alive_timeout_ms = 300";
     let stand = Stand::with(server, "", &[]);
     let mut unused: Vec<Client> = (0..20).map(|_| stand.gateway.connect()).collect();
@@ -876,7 +876,7 @@ fn silent_connections_are_closed_without_a_word() {
 
 /// The grace of a body is 10 s, so this is the slowest test here.
 #[test]
-fn slow_bodies_are_cut() {
+fn slow_bodies_time_out() {
     let stand = Stand::with("body_bytes_per_second_min = 1000000", "", &[]);
     let gateway = &stand.gateway;
     let endless = |head: Vec<u8>| head.into_iter().chain(std::iter::repeat(b' '));
@@ -927,7 +927,7 @@ fn check_survives(gateway: &Gateway, what: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn garbage_harms_nobody() {
+fn garbage_does_not_affect_other_clients() {
     let stand = Stand::with("body_bytes_max = 1000000", "", &[]);
     const BYTES: usize = 512 * 1024;
     let heads = [
@@ -949,7 +949,7 @@ fn garbage_harms_nobody() {
 }
 
 #[test]
-fn one_wrong_byte_harms_nobody() {
+fn one_corrupt_byte_does_not_affect_other_clients() {
     let stand = Stand::new();
     let good = [
         post(CHAT_PATH, "x-ringgate-provider: p\r\n", &chat("m")),
@@ -969,7 +969,7 @@ fn one_wrong_byte_harms_nobody() {
 }
 
 #[test]
-fn connections_over_the_bound_are_closed_at_once() {
+fn connections_over_limit_are_closed_at_once() {
     let stand = Stand::with("connections_max = 50", "", &[]);
     let probe = b"GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut held = Vec::new();
@@ -1000,7 +1000,7 @@ fn connections_over_the_bound_are_closed_at_once() {
 }
 
 #[test]
-fn requests_over_the_bound_are_told_to_come_again() {
+fn requests_over_limit_get_retry_after() {
     let released = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&released);
     let provider = provider(move |visit| {
@@ -1039,7 +1039,7 @@ fn requests_over_the_bound_are_told_to_come_again() {
 }
 
 #[test]
-fn memory_of_bodies_is_bounded_over_all_clients() {
+fn body_memory_is_bounded_across_clients() {
     let limit = 64 * 1024;
     let server = format!(
         "body_bytes_max = {limit}\nanswer_bytes_max = {limit}\nbuffered_bytes_max = {limit}"

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::endpoints::{peak, resident};
+use crate::harness::{Gateway, Provider, chat, eventually};
 use crate::routing::{CHAT_PATH, Stand, failing, option, request, silent, well};
-use crate::stage::{Gateway, Provider, chat, eventually};
 
 /// What the slowest request may take in a debug build on a busy machine. Before there were bounds, these
 /// took ten times as long in a release build.
@@ -60,7 +60,7 @@ fn inheriting(number: usize) -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn a_config_takes_no_more_memory_than_it_says() {
+fn inline_config_memory_is_bounded() {
     const CONFIGS: usize = 60;
     let stand = Stand::new(vec![well()]);
     let pid = stand.gateway.pid();
@@ -88,7 +88,7 @@ fn a_config_takes_no_more_memory_than_it_says() {
 }
 
 #[test]
-fn each_bound_of_a_config_is_told() {
+fn config_limit_errors_name_the_limit() {
     let stand = Stand::new(vec![well()]);
     let deep = |levels: usize| (0..levels).fold(json!({}), |inner, _| json!({"targets": [inner]}));
     let conditional = |queries: Vec<Value>| {
@@ -141,7 +141,7 @@ fn each_bound_of_a_config_is_told() {
 }
 
 #[test]
-fn the_bounds_stand_in_the_documentation() {
+fn config_limits_are_documented() {
     let page = include_str!("../docs/routing.md");
     for bound in [
         "24 KiB",
@@ -163,7 +163,7 @@ fn the_bounds_stand_in_the_documentation() {
 }
 
 #[test]
-fn races_inside_races_share_one_body() {
+fn nested_races_share_one_body() {
     const BODY_BYTES: usize = 3 * 1024 * 1024;
     let stand = Stand::new(vec![silent()]);
     let text = format!("\"content\":\"{}", "y".repeat(BODY_BYTES));
@@ -186,7 +186,7 @@ fn races_inside_races_share_one_body() {
 }
 
 #[test]
-fn a_long_body_arrives_whole_at_all_attempts() {
+fn large_body_arrives_complete_at_all_attempts() {
     let body = long_chat(300 * 1024);
     let stand = Stand::new(vec![failing(500, ""), well()]);
     let targets = vec![
@@ -203,7 +203,7 @@ fn a_long_body_arrives_whole_at_all_attempts() {
 }
 
 #[test]
-fn bodies_that_are_edited_count_as_buffered() {
+fn edited_bodies_count_as_buffered() {
     let settings = "[server]\nbody_bytes_max = 1048576\nanswer_bytes_max = 1048576\n\
                     buffered_bytes_max = 1572864\n";
     let stand = Stand::with(settings, vec![well()]);
@@ -218,7 +218,7 @@ fn bodies_that_are_edited_count_as_buffered() {
 }
 
 #[test]
-fn one_request_makes_sixty_four_attempts_at_most() {
+fn attempts_per_request_are_limited_to_64() {
     let targets = |first: usize| -> Vec<String> {
         let one = |at: usize| {
             format!("{{ provider = \"p0\", override_params = {{ model = \"m{at}\" }} }}")
@@ -238,7 +238,7 @@ fn one_request_makes_sixty_four_attempts_at_most() {
     );
     let provider = failing(500, "");
     let gateway = Gateway::start(&format!("{route}{}", provider.section("p0", "")));
-    let asked = crate::stage::post(CHAT_PATH, "x-ringgate-config: all\r\n", &chat("m"));
+    let asked = crate::harness::post(CHAT_PATH, "x-ringgate-config: all\r\n", &chat("m"));
     let response = gateway.send(&asked);
     assert_eq!(response.status, 500, "{}", response.text());
     assert_eq!(provider.request_count(), 64);
@@ -252,7 +252,7 @@ fn asked_in_time(gateway: &Gateway, what: &str, config: &Value, body: &str) -> u
 }
 
 #[test]
-fn edits_and_looks_take_one_pass_over_a_body() {
+fn edits_and_conditions_scan_body_once() {
     let provider: Provider = well();
     let stand = Stand::new(vec![provider]);
     let body = long_chat(1_300_000);

@@ -4,7 +4,9 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, chat, eventually, json_answer, post};
+use crate::harness::{
+    CHAT_ANSWER, Gateway, Provider, Response, chat, eventually, json_answer, post,
+};
 
 const CHAT_PATH: &str = "/v1/chat/completions";
 
@@ -147,14 +149,14 @@ targets = [{{ provider = "one" }}]
 }
 
 #[test]
-fn the_hash_command_knows_a_line_end_from_a_secret() {
+fn hash_command_strips_line_end_from_secret() {
     assert_eq!(hash("secret"), hash("secret\n"));
     assert_ne!(hash("secret"), hash(" secret"));
     assert!(hash("secret").starts_with("blake3:"));
 }
 
 #[test]
-fn every_key_header_leads_to_the_same_check() {
+fn every_key_header_is_authenticated_alike() {
     const DENIED: Result<usize, (u16, &str)> = Err((401, "invalid_api_key"));
     let stand = Stand::new();
     let stored = hash(OPEN);
@@ -205,7 +207,7 @@ fn every_key_header_leads_to_the_same_check() {
 }
 
 #[test]
-fn models_are_held_to_the_list_however_they_are_named() {
+fn model_allowlist_applies_to_every_spelling() {
     const DENIED: Result<usize, (u16, &str)> = Err((403, "model_not_allowed"));
     let stand = Stand::new();
     let config = |json: &str| format!("x-ringgate-config: {json}\r\n");
@@ -273,7 +275,7 @@ fn models_are_held_to_the_list_however_they_are_named() {
 
 /// A body that is streamed unseen could name any model.
 #[test]
-fn what_cannot_be_seen_is_not_allowed_to_a_limited_key() {
+fn limited_key_rejects_requests_with_unknown_model() {
     const DENIED: Result<usize, (u16, &str)> = Err((403, "model_not_allowed"));
     let stand = Stand::new();
     let form = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\no1\r\n--b--\r\n";
@@ -314,7 +316,7 @@ fn what_cannot_be_seen_is_not_allowed_to_a_limited_key() {
 
 /// An override is no leave: the body that goes out unseen still names the client's model.
 #[test]
-fn an_override_does_not_open_a_body_that_cannot_be_edited() {
+fn override_does_not_bypass_model_allowlist() {
     let stand = Stand::new();
     let json = chat("o1");
     for (fields, framing, body) in [
@@ -340,7 +342,7 @@ fn an_override_does_not_open_a_body_that_cannot_be_edited() {
 
 /// A default stands in for the model that the client left out, and is held to the list as well.
 #[test]
-fn a_default_model_is_used_and_checked() {
+fn default_model_is_used_and_checked() {
     let stand = Stand::new();
     let config = |model: &str| {
         format!(
@@ -354,7 +356,7 @@ fn a_default_model_is_used_and_checked() {
 }
 
 #[test]
-fn a_refused_model_is_not_repeated_whole() {
+fn rejected_model_name_is_truncated_in_error() {
     let stand = Stand::new();
     let model = format!("one/{}", "x".repeat(1_000_000));
     let request = post(CHAT_PATH, &format!("api-key: {LIMITED}\r\n"), &chat(&model));
@@ -363,7 +365,7 @@ fn a_refused_model_is_not_repeated_whole() {
 }
 
 #[test]
-fn the_list_of_models_shows_what_the_key_may_use() {
+fn model_list_shows_only_allowed_models() {
     let stand = Stand::new();
     let get = |key: &str, path: &str| {
         stand.gateway.send(&format!("GET {path} HTTP/1.1\r\nhost: a\r\napi-key: {key}\r\n\r\n"))
@@ -388,7 +390,7 @@ fn the_list_of_models_shows_what_the_key_may_use() {
 }
 
 #[test]
-fn routes_are_held_to_the_list() {
+fn route_allowlist_is_enforced() {
     const DENIED: Result<usize, (u16, &str)> = Err((403, "route_not_allowed"));
     const INVALID: Result<usize, (u16, &str)> = Err((400, "invalid_config"));
     const REFUSED: Result<usize, (u16, &str)> = Err((400, "invalid_request"));
@@ -436,7 +438,7 @@ fn routes_are_held_to_the_list() {
 }
 
 #[test]
-fn a_provider_is_named_by_header_or_model() {
+fn provider_is_selected_by_header_or_model() {
     const UNKNOWN: Result<usize, (u16, &str)> = Err((400, "unknown_provider"));
     let stand = Stand::new();
     for (fields, model, expected, sent) in [
@@ -470,7 +472,7 @@ fn a_provider_is_named_by_header_or_model() {
 
 /// The client's own credential goes to the vendor it names; the virtual key stays here.
 #[test]
-fn a_preset_with_the_clients_own_credential() {
+fn preset_with_client_credential_is_usable() {
     let stand = Stand::new();
     let host = stand.custom.address;
     let base = format!("http://{host}/v1");
@@ -538,7 +540,7 @@ fn a_preset_with_the_clients_own_credential() {
 
 /// A custom host is asked for by the client, so it never sees what the operator configured.
 #[test]
-fn a_configured_credential_does_not_follow_a_custom_host() {
+fn configured_credential_is_not_sent_to_custom_host() {
     let (vendor, custom) = (
         Provider::always(json_answer("200 OK", "", CHAT_ANSWER)),
         Provider::always(json_answer("200 OK", "", CHAT_ANSWER)),
@@ -574,7 +576,7 @@ fn a_configured_credential_does_not_follow_a_custom_host() {
 /// Portkey's clients always send `x-portkey-api-key`: where no keys are configured it is still not
 /// the vendor's credential.
 #[test]
-fn the_gateway_key_of_an_open_gateway_does_not_go_to_the_vendor() {
+fn virtual_key_is_never_sent_upstream() {
     let custom = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let gateway = Gateway::start(&format!("[server]\ncustom_hosts = [\"{}\"]\n", custom.address));
     for name in ["x-portkey-api-key", "x-ringgate-api-key"] {
@@ -591,7 +593,7 @@ fn the_gateway_key_of_an_open_gateway_does_not_go_to_the_vendor() {
 }
 
 #[test]
-fn forwarded_headers_carry_no_credentials() {
+fn forwarded_headers_contain_no_credentials() {
     let stand = Stand::new();
     let asked = "authorization, x-api-key, api-key, X-Goog-Api-Key, x-portkey-api-key, \
                  x-ringgate-api-key, x-portkey-config, cookie, proxy-authorization, host, \
@@ -632,7 +634,7 @@ fn forwarded_headers_carry_no_credentials() {
 }
 
 #[test]
-fn answers_bear_the_family_of_headers_that_was_used() {
+fn response_headers_match_request_header_family() {
     let stand = Stand::new();
     const NAMES: [&str; 6] = [
         "request-id",
@@ -669,7 +671,7 @@ fn answers_bear_the_family_of_headers_that_was_used() {
 }
 
 #[test]
-fn a_request_may_set_its_own_limit() {
+fn request_header_sets_timeout() {
     let provider = Provider::start(|visit| {
         while visit.request().is_some() {
             visit.wait_for_end();
@@ -693,7 +695,7 @@ fn a_request_may_set_its_own_limit() {
 /// Everything that a client, an operator's log or a metric gets to see, after requests of all
 /// sorts, holds no secret; nor does a provider see any but its own.
 #[test]
-fn secrets_stay_where_they_belong() {
+fn secrets_do_not_leak() {
     let stand = Stand::new();
     let mut shown = Vec::new();
     let base = format!("http://{}/v1", stand.custom.address);
@@ -767,8 +769,8 @@ fn secrets_stay_where_they_belong() {
 
 /// Settings never show a secret either, also where they are wrong.
 #[test]
-fn problems_in_settings_hide_secrets() {
-    let folder = crate::stage::Folder::new();
+fn settings_errors_hide_secrets() {
+    let folder = crate::harness::Folder::new();
     let file = folder.write(
         "ringgate.toml",
         "[providers.p]\npreset = \"openai\"\napi_key = \"${ONE}\"\nbase_url = \

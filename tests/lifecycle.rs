@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Client, FINISH, Folder, Gateway, Provider, STREAM_HEAD, chat, delta, event,
     eventually, json_answer, post, refuse_system_calls, stream,
 };
@@ -26,7 +26,7 @@ fn ringgate(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, S
 }
 
 #[test]
-fn check_lists_every_problem_with_its_path() {
+fn check_command_lists_every_problem_with_path() {
     let folder = Folder::new();
     let file = folder.write(
         "bad.toml",
@@ -56,7 +56,7 @@ fn an_address_in_use_is_refused() {
 }
 
 #[test]
-fn known_variables_add_providers() {
+fn environment_variables_add_providers() {
     let environment = [("GROQ_API_KEY", "a-key"), ("OPENAI_API_KEY", "another")];
     let gateway = Gateway::start_with("", &environment, &[]);
     eventually("the start-up line", || gateway.has_said("providers:"));
@@ -64,7 +64,7 @@ fn known_variables_add_providers() {
 }
 
 #[test]
-fn a_reload_is_whole_or_not_at_all() {
+fn reload_is_atomic() {
     let old = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let new =
         Provider::always(json_answer("200 OK", "", r#"{"choices":[{"index":0}],"id":"new"}"#));
@@ -91,7 +91,7 @@ fn a_reload_is_whole_or_not_at_all() {
 }
 
 #[test]
-fn draining_lets_streams_finish_and_refuses_newcomers() {
+fn drain_finishes_streams_and_rejects_new_connections() {
     let go_on = Arc::new(AtomicBool::new(false));
     let goes_on = Arc::clone(&go_on);
     let provider = Provider::start(move |visit| {
@@ -117,7 +117,7 @@ fn draining_lets_streams_finish_and_refuses_newcomers() {
 }
 
 #[test]
-fn the_drain_deadline_holds() {
+fn drain_timeout_is_enforced() {
     let provider = Provider::start(|visit| {
         visit.request();
         visit.send(STREAM_HEAD.as_bytes());
@@ -146,7 +146,7 @@ fn the_drain_deadline_holds() {
 }
 
 #[test]
-fn want_of_descriptors_is_survived_without_spinning() {
+fn descriptor_exhaustion_does_not_spin() {
     let gateway = Gateway::start_with("", &[], &["ulimit -n 64"]);
     let clients: Vec<_> = (0..100).map(|_| gateway.connect()).collect();
     let before = cpu_ticks(gateway.pid());
@@ -181,7 +181,7 @@ fn unread_streams() -> Vec<(&'static str, Stdio, Option<PipeReader>)> {
 const PIPE_BYTES: usize = 65_536;
 
 #[test]
-fn dead_standard_streams_neither_stop_nor_end_the_process() {
+fn closed_standard_streams_do_not_stop_the_process() {
     for (stdout, stderr) in unread_streams().into_iter().zip(unread_streams()) {
         let (what, stdout, _stdout_reader) = stdout;
         let (_, stderr, _stderr_reader) = stderr;
@@ -215,7 +215,7 @@ fn dead_standard_streams_neither_stop_nor_end_the_process() {
 }
 
 #[test]
-fn a_failed_start_ends_with_its_code_where_nobody_reads() {
+fn failed_start_sets_exit_code_with_closed_stderr() {
     let folder = Folder::new();
     let file = folder.write("bad.toml", "[server]\nno_such = 1\n");
     for (what, stderr, _reader) in unread_streams() {
@@ -245,7 +245,7 @@ fn make_fifo(path: &Path) {
 }
 
 #[test]
-fn files_of_the_settings_that_are_none_are_refused() {
+fn settings_paths_must_be_regular_files() {
     let folder = Folder::new();
     for (kind, path, _listener) in odd_files(folder.path()) {
         let path = path.to_str().expect("a path");
@@ -275,7 +275,7 @@ fn files_of_the_settings_that_are_none_are_refused() {
 }
 
 #[test]
-fn files_of_the_cache_that_are_none_are_reported() {
+fn cache_paths_must_be_regular_files() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let cached = "x-ringgate-config: {\"cache\":{\"mode\":\"simple\"}}\r\n";
     for (name, keeps) in [
@@ -320,7 +320,7 @@ fn files_of_the_cache_that_are_none_are_reported() {
 }
 
 #[test]
-fn a_model_that_is_no_file_turns_the_semantic_cache_off() {
+fn unreadable_model_disables_semantic_cache() {
     let folder = Folder::new();
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         make_fifo(&folder.path().join(name));
@@ -336,7 +336,7 @@ fn a_model_that_is_no_file_turns_the_semantic_cache_off() {
 }
 
 #[test]
-fn a_forbidden_io_uring_is_noticed_before_it_is_needed() {
+fn forbidden_io_uring_is_detected_at_start() {
     for (what, calls) in [
         ("enter", &[libc::SYS_io_uring_enter][..]),
         ("setup", &[libc::SYS_io_uring_setup]),
@@ -356,7 +356,7 @@ fn a_forbidden_io_uring_is_noticed_before_it_is_needed() {
 }
 
 #[test]
-fn bodies_that_are_sent_once_leave_no_pile_of_idle_connections() {
+fn streamed_bodies_do_not_accumulate_idle_connections() {
     let provider = Provider::always(json_answer("200 OK", "", r#"{"text":"Hi"}"#));
     let gateway = Gateway::start(&provider.section("p", ""));
     let request = "POST /v1/audio/unknown HTTP/1.1\r\nhost: a\r\ncontent-type: audio/wav\r\n\
@@ -372,7 +372,7 @@ fn bodies_that_are_sent_once_leave_no_pile_of_idle_connections() {
 }
 
 #[test]
-fn half_open_admin_connections_starve_nobody() {
+fn half_open_admin_connections_do_not_starve_others() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let gateway = Gateway::start_with(&provider.section("p", ""), &[], &["ulimit -n 256"]);
     let half_open: Vec<Client> = (0..300)
@@ -395,7 +395,7 @@ fn half_open_admin_connections_starve_nobody() {
 }
 
 #[test]
-fn clients_leave_descriptors_to_providers_and_to_the_admin_listener() {
+fn descriptors_are_reserved_for_providers_and_admin() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let settings = format!("[server]\nhead_timeout_ms = 3000\n{}", provider.section("p", ""));
     let gateway = Gateway::start_with(&settings, &[], &["ulimit -n 128"]);
@@ -421,7 +421,7 @@ fn clients_leave_descriptors_to_providers_and_to_the_admin_listener() {
 }
 
 #[test]
-fn the_admin_api_is_not_for_pages_of_other_sites() {
+fn admin_api_rejects_cross_site_requests() {
     let gateway = Gateway::start("[admin]\nhosts = [\"Gateway.Internal\"]\n");
     let port = gateway.admin.port();
     let own = format!("localhost:{port}");

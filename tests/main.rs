@@ -11,13 +11,14 @@
     reason = "a test fails by panicking; two suites run on both drivers, with keys, the cache and TLS"
 )]
 
-mod stage;
+mod harness;
 
 mod access;
 mod caching;
 mod credentials;
-mod departures;
+mod disconnects;
 mod embedded_errors;
+mod embeddings_rerank;
 mod endpoints;
 mod failed_turns;
 mod faults;
@@ -36,7 +37,6 @@ mod hostile_on_epoll_with_keys_over_tls;
 mod hostile_with_keys_over_tls;
 mod keys;
 mod lifecycle;
-mod meaning;
 mod metering;
 mod model_rules;
 mod models;
@@ -52,8 +52,8 @@ mod routing_health;
 mod routing_modes;
 mod routing_requests;
 mod routing_streams;
+mod semantic_cache;
 mod service_tiers;
-mod shapes;
 mod simulate;
 mod streams;
 mod surplus;

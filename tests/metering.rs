@@ -1,6 +1,6 @@
 //! Usage, metrics and the request log: what was used is counted once, and dropped lines are said.
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Gateway, Provider, STREAM_HEAD, chat, delta, event, eventually, json_answer, post,
     stream,
 };
@@ -32,7 +32,7 @@ fn usage_is_counted_by_key_provider_and_model() {
 }
 
 #[test]
-fn names_that_nobody_knows_push_no_model_aside() {
+fn unknown_models_do_not_displace_known_labels() {
     let provider = Provider::start(|visit| {
         while let Some(request) = visit.request() {
             let is_known = !request.contains("nonsense-");
@@ -134,7 +134,7 @@ fn missing_usage_is_estimated_and_flagged() {
 }
 
 #[test]
-fn each_request_is_one_line_of_json_without_secrets() {
+fn request_log_has_one_json_line_without_secrets() {
     let settings = "[log]\nrequests = \"requests.jsonl\"\n[keys.k]\nsecret = \"${SECRET}\"\n\
                     metadata = { team = \"a\" }\n";
     let environment = [("SECRET", "secret-of-this-test")];
@@ -164,7 +164,7 @@ const PRICES: &str = "[catalogue.p.m]\nprices = [{ input = 2, cache_read = 0.5, 
                       { tier = \"priority\", input = 4, output = 16 }]\n";
 
 #[test]
-fn calls_are_priced_to_the_pico_dollar() {
+fn cost_is_exact_to_the_pico_dollar() {
     let provider = Provider::start(|visit| {
         while let Some(request) = visit.request() {
             let is_prior = request.contains("priority");
@@ -209,7 +209,7 @@ fn calls_are_priced_to_the_pico_dollar() {
 }
 
 #[test]
-fn a_stream_that_breaks_is_priced_by_an_estimate() {
+fn broken_stream_cost_is_estimated() {
     let provider = Provider::start(|visit| {
         if visit.request().is_some() {
             visit.send(STREAM_HEAD.as_bytes());
@@ -237,7 +237,7 @@ fn logged<'l>(text: &'l str, member: &str) -> Vec<&'l str> {
 }
 
 #[test]
-fn fast_answers_and_those_of_the_united_states_cost_more() {
+fn fast_mode_and_us_region_raise_cost() {
     let answer = |usage: &str| {
         [
             format!(
@@ -286,7 +286,7 @@ fn fast_answers_and_those_of_the_united_states_cost_more() {
 }
 
 #[test]
-fn what_a_vendor_says_it_cost_is_believed() {
+fn vendor_reported_cost_is_used() {
     let usage =
         r#""usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10,"cost":0.00014}"#;
     let whole = format!(
@@ -303,7 +303,7 @@ fn what_a_vendor_says_it_cost_is_believed() {
             visit.send(if is_stream { streamed.as_bytes() } else { whole.as_bytes() });
         }
     });
-    let folder = crate::stage::Folder::new();
+    let folder = crate::harness::Folder::new();
     let log = folder.path().join("requests.log");
     let mut gateway = Gateway::start(&format!(
         "[log]\nrequests = \"{}\"\n{}[catalogue.p.m]\nprices = [{{ input = 2, output = 8 }}]\n",
@@ -324,7 +324,7 @@ fn what_a_vendor_says_it_cost_is_believed() {
 }
 
 #[test]
-fn what_was_refused_costs_nothing() {
+fn rejected_requests_cost_nothing() {
     let refused = json_answer("429 Too Many Requests", "", r#"{"error":{"message":"slow down"}}"#);
     let provider = Provider::always(refused);
     let gateway = Gateway::start(&format!("{}{PRICES}", provider.section("p", "")));
@@ -335,7 +335,7 @@ fn what_was_refused_costs_nothing() {
 }
 
 #[test]
-fn what_translation_lost_is_in_the_log() {
+fn translation_warnings_are_logged() {
     let mock = loadtest::mock::start(loadtest::mock::MockOptions::default()).expect("a mock");
     let settings = format!(
         "[log]\nrequests = \"requests.jsonl\"\n[providers.p]\ndialect = \"anthropic-messages\"\n\
@@ -356,7 +356,7 @@ fn what_translation_lost_is_in_the_log() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_not_requests() {
+fn full_disk_drops_log_lines_not_requests() {
     let gateway = Gateway::start("[log]\nrequests = \"/dev/full\"\n");
     for _ in 0..20 {
         assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).status, 200);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, json_answer, post};
+use crate::harness::{CHAT_ANSWER, Gateway, Provider, Response, json_answer, post};
 
 const RESPONSE: &str = r#"{"id":"resp_1","object":"response","created_at":1,"status":"completed",
  "model":"m","output":[{"type":"message","id":"m1","status":"completed","role":"assistant",
@@ -80,7 +80,7 @@ fn tool(name: &str) -> Value {
 }
 
 #[test]
-fn an_answer_that_the_client_has_begun() {
+fn assistant_prefill_by_model() {
     let stand = Stand::new("");
     let body = json!({"contents": [
         {"role": "user", "parts": [{"text": "List three."}]},
@@ -111,7 +111,7 @@ fn an_answer_that_the_client_has_begun() {
 }
 
 #[test]
-fn ids_of_calls_as_mistral_takes_them() {
+fn tool_call_ids_fit_mistral() {
     let stand = Stand::new("");
     let (_, _, sent) = stand.ask(
         "/v1/responses",
@@ -126,7 +126,7 @@ fn ids_of_calls_as_mistral_takes_them() {
 }
 
 #[test]
-fn models_that_only_responses_serve() {
+fn responses_only_models_use_the_responses_api() {
     let stand = Stand::new("");
     let body = json!({"contents": [{"role": "user", "parts": [{"text": "x"}]}]});
     for model in ["openai/gpt-5.4-pro", "openai/gpt-5.1-codex", "openai/gpt-5.5"] {
@@ -151,7 +151,7 @@ fn models_that_only_responses_serve() {
 }
 
 #[test]
-fn tools_beside_an_effort_go_to_responses() {
+fn tools_with_effort_use_the_responses_api() {
     let stand = Stand::new("");
     let messages = json!({"model": "openai/gpt-5.5", "max_tokens": 2000, "tools": [tool("f")],
         "messages": [{"role": "user", "content": "x"}],
@@ -178,7 +178,7 @@ fn tools_beside_an_effort_go_to_responses() {
 }
 
 #[test]
-fn strict_imitators_get_what_they_take() {
+fn strict_compatible_servers_get_supported_members_only() {
     let stand = Stand::new("");
     let body = json!({
         "contents": [
@@ -202,7 +202,7 @@ fn strict_imitators_get_what_they_take() {
 }
 
 #[test]
-fn names_of_members_where_bytes_are_forwarded() {
+fn forwarded_bytes_rename_max_tokens_member() {
     let stand = Stand::new("");
     for (model, given, expected) in [
         ("openai/gpt-5", json!({"max_tokens": 9}), json!({"max_completion_tokens": 9})),
@@ -230,7 +230,7 @@ fn names_of_members_where_bytes_are_forwarded() {
 }
 
 #[test]
-fn a_long_end_user_is_hashed() {
+fn long_end_user_is_hashed() {
     let stand = Stand::new("");
     let user = format!("user_{}_account__session_{}", "a".repeat(64), "b".repeat(61));
     let body = json!({"model": "openai/gpt-4o", "max_tokens": 9, "metadata": {"user_id": user},
@@ -244,7 +244,7 @@ fn a_long_end_user_is_hashed() {
 }
 
 #[test]
-fn long_names_of_tools_come_back() {
+fn long_tool_names_are_mapped_back() {
     let long = format!("mcp__{}__{}", "server".repeat(8), "tool".repeat(8));
     let short = {
         let stand = Stand::new("");
@@ -273,7 +273,7 @@ fn long_names_of_tools_come_back() {
 }
 
 #[test]
-fn how_thinking_is_turned_off() {
+fn thinking_is_disabled_per_model() {
     let stand = Stand::new("");
     for (model, kind, expected) in [
         ("deepseek/deepseek-chat", "disabled", json!({"type": "disabled"})),
@@ -290,7 +290,7 @@ fn how_thinking_is_turned_off() {
 }
 
 #[test]
-fn calls_without_thoughts_are_made_fit_for_models_that_think() {
+fn tool_calls_without_thinking_fit_thinking_models() {
     let stand = Stand::new("");
     let ask = |model: &str, thinking: Value| {
         let body = json!({"model": model, "max_tokens": 9000, "thinking": thinking, "tools": [tool("f")],
@@ -310,7 +310,7 @@ fn calls_without_thoughts_are_made_fit_for_models_that_think() {
 }
 
 #[test]
-fn operators_add_rules() {
+fn operators_can_add_model_rules() {
     let stand = Stand::new("");
     let rules = "[[providers.own.model_rules]]\nmodels = [\"tiny*\"]\nrefuses = [\"temperature\"]\n\
                  max_tokens_min = 16\n";
@@ -329,7 +329,7 @@ fn operators_add_rules() {
 }
 
 #[test]
-fn operators_say_how_a_model_thinks() {
+fn operators_can_set_thinking_form() {
     let stand = Stand::new(
         "[[providers.anthropic.model_rules]]\nmodels = [\"house-*\"]\nthinking_form = \"effort\"\n\
          efforts = [\"low\", \"high\"]\nrefuses = [\"forced_tool_choice\", \"json_schema\"]\n\
@@ -364,7 +364,7 @@ fn operators_say_how_a_model_thinks() {
 }
 
 #[test]
-fn thoughts_of_other_vendors_are_taken_out_of_forwarded_requests() {
+fn foreign_thinking_is_removed_from_forwarded_requests() {
     let stand = Stand::new("");
     let body = json!({"model": "anthropic/claude-opus-4-8", "max_tokens": 2000,
         "thinking": {"type": "adaptive"}, "tools": [tool("f")],
@@ -408,7 +408,7 @@ fn thoughts_of_other_vendors_are_taken_out_of_forwarded_requests() {
 }
 
 #[test]
-fn what_claude_code_says_of_itself_stays_with_anthropic() {
+fn claude_code_billing_header_stays_with_anthropic() {
     let stand = Stand::new("");
     let body = |model: &str| {
         json!({"model": model, "max_tokens": 9, "system": [
@@ -423,7 +423,7 @@ fn what_claude_code_says_of_itself_stays_with_anthropic() {
 }
 
 #[test]
-fn each_of_googles_apis_gets_what_it_knows() {
+fn gemini_and_vertex_get_supported_members_only() {
     let vertex = "[providers.vertex]\npreset = \"vertex-ai\"\nvertex_auth_type = \"access-token\"\n\
                   vertex_project_id = \"p\"\nvertex_region = \"us-east1\"\napi_key = \"test-credential\"\n";
     let stand = Stand::new("");

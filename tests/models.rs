@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, chat, json_answer, post};
+use crate::harness::{CHAT_ANSWER, Gateway, Provider, Response, chat, json_answer, post};
 
 /// A provider that answers everything, and its section with a preset.
 fn answering(name: &str, more: &str) -> (Provider, String) {
@@ -22,7 +22,7 @@ fn ids(list: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_bare_model_picks_the_one_provider_whose_preset_knows_it() {
+fn bare_model_selects_only_provider_that_lists_it() {
     let (_one, first) = answering("vendor", "preset = \"openai\"");
     let (_two, second) = answering("quick", "preset = \"groq\"");
     let (_three, third) = answering("deep", "preset = \"deepseek\"");
@@ -59,7 +59,7 @@ fn a_bare_model_picks_the_one_provider_whose_preset_knows_it() {
 }
 
 #[test]
-fn a_model_that_several_know_is_not_guessed() {
+fn ambiguous_model_is_rejected() {
     let (_one, first) = answering("east", "preset = \"openai\"");
     let (_two, second) = answering("west", "preset = \"openai\"");
     let (_three, third) = answering("deep", "preset = \"deepseek\"");
@@ -70,7 +70,7 @@ fn a_model_that_several_know_is_not_guessed() {
 }
 
 #[test]
-fn every_listed_id_is_usable_as_it_is() {
+fn every_listed_model_id_is_usable() {
     let (_one, first) = answering("vendor", "preset = \"openai\"");
     let (_two, second) = answering("quick", "preset = \"groq\"");
     let (_three, third) = answering("listed", "models = [\"gpt-4.1\", \"mine\", \"quick/mine\"]");
@@ -101,7 +101,7 @@ fn every_listed_id_is_usable_as_it_is() {
 }
 
 #[test]
-fn entries_tell_what_the_catalog_knows() {
+fn model_entries_include_catalog_data() {
     let (_one, first) = answering("vendor", "preset = \"openai\"");
     let (_two, second) = answering("listed", "models = [\"mine\", \"org/ours\"]");
     let own = "[catalogue.listed.mine]\ncontext_tokens = 5\nabilities = [\"tools\", \"vision\"]\n\
@@ -131,7 +131,7 @@ fn entries_tell_what_the_catalog_knows() {
 }
 
 #[test]
-fn other_dialects_get_their_own_shapes() {
+fn model_list_matches_client_dialect() {
     let (_one, first) = answering("vendor", "preset = \"openai\"");
     let (_two, second) = answering("listed", "models = [\"mine\", \"ours\"]");
     let gateway = Gateway::start(&[first, second].concat());
@@ -171,7 +171,7 @@ fn other_dialects_get_their_own_shapes() {
 }
 
 #[test]
-fn one_provider_is_asked_for_its_own_list() {
+fn provider_header_returns_the_providers_model_list() {
     const LIVE: &str = r#"{"object":"list","data":[{"id":"live"}]}"#;
     let live = Provider::always(json_answer("200 OK", "", LIVE));
     let alone = live.section("alone", "preset = \"openai\"");
@@ -196,7 +196,7 @@ fn one_provider_is_asked_for_its_own_list() {
 }
 
 #[test]
-fn an_image_is_not_sent_to_a_model_that_is_known_to_read_text_only() {
+fn image_for_text_only_model_is_rejected() {
     let (provider, section) = answering("vendor", "preset = \"openai\"");
     let (_other, other) = answering("own", "");
     let gateway = Gateway::start(&[section, other].concat());

@@ -5,7 +5,7 @@ use ringgate::dialects::{Cutter, codec, write_amazon_event};
 use ringgate::llm::{Answer, ChunkAssembler, Content, Dialect, Scanner, StopReason};
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer, post};
+use crate::harness::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer, post};
 
 /// Providers by name, which is what each speaks, and where the mock plays it.
 const PROVIDERS: [(&str, &str); 6] = [
@@ -69,7 +69,7 @@ fn said(answer: &Answer) -> (String, Vec<(String, String)>, StopReason) {
 }
 
 #[test]
-fn every_vendor_answers_clients_of_amazon_and_cohere() {
+fn bedrock_and_cohere_clients_work_with_every_vendor() {
     let (gateway, _mock) = stand();
     for (provider, _) in PROVIDERS {
         let text = |tools: bool| if tools { "call the tool" } else { "Hello there" };
@@ -113,7 +113,7 @@ fn every_vendor_answers_clients_of_amazon_and_cohere() {
 }
 
 #[test]
-fn requests_pass_as_they_are_to_their_own_vendor() {
+fn native_requests_are_forwarded_unchanged() {
     let whole = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":7,"outputTokens":3,"totalTokens":10},"unknown":1}"#;
     let mut frames = Vec::new();
     for (name, data) in [
@@ -190,7 +190,7 @@ fn requests_pass_as_they_are_to_their_own_vendor() {
 }
 
 #[test]
-fn errors_and_keys_of_clients_of_amazon_and_cohere() {
+fn bedrock_and_cohere_client_errors_and_keys() {
     let provider = Provider::always(json_answer(
         "429 Too Many Requests",
         "",

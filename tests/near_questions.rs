@@ -36,7 +36,7 @@ fn percent(part: usize, whole: usize) -> f64 {
 }
 
 #[test]
-fn near_questions_with_another_answer_are_not_served() {
+fn similar_pairs_with_other_answers_are_rejected() {
     let (mut served, mut same, mut wrong, mut other) = (0, 0, 0, 0);
     let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for pair in pairs() {
@@ -60,7 +60,7 @@ fn near_questions_with_another_answer_are_not_served() {
 }
 
 #[test]
-fn an_exchanged_pair_is_served_alike() {
+fn swapped_pair_has_same_decision() {
     for pair in pairs() {
         let there = is_served(&pair.a, &pair.b, pair.cosine);
         let back = is_served(&pair.b, &pair.a, pair.cosine);
@@ -69,7 +69,7 @@ fn an_exchanged_pair_is_served_alike() {
 }
 
 #[test]
-fn reported_pairs_are_not_served_at_any_cosine() {
+fn reported_pairs_are_rejected_at_any_cosine() {
     for (a, b) in [
         ("Which country did Sweden invade?", "Which country invaded Sweden?"),
         ("What do spiders eat?", "What eats spiders?"),

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, json_answer};
+use crate::harness::{Gateway, Provider, json_answer};
 
 const CONVERSE_ANSWER: &str = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2}}"#;
 
@@ -38,7 +38,7 @@ fn chat(url: &str) -> String {
 }
 
 #[test]
-fn a_picture_is_fetched_once_for_all_attempts() {
+fn image_is_fetched_once_for_all_attempts() {
     let images = pictures("200 OK\r\ncontent-type: image/jpg; q=1", b"\xff\xd8picture");
     let provider = bedrock(CONVERSE_ANSWER);
     let failing = Provider::always(json_answer("500 Oops", "", r#"{"message":"m"}"#));
@@ -65,7 +65,7 @@ fn a_picture_is_fetched_once_for_all_attempts() {
     assert!(!asked.to_ascii_lowercase().contains("authorization"), "{asked}");
 
     let fields = "x-ringgate-config: both\r\n";
-    let request = crate::stage::post("/v1/chat/completions", fields, &chat(&url));
+    let request = crate::harness::post("/v1/chat/completions", fields, &chat(&url));
     let response = gateway.send(&request);
     assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(failing.request_count(), 1);
@@ -74,7 +74,7 @@ fn a_picture_is_fetched_once_for_all_attempts() {
 }
 
 #[test]
-fn pictures_that_may_not_be_fetched_are_refused() {
+fn forbidden_image_urls_are_rejected() {
     let images = pictures("200 OK\r\ncontent-type: image/png", b"picture");
     let provider = bedrock(CONVERSE_ANSWER);
     let url = format!("https://{}/a.png", images.address);
@@ -105,7 +105,7 @@ fn pictures_that_may_not_be_fetched_are_refused() {
 }
 
 #[test]
-fn what_is_no_picture_is_refused() {
+fn non_image_content_is_rejected() {
     let large = vec![b'x'; 8 * 1024 * 1024 + 1];
     for (head, body, reason) in [
         ("302 Found\r\nlocation: https://127.0.0.1/b", &b""[..], "redirects"),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Gateway, LIMIT, Provider, chat, eventually, find, json_answer, post,
 };
 
@@ -154,7 +154,7 @@ fn logged(gateway: &Gateway) -> serde_json::Value {
 const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
 
 #[test]
-fn frames_of_every_size_travel_both_ways() {
+fn frames_of_every_size_are_relayed() {
     let answer =
         consent("Sec-WebSocket-Protocol: realtime\r\nx-request-id: r\r\nset-cookie: c\r\n");
     let provider = provider_saying(answer, echo);
@@ -208,7 +208,7 @@ fn frames_of_every_size_travel_both_ways() {
 }
 
 #[test]
-fn frames_that_come_with_the_handshake_are_not_lost() {
+fn frames_sent_with_handshake_are_kept() {
     let early = [consent("").as_bytes(), &[TEXT, 2], b"hi"].concat();
     let provider = Provider::start(move |visit| {
         if visit.request().is_some() {
@@ -228,7 +228,7 @@ fn frames_that_come_with_the_handshake_are_not_lost() {
 
 /// Whoever's connection ends without a word, the other's is closed too, at once.
 #[test]
-fn neither_side_outlives_the_other() {
+fn closing_one_side_closes_the_other() {
     for is_reset in [false, true] {
         let provider = provider(|peer| {
             peer.send(TEXT, b"hello");
@@ -277,7 +277,7 @@ fn neither_side_outlives_the_other() {
 
 /// A frame that is cut off is not followed by another, which would be read as its payload.
 #[test]
-fn nothing_is_added_within_a_frame() {
+fn error_event_is_not_inserted_within_a_frame() {
     let provider = provider(|peer| {
         let _ = peer.stream.write_all(&[TEXT, 100, b'c', b'u', b't']);
     });
@@ -290,7 +290,7 @@ fn nothing_is_added_within_a_frame() {
 
 /// A close is answered by the other side even after its sender has sent its last byte.
 #[test]
-fn the_answer_to_a_close_still_arrives() {
+fn close_reply_is_relayed() {
     let provider = provider(echo);
     let gateway = Gateway::start(&format!("{LOG}{}", provider.section("p", "")));
     let (_, mut client) = Peer::open(&gateway, "/v1/realtime?model=m", "");
@@ -304,7 +304,7 @@ fn the_answer_to_a_close_still_arrives() {
 
 /// Once both have said so a session is over, although neither hangs up.
 #[test]
-fn nobody_has_to_hang_up_first() {
+fn session_ends_after_close_handshake() {
     for client_begins in [true, false] {
         let provider = provider(move |peer| {
             if !client_begins {
@@ -335,7 +335,7 @@ fn nobody_has_to_hang_up_first() {
 }
 
 #[test]
-fn refusals_are_told_as_they_are() {
+fn rejected_handshake_is_relayed_unchanged() {
     for (status, body) in [
         ("401 Unauthorized", r#"{"error":{"message":"bad key","code":"invalid_api_key"}}"#),
         ("404 Not Found", r#"{"error":{"message":"no such model"}}"#),
@@ -367,7 +367,7 @@ fn refusals_are_told_as_they_are() {
 }
 
 #[test]
-fn what_is_no_handshake_reaches_nobody() {
+fn invalid_handshake_is_not_forwarded() {
     let provider = provider(echo);
     let settings = format!(
         "{}[providers.claude]\ndialect = \"anthropic-messages\"\nbase_url = \"http://{}/v1\"\n",
@@ -404,7 +404,7 @@ fn what_is_no_handshake_reaches_nobody() {
 }
 
 #[test]
-fn keys_admit_and_stay_here() {
+fn virtual_key_admits_and_is_not_forwarded() {
     let provider = provider(echo);
     let settings = format!(
         "{}[keys.open]\nsecret = \"${{OPEN}}\"\n[keys.limited]\nsecret = \"${{LIMITED}}\"\n\
@@ -458,7 +458,7 @@ fn keys_admit_and_stay_here() {
 
 /// A key with a list of models may name no other inside a session either, however the bytes come.
 #[test]
-fn models_named_inside_a_session_are_held_to_the_list() {
+fn model_allowlist_applies_within_sessions() {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let kept = Arc::clone(&seen);
     let provider = provider(move |peer| {
@@ -529,7 +529,7 @@ fn models_named_inside_a_session_are_held_to_the_list() {
 }
 
 #[test]
-fn what_a_session_used_is_counted() {
+fn session_usage_is_counted() {
     let provider = provider(|peer| {
         for (input, output) in [(100, 20), (150, 30)] {
             let event = format!(
@@ -564,7 +564,7 @@ fn what_a_session_used_is_counted() {
 }
 
 #[test]
-fn silence_ends_a_session() {
+fn idle_session_is_closed() {
     let provider = provider(echo);
     let settings = format!("{LOG}{}", provider.section("p", "realtime_idle_timeout_ms = 400"));
     let gateway = Gateway::start(&settings);
@@ -584,7 +584,7 @@ fn silence_ends_a_session() {
 }
 
 #[test]
-fn a_stop_ends_sessions_within_the_drain() {
+fn shutdown_closes_sessions_within_drain() {
     let provider = provider(echo);
     let settings = format!("[server]\ndrain_timeout_ms = 1000\n{LOG}{}", provider.section("p", ""));
     let mut gateway = Gateway::start(&settings);
@@ -604,7 +604,7 @@ fn a_stop_ends_sessions_within_the_drain() {
 
 /// Who does not read holds the other side back, and costs no memory.
 #[test]
-fn a_slow_reader_holds_its_peer_back() {
+fn slow_reader_applies_backpressure() {
     const PIECE: usize = 64 * 1024;
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
@@ -634,7 +634,7 @@ fn a_slow_reader_holds_its_peer_back() {
 
 /// Sessions that never pause leave the shard to others.
 #[test]
-fn busy_sessions_do_not_starve_a_plain_request() {
+fn busy_sessions_do_not_starve_requests() {
     const SESSIONS: usize = 6;
     let flood = provider(|peer| while peer.send(0x82, &[7; 256 * 1024]) {});
     let plain = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
@@ -684,7 +684,7 @@ fn sessions_count_as_requests_in_flight() {
 }
 
 #[test]
-fn a_credential_in_a_session_is_masked() {
+fn credential_in_session_is_redacted() {
     let secret = "test-credential-of-p";
     let text = format!(r#"{{"type":"error","error":{{"message":"bad key {secret}"}}}}"#);
     let sent = text.clone();

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, FINISH, Gateway, Provider, Response, STREAM_HEAD, chat, delta, event, json_answer,
     post, stream,
 };
@@ -140,7 +140,7 @@ fn requests(provider: &str, is_stream: bool) -> [(String, String); 4] {
 }
 
 #[test]
-fn errors_show_no_credential() {
+fn credentials_are_redacted_in_errors() {
     let stand = Stand::new("");
     for (provider, secret) in SECRETS {
         for spelling in spellings(secret) {
@@ -194,7 +194,7 @@ fn errors_show_no_credential() {
 }
 
 #[test]
-fn an_error_under_a_success_shows_no_credential() {
+fn credentials_are_redacted_in_embedded_errors() {
     let stand = Stand::new("");
     for (provider, secret) in SECRETS {
         for spelling in spellings(secret) {
@@ -215,7 +215,7 @@ fn an_error_under_a_success_shows_no_credential() {
 }
 
 #[test]
-fn error_events_show_no_credential() {
+fn credentials_are_redacted_in_error_events() {
     let stand = Stand::new("");
     for (provider, secret) in SECRETS {
         for spelling in spellings(secret) {
@@ -245,7 +245,7 @@ fn error_events_show_no_credential() {
 }
 
 #[test]
-fn successes_show_no_credential_and_are_stored_without() {
+fn credentials_are_redacted_before_caching() {
     let cached = "[routes.kept]\ncache = { mode = \"simple\" }\n[log]\nrequests = \"log.jsonl\"\n";
     let mut stand = Stand::new(cached);
     let said = |text: &str| CHAT_ANSWER.replace("Hi", &format!("key {text}!"));
@@ -305,7 +305,7 @@ const ACCOUNT_FIELDS: [&str; 12] = [
 ];
 
 #[test]
-fn a_client_names_no_account_beside_the_operators_credential() {
+fn client_cannot_set_account_headers() {
     let provider = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
     let vendor = |more: &str| {
         format!(
@@ -361,7 +361,7 @@ fn a_client_names_no_account_beside_the_operators_credential() {
 }
 
 #[test]
-fn what_the_operators_address_says_is_said_once() {
+fn base_url_query_wins_over_client_query() {
     let provider = Provider::always(json_answer("200 OK", "", "{\"data\":[]}"));
     let gateway = Gateway::start(&format!(
         "[providers.azure]\npreset = \"azure-openai\"\nbase_url = \"http://{}/openai\"\n\
@@ -383,7 +383,7 @@ fn what_the_operators_address_says_is_said_once() {
 }
 
 #[test]
-fn a_stream_that_ends_well_stays_as_it_is() {
+fn complete_stream_is_unchanged() {
     let stand = Stand::new("");
     let events =
         [event(&delta("a%50\\\\u0041 test-cred")), event(FINISH), event("[DONE]")].concat();

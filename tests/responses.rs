@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::stage::{
+use crate::harness::{
     Gateway, Provider, Response, STREAM_HEAD, event, eventually, json_answer, post,
 };
 
@@ -70,7 +70,7 @@ fn refused(response: &Response, words: &[&str]) {
 }
 
 #[test]
-fn the_tools_of_codex_reach_another_vendor() {
+fn codex_tools_reach_other_vendors() {
     let answer = r#"{"candidates":[{"content":{"role":"model","parts":[
         {"functionCall":{"name":"edit","args":{"input":"s/b/c/"}}},
         {"functionCall":{"name":"mcp__db__query","args":{"q":"x"}}}]},
@@ -118,7 +118,7 @@ fn the_tools_of_codex_reach_another_vendor() {
 }
 
 #[test]
-fn items_that_a_client_refers_to_are_sent_in_full() {
+fn referenced_items_are_expanded() {
     let stand = Stand::new(KEYS);
     for stream in [false, true] {
         let body = json!({"model": "google/m", "input": "What is the capital?", "stream": stream});
@@ -148,7 +148,7 @@ fn items_that_a_client_refers_to_are_sent_in_full() {
 }
 
 #[test]
-fn what_is_not_to_be_stored_is_not_kept() {
+fn store_false_is_honored() {
     let stand = Stand::new(KEYS);
     let body = json!({"model": "google/m", "input": "x", "store": false});
     let answer = stand.answer("rg-key-one", &body);
@@ -162,7 +162,7 @@ fn what_is_not_to_be_stored_is_not_kept() {
 }
 
 #[test]
-fn a_conversation_goes_on_from_an_earlier_answer() {
+fn previous_response_id_continues_conversation() {
     let stand = Stand::new(KEYS);
     let first = stand.answer("rg-key-one", &json!({"model": "google/m", "input": "one"}));
     let second = stand.answer(
@@ -192,7 +192,7 @@ fn a_conversation_goes_on_from_an_earlier_answer() {
 }
 
 #[test]
-fn an_answer_can_be_called_up_and_forgotten() {
+fn stored_response_can_be_retrieved_and_deleted() {
     let stand = Stand::new("");
     let answer = stand.answer("k", &json!({"model": "google/m", "input": "one"}));
     let id = answer["id"].as_str().expect("an id");
@@ -208,7 +208,7 @@ fn an_answer_can_be_called_up_and_forgotten() {
 }
 
 #[test]
-fn paths_of_the_responses_api_reach_no_other_vendor() {
+fn responses_subpaths_are_not_sent_to_other_vendors() {
     let stand = Stand::new("");
     for (method, path, body) in [
         ("POST", "/v1/responses/compact", r#"{"model":"google/m","input":"x"}"#),
@@ -236,7 +236,7 @@ fn paths_of_the_responses_api_reach_no_other_vendor() {
 }
 
 #[test]
-fn a_provider_of_the_responses_api_gets_these_paths_as_they_are() {
+fn native_responses_subpaths_are_forwarded() {
     let provider = Provider::always(json_answer("200 OK", "", r#"{"input_tokens":3}"#));
     let gateway = Gateway::start(&format!(
         "[providers.own]\ndialect = \"openai-responses\"\nbase_url = \"http://{}/v1\"\n",
@@ -250,7 +250,7 @@ fn a_provider_of_the_responses_api_gets_these_paths_as_they_are() {
 }
 
 #[test]
-fn the_error_that_ends_a_stream_has_the_next_number() {
+fn final_error_event_has_next_sequence_number() {
     let created = r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","status":"in_progress"}}"#;
     let delta = r#"{"type":"response.output_text.delta","sequence_number":41,"item_id":"m","output_index":0,"content_index":0,"delta":"\"sequence_number\":7"}"#;
     let google = ANSWER.replace('\n', "").replace("\"finishReason\":\"STOP\",", "");
@@ -289,7 +289,7 @@ fn now() -> u64 {
 }
 
 #[test]
-fn an_answer_is_completed_when_it_ends() {
+fn response_has_completion_time() {
     // The provider answers in the second after the one that it was asked in.
     let next_second = || {
         let begun = now();

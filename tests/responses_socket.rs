@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::{Gateway, Provider, STREAM_HEAD, event, json_answer};
 use crate::realtime::{CLOSE, Peer, TEXT};
-use crate::stage::{Gateway, Provider, STREAM_HEAD, event, json_answer};
 
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
@@ -61,7 +61,7 @@ fn said(contents: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn each_message_is_answered_by_the_events_of_its_stream() {
+fn each_message_gets_its_stream_events() {
     let (gateway, provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     let create = json!({"type": "response.create", "model": "google/m", "store": false,
@@ -100,7 +100,7 @@ fn each_message_is_answered_by_the_events_of_its_stream() {
 }
 
 #[test]
-fn a_request_that_generates_nothing_prepares_the_next() {
+fn generate_false_prepares_next_request() {
     let (gateway, provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     ask(
@@ -122,7 +122,7 @@ fn a_request_that_generates_nothing_prepares_the_next() {
 }
 
 #[test]
-fn events_name_the_stream_of_their_request() {
+fn events_name_their_request_stream() {
     let (gateway, provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     let create = |stream: &str, previous: Option<&Value>, input: &str| {
@@ -169,7 +169,7 @@ fn events_name_the_stream_of_their_request() {
 }
 
 #[test]
-fn input_that_steers_an_answer_comes_back() {
+fn unused_steering_input_is_returned() {
     let (gateway, provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     let input = json!([{"role": "user", "content": "rather this"}]);
@@ -190,7 +190,7 @@ fn input_that_steers_an_answer_comes_back() {
 }
 
 #[test]
-fn an_error_is_an_event_and_the_connection_stays() {
+fn error_is_an_event_and_keeps_connection() {
     let (gateway, _provider) = stand("");
     let (_, mut peer) = Peer::open(&gateway, "/v1/responses", "");
     for (message, status, word) in [
@@ -227,7 +227,7 @@ fn an_error_is_an_event_and_the_connection_stays() {
 }
 
 #[test]
-fn a_provider_of_the_responses_api_gets_the_conversation_in_full() {
+fn native_provider_gets_full_conversation() {
     let answer = |number: &str| {
         let item = format!(
             r#"{{"type":"message","id":"msg_{number}","role":"assistant","status":"completed","content":[{{"type":"output_text","text":"Rome.","annotations":[]}}]}}"#
@@ -268,7 +268,7 @@ fn a_provider_of_the_responses_api_gets_the_conversation_in_full() {
 }
 
 #[test]
-fn who_may_not_ask_is_refused_before_the_handshake() {
+fn unauthorized_client_is_rejected_before_handshake() {
     let (gateway, _provider) = stand("[keys.one]\nsecret = \"rg-key-one\"\n");
     let plain = gateway
         .send("GET /v1/responses HTTP/1.1\r\nhost: g\r\nauthorization: Bearer rg-key-one\r\n\r\n");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Gateway, Provider, Response, Visit, chat, json_answer, post, stream,
 };
 
@@ -159,7 +159,7 @@ fn faults() -> Vec<(&'static str, u16, Provider)> {
 }
 
 #[test]
-fn a_failed_target_is_followed_by_the_next() {
+fn failed_target_fails_over() {
     let (names, providers): (Vec<_>, Vec<_>) =
         faults().into_iter().map(|(what, status, provider)| ((what, status), provider)).unzip();
     let good = well();
@@ -181,7 +181,7 @@ fn a_failed_target_is_followed_by_the_next() {
 }
 
 #[test]
-fn where_all_fail_the_last_failure_is_told() {
+fn last_error_is_returned_when_all_fail() {
     let (names, providers): (Vec<_>, Vec<_>) =
         faults().into_iter().map(|(what, status, provider)| ((what, status), provider)).unzip();
     let stand = Stand::new(providers);
@@ -214,7 +214,7 @@ fn where_all_fail_the_last_failure_is_told() {
 }
 
 #[test]
-fn only_the_listed_statuses_lead_on() {
+fn only_listed_statuses_fail_over() {
     let stand = Stand::new(vec![failing(500, "retry-after: 7\r\nx-request-id: r\r\n"), well()]);
     let only = |status: u16| config(&json!({ "mode": "fallback", "on_status_codes": [status] }), 2);
     let response = stand.ask(&only(429));
@@ -243,7 +243,7 @@ fn gate(inner: &Value) -> Value {
 }
 
 #[test]
-fn the_condition_of_a_single_target_counts() {
+fn single_target_condition_is_checked() {
     let stand = Stand::new(vec![well()]);
     let inside = json!({ "targets": [gate(&json!({ "provider": "p0" }))] });
     for config in [gate(&json!({ "provider": "p0" })), inside] {
@@ -260,7 +260,7 @@ fn the_condition_of_a_single_target_counts() {
 }
 
 #[test]
-fn the_limit_of_a_group_counts_around_a_single_target() {
+fn group_timeout_applies_to_single_target() {
     let stand = Stand::new(vec![silent()]);
     let inner = json!({ "request_timeout": 100, "targets": [{ "provider": "p0" }] });
     let begun = Instant::now();
@@ -269,7 +269,7 @@ fn the_limit_of_a_group_counts_around_a_single_target() {
 }
 
 #[test]
-fn a_timeout_is_judged_by_its_status() {
+fn timeout_fails_over_by_its_status() {
     let only = |status: u16| {
         let mut config = config(&json!({ "mode": "fallback", "on_status_codes": [status] }), 2);
         config["targets"][0]["request_timeout"] = json!(100);
@@ -294,7 +294,7 @@ fn a_timeout_is_judged_by_its_status() {
 }
 
 #[test]
-fn a_body_that_is_passed_through_goes_to_the_first_that_can_be_reached() {
+fn streamed_body_goes_to_first_reachable_target() {
     let stand = Stand::new(vec![dead(), failing(500, ""), well()]);
     let upload = "POST /v1/files HTTP/1.1\r\nhost: g\r\ncontent-type: multipart/form-data\r\n";
     let fields = format!("x-ringgate-config: {}\r\ncontent-length: 5\r\n\r\nabcde", fallback(3));
@@ -326,7 +326,7 @@ fn retries(response: &Response) -> Option<&str> {
 }
 
 #[test]
-fn a_failed_attempt_is_repeated() {
+fn failed_attempt_is_retried() {
     // With the provider's word, without it, and as OpenAI tells it.
     let reset = "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 5ms\r\n";
     for (status, fields) in
@@ -346,7 +346,7 @@ fn a_failed_attempt_is_repeated() {
 }
 
 #[test]
-fn a_provider_is_left_alone_for_as_long_as_it_says() {
+fn retry_after_ejects_provider() {
     let stand = Stand::new(vec![then_well(429, "retry-after-ms: 300\r\n")]);
     let begun = Instant::now();
     let response = stand.ask(&json!({ "provider": "p0", "retry": { "attempts": 1 } }));
@@ -355,7 +355,7 @@ fn a_provider_is_left_alone_for_as_long_as_it_says() {
 }
 
 #[test]
-fn what_is_not_repeated() {
+fn client_errors_are_not_retried() {
     let retry = json!({ "provider": "p0", "retry": { "attempts": 3 } });
     for (status, fields, expected) in [
         (400, "", "0"),
@@ -378,7 +378,7 @@ fn what_is_not_repeated() {
 }
 
 #[test]
-fn retries_that_are_used_up_count_minus_one() {
+fn exhausted_retries_report_minus_one() {
     let again = "retry-after-ms: 1\r\n";
     let retry = |attempts: u32| json!({ "provider": "p0", "retry": { "attempts": attempts } });
     let stand = Stand::new(vec![failing(503, again)]);
@@ -404,7 +404,7 @@ fn retries_that_are_used_up_count_minus_one() {
 }
 
 #[test]
-fn retries_come_before_the_next_target() {
+fn retries_precede_failover() {
     let stand = Stand::new(vec![failing(503, "retry-after-ms: 1\r\n"), well()]);
     let mut config = fallback(2);
     config["retry"] = json!({ "attempts": 2 });
@@ -428,7 +428,7 @@ fn retries_come_before_the_next_target() {
 }
 
 #[test]
-fn a_storm_of_retries_is_kept_within_its_budget() {
+fn retry_budget_limits_retries() {
     const REQUESTS: usize = 200;
     let stand = Stand::new(vec![failing(503, "retry-after-ms: 1\r\n")]);
     let config = json!({ "provider": "p0", "retry": { "attempts": 5 } });

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::routing::{
-    CHAT_PATH, Stand, config, dead, error_answer, fallback, option, request, story_is, well,
-};
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, FINISH, Provider, Response, STREAM_HEAD, chat, delta, event, eventually,
     json_answer, post, stream,
+};
+use crate::routing::{
+    CHAT_PATH, Stand, config, dead, error_answer, fallback, option, request, story_is, well,
 };
 
 const FIRST: &str = "config.targets[0]";
@@ -43,7 +43,7 @@ fn with_breaker(mode: &str, cooldown_ms: u64) -> Value {
 }
 
 #[test]
-fn a_breaker_opens_probes_once_and_closes() {
+fn breaker_opens_probes_and_closes() {
     let (first, status) = moved(500, "");
     let stand = Stand::new(vec![first, well()]);
     let config = with_breaker("fallback", 300);
@@ -78,7 +78,7 @@ fn a_breaker_opens_probes_once_and_closes() {
 }
 
 #[test]
-fn a_probe_that_fails_opens_the_breaker_again() {
+fn failed_probe_reopens_breaker() {
     let (first, _status) = moved(503, "");
     let stand = Stand::new(vec![first, well()]);
     let config = with_breaker("fallback", 150);
@@ -92,7 +92,7 @@ fn a_probe_that_fails_opens_the_breaker_again() {
 }
 
 #[test]
-fn shards_share_a_breaker() {
+fn breaker_is_shared_between_shards() {
     let (first, _status) = moved(500, "");
     let route = "[server]\nshards = 2\n[routes.r]\ntargets = [{ provider = \"p0\" }, \
                  { provider = \"p1\" }]\n[routes.r.strategy]\nmode = \"fallback\"\n\
@@ -106,7 +106,7 @@ fn shards_share_a_breaker() {
 }
 
 #[test]
-fn what_opens_a_breaker() {
+fn failures_that_open_the_breaker() {
     let cb = |more: Value| {
         let mut breaker = json!({ "failure_threshold": 3, "cooldown_interval": 60_000 });
         breaker
@@ -146,7 +146,7 @@ fn what_opens_a_breaker() {
 }
 
 #[test]
-fn a_refused_model_benches_its_target_only() {
+fn rejected_model_ejects_only_its_target() {
     // The provider knows one model.
     let provider = Provider::start(|visit| {
         while let Some(request) = visit.request() {
@@ -171,7 +171,7 @@ fn a_refused_model_benches_its_target_only() {
 }
 
 #[test]
-fn a_provider_that_says_for_how_long_is_left_alone() {
+fn retry_after_ejects_for_its_duration() {
     let (first, status) = moved(429, "retry-after-ms: 300\r\n");
     let stand = Stand::new(vec![first, well()]);
     story_is(&stand.ask(&fallback(2)), &[(FIRST, 429), (SECOND, 200)], "asked");
@@ -181,7 +181,7 @@ fn a_provider_that_says_for_how_long_is_left_alone() {
 }
 
 #[test]
-fn where_all_are_out_all_are_asked() {
+fn all_targets_are_used_when_all_are_ejected() {
     let (first, _one) = moved(500, "");
     let (second, _other) = moved(500, "");
     let stand = Stand::new(vec![first, second]);
@@ -210,7 +210,7 @@ fn noticed(stand: &Stand, body: &str, is_well: fn(&Response) -> bool) -> Vec<Str
 }
 
 #[test]
-fn nobody_notices_a_dead_half_of_a_balance() {
+fn dead_half_of_targets_is_invisible_to_clients() {
     let broken = |body: &'static str| {
         Provider::start(move |visit| {
             if visit.request().is_some() {
@@ -230,7 +230,7 @@ fn nobody_notices_a_dead_half_of_a_balance() {
 }
 
 #[test]
-fn nor_where_its_streams_break_before_their_content() {
+fn early_stream_failures_are_invisible_to_clients() {
     let first = Provider::start(|visit| {
         if visit.request().is_some() {
             visit.send(STREAM_HEAD.as_bytes());
@@ -250,7 +250,7 @@ fn nor_where_its_streams_break_before_their_content() {
 }
 
 #[test]
-fn a_client_that_leaves_says_nothing_of_its_target() {
+fn client_disconnect_does_not_affect_health() {
     let (first, status) = moved(WAITS, "");
     let stand = Stand::new(vec![first, well()]);
     let config = with_breaker("fallback", 60_000);

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::routing::{
-    CHAT_PATH, Stand, config, dead, error_answer, failing, option, request, silent, story_is, well,
-};
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, FINISH, Gateway, Provider, STREAM_HEAD, USAGE, chat, delta, event, eventually,
     json_answer, post, stream,
+};
+use crate::routing::{
+    CHAT_PATH, Stand, config, dead, error_answer, failing, option, request, silent, story_is, well,
 };
 
 const FIRST: &str = "config.targets[0]";
@@ -80,7 +80,7 @@ const SHARING: [&str; 6] =
     ["loadbalance", "round_robin", "least_latency", "least_busy", "cheapest", "fastest"];
 
 #[test]
-fn shares_are_as_the_weights_say() {
+fn load_follows_weights() {
     let stand = Stand::new(vec![well(), well()]);
     // Of 400 draws; five standard deviations to each side.
     for (weights, expected) in [
@@ -108,7 +108,7 @@ fn shares_are_as_the_weights_say() {
 }
 
 #[test]
-fn a_user_stays_with_a_target() {
+fn sticky_sessions_keep_target() {
     const USERS: usize = 30;
     let stand = Stand::new(vec![well(), well()]);
     for mode in ["loadbalance", "round_robin", "least_busy", "canary"] {
@@ -136,7 +136,7 @@ fn a_user_stays_with_a_target() {
 }
 
 #[test]
-fn weights_that_are_all_zero_are_refused() {
+fn all_zero_weights_are_rejected() {
     let stand = Stand::new(vec![well(), well()]);
     for mode in SHARING {
         let none = weighted(mode, &[0.0, 0.0]);
@@ -153,7 +153,7 @@ fn weights_that_are_all_zero_are_refused() {
 }
 
 #[test]
-fn turns_are_taken() {
+fn round_robin_takes_turns() {
     let route = "[server]\nshards = 2\n[routes.r]\nstrategy = { mode = \"round_robin\" }\n\
                  targets = [{ provider = \"p0\" }, { provider = \"p1\" }]\n";
     let stand = Stand::with(route, vec![well(), well()]);
@@ -188,7 +188,7 @@ fn race(hedge_ms: u64) -> Value {
 }
 
 #[test]
-fn the_faster_of_two_wins_and_the_other_is_cut_off() {
+fn race_winner_cancels_loser() {
     let role = r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
     let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
     for (what, begin) in [
@@ -224,7 +224,7 @@ fn the_faster_of_two_wins_and_the_other_is_cut_off() {
 }
 
 #[test]
-fn a_hedge_is_asked_late_or_after_a_failure() {
+fn hedge_starts_after_delay_or_failure() {
     let stand = Stand::new(vec![well(), well()]);
     for _ in 0..5 {
         story_is(&stand.ask(&race(10_000)), &[(FIRST, 200)], "a fast first");
@@ -253,7 +253,7 @@ fn a_hedge_is_asked_late_or_after_a_failure() {
 }
 
 #[test]
-fn a_failure_wins_no_race() {
+fn failure_does_not_win_race() {
     for (what, first, second, expected) in [
         ("the second is good", failing(500, ""), late(50, good()), [500, 200]),
         ("the first is good", late(50, good()), failing(503, ""), [200, 503]),
@@ -294,7 +294,7 @@ fn of_models(mode: &str, models: [&str; 2]) -> Value {
 }
 
 #[test]
-fn what_the_losers_of_a_race_cost_is_counted() {
+fn cost_of_race_losers_is_counted() {
     let stand = priced("", vec![silent(), late(30, good())]);
     let gateway = &stand.gateway;
     let config = of_models("race", ["gpt-4o", "gpt-4o-mini"]);
@@ -321,7 +321,7 @@ fn what_the_losers_of_a_race_cost_is_counted() {
 
 /// Afterwards nothing is under way, and the connections of the losers are closed.
 #[test]
-fn ten_thousand_races_leave_nothing_behind() {
+fn ten_thousand_races_leak_nothing() {
     const RACES: usize = 10_000;
     const AT_ONCE: usize = 4;
     let start = || loadtest::mock::start(loadtest::mock::MockOptions::default()).expect("a mock");
@@ -365,7 +365,7 @@ fn canary(percent: f64) -> Value {
 }
 
 #[test]
-fn a_canary_gets_its_percentage() {
+fn canary_gets_its_percentage() {
     let stand = Stand::new(vec![well(), well()]);
     // Of 300; five standard deviations to each side.
     for (percent, expected) in [(0.0, 0..=0), (100.0, 300..=300), (30.0, 50..=130), (2.5, 0..=21)] {
@@ -381,7 +381,7 @@ fn a_canary_gets_its_percentage() {
 }
 
 #[test]
-fn a_reload_moves_a_canary() {
+fn reload_changes_canary_percentage() {
     const USERS: usize = 60;
     let route = "[routes.r]\ntargets = [{ provider = \"p0\" }, { provider = \"p1\" }]\n\
                  strategy = { mode = \"canary\", percent = 0, sticky = { hash_fields = \
@@ -413,7 +413,7 @@ fn a_reload_moves_a_canary() {
 }
 
 #[test]
-fn a_mirror_is_never_waited_for() {
+fn mirror_does_not_delay_response() {
     let mirror = config(&json!({ "mode": "mirror" }), 2);
     let copy = "endpoint=\"mirror\"";
     for (what, second, status) in [
@@ -450,7 +450,7 @@ fn a_mirror_is_never_waited_for() {
 }
 
 #[test]
-fn the_cheapest_of_those_able_is_asked() {
+fn cheapest_capable_target_is_selected() {
     let little = "[catalogue.p1.\"gpt-4o-mini\"]\ncontext_tokens = 2000\n\
                   abilities = [\"reasoning\"]\n";
     let stand = priced(little, vec![well(), well()]);
@@ -480,7 +480,7 @@ fn the_cheapest_of_those_able_is_asked() {
 }
 
 #[test]
-fn those_who_are_slow_or_busy_get_less() {
+fn slow_or_busy_targets_get_less_load() {
     let of = |mode: &str| config(&json!({ "mode": mode }), 2);
     for mode in ["least_latency", "fastest"] {
         let stand = Stand::new(vec![late(100, good()), well()]);

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::routing::{
-    CHAT_PATH, Stand, config, failing, fallback, option, request, silent, story_is, well,
-};
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Folder, Gateway, Provider, Response, STREAM_HEAD, chat, delta, event, eventually,
     json_answer, post, stream,
+};
+use crate::routing::{
+    CHAT_PATH, Stand, config, failing, fallback, option, request, silent, story_is, well,
 };
 
 const FIRST: &str = "config.targets[0]";
@@ -55,7 +55,7 @@ fn saying(said: &str, config: &Value) -> String {
 }
 
 #[test]
-fn conditions_look_at_all_of_a_request() {
+fn conditions_match_any_request_field() {
     const PAID: &str = r#"metadata {"plan":"paid"}"#;
     const PAID_EU: &str = r#"metadata {"plan":"paid","at":"eu"}"#;
     const FREE: &str = r#"metadata {"plan":"free"}"#;
@@ -89,7 +89,7 @@ fn conditions_look_at_all_of_a_request() {
 }
 
 #[test]
-fn conditions_that_name_nobody_are_refused() {
+fn unmatched_conditions_without_default_are_rejected() {
     let stand = Stand::new(vec![well(), well()]);
     let paid = json!({ "metadata.plan": "paid" });
     let (mut without, mut elsewhere) = (condition(&paid), condition(&paid));
@@ -112,7 +112,7 @@ fn conditions_that_name_nobody_are_refused() {
 }
 
 #[test]
-fn a_cached_answer_does_not_cross_a_condition() {
+fn cache_key_includes_condition_fields() {
     let named =
         |name: &str| Provider::always(json_answer("200 OK", "", &CHAT_ANSWER.replace("Hi", name)));
     for (query, one) in [
@@ -148,7 +148,7 @@ fn a_cached_answer_does_not_cross_a_condition() {
 }
 
 #[test]
-fn one_limit_bounds_all_attempts() {
+fn request_timeout_bounds_all_attempts() {
     const HEADER: &str = "x-portkey-request-timeout: 200\r\n";
     let route = "[routes.r]\nrequest_timeout = 200\nstrategy = { mode = \"fallback\" }\n\
                  targets = [{ provider = \"p0\" }, { provider = \"p1\" }]\n";
@@ -213,7 +213,7 @@ fn one_limit_bounds_all_attempts() {
 }
 
 #[test]
-fn a_tree_is_followed_and_its_path_told() {
+fn nested_route_reports_target_path() {
     let stand = Stand::new(vec![failing(500, ""), well()]);
     let inner = json!({ "targets": [{ "provider": "p1" }] });
     let mut tree = fallback(2);
@@ -236,7 +236,7 @@ fn a_tree_is_followed_and_its_path_told() {
 
 /// Names in camelCase, whole numbers with a point, and what is empty, in a header and by name.
 #[test]
-fn portkeys_other_spellings_mean_the_same() {
+fn portkey_spellings_are_accepted() {
     let camel_case = json!({
         "strategy": { "mode": "fallback", "onStatusCodes": [418.0] },
         "requestTimeout": 0, "customHost": "", "retry": { "attempts": 1.0, "onStatusCodes": [503] },
@@ -284,7 +284,7 @@ fn portkeys_other_spellings_mean_the_same() {
 }
 
 #[test]
-fn names_that_are_not_known_and_what_is_not_done() {
+fn unknown_and_unsupported_names_are_reported() {
     let stand = Stand::new(vec![well()]);
     let unknown = json!({ "strategy": { "mode": "fallback", "colour": 1 }, "retyr": {},
         "targets": [{ "provider": "p0", "wieght": 1 }] });
@@ -339,7 +339,7 @@ fn last_body(provider: &Provider) -> Value {
 }
 
 #[test]
-fn bodies_are_edited_in_their_order() {
+fn body_edits_apply_in_order() {
     let anthropic = failing(500, "");
     let other = anthropic.section("p1", "").replace("openai-chat", "anthropic-messages");
     let stand = Stand::with(&other, vec![well()]);
@@ -382,7 +382,7 @@ fn bodies_are_edited_in_their_order() {
 }
 
 #[test]
-fn a_key_of_a_config_goes_to_its_provider_only() {
+fn config_credential_goes_to_its_provider_only() {
     const SECRET: &str = "sk-of-a-config-70ac19fe";
     let (vendor, elsewhere) = (well(), well());
     let refusing = failing(401, "");
@@ -439,7 +439,7 @@ fn known(gateway: &Gateway, provider: &str) -> Value {
 }
 
 #[test]
-fn the_admin_api_tells_how_targets_are() {
+fn admin_api_reports_target_health() {
     let route = "[routes.r]\ntargets = [{ provider = \"p0\" }, { provider = \"p1\" }, \
                  { provider = \"p2\", override_params = { model = \"n\" } }, \
                  { provider = \"p3\" }]\n[routes.r.strategy]\nmode = \"fallback\"\n\
@@ -471,7 +471,7 @@ fn the_admin_api_tells_how_targets_are() {
 }
 
 #[test]
-fn a_provider_that_is_not_well_is_passed_over() {
+fn unhealthy_provider_is_skipped() {
     let health = Arc::new(AtomicU16::new(200));
     let told = Arc::clone(&health);
     let checked = Provider::start(move |visit| {
@@ -505,7 +505,7 @@ fn a_provider_that_is_not_well_is_passed_over() {
 }
 
 #[test]
-fn the_request_log_tells_what_was_tried() {
+fn request_log_lists_attempts() {
     const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
     let failing = failing(503, "retry-after-ms: 1\r\n");
     let mut stand = Stand::with(LOG, vec![failing, well(), silent()]);

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::routing::{CHAT_PATH, Stand, config, fallback, option, request, story, story_is, well};
-use crate::stage::{
+use crate::harness::{
     FINISH, Gateway, Provider, Response, STREAM_HEAD, USAGE, Visit, delta, event, eventually, post,
     stream,
 };
+use crate::routing::{CHAT_PATH, Stand, config, fallback, option, request, story, story_is, well};
 
 const FIRST: &str = "config.targets[0]";
 const SECOND: &str = "config.targets[1]";
@@ -196,14 +196,14 @@ fn is_one_message(text: &str, what: &str) {
 }
 
 #[test]
-fn nothing_is_seen_of_a_stream_that_breaks_before_its_content() {
+fn stream_failure_before_content_is_invisible() {
     let body = stream("m");
     check_early(&OPENAI, &OPENAI, (CHAT_PATH, &body), is_one_chat);
     check_early(&ANTHROPIC, &ANTHROPIC, ("/v1/messages", MESSAGES), is_one_message);
 }
 
 #[test]
-fn nor_where_the_targets_speak_other_dialects() {
+fn translated_stream_failure_before_content_is_invisible() {
     let body = stream("m");
     check_early(&ANTHROPIC, &OPENAI, (CHAT_PATH, &body), is_one_chat);
     check_early(&OPENAI, &ANTHROPIC, (CHAT_PATH, &body), is_one_chat);
@@ -267,7 +267,7 @@ fn check_late(broken: &Tongue, good: &Tongue, asked: (&str, &str), ends: (&str, 
 }
 
 #[test]
-fn a_break_after_the_first_content_is_told() {
+fn failure_after_first_content_ends_with_error() {
     let body = stream("m");
     let chat_ends = ("data: {\"error\":", "[DONE]");
     let message_ends = ("event: error", "message_stop");
@@ -278,7 +278,7 @@ fn a_break_after_the_first_content_is_told() {
 }
 
 #[test]
-fn content_is_passed_on_as_soon_as_it_comes() {
+fn content_is_forwarded_immediately() {
     // The rest is sent only after the client has seen the beginning.
     let (seen, sees) = std::sync::mpsc::sync_channel::<()>(1);
     let sees = std::sync::Mutex::new(sees);
@@ -303,7 +303,7 @@ fn content_is_passed_on_as_soon_as_it_comes() {
 }
 
 #[test]
-fn where_all_streams_break_early_the_last_is_told() {
+fn last_early_stream_failure_is_reported() {
     for (what, status, broken) in early_faults(&OPENAI) {
         let dead = OPENAI.provider(String::new(), close);
         let sections = [OPENAI.section("p0", &dead), OPENAI.section("p1", &broken)].concat();
@@ -326,7 +326,7 @@ fn where_all_streams_break_early_the_last_is_told() {
 }
 
 #[test]
-fn a_target_whose_stream_breaks_early_is_asked_again() {
+fn early_stream_failure_is_retried() {
     let broken = (OPENAI.opening)();
     let rest = [(OPENAI.content)("Hello"), (OPENAI.ending)(), LAST_CHUNK.to_owned()].concat();
     let number = AtomicUsize::new(0);

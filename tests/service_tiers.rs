@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer, post};
+use crate::harness::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer, post};
 
 const CHAT: (&str, &str) =
     ("/v1/chat/completions", r#"{"model":"p/m","messages":[{"role":"user","content":"x"}]}"#);
@@ -83,7 +83,7 @@ fn named_event(data: &Value) -> String {
 }
 
 #[test]
-fn whole_answers_of_imitators_have_openais_words() {
+fn compatible_responses_use_openai_service_tiers() {
     for (word, expected) in WORDS {
         for ((path, request), dialect, answer) in [
             (CHAT, "openai-chat", chat(word)),
@@ -108,7 +108,7 @@ fn whole_answers_of_imitators_have_openais_words() {
 }
 
 #[test]
-fn streams_of_imitators_have_openais_words() {
+fn compatible_streams_use_openai_service_tiers() {
     for (word, expected) in WORDS {
         for (from_begin, with_usage) in [(true, true), (false, true), (true, false), (false, false)]
         {
@@ -152,7 +152,7 @@ fn streams_of_imitators_have_openais_words() {
 }
 
 #[test]
-fn the_vendor_itself_is_forwarded_byte_for_byte() {
+fn vendor_context_overflow_is_forwarded_unchanged() {
     let answer = chat("on_demand").to_string();
     let provider = Provider::always(json_answer("200 OK", "", &answer));
     let original = gateway("preset = \"openai\"", &provider);

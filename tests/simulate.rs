@@ -24,7 +24,7 @@ use ringgate::shard::{Script, Step, Tape, run_in_virtual_time};
 use ringgate::telemetry::Hub;
 use serde_json::Value;
 
-use crate::stage::Folder;
+use crate::harness::Folder;
 
 /// The first seed. A failure names the seed that failed; put it here to run it first.
 const FIRST_SEED: u64 = 1;
@@ -58,7 +58,7 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
 const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
 
 #[test]
-fn every_seed_ends_well() {
+fn every_seed_completes() {
     let folder = Folder::new();
     let published = published(&folder.write("ringgate.toml", SETTINGS));
     let mut seen = Seen::default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, FINISH, Gateway, Provider, STREAM_HEAD, USAGE, chat, delta, event, json_answer,
     post, stream,
 };
@@ -22,7 +22,7 @@ fn streaming(events: &'static [&'static str]) -> Provider {
 }
 
 #[test]
-fn usage_is_asked_for_and_hidden_from_those_who_did_not_ask() {
+fn injected_stream_usage_is_hidden_from_client() {
     let provider = streaming(&[FINISH, USAGE, "[DONE]"]);
     let gateway = Gateway::start(&provider.section("p", ""));
     let response = gateway.post("/v1/chat/completions", &stream("m"));
@@ -44,7 +44,7 @@ fn usage_is_asked_for_and_hidden_from_those_who_did_not_ask() {
 }
 
 #[test]
-fn usage_inside_a_content_event_is_cut_out_of_it() {
+fn usage_is_removed_from_content_events() {
     const LAST: &str = r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":4,"completion_tokens":2}}"#;
     let provider = streaming(&[LAST, "[DONE]"]);
     let gateway = Gateway::start(&provider.section("p", ""));
@@ -54,7 +54,7 @@ fn usage_inside_a_content_event_is_cut_out_of_it() {
 }
 
 #[test]
-fn a_missing_terminator_after_the_finish_is_added() {
+fn missing_done_event_is_added() {
     let provider = streaming(&[FINISH]);
     let gateway = Gateway::start(&provider.section("p", ""));
     let response = gateway.post("/v1/chat/completions", &stream("m"));
@@ -62,7 +62,7 @@ fn a_missing_terminator_after_the_finish_is_added() {
 }
 
 #[test]
-fn events_are_encoded_again_whatever_their_line_ends() {
+fn events_are_reencoded_for_any_line_ending() {
     let provider = Provider::start(|visit| {
         while visit.request().is_some() {
             let body = format!(": hello\r\n\r\nevent: x\r\ndata:{FINISH}\r\n\r\ndata: [DONE]\r\r");
@@ -80,7 +80,7 @@ fn events_are_encoded_again_whatever_their_line_ends() {
 }
 
 #[test]
-fn no_event_waits_for_the_next() {
+fn events_are_forwarded_immediately() {
     // Each event is sent only after the client has seen the one before.
     let (seen, sees) = std::sync::mpsc::sync_channel::<()>(1);
     let sees = std::sync::Mutex::new(sees);
@@ -104,7 +104,7 @@ fn no_event_waits_for_the_next() {
 }
 
 #[test]
-fn a_bursting_stream_does_not_starve_its_shard() {
+fn bursting_stream_does_not_starve_shard() {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let burst = Provider::start(move |visit| {
@@ -138,7 +138,7 @@ fn a_bursting_stream_does_not_starve_its_shard() {
 }
 
 #[test]
-fn errors_inside_a_stream_are_passed_on_and_counted() {
+fn stream_errors_are_forwarded_and_counted() {
     let provider = streaming(&[r#"{"error":{"message":"overloaded","type":"server_error"}}"#]);
     let gateway = Gateway::start(&provider.section("p", ""));
     let response = gateway.post("/v1/chat/completions", &stream("m"));

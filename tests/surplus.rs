@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringgate::shard::Driver;
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, FINISH, Gateway, KEYS, LIMIT, Provider, STREAM_HEAD, Visit, chat, delta, event,
     eventually, json_answer, post,
 };
@@ -190,27 +190,27 @@ fn hammer_with(driver: Driver, over_tls: bool, kind: Kind, delay_us: u64) {
 }
 
 #[test]
-fn surplus_is_no_answer_on_io_uring() {
+fn surplus_bytes_are_not_a_response_on_io_uring() {
     hammer(Driver::IoUring, false);
 }
 
 #[test]
-fn surplus_is_no_answer_on_epoll() {
+fn surplus_bytes_are_not_a_response_on_epoll() {
     hammer(Driver::Epoll, false);
 }
 
 #[test]
-fn surplus_is_no_answer_on_io_uring_over_tls() {
+fn surplus_bytes_are_not_a_response_on_io_uring_tls() {
     hammer(Driver::IoUring, true);
 }
 
 #[test]
-fn surplus_is_no_answer_on_epoll_over_tls() {
+fn surplus_bytes_are_not_a_response_on_epoll_tls() {
     hammer(Driver::Epoll, true);
 }
 
 #[test]
-fn what_one_shard_has_seen_holds_for_all() {
+fn distrust_is_shared_between_shards() {
     let progress = Arc::new(Progress::default());
     let provider = confused(Kind::SecondAnswer, Duration::ZERO, Arc::clone(&progress));
     let settings = format!("[server]\nshards = 4\n{}", provider.section("p0", ""));
@@ -256,7 +256,7 @@ fn check_next(what: &str, request: &str, answers: &'static [&'static str]) {
 }
 
 #[test]
-fn no_connection_is_kept_after_an_answer_that_may_have_more() {
+fn connection_with_possible_surplus_is_not_reused() {
     let poison = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n                  {\"a\":\"STRAY\"}\r\n";
     let head = |length: &str| format!("HTTP/1.1 200 OK\r\n{length}\r\n");
     let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
@@ -304,7 +304,7 @@ fn no_connection_is_kept_after_an_answer_that_may_have_more() {
 }
 
 #[test]
-fn an_early_refusal_of_a_large_body_ends_the_connection() {
+fn early_rejection_of_large_body_closes_connection() {
     for driver in DRIVERS {
         for (over_tls, size) in [(false, 200_000), (false, 8_000_000), (true, 8_000_000)] {
             // It reads the head, refuses, and takes the rest of the body for a request, which is bad.
@@ -348,7 +348,7 @@ fn an_early_refusal_of_a_large_body_ends_the_connection() {
 }
 
 #[test]
-fn a_request_that_the_provider_has_read_is_not_sent_twice() {
+fn acknowledged_request_is_not_resent() {
     for driver in DRIVERS {
         for over_tls in [false, true] {
             for reset in [false, true] {
@@ -376,7 +376,7 @@ fn a_request_that_the_provider_has_read_is_not_sent_twice() {
 }
 
 #[test]
-fn a_request_that_the_provider_cannot_have_is_repeated_silently() {
+fn unacknowledged_request_is_resent() {
     for driver in DRIVERS {
         // The first connection is reset once it has answered.
         let resets = Arc::new(AtomicUsize::new(0));
@@ -403,7 +403,7 @@ fn a_request_that_the_provider_cannot_have_is_repeated_silently() {
 }
 
 #[test]
-fn close_notify_ends_an_answer() {
+fn close_notify_ends_response() {
     let stream = format!("{STREAM_HEAD}{}", event(&delta("one")));
     for driver in DRIVERS {
         for (what, head_and_body, expected) in [

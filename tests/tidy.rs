@@ -99,17 +99,17 @@ fn parts_are_entered_by_the_front_door() {
 }
 
 #[test]
-fn only_some_parts_wait() {
+fn only_some_parts_are_async() {
     assert_clean(check_async);
 }
 
 #[test]
-fn files_open_with_what_they_are() {
+fn files_open_with_module_docs() {
     assert_clean(check_opening);
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_todo_lands() {
     assert_clean(check_leftovers);
 }
 
@@ -134,12 +134,12 @@ fn time_is_an_argument() {
 }
 
 #[test]
-fn nothing_unwraps() {
+fn no_unwrap_outside_tests() {
     assert_clean(check_unwrap);
 }
 
 #[test]
-fn long_files_and_functions_say_why() {
+fn long_files_and_functions_state_a_reason() {
     assert_clean(check_sizes);
 }
 
@@ -1081,7 +1081,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn every_rule_can_fail() {
+fn every_tidy_rule_can_fail() {
     for Case { rule, path, text, lines } in CASES {
         assert_objects(*rule, path, text, lines);
     }
@@ -1099,7 +1099,7 @@ fn every_rule_can_fail() {
 }
 
 #[test]
-fn a_file_declared_as_a_test_is_one() {
+fn files_declared_as_tests_are_tests() {
     let declared = Source::new("src/http/mod.rs", "#[cfg(test)]\nmod samples;\nmod head;");
     let samples = Source::new("src/http/samples.rs", "f().unwrap();");
     let head = Source::new("src/http/head.rs", "f().unwrap();");

@@ -18,7 +18,7 @@ use rustls::{
     StreamOwned,
 };
 
-use crate::stage::{
+use crate::harness::{
     CHAT_ANSWER, Folder, Gateway, LIMIT, Provider, chat, eventually, json_answer, post,
 };
 
@@ -211,7 +211,7 @@ fn clients_speak_http_1_1_over_tls() {
 }
 
 #[test]
-fn sessions_are_resumed_on_any_shard() {
+fn tls_sessions_resume_on_any_shard() {
     let stand = Stand::new("shards = 2");
     let mut first = stand.connect();
     first.check();
@@ -224,7 +224,7 @@ fn sessions_are_resumed_on_any_shard() {
 }
 
 #[test]
-fn a_handshake_may_come_in_single_bytes() {
+fn handshake_may_arrive_byte_by_byte() {
     let stand = Stand::new("");
     let mut socket = TcpStream::connect(stand.gateway.address).expect("a connection");
     socket.set_read_timeout(Some(LIMIT)).expect("a read limit");
@@ -248,7 +248,7 @@ fn a_handshake_may_come_in_single_bytes() {
 }
 
 #[test]
-fn clients_that_speak_no_tls_are_sent_away() {
+fn plaintext_clients_are_rejected() {
     let stand = Stand::new("head_timeout_ms = 2000");
     let greeting = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     let garbage = [&greeting[..], &[0xaa; 4096]].concat();
@@ -281,7 +281,7 @@ fn clients_that_speak_no_tls_are_sent_away() {
 }
 
 #[test]
-fn a_new_certificate_is_shown_to_new_connections() {
+fn new_connections_get_reloaded_certificate() {
     let stand = Stand::new("");
     let mut old = stand.connect();
     old.check();
@@ -376,7 +376,7 @@ fn check_upstream(
 }
 
 #[test]
-fn certificates_of_providers_are_checked() {
+fn provider_certificates_are_verified() {
     const GOOD: (u16, &str) = (200, "none");
     const BAD: (u16, &str) = (502, "upstream_unreachable");
     let folder = Folder::new();
@@ -500,7 +500,7 @@ fn serve(mut stream: StreamOwned<ServerConnection, TcpStream>, answer: &str, end
 }
 
 #[test]
-fn providers_may_ask_for_a_certificate() {
+fn client_certificate_is_sent_to_provider() {
     let folder = Folder::new();
     let (authority, stranger) = (Authority::new(), Authority::new());
     let answer = json_answer("200 OK", "", CHAT_ANSWER);
@@ -532,7 +532,7 @@ fn providers_may_ask_for_a_certificate() {
 
 /// With TLS the end of a connection is only the end of an answer if the provider said so.
 #[test]
-fn an_answer_cut_off_under_tls_is_no_answer() {
+fn truncated_tls_response_is_invalid() {
     let folder = Folder::new();
     let authority = Authority::new();
     let ca = folder.write("ca.pem", &authority.pem);

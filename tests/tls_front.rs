@@ -14,7 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::stage::{Folder, LIMIT};
+use crate::harness::{Folder, LIMIT};
 
 /// Speaks TLS at its address and passes what it decrypts on. The ends and resets of the provider's
 /// connections become those of its own.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer};
+use crate::harness::{Gateway, Provider, Response, STREAM_HEAD, event, json_answer};
 
 fn section(provider: &Provider, name: &str, dialect: &str, version: &str) -> String {
     format!(
@@ -33,7 +33,7 @@ fn chat_arguments(response: &Response) -> String {
 }
 
 #[test]
-fn calls_without_arguments_are_empty_objects_in_chats() {
+fn tool_calls_without_arguments_are_empty_objects() {
     let anthropic = [
         json!({"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant",
             "model": "m", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}}),
@@ -118,7 +118,7 @@ fn interleaved() -> Vec<String> {
 }
 
 #[test]
-fn calls_that_interleave_become_blocks_in_order() {
+fn interleaved_tool_calls_become_ordered_blocks() {
     let provider = streaming(&interleaved());
     let gateway = Gateway::start(&provider.section("p", ""));
     let body =
@@ -171,7 +171,7 @@ fn sent_schema(provider: &Provider, pointer: &str) -> Value {
 }
 
 #[test]
-fn claude_gets_schemas_in_its_subset() {
+fn claude_schemas_fit_its_subset() {
     let answer = json!({"id": "m", "type": "message", "role": "assistant", "model": "m",
         "content": [{"type": "text", "text": "{}"}], "stop_reason": "end_turn",
         "usage": {"input_tokens": 1, "output_tokens": 1}});
@@ -222,7 +222,7 @@ fn claude_gets_schemas_in_its_subset() {
 }
 
 #[test]
-fn optional_members_are_not_strict_at_openai() {
+fn optional_members_are_not_strict_for_openai() {
     let answer = r#"{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"{}"},"finish_reason":"stop"}]}"#;
     let provider = Provider::always(json_answer("200 OK", "", answer));
     let gateway = Gateway::start(&provider.section("p", ""));

@@ -10,7 +10,7 @@ use ringgate::llm::{
 };
 use serde_json::{Value, json};
 
-use crate::stage::{Gateway, Provider, Response, json_answer, post};
+use crate::harness::{Gateway, Provider, Response, json_answer, post};
 
 const CLIENTS: [Dialect; 4] =
     [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
@@ -213,7 +213,7 @@ fn each_pair(mut check: impl FnMut(Dialect, &str)) {
 }
 
 #[test]
-fn words_reach_every_client_from_every_provider() {
+fn text_translates_between_all_dialects() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         let found = said(&stand.answer(client, provider, &asking("Say something")));
@@ -224,7 +224,7 @@ fn words_reach_every_client_from_every_provider() {
 }
 
 #[test]
-fn calls_reach_every_client_and_their_results_come_back() {
+fn tool_calls_translate_between_all_dialects() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         let name = format!("{} to {}", client.name(), provider);
@@ -254,7 +254,7 @@ fn calls_reach_every_client_and_their_results_come_back() {
 }
 
 #[test]
-fn thoughts_reach_every_client_and_come_back_signed() {
+fn signed_thinking_round_trips_through_every_client() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         let name = format!("{} to {}", client.name(), provider);
@@ -293,7 +293,7 @@ fn thoughts_reach_every_client_and_come_back_signed() {
 /// A client of Google's that asked for no thoughts sees none, and what they prove goes back to the
 /// provider with the next turn.
 #[test]
-fn thoughts_that_nobody_asked_for_are_not_shown_and_come_back() {
+fn unrequested_thinking_is_hidden_and_comes_back() {
     let stand = Stand::new("");
     let client = Dialect::Gemini;
     for (provider, _) in PROVIDERS.iter().filter(|(name, _)| *name != "gemini") {
@@ -313,7 +313,7 @@ fn thoughts_that_nobody_asked_for_are_not_shown_and_come_back() {
 }
 
 #[test]
-fn errors_keep_their_status_in_every_dialect() {
+fn errors_keep_status_in_every_dialect() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         for status in [400, 429, 500] {
@@ -329,7 +329,7 @@ fn errors_keep_their_status_in_every_dialect() {
 }
 
 #[test]
-fn a_stream_that_breaks_never_looks_whole() {
+fn broken_stream_never_looks_complete() {
     let stand = Stand::new("");
     each_pair(|client, provider| {
         for text in ["break", "error in stream"] {
@@ -351,7 +351,7 @@ fn a_stream_that_breaks_never_looks_whole() {
 }
 
 #[test]
-fn what_a_provider_cannot_hear_is_said_to_the_client() {
+fn unsupported_features_are_reported_to_client() {
     let stand = Stand::new("");
     let body =
         r#"{"model":"gemini/m","logit_bias":{"1":2},"messages":[{"role":"user","content":"x"}]}"#;
@@ -375,7 +375,7 @@ fn what_a_provider_cannot_hear_is_said_to_the_client() {
 }
 
 #[test]
-fn tokens_are_counted_whatever_is_spoken() {
+fn tokens_are_counted_in_every_dialect() {
     for (client, provider) in [
         (Dialect::AnthropicMessages, "anthropic-messages"),
         (Dialect::Gemini, "gemini"),
@@ -401,7 +401,7 @@ fn tokens_are_counted_whatever_is_spoken() {
 }
 
 #[test]
-fn one_stored_answer_serves_clients_of_every_dialect() {
+fn cached_response_serves_every_dialect() {
     const ROUTE: &str = "[routes.kept]\ntargets = [{ provider = \"anthropic-messages\" }]\ncache = { mode = \"simple\" }\n";
     for (first, first_streams) in [
         (Dialect::OpenaiChat, false),
@@ -447,7 +447,7 @@ fn one_stored_answer_serves_clients_of_every_dialect() {
 }
 
 #[test]
-fn bodies_that_are_no_requests_are_told_of_in_each_dialect() {
+fn invalid_bodies_are_rejected_in_each_dialect() {
     let stand = Stand::new("");
     let deep = "[".repeat(200) + &"]".repeat(200);
     let model = "cohere-chat/model-1";
@@ -495,7 +495,7 @@ fn bodies_that_are_no_requests_are_told_of_in_each_dialect() {
 }
 
 #[test]
-fn a_provider_that_has_lost_its_way_is_a_bad_gateway() {
+fn invalid_upstream_response_returns_502() {
     const EVENT: &str = "event: content_block_delta\r\ndata: ";
     let huge = format!("{EVENT}{{\"x\":\"{}\"}}\n\n", "x".repeat(17 << 20));
     let events = |text: &str| {
@@ -541,7 +541,7 @@ fn a_provider_that_has_lost_its_way_is_a_bad_gateway() {
 }
 
 #[test]
-fn streams_of_messages_begin_with_a_rough_count_and_ids_of_their_kind() {
+fn message_start_has_estimated_usage_and_own_ids() {
     let stand = Stand::new("");
     for (provider, _) in PROVIDERS.iter().filter(|(name, _)| *name != "anthropic-messages") {
         let words = "Tell me of the sea. ".repeat(50);
@@ -577,7 +577,7 @@ fn streams_of_messages_begin_with_a_rough_count_and_ids_of_their_kind() {
 }
 
 #[test]
-fn a_stream_made_of_a_whole_answer_begins_with_its_true_count() {
+fn replayed_stream_starts_with_exact_usage() {
     let body = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m",
         "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Hi" },
             "finish_reason": "stop" }],

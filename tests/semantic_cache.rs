@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::stage::{Client, Folder, Gateway, Provider, Response, eventually, post};
+use crate::harness::{Client, Folder, Gateway, Provider, Response, eventually, post};
 
 const PATH: &str = "/v1/chat/completions";
 const SEMANTIC: &str = "x-ringgate-config: {\"cache\":{\"mode\":\"semantic\"}}\r\n";
@@ -46,7 +46,7 @@ fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Provide
                 }],
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
             });
-            visit.send(crate::stage::json_answer("200 OK", "", &answer.to_string()).as_bytes());
+            visit.send(crate::harness::json_answer("200 OK", "", &answer.to_string()).as_bytes());
         }
     })
 }
@@ -89,7 +89,7 @@ fn teach(gateway: &Gateway, body: &Value) {
 }
 
 #[test]
-fn a_question_in_other_words_is_answered() {
+fn paraphrased_question_is_a_semantic_hit() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     teach(&gateway, &messages(POTHOLE[0]));
@@ -121,7 +121,7 @@ fn a_question_in_other_words_is_answered() {
 }
 
 #[test]
-fn near_questions_with_other_answers_are_asked() {
+fn similar_question_with_other_answer_is_a_miss() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     teach(&gateway, &messages("How do I turn on the heating on Monday?"));
@@ -139,7 +139,7 @@ fn near_questions_with_other_answers_are_asked() {
 }
 
 #[test]
-fn small_words_signs_and_given_text_tell_questions_apart() {
+fn function_words_signs_and_quotes_distinguish_questions() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     for (one, other) in [
@@ -162,7 +162,7 @@ fn small_words_signs_and_given_text_tell_questions_apart() {
 }
 
 #[test]
-fn other_languages_have_the_exact_tiers() {
+fn other_languages_use_exact_match_only() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     for (text, near) in [
@@ -177,7 +177,7 @@ fn other_languages_have_the_exact_tiers() {
 }
 
 #[test]
-fn a_standalone_turn_is_found_without_its_history_where_a_route_says_so() {
+fn standalone_turn_matches_without_history_if_enabled() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     let standalone =
@@ -206,7 +206,7 @@ fn a_standalone_turn_is_found_without_its_history_where_a_route_says_so() {
 }
 
 #[test]
-fn nothing_fuzzy_crosses_the_partition() {
+fn semantic_match_stays_within_partition() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     let system = |system: &str, text: &str| {
@@ -250,7 +250,7 @@ fn nothing_fuzzy_crosses_the_partition() {
 }
 
 #[test]
-fn what_is_no_short_question_has_the_exact_cache() {
+fn unsuitable_requests_use_exact_match_only() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     let mut bodies = vec![
@@ -274,7 +274,7 @@ fn what_is_no_short_question_has_the_exact_cache() {
 }
 
 #[test]
-fn a_refresh_takes_the_neighbor_with_it() {
+fn force_refresh_evicts_semantic_match() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     teach(&gateway, &messages(POTHOLE[0]));
@@ -288,7 +288,7 @@ fn a_refresh_takes_the_neighbor_with_it() {
 }
 
 #[test]
-fn without_a_model_the_gateway_serves_and_says_so() {
+fn missing_model_disables_semantic_cache_with_message() {
     let provider = provider();
     let settings =
         format!("[semantic_cache]\nmodel_dir = \"/nowhere\"\n{}", provider.section("p", ""));
@@ -301,7 +301,7 @@ fn without_a_model_the_gateway_serves_and_says_so() {
 }
 
 #[test]
-fn feedback_parts_what_was_wrongly_joined() {
+fn negative_feedback_blocks_the_pair() {
     let provider = provider();
     let Some(gateway) = gateway(&provider, "", "") else { return };
     teach(&gateway, &messages(POTHOLE[0]));
@@ -336,7 +336,7 @@ fn feedback_parts_what_was_wrongly_joined() {
 }
 
 #[test]
-fn a_shadow_serves_nothing_and_reports() {
+fn shadow_mode_serves_nothing_and_reports() {
     let provider = provider();
     let folder = Folder::new();
     let more = format!("[cache]\ndir = \"{}\"", folder.path().display());
@@ -368,7 +368,7 @@ fn a_shadow_serves_nothing_and_reports() {
 }
 
 #[test]
-fn a_limit_on_wrong_answers_raises_the_bar() {
+fn error_limit_raises_the_threshold() {
     // The two wordings have different answers here, which nobody can tell from the questions.
     let provider = answering(|text| {
         if text == POTHOLE[1] { "It costs 5 dollars.".into() } else { "It costs 9 dollars.".into() }
@@ -394,7 +394,7 @@ fn a_limit_on_wrong_answers_raises_the_bar() {
 }
 
 #[test]
-fn questions_survive_a_restart_and_a_kill() {
+fn semantic_entries_survive_restart_and_kill() {
     let provider = provider();
     let folder = Folder::new();
     let more = format!("[cache]\ndir = \"{}\"", folder.path().display());

@@ -4,7 +4,7 @@
 use loadtest::mock::{MockOptions, RunningMock, start};
 use serde_json::{Value, json};
 
-use crate::stage::{CHAT_ANSWER, Gateway, Provider, Response, json_answer, post};
+use crate::harness::{CHAT_ANSWER, Gateway, Provider, Response, json_answer, post};
 
 /// A model of each provider that embeds, by the names of [`Stand`].
 const EMBEDDERS: [&str; 8] = [
@@ -106,7 +106,7 @@ fn line_of(request: &str) -> &str {
 }
 
 #[test]
-fn every_vendor_embeds_for_clients_of_openai() {
+fn openai_embeddings_work_with_every_vendor() {
     let stand = Stand::new("");
     let expected = beginnings(&stand.embed(&json!({"model": "plain/m", "input": ["one", "two"]})));
     assert_ne!(expected[0], expected[1]);
@@ -129,7 +129,7 @@ fn every_vendor_embeds_for_clients_of_openai() {
 }
 
 #[test]
-fn tokens_of_embeddings_are_counted() {
+fn embedding_tokens_are_counted() {
     for (model, input) in [
         ("cohere/embed-v4.0", json!(["one", "two"])),
         ("bedrock/amazon.titan-embed-text-v2:0", json!(["one", "two", "a longer text"])),
@@ -145,7 +145,7 @@ fn tokens_of_embeddings_are_counted() {
 }
 
 #[test]
-fn who_takes_one_text_a_call_is_called_for_each() {
+fn single_input_providers_are_called_per_text() {
     let vector = |number: u32| {
         let body = format!(r#"{{"embedding":[{number}.5],"inputTextTokenCount":{number}}}"#);
         json_answer("200 OK", "", &body)
@@ -199,7 +199,7 @@ fn who_takes_one_text_a_call_is_called_for_each() {
 }
 
 #[test]
-fn a_vector_too_few_is_no_answer() {
+fn missing_vector_is_an_invalid_response() {
     let body = r#"{"embeddings":[{"values":[0.5]}]}"#;
     let provider = Provider::always(json_answer("200 OK", "", body));
     let settings = section(&provider, "p", "dialect = \"gemini\"", "/v1beta");
@@ -213,7 +213,7 @@ fn a_vector_too_few_is_no_answer() {
 }
 
 #[test]
-fn embeddings_that_cannot_be_are_refused() {
+fn unsupported_embeddings_requests_are_rejected() {
     let stand = Stand::new("");
     for (model, input, expected) in [
         ("gemini/m", json!([1, 2, 3]), "token ids"),
@@ -237,7 +237,7 @@ fn embeddings_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_translated_embedding_is_stored_as_openai_tells_it() {
+fn translated_embeddings_are_cached_in_openai_format() {
     let body = r#"{"embeddings":{"float":[[0.5,0.25]]},"id":"i","meta":{"billed_units":{"input_tokens":3}}}"#;
     let provider = Provider::always(json_answer("200 OK", "", body));
     let settings = section(&provider, "p", "dialect = \"cohere-chat\"", "");
@@ -272,7 +272,7 @@ fn folded(response: &Response) -> (String, Vec<String>, Vec<Value>) {
 }
 
 #[test]
-fn completions_are_asked_for_as_chats_where_there_are_none() {
+fn completions_are_translated_to_chat() {
     let stand = Stand::new("");
     for model in CHATTERS {
         let body = json!({"model": model, "prompt": "Say something", "max_tokens": 500});
@@ -325,7 +325,7 @@ fn completions_are_asked_for_as_chats_where_there_are_none() {
 }
 
 #[test]
-fn completions_go_where_their_provider_has_them() {
+fn native_completions_are_forwarded() {
     let answer = r#"{"id":"c","object":"text_completion","model":"m","choices":[{"index":0,"text":"Hi","finish_reason":"stop"}]}"#;
     let own = Provider::always(json_answer("200 OK", "", answer));
     let chats = Provider::always(json_answer("200 OK", "", CHAT_ANSWER));
@@ -346,7 +346,7 @@ fn completions_go_where_their_provider_has_them() {
 }
 
 #[test]
-fn a_translated_completion_is_stored_as_one() {
+fn translated_completion_is_cached() {
     const ROUTE: &str =
         "[routes.kept]\ntargets = [{ provider = \"anthropic\" }]\ncache = { mode = \"simple\" }\n";
     for first_streams in [false, true] {
@@ -377,7 +377,7 @@ fn a_translated_completion_is_stored_as_one() {
 const RANKS: &str = r#"{"results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.25}],"usage":{"total_tokens":7}}"#;
 
 #[test]
-fn every_vendor_ranks_for_clients_of_cohere() {
+fn cohere_rerank_works_with_every_vendor() {
     let voyage = RANKS.replace("results", "data");
     let tei = r#"[{"index":1,"score":0.9},{"index":0,"score":0.25}]"#;
     for (kind, version, model, answer, line, member) in [
@@ -422,7 +422,7 @@ fn every_vendor_ranks_for_clients_of_cohere() {
 }
 
 #[test]
-fn cohere_ranks_with_the_bytes_of_the_client() {
+fn cohere_rerank_is_forwarded_unchanged() {
     let stand = Stand::new("");
     let body = json!({"model": "cohere/rerank-v3.5", "query": "red fox",
         "documents": ["a cat", "a red fox", "a red hen"], "top_n": 2});
@@ -448,7 +448,7 @@ fn cohere_ranks_with_the_bytes_of_the_client() {
 }
 
 #[test]
-fn ranks_that_cannot_be_are_refused_as_cohere_does() {
+fn unsupported_rerank_requests_use_cohere_errors() {
     let stand = Stand::new("");
     for (model, documents) in
         [("anthropic/m", json!(["a"])), ("gemini/m", json!(["a"])), ("fast/m", json!([]))]
@@ -473,7 +473,7 @@ fn ranks_that_cannot_be_are_refused_as_cohere_does() {
 }
 
 #[test]
-fn ranks_are_cached_and_the_echo_has_none() {
+fn rerank_is_cached_and_unsupported_by_echo() {
     let provider = Provider::always(json_answer("200 OK", "", RANKS));
     let gateway = Gateway::start(&provider.section("p", ""));
     let fields = "x-ringgate-config: {\"cache\":{\"mode\":\"simple\"}}\r\n";
@@ -490,7 +490,7 @@ fn ranks_are_cached_and_the_echo_has_none() {
 }
 
 #[test]
-fn other_calls_of_google_pass_to_google_without_a_credential_in_the_query() {
+fn other_gemini_calls_pass_without_query_credential() {
     let provider = Provider::always(json_answer("200 OK", "", r#"{"totalTokens":3}"#));
     let own = section(
         &provider,

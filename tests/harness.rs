@@ -618,7 +618,7 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 /// [`Gateway::launch_for`], and [`Provider::of`].
 macro_rules! variants {
     () => {
-        fn start(settings: &str) -> crate::stage::Gateway {
+        fn start(settings: &str) -> crate::harness::Gateway {
             start_with(settings, &[], &[])
         }
 
@@ -626,18 +626,18 @@ macro_rules! variants {
             settings: &str,
             environment: &[(&str, &str)],
             limits: &[&str],
-        ) -> crate::stage::Gateway {
-            crate::stage::Gateway::launch_for(module_path!(), settings, environment, limits)
+        ) -> crate::harness::Gateway {
+            crate::harness::Gateway::launch_for(module_path!(), settings, environment, limits)
         }
 
         fn provider(
-            script: impl Fn(&mut crate::stage::Visit) + Send + Sync + 'static,
-        ) -> crate::stage::Provider {
-            crate::stage::Provider::start(script).of(module_path!())
+            script: impl Fn(&mut crate::harness::Visit) + Send + Sync + 'static,
+        ) -> crate::harness::Provider {
+            crate::harness::Provider::start(script).of(module_path!())
         }
 
-        fn always(answer: impl Into<Vec<u8>>) -> crate::stage::Provider {
-            crate::stage::Provider::always(answer).of(module_path!())
+        fn always(answer: impl Into<Vec<u8>>) -> crate::harness::Provider {
+            crate::harness::Provider::always(answer).of(module_path!())
         }
     };
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::stage::{
+use crate::harness::{
     Gateway, LIMIT, Provider, STREAM_HEAD, chat, delta, event, eventually, post, stream,
 };
 
@@ -24,7 +24,7 @@ fn watching(answer: &'static str) -> (Provider, Arc<std::sync::Mutex<Vec<Instant
 }
 
 #[test]
-fn a_departure_while_waiting_closes_the_provider_within_100_ms() {
+fn client_disconnect_closes_the_upstream_within_100_ms() {
     for (what, answer, streamed) in [
         ("before the head", "", false),
         ("within a stream", "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", true),
@@ -56,7 +56,7 @@ fn a_departure_while_waiting_closes_the_provider_within_100_ms() {
 }
 
 #[test]
-fn partial_usage_is_recorded() {
+fn disconnect_records_partial_usage() {
     let provider = Provider::start(|visit| {
         visit.request();
         visit.send(STREAM_HEAD.as_bytes());
@@ -78,7 +78,7 @@ fn partial_usage_is_recorded() {
 /// Ten thousand streams, all abandoned in the middle: afterwards no connection to the provider is
 /// open, nothing is in flight, and the memory has come back.
 #[test]
-fn ten_thousand_abandoned_streams_leave_nothing_behind() {
+fn ten_thousand_abandoned_streams_leak_nothing() {
     const CLIENTS: usize = 10_000;
     const AT_ONCE: usize = 8;
     let options = loadtest::mock::MockOptions {
