@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_without_a_wait() {
+    fn non_regular_files_are_rejected_without_blocking() {
         let folder = Folder::new("kinds");
         let socket = folder.0.join("socket");
         let _listener = UnixListener::bind(&socket).expect("a socket");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_with_a_reader_takes_lines() {
+    fn fifo_with_reader_accepts_lines() {
         let folder = Folder::new("reader");
         let path = folder.fifo();
         // Open at both ends, so that neither waits.

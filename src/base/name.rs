@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn names_are_validated() {
         let long = "a".repeat(64);
         for good in ["a", "0", "openai-prod", "a.b_c-d", long.as_str()] {
             assert!(is_name(good), "{good}");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn field_names() {
+    fn field_names_are_validated() {
         for (text, expected) in [
             ("X-Team", Ok("x-team")),
             ("authorization", Ok("authorization")),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn field_values() {
+    fn field_values_are_validated() {
         for good in ["", "a", "Bearer abc", "a\tb"] {
             assert!(is_field_value(good), "{good}");
         }

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_problem_of_a_path_stays() {
+    fn first_problem_of_a_path_wins() {
         let mut problems = Problems::bounded(2);
         problems.add("a", "first", "");
         problems.add("a", "second", "");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_hints() {
+    fn problems_have_paths_and_hints() {
         assert_eq!(member_path("", "server"), "server");
         assert_eq!(member_path("keys", "a-b_1"), "keys.a-b_1");
         assert_eq!(member_path("keys", "a\nb"), "keys.\"a\\nb\"");

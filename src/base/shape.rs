@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_has_its_path_and_the_rest_is_read() {
+    fn all_problems_are_reported_with_paths() {
         for (value, expected) in [
             (json!({}), vec![]),
             (json!({"number": 1, "word": null, "inner": null, "choice": null}), vec![]),
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn members_in_words() {
+    fn members_are_listed_in_messages() {
         let shape = Shape::of::<Outer>();
         let takes: Vec<String> = shape.members().map(|member| member.takes).collect();
         let expected = [

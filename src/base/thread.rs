@@ -93,7 +93,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_thread_that_hangs_is_left_behind() {
+    fn hanging_thread_is_abandoned() {
         let (jobs, queue) = sync_channel::<u8>(1);
         let (hold, held) = sync_channel::<()>(1);
         let thread = BackgroundThread::start("hangs".to_owned(), move || {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_is_waited_for() {
+    fn ending_thread_is_joined() {
         for panics in [false, true] {
             let (jobs, queue) = sync_channel::<u8>(1);
             let body = move || {

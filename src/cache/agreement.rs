@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers() {
+    fn equal_and_different_answers_are_recognized() {
         for (one, other, cosine, expected) in [
             ("Canberra.", "canberra", None, Some(true)),
             ("It opens at 9am.", "It opens at 10am.", Some(0.99), Some(false)),

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_meet_their_like() {
+    fn matching_words_are_paired() {
         let cases = [
             ("Is wi-fi free?", "Is the wifi free?", 1, 0, 0, 0),
             ("request a prescription", "reqest a perscription", 2, 0, 0, 2),

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_stored_together_expire_apart_and_never_late() {
+    fn expiry_is_jittered_and_never_late() {
         let (stored_at, hour) = (Duration::from_secs(1_000), Duration::from_secs(3_600));
         let expiries: std::collections::BTreeSet<Duration> = (0_u32..200)
             .map(|number| KeyBuilder::new(&[0; 32]).part(&number.to_le_bytes()).finish())

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_served_but_for_the_checks() {
+    fn correct_hits_are_served_except_samples() {
         let controller = ErrorController::default();
         let (served, _) = stream(&controller, 20_000, 0.5, 0.0);
         assert!((0.46..0.47).contains(&served), "{served}");
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_rises_until_the_limit_holds_and_comes_down_again() {
+    fn threshold_rises_with_errors_and_recovers() {
         let controller = ErrorController::default();
         // A sixth of all look-ups would be wrong below 0.90.
         let (served, wrong) = stream(&controller, 40_000, 1.0, 0.90);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_answer_of_few_raises_the_bar_above_it() {
+    fn early_error_raises_threshold_above_it() {
         let controller = ErrorController::default();
         assert_eq!(controller.decide("r", LIMIT, 0.93), Verdict::Serve);
         controller.record("r", 0.93, CHECK_EVERY, true);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_wrong_answers_is_bounded() {
+    fn recorded_errors_are_bounded() {
         let controller = ErrorController::default();
         for _ in 0..WRONG_HITS_MAX + 10 {
             controller.record("r", 1.0, 1, true);

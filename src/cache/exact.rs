@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_expire_and_may_be_too_old() {
+    fn entries_expire_and_respect_max_age() {
         let cache = cache(1_000_000);
         let key = key(&cache, "a");
         assert!(cache.put(key, entry(10, "r"), None));
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_evicts_its_own() {
+    fn flooding_owner_evicts_its_own_entries() {
         let cache = cache(400_000);
         let of = |owner: &str, body_bytes| {
             let labels = Labels { key: Some(owner.into()), ..Labels::default() };
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn purges() {
+    fn purge_removes_matching_entries() {
         let purge = |json: &str| serde_json::from_str::<Purge>(json).expect("a purge");
         let id = entry(10, "a").id;
         for (json, left) in [
@@ -630,7 +630,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_cut_and_goes_on() {
+    fn damaged_file_is_truncated_and_usable() {
         let scratch = Scratch::new("damaged");
         let (cache, writer) = scratch.open();
         let [one, two, three] = ["1", "2", "3"].map(|name| key(&cache, name));
@@ -655,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_is_bounded_and_has_one_owner() {
+    fn disk_is_bounded_and_locked() {
         let scratch = Scratch::new("bounded");
         let (cache, writer) = scratch.open();
         let again = Cache::open(&limits(1_000_000), &scratch.0, [9; 32], NOW);
@@ -674,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_entry_is_gone() {
+    fn removed_entry_is_gone() {
         let cache = cache(1_000_000);
         let key = key(&cache, "a");
         cache.put(key, entry(10, "r"), None);

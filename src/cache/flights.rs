@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn one_leads_and_the_others_wait() {
+    fn one_request_leads_and_others_follow() {
         let flights = Flights::default();
         assert!(flights.join(&key("a"), false).is_none());
         let leader = flights.start(key("a"), false, NOW).expect("the first");
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_shared_from_its_first_event() {
+    fn stream_is_shared_from_its_first_event() {
         let flights = Flights::default();
         let leader = flights.start(key("a"), true, NOW).expect("the first");
         assert!(!leader.has_followers());
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_is_lost_or_too_large_breaks_the_stream() {
+    fn lost_or_oversized_leader_breaks_the_stream() {
         let flights = Flights::default();
         let leader = flights.start(key("a"), true, NOW).expect("the first");
         let mut follower = flights.join(&key("a"), true).expect("a stream");

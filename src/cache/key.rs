@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn key_parts_are_delimited() {
         let key = |secret: u8, parts: &[Option<&str>]| {
             let mut builder = KeyBuilder::new(&[secret; 32]);
             for part in parts {

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_meaning_one_form() {
+    fn equivalent_wordings_normalize_equally() {
         let same = [
             "What is the capital of Australia?",
             "what is the capital of Australia",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_mean_something_stays() {
+    fn meaningful_differences_are_kept() {
         for (one, other) in [
             ("What is 5!", "What is 5"),
             ("How is it in the US?", "how is it in the us?"),
@@ -187,13 +187,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_normal_form_is_its_own(text in "\\PC{0,60}") {
+        fn normalization_is_idempotent(text in "\\PC{0,60}") {
             let once = normalize(&text);
             prop_assert_eq!(normalize(&once), once);
         }
 
         #[test]
-        fn greetings_do_not_confuse(text in "((Hi|hello|please|thanks|What|is|A)[ ,.!?]{0,2}){0,8}") {
+        fn greetings_are_removed_safely(text in "((Hi|hello|please|thanks|What|is|A)[ ,.!?]{0,2}){0,8}") {
             let once = normalize(&text);
             prop_assert_eq!(normalize(&once), once);
         }

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_most_gives_up_first() {
+    fn owner_over_quota_evicts_its_oldest() {
         let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
         let key = |name: String| cache.key().part(name.as_bytes()).finish();
         let (flood, calm): (Owner, Owner) = (Some("flood".into()), Some("calm".into()));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_gone_do_not_pile_up() {
+    fn stale_keys_do_not_accumulate() {
         let cache = Cache::in_memory(&CacheLimits::default(), [0; 32]);
         let key = |number: usize| cache.key().part(&number.to_le_bytes()).finish();
         let mut quotas = OwnerQuotas::default();

@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_covers_every_source() {
+    fn profile_version_covers_every_source() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cache/profile");
         let sources = std::fs::read_dir(folder).unwrap().count();
         assert_eq!(sources, 18, "name the new file in `version`");
@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_profile_survives_being_stored(
+        fn profile_round_trips_through_storage(
             text in "(from |not |off |Leeds |`a` |\"b c\" |3pm |£5 |Monday |[A-Za-z0-9é東]{1,9} ){0,40}|.{0,100}",
         ) {
             let profile = Profile::of(&text);

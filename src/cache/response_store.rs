@@ -165,7 +165,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1_795_000_000);
 
     #[test]
-    fn an_answer_is_kept_for_a_while_after_its_last_use() {
+    fn response_expires_after_last_use() {
         let store = ResponseStore::default();
         store.keep(key("a"), response(1), NOW);
         let later = NOW + TIME_TO_LIVE - Duration::from_secs(1);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_or_replaced_is_gone() {
+    fn deleted_or_replaced_response_is_gone() {
         let store = ResponseStore::default();
         store.keep(key("a"), response(1), NOW);
         store.keep(key("a"), response(2), NOW);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_count_are_bounded_and_the_longest_unused_goes_first() {
+    fn least_recently_used_is_evicted_at_limits() {
         let store = ResponseStore::default();
         store.keep(key("too large"), response(SEGMENT_BYTES_MAX), NOW);
         assert_eq!(store.find(key("too large"), NOW), None);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_expired_makes_room() {
+    fn expired_responses_free_space() {
         let store = ResponseStore::default();
         for index in 0..100 {
             store.keep(key(&format!("{index}")), response(1), NOW);

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn records_round_trip() {
         let bytes = segment(&records());
         let (found, end) = read_all(&bytes, &SECRET);
         assert_eq!(found, records());
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_anywhere_the_whole_records_stay() {
+    fn truncated_file_keeps_complete_records() {
         let records = records();
         let bytes = segment(&records);
         let ends: Vec<usize> = (0..=records.len()).map(|n| segment(&records[..n]).len()).collect();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_or_another_secret_ends_it() {
+    fn corruption_or_wrong_secret_ends_reading() {
         let bytes = segment(&records());
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_counts() {
+    fn report_counts_outcomes() {
         let observations = [
             observation(0.99, None, Some(true)),
             observation(0.99, None, Some(false)),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_wilson_s() {
+    fn intervals_match_wilson() {
         let outcome = ShadowOutcome { judged: 100, wrong: 1, ..ShadowOutcome::default() };
         let (rate, low, high) = outcome.wrong_rate().expect("a rate");
         assert!((rate - 0.01).abs() < 1e-9);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_and_torn_ones_passed_over() {
+    fn torn_lines_are_skipped() {
         let line =
             serde_json::to_string(&observation(0.9, Some(GuardName::Order), None)).expect("JSON");
         let text = format!("{line}\n{}\n{line}", &line[..40]);

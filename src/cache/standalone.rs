@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_alone() {
+    fn standalone_turns_are_recognized() {
         for text in [
             "What is the notice period for tenants in Scotland?",
             "Does a UK passport need six months of validity for Turkey?",

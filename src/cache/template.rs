@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_one_template_differ_in_a_name() {
+    fn template_answers_differ_in_a_name() {
         let long =
             "The parcel left the depot on time and is on its way to the customer. ".repeat(20);
         let long = |name: &str| format!("{long}{name} signed for it. {long}");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn other_wordings_do_not() {
+    fn different_wordings_are_not_templates() {
         for (one, other) in [
             ("The capital is Canberra.", "Canberra is the capital."),
             ("Sure! It opens at 9.", "It opens at 9."),

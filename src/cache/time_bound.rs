@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_answers_do_not_keep() {
+    fn time_bound_questions_are_recognized() {
         for text in [
             "What is the weather like?",
             "Who is the CURRENT president?",

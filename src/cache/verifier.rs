@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn decisions_have_reasons() {
+    fn decision_follows_guards_and_model() {
         let same = ("How do I report a pothole?", "how do i report a pothole");
         assert_eq!(decision(0.99, same.0, same.1), Decision::Serve);
         assert_eq!(decision(0.5, same.0, same.1), Decision::Refuse(Refusal::Far));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_weight_has_a_feature_and_every_feature_a_weight() {
+    fn weights_and_features_correspond() {
         let names: std::collections::BTreeSet<_> = FEATURES.into_iter().collect();
         let weights: std::collections::BTreeSet<_> =
             MODEL.read.weights.keys().map(String::as_str).collect();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nearer_pair_is_more_likely() {
+    fn probability_rises_with_cosine() {
         let (a, b) = (
             Profile::of("How do I report a pothole?"),
             Profile::of("How can I tell of a pothole?"),

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_made_as_written_and_lead_nowhere_else() {
+    fn token_calls_follow_no_redirects() {
         for (method, body, answer, status) in [
             ("GET", "", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 200),
             ("PUT", "", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 200),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_name_no_address() {
+    fn network_errors_hide_addresses() {
         let (url, _server) = serve("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok");
         for (url, reason) in [(url, "broke off"), ("http://127.0.0.1:1/".to_owned(), "refused")] {
             let error = Network::new().call(&request("GET", url, "")).err().expect("an error");

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_told_and_kept_over_a_reload() {
+    fn tokens_are_delivered_and_survive_a_reload() {
         let (mut refresh_loop, told, _queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one"), provider("b", "one")]);
         assert!(refresh_loop.accounts.iter().all(|it| it.is_due(Instant::now())));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_and_tried_again() {
+    fn failed_fetches_are_retried() {
         let (mut refresh_loop, told, _queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         fetched(&mut refresh_loop, Ok(token(600)));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_over_is_due() {
+    fn expired_token_is_due() {
         let (mut refresh_loop, _told, _queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         fetched(&mut refresh_loop, Ok(token(600)));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn one_fetch_at_a_time_and_lost_ones_are_made_anew() {
+    fn one_fetch_at_a_time_and_lost_ones_restart() {
         let (mut refresh_loop, _told, queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         let now = Instant::now();
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shard_did_not_take_is_told_again() {
+    fn undelivered_update_is_redelivered() {
         let (mut refresh_loop, told, _queue) = refresh_loop(false);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         fetched(&mut refresh_loop, Ok(token(600)));

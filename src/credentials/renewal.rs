@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_renewed_ahead_of_time() {
+    fn tokens_are_renewed_before_expiry() {
         for (life, expected) in
             [(3_600, 3_300), (86_400, 86_100), (1_500, 1_200), (600, 480), (5, 4), (1, 1), (0, 1)]
         {
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_differ() {
+    fn retry_delays_grow_with_jitter() {
         for (failures, longest) in [(1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (1_000, 60)] {
             let longest = Duration::from_secs(longest);
             assert_eq!(retry_after(failures, 0), longest, "{failures}");

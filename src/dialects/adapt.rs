@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_begun_as_each_vendor_of_chats_takes_it() {
+    fn assistant_prefill_by_chat_vendor() {
         let marked = |mark: Option<&str>| {
             let mut message = json!({"role": "assistant", "content": "1. Oslo"});
             if let Some(mark) = mark {
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_asks_models_to_go_on_that_take_no_answer_that_is_begun() {
+    fn unsupported_prefill_becomes_a_user_turn() {
         use Dialect::{AnthropicMessages, BedrockConverse, Gemini, OpenaiChat};
         let off = || Some(ReasoningSettings { is_off: true, ..ReasoningSettings::default() });
         for (preset, dialect, model, reasoning, is_refused) in [
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn models_that_refuse_to_be_forced_choose_themselves() {
+    fn unsupported_forced_tool_choice_becomes_auto() {
         let function = Function { name: "f".to_owned(), ..Function::default() };
         let turns = vec![Turn::new(Role::User, vec![Part::text("Hello")])];
         let request = ChatRequest {

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_byte_by_byte() {
+    fn message_decodes_byte_by_byte() {
         let mut out = Vec::new();
         write_amazon_event(&mut out, "chunk", b"{}");
         let mut expected = vec![0, 0, 0, 93, 0, 0, 0, 75];
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_example_has_its_checksums() {
+    fn reference_example_has_valid_checksums() {
         // The empty message: no headers, no payload. Its checksums are told in Amazon's own test data.
         let empty = [0, 0, 0, 16, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff];
         assert_eq!(message(b"", b""), empty);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_messages() {
+    fn message_kinds_are_decoded() {
         let mut stream = Vec::new();
         write_amazon_event(&mut stream, "messageStart", b"{}");
         write_amazon_exception(&mut stream, "throttlingException", b"{\"message\":\"slow\"}");
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_say_no_type_are_refused() {
+    fn headers_without_type_are_rejected() {
         let event = text_header(":message-type", "event");
         for headers in [
             Vec::new(),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_out_of_range_are_refused_before_they_are_waited_for() {
+    fn invalid_lengths_are_rejected_immediately() {
         let prelude = |total: u32, headers: u32| {
             let mut bytes = [total.to_be_bytes(), headers.to_be_bytes()].concat();
             bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_forgotten() {
+    fn consumed_messages_are_dropped() {
         let mut reader = AmazonReader::new(1000);
         let (mut one, mut events) = (Vec::new(), 0);
         write_amazon_event(&mut one, "contentBlockDelta", &[b' '; 100]);
@@ -422,7 +422,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn any_split_tells_what_was_written(messages in messages(), size in 1_usize..50) {
+        fn any_split_decodes_the_same(messages in messages(), size in 1_usize..50) {
             let stream = joined(&messages);
             let expected: ReadEvents = messages.into_iter().map(|(name, data, _)| (name, data)).collect();
             prop_assert_eq!(read([stream.as_slice()], 4096), (expected.clone(), Ok(false)));
@@ -431,7 +431,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_an_error(messages in messages(), at in any::<prop::sample::Index>()) {
+        fn flipped_bit_is_an_error(messages in messages(), at in any::<prop::sample::Index>()) {
             let mut stream = joined(&messages);
             let bit = at.index(stream.len() * 8);
             stream[bit / 8] ^= 1 << (bit % 8);
@@ -441,7 +441,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_message_is_never_told(messages in messages(), at in any::<prop::sample::Index>()) {
+        fn truncated_message_is_never_emitted(messages in messages(), at in any::<prop::sample::Index>()) {
             let stream = joined(&messages);
             let cut = at.index(stream.len());
             let (told, end) = read([&stream[..cut]], 4096);

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_keep_the_providers_part() {
+    fn generated_ids_keep_the_providers_suffix() {
         for (prefix, id, expected) in [
             ("msg_", "chatcmpl-123", "msg_123"),
             ("msg_", "msg_01X", "msg_01X"),

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_of_error_in_both_directions() {
+    fn error_types_translate_both_ways() {
         for (status, kind) in ERROR_TYPES {
             let body = format!(
                 r#"{{"type":"error","error":{{"type":"{kind}","message":"no"}},"request_id":"r"}}"#
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_imitators_and_their_details() {
+    fn errors_of_compatible_servers_are_read() {
         let detailed = r#"{"type":"error","error":{"type":"invalid_request_error","message":"old",
             "details":{"error_code":"file_expired"}}}"#;
         assert_eq!(read(400, detailed).code.as_deref(), Some("file_expired"));

@@ -186,7 +186,7 @@ mod tests {
     use crate::llm::Scanner;
 
     #[test]
-    fn paths() {
+    fn paths_are_recognized() {
         for (model, stream, expected) in [
             ("anthropic.claude-sonnet-5", false, "/model/anthropic.claude-sonnet-5/converse"),
             (
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_by_body_or_by_status() {
+    fn errors_are_read_from_body_or_status() {
         let check = |status, body: &str, kind: &str, message: &str| {
             let error = Scanner::default()
                 .read(body.as_bytes(), |root| read_error(status, None, Some(root)))
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_has_a_name_of_the_service() {
+    fn errors_have_service_names() {
         let error = |status, kind: &str| ApiError {
             status,
             message: "m".to_owned(),

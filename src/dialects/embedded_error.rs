@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_by_number_code_and_type() {
+    fn status_follows_number_code_and_type() {
         for (body, status) in [
             (r#"{"error":{"code":429}}"#, 429),
             (r#"{"error":{"code":"503"}}"#, 503),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dialect_reads_the_message() {
+    fn embedded_message_is_read_in_every_dialect() {
         for dialect in Dialect::ALL {
             for body in [
                 r#"{"error":{"message":"why","code":429}}"#,

@@ -75,7 +75,7 @@ mod tests {
     use crate::llm::{Dialect, Node, Scanner};
 
     #[test]
-    fn every_dialect_reads_violations_of_a_validator() {
+    fn validation_errors_are_read_in_every_dialect() {
         let violation = r#"{"loc":["body","temperature"],"msg":"too high","type":"value_error"}"#;
         let nested =
             r#"{"type":"missing","loc":["body","messages",0,"role"],"msg":"Field required"}"#;

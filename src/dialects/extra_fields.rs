@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_openai_shares_reaches_openai_alone() {
+    fn shared_openai_members_reach_openai_only() {
         let request = request(&[("store", "true"), ("truncation", "\"auto\""), ("text.x", "1")]);
         let write = |dialect, is_original| {
             let (mut out, mut warnings) = (Vec::new(), Warnings::default());
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn not_to_be_kept_is_what_others_do_anyway() {
+    fn store_false_needs_no_warning() {
         let (mut out, mut warnings) = (Vec::new(), Warnings::default());
         let request = request(&[("store", "false")]);
         write_object(&mut out, |object| write(object, &request, Dialect::Gemini, &mut warnings))
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_known_to_its_own_dialect_alone() {
+    fn stateful_members_stay_in_their_dialect() {
         let request = ChatRequest {
             needs_state: Some("previous_response_id".to_owned()),
             origin: Some(Dialect::OpenaiResponses),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn members_further_inside_are_written_by_their_dialect_and_told_once() {
+    fn nested_members_are_written_or_warned_once() {
         let dialect = Dialect::AnthropicMessages;
         let mut request = ChatRequest::default();
         for key in ["top", ".tools[0].hint", ".tools[12].hint"] {

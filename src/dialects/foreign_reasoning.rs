@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn of_anthropic() {
+    fn foreign_thinking_is_removed_for_anthropic() {
         let user = json!({"role": "user", "content": "x # y"});
         let said = |blocks: Value| json!([user, {"role": "assistant", "content": blocks}, user]);
         let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {"data": "a#b"}});
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn of_chats() {
+    fn foreign_reasoning_is_removed_for_chat() {
         let said = |members: Value| json!([{"role": "user", "content": "x"}, members]);
         let thinks = json!({"role": "assistant", "content": "y", "reasoning_content": "hm",
             "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "gemini#S"}]});
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn of_responses() {
+    fn foreign_reasoning_is_removed_for_responses() {
         let user = json!({"role": "user", "content": "x"});
         let thought = |id: &str, sealed: Option<&str>| json!({"type": "reasoning", "id": id, "summary": [], "encrypted_content": sealed});
         let own = thought("rs_1", Some("gAAAAB"));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn of_gemini() {
+    fn foreign_thoughts_are_removed_for_gemini() {
         let signature = gemini::for_client(&crate::llm::Signature {
             dialect: Dialect::AnthropicMessages,
             text: "S==".to_owned(),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_billing_header_of_claude_code() {
+    fn claude_code_billing_header_is_removed() {
         let header = json!({"type": "text", "text": "x-anthropic-billing-header: cc_version=2"});
         let rest = json!({"type": "text", "text": "You are Claude Code."});
         let edited = without_billing_header(json!([header, rest]).to_string().as_bytes());

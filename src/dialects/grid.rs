@@ -215,7 +215,7 @@ fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
 }
 
 #[test]
-fn requests_keep_their_meaning_in_their_own_dialect() {
+fn requests_round_trip_in_their_dialect() {
     for (dialect, codec) in inbound() {
         let cases = cases(dialect, ".request.json");
         assert!(cases.len() >= 8, "{}: {} requests", dialect.name(), cases.len());
@@ -235,7 +235,7 @@ fn requests_keep_their_meaning_in_their_own_dialect() {
 }
 
 #[test]
-fn requests_become_what_the_tree_says() {
+fn translated_requests_match_golden_files() {
     let bless = std::env::var_os("RINGGATE_BLESS").is_some();
     for (to, codec) in known() {
         let mut translated = BTreeMap::new();
@@ -262,7 +262,7 @@ fn requests_become_what_the_tree_says() {
 }
 
 #[test]
-fn a_stream_is_its_answer_however_it_was_cut() {
+fn stream_equals_response_for_any_split() {
     for (dialect, codec) in known() {
         let streams = cases(dialect, ".stream");
         assert!(streams.len() >= 4, "{}: {} streams", dialect.name(), streams.len());
@@ -297,7 +297,7 @@ fn a_stream_is_its_answer_however_it_was_cut() {
 }
 
 #[test]
-fn answers_lose_nothing_in_any_pair() {
+fn responses_translate_losslessly_between_pairs() {
     let mut pairs = 0;
     for (from, provider) in known() {
         for (case, body) in cases(from, ".answer.json") {
@@ -320,7 +320,7 @@ fn answers_lose_nothing_in_any_pair() {
 }
 
 #[test]
-fn streams_lose_nothing_in_any_pair() {
+fn streams_translate_losslessly_between_pairs() {
     for (from, provider) in known() {
         for (case, text) in cases(from, ".stream") {
             let body = on_the_wire(provider, &text);
@@ -345,7 +345,7 @@ fn streams_lose_nothing_in_any_pair() {
 }
 
 #[test]
-fn errors_are_told_in_every_dialect() {
+fn errors_translate_to_every_dialect() {
     for (from, provider) in known() {
         let errors = cases(from, ".error.json");
         assert!(errors.len() >= 4, "{}: {} errors", from.name(), errors.len());

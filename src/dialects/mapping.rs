@@ -168,7 +168,7 @@ fn dialect_name(dialect: Dialect) -> String {
 }
 
 #[test]
-fn the_page_of_translations_is_current() {
+fn translation_page_is_current() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/translation.md");
     let made = page();
     if std::env::var_os("RINGGATE_BLESS").is_some() {

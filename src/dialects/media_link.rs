@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_with_bytes_become_what_they_stand_for() {
+    fn data_urls_become_inline_media() {
         let media = || Media::base64("image/png", "AAAA");
         let file = File { media: media(), name: None, context: None, with_citations: false };
         for content in [

@@ -143,7 +143,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn words_of_those_who_imitate_openai() {
+    fn members_of_compatible_servers_are_read() {
         for (word, expected) in [
             ("stop", StopReason::Stop),
             ("length", StopReason::Length),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_errors() {
+    fn error_types_are_translated() {
         for (status, expected) in [
             (400, "invalid_request_error"),
             (408, "invalid_request_error"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_to_a_cache_is_told_by_openais_name_too() {
+    fn cache_write_tokens_use_openai_field_name() {
         let usage = Usage {
             input_tokens: 100,
             cache_write_tokens: 30,

@@ -235,7 +235,7 @@ mod names {
     }
 
     #[test]
-    fn flat_names_are_bounded_and_plain() {
+    fn flattened_names_are_bounded_and_valid() {
         let long = "x".repeat(80);
         for (namespace, name, expected) in [
             (Some("mcp__db"), "query", "mcp__db__query"),
@@ -252,7 +252,7 @@ mod names {
     }
 
     #[test]
-    fn no_name_stands_for_two_functions() {
+    fn flattened_names_are_unique() {
         let mut tools =
             [inside("a", "b__c"), inside("a__b", "c"), plain("a__b__c"), inside("x", "y")];
         tell_names_apart(&mut tools);
@@ -268,7 +268,7 @@ mod names {
     }
 
     #[test]
-    fn a_call_without_its_namespace_is_the_only_one_of_that_name() {
+    fn call_without_namespace_matches_unique_name() {
         let mut tools = [inside("a", "f"), inside("b", "f"), inside("b", "g"), plain("h")];
         tell_names_apart(&mut tools);
         for (namespace, name, expected) in [

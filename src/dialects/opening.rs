@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_chats_and_completions() {
+    fn first_content_of_chats_and_completions() {
         for (data, expected) in [
             (
                 r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_the_other_dialects() {
+    fn first_content_of_other_dialects() {
         let messages = Dialect::AnthropicMessages;
         for (data, expected) in [
             (r#"{"type":"message_start","message":{"content":[]}}"#, PREAMBLE),

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn interleaved_calls_come_one_after_the_other() {
+    fn interleaved_calls_are_serialized() {
         let chunks = [
             Chunk::Start(Start::default()),
             call(0),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_in_order_are_not_held_back() {
+    fn ordered_parts_are_not_delayed() {
         let chunks = [call(0), grow(0, "{}"), call(1), grow(1, "{\"b\":")];
         assert_eq!(run(&chunks), ["open 0", "grow 0 {}", "close 0", "open 1", "grow 1 {\"b\":"]);
         let words = [text(0), close(0), text(1), close(1)];
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_that_ends_ends_all_parts() {
+    fn finished_choice_ends_all_parts() {
         let chunks = [call(0), text(1), grow(1, "w"), call(2), stop(), close(0)];
         let expected =
             ["open 0", "close 0", "open 1", "grow 1 w", "close 1", "open 2", "close 2", "stop"];
@@ -340,13 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_an_ended_part_are_dropped() {
+    fn deltas_of_ended_part_are_dropped() {
         let chunks = [call(0), grow(0, "{}"), call(1), grow(0, "x"), close(0), close(1)];
         assert_eq!(run(&chunks), ["open 0", "grow 0 {}", "close 0", "open 1", "close 1"]);
     }
 
     #[test]
-    fn what_waits_is_bounded() {
+    fn queued_parts_are_bounded() {
         let piece = "x".repeat(1 << 20);
         let mut chunks = vec![call(0), call(1)];
         chunks.extend((0..20).map(|_| grow(1, &piece)));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_that_lose_all_parts_are_left_out_in_every_dialect() {
+    fn empty_turns_are_dropped_in_every_dialect() {
         let search = json!({ "role": "assistant", "content": [
             { "type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": { "query": "q" } },
             { "type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tool_gave_is_told_in_words() {
+    fn dropped_tool_results_become_text() {
         let parts = json!([
             { "type": "tool_reference", "tool_name": "get_weather" },
             { "type": "search_result", "title": "Oslo", "source": "https://o.example",

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_openais_clients_have_openais_words_only() {
+    fn responses_use_openai_tier_names_only() {
         for (word, expected) in [
             ("standard", Some("default")),
             ("on_demand", Some("default")),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_have_the_words_of_their_provider() {
+    fn requests_use_provider_tier_names() {
         use Dialect::{
             AnthropicMessages as Claude, BedrockConverse as Bedrock, Gemini, OpenaiChat as Chat,
             OpenaiResponses as Responses,

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_of_bounded_size_and_plain_characters() {
+    fn warning_header_is_bounded_and_ascii() {
         let mut warnings = Warnings::default();
         assert!(warnings.is_empty());
         warnings.dropped("logit_bias", "gemini has no such setting");

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn good_chunks_are_joined() {
+    fn valid_chunks_are_joined() {
         check(b"0\r\n\r\n", Ok(("", "")));
         check(b"3\r\nabc\r\n0\r\n\r\nGET", Ok(("abc", "GET")));
         check(b"3\r\nabc\r\n002\r\nde\r\n000\r\n\r\n", Ok(("abcde", "")));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_chunks_are_refused() {
+    fn invalid_chunks_are_rejected() {
         for bad in [
             "\r\n",
             "\n",
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_and_trailers_are_bounded_over_the_whole_body() {
+    fn extensions_and_trailers_are_bounded_per_body() {
         let chunk = format!("1;{}\r\nx\r\n", "e".repeat(1023));
         check(format!("{}0\r\n\r\n", chunk.repeat(4)).as_bytes(), Ok(("xxxx", "")));
         check(chunk.repeat(5).as_bytes(), Err("all chunk extensions"));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_framings_end_where_they_say() {
+    fn other_framings_end_correctly() {
         let decoded = |framing| decode(framing, [&b"abc"[..], b"de"]);
         let behind = |text: &str| Some(text.as_bytes().to_vec());
         assert_eq!(decoded(Framing::None), Ok((vec![], behind("abcde"))));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_is_told_from_an_end() {
+    fn premature_close_is_detected() {
         for (framing, input, expected) in [
             (Framing::None, "", Ok(())),
             (Framing::Length(2), "ab", Ok(())),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_stays() {
+    fn errors_are_sticky() {
         let mut decoder = BodyDecoder::new(Framing::Chunked);
         let first = decoder.next(b"x");
         assert!(first.is_err());
@@ -378,7 +378,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_again(
+        fn bodies_round_trip(
             chunks in vec(vec(any::<u8>(), 0..40), 0..6),
             size in 1_usize..50,
         ) {

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_breaks_out_of_its_line() {
+    fn text_cannot_inject_event_lines() {
         let plain = Event { data: b"x", ..Event::default() };
         check(&plain, "data: x\n\n");
         check(&Event { data: b"", ..plain }, "data: \n\n");

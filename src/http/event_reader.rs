@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_told_as_the_standard_has_it() {
+    fn events_follow_the_standard() {
         check(b"", &[], false);
         check(b"data: x\n\n", &["-|-|x|-|-"], false);
         check(b"data:x\n\n", &["-|-|x|-|-"], false);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_told_with_its_last_byte_and_a_late_line_feed_is_no_line() {
+    fn event_is_emitted_at_its_last_byte() {
         let mut reader = EventReader::new(100);
         reader.push(b"data: x\r\r");
         assert_eq!(
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_larger_than_the_limit_ends_the_stream() {
+    fn oversized_event_ends_the_stream() {
         // `data: 12\n` is 9 bytes; the closing empty line does not count.
         assert_eq!(read([&b"data: 12\n\n"[..]], 9).0.len(), 1);
         let bad_inputs = [
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_stream_is_held_in_a_small_buffer() {
+    fn long_stream_uses_a_small_buffer() {
         let mut reader = EventReader::new(100);
         let mut events = 0;
         for _ in 0..10_000 {
@@ -382,7 +382,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn any_split_tells_the_same(stream in stream(), size in 1_usize..9, max in 3_usize..60) {
+        fn any_split_reads_the_same(stream in stream(), size in 1_usize..9, max in 3_usize..60) {
             prop_assert_eq!(read([stream.as_slice()], max), read(stream.chunks(size), max));
             prop_assert_eq!(read([stream.as_slice()], max), read(stream.chunks(1), max));
         }
@@ -393,7 +393,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_again(
+        fn events_round_trip(
             name in proptest::option::of("[a-z._]{1,9}"),
             id in proptest::option::of("[ -~]{0,9}"),
             data in "[ -~\n\u{e9}]{0,60}",

@@ -232,7 +232,7 @@ mod tests {
 
     /// `httparse` works on many bytes at once: each byte must be judged alike wherever it stands.
     #[test]
-    fn every_byte_is_judged_alike_at_every_place() {
+    fn every_byte_is_validated_at_every_position() {
         // CR and LF never come this far: `HeadScan` lets only whole line ends through.
         for byte in (0..=255_u8).filter(|byte| !b"\r\n".contains(byte)) {
             for before in [1, 7, 8, 15, 16, 31, 32, 33, 70] {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_around_a_value_are_dropped() {
+    fn whitespace_around_values_is_trimmed() {
         for (line, value) in
             [("a:b", "b"), ("a: b", "b"), ("a:\t \tb c\t ", "b c"), ("a:", ""), ("a: ", "")]
         {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_fields_than_asked_for_or_than_there_is_room() {
+    fn field_count_is_bounded() {
         for (count, fields_max, fits) in
             [(0, 0, true), (3, 3, true), (4, 3, false), (128, 1000, true), (129, 1000, false)]
         {

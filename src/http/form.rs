@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn data_end_at_boundaries_only() {
+    fn data_ends_at_boundaries_only() {
         for (body, expected) in [
             ("1\r\n--X--\r\n", Ok(&["1"][..])),
             ("1\r\n--X--", Ok(&["1"])),
@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_of_parts() {
+    fn part_heads_are_parsed() {
         let named = |name: &str, is_literal, is_file, is_text| {
             Some(PartHead { name: name.to_owned(), is_literal, is_file, is_text })
         };
@@ -635,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn boundaries_of_content_types() {
+    fn boundary_is_read_from_content_type() {
         let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
         for (content_type, expected) in [
             ("multipart/form-data; boundary=X", Ok(Some("X"))),
@@ -659,7 +659,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn form_limits_are_enforced() {
         let long = format!("--X\r\nX: {}\r\n\r\n", "y".repeat(PART_HEAD_BYTES_MAX));
         assert_eq!(read(long.as_bytes()).error, Some(FormError::PartHeadTooLong));
         let many = |count: usize| format!("{}--X--", format!("{NAMED_A}1\r\n").repeat(count));
@@ -671,7 +671,7 @@ mod tests {
     proptest! {
         /// Any data that hold no boundary come out as they went in, however the bytes are cut.
         #[test]
-        fn any_split_gives_the_same(
+        fn any_split_reads_the_same(
             data in prop::collection::vec(prop::collection::vec(
                 prop::sample::select(b"\r\n-bBx\0".to_vec()), 0..40), 1..4),
             cuts in prop::collection::vec(0..400_usize, 0..12),
@@ -704,7 +704,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in 1..20_usize) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in 1..20_usize) {
             let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
             let (found, whole) = (read_by(b"-", &pieces), read_by(b"-", &[&bytes]));
             prop_assert_eq!(found.error, whole.error);

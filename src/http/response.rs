@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_status_lines_are_refused() {
+    fn invalid_status_lines_are_rejected() {
         for (line, word) in [
             ("HTTP/1.1 099 x", "status"),
             ("HTTP/1.1 600 x", "status"),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_fields_are_refused() {
+    fn invalid_fields_are_rejected() {
         for (lines, word) in [
             ("Content-Length: 1\r\nContent-Length: 2\r\n", "content-length"),
             ("Content-Length: 1\r\nContent-Length: 1\r\n", "content-length"),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn an_informational_head_is_followed_by_the_final_one() {
+    fn informational_head_precedes_final_head() {
         let input = b"HTTP/1.1 100 Continue\r\nX: 1\r\n\r\n\
             HTTP/1.1 200 OK\r\nConnection: X-A\r\nX-A: 2\r\nContent-Length: 4\r\n\r\nbody";
         let mut head = ResponseHead::default();
@@ -378,7 +378,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn any_split_of_a_damaged_head_reads_the_same(
+        fn any_split_of_a_damaged_head_parses_the_same(
             at in 0_usize..46, byte in any::<u8>(), repeat in 1_usize..400,
         ) {
             let mut input = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\n".to_vec();

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_line_ends_end_a_line() {
+    fn only_crlf_ends_a_line() {
         check("", Ok(None));
         check("a\r\n\r\n", Ok(Some(5)));
         check("a\r\nb\r\n\r\nrest", Ok(Some(8)));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_searched_byte_is_not_searched_again() {
+    fn scanned_bytes_are_not_rescanned() {
         let mut scan = HeadScan::default();
         assert_eq!(scan.start_line(b"abcdef", 100), Ok(None));
         assert_eq!(scan.searched, 6);

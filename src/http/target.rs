@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_have_one_reading() {
+    fn targets_parse_unambiguously() {
         for good in [
             "/",
             "/v1/chat/completions",
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_names_or_addresses() {
+    fn hosts_are_validated() {
         for good in [
             "a",
             "example.com",

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_whole() {
+    fn lines_are_written_complete() {
         check(|out| write_request_line(out, Method::Get, &["/"]), "GET / HTTP/1.1\r\n");
         check(
             |out| write_request_line(out, Method::Post, &["/v1", "/a", "?b=c"]),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_smuggled_into_a_line() {
+    fn lines_cannot_be_injected() {
         check(|out| write_field(out, "x", b"a\r\nb: c\0"), "x: a  b: c \r\n");
         check(
             |out| write_request_line(out, Method::Get, &["/a b\r\n", "#\\é"]),

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_refused() {
+    fn truncated_file_is_rejected() {
         let folder = SampleFolder::new();
         for name in ["config.json", "model.safetensors", "tokenizer.json"] {
             let whole = folder.read(name);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn another_shape_is_named() {
+    fn wrong_shape_is_named() {
         let folder = SampleFolder::new();
         for (member, value) in [
             ("hidden_size", serde_json::json!(768)),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_that_is_not_there_or_not_as_told_is_named() {
+    fn missing_or_wrong_tensor_is_named() {
         let folder = SampleFolder::new();
         for (member, value) in [("num_hidden_layers", 3), ("vocab_size", 41)] {
             let mut changed = config();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_changes_with_the_weights() {
+    fn fingerprint_follows_the_weights() {
         let folder = SampleFolder::new();
         let before = Checkpoint::open(folder.path()).expect("the small model").fingerprint;
         let mut weights = folder.read("model.safetensors");

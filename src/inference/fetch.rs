@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn brings_what_is_missing_or_wrong_and_nothing_else() {
+    fn only_missing_or_wrong_files_are_fetched() {
         let (hub, folder) = (serve(CONTENT), folder("whole"));
         assert_eq!(fetch(&hub, &folder.0).expect("both"), [FileSource::Hub, FileSource::Hub]);
         assert_eq!(fs::read(folder.0.join("a")).expect("a"), CONTENT);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_never_gets_the_name() {
+    fn mismatched_file_is_never_installed() {
         for (name, content) in
             [("other", &b"a spoilt mode"[..]), ("short", b"a small"), ("long", b"a small model?")]
         {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_what_a_checkpoint_reads() {
+    fn file_list_covers_the_checkpoint() {
         #[derive(Deserialize)]
         struct List {
             file: Vec<ModelFile>,

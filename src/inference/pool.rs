@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_has_its_own_vector() {
+    fn each_text_gets_its_own_vector() {
         let pool = pool(2, 64);
         let submitter = pool.submitter();
         let (sender, results) = sync_channel(64);
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_at_once_and_keeps_no_reply() {
+    fn full_queue_rejects_immediately() {
         let pool = pool(1, 2);
         let submitter = pool.submitter();
         let release = hold_up(&submitter);
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_not_embedded() {
+    fn canceled_and_late_requests_are_skipped() {
         let pool = pool(1, 8);
         let submitter = pool.submitter();
         let release = hold_up(&submitter);
@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_answers_what_waits_and_refuses_what_comes() {
+    fn stop_finishes_queued_and_rejects_new() {
         let pool = pool(1, 8);
         let submitter = pool.submitter();
         let release = hold_up(&submitter);
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_panics_costs_nobody_else_anything() {
+    fn panicking_reply_does_not_affect_others() {
         let pool = pool(1, 8);
         let submitter = pool.submitter();
         let (sender, results) = sync_channel(8);
@@ -593,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn an_embedder_that_panics_answers_and_goes_on() {
+    fn panicking_embedder_replies_and_continues() {
         let folder = SampleFolder::new();
         let model = LocalModel::open(folder.path()).expect("the small model");
         let model = LocalModel { embedder: Box::new(PanickingEmbedder), ..model };

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_range_do_not_overflow() {
+    fn extreme_values_do_not_overflow() {
         for kernels in Kernels::available() {
             let (low, high) = ([-127; DIMENSIONS], [127; DIMENSIONS]);
             assert_eq!(kernels.dot(&low, &high), -127 * 127 * 384, "{}", kernels.name());

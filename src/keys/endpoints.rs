@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_paths() {
+    fn endpoint_lists_match_paths() {
         let list = |items: &[&str]| {
             let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
             Endpoints::check(Some(&items), "k", &mut Problems::default())

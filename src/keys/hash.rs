@@ -67,14 +67,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_round_trip() {
+    fn hash_text_round_trips() {
         let hash = KeyHash::of(b"a secret");
         assert_eq!(KeyHash::parse(&hash.to_text()), Ok(hash));
         assert_ne!(KeyHash::of(b"another"), hash);
     }
 
     #[test]
-    fn other_forms_are_refused() {
+    fn invalid_hashes_are_rejected() {
         for text in ["", "blake3:", "blake3:zz", "sha256:00", "a secret"] {
             assert_eq!(KeyHash::parse(text), Err(HashParseError), "{text}");
         }

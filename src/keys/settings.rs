@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_and_its_hash_are_the_same_key() {
+    fn secret_and_hash_give_the_same_key() {
         let (by_secret, _) = check(json!({"secret": "s3cret"}));
         let hash = KeyHash::of(b"s3cret").to_text();
         let (by_hash, _) = check(json!({"hash": hash, "models": ["gpt-*"]}));

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers() {
+    fn response_outline_is_read() {
         let body = br#"{"id":"x","model":"gpt-4o-2024","choices":[{"message":{"content":"hi"}}],
             "usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
         let expected = Usage { input_tokens: 2, output_tokens: 1, ..Usage::default() };
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn content_of_chunks() {
+    fn chunk_content_is_detected() {
         for (choices, has_content, choices_empty) in [
             (r#"[{"delta":{"content":"hi"}}]"#, true, false),
             (r#"[{"delta":{"role":"assistant","content":""}}]"#, false, false),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn beginnings_of_streams() {
+    fn stream_starts_are_read() {
         for (choices, is_begun) in [
             (r#"[{"delta":{"role":"assistant","content":""},"finish_reason":null}]"#, false),
             (r#"[{"delta":{"role":"assistant","content":null,"tool_calls":[]}}]"#, false),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn tiers() {
+    fn service_tiers_are_replaced() {
         for (body, tier) in [
             (r#"{"service_tier":"flex","usage":{"prompt_tokens":3}}"#, Some(Tier::Flex)),
             (r#"{"usage":{"input_tokens":3,"service_tier":"priority"}}"#, Some(Tier::Priority)),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_and_errors_of_chunks() {
+    fn chunk_usage_and_errors_are_read() {
         for (data, input_tokens, is_error) in [
             (r#"{"choices":[],"usage":{"prompt_tokens":3}}"#, Some(3), false),
             (r#"{"choices":[],"usage":null}"#, None, false),

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_may_be_left_out() {
+    fn padding_is_optional() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
             assert_eq!(encode_base64(bytes.as_bytes()), text);
             assert_eq!(decode_base64(text).as_deref(), Some(bytes.as_bytes()));

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn efforts_and_budgets() {
+    fn efforts_and_budgets_convert() {
         let effort = |name: &str| ReasoningSettings {
             effort: Some(name.to_owned()),
             ..ReasoningSettings::default()

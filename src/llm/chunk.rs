@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_taken_apart_is_the_same_again() {
+    fn chunks_of_an_answer_reassemble() {
         assert_eq!(assemble(chunks_of(&answer())), Ok(Some(answer())));
         let known = chunks_of_known(&answer());
         assert!(matches!(known.as_slice(), [Chunk::Start(_), Chunk::Usage(_), ..]));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_its_end_is_no_answer() {
+    fn stream_without_end_is_incomplete() {
         let mut chunks = chunks_of(&answer());
         chunks.pop();
         assert_eq!(assemble(chunks.clone()), Ok(None));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_no_part_is_dropped() {
+    fn stray_deltas_are_dropped() {
         let stray = |delta| Chunk::BlockDelta { choice: 0, part: 9, delta };
         let mut chunks = chunks_of(&answer());
         chunks.insert(1, stray(Delta::Text("x".to_owned())));

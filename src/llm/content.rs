@@ -313,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_come_back_to_whom_they_belong() {
+    fn signatures_return_to_their_dialect() {
         let own = Signature::read(Dialect::AnthropicMessages, "c2ln+/=");
         assert_eq!(own.write(Dialect::AnthropicMessages), "c2ln+/=");
         let abroad = own.write(Dialect::OpenaiChat).into_owned();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_hold_their_bytes() {
+    fn data_urls_are_decoded() {
         let media = Media::of_url("data:image/png;base64,AAAA");
         assert_eq!(media, Media::base64("image/png", "AAAA"));
         assert_eq!(media.url().as_deref(), Some("data:image/png;base64,AAAA"));
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_plain_text() {
+    fn plain_text_files_are_decoded() {
         assert_eq!(Media::plain_text("Grüße").words().as_deref(), Some("Grüße"));
         assert_eq!(Media::base64("text/plain", "/w==").words(), None);
         assert_eq!(Media::base64("image/png", "Zm9v").words(), None);

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_turn_and_the_rest() {
+    fn last_turn_is_separated() {
         let chat = r#"[{"role":"system","content":"be \"kind\""}, {"content" : "W\u00e9?","role":"user","name":"x"} ]"#;
         let turn = LastTurn::of_messages(chat.as_bytes()).expect("a turn");
         assert_eq!(turn.text, "Wé?");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_and_the_last_message_are_no_history() {
+    fn instructions_and_last_message_are_not_history() {
         let system = r#"{"role":"system","content":"be kind"}"#;
         let hello = r#"{"role":"user","content":"hello"}"#;
         let answer = r#"{"role":"assistant","content":"hi"}"#;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_question_in_words() {
+    fn non_text_last_turns_are_rejected() {
         for messages in [
             "[]",
             "5",

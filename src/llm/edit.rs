@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn one_edit() {
+    fn single_edit_is_applied() {
         for (text, set, default, remove) in [
             ("{}", r#"{"a":9}"#, r#"{"a":8}"#, "{}"),
             (" { } ", r#" {"a":9 } "#, r#" {"a":8 } "#, " { } "),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn several_edits_of_one_key() {
+    fn edits_of_one_key_combine() {
         let other = Edit::Set { key: "a", json: b"7" };
         let default = Edit::Default { key: "a", json: b"6" };
         for (edits, present, absent) in [
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbors_removed_together() {
+    fn adjacent_members_are_removed() {
         let remove = |key| Edit::Remove { key };
         let text = r#"{ "a":1, "b":2 ,"c":3 }"#;
         check(text, &[remove("a"), remove("b")], r#"{ "c":3 }"#);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_asked_for_and_hidden() {
+    fn include_usage_is_injected() {
         for (options, expected) in [
             (None, r#"{"include_usage":true}"#),
             (Some("null"), r#"{"include_usage":true}"#),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted() {
+    fn strings_are_quoted() {
         assert_eq!(quote("a\"\\\n\u{1}é"), "\"a\\\"\\\\\\n\\u0001é\"".as_bytes());
     }
 
@@ -459,7 +459,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn splicing_equals_editing(
+        fn splicing_agrees_with_parsed_editing(
             members in prop::collection::hash_map(keys(), values(), 0..40),
             edits in edits(),
             seed: u64,
@@ -498,7 +498,7 @@ mod tests {
         }
 
         #[test]
-        fn addresses_and_scan_agree(
+        fn spliced_offsets_agree_with_scan(
             members in prop::collection::hash_map(keys(), values(), 0..60),
             seed: u64,
         ) {
@@ -510,7 +510,7 @@ mod tests {
         }
 
         #[test]
-        fn another_text_never_panics(text in prop::collection::vec(any::<u8>(), 0..60), other in ".{0,60}") {
+        fn mismatched_text_never_panics(text in prop::collection::vec(any::<u8>(), 0..60), other in ".{0,60}") {
             let outline = Scanner::default().request(br#"{"a" : 1, "\u0062" : [ 2 ], "c":{}}"#).unwrap();
             for text in [&text[..], other.as_bytes()] {
                 let edits = [SET, Edit::Remove { key: "b" }, Edit::Default { key: "", json: b"1" }];

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_in_parts_and_its_answer_whole() {
+    fn batched_request_merges_its_responses() {
         let text = |number: usize| EmbeddingsInput::Text(number.to_string());
         let request = EmbeddingsRequest {
             model: "m".to_owned(),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_and_reasons() {
+    fn errors_have_position_and_reason() {
         for (body, expected) in [
             (&b""[..], invalid(0, "end of text while parsing a value")),
             (b"{", invalid(0, "end of text while parsing an object")),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_are_refused() {
+    fn lone_surrogates_are_rejected() {
         let found = Scanner::default().request(br#"{"a":"\ud800 rest"}"#).unwrap_err();
         assert!(
             matches!(found, JsonError::Invalid { reason, .. } if reason == "lone surrogate in a string")
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_never_repeat_values() {
+    fn messages_never_quote_values() {
         for body in [
             &br#"{"messages":"secret prompt" 1}"#[..],
             br#"{"model":["secret prompt"]}"#,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_key_is_cut_and_escaped() {
+    fn duplicate_key_is_truncated_and_escaped() {
         let key = format!("\\u0007{}", "k".repeat(200));
         let body = format!(r#"{{"{key}":1,"{key}":2}}"#);
         let found = Scanner::default().request(body.as_bytes()).unwrap_err();

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_by_their_size_where_it_is_known() {
+    fn images_are_estimated_by_size() {
         assert_eq!(tokens_of(png(200, 200)), 54);
         assert_eq!(tokens_of(png(1000, 1000)), 1334);
         assert_eq!(tokens_of(png(u32::MAX, u32::MAX)), IMAGE_TOKENS_MAX);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn words_tools_and_documents() {
+    fn text_tools_and_documents_are_estimated() {
         let words = |bytes: usize| Part::text(&"x".repeat(bytes));
         assert_eq!(estimate_request_tokens(&ChatRequest::default()), 0);
         let result = ToolResult {

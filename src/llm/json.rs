@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_json() {
+    fn written_values_are_valid_json() {
         let mut out = Vec::new();
         write_object(&mut out, |root| {
             root.text("t", "a\"\\\n\u{1}é");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_value_is_refused() {
+    fn invalid_json_is_rejected() {
         for text in ["", "{", "{} x", "nope", "\"\u{1}\""] {
             assert_eq!(Json::parse(text), None, "{text}");
         }

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn models_of_bodies() {
+    fn all_model_names_of_a_body_are_found() {
         for (body, expected) in [
             (r#"{"model":"m","messages":[]}"#, &[][..]),
             (r#"{"model":"m","models":["a","b"],"route":"fallback"}"#, &["a", "b"]),

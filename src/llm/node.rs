@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_named_with_its_path() {
+    fn errors_name_the_path() {
         let read = |body: &str| {
             Scanner::default().read(body.as_bytes(), |root| {
                 root.expect("messages", "an array")?
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn numbers_are_read_exactly() {
         for (text, whole, float) in [
             ("5", Some(5), Some(5.0)),
             ("5.0", Some(5), Some(5.0)),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_document_keeps_its_order_and_meaning() {
+    fn extracted_json_keeps_order_and_meaning() {
         let body = r#"{"x": {"b": [1, 2.5, -3, true, null, "q\"\n\u00e9"], "a": {}}}"#;
         let text =
             Scanner::default().read(body.as_bytes(), |root| root.get("x").expect("x").json());

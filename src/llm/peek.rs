@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage() {
+    fn usage_is_peeked() {
         for (data, expected) in [
             (&br#"{"choices":[],"usage":{"prompt_tokens":1}}"#[..], true),
             (b"{\"usage\" \n : \t{}}", true),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn error() {
+    fn error_is_peeked() {
         assert!(may_carry_error(br#"{"error":{"message":"overloaded"}}"#));
         assert!(may_carry_error(br#"{"id":"1","object":"x","error":"no"}"#));
         assert!(!may_carry_error(br#"{"error":null,"choices":[]}"#));

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_wraps() {
+    fn overflow_is_detected() {
         let most = PicoUsd::new(u64::MAX);
         assert_eq!(most.checked_add(PicoUsd::new(1)), None);
         assert_eq!(most.checked_mul(2), None);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_rates() {
+    fn rate_names_round_trip() {
         for name in ["input", "batch.output", ">200000.cache_read", "priority.>272000.per_query"] {
             let rate = Rate::named(name, PicoUsd::new(5)).expect("a name");
             assert_eq!(rate.name(), name);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_bracket_that_is_reached() {
+    fn highest_reached_bracket_applies() {
         let rates = [("input", 1), (">10.input", 2), (">20.input", 3), ("batch.input", 4)];
         let prices = Prices::new(
             rates

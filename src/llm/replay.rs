@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_becomes_its_answer_and_back() {
+    fn stream_and_response_round_trip() {
         let events = [
             chunk(
                 json!([{"index": 0, "delta": {"role": "assistant", "content": "", "refusal": null}}]),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn completions() {
+    fn completions_round_trip() {
         let event = |text: &str, finish: Value| {
             json!({"id": "x", "object": "text_completion", "created": 1, "model": "m",
                    "choices": [{"index": 0, "text": text, "finish_reason": finish}]})
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_text_is_not_stored() {
+    fn only_complete_text_is_replayable() {
         let text = json!({"role": "assistant", "content": "x"});
         assert!(is_replayable(answer(text.clone(), "stop").to_string().as_bytes()));
         for (message, finish) in [
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_are_not_stored() {
+    fn unstorable_streams_are_rejected() {
         let text = chunk(json!([{"index": 0, "delta": {"content": "x"}}]));
         let stop = chunk(json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]));
         assert!(fold(&[text.clone(), stop.clone()]).is_some());

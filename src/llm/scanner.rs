@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_read() {
+    fn requests_are_scanned() {
         let body = r#" {"mod\u0065l":"m\n1","stream":true,"user":"u","max_tokens":5,
             "stream_options":{"include_usage":true},"messages":[{"model":"inner"}]} "#;
         let outline = request(body).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_any_type() {
+    fn members_of_any_type_are_skipped() {
         for (body, stream, include_usage, max_tokens) in [
             ("{}", false, false, None),
             (r#"{"stream":null,"stream_options":null,"max_tokens":null}"#, false, false, None),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_refused() {
+    fn invalid_requests_are_rejected() {
         let duplicate = |key: &str| JsonError::DuplicateKey(key.to_owned());
         let wrong = |key, expected| JsonError::WrongType { key, expected };
         let many = |last: &str| {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_reached_but_not_passed() {
+    fn limits_are_inclusive() {
         request(&nested(DEPTH_MAX)).unwrap();
         let keys: Vec<String> = (0..KEYS_MAX).map(|index| format!(r#""k{index}":0"#)).collect();
         let body = format!("{{{}}}", keys.join(","));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_a_big_document_is_given_back() {
+    fn large_buffer_is_released() {
         let mut scanner = Scanner::default();
         let small = br#"{"model":"m","messages":[]}"#;
         scanner.request(small).unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_the_scanner_usable() {
+    fn scanner_is_usable_after_failure() {
         let mut scanner = Scanner::default();
         for _ in 0..3 {
             assert!(scanner.request(br#"{"model":"one","a":[1,{"b""#).is_err());
@@ -270,14 +270,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut scanner = Scanner::default();
             let _ = (scanner.request(&bytes), scanner.answer(&bytes), scanner.chunk(&bytes));
         }
 
         /// Text that looks like JSON: what is accepted here is JSON for serde_json too.
         #[test]
-        fn nothing_but_json_is_accepted(text in r#"\{("[a\\"]{0,3}"?:?([0-9.eE+-]{1,4}|true|nul+|"\\?u?[0-9a-f]{0,4}"|\[|\]|\{|\}),?){0,4}\}?"#) {
+        fn only_valid_json_is_accepted(text in r#"\{("[a\\"]{0,3}"?:?([0-9.eE+-]{1,4}|true|nul+|"\\?u?[0-9a-f]{0,4}"|\[|\]|\{|\}),?){0,4}\}?"#) {
             if Scanner::default().answer(text.as_bytes()).is_ok() {
                 prop_assert!(serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
             }
@@ -285,7 +285,7 @@ mod tests {
 
         /// One byte changed in an honest request, anywhere, at any alignment of the parser.
         #[test]
-        fn one_byte_changed(at in 0..300_usize, byte: u8, pad in 0..130_usize) {
+        fn single_byte_changes_agree_with_parser(at in 0..300_usize, byte: u8, pad in 0..130_usize) {
             let mut body = format!(
                 r#"{{{}"model":"gpt-4o","messages":[{{"role":"user","content":"caf\u00e9 \"{}\" \\"}}],"n":-1.5e3,"stream":true}}"#,
                 " ".repeat(pad), "é".repeat(pad)

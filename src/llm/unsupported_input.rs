@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_of_text_is_not_sent() {
+    fn text_only_model_rejects_media() {
         let catalog = Catalog::default();
         let card = catalog.find("openai", "gpt-3.5-turbo").expect("known");
         let result = ToolResult {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_known_is_refused() {
+    fn unknown_abilities_are_allowed() {
         let catalog = Catalog::default();
         for (vendor, model, is_refused) in [
             ("openai", "gpt-3.5-turbo", true),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_list_of_abilities_is_all() {
+    fn operator_abilities_are_exhaustive() {
         let abilities = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let settings = ModelSettings { abilities: Some(names), ..ModelSettings::default() };

@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_of_vendors() {
+    fn vendor_usage_formats_are_read() {
         // OpenAI, chat completions.
         let chat = r#"{"prompt_tokens":20,"completion_tokens":9,"total_tokens":29,
             "prompt_tokens_details":{"cached_tokens":16,"audio_tokens":0},
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_a_model_are_summed() {
+    fn model_iterations_are_summed() {
         let run = |kind: &str, input: u64, output: u64| {
             format!(
                 r#"{{"type":"{kind}","input_tokens":{input},"output_tokens":{output},
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_that_vendors_report() {
+    fn vendor_reported_costs_are_read() {
         for (members, expected) in [
             (r#""cost":0.00014"#, Some(140_000_000)),
             (
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn sums() {
+    fn usages_are_summed() {
         let call =
             Usage { input_tokens: 5, output_tokens: 2, cached_tokens: 1, ..Usage::default() };
         let guessed = Usage { output_tokens: 3, estimated: true, ..Usage::default() };
@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_to_a_cache_and_what_was_no_text() {
+    fn cache_write_and_media_tokens_are_counted() {
         let messages = r#"{"input_tokens":5,"cache_creation_input_tokens":100,
             "cache_creation":{"ephemeral_5m_input_tokens":60,"ephemeral_1h_input_tokens":40},
             "cache_read_input_tokens":1000,"output_tokens":9}"#;
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_report_wins_where_it_says_something() {
+    fn later_report_overrides_present_members() {
         let begun = read(r#"{"input_tokens":25,"cache_read_input_tokens":10,"output_tokens":1}"#);
         let ended = read(r#"{"output_tokens":15}"#);
         let both = begun.expect("counts").then(ended.expect("counts"));
@@ -594,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_counts() {
+    fn partial_counts_are_completed() {
         check(r#"{"total_tokens":10}"#, 10, 0, 0, 0);
         check(r#"{"total_tokens":10,"completion_tokens":4}"#, 6, 4, 0, 0);
         check(r#"{"total_tokens":10,"prompt_tokens":4}"#, 4, 6, 0, 0);
@@ -612,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn bent_counts_are_marked() {
+    fn inconsistent_counts_are_flagged() {
         for (number, expected) in [
             ("-1", 0),
             ("-9223372036854775808", 0),
@@ -641,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_in_range() {
+    fn sums_saturate() {
         let found = read(
             r#"{"input_tokens":1000000000000,"cache_read_input_tokens":1000000000000,
             "cache_creation_input_tokens":1000000000000}"#,
@@ -655,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn estimates() {
+    fn estimates_are_flagged() {
         for (bytes, tokens) in [(0, 0), (1, 1), (4, 1), (5, 2), (usize::MAX, 1 << 62)] {
             assert_eq!(estimate_tokens(bytes), tokens);
         }

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_leaves_its_place() {
+    fn account_values_cannot_escape_their_segment() {
         use Rule::{Host, Label, Segment, Visible};
         for (rule, good, bad) in [
             (

@@ -301,7 +301,7 @@ mod tests {
 
     /// As in Microsoft's reference of Azure OpenAI, version 2024-10-21.
     #[test]
-    fn azure() {
+    fn azure_paths() {
         let version = || "2024-10-21".to_owned();
         check(
             Address::Azure { deployment: Some("my-gpt".to_owned()), version: version() },
@@ -364,7 +364,7 @@ mod tests {
 
     /// As in the references of Foundry's OpenAI, model inference and Claude endpoints.
     #[test]
-    fn foundry() {
+    fn foundry_paths() {
         check(
             Address::Foundry { is_resource: true, version: None },
             &[
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn bedrock() {
+    fn bedrock_paths() {
         check(
             Address::Bedrock,
             &[
@@ -420,7 +420,7 @@ mod tests {
 
     /// As in Google's, Anthropic's and Mistral's references of Vertex AI.
     #[test]
-    fn vertex() {
+    fn vertex_paths() {
         let prefix = "/projects/p/locations/us-east5";
         let cases = [
             (
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn others() {
+    fn other_provider_paths() {
         check(
             Address::Databricks,
             &[
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn dialects_follow_the_model() {
+    fn dialect_follows_the_model() {
         let vertex = || Address::Vertex { prefix: String::new() };
         let resource = || Address::Foundry { is_resource: true, version: None };
         for (address, model, expected) in [

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_urls() {
+    fn valid_urls_are_parsed() {
         for (text, tls, authority, port, path) in [
             ("https://api.openai.com/v1", true, "api.openai.com", 443, "/v1"),
             ("https://api.openai.com/v1/", true, "api.openai.com", 443, "/v1"),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_urls() {
+    fn invalid_urls_are_rejected() {
         use BaseUrlError as E;
         for (text, expected) in [
             ("", E::Length),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback() {
+    fn loopback_hosts_are_recognized() {
         for (text, expected) in [
             ("http://127.0.0.1", true),
             ("http://127.9.9.9", true),

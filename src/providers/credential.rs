@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_show_plain_words_only() {
+    fn error_codes_are_plain_words() {
         for (text, expected) in [
             ("invalid_client", "invalid_client"),
             ("AccessDenied", "AccessDenied"),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn bearer_tokens_sign_until_they_expire() {
+    fn bearer_tokens_are_used_until_expiry() {
         let source = TokenSource::Ibm(ibm::IbmKey {
             url: "https://iam.example".to_owned(),
             api_key: Secret::new("test-credential".to_owned()),

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn chat_streams_a_word_an_event() {
+    fn chat_streams_one_word_per_event() {
         let body = json!({"stream": true, "stream_options": {"include_usage": true},
             "messages": [{"role": "user", "content": "one  two\nthree "}]});
         let events = stream(&call("/chat/completions", &body));
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_bounded_and_has_usage_only_if_asked() {
+    fn stream_is_bounded_and_usage_is_optional() {
         let text = "w ".repeat(10 * TEXT_EVENTS_MAX);
         let body = json!({"stream": true, "messages": [{"role": "user", "content": text}]});
         let events = stream(&call("/chat/completions", &body));
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn models() {
+    fn echo_lists_its_models() {
         for (path, status) in [
             ("/models?limit=1", 200),
             ("/models/echo", 200),
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals() {
+    fn invalid_requests_are_rejected() {
         for (path, body, expected) in [
             ("/images", "{}", 404),
             ("/models", "{}", 404),

@@ -190,7 +190,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_row_is_usable() {
+    fn every_preset_is_usable() {
         assert!(PRESETS.len() > 75, "{} presets", PRESETS.len());
         let mut variables = HashSet::new();
         for preset in PRESETS.iter() {
@@ -215,13 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn the_catalog_of_models_has_the_same_names() {
+    fn preset_names_match_the_model_catalog() {
         let vendors = Catalog::vendors();
         assert!(vendors.iter().all(|slug| preset(slug).is_some()), "{vendors:?}");
     }
 
     #[test]
-    fn known_vendors() {
+    fn known_vendors_are_present() {
         for (slug, auth) in [
             ("openai", Auth::Bearer),
             ("anthropic", Auth::XApiKey),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_that_no_header_may_hold_has_no_field() {
+    fn credential_invalid_in_a_header_has_no_field() {
         for (credential, expected) in [("k", Some("Bearer k")), ("", None), ("a\r\nb: c", None)] {
             let value = Auth::Bearer.field(credential).map(|field| field.value);
             assert_eq!(value.as_ref().map(Secret::reveal), expected);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn unlisted_providers_have_the_fields_of_their_preset() {
+    fn ad_hoc_providers_have_preset_fields() {
         let base = BaseUrl::parse("https://a.example/v1").expect("plain");
         let provider = Provider::unlisted(preset("anthropic").expect("built in"), base);
         let names: Vec<&str> = provider.fields.iter().map(|field| field.name.as_str()).collect();

@@ -92,7 +92,7 @@ mod tests {
     use crate::base::Secret;
 
     #[test]
-    fn secrets_of_fields() {
+    fn secrets_of_fields_are_found() {
         for (name, value, expected) in [
             ("authorization", "Bearer test-credential", &["test-credential"][..]),
             ("authorization", "Key test-credential", &["test-credential"]),

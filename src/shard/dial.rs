@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_alternate_and_repeats_go() {
+    fn address_families_alternate_without_duplicates() {
         let parse = |list: &[&str]| -> Vec<IpAddr> {
             list.iter().filter_map(|text| text.parse().ok()).collect()
         };

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_time_lasts_longer() {
+    fn distrust_grows_each_time() {
         let distrust = Distrust::default();
         let mut now = Instant::now();
         assert!(!distrust.is_on(now));

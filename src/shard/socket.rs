@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledged_bytes_are_counted_exactly_and_also_after_a_reset() {
+    fn acknowledged_bytes_are_exact_even_after_reset() {
         let (mut ours, mut peer) = pair().expect("sockets");
         let descriptor = ours.as_raw_fd();
         assert_eq!(bytes_acknowledged(descriptor), Some(0));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn peek_tells_bytes_from_the_end() {
+    fn peek_distinguishes_bytes_from_end() {
         let (ours, mut peer) = pair().expect("sockets");
         let descriptor = ours.as_raw_fd();
         assert_eq!(peek(descriptor), PeekResult::Nothing);

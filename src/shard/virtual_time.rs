@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_take_no_time() {
+    fn virtual_hours_take_no_real_time() {
         let real = std::time::Instant::now();
         let slept = run_in_virtual_time(async {
             let begun = Instant::now();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_nothing_is_told() {
+    fn waiting_without_timer_is_a_deadlock() {
         assert_eq!(run_in_virtual_time(std::future::pending::<()>()), Err(Deadlock));
     }
 }

@@ -326,7 +326,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("Does Rome own Milan?", "Does Milan own Rome?"),
             ("Did the tram hit the truck?", "Was the tram hit by the truck?"),

@@ -58,7 +58,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("Can I sign?", "Must I sign?"),
             ("Do all snakes bite?", "Do some snakes bite?"),

@@ -63,7 +63,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("A letter from my boss", "A letter for my boss"),
             ("Can I pay on arrival?", "Can I pay before arrival?"),

@@ -90,7 +90,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("Only members may vote", "Members may only vote"),
             ("I nearly lost all the data", "I lost nearly all the data"),

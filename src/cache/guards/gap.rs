@@ -16,7 +16,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("What eats spiders?", "What do spiders eat?"),
             ("Who bit the dog?", "Who was bitten by the dog?"),

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn near_questions_with_other_answers_are_refused() {
+    fn similar_questions_with_other_answers_are_rejected() {
         let cases = [
             ("What does `a` do?", "What does `b` do?", GuardName::Identity),
             ("Is https://a.example/x down?", "Is https://a.example/y down?", GuardName::Identity),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_question_in_other_words_passes() {
+    fn paraphrases_pass() {
         let cases = [
             ("What time does it open on Mondays?", "what time does it open on Mondys"),
             ("How do I report a pothole?", "Hi! how do I report a pothole. Thanks!"),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_the_nearer_a_pair_has_to_be() {
+    fn longer_pairs_need_a_higher_cosine() {
         let long = (
             "How do I treat a bad cold of an old man at home without seeing a doctor?",
             "How do I treat a bad cough of an old man at home without seeing a doctor?",
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn names_differ() {
+    fn guard_names_are_unique() {
         let names: std::collections::HashSet<_> =
             GUARDS.iter().map(|guard| guard.name.as_str()).collect();
         assert_eq!(names.len(), GUARDS.len());
@@ -294,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_exchanged_pair_is_judged_alike(
+        fn swapped_pair_has_the_same_result(
             a in prop::collection::vec(WORDS, 0..9),
             b in prop::collection::vec(WORDS, 0..9),
         ) {

@@ -12,7 +12,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("20 minus 7", "7 minus 20"),
             ("What is 3 to the power of 5?", "What is 5 to the power of 3?"),

@@ -26,7 +26,7 @@ mod tests {
     use super::super::tests::check_guard;
 
     #[test]
-    fn other_questions_are_refused_and_other_wordings_pass() {
+    fn different_questions_are_rejected_and_paraphrases_pass() {
         let refused = [
             ("Is the Pixel 8 good?", "Is the Pixel 8 pro good?"),
             ("Who was John Adams?", "Who was John Quincy Adams?"),

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_inserted_is_found_before_while_and_after_it_is_sealed() {
+    fn inserted_vectors_are_found_around_sealing() {
         let mut index = Index::with_scan_max(Kernels::detect(), 100);
         let mut asked = None;
         for item in 0..350u32 {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_is_made_anew_when_a_quarter_is_dead_and_a_lost_build_again() {
+    fn graph_is_rebuilt_when_stale_or_lost() {
         let mut index = Index::with_scan_max(Kernels::detect(), 80);
         for item in 0..80u32 {
             index.insert(item, &vector(u64::from(item)));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_of_another_index_is_not_taken() {
+    fn build_of_another_index_is_rejected() {
         let (mut one, mut other) = (
             Index::with_scan_max(Kernels::detect(), 1),
             Index::with_scan_max(Kernels::detect(), 1),
@@ -416,7 +416,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_index_holds_what_a_map_holds(steps in prop::collection::vec(step(), 0..120)) {
+        fn index_agrees_with_a_map(steps in prop::collection::vec(step(), 0..120)) {
             let mut index = Index::with_scan_max(Kernels::detect(), 10);
             let (mut map, mut sealed) = (std::collections::BTreeMap::new(), None);
             for (seed, step) in (0u64..).zip(steps) {

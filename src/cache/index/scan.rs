@@ -343,7 +343,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_nearest_is_found_by_every_kernel() {
+    fn every_kernel_finds_the_nearest() {
         for kernels in Kernels::available() {
             let mut segment = Segment::new(kernels);
             for entry in 0..500 {
@@ -364,7 +364,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_not_found_and_its_slot_is_taken_again() {
+    fn removed_vector_is_not_found_and_slot_is_reused() {
         let mut segment = Segment::new(Kernels::detect());
         let slots: Vec<Slot> = (0..100)
             .map(|entry| segment.insert(entry, &vector(u64::from(entry))).unwrap())
@@ -388,7 +388,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_vector_is_the_same_after_it_was_stored() {
+    fn stored_vector_round_trips() {
         let (mut first, mut second) =
             (Segment::new(Kernels::detect()), Segment::new(Kernels::detect()));
         for entry in 0..200 {
@@ -412,7 +412,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_segment_and_a_vector_of_nothing_are_no_trouble() {
+    fn empty_segment_and_zero_vector_are_handled() {
         let mut segment = Segment::new(Kernels::detect());
         assert!(segment.is_empty() && segment.nearest(&vector(1), 3).is_empty());
         assert_eq!(segment.remove(Slot(7)), None);

@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_are_told() {
+    fn gaps_are_detected() {
         for (text, expected) in [
             ("Who defeated Carthage?", Gap::Agent),
             ("Who did Carthage defeat?", Gap::Patient),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn moods_are_told() {
+    fn moods_are_detected() {
         for (text, expected) in [
             ("You are leaving.", Mood::Statement),
             ("You are leaving?", Mood::Doubt),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn tenses_are_told() {
+    fn tenses_are_detected() {
         for (text, expected) in [
             ("What was the rate?", class::PAST),
             ("If it was lost, what do I do?", class::PRESENT),

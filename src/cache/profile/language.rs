@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn other_languages_are_told_from_english() {
+    fn other_languages_are_detected() {
         for text in [
             "Was kostet ein Reisepass?",
             "Darf ich hier parken?",

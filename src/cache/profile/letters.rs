@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_that_tell_questions_apart() {
+    fn distinguishing_letters_are_found() {
         for (a, b) in [
             ("What is 🚀?", "What is 💎?"),
             ("∀", "∃"),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_tells_nothing() {
+    fn spelling_variants_are_ignored() {
         for (a, b) in [
             ("Cafe\u{301}", "Café"),
             ("“What’s up” – he said…", "\"What's up\" - he said..."),

@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_told_by_their_first_words() {
+    fn question_kind_follows_first_words() {
         let cases = [
             ("where is my order", Question::Where),
             ("can you tell me where my order is", Question::Where),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn oppositions_have_sides_and_fit_their_number() {
+    fn oppositions_have_two_sides_and_fit_u8() {
         assert!(OPPOSITIONS.len() <= usize::from(u8::MAX));
         for sides in OPPOSITIONS {
             assert!(sides.split('/').count() >= 2, "{sides}");

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_read_as_numbers() {
+    fn number_words_are_parsed() {
         let cases = [
             ("two hundred and fifty users", Some((250.0, 4, false))),
             ("twenty one", Some((21.0, 2, false))),

@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn one_meaning_has_one_form() {
+    fn equal_quantities_compare_equal() {
         let same = [
             ("at 3pm", "at 15:00"),
             ("the 3rd of March", "March third"),
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn two_meanings_have_two_forms() {
+    fn different_quantities_compare_different() {
         let different = [
             ("7am", "7pm"),
             ("10GB", "100GB"),

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_carries_no_matter_is_left_out() {
+    fn filler_words_are_left_out() {
         let cases = [
             ("Hi team, how do I change the currency on my invoices?", "chang currency invoic"),
             ("so um can i change the name on my flight ticket", "chang nam flight ticket"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_and_a_usual_one_is_small() {
+    fn profile_size_is_bounded() {
         assert!(read(&"word ".repeat(WORDS_MAX + 1)).is_cut());
         assert!(read(&"é".repeat(TEXT_BYTES_MAX)).is_cut());
         assert!(read(&"1 ".repeat(FACTS_MAX + 1)).is_cut());
@@ -272,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_a_bounded_profile(text in "\\PC{0,200}|[a-z0-9 .,:`\"'’A-Z\\-/_@$%]{0,400}|.{0,100}") {
+        fn any_text_gives_bounded_profile(text in "\\PC{0,200}|[a-z0-9 .,:`\"'’A-Z\\-/_@$%]{0,400}|.{0,100}") {
             let profile = read(&text);
             prop_assert_eq!(profile.words().count(), profile.marks.len());
             prop_assert!(profile.marks.len() <= WORDS_MAX);

@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_that_tell_questions_apart() {
+    fn distinguishing_signs_are_found() {
         for (a, b) in [
             ("What is 7 + 3?", "What is 7 - 3?"),
             ("Is 4 <= 4?", "Is 4 < 4?"),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sign() {
+    fn ordinary_punctuation_is_no_sign() {
         for (a, b) in [
             ("6 times 7", "6 * 7"),
             ("6×7", "6 * 7"),

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_spans_are_cut() {
+    fn span_count_is_bounded() {
         let text = "a_b ".repeat(FACTS_MAX + 1);
         let (spans, _, is_cut) = take(&text);
         assert!(is_cut);

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_of_a_word_share_a_stem() {
+    fn inflected_forms_share_a_stem() {
         let same = [
             ("watering", "water"),
             ("making", "make"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn misspellings_are_told_from_other_words() {
+    fn misspellings_are_distinguished_from_other_words() {
         let same = [
             ("reqest", "request"),
             ("perscription", "prescription"),

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_and_digits_part() {
+    fn letters_and_digits_are_split() {
         let cases: &[(&str, &[&str])] = &[
             ("10GB, 3.5%", &["10", "gb", "3.5"]),
             (

@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn short_forms_are_written_in_full() {
+    fn contractions_are_expanded() {
         check("I can't say what's on", "i can not say what is on");
         check("It won't be Ann's, they'd say", "it will not be ann 's , they would say");
         check("the students' books", "the students 's books");
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn politeness_is_no_part_of_a_question() {
+    fn polite_phrases_are_removed() {
         check("Hi there, how do I go? Thank you so much!", "how do i go .");
         check("Hello! Would you be so kind and list them?", "list them .");
         check("Could you explain tides, please?", "explain tides ,");

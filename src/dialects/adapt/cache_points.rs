@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agents_prompt_is_cached_up_to_its_instructions_and_its_last_turn() {
+    fn cache_points_after_instructions_and_last_turn() {
         let point = json!({"type": "ephemeral"});
         let (body, count) = sent(Dialect::AnthropicMessages, "claude-sonnet-4-5", &agent());
         assert_eq!(count, 2, "{body}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn no_points_where_none_are_wanted() {
+    fn no_cache_points_when_unsupported() {
         let mut once = agent();
         for key in ["tools", "prompt_cache_key"] {
             once.as_object_mut().expect("an object").remove(key);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_type_are_passed_by() {
+    fn header_values_of_every_type_are_skipped() {
         let wanted: &[u8] = b"\x0b:event-type\x07\0\x02hi";
         for other in [
             &b"\x01n\x00"[..],
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense() {
+    fn malformed_headers_are_rejected() {
         for headers in [
             &b"\x00\x00"[..],
             b"\x01n\x0a",

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_and_what_hardly_is() {
+    fn malformed_responses_are_rejected_or_tolerated() {
         for body in ["{}", r#"{"content":null}"#, r#"{"content":"Hi"}"#, r#"{"error":{}}"#] {
             assert_eq!(read_body(body), None, "{body}");
         }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_class_and_searches_are_kept() {
+    fn service_tier_and_searches_are_kept() {
         let body = r#"{"content":[],"usage":{"input_tokens":1,"output_tokens":2,
             "service_tier":"priority","server_tool_use":{"web_search_requests":3}}}"#;
         let answer = read_body(body).expect("an answer");
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_to_stop_is_told() {
+    fn stop_reasons_are_translated() {
         let call = || vec![Part::new(Content::ToolCall(ToolCall::default()))];
         let refusal = || vec![Part::new(Content::Refusal("no".to_owned()))];
         for (parts, stop, reason) in [
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_send_back_is_what_the_vendor_takes() {
+    fn returned_blocks_round_trip() {
         let call =
             ToolCall { name: "f.g".to_owned(), arguments: "[1]".to_owned(), ..ToolCall::default() };
         let foreign =
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_of_other_vendors_are_told_in_this_ones_words() {
+    fn foreign_citations_are_translated() {
         let citation = |url: Option<&str>| Citation {
             url: url.map(str::to_owned),
             title: Some("t".to_owned()),

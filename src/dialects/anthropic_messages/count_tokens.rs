@@ -15,7 +15,7 @@ mod tests {
     use crate::llm::{Scanner, estimate_request_tokens};
 
     #[test]
-    fn a_request_is_counted() {
+    fn count_tokens_request_is_read() {
         let read = |body: &[u8]| Scanner::default().read(body, read_request::read).expect("JSON");
         // It has no `max_tokens`.
         let request = read(

@@ -384,7 +384,7 @@ mod tests {
     const STOP: &str = r#"{"type":"message_stop"}"#;
 
     #[test]
-    fn every_reason_to_stop() {
+    fn stop_reasons_are_decoded() {
         for (delta, reason) in [
             (r#"{"stop_reason":"end_turn"}"#, StopReason::Stop),
             (r#"{"stop_reason":"max_tokens"}"#, StopReason::Length),
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_imitators_leave_out() {
+    fn missing_members_of_compatible_servers_are_tolerated() {
         let text =
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#;
         let last = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn the_input_of_a_call_comes_in_many_ways() {
+    fn tool_input_arrives_in_any_form() {
         let start = |input: &str| {
             format!(
                 r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"a","name":"f","input":{input}}}}}"#
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_the_vendor_are_told_whole() {
+    fn vendor_blocks_are_emitted_complete() {
         let events = [
             START,
             r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","input":{},"name":"web_search"}}"#,
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn buffers_are_bounded() {
         let (mut decoder, mut scanner, mut out) = (Decoder::default(), Scanner::default(), vec![]);
         for index in 0..2 * BLOCKS_MAX {
             let event = format!(

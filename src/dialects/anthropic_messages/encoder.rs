@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn one_block_at_a_time_in_order() {
+    fn blocks_are_emitted_one_at_a_time() {
         let chunks = [
             Chunk::Start(Start::default()),
             Chunk::Usage(Usage { input_tokens: 3, ..Usage::default() }),
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_come_in_turns_are_blocks_in_order() {
+    fn interleaved_calls_become_ordered_blocks() {
         let chunks = [
             Chunk::Start(Start::default()),
             call(0, "a"),
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_proofs_of_other_vendors_come_back() {
+    fn foreign_signatures_round_trip() {
         let proof = |dialect| Some(Signature { dialect, text: "c2ln".to_owned() });
         let thought = |id: Option<&str>, text: &str, signature, sealed| {
             let (id, text) = (id.map(str::to_owned), text.to_owned());
@@ -609,7 +609,7 @@ mod tests {
 
     /// Clients take the last block for the answer.
     #[test]
-    fn a_signature_of_words_is_not_the_last_block() {
+    fn text_signature_is_not_the_last_block() {
         let text = |text: &str| AnswerPart::text(text);
         let signature = Some(Signature { dialect: Dialect::Gemini, text: "c2ln".to_owned() });
         let proof =
@@ -635,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_fails_or_is_cut_does_not_look_complete() {
+    fn failed_stream_does_not_look_complete() {
         let begun = [Chunk::Start(Start::default()), open(0, Content::Text(Text::default()))];
         let words = grow(0, Delta::Text("Hi".to_owned()));
         let error = ApiError {
@@ -659,7 +659,7 @@ mod tests {
     }
 
     #[test]
-    fn other_choices_and_endless_parts_take_no_room() {
+    fn extra_choices_and_endless_parts_are_bounded() {
         let mut encoder = Encoder::new(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         encoder.push(

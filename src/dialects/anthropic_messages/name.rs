@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_fit_stay_as_they_are() {
+    fn valid_tool_names_are_unchanged() {
         for (name, written) in [
             ("toolu_01AbC-9", "toolu_01AbC-9"),
             ("get_weather", "get_weather"),
@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_fits_and_comes_back(name in "(rg0-)?[a-z_.:\u{e9}-]{0,12}") {
+        fn tool_names_round_trip(name in "(rg0-)?[a-z_.:\u{e9}-]{0,12}") {
             let written = write(&name).into_owned();
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
             prop_assert!(!written.is_empty() && written.bytes().all(fits));

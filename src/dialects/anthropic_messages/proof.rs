@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_come_back_whole() {
+    fn thinking_blocks_round_trip() {
         for (id, proof, sealed, written) in [
             (None, of(DIALECT), None, "c2ln"),
             (None, of(Dialect::Gemini), None, "gemini#c2ln"),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_thoughts_and_proofs_of_calls() {
+    fn redacted_thinking_and_call_signatures_round_trip() {
         for (id, dialect, written) in [
             (None, DIALECT, "c2ln"),
             (Some("rs_1"), Dialect::OpenaiResponses, "thought#rs_1#openai-responses#c2ln"),

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_path() {
+    fn errors_name_the_path() {
         for (body, fault) in [
             ("{}", "expected `messages` to be an array of at least one message"),
             (r#"{"messages":[]}"#, "expected `messages` to be an array of at least one message"),
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn results_stand_before_what_the_user_says() {
+    fn tool_results_precede_user_text() {
         let body = r#"{"messages":[{"role":"user","content":[
             {"type":"text","text":"Well?"},
             {"type":"tool_result","tool_use_id":"rg0-a_2e1","is_error":true,
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_of_every_source() {
+    fn documents_from_every_source_are_read() {
         let file = |source: &str, rest: &str| {
             let content = format!(r#"[{{"type":"document","source":{source}{rest}}}]"#);
             parts(&content).remove(0).content
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_blocks_of_the_vendor() {
+    fn thinking_and_vendor_blocks_are_read() {
         let body = r#"{"messages":[{"role":"assistant","content":[
             {"type":"thinking","thinking":"hm","signature":"c2ln"},
             {"type":"thinking","thinking":"unsigned"},
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn settings() {
+    fn sampling_settings_are_read() {
         let request = read_with(
             r#""stream":true,"top_p":0.9,"top_k":3,"service_tier":"standard_only",
                "tool_choice":{"type":"any","disable_parallel_tool_use":false},
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_and_effort() {
+    fn thinking_and_effort_are_read() {
         let settings = |members: &str| read_with(members).reasoning.expect("settings");
         let enabled =
             settings(r#""thinking":{"type":"enabled","budget_tokens":2000,"display":"omitted"}"#);
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_of_all_kinds_and_their_hints() {
+    fn all_tool_kinds_are_read() {
         let request = read_with(
             r#""tools":[
               {"name":"f","input_schema":{"type":"object"},"strict":true,"type":"custom",
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_blocks_that_find_no_place_are_noted() {
+    fn unknown_block_members_are_kept() {
         let body = r#"{"messages":[{"role":"user","content":[
             {"type":"image","source":{"type":"file","file_id":"f"},"transformations":{}},
             {"type":"image","source":{"type":"file","file_id":"g"},"transformations":{}}]},

@@ -223,7 +223,7 @@ fn without_details(mut request: ChatRequest) -> ChatRequest {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_as_what_it_was(request in request()) {
+    fn requests_round_trip(request in request()) {
         let rules = find_rules(None, DIALECT, &request.model, &[]);
         let target = Target::new(&request.model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());

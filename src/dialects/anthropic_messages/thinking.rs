@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_of_older_models_stay_below_the_bound() {
+    fn thinking_budget_stays_below_max_tokens() {
         let (old, some) = ("claude-sonnet-4-5", Some(8000));
         check(old, settings(None, Some(4000)), some, (8000, budget(4000), None), 0);
         check(old, settings(None, Some(8000)), some, (16_000, budget(8000), None), 1);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_models_take_an_effort() {
+    fn newer_models_use_effort() {
         let (new, some) = ("claude-opus-5", Some(8000));
         let adaptive = |effort| (8000, Some(Thinking::Adaptive), effort);
         check(new, settings(None, None), some, adaptive(None), 0);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_are_switched_off_as_far_as_the_model_can() {
+    fn thinking_is_disabled_where_possible() {
         let off = |effort| ReasoningSettings { is_off: true, ..settings(effort, None) };
         let disabled = Some(Thinking::Disabled);
         for (model, effort, thinking, expected, warnings) in [
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_are_shown_as_asked() {
+    fn thinking_visibility_follows_request() {
         let shown = |is_shown| ReasoningSettings { is_shown, ..ReasoningSettings::default() };
         let summary = Some("auto".to_owned());
         let summary = ReasoningSettings { summary, ..ReasoningSettings::default() };
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_call_wins_over_thoughts() {
+    fn forced_tool_choice_disables_thinking() {
         let mut request = ChatRequest {
             max_tokens: Some(8000),
             reasoning: Some(settings(Some("low"), None)),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_of_calls_without_its_thought_goes_on_without_thoughts() {
+    fn tool_loop_without_thinking_disables_thinking() {
         let said = |role, content| Turn::new(role, vec![Part::new(content)]);
         let ask = || Turn::new(Role::User, vec![Part::text("How warm is it?")]);
         let call = || said(Role::Assistant, Content::ToolCall(ToolCall::default()));

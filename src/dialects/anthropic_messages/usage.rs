@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_report_leaves_out_stays() {
+    fn later_usage_keeps_missing_members() {
         let start = r#"{"input_tokens":5,"cache_creation_input_tokens":100,
             "cache_creation":{"ephemeral_5m_input_tokens":60,"ephemeral_1h_input_tokens":40},
             "cache_read_input_tokens":1000,"output_tokens":1}"#;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn usage_round_trips() {
         let usage = Usage {
             input_tokens: 1105,
             output_tokens: 30,

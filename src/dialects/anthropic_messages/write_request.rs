@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbors_of_one_role_are_one_message_and_results_come_first() {
+    fn adjacent_turns_merge_and_results_come_first() {
         let turns = vec![
             said(Role::User, "Hello"),
             said(Role::User, ""),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_message_is_the_users_and_the_last_has_no_white_space_at_its_end() {
+    fn first_message_is_user_and_last_is_trimmed() {
         let turns = vec![said(Role::Assistant, "Welcome. \n")];
         let messages = json!([
             {"role": "user", "content": "(The conversation goes on.)"},
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_inside_the_conversation() {
+    fn inline_instructions_are_written() {
         let turns = || {
             vec![
                 said(Role::User, "Hello"),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn leading_instructions_are_the_system() {
+    fn leading_instructions_become_system() {
         let turns =
             || vec![said(Role::System, "a"), said(Role::Developer, "b"), said(Role::User, "c")];
         let (body, _) = written(&asking(turns()), "model-1");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_go_to_whom_they_belong() {
+    fn thinking_goes_only_to_its_vendor() {
         let thought = |dialect| {
             let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
             Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused_or_told() {
+    fn unsupported_input_is_rejected_or_warned() {
         let user = |content| vec![Turn::new(Role::User, vec![Part::new(content)])];
         let image = |media| Content::Image(Image { media, detail: Some("high".to_owned()) });
         let file =
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_no_object_are_told_as_text() {
+    fn non_object_arguments_are_wrapped() {
         for arguments in ["[1]", "{\"x\":", "nonsense"] {
             let turns = vec![
                 said(Role::User, "Hello"),
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_within_the_rules_of_the_model() {
+    fn sampling_fits_model_rules() {
         let mut request = hello();
         request.sampling.temperature = Some(1.5);
         request.sampling.top_p = Some(0.5);
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_and_the_choice_among_them() {
+    fn tools_and_tool_choice_are_written() {
         let mut request = hello();
         request.tool_choice = Some(ToolChoice::Required);
         let (body, warnings) = written(&request, "model-1");
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_of_answers() {
+    fn response_formats_are_written() {
         let format = Some(Format::JsonSchema {
             name: Some("person".to_owned()),
             description: Some("A person".to_owned()),
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest() {
+    fn remaining_settings_are_written() {
         let mut request = hello();
         request.max_tokens = None;
         request.stop = vec!["\n".to_owned(), "END".to_owned()];
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn citations_go_back_to_their_vendor() {
+    fn citations_return_to_their_vendor() {
         let citation = |dialect| crate::llm::Citation {
             original: Some(DialectJson { dialect, json: Json::of_text("x") }),
             ..Default::default()

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stop_reason() {
+    fn stop_reasons_are_translated() {
         let sequence = |text: &str| StopReason::StopSequence(text.to_owned());
         for (told, expected) in [
             (r#""end_turn""#, StopReason::Stop),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cached_is_counted_apart() {
+    fn cached_tokens_are_counted_separately() {
         let usage = |usage: serde_json::Value| {
             let body = json!({"output": {"message": {}}, "usage": usage}).to_string();
             let usage = read_text(&body).expect("an answer").usage.expect("counts");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_answers_are_taken_as_far_as_they_go() {
+    fn odd_responses_are_read_leniently() {
         let body = json!({
             "output": {"message": {"role": "assistant", "content": [
                 {"text": null, "toolUse": {"name": "f"}},
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer() {
+    fn malformed_responses_are_rejected() {
         for body in ["{}", r#"{"output":null}"#, r#"{"output":{}}"#, r#"{"message":"m"}"#] {
             assert_eq!(read_text(body), None, "{body}");
         }

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_ends_the_stream() {
+    fn exception_ends_the_stream() {
         for (name, status, kind) in [
             ("validationException", 400, "ValidationException"),
             ("modelStreamErrorException", 424, "ModelStreamErrorException"),
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole_when_it_has_stopped() {
+    fn stream_is_complete_after_message_stop() {
         let text = delta(0, r#"{"text":"a"}"#);
         let usage = "metadata\t{\"usage\":{\"inputTokens\":1,\"outputTokens\":2},\"metrics\":{}}\n";
         let is_whole = |stream: &str| chunks(stream).last() == Some(&Chunk::Done);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_json_even_where_there_are_none() {
+    fn missing_arguments_become_empty_object() {
         let call = start(0, r#"{"toolUse":{"toolUseId":"1","name":"f"}}"#);
         let piece = |text: &str| delta(0, &format!(r#"{{"toolUse":{{"input":"{text}"}}}}"#));
         for (pieces, expected) in [
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_streams() {
+    fn odd_streams_are_read_leniently() {
         // A block that changes its kind, blocks in turns, a sealed thought and a picture in pieces.
         let found = parts(&[
             delta(0, r#"{"reasoningContent":{"text":"t"}}"#),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_never_end_are_bounded() {
+    fn endless_blocks_are_bounded() {
         let mut decoder = Decoder::default();
         let (mut scanner, mut out) = (Scanner::default(), Vec::new());
         for index in 0..10_000 {
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error() {
+    fn invalid_json_is_an_error() {
         let mut decoder = BedrockConverse.stream_decoder();
         let told =
             decoder.event(Some("messageStart"), b"{", &mut Scanner::default(), &mut Vec::new());
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_framing_is_an_error_of_the_stream() {
+    fn framing_error_is_a_stream_error() {
         let mut decoder = BedrockConverse.stream_decoder();
         let (mut assembler, mut out) = (ChunkAssembler::default(), Vec::new());
         let data = br#"{"message":"It broke.","code":"InternalFailure"}"#;

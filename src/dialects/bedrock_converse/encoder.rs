@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_every_dialect_can_be_told() {
+    fn responses_of_every_dialect_can_be_encoded() {
         for (from, provider) in DIALECTS {
             for (case, body) in cases(from, ".answer.json") {
                 let mut answer = read_answer(provider, &body);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thought_that_is_shown_and_sealed() {
+    fn visible_and_redacted_reasoning_is_encoded() {
         let signature = |text: &str| {
             let dialect = Dialect::OpenaiResponses;
             Some(Signature { dialect, text: text.to_owned() })
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn golden_streams_come_again() {
+    fn golden_streams_round_trip() {
         for (case, text) in cases(Dialect::BedrockConverse, ".stream") {
             let text = String::from_utf8(text).expect("UTF-8");
             let stream = on_the_wire(&BedrockConverse, text.as_bytes());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_stream_has_no_end() {
+    fn truncated_stream_has_no_message_stop() {
         let stop = Chunk::Finish { choice: 0, reason: StopReason::Stop };
         let open =
             Chunk::BlockStart { choice: 0, part: 0, content: Content::Text(Text::default()) };
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_the_last_that_is_told() {
+    fn error_is_the_last_event() {
         for (status, name) in [
             (400, "validationException"),
             (401, "validationException"),

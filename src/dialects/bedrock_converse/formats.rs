@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_types_agree() {
+    fn format_names_and_media_types_agree() {
         for formats in [IMAGES, DOCUMENTS, AUDIO, VIDEOS] {
             for (known, _) in formats {
                 let media = Media::base64(media_type(formats, known).expect("a type"), "");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_type_is_told_by_the_ending() {
+    fn missing_media_type_follows_the_extension() {
         let at = |url: &str| Media { media_type: None, source: Source::Url(url.to_owned()) };
         assert_eq!(word(IMAGES, &at("s3://pictures/a.JPG"), None), Some("jpeg"));
         assert_eq!(word(IMAGES, &at("s3://pictures/a"), None), None);

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_fit_stay() {
+    fn valid_ids_are_unchanged() {
         for id in ["toolu_01A-b", &"x".repeat(64), "1"] {
             assert_eq!(tool_id(id, Some(ModelFields::Anthropic)), id);
         }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_do_not_fit_are_mapped_and_never_meet() {
+    fn invalid_ids_are_mapped_without_collision() {
         let ids = ["functions.f:0", "functions.f:1", "functions_f:0", "", "é", &"x".repeat(65)];
         for fields in [Some(ModelFields::Anthropic), Some(ModelFields::Other), None] {
             let mapped: HashSet<String> =
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_documents() {
+    fn document_names_are_valid_and_unique() {
         let mut names = DocumentNames::default();
         for (name, expected) in [
             (Some("report.pdf"), "report-pdf"),

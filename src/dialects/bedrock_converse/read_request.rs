@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn golden_requests_keep_their_meaning() {
+    fn golden_requests_round_trip() {
         let cases = cases(Dialect::BedrockConverse, ".request.json");
         assert!(cases.len() >= 8, "{} requests", cases.len());
         for (case, body) in cases {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_path() {
         let message =
             |content: &str| format!(r#"{{"messages":[{{"role":"user","content":[{content}]}}]}}"#);
         let with = |member: &str| format!(r#"{{"messages":[],{member}}}"#);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_service_knows_is_kept() {
+    fn service_specific_members_are_kept() {
         let body = r#"{
             "messages": [
                 {"role": "user", "content": [
@@ -601,7 +601,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn a_request_comes_again(request in requests()) {
+        fn request_round_trips(request in requests()) {
             let (text, warnings) = written(&request);
             prop_assert!(warnings.is_empty(), "{}", warnings.header());
             prop_assert_eq!(read_text(&text), Ok(request), "{}", text);

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn each_family_is_asked_in_its_own_words() {
+    fn thinking_members_follow_model_family() {
         let enabled =
             |tokens: u64| fields(json!({"thinking": {"type": "enabled", "budget_tokens": tokens}}));
         check(&effort("low"), OLD_CLAUDE, enabled(4000), "");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_tell_what_the_model_of_an_arn_is() {
+    fn model_rules_identify_arn_models() {
         let arn = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc123";
         let own = ModelRule {
             models: vec!["*application-inference-profile/abc123".to_owned()],
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_of_thoughts_leaves_room_for_an_answer() {
+    fn thinking_budget_leaves_room_for_text() {
         for (tokens, max_tokens, expected, warns) in [
             (4000, Some(8000), Some(4000), false),
             (8000, Some(8000), Some(6400), true),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thinking_model_does_not_take() {
+    fn thinking_models_drop_unsupported_sampling() {
         let sampling = Sampling {
             temperature: Some(0.5),
             top_p: Some(0.9),
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn no_thoughts_where_claude_would_refuse_them() {
+    fn thinking_is_off_where_claude_rejects_it() {
         let function = Function { name: "f".to_owned(), ..Function::default() };
         let forced = ChatRequest {
             tools: vec![Tool::Function(function)],
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn other_members_of_families() {
+    fn family_specific_members_are_written() {
         let sampling = Sampling {
             top_k: Some(5),
             seed: Some(7),

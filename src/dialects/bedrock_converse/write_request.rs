@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_says_the_same_in_every_dialect() {
+    fn golden_cases_agree_across_dialects() {
         let openai = codec(Dialect::OpenaiChat).expect("known");
         let own = grid::cases(Dialect::BedrockConverse, ".request.json");
         let mut checked = 0;
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_alternate_and_blank_ones_are_none() {
+    fn turns_alternate_and_blank_turns_are_dropped() {
         let request = of_turns(vec![
             Turn::new(Role::System, vec![Part::text("Be brief."), Part::text(" ")]),
             user("a"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_there_wherever_there_are_calls() {
+    fn tools_are_sent_whenever_history_has_calls() {
         let history = vec![
             user("a"),
             Turn::new(Role::Assistant, vec![call("1", "{}")]),
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_go_back_to_those_who_take_them() {
+    fn reasoning_returns_only_to_its_vendor() {
         let thought = |dialect: Option<Dialect>| {
             let signature = dialect.map(|dialect| Signature { dialect, text: "s".to_owned() });
             let text = "t".to_owned();
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_points_where_the_model_has_them() {
+    fn cache_points_follow_model_support() {
         let hour = |mut part: Part| {
             part.cache = Some(CachePoint::Hour);
             part
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_the_service_refuses_are_mapped_on_both_sides() {
+    fn invalid_ids_are_mapped_both_ways() {
         let request = of_turns(vec![
             user("a"),
             Turn::new(Role::Assistant, vec![call("functions.f:0", "[1]")]),
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_tools_where_the_service_takes_the_wish() {
+    fn strict_tools_follow_model_support() {
         let mut request = of_turns(vec![user("a")]);
         let (name, strict) = ("f".to_owned(), Some(true));
         request.tools = vec![Tool::Function(Function { name, strict, ..Function::default() })];
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn media() {
+    fn media_are_written() {
         let file = |source: Source, media_type: Option<&str>| {
             let media = Media { media_type: media_type.map(str::to_owned), source };
             let file =
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_are_the_services_own_travel_from_any_client() {
+    fn service_settings_pass_from_any_client() {
         let foreign =
             |dialect, json: &str| DialectJson { dialect, json: Json::parse(json).expect("it") };
         let mut request = of_turns(vec![user("a")]);

@@ -87,7 +87,7 @@ fn golden(ending: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn golden_requests_keep_their_meaning() {
+fn golden_requests_round_trip() {
     let cases = golden(".request.json");
     assert!(cases.len() >= 10, "{} cases", cases.len());
     for (case, body) in cases {
@@ -107,7 +107,7 @@ fn golden_requests_keep_their_meaning() {
 }
 
 #[test]
-fn golden_answers_can_be_given_by_a_double_of_the_vendor() {
+fn golden_responses_round_trip() {
     let cases = golden(".answer.json");
     assert!(cases.len() >= 8, "{} cases", cases.len());
     for (case, body) in cases {
@@ -118,7 +118,7 @@ fn golden_answers_can_be_given_by_a_double_of_the_vendor() {
 }
 
 #[test]
-fn bad_requests_name_the_place() {
+fn invalid_requests_name_the_path() {
     let with = |message: Value| json!({"model": "m", "messages": [message]});
     for (body, expected) in [
         (json!({"messages": []}), "expected `messages` to be an array of at least one message"),
@@ -178,7 +178,7 @@ fn refusal_of(request: &ChatRequest) -> String {
 }
 
 #[test]
-fn what_would_change_the_meaning_is_refused() {
+fn meaning_changing_members_are_rejected() {
     let media = |media_type| Media::base64(media_type, "AAAA");
     let result = |content| {
         let parts = vec![Part::text("x"), Part::new(content)];
@@ -215,7 +215,7 @@ fn what_would_change_the_meaning_is_refused() {
 }
 
 #[test]
-fn settings_out_of_bounds_are_brought_within() {
+fn out_of_range_settings_are_clamped() {
     let mut request = asking(vec![Part::text("x")]);
     request.sampling = Sampling {
         temperature: Some(1.5),
@@ -244,7 +244,7 @@ fn settings_out_of_bounds_are_brought_within() {
 }
 
 #[test]
-fn what_has_no_place_is_told() {
+fn unsupported_members_are_warned() {
     let foreign = |dialect| DialectJson { dialect, json: Json::of_written("{\"a\":1}".to_owned()) };
     let mut request = asking(vec![
         Part { cache: Some(crate::llm::CachePoint::Hour), ..Part::text("x") },
@@ -285,7 +285,7 @@ fn what_has_no_place_is_told() {
 }
 
 #[test]
-fn files_of_text_are_documents() {
+fn text_files_become_documents() {
     let mut request = asking(vec![text_file("SGVsbG8="), Part::text("Summarise it.")]);
     let (body, warnings) = write_request(&request).expect("sayable");
     let document = json!({"data": {"title": "notes.txt", "text": "Hello"}});
@@ -309,7 +309,7 @@ fn files_of_text_are_documents() {
 }
 
 #[test]
-fn strictness_is_said_of_all_tools_or_none() {
+fn strict_applies_to_all_tools_or_none() {
     let function = |strict| Tool::Function(Function { strict, ..Function::default() });
     for (strict, expected, is_told) in [
         ([Some(true), Some(true)], json!(true), false),
@@ -326,7 +326,7 @@ fn strictness_is_said_of_all_tools_or_none() {
 }
 
 #[test]
-fn thoughts_of_others_lose_their_proofs_and_keep_their_words() {
+fn foreign_thinking_loses_signature_and_keeps_text() {
     let signature = Some(Signature { dialect: Dialect::Gemini, text: "s".to_owned() });
     let thought =
         Reasoning { text: "hm".to_owned(), signature: signature.clone(), ..Reasoning::default() };
@@ -348,7 +348,7 @@ fn thoughts_of_others_lose_their_proofs_and_keep_their_words() {
 }
 
 #[test]
-fn reasons_to_stop() {
+fn stop_reasons_are_translated() {
     let answer = |reason: &str| {
         read_answer(&json!({"id": "a", "finish_reason": reason, "message": {"role": "assistant",
             "content": [{"type": "text", "text": "x"}]}}))
@@ -377,7 +377,7 @@ fn reasons_to_stop() {
 }
 
 #[test]
-fn what_is_billed_counts() {
+fn billed_units_are_counted() {
     let usage = |usage: Value| {
         let answer = read_answer(&json!({"message": {}, "usage": usage})).expect("an answer");
         answer.usage.map(|it| (it.input_tokens, it.output_tokens, it.cached_tokens, it.estimated))
@@ -401,7 +401,7 @@ fn what_is_billed_counts() {
 }
 
 #[test]
-fn what_is_no_answer() {
+fn malformed_responses_are_rejected() {
     for body in [json!({}), json!({"message": null}), json!({"message": "x"})] {
         assert_eq!(read_answer(&body), None, "{body}");
     }
@@ -410,7 +410,7 @@ fn what_is_no_answer() {
 }
 
 #[test]
-fn citations_belong_to_their_text() {
+fn citations_belong_to_their_text_block() {
     let source = |id: &str| json!({"type": "document", "id": id, "document": {"title": id}});
     let cited = |index: Value, kind: &str, sources: Value| {
         json!({"start": 0, "end": 2, "text": "ab", "sources": sources, "content_index": index,
@@ -443,7 +443,7 @@ fn citations_belong_to_their_text() {
 }
 
 #[test]
-fn citations_of_other_vendors_are_told_to_clients_and_not_to_the_vendor() {
+fn foreign_citations_reach_clients_only() {
     let citation = Citation {
         span: Some((1, 3)),
         url: Some("https://a.example".to_owned()),
@@ -467,7 +467,7 @@ fn citations_of_other_vendors_are_told_to_clients_and_not_to_the_vendor() {
 }
 
 #[test]
-fn odd_streams() {
+fn odd_streams_are_read_leniently() {
     let words = |text: &str| json!({"type": "content-delta", "delta": {"message": {"content": {"text": text}}}});
     let call = |kind: &str, call: Value| json!({"type": kind, "index": 3, "delta": {"message": {"tool_calls": call}}});
     let end = json!({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}});
@@ -500,7 +500,7 @@ fn odd_streams() {
 }
 
 #[test]
-fn errors_inside_streams() {
+fn errors_inside_streams_are_decoded() {
     for (event, status, message) in [
         (json!({"message": "overloaded"}), 502, "overloaded"),
         (json!({"type": "error", "error": {"message": "overloaded"}}), 502, "overloaded"),
@@ -533,7 +533,7 @@ fn errors_inside_streams() {
 }
 
 #[test]
-fn probabilities_of_texts_of_several_tokens() {
+fn logprobs_of_multi_token_texts() {
     let item = json!({"text": "Hi you", "token_ids": [1, 2], "logprobs": [-0.5, -0.25]});
     let answer = read_answer(&json!({"message": {"content": [{"type": "text", "text": "Hi you"}]},
         "logprobs": [item]}));
@@ -550,7 +550,7 @@ fn probabilities_of_texts_of_several_tokens() {
 }
 
 #[test]
-fn errors_have_their_message_where_it_may_be() {
+fn error_messages_are_found() {
     let error = |body: &str| {
         let read = |root: crate::llm::Node<'_>| CohereChat.read_error(429, Some(root));
         Scanner::default().read(body.as_bytes(), read).expect("JSON").message
@@ -562,7 +562,7 @@ fn errors_have_their_message_where_it_may_be() {
 }
 
 #[test]
-fn a_ping_is_no_event() {
+fn pings_are_not_encoded() {
     let mut encoder = CohereChat.stream_encoder(&ChatRequest::default(), 0);
     let mut out = Vec::new();
     encoder.push(&Chunk::Ping, &mut out);
@@ -705,7 +705,7 @@ fn settings() -> impl Strategy<Value = ChatRequest> {
 
 proptest! {
     #[test]
-    fn requests_come_back_as_they_were(
+    fn requests_round_trip(
         settings in settings(),
         turns in proptest::collection::vec(turn(), 1..5),
         (tools, tool_choice) in tools(),

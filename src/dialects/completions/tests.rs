@@ -83,7 +83,7 @@ fn decode(codec: &dyn Codec, stream: &[u8]) -> Vec<Chunk> {
 }
 
 #[test]
-fn answers_of_a_chat_are_what_the_tree_says() {
+fn chat_responses_match_golden_files() {
     for case in ["text", "length", "refusal", "thinking", "cached-usage"] {
         let of = |ending: &str| golden(&format!("openai-chat/{case}{ending}")).expect("a case");
         let expected = golden(&format!("completions/{case}.answer.json")).expect("a case");
@@ -98,7 +98,7 @@ fn answers_of_a_chat_are_what_the_tree_says() {
 }
 
 #[test]
-fn answers_of_every_dialect_say_the_same_whole_and_streamed() {
+fn responses_agree_whole_and_streamed() {
     for (dialect, codec) in DIALECTS {
         let mut cases = 0;
         for case in ["text", "length", "thinking", "cached-usage"] {
@@ -116,7 +116,7 @@ fn answers_of_every_dialect_say_the_same_whole_and_streamed() {
 }
 
 #[test]
-fn a_prompt_is_the_turn_of_a_user() {
+fn prompt_becomes_a_user_turn() {
     for (case, prompt) in
         [("text", "Which mountain is the tallest?"), ("settings", "Pick a number.")]
     {
@@ -142,7 +142,7 @@ fn a_prompt_is_the_turn_of_a_user() {
 }
 
 #[test]
-fn what_no_chat_can_do_is_refused() {
+fn completions_only_features_are_rejected() {
     for (extra, expected) in [
         (json!({"prompt": ["a", "b"]}), "several prompts cannot be sent"),
         (json!({"prompt": [1, 2]}), "a prompt of token ids cannot be sent"),
@@ -171,7 +171,7 @@ fn what_no_chat_can_do_is_refused() {
 }
 
 #[test]
-fn tokens_know_their_places() {
+fn token_offsets_are_counted() {
     let token = |text: &str| TokenLogprob {
         token: text.to_owned(),
         logprob: -0.5,
@@ -197,7 +197,7 @@ fn tokens_know_their_places() {
 }
 
 #[test]
-fn streams_that_end_badly() {
+fn failed_streams_are_encoded() {
     let answer = Answer { choices: vec![Choice::default()], ..Answer::default() };
     let mut chunks = chunks_of(&answer);
     chunks.retain(|chunk| !matches!(chunk, Chunk::Done | Chunk::Finish { .. }));
@@ -222,7 +222,7 @@ fn streams_that_end_badly() {
 }
 
 #[test]
-fn reasons_to_stop() {
+fn stop_reasons_are_translated() {
     for (stop, expected) in [
         (StopReason::Stop, "stop"),
         (StopReason::StopSequence("x".to_owned()), "stop"),

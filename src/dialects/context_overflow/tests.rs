@@ -469,7 +469,7 @@ fn streamed(codec: &dyn Codec, error: &ApiError) -> String {
 }
 
 #[test]
-fn every_vendors_sentence_becomes_each_clients_own() {
+fn overflow_messages_translate_between_vendors() {
     for (vendor, dialect, status, body, sizes) in cases() {
         let text = body.to_string();
         let provider = codec(dialect).expect("a dialect");
@@ -520,7 +520,7 @@ fn every_vendors_sentence_becomes_each_clients_own() {
 }
 
 #[test]
-fn other_limits_stay_what_they_are() {
+fn other_limit_errors_are_unchanged() {
     for (status, body) in [
         (
             413,
@@ -558,7 +558,7 @@ fn other_limits_stay_what_they_are() {
 }
 
 #[test]
-fn imitators_are_said_anew_only_in_other_words_than_the_vendors() {
+fn compatible_servers_messages_are_rewritten_only_if_different() {
     for (vendor, dialect, status, body, _) in cases() {
         let text = body.to_string();
         let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);

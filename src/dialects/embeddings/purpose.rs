@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_all_vendors() {
+    fn purposes_translate_between_vendors() {
         for (word, expected) in [
             ("query", Purpose::Query),
             ("search_query", Purpose::Query),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_purpose_that_a_vendor_lacks_is_told() {
+    fn unsupported_purpose_is_warned() {
         for (words, purpose, expected, told) in [
             (COHERE, Purpose::Query, Some("search_query"), ""),
             (COHERE, Purpose::Fact, Some("search_query"), "changed"),

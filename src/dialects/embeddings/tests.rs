@@ -122,7 +122,7 @@ fn said_by(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
 }
 
 #[test]
-fn every_shape_says_the_same() {
+fn all_formats_agree() {
     for (name, codec) in SHAPES {
         let (request, answer) = said_by(name);
         let body = value(&golden(&format!("{name}.request")));
@@ -144,7 +144,7 @@ fn every_shape_says_the_same() {
 }
 
 #[test]
-fn a_client_of_openai_is_served_by_every_shape() {
+fn openai_client_works_with_every_format() {
     let body = json!({"model": "model-1", "input": "Rome", "input_type": "query", "user": "u",
         "encoding_format": "base64"});
     let request = read_request(&openai::Openai, &body).expect("a request");
@@ -164,7 +164,7 @@ fn a_client_of_openai_is_served_by_every_shape() {
 }
 
 #[test]
-fn which_model_has_which_shape() {
+fn format_follows_the_model() {
     let target = |model| Target::new(model, true);
     let titan = "amazon.titan-embed-text-v2:0";
     let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.cohere.embed-v4:0";
@@ -205,7 +205,7 @@ fn which_model_has_which_shape() {
 }
 
 #[test]
-fn inputs_of_every_kind() {
+fn all_input_kinds_are_written() {
     let picture = Media::base64("image/png", "AAAA");
     let far = Media::of_url("https://pictures.example/a.png");
     let tokens = EmbeddingsInput::Tokens(vec![1, 2]);
@@ -261,7 +261,7 @@ fn inputs_of_every_kind() {
 }
 
 #[test]
-fn cohere_is_told_what_it_must_know() {
+fn cohere_requires_input_type() {
     let kind = |inputs: Vec<EmbeddingsInput>, purpose| {
         let request = EmbeddingsRequest { inputs, purpose, ..request() };
         let (body, warnings) = write_request(&cohere::Cohere, &request, true).expect("sayable");
@@ -282,7 +282,7 @@ fn cohere_is_told_what_it_must_know() {
 }
 
 #[test]
-fn what_a_shape_cannot_say() {
+fn unsupported_requests_are_rejected() {
     let refused = |codec: &dyn EmbeddingsCodec, request| {
         write_request(codec, &request, true).expect_err("a refusal")
     };
@@ -309,7 +309,7 @@ fn what_a_shape_cannot_say() {
 }
 
 #[test]
-fn answers_of_other_makes() {
+fn odd_responses_are_read_or_rejected() {
     for (codec, body, expected) in [
         (
             &openai::Openai as &dyn EmbeddingsCodec,
@@ -343,7 +343,7 @@ fn answers_of_other_makes() {
 }
 
 #[test]
-fn the_single_form_of_gemini_is_read() {
+fn gemini_single_form_is_read() {
     let body = json!({"content": {"parts": [{"text": "Ro"}, {"text": "me"}]},
         "taskType": "TASK_TYPE_UNSPECIFIED", "title": "t"});
     let request = read_request(&gemini::Gemini, &body).expect("a request");

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms() {
+    fn floats_and_base64_are_read() {
         assert_eq!(base64(&[1.0, -2.5]), "AACAPwAAIMA=");
         for (text, expected) in [
             ("[1,-2.5,1e-7]", Some(vec![1.0, -2.5, 1e-7])),
@@ -81,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decimals_stay_what_they_are(
+        fn decimals_are_exact(
             wide in proptest::collection::vec(-1.0_f64..1.0, 0..8),
             narrow in proptest::collection::vec(-1.0_f32..1.0, 0..8),
         ) {

@@ -38,14 +38,14 @@ mod tests {
     }
 
     #[test]
-    fn pieces_become_one_array() {
+    fn chunks_become_one_array() {
         assert_eq!(framed(&["{\"a\":1}", "{}"], true), "[{\"a\":1},\r\n{}]\r\n");
         assert_eq!(framed(&[], true), "[]\r\n");
         assert_eq!(framed(&["{}"], false), "[{}");
     }
 
     #[test]
-    fn what_was_not_ended_is_no_json() {
+    fn unfinished_array_is_invalid_json() {
         for pieces in [&["{}"][..], &["{}", "{\"error\":{\"code\":500}}"], &[]] {
             let is_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
             assert!(!is_json(&framed(pieces, false)), "{pieces:?}");

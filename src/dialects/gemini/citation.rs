@@ -191,7 +191,7 @@ mod tests {
     use crate::llm::{Scanner, write_object};
 
     #[test]
-    fn places_in_bytes_and_characters() {
+    fn citation_offsets_convert_bytes_and_characters() {
         let mut words = Words::default();
         ["ab", "", "cé", "–x"].iter().for_each(|text| words.push(text));
         // a b c é(2) –(3) x
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_come_back() {
+    fn citations_round_trip() {
         let candidate = r#"{"groundingMetadata":{
             "groundingChunks":[{"web":{"uri":"https://a.example","title":"A"}},
                 {"retrievedContext":{"uri":"gs://b","title":"B","text":"words"}},

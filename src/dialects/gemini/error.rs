@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_has_its_name() {
+    fn error_classes_have_names() {
         for (status, kind, expected) in [
             (400, "", "INVALID_ARGUMENT"),
             (400, "FAILED_PRECONDITION", "FAILED_PRECONDITION"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_that_errors_tell() {
+    fn retry_delays_are_read() {
         let info = |delay: &str| {
             format!(
                 r#"{{"error":{{"code":429,"details":[{{"@type":"x"}},{{"@type":
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_errors_are_read_as_far_as_they_go() {
+    fn odd_errors_are_read_leniently() {
         assert_eq!(found(500, r#"{"error":"boom"}"#).message, "boom");
         assert_eq!(found(500, r#"{"message":"boom"}"#).message, "boom");
         assert_eq!(found(503, "{}").message, "the provider answered with status 503");

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn types_and_nulls() {
+    fn types_and_nullable_are_converted() {
         check(r#"{"type":"STRING"}"#, r#"{"type":"string"}"#);
         check(r#"{"type":"STRING","nullable":true}"#, r#"{"type":["string","null"]}"#);
         check(r#"{"type":"STRING","nullable":false}"#, r#"{"type":"string"}"#);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_schemas_and_properties_that_are_named_like_keywords() {
+    fn nested_schemas_are_converted() {
         check(
             r#"{"type":"OBJECT","properties":{"type":{"type":"ARRAY","items":{"type":"NUMBER"},
             "maxItems":"3","min_items":1},"nullable":{"type":"BOOLEAN"}},"required":["type"],
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn json_schema_stays_as_it_is() {
+    fn json_schema_is_unchanged() {
         let schema = r##"{"$defs":{"a":{"const":1}},"type":["string","null"],"additionalProperties":false,"oneOf":[{"$ref":"#/$defs/a"},true],"default":{"type":"STRING"}}"##;
         check(schema, schema);
     }

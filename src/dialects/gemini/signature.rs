@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_both_alphabets() {
+    fn base64_accepts_both_alphabets() {
         for (bytes, text) in [
             (&b""[..], ""),
             (b"f", "Zg=="),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_of_all_vendors_come_back() {
+    fn signatures_of_all_vendors_round_trip() {
         for signature in [
             of(DIALECT, "c2lnbmF0dXJl"),
             of(DIALECT, "skip_thought_signature_validator"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_thoughts_of_all_vendors_come_back() {
+    fn redacted_thinking_of_all_vendors_round_trips() {
         for sealed in [of(DIALECT, "b3Bh#cXVl"), of(Dialect::AnthropicMessages, "b3BhcXVl")] {
             let text = sealed_for_client(&sealed);
             assert_eq!(

@@ -87,7 +87,7 @@ fn with_reasoning() -> ChatRequest {
 }
 
 #[test]
-fn paths() {
+fn paths_are_recognized() {
     for (model, expected) in [
         ("gemini-2.5-flash", "/models/gemini-2.5-flash:generateContent"),
         ("models/gemini-2.5-flash", "/models/gemini-2.5-flash:generateContent"),
@@ -103,7 +103,7 @@ fn paths() {
 }
 
 #[test]
-fn both_spellings_say_the_same() {
+fn camel_and_snake_case_are_equal() {
     let camel = json!({
         "contents": [
             {"role": "user", "parts": [
@@ -173,7 +173,7 @@ fn both_spellings_say_the_same() {
 }
 
 #[test]
-fn single_objects_count_as_arrays_of_one() {
+fn single_object_counts_as_array() {
     let body = json!({
         "contents": {"parts": {"text": "Hi"}},
         "systemInstruction": {"parts": {"text": "s"}},
@@ -185,7 +185,7 @@ fn single_objects_count_as_arrays_of_one() {
 }
 
 #[test]
-fn wrong_requests_are_told_with_their_path() {
+fn invalid_requests_name_the_path() {
     let with = |key: &str, value: Value| {
         let mut body = of_user(json!([{"text": "Hi"}]));
         body[key] = value;
@@ -253,7 +253,7 @@ fn wrong_requests_are_told_with_their_path() {
 }
 
 #[test]
-fn what_only_google_knows_goes_back_to_its_place() {
+fn gemini_members_return_to_their_place() {
     let body = json!({
         "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
         "tools": [{"functionDeclarations": [{"name": "f"}, {"name": "g"}]}, {"urlContext": {}},
@@ -273,7 +273,7 @@ fn what_only_google_knows_goes_back_to_its_place() {
 }
 
 #[test]
-fn what_lies_beside_a_part_is_told_of() {
+fn extra_part_members_are_warned() {
     let body = of_user(json!([
         {"fileData": {"fileUri": "https://youtu.be/x"}, "videoMetadata": {"startOffset": "4s"}}
     ]));
@@ -299,7 +299,7 @@ fn what_lies_beside_a_part_is_told_of() {
 }
 
 #[test]
-fn calls_without_ids_get_some_that_stay() {
+fn calls_without_id_get_stable_ids() {
     let body = json!({"contents": [
         {"role": "user", "parts": [{"text": "Hi"}]},
         {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"a": 1}}},
@@ -359,7 +359,7 @@ fn answered(result: ToolResult) -> ChatRequest {
 }
 
 #[test]
-fn results_are_objects_and_have_their_calls_name() {
+fn tool_results_are_objects_with_call_name() {
     for (text, response) in [
         ("18 degrees", json!({"result": "18 degrees"})),
         ("", json!({"result": ""})),
@@ -393,7 +393,7 @@ fn results_are_objects_and_have_their_calls_name() {
 }
 
 #[test]
-fn pictures_of_results_lie_in_them_where_the_model_takes_that() {
+fn images_in_tool_results_follow_model_support() {
     let mut shown = result("call_1", "seen");
     let media = Media::base64("image/png", "AAAA");
     shown.parts.push(Part::new(Content::Image(Image { media, detail: None })));
@@ -408,7 +408,7 @@ fn pictures_of_results_lie_in_them_where_the_model_takes_that() {
 }
 
 #[test]
-fn calls_of_other_models_pass_where_signatures_are_wanted() {
+fn foreign_calls_pass_signature_validation() {
     let found = |model: &str| {
         let (written, warnings) = write(&answered(result("call_1", "x")), model).expect("sayable");
         (written["contents"][1]["parts"][0]["thoughtSignature"].clone(), warnings)
@@ -434,7 +434,7 @@ fn calls_of_other_models_pass_where_signatures_are_wanted() {
 
 /// Who is answered by another vendor may go on with Gemini, which refuses calls that nobody signed.
 #[test]
-fn calls_of_other_vendors_are_marked_for_gemini() {
+fn foreign_calls_are_marked_for_gemini() {
     let call = ToolCall { id: "1".into(), name: "f".into(), ..ToolCall::default() };
     let parts = vec![Part::new(Content::ToolCall(call))];
     let mut choice = crate::llm::Choice { parts, ..crate::llm::Choice::default() };
@@ -458,7 +458,7 @@ fn calls_of_other_vendors_are_marked_for_gemini() {
 }
 
 #[test]
-fn signatures_on_words_go_back_to_them() {
+fn text_signatures_return_to_their_text() {
     let parts =
         json!([{"text": "hm", "thought": true}, {"text": "Hi", "thoughtSignature": "c2ln"}]);
     let body = json!({"contents": [{"role": "model", "parts": parts}]});
@@ -473,7 +473,7 @@ fn signatures_on_words_go_back_to_them() {
 
 /// A stream brings the proof of a thought behind its words, and clients keep the pieces as they came.
 #[test]
-fn pieces_of_a_foreign_thought_are_one_thought() {
+fn chunks_of_foreign_thinking_are_merged() {
     let signature = Signature { dialect: Dialect::AnthropicMessages, text: "sig".to_owned() };
     let proof = super::signature::for_client(&signature);
     let thought = |text: &str| json!({"text": text, "thought": true});
@@ -504,7 +504,7 @@ fn pieces_of_a_foreign_thought_are_one_thought() {
 }
 
 #[test]
-fn signatures_of_others_stay_behind() {
+fn foreign_signatures_are_dropped() {
     let signature = Some(Signature { dialect: Dialect::AnthropicMessages, text: "s".to_owned() });
     let thought = Reasoning { text: "hm".to_owned(), signature, ..Reasoning::default() };
     let sealed = Reasoning { sealed: thought.signature.clone(), ..Reasoning::default() };
@@ -518,7 +518,7 @@ fn signatures_of_others_stay_behind() {
 }
 
 #[test]
-fn turns_alternate_and_instructions_come_first() {
+fn turns_alternate_and_instructions_lead() {
     let said = |role: Role, text: &str| Turn::new(role, vec![Part::text(text)]);
     let turns = vec![
         said(Role::Developer, "one"),
@@ -554,7 +554,7 @@ fn image(source: Source, media_type: Option<&str>) -> Content {
 }
 
 #[test]
-fn addresses_tell_their_media_type_or_are_refused() {
+fn urls_need_a_known_media_type() {
     for (address, expected) in [
         ("https://a.example/cat.PNG?size=1#x", Some("image/png")),
         ("https://a.example/v1.2/cat", None),
@@ -586,7 +586,7 @@ fn addresses_tell_their_media_type_or_are_refused() {
 }
 
 #[test]
-fn pythons_base64_becomes_everyones() {
+fn url_safe_base64_is_normalized() {
     let body = of_user(json!([{"inlineData": {"mimeType": "image/png", "data": "-_8"}}]));
     let found = request(&body);
     let Content::Image(image) = &found.turns[0].parts[0].content else { panic!("{found:?}") };
@@ -594,7 +594,7 @@ fn pythons_base64_becomes_everyones() {
 }
 
 #[test]
-fn what_google_has_no_word_for_is_told_of() {
+fn unsupported_members_are_warned() {
     let mut request = shown(Content::File(File {
         context: None,
         media: Media::base64("application/pdf", "AAAA"),
@@ -643,7 +643,7 @@ fn what_google_has_no_word_for_is_told_of() {
 }
 
 #[test]
-fn thinking_is_said_as_the_model_takes_it() {
+fn thinking_config_follows_the_model() {
     let effort = |name: &str| ReasoningSettings {
         effort: Some(name.to_owned()),
         ..ReasoningSettings::default()
@@ -672,7 +672,7 @@ fn thinking_is_said_as_the_model_takes_it() {
 }
 
 #[test]
-fn every_finish_reason() {
+fn finish_reasons_are_translated() {
     let call = json!([{"functionCall": {"name": "f"}}]);
     let words = json!([{"text": "x"}]);
     for (parts, reason, expected) in [
@@ -698,7 +698,7 @@ fn every_finish_reason() {
 }
 
 #[test]
-fn why_an_answer_ended_is_told_in_its_words() {
+fn finish_message_is_kept() {
     let mut body = piece(json!([]), Some("SAFETY"));
     body["candidates"][0]["finishMessage"] = "Not that.".into();
     let whole = answer(&body);
@@ -708,7 +708,7 @@ fn why_an_answer_ended_is_told_in_its_words() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_an_error() {
+fn malformed_responses_are_rejected() {
     let mut malformed = piece(json!([]), Some("MALFORMED_FUNCTION_CALL"));
     malformed["candidates"][0]["finishMessage"] = "Malformed function call: f(".into();
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
@@ -758,7 +758,7 @@ fn an_answer_that_is_none_is_an_error() {
 }
 
 #[test]
-fn odd_pieces_are_taken_as_far_as_they_go() {
+fn odd_chunks_are_read_leniently() {
     let chunks = decode(&[
         json!({}),
         json!({"candidates": [{"content": {}}], "unknown": 1}),
@@ -780,7 +780,7 @@ fn odd_pieces_are_taken_as_far_as_they_go() {
 }
 
 #[test]
-fn signed_words_are_the_same_whole_and_streamed() {
+fn signed_text_agrees_whole_and_streamed() {
     let whole = answer(&piece(
         json!([{"text": "hm", "thought": true}, {"text": "Hello", "thoughtSignature": "c2ln"},
             {"text": " you"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"},
@@ -818,7 +818,7 @@ fn signed_words_are_the_same_whole_and_streamed() {
 }
 
 #[test]
-fn several_choices_and_their_calls() {
+fn several_candidates_keep_their_calls() {
     let both = |reason: Option<&str>| {
         let mut body = piece(json!([{"functionCall": {"name": "f"}}]), reason);
         let mut second = body["candidates"][0].clone();
@@ -836,7 +836,7 @@ fn several_choices_and_their_calls() {
 }
 
 #[test]
-fn the_last_usage_wins_and_is_told_when_it_changes() {
+fn last_usage_wins_and_is_emitted_on_change() {
     let with = |prompt: u64, answer: u64| {
         let mut body = piece(json!([{"text": "x"}]), None);
         body["usageMetadata"] = json!({"promptTokenCount": prompt, "candidatesTokenCount": answer,
@@ -856,7 +856,7 @@ fn the_last_usage_wins_and_is_told_when_it_changes() {
 }
 
 #[test]
-fn log_probabilities_and_sources_are_the_same_whole_and_streamed() {
+fn logprobs_and_citations_agree_whole_and_streamed() {
     let mut body = piece(json!([{"text": "né"}]), Some("STOP"));
     let candidate = &mut body["candidates"][0];
     candidate["logprobsResult"] = json!({
@@ -905,7 +905,7 @@ fn call_in_pieces(pieces: &[&str]) -> Vec<Chunk> {
 }
 
 #[test]
-fn arguments_in_pieces_become_one_call() {
+fn partial_arguments_become_one_call() {
     let mut chunks = call_in_pieces(&["{\"a\"", ":", "1}"]);
     assert!(encoded(&chunks).is_empty(), "half a call was sent");
     // The end of the choice ends its calls too.
@@ -931,7 +931,7 @@ fn arguments_in_pieces_become_one_call() {
 }
 
 #[test]
-fn a_call_that_is_too_long_ends_the_stream() {
+fn oversized_call_ends_the_stream() {
     let long = "x".repeat(5 * 1024 * 1024);
     let mut chunks = call_in_pieces(&[&long, &long]);
     chunks.push(Chunk::Finish { choice: 0, reason: StopReason::ToolCalls });
@@ -948,7 +948,7 @@ fn failure() -> ApiError {
 }
 
 #[test]
-fn errors_inside_streams() {
+fn errors_inside_streams_are_decoded() {
     let mut chunks = call_in_pieces(&["{}"]);
     chunks.push(Chunk::Error(failure()));
     chunks.push(Chunk::Done);
@@ -964,7 +964,7 @@ fn errors_inside_streams() {
 }
 
 #[test]
-fn the_array_form_says_the_same_and_ends_only_if_complete() {
+fn array_framing_ends_only_if_complete() {
     let framed = |chunks: &[Chunk]| {
         let (mut encoder, mut out) = (array_encoder(&with_reasoning()), Vec::new());
         chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
@@ -1159,7 +1159,7 @@ fn settings() -> impl Strategy<Value = ChatRequest> {
 
 proptest! {
     #[test]
-    fn what_is_written_reads_the_same(turns in conversation(), settings in settings()) {
+    fn requests_round_trip(turns in conversation(), settings in settings()) {
         let request = ChatRequest { turns, ..settings };
         let (written, warnings) = write(&request, "model-1").expect("sayable");
         prop_assert_eq!(&warnings, "");
@@ -1167,7 +1167,7 @@ proptest! {
     }
 
     #[test]
-    fn answers_come_back_whole_and_streamed(
+    fn responses_round_trip_whole_and_streamed(
         (parts, calls) in model_turn(),
         refusal in prop::option::of(words()),
         usage in (0..9999_u64, 0..9999_u64),

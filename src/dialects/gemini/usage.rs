@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_tools_are_part_of_the_whole() {
+    fn thinking_and_tool_tokens_are_included() {
         check(
             r#"{"promptTokenCount":20,"candidatesTokenCount":10,"thoughtsTokenCount":20,
                 "totalTokenCount":50}"#,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_and_bent_counts() {
+    fn partial_and_inconsistent_counts_are_handled() {
         check(r#"{"promptTokenCount":9}"#, 9, 0, 0, 0);
         check(r#"{"promptTokenCount":9,"totalTokenCount":9}"#, 9, 0, 0, 0);
         check(r#"{"promptTokenCount":9,"totalTokenCount":12}"#, 9, 3, 0, 0);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_and_pictures() {
+    fn audio_and_image_tokens_are_counted() {
         let usage = found(
             r#"{"promptTokenCount":100,"candidatesTokenCount":30,"totalTokenCount":130,
             "promptTokensDetails":[{"modality":"TEXT","tokenCount":20},{"modality":"AUDIO","tokenCount":50},

@@ -23,7 +23,7 @@ fn check(schema: &Value, rules: &SchemaRules, expected: &Value, left_out: &[&str
 }
 
 #[test]
-fn claude_gets_no_bounds_and_closed_objects() {
+fn claude_schemas_have_no_bounds_and_closed_objects() {
     let schema = json!({"$schema": "s", "type": "object", "properties": {
         "score": {"type": "integer", "minimum": 1, "maximum": 10, "description": "Points."},
         "notes": {"type": "array", "items": {"type": "string", "maxLength": 80}, "minItems": 2},
@@ -61,7 +61,7 @@ fn claude_gets_no_bounds_and_closed_objects() {
 }
 
 #[test]
-fn references_stay_or_are_merged() {
+fn references_are_kept_or_inlined() {
     let schema = json!({"$ref": "#/definitions/Root", "definitions": {
         "Root": {"type": "object", "properties": {
             "a": {"$ref": "#/definitions/Part"},
@@ -93,7 +93,7 @@ fn references_stay_or_are_merged() {
 }
 
 #[test]
-fn what_no_schema_of_the_vendor_can_say() {
+fn unsupported_schemas_are_rejected() {
     let tree = json!({"type": "object", "properties": {
         "children": {"type": "array", "items": {"$ref": "#"}}}});
     let list = json!({"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}},
@@ -123,7 +123,7 @@ fn what_no_schema_of_the_vendor_can_say() {
 }
 
 #[test]
-fn openai_strict_gets_closed_objects_and_its_keywords() {
+fn openai_strict_schemas_are_closed() {
     let schema = json!({"type": "object", "properties": {
         "a": {"type": "string", "minLength": 1, "pattern": "^x"},
         "b": {"type": ["integer", "null"], "minimum": 0},
@@ -138,7 +138,7 @@ fn openai_strict_gets_closed_objects_and_its_keywords() {
 }
 
 #[test]
-fn gemini_and_cohere_get_their_subsets() {
+fn gemini_and_cohere_schemas_fit_their_subsets() {
     let schema = json!({"properties": {
         "a": {"const": "x"},
         "b": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
@@ -161,7 +161,7 @@ fn gemini_and_cohere_get_their_subsets() {
 }
 
 #[test]
-fn references_that_multiply_are_bounded() {
+fn recursive_references_are_bounded() {
     let mut definitions = serde_json::Map::new();
     for level in 0..20 {
         let next = json!({"$ref": format!("#/$defs/{}", level + 1), "description": "d"});
@@ -176,7 +176,7 @@ fn references_that_multiply_are_bounded() {
 }
 
 #[test]
-fn arguments_of_tools_are_objects() {
+fn tool_parameters_are_objects() {
     let plain = r#"{"$schema":"s","type":"object","properties":{"a":{}},"required":["a"]}"#;
     for (schema, expected) in [
         (plain, None),
@@ -211,7 +211,7 @@ fn arguments_of_tools_are_objects() {
 }
 
 #[test]
-fn alternatives_at_the_root_of_a_tool_are_one_object() {
+fn root_alternatives_of_tools_are_merged() {
     let schema = json!({"oneOf": [
         {"type": "object", "properties": {"kind": {"const": "a"}, "x": {}}, "required": ["kind", "x"]},
         {"type": "object", "properties": {"kind": {"const": "b"}, "y": {}}, "required": ["kind"]}]});

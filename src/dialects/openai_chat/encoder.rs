@@ -408,7 +408,7 @@ mod tests {
     use crate::llm::{Dialect, Signature};
 
     #[test]
-    fn a_signed_thought_comes_in_one_piece_behind_its_words() {
+    fn reasoning_signature_follows_its_text() {
         let mut encoder = Encoder::new(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         let signature = Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() };

@@ -87,7 +87,7 @@ fn picture() -> Part {
 }
 
 #[test]
-fn thoughts_in_a_list_of_content_are_told_whole_and_in_pieces() {
+fn reasoning_in_content_lists_is_decoded() {
     let thought =
         |text: &str| json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] });
     let words = |text: &str| json!({ "type": "text", "text": text });
@@ -118,7 +118,7 @@ fn thoughts_in_a_list_of_content_are_told_whole_and_in_pieces() {
 }
 
 #[test]
-fn pictures_reach_every_client_and_come_back() {
+fn images_round_trip_through_every_client() {
     let image =
         json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } });
     let parts = [Part::text("Here."), picture()];
@@ -155,7 +155,7 @@ fn pictures_reach_every_client_and_come_back() {
 }
 
 #[test]
-fn sound_reaches_every_client() {
+fn audio_reaches_every_client() {
     let audio = json!({ "id": "audio_1", "data": "AAAA", "transcript": "Hi", "expires_at": 1 });
     let sound = |kind: &str| Part::new(Content::Audio(Media::base64(kind, "AAAA")));
     let parts = [Part::text("Hi"), sound("audio/wav")];
@@ -219,7 +219,7 @@ fn sent(parts: Vec<Part>) -> Value {
 }
 
 #[test]
-fn details_of_thoughts_come_back_as_they_were_through_every_client() {
+fn reasoning_details_round_trip_through_every_client() {
     let message = json!({ "content": "Hi", "reasoning": "first", "reasoning_details": details() });
     let parts = read(&message);
     assert_eq!(parts.len(), 4, "{parts:?}");
@@ -259,7 +259,7 @@ fn details_of_thoughts_come_back_as_they_were_through_every_client() {
 }
 
 #[test]
-fn details_tell_clients_of_other_vendors_proofs() {
+fn reasoning_details_carry_foreign_signatures() {
     let of = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
     let parts = vec![
         Part::new(Content::Reasoning(Reasoning {

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn openai_gets_nothing_that_it_refuses_and_its_imitators_get_all() {
+    fn openai_gets_only_supported_members() {
         let signature = Signature { dialect: Dialect::Gemini, text: "s".to_owned() };
         let thought = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
         let call = ToolCall {
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tools_show_is_said_behind_their_results() {
+    fn tool_result_media_follow_in_a_user_turn() {
         let result = |id: &str, parts: Vec<Part>| {
             let result = ToolResult { id: id.to_owned(), name: None, parts, is_error: false };
             Turn::new(Role::Tool, vec![Part::new(Content::ToolResult(result))])
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_for_what_is_kept() {
+    fn metadata_requires_store() {
         let mut request = asking(vec![Part::text("Hello")]);
         request.metadata = vec![("team".to_owned(), "a".to_owned())];
         let (body, warnings) = written(&request, true);
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn files_by_what_they_are() {
+    fn files_are_written_by_media_type() {
         let content = |media: Media, is_original| {
             written(&file(media), is_original).0["messages"][0]["content"][0].clone()
         };

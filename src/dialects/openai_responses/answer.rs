@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn why_it_ended() {
+    fn incomplete_reasons_are_translated() {
         let call = r#"{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}"#;
         for (status, details, output, stop) in [
             ("completed", "null", "", StopReason::Stop),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer() {
+    fn malformed_responses_are_rejected() {
         for body in [
             "{}",
             r#"{"output":null}"#,
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_answers() {
+    fn odd_responses_are_read_leniently() {
         let answer = read_body(
             r#"{"id":"resp_rg_chatcmpl-1","created_at":1795000001.75,"output":[
             {"type":"reasoning","id":"rs_1","summary":[]},
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn responses_round_trip() {
         let signature = |dialect| Some(Signature { dialect, text: "s".to_owned() });
         let thought = |text: &str, dialect| Reasoning {
             text: text.to_owned(),
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_is_repeated() {
+    fn request_members_are_echoed() {
         let body = r#"{"model":"m","instructions":"i","input":"x","temperature":0.5,"user":"u",
             "metadata":{"k":"v"},"tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}],
             "tool_choice":{"type":"custom","name":"g"},"truncation":"auto","max_output_tokens":50,

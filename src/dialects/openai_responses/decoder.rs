@@ -549,7 +549,7 @@ mod tests {
         "type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":""}}"#;
 
     #[test]
-    fn arguments_come_whenever_they_come() {
+    fn arguments_may_arrive_at_any_event() {
         let delta = |piece: &str| {
             format!(
                 r#"{{"type":"response.function_call_arguments.delta","output_index":0,"delta":"{piece}"}}"#
@@ -583,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn words_come_whenever_they_come() {
+    fn text_may_arrive_at_any_event() {
         let delta = r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"Hé"}"#;
         let done = r#"{"type":"response.output_text.done","output_index":0,"content_index":0,"text":"Héllo"}"#;
         let part_done = r#"{"type":"response.content_part.done","output_index":0,"content_index":0,
@@ -607,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_in_both_shapes() {
+    fn reasoning_content_and_summary_are_decoded() {
         let plain = |text: &str| {
             Content::Reasoning(Reasoning { text: text.to_owned(), ..Reasoning::default() })
         };
@@ -625,7 +625,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_and_tokens_are_told_once() {
+    fn citations_and_logprobs_are_emitted_once() {
         let annotation = r#"{"type":"url_citation","url":"https://a.example","title":"A","start_index":0,"end_index":2}"#;
         let added = format!(
             r#"{{"type":"response.output_text.annotation.added","output_index":0,"content_index":0,"annotation":{annotation}}}"#
@@ -647,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_says_nothing() {
+    fn unknown_events_are_ignored() {
         let chunks = decode(&[
             r#"{"type":"response.web_search_call.searching","output_index":0}"#,
             r#"{"type":"response.novelty","output_index":0,"delta":"x"}"#,
@@ -664,7 +664,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_the_vendor_alone_come_whole() {
+    fn vendor_items_are_emitted_complete() {
         let found = contents(&[
             r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"in_progress"}}"#,
             r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"completed"}}"#,
@@ -678,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_streams() {
+    fn errors_inside_streams_are_decoded() {
         for (event, status, code, message) in [
             (
                 r#"{"type":"error","sequence_number":2,"code":"rate_limit_exceeded","message":"m","param":null}"#,
@@ -714,14 +714,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn invalid_json_is_rejected() {
         let mut out = Vec::new();
         let result = Decoder::default().event(None, b"{", &mut Scanner::default(), &mut out);
         assert_eq!(result, Err(StreamDecodeError));
     }
 
     #[test]
-    fn the_name_of_an_event_stands_in_for_its_type() {
+    fn event_name_replaces_missing_type() {
         let mut out = Vec::new();
         let data = br#"{"output_index":0,"delta":"x"}"#;
         let name = Some("response.output_text.delta");

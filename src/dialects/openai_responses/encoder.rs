@@ -605,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_is_the_whole_answer() {
+    fn last_event_holds_the_complete_response() {
         let answer = rich_answer();
         let events = encode(&chunks_of(&answer));
         let mut whole = Vec::new();
@@ -629,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_events() {
+    fn events_are_ordered() {
         let events = encode(&[
             start(),
             open(0, Content::Reasoning(Reasoning::default())),
@@ -673,7 +673,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_grow_in_turns() {
+    fn interleaved_calls_are_encoded() {
         let call =
             |id: &str| Content::ToolCall(ToolCall { id: id.to_owned(), ..ToolCall::default() });
         let piece = |part, text: &str| grow(part, Delta::Arguments(text.to_owned()));
@@ -696,7 +696,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_broke_does_not_end_well() {
+    fn failed_stream_does_not_look_complete() {
         let error = ApiError {
             status: 429,
             message: "too many".to_owned(),
@@ -725,7 +725,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_bounds_is_ended() {
+    fn unbounded_response_is_ended() {
         let mut encoder = Encoder::new(&ChatRequest::default(), 7);
         let mut out = Vec::new();
         encoder.push(&open(0, Content::Text(Text::default())), &mut out);
@@ -745,7 +745,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_costs_the_same_late_as_early() {
+    fn event_cost_is_constant() {
         let mut encoder = Encoder::new(&ChatRequest::default(), 7);
         let mut out = Vec::new();
         encoder.push(&open(0, Content::Text(Text::default())), &mut out);
@@ -760,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_nothing_is_dropped() {
+    fn stray_chunks_are_dropped() {
         let token = TokenLogprob { token: "x".to_owned(), logprob: -0.5, top: Vec::new() };
         let events = encode(&[
             words(9, "x"),

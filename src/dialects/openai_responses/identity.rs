@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_come_back_as_they_were() {
+    fn ids_round_trip() {
         for (id, told) in [
             ("resp_1a2b", "resp_1a2b"),
             ("chatcmpl-7", "resp_rg_chatcmpl-7"),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_known_by_their_mark() {
+    fn items_are_recognized_by_their_mark() {
         assert_eq!(of_item("msg", 0, "resp_rg_chatcmpl-7"), "msg_rg0_chatcmpl-7");
         assert_eq!(of_item("fc", 12, "resp_1a2b"), "fc_rg12_1a2b");
         for (id, ours) in [

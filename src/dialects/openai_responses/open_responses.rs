@@ -205,7 +205,7 @@ fn requests() -> Vec<ChatRequest> {
 }
 
 #[test]
-fn answers_of_every_vendor_have_all_members() {
+fn responses_of_every_vendor_have_required_members() {
     let client = codec(Dialect::OpenaiResponses).expect("a dialect with code");
     let mut answers = 0;
     for (dialect, provider) in DIALECTS {

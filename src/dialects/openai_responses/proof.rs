@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn proofs_come_back_as_what_they_were() {
+    fn signatures_round_trip() {
         for dialect in [Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini] {
             let shown = Reasoning {
                 text: "hm".to_owned(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_knows_its_item() {
+    fn signature_keeps_its_item_id() {
         let own = Signature { dialect: DIALECT, text: "rs_1#gAAA".to_owned() };
         assert_eq!(read("gAAA", false, Some("rs_1")), Proof::Sealed(own.clone()));
         assert_eq!(read("gAAA", true, Some("rs_1")), Proof::OfReasoning(own.clone()));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_mark_is_plain() {
+    fn lookalike_marks_are_plain_text() {
         for text in ["call#", "call#x#y", "call#9#short", "call#1#é", "gAAA"] {
             let plain = Signature { dialect: DIALECT, text: text.to_owned() };
             assert_eq!(read(text, false, None), Proof::Sealed(plain), "{text}");

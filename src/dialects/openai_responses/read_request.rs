@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_path() {
+    fn errors_name_the_path() {
         for (body, expected) in [
             (r#"{}"#, "`input` to be a string or an array of at least one item"),
             (r#"{"input":null}"#, "`input` to be a string or an array of at least one item"),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_one_speaker_are_one_turn() {
+    fn items_of_one_role_are_one_turn() {
         let turns = read_input(
             r#"{"role":"user","content":"a"},{"role":"user","content":"b"},
             {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"t"}],"encrypted_content":"s"},
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_their_proofs() {
+    fn reasoning_items_and_signatures_are_read() {
         let signature = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
         let thoughts = |items: &str| {
             let turns = read_input(&format!(r#"{items},{{"role":"user","content":"x"}}"#));
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proof_of_a_call_finds_it() {
+    fn call_signature_finds_its_call() {
         let turns = read_input(
             r#"{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},
             {"type":"function_call","call_id":"c2","name":"f","arguments":"{}"},
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_messages() {
+    fn message_parts_are_read() {
         let turns = read_input(
             r#"{"role":"user","content":[
             {"type":"input_image","file_id":"file-1","detail":"high"},
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_points_to_state_is_marked() {
+    fn stateful_members_are_marked() {
         for (members, state) in [
             (r#""previous_response_id":"resp_1""#, Some("previous_response_id")),
             (r#""conversation":{"id":"conv_1"}"#, Some("conversation")),
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_find_their_place() {
+    fn settings_are_read() {
         let request = read_body(
             r#"{"input":"x","instructions":"i","reasoning":{"effort":"none","mode":"pro"},
             "text":{"verbosity":"low"},"include":["message.output_text.logprobs",
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_that_others_have_and_those_they_have_not() {
+    fn shared_and_vendor_tools_are_read() {
         for (tool, is_shared) in [
             (r#"{"type":"web_search"}"#, true),
             (r#"{"type":"web_search_preview","user_location":{"type":"approximate"}}"#, true),

@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused() {
+    fn unsupported_input_is_rejected() {
         let far = |source| Media { media_type: None, source };
         for (content, what) in [
             (Content::Video(Media::base64("video/mp4", "AAAA")), "a video"),
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told() {
+    fn dropped_members_are_warned() {
         let sampling =
             Sampling { seed: Some(7), logit_bias: Json::parse_object("{}"), ..Sampling::default() };
         let json = Json::parse(r#"{"type":"x"}"#).expect("JSON");
@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_of_the_clients_dialect_hold() {
+    fn client_dialect_defaults_apply() {
         let function = Tool::Function(Function { name: "f".to_owned(), ..Function::default() });
         let thinking = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
         let request = ChatRequest {
@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_gets_its_own_thoughts_only() {
+    fn provider_gets_only_its_own_reasoning() {
         for (dialect, is_original, expected) in [
             (DIALECT, true, Some("encrypted_content")),
             (DIALECT, false, Some("encrypted_content")),
@@ -602,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_are_not_all_there_is() {
+    fn instructions_alone_are_rejected() {
         let system = Turn::new(Role::System, vec![Part::text("s")]);
         let request = ChatRequest { turns: vec![system], ..ChatRequest::default() };
         let (body, _) = write_for(&request, true).expect("a request");
@@ -821,7 +821,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(request in request()) {
+        fn requests_round_trip(request in request()) {
             let mut out = Vec::new();
             let mut warnings = Warnings::default();
             let target = Target::new(&request.model, true);

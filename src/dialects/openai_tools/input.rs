@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_found_in_whatever_a_model_writes() {
+    fn custom_input_is_extracted_from_any_arguments() {
         for (arguments, expected) in [
             (r#"{"input":"s/a/b/"}"#, "s/a/b/"),
             (" {\n \"input\" : \"a\\nb\" } ", "a\nb"),
@@ -242,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_comes_back_as_it_was(text in any::<String>(), size in 1..9_usize) {
+        fn custom_input_round_trips(text in any::<String>(), size in 1..9_usize) {
             let arguments = arguments_of(&text);
             prop_assert!(serde_json::from_str::<serde_json::Value>(&arguments).is_ok());
             prop_assert_eq!(input_of(&arguments), text.clone());
@@ -253,7 +253,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_taken_the_same_however_they_are_cut(
+        fn any_split_reads_the_same(
             text in "[\\{\\}\":,\\\\ uinptd0-9a-f\\n]{0,40}",
             size in 1..9_usize,
         ) {

@@ -69,7 +69,7 @@ fn answer() -> Answer {
 }
 
 #[test]
-fn every_provider_gets_functions_and_the_history_of_their_calls() {
+fn every_provider_gets_functions_and_call_history() {
     let request = codex_request();
     for (dialect, codec) in DIALECTS {
         if matches!(dialect, Dialect::OpenaiResponses | Dialect::OpenaiChat) {
@@ -107,7 +107,7 @@ fn every_provider_gets_functions_and_the_history_of_their_calls() {
 }
 
 #[test]
-fn a_client_of_responses_gets_its_own_kinds_of_calls_from_every_provider() {
+fn responses_client_gets_native_call_kinds() {
     let request = codex_request();
     let client = of(Dialect::OpenaiResponses);
     for (dialect, provider) in DIALECTS {
@@ -161,7 +161,7 @@ fn a_client_of_responses_gets_its_own_kinds_of_calls_from_every_provider() {
 }
 
 #[test]
-fn the_answer_repeats_the_tools_as_they_were() {
+fn response_echoes_original_tools() {
     let mut body = Vec::new();
     of(Dialect::OpenaiResponses).write_answer(&answer(), &codex_request(), NOW, &mut body);
     let body: Value = serde_json::from_slice(&body).expect("JSON");
@@ -178,7 +178,7 @@ fn the_answer_repeats_the_tools_as_they_were() {
 }
 
 #[test]
-fn a_forced_tool_is_found_by_its_own_name() {
+fn forced_tool_keeps_its_own_name() {
     for (choice, expected) in [
         (json!({"type": "custom", "name": "edit"}), "edit"),
         (json!({"type": "function", "name": "query"}), "mcp__db__query"),
@@ -219,7 +219,7 @@ fn chat_request() -> ChatRequest {
 }
 
 #[test]
-fn custom_tools_of_chat_completions_reach_every_provider_and_come_back() {
+fn custom_chat_tools_round_trip_through_every_provider() {
     let request = chat_request();
     let client = of(Dialect::OpenaiChat);
     let mut answer = answer();
@@ -259,7 +259,7 @@ fn custom_tools_of_chat_completions_reach_every_provider_and_come_back() {
 }
 
 #[test]
-fn those_who_imitate_openai_get_functions() {
+fn compatible_servers_get_functions() {
     for (dialect, request) in
         [(Dialect::OpenaiChat, codex_request()), (Dialect::OpenaiResponses, chat_request())]
     {
@@ -275,7 +275,7 @@ fn those_who_imitate_openai_get_functions() {
 }
 
 #[test]
-fn tools_of_the_vendor_are_named_where_they_are_left_out() {
+fn dropped_vendor_tools_are_named_in_warnings() {
     let body = json!({
         "model": "model-1", "input": "x",
         "tools": [{"type": "local_shell"}, {"type": "tool_search"}, {"type": "web_search",

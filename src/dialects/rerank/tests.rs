@@ -84,7 +84,7 @@ fn said_by(name: &str) -> (RerankRequest, RerankAnswer) {
 }
 
 #[test]
-fn every_shape_says_the_same() {
+fn all_formats_agree() {
     for (name, codec) in SHAPES {
         let (request, answer) = said_by(name);
         let body = golden(&format!("{name}.request"));
@@ -97,7 +97,7 @@ fn every_shape_says_the_same() {
 }
 
 #[test]
-fn a_client_of_cohere_is_served_by_every_shape() {
+fn cohere_client_works_with_every_format() {
     // As in version 1.
     let body = json!({"model": "model-1", "query": "Where is it cold?", "top_n": 1,
         "documents": [{"text": "Rome is warm.", "id": 7}, "Oslo is cold.", {"title": "Bread"}],
@@ -122,7 +122,7 @@ fn a_client_of_cohere_is_served_by_every_shape() {
 }
 
 #[test]
-fn which_model_has_which_shape() {
+fn format_follows_the_model() {
     for (dialect, model, top, path) in [
         (Dialect::CohereChat, "rerank-v3.5", "top_n", "/v2/rerank"),
         (Dialect::OpenaiChat, "rerank-2.5-lite", "top_k", "/rerank"),
@@ -140,7 +140,7 @@ fn which_model_has_which_shape() {
 }
 
 #[test]
-fn bad_requests_name_the_place() {
+fn invalid_requests_name_the_path() {
     for (body, expected) in [
         (json!({"documents": ["a"]}), "expected `query` to be a string"),
         (json!({"query": "a"}), "expected `documents` to be an array of at least one document"),
@@ -167,7 +167,7 @@ fn bad_requests_name_the_place() {
 }
 
 #[test]
-fn what_a_shape_cannot_say() {
+fn unsupported_requests_are_rejected() {
     let body = json!({"query": "a", "documents": ["b"], "max_tokens_per_doc": 9, "priority": 1});
     let request = read_request(&cohere::Cohere, &body).expect("a request");
     for (name, codec) in SHAPES {
@@ -185,7 +185,7 @@ fn what_a_shape_cannot_say() {
 }
 
 #[test]
-fn answers_of_other_makes() {
+fn odd_responses_are_read_or_rejected() {
     for (codec, body) in [
         (&cohere::Cohere as &dyn RerankCodec, json!({"results": [{"index": 0}]})),
         (&cohere::Cohere, json!({"message": "no"})),
@@ -215,7 +215,7 @@ fn answers_of_other_makes() {
 }
 
 #[test]
-fn a_place_that_the_request_has_not_has_no_document() {
+fn out_of_range_index_has_no_document() {
     let document = RerankDocument { text: "a".to_owned(), object: Some(Json::of_text("a")) };
     let request = RerankRequest {
         documents: vec![document],

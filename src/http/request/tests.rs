@@ -65,7 +65,7 @@ fn accepted(input: &[u8]) -> RequestHead {
 }
 
 #[test]
-fn a_head_is_told_in_its_parts() {
+fn head_is_parsed() {
     let head = accepted(
         b"POST /v1/x%2Fy?a=b?c HTTP/1.1\r\nHost: h:80\r\n\
           X-Api-Key: \t k v\t \r\nX-A:\r\nx-a: 2\r\n\r\n",
@@ -86,7 +86,7 @@ fn a_head_is_told_in_its_parts() {
 }
 
 #[test]
-fn framing_and_connection_follow_the_fields() {
+fn framing_and_reuse_follow_the_fields() {
     // Lines put in, framing, kept, waits for 100.
     for (lines, framing, keep_alive, expects_continue) in [
         ("", Framing::None, true, false),
@@ -133,7 +133,7 @@ fn framing_and_connection_follow_the_fields() {
 }
 
 #[test]
-fn fields_of_the_connection_stay_on_it() {
+fn hop_by_hop_fields_are_removed() {
     let head = accepted(&with("Connection: X-Secret, close, te\r\nX-Secret: 1\r\nX-Other: 2\r\n"));
     for name in [
         "connection",
@@ -153,7 +153,7 @@ fn fields_of_the_connection_stay_on_it() {
 }
 
 #[test]
-fn bad_request_lines_are_refused() {
+fn invalid_request_lines_are_rejected() {
     let malformed = HeadError::Malformed;
     for (line, expected) in [
         ("get / HTTP/1.1", HeadError::MethodNotAllowed),
@@ -201,7 +201,7 @@ fn bad_request_lines_are_refused() {
 }
 
 #[test]
-fn bad_fields_are_refused() {
+fn invalid_fields_are_rejected() {
     for (lines, word) in [
         ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "framing"),
         ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", "framing"),
@@ -267,7 +267,7 @@ fn bad_fields_are_refused() {
 }
 
 #[test]
-fn a_host_is_needed_on_http_1_1_and_must_be_good_on_both() {
+fn host_is_required_on_http_1_1_and_validated() {
     let host = HeadError::Malformed("host");
     check_refused(b"GET / HTTP/1.1\r\n\r\n", &host);
     for bad in ["a/b", "a?b", "a#b", "a@b", "a\\b", "a b", "a,b", "a:x", "\u{e9}", "[::1", ""] {
@@ -281,7 +281,7 @@ fn a_host_is_needed_on_http_1_1_and_must_be_good_on_both() {
 }
 
 #[test]
-fn one_empty_line_before_the_request_is_forgiven() {
+fn one_leading_empty_line_is_accepted() {
     let head = accepted(b"\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(head.path(), "/a");
     let malformed = HeadError::Malformed("line");
@@ -316,7 +316,7 @@ fn limits_hold_before_the_head_is_complete() {
 }
 
 #[test]
-fn a_head_is_used_again_and_forgets() {
+fn head_is_reset_on_reuse() {
     let mut head =
         accepted(&with("Content-Length: 5\r\nConnection: close, x\r\nExpect: 100-continue\r\n"));
     let two = b"GET /b HTTP/1.1\r\nHost: a\r\n\r\nGET /c?d HTTP/1.1\r\nHost: b\r\n\r\n";
@@ -333,7 +333,7 @@ fn a_head_is_used_again_and_forgets() {
 }
 
 #[test]
-fn nothing_of_one_head_adds_up_over_many() {
+fn limits_are_per_head() {
     let mut head = RequestHead::default();
     for round in 0..100 {
         for (lines, framing) in [
@@ -352,7 +352,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_split_of_a_damaged_head_reads_the_same(
+    fn any_split_of_a_damaged_head_parses_the_same(
         at in 0_usize..90, byte in any::<u8>(), insert in any::<bool>(), repeat in 1_usize..400,
     ) {
         let mut input = with("Content-Length: 5\r\nConnection: close\r\nAuthorization: x\r\n");

@@ -76,7 +76,7 @@ fn check_peak<S: Simd>(simd: S) {
 }
 
 #[test]
-fn a_peak_is_kept_apart() {
+fn row_overflow_is_exact() {
     on_each_set!(check_peak);
 }
 
@@ -119,7 +119,7 @@ fn check_powers<S: Simd>(simd: S) {
 }
 
 #[test]
-fn powers_are_within_their_error() {
+fn exp_is_within_its_error() {
     on_each_set!(check_powers);
 }
 
@@ -148,12 +148,12 @@ fn normal_distribution(x: f64) -> f64 {
 }
 
 #[test]
-fn gelu_is_the_one_of_the_normal_distribution() {
+fn gelu_matches_the_normal_distribution() {
     on_each_set!(check_gelu);
 }
 
 #[test]
-fn groups_cover_all_rows_once() {
+fn row_groups_cover_all_rows_once() {
     for count in 1..100 {
         let groups: Vec<_> = row_groups(count, 8).collect();
         assert!(groups.iter().all(|group| (1..=8).contains(&group.len())), "{count}: {groups:?}");
@@ -170,7 +170,7 @@ fn embed(embedder: &mut dyn Embedder, ids: TokenIds) -> Embedding {
 }
 
 #[test]
-fn is_close_to_the_reference_at_every_length() {
+fn output_matches_reference_at_every_length() {
     let folder = SampleFolder::new();
     let checkpoint = Checkpoint::open(folder.path()).expect("the small model");
     let mut reference = candle::open(&checkpoint).expect("candle");
@@ -189,7 +189,7 @@ fn is_close_to_the_reference_at_every_length() {
 }
 
 #[test]
-fn refuses_what_it_cannot_embed() {
+fn invalid_input_is_rejected() {
     let folder = SampleFolder::new();
     let checkpoint = Checkpoint::open(folder.path()).expect("the small model");
     let unknown = TokenIds(vec![2, VOCABULARY as u32, 3]);
@@ -209,7 +209,7 @@ fn refuses_what_it_cannot_embed() {
 }
 
 #[test]
-fn the_real_model_is_close_to_the_reference() {
+fn real_model_matches_reference() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-minilm-l6-v2");
     if !directory.join("model.safetensors").exists() {
         println!("skipped: no model; `ringgate models fetch` brings it");

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_has_what_was_put_into_it_and_nothing_else() {
+    fn ability_set_contains_only_inserted() {
         for (ability, name) in Ability::ALL {
             assert_eq!(Ability::named(name), Some(ability));
             let set = Abilities::default().with(ability);

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_of_the_week() {
+    fn weekly_hours_are_matched() {
         let hours = Hours::parse("12345 00:00-01:00 10:30-24:00; 67 00:00-24:00").expect("hours");
         // 2026-11-16 was a Monday.
         let monday = 1_794_787_200;

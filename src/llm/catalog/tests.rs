@@ -10,7 +10,7 @@ fn input_price(card: &ModelCard) -> Option<u64> {
 }
 
 #[test]
-fn the_built_in_file_is_sound() {
+fn built_in_file_is_valid() {
     let catalog = Catalog::default();
     assert!(Catalog::sources().iter().all(|source| is_day(source.date)));
     assert!(BUILT_IN.vendors.is_sorted_by(|left, right| left.name < right.name));
@@ -44,7 +44,7 @@ fn is_day(text: &str) -> bool {
 }
 
 #[test]
-fn known_models() {
+fn known_models_are_found() {
     let catalog = Catalog::default();
     let card = catalog.find("openai", "gpt-4o").expect("known");
     assert_eq!((card.context_tokens(), card.output_tokens_max()), (Some(128_000), Some(16_384)));
@@ -75,7 +75,7 @@ fn vendor(names: &[&str]) -> Vec<ModelCard> {
 }
 
 #[test]
-fn names_that_stand_for_others() {
+fn aliases_resolve() {
     let cards = vendor(&[
         "gpt-4o",
         "gpt-4o-2024-05-13",
@@ -161,7 +161,7 @@ fn names_that_stand_for_others() {
 }
 
 #[test]
-fn the_operators_part_stands_first() {
+fn operator_entries_take_precedence() {
     let mut problems = Problems::default();
     let settings = ModelSettings { context_tokens: Some(5), ..ModelSettings::default() };
     let built_in = Catalog::default();
@@ -199,7 +199,7 @@ fn check(written: Value) -> (Option<ModelCard>, Vec<String>) {
 }
 
 #[test]
-fn prices_as_written_are_exact_and_replace_the_list() {
+fn written_prices_are_exact_and_replace_built_in() {
     let (card, problems) = check(json!({
         "prices": [
             {"input": 0.15, "output": 12, "cache_read": 0.000001},

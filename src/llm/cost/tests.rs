@@ -78,7 +78,7 @@ fn card_with(prices: &[(&str, PicoUsd)], off_peak: &str, factors: Factors) -> Mo
 }
 
 #[test]
-fn bills_worked_by_hand() {
+fn bills_match_manual_calculation() {
     let bills: Bills = toml::from_str(include_str!("bills.toml")).expect("TOML");
     assert!(bills.bill.len() > 20);
     for bill in &bills.bill {
@@ -94,7 +94,7 @@ fn bills_worked_by_hand() {
 }
 
 #[test]
-fn what_has_no_price_is_unknown_not_free() {
+fn missing_price_gives_unknown_cost() {
     let one = PicoUsd::new(1);
     let usage =
         |input, output| Usage { input_tokens: input, output_tokens: output, ..Usage::default() };
@@ -125,7 +125,7 @@ fn what_has_no_price_is_unknown_not_free() {
 }
 
 #[test]
-fn units_other_than_tokens() {
+fn non_token_units_are_priced() {
     let card = card(&[("per_query", PicoUsd::new(2_000_000_000))], "");
     let cost =
         |kind, count| cost_of_units(kind, count, &card, PricingTerms::default()).map(PicoUsd::get);
@@ -136,7 +136,7 @@ fn units_other_than_tokens() {
 }
 
 #[test]
-fn factors_of_the_catalog() {
+fn catalog_price_factors_apply() {
     let catalog = Catalog::default();
     let percent =
         |model: &str, factor| catalog.find("anthropic", model).expect("a card").percent(factor);
@@ -148,7 +148,7 @@ fn factors_of_the_catalog() {
 }
 
 #[test]
-fn the_catalog_can_bill_what_people_use() {
+fn catalog_prices_popular_models() {
     let catalog = Catalog::default();
     let usage =
         Usage { input_tokens: 1_000, cached_tokens: 100, output_tokens: 50, ..Usage::default() };

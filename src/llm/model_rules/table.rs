@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_in_names() {
+    fn versions_are_parsed_from_names() {
         for (text, expected) in [
             ("-opus-4-6", (4, 6)),
             ("-opus-4.6", (4, 6)),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn openais_models_by_what_they_are() {
+    fn openai_models_are_classified() {
         use RefusedSetting::{ReasoningEffort, Stop, Temperature};
         let chat = |model| rules("openai", Dialect::OpenaiChat, model);
         for (model, refuses, refuses_off, responses, for_tools) in [
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn efforts_become_the_nearest() {
+    fn effort_maps_to_nearest_supported() {
         let rules = |model| rules("openai", Dialect::OpenaiResponses, model);
         for (model, asked, expected) in [
             ("gpt-5", "none", "minimal"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_claudes_take_no_prefill_wherever_they_are() {
+    fn newer_claude_models_reject_prefill() {
         for (preset, dialect, model, expected) in [
             ("anthropic", Dialect::AnthropicMessages, "claude-sonnet-4-6", Some(Prefill::Refused)),
             ("anthropic", Dialect::AnthropicMessages, "claude-haiku-4-5", None),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn sampling_is_refused_by_googles_newer_models() {
+    fn newer_gemini_models_reject_sampling() {
         for (model, expected) in [
             ("gemini-3.5-flash", false),
             ("gemini-3.5-flash-lite", true),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_rules_come_last() {
+    fn operator_rules_apply_last() {
         let own = ModelRule {
             models: vec!["gpt-5*".to_owned()],
             refuses: vec![RefusedSetting::User],
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_of_anthropics_models_takes() {
+    fn claude_models_have_expected_rules() {
         use RefusedSetting::{ForcedToolChoice, JsonSchema, Temperature, TopK, TopP};
         use ThinkingForm::{Budget, BudgetOrEffort, Effort, Never};
         for (name, thinking, always, samples, twice, forced, system, schemas) in [
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn efforts_of_anthropics_models() {
+    fn claude_models_have_expected_efforts() {
         for (model, told, expected, without_thinking) in [
             ("claude-opus-4-6", "xhigh", "high", "xhigh"),
             ("claude-opus-4-6", "max", "max", "max"),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_family_takes_on_bedrock() {
+    fn bedrock_families_have_expected_rules() {
         use EarlierReasoning::{Refused, Unsigned};
         use ModelFields::{Anthropic, Cohere, GptOss, Nova, Nova2, Openai, Other};
         let all = Some(CachePointUse::All);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_of_claude_on_bedrock() {
+    fn claude_on_bedrock_tool_rules() {
         use RefusedSetting::{ParallelToolCalls, StrictTools};
         for (id, strict, single) in [
             ("anthropic.claude-3-7-sonnet-20250219-v1:0", false, false),
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn googles_models_by_generation() {
+    fn gemini_rules_by_generation() {
         let budget = Some(ThinkingForm::Budget);
         for (name, form, signed, least, tokens) in [
             ("gemini-1.5-pro", budget, false, None, Some(128)),

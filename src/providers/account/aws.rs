@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_have_their_keys_at_known_places() {
+    fn container_credentials_url_is_resolved() {
         for (url, expected) in [
             ("http://169.254.170.2/v2/credentials/x?id=y", true),
             ("http://169.254.170.23/v1/credentials", true),

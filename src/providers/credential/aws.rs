@@ -391,7 +391,7 @@ mod tests {
 
     /// Cases of AWS's published test suite for Signature Version 4.
     #[test]
-    fn signatures_are_those_of_the_published_suite() {
+    fn signatures_match_the_published_suite() {
         let now = Duration::from_secs(1_440_938_160);
         let get = test_transport::call("/", now);
         let cases = [
@@ -437,7 +437,7 @@ mod tests {
 
     /// The suite's case of a path that is escaped on the wire, and so twice in what is signed.
     #[test]
-    fn escaped_paths_are_escaped_once_more() {
+    fn paths_are_escaped_twice() {
         let keys = AwsKeys {
             access_key_id: "ANOTREAL".to_owned(),
             secret_access_key: Secret::new("notrealrnrELgWzOk3IfjzDKtFBhDby".to_owned()),
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_and_types_are_signed_and_streams_are_not() {
+    fn bodies_are_signed_and_streams_are_not() {
         let call = |body: &'static [u8]| UnsignedRequest {
             method: "POST",
             body: Payload::Whole(body),
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_taken_with_signed_calls() {
+    fn assume_role_request_is_signed() {
         let source = AwsSource { base: AwsBase::Given(keys(None)), role: Some(role()) };
         let mut transport = ScriptedTransport::new(60, &[(200, ROLE)]);
         assert_eq!(fetched(&source, &mut transport), ("ASIAROLE".to_owned(), 7_200));
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_have_keys_in_three_ways() {
+    fn machine_credentials_have_three_sources() {
         let instance = AwsBase::Instance { url: "http://169.254.169.254".to_owned() };
         let metadata = "http://169.254.169.254/latest";
         let list = format!("{metadata}/meta-data/iam/security-credentials/");
@@ -572,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_identity_is_read_and_exchanged() {
+    fn web_identity_token_is_exchanged() {
         let source = |token_file: &str| AwsSource {
             base: AwsBase::WebIdentity {
                 token_file: token_file.to_owned(),
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_no_keys() {
+    fn invalid_key_responses_are_rejected() {
         let instance = AwsBase::Instance { url: "http://m".to_owned() };
         for answers in [
             vec![(404, "")],

@@ -81,7 +81,7 @@ mod tests {
     const GRANTED: &str = r#"{"access_token":"test-token","expires_in":3600}"#;
 
     #[test]
-    fn entra_is_asked_with_the_secret_in_the_body() {
+    fn entra_request_has_secret_in_body() {
         let source = Entra {
             url: "https://login.microsoftonline.com".to_owned(),
             tenant: "tenant".to_owned(),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_asked_for_a_resource() {
+    fn managed_identity_requests_a_resource() {
         for (client_id, more) in [(None, ""), (Some("id"), "&client_id=id")] {
             let source = ManagedIdentity {
                 url: "http://169.254.169.254".to_owned(),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn foundry_keys_travel_as_the_api_asks() {
+    fn foundry_key_header_follows_the_api() {
         let key = Secret::new("test-credential".to_owned());
         for (path, name, value) in [
             ("/openai/v1/chat/completions", "authorization", "Bearer test-credential"),

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn dates_convert_to_unix_time() {
         for (text, seconds, shown) in [
             ("1970-01-01T00:00:00Z", 0, "Thu, 01 Jan 1970 00:00:00 GMT"),
             ("2000-02-29T23:59:59Z", 951_868_799, "Tue, 29 Feb 2000 23:59:59 GMT"),

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments() {
+    fn segments_are_percent_encoded() {
         for (text, expected) in [
             ("gpt-4o", "gpt-4o"),
             (

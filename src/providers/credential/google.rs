@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn service_accounts_sign_who_they_are() {
+    fn service_account_assertion_is_signed() {
         let key = GoogleKey::parse(&service_account().to_string()).expect("a key");
         assert_eq!(key.project(), Some("project"));
         let mut transport = ScriptedTransport::new(1_000, &[(200, GRANTED)]);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_credential_is_refreshed() {
+    fn user_credential_is_refreshed() {
         let json = json!({
             "type": "authorized_user", "client_id": "id", "client_secret": "test-credential",
             "refresh_token": "test-refresh", "quota_project_id": "project",
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_server_wants_its_flavor() {
+    fn metadata_request_has_flavor_header() {
         let server = MetadataServer { url: "http://metadata.google.internal".to_owned() };
         let mut transport = ScriptedTransport::new(0, &[(200, GRANTED)]);
         assert!(server.fetch(&mut transport).is_ok());
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_files_are_told_without_their_text() {
+    fn invalid_file_errors_hide_its_text() {
         let without = |name: &str| {
             let mut json = service_account();
             json.as_object_mut().expect("an object").remove(name);

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers() {
+    fn token_responses_are_parsed() {
         let at = |seconds| Ok(Duration::from_secs(seconds));
         let malformed = || Err(CredentialError::Malformed { service: "S" });
         let refused = |status, code: &str| {

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_exchanged() {
+    fn api_key_is_exchanged() {
         let source = IbmKey {
             url: "https://iam.cloud.ibm.com".to_owned(),
             api_key: Secret::new("test-credential".to_owned()),

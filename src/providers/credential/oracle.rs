@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_told() {
+    fn signed_headers_are_listed() {
         let now = Duration::from_secs(1_388_950_800);
         let get = test_transport::call("/20160918/instances", now);
         let get = UnsignedRequest { query: Some("a=b%20c"), ..get };

@@ -62,7 +62,7 @@ mod tests {
     use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 
     #[test]
-    fn what_is_signed_can_be_verified() {
+    fn signature_verifies() {
         let key = RsaKey::parse(test_transport::rsa_pem()).expect("a key");
         let signature = key.sign(b"message").expect("a signature");
         let public = key.pair.public_key();

@@ -26,7 +26,7 @@ fn check(written: Value) -> (Option<Provider>, Vec<String>) {
 }
 
 #[test]
-fn credentials_travel_as_the_vendor_asks() {
+fn credential_header_follows_the_preset() {
     for (written, expected) in [
         (json!({"preset": "openai", "api_key": "k"}), vec![("authorization", "Bearer k")]),
         (
@@ -161,7 +161,7 @@ fn with(preset: &str, settings: Value) -> Value {
 }
 
 #[test]
-fn accounts_are_reached_where_their_vendors_say() {
+fn account_urls_follow_the_vendor() {
     let entra = json!({"azure_resource_name": "r", "azure_entra_tenant_id": "t",
         "azure_entra_client_id": "c", "azure_entra_client_secret": "test-credential"});
     let keys = json!({"aws_region": "us-east-1", "aws_access_key_id": "AKIDEXAMPLE",
@@ -360,7 +360,7 @@ fn service_account() -> String {
 }
 
 #[test]
-fn accounts_have_problems_with_paths() {
+fn account_problems_have_paths() {
     for (written, expected) in [
         (with("openai", json!({"api_key": "k", "aws_region": "us-east-1"})), vec!["p.aws_region"]),
         (with("azure-openai", json!({"api_key": "k"})), vec!["p.base_url"]),
@@ -554,7 +554,7 @@ fn accounts_have_problems_with_paths() {
 }
 
 #[test]
-fn watsonx_bodies_name_model_and_payer() {
+fn watsonx_bodies_include_model_and_project() {
     let written = json!({"watsonx_region": "eu-de", "watsonx_space_id": "s", "api_key": "k"});
     let (provider, _) = check(with("watsonx", written));
     let provider = provider.expect("no problem");
