@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 
 use crate::app::FileOptions;
 use crate::base::{Secret, did_you_mean, log_message};
-use crate::cache::{Prices, read_observations, shadow_report};
+use crate::cache::{ReportPrices, read_observations, shadow_report};
 use crate::config::Overrides;
 use crate::inference::{self, FileSource};
 use crate::keys::KeyHash;
-use crate::llm::{Catalog, Kind, ModelCard, PicoUsd, Rate, Tier};
+use crate::llm::{Catalog, ModelCard, PicoUsd, Rate, RateKind, Tier};
 use crate::providers::{PRESETS, Preset, preset};
 
 /// What `models fetch` takes.
@@ -109,7 +109,7 @@ pub fn cache_report(options: &ReportOptions) -> anyhow::Result<()> {
     if observations.is_empty() {
         bail!("no observations of that kind in {}", folder.display());
     }
-    let prices = Prices { input: options.input_price, output: options.output_price };
+    let prices = ReportPrices { input: options.input_price, output: options.output_price };
     let mut out = io::stdout();
     writeln!(out, "{} look-ups in {}", observations.len(), folder.display())?;
     writeln!(
@@ -270,7 +270,7 @@ fn models_table(row: &Preset, catalog: &Catalog) -> String {
             let price = card.prices().price(kind, Tier::Standard, 0);
             price.map_or_else(|| "-".to_owned(), PicoUsd::dollars_per_million)
         };
-        let shown = [Kind::Input, Kind::CacheRead, Kind::CacheWrite, Kind::Output];
+        let shown = [RateKind::Input, RateKind::CacheRead, RateKind::CacheWrite, RateKind::Output];
         let is_shown = |rate: &&Rate| {
             rate.tier == Tier::Standard && rate.above_tokens == 0 && shown.contains(&rate.kind)
         };

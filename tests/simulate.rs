@@ -17,7 +17,7 @@ use ringgate::base::{IdSource, Instant};
 use ringgate::config::Settings;
 use ringgate::gateway::{Published, Simulation, publish};
 use ringgate::http::{
-    BodyDecoder, Event, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead,
+    BodyDecoder, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead, SseEvent,
 };
 use ringgate::routing::Targets;
 use ringgate::shard::{Script, Step, Tape, run_in_virtual_time};
@@ -291,7 +291,7 @@ fn in_chunks(dice: &mut Dice, body: &[u8]) -> Vec<u8> {
 /// An event as a client sees it: name, id, data, comment.
 type Told = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>);
 
-fn told(event: &Event<'_>) -> Told {
+fn told(event: &SseEvent<'_>) -> Told {
     (
         event.name.map(str::to_owned),
         event.id.map(str::to_owned),

@@ -2,7 +2,7 @@
 //! which stand in for the clients here, and the load generator's mock, which has none of them.
 
 use loadtest::mock::{MockOptions, RunningMock, start};
-use ringgate::dialects::{Codec, Target, Warnings, codec};
+use ringgate::dialects::{Codec, TargetModel, Warnings, codec};
 use ringgate::http::EventReader;
 use ringgate::llm::{
     Answer, ApiError, ChatRequest, Chunk, ChunkAssembler, Content, Dialect, Function, Json, Part,
@@ -53,14 +53,14 @@ impl Stand {
     fn ask(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Response {
         let codec = codec(client).expect("a dialect");
         let model = format!("{provider}/model-1");
-        let target = Target::new(&model, true);
+        let target = TargetModel::new(&model, true);
         let (mut warnings, mut body) = (Warnings::default(), Vec::new());
         codec.write_request(request, &target, &mut warnings, &mut body).expect("sayable");
         assert!(warnings.is_empty(), "{}: {}", client.name(), warnings.header());
         let body = String::from_utf8(body).expect("UTF-8");
         let path = match client {
             Dialect::Gemini => {
-                let path = codec.path(&Target::new("MODEL", true), request.stream);
+                let path = codec.path(&TargetModel::new("MODEL", true), request.stream);
                 format!("/v1beta{}", path.replace("MODEL", &model.replace('/', "%2F")))
             }
             _ => format!("/v1{}", codec.path(&target, request.stream)),
@@ -414,7 +414,7 @@ fn cached_response_serves_every_dialect() {
         let ask = |client: Dialect, stream: bool| {
             let codec = codec(client).expect("a dialect");
             let request = ChatRequest { stream, include_usage: true, ..asking("Say something") };
-            let target = Target::new("model-1", true);
+            let target = TargetModel::new("model-1", true);
             let (mut warnings, mut body) = (Warnings::default(), Vec::new());
             codec.write_request(&request, &target, &mut warnings, &mut body).expect("sayable");
             let version = if client == Dialect::Gemini { "/v1beta" } else { "/v1" };

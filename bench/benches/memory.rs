@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ringgate::base::IdSource;
 use ringgate::cache::profile::Profile;
-use ringgate::cache::{Cache, CacheLimits, Entry, Labels, Question, Vector};
+use ringgate::cache::{Cache, CacheLimits, Entry, EntryLabels, Question, Vector};
 use ringgate::inference::DIMENSIONS;
 
 /// The product's allocator.
@@ -54,7 +54,7 @@ fn fill(cache: &Cache, with_questions: bool) -> Result<()> {
             id: ids.next_id(),
             body: vec![b'x'; 16],
             id_at: None,
-            labels: Labels::default(),
+            labels: EntryLabels::default(),
             stored_at: Duration::ZERO,
             expires_at: Duration::MAX,
             wording: 0,

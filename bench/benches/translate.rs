@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use ringgate::dialects::{Codec, Cutter, RequestPath, Target, Warnings, codec};
+use ringgate::dialects::{Codec, Cutter, RequestPath, TargetModel, Warnings, codec};
 use ringgate::llm::{
     Answer, ChatRequest, Choice, Chunk, Content, Delta, Dialect, Function, Json, Part, Role,
     Scanner, StopReason, Tool, ToolCall, Turn, Usage, chunks_of,
@@ -67,7 +67,7 @@ fn microseconds<R: FnMut() -> usize>(prepare: impl Fn() -> R) -> f64 {
     rounds[ROUNDS / 2]
 }
 
-const TARGET: Target<'static> = Target::new("model-1", true);
+const TARGET: TargetModel<'static> = TargetModel::new("model-1", true);
 
 /// A chat with instructions, a tool and four turns, of about `bytes` bytes of words.
 fn chat(bytes: usize) -> ChatRequest {

@@ -12,8 +12,8 @@ mod name;
 mod pattern;
 mod problem;
 mod random;
+mod schema;
 mod secret;
-mod shape;
 mod thread;
 
 pub use clock::{Instant, StoppedClock, unix_now};
@@ -27,6 +27,6 @@ pub use name::{FieldNameError, NAME_RULE, field_name, is_field_value, is_name};
 pub use pattern::{Pattern, Patterns};
 pub use problem::{Problem, Problems, did_you_mean, member_path};
 pub use random::random_secret;
+pub use schema::{Member, Schema, snake_case};
 pub use secret::Secret;
-pub use shape::{Member, Shape, snake_case};
 pub use thread::BackgroundThread;

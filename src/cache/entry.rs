@@ -12,7 +12,7 @@ const QUESTION_BYTES: usize = 640;
 
 /// What an entry can be found by, besides its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-pub struct Labels {
+pub struct EntryLabels {
     /// Name of the route.
     pub route: Option<Arc<str>>,
     /// Name of the virtual key that asked first.
@@ -35,7 +35,7 @@ pub struct Entry {
     /// Where in it the value of its `id` stands, if it has one: each who gets it gets a new one.
     pub id_at: Option<Range<usize>>,
     /// What it can be found by.
-    pub labels: Labels,
+    pub labels: EntryLabels,
     /// When it was stored.
     pub stored_at: Duration,
     /// When it is served for the last time.

@@ -443,7 +443,7 @@ impl Purge {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Labels;
+    use super::super::EntryLabels;
     use super::*;
     use crate::base::IdSource;
 
@@ -466,11 +466,11 @@ mod tests {
             id: IdSource::from_seed(body_bytes as u64).next_id(),
             body: vec![b'x'; body_bytes],
             id_at: None,
-            labels: Labels {
+            labels: EntryLabels {
                 route: Some(route.into()),
                 key: Some("team".into()),
                 namespace: Some("n".into()),
-                ..Labels::default()
+                ..EntryLabels::default()
             },
             stored_at: NOW,
             expires_at: NOW + Duration::from_secs(60),
@@ -512,7 +512,7 @@ mod tests {
     fn flooding_owner_evicts_its_own_entries() {
         let cache = cache(400_000);
         let of = |owner: &str, body_bytes| {
-            let labels = Labels { key: Some(owner.into()), ..Labels::default() };
+            let labels = EntryLabels { key: Some(owner.into()), ..EntryLabels::default() };
             Entry { labels, ..entry(body_bytes, "r") }
         };
         let name = |owner: &str, number: usize| key(&cache, &format!("{owner}{number}"));

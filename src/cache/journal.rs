@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Cache;
-use super::segment::{self, MAGIC, Record, SegmentError};
+use super::segment::{self, JournalRecord, MAGIC, SegmentError};
 use super::shadow::{Observation, SHADOW_FILE, SHADOW_FILE_OLD};
 use crate::base::{
     create_file, create_new_file, log_message, open_to_append, open_to_read, open_to_write,
@@ -166,7 +166,7 @@ impl Journal {
     }
 
     /// Takes a record in; it is on its way to the disk after the next [`write`](Self::write).
-    pub(super) fn append(&mut self, record: &Record, cache: &Cache) {
+    pub(super) fn append(&mut self, record: &JournalRecord, cache: &Cache) {
         segment::append(record, cache.secret(), &mut self.buffer);
     }
 
@@ -199,11 +199,11 @@ impl Journal {
     fn load_segment(&mut self, path: &Path, cache: &Cache, now: Duration) -> io::Result<()> {
         let file = open_to_read(path)?;
         let read = segment::read(BufReader::new(file), cache.secret(), |record| match record {
-            Record::Put(key, entry, question) => {
+            JournalRecord::Put(key, entry, question) => {
                 cache.load(key, entry, question, now);
             }
-            Record::Remove(key, at) => cache.forget(&key, at),
-            Record::Part(one, other) => cache.questions().block_pair(one, other),
+            JournalRecord::Remove(key, at) => cache.forget(&key, at),
+            JournalRecord::Part(one, other) => cache.questions().block_pair(one, other),
         });
         let whole_bytes = match read {
             Ok(bytes) => bytes,
@@ -308,12 +308,12 @@ impl Journal {
         let mut buffer = MAGIC.to_vec();
         let secret = cache.secret();
         for (one, other) in cache.questions().blocked() {
-            segment::append(&Record::Part(one, other), secret, &mut buffer);
+            segment::append(&JournalRecord::Part(one, other), secret, &mut buffer);
         }
         for (key, entry) in cache.entries() {
             let partition = entry.partition.as_ref();
             let question = partition.and_then(|it| cache.questions().get(&key, it)).map(Box::new);
-            let record = Record::Put(key, entry, question);
+            let record = JournalRecord::Put(key, entry, question);
             segment::append(&record, secret, &mut buffer);
             if buffer.len() >= WRITE_BYTES {
                 file.write_all(&buffer)?;

@@ -35,7 +35,7 @@ mod time_bound;
 pub mod verifier;
 mod writer;
 
-pub use entry::{Entry, Labels};
+pub use entry::{Entry, EntryLabels};
 pub use error_controller::{ErrorController, ErrorLimit, ErrorStats, SampledCheck, Verdict};
 pub use exact::{Cache, CacheStats, Purge};
 pub use flights::{AnswerOrigin, Flights, Follower, Leader, SharedChunk};
@@ -48,7 +48,7 @@ pub use response_store::{ResponseStore, StoredResponse};
 pub use semantic::{ComparisonReport, Semantic, SemanticMatch, SemanticQuery};
 pub use served::Served;
 pub use settings::{CacheLimits, CacheSettings, SemanticLimits, SemanticMode, SemanticSettings};
-pub use shadow::{Observation, Prices, ShadowOutcome, read_observations, shadow_report};
+pub use shadow::{Observation, ReportPrices, ShadowOutcome, read_observations, shadow_report};
 pub use standalone::stands_alone;
 pub use time_bound::is_time_bound;
 pub use verifier::{Decision, MatchPolicy};

@@ -33,11 +33,11 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 pub use closed::{ClosedWord, class};
-pub use facts::Facts;
+pub use facts::ProfileFacts;
 pub(super) use given::read as read_given;
 pub(super) use grammar::passive;
 pub use grammar::{Gap, Mood};
-pub use lexicon::{OppositionSide, Question};
+pub use lexicon::{OppositionSide, QuestionKind};
 pub use quantity::{Dimension, Quantity};
 pub use sequence::Term;
 pub use stem::is_misspelling;
@@ -68,11 +68,11 @@ pub struct Profile {
     spans: Box<[Span]>,
     /// All words in order, with the marks that part phrases.
     terms: Box<[Term]>,
-    facts: Facts,
+    facts: ProfileFacts,
     negations: u8,
     is_foreign: bool,
     scripts: u8,
-    question: Question,
+    question: QuestionKind,
     is_cut: bool,
 }
 
@@ -174,7 +174,7 @@ impl Profile {
 
     /// What is compared as a whole.
     #[must_use]
-    pub fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &ProfileFacts {
         &self.facts
     }
 
@@ -192,7 +192,7 @@ impl Profile {
 
     /// What kind of answer is asked for.
     #[must_use]
-    pub fn question(&self) -> Question {
+    pub fn question(&self) -> QuestionKind {
         self.question
     }
 

@@ -22,7 +22,7 @@ const HASH_BYTES: usize = 16;
 
 /// A change of the cache.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub(super) enum Record {
+pub(super) enum JournalRecord {
     /// An answer was stored, with its question if it can be found by that; the one that was there is
     /// gone.
     Put(Key, Arc<Entry>, Option<Box<Question>>),
@@ -68,7 +68,7 @@ pub(super) fn append<T: Serialize>(record: &T, secret: &[u8; 32], out: &mut Vec<
 pub(super) fn read(
     mut segment: impl Read,
     secret: &[u8; 32],
-    mut each: impl FnMut(Record),
+    mut each: impl FnMut(JournalRecord),
 ) -> Result<u64, SegmentError> {
     let mut magic = [0; MAGIC.len()];
     if !fill(&mut segment, &mut magic) || magic != *MAGIC {
@@ -78,7 +78,7 @@ pub(super) fn read(
     let mut payload = Vec::new();
     loop {
         match read_record(&mut segment, secret, &mut payload) {
-            Next::Record(record, bytes) => {
+            Next::JournalRecord(record, bytes) => {
                 whole_bytes += bytes;
                 each(*record);
             }
@@ -89,7 +89,7 @@ pub(super) fn read(
 }
 
 enum Next {
-    Record(Box<Record>, u64),
+    JournalRecord(Box<JournalRecord>, u64),
     End,
     Bad,
 }
@@ -119,7 +119,8 @@ fn read_record(segment: &mut impl Read, secret: &[u8; 32], payload: &mut Vec<u8>
         return Next::Bad;
     }
     let bytes = (4 + HASH_BYTES + length) as u64;
-    postcard::from_bytes(payload).map_or(Next::Bad, |record| Next::Record(Box::new(record), bytes))
+    postcard::from_bytes(payload)
+        .map_or(Next::Bad, |record| Next::JournalRecord(Box::new(record), bytes))
 }
 
 /// Fills `buffer`; false at the end of the file or after an error of it.
@@ -131,21 +132,21 @@ fn fill(segment: &mut impl Read, buffer: &mut [u8]) -> bool {
 mod tests {
     use super::super::profile::Profile;
     use super::super::question::Vector;
-    use super::super::{Cache, CacheLimits, Labels};
+    use super::super::{Cache, CacheLimits, EntryLabels};
     use super::*;
     use crate::base::IdSource;
     use crate::inference::DIMENSIONS;
 
     const SECRET: [u8; 32] = [3; 32];
 
-    fn records() -> Vec<Record> {
+    fn records() -> Vec<JournalRecord> {
         let cache = Cache::in_memory(&CacheLimits::default(), SECRET);
         let key = |name: &str| cache.key().part(name.as_bytes()).finish();
         let entry = |text: &str| Entry {
             id: IdSource::from_seed(1).next_id(),
             body: text.as_bytes().to_vec(),
             id_at: Some(2..5),
-            labels: Labels { key: Some("k".into()), ..Labels::default() },
+            labels: EntryLabels { key: Some("k".into()), ..EntryLabels::default() },
             stored_at: Duration::from_millis(1_500),
             expires_at: Duration::from_secs(9),
             wording: 5,
@@ -157,20 +158,27 @@ mod tests {
             profile: Profile::of(text),
         };
         vec![
-            Record::Put(key("a"), Arc::new(entry("one")), Some(Box::new(question("What is it?")))),
-            Record::Put(key("b"), Arc::new(entry("")), None),
-            Record::Part(key("a"), key("b")),
-            Record::Remove(key("a"), Duration::from_secs(2)),
+            JournalRecord::Put(
+                key("a"),
+                Arc::new(entry("one")),
+                Some(Box::new(question("What is it?"))),
+            ),
+            JournalRecord::Put(key("b"), Arc::new(entry("")), None),
+            JournalRecord::Part(key("a"), key("b")),
+            JournalRecord::Remove(key("a"), Duration::from_secs(2)),
         ]
     }
 
-    fn segment(records: &[Record]) -> Vec<u8> {
+    fn segment(records: &[JournalRecord]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         records.iter().for_each(|record| append(record, &SECRET, &mut bytes));
         bytes
     }
 
-    fn read_all(bytes: &[u8], secret: &[u8; 32]) -> (Vec<Record>, Result<u64, SegmentError>) {
+    fn read_all(
+        bytes: &[u8],
+        secret: &[u8; 32],
+    ) -> (Vec<JournalRecord>, Result<u64, SegmentError>) {
         let mut found = Vec::new();
         let end = read(bytes, secret, |record| found.push(record));
         (found, end)

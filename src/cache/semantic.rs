@@ -18,7 +18,8 @@ use super::verifier::{Decision, MatchPolicy};
 use super::{Cache, Key, Question, SemanticLimits, Vector};
 use crate::base::{Instant, log_message};
 use crate::inference::{
-    Cancel, Embedding, LocalModel, Pool, PoolCounts, PoolOptions, Request, Submitter, TOKENS_MAX,
+    Cancel, EmbedRequest, EmbedderPool, Embedding, LocalModel, PoolCounts, PoolOptions, Submitter,
+    TOKENS_MAX,
 };
 
 /// Texts that may wait for each embedder thread. At 1 ms for a text, none waits longer than the default
@@ -64,7 +65,7 @@ impl SemanticMatch {
 }
 
 /// What is done with what was found, on an embedder thread.
-pub type Reply = Box<dyn FnOnce(Option<SemanticMatch>) + Send>;
+pub type LookupReply = Box<dyn FnOnce(Option<SemanticMatch>) + Send>;
 
 /// The semantic tier of a cache; clones are one.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ struct Tier {
     clock: fn() -> Instant,
     is_starting: AtomicBool,
     /// None where there is no model.
-    pool: OnceLock<Option<(Pool, Submitter)>>,
+    pool: OnceLock<Option<(EmbedderPool, Submitter)>>,
 }
 
 impl Semantic {
@@ -118,7 +119,7 @@ impl Semantic {
         }
     }
 
-    fn open_pool(&self) -> Option<(Pool, Submitter)> {
+    fn open_pool(&self) -> Option<(EmbedderPool, Submitter)> {
         let tier = &*self.0;
         let is_there = |dir: &&PathBuf| dir.join("model.safetensors").exists();
         let dir = tier.model_dirs.iter().find(is_there).or(tier.model_dirs.first())?;
@@ -130,7 +131,7 @@ impl Semantic {
         };
         let opened = LocalModel::open(dir).map_err(|error| error.to_string()).and_then(|model| {
             let version = model.embedder.version();
-            let pool = Pool::start(model, &options).map_err(|error| error.to_string())?;
+            let pool = EmbedderPool::start(model, &options).map_err(|error| error.to_string())?;
             Ok((version, pool))
         });
         match opened {
@@ -187,7 +188,7 @@ impl Semantic {
         policy: MatchPolicy,
         (now, deadline): (Duration, Instant),
         cancel: Cancel,
-        reply: Reply,
+        reply: LookupReply,
     ) -> bool {
         let Some(submitter) = self.submitter() else { return false };
         let cache = self.0.cache.clone();
@@ -197,7 +198,7 @@ impl Semantic {
             reply(found);
         });
         let tokens_max = QUESTION_TOKENS_MAX;
-        submitter.try_submit(Request { text, tokens_max, deadline, cancel, reply }).is_ok()
+        submitter.try_submit(EmbedRequest { text, tokens_max, deadline, cancel, reply }).is_ok()
     }
 
     /// Finds out whether the two answers to a question, the stored and the fresh one, say the same, and
@@ -276,7 +277,7 @@ impl AnswerComparison {
             }
         });
         let (tokens_max, cancel) = (TOKENS_MAX, Cancel::default());
-        if submitter.try_submit(Request { text, tokens_max, deadline, cancel, reply }).is_err()
+        if submitter.try_submit(EmbedRequest { text, tokens_max, deadline, cancel, reply }).is_err()
             && let Some(comparison) = take(&comparison)
         {
             comparison.end(None);

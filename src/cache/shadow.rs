@@ -53,7 +53,7 @@ pub struct Observation {
 
 /// Dollars for a million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Prices {
+pub struct ReportPrices {
     /// Of prompts.
     pub input: f64,
     /// Of answers.
@@ -152,7 +152,7 @@ fn read(lines: impl BufRead, route: Option<&str>) -> io::Result<(Vec<Observation
 
 /// What would have happened at several thresholds.
 #[must_use]
-pub fn shadow_report(observations: &[Observation], prices: Prices) -> Vec<ShadowOutcome> {
+pub fn shadow_report(observations: &[Observation], prices: ReportPrices) -> Vec<ShadowOutcome> {
     let at = |threshold| {
         let mut outcome = ShadowOutcome { threshold, ..ShadowOutcome::default() };
         for one in observations {
@@ -205,7 +205,7 @@ mod tests {
             observation(0.5, None, Some(false)),
             Observation { similarity: None, probability: None, ..observation(0.0, None, None) },
         ];
-        let outcomes = shadow_report(&observations, Prices { input: 1.0, output: 10.0 });
+        let outcomes = shadow_report(&observations, ReportPrices { input: 1.0, output: 10.0 });
         for outcome in outcomes {
             assert_eq!((outcome.lookups, outcome.served), (6, 3), "{outcome:?}");
             assert_eq!((outcome.judged, outcome.wrong, outcome.tokens), (2, 1, 360));

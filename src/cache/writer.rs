@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::exact::Purge;
 use super::journal::Journal;
-use super::segment::Record;
+use super::segment::JournalRecord;
 use super::shadow::Observation;
 use super::{Cache, Entry, Key, Question};
 use crate::base::BackgroundThread;
@@ -140,7 +140,7 @@ impl WriterThread {
                 if let Some(question) = question.as_deref().filter(|_| self.cache.contains(&key)) {
                     self.insert(key, question.clone());
                 }
-                self.record(&Record::Put(key, entry, question));
+                self.record(&JournalRecord::Put(key, entry, question));
             }
             Job::Evicted(key, partition) => {
                 // Unless another answer has taken its place.
@@ -148,8 +148,8 @@ impl WriterThread {
                     self.cache.questions().remove(&key, &partition);
                 }
             }
-            Job::Removed(key, at) => self.record(&Record::Remove(key, at)),
-            Job::BlockedPair(one, other) => self.record(&Record::Part(one, other)),
+            Job::Removed(key, at) => self.record(&JournalRecord::Remove(key, at)),
+            Job::BlockedPair(one, other) => self.record(&JournalRecord::Part(one, other)),
             Job::Purge(purge, at) => {
                 // Once more, since entries may have been loaded after the purge in memory.
                 let meets = |entry: &Entry| entry.stored_at <= at && purge.meets(entry, at);
@@ -187,7 +187,7 @@ impl WriterThread {
         }
     }
 
-    fn record(&mut self, record: &Record) {
+    fn record(&mut self, record: &JournalRecord) {
         if let Some(journal) = &mut self.journal {
             journal.append(record, &self.cache);
         }

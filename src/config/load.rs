@@ -168,7 +168,7 @@ fn in_lines(problems: &[Problem]) -> String {
 mod tests {
     use super::*;
     use crate::config::RequestLog;
-    use crate::llm::{Dialect, Kind, ModelCard, PicoUsd, Tier};
+    use crate::llm::{Dialect, ModelCard, PicoUsd, RateKind, Tier};
     use crate::providers::{Origin, PRESETS};
     use std::time::Duration;
 
@@ -456,7 +456,7 @@ mod tests {
         let find = |provider, model| settings.catalog.find_at(provider, Some("openai"), model);
         let price = |provider, model| {
             let card = find(provider, model)?;
-            card.prices().price(Kind::Input, Tier::Standard, 0).map(PicoUsd::get)
+            card.prices().price(RateKind::Input, Tier::Standard, 0).map(PicoUsd::get)
         };
         assert_eq!(price("zebra", "gpt-4o"), Some(150_000));
         assert_eq!(price("other", "gpt-4o"), Some(2_500_000));

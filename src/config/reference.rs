@@ -11,7 +11,7 @@ use super::admin::AdminSettings;
 use super::egress::EgressSettings;
 use super::log::LogSettings;
 use super::server::ServerSettings;
-use crate::base::{Member, Shape};
+use crate::base::{Member, Schema};
 use crate::cache::{CacheSettings, SemanticSettings};
 use crate::keys::KeySettings;
 use crate::llm::ModelSettings;
@@ -24,26 +24,26 @@ struct Section {
     title: &'static str,
     /// Its header in the example file.
     example: &'static str,
-    shape: Shape,
+    shape: Schema,
 }
 
 fn sections() -> [Section; 10] {
     let section = |title, example, shape| Section { title, example, shape };
     [
-        section("server", "server", Shape::of::<ServerSettings>()),
-        section("admin", "admin", Shape::of::<AdminSettings>()),
-        section("egress", "egress", Shape::of::<EgressSettings>()),
-        section("log", "log", Shape::of::<LogSettings>()),
-        section("cache", "cache", Shape::of::<CacheSettings>()),
-        section("semantic_cache", "semantic_cache", Shape::of::<SemanticSettings>()),
-        section("providers.NAME", "providers.openai-prod", Shape::of::<ProviderSettings>()),
+        section("server", "server", Schema::of::<ServerSettings>()),
+        section("admin", "admin", Schema::of::<AdminSettings>()),
+        section("egress", "egress", Schema::of::<EgressSettings>()),
+        section("log", "log", Schema::of::<LogSettings>()),
+        section("cache", "cache", Schema::of::<CacheSettings>()),
+        section("semantic_cache", "semantic_cache", Schema::of::<SemanticSettings>()),
+        section("providers.NAME", "providers.openai-prod", Schema::of::<ProviderSettings>()),
         section(
             "catalogue.PROVIDER.\"MODEL\"",
             "catalogue.openai-prod.\"gpt-4o\"",
-            Shape::of::<ModelSettings>(),
+            Schema::of::<ModelSettings>(),
         ),
-        section("keys.NAME", "keys.team-a", Shape::of::<KeySettings>()),
-        section("routes.NAME", "routes.support", Shape::of::<RouteSettings>()),
+        section("keys.NAME", "keys.team-a", Schema::of::<KeySettings>()),
+        section("routes.NAME", "routes.support", Schema::of::<RouteSettings>()),
     ]
 }
 
@@ -84,7 +84,7 @@ fn page() -> String {
     out
 }
 
-fn page_section(out: &mut String, title: &str, path: &str, shape: &Shape) {
+fn page_section(out: &mut String, title: &str, path: &str, shape: &Schema) {
     let text = shape.text();
     let _ = write!(out, "\n## `{title}`\n\n{text}\n\n");
     out.push_str("| name | takes | default | meaning |\n| --- | --- | --- | --- |\n");
@@ -205,7 +205,7 @@ fn the_example_file_is_current() {
 
 #[test]
 fn every_setting_is_explained() {
-    fn explained(path: &str, shape: &Shape) {
+    fn explained(path: &str, shape: &Schema) {
         for member in shape.members() {
             let path = format!("{path}.{}", member.name);
             assert!(

@@ -15,7 +15,7 @@ use super::load::Overrides;
 use super::log::LogSettings;
 use super::server::ServerSettings;
 use super::{Admin, Egress, RequestLog, Server, Settings};
-use crate::base::{Problems, Secret, Shape, did_you_mean, member_path};
+use crate::base::{Problems, Schema, Secret, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
 use crate::llm::{Catalog, ModelSettings};
@@ -103,42 +103,42 @@ impl<'a> Sections<'a> {
             }
         }
         let settings: ServerSettings =
-            Shape::of::<ServerSettings>().read(written, "server", self.problems)?;
+            Schema::of::<ServerSettings>().read(written, "server", self.problems)?;
         settings.check("server", self.sources.read_file, self.problems)
     }
 
     fn admin(&mut self) -> Option<Admin> {
         let written = self.written.remove("admin").unwrap_or(Value::Object(Map::new()));
         let settings: AdminSettings =
-            Shape::of::<AdminSettings>().read(written, "admin", self.problems)?;
+            Schema::of::<AdminSettings>().read(written, "admin", self.problems)?;
         Some(settings.check("admin", self.problems))
     }
 
     fn egress(&mut self) -> Option<Egress> {
         let written = self.written.remove("egress").unwrap_or(Value::Object(Map::new()));
         let settings: EgressSettings =
-            Shape::of::<EgressSettings>().read(written, "egress", self.problems)?;
+            Schema::of::<EgressSettings>().read(written, "egress", self.problems)?;
         Some(settings.check("egress", self.problems))
     }
 
     fn log(&mut self) -> Option<RequestLog> {
         let written = self.written.remove("log").unwrap_or(Value::Object(Map::new()));
         let settings: LogSettings =
-            Shape::of::<LogSettings>().read(written, "log", self.problems)?;
+            Schema::of::<LogSettings>().read(written, "log", self.problems)?;
         settings.check("log", self.directory, self.problems)
     }
 
     fn cache(&mut self) -> Option<CacheLimits> {
         let written = self.written.remove("cache").unwrap_or(Value::Object(Map::new()));
         let settings: CacheSettings =
-            Shape::of::<CacheSettings>().read(written, "cache", self.problems)?;
+            Schema::of::<CacheSettings>().read(written, "cache", self.problems)?;
         Some(settings.check(self.directory))
     }
 
     fn semantic_cache(&mut self) -> Option<SemanticLimits> {
         let written = self.written.remove("semantic_cache").unwrap_or(Value::Object(Map::new()));
         let settings: SemanticSettings =
-            Shape::of::<SemanticSettings>().read(written, "semantic_cache", self.problems)?;
+            Schema::of::<SemanticSettings>().read(written, "semantic_cache", self.problems)?;
         settings.check(self.directory, self.problems)
     }
 
@@ -166,7 +166,7 @@ impl<'a> Sections<'a> {
         if tables.is_empty() {
             return self.providers_of_environment();
         }
-        let shape = Shape::of::<ProviderSettings>();
+        let shape = Schema::of::<ProviderSettings>();
         let sources = self.sources();
         let mut providers = Vec::new();
         for (name, written) in tables {
@@ -210,7 +210,7 @@ impl<'a> Sections<'a> {
     /// What the operator knows better of models, by provider or preset and by model.
     fn catalog(&mut self, written_names: &[String], providers: &[Provider]) -> Catalog {
         let built_in = Catalog::default();
-        let shape = Shape::of::<ModelSettings>();
+        let shape = Schema::of::<ModelSettings>();
         let mut own = BTreeMap::new();
         for (name, models) in self.tables("catalogue") {
             let path = member_path("catalogue", &name);
@@ -299,7 +299,7 @@ impl<'a> Sections<'a> {
     }
 
     fn keys(&mut self, route_names: &[String]) -> Vec<VirtualKey> {
-        let shape = Shape::of::<KeySettings>();
+        let shape = Schema::of::<KeySettings>();
         let mut keys: Vec<VirtualKey> = Vec::new();
         let mut owners = HashMap::new();
         for (name, written) in self.tables("keys") {

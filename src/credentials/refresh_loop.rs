@@ -216,7 +216,7 @@ fn begin_fetch(provider: &Arc<Provider>, number: u64, jobs: &SyncSender<Job>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Problems, Shape};
+    use crate::base::{Problems, Schema};
     use crate::providers::{ConfigSources, ProviderSettings};
     use serde_json::json;
     use std::sync::Mutex;
@@ -230,7 +230,7 @@ mod tests {
         });
         let mut problems = Problems::default();
         let settings: ProviderSettings =
-            Shape::of::<ProviderSettings>().read(written, "p", &mut problems).expect("settings");
+            Schema::of::<ProviderSettings>().read(written, "p", &mut problems).expect("settings");
         let sources = ConfigSources { read_file: &|_| Err(String::new()), environment: &|_| None };
         let provider = settings.check(name, "p", &sources, &mut problems);
         Arc::new(provider.unwrap_or_else(|| panic!("{:?}", problems.into_vec())))

@@ -6,7 +6,7 @@ mod tool_names;
 
 use std::borrow::Cow;
 
-use super::codec::Target;
+use super::codec::TargetModel;
 use super::digest::{digest, mistral_call_id};
 use super::service_tier;
 use super::warnings::Warnings;
@@ -38,7 +38,7 @@ pub struct AdaptedRequest<'r> {
 pub fn adapt<'r>(
     request: &'r ChatRequest,
     dialect: Dialect,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) -> AdaptedRequest<'r> {
     let rules = target.rules;
@@ -400,7 +400,7 @@ mod tests {
         request: &ChatRequest,
     ) -> (Value, String) {
         let rules = find_rules(Some(preset), dialect, model, &[]);
-        let target = Target::new(model, preset == "openai").with_rules(&rules);
+        let target = TargetModel::new(model, preset == "openai").with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let fit = adapt(request, dialect, &target, &mut warnings).request;
         let writer = codec(dialect).expect("a dialect with code");

@@ -30,7 +30,7 @@ pub use count_tokens::write_token_count;
 
 pub(super) use proof::{is_foreign_data, is_foreign_signature};
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
 use super::context_overflow::{is_overflow, message};
 use super::openai_chat;
 use super::part_order::PartOrder;
@@ -44,7 +44,7 @@ const DIALECT: Dialect = Dialect::AnthropicMessages;
 pub(super) struct AnthropicMessages;
 
 impl Codec for AnthropicMessages {
-    fn path(&self, _: &Target<'_>, _: bool) -> String {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
         "/messages".to_owned()
     }
 
@@ -55,7 +55,7 @@ impl Codec for AnthropicMessages {
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

@@ -23,14 +23,16 @@ pub(super) use answer::failure;
 
 use std::fmt::Write as _;
 
-use super::codec::{Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::codec::{
+    Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
 use super::part_order::PartOrder;
 use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{
-    Answer, ApiError, ChatRequest, Dialect, Malformed, Media, Node, Source, write_object,
+    Answer, ApiError, ChatRequest, Dialect, Malformed, Media, MediaSource, Node, write_object,
 };
 
 const DIALECT: Dialect = Dialect::BedrockConverse;
@@ -39,7 +41,7 @@ const DIALECT: Dialect = Dialect::BedrockConverse;
 pub(super) struct BedrockConverse;
 
 impl Codec for BedrockConverse {
-    fn path(&self, target: &Target<'_>, stream: bool) -> String {
+    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String {
         let operation = if stream { "converse-stream" } else { "converse" };
         let mut path = "/model/".to_owned();
         for byte in target.model.bytes() {
@@ -63,13 +65,13 @@ impl Codec for BedrockConverse {
     }
 
     fn needs_bytes_of(&self, picture: &Media) -> bool {
-        matches!(&picture.source, Source::Url(url) if !url.starts_with("s3://"))
+        matches!(&picture.source, MediaSource::Url(url) if !url.starts_with("s3://"))
     }
 
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
@@ -200,7 +202,7 @@ mod tests {
                 "/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3Ainference-profile%2Fa_b~c%20d/converse",
             ),
         ] {
-            let target = Target::new(model, true);
+            let target = TargetModel::new(model, true);
             assert_eq!(BedrockConverse.path(&target, stream), expected);
         }
     }

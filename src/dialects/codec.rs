@@ -10,7 +10,7 @@ use crate::llm::{
 /// Both directions of one dialect. Synchronous and without state; streams have their own.
 pub trait Codec: Sync {
     /// The path of a chat request behind the provider's base URL, query included.
-    fn path(&self, target: &Target<'_>, stream: bool) -> String;
+    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String;
 
     /// Reads a client's request. `path` tells what this dialect says there.
     ///
@@ -35,7 +35,7 @@ pub trait Codec: Sync {
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported>;
@@ -106,7 +106,7 @@ impl Frame {
 
 /// Whom a request is written for.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct TargetModel<'a> {
     /// The model, as the provider names it.
     pub model: &'a str,
     /// It is the vendor whose dialect this is, which knows its newest members, and no other that
@@ -116,8 +116,8 @@ pub struct Target<'a> {
     pub rules: &'a ModelRules,
 }
 
-impl<'a> Target<'a> {
-    /// A model of which nothing more is known; `is_original` as in [`Target::is_original`].
+impl<'a> TargetModel<'a> {
+    /// A model of which nothing more is known; `is_original` as in [`TargetModel::is_original`].
     #[must_use]
     pub const fn new(model: &'a str, is_original: bool) -> Self {
         Self { model, is_original, rules: ModelRules::NONE }

@@ -16,7 +16,7 @@ mod tests;
 mod write_message;
 mod write_request;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
 use super::part_order::PartOrder;
@@ -30,7 +30,7 @@ const DIALECT: Dialect = Dialect::CohereChat;
 pub(super) struct CohereChat;
 
 impl Codec for CohereChat {
-    fn path(&self, _: &Target<'_>, _: bool) -> String {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
         "/v2/chat".to_owned()
     }
 
@@ -41,7 +41,7 @@ impl Codec for CohereChat {
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

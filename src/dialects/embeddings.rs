@@ -16,14 +16,14 @@ mod vector;
 mod vertex;
 mod voyage;
 
-use super::codec::{Target, Unsupported};
+use super::codec::{TargetModel, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node};
 
 /// Both directions of one shape. Synchronous and without state.
 pub trait EmbeddingsCodec: Sync {
     /// The path behind the provider's base URL.
-    fn path(&self, target: &Target<'_>) -> String;
+    fn path(&self, target: &TargetModel<'_>) -> String;
 
     /// Inputs that one call to `model` may have; see [`EmbeddingsRequest::parts`].
     fn inputs_max(&self, model: &str) -> usize;
@@ -45,7 +45,7 @@ pub trait EmbeddingsCodec: Sync {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported>;

@@ -3,7 +3,7 @@
 //! A key is the member's name at the top of the request. One that begins with a dot is the path of a
 //! member further inside, such as `.tools[2].input_examples`, which its dialect writes in its place.
 
-use super::codec::{Target, Unsupported};
+use super::codec::{TargetModel, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{ChatRequest, Dialect, DialectJson, Json, Node, ObjectWriter, Tool};
 
@@ -72,7 +72,7 @@ pub(super) fn write_of_openai(
     object: &mut ObjectWriter<'_>,
     request: &ChatRequest,
     dialect: Dialect,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     let kin = match dialect {
@@ -225,7 +225,7 @@ mod tests {
         let request = request(&[("store", "true"), ("truncation", "\"auto\""), ("text.x", "1")]);
         let write = |dialect, is_original| {
             let (mut out, mut warnings) = (Vec::new(), Warnings::default());
-            let target = Target::new("m", is_original);
+            let target = TargetModel::new("m", is_original);
             write_object(&mut out, |object| {
                 write_of_openai(object, &request, dialect, &target, &mut warnings)
             })

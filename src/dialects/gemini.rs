@@ -32,7 +32,7 @@ pub(super) use signature::for_client;
 pub(super) use signature::is_foreign_signature;
 pub(super) use write_contents::UNCHECKED;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
 use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{
@@ -46,7 +46,7 @@ const DIALECT: Dialect = Dialect::Gemini;
 pub(super) struct Gemini;
 
 impl Codec for Gemini {
-    fn path(&self, target: &Target<'_>, stream: bool) -> String {
+    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String {
         let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
         format!("{}:{method}", model_path(target.model))
     }
@@ -66,7 +66,7 @@ impl Codec for Gemini {
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

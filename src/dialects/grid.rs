@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::codec::{Codec, Frame, RequestPath, Target};
+use super::codec::{Codec, Frame, RequestPath, TargetModel};
 use super::warnings::Warnings;
 use super::{Cutter, DIALECTS, codec, write_amazon_event, write_amazon_exception};
 use crate::llm::{
@@ -66,7 +66,7 @@ pub(super) fn write_request(codec: &dyn Codec, request: &ChatRequest) -> Value {
 }
 
 fn write_request_for(codec: &dyn Codec, request: &ChatRequest, is_original: bool) -> Value {
-    let target = Target::new(&request.model, is_original);
+    let target = TargetModel::new(&request.model, is_original);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     match codec.write_request(request, &target, &mut warnings, &mut out) {
         Err(unsayable) => json!({ "refused": unsayable.to_string() }),

@@ -50,7 +50,8 @@ pub use amazon_stream::{
 };
 pub use anthropic_messages::write_token_count;
 pub use codec::{
-    Codec, Frame, RequestPath, StreamDecodeError, StreamDecoder, StreamEncoder, Target, Unsupported,
+    Codec, Frame, RequestPath, StreamDecodeError, StreamDecoder, StreamEncoder, TargetModel,
+    Unsupported,
 };
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,

@@ -20,7 +20,7 @@ mod write_request;
 pub(super) use answer::{failure, tokens, write_tokens};
 pub(super) use read_request::{arguments, cache_point, function, json_schema, labels, texts};
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
 use super::context_overflow::recognize;
 use super::error_text::message_of;
 use super::openai_tools::CallForms;
@@ -34,7 +34,7 @@ const DIALECT: Dialect = Dialect::OpenaiChat;
 pub(super) struct OpenaiChat;
 
 impl Codec for OpenaiChat {
-    fn path(&self, _: &Target<'_>, _: bool) -> String {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
         "/chat/completions".to_owned()
     }
 
@@ -45,7 +45,7 @@ impl Codec for OpenaiChat {
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

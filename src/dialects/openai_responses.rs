@@ -34,7 +34,7 @@ pub(super) use identity::is_ours as is_own_item_id;
 pub use identity::{response_name, response_name_of_item};
 pub(super) use proof::is_foreign_proof;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, Target, Unsupported};
+use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
 use super::openai_chat;
 use super::part_order::PartOrder;
 use super::sendable_turns;
@@ -60,7 +60,7 @@ pub fn write_input_tokens(tokens: u64, out: &mut Vec<u8>) {
 pub(super) struct OpenaiResponses;
 
 impl Codec for OpenaiResponses {
-    fn path(&self, _: &Target<'_>, _: bool) -> String {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
         "/responses".to_owned()
     }
 
@@ -71,7 +71,7 @@ impl Codec for OpenaiResponses {
     fn write_request(
         &self,
         request: &ChatRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

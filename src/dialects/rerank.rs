@@ -11,7 +11,7 @@ mod tei;
 mod tests;
 mod voyage;
 
-use super::codec::{Target, Unsupported};
+use super::codec::{TargetModel, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, DialectJson, Malformed, Node, RerankAnswer, RerankDocument,
@@ -36,7 +36,7 @@ pub trait RerankCodec: Sync {
     fn write_request(
         &self,
         request: &RerankRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported>;

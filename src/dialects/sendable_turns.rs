@@ -129,7 +129,7 @@ fn words_of_block(block: Node<'_>) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::dialects::codec::{RequestPath, Target};
+    use crate::dialects::codec::{RequestPath, TargetModel};
     use crate::dialects::warnings::Warnings;
     use crate::dialects::{DIALECTS, codec};
     use crate::llm::{Dialect, Scanner};
@@ -147,7 +147,7 @@ mod tests {
         for (dialect, writer) in DIALECTS {
             for is_original in [true, false] {
                 let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-                let target = Target::new("m", is_original);
+                let target = TargetModel::new("m", is_original);
                 writer.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
                 let body = serde_json::from_slice(&out).expect("JSON");
                 all.push((dialect, body, warnings.iter().map(str::to_owned).collect()));

@@ -65,7 +65,7 @@ fn translated(object: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::dialects::codec::{RequestPath, Target};
+    use crate::dialects::codec::{RequestPath, TargetModel};
     use crate::dialects::warnings::Warnings;
     use crate::dialects::{Codec, codec};
     use crate::llm::{Answer, ChatRequest, Choice, Chunk, Dialect, Scanner, Start, chunks_of};
@@ -150,7 +150,7 @@ mod tests {
             .expect("JSON")
             .expect("a request");
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target::new("m", is_original);
+        let target = TargetModel::new("m", is_original);
         let writer = codec(provider).expect("a dialect");
         writer.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
         let body: Value = serde_json::from_slice(&out).expect("JSON");

@@ -1,6 +1,6 @@
 //! Events that an encoder writes.
 
-use crate::http::{Event, write_event};
+use crate::http::{SseEvent, write_event};
 use crate::llm::{ObjectWriter, write_object};
 
 /// Appends one event of type `name`, if it has one, whose data is the object that `fill` writes.
@@ -11,5 +11,5 @@ pub(super) fn write(
 ) {
     let mut data = Vec::with_capacity(256);
     write_object(&mut data, fill);
-    write_event(out, &Event { name, data: &data, ..Event::default() });
+    write_event(out, &SseEvent { name, data: &data, ..SseEvent::default() });
 }

@@ -9,7 +9,7 @@ use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::{recall, translate};
 use crate::dialects::{
-    Codec, StreamDecoder, StreamEncoder, Target, Warnings, codec, completions_encoder,
+    Codec, StreamDecoder, StreamEncoder, TargetModel, Warnings, codec, completions_encoder,
 };
 use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of_known};
 
@@ -51,7 +51,7 @@ pub(super) fn asked<'r>(exchange: &Exchange<'_>, request: &'r Request) -> Option
 
 /// All of the request in OpenAI's chat, as OpenAI takes it or as its imitators do.
 fn in_chat(asked: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
-    let target = Target::new(&asked.model, is_original);
+    let target = TargetModel::new(&asked.model, is_original);
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     chat()?.write_request(asked, &target, &mut warnings, &mut body).ok()?;
     warnings.is_empty().then_some(body)

@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::base::Instant;
 use crate::http::{HeadLimits, RequestHead};
-use crate::providers::Check;
+use crate::providers::HealthCheck;
 use crate::shard::{sleep, spawn, within};
 use crate::telemetry::Counter;
 
@@ -43,7 +43,7 @@ pub(super) async fn run(worker: Rc<Worker>) {
 }
 
 /// Makes one check.
-async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: Check) {
+async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthCheck) {
     let status = within(Instant::now().after(check.interval), ask(&worker, &upstream, &check));
     let is_well = matches!(status.await, Ok(Some(200..=299)));
     if !is_well {
@@ -54,7 +54,7 @@ async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: Check) {
 }
 
 /// The status of the answer.
-async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &Check) -> Option<u16> {
+async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) -> Option<u16> {
     let mut head = RequestHead::default();
     head.parse(b"GET / HTTP/1.1\r\nhost: ringgate\r\n\r\n", &HeadLimits::default()).ok()??;
     let asker = Asker::new(worker, &head);

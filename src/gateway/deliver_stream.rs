@@ -25,8 +25,8 @@ use super::redact::Scrutiny;
 use super::service_tiers::TierWords;
 use crate::dialects::{codec, opening_event, overflow_in_event, with_overflow, write_last_error};
 use crate::http::{
-    Event, EventReader, EventTooLarge, Framing, LAST_CHUNK, write_chunk, write_data, write_event,
-    write_field,
+    EventReader, EventTooLarge, Framing, LAST_CHUNK, SseEvent, write_chunk, write_data,
+    write_event, write_field,
 };
 use crate::llm::{ChatRequest, Chunk, Dialect, hide_usage, may_carry_usage};
 
@@ -260,7 +260,7 @@ fn drain_events(
 fn look_at(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
-    event: &Event<'_>,
+    event: &SseEvent<'_>,
     progress: &mut Progress,
     out: &mut Vec<u8>,
 ) {
@@ -299,13 +299,13 @@ struct Seen {
 fn look_closely(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
-    (event, seen): (&Event<'_>, Seen),
+    (event, seen): (&SseEvent<'_>, Seen),
     progress: &mut Progress,
     out: &mut Vec<u8>,
 ) {
     // What the provider says is metered; what goes on is in the words of its clients.
     let replaced = if seen.looks_at_tier { progress.tiers.replace(event.data) } else { None };
-    let shown = Event { data: replaced.as_deref().unwrap_or(event.data), ..*event };
+    let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
     if recall::takes_events(exchange) {
         let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
         let data = attempt.masked(shown.data, scrutiny);
@@ -340,7 +340,7 @@ fn write_full_context(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
     dialect: Dialect,
-    event: &Event<'_>,
+    event: &SseEvent<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
     if attempt.upstream.provider.is_original() {
@@ -353,7 +353,7 @@ fn write_full_context(
     exchange.record.stream_error = true;
     if dialect == Dialect::OpenaiResponses {
         match with_overflow(event.data, &error) {
-            Some(data) => write_event(out, &Event { data: &data, ..*event }),
+            Some(data) => write_event(out, &SseEvent { data: &data, ..*event }),
             None => {
                 let before = || last_number(out).map(|number| number.saturating_add(1));
                 let number = last_number(event.data).or_else(before).unwrap_or_default();
@@ -371,7 +371,7 @@ fn write_full_context(
 fn meter(
     exchange: &mut Exchange<'_>,
     attempt: &Attempt,
-    (event, shown): (&Event<'_>, &Event<'_>),
+    (event, shown): (&SseEvent<'_>, &SseEvent<'_>),
     dialect: Dialect,
     out: &mut Vec<u8>,
 ) {
@@ -396,7 +396,7 @@ fn meter(
     } else if !chunk.choices_empty {
         let mut hidden = Vec::with_capacity(shown.data.len());
         hide_usage(shown.data, &mut hidden);
-        write_event(out, &Event { data: &hidden, ..*shown });
+        write_event(out, &SseEvent { data: &hidden, ..*shown });
     }
 }
 
@@ -413,7 +413,7 @@ fn is_last(dialect: Dialect, name: Option<&str>) -> bool {
 
 /// Counts what an event tells that has its usage where its dialect has it: each piece of Google's has
 /// the usage so far, and the last event of Cohere's has all of it.
-fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &Event<'_>) {
+fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &SseEvent<'_>) {
     let Some(codec) = codec(dialect) else { return };
     let mut chunks = Vec::new();
     let scanner = &mut exchange.worker.scanner();

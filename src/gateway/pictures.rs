@@ -21,9 +21,9 @@ use super::worker::Worker;
 use crate::base::Instant;
 use crate::dialects::{Codec, codec};
 use crate::http::{HeadLimits, Method, ResponseHead};
-use crate::llm::{ChatRequest, Content, Dialect, Media, Part, Source, encode_base64};
+use crate::llm::{ChatRequest, Content, Dialect, Media, MediaSource, Part, encode_base64};
 use crate::providers::{BaseUrl, Host};
-use crate::shard::{Connection, Endpoint, HostName, client_tls, within};
+use crate::shard::{Connection, HostName, Peer, client_tls, within};
 use crate::telemetry::Counter;
 
 /// Pictures of one request, at most; vendors take no more than 20 in one message.
@@ -63,7 +63,7 @@ impl Pictures {
         }
         for turn in &mut request.turns {
             each_picture(&mut turn.parts, &mut |media| {
-                let Source::Url(url) = &media.source else { return };
+                let MediaSource::Url(url) = &media.source else { return };
                 if let Some(known) = fetched.get(url) {
                     media.clone_from(known);
                 }
@@ -110,7 +110,7 @@ fn wanted(asked: &mut ChatRequest, provider: &dyn Codec, pictures: &Pictures) ->
     let mut found = Vec::new();
     for turn in &mut asked.turns {
         each_picture(&mut turn.parts, &mut |media| {
-            let Source::Url(url) = &media.source else { return };
+            let MediaSource::Url(url) = &media.source else { return };
             let is_wanted = url.starts_with("https://") && provider.needs_bytes_of(media);
             if is_wanted && !fetched.contains_key(url) && !found.contains(url) {
                 found.push(url.clone());
@@ -150,7 +150,7 @@ pub(super) async fn fetch(
         fetches.buffer_unordered(FETCHED_AT_A_TIME).try_collect().await?;
     for (url, media) in fetched {
         asker.worker.recorder().count(Counter::PicturesFetched);
-        if let Source::Base64(text) = &media.source {
+        if let MediaSource::Base64(text) = &media.source {
             asker.hold(text.len())?;
         }
         request.pictures.0.borrow_mut().insert(url, media);
@@ -245,7 +245,7 @@ async fn get(asker: &Asker<'_>, picture: &Address) -> Result<Media, &'static str
     let mut connected = Err("its name has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         let name = HostName::Address(address);
-        let endpoint = Endpoint { name, port: picture.port, tls: tls.clone() };
+        let endpoint = Peer { name, port: picture.port, tls: tls.clone() };
         connected = asker.worker.dialer().connect(&endpoint).await.map_err(|_| "connect failed");
         if connected.is_ok() {
             break;

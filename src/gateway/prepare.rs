@@ -21,7 +21,7 @@ use super::shapes::has_own_embeddings;
 use super::stored_responses;
 use super::translate::{Translation, translate};
 use super::upstream::Upstream;
-use crate::dialects::{Target as DialectTarget, codec, gemini_method_path};
+use crate::dialects::{TargetModel, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Capability, ProviderField, Timeouts};
 use crate::routing::{Params, Target};
@@ -264,7 +264,7 @@ fn own_path(
         }
         _ => return None,
     };
-    let target = DialectTarget::new(model, true);
+    let target = TargetModel::new(model, true);
     codec(dialect).map(|codec| codec.path(&target, request.is_stream()))
 }
 

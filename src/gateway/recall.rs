@@ -26,7 +26,7 @@ use super::record::{CacheStatus, Exchange};
 use super::semantic::{self, Comparison, Weighed};
 use crate::base::{Instant, unix_now};
 use crate::cache::{
-    AnswerOrigin, Entry, Follower, Key, Labels, Leader, Neighbor, Question, SemanticMatch,
+    AnswerOrigin, Entry, EntryLabels, Follower, Key, Leader, Neighbor, Question, SemanticMatch,
 };
 use crate::dialects::{Codec, Frame};
 use crate::http::{Framing, write_data, write_field};
@@ -43,7 +43,7 @@ pub(super) struct Ticket {
     /// What the answer is held against.
     comparison: Option<Comparison>,
     time_to_live: Duration,
-    labels: Labels,
+    labels: EntryLabels,
     fold: StreamAccumulator,
     /// Identical requests share its answer.
     leader: Option<Leader>,
@@ -282,11 +282,11 @@ fn draw(
         comparison: None,
         question: meant.map(|found| found.question),
         time_to_live: if lookup.name.is_time_bound { longest.min(bound) } else { longest },
-        labels: Labels {
+        labels: EntryLabels {
             route: Some(Arc::from(route.name.as_str())),
             key: exchange.record.key.clone(),
             namespace: exchange.ours("cache-namespace").map(bounded),
-            ..Labels::default()
+            ..EntryLabels::default()
         },
         fold: StreamAccumulator::default(),
         leader: None,

@@ -8,7 +8,8 @@ use super::record::{CacheStatus, Exchange};
 use super::trail::Leg;
 use super::upstream::Snapshot;
 use crate::llm::{
-    Catalog, Kind, ModelCard, PicoUsd, PricingTerms, Usage, cost, cost_of_units, estimate_tokens,
+    Catalog, ModelCard, PicoUsd, PricingTerms, RateKind, Usage, cost, cost_of_units,
+    estimate_tokens,
 };
 use crate::telemetry::{Cost, Event, ModelOrigin, Outcome, Tried};
 
@@ -112,7 +113,7 @@ pub(super) fn cost_at(
     }
     let card = snapshot.cards.find(&snapshot.settings, provider, model.unwrap_or_default());
     let price = |card: &ModelCard| {
-        let searches = cost_of_units(Kind::PerSearch, usage.web_searches, card, terms)?;
+        let searches = cost_of_units(RateKind::PerSearch, usage.web_searches, card, terms)?;
         cost(&usage, card, terms)?.checked_add(searches)
     };
     let known = || card.and_then(|card| price(&card));

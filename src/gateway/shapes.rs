@@ -14,7 +14,7 @@ use super::receive::Request;
 use super::record::Exchange;
 use super::translate::{Back, Translation, codecs, edited, read_with, told, untranslatable};
 use crate::dialects::{
-    self, Codec, EmbeddingsCodec, RerankCodec, Target, Warnings, embed_content,
+    self, Codec, EmbeddingsCodec, RerankCodec, TargetModel, Warnings, embed_content,
     embeddings_on_vertex, rerank_of_clients, rerank_on_tei,
 };
 use crate::http::ResponseHead;
@@ -88,7 +88,7 @@ pub(super) fn embeddings(
     let asked = read_with(asker, request, changes, |root, _| {
         of_clients.read_request(root, None).map_err(Failure::Malformed)
     })?;
-    let target = Target::new(model, provider.is_original());
+    let target = TargetModel::new(model, provider.is_original());
     let inputs_max = shape.inputs_max(model).max(1);
     if asked.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
         let most = inputs_max * CALLS_MAX;
@@ -134,7 +134,7 @@ pub(super) fn rerank(
     let asked = read_with(asker, request, changes, |root, _| {
         rerank_of_clients().read_request(root).map_err(Failure::Malformed)
     })?;
-    let target = Target::new(model, provider.is_original());
+    let target = TargetModel::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsupported)?;
     let body = edited(asker, body, &vendor_changes(request, choice))?;

@@ -16,7 +16,7 @@ use super::prepare::{Change, vendor_changes};
 use super::shapes::{self, Shaped};
 use super::stored_responses::{self, Keeping};
 use crate::dialects::{
-    AdaptedRequest, Codec, CompletionsError, RequestPath, StreamEncoder, Target, ToolNames,
+    AdaptedRequest, Codec, CompletionsError, RequestPath, StreamEncoder, TargetModel, ToolNames,
     Unsupported, Warnings, adapt, codec, completions_encoder, gemini_array_encoder,
     read_completions_request, set_cache_points, write_completions_answer,
 };
@@ -194,7 +194,7 @@ fn chat(
     request.pictures.put_into(&mut asked);
     check_abilities(asker, &asked, &upstream.name, model)?;
     let rules = asker.rules(&upstream.provider, dialects.1, model);
-    let target = Target::new(model, upstream.provider.is_original()).with_rules(&rules);
+    let target = TargetModel::new(model, upstream.provider.is_original()).with_rules(&rules);
     set_cache_points(&mut asked, dialects.1, &target);
     let mut warnings = Warnings::default();
     let mut body = Vec::with_capacity(room(request));

@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, preset};
 use crate::routing::{Live, Targets};
 use crate::shard::{
-    ClientTls, Endpoint, HostName, Pool, PoolLimits, Roots, ServerTls, TlsError, client_tls,
+    HostName, Peer, Pool, PoolLimits, Roots, TlsAcceptor, TlsConnector, TlsError, client_tls,
     root_certificates, server_tls,
 };
 
@@ -32,7 +32,7 @@ const UNLISTED_MAX: usize = 256;
 pub struct Published {
     settings: Arc<Settings>,
     roots: Roots,
-    server_tls: Option<ServerTls>,
+    server_tls: Option<TlsAcceptor>,
     /// Of each provider, all that its connections and its calls depend on.
     provider_prints: Vec<[u8; 32]>,
     providers_fingerprint: [u8; 32],
@@ -180,7 +180,7 @@ pub(super) struct Upstream {
 pub(super) struct Snapshot {
     published: Arc<Published>,
     pub settings: Arc<Settings>,
-    pub server_tls: Option<ServerTls>,
+    pub server_tls: Option<TlsAcceptor>,
     /// In the order of the settings.
     pub upstreams: Vec<Rc<Upstream>>,
     /// What is known of the models that were asked for.
@@ -336,8 +336,8 @@ fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, 
     Ok(Upstream { provider, name, pool, token: TokenSlot::default(), redactor })
 }
 
-fn endpoint(base: &BaseUrl, tls: Option<ClientTls>) -> Endpoint {
-    Endpoint { name: name_of(&base.host), port: base.port, tls }
+fn endpoint(base: &BaseUrl, tls: Option<TlsConnector>) -> Peer {
+    Peer { name: name_of(&base.host), port: base.port, tls }
 }
 
 fn name_of(host: &Host) -> HostName {
@@ -352,7 +352,7 @@ fn provider_tls(
     provider: &Provider,
     base: &BaseUrl,
     roots: &Roots,
-) -> Result<Option<ClientTls>, TlsError> {
+) -> Result<Option<TlsConnector>, TlsError> {
     if !base.tls {
         return Ok(None);
     }

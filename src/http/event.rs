@@ -7,7 +7,7 @@ use super::write::write_decimal;
 
 /// An event, or a keep-alive comment if `comment` is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Event<'a> {
+pub struct SseEvent<'a> {
     /// The event's type; none or empty means `message`.
     pub name: Option<&'a str>,
     /// The id that this event itself gave; an id of an earlier event is not repeated.
@@ -22,7 +22,7 @@ pub struct Event<'a> {
 }
 
 /// Writes one event, or one comment, with the empty line that ends it.
-pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
+pub fn write_event(out: &mut Vec<u8>, event: &SseEvent<'_>) {
     if let Some(comment) = event.comment {
         write_lines(out, b": ", comment);
         out.push(b'\n');
@@ -72,7 +72,7 @@ fn write_lines(out: &mut Vec<u8>, label: &[u8], text: &[u8]) {
 mod tests {
     use super::*;
 
-    fn check(event: &Event<'_>, expected: &str) {
+    fn check(event: &SseEvent<'_>, expected: &str) {
         let mut out = Vec::new();
         write_event(&mut out, event);
         assert_eq!(String::from_utf8_lossy(&out), expected);
@@ -80,24 +80,30 @@ mod tests {
 
     #[test]
     fn text_cannot_inject_event_lines() {
-        let plain = Event { data: b"x", ..Event::default() };
+        let plain = SseEvent { data: b"x", ..SseEvent::default() };
         check(&plain, "data: x\n\n");
-        check(&Event { data: b"", ..plain }, "data: \n\n");
-        check(&Event { data: b"a\nb\r\nc\rd", ..plain }, "data: a\ndata: b\ndata: c\ndata: d\n\n");
-        check(&Event { data: b"a\n\n", ..plain }, "data: a\ndata: \ndata: \n\n");
+        check(&SseEvent { data: b"", ..plain }, "data: \n\n");
         check(
-            &Event { data: b"\n\nevent: evil", ..plain },
+            &SseEvent { data: b"a\nb\r\nc\rd", ..plain },
+            "data: a\ndata: b\ndata: c\ndata: d\n\n",
+        );
+        check(&SseEvent { data: b"a\n\n", ..plain }, "data: a\ndata: \ndata: \n\n");
+        check(
+            &SseEvent { data: b"\n\nevent: evil", ..plain },
             "data: \ndata: \ndata: event: evil\n\n",
         );
-        check(&Event { name: Some("ping"), ..plain }, "event: ping\ndata: x\n\n");
-        check(&Event { name: Some(""), ..plain }, "data: x\n\n");
-        check(&Event { name: Some("a\nb"), ..plain }, "data: x\n\n");
-        check(&Event { id: Some("7"), retry: Some(10), ..plain }, "id: 7\nretry: 10\ndata: x\n\n");
-        check(&Event { id: Some(""), ..plain }, "id: \ndata: x\n\n");
-        check(&Event { id: Some("a\rb"), ..plain }, "data: x\n\n");
-        check(&Event { id: Some("a\0b"), ..plain }, "data: x\n\n");
-        check(&Event { comment: Some(b"hi"), ..Event::default() }, ": hi\n\n");
-        check(&Event { comment: Some(b""), ..Event::default() }, ": \n\n");
-        check(&Event { comment: Some(b"a\n\nb"), ..Event::default() }, ": a\n: \n: b\n\n");
+        check(&SseEvent { name: Some("ping"), ..plain }, "event: ping\ndata: x\n\n");
+        check(&SseEvent { name: Some(""), ..plain }, "data: x\n\n");
+        check(&SseEvent { name: Some("a\nb"), ..plain }, "data: x\n\n");
+        check(
+            &SseEvent { id: Some("7"), retry: Some(10), ..plain },
+            "id: 7\nretry: 10\ndata: x\n\n",
+        );
+        check(&SseEvent { id: Some(""), ..plain }, "id: \ndata: x\n\n");
+        check(&SseEvent { id: Some("a\rb"), ..plain }, "data: x\n\n");
+        check(&SseEvent { id: Some("a\0b"), ..plain }, "data: x\n\n");
+        check(&SseEvent { comment: Some(b"hi"), ..SseEvent::default() }, ": hi\n\n");
+        check(&SseEvent { comment: Some(b""), ..SseEvent::default() }, ": \n\n");
+        check(&SseEvent { comment: Some(b"a\n\nb"), ..SseEvent::default() }, ": a\n: \n: b\n\n");
     }
 }

@@ -3,7 +3,7 @@
 //! Lines are kept as ranges into the block; only data or comments of several lines are copied.
 //! Memory is bounded by the size of the block, which the reader bounds.
 
-use super::event::Event;
+use super::event::SseEvent;
 use std::ops::Range;
 
 /// What the lines of one block said. Ranges count from the start of the block.
@@ -55,14 +55,14 @@ impl Block {
     }
 
     /// The event of the finished block `bytes`.
-    pub(super) fn event<'a>(&'a self, bytes: &'a [u8]) -> Event<'a> {
+    pub(super) fn event<'a>(&'a self, bytes: &'a [u8]) -> SseEvent<'a> {
         let Some(data) = self.data.joined(bytes) else {
-            return Event { comment: self.comments.joined(bytes), ..Event::default() };
+            return SseEvent { comment: self.comments.joined(bytes), ..SseEvent::default() };
         };
         let text = |range: &Option<Range<usize>>| {
             range.clone().and_then(|range| std::str::from_utf8(bytes.get(range)?).ok())
         };
-        Event {
+        SseEvent {
             name: text(&self.name).filter(|name| !name.is_empty()),
             id: text(&self.id),
             data,

@@ -5,7 +5,7 @@
 //! is joined once. An event holds at most `event_bytes_max` bytes as it came, line ends included
 //! and its closing empty line not; the buffer holds that much and one push.
 
-use super::event::Event;
+use super::event::SseEvent;
 use super::event_block::Block;
 use std::fmt;
 use std::ops::Range;
@@ -82,7 +82,7 @@ impl EventReader {
 
     /// The next event that is complete; none if more bytes are needed. An error stays.
     #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
-    pub fn next(&mut self) -> Result<Option<Event<'_>>, EventTooLarge> {
+    pub fn next(&mut self) -> Result<Option<SseEvent<'_>>, EventTooLarge> {
         if std::mem::take(&mut self.delivered) {
             self.block.clear();
         }
@@ -190,7 +190,7 @@ mod tests {
     /// An event or comment with its own memory: name, id, data, comment, retry.
     type OwnedEvent = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>, Option<u64>);
 
-    fn own(event: &Event<'_>) -> OwnedEvent {
+    fn own(event: &SseEvent<'_>) -> OwnedEvent {
         (
             event.name.map(str::to_owned),
             event.id.map(str::to_owned),
@@ -401,9 +401,9 @@ mod tests {
             comment in proptest::option::of("[ -~\n]{0,20}"),
         ) {
             let (name, id, data) = (name.as_deref(), id.as_deref(), data.as_bytes());
-            let event = Event { name, id, data, comment: None, retry };
+            let event = SseEvent { name, id, data, comment: None, retry };
             let comment = comment.as_deref().map(str::as_bytes);
-            let comment = comment.map(|text| Event { comment: Some(text), ..Event::default() });
+            let comment = comment.map(|text| SseEvent { comment: Some(text), ..SseEvent::default() });
             let (mut bytes, mut expected) = (Vec::new(), Vec::new());
             for event in [event].into_iter().chain(comment) {
                 write_event(&mut bytes, &event);

@@ -25,7 +25,7 @@ mod target;
 mod write;
 
 pub use body::{BodyDecoder, BodyError, Piece};
-pub use event::{Event, write_data, write_event};
+pub use event::{SseEvent, write_data, write_event};
 pub use event_reader::{EventReader, EventTooLarge};
 pub use form::{FormError, FormEvent, FormReader, PartHead, form_boundary};
 pub use head::{Framing, HeadError, HeadLimits, Method, Version};

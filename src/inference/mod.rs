@@ -1,6 +1,6 @@
 //! Local models: texts to vectors on the machine itself, without a call to anyone.
 //!
-//! An [`Embedder`] is synchronous and belongs to one thread; a [`Pool`] of embedder threads takes
+//! An [`Embedder`] is synchronous and belongs to one thread; a [`EmbedderPool`] of embedder threads takes
 //! texts from the shards over a bounded queue and never makes them wait. Which embedder runs is
 //! decided once, by [`EMBEDDERS`]: our own int8 pass where the CPU has the instructions (16 tokens
 //! in about 0.9 ms on a Zen 4 core), else the reference in f32 (11 ms).
@@ -26,7 +26,9 @@ pub use checkpoint::Checkpoint;
 use embedding::check_tokens;
 pub use embedding::{Embedding, TokenIds};
 pub use fetch::{FetchError, FetchedFile, FileSource, MODEL_FILES, MODEL_NAME, fetch_model};
-pub use pool::{Cancel, Pool, PoolCounts, PoolOptions, Reply, Request, SubmitError, Submitter};
+pub use pool::{
+    Cancel, EmbedReply, EmbedRequest, EmbedderPool, PoolCounts, PoolOptions, SubmitError, Submitter,
+};
 pub use tokenizer::{TEXT_BYTES_MAX, Tokenizer};
 pub use vectors::{BLOCK, Kernels, LANES, WORDS};
 

@@ -22,7 +22,7 @@ const NICENESS: libc::c_int = 10;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is done with the result, on the embedder thread.
-pub type Reply = Box<dyn FnOnce(Result<Embedding, EmbedError>) + Send>;
+pub type EmbedReply = Box<dyn FnOnce(Result<Embedding, EmbedError>) + Send>;
 
 /// How a pool is made.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct PoolOptions {
 }
 
 /// A text to embed.
-pub struct Request {
+pub struct EmbedRequest {
     /// At most [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes.
     pub text: String,
     /// A text of more tokens, `[CLS]` and `[SEP]` included, is refused with
@@ -50,7 +50,7 @@ pub struct Request {
     /// By which the asker gives up.
     pub cancel: Cancel,
     /// What is done with the result.
-    pub reply: Reply,
+    pub reply: EmbedReply,
 }
 
 /// Gives a request up while it waits. Clones are one flag.
@@ -83,13 +83,13 @@ pub enum SubmitError {
 
 /// The embedder threads. Dropping it ends them as [`stop`](Self::stop) does.
 #[derive(Debug)]
-pub struct Pool {
+pub struct EmbedderPool {
     sender: SyncSender<Message>,
     shared: Arc<Shared>,
     threads: Vec<BackgroundThread>,
 }
 
-/// Hands texts to a [`Pool`]; one for each shard.
+/// Hands texts to a [`EmbedderPool`]; one for each shard.
 #[derive(Clone, Debug)]
 pub struct Submitter {
     sender: SyncSender<Message>,
@@ -111,7 +111,7 @@ pub struct PoolCounts {
     pub refused: u64,
 }
 
-impl Pool {
+impl EmbedderPool {
     /// Starts threads named `embedder-N` that share `model`.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for EmbedderPool {
     fn drop(&mut self) {
         self.end();
     }
@@ -191,13 +191,13 @@ impl Submitter {
     ///
     /// # Errors
     /// When it is not taken; then there is no reply.
-    pub fn try_submit(&self, request: Request) -> Result<(), SubmitError> {
+    pub fn try_submit(&self, request: EmbedRequest) -> Result<(), SubmitError> {
         let counters = &self.shared.counters;
         if self.shared.stopping.load(Ordering::Acquire) {
             counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err(SubmitError::Stopped);
         }
-        let Request { text, tokens_max, deadline, cancel, reply } = request;
+        let EmbedRequest { text, tokens_max, deadline, cancel, reply } = request;
         let job = Job {
             text,
             tokens_max,
@@ -306,7 +306,7 @@ struct Job {
     tokens_max: usize,
     deadline: Instant,
     cancel: Cancel,
-    reply: Option<Reply>,
+    reply: Option<EmbedReply>,
     shared: Arc<Shared>,
 }
 
@@ -428,16 +428,16 @@ mod tests {
     /// Longer than anything here takes.
     const LIMIT: Duration = Duration::from_secs(60);
 
-    fn pool(threads: usize, queue_max: usize) -> Pool {
+    fn pool(threads: usize, queue_max: usize) -> EmbedderPool {
         let folder = SampleFolder::new();
         let model = LocalModel::open(folder.path()).expect("the small model");
         let options = PoolOptions { threads, cores: Vec::new(), queue_max, clock: Instant::now };
-        Pool::start(model, &options).expect("threads")
+        EmbedderPool::start(model, &options).expect("threads")
     }
 
-    fn request(text: &str, reply: Reply) -> Request {
+    fn request(text: &str, reply: EmbedReply) -> EmbedRequest {
         let deadline = Instant::now().after(LIMIT);
-        Request {
+        EmbedRequest {
             text: text.to_owned(),
             tokens_max: TOKENS_MAX,
             deadline,
@@ -447,7 +447,7 @@ mod tests {
     }
 
     /// A reply that passes its result on.
-    fn reply_to(to: &SyncSender<Result<Embedding, EmbedError>>) -> Reply {
+    fn reply_to(to: &SyncSender<Result<Embedding, EmbedError>>) -> EmbedReply {
         let to = to.clone();
         Box::new(move |result| to.send(result).expect("the test listens"))
     }
@@ -473,7 +473,7 @@ mod tests {
         let (sender, results) = sync_channel(64);
         for text in ["a", "b c d", "a"].repeat(10) {
             let (to, name) = (sender.clone(), thread::current().id());
-            let reply: Reply = Box::new(move |result| {
+            let reply: EmbedReply = Box::new(move |result| {
                 assert_ne!(thread::current().id(), name);
                 assert!(thread::current().name().is_some_and(|it| it.starts_with("embedder-")));
                 to.send((text, result.expect("a vector"))).expect("the test listens");
@@ -516,7 +516,7 @@ mod tests {
         let cancelled = request("x", reply_to(&sender));
         let cancel = cancelled.cancel.clone();
         submitter.try_submit(cancelled).expect("room");
-        let late = Request { deadline: Instant::now(), ..request("x", reply_to(&sender)) };
+        let late = EmbedRequest { deadline: Instant::now(), ..request("x", reply_to(&sender)) };
         submitter.try_submit(late).expect("room");
         let long = "x".repeat(super::super::TEXT_BYTES_MAX + 1);
         submitter.try_submit(request(&long, reply_to(&sender))).expect("room");
@@ -599,7 +599,7 @@ mod tests {
         let model = LocalModel { embedder: Box::new(PanickingEmbedder), ..model };
         let options =
             PoolOptions { threads: 1, cores: Vec::new(), queue_max: 8, clock: Instant::now };
-        let pool = Pool::start(model, &options).expect("a thread");
+        let pool = EmbedderPool::start(model, &options).expect("a thread");
         let (sender, results) = sync_channel(8);
         for _ in 0..3 {
             pool.submitter().try_submit(request("x", reply_to(&sender))).expect("room");

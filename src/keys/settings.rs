@@ -130,13 +130,13 @@ impl KeySettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Shape;
+    use crate::base::Schema;
     use serde_json::{Value, json};
 
     fn check(written: Value) -> (Option<VirtualKey>, Vec<String>) {
         let mut problems = Problems::default();
         let settings: Option<KeySettings> =
-            Shape::of::<KeySettings>().read(written, "k", &mut problems);
+            Schema::of::<KeySettings>().read(written, "k", &mut problems);
         let key = settings.and_then(|settings| settings.check("k", "k", &mut problems));
         (key, problems.into_vec().into_iter().map(|problem| problem.path).collect())
     }

@@ -29,7 +29,7 @@ const NAME_BYTES_MAX: usize = 256;
 
 /// A package that rows of the built-in part come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct CatalogSource {
     /// Its name.
     pub name: &'static str,
     /// Its version.
@@ -48,7 +48,7 @@ struct Vendor {
 /// What the program brings.
 #[derive(Debug)]
 struct BuiltIn {
-    sources: Vec<Source>,
+    sources: Vec<CatalogSource>,
     /// Sorted by name.
     vendors: Vec<Vendor>,
 }
@@ -149,7 +149,7 @@ impl Catalog {
 
     /// Where the built-in part comes from.
     #[must_use]
-    pub fn sources() -> &'static [Source] {
+    pub fn sources() -> &'static [CatalogSource] {
         &BUILT_IN.sources
     }
 

@@ -107,12 +107,12 @@ pub struct Media {
     /// Media type, such as `image/png`, where it is known.
     pub media_type: Option<String>,
     /// The bytes.
-    pub source: Source,
+    pub source: MediaSource,
 }
 
 /// Where bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MediaSource {
     /// Here, in base64 without a prefix.
     Base64(String),
     /// At this address.
@@ -265,7 +265,10 @@ impl Media {
     /// Bytes in base64.
     #[must_use]
     pub fn base64(media_type: &str, data: &str) -> Self {
-        Self { media_type: Some(media_type.to_owned()), source: Source::Base64(data.to_owned()) }
+        Self {
+            media_type: Some(media_type.to_owned()),
+            source: MediaSource::Base64(data.to_owned()),
+        }
     }
 
     /// Words as a plain text.
@@ -279,7 +282,7 @@ impl Media {
     pub fn words(&self) -> Option<String> {
         let is_text = self.media_type.as_deref().is_some_and(|it| it.starts_with("text/"));
         match &self.source {
-            Source::Base64(data) if is_text => String::from_utf8(decode_base64(data)?).ok(),
+            MediaSource::Base64(data) if is_text => String::from_utf8(decode_base64(data)?).ok(),
             _ => None,
         }
     }
@@ -290,7 +293,7 @@ impl Media {
         let data = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
         match data {
             Some((media_type, data)) => Self::base64(media_type, data),
-            None => Self { media_type: None, source: Source::Url(url.to_owned()) },
+            None => Self { media_type: None, source: MediaSource::Url(url.to_owned()) },
         }
     }
 
@@ -298,12 +301,12 @@ impl Media {
     #[must_use]
     pub fn url(&self) -> Option<std::borrow::Cow<'_, str>> {
         match &self.source {
-            Source::Url(url) => Some(url.into()),
-            Source::Base64(data) => {
+            MediaSource::Url(url) => Some(url.into()),
+            MediaSource::Base64(data) => {
                 let media_type = self.media_type.as_deref().unwrap_or("application/octet-stream");
                 Some(format!("data:{media_type};base64,{data}").into())
             }
-            Source::Id(_) => None,
+            MediaSource::Id(_) => None,
         }
     }
 }
@@ -329,7 +332,7 @@ mod tests {
         assert_eq!(media.url().as_deref(), Some("data:image/png;base64,AAAA"));
         let far = Media::of_url("https://pictures.example/a.png");
         assert_eq!(far.url().as_deref(), Some("https://pictures.example/a.png"));
-        assert_eq!(Media { media_type: None, source: Source::Id("f".into()) }.url(), None);
+        assert_eq!(Media { media_type: None, source: MediaSource::Id("f".into()) }.url(), None);
     }
 
     #[test]

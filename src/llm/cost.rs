@@ -9,7 +9,7 @@
 //! States only; the card tells the factors, and a sum that they break rounds up to a pico-dollar.
 
 use super::catalog::{Factor, ModelCard};
-use super::price::{Kind, PicoUsd, Tier};
+use super::price::{PicoUsd, RateKind, Tier};
 use super::usage::Usage;
 
 /// On what terms a call was served.
@@ -47,7 +47,7 @@ pub fn cost(usage: &Usage, card: &ModelCard, terms: PricingTerms) -> Option<Pico
 /// What `count` units other than tokens cost: pictures, pages, queries.
 #[must_use]
 pub fn cost_of_units(
-    kind: Kind,
+    kind: RateKind,
     count: u64,
     card: &ModelCard,
     terms: PricingTerms,
@@ -79,36 +79,36 @@ impl Bill<'_> {
     /// The parts of the input are taken off it one after the other, so that none is billed twice
     /// however they overlap: what was cached may also have been sound.
     fn input(&self, usage: &Usage) -> Option<u128> {
-        let write_1h = match self.price(Kind::CacheWrite) {
-            Some(_) => self.price(Kind::CacheWrite1h),
-            None => self.price_or(Kind::CacheWrite1h, Kind::Input),
+        let write_1h = match self.price(RateKind::CacheWrite) {
+            Some(_) => self.price(RateKind::CacheWrite1h),
+            None => self.price_or(RateKind::CacheWrite1h, RateKind::Input),
         };
         let parts = [
-            (usage.cached_tokens, self.price_or(Kind::CacheRead, Kind::Input)),
-            (usage.cache_write_tokens, self.price_or(Kind::CacheWrite, Kind::Input)),
+            (usage.cached_tokens, self.price_or(RateKind::CacheRead, RateKind::Input)),
+            (usage.cache_write_tokens, self.price_or(RateKind::CacheWrite, RateKind::Input)),
             (usage.cache_write_1h_tokens, write_1h),
-            (usage.input_audio_tokens, self.price_or(Kind::InputAudio, Kind::Input)),
-            (usage.input_image_tokens, self.price_or(Kind::InputImage, Kind::Input)),
+            (usage.input_audio_tokens, self.price_or(RateKind::InputAudio, RateKind::Input)),
+            (usage.input_image_tokens, self.price_or(RateKind::InputImage, RateKind::Input)),
         ];
-        sum(usage.input_tokens, &parts, self.price(Kind::Input))
+        sum(usage.input_tokens, &parts, self.price(RateKind::Input))
     }
 
     fn output(&self, usage: &Usage) -> Option<u128> {
-        let reasoned = (usage.reasoning_tokens > 0).then(|| self.price(Kind::OutputReasoned));
-        let text = reasoned.flatten().or_else(|| self.price(Kind::Output));
+        let reasoned = (usage.reasoning_tokens > 0).then(|| self.price(RateKind::OutputReasoned));
+        let text = reasoned.flatten().or_else(|| self.price(RateKind::Output));
         let parts = [
-            (usage.output_audio_tokens, self.price(Kind::OutputAudio).or(text)),
-            (usage.output_image_tokens, self.price(Kind::OutputImage).or(text)),
-            (usage.reasoning_tokens, self.price(Kind::Reasoning).or(text)),
+            (usage.output_audio_tokens, self.price(RateKind::OutputAudio).or(text)),
+            (usage.output_image_tokens, self.price(RateKind::OutputImage).or(text)),
+            (usage.reasoning_tokens, self.price(RateKind::Reasoning).or(text)),
         ];
         sum(usage.output_tokens, &parts, text)
     }
 
-    fn price(&self, kind: Kind) -> Option<PicoUsd> {
+    fn price(&self, kind: RateKind) -> Option<PicoUsd> {
         self.card.prices().price(kind, self.tier, self.input_tokens)
     }
 
-    fn price_or(&self, kind: Kind, whole: Kind) -> Option<PicoUsd> {
+    fn price_or(&self, kind: RateKind, whole: RateKind) -> Option<PicoUsd> {
         self.price(kind).or_else(|| self.price(whole))
     }
 }

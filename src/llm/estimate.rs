@@ -5,7 +5,7 @@
 
 use super::base64::decode_base64;
 use super::chat_request::{ChatRequest, Format, Function, Tool};
-use super::content::{Content, File, Image, Part, Source, Turn};
+use super::content::{Content, File, Image, MediaSource, Part, Turn};
 use super::usage::estimate_tokens;
 
 /// What each turn costs beside its words (OpenAI's cookbook, "How to count tokens with tiktoken").
@@ -77,7 +77,7 @@ fn function_tokens(function: &Function) -> u64 {
 }
 
 fn image_tokens(image: &Image) -> u64 {
-    let Source::Base64(data) = &image.media.source else { return IMAGE_TOKENS_MAX };
+    let MediaSource::Base64(data) = &image.media.source else { return IMAGE_TOKENS_MAX };
     image_size(data).map_or(IMAGE_TOKENS_MAX, |(width, height)| {
         (u64::from(width) * u64::from(height)).div_ceil(PIXELS_PER_TOKEN).min(IMAGE_TOKENS_MAX)
     })
@@ -129,7 +129,7 @@ fn file_tokens(file: &File) -> u64 {
     let name = file.name.as_deref().map_or(0, text) + file.context.as_deref().map_or(0, text);
     let is_text = file.media.media_type.as_deref().is_some_and(|it| it.starts_with("text/"));
     match &file.media.source {
-        Source::Base64(data) if is_text => name + estimate_tokens(data.len() / 4 * 3),
+        MediaSource::Base64(data) if is_text => name + estimate_tokens(data.len() / 4 * 3),
         _ => name + DOCUMENT_TOKENS,
     }
 }

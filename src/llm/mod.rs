@@ -44,16 +44,16 @@ pub use answer::{Answer, ApiError, Choice, StopReason, TokenLogprob};
 pub use answer_outline::{AnswerOutline, ChunkOutline, is_error_answer, is_error_event};
 pub use base64::{decode_base64, encode_base64};
 pub use catalog::{
-    Abilities, Ability, Catalog, Factor, Mode, ModelCard, ModelSettings, PriceSettings, PricedTier,
-    Source as CatalogueSource,
+    Abilities, Ability, Catalog, CatalogSource, Factor, Mode, ModelCard, ModelSettings,
+    PriceSettings, PricedTier,
 };
 pub use chat_request::{
     ChatRequest, Format, Function, ReasoningSettings, Sampling, Tool, ToolChoice, WebSearch,
 };
 pub use chunk::{Chunk, ChunkAssembler, Delta, Start, chunks_of, chunks_of_known, deltas_of};
 pub use content::{
-    CachePoint, Citation, Content, DialectJson, File, Image, Media, Part, Reasoning, Role,
-    Signature, Source, Text, ToolCall, ToolResult, Turn,
+    CachePoint, Citation, Content, DialectJson, File, Image, Media, MediaSource, Part, Reasoning,
+    Role, Signature, Text, ToolCall, ToolResult, Turn,
 };
 pub use conversation::{LastTurn, without_history};
 pub use cost::{PricingTerms, cost, cost_of_units};
@@ -76,7 +76,7 @@ pub use node::{Malformed, Node, Within};
 pub use openai_tool::{Grammar, Namespace, OpenaiTool, OpenaiToolKind};
 pub use outline::Outline;
 pub use peek::{may_carry_error, may_carry_usage};
-pub use price::{Kind, PicoUsd, Prices, Rate, Tier};
+pub use price::{PicoUsd, Prices, Rate, RateKind, Tier};
 pub use replay::{StreamAccumulator, answer_text, is_replayable, replay};
 pub use rerank::{RerankAnswer, RerankDocument, RerankRequest, RerankResult};
 pub use scanner::Scanner;

@@ -89,7 +89,7 @@ fn decimal(value: u64, places: u32) -> String {
 
 /// What a price is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum RateKind {
     /// A token of the prompt that no other kind covers.
     Input,
     /// A token of the answer that no other kind covers.
@@ -136,7 +136,7 @@ pub enum Kind {
     PerSearch,
 }
 
-impl Kind {
+impl RateKind {
     /// Each with its name in the catalogue.
     pub const ALL: [(Self, &'static str); 22] = [
         (Self::Input, "input"),
@@ -222,7 +222,7 @@ pub struct Rate {
     /// It holds for requests whose input is longer than so many tokens, for all of their tokens.
     pub above_tokens: u32,
     /// For what.
-    pub kind: Kind,
+    pub kind: RateKind,
     /// For one unit of it.
     pub price: PicoUsd,
 }
@@ -239,7 +239,7 @@ impl Rate {
                 None => tier = Tier::ALL.iter().find(|(_, name)| *name == term)?.0,
             }
         }
-        let kind = Kind::ALL.iter().find(|(_, name)| *name == kind)?.0;
+        let kind = RateKind::ALL.iter().find(|(_, name)| *name == kind)?.0;
         Some(Self { tier, above_tokens, kind, price })
     }
 
@@ -285,7 +285,7 @@ impl Prices {
     /// The price of one unit of `kind` in a request with so many tokens of input: that of the
     /// highest bracket which the request reaches and which has one.
     #[must_use]
-    pub fn price(&self, kind: Kind, tier: Tier, input_tokens: u64) -> Option<PicoUsd> {
+    pub fn price(&self, kind: RateKind, tier: Tier, input_tokens: u64) -> Option<PicoUsd> {
         let holds = |rate: &&Rate| {
             let reached = rate.above_tokens == 0 || input_tokens > u64::from(rate.above_tokens);
             rate.kind == kind && rate.tier == tier && reached
@@ -356,12 +356,13 @@ mod tests {
                 .filter_map(|(name, pico)| Rate::named(name, PicoUsd::new(*pico)))
                 .collect(),
         );
-        let price = |tokens| prices.price(Kind::Input, Tier::Standard, tokens).map(PicoUsd::get);
+        let price =
+            |tokens| prices.price(RateKind::Input, Tier::Standard, tokens).map(PicoUsd::get);
         for (tokens, expected) in [(0, 1), (10, 1), (11, 2), (20, 2), (21, 3), (u64::MAX, 3)] {
             assert_eq!(price(tokens), Some(expected), "{tokens}");
         }
-        assert_eq!(prices.price(Kind::Input, Tier::Batch, 50), Some(PicoUsd::new(4)));
-        assert_eq!(prices.price(Kind::Input, Tier::Flex, 50), None);
-        assert_eq!(prices.price(Kind::Output, Tier::Standard, 50), None);
+        assert_eq!(prices.price(RateKind::Input, Tier::Batch, 50), Some(PicoUsd::new(4)));
+        assert_eq!(prices.price(RateKind::Input, Tier::Flex, 50), None);
+        assert_eq!(prices.price(RateKind::Output, Tier::Standard, 50), None);
     }
 }

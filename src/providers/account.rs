@@ -78,7 +78,7 @@ impl AccountSettings {
     }
 
     /// What the settings of the preset's vendor mean.
-    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         match context.slug {
             "azure-openai" => self.azure.check_openai(context),
             "azure-ai" => self.azure.check_foundry(context),
@@ -92,7 +92,7 @@ impl AccountSettings {
 }
 
 /// What the checks look at besides, and where their problems go.
-pub(super) struct Context<'a> {
+pub(super) struct AccountContext<'a> {
     /// The preset's slug.
     pub slug: &'static str,
     /// Of the provider, as in `providers.azure-prod`.
@@ -151,7 +151,7 @@ impl Rule {
     }
 }
 
-impl Context<'_> {
+impl AccountContext<'_> {
     fn problem(&mut self, name: &str, message: &str, hint: &str) {
         self.problems.add(&member_path(self.path, name), message, hint);
     }

@@ -75,7 +75,7 @@ pub struct TlsFiles {
 
 /// An active check: a `GET` that has to be answered with success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
+pub struct HealthCheck {
     /// Behind the base URL.
     pub path: String,
     /// From one to the next.
@@ -107,7 +107,7 @@ pub struct Provider {
     /// Limits of a call.
     pub timeouts: Timeouts,
     /// How it is looked whether it is well, besides the calls of clients.
-    pub check: Option<Check>,
+    pub check: Option<HealthCheck>,
     /// Extra TLS material.
     pub tls: TlsFiles,
     /// What its models accept, beyond the built-in table.

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::account::{Account, Context};
+use super::account::{Account, AccountContext};
 use super::address::Address;
 use super::preset::{Auth, PRESETS, Preset, preset};
 use super::{
-    AccountSettings, BaseUrl, Check, Credential, Origin, Provider, ProviderField, Timeouts,
+    AccountSettings, BaseUrl, Credential, HealthCheck, Origin, Provider, ProviderField, Timeouts,
     TlsFiles,
 };
 use crate::base::{
@@ -176,14 +176,14 @@ impl ProviderSettings {
         })
     }
 
-    fn check_check(&self, path: &str, problems: &mut Problems) -> Option<Check> {
+    fn check_check(&self, path: &str, problems: &mut Problems) -> Option<HealthCheck> {
         let asked = self.check_path.clone()?;
         let is_path = asked.starts_with('/') && asked.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_path || asked.contains('#') {
             let message = "expected a path that begins with `/`, without spaces";
             problems.add(&member_path(path, "check_path"), message, "as `/models`");
         }
-        Some(Check { path: asked, interval: Duration::from_millis(self.check_interval_ms) })
+        Some(HealthCheck { path: asked, interval: Duration::from_millis(self.check_interval_ms) })
     }
 
     fn check_account(
@@ -200,7 +200,7 @@ impl ProviderSettings {
         }
         let Some(row) = row else { return Account::default() };
         let before = problems.len();
-        let mut account = self.account.check(&mut Context {
+        let mut account = self.account.check(&mut AccountContext {
             slug: &row.slug,
             path,
             api_key: self.api_key.as_ref(),

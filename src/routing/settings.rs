@@ -12,10 +12,10 @@ use super::retry::RetrySettings;
 use super::route::Route;
 use super::sticky::StickySettings;
 use super::tree;
-use crate::base::{NAME_RULE, Problems, Secret, Shape, is_name, member_path};
+use crate::base::{NAME_RULE, Problems, Schema, Secret, is_name, member_path};
 
 /// Built once: making a shape costs more than all other work on an inline config.
-pub(super) static SHAPE: LazyLock<Shape> = LazyLock::new(Shape::of::<RouteSettings>);
+pub(super) static SHAPE: LazyLock<Schema> = LazyLock::new(Schema::of::<RouteSettings>);
 
 /// A route: who answers, and with which edits. The keys are those of a Portkey config object, which may
 /// also be written in camelCase (`overrideParams`). What stands beside `targets` is handed down to them;

@@ -20,7 +20,7 @@ use super::pool::ConnectionCounts;
 use super::resolver::{Resolver, lookup};
 use super::stream::Connection;
 use super::timer;
-use super::tls::ClientTls;
+use super::tls::TlsConnector;
 
 /// Head start of an address over the next (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -37,15 +37,15 @@ pub enum HostName {
     Dns(String),
 }
 
-/// A place to connect to.
+/// A host and port to connect to, and TLS if it is used.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct Peer {
     /// Host.
     pub name: HostName,
     /// TCP port.
     pub port: u16,
     /// TLS, if it is spoken.
-    pub tls: Option<ClientTls>,
+    pub tls: Option<TlsConnector>,
 }
 
 /// Why no connection came about.
@@ -128,7 +128,7 @@ impl Dialer {
     ///
     /// # Errors
     /// See [`DialError`].
-    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, DialError> {
+    pub async fn connect(&self, endpoint: &Peer) -> Result<Connection, DialError> {
         let refused = || DialError::Connect(io::ErrorKind::ConnectionRefused.into());
         let Some(resolver) = &self.resolver else {
             return self.scripted.borrow_mut().pop_front().ok_or_else(refused);

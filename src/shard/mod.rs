@@ -23,7 +23,7 @@ mod tls;
 mod virtual_time;
 mod writer;
 
-pub use dial::{DialError, Dialer, Endpoint, HostName};
+pub use dial::{DialError, Dialer, HostName, Peer};
 pub use distrust::Distrust;
 pub use listener::{AcceptError, Listener, bind_free};
 pub use mailbox::{Mailbox, Sender, mailbox};
@@ -34,6 +34,8 @@ pub use runtime::{
 };
 pub use stream::{Connection, Reader, ShutdownHandle};
 pub use timer::{TimedOut, Watchdog, sleep, within};
-pub use tls::{ClientTls, Roots, ServerTls, TlsError, client_tls, root_certificates, server_tls};
+pub use tls::{
+    Roots, TlsAcceptor, TlsConnector, TlsError, client_tls, root_certificates, server_tls,
+};
 pub use virtual_time::{Deadlock, run_in_virtual_time};
 pub use writer::Writer;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dial::{DialError, Dialer, Endpoint};
+use super::dial::{DialError, Dialer, Peer};
 use super::distrust::Distrust;
 use super::stream::{Connection, IdleState};
 use super::timer::Watchdog;
@@ -108,7 +108,7 @@ struct Idle {
 
 /// The idle connections of one shard to one endpoint.
 pub struct Pool {
-    endpoint: Endpoint,
+    endpoint: Peer,
     limits: PoolLimits,
     idle: RefCell<Vec<Idle>>,
     distrust: Arc<Distrust>,
@@ -122,7 +122,7 @@ const PROBATION: u32 = 1_000;
 impl Pool {
     /// An empty pool; all pools of one provider share `distrust`.
     #[must_use]
-    pub fn new(endpoint: Endpoint, limits: PoolLimits, distrust: Arc<Distrust>) -> Self {
+    pub fn new(endpoint: Peer, limits: PoolLimits, distrust: Arc<Distrust>) -> Self {
         let idle = RefCell::new(Vec::new());
         Self { endpoint, limits, idle, distrust, probation: Cell::new(PROBATION) }
     }

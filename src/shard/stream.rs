@@ -23,7 +23,7 @@ use super::busy_poll;
 use super::memory::{Script, Tape};
 use super::runtime::{self, Driver};
 use super::socket::{self, PeekResult};
-use super::tls::{ServerTls, Session};
+use super::tls::{TlsAcceptor, TlsSession};
 use super::writer::{WriteSink, Writer};
 
 /// What is nearer answers too fast to be told by time.
@@ -51,7 +51,7 @@ enum ReadState {
 /// The receiving side. Bytes received and not yet consumed are in [`Reader::bytes`].
 pub struct Reader {
     state: ReadState,
-    session: Option<Rc<RefCell<Session>>>,
+    session: Option<Rc<RefCell<TlsSession>>>,
     /// ReadOutcome bytes; those before `start` are consumed.
     buffer: Vec<u8>,
     start: usize,
@@ -123,7 +123,7 @@ impl Connection {
     ///
     /// # Errors
     /// The socket's, or `InvalidData` with rustls' reason.
-    pub async fn accept_tls(&mut self, tls: &ServerTls) -> io::Result<()> {
+    pub async fn accept_tls(&mut self, tls: &TlsAcceptor) -> io::Result<()> {
         self.handshake(tls.session()?).await
     }
 
@@ -131,7 +131,7 @@ impl Connection {
     ///
     /// # Errors
     /// The socket's, or `InvalidData` with rustls' reason.
-    pub(super) async fn handshake(&mut self, session: Session) -> io::Result<()> {
+    pub(super) async fn handshake(&mut self, session: TlsSession) -> io::Result<()> {
         let session = Rc::new(RefCell::new(session));
         self.reader.session = Some(Rc::clone(&session));
         self.writer.enable_tls(&session);

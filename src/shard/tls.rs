@@ -14,21 +14,21 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use super::dial::HostName;
 
 /// One side of a TLS connection.
-pub(super) struct Session {
+pub(super) struct TlsSession {
     inner: rustls::Connection,
     ended: bool,
 }
 
 /// How to speak TLS to one endpoint.
 #[derive(Clone, Debug)]
-pub struct ClientTls {
+pub struct TlsConnector {
     config: Arc<ClientConfig>,
     server: ServerName<'static>,
 }
 
 /// How to speak TLS to clients.
 #[derive(Clone, Debug)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct TlsAcceptor(Arc<ServerConfig>);
 
 /// Root certificates that providers are checked against. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub fn client_tls(
     roots: &Roots,
     ca_pem: Option<&str>,
     client_pem: Option<(&str, &str)>,
-) -> Result<ClientTls, TlsError> {
+) -> Result<TlsConnector, TlsError> {
     let mut roots = Arc::clone(&roots.0);
     for certificate in ca_pem.map(certificates).transpose()?.unwrap_or_default() {
         Arc::make_mut(&mut roots).add(certificate)?;
@@ -116,40 +116,40 @@ pub fn client_tls(
             ServerName::try_from(host.clone()).map_err(|_| TlsError::ServerName)?
         }
     };
-    Ok(ClientTls { config: Arc::new(config), server })
+    Ok(TlsConnector { config: Arc::new(config), server })
 }
 
 /// The server side. Tickets are stateless, so that a client may resume on any shard.
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn server_tls(chain_pem: &str, key_pem: &str) -> Result<ServerTls, TlsError> {
+pub fn server_tls(chain_pem: &str, key_pem: &str) -> Result<TlsAcceptor, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(certificates(chain_pem)?, private_key(key_pem)?)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
-    Ok(ServerTls(Arc::new(config)))
+    Ok(TlsAcceptor(Arc::new(config)))
 }
 
-impl ClientTls {
-    pub(super) fn session(&self) -> io::Result<Session> {
+impl TlsConnector {
+    pub(super) fn session(&self) -> io::Result<TlsSession> {
         ClientConnection::new(Arc::clone(&self.config), self.server.clone())
-            .map(|inner| Session::new(inner.into()))
+            .map(|inner| TlsSession::new(inner.into()))
             .map_err(invalid)
     }
 }
 
-impl ServerTls {
-    pub(super) fn session(&self) -> io::Result<Session> {
+impl TlsAcceptor {
+    pub(super) fn session(&self) -> io::Result<TlsSession> {
         ServerConnection::new(Arc::clone(&self.0))
-            .map(|inner| Session::new(inner.into()))
+            .map(|inner| TlsSession::new(inner.into()))
             .map_err(invalid)
     }
 }
 
-impl Session {
+impl TlsSession {
     fn new(mut inner: rustls::Connection) -> Self {
         // What is written is sent before more is written, so rustls need not bound it again.
         inner.set_buffer_limit(None);

@@ -10,7 +10,7 @@ use monoio::io::AsyncWriteRentExt;
 use monoio::net::tcp::TcpOwnedWriteHalf;
 
 use super::memory::Tape;
-use super::tls::Session;
+use super::tls::TlsSession;
 
 /// Plaintext that is encrypted at a time where it is not the writer's own, so that a large message which
 /// several connections send needs no memory of its own on each.
@@ -19,7 +19,7 @@ const SHARED_BYTES_ENCRYPTED: usize = 64 * 1024;
 /// The sending side.
 pub struct Writer {
     sink: WriteSink,
-    session: Option<Rc<RefCell<Session>>>,
+    session: Option<Rc<RefCell<TlsSession>>>,
     records: Vec<u8>,
     /// Bytes on the wire whose sending was begun.
     begun: u64,
@@ -47,7 +47,7 @@ impl Writer {
     }
 
     /// What is written from now on is encrypted.
-    pub(super) fn enable_tls(&mut self, session: &Rc<RefCell<Session>>) {
+    pub(super) fn enable_tls(&mut self, session: &Rc<RefCell<TlsSession>>) {
         self.session = Some(Rc::clone(session));
     }
 

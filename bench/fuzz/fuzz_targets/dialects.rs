@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringgate::dialects::{Codec, Cutter, RequestPath, Target, Warnings, codec};
+use ringgate::dialects::{Codec, Cutter, RequestPath, TargetModel, Warnings, codec};
 use ringgate::llm::{ChunkAssembler, ChatRequest, Dialect, Scanner, chunks_of};
 use serde::de::IgnoredAny;
 
@@ -34,7 +34,7 @@ fn request(reader: &dyn Codec, body: &[u8]) {
     let Ok(Ok(request)) = read else { return };
     for writer in others() {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target { model: &request.model, is_original: true };
+        let target = TargetModel { model: &request.model, is_original: true };
         if writer.write_request(&request, &target, &mut warnings, &mut out).is_ok() {
             assert_json(&out);
             let header = warnings.header();

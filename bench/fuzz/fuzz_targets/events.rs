@@ -4,10 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringgate::http::{Event, EventReader, write_event};
+use ringgate::http::{SseEvent, EventReader, write_event};
 
 /// An event with memory of its own: name, id, data, comment, retry.
-type Told = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>, Option<u64>);
+type OwnedEvent = (Option<String>, Option<String>, Vec<u8>, Option<Vec<u8>>, Option<u64>);
 
 fuzz_target!(|data: &[u8]| {
     let [step, limit, input @ ..] = data else { return };
@@ -23,13 +23,13 @@ fuzz_target!(|data: &[u8]| {
     let mut written = Vec::new();
     for (name, id, data, comment, retry) in &events {
         let (name, id, comment) = (name.as_deref(), id.as_deref(), comment.as_deref());
-        write_event(&mut written, &Event { name, id, data, comment, retry: *retry });
+        write_event(&mut written, &SseEvent { name, id, data, comment, retry: *retry });
     }
     let (again, failed, partial) = read(&written, 7, usize::MAX);
     assert_eq!((again, failed, partial), (events, false, false));
 });
 
-fn read(input: &[u8], step: usize, event_bytes_max: usize) -> (Vec<Told>, bool, bool) {
+fn read(input: &[u8], step: usize, event_bytes_max: usize) -> (Vec<OwnedEvent>, bool, bool) {
     let mut reader = EventReader::new(event_bytes_max);
     let mut told = Vec::new();
     for piece in input.chunks(step) {

@@ -19,8 +19,8 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
     let (a, b) = (pair.a.facts().mood, pair.b.facts().mood);
     let is_stated = matches!(
         (a, b),
-        (Mood::Statement, Mood::Doubt | Mood::Question)
-            | (Mood::Doubt | Mood::Question, Mood::Statement)
+        (Mood::Statement, Mood::Doubt | Mood::QuestionKind)
+            | (Mood::Doubt | Mood::QuestionKind, Mood::Statement)
     );
     is_stated && pair.only_a.is_empty() && pair.only_b.is_empty() || is_another_word(pair)
 }

@@ -49,7 +49,7 @@ pub enum GuardName {
     /// The same words with exchanged roles: from here to there, and back.
     Order,
     /// Another kind of answer is asked for: when and where.
-    Question,
+    QuestionKind,
     /// Characters above ASCII differ: emoji, accents, mathematical signs.
     Letters,
     /// Signs of arithmetic or code, flags, or the case of a unit differ.
@@ -102,7 +102,7 @@ pub const GUARDS: [Guard; 21] = [
     Guard { name: GuardName::Opposites, fires: opposites::fires, is_excused: never },
     Guard { name: GuardName::Names, fires: names::fires, is_excused: never },
     Guard { name: GuardName::Order, fires: order::fires, is_excused: never },
-    Guard { name: GuardName::Question, fires: question::fires, is_excused: never },
+    Guard { name: GuardName::QuestionKind, fires: question::fires, is_excused: never },
     Guard { name: GuardName::Letters, fires: letters::fires, is_excused: never },
     Guard { name: GuardName::Signs, fires: signs::fires, is_excused: never },
     Guard { name: GuardName::NumberOrder, fires: number_order::fires, is_excused: never },
@@ -134,7 +134,7 @@ impl GuardName {
             Self::Opposites => "opposites",
             Self::Names => "names",
             Self::Order => "order",
-            Self::Question => "question",
+            Self::QuestionKind => "question",
             Self::Letters => "letters",
             Self::Signs => "signs",
             Self::NumberOrder => "number_order",
@@ -229,8 +229,8 @@ mod tests {
                 "Can a school sue a child's parent?",
                 GuardName::Arrangement,
             ),
-            ("When was the bridge built?", "Where was the bridge built?", GuardName::Question),
-            ("Why is the sky blue?", "Is the sky blue?", GuardName::Question),
+            ("When was the bridge built?", "Where was the bridge built?", GuardName::QuestionKind),
+            ("Why is the sky blue?", "Is the sky blue?", GuardName::QuestionKind),
             ("How do I cook rice?", "How do I cook quinoa?", GuardName::Substitution),
             ("How do I treat a cold?", "How do I treat a cold in babies?", GuardName::Addition),
         ];

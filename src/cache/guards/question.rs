@@ -2,7 +2,7 @@
 //! all.
 
 use crate::cache::comparison::Comparison;
-use crate::cache::profile::Question;
+use crate::cache::profile::QuestionKind;
 
 pub(super) fn fires(pair: &Comparison<'_>) -> bool {
     let (a, b) = (pair.a.question(), pair.b.question());
@@ -10,24 +10,24 @@ pub(super) fn fires(pair: &Comparison<'_>) -> bool {
 }
 
 /// True if `a` asks for one kind of thing that `b`, which is another kind, cannot mean.
-fn is_other(a: Question, b: Question) -> bool {
+fn is_other(a: QuestionKind, b: QuestionKind) -> bool {
     let is_exact = |question| {
         matches!(
             question,
-            Question::Who
-                | Question::When
-                | Question::Where
-                | Question::Why
-                | Question::HowMany
-                | Question::HowLong
-                | Question::HowOften
-                | Question::HowVery
+            QuestionKind::Who
+                | QuestionKind::When
+                | QuestionKind::Where
+                | QuestionKind::Why
+                | QuestionKind::HowMany
+                | QuestionKind::HowLong
+                | QuestionKind::HowOften
+                | QuestionKind::HowVery
         )
     };
     match b {
-        Question::ClosedWord | Question::HowMuch => is_exact(a),
+        QuestionKind::ClosedWord | QuestionKind::HowMuch => is_exact(a),
         // "How do I find it" and "where do I find it" are one.
-        Question::How => is_exact(a) && a != Question::Where,
+        QuestionKind::How => is_exact(a) && a != QuestionKind::Where,
         _ => is_exact(a) && is_exact(b),
     }
 }

@@ -10,7 +10,7 @@ use super::{ClosedWord, given, letters, signs};
 
 /// Hashes and flags of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct ProfileFacts {
     /// Of the characters above ASCII, whatever their order.
     pub letters: u64,
     /// Of the signs in order.
@@ -41,7 +41,7 @@ pub struct Facts {
     pub has_capitals: bool,
 }
 
-impl Facts {
+impl ProfileFacts {
     pub(super) fn of(text: &str, tokens: &[Token], terms: &[Term]) -> Self {
         let given = given::read(text);
         let (exact, folded) = if given.is_task { whole(text) } else { (0, 0) };

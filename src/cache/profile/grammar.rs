@@ -23,7 +23,7 @@ pub enum Mood {
     /// An order, keywords, or it cannot be told.
     Other,
     /// A question by its words.
-    Question,
+    QuestionKind,
     /// A statement by its words and its mark.
     Statement,
     /// A statement by its words, with a question mark.
@@ -268,7 +268,7 @@ pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
     let is_finite = |term: &Term| term.closed().is_some_and(ClosedWord::is_auxiliary);
     let first = terms.first();
     if first.is_some_and(is_finite) || terms.iter().any(asks) {
-        return Mood::Question;
+        return Mood::QuestionKind;
     }
     // A subject and then a finite verb.
     let is_subject = first.is_some_and(|term| {
@@ -352,8 +352,8 @@ mod tests {
         for (text, expected) in [
             ("You are leaving.", Mood::Statement),
             ("You are leaving?", Mood::Doubt),
-            ("Are you leaving?", Mood::Question),
-            ("I can't log in. Why?", Mood::Question),
+            ("Are you leaving?", Mood::QuestionKind),
+            ("I can't log in. Why?", Mood::QuestionKind),
             ("Tokyo weather", Mood::Other),
             ("List the planets.", Mood::Other),
         ] {

@@ -24,7 +24,7 @@ pub struct OppositionSide {
 
 /// What kind of answer a question asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Question {
+pub enum QuestionKind {
     /// No question word and no verb in front: an order or a few keywords.
     None,
     /// Yes or no.
@@ -290,11 +290,11 @@ pub(super) fn role(word: &str) -> Option<Role> {
 }
 
 /// The kind of question a text asks, from its first 24 words in lower case.
-pub(super) fn question(words: &[&str]) -> Question {
+pub(super) fn question(words: &[&str]) -> QuestionKind {
     let polite = [&["can", "you", "tell"][..], &["could", "you", "tell"], &["do", "you", "know"]];
     let words = polite.iter().find_map(|opening| words.strip_prefix(*opening)).unwrap_or(words);
     if matches!(words, ["is", "there", "a" | "any", "way", ..] | ["is", "it", "possible", ..]) {
-        return Question::How;
+        return QuestionKind::How;
     }
     let is_verb = |word: &&str| {
         matches!(
@@ -319,29 +319,29 @@ pub(super) fn question(words: &[&str]) -> Question {
         )
     };
     if words.first().is_some_and(is_verb) {
-        return Question::ClosedWord;
+        return QuestionKind::ClosedWord;
     }
-    (0..words.len()).find_map(|at| asked(words.get(at..)?)).unwrap_or(Question::None)
+    (0..words.len()).find_map(|at| asked(words.get(at..)?)).unwrap_or(QuestionKind::None)
 }
 
 /// The kind of question that the first word of `words` asks.
-fn asked(words: &[&str]) -> Option<Question> {
+fn asked(words: &[&str]) -> Option<QuestionKind> {
     Some(match words {
-        ["how", "many", ..] => Question::HowMany,
-        ["how", "much", ..] => Question::HowMuch,
-        ["how", "long", ..] => Question::HowLong,
-        ["how", "often" | "frequently", ..] => Question::HowOften,
+        ["how", "many", ..] => QuestionKind::HowMany,
+        ["how", "much", ..] => QuestionKind::HowMuch,
+        ["how", "long", ..] => QuestionKind::HowLong,
+        ["how", "often" | "frequently", ..] => QuestionKind::HowOften,
         ["how", "far" | "big" | "old" | "tall" | "high" | "large" | "fast" | "deep", ..] => {
-            Question::HowVery
+            QuestionKind::HowVery
         }
-        ["how", "come", ..] | ["why", ..] => Question::Why,
-        ["how" | "hows" | "how's", ..] => Question::How,
-        ["who" | "whom" | "whos" | "who's", ..] => Question::Who,
+        ["how", "come", ..] | ["why", ..] => QuestionKind::Why,
+        ["how" | "hows" | "how's", ..] => QuestionKind::How,
+        ["who" | "whom" | "whos" | "who's", ..] => QuestionKind::Who,
         ["when" | "whens" | "when's", ..]
-        | ["what" | "which", "time" | "year" | "date" | "day", ..] => Question::When,
-        ["where" | "wheres" | "where's", ..] => Question::Where,
-        ["what", "is" | "are", "the", "reason" | "reasons", ..] => Question::Why,
-        ["what" | "which" | "whats" | "what's", ..] => Question::What,
+        | ["what" | "which", "time" | "year" | "date" | "day", ..] => QuestionKind::When,
+        ["where" | "wheres" | "where's", ..] => QuestionKind::Where,
+        ["what", "is" | "are", "the", "reason" | "reasons", ..] => QuestionKind::Why,
+        ["what" | "which" | "whats" | "what's", ..] => QuestionKind::What,
         _ => return None,
     })
 }
@@ -353,14 +353,14 @@ mod tests {
     #[test]
     fn question_kind_follows_first_words() {
         let cases = [
-            ("where is my order", Question::Where),
-            ("can you tell me where my order is", Question::Where),
-            ("can i fly when i am pregnant", Question::ClosedWord),
-            ("on the menu what is vegan", Question::What),
-            ("how many days are left", Question::HowMany),
-            ("is there a way to switch", Question::How),
-            ("what time does it open", Question::When),
-            ("remind me", Question::None),
+            ("where is my order", QuestionKind::Where),
+            ("can you tell me where my order is", QuestionKind::Where),
+            ("can i fly when i am pregnant", QuestionKind::ClosedWord),
+            ("on the menu what is vegan", QuestionKind::What),
+            ("how many days are left", QuestionKind::HowMany),
+            ("is there a way to switch", QuestionKind::How),
+            ("what time does it open", QuestionKind::When),
+            ("remind me", QuestionKind::None),
         ];
         for (text, expected) in cases {
             assert_eq!(question(&text.split(' ').collect::<Vec<_>>()), expected, "{text}");

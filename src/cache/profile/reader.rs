@@ -4,7 +4,7 @@ use super::closed::ClosedWord;
 use super::sequence::{self, Term};
 use super::token::{self, Kind, Token};
 use super::words::flatten;
-use super::{FACTS_MAX, Facts, Mark, Profile, Role, Span, TEXT_BYTES_MAX, WORDS_MAX};
+use super::{FACTS_MAX, Mark, Profile, ProfileFacts, Role, Span, TEXT_BYTES_MAX, WORDS_MAX};
 use super::{language, lexicon, quantity, spans, stem};
 
 /// Tokens that are read of a text; most are function words and numbers beside [`WORDS_MAX`].
@@ -65,7 +65,7 @@ pub(super) fn read(text: &str) -> Profile {
         quantities: quantities.into(),
         poles: reader.poles.into(),
         spans: spans.into(),
-        facts: Facts::of(head, &tokens, &terms),
+        facts: ProfileFacts::of(head, &tokens, &terms),
         terms: terms.into(),
         negations: reader.negations,
         is_foreign: language::is_foreign(&words, &tokens),

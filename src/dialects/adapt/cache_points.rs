@@ -6,7 +6,7 @@
 //! next request reads. That is two of the four that the vendor takes. A request of which nothing will be
 //! repeated gets none, since writing to the cache costs more.
 
-use crate::dialects::codec::Target;
+use crate::dialects::codec::TargetModel;
 use crate::llm::{
     CachePoint, CachePointUse, ChatRequest, Content, Dialect, Part, RefusedSetting, Role, Tool,
     Turn,
@@ -16,7 +16,7 @@ use crate::llm::{
 const CACHE_KEY: &str = "prompt_cache_key";
 
 /// Sets the cache points of a request that is written for `target` in `dialect`.
-pub fn set_cache_points(request: &mut ChatRequest, dialect: Dialect, target: &Target<'_>) {
+pub fn set_cache_points(request: &mut ChatRequest, dialect: Dialect, target: &TargetModel<'_>) {
     let has_none_by_itself = match dialect {
         Dialect::AnthropicMessages => !target.rules.always_refuses(RefusedSetting::CacheControl),
         Dialect::BedrockConverse => target.rules.cache_points == Some(CachePointUse::All),
@@ -86,7 +86,7 @@ mod tests {
         let client = codec(Dialect::OpenaiResponses).expect("a dialect with code");
         let mut request = read_request(client, body.to_string().as_bytes());
         let rules = find_rules(None, dialect, model, &[]);
-        let target = Target::new(model, true).with_rules(&rules);
+        let target = TargetModel::new(model, true).with_rules(&rules);
         set_cache_points(&mut request, dialect, &target);
         let (mut out, mut warnings) = (Vec::new(), Warnings::default());
         let provider = codec(dialect).expect("a dialect with code");

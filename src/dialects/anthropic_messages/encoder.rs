@@ -12,7 +12,7 @@ use super::write_block::words;
 use super::{DIALECT, name, proof, usage, write_error};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{answer_id, media_link, sse};
-use crate::http::{Event, write_event};
+use crate::http::{SseEvent, write_event};
 use crate::llm::{
     ChatRequest, Chunk, Content, Delta, Json, ObjectWriter, Reasoning, Signature, Start, Text,
     ToolCall, Usage, estimate_request_tokens,
@@ -352,7 +352,7 @@ impl StreamEncoder for Encoder {
                 let mut data = Vec::new();
                 write_error(error, &mut data);
                 let name = Some("error");
-                write_event(out, &Event { name, data: &data, ..Event::default() });
+                write_event(out, &SseEvent { name, data: &data, ..SseEvent::default() });
                 return;
             }
             _ => self.begin(out),

@@ -6,8 +6,8 @@
 use super::proof::{self, Redacted};
 use super::{DIALECT, name};
 use crate::llm::{
-    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, Node, Part,
-    Signature, Source, Text, ToolCall, ToolResult, Within,
+    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, MediaSource, Node,
+    Part, Signature, Text, ToolCall, ToolResult, Within,
 };
 
 /// Members of blocks that were understood by nobody: paths for the request's foreign members.
@@ -99,7 +99,7 @@ fn source(value: Node<'_>) -> Result<Option<Media>, Malformed> {
         "url" => Some(Media::of_url(value.expect_text_at("url")?)),
         "file" => {
             let id = value.expect_text_at("file_id")?.to_owned();
-            Some(Media { media_type: None, source: Source::Id(id) })
+            Some(Media { media_type: None, source: MediaSource::Id(id) })
         }
         _ => None,
     })

@@ -264,7 +264,7 @@ fn metadata(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{CachePoint, File, Media, Part, Scanner, Source};
+    use crate::llm::{CachePoint, File, Media, MediaSource, Part, Scanner};
 
     fn read_body(body: &str) -> Result<ChatRequest, Malformed> {
         Scanner::default().read(body.as_bytes(), read).expect("JSON")
@@ -399,7 +399,7 @@ mod tests {
             ),
             (
                 r#"{"type":"file","file_id":"file_1"}"#,
-                Some(Media { media_type: None, source: Source::Id("file_1".to_owned()) }),
+                Some(Media { media_type: None, source: MediaSource::Id("file_1".to_owned()) }),
             ),
             (r#"{"type":"content","content":"a"}"#, Some(Media::plain_text("a"))),
             (

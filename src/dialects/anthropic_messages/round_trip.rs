@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{DIALECT, read_request, write_request};
-use crate::dialects::codec::Target;
+use crate::dialects::codec::TargetModel;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     CachePoint, ChatRequest, Citation, Content, DialectJson, File, Format, Function, Image, Json,
-    Media, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner, Signature, Source, Text,
-    Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
+    Media, MediaSource, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner, Signature,
+    Text, Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
 };
 
 /// Words that are not only white space and do not end in it.
@@ -41,8 +41,9 @@ fn source(media_type: &'static str) -> impl Strategy<Value = Media> {
     let of = |source| Media { media_type: None, source };
     prop_oneof![
         Just(Media::base64(media_type, "AAAA")),
-        "[a-z]{1,5}".prop_map(move |path| of(Source::Url(format!("https://a.example/{path}")))),
-        "[a-z]{1,5}".prop_map(move |id| of(Source::Id(id))),
+        "[a-z]{1,5}"
+            .prop_map(move |path| of(MediaSource::Url(format!("https://a.example/{path}")))),
+        "[a-z]{1,5}".prop_map(move |id| of(MediaSource::Id(id))),
     ]
 }
 
@@ -225,7 +226,7 @@ proptest! {
     #[test]
     fn requests_round_trip(request in request()) {
         let rules = find_rules(None, DIALECT, &request.model, &[]);
-        let target = Target::new(&request.model, true).with_rules(&rules);
+        let target = TargetModel::new(&request.model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         write_request::write(&request, &target, &mut warnings, &mut out).expect("sayable");
         prop_assert!(warnings.is_empty(), "{}", warnings.header());

@@ -8,7 +8,7 @@
 
 use super::DIALECT;
 use super::write_block::{cache_control, is_own, words, write as write_block};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{ArrayWriter, CachePoint, ChatRequest, Content, ObjectWriter, Part, Role, Turn};
 
@@ -31,7 +31,7 @@ enum Block<'r> {
 pub(super) fn write(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     instruction: Option<&str>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {

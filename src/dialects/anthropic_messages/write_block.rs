@@ -4,8 +4,8 @@ use super::{DIALECT, name};
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, ObjectWriter, Part,
-    Reasoning, Source, Text, ToolCall, ToolResult,
+    ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, MediaSource,
+    ObjectWriter, Part, Reasoning, Text, ToolCall, ToolResult,
 };
 
 /// Pictures that the vendor takes (its page "Vision").
@@ -192,7 +192,7 @@ fn write_image(
         Some("image/jpg") => "image/jpeg",
         other => other.unwrap_or_default(),
     };
-    if matches!(image.media.source, Source::Base64(_)) && !IMAGE_TYPES.contains(&media_type) {
+    if matches!(image.media.source, MediaSource::Base64(_)) && !IMAGE_TYPES.contains(&media_type) {
         let why = "anthropic-messages takes JPEG, PNG, GIF and WebP";
         return Err(Unsupported::new("an image of this type", why));
     }
@@ -210,7 +210,7 @@ fn write_document(
     cache: Option<CachePoint>,
 ) -> Result<(), Unsupported> {
     let words = file.media.words();
-    let is_bytes = matches!(file.media.source, Source::Base64(_));
+    let is_bytes = matches!(file.media.source, MediaSource::Base64(_));
     let media_type = file.media.media_type.as_deref().unwrap_or_default();
     if is_bytes && words.is_none() && media_type != "application/pdf" {
         let why = "anthropic-messages takes PDF and plain text";
@@ -243,22 +243,22 @@ fn source(
     media_type: &str,
     what: &str,
 ) -> Result<(), Unsupported> {
-    if let Source::Url(url) = &media.source
+    if let MediaSource::Url(url) = &media.source
         && !(url.starts_with("https://") || url.starts_with("http://"))
     {
         return Err(Unsupported::new(what, "it is neither base64 nor an address on the web"));
     }
     block.object("source", |source| match &media.source {
-        Source::Base64(data) => {
+        MediaSource::Base64(data) => {
             source.text("type", "base64");
             source.text("media_type", media_type);
             source.text("data", data);
         }
-        Source::Url(url) => {
+        MediaSource::Url(url) => {
             source.text("type", "url");
             source.text("url", url);
         }
-        Source::Id(id) => {
+        MediaSource::Id(id) => {
             source.text("type", "file");
             source.text("file_id", id);
         }

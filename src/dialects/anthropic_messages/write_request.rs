@@ -2,7 +2,7 @@
 
 use super::thinking::Plan;
 use super::{DIALECT, tools, turns};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::json_schema::{CLAUDE, fit};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
@@ -16,7 +16,7 @@ const NO_SUCH: &str = "anthropic-messages has no such setting";
 /// Appends the whole body.
 pub(super) fn write(
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
@@ -206,7 +206,7 @@ mod tests {
 
     fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsupported> {
         let rules = find_rules(None, DIALECT, model, &[]);
-        let target = Target::new(model, true).with_rules(&rules);
+        let target = TargetModel::new(model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let fit = adapt(request, DIALECT, &target, &mut warnings).request;
         write(&fit, &target, &mut warnings, &mut out)?;

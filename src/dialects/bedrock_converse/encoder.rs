@@ -9,7 +9,8 @@ use super::{DIALECT, exception_name, write_error};
 use crate::dialects::amazon_stream::{write_amazon_event, write_amazon_exception};
 use crate::dialects::codec::StreamEncoder;
 use crate::llm::{
-    Chunk, Citation, Content, Delta, Image, ObjectWriter, Source, StopReason, Usage, write_object,
+    Chunk, Citation, Content, Delta, Image, MediaSource, ObjectWriter, StopReason, Usage,
+    write_object,
 };
 
 /// What is known of one client's stream.
@@ -175,7 +176,7 @@ impl Encoder {
     }
 
     fn image(&mut self, part: u32, image: &Image, out: &mut Vec<u8>) {
-        let Source::Base64(bytes) = &image.media.source else { return };
+        let MediaSource::Base64(bytes) = &image.media.source else { return };
         let format = word(IMAGES, &image.media, None).unwrap_or("png");
         self.block(out, "start", part, |start| {
             start.object("image", |object| object.text("format", format));

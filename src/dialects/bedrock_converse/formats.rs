@@ -1,7 +1,7 @@
 //! The service's words for media types, in both directions (API reference, `ImageBlock`,
 //! `DocumentBlock`, `AudioBlock`, `VideoBlock`).
 
-use crate::llm::{Media, Source};
+use crate::llm::{Media, MediaSource};
 
 /// Word and media type; of several types of one word the first is written.
 pub(super) type Formats = &'static [(&'static str, &'static str)];
@@ -79,8 +79,8 @@ pub(super) fn word(formats: Formats, media: &Media, name: Option<&str>) -> Optio
         return known.map(|(word, _)| *word);
     }
     let address = match &media.source {
-        Source::Url(url) => Some(url.as_str()),
-        Source::Base64(_) | Source::Id(_) => None,
+        MediaSource::Url(url) => Some(url.as_str()),
+        MediaSource::Base64(_) | MediaSource::Id(_) => None,
     };
     let endings = [name, address].into_iter().flatten().filter_map(|name| name.rsplit_once('.'));
     let mut words = endings.filter_map(|(_, ending)| {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn missing_media_type_follows_the_extension() {
-        let at = |url: &str| Media { media_type: None, source: Source::Url(url.to_owned()) };
+        let at = |url: &str| Media { media_type: None, source: MediaSource::Url(url.to_owned()) };
         assert_eq!(word(IMAGES, &at("s3://pictures/a.JPG"), None), Some("jpeg"));
         assert_eq!(word(IMAGES, &at("s3://pictures/a"), None), None);
         assert_eq!(word(DOCUMENTS, &at("s3://papers/a"), Some("a.b.docx")), Some("docx"));

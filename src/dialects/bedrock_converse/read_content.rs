@@ -3,8 +3,8 @@
 use super::DIALECT;
 use super::formats::{self, Formats};
 use crate::llm::{
-    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, Node, Part,
-    Reasoning, Signature, Source, Text, ToolCall, ToolResult, Within,
+    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, MediaSource, Node,
+    Part, Reasoning, Signature, Text, ToolCall, ToolResult, Within,
 };
 
 /// Reads an array of blocks. A cache point belongs to the part before it.
@@ -70,13 +70,13 @@ fn media(value: Node<'_>, formats: Formats) -> Result<Option<Media>, Malformed> 
     Ok(source.within("source")?.map(media))
 }
 
-fn source(value: Node<'_>) -> Result<Option<Source>, Malformed> {
+fn source(value: Node<'_>) -> Result<Option<MediaSource>, Malformed> {
     if let Some(bytes) = value.expect_object()?.text_at("bytes")? {
-        return Ok(Some(Source::Base64(bytes.to_owned())));
+        return Ok(Some(MediaSource::Base64(bytes.to_owned())));
     }
     let Some(location) = value.get("s3Location") else { return Ok(None) };
     let uri = location.expect_text_at("uri").within("s3Location")?;
-    Ok(has_only(location, &["uri"]).then(|| Source::Url(uri.to_owned())))
+    Ok(has_only(location, &["uri"]).then(|| MediaSource::Url(uri.to_owned())))
 }
 
 fn document(value: Node<'_>) -> Result<Option<Content>, Malformed> {

@@ -249,12 +249,12 @@ mod tests {
 
     use super::super::BedrockConverse;
     use super::*;
-    use crate::dialects::codec::{Codec, Target};
+    use crate::dialects::codec::{Codec, TargetModel};
     use crate::dialects::grid::cases;
     use crate::dialects::warnings::Warnings;
     use crate::llm::{
-        CachePoint, Dialect, File, Image, Media, Reasoning, Sampling, Scanner, Signature, Source,
-        ToolCall, ToolResult, find_rules,
+        CachePoint, Dialect, File, Image, Media, MediaSource, Reasoning, Sampling, Scanner,
+        Signature, ToolCall, ToolResult, find_rules,
     };
 
     /// One that takes everything but what another excludes.
@@ -268,7 +268,7 @@ mod tests {
     fn written(request: &ChatRequest) -> (String, Warnings) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let rules = find_rules(None, Dialect::BedrockConverse, &request.model, &[]);
-        let target = Target::new(&request.model, true).with_rules(&rules);
+        let target = TargetModel::new(&request.model, true).with_rules(&rules);
         BedrockConverse.write_request(request, &target, &mut warnings, &mut out).expect("sayable");
         (String::from_utf8(out).expect("UTF-8"), warnings)
     }
@@ -409,10 +409,10 @@ mod tests {
         ])
     }
 
-    fn source() -> impl Strategy<Value = Source> {
+    fn source() -> impl Strategy<Value = MediaSource> {
         prop_oneof![
-            Just(Source::Base64("QUJD".to_owned())),
-            "[a-z]{3,5}".prop_map(|name| Source::Url(format!("s3://{name}/x"))),
+            Just(MediaSource::Base64("QUJD".to_owned())),
+            "[a-z]{3,5}".prop_map(|name| MediaSource::Url(format!("s3://{name}/x"))),
         ]
     }
 

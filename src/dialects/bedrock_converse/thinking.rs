@@ -226,7 +226,7 @@ mod tests {
 
     use super::super::BedrockConverse;
     use crate::dialects::adapt;
-    use crate::dialects::codec::{Codec, Target};
+    use crate::dialects::codec::{Codec, TargetModel};
     use crate::dialects::warnings::Warnings;
     use crate::llm::{
         ChatRequest, Content, Dialect, Function, ModelFields, ModelRule, Part, ReasoningSettings,
@@ -259,7 +259,7 @@ mod tests {
     fn write(request: &ChatRequest, model: &str) -> (Value, String) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let rules = find_rules(None, Dialect::BedrockConverse, model, &[]);
-        let target = Target::new(model, true).with_rules(&rules);
+        let target = TargetModel::new(model, true).with_rules(&rules);
         let fit = adapt(request, Dialect::BedrockConverse, &target, &mut warnings).request;
         BedrockConverse.write_request(&fit, &target, &mut warnings, &mut out).expect("sayable");
         let mut body: Value = serde_json::from_slice(&out).expect("JSON");
@@ -333,7 +333,7 @@ mod tests {
             (Vec::new(), Value::Null),
         ] {
             let rules = find_rules(Some("bedrock"), Dialect::BedrockConverse, arn, &own);
-            let target = Target::new(arn, true).with_rules(&rules);
+            let target = TargetModel::new(arn, true).with_rules(&rules);
             let (mut warnings, mut out) = (Warnings::default(), Vec::new());
             let written =
                 BedrockConverse.write_request(&budget(2048), &target, &mut warnings, &mut out);

@@ -8,7 +8,7 @@ use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, CachePoint, CachePointUse, Citation, Content, File, Image, Json, Media,
-    ModelRules, ObjectWriter, Part, Reasoning, Source, Text, ToolCall, ToolResult,
+    MediaSource, ModelRules, ObjectWriter, Part, Reasoning, Text, ToolCall, ToolResult,
 };
 
 /// Writes the blocks of one request.
@@ -317,14 +317,14 @@ pub(super) fn write_media(
 /// The service takes bytes, and what lies in Amazon's own store.
 fn check_source(media: &Media, what: &str) -> Result<(), Unsupported> {
     match &media.source {
-        Source::Base64(_) => Ok(()),
-        Source::Url(url) if url.starts_with("s3://") => Ok(()),
-        Source::Url(_) => {
+        MediaSource::Base64(_) => Ok(()),
+        MediaSource::Url(url) if url.starts_with("s3://") => Ok(()),
+        MediaSource::Url(_) => {
             let why = "bedrock-converse fetches nothing but s3:// addresses; send its bytes, or \
                        let the gateway fetch https:// pictures (egress.fetch_pictures)";
             Err(Unsupported::new(&format!("{what} by address"), why))
         }
-        Source::Id(_) => {
+        MediaSource::Id(_) => {
             let why = "bedrock-converse keeps no files; send its bytes";
             Err(Unsupported::new(&format!("{what} by file id"), why))
         }
@@ -333,8 +333,8 @@ fn check_source(media: &Media, what: &str) -> Result<(), Unsupported> {
 
 fn write_source(object: &mut ObjectWriter<'_>, media: &Media) {
     object.object("source", |source| match &media.source {
-        Source::Base64(bytes) => source.text("bytes", bytes),
-        Source::Url(uri) => source.object("s3Location", |location| location.text("uri", uri)),
-        Source::Id(_) => {}
+        MediaSource::Base64(bytes) => source.text("bytes", bytes),
+        MediaSource::Url(uri) => source.object("s3Location", |location| location.text("uri", uri)),
+        MediaSource::Id(_) => {}
     });
 }

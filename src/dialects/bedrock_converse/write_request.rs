@@ -4,7 +4,7 @@ use super::model_fields::{self, is_beta, is_own_member};
 use super::thinking::{SamplingParameters, Thinking};
 use super::write_messages::Conversation;
 use super::write_tools;
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields::{refuse_state, warn_of_other};
 use crate::dialects::json_schema::{BEDROCK, fit};
 use crate::dialects::service_tier;
@@ -28,7 +28,7 @@ const LABEL_CHARACTERS_MAX: usize = 256;
 /// Appends the whole body. The model and the wish for a stream are told by the path.
 pub(super) fn write(
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
@@ -218,8 +218,8 @@ mod tests {
     use crate::dialects::codec::Codec;
     use crate::dialects::{adapt, codec, grid};
     use crate::llm::{
-        CachePoint, Content, Dialect, DialectJson, File, Function, Json, Media, Part, Reasoning,
-        Role, Sampling, Signature, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+        CachePoint, Content, Dialect, DialectJson, File, Function, Json, Media, MediaSource, Part,
+        Reasoning, Role, Sampling, Signature, Tool, ToolCall, ToolChoice, ToolResult, Turn,
         find_rules,
     };
 
@@ -228,7 +228,7 @@ mod tests {
     fn write_for(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsupported> {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let rules = find_rules(None, Dialect::BedrockConverse, model, &[]);
-        let target = Target::new(model, true).with_rules(&rules);
+        let target = TargetModel::new(model, true).with_rules(&rules);
         let fit = adapt(request, Dialect::BedrockConverse, &target, &mut warnings).request;
         BedrockConverse.write_request(&fit, &target, &mut warnings, &mut out)?;
         Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
@@ -476,14 +476,14 @@ mod tests {
 
     #[test]
     fn media_are_written() {
-        let file = |source: Source, media_type: Option<&str>| {
+        let file = |source: MediaSource, media_type: Option<&str>| {
             let media = Media { media_type: media_type.map(str::to_owned), source };
             let file =
                 File { media, name: Some("a.pdf".to_owned()), context: None, with_citations: true };
             of_turns(vec![Turn::new(Role::User, vec![Part::new(Content::File(file))])])
         };
-        let bytes = || Source::Base64("QQ==".to_owned());
-        let mut stored = file(Source::Url("s3://papers/a.pdf".to_owned()), None);
+        let bytes = || MediaSource::Base64("QQ==".to_owned());
+        let mut stored = file(MediaSource::Url("s3://papers/a.pdf".to_owned()), None);
         // Words of the instructions are none beside the document.
         stored.turns.insert(0, Turn::new(Role::System, vec![Part::text("Be brief.")]));
         let expected = json!([{"role": "user", "content": [
@@ -512,9 +512,9 @@ mod tests {
             of_turns(vec![Turn::new(Role::User, vec![Part::new(Content::Audio(media))])])
         };
         for (request, part) in [
-            (file(Source::Id("file-1".to_owned()), None), "a document by file id"),
+            (file(MediaSource::Id("file-1".to_owned()), None), "a document by file id"),
             (file(bytes(), Some("application/zip")), "a document"),
-            (sound(Source::Url("https://a.example/a.wav".to_owned())), "sound by address"),
+            (sound(MediaSource::Url("https://a.example/a.wav".to_owned())), "sound by address"),
         ] {
             let refusal = write_for(&request, "model-1").expect_err("unsayable");
             assert!(refusal.to_string().contains(part), "{refusal}");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::CohereChat;
-use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target};
+use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, TargetModel};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, ChatRequest, Chunk, ChunkAssembler, Citation, Content, Dialect, DialectJson,
@@ -21,7 +21,7 @@ fn read_request(body: &Value) -> Result<ChatRequest, String> {
 }
 
 fn write_request(request: &ChatRequest) -> Result<(Value, String), String> {
-    let target = Target::new(&request.model, true);
+    let target = TargetModel::new(&request.model, true);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     CohereChat
         .write_request(request, &target, &mut warnings, &mut out)

@@ -7,8 +7,8 @@ use super::{DIALECT, citation};
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, Content, File, Image, ObjectWriter, Part, Reasoning, Role, Source, Text, ToolCall,
-    ToolResult, Turn,
+    ArrayWriter, Content, File, Image, MediaSource, ObjectWriter, Part, Reasoning, Role, Text,
+    ToolCall, ToolResult, Turn,
 };
 
 /// Media types of text that do not begin with `text/`.
@@ -127,7 +127,7 @@ pub(super) fn text_of(file: &File) -> Result<String, Unsupported> {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let is_text = essence.starts_with("text/") || TEXT_TYPES.contains(&essence);
     let bytes = match &file.media.source {
-        Source::Base64(data) if is_text => STANDARD.decode(data).ok(),
+        MediaSource::Base64(data) if is_text => STANDARD.decode(data).ok(),
         _ => None,
     };
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());

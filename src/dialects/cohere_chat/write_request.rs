@@ -4,7 +4,7 @@
 //! warning.
 
 use super::{DIALECT, write_message};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{COHERE, Parameters, fit};
 use crate::dialects::warnings::Warnings;
@@ -25,7 +25,7 @@ const STOP_SEQUENCES_MAX: usize = 5;
 /// Appends the whole body.
 pub(super) fn write(
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {

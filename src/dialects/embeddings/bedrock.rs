@@ -5,7 +5,7 @@
 //! Titan embeds one text a call; a request with several goes in [`EmbeddingsRequest::parts`].
 
 use super::{EmbeddingsCodec, cohere, texts, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -30,7 +30,7 @@ pub(super) struct Titan {
 pub(super) struct CohereOnBedrock;
 
 /// The path of a call; whatever is no plain letter of a path is escaped, as Amazon's signature has it.
-fn invoke_path(target: &Target<'_>) -> String {
+fn invoke_path(target: &TargetModel<'_>) -> String {
     let mut path = "/model/".to_owned();
     for byte in target.model.bytes() {
         match byte {
@@ -45,7 +45,7 @@ fn invoke_path(target: &Target<'_>) -> String {
 }
 
 impl EmbeddingsCodec for Titan {
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &TargetModel<'_>) -> String {
         invoke_path(target)
     }
 
@@ -77,7 +77,7 @@ impl EmbeddingsCodec for Titan {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        _: &Target<'_>,
+        _: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
@@ -122,7 +122,7 @@ impl EmbeddingsCodec for Titan {
 }
 
 impl EmbeddingsCodec for CohereOnBedrock {
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &TargetModel<'_>) -> String {
         invoke_path(target)
     }
 
@@ -141,7 +141,7 @@ impl EmbeddingsCodec for CohereOnBedrock {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        _: &Target<'_>,
+        _: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

@@ -5,12 +5,12 @@
 //! Numbers are always asked for as floats: a client that wants base64 gets it from the gateway.
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, text_inputs, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
-    Node, ObjectWriter, Source, Usage, Within, write_object,
+    MediaSource, Node, ObjectWriter, Usage, Within, write_object,
 };
 
 const DIALECT: Dialect = Dialect::CohereChat;
@@ -19,7 +19,7 @@ const DIALECT: Dialect = Dialect::CohereChat;
 pub(super) struct Cohere;
 
 impl EmbeddingsCodec for Cohere {
-    fn path(&self, _: &Target<'_>) -> String {
+    fn path(&self, _: &TargetModel<'_>) -> String {
         "/v2/embed".to_owned()
     }
 
@@ -38,7 +38,7 @@ impl EmbeddingsCodec for Cohere {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
@@ -164,8 +164,8 @@ fn write_input(
         EmbeddingsInput::Text(text) => array.text(text),
         EmbeddingsInput::Image(media) => {
             let url = match &media.source {
-                Source::Base64(_) => media.url().unwrap_or_default(),
-                Source::Url(_) | Source::Id(_) => {
+                MediaSource::Base64(_) => media.url().unwrap_or_default(),
+                MediaSource::Url(_) | MediaSource::Id(_) => {
                     let why = "cohere embeds pictures from their bytes only";
                     return Err(Unsupported::new("an image by address", why));
                 }

@@ -5,12 +5,12 @@
 //! not `embeddings`.
 
 use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media, Node,
-    ObjectWriter, Source, Usage, Within, write_object,
+    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media, MediaSource,
+    Node, ObjectWriter, Usage, Within, write_object,
 };
 
 const DIALECT: Dialect = Dialect::Gemini;
@@ -19,7 +19,7 @@ const DIALECT: Dialect = Dialect::Gemini;
 pub(super) struct Gemini;
 
 impl EmbeddingsCodec for Gemini {
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &TargetModel<'_>) -> String {
         format!("/models/{}:batchEmbedContents", target.model)
     }
 
@@ -50,7 +50,7 @@ impl EmbeddingsCodec for Gemini {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
@@ -106,7 +106,7 @@ impl EmbeddingsCodec for Gemini {
 pub(super) struct EmbedContent;
 
 impl EmbeddingsCodec for EmbedContent {
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &TargetModel<'_>) -> String {
         Gemini.path(target)
     }
 
@@ -125,7 +125,7 @@ impl EmbeddingsCodec for EmbedContent {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
@@ -215,7 +215,7 @@ fn write_content(
         }
         EmbeddingsInput::Tokens(_) => Err(no_tokens()),
         EmbeddingsInput::Image(media) => match &media.source {
-            Source::Base64(data) => {
+            MediaSource::Base64(data) => {
                 let media_type = media.media_type.as_deref().unwrap_or("image/png");
                 parts.object(|part| {
                     part.object("inlineData", |inner| {
@@ -225,7 +225,7 @@ fn write_content(
                 });
                 Ok(())
             }
-            Source::Url(_) | Source::Id(_) => {
+            MediaSource::Url(_) | MediaSource::Id(_) => {
                 let why = "gemini embeds pictures from their bytes only";
                 Err(Unsupported::new("an image by address", why))
             }

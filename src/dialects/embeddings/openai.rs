@@ -5,7 +5,7 @@
 //! members that it does not know, so that these go to its imitators only.
 
 use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, vector};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -19,7 +19,7 @@ const DIALECT: Dialect = Dialect::OpenaiChat;
 pub(super) struct Openai;
 
 impl EmbeddingsCodec for Openai {
-    fn path(&self, _: &Target<'_>) -> String {
+    fn path(&self, _: &TargetModel<'_>) -> String {
         "/embeddings".to_owned()
     }
 
@@ -45,7 +45,7 @@ impl EmbeddingsCodec for Openai {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{EmbeddingsCodec, bedrock, cohere, embeddings, embeddings_on_vertex, gemini, openai};
 use super::{vertex, voyage};
-use crate::dialects::codec::Target;
+use crate::dialects::codec::TargetModel;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, DialectJson, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Json, Media,
@@ -45,7 +45,7 @@ fn write_request(
     request: &EmbeddingsRequest,
     is_original: bool,
 ) -> Result<(Value, String), String> {
-    let target = Target::new(&request.model, is_original);
+    let target = TargetModel::new(&request.model, is_original);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
@@ -165,7 +165,7 @@ fn openai_client_works_with_every_format() {
 
 #[test]
 fn format_follows_the_model() {
-    let target = |model| Target::new(model, true);
+    let target = |model| TargetModel::new(model, true);
     let titan = "amazon.titan-embed-text-v2:0";
     let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.cohere.embed-v4:0";
     for (dialect, model, path) in [

@@ -2,7 +2,7 @@
 //! 2026), which go through the older `predict`.
 
 use super::{EmbeddingsCodec, at_least_one, purpose, texts, vector, warn_of_user};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -16,7 +16,7 @@ const DIALECT: Dialect = Dialect::Gemini;
 pub(super) struct Vertex;
 
 impl EmbeddingsCodec for Vertex {
-    fn path(&self, target: &Target<'_>) -> String {
+    fn path(&self, target: &TargetModel<'_>) -> String {
         format!("/models/{}:predict", target.model)
     }
 
@@ -58,7 +58,7 @@ impl EmbeddingsCodec for Vertex {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        _: &Target<'_>,
+        _: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

@@ -3,7 +3,7 @@
 
 use super::openai::{self, encoding};
 use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, texts, warn_of_user};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -18,7 +18,7 @@ const DIALECT: Dialect = Dialect::OpenaiChat;
 pub(super) struct Voyage;
 
 impl EmbeddingsCodec for Voyage {
-    fn path(&self, _: &Target<'_>) -> String {
+    fn path(&self, _: &TargetModel<'_>) -> String {
         "/embeddings".to_owned()
     }
 
@@ -44,7 +44,7 @@ impl EmbeddingsCodec for Voyage {
     fn write_request(
         &self,
         request: &EmbeddingsRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

@@ -6,7 +6,7 @@ use super::signature::{Proof, standard_base64};
 use super::write_contents::{UNCHECKED, UNCHECKED_IN_BASE64};
 use super::{DIALECT, hidden};
 use crate::llm::{
-    Content, DialectJson, File, Image, Malformed, Media, Node, Part, Reasoning, Source, Text,
+    Content, DialectJson, File, Image, Malformed, Media, MediaSource, Node, Part, Reasoning, Text,
     Within,
 };
 
@@ -149,7 +149,8 @@ pub(super) fn inline(data: Node<'_>) -> Result<Content, Malformed> {
         .ok_or_else(|| Malformed::new("a media type"))
         .within("mimeType")?;
     let bytes = standard_base64(data.expect_text_at("data")?);
-    let media = Media { media_type: Some(media_type.to_owned()), source: Source::Base64(bytes) };
+    let media =
+        Media { media_type: Some(media_type.to_owned()), source: MediaSource::Base64(bytes) };
     Ok(of_type(media, display_name(data)?))
 }
 
@@ -161,7 +162,7 @@ pub(super) fn file(data: Node<'_>) -> Result<Content, Malformed> {
     // Only Google can read what lies in its stores.
     let is_public = address.starts_with("http") && !address.starts_with(FILES);
     let address = address.to_owned();
-    let source = if is_public { Source::Url(address) } else { Source::Id(address) };
+    let source = if is_public { MediaSource::Url(address) } else { MediaSource::Id(address) };
     let media_type = text_of(data, "mimeType", "mime_type")?.map(str::to_owned);
     let media = Media { media_type, source };
     Ok(of_type(media, display_name(data)?))

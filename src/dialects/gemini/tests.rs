@@ -4,12 +4,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{DIALECT, Gemini, array_encoder};
-use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, Target, Unsupported};
+use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, TargetModel, Unsupported};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, CachePoint, ChatRequest, Choice, Chunk, ChunkAssembler, Content, Delta,
-    Dialect, File, Format, Function, Image, Json, Malformed, Media, Part, Reasoning,
-    ReasoningSettings, Role, Scanner, Signature, Source, Start, StopReason, Text, Tool, ToolCall,
+    Dialect, File, Format, Function, Image, Json, Malformed, Media, MediaSource, Part, Reasoning,
+    ReasoningSettings, Role, Scanner, Signature, Start, StopReason, Text, Tool, ToolCall,
     ToolChoice, ToolResult, Turn, Usage, WebSearch, chunks_of, find_rules,
 };
 
@@ -26,7 +26,7 @@ fn request(body: &Value) -> ChatRequest {
 fn write(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsupported> {
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     let rules = find_rules(None, DIALECT, model, &[]);
-    let target = Target::new(model, true).with_rules(&rules);
+    let target = TargetModel::new(model, true).with_rules(&rules);
     Gemini.write_request(request, &target, &mut warnings, &mut out)?;
     Ok((serde_json::from_slice(&out).expect("JSON is written"), warnings.header()))
 }
@@ -95,7 +95,7 @@ fn paths_are_recognized() {
         ("model@001", "/models/model@001:generateContent"),
         ("a/b:c?d é", "/models/a%2Fb%3Ac%3Fd%20%C3%A9:generateContent"),
     ] {
-        let target = Target::new(model, true);
+        let target = TargetModel::new(model, true);
         assert_eq!(Gemini.path(&target, false), expected);
         let streamed = expected.replace(":generate", ":streamGenerate") + "?alt=sse";
         assert_eq!(Gemini.path(&target, true), streamed);
@@ -548,7 +548,7 @@ fn shown(content: Content) -> ChatRequest {
     ChatRequest { turns, ..ChatRequest::default() }
 }
 
-fn image(source: Source, media_type: Option<&str>) -> Content {
+fn image(source: MediaSource, media_type: Option<&str>) -> Content {
     let media = Media { media_type: media_type.map(str::to_owned), source };
     Content::Image(Image { media, detail: None })
 }
@@ -563,7 +563,7 @@ fn urls_need_a_known_media_type() {
         ("https://www.youtube.com/watch?v=1.png", Some("video/mp4")),
         ("data:text/plain,Hi", None),
     ] {
-        let written = write(&shown(image(Source::Url(address.to_owned()), None)), "model-1");
+        let written = write(&shown(image(MediaSource::Url(address.to_owned()), None)), "model-1");
         match (written, expected) {
             (Ok((written, _)), Some(expected)) => {
                 let file = &written["contents"][0]["parts"][0]["fileData"];
@@ -573,13 +573,13 @@ fn urls_need_a_known_media_type() {
             (found, _) => panic!("{address}: {found:?}"),
         }
     }
-    let stored = image(Source::Id("gs://b/a".to_owned()), Some("image/png"));
+    let stored = image(MediaSource::Id("gs://b/a".to_owned()), Some("image/png"));
     assert!(write(&shown(stored), "model-1").is_ok());
-    let elsewhere = image(Source::Id("file-1".to_owned()), Some("image/png"));
+    let elsewhere = image(MediaSource::Id("file-1".to_owned()), Some("image/png"));
     assert!(write(&shown(elsewhere), "model-1").is_err());
     let system = Turn::new(
         Role::System,
-        shown(image(Source::Id("gs://b/a.png".into()), None)).turns.remove(0).parts,
+        shown(image(MediaSource::Id("gs://b/a.png".into()), None)).turns.remove(0).parts,
     );
     let request = ChatRequest { turns: vec![system], ..ChatRequest::default() };
     assert!(write(&request, "model-1").is_ok(), "alone it is sent as the user's");
@@ -1005,12 +1005,12 @@ fn object() -> impl Strategy<Value = String> {
 
 fn media() -> impl Strategy<Value = Content> {
     prop_oneof![
-        Just(image(Source::Base64("AAAA".into()), Some("image/png"))),
-        Just(image(Source::Url("https://a.example/x".into()), Some("image/webp"))),
+        Just(image(MediaSource::Base64("AAAA".into()), Some("image/png"))),
+        Just(image(MediaSource::Url("https://a.example/x".into()), Some("image/webp"))),
         Just(Content::Audio(Media::base64("audio/wav", "AAAA"))),
         Just(Content::Video(Media {
             media_type: Some("video/mp4".into()),
-            source: Source::Id("gs://films/a".into()),
+            source: MediaSource::Id("gs://films/a".into()),
         })),
         Just(Content::File(File {
             context: None,

@@ -10,8 +10,8 @@ use super::signature::{PartSignature, SignedPart, signed};
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, ChatRequest, Content, File, Json, Media, ModelRules, ObjectWriter, Part,
-    RefusedSetting, Role, Source, ToolCall, ToolResult, Turn,
+    ArrayWriter, ChatRequest, Content, File, Json, Media, MediaSource, ModelRules, ObjectWriter,
+    Part, RefusedSetting, Role, ToolCall, ToolResult, Turn,
 };
 
 /// What Google publishes for calls that no Gemini model has made, such as those of another vendor's
@@ -327,13 +327,15 @@ pub(super) fn write_media(
 ) -> Result<(), Unsupported> {
     let told = media.media_type.as_deref();
     let (key, value) = match &media.source {
-        Source::Base64(data) => ("data", data),
-        Source::Url(address) if address.starts_with("data:") => {
+        MediaSource::Base64(data) => ("data", data),
+        MediaSource::Url(address) if address.starts_with("data:") => {
             return Err(Unsupported::new(what, "gemini takes the bytes in base64 only"));
         }
-        Source::Url(address) => ("fileUri", address),
-        Source::Id(id) if id.starts_with("gs://") || id.starts_with("https://") => ("fileUri", id),
-        Source::Id(_) => {
+        MediaSource::Url(address) => ("fileUri", address),
+        MediaSource::Id(id) if id.starts_with("gs://") || id.starts_with("https://") => {
+            ("fileUri", id)
+        }
+        MediaSource::Id(_) => {
             return Err(Unsupported::new(what, "it lies at another vendor, under an id"));
         }
     };
@@ -388,7 +390,7 @@ const ENDINGS: [(&str, &str); 32] = [
 
 /// True for bytes at an address, of which nothing tells the media type.
 pub(super) fn has_unknown_type(media: &Media) -> bool {
-    let Source::Url(address) = &media.source else { return false };
+    let MediaSource::Url(address) = &media.source else { return false };
     media.media_type.is_none() && type_of_address(address).is_none()
 }
 

@@ -7,7 +7,7 @@
 use super::DIALECT;
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::json_schema::{GEMINI, fit, fit_parameters};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
@@ -28,7 +28,7 @@ const LOGPROBS_MAX: u64 = 20;
 /// Appends the whole body.
 pub(super) fn write(
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {

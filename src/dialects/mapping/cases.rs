@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::super::codec::{Codec, Target};
+use super::super::codec::{Codec, TargetModel};
 use super::super::grid::{cases, read_request};
 use super::super::warnings::Warnings;
 use super::{CLIENTS, clients, dialect_name, table, vendors};
@@ -48,7 +48,7 @@ pub(super) fn attempt(
     model: &str,
 ) -> Result<(serde_json::Value, Vec<String>), String> {
     let rules = find_rules(None, dialect, model, &[]);
-    let target = Target::new(model, true).with_rules(&rules);
+    let target = TargetModel::new(model, true).with_rules(&rules);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)

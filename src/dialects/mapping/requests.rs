@@ -10,9 +10,9 @@ use super::cases::attempt;
 use super::notes::MappingNotes;
 use super::{dialect_name, table, vendors};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, Dialect, File, Format, Function, Image, Json, Media, Part,
-    Reasoning, ReasoningSettings, Role, Signature, Source, Tool, ToolCall, ToolChoice, ToolResult,
-    Turn, WebSearch,
+    CachePoint, ChatRequest, Content, Dialect, File, Format, Function, Image, Json, Media,
+    MediaSource, Part, Reasoning, ReasoningSettings, Role, Signature, Tool, ToolCall, ToolChoice,
+    ToolResult, Turn, WebSearch,
 };
 
 /// What is looked for in a request that has a probe's word in it.
@@ -232,7 +232,7 @@ fn media() -> Vec<Probe> {
             document(media, None)
         }),
         shown("file kept at the vendor", WORD, || {
-            document(Media { media_type: None, source: Source::Id(WORD.to_owned()) }, None)
+            document(Media { media_type: None, source: MediaSource::Id(WORD.to_owned()) }, None)
         }),
         shown("its name", "probe.pdf|probe-pdf", || {
             document(Media::base64("application/pdf", BYTES), Some("probe.pdf".to_owned()))

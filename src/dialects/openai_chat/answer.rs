@@ -7,8 +7,8 @@ use crate::dialects::embedded_error::UNKNOWN_STATUS;
 use crate::dialects::openai_tools::{CallForms, arguments_of};
 use crate::dialects::{answer_id, media_link, service_tier};
 use crate::llm::{
-    Answer, ApiError, ArrayWriter, Choice, Citation, Content, DialectJson, Media, Node,
-    ObjectWriter, Part, Reasoning, Source, StopReason, Text, TokenLogprob, ToolCall, Usage,
+    Answer, ApiError, ArrayWriter, Choice, Citation, Content, DialectJson, Media, MediaSource,
+    Node, ObjectWriter, Part, Reasoning, StopReason, Text, TokenLogprob, ToolCall, Usage,
     write_object,
 };
 
@@ -297,7 +297,7 @@ fn write_media(message: &mut ObjectWriter<'_>, parts: &[Part], (id, created): (&
         });
     }
     let sound = parts.iter().find_map(|part| match &part.content {
-        Content::Audio(Media { source: Source::Base64(data), .. }) => Some(data),
+        Content::Audio(Media { source: MediaSource::Base64(data), .. }) => Some(data),
         _ => None,
     });
     if let Some(data) = sound {

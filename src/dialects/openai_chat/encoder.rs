@@ -15,8 +15,8 @@ use crate::dialects::openai_tools::{CallForms, CallKind, InputReader};
 use crate::dialects::{answer_id, service_tier, sse};
 use crate::http::write_data;
 use crate::llm::{
-    ChatRequest, Chunk, Content, Delta, Media, ObjectWriter, Reasoning, Source, Start, ToolCall,
-    Usage,
+    ChatRequest, Chunk, Content, Delta, Media, MediaSource, ObjectWriter, Reasoning, Start,
+    ToolCall, Usage,
 };
 
 /// What is known of one client's stream.
@@ -151,7 +151,7 @@ impl Encoder {
                     });
                 });
             }
-            Content::Audio(Media { source: Source::Base64(data), .. }) => {
+            Content::Audio(Media { source: MediaSource::Base64(data), .. }) => {
                 let id = format!("{AUDIO_ID}{}_{choice}", self.created);
                 self.choice(out, choice, None, |delta| {
                     delta.object("audio", |audio| write_sound(audio, data, (&id, self.created)));

@@ -7,7 +7,7 @@ use crate::dialects::extra_fields;
 use crate::dialects::openai_tools::{arguments_of, custom};
 use crate::llm::{
     CachePoint, ChatRequest, Content, DialectJson, File, Format, Function, Grammar, Image,
-    Malformed, Media, Node, Part, Reasoning, ReasoningSettings, Role, Signature, Source, Tool,
+    Malformed, Media, MediaSource, Node, Part, Reasoning, ReasoningSettings, Role, Signature, Tool,
     ToolCall, ToolChoice, ToolResult, Turn, WebSearch, Within,
 };
 
@@ -283,7 +283,7 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
     let audio = value.get("audio").and_then(|audio| audio.text_at("id").ok().flatten());
     // What another vendor's model said is known to nobody under our id; its words are in the content.
     if let Some(audio) = audio.filter(|id| !id.starts_with(AUDIO_ID)) {
-        let media = Media { media_type: None, source: Source::Id(audio.to_owned()) };
+        let media = Media { media_type: None, source: MediaSource::Id(audio.to_owned()) };
         parts.push(Part::new(Content::Audio(media)));
     }
     Ok(())
@@ -445,7 +445,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
 
 fn file(value: Node<'_>) -> Result<Content, Malformed> {
     let media = match (value.text_at("file_id")?, value.text_at("file_data")?) {
-        (Some(id), _) => Media { media_type: None, source: Source::Id(id.to_owned()) },
+        (Some(id), _) => Media { media_type: None, source: MediaSource::Id(id.to_owned()) },
         (None, Some(data)) => Media::of_url(data),
         (None, None) => return Err(Malformed::new("an object with file_id or file_data")),
     };

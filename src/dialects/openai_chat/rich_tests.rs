@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::OpenaiChat;
-use crate::dialects::codec::{Codec, RequestPath, Target};
+use crate::dialects::codec::{Codec, RequestPath, TargetModel};
 use crate::dialects::grid::asking_for_usage;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -212,7 +212,7 @@ fn sent(parts: Vec<Part>) -> Value {
     let turns = vec![crate::llm::Turn::new(Role::Assistant, parts)];
     let request = ChatRequest { turns, ..ChatRequest::default() };
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-    let target = Target::new("m", false);
+    let target = TargetModel::new("m", false);
     OpenaiChat.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
     let body: Value = serde_json::from_slice(&out).expect("JSON");
     body["messages"][0].clone()

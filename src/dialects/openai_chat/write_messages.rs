@@ -2,12 +2,12 @@
 
 use super::{DIALECT, reasoning_details};
 use crate::dialects::adapt::ends_with_answer;
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::openai_tools::{CallForms, CallKind, input_of};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, ObjectWriter, Part, Prefill,
-    Reasoning, Role, Source, ToolCall, ToolResult, Turn,
+    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, MediaSource, ObjectWriter,
+    Part, Prefill, Reasoning, Role, ToolCall, ToolResult, Turn,
 };
 
 /// OpenAI takes nothing but words in the message of a tool's result, and nothing between the results of
@@ -15,7 +15,7 @@ use crate::llm::{
 pub(super) fn write_turns(
     messages: &mut ArrayWriter<'_>,
     request: &ChatRequest,
-    (target, forms): (&Target<'_>, &CallForms),
+    (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     let mark = target.rules.prefill.and_then(Prefill::mark).filter(|_| ends_with_answer(request));
@@ -46,7 +46,7 @@ pub(super) fn write_turns(
 pub(super) fn is_lost(role: Role, content: &Content) -> bool {
     let is_lost = match content {
         Content::Reasoning(_) | Content::Image(_) | Content::Video(_) | Content::File(_) => true,
-        Content::Audio(media) => !matches!(media.source, Source::Id(_)),
+        Content::Audio(media) => !matches!(media.source, MediaSource::Id(_)),
         _ => false,
     };
     is_lost && role == Role::Assistant
@@ -61,7 +61,7 @@ fn write_turn(
     messages: &mut ArrayWriter<'_>,
     turn: &Turn,
     mark: Option<&str>,
-    (target, forms): (&Target<'_>, &CallForms),
+    (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     let is_abroad =
@@ -109,7 +109,7 @@ fn write_result(
     message: &mut ObjectWriter<'_>,
     result: &ToolResult,
     cache: Option<CachePoint>,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     message.text("role", "tool");
@@ -133,7 +133,7 @@ fn write_result(
 fn write_content(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     match parts {
@@ -151,7 +151,7 @@ fn write_content(
 fn write_assistant(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
-    (target, forms): (&Target<'_>, &CallForms),
+    (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     let said: Vec<Part> = parts
@@ -173,7 +173,7 @@ fn write_assistant(
     for part in parts {
         match &part.content {
             Content::Refusal(refusal) => message.text("refusal", refusal),
-            Content::Audio(Media { source: Source::Id(id), .. }) => {
+            Content::Audio(Media { source: MediaSource::Id(id), .. }) => {
                 message.object("audio", |audio| audio.text("id", id));
             }
             Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
@@ -293,7 +293,7 @@ pub(super) fn write_signature_of_call(object: &mut ObjectWriter<'_>, call: &Tool
 fn write_part(
     array: &mut ArrayWriter<'_>,
     part: &Part,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     match &part.content {
@@ -351,7 +351,7 @@ fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsuppo
 }
 
 fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsupported> {
-    let Source::Base64(data) = &media.source else {
+    let MediaSource::Base64(data) = &media.source else {
         return Err(Unsupported::new("audio by address", "openai-chat takes its bytes only"));
     };
     let media_type = media.media_type.as_deref().unwrap_or("audio/wav");
@@ -374,7 +374,7 @@ fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsuppo
 fn write_file(
     array: &mut ArrayWriter<'_>,
     file: &File,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     if target.is_original {
@@ -386,7 +386,7 @@ fn write_file(
             });
             return Ok(());
         }
-        if matches!(file.media.source, Source::Url(_)) {
+        if matches!(file.media.source, MediaSource::Url(_)) {
             let why = "openai-chat takes its bytes only, openai-responses fetches it";
             return Err(Unsupported::new("a file by address", why));
         }
@@ -395,8 +395,8 @@ fn write_file(
         object.text("type", "file");
         object.object("file", |inner| {
             match &file.media.source {
-                Source::Id(id) => inner.text("file_id", id),
-                Source::Url(_) | Source::Base64(_) => {
+                MediaSource::Id(id) => inner.text("file_id", id),
+                MediaSource::Url(_) | MediaSource::Base64(_) => {
                     inner.text("file_data", &file.media.url().unwrap_or_default());
                 }
             }
@@ -410,7 +410,7 @@ fn write_file(
 pub(super) fn write_cache_point(
     object: &mut ObjectWriter<'_>,
     cache: Option<CachePoint>,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     let Some(cache) = cache else { return };

@@ -3,7 +3,7 @@
 use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::adapt::ends_with_answer;
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
@@ -20,7 +20,7 @@ const NO_SUCH: &str = "openai-chat has no such setting";
 /// Appends the whole body.
 pub(super) fn write(
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
@@ -52,7 +52,7 @@ pub(super) fn write(
 fn settings(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     // OpenAI's reasoning models refuse the older name; its imitators know only that one.
@@ -138,7 +138,7 @@ fn write_reasoning(
 fn write_service_tier(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     let Some(word) = request.service_tier.as_deref() else { return };
@@ -171,7 +171,7 @@ fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
 fn sampling(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     let sampling = &request.sampling;
@@ -201,7 +201,7 @@ fn sampling(
 fn tools(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    (target, forms): (&Target<'_>, &CallForms),
+    (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) {
     let sayable = |tool: &&Tool| match tool {
@@ -302,7 +302,7 @@ fn write_web_search(root: &mut ObjectWriter<'_>, search: &WebSearch, warnings: &
 fn write_function(
     array: &mut ArrayWriter<'_>,
     function: &Function,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     let parameters = Parameters::of(function, &OPENAI_STRICT, warnings);
@@ -329,7 +329,7 @@ mod tests {
 
     fn written(request: &ChatRequest, is_original: bool) -> (Value, Vec<String>) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = Target::new("m", is_original);
+        let target = TargetModel::new("m", is_original);
         write(request, &target, &mut warnings, &mut out).expect("sayable");
         let body = serde_json::from_slice(&out).expect("JSON");
         (body, warnings.iter().map(str::to_owned).collect())
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(content(Media::plain_text("Gr\u{fc}\u{df}e"), false)["type"], "file");
         let far = || Media::of_url("https://a.example/a.pdf");
         assert_eq!(content(far(), false)["file"]["file_data"], "https://a.example/a.pdf");
-        let target = Target::new("m", true);
+        let target = TargetModel::new("m", true);
         let refused = write(&file(far()), &target, &mut Warnings::default(), &mut Vec::new());
         assert_eq!(refused.expect_err("refused").what, "a file by address");
     }

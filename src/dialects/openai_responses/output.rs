@@ -12,8 +12,8 @@ use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, write_tokens};
 use crate::dialects::openai_tools::{CallForms, CallKind, arguments_of, flat_name, input_of};
 use crate::llm::{
-    Citation, Content, DialectJson, Image, Json, Media, Node, ObjectWriter, Part, Reasoning,
-    Signature, Source, Text, TokenLogprob, ToolCall, write_object,
+    Citation, Content, DialectJson, Image, Json, Media, MediaSource, Node, ObjectWriter, Part,
+    Reasoning, Signature, Text, TokenLogprob, ToolCall, write_object,
 };
 
 /// Type of the items that are pictures.
@@ -199,7 +199,9 @@ pub(super) fn kind_of(content: &Content, forms: &CallForms) -> Option<&'static s
             CallKind::ToolSearch => "tsc",
         }),
         Content::Reasoning(_) => Some("rs"),
-        Content::Image(Image { media: Media { source: Source::Base64(_), .. }, .. }) => Some("ig"),
+        Content::Image(Image { media: Media { source: MediaSource::Base64(_), .. }, .. }) => {
+            Some("ig")
+        }
         // Its id is in it.
         Content::Raw(foreign) if foreign.dialect == DIALECT => Some(""),
         _ => None,
@@ -306,7 +308,7 @@ pub(super) fn image_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, 
     item.text("type", PICTURE);
     item.text("status", status);
     match image {
-        Some(Image { media: Media { source: Source::Base64(data), media_type }, .. }) => {
+        Some(Image { media: Media { source: MediaSource::Base64(data), media_type }, .. }) => {
             let format = media_type.as_deref().and_then(|it| it.strip_prefix("image/"));
             item.optional_text("output_format", format);
             item.text("result", data);

@@ -5,8 +5,8 @@ use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, cache_point};
 use crate::dialects::openai_tools::{TOOL_SEARCH, arguments_of, name_of_call};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, DialectJson, File, Image, Malformed, Media, Node, Part,
-    Reasoning, Role, Source, Text, ToolCall, ToolResult, Turn, Within,
+    CachePoint, ChatRequest, Content, DialectJson, File, Image, Malformed, Media, MediaSource,
+    Node, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn, Within,
 };
 
 /// Reads `input` behind the turns that `request` has.
@@ -205,7 +205,7 @@ fn breakpoint(value: Node<'_>) -> Option<CachePoint> {
 
 fn image(value: Node<'_>) -> Result<Content, Malformed> {
     let media = match value.text_at("file_id")? {
-        Some(id) => Media { media_type: None, source: Source::Id(id.to_owned()) },
+        Some(id) => Media { media_type: None, source: MediaSource::Id(id.to_owned()) },
         None => Media::of_url(value.expect_text_at("image_url")?),
     };
     // What is automatic is the default, here and in chat completions.
@@ -216,10 +216,10 @@ fn image(value: Node<'_>) -> Result<Content, Malformed> {
 fn file(value: Node<'_>) -> Result<Content, Malformed> {
     let text = |key| value.text_at(key);
     let media = match (text("file_id")?, text("file_data")?, text("file_url")?) {
-        (Some(id), ..) => Media { media_type: None, source: Source::Id(id.to_owned()) },
+        (Some(id), ..) => Media { media_type: None, source: MediaSource::Id(id.to_owned()) },
         (None, Some(data), _) if data.starts_with("data:") => Media::of_url(data),
         (None, Some(data), _) => {
-            Media { media_type: None, source: Source::Base64(data.to_owned()) }
+            Media { media_type: None, source: MediaSource::Base64(data.to_owned()) }
         }
         (None, None, Some(url)) => Media::of_url(url),
         (None, None, None) => {

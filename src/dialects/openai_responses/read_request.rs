@@ -229,7 +229,9 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{CachePoint, Content, Image, Media, Reasoning, Scanner, Signature, Source};
+    use crate::llm::{
+        CachePoint, Content, Image, Media, MediaSource, Reasoning, Scanner, Signature,
+    };
 
     fn read_body(body: &str) -> Result<ChatRequest, Malformed> {
         Scanner::default().read(body.as_bytes(), read).expect("JSON")
@@ -418,15 +420,15 @@ mod tests {
         let [image, far, near, audio, video, text] = turns[0].parts.as_slice() else {
             panic!("{turns:?}")
         };
-        let media = Media { media_type: None, source: Source::Id("file-1".to_owned()) };
+        let media = Media { media_type: None, source: MediaSource::Id("file-1".to_owned()) };
         let detail = Some("high".to_owned());
         assert_eq!(image.content, Content::Image(Image { media, detail }));
         let source = |part: &Part| match &part.content {
             Content::File(file) => file.media.source.clone(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(source(far), Source::Url("https://a.example/b.pdf".to_owned()));
-        assert_eq!(source(near), Source::Base64("AAAA".to_owned()));
+        assert_eq!(source(far), MediaSource::Url("https://a.example/b.pdf".to_owned()));
+        assert_eq!(source(near), MediaSource::Base64("AAAA".to_owned()));
         assert_eq!(audio.content, Content::Audio(Media::base64("audio/mp3", "AAAA")));
         assert!(matches!(video.content, Content::Raw(_)));
         assert_eq!((text.as_text(), text.cache), (Some("t"), Some(CachePoint::Default)));

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::{DIALECT, output, proof};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::digest::digest;
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, ObjectWriter, Part,
-    Reasoning, Role, Signature, Source, ToolCall, ToolResult, Turn,
+    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, MediaSource, ObjectWriter,
+    Part, Reasoning, Role, Signature, ToolCall, ToolResult, Turn,
 };
 
 /// Longest id of a call that OpenAI takes, in characters (its own error message; seen November 2026).
@@ -20,7 +20,7 @@ pub(super) fn write(
     items: &mut ArrayWriter<'_>,
     turns: &[Turn],
     request: &ChatRequest,
-    (target, forms): (&Target<'_>, &CallForms),
+    (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
     let is_own = request.origin == Some(DIALECT);
@@ -224,9 +224,9 @@ impl Writer<'_, '_> {
         }
         object.text("type", "input_file");
         match &file.media.source {
-            Source::Id(id) => object.text("file_id", id),
-            Source::Url(url) => object.text("file_url", url),
-            Source::Base64(_) => {
+            MediaSource::Id(id) => object.text("file_id", id),
+            MediaSource::Url(url) => object.text("file_url", url),
+            MediaSource::Base64(_) => {
                 object.text("file_data", &file.media.url().unwrap_or_default());
                 // It is refused without a name.
                 object.text("filename", file.name.as_deref().unwrap_or(file_name(&file.media)));
@@ -390,13 +390,13 @@ fn write_image(object: &mut ObjectWriter<'_>, image: &Image) {
     // Some of those who imitate OpenAI refuse it without.
     object.text("detail", image.detail.as_deref().unwrap_or("auto"));
     match &image.media.source {
-        Source::Id(id) => object.text("file_id", id),
+        MediaSource::Id(id) => object.text("file_id", id),
         _ => object.text("image_url", &image.media.url().unwrap_or_default()),
     }
 }
 
 fn write_audio(object: &mut ObjectWriter<'_>, media: &Media) -> Result<(), Unsupported> {
-    let Source::Base64(data) = &media.source else {
+    let MediaSource::Base64(data) = &media.source else {
         return Err(Unsupported::new("audio by address", "openai-responses takes its bytes only"));
     };
     let media_type = media.media_type.as_deref().unwrap_or("audio/wav");

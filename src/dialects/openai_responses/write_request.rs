@@ -1,7 +1,7 @@
 //! A request as a provider takes it.
 
 use super::{DIALECT, write_input};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind, TOOL_SEARCH};
 use crate::dialects::warnings::Warnings;
@@ -20,7 +20,7 @@ const TOKENS_MIN: u64 = 16;
 /// Appends the whole body.
 pub(super) fn write(
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
@@ -86,7 +86,7 @@ fn plain_instructions(turn: &crate::llm::Turn) -> Option<&str> {
 fn settings(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     let is_own = request.origin == Some(DIALECT);
@@ -129,7 +129,7 @@ fn settings(
 fn sampling(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
     let sampling = &request.sampling;
@@ -441,8 +441,8 @@ mod tests {
     use super::*;
     use crate::dialects::openai_tools::{custom, in_namespace, tool_search};
     use crate::llm::{
-        CachePoint, Content, Dialect, DialectJson, File, Grammar, Image, Json, Media, Part,
-        Reasoning, ReasoningSettings, Sampling, Scanner, Signature, Source, Text, ToolCall,
+        CachePoint, Content, Dialect, DialectJson, File, Grammar, Image, Json, Media, MediaSource,
+        Part, Reasoning, ReasoningSettings, Sampling, Scanner, Signature, Text, ToolCall,
         ToolResult, Turn,
     };
     use proptest::collection::vec;
@@ -452,7 +452,7 @@ mod tests {
 
     fn write_for(request: &ChatRequest, is_original: bool) -> Result<(Value, String), Unsupported> {
         let (mut out, mut warnings) = (Vec::new(), Warnings::default());
-        let target = Target::new(&request.model, is_original);
+        let target = TargetModel::new(&request.model, is_original);
         write(request, &target, &mut warnings, &mut out)?;
         Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
     }
@@ -478,7 +478,10 @@ mod tests {
         let far = |source| Media { media_type: None, source };
         for (content, what) in [
             (Content::Video(Media::base64("video/mp4", "AAAA")), "a video"),
-            (Content::Audio(far(Source::Url("https://a.example".to_owned()))), "audio by address"),
+            (
+                Content::Audio(far(MediaSource::Url("https://a.example".to_owned()))),
+                "audio by address",
+            ),
         ] {
             let refused = write_for(&asking(vec![Part::new(content.clone())]), true);
             assert_eq!(refused.expect_err("refused").what, what);
@@ -622,7 +625,7 @@ mod tests {
         prop_oneof![
             Just(Media::base64(media_type, "AAAA")),
             Just(Media::of_url("https://a.example/b")),
-            Just(Media { media_type: None, source: Source::Id("file-1".to_owned()) }),
+            Just(Media { media_type: None, source: MediaSource::Id("file-1".to_owned()) }),
         ]
     }
 
@@ -824,7 +827,7 @@ mod tests {
         fn requests_round_trip(request in request()) {
             let mut out = Vec::new();
             let mut warnings = Warnings::default();
-            let target = Target::new(&request.model, true);
+            let target = TargetModel::new(&request.model, true);
             write(&request, &target, &mut warnings, &mut out).expect("all of it can be said");
             prop_assert!(warnings.is_empty(), "{}", warnings.header());
             let read = crate::dialects::openai_responses::read_request::read;

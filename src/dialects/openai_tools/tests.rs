@@ -265,7 +265,7 @@ fn compatible_servers_get_functions() {
     {
         let codec = of(dialect);
         for (is_original, kind) in [(true, "custom"), (false, "function")] {
-            let target = crate::dialects::Target::new("m", is_original);
+            let target = crate::dialects::TargetModel::new("m", is_original);
             let (mut out, mut warnings) = (Vec::new(), crate::dialects::Warnings::default());
             codec.write_request(&request, &target, &mut warnings, &mut out).expect("sayable");
             let body: Value = serde_json::from_slice(&out).expect("JSON");

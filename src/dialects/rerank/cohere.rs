@@ -4,7 +4,7 @@
 //! beyond that is read from clients.
 
 use super::{RerankCodec, check, documents, results, texts, wanted, write_result};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -34,7 +34,7 @@ impl RerankCodec for Cohere {
     fn write_request(
         &self,
         request: &RerankRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

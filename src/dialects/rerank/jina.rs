@@ -4,7 +4,7 @@
 use super::{
     RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound, write_result,
 };
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -35,7 +35,7 @@ impl RerankCodec for Jina {
     fn write_request(
         &self,
         request: &RerankRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

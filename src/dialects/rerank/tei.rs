@@ -2,7 +2,7 @@
 //! November 2026): one model, no bound of results, an array as the answer, no counts.
 
 use super::{RerankCodec, check, documents, results, texts, wanted, warn_of_bound};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -35,7 +35,7 @@ impl RerankCodec for Tei {
     fn write_request(
         &self,
         request: &RerankRequest,
-        _: &Target<'_>,
+        _: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

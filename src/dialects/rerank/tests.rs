@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{RerankCodec, cohere, jina, rerank, rerank_of_clients, rerank_on_tei, tei, voyage};
-use crate::dialects::codec::Target;
+use crate::dialects::codec::TargetModel;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Json, RerankAnswer, RerankDocument, RerankRequest, RerankResult, Scanner, Usage,
@@ -33,7 +33,7 @@ fn write_request(
     codec: &dyn RerankCodec,
     request: &RerankRequest,
 ) -> Result<(Value, String), String> {
-    let target = Target::new("model-1", true);
+    let target = TargetModel::new("model-1", true);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)

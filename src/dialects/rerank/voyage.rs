@@ -1,7 +1,7 @@
 //! Voyage's ranking (API reference, "Rerankers", and its own client 0.5, read November 2026).
 
 use super::{RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound};
-use crate::dialects::codec::{Target, Unsupported};
+use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
@@ -32,7 +32,7 @@ impl RerankCodec for Voyage {
     fn write_request(
         &self,
         request: &RerankRequest,
-        target: &Target<'_>,
+        target: &TargetModel<'_>,
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {

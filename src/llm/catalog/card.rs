@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::hours::Hours;
-use super::{Abilities, Ability, Source};
+use super::{Abilities, Ability, CatalogSource};
 use crate::llm::price::Prices;
 
 /// What a model is for.
@@ -52,7 +52,7 @@ pub struct ModelCard {
     pub(super) retires: Option<&'static str>,
     pub(super) off_peak: Option<Box<Hours>>,
     pub(super) factors: Factors,
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<CatalogSource>,
     pub(super) prices: Prices,
 }
 
@@ -123,7 +123,7 @@ impl ModelCard {
 
     /// Where the card comes from and as of when; none if the operator wrote its prices.
     #[must_use]
-    pub fn source(&self) -> Option<Source> {
+    pub fn source(&self) -> Option<CatalogSource> {
         self.source
     }
 

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::card::Factors;
 use super::hours::Hours;
-use super::{Abilities, Ability, BuiltIn, Mode, ModelCard, Source, Vendor};
+use super::{Abilities, Ability, BuiltIn, CatalogSource, Mode, ModelCard, Vendor};
 use crate::llm::price::{PicoUsd, Prices, Rate};
 
 /// Vendors whose rows leave out no ability to read more than text, so that what is missing cannot be
@@ -31,11 +31,11 @@ const TELL_ALL: [&str; 11] = [
 /// The built-in part of the catalogue from its file.
 pub(super) fn built_in(text: &'static str) -> Result<BuiltIn, serde_json::Error> {
     let file: File<'static> = serde_json::from_str(text)?;
-    let sources: Vec<Source> = file
+    let sources: Vec<CatalogSource> = file
         .sources
         .0
         .into_iter()
-        .map(|(name, row)| Source { name, version: row.version, date: row.date })
+        .map(|(name, row)| CatalogSource { name, version: row.version, date: row.date })
         .collect();
     let mut vendors = Vec::new();
     for (name, rows) in file.providers.0 {
@@ -90,7 +90,11 @@ struct Row<'a> {
 }
 
 impl Row<'static> {
-    fn card(self, name: &'static str, sources: &[Source]) -> Result<ModelCard, serde_json::Error> {
+    fn card(
+        self,
+        name: &'static str,
+        sources: &[CatalogSource],
+    ) -> Result<ModelCard, serde_json::Error> {
         let refuse = |what: &str| serde_json::Error::custom(format!("{name}: {what}"));
         let mut abilities = Abilities::default();
         for name in self.can.split(' ').filter(|name| !name.is_empty()) {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::card::Factors;
 use super::{Abilities, Ability, Mode, ModelCard, NAME_BYTES_MAX};
 use crate::base::{Problems, did_you_mean, member_path};
-use crate::llm::price::{Kind, PicoUsd, Prices, Rate, Tier};
+use crate::llm::price::{PicoUsd, Prices, Rate, RateKind, Tier};
 
 /// The tiers that a price can be written for.
 #[derive(
@@ -85,16 +85,16 @@ impl PriceSettings {
     fn check(&self, path: &str, problems: &mut Problems) -> Vec<Rate> {
         let mut rates = Vec::new();
         for (kind, dollars) in [
-            (Kind::Input, self.input),
-            (Kind::Output, self.output),
-            (Kind::CacheRead, self.cache_read),
-            (Kind::CacheWrite, self.cache_write),
-            (Kind::CacheWrite1h, self.cache_write_1h),
-            (Kind::InputAudio, self.input_audio),
-            (Kind::OutputAudio, self.output_audio),
-            (Kind::InputImage, self.input_image),
-            (Kind::OutputImage, self.output_image),
-            (Kind::Reasoning, self.reasoning),
+            (RateKind::Input, self.input),
+            (RateKind::Output, self.output),
+            (RateKind::CacheRead, self.cache_read),
+            (RateKind::CacheWrite, self.cache_write),
+            (RateKind::CacheWrite1h, self.cache_write_1h),
+            (RateKind::InputAudio, self.input_audio),
+            (RateKind::OutputAudio, self.output_audio),
+            (RateKind::InputImage, self.input_image),
+            (RateKind::OutputImage, self.output_image),
+            (RateKind::Reasoning, self.reasoning),
         ] {
             let Some(dollars) = dollars else { continue };
             let (tier, above_tokens) = (self.tier.tier(), self.above_tokens);

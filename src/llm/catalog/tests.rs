@@ -1,12 +1,12 @@
 //! The built-in file, the names that stand for others, and what the operator writes.
 
 use super::*;
-use crate::base::{Problems, Shape};
-use crate::llm::{Kind, PicoUsd, Tier};
+use crate::base::{Problems, Schema};
+use crate::llm::{PicoUsd, RateKind, Tier};
 use serde_json::{Value, json};
 
 fn input_price(card: &ModelCard) -> Option<u64> {
-    card.prices().price(Kind::Input, Tier::Standard, 0).map(PicoUsd::get)
+    card.prices().price(RateKind::Input, Tier::Standard, 0).map(PicoUsd::get)
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn operator_entries_take_precedence() {
 fn check(written: Value) -> (Option<ModelCard>, Vec<String>) {
     let mut problems = Problems::default();
     let settings: Option<ModelSettings> =
-        Shape::of::<ModelSettings>().read(written, "p", &mut problems);
+        Schema::of::<ModelSettings>().read(written, "p", &mut problems);
     let catalog = Catalog::default();
     let built_in = catalog.find("openai", "gpt-4o");
     let card = settings.and_then(|it| it.check("gpt-4o", built_in, "p", &mut problems));

@@ -129,10 +129,10 @@ fn non_token_units_are_priced() {
     let card = card(&[("per_query", PicoUsd::new(2_000_000_000))], "");
     let cost =
         |kind, count| cost_of_units(kind, count, &card, PricingTerms::default()).map(PicoUsd::get);
-    assert_eq!(cost(Kind::PerQuery, 3), Some(6_000_000_000));
-    assert_eq!(cost(Kind::PerImage, 3), None);
-    assert_eq!(cost(Kind::PerImage, 0), Some(0));
-    assert_eq!(cost(Kind::PerQuery, u64::MAX), None);
+    assert_eq!(cost(RateKind::PerQuery, 3), Some(6_000_000_000));
+    assert_eq!(cost(RateKind::PerImage, 3), None);
+    assert_eq!(cost(RateKind::PerImage, 0), Some(0));
+    assert_eq!(cost(RateKind::PerQuery, u64::MAX), None);
 }
 
 #[test]

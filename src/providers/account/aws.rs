@@ -1,6 +1,6 @@
 //! Amazon Bedrock and SageMaker.
 
-use super::{Account, Context, Listed, Rule, text_of};
+use super::{Account, AccountContext, Listed, Rule, text_of};
 use crate::base::Secret;
 use crate::providers::address::Address;
 use crate::providers::credential::{
@@ -83,7 +83,7 @@ impl AwsSettings {
         self.of_keys().iter().any(|(_, given)| *given)
     }
 
-    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         let region = context.text("aws_region", self.aws_region.as_ref(), Rule::Label);
         let domain = match &region {
             Some(region) if region.starts_with("cn-") => "amazonaws.com.cn",
@@ -115,7 +115,7 @@ impl AwsSettings {
     /// The keys that sign; none where `api_key` is the credential, or nothing is.
     fn keys(
         &self,
-        context: &mut Context<'_>,
+        context: &mut AccountContext<'_>,
         region: Option<&str>,
         domain: &str,
     ) -> Option<SigningKeys> {
@@ -166,7 +166,7 @@ impl AwsSettings {
         }
     }
 
-    fn given(&self, context: &mut Context<'_>) -> Option<AwsKeys> {
+    fn given(&self, context: &mut AccountContext<'_>) -> Option<AwsKeys> {
         let id = self.aws_access_key_id.as_ref();
         let hint = "write aws_access_key_id = \"${AWS_ACCESS_KEY_ID}\"";
         let id = context.needed("aws_access_key_id", id, Rule::Visible, hint);
@@ -182,7 +182,7 @@ impl AwsSettings {
 
     fn sts_url(
         &self,
-        context: &mut Context<'_>,
+        context: &mut AccountContext<'_>,
         region: Option<&str>,
         domain: &str,
     ) -> Option<BaseUrl> {
@@ -193,7 +193,7 @@ impl AwsSettings {
 
     fn role(
         &self,
-        context: &mut Context<'_>,
+        context: &mut AccountContext<'_>,
         region: Option<&str>,
         domain: &str,
     ) -> Option<AwsRole> {
@@ -215,7 +215,7 @@ impl AwsSettings {
     /// Where the machine has its keys, by the variables that AWS itself sets in what it runs.
     fn machine(
         &self,
-        context: &mut Context<'_>,
+        context: &mut AccountContext<'_>,
         region: Option<&str>,
         domain: &str,
     ) -> Option<AwsBase> {

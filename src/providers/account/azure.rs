@@ -1,6 +1,6 @@
 //! Azure `OpenAI` and Azure AI Foundry.
 
-use super::{Account, Context, Listed, Rule, text_of};
+use super::{Account, AccountContext, Listed, Rule, text_of};
 use crate::base::Secret;
 use crate::providers::address::{AZURE_V1, Address};
 use crate::providers::credential::{Credential, Entra, ManagedIdentity, TokenSource};
@@ -93,7 +93,7 @@ impl AzureSettings {
         ]
     }
 
-    pub(super) fn check_openai(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check_openai(&self, context: &mut AccountContext<'_>) -> Account {
         let resource = self.azure_resource_name.as_ref();
         let resource = context.text("azure_resource_name", resource, Rule::Label);
         let deployment = self.azure_deployment_id.as_ref();
@@ -116,7 +116,7 @@ impl AzureSettings {
         Account { base_url, address, credential, ..Account::default() }
     }
 
-    pub(super) fn check_foundry(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check_foundry(&self, context: &mut AccountContext<'_>) -> Account {
         let resource = self.azure_resource_name.as_ref();
         let resource = context.text("azure_resource_name", resource, Rule::Label);
         let version = self.azure_api_version.as_ref();
@@ -154,7 +154,7 @@ impl AzureSettings {
     }
 
     /// The credential, if it is another than a key.
-    fn credential(&self, context: &mut Context<'_>) -> Option<Credential> {
+    fn credential(&self, context: &mut AccountContext<'_>) -> Option<Credential> {
         let has_entra = self.of_entra().iter().any(|(_, given)| *given);
         let inferred = if has_entra { AzureAuth::Entra } else { AzureAuth::ApiKey };
         let mode = self.azure_auth_mode.unwrap_or(inferred);
@@ -181,7 +181,7 @@ impl AzureSettings {
         Some(Credential::Bearer(source))
     }
 
-    fn entra(&self, context: &mut Context<'_>, scope: String) -> Option<TokenSource> {
+    fn entra(&self, context: &mut AccountContext<'_>, scope: String) -> Option<TokenSource> {
         let tenant = self.azure_entra_tenant_id.as_ref();
         let tenant =
             context.needed("azure_entra_tenant_id", tenant, Rule::Segment, "the directory's id");
@@ -206,7 +206,7 @@ impl AzureSettings {
         }))
     }
 
-    fn managed(&self, context: &mut Context<'_>, scope: &str) -> Option<TokenSource> {
+    fn managed(&self, context: &mut AccountContext<'_>, scope: &str) -> Option<TokenSource> {
         let client_id = self.azure_managed_client_id.as_ref();
         let client_id = context.text("azure_managed_client_id", client_id, Rule::Segment);
         let url = self.azure_managed_url.as_deref().unwrap_or("http://169.254.169.254");

@@ -1,6 +1,6 @@
 //! Vendors whose address alone depends on the account.
 
-use super::{Account, Context, Listed, Rule, text_of};
+use super::{Account, AccountContext, Listed, Rule, text_of};
 use crate::providers::address::Address;
 
 /// Settings of which each names an account's address.
@@ -31,7 +31,7 @@ impl HostSettings {
         ]
     }
 
-    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         let address = match context.slug {
             "databricks" => Address::Databricks,
             _ => Address::Plain,
@@ -49,13 +49,13 @@ impl HostSettings {
         Account { base_url, address, ..Account::default() }
     }
 
-    fn workers_ai(&self, context: &mut Context<'_>) -> Option<String> {
+    fn workers_ai(&self, context: &mut AccountContext<'_>) -> Option<String> {
         let account = self.workers_ai_account_id.as_ref();
         let account = context.text("workers_ai_account_id", account, Rule::Label)?;
         Some(format!("https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1"))
     }
 
-    fn databricks(&self, context: &mut Context<'_>) -> Option<String> {
+    fn databricks(&self, context: &mut AccountContext<'_>) -> Option<String> {
         const DOMAINS: [&str; 4] = [
             ".cloud.databricks.com",
             ".gcp.databricks.com",
@@ -79,7 +79,7 @@ impl HostSettings {
         Some(format!("https://{host}/serving-endpoints"))
     }
 
-    fn snowflake(&self, context: &mut Context<'_>) -> Option<String> {
+    fn snowflake(&self, context: &mut AccountContext<'_>) -> Option<String> {
         let account = self.snowflake_account.as_ref();
         let account = context.text("snowflake_account", account, Rule::Host)?;
         // Hosts of Snowflake have `-` where accounts have `_`.

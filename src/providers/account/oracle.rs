@@ -1,6 +1,6 @@
 //! Oracle's Generative AI.
 
-use super::{Account, Context, Listed, Rule};
+use super::{Account, AccountContext, Listed, Rule};
 use crate::base::Secret;
 use crate::providers::credential::{Credential, OracleSigner, RsaKey};
 
@@ -47,7 +47,7 @@ impl OracleSettings {
         ]
     }
 
-    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         let region = context.text("oracle_region", self.oracle_region.as_ref(), Rule::Label);
         if self.oracle_region.is_none() && context.base_url.is_none() {
             let hint = "as in oracle_region = \"us-chicago-1\"";
@@ -76,7 +76,7 @@ impl OracleSettings {
         }
     }
 
-    fn credential(&self, context: &mut Context<'_>) -> Option<Credential> {
+    fn credential(&self, context: &mut AccountContext<'_>) -> Option<Credential> {
         if self.of_signer().iter().all(|(_, given)| !given) {
             return None;
         }
@@ -97,7 +97,7 @@ impl OracleSettings {
         }))
     }
 
-    fn key(&self, context: &mut Context<'_>) -> Option<RsaKey> {
+    fn key(&self, context: &mut AccountContext<'_>) -> Option<RsaKey> {
         const NAME: &str = "oracle_private_key";
         let key = self.oracle_private_key.as_ref().and_then(|pem| RsaKey::parse(pem.reveal()));
         if key.is_none() {

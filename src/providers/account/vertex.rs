@@ -1,6 +1,6 @@
 //! Google Vertex AI.
 
-use super::{Account, Context, Listed, Rule, text_of};
+use super::{Account, AccountContext, Listed, Rule, text_of};
 use crate::base::Secret;
 use crate::providers::address::Address;
 use crate::providers::credential::{
@@ -51,7 +51,7 @@ impl VertexSettings {
         ]
     }
 
-    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         let key = self.key(context);
         let region = context.text("vertex_region", self.vertex_region.as_ref(), Rule::Label);
         let project = self.vertex_project_id.as_ref();
@@ -82,7 +82,7 @@ impl VertexSettings {
         Account { base_url, address, credential, ..Account::default() }
     }
 
-    fn key(&self, context: &mut Context<'_>) -> Option<GoogleKey> {
+    fn key(&self, context: &mut AccountContext<'_>) -> Option<GoogleKey> {
         const NAME: &str = "vertex_service_account_json";
         let json = self.vertex_service_account_json.as_ref()?;
         let key = GoogleKey::parse(json.reveal())
@@ -92,7 +92,7 @@ impl VertexSettings {
         Some(key)
     }
 
-    fn credential(&self, context: &mut Context<'_>, key: Option<GoogleKey>) -> Credential {
+    fn credential(&self, context: &mut AccountContext<'_>, key: Option<GoogleKey>) -> Credential {
         let has_json = self.vertex_service_account_json.is_some();
         let inferred = if has_json { VertexAuth::ServiceAccount } else { VertexAuth::AccessToken };
         let mode = self.vertex_auth_type.unwrap_or(inferred);

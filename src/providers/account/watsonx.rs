@@ -1,6 +1,6 @@
 //! IBM watsonx.ai.
 
-use super::{Account, Context, Listed, Rule, text_of};
+use super::{Account, AccountContext, Listed, Rule, text_of};
 use crate::providers::address::Address;
 use crate::providers::credential::{Credential, IbmKey, TokenSource};
 
@@ -37,7 +37,7 @@ impl WatsonxSettings {
         ]
     }
 
-    pub(super) fn check(&self, context: &mut Context<'_>) -> Account {
+    pub(super) fn check(&self, context: &mut AccountContext<'_>) -> Account {
         let region = context.text("watsonx_region", self.watsonx_region.as_ref(), Rule::Label);
         if self.watsonx_region.is_none() && context.base_url.is_none() {
             let hint = "as in watsonx_region = \"us-south\"";
@@ -73,7 +73,7 @@ impl WatsonxSettings {
         }
     }
 
-    fn credential(&self, context: &mut Context<'_>) -> Option<Credential> {
+    fn credential(&self, context: &mut AccountContext<'_>) -> Option<Credential> {
         let url = self.watsonx_iam_url.as_deref();
         let url = context.token_url("watsonx_iam_url", url, "https://iam.cloud.ibm.com");
         let api_key = context.secret("api_key", context.api_key?);

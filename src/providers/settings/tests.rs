@@ -3,7 +3,7 @@
 use super::super::credential::rsa_pem;
 use super::super::{PathParts, TokenSource};
 use super::*;
-use crate::base::Shape;
+use crate::base::Schema;
 use serde_json::{Value, json};
 
 fn check(written: Value) -> (Option<Provider>, Vec<String>) {
@@ -20,7 +20,7 @@ fn check(written: Value) -> (Option<Provider>, Vec<String>) {
     };
     let sources = ConfigSources { read_file: &read_file, environment: &environment };
     let settings: Option<ProviderSettings> =
-        Shape::of::<ProviderSettings>().read(written, "p", &mut problems);
+        Schema::of::<ProviderSettings>().read(written, "p", &mut problems);
     let provider = settings.and_then(|s| s.check("p", "p", &sources, &mut problems));
     (provider, problems.into_vec().into_iter().map(|problem| problem.path).collect())
 }

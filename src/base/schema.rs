@@ -1,4 +1,4 @@
-//! The shape of settings as written: a type's JSON schema, held against a JSON value.
+//! The schema of settings as written: a type's JSON schema, checked against a JSON value.
 //!
 //! The schema comes from the type itself (names, doc comments, ranges, defaults), so that the
 //! check, the typed value and the reference page cannot disagree. Unlike a deserialiser it finds
@@ -13,12 +13,12 @@ use serde_json::{Map, Value};
 
 use super::problem::{Problems, did_you_mean, member_path};
 
-/// The shape of one type.
+/// The schema of one type.
 #[derive(Debug)]
-pub struct Shape(Value);
+pub struct Schema(Value);
 
-impl Shape {
-    /// The shape of `T`, whose every member may be left out.
+impl Schema {
+    /// The schema of `T`, whose every member may be left out.
     #[must_use]
     pub fn of<T: JsonSchema>() -> Self {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
@@ -54,13 +54,13 @@ impl Shape {
         serde_json::from_value(value).map_err(refuse).ok()
     }
 
-    /// Gives members that are written in camelCase their names in the shape. What the shape has no members
+    /// Gives members that are written in camelCase their names in the schema. What the schema has no members
     /// for, such as a free map, stays as it is.
     pub fn rename_camel_case(&self, value: &mut Value, path: &str, problems: &mut Problems) {
         rename_camel_case(&self.0, value, path, problems);
     }
 
-    /// Takes out of `value` what the shape has no name for, and tells the paths.
+    /// Takes out of `value` what the schema has no name for, and returns the paths.
     pub fn take_unknown(&self, value: &mut Value, path: &str) -> Vec<String> {
         let mut taken = Vec::new();
         take_unknown(&self.0, value, path, &mut taken);
@@ -68,7 +68,7 @@ impl Shape {
     }
 }
 
-/// One member of a shape, in words.
+/// One member of a schema, in words.
 #[derive(Debug)]
 pub struct Member {
     /// Its name in the file.
@@ -81,8 +81,8 @@ pub struct Member {
     pub default: Option<Value>,
     /// What the example file says.
     pub example: Option<Value>,
-    /// Shape of a table inside, such as `[server.tls]`, or of each table in a list.
-    pub table: Option<Shape>,
+    /// Schema of a table inside, such as `[server.tls]`, or of each table in a list.
+    pub table: Option<Schema>,
     /// True for a list.
     pub is_list: bool,
 }
@@ -98,7 +98,7 @@ impl Member {
             takes: takes(own),
             default: schema.get("default").filter(|value| !value.is_null()).cloned(),
             example: schema.get("examples").and_then(|examples| examples.get(0)).cloned(),
-            table: inner.get("properties").map(|_| Shape(inner.clone())),
+            table: inner.get("properties").map(|_| Schema(inner.clone())),
             is_list: items.is_some(),
         }
     }
@@ -457,7 +457,7 @@ mod tests {
             (json!(null), vec!["p"]),
         ] {
             let mut problems = Problems::default();
-            let read: Option<Outer> = Shape::of::<Outer>().read(value.clone(), "p", &mut problems);
+            let read: Option<Outer> = Schema::of::<Outer>().read(value.clone(), "p", &mut problems);
             assert_eq!(read.is_some(), value.is_object(), "{value}");
             let paths: Vec<String> = problems.into_vec().into_iter().map(|p| p.path).collect();
             assert_eq!(paths, expected, "{value}");
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn members_are_listed_in_messages() {
-        let shape = Shape::of::<Outer>();
+        let shape = Schema::of::<Outer>();
         let takes: Vec<String> = shape.members().map(|member| member.takes).collect();
         let expected = [
             "whole number, 1 to 10",
