@@ -84,7 +84,7 @@ fn without_please(text: &str) -> Option<&str> {
 /// no statement. More than one mark is left alone.
 fn without_mark(text: &str) -> Option<&str> {
     let stated = text.strip_suffix(['.', '。']);
-    let asked = || text.strip_suffix(['?', '？']).filter(|rest| asks(rest));
+    let asked = || text.strip_suffix(['?', '？']).filter(|rest| is_question(rest));
     let rest = stated.or_else(asked)?.trim_end();
     rest.ends_with(char::is_alphanumeric).then_some(rest)
 }
@@ -97,7 +97,7 @@ const ASKING: [&str; 35] = [
 ];
 
 /// True if the text is a question by its first word.
-fn asks(text: &str) -> bool {
+fn is_question(text: &str) -> bool {
     let first = text.split(|it: char| !it.is_ascii_alphabetic()).next().unwrap_or_default();
     ASKING.iter().any(|it| it.eq_ignore_ascii_case(first))
 }

@@ -249,22 +249,22 @@ mod tests {
         event_bytes_max: usize,
     ) -> (ReadEvents, Result<bool, AmazonError>) {
         let mut reader = AmazonReader::new(event_bytes_max);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for piece in pieces {
             reader.push(piece);
             loop {
                 match reader.next() {
-                    Ok(Some(event)) => told.push((event.name.to_owned(), event.data.to_vec())),
+                    Ok(Some(event)) => events.push((event.name.to_owned(), event.data.to_vec())),
                     Ok(None) => break,
                     Err(error) => {
                         reader.push(piece);
                         assert_eq!(reader.next(), Err(error), "an error stays");
-                        return (told, Err(error));
+                        return (events, Err(error));
                     }
                 }
             }
         }
-        (told, Ok(reader.has_partial()))
+        (events, Ok(reader.has_partial()))
     }
 
     /// A message with these bytes as headers, all else as it should be.
@@ -319,8 +319,8 @@ mod tests {
             text_header(":error-message", "It \"broke\"."),
         ];
         stream.extend(message(&headers.concat(), b""));
-        let (told, end) = read([stream.as_slice()], 200);
-        let told: Vec<(&str, &str)> = told
+        let (events, end) = read([stream.as_slice()], 200);
+        let events: Vec<(&str, &str)> = events
             .iter()
             .map(|(name, data)| (name.as_str(), std::str::from_utf8(data).unwrap()))
             .collect();
@@ -329,7 +329,7 @@ mod tests {
             ("throttlingException", r#"{"message":"slow"}"#),
             ("error", r#"{"message":"It \"broke\".","code":"InternalFailure"}"#),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(events, expected);
         assert_eq!(end, Ok(false));
     }
 
@@ -435,8 +435,8 @@ mod tests {
             let mut stream = joined(&messages);
             let bit = at.index(stream.len() * 8);
             stream[bit / 8] ^= 1 << (bit % 8);
-            let (told, end) = read(stream.chunks(7), 4096);
-            prop_assert!(told.len() < messages.len());
+            let (events, end) = read(stream.chunks(7), 4096);
+            prop_assert!(events.len() < messages.len());
             prop_assert!(end.is_err(), "{:?}", end);
         }
 
@@ -444,13 +444,13 @@ mod tests {
         fn truncated_message_is_never_emitted(messages in messages(), at in any::<prop::sample::Index>()) {
             let stream = joined(&messages);
             let cut = at.index(stream.len());
-            let (told, end) = read([&stream[..cut]], 4096);
+            let (events, end) = read([&stream[..cut]], 4096);
             let whole = messages.iter().scan(0, |end, (_, _, bytes)| {
                 *end += bytes.len();
                 Some(*end)
             });
             let ends: Vec<usize> = whole.take_while(|end| *end <= cut).collect();
-            prop_assert_eq!(told.len(), ends.len());
+            prop_assert_eq!(events.len(), ends.len());
             prop_assert_eq!(end, Ok(ends.last().copied().unwrap_or(0) < cut));
         }
 

@@ -147,8 +147,8 @@ fn has_code(error: &ApiError) -> bool {
         let letters = text.chars().filter(char::is_ascii_alphanumeric);
         letters.map(|letter| letter.to_ascii_lowercase()).collect()
     };
-    let told = [error.code.as_deref().unwrap_or_default(), &error.kind];
-    told.into_iter().any(|text| CODES.contains(&plain(text).as_str()))
+    let codes = [error.code.as_deref().unwrap_or_default(), &error.kind];
+    codes.into_iter().any(|text| CODES.contains(&plain(text).as_str()))
 }
 
 /// True for an error that [`recognize`] made.
@@ -161,28 +161,28 @@ pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
     if !is_overflow(error) || is_said_as(&error.message, dialect) {
         return Cow::Borrowed(&error.message);
     }
-    let told = &error.message;
+    let message = &error.message;
     // What fits alone, but not together with the answer, has no such comparison.
-    let sizes = sizes(told).unwrap_or_default();
+    let sizes = sizes(message).unwrap_or_default();
     let sizes = sizes.tokens.zip(sizes.limit).filter(|(tokens, limit)| tokens > limit);
     match (dialect, sizes) {
         (Dialect::AnthropicMessages, Some((tokens, limit))) => {
             format!("prompt is too long: {tokens} tokens > {limit} maximum").into()
         }
-        (Dialect::AnthropicMessages, None) => format!("prompt is too long: {told}").into(),
+        (Dialect::AnthropicMessages, None) => format!("prompt is too long: {message}").into(),
         (Dialect::Gemini, Some((tokens, limit))) => format!(
             "The input token count ({tokens}) exceeds the maximum number of tokens allowed ({limit})."
         )
         .into(),
         (Dialect::Gemini, None) => {
-            format!("The input token count exceeds the maximum number of tokens allowed: {told}")
+            format!("The input token count exceeds the maximum number of tokens allowed: {message}")
                 .into()
         }
         (Dialect::BedrockConverse, _) => {
-            format!("Input is too long for requested model: {told}").into()
+            format!("Input is too long for requested model: {message}").into()
         }
-        (Dialect::CohereChat, _) => format!("too many tokens: {told}").into(),
-        _ => Cow::Borrowed(told),
+        (Dialect::CohereChat, _) => format!("too many tokens: {message}").into(),
+        _ => Cow::Borrowed(message),
     }
 }
 

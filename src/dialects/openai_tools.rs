@@ -32,13 +32,13 @@ const PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{\"input\":{\"type
 
 /// A tool that takes one text.
 pub(super) fn custom(name: &str, description: Option<&str>, grammar: Option<Grammar>) -> Function {
-    let mut told = description.unwrap_or_default().to_owned();
+    let mut text = description.unwrap_or_default().to_owned();
     if let Some(Grammar { syntax, definition }) = &grammar {
-        if !told.is_empty() {
-            told.push_str("\n\n");
+        if !text.is_empty() {
+            text.push_str("\n\n");
         }
         let how = "Give the text as it is, as the string `input`. It must follow this";
-        told.push_str(&format!("{how} {syntax} grammar:\n{definition}"));
+        text.push_str(&format!("{how} {syntax} grammar:\n{definition}"));
     }
     let openai = OpenaiTool {
         name: name.to_owned(),
@@ -48,7 +48,7 @@ pub(super) fn custom(name: &str, description: Option<&str>, grammar: Option<Gram
     };
     Function {
         name: flat_name(None, name),
-        description: Some(told).filter(|it| !it.is_empty()),
+        description: Some(text).filter(|it| !it.is_empty()),
         parameters: Some(Json::of_written(PARAMETERS.to_owned())),
         openai: Some(Box::new(openai)),
         ..Function::default()
@@ -102,17 +102,17 @@ pub(super) fn flat_name(namespace: Option<&str>, name: &str) -> String {
     if joined.chars().count() <= NAME_MAX {
         return joined.chars().map(safe).collect();
     }
-    told_apart(&joined.chars().map(safe).collect::<String>(), &joined)
+    disambiguated(&joined.chars().map(safe).collect::<String>(), &joined)
 }
 
 /// `name`, which is ASCII, with a digest of `whole` behind it, within the bound.
-fn told_apart(name: &str, whole: &str) -> String {
+fn disambiguated(name: &str, whole: &str) -> String {
     let kept = name.get(..NAME_MAX - DIGEST_DIGITS - 1).unwrap_or(name);
     format!("{kept}_{}", digest(whole, DIGEST_DIGITS))
 }
 
 /// Gives those functions of namespaces another name whose name is taken.
-pub(super) fn tell_names_apart(tools: &mut [Tool]) {
+pub(super) fn disambiguate_names(tools: &mut [Tool]) {
     let namespace_of = |function: &Function| {
         function.openai.as_ref().and_then(|it| Some((it.namespace.clone()?, it.name.clone())))
     };
@@ -127,7 +127,7 @@ pub(super) fn tell_names_apart(tools: &mut [Tool]) {
                 Some((namespace, inner)) if is_second => {
                     if taken.contains(&function.name) {
                         let whole = format!("{}\0{inner}", namespace.name);
-                        function.name = told_apart(&function.name, &whole);
+                        function.name = disambiguated(&function.name, &whole);
                     }
                     taken.insert(function.name.clone());
                 }
@@ -255,7 +255,7 @@ mod names {
     fn flattened_names_are_unique() {
         let mut tools =
             [inside("a", "b__c"), inside("a__b", "c"), plain("a__b__c"), inside("x", "y")];
-        tell_names_apart(&mut tools);
+        disambiguate_names(&mut tools);
         let found = names(&tools);
         assert_eq!((found[2], found[3]), ("a__b__c", "x__y"));
         let unique: HashSet<&&str> = found.iter().collect();
@@ -270,7 +270,7 @@ mod names {
     #[test]
     fn call_without_namespace_matches_unique_name() {
         let mut tools = [inside("a", "f"), inside("b", "f"), inside("b", "g"), plain("h")];
-        tell_names_apart(&mut tools);
+        disambiguate_names(&mut tools);
         for (namespace, name, expected) in [
             (None, "g", "b__g"),
             (None, "f", "f"),

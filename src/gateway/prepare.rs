@@ -221,7 +221,7 @@ fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Chan
         (_, Some(client)) => {
             let toward = provider.dialect_toward(client, model);
             let needs_responses = toward == Dialect::OpenaiChat
-                && provider.speaks(Dialect::OpenaiResponses, model)
+                && provider.supports_dialect(Dialect::OpenaiResponses, model)
                 && needs_responses(asker, request, choice, (client, changes));
             let spoken = if needs_responses { Dialect::OpenaiResponses } else { toward };
             // Google's other form of a stream, one array, is written by us only, and so are the

@@ -207,27 +207,27 @@ mod tests {
         event_bytes_max: usize,
     ) -> (Vec<OwnedEvent>, bool, bool) {
         let mut reader = EventReader::new(event_bytes_max);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for piece in pieces {
             reader.push(piece);
             loop {
                 match reader.next() {
-                    Ok(Some(event)) => told.push(own(&event)),
+                    Ok(Some(event)) => events.push(own(&event)),
                     Ok(None) => break,
-                    Err(_) => return (told, true, true),
+                    Err(_) => return (events, true, true),
                 }
             }
         }
-        (told, false, reader.has_partial())
+        (events, false, reader.has_partial())
     }
 
     /// `expected` holds one text an event: `name|id|data|comment|retry`, absent parts as `-`.
     fn check(input: &[u8], expected: &[&str], expected_partial: bool) {
-        let (told, too_large, partial) = read([input], 1024);
+        let (events, too_large, partial) = read([input], 1024);
         let show = |text: Option<&[u8]>| {
             text.map_or("-".to_owned(), |text| String::from_utf8_lossy(text).into_owned())
         };
-        let shown: Vec<String> = told
+        let shown: Vec<String> = events
             .iter()
             .map(|(name, id, data, comment, retry)| {
                 let name = show(name.as_deref().map(str::as_bytes));
@@ -240,7 +240,7 @@ mod tests {
         let label = String::from_utf8_lossy(input);
         assert_eq!(shown, expected, "{label:?}");
         assert_eq!((too_large, partial), (false, expected_partial), "{label:?}");
-        assert_eq!(read(input.chunks(1), 1024), (told, too_large, partial), "{label:?} by byte");
+        assert_eq!(read(input.chunks(1), 1024), (events, too_large, partial), "{label:?} by byte");
     }
 
     #[test]
@@ -324,8 +324,8 @@ mod tests {
         for input in bad_inputs {
             // 9 cuts the CRLF of the last input, whose LF is one byte too many.
             for pieces in [input.len(), 1, 3, 9] {
-                let (told, too_large, _) = read(input.chunks(pieces), 9);
-                assert_eq!((told.len(), too_large), (0, true), "{input:?}");
+                let (events, too_large, _) = read(input.chunks(pieces), 9);
+                assert_eq!((events.len(), too_large), (0, true), "{input:?}");
             }
         }
         let mut reader = EventReader::new(4);

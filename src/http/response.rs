@@ -205,13 +205,13 @@ mod tests {
         };
         let whole = parse_by(input.len().max(1));
         for size in [1, 2, 5] {
-            assert_eq!(told(&whole), told(&parse_by(size)), "{input:?} by {size}");
+            assert_eq!(describe(&whole), describe(&parse_by(size)), "{input:?} by {size}");
         }
         whole
     }
 
     /// All that can be asked of a head, in words.
-    fn told(parsed: &Result<Option<(usize, ResponseHead)>, HeadError>) -> String {
+    fn describe(parsed: &Result<Option<(usize, ResponseHead)>, HeadError>) -> String {
         match parsed {
             Ok(Some((taken, head))) => {
                 let line = (head.version(), head.status(), head.framing(), head.keep_alive());

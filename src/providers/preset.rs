@@ -125,7 +125,7 @@ impl Provider {
 
     /// True if it speaks that dialect too, when it is asked for `model`.
     #[must_use]
-    pub fn speaks(&self, dialect: Dialect, model: Option<&str>) -> bool {
+    pub fn supports_dialect(&self, dialect: Dialect, model: Option<&str>) -> bool {
         self.dialect_toward(dialect, model) == dialect
     }
 

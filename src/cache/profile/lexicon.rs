@@ -321,11 +321,11 @@ pub(super) fn question(words: &[&str]) -> QuestionKind {
     if words.first().is_some_and(is_verb) {
         return QuestionKind::ClosedWord;
     }
-    (0..words.len()).find_map(|at| asked(words.get(at..)?)).unwrap_or(QuestionKind::None)
+    (0..words.len()).find_map(|at| question_kind(words.get(at..)?)).unwrap_or(QuestionKind::None)
 }
 
 /// The kind of question that the first word of `words` asks.
-fn asked(words: &[&str]) -> Option<QuestionKind> {
+fn question_kind(words: &[&str]) -> Option<QuestionKind> {
     Some(match words {
         ["how", "many", ..] => QuestionKind::HowMany,
         ["how", "much", ..] => QuestionKind::HowMuch,

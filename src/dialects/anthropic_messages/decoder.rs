@@ -142,20 +142,20 @@ impl Decoder {
         if std::mem::replace(&mut self.has_begun, true) {
             return;
         }
-        let told = message.get("usage");
+        let reported = message.get("usage");
         out.push(Chunk::Start(Start {
             id: message.text_of("id").to_owned(),
             model: message.text_of("model").to_owned(),
             created: None,
-            service_tier: told.and_then(service_tier),
+            service_tier: reported.and_then(service_tier),
             system_fingerprint: None,
         }));
-        self.count(told, out);
+        self.count(reported, out);
     }
 
-    fn count(&mut self, told: Option<Node<'_>>, out: &mut Vec<Chunk>) {
-        let Some(told) = told else { return };
-        self.usage = usage::after(self.usage, told);
+    fn count(&mut self, reported: Option<Node<'_>>, out: &mut Vec<Chunk>) {
+        let Some(reported) = reported else { return };
+        self.usage = usage::after(self.usage, reported);
         out.extend(self.usage.map(Chunk::Usage));
     }
 

@@ -185,7 +185,7 @@ impl Encoder {
         self.ending.has_calls = true;
         let id = call_id(call, self.now_unix, part);
         if let Some(signature) = &call.signature {
-            self.tell_proof(&id, signature, out);
+            self.emit_signature(&id, signature, out);
         }
         let block = self.begin_block(out, |block| {
             block.text("type", "tool_use");
@@ -199,7 +199,7 @@ impl Encoder {
         (block, id)
     }
 
-    fn tell_proof(&mut self, id: &str, signature: &Signature, out: &mut Vec<u8>) {
+    fn emit_signature(&mut self, id: &str, signature: &Signature, out: &mut Vec<u8>) {
         let data = proof::data_of_call(id, signature);
         self.begin_block(out, |block| redacted(block, &data));
         self.end_block(out);
@@ -280,7 +280,7 @@ impl Encoder {
         let is_open = part.block.is_some() && part.block == self.open;
         match part.kind {
             Kind::Thought(thought) => self.close_reasoning(&thought, part.block, out),
-            Kind::Call { id, proof: Some(proof) } => self.tell_proof(&id, &proof, out),
+            Kind::Call { id, proof: Some(proof) } => self.emit_signature(&id, &proof, out),
             _ => {}
         }
         if is_open {

@@ -40,7 +40,7 @@ pub(super) fn write(
     let takes_system = target.is_original && target.rules.mid_conversation_system;
     let mut messages = messages(turns, takes_system, warnings)?;
     let mut instructions: Vec<&Part> =
-        system.iter().flat_map(|turn| told(turn, warnings)).collect();
+        system.iter().flat_map(|turn| sendable_parts(turn, warnings)).collect();
     if messages.is_empty() {
         if instructions.is_empty() {
             return Err(Unsupported::new(
@@ -65,14 +65,14 @@ fn is_system(turn: &Turn) -> bool {
 }
 
 /// The texts of a turn of the system.
-fn told<'r>(turn: &'r Turn, warnings: &mut Warnings) -> Vec<&'r Part> {
+fn sendable_parts<'r>(turn: &'r Turn, warnings: &mut Warnings) -> Vec<&'r Part> {
     named(turn, warnings);
     let mut kept = Vec::with_capacity(turn.parts.len());
     for part in &turn.parts {
         if !matches!(part.content, Content::Text(_)) {
             warnings
                 .dropped("a part of a system message", "anthropic-messages has text only there");
-        } else if is_said(part, warnings) {
+        } else if is_sendable(part, warnings) {
             kept.push(part);
         }
     }
@@ -86,28 +86,28 @@ fn named(turn: &Turn, warnings: &mut Warnings) {
 }
 
 /// False for texts that are empty, which the vendor refuses.
-fn is_said(part: &Part, warnings: &mut Warnings) -> bool {
+fn is_sendable(part: &Part, warnings: &mut Warnings) -> bool {
     let text = match &part.content {
         Content::Text(text) => &text.text,
         Content::Refusal(text) => text,
         _ => return true,
     };
-    let is_said = !text.trim().is_empty();
-    if !is_said && (!text.is_empty() || part.cache.is_some()) {
+    let is_sendable = !text.trim().is_empty();
+    if !is_sendable && (!text.is_empty() || part.cache.is_some()) {
         warnings.dropped("a text of white space", "refused by anthropic-messages");
     }
-    is_said
+    is_sendable
 }
 
-fn write_system(root: &mut ObjectWriter<'_>, told: &[&Part], instruction: Option<&str>) {
-    match (told, instruction) {
+fn write_system(root: &mut ObjectWriter<'_>, parts: &[&Part], instruction: Option<&str>) {
+    match (parts, instruction) {
         ([], None) => {}
         ([], Some(instruction)) => root.text("system", instruction),
         ([Part { content: Content::Text(text), cache: None }], None) => {
             root.text("system", &text.text);
         }
         _ => root.array("system", |array| {
-            for part in told {
+            for part in parts {
                 array.object(|block| {
                     words(block, part.as_text().unwrap_or_default());
                     cache_control(block, part.cache);
@@ -132,16 +132,16 @@ fn messages<'r>(
             let next = turns.get(index + 1).map(|turn| turn.role);
             let follows_user = messages.last().is_some_and(|message| message.role == "user");
             let stands_well = follows_user && matches!(next, None | Some(Role::Assistant));
-            let told = told(turn, warnings);
-            if takes_system && stands_well && !told.is_empty() {
-                let blocks = told.into_iter().map(Block::Part).collect();
+            let parts = sendable_parts(turn, warnings);
+            if takes_system && stands_well && !parts.is_empty() {
+                let blocks = parts.into_iter().map(Block::Part).collect();
                 messages.push(Message { role: "system", blocks });
-            } else if !told.is_empty() {
+            } else if !parts.is_empty() {
                 warnings.changed(
                     "a system message inside the conversation",
                     "told in its place by the user, between <system> and </system>",
                 );
-                add(&mut messages, "user", folded(&told));
+                add(&mut messages, "user", merged_text(&parts));
             }
             continue;
         }
@@ -164,17 +164,17 @@ fn add<'r>(messages: &mut Vec<Message<'r>>, role: &'static str, block: Block<'r>
 }
 
 /// Instructions as words of the user.
-fn folded(told: &[&Part]) -> Block<'static> {
-    let texts: Vec<&str> = told.iter().filter_map(|part| part.as_text()).collect();
+fn merged_text(parts: &[&Part]) -> Block<'static> {
+    let texts: Vec<&str> = parts.iter().filter_map(|part| part.as_text()).collect();
     let text = format!("<system>\n{}\n</system>", texts.join("\n\n"));
-    Block::Words(text, told.last().and_then(|part| part.cache))
+    Block::Words(text, parts.last().and_then(|part| part.cache))
 }
 
 /// Whether the part can be said by that role.
 fn is_sayable(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsupported> {
     let is_assistant = role == Role::Assistant;
     let sayable = match &part.content {
-        Content::Text(_) | Content::Refusal(_) => return Ok(is_said(part, warnings)),
+        Content::Text(_) | Content::Refusal(_) => return Ok(is_sendable(part, warnings)),
         Content::ToolCall(_) => is_assistant,
         Content::ToolResult(_) => !is_assistant,
         Content::Reasoning(thought) if is_assistant => {

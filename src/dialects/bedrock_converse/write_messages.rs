@@ -65,16 +65,16 @@ impl<'r> Conversation<'r> {
                     }
                 }
                 Role::User | Role::Tool => {
-                    found.say(MessageRole::User, &turn.parts, rules, warnings);
+                    found.push(MessageRole::User, &turn.parts, rules, warnings);
                 }
-                Role::Assistant => found.say(MessageRole::Assistant, &turn.parts, rules, warnings),
+                Role::Assistant => found.push(MessageRole::Assistant, &turn.parts, rules, warnings),
             }
         }
         found.settle(warnings);
         Ok(found)
     }
 
-    fn say(
+    fn push(
         &mut self,
         speaker: MessageRole,
         parts: &'r [Part],

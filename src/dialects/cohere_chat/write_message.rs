@@ -218,7 +218,12 @@ pub(super) fn write_assistant(
         _ => true,
     };
     let content: Vec<&Part> = parts.iter().filter(|part| is_content(part)).collect();
-    write_said(message, &content, calls().next().is_some() || plan.is_some(), warnings);
+    write_assistant_content(
+        message,
+        &content,
+        calls().next().is_some() || plan.is_some(),
+        warnings,
+    );
     message.optional_text("tool_plan", plan.map(|thought| thought.text.as_str()));
     if calls().next().is_some() {
         message.array("tool_calls", |array| {
@@ -267,7 +272,7 @@ fn warn_of_proofs(part: &Part, warnings: &mut Warnings) {
 }
 
 /// Writes `content` and `citations` of an assistant's message.
-fn write_said(
+fn write_assistant_content(
     message: &mut ObjectWriter<'_>,
     content: &[&Part],
     may_be_absent: bool,

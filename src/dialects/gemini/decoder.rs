@@ -190,7 +190,7 @@ impl Progress {
         }
         self.close(choice, out);
         // Bytes without a type and the like are passed by.
-        for part in raw.said(node).unwrap_or_default() {
+        for part in raw.into_parts(node).unwrap_or_default() {
             let number = self.open(choice, part.content, out);
             out.push(Chunk::BlockStop { choice, part: number });
         }

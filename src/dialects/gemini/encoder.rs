@@ -79,11 +79,11 @@ impl Encoder {
     }
 
     fn open(&mut self, choice: u32, part: u32, content: &Content, out: &mut Vec<u8>) {
-        let said = self.choices.entry(choice).or_default();
+        let state = self.choices.entry(choice).or_default();
         let open = match content {
             Content::Text(text) => {
-                said.words.push(&text.text);
-                said.citations.extend(text.citations.iter().cloned());
+                state.words.push(&text.text);
+                state.citations.extend(text.citations.iter().cloned());
                 Some(Open::Text)
             }
             Content::Reasoning(thought) if !self.with_reasoning && !is_own_signature(thought) => {
@@ -97,7 +97,7 @@ impl Encoder {
             _ => None,
         };
         let is_hidden = matches!(open, Some(Open::HiddenReasoning(_)));
-        said.open.extend(open.map(|open| (part, open)));
+        state.open.extend(open.map(|open| (part, open)));
         match content {
             Content::Reasoning(thought) if is_hidden => self.wait(thought.text.len(), out),
             Content::Text(text) if text.text.is_empty() => {}
@@ -123,11 +123,11 @@ impl Encoder {
     }
 
     fn grow(&mut self, choice: u32, part: u32, delta: &Delta, out: &mut Vec<u8>) {
-        let Some(said) = self.choices.get_mut(&choice) else { return };
-        match (said.open.get_mut(&part), delta) {
+        let Some(state) = self.choices.get_mut(&choice) else { return };
+        match (state.open.get_mut(&part), delta) {
             (Some(Open::Text), Delta::Text(text)) => {
-                said.words.push(text);
-                let proof = said.hidden.for_part();
+                state.words.push(text);
+                let proof = state.hidden.for_part();
                 self.part(choice, out, |array| {
                     array.object(|it| {
                         it.text("text", text);
@@ -136,9 +136,9 @@ impl Encoder {
                 });
             }
             (Some(Open::Text), Delta::Citation(citation))
-                if said.citations.len() < CITATIONS_MAX =>
+                if state.citations.len() < CITATIONS_MAX =>
             {
-                said.citations.push(citation.clone());
+                state.citations.push(citation.clone());
             }
             (Some(Open::Thought { has_words }), Delta::Text(text)) => {
                 *has_words = true;
@@ -189,8 +189,8 @@ impl Encoder {
 
     /// A refusal has a place in the last piece only.
     fn refuse(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
-        if let Some(said) = self.choices.get_mut(&choice) {
-            said.refusal.push_str(text);
+        if let Some(state) = self.choices.get_mut(&choice) {
+            state.refusal.push_str(text);
         }
         self.wait(text.len(), out);
     }
@@ -207,14 +207,14 @@ impl Encoder {
     }
 
     fn close(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
-        let Some(said) = self.choices.get_mut(&choice) else { return };
-        let open = said.open.remove(&part);
+        let Some(state) = self.choices.get_mut(&choice) else { return };
+        let open = state.open.remove(&part);
         if let Some(Open::HiddenReasoning(thought)) = open {
-            said.hidden.push(thought);
+            state.hidden.push(thought);
         } else if let Some(Open::Call(call)) = open {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(call.arguments.len());
             let own = call.signature.as_ref().map(|it| for_client(it).into_owned());
-            let hidden = said.hidden.for_call();
+            let hidden = state.hidden.for_call();
             if own.is_some() && hidden.is_some() {
                 let words = Content::Text(Text::default());
                 self.part(choice, out, |array| write_part(array, &words, hidden.as_deref()));
@@ -226,7 +226,7 @@ impl Encoder {
     }
 
     fn stop(&mut self, choice: u32, reason: &StopReason, out: &mut Vec<u8>) {
-        let open = self.choices.get(&choice).map(|said| said.open.keys().copied().collect());
+        let open = self.choices.get(&choice).map(|state| state.open.keys().copied().collect());
         let open: Vec<u32> = open.unwrap_or_default();
         open.into_iter().for_each(|part| self.close(choice, part, out));
         self.choices.entry(choice).or_default().stop = Some(reason.clone());
@@ -238,8 +238,8 @@ impl Encoder {
         let usage = self.usage;
         self.piece(out, |root| {
             root.array("candidates", |array| {
-                for (index, said) in &mut choices {
-                    array.object(|candidate| last_candidate(candidate, *index, said));
+                for (index, state) in &mut choices {
+                    array.object(|candidate| last_candidate(candidate, *index, state));
                 }
             });
             if let Some(usage) = &usage {
@@ -252,9 +252,9 @@ impl Encoder {
         self.has_ended = true;
     }
 
-    fn fail(&mut self, told: &ApiError, out: &mut Vec<u8>) {
+    fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         let mut data = Vec::with_capacity(128);
-        error::write(told, &mut data);
+        error::write(error, &mut data);
         self.frame(&data, out);
         self.has_ended = true;
     }
@@ -313,21 +313,21 @@ impl Encoder {
     }
 }
 
-fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, said: &mut CandidateState) {
-    let proof = said.hidden.for_part();
+fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, state: &mut CandidateState) {
+    let proof = state.hidden.for_part();
     candidate.object("content", |content| {
         content.array("parts", |parts| {
             write_part(parts, &Content::Text(Text::default()), proof.as_deref());
         });
         content.text("role", "model");
     });
-    let reason = said.stop.as_ref();
+    let reason = state.stop.as_ref();
     candidate.text("finishReason", reason.map_or("OTHER", finish_reason));
-    if !said.refusal.is_empty() {
-        candidate.text("finishMessage", &said.refusal);
+    if !state.refusal.is_empty() {
+        candidate.text("finishMessage", &state.refusal);
     }
     candidate.number("index", u64::from(index));
-    citation::write(candidate, &said.citations, &said.words);
+    citation::write(candidate, &state.citations, &state.words);
 }
 
 impl StreamEncoder for Encoder {

@@ -97,7 +97,7 @@ impl<'a> RawPart<'a> {
 
     /// What the part says, but for calls and their results; with the thought that stands for a
     /// signature on it.
-    pub(super) fn said(self, node: Node<'a>) -> Result<Vec<Part>, Malformed> {
+    pub(super) fn into_parts(self, node: Node<'a>) -> Result<Vec<Part>, Malformed> {
         if self.is_foreign() {
             let foreign = DialectJson { dialect: DIALECT, json: node.json() };
             return Ok(vec![Part::new(Content::Raw(foreign))]);

@@ -26,7 +26,7 @@ impl Contents {
             Some("model" | "assistant") => Role::Assistant,
             Some(_) => return Err(Malformed::new("one of user, model")).within("role"),
         };
-        let (mut results, mut said) = (Vec::new(), Vec::new());
+        let (mut results, mut parts_so_far) = (Vec::new(), Vec::new());
         let parts = content.expect("parts", "an array of parts")?;
         each(parts, |node| {
             let mut raw = RawPart::read(node)?;
@@ -34,7 +34,7 @@ impl Contents {
             let is_over = raw.is_only_hidden();
             let hidden = std::mem::take(&mut raw.hidden).into_iter();
             if role == Role::Assistant {
-                said.extend(hidden.map(|thought| Part::new(Content::Reasoning(thought))));
+                parts_so_far.extend(hidden.map(|thought| Part::new(Content::Reasoning(thought))));
             }
             if is_over {
                 return Ok(());
@@ -42,16 +42,16 @@ impl Contents {
             if let Some(response) = raw.response {
                 results.push(self.result(response).within("functionResponse")?);
             } else if let Some(call) = raw.call {
-                said.push(self.call(call, raw).within("functionCall")?);
+                parts_so_far.push(self.call(call, raw).within("functionCall")?);
             } else {
-                let parts = raw.said(node)?;
+                let parts = raw.into_parts(node)?;
                 // A signature is the model's; on the words of a user it proves nothing.
                 let is_kept = |part: &Part| {
                     role == Role::Assistant || !matches!(part.content, Content::Reasoning(_))
                 };
                 for part in parts.into_iter().filter(is_kept) {
-                    let part = self.with_words_before(part, &mut said);
-                    said.push(part);
+                    let part = self.with_words_before(part, &mut parts_so_far);
+                    parts_so_far.push(part);
                 }
             }
             Ok(())
@@ -60,23 +60,23 @@ impl Contents {
         if !results.is_empty() {
             self.turns.push(Turn::new(Role::Tool, results));
         }
-        if !said.is_empty() {
-            self.turns.push(Turn::new(role, said));
+        if !parts_so_far.is_empty() {
+            self.turns.push(Turn::new(role, parts_so_far));
         }
         Ok(())
     }
 
     /// Gives a foreign signature that comes without words the thoughts before it. Streams bring it behind the
     /// words that it proves, and Google's client keeps each piece as a part, or even a turn, of its own.
-    fn with_words_before(&mut self, part: Part, said: &mut Vec<Part>) -> Part {
+    fn with_words_before(&mut self, part: Part, parts_so_far: &mut Vec<Part>) -> Part {
         let Part { content: Content::Reasoning(mut proof), cache } = part else { return part };
         let signature = proof.signature.as_ref().or(proof.sealed.as_ref());
         if proof.text.is_empty() && signature.is_some_and(|it| it.dialect != DIALECT) {
             let mut pieces = Vec::new();
-            while let Some(piece) = take_open_reasoning(said) {
+            while let Some(piece) = take_open_reasoning(parts_so_far) {
                 pieces.push(piece);
             }
-            while said.is_empty()
+            while parts_so_far.is_empty()
                 && let Some(turn) = self.turns.last_mut().filter(|it| it.role == Role::Assistant)
                 && let Some(piece) = take_open_reasoning(&mut turn.parts)
             {

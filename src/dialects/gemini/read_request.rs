@@ -87,7 +87,7 @@ fn system(value: Node<'_>) -> Result<Turn, Malformed> {
         Some(text) => vec![Part::text(text)],
         None => {
             let parts = value.expect("parts", "an array of parts")?;
-            each(parts, |node| RawPart::read(node)?.said(node))
+            each(parts, |node| RawPart::read(node)?.into_parts(node))
                 .within("parts")?
                 .into_iter()
                 .flatten()

@@ -53,9 +53,9 @@ impl<'a> ContentsWriter<'a> {
         request: &'a ChatRequest,
         warnings: &mut Warnings,
     ) -> Result<(), Unsupported> {
-        let (system, said): (Vec<&Turn>, Vec<&Turn>) =
+        let (system, conversation): (Vec<&Turn>, Vec<&Turn>) =
             request.turns.iter().partition(|turn| is_instruction(turn));
-        let mut groups = groups(&said, warnings);
+        let mut groups = groups(&conversation, warnings);
         let mut instructions: Vec<&Part> = system.iter().flat_map(|turn| &turn.parts).collect();
         instructions.retain(|part| part.as_text() != Some(""));
         let first = request.turns.iter().position(|turn| !is_instruction(turn));
@@ -325,7 +325,7 @@ pub(super) fn write_media(
     media: &Media,
     what: &str,
 ) -> Result<(), Unsupported> {
-    let told = media.media_type.as_deref();
+    let declared = media.media_type.as_deref();
     let (key, value) = match &media.source {
         MediaSource::Base64(data) => ("data", data),
         MediaSource::Url(address) if address.starts_with("data:") => {
@@ -339,7 +339,7 @@ pub(super) fn write_media(
             return Err(Unsupported::new(what, "it lies at another vendor, under an id"));
         }
     };
-    let media_type = told.or_else(|| type_of_address(value)).ok_or_else(|| {
+    let media_type = declared.or_else(|| type_of_address(value)).ok_or_else(|| {
         let why = "gemini wants its media type, which neither the request nor the address tells; \
                    the gateway finds it out for pictures (egress.fetch_pictures)";
         Unsupported::new(what, why)

@@ -50,7 +50,7 @@ struct Probe {
     with: Box<dyn Fn(Dialect) -> ChatRequest>,
 }
 
-fn said(role: Role, content: Vec<Content>) -> Turn {
+fn turn_of(role: Role, content: Vec<Content>) -> Turn {
     Turn::new(role, content.into_iter().map(Part::new).collect())
 }
 
@@ -59,7 +59,7 @@ fn text(text: &str) -> Content {
 }
 
 fn hello() -> ChatRequest {
-    let turns = vec![said(Role::User, vec![text("Hello")])];
+    let turns = vec![turn_of(Role::User, vec![text("Hello")])];
     ChatRequest { turns, max_tokens: Some(20_000), ..ChatRequest::default() }
 }
 
@@ -87,7 +87,7 @@ fn from(
 fn shown(name: &'static str, mark: &'static str, content: fn() -> Content) -> Probe {
     let with = move |_| {
         let mut request = hello();
-        request.turns = vec![said(Role::User, vec![text("Hello"), content()])];
+        request.turns = vec![turn_of(Role::User, vec![text("Hello"), content()])];
         request
     };
     Probe { name, cell: Cell::Path(mark), without: hello(), with: Box::new(with) }
@@ -172,27 +172,30 @@ fn conversation() -> Vec<Probe> {
     };
     vec![
         spoken("instructions (system)", || {
-            vec![said(Role::System, vec![text(WORD)]), said(Role::User, vec![text("Hello")])]
+            vec![turn_of(Role::System, vec![text(WORD)]), turn_of(Role::User, vec![text("Hello")])]
         }),
         spoken("instructions (developer)", || {
-            vec![said(Role::Developer, vec![text(WORD)]), said(Role::User, vec![text("Hello")])]
+            vec![
+                turn_of(Role::Developer, vec![text(WORD)]),
+                turn_of(Role::User, vec![text("Hello")]),
+            ]
         }),
         spoken("instructions further down", || {
-            let hello = || said(Role::User, vec![text("Hello")]);
-            vec![hello(), said(Role::System, vec![text(WORD)]), hello()]
+            let hello = || turn_of(Role::User, vec![text("Hello")]);
+            vec![hello(), turn_of(Role::System, vec![text(WORD)]), hello()]
         }),
-        spoken("words of the user", || vec![said(Role::User, vec![text(WORD)])]),
+        spoken("words of the user", || vec![turn_of(Role::User, vec![text(WORD)])]),
         spoken("words of the model", || {
-            let hello = || said(Role::User, vec![text("Hello")]);
-            vec![hello(), said(Role::Assistant, vec![text(WORD)]), hello()]
+            let hello = || turn_of(Role::User, vec![text("Hello")]);
+            vec![hello(), turn_of(Role::Assistant, vec![text(WORD)]), hello()]
         }),
         spoken("its refusal", || {
-            let hello = || said(Role::User, vec![text("Hello")]);
+            let hello = || turn_of(Role::User, vec![text("Hello")]);
             let refusal = Content::Refusal(WORD.to_owned());
-            vec![hello(), said(Role::Assistant, vec![refusal]), hello()]
+            vec![hello(), turn_of(Role::Assistant, vec![refusal]), hello()]
         }),
         spoken("name of the speaker", || {
-            let turn = said(Role::User, vec![text("Hello")]);
+            let turn = turn_of(Role::User, vec![text("Hello")]);
             vec![Turn { name: Some(WORD.to_owned()), ..turn }]
         }),
         cached("cache point", CachePoint::Default),
@@ -280,9 +283,9 @@ fn called(change: fn(&mut ToolCall, &mut ToolResult)) -> ChatRequest {
     };
     change(&mut call, &mut result);
     let turns = vec![
-        said(Role::User, vec![text("Hello")]),
-        said(Role::Assistant, vec![Content::ToolCall(call)]),
-        said(Role::Tool, vec![Content::ToolResult(result)]),
+        turn_of(Role::User, vec![text("Hello")]),
+        turn_of(Role::Assistant, vec![Content::ToolCall(call)]),
+        turn_of(Role::Tool, vec![Content::ToolResult(result)]),
     ];
     ChatRequest { turns, ..with_tool() }
 }
@@ -365,9 +368,9 @@ fn thoughts() -> Vec<Probe> {
                 of(to).map(|dialect| Signature { dialect, text: "signature".to_owned() });
             let thought = Reasoning { text: WORD.to_owned(), signature, ..Reasoning::default() };
             let turns = vec![
-                said(Role::User, vec![text("Hello")]),
-                said(Role::Assistant, vec![Content::Reasoning(thought), text("Yes?")]),
-                said(Role::User, vec![text("Go on")]),
+                turn_of(Role::User, vec![text("Hello")]),
+                turn_of(Role::Assistant, vec![Content::Reasoning(thought), text("Yes?")]),
+                turn_of(Role::User, vec![text("Go on")]),
             ];
             ChatRequest { turns, ..hello() }
         }),
@@ -529,11 +532,11 @@ pub(super) fn places(more: &BTreeMap<String, Value>, mark: &str) -> Vec<String> 
 /// What is new, in the largest pieces that are new as a whole.
 fn values(more: &BTreeMap<String, Value>, with: &Value) -> Vec<String> {
     let mut told = Vec::new();
-    tell("", with, more, &mut told);
+    list_members("", with, more, &mut told);
     told
 }
 
-fn tell(path: &str, value: &Value, more: &BTreeMap<String, Value>, told: &mut Vec<String>) {
+fn list_members(path: &str, value: &Value, more: &BTreeMap<String, Value>, told: &mut Vec<String>) {
     let mut inner = BTreeMap::new();
     leaves(path, value, &mut inner);
     if !inner.keys().any(|leaf| more.contains_key(leaf)) {
@@ -544,11 +547,13 @@ fn tell(path: &str, value: &Value, more: &BTreeMap<String, Value>, told: &mut Ve
     }
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(key, it)| tell(&format!("{path}/{key}"), it, more, told));
+            members
+                .iter()
+                .for_each(|(key, it)| list_members(&format!("{path}/{key}"), it, more, told));
         }
         Value::Array(items) => {
             let items = items.iter().enumerate();
-            items.for_each(|(index, it)| tell(&format!("{path}/{index}"), it, more, told));
+            items.for_each(|(index, it)| list_members(&format!("{path}/{index}"), it, more, told));
         }
         _ => {}
     }

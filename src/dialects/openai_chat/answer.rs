@@ -49,7 +49,7 @@ fn choice(value: Node<'_>) -> Choice {
     let mut parts = Vec::new();
     if let Some(message) = value.get("message") {
         thoughts(message, &mut parts);
-        said(message, &mut parts);
+        read_content(message, &mut parts);
         for call in message.get("tool_calls").into_iter().flat_map(Node::items) {
             parts.push(Part::new(Content::ToolCall(tool_call(call))));
         }
@@ -62,7 +62,7 @@ fn choice(value: Node<'_>) -> Choice {
 }
 
 /// Text, pictures, sound and refusal of a message.
-fn said(message: Node<'_>, parts: &mut Vec<Part>) {
+fn read_content(message: Node<'_>, parts: &mut Vec<Part>) {
     let filled = |key: &str| message.get(key).and_then(Node::text).filter(|text| !text.is_empty());
     if let Some(text) = filled("content") {
         let citations = message.get("annotations").into_iter().flat_map(Node::items);
@@ -71,7 +71,7 @@ fn said(message: Node<'_>, parts: &mut Vec<Part>) {
     }
     let list = message.get("content").into_iter().flat_map(Node::items);
     for part in list.filter_map(ListPart::read) {
-        said_in_list(part, parts);
+        read_list_part(part, parts);
     }
     for picture in message.get("images").into_iter().flat_map(Node::items) {
         parts.extend(image(picture).map(|image| Part::new(Content::Image(image))));
@@ -90,7 +90,7 @@ fn said(message: Node<'_>, parts: &mut Vec<Part>) {
 }
 
 /// Appends one part of content that is a list: words that go on are one part, as in a stream.
-fn said_in_list(part: ListPart<'_>, parts: &mut Vec<Part>) {
+fn read_list_part(part: ListPart<'_>, parts: &mut Vec<Part>) {
     let last = parts.last_mut().map(|part| &mut part.content);
     let content = match (part, last) {
         (ListPart::Text(text), Some(Content::Text(last))) => return last.text.push_str(text),

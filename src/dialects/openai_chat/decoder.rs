@@ -132,7 +132,7 @@ impl Progress {
             && !std::mem::replace(&mut self.has_stopped, true)
         {
             self.close_words(choice, out);
-            self.tell_sound(choice, out);
+            self.emit_audio(choice, out);
             let parts: Vec<u32> = self.calls.values().map(|(_, part)| *part).collect();
             for part in parts {
                 self.close_call(choice, part, out);
@@ -173,7 +173,7 @@ impl Progress {
             }
         }
         if let Some(audio) = delta.get("audio") {
-            self.hear(choice, audio, out);
+            self.push_audio(choice, audio, out);
         }
         for annotation in delta.get("annotations").into_iter().flat_map(Node::items) {
             let part = self.part_for(choice, Kind::Text, out);
@@ -217,7 +217,7 @@ impl Progress {
     }
 
     /// A piece of sound: what is said goes on as words, the bytes are gathered.
-    fn hear(&mut self, choice: u32, audio: Node<'_>, out: &mut Vec<Chunk>) {
+    fn push_audio(&mut self, choice: u32, audio: Node<'_>, out: &mut Vec<Chunk>) {
         let transcript = audio.text_of("transcript");
         if !transcript.is_empty() {
             self.words(choice, Kind::Text, transcript, out);
@@ -229,7 +229,7 @@ impl Progress {
     }
 
     /// Tells the sound that was gathered.
-    fn tell_sound(&mut self, choice: u32, out: &mut Vec<Chunk>) {
+    fn emit_audio(&mut self, choice: u32, out: &mut Vec<Chunk>) {
         if self.sound.is_empty() {
             return;
         }

@@ -48,8 +48,8 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     reason = "the cast saturates, and nothing depends on the fraction"
 )]
 pub(super) fn created(response: Node<'_>) -> Option<u64> {
-    let told = response.get("created_at")?;
-    told.u64().or_else(|| told.f64().filter(|it| *it >= 0.0).map(|it| it as u64))
+    let created = response.get("created_at")?;
+    created.u64().or_else(|| created.f64().filter(|it| *it >= 0.0).map(|it| it as u64))
 }
 
 /// Why an answer ended that is complete or cut.
@@ -115,7 +115,7 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), 
         while let Some(group) = groups.next() {
             let Some(first) = group.first() else { continue };
             let kind = output::kind_of(first, forms).unwrap_or_default();
-            let said: Vec<OutputPart<'_>> = group
+            let output_parts: Vec<OutputPart<'_>> = group
                 .iter()
                 .map(|content| {
                     let is_text = matches!(content, Content::Text(_));
@@ -127,7 +127,7 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), 
             let is_cut = kind == "msg" && groups.peek().is_none();
             let status = if is_cut { status } else { "completed" };
             let item_id = output::id_of(first, kind, index, id);
-            output::write_item(array.item(), (&item_id, status), &said, forms);
+            output::write_item(array.item(), (&item_id, status), &output_parts, forms);
             index += 1;
             if let Content::ToolCall(call) = first
                 && let Some(signature) = &call.signature

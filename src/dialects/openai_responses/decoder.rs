@@ -1,6 +1,6 @@
 //! A provider's stream.
 //!
-//! What is told again at the end of a part, an item or the answer fills up what the deltas left out:
+//! What is emitted again at the end of a part, an item or the answer fills up what the deltas left out:
 //! some providers send arguments, and others whole answers, only there. Of what was said only the
 //! lengths are kept. A part is closed when the next one of its item begins, or with its item, since
 //! the proof of a thought comes that late.
@@ -56,8 +56,8 @@ struct Item {
 #[derive(Clone, Copy, Debug)]
 struct Call {
     part: u32,
-    /// Bytes of its arguments, or of a custom tool's text, that were told.
-    told: usize,
+    /// Bytes of its arguments, or of a custom tool's text, that were emitted.
+    emitted: usize,
     is_custom: bool,
 }
 
@@ -66,8 +66,8 @@ struct Call {
 struct Words {
     place: TextLocation,
     part: u32,
-    /// Bytes, citations and tokens told so far.
-    told: usize,
+    /// Bytes, citations and tokens emitted so far.
+    emitted: usize,
     citations: usize,
     has_tokens: bool,
 }
@@ -234,7 +234,7 @@ impl Decoder {
                 self.parts += 1;
                 self.calls.push((call.id.clone(), part));
                 let is_custom = kind == "custom_tool_call";
-                known.call = Some(Call { part, told: 0, is_custom });
+                known.call = Some(Call { part, emitted: 0, is_custom });
                 out.push(Chunk::BlockStart {
                     choice: CHOICE,
                     part,
@@ -270,7 +270,7 @@ impl Decoder {
             TextLocation::Summary(at) => (at, &mut item.summaries),
         };
         let is_reasoning = kind == Kind::Thought;
-        // A thought without words is told by its proof alone.
+        // A thought without words is emitted by its proof alone.
         if item.is_done || next < *reached || (is_reasoning && is_empty) {
             return None;
         }
@@ -287,11 +287,11 @@ impl Decoder {
             }
         };
         out.push(Chunk::BlockStart { choice: CHOICE, part, content });
-        let words = Words { place, part, told: 0, citations: 0, has_tokens: false };
+        let words = Words { place, part, emitted: 0, citations: 0, has_tokens: false };
         Some(item.words.insert(words))
     }
 
-    /// Takes in a part of a message or the text of a thought, as far as it was not told yet.
+    /// Takes in a part of a message or the text of a thought, as far as it was not emitted yet.
     fn fill_up_content(
         &mut self,
         index: u64,
@@ -320,7 +320,7 @@ impl Decoder {
         self.latest = index;
         let call = self.items.get_mut(&index).and_then(|item| item.call.as_mut());
         if let Some(call) = call.filter(|_| !piece.is_empty()) {
-            call.told += piece.len();
+            call.emitted += piece.len();
             if call.is_custom {
                 out.push(grown(call.part, &escaped(piece)));
             } else {
@@ -329,15 +329,15 @@ impl Decoder {
         }
     }
 
-    /// Takes in the whole arguments or text, as far as they were not told yet.
+    /// Takes in the whole arguments or text, as far as they were not emitted yet.
     fn fill_up_call(&mut self, index: u64, value: Node<'_>, out: &mut Vec<Chunk>) {
         let Some(call) = self.items.get(&index).and_then(|item| item.call) else { return };
         let whole =
             if call.is_custom { value.text_of("input").to_owned() } else { arguments(value) };
-        self.grow_call(index, whole.get(call.told..).unwrap_or_default(), out);
+        self.grow_call(index, whole.get(call.emitted..).unwrap_or_default(), out);
     }
 
-    /// Takes in a whole item, as far as it was not told yet, and closes it.
+    /// Takes in a whole item, as far as it was not emitted yet, and closes it.
     fn finish_item(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
         self.open_item(index, item, out);
         if self.items.get(&index).is_none_or(|item| item.is_done) {
@@ -429,7 +429,7 @@ impl Decoder {
         let is_untold = self.items.is_empty();
         let items = response.get("output").into_iter().flat_map(Node::items);
         for (index, item) in (0..ITEMS_MAX).zip(items) {
-            // Where items were told, the places in the stream and here may differ with some.
+            // Where items were emitted, the places in the stream and here may differ with some.
             let is_same = |known: &Item| known.call.is_some() == is_call(item);
             if is_untold || self.items.get(&index).is_some_and(is_same) {
                 self.finish_item(index, item, out);
@@ -483,14 +483,14 @@ impl Words {
 
     fn grow(&mut self, text: &str, out: &mut Vec<Chunk>) {
         if !text.is_empty() {
-            self.told += text.len();
+            self.emitted += text.len();
             self.push(Delta::Text(text.to_owned()), out);
         }
     }
 
-    /// Tells what of `whole` was not told yet.
+    /// Tells what of `whole` was not emitted yet.
     fn fill_up(&mut self, whole: &str, out: &mut Vec<Chunk>) {
-        self.grow(whole.get(self.told..).unwrap_or_default(), out);
+        self.grow(whole.get(self.emitted..).unwrap_or_default(), out);
     }
 
     fn cite(&mut self, annotation: Node<'_>, out: &mut Vec<Chunk>) {
@@ -498,7 +498,7 @@ impl Words {
         self.push(Delta::Citation(output::citation(annotation)), out);
     }
 
-    /// How likely the tokens of an event were. What comes with deltas is told again at the end.
+    /// How likely the tokens of an event were. What comes with deltas is emitted again at the end.
     fn tokens(&mut self, event: Node<'_>, out: &mut Vec<Chunk>) {
         let is_delta = event.get("delta").is_some();
         let tokens = event.get("logprobs").map(tokens).unwrap_or_default();

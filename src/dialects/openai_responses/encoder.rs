@@ -199,7 +199,7 @@ impl Encoder {
     /// Tells the border of a part of a message, with the part as it is there.
     fn border(&mut self, kind: &str, index: usize, place: usize, out: &mut Vec<u8>) {
         self.part_event(kind, index, place, out, |root, part| {
-            root.object("part", |object| output::write_output_part(object, part.said()));
+            root.object("part", |object| output::write_output_part(object, part.output_part()));
         });
     }
 
@@ -371,13 +371,13 @@ impl Encoder {
             return;
         };
         let parts = item.complete(status, &self.forms);
-        self.tell_done(index, out);
+        self.emit_done(index, out);
         if let Some(Content::ToolCall(call)) = parts.first().map(|part| &part.content) {
             self.prove_call(call, out);
         }
     }
 
-    fn tell_done(&mut self, index: usize, out: &mut Vec<u8>) {
+    fn emit_done(&mut self, index: usize, out: &mut Vec<u8>) {
         let Some(item) = self.items.get(index) else { return };
         write_numbered(&mut self.sequence, "response.output_item.done", out, |root| {
             root.number("output_index", index as u64);

@@ -31,8 +31,8 @@ impl ItemBuffer {
     /// Writes the item for good, whose last part has come. Gives the parts it had.
     pub(super) fn complete(&mut self, status: &str, forms: &CallForms) -> Vec<PartBuffer> {
         let parts = std::mem::take(&mut self.parts);
-        let said: Vec<OutputPart<'_>> = parts.iter().map(PartBuffer::said).collect();
-        output::write_item(&mut self.written, (&self.id, status), &said, forms);
+        let output: Vec<OutputPart<'_>> = parts.iter().map(PartBuffer::output_part).collect();
+        output::write_item(&mut self.written, (&self.id, status), &output, forms);
         parts
     }
 
@@ -43,7 +43,7 @@ impl ItemBuffer {
 }
 
 impl PartBuffer {
-    pub(super) fn said(&self) -> OutputPart<'_> {
+    pub(super) fn output_part(&self) -> OutputPart<'_> {
         OutputPart { content: &self.content, logprobs: &self.logprobs }
     }
 
@@ -79,8 +79,8 @@ impl PartBuffer {
 /// Writes an item as it begins with `content`.
 pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content, forms: &CallForms) {
     if let Content::Raw(_) = content {
-        let said = OutputPart { content, logprobs: &[] };
-        output::write_item(out, (id, "in_progress"), &[said], forms);
+        let output = OutputPart { content, logprobs: &[] };
+        output::write_item(out, (id, "in_progress"), &[output], forms);
         return;
     }
     write_object(out, |item| {

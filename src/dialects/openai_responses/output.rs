@@ -24,7 +24,7 @@ pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
     match item.text_of("type") {
         "message" => {
             let contents = item.get("content").into_iter().flat_map(Node::items);
-            parts.extend(contents.map(|content| Part::new(said(content))));
+            parts.extend(contents.map(|content| Part::new(read_content(content))));
         }
         "function_call" => parts.push(Part::new(Content::ToolCall(ToolCall {
             arguments: arguments(item),
@@ -40,7 +40,7 @@ pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
 }
 
 /// One part of a message.
-pub(super) fn said(value: Node<'_>) -> Content {
+pub(super) fn read_content(value: Node<'_>) -> Content {
     match value.text_of("type") {
         "output_text" | "text" => {
             let text = value.text_of("text").to_owned();
@@ -216,14 +216,14 @@ pub(super) fn id_of(content: &Content, kind: &str, index: usize, answer: &str) -
     }
 }
 
-/// Writes the item that consists of `said`.
+/// Writes the item that consists of `parts`.
 pub(super) fn write_item(
     out: &mut Vec<u8>,
     (id, status): (&str, &str),
-    said: &[OutputPart<'_>],
+    parts: &[OutputPart<'_>],
     forms: &CallForms,
 ) {
-    let Some(first) = said.first() else { return };
+    let Some(first) = parts.first() else { return };
     if let Content::Raw(foreign) = first.content {
         out.extend_from_slice(foreign.json.text().as_bytes());
         return;
@@ -234,15 +234,16 @@ pub(super) fn write_item(
             Content::ToolCall(call) => {
                 call_members(item, call, status, forms);
             }
-            Content::Reasoning(_) => write_reasoning(item, said),
+            Content::Reasoning(_) => write_reasoning(item, parts),
             Content::Image(image) => image_members(item, Some(image), status),
             _ => {
                 item.text("type", "message");
                 item.text("status", status);
                 item.text("role", "assistant");
                 item.array("content", |array| {
-                    said.iter()
-                        .for_each(|said| array.object(|part| write_output_part(part, *said)));
+                    parts
+                        .iter()
+                        .for_each(|output| array.object(|part| write_output_part(part, *output)));
                 });
             }
         }
@@ -317,9 +318,9 @@ pub(super) fn image_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, 
     }
 }
 
-fn write_reasoning(item: &mut ObjectWriter<'_>, said: &[OutputPart<'_>]) {
+fn write_reasoning(item: &mut ObjectWriter<'_>, parts: &[OutputPart<'_>]) {
     let thoughts = || {
-        said.iter().filter_map(|said| match said.content {
+        parts.iter().filter_map(|output| match output.content {
             Content::Reasoning(thought) => Some(thought),
             _ => None,
         })
@@ -342,14 +343,14 @@ pub(super) fn write_summary(part: &mut ObjectWriter<'_>, text: &str) {
 }
 
 /// Writes the members of one part of a message.
-pub(super) fn write_output_part(part: &mut ObjectWriter<'_>, said: OutputPart<'_>) {
-    match said.content {
+pub(super) fn write_output_part(part: &mut ObjectWriter<'_>, output: OutputPart<'_>) {
+    match output.content {
         Content::Text(text) => {
             part.text("type", "output_text");
             part.array("annotations", |array| {
                 text.citations.iter().for_each(|it| write_citation(array.item(), it));
             });
-            part.array("logprobs", |array| write_tokens(array, said.logprobs));
+            part.array("logprobs", |array| write_tokens(array, output.logprobs));
             part.text("text", &text.text);
         }
         Content::Refusal(refusal) => {

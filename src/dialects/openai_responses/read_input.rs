@@ -42,7 +42,7 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
                 arguments: arguments(item),
                 signature: None,
             };
-            said_by(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
+            parts_of_turn(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
         }
         "tool_search_output" if is_by_client(item) => found(request, item)?,
         "function_call_output" | "custom_tool_call_output" => {
@@ -53,11 +53,11 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
                 parts: contents(output).within("output")?,
                 is_error: false,
             };
-            said_by(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
+            parts_of_turn(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
         }
-        "reasoning" => thought(said_by(request, Role::Assistant), item),
+        "reasoning" => thought(parts_of_turn(request, Role::Assistant), item),
         "image_generation_call" if identity::is_ours(item.text_of("id")) => {
-            let parts = said_by(request, Role::Assistant);
+            let parts = parts_of_turn(request, Role::Assistant);
             parts.extend(output::picture(item).map(Part::new));
         }
         _ => {
@@ -67,7 +67,7 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
             let is_given = kind.ends_with("_output") || kind.ends_with("_response");
             let role = if is_given { Role::Tool } else { Role::Assistant };
             let foreign = DialectJson { dialect: DIALECT, json: item.json() };
-            said_by(request, role).push(Part::new(Content::Raw(foreign)));
+            parts_of_turn(request, role).push(Part::new(Content::Raw(foreign)));
         }
     }
     Ok(())
@@ -87,7 +87,7 @@ fn call(request: &mut ChatRequest, item: Node<'_>, arguments: String) -> Result<
         arguments,
         signature: None,
     };
-    said_by(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
+    parts_of_turn(request, Role::Assistant).push(Part::new(Content::ToolCall(call)));
     Ok(())
 }
 
@@ -116,12 +116,12 @@ fn found(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
         parts: vec![Part::text(&text)],
         is_error: false,
     };
-    said_by(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
+    parts_of_turn(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
     Ok(())
 }
 
 /// The parts of the turn at the end, if it is of `role`; else those of a new one.
-fn said_by(request: &mut ChatRequest, role: Role) -> &mut Vec<Part> {
+fn parts_of_turn(request: &mut ChatRequest, role: Role) -> &mut Vec<Part> {
     if request.turns.last().is_none_or(|last| last.role != role) {
         request.turns.push(Turn::new(role, Vec::new()));
     }
@@ -144,7 +144,7 @@ fn message(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
     let mut parts = contents(content).within("content")?;
     if role == Role::Assistant {
         parts.iter_mut().for_each(media_link::restore);
-        said_by(request, role).extend(parts);
+        parts_of_turn(request, role).extend(parts);
     } else {
         request.turns.push(Turn::new(role, parts));
     }

@@ -2,7 +2,7 @@
 
 use super::read_request::tool;
 use crate::dialects::openai_tools::{
-    TOOL_SEARCH, custom, in_namespace, tell_names_apart, tool_search,
+    TOOL_SEARCH, custom, disambiguate_names, in_namespace, tool_search,
 };
 use crate::llm::{Function, Grammar, Malformed, Namespace, Node, Tool, Within};
 
@@ -24,7 +24,7 @@ pub(super) fn read(root: Node<'_>) -> Result<Vec<Tool>, Malformed> {
             }
         }
     }
-    tell_names_apart(&mut tools);
+    disambiguate_names(&mut tools);
     Ok(tools)
 }
 

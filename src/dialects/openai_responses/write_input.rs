@@ -82,16 +82,16 @@ impl Writer<'_, '_> {
     }
 
     fn message(&mut self, role: &str, parts: &[Part]) -> Result<(), Unsupported> {
-        let mut said = Vec::with_capacity(parts.len());
+        let mut kept = Vec::with_capacity(parts.len());
         for part in parts {
             if self.is_said_by_user(part) {
-                said.push(part);
+                kept.push(part);
             }
         }
-        if said.is_empty() && !parts.is_empty() {
+        if kept.is_empty() && !parts.is_empty() {
             return Ok(());
         }
-        let contents = self.contents(&said)?;
+        let contents = self.contents(&kept)?;
         self.items.object(|item| {
             item.text("type", "message");
             item.text("role", role);
@@ -129,13 +129,13 @@ impl Writer<'_, '_> {
             let why = "openai-responses has them in messages only";
             self.warnings.dropped("a cache point of a tool result", why);
         }
-        let mut said = Vec::with_capacity(result.parts.len());
+        let mut kept = Vec::with_capacity(result.parts.len());
         for part in &result.parts {
             if self.is_said_by_user(part) {
-                said.push(part);
+                kept.push(part);
             }
         }
-        let contents = self.contents(&said)?;
+        let contents = self.contents(&kept)?;
         let kind = self.other_calls.iter().find(|(id, _)| *id == result.id).map(|(_, kind)| *kind);
         self.items.object(|item| {
             let kind = match kind {
@@ -245,13 +245,13 @@ impl Writer<'_, '_> {
             }
             let Some(first) = group.first() else { continue };
             match &first.content {
-                Content::Text(_) | Content::Refusal(_) => self.said(group),
+                Content::Text(_) | Content::Refusal(_) => self.output(group),
                 Content::ToolCall(call) => self.call(call),
                 Content::Reasoning(_) => self.thought(group),
                 Content::Raw(foreign) if foreign.dialect != DIALECT => {
                     self.warnings.dropped("a part of a message", "only another dialect has it");
                 }
-                Content::Raw(foreign) if output::is_part(&foreign.json) => self.said(group),
+                Content::Raw(foreign) if output::is_part(&foreign.json) => self.output(group),
                 Content::Raw(foreign) => self.items.raw(&foreign.json),
                 Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
                     let why = "openai-responses takes it from users only";
@@ -262,7 +262,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn said(&mut self, parts: &[Part]) {
+    fn output(&mut self, parts: &[Part]) {
         self.items.object(|item| {
             item.text("type", "message");
             item.text("role", "assistant");

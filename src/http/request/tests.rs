@@ -23,13 +23,13 @@ fn parse(input: &[u8]) -> Result<Option<(usize, RequestHead)>, HeadError> {
     let whole = parse_by(input.len().max(1));
     for size in [1, 2, 3, 7] {
         let split = parse_by(size);
-        assert_eq!(told(&whole), told(&split), "{input:?} by {size}");
+        assert_eq!(describe(&whole), describe(&split), "{input:?} by {size}");
     }
     whole
 }
 
 /// All that can be asked of a head, in words.
-fn told(parsed: &Result<Option<(usize, RequestHead)>, HeadError>) -> String {
+fn describe(parsed: &Result<Option<(usize, RequestHead)>, HeadError>) -> String {
     match parsed {
         Ok(Some((taken, head))) => {
             let line = (head.method(), head.version(), head.path(), head.query());

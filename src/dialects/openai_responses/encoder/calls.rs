@@ -60,6 +60,6 @@ impl Encoder {
         if let Some(item) = self.items.get_mut(index) {
             output::write_proof_of_call(&mut item.written, &item.id, &call.id, signature);
         }
-        self.tell_done(index, out);
+        self.emit_done(index, out);
     }
 }
