@@ -1,7 +1,7 @@
 //! The roof: the one place where all parts meet.
 //!
 //! The calling thread becomes the control thread: it starts the shards, serves the admin listener,
-//! hears signals, reloads settings and ends the process. It is never on the request line.
+//! hears signals, reloads settings and ends the process. It is never in the request pipeline.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};

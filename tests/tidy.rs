@@ -42,7 +42,7 @@ const ROOF: &[&str] =
 const ASYNC_PARTS: &[&str] = &["shard", "store", "telemetry", "gateway", "admin"];
 
 /// Parts on the request path, where nothing may block or lock.
-const LINE_PARTS: &[&str] = &[
+const PIPELINE_PARTS: &[&str] = &[
     "shard",
     "http",
     "llm",
@@ -329,7 +329,7 @@ fn check_environment(source: &Source, _: &Tree) -> Vec<Violation> {
 }
 
 fn check_blocking(source: &Source, _: &Tree) -> Vec<Violation> {
-    let Some(part) = source.part().filter(|part| LINE_PARTS.contains(part)) else {
+    let Some(part) = source.part().filter(|part| PIPELINE_PARTS.contains(part)) else {
         return Vec::new();
     };
     let mut found: Vec<(usize, String)> = Vec::new();

@@ -1,7 +1,7 @@
-//! Instructions of each step of the request line and of the whole, counted under callgrind.
+//! Instructions of each step of the request pipeline and of the whole, counted under callgrind.
 //!
 //! The counts do not depend on what else the machine does, so they can be compared from commit to
-//! commit. Every step is warmed up before it is counted. Of the line, only what runs inside
+//! commit. Every step is warmed up before it is counted. Of the pipeline, only what runs inside
 //! [`poll_counted`] is counted: not the runtime around it, and not the making of its messages.
 
 #![expect(missing_docs, reason = "the macros make public items without a word")]
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bench::{
-    EventsStep, FinishStep, Job, KEY_SECRET, Line, RequestHeadStep, ResponseHeadStep, ScanStep,
+    EventsStep, FinishStep, Job, KEY_SECRET, Pipeline, RequestHeadStep, ResponseHeadStep, ScanStep,
     SpliceStep, on_shard, publish_settings,
 };
 use gungraun::{
@@ -37,7 +37,7 @@ library_benchmark_group!(
     benchmarks = [request_head, response_head, json_scan, splice, events, key, finish]
 );
 
-library_benchmark_group!(name = whole, benchmarks = line);
+library_benchmark_group!(name = whole, benchmarks = pipeline);
 
 fn warm_request_head() -> RequestHeadStep {
     let mut step = RequestHeadStep::default();
@@ -138,12 +138,12 @@ fn finish((step, event): (FinishStep, Event)) -> FinishStep {
 #[bench::json_10(Job::Json(10))]
 #[bench::events_1(Job::Events(1))]
 #[bench::events_100(Job::Events(100))]
-fn line(job: Job) {
+fn pipeline(job: Job) {
     let published = publish_settings().expect("legal settings");
     let served = on_shard(move || async move {
-        let line = Line::warmed(&published).await.expect("the line serves its jobs");
-        let (script, tape) = line.prepare(job);
-        let mut serving = pin!(line.serve(script, tape));
+        let pipeline = Pipeline::warmed(&published).await.expect("the pipeline serves its jobs");
+        let (script, tape) = pipeline.prepare(job);
+        let mut serving = pin!(pipeline.serve(script, tape));
         poll_fn(|context| poll_counted(serving.as_mut(), context)).await;
     });
     served.expect("a shard");

@@ -1,12 +1,12 @@
-//! What the benchmarks run: the steps of the request line one by one, and the line as a whole.
+//! What the benchmarks run: the steps of the request pipeline one by one, and the pipeline as a whole.
 //!
 //! Both benchmarks take their work from here, so that their numbers are about the same. Nothing is
 //! random: the same input in every run, on every machine.
 
-mod line;
+mod pipeline;
 mod sample;
 mod step;
 
-pub use line::{Job, Line, on_shard, publish_settings};
+pub use pipeline::{Job, Pipeline, on_shard, publish_settings};
 pub use sample::KEY_SECRET;
 pub use step::{EventsStep, FinishStep, RequestHeadStep, ResponseHeadStep, ScanStep, SpliceStep};

@@ -1,4 +1,4 @@
-//! The steps of the line one by one, each warmed up and ready to be measured again and again.
+//! The steps of the pipeline one by one, each warmed up and ready to be measured again and again.
 
 use std::hint::black_box;
 use std::sync::Arc;

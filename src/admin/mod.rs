@@ -1,5 +1,5 @@
 //! The control plane's listener: health, readiness, metrics, and the admin API. It runs on the
-//! control thread with tokio and axum and is never on the request line.
+//! control thread with tokio and axum and is never in the request pipeline.
 //!
 //! The first three pages hold no secret and ask for no token. The admin API asks for
 //! `server.admin_token` where one is set; without one the listener is on loopback only. Nor is the

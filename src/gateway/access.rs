@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use super::admit::{Grant, bounded};
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::endpoint::{Endpoint, percent_decoded};
 use super::failure::Failure;
 use super::receive::{Body, Request};
@@ -176,13 +176,13 @@ impl Grant {
     /// is not edited either, and one that names none, which may mean a stored one.
     pub(super) fn check_visible(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         request: &Request,
         model: Option<&str>,
     ) -> Result<(), Failure> {
         let needs_model = match request.endpoint {
             Endpoint::Realtime => true,
-            Endpoint::PassThrough => is_inference(asker.head),
+            Endpoint::PassThrough => is_inference(context.head),
             _ => false,
         };
         let is_unseen = match &request.body {

@@ -43,7 +43,7 @@ pub(super) fn admit(exchange: &mut Exchange<'_>, endpoint: Endpoint) -> Result<G
     }
     let route = find_route(exchange, key.as_deref(), endpoint)?;
     exchange.record.route = route.as_ref().map(|live| Arc::from(live.route().name.as_str()));
-    exchange.record.trace_id = exchange.ours("trace-id").map(bounded);
+    exchange.record.trace_id = exchange.gateway_header("trace-id").map(bounded);
     Ok(Grant { key, route })
 }
 
@@ -52,7 +52,7 @@ fn find_route(
     key: Option<&VirtualKey>,
     endpoint: Endpoint,
 ) -> Result<Option<Arc<Live>>, Failure> {
-    let asked = exchange.ours("config").map(str::trim).filter(|text| !text.is_empty());
+    let asked = exchange.gateway_header("config").map(str::trim).filter(|text| !text.is_empty());
     if let Some(json) = asked.filter(|text| text.starts_with('{')) {
         let sender = key.map_or("", |key| &*key.name);
         let targets = exchange.worker.targets();

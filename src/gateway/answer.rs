@@ -3,8 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use super::asker::Asker;
 use super::body::Incoming;
+use super::context::RequestContext;
 use super::failure::Failure;
 use super::prepare::Attempt;
 use super::recall;
@@ -155,10 +155,10 @@ impl Answer {
     /// Reads the body to its end, whether the client is there or not.
     pub(super) async fn keep_whole(
         &mut self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         attempt: &Attempt,
     ) -> Result<Vec<u8>, Failure> {
-        let limit = asker.snapshot.settings.server.answer_bytes_max;
+        let limit = context.snapshot.settings.server.answer_bytes_max;
         let invalid = |reason| Failure::InvalidAnswer {
             provider: attempt.upstream.provider.name.clone(),
             reason,
@@ -168,7 +168,7 @@ impl Answer {
         if let Framing::Length(length) = self.head.framing() {
             let length = usize::try_from(length).ok().filter(|length| *length <= limit);
             let length = length.ok_or_else(|| invalid(too_large))?.saturating_sub(body.len());
-            asker.hold(length)?;
+            context.hold(length)?;
             body.reserve_exact(length);
         }
         loop {
@@ -185,7 +185,7 @@ impl Answer {
                 return Err(invalid(too_large));
             }
             if !matches!(self.head.framing(), Framing::Length(_)) {
-                asker.hold(body.len() - before)?;
+                context.hold(body.len() - before)?;
             }
             if done {
                 self.link.rest();

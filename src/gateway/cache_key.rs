@@ -70,7 +70,7 @@ pub(super) fn name(
     key.part(route.name.as_bytes())
         .part(&rule.fingerprint)
         .part(exchange.snapshot.providers_fingerprint());
-    key.optional(exchange.ours("cache-namespace").map(str::as_bytes));
+    key.optional(exchange.gateway_header("cache-namespace").map(str::as_bytes));
     add_scope(&mut key, exchange, rule.scope, outline)?;
     add_target(&mut key, exchange, route);
     add_headers(&mut key, exchange, route);
@@ -122,16 +122,17 @@ fn user_of_key(exchange: &Exchange<'_>) -> Option<String> {
 
 /// `_user` of the metadata header, Portkey's place for it.
 fn user_of_metadata(exchange: &Exchange<'_>) -> Option<String> {
-    let metadata: serde_json::Value = serde_json::from_str(exchange.ours("metadata")?).ok()?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(exchange.gateway_header("metadata")?).ok()?;
     metadata.get("_user")?.as_str().map(str::to_owned)
 }
 
 /// Headers that choose the provider or travel on to it.
 fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     for name in ["provider", "virtual-key", "custom-host", "forward-headers"] {
-        key.optional(exchange.ours(name).map(str::as_bytes));
+        key.optional(exchange.gateway_header(name).map(str::as_bytes));
     }
-    let asked = exchange.ours("forward-headers").unwrap_or_default();
+    let asked = exchange.gateway_header("forward-headers").unwrap_or_default();
     let is_named = |name: &str| {
         route.targets.iter().flat_map(|it| &*it.forward_headers).any(|it| it == name)
             || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
@@ -164,7 +165,8 @@ fn may_take_ranks(exchange: &Exchange<'_>, route: &Route) -> bool {
     let takes = |dialect| matches!(dialect, Dialect::CohereChat | Dialect::Passthrough);
     let snapshot = &exchange.snapshot;
     let of_route = route.targets.iter().filter_map(|target| target.provider.as_deref());
-    let of_client = ["provider", "virtual-key"].into_iter().filter_map(|name| exchange.ours(name));
+    let of_client =
+        ["provider", "virtual-key"].into_iter().filter_map(|name| exchange.gateway_header(name));
     let is_unlisted = |name: &str| snapshot.upstream(name.trim_start_matches('@')).is_none();
     snapshot.settings.providers.iter().any(|provider| takes(provider.dialect))
         || of_route.chain(of_client).any(is_unlisted)

@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::answer::{Answer, Link};
-use super::asker::Asker;
 use super::body::Pace;
+use super::context::RequestContext;
 use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
@@ -91,26 +91,26 @@ enum Sent {
 
 /// Calls the provider with a request whose body is kept.
 pub(super) async fn call(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     request: &Request,
     notes: &mut Notes,
 ) -> Result<Box<Answer>, Failure> {
     let deadline = Instant::now().after(attempt.timeouts.total);
     let Some(pool) = &attempt.upstream.pool else {
-        return echo(asker, attempt, request, (notes, deadline));
+        return echo(context, attempt, request, (notes, deadline));
     };
     token::ready(attempt).await?;
     let mut may_reuse = request.endpoint != Endpoint::Realtime;
     loop {
-        let mut answer = connect(asker, attempt, pool, (may_reuse, deadline)).await?;
+        let mut answer = connect(context, attempt, pool, (may_reuse, deadline)).await?;
         let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
             return Err(Failure::NoTarget);
         };
         let reused = pooled.reused;
         notes.reused = reused;
         let is_proven = pooled.is_proven;
-        let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
+        let call = Call { context, attempt, endpoint: request.endpoint, is_proven, deadline };
         match call.make((pooled, head), request, notes).await {
             Ok(reusable) => {
                 answer.begins(reusable);
@@ -126,7 +126,7 @@ pub(super) async fn call(
                     return Err(failure);
                 }
                 may_reuse = false;
-                asker.worker.recorder().count(Counter::UpstreamRetriedStale);
+                context.worker.recorder().count(Counter::UpstreamRetriedStale);
             }
         }
     }
@@ -140,23 +140,23 @@ pub(super) async fn call_streamed(
     request: &mut Request,
     notes: &mut Notes,
 ) -> Result<Box<Answer>, Failure> {
-    let asker = exchange.asker;
+    let context = exchange.context;
     let deadline = Instant::now().after(attempt.timeouts.total);
     let Some(pool) = &attempt.upstream.pool else {
-        return echo(asker, attempt, request, (notes, deadline));
+        return echo(context, attempt, request, (notes, deadline));
     };
     let ready = pin!(async {
         token::ready(attempt).await?;
-        connect(asker, attempt, pool, (false, deadline)).await
+        connect(context, attempt, pool, (false, deadline)).await
     });
     let mut answer = recall::while_needed(exchange, ready).await??;
     let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
         return Err(Failure::NoTarget);
     };
-    let message = encode(asker.spare.take(), asker, attempt, request)?;
+    let message = encode(context.spare.take(), context, attempt, request)?;
     let (message, ..) = message.into_parts();
     let is_proven = pooled.is_proven;
-    let call = Call { asker, attempt, endpoint: request.endpoint, is_proven, deadline };
+    let call = Call { context, attempt, endpoint: request.endpoint, is_proven, deadline };
     notes.sent = true;
     let connection = &mut pooled.connection;
     let (mark, begun) = (connection.writer.written(), Instant::now());
@@ -178,12 +178,12 @@ pub(super) async fn call_streamed(
 /// An idle connection, or a new one: always new after a failed attempt, for a body that can be
 /// sent only once, and for what becomes a WebSocket. Gives the answer that is to come over it.
 async fn connect(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     pool: &Pool,
     (may_reuse, deadline): (bool, Instant),
 ) -> Result<Box<Answer>, Failure> {
-    let worker = asker.worker;
+    let worker = context.worker;
     let awaited = |pooled| {
         let link = Link::Pooled { pooled, reusable: false };
         Answer::awaited(link, deadline)
@@ -223,7 +223,7 @@ async fn connect(
 
 /// One request on one connection.
 struct Call<'c> {
-    asker: &'c Asker<'c>,
+    context: &'c RequestContext<'c>,
     attempt: &'c Attempt,
     endpoint: Endpoint,
     /// See [`Pooled::is_proven`].
@@ -241,7 +241,7 @@ impl Call<'_> {
         notes: &mut Notes,
     ) -> Result<bool, Broken> {
         let Pooled { connection, watchdog, .. } = pooled;
-        let message = encode(self.asker.spare.take(), self.asker, self.attempt, request)?;
+        let message = encode(self.context.spare.take(), self.context, self.attempt, request)?;
         // One timer for the sending and the wait for the answer.
         let begun = Instant::now();
         let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
@@ -249,7 +249,7 @@ impl Call<'_> {
         let answering = async {
             let (start, body, _held) = message.into_parts();
             let (out, sent) = send(connection, start, body).await;
-            self.asker.spare.set(out);
+            self.context.spare.set(out);
             notes.sent = true;
             self.head((connection, head), (sent, mark, begun)).await
         };
@@ -329,11 +329,11 @@ impl Call<'_> {
             let patience = pace.deadline(exchange.record.request_bytes).min(self.deadline);
             let client = &mut exchange.client.connection.reader;
             let upstream = &mut connection.reader;
-            let either = poll_fn(|context| {
-                if let Poll::Ready(outcome) = client.poll_fill(context) {
+            let either = poll_fn(|task| {
+                if let Poll::Ready(outcome) = client.poll_fill(task) {
                     return Poll::Ready(Some(outcome));
                 }
-                upstream.poll_fill(context).map(|_| None)
+                upstream.poll_fill(task).map(|_| None)
             });
             match within(patience, either).await {
                 Err(_) => {
@@ -354,7 +354,7 @@ impl Call<'_> {
         (connection, head): (&mut Connection, &mut ResponseHead),
         (sent, mark, begun): (Sent, u64, Instant),
     ) -> Result<bool, Broken> {
-        let method = self.asker.head.method();
+        let method = self.context.head.method();
         let upgrades = self.endpoint == Endpoint::Realtime;
         let mut interim = 0;
         // Nothing was waited for yet; nothing has come yet.
@@ -393,8 +393,8 @@ impl Call<'_> {
             }
             let is_silent = connection.reader.bytes().is_empty() && interim == 0;
             let reader = &mut connection.reader;
-            let filled = poll_fn(|context| {
-                let filled = reader.poll_fill(context);
+            let filled = poll_fn(|task| {
+                let filled = reader.poll_fill(task);
                 at_once &= filled.is_ready();
                 filled
             });
@@ -442,25 +442,25 @@ async fn send(connection: &mut Connection, message: Vec<u8>, more: Bytes) -> (Ve
         }
         Ok::<_, std::io::Error>(out)
     });
-    poll_fn(|context| match writing.as_mut().poll(context) {
+    poll_fn(|task| match writing.as_mut().poll(task) {
         Poll::Ready(Ok(out)) => Poll::Ready((out, Sent::Whole)),
         Poll::Ready(Err(_)) => Poll::Ready((Vec::new(), Sent::Partly)),
         // A provider that refuses a large body may never read the rest of it.
-        Poll::Pending => reader.poll_fill(context).map(|_| (Vec::new(), Sent::Partly)),
+        Poll::Pending => reader.poll_fill(task).map(|_| (Vec::new(), Sent::Partly)),
     })
     .await
 }
 
 /// Lets the built-in provider answer; its bytes take the way of any provider's.
 fn echo(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     request: &Request,
     (notes, deadline): (&mut Notes, Instant),
 ) -> Result<Box<Answer>, Failure> {
     notes.sent = true;
     let body = whole_body(attempt, request).unwrap_or_default();
-    let head = asker.head;
+    let head = context.head;
     let own = behind_version(head.path()).unwrap_or(head.path());
     let path = attempt.path.as_deref().unwrap_or(own);
     let now = unix_now().as_secs();
@@ -468,7 +468,7 @@ fn echo(
     let mut answer = Answer::awaited(Link::Memory(reader), deadline);
     let Answer { link, head, .. } = &mut *answer;
     let reader = link.reader();
-    let parsed = head.parse(reader.bytes(), asker.head.method(), &ANSWER_HEAD);
+    let parsed = head.parse(reader.bytes(), context.head.method(), &ANSWER_HEAD);
     let Ok(Some(taken)) = parsed else {
         let provider = attempt.upstream.provider.name.clone();
         return Err(Failure::InvalidAnswer { provider, reason: "its head is malformed" });

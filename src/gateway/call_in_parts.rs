@@ -2,8 +2,8 @@
 //! the time of one.
 
 use super::answer::Answer;
-use super::asker::Asker;
 use super::call::{Notes, call};
+use super::context::RequestContext;
 use super::failure::Failure;
 use super::opening::failure_in;
 use super::prepare::Attempt;
@@ -14,25 +14,26 @@ use crate::llm::is_error_answer;
 /// Makes the calls. Gives the answer to the last of them, or to the first that the provider refuses;
 /// the answers before it stay with the attempt.
 pub(super) async fn call_in_parts(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &mut Attempt,
     request: &Request,
     notes: &mut Notes,
 ) -> Result<Box<Answer>, Failure> {
     let deadline = Instant::now().after(attempt.timeouts.total);
     loop {
-        let mut answer = call(asker, attempt, request, notes).await?;
+        let mut answer = call(context, attempt, request, notes).await?;
         let is_success = (200..300).contains(&answer.head.status());
         if !is_success || !attempt.has_further_calls() {
             return Ok(answer);
         }
-        let body = answer.keep_whole(asker, attempt).await?;
+        let body = answer.keep_whole(context, attempt).await?;
         let translation = attempt.translation.as_mut();
-        let turned = translation.and_then(|it| it.turn_to_next_call(asker, (&answer.head, &body)));
+        let turned =
+            translation.and_then(|it| it.turn_to_next_call(context, (&answer.head, &body)));
         let Some(used) = turned else {
-            let told = asker.worker.scanner().read(&body, is_error_answer);
+            let told = context.worker.scanner().read(&body, is_error_answer);
             if told == Ok(true) {
-                return Err(failure_in(asker, attempt, &answer.head, &body));
+                return Err(failure_in(context, attempt, &answer.head, &body));
             }
             let provider = attempt.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";

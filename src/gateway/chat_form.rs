@@ -41,7 +41,7 @@ pub(super) fn asked<'r>(exchange: &Exchange<'_>, request: &'r Request) -> Option
         let (bytes, outline) = (Cow::Borrowed(&bytes[..]), Cow::Borrowed(outline));
         return Some(Asked { endpoint, bytes, outline });
     };
-    let asked = translate::read(exchange.asker, request, &[], client).ok()?;
+    let asked = translate::read(exchange.context, request, &[], client).ok()?;
     // Some of what is asked OpenAI has no word for, but those who imitate it do.
     let body = in_chat(&asked, true).or_else(|| in_chat(&asked, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
@@ -75,7 +75,7 @@ pub(super) fn told(
     client: &dyn Codec,
     (stored, id): (&[u8], &str),
 ) -> Option<Vec<u8>> {
-    let asked = translate::read(exchange.asker, request, &[], client).ok()?;
+    let asked = translate::read(exchange.context, request, &[], client).ok()?;
     let chat = chat()?;
     let read = exchange.worker.scanner().read(stored, |root| chat.read_answer(root));
     let answer = Answer { id: id.to_owned(), ..read.ok().flatten()? };

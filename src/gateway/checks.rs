@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::asker::Asker;
 use super::call::{Notes, call};
+use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::pictures::Pictures;
 use super::prepare::Attempt;
@@ -57,7 +57,7 @@ async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthCheck) {
 async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) -> Option<u16> {
     let mut head = RequestHead::default();
     head.parse(b"GET / HTTP/1.1\r\nhost: ringgate\r\n\r\n", &HeadLimits::default()).ok()??;
-    let asker = Asker::new(worker, &head);
+    let context = RequestContext::new(worker, &head);
     let attempt = Attempt {
         upstream: Rc::clone(upstream),
         model: None,
@@ -76,10 +76,10 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) 
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
     let request = Request { endpoint, body, pictures: Pictures::default(), as_array: false };
-    let mut answer = call(&asker, &attempt, &request, &mut Notes::default()).await.ok()?;
+    let mut answer = call(&context, &attempt, &request, &mut Notes::default()).await.ok()?;
     let status = answer.head.status();
     // Its connection may serve again once the body has been read.
-    if answer.keep_whole(&asker, &attempt).await.is_ok() {
+    if answer.keep_whole(&context, &attempt).await.is_ok() {
         answer.done(&attempt);
     }
     Some(status)

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::admit::bounded;
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::failure::Failure;
 use super::fields::{vendor_keys, without_scheme};
 use super::upstream::{Snapshot, Upstream};
@@ -40,11 +40,14 @@ impl Choice {
 }
 
 /// The provider that the target or a header names, without `@` and what follows a slash.
-pub(super) fn named_provider(asker: &Asker<'_>, target: Option<&Target>) -> Option<String> {
+pub(super) fn named_provider(
+    context: &RequestContext<'_>,
+    target: Option<&Target>,
+) -> Option<String> {
     let named = target
         .and_then(|target| target.provider.as_deref())
-        .or_else(|| asker.ours("provider"))
-        .or_else(|| asker.ours("virtual-key"))?;
+        .or_else(|| context.gateway_header("provider"))
+        .or_else(|| context.gateway_header("virtual-key"))?;
     let named = named.trim().trim_start_matches('@');
     let named = named.split('/').next().unwrap_or(named);
     (!named.is_empty()).then(|| named.to_owned())
@@ -52,13 +55,13 @@ pub(super) fn named_provider(asker: &Asker<'_>, target: Option<&Target>) -> Opti
 
 /// Chooses the provider for `model`.
 pub(super) fn choose(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     target: Option<&Target>,
     model: Option<&str>,
 ) -> Result<Choice, Failure> {
-    let snapshot = &asker.snapshot;
-    if let Some(name) = named_provider(asker, target) {
-        let mut choice = named_choice(asker, target, &name)?;
+    let snapshot = &context.snapshot;
+    if let Some(name) = named_provider(context, target) {
+        let mut choice = named_choice(context, target, &name)?;
         choice.model = model.map(|model| without_prefix(model, &name).to_owned());
         return Ok(choice);
     }
@@ -113,10 +116,14 @@ fn without_prefix<'m>(model: &'m str, provider: &str) -> &'m str {
     bare.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(model)
 }
 
-fn named_choice(asker: &Asker<'_>, target: Option<&Target>, name: &str) -> Result<Choice, Failure> {
-    let snapshot = &asker.snapshot;
+fn named_choice(
+    context: &RequestContext<'_>,
+    target: Option<&Target>,
+    name: &str,
+) -> Result<Choice, Failure> {
+    let snapshot = &context.snapshot;
     let unknown = || Failure::UnknownProvider(bounded(name));
-    let custom_host = custom_host(asker, target)?;
+    let custom_host = custom_host(context, target)?;
     let key_of_config = target.and_then(|target| target.api_key.as_ref());
     let is_as_configured = custom_host.is_none() && key_of_config.is_none();
     if let Some(upstream) = snapshot.upstream(name).filter(|_| is_as_configured) {
@@ -139,7 +146,7 @@ fn named_choice(asker: &Asker<'_>, target: Option<&Target>, name: &str) -> Resul
     // key.
     let ring = &snapshot.settings.keys;
     let own = || {
-        let secret = vendor_keys(asker.head).find(|secret| ring.find(secret).is_none())?;
+        let secret = vendor_keys(context.head).find(|secret| ring.find(secret).is_none())?;
         Some(String::from_utf8_lossy(without_scheme(secret)).into_owned())
     };
     let secret = key_of_config.map(|secret| secret.reveal().to_owned()).or_else(own);
@@ -176,9 +183,12 @@ fn fields_with(upstream: &Upstream, secret: &Secret) -> Result<Vec<ProviderField
 }
 
 /// The host that a config or a header names. What a client names has to be allowed by the operator.
-fn custom_host(asker: &Asker<'_>, target: Option<&Target>) -> Result<Option<BaseUrl>, Failure> {
+fn custom_host(
+    context: &RequestContext<'_>,
+    target: Option<&Target>,
+) -> Result<Option<BaseUrl>, Failure> {
     let of_config = target.and_then(|target| target.custom_host.as_deref());
-    let of_header = || asker.ours("custom-host").filter(|text| !text.trim().is_empty());
+    let of_header = || context.gateway_header("custom-host").filter(|text| !text.trim().is_empty());
     let Some(text) = of_config.or_else(of_header) else { return Ok(None) };
     let refused = || {
         Failure::Invalid(
@@ -188,7 +198,7 @@ fn custom_host(asker: &Asker<'_>, target: Option<&Target>) -> Result<Option<Base
     };
     let base = BaseUrl::parse(text).map_err(|_| refused())?;
     let is_operators = target.is_some_and(|it| it.custom_host.is_some() && !it.is_inline);
-    let hosts = &asker.snapshot.settings.server.custom_hosts;
+    let hosts = &context.snapshot.settings.server.custom_hosts;
     if is_operators || hosts.iter().any(|host| host.eq_ignore_ascii_case(&base.authority)) {
         Ok(Some(base))
     } else {

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::deliver;
 use super::endpoint::dialect_of_path;
 use super::failure::Failure;
-use super::line::{self, After};
+use super::pipeline::{self, ConnectionReuse};
 use super::record::Exchange;
 use super::responses_socket::Framing;
 use super::settle;
@@ -114,12 +114,12 @@ pub(super) async fn while_client_stays<T>(
     reader: &mut Reader,
     mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, Failure> {
-    poll_fn(|context| {
-        if let Poll::Ready(value) = work.poll_unpin(context) {
+    poll_fn(|task| {
+        if let Poll::Ready(value) = work.poll_unpin(task) {
             return Poll::Ready(Ok(value));
         }
         while reader.bytes().len() < PIPELINED_BYTES_MAX {
-            match reader.poll_fill(context) {
+            match reader.poll_fill(task) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::ClientLeft)),
                 Poll::Ready(Ok(_)) => {}
@@ -168,16 +168,16 @@ async fn serve_requests(worker: &Rc<Worker>, client: &mut Client) {
             }
         };
         first = false;
-        let after = if worker.is_overloaded() {
+        let reuse = if worker.is_overloaded() {
             worker.recorder().count(Counter::RequestsOverloaded);
             let failure = Failure::Overloaded("requests in flight");
-            let asker = Asker::new(worker, &head);
-            Box::pin(fail(Exchange::new(&asker, client, started), &failure)).await;
-            After::Close
+            let context = RequestContext::new(worker, &head);
+            Box::pin(fail(Exchange::new(&context, client, started), &failure)).await;
+            ConnectionReuse::Close
         } else {
             Box::pin(serve_request(worker, client, &head, started)).await
         };
-        if after == After::Close {
+        if reuse == ConnectionReuse::Close {
             Box::pin(linger(client)).await;
             return;
         }
@@ -196,9 +196,9 @@ async fn serve_request(
     client: &mut Client,
     head: &RequestHead,
     started: Instant,
-) -> After {
-    let asker = Asker::new(worker, head);
-    line::run(Exchange::new(&asker, client, started)).await
+) -> ConnectionReuse {
+    let context = RequestContext::new(worker, head);
+    pipeline::run(Exchange::new(&context, client, started)).await
 }
 
 /// Reads the next head; `None` when the client closed between requests or was idle for too long.
@@ -254,13 +254,13 @@ async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &Failure) {
     let head = RequestHead::default();
     // What was understood of the request line is enough to answer in the client's dialect.
     let dialect = dialect_of_line(client.connection.reader.bytes());
-    let asker = Asker::new(worker, &head);
-    let mut exchange = Exchange::new(&asker, client, Instant::now());
-    exchange.record.dialled.dialect = dialect;
+    let context = RequestContext::new(worker, &head);
+    let mut exchange = Exchange::new(&context, client, Instant::now());
+    exchange.record.client_format.dialect = dialect;
     fail(exchange, failure).await;
 }
 
-/// Ends an exchange that never came onto the line.
+/// Ends an exchange that never came into the pipeline.
 async fn fail(mut exchange: Exchange<'_>, failure: &Failure) {
     exchange.record.close = true;
     deliver::failure(&mut exchange, failure).await;

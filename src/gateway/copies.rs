@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admit::Grant;
 use super::answer::{Answer, EVENT_BYTES_MAX};
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::failure::Failure;
 use super::forward::{Pursuit, Ready};
 use super::prepare::Attempt;
@@ -27,7 +27,7 @@ const COPIES_MAX: usize = 256;
 /// Sends copies to these targets of the route.
 pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
     for target in targets {
-        let worker = pursuit.asker.worker;
+        let worker = pursuit.context.worker;
         let bytes = match &pursuit.request.body {
             Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
             _ => continue,
@@ -39,12 +39,12 @@ pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
         }
         let copy = Copy {
             worker: Rc::clone(worker),
-            head: pursuit.asker.head.clone(),
+            head: pursuit.context.head.clone(),
             grant: pursuit.grant.clone(),
             request: pursuit.request.copy(),
             live: Arc::clone(live),
             target: *target,
-            of: pursuit.asker.id,
+            of: pursuit.context.id,
             bytes,
         };
         spawn(copy.run());
@@ -67,9 +67,9 @@ impl Copy {
     async fn run(self) {
         let started = Instant::now();
         let at_unix = unix_now();
-        let asker = Asker::new(&self.worker, &self.head);
+        let context = RequestContext::new(&self.worker, &self.head);
         let (grant, request) = (&self.grant, &self.request);
-        let pursuit = Pursuit { asker: &asker, grant, request, wants_good: false };
+        let pursuit = Pursuit { context: &context, grant, request, wants_good: false };
         let mut plan = Plan::of_target(Arc::clone(&self.live), self.target, started);
         let ready = pursuit.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
@@ -80,11 +80,12 @@ impl Copy {
                 event.status = answer.head.status();
                 event.outcome = outcome_of(event.status, false);
                 event.first_byte = Some(started.elapsed());
-                event.usage = read(&asker, &attempt, answer).await;
+                event.usage = read(&context, &attempt, answer).await;
                 let terms =
                     PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
                 let whom = (&*attempt.upstream.name, attempt.model.as_deref());
-                event.cost = event.usage.map(|usage| cost_at(&asker.snapshot, whom, usage, terms));
+                event.cost =
+                    event.usage.map(|usage| cost_at(&context.snapshot, whom, usage, terms));
             }
             Ok(Ready::Own(_)) => {}
             Err(failure) => {
@@ -93,7 +94,7 @@ impl Copy {
                 if matches!(failure, Failure::ProviderError { .. }) {
                     event.status = row.status;
                 }
-                if let Some(last) = asker.trail.last() {
+                if let Some(last) = context.trail.last() {
                     (event.provider, event.model) = (last.provider, last.model);
                 }
             }
@@ -102,7 +103,7 @@ impl Copy {
         event.upstream = event.latency;
         self.worker
             .recorder()
-            .finish(event, |provider, model| origin_of_model(&asker.snapshot, provider, model));
+            .finish(event, |provider, model| origin_of_model(&context.snapshot, provider, model));
     }
 
     fn event(&self, started: Instant, at_unix: Duration) -> Event {
@@ -146,12 +147,16 @@ impl Drop for Copy {
 }
 
 /// Reads an answer to its end for the usage that it tells.
-async fn read(asker: &Asker<'_>, attempt: &Attempt, mut answer: Box<Answer>) -> Option<Usage> {
+async fn read(
+    context: &RequestContext<'_>,
+    attempt: &Attempt,
+    mut answer: Box<Answer>,
+) -> Option<Usage> {
     let codec = codec(attempt.dialect)?;
-    let body = answer.keep_whole(asker, attempt).await.ok()?;
+    let body = answer.keep_whole(context, attempt).await.ok()?;
     let is_stream = answer.is_stream();
     answer.done(attempt);
-    let scanner = &mut asker.worker.scanner();
+    let scanner = &mut context.worker.scanner();
     if !is_stream {
         return scanner.read(&body, |root| codec.read_answer(root)).ok()??.usage;
     }

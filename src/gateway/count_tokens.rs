@@ -1,8 +1,8 @@
 //! `POST /v1/messages/count_tokens`, `/v1/responses/input_tokens` and Google's `countTokens` for providers
 //! that do not count themselves: an estimate, which the answer says it is.
 
-use super::asker::Asker;
 use super::choose::Choice;
+use super::context::RequestContext;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -13,7 +13,7 @@ use crate::llm::{Dialect, estimate_request_tokens};
 
 /// Estimates the tokens of the request. None where the provider, which speaks `own`, counts them.
 pub(super) fn answer(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
     own: Dialect,
@@ -30,9 +30,9 @@ pub(super) fn answer(
     }
     let codec = codec(dialect).ok_or(Failure::NotFound)?;
     let asked = if request.endpoint == Endpoint::InputTokens {
-        stored_responses::read(asker, request, &[], codec)?
+        stored_responses::read(context, request, &[], codec)?
     } else {
-        translate::read_with(asker, request, &[], |root, path| {
+        translate::read_with(context, request, &[], |root, path| {
             // Google's clients may send a whole request for an answer.
             let root = root.get("generateContentRequest").unwrap_or(root);
             codec.read_request(root, path).map_err(Failure::Malformed)

@@ -3,6 +3,8 @@
 //! A JSON answer is read whole before its first byte is sent, so that a provider that breaks off
 //! gives a clean 502. Event streams go through `deliver_stream`; answers of the pass-through are
 //! relayed piece by piece. Output guardrails will stand here by later work.
+//!
+//! Long because the stage is one: the ways of a response to the client, and the head that they share.
 
 use std::pin::pin;
 
@@ -180,10 +182,10 @@ fn checked(
     exchange.record.usage = outline.usage;
     exchange.record.tier = outline.tier.unwrap_or_default();
     if outline.is_error {
-        return Err(opening::failure_in(exchange.asker, attempt, &answer.head, &body));
+        return Err(opening::failure_in(exchange.context, attempt, &answer.head, &body));
     }
     if outline.has_no_choices {
-        opening::check_choices(exchange.asker, attempt, &answer.head, &body)?;
+        opening::check_choices(exchange.context, attempt, &answer.head, &body)?;
     }
     if outline.usage.is_none() {
         meter_otherwise(exchange, &body);
@@ -201,7 +203,7 @@ fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
 /// Takes the usage of an answer of a dialect that has it elsewhere.
 fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
     if exchange.record.endpoint == Some(Endpoint::Rerank) {
-        exchange.record.usage = shapes::usage_of_ranks(exchange.asker, body);
+        exchange.record.usage = shapes::usage_of_ranks(exchange.context, body);
         return;
     }
     let dialect = match exchange.record.endpoint {
@@ -245,8 +247,8 @@ pub(super) async fn keep_whole(
     answer: &mut Answer,
 ) -> Result<Vec<u8>, Failure> {
     let begun = Instant::now();
-    let asker = exchange.asker;
-    let kept = recall::while_needed(exchange, pin!(answer.keep_whole(asker, attempt))).await;
+    let context = exchange.context;
+    let kept = recall::while_needed(exchange, pin!(answer.keep_whole(context, attempt))).await;
     exchange.record.upstream += begun.elapsed();
     let mut body = kept??;
     let status = answer.head.status();
@@ -328,7 +330,7 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
         // if it were complete.
         exchange.record.close = true;
         if exchange.record.stream {
-            let dialect = exchange.record.dialled.dialect;
+            let dialect = exchange.record.client_format.dialect;
             let told = std::mem::take(&mut exchange.record.last_events);
             let events = if exchange.record.as_array {
                 [b",\r\n", failure.to_json(dialect).as_slice()].concat()
@@ -344,7 +346,7 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
     if exchange.record.body_unread {
         exchange.record.close = true;
     }
-    let body = failure.to_json(exchange.record.dialled.dialect);
+    let body = failure.to_json(exchange.record.client_format.dialect);
     let mut out = begin_head(exchange, row.status);
     write_field(&mut out, "content-type", b"application/json");
     if let Some(wait) = failure.retry_after() {
@@ -353,7 +355,7 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
     }
     // An error in a provider's words is the provider's.
     if row.status >= 500 && !matches!(failure, Failure::ProviderError { .. }) {
-        write_ours(exchange, &mut out, "gateway-exception", b"true");
+        write_gateway_header(exchange, &mut out, "gateway-exception", b"true");
     }
     if row.status == 405 {
         write_field(&mut out, "allow", Endpoint::allowed(exchange.head.path()).as_bytes());
@@ -374,7 +376,7 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
 /// The dialect of a stream's events.
 fn stream_dialect(exchange: &Exchange<'_>) -> Dialect {
     let spoken = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
-    spoken.unwrap_or(exchange.record.dialled.dialect)
+    spoken.unwrap_or(exchange.record.client_format.dialect)
 }
 
 /// Status line and the gateway's own fields.
@@ -385,23 +387,28 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
     out.reserve(HEAD_BYTES);
     write_status_line(&mut out, status);
     let id = exchange.record.id.hex();
-    write_ours(exchange, &mut out, "request-id", &id);
+    write_gateway_header(exchange, &mut out, "request-id", &id);
     match exchange.record.trace_id.clone() {
-        Some(trace_id) => write_ours(exchange, &mut out, "trace-id", trace_id.as_bytes()),
-        None => write_ours(exchange, &mut out, "trace-id", &id),
+        Some(trace_id) => write_gateway_header(exchange, &mut out, "trace-id", trace_id.as_bytes()),
+        None => write_gateway_header(exchange, &mut out, "trace-id", &id),
     }
-    if exchange.record.provider.is_some() || exchange.asker.trail.has_targets() {
+    if exchange.record.provider.is_some() || exchange.context.trail.has_targets() {
         write_story(exchange, &mut out);
     }
     if let Some(provider) = exchange.record.provider.clone() {
-        write_ours(exchange, &mut out, "provider", provider.as_bytes());
-        write_ours(exchange, &mut out, "cache-status", exchange.record.cache.name().as_bytes());
+        write_gateway_header(exchange, &mut out, "provider", provider.as_bytes());
+        write_gateway_header(
+            exchange,
+            &mut out,
+            "cache-status",
+            exchange.record.cache.name().as_bytes(),
+        );
         if let Some(similarity) = exchange.record.similarity {
             let text = format!("{similarity:.4}");
-            write_ours(exchange, &mut out, "cache-similarity", text.as_bytes());
+            write_gateway_header(exchange, &mut out, "cache-similarity", text.as_bytes());
         }
         if let Some(warnings) = exchange.record.warnings.clone() {
-            write_ours(exchange, &mut out, "warnings", warnings.as_bytes());
+            write_gateway_header(exchange, &mut out, "warnings", warnings.as_bytes());
         }
     }
     out
@@ -414,15 +421,20 @@ fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
     match record.retries {
         Some(retries) => {
             let mut digits = itoa::Buffer::new();
-            write_ours(exchange, out, "retry-attempt-count", digits.format(retries).as_bytes());
+            write_gateway_header(
+                exchange,
+                out,
+                "retry-attempt-count",
+                digits.format(retries).as_bytes(),
+            );
         }
         // Portkey's word for retries without success, and for a provider that asked for too long a wait.
-        None => write_ours(exchange, out, "retry-attempt-count", b"-1"),
+        None => write_gateway_header(exchange, out, "retry-attempt-count", b"-1"),
     }
-    write_ours(exchange, out, "last-used-option-index", option.as_bytes());
-    let attempts = exchange.asker.trail.header();
+    write_gateway_header(exchange, out, "last-used-option-index", option.as_bytes());
+    let attempts = exchange.context.trail.header();
     if !attempts.is_empty() {
-        write_ours(exchange, out, "attempts", attempts.as_bytes());
+        write_gateway_header(exchange, out, "attempts", attempts.as_bytes());
     }
 }
 
@@ -483,10 +495,10 @@ pub(super) fn finish_head(exchange: &Exchange<'_>, out: &mut Vec<u8>, outgoing: 
     end_head(out);
 }
 
-fn write_ours(exchange: &Exchange<'_>, out: &mut Vec<u8>, name: &str, value: &[u8]) {
+fn write_gateway_header(exchange: &Exchange<'_>, out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"x-ringgate-");
     write_field(out, name, value);
-    if exchange.record.dialled.portkey {
+    if exchange.record.client_format.portkey {
         out.extend_from_slice(b"x-portkey-");
         write_field(out, name, value);
     }

@@ -64,7 +64,7 @@ async fn chat(
         return error(exchange, attempt, dialects, (answer, &body)).await;
     }
     if !answer.is_good {
-        opening::check(exchange.asker, attempt, &answer.head, &body)?;
+        opening::check(exchange.context, attempt, &answer.head, &body)?;
     }
     let id = own_id(exchange);
     let read = exchange
@@ -119,7 +119,7 @@ fn check_no_error(
 ) -> Result<(), Failure> {
     let is_error = || exchange.worker.scanner().read(body, is_error_answer);
     if !answer.is_good && is_error() == Ok(true) {
-        return Err(opening::failure_in(exchange.asker, attempt, &answer.head, body));
+        return Err(opening::failure_in(exchange.context, attempt, &answer.head, body));
     }
     Ok(())
 }
@@ -234,7 +234,7 @@ pub(super) async fn rewritten(
     error: &ApiError,
 ) -> Result<(), Failure> {
     let mut body = Vec::new();
-    if let Some(client) = codec(exchange.record.dialled.dialect) {
+    if let Some(client) = codec(exchange.record.client_format.dialect) {
         client.write_error(error, &mut body);
     }
     send_json_of(exchange, attempt, (answer, error.status), (&body, None)).await

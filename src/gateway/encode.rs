@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::asker::{Asker, HeldBytes};
+use super::context::{HeldBytes, RequestContext};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::{
@@ -53,27 +53,27 @@ impl Message {
 /// The whole request but for a body that is streamed; `out` is an allocation for it.
 pub(super) fn encode(
     mut out: Vec<u8>,
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     request: &Request,
 ) -> Result<Message, Failure> {
-    let hops = count_hops(asker)?;
+    let hops = count_hops(context)?;
     out.clear();
     if request.endpoint == Endpoint::Realtime {
-        realtime::encode(&mut out, asker, attempt, hops)?;
+        realtime::encode(&mut out, context, attempt, hops)?;
         return Ok(Message { head: out, body: Bytes::new(), held: None });
     }
     let is_edited = attempt.translation.is_none() && !attempt.changes.is_empty();
-    let held = if is_edited { Some(asker.hold_for_attempt(request.body_bytes())?) } else { None };
+    let held = if is_edited { Some(context.hold_for_attempt(request.body_bytes())?) } else { None };
     let body = whole_body(attempt, request);
     let length = body.as_ref().map_or(0, |body| body.len());
     let copied = if length > COPIED_BODY_BYTES_MAX { 0 } else { length };
     out.reserve(HEAD_BYTES + copied);
-    let proof = write_line(&mut out, asker, (attempt, request), body.as_deref())?;
-    write_fields(&mut out, asker, attempt, &proof, hops);
+    let proof = write_line(&mut out, context, (attempt, request), body.as_deref())?;
+    write_fields(&mut out, context, attempt, &proof, hops);
     match &request.body {
         Body::Empty => {
-            if asker.head.method() == Method::Post {
+            if context.head.method() == Method::Post {
                 write_length(&mut out, 0);
             }
             end_head(&mut out);
@@ -124,7 +124,7 @@ pub(super) fn whole_body<'r>(attempt: &'r Attempt, request: &'r Request) -> Opti
 /// The credential, the fields of the client that travel on, and the count of hops.
 pub(super) fn write_fields(
     out: &mut Vec<u8>,
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     proof: &[ProviderField],
     hops: u32,
@@ -134,20 +134,20 @@ pub(super) fn write_fields(
     let fields = || fixed.iter().chain(proof);
     for field in fields() {
         // A preset's fixed field, such as a version, gives way to the client's own.
-        if !(is_client_chosen(asker, provider, &field.name)) {
+        if !(is_client_chosen(context, provider, &field.name)) {
             write_field(out, &field.name, field.value.reveal().as_bytes());
         }
     }
     let is_named = |name: &str| attempt.forward_headers.iter().any(|it| it == name);
     for ClientField { name, value, is_listed, selects_account } in
-        client_fields(asker.head, is_named)
+        client_fields(context.head, is_named)
     {
         let is_set = || fields().any(|field| field.name == name);
         let goes = is_listed
             && (attempt.translation.is_none() || goes_to_any_dialect(name))
-            && (!is_set() || is_client_chosen(asker, provider, name));
+            && (!is_set() || is_client_chosen(context, provider, name));
         let may_go = !selects_account || attempt.is_clients_account;
-        if may_go && (goes || is_named(name) && may_be_forwarded(asker.head, name) && !is_set()) {
+        if may_go && (goes || is_named(name) && may_be_forwarded(context.head, name) && !is_set()) {
             write_field(out, name, value);
         }
     }
@@ -156,7 +156,7 @@ pub(super) fn write_fields(
     }
     // Vendors refuse calls in Anthropic's dialect without it.
     let has_version = || fields().any(|field| field.name == ANTHROPIC_VERSION.0);
-    let is_sent = attempt.translation.is_none() && asker.head.get(ANTHROPIC_VERSION.0).is_some();
+    let is_sent = attempt.translation.is_none() && context.head.get(ANTHROPIC_VERSION.0).is_some();
     if attempt.dialect == Dialect::AnthropicMessages && !is_sent && !has_version() {
         write_field(out, ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
     }
@@ -193,9 +193,9 @@ impl Change {
 }
 
 /// True for a field that the client sent and that is fixed by nobody but the preset.
-fn is_client_chosen(asker: &Asker<'_>, provider: &Provider, name: &str) -> bool {
+fn is_client_chosen(context: &RequestContext<'_>, provider: &Provider, name: &str) -> bool {
     goes_upstream(name)
-        && asker.head.get(name).is_some()
+        && context.head.get(name).is_some()
         && provider
             .preset
             .and_then(preset)
@@ -203,8 +203,8 @@ fn is_client_chosen(asker: &Asker<'_>, provider: &Provider, name: &str) -> bool 
 }
 
 /// How many gateways the request will have passed.
-fn count_hops(asker: &Asker<'_>) -> Result<u32, Failure> {
-    let hops = asker.head.get("x-ringgate-hops").and_then(|value| {
+fn count_hops(context: &RequestContext<'_>) -> Result<u32, Failure> {
+    let hops = context.head.get("x-ringgate-hops").and_then(|value| {
         std::str::from_utf8(value).ok().and_then(|text| text.parse::<u32>().ok())
     });
     match hops.unwrap_or(0).saturating_add(1) {
@@ -219,13 +219,13 @@ fn count_hops(asker: &Asker<'_>) -> Result<u32, Failure> {
 /// The request line and the host; gives the fields that prove who calls, which may depend on both.
 fn write_line(
     out: &mut Vec<u8>,
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     (attempt, request): (&Attempt, &Request),
     body: Option<&[u8]>,
 ) -> Result<Vec<ProviderField>, Failure> {
     let provider = &attempt.upstream.provider;
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
-    let head = asker.head;
+    let head = context.head;
     let path = attempt.path.as_deref().unwrap_or_else(|| client_path(head));
     let parts = PathParts { path, model: attempt.model.as_deref(), stream: request.is_stream() };
     let path = provider.path(&parts);

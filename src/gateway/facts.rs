@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use serde_json::Value;
 
 use super::admit::Grant;
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::prepare::asked_model_text;
 use super::receive::{Body, Request};
 use crate::base::unix_now;
@@ -26,7 +26,7 @@ const MODEL_BYTES_MAX: usize = 512;
 
 /// The request, looked at only where a strategy asks.
 pub(super) struct Told<'r> {
-    asker: &'r Asker<'r>,
+    context: &'r RequestContext<'r>,
     grant: &'r Grant,
     request: &'r Request,
     metadata: OnceCell<Option<Value>>,
@@ -37,9 +37,13 @@ pub(super) struct Told<'r> {
 }
 
 impl<'r> Told<'r> {
-    pub(super) fn new(asker: &'r Asker<'r>, grant: &'r Grant, request: &'r Request) -> Self {
+    pub(super) fn new(
+        context: &'r RequestContext<'r>,
+        grant: &'r Grant,
+        request: &'r Request,
+    ) -> Self {
         Self {
-            asker,
+            context,
             grant,
             request,
             metadata: OnceCell::new(),
@@ -57,7 +61,7 @@ impl<'r> Told<'r> {
     }
 
     fn metadata(&self, key: &str) -> Option<Value> {
-        let read = || serde_json::from_str(self.asker.ours("metadata")?).ok();
+        let read = || serde_json::from_str(self.context.gateway_header("metadata")?).ok();
         // The key's wins: a client does not choose who pays.
         let of_request = || {
             let own = self.metadata.get_or_init(read).as_ref()?.get(key);
@@ -122,7 +126,7 @@ impl<'r> Told<'r> {
     fn card(&self, target: &Target) -> Option<std::rc::Rc<ModelCard>> {
         let provider = target.provider.as_deref()?;
         let model = asked_model_text(self.request, Some(target))?;
-        let snapshot = &self.asker.snapshot;
+        let snapshot = &self.context.snapshot;
         if model.len() > MODEL_BYTES_MAX {
             return None;
         }
@@ -161,9 +165,9 @@ impl Facts for Told<'_> {
         match field {
             Field::Metadata(key) => self.metadata(key),
             Field::Params(names) => self.params(names),
-            Field::UrlPathname => Some(self.asker.head.path().into()),
+            Field::UrlPathname => Some(self.context.head.path().into()),
             Field::Header(name) => {
-                let value = self.asker.head.get(name)?;
+                let value = self.context.head.get(name)?;
                 let value = Some(value).filter(|value| value.len() <= VALUE_BYTES_MAX)?;
                 std::str::from_utf8(value).ok().map(Value::from)
             }

@@ -9,16 +9,16 @@ use crate::llm::Dialect;
 
 /// The dialect in which the client called and the family of headers it used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dialled {
+pub(super) struct ClientFormat {
     /// The request carried an `x-portkey-` field: answers carry both families.
     pub portkey: bool,
     /// It carried a field of either family, so that looking for one by name is worth while.
-    pub ours: bool,
+    pub has_gateway_headers: bool,
     /// Errors are wanted in the shape of this dialect.
     pub dialect: Dialect,
 }
 
-impl Dialled {
+impl ClientFormat {
     /// Reads it off the request.
     pub(super) fn of(head: &RequestHead) -> Self {
         let has = |prefix| head.fields().any(|(name, _)| name.starts_with(prefix));
@@ -29,12 +29,12 @@ impl Dialled {
         if is_shared && dialect == Dialect::OpenaiChat && head.get("anthropic-version").is_some() {
             dialect = Dialect::AnthropicMessages;
         }
-        Self { portkey, ours: portkey || has("x-ringgate-"), dialect }
+        Self { portkey, has_gateway_headers: portkey || has("x-ringgate-"), dialect }
     }
 }
 
 /// A gateway field by its short name: `x-ringgate-NAME` wins over `x-portkey-NAME`.
-pub(super) fn ours<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
+pub(super) fn gateway_header<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     let mut found = None;
     for (field, value) in head.fields() {
         let family = field.strip_prefix("x-ringgate-").filter(|rest| *rest == name);
@@ -56,9 +56,10 @@ fn text(value: &[u8]) -> &str {
 /// The secrets a request presents, most specific first: each may be the virtual key. One path for
 /// every key header, so that no check can be walked around by choosing another header.
 pub(super) fn presented_keys(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
-    const OURS: [&str; 2] = ["x-ringgate-api-key", "x-portkey-api-key"];
-    let ours = OURS.into_iter().filter_map(|name| head.get(name)).map(without_scheme);
-    ours.chain(vendor_keys(head))
+    const GATEWAY_HEADERS: [&str; 2] = ["x-ringgate-api-key", "x-portkey-api-key"];
+    let of_gateway =
+        GATEWAY_HEADERS.into_iter().filter_map(|name| head.get(name)).map(without_scheme);
+    of_gateway.chain(vendor_keys(head))
 }
 
 /// The secrets that may be meant for a vendor: those in the headers that vendors use.
@@ -138,7 +139,7 @@ pub(super) fn client_query(head: &RequestHead, endpoint: Option<Endpoint>) -> Op
     (!query.is_empty()).then_some(query)
 }
 
-/// The path as it travels on where no other is made for it. Every path on the line begins with a
+/// The path as it travels on where no other is made for it. Every path in the pipeline begins with a
 /// version, for which the base URL stands.
 pub(super) fn client_path(head: &RequestHead) -> &str {
     behind_version(head.path()).unwrap_or(head.path())
@@ -331,10 +332,10 @@ mod tests {
     #[test]
     fn our_family_wins() {
         let head = head("x-portkey-config: a\r\nx-ringgate-config: b\r\nX-Portkey-Trace-Id: t\r\n");
-        assert_eq!(ours(&head, "config"), Some("b"));
-        assert_eq!(ours(&head, "trace-id"), Some("t"));
-        assert_eq!(ours(&head, "provider"), None);
-        assert!(Dialled::of(&head).portkey);
+        assert_eq!(gateway_header(&head, "config"), Some("b"));
+        assert_eq!(gateway_header(&head, "trace-id"), Some("t"));
+        assert_eq!(gateway_header(&head, "provider"), None);
+        assert!(ClientFormat::of(&head).portkey);
     }
 
     #[test]

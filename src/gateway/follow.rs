@@ -83,7 +83,7 @@ struct Other {
 impl Other {
     fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
         let client = chat_form::other_codec(request.endpoint)?;
-        let asked = translate::read(exchange.asker, request, &[], client).ok()?;
+        let asked = translate::read(exchange.context, request, &[], client).ok()?;
         Some(Self {
             decoder: codec(Dialect::OpenaiChat)?.stream_decoder(),
             encoder: client.stream_encoder(&asked, exchange.record.at_unix.as_secs()),

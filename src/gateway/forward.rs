@@ -15,9 +15,9 @@ use futures_util::stream::FuturesUnordered;
 
 use super::admit::Grant;
 use super::answer::Answer;
-use super::asker::Asker;
 use super::call::{Notes, call, call_streamed};
 use super::call_in_parts::call_in_parts;
+use super::context::RequestContext;
 use super::copies;
 use super::deliver::Whole;
 use super::encode::COPIED_BODY_BYTES_MAX;
@@ -50,13 +50,13 @@ pub(super) async fn forward(
     mut plan: Option<&mut Plan>,
 ) -> Result<Ready, Failure> {
     let begun = Instant::now();
-    let asker = exchange.asker;
+    let context = exchange.context;
     let is_streamed = matches!(request.body, Body::Streamed { .. });
-    asker.spare.set(std::mem::take(&mut exchange.client.out));
+    context.spare.set(std::mem::take(&mut exchange.client.out));
     let ready = match (plan.as_deref_mut(), before) {
         (None, _) if is_streamed => Box::pin(once_streamed(exchange, grant, request)).await,
         (None, _) => {
-            let pursuit = Pursuit { asker, grant, request, wants_good: false };
+            let pursuit = Pursuit { context, grant, request, wants_good: false };
             let once = pin!(pursuit.once());
             recall::while_needed(exchange, once).await.and_then(|it| it)
         }
@@ -66,13 +66,13 @@ pub(super) async fn forward(
             Box::pin(ask_streamed(exchange, grant, request, plan)).await
         }
         (Some(plan), before) => {
-            let pursuit = Pursuit { asker, grant, request, wants_good: false };
+            let pursuit = Pursuit { context, grant, request, wants_good: false };
             let pursued = Box::pin(pursuit.run(plan, before));
             recall::while_needed(exchange, pursued).await.and_then(|it| it)
         }
     };
     if exchange.client.out.capacity() == 0 {
-        exchange.client.out = asker.spare.take();
+        exchange.client.out = context.spare.take();
     }
     exchange.record.upstream += begun.elapsed();
     note(exchange, &ready);
@@ -88,7 +88,7 @@ fn note(exchange: &mut Exchange<'_>, ready: &Result<Ready, Failure>) {
         Ok(Ready::Answer(_, _, won)) => Some(won.leg),
         _ => None,
     };
-    let trail = &exchange.asker.trail;
+    let trail = &exchange.context.trail;
     let record = &mut exchange.record;
     record.attempts = u32::try_from(trail.asked()).unwrap_or(u32::MAX);
     let Some(leg) = trail.take_over(place) else { return };
@@ -128,24 +128,24 @@ impl Limits {
 }
 
 /// Begins the attempt at the one target there is.
-fn begin_once<'t>(asker: &'t Asker<'_>, grant: &'t Grant, begun: Instant) -> Trial<'t> {
+fn begin_once<'t>(context: &'t RequestContext<'_>, grant: &'t Grant, begun: Instant) -> Trial<'t> {
     let live = grant.route.as_deref();
     let target = live.and_then(|live| live.route().only_target());
     let permit = target.and_then(|_| Some(live?.health(0)?.begin(true, begun)));
     // A limit that the client sets may be any.
-    let is_fair = asker.ours("request-timeout").is_none();
-    Trial::begin(asker, target, (permit, is_fair), begun)
+    let is_fair = context.gateway_header("request-timeout").is_none();
+    Trial::begin(context, target, (permit, is_fair), begun)
 }
 
 /// Makes the call of `trial` ready, within its limits.
 fn prepare_trial(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     (grant, request): (&Grant, &Request),
     trial: &mut Trial<'_>,
     limits: &Limits,
 ) -> Result<Prepared, Failure> {
     let begun = Instant::now();
-    let mut prepared = prepare(asker, grant, request, trial.target)?;
+    let mut prepared = prepare(context, grant, request, trial.target)?;
     match &mut prepared {
         Prepared::Ask(attempt) => {
             if let Some(deadline) = limits.deadline {
@@ -166,7 +166,7 @@ async fn once_streamed(
     request: &mut Request,
 ) -> Result<Ready, Failure> {
     let begun = Instant::now();
-    let trial = begin_once(exchange.asker, grant, begun);
+    let trial = begin_once(exchange.context, grant, begun);
     let limits = Limits::of_only_target(grant, begun);
     attempt_streamed(exchange, (grant, request), trial, limits).await.1
 }
@@ -179,15 +179,15 @@ async fn ask_streamed(
     request: &mut Request,
     plan: &mut Plan,
 ) -> Result<Ready, Failure> {
-    let asker = exchange.asker;
+    let context = exchange.context;
     let mut last = Err(Failure::NoTarget);
     loop {
         let step = {
-            let facts = Told::new(asker, grant, request);
-            if asker.trail.is_full() {
+            let facts = Told::new(context, grant, request);
+            if context.trail.is_full() {
                 return last;
             }
-            plan.next(&facts, &mut asker.worker.dice(), Instant::now())
+            plan.next(&facts, &mut context.worker.dice(), Instant::now())
         };
         let step = match step {
             Step::Give => return last,
@@ -208,7 +208,7 @@ async fn ask_streamed(
         let Some(target) = live.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
         let permit = plan.begin(&step, begun);
-        let trial = Trial::begin(asker, Some(target), (permit, step.is_fair), begun);
+        let trial = Trial::begin(context, Some(target), (permit, step.is_fair), begun);
         let limits = Limits { deadline: step.deadline, ..Limits::default() };
         let asked = (grant, &mut *request);
         let (outcome, ready) = attempt_streamed(exchange, asked, trial, limits).await;
@@ -216,7 +216,7 @@ async fn ask_streamed(
             return ready;
         }
         plan.tell(&outcome, Instant::now());
-        let was_sent = asker.trail.last().is_some_and(|leg| leg.notes.sent);
+        let was_sent = context.trail.last().is_some_and(|leg| leg.notes.sent);
         match ready {
             Err(failure) if !was_sent && !is_final(&failure) => last = Err(failure),
             _ => return ready,
@@ -231,7 +231,7 @@ async fn attempt_streamed(
     mut trial: Trial<'_>,
     limits: Limits,
 ) -> (Outcome, Result<Ready, Failure>) {
-    let response = match prepare_trial(exchange.asker, (grant, request), &mut trial, &limits) {
+    let response = match prepare_trial(exchange.context, (grant, request), &mut trial, &limits) {
         Err(failure) => Err(failure),
         Ok(Prepared::Answer(own, _)) => Ok(Response::Own(own)),
         // What is streamed is not translated.
@@ -246,7 +246,7 @@ async fn attempt_streamed(
 
 /// Follows a plan. It does not touch the client.
 pub(super) struct Pursuit<'p> {
-    pub asker: &'p Asker<'p>,
+    pub context: &'p RequestContext<'p>,
     pub grant: &'p Grant,
     pub request: &'p Request,
     /// Also the last answer is held until it shows that it is good, as in a race.
@@ -257,7 +257,7 @@ impl Pursuit<'_> {
     /// Asks the one provider there is: without a route, or with one that leaves no choice.
     async fn once(&self) -> Result<Ready, Failure> {
         let begun = Instant::now();
-        let mut trial = begin_once(self.asker, self.grant, begun);
+        let mut trial = begin_once(self.context, self.grant, begun);
         let limits = Limits::of_only_target(self.grant, begun);
         let response = self.ask(&mut trial, &limits).await;
         trial.end(response).1
@@ -269,13 +269,13 @@ impl Pursuit<'_> {
         plan: &mut Plan,
         before: Option<Failure>,
     ) -> Result<Ready, Failure> {
-        let facts = Told::new(self.asker, self.grant, self.request);
+        let facts = Told::new(self.context, self.grant, self.request);
         let mut last: Option<Result<Ready, Failure>> = before.map(Err);
         loop {
-            let step = if self.asker.trail.is_full() {
+            let step = if self.context.trail.is_full() {
                 Step::Give
             } else {
-                plan.next(&facts, &mut self.asker.worker.dice(), Instant::now())
+                plan.next(&facts, &mut self.context.worker.dice(), Instant::now())
             };
             if !matches!(step, Step::Give) {
                 last.take().into_iter().flatten().for_each(Ready::dismiss);
@@ -320,7 +320,7 @@ impl Pursuit<'_> {
         let is_bounded = is_replaceable || first_token.is_some();
         let wait = if is_bounded { Wait::UntilContent } else { Wait::Briefly };
         let limits = Limits { deadline: step.deadline, first_token, opening: Some(wait) };
-        let mut trial = Trial::begin(self.asker, Some(target), (permit, step.is_fair), begun);
+        let mut trial = Trial::begin(self.context, Some(target), (permit, step.is_fair), begun);
         let response = self.ask(&mut trial, &limits).await;
         trial.end(response)
     }
@@ -329,11 +329,11 @@ impl Pursuit<'_> {
     async fn ask(&self, trial: &mut Trial<'_>, limits: &Limits) -> Result<Response, Failure> {
         let begun = Instant::now();
         let asked = (self.grant, self.request);
-        let mut prepared = prepare_trial(self.asker, asked, trial, limits)?;
+        let mut prepared = prepare_trial(self.context, asked, trial, limits)?;
         if let Prepared::Fetch(urls) = &mut prepared {
             let urls = std::mem::take(urls);
-            Box::pin(pictures::fetch(self.asker, self.request, urls)).await?;
-            prepared = prepare_trial(self.asker, asked, trial, limits)?;
+            Box::pin(pictures::fetch(self.context, self.request, urls)).await?;
+            prepared = prepare_trial(self.context, asked, trial, limits)?;
         }
         let mut attempt = match prepared {
             Prepared::Answer(own, _) => return Ok(Response::Own(own)),
@@ -365,13 +365,13 @@ impl Pursuit<'_> {
         opening: Option<Wait>,
     ) -> Result<Box<Answer>, Failure> {
         let mut answer = if attempt.has_further_calls() {
-            Box::pin(call_in_parts(self.asker, attempt, self.request, notes)).await?
+            Box::pin(call_in_parts(self.context, attempt, self.request, notes)).await?
         } else {
-            call(self.asker, attempt, self.request, notes).await?
+            call(self.context, attempt, self.request, notes).await?
         };
         let Some(wait) = opening else { return Ok(answer) };
         let looked_for = (self.request, wait);
-        let opened = opening::take_in(self.asker, attempt, looked_for, &mut answer);
+        let opened = opening::take_in(self.context, attempt, looked_for, &mut answer);
         match Box::pin(opened).await {
             Ok(()) => Ok(answer),
             Err(failure) => {
@@ -421,7 +421,7 @@ impl Pursuit<'_> {
             let begun = Instant::now();
             // Each lane copies a short body behind its head.
             let copied = racing.request.body_bytes().min(COPIED_BODY_BYTES_MAX);
-            let result = match racing.asker.hold_for_attempt(copied) {
+            let result = match racing.context.hold_for_attempt(copied) {
                 Ok(_held) => racing.run(&mut plan, None).await,
                 Err(failure) => Err(failure),
             };

@@ -1,6 +1,6 @@
-//! The data plane: the request line and everything that one request meets.
+//! The data plane: the request pipeline and everything that one request meets.
 //!
-//! [`line`] shows the stages in order; each stage is a function in the file of its name.
+//! [`pipeline`] shows the stages in order; each stage is a function in the file of its name.
 //!
 //! What a client's departure does: one read on its connection is always in flight. When that read
 //! ends while we wait for the provider, the wait is dropped, the provider's connection is closed
@@ -14,7 +14,6 @@
 mod access;
 mod admit;
 mod answer;
-mod asker;
 mod body;
 mod cache_key;
 mod call;
@@ -24,6 +23,7 @@ mod chat_form;
 mod checks;
 mod choose;
 mod connection;
+mod context;
 mod copies;
 mod count_tokens;
 mod deliver;
@@ -38,12 +38,12 @@ mod fields;
 mod follow;
 mod form;
 mod forward;
-mod line;
 mod model_fit;
 mod models;
 mod opening;
 mod params;
 mod pictures;
+mod pipeline;
 mod prepare;
 mod realtime;
 mod recall;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::asker::Asker;
 use super::choose::Choice;
+use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::params::value_after;
 use super::prepare::Change;
@@ -19,13 +19,13 @@ use crate::llm::{Dialect, EarlierReasoning, RefusedSetting, ResponsesForTools, R
 /// True if the model wants to be asked by OpenAI's responses, at a provider that has them and chat
 /// completions. `changes` are made to the body.
 pub(super) fn needs_responses(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
     (client, changes): (Dialect, &[Change]),
 ) -> bool {
     let model = choice.model.as_deref().unwrap_or_default();
-    let rules = asker.rules(&choice.upstream.provider, Dialect::OpenaiChat, model);
+    let rules = context.rules(&choice.upstream.provider, Dialect::OpenaiChat, model);
     let by_model = match rules.responses {
         Some(ResponsesUse::Always) => true,
         Some(ResponsesUse::Translated) => client != Dialect::OpenaiChat,
@@ -49,7 +49,7 @@ pub(super) fn needs_responses(
 
 /// Gives members of a chat that is forwarded as it is the names that its vendor knows.
 pub(super) fn fit_members(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
     changes: &mut Vec<Change>,
@@ -61,7 +61,7 @@ pub(super) fn fit_members(
         return;
     }
     let model = choice.model.as_deref().unwrap_or_default();
-    let rules = asker.rules(provider, Dialect::OpenaiChat, model);
+    let rules = context.rules(provider, Dialect::OpenaiChat, model);
     let bound = rules.max_tokens_name.map(|name| (name.other().name(), name.name()));
     let seed = rules.seed_name.as_deref().map(|name| ("seed", name));
     for (from, to) in bound.into_iter().chain(seed) {
@@ -80,7 +80,7 @@ pub(super) fn fit_members(
 
 /// Takes the thoughts of other vendors out of a conversation that is forwarded as it is, and tells of it.
 pub(super) fn fit_reasoning(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     (choice, dialect): (&Choice, Dialect),
     changes: &mut Vec<Change>,
@@ -93,7 +93,7 @@ pub(super) fn fit_reasoning(
     let refuses_all = dialect == Dialect::OpenaiChat
         && (is_original
             || provider.preset.is_some()
-                && asker.rules(provider, dialect, model).thoughts
+                && context.rules(provider, dialect, model).thoughts
                     == Some(EarlierReasoning::Refused));
     let is_of_anthropic = dialect == Dialect::AnthropicMessages;
     let signs = is_of_anthropic && (is_original || model.contains("claude"));

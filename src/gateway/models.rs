@@ -218,7 +218,7 @@ pub(super) fn is_asked_of_provider(
     // Vertex speaks Google's dialect, and has another list of its models elsewhere.
     let has_list = provider.preset != Some("vertex-ai");
     let is_limited = grant.key.as_ref().is_some_and(|key| key.is_limited());
-    has_list && !is_limited && provider.dialect == exchange.record.dialled.dialect
+    has_list && !is_limited && provider.dialect == exchange.record.client_format.dialect
 }
 
 /// The list, or one entry of it. Only models that the key may use are shown.
@@ -232,7 +232,7 @@ pub(super) fn answer(
     if let Some(name) = wanted.filter(|name| exchange.snapshot.upstream(name).is_none()) {
         return Err(Failure::UnknownProvider(bounded(name)));
     }
-    let dialect = exchange.record.dialled.dialect;
+    let dialect = exchange.record.client_format.dialect;
     let is_shown = |listed: &&Listed| {
         wanted.is_none_or(|name| listed.provider == name)
             && (dialect == Dialect::OpenaiChat || listed.is_conversation())

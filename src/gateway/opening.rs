@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::answer::{Answer, EVENT_BYTES_MAX};
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::failure::Failure;
 use super::prepare::Attempt;
 use super::recall;
@@ -47,7 +47,7 @@ pub(super) enum Wait {
 /// # Errors
 /// If it shows that there is no answer.
 pub(super) async fn take_in(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     (request, wait): (&Request, Wait),
     answer: &mut Answer,
@@ -56,10 +56,10 @@ pub(super) async fn take_in(
         return Ok(());
     }
     if answer.is_stream() {
-        stream(asker, attempt, wait, answer).await?;
+        stream(context, attempt, wait, answer).await?;
     } else {
-        let body = answer.keep_whole(asker, attempt).await?;
-        let checked = whole(asker, attempt, answer, &body);
+        let body = answer.keep_whole(context, attempt).await?;
+        let checked = whole(context, attempt, answer, &body);
         answer.opening = body;
         checked?;
     }
@@ -68,7 +68,7 @@ pub(super) async fn take_in(
 }
 
 fn whole(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     answer: &mut Answer,
     body: &[u8],
@@ -77,14 +77,14 @@ fn whole(
         return Ok(());
     }
     if let Some(Back::Chat(_)) = attempt.translation.as_ref().map(|it| &it.back) {
-        check(asker, attempt, &answer.head, body)?;
+        check(context, attempt, &answer.head, body)?;
     }
-    let outline = asker.worker.scanner().answer(body);
+    let outline = context.worker.scanner().answer(body);
     match outline {
-        Ok(outline) if outline.is_error => Err(failure_in(asker, attempt, &answer.head, body)),
+        Ok(outline) if outline.is_error => Err(failure_in(context, attempt, &answer.head, body)),
         Ok(outline) => {
             if outline.has_no_choices {
-                check_choices(asker, attempt, &answer.head, body)?;
+                check_choices(context, attempt, &answer.head, body)?;
             }
             answer.outline = Some(Box::new(outline));
             Ok(())
@@ -96,7 +96,7 @@ fn whole(
 }
 
 async fn stream(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     wait: Wait,
     answer: &mut Answer,
@@ -113,11 +113,11 @@ async fn stream(
             cutter.push(run);
         });
         let is_complete = received.map_err(|_| invalid(attempt, "its stream is malformed"))?;
-        asker.hold(opening.len() - before)?;
+        context.hold(opening.len() - before)?;
         let mut shown = OpeningEvent::Preamble;
         let cut = cutter.each(|name, data| {
             if shown == OpeningEvent::Preamble {
-                let mut scanner = asker.worker.scanner();
+                let mut scanner = context.worker.scanner();
                 shown = opening_event(attempt.dialect, name, data, &mut scanner);
                 // Clients of the same dialect know its words for a failure.
                 if shown == OpeningEvent::Content && attempt.translation.is_some() {
@@ -171,13 +171,13 @@ pub(super) fn is_good(
 
 /// Refuses a whole answer of a conversation in another dialect that is none.
 pub(super) fn check(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     head: &ResponseHead,
     body: &[u8],
 ) -> Result<(), Failure> {
     let read = |root: crate::llm::Node<'_>| failure_of_answer(attempt.dialect, root);
-    match asker.worker.scanner().read(body, read) {
+    match context.worker.scanner().read(body, read) {
         Ok(Some(error)) => Err(failure(attempt, head, error)),
         Ok(None) | Err(_) => Ok(()),
     }
@@ -186,19 +186,19 @@ pub(super) fn check(
 /// Refuses a whole answer with an empty list of choices, of a provider that imitates OpenAI: clients take
 /// the first of them.
 pub(super) fn check_choices(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     head: &ResponseHead,
     body: &[u8],
 ) -> Result<(), Failure> {
     let is_original = attempt.upstream.provider.is_original();
     let has_choices = attempt.dialect == Dialect::OpenaiChat;
-    if is_original || !has_choices { Ok(()) } else { check(asker, attempt, head, body) }
+    if is_original || !has_choices { Ok(()) } else { check(context, attempt, head, body) }
 }
 
 /// The failure that a whole answer tells, of which it is known that it tells one.
 pub(super) fn failure_in(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     head: &ResponseHead,
     body: &[u8],
@@ -207,7 +207,7 @@ pub(super) fn failure_in(
         let delay = codec(attempt.dialect).and_then(|codec| codec.retry_delay(root));
         (error_in_answer(attempt.dialect, root), delay)
     };
-    match asker.worker.scanner().read(body, read) {
+    match context.worker.scanner().read(body, read) {
         Ok((error, delay)) => match failure(attempt, head, error) {
             Failure::ProviderError { provider, error, retry_after } => {
                 Failure::ProviderError { provider, error, retry_after: retry_after.or(delay) }

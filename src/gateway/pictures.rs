@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::asker::Asker;
 use super::body::Incoming;
+use super::context::RequestContext;
 use super::failure::Failure;
 use super::prepare::Change;
 use super::receive::{Body, Request, media_type_is};
@@ -85,7 +85,7 @@ fn each_picture(parts: &mut [Part], visit: &mut impl FnMut(&mut Media)) {
 /// The addresses of pictures that have to be fetched before the request can be written for a provider
 /// of `provider`; none where that is not allowed.
 pub(super) fn missing(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     (client, provider): (Dialect, Dialect),
@@ -94,14 +94,14 @@ pub(super) fn missing(
     let both = codec(client).zip(codec(provider));
     let is_conversation = request.endpoint.chat_dialect().is_some();
     let (true, true, Some((client, provider))) =
-        (asker.snapshot.settings.egress.fetch_pictures, is_conversation, both)
+        (context.snapshot.settings.egress.fetch_pictures, is_conversation, both)
     else {
         return Ok(Vec::new());
     };
     if memchr::memmem::find(bytes, b"https:").is_none() {
         return Ok(Vec::new());
     }
-    let mut asked = translate::read(asker, request, changes, client)?;
+    let mut asked = translate::read(context, request, changes, client)?;
     Ok(wanted(&mut asked, provider, &request.pictures))
 }
 
@@ -125,7 +125,7 @@ fn wanted(asked: &mut ChatRequest, provider: &dyn Codec, pictures: &Pictures) ->
 /// # Errors
 /// If one of them cannot be had.
 pub(super) async fn fetch(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     urls: Vec<String>,
 ) -> Result<(), Failure> {
@@ -133,15 +133,15 @@ pub(super) async fn fetch(
         let text = format!("expected at most {PICTURES_MAX} pictures by address in one request");
         return Err(Failure::Invalid(text.into()));
     }
-    let _leave = Leave::take(asker.worker).ok_or(Failure::Overloaded("picture fetches"))?;
+    let _leave = Leave::take(context.worker).ok_or(Failure::Overloaded("picture fetches"))?;
     let limit = Instant::now().after(TOTAL);
     let fetches = stream::iter(urls).map(|url| async move {
         let picture = Address::parse(&url)?;
         let refused = |reason| {
-            asker.worker.recorder().count(Counter::PictureErrors);
+            context.worker.recorder().count(Counter::PictureErrors);
             picture.failure(reason)
         };
-        let fetched = within(limit, get(asker, &picture)).await;
+        let fetched = within(limit, get(context, &picture)).await;
         let media =
             fetched.map_err(|_| refused("it took too long")).and_then(|it| it.map_err(refused));
         media.map(|media| (url, media))
@@ -149,9 +149,9 @@ pub(super) async fn fetch(
     let fetched: Vec<(String, Media)> =
         fetches.buffer_unordered(FETCHED_AT_A_TIME).try_collect().await?;
     for (url, media) in fetched {
-        asker.worker.recorder().count(Counter::PicturesFetched);
+        context.worker.recorder().count(Counter::PicturesFetched);
         if let MediaSource::Base64(text) = &media.source {
-            asker.hold(text.len())?;
+            context.hold(text.len())?;
         }
         request.pictures.0.borrow_mut().insert(url, media);
     }
@@ -219,15 +219,15 @@ impl Address {
     }
 
     /// The addresses that may be connected to.
-    async fn resolve(&self, asker: &Asker<'_>) -> Result<Vec<IpAddr>, &'static str> {
+    async fn resolve(&self, context: &RequestContext<'_>) -> Result<Vec<IpAddr>, &'static str> {
         let (host, addresses) = match &self.name {
             HostName::Address(address) => (self.authority.as_str(), vec![*address]),
             HostName::Dns(host) => {
-                let found = asker.worker.dialer().resolve(host).await;
+                let found = context.worker.dialer().resolve(host).await;
                 (host.as_str(), found.map_err(|_| "its name has no address")?)
             }
         };
-        let egress = &asker.snapshot.settings.egress;
+        let egress = &context.snapshot.settings.egress;
         // One that is not public says enough about the name.
         if addresses.iter().all(|address| egress.allows(host, self.port, *address)) {
             Ok(addresses)
@@ -238,15 +238,15 @@ impl Address {
 }
 
 /// Fetches one picture.
-async fn get(asker: &Asker<'_>, picture: &Address) -> Result<Media, &'static str> {
-    let addresses = picture.resolve(asker).await?;
-    let tls = client_tls(&picture.name, asker.snapshot.roots(), None, None);
+async fn get(context: &RequestContext<'_>, picture: &Address) -> Result<Media, &'static str> {
+    let addresses = picture.resolve(context).await?;
+    let tls = client_tls(&picture.name, context.snapshot.roots(), None, None);
     let tls = Some(tls.map_err(|_| "its host is no name that TLS knows")?);
     let mut connected = Err("its name has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         let name = HostName::Address(address);
         let endpoint = Peer { name, port: picture.port, tls: tls.clone() };
-        connected = asker.worker.dialer().connect(&endpoint).await.map_err(|_| "connect failed");
+        connected = context.worker.dialer().connect(&endpoint).await.map_err(|_| "connect failed");
         if connected.is_ok() {
             break;
         }

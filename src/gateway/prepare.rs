@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Grant;
-use super::asker::{Asker, HeldBytes};
 use super::choose::{Choice, choose};
+use super::context::{HeldBytes, RequestContext};
 use super::count_tokens;
 use super::deliver::Whole;
 use super::endpoint::{Endpoint, gemini_call};
@@ -106,25 +106,25 @@ pub(super) fn asked_model_text<'r>(
 
 /// Makes an attempt ready; `target` is none where no route is in force.
 pub(super) fn prepare(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     grant: &Grant,
     request: &Request,
     target: Option<&Target>,
 ) -> Result<Prepared, Failure> {
     let asked = asked_model(request, target);
-    let choice = choose(asker, target, asked.as_deref());
+    let choice = choose(context, target, asked.as_deref());
     if request.hides_model() && (choice.is_err() || grant.key_with_models().is_some()) {
-        let limit = asker.snapshot.settings.server.body_bytes_max as u64;
+        let limit = context.snapshot.settings.server.body_bytes_max as u64;
         return Err(Failure::FormModelUnseen { limit });
     }
     let choice = choice?;
-    check(asker, grant, request, &choice)?;
+    check(context, grant, request, &choice)?;
     let mut changes = params::changes(request, target, choice.model.as_deref());
-    let dialect = spoken(asker, request, &choice, &changes);
+    let dialect = spoken(context, request, &choice, &changes);
     let own = if request.endpoint.counts_tokens() {
-        count_tokens::answer(asker, request, &choice, dialect.provider)?
+        count_tokens::answer(context, request, &choice, dialect.provider)?
     } else {
-        stored_responses::answer(asker, request, &choice)?
+        stored_responses::answer(context, request, &choice)?
     };
     if let Some(own) = own {
         return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
@@ -134,11 +134,11 @@ pub(super) fn prepare(
     match dialect.client {
         Some(client) if dialect.is_translated => {
             let dialects = (client, dialect.provider);
-            let wanted = pictures::missing(asker, request, &changes, dialects)?;
+            let wanted = pictures::missing(context, request, &changes, dialects)?;
             if !wanted.is_empty() {
                 return Ok(Prepared::Fetch(wanted));
             }
-            let made = translate(asker, request, &changes, dialects, &choice)?;
+            let made = translate(context, request, &changes, dialects, &choice)?;
             // What was asked is kept in no dialect as well, for the way back.
             kept = kept.saturating_add(made.body.len()).saturating_add(request.body_bytes());
             translation = Some(Box::new(made));
@@ -146,17 +146,17 @@ pub(super) fn prepare(
         _ => {
             changes.extend(vendor_changes(request, &choice));
             hide_usage = ask_for_usage(request, &mut changes);
-            fit_members(asker, request, &choice, &mut changes);
-            lost = fit_reasoning(asker, request, (&choice, dialect.provider), &mut changes);
+            fit_members(context, request, &choice, &mut changes);
+            lost = fit_reasoning(context, request, (&choice, dialect.provider), &mut changes);
         }
     }
-    let timeouts = timeouts(asker, target, &choice)?;
+    let timeouts = timeouts(context, target, &choice)?;
     let warnings = lost.or_else(|| lost_edits(request, target, &choice));
     // What a body names that is not looked at is not known, whatever the target would have it say.
     let is_unknown = is_unseen(request) && !choice.upstream.provider.has_models_in_paths();
     Ok(Prepared::Ask(Box::new(Attempt {
-        forward_headers: forward_headers(asker, target),
-        path: own_path(asker, request, translation.as_deref(), &choice),
+        forward_headers: forward_headers(context, target),
+        path: own_path(context, request, translation.as_deref(), &choice),
         dialect: dialect.provider,
         redactor: choice.credential.as_deref().map(Redactor::of_fields),
         is_clients_account: choice.is_clients_account,
@@ -168,7 +168,7 @@ pub(super) fn prepare(
         hide_usage,
         translation,
         timeouts,
-        held: if kept > 0 { Some(asker.hold_for_attempt(kept)?) } else { None },
+        held: if kept > 0 { Some(context.hold_for_attempt(kept)?) } else { None },
     })))
 }
 
@@ -194,7 +194,12 @@ struct Spoken {
     is_translated: bool,
 }
 
-fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Change]) -> Spoken {
+fn spoken(
+    context: &RequestContext<'_>,
+    request: &Request,
+    choice: &Choice,
+    changes: &[Change],
+) -> Spoken {
     let model = choice.model.as_deref();
     let provider = &choice.upstream.provider;
     let own = provider.dialect_for(model);
@@ -222,7 +227,7 @@ fn spoken(asker: &Asker<'_>, request: &Request, choice: &Choice, changes: &[Chan
             let toward = provider.dialect_toward(client, model);
             let needs_responses = toward == Dialect::OpenaiChat
                 && provider.supports_dialect(Dialect::OpenaiResponses, model)
-                && needs_responses(asker, request, choice, (client, changes));
+                && needs_responses(context, request, choice, (client, changes));
             let spoken = if needs_responses { Dialect::OpenaiResponses } else { toward };
             // Google's other form of a stream, one array, is written by us only, and so are the
             // frames of Amazon's.
@@ -242,7 +247,7 @@ fn has_frames(request: &Request) -> bool {
 
 /// The path of a request whose model stands in it, or whose dialect has another.
 fn own_path(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     translation: Option<&Translation>,
     choice: &Choice,
@@ -250,7 +255,7 @@ fn own_path(
     if let Some(translation) = translation {
         return Some(translation.path.clone());
     }
-    let path = asker.head.path();
+    let path = context.head.path();
     let model = choice.model.as_deref().unwrap_or_default();
     let dialect = match request.endpoint {
         Endpoint::GenerateContent => Dialect::Gemini,
@@ -269,7 +274,7 @@ fn own_path(
 }
 
 fn check(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     grant: &Grant,
     request: &Request,
     choice: &Choice,
@@ -277,7 +282,7 @@ fn check(
     if let Some(model) = &choice.model {
         grant.check_model(model)?;
     }
-    grant.check_visible(asker, request, choice.model.as_deref())?;
+    grant.check_visible(context, request, choice.model.as_deref())?;
     check_realtime(request, choice)?;
     check_abilities(request, choice)?;
     if request.endpoint.is_metered() && choice.model.is_none() {
@@ -346,12 +351,12 @@ fn ask_for_usage(request: &Request, changes: &mut Vec<Change>) -> bool {
 }
 
 fn timeouts(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     target: Option<&Target>,
     choice: &Choice,
 ) -> Result<Timeouts, Failure> {
     let mut timeouts = choice.upstream.provider.timeouts;
-    let header = asked_timeout(asker)?;
+    let header = asked_timeout(context)?;
     if let Some(total) = target.and_then(|target| target.request_timeout).or(header) {
         timeouts.total = total;
     }
@@ -359,8 +364,9 @@ fn timeouts(
 }
 
 /// The limit that the client sets.
-pub(super) fn asked_timeout(asker: &Asker<'_>) -> Result<Option<Duration>, Failure> {
-    let written = asker.ours("request-timeout").map(str::trim).filter(|text| !text.is_empty());
+pub(super) fn asked_timeout(context: &RequestContext<'_>) -> Result<Option<Duration>, Failure> {
+    let written =
+        context.gateway_header("request-timeout").map(str::trim).filter(|text| !text.is_empty());
     let Some(text) = written else { return Ok(None) };
     // Portkey's clients write 0 for none, and some of them all numbers with a point.
     let whole = text.split_once('.').map_or(text, |(whole, fraction)| {
@@ -371,8 +377,8 @@ pub(super) fn asked_timeout(asker: &Asker<'_>) -> Result<Option<Duration>, Failu
     Ok(Some(Duration::from_millis(number)).filter(|limit| !limit.is_zero()))
 }
 
-fn forward_headers(asker: &Asker<'_>, target: Option<&Target>) -> Vec<String> {
-    let asked = asker.ours("forward-headers").unwrap_or_default();
+fn forward_headers(context: &RequestContext<'_>, target: Option<&Target>) -> Vec<String> {
+    let asked = context.gateway_header("forward-headers").unwrap_or_default();
     let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
     let configured = target.into_iter().flat_map(|target| target.forward_headers.iter().cloned());
     configured.chain(asked).filter(|name| !name.is_empty()).take(64).collect()

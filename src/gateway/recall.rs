@@ -72,7 +72,9 @@ struct Control {
 impl Control {
     fn of(exchange: &Exchange<'_>) -> Self {
         let says = |name, word: &str| {
-            exchange.ours(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
+            exchange
+                .gateway_header(name)
+                .is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
         };
         let header = exchange.head.get("cache-control").unwrap_or_default();
         let mut control = Self::read(std::str::from_utf8(header).unwrap_or_default());
@@ -196,7 +198,7 @@ fn look_up<'r>(exchange: &Exchange<'_>, grant: &'r Grant, request: &Request) -> 
         return None;
     }
     let asked = chat_form::asked(exchange, request)?;
-    let facts = Told::new(exchange.asker, grant, request);
+    let facts = Told::new(exchange.context, grant, request);
     let name = cache_key::name(exchange, route, rule, (&asked, &facts))?;
     Some(Lookup { rule, name, control, has_waited: false })
 }
@@ -204,7 +206,7 @@ fn look_up<'r>(exchange: &Exchange<'_>, grant: &'r Grant, request: &Request) -> 
 /// Leads the requests that are identical to this one. Who has a limit of its own leads nobody.
 fn lead(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> {
     let record = &exchange.record;
-    let has_limit = exchange.ours("request-timeout").is_some();
+    let has_limit = exchange.gateway_header("request-timeout").is_some();
     let flights = exchange.worker.flights();
     if has_limit { None } else { flights.start(lookup.name.key, record.stream, record.at_unix) }
 }
@@ -220,7 +222,7 @@ async fn find_same(
     }
     // Nor does who has a limit of its own wait for others. A stream shares another, or goes on: its
     // first word would come later by waiting for an end.
-    if lookup.has_waited || exchange.ours("request-timeout").is_some() {
+    if lookup.has_waited || exchange.gateway_header("request-timeout").is_some() {
         return Ok(None);
     }
     let flights = exchange.worker.flights();
@@ -285,7 +287,7 @@ fn draw(
         labels: EntryLabels {
             route: Some(Arc::from(route.name.as_str())),
             key: exchange.record.key.clone(),
-            namespace: exchange.ours("cache-namespace").map(bounded),
+            namespace: exchange.gateway_header("cache-namespace").map(bounded),
             ..EntryLabels::default()
         },
         fold: StreamAccumulator::default(),

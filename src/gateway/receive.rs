@@ -1,6 +1,6 @@
 //! Stage `receive`: which endpoint, and the body within its bounds.
 //!
-//! A JSON body of a metered endpoint is kept whole and scanned for the few members the line needs.
+//! A JSON body of a metered endpoint is kept whole and scanned for the few members the pipeline needs.
 //! Every other body is streamed by `forward` and never kept, but for a small JSON body of the
 //! pass-through, which is looked at for its `model`, and as much of a form as stands before its `model`.
 
@@ -109,7 +109,7 @@ pub(super) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, Failure>
     Ok(endpoint)
 }
 
-/// Reads the body as far as the line needs it.
+/// Reads the body as far as the pipeline needs it.
 pub(super) async fn body(
     exchange: &mut Exchange<'_>,
     grant: &Grant,

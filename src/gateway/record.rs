@@ -1,16 +1,16 @@
-//! One exchange while it is on the line, and the notes that `settle` turns into an event.
+//! One exchange while it is in the pipeline, and the notes that `settle` turns into an event.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asker::Asker;
 use super::connection::Client;
+use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::fields::Dialled;
-use super::line::After;
+use super::fields::ClientFormat;
+use super::pipeline::ConnectionReuse;
 use super::recall::Ticket;
 use super::upstream::Snapshot;
 use super::worker::Worker;
@@ -19,10 +19,10 @@ use crate::http::RequestHead;
 use crate::llm::{Tier, Usage};
 use crate::telemetry::Gauge;
 
-/// A request and its answer on the line. The settings it began with stay with it.
+/// A request and its answer in the pipeline. The settings it began with stay with it.
 pub(super) struct Exchange<'a> {
     /// What it shares with its attempts.
-    pub asker: &'a Asker<'a>,
+    pub context: &'a RequestContext<'a>,
     pub worker: &'a Rc<Worker>,
     pub snapshot: Rc<Snapshot>,
     pub client: &'a mut Client,
@@ -71,7 +71,7 @@ pub(super) struct Record {
     pub at_unix: Duration,
     pub started: Instant,
     pub endpoint: Option<Endpoint>,
-    pub dialled: Dialled,
+    pub client_format: ClientFormat,
     pub key: Option<Arc<str>>,
     pub metadata: Option<Arc<BTreeMap<String, String>>>,
     pub provider: Option<Arc<str>>,
@@ -123,16 +123,20 @@ pub(super) struct Record {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(asker: &'a Asker<'a>, client: &'a mut Client, started: Instant) -> Self {
-        let worker = asker.worker;
+    pub(super) fn new(
+        context: &'a RequestContext<'a>,
+        client: &'a mut Client,
+        started: Instant,
+    ) -> Self {
+        let worker = context.worker;
         worker.recorder().add(Gauge::RequestsInFlight, 1);
         worker.exchange_begins();
         let record = Record {
-            id: asker.id,
+            id: context.id,
             at_unix: crate::base::unix_now(),
             started,
             endpoint: None,
-            dialled: asker.dialled,
+            client_format: context.client_format,
             key: None,
             metadata: None,
             provider: None,
@@ -165,13 +169,13 @@ impl<'a> Exchange<'a> {
             body_unread: false,
             close: false,
         };
-        let (snapshot, head) = (Rc::clone(&asker.snapshot), asker.head);
-        Self { asker, worker, snapshot, client, head, record, ticket: None }
+        let (snapshot, head) = (Rc::clone(&context.snapshot), context.head);
+        Self { context, worker, snapshot, client, head, record, ticket: None }
     }
 
     /// A gateway field by its short name, such as `config`.
-    pub(super) fn ours(&self, name: &str) -> Option<&'a str> {
-        self.asker.ours(name)
+    pub(super) fn gateway_header(&self, name: &str) -> Option<&'a str> {
+        self.context.gateway_header(name)
     }
 
     /// True where the gateway reads the JSON of request and answer.
@@ -180,8 +184,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// What becomes of the connection.
-    pub(super) fn after(&self) -> After {
-        if self.must_close() { After::Close } else { After::KeepAlive }
+    pub(super) fn connection_reuse(&self) -> ConnectionReuse {
+        if self.must_close() { ConnectionReuse::Close } else { ConnectionReuse::KeepAlive }
     }
 
     /// True if the answer has to say `connection: close`.
@@ -194,7 +198,7 @@ impl<'a> Exchange<'a> {
 
     /// Counts `bytes` that this exchange is about to keep in memory.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
-        self.asker.hold(bytes)
+        self.context.hold(bytes)
     }
 
     /// Asks a client that waits for leave (`expect: 100-continue`) to send its body.

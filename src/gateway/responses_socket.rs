@@ -1,6 +1,6 @@
 //! `GET /v1/responses`: OpenAI's responses over a WebSocket, for every provider.
 //!
-//! Each `response.create` of the client is a request of its own on the line, with its own admission,
+//! Each `response.create` of the client is a request of its own in the pipeline, with its own admission,
 //! route, metrics and event; the events of its answer go out as text frames, one a time. Within a
 //! connection the client may go on from its last answer by `previous_response_id`, whatever it says of
 //! `store`: that answer and all before it are kept here until the next takes their place. Requests that
@@ -18,11 +18,11 @@ pub(super) use framing::Framing;
 use std::time::Duration;
 
 use super::answer::EVENT_BYTES_MAX;
-use super::asker::Asker;
 use super::connection::Client;
+use super::context::RequestContext;
 use super::deliver::begin_head;
 use super::failure::Failure;
-use super::line;
+use super::pipeline;
 use super::realtime::Opening;
 use super::record::Exchange;
 use crate::base::Instant;
@@ -252,9 +252,9 @@ async fn answer(
     }
     let head = head_of(exchange, create.body.len())?;
     exchange.client.framing = Some(Box::new(Framing::new(EVENT_BYTES_MAX).on(lane.clone())));
-    let asker = Asker::new(exchange.worker, &head);
-    let inner = Exchange::new(&asker, &mut *exchange.client, Instant::now());
-    let is_there = Box::pin(line::run_message(inner, create.body)).await;
+    let context = RequestContext::new(exchange.worker, &head);
+    let inner = Exchange::new(&context, &mut *exchange.client, Instant::now());
+    let is_there = Box::pin(pipeline::run_message(inner, create.body)).await;
     let framing = exchange.client.framing.take();
     let Some(mut framing) = framing.filter(|_| is_there) else { return Ok(false) };
     let mut out = Vec::new();

@@ -32,7 +32,7 @@ pub(super) fn route(
     let only = grant.route().and_then(|route| route.only_target());
     exchange.record.model = asked_model(request, only);
     if request.endpoint == Endpoint::Models {
-        let named = named_provider(exchange.asker, only);
+        let named = named_provider(exchange.context, only);
         if !models::is_asked_of_provider(exchange, grant, named.as_deref()) {
             return models::answer(exchange, grant, named.as_deref()).map(Decision::Answer);
         }
@@ -44,7 +44,7 @@ pub(super) fn route(
     if live.route().is_plain() {
         return Ok(Decision::Ask(None));
     }
-    let limit = asked_timeout(exchange.asker)?;
+    let limit = asked_timeout(exchange.context)?;
     let plan = Plan::new(Arc::clone(live), limit, Instant::now());
     Ok(Decision::Ask(Some(Box::new(plan))))
 }

@@ -26,8 +26,8 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     }
     let cost = cost_of(exchange);
     let row = failure.map(Failure::row);
-    let tried = if exchange.asker.trail.has_targets() {
-        let legs = exchange.asker.trail.take();
+    let tried = if exchange.context.trail.has_targets() {
+        let legs = exchange.context.trail.take();
         legs.into_iter().filter_map(|leg| told(exchange, leg)).collect()
     } else {
         Vec::new()

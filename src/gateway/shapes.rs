@@ -4,8 +4,8 @@
 //! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
 //! `forward_parts`), and their answers are told as one.
 
-use super::asker::Asker;
 use super::choose::Choice;
+use super::context::RequestContext;
 use super::deliver_translated::own_id;
 use super::endpoint::gemini_call;
 use super::failure::Failure;
@@ -65,7 +65,7 @@ pub(super) fn has_own_embeddings(provider: &Provider) -> bool {
 
 /// Asks for embeddings in the shape of the provider.
 pub(super) fn embeddings(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     (client, dialect): (Dialect, Dialect),
@@ -74,7 +74,7 @@ pub(super) fn embeddings(
     let provider = &choice.upstream.provider;
     let model = choice.model.as_deref().unwrap_or_default();
     let codecs = codecs((client, dialect), choice)?;
-    let is_one = gemini_call(asker.head.path()).is_some_and(|call| !call.is_batch());
+    let is_one = gemini_call(context.head.path()).is_some_and(|call| !call.is_batch());
     let of_clients = if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
     let shape = if provider.is_vertex() && dialect == Dialect::Gemini {
         Some(embeddings_on_vertex())
@@ -85,7 +85,7 @@ pub(super) fn embeddings(
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
         Failure::Invalid(text.into())
     })?;
-    let asked = read_with(asker, request, changes, |root, _| {
+    let asked = read_with(context, request, changes, |root, _| {
         of_clients.read_request(root, None).map_err(Failure::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
@@ -102,7 +102,7 @@ pub(super) fn embeddings(
         shape
             .write_request(&part, &target, &mut warnings, &mut body)
             .map_err(Failure::Unsupported)?;
-        bodies.push(edited(asker, body, &vendor)?);
+        bodies.push(edited(context, body, &vendor)?);
     }
     let mut further = bodies.into_iter();
     let body = further.next().unwrap_or_default();
@@ -119,7 +119,7 @@ pub(super) fn embeddings(
 
 /// Asks for ranks in the shape of the provider.
 pub(super) fn rerank(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     dialect: Dialect,
@@ -131,13 +131,13 @@ pub(super) fn rerank(
     let is_tei = provider.preset == Some("tei");
     let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
     let shape = shape.ok_or_else(|| untranslatable(choice, dialect))?;
-    let asked = read_with(asker, request, changes, |root, _| {
+    let asked = read_with(context, request, changes, |root, _| {
         rerank_of_clients().read_request(root).map_err(Failure::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsupported)?;
-    let body = edited(asker, body, &vendor_changes(request, choice))?;
+    let body = edited(context, body, &vendor_changes(request, choice))?;
     let path = shape.path().to_owned();
     let asked = Asked::Rerank { request: asked, shape };
     Ok(translation(codecs, asked, (path, body), &warnings))
@@ -154,8 +154,8 @@ fn translation(
 }
 
 /// What the ranks of a provider that speaks the client's dialect used.
-pub(super) fn usage_of_ranks(asker: &Asker<'_>, body: &[u8]) -> Option<Usage> {
-    let answer = rerank_of_clients().read_answer(body, &mut asker.worker.scanner())?;
+pub(super) fn usage_of_ranks(context: &RequestContext<'_>, body: &[u8]) -> Option<Usage> {
+    let answer = rerank_of_clients().read_answer(body, &mut context.worker.scanner())?;
     usage(&answer)
 }
 
@@ -174,11 +174,11 @@ impl Shaped {
     /// it is no answer.
     pub(super) fn next_call(
         &mut self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         (head, body): (&ResponseHead, &[u8]),
     ) -> Option<(Vec<u8>, Option<Usage>)> {
         let Asked::Embeddings(asked) = &mut self.asked else { return None };
-        let answer = asked.read(asker, head, body)?;
+        let answer = asked.read(context, head, body)?;
         asked.told.push(answer);
         let usage = EmbeddingsAnswer::joined(asked.told.iter().cloned()).usage;
         Some((asked.further.next()?, usage))
@@ -190,11 +190,11 @@ impl Shaped {
         exchange: &mut Exchange<'_>,
         (head, body): (&ResponseHead, &[u8]),
     ) -> Option<Vec<u8>> {
-        let asker = exchange.asker;
+        let context = exchange.context;
         let mut out = Vec::with_capacity(body.len() + 256);
         match &self.asked {
             Asked::Embeddings(asked) => {
-                let last = asked.read(asker, head, body)?;
+                let last = asked.read(context, head, body)?;
                 let parts = asked.told.iter().cloned().chain([last]);
                 let mut answer = EmbeddingsAnswer::joined(parts);
                 if answer.model.is_empty() {
@@ -204,7 +204,7 @@ impl Shaped {
                 asked.of_clients.write_answer(&answer, &asked.request, &mut out);
             }
             Asked::Rerank { request, shape } => {
-                let mut answer = shape.read_answer(body, &mut asker.worker.scanner())?;
+                let mut answer = shape.read_answer(body, &mut context.worker.scanner())?;
                 let count = request.documents.len() as u64;
                 if answer.results.iter().any(|result| result.index >= count) {
                     return None;
@@ -225,11 +225,11 @@ impl Embeddings {
     /// tells them apart by their places.
     fn read(
         &self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         head: &ResponseHead,
         body: &[u8],
     ) -> Option<EmbeddingsAnswer> {
-        let read = asker.worker.scanner().read(body, |root| self.shape.read_answer(root));
+        let read = context.worker.scanner().read(body, |root| self.shape.read_answer(root));
         let mut answer = read.ok().flatten()?;
         let told: usize = self.told.iter().map(|part| part.vectors.len()).sum();
         let asked = self.request.inputs.len().saturating_sub(told).min(self.inputs_max);

@@ -1,4 +1,4 @@
-//! The whole line without sockets: a worker whose clients and providers are scripts.
+//! The whole pipeline without sockets: a worker whose clients and providers are scripts.
 //!
 //! It serves two ends: simulations with chosen byte splits and faults, and instruction counts that
 //! no kernel disturbs. The stages, the codec and the pools are the real ones.

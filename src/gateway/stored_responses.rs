@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::admit::bounded;
-use super::asker::Asker;
 use super::choose::Choice;
+use super::context::RequestContext;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -54,37 +54,37 @@ struct Found(HashMap<String, Vec<(String, Json)>>);
 
 /// What the request asks, with `changes` made to it and its references replaced.
 pub(super) fn read(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     client: &dyn Codec,
 ) -> Result<ChatRequest, Failure> {
-    let asked = translate::read(asker, request, changes, client)?;
+    let asked = translate::read(context, request, changes, client)?;
     let state = asked.needs_state.as_deref();
     if !matches!(state, Some("item_reference" | "previous_response_id")) {
         return Ok(asked);
     }
     let read = |root: Node<'_>| (previous_of(root), items_of(root));
-    let read = translate::read_with(asker, request, changes, |root, _| Ok(read(root)));
+    let read = translate::read_with(context, request, changes, |root, _| Ok(read(root)));
     let (previous, own) = read?;
     let mut json = Vec::new();
     write_array(&mut json, |array| {
         let mut found = Found::default();
-        for response in chain(asker, previous)?.iter().rev() {
+        for response in chain(context, previous)?.iter().rev() {
             let input = [b"{\"input\":", &*response.input, b"}"].concat();
-            let input = asker.worker.scanner().read(&input, items_of).map_err(Failure::Json)?;
-            append(asker, input, &mut found, array)?;
-            output_of(asker, response).iter().for_each(|(_, item)| array.raw(item));
+            let input = context.worker.scanner().read(&input, items_of).map_err(Failure::Json)?;
+            append(context, input, &mut found, array)?;
+            output_of(context, response).iter().for_each(|(_, item)| array.raw(item));
         }
-        append(asker, own, &mut found, array)
+        append(context, own, &mut found, array)
     })?;
-    let limit = asker.snapshot.settings.server.body_bytes_max as u64;
+    let limit = context.snapshot.settings.server.body_bytes_max as u64;
     if json.len() as u64 > limit {
         return Err(Failure::BodyTooLarge { limit });
     }
     let mut changes = changes.to_vec();
     changes.push(Change::Set { key: "input".to_owned(), json });
-    let mut asked = translate::read(asker, request, &changes, client)?;
+    let mut asked = translate::read(context, request, &changes, client)?;
     let other = asked.extra_fields.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
     asked.needs_state = other.map(|(key, _)| key.clone());
     Ok(asked)
@@ -120,13 +120,13 @@ fn items_of(root: Node<'_>) -> Vec<Item> {
 
 /// The answers before this request, the latest first.
 fn chain(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     mut previous: Option<String>,
 ) -> Result<Vec<std::sync::Arc<StoredResponse>>, Failure> {
     let mut found = Vec::new();
     while let Some(id) = previous {
-        let key = key(asker, response_name(&id));
-        let response = asker.worker.responses().find(key, unix_now());
+        let key = key(context, response_name(&id));
+        let response = context.worker.responses().find(key, unix_now());
         let response = response.filter(|_| found.len() < CHAIN_MAX);
         let response = response.ok_or_else(|| unknown("previous_response_id", &id))?;
         previous = response.previous.clone();
@@ -137,7 +137,7 @@ fn chain(
 
 /// Appends items, those that are referred to in place of their references.
 fn append(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     items: Vec<Item>,
     found: &mut Found,
     array: &mut ArrayWriter<'_>,
@@ -146,7 +146,8 @@ fn append(
         match item {
             Item::Whole(json) => array.raw(&json),
             Item::Reference(id) => {
-                let item = found.item(asker, &id).ok_or_else(|| unknown("item_reference", &id))?;
+                let item =
+                    found.item(context, &id).ok_or_else(|| unknown("item_reference", &id))?;
                 array.raw(item);
             }
         }
@@ -155,24 +156,24 @@ fn append(
 }
 
 impl Found {
-    fn item(&mut self, asker: &Asker<'_>, id: &str) -> Option<&Json> {
+    fn item(&mut self, context: &RequestContext<'_>, id: &str) -> Option<&Json> {
         let name = response_name_of_item(id)?;
         if !self.0.contains_key(name) {
-            let response = asker.worker.responses().find(key(asker, name), unix_now())?;
-            self.0.insert(name.to_owned(), output_of(asker, &response));
+            let response = context.worker.responses().find(key(context, name), unix_now())?;
+            self.0.insert(name.to_owned(), output_of(context, &response));
         }
         self.0.get(name)?.iter().find(|(known, _)| known == id).map(|(_, item)| item)
     }
 }
 
 /// The items of an answer with their ids.
-fn output_of(asker: &Asker<'_>, response: &StoredResponse) -> Vec<(String, Json)> {
+fn output_of(context: &RequestContext<'_>, response: &StoredResponse) -> Vec<(String, Json)> {
     let items = |root: Node<'_>| {
         let output = root.get("output").into_iter().flat_map(Node::items);
         output.map(|item| (item.text_of("id").to_owned(), item.json())).collect()
     };
     // It is the gateway's own writing.
-    asker.worker.scanner().read(&response.answer, items).unwrap_or_default()
+    context.worker.scanner().read(&response.answer, items).unwrap_or_default()
 }
 
 fn unknown(what: &str, id: &str) -> Failure {
@@ -186,15 +187,15 @@ fn unknown(what: &str, id: &str) -> Failure {
 }
 
 /// The name of an answer in the store: its owner's and its own.
-fn key(asker: &Asker<'_>, name: &str) -> Key {
-    let mut key = asker.worker.cache().key();
+fn key(context: &RequestContext<'_>, name: &str) -> Key {
+    let mut key = context.worker.cache().key();
     key.part(b"response");
-    let ring = &asker.snapshot.settings.keys;
-    let found = presented_keys(asker.head).find_map(|secret| ring.find(secret));
+    let ring = &context.snapshot.settings.keys;
+    let found = presented_keys(context.head).find_map(|secret| ring.find(secret));
     key.optional(found.map(|found| found.name.as_bytes()));
     if found.is_none() {
         // Without virtual keys the secrets that are presented tell clients apart.
-        for secret in presented_keys(asker.head) {
+        for secret in presented_keys(context.head) {
             key.part(secret);
         }
     }
@@ -244,18 +245,18 @@ fn keep(exchange: &Exchange<'_>, chat: &Chat, answer: &[u8]) {
         input: input.clone(),
         answer: Bytes::copy_from_slice(answer),
     };
-    let key = key(exchange.asker, response_name(&id));
+    let key = key(exchange.context, response_name(&id));
     exchange.worker.responses().keep(key, response, unix_now());
 }
 
 /// The gateway's own answer to a path below [`FOLDER`] where the provider has no such API: an answer
 /// that is kept, or that it was forgotten. None for other requests.
 pub(super) fn answer(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
 ) -> Result<Option<Whole>, Failure> {
-    let rest = asker.head.path().strip_prefix(FOLDER);
+    let rest = context.head.path().strip_prefix(FOLDER);
     let Some(rest) = rest.filter(|_| request.endpoint == Endpoint::PassThrough) else {
         return Ok(None);
     };
@@ -264,9 +265,9 @@ pub(super) fn answer(
     if matches!(spoken, Dialect::OpenaiResponses | Dialect::Passthrough) {
         return Ok(None);
     }
-    let key = || key(asker, response_name(rest));
-    let responses = asker.worker.responses();
-    match asker.head.method() {
+    let key = || key(context, response_name(rest));
+    let responses = context.worker.responses();
+    match context.head.method() {
         Method::Get | Method::Head => {
             if let Some(response) = responses.find(key(), unix_now()) {
                 return Ok(Some(Whole::json(200, response.answer.to_vec())));

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::asker::Asker;
 use super::choose::Choice;
+use super::context::RequestContext;
 use super::prepare::{Change, vendor_changes};
 use super::shapes::{self, Shaped};
 use super::stored_responses::{self, Keeping};
@@ -81,11 +81,11 @@ impl Translation {
     /// if it is no answer.
     pub(super) fn turn_to_next_call(
         &mut self,
-        asker: &Asker<'_>,
+        context: &RequestContext<'_>,
         answer: (&ResponseHead, &[u8]),
     ) -> Option<Option<Usage>> {
         let Back::Shaped(shaped) = &mut self.back else { return None };
-        let (body, used) = shaped.next_call(asker, answer)?;
+        let (body, used) = shaped.next_call(context, answer)?;
         self.body = body.into();
         Some(used)
     }
@@ -112,7 +112,7 @@ impl Chat {
 
 /// The body of the request with `changes` made to it, as `read` takes it.
 pub(super) fn read_with<T>(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     read: impl FnOnce(Node<'_>, &RequestPath<'_>) -> Result<T, Failure>,
@@ -128,28 +128,28 @@ pub(super) fn read_with<T>(
         &edited[..]
     };
     let path = RequestPath { model: outline.model.as_deref(), stream: outline.stream };
-    let mut scanner = asker.worker.scanner();
+    let mut scanner = context.worker.scanner();
     scanner.read(body, |root| read(root, &path)).map_err(Failure::Json)?
 }
 
 /// What the request asks, in no dialect, with `changes` made to it.
 pub(super) fn read(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     client: &dyn Codec,
 ) -> Result<ChatRequest, Failure> {
-    read_with(asker, request, changes, |root, path| {
+    read_with(context, request, changes, |root, path| {
         client.read_request(root, path).map_err(Failure::Malformed)
     })
 }
 
 fn read_completion(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
 ) -> Result<ChatRequest, Failure> {
-    read_with(asker, request, changes, |root, _| {
+    read_with(context, request, changes, |root, _| {
         read_completions_request(root).map_err(|error| match error {
             CompletionsError::Malformed(error) => Failure::Malformed(error),
             CompletionsError::Unsupported(error) => Failure::Unsupported(error),
@@ -159,7 +159,7 @@ fn read_completion(
 
 /// Says the request in the dialect of its provider.
 pub(super) fn translate(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     (client, provider): (Dialect, Dialect),
@@ -167,15 +167,15 @@ pub(super) fn translate(
 ) -> Result<Translation, Failure> {
     match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
-            shapes::embeddings(asker, request, changes, (client, provider), choice)
+            shapes::embeddings(context, request, changes, (client, provider), choice)
         }
-        Endpoint::Rerank => shapes::rerank(asker, request, changes, provider, choice),
-        _ => chat(asker, request, changes, (client, provider), choice),
+        Endpoint::Rerank => shapes::rerank(context, request, changes, provider, choice),
+        _ => chat(context, request, changes, (client, provider), choice),
     }
 }
 
 fn chat(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &Request,
     changes: &[Change],
     dialects: (Dialect, Dialect),
@@ -185,15 +185,15 @@ fn chat(
     let model = choice.model.as_deref().unwrap_or_default();
     let (client, provider) = codecs(dialects, choice)?;
     let (mut asked, form) = match request.endpoint {
-        Endpoint::Completions => (read_completion(asker, request, changes)?, Form::Completion),
+        Endpoint::Completions => (read_completion(context, request, changes)?, Form::Completion),
         _ => {
             let form = if request.as_array { Form::Array } else { Form::Own };
-            (stored_responses::read(asker, request, changes, client)?, form)
+            (stored_responses::read(context, request, changes, client)?, form)
         }
     };
     request.pictures.put_into(&mut asked);
-    check_abilities(asker, &asked, &upstream.name, model)?;
-    let rules = asker.rules(&upstream.provider, dialects.1, model);
+    check_abilities(context, &asked, &upstream.name, model)?;
+    let rules = context.rules(&upstream.provider, dialects.1, model);
     let target = TargetModel::new(model, upstream.provider.is_original()).with_rules(&rules);
     set_cache_points(&mut asked, dialects.1, &target);
     let mut warnings = Warnings::default();
@@ -209,7 +209,7 @@ fn chat(
         written.map_err(Failure::Unsupported)?;
         tool_names
     };
-    let body = edited(asker, body, &vendor_changes(request, choice))?;
+    let body = edited(context, body, &vendor_changes(request, choice))?;
     let path = provider.path(&target, asked.stream);
     let keeping = stored_responses::keeping(request, &asked);
     Ok(Translation {
@@ -246,12 +246,12 @@ pub(super) fn told(warnings: &Warnings) -> Option<Arc<str>> {
 
 /// Refuses what the model is known to be unable to read, since vendors answer as if it were not there.
 fn check_abilities(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     request: &ChatRequest,
     provider: &str,
     model: &str,
 ) -> Result<(), Failure> {
-    let snapshot = &asker.snapshot;
+    let snapshot = &context.snapshot;
     let Some(card) = snapshot.cards.find(&snapshot.settings, provider, model) else {
         return Ok(());
     };
@@ -264,14 +264,14 @@ fn check_abilities(
 
 /// The body with the changes of its vendor.
 pub(super) fn edited(
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     body: Vec<u8>,
     changes: &[Change],
 ) -> Result<Vec<u8>, Failure> {
     if changes.is_empty() {
         return Ok(body);
     }
-    let outline = asker.worker.scanner().request(&body).map_err(Failure::Json)?;
+    let outline = context.worker.scanner().request(&body).map_err(Failure::Json)?;
     let mut edited = Vec::with_capacity(body.len() + 128);
     outline.splice(&body, &Change::edits(changes), &mut edited);
     Ok(edited)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::asker::Asker;
+use super::context::RequestContext;
 use super::deliver::Whole;
 use super::failure::Failure;
 use super::forward::Ready;
@@ -76,12 +76,12 @@ pub(super) struct Won {
 
 impl<'t> Trial<'t> {
     pub(super) fn begin(
-        asker: &'t Asker<'_>,
+        context: &'t RequestContext<'_>,
         target: Option<&'t Target>,
         (permit, is_fair): (Option<Permit>, bool),
         begun: Instant,
     ) -> Self {
-        let track = asker.trail.begin(target.map(|it| Arc::clone(&it.path)), begun);
+        let track = context.trail.begin(target.map(|it| Arc::clone(&it.path)), begun);
         let is_own_model = target.is_some_and(|it| it.override_model.is_some());
         let blame = Blame { is_own_model, is_clients_key: false };
         Self { target, track, permit, is_fair, blame, begun }
@@ -193,7 +193,7 @@ impl Won {
         let record = &exchange.record;
         let failure_of_target = failure.filter(|it| it.is_of_provider());
         if let Some(failure) = failure_of_target {
-            exchange.asker.trail.correct(self.leg, failure.row().status);
+            exchange.context.trail.correct(self.leg, failure.row().status);
         }
         let Some(permit) = &mut self.permit else { return };
         if let Some(failure) = failure_of_target {

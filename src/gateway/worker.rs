@@ -1,4 +1,4 @@
-//! One shard's life on the line: it accepts, serves, takes new settings, drains.
+//! One shard's life in the pipeline: it accepts, serves, takes new settings, drains.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -356,11 +356,11 @@ impl Worker {
     }
 
     async fn wait_until_quiet(&self, deadline: Instant) {
-        let quiet = poll_fn(|context| {
+        let quiet = poll_fn(|task| {
             if self.in_flight.get() == 0 {
                 return Poll::Ready(());
             }
-            *self.quiet.borrow_mut() = Some(context.waker().clone());
+            *self.quiet.borrow_mut() = Some(task.waker().clone());
             Poll::Pending
         });
         // Time for connections that are queued or have a request on the wire already.

@@ -68,7 +68,7 @@ cells! {
     Gauge {
         /// Client connections.
         OpenConnections,
-        /// Requests on the line.
+        /// Requests in flight.
         RequestsInFlight,
         /// Bytes of bodies kept in memory.
         BufferedBytes,
@@ -90,7 +90,7 @@ cells! {
         ConnectionsRefused,
         /// Failures to accept.
         AcceptErrors,
-        /// Requests refused because too many were on the line.
+        /// Requests refused because too many were in flight.
         RequestsOverloaded,
         /// Connections begun to providers.
         UpstreamConnectsStarted,
@@ -187,7 +187,7 @@ pub(super) const METRICS: &[Metric] = &[
     row("ringgate_time_to_first_byte_seconds", Kind::Histogram, Source::FirstByte, "From the first byte of a request to the first of its answer."),
     row("ringgate_overhead_seconds", Kind::Histogram, Source::Overhead, "Duration less the wait for the provider."),
     gauge("ringgate_open_connections", Gauge::OpenConnections, "Client connections."),
-    gauge("ringgate_requests_in_flight", Gauge::RequestsInFlight, "Requests on the line."),
+    gauge("ringgate_requests_in_flight", Gauge::RequestsInFlight, "Requests in flight."),
     gauge("ringgate_buffered_bytes", Gauge::BufferedBytes, "Bytes of bodies kept in memory."),
     gauge("ringgate_upstream_connections_open", Gauge::UpstreamConnectionsOpen, "Provider connections in use or idle, as of the last second."),
     gauge("ringgate_upstream_connections_idle", Gauge::UpstreamConnectionsIdle, "Provider connections in pools, as of the last second."),

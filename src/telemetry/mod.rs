@@ -119,7 +119,7 @@ pub struct Tried {
     pub cost: Option<Cost>,
 }
 
-/// One finished exchange, told once by the last stage of the line.
+/// One finished exchange, told once by the last stage of the pipeline.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// Name of the request.

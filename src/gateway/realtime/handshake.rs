@@ -7,7 +7,7 @@
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-use super::super::asker::Asker;
+use super::super::context::RequestContext;
 use super::super::encode::write_fields;
 use super::super::endpoint::{Endpoint, percent_decoded};
 use super::super::failure::Failure;
@@ -124,22 +124,22 @@ pub(super) fn asked_model(head: &RequestHead) -> Result<Option<String>, Failure>
 /// Writes the handshake as the provider gets it.
 pub(in super::super) fn encode(
     out: &mut Vec<u8>,
-    asker: &Asker<'_>,
+    context: &RequestContext<'_>,
     attempt: &Attempt,
     hops: u32,
 ) -> Result<(), Failure> {
-    let opening = Opening::read(asker.head)?;
+    let opening = Opening::read(context.head)?;
     let provider = &attempt.upstream.provider;
     // The built-in provider is refused before it comes to this.
     let Origin::Http(base) = &provider.origin else { return Ok(()) };
     let model = attempt.model.as_deref();
     let path = provider.path(&PathParts { path: "/realtime", model, stream: false });
-    let query = client_query(asker.head, Some(Endpoint::Realtime)).unwrap_or_default();
+    let query = client_query(context.head, Some(Endpoint::Realtime)).unwrap_or_default();
     let target = [&*base.path, &*target(&path, &query, model)];
     write_request_line(out, Method::Get, &target);
     write_field(out, "host", base.authority.as_bytes());
-    let proof = proof(asker.head, attempt, base, &target, Payload::Whole(&[]))?;
-    write_fields(out, asker, attempt, &proof, hops);
+    let proof = proof(context.head, attempt, base, &target, Payload::Whole(&[]))?;
+    write_fields(out, context, attempt, &proof, hops);
     write_wanted(out);
     write_field(out, "sec-websocket-key", opening.nonce);
     if !opening.protocols.is_empty() {

@@ -212,8 +212,8 @@ impl Session {
         if is_up && self.is_refused() {
             // A write to the client that has just ended must be seen to have ended, or it could not be
             // told why.
-            poll_fn(|context| {
-                let _ = down.as_mut().poll(context);
+            poll_fn(|task| {
+                let _ = down.as_mut().poll(task);
                 Poll::Ready(())
             })
             .await;
@@ -332,11 +332,11 @@ impl Session {
 /// Ready when it is asked again, after what else the shard has to do.
 async fn let_others_go_first() {
     let mut has_waited = false;
-    poll_fn(|context| {
+    poll_fn(|task| {
         if std::mem::replace(&mut has_waited, true) {
             return Poll::Ready(());
         }
-        context.waker().wake_by_ref();
+        task.waker().wake_by_ref();
         Poll::Pending
     })
     .await;

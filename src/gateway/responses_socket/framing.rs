@@ -1,4 +1,4 @@
-//! An answer of the line as messages of a WebSocket: each event of its stream is a text, and what is no
+//! An answer of the pipeline as messages of a WebSocket: each event of its stream is a text, and what is no
 //! stream is one event of the type `error`, or the one that tells a whole answer.
 
 use super::frame::{Opcode, write_frame};

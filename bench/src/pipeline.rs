@@ -1,4 +1,4 @@
-//! The whole request line on a shard, between a scripted client and scripted providers.
+//! The whole request pipeline on a shard, between a scripted client and scripted providers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub enum Job {
 }
 
 /// Runs a future on a shard of its own, on this thread and on no core in particular. It runs on
-/// epoll, since the line needs no driver here, and a ring may be refused.
+/// epoll, since the pipeline needs no driver here, and a ring may be refused.
 ///
 /// # Errors
 /// When the poller is refused.
@@ -66,11 +66,11 @@ pub fn publish_settings() -> Result<Arc<Published>> {
 }
 
 /// A shard's worker with its provider. It must live on a shard.
-pub struct Line {
+pub struct Pipeline {
     simulation: Simulation,
 }
 
-impl Line {
+impl Pipeline {
     /// A worker that has served one job of each kind, so that its buffers, series and tables are
     /// those of a gateway at work.
     ///
@@ -78,18 +78,18 @@ impl Line {
     /// When a job was not answered as it should be: its cost would then be that of something else.
     pub async fn warmed(published: &Arc<Published>) -> Result<Self> {
         let simulation = Simulation::new(published, &Hub::new(1))?;
-        let line = Self { simulation };
+        let pipeline = Self { simulation };
         for (job, end) in [
             (Job::Json(2), &b"\"system_fingerprint\":\"fp_0123456789\"}"[..]),
             (Job::Events(3), b"data: [DONE]\n\n\r\n0\r\n\r\n"),
         ] {
-            let (script, tape) = line.prepare(job);
-            line.serve(script, tape.clone()).await;
+            let (script, tape) = pipeline.prepare(job);
+            pipeline.serve(script, tape.clone()).await;
             let sent = tape.take();
             ensure!(sent.starts_with(b"HTTP/1.1 200 OK\r\n"), "{job:?} was refused");
             ensure!(sent.ends_with(end), "{job:?} was not served to its end");
         }
-        Ok(line)
+        Ok(pipeline)
     }
 
     /// Gives the provider its answers; returns what the client sends and where its answers go.

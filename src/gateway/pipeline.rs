@@ -1,4 +1,4 @@
-//! The request line: one request from its head to its event, readable top to bottom.
+//! The request pipeline: one request from its head to its event, readable top to bottom.
 //!
 //! The order is the point. A key is checked before its body is read, since a stranger must not
 //! cost memory; the caches come before routing, since a hit needs no provider; `settle` comes
@@ -14,9 +14,9 @@ use super::{
     screen, settle,
 };
 
-/// What becomes of the client's connection afterwards.
+/// Whether the client's connection serves another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum ConnectionReuse {
     /// The next request may follow.
     KeepAlive,
     /// It is closed, after a grace for the client to read what we sent.
@@ -24,20 +24,20 @@ pub(super) enum After {
 }
 
 /// Serves the one request whose head has been read.
-pub(super) async fn run(mut exchange: Exchange<'_>) -> After {
-    let outcome = answer(&mut exchange).await;
-    conclude(&mut exchange, outcome).await;
-    exchange.after()
+pub(super) async fn run(mut exchange: Exchange<'_>) -> ConnectionReuse {
+    let outcome = serve(&mut exchange).await;
+    finish(&mut exchange, outcome).await;
+    exchange.connection_reuse()
 }
 
 /// Serves a request for a response whose body came as a message. False if the client is gone.
 pub(super) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bool {
-    let outcome = answer_message(&mut exchange, body).await;
-    conclude(&mut exchange, outcome).await
+    let outcome = serve_message(&mut exchange, body).await;
+    finish(&mut exchange, outcome).await
 }
 
 /// Tells what went wrong, and settles. False if the client is gone.
-async fn conclude(exchange: &mut Exchange<'_>, mut outcome: Result<(), Failure>) -> bool {
+async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), Failure>) -> bool {
     if let Some(failure) = exchange.client.lost.take() {
         outcome = Err(failure);
     }
@@ -51,14 +51,14 @@ async fn conclude(exchange: &mut Exchange<'_>, mut outcome: Result<(), Failure>)
     failure.is_none_or(|failure| !failure.has_no_client())
 }
 
-async fn answer_message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<(), Failure> {
+async fn serve_message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<(), Failure> {
     exchange.record.endpoint = Some(Endpoint::Responses);
     let grant = admit::admit(exchange, Endpoint::Responses)?;
     let request = receive::message(exchange, body)?;
-    answer_request(exchange, &grant, request).await
+    run_stages(exchange, &grant, request).await
 }
 
-async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+async fn serve(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let endpoint = receive::endpoint(exchange)?;
     let grant = admit::admit(exchange, endpoint)?;
     if endpoint == Endpoint::Realtime {
@@ -68,10 +68,10 @@ async fn answer(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
         return Box::pin(responses_socket::serve(exchange)).await;
     }
     let request = receive::body(exchange, &grant, endpoint).await?;
-    answer_request(exchange, &grant, request).await
+    run_stages(exchange, &grant, request).await
 }
 
-async fn answer_request(
+async fn run_stages(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     mut request: Request,

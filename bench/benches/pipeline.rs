@@ -1,4 +1,4 @@
-//! Wall-clock time of each step of the request line and of the whole, for a person to read.
+//! Wall-clock time of each step of the request pipeline and of the whole, for a person to read.
 //!
 //! On a machine that others use, only large differences mean something; `instructions.rs` counts
 //! the same work exactly.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bench::{
-    EventsStep, FinishStep, Job, KEY_SECRET, Line, RequestHeadStep, ResponseHeadStep, ScanStep,
+    EventsStep, FinishStep, Job, KEY_SECRET, Pipeline, RequestHeadStep, ResponseHeadStep, ScanStep,
     SpliceStep, on_shard, publish_settings,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Events of a burst that the relay is measured with.
 const BURST: usize = 32;
 
-criterion_group!(benches, steps, line);
+criterion_group!(benches, steps, pipeline);
 criterion_main!(benches);
 
 fn steps(criterion: &mut Criterion) {
@@ -49,12 +49,12 @@ fn steps(criterion: &mut Criterion) {
     });
 }
 
-fn line(criterion: &mut Criterion) {
+fn pipeline(criterion: &mut Criterion) {
     let settings = settings();
     for (name, job) in [
-        ("line, 1 JSON request", Job::Json(1)),
-        ("line, 10 pipelined JSON requests", Job::Json(10)),
-        ("line, a stream of 100 events", Job::Events(100)),
+        ("pipeline, 1 JSON request", Job::Json(1)),
+        ("pipeline, 10 pipelined JSON requests", Job::Json(10)),
+        ("pipeline, a stream of 100 events", Job::Events(100)),
     ] {
         criterion.bench_function(name, |bencher| {
             bencher.iter_custom(|rounds| serve(&settings, job, rounds));
@@ -66,12 +66,12 @@ fn line(criterion: &mut Criterion) {
 fn serve(settings: &Arc<Published>, job: Job, rounds: u64) -> Duration {
     let settings = Arc::clone(settings);
     let served = on_shard(move || async move {
-        let line = Line::warmed(&settings).await.expect("the line serves its jobs");
+        let pipeline = Pipeline::warmed(&settings).await.expect("the pipeline serves its jobs");
         let mut total = Duration::ZERO;
         for _ in 0..rounds {
-            let (script, tape) = line.prepare(job);
+            let (script, tape) = pipeline.prepare(job);
             let begun = Instant::now();
-            line.serve(script, tape).await;
+            pipeline.serve(script, tape).await;
             total += begun.elapsed();
         }
         total

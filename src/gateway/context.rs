@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::failure::Failure;
-use super::fields::{Dialled, ours};
+use super::fields::{ClientFormat, gateway_header};
 use super::trail::Trail;
 use super::upstream::Snapshot;
 use super::worker::Worker;
@@ -14,12 +14,12 @@ use crate::http::RequestHead;
 use crate::llm::{Dialect, ModelRules};
 use crate::providers::Provider;
 
-/// Who asks: the shard, its settings, and the head of the request.
-pub(super) struct Asker<'a> {
+/// The shard, its settings, and the head of the request.
+pub(super) struct RequestContext<'a> {
     pub worker: &'a Rc<Worker>,
     pub snapshot: Rc<Snapshot>,
     pub head: &'a RequestHead,
-    pub dialled: Dialled,
+    pub client_format: ClientFormat,
     /// The request's own.
     pub id: RequestId,
     /// The attempts of a plan.
@@ -30,13 +30,13 @@ pub(super) struct Asker<'a> {
     held: Cell<usize>,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> RequestContext<'a> {
     pub(super) fn new(worker: &'a Rc<Worker>, head: &'a RequestHead) -> Self {
         Self {
             worker,
             snapshot: worker.snapshot(),
             head,
-            dialled: Dialled::of(head),
+            client_format: ClientFormat::of(head),
             id: worker.next_id(),
             trail: Trail::default(),
             spare: Cell::default(),
@@ -45,8 +45,8 @@ impl<'a> Asker<'a> {
     }
 
     /// A gateway field by its short name, such as `config`.
-    pub(super) fn ours(&self, name: &str) -> Option<&'a str> {
-        if self.dialled.ours { ours(self.head, name) } else { None }
+    pub(super) fn gateway_header(&self, name: &str) -> Option<&'a str> {
+        if self.client_format.has_gateway_headers { gateway_header(self.head, name) } else { None }
     }
 
     /// What the model accepts at a provider that is called in `dialect`.
@@ -89,7 +89,7 @@ impl Drop for HeldBytes {
     }
 }
 
-impl Drop for Asker<'_> {
+impl Drop for RequestContext<'_> {
     fn drop(&mut self) {
         self.worker.release(self.held.get());
     }
