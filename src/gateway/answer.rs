@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::body::Incoming;
 use super::context::RequestContext;
 use super::failure::Failure;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
@@ -107,20 +107,20 @@ impl Answer {
     pub(super) async fn fill(
         &mut self,
         exchange: &mut Exchange<'_>,
-        attempt: &Attempt,
+        upstream_request: &UpstreamRequest,
     ) -> Result<usize, Failure> {
-        Ok(self.fill_until(exchange, attempt, None).await?.unwrap_or(0))
+        Ok(self.fill_until(exchange, upstream_request, None).await?.unwrap_or(0))
     }
 
     /// The same, but for no longer than `until`: none if nothing has come by then.
     pub(super) async fn fill_until(
         &mut self,
         exchange: &mut Exchange<'_>,
-        attempt: &Attempt,
+        upstream_request: &UpstreamRequest,
         until: Option<Instant>,
     ) -> Result<Option<usize>, Failure> {
         let begun = Instant::now();
-        let filled = pin!(self.fill_unwatched(attempt, until));
+        let filled = pin!(self.fill_unwatched(upstream_request, until));
         let outcome = recall::while_needed(exchange, filled).await;
         exchange.record.upstream += begun.elapsed();
         outcome?
@@ -129,11 +129,11 @@ impl Answer {
     /// The same, whether the client is there or not.
     pub(super) async fn fill_unwatched(
         &mut self,
-        attempt: &Attempt,
+        upstream_request: &UpstreamRequest,
         until: Option<Instant>,
     ) -> Result<Option<usize>, Failure> {
-        let provider = || attempt.upstream.provider.name.clone();
-        let limit = self.deadline.min(Instant::now().after(attempt.timeouts.idle));
+        let provider = || upstream_request.upstream.provider.name.clone();
+        let limit = self.deadline.min(Instant::now().after(upstream_request.timeouts.idle));
         let wait = until.map_or(limit, |until| until.min(limit));
         // What is in memory is there.
         let Link::Pooled { pooled, .. } = &mut self.link else { return Ok(Some(0)) };
@@ -156,11 +156,11 @@ impl Answer {
     pub(super) async fn keep_whole(
         &mut self,
         context: &RequestContext<'_>,
-        attempt: &Attempt,
+        upstream_request: &UpstreamRequest,
     ) -> Result<Vec<u8>, Failure> {
         let limit = context.snapshot.settings.server.answer_bytes_max;
         let invalid = |reason| Failure::InvalidAnswer {
-            provider: attempt.upstream.provider.name.clone(),
+            provider: upstream_request.upstream.provider.name.clone(),
             reason,
         };
         let too_large = "its body is over server.answer_bytes_max";
@@ -191,7 +191,7 @@ impl Answer {
                 self.link.rest();
                 return Ok(body);
             }
-            if self.fill_unwatched(attempt, None).await? == Some(0) {
+            if self.fill_unwatched(upstream_request, None).await? == Some(0) {
                 self.incoming.finish().map_err(|_| invalid("its body is cut off"))?;
                 return Ok(body);
             }
@@ -199,9 +199,9 @@ impl Answer {
     }
 
     /// The answer has been read to its end: its connection may serve again.
-    pub(super) fn done(self: Box<Self>, attempt: &Attempt) {
+    pub(super) fn done(self: Box<Self>, upstream_request: &UpstreamRequest) {
         if let Link::Pooled { pooled, reusable: true } = self.link
-            && let Some(pool) = &attempt.upstream.pool
+            && let Some(pool) = &upstream_request.upstream.pool
         {
             pool.put_back(pooled);
         }
@@ -209,16 +209,16 @@ impl Answer {
 
     /// It is none, for that reason. The connection of one that was whole, but told an error, may serve
     /// again; that of a stream is closed, since more may come.
-    pub(super) fn end_with(self: Box<Self>, failure: &Failure, attempt: &Attempt) {
+    pub(super) fn end_with(self: Box<Self>, failure: &Failure, upstream_request: &UpstreamRequest) {
         if matches!(failure, Failure::ProviderError { .. }) && !self.is_stream() {
-            self.dismiss(attempt);
+            self.dismiss(upstream_request);
         }
     }
 
     /// The answer is not wanted. Its connection may serve again if all of it is here already.
-    pub(super) fn dismiss(mut self: Box<Self>, attempt: &Attempt) {
+    pub(super) fn dismiss(mut self: Box<Self>, upstream_request: &UpstreamRequest) {
         if matches!(self.drain(|_| {}), Ok(true)) {
-            self.done(attempt);
+            self.done(upstream_request);
         }
     }
 }

@@ -22,7 +22,7 @@ use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
 use super::failure::Failure;
 use super::form::OutgoingBody;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -92,25 +92,26 @@ enum Sent {
 /// Calls the provider with a request whose body is kept.
 pub(super) async fn call(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     request: &Request,
     notes: &mut Notes,
 ) -> Result<Box<Answer>, Failure> {
-    let deadline = Instant::now().after(attempt.timeouts.total);
-    let Some(pool) = &attempt.upstream.pool else {
-        return echo(context, attempt, request, (notes, deadline));
+    let deadline = Instant::now().after(upstream_request.timeouts.total);
+    let Some(pool) = &upstream_request.upstream.pool else {
+        return echo(context, upstream_request, request, (notes, deadline));
     };
-    token::ready(attempt).await?;
+    token::ready(upstream_request).await?;
     let mut may_reuse = request.endpoint != Endpoint::Realtime;
     loop {
-        let mut answer = connect(context, attempt, pool, (may_reuse, deadline)).await?;
+        let mut answer = connect(context, upstream_request, pool, (may_reuse, deadline)).await?;
         let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
             return Err(Failure::NoTarget);
         };
         let reused = pooled.reused;
         notes.reused = reused;
         let is_proven = pooled.is_proven;
-        let call = Call { context, attempt, endpoint: request.endpoint, is_proven, deadline };
+        let call =
+            Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
         match call.make((pooled, head), request, notes).await {
             Ok(reusable) => {
                 answer.begins(reusable);
@@ -136,32 +137,32 @@ pub(super) async fn call(
 /// once: `notes.sent` is also true where a part of it was.
 pub(super) async fn call_streamed(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     request: &mut Request,
     notes: &mut Notes,
 ) -> Result<Box<Answer>, Failure> {
     let context = exchange.context;
-    let deadline = Instant::now().after(attempt.timeouts.total);
-    let Some(pool) = &attempt.upstream.pool else {
-        return echo(context, attempt, request, (notes, deadline));
+    let deadline = Instant::now().after(upstream_request.timeouts.total);
+    let Some(pool) = &upstream_request.upstream.pool else {
+        return echo(context, upstream_request, request, (notes, deadline));
     };
     let ready = pin!(async {
-        token::ready(attempt).await?;
-        connect(context, attempt, pool, (false, deadline)).await
+        token::ready(upstream_request).await?;
+        connect(context, upstream_request, pool, (false, deadline)).await
     });
     let mut answer = recall::while_needed(exchange, ready).await??;
     let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
         return Err(Failure::NoTarget);
     };
-    let message = encode(context.spare.take(), context, attempt, request)?;
+    let message = encode(context.spare.take(), context, upstream_request, request)?;
     let (message, ..) = message.into_parts();
     let is_proven = pooled.is_proven;
-    let call = Call { context, attempt, endpoint: request.endpoint, is_proven, deadline };
+    let call = Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
     notes.sent = true;
     let connection = &mut pooled.connection;
     let (mark, begun) = (connection.writer.written(), Instant::now());
     let sent = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
-    let limit = Instant::now().after(attempt.timeouts.first_byte).min(deadline);
+    let limit = Instant::now().after(upstream_request.timeouts.first_byte).min(deadline);
     let answered = {
         let coming = call.head((&mut pooled.connection, head), (sent, mark, begun));
         let coming = pin!(pooled.watchdog.within(limit, coming));
@@ -179,7 +180,7 @@ pub(super) async fn call_streamed(
 /// sent only once, and for what becomes a WebSocket. Gives the answer that is to come over it.
 async fn connect(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     pool: &Pool,
     (may_reuse, deadline): (bool, Instant),
 ) -> Result<Box<Answer>, Failure> {
@@ -192,8 +193,8 @@ async fn connect(
         return Ok(awaited(pooled));
     }
     worker.recorder().count(Counter::UpstreamConnectsStarted);
-    let limit = deadline.min(Instant::now().after(attempt.timeouts.connect));
-    let provider = || attempt.upstream.provider.name.clone();
+    let limit = deadline.min(Instant::now().after(upstream_request.timeouts.connect));
+    let provider = || upstream_request.upstream.provider.name.clone();
     // On the heap, like everything rare: the future of each request has room for the usual only.
     let failure = match Box::pin(within(limit, pool.connect(worker.dialer()))).await {
         Ok(Ok(pooled)) => return Ok(awaited(pooled)),
@@ -224,7 +225,7 @@ async fn connect(
 /// One request on one connection.
 struct Call<'c> {
     context: &'c RequestContext<'c>,
-    attempt: &'c Attempt,
+    upstream_request: &'c UpstreamRequest,
     endpoint: Endpoint,
     /// See [`Pooled::is_proven`].
     is_proven: bool,
@@ -241,10 +242,11 @@ impl Call<'_> {
         notes: &mut Notes,
     ) -> Result<bool, Broken> {
         let Pooled { connection, watchdog, .. } = pooled;
-        let message = encode(self.context.spare.take(), self.context, self.attempt, request)?;
+        let message =
+            encode(self.context.spare.take(), self.context, self.upstream_request, request)?;
         // One timer for the sending and the wait for the answer.
         let begun = Instant::now();
-        let limit = begun.after(self.attempt.timeouts.first_byte).min(self.deadline);
+        let limit = begun.after(self.upstream_request.timeouts.first_byte).min(self.deadline);
         let mark = connection.writer.written();
         let answering = async {
             let (start, body, _held) = message.into_parts();
@@ -265,7 +267,7 @@ impl Call<'_> {
         connection: &mut Connection,
         message: Vec<u8>,
     ) -> Result<Sent, Failure> {
-        let limit = self.deadline.min(Instant::now().after(self.attempt.timeouts.idle));
+        let limit = self.deadline.min(Instant::now().after(self.upstream_request.timeouts.idle));
         let sending = pin!(within(limit, send(connection, message, Bytes::new())));
         match recall::while_needed(exchange, sending).await? {
             Ok((out, sent)) => {
@@ -286,7 +288,8 @@ impl Call<'_> {
     ) -> Result<Sent, Failure> {
         let mut sent = self.send_in_time(exchange, connection, message).await?;
         let Body::Streamed { framing, incoming, held, form } = body else { return Ok(sent) };
-        let mut outgoing = OutgoingBody::new(*framing, form.as_deref(), &self.attempt.changes);
+        let mut outgoing =
+            OutgoingBody::new(*framing, form.as_deref(), &self.upstream_request.edits);
         let mut held = std::mem::take(held);
         if held.is_empty() {
             exchange.invite_body().await?;
@@ -421,13 +424,19 @@ impl Call<'_> {
     }
 
     fn invalid(&self, reason: &'static str) -> Failure {
-        Failure::InvalidAnswer { provider: self.attempt.upstream.provider.name.clone(), reason }
+        Failure::InvalidAnswer {
+            provider: self.upstream_request.upstream.provider.name.clone(),
+            reason,
+        }
     }
 
     fn timed_out(&self, phase: &'static str) -> Failure {
         let is_all = self.deadline.since(Instant::now()) == Duration::ZERO;
         let phase = if is_all { "total" } else { phase };
-        Failure::UpstreamTimeout { provider: self.attempt.upstream.provider.name.clone(), phase }
+        Failure::UpstreamTimeout {
+            provider: self.upstream_request.upstream.provider.name.clone(),
+            phase,
+        }
     }
 }
 
@@ -454,15 +463,15 @@ async fn send(connection: &mut Connection, message: Vec<u8>, more: Bytes) -> (Ve
 /// Lets the built-in provider answer; its bytes take the way of any provider's.
 fn echo(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     request: &Request,
     (notes, deadline): (&mut Notes, Instant),
 ) -> Result<Box<Answer>, Failure> {
     notes.sent = true;
-    let body = whole_body(attempt, request).unwrap_or_default();
+    let body = whole_body(upstream_request, request).unwrap_or_default();
     let head = context.head;
     let own = behind_version(head.path()).unwrap_or(head.path());
-    let path = attempt.path.as_deref().unwrap_or(own);
+    let path = upstream_request.path.as_deref().unwrap_or(own);
     let now = unix_now().as_secs();
     let reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, &body, now));
     let mut answer = Answer::awaited(Link::Memory(reader), deadline);
@@ -470,7 +479,7 @@ fn echo(
     let reader = link.reader();
     let parsed = head.parse(reader.bytes(), context.head.method(), &ANSWER_HEAD);
     let Ok(Some(taken)) = parsed else {
-        let provider = attempt.upstream.provider.name.clone();
+        let provider = upstream_request.upstream.provider.name.clone();
         return Err(Failure::InvalidAnswer { provider, reason: "its head is malformed" });
     };
     reader.consume(taken);

@@ -6,7 +6,7 @@ use super::call::{Notes, call};
 use super::context::RequestContext;
 use super::failure::Failure;
 use super::opening::failure_in;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::receive::Request;
 use crate::base::Instant;
 use crate::llm::is_error_answer;
@@ -15,33 +15,33 @@ use crate::llm::is_error_answer;
 /// the answers before it stay with the attempt.
 pub(super) async fn call_in_parts(
     context: &RequestContext<'_>,
-    attempt: &mut Attempt,
+    upstream_request: &mut UpstreamRequest,
     request: &Request,
     notes: &mut Notes,
 ) -> Result<Box<Answer>, Failure> {
-    let deadline = Instant::now().after(attempt.timeouts.total);
+    let deadline = Instant::now().after(upstream_request.timeouts.total);
     loop {
-        let mut answer = call(context, attempt, request, notes).await?;
+        let mut answer = call(context, upstream_request, request, notes).await?;
         let is_success = (200..300).contains(&answer.head.status());
-        if !is_success || !attempt.has_further_calls() {
+        if !is_success || !upstream_request.has_further_calls() {
             return Ok(answer);
         }
-        let body = answer.keep_whole(context, attempt).await?;
-        let translation = attempt.translation.as_mut();
+        let body = answer.keep_whole(context, upstream_request).await?;
+        let translation = upstream_request.translation.as_mut();
         let turned =
             translation.and_then(|it| it.turn_to_next_call(context, (&answer.head, &body)));
         let Some(used) = turned else {
             let told = context.worker.scanner().read(&body, is_error_answer);
             if told == Ok(true) {
-                return Err(failure_in(context, attempt, &answer.head, &body));
+                return Err(failure_in(context, upstream_request, &answer.head, &body));
             }
-            let provider = attempt.upstream.provider.name.clone();
+            let provider = upstream_request.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";
             return Err(Failure::InvalidAnswer { provider, reason });
         };
         // What is spent so far counts, whatever becomes of the rest.
         notes.used = used.map(Box::new);
-        answer.done(attempt);
-        attempt.timeouts.total = deadline.since(Instant::now());
+        answer.done(upstream_request);
+        upstream_request.timeouts.total = deadline.since(Instant::now());
     }
 }

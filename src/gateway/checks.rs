@@ -8,7 +8,7 @@ use super::call::{Notes, call};
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::pictures::Pictures;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::upstream::Upstream;
 use super::worker::Worker;
@@ -58,10 +58,10 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) 
     let mut head = RequestHead::default();
     head.parse(b"GET / HTTP/1.1\r\nhost: ringgate\r\n\r\n", &HeadLimits::default()).ok()??;
     let context = RequestContext::new(worker, &head);
-    let attempt = Attempt {
+    let upstream_request = UpstreamRequest {
         upstream: Rc::clone(upstream),
         model: None,
-        changes: Vec::new(),
+        edits: Vec::new(),
         hide_usage: false,
         dialect: upstream.provider.dialect,
         translation: None,
@@ -76,11 +76,12 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) 
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
     let request = Request { endpoint, body, pictures: Pictures::default(), as_array: false };
-    let mut answer = call(&context, &attempt, &request, &mut Notes::default()).await.ok()?;
+    let mut answer =
+        call(&context, &upstream_request, &request, &mut Notes::default()).await.ok()?;
     let status = answer.head.status();
     // Its connection may serve again once the body has been read.
-    if answer.keep_whole(&context, &attempt).await.is_ok() {
-        answer.done(&attempt);
+    if answer.keep_whole(&context, &upstream_request).await.is_ok() {
+        answer.done(&upstream_request);
     }
     Some(status)
 }

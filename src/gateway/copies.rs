@@ -9,7 +9,7 @@ use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
 use super::failure::Failure;
 use super::forward::{Pursuit, Ready};
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::settle::{cost_at, origin_of_model, outcome_of};
 use super::worker::Worker;
@@ -74,16 +74,16 @@ impl Copy {
         let ready = pursuit.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
         match ready {
-            Ok(Ready::Answer(attempt, answer, _)) => {
-                event.provider = Some(Arc::clone(&attempt.upstream.name));
-                event.model.clone_from(&attempt.model);
+            Ok(Ready::Answer(upstream_request, answer, _)) => {
+                event.provider = Some(Arc::clone(&upstream_request.upstream.name));
+                event.model.clone_from(&upstream_request.model);
                 event.status = answer.head.status();
                 event.outcome = outcome_of(event.status, false);
                 event.first_byte = Some(started.elapsed());
-                event.usage = read(&context, &attempt, answer).await;
+                event.usage = read(&context, &upstream_request, answer).await;
                 let terms =
                     PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
-                let whom = (&*attempt.upstream.name, attempt.model.as_deref());
+                let whom = (&*upstream_request.upstream.name, upstream_request.model.as_deref());
                 event.cost =
                     event.usage.map(|usage| cost_at(&context.snapshot, whom, usage, terms));
             }
@@ -149,13 +149,13 @@ impl Drop for Copy {
 /// Reads an answer to its end for the usage that it tells.
 async fn read(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     mut answer: Box<Answer>,
 ) -> Option<Usage> {
-    let codec = codec(attempt.dialect)?;
-    let body = answer.keep_whole(context, attempt).await.ok()?;
+    let codec = codec(upstream_request.dialect)?;
+    let body = answer.keep_whole(context, upstream_request).await.ok()?;
     let is_stream = answer.is_stream();
-    answer.done(attempt);
+    answer.done(upstream_request);
     let scanner = &mut context.worker.scanner();
     if !is_stream {
         return scanner.read(&body, |root| codec.read_answer(root)).ok()??.usage;

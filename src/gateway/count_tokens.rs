@@ -20,8 +20,8 @@ pub(super) fn answer(
 ) -> Result<Option<Whole>, Failure> {
     let dialect = request.endpoint.chat_dialect().ok_or(Failure::NotFound)?;
     let counts = if request.endpoint == Endpoint::InputTokens {
-        let spoken = choice.upstream.provider.dialect_toward(dialect, choice.model.as_deref());
-        spoken == dialect || spoken == Dialect::Passthrough
+        let toward = choice.upstream.provider.dialect_toward(dialect, choice.model.as_deref());
+        toward == dialect || toward == Dialect::Passthrough
     } else {
         own == dialect
     };

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::fields::goes_downstream;
 use super::forward::Ready;
 use super::opening;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::realtime;
 use super::recall;
 use super::receive::media_type_is;
@@ -95,66 +95,73 @@ pub(super) fn deliver(
     async move {
         let outcome = match &mut ready {
             Ready::Own(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
-            Ready::Answer(attempt, answer, won) => {
-                let outcome = answer_of(exchange, attempt, answer).await;
+            Ready::Answer(upstream_request, answer, won) => {
+                let outcome = answer_of(exchange, upstream_request, answer).await;
                 won.learn(exchange, outcome.as_ref().err());
                 outcome
             }
         };
-        if let Ready::Answer(attempt, answer, _) = ready {
-            end(answer, &attempt, &outcome);
+        if let Ready::Answer(upstream_request, answer, _) = ready {
+            end(answer, &upstream_request, &outcome);
         }
         outcome
     }
 }
 
 /// Ends a provider's answer, which was delivered or not.
-pub(super) fn end(answer: Box<Answer>, attempt: &Attempt, outcome: &Result<(), Failure>) {
+pub(super) fn end(
+    answer: Box<Answer>,
+    upstream_request: &UpstreamRequest,
+    outcome: &Result<(), Failure>,
+) {
     match outcome {
-        Ok(()) => answer.done(attempt),
-        Err(failure) => answer.end_with(failure, attempt),
+        Ok(()) => answer.done(upstream_request),
+        Err(failure) => answer.end_with(failure, upstream_request),
     }
 }
 
 /// Sends a provider's answer; [`end`] is owed afterwards.
 pub(super) async fn answer_of(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     let metered = exchange.is_metered();
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
-    if let Some(translation) = &attempt.translation {
-        Box::pin(deliver_translated::deliver(exchange, attempt, translation, answer)).await
+    if let Some(translation) = &upstream_request.translation {
+        Box::pin(deliver_translated::deliver(exchange, upstream_request, translation, answer)).await
     } else if metered && is_events && (200..300).contains(&answer.head.status()) {
-        Box::pin(deliver_stream::relay(exchange, attempt, answer)).await
+        Box::pin(deliver_stream::relay(exchange, upstream_request, answer)).await
     } else if metered {
-        json(exchange, attempt, answer).await
+        json(exchange, upstream_request, answer).await
     } else {
-        Box::pin(relay(exchange, attempt, answer)).await
+        Box::pin(relay(exchange, upstream_request, answer)).await
     }
 }
 
 /// Reads a JSON answer whole, meters it, sends it.
 async fn json(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     let status = answer.head.status();
     if (300..400).contains(&status) {
-        return Err(invalid(attempt, "it redirects, which is not followed"));
+        return Err(invalid(upstream_request, "it redirects, which is not followed"));
     }
-    let mut body = keep_whole(exchange, attempt, answer).await?;
+    let mut body = keep_whole(exchange, upstream_request, answer).await?;
     if (200..300).contains(&status) {
-        body = checked(exchange, attempt, answer, body)?;
-    } else if let Some(error) = deliver_translated::overflow_of(exchange, attempt, status, &body) {
-        return Box::pin(deliver_translated::rewritten(exchange, attempt, answer, &error)).await;
+        body = checked(exchange, upstream_request, answer, body)?;
+    } else if let Some(error) =
+        deliver_translated::overflow_of(exchange, upstream_request, status, &body)
+    {
+        return Box::pin(deliver_translated::rewritten(exchange, upstream_request, answer, &error))
+            .await;
     }
     exchange.client.out.reserve(HEAD_BYTES + body.len());
     let mut out = begin_head(exchange, status);
-    write_provider_fields(&mut out, attempt, &answer.head);
+    write_provider_fields(&mut out, upstream_request, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(&body);
     if status == 200 {
@@ -167,7 +174,7 @@ async fn json(
 /// Meters the body of a successful answer, and gives it as it goes to the client.
 fn checked(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, Failure> {
@@ -177,15 +184,19 @@ fn checked(
     };
     let Ok(outline) = outline else {
         let is_coded = answer.head.get("content-encoding").is_some();
-        return if is_coded { Ok(body) } else { Err(invalid(attempt, "its body is not JSON")) };
+        return if is_coded {
+            Ok(body)
+        } else {
+            Err(invalid(upstream_request, "its body is not JSON"))
+        };
     };
     exchange.record.usage = outline.usage;
     exchange.record.tier = outline.tier.unwrap_or_default();
     if outline.is_error {
-        return Err(opening::failure_in(exchange.context, attempt, &answer.head, &body));
+        return Err(opening::failure_in(exchange.context, upstream_request, &answer.head, &body));
     }
     if outline.has_no_choices {
-        opening::check_choices(exchange.context, attempt, &answer.head, &body)?;
+        opening::check_choices(exchange.context, upstream_request, &answer.head, &body)?;
     }
     if outline.usage.is_none() {
         meter_otherwise(exchange, &body);
@@ -193,11 +204,11 @@ fn checked(
     if !outline.has_foreign_tier {
         return Ok(body);
     }
-    Ok(service_tiers::whole(exchange, attempt, &body).unwrap_or(body))
+    Ok(service_tiers::whole(exchange, upstream_request, &body).unwrap_or(body))
 }
 
-fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
 }
 
 /// Takes the usage of an answer of a dialect that has it elsewhere.
@@ -243,49 +254,50 @@ pub(super) fn tier_of(service_tier: Option<&str>) -> Tier {
 /// Reads the body to its end, for as long as the client is there; credentials in it are masked.
 pub(super) async fn keep_whole(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
 ) -> Result<Vec<u8>, Failure> {
     let begun = Instant::now();
     let context = exchange.context;
-    let kept = recall::while_needed(exchange, pin!(answer.keep_whole(context, attempt))).await;
+    let kept =
+        recall::while_needed(exchange, pin!(answer.keep_whole(context, upstream_request))).await;
     exchange.record.upstream += begun.elapsed();
     let mut body = kept??;
     let status = answer.head.status();
-    let scrutiny = match attempt.translation {
+    let scrutiny = match upstream_request.translation {
         None => Scrutiny::of_body(status, &body),
         Some(_) => Scrutiny::of_decoded_body(status, &body),
     };
-    attempt.mask(&mut body, scrutiny);
+    upstream_request.mask(&mut body, scrutiny);
     Ok(body)
 }
 
 /// Relays an answer piece by piece, keeping none of it.
 async fn relay(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     let outgoing = outgoing_of(exchange, answer.head.framing());
     let mut out = begin_head(exchange, answer.head.status());
-    write_provider_fields(&mut out, attempt, &answer.head);
+    write_provider_fields(&mut out, upstream_request, &answer.head);
     finish_head(exchange, &mut out, outgoing);
     let write = |out: &mut Vec<u8>, run: &[u8]| match outgoing {
         Outgoing::Chunked => write_chunk(out, run),
         _ => out.extend_from_slice(run),
     };
-    let mut redaction = Redaction::new(attempt, Scrutiny::of_status(answer.head.status()));
+    let mut redaction = Redaction::new(upstream_request, Scrutiny::of_status(answer.head.status()));
     loop {
         let done = answer
             .drain(|run| redaction.push(run, |run| write(&mut out, run)))
-            .map_err(|_| invalid(attempt, "its body is malformed"));
+            .map_err(|_| invalid(upstream_request, "its body is malformed"));
         let mut done = done?;
         if !done && !out.is_empty() {
             out = exchange.send(out).await?;
         }
-        if !done && answer.fill(exchange, attempt).await? == 0 {
+        if !done && answer.fill(exchange, upstream_request).await? == 0 {
             let ended = answer.incoming.finish();
-            ended.map_err(|_| invalid(attempt, "its body is cut off"))?;
+            ended.map_err(|_| invalid(upstream_request, "its body is cut off"))?;
             done = true;
         }
         if done {
@@ -375,8 +387,8 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
 
 /// The dialect of a stream's events.
 fn stream_dialect(exchange: &Exchange<'_>) -> Dialect {
-    let spoken = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
-    spoken.unwrap_or(exchange.record.client_format.dialect)
+    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
+    dialect.unwrap_or(exchange.record.client_format.dialect)
 }
 
 /// Status line and the gateway's own fields.
@@ -439,25 +451,33 @@ fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
 }
 
 /// The provider's fields that travel on; credentials in them are masked.
-pub(super) fn write_provider_fields(out: &mut Vec<u8>, attempt: &Attempt, head: &ResponseHead) {
+pub(super) fn write_provider_fields(
+    out: &mut Vec<u8>,
+    upstream_request: &UpstreamRequest,
+    head: &ResponseHead,
+) {
     let begin = out.len();
     for (name, value) in head.fields() {
         if goes_downstream(name) && !head.is_hop_by_hop(name) {
             write_field(out, name, value);
         }
     }
-    mask_fields(out, begin, (attempt, head));
+    mask_fields(out, begin, (upstream_request, head));
 }
 
-fn mask_fields(out: &mut [u8], begin: usize, (attempt, head): (&Attempt, &ResponseHead)) {
+fn mask_fields(
+    out: &mut [u8],
+    begin: usize,
+    (upstream_request, head): (&UpstreamRequest, &ResponseHead),
+) {
     let written = out.get_mut(begin..).unwrap_or_default();
-    attempt.mask(written, Scrutiny::of_status(head.status()));
+    upstream_request.mask(written, Scrutiny::of_status(head.status()));
 }
 
 /// The same but for those that tell the form of its body, which is written anew.
 pub(super) fn write_provider_fields_but_form(
     out: &mut Vec<u8>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     head: &ResponseHead,
 ) {
     const FORM: [&str; 9] = [
@@ -477,7 +497,7 @@ pub(super) fn write_provider_fields_but_form(
             write_field(out, name, value);
         }
     }
-    mask_fields(out, begin, (attempt, head));
+    mask_fields(out, begin, (upstream_request, head));
 }
 
 /// Framing, fate of the connection, end of the head.

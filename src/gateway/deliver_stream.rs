@@ -3,6 +3,8 @@
 //! All events that one read of the provider brought go out in one write, at once; nothing waits
 //! for more. A stream is complete when the provider says so (`[DONE]`, or a finish reason before
 //! the end of its body); one that ends otherwise gets an error event and no terminator.
+//!
+//! Long because the loop over the events and what is decided for each of them share one state.
 
 use std::pin::pin;
 use std::sync::LazyLock;
@@ -18,7 +20,7 @@ use super::deliver::{
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::opening::{self, Hold, NO_CONTENT};
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
@@ -85,11 +87,11 @@ fn last_number(events: &[u8]) -> Option<u64> {
 /// Relays the stream to its end.
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
     let mut shown = Shown::default();
-    let relayed = relay_all(exchange, attempt, answer, &mut shown).await;
+    let relayed = relay_all(exchange, upstream_request, answer, &mut shown).await;
     if relayed.is_err() {
         exchange.record.next_event = shown.next_number();
     }
@@ -98,14 +100,14 @@ pub(super) async fn relay(
 
 async fn relay_all(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     shown: &mut Shown,
 ) -> Result<(), Failure> {
     exchange.record.stream = true;
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     let mut head = begin_head(exchange, answer.head.status());
-    write_provider_fields(&mut head, attempt, &answer.head);
+    write_provider_fields(&mut head, upstream_request, &answer.head);
     // Reverse proxies in front of us would hold events back without it.
     write_field(&mut head, "x-accel-buffering", b"no");
     finish_head(exchange, &mut head, outgoing);
@@ -116,16 +118,16 @@ async fn relay_all(
     let other = exchange.record.endpoint.and_then(chat_form::other_codec);
     let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
     let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, answer));
-    let tiers = TierWords::new(exchange, attempt);
+    let tiers = TierWords::new(exchange, upstream_request);
     let mut progress =
         Progress { dialect, done: false, finished: false, scrutiny, hold, shared, tiers };
     loop {
-        let ended = receive(attempt, answer, &mut reader)?;
+        let ended = receive(upstream_request, answer, &mut reader)?;
         shown.turn();
         let events = &mut shown.events;
         progress.scrutiny = Scrutiny::Usual;
-        drain_events(exchange, (attempt, answer), &mut reader, &mut progress, events)?;
-        attempt.mask(events, progress.scrutiny);
+        drain_events(exchange, (upstream_request, answer), &mut reader, &mut progress, events)?;
+        upstream_request.mask(events, progress.scrutiny);
         append(&mut out, events, outgoing);
         if ended {
             break;
@@ -134,17 +136,17 @@ async fn relay_all(
         if !progress.hold.is_on() && !out.is_empty() {
             out = send(exchange, out).await?;
         }
-        if progress.hold.fill(exchange, (attempt, answer)).await? == Some(0) {
+        if progress.hold.fill(exchange, (upstream_request, answer)).await? == Some(0) {
             // The framing says whether this is the end; without one, only the events can.
             let cut = answer.incoming.finish().is_err();
             let told = progress.done || progress.finished || exchange.record.stream_error;
             if cut || !told {
-                return Err(invalid(attempt, "its stream is cut off"));
+                return Err(invalid(upstream_request, "its stream is cut off"));
             }
             break;
         }
     }
-    finish(exchange, attempt, &reader, &progress, out, outgoing).await
+    finish(exchange, upstream_request, &reader, &progress, out, outgoing).await
 }
 
 /// Sends to the client. One that is gone, or that does not read while others share the stream, is no
@@ -168,21 +170,21 @@ pub(super) async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Ve
 
 async fn finish(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     reader: &EventReader,
     progress: &Progress,
     mut out: Vec<u8>,
     outgoing: Outgoing,
 ) -> Result<(), Failure> {
     if progress.hold.is_on() {
-        return Err(invalid(attempt, NO_CONTENT));
+        return Err(invalid(upstream_request, NO_CONTENT));
     }
     let complete = progress.done || progress.finished && !reader.has_partial();
     if !complete && !exchange.record.stream_error {
         if !out.is_empty() {
             exchange.client.out = exchange.send(out).await?;
         }
-        return Err(invalid(attempt, "its stream ends without a terminator"));
+        return Err(invalid(upstream_request, "its stream ends without a terminator"));
     }
     if complete {
         recall::store_stream(exchange);
@@ -211,24 +213,26 @@ pub(super) fn end(out: &mut Vec<u8>, with_terminator: bool, outgoing: Outgoing) 
 
 /// Takes in what the provider's connection holds; true at the end of the body.
 fn receive(
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     events: &mut EventReader,
 ) -> Result<bool, Failure> {
-    answer.drain(|run| events.push(run)).map_err(|_| invalid(attempt, "its stream is malformed"))
+    answer
+        .drain(|run| events.push(run))
+        .map_err(|_| invalid(upstream_request, "its stream is malformed"))
 }
 
 /// Looks at each complete event and encodes what the client shall see.
 fn drain_events(
     exchange: &mut Exchange<'_>,
-    (attempt, answer): (&Attempt, &Answer),
+    (upstream_request, answer): (&UpstreamRequest, &Answer),
     reader: &mut EventReader,
     progress: &mut Progress,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     loop {
         let event = reader.next().map_err(|EventTooLarge { .. }| {
-            invalid(attempt, "one event of its stream is too large")
+            invalid(upstream_request, "one event of its stream is too large")
         })?;
         let Some(event) = event else { return Ok(()) };
         if progress.done {
@@ -238,7 +242,7 @@ fn drain_events(
         if progress.hold.is_on() && !event.data.is_empty() {
             let scanner = &mut exchange.worker.scanner();
             let shown = opening_event(progress.dialect, event.name, event.data, scanner);
-            if opening::is_good(attempt, &answer.head, shown)? {
+            if opening::is_good(upstream_request, &answer.head, shown)? {
                 progress.hold.end(exchange);
             }
         }
@@ -249,7 +253,7 @@ fn drain_events(
             recall::store_stream(exchange);
             continue;
         }
-        look_at(exchange, attempt, &event, progress, out);
+        look_at(exchange, upstream_request, &event, progress, out);
         if is_last(progress.dialect, event.name) {
             progress.done = true;
             recall::store_stream(exchange);
@@ -259,7 +263,7 @@ fn drain_events(
 
 fn look_at(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     event: &SseEvent<'_>,
     progress: &mut Progress,
     out: &mut Vec<u8>,
@@ -284,7 +288,7 @@ fn look_at(
         return;
     }
     let seen = Seen { scrutiny, with_usage, looks_at_tier };
-    look_closely(exchange, attempt, (event, seen), progress, out);
+    look_closely(exchange, upstream_request, (event, seen), progress, out);
 }
 
 /// What a first look at an event has shown.
@@ -298,7 +302,7 @@ struct Seen {
 #[inline(never)]
 fn look_closely(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     (event, seen): (&SseEvent<'_>, Seen),
     progress: &mut Progress,
     out: &mut Vec<u8>,
@@ -308,7 +312,7 @@ fn look_closely(
     let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
     if recall::takes_events(exchange) {
         let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
-        let data = attempt.masked(shown.data, scrutiny);
+        let data = upstream_request.masked(shown.data, scrutiny);
         match &mut progress.shared {
             Some(shared) => shared.take_event(exchange, event.name, &data),
             None => recall::take_event(exchange, &data),
@@ -316,7 +320,7 @@ fn look_closely(
     }
     if seen.scrutiny == Scrutiny::Close {
         progress.scrutiny = seen.scrutiny;
-        if write_full_context(exchange, attempt, progress.dialect, event, out) {
+        if write_full_context(exchange, upstream_request, progress.dialect, event, out) {
             progress.finished = false;
             return;
         }
@@ -331,19 +335,19 @@ fn look_closely(
         write_event(out, &shown);
         return;
     }
-    meter(exchange, attempt, (event, &shown), progress.dialect, out);
+    meter(exchange, upstream_request, (event, &shown), progress.dialect, out);
 }
 
 /// Writes the event of a full context in the words of the client's vendor, where a provider that imitates
 /// the vendor has others; false for any other event.
 fn write_full_context(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     dialect: Dialect,
     event: &SseEvent<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
-    if attempt.upstream.provider.is_original() {
+    if upstream_request.upstream.provider.is_original() {
         return false;
     }
     let scanner = &mut exchange.worker.scanner();
@@ -370,7 +374,7 @@ fn write_full_context(
 /// ask for.
 fn meter(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     (event, shown): (&SseEvent<'_>, &SseEvent<'_>),
     dialect: Dialect,
     out: &mut Vec<u8>,
@@ -391,7 +395,7 @@ fn meter(
     // The last report wins: some providers send a running total, Anthropic tells the input first.
     let before = exchange.record.usage.filter(|_| dialect != Dialect::OpenaiChat);
     exchange.record.usage = Some(before.map_or(usage, |before| before.then(usage)));
-    if !attempt.hide_usage {
+    if !upstream_request.hide_usage {
         write_event(out, shown);
     } else if !chunk.choices_empty {
         let mut hidden = Vec::with_capacity(shown.data.len());
@@ -493,8 +497,8 @@ pub(super) async fn send_events(exchange: &mut Exchange<'_>, events: Vec<u8>) {
     let _ = exchange.send(out).await;
 }
 
-fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
 }
 
 #[cfg(test)]

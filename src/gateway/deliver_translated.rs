@@ -16,7 +16,7 @@ use super::deliver_stream::{append, end, send};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::opening::{self, Hold, NO_CONTENT};
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
@@ -34,37 +34,39 @@ use crate::llm::{Answer, ApiError, Chunk, Content, Node, chunks_of_known, is_err
 /// Sends a provider's answer in the client's dialect.
 pub(super) async fn deliver(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     translation: &Translation,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
     if (300..400).contains(&answer.head.status()) {
-        return Err(invalid(attempt, "it redirects, which is not followed"));
+        return Err(invalid(upstream_request, "it redirects, which is not followed"));
     }
     match &translation.back {
-        Back::Chat(translation) => chat(exchange, attempt, translation, answer).await,
-        Back::Shaped(translation) => shaped(exchange, attempt, translation, answer).await,
+        Back::Chat(translation) => chat(exchange, upstream_request, translation, answer).await,
+        Back::Shaped(translation) => shaped(exchange, upstream_request, translation, answer).await,
     }
 }
 
 async fn chat(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     translation: &Chat,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
     let status = answer.head.status();
     let is_success = (200..300).contains(&status);
     if is_success && answer.is_stream() {
-        return Stream::new(exchange, (attempt, translation), answer).relay(exchange, answer).await;
+        return Stream::new(exchange, (upstream_request, translation), answer)
+            .relay(exchange, answer)
+            .await;
     }
-    let body = keep_whole(exchange, attempt, answer).await?;
+    let body = keep_whole(exchange, upstream_request, answer).await?;
     if !is_success {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, attempt, dialects, (answer, &body)).await;
+        return error(exchange, upstream_request, dialects, (answer, &body)).await;
     }
     if !answer.is_good {
-        opening::check(exchange.context, attempt, &answer.head, &body)?;
+        opening::check(exchange.context, upstream_request, &answer.head, &body)?;
     }
     let id = own_id(exchange);
     let read = exchange
@@ -72,40 +74,42 @@ async fn chat(
         .scanner()
         .read(&body, |root| translation.provider.read_answer_named(root, &id));
     let read = read.ok().flatten();
-    let mut said = read.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
+    let mut said =
+        read.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
     translation.tool_names.restore_answer(&mut said);
     complete(exchange, translation, &mut said);
     exchange.record.usage = said.usage;
     exchange.record.tier = tier_of(said.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
-        let stream = Stream::new(exchange, (attempt, translation), answer);
+        let stream = Stream::new(exchange, (upstream_request, translation), answer);
         return stream.replay(exchange, answer, &said).await;
     }
     let mut told = Vec::with_capacity(body.len() + 256);
     translation.write_answer(&said, unix_now().as_secs(), &mut told);
     stored_responses::keep_whole(exchange, translation, &told);
-    send_json(exchange, attempt, answer, &told).await?;
+    send_json(exchange, upstream_request, answer, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
 
 async fn shaped(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     translation: &Shaped,
     answer: &mut Incoming,
 ) -> Result<(), Failure> {
     let status = answer.head.status();
-    let body = keep_whole(exchange, attempt, answer).await?;
+    let body = keep_whole(exchange, upstream_request, answer).await?;
     if !(200..300).contains(&status) {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, attempt, dialects, (answer, &body)).await;
+        return error(exchange, upstream_request, dialects, (answer, &body)).await;
     }
-    check_no_error(exchange, attempt, answer, &body)?;
+    check_no_error(exchange, upstream_request, answer, &body)?;
     let told = translation.retell(exchange, (&answer.head, &body));
-    let told = told.ok_or_else(|| invalid(attempt, "its body is no answer in its dialect"))?;
-    send_json(exchange, attempt, answer, &told).await?;
+    let told =
+        told.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
+    send_json(exchange, upstream_request, answer, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
@@ -113,13 +117,13 @@ async fn shaped(
 /// Refuses a whole answer that tells an error, unless its opening has been looked at.
 fn check_no_error(
     exchange: &Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &Incoming,
     body: &[u8],
 ) -> Result<(), Failure> {
     let is_error = || exchange.worker.scanner().read(body, is_error_answer);
     if !answer.is_good && is_error() == Ok(true) {
-        return Err(opening::failure_in(exchange.context, attempt, &answer.head, body));
+        return Err(opening::failure_in(exchange.context, upstream_request, &answer.head, body));
     }
     Ok(())
 }
@@ -157,16 +161,16 @@ pub(super) fn own_id(exchange: &Exchange<'_>) -> String {
 
 async fn send_json(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &Incoming,
     body: &[u8],
 ) -> Result<(), Failure> {
-    send_json_of(exchange, attempt, (answer, answer.head.status()), (body, None)).await
+    send_json_of(exchange, upstream_request, (answer, answer.head.status()), (body, None)).await
 }
 
 async fn send_json_of(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     (answer, status): (&Incoming, u16),
     (body, retry_after): (&[u8], Option<Duration>),
 ) -> Result<(), Failure> {
@@ -177,7 +181,7 @@ async fn send_json_of(
         let seconds = wait.as_millis().div_ceil(1_000).to_string();
         write_field(&mut out, "retry-after", seconds.as_bytes());
     }
-    write_provider_fields_but_form(&mut out, attempt, &answer.head);
+    write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
     out.extend_from_slice(body);
     exchange.client.out = exchange.send(out).await?;
@@ -187,7 +191,7 @@ async fn send_json_of(
 /// Tells the provider's error in the client's dialect, under the status that its kind has there.
 async fn error(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     (client, provider): (&dyn Codec, &dyn Codec),
     (answer, body): (&Incoming, &[u8]),
 ) -> Result<(), Failure> {
@@ -207,19 +211,19 @@ async fn error(
     client.write_error(&error, &mut told);
     // A field of the provider's own travels on by itself.
     let delay = delay.filter(|_| answer.head.get("retry-after").is_none());
-    send_json_of(exchange, attempt, (answer, error.status), (&told, delay)).await
+    send_json_of(exchange, upstream_request, (answer, error.status), (&told, delay)).await
 }
 
 /// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
 /// context in words that the vendor's clients do not know. The vendor's own bytes stay as they are.
 pub(super) fn overflow_of(
     exchange: &Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     status: u16,
     told: &[u8],
 ) -> Option<ApiError> {
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect)?;
-    if status < 400 || attempt.upstream.provider.is_original() {
+    if status < 400 || upstream_request.upstream.provider.is_original() {
         return None;
     }
     let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);
@@ -229,7 +233,7 @@ pub(super) fn overflow_of(
 /// Sends an error of the provider in the words of the client's dialect.
 pub(super) async fn rewritten(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &Incoming,
     error: &ApiError,
 ) -> Result<(), Failure> {
@@ -237,12 +241,12 @@ pub(super) async fn rewritten(
     if let Some(client) = codec(exchange.record.client_format.dialect) {
         client.write_error(error, &mut body);
     }
-    send_json_of(exchange, attempt, (answer, error.status), (&body, None)).await
+    send_json_of(exchange, upstream_request, (answer, error.status), (&body, None)).await
 }
 
 /// A stream on its way from one dialect to the other.
 struct Stream<'p> {
-    attempt: &'p Attempt,
+    upstream_request: &'p UpstreamRequest,
     translation: &'p Chat,
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
@@ -258,14 +262,14 @@ struct Stream<'p> {
 impl<'p> Stream<'p> {
     fn new(
         exchange: &Exchange<'_>,
-        (attempt, translation): (&'p Attempt, &'p Chat),
+        (upstream_request, translation): (&'p UpstreamRequest, &'p Chat),
         answer: &Incoming,
     ) -> Self {
         let now = exchange.record.at_unix.as_secs();
         let mut decoder = translation.provider.stream_decoder();
         decoder.name_answer(&own_id(exchange));
         Self {
-            attempt,
+            upstream_request,
             translation,
             decoder,
             encoder: translation.stream_encoder(now),
@@ -299,17 +303,18 @@ impl<'p> Stream<'p> {
         exchange: &mut Exchange<'_>,
         answer: &mut Incoming,
     ) -> Result<(), Failure> {
-        let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
+        let (mut out, outgoing) = begin(exchange, self.upstream_request, answer, self.translation);
         let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
         let mut events = Vec::new();
         loop {
             let received = answer.drain(|run| cutter.push(run));
             let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
-            let (attempt, decoder, chunks) = (self.attempt, &mut self.decoder, &mut self.chunks);
+            let (upstream_request, decoder, chunks) =
+                (self.upstream_request, &mut self.decoder, &mut self.chunks);
             cutter
                 .each(|name, data| {
                     let scrutiny = Scrutiny::of_decoded_event(name, data);
-                    let data = attempt.masked(data, scrutiny);
+                    let data = upstream_request.masked(data, scrutiny);
                     decoder.event(name, &data, &mut exchange.worker.scanner(), chunks)
                 })
                 .map_err(|StreamDecodeError| {
@@ -322,8 +327,8 @@ impl<'p> Stream<'p> {
                 if !self.hold.is_on() && !out.is_empty() {
                     out = send(exchange, out).await?;
                 }
-                let attempt = self.attempt;
-                ended = self.hold.fill(exchange, (attempt, answer)).await? == Some(0);
+                let upstream_request = self.upstream_request;
+                ended = self.hold.fill(exchange, (upstream_request, answer)).await? == Some(0);
                 if ended && answer.incoming.finish().is_err() && !self.has_ended {
                     return Err(self.invalid("its stream is cut off"));
                 }
@@ -355,7 +360,7 @@ impl<'p> Stream<'p> {
         answer: &mut Incoming,
         said: &Answer,
     ) -> Result<(), Failure> {
-        let (mut out, outgoing) = begin(exchange, self.attempt, answer, self.translation);
+        let (mut out, outgoing) = begin(exchange, self.upstream_request, answer, self.translation);
         self.hold.end(exchange);
         self.chunks = chunks_of_known(said);
         let mut events = Vec::new();
@@ -380,7 +385,7 @@ impl<'p> Stream<'p> {
                 break;
             }
             if self.hold.is_on()
-                && opening::is_good(self.attempt, &answer.head, opening_chunk(&chunk))?
+                && opening::is_good(self.upstream_request, &answer.head, opening_chunk(&chunk))?
             {
                 self.hold.end(exchange);
             }
@@ -431,13 +436,13 @@ impl<'p> Stream<'p> {
     }
 
     fn invalid(&self, reason: &'static str) -> Failure {
-        invalid(self.attempt, reason)
+        invalid(self.upstream_request, reason)
     }
 }
 
 fn begin(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &Incoming,
     translation: &Chat,
 ) -> (Vec<u8>, Outgoing) {
@@ -452,11 +457,11 @@ fn begin(
     write_field(&mut out, "cache-control", b"no-cache");
     // Reverse proxies in front of us would hold events back without it.
     write_field(&mut out, "x-accel-buffering", b"no");
-    write_provider_fields_but_form(&mut out, attempt, &answer.head);
+    write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
     finish_head(exchange, &mut out, outgoing);
     (out, outgoing)
 }
 
-fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
 }

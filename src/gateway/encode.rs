@@ -12,7 +12,7 @@ use super::fields::{
     may_be_forwarded, query_parameters, without_parameters,
 };
 use super::form;
-use super::prepare::{Attempt, Change};
+use super::prepare::{BodyEdit, UpstreamRequest};
 use super::realtime;
 use super::receive::{Body, Request};
 use super::token::proof;
@@ -54,23 +54,23 @@ impl Message {
 pub(super) fn encode(
     mut out: Vec<u8>,
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     request: &Request,
 ) -> Result<Message, Failure> {
     let hops = count_hops(context)?;
     out.clear();
     if request.endpoint == Endpoint::Realtime {
-        realtime::encode(&mut out, context, attempt, hops)?;
+        realtime::encode(&mut out, context, upstream_request, hops)?;
         return Ok(Message { head: out, body: Bytes::new(), held: None });
     }
-    let is_edited = attempt.translation.is_none() && !attempt.changes.is_empty();
+    let is_edited = upstream_request.translation.is_none() && !upstream_request.edits.is_empty();
     let held = if is_edited { Some(context.hold_for_attempt(request.body_bytes())?) } else { None };
-    let body = whole_body(attempt, request);
+    let body = whole_body(upstream_request, request);
     let length = body.as_ref().map_or(0, |body| body.len());
     let copied = if length > COPIED_BODY_BYTES_MAX { 0 } else { length };
     out.reserve(HEAD_BYTES + copied);
-    let proof = write_line(&mut out, context, (attempt, request), body.as_deref())?;
-    write_fields(&mut out, context, attempt, &proof, hops);
+    let proof = write_line(&mut out, context, (upstream_request, request), body.as_deref())?;
+    write_fields(&mut out, context, upstream_request, &proof, hops);
     match &request.body {
         Body::Empty => {
             if context.head.method() == Method::Post {
@@ -79,7 +79,7 @@ pub(super) fn encode(
             end_head(&mut out);
         }
         Body::Streamed { framing, form, .. } => {
-            match form::outgoing(*framing, form.as_deref(), &attempt.changes) {
+            match form::outgoing(*framing, form.as_deref(), &upstream_request.edits) {
                 Framing::Length(length) => write_length(&mut out, length),
                 _ => write_field(&mut out, "transfer-encoding", b"chunked"),
             }
@@ -90,7 +90,7 @@ pub(super) fn encode(
             write_length(&mut out, body.len() as u64);
             end_head(&mut out);
             if body.len() > COPIED_BODY_BYTES_MAX {
-                let body = match (body, &attempt.translation) {
+                let body = match (body, &upstream_request.translation) {
                     (Cow::Owned(edited), _) => edited.into(),
                     (Cow::Borrowed(_), Some(translation)) => translation.body.clone(),
                     (Cow::Borrowed(_), None) => bytes.clone(),
@@ -104,18 +104,21 @@ pub(super) fn encode(
 }
 
 /// The body as it is sent, with the edits made; none for one that is streamed.
-pub(super) fn whole_body<'r>(attempt: &'r Attempt, request: &'r Request) -> Option<Cow<'r, [u8]>> {
-    if let Some(translation) = &attempt.translation {
+pub(super) fn whole_body<'r>(
+    upstream_request: &'r UpstreamRequest,
+    request: &'r Request,
+) -> Option<Cow<'r, [u8]>> {
+    if let Some(translation) = &upstream_request.translation {
         return Some(Cow::Borrowed(&translation.body));
     }
     match &request.body {
         Body::Empty => Some(Cow::Borrowed(&[])),
         Body::Streamed { .. } => None,
-        Body::Form { bytes, form } => Some(form::edited(form, bytes, &attempt.changes)),
-        Body::Json { bytes, .. } if attempt.changes.is_empty() => Some(Cow::Borrowed(bytes)),
+        Body::Form { bytes, form } => Some(form::edited(form, bytes, &upstream_request.edits)),
+        Body::Json { bytes, .. } if upstream_request.edits.is_empty() => Some(Cow::Borrowed(bytes)),
         Body::Json { bytes, outline } => {
             let mut edited = Vec::with_capacity(bytes.len() + 128);
-            outline.splice(bytes, &Change::edits(&attempt.changes), &mut edited);
+            outline.splice(bytes, &BodyEdit::json_edits(&upstream_request.edits), &mut edited);
             Some(Cow::Owned(edited))
         }
     }
@@ -125,12 +128,12 @@ pub(super) fn whole_body<'r>(attempt: &'r Attempt, request: &'r Request) -> Opti
 pub(super) fn write_fields(
     out: &mut Vec<u8>,
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     proof: &[ProviderField],
     hops: u32,
 ) {
-    let provider = &attempt.upstream.provider;
-    let fixed = attempt.credential.as_ref().unwrap_or(&provider.fields);
+    let provider = &upstream_request.upstream.provider;
+    let fixed = upstream_request.credential.as_ref().unwrap_or(&provider.fields);
     let fields = || fixed.iter().chain(proof);
     for field in fields() {
         // A preset's fixed field, such as a version, gives way to the client's own.
@@ -138,49 +141,51 @@ pub(super) fn write_fields(
             write_field(out, &field.name, field.value.reveal().as_bytes());
         }
     }
-    let is_named = |name: &str| attempt.forward_headers.iter().any(|it| it == name);
+    let is_named = |name: &str| upstream_request.forward_headers.iter().any(|it| it == name);
     for ClientField { name, value, is_listed, selects_account } in
         client_fields(context.head, is_named)
     {
         let is_set = || fields().any(|field| field.name == name);
         let goes = is_listed
-            && (attempt.translation.is_none() || goes_to_any_dialect(name))
+            && (upstream_request.translation.is_none() || goes_to_any_dialect(name))
             && (!is_set() || is_client_chosen(context, provider, name));
-        let may_go = !selects_account || attempt.is_clients_account;
+        let may_go = !selects_account || upstream_request.is_clients_account;
         if may_go && (goes || is_named(name) && may_be_forwarded(context.head, name) && !is_set()) {
             write_field(out, name, value);
         }
     }
-    if attempt.translation.is_some() {
+    if upstream_request.translation.is_some() {
         write_field(out, "content-type", b"application/json");
     }
     // Vendors refuse calls in Anthropic's dialect without it.
     let has_version = || fields().any(|field| field.name == ANTHROPIC_VERSION.0);
-    let is_sent = attempt.translation.is_none() && context.head.get(ANTHROPIC_VERSION.0).is_some();
-    if attempt.dialect == Dialect::AnthropicMessages && !is_sent && !has_version() {
+    let is_sent =
+        upstream_request.translation.is_none() && context.head.get(ANTHROPIC_VERSION.0).is_some();
+    if upstream_request.dialect == Dialect::AnthropicMessages && !is_sent && !has_version() {
         write_field(out, ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
     }
     let mut digits = itoa::Buffer::new();
     write_field(out, "x-ringgate-hops", digits.format(hops).as_bytes());
 }
 
-impl Change {
+impl BodyEdit {
     /// The same as the JSON scanner takes them.
-    pub(super) fn edits(changes: &[Self]) -> Vec<Edit<'_>> {
-        let mut edits = Vec::with_capacity(changes.len());
-        for change in changes {
-            match change {
+    pub(super) fn json_edits(edits: &[Self]) -> Vec<Edit<'_>> {
+        let mut json_edits = Vec::with_capacity(edits.len());
+        for edit in edits {
+            match edit {
                 Self::Defaults(params) => {
-                    edits.extend(params.members().map(|(key, json)| Edit::Default { key, json }));
+                    json_edits
+                        .extend(params.members().map(|(key, json)| Edit::Default { key, json }));
                 }
                 Self::Overrides(params) => {
-                    edits.extend(params.members().map(|(key, json)| Edit::Set { key, json }));
+                    json_edits.extend(params.members().map(|(key, json)| Edit::Set { key, json }));
                 }
-                Self::Set { key, json } => edits.push(Edit::Set { key, json }),
-                Self::Remove { key } => edits.push(Edit::Remove { key }),
+                Self::Set { key, json } => json_edits.push(Edit::Set { key, json }),
+                Self::Remove { key } => json_edits.push(Edit::Remove { key }),
             }
         }
-        edits
+        json_edits
     }
 
     /// Bytes that it keeps of its own.
@@ -220,16 +225,18 @@ fn count_hops(context: &RequestContext<'_>) -> Result<u32, Failure> {
 fn write_line(
     out: &mut Vec<u8>,
     context: &RequestContext<'_>,
-    (attempt, request): (&Attempt, &Request),
+    (upstream_request, request): (&UpstreamRequest, &Request),
     body: Option<&[u8]>,
 ) -> Result<Vec<ProviderField>, Failure> {
-    let provider = &attempt.upstream.provider;
+    let provider = &upstream_request.upstream.provider;
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
     let head = context.head;
-    let path = attempt.path.as_deref().unwrap_or_else(|| client_path(head));
-    let parts = PathParts { path, model: attempt.model.as_deref(), stream: request.is_stream() };
+    let path = upstream_request.path.as_deref().unwrap_or_else(|| client_path(head));
+    let parts =
+        PathParts { path, model: upstream_request.model.as_deref(), stream: request.is_stream() };
     let path = provider.path(&parts);
-    let query = client_query(head, Some(request.endpoint)).filter(|_| attempt.path.is_none());
+    let query =
+        client_query(head, Some(request.endpoint)).filter(|_| upstream_request.path.is_none());
     // What the provider's own path says already, such as the version of the API, is said once.
     let query = match path.split_once('?') {
         Some((_, set)) => {
@@ -247,5 +254,5 @@ fn write_line(
     let target = [&base.path, &*path, separator, query.as_deref().unwrap_or_default()];
     write_request_line(out, head.method(), &target);
     write_field(out, "host", base.authority.as_bytes());
-    proof(head, attempt, base, &target, body.map_or(Payload::Streamed, Payload::Whole))
+    proof(head, upstream_request, base, &target, body.map_or(Payload::Streamed, Payload::Whole))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::admit::Grant;
 use super::context::RequestContext;
-use super::prepare::asked_model_text;
+use super::prepare::requested_model_text;
 use super::receive::{Body, Request};
 use crate::base::unix_now;
 use crate::llm::{
@@ -125,7 +125,7 @@ impl<'r> Told<'r> {
     /// What is known of the model that `target` would be asked for.
     fn card(&self, target: &Target) -> Option<std::rc::Rc<ModelCard>> {
         let provider = target.provider.as_deref()?;
-        let model = asked_model_text(self.request, Some(target))?;
+        let model = requested_model_text(self.request, Some(target))?;
         let snapshot = &self.context.snapshot;
         if model.len() > MODEL_BYTES_MAX {
             return None;

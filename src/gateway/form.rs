@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::admit::bounded;
 use super::endpoint::percent_decoded;
 use super::failure::Failure;
-use super::prepare::Change;
+use super::prepare::BodyEdit;
 use crate::http::{FormEvent, FormReader, Framing, PartHead, write_chunk};
 use crate::llm::is_model_member;
 use crate::routing::{Params, Target};
@@ -173,19 +173,23 @@ fn may_name_model(name: &str) -> bool {
 }
 
 /// The edits of a target that a form can take, and the model that was chosen.
-pub(super) fn changes(form: &Form, target: Option<&Target>, model: Option<&str>) -> Vec<Change> {
-    let mut changes = Vec::new();
+pub(super) fn body_edits(
+    form: &Form,
+    target: Option<&Target>,
+    model: Option<&str>,
+) -> Vec<BodyEdit> {
+    let mut edits = Vec::new();
     let has_field = |params: &&Arc<Params>| params.members().any(|it| is_field(it.0, it.1));
     if let Some(target) = target {
         let defaults = target.default_params.as_ref().filter(has_field);
-        changes.extend(defaults.map(|it| Change::Defaults(Arc::clone(it))));
+        edits.extend(defaults.map(|it| BodyEdit::Defaults(Arc::clone(it))));
         let overrides = target.override_params.as_ref().filter(has_field);
-        changes.extend(overrides.map(|it| Change::Overrides(Arc::clone(it))));
+        edits.extend(overrides.map(|it| BodyEdit::Overrides(Arc::clone(it))));
     }
     if let Some(model) = model.filter(|model| form.model.as_deref() != Some(*model)) {
-        changes.push(Change::Set { key: MODEL.to_owned(), json: crate::llm::quote(model) });
+        edits.push(BodyEdit::Set { key: MODEL.to_owned(), json: crate::llm::quote(model) });
     }
-    changes
+    edits
 }
 
 /// The edits of a target that a body in that form does not take, as a warning.
@@ -244,7 +248,7 @@ struct FormEdit {
 }
 
 impl FormEditor {
-    fn new(form: &Form, changes: &[Change]) -> Self {
+    fn new(form: &Form, body_edits: &[BodyEdit]) -> Self {
         let mut edits: Vec<FormEdit> = Vec::new();
         let mut add = |name: &str, json: &[u8], is_default| {
             let Some(text) = text_of(json) else { return };
@@ -253,15 +257,15 @@ impl FormEditor {
             let (name, text) = (name.to_owned(), text.into_owned());
             edits.push(FormEdit { name, text, is_default, is_done: false });
         };
-        for change in changes {
-            let (params, is_default) = match change {
-                Change::Set { key, json } => {
+        for edit in body_edits {
+            let (params, is_default) = match edit {
+                BodyEdit::Set { key, json } => {
                     add(key, json, false);
                     continue;
                 }
-                Change::Remove { .. } => continue,
-                Change::Defaults(params) => (params, true),
-                Change::Overrides(params) => (params, false),
+                BodyEdit::Remove { .. } => continue,
+                BodyEdit::Defaults(params) => (params, true),
+                BodyEdit::Overrides(params) => (params, false),
             };
             let fields = params.members().filter(|it| is_field(it.0, it.1));
             fields.for_each(|(name, json)| add(name, json, is_default));
@@ -320,11 +324,11 @@ fn edit(
 }
 
 /// A form that is kept whole, with its edits made.
-pub(super) fn edited<'b>(form: &Form, bytes: &'b [u8], changes: &[Change]) -> Cow<'b, [u8]> {
-    if changes.is_empty() {
+pub(super) fn edited<'b>(form: &Form, bytes: &'b [u8], edits: &[BodyEdit]) -> Cow<'b, [u8]> {
+    if edits.is_empty() {
         return Cow::Borrowed(bytes);
     }
-    let mut editor = FormEditor::new(form, changes);
+    let mut editor = FormEditor::new(form, edits);
     let mut out = Vec::with_capacity(bytes.len() + 256);
     let read = editor.push(bytes, &mut out).and_then(|()| editor.finish(&mut out));
     debug_assert!(read.is_ok(), "it has been read before");
@@ -332,13 +336,13 @@ pub(super) fn edited<'b>(form: &Form, bytes: &'b [u8], changes: &[Change]) -> Co
 }
 
 /// How a body that is streamed goes out: with its length where that is known after the edits.
-pub(super) fn outgoing(framing: Framing, form: Option<&Form>, changes: &[Change]) -> Framing {
-    match (framing, form, changes) {
+pub(super) fn outgoing(framing: Framing, form: Option<&Form>, edits: &[BodyEdit]) -> Framing {
+    match (framing, form, edits) {
         (_, None, _) | (_, _, []) => framing,
         (
             Framing::Length(length),
             Some(Form { model: Some(before), .. }),
-            [Change::Set { key, json }],
+            [BodyEdit::Set { key, json }],
         ) if key == MODEL => {
             let after = text_of(json).map_or(0, |text| text.len() as u64);
             let length = length.saturating_sub(before.len() as u64).saturating_add(after);
@@ -356,9 +360,9 @@ pub(super) struct OutgoingBody {
 }
 
 impl OutgoingBody {
-    pub(super) fn new(framing: Framing, form: Option<&Form>, changes: &[Change]) -> Self {
-        let editor = form.map(|form| FormEditor::new(form, changes));
-        let is_chunked = outgoing(framing, form, changes) == Framing::Chunked;
+    pub(super) fn new(framing: Framing, form: Option<&Form>, edits: &[BodyEdit]) -> Self {
+        let editor = form.map(|form| FormEditor::new(form, edits));
+        let is_chunked = outgoing(framing, form, edits) == Framing::Chunked;
         Self { editor, edited: Vec::new(), is_chunked }
     }
 
@@ -408,15 +412,16 @@ mod tests {
         format!("--X\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
     }
 
-    fn set(key: &str, json: &str) -> Change {
-        Change::Set { key: key.to_owned(), json: json.as_bytes().to_vec() }
+    fn set(key: &str, json: &str) -> BodyEdit {
+        BodyEdit::Set { key: key.to_owned(), json: json.as_bytes().to_vec() }
     }
 
     #[test]
     fn edits_of_parts() {
-        let default =
-            |key: &str, json: &str| Change::Defaults(Arc::new(Params::from_pairs(&[(key, json)])));
-        for (before, changes, expected) in [
+        let default = |key: &str, json: &str| {
+            BodyEdit::Defaults(Arc::new(Params::from_pairs(&[(key, json)])))
+        };
+        for (before, edits, expected) in [
             (
                 [part("model", "a"), part("x", "1")],
                 vec![],
@@ -439,9 +444,9 @@ mod tests {
             ),
         ] {
             let before = format!("{}--X--\r\n", before.concat());
-            let out = edited(&form(None), before.as_bytes(), &changes);
+            let out = edited(&form(None), before.as_bytes(), &edits);
             let out = String::from_utf8(out.into_owned()).expect("text");
-            assert_eq!(out, format!("{expected}--X--\r\n"), "{changes:?}");
+            assert_eq!(out, format!("{expected}--X--\r\n"), "{edits:?}");
         }
     }
 
@@ -449,7 +454,7 @@ mod tests {
     fn lengths_are_told_where_they_are_known() {
         let rename = [set("model", "\"whisper\"")];
         let (seen, unseen) = (form(Some("a/b")), form(None));
-        for (framing, form, changes, expected) in [
+        for (framing, form, edits, expected) in [
             (Framing::Length(9), None, &rename[..], Framing::Length(9)),
             (Framing::Length(9), Some(&seen), &[], Framing::Length(9)),
             (Framing::Length(9), Some(&seen), &rename, Framing::Length(13)),
@@ -457,7 +462,7 @@ mod tests {
             (Framing::Chunked, Some(&seen), &rename, Framing::Chunked),
             (Framing::Length(9), Some(&seen), &[set("x", "1")], Framing::Chunked),
         ] {
-            assert_eq!(outgoing(framing, form, changes), expected);
+            assert_eq!(outgoing(framing, form, edits), expected);
         }
     }
 }

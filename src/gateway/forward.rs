@@ -25,7 +25,7 @@ use super::facts::Told;
 use super::failure::Failure;
 use super::opening::{self, Wait};
 use super::pictures;
-use super::prepare::{Attempt, Prepared, prepare};
+use super::prepare::{Preparation, UpstreamRequest, prepare};
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -39,7 +39,7 @@ pub(super) enum Ready {
     /// The gateway knows the answer itself.
     Own(Whole),
     /// A provider has answered.
-    Answer(Box<Attempt>, Box<Answer>, Won),
+    Answer(Box<UpstreamRequest>, Box<Answer>, Won),
 }
 
 /// Asks the provider that the plan says, or the only one there is without a plan. `before` is what has
@@ -143,18 +143,19 @@ fn prepare_trial(
     (grant, request): (&Grant, &Request),
     trial: &mut Trial<'_>,
     limits: &Limits,
-) -> Result<Prepared, Failure> {
+) -> Result<Preparation, Failure> {
     let begun = Instant::now();
     let mut prepared = prepare(context, grant, request, trial.target)?;
     match &mut prepared {
-        Prepared::Ask(attempt) => {
+        Preparation::Call(upstream_request) => {
             if let Some(deadline) = limits.deadline {
-                attempt.timeouts.total = attempt.timeouts.total.min(deadline.since(begun));
+                upstream_request.timeouts.total =
+                    upstream_request.timeouts.total.min(deadline.since(begun));
             }
-            trial.asks(attempt);
+            trial.asks(upstream_request);
         }
-        Prepared::Answer(_, provider) => trial.track.stands_in_for(Arc::clone(provider)),
-        Prepared::Fetch(_) => {}
+        Preparation::Respond(_, provider) => trial.track.stands_in_for(Arc::clone(provider)),
+        Preparation::Fetch(_) => {}
     }
     Ok(prepared)
 }
@@ -233,12 +234,13 @@ async fn attempt_streamed(
 ) -> (Outcome, Result<Ready, Failure>) {
     let response = match prepare_trial(exchange.context, (grant, request), &mut trial, &limits) {
         Err(failure) => Err(failure),
-        Ok(Prepared::Answer(own, _)) => Ok(Response::Own(own)),
+        Ok(Preparation::Respond(own, _)) => Ok(Response::Own(own)),
         // What is streamed is not translated.
-        Ok(Prepared::Fetch(_)) => Err(Failure::NoTarget),
-        Ok(Prepared::Ask(attempt)) => {
-            let called = call_streamed(exchange, &attempt, request, &mut trial.track.notes).await;
-            called.map(|answer| Response::Upstream(attempt, answer))
+        Ok(Preparation::Fetch(_)) => Err(Failure::NoTarget),
+        Ok(Preparation::Call(upstream_request)) => {
+            let called =
+                call_streamed(exchange, &upstream_request, request, &mut trial.track.notes).await;
+            called.map(|answer| Response::Upstream(upstream_request, answer))
         }
     };
     trial.end(response)
@@ -330,52 +332,52 @@ impl Pursuit<'_> {
         let begun = Instant::now();
         let asked = (self.grant, self.request);
         let mut prepared = prepare_trial(self.context, asked, trial, limits)?;
-        if let Prepared::Fetch(urls) = &mut prepared {
+        if let Preparation::Fetch(urls) = &mut prepared {
             let urls = std::mem::take(urls);
             Box::pin(pictures::fetch(self.context, self.request, urls)).await?;
             prepared = prepare_trial(self.context, asked, trial, limits)?;
         }
-        let mut attempt = match prepared {
-            Prepared::Answer(own, _) => return Ok(Response::Own(own)),
-            Prepared::Ask(attempt) => attempt,
+        let mut upstream_request = match prepared {
+            Preparation::Respond(own, _) => return Ok(Response::Own(own)),
+            Preparation::Call(upstream_request) => upstream_request,
             // All are there.
-            Prepared::Fetch(_) => return Err(Failure::NoTarget),
+            Preparation::Fetch(_) => return Err(Failure::NoTarget),
         };
         let notes = &mut trial.track.notes;
-        let calling = self.call(&mut attempt, notes, limits.opening);
+        let calling = self.call(&mut upstream_request, notes, limits.opening);
         let answer = match limits.first_token {
             None => calling.await?,
             // On the heap, since it is rare.
             Some(limit) => match Box::pin(within(begun.after(limit), calling)).await {
                 Ok(answered) => answered?,
                 Err(_) => {
-                    let provider = attempt.upstream.provider.name.clone();
+                    let provider = upstream_request.upstream.provider.name.clone();
                     return Err(Failure::UpstreamTimeout { provider, phase: "first token" });
                 }
             },
         };
-        Ok(Response::Upstream(attempt, answer))
+        Ok(Response::Upstream(upstream_request, answer))
     }
 
     /// Makes the call, or its parts one after the other.
     async fn call(
         &self,
-        attempt: &mut Attempt,
+        upstream_request: &mut UpstreamRequest,
         notes: &mut Notes,
         opening: Option<Wait>,
     ) -> Result<Box<Answer>, Failure> {
-        let mut answer = if attempt.has_further_calls() {
-            Box::pin(call_in_parts(self.context, attempt, self.request, notes)).await?
+        let mut answer = if upstream_request.has_further_calls() {
+            Box::pin(call_in_parts(self.context, upstream_request, self.request, notes)).await?
         } else {
-            call(self.context, attempt, self.request, notes).await?
+            call(self.context, upstream_request, self.request, notes).await?
         };
         let Some(wait) = opening else { return Ok(answer) };
         let looked_for = (self.request, wait);
-        let opened = opening::take_in(self.context, attempt, looked_for, &mut answer);
+        let opened = opening::take_in(self.context, upstream_request, looked_for, &mut answer);
         match Box::pin(opened).await {
             Ok(()) => Ok(answer),
             Err(failure) => {
-                answer.end_with(&failure, attempt);
+                answer.end_with(&failure, upstream_request);
                 Err(failure)
             }
         }
@@ -439,8 +441,8 @@ type Lane<'p> = Pin<Box<dyn Future<Output = (Outcome, Result<Ready, Failure>)> +
 impl Ready {
     /// The answer is not wanted.
     fn dismiss(self) {
-        if let Self::Answer(attempt, answer, _) = self {
-            answer.dismiss(&attempt);
+        if let Self::Answer(upstream_request, answer, _) = self {
+            answer.dismiss(&upstream_request);
         }
     }
 }

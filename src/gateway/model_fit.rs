@@ -7,7 +7,7 @@ use super::choose::Choice;
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::params::value_after;
-use super::prepare::Change;
+use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
 use super::translate::told;
 use crate::dialects::{
@@ -17,12 +17,12 @@ use crate::dialects::{
 use crate::llm::{Dialect, EarlierReasoning, RefusedSetting, ResponsesForTools, ResponsesUse};
 
 /// True if the model wants to be asked by OpenAI's responses, at a provider that has them and chat
-/// completions. `changes` are made to the body.
+/// completions. `edits` are made to the body.
 pub(super) fn needs_responses(
     context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
-    (client, changes): (Dialect, &[Change]),
+    (client, edits): (Dialect, &[BodyEdit]),
 ) -> bool {
     let model = choice.model.as_deref().unwrap_or_default();
     let rules = context.rules(&choice.upstream.provider, Dialect::OpenaiChat, model);
@@ -35,7 +35,7 @@ pub(super) fn needs_responses(
     if by_model || client != Dialect::OpenaiChat {
         return by_model;
     }
-    let value = |key| value_after(changes, key, (outline, bytes)).filter(|json| *json != b"null");
+    let value = |key| value_after(edits, key, (outline, bytes)).filter(|json| *json != b"null");
     let is_off = || value("reasoning_effort").is_some_and(|effort| effort == b"\"none\"");
     let has_tools = || value("tools").is_some_and(|tools| tools != b"[]");
     match rules.responses_for_tools {
@@ -52,7 +52,7 @@ pub(super) fn fit_members(
     context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
-    changes: &mut Vec<Change>,
+    edits: &mut Vec<BodyEdit>,
 ) {
     let provider = &choice.upstream.provider;
     let has_rules = provider.preset.is_some() || !provider.model_rules.is_empty();
@@ -65,16 +65,16 @@ pub(super) fn fit_members(
     let bound = rules.max_tokens_name.map(|name| (name.other().name(), name.name()));
     let seed = rules.seed_name.as_deref().map(|name| ("seed", name));
     for (from, to) in bound.into_iter().chain(seed) {
-        let Some(json) = value_after(changes, from, (outline, bytes)) else { continue };
-        let is_free = value_after(changes, to, (outline, bytes)).is_none();
-        let renamed = is_free.then(|| Change::Set { key: to.to_owned(), json: json.to_vec() });
-        changes.push(Change::Remove { key: from.to_owned() });
-        changes.extend(renamed);
+        let Some(json) = value_after(edits, from, (outline, bytes)) else { continue };
+        let is_free = value_after(edits, to, (outline, bytes)).is_none();
+        let renamed = is_free.then(|| BodyEdit::Set { key: to.to_owned(), json: json.to_vec() });
+        edits.push(BodyEdit::Remove { key: from.to_owned() });
+        edits.extend(renamed);
     }
     if rules.always_refuses(RefusedSetting::StreamOptions)
-        && value_after(changes, "stream_options", (outline, bytes)).is_some()
+        && value_after(edits, "stream_options", (outline, bytes)).is_some()
     {
-        changes.push(Change::Remove { key: "stream_options".to_owned() });
+        edits.push(BodyEdit::Remove { key: "stream_options".to_owned() });
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn fit_reasoning(
     context: &RequestContext<'_>,
     request: &Request,
     (choice, dialect): (&Choice, Dialect),
-    changes: &mut Vec<Change>,
+    edits: &mut Vec<BodyEdit>,
 ) -> Option<Arc<str>> {
     let Body::Json { bytes, outline } = &request.body else { return None };
     let member = request.endpoint.chat_dialect().and(conversation_member(dialect))?;
@@ -104,10 +104,10 @@ pub(super) fn fit_reasoning(
     }
     let mut warnings = Warnings::default();
     let mut edit = |key: &str, what: &str, edit: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
-        let edited = value_after(changes, key, (outline, bytes)).and_then(edit);
+        let edited = value_after(edits, key, (outline, bytes)).and_then(edit);
         if let Some(json) = edited {
             warnings.dropped(what, "another vendor's");
-            changes.push(Change::Set { key: key.to_owned(), json });
+            edits.push(BodyEdit::Set { key: key.to_owned(), json });
         }
     };
     edit(member, "a thought", &|json| without_foreign_reasoning(dialect, rules, json));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
 use super::failure::Failure;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::recall;
 use super::receive::Request;
 use super::record::Exchange;
@@ -48,7 +48,7 @@ pub(super) enum Wait {
 /// If it shows that there is no answer.
 pub(super) async fn take_in(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     (request, wait): (&Request, Wait),
     answer: &mut Answer,
 ) -> Result<(), Failure> {
@@ -56,10 +56,10 @@ pub(super) async fn take_in(
         return Ok(());
     }
     if answer.is_stream() {
-        stream(context, attempt, wait, answer).await?;
+        stream(context, upstream_request, wait, answer).await?;
     } else {
-        let body = answer.keep_whole(context, attempt).await?;
-        let checked = whole(context, attempt, answer, &body);
+        let body = answer.keep_whole(context, upstream_request).await?;
+        let checked = whole(context, upstream_request, answer, &body);
         answer.opening = body;
         checked?;
     }
@@ -69,40 +69,42 @@ pub(super) async fn take_in(
 
 fn whole(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     body: &[u8],
 ) -> Result<(), Failure> {
     if answer.head.get("content-encoding").is_some() {
         return Ok(());
     }
-    if let Some(Back::Chat(_)) = attempt.translation.as_ref().map(|it| &it.back) {
-        check(context, attempt, &answer.head, body)?;
+    if let Some(Back::Chat(_)) = upstream_request.translation.as_ref().map(|it| &it.back) {
+        check(context, upstream_request, &answer.head, body)?;
     }
     let outline = context.worker.scanner().answer(body);
     match outline {
-        Ok(outline) if outline.is_error => Err(failure_in(context, attempt, &answer.head, body)),
+        Ok(outline) if outline.is_error => {
+            Err(failure_in(context, upstream_request, &answer.head, body))
+        }
         Ok(outline) => {
             if outline.has_no_choices {
-                check_choices(context, attempt, &answer.head, body)?;
+                check_choices(context, upstream_request, &answer.head, body)?;
             }
             answer.outline = Some(Box::new(outline));
             Ok(())
         }
         // Ranks of some servers are an array.
-        Err(JsonError::NotAnObject) if attempt.translation.is_some() => Ok(()),
-        Err(_) => Err(invalid(attempt, "its body is not JSON")),
+        Err(JsonError::NotAnObject) if upstream_request.translation.is_some() => Ok(()),
+        Err(_) => Err(invalid(upstream_request, "its body is not JSON")),
     }
 }
 
 async fn stream(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     wait: Wait,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
-    let codec = codec(attempt.dialect).or_else(|| codec(Dialect::OpenaiChat));
-    let codec = codec.ok_or_else(|| invalid(attempt, "its dialect has no streams"))?;
+    let codec = codec(upstream_request.dialect).or_else(|| codec(Dialect::OpenaiChat));
+    let codec = codec.ok_or_else(|| invalid(upstream_request, "its dialect has no streams"))?;
     let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
     let until = (wait == Wait::Briefly).then(|| Instant::now().after(HOLD_MAX));
     let mut opening = Vec::new();
@@ -112,16 +114,18 @@ async fn stream(
             opening.extend_from_slice(run);
             cutter.push(run);
         });
-        let is_complete = received.map_err(|_| invalid(attempt, "its stream is malformed"))?;
+        let is_complete =
+            received.map_err(|_| invalid(upstream_request, "its stream is malformed"))?;
         context.hold(opening.len() - before)?;
         let mut shown = OpeningEvent::Preamble;
         let cut = cutter.each(|name, data| {
             if shown == OpeningEvent::Preamble {
                 let mut scanner = context.worker.scanner();
-                shown = opening_event(attempt.dialect, name, data, &mut scanner);
+                shown = opening_event(upstream_request.dialect, name, data, &mut scanner);
                 // Clients of the same dialect know its words for a failure.
-                if shown == OpeningEvent::Content && attempt.translation.is_some() {
-                    let failed = failure_of_event(attempt.dialect, name, data, &mut scanner);
+                if shown == OpeningEvent::Content && upstream_request.translation.is_some() {
+                    let failed =
+                        failure_of_event(upstream_request.dialect, name, data, &mut scanner);
                     if let Some(error) = failed {
                         shown = OpeningEvent::Error(error);
                     }
@@ -130,18 +134,18 @@ async fn stream(
             Ok(())
         });
         let may_go_on = until.is_some() && opening.len() > HOLD_BYTES_MAX;
-        if is_good(attempt, &answer.head, shown)? || may_go_on {
+        if is_good(upstream_request, &answer.head, shown)? || may_go_on {
             break;
         }
         if cut.is_err() {
-            return Err(invalid(attempt, "an event of its stream makes no sense"));
+            return Err(invalid(upstream_request, "an event of its stream makes no sense"));
         }
         if is_complete {
-            return Err(invalid(attempt, NO_CONTENT));
+            return Err(invalid(upstream_request, NO_CONTENT));
         }
-        match answer.fill_unwatched(attempt, until).await? {
+        match answer.fill_unwatched(upstream_request, until).await? {
             None => break,
-            Some(0) => return Err(invalid(attempt, NO_CONTENT)),
+            Some(0) => return Err(invalid(upstream_request, NO_CONTENT)),
             Some(_) => {}
         }
     }
@@ -157,28 +161,28 @@ pub(super) const NO_CONTENT: &str = "its stream ended before its answer had begu
 /// # Errors
 /// If the stream has failed, or ended as if it were an answer.
 pub(super) fn is_good(
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     shown: OpeningEvent,
 ) -> Result<bool, Failure> {
     match shown {
         OpeningEvent::Preamble => Ok(false),
         OpeningEvent::Content => Ok(true),
-        OpeningEvent::End => Err(invalid(attempt, NO_CONTENT)),
-        OpeningEvent::Error(error) => Err(failure(attempt, head, error)),
+        OpeningEvent::End => Err(invalid(upstream_request, NO_CONTENT)),
+        OpeningEvent::Error(error) => Err(failure(upstream_request, head, error)),
     }
 }
 
 /// Refuses a whole answer of a conversation in another dialect that is none.
 pub(super) fn check(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     body: &[u8],
 ) -> Result<(), Failure> {
-    let read = |root: crate::llm::Node<'_>| failure_of_answer(attempt.dialect, root);
+    let read = |root: crate::llm::Node<'_>| failure_of_answer(upstream_request.dialect, root);
     match context.worker.scanner().read(body, read) {
-        Ok(Some(error)) => Err(failure(attempt, head, error)),
+        Ok(Some(error)) => Err(failure(upstream_request, head, error)),
         Ok(None) | Err(_) => Ok(()),
     }
 }
@@ -187,55 +191,59 @@ pub(super) fn check(
 /// the first of them.
 pub(super) fn check_choices(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     body: &[u8],
 ) -> Result<(), Failure> {
-    let is_original = attempt.upstream.provider.is_original();
-    let has_choices = attempt.dialect == Dialect::OpenaiChat;
-    if is_original || !has_choices { Ok(()) } else { check(context, attempt, head, body) }
+    let is_original = upstream_request.upstream.provider.is_original();
+    let has_choices = upstream_request.dialect == Dialect::OpenaiChat;
+    if is_original || !has_choices { Ok(()) } else { check(context, upstream_request, head, body) }
 }
 
 /// The failure that a whole answer tells, of which it is known that it tells one.
 pub(super) fn failure_in(
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     body: &[u8],
 ) -> Failure {
     let read = |root: crate::llm::Node<'_>| {
-        let delay = codec(attempt.dialect).and_then(|codec| codec.retry_delay(root));
-        (error_in_answer(attempt.dialect, root), delay)
+        let delay = codec(upstream_request.dialect).and_then(|codec| codec.retry_delay(root));
+        (error_in_answer(upstream_request.dialect, root), delay)
     };
     match context.worker.scanner().read(body, read) {
-        Ok((error, delay)) => match failure(attempt, head, error) {
+        Ok((error, delay)) => match failure(upstream_request, head, error) {
             Failure::ProviderError { provider, error, retry_after } => {
                 Failure::ProviderError { provider, error, retry_after: retry_after.or(delay) }
             }
             other => other,
         },
-        Err(_) => invalid(attempt, "its body is not JSON"),
+        Err(_) => invalid(upstream_request, "its body is not JSON"),
     }
 }
 
 /// An error that a provider tells under a status of success.
-pub(super) fn failure(attempt: &Attempt, head: &ResponseHead, mut error: ApiError) -> Failure {
+pub(super) fn failure(
+    upstream_request: &UpstreamRequest,
+    head: &ResponseHead,
+    mut error: ApiError,
+) -> Failure {
     for text in error.texts_mut() {
         // Credentials are masked byte by byte, so that it stays text.
-        if let Cow::Owned(masked) = attempt.masked(text.as_bytes(), Scrutiny::Close) {
+        if let Cow::Owned(masked) = upstream_request.masked(text.as_bytes(), Scrutiny::Close) {
             *text = String::from_utf8_lossy(&masked).into_owned();
         }
     }
     let field = |name: &str| head.get(name).and_then(|it| std::str::from_utf8(it).ok());
     Failure::ProviderError {
-        provider: attempt.upstream.provider.name.clone(),
+        provider: upstream_request.upstream.provider.name.clone(),
         error: Box::new(error),
         retry_after: retry_hint(unix_now(), field),
     }
 }
 
-fn invalid(attempt: &Attempt, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: attempt.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
+    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
 }
 
 /// Whether the opening of a stream is held back from its client.
@@ -278,11 +286,11 @@ impl Hold {
     pub(super) async fn fill(
         &mut self,
         exchange: &mut Exchange<'_>,
-        (attempt, answer): (&Attempt, &mut Answer),
+        (upstream_request, answer): (&UpstreamRequest, &mut Answer),
     ) -> Result<Option<usize>, Failure> {
         let limit = || Instant::now().after(HOLD_MAX);
         let until = self.is_on.then(|| *self.until.get_or_insert_with(limit));
-        let filled = answer.fill_until(exchange, attempt, until).await?;
+        let filled = answer.fill_until(exchange, upstream_request, until).await?;
         if filled.is_none() {
             self.end(exchange);
         }

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::body::Incoming;
 use super::context::RequestContext;
 use super::failure::Failure;
-use super::prepare::Change;
+use super::prepare::BodyEdit;
 use super::receive::{Body, Request, media_type_is};
 use super::translate;
 use super::worker::Worker;
@@ -87,7 +87,7 @@ fn each_picture(parts: &mut [Part], visit: &mut impl FnMut(&mut Media)) {
 pub(super) fn missing(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     (client, provider): (Dialect, Dialect),
 ) -> Result<Vec<String>, Failure> {
     let Body::Json { bytes, .. } = &request.body else { return Ok(Vec::new()) };
@@ -101,7 +101,7 @@ pub(super) fn missing(
     if memchr::memmem::find(bytes, b"https:").is_none() {
         return Ok(Vec::new());
     }
-    let mut asked = translate::read(context, request, changes, client)?;
+    let mut asked = translate::read(context, request, edits, client)?;
     Ok(wanted(&mut asked, provider, &request.pictures))
 }
 

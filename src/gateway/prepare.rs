@@ -1,4 +1,4 @@
-//! An attempt is made ready: which provider, with which edits, in which dialect.
+//! The request to a provider is prepared: which provider, with which edits, in which dialect.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,19 +26,19 @@ use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Capability, ProviderField, Timeouts};
 use crate::routing::{Params, Target};
 
-/// What comes of it.
-pub(super) enum Prepared {
+/// What serves a request at one target.
+pub(super) enum Preparation {
     /// The gateway knows the answer itself.
-    Answer(Whole, Arc<str>),
+    Respond(Whole, Arc<str>),
     /// A provider is asked.
-    Ask(Box<Attempt>),
+    Call(Box<UpstreamRequest>),
     /// These pictures are wanted first; see [`pictures::fetch`].
     Fetch(Vec<String>),
 }
 
 /// An edit of top-level members of the body.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(super) enum BodyEdit {
     /// Members that are set where the client gives none.
     Defaults(Arc<Params>),
     /// Members that replace the client's.
@@ -52,12 +52,12 @@ pub(super) enum Change {
     },
 }
 
-/// One call to one target.
-pub(super) struct Attempt {
+/// A request to one target, which is not sent yet.
+pub(super) struct UpstreamRequest {
     pub upstream: Rc<Upstream>,
     /// As asked of the provider.
     pub model: Option<String>,
-    pub changes: Vec<Change>,
+    pub edits: Vec<BodyEdit>,
     /// Usage was asked for by us and not by the client.
     pub hide_usage: bool,
     /// What the provider speaks.
@@ -75,13 +75,13 @@ pub(super) struct Attempt {
     pub timeouts: Timeouts,
     pub forward_headers: Vec<String>,
     /// What it keeps in memory beside the request.
-    #[expect(dead_code, reason = "it counts until the attempt is dropped")]
+    #[expect(dead_code, reason = "it counts until the request is dropped")]
     pub held: Option<HeldBytes>,
     /// Edits of the target that the body does not take.
     pub warnings: Option<Arc<str>>,
 }
 
-impl Attempt {
+impl UpstreamRequest {
     /// True if other calls follow the one at hand.
     pub(super) fn has_further_calls(&self) -> bool {
         self.translation.as_ref().is_some_and(|translation| translation.has_further_calls())
@@ -89,12 +89,12 @@ impl Attempt {
 }
 
 /// The model that is asked for at `target`, with a provider's name before it if the client wrote one.
-pub(super) fn asked_model(request: &Request, target: Option<&Target>) -> Option<String> {
-    asked_model_text(request, target).map(str::to_owned)
+pub(super) fn requested_model(request: &Request, target: Option<&Target>) -> Option<String> {
+    requested_model_text(request, target).map(str::to_owned)
 }
 
-/// As [`asked_model`], without a copy.
-pub(super) fn asked_model_text<'r>(
+/// As [`requested_model`], without a copy.
+pub(super) fn requested_model_text<'r>(
     request: &'r Request,
     target: Option<&'r Target>,
 ) -> Option<&'r str> {
@@ -104,14 +104,14 @@ pub(super) fn asked_model_text<'r>(
     asked.or_else(|| of_route(|it| &it.default_model))
 }
 
-/// Makes an attempt ready; `target` is none where no route is in force.
+/// Prepares the request of an attempt; `target` is none where no route is in force.
 pub(super) fn prepare(
     context: &RequestContext<'_>,
     grant: &Grant,
     request: &Request,
     target: Option<&Target>,
-) -> Result<Prepared, Failure> {
-    let asked = asked_model(request, target);
+) -> Result<Preparation, Failure> {
+    let asked = requested_model(request, target);
     let choice = choose(context, target, asked.as_deref());
     if request.hides_model() && (choice.is_err() || grant.key_with_models().is_some()) {
         let limit = context.snapshot.settings.server.body_bytes_max as u64;
@@ -119,52 +119,52 @@ pub(super) fn prepare(
     }
     let choice = choice?;
     check(context, grant, request, &choice)?;
-    let mut changes = params::changes(request, target, choice.model.as_deref());
-    let dialect = spoken(context, request, &choice, &changes);
+    let mut edits = params::body_edits(request, target, choice.model.as_deref());
+    let dialects = dialect_pair(context, request, &choice, &edits);
     let own = if request.endpoint.counts_tokens() {
-        count_tokens::answer(context, request, &choice, dialect.provider)?
+        count_tokens::answer(context, request, &choice, dialects.provider)?
     } else {
         stored_responses::answer(context, request, &choice)?
     };
     if let Some(own) = own {
-        return Ok(Prepared::Answer(own, Arc::clone(&choice.upstream.name)));
+        return Ok(Preparation::Respond(own, Arc::clone(&choice.upstream.name)));
     }
-    let mut kept: usize = changes.iter().map(Change::own_bytes).sum();
+    let mut kept: usize = edits.iter().map(BodyEdit::own_bytes).sum();
     let (mut translation, mut hide_usage, mut lost) = (None, false, None);
-    match dialect.client {
-        Some(client) if dialect.is_translated => {
-            let dialects = (client, dialect.provider);
-            let wanted = pictures::missing(context, request, &changes, dialects)?;
+    match dialects.client {
+        Some(client) if dialects.is_translated => {
+            let pair = (client, dialects.provider);
+            let wanted = pictures::missing(context, request, &edits, pair)?;
             if !wanted.is_empty() {
-                return Ok(Prepared::Fetch(wanted));
+                return Ok(Preparation::Fetch(wanted));
             }
-            let made = translate(context, request, &changes, dialects, &choice)?;
+            let made = translate(context, request, &edits, pair, &choice)?;
             // What was asked is kept in no dialect as well, for the way back.
             kept = kept.saturating_add(made.body.len()).saturating_add(request.body_bytes());
             translation = Some(Box::new(made));
         }
         _ => {
-            changes.extend(vendor_changes(request, &choice));
-            hide_usage = ask_for_usage(request, &mut changes);
-            fit_members(context, request, &choice, &mut changes);
-            lost = fit_reasoning(context, request, (&choice, dialect.provider), &mut changes);
+            edits.extend(vendor_edits(request, &choice));
+            hide_usage = ask_for_usage(request, &mut edits);
+            fit_members(context, request, &choice, &mut edits);
+            lost = fit_reasoning(context, request, (&choice, dialects.provider), &mut edits);
         }
     }
     let timeouts = timeouts(context, target, &choice)?;
     let warnings = lost.or_else(|| lost_edits(request, target, &choice));
     // What a body names that is not looked at is not known, whatever the target would have it say.
     let is_unknown = is_unseen(request) && !choice.upstream.provider.has_models_in_paths();
-    Ok(Prepared::Ask(Box::new(Attempt {
+    Ok(Preparation::Call(Box::new(UpstreamRequest {
         forward_headers: forward_headers(context, target),
         path: own_path(context, request, translation.as_deref(), &choice),
-        dialect: dialect.provider,
+        dialect: dialects.provider,
         redactor: choice.credential.as_deref().map(Redactor::of_fields),
         is_clients_account: choice.is_clients_account,
         credential: choice.credential,
         upstream: choice.upstream,
         model: choice.model.or(asked).filter(|_| !is_unknown),
         warnings,
-        changes,
+        edits,
         hide_usage,
         translation,
         timeouts,
@@ -186,20 +186,20 @@ fn lost_edits(request: &Request, target: Option<&Target>, choice: &Choice) -> Op
     lost.map(Arc::from)
 }
 
-/// What is spoken on the two sides of one exchange.
-struct Spoken {
+/// The dialects of the two sides of one exchange.
+struct DialectPair {
     /// None where bytes only pass.
     client: Option<Dialect>,
     provider: Dialect,
     is_translated: bool,
 }
 
-fn spoken(
+fn dialect_pair(
     context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
-    changes: &[Change],
-) -> Spoken {
+    edits: &[BodyEdit],
+) -> DialectPair {
     let model = choice.model.as_deref();
     let provider = &choice.upstream.provider;
     let own = provider.dialect_for(model);
@@ -227,16 +227,16 @@ fn spoken(
             let toward = provider.dialect_toward(client, model);
             let needs_responses = toward == Dialect::OpenaiChat
                 && provider.supports_dialect(Dialect::OpenaiResponses, model)
-                && needs_responses(context, request, choice, (client, changes));
-            let spoken = if needs_responses { Dialect::OpenaiResponses } else { toward };
+                && needs_responses(context, request, choice, (client, edits));
+            let dialect = if needs_responses { Dialect::OpenaiResponses } else { toward };
             // Google's other form of a stream, one array, is written by us only, and so are the
             // frames of Amazon's.
             let is_other_form = request.as_array || has_frames(request);
-            (Some(client), spoken, spoken != client || is_other_form)
+            (Some(client), dialect, dialect != client || is_other_form)
         }
         (_, None) => (None, own, false),
     };
-    Spoken { client, provider, is_translated }
+    DialectPair { client, provider, is_translated }
 }
 
 /// True for a stream in Amazon's frames, which carry sums of what they hold: each is read and written
@@ -325,27 +325,27 @@ fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
 }
 
 /// What the vendor wants to be said elsewhere than its dialect says it.
-pub(super) fn vendor_changes(request: &Request, choice: &Choice) -> Vec<Change> {
+pub(super) fn vendor_edits(request: &Request, choice: &Choice) -> Vec<BodyEdit> {
     if !request.endpoint.is_metered() {
         return Vec::new();
     }
     let model = choice.model.as_deref();
     let members = choice.upstream.provider.members(model).into_iter();
-    let change = |(key, text): (&str, Option<&str>)| match text {
-        Some(text) => Change::Set { key: key.to_owned(), json: quote(text) },
-        None => Change::Remove { key: key.to_owned() },
+    let edit = |(key, text): (&str, Option<&str>)| match text {
+        Some(text) => BodyEdit::Set { key: key.to_owned(), json: quote(text) },
+        None => BodyEdit::Remove { key: key.to_owned() },
     };
-    members.map(change).collect()
+    members.map(edit).collect()
 }
 
 /// Asks an OpenAI stream for its usage; true if the client did not, and is not to see it.
-fn ask_for_usage(request: &Request, changes: &mut Vec<Change>) -> bool {
+fn ask_for_usage(request: &Request, edits: &mut Vec<BodyEdit>) -> bool {
     let Body::Json { bytes, outline } = &request.body else { return false };
     let has_option = matches!(request.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
     let hide_usage = has_option && outline.stream && !outline.include_usage;
     if hide_usage {
         let json = with_include_usage(outline.value(bytes, "stream_options"));
-        changes.push(Change::Set { key: "stream_options".to_owned(), json });
+        edits.push(BodyEdit::Set { key: "stream_options".to_owned(), json });
     }
     hide_usage
 }
@@ -356,7 +356,7 @@ fn timeouts(
     choice: &Choice,
 ) -> Result<Timeouts, Failure> {
     let mut timeouts = choice.upstream.provider.timeouts;
-    let header = asked_timeout(context)?;
+    let header = requested_timeout(context)?;
     if let Some(total) = target.and_then(|target| target.request_timeout).or(header) {
         timeouts.total = total;
     }
@@ -364,7 +364,7 @@ fn timeouts(
 }
 
 /// The limit that the client sets.
-pub(super) fn asked_timeout(context: &RequestContext<'_>) -> Result<Option<Duration>, Failure> {
+pub(super) fn requested_timeout(context: &RequestContext<'_>) -> Result<Option<Duration>, Failure> {
     let written =
         context.gateway_header("request-timeout").map(str::trim).filter(|text| !text.is_empty());
     let Some(text) = written else { return Ok(None) };

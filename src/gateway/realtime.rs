@@ -23,7 +23,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::forward::{Ready, forward};
 use super::pictures::Pictures;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::redact::{Redaction, Scrutiny};
@@ -32,7 +32,7 @@ use crate::base::Instant;
 use crate::http::{end_head, write_field};
 use crate::llm::Outline;
 use crate::shard::within;
-use handshake::asked_model;
+use handshake::requested_model;
 use session::Session;
 
 /// Serves one session from its handshake to its end.
@@ -41,7 +41,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     exchange.record.close = true;
     let opening = Opening::read(exchange.head)?;
     let mut outline = Outline::default();
-    outline.model = asked_model(exchange.head)?;
+    outline.model = requested_model(exchange.head)?;
     // A body that is never sent, so that the model finds its provider as everywhere.
     let body = Body::Json { bytes: bytes::Bytes::new(), outline };
     let mut request = Request {
@@ -57,33 +57,33 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     };
     let asked = (grant, &mut request, None);
     let ready = forward(exchange, asked, plan.as_deref_mut()).await?;
-    let (attempt, mut answer, _won) = match ready {
+    let (upstream_request, mut answer, _won) = match ready {
         Ready::Own(own) => return whole(exchange, own).await,
-        Ready::Answer(attempt, answer, won) => (attempt, answer, won),
+        Ready::Answer(upstream_request, answer, won) => (upstream_request, answer, won),
     };
     if let Link::Pooled { reusable, .. } = &mut answer.link {
         *reusable = false;
     }
     if answer.head.status() != 101 {
-        return answer_of(exchange, &attempt, &mut answer).await;
+        return answer_of(exchange, &upstream_request, &mut answer).await;
     }
-    accept(exchange, &attempt, &opening, &answer).await?;
-    talk(exchange, grant, (&attempt, answer)).await
+    accept(exchange, &upstream_request, &opening, &answer).await?;
+    talk(exchange, grant, (&upstream_request, answer)).await
 }
 
 /// Tells the client that the provider has agreed.
 async fn accept(
     exchange: &mut Exchange<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     opening: &Opening<'_>,
     answer: &Answer,
 ) -> Result<(), Failure> {
     let chosen = opening.check_answer(&answer.head).map_err(|reason| {
-        let provider = attempt.upstream.provider.name.clone();
+        let provider = upstream_request.upstream.provider.name.clone();
         Failure::InvalidAnswer { provider, reason }
     })?;
     let mut out = begin_head(exchange, 101);
-    write_provider_fields_but_form(&mut out, attempt, &answer.head);
+    write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
     write_field(&mut out, "upgrade", b"websocket");
     write_field(&mut out, "connection", b"upgrade");
     write_field(&mut out, "sec-websocket-accept", opening.accept().as_bytes());
@@ -99,13 +99,13 @@ async fn accept(
 async fn talk(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
-    (attempt, mut answer): (&Attempt, Box<Answer>),
+    (upstream_request, mut answer): (&UpstreamRequest, Box<Answer>),
 ) -> Result<(), Failure> {
     let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
     let begun = Instant::now();
-    let session = Session::new(exchange, grant, attempt);
+    let session = Session::new(exchange, grant, upstream_request);
     let worker = exchange.worker;
-    let redaction = Redaction::new(attempt, Scrutiny::Close);
+    let redaction = Redaction::new(upstream_request, Scrutiny::Close);
     let provider = (&mut pooled.connection, redaction);
     let ended = session.run(worker, exchange.client, provider).await;
     exchange.record.upstream += begun.elapsed();
@@ -121,6 +121,6 @@ async fn talk(
     }
     match session.take_refusal() {
         Some(refusal) => Err(refusal),
-        None => ended.outcome(&attempt.upstream.provider.name),
+        None => ended.outcome(&upstream_request.upstream.provider.name),
     }
 }

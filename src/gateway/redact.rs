@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use crate::llm::{encode_base64, may_carry_error};
 use crate::providers::{Provider, ProviderField, Token};
 
@@ -324,7 +324,7 @@ fn hex(high: u8, low: u8) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-impl Attempt {
+impl UpstreamRequest {
     /// Masks this provider's credentials in what it has sent.
     pub(super) fn mask(&self, bytes: &mut [u8], scrutiny: Scrutiny) {
         self.each_redactor(|redactor| redactor.mask(bytes, scrutiny));
@@ -361,28 +361,28 @@ impl Attempt {
 
 /// Masks what comes piece by piece. What may be the beginning of a credential waits for what follows.
 pub(super) struct Redaction<'a> {
-    attempt: &'a Attempt,
+    upstream_request: &'a UpstreamRequest,
     scrutiny: Scrutiny,
     held: Vec<u8>,
 }
 
 impl<'a> Redaction<'a> {
-    pub(super) fn new(attempt: &'a Attempt, scrutiny: Scrutiny) -> Self {
-        Self { attempt, scrutiny, held: Vec::new() }
+    pub(super) fn new(upstream_request: &'a UpstreamRequest, scrutiny: Scrutiny) -> Self {
+        Self { upstream_request, scrutiny, held: Vec::new() }
     }
 
     /// Takes in a piece and hands on what is ready, never nothing.
     pub(super) fn push(&mut self, piece: &[u8], mut sink: impl FnMut(&[u8])) {
-        if self.held.is_empty() && self.attempt.credential_tail(piece) == 0 {
-            let masked = self.attempt.masked(piece, self.scrutiny);
+        if self.held.is_empty() && self.upstream_request.credential_tail(piece) == 0 {
+            let masked = self.upstream_request.masked(piece, self.scrutiny);
             if !masked.is_empty() {
                 sink(&masked);
             }
             return;
         }
         self.held.extend_from_slice(piece);
-        self.attempt.mask(&mut self.held, self.scrutiny);
-        let ready = self.held.len() - self.attempt.credential_tail(&self.held);
+        self.upstream_request.mask(&mut self.held, self.scrutiny);
+        let ready = self.held.len() - self.upstream_request.credential_tail(&self.held);
         if ready > 0 {
             sink(self.held.get(..ready).unwrap_or_default());
             self.held.drain(..ready);

@@ -8,7 +8,7 @@ use super::deliver::Whole;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::models;
-use super::prepare::{asked_model, asked_timeout};
+use super::prepare::{requested_model, requested_timeout};
 use super::receive::Request;
 use super::record::Exchange;
 use crate::base::Instant;
@@ -30,7 +30,7 @@ pub(super) fn route(
     request: &Request,
 ) -> Result<Decision, Failure> {
     let only = grant.route().and_then(|route| route.only_target());
-    exchange.record.model = asked_model(request, only);
+    exchange.record.model = requested_model(request, only);
     if request.endpoint == Endpoint::Models {
         let named = named_provider(exchange.context, only);
         if !models::is_asked_of_provider(exchange, grant, named.as_deref()) {
@@ -44,7 +44,7 @@ pub(super) fn route(
     if live.route().is_plain() {
         return Ok(Decision::Ask(None));
     }
-    let limit = asked_timeout(exchange.context)?;
+    let limit = requested_timeout(exchange.context)?;
     let plan = Plan::new(Arc::clone(live), limit, Instant::now());
     Ok(Decision::Ask(Some(Box::new(plan))))
 }

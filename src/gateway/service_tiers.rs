@@ -2,22 +2,26 @@
 //! clients take OpenAI's words only; where a provider has others, they are written anew.
 
 use super::endpoint::Endpoint;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::record::Exchange;
 use crate::dialects::with_openais_tier;
 use crate::llm::Dialect;
 
 /// The dialect of clients that take OpenAI's words only, where an imitator answers them in it.
-fn strict_dialect(exchange: &Exchange<'_>, attempt: &Attempt) -> Option<Dialect> {
+fn strict_dialect(exchange: &Exchange<'_>, upstream_request: &UpstreamRequest) -> Option<Dialect> {
     let endpoint = exchange.record.endpoint?;
     let is_strict = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Responses);
-    let is_imitator = !attempt.upstream.provider.is_original();
+    let is_imitator = !upstream_request.upstream.provider.is_original();
     endpoint.chat_dialect().filter(|_| is_strict && is_imitator)
 }
 
 /// A whole answer that has a foreign word, in OpenAI's words. None where there is nothing to change.
-pub(super) fn whole(exchange: &Exchange<'_>, attempt: &Attempt, body: &[u8]) -> Option<Vec<u8>> {
-    with_openais_tier(strict_dialect(exchange, attempt)?, body)
+pub(super) fn whole(
+    exchange: &Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    body: &[u8],
+) -> Option<Vec<u8>> {
+    with_openais_tier(strict_dialect(exchange, upstream_request)?, body)
 }
 
 /// Which events of a stream are looked at: its first one, and those that end a choice or tell usage.
@@ -28,8 +32,8 @@ pub(super) struct TierWords {
 }
 
 impl TierWords {
-    pub(super) fn new(exchange: &Exchange<'_>, attempt: &Attempt) -> Self {
-        Self { dialect: strict_dialect(exchange, attempt), looks_at_all: true }
+    pub(super) fn new(exchange: &Exchange<'_>, upstream_request: &UpstreamRequest) -> Self {
+        Self { dialect: strict_dialect(exchange, upstream_request), looks_at_all: true }
     }
 
     /// Whether the next event is looked at. `is_telling`: it ends a choice or tells usage.

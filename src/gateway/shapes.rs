@@ -9,7 +9,7 @@ use super::context::RequestContext;
 use super::deliver_translated::own_id;
 use super::endpoint::gemini_call;
 use super::failure::Failure;
-use super::prepare::{Change, vendor_changes};
+use super::prepare::{BodyEdit, vendor_edits};
 use super::receive::Request;
 use super::record::Exchange;
 use super::translate::{Back, Translation, codecs, edited, read_with, told, untranslatable};
@@ -67,7 +67,7 @@ pub(super) fn has_own_embeddings(provider: &Provider) -> bool {
 pub(super) fn embeddings(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     (client, dialect): (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
@@ -85,7 +85,7 @@ pub(super) fn embeddings(
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
         Failure::Invalid(text.into())
     })?;
-    let asked = read_with(context, request, changes, |root, _| {
+    let asked = read_with(context, request, edits, |root, _| {
         of_clients.read_request(root, None).map_err(Failure::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
@@ -95,7 +95,7 @@ pub(super) fn embeddings(
         let text = format!("expected at most {most} inputs in one request for this model");
         return Err(Failure::Invalid(text.into()));
     }
-    let vendor = vendor_changes(request, choice);
+    let vendor = vendor_edits(request, choice);
     let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
     for part in asked.parts(inputs_max) {
         let mut body = Vec::new();
@@ -121,7 +121,7 @@ pub(super) fn embeddings(
 pub(super) fn rerank(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     dialect: Dialect,
     choice: &Choice,
 ) -> Result<Translation, Failure> {
@@ -131,13 +131,13 @@ pub(super) fn rerank(
     let is_tei = provider.preset == Some("tei");
     let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
     let shape = shape.ok_or_else(|| untranslatable(choice, dialect))?;
-    let asked = read_with(context, request, changes, |root, _| {
+    let asked = read_with(context, request, edits, |root, _| {
         rerank_of_clients().read_request(root).map_err(Failure::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsupported)?;
-    let body = edited(context, body, &vendor_changes(request, choice))?;
+    let body = edited(context, body, &vendor_edits(request, choice))?;
     let path = shape.path().to_owned();
     let asked = Asked::Rerank { request: asked, shape };
     Ok(translation(codecs, asked, (path, body), &warnings))

@@ -17,7 +17,7 @@ use super::deliver::Whole;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::presented_keys;
-use super::prepare::Change;
+use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::translate::{self, Chat};
@@ -52,20 +52,20 @@ enum Item {
 #[derive(Default)]
 struct Found(HashMap<String, Vec<(String, Json)>>);
 
-/// What the request asks, with `changes` made to it and its references replaced.
+/// What the request asks, with `edits` made to it and its references replaced.
 pub(super) fn read(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     client: &dyn Codec,
 ) -> Result<ChatRequest, Failure> {
-    let asked = translate::read(context, request, changes, client)?;
+    let asked = translate::read(context, request, edits, client)?;
     let state = asked.needs_state.as_deref();
     if !matches!(state, Some("item_reference" | "previous_response_id")) {
         return Ok(asked);
     }
     let read = |root: Node<'_>| (previous_of(root), items_of(root));
-    let read = translate::read_with(context, request, changes, |root, _| Ok(read(root)));
+    let read = translate::read_with(context, request, edits, |root, _| Ok(read(root)));
     let (previous, own) = read?;
     let mut json = Vec::new();
     write_array(&mut json, |array| {
@@ -82,9 +82,9 @@ pub(super) fn read(
     if json.len() as u64 > limit {
         return Err(Failure::BodyTooLarge { limit });
     }
-    let mut changes = changes.to_vec();
-    changes.push(Change::Set { key: "input".to_owned(), json });
-    let mut asked = translate::read(context, request, &changes, client)?;
+    let mut edits = edits.to_vec();
+    edits.push(BodyEdit::Set { key: "input".to_owned(), json });
+    let mut asked = translate::read(context, request, &edits, client)?;
     let other = asked.extra_fields.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
     asked.needs_state = other.map(|(key, _)| key.clone());
     Ok(asked)
@@ -261,8 +261,8 @@ pub(super) fn answer(
         return Ok(None);
     };
     let provider = &choice.upstream.provider;
-    let spoken = provider.dialect_toward(Dialect::OpenaiResponses, choice.model.as_deref());
-    if matches!(spoken, Dialect::OpenaiResponses | Dialect::Passthrough) {
+    let dialect = provider.dialect_toward(Dialect::OpenaiResponses, choice.model.as_deref());
+    if matches!(dialect, Dialect::OpenaiResponses | Dialect::Passthrough) {
         return Ok(None);
     }
     let key = || key(context, response_name(rest));
@@ -288,7 +288,7 @@ pub(super) fn answer(
         "`{FOLDER}{}` is for providers with OpenAI's responses API, and provider `{}` speaks {}",
         bounded(rest),
         provider.name,
-        spoken.name()
+        dialect.name()
     );
     Err(Failure::Invalid(text.into()))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::failure::Failure;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::redact::Redactor;
 use crate::base::{Instant, unix_now};
 use crate::http::RequestHead;
@@ -82,38 +82,38 @@ impl TokenSlot {
 }
 
 /// Waits until the provider has a token, if it needs one.
-pub(super) async fn ready(attempt: &Attempt) -> Result<(), Failure> {
-    let provider = &attempt.upstream.provider;
-    let brings_own = attempt.credential.is_some();
+pub(super) async fn ready(upstream_request: &UpstreamRequest) -> Result<(), Failure> {
+    let provider = &upstream_request.upstream.provider;
+    let brings_own = upstream_request.credential.is_some();
     if brings_own || provider.credential.source().is_none() {
         return Ok(());
     }
-    let limit = Instant::now().after(attempt.timeouts.connect);
-    while attempt.upstream.token.current().is_none() {
-        let next = attempt.upstream.token.next();
-        let Some(next) = next else { return Err(not_obtained(attempt)) };
+    let limit = Instant::now().after(upstream_request.timeouts.connect);
+    while upstream_request.upstream.token.current().is_none() {
+        let next = upstream_request.upstream.token.next();
+        let Some(next) = next else { return Err(not_obtained(upstream_request)) };
         // On the heap, like everything rare.
         if Box::pin(within(limit, next)).await.is_err() {
-            return Err(not_obtained(attempt));
+            return Err(not_obtained(upstream_request));
         }
     }
     Ok(())
 }
 
-fn not_obtained(attempt: &Attempt) -> Failure {
-    Failure::Credential { provider: attempt.upstream.provider.name.clone() }
+fn not_obtained(upstream_request: &UpstreamRequest) -> Failure {
+    Failure::Credential { provider: upstream_request.upstream.provider.name.clone() }
 }
 
 /// The fields that prove who calls, beyond the provider's fixed ones. `target` is path and query.
 pub(super) fn proof(
     head: &RequestHead,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     base: &BaseUrl,
     target: &[&str],
     body: Payload<'_>,
 ) -> Result<Vec<ProviderField>, Failure> {
-    let provider = &attempt.upstream.provider;
-    if attempt.credential.is_some() || provider.credential == Credential::Fixed {
+    let provider = &upstream_request.upstream.provider;
+    if upstream_request.credential.is_some() || provider.credential == Credential::Fixed {
         return Ok(Vec::new());
     }
     let target = target.concat();
@@ -131,7 +131,7 @@ pub(super) fn proof(
         body,
         now: unix_now(),
     };
-    let token = attempt.upstream.token.current();
+    let token = upstream_request.upstream.token.current();
     provider.credential.sign(&call, token.as_deref()).map_err(|error| match error {
         CredentialError::Streamed => {
             let text = format!(
@@ -141,6 +141,6 @@ pub(super) fn proof(
             );
             Failure::Invalid(text.into())
         }
-        _ => not_obtained(attempt),
+        _ => not_obtained(upstream_request),
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::Notes;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use crate::base::Instant;
 
 /// Attempts of one request.
@@ -128,12 +128,12 @@ pub(super) struct Track<'t> {
 
 impl Track<'_> {
     /// Whom it asks.
-    pub(super) fn asks(&self, attempt: &Attempt) {
+    pub(super) fn asks(&self, upstream_request: &UpstreamRequest) {
         if let Some(leg) = self.trail.0.borrow_mut().get_mut(self.place) {
-            leg.provider = Some(Arc::clone(&attempt.upstream.name));
-            leg.model.clone_from(&attempt.model);
-            let lost = attempt.translation.as_ref().and_then(|it| it.warnings.clone());
-            leg.warnings = lost.or_else(|| attempt.warnings.clone());
+            leg.provider = Some(Arc::clone(&upstream_request.upstream.name));
+            leg.model.clone_from(&upstream_request.model);
+            let lost = upstream_request.translation.as_ref().and_then(|it| it.warnings.clone());
+            leg.warnings = lost.or_else(|| upstream_request.warnings.clone());
             leg.has_asked = true;
         }
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::choose::Choice;
 use super::context::RequestContext;
-use super::prepare::{Change, vendor_changes};
+use super::prepare::{BodyEdit, vendor_edits};
 use super::shapes::{self, Shaped};
 use super::stored_responses::{self, Keeping};
 use crate::dialects::{
@@ -110,21 +110,21 @@ impl Chat {
     }
 }
 
-/// The body of the request with `changes` made to it, as `read` takes it.
+/// The body of the request with `edits` made to it, as `read` takes it.
 pub(super) fn read_with<T>(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     read: impl FnOnce(Node<'_>, &RequestPath<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let Body::Json { bytes, outline } = &request.body else {
         return Err(Failure::Invalid("this request has no body".into()));
     };
     let mut edited = Vec::new();
-    let body = if changes.is_empty() {
+    let body = if edits.is_empty() {
         bytes
     } else {
-        outline.splice(bytes, &Change::edits(changes), &mut edited);
+        outline.splice(bytes, &BodyEdit::json_edits(edits), &mut edited);
         &edited[..]
     };
     let path = RequestPath { model: outline.model.as_deref(), stream: outline.stream };
@@ -132,14 +132,14 @@ pub(super) fn read_with<T>(
     scanner.read(body, |root| read(root, &path)).map_err(Failure::Json)?
 }
 
-/// What the request asks, in no dialect, with `changes` made to it.
+/// What the request asks, in no dialect, with `edits` made to it.
 pub(super) fn read(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     client: &dyn Codec,
 ) -> Result<ChatRequest, Failure> {
-    read_with(context, request, changes, |root, path| {
+    read_with(context, request, edits, |root, path| {
         client.read_request(root, path).map_err(Failure::Malformed)
     })
 }
@@ -147,9 +147,9 @@ pub(super) fn read(
 fn read_completion(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
 ) -> Result<ChatRequest, Failure> {
-    read_with(context, request, changes, |root, _| {
+    read_with(context, request, edits, |root, _| {
         read_completions_request(root).map_err(|error| match error {
             CompletionsError::Malformed(error) => Failure::Malformed(error),
             CompletionsError::Unsupported(error) => Failure::Unsupported(error),
@@ -161,23 +161,23 @@ fn read_completion(
 pub(super) fn translate(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     (client, provider): (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
     match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
-            shapes::embeddings(context, request, changes, (client, provider), choice)
+            shapes::embeddings(context, request, edits, (client, provider), choice)
         }
-        Endpoint::Rerank => shapes::rerank(context, request, changes, provider, choice),
-        _ => chat(context, request, changes, (client, provider), choice),
+        Endpoint::Rerank => shapes::rerank(context, request, edits, provider, choice),
+        _ => chat(context, request, edits, (client, provider), choice),
     }
 }
 
 fn chat(
     context: &RequestContext<'_>,
     request: &Request,
-    changes: &[Change],
+    edits: &[BodyEdit],
     dialects: (Dialect, Dialect),
     choice: &Choice,
 ) -> Result<Translation, Failure> {
@@ -185,10 +185,10 @@ fn chat(
     let model = choice.model.as_deref().unwrap_or_default();
     let (client, provider) = codecs(dialects, choice)?;
     let (mut asked, form) = match request.endpoint {
-        Endpoint::Completions => (read_completion(context, request, changes)?, Form::Completion),
+        Endpoint::Completions => (read_completion(context, request, edits)?, Form::Completion),
         _ => {
             let form = if request.as_array { Form::Array } else { Form::Own };
-            (stored_responses::read(context, request, changes, client)?, form)
+            (stored_responses::read(context, request, edits, client)?, form)
         }
     };
     request.pictures.put_into(&mut asked);
@@ -200,7 +200,7 @@ fn chat(
     let mut body = Vec::with_capacity(room(request));
     let tool_names = if dialects.0 == dialects.1 && form == Form::Own {
         // The answer alone is written anew.
-        write_own_body(request, changes, &mut body);
+        write_own_body(request, edits, &mut body);
         ToolNames::default()
     } else {
         let AdaptedRequest { request: fit, tool_names } =
@@ -209,7 +209,7 @@ fn chat(
         written.map_err(Failure::Unsupported)?;
         tool_names
     };
-    let body = edited(context, body, &vendor_changes(request, choice))?;
+    let body = edited(context, body, &vendor_edits(request, choice))?;
     let path = provider.path(&target, asked.stream);
     let keeping = stored_responses::keeping(request, &asked);
     Ok(Translation {
@@ -262,26 +262,26 @@ fn check_abilities(
     })
 }
 
-/// The body with the changes of its vendor.
+/// The body with the edits of its vendor.
 pub(super) fn edited(
     context: &RequestContext<'_>,
     body: Vec<u8>,
-    changes: &[Change],
+    edits: &[BodyEdit],
 ) -> Result<Vec<u8>, Failure> {
-    if changes.is_empty() {
+    if edits.is_empty() {
         return Ok(body);
     }
     let outline = context.worker.scanner().request(&body).map_err(Failure::Json)?;
     let mut edited = Vec::with_capacity(body.len() + 128);
-    outline.splice(&body, &Change::edits(changes), &mut edited);
+    outline.splice(&body, &BodyEdit::json_edits(edits), &mut edited);
     Ok(edited)
 }
 
-/// Appends the client's own body with `changes` made to it.
-fn write_own_body(request: &Request, changes: &[Change], out: &mut Vec<u8>) {
+/// Appends the client's own body with `edits` made to it.
+fn write_own_body(request: &Request, edits: &[BodyEdit], out: &mut Vec<u8>) {
     match &request.body {
-        Body::Json { bytes, .. } if changes.is_empty() => out.extend_from_slice(bytes),
-        Body::Json { bytes, outline } => outline.splice(bytes, &Change::edits(changes), out),
+        Body::Json { bytes, .. } if edits.is_empty() => out.extend_from_slice(bytes),
+        Body::Json { bytes, outline } => outline.splice(bytes, &BodyEdit::json_edits(edits), out),
         _ => {}
     }
 }

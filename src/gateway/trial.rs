@@ -8,7 +8,7 @@ use super::context::RequestContext;
 use super::deliver::Whole;
 use super::failure::Failure;
 use super::forward::Ready;
-use super::prepare::Attempt;
+use super::prepare::UpstreamRequest;
 use super::record::Exchange;
 use super::trail::Track;
 use crate::base::{Instant, unix_now};
@@ -20,7 +20,7 @@ pub(super) enum Response {
     /// The gateway knew the answer itself.
     Own(Whole),
     /// The provider has answered.
-    Upstream(Box<Attempt>, Box<Answer>),
+    Upstream(Box<UpstreamRequest>, Box<Answer>),
 }
 
 /// An attempt under way. Dropped before its end, it was cut off and shows nothing.
@@ -88,10 +88,10 @@ impl<'t> Trial<'t> {
     }
 
     /// Whom it asks.
-    pub(super) fn asks(&mut self, attempt: &Attempt) {
+    pub(super) fn asks(&mut self, upstream_request: &UpstreamRequest) {
         let has_own_key = self.target.is_some_and(|it| it.api_key.is_some());
-        self.blame.is_clients_key = attempt.credential.is_some() && !has_own_key;
-        self.track.asks(attempt);
+        self.blame.is_clients_key = upstream_request.credential.is_some() && !has_own_key;
+        self.track.asks(upstream_request);
     }
 
     /// It has ended: says how, and gives the answer on.
@@ -106,7 +106,9 @@ impl<'t> Trial<'t> {
         };
         let ready = made.map(|response| match response {
             Response::Own(own) => Ready::Own(own),
-            Response::Upstream(attempt, answer) => Ready::Answer(attempt, answer, self.won()),
+            Response::Upstream(upstream_request, answer) => {
+                Ready::Answer(upstream_request, answer, self.won())
+            }
         });
         (outcome, ready)
     }

@@ -12,7 +12,7 @@ use super::super::encode::write_fields;
 use super::super::endpoint::{Endpoint, percent_decoded};
 use super::super::failure::Failure;
 use super::super::fields::{client_query, key_in_subprotocol, query_parameters, subprotocols};
-use super::super::prepare::Attempt;
+use super::super::prepare::UpstreamRequest;
 use super::super::token::proof;
 use crate::http::{
     Framing, Method, RequestHead, ResponseHead, Version, end_head, is_token, write_field,
@@ -109,7 +109,7 @@ impl<'h> Opening<'h> {
 }
 
 /// The model that the query names.
-pub(super) fn asked_model(head: &RequestHead) -> Result<Option<String>, Failure> {
+pub(super) fn requested_model(head: &RequestHead) -> Result<Option<String>, Failure> {
     let mut models =
         query_parameters(head.query().unwrap_or_default()).filter(|(name, _)| name == "model");
     let model = models
@@ -125,21 +125,21 @@ pub(super) fn asked_model(head: &RequestHead) -> Result<Option<String>, Failure>
 pub(in super::super) fn encode(
     out: &mut Vec<u8>,
     context: &RequestContext<'_>,
-    attempt: &Attempt,
+    upstream_request: &UpstreamRequest,
     hops: u32,
 ) -> Result<(), Failure> {
     let opening = Opening::read(context.head)?;
-    let provider = &attempt.upstream.provider;
+    let provider = &upstream_request.upstream.provider;
     // The built-in provider is refused before it comes to this.
     let Origin::Http(base) = &provider.origin else { return Ok(()) };
-    let model = attempt.model.as_deref();
+    let model = upstream_request.model.as_deref();
     let path = provider.path(&PathParts { path: "/realtime", model, stream: false });
     let query = client_query(context.head, Some(Endpoint::Realtime)).unwrap_or_default();
     let target = [&*base.path, &*target(&path, &query, model)];
     write_request_line(out, Method::Get, &target);
     write_field(out, "host", base.authority.as_bytes());
-    let proof = proof(context.head, attempt, base, &target, Payload::Whole(&[]))?;
-    write_fields(out, context, attempt, &proof, hops);
+    let proof = proof(context.head, upstream_request, base, &target, Payload::Whole(&[]))?;
+    write_fields(out, context, upstream_request, &proof, hops);
     write_wanted(out);
     write_field(out, "sec-websocket-key", opening.nonce);
     if !opening.protocols.is_empty() {
@@ -331,7 +331,7 @@ mod tests {
             ("?model=a&MODEL=b", Err(())),
         ] {
             let head = request(&format!("GET /v1/realtime{query} HTTP/1.1"), "");
-            let found = asked_model(&head).map_err(|_| ());
+            let found = requested_model(&head).map_err(|_| ());
             assert_eq!(found, expected.map(|model| model.map(str::to_owned)), "{query}");
         }
     }

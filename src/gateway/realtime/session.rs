@@ -20,7 +20,7 @@ use futures_util::future::{Either, select};
 use super::super::admit::Grant;
 use super::super::connection::Client;
 use super::super::failure::Failure;
-use super::super::prepare::Attempt;
+use super::super::prepare::UpstreamRequest;
 use super::super::record::Exchange;
 use super::super::redact::Redaction;
 use super::super::worker::Worker;
@@ -139,7 +139,11 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that is just open.
-    pub(super) fn new(exchange: &Exchange<'_>, grant: &Grant, attempt: &Attempt) -> Self {
+    pub(super) fn new(
+        exchange: &Exchange<'_>,
+        grant: &Grant,
+        upstream_request: &UpstreamRequest,
+    ) -> Self {
         let server = &exchange.snapshot.settings.server;
         let now = Instant::now();
         let flow = || Flow { is_between: Cell::new(true), ..Flow::default() };
@@ -150,8 +154,8 @@ impl Session {
             check: RefCell::new(grant.key_with_models().cloned().map(ModelCheck::new)),
             begun: now,
             last_byte: Cell::new(now),
-            idle: attempt.timeouts.realtime_idle,
-            write_limits: [server.client_write_timeout, attempt.timeouts.idle],
+            idle: upstream_request.timeouts.realtime_idle,
+            write_limits: [server.client_write_timeout, upstream_request.timeouts.idle],
             drain: server.drain_timeout,
         }
     }
