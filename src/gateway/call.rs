@@ -41,9 +41,9 @@ const ANSWER_HEAD: HeadLimits =
 /// Interim answers (1xx) taken for one request, at most.
 const INTERIM_MAX: usize = 8;
 
-/// What is noted of a call, also of one that is cut off.
+/// What is known of a call, also of one that is cut off.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct CallStats {
     /// Its last connection had served before.
     pub reused: bool,
     /// The whole request has gone out: tokens may have been spent.
@@ -94,11 +94,11 @@ pub(super) async fn call(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     request: &Request,
-    notes: &mut Notes,
+    stats: &mut CallStats,
 ) -> Result<Box<Answer>, Failure> {
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     let Some(pool) = &upstream_request.upstream.pool else {
-        return echo(context, upstream_request, request, (notes, deadline));
+        return echo(context, upstream_request, request, (stats, deadline));
     };
     token::ready(upstream_request).await?;
     let mut may_reuse = request.endpoint != Endpoint::Realtime;
@@ -108,11 +108,11 @@ pub(super) async fn call(
             return Err(Failure::NoTarget);
         };
         let reused = pooled.reused;
-        notes.reused = reused;
+        stats.reused = reused;
         let is_proven = pooled.is_proven;
         let call =
             Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
-        match call.make((pooled, head), request, notes).await {
+        match call.make((pooled, head), request, stats).await {
             Ok(reusable) => {
                 answer.begins(reusable);
                 return Ok(answer);
@@ -134,17 +134,17 @@ pub(super) async fn call(
 }
 
 /// Calls the provider with a request whose body is still on the client's connection. It can be sent only
-/// once: `notes.sent` is also true where a part of it was.
+/// once: `stats.sent` is also true where a part of it was.
 pub(super) async fn call_streamed(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     request: &mut Request,
-    notes: &mut Notes,
+    stats: &mut CallStats,
 ) -> Result<Box<Answer>, Failure> {
     let context = exchange.context;
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     let Some(pool) = &upstream_request.upstream.pool else {
-        return echo(context, upstream_request, request, (notes, deadline));
+        return echo(context, upstream_request, request, (stats, deadline));
     };
     let ready = pin!(async {
         token::ready(upstream_request).await?;
@@ -158,7 +158,7 @@ pub(super) async fn call_streamed(
     let (message, ..) = message.into_parts();
     let is_proven = pooled.is_proven;
     let call = Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
-    notes.sent = true;
+    stats.sent = true;
     let connection = &mut pooled.connection;
     let (mark, begun) = (connection.writer.written(), Instant::now());
     let sent = Box::pin(call.pump(exchange, connection, message, &mut request.body)).await?;
@@ -239,7 +239,7 @@ impl Call<'_> {
         &self,
         (pooled, head): (&mut Pooled, &mut ResponseHead),
         request: &Request,
-        notes: &mut Notes,
+        stats: &mut CallStats,
     ) -> Result<bool, Broken> {
         let Pooled { connection, watchdog, .. } = pooled;
         let message =
@@ -252,7 +252,7 @@ impl Call<'_> {
             let (start, body, _held) = message.into_parts();
             let (out, sent) = send(connection, start, body).await;
             self.context.spare.set(out);
-            notes.sent = true;
+            stats.sent = true;
             self.head((connection, head), (sent, mark, begun)).await
         };
         match watchdog.within(limit, answering).await {
@@ -465,9 +465,9 @@ fn echo(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     request: &Request,
-    (notes, deadline): (&mut Notes, Instant),
+    (stats, deadline): (&mut CallStats, Instant),
 ) -> Result<Box<Answer>, Failure> {
-    notes.sent = true;
+    stats.sent = true;
     let body = whole_body(upstream_request, request).unwrap_or_default();
     let head = context.head;
     let own = behind_version(head.path()).unwrap_or(head.path());

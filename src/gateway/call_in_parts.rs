@@ -2,7 +2,7 @@
 //! the time of one.
 
 use super::answer::Answer;
-use super::call::{Notes, call};
+use super::call::{CallStats, call};
 use super::context::RequestContext;
 use super::failure::Failure;
 use super::opening::failure_in;
@@ -17,11 +17,11 @@ pub(super) async fn call_in_parts(
     context: &RequestContext<'_>,
     upstream_request: &mut UpstreamRequest,
     request: &Request,
-    notes: &mut Notes,
+    stats: &mut CallStats,
 ) -> Result<Box<Answer>, Failure> {
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     loop {
-        let mut answer = call(context, upstream_request, request, notes).await?;
+        let mut answer = call(context, upstream_request, request, stats).await?;
         let is_success = (200..300).contains(&answer.head.status());
         if !is_success || !upstream_request.has_further_calls() {
             return Ok(answer);
@@ -40,7 +40,7 @@ pub(super) async fn call_in_parts(
             return Err(Failure::InvalidAnswer { provider, reason });
         };
         // What is spent so far counts, whatever becomes of the rest.
-        notes.used = used.map(Box::new);
+        stats.used = used.map(Box::new);
         answer.done(upstream_request);
         upstream_request.timeouts.total = deadline.since(Instant::now());
     }

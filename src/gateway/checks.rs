@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::call::{Notes, call};
+use super::call::{CallStats, call};
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::pictures::Pictures;
@@ -77,7 +77,7 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) 
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
     let request = Request { endpoint, body, pictures: Pictures::default(), as_array: false };
     let mut answer =
-        call(&context, &upstream_request, &request, &mut Notes::default()).await.ok()?;
+        call(&context, &upstream_request, &request, &mut CallStats::default()).await.ok()?;
     let status = answer.head.status();
     // Its connection may serve again once the body has been read.
     if answer.keep_whole(&context, &upstream_request).await.is_ok() {

@@ -4,9 +4,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::attempt_log::AttemptLog;
 use super::failure::Failure;
 use super::fields::{ClientFormat, gateway_header};
-use super::trail::Trail;
 use super::upstream::Snapshot;
 use super::worker::Worker;
 use crate::base::RequestId;
@@ -23,7 +23,7 @@ pub(super) struct RequestContext<'a> {
     /// The request's own.
     pub id: RequestId,
     /// The attempts of a plan.
-    pub trail: Trail,
+    pub attempts: AttemptLog,
     /// An empty allocation for the next request to a provider.
     pub spare: Cell<Vec<u8>>,
     /// Bytes counted against `server.buffered_bytes_max` of this shard.
@@ -38,7 +38,7 @@ impl<'a> RequestContext<'a> {
             head,
             client_format: ClientFormat::of(head),
             id: worker.next_id(),
-            trail: Trail::default(),
+            attempts: AttemptLog::default(),
             spare: Cell::default(),
             held: Cell::new(0),
         }

@@ -8,7 +8,7 @@ use super::admit::Grant;
 use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
 use super::failure::Failure;
-use super::forward::{Pursuit, Ready};
+use super::forward::{PlanExecutor, Response};
 use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::settle::{cost_at, origin_of_model, outcome_of};
@@ -25,10 +25,10 @@ use crate::telemetry::{Counter, Event};
 const COPIES_MAX: usize = 256;
 
 /// Sends copies to these targets of the route.
-pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
+pub(super) fn send(executor: &PlanExecutor<'_>, live: &Arc<Live>, targets: &[usize]) {
     for target in targets {
-        let worker = pursuit.context.worker;
-        let bytes = match &pursuit.request.body {
+        let worker = executor.context.worker;
+        let bytes = match &executor.request.body {
             Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
             _ => continue,
         };
@@ -39,12 +39,12 @@ pub(super) fn send(pursuit: &Pursuit<'_>, live: &Arc<Live>, targets: &[usize]) {
         }
         let copy = Copy {
             worker: Rc::clone(worker),
-            head: pursuit.context.head.clone(),
-            grant: pursuit.grant.clone(),
-            request: pursuit.request.copy(),
+            head: executor.context.head.clone(),
+            grant: executor.grant.clone(),
+            request: executor.request.copy(),
             live: Arc::clone(live),
             target: *target,
-            of: pursuit.context.id,
+            of: executor.context.id,
             bytes,
         };
         spawn(copy.run());
@@ -69,12 +69,12 @@ impl Copy {
         let at_unix = unix_now();
         let context = RequestContext::new(&self.worker, &self.head);
         let (grant, request) = (&self.grant, &self.request);
-        let pursuit = Pursuit { context: &context, grant, request, wants_good: false };
+        let executor = PlanExecutor { context: &context, grant, request, is_racing: false };
         let mut plan = Plan::of_target(Arc::clone(&self.live), self.target, started);
-        let ready = pursuit.run(&mut plan, None).await;
+        let response = executor.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
-        match ready {
-            Ok(Ready::Answer(upstream_request, answer, _)) => {
+        match response {
+            Ok(Response::Upstream(upstream_request, answer, _)) => {
                 event.provider = Some(Arc::clone(&upstream_request.upstream.name));
                 event.model.clone_from(&upstream_request.model);
                 event.status = answer.head.status();
@@ -87,14 +87,14 @@ impl Copy {
                 event.cost =
                     event.usage.map(|usage| cost_at(&context.snapshot, whom, usage, terms));
             }
-            Ok(Ready::Own(_)) => {}
+            Ok(Response::Local(_)) => {}
             Err(failure) => {
                 let row = failure.row();
                 (event.outcome, event.code) = (row.side, Some(row.code));
                 if matches!(failure, Failure::ProviderError { .. }) {
                     event.status = row.status;
                 }
-                if let Some(last) = context.trail.last() {
+                if let Some(last) = context.attempts.last() {
                     (event.provider, event.model) = (last.provider, last.model);
                 }
             }

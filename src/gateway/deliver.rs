@@ -14,7 +14,7 @@ use super::deliver_translated;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::goes_downstream;
-use super::forward::Ready;
+use super::forward::Response;
 use super::opening;
 use super::prepare::UpstreamRequest;
 use super::realtime;
@@ -90,18 +90,18 @@ pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<
 )]
 pub(super) fn deliver(
     exchange: &mut Exchange<'_>,
-    mut ready: Ready,
+    mut response: Response,
 ) -> impl Future<Output = Result<(), Failure>> {
     async move {
-        let outcome = match &mut ready {
-            Ready::Own(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
-            Ready::Answer(upstream_request, answer, won) => {
+        let outcome = match &mut response {
+            Response::Local(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
+            Response::Upstream(upstream_request, answer, selected) => {
                 let outcome = answer_of(exchange, upstream_request, answer).await;
-                won.learn(exchange, outcome.as_ref().err());
+                selected.record_delivery(exchange, outcome.as_ref().err());
                 outcome
             }
         };
-        if let Ready::Answer(upstream_request, answer, _) = ready {
+        if let Response::Upstream(upstream_request, answer, _) = response {
             end(answer, &upstream_request, &outcome);
         }
         outcome
@@ -404,7 +404,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         Some(trace_id) => write_gateway_header(exchange, &mut out, "trace-id", trace_id.as_bytes()),
         None => write_gateway_header(exchange, &mut out, "trace-id", &id),
     }
-    if exchange.record.provider.is_some() || exchange.context.trail.has_targets() {
+    if exchange.record.provider.is_some() || exchange.context.attempts.has_targets() {
         write_story(exchange, &mut out);
     }
     if let Some(provider) = exchange.record.provider.clone() {
@@ -444,7 +444,7 @@ fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
         None => write_gateway_header(exchange, out, "retry-attempt-count", b"-1"),
     }
     write_gateway_header(exchange, out, "last-used-option-index", option.as_bytes());
-    let attempts = exchange.context.trail.header();
+    let attempts = exchange.context.attempts.header();
     if !attempts.is_empty() {
         write_gateway_header(exchange, out, "attempts", attempts.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! Stage `forward`: a provider is asked, and another one as long as the plan says so.
+//! Stage `forward`: a provider is called, and another one as long as the plan says so.
 //!
 //! Attempts do not touch the client, so that several may be under way at once; this stage watches it for
 //! all of them. An answer is given back when it is good, as far as its opening shows, or when there is
@@ -15,7 +15,8 @@ use futures_util::stream::FuturesUnordered;
 
 use super::admit::Grant;
 use super::answer::Answer;
-use super::call::{Notes, call, call_streamed};
+use super::attempt::{Attempt, AttemptResponse, SelectedAttempt, is_terminal, outcome_of_failure};
+use super::call::{CallStats, call, call_streamed};
 use super::call_in_parts::call_in_parts;
 use super::context::RequestContext;
 use super::copies;
@@ -29,88 +30,89 @@ use super::prepare::{Preparation, UpstreamRequest, prepare};
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::trial::{Response, Trial, Won, is_final, outcome_of_failure};
 use crate::base::Instant;
 use crate::routing::{Outcome, Permit, Plan, Step, Try};
 use crate::shard::{sleep, within};
 
-/// What comes of it.
-pub(super) enum Ready {
+/// The response to deliver.
+pub(super) enum Response {
     /// The gateway knows the answer itself.
-    Own(Whole),
+    Local(Whole),
     /// A provider has answered.
-    Answer(Box<UpstreamRequest>, Box<Answer>, Won),
+    Upstream(Box<UpstreamRequest>, Box<Answer>, SelectedAttempt),
 }
 
-/// Asks the provider that the plan says, or the only one there is without a plan. `before` is what has
-/// become of the plan's last answer.
+/// Calls the targets of `plan` in order, or the only target if there is no plan. `before` is the failure
+/// of the plan's last response, if it could not be delivered.
 pub(super) async fn forward(
     exchange: &mut Exchange<'_>,
     (grant, request, before): (&Grant, &mut Request, Option<Failure>),
     mut plan: Option<&mut Plan>,
-) -> Result<Ready, Failure> {
+) -> Result<Response, Failure> {
     let begun = Instant::now();
     let context = exchange.context;
     let is_streamed = matches!(request.body, Body::Streamed { .. });
     context.spare.set(std::mem::take(&mut exchange.client.out));
-    let ready = match (plan.as_deref_mut(), before) {
-        (None, _) if is_streamed => Box::pin(once_streamed(exchange, grant, request)).await,
+    let response = match (plan.as_deref_mut(), before) {
+        (None, _) if is_streamed => {
+            Box::pin(call_single_target_streamed(exchange, grant, request)).await
+        }
         (None, _) => {
-            let pursuit = Pursuit { context, grant, request, wants_good: false };
-            let once = pin!(pursuit.once());
-            recall::while_needed(exchange, once).await.and_then(|it| it)
+            let executor = PlanExecutor { context, grant, request, is_racing: false };
+            let calling = pin!(executor.call_single_target());
+            recall::while_needed(exchange, calling).await.and_then(|it| it)
         }
         // What was sent cannot be sent again.
         (Some(_), Some(failure)) if is_streamed => Err(failure),
         (Some(plan), None) if is_streamed => {
-            Box::pin(ask_streamed(exchange, grant, request, plan)).await
+            Box::pin(run_plan_streamed(exchange, grant, request, plan)).await
         }
         (Some(plan), before) => {
-            let pursuit = Pursuit { context, grant, request, wants_good: false };
-            let pursued = Box::pin(pursuit.run(plan, before));
-            recall::while_needed(exchange, pursued).await.and_then(|it| it)
+            let executor = PlanExecutor { context, grant, request, is_racing: false };
+            let running = Box::pin(executor.run(plan, before));
+            recall::while_needed(exchange, running).await.and_then(|it| it)
         }
     };
     if exchange.client.out.capacity() == 0 {
         exchange.client.out = context.spare.take();
     }
     exchange.record.upstream += begun.elapsed();
-    note(exchange, &ready);
+    record_attempt(exchange, &response);
     if let Some(plan) = plan {
         exchange.record.retries = plan.retries();
     }
-    ready
+    response
 }
 
-/// What the answer's attempt has shown, or the last one where there is no answer, is noted of the request.
-fn note(exchange: &mut Exchange<'_>, ready: &Result<Ready, Failure>) {
-    let place = match ready {
-        Ok(Ready::Answer(_, _, won)) => Some(won.leg),
+/// Records the attempt that gave the response, or the last one where there is no response.
+fn record_attempt(exchange: &mut Exchange<'_>, response: &Result<Response, Failure>) {
+    let place = match response {
+        Ok(Response::Upstream(_, _, selected)) => Some(selected.place),
         _ => None,
     };
-    let trail = &exchange.context.trail;
+    let attempts = &exchange.context.attempts;
     let record = &mut exchange.record;
-    record.attempts = u32::try_from(trail.asked()).unwrap_or(u32::MAX);
-    let Some(leg) = trail.take_over(place) else { return };
-    if !matches!(ready, Ok(Ready::Own(_))) {
-        record.option = leg.target;
+    record.attempts = u32::try_from(attempts.calls()).unwrap_or(u32::MAX);
+    let Some(attempt) = attempts.take_record(place) else { return };
+    if !matches!(response, Ok(Response::Local(_))) {
+        record.option = attempt.target;
     }
-    record.provider = leg.provider.or(record.provider.take());
-    if leg.has_asked {
-        record.model = leg.model;
+    record.provider = attempt.provider.or(record.provider.take());
+    if attempt.has_called {
+        record.model = attempt.model;
     }
-    record.warnings = match (record.warnings.take(), leg.warnings) {
+    record.warnings = match (record.warnings.take(), attempt.warnings) {
         (Some(before), Some(lost)) => Some(format!("{before}; {lost}").into()),
         (before, lost) => before.or(lost),
     };
-    record.reused_connection = leg.notes.reused;
-    record.sent_upstream = leg.notes.sent;
-    record.usage = record.usage.or(leg.notes.used.map(|used| *used));
+    record.reused_connection = attempt.stats.reused;
+    record.sent_upstream = attempt.stats.sent;
+    record.usage = record.usage.or(attempt.stats.used.map(|used| *used));
 }
 
-/// What an attempt is held to.
+/// The limits of an attempt.
 #[derive(Clone, Copy, Default)]
-struct Limits {
+struct AttemptLimits {
     /// For all of it.
     deadline: Option<Instant>,
     /// For the first content of a stream.
@@ -119,7 +121,7 @@ struct Limits {
     opening: Option<Wait>,
 }
 
-impl Limits {
+impl AttemptLimits {
     /// Of the one attempt that a route leaves no choice about.
     fn of_only_target(grant: &Grant, begun: Instant) -> Self {
         let limit = grant.route().and_then(|route| route.request_timeout);
@@ -128,64 +130,68 @@ impl Limits {
 }
 
 /// Begins the attempt at the one target there is.
-fn begin_once<'t>(context: &'t RequestContext<'_>, grant: &'t Grant, begun: Instant) -> Trial<'t> {
+fn begin_single<'t>(
+    context: &'t RequestContext<'_>,
+    grant: &'t Grant,
+    begun: Instant,
+) -> Attempt<'t> {
     let live = grant.route.as_deref();
     let target = live.and_then(|live| live.route().only_target());
     let permit = target.and_then(|_| Some(live?.health(0)?.begin(true, begun)));
     // A limit that the client sets may be any.
-    let is_fair = context.gateway_header("request-timeout").is_none();
-    Trial::begin(context, target, (permit, is_fair), begun)
+    let timeout_is_targets_fault = context.gateway_header("request-timeout").is_none();
+    Attempt::begin(context, target, (permit, timeout_is_targets_fault), begun)
 }
 
-/// Makes the call of `trial` ready, within its limits.
-fn prepare_trial(
+/// Makes the call of `attempt` ready, within its limits.
+fn prepare_attempt(
     context: &RequestContext<'_>,
     (grant, request): (&Grant, &Request),
-    trial: &mut Trial<'_>,
-    limits: &Limits,
+    attempt: &mut Attempt<'_>,
+    limits: &AttemptLimits,
 ) -> Result<Preparation, Failure> {
     let begun = Instant::now();
-    let mut prepared = prepare(context, grant, request, trial.target)?;
+    let mut prepared = prepare(context, grant, request, attempt.target)?;
     match &mut prepared {
         Preparation::Call(upstream_request) => {
             if let Some(deadline) = limits.deadline {
                 upstream_request.timeouts.total =
                     upstream_request.timeouts.total.min(deadline.since(begun));
             }
-            trial.asks(upstream_request);
+            attempt.set_upstream(upstream_request);
         }
-        Preparation::Respond(_, provider) => trial.track.stands_in_for(Arc::clone(provider)),
+        Preparation::Respond(_, provider) => attempt.guard.set_provider(Arc::clone(provider)),
         Preparation::Fetch(_) => {}
     }
     Ok(prepared)
 }
 
-/// Asks the one provider there is with a body that can be sent only once.
-async fn once_streamed(
+/// Calls the only target with a body that can be sent only once.
+async fn call_single_target_streamed(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &mut Request,
-) -> Result<Ready, Failure> {
+) -> Result<Response, Failure> {
     let begun = Instant::now();
-    let trial = begin_once(exchange.context, grant, begun);
-    let limits = Limits::of_only_target(grant, begun);
-    attempt_streamed(exchange, (grant, request), trial, limits).await.1
+    let attempt = begin_single(exchange.context, grant, begun);
+    let limits = AttemptLimits::of_only_target(grant, begun);
+    attempt_streamed(exchange, (grant, request), attempt, limits).await.1
 }
 
-/// Asks with a body that can be sent only once: another target only as long as nothing of the request has
-/// gone out.
-async fn ask_streamed(
+/// Runs a plan with a body that can be sent only once: another target only as long as nothing of the
+/// request has gone out.
+async fn run_plan_streamed(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &mut Request,
     plan: &mut Plan,
-) -> Result<Ready, Failure> {
+) -> Result<Response, Failure> {
     let context = exchange.context;
     let mut last = Err(Failure::NoTarget);
     loop {
         let step = {
             let facts = Told::new(context, grant, request);
-            if context.trail.is_full() {
+            if context.attempts.is_full() {
                 return last;
             }
             plan.next(&facts, &mut context.worker.dice(), Instant::now())
@@ -209,18 +215,19 @@ async fn ask_streamed(
         let Some(target) = live.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
         let permit = plan.begin(&step, begun);
-        let trial = Trial::begin(context, Some(target), (permit, step.is_fair), begun);
-        let limits = Limits { deadline: step.deadline, ..Limits::default() };
+        let attempt =
+            Attempt::begin(context, Some(target), (permit, step.timeout_is_targets_fault), begun);
+        let limits = AttemptLimits { deadline: step.deadline, ..AttemptLimits::default() };
         let asked = (grant, &mut *request);
-        let (outcome, ready) = attempt_streamed(exchange, asked, trial, limits).await;
-        if matches!(ready, Ok(Ready::Own(_))) {
-            return ready;
+        let (outcome, response) = attempt_streamed(exchange, asked, attempt, limits).await;
+        if matches!(response, Ok(Response::Local(_))) {
+            return response;
         }
-        plan.tell(&outcome, Instant::now());
-        let was_sent = context.trail.last().is_some_and(|leg| leg.notes.sent);
-        match ready {
-            Err(failure) if !was_sent && !is_final(&failure) => last = Err(failure),
-            _ => return ready,
+        plan.record_outcome(&outcome, Instant::now());
+        let was_sent = context.attempts.last().is_some_and(|attempt| attempt.stats.sent);
+        match response {
+            Err(failure) if !was_sent && !is_terminal(&failure) => last = Err(failure),
+            _ => return response,
         }
     }
 }
@@ -229,40 +236,41 @@ async fn ask_streamed(
 async fn attempt_streamed(
     exchange: &mut Exchange<'_>,
     (grant, request): (&Grant, &mut Request),
-    mut trial: Trial<'_>,
-    limits: Limits,
-) -> (Outcome, Result<Ready, Failure>) {
-    let response = match prepare_trial(exchange.context, (grant, request), &mut trial, &limits) {
+    mut attempt: Attempt<'_>,
+    limits: AttemptLimits,
+) -> (Outcome, Result<Response, Failure>) {
+    let response = match prepare_attempt(exchange.context, (grant, request), &mut attempt, &limits)
+    {
         Err(failure) => Err(failure),
-        Ok(Preparation::Respond(own, _)) => Ok(Response::Own(own)),
+        Ok(Preparation::Respond(own, _)) => Ok(AttemptResponse::Local(own)),
         // What is streamed is not translated.
         Ok(Preparation::Fetch(_)) => Err(Failure::NoTarget),
         Ok(Preparation::Call(upstream_request)) => {
             let called =
-                call_streamed(exchange, &upstream_request, request, &mut trial.track.notes).await;
-            called.map(|answer| Response::Upstream(upstream_request, answer))
+                call_streamed(exchange, &upstream_request, request, &mut attempt.guard.stats).await;
+            called.map(|answer| AttemptResponse::Upstream(upstream_request, answer))
         }
     };
-    trial.end(response)
+    attempt.end(response)
 }
 
-/// Follows a plan. It does not touch the client.
-pub(super) struct Pursuit<'p> {
+/// Runs a plan. It does not touch the client.
+pub(super) struct PlanExecutor<'p> {
     pub context: &'p RequestContext<'p>,
     pub grant: &'p Grant,
     pub request: &'p Request,
-    /// Also the last answer is held until it shows that it is good, as in a race.
-    pub wants_good: bool,
+    /// It is a lane of a race: also the last response is held back until it shows that it is good.
+    pub is_racing: bool,
 }
 
-impl Pursuit<'_> {
-    /// Asks the one provider there is: without a route, or with one that leaves no choice.
-    async fn once(&self) -> Result<Ready, Failure> {
+impl PlanExecutor<'_> {
+    /// Calls the only target: without a route, or with one that leaves no choice.
+    async fn call_single_target(&self) -> Result<Response, Failure> {
         let begun = Instant::now();
-        let mut trial = begin_once(self.context, self.grant, begun);
-        let limits = Limits::of_only_target(self.grant, begun);
-        let response = self.ask(&mut trial, &limits).await;
-        trial.end(response).1
+        let mut attempt = begin_single(self.context, self.grant, begun);
+        let limits = AttemptLimits::of_only_target(self.grant, begun);
+        let response = self.call_target(&mut attempt, &limits).await;
+        attempt.end(response).1
     }
 
     /// Does what the plan says, to the answer that is given.
@@ -270,17 +278,17 @@ impl Pursuit<'_> {
         &self,
         plan: &mut Plan,
         before: Option<Failure>,
-    ) -> Result<Ready, Failure> {
+    ) -> Result<Response, Failure> {
         let facts = Told::new(self.context, self.grant, self.request);
-        let mut last: Option<Result<Ready, Failure>> = before.map(Err);
+        let mut last: Option<Result<Response, Failure>> = before.map(Err);
         loop {
-            let step = if self.context.trail.is_full() {
+            let step = if self.context.attempts.is_full() {
                 Step::Give
             } else {
                 plan.next(&facts, &mut self.context.worker.dice(), Instant::now())
             };
             if !matches!(step, Step::Give) {
-                last.take().into_iter().flatten().for_each(Ready::dismiss);
+                last.take().into_iter().flatten().for_each(Response::dismiss);
             }
             let (outcome, result) = match step {
                 Step::Give => return last.unwrap_or(Err(Failure::NoTarget)),
@@ -294,11 +302,11 @@ impl Pursuit<'_> {
                 Step::Race { lanes, hedge } => self.race(lanes, hedge).await,
             };
             if let Err(failure) = &result
-                && is_final(failure)
+                && is_terminal(failure)
             {
                 return result;
             }
-            plan.tell(&outcome, Instant::now());
+            plan.record_outcome(&outcome, Instant::now());
             if outcome.is_success() {
                 // The plan stays where it is: the delivery may still fail.
                 return result;
@@ -308,43 +316,57 @@ impl Pursuit<'_> {
     }
 
     /// Makes the attempt of one step.
-    async fn attempt_step(&self, plan: &mut Plan, step: &Try) -> (Outcome, Result<Ready, Failure>) {
+    async fn attempt_step(
+        &self,
+        plan: &mut Plan,
+        step: &Try,
+    ) -> (Outcome, Result<Response, Failure>) {
         let live = Arc::clone(plan.live());
         let begun = Instant::now();
         let Some(target) = live.route().targets.get(step.target) else {
-            return nobody();
+            return no_target();
         };
         let permit = plan.begin(step, begun);
         let first_token = target.first_token_timeout.filter(|_| self.request.is_stream());
         // What a probe breaks is not to be noticed either.
         let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
-        let is_replaceable = step.has_next || is_probe || self.wants_good;
+        let is_replaceable = step.has_next || is_probe || self.is_racing;
         let is_bounded = is_replaceable || first_token.is_some();
         let wait = if is_bounded { Wait::UntilContent } else { Wait::Briefly };
-        let limits = Limits { deadline: step.deadline, first_token, opening: Some(wait) };
-        let mut trial = Trial::begin(self.context, Some(target), (permit, step.is_fair), begun);
-        let response = self.ask(&mut trial, &limits).await;
-        trial.end(response)
+        let limits = AttemptLimits { deadline: step.deadline, first_token, opening: Some(wait) };
+        let mut attempt = Attempt::begin(
+            self.context,
+            Some(target),
+            (permit, step.timeout_is_targets_fault),
+            begun,
+        );
+        let response = self.call_target(&mut attempt, &limits).await;
+        attempt.end(response)
     }
 
-    /// Asks, and looks at the opening of the answer: where another attempt may follow until it is good.
-    async fn ask(&self, trial: &mut Trial<'_>, limits: &Limits) -> Result<Response, Failure> {
+    /// Calls the target, and looks at the opening of the response: where another attempt may follow until
+    /// it is good.
+    async fn call_target(
+        &self,
+        attempt: &mut Attempt<'_>,
+        limits: &AttemptLimits,
+    ) -> Result<AttemptResponse, Failure> {
         let begun = Instant::now();
         let asked = (self.grant, self.request);
-        let mut prepared = prepare_trial(self.context, asked, trial, limits)?;
+        let mut prepared = prepare_attempt(self.context, asked, attempt, limits)?;
         if let Preparation::Fetch(urls) = &mut prepared {
             let urls = std::mem::take(urls);
             Box::pin(pictures::fetch(self.context, self.request, urls)).await?;
-            prepared = prepare_trial(self.context, asked, trial, limits)?;
+            prepared = prepare_attempt(self.context, asked, attempt, limits)?;
         }
         let mut upstream_request = match prepared {
-            Preparation::Respond(own, _) => return Ok(Response::Own(own)),
+            Preparation::Respond(own, _) => return Ok(AttemptResponse::Local(own)),
             Preparation::Call(upstream_request) => upstream_request,
             // All are there.
             Preparation::Fetch(_) => return Err(Failure::NoTarget),
         };
-        let notes = &mut trial.track.notes;
-        let calling = self.call(&mut upstream_request, notes, limits.opening);
+        let stats = &mut attempt.guard.stats;
+        let calling = self.call(&mut upstream_request, stats, limits.opening);
         let answer = match limits.first_token {
             None => calling.await?,
             // On the heap, since it is rare.
@@ -356,20 +378,20 @@ impl Pursuit<'_> {
                 }
             },
         };
-        Ok(Response::Upstream(upstream_request, answer))
+        Ok(AttemptResponse::Upstream(upstream_request, answer))
     }
 
     /// Makes the call, or its parts one after the other.
     async fn call(
         &self,
         upstream_request: &mut UpstreamRequest,
-        notes: &mut Notes,
+        stats: &mut CallStats,
         opening: Option<Wait>,
     ) -> Result<Box<Answer>, Failure> {
         let mut answer = if upstream_request.has_further_calls() {
-            Box::pin(call_in_parts(self.context, upstream_request, self.request, notes)).await?
+            Box::pin(call_in_parts(self.context, upstream_request, self.request, stats)).await?
         } else {
-            call(self.context, upstream_request, self.request, notes).await?
+            call(self.context, upstream_request, self.request, stats).await?
         };
         let Some(wait) = opening else { return Ok(answer) };
         let looked_for = (self.request, wait);
@@ -384,10 +406,14 @@ impl Pursuit<'_> {
     }
 
     /// Lets several plans run; the first good answer wins, and the others are cut off.
-    async fn race(&self, lanes: Vec<Plan>, hedge: Duration) -> (Outcome, Result<Ready, Failure>) {
+    async fn race(
+        &self,
+        lanes: Vec<Plan>,
+        hedge: Duration,
+    ) -> (Outcome, Result<Response, Failure>) {
         let mut waiting = lanes.into_iter();
         let mut running = FuturesUnordered::new();
-        let mut last = nobody();
+        let mut last = no_target();
         running.extend(waiting.next().map(|lane| self.run_lane(lane)));
         if hedge.is_zero() {
             running.extend(waiting.by_ref().map(|lane| self.run_lane(lane)));
@@ -409,8 +435,8 @@ impl Pursuit<'_> {
             if outcome.is_success() {
                 return (outcome, result);
             }
-            if let Ok(ready) = std::mem::replace(&mut last, (outcome, result)).1 {
-                ready.dismiss();
+            if let Ok(response) = std::mem::replace(&mut last, (outcome, result)).1 {
+                response.dismiss();
             }
             running.extend(waiting.next().map(|lane| self.run_lane(lane)));
         }
@@ -418,7 +444,7 @@ impl Pursuit<'_> {
 
     /// On the heap: a lane may hold races of its own.
     fn run_lane(&self, mut plan: Plan) -> Lane<'_> {
-        let racing = Pursuit { wants_good: true, ..*self };
+        let racing = PlanExecutor { is_racing: true, ..*self };
         Box::pin(async move {
             let begun = Instant::now();
             // Each lane copies a short body behind its head.
@@ -429,31 +455,31 @@ impl Pursuit<'_> {
             };
             let outcome = match &result {
                 Err(failure) => outcome_of_failure(failure, begun.elapsed()),
-                Ok(_) => plan.last().unwrap_or_else(|| nobody().0),
+                Ok(_) => plan.last().unwrap_or_else(|| no_target().0),
             };
             (outcome, result)
         })
     }
 }
 
-type Lane<'p> = Pin<Box<dyn Future<Output = (Outcome, Result<Ready, Failure>)> + 'p>>;
+type Lane<'p> = Pin<Box<dyn Future<Output = (Outcome, Result<Response, Failure>)> + 'p>>;
 
-impl Ready {
+impl Response {
     /// The answer is not wanted.
     fn dismiss(self) {
-        if let Self::Answer(upstream_request, answer, _) = self {
+        if let Self::Upstream(upstream_request, answer, _) = self {
             answer.dismiss(&upstream_request);
         }
     }
 }
 
-/// What comes of asking where there is nobody to ask.
-fn nobody() -> (Outcome, Result<Ready, Failure>) {
+/// The outcome where no target is left.
+fn no_target() -> (Outcome, Result<Response, Failure>) {
     (outcome_of_failure(&Failure::NoTarget, Duration::ZERO), Err(Failure::NoTarget))
 }
 
-/// The answer that was given could not be delivered, and nothing of it has gone to the client.
-pub(super) fn tell(plan: &mut Plan, failure: &Failure) {
+/// Records that the response could not be delivered, and that nothing of it has gone to the client.
+pub(super) fn record_outcome(plan: &mut Plan, failure: &Failure) {
     let now = Instant::now();
-    plan.tell(&outcome_of_failure(failure, Duration::ZERO), now);
+    plan.record_outcome(&outcome_of_failure(failure, Duration::ZERO), now);
 }

@@ -14,6 +14,8 @@
 mod access;
 mod admit;
 mod answer;
+mod attempt;
+mod attempt_log;
 mod body;
 mod cache_key;
 mod call;
@@ -61,9 +63,7 @@ mod shapes;
 mod simulation;
 mod stored_responses;
 mod token;
-mod trail;
 mod translate;
-mod trial;
 mod upstream;
 mod worker;
 

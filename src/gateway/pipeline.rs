@@ -93,11 +93,11 @@ async fn run_stages(
     let mut before = None;
     loop {
         let asked = (grant, &mut request, before.take());
-        let ready = forward::forward(exchange, asked, plan.as_deref_mut()).await?;
-        match (deliver::deliver(exchange, ready).await, &mut plan) {
+        let response = forward::forward(exchange, asked, plan.as_deref_mut()).await?;
+        match (deliver::deliver(exchange, response).await, &mut plan) {
             // Until the first byte has gone to the client another target may do better.
             (Err(failure), Some(plan)) if failure.may_be_mended(exchange) => {
-                forward::tell(plan, &failure);
+                forward::record_outcome(plan, &failure);
                 before = Some(failure);
             }
             (delivered, _) => return delivered,

@@ -21,7 +21,7 @@ use super::answer::{Answer, Link};
 use super::deliver::{answer_of, begin_head, whole, write_provider_fields_but_form};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::forward::{Ready, forward};
+use super::forward::{Response, forward};
 use super::pictures::Pictures;
 use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
@@ -56,10 +56,12 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         Decision::Ask(plan) => plan,
     };
     let asked = (grant, &mut request, None);
-    let ready = forward(exchange, asked, plan.as_deref_mut()).await?;
-    let (upstream_request, mut answer, _won) = match ready {
-        Ready::Own(own) => return whole(exchange, own).await,
-        Ready::Answer(upstream_request, answer, won) => (upstream_request, answer, won),
+    let response = forward(exchange, asked, plan.as_deref_mut()).await?;
+    let (upstream_request, mut answer, _selected) = match response {
+        Response::Local(own) => return whole(exchange, own).await,
+        Response::Upstream(upstream_request, answer, selected) => {
+            (upstream_request, answer, selected)
+        }
     };
     if let Link::Pooled { reusable, .. } = &mut answer.link {
         *reusable = false;

@@ -3,9 +3,9 @@
 //!
 //! The charge or refund of limits will stand here by later work.
 
+use super::attempt_log::AttemptRecord;
 use super::failure::Failure;
 use super::record::{CacheStatus, Exchange};
-use super::trail::Leg;
 use super::upstream::Snapshot;
 use crate::llm::{
     Catalog, ModelCard, PicoUsd, PricingTerms, RateKind, Usage, cost, cost_of_units,
@@ -26,9 +26,9 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
     }
     let cost = cost_of(exchange);
     let row = failure.map(Failure::row);
-    let tried = if exchange.context.trail.has_targets() {
-        let legs = exchange.context.trail.take();
-        legs.into_iter().filter_map(|leg| told(exchange, leg)).collect()
+    let tried = if exchange.context.attempts.has_targets() {
+        let legs = exchange.context.attempts.take();
+        legs.into_iter().filter_map(|attempt| told(exchange, attempt)).collect()
     } else {
         Vec::new()
     };
@@ -127,18 +127,18 @@ pub(super) fn cost_at(
 
 /// An attempt of a route as the event tells it. One that was cut off after it had been sent is billed by
 /// its vendor for the request at least.
-fn told(exchange: &Exchange<'_>, leg: Leg) -> Option<Tried> {
-    let target = leg.target?;
+fn told(exchange: &Exchange<'_>, attempt: AttemptRecord) -> Option<Tried> {
+    let target = attempt.target?;
     let record = &exchange.record;
     let input_tokens = tokens_in(record.request_bytes);
     let usage = Usage { input_tokens, estimated: true, ..Usage::default() };
-    let estimated = (leg.is_spent && exchange.is_metered()).then_some(usage);
-    let usage = leg.notes.used.map(|used| *used).or(estimated);
+    let estimated = (attempt.is_spent && exchange.is_metered()).then_some(usage);
+    let usage = attempt.stats.used.map(|used| *used).or(estimated);
     let terms = PricingTerms { at_unix_s: record.at_unix.as_secs(), ..PricingTerms::default() };
-    let cost = usage.zip(leg.provider.as_deref()).map(|(usage, provider)| {
-        cost_at(&exchange.snapshot, (provider, leg.model.as_deref()), usage, terms)
+    let cost = usage.zip(attempt.provider.as_deref()).map(|(usage, provider)| {
+        cost_at(&exchange.snapshot, (provider, attempt.model.as_deref()), usage, terms)
     });
-    let Leg { provider, model, status, took, .. } = leg;
+    let AttemptRecord { provider, model, status, took, .. } = attempt;
     Some(Tried { target, provider, model, status, took, usage, cost })
 }
 

@@ -28,7 +28,7 @@ pub enum Step {
     /// A target is asked.
     Try(Try),
     /// Several plans run at once; the next begins after `hedge`, or when one has failed. The first good
-    /// answer wins. [`Plan::tell`] wants that outcome, or the last.
+    /// answer wins. [`Plan::record_outcome`] wants that outcome, or the last.
     Race {
         /// In their order.
         lanes: Vec<Plan>,
@@ -50,7 +50,7 @@ pub struct Try {
     pub deadline: Option<Instant>,
     /// False: the time that is left is the client's choice, or what other attempts have left over, so
     /// that to run out of it is not the target's fault.
-    pub is_fair: bool,
+    pub timeout_is_targets_fault: bool,
     /// True if another attempt may follow.
     pub has_next: bool,
     /// Targets that get a copy of the request.
@@ -155,7 +155,7 @@ impl Plan {
     }
 
     /// An attempt, or a race, has ended.
-    pub fn tell(&mut self, outcome: &Outcome, now: Instant) {
+    pub fn record_outcome(&mut self, outcome: &Outcome, now: Instant) {
         self.last = Some(*outcome);
         if outcome.is_success() {
             self.leave_out_slow(now);
@@ -224,7 +224,7 @@ impl Plan {
             target,
             wait,
             deadline: [own, deadline].into_iter().flatten().min(),
-            is_fair: is_own || has_half && !self.is_clients_limit,
+            timeout_is_targets_fault: is_own || has_half && !self.is_clients_limit,
             has_next,
             copies: std::mem::take(&mut self.copies),
             is_first: attempts == 1,
@@ -451,7 +451,7 @@ mod tests {
                     told.push(format!("[{}]", lanes.join(" ")));
                 }
             }
-            plan.tell(&outcome, now);
+            plan.record_outcome(&outcome, now);
         }
         told.join(" ")
     }

@@ -130,7 +130,7 @@ impl World {
         let now = self.at(ms);
         if let Some((_, outcome)) = trip.under_way.take() {
             trip.permit.take().expect("a named target").judge(&outcome, now);
-            trip.plan.tell(&outcome, now);
+            trip.plan.record_outcome(&outcome, now);
         }
         let step = match trip.plan.next(&trip.said, &mut self.dice[trip.shard], now) {
             Step::Give => return None,
