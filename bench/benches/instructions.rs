@@ -24,7 +24,7 @@ use gungraun::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use ringgate::gateway::Published;
-use ringgate::telemetry::Event;
+use ringgate::telemetry::RequestEvent;
 
 /// The product's allocator.
 #[global_allocator]
@@ -115,7 +115,7 @@ fn key(published: Arc<Published>) -> (bool, Arc<Published>) {
     (found, published)
 }
 
-fn warm_finish() -> (FinishStep, Event) {
+fn warm_finish() -> (FinishStep, RequestEvent) {
     let step = FinishStep::default();
     step.run(step.event());
     let event = step.event();
@@ -124,7 +124,7 @@ fn warm_finish() -> (FinishStep, Event) {
 
 #[library_benchmark]
 #[bench::one(warm_finish())]
-fn finish((step, event): (FinishStep, Event)) -> FinishStep {
+fn finish((step, event): (FinishStep, RequestEvent)) -> FinishStep {
     step.run(event);
     step
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringgate::base::IdSource;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
 use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
-use ringgate::telemetry::{Cost, Event, Hub, ModelOrigin, Outcome, Recorder};
+use ringgate::telemetry::{Cost, Hub, ModelOrigin, Recorder, RequestEvent, RequestOutcome};
 
 use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
 
@@ -131,12 +131,12 @@ impl EventsStep {
 /// Counts a finished exchange.
 pub struct FinishStep {
     recorder: Recorder,
-    event: Event,
+    event: RequestEvent,
 }
 
 impl Default for FinishStep {
     fn default() -> Self {
-        let event = Event {
+        let event = RequestEvent {
             id: IdSource::from_seed(1).next_id(),
             at_unix: Duration::from_secs(1_795_240_800),
             shard: 0,
@@ -146,7 +146,7 @@ impl Default for FinishStep {
             model: Some("gpt-4o-mini".to_owned()),
             route: Some(Arc::from("support")),
             status: 200,
-            outcome: Outcome::Success,
+            outcome: RequestOutcome::Success,
             code: None,
             stream: false,
             cache: "DISABLED",
@@ -173,12 +173,12 @@ impl Default for FinishStep {
 impl FinishStep {
     /// An event of its own for [`FinishStep::run`].
     #[must_use]
-    pub fn event(&self) -> Event {
+    pub fn event(&self) -> RequestEvent {
         self.event.clone()
     }
 
     /// Counts `event`.
-    pub fn run(&self, event: Event) {
+    pub fn run(&self, event: RequestEvent) {
         self.recorder.finish(black_box(event), |_, _| ModelOrigin::Settings);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::admit::{Grant, bounded};
 use super::context::RequestContext;
 use super::endpoint::{Endpoint, percent_decoded};
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::receive::{Body, Request};
 use crate::http::{Method, RequestHead};
 use crate::keys::VirtualKey;
@@ -57,7 +57,7 @@ pub(super) fn check_endpoint(
     key: &VirtualKey,
     endpoint: Endpoint,
     head: &RequestHead,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let is_passed = endpoint == Endpoint::PassThrough;
     let is_allowed = if key.endpoints.is_given() {
         key.endpoints.hold(head.method().as_str(), head.path())
@@ -65,7 +65,7 @@ pub(super) fn check_endpoint(
     } else {
         !(is_passed && key.is_limited()) || is_inference(head)
     };
-    if is_allowed { Ok(()) } else { Err(Failure::EndpointDenied) }
+    if is_allowed { Ok(()) } else { Err(GatewayError::EndpointDenied) }
 }
 
 /// True for a path that no server takes for another: without empty segments, path parameters, and
@@ -80,16 +80,16 @@ fn has_one_reading(path: &str) -> bool {
 }
 
 /// Checks a request without a route: one to a provider is none for a key with a list of routes.
-pub(super) fn check_no_route(key: &VirtualKey, endpoint: Endpoint) -> Result<(), Failure> {
+pub(super) fn check_no_route(key: &VirtualKey, endpoint: Endpoint) -> Result<(), GatewayError> {
     let needs_route = !matches!(endpoint, Endpoint::Models | Endpoint::Feedback);
     let is_refused = needs_route && !key.routes.allow_all();
-    if is_refused { Err(Failure::RouteRequired) } else { Ok(()) }
+    if is_refused { Err(GatewayError::RouteRequired) } else { Ok(()) }
 }
 
 /// Checks a route that the request brings itself.
-pub(super) fn check_inline_route(key: &VirtualKey, route: &Route) -> Result<(), Failure> {
+pub(super) fn check_inline_route(key: &VirtualKey, route: &Route) -> Result<(), GatewayError> {
     if !key.routes.allow_all() {
-        return Err(Failure::InlineConfigDenied);
+        return Err(GatewayError::InlineConfigDenied);
     }
     if key.models.allow_all() {
         return Ok(());
@@ -99,7 +99,7 @@ pub(super) fn check_inline_route(key: &VirtualKey, route: &Route) -> Result<(), 
     for (name, json) in params.flatten().flat_map(|params| params.members()) {
         if name != "model" {
             let read = each_model_of_member(name, json, &mut |model| models.check(model));
-            read.map_err(|_| Failure::Invalid(TOO_DEEP.into()))?;
+            read.map_err(|_| GatewayError::Invalid(TOO_DEEP.into()))?;
         }
     }
     models.verdict()
@@ -127,8 +127,8 @@ impl<'k> ModelList<'k> {
     }
 
     /// The first that the list does not hold.
-    pub(super) fn verdict(self) -> Result<(), Failure> {
-        self.refused.map_or(Ok(()), |model| Err(Failure::ModelDenied(model)))
+    pub(super) fn verdict(self) -> Result<(), GatewayError> {
+        self.refused.map_or(Ok(()), |model| Err(GatewayError::ModelDenied(model)))
     }
 }
 
@@ -139,9 +139,9 @@ impl Grant {
     }
 
     /// Checks the model that would go to a provider.
-    pub(super) fn check_model(&self, model: &str) -> Result<(), Failure> {
+    pub(super) fn check_model(&self, model: &str) -> Result<(), GatewayError> {
         match self.key_with_models() {
-            Some(key) if !key.models.allow(model) => Err(Failure::ModelDenied(bounded(model))),
+            Some(key) if !key.models.allow(model) => Err(GatewayError::ModelDenied(bounded(model))),
             _ => Ok(()),
         }
     }
@@ -151,7 +151,7 @@ impl Grant {
         &self,
         head: &RequestHead,
         request: &Request,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), GatewayError> {
         let Some(key) = self.key_with_models() else { return Ok(()) };
         let mut models = ModelList::new(key);
         for pair in head.query().unwrap_or_default().split('&') {
@@ -167,7 +167,7 @@ impl Grant {
                 let one = each_model_of_member("model", json, &mut |model| models.check(model));
                 read = read.and(one);
             }
-            read.map_err(|_| Failure::Invalid(TOO_DEEP.into()))?;
+            read.map_err(|_| GatewayError::Invalid(TOO_DEEP.into()))?;
         }
         models.verdict()
     }
@@ -179,7 +179,7 @@ impl Grant {
         context: &RequestContext<'_>,
         request: &Request,
         model: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), GatewayError> {
         let needs_model = match request.endpoint {
             Endpoint::Realtime => true,
             Endpoint::PassThrough => is_inference(context.head),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::access::{check_endpoint, check_inline_route, check_no_route};
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::presented_keys;
 use super::record::Exchange;
 use crate::keys::VirtualKey;
@@ -29,13 +29,16 @@ impl Grant {
 }
 
 /// Finds the key and the route.
-pub(super) fn admit(exchange: &mut Exchange<'_>, endpoint: Endpoint) -> Result<Grant, Failure> {
+pub(super) fn admit(
+    exchange: &mut Exchange<'_>,
+    endpoint: Endpoint,
+) -> Result<Grant, GatewayError> {
     let snapshot = &exchange.snapshot;
     let mut key = None;
     if !snapshot.settings.keys.is_open() {
         let ring = &snapshot.settings.keys;
         let found = presented_keys(exchange.head).find_map(|secret| ring.find(secret));
-        let found = Arc::clone(found.ok_or(Failure::ApiKey)?);
+        let found = Arc::clone(found.ok_or(GatewayError::ApiKey)?);
         exchange.record.metadata.clone_from(&found.metadata);
         exchange.record.key = Some(Arc::clone(&found.name));
         check_endpoint(&found, endpoint, exchange.head)?;
@@ -51,12 +54,12 @@ fn find_route(
     exchange: &Exchange<'_>,
     key: Option<&VirtualKey>,
     endpoint: Endpoint,
-) -> Result<Option<Arc<Live>>, Failure> {
+) -> Result<Option<Arc<Live>>, GatewayError> {
     let asked = exchange.gateway_header("config").map(str::trim).filter(|text| !text.is_empty());
     if let Some(json) = asked.filter(|text| text.starts_with('{')) {
         let sender = key.map_or("", |key| &*key.name);
         let targets = exchange.worker.targets();
-        let live = targets.inline(json, sender).map_err(Failure::Config)?;
+        let live = targets.inline(json, sender).map_err(GatewayError::Config)?;
         key.map_or(Ok(()), |key| check_inline_route(key, live.route()))?;
         return Ok(Some(live));
     }
@@ -65,10 +68,10 @@ fn find_route(
     };
     // The default route of a key is its operator's choice and needs no further leave.
     if asked.is_some() && key.is_some_and(|key| !key.routes.allow(name)) {
-        return Err(Failure::RouteDenied(bounded(name)));
+        return Err(GatewayError::RouteDenied(bounded(name)));
     }
     let found = exchange.snapshot.route(name).map(Arc::clone);
-    found.map(Some).ok_or_else(|| Failure::UnknownRoute(bounded(name)))
+    found.map(Some).ok_or_else(|| GatewayError::UnknownRoute(bounded(name)))
 }
 
 /// Client text as it may stand in a message or an event: at most 128 characters.

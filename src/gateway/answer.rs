@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::body::Incoming;
 use super::context::RequestContext;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
 use super::recall;
 use super::receive::media_type_is;
@@ -108,7 +108,7 @@ impl Answer {
         &mut self,
         exchange: &mut Exchange<'_>,
         upstream_request: &UpstreamRequest,
-    ) -> Result<usize, Failure> {
+    ) -> Result<usize, GatewayError> {
         Ok(self.fill_until(exchange, upstream_request, None).await?.unwrap_or(0))
     }
 
@@ -118,7 +118,7 @@ impl Answer {
         exchange: &mut Exchange<'_>,
         upstream_request: &UpstreamRequest,
         until: Option<Instant>,
-    ) -> Result<Option<usize>, Failure> {
+    ) -> Result<Option<usize>, GatewayError> {
         let begun = Instant::now();
         let filled = pin!(self.fill_unwatched(upstream_request, until));
         let outcome = recall::while_needed(exchange, filled).await;
@@ -131,7 +131,7 @@ impl Answer {
         &mut self,
         upstream_request: &UpstreamRequest,
         until: Option<Instant>,
-    ) -> Result<Option<usize>, Failure> {
+    ) -> Result<Option<usize>, GatewayError> {
         let provider = || upstream_request.upstream.provider.name.clone();
         let limit = self.deadline.min(Instant::now().after(upstream_request.timeouts.idle));
         let wait = until.map_or(limit, |until| until.min(limit));
@@ -140,14 +140,14 @@ impl Answer {
         match pooled.watchdog.within(wait, pooled.connection.reader.fill()).await {
             Ok(Ok(count)) => Ok(Some(count)),
             Err(_) if wait < limit => Ok(None),
-            Ok(Err(_)) => Err(Failure::InvalidAnswer {
+            Ok(Err(_)) => Err(GatewayError::InvalidAnswer {
                 provider: provider(),
                 reason: "its connection broke in the middle of the answer",
             }),
             Err(_) => {
                 let whole = self.deadline.since(Instant::now()) == Duration::ZERO;
                 let phase = if whole { "total" } else { "idle" };
-                Err(Failure::UpstreamTimeout { provider: provider(), phase })
+                Err(GatewayError::UpstreamTimeout { provider: provider(), phase })
             }
         }
     }
@@ -157,9 +157,9 @@ impl Answer {
         &mut self,
         context: &RequestContext<'_>,
         upstream_request: &UpstreamRequest,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Vec<u8>, GatewayError> {
         let limit = context.snapshot.settings.server.answer_bytes_max;
-        let invalid = |reason| Failure::InvalidAnswer {
+        let invalid = |reason| GatewayError::InvalidAnswer {
             provider: upstream_request.upstream.provider.name.clone(),
             reason,
         };
@@ -209,8 +209,12 @@ impl Answer {
 
     /// It is none, for that reason. The connection of one that was whole, but told an error, may serve
     /// again; that of a stream is closed, since more may come.
-    pub(super) fn end_with(self: Box<Self>, failure: &Failure, upstream_request: &UpstreamRequest) {
-        if matches!(failure, Failure::ProviderError { .. }) && !self.is_stream() {
+    pub(super) fn end_with(
+        self: Box<Self>,
+        failure: &GatewayError,
+        upstream_request: &UpstreamRequest,
+    ) {
+        if matches!(failure, GatewayError::ProviderError { .. }) && !self.is_stream() {
             self.dismiss(upstream_request);
         }
     }

@@ -7,13 +7,13 @@ use super::answer::Answer;
 use super::attempt_log::AttemptGuard;
 use super::context::RequestContext;
 use super::deliver::Whole;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::forward::Response;
 use super::prepare::UpstreamRequest;
 use super::record::Exchange;
 use crate::base::{Instant, unix_now};
-use crate::routing::{Fault, Outcome, Permit, Target, retry_hint};
-use crate::telemetry::Outcome as Side;
+use crate::routing::{AttemptOutcome, Fault, Permit, Target, retry_hint};
+use crate::telemetry::RequestOutcome;
 
 /// The response that an attempt obtained.
 pub(super) enum AttemptResponse {
@@ -54,11 +54,11 @@ impl FaultContext {
     }
 
     /// How an attempt ended that was not answered.
-    fn outcome_of_failure(self, failure: &Failure, latency: Duration) -> Outcome {
+    fn outcome_of_failure(self, failure: &GatewayError, latency: Duration) -> AttemptOutcome {
         let outcome = outcome_of_failure(failure, latency);
         match failure {
-            Failure::ProviderError { error, .. } => {
-                Outcome { fault: self.fault(error.status), ..outcome }
+            GatewayError::ProviderError { error, .. } => {
+                AttemptOutcome { fault: self.fault(error.status), ..outcome }
             }
             _ => outcome,
         }
@@ -97,8 +97,8 @@ impl<'t> Attempt<'t> {
     /// Ends the attempt: gives its outcome, and the response.
     pub(super) fn end(
         mut self,
-        made: Result<AttemptResponse, Failure>,
-    ) -> (Outcome, Result<Response, Failure>) {
+        made: Result<AttemptResponse, GatewayError>,
+    ) -> (AttemptOutcome, Result<Response, GatewayError>) {
         let outcome = match &made {
             Ok(AttemptResponse::Local(_)) => self.end_locally(),
             Ok(AttemptResponse::Upstream(_, answer)) => self.conclude(Ok(answer)),
@@ -113,11 +113,11 @@ impl<'t> Attempt<'t> {
         (outcome, response)
     }
 
-    fn conclude(&mut self, made: Result<&Answer, &Failure>) -> Outcome {
+    fn conclude(&mut self, made: Result<&Answer, &GatewayError>) -> AttemptOutcome {
         let now = Instant::now();
         let latency = now.since(self.begun);
         let outcome = match made {
-            Ok(answer) => self.outcome_of(answer, latency),
+            Ok(answer) => self.outcome_of_response(answer, latency),
             Err(failure) => self.fault_context.outcome_of_failure(failure, latency),
         };
         self.guard.end(outcome.status, now);
@@ -129,11 +129,17 @@ impl<'t> Attempt<'t> {
     }
 
     /// The gateway knew the answer itself.
-    fn end_locally(&mut self) -> Outcome {
+    fn end_locally(&mut self) -> AttemptOutcome {
         let now = Instant::now();
         self.guard.end(200, now);
         let latency = now.since(self.begun);
-        Outcome { status: 200, fault: Fault::None, is_transport: false, retry_after: None, latency }
+        AttemptOutcome {
+            status: 200,
+            fault: Fault::None,
+            is_transport: false,
+            retry_after: None,
+            latency,
+        }
     }
 
     fn select(self) -> SelectedAttempt {
@@ -146,10 +152,10 @@ impl<'t> Attempt<'t> {
         }
     }
 
-    fn outcome_of(&self, answer: &Answer, latency: Duration) -> Outcome {
+    fn outcome_of_response(&self, answer: &Answer, latency: Duration) -> AttemptOutcome {
         let status = answer.head.status();
         let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
-        Outcome {
+        AttemptOutcome {
             status,
             fault: self.fault_context.fault(status),
             is_transport: false,
@@ -160,47 +166,57 @@ impl<'t> Attempt<'t> {
 
     /// True if the failure shows how the target does. A request that cannot be translated for it shows
     /// nothing, nor does a limit that left it too little time.
-    fn concerns_target(&self, failure: &Failure) -> bool {
+    fn concerns_target(&self, failure: &GatewayError) -> bool {
         match failure {
-            Failure::UpstreamTimeout { phase: "total", .. } => self.timeout_is_targets_fault,
-            Failure::ProviderError { .. } => true,
-            _ => matches!(failure.row().side, Side::UpstreamError | Side::GatewayError),
+            GatewayError::UpstreamTimeout { phase: "total", .. } => self.timeout_is_targets_fault,
+            GatewayError::ProviderError { .. } => true,
+            _ => matches!(
+                failure.spec().outcome,
+                RequestOutcome::UpstreamError | RequestOutcome::GatewayError
+            ),
         }
     }
 }
 
 /// True for a failure that ends all attempts: another target would not mend it.
-pub(super) fn is_terminal(failure: &Failure) -> bool {
-    matches!(failure, Failure::ClientLeft | Failure::ClientStalled | Failure::Overloaded(_))
+pub(super) fn is_terminal(failure: &GatewayError) -> bool {
+    matches!(
+        failure,
+        GatewayError::ClientLeft | GatewayError::ClientStalled | GatewayError::Overloaded(_)
+    )
 }
 
 /// How an attempt ended that was not answered.
-pub(super) fn outcome_of_failure(failure: &Failure, latency: Duration) -> Outcome {
-    let row = failure.row();
-    let is_upstream = row.side == Side::UpstreamError;
+pub(super) fn outcome_of_failure(failure: &GatewayError, latency: Duration) -> AttemptOutcome {
+    let spec = failure.spec();
+    let is_upstream = spec.outcome == RequestOutcome::UpstreamError;
     let (fault, is_transport) = match failure {
-        Failure::Credential { .. } => (Fault::Account, true),
-        Failure::ProviderError { .. } => (Fault::of_status(row.status, false), false),
+        GatewayError::Credential { .. } => (Fault::Account, true),
+        GatewayError::ProviderError { .. } => (Fault::of_status(spec.status, false), false),
         // Whoever is too slow may be at work: whether that is worth another attempt is the route's to say.
-        Failure::UpstreamTimeout { .. } => (Fault::Target, false),
+        GatewayError::UpstreamTimeout { .. } => (Fault::Target, false),
         _ if is_upstream => (Fault::Target, true),
         _ => (Fault::Client, false),
     };
     let retry_after = match failure {
-        Failure::ProviderError { retry_after, .. } => *retry_after,
+        GatewayError::ProviderError { retry_after, .. } => *retry_after,
         _ => None,
     };
-    Outcome { status: row.status, fault, is_transport, retry_after, latency }
+    AttemptOutcome { status: spec.status, fault, is_transport, retry_after, latency }
 }
 
 impl SelectedAttempt {
     /// Records what the delivery of the response shows of its target.
-    pub(super) fn record_delivery(&mut self, exchange: &Exchange<'_>, failure: Option<&Failure>) {
+    pub(super) fn record_delivery(
+        &mut self,
+        exchange: &Exchange<'_>,
+        failure: Option<&GatewayError>,
+    ) {
         let now = Instant::now();
         let record = &exchange.record;
         let failure_of_target = failure.filter(|it| it.is_of_provider());
         if let Some(failure) = failure_of_target {
-            exchange.context.attempts.set_status(self.place, failure.row().status);
+            exchange.context.attempts.set_status(self.place, failure.spec().status);
         }
         let Some(permit) = &mut self.permit else { return };
         if let Some(failure) = failure_of_target {

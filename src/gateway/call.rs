@@ -20,7 +20,7 @@ use super::body::Pace;
 use super::context::RequestContext;
 use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::form::OutgoingBody;
 use super::prepare::UpstreamRequest;
 use super::recall;
@@ -58,7 +58,7 @@ const READ_AT_ONCE_BYTES: usize = 16 * 1024;
 
 /// Why a call failed, with what decides whether it may be repeated.
 struct Broken {
-    failure: Failure,
+    failure: GatewayError,
     cause: Cause,
 }
 
@@ -74,8 +74,8 @@ enum Cause {
     Other,
 }
 
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
+impl From<GatewayError> for Broken {
+    fn from(failure: GatewayError) -> Self {
         Self { failure, cause: Cause::Other }
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn call(
     upstream_request: &UpstreamRequest,
     request: &Request,
     stats: &mut CallStats,
-) -> Result<Box<Answer>, Failure> {
+) -> Result<Box<Answer>, GatewayError> {
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     let Some(pool) = &upstream_request.upstream.pool else {
         return echo(context, upstream_request, request, (stats, deadline));
@@ -105,7 +105,7 @@ pub(super) async fn call(
     loop {
         let mut answer = connect(context, upstream_request, pool, (may_reuse, deadline)).await?;
         let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
-            return Err(Failure::NoTarget);
+            return Err(GatewayError::NoTarget);
         };
         let reused = pooled.reused;
         stats.reused = reused;
@@ -140,7 +140,7 @@ pub(super) async fn call_streamed(
     upstream_request: &UpstreamRequest,
     request: &mut Request,
     stats: &mut CallStats,
-) -> Result<Box<Answer>, Failure> {
+) -> Result<Box<Answer>, GatewayError> {
     let context = exchange.context;
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     let Some(pool) = &upstream_request.upstream.pool else {
@@ -152,7 +152,7 @@ pub(super) async fn call_streamed(
     });
     let mut answer = recall::while_needed(exchange, ready).await??;
     let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
-        return Err(Failure::NoTarget);
+        return Err(GatewayError::NoTarget);
     };
     let message = encode(context.spare.take(), context, upstream_request, request)?;
     let (message, ..) = message.into_parts();
@@ -183,7 +183,7 @@ async fn connect(
     upstream_request: &UpstreamRequest,
     pool: &Pool,
     (may_reuse, deadline): (bool, Instant),
-) -> Result<Box<Answer>, Failure> {
+) -> Result<Box<Answer>, GatewayError> {
     let worker = context.worker;
     let awaited = |pooled| {
         let link = Link::Pooled { pooled, reusable: false };
@@ -201,7 +201,7 @@ async fn connect(
         Err(_) => {
             let is_all = deadline.since(Instant::now()) == Duration::ZERO;
             let phase = if is_all { "total" } else { "connect" };
-            Failure::UpstreamTimeout { provider: provider(), phase }
+            GatewayError::UpstreamTimeout { provider: provider(), phase }
         }
         Ok(Err(error)) => {
             let reason = match error {
@@ -215,7 +215,7 @@ async fn connect(
                     "TLS handshake failed"
                 }
             };
-            Failure::Unreachable { provider: provider(), reason }
+            GatewayError::Unreachable { provider: provider(), reason }
         }
     };
     worker.recorder().count(Counter::UpstreamConnectErrors);
@@ -266,7 +266,7 @@ impl Call<'_> {
         exchange: &mut Exchange<'_>,
         connection: &mut Connection,
         message: Vec<u8>,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<Sent, GatewayError> {
         let limit = self.deadline.min(Instant::now().after(self.upstream_request.timeouts.idle));
         let sending = pin!(within(limit, send(connection, message, Bytes::new())));
         match recall::while_needed(exchange, sending).await? {
@@ -285,7 +285,7 @@ impl Call<'_> {
         connection: &mut Connection,
         message: Vec<u8>,
         body: &mut Body,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<Sent, GatewayError> {
         let mut sent = self.send_in_time(exchange, connection, message).await?;
         let Body::Streamed { framing, incoming, held, form } = body else { return Ok(sent) };
         let mut outgoing =
@@ -309,10 +309,10 @@ impl Call<'_> {
                 }
             };
             push(&std::mem::take(&mut held));
-            let done = incoming.drain(reader, &mut push).map_err(Failure::Body)?;
+            let done = incoming.drain(reader, &mut push).map_err(GatewayError::Body)?;
             pushed?;
             if exchange.record.request_bytes > limit {
-                return Err(Failure::BodyTooLarge { limit });
+                return Err(GatewayError::BodyTooLarge { limit });
             }
             if done {
                 outgoing.finish(&mut out)?;
@@ -340,9 +340,9 @@ impl Call<'_> {
             });
             match within(patience, either).await {
                 Err(_) => {
-                    return Err(Failure::RequestTimeout("its body came too slowly"));
+                    return Err(GatewayError::RequestTimeout("its body came too slowly"));
                 }
-                Ok(Some(Ok(0) | Err(_))) => return Err(Failure::ClientLeft),
+                Ok(Some(Ok(0) | Err(_))) => return Err(GatewayError::ClientLeft),
                 Ok(Some(Ok(_))) => {}
                 Ok(None) => return Ok(Sent::Partly),
             }
@@ -423,17 +423,17 @@ impl Call<'_> {
         }
     }
 
-    fn invalid(&self, reason: &'static str) -> Failure {
-        Failure::InvalidAnswer {
+    fn invalid(&self, reason: &'static str) -> GatewayError {
+        GatewayError::InvalidAnswer {
             provider: self.upstream_request.upstream.provider.name.clone(),
             reason,
         }
     }
 
-    fn timed_out(&self, phase: &'static str) -> Failure {
+    fn timed_out(&self, phase: &'static str) -> GatewayError {
         let is_all = self.deadline.since(Instant::now()) == Duration::ZERO;
         let phase = if is_all { "total" } else { phase };
-        Failure::UpstreamTimeout {
+        GatewayError::UpstreamTimeout {
             provider: self.upstream_request.upstream.provider.name.clone(),
             phase,
         }
@@ -466,7 +466,7 @@ fn echo(
     upstream_request: &UpstreamRequest,
     request: &Request,
     (stats, deadline): (&mut CallStats, Instant),
-) -> Result<Box<Answer>, Failure> {
+) -> Result<Box<Answer>, GatewayError> {
     stats.sent = true;
     let body = whole_body(upstream_request, request).unwrap_or_default();
     let head = context.head;
@@ -480,7 +480,7 @@ fn echo(
     let parsed = head.parse(reader.bytes(), context.head.method(), &ANSWER_HEAD);
     let Ok(Some(taken)) = parsed else {
         let provider = upstream_request.upstream.provider.name.clone();
-        return Err(Failure::InvalidAnswer { provider, reason: "its head is malformed" });
+        return Err(GatewayError::InvalidAnswer { provider, reason: "its head is malformed" });
     };
     reader.consume(taken);
     answer.begins(false);

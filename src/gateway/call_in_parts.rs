@@ -4,7 +4,7 @@
 use super::answer::Answer;
 use super::call::{CallStats, call};
 use super::context::RequestContext;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::opening::failure_in;
 use super::prepare::UpstreamRequest;
 use super::receive::Request;
@@ -18,7 +18,7 @@ pub(super) async fn call_in_parts(
     upstream_request: &mut UpstreamRequest,
     request: &Request,
     stats: &mut CallStats,
-) -> Result<Box<Answer>, Failure> {
+) -> Result<Box<Answer>, GatewayError> {
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     loop {
         let mut answer = call(context, upstream_request, request, stats).await?;
@@ -37,7 +37,7 @@ pub(super) async fn call_in_parts(
             }
             let provider = upstream_request.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";
-            return Err(Failure::InvalidAnswer { provider, reason });
+            return Err(GatewayError::InvalidAnswer { provider, reason });
         };
         // What is spent so far counts, whatever becomes of the rest.
         stats.used = used.map(Box::new);

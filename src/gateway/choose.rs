@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::admit::bounded;
 use super::context::RequestContext;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::{vendor_keys, without_scheme};
 use super::upstream::{Snapshot, Upstream};
 use crate::base::Secret;
@@ -58,7 +58,7 @@ pub(super) fn choose(
     context: &RequestContext<'_>,
     target: Option<&Target>,
     model: Option<&str>,
-) -> Result<Choice, Failure> {
+) -> Result<Choice, GatewayError> {
     let snapshot = &context.snapshot;
     if let Some(name) = named_provider(context, target) {
         let mut choice = named_choice(context, target, &name)?;
@@ -77,13 +77,13 @@ pub(super) fn choose(
                 "this request names no model: say who answers with the header \
                  x-ringgate-provider, one of {names}"
             );
-            Failure::Invalid(text.into())
+            GatewayError::Invalid(text.into())
         });
     };
     let knowers = || snapshot.cards.knowers(settings, model);
     let found = match pick(settings, model, || only(&knowers())) {
         Pick::Provider(place, model) => chosen(place, Some(model)),
-        Pick::UnknownProvider(name) => return Err(Failure::UnknownProvider(bounded(name))),
+        Pick::UnknownProvider(name) => return Err(GatewayError::UnknownProvider(bounded(name))),
         Pick::None => None,
     };
     found.ok_or_else(|| unknown_model(snapshot, model, &knowers()))
@@ -91,7 +91,7 @@ pub(super) fn choose(
 
 /// Tells what could have been written instead; with the names of those that know the model, if there
 /// are such.
-fn unknown_model(snapshot: &Snapshot, model: &str, knowers: &[usize]) -> Failure {
+fn unknown_model(snapshot: &Snapshot, model: &str, knowers: &[usize]) -> GatewayError {
     let model = bounded(model);
     let names = knowers.iter().filter_map(|place| snapshot.upstreams.get(*place));
     let names: Vec<&str> = names.map(|it| &*it.name).take(HINT_NAMES_MAX).collect();
@@ -108,7 +108,7 @@ fn unknown_model(snapshot: &Snapshot, model: &str, knowers: &[usize]) -> Failure
             names.join(", ")
         )
     };
-    Failure::UnknownModel { model, hint }
+    GatewayError::UnknownModel { model, hint }
 }
 
 fn without_prefix<'m>(model: &'m str, provider: &str) -> &'m str {
@@ -120,9 +120,9 @@ fn named_choice(
     context: &RequestContext<'_>,
     target: Option<&Target>,
     name: &str,
-) -> Result<Choice, Failure> {
+) -> Result<Choice, GatewayError> {
     let snapshot = &context.snapshot;
-    let unknown = || Failure::UnknownProvider(bounded(name));
+    let unknown = || GatewayError::UnknownProvider(bounded(name));
     let custom_host = custom_host(context, target)?;
     let key_of_config = target.and_then(|target| target.api_key.as_ref());
     let is_as_configured = custom_host.is_none() && key_of_config.is_none();
@@ -159,7 +159,7 @@ fn named_choice(
                 "provider `{}` is not configured here, so its key is needed in `Authorization`",
                 bounded(name)
             );
-            return Err(Failure::Invalid(text.into()));
+            return Err(GatewayError::Invalid(text.into()));
         }
     }
     let credential = Some(fields);
@@ -167,13 +167,13 @@ fn named_choice(
 }
 
 /// The fields of a configured provider with another key than its own.
-fn fields_with(upstream: &Upstream, secret: &Secret) -> Result<Vec<ProviderField>, Failure> {
+fn fields_with(upstream: &Upstream, secret: &Secret) -> Result<Vec<ProviderField>, GatewayError> {
     let Some(preset) = upstream.provider.preset.and_then(preset) else {
         let text = format!(
             "provider `{}` has no preset that says how a key is sent: leave `api_key` out",
             upstream.name
         );
-        return Err(Failure::Invalid(text.into()));
+        return Err(GatewayError::Invalid(text.into()));
     };
     let own = preset.auth.field(secret.reveal());
     let is_own = |field: &&ProviderField| own.as_ref().is_none_or(|own| own.name != field.name);
@@ -186,12 +186,12 @@ fn fields_with(upstream: &Upstream, secret: &Secret) -> Result<Vec<ProviderField
 fn custom_host(
     context: &RequestContext<'_>,
     target: Option<&Target>,
-) -> Result<Option<BaseUrl>, Failure> {
+) -> Result<Option<BaseUrl>, GatewayError> {
     let of_config = target.and_then(|target| target.custom_host.as_deref());
     let of_header = || context.gateway_header("custom-host").filter(|text| !text.trim().is_empty());
     let Some(text) = of_config.or_else(of_header) else { return Ok(None) };
     let refused = || {
-        Failure::Invalid(
+        GatewayError::Invalid(
             "this custom host is not allowed here (server.custom_hosts lists those that are)"
                 .into(),
         )

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use super::context::RequestContext;
 use super::deliver;
 use super::endpoint::dialect_of_path;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::pipeline::{self, ConnectionReuse};
 use super::record::Exchange;
 use super::responses_socket::Framing;
@@ -46,7 +46,7 @@ pub(super) struct Client {
     write_timeout: Duration,
     patience: Patience,
     /// Why it is gone, if its request goes on for others: nothing is sent to it any more.
-    pub lost: Option<Failure>,
+    pub lost: Option<GatewayError>,
     /// It is a WebSocket: what is sent of the answer at hand goes out as its messages.
     pub framing: Option<Box<Framing>>,
 }
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// Sends `bytes`; returns the emptied allocation.
-    pub(super) async fn send(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn send(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
         if let Some(mut framing) = self.framing.take() {
             let mut frames = Vec::new();
             framing.push(&bytes, &mut frames);
@@ -97,12 +97,14 @@ impl Client {
         Ok(Vec::new())
     }
 
-    async fn send_piece(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    async fn send_piece(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
         self.patience.until(Instant::now().after(self.write_timeout));
         let written = self.connection.writer.write_all(bytes).await;
         let stalled = written.is_err() && self.patience.is_over(Instant::now());
         self.patience.forget();
-        written.map_err(|_| if stalled { Failure::ClientStalled } else { Failure::ClientLeft })
+        written.map_err(|_| {
+            if stalled { GatewayError::ClientStalled } else { GatewayError::ClientLeft }
+        })
     }
 }
 
@@ -113,7 +115,7 @@ impl Client {
 pub(super) async fn while_client_stays<T>(
     reader: &mut Reader,
     mut work: impl Future<Output = T> + Unpin,
-) -> Result<T, Failure> {
+) -> Result<T, GatewayError> {
     poll_fn(|task| {
         if let Poll::Ready(value) = work.poll_unpin(task) {
             return Poll::Ready(Ok(value));
@@ -121,7 +123,7 @@ pub(super) async fn while_client_stays<T>(
         while reader.bytes().len() < PIPELINED_BYTES_MAX {
             match reader.poll_fill(task) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::ClientLeft)),
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(GatewayError::ClientLeft)),
                 Poll::Ready(Ok(_)) => {}
             }
         }
@@ -170,7 +172,7 @@ async fn serve_requests(worker: &Rc<Worker>, client: &mut Client) {
         first = false;
         let reuse = if worker.is_overloaded() {
             worker.recorder().count(Counter::RequestsOverloaded);
-            let failure = Failure::Overloaded("requests in flight");
+            let failure = GatewayError::Overloaded("requests in flight");
             let context = RequestContext::new(worker, &head);
             Box::pin(fail(Exchange::new(&context, client, started), &failure)).await;
             ConnectionReuse::Close
@@ -207,7 +209,7 @@ async fn next_head(
     client: &mut Client,
     head: &mut RequestHead,
     first: bool,
-) -> Result<Option<Instant>, Failure> {
+) -> Result<Option<Instant>, GatewayError> {
     let snapshot = worker.snapshot();
     let server = &snapshot.settings.server;
     let limits = HeadLimits::default();
@@ -226,14 +228,14 @@ async fn next_head(
                     return Ok(Some(started));
                 }
                 Ok(None) => {}
-                Err(error) => return Err(Failure::Head(error)),
+                Err(error) => return Err(GatewayError::Head(error)),
             }
         }
         let filled = match deadline {
             // On the heap: a timer is as large as all else that an idle connection keeps.
             Some(deadline) => Box::pin(within(deadline, reader.fill()))
                 .await
-                .map_err(|_| Failure::RequestTimeout("its head came too slowly"))?,
+                .map_err(|_| GatewayError::RequestTimeout("its head came too slowly"))?,
             None => {
                 // A connection without its first byte is held to the deadline of a head.
                 let idle = if first { server.head_timeout } else { server.keep_alive_timeout };
@@ -250,7 +252,7 @@ async fn next_head(
 }
 
 /// Answers bytes that are no request. There is no head to answer to, so an empty one stands in.
-async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &Failure) {
+async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &GatewayError) {
     let head = RequestHead::default();
     // What was understood of the request line is enough to answer in the client's dialect.
     let dialect = dialect_of_line(client.connection.reader.bytes());
@@ -261,7 +263,7 @@ async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &Failure) {
 }
 
 /// Ends an exchange that never came into the pipeline.
-async fn fail(mut exchange: Exchange<'_>, failure: &Failure) {
+async fn fail(mut exchange: Exchange<'_>, failure: &GatewayError) {
     exchange.record.close = true;
     deliver::failure(&mut exchange, failure).await;
     settle::settle(&mut exchange, Some(failure));

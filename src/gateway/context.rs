@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::attempt_log::AttemptLog;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::{ClientFormat, gateway_header};
 use super::upstream::Snapshot;
 use super::worker::Worker;
@@ -60,18 +60,18 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Counts `bytes` that are about to be kept in memory.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), GatewayError> {
         if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
-            return Err(Failure::Overloaded("buffered bytes"));
+            return Err(GatewayError::Overloaded("buffered bytes"));
         }
         self.held.set(self.held.get() + bytes);
         Ok(())
     }
 
     /// Counts `bytes` that one attempt keeps in memory, for as long as what it gives lives.
-    pub(super) fn hold_for_attempt(&self, bytes: usize) -> Result<HeldBytes, Failure> {
+    pub(super) fn hold_for_attempt(&self, bytes: usize) -> Result<HeldBytes, GatewayError> {
         if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
-            return Err(Failure::Overloaded("buffered bytes"));
+            return Err(GatewayError::Overloaded("buffered bytes"));
         }
         Ok(HeldBytes { worker: Rc::clone(self.worker), bytes })
     }

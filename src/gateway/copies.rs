@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::admit::Grant;
 use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::forward::{PlanExecutor, Response};
 use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
-use super::settle::{cost_at, origin_of_model, outcome_of};
+use super::settle::{cost_at, origin_of_model, outcome_of_status};
 use super::worker::Worker;
 use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, codec};
@@ -19,7 +19,7 @@ use crate::http::RequestHead;
 use crate::llm::{Chunk, PricingTerms, Usage};
 use crate::routing::{Live, Plan};
 use crate::shard::spawn;
-use crate::telemetry::{Counter, Event};
+use crate::telemetry::{Counter, RequestEvent};
 
 /// Copies under way on one shard; beyond it none is sent.
 const COPIES_MAX: usize = 256;
@@ -78,7 +78,7 @@ impl Copy {
                 event.provider = Some(Arc::clone(&upstream_request.upstream.name));
                 event.model.clone_from(&upstream_request.model);
                 event.status = answer.head.status();
-                event.outcome = outcome_of(event.status, false);
+                event.outcome = outcome_of_status(event.status, false);
                 event.first_byte = Some(started.elapsed());
                 event.usage = read(&context, &upstream_request, answer).await;
                 let terms =
@@ -89,10 +89,10 @@ impl Copy {
             }
             Ok(Response::Local(_)) => {}
             Err(failure) => {
-                let row = failure.row();
-                (event.outcome, event.code) = (row.side, Some(row.code));
-                if matches!(failure, Failure::ProviderError { .. }) {
-                    event.status = row.status;
+                let spec = failure.spec();
+                (event.outcome, event.code) = (spec.outcome, Some(spec.code));
+                if matches!(failure, GatewayError::ProviderError { .. }) {
+                    event.status = spec.status;
                 }
                 if let Some(last) = context.attempts.last() {
                     (event.provider, event.model) = (last.provider, last.model);
@@ -106,8 +106,8 @@ impl Copy {
             .finish(event, |provider, model| origin_of_model(&context.snapshot, provider, model));
     }
 
-    fn event(&self, started: Instant, at_unix: Duration) -> Event {
-        Event {
+    fn event(&self, started: Instant, at_unix: Duration) -> RequestEvent {
+        RequestEvent {
             id: self.worker.next_id(),
             at_unix,
             shard: self.worker.shard(),
@@ -117,7 +117,7 @@ impl Copy {
             model: None,
             route: Some(Arc::from(self.live.route().name.as_str())),
             status: 0,
-            outcome: outcome_of(0, false),
+            outcome: outcome_of_status(0, false),
             code: None,
             stream: self.request.is_stream(),
             cache: "DISABLED",

@@ -5,7 +5,7 @@ use super::choose::Choice;
 use super::context::RequestContext;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::receive::Request;
 use super::{stored_responses, translate};
 use crate::dialects::{codec, write_gemini_token_count, write_input_tokens, write_token_count};
@@ -17,8 +17,8 @@ pub(super) fn answer(
     request: &Request,
     choice: &Choice,
     own: Dialect,
-) -> Result<Option<Whole>, Failure> {
-    let dialect = request.endpoint.chat_dialect().ok_or(Failure::NotFound)?;
+) -> Result<Option<Whole>, GatewayError> {
+    let dialect = request.endpoint.chat_dialect().ok_or(GatewayError::NotFound)?;
     let counts = if request.endpoint == Endpoint::InputTokens {
         let toward = choice.upstream.provider.dialect_toward(dialect, choice.model.as_deref());
         toward == dialect || toward == Dialect::Passthrough
@@ -28,14 +28,14 @@ pub(super) fn answer(
     if counts {
         return Ok(None);
     }
-    let codec = codec(dialect).ok_or(Failure::NotFound)?;
+    let codec = codec(dialect).ok_or(GatewayError::NotFound)?;
     let asked = if request.endpoint == Endpoint::InputTokens {
         stored_responses::read(context, request, &[], codec)?
     } else {
         translate::read_with(context, request, &[], |root, path| {
             // Google's clients may send a whole request for an answer.
             let root = root.get("generateContentRequest").unwrap_or(root);
-            codec.read_request(root, path).map_err(Failure::Malformed)
+            codec.read_request(root, path).map_err(GatewayError::Malformed)
         })?
     };
     let told = "changed input_tokens: estimated by the gateway";

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::deliver_stream;
 use super::deliver_translated;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::goes_downstream;
 use super::forward::Response;
 use super::opening;
@@ -69,7 +69,7 @@ pub(super) enum Outgoing {
 }
 
 /// Sends an answer of the gateway's own.
-pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<(), Failure> {
+pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<(), GatewayError> {
     if let Some(warning) = answer.warning {
         exchange.record.warnings = Some(warning.into());
     }
@@ -91,7 +91,7 @@ pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<
 pub(super) fn deliver(
     exchange: &mut Exchange<'_>,
     mut response: Response,
-) -> impl Future<Output = Result<(), Failure>> {
+) -> impl Future<Output = Result<(), GatewayError>> {
     async move {
         let outcome = match &mut response {
             Response::Local(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
@@ -112,7 +112,7 @@ pub(super) fn deliver(
 pub(super) fn end(
     answer: Box<Answer>,
     upstream_request: &UpstreamRequest,
-    outcome: &Result<(), Failure>,
+    outcome: &Result<(), GatewayError>,
 ) {
     match outcome {
         Ok(()) => answer.done(upstream_request),
@@ -125,7 +125,7 @@ pub(super) async fn answer_of(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let metered = exchange.is_metered();
     let content_type = answer.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
@@ -145,7 +145,7 @@ async fn json(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let status = answer.head.status();
     if (300..400).contains(&status) {
         return Err(invalid(upstream_request, "it redirects, which is not followed"));
@@ -177,7 +177,7 @@ fn checked(
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     body: Vec<u8>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, GatewayError> {
     let outline = match answer.outline.take() {
         Some(outline) => Ok(*outline),
         None => exchange.worker.scanner().answer(&body),
@@ -207,8 +207,11 @@ fn checked(
     Ok(service_tiers::whole(exchange, upstream_request, &body).unwrap_or(body))
 }
 
-fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayError {
+    GatewayError::InvalidAnswer {
+        provider: upstream_request.upstream.provider.name.clone(),
+        reason,
+    }
 }
 
 /// Takes the usage of an answer of a dialect that has it elsewhere.
@@ -256,7 +259,7 @@ pub(super) async fn keep_whole(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, GatewayError> {
     let begun = Instant::now();
     let context = exchange.context;
     let kept =
@@ -277,7 +280,7 @@ async fn relay(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let outgoing = outgoing_of(exchange, answer.head.framing());
     let mut out = begin_head(exchange, answer.head.status());
     write_provider_fields(&mut out, upstream_request, &answer.head);
@@ -331,9 +334,9 @@ pub(super) fn outgoing_of(exchange: &mut Exchange<'_>, framing: Framing) -> Outg
 }
 
 /// Tells the client what went wrong, if it can still be told.
-pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
-    let row = failure.row();
-    if row.status == 0 {
+pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &GatewayError) {
+    let spec = failure.spec();
+    if spec.status == 0 {
         exchange.record.close = true;
         return;
     }
@@ -359,20 +362,20 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &Failure) {
         exchange.record.close = true;
     }
     let body = failure.to_json(exchange.record.client_format.dialect);
-    let mut out = begin_head(exchange, row.status);
+    let mut out = begin_head(exchange, spec.status);
     write_field(&mut out, "content-type", b"application/json");
     if let Some(wait) = failure.retry_after() {
         let seconds = wait.as_millis().div_ceil(1_000).to_string();
         write_field(&mut out, "retry-after", seconds.as_bytes());
     }
     // An error in a provider's words is the provider's.
-    if row.status >= 500 && !matches!(failure, Failure::ProviderError { .. }) {
+    if spec.status >= 500 && !matches!(failure, GatewayError::ProviderError { .. }) {
         write_gateway_header(exchange, &mut out, "gateway-exception", b"true");
     }
-    if row.status == 405 {
+    if spec.status == 405 {
         write_field(&mut out, "allow", Endpoint::allowed(exchange.head.path()).as_bytes());
     }
-    if row.status == 426 {
+    if spec.status == 426 {
         realtime::write_wanted(&mut out);
     }
     finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));

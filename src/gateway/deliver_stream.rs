@@ -18,7 +18,7 @@ use super::deliver::{
     Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
 };
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::UpstreamRequest;
 use super::recall;
@@ -89,7 +89,7 @@ pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let mut shown = Shown::default();
     let relayed = relay_all(exchange, upstream_request, answer, &mut shown).await;
     if relayed.is_err() {
@@ -103,7 +103,7 @@ async fn relay_all(
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     shown: &mut Shown,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     exchange.record.stream = true;
     let outgoing = outgoing_of(exchange, Framing::Chunked);
     let mut head = begin_head(exchange, answer.head.status());
@@ -151,13 +151,16 @@ async fn relay_all(
 
 /// Sends to the client. One that is gone, or that does not read while others share the stream, is no
 /// reason for them to wait: the stream goes on without it.
-pub(super) async fn send(exchange: &mut Exchange<'_>, out: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub(super) async fn send(
+    exchange: &mut Exchange<'_>,
+    out: Vec<u8>,
+) -> Result<Vec<u8>, GatewayError> {
     let Some(patience) = recall::patience_of_followers(exchange) else {
         return exchange.send(out).await;
     };
     let sent = match select(pin!(exchange.send(out)), pin!(patience)).await {
         Either::Left((sent, _)) => sent,
-        Either::Right(_) => Err(Failure::ClientStalled),
+        Either::Right(_) => Err(GatewayError::ClientStalled),
     };
     match sent {
         Err(failure) if recall::is_shared(exchange) => {
@@ -175,7 +178,7 @@ async fn finish(
     progress: &Progress,
     mut out: Vec<u8>,
     outgoing: Outgoing,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     if progress.hold.is_on() {
         return Err(invalid(upstream_request, NO_CONTENT));
     }
@@ -216,7 +219,7 @@ fn receive(
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     events: &mut EventReader,
-) -> Result<bool, Failure> {
+) -> Result<bool, GatewayError> {
     answer
         .drain(|run| events.push(run))
         .map_err(|_| invalid(upstream_request, "its stream is malformed"))
@@ -229,7 +232,7 @@ fn drain_events(
     reader: &mut EventReader,
     progress: &mut Progress,
     out: &mut Vec<u8>,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     loop {
         let event = reader.next().map_err(|EventTooLarge { .. }| {
             invalid(upstream_request, "one event of its stream is too large")
@@ -497,8 +500,11 @@ pub(super) async fn send_events(exchange: &mut Exchange<'_>, events: Vec<u8>) {
     let _ = exchange.send(out).await;
 }
 
-fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayError {
+    GatewayError::InvalidAnswer {
+        provider: upstream_request.upstream.provider.name.clone(),
+        reason,
+    }
 }
 
 #[cfg(test)]

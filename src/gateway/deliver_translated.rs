@@ -14,7 +14,7 @@ use super::deliver::{
 };
 use super::deliver_stream::{append, end, send};
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::UpstreamRequest;
 use super::recall;
@@ -37,7 +37,7 @@ pub(super) async fn deliver(
     upstream_request: &UpstreamRequest,
     translation: &Translation,
     answer: &mut Incoming,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     if (300..400).contains(&answer.head.status()) {
         return Err(invalid(upstream_request, "it redirects, which is not followed"));
     }
@@ -52,7 +52,7 @@ async fn chat(
     upstream_request: &UpstreamRequest,
     translation: &Chat,
     answer: &mut Incoming,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let status = answer.head.status();
     let is_success = (200..300).contains(&status);
     if is_success && answer.is_stream() {
@@ -98,7 +98,7 @@ async fn shaped(
     upstream_request: &UpstreamRequest,
     translation: &Shaped,
     answer: &mut Incoming,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let status = answer.head.status();
     let body = keep_whole(exchange, upstream_request, answer).await?;
     if !(200..300).contains(&status) {
@@ -120,7 +120,7 @@ fn check_no_error(
     upstream_request: &UpstreamRequest,
     answer: &Incoming,
     body: &[u8],
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let is_error = || exchange.worker.scanner().read(body, is_error_answer);
     if !answer.is_good && is_error() == Ok(true) {
         return Err(opening::failure_in(exchange.context, upstream_request, &answer.head, body));
@@ -164,7 +164,7 @@ async fn send_json(
     upstream_request: &UpstreamRequest,
     answer: &Incoming,
     body: &[u8],
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     send_json_of(exchange, upstream_request, (answer, answer.head.status()), (body, None)).await
 }
 
@@ -173,7 +173,7 @@ async fn send_json_of(
     upstream_request: &UpstreamRequest,
     (answer, status): (&Incoming, u16),
     (body, retry_after): (&[u8], Option<Duration>),
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     exchange.client.out.reserve(body.len());
     let mut out = begin_head(exchange, status);
     write_field(&mut out, "content-type", b"application/json");
@@ -194,7 +194,7 @@ async fn error(
     upstream_request: &UpstreamRequest,
     (client, provider): (&dyn Codec, &dyn Codec),
     (answer, body): (&Incoming, &[u8]),
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let status = answer.head.status();
     let read = |body: &[u8]| {
         let mut scanner = exchange.worker.scanner();
@@ -236,7 +236,7 @@ pub(super) async fn rewritten(
     upstream_request: &UpstreamRequest,
     answer: &Incoming,
     error: &ApiError,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let mut body = Vec::new();
     if let Some(client) = codec(exchange.record.client_format.dialect) {
         client.write_error(error, &mut body);
@@ -285,7 +285,7 @@ impl<'p> Stream<'p> {
         mut self,
         exchange: &mut Exchange<'_>,
         answer: &mut Incoming,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), GatewayError> {
         let relayed = self.relay_all(exchange, answer).await;
         if let Err(failure) = &relayed
             && exchange.record.answer_begun
@@ -302,7 +302,7 @@ impl<'p> Stream<'p> {
         &mut self,
         exchange: &mut Exchange<'_>,
         answer: &mut Incoming,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), GatewayError> {
         let (mut out, outgoing) = begin(exchange, self.upstream_request, answer, self.translation);
         let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
         let mut events = Vec::new();
@@ -359,7 +359,7 @@ impl<'p> Stream<'p> {
         exchange: &mut Exchange<'_>,
         answer: &mut Incoming,
         said: &Answer,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), GatewayError> {
         let (mut out, outgoing) = begin(exchange, self.upstream_request, answer, self.translation);
         self.hold.end(exchange);
         self.chunks = chunks_of_known(said);
@@ -377,7 +377,7 @@ impl<'p> Stream<'p> {
         exchange: &mut Exchange<'_>,
         answer: &Incoming,
         out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), GatewayError> {
         out.clear();
         let mut chunks = std::mem::take(&mut self.chunks);
         for mut chunk in chunks.drain(..) {
@@ -435,7 +435,7 @@ impl<'p> Stream<'p> {
         }
     }
 
-    fn invalid(&self, reason: &'static str) -> Failure {
+    fn invalid(&self, reason: &'static str) -> GatewayError {
         invalid(self.upstream_request, reason)
     }
 }
@@ -462,6 +462,9 @@ fn begin(
     (out, outgoing)
 }
 
-fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayError {
+    GatewayError::InvalidAnswer {
+        provider: upstream_request.upstream.provider.name.clone(),
+        reason,
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::context::{HeldBytes, RequestContext};
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::{
     ClientField, client_fields, client_path, client_query, goes_to_any_dialect, goes_upstream,
     may_be_forwarded, query_parameters, without_parameters,
@@ -56,7 +56,7 @@ pub(super) fn encode(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     request: &Request,
-) -> Result<Message, Failure> {
+) -> Result<Message, GatewayError> {
     let hops = count_hops(context)?;
     out.clear();
     if request.endpoint == Endpoint::Realtime {
@@ -208,13 +208,13 @@ fn is_client_chosen(context: &RequestContext<'_>, provider: &Provider, name: &st
 }
 
 /// How many gateways the request will have passed.
-fn count_hops(context: &RequestContext<'_>) -> Result<u32, Failure> {
+fn count_hops(context: &RequestContext<'_>) -> Result<u32, GatewayError> {
     let hops = context.head.get("x-ringgate-hops").and_then(|value| {
         std::str::from_utf8(value).ok().and_then(|text| text.parse::<u32>().ok())
     });
     match hops.unwrap_or(0).saturating_add(1) {
         hops if hops <= HOPS_MAX => Ok(hops),
-        _ => Err(Failure::Invalid(
+        _ => Err(GatewayError::Invalid(
             "the request has passed too many gateways: a provider's base_url leads back here"
                 .into(),
         )),
@@ -227,7 +227,7 @@ fn write_line(
     context: &RequestContext<'_>,
     (upstream_request, request): (&UpstreamRequest, &Request),
     body: Option<&[u8]>,
-) -> Result<Vec<ProviderField>, Failure> {
+) -> Result<Vec<ProviderField>, GatewayError> {
     let provider = &upstream_request.upstream.provider;
     let Origin::Http(base) = &provider.origin else { return Ok(Vec::new()) };
     let head = context.head;

@@ -1,6 +1,6 @@
 //! The paths of the data plane: one table from path to endpoint.
 
-use super::failure::Failure;
+use super::error::GatewayError;
 use crate::http::Method;
 use crate::llm::Dialect;
 
@@ -66,7 +66,7 @@ const PATHS: &[(&str, Endpoint, Method)] = &[
 
 impl Endpoint {
     /// The endpoint of a path and method.
-    pub(super) fn find(path: &str, method: Method) -> Result<Self, Failure> {
+    pub(super) fn find(path: &str, method: Method) -> Result<Self, GatewayError> {
         // A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
         let takes =
             |takes: Method| takes == method || (takes == Method::Get && method == Method::Head);
@@ -76,19 +76,19 @@ impl Endpoint {
                 (Some((_, endpoint, _)), _) => Ok(*endpoint),
                 // A call over WebRTC begins with a POST to the same path.
                 (None, Self::Realtime) => Ok(Self::PassThrough),
-                (None, _) => Err(Failure::MethodNotAllowed),
+                (None, _) => Err(GatewayError::MethodNotAllowed),
             };
         }
         if is_disguised(path) {
-            return Err(Failure::NotFound);
+            return Err(GatewayError::NotFound);
         }
         if let Some(GeminiCall { endpoint, .. }) = gemini_call(path) {
             let is_post = method == Method::Post;
-            return if is_post { Ok(endpoint) } else { Err(Failure::MethodNotAllowed) };
+            return if is_post { Ok(endpoint) } else { Err(GatewayError::MethodNotAllowed) };
         }
         if converse_call(path).is_some() {
             let is_post = method == Method::Post;
-            return if is_post { Ok(Self::Converse) } else { Err(Failure::MethodNotAllowed) };
+            return if is_post { Ok(Self::Converse) } else { Err(GatewayError::MethodNotAllowed) };
         }
         match behind_version(path).and_then(|rest| rest.strip_prefix('/')) {
             Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
@@ -97,7 +97,7 @@ impl Endpoint {
                 Ok(if reads { Self::Models } else { Self::PassThrough })
             }
             Some(rest) if !rest.is_empty() => Ok(Self::PassThrough),
-            _ => Err(Failure::NotFound),
+            _ => Err(GatewayError::NotFound),
         }
     }
 
@@ -411,11 +411,14 @@ mod tests {
             "/v1/embeddings//",
             "/v1/realtime/",
         ] {
-            assert!(matches!(Endpoint::find(path, Method::Get), Err(Failure::NotFound)), "{path}");
+            assert!(
+                matches!(Endpoint::find(path, Method::Get), Err(GatewayError::NotFound)),
+                "{path}"
+            );
         }
         for method in [Method::Get, Method::Head] {
             let found = Endpoint::find("/v1/chat/completions", method);
-            assert!(matches!(found, Err(Failure::MethodNotAllowed)));
+            assert!(matches!(found, Err(GatewayError::MethodNotAllowed)));
         }
     }
 

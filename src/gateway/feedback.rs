@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::deliver::Whole;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use crate::telemetry::Counter;
@@ -29,7 +29,7 @@ fn full_weight() -> f64 {
 }
 
 /// Takes a verdict in.
-pub(super) fn take(exchange: &Exchange<'_>, request: &Request) -> Result<Whole, Failure> {
+pub(super) fn take(exchange: &Exchange<'_>, request: &Request) -> Result<Whole, GatewayError> {
     let feedback = read(request)?;
     let cache = exchange.worker.cache();
     let mut evicted = 0;
@@ -50,9 +50,9 @@ pub(super) fn take(exchange: &Exchange<'_>, request: &Request) -> Result<Whole, 
     Ok(Whole::json(200, body.to_string().into_bytes()))
 }
 
-fn read(request: &Request) -> Result<Feedback, Failure> {
+fn read(request: &Request) -> Result<Feedback, GatewayError> {
     let Body::Json { bytes, .. } = &request.body else {
-        return Err(Failure::Invalid("expected a JSON body".into()));
+        return Err(GatewayError::Invalid("expected a JSON body".into()));
     };
     let feedback: Feedback = serde_json::from_slice(bytes).map_err(|error| {
         // The message names members and types, and repeats no text.
@@ -61,17 +61,17 @@ fn read(request: &Request) -> Result<Feedback, Failure> {
         } else {
             "expected JSON"
         };
-        Failure::Invalid(what.into())
+        GatewayError::Invalid(what.into())
     })?;
     let is_in_range =
         (-10..=10).contains(&feedback.value) && (0.0..=1.0).contains(&feedback.weight);
     if !is_in_range {
-        return Err(Failure::Invalid(
+        return Err(GatewayError::Invalid(
             "expected a `value` of -10 to 10 and a `weight` of 0 to 1".into(),
         ));
     }
     if feedback.trace_id.is_empty() {
-        return Err(Failure::Invalid("expected a `trace_id`, got an empty text".into()));
+        return Err(GatewayError::Invalid("expected a `trace_id`, got an empty text".into()));
     }
     Ok(feedback)
 }

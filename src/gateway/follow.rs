@@ -5,7 +5,7 @@ use std::pin::pin;
 use super::connection::while_client_stays;
 use super::deliver::{begin_head, finish_head, outgoing_of};
 use super::deliver_stream::{append, end};
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::receive::Request;
 use super::record::Exchange;
 use super::{chat_form, translate};
@@ -20,7 +20,7 @@ pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     request: &Request,
     (mut follower, origin): (Follower, AnswerOrigin),
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let include_usage = request.include_usage();
     exchange.record.provider.clone_from(&origin.provider);
     exchange.record.model = origin.model;
@@ -58,7 +58,7 @@ pub(super) async fn relay(
             SharedChunk::Broken => {
                 let provider = origin.provider.as_deref().unwrap_or("none").to_owned();
                 let reason = "its stream, which another request had asked for, is cut off";
-                return Err(Failure::InvalidAnswer { provider, reason });
+                return Err(GatewayError::InvalidAnswer { provider, reason });
             }
         }
     };

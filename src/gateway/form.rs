@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::admit::bounded;
 use super::endpoint::percent_decoded;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::prepare::BodyEdit;
 use crate::http::{FormEvent, FormReader, Framing, PartHead, write_chunk};
 use crate::llm::is_model_member;
@@ -47,7 +47,7 @@ impl FormLook {
     }
 
     /// Takes the next bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), GatewayError> {
         let has_file = &mut self.has_file;
         self.walk.push(bytes, &mut |event| {
             *has_file |= matches!(&event, FormEvent::Begin(head) if head.is_file);
@@ -55,7 +55,7 @@ impl FormLook {
     }
 
     /// The body has ended.
-    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self) -> Result<(), GatewayError> {
         self.walk.finish(&mut |_| {})
     }
 
@@ -97,7 +97,11 @@ impl FormWalk {
         Self { reader, model: ModelPart::default(), is_limited: form.is_limited }
     }
 
-    fn push(&mut self, bytes: &[u8], sink: &mut dyn FnMut(FormEvent<'_>)) -> Result<(), Failure> {
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(FormEvent<'_>),
+    ) -> Result<(), GatewayError> {
         let (model, is_limited) = (&mut self.model, self.is_limited);
         let mut refusal = Ok(());
         let read = self.reader.push(bytes, &mut |event| {
@@ -106,10 +110,10 @@ impl FormWalk {
                 sink(event);
             }
         });
-        refusal.and(read.map_err(Failure::Form))
+        refusal.and(read.map_err(GatewayError::Form))
     }
 
-    fn finish(&mut self, sink: &mut dyn FnMut(FormEvent<'_>)) -> Result<(), Failure> {
+    fn finish(&mut self, sink: &mut dyn FnMut(FormEvent<'_>)) -> Result<(), GatewayError> {
         let (model, is_limited) = (&mut self.model, self.is_limited);
         let mut refusal = Ok(());
         let read = self.reader.finish(&mut |event| {
@@ -118,13 +122,13 @@ impl FormWalk {
                 sink(event);
             }
         });
-        refusal.and(read.map_err(Failure::Form))
+        refusal.and(read.map_err(GatewayError::Form))
     }
 }
 
 impl ModelPart {
-    fn take(&mut self, event: &FormEvent<'_>, is_limited: bool) -> Result<(), Failure> {
-        let refused = |text: &'static str| Err(Failure::Invalid(text.into()));
+    fn take(&mut self, event: &FormEvent<'_>, is_limited: bool) -> Result<(), GatewayError> {
+        let refused = |text: &'static str| Err(GatewayError::Invalid(text.into()));
         match event {
             FormEvent::Begin(head) => {
                 self.is_open = is_model(head)?;
@@ -132,7 +136,10 @@ impl ModelPart {
                     return refused("expected one part `model` in the form, a plain text");
                 }
                 if is_limited && !self.is_open && may_name_model(&head.name) {
-                    return Err(Failure::ModelDenied(format!("(part `{}`)", bounded(&head.name))));
+                    return Err(GatewayError::ModelDenied(format!(
+                        "(part `{}`)",
+                        bounded(&head.name)
+                    )));
                 }
             }
             FormEvent::Data(piece) if self.is_open => {
@@ -155,12 +162,12 @@ impl ModelPart {
 }
 
 /// True for the part that names the model; one that some readers take for it is refused.
-fn is_model(head: &PartHead) -> Result<bool, Failure> {
+fn is_model(head: &PartHead) -> Result<bool, GatewayError> {
     let is_model = head.name == MODEL && head.is_literal;
     let decoded = percent_decoded(&head.name);
     if !is_model && !head.is_literal && is_model_member(&decoded) {
         let text = "expected the name of a part that names a model to be written without escapes";
-        return Err(Failure::Invalid(text.into()));
+        return Err(GatewayError::Invalid(text.into()));
     }
     Ok(is_model)
 }
@@ -274,12 +281,12 @@ impl FormEditor {
         Self { walk: FormWalk::new(form), boundary, edits, is_replaced: false }
     }
 
-    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let Self { walk, boundary, edits, is_replaced } = self;
         walk.push(bytes, &mut |event| edit(event, (edits, is_replaced), boundary, out))
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let Self { walk, boundary, edits, is_replaced } = self;
         walk.finish(&mut |event| edit(event, (edits, is_replaced), boundary, out))
     }
@@ -367,7 +374,7 @@ impl OutgoingBody {
     }
 
     /// Appends what `bytes` become to `out`.
-    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let Some(editor) = &mut self.editor else {
             self.append(bytes, out);
             return Ok(());
@@ -381,7 +388,7 @@ impl OutgoingBody {
     }
 
     /// Appends what is left at the end of the body.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), GatewayError> {
         let mut edited = Vec::new();
         let read = self.editor.as_mut().map_or(Ok(()), |editor| editor.finish(&mut edited));
         self.append(&edited, out);

@@ -22,8 +22,8 @@ use super::context::RequestContext;
 use super::copies;
 use super::deliver::Whole;
 use super::encode::COPIED_BODY_BYTES_MAX;
+use super::error::GatewayError;
 use super::facts::Told;
-use super::failure::Failure;
 use super::opening::{self, Wait};
 use super::pictures;
 use super::prepare::{Preparation, UpstreamRequest, prepare};
@@ -31,7 +31,7 @@ use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use crate::base::Instant;
-use crate::routing::{Outcome, Permit, Plan, Step, Try};
+use crate::routing::{AttemptOutcome, Permit, Plan, Step, Try};
 use crate::shard::{sleep, within};
 
 /// The response to deliver.
@@ -46,9 +46,9 @@ pub(super) enum Response {
 /// of the plan's last response, if it could not be delivered.
 pub(super) async fn forward(
     exchange: &mut Exchange<'_>,
-    (grant, request, before): (&Grant, &mut Request, Option<Failure>),
+    (grant, request, before): (&Grant, &mut Request, Option<GatewayError>),
     mut plan: Option<&mut Plan>,
-) -> Result<Response, Failure> {
+) -> Result<Response, GatewayError> {
     let begun = Instant::now();
     let context = exchange.context;
     let is_streamed = matches!(request.body, Body::Streamed { .. });
@@ -85,7 +85,7 @@ pub(super) async fn forward(
 }
 
 /// Records the attempt that gave the response, or the last one where there is no response.
-fn record_attempt(exchange: &mut Exchange<'_>, response: &Result<Response, Failure>) {
+fn record_attempt(exchange: &mut Exchange<'_>, response: &Result<Response, GatewayError>) {
     let place = match response {
         Ok(Response::Upstream(_, _, selected)) => Some(selected.place),
         _ => None,
@@ -149,7 +149,7 @@ fn prepare_attempt(
     (grant, request): (&Grant, &Request),
     attempt: &mut Attempt<'_>,
     limits: &AttemptLimits,
-) -> Result<Preparation, Failure> {
+) -> Result<Preparation, GatewayError> {
     let begun = Instant::now();
     let mut prepared = prepare(context, grant, request, attempt.target)?;
     match &mut prepared {
@@ -171,7 +171,7 @@ async fn call_single_target_streamed(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &mut Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, GatewayError> {
     let begun = Instant::now();
     let attempt = begin_single(exchange.context, grant, begun);
     let limits = AttemptLimits::of_only_target(grant, begun);
@@ -185,9 +185,9 @@ async fn run_plan_streamed(
     grant: &Grant,
     request: &mut Request,
     plan: &mut Plan,
-) -> Result<Response, Failure> {
+) -> Result<Response, GatewayError> {
     let context = exchange.context;
-    let mut last = Err(Failure::NoTarget);
+    let mut last = Err(GatewayError::NoTarget);
     loop {
         let step = {
             let facts = Told::new(context, grant, request);
@@ -238,13 +238,13 @@ async fn attempt_streamed(
     (grant, request): (&Grant, &mut Request),
     mut attempt: Attempt<'_>,
     limits: AttemptLimits,
-) -> (Outcome, Result<Response, Failure>) {
+) -> (AttemptOutcome, Result<Response, GatewayError>) {
     let response = match prepare_attempt(exchange.context, (grant, request), &mut attempt, &limits)
     {
         Err(failure) => Err(failure),
         Ok(Preparation::Respond(own, _)) => Ok(AttemptResponse::Local(own)),
         // What is streamed is not translated.
-        Ok(Preparation::Fetch(_)) => Err(Failure::NoTarget),
+        Ok(Preparation::Fetch(_)) => Err(GatewayError::NoTarget),
         Ok(Preparation::Call(upstream_request)) => {
             let called =
                 call_streamed(exchange, &upstream_request, request, &mut attempt.guard.stats).await;
@@ -265,7 +265,7 @@ pub(super) struct PlanExecutor<'p> {
 
 impl PlanExecutor<'_> {
     /// Calls the only target: without a route, or with one that leaves no choice.
-    async fn call_single_target(&self) -> Result<Response, Failure> {
+    async fn call_single_target(&self) -> Result<Response, GatewayError> {
         let begun = Instant::now();
         let mut attempt = begin_single(self.context, self.grant, begun);
         let limits = AttemptLimits::of_only_target(self.grant, begun);
@@ -277,10 +277,10 @@ impl PlanExecutor<'_> {
     pub(super) async fn run(
         &self,
         plan: &mut Plan,
-        before: Option<Failure>,
-    ) -> Result<Response, Failure> {
+        before: Option<GatewayError>,
+    ) -> Result<Response, GatewayError> {
         let facts = Told::new(self.context, self.grant, self.request);
-        let mut last: Option<Result<Response, Failure>> = before.map(Err);
+        let mut last: Option<Result<Response, GatewayError>> = before.map(Err);
         loop {
             let step = if self.context.attempts.is_full() {
                 Step::Give
@@ -291,7 +291,7 @@ impl PlanExecutor<'_> {
                 last.take().into_iter().flatten().for_each(Response::dismiss);
             }
             let (outcome, result) = match step {
-                Step::Give => return last.unwrap_or(Err(Failure::NoTarget)),
+                Step::Give => return last.unwrap_or(Err(GatewayError::NoTarget)),
                 Step::Try(step) => {
                     copies::send(self, plan.live(), &step.copies);
                     if step.wait > Duration::ZERO {
@@ -320,7 +320,7 @@ impl PlanExecutor<'_> {
         &self,
         plan: &mut Plan,
         step: &Try,
-    ) -> (Outcome, Result<Response, Failure>) {
+    ) -> (AttemptOutcome, Result<Response, GatewayError>) {
         let live = Arc::clone(plan.live());
         let begun = Instant::now();
         let Some(target) = live.route().targets.get(step.target) else {
@@ -350,7 +350,7 @@ impl PlanExecutor<'_> {
         &self,
         attempt: &mut Attempt<'_>,
         limits: &AttemptLimits,
-    ) -> Result<AttemptResponse, Failure> {
+    ) -> Result<AttemptResponse, GatewayError> {
         let begun = Instant::now();
         let asked = (self.grant, self.request);
         let mut prepared = prepare_attempt(self.context, asked, attempt, limits)?;
@@ -363,7 +363,7 @@ impl PlanExecutor<'_> {
             Preparation::Respond(own, _) => return Ok(AttemptResponse::Local(own)),
             Preparation::Call(upstream_request) => upstream_request,
             // All are there.
-            Preparation::Fetch(_) => return Err(Failure::NoTarget),
+            Preparation::Fetch(_) => return Err(GatewayError::NoTarget),
         };
         let stats = &mut attempt.guard.stats;
         let calling = self.call(&mut upstream_request, stats, limits.opening);
@@ -374,7 +374,7 @@ impl PlanExecutor<'_> {
                 Ok(answered) => answered?,
                 Err(_) => {
                     let provider = upstream_request.upstream.provider.name.clone();
-                    return Err(Failure::UpstreamTimeout { provider, phase: "first token" });
+                    return Err(GatewayError::UpstreamTimeout { provider, phase: "first token" });
                 }
             },
         };
@@ -387,7 +387,7 @@ impl PlanExecutor<'_> {
         upstream_request: &mut UpstreamRequest,
         stats: &mut CallStats,
         opening: Option<Wait>,
-    ) -> Result<Box<Answer>, Failure> {
+    ) -> Result<Box<Answer>, GatewayError> {
         let mut answer = if upstream_request.has_further_calls() {
             Box::pin(call_in_parts(self.context, upstream_request, self.request, stats)).await?
         } else {
@@ -410,7 +410,7 @@ impl PlanExecutor<'_> {
         &self,
         lanes: Vec<Plan>,
         hedge: Duration,
-    ) -> (Outcome, Result<Response, Failure>) {
+    ) -> (AttemptOutcome, Result<Response, GatewayError>) {
         let mut waiting = lanes.into_iter();
         let mut running = FuturesUnordered::new();
         let mut last = no_target();
@@ -462,7 +462,8 @@ impl PlanExecutor<'_> {
     }
 }
 
-type Lane<'p> = Pin<Box<dyn Future<Output = (Outcome, Result<Response, Failure>)> + 'p>>;
+type Lane<'p> =
+    Pin<Box<dyn Future<Output = (AttemptOutcome, Result<Response, GatewayError>)> + 'p>>;
 
 impl Response {
     /// The answer is not wanted.
@@ -474,12 +475,12 @@ impl Response {
 }
 
 /// The outcome where no target is left.
-fn no_target() -> (Outcome, Result<Response, Failure>) {
-    (outcome_of_failure(&Failure::NoTarget, Duration::ZERO), Err(Failure::NoTarget))
+fn no_target() -> (AttemptOutcome, Result<Response, GatewayError>) {
+    (outcome_of_failure(&GatewayError::NoTarget, Duration::ZERO), Err(GatewayError::NoTarget))
 }
 
 /// Records that the response could not be delivered, and that nothing of it has gone to the client.
-pub(super) fn record_outcome(plan: &mut Plan, failure: &Failure) {
+pub(super) fn record_outcome(plan: &mut Plan, failure: &GatewayError) {
     let now = Instant::now();
     plan.record_outcome(&outcome_of_failure(failure, Duration::ZERO), now);
 }

@@ -8,7 +8,7 @@
 //! After the first byte of an answer has gone to the client there is no repetition of any kind; before, a
 //! route may ask again or elsewhere. Attempts never touch the client, so that several may be under way.
 //!
-//! Only `failure.rs` knows which status an error becomes. Absent: any wait of one shard for another.
+//! Only `error.rs` knows which status an error becomes. Absent: any wait of one shard for another.
 //! What shards share is the cache and what is known of targets.
 
 mod access;
@@ -33,8 +33,8 @@ mod deliver_stream;
 mod deliver_translated;
 mod encode;
 mod endpoint;
+mod error;
 mod facts;
-mod failure;
 mod feedback;
 mod fields;
 mod follow;

@@ -15,7 +15,7 @@ use super::admit::{Grant, bounded};
 use super::choose::{Pick, knowers, only, only_one, pick};
 use super::deliver::Whole;
 use super::endpoint::percent_decoded;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::record::Exchange;
 use crate::config::Settings;
 use crate::llm::{Dialect, Mode, ModelCard};
@@ -226,11 +226,11 @@ pub(super) fn answer(
     exchange: &Exchange<'_>,
     grant: &Grant,
     named: Option<&str>,
-) -> Result<Whole, Failure> {
+) -> Result<Whole, GatewayError> {
     let asked = provider_in_query(exchange);
     let wanted = asked.as_deref().or(named);
     if let Some(name) = wanted.filter(|name| exchange.snapshot.upstream(name).is_none()) {
-        return Err(Failure::UnknownProvider(bounded(name)));
+        return Err(GatewayError::UnknownProvider(bounded(name)));
     }
     let dialect = exchange.record.client_format.dialect;
     let is_shown = |listed: &&Listed| {
@@ -242,7 +242,7 @@ pub(super) fn answer(
     let body = match asked_id(exchange.head.path()) {
         Some(id) => {
             let found = shown.find(|listed| listed.has_id(&id));
-            let found = found.ok_or_else(|| Failure::ModelNotFound(bounded(&id)))?;
+            let found = found.ok_or_else(|| GatewayError::ModelNotFound(bounded(&id)))?;
             found.in_shape_of(dialect)
         }
         None => list(shown, dialect),

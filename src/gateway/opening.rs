@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
 use super::recall;
 use super::receive::Request;
@@ -51,7 +51,7 @@ pub(super) async fn take_in(
     upstream_request: &UpstreamRequest,
     (request, wait): (&Request, Wait),
     answer: &mut Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     if !request.endpoint.is_metered() || !(200..300).contains(&answer.head.status()) {
         return Ok(());
     }
@@ -72,7 +72,7 @@ fn whole(
     upstream_request: &UpstreamRequest,
     answer: &mut Answer,
     body: &[u8],
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     if answer.head.get("content-encoding").is_some() {
         return Ok(());
     }
@@ -102,7 +102,7 @@ async fn stream(
     upstream_request: &UpstreamRequest,
     wait: Wait,
     answer: &mut Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let codec = codec(upstream_request.dialect).or_else(|| codec(Dialect::OpenaiChat));
     let codec = codec.ok_or_else(|| invalid(upstream_request, "its dialect has no streams"))?;
     let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
@@ -164,7 +164,7 @@ pub(super) fn is_good(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     shown: OpeningEvent,
-) -> Result<bool, Failure> {
+) -> Result<bool, GatewayError> {
     match shown {
         OpeningEvent::Preamble => Ok(false),
         OpeningEvent::Content => Ok(true),
@@ -179,7 +179,7 @@ pub(super) fn check(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     body: &[u8],
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let read = |root: crate::llm::Node<'_>| failure_of_answer(upstream_request.dialect, root);
     match context.worker.scanner().read(body, read) {
         Ok(Some(error)) => Err(failure(upstream_request, head, error)),
@@ -194,7 +194,7 @@ pub(super) fn check_choices(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     body: &[u8],
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let is_original = upstream_request.upstream.provider.is_original();
     let has_choices = upstream_request.dialect == Dialect::OpenaiChat;
     if is_original || !has_choices { Ok(()) } else { check(context, upstream_request, head, body) }
@@ -206,15 +206,15 @@ pub(super) fn failure_in(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     body: &[u8],
-) -> Failure {
+) -> GatewayError {
     let read = |root: crate::llm::Node<'_>| {
         let delay = codec(upstream_request.dialect).and_then(|codec| codec.retry_delay(root));
         (error_in_answer(upstream_request.dialect, root), delay)
     };
     match context.worker.scanner().read(body, read) {
         Ok((error, delay)) => match failure(upstream_request, head, error) {
-            Failure::ProviderError { provider, error, retry_after } => {
-                Failure::ProviderError { provider, error, retry_after: retry_after.or(delay) }
+            GatewayError::ProviderError { provider, error, retry_after } => {
+                GatewayError::ProviderError { provider, error, retry_after: retry_after.or(delay) }
             }
             other => other,
         },
@@ -227,7 +227,7 @@ pub(super) fn failure(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     mut error: ApiError,
-) -> Failure {
+) -> GatewayError {
     for text in error.texts_mut() {
         // Credentials are masked byte by byte, so that it stays text.
         if let Cow::Owned(masked) = upstream_request.masked(text.as_bytes(), Scrutiny::Close) {
@@ -235,15 +235,18 @@ pub(super) fn failure(
         }
     }
     let field = |name: &str| head.get(name).and_then(|it| std::str::from_utf8(it).ok());
-    Failure::ProviderError {
+    GatewayError::ProviderError {
         provider: upstream_request.upstream.provider.name.clone(),
         error: Box::new(error),
         retry_after: retry_hint(unix_now(), field),
     }
 }
 
-fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> Failure {
-    Failure::InvalidAnswer { provider: upstream_request.upstream.provider.name.clone(), reason }
+fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayError {
+    GatewayError::InvalidAnswer {
+        provider: upstream_request.upstream.provider.name.clone(),
+        reason,
+    }
 }
 
 /// Whether the opening of a stream is held back from its client.
@@ -287,7 +290,7 @@ impl Hold {
         &mut self,
         exchange: &mut Exchange<'_>,
         (upstream_request, answer): (&UpstreamRequest, &mut Answer),
-    ) -> Result<Option<usize>, Failure> {
+    ) -> Result<Option<usize>, GatewayError> {
         let limit = || Instant::now().after(HOLD_MAX);
         let until = self.is_on.then(|| *self.until.get_or_insert_with(limit));
         let filled = answer.fill_until(exchange, upstream_request, until).await?;

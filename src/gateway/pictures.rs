@@ -13,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::body::Incoming;
 use super::context::RequestContext;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::prepare::BodyEdit;
 use super::receive::{Body, Request, media_type_is};
 use super::translate;
@@ -89,7 +89,7 @@ pub(super) fn missing(
     request: &Request,
     edits: &[BodyEdit],
     (client, provider): (Dialect, Dialect),
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, GatewayError> {
     let Body::Json { bytes, .. } = &request.body else { return Ok(Vec::new()) };
     let both = codec(client).zip(codec(provider));
     let is_conversation = request.endpoint.chat_dialect().is_some();
@@ -128,12 +128,12 @@ pub(super) async fn fetch(
     context: &RequestContext<'_>,
     request: &Request,
     urls: Vec<String>,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     if urls.len() > PICTURES_MAX {
         let text = format!("expected at most {PICTURES_MAX} pictures by address in one request");
-        return Err(Failure::Invalid(text.into()));
+        return Err(GatewayError::Invalid(text.into()));
     }
-    let _leave = Leave::take(context.worker).ok_or(Failure::Overloaded("picture fetches"))?;
+    let _leave = Leave::take(context.worker).ok_or(GatewayError::Overloaded("picture fetches"))?;
     let limit = Instant::now().after(TOTAL);
     let fetches = stream::iter(urls).map(|url| async move {
         let picture = Address::parse(&url)?;
@@ -185,10 +185,10 @@ struct Address {
 }
 
 impl Address {
-    fn parse(url: &str) -> Result<Self, Failure> {
+    fn parse(url: &str) -> Result<Self, GatewayError> {
         let refused = || {
             let text = "expected the address of a picture to be a plain https:// URL";
-            Failure::Invalid(text.into())
+            GatewayError::Invalid(text.into())
         };
         let rest = url.strip_prefix("https://").filter(|_| url.len() <= ADDRESS_BYTES_MAX);
         let rest = rest.ok_or_else(refused)?;
@@ -214,8 +214,8 @@ impl Address {
         Ok(Self { name, port: base.port, authority: base.authority, target })
     }
 
-    fn failure(&self, reason: &'static str) -> Failure {
-        Failure::Picture { host: self.authority.clone(), reason }
+    fn failure(&self, reason: &'static str) -> GatewayError {
+        GatewayError::Picture { host: self.authority.clone(), reason }
     }
 
     /// The addresses that may be connected to.

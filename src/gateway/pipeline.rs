@@ -6,7 +6,7 @@
 
 use super::admit::Grant;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::receive::Request;
 use super::record::Exchange;
 use super::{
@@ -37,7 +37,7 @@ pub(super) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bo
 }
 
 /// Tells what went wrong, and settles. False if the client is gone.
-async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), Failure>) -> bool {
+async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), GatewayError>) -> bool {
     if let Some(failure) = exchange.client.lost.take() {
         outcome = Err(failure);
     }
@@ -51,14 +51,14 @@ async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), Failure>) -
     failure.is_none_or(|failure| !failure.has_no_client())
 }
 
-async fn serve_message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<(), Failure> {
+async fn serve_message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<(), GatewayError> {
     exchange.record.endpoint = Some(Endpoint::Responses);
     let grant = admit::admit(exchange, Endpoint::Responses)?;
     let request = receive::message(exchange, body)?;
     run_stages(exchange, &grant, request).await
 }
 
-async fn serve(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
     let endpoint = receive::endpoint(exchange)?;
     let grant = admit::admit(exchange, endpoint)?;
     if endpoint == Endpoint::Realtime {
@@ -75,7 +75,7 @@ async fn run_stages(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     mut request: Request,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     grant.check_other_models(exchange.head, &request)?;
     if request.endpoint == Endpoint::Feedback {
         let own = feedback::take(exchange, &request)?;
@@ -96,7 +96,7 @@ async fn run_stages(
         let response = forward::forward(exchange, asked, plan.as_deref_mut()).await?;
         match (deliver::deliver(exchange, response).await, &mut plan) {
             // Until the first byte has gone to the client another target may do better.
-            (Err(failure), Some(plan)) if failure.may_be_mended(exchange) => {
+            (Err(failure), Some(plan)) if failure.is_retryable(exchange) => {
                 forward::record_outcome(plan, &failure);
                 before = Some(failure);
             }

@@ -10,7 +10,7 @@ use super::context::{HeldBytes, RequestContext};
 use super::count_tokens;
 use super::deliver::Whole;
 use super::endpoint::{Endpoint, gemini_call};
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::form;
 use super::model_fit::{fit_members, fit_reasoning, needs_responses};
 use super::params;
@@ -110,12 +110,12 @@ pub(super) fn prepare(
     grant: &Grant,
     request: &Request,
     target: Option<&Target>,
-) -> Result<Preparation, Failure> {
+) -> Result<Preparation, GatewayError> {
     let asked = requested_model(request, target);
     let choice = choose(context, target, asked.as_deref());
     if request.hides_model() && (choice.is_err() || grant.key_with_models().is_some()) {
         let limit = context.snapshot.settings.server.body_bytes_max as u64;
-        return Err(Failure::FormModelUnseen { limit });
+        return Err(GatewayError::FormModelUnseen { limit });
     }
     let choice = choice?;
     check(context, grant, request, &choice)?;
@@ -278,7 +278,7 @@ fn check(
     grant: &Grant,
     request: &Request,
     choice: &Choice,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     if let Some(model) = &choice.model {
         grant.check_model(model)?;
     }
@@ -286,13 +286,13 @@ fn check(
     check_realtime(request, choice)?;
     check_abilities(request, choice)?;
     if request.endpoint.is_metered() && choice.model.is_none() {
-        return Err(Failure::Invalid("`model` is required".into()));
+        return Err(GatewayError::Invalid("`model` is required".into()));
     }
     Ok(())
 }
 
 /// Refuses providers without realtime sessions, or with others than OpenAI's.
-fn check_realtime(request: &Request, choice: &Choice) -> Result<(), Failure> {
+fn check_realtime(request: &Request, choice: &Choice) -> Result<(), GatewayError> {
     let provider = &choice.upstream.provider;
     let dialect = provider.dialect_for(choice.model.as_deref());
     let has_api = matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses);
@@ -301,11 +301,11 @@ fn check_realtime(request: &Request, choice: &Choice) -> Result<(), Failure> {
     }
     let name = &provider.name;
     let text = format!("provider `{name}` has no realtime API of OpenAI's shape");
-    Err(Failure::Invalid(text.into()))
+    Err(GatewayError::Invalid(text.into()))
 }
 
 /// Refuses what the vendor is known not to have.
-fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
+fn check_abilities(request: &Request, choice: &Choice) -> Result<(), GatewayError> {
     let provider = &choice.upstream.provider;
     let missing = match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
@@ -319,7 +319,7 @@ fn check_abilities(request: &Request, choice: &Choice) -> Result<(), Failure> {
     };
     if let Some(missing) = missing {
         let text = format!("the vendor of provider `{}` has no {missing}", provider.name);
-        return Err(Failure::Invalid(text.into()));
+        return Err(GatewayError::Invalid(text.into()));
     }
     Ok(())
 }
@@ -354,7 +354,7 @@ fn timeouts(
     context: &RequestContext<'_>,
     target: Option<&Target>,
     choice: &Choice,
-) -> Result<Timeouts, Failure> {
+) -> Result<Timeouts, GatewayError> {
     let mut timeouts = choice.upstream.provider.timeouts;
     let header = requested_timeout(context)?;
     if let Some(total) = target.and_then(|target| target.request_timeout).or(header) {
@@ -364,7 +364,9 @@ fn timeouts(
 }
 
 /// The limit that the client sets.
-pub(super) fn requested_timeout(context: &RequestContext<'_>) -> Result<Option<Duration>, Failure> {
+pub(super) fn requested_timeout(
+    context: &RequestContext<'_>,
+) -> Result<Option<Duration>, GatewayError> {
     let written =
         context.gateway_header("request-timeout").map(str::trim).filter(|text| !text.is_empty());
     let Some(text) = written else { return Ok(None) };
@@ -373,7 +375,7 @@ pub(super) fn requested_timeout(context: &RequestContext<'_>) -> Result<Option<D
         if fraction.bytes().all(|byte| byte == b'0') { whole } else { text }
     });
     let refused = "expected a whole number of milliseconds in request-timeout";
-    let number = whole.parse::<u64>().map_err(|_| Failure::Invalid(refused.into()))?;
+    let number = whole.parse::<u64>().map_err(|_| GatewayError::Invalid(refused.into()))?;
     Ok(Some(Duration::from_millis(number)).filter(|limit| !limit.is_zero()))
 }
 

@@ -20,7 +20,7 @@ use super::admit::Grant;
 use super::answer::{Answer, Link};
 use super::deliver::{answer_of, begin_head, whole, write_provider_fields_but_form};
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::forward::{Response, forward};
 use super::pictures::Pictures;
 use super::prepare::UpstreamRequest;
@@ -36,7 +36,7 @@ use handshake::requested_model;
 use session::Session;
 
 /// Serves one session from its handshake to its end.
-pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), Failure> {
+pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), GatewayError> {
     // Whatever comes of it: behind a handshake there may be frames already, which are no requests.
     exchange.record.close = true;
     let opening = Opening::read(exchange.head)?;
@@ -79,10 +79,10 @@ async fn accept(
     upstream_request: &UpstreamRequest,
     opening: &Opening<'_>,
     answer: &Answer,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let chosen = opening.check_answer(&answer.head).map_err(|reason| {
         let provider = upstream_request.upstream.provider.name.clone();
-        Failure::InvalidAnswer { provider, reason }
+        GatewayError::InvalidAnswer { provider, reason }
     })?;
     let mut out = begin_head(exchange, 101);
     write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
@@ -102,7 +102,7 @@ async fn talk(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     (upstream_request, mut answer): (&UpstreamRequest, Box<Answer>),
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
     let begun = Instant::now();
     let session = Session::new(exchange, grant, upstream_request);

@@ -18,8 +18,8 @@ use super::connection::while_client_stays;
 use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
 use super::deliver_stream;
 use super::endpoint::Endpoint;
+use super::error::GatewayError;
 use super::facts::Told;
-use super::failure::Failure;
 use super::follow;
 use super::receive::Request;
 use super::record::{CacheStatus, Exchange};
@@ -116,7 +116,7 @@ pub(super) async fn recall(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,
-) -> Result<Option<Hit>, Failure> {
+) -> Result<Option<Hit>, GatewayError> {
     let Some(route) = grant.route() else { return Ok(None) };
     let Some(mut lookup) = look_up(exchange, grant, request) else { return Ok(None) };
     let (mut meant, mut comparison) = (None, None);
@@ -216,7 +216,7 @@ async fn find_same(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     lookup: &mut Lookup<'_>,
-) -> Result<Option<Hit>, Failure> {
+) -> Result<Option<Hit>, GatewayError> {
     if let Some(entry) = find(exchange, grant, lookup) {
         return Ok(Some(hit(exchange, lookup, entry)));
     }
@@ -350,7 +350,7 @@ pub(super) fn is_shared(exchange: &Exchange<'_>) -> bool {
 pub(super) async fn while_needed<T>(
     exchange: &mut Exchange<'_>,
     mut work: impl Future<Output = T> + Unpin,
-) -> Result<T, Failure> {
+) -> Result<T, GatewayError> {
     if exchange.client.lost.is_none() {
         let reader = &mut exchange.client.connection.reader;
         match while_client_stays(reader, &mut work).await {
@@ -361,7 +361,7 @@ pub(super) async fn while_needed<T>(
     let Some(leader) = leader(exchange) else { return work.map(Ok).await };
     match select(work, pin!(leader.abandoned())).await {
         Either::Left((done, _)) => Ok(done),
-        Either::Right(_) => Err(Failure::ClientLeft),
+        Either::Right(_) => Err(GatewayError::ClientLeft),
     }
 }
 
@@ -419,7 +419,7 @@ pub(super) async fn deliver(
     exchange: &mut Exchange<'_>,
     request: &Request,
     hit: Hit,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let entry = match hit {
         Hit::Stored(entry) => entry,
         Hit::Shared(follower, origin) => {

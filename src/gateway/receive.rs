@@ -10,7 +10,7 @@ use super::access::is_inference;
 use super::admit::Grant;
 use super::body::{Incoming, Pace};
 use super::endpoint::{Endpoint, converse_call, gemini_call};
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::form::{Form, FormLook};
 use super::pictures::Pictures;
 use super::record::Exchange;
@@ -102,7 +102,7 @@ impl Request {
 }
 
 /// Finds the endpoint.
-pub(super) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, Failure> {
+pub(super) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, GatewayError> {
     exchange.record.body_unread = exchange.head.framing() != Framing::None;
     let endpoint = Endpoint::find(exchange.head.path(), exchange.head.method())?;
     exchange.record.endpoint = Some(endpoint);
@@ -114,7 +114,7 @@ pub(super) async fn body(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     endpoint: Endpoint,
-) -> Result<Request, Failure> {
+) -> Result<Request, GatewayError> {
     let framing = exchange.head.framing();
     let is_ours =
         endpoint.is_metered() || endpoint.counts_tokens() || endpoint == Endpoint::Feedback;
@@ -125,7 +125,7 @@ pub(super) async fn body(
     }
     let body = if is_ours || is_small_json(exchange, endpoint) {
         let bytes = keep_whole(exchange, framing).await?;
-        let mut outline = exchange.worker.scanner().request(&bytes).map_err(Failure::Json)?;
+        let mut outline = exchange.worker.scanner().request(&bytes).map_err(GatewayError::Json)?;
         if let Some(call) = gemini_call(exchange.head.path()) {
             outline.stream = call.is_stream();
             outline.model = Some(call.model);
@@ -144,7 +144,7 @@ pub(super) async fn body(
         let is_encoded = exchange.head.get("content-encoding").is_some();
         let boundary = if is_encoded { Ok(None) } else { form_boundary(content_type) };
         match boundary {
-            Err(error) if is_inference(exchange.head) => return Err(Failure::Form(error)),
+            Err(error) if is_inference(exchange.head) => return Err(GatewayError::Form(error)),
             Ok(Some(boundary)) => {
                 let look = FormLook::new(boundary, grant.key_with_models().is_some());
                 Box::pin(look_at_form(exchange, framing, look)).await?
@@ -161,24 +161,24 @@ pub(super) async fn body(
 }
 
 /// A request for a response whose body came as a message of a WebSocket.
-pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, Failure> {
+pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, GatewayError> {
     exchange.hold(body.len())?;
     exchange.record.request_bytes += body.len() as u64;
-    let outline = exchange.worker.scanner().request(&body).map_err(Failure::Json)?;
+    let outline = exchange.worker.scanner().request(&body).map_err(GatewayError::Json)?;
     exchange.record.stream = outline.stream;
     let body = Body::Json { bytes: body.into(), outline };
     let pictures = Pictures::default();
     Ok(Request { endpoint: Endpoint::Responses, body, pictures, as_array: false })
 }
 
-fn check_media_type(exchange: &Exchange<'_>) -> Result<(), Failure> {
+fn check_media_type(exchange: &Exchange<'_>) -> Result<(), GatewayError> {
     let encoded = exchange
         .head
         .get("content-encoding")
         .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"));
     // No content type at all is taken for JSON: that is what hand-written clients mean.
     let other = exchange.head.get("content-type").is_some_and(|value| !is_json(value));
-    if encoded || other { Err(Failure::MediaType) } else { Ok(()) }
+    if encoded || other { Err(GatewayError::MediaType) } else { Ok(()) }
 }
 
 /// True for a content type of JSON, with or without parameters.
@@ -203,15 +203,15 @@ fn is_small_json(exchange: &Exchange<'_>, endpoint: Endpoint) -> bool {
 }
 
 /// Of two content types the provider might go by the other.
-fn refuse_two_content_types(exchange: &Exchange<'_>) -> Result<(), Failure> {
+fn refuse_two_content_types(exchange: &Exchange<'_>) -> Result<(), GatewayError> {
     let count = exchange.head.fields().filter(|(name, _)| *name == "content-type").count();
-    let refused = || Failure::Invalid("expected one field `content-type`".into());
+    let refused = || GatewayError::Invalid("expected one field `content-type`".into());
     (count < 2).then_some(()).ok_or_else(refused)
 }
 
-fn refuse_announced(framing: Framing, limit: u64) -> Result<(), Failure> {
+fn refuse_announced(framing: Framing, limit: u64) -> Result<(), GatewayError> {
     match framing {
-        Framing::Length(length) if length > limit => Err(Failure::BodyTooLarge { limit }),
+        Framing::Length(length) if length > limit => Err(GatewayError::BodyTooLarge { limit }),
         _ => Ok(()),
     }
 }
@@ -222,7 +222,7 @@ async fn look_at_form(
     exchange: &mut Exchange<'_>,
     framing: Framing,
     mut look: FormLook,
-) -> Result<Body, Failure> {
+) -> Result<Body, GatewayError> {
     let needs_model = is_inference(exchange.head);
     let server = &exchange.snapshot.settings.server;
     let limit = if needs_model { server.body_bytes_max } else { FORM_LOOK_BYTES };
@@ -233,14 +233,14 @@ async fn look_at_form(
         let before = held.len();
         let reader = &mut exchange.client.connection.reader;
         let done = incoming.drain(reader, |run| held.extend_from_slice(run));
-        let done = done.map_err(Failure::Body)?;
+        let done = done.map_err(GatewayError::Body)?;
         exchange.hold(held.len() - before)?;
         let mut read = look.push(held.get(before..).unwrap_or_default());
         if done && read.is_ok() {
             read = look.finish();
         }
         if let Err(failure) = read {
-            if needs_model || !matches!(failure, Failure::Form(_)) {
+            if needs_model || !matches!(failure, GatewayError::Form(_)) {
                 return Err(failure);
             }
             return Ok(Body::Streamed { framing, incoming, held, form: None });
@@ -258,14 +258,17 @@ async fn look_at_form(
         }
         let fill = exchange.client.connection.reader.fill();
         match within(pace.deadline(held.len() as u64), fill).await {
-            Err(_) => return Err(Failure::RequestTimeout("its body came too slowly")),
-            Ok(Ok(0) | Err(_)) => return Err(Failure::ClientLeft),
+            Err(_) => return Err(GatewayError::RequestTimeout("its body came too slowly")),
+            Ok(Ok(0) | Err(_)) => return Err(GatewayError::ClientLeft),
             Ok(Ok(_)) => {}
         }
     }
 }
 
-async fn keep_whole(exchange: &mut Exchange<'_>, framing: Framing) -> Result<Vec<u8>, Failure> {
+async fn keep_whole(
+    exchange: &mut Exchange<'_>,
+    framing: Framing,
+) -> Result<Vec<u8>, GatewayError> {
     let limit = exchange.snapshot.settings.server.body_bytes_max;
     refuse_announced(framing, limit as u64)?;
     exchange.invite_body().await?;
@@ -287,9 +290,9 @@ async fn keep_whole(exchange: &mut Exchange<'_>, framing: Framing) -> Result<Vec
                     bytes.extend_from_slice(run);
                 }
             })
-            .map_err(Failure::Body)?;
+            .map_err(GatewayError::Body)?;
         if bytes.len() > limit {
-            return Err(Failure::BodyTooLarge { limit: limit as u64 });
+            return Err(GatewayError::BodyTooLarge { limit: limit as u64 });
         }
         if framing == Framing::Chunked {
             exchange.hold(bytes.len() - before)?;
@@ -299,8 +302,8 @@ async fn keep_whole(exchange: &mut Exchange<'_>, framing: Framing) -> Result<Vec
         }
         let fill = exchange.client.connection.reader.fill();
         match within(pace.deadline(bytes.len() as u64), fill).await {
-            Err(_) => return Err(Failure::RequestTimeout("its body came too slowly")),
-            Ok(Ok(0) | Err(_)) => return Err(Failure::ClientLeft),
+            Err(_) => return Err(GatewayError::RequestTimeout("its body came too slowly")),
+            Ok(Ok(0) | Err(_)) => return Err(GatewayError::ClientLeft),
             Ok(Ok(_)) => {}
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::connection::Client;
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::ClientFormat;
 use super::pipeline::ConnectionReuse;
 use super::recall::Ticket;
@@ -197,12 +197,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Counts `bytes` that this exchange is about to keep in memory.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), GatewayError> {
         self.context.hold(bytes)
     }
 
     /// Asks a client that waits for leave (`expect: 100-continue`) to send its body.
-    pub(super) async fn invite_body(&mut self) -> Result<(), Failure> {
+    pub(super) async fn invite_body(&mut self) -> Result<(), GatewayError> {
         if self.head.expects_continue() && self.client.connection.reader.bytes().is_empty() {
             self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
         }
@@ -210,7 +210,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends bytes of the answer and counts them.
-    pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
         self.record.answer_begun = true;
         if self.client.lost.is_some() {
             return Ok(Vec::new());

@@ -21,7 +21,7 @@ use super::answer::EVENT_BYTES_MAX;
 use super::connection::Client;
 use super::context::RequestContext;
 use super::deliver::begin_head;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::pipeline;
 use super::realtime::Opening;
 use super::record::Exchange;
@@ -104,7 +104,7 @@ struct Create {
 }
 
 /// Serves a connection from its handshake to its end.
-pub(super) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+pub(super) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
     // What follows on it are no requests of HTTP.
     exchange.record.close = true;
     let opening = Opening::read(exchange.head)?;
@@ -137,7 +137,7 @@ pub(super) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 async fn next_message(
     exchange: &mut Exchange<'_>,
     deadline: Instant,
-) -> Result<Result<Vec<u8>, u16>, Failure> {
+) -> Result<Result<Vec<u8>, u16>, GatewayError> {
     let limit = exchange.snapshot.settings.server.body_bytes_max;
     let mut message = Vec::new();
     let mut has_begun = false;
@@ -230,7 +230,7 @@ async fn answer(
     exchange: &mut Exchange<'_>,
     conversations: &mut Conversations,
     message: Vec<u8>,
-) -> Result<bool, Failure> {
+) -> Result<bool, GatewayError> {
     let lane = lane_of(exchange, &message);
     let create = match read(exchange, conversations, &message) {
         Ok(Message::Create(create)) => create,
@@ -304,8 +304,8 @@ fn read(
     exchange: &Exchange<'_>,
     conversations: &Conversations,
     message: &[u8],
-) -> Result<Message, Failure> {
-    let outline = exchange.worker.scanner().request(message).map_err(Failure::Json)?;
+) -> Result<Message, GatewayError> {
+    let outline = exchange.worker.scanner().request(message).map_err(GatewayError::Json)?;
     let text = |key: &str| {
         let json = outline.value(message, key)?;
         serde_json::from_slice::<String>(json).ok()
@@ -319,7 +319,7 @@ fn read(
         }
         _ => {
             let expected = "expected a message of the type `response.create`";
-            return Err(Failure::Invalid(expected.into()));
+            return Err(GatewayError::Invalid(expected.into()));
         }
     }
     let known = conversations.find(response_name(&previous));
@@ -347,7 +347,7 @@ fn read(
     outline.splice(message, &edits, &mut body);
     let limit = exchange.snapshot.settings.server.body_bytes_max;
     if body.len() > limit {
-        return Err(Failure::BodyTooLarge { limit: limit as u64 });
+        return Err(GatewayError::BodyTooLarge { limit: limit as u64 });
     }
     let generates = outline.value(message, "generate") != Some(b"false");
     Ok(Message::Create(Create { body, items, generates }))
@@ -368,8 +368,8 @@ async fn keep_only(
     exchange: &mut Exchange<'_>,
     conversations: &mut Conversations,
     (create, lane): (Create, Lane),
-) -> Result<(), Failure> {
-    let codec = codec(Dialect::OpenaiResponses).ok_or(Failure::NotFound)?;
+) -> Result<(), GatewayError> {
+    let codec = codec(Dialect::OpenaiResponses).ok_or(GatewayError::NotFound)?;
     let read = translate_body(exchange, &create.body)?;
     let id = format!("resp_{}", exchange.worker.next_id());
     let mut encoder = codec.stream_encoder(&read, crate::base::unix_now().as_secs());
@@ -389,15 +389,15 @@ async fn keep_only(
     Ok(())
 }
 
-fn translate_body(exchange: &Exchange<'_>, body: &[u8]) -> Result<ChatRequest, Failure> {
-    let codec = codec(Dialect::OpenaiResponses).ok_or(Failure::NotFound)?;
+fn translate_body(exchange: &Exchange<'_>, body: &[u8]) -> Result<ChatRequest, GatewayError> {
+    let codec = codec(Dialect::OpenaiResponses).ok_or(GatewayError::NotFound)?;
     let mut scanner = exchange.worker.scanner();
     let read = scanner.read(body, |root| codec.read_request(root, &RequestPath::default()));
-    read.map_err(Failure::Json)?.map_err(Failure::Malformed)
+    read.map_err(GatewayError::Json)?.map_err(GatewayError::Malformed)
 }
 
 /// The head of a request on this connection, with what the handshake said of its client.
-fn head_of(exchange: &Exchange<'_>, length: usize) -> Result<RequestHead, Failure> {
+fn head_of(exchange: &Exchange<'_>, length: usize) -> Result<RequestHead, GatewayError> {
     let mut bytes = b"POST /v1/responses".to_vec();
     if let Some(query) = exchange.head.query() {
         bytes.push(b'?');
@@ -413,7 +413,7 @@ fn head_of(exchange: &Exchange<'_>, length: usize) -> Result<RequestHead, Failur
     write_field(&mut bytes, "content-length", length.to_string().as_bytes());
     end_head(&mut bytes);
     let mut head = RequestHead::default();
-    head.parse(&bytes, &HeadLimits::default()).map_err(Failure::Head)?;
+    head.parse(&bytes, &HeadLimits::default()).map_err(GatewayError::Head)?;
     Ok(head)
 }
 

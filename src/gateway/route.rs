@@ -6,7 +6,7 @@ use super::admit::Grant;
 use super::choose::named_provider;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::models;
 use super::prepare::{requested_model, requested_timeout};
 use super::receive::Request;
@@ -28,7 +28,7 @@ pub(super) fn route(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,
-) -> Result<Decision, Failure> {
+) -> Result<Decision, GatewayError> {
     let only = grant.route().and_then(|route| route.only_target());
     exchange.record.model = requested_model(request, only);
     if request.endpoint == Endpoint::Models {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 
 use super::connection::while_client_stays;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::record::Exchange;
 use crate::base::Instant;
 use crate::cache::{
@@ -39,7 +39,7 @@ impl Drop for GiveUp {
 pub(super) async fn look_up(
     exchange: &mut Exchange<'_>,
     asked: SemanticQuery,
-) -> Result<Option<SemanticMatch>, Failure> {
+) -> Result<Option<SemanticMatch>, GatewayError> {
     let Some(semantic) = exchange.worker.semantic() else { return Ok(None) };
     let limits = &exchange.snapshot.settings.semantic_cache;
     let policy = policy(exchange);

@@ -1,20 +1,20 @@
 //! Stage `settle`: always the last, also after failure and departure. It completes the usage, works
-//! out its cost, says whose fault a failure was, and tells one event.
+//! out its cost, says whose fault a failure was, and reports one event.
 //!
 //! The charge or refund of limits will stand here by later work.
 
 use super::attempt_log::AttemptRecord;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::record::{CacheStatus, Exchange};
 use super::upstream::Snapshot;
 use crate::llm::{
     Catalog, ModelCard, PicoUsd, PricingTerms, RateKind, Usage, cost, cost_of_units,
     estimate_tokens,
 };
-use crate::telemetry::{Cost, Event, ModelOrigin, Outcome, Tried};
+use crate::telemetry::{AttemptSummary, Cost, ModelOrigin, RequestEvent, RequestOutcome};
 
 /// Ends the exchange.
-pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
+pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>) {
     if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
         exchange.record.usage = Some(estimate(exchange));
     }
@@ -25,16 +25,16 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
         exchange.record.usage = Some(Usage { output_tokens, estimated: true, ..usage });
     }
     let cost = cost_of(exchange);
-    let row = failure.map(Failure::row);
+    let spec = failure.map(GatewayError::spec);
     let tried = if exchange.context.attempts.has_targets() {
         let legs = exchange.context.attempts.take();
-        legs.into_iter().filter_map(|attempt| told(exchange, attempt)).collect()
+        legs.into_iter().filter_map(|attempt| attempt_summary(exchange, attempt)).collect()
     } else {
         Vec::new()
     };
     let event = {
         let record = &mut exchange.record;
-        Event {
+        RequestEvent {
             id: record.id,
             at_unix: record.at_unix,
             shard: exchange.worker.shard(),
@@ -44,9 +44,11 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&Failure>) {
             model: record.model.take(),
             route: record.route.take(),
             status: record.status,
-            outcome: row
-                .map_or_else(|| outcome_of(record.status, record.stream_error), |row| row.side),
-            code: row.map(|row| row.code),
+            outcome: spec.map_or_else(
+                || outcome_of_status(record.status, record.stream_error),
+                |spec| spec.outcome,
+            ),
+            code: spec.map(|spec| spec.code),
             stream: record.stream,
             cache: record.cache.name(),
             cache_similarity: record.similarity,
@@ -125,9 +127,9 @@ pub(super) fn cost_at(
     }
 }
 
-/// An attempt of a route as the event tells it. One that was cut off after it had been sent is billed by
+/// An attempt of a route as the event reports it. One that was cut off after it had been sent is billed by
 /// its vendor for the request at least.
-fn told(exchange: &Exchange<'_>, attempt: AttemptRecord) -> Option<Tried> {
+fn attempt_summary(exchange: &Exchange<'_>, attempt: AttemptRecord) -> Option<AttemptSummary> {
     let target = attempt.target?;
     let record = &exchange.record;
     let input_tokens = tokens_in(record.request_bytes);
@@ -139,7 +141,7 @@ fn told(exchange: &Exchange<'_>, attempt: AttemptRecord) -> Option<Tried> {
         cost_at(&exchange.snapshot, (provider, attempt.model.as_deref()), usage, terms)
     });
     let AttemptRecord { provider, model, status, took, .. } = attempt;
-    Some(Tried { target, provider, model, status, took, usage, cost })
+    Some(AttemptSummary { target, provider, model, status, took, usage, cost })
 }
 
 /// True if the provider may have worked for this request: it was sent, and not refused.
@@ -168,12 +170,12 @@ fn tokens_in(bytes: u64) -> u64 {
 
 /// Whose fault a status is that a provider sent: a request it could not accept is the client's; a
 /// refused credential, a limit or a breakdown is between the gateway and the provider.
-pub(super) fn outcome_of(status: u16, stream_error: bool) -> Outcome {
+pub(super) fn outcome_of_status(status: u16, stream_error: bool) -> RequestOutcome {
     match status {
-        _ if stream_error => Outcome::UpstreamError,
-        ..=399 => Outcome::Success,
-        401 | 403 | 408 | 429 | 500.. => Outcome::UpstreamError,
-        _ => Outcome::ClientError,
+        _ if stream_error => RequestOutcome::UpstreamError,
+        ..=399 => RequestOutcome::Success,
+        401 | 403 | 408 | 429 | 500.. => RequestOutcome::UpstreamError,
+        _ => RequestOutcome::ClientError,
     }
 }
 
@@ -184,16 +186,16 @@ mod tests {
     #[test]
     fn sides_of_provider_statuses() {
         for (status, expected) in [
-            (200, Outcome::Success),
-            (304, Outcome::Success),
-            (400, Outcome::ClientError),
-            (404, Outcome::ClientError),
-            (401, Outcome::UpstreamError),
-            (429, Outcome::UpstreamError),
-            (529, Outcome::UpstreamError),
+            (200, RequestOutcome::Success),
+            (304, RequestOutcome::Success),
+            (400, RequestOutcome::ClientError),
+            (404, RequestOutcome::ClientError),
+            (401, RequestOutcome::UpstreamError),
+            (429, RequestOutcome::UpstreamError),
+            (529, RequestOutcome::UpstreamError),
         ] {
-            assert_eq!(outcome_of(status, false), expected, "{status}");
+            assert_eq!(outcome_of_status(status, false), expected, "{status}");
         }
-        assert_eq!(outcome_of(200, true), Outcome::UpstreamError);
+        assert_eq!(outcome_of_status(200, true), RequestOutcome::UpstreamError);
     }
 }

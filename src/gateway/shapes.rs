@@ -8,7 +8,7 @@ use super::choose::Choice;
 use super::context::RequestContext;
 use super::deliver_translated::own_id;
 use super::endpoint::gemini_call;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::prepare::{BodyEdit, vendor_edits};
 use super::receive::Request;
 use super::record::Exchange;
@@ -70,7 +70,7 @@ pub(super) fn embeddings(
     edits: &[BodyEdit],
     (client, dialect): (Dialect, Dialect),
     choice: &Choice,
-) -> Result<Translation, Failure> {
+) -> Result<Translation, GatewayError> {
     let provider = &choice.upstream.provider;
     let model = choice.model.as_deref().unwrap_or_default();
     let codecs = codecs((client, dialect), choice)?;
@@ -83,17 +83,17 @@ pub(super) fn embeddings(
     };
     let (of_clients, shape) = of_clients.zip(shape).ok_or_else(|| {
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
-        Failure::Invalid(text.into())
+        GatewayError::Invalid(text.into())
     })?;
     let asked = read_with(context, request, edits, |root, _| {
-        of_clients.read_request(root, None).map_err(Failure::Malformed)
+        of_clients.read_request(root, None).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let inputs_max = shape.inputs_max(model).max(1);
     if asked.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
         let most = inputs_max * CALLS_MAX;
         let text = format!("expected at most {most} inputs in one request for this model");
-        return Err(Failure::Invalid(text.into()));
+        return Err(GatewayError::Invalid(text.into()));
     }
     let vendor = vendor_edits(request, choice);
     let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
@@ -101,7 +101,7 @@ pub(super) fn embeddings(
         let mut body = Vec::new();
         shape
             .write_request(&part, &target, &mut warnings, &mut body)
-            .map_err(Failure::Unsupported)?;
+            .map_err(GatewayError::Unsupported)?;
         bodies.push(edited(context, body, &vendor)?);
     }
     let mut further = bodies.into_iter();
@@ -124,7 +124,7 @@ pub(super) fn rerank(
     edits: &[BodyEdit],
     dialect: Dialect,
     choice: &Choice,
-) -> Result<Translation, Failure> {
+) -> Result<Translation, GatewayError> {
     let provider = &choice.upstream.provider;
     let model = choice.model.as_deref().unwrap_or_default();
     let codecs = codecs((Dialect::CohereChat, dialect), choice)?;
@@ -132,11 +132,13 @@ pub(super) fn rerank(
     let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
     let shape = shape.ok_or_else(|| untranslatable(choice, dialect))?;
     let asked = read_with(context, request, edits, |root, _| {
-        rerank_of_clients().read_request(root).map_err(Failure::Malformed)
+        rerank_of_clients().read_request(root).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
-    shape.write_request(&asked, &target, &mut warnings, &mut body).map_err(Failure::Unsupported)?;
+    shape
+        .write_request(&asked, &target, &mut warnings, &mut body)
+        .map_err(GatewayError::Unsupported)?;
     let body = edited(context, body, &vendor_edits(request, choice))?;
     let path = shape.path().to_owned();
     let asked = Asked::Rerank { request: asked, shape };

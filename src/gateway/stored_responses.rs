@@ -15,7 +15,7 @@ use super::choose::Choice;
 use super::context::RequestContext;
 use super::deliver::Whole;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::fields::presented_keys;
 use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
@@ -58,7 +58,7 @@ pub(super) fn read(
     request: &Request,
     edits: &[BodyEdit],
     client: &dyn Codec,
-) -> Result<ChatRequest, Failure> {
+) -> Result<ChatRequest, GatewayError> {
     let asked = translate::read(context, request, edits, client)?;
     let state = asked.needs_state.as_deref();
     if !matches!(state, Some("item_reference" | "previous_response_id")) {
@@ -72,7 +72,8 @@ pub(super) fn read(
         let mut found = Found::default();
         for response in chain(context, previous)?.iter().rev() {
             let input = [b"{\"input\":", &*response.input, b"}"].concat();
-            let input = context.worker.scanner().read(&input, items_of).map_err(Failure::Json)?;
+            let input =
+                context.worker.scanner().read(&input, items_of).map_err(GatewayError::Json)?;
             append(context, input, &mut found, array)?;
             output_of(context, response).iter().for_each(|(_, item)| array.raw(item));
         }
@@ -80,7 +81,7 @@ pub(super) fn read(
     })?;
     let limit = context.snapshot.settings.server.body_bytes_max as u64;
     if json.len() as u64 > limit {
-        return Err(Failure::BodyTooLarge { limit });
+        return Err(GatewayError::BodyTooLarge { limit });
     }
     let mut edits = edits.to_vec();
     edits.push(BodyEdit::Set { key: "input".to_owned(), json });
@@ -122,7 +123,7 @@ fn items_of(root: Node<'_>) -> Vec<Item> {
 fn chain(
     context: &RequestContext<'_>,
     mut previous: Option<String>,
-) -> Result<Vec<std::sync::Arc<StoredResponse>>, Failure> {
+) -> Result<Vec<std::sync::Arc<StoredResponse>>, GatewayError> {
     let mut found = Vec::new();
     while let Some(id) = previous {
         let key = key(context, response_name(&id));
@@ -141,7 +142,7 @@ fn append(
     items: Vec<Item>,
     found: &mut Found,
     array: &mut ArrayWriter<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     for item in items {
         match item {
             Item::Whole(json) => array.raw(&json),
@@ -176,14 +177,14 @@ fn output_of(context: &RequestContext<'_>, response: &StoredResponse) -> Vec<(St
     context.worker.scanner().read(&response.answer, items).unwrap_or_default()
 }
 
-fn unknown(what: &str, id: &str) -> Failure {
+fn unknown(what: &str, id: &str) -> GatewayError {
     let text = format!(
         "`{what}` names `{}`, which is not kept here (any more): the provider keeps no answers, and the \
          gateway does so for half an hour after their last use; send the whole conversation with \
          `store: false`",
         bounded(id)
     );
-    Failure::Invalid(text.into())
+    GatewayError::Invalid(text.into())
 }
 
 /// The name of an answer in the store: its owner's and its own.
@@ -255,7 +256,7 @@ pub(super) fn answer(
     context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
-) -> Result<Option<Whole>, Failure> {
+) -> Result<Option<Whole>, GatewayError> {
     let rest = context.head.path().strip_prefix(FOLDER);
     let Some(rest) = rest.filter(|_| request.endpoint == Endpoint::PassThrough) else {
         return Ok(None);
@@ -290,5 +291,5 @@ pub(super) fn answer(
         provider.name,
         dialect.name()
     );
-    Err(Failure::Invalid(text.into()))
+    Err(GatewayError::Invalid(text.into()))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
 use super::redact::Redactor;
 use crate::base::{Instant, unix_now};
@@ -82,7 +82,7 @@ impl TokenSlot {
 }
 
 /// Waits until the provider has a token, if it needs one.
-pub(super) async fn ready(upstream_request: &UpstreamRequest) -> Result<(), Failure> {
+pub(super) async fn ready(upstream_request: &UpstreamRequest) -> Result<(), GatewayError> {
     let provider = &upstream_request.upstream.provider;
     let brings_own = upstream_request.credential.is_some();
     if brings_own || provider.credential.source().is_none() {
@@ -100,8 +100,8 @@ pub(super) async fn ready(upstream_request: &UpstreamRequest) -> Result<(), Fail
     Ok(())
 }
 
-fn not_obtained(upstream_request: &UpstreamRequest) -> Failure {
-    Failure::Credential { provider: upstream_request.upstream.provider.name.clone() }
+fn not_obtained(upstream_request: &UpstreamRequest) -> GatewayError {
+    GatewayError::Credential { provider: upstream_request.upstream.provider.name.clone() }
 }
 
 /// The fields that prove who calls, beyond the provider's fixed ones. `target` is path and query.
@@ -111,7 +111,7 @@ pub(super) fn proof(
     base: &BaseUrl,
     target: &[&str],
     body: Payload<'_>,
-) -> Result<Vec<ProviderField>, Failure> {
+) -> Result<Vec<ProviderField>, GatewayError> {
     let provider = &upstream_request.upstream.provider;
     if upstream_request.credential.is_some() || provider.credential == Credential::Fixed {
         return Ok(Vec::new());
@@ -139,7 +139,7 @@ pub(super) fn proof(
                  as application/json with its length",
                 provider.name
             );
-            Failure::Invalid(text.into())
+            GatewayError::Invalid(text.into())
         }
         _ => not_obtained(upstream_request),
     })

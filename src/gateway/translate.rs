@@ -4,7 +4,7 @@
 //! `shapes`.
 
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::error::GatewayError;
 use super::receive::{Body, Request};
 use std::sync::Arc;
 
@@ -115,10 +115,10 @@ pub(super) fn read_with<T>(
     context: &RequestContext<'_>,
     request: &Request,
     edits: &[BodyEdit],
-    read: impl FnOnce(Node<'_>, &RequestPath<'_>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    read: impl FnOnce(Node<'_>, &RequestPath<'_>) -> Result<T, GatewayError>,
+) -> Result<T, GatewayError> {
     let Body::Json { bytes, outline } = &request.body else {
-        return Err(Failure::Invalid("this request has no body".into()));
+        return Err(GatewayError::Invalid("this request has no body".into()));
     };
     let mut edited = Vec::new();
     let body = if edits.is_empty() {
@@ -129,7 +129,7 @@ pub(super) fn read_with<T>(
     };
     let path = RequestPath { model: outline.model.as_deref(), stream: outline.stream };
     let mut scanner = context.worker.scanner();
-    scanner.read(body, |root| read(root, &path)).map_err(Failure::Json)?
+    scanner.read(body, |root| read(root, &path)).map_err(GatewayError::Json)?
 }
 
 /// What the request asks, in no dialect, with `edits` made to it.
@@ -138,9 +138,9 @@ pub(super) fn read(
     request: &Request,
     edits: &[BodyEdit],
     client: &dyn Codec,
-) -> Result<ChatRequest, Failure> {
+) -> Result<ChatRequest, GatewayError> {
     read_with(context, request, edits, |root, path| {
-        client.read_request(root, path).map_err(Failure::Malformed)
+        client.read_request(root, path).map_err(GatewayError::Malformed)
     })
 }
 
@@ -148,11 +148,11 @@ fn read_completion(
     context: &RequestContext<'_>,
     request: &Request,
     edits: &[BodyEdit],
-) -> Result<ChatRequest, Failure> {
+) -> Result<ChatRequest, GatewayError> {
     read_with(context, request, edits, |root, _| {
         read_completions_request(root).map_err(|error| match error {
-            CompletionsError::Malformed(error) => Failure::Malformed(error),
-            CompletionsError::Unsupported(error) => Failure::Unsupported(error),
+            CompletionsError::Malformed(error) => GatewayError::Malformed(error),
+            CompletionsError::Unsupported(error) => GatewayError::Unsupported(error),
         })
     })
 }
@@ -164,7 +164,7 @@ pub(super) fn translate(
     edits: &[BodyEdit],
     (client, provider): (Dialect, Dialect),
     choice: &Choice,
-) -> Result<Translation, Failure> {
+) -> Result<Translation, GatewayError> {
     match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
             shapes::embeddings(context, request, edits, (client, provider), choice)
@@ -180,7 +180,7 @@ fn chat(
     edits: &[BodyEdit],
     dialects: (Dialect, Dialect),
     choice: &Choice,
-) -> Result<Translation, Failure> {
+) -> Result<Translation, GatewayError> {
     let upstream = &choice.upstream;
     let model = choice.model.as_deref().unwrap_or_default();
     let (client, provider) = codecs(dialects, choice)?;
@@ -206,7 +206,7 @@ fn chat(
         let AdaptedRequest { request: fit, tool_names } =
             adapt(&asked, dialects.1, &target, &mut warnings);
         let written = provider.write_request(&fit, &target, &mut warnings, &mut body);
-        written.map_err(Failure::Unsupported)?;
+        written.map_err(GatewayError::Unsupported)?;
         tool_names
     };
     let body = edited(context, body, &vendor_edits(request, choice))?;
@@ -224,19 +224,19 @@ fn chat(
 pub(super) fn codecs(
     (client, provider): (Dialect, Dialect),
     choice: &Choice,
-) -> Result<(&'static dyn Codec, &'static dyn Codec), Failure> {
+) -> Result<(&'static dyn Codec, &'static dyn Codec), GatewayError> {
     let both = codec(client).zip(codec(provider));
     both.ok_or_else(|| untranslatable(choice, provider))
 }
 
 /// The provider does not speak what the client of that path does, nor anything like it.
-pub(super) fn untranslatable(choice: &Choice, provider: Dialect) -> Failure {
+pub(super) fn untranslatable(choice: &Choice, provider: Dialect) -> GatewayError {
     let text = format!(
         "provider `{}` speaks {}, which this path cannot be translated to",
         choice.upstream.name,
         provider.name()
     );
-    Failure::Invalid(text.into())
+    GatewayError::Invalid(text.into())
 }
 
 /// The warnings for the answer's head.
@@ -250,7 +250,7 @@ fn check_abilities(
     request: &ChatRequest,
     provider: &str,
     model: &str,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let snapshot = &context.snapshot;
     let Some(card) = snapshot.cards.find(&snapshot.settings, provider, model) else {
         return Ok(());
@@ -258,7 +258,7 @@ fn check_abilities(
     unsupported_input(request, &card).map_or(Ok(()), |what| {
         let why = "the catalogue has it as a model of text only (`abilities` under [catalogue] \
                    says otherwise)";
-        Err(Failure::Unsupported(Unsupported::new(what, why)))
+        Err(GatewayError::Unsupported(Unsupported::new(what, why)))
     })
 }
 
@@ -267,11 +267,11 @@ pub(super) fn edited(
     context: &RequestContext<'_>,
     body: Vec<u8>,
     edits: &[BodyEdit],
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, GatewayError> {
     if edits.is_empty() {
         return Ok(body);
     }
-    let outline = context.worker.scanner().request(&body).map_err(Failure::Json)?;
+    let outline = context.worker.scanner().request(&body).map_err(GatewayError::Json)?;
     let mut edited = Vec::with_capacity(body.len() + 128);
     outline.splice(&body, &BodyEdit::json_edits(edits), &mut edited);
     Ok(edited)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::outcome::{Fault, Outcome};
+use super::outcome::{AttemptOutcome, Fault};
 use crate::base::{Problems, member_path};
 
 /// When a breaker opens, and for how long.
@@ -49,7 +49,7 @@ impl Default for BreakerRule {
 
 impl BreakerRule {
     /// True if `outcome` counts as a failure.
-    fn counts(&self, outcome: &Outcome) -> bool {
+    fn counts(&self, outcome: &AttemptOutcome) -> bool {
         match &self.statuses {
             Some(statuses) => outcome.is_transport || statuses.contains(&outcome.status),
             None => outcome.fault == Fault::Target,
@@ -179,7 +179,7 @@ impl Breaker {
     }
 
     /// Takes an outcome into account. True if the breaker has opened by it.
-    pub(super) fn note(&self, rule: &BreakerRule, outcome: &Outcome, now_ms: u64) -> bool {
+    pub(super) fn note(&self, rule: &BreakerRule, outcome: &AttemptOutcome, now_ms: u64) -> bool {
         if rule.counts(outcome) {
             return self.note_failure(rule, now_ms);
         }
@@ -254,8 +254,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn outcome(status: u16) -> Outcome {
-        Outcome {
+    fn outcome(status: u16) -> AttemptOutcome {
+        AttemptOutcome {
             status,
             fault: Fault::of_status(status, false),
             is_transport: false,

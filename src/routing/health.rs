@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerRule, Gate};
 use super::budget::Budget;
-use super::outcome::{Fault, Outcome};
+use super::outcome::{AttemptOutcome, Fault};
 use crate::base::Instant;
 
 /// A target whose credential or model is refused is left alone for so long: an operator mends that, but
@@ -160,7 +160,7 @@ impl Health {
         self.budget.withdraw(self.ms(now))
     }
 
-    fn note(&self, outcome: &Outcome, now: Instant) {
+    fn note(&self, outcome: &AttemptOutcome, now: Instant) {
         let now_ms = self.ms(now);
         self.last_status.store(outcome.status, Relaxed);
         if !matches!(outcome.fault, Fault::None | Fault::Client) {
@@ -298,14 +298,14 @@ pub struct Permit {
 
 impl Permit {
     /// The attempt has shown how its target does; it may still be under way.
-    pub fn judge(&mut self, outcome: &Outcome, now: Instant) {
+    pub fn judge(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.run_before = self.health.breaker.run();
         self.health.note(outcome, now);
         self.is_probe = false;
     }
 
     /// What had been judged good has broken off: the failures before it stand as if it had not.
-    pub fn judge_again(&mut self, outcome: &Outcome, now: Instant) {
+    pub fn judge_again(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.health.breaker.set_run(self.run_before);
         self.health.note(outcome, now);
     }
@@ -338,9 +338,9 @@ mod tests {
 
     const NOBODY: Duration = Duration::ZERO;
 
-    fn outcome(status: u16, retry_after: Option<Duration>, latency: Duration) -> Outcome {
+    fn outcome(status: u16, retry_after: Option<Duration>, latency: Duration) -> AttemptOutcome {
         let fault = Fault::of_status(status, true);
-        Outcome { status, fault, is_transport: false, retry_after, latency }
+        AttemptOutcome { status, fault, is_transport: false, retry_after, latency }
     }
 
     fn health() -> (Arc<Health>, Instant) {

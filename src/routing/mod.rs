@@ -49,7 +49,7 @@ pub use drop_path::{DropMember, DropParams};
 pub use field::{BodyFields, Facts, Field};
 pub use health::{Bench, Health, HealthReport, Permit};
 pub use inline::RouteError;
-pub use outcome::{Fault, Outcome};
+pub use outcome::{AttemptOutcome, Fault};
 pub use params::Params;
 pub use plan::{Plan, Step, Try};
 pub use retry::retry_hint;

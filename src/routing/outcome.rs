@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How one attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct AttemptOutcome {
     /// The provider's status, or the one the client would be told.
     pub status: u16,
     /// Whose fault it was.
@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// True for a status of success, a connection that is taken over among them.
     #[must_use]
     pub fn is_success(&self) -> bool {

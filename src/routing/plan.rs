@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::field::Facts;
 use super::health::Permit;
-use super::outcome::Outcome;
+use super::outcome::AttemptOutcome;
 use super::retry::Retry;
 use super::route::{Group, Kind, LeadsOn, Node};
 use super::sticky::home;
@@ -64,7 +64,7 @@ pub struct Plan {
     live: Arc<Live>,
     /// From the root to where the plan stands.
     frames: Vec<Frame>,
-    last: Option<Outcome>,
+    last: Option<AttemptOutcome>,
     /// The last attempt was made to see whether its target is well again: its failure is not the
     /// client's.
     was_probe: bool,
@@ -135,7 +135,7 @@ impl Plan {
 
     /// How the last attempt, or race, has ended.
     #[must_use]
-    pub fn last(&self) -> Option<Outcome> {
+    pub fn last(&self) -> Option<AttemptOutcome> {
         self.last
     }
 
@@ -155,7 +155,7 @@ impl Plan {
     }
 
     /// An attempt, or a race, has ended.
-    pub fn record_outcome(&mut self, outcome: &Outcome, now: Instant) {
+    pub fn record_outcome(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.last = Some(*outcome);
         if outcome.is_success() {
             self.leave_out_slow(now);
@@ -305,7 +305,7 @@ impl Plan {
     }
 
     /// True if `outcome` would lead on to a target that has not been tried.
-    fn has_others(&self, live: &Live, outcome: &Outcome, now: Instant) -> bool {
+    fn has_others(&self, live: &Live, outcome: &AttemptOutcome, now: Instant) -> bool {
         self.groups(live).any(|(group, frame)| {
             group.leads_on.takes(outcome) && !untried(live, group, frame, now).is_empty()
         })
@@ -423,7 +423,7 @@ mod tests {
         let mut told = Vec::new();
         for place in 0..20 {
             let status = statuses.get(place).or(statuses.last()).copied().unwrap_or(200);
-            let outcome = Outcome {
+            let outcome = AttemptOutcome {
                 status,
                 fault: Fault::of_status(status, false),
                 is_transport: status == 502,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::outcome::Outcome;
+use super::outcome::AttemptOutcome;
 use crate::base::{IdSource, Problems, member_path};
 
 /// Attempts beyond the first that a config may ask for: as Portkey documents it.
@@ -57,7 +57,7 @@ impl RetryRule {
     /// than our own would be is not borne where `has_others`.
     pub(super) fn after(
         &self,
-        outcome: &Outcome,
+        outcome: &AttemptOutcome,
         attempt: u32,
         has_others: bool,
         dice: &mut IdSource,
@@ -193,8 +193,8 @@ mod tests {
     use super::*;
     use crate::routing::Fault;
 
-    fn outcome(status: u16, retry_after: Option<u64>) -> Outcome {
-        Outcome {
+    fn outcome(status: u16, retry_after: Option<u64>) -> AttemptOutcome {
+        AttemptOutcome {
             status,
             fault: Fault::of_status(status, false),
             is_transport: false,
@@ -220,7 +220,7 @@ mod tests {
             let outcome = outcome(status, hint);
             assert_eq!(rule.after(&outcome, attempt, has_others, &mut dice), expected, "{status}");
         }
-        let transport = Outcome { is_transport: true, ..outcome(502, None) };
+        let transport = AttemptOutcome { is_transport: true, ..outcome(502, None) };
         let only_429 = RetryRule { statuses: [429].into(), ..rule.clone() };
         assert!(matches!(only_429.after(&transport, 1, false, &mut dice), Retry::After(_)));
         assert_eq!(only_429.after(&outcome(502, None), 1, false, &mut dice), Retry::No);

@@ -13,7 +13,7 @@ use super::cache_rule::CacheRule;
 use super::drop_path::DropParams;
 use super::field::{BodyFields, Field};
 use super::health::Health;
-use super::outcome::Outcome;
+use super::outcome::AttemptOutcome;
 use super::params::Params;
 use super::retry::RetryRule;
 use super::sticky::Sticky;
@@ -94,7 +94,7 @@ pub(super) enum LeadsOn {
 
 impl LeadsOn {
     /// True if `outcome` leads on.
-    pub(super) fn takes(&self, outcome: &Outcome) -> bool {
+    pub(super) fn takes(&self, outcome: &AttemptOutcome) -> bool {
         match self {
             Self::Never => false,
             Self::Failure => !outcome.is_success(),

@@ -48,7 +48,7 @@ struct Trip {
     shard: usize,
     begun_ms: u64,
     permit: Option<Permit>,
-    under_way: Option<(usize, Outcome)>,
+    under_way: Option<(usize, AttemptOutcome)>,
     tried: Vec<usize>,
 }
 
@@ -155,7 +155,7 @@ impl World {
         let is_cut = left.is_some_and(|left| latency > left);
         let took = if is_cut { left.unwrap_or(latency) } else { latency };
         let status = if is_cut { 504 } else { status };
-        let outcome = Outcome {
+        let outcome = AttemptOutcome {
             status,
             fault: Fault::of_status(status, false),
             is_transport: is_cut,

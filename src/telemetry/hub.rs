@@ -320,10 +320,10 @@ mod tests {
     use super::*;
     use crate::base::IdSource;
     use crate::llm::Usage;
-    use crate::telemetry::{Cost, Event, ModelOrigin, Outcome};
+    use crate::telemetry::{Cost, ModelOrigin, RequestEvent, RequestOutcome};
 
-    fn event(model: &str, status: u16) -> Event {
-        Event {
+    fn event(model: &str, status: u16) -> RequestEvent {
+        RequestEvent {
             id: IdSource::from_seed(1).next_id(),
             at_unix: Duration::from_secs(1),
             shard: 0,
@@ -333,7 +333,11 @@ mod tests {
             model: Some(model.to_owned()),
             route: None,
             status,
-            outcome: if status < 400 { Outcome::Success } else { Outcome::UpstreamError },
+            outcome: if status < 400 {
+                RequestOutcome::Success
+            } else {
+                RequestOutcome::UpstreamError
+            },
             code: None,
             stream: false,
             cache: "DISABLED",
@@ -412,8 +416,8 @@ mod tests {
         let (first, second) = (hub.recorder(0, None), hub.recorder(1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
-        second.finish(Event { cost: Some(Cost::Unknown), ..event("m", 200) }, named);
-        second.finish(Event { cost: None, usage: None, ..event("m", 429) }, named);
+        second.finish(RequestEvent { cost: Some(Cost::Unknown), ..event("m", 200) }, named);
+        second.finish(RequestEvent { cost: None, usage: None, ..event("m", 429) }, named);
         let text = hub.render();
         let who = "{key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"}";
         assert!(text.contains(&format!("ringgate_cost_usd_total{who} 0.000025\n")), "{text}");
@@ -424,7 +428,7 @@ mod tests {
     fn unusual_tokens_are_shown_where_there_are_any() {
         let hub = Hub::new(1);
         let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
-        hub.recorder(0, None).finish(Event { usage: Some(usage), ..event("m", 200) }, named);
+        hub.recorder(0, None).finish(RequestEvent { usage: Some(usage), ..event("m", 200) }, named);
         let text = hub.render();
         let shown = |kind: &str| text.contains(&format!("kind=\"{kind}\"}}"));
         assert!(shown("cached") && shown("cache_write_1h") && !shown("input_audio"), "{text}");
@@ -574,7 +578,8 @@ mod tests {
         let hub = Hub::new(1);
         let (sender, mut ring) = LogSender::with_ring(1);
         let recorder = hub.recorder(0, Some(sender));
-        let long = Event { trace_id: Some("t".repeat(999)), ..event(&"ä".repeat(100_000), 200) };
+        let long =
+            RequestEvent { trace_id: Some("t".repeat(999)), ..event(&"ä".repeat(100_000), 200) };
         recorder.finish(long, named);
         let waiting = ring.pop().expect("the event");
         for text in [waiting.model, waiting.trace_id] {

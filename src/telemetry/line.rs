@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Cost, Event, Tried};
+use super::{AttemptSummary, Cost, RequestEvent};
 use crate::llm::PicoUsd;
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ struct Line<'e> {
     answer_bytes: u64,
     attempts: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tried: Vec<TriedLine<'e>>,
+    tried: Vec<AttemptLine<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     copy_of: Option<String>,
     reused_connection: bool,
@@ -50,7 +50,7 @@ struct Line<'e> {
 }
 
 #[derive(Serialize)]
-struct TriedLine<'e> {
+struct AttemptLine<'e> {
     target: &'e str,
     provider: Option<&'e str>,
     model: Option<&'e str>,
@@ -60,21 +60,21 @@ struct TriedLine<'e> {
     cost_usd: Option<Box<RawValue>>,
 }
 
-impl<'e> TriedLine<'e> {
-    fn of(tried: &'e Tried) -> serde_json::Result<Self> {
+impl<'e> AttemptLine<'e> {
+    fn of(attempt: &'e AttemptSummary) -> serde_json::Result<Self> {
         Ok(Self {
-            target: &tried.target,
-            provider: tried.provider.as_deref(),
-            model: tried.model.as_deref(),
-            status: tried.status,
-            ms: millis(tried.took),
-            cost_usd: tried.cost.and_then(Cost::amount).map(dollars).transpose()?,
+            target: &attempt.target,
+            provider: attempt.provider.as_deref(),
+            model: attempt.model.as_deref(),
+            status: attempt.status,
+            ms: millis(attempt.took),
+            cost_usd: attempt.cost.and_then(Cost::amount).map(dollars).transpose()?,
         })
     }
 }
 
 /// Appends the line of `event`, line feed included.
-pub(super) fn write_line(event: &Event, out: &mut Vec<u8>) -> serde_json::Result<()> {
+pub(super) fn write_line(event: &RequestEvent, out: &mut Vec<u8>) -> serde_json::Result<()> {
     let usage = event.usage;
     let line = Line {
         time: rfc3339(event.at_unix),
@@ -106,7 +106,7 @@ pub(super) fn write_line(event: &Event, out: &mut Vec<u8>) -> serde_json::Result
         request_bytes: event.request_bytes,
         answer_bytes: event.answer_bytes,
         attempts: event.attempts,
-        tried: event.tried.iter().map(TriedLine::of).collect::<serde_json::Result<_>>()?,
+        tried: event.tried.iter().map(AttemptLine::of).collect::<serde_json::Result<_>>()?,
         copy_of: event.copy_of.map(|id| id.to_string()),
         reused_connection: event.reused_connection,
         metadata: event.metadata.as_deref(),

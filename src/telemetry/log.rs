@@ -16,7 +16,7 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::line::write_line;
-use super::{Counter, Event, Hub};
+use super::{Counter, Hub, RequestEvent};
 use crate::base::{BackgroundThread, open_output};
 
 /// Events one shard may have unwritten: at 10,000 requests a second, four tenths of a second.
@@ -58,17 +58,17 @@ pub enum LogError {
 }
 
 /// A shard's end of the log.
-pub struct LogSender(Producer<Event>);
+pub struct LogSender(Producer<RequestEvent>);
 
 impl LogSender {
     /// A sender and the other end of its ring.
-    pub(super) fn with_ring(events: usize) -> (Self, Consumer<Event>) {
+    pub(super) fn with_ring(events: usize) -> (Self, Consumer<RequestEvent>) {
         let (producer, consumer) = RingBuffer::new(events);
         (Self(producer), consumer)
     }
 
     /// Hands an event over; false if the ring is full and it is lost.
-    pub fn send(&mut self, event: Event) -> bool {
+    pub fn send(&mut self, event: RequestEvent) -> bool {
         self.0.push(event).is_ok()
     }
 }
@@ -178,7 +178,7 @@ impl<W: Write> Lines<W> {
 struct Loop {
     target: LogTarget,
     lines: Lines<File>,
-    rings: Vec<Consumer<Event>>,
+    rings: Vec<Consumer<RequestEvent>>,
     hub: Arc<Hub>,
     signals: Arc<Signals>,
 }
@@ -245,10 +245,10 @@ impl Loop {
 mod tests {
     use super::*;
     use crate::base::IdSource;
-    use crate::telemetry::Outcome;
+    use crate::telemetry::RequestOutcome;
 
-    fn event(number: u32) -> Event {
-        Event {
+    fn event(number: u32) -> RequestEvent {
+        RequestEvent {
             id: IdSource::from_seed(u64::from(number)).next_id(),
             at_unix: Duration::from_secs(1),
             shard: 0,
@@ -258,7 +258,7 @@ mod tests {
             model: Some("m\"\n".to_owned()),
             route: None,
             status: 200,
-            outcome: Outcome::Success,
+            outcome: RequestOutcome::Success,
             code: None,
             stream: false,
             cache: "DISABLED",

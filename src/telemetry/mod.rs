@@ -1,4 +1,4 @@
-//! What is told about the work: one event per exchange, counted in metrics, optionally written as
+//! What is reported of the work: one event per exchange, counted in metrics, optionally written as
 //! one line of JSON.
 //!
 //! Each shard counts into cells of its own, with plain loads and stores; the control thread adds
@@ -30,7 +30,7 @@ use crate::llm::{PicoUsd, Usage};
 
 /// How an exchange ended, and whose fault it was if it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// The client has its answer.
     Success,
     /// The request could not be served as it was.
@@ -43,7 +43,7 @@ pub enum Outcome {
     ClientLeft,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// Label in metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,7 +64,7 @@ pub enum Cost {
     Known(PicoUsd),
     /// So much, as its vendor reports.
     Reported(PicoUsd),
-    /// Nobody has told the price.
+    /// The price is not known.
     Unknown,
 }
 
@@ -102,7 +102,7 @@ pub enum ModelOrigin {
 
 /// One attempt of a route.
 #[derive(Clone, Debug)]
-pub struct Tried {
+pub struct AttemptSummary {
     /// Its target, as `config.targets[0]`.
     pub target: Arc<str>,
     /// The provider, if it came to one.
@@ -119,9 +119,9 @@ pub struct Tried {
     pub cost: Option<Cost>,
 }
 
-/// One finished exchange, told once by the last stage of the pipeline.
+/// One finished exchange, reported once by the last stage of the pipeline.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct RequestEvent {
     /// Name of the request.
     pub id: RequestId,
     /// Wall clock at receipt, since the Unix epoch.
@@ -141,7 +141,7 @@ pub struct Event {
     /// Status sent to the client; 0: none was sent.
     pub status: u16,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// The gateway's error code.
     pub code: Option<&'static str>,
     /// True for an event stream.
@@ -169,7 +169,7 @@ pub struct Event {
     /// Calls made to providers.
     pub attempts: u32,
     /// The attempts of a route, in the order of their beginning.
-    pub tried: Vec<Tried>,
+    pub tried: Vec<AttemptSummary>,
     /// The request of which this is a copy.
     pub copy_of: Option<RequestId>,
     /// True if the last call went over a connection that had served before.

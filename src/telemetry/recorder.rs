@@ -10,7 +10,7 @@ use foldhash::quality::RandomState;
 use super::hub::{ATTEMPT, ENDPOINTS, Hub, ShardCells};
 use super::log::LogSender;
 use super::series::{ErrorSeries, Series};
-use super::{Counter, Event, Gauge, ModelOrigin, Outcome};
+use super::{Counter, Gauge, ModelOrigin, RequestEvent, RequestOutcome};
 
 /// Series of one shard whose models the settings name, at most. What comes beyond any of these bounds
 /// is counted under the model `other`, whose series are bounded by keys, providers and endpoints.
@@ -89,7 +89,11 @@ impl Recorder {
 
     /// Counts a finished exchange and hands it to the request log. `origin` tells who knows a model at a
     /// provider; it is called for labels that no series has yet.
-    pub fn finish(&self, mut event: Event, origin: impl Fn(Option<&str>, &str) -> ModelOrigin) {
+    pub fn finish(
+        &self,
+        mut event: RequestEvent,
+        origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
+    ) {
         let endpoint = ENDPOINTS.iter().position(|name| *name == event.endpoint).unwrap_or(0);
         if let Some(histograms) = self.cells.endpoints.get(endpoint) {
             histograms.duration.record(event.latency);
@@ -103,13 +107,13 @@ impl Recorder {
         let labels = Labels { endpoint: event.endpoint, key, provider, model };
         let series = self.series_of(labels, event.status, &origin);
         series.count(event.status, event.usage, event.cost);
-        for tried in &event.tried {
-            let (provider, model) = (tried.provider.as_deref(), tried.model.as_deref());
+        for attempt in &event.tried {
+            let (provider, model) = (attempt.provider.as_deref(), attempt.model.as_deref());
             let labels = Labels { endpoint: ATTEMPT, key, provider, model };
-            let series = self.series_of(labels, tried.status, &origin);
-            series.count(tried.status, tried.usage, tried.cost);
+            let series = self.series_of(labels, attempt.status, &origin);
+            series.count(attempt.status, attempt.usage, attempt.cost);
         }
-        if event.outcome != Outcome::Success {
+        if event.outcome != RequestOutcome::Success {
             self.error(event.outcome.name(), event.code.unwrap_or("provider"));
         }
         if let Some(log) = &self.log {

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use super::super::context::RequestContext;
 use super::super::encode::write_fields;
 use super::super::endpoint::{Endpoint, percent_decoded};
-use super::super::failure::Failure;
+use super::super::error::GatewayError;
 use super::super::fields::{client_query, key_in_subprotocol, query_parameters, subprotocols};
 use super::super::prepare::UpstreamRequest;
 use super::super::token::proof;
@@ -44,7 +44,7 @@ pub(in super::super) struct Opening<'h> {
 
 impl<'h> Opening<'h> {
     /// Reads it off the request.
-    pub(in super::super) fn read(head: &'h RequestHead) -> Result<Self, Failure> {
+    pub(in super::super) fn read(head: &'h RequestHead) -> Result<Self, GatewayError> {
         // An upgrade of HTTP/1.0 is to be ignored (RFC 9110 section 7.8).
         let is_asked = head.method() == Method::Get
             && head.version() == Version::Http11
@@ -52,9 +52,9 @@ impl<'h> Opening<'h> {
             && has_token(head.fields(), "upgrade", b"websocket")
             && only(head.fields(), "sec-websocket-version") == Some(VERSION);
         if !is_asked {
-            return Err(Failure::UpgradeRequired);
+            return Err(GatewayError::UpgradeRequired);
         }
-        let invalid = |text: &'static str| Failure::Invalid(text.into());
+        let invalid = |text: &'static str| GatewayError::Invalid(text.into());
         if !matches!(head.framing(), Framing::None | Framing::Length(0)) {
             return Err(invalid("a WebSocket handshake has no body"));
         }
@@ -109,14 +109,14 @@ impl<'h> Opening<'h> {
 }
 
 /// The model that the query names.
-pub(super) fn requested_model(head: &RequestHead) -> Result<Option<String>, Failure> {
+pub(super) fn requested_model(head: &RequestHead) -> Result<Option<String>, GatewayError> {
     let mut models =
         query_parameters(head.query().unwrap_or_default()).filter(|(name, _)| name == "model");
     let model = models
         .next()
         .map(|(_, pair)| percent_decoded(pair.split_once('=').map_or("", |(_, value)| value)));
     if models.next().is_some() {
-        return Err(Failure::Invalid("`model` stands in the query more than once".into()));
+        return Err(GatewayError::Invalid("`model` stands in the query more than once".into()));
     }
     Ok(model.filter(|model| !model.is_empty()))
 }
@@ -127,7 +127,7 @@ pub(in super::super) fn encode(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     hops: u32,
-) -> Result<(), Failure> {
+) -> Result<(), GatewayError> {
     let opening = Opening::read(context.head)?;
     let provider = &upstream_request.upstream.provider;
     // The built-in provider is refused before it comes to this.
@@ -236,7 +236,7 @@ mod tests {
     fn told(head: &RequestHead) -> (u16, Option<String>) {
         match Opening::read(head) {
             Ok(opening) => (101, Some(opening.accept())),
-            Err(failure) => (failure.row().status, None),
+            Err(failure) => (failure.spec().status, None),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::super::access::ModelList;
-use super::super::failure::Failure;
+use super::super::error::GatewayError;
 use super::frames::{Kind, Part};
 use crate::keys::VirtualKey;
 use crate::llm::each_model;
@@ -30,7 +30,7 @@ pub(super) struct ModelCheck {
     is_final: bool,
     /// A message has begun and not ended.
     is_open: bool,
-    refusal: Option<Failure>,
+    refusal: Option<GatewayError>,
 }
 
 impl ModelCheck {
@@ -48,12 +48,12 @@ impl ModelCheck {
     }
 
     /// Why the session ends, once a message is refused.
-    pub(super) fn refusal(&self) -> Option<&Failure> {
+    pub(super) fn refusal(&self) -> Option<&GatewayError> {
         self.refusal.as_ref()
     }
 
     /// Gives the reason away.
-    pub(super) fn take_refusal(&mut self) -> Option<Failure> {
+    pub(super) fn take_refusal(&mut self) -> Option<GatewayError> {
         self.refusal.take()
     }
 
@@ -111,6 +111,6 @@ impl ModelCheck {
     }
 
     fn refuse(&mut self, text: &'static str) {
-        self.refusal = Some(Failure::Invalid(text.into()));
+        self.refusal = Some(GatewayError::Invalid(text.into()));
     }
 }

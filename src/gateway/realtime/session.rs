@@ -19,7 +19,7 @@ use futures_util::future::{Either, select};
 
 use super::super::admit::Grant;
 use super::super::connection::Client;
-use super::super::failure::Failure;
+use super::super::error::GatewayError;
 use super::super::prepare::UpstreamRequest;
 use super::super::record::Exchange;
 use super::super::redact::Redaction;
@@ -74,16 +74,16 @@ pub(super) enum Ended {
 
 impl Ended {
     /// The same for `settle`.
-    pub(super) fn outcome(self, provider: &str) -> Result<(), Failure> {
+    pub(super) fn outcome(self, provider: &str) -> Result<(), GatewayError> {
         let provider = || provider.to_owned();
         match self {
             Self::Closed | Self::Limited | Self::Refused => Ok(()),
-            Self::ClientLeft => Err(Failure::ClientLeft),
-            Self::ClientStalled => Err(Failure::ClientStalled),
+            Self::ClientLeft => Err(GatewayError::ClientLeft),
+            Self::ClientStalled => Err(GatewayError::ClientStalled),
             Self::ProviderStalled => {
-                Err(Failure::UpstreamTimeout { provider: provider(), phase: "sending" })
+                Err(GatewayError::UpstreamTimeout { provider: provider(), phase: "sending" })
             }
-            Self::ProviderLeft => Err(Failure::InvalidAnswer {
+            Self::ProviderLeft => Err(GatewayError::InvalidAnswer {
                 provider: provider(),
                 reason: "its connection broke in the middle of the session",
             }),
@@ -166,7 +166,7 @@ impl Session {
     }
 
     /// Why the gateway has ended the session, where the client sent what its key may not.
-    pub(super) fn take_refusal(&self) -> Option<Failure> {
+    pub(super) fn take_refusal(&self) -> Option<GatewayError> {
         self.check.borrow_mut().as_mut()?.take_refusal()
     }
 

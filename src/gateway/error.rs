@@ -1,4 +1,4 @@
-//! Every way a request can fail, and what the client is told: the one place where an error
+//! Every way a request can fail, and how that is reported to the client: the one place where an error
 //! becomes HTTP.
 //!
 //! Public messages carry no secret, no prompt, no internal address and no source chain.
@@ -7,16 +7,16 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::record::Exchange;
-use super::settle::outcome_of;
+use super::settle::outcome_of_status;
 use crate::dialects::{Unsupported, codec, write_last_error};
 use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
-use crate::telemetry::Outcome;
+use crate::telemetry::RequestOutcome;
 
 /// Why a request ended without the provider's answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum GatewayError {
     #[error("{0}")]
     Head(#[source] HeadError),
     #[error("malformed request body: {0}")]
@@ -89,12 +89,12 @@ pub(super) enum Failure {
     Unreachable { provider: String, reason: &'static str },
     #[error("provider `{provider}` sent an invalid answer: {reason}")]
     InvalidAnswer { provider: String, reason: &'static str },
-    /// It tells an error where an answer was to be, under a status of success.
+    /// An error where an answer was to be, under a status of success.
     #[error("provider `{provider}` reported an error: {}", .error.message)]
     ProviderError { provider: String, error: Box<ApiError>, retry_after: Option<Duration> },
     #[error("provider `{provider}` did not answer in time ({phase})")]
     UpstreamTimeout { provider: String, phase: &'static str },
-    /// Not told to anybody: there is nobody left to tell.
+    /// Reported to nobody: the client is gone.
     #[error("the client closed the connection")]
     ClientLeft,
     /// Likewise: it does not read what we send.
@@ -102,9 +102,9 @@ pub(super) enum Failure {
     ClientStalled,
 }
 
-/// One row of the table of errors.
+/// How an error is reported: one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct ErrorSpec {
     /// HTTP status; 0 where nothing can be sent.
     pub status: u16,
     /// The gateway's code, as documented.
@@ -112,29 +112,34 @@ pub(super) struct Row {
     /// OpenAI's error type.
     pub kind: &'static str,
     /// Whose fault it is.
-    pub side: Outcome,
+    pub outcome: RequestOutcome,
 }
 
-const fn row(status: u16, code: &'static str, kind: &'static str, side: Outcome) -> Row {
-    Row { status, code, kind, side }
+const fn spec(
+    status: u16,
+    code: &'static str,
+    kind: &'static str,
+    outcome: RequestOutcome,
+) -> ErrorSpec {
+    ErrorSpec { status, code, kind, outcome }
 }
 
-const fn client(status: u16, code: &'static str) -> Row {
-    row(status, code, "invalid_request_error", Outcome::ClientError)
+const fn client(status: u16, code: &'static str) -> ErrorSpec {
+    spec(status, code, "invalid_request_error", RequestOutcome::ClientError)
 }
 
-const fn upstream(status: u16, code: &'static str) -> Row {
-    row(status, code, "upstream_error", Outcome::UpstreamError)
+const fn upstream(status: u16, code: &'static str) -> ErrorSpec {
+    spec(status, code, "upstream_error", RequestOutcome::UpstreamError)
 }
 
-impl Failure {
-    /// The table.
-    /// True where there is no client any more who could be told.
+impl GatewayError {
+    /// True where there is no client any more to report it to.
     pub(super) fn has_no_client(&self) -> bool {
-        self.row().status == 0
+        self.spec().status == 0
     }
 
-    pub(super) fn row(&self) -> Row {
+    /// The row of the table for this error.
+    pub(super) fn spec(&self) -> ErrorSpec {
         match self {
             Self::Head(HeadError::TargetTooLong) => client(414, "uri_too_long"),
             Self::Head(HeadError::HeadTooLarge) => client(431, "headers_too_large"),
@@ -161,22 +166,22 @@ impl Failure {
             Self::UnknownModel { .. } => client(400, "unknown_model"),
             Self::UnknownProvider(_) => client(400, "unknown_provider"),
             Self::ApiKey => {
-                row(401, "invalid_api_key", "authentication_error", Outcome::ClientError)
+                spec(401, "invalid_api_key", "authentication_error", RequestOutcome::ClientError)
             }
             Self::ModelDenied(_) => {
-                row(403, "model_not_allowed", "permission_error", Outcome::ClientError)
+                spec(403, "model_not_allowed", "permission_error", RequestOutcome::ClientError)
             }
             Self::EndpointDenied => {
-                row(403, "endpoint_not_allowed", "permission_error", Outcome::ClientError)
+                spec(403, "endpoint_not_allowed", "permission_error", RequestOutcome::ClientError)
             }
             Self::RouteDenied(_) | Self::InlineConfigDenied | Self::RouteRequired => {
-                row(403, "route_not_allowed", "permission_error", Outcome::ClientError)
+                spec(403, "route_not_allowed", "permission_error", RequestOutcome::ClientError)
             }
             Self::Overloaded(_) => {
-                row(503, "overloaded", "overloaded_error", Outcome::GatewayError)
+                spec(503, "overloaded", "overloaded_error", RequestOutcome::GatewayError)
             }
             Self::Credential { .. } => {
-                row(503, "no_target_available", "api_error", Outcome::GatewayError)
+                spec(503, "no_target_available", "api_error", RequestOutcome::GatewayError)
             }
             Self::NoTarget => client(400, "invalid_config"),
             Self::Unreachable { .. } => upstream(502, "upstream_unreachable"),
@@ -184,22 +189,23 @@ impl Failure {
             Self::UpstreamTimeout { .. } => upstream(504, "upstream_timeout"),
             // As if the provider had answered with that status; the client gets its words.
             Self::ProviderError { error, .. } => {
-                let side = outcome_of(error.status, false);
-                row(error.status, "provider", "upstream_error", side)
+                let outcome = outcome_of_status(error.status, false);
+                spec(error.status, "provider", "upstream_error", outcome)
             }
-            Self::ClientLeft => row(0, "client_left", "", Outcome::ClientLeft),
-            Self::ClientStalled => row(0, "client_stalled", "", Outcome::ClientLeft),
+            Self::ClientLeft => spec(0, "client_left", "", RequestOutcome::ClientLeft),
+            Self::ClientStalled => spec(0, "client_stalled", "", RequestOutcome::ClientLeft),
         }
     }
 
     /// True if another target may do better, and the client has seen nothing yet.
-    pub(super) fn may_be_mended(&self, exchange: &Exchange<'_>) -> bool {
+    pub(super) fn is_retryable(&self, exchange: &Exchange<'_>) -> bool {
         self.is_of_provider() && !exchange.record.answer_begun
     }
 
     /// True if it shows how the provider does.
     pub(super) fn is_of_provider(&self) -> bool {
-        self.row().side == Outcome::UpstreamError || matches!(self, Self::ProviderError { .. })
+        self.spec().outcome == RequestOutcome::UpstreamError
+            || matches!(self, Self::ProviderError { .. })
     }
 
     /// How long the client should wait before it tries again, where we know.
@@ -234,17 +240,17 @@ impl Failure {
         out
     }
 
-    /// The failure as clients are told of it.
+    /// The error as it is reported to clients.
     pub(super) fn to_api_error(&self) -> ApiError {
         if let Self::ProviderError { error, .. } = self {
             return ApiError::clone(error);
         }
-        let row = self.row();
+        let spec = self.spec();
         ApiError {
-            status: row.status,
+            status: spec.status,
             message: self.to_string(),
-            kind: row.kind.to_owned(),
-            code: Some(row.code.to_owned()),
+            kind: spec.kind.to_owned(),
+            code: Some(spec.code.to_owned()),
             param: self.param().map(str::to_owned),
         }
     }
@@ -268,65 +274,72 @@ mod tests {
     fn the_table_is_the_contract() {
         let provider = || "p".to_owned();
         for (failure, status, code) in [
-            (Failure::Head(HeadError::Malformed("x")), 400, "invalid_request"),
-            (Failure::Head(HeadError::UnsupportedVersion), 400, "invalid_request"),
-            (Failure::Head(HeadError::TargetTooLong), 414, "uri_too_long"),
-            (Failure::Head(HeadError::HeadTooLarge), 431, "headers_too_large"),
-            (Failure::Head(HeadError::MethodNotAllowed), 405, "method_not_allowed"),
-            (Failure::MethodNotAllowed, 405, "method_not_allowed"),
-            (Failure::Body(BodyError::Truncated), 400, "invalid_request"),
-            (Failure::Form(FormError::Truncated), 400, "invalid_request"),
-            (Failure::FormModelUnseen { limit: 1 }, 413, "body_too_large"),
-            (Failure::RequestTimeout("head"), 408, "request_timeout"),
-            (Failure::BodyTooLarge { limit: 1 }, 413, "body_too_large"),
-            (Failure::MediaType, 415, "unsupported_media_type"),
-            (Failure::Json(JsonError::NotAnObject), 400, "invalid_json"),
-            (Failure::Invalid("x".into()), 400, "invalid_request"),
-            (Failure::Malformed(Malformed::new("a string")), 400, "invalid_request"),
-            (Failure::Unsupported(Unsupported::new("a", "b")), 400, "invalid_request"),
-            (Failure::Picture { host: "h".into(), reason: "r" }, 400, "invalid_request"),
-            (Failure::UnknownRoute("r".into()), 400, "invalid_config"),
-            (Failure::NotFound, 404, "not_found"),
-            (Failure::UpgradeRequired, 426, "upgrade_required"),
-            (Failure::ModelNotFound("m".into()), 404, "unknown_model"),
-            (Failure::UnknownModel { model: "m".into(), hint: "h".into() }, 400, "unknown_model"),
-            (Failure::UnknownProvider("p".into()), 400, "unknown_provider"),
-            (Failure::ApiKey, 401, "invalid_api_key"),
-            (Failure::ModelDenied("m".into()), 403, "model_not_allowed"),
-            (Failure::RouteDenied("r".into()), 403, "route_not_allowed"),
-            (Failure::InlineConfigDenied, 403, "route_not_allowed"),
-            (Failure::RouteRequired, 403, "route_not_allowed"),
-            (Failure::EndpointDenied, 403, "endpoint_not_allowed"),
-            (Failure::Overloaded("requests"), 503, "overloaded"),
-            (Failure::Credential { provider: provider() }, 503, "no_target_available"),
+            (GatewayError::Head(HeadError::Malformed("x")), 400, "invalid_request"),
+            (GatewayError::Head(HeadError::UnsupportedVersion), 400, "invalid_request"),
+            (GatewayError::Head(HeadError::TargetTooLong), 414, "uri_too_long"),
+            (GatewayError::Head(HeadError::HeadTooLarge), 431, "headers_too_large"),
+            (GatewayError::Head(HeadError::MethodNotAllowed), 405, "method_not_allowed"),
+            (GatewayError::MethodNotAllowed, 405, "method_not_allowed"),
+            (GatewayError::Body(BodyError::Truncated), 400, "invalid_request"),
+            (GatewayError::Form(FormError::Truncated), 400, "invalid_request"),
+            (GatewayError::FormModelUnseen { limit: 1 }, 413, "body_too_large"),
+            (GatewayError::RequestTimeout("head"), 408, "request_timeout"),
+            (GatewayError::BodyTooLarge { limit: 1 }, 413, "body_too_large"),
+            (GatewayError::MediaType, 415, "unsupported_media_type"),
+            (GatewayError::Json(JsonError::NotAnObject), 400, "invalid_json"),
+            (GatewayError::Invalid("x".into()), 400, "invalid_request"),
+            (GatewayError::Malformed(Malformed::new("a string")), 400, "invalid_request"),
+            (GatewayError::Unsupported(Unsupported::new("a", "b")), 400, "invalid_request"),
+            (GatewayError::Picture { host: "h".into(), reason: "r" }, 400, "invalid_request"),
+            (GatewayError::UnknownRoute("r".into()), 400, "invalid_config"),
+            (GatewayError::NotFound, 404, "not_found"),
+            (GatewayError::UpgradeRequired, 426, "upgrade_required"),
+            (GatewayError::ModelNotFound("m".into()), 404, "unknown_model"),
             (
-                Failure::Unreachable { provider: provider(), reason: "r" },
+                GatewayError::UnknownModel { model: "m".into(), hint: "h".into() },
+                400,
+                "unknown_model",
+            ),
+            (GatewayError::UnknownProvider("p".into()), 400, "unknown_provider"),
+            (GatewayError::ApiKey, 401, "invalid_api_key"),
+            (GatewayError::ModelDenied("m".into()), 403, "model_not_allowed"),
+            (GatewayError::RouteDenied("r".into()), 403, "route_not_allowed"),
+            (GatewayError::InlineConfigDenied, 403, "route_not_allowed"),
+            (GatewayError::RouteRequired, 403, "route_not_allowed"),
+            (GatewayError::EndpointDenied, 403, "endpoint_not_allowed"),
+            (GatewayError::Overloaded("requests"), 503, "overloaded"),
+            (GatewayError::Credential { provider: provider() }, 503, "no_target_available"),
+            (
+                GatewayError::Unreachable { provider: provider(), reason: "r" },
                 502,
                 "upstream_unreachable",
             ),
             (
-                Failure::InvalidAnswer { provider: provider(), reason: "r" },
+                GatewayError::InvalidAnswer { provider: provider(), reason: "r" },
                 502,
                 "upstream_invalid_response",
             ),
             (
-                Failure::UpstreamTimeout { provider: provider(), phase: "connect" },
+                GatewayError::UpstreamTimeout { provider: provider(), phase: "connect" },
                 504,
                 "upstream_timeout",
             ),
-            (Failure::NoTarget, 400, "invalid_config"),
-            (Failure::ClientLeft, 0, "client_left"),
-            (Failure::ClientStalled, 0, "client_stalled"),
+            (GatewayError::NoTarget, 400, "invalid_config"),
+            (GatewayError::ClientLeft, 0, "client_left"),
+            (GatewayError::ClientStalled, 0, "client_stalled"),
         ] {
-            let row = failure.row();
-            assert_eq!((row.status, row.code), (status, code), "{failure}");
+            let spec = failure.spec();
+            assert_eq!((spec.status, spec.code), (status, code), "{failure}");
             let openai: serde_json::Value =
                 serde_json::from_slice(&failure.to_json(Dialect::OpenaiChat)).expect("JSON");
             assert_eq!(openai["error"]["code"], code);
             assert!(openai["error"]["message"].is_string());
             for dialect in Dialect::ALL {
-                let told = failure.to_json(dialect);
-                assert!(serde_json::from_slice::<serde_json::Value>(&told).is_ok(), "{dialect:?}");
+                let written = failure.to_json(dialect);
+                assert!(
+                    serde_json::from_slice::<serde_json::Value>(&written).is_ok(),
+                    "{dialect:?}"
+                );
                 assert!(!failure.to_events(dialect, 0).is_empty(), "{dialect:?}");
             }
         }
@@ -334,10 +347,10 @@ mod tests {
 
     #[test]
     fn an_error_of_a_provider_keeps_its_status_and_words() {
-        for (status, side) in [
-            (429, Outcome::UpstreamError),
-            (502, Outcome::UpstreamError),
-            (400, Outcome::ClientError),
+        for (status, outcome) in [
+            (429, RequestOutcome::UpstreamError),
+            (502, RequestOutcome::UpstreamError),
+            (400, RequestOutcome::ClientError),
         ] {
             let error = ApiError {
                 status,
@@ -348,16 +361,17 @@ mod tests {
             };
             let retry_after = Some(Duration::from_secs(3));
             let error = Box::new(error);
-            let failure = Failure::ProviderError { provider: "p".to_owned(), error, retry_after };
-            let row = failure.row();
-            assert_eq!((row.status, row.side, row.code), (status, side, "provider"));
+            let failure =
+                GatewayError::ProviderError { provider: "p".to_owned(), error, retry_after };
+            let spec = failure.spec();
+            assert_eq!((spec.status, spec.outcome, spec.code), (status, outcome, "provider"));
             assert_eq!(failure.retry_after(), retry_after);
             assert!(failure.is_of_provider());
-            let told: serde_json::Value =
+            let written: serde_json::Value =
                 serde_json::from_slice(&failure.to_json(Dialect::OpenaiChat)).expect("JSON");
-            let told = |key: &str| told["error"][key].as_str().map(str::to_owned);
+            let written = |key: &str| written["error"][key].as_str().map(str::to_owned);
             let expected = ["m", "k", "c"].map(|text| Some(text.to_owned()));
-            assert_eq!(["message", "type", "code"].map(told), expected);
+            assert_eq!(["message", "type", "code"].map(written), expected);
         }
     }
 }
