@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::Answer;
 use super::attempt_log::AttemptGuard;
 use super::context::RequestContext;
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::error::GatewayError;
 use super::forward::Response;
 use super::prepare::UpstreamRequest;
 use super::record::Exchange;
+use super::upstream_response::UpstreamResponse;
 use crate::base::{Instant, unix_now};
 use crate::routing::{AttemptOutcome, Fault, Permit, Target, retry_hint};
 use crate::telemetry::RequestOutcome;
@@ -18,9 +18,9 @@ use crate::telemetry::RequestOutcome;
 /// The response that an attempt obtained.
 pub(super) enum AttemptResponse {
     /// The gateway knew the answer itself.
-    Local(Whole),
+    Local(LocalResponse),
     /// The provider has answered.
-    Upstream(Box<UpstreamRequest>, Box<Answer>),
+    Upstream(Box<UpstreamRequest>, Box<UpstreamResponse>),
 }
 
 /// An attempt under way. Dropped before its end, it was cut off and shows nothing.
@@ -101,23 +101,23 @@ impl<'t> Attempt<'t> {
     ) -> (AttemptOutcome, Result<Response, GatewayError>) {
         let outcome = match &made {
             Ok(AttemptResponse::Local(_)) => self.end_locally(),
-            Ok(AttemptResponse::Upstream(_, answer)) => self.conclude(Ok(answer)),
+            Ok(AttemptResponse::Upstream(_, response)) => self.conclude(Ok(response)),
             Err(failure) => self.conclude(Err(failure)),
         };
         let response = made.map(|made| match made {
-            AttemptResponse::Local(own) => Response::Local(own),
-            AttemptResponse::Upstream(upstream_request, answer) => {
-                Response::Upstream(upstream_request, answer, self.select())
+            AttemptResponse::Local(local) => Response::Local(local),
+            AttemptResponse::Upstream(upstream_request, response) => {
+                Response::Upstream(upstream_request, response, self.select())
             }
         });
         (outcome, response)
     }
 
-    fn conclude(&mut self, made: Result<&Answer, &GatewayError>) -> AttemptOutcome {
+    fn conclude(&mut self, made: Result<&UpstreamResponse, &GatewayError>) -> AttemptOutcome {
         let now = Instant::now();
         let latency = now.since(self.begun);
         let outcome = match made {
-            Ok(answer) => self.outcome_of_response(answer, latency),
+            Ok(response) => self.outcome_of_response(response, latency),
             Err(failure) => self.fault_context.outcome_of_failure(failure, latency),
         };
         self.guard.end(outcome.status, now);
@@ -152,9 +152,14 @@ impl<'t> Attempt<'t> {
         }
     }
 
-    fn outcome_of_response(&self, answer: &Answer, latency: Duration) -> AttemptOutcome {
-        let status = answer.head.status();
-        let field = |name: &str| answer.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
+    fn outcome_of_response(
+        &self,
+        response: &UpstreamResponse,
+        latency: Duration,
+    ) -> AttemptOutcome {
+        let status = response.head.status();
+        let field =
+            |name: &str| response.head.get(name).and_then(|it| std::str::from_utf8(it).ok());
         AttemptOutcome {
             status,
             fault: self.fault_context.fault(status),

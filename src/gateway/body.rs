@@ -1,4 +1,4 @@
-//! Bodies on their way in, from a client or a provider, and the pace we ask of a sender.
+//! Bodies on their way in, from a client or a provider, and the minimum rate of a sender.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::http::{BodyDecoder, BodyError, Framing};
 use crate::shard::Reader;
 
 /// A body being received. Nothing of it is kept here.
-pub(super) struct Incoming(BodyDecoder);
+pub(super) struct BodyReader(BodyDecoder);
 
-impl Incoming {
+impl BodyReader {
     pub(super) fn new(framing: Framing) -> Self {
         Self(BodyDecoder::new(framing))
     }
@@ -42,18 +42,18 @@ impl Incoming {
     }
 }
 
-/// The least speed of a sender: a grace, then so many bytes a second on average. A limit on each
+/// The minimum rate of a sender: a grace, then so many bytes a second on average. A limit on each
 /// single read would let one byte a second hold a connection for ever.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct MinimumRate {
     started: Instant,
     bytes_per_second_min: u64,
 }
 
-/// How long a sender may be slower than the pace.
+/// How long a sender may be slower than that.
 const GRACE: Duration = Duration::from_secs(10);
 
-impl Pace {
+impl MinimumRate {
     pub(super) fn new(bytes_per_second_min: u64) -> Self {
         Self { started: Instant::now(), bytes_per_second_min }
     }
@@ -72,15 +72,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pace_buys_time_with_bytes() {
-        let pace = Pace::new(1_000);
-        let left = |bytes| pace.deadline(bytes).since(pace.started);
+    fn bytes_extend_the_deadline_of_a_sender() {
+        let rate = MinimumRate::new(1_000);
+        let left = |bytes| rate.deadline(bytes).since(rate.started);
         assert_eq!(left(0), Duration::from_secs(10));
         assert_eq!(left(5_000), Duration::from_secs(15));
         // One byte a second is cut soon after the grace.
         assert!(left(11) < Duration::from_secs(11));
-        assert!(Pace::new(0).deadline(0).elapsed() == Duration::ZERO);
-        let unhurried = Pace::new(0);
+        assert!(MinimumRate::new(0).deadline(0).elapsed() == Duration::ZERO);
+        let unhurried = MinimumRate::new(0);
         assert!(unhurried.deadline(0).since(unhurried.started) > Duration::from_secs(1_000_000));
         assert!(left(u64::MAX) > Duration::from_secs(1_000_000));
     }
@@ -89,8 +89,8 @@ mod tests {
     fn bytes_after_the_body_stay() {
         let mut reader = Reader::from_bytes(b"3\r\nabc\r\n0\r\n\r\nnext".to_vec());
         let mut body = Vec::new();
-        let mut incoming = Incoming::new(Framing::Chunked);
-        let done = incoming.drain(&mut reader, |run| body.extend_from_slice(run));
+        let mut body_reader = BodyReader::new(Framing::Chunked);
+        let done = body_reader.drain(&mut reader, |run| body.extend_from_slice(run));
         assert_eq!((done.ok(), body.as_slice()), (Some(true), &b"abc"[..]));
         assert_eq!(reader.bytes(), b"next");
     }

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::answer::{Answer, Link};
-use super::body::Pace;
+use super::body::MinimumRate;
 use super::context::RequestContext;
 use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
@@ -27,6 +26,7 @@ use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::token;
+use super::upstream_response::{Link, UpstreamResponse};
 use crate::base::{Instant, unix_now};
 use crate::http::{HeadLimits, ResponseHead};
 use crate::llm::Usage;
@@ -95,7 +95,7 @@ pub(super) async fn call(
     upstream_request: &UpstreamRequest,
     request: &Request,
     stats: &mut CallStats,
-) -> Result<Box<Answer>, GatewayError> {
+) -> Result<Box<UpstreamResponse>, GatewayError> {
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     let Some(pool) = &upstream_request.upstream.pool else {
         return echo(context, upstream_request, request, (stats, deadline));
@@ -103,8 +103,9 @@ pub(super) async fn call(
     token::ready(upstream_request).await?;
     let mut may_reuse = request.endpoint != Endpoint::Realtime;
     loop {
-        let mut answer = connect(context, upstream_request, pool, (may_reuse, deadline)).await?;
-        let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
+        let mut response = connect(context, upstream_request, pool, (may_reuse, deadline)).await?;
+        let UpstreamResponse { link: Link::Pooled { pooled, .. }, head, .. } = &mut *response
+        else {
             return Err(GatewayError::NoTarget);
         };
         let reused = pooled.reused;
@@ -114,12 +115,12 @@ pub(super) async fn call(
             Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
         match call.make((pooled, head), request, stats).await {
             Ok(reusable) => {
-                answer.begins(reusable);
-                return Ok(answer);
+                response.begins(reusable);
+                return Ok(response);
             }
             Err(Broken { failure, cause }) => {
                 if cause == Cause::Surplus
-                    && let Link::Pooled { pooled, .. } = answer.link
+                    && let Link::Pooled { pooled, .. } = response.link
                 {
                     pooled.discard_for_surplus(pool);
                 }
@@ -140,7 +141,7 @@ pub(super) async fn call_streamed(
     upstream_request: &UpstreamRequest,
     request: &mut Request,
     stats: &mut CallStats,
-) -> Result<Box<Answer>, GatewayError> {
+) -> Result<Box<UpstreamResponse>, GatewayError> {
     let context = exchange.context;
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     let Some(pool) = &upstream_request.upstream.pool else {
@@ -150,8 +151,8 @@ pub(super) async fn call_streamed(
         token::ready(upstream_request).await?;
         connect(context, upstream_request, pool, (false, deadline)).await
     });
-    let mut answer = recall::while_needed(exchange, ready).await??;
-    let Answer { link: Link::Pooled { pooled, .. }, head, .. } = &mut *answer else {
+    let mut response = recall::while_needed(exchange, ready).await??;
+    let UpstreamResponse { link: Link::Pooled { pooled, .. }, head, .. } = &mut *response else {
         return Err(GatewayError::NoTarget);
     };
     let message = encode(context.spare.take(), context, upstream_request, request)?;
@@ -172,8 +173,8 @@ pub(super) async fn call_streamed(
         Ok(answered) => answered.map_err(|broken| broken.failure)?,
         Err(_) => return Err(call.timed_out("first byte")),
     };
-    answer.begins(reusable);
-    Ok(answer)
+    response.begins(reusable);
+    Ok(response)
 }
 
 /// An idle connection, or a new one: always new after a failed attempt, for a body that can be
@@ -183,11 +184,11 @@ async fn connect(
     upstream_request: &UpstreamRequest,
     pool: &Pool,
     (may_reuse, deadline): (bool, Instant),
-) -> Result<Box<Answer>, GatewayError> {
+) -> Result<Box<UpstreamResponse>, GatewayError> {
     let worker = context.worker;
     let awaited = |pooled| {
         let link = Link::Pooled { pooled, reusable: false };
-        Answer::awaited(link, deadline)
+        UpstreamResponse::awaited(link, deadline)
     };
     if may_reuse && let Some(pooled) = pool.take(|event| worker.note_pool(event)) {
         return Ok(awaited(pooled));
@@ -287,7 +288,7 @@ impl Call<'_> {
         body: &mut Body,
     ) -> Result<Sent, GatewayError> {
         let mut sent = self.send_in_time(exchange, connection, message).await?;
-        let Body::Streamed { framing, incoming, held, form } = body else { return Ok(sent) };
+        let Body::Streamed { framing, body_reader, held, form } = body else { return Ok(sent) };
         let mut outgoing =
             OutgoingBody::new(*framing, form.as_deref(), &self.upstream_request.edits);
         let mut held = std::mem::take(held);
@@ -296,7 +297,7 @@ impl Call<'_> {
         }
         let server = &exchange.snapshot.settings.server;
         let limit = server.stream_body_bytes_max;
-        let pace = Pace::new(server.body_bytes_per_second_min);
+        let rate = MinimumRate::new(server.body_bytes_per_second_min);
         while sent == Sent::Whole {
             let mut out = std::mem::take(&mut exchange.client.out);
             let received = &mut exchange.record.request_bytes;
@@ -309,7 +310,7 @@ impl Call<'_> {
                 }
             };
             push(&std::mem::take(&mut held));
-            let done = incoming.drain(reader, &mut push).map_err(GatewayError::Body)?;
+            let done = body_reader.drain(reader, &mut push).map_err(GatewayError::Body)?;
             pushed?;
             if exchange.record.request_bytes > limit {
                 return Err(GatewayError::BodyTooLarge { limit });
@@ -329,7 +330,7 @@ impl Call<'_> {
                 // More has come while we were sending, perhaps the end.
                 continue;
             }
-            let patience = pace.deadline(exchange.record.request_bytes).min(self.deadline);
+            let patience = rate.deadline(exchange.record.request_bytes).min(self.deadline);
             let client = &mut exchange.client.connection.reader;
             let upstream = &mut connection.reader;
             let either = poll_fn(|task| {
@@ -466,7 +467,7 @@ fn echo(
     upstream_request: &UpstreamRequest,
     request: &Request,
     (stats, deadline): (&mut CallStats, Instant),
-) -> Result<Box<Answer>, GatewayError> {
+) -> Result<Box<UpstreamResponse>, GatewayError> {
     stats.sent = true;
     let body = whole_body(upstream_request, request).unwrap_or_default();
     let head = context.head;
@@ -474,8 +475,8 @@ fn echo(
     let path = upstream_request.path.as_deref().unwrap_or(own);
     let now = unix_now().as_secs();
     let reader = Reader::from_bytes(echo_answer(head.method().as_str(), path, &body, now));
-    let mut answer = Answer::awaited(Link::Memory(reader), deadline);
-    let Answer { link, head, .. } = &mut *answer;
+    let mut response = UpstreamResponse::awaited(Link::Memory(reader), deadline);
+    let UpstreamResponse { link, head, .. } = &mut *response;
     let reader = link.reader();
     let parsed = head.parse(reader.bytes(), context.head.method(), &ANSWER_HEAD);
     let Ok(Some(taken)) = parsed else {
@@ -483,6 +484,6 @@ fn echo(
         return Err(GatewayError::InvalidAnswer { provider, reason: "its head is malformed" });
     };
     reader.consume(taken);
-    answer.begins(false);
-    Ok(answer)
+    response.begins(false);
+    Ok(response)
 }

@@ -1,13 +1,13 @@
 //! A request of which the provider takes fewer inputs a call than it has: one call after the other, within
 //! the time of one.
 
-use super::answer::Answer;
 use super::call::{CallStats, call};
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::opening::failure_in;
 use super::prepare::UpstreamRequest;
 use super::receive::Request;
+use super::upstream_response::UpstreamResponse;
 use crate::base::Instant;
 use crate::llm::is_error_answer;
 
@@ -18,22 +18,22 @@ pub(super) async fn call_in_parts(
     upstream_request: &mut UpstreamRequest,
     request: &Request,
     stats: &mut CallStats,
-) -> Result<Box<Answer>, GatewayError> {
+) -> Result<Box<UpstreamResponse>, GatewayError> {
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     loop {
-        let mut answer = call(context, upstream_request, request, stats).await?;
-        let is_success = (200..300).contains(&answer.head.status());
+        let mut response = call(context, upstream_request, request, stats).await?;
+        let is_success = (200..300).contains(&response.head.status());
         if !is_success || !upstream_request.has_further_calls() {
-            return Ok(answer);
+            return Ok(response);
         }
-        let body = answer.keep_whole(context, upstream_request).await?;
+        let body = response.keep_whole(context, upstream_request).await?;
         let translation = upstream_request.translation.as_mut();
         let turned =
-            translation.and_then(|it| it.turn_to_next_call(context, (&answer.head, &body)));
+            translation.and_then(|it| it.turn_to_next_call(context, (&response.head, &body)));
         let Some(used) = turned else {
             let told = context.worker.scanner().read(&body, is_error_answer);
             if told == Ok(true) {
-                return Err(failure_in(context, upstream_request, &answer.head, &body));
+                return Err(failure_in(context, upstream_request, &response.head, &body));
             }
             let provider = upstream_request.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";
@@ -41,7 +41,7 @@ pub(super) async fn call_in_parts(
         };
         // What is spent so far counts, whatever becomes of the rest.
         stats.used = used.map(Box::new);
-        answer.done(upstream_request);
+        response.done(upstream_request);
         upstream_request.timeouts.total = deadline.since(Instant::now());
     }
 }

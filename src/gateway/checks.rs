@@ -76,12 +76,12 @@ async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) 
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
     let request = Request { endpoint, body, pictures: Pictures::default(), as_array: false };
-    let mut answer =
+    let mut response =
         call(&context, &upstream_request, &request, &mut CallStats::default()).await.ok()?;
-    let status = answer.head.status();
+    let status = response.head.status();
     // Its connection may serve again once the body has been read.
-    if answer.keep_whole(&context, &upstream_request).await.is_ok() {
-        answer.done(&upstream_request);
+    if response.keep_whole(&context, &upstream_request).await.is_ok() {
+        response.done(&upstream_request);
     }
     Some(status)
 }

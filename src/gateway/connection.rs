@@ -265,7 +265,7 @@ async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &GatewayError
 /// Ends an exchange that never came into the pipeline.
 async fn fail(mut exchange: Exchange<'_>, failure: &GatewayError) {
     exchange.record.close = true;
-    deliver::failure(&mut exchange, failure).await;
+    deliver::send_error(&mut exchange, failure).await;
     settle::settle(&mut exchange, Some(failure));
 }
 

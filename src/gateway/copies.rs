@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Grant;
-use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::forward::{PlanExecutor, Response};
 use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::settle::{cost_at, origin_of_model, outcome_of_status};
+use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
 use super::worker::Worker;
 use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, codec};
@@ -74,13 +74,13 @@ impl Copy {
         let response = executor.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
         match response {
-            Ok(Response::Upstream(upstream_request, answer, _)) => {
+            Ok(Response::Upstream(upstream_request, response, _)) => {
                 event.provider = Some(Arc::clone(&upstream_request.upstream.name));
                 event.model.clone_from(&upstream_request.model);
-                event.status = answer.head.status();
+                event.status = response.head.status();
                 event.outcome = outcome_of_status(event.status, false);
                 event.first_byte = Some(started.elapsed());
-                event.usage = read(&context, &upstream_request, answer).await;
+                event.usage = read(&context, &upstream_request, response).await;
                 let terms =
                     PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
                 let whom = (&*upstream_request.upstream.name, upstream_request.model.as_deref());
@@ -150,12 +150,12 @@ impl Drop for Copy {
 async fn read(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
-    mut answer: Box<Answer>,
+    mut response: Box<UpstreamResponse>,
 ) -> Option<Usage> {
     let codec = codec(upstream_request.dialect)?;
-    let body = answer.keep_whole(context, upstream_request).await.ok()?;
-    let is_stream = answer.is_stream();
-    answer.done(upstream_request);
+    let body = response.keep_whole(context, upstream_request).await.ok()?;
+    let is_stream = response.is_stream();
+    response.done(upstream_request);
     let scanner = &mut context.worker.scanner();
     if !is_stream {
         return scanner.read(&body, |root| codec.read_answer(root)).ok()??.usage;

@@ -3,7 +3,7 @@
 
 use super::choose::Choice;
 use super::context::RequestContext;
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::receive::Request;
@@ -17,7 +17,7 @@ pub(super) fn answer(
     request: &Request,
     choice: &Choice,
     own: Dialect,
-) -> Result<Option<Whole>, GatewayError> {
+) -> Result<Option<LocalResponse>, GatewayError> {
     let dialect = request.endpoint.chat_dialect().ok_or(GatewayError::NotFound)?;
     let counts = if request.endpoint == Endpoint::InputTokens {
         let toward = choice.upstream.provider.dialect_toward(dialect, choice.model.as_deref());
@@ -48,5 +48,5 @@ pub(super) fn answer(
     };
     let mut body = Vec::new();
     write(estimate_request_tokens(&asked), &mut body);
-    Ok(Some(Whole::json(200, body).with_warning(warning)))
+    Ok(Some(LocalResponse::json(200, body).with_warning(warning)))
 }

@@ -8,7 +8,6 @@
 
 use std::pin::pin;
 
-use super::answer::Answer;
 use super::deliver_stream;
 use super::deliver_translated;
 use super::endpoint::Endpoint;
@@ -24,6 +23,7 @@ use super::record::Exchange;
 use super::redact::{Redaction, Scrutiny};
 use super::service_tiers;
 use super::shapes;
+use super::upstream_response::UpstreamResponse;
 use crate::base::Instant;
 use crate::dialects::codec;
 use crate::http::{
@@ -37,14 +37,14 @@ const HEAD_BYTES: usize = 1024;
 
 /// An answer that is complete in memory and did not come from a provider.
 #[derive(Default)]
-pub(super) struct Whole {
+pub(super) struct LocalResponse {
     status: u16,
     content_type: &'static str,
     body: Vec<u8>,
     warning: Option<&'static str>,
 }
 
-impl Whole {
+impl LocalResponse {
     pub(super) fn json(status: u16, body: Vec<u8>) -> Self {
         Self { status, content_type: "application/json", body, warning: None }
     }
@@ -57,7 +57,7 @@ impl Whole {
 
 /// How the body of an answer is delimited on the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outgoing {
+pub(super) enum BodyFraming {
     /// Announced length.
     Length(u64),
     /// Chunks.
@@ -69,15 +69,18 @@ pub(super) enum Outgoing {
 }
 
 /// Sends an answer of the gateway's own.
-pub(super) async fn whole(exchange: &mut Exchange<'_>, answer: Whole) -> Result<(), GatewayError> {
-    if let Some(warning) = answer.warning {
+pub(super) async fn send_local(
+    exchange: &mut Exchange<'_>,
+    response: LocalResponse,
+) -> Result<(), GatewayError> {
+    if let Some(warning) = response.warning {
         exchange.record.warnings = Some(warning.into());
     }
-    let mut out = begin_head(exchange, answer.status);
-    write_field(&mut out, "content-type", answer.content_type.as_bytes());
-    finish_head(exchange, &mut out, Outgoing::Length(answer.body.len() as u64));
+    let mut out = begin_head(exchange, response.status);
+    write_field(&mut out, "content-type", response.content_type.as_bytes());
+    finish_head(exchange, &mut out, BodyFraming::Length(response.body.len() as u64));
     if exchange.head.method() != Method::Head {
-        out.extend_from_slice(&answer.body);
+        out.extend_from_slice(&response.body);
     }
     exchange.client.out = exchange.send(out).await?;
     Ok(())
@@ -94,15 +97,15 @@ pub(super) fn deliver(
 ) -> impl Future<Output = Result<(), GatewayError>> {
     async move {
         let outcome = match &mut response {
-            Response::Local(own) => Box::pin(whole(exchange, std::mem::take(own))).await,
-            Response::Upstream(upstream_request, answer, selected) => {
-                let outcome = answer_of(exchange, upstream_request, answer).await;
+            Response::Local(local) => Box::pin(send_local(exchange, std::mem::take(local))).await,
+            Response::Upstream(upstream_request, response, selected) => {
+                let outcome = send_upstream(exchange, upstream_request, response).await;
                 selected.record_delivery(exchange, outcome.as_ref().err());
                 outcome
             }
         };
-        if let Response::Upstream(upstream_request, answer, _) = response {
-            end(answer, &upstream_request, &outcome);
+        if let Response::Upstream(upstream_request, response, _) = response {
+            end(response, &upstream_request, &outcome);
         }
         outcome
     }
@@ -110,33 +113,34 @@ pub(super) fn deliver(
 
 /// Ends a provider's answer, which was delivered or not.
 pub(super) fn end(
-    answer: Box<Answer>,
+    response: Box<UpstreamResponse>,
     upstream_request: &UpstreamRequest,
     outcome: &Result<(), GatewayError>,
 ) {
     match outcome {
-        Ok(()) => answer.done(upstream_request),
-        Err(failure) => answer.end_with(failure, upstream_request),
+        Ok(()) => response.done(upstream_request),
+        Err(failure) => response.end_with(failure, upstream_request),
     }
 }
 
 /// Sends a provider's answer; [`end`] is owed afterwards.
-pub(super) async fn answer_of(
+pub(super) async fn send_upstream(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     let metered = exchange.is_metered();
-    let content_type = answer.head.get("content-type").unwrap_or_default();
+    let content_type = response.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
     if let Some(translation) = &upstream_request.translation {
-        Box::pin(deliver_translated::deliver(exchange, upstream_request, translation, answer)).await
-    } else if metered && is_events && (200..300).contains(&answer.head.status()) {
-        Box::pin(deliver_stream::relay(exchange, upstream_request, answer)).await
+        Box::pin(deliver_translated::deliver(exchange, upstream_request, translation, response))
+            .await
+    } else if metered && is_events && (200..300).contains(&response.head.status()) {
+        Box::pin(deliver_stream::relay(exchange, upstream_request, response)).await
     } else if metered {
-        json(exchange, upstream_request, answer).await
+        json(exchange, upstream_request, response).await
     } else {
-        Box::pin(relay(exchange, upstream_request, answer)).await
+        Box::pin(relay(exchange, upstream_request, response)).await
     }
 }
 
@@ -144,25 +148,30 @@ pub(super) async fn answer_of(
 async fn json(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let status = answer.head.status();
+    let status = response.head.status();
     if (300..400).contains(&status) {
         return Err(invalid(upstream_request, "it redirects, which is not followed"));
     }
-    let mut body = keep_whole(exchange, upstream_request, answer).await?;
+    let mut body = keep_whole(exchange, upstream_request, response).await?;
     if (200..300).contains(&status) {
-        body = checked(exchange, upstream_request, answer, body)?;
+        body = metered(exchange, upstream_request, response, body)?;
     } else if let Some(error) =
         deliver_translated::overflow_of(exchange, upstream_request, status, &body)
     {
-        return Box::pin(deliver_translated::rewritten(exchange, upstream_request, answer, &error))
-            .await;
+        return Box::pin(deliver_translated::rewritten(
+            exchange,
+            upstream_request,
+            response,
+            &error,
+        ))
+        .await;
     }
     exchange.client.out.reserve(HEAD_BYTES + body.len());
     let mut out = begin_head(exchange, status);
-    write_provider_fields(&mut out, upstream_request, &answer.head);
-    finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
+    write_provider_fields(&mut out, upstream_request, &response.head);
+    finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     out.extend_from_slice(&body);
     if status == 200 {
         recall::store_whole(exchange, body);
@@ -172,18 +181,18 @@ async fn json(
 }
 
 /// Meters the body of a successful answer, and gives it as it goes to the client.
-fn checked(
+fn metered(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, GatewayError> {
-    let outline = match answer.outline.take() {
+    let outline = match response.outline.take() {
         Some(outline) => Ok(*outline),
         None => exchange.worker.scanner().answer(&body),
     };
     let Ok(outline) = outline else {
-        let is_coded = answer.head.get("content-encoding").is_some();
+        let is_coded = response.head.get("content-encoding").is_some();
         return if is_coded {
             Ok(body)
         } else {
@@ -193,13 +202,13 @@ fn checked(
     exchange.record.usage = outline.usage;
     exchange.record.tier = outline.tier.unwrap_or_default();
     if outline.is_error {
-        return Err(opening::failure_in(exchange.context, upstream_request, &answer.head, &body));
+        return Err(opening::failure_in(exchange.context, upstream_request, &response.head, &body));
     }
     if outline.has_no_choices {
-        opening::check_choices(exchange.context, upstream_request, &answer.head, &body)?;
+        opening::check_choices(exchange.context, upstream_request, &response.head, &body)?;
     }
     if outline.usage.is_none() {
-        meter_otherwise(exchange, &body);
+        meter_by_dialect(exchange, &body);
     }
     if !outline.has_foreign_tier {
         return Ok(body);
@@ -215,7 +224,7 @@ fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayE
 }
 
 /// Takes the usage of an answer of a dialect that has it elsewhere.
-fn meter_otherwise(exchange: &mut Exchange<'_>, body: &[u8]) {
+fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     if exchange.record.endpoint == Some(Endpoint::Rerank) {
         exchange.record.usage = shapes::usage_of_ranks(exchange.context, body);
         return;
@@ -258,15 +267,15 @@ pub(super) fn tier_of(service_tier: Option<&str>) -> Tier {
 pub(super) async fn keep_whole(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<Vec<u8>, GatewayError> {
     let begun = Instant::now();
     let context = exchange.context;
     let kept =
-        recall::while_needed(exchange, pin!(answer.keep_whole(context, upstream_request))).await;
+        recall::while_needed(exchange, pin!(response.keep_whole(context, upstream_request))).await;
     exchange.record.upstream += begun.elapsed();
     let mut body = kept??;
-    let status = answer.head.status();
+    let status = response.head.status();
     let scrutiny = match upstream_request.translation {
         None => Scrutiny::of_body(status, &body),
         Some(_) => Scrutiny::of_decoded_body(status, &body),
@@ -279,27 +288,28 @@ pub(super) async fn keep_whole(
 async fn relay(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let outgoing = outgoing_of(exchange, answer.head.framing());
-    let mut out = begin_head(exchange, answer.head.status());
-    write_provider_fields(&mut out, upstream_request, &answer.head);
-    finish_head(exchange, &mut out, outgoing);
-    let write = |out: &mut Vec<u8>, run: &[u8]| match outgoing {
-        Outgoing::Chunked => write_chunk(out, run),
+    let framing = body_framing(exchange, response.head.framing());
+    let mut out = begin_head(exchange, response.head.status());
+    write_provider_fields(&mut out, upstream_request, &response.head);
+    finish_head(exchange, &mut out, framing);
+    let write = |out: &mut Vec<u8>, run: &[u8]| match framing {
+        BodyFraming::Chunked => write_chunk(out, run),
         _ => out.extend_from_slice(run),
     };
-    let mut redaction = Redaction::new(upstream_request, Scrutiny::of_status(answer.head.status()));
+    let mut redaction =
+        Redaction::new(upstream_request, Scrutiny::of_status(response.head.status()));
     loop {
-        let done = answer
+        let done = response
             .drain(|run| redaction.push(run, |run| write(&mut out, run)))
             .map_err(|_| invalid(upstream_request, "its body is malformed"));
         let mut done = done?;
         if !done && !out.is_empty() {
             out = exchange.send(out).await?;
         }
-        if !done && answer.fill(exchange, upstream_request).await? == 0 {
-            let ended = answer.incoming.finish();
+        if !done && response.fill(exchange, upstream_request).await? == 0 {
+            let ended = response.body_reader.finish();
             ended.map_err(|_| invalid(upstream_request, "its body is cut off"))?;
             done = true;
         }
@@ -308,7 +318,7 @@ async fn relay(
         }
     }
     redaction.finish(|run| write(&mut out, run));
-    if outgoing == Outgoing::Chunked {
+    if framing == BodyFraming::Chunked {
         out.extend_from_slice(LAST_CHUNK);
     }
     if !out.is_empty() {
@@ -319,22 +329,22 @@ async fn relay(
 }
 
 /// How a body of that framing goes to this client.
-pub(super) fn outgoing_of(exchange: &mut Exchange<'_>, framing: Framing) -> Outgoing {
+pub(super) fn body_framing(exchange: &mut Exchange<'_>, framing: Framing) -> BodyFraming {
     match framing {
-        Framing::None => Outgoing::None,
-        Framing::Length(length) => Outgoing::Length(length),
+        Framing::None => BodyFraming::None,
+        Framing::Length(length) => BodyFraming::Length(length),
         // Messages have borders of their own.
-        _ if exchange.client.framing.is_some() => Outgoing::UntilClose,
+        _ if exchange.client.framing.is_some() => BodyFraming::UntilClose,
         _ if exchange.head.version() == Version::Http10 => {
             exchange.record.close = true;
-            Outgoing::UntilClose
+            BodyFraming::UntilClose
         }
-        _ => Outgoing::Chunked,
+        _ => BodyFraming::Chunked,
     }
 }
 
 /// Tells the client what went wrong, if it can still be told.
-pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &GatewayError) {
+pub(super) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayError) {
     let spec = failure.spec();
     if spec.status == 0 {
         exchange.record.close = true;
@@ -378,7 +388,7 @@ pub(super) async fn failure(exchange: &mut Exchange<'_>, failure: &GatewayError)
     if spec.status == 426 {
         realtime::write_wanted(&mut out);
     }
-    finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
+    finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     if exchange.head.method() != Method::Head {
         out.extend_from_slice(&body);
     }
@@ -408,7 +418,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         None => write_gateway_header(exchange, &mut out, "trace-id", &id),
     }
     if exchange.record.provider.is_some() || exchange.context.attempts.has_targets() {
-        write_story(exchange, &mut out);
+        write_attempts(exchange, &mut out);
     }
     if let Some(provider) = exchange.record.provider.clone() {
         write_gateway_header(exchange, &mut out, "provider", provider.as_bytes());
@@ -430,7 +440,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
 }
 
 /// What was tried, and who answered.
-fn write_story(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+fn write_attempts(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
     let record = &exchange.record;
     let option = record.option.as_deref().unwrap_or("config");
     match record.retries {
@@ -478,7 +488,7 @@ fn mask_fields(
 }
 
 /// The same but for those that tell the form of its body, which is written anew.
-pub(super) fn write_provider_fields_but_form(
+pub(super) fn write_provider_fields_without_content(
     out: &mut Vec<u8>,
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
@@ -504,11 +514,11 @@ pub(super) fn write_provider_fields_but_form(
 }
 
 /// Framing, fate of the connection, end of the head.
-pub(super) fn finish_head(exchange: &Exchange<'_>, out: &mut Vec<u8>, outgoing: Outgoing) {
-    match outgoing {
-        Outgoing::Length(length) => write_length(out, length),
-        Outgoing::Chunked => write_field(out, "transfer-encoding", b"chunked"),
-        Outgoing::UntilClose | Outgoing::None => {}
+pub(super) fn finish_head(exchange: &Exchange<'_>, out: &mut Vec<u8>, framing: BodyFraming) {
+    match framing {
+        BodyFraming::Length(length) => write_length(out, length),
+        BodyFraming::Chunked => write_field(out, "transfer-encoding", b"chunked"),
+        BodyFraming::UntilClose | BodyFraming::None => {}
     }
     if exchange.must_close() {
         write_field(out, "connection", b"close");

@@ -12,10 +12,9 @@ use std::sync::LazyLock;
 use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
-use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::chat_form::{self, ChatEvents};
 use super::deliver::{
-    Outgoing, begin_head, finish_head, outgoing_of, tier_of, write_provider_fields,
+    BodyFraming, begin_head, body_framing, finish_head, tier_of, write_provider_fields,
 };
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
@@ -25,6 +24,7 @@ use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::service_tiers::TierWords;
+use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::dialects::{codec, opening_event, overflow_in_event, with_overflow, write_last_error};
 use crate::http::{
     EventReader, EventTooLarge, Framing, LAST_CHUNK, SseEvent, write_chunk, write_data,
@@ -88,10 +88,10 @@ fn last_number(events: &[u8]) -> Option<u64> {
 pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     let mut shown = Shown::default();
-    let relayed = relay_all(exchange, upstream_request, answer, &mut shown).await;
+    let relayed = relay_all(exchange, upstream_request, response, &mut shown).await;
     if relayed.is_err() {
         exchange.record.next_event = shown.next_number();
     }
@@ -101,34 +101,34 @@ pub(super) async fn relay(
 async fn relay_all(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
     shown: &mut Shown,
 ) -> Result<(), GatewayError> {
     exchange.record.stream = true;
-    let outgoing = outgoing_of(exchange, Framing::Chunked);
-    let mut head = begin_head(exchange, answer.head.status());
-    write_provider_fields(&mut head, upstream_request, &answer.head);
+    let framing = body_framing(exchange, Framing::Chunked);
+    let mut head = begin_head(exchange, response.head.status());
+    write_provider_fields(&mut head, upstream_request, &response.head);
     // Reverse proxies in front of us would hold events back without it.
     write_field(&mut head, "x-accel-buffering", b"no");
-    finish_head(exchange, &mut head, outgoing);
+    finish_head(exchange, &mut head, framing);
     let mut out = head;
     let mut reader = EventReader::new(EVENT_BYTES_MAX);
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
     let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
     let other = exchange.record.endpoint.and_then(chat_form::other_codec);
     let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
-    let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, answer));
+    let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, response));
     let tiers = TierWords::new(exchange, upstream_request);
     let mut progress =
         Progress { dialect, done: false, finished: false, scrutiny, hold, shared, tiers };
     loop {
-        let ended = receive(upstream_request, answer, &mut reader)?;
+        let ended = receive(upstream_request, response, &mut reader)?;
         shown.turn();
         let events = &mut shown.events;
         progress.scrutiny = Scrutiny::Usual;
-        drain_events(exchange, (upstream_request, answer), &mut reader, &mut progress, events)?;
+        drain_events(exchange, (upstream_request, response), &mut reader, &mut progress, events)?;
         upstream_request.mask(events, progress.scrutiny);
-        append(&mut out, events, outgoing);
+        append(&mut out, events, framing);
         if ended {
             break;
         }
@@ -136,9 +136,9 @@ async fn relay_all(
         if !progress.hold.is_on() && !out.is_empty() {
             out = send(exchange, out).await?;
         }
-        if progress.hold.fill(exchange, (upstream_request, answer)).await? == Some(0) {
+        if progress.hold.fill(exchange, (upstream_request, response)).await? == Some(0) {
             // The framing says whether this is the end; without one, only the events can.
-            let cut = answer.incoming.finish().is_err();
+            let cut = response.body_reader.finish().is_err();
             let told = progress.done || progress.finished || exchange.record.stream_error;
             if cut || !told {
                 return Err(invalid(upstream_request, "its stream is cut off"));
@@ -146,7 +146,7 @@ async fn relay_all(
             break;
         }
     }
-    finish(exchange, upstream_request, &reader, &progress, out, outgoing).await
+    finish(exchange, upstream_request, &reader, &progress, out, framing).await
 }
 
 /// Sends to the client. One that is gone, or that does not read while others share the stream, is no
@@ -177,7 +177,7 @@ async fn finish(
     reader: &EventReader,
     progress: &Progress,
     mut out: Vec<u8>,
-    outgoing: Outgoing,
+    framing: BodyFraming,
 ) -> Result<(), GatewayError> {
     if progress.hold.is_on() {
         return Err(invalid(upstream_request, NO_CONTENT));
@@ -194,7 +194,7 @@ async fn finish(
     }
     // Some providers leave the terminator out; clients wait for it.
     let has_done = progress.dialect == Dialect::OpenaiChat;
-    end(&mut out, has_done && complete && !progress.done, outgoing);
+    end(&mut out, has_done && complete && !progress.done, framing);
     if !out.is_empty() {
         out = exchange.send(out).await?;
     }
@@ -203,13 +203,13 @@ async fn finish(
 }
 
 /// Appends the end of a body of events, with a terminator if it is wanted.
-pub(super) fn end(out: &mut Vec<u8>, with_terminator: bool, outgoing: Outgoing) {
+pub(super) fn end(out: &mut Vec<u8>, with_terminator: bool, framing: BodyFraming) {
     if with_terminator {
         let mut event = Vec::new();
         write_data(&mut event, DONE);
-        append(out, &event, outgoing);
+        append(out, &event, framing);
     }
-    if outgoing == Outgoing::Chunked {
+    if framing == BodyFraming::Chunked {
         out.extend_from_slice(LAST_CHUNK);
     }
 }
@@ -217,10 +217,10 @@ pub(super) fn end(out: &mut Vec<u8>, with_terminator: bool, outgoing: Outgoing) 
 /// Takes in what the provider's connection holds; true at the end of the body.
 fn receive(
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
     events: &mut EventReader,
 ) -> Result<bool, GatewayError> {
-    answer
+    response
         .drain(|run| events.push(run))
         .map_err(|_| invalid(upstream_request, "its stream is malformed"))
 }
@@ -228,7 +228,7 @@ fn receive(
 /// Looks at each complete event and encodes what the client shall see.
 fn drain_events(
     exchange: &mut Exchange<'_>,
-    (upstream_request, answer): (&UpstreamRequest, &Answer),
+    (upstream_request, response): (&UpstreamRequest, &UpstreamResponse),
     reader: &mut EventReader,
     progress: &mut Progress,
     out: &mut Vec<u8>,
@@ -245,7 +245,7 @@ fn drain_events(
         if progress.hold.is_on() && !event.data.is_empty() {
             let scanner = &mut exchange.worker.scanner();
             let shown = opening_event(progress.dialect, event.name, event.data, scanner);
-            if opening::is_good(upstream_request, &answer.head, shown)? {
+            if opening::is_good(upstream_request, &response.head, shown)? {
                 progress.hold.end(exchange);
             }
         }
@@ -483,19 +483,19 @@ fn is_failure(reason: &[u8]) -> bool {
 }
 
 /// Appends encoded events to the answer's bytes.
-pub(super) fn append(out: &mut Vec<u8>, events: &[u8], outgoing: Outgoing) {
-    match outgoing {
+pub(super) fn append(out: &mut Vec<u8>, events: &[u8], framing: BodyFraming) {
+    match framing {
         _ if events.is_empty() => {}
-        Outgoing::Chunked => write_chunk(out, events),
+        BodyFraming::Chunked => write_chunk(out, events),
         _ => out.extend_from_slice(events),
     }
 }
 
 /// Sends encoded events in a stream that has begun; whether they arrive no longer matters.
 pub(super) async fn send_events(exchange: &mut Exchange<'_>, events: Vec<u8>) {
-    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let framing = body_framing(exchange, Framing::Chunked);
     let mut out = Vec::with_capacity(events.len() + 16);
-    append(&mut out, &events, outgoing);
+    append(&mut out, &events, framing);
     // A client that is gone has been told as much as it can be.
     let _ = exchange.send(out).await;
 }

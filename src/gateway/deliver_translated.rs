@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer as Incoming, EVENT_BYTES_MAX};
 use super::chat_form::ChatEvents;
 use super::deliver::{
-    Outgoing, begin_head, finish_head, keep_whole, outgoing_of, tier_of,
-    write_provider_fields_but_form,
+    BodyFraming, begin_head, body_framing, finish_head, keep_whole, tier_of,
+    write_provider_fields_without_content,
 };
 use super::deliver_stream::{append, end, send};
 use super::endpoint::Endpoint;
@@ -23,6 +22,7 @@ use super::redact::Scrutiny;
 use super::shapes::Shaped;
 use super::stored_responses;
 use super::translate::{Back, Chat, Form, Translation};
+use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::base::unix_now;
 use crate::dialects::{
     Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, opening_chunk,
@@ -36,14 +36,16 @@ pub(super) async fn deliver(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     translation: &Translation,
-    answer: &mut Incoming,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    if (300..400).contains(&answer.head.status()) {
+    if (300..400).contains(&response.head.status()) {
         return Err(invalid(upstream_request, "it redirects, which is not followed"));
     }
     match &translation.back {
-        Back::Chat(translation) => chat(exchange, upstream_request, translation, answer).await,
-        Back::Shaped(translation) => shaped(exchange, upstream_request, translation, answer).await,
+        Back::Chat(translation) => chat(exchange, upstream_request, translation, response).await,
+        Back::Shaped(translation) => {
+            shaped(exchange, upstream_request, translation, response).await
+        }
     }
 }
 
@@ -51,22 +53,22 @@ async fn chat(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     translation: &Chat,
-    answer: &mut Incoming,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let status = answer.head.status();
+    let status = response.head.status();
     let is_success = (200..300).contains(&status);
-    if is_success && answer.is_stream() {
-        return Stream::new(exchange, (upstream_request, translation), answer)
-            .relay(exchange, answer)
+    if is_success && response.is_stream() {
+        return Stream::new(exchange, (upstream_request, translation), response)
+            .relay(exchange, response)
             .await;
     }
-    let body = keep_whole(exchange, upstream_request, answer).await?;
+    let body = keep_whole(exchange, upstream_request, response).await?;
     if !is_success {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, upstream_request, dialects, (answer, &body)).await;
+        return error(exchange, upstream_request, dialects, (response, &body)).await;
     }
-    if !answer.is_good {
-        opening::check(exchange.context, upstream_request, &answer.head, &body)?;
+    if !response.is_good {
+        opening::check(exchange.context, upstream_request, &response.head, &body)?;
     }
     let id = own_id(exchange);
     let read = exchange
@@ -74,21 +76,21 @@ async fn chat(
         .scanner()
         .read(&body, |root| translation.provider.read_answer_named(root, &id));
     let read = read.ok().flatten();
-    let mut said =
+    let mut answer =
         read.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
-    translation.tool_names.restore_answer(&mut said);
-    complete(exchange, translation, &mut said);
-    exchange.record.usage = said.usage;
-    exchange.record.tier = tier_of(said.service_tier.as_deref());
+    translation.tool_names.restore_answer(&mut answer);
+    complete(exchange, translation, &mut answer);
+    exchange.record.usage = answer.usage;
+    exchange.record.tier = tier_of(answer.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
-        let stream = Stream::new(exchange, (upstream_request, translation), answer);
-        return stream.replay(exchange, answer, &said).await;
+        let stream = Stream::new(exchange, (upstream_request, translation), response);
+        return stream.replay(exchange, response, &answer).await;
     }
     let mut told = Vec::with_capacity(body.len() + 256);
-    translation.write_answer(&said, unix_now().as_secs(), &mut told);
+    translation.write_answer(&answer, unix_now().as_secs(), &mut told);
     stored_responses::keep_whole(exchange, translation, &told);
-    send_json(exchange, upstream_request, answer, &told).await?;
+    send_json(exchange, upstream_request, response, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
@@ -97,19 +99,19 @@ async fn shaped(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     translation: &Shaped,
-    answer: &mut Incoming,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let status = answer.head.status();
-    let body = keep_whole(exchange, upstream_request, answer).await?;
+    let status = response.head.status();
+    let body = keep_whole(exchange, upstream_request, response).await?;
     if !(200..300).contains(&status) {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, upstream_request, dialects, (answer, &body)).await;
+        return error(exchange, upstream_request, dialects, (response, &body)).await;
     }
-    check_no_error(exchange, upstream_request, answer, &body)?;
-    let told = translation.retell(exchange, (&answer.head, &body));
+    check_no_error(exchange, upstream_request, response, &body)?;
+    let told = translation.retell(exchange, (&response.head, &body));
     let told =
         told.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
-    send_json(exchange, upstream_request, answer, &told).await?;
+    send_json(exchange, upstream_request, response, &told).await?;
     recall::store_whole(exchange, told);
     Ok(())
 }
@@ -118,12 +120,12 @@ async fn shaped(
 fn check_no_error(
     exchange: &Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &Incoming,
+    response: &UpstreamResponse,
     body: &[u8],
 ) -> Result<(), GatewayError> {
     let is_error = || exchange.worker.scanner().read(body, is_error_answer);
-    if !answer.is_good && is_error() == Ok(true) {
-        return Err(opening::failure_in(exchange.context, upstream_request, &answer.head, body));
+    if !response.is_good && is_error() == Ok(true) {
+        return Err(opening::failure_in(exchange.context, upstream_request, &response.head, body));
     }
     Ok(())
 }
@@ -162,16 +164,16 @@ pub(super) fn own_id(exchange: &Exchange<'_>) -> String {
 async fn send_json(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &Incoming,
+    response: &UpstreamResponse,
     body: &[u8],
 ) -> Result<(), GatewayError> {
-    send_json_of(exchange, upstream_request, (answer, answer.head.status()), (body, None)).await
+    send_json_of(exchange, upstream_request, (response, response.head.status()), (body, None)).await
 }
 
 async fn send_json_of(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    (answer, status): (&Incoming, u16),
+    (response, status): (&UpstreamResponse, u16),
     (body, retry_after): (&[u8], Option<Duration>),
 ) -> Result<(), GatewayError> {
     exchange.client.out.reserve(body.len());
@@ -181,8 +183,8 @@ async fn send_json_of(
         let seconds = wait.as_millis().div_ceil(1_000).to_string();
         write_field(&mut out, "retry-after", seconds.as_bytes());
     }
-    write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
-    finish_head(exchange, &mut out, Outgoing::Length(body.len() as u64));
+    write_provider_fields_without_content(&mut out, upstream_request, &response.head);
+    finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     out.extend_from_slice(body);
     exchange.client.out = exchange.send(out).await?;
     Ok(())
@@ -193,9 +195,9 @@ async fn error(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     (client, provider): (&dyn Codec, &dyn Codec),
-    (answer, body): (&Incoming, &[u8]),
+    (response, body): (&UpstreamResponse, &[u8]),
 ) -> Result<(), GatewayError> {
-    let status = answer.head.status();
+    let status = response.head.status();
     let read = |body: &[u8]| {
         let mut scanner = exchange.worker.scanner();
         let read = scanner.read(body, |root| {
@@ -210,8 +212,8 @@ async fn error(
     let mut told = Vec::new();
     client.write_error(&error, &mut told);
     // A field of the provider's own travels on by itself.
-    let delay = delay.filter(|_| answer.head.get("retry-after").is_none());
-    send_json_of(exchange, upstream_request, (answer, error.status), (&told, delay)).await
+    let delay = delay.filter(|_| response.head.get("retry-after").is_none());
+    send_json_of(exchange, upstream_request, (response, error.status), (&told, delay)).await
 }
 
 /// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
@@ -234,14 +236,14 @@ pub(super) fn overflow_of(
 pub(super) async fn rewritten(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &Incoming,
+    response: &UpstreamResponse,
     error: &ApiError,
 ) -> Result<(), GatewayError> {
     let mut body = Vec::new();
     if let Some(client) = codec(exchange.record.client_format.dialect) {
         client.write_error(error, &mut body);
     }
-    send_json_of(exchange, upstream_request, (answer, error.status), (&body, None)).await
+    send_json_of(exchange, upstream_request, (response, error.status), (&body, None)).await
 }
 
 /// A stream on its way from one dialect to the other.
@@ -263,7 +265,7 @@ impl<'p> Stream<'p> {
     fn new(
         exchange: &Exchange<'_>,
         (upstream_request, translation): (&'p UpstreamRequest, &'p Chat),
-        answer: &Incoming,
+        response: &UpstreamResponse,
     ) -> Self {
         let now = exchange.record.at_unix.as_secs();
         let mut decoder = translation.provider.stream_decoder();
@@ -276,7 +278,7 @@ impl<'p> Stream<'p> {
             chunks: Vec::new(),
             shared: ChatEvents::new(exchange, None),
             has_ended: false,
-            hold: Hold::new(exchange, answer),
+            hold: Hold::new(exchange, response),
         }
     }
 
@@ -284,9 +286,9 @@ impl<'p> Stream<'p> {
     async fn relay(
         mut self,
         exchange: &mut Exchange<'_>,
-        answer: &mut Incoming,
+        response: &mut UpstreamResponse,
     ) -> Result<(), GatewayError> {
-        let relayed = self.relay_all(exchange, answer).await;
+        let relayed = self.relay_all(exchange, response).await;
         if let Err(failure) = &relayed
             && exchange.record.answer_begun
             && !self.has_ended
@@ -301,13 +303,13 @@ impl<'p> Stream<'p> {
     async fn relay_all(
         &mut self,
         exchange: &mut Exchange<'_>,
-        answer: &mut Incoming,
+        response: &mut UpstreamResponse,
     ) -> Result<(), GatewayError> {
-        let (mut out, outgoing) = begin(exchange, self.upstream_request, answer, self.translation);
+        let (mut out, framing) = begin(exchange, self.upstream_request, response, self.translation);
         let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
         let mut events = Vec::new();
         loop {
-            let received = answer.drain(|run| cutter.push(run));
+            let received = response.drain(|run| cutter.push(run));
             let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
             let (upstream_request, decoder, chunks) =
                 (self.upstream_request, &mut self.decoder, &mut self.chunks);
@@ -320,16 +322,16 @@ impl<'p> Stream<'p> {
                 .map_err(|StreamDecodeError| {
                     self.invalid("an event of its stream makes no sense")
                 })?;
-            self.encode(exchange, answer, &mut events)?;
-            append(&mut out, &events, outgoing);
+            self.encode(exchange, response, &mut events)?;
+            append(&mut out, &events, framing);
             if !ended {
                 self.hold.bound(exchange, out.len());
                 if !self.hold.is_on() && !out.is_empty() {
                     out = send(exchange, out).await?;
                 }
                 let upstream_request = self.upstream_request;
-                ended = self.hold.fill(exchange, (upstream_request, answer)).await? == Some(0);
-                if ended && answer.incoming.finish().is_err() && !self.has_ended {
+                ended = self.hold.fill(exchange, (upstream_request, response)).await? == Some(0);
+                if ended && response.body_reader.finish().is_err() && !self.has_ended {
                     return Err(self.invalid("its stream is cut off"));
                 }
                 if !ended {
@@ -338,8 +340,8 @@ impl<'p> Stream<'p> {
             }
             events.clear();
             self.decoder.finish(&mut self.chunks);
-            self.encode(exchange, answer, &mut events)?;
-            append(&mut out, &events, outgoing);
+            self.encode(exchange, response, &mut events)?;
+            append(&mut out, &events, framing);
             break;
         }
         if !self.has_ended {
@@ -348,7 +350,7 @@ impl<'p> Stream<'p> {
                 if is_empty { NO_CONTENT } else { "its stream ended before its answer did" };
             return Err(self.invalid(reason));
         }
-        end(&mut out, false, outgoing);
+        end(&mut out, false, framing);
         exchange.client.out = exchange.send(out).await?;
         Ok(())
     }
@@ -357,16 +359,16 @@ impl<'p> Stream<'p> {
     async fn replay(
         mut self,
         exchange: &mut Exchange<'_>,
-        answer: &mut Incoming,
-        said: &Answer,
+        response: &mut UpstreamResponse,
+        answer: &Answer,
     ) -> Result<(), GatewayError> {
-        let (mut out, outgoing) = begin(exchange, self.upstream_request, answer, self.translation);
+        let (mut out, framing) = begin(exchange, self.upstream_request, response, self.translation);
         self.hold.end(exchange);
-        self.chunks = chunks_of_known(said);
+        self.chunks = chunks_of_known(answer);
         let mut events = Vec::new();
-        self.encode(exchange, answer, &mut events)?;
-        append(&mut out, &events, outgoing);
-        end(&mut out, false, outgoing);
+        self.encode(exchange, response, &mut events)?;
+        append(&mut out, &events, framing);
+        end(&mut out, false, framing);
         exchange.client.out = exchange.send(out).await?;
         Ok(())
     }
@@ -375,7 +377,7 @@ impl<'p> Stream<'p> {
     fn encode(
         &mut self,
         exchange: &mut Exchange<'_>,
-        answer: &Incoming,
+        response: &UpstreamResponse,
         out: &mut Vec<u8>,
     ) -> Result<(), GatewayError> {
         out.clear();
@@ -385,7 +387,7 @@ impl<'p> Stream<'p> {
                 break;
             }
             if self.hold.is_on()
-                && opening::is_good(self.upstream_request, &answer.head, opening_chunk(&chunk))?
+                && opening::is_good(self.upstream_request, &response.head, opening_chunk(&chunk))?
             {
                 self.hold.end(exchange);
             }
@@ -443,23 +445,23 @@ impl<'p> Stream<'p> {
 fn begin(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &Incoming,
+    response: &UpstreamResponse,
     translation: &Chat,
-) -> (Vec<u8>, Outgoing) {
+) -> (Vec<u8>, BodyFraming) {
     exchange.record.stream = true;
     let as_array = translation.form == Form::Array;
     exchange.record.as_array = as_array;
     let events = translation.client.frame().media_type();
     let content_type = if as_array { "application/json" } else { events };
-    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let framing = body_framing(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
     write_field(&mut out, "content-type", content_type.as_bytes());
     write_field(&mut out, "cache-control", b"no-cache");
     // Reverse proxies in front of us would hold events back without it.
     write_field(&mut out, "x-accel-buffering", b"no");
-    write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
-    finish_head(exchange, &mut out, outgoing);
-    (out, outgoing)
+    write_provider_fields_without_content(&mut out, upstream_request, &response.head);
+    finish_head(exchange, &mut out, framing);
+    (out, framing)
 }
 
 fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayError {

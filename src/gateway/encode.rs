@@ -79,7 +79,7 @@ pub(super) fn encode(
             end_head(&mut out);
         }
         Body::Streamed { framing, form, .. } => {
-            match form::outgoing(*framing, form.as_deref(), &upstream_request.edits) {
+            match form::framing_after(*framing, form.as_deref(), &upstream_request.edits) {
                 Framing::Length(length) => write_length(&mut out, length),
                 _ => write_field(&mut out, "transfer-encoding", b"chunked"),
             }

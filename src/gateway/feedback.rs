@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::error::GatewayError;
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -29,7 +29,10 @@ fn full_weight() -> f64 {
 }
 
 /// Takes a verdict in.
-pub(super) fn take(exchange: &Exchange<'_>, request: &Request) -> Result<Whole, GatewayError> {
+pub(super) fn take(
+    exchange: &Exchange<'_>,
+    request: &Request,
+) -> Result<LocalResponse, GatewayError> {
     let feedback = read(request)?;
     let cache = exchange.worker.cache();
     let mut evicted = 0;
@@ -47,7 +50,7 @@ pub(super) fn take(exchange: &Exchange<'_>, request: &Request) -> Result<Whole, 
         "feedback_ids": [exchange.record.id.to_string()],
         "evicted": evicted,
     });
-    Ok(Whole::json(200, body.to_string().into_bytes()))
+    Ok(LocalResponse::json(200, body.to_string().into_bytes()))
 }
 
 fn read(request: &Request) -> Result<Feedback, GatewayError> {

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use super::connection::while_client_stays;
-use super::deliver::{begin_head, finish_head, outgoing_of};
+use super::deliver::{begin_head, body_framing, finish_head};
 use super::deliver_stream::{append, end};
 use super::error::GatewayError;
 use super::receive::Request;
@@ -25,12 +25,12 @@ pub(super) async fn relay(
     exchange.record.provider.clone_from(&origin.provider);
     exchange.record.model = origin.model;
     let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
-    let outgoing = outgoing_of(exchange, Framing::Chunked);
+    let framing = body_framing(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
     let frame = chat_form::other_codec(request.endpoint).map_or(Frame::Events, Codec::frame);
     write_field(&mut out, "content-type", frame.media_type().as_bytes());
     write_field(&mut out, "x-accel-buffering", b"no");
-    finish_head(exchange, &mut out, outgoing);
+    finish_head(exchange, &mut out, framing);
     let mut events = Vec::new();
     let mut other = Other::new(exchange, request);
     // Before the first event, which may take its time.
@@ -49,7 +49,7 @@ pub(super) async fn relay(
                         None => encode(exchange, &data, (&id, include_usage), &mut events),
                     }
                 }
-                append(&mut out, &events, outgoing);
+                append(&mut out, &events, framing);
                 out = exchange.send(out).await?;
             }
             SharedChunk::Whole => break true,
@@ -65,9 +65,9 @@ pub(super) async fn relay(
     if let Some(other) = &mut other {
         events.clear();
         other.finish(is_complete, &mut events);
-        append(&mut out, &events, outgoing);
+        append(&mut out, &events, framing);
     }
-    end(&mut out, is_complete && other.is_none(), outgoing);
+    end(&mut out, is_complete && other.is_none(), framing);
     exchange.client.out = exchange.send(out).await?;
     Ok(())
 }

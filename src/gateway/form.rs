@@ -343,7 +343,7 @@ pub(super) fn edited<'b>(form: &Form, bytes: &'b [u8], edits: &[BodyEdit]) -> Co
 }
 
 /// How a body that is streamed goes out: with its length where that is known after the edits.
-pub(super) fn outgoing(framing: Framing, form: Option<&Form>, edits: &[BodyEdit]) -> Framing {
+pub(super) fn framing_after(framing: Framing, form: Option<&Form>, edits: &[BodyEdit]) -> Framing {
     match (framing, form, edits) {
         (_, None, _) | (_, _, []) => framing,
         (
@@ -369,7 +369,7 @@ pub(super) struct OutgoingBody {
 impl OutgoingBody {
     pub(super) fn new(framing: Framing, form: Option<&Form>, edits: &[BodyEdit]) -> Self {
         let editor = form.map(|form| FormEditor::new(form, edits));
-        let is_chunked = outgoing(framing, form, edits) == Framing::Chunked;
+        let is_chunked = framing_after(framing, form, edits) == Framing::Chunked;
         Self { editor, edited: Vec::new(), is_chunked }
     }
 
@@ -469,7 +469,7 @@ mod tests {
             (Framing::Chunked, Some(&seen), &rename, Framing::Chunked),
             (Framing::Length(9), Some(&seen), &[set("x", "1")], Framing::Chunked),
         ] {
-            assert_eq!(outgoing(framing, form, edits), expected);
+            assert_eq!(framing_after(framing, form, edits), expected);
         }
     }
 }

@@ -14,13 +14,12 @@ use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::admit::Grant;
-use super::answer::Answer;
 use super::attempt::{Attempt, AttemptResponse, SelectedAttempt, is_terminal, outcome_of_failure};
 use super::call::{CallStats, call, call_streamed};
 use super::call_in_parts::call_in_parts;
 use super::context::RequestContext;
 use super::copies;
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::encode::COPIED_BODY_BYTES_MAX;
 use super::error::GatewayError;
 use super::facts::Told;
@@ -30,6 +29,7 @@ use super::prepare::{Preparation, UpstreamRequest, prepare};
 use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
+use super::upstream_response::UpstreamResponse;
 use crate::base::Instant;
 use crate::routing::{AttemptOutcome, Permit, Plan, Step, Try};
 use crate::shard::{sleep, within};
@@ -37,9 +37,9 @@ use crate::shard::{sleep, within};
 /// The response to deliver.
 pub(super) enum Response {
     /// The gateway knows the answer itself.
-    Local(Whole),
+    Local(LocalResponse),
     /// A provider has answered.
-    Upstream(Box<UpstreamRequest>, Box<Answer>, SelectedAttempt),
+    Upstream(Box<UpstreamRequest>, Box<UpstreamResponse>, SelectedAttempt),
 }
 
 /// Calls the targets of `plan` in order, or the only target if there is no plan. `before` is the failure
@@ -242,13 +242,13 @@ async fn attempt_streamed(
     let response = match prepare_attempt(exchange.context, (grant, request), &mut attempt, &limits)
     {
         Err(failure) => Err(failure),
-        Ok(Preparation::Respond(own, _)) => Ok(AttemptResponse::Local(own)),
+        Ok(Preparation::Respond(local, _)) => Ok(AttemptResponse::Local(local)),
         // What is streamed is not translated.
         Ok(Preparation::Fetch(_)) => Err(GatewayError::NoTarget),
         Ok(Preparation::Call(upstream_request)) => {
             let called =
                 call_streamed(exchange, &upstream_request, request, &mut attempt.guard.stats).await;
-            called.map(|answer| AttemptResponse::Upstream(upstream_request, answer))
+            called.map(|response| AttemptResponse::Upstream(upstream_request, response))
         }
     };
     attempt.end(response)
@@ -360,14 +360,14 @@ impl PlanExecutor<'_> {
             prepared = prepare_attempt(self.context, asked, attempt, limits)?;
         }
         let mut upstream_request = match prepared {
-            Preparation::Respond(own, _) => return Ok(AttemptResponse::Local(own)),
+            Preparation::Respond(local, _) => return Ok(AttemptResponse::Local(local)),
             Preparation::Call(upstream_request) => upstream_request,
             // All are there.
             Preparation::Fetch(_) => return Err(GatewayError::NoTarget),
         };
         let stats = &mut attempt.guard.stats;
         let calling = self.call(&mut upstream_request, stats, limits.opening);
-        let answer = match limits.first_token {
+        let response = match limits.first_token {
             None => calling.await?,
             // On the heap, since it is rare.
             Some(limit) => match Box::pin(within(begun.after(limit), calling)).await {
@@ -378,7 +378,7 @@ impl PlanExecutor<'_> {
                 }
             },
         };
-        Ok(AttemptResponse::Upstream(upstream_request, answer))
+        Ok(AttemptResponse::Upstream(upstream_request, response))
     }
 
     /// Makes the call, or its parts one after the other.
@@ -387,19 +387,19 @@ impl PlanExecutor<'_> {
         upstream_request: &mut UpstreamRequest,
         stats: &mut CallStats,
         opening: Option<Wait>,
-    ) -> Result<Box<Answer>, GatewayError> {
-        let mut answer = if upstream_request.has_further_calls() {
+    ) -> Result<Box<UpstreamResponse>, GatewayError> {
+        let mut response = if upstream_request.has_further_calls() {
             Box::pin(call_in_parts(self.context, upstream_request, self.request, stats)).await?
         } else {
             call(self.context, upstream_request, self.request, stats).await?
         };
-        let Some(wait) = opening else { return Ok(answer) };
+        let Some(wait) = opening else { return Ok(response) };
         let looked_for = (self.request, wait);
-        let opened = opening::take_in(self.context, upstream_request, looked_for, &mut answer);
+        let opened = opening::take_in(self.context, upstream_request, looked_for, &mut response);
         match Box::pin(opened).await {
-            Ok(()) => Ok(answer),
+            Ok(()) => Ok(response),
             Err(failure) => {
-                answer.end_with(&failure, upstream_request);
+                response.end_with(&failure, upstream_request);
                 Err(failure)
             }
         }
@@ -468,8 +468,8 @@ type Lane<'p> =
 impl Response {
     /// The answer is not wanted.
     fn dismiss(self) {
-        if let Self::Upstream(upstream_request, answer, _) = self {
-            answer.dismiss(&upstream_request);
+        if let Self::Upstream(upstream_request, response, _) = self {
+            response.dismiss(&upstream_request);
         }
     }
 }

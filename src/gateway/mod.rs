@@ -13,7 +13,6 @@
 
 mod access;
 mod admit;
-mod answer;
 mod attempt;
 mod attempt_log;
 mod body;
@@ -65,6 +64,7 @@ mod stored_responses;
 mod token;
 mod translate;
 mod upstream;
+mod upstream_response;
 mod worker;
 
 pub use simulation::Simulation;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::admit::{Grant, bounded};
 use super::choose::{Pick, knowers, only, only_one, pick};
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::endpoint::percent_decoded;
 use super::error::GatewayError;
 use super::record::Exchange;
@@ -226,7 +226,7 @@ pub(super) fn answer(
     exchange: &Exchange<'_>,
     grant: &Grant,
     named: Option<&str>,
-) -> Result<Whole, GatewayError> {
+) -> Result<LocalResponse, GatewayError> {
     let asked = provider_in_query(exchange);
     let wanted = asked.as_deref().or(named);
     if let Some(name) = wanted.filter(|name| exchange.snapshot.upstream(name).is_none()) {
@@ -247,7 +247,7 @@ pub(super) fn answer(
         }
         None => list(shown, dialect),
     };
-    Ok(Whole::json(200, body.into_bytes()))
+    Ok(LocalResponse::json(200, body.into_bytes()))
 }
 
 fn list<'l>(shown: impl Iterator<Item = &'l Listed>, dialect: Dialect) -> String {

@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::answer::{Answer, EVENT_BYTES_MAX};
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
@@ -17,6 +16,7 @@ use super::receive::Request;
 use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::translate::Back;
+use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::base::{Instant, unix_now};
 use crate::dialects::{
     Cutter, OpeningEvent, codec, error_in_answer, failure_of_answer, failure_of_event,
@@ -42,7 +42,7 @@ pub(super) enum Wait {
     Briefly,
 }
 
-/// Takes in the opening of a successful answer; [`Answer::drain`] gives it again.
+/// Takes in the opening of a successful answer; [`UpstreamResponse::drain`] gives it again.
 ///
 /// # Errors
 /// If it shows that there is no answer.
@@ -50,45 +50,45 @@ pub(super) async fn take_in(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     (request, wait): (&Request, Wait),
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    if !request.endpoint.is_metered() || !(200..300).contains(&answer.head.status()) {
+    if !request.endpoint.is_metered() || !(200..300).contains(&response.head.status()) {
         return Ok(());
     }
-    if answer.is_stream() {
-        stream(context, upstream_request, wait, answer).await?;
+    if response.is_stream() {
+        stream(context, upstream_request, wait, response).await?;
     } else {
-        let body = answer.keep_whole(context, upstream_request).await?;
-        let checked = whole(context, upstream_request, answer, &body);
-        answer.opening = body;
+        let body = response.keep_whole(context, upstream_request).await?;
+        let checked = whole(context, upstream_request, response, &body);
+        response.opening = body;
         checked?;
     }
-    answer.is_good = true;
+    response.is_good = true;
     Ok(())
 }
 
 fn whole(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
     body: &[u8],
 ) -> Result<(), GatewayError> {
-    if answer.head.get("content-encoding").is_some() {
+    if response.head.get("content-encoding").is_some() {
         return Ok(());
     }
     if let Some(Back::Chat(_)) = upstream_request.translation.as_ref().map(|it| &it.back) {
-        check(context, upstream_request, &answer.head, body)?;
+        check(context, upstream_request, &response.head, body)?;
     }
     let outline = context.worker.scanner().answer(body);
     match outline {
         Ok(outline) if outline.is_error => {
-            Err(failure_in(context, upstream_request, &answer.head, body))
+            Err(failure_in(context, upstream_request, &response.head, body))
         }
         Ok(outline) => {
             if outline.has_no_choices {
-                check_choices(context, upstream_request, &answer.head, body)?;
+                check_choices(context, upstream_request, &response.head, body)?;
             }
-            answer.outline = Some(Box::new(outline));
+            response.outline = Some(Box::new(outline));
             Ok(())
         }
         // Ranks of some servers are an array.
@@ -101,7 +101,7 @@ async fn stream(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     wait: Wait,
-    answer: &mut Answer,
+    response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     let codec = codec(upstream_request.dialect).or_else(|| codec(Dialect::OpenaiChat));
     let codec = codec.ok_or_else(|| invalid(upstream_request, "its dialect has no streams"))?;
@@ -110,7 +110,7 @@ async fn stream(
     let mut opening = Vec::new();
     loop {
         let before = opening.len();
-        let received = answer.incoming.drain(answer.link.reader(), |run| {
+        let received = response.body_reader.drain(response.link.reader(), |run| {
             opening.extend_from_slice(run);
             cutter.push(run);
         });
@@ -134,7 +134,7 @@ async fn stream(
             Ok(())
         });
         let may_go_on = until.is_some() && opening.len() > HOLD_BYTES_MAX;
-        if is_good(upstream_request, &answer.head, shown)? || may_go_on {
+        if is_good(upstream_request, &response.head, shown)? || may_go_on {
             break;
         }
         if cut.is_err() {
@@ -143,13 +143,13 @@ async fn stream(
         if is_complete {
             return Err(invalid(upstream_request, NO_CONTENT));
         }
-        match answer.fill_unwatched(upstream_request, until).await? {
+        match response.fill_unwatched(upstream_request, until).await? {
             None => break,
             Some(0) => return Err(invalid(upstream_request, NO_CONTENT)),
             Some(_) => {}
         }
     }
-    answer.opening = opening;
+    response.opening = opening;
     Ok(())
 }
 
@@ -258,9 +258,9 @@ pub(super) struct Hold {
 
 impl Hold {
     /// At the start of a stream that goes to the client.
-    pub(super) fn new(exchange: &Exchange<'_>, answer: &Answer) -> Self {
+    pub(super) fn new(exchange: &Exchange<'_>, response: &UpstreamResponse) -> Self {
         let mut hold = Self { is_on: true, until: None };
-        if answer.is_good {
+        if response.is_good {
             hold.end(exchange);
         }
         hold
@@ -289,11 +289,11 @@ impl Hold {
     pub(super) async fn fill(
         &mut self,
         exchange: &mut Exchange<'_>,
-        (upstream_request, answer): (&UpstreamRequest, &mut Answer),
+        (upstream_request, response): (&UpstreamRequest, &mut UpstreamResponse),
     ) -> Result<Option<usize>, GatewayError> {
         let limit = || Instant::now().after(HOLD_MAX);
         let until = self.is_on.then(|| *self.until.get_or_insert_with(limit));
-        let filled = answer.fill_until(exchange, upstream_request, until).await?;
+        let filled = response.fill_until(exchange, upstream_request, until).await?;
         if filled.is_none() {
             self.end(exchange);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::body::Incoming;
+use super::body::BodyReader;
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::prepare::BodyEdit;
@@ -308,10 +308,10 @@ async fn read_body(
     head: &ResponseHead,
 ) -> Result<Vec<u8>, &'static str> {
     const TOO_LARGE: &str = "it has more than 8 MiB";
-    let mut incoming = Incoming::new(head.framing());
+    let mut body_reader = BodyReader::new(head.framing());
     let mut body = Vec::new();
     loop {
-        let drained = incoming.drain(&mut connection.reader, |run| {
+        let drained = body_reader.drain(&mut connection.reader, |run| {
             if body.len() <= PICTURE_BYTES_MAX {
                 body.extend_from_slice(run);
             }
@@ -326,7 +326,7 @@ async fn read_body(
         match connection.reader.fill().await {
             Ok(count) if count > 0 => {}
             _ => {
-                incoming.finish().map_err(|_| "its server breaks off")?;
+                body_reader.finish().map_err(|_| "its server breaks off")?;
                 return Ok(body);
             }
         }

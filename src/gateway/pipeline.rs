@@ -44,7 +44,7 @@ async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), GatewayErro
     if let Err(failure) = &outcome {
         // Nobody shall wait for what does not come, least of all until this client has been told.
         exchange.ticket = None;
-        Box::pin(deliver::failure(exchange, failure)).await;
+        Box::pin(deliver::send_error(exchange, failure)).await;
     }
     let failure = outcome.as_ref().err();
     settle::settle(exchange, failure);
@@ -78,8 +78,8 @@ async fn run_stages(
 ) -> Result<(), GatewayError> {
     grant.check_other_models(exchange.head, &request)?;
     if request.endpoint == Endpoint::Feedback {
-        let own = feedback::take(exchange, &request)?;
-        return deliver::whole(exchange, own).await;
+        let local = feedback::take(exchange, &request)?;
+        return deliver::send_local(exchange, local).await;
     }
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
@@ -87,8 +87,8 @@ async fn run_stages(
         return Box::pin(recall::deliver(exchange, &request, hit)).await;
     }
     let mut plan = match route::route(exchange, grant, &request)? {
-        route::Decision::Answer(own) => return deliver::whole(exchange, own).await,
-        route::Decision::Ask(plan) => plan,
+        route::RouteDecision::Respond(local) => return deliver::send_local(exchange, local).await,
+        route::RouteDecision::Forward(plan) => plan,
     };
     let mut before = None;
     loop {

@@ -8,7 +8,7 @@ use super::admit::Grant;
 use super::choose::{Choice, choose};
 use super::context::{HeldBytes, RequestContext};
 use super::count_tokens;
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::endpoint::{Endpoint, gemini_call};
 use super::error::GatewayError;
 use super::form;
@@ -29,7 +29,7 @@ use crate::routing::{Params, Target};
 /// What serves a request at one target.
 pub(super) enum Preparation {
     /// The gateway knows the answer itself.
-    Respond(Whole, Arc<str>),
+    Respond(LocalResponse, Arc<str>),
     /// A provider is asked.
     Call(Box<UpstreamRequest>),
     /// These pictures are wanted first; see [`pictures::fetch`].
@@ -121,13 +121,13 @@ pub(super) fn prepare(
     check(context, grant, request, &choice)?;
     let mut edits = params::body_edits(request, target, choice.model.as_deref());
     let dialects = dialect_pair(context, request, &choice, &edits);
-    let own = if request.endpoint.counts_tokens() {
+    let local = if request.endpoint.counts_tokens() {
         count_tokens::answer(context, request, &choice, dialects.provider)?
     } else {
         stored_responses::answer(context, request, &choice)?
     };
-    if let Some(own) = own {
-        return Ok(Preparation::Respond(own, Arc::clone(&choice.upstream.name)));
+    if let Some(local) = local {
+        return Ok(Preparation::Respond(local, Arc::clone(&choice.upstream.name)));
     }
     let mut kept: usize = edits.iter().map(BodyEdit::own_bytes).sum();
     let (mut translation, mut hide_usage, mut lost) = (None, false, None);

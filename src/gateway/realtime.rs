@@ -17,8 +17,9 @@ mod session;
 pub(super) use handshake::{Opening, encode, write_wanted};
 
 use super::admit::Grant;
-use super::answer::{Answer, Link};
-use super::deliver::{answer_of, begin_head, whole, write_provider_fields_but_form};
+use super::deliver::{
+    begin_head, send_local, send_upstream, write_provider_fields_without_content,
+};
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::forward::{Response, forward};
@@ -27,7 +28,8 @@ use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::redact::{Redaction, Scrutiny};
-use super::route::{Decision, route};
+use super::route::{RouteDecision, route};
+use super::upstream_response::{Link, UpstreamResponse};
 use crate::base::Instant;
 use crate::http::{end_head, write_field};
 use crate::llm::Outline;
@@ -52,25 +54,25 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     };
     grant.check_other_models(exchange.head, &request)?;
     let mut plan = match route(exchange, grant, &request)? {
-        Decision::Answer(own) => return whole(exchange, own).await,
-        Decision::Ask(plan) => plan,
+        RouteDecision::Respond(local) => return send_local(exchange, local).await,
+        RouteDecision::Forward(plan) => plan,
     };
     let asked = (grant, &mut request, None);
     let response = forward(exchange, asked, plan.as_deref_mut()).await?;
-    let (upstream_request, mut answer, _selected) = match response {
-        Response::Local(own) => return whole(exchange, own).await,
-        Response::Upstream(upstream_request, answer, selected) => {
-            (upstream_request, answer, selected)
+    let (upstream_request, mut response, _selected) = match response {
+        Response::Local(local) => return send_local(exchange, local).await,
+        Response::Upstream(upstream_request, response, selected) => {
+            (upstream_request, response, selected)
         }
     };
-    if let Link::Pooled { reusable, .. } = &mut answer.link {
+    if let Link::Pooled { reusable, .. } = &mut response.link {
         *reusable = false;
     }
-    if answer.head.status() != 101 {
-        return answer_of(exchange, &upstream_request, &mut answer).await;
+    if response.head.status() != 101 {
+        return send_upstream(exchange, &upstream_request, &mut response).await;
     }
-    accept(exchange, &upstream_request, &opening, &answer).await?;
-    talk(exchange, grant, (&upstream_request, answer)).await
+    accept(exchange, &upstream_request, &opening, &response).await?;
+    talk(exchange, grant, (&upstream_request, response)).await
 }
 
 /// Tells the client that the provider has agreed.
@@ -78,14 +80,14 @@ async fn accept(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     opening: &Opening<'_>,
-    answer: &Answer,
+    response: &UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let chosen = opening.check_answer(&answer.head).map_err(|reason| {
+    let chosen = opening.check_answer(&response.head).map_err(|reason| {
         let provider = upstream_request.upstream.provider.name.clone();
         GatewayError::InvalidAnswer { provider, reason }
     })?;
     let mut out = begin_head(exchange, 101);
-    write_provider_fields_but_form(&mut out, upstream_request, &answer.head);
+    write_provider_fields_without_content(&mut out, upstream_request, &response.head);
     write_field(&mut out, "upgrade", b"websocket");
     write_field(&mut out, "connection", b"upgrade");
     write_field(&mut out, "sec-websocket-accept", opening.accept().as_bytes());
@@ -101,9 +103,9 @@ async fn accept(
 async fn talk(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
-    (upstream_request, mut answer): (&UpstreamRequest, Box<Answer>),
+    (upstream_request, mut response): (&UpstreamRequest, Box<UpstreamResponse>),
 ) -> Result<(), GatewayError> {
-    let Link::Pooled { pooled, .. } = &mut answer.link else { return Ok(()) };
+    let Link::Pooled { pooled, .. } = &mut response.link else { return Ok(()) };
     let begun = Instant::now();
     let session = Session::new(exchange, grant, upstream_request);
     let worker = exchange.worker;
@@ -115,7 +117,7 @@ async fn talk(
     exchange.record.answer_bytes += session.from_provider.bytes();
     exchange.record.usage = session.usage();
     // The provider first: its session shall not go on while a slow client hears of its end.
-    drop(answer);
+    drop(response);
     if let Some(farewell) = session.farewell(&ended) {
         let limit = Instant::now().after(session::CLOSE_GRACE);
         // One that does not take it sees its connection end all the same.

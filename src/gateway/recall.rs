@@ -15,7 +15,7 @@ use super::admit::{Grant, bounded};
 use super::cache_key::{self, Name};
 use super::chat_form;
 use super::connection::while_client_stays;
-use super::deliver::{Outgoing, begin_head, finish_head, outgoing_of};
+use super::deliver::{BodyFraming, begin_head, body_framing, finish_head};
 use super::deliver_stream;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
@@ -457,7 +457,7 @@ fn whole(exchange: &mut Exchange<'_>, entry: &Entry, id: &str) -> Vec<u8> {
 fn as_json(exchange: &mut Exchange<'_>, entry: &Entry, body: [&[u8]; 3]) -> Vec<u8> {
     let length: usize = body.iter().map(|piece| piece.len()).sum();
     let mut out = begin(exchange, entry, "application/json");
-    finish_head(exchange, &mut out, Outgoing::Length(length as u64));
+    finish_head(exchange, &mut out, BodyFraming::Length(length as u64));
     out.reserve(length);
     body.iter().for_each(|piece| out.extend_from_slice(piece));
     out
@@ -477,10 +477,10 @@ fn as_events(
     (frame, events): (Frame, &[u8]),
 ) -> Vec<u8> {
     let mut out = begin(exchange, entry, frame.media_type());
-    let outgoing = outgoing_of(exchange, Framing::Chunked);
-    finish_head(exchange, &mut out, outgoing);
-    deliver_stream::append(&mut out, events, outgoing);
-    deliver_stream::end(&mut out, false, outgoing);
+    let framing = body_framing(exchange, Framing::Chunked);
+    finish_head(exchange, &mut out, framing);
+    deliver_stream::append(&mut out, events, framing);
+    deliver_stream::end(&mut out, false, framing);
     out
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::access::is_inference;
 use super::admit::Grant;
-use super::body::{Incoming, Pace};
+use super::body::{BodyReader, MinimumRate};
 use super::endpoint::{Endpoint, converse_call, gemini_call};
 use super::error::GatewayError;
 use super::form::{Form, FormLook};
@@ -44,7 +44,7 @@ pub(super) enum Body {
     /// A form, kept whole since its model stands at its end.
     Form { bytes: Bytes, form: Form },
     /// Still on the client's connection, but for what has been looked at; `forward` pumps it.
-    Streamed { framing: Framing, incoming: Incoming, held: Vec<u8>, form: Option<Box<Form>> },
+    Streamed { framing: Framing, body_reader: BodyReader, held: Vec<u8>, form: Option<Box<Form>> },
 }
 
 impl Request {
@@ -150,8 +150,8 @@ pub(super) async fn body(
                 Box::pin(look_at_form(exchange, framing, look)).await?
             }
             _ => {
-                let incoming = Incoming::new(framing);
-                Body::Streamed { framing, incoming, held: Vec::new(), form: None }
+                let body_reader = BodyReader::new(framing);
+                Body::Streamed { framing, body_reader, held: Vec::new(), form: None }
             }
         }
     };
@@ -226,13 +226,13 @@ async fn look_at_form(
     let needs_model = is_inference(exchange.head);
     let server = &exchange.snapshot.settings.server;
     let limit = if needs_model { server.body_bytes_max } else { FORM_LOOK_BYTES };
-    let pace = Pace::new(server.body_bytes_per_second_min);
+    let rate = MinimumRate::new(server.body_bytes_per_second_min);
     exchange.invite_body().await?;
-    let (mut incoming, mut held) = (Incoming::new(framing), Vec::new());
+    let (mut body_reader, mut held) = (BodyReader::new(framing), Vec::new());
     loop {
         let before = held.len();
         let reader = &mut exchange.client.connection.reader;
-        let done = incoming.drain(reader, |run| held.extend_from_slice(run));
+        let done = body_reader.drain(reader, |run| held.extend_from_slice(run));
         let done = done.map_err(GatewayError::Body)?;
         exchange.hold(held.len() - before)?;
         let mut read = look.push(held.get(before..).unwrap_or_default());
@@ -243,7 +243,7 @@ async fn look_at_form(
             if needs_model || !matches!(failure, GatewayError::Form(_)) {
                 return Err(failure);
             }
-            return Ok(Body::Streamed { framing, incoming, held, form: None });
+            return Ok(Body::Streamed { framing, body_reader, held, form: None });
         }
         if done && (needs_model || look.has_model()) {
             exchange.record.body_unread = false;
@@ -254,10 +254,10 @@ async fn look_at_form(
         if look.has_model() || is_far_enough {
             let is_form = needs_model || look.has_model();
             let form = is_form.then(|| Box::new(look.form()));
-            return Ok(Body::Streamed { framing, incoming, held, form });
+            return Ok(Body::Streamed { framing, body_reader, held, form });
         }
         let fill = exchange.client.connection.reader.fill();
-        match within(pace.deadline(held.len() as u64), fill).await {
+        match within(rate.deadline(held.len() as u64), fill).await {
             Err(_) => return Err(GatewayError::RequestTimeout("its body came too slowly")),
             Ok(Ok(0) | Err(_)) => return Err(GatewayError::ClientLeft),
             Ok(Ok(_)) => {}
@@ -272,18 +272,18 @@ async fn keep_whole(
     let limit = exchange.snapshot.settings.server.body_bytes_max;
     refuse_announced(framing, limit as u64)?;
     exchange.invite_body().await?;
-    let mut incoming = Incoming::new(framing);
+    let mut body_reader = BodyReader::new(framing);
     let mut bytes = Vec::new();
     if let Framing::Length(length) = framing {
         let length = usize::try_from(length).unwrap_or(limit);
         exchange.hold(length)?;
         bytes.reserve_exact(length);
     }
-    let pace = Pace::new(exchange.snapshot.settings.server.body_bytes_per_second_min);
+    let rate = MinimumRate::new(exchange.snapshot.settings.server.body_bytes_per_second_min);
     loop {
         let reader = &mut exchange.client.connection.reader;
         let before = bytes.len();
-        let done = incoming
+        let done = body_reader
             .drain(reader, |run| {
                 // Past the limit nothing more is kept; the check below ends it.
                 if bytes.len() <= limit {
@@ -301,7 +301,7 @@ async fn keep_whole(
             break;
         }
         let fill = exchange.client.connection.reader.fill();
-        match within(pace.deadline(bytes.len() as u64), fill).await {
+        match within(rate.deadline(bytes.len() as u64), fill).await {
             Err(_) => return Err(GatewayError::RequestTimeout("its body came too slowly")),
             Ok(Ok(0) | Err(_)) => return Err(GatewayError::ClientLeft),
             Ok(Ok(_)) => {}

@@ -17,7 +17,6 @@ pub(super) use framing::Framing;
 
 use std::time::Duration;
 
-use super::answer::EVENT_BYTES_MAX;
 use super::connection::Client;
 use super::context::RequestContext;
 use super::deliver::begin_head;
@@ -25,6 +24,7 @@ use super::error::GatewayError;
 use super::pipeline;
 use super::realtime::Opening;
 use super::record::Exchange;
+use super::upstream_response::EVENT_BYTES_MAX;
 use crate::base::Instant;
 use crate::dialects::{RequestPath, codec, response_name};
 use crate::http::{HeadLimits, RequestHead, end_head, write_field};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admit::Grant;
 use super::choose::named_provider;
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::models;
@@ -15,12 +15,12 @@ use crate::base::Instant;
 use crate::routing::Plan;
 
 /// Where the answer comes from.
-pub(super) enum Decision {
+pub(super) enum RouteDecision {
     /// The gateway knows it itself.
-    Answer(Whole),
+    Respond(LocalResponse),
     /// A provider is asked: of those that the plan names, or the one there is where nothing is to be
     /// chosen.
-    Ask(Option<Box<Plan>>),
+    Forward(Option<Box<Plan>>),
 }
 
 /// Decides.
@@ -28,23 +28,23 @@ pub(super) fn route(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,
-) -> Result<Decision, GatewayError> {
+) -> Result<RouteDecision, GatewayError> {
     let only = grant.route().and_then(|route| route.only_target());
     exchange.record.model = requested_model(request, only);
     if request.endpoint == Endpoint::Models {
         let named = named_provider(exchange.context, only);
         if !models::is_asked_of_provider(exchange, grant, named.as_deref()) {
-            return models::answer(exchange, grant, named.as_deref()).map(Decision::Answer);
+            return models::answer(exchange, grant, named.as_deref()).map(RouteDecision::Respond);
         }
     }
-    let Some(live) = &grant.route else { return Ok(Decision::Ask(None)) };
+    let Some(live) = &grant.route else { return Ok(RouteDecision::Forward(None)) };
     if !live.route().warnings.is_empty() {
         exchange.record.warnings = Some(live.route().warnings.join("; ").into());
     }
     if live.route().is_plain() {
-        return Ok(Decision::Ask(None));
+        return Ok(RouteDecision::Forward(None));
     }
     let limit = requested_timeout(exchange.context)?;
     let plan = Plan::new(Arc::clone(live), limit, Instant::now());
-    Ok(Decision::Ask(Some(Box::new(plan))))
+    Ok(RouteDecision::Forward(Some(Box::new(plan))))
 }

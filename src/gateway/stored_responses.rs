@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::admit::bounded;
 use super::choose::Choice;
 use super::context::RequestContext;
-use super::deliver::Whole;
+use super::deliver::LocalResponse;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::fields::presented_keys;
@@ -256,7 +256,7 @@ pub(super) fn answer(
     context: &RequestContext<'_>,
     request: &Request,
     choice: &Choice,
-) -> Result<Option<Whole>, GatewayError> {
+) -> Result<Option<LocalResponse>, GatewayError> {
     let rest = context.head.path().strip_prefix(FOLDER);
     let Some(rest) = rest.filter(|_| request.endpoint == Endpoint::PassThrough) else {
         return Ok(None);
@@ -271,7 +271,7 @@ pub(super) fn answer(
     match context.head.method() {
         Method::Get | Method::Head => {
             if let Some(response) = responses.find(key(), unix_now()) {
-                return Ok(Some(Whole::json(200, response.answer.to_vec())));
+                return Ok(Some(LocalResponse::json(200, response.answer.to_vec())));
             }
         }
         Method::Delete if responses.forget(key()) => {
@@ -281,7 +281,7 @@ pub(super) fn answer(
                 root.text("object", "response");
                 root.flag("deleted", true);
             });
-            return Ok(Some(Whole::json(200, body)));
+            return Ok(Some(LocalResponse::json(200, body)));
         }
         _ => {}
     }

@@ -1,9 +1,9 @@
-//! A provider's answer whose head has come, and how more of it is taken in.
+//! A provider's response whose head has come, and how more of it is received.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use super::body::Incoming;
+use super::body::BodyReader;
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
@@ -15,11 +15,11 @@ use crate::http::{BodyError, Framing, ResponseHead};
 use crate::llm::AnswerOutline;
 use crate::shard::{Pooled, Reader};
 
-/// A provider's answer whose head has come.
-pub(super) struct Answer {
+/// A provider's response whose head has come.
+pub(super) struct UpstreamResponse {
     pub link: Link,
     pub head: ResponseHead,
-    pub incoming: Incoming,
+    pub body_reader: BodyReader,
     /// What has been taken in of the body already, to see whether the answer is good.
     pub opening: Vec<u8>,
     /// What the opening has shown of a whole answer.
@@ -32,7 +32,7 @@ pub(super) struct Answer {
 
 /// Where an answer comes from.
 pub(super) enum Link {
-    /// A provider's connection; dropped and so closed unless [`Answer::done`] says that all is well.
+    /// A provider's connection; dropped and so closed unless [`UpstreamResponse::done`] says that all is well.
     Pooled { pooled: Pooled, reusable: bool },
     /// The built-in echo.
     Memory(Reader),
@@ -59,7 +59,7 @@ impl Link {
 /// The largest event of a stream that is taken apart.
 pub(super) const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-impl Answer {
+impl UpstreamResponse {
     /// True for a stream of events of any kind.
     pub(super) fn is_stream(&self) -> bool {
         const KINDS: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
@@ -67,11 +67,11 @@ impl Answer {
         KINDS.iter().any(|kind| media_type_is(content_type, kind))
     }
 
-    /// The answer that is to come over `link`; see [`Answer::begins`]. In a box, since it goes through
+    /// The answer that is to come over `link`; see [`UpstreamResponse::begins`]. In a box, since it goes through
     /// many hands and is large.
     pub(super) fn awaited(link: Link, deadline: Instant) -> Box<Self> {
         Box::new(Self {
-            incoming: Incoming::new(Framing::None),
+            body_reader: BodyReader::new(Framing::None),
             link,
             head: ResponseHead::default(),
             opening: Vec::new(),
@@ -83,7 +83,7 @@ impl Answer {
 
     /// Its head has come. `reusable`: its connection may serve again.
     pub(super) fn begins(&mut self, reusable: bool) {
-        self.incoming = Incoming::new(self.head.framing());
+        self.body_reader = BodyReader::new(self.head.framing());
         if let Link::Pooled { reusable: may_serve_again, .. } = &mut self.link {
             *may_serve_again = reusable;
         }
@@ -95,7 +95,7 @@ impl Answer {
             sink(&self.opening);
             self.opening = Vec::new();
         }
-        let is_complete = self.incoming.drain(self.link.reader(), sink)?;
+        let is_complete = self.body_reader.drain(self.link.reader(), sink)?;
         if is_complete {
             self.link.rest();
         }
@@ -174,7 +174,7 @@ impl Answer {
         loop {
             let before = body.len();
             let done = self
-                .incoming
+                .body_reader
                 .drain(self.link.reader(), |run| {
                     if body.len() <= limit {
                         body.extend_from_slice(run);
@@ -192,7 +192,7 @@ impl Answer {
                 return Ok(body);
             }
             if self.fill_unwatched(upstream_request, None).await? == Some(0) {
-                self.incoming.finish().map_err(|_| invalid("its body is cut off"))?;
+                self.body_reader.finish().map_err(|_| invalid("its body is cut off"))?;
                 return Ok(body);
             }
         }
