@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use ringgate::base::{IdSource, Instant};
-use ringgate::routing::{Facts, Field, Live, Plan, Route, Step, Target, Targets};
+use ringgate::routing::{Attributes, Field, Live, NextStep, Plan, Route, Target, Targets};
 
 /// The product's allocator.
 #[global_allocator]
@@ -16,9 +16,9 @@ const ROUNDS: usize = 31;
 const REPEATS: u32 = 2_000;
 
 /// A request that says who sends it.
-struct Said;
+struct BenchRequest;
 
-impl Facts for Said {
+impl Attributes for BenchRequest {
     fn value(&self, field: &Field) -> Option<serde_json::Value> {
         (*field == Field::Metadata("user".to_owned())).then(|| "user-7".into())
     }
@@ -76,12 +76,12 @@ fn targets(count: usize) -> String {
 fn choice(config: &str) -> f64 {
     let table = Targets::new(Instant::now());
     let live: Arc<Live> = table.inline(config, "").expect("a good config");
-    let mut dice = IdSource::from_seed(1);
+    let mut rng = IdSource::from_seed(1);
     microseconds(|| {
         let now = Instant::now();
         let mut plan = Plan::new(Arc::clone(&live), None, now);
-        match plan.next(&Said, &mut dice, now) {
-            Step::Try(step) => drop(black_box(plan.begin(&step, now))),
+        match plan.next(&BenchRequest, &mut rng, now) {
+            NextStep::Attempt(step) => drop(black_box(plan.begin(&step, now))),
             other => drop(black_box(other)),
         }
     })

@@ -16,7 +16,7 @@ use crate::cache::{
     Key, KeyBuilder, SemanticQuery, is_foreign, is_time_bound, normalize, stands_alone,
 };
 use crate::llm::{Dialect, LastTurn, Outline, without_history};
-use crate::routing::{CacheMode, CacheRule, CacheScope, Facts, Route};
+use crate::routing::{Attributes, CacheMode, CacheRule, CacheScope, Route};
 
 /// Members of a body that change the form of an answer or name the end user, not what it says.
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
@@ -61,7 +61,7 @@ pub(super) fn name(
     exchange: &Exchange<'_>,
     route: &Route,
     rule: &CacheRule,
-    (asked, facts): (&Asked<'_>, &dyn Facts),
+    (asked, attributes): (&Asked<'_>, &dyn Attributes),
 ) -> Option<Name> {
     let (outline, bytes) = (asked.outline.as_ref(), asked.bytes.as_ref());
     let question = question(exchange, rule, asked.endpoint, (outline, bytes));
@@ -74,7 +74,7 @@ pub(super) fn name(
     add_scope(&mut key, exchange, rule.scope, outline)?;
     add_target(&mut key, exchange, route);
     add_headers(&mut key, exchange, route);
-    add_fields(&mut key, facts, route);
+    add_fields(&mut key, attributes, route);
     add_body(&mut key, outline, bytes, question.as_ref());
     let Some(Question { turn, .. }) = question else {
         return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
@@ -173,9 +173,9 @@ fn may_take_ranks(exchange: &Exchange<'_>, route: &Route) -> bool {
 }
 
 /// What decides where the request goes: conditions that look at who asks send others to other models.
-fn add_fields(key: &mut KeyBuilder, facts: &dyn Facts, route: &Route) {
+fn add_fields(key: &mut KeyBuilder, attributes: &dyn Attributes, route: &Route) {
     for field in &route.fields {
-        let value = facts.value(field).map(|value| value.to_string());
+        let value = attributes.value(field).map(|value| value.to_string());
         key.optional(value.as_deref().map(str::as_bytes));
     }
 }

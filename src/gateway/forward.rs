@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::admit::Grant;
 use super::attempt::{Attempt, AttemptResponse, SelectedAttempt, is_terminal, outcome_of_failure};
+use super::attributes::RequestAttributes;
 use super::call::{CallStats, call, call_streamed};
 use super::call_in_parts::call_in_parts;
 use super::context::RequestContext;
@@ -22,7 +23,6 @@ use super::copies;
 use super::deliver::LocalResponse;
 use super::encode::COPIED_BODY_BYTES_MAX;
 use super::error::GatewayError;
-use super::facts::Told;
 use super::opening::{self, Wait};
 use super::pictures;
 use super::prepare::{Preparation, UpstreamRequest, prepare};
@@ -31,7 +31,7 @@ use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::upstream_response::UpstreamResponse;
 use crate::base::Instant;
-use crate::routing::{AttemptOutcome, Permit, Plan, Step, Try};
+use crate::routing::{AttemptOutcome, AttemptPlan, NextStep, Permit, Plan};
 use crate::shard::{sleep, within};
 
 /// The response to deliver.
@@ -190,23 +190,23 @@ async fn run_plan_streamed(
     let mut last = Err(GatewayError::NoTarget);
     loop {
         let step = {
-            let facts = Told::new(context, grant, request);
+            let attributes = RequestAttributes::new(context, grant, request);
             if context.attempts.is_full() {
                 return last;
             }
-            plan.next(&facts, &mut context.worker.dice(), Instant::now())
+            plan.next(&attributes, &mut context.worker.rng(), Instant::now())
         };
         let step = match step {
-            Step::Give => return last,
+            NextStep::Finish => return last,
             // Nobody can race for it: the first has it.
-            Step::Race { lanes, .. } => match lanes.into_iter().next() {
+            NextStep::Race { lanes, .. } => match lanes.into_iter().next() {
                 Some(lane) => {
                     *plan = lane;
                     continue;
                 }
                 None => return last,
             },
-            Step::Try(step) => step,
+            NextStep::Attempt(step) => step,
         };
         if step.wait > Duration::ZERO {
             recall::while_needed(exchange, pin!(sleep(step.wait))).await?;
@@ -279,27 +279,27 @@ impl PlanExecutor<'_> {
         plan: &mut Plan,
         before: Option<GatewayError>,
     ) -> Result<Response, GatewayError> {
-        let facts = Told::new(self.context, self.grant, self.request);
+        let attributes = RequestAttributes::new(self.context, self.grant, self.request);
         let mut last: Option<Result<Response, GatewayError>> = before.map(Err);
         loop {
             let step = if self.context.attempts.is_full() {
-                Step::Give
+                NextStep::Finish
             } else {
-                plan.next(&facts, &mut self.context.worker.dice(), Instant::now())
+                plan.next(&attributes, &mut self.context.worker.rng(), Instant::now())
             };
-            if !matches!(step, Step::Give) {
+            if !matches!(step, NextStep::Finish) {
                 last.take().into_iter().flatten().for_each(Response::dismiss);
             }
             let (outcome, result) = match step {
-                Step::Give => return last.unwrap_or(Err(GatewayError::NoTarget)),
-                Step::Try(step) => {
+                NextStep::Finish => return last.unwrap_or(Err(GatewayError::NoTarget)),
+                NextStep::Attempt(step) => {
                     copies::send(self, plan.live(), &step.copies);
                     if step.wait > Duration::ZERO {
                         sleep(step.wait).await;
                     }
                     self.attempt_step(plan, &step).await
                 }
-                Step::Race { lanes, hedge } => self.race(lanes, hedge).await,
+                NextStep::Race { lanes, hedge } => self.race(lanes, hedge).await,
             };
             if let Err(failure) = &result
                 && is_terminal(failure)
@@ -319,7 +319,7 @@ impl PlanExecutor<'_> {
     async fn attempt_step(
         &self,
         plan: &mut Plan,
-        step: &Try,
+        step: &AttemptPlan,
     ) -> (AttemptOutcome, Result<Response, GatewayError>) {
         let live = Arc::clone(plan.live());
         let begun = Instant::now();

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::admit::{Grant, bounded};
+use super::attributes::RequestAttributes;
 use super::cache_key::{self, Name};
 use super::chat_form;
 use super::connection::while_client_stays;
@@ -19,7 +20,6 @@ use super::deliver::{BodyFraming, begin_head, body_framing, finish_head};
 use super::deliver_stream;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
-use super::facts::Told;
 use super::follow;
 use super::receive::Request;
 use super::record::{CacheStatus, Exchange};
@@ -198,8 +198,8 @@ fn look_up<'r>(exchange: &Exchange<'_>, grant: &'r Grant, request: &Request) -> 
         return None;
     }
     let asked = chat_form::asked(exchange, request)?;
-    let facts = Told::new(exchange.context, grant, request);
-    let name = cache_key::name(exchange, route, rule, (&asked, &facts))?;
+    let attributes = RequestAttributes::new(exchange.context, grant, request);
+    let name = cache_key::name(exchange, route, rule, (&asked, &attributes))?;
     Some(Lookup { rule, name, control, has_waited: false })
 }
 

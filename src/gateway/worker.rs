@@ -274,7 +274,7 @@ impl Worker {
     }
 
     /// The shard's small randomness; not to be held across a wait.
-    pub(super) fn dice(&self) -> RefMut<'_, IdSource> {
+    pub(super) fn rng(&self) -> RefMut<'_, IdSource> {
         self.ids.borrow_mut()
     }
 

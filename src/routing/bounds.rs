@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use super::field::{BodyFields, Field};
 use super::limits::{LANES_MAX, Limits};
-use super::route::{Kind, Node, Route};
-use super::strategy::Manner;
+use super::route::{Node, NodeKind, Route};
+use super::strategy::Execution;
 use crate::base::{Problems, member_path};
 
 /// Tells of a tree that has too many calls under way at a time.
@@ -23,14 +23,14 @@ pub(super) fn check_lanes(nodes: &[Node], path: &str, problems: &mut Problems) {
 
 /// Provider calls that may be under way at a time at and below `node`, copies included.
 fn lanes(nodes: &[Node], node: &Node) -> usize {
-    let Kind::Group(group) = &node.kind else { return 1 };
+    let NodeKind::Group(group) = &node.kind else { return 1 };
     let below = group.children.iter().filter_map(|child| nodes.get(*child));
     let mut below = below.map(|child| lanes(nodes, child));
-    match group.strategy.manner() {
-        Manner::Race(_) => below.sum(),
+    match group.strategy.execution() {
+        Execution::Race(_) => below.sum(),
         // Of a group that gets a copy one target does.
-        Manner::Mirror => below.next().unwrap_or(0) + below.count(),
-        Manner::OneByOne => below.max().unwrap_or(0),
+        Execution::Mirror => below.next().unwrap_or(0) + below.count(),
+        Execution::Sequential => below.max().unwrap_or(0),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::route::{Kind, Node, Target};
+use super::route::{Node, NodeKind, Target};
 use crate::base::{Problems, Secret, member_path};
 
 /// Bounds and default of `max_age`, in seconds: Portkey's.
@@ -149,8 +149,8 @@ impl CacheRuleSettings {
 fn fingerprint(targets: &[Target], nodes: &[Node]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let looks = |node: &&Node| match &node.kind {
-        Kind::Group(group) => !group.strategy.fields().is_empty(),
-        Kind::Target(_) => false,
+        NodeKind::Group(group) => !group.strategy.fields().is_empty(),
+        NodeKind::Target(_) => false,
     };
     for node in nodes.iter().filter(looks) {
         hasher.update(format!("{node:?}\n").as_bytes());

@@ -4,7 +4,7 @@
 //! the percentage only ever moves sessions to the second. Without, each request is drawn.
 
 use super::sticky::point;
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::{Problems, member_path};
 
 #[derive(Debug)]
@@ -13,13 +13,16 @@ pub(super) struct Canary {
 }
 
 impl Canary {
-    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
-        if draft.children.len() != 2 {
-            let message = format!("expected 2 targets for `canary`, got {}", draft.children.len());
-            problems.add(draft.path, message, "the second gets `percent` of the requests");
+    pub(super) fn make(
+        input: &StrategyInput<'_>,
+        problems: &mut Problems,
+    ) -> Option<Box<dyn Strategy>> {
+        if input.children.len() != 2 {
+            let message = format!("expected 2 targets for `canary`, got {}", input.children.len());
+            problems.add(input.path, message, "the second gets `percent` of the requests");
         }
-        let Some(percent) = draft.settings.percent else {
-            let path = member_path(draft.path, "percent");
+        let Some(percent) = input.settings.percent else {
+            let path = member_path(input.path, "percent");
             problems.add(
                 &path,
                 "expected a number from 0 to 100",
@@ -32,16 +35,16 @@ impl Canary {
 }
 
 impl Strategy for Canary {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let point = match choosing.session {
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        let point = match selection.session {
             Some(session) => point(session),
-            None => choosing.dice.unit(),
+            None => selection.rng.unit(),
         };
         let place = usize::from(point * 100.0 < self.percent);
         // Where one side is out the other has all, unless it is to have nothing.
         let other = 1 - place;
         let may_go_over = if other == 1 { self.percent > 0.0 } else { self.percent < 100.0 };
-        let goes_over = !choosing.open.contains(&place) && may_go_over;
+        let goes_over = !selection.open.contains(&place) && may_go_over;
         Some(if goes_over { other } else { place })
     }
 
@@ -49,7 +52,7 @@ impl Strategy for Canary {
         false
     }
 
-    fn gives_way_to_sticky(&self) -> bool {
+    fn allows_sticky(&self) -> bool {
         false
     }
 }

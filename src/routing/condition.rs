@@ -19,8 +19,8 @@ use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::WhichCaptures;
 use serde_json::Value;
 
-use super::field::{FIELD_RULE, Facts, Field};
-use super::limits::Tally;
+use super::field::{Attributes, FIELD_RULE, Field};
+use super::limits::LimitUsage;
 use crate::base::{Problems, did_you_mean, member_path};
 
 /// Queries inside each other.
@@ -54,11 +54,12 @@ impl Condition {
     pub(super) fn read(
         query: &Value,
         path: &str,
-        tally: &Tally,
+        usage: &LimitUsage,
         problems: &mut Problems,
     ) -> Option<Self> {
         let (tests, patterns, has_problem) = (0, 0, false);
-        let mut reader = Reader { root: path, tally, problems, tests, patterns, has_problem };
+        let mut reader =
+            ConditionReader { root: path, usage, problems, tests, patterns, has_problem };
         let rule = reader.query(query, path, 1)?;
         (!reader.has_problem).then_some(Self(rule))
     }
@@ -68,10 +69,10 @@ impl Condition {
         self.0.fields()
     }
 
-    /// True if the request that `facts` tells of is meant.
+    /// True if the request with these attributes meets the condition.
     #[must_use]
-    pub fn holds(&self, facts: &dyn Facts) -> bool {
-        self.0.holds(facts)
+    pub fn holds(&self, attributes: &dyn Attributes) -> bool {
+        self.0.holds(attributes)
     }
 }
 
@@ -90,11 +91,11 @@ impl Rule {
         }
     }
 
-    fn holds(&self, facts: &dyn Facts) -> bool {
+    fn holds(&self, attributes: &dyn Attributes) -> bool {
         match self {
-            Self::All(rules) => rules.iter().all(|rule| rule.holds(facts)),
-            Self::Any(rules) => rules.iter().any(|rule| rule.holds(facts)),
-            Self::Field { field, tests } => match facts.value(field).and_then(Primitive::of) {
+            Self::All(rules) => rules.iter().all(|rule| rule.holds(attributes)),
+            Self::Any(rules) => rules.iter().any(|rule| rule.holds(attributes)),
+            Self::Field { field, tests } => match attributes.value(field).and_then(Primitive::of) {
                 Some(value) => tests.iter().all(|test| test.holds(&value)),
                 // What is not there is unlike anything.
                 None => tests.iter().all(|test| matches!(test, Test::NoneOf(_))),
@@ -111,12 +112,12 @@ enum Test {
     NoneOf(Vec<Primitive>),
     /// How the request's number may lie to this one.
     Compare(&'static [Ordering], f64),
-    Matches(Pattern),
+    Matches(ConditionPattern),
 }
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-struct Pattern {
+struct ConditionPattern {
     engine: Regex,
     /// Longest text that it is held against, in bytes; a longer one does not match.
     matched_bytes_max: usize,
@@ -124,7 +125,7 @@ struct Pattern {
     keeps_cache: bool,
 }
 
-impl Pattern {
+impl ConditionPattern {
     fn is_match(&self, text: &str) -> bool {
         if text.len() > self.matched_bytes_max {
             return false;
@@ -153,12 +154,12 @@ impl Test {
 /// A text, number or bool, and the text that spells it.
 #[derive(Clone, Debug)]
 struct Primitive {
-    kind: Kind,
+    kind: PrimitiveKind,
     text: String,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum PrimitiveKind {
     Text,
     Number(f64),
     Bool,
@@ -167,13 +168,13 @@ enum Kind {
 impl Primitive {
     fn of(value: Value) -> Option<Self> {
         let (kind, text) = match value {
-            Value::String(text) => (Kind::Text, text),
-            Value::Bool(bool) => (Kind::Bool, bool.to_string()),
+            Value::String(text) => (PrimitiveKind::Text, text),
+            Value::Bool(bool) => (PrimitiveKind::Bool, bool.to_string()),
             Value::Number(number) => {
                 let value = number.as_f64()?;
                 // A float that is whole is spelled without its `.0`, as in JavaScript.
                 let text = if number.is_f64() { value.to_string() } else { number.to_string() };
-                (Kind::Number(value), text)
+                (PrimitiveKind::Number(value), text)
             }
             Value::Null | Value::Array(_) | Value::Object(_) => return None,
         };
@@ -184,32 +185,34 @@ impl Primitive {
     /// bool that it spells, since metadata and headers have no other values than text.
     fn equals(&self, expected: &Self) -> bool {
         match (self.kind, expected.kind) {
-            (Kind::Number(value), Kind::Number(expected)) => value == expected,
-            (Kind::Text, _) | (Kind::Bool, Kind::Bool) => self.text == expected.text,
-            (Kind::Number(_) | Kind::Bool, _) => false,
+            (PrimitiveKind::Number(value), PrimitiveKind::Number(expected)) => value == expected,
+            (PrimitiveKind::Text, _) | (PrimitiveKind::Bool, PrimitiveKind::Bool) => {
+                self.text == expected.text
+            }
+            (PrimitiveKind::Number(_) | PrimitiveKind::Bool, _) => false,
         }
     }
 
     fn number(&self) -> f64 {
         match self.kind {
-            Kind::Text => parse_float(&self.text),
-            Kind::Number(value) => value,
-            Kind::Bool => f64::NAN,
+            PrimitiveKind::Text => parse_float(&self.text),
+            PrimitiveKind::Number(value) => value,
+            PrimitiveKind::Bool => f64::NAN,
         }
     }
 }
 
 /// Compiles a query, and goes on after a problem to find the others.
-struct Reader<'a> {
+struct ConditionReader<'a> {
     root: &'a str,
-    tally: &'a Tally,
+    usage: &'a LimitUsage,
     problems: &'a mut Problems,
     tests: usize,
     patterns: usize,
     has_problem: bool,
 }
 
-impl Reader<'_> {
+impl ConditionReader<'_> {
     fn query(&mut self, query: &Value, path: &str, depth: usize) -> Option<Rule> {
         if depth > DEPTH_MAX {
             let message =
@@ -278,7 +281,7 @@ impl Reader<'_> {
             let message = format!("expected at most {TESTS_MAX} tests, got more");
             return self.refuse(self.root, message, "");
         }
-        if !self.tally.add_test(self.root, self.problems) {
+        if !self.usage.add_test(self.root, self.problems) {
             self.has_problem = true;
             return None;
         }
@@ -352,8 +355,8 @@ impl Reader<'_> {
             let message = format!("expected at most {PATTERNS_MAX} `$regex`, got more");
             return self.refuse(self.root, message, "join patterns by `|`");
         }
-        let limits = self.tally.limits;
-        let Some(left) = self.tally.pattern_bytes_left() else {
+        let limits = self.usage.limits;
+        let Some(left) = self.usage.pattern_bytes_left() else {
             let most = limits.patterns.unwrap_or(PATTERNS_MAX);
             let message = format!("expected at most {most} `$regex` in all conditions, got more");
             return self.refuse(self.root, message, "join patterns by `|`");
@@ -365,10 +368,10 @@ impl Reader<'_> {
         // The text of an error repeats the pattern, so it is not shown.
         match Regex::builder().configure(config).build(&with_ascii_classes(pattern)) {
             Ok(engine) => {
-                self.tally.add_pattern(engine.memory_usage());
+                self.usage.add_pattern(engine.memory_usage());
                 let keeps_cache = limits.pattern_bytes.is_none();
                 let matched_bytes_max = limits.matched_bytes;
-                Some(Test::Matches(Pattern { engine, matched_bytes_max, keeps_cache }))
+                Some(Test::Matches(ConditionPattern { engine, matched_bytes_max, keeps_cache }))
             }
             Err(error) if error.size_limit().is_some() => {
                 let message = "expected a shorter regular expression";
@@ -454,16 +457,16 @@ mod tests {
     use super::*;
 
     /// A request made up of fields as written.
-    struct Said(Vec<(Field, Value)>);
+    struct TestRequest(Vec<(Field, Value)>);
 
-    impl Said {
+    impl TestRequest {
         fn new(fields: &Value) -> Self {
             let fields = fields.as_object().unwrap().iter();
             Self(fields.map(|(name, value)| (Field::parse(name).unwrap(), value.clone())).collect())
         }
     }
 
-    impl Facts for Said {
+    impl Attributes for TestRequest {
         fn value(&self, field: &Field) -> Option<Value> {
             Some(self.0.iter().find(|(name, _)| name == field)?.1.clone())
         }
@@ -477,18 +480,18 @@ mod tests {
         }
     }
 
-    fn holds(query: &Value, facts: &dyn Facts) -> bool {
+    fn holds(query: &Value, attributes: &dyn Attributes) -> bool {
         let mut problems = Problems::default();
-        let tally = Tally::new(&limits::SETTINGS);
-        let condition = Condition::read(query, "query", &tally, &mut problems);
-        condition.unwrap_or_else(|| panic!("{query}: {problems:?}")).holds(facts)
+        let usage = LimitUsage::new(&limits::SETTINGS);
+        let condition = Condition::read(query, "query", &usage, &mut problems);
+        condition.unwrap_or_else(|| panic!("{query}: {problems:?}")).holds(attributes)
     }
 
     /// The problems of a query, each as its path and message.
     fn refusals(query: &Value) -> Vec<(String, String)> {
         let mut problems = Problems::bounded(8);
-        let tally = Tally::new(&limits::SETTINGS);
-        assert!(Condition::read(query, "query", &tally, &mut problems).is_none(), "{query}");
+        let usage = LimitUsage::new(&limits::SETTINGS);
+        assert!(Condition::read(query, "query", &usage, &mut problems).is_none(), "{query}");
         problems.into_vec().into_iter().map(|problem| (problem.path, problem.message)).collect()
     }
 
@@ -547,14 +550,18 @@ mod tests {
             (json!(null), json!({"$ne": "a"}), true),
             (json!(["a"]), json!({"$nin": ["b"]}), true),
         ] {
-            let facts = Said::new(&json!({"metadata.x": value}));
-            assert_eq!(holds(&json!({"metadata.x": test}), &facts), expected, "{value} {test}");
+            let attributes = TestRequest::new(&json!({"metadata.x": value}));
+            assert_eq!(
+                holds(&json!({"metadata.x": test}), &attributes),
+                expected,
+                "{value} {test}"
+            );
         }
     }
 
     #[test]
     fn members_and_lists_of_queries() {
-        let facts = Said::new(&json!({
+        let attributes = TestRequest::new(&json!({
             "metadata.plan": "pro", "params.n": 2, "params.response_format.type": "json_object",
             "url.pathname": "/v1/messages", "headers.x-team": "blue", "model": "gpt-4o",
             "key.name": "web", "key.metadata.tier": "gold", "tokens.estimate": 900,
@@ -577,7 +584,7 @@ mod tests {
             (json!({"metadata.none": {"$lt": 1}}), false),
             (json!({"$or": [{"metadata.none": {"$regex": ""}}, {"params.n": 2}]}), true),
         ] {
-            assert_eq!(holds(&query, &facts), expected, "{query}");
+            assert_eq!(holds(&query, &attributes), expected, "{query}");
         }
     }
 
@@ -671,8 +678,8 @@ mod tests {
     #[test]
     fn a_full_list_of_problems_lets_nothing_pass() {
         let mut problems = Problems::bounded(0);
-        let (query, tally) = (json!({"model": {"$gtt": 1}}), Tally::new(&limits::SETTINGS));
-        assert!(Condition::read(&query, "", &tally, &mut problems).is_none());
+        let (query, usage) = (json!({"model": {"$gtt": 1}}), LimitUsage::new(&limits::SETTINGS));
+        assert!(Condition::read(&query, "", &usage, &mut problems).is_none());
     }
 
     #[test]
@@ -683,9 +690,9 @@ mod tests {
         let tests = |count: usize| json!({"$or": vec![json!({"model": "a"}); count]});
         let patterns =
             |count: usize| json!({"$or": vec![json!({"model": {"$regex": "a"}}); count]});
-        let facts = Said::new(&json!({"model": "a"}));
+        let attributes = TestRequest::new(&json!({"model": "a"}));
         for good in [nested(DEPTH_MAX), tests(TESTS_MAX), patterns(PATTERNS_MAX)] {
-            assert!(holds(&good, &facts));
+            assert!(holds(&good, &attributes));
         }
         for (bad, message) in [
             (nested(DEPTH_MAX + 1), "expected at most 16 queries inside each other, got more"),
@@ -699,19 +706,19 @@ mod tests {
         let query = json!({"model": {"$regex": "a"}});
         let most = limits::SETTINGS.matched_bytes;
         for (length, expected) in [(most, true), (most + 1, false)] {
-            let facts = Said::new(&json!({"model": "a".repeat(length)}));
-            assert_eq!(holds(&query, &facts), expected);
+            let attributes = TestRequest::new(&json!({"model": "a".repeat(length)}));
+            assert_eq!(holds(&query, &attributes), expected);
         }
     }
 
     #[test]
     fn conditions_of_a_header_share_their_bounds() {
         let read = |queries: &[Value]| {
-            let (tally, mut problems) = (Tally::new(&limits::INLINE), Problems::bounded(8));
+            let (usage, mut problems) = (LimitUsage::new(&limits::INLINE), Problems::bounded(8));
             for query in queries {
-                Condition::read(query, "query", &tally, &mut problems);
+                Condition::read(query, "query", &usage, &mut problems);
             }
-            assert!(tally.pattern_bytes() <= 512 * 1024, "{}", tally.pattern_bytes());
+            assert!(usage.pattern_bytes() <= 512 * 1024, "{}", usage.pattern_bytes());
             problems.into_vec().into_iter().map(|it| it.message).collect::<Vec<_>>()
         };
         let tests = |count: usize| json!({"$or": vec![json!({"model": "a"}); count]});
@@ -724,12 +731,12 @@ mod tests {
         let told = read(&vec![pattern("(a|b)*a(a|b){500}c"); 16]);
         assert_eq!(told, ["expected a shorter regular expression"]);
         let query = pattern("a");
-        let (tally, mut problems) = (Tally::new(&limits::INLINE), Problems::bounded(8));
-        let condition = Condition::read(&query, "query", &tally, &mut problems).expect("good");
+        let (usage, mut problems) = (LimitUsage::new(&limits::INLINE), Problems::bounded(8));
+        let condition = Condition::read(&query, "query", &usage, &mut problems).expect("good");
         let most = limits::INLINE.matched_bytes;
         for (length, expected) in [(most, true), (most + 1, false)] {
-            let facts = Said::new(&json!({"model": "a".repeat(length)}));
-            assert_eq!(condition.holds(&facts), expected);
+            let attributes = TestRequest::new(&json!({"model": "a".repeat(length)}));
+            assert_eq!(condition.holds(&attributes), expected);
         }
     }
 

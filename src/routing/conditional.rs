@@ -4,7 +4,7 @@
 
 use super::condition::Condition;
 use super::field::Field;
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::{Problems, did_you_mean, member_path};
 
 #[derive(Debug)]
@@ -15,9 +15,12 @@ pub(super) struct Conditional {
 }
 
 impl Conditional {
-    pub(super) fn make(draft: &Draft<'_>, problems: &mut Problems) -> Option<Box<dyn Strategy>> {
-        let path = member_path(draft.path, "conditions");
-        let written = draft.settings.conditions.as_deref().unwrap_or_default();
+    pub(super) fn make(
+        input: &StrategyInput<'_>,
+        problems: &mut Problems,
+    ) -> Option<Box<dyn Strategy>> {
+        let path = member_path(input.path, "conditions");
+        let written = input.settings.conditions.as_deref().unwrap_or_default();
         if written.is_empty() {
             problems.add(&path, "expected at least one condition, got none", "");
         }
@@ -28,18 +31,18 @@ impl Conditional {
             }
             let path = format!("{path}[{index}]");
             let query = member_path(&path, "query");
-            let condition = Condition::read(&written.query, &query, draft.tally, problems);
-            let place = draft.place(&written.then, &member_path(&path, "then"), problems);
+            let condition = Condition::read(&written.query, &query, input.usage, problems);
+            let place = input.place(&written.then, &member_path(&path, "then"), problems);
             conditions.extend(condition.zip(place));
         }
-        let default = draft.settings.default.as_deref();
-        let default_path = member_path(draft.path, "default");
-        let default = default.and_then(|name| draft.place(name, &default_path, problems));
+        let default = input.settings.default.as_deref();
+        let default_path = member_path(input.path, "default");
+        let default = default.and_then(|name| input.place(name, &default_path, problems));
         Some(Box::new(Self { conditions, default }))
     }
 }
 
-impl Draft<'_> {
+impl StrategyInput<'_> {
     /// The place of the child of that name.
     fn place(&self, name: &str, path: &str, problems: &mut Problems) -> Option<usize> {
         let found = self.children.iter().position(|child| child.name == Some(name));
@@ -54,8 +57,8 @@ impl Draft<'_> {
 }
 
 impl Strategy for Conditional {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let holds = |(condition, _): &&(Condition, usize)| condition.holds(choosing.facts);
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        let holds = |(condition, _): &&(Condition, usize)| condition.holds(selection.attributes);
         let found = self.conditions.iter().find(holds).map(|(_, place)| *place);
         found.or(self.default)
     }
@@ -64,7 +67,7 @@ impl Strategy for Conditional {
         self.conditions.iter().flat_map(|(condition, _)| condition.fields()).collect()
     }
 
-    fn may_choose_nobody(&self) -> bool {
+    fn may_select_none(&self) -> bool {
         self.default.is_none()
     }
 
@@ -72,7 +75,7 @@ impl Strategy for Conditional {
         false
     }
 
-    fn heeds_health(&self) -> bool {
+    fn respects_health(&self) -> bool {
         false
     }
 }

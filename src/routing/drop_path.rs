@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use super::path_set::{Bits, PathSet, STEPS_MAX, Step};
+use super::path_set::{Bits, PathSet, PathStep, STEPS_MAX};
 
 /// One path as written. Of members of one name all are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DropPath(Vec<Step>);
+pub(super) struct DropPath(Vec<PathStep>);
 
 impl DropPath {
     /// Reads a path that begins with a name and has at most 16 steps. Names are any text without
     /// `.`, `[` and `]`; none has an escape.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (member, mut left) = name(text)?;
-        let mut steps = vec![Step::Member(member.to_owned())];
+        let mut steps = vec![PathStep::Member(member.to_owned())];
         while !left.is_empty() {
             let step;
             (step, left) = parse_step(left)?;
@@ -31,7 +31,7 @@ impl DropPath {
     }
 
     /// The steps from the outermost member inwards; never empty.
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[PathStep] {
         &self.0
     }
 }
@@ -99,18 +99,18 @@ impl DropMember<'_> {
 }
 
 /// The step that `text` begins with, and what is behind it.
-fn parse_step(text: &str) -> Option<(Step, &str)> {
+fn parse_step(text: &str) -> Option<(PathStep, &str)> {
     if let Some(text) = text.strip_prefix('.') {
         let (name, behind) = name(text)?;
-        return Some((Step::Member(name.to_owned()), behind));
+        return Some((PathStep::Member(name.to_owned()), behind));
     }
     let (index, behind) = text.strip_prefix('[')?.split_once(']')?;
     if index == "*" {
-        return Some((Step::EveryElement, behind));
+        return Some((PathStep::EveryElement, behind));
     }
     // `parse` would take a sign.
     let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
-    Some((Step::Element(index.parse().ok().filter(|_| is_number)?), behind))
+    Some((PathStep::Element(index.parse().ok().filter(|_| is_number)?), behind))
 }
 
 /// The name that `text` begins with, and what is behind it.
@@ -128,14 +128,14 @@ mod tests {
 
     #[test]
     fn paths() {
-        let member = |name: &str| Step::Member(name.to_owned());
+        let member = |name: &str| PathStep::Member(name.to_owned());
         for (text, expected) in [
             ("a", Some(("a", vec![]))),
             ("a.b", Some(("a", vec![member("b")]))),
-            ("x[0].y", Some(("x", vec![Step::Element(0), member("y")]))),
-            ("x[*].y-z", Some(("x", vec![Step::EveryElement, member("y-z")]))),
-            ("a[*]", Some(("a", vec![Step::EveryElement]))),
-            ("a[1][23]", Some(("a", vec![Step::Element(1), Step::Element(23)]))),
+            ("x[0].y", Some(("x", vec![PathStep::Element(0), member("y")]))),
+            ("x[*].y-z", Some(("x", vec![PathStep::EveryElement, member("y-z")]))),
+            ("a[*]", Some(("a", vec![PathStep::EveryElement]))),
+            ("a[1][23]", Some(("a", vec![PathStep::Element(1), PathStep::Element(23)]))),
             ("a b.c", Some(("a b", vec![member("c")]))),
             ("", None),
             (".", None),
@@ -318,23 +318,23 @@ mod tests {
     }
 
     /// The same as [`DropMember::remove_from`] for one path, on a tree.
-    fn remove(value: &mut Value, steps: &[Step]) {
+    fn remove(value: &mut Value, steps: &[PathStep]) {
         let Some((step, rest)) = steps.split_first() else { return };
         match (step, value) {
-            (Step::Member(name), Value::Object(members)) if rest.is_empty() => {
+            (PathStep::Member(name), Value::Object(members)) if rest.is_empty() => {
                 members.remove(name);
             }
-            (Step::Element(index), Value::Array(items)) if rest.is_empty() => {
+            (PathStep::Element(index), Value::Array(items)) if rest.is_empty() => {
                 items.splice((*index).min(items.len())..(index + 1).min(items.len()), []);
             }
-            (Step::EveryElement, Value::Array(items)) if rest.is_empty() => items.clear(),
-            (Step::Member(name), Value::Object(members)) => {
+            (PathStep::EveryElement, Value::Array(items)) if rest.is_empty() => items.clear(),
+            (PathStep::Member(name), Value::Object(members)) => {
                 members.get_mut(name).into_iter().for_each(|value| remove(value, rest));
             }
-            (Step::Element(index), Value::Array(items)) => {
+            (PathStep::Element(index), Value::Array(items)) => {
                 items.get_mut(*index).into_iter().for_each(|value| remove(value, rest));
             }
-            (Step::EveryElement, Value::Array(items)) => {
+            (PathStep::EveryElement, Value::Array(items)) => {
                 items.iter_mut().for_each(|value| remove(value, rest));
             }
             _ => {}

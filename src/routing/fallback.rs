@@ -3,20 +3,20 @@
 //! Any answer but success leads on; with `on_status_codes` only these, and providers that cannot be
 //! reached. A target whose breaker is open is passed over. The client gets the last answer.
 
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Problems;
 
 #[derive(Debug)]
 pub(super) struct Fallback;
 
 impl Fallback {
-    pub(super) fn make(_: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }
 
 impl Strategy for Fallback {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        choosing.open.first().copied()
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        selection.open.first().copied()
     }
 }

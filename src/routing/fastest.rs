@@ -3,7 +3,7 @@
 //! Speeds are measured on whole answers and forgotten after five minutes; a target without one is tried
 //! first. One request in fifty goes to a drawn target, so that one that has become faster is noticed.
 
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Problems;
 
 /// One request of so many looks whether another target has become faster.
@@ -13,28 +13,28 @@ const LOOKS_ELSEWHERE: usize = 50;
 pub(super) struct Fastest;
 
 impl Fastest {
-    pub(super) fn make(_: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }
 
 impl Strategy for Fastest {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let mut places = choosing.able();
-        let drawn = choosing.dice.below(places.len());
-        if choosing.dice.below(LOOKS_ELSEWHERE) == 0 {
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        let mut places = selection.able();
+        let drawn = selection.rng.below(places.len());
+        if selection.rng.below(LOOKS_ELSEWHERE) == 0 {
             return places.get(drawn).copied();
         }
         // Of those that were never measured a drawn one is tried.
         places.rotate_left(drawn);
-        let now = choosing.now;
-        choosing.least(&places, |it, place| {
+        let now = selection.now;
+        selection.least(&places, |it, place| {
             let speed = |speed: Option<f64>| -speed.unwrap_or(f64::MAX);
             it.below(place).map(|(_, health)| speed(health.speed(now))).fold(0.0, f64::min)
         })
     }
 
-    fn shares(&self) -> bool {
+    fn uses_weights(&self) -> bool {
         true
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A field is written as text, `metadata.plan` for one. The first part is Portkey's (`metadata`,
 //! `params`, `url`, and `headers` of its sticky sessions) or ours. How a value is found in a request
-//! is absent: that is for the gateway, through [`Facts`].
+//! is absent: that is for the gateway, through [`Attributes`].
 
-use super::path_set::{Bits, PathSet, STEPS_MAX, Step};
+use super::path_set::{Bits, PathSet, PathStep, STEPS_MAX};
 use super::route::Target;
 use crate::base::{FieldNameError, field_name};
 
@@ -12,7 +12,7 @@ use crate::base::{FieldNameError, field_name};
 pub const FIELD_RULE: &str = "`metadata.KEY`, `params.KEY`, `url.pathname`, `headers.NAME`, \
                               `model`, `key.name`, `key.metadata.KEY` or `tokens.estimate`";
 
-/// One thing that a request says of itself.
+/// One attribute of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
     /// `metadata.KEY`: a member of the request's metadata. Dots belong to the key.
@@ -80,8 +80,8 @@ impl BodyFields {
                 names.push(its.clone());
             }
         }
-        let step = |name: &String| Step::Member(name.clone());
-        let steps: Vec<Vec<Step>> =
+        let step = |name: &String| PathStep::Member(name.clone());
+        let steps: Vec<Vec<PathStep>> =
             names.iter().map(|names| names.iter().map(step).collect()).collect();
         Self { names, paths: PathSet::new(steps.iter().map(Vec::as_slice)) }
     }
@@ -105,8 +105,8 @@ impl BodyFields {
     }
 }
 
-/// What a request says of itself; the gateway tells it, tests make it up.
-pub trait Facts {
+/// The attributes of a request; the gateway reads them off the request, tests make them up.
+pub trait Attributes {
     /// The value of a field: text, number or bool. None where the request has it not, or it is no
     /// such value.
     fn value(&self, field: &Field) -> Option<serde_json::Value>;

@@ -18,7 +18,7 @@ const ACCOUNT_BENCH: Duration = Duration::from_secs(30);
 /// The longest time for which a provider can have itself left alone.
 const LIMIT_BENCH_MAX: Duration = Duration::from_secs(60);
 
-/// A target that is far slower than its neighbours is left alone for so long.
+/// A target that is far slower than its neighbors is left alone for so long.
 const SLOW_BENCH: Duration = Duration::from_secs(10);
 
 /// Old latencies lose weight by `e` in so long.
@@ -40,7 +40,7 @@ pub enum Bench {
     Account,
     /// It said for how long.
     Limit,
-    /// It is far slower than its neighbours.
+    /// It is far slower than its neighbors.
     Slow,
     /// It failed an active check.
     Check,
@@ -240,7 +240,7 @@ impl Health {
         is_known.then(|| f64::from_bits(self.latency.load(Relaxed)))
     }
 
-    /// It is far slower than its neighbours.
+    /// It is far slower than its neighbors.
     pub(super) fn bench_as_slow(&self, now: Instant) {
         self.samples.store(0, Relaxed);
         self.bench(Bench::Slow, SLOW_BENCH, now);

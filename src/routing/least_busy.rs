@@ -4,36 +4,36 @@
 //! It knows the requests of all shards of this gateway, not those of other gateways. Where answers differ
 //! much in length, as they do, it spreads work better than turns.
 
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Problems;
 
 #[derive(Debug)]
 pub(super) struct LeastBusy;
 
 impl LeastBusy {
-    pub(super) fn make(_: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }
 
 impl Strategy for LeastBusy {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let mut places = choosing.open.to_vec();
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        let mut places = selection.open.to_vec();
         // Of those that are alike a drawn one, or an idle group would send all to its first.
-        let first = choosing.dice.below(places.len());
+        let first = selection.rng.below(places.len());
         places.rotate_left(first);
-        choosing.least(&places, |it, place| {
+        selection.least(&places, |it, place| {
             let busy: u32 = it.below(place).map(|(_, health)| health.in_flight()).sum();
             let weight = it.weight(place);
             f64::from(busy + 1) / if weight > 0.0 { weight } else { 1.0 }
         })
     }
 
-    fn spreads(&self) -> bool {
+    fn balances_load(&self) -> bool {
         true
     }
 
-    fn shares(&self) -> bool {
+    fn uses_weights(&self) -> bool {
         true
     }
 }

@@ -4,32 +4,32 @@
 //! (Finagle's peak EWMA). Two choices instead of all keep the shards from running to one target at once
 //! (Mitzenmacher, "The power of two choices", 2001).
 
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Problems;
 
 #[derive(Debug)]
 pub(super) struct LeastLatency;
 
 impl LeastLatency {
-    pub(super) fn make(_: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }
 
 impl Strategy for LeastLatency {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let mut places = choosing.open.to_vec();
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        let mut places = selection.open.to_vec();
         while places.len() > 2 {
-            places.swap_remove(choosing.dice.below(places.len()));
+            places.swap_remove(selection.rng.below(places.len()));
         }
-        let now = choosing.now;
+        let now = selection.now;
         // A child that is a group is as quick as the quickest below it.
-        choosing.least(&places, |it, place| {
+        selection.least(&places, |it, place| {
             it.below(place).map(|(_, health)| health.load(now)).fold(f64::MAX, f64::min)
         })
     }
 
-    fn shares(&self) -> bool {
+    fn uses_weights(&self) -> bool {
         true
     }
 }

@@ -71,14 +71,14 @@ pub(super) static INLINE: Limits = Limits {
 
 /// What the conditions of a route have used of its bounds.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct LimitUsage {
     pub limits: &'static Limits,
     tests: Cell<usize>,
     patterns: Cell<usize>,
     pattern_bytes: Cell<usize>,
 }
 
-impl Tally {
+impl LimitUsage {
     pub(super) fn new(limits: &'static Limits) -> Self {
         let [tests, patterns, pattern_bytes] = [0; 3].map(Cell::new);
         Self { limits, tests, patterns, pattern_bytes }

@@ -2,10 +2,11 @@
 //!
 //! A [`Route`] is a tree of groups and targets. [`Targets`] makes it [`Live`], with what is known of each
 //! target: its breaker, its latency, its load. A [`Plan`] is the choice in progress for one request: it
-//! says whom to ask, is told how that ended, and says what follows.
+//! gives the next attempt, takes its outcome, and gives what follows.
 //!
-//! The part is synchronous, does no I/O and reads no clock: time, randomness and what a request says
-//! ([`Facts`]) are handed in. A way to choose is one file and one row of the table in `strategy.rs`.
+//! The part is synchronous, does no I/O and reads no clock: time, randomness and the attributes of a
+//! request ([`Attributes`]) are handed in. A way to choose is one file and one row of the table in
+//! `strategy.rs`.
 
 mod bounds;
 mod breaker;
@@ -46,12 +47,12 @@ mod tree;
 pub use breaker::Gate;
 pub use cache_rule::{CacheMode, CacheRule, CacheScope};
 pub use drop_path::{DropMember, DropParams};
-pub use field::{BodyFields, Facts, Field};
+pub use field::{Attributes, BodyFields, Field};
 pub use health::{Bench, Health, HealthReport, Permit};
 pub use inline::RouteError;
 pub use outcome::{AttemptOutcome, Fault};
 pub use params::Params;
-pub use plan::{Plan, Step, Try};
+pub use plan::{AttemptPlan, NextStep, Plan};
 pub use retry::retry_hint;
 pub use route::{Route, Target};
 pub use settings::RouteSettings;

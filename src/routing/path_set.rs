@@ -17,7 +17,7 @@ pub(super) type Bits = u128;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     /// `.name`, of an object.
     Member(String),
     /// `[3]`, of an array; counted from 0.
@@ -61,23 +61,23 @@ impl Level {
         named.map_or(0, |(_, paths)| *paths) | self.every_element
     }
 
-    fn add(&mut self, step: &Step, path: Bits) {
+    fn add(&mut self, step: &PathStep, path: Bits) {
         match step {
-            Step::Member(name) => {
+            PathStep::Member(name) => {
                 self.by_member |= path;
                 match self.members.iter_mut().find(|it| it.0 == *name) {
                     Some((_, paths)) => *paths |= path,
                     None => self.members.push((name.clone(), path)),
                 }
             }
-            Step::Element(index) => {
+            PathStep::Element(index) => {
                 self.by_element |= path;
                 match self.elements.iter_mut().find(|it| it.0 == *index) {
                     Some((_, paths)) => *paths |= path,
                     None => self.elements.push((*index, path)),
                 }
             }
-            Step::EveryElement => {
+            PathStep::EveryElement => {
                 self.by_element |= path;
                 self.every_element |= path;
             }
@@ -87,7 +87,7 @@ impl Level {
 
 impl PathSet {
     /// The set of the first [`PATHS_MAX`] of `paths`. The first step of each is a member of the body.
-    pub(super) fn new<'p>(paths: impl IntoIterator<Item = &'p [Step]>) -> Self {
+    pub(super) fn new<'p>(paths: impl IntoIterator<Item = &'p [PathStep]>) -> Self {
         let mut levels: Vec<Level> = Vec::new();
         for (place, steps) in paths.into_iter().take(PATHS_MAX).enumerate() {
             let path = bit(place);
@@ -309,8 +309,8 @@ impl<'t> Cursor<'t> {
 mod tests {
     use super::*;
 
-    fn members(path: &str) -> Vec<Step> {
-        path.split('.').map(|name| Step::Member(name.to_owned())).collect()
+    fn members(path: &str) -> Vec<PathStep> {
+        path.split('.').map(|name| PathStep::Member(name.to_owned())).collect()
     }
 
     #[test]
@@ -345,7 +345,8 @@ mod tests {
 
     #[test]
     fn the_most_paths_and_no_more() {
-        let paths: Vec<Vec<Step>> = (0..=PATHS_MAX).map(|at| members(&format!("m{at}"))).collect();
+        let paths: Vec<Vec<PathStep>> =
+            (0..=PATHS_MAX).map(|at| members(&format!("m{at}"))).collect();
         let set = PathSet::new(paths.iter().map(Vec::as_slice));
         assert_eq!(set.members(Bits::MAX).count(), PATHS_MAX);
         assert_eq!((bit(PATHS_MAX - 1), bit(PATHS_MAX)), (1 << 127, 0));

@@ -1,32 +1,32 @@
 //! The choice in progress for one request: which target next, given what has happened so far.
 //!
-//! A state machine without I/O. It is asked for the next step, told how attempts ended, and given the
-//! time. What it promises: every target that may be asked is asked before the plan gives up, for as long
-//! as a strategy goes on and the time lasts; and a plan always ends.
+//! A state machine without I/O. It gives the next step, takes the outcomes of attempts, and is given the
+//! time. What it promises: every available target is tried before the plan finishes, for as long as a
+//! strategy goes on and the time lasts; and a plan always ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::field::Facts;
+use super::field::Attributes;
 use super::health::Permit;
 use super::outcome::AttemptOutcome;
 use super::retry::Retry;
-use super::route::{Group, Kind, LeadsOn, Node};
-use super::sticky::home;
-use super::strategy::{Choosing, Manner};
+use super::route::{FailoverOn, Group, Node, NodeKind};
+use super::sticky::sticky_target;
+use super::strategy::{Execution, Selection};
 use super::targets::Live;
 use crate::base::{IdSource, Instant};
 
-/// A neighbour of a target has to be so many times faster for the target to be called slow, and the
+/// A neighbor of a target has to be so many times faster for the target to be called slow, and the
 /// target slower than this.
 const SLOW_TIMES: f64 = 5.0;
 const SLOW_NS_MIN: f64 = 500e6;
 
 /// What is to be done next.
 #[derive(Debug)]
-pub enum Step {
-    /// A target is asked.
-    Try(Try),
+pub enum NextStep {
+    /// A target is called.
+    Attempt(AttemptPlan),
     /// Several plans run at once; the next begins after `hedge`, or when one has failed. The first good
     /// answer wins. [`Plan::record_outcome`] wants that outcome, or the last.
     Race {
@@ -35,21 +35,21 @@ pub enum Step {
         /// The head start of each.
         hedge: Duration,
     },
-    /// The last answer is given, or the client is told that nobody could be asked.
-    Give,
+    /// The last response is delivered, or the client gets the error that no target was left.
+    Finish,
 }
 
-/// One attempt.
+/// An attempt to make.
 #[derive(Debug)]
-pub struct Try {
+pub struct AttemptPlan {
     /// Place of the target in the route.
     pub target: usize,
     /// What is waited before.
     pub wait: Duration,
     /// When it must be over.
     pub deadline: Option<Instant>,
-    /// False: the time that is left is the client's choice, or what other attempts have left over, so
-    /// that to run out of it is not the target's fault.
+    /// False if the remaining time is set by the client or used up by earlier attempts; a timeout then
+    /// does not count against the target.
     pub timeout_is_targets_fault: bool,
     /// True if another attempt may follow.
     pub has_next: bool,
@@ -85,13 +85,13 @@ struct Frame {
     /// Attempts that were made here.
     attempts: u32,
     deadline: Option<Instant>,
-    /// All children were out: then it is as if none were.
-    heeds_nothing: bool,
+    /// All children were excluded: then it is as if none were.
+    ignores_health: bool,
 }
 
 impl Frame {
     fn new(node: usize, deadline: Option<Instant>) -> Self {
-        Self { node, tried: 0, attempts: 0, deadline, heeds_nothing: false }
+        Self { node, tried: 0, attempts: 0, deadline, ignores_health: false }
     }
 }
 
@@ -105,10 +105,10 @@ impl Plan {
         Self { is_clients_limit, ..Self::at(live, 0, deadline, now) }
     }
 
-    /// A plan that asks one target and nobody else.
+    /// A plan that calls one target and no other.
     #[must_use]
     pub fn of_target(live: Arc<Live>, target: usize, now: Instant) -> Self {
-        let is_meant = |node: &Node| matches!(node.kind, Kind::Target(it) if it == target);
+        let is_meant = |node: &Node| matches!(node.kind, NodeKind::Target(it) if it == target);
         let node = live.route().nodes.iter().position(is_meant).unwrap_or(0);
         Self::at(live, node, None, now)
     }
@@ -148,7 +148,7 @@ impl Plan {
 
     /// An attempt begins.
     #[must_use]
-    pub fn begin(&mut self, attempt: &Try, now: Instant) -> Option<Permit> {
+    pub fn begin(&mut self, attempt: &AttemptPlan, now: Instant) -> Option<Permit> {
         let permit = self.live.health(attempt.target)?.begin(attempt.is_first, now);
         self.was_probe = permit.is_probe();
         Some(permit)
@@ -162,11 +162,16 @@ impl Plan {
         }
     }
 
-    /// The next step. After [`Step::Give`] there is none.
-    pub fn next(&mut self, facts: &dyn Facts, dice: &mut IdSource, now: Instant) -> Step {
+    /// The next step. After [`NextStep::Finish`] there is none.
+    pub fn next(
+        &mut self,
+        attributes: &dyn Attributes,
+        rng: &mut IdSource,
+        now: Instant,
+    ) -> NextStep {
         let live = Arc::clone(&self.live);
         loop {
-            let Some(frame) = self.frames.last() else { return Step::Give };
+            let Some(frame) = self.frames.last() else { return NextStep::Finish };
             let is_over = frame.deadline.is_some_and(|deadline| deadline <= now);
             let node = live.route().nodes.get(frame.node);
             let Some(node) = node.filter(|_| !is_over || self.last.is_none()) else {
@@ -174,41 +179,47 @@ impl Plan {
                 continue;
             };
             let step = match &node.kind {
-                Kind::Target(target) => self.at_target(&live, *target, dice, now),
-                Kind::Group(group) => self.at_group(&live, group, (facts, dice), now),
+                NodeKind::Target(target) => self.at_target(&live, *target, rng, now),
+                NodeKind::Group(group) => self.at_group(&live, group, (attributes, rng), now),
             };
             match step {
-                Move::Down(child) => self.frames.push(child),
-                Move::Up => {
+                Transition::Descend(child) => self.frames.push(child),
+                Transition::Ascend => {
                     self.frames.pop();
                 }
-                Move::Do(step) => return step,
+                Transition::Emit(step) => return step,
             }
         }
     }
 
-    fn at_target(&mut self, live: &Live, target: usize, dice: &mut IdSource, now: Instant) -> Move {
-        let (Some(frame), Some(asked)) = (self.frames.last(), live.route().targets.get(target))
+    fn at_target(
+        &mut self,
+        live: &Live,
+        target: usize,
+        rng: &mut IdSource,
+        now: Instant,
+    ) -> Transition {
+        let (Some(frame), Some(entry)) = (self.frames.last(), live.route().targets.get(target))
         else {
-            return Move::Up;
+            return Transition::Ascend;
         };
         let (attempts, deadline) = (frame.attempts + 1, frame.deadline);
         let mut wait = Duration::ZERO;
         if let Some(last) = self.last.filter(|_| frame.attempts > 0) {
             let has_others = self.has_others(live, &last, now);
-            wait = match asked.retry.after(&last, frame.attempts, has_others, dice) {
+            wait = match entry.retry.after(&last, frame.attempts, has_others, rng) {
                 Retry::After(wait) => wait,
                 Retry::TooLong | Retry::UsedUp => {
                     self.retries = None;
-                    return Move::Up;
+                    return Transition::Ascend;
                 }
-                Retry::No => return Move::Up,
+                Retry::No => return Transition::Ascend,
             };
             let is_late = deadline.is_some_and(|deadline| now.after(wait) >= deadline);
             let health = live.health(target);
             let is_out = has_others && health.is_some_and(|health| health.is_open(now));
             if is_late || is_out || !health.is_none_or(|health| health.pay_retry(now)) {
-                return Move::Up;
+                return Transition::Ascend;
             }
         }
         if let Some(frame) = self.frames.last_mut() {
@@ -216,11 +227,11 @@ impl Plan {
         }
         self.retries = Some(attempts - 1);
         let begins = now.after(wait);
-        let own = asked.request_timeout.map(|limit| begins.after(limit));
+        let own = entry.request_timeout.map(|limit| begins.after(limit));
         let has_half = deadline.is_none_or(|it| it.since(begins) * 2 >= it.since(self.begun));
         let is_own = own.is_some_and(|own| deadline.is_none_or(|deadline| own <= deadline));
-        let has_next = attempts <= asked.retry.attempts || self.may_lead_on(live);
-        Move::Do(Step::Try(Try {
+        let has_next = attempts <= entry.retry.attempts || self.can_fail_over(live);
+        Transition::Emit(NextStep::Attempt(AttemptPlan {
             target,
             wait,
             deadline: [own, deadline].into_iter().flatten().min(),
@@ -235,27 +246,27 @@ impl Plan {
         &mut self,
         live: &Arc<Live>,
         group: &Group,
-        (facts, dice): (&dyn Facts, &mut IdSource),
+        (attributes, rng): (&dyn Attributes, &mut IdSource),
         now: Instant,
-    ) -> Move {
-        let Some(frame) = self.frames.last_mut() else { return Move::Up };
+    ) -> Transition {
+        let Some(frame) = self.frames.last_mut() else { return Transition::Ascend };
         let is_back = frame.tried != 0;
         if let Some(last) = self.last.filter(|_| is_back) {
             let is_spared = self.was_probe && !last.is_success();
-            if !group.leads_on.takes(&last) && !is_spared {
-                return Move::Up;
+            if !group.failover_on.matches(&last) && !is_spared {
+                return Transition::Ascend;
             }
         }
         let mut open = untried(live, group, frame, now);
         if open.is_empty() && !is_back {
-            frame.heeds_nothing = true;
+            frame.ignores_health = true;
             open = untried(live, group, frame, now);
         }
         if open.is_empty() {
-            return Move::Up;
+            return Transition::Ascend;
         }
         let deadline = frame.deadline;
-        if let Manner::Race(hedge) = group.strategy.manner() {
+        if let Execution::Race(hedge) = group.strategy.execution() {
             frame.tried = u64::MAX;
             let lanes = open.iter().filter_map(|place| {
                 let node = *group.children.get(*place)?;
@@ -264,21 +275,21 @@ impl Plan {
                 Some(Self { is_clients_limit: self.is_clients_limit, ..lane })
             });
             let lanes = lanes.collect();
-            return Move::Do(Step::Race { lanes, hedge });
+            return Transition::Emit(NextStep::Race { lanes, hedge });
         }
-        let session = group.sticky.as_ref().and_then(|sticky| sticky.session(facts));
-        let mut choosing = Choosing { live, group, open: &open, session, facts, dice, now };
-        let at_home = session.filter(|_| group.strategy.gives_way_to_sticky());
-        let place = match at_home.and_then(|session| home(&choosing, session)) {
+        let session = group.sticky.as_ref().and_then(|sticky| sticky.session(attributes));
+        let mut selection = Selection { live, group, open: &open, session, attributes, rng, now };
+        let sticky_session = session.filter(|_| group.strategy.allows_sticky());
+        let place = match sticky_session.and_then(|session| sticky_target(&selection, session)) {
             Some(place) => Some(place),
-            None => group.strategy.choose(&mut choosing),
+            None => group.strategy.select(&mut selection),
         };
         let chosen = place.and_then(|place| Some((place, *group.children.get(place)?)));
         let Some((place, node)) = chosen.filter(|(place, _)| frame.tried & bit(*place) == 0) else {
-            return Move::Up;
+            return Transition::Ascend;
         };
         frame.tried |= bit(place);
-        if group.strategy.manner() == Manner::Mirror {
+        if group.strategy.execution() == Execution::Mirror {
             let others = group.children.iter().filter(|child| **child != node);
             let below = others.filter_map(|child| live.route().nodes.get(*child));
             // Of a group the first target stands for it.
@@ -286,7 +297,7 @@ impl Plan {
             frame.tried = u64::MAX;
         }
         let deadline = self.limit(live, node, deadline, now);
-        Move::Down(Frame::new(node, deadline))
+        Transition::Descend(Frame::new(node, deadline))
     }
 
     /// When all below a node must be over.
@@ -298,51 +309,51 @@ impl Plan {
         now: Instant,
     ) -> Option<Instant> {
         let own = match live.route().nodes.get(node).map(|node| &node.kind) {
-            Some(Kind::Group(group)) => group.request_timeout,
+            Some(NodeKind::Group(group)) => group.request_timeout,
             _ => None,
         };
         [own.map(|limit| now.after(limit)), around].into_iter().flatten().min()
     }
 
-    /// True if `outcome` would lead on to a target that has not been tried.
+    /// True if `outcome` would fail over to a target that has not been tried.
     fn has_others(&self, live: &Live, outcome: &AttemptOutcome, now: Instant) -> bool {
         self.groups(live).any(|(group, frame)| {
-            group.leads_on.takes(outcome) && !untried(live, group, frame, now).is_empty()
+            group.failover_on.matches(outcome) && !untried(live, group, frame, now).is_empty()
         })
     }
 
-    /// True if some outcome may lead on to another target.
-    fn may_lead_on(&self, live: &Live) -> bool {
+    /// True if some outcome may fail over to another target.
+    fn can_fail_over(&self, live: &Live) -> bool {
         self.groups(live).any(|(group, frame)| {
             let is_left = |place: usize| frame.tried & bit(place) == 0;
-            group.leads_on != LeadsOn::Never && (0..group.children.len()).any(is_left)
+            group.failover_on != FailoverOn::Never && (0..group.children.len()).any(is_left)
         })
     }
 
     fn groups<'p>(&'p self, live: &'p Live) -> impl Iterator<Item = (&'p Group, &'p Frame)> {
         self.frames.iter().filter_map(|frame| match &live.route().nodes.get(frame.node)?.kind {
-            Kind::Group(group) => Some((group, frame)),
-            Kind::Target(_) => None,
+            NodeKind::Group(group) => Some((group, frame)),
+            NodeKind::Target(_) => None,
         })
     }
 
-    /// Leaves the target that has just answered alone, if its neighbours are far faster: in groups that
+    /// Leaves the target that has just answered alone, if its neighbors are far faster: in groups that
     /// spread work over targets that are alike.
     fn leave_out_slow(&self, now: Instant) {
         let [.., around, own] = self.frames.as_slice() else { return };
         let nodes = &self.live.route().nodes;
         let node = |at: usize| -> Option<&Node> { nodes.get(at) };
-        let (Some(Node { kind: Kind::Group(group), .. }), Some(own)) =
+        let (Some(Node { kind: NodeKind::Group(group), .. }), Some(own)) =
             (node(around.node), node(own.node))
         else {
             return;
         };
-        if !group.strategy.spreads() {
+        if !group.strategy.balances_load() {
             return;
         }
         let health = |node: &Node| match node.kind {
-            Kind::Target(target) => self.live.health(target),
-            Kind::Group(_) => None,
+            NodeKind::Target(target) => self.live.health(target),
+            NodeKind::Group(_) => None,
         };
         let Some(own) = health(own) else { return };
         let Some(latency) = own.settled_latency().filter(|latency| *latency > SLOW_NS_MIN) else {
@@ -352,7 +363,7 @@ impl Plan {
         let others = neighbors.filter(|it| !Arc::ptr_eq(it, own) && it.is_available(now));
         let mut latencies: Vec<f64> = others.filter_map(|it| it.settled_latency()).collect();
         latencies.sort_unstable_by(f64::total_cmp);
-        // The higher median, so that of two neighbours the slower counts.
+        // The higher median, so that of two neighbors the slower counts.
         let median = latencies.get(latencies.len() / 2);
         if median.is_some_and(|median| latency > SLOW_TIMES * median) {
             own.bench_as_slow(now);
@@ -360,30 +371,30 @@ impl Plan {
     }
 }
 
-/// Where a plan goes from where it stands.
-enum Move {
-    Down(Frame),
-    Up,
-    Do(Step),
+/// Where a plan goes next in the tree.
+enum Transition {
+    Descend(Frame),
+    Ascend,
+    Emit(NextStep),
 }
 
 fn bit(place: usize) -> u64 {
     u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or(0)
 }
 
-/// Children that were not tried and may be asked.
+/// Children that were not tried and are available.
 fn untried(live: &Live, group: &Group, frame: &Frame, now: Instant) -> Vec<usize> {
     let node = |place: &usize| live.route().nodes.get(*group.children.get(*place)?);
     let is_available = |place: &usize| {
         let mut below = node(place).map(|node| node.targets.clone()).unwrap_or_default();
         below.any(|target| live.health(target).is_none_or(|it| it.is_available(now)))
     };
-    let heeds = group.strategy.heeds_health() && !frame.heeds_nothing;
-    let shares = group.strategy.shares();
+    let respects_health = group.strategy.respects_health() && !frame.ignores_health;
+    let uses_weights = group.strategy.uses_weights();
     (0..group.children.len())
         .filter(|place| frame.tried & bit(*place) == 0)
-        .filter(|place| !shares || node(place).is_some_and(|node| node.weight > 0.0))
-        .filter(|place| !heeds || is_available(place))
+        .filter(|place| !uses_weights || node(place).is_some_and(|node| node.weight > 0.0))
+        .filter(|place| !respects_health || is_available(place))
         .collect()
 }
 
@@ -396,9 +407,9 @@ mod tests {
     use super::*;
 
     /// A request of one user.
-    struct Said;
+    struct PaidRequest;
 
-    impl Facts for Said {
+    impl Attributes for PaidRequest {
         fn value(&self, field: &Field) -> Option<serde_json::Value> {
             (*field == Field::Metadata("plan".to_owned())).then(|| "paid".into())
         }
@@ -418,9 +429,9 @@ mod tests {
         let epoch = Instant::now();
         let route = Arc::new(Route::from_json(config).expect(config));
         let live = Arc::new(Targets::new(epoch).live(&route));
-        let (mut now, mut dice) = (epoch, IdSource::from_seed(1));
+        let (mut now, mut rng) = (epoch, IdSource::from_seed(1));
         let mut plan = Plan::new(live, None, now);
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         for place in 0..20 {
             let status = statuses.get(place).or(statuses.last()).copied().unwrap_or(200);
             let outcome = AttemptOutcome {
@@ -430,30 +441,30 @@ mod tests {
                 retry_after: None,
                 latency: Duration::ZERO,
             };
-            match plan.next(&Said, &mut dice, now) {
-                Step::Give => {
-                    told.push(".".to_owned());
+            match plan.next(&PaidRequest, &mut rng, now) {
+                NextStep::Finish => {
+                    seen.push(".".to_owned());
                     break;
                 }
-                Step::Try(step) => {
+                NextStep::Attempt(step) => {
                     now = now.after(step.wait);
                     let mut permit = plan.begin(&step, now).expect("a named target");
                     permit.judge(&outcome, now);
                     let copies: String = step.copies.iter().map(|it| format!("+{it}")).collect();
-                    told.push(format!("{}{copies}", step.target));
+                    seen.push(format!("{}{copies}", step.target));
                 }
-                Step::Race { lanes, .. } => {
-                    let first = |mut lane: Plan| match lane.next(&Said, &mut dice, now) {
-                        Step::Try(step) => step.target.to_string(),
+                NextStep::Race { lanes, .. } => {
+                    let first = |mut lane: Plan| match lane.next(&PaidRequest, &mut rng, now) {
+                        NextStep::Attempt(step) => step.target.to_string(),
                         _ => "?".to_owned(),
                     };
                     let lanes: Vec<String> = lanes.into_iter().map(first).collect();
-                    told.push(format!("[{}]", lanes.join(" ")));
+                    seen.push(format!("[{}]", lanes.join(" ")));
                 }
             }
             plan.record_outcome(&outcome, now);
         }
-        told.join(" ")
+        seen.join(" ")
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::strategy::{Choosing, Draft, Manner, Strategy};
+use super::strategy::{Execution, Selection, Strategy, StrategyInput};
 use crate::base::Problems;
 
 #[derive(Debug)]
@@ -15,18 +15,18 @@ pub(super) struct Race {
 }
 
 impl Race {
-    pub(super) fn make(draft: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
-        let hedge = Duration::from_millis(draft.settings.hedge_ms.unwrap_or(0));
+    pub(super) fn make(input: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+        let hedge = Duration::from_millis(input.settings.hedge_ms.unwrap_or(0));
         Some(Box::new(Self { hedge }))
     }
 }
 
 impl Strategy for Race {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        choosing.open.first().copied()
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        selection.open.first().copied()
     }
 
-    fn manner(&self) -> Manner {
-        Manner::Race(self.hedge)
+    fn execution(&self) -> Execution {
+        Execution::Race(self.hedge)
     }
 }

@@ -30,12 +30,12 @@ pub struct RetryRule {
     pub attempts: u32,
     statuses: Arc<[u16]>,
     /// A provider that says when to come back is believed.
-    heeds_hints: bool,
+    honors_retry_after: bool,
 }
 
 impl Default for RetryRule {
     fn default() -> Self {
-        Self { attempts: 0, statuses: STATUSES.into(), heeds_hints: true }
+        Self { attempts: 0, statuses: STATUSES.into(), honors_retry_after: true }
     }
 }
 
@@ -60,7 +60,7 @@ impl RetryRule {
         outcome: &AttemptOutcome,
         attempt: u32,
         has_others: bool,
-        dice: &mut IdSource,
+        rng: &mut IdSource,
     ) -> Retry {
         let is_listed = outcome.is_transport || self.statuses.contains(&outcome.status);
         if self.attempts == 0 || !is_listed {
@@ -70,10 +70,10 @@ impl RetryRule {
             return Retry::UsedUp;
         }
         let step = STEP * 2_u32.saturating_pow(attempt.saturating_sub(1).min(4));
-        match outcome.retry_after.filter(|_| self.heeds_hints) {
+        match outcome.retry_after.filter(|_| self.honors_retry_after) {
             Some(hint) if hint > WAIT_MAX || has_others && hint > step => Retry::TooLong,
             Some(hint) => Retry::After(hint),
-            None => Retry::After(step.mul_f64(dice.unit())),
+            None => Retry::After(step.mul_f64(rng.unit())),
         }
     }
 }
@@ -101,8 +101,12 @@ impl RetrySettings {
         let path = member_path(path, "on_status_codes");
         let statuses = self.on_status_codes.map(|it| check_statuses(it, &path, problems));
         let statuses = statuses.map_or_else(|| STATUSES.into(), Arc::from);
-        let heeds_hints = self.use_retry_after_header.or(self.use_retry_after_headers);
-        RetryRule { attempts: self.attempts, statuses, heeds_hints: heeds_hints.unwrap_or(true) }
+        let honors_retry_after = self.use_retry_after_header.or(self.use_retry_after_headers);
+        RetryRule {
+            attempts: self.attempts,
+            statuses,
+            honors_retry_after: honors_retry_after.unwrap_or(true),
+        }
     }
 }
 
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_repeated() {
         let rule = RetryRule { attempts: 2, ..RetryRule::default() };
-        let mut dice = IdSource::from_seed(1);
+        let mut rng = IdSource::from_seed(1);
         for (status, hint, attempt, has_others, expected) in [
             (429, Some(7), 1, false, Retry::After(Duration::from_secs(7))),
             (429, Some(7), 1, true, Retry::TooLong),
@@ -218,14 +222,14 @@ mod tests {
             (200, None, 1, false, Retry::No),
         ] {
             let outcome = outcome(status, hint);
-            assert_eq!(rule.after(&outcome, attempt, has_others, &mut dice), expected, "{status}");
+            assert_eq!(rule.after(&outcome, attempt, has_others, &mut rng), expected, "{status}");
         }
         let transport = AttemptOutcome { is_transport: true, ..outcome(502, None) };
         let only_429 = RetryRule { statuses: [429].into(), ..rule.clone() };
-        assert!(matches!(only_429.after(&transport, 1, false, &mut dice), Retry::After(_)));
-        assert_eq!(only_429.after(&outcome(502, None), 1, false, &mut dice), Retry::No);
-        let deaf = RetryRule { heeds_hints: false, ..rule };
-        let Retry::After(wait) = deaf.after(&outcome(503, Some(50)), 1, false, &mut dice) else {
+        assert!(matches!(only_429.after(&transport, 1, false, &mut rng), Retry::After(_)));
+        assert_eq!(only_429.after(&outcome(502, None), 1, false, &mut rng), Retry::No);
+        let deaf = RetryRule { honors_retry_after: false, ..rule };
+        let Retry::After(wait) = deaf.after(&outcome(503, Some(50)), 1, false, &mut rng) else {
             panic!("no retry");
         };
         assert!(wait <= STEP);
@@ -234,10 +238,10 @@ mod tests {
     #[test]
     fn waits_fill_their_steps() {
         let rule = RetryRule { attempts: 5, ..RetryRule::default() };
-        let mut dice = IdSource::from_seed(2);
+        let mut rng = IdSource::from_seed(2);
         for attempt in 1..=5 {
             let waits: Vec<f64> = (0..2_000)
-                .map(|_| match rule.after(&outcome(500, None), attempt, false, &mut dice) {
+                .map(|_| match rule.after(&outcome(500, None), attempt, false, &mut rng) {
                     Retry::After(wait) => wait.as_secs_f64(),
                     other => panic!("{other:?}"),
                 })

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::strategy::{Choosing, Draft, Strategy};
+use super::strategy::{Selection, Strategy, StrategyInput};
 use crate::base::Problems;
 
 /// Turns that are laid out at most; a weight's share is met within a thousandth.
@@ -18,25 +18,25 @@ pub(super) struct RoundRobin {
 }
 
 impl RoundRobin {
-    pub(super) fn make(draft: &Draft<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
-        let weights: Vec<f64> = draft.children.iter().map(|child| child.weight).collect();
+    pub(super) fn make(input: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+        let weights: Vec<f64> = input.children.iter().map(|child| child.weight).collect();
         Some(Box::new(Self { turns: turns(&weights) }))
     }
 }
 
 impl Strategy for RoundRobin {
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize> {
-        let from = choosing.group.turns.fetch_add(1, Relaxed);
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
+        let from = selection.group.turns.fetch_add(1, Relaxed);
         let turns = self.turns.iter().cycle().skip(from % self.turns.len().max(1));
-        let next = turns.take(self.turns.len()).find(|place| choosing.open.contains(place));
-        next.or(choosing.open.first()).copied()
+        let next = turns.take(self.turns.len()).find(|place| selection.open.contains(place));
+        next.or(selection.open.first()).copied()
     }
 
-    fn spreads(&self) -> bool {
+    fn balances_load(&self) -> bool {
         true
     }
 
-    fn shares(&self) -> bool {
+    fn uses_weights(&self) -> bool {
         true
     }
 }

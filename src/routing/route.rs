@@ -1,7 +1,7 @@
 //! A route as it is used: a tree of groups, whose strategies choose, and targets, which answer.
 //!
 //! The tree is stored flat: node 0 is the root, children come after their parent, and the targets below
-//! a node are neighbours. All that is inherited has been handed down already.
+//! a node are neighbors. All that is inherited has been handed down already.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,11 +51,11 @@ pub(super) struct Node {
     pub weight: f64,
     /// The targets below it, or itself.
     pub targets: Range<usize>,
-    pub kind: Kind,
+    pub kind: NodeKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// The place of its one target.
     Target(usize),
     Group(Group),
@@ -67,8 +67,8 @@ pub(super) struct Group {
     pub strategy: Box<dyn Strategy>,
     /// Nodes, at most [`Group::CHILDREN_MAX`].
     pub children: Vec<usize>,
-    /// Which outcomes lead on to the next child.
-    pub leads_on: LeadsOn,
+    /// Which outcomes fail over to the next child.
+    pub failover_on: FailoverOn,
     pub sticky: Option<Sticky>,
     /// Limit of all attempts below, together.
     pub request_timeout: Option<Duration>,
@@ -81,9 +81,9 @@ impl Group {
     pub(super) const CHILDREN_MAX: usize = 64;
 }
 
-/// Which outcomes of one child lead on to another.
+/// Which outcomes of one child fail over to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LeadsOn {
+pub(super) enum FailoverOn {
     /// None.
     Never,
     /// All but success.
@@ -92,9 +92,9 @@ pub(super) enum LeadsOn {
     Statuses(Vec<u16>),
 }
 
-impl LeadsOn {
-    /// True if `outcome` leads on.
-    pub(super) fn takes(&self, outcome: &AttemptOutcome) -> bool {
+impl FailoverOn {
+    /// True if `outcome` fails over.
+    pub(super) fn matches(&self, outcome: &AttemptOutcome) -> bool {
         match self {
             Self::Never => false,
             Self::Failure => !outcome.is_success(),
@@ -142,8 +142,8 @@ impl Route {
     /// The groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.nodes.iter().filter_map(|node| match &node.kind {
-            Kind::Group(group) => Some(group),
-            Kind::Target(_) => None,
+            NodeKind::Group(group) => Some(group),
+            NodeKind::Target(_) => None,
         })
     }
 
@@ -151,9 +151,9 @@ impl Route {
     pub(super) fn bytes(&self, config_bytes: usize) -> usize {
         // What the config says is kept once, whatever inherits it: values of `$in`, the smallest there
         // are, take 40 bytes for two.
-        let said = config_bytes.saturating_mul(24);
+        let config = config_bytes.saturating_mul(24);
         let targets = self.targets.len() * (size_of::<Target>() + size_of::<Health>() + 256);
-        said + targets + self.nodes.len() * (size_of::<Node>() + 128) + 2 * self.pattern_bytes
+        config + targets + self.nodes.len() * (size_of::<Node>() + 128) + 2 * self.pattern_bytes
     }
 
     /// True if there is nothing to choose and nothing to repeat.
@@ -161,20 +161,20 @@ impl Route {
     pub fn is_plain(&self) -> bool {
         let is_plain =
             |target: &Target| target.retry.attempts == 0 && target.first_token_timeout.is_none();
-        self.only_target().is_some_and(is_plain) && !self.has_gate()
+        self.only_target().is_some_and(is_plain) && !self.has_group_rules()
     }
 
-    /// True if a group may choose nobody, or has a limit of its own: then it counts also around one
+    /// True if a group may select no child, or has a limit of its own: then it counts also around one
     /// target.
-    fn has_gate(&self) -> bool {
+    fn has_group_rules(&self) -> bool {
         let mut groups =
             self.nodes.iter().enumerate().filter_map(|(place, node)| match &node.kind {
-                Kind::Group(group) => Some((place, group)),
-                Kind::Target(_) => None,
+                NodeKind::Group(group) => Some((place, group)),
+                NodeKind::Target(_) => None,
             });
         // The outermost limit is the route's.
         groups.any(|(place, it)| {
-            it.strategy.may_choose_nobody() || place > 0 && it.request_timeout.is_some()
+            it.strategy.may_select_none() || place > 0 && it.request_timeout.is_some()
         })
     }
 

@@ -15,11 +15,11 @@ const SHARDS: usize = 4;
 const REQUESTS: usize = 10_000;
 
 /// What a request says: its number stands for a user.
-struct Said {
+struct ScriptedRequest {
     user: String,
 }
 
-impl Facts for Said {
+impl Attributes for ScriptedRequest {
     fn value(&self, field: &Field) -> Option<Value> {
         let is_user = *field == Field::Metadata("user".to_owned());
         is_user.then(|| Value::String(self.user.clone()))
@@ -35,16 +35,16 @@ impl Facts for Said {
 }
 
 /// How a target does at a time: status, `retry-after`, latency in milliseconds.
-type Script = fn(place: usize, ms: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64);
+type Script = fn(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64);
 
-fn well(_: usize, _: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64) {
-    (200, None, 5 + dice.below(20) as u64)
+fn well(_: usize, _: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
+    (200, None, 5 + rng.below(20) as u64)
 }
 
 /// One request on its way.
 struct Trip {
     plan: Plan,
-    said: Said,
+    said: ScriptedRequest,
     shard: usize,
     begun_ms: u64,
     permit: Option<Permit>,
@@ -64,7 +64,7 @@ struct End {
 struct World {
     epoch: Instant,
     lives: Vec<Arc<Live>>,
-    dice: Vec<IdSource>,
+    rng: Vec<IdSource>,
     script: Script,
     /// By target: first attempts, and retries.
     calls: BTreeMap<usize, (u64, u64)>,
@@ -80,7 +80,7 @@ impl World {
         Self {
             epoch,
             lives: (0..SHARDS).map(|_| Arc::new(targets.live(&route))).collect(),
-            dice: (0..=SHARDS as u64).map(|shard| IdSource::from_seed(seed * 64 + shard)).collect(),
+            rng: (0..=SHARDS as u64).map(|shard| IdSource::from_seed(seed * 64 + shard)).collect(),
             script,
             calls: BTreeMap::new(),
             log: Vec::new(),
@@ -102,11 +102,19 @@ impl World {
         while let Some(Reverse((ms, number))) = events.pop() {
             let now = self.at(ms);
             let mut trip = trips.remove(&number).unwrap_or_else(|| {
-                let shard = self.dice[SHARDS].below(SHARDS);
-                let user = format!("user-{}", self.dice[SHARDS].below(users));
+                let shard = self.rng[SHARDS].below(SHARDS);
+                let user = format!("user-{}", self.rng[SHARDS].below(users));
                 let plan = Plan::new(Arc::clone(&self.lives[shard]), None, now);
                 let (permit, under_way, tried) = (None, None, Vec::new());
-                Trip { plan, said: Said { user }, shard, begun_ms: ms, permit, under_way, tried }
+                Trip {
+                    plan,
+                    said: ScriptedRequest { user },
+                    shard,
+                    begun_ms: ms,
+                    permit,
+                    under_way,
+                    tried,
+                }
             });
             match self.step(&mut trip, ms) {
                 Some(next_ms) => {
@@ -132,10 +140,10 @@ impl World {
             trip.permit.take().expect("a named target").judge(&outcome, now);
             trip.plan.record_outcome(&outcome, now);
         }
-        let step = match trip.plan.next(&trip.said, &mut self.dice[trip.shard], now) {
-            Step::Give => return None,
-            Step::Race { .. } => panic!("no races here"),
-            Step::Try(step) => step,
+        let step = match trip.plan.next(&trip.said, &mut self.rng[trip.shard], now) {
+            NextStep::Finish => return None,
+            NextStep::Race { .. } => panic!("no races here"),
+            NextStep::Attempt(step) => step,
         };
         let begins_ms = ms + step.wait.as_millis() as u64;
         let begins = self.at(begins_ms);
@@ -150,7 +158,7 @@ impl World {
         }
         self.log.push((begins_ms, step.target));
         let (status, retry_after, latency) =
-            (self.script)(step.target, begins_ms, &mut self.dice[trip.shard]);
+            (self.script)(step.target, begins_ms, &mut self.rng[trip.shard]);
         let left = step.deadline.map(|deadline| deadline.since(begins).as_millis() as u64);
         let is_cut = left.is_some_and(|left| latency > left);
         let took = if is_cut { left.unwrap_or(latency) } else { latency };
@@ -175,14 +183,14 @@ fn targets(count: usize) -> String {
 #[test]
 fn an_able_target_is_never_left_untried() {
     // The last is always well; the others fail in all ways, together and in turns.
-    fn script(place: usize, ms: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64) {
+    fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = !(ms / 700 + place as u64).is_multiple_of(3);
         match place {
             3 => (200, None, 8),
-            _ if !is_down => well(place, ms, dice),
+            _ if !is_down => well(place, ms, rng),
             0 => (503, Some(20), 4),
             1 => (429, Some(2_000), 2),
-            _ => ([500, 401, 404, 529][dice.below(4)], None, 30),
+            _ => ([500, 401, 404, 529][rng.below(4)], None, 30),
         }
     }
     for mode in ["fallback", "round_robin", "least_latency", "least_busy", "cheapest", "fastest"] {
@@ -266,9 +274,9 @@ fn shares_are_met_across_shards() {
 #[test]
 fn breakers_open_and_close_as_stated() {
     /// The second of two is down from 2 s to 6 s.
-    fn script(place: usize, ms: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64) {
+    fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = place == 1 && (2_000..6_000).contains(&ms);
-        if is_down { (502, None, 3) } else { well(place, ms, dice) }
+        if is_down { (502, None, 3) } else { well(place, ms, rng) }
     }
     for (strategy, opening, cooldown) in [
         (r#"{"mode":"loadbalance"}"#, 5, 1_000),
@@ -304,8 +312,8 @@ fn breakers_open_and_close_as_stated() {
 
 #[test]
 fn a_slow_target_is_left_out() {
-    fn script(place: usize, ms: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64) {
-        if place == 2 { (200, None, 2_000) } else { well(place, ms, dice) }
+    fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
+        if place == 2 { (200, None, 2_000) } else { well(place, ms, rng) }
     }
     let config = format!(r#"{{"strategy":{{"mode":"round_robin"}},"targets":[{}]}}"#, targets(3));
     let mut world = World::new(&config, script, 9);
@@ -318,9 +326,9 @@ fn a_slow_target_is_left_out() {
 #[test]
 fn a_session_does_not_move_without_cause() {
     /// The first is down from 3 s to 5 s.
-    fn script(place: usize, ms: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64) {
+    fn script(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
         let is_down = place == 0 && (3_000..5_000).contains(&ms);
-        if is_down { (500, None, 3) } else { well(place, ms, dice) }
+        if is_down { (500, None, 3) } else { well(place, ms, rng) }
     }
     for mode in ["loadbalance", "round_robin", "least_busy"] {
         let sticky = r#""sticky":{"hash_fields":["metadata.user"]}"#;
@@ -366,8 +374,8 @@ fn raising_the_percentage_moves_sessions_one_way() {
 
 #[test]
 fn the_measured_modes_prefer_what_they_measure() {
-    fn script(place: usize, _: u64, dice: &mut IdSource) -> (u16, Option<u64>, u64) {
-        (200, None, if place == 1 { 5 } else { 60 } + dice.below(10) as u64)
+    fn script(place: usize, _: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
+        (200, None, if place == 1 { 5 } else { 60 } + rng.below(10) as u64)
     }
     let priced =
         |price: u64| format!(r#"{{"provider":"p","override_params":{{"model":"price-{price}"}}}}"#);

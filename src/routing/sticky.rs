@@ -4,8 +4,8 @@
 //! Schindelhauer and Schomaker 2005), so that nothing is stored, all shards and gateways agree, and a
 //! session moves only when its target is out or the shares change.
 
-use super::field::{Facts, Field};
-use super::strategy::Choosing;
+use super::field::{Attributes, Field};
+use super::strategy::Selection;
 use crate::base::{Problems, member_path};
 
 /// Fields that a session may be known by.
@@ -62,11 +62,11 @@ impl StickySettings {
 
 impl Sticky {
     /// The hash of the session; none for a request that has none of the fields.
-    pub(super) fn session(&self, facts: &dyn Facts) -> Option<u64> {
+    pub(super) fn session(&self, attributes: &dyn Attributes) -> Option<u64> {
         let mut hasher = blake3::Hasher::new();
         let mut has_any = false;
         for field in &self.fields {
-            let value = facts.value(field);
+            let value = attributes.value(field);
             has_any |= value.is_some();
             let text = value.unwrap_or_default().to_string();
             hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
@@ -78,8 +78,8 @@ impl Sticky {
 }
 
 /// The open child to which a session belongs.
-pub(super) fn home(choosing: &Choosing<'_>, session: u64) -> Option<usize> {
-    choosing.least(choosing.open, |it, place| {
+pub(super) fn sticky_target(selection: &Selection<'_>, session: u64) -> Option<usize> {
+    selection.least(selection.open, |it, place| {
         let drawn = point(mix(session ^ mix(place as u64 + 1)));
         // The smallest of exponential draws falls to each in the share of its rate.
         -(1.0 - drawn).ln() / it.weight(place).max(f64::MIN_POSITIVE)
@@ -91,7 +91,7 @@ pub(super) fn point(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// The finaliser of SplitMix64.
+/// The finalizer of SplitMix64.
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

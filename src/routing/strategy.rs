@@ -8,11 +8,11 @@ use super::cheapest::Cheapest;
 use super::conditional::Conditional;
 use super::fallback::Fallback;
 use super::fastest::Fastest;
-use super::field::{Facts, Field};
+use super::field::{Attributes, Field};
 use super::health::Health;
 use super::least_busy::LeastBusy;
 use super::least_latency::LeastLatency;
-use super::limits::Tally;
+use super::limits::LimitUsage;
 use super::loadbalance::Loadbalance;
 use super::mirror::Mirror;
 use super::race::Race;
@@ -25,36 +25,36 @@ use crate::base::{IdSource, Instant, Problems};
 
 /// A way to choose.
 pub trait Strategy: fmt::Debug + Send + Sync {
-    /// The place in the group of the child to try next; none: nobody.
-    fn choose(&self, choosing: &mut Choosing<'_>) -> Option<usize>;
+    /// The place in the group of the child to try next, if there is one.
+    fn select(&self, selection: &mut Selection<'_>) -> Option<usize>;
 
     /// What is done with the children.
-    fn manner(&self) -> Manner {
-        Manner::OneByOne
+    fn execution(&self) -> Execution {
+        Execution::Sequential
     }
 
-    /// True if [`Self::choose`] may give none although a child is left.
-    fn may_choose_nobody(&self) -> bool {
+    /// True if [`Self::select`] may give none although a child is left.
+    fn may_select_none(&self) -> bool {
         false
     }
 
-    /// True if a failure leads on to another child also where `on_status_codes` is not given.
+    /// True if a failure fails over to another child also where `on_status_codes` is not given.
     fn fails_over(&self) -> bool {
         true
     }
 
-    /// True if a child is passed over that is not to be asked now.
-    fn heeds_health(&self) -> bool {
+    /// True if a child is passed over that is not available.
+    fn respects_health(&self) -> bool {
         true
     }
 
     /// True if a child without weight gets nothing.
-    fn shares(&self) -> bool {
+    fn uses_weights(&self) -> bool {
         false
     }
 
     /// True if it spreads work over children that are alike, so that a slow one is left out.
-    fn spreads(&self) -> bool {
+    fn balances_load(&self) -> bool {
         false
     }
 
@@ -64,17 +64,17 @@ pub trait Strategy: fmt::Debug + Send + Sync {
     }
 
     /// True if the hash of a sticky session may choose instead.
-    fn gives_way_to_sticky(&self) -> bool {
+    fn allows_sticky(&self) -> bool {
         true
     }
 }
 
 /// What a strategy does with the children of its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// One is asked after the other.
-    OneByOne,
-    /// Several are asked at once; the first good answer wins. The next one begins after so long, or
+pub enum Execution {
+    /// One is called after the other.
+    Sequential,
+    /// Several are called at once; the first good response wins. The next one begins after so long, or
     /// when one has failed.
     Race(Duration),
     /// One answers; the others get copies.
@@ -82,14 +82,14 @@ pub enum Manner {
 }
 
 /// What a strategy is made of.
-pub(super) struct Draft<'d> {
+pub(super) struct StrategyInput<'d> {
     pub settings: &'d StrategySettings,
     /// The children in their order.
     pub children: Vec<Child<'d>>,
     /// Of `strategy`.
     pub path: &'d str,
     /// What the conditions of the route have used so far.
-    pub tally: &'d Tally,
+    pub usage: &'d LimitUsage,
 }
 
 /// A child of a group that is being made.
@@ -98,7 +98,7 @@ pub(super) struct Child<'d> {
     pub weight: f64,
 }
 
-type Make = fn(&Draft<'_>, &mut Problems) -> Option<Box<dyn Strategy>>;
+type Make = fn(&StrategyInput<'_>, &mut Problems) -> Option<Box<dyn Strategy>>;
 
 /// One way to choose, by its name in `strategy.mode`.
 pub(super) struct StrategyRow {
@@ -129,19 +129,19 @@ pub(super) const STRATEGIES: &[StrategyRow] = &[
 ];
 
 /// What there is to choose from, and by what.
-pub struct Choosing<'c> {
+pub struct Selection<'c> {
     pub(super) live: &'c Live,
     pub(super) group: &'c Group,
     /// Places in the group that are left and may be asked; never empty.
     pub(super) open: &'c [usize],
     /// Hash of the session, where one is sticky.
     pub(super) session: Option<u64>,
-    pub(super) facts: &'c dyn Facts,
-    pub(super) dice: &'c mut IdSource,
+    pub(super) attributes: &'c dyn Attributes,
+    pub(super) rng: &'c mut IdSource,
     pub(super) now: Instant,
 }
 
-impl<'c> Choosing<'c> {
+impl<'c> Selection<'c> {
     fn node(&self, place: usize) -> Option<&'c Node> {
         self.live.route().nodes.get(*self.group.children.get(place)?)
     }
@@ -160,7 +160,7 @@ impl<'c> Choosing<'c> {
 
     /// The open children with a target below that is able; all where none is.
     pub(super) fn able(&self) -> Vec<usize> {
-        let is_able = |place: &usize| self.below(*place).any(|(it, _)| self.facts.is_able(it));
+        let is_able = |place: &usize| self.below(*place).any(|(it, _)| self.attributes.is_able(it));
         let able: Vec<usize> = self.open.iter().copied().filter(is_able).collect();
         if able.is_empty() { self.open.to_vec() } else { able }
     }

@@ -11,13 +11,13 @@ use super::breaker::BreakerRule;
 use super::cache_rule::CacheRuleSettings;
 use super::drop_path::{DropParams, DropPath};
 use super::field::BodyFields;
-use super::limits::{CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, Limits, Tally};
+use super::limits::{CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, LimitUsage, Limits};
 use super::params::Params;
 use super::path_set::{Bits, PathSet, bit};
 use super::retry::{RetryRule, check_statuses};
-use super::route::{Group, Kind, LeadsOn, Node, Route, Target};
+use super::route::{FailoverOn, Group, Node, NodeKind, Route, Target};
 use super::settings::{RouteSettings, StrategySettings, check_provider_name};
-use super::strategy::{Child, Draft, STRATEGIES, Strategy, StrategyRow};
+use super::strategy::{Child, STRATEGIES, Strategy, StrategyInput, StrategyRow};
 use crate::base::{
     NAME_RULE, Problems, Secret, check_secret, did_you_mean, field_name, is_name, member_path,
 };
@@ -36,12 +36,12 @@ pub(super) fn route(
         caches: Vec::new(),
         drops: Vec::new(),
         params: 0,
-        tally: Tally::new(limits),
+        usage: LimitUsage::new(limits),
         problems,
     };
     let limit = settings.request_timeout.map(Duration::from_millis);
     builder.add(settings, &Inherited::default(), "config".to_owned(), 0)?;
-    let Builder { nodes, mut targets, mut caches, drops, tally, problems, .. } = builder;
+    let Builder { nodes, mut targets, mut caches, drops, usage, problems, .. } = builder;
     let drops = Arc::new(PathSet::new(drops.iter().map(DropPath::steps)));
     targets.iter_mut().for_each(|target| target.drop_params.paths = Arc::clone(&drops));
     check_lanes(&nodes, path, problems);
@@ -70,7 +70,7 @@ pub(super) fn route(
         request_timeout: limit,
         fields: Vec::new(),
         body_fields: BodyFields::default(),
-        pattern_bytes: tally.pattern_bytes(),
+        pattern_bytes: usage.pattern_bytes(),
         warnings: Vec::new(),
     };
     gather_fields(&mut route, limits, path, problems);
@@ -121,7 +121,7 @@ struct Builder<'p> {
     drops: Vec<DropPath>,
     /// Members of all `override_params` and `default_params`.
     params: usize,
-    tally: Tally,
+    usage: LimitUsage,
     problems: &'p mut Problems,
 }
 
@@ -147,7 +147,7 @@ impl Builder<'_> {
         let name = settings.name.take();
         let first = self.targets.len();
         let place = self.nodes.len();
-        self.nodes.push(Node { name, weight, targets: 0..0, kind: Kind::Target(first) });
+        self.nodes.push(Node { name, weight, targets: 0..0, kind: NodeKind::Target(first) });
         let kind = if settings.targets.is_empty() {
             if let Some(strategy) = settings.strategy.take() {
                 // Only to tell what is wrong with it.
@@ -156,9 +156,9 @@ impl Builder<'_> {
             }
             let target = self.target(settings, inherited, &at, depth)?;
             self.targets.push(target);
-            Kind::Target(first)
+            NodeKind::Target(first)
         } else {
-            Kind::Group(self.group(settings, inherited, &at, depth)?)
+            NodeKind::Group(self.group(settings, inherited, &at, depth)?)
         };
         let count = self.targets.len();
         let node = self.nodes.get_mut(place)?;
@@ -198,7 +198,7 @@ impl Builder<'_> {
     fn inherit_params(&mut self, settings: &RouteSettings, inherited: &mut Inherited, path: &str) {
         let (overrides, defaults) = (&settings.override_params, &settings.default_params);
         self.params += overrides.len() + defaults.len();
-        let most = self.tally.limits.params;
+        let most = self.usage.limits.params;
         if self.params > most {
             let message = format!(
                 "expected at most {most} members of `override_params` and `default_params` in all"
@@ -233,8 +233,8 @@ impl Builder<'_> {
             };
             let known = self.drops.iter().position(|it| *it == drop);
             let place = known.unwrap_or(self.drops.len());
-            if place >= self.tally.limits.drop_params {
-                let most = self.tally.limits.drop_params;
+            if place >= self.usage.limits.drop_params {
+                let most = self.usage.limits.drop_params;
                 let message = format!("expected at most {most} different paths in all");
                 self.problems.add(&path, message, "drop whole members, or `[*]` of lists");
                 break;
@@ -306,24 +306,24 @@ impl Builder<'_> {
         }
         let (made, row) = self.strategy(&strategy, children.clone(), &strategy_path)?;
         let has_weight = |node: &usize| self.nodes.get(*node).is_some_and(|it| it.weight > 0.0);
-        if made.shares() && !children.iter().any(has_weight) {
+        if made.uses_weights() && !children.iter().any(has_weight) {
             let message = "expected a `weight` above 0 in at least one target, got 0 in all";
             self.problems.add(&strategy_path, message, "no target could ever answer");
         }
-        let leads_on = match strategy.on_status_codes.clone() {
+        let failover_on = match strategy.on_status_codes.clone() {
             Some(statuses) => {
                 let path = member_path(&strategy_path, "on_status_codes");
-                LeadsOn::Statuses(check_statuses(statuses, &path, self.problems))
+                FailoverOn::Statuses(check_statuses(statuses, &path, self.problems))
             }
-            None if made.fails_over() => LeadsOn::Failure,
-            None => LeadsOn::Never,
+            None if made.fails_over() => FailoverOn::Failure,
+            None => FailoverOn::Never,
         };
         let sticky = strategy.sticky.as_ref().filter(|_| row.members.contains(&"sticky"));
         let sticky_path = member_path(&strategy_path, "sticky");
         let sticky = sticky.and_then(|it| it.check(&sticky_path, self.problems));
         let request_timeout = settings.request_timeout.map(Duration::from_millis);
         let turns = AtomicUsize::new(0);
-        Some(Group { strategy: made, children, leads_on, sticky, request_timeout, turns })
+        Some(Group { strategy: made, children, failover_on, sticky, request_timeout, turns })
     }
 
     /// The rule of the breakers below; conditions end what was inherited, as Portkey has it.
@@ -373,8 +373,9 @@ impl Builder<'_> {
             let node = self.nodes.get(*node)?;
             Some(Child { name: node.name.as_deref(), weight: node.weight })
         });
-        let draft = Draft { settings, children: children.collect(), path, tally: &self.tally };
-        Some(((row.make)(&draft, self.problems)?, row))
+        let input =
+            StrategyInput { settings, children: children.collect(), path, usage: &self.usage };
+        Some(((row.make)(&input, self.problems)?, row))
     }
 
     fn target(
@@ -385,7 +386,7 @@ impl Builder<'_> {
         depth: usize,
     ) -> Option<Target> {
         let path = self.written(at);
-        let most = self.tally.limits.targets;
+        let most = self.usage.limits.targets;
         if self.targets.len() >= most {
             self.problems.add(&path, format!("expected at most {most} targets in all"), "");
             return None;

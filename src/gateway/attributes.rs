@@ -1,4 +1,4 @@
-//! What a request says of itself, for the strategies of its route.
+//! The attributes of a request, for the strategies of its route.
 
 use std::cell::OnceCell;
 
@@ -12,7 +12,7 @@ use crate::base::unix_now;
 use crate::llm::{
     Ability, ModelCard, Outline, PicoUsd, PricingTerms, Usage, cost, estimate_tokens,
 };
-use crate::routing::{BodyFields, Facts, Field, Target};
+use crate::routing::{Attributes, BodyFields, Field, Target};
 
 /// Tokens of an answer whose request sets no limit: what a price is worked out for.
 const OUTPUT_TOKENS: u64 = 500;
@@ -24,8 +24,8 @@ const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Longest name of a model that is looked for in the catalogue, in bytes.
 const MODEL_BYTES_MAX: usize = 512;
 
-/// The request, looked at only where a strategy asks.
-pub(super) struct Told<'r> {
+/// The attributes of one request, each read when a strategy first wants it.
+pub(super) struct RequestAttributes<'r> {
     context: &'r RequestContext<'r>,
     grant: &'r Grant,
     request: &'r Request,
@@ -36,7 +36,7 @@ pub(super) struct Told<'r> {
     has_pictures: OnceCell<bool>,
 }
 
-impl<'r> Told<'r> {
+impl<'r> RequestAttributes<'r> {
     pub(super) fn new(
         context: &'r RequestContext<'r>,
         grant: &'r Grant,
@@ -160,7 +160,7 @@ fn is_short(value: &Value) -> bool {
     value.as_str().is_none_or(|text| text.len() <= VALUE_BYTES_MAX)
 }
 
-impl Facts for Told<'_> {
+impl Attributes for RequestAttributes<'_> {
     fn value(&self, field: &Field) -> Option<Value> {
         match field {
             Field::Metadata(key) => self.metadata(key),
