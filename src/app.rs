@@ -25,7 +25,7 @@ use crate::credentials::CredentialRefresher;
 use crate::gateway::{self, Published, Worker, WorkerOptions};
 use crate::llm::Catalog;
 use crate::providers::TokenUpdate;
-use crate::routing::{CacheRule, Route, Targets};
+use crate::routing::{CacheRule, Route, TargetRegistry};
 use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
@@ -97,7 +97,7 @@ pub fn check(options: &FileOptions) -> anyhow::Result<()> {
     let providers = settings.providers.len();
     let keys = settings.keys.iter().count();
     let routes = settings.routes.len();
-    gateway::publish(Arc::new(settings), &Targets::new(Instant::now()))?;
+    gateway::publish(Arc::new(settings), &TargetRegistry::new(Instant::now()))?;
     let mut out = io::stdout();
     writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
     Ok(())
@@ -121,7 +121,7 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     if settings.providers.iter().any(|provider| provider.preset.is_some()) {
         Catalog::warm();
     }
-    let targets = Targets::new(Instant::now());
+    let targets = TargetRegistry::new(Instant::now());
     let published = Arc::new(gateway::publish(Arc::new(settings), &targets)?);
     let fleet = Fleet::start(options.clone(), published)?;
     fleet.greet(files);
@@ -152,7 +152,7 @@ struct Fleet {
     semantic: Semantic,
     flights: Flights,
     responses: ResponseStore,
-    targets: Targets,
+    targets: TargetRegistry,
     log: Option<LogWriter>,
     /// The settings in force.
     settings: watch::Sender<Arc<Published>>,

@@ -19,7 +19,7 @@ use ringgate::gateway::{Published, Simulation, publish};
 use ringgate::http::{
     BodyDecoder, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead, SseEvent,
 };
-use ringgate::routing::Targets;
+use ringgate::routing::TargetRegistry;
 use ringgate::shard::{Script, Step, Tape, run_in_virtual_time};
 use ringgate::telemetry::Hub;
 use serde_json::Value;
@@ -79,7 +79,8 @@ fn every_seed_completes() {
 fn published(file: &Path) -> Arc<Published> {
     let settings = Settings::load(Some(file), &|_| None).expect("legal settings");
     Arc::new(
-        publish(Arc::new(settings), &Targets::new(Instant::now())).expect("settings without TLS"),
+        publish(Arc::new(settings), &TargetRegistry::new(Instant::now()))
+            .expect("settings without TLS"),
     )
 }
 

@@ -13,7 +13,7 @@ use ringgate::base::Instant;
 use ringgate::config::Settings;
 use ringgate::gateway::{Published, Simulation, publish};
 use ringgate::keys::KeyHash;
-use ringgate::routing::Targets;
+use ringgate::routing::TargetRegistry;
 use ringgate::telemetry::Hub;
 
 /// The product's allocator.
@@ -36,7 +36,7 @@ fn prepare() -> Result<Arc<Published>> {
     std::fs::write(&file, text)?;
     let settings = Settings::load(Some(&file), &|_| None);
     std::fs::remove_file(&file)?;
-    Ok(Arc::new(publish(Arc::new(settings?), &Targets::new(Instant::now()))?))
+    Ok(Arc::new(publish(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
 }
 
 fn reload(criterion: &mut Criterion) {

@@ -6,7 +6,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use ringgate::base::{IdSource, Instant};
-use ringgate::routing::{Attributes, Field, Live, NextStep, Plan, Route, Target, Targets};
+use ringgate::routing::{
+    ActiveRoute, Attributes, Field, NextStep, Plan, Route, Target, TargetRegistry,
+};
 
 /// The product's allocator.
 #[global_allocator]
@@ -74,12 +76,12 @@ fn targets(count: usize) -> String {
 }
 
 fn choice(config: &str) -> f64 {
-    let table = Targets::new(Instant::now());
-    let live: Arc<Live> = table.inline(config, "").expect("a good config");
+    let table = TargetRegistry::new(Instant::now());
+    let active: Arc<ActiveRoute> = table.inline(config, "").expect("a good config");
     let mut rng = IdSource::from_seed(1);
     microseconds(|| {
         let now = Instant::now();
-        let mut plan = Plan::new(Arc::clone(&live), None, now);
+        let mut plan = Plan::new(Arc::clone(&active), None, now);
         match plan.next(&BenchRequest, &mut rng, now) {
             NextStep::Attempt(step) => drop(black_box(plan.begin(&step, now))),
             other => drop(black_box(other)),
@@ -92,7 +94,7 @@ fn first(config: &str) -> f64 {
 }
 
 fn remembered(config: &str) -> f64 {
-    let table = Targets::new(Instant::now());
+    let table = TargetRegistry::new(Instant::now());
     microseconds(|| drop(black_box(table.inline(config, "team-a"))))
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use ringgate::base::Instant;
 use ringgate::config::Settings;
 use ringgate::gateway::{Published, Simulation, publish};
-use ringgate::routing::Targets;
+use ringgate::routing::TargetRegistry;
 use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run};
 use ringgate::telemetry::Hub;
 
@@ -62,7 +62,7 @@ pub fn publish_settings() -> Result<Arc<Published>> {
     std::fs::write(&path, text).context("cannot write the settings")?;
     let settings = Settings::load(Some(&path), &|_| None);
     std::fs::remove_file(&path).context("cannot remove the settings")?;
-    Ok(Arc::new(publish(Arc::new(settings?), &Targets::new(Instant::now()))?))
+    Ok(Arc::new(publish(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
 }
 
 /// A shard's worker with its provider. It must live on a shard.

@@ -26,7 +26,7 @@ use serde_json::json;
 
 use crate::base::Secret;
 use crate::cache::{Cache, Semantic};
-use crate::routing::Targets;
+use crate::routing::TargetRegistry;
 use crate::telemetry::Hub;
 
 /// What the pages show.
@@ -41,7 +41,7 @@ pub struct State {
     /// Its semantic tier.
     pub semantic: Semantic,
     /// What is known of the targets of routes.
-    pub targets: Targets,
+    pub targets: TargetRegistry,
     /// What the admin API asks for, if anything.
     pub token: Option<Secret>,
     /// Names under which the admin API may be called besides addresses and `localhost`.

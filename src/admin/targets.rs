@@ -5,11 +5,11 @@ use axum::extract::State as Extract;
 
 use super::State;
 use crate::base::Instant;
-use crate::routing::{Gate, TargetReport};
+use crate::routing::{BreakerState, TargetReport};
 
 /// One target.
 #[derive(serde::Serialize)]
-pub(super) struct Target {
+pub(super) struct TargetStatus {
     provider: String,
     /// None: requests say it.
     model: Option<String>,
@@ -17,7 +17,7 @@ pub(super) struct Target {
     inline: bool,
     /// `closed`, `open` or `half_open`.
     breaker: &'static str,
-    /// Why it is left alone, if it is.
+    /// Why it is ejected, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     benched: Option<&'static str>,
     /// For how much longer.
@@ -38,17 +38,17 @@ pub(super) struct Target {
 
 /// All of them.
 #[derive(serde::Serialize)]
-pub(super) struct Targets {
-    targets: Vec<Target>,
+pub(super) struct TargetList {
+    targets: Vec<TargetStatus>,
 }
 
 /// All targets, those of the settings first.
-pub(super) async fn list(Extract(state): Extract<State>) -> Json<Targets> {
-    let targets = state.targets.report(Instant::now()).into_iter().map(Target::of).collect();
-    Json(Targets { targets })
+pub(super) async fn list(Extract(state): Extract<State>) -> Json<TargetList> {
+    let targets = state.targets.report(Instant::now()).into_iter().map(TargetStatus::of).collect();
+    Json(TargetList { targets })
 }
 
-impl Target {
+impl TargetStatus {
     fn of(report: TargetReport) -> Self {
         let health = report.health;
         let tenths = |number: f64| (number * 10.0).round() / 10.0;
@@ -56,13 +56,13 @@ impl Target {
             provider: report.provider,
             model: report.model,
             inline: report.is_inline,
-            breaker: match health.gate {
-                Gate::Closed => "closed",
-                Gate::Open => "open",
-                Gate::HalfOpen => "half_open",
+            breaker: match health.breaker {
+                BreakerState::Closed => "closed",
+                BreakerState::Open => "open",
+                BreakerState::HalfOpen => "half_open",
             },
-            benched: health.bench.map(|(why, _)| why.name()),
-            benched_ms: health.bench.map(|(_, rest)| millis(rest)),
+            benched: health.ejection.map(|(why, _)| why.name()),
+            benched_ms: health.ejection.map(|(_, rest)| millis(rest)),
             in_flight: health.in_flight,
             attempts: health.attempts,
             failures: health.failures,

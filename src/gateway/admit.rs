@@ -10,7 +10,7 @@ use super::error::GatewayError;
 use super::fields::presented_keys;
 use super::record::Exchange;
 use crate::keys::VirtualKey;
-use crate::routing::{Live, Route};
+use crate::routing::{ActiveRoute, Route};
 
 /// What the request may do.
 #[derive(Clone)]
@@ -18,13 +18,13 @@ pub(super) struct Grant {
     /// The key that was presented; none where no key is configured.
     pub key: Option<Arc<VirtualKey>>,
     /// The route that decides who answers.
-    pub route: Option<Arc<Live>>,
+    pub route: Option<Arc<ActiveRoute>>,
 }
 
 impl Grant {
     /// The route without what is known of its targets.
     pub(super) fn route(&self) -> Option<&Route> {
-        self.route.as_deref().map(Live::route)
+        self.route.as_deref().map(ActiveRoute::route)
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn admit(
         key = Some(found);
     }
     let route = find_route(exchange, key.as_deref(), endpoint)?;
-    exchange.record.route = route.as_ref().map(|live| Arc::from(live.route().name.as_str()));
+    exchange.record.route = route.as_ref().map(|active| Arc::from(active.route().name.as_str()));
     exchange.record.trace_id = exchange.gateway_header("trace-id").map(bounded);
     Ok(Grant { key, route })
 }
@@ -54,14 +54,14 @@ fn find_route(
     exchange: &Exchange<'_>,
     key: Option<&VirtualKey>,
     endpoint: Endpoint,
-) -> Result<Option<Arc<Live>>, GatewayError> {
+) -> Result<Option<Arc<ActiveRoute>>, GatewayError> {
     let asked = exchange.gateway_header("config").map(str::trim).filter(|text| !text.is_empty());
     if let Some(json) = asked.filter(|text| text.starts_with('{')) {
         let sender = key.map_or("", |key| &*key.name);
         let targets = exchange.worker.targets();
-        let live = targets.inline(json, sender).map_err(GatewayError::Config)?;
-        key.map_or(Ok(()), |key| check_inline_route(key, live.route()))?;
-        return Ok(Some(live));
+        let active = targets.inline(json, sender).map_err(GatewayError::Config)?;
+        key.map_or(Ok(()), |key| check_inline_route(key, active.route()))?;
+        return Ok(Some(active));
     }
     let Some(name) = asked.or_else(|| key.and_then(|key| key.route.as_deref())) else {
         return key.map_or(Ok(()), |key| check_no_route(key, endpoint)).map(|()| None);

@@ -123,7 +123,7 @@ impl<'t> Attempt<'t> {
         self.guard.end(outcome.status, now);
         let shows = made.err().is_none_or(|failure| self.concerns_target(failure));
         if let Some(permit) = self.permit.as_mut().filter(|_| shows) {
-            permit.judge(&outcome, now);
+            permit.record(&outcome, now);
         }
         outcome
     }
@@ -226,12 +226,12 @@ impl SelectedAttempt {
         let Some(permit) = &mut self.permit else { return };
         if let Some(failure) = failure_of_target {
             let outcome = self.fault_context.outcome_of_failure(failure, now.since(self.begun));
-            permit.judge_again(&outcome, now);
+            permit.amend(&outcome, now);
         } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
             // A stream's words come one by one from its first; those of a whole answer all at once.
             let first = record.first_byte.filter(|_| record.stream);
             let since = first.map_or(self.begun, |first| record.started.after(first));
-            permit.health().note_speed(usage.output_tokens, now.since(since), now);
+            permit.health().record_speed(usage.output_tokens, now.since(since), now);
         }
     }
 }

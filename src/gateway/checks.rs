@@ -50,7 +50,7 @@ async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthCheck) {
         worker.recorder().count(Counter::CheckErrors);
     }
     let wait = check.interval.saturating_mul(INTERVALS_OUT);
-    worker.targets().note_check(&upstream.name, is_well, wait, Instant::now());
+    worker.targets().record_check(&upstream.name, is_well, wait, Instant::now());
 }
 
 /// The status of the answer.

@@ -17,7 +17,7 @@ use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, codec};
 use crate::http::RequestHead;
 use crate::llm::{Chunk, PricingTerms, Usage};
-use crate::routing::{Live, Plan};
+use crate::routing::{ActiveRoute, Plan};
 use crate::shard::spawn;
 use crate::telemetry::{Counter, RequestEvent};
 
@@ -25,7 +25,7 @@ use crate::telemetry::{Counter, RequestEvent};
 const COPIES_MAX: usize = 256;
 
 /// Sends copies to these targets of the route.
-pub(super) fn send(executor: &PlanExecutor<'_>, live: &Arc<Live>, targets: &[usize]) {
+pub(super) fn send(executor: &PlanExecutor<'_>, active: &Arc<ActiveRoute>, targets: &[usize]) {
     for target in targets {
         let worker = executor.context.worker;
         let bytes = match &executor.request.body {
@@ -42,7 +42,7 @@ pub(super) fn send(executor: &PlanExecutor<'_>, live: &Arc<Live>, targets: &[usi
             head: executor.context.head.clone(),
             grant: executor.grant.clone(),
             request: executor.request.copy(),
-            live: Arc::clone(live),
+            active: Arc::clone(active),
             target: *target,
             of: executor.context.id,
             bytes,
@@ -57,7 +57,7 @@ struct Copy {
     head: RequestHead,
     grant: Grant,
     request: Request,
-    live: Arc<Live>,
+    active: Arc<ActiveRoute>,
     target: usize,
     of: RequestId,
     bytes: usize,
@@ -70,7 +70,7 @@ impl Copy {
         let context = RequestContext::new(&self.worker, &self.head);
         let (grant, request) = (&self.grant, &self.request);
         let executor = PlanExecutor { context: &context, grant, request, is_racing: false };
-        let mut plan = Plan::of_target(Arc::clone(&self.live), self.target, started);
+        let mut plan = Plan::of_target(Arc::clone(&self.active), self.target, started);
         let response = executor.run(&mut plan, None).await;
         let mut event = self.event(started, at_unix);
         match response {
@@ -115,7 +115,7 @@ impl Copy {
             key: self.grant.key.as_ref().map(|key| Arc::clone(&key.name)),
             provider: None,
             model: None,
-            route: Some(Arc::from(self.live.route().name.as_str())),
+            route: Some(Arc::from(self.active.route().name.as_str())),
             status: 0,
             outcome: outcome_of_status(0, false),
             code: None,

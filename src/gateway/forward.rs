@@ -135,9 +135,9 @@ fn begin_single<'t>(
     grant: &'t Grant,
     begun: Instant,
 ) -> Attempt<'t> {
-    let live = grant.route.as_deref();
-    let target = live.and_then(|live| live.route().only_target());
-    let permit = target.and_then(|_| Some(live?.health(0)?.begin(true, begun)));
+    let active = grant.route.as_deref();
+    let target = active.and_then(|active| active.route().only_target());
+    let permit = target.and_then(|_| Some(active?.health(0)?.begin(true, begun)));
     // A limit that the client sets may be any.
     let timeout_is_targets_fault = context.gateway_header("request-timeout").is_none();
     Attempt::begin(context, target, (permit, timeout_is_targets_fault), begun)
@@ -211,8 +211,8 @@ async fn run_plan_streamed(
         if step.wait > Duration::ZERO {
             recall::while_needed(exchange, pin!(sleep(step.wait))).await?;
         }
-        let live = Arc::clone(plan.live());
-        let Some(target) = live.route().targets.get(step.target) else { return last };
+        let active = Arc::clone(plan.active_route());
+        let Some(target) = active.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
         let permit = plan.begin(&step, begun);
         let attempt =
@@ -293,7 +293,7 @@ impl PlanExecutor<'_> {
             let (outcome, result) = match step {
                 NextStep::Finish => return last.unwrap_or(Err(GatewayError::NoTarget)),
                 NextStep::Attempt(step) => {
-                    copies::send(self, plan.live(), &step.copies);
+                    copies::send(self, plan.active_route(), &step.copies);
                     if step.wait > Duration::ZERO {
                         sleep(step.wait).await;
                     }
@@ -321,9 +321,9 @@ impl PlanExecutor<'_> {
         plan: &mut Plan,
         step: &AttemptPlan,
     ) -> (AttemptOutcome, Result<Response, GatewayError>) {
-        let live = Arc::clone(plan.live());
+        let active = Arc::clone(plan.active_route());
         let begun = Instant::now();
-        let Some(target) = live.route().targets.get(step.target) else {
+        let Some(target) = active.route().targets.get(step.target) else {
             return no_target();
         };
         let permit = plan.begin(step, begun);

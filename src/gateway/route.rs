@@ -37,14 +37,14 @@ pub(super) fn route(
             return models::answer(exchange, grant, named.as_deref()).map(RouteDecision::Respond);
         }
     }
-    let Some(live) = &grant.route else { return Ok(RouteDecision::Forward(None)) };
-    if !live.route().warnings.is_empty() {
-        exchange.record.warnings = Some(live.route().warnings.join("; ").into());
+    let Some(active) = &grant.route else { return Ok(RouteDecision::Forward(None)) };
+    if !active.route().warnings.is_empty() {
+        exchange.record.warnings = Some(active.route().warnings.join("; ").into());
     }
-    if live.route().is_plain() {
+    if active.route().is_plain() {
         return Ok(RouteDecision::Forward(None));
     }
     let limit = requested_timeout(exchange.context)?;
-    let plan = Plan::new(Arc::clone(live), limit, Instant::now());
+    let plan = Plan::new(Arc::clone(active), limit, Instant::now());
     Ok(RouteDecision::Forward(Some(Box::new(plan))))
 }

@@ -13,7 +13,7 @@ use super::upstream::{PrepareError, Published, Snapshot};
 use super::worker::{Worker, WorkerOptions};
 use crate::base::Instant;
 use crate::cache::{Cache, Flights, ResponseStore};
-use crate::routing::Targets;
+use crate::routing::TargetRegistry;
 use crate::shard::{Connection, Dialer, Script, Tape};
 use crate::telemetry::Hub;
 
@@ -30,7 +30,7 @@ impl Simulation {
     /// As when a shard starts.
     pub fn new(published: &Published, hub: &Arc<Hub>) -> Result<Self, PrepareError> {
         // One simulation knows nothing of another.
-        let targets = Targets::new(Instant::now());
+        let targets = TargetRegistry::new(Instant::now());
         let published = Arc::new(published.with_targets(targets.clone()));
         let snapshot = Snapshot::build(&published, None)?;
         let listen = published.settings().server.listen;

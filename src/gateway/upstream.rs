@@ -17,7 +17,7 @@ use super::redact::Redactor;
 use super::token::TokenSlot;
 use crate::config::Settings;
 use crate::providers::{Auth, BaseUrl, Host, Origin, Preset, Provider, preset};
-use crate::routing::{Live, Targets};
+use crate::routing::{ActiveRoute, TargetRegistry};
 use crate::shard::{
     HostName, Peer, Pool, PoolLimits, Roots, TlsAcceptor, TlsConnector, TlsError, client_tls,
     root_certificates, server_tls,
@@ -38,8 +38,8 @@ pub struct Published {
     providers_fingerprint: [u8; 32],
     /// The place of each provider, by its name.
     places: HashMap<String, usize>,
-    targets: Targets,
-    routes: HashMap<String, Arc<Live>>,
+    targets: TargetRegistry,
+    routes: HashMap<String, Arc<ActiveRoute>>,
     listing: Arc<Listing>,
     model_names: HashSet<String>,
 }
@@ -71,7 +71,10 @@ pub enum PrepareError {
 ///
 /// # Errors
 /// See [`PrepareError`]; the settings in force stay in force.
-pub fn publish(settings: Arc<Settings>, targets: &Targets) -> Result<Published, PrepareError> {
+pub fn publish(
+    settings: Arc<Settings>,
+    targets: &TargetRegistry,
+) -> Result<Published, PrepareError> {
     let (roots, _) = root_certificates();
     let tls = settings.server.tls.as_ref();
     let server_tls = tls
@@ -93,7 +96,7 @@ pub fn publish(settings: Arc<Settings>, targets: &Targets) -> Result<Published, 
         provider_prints: settings.providers.iter().map(|it| provider_print(it)).collect(),
         providers_fingerprint: fingerprint(&settings.providers),
         places: names.map(|(place, it)| (it.name.clone(), place)).collect(),
-        routes: live_routes(&settings, targets),
+        routes: active_routes(&settings, targets),
         targets: targets.clone(),
         listing: Arc::new(Listing::of(&settings)),
         model_names: model_names(&settings),
@@ -102,9 +105,12 @@ pub fn publish(settings: Arc<Settings>, targets: &Targets) -> Result<Published, 
 }
 
 /// The routes of the settings with what is known of their targets.
-fn live_routes(settings: &Settings, targets: &Targets) -> HashMap<String, Arc<Live>> {
+fn active_routes(
+    settings: &Settings,
+    targets: &TargetRegistry,
+) -> HashMap<String, Arc<ActiveRoute>> {
     let routes = settings.routes.iter();
-    routes.map(|(name, route)| (name.clone(), Arc::new(targets.live(route)))).collect()
+    routes.map(|(name, route)| (name.clone(), Arc::new(targets.activate(route)))).collect()
 }
 
 /// A hash over all that the connections to a provider and its calls depend on, credentials included.
@@ -154,13 +160,13 @@ impl Published {
 
     /// What all shards know of the targets of routes.
     #[must_use]
-    pub fn targets(&self) -> &Targets {
+    pub fn targets(&self) -> &TargetRegistry {
         &self.targets
     }
 
     /// The same, with what `targets` knows.
-    pub(super) fn with_targets(&self, targets: Targets) -> Self {
-        Self { routes: live_routes(&self.settings, &targets), targets, ..self.clone() }
+    pub(super) fn with_targets(&self, targets: TargetRegistry) -> Self {
+        Self { routes: active_routes(&self.settings, &targets), targets, ..self.clone() }
     }
 }
 
@@ -260,7 +266,7 @@ impl Snapshot {
     }
 
     /// The route of that name.
-    pub(super) fn route(&self, name: &str) -> Option<&Arc<Live>> {
+    pub(super) fn route(&self, name: &str) -> Option<&Arc<ActiveRoute>> {
         self.published.routes.get(name)
     }
 

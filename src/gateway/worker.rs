@@ -24,7 +24,7 @@ use crate::base::{IdSource, Instant, RequestId};
 use crate::cache::{Cache, Flights, ResponseStore, Semantic};
 use crate::llm::Scanner;
 use crate::providers::TokenUpdate;
-use crate::routing::Targets;
+use crate::routing::TargetRegistry;
 use crate::shard::{
     AcceptError, Dialer, Listener, Mailbox, PoolEvent, ShutdownHandle, sleep, spawn, within,
 };
@@ -67,7 +67,7 @@ pub struct WorkerOptions {
     /// Answers that clients refer to by id, of all shards.
     pub responses: ResponseStore,
     /// What all shards know of the targets of routes.
-    pub targets: Targets,
+    pub targets: TargetRegistry,
     /// Its settings, the first ones among them; requests under way keep theirs.
     pub settings: SettingsReceiver,
     /// Where its events go.
@@ -83,7 +83,7 @@ pub struct Worker {
     semantic: Option<Semantic>,
     flights: Flights,
     responses: ResponseStore,
-    targets: Targets,
+    targets: TargetRegistry,
     recorder: Recorder,
     scanner: RefCell<Scanner>,
     ids: RefCell<IdSource>,
@@ -260,7 +260,7 @@ impl Worker {
     }
 
     /// What all shards know of the targets of routes.
-    pub(super) fn targets(&self) -> &Targets {
+    pub(super) fn targets(&self) -> &TargetRegistry {
         &self.targets
     }
 
@@ -475,7 +475,7 @@ mod tests {
         let environment = |_: &str| Some(format!("secret-of-{key}"));
         let settings = Settings::load(Some(&file), &environment).expect("legal settings");
         std::fs::remove_file(&file).expect("the file");
-        let targets = Targets::new(Instant::now());
+        let targets = TargetRegistry::new(Instant::now());
         Arc::new(publish(Arc::new(settings), &targets).expect("settings without TLS"))
     }
 

@@ -111,12 +111,12 @@ fn each_once(mut statuses: Vec<u16>) -> Arc<[u16]> {
 
 /// What a breaker lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum BreakerState {
     /// All.
     Closed,
     /// Nothing.
     Open,
-    /// The one attempt that tells whether it closes.
+    /// The one attempt that decides whether it closes.
     HalfOpen,
 }
 
@@ -140,12 +140,12 @@ pub(super) struct Breaker {
 const PROBE_MS_MAX: u64 = 120_000;
 
 impl Breaker {
-    pub(super) fn gate(&self, now_ms: u64) -> Gate {
+    pub(super) fn state(&self, now_ms: u64) -> BreakerState {
         match self.open_until.load(Relaxed) {
-            0 => Gate::Closed,
-            until if now_ms < until => Gate::Open,
-            _ if self.is_probed(now_ms) => Gate::Open,
-            _ => Gate::HalfOpen,
+            0 => BreakerState::Closed,
+            until if now_ms < until => BreakerState::Open,
+            _ if self.is_probed(now_ms) => BreakerState::Open,
+            _ => BreakerState::HalfOpen,
         }
     }
 
@@ -156,14 +156,14 @@ impl Breaker {
 
     /// Takes the place of the one probe, if it is free and wanted.
     pub(super) fn claim_probe(&self, now_ms: u64) -> bool {
-        if self.gate(now_ms) != Gate::HalfOpen {
+        if self.state(now_ms) != BreakerState::HalfOpen {
             return false;
         }
         let seen = self.probe_began.load(Relaxed);
         self.probe_began.compare_exchange(seen, now_ms, Relaxed, Relaxed).is_ok()
     }
 
-    /// The probe came back without having told anything.
+    /// The probe came back without an outcome.
     pub(super) fn release_probe(&self) {
         self.probe_began.store(0, Relaxed);
     }
@@ -179,17 +179,17 @@ impl Breaker {
     }
 
     /// Takes an outcome into account. True if the breaker has opened by it.
-    pub(super) fn note(&self, rule: &BreakerRule, outcome: &AttemptOutcome, now_ms: u64) -> bool {
+    pub(super) fn record(&self, rule: &BreakerRule, outcome: &AttemptOutcome, now_ms: u64) -> bool {
         if rule.counts(outcome) {
-            return self.note_failure(rule, now_ms);
+            return self.record_failure(rule, now_ms);
         }
         if matches!(outcome.fault, Fault::None | Fault::Client) {
-            self.note_success(rule, now_ms);
+            self.record_success(rule, now_ms);
         }
         false
     }
 
-    fn note_success(&self, rule: &BreakerRule, now_ms: u64) {
+    fn record_success(&self, rule: &BreakerRule, now_ms: u64) {
         self.turn_window(rule, now_ms);
         self.run.store(0, Relaxed);
         self.succeeded.fetch_add(1, Relaxed);
@@ -209,7 +209,7 @@ impl Breaker {
         self.failed.store(0, Relaxed);
     }
 
-    fn note_failure(&self, rule: &BreakerRule, now_ms: u64) -> bool {
+    fn record_failure(&self, rule: &BreakerRule, now_ms: u64) -> bool {
         self.turn_window(rule, now_ms);
         let failed = self.failed.fetch_add(1, Relaxed).saturating_add(1);
         let run = self.run.fetch_add(1, Relaxed).saturating_add(1);
@@ -278,19 +278,19 @@ mod tests {
     }
 
     /// Statuses at times, and the gate after each.
-    fn check(rule: &BreakerRule, steps: &[(u64, u16, Gate)]) {
+    fn check(rule: &BreakerRule, steps: &[(u64, u16, BreakerState)]) {
         let breaker = Breaker::default();
         for (at, status, expected) in steps {
             if *status != 0 {
-                breaker.note(rule, &outcome(*status), *at);
+                breaker.record(rule, &outcome(*status), *at);
             }
-            assert_eq!(breaker.gate(*at), *expected, "at {at} after {status}: {steps:?}");
+            assert_eq!(breaker.state(*at), *expected, "at {at} after {status}: {steps:?}");
         }
     }
 
     #[test]
     fn a_threshold_of_failures() {
-        use Gate::{Closed, HalfOpen, Open};
+        use BreakerState::{Closed, HalfOpen, Open};
         let rule = portkey(Some(3), None);
         check(
             &rule,
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_percentage_of_failures() {
-        use Gate::{Closed, Open};
+        use BreakerState::{Closed, Open};
         let rule = portkey(None, Some(60.0));
         check(
             &rule,
@@ -333,39 +333,39 @@ mod tests {
         let rule = BreakerRule::default();
         let breaker = Breaker::default();
         for at in 1..=4 {
-            assert!(!breaker.note(&rule, &outcome(500), at));
+            assert!(!breaker.record(&rule, &outcome(500), at));
         }
-        breaker.note(&rule, &outcome(429), 5);
-        breaker.note(&rule, &outcome(401), 5);
-        assert!(breaker.note(&rule, &outcome(502), 6), "the fifth, others' faults apart");
-        assert_eq!(breaker.gate(1_005), Gate::Open);
+        breaker.record(&rule, &outcome(429), 5);
+        breaker.record(&rule, &outcome(401), 5);
+        assert!(breaker.record(&rule, &outcome(502), 6), "the fifth, others' faults apart");
+        assert_eq!(breaker.state(1_005), BreakerState::Open);
         for (at, cooldown) in [(1_006, 2_000), (3_006, 4_000), (7_006, 8_000), (15_006, 8_000)] {
-            assert_eq!(breaker.gate(at), Gate::HalfOpen);
+            assert_eq!(breaker.state(at), BreakerState::HalfOpen);
             assert!(breaker.claim_probe(at));
             assert!(!breaker.claim_probe(at), "one probe at a time");
-            assert_eq!(breaker.gate(at), Gate::Open);
-            breaker.note(&rule, &outcome(500), at);
-            assert_eq!(breaker.gate(at + cooldown - 1), Gate::Open);
-            assert_eq!(breaker.gate(at + cooldown), Gate::HalfOpen);
+            assert_eq!(breaker.state(at), BreakerState::Open);
+            breaker.record(&rule, &outcome(500), at);
+            assert_eq!(breaker.state(at + cooldown - 1), BreakerState::Open);
+            assert_eq!(breaker.state(at + cooldown), BreakerState::HalfOpen);
         }
     }
 
     #[test]
     fn a_probe_that_tells_nothing_leaves_its_place() {
         let (rule, breaker) = (portkey(Some(1), None), Breaker::default());
-        breaker.note(&rule, &outcome(500), 1);
+        breaker.record(&rule, &outcome(500), 1);
         assert!(breaker.claim_probe(1_001));
         breaker.release_probe();
         assert!(breaker.claim_probe(1_002));
-        assert_eq!(breaker.gate(1_003), Gate::Open);
-        assert_eq!(breaker.gate(1_002 + PROBE_MS_MAX), Gate::HalfOpen, "it was lost");
+        assert_eq!(breaker.state(1_003), BreakerState::Open);
+        assert_eq!(breaker.state(1_002 + PROBE_MS_MAX), BreakerState::HalfOpen, "it was lost");
     }
 
     #[test]
     fn outcomes_that_come_late_close_nothing() {
         let (rule, breaker) = (portkey(Some(1), None), Breaker::default());
-        breaker.note(&rule, &outcome(500), 1);
-        breaker.note(&rule, &outcome(200), 2);
-        assert_eq!(breaker.gate(3), Gate::Open);
+        breaker.record(&rule, &outcome(500), 1);
+        breaker.record(&rule, &outcome(200), 2);
+        assert_eq!(breaker.state(3), BreakerState::Open);
     }
 }

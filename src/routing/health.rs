@@ -1,4 +1,4 @@
-//! What is known of one target: whether it may be asked, how fast it is, how busy.
+//! What is known of one target: whether it is available, how fast it is, how busy.
 //!
 //! One record for all shards, in atomics. Two shards that write at once may lose one sample.
 
@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::breaker::{Breaker, BreakerRule, Gate};
-use super::budget::Budget;
+use super::breaker::{Breaker, BreakerRule, BreakerState};
 use super::outcome::{AttemptOutcome, Fault};
+use super::retry_budget::RetryBudget;
 use crate::base::Instant;
 
-/// A target whose credential or model is refused is left alone for so long: an operator mends that, but
+/// A target whose credential or model is refused is ejected for so long: an operator mends that, but
 /// what was mended is to be noticed.
-const ACCOUNT_BENCH: Duration = Duration::from_secs(30);
+const ACCOUNT_EJECTION: Duration = Duration::from_secs(30);
 
-/// The longest time for which a provider can have itself left alone.
-const LIMIT_BENCH_MAX: Duration = Duration::from_secs(60);
+/// The longest time for which a provider can have itself ejected.
+const LIMIT_EJECTION_MAX: Duration = Duration::from_secs(60);
 
-/// A target that is far slower than its neighbors is left alone for so long.
-const SLOW_BENCH: Duration = Duration::from_secs(10);
+/// A target that is far slower than its neighbors is ejected for so long.
+const SLOW_EJECTION: Duration = Duration::from_secs(10);
 
 /// Old latencies lose weight by `e` in so long.
 const LATENCY_DECAY_S: f64 = 10.0;
@@ -33,9 +33,9 @@ const SPEED_AGE_MS_MAX: u64 = 300_000;
 /// Fewer latencies are no ground for calling a target slow.
 const SAMPLES_MIN: u32 = 10;
 
-/// Why a target is left alone.
+/// Why a target is ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bench {
+pub enum Ejection {
     /// Its credential or model is refused.
     Account,
     /// It said for how long.
@@ -46,10 +46,10 @@ pub enum Bench {
     Check,
 }
 
-impl Bench {
+impl Ejection {
     const ALL: [Self; 4] = [Self::Account, Self::Limit, Self::Slow, Self::Check];
 
-    /// Its name, as the admin API tells it.
+    /// Its name in the admin API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ pub struct Health {
     epoch: Instant,
     rule: BreakerRule,
     breaker: Breaker,
-    budget: Budget,
+    retry_budget: RetryBudget,
     in_flight: AtomicU32,
     /// Nanoseconds, the bits of a double; and when that was.
     latency: AtomicU64,
@@ -76,8 +76,8 @@ pub struct Health {
     /// Tokens a second, the bits of a double; and when that was.
     speed: AtomicU64,
     speed_ms: AtomicU64,
-    bench_until: AtomicU64,
-    bench: AtomicU8,
+    ejected_until: AtomicU64,
+    ejection: AtomicU8,
     attempts: AtomicU64,
     failures: AtomicU64,
     last_status: AtomicU16,
@@ -87,9 +87,9 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthReport {
     /// What its breaker lets through.
-    pub gate: Gate,
-    /// Why it is left alone, and for how much longer.
-    pub bench: Option<(Bench, Duration)>,
+    pub breaker: BreakerState,
+    /// Why it is ejected, and for how much longer.
+    pub ejection: Option<(Ejection, Duration)>,
     /// Attempts under way.
     pub in_flight: u32,
     /// Attempts ever made.
@@ -110,15 +110,15 @@ impl Health {
             epoch,
             rule,
             breaker: Breaker::default(),
-            budget: Budget::default(),
+            retry_budget: RetryBudget::default(),
             in_flight: AtomicU32::new(0),
             latency: AtomicU64::new(0),
             latency_ms: AtomicU64::new(0),
             samples: AtomicU32::new(0),
             speed: AtomicU64::new(0),
             speed_ms: AtomicU64::new(0),
-            bench_until: AtomicU64::new(0),
-            bench: AtomicU8::new(0),
+            ejected_until: AtomicU64::new(0),
+            ejection: AtomicU8::new(0),
             attempts: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             last_status: AtomicU16::new(0),
@@ -130,16 +130,17 @@ impl Health {
         u64::try_from(now.since(self.epoch).as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// True if it may be asked. A probe that is due counts: one attempt may make it.
+    /// True if it may be called. A probe that is due counts: one attempt may make it.
     #[must_use]
     pub fn is_available(&self, now: Instant) -> bool {
         let now_ms = self.ms(now);
-        self.bench_until.load(Relaxed) <= now_ms && self.breaker.gate(now_ms) != Gate::Open
+        self.ejected_until.load(Relaxed) <= now_ms
+            && self.breaker.state(now_ms) != BreakerState::Open
     }
 
     /// True if its breaker lets nothing through.
     pub(super) fn is_open(&self, now: Instant) -> bool {
-        self.breaker.gate(self.ms(now)) == Gate::Open
+        self.breaker.state(self.ms(now)) == BreakerState::Open
     }
 
     /// An attempt begins: the first of a request, or a retry.
@@ -148,7 +149,7 @@ impl Health {
         self.in_flight.fetch_add(1, Relaxed);
         self.attempts.fetch_add(1, Relaxed);
         if is_first {
-            self.budget.deposit();
+            self.retry_budget.deposit();
         }
         let is_probe = self.breaker.claim_probe(self.ms(now));
         Permit { health: Arc::clone(self), is_probe, run_before: 0 }
@@ -157,51 +158,51 @@ impl Health {
     /// Pays for a retry; false if there is nothing to pay it with.
     #[must_use]
     pub fn pay_retry(&self, now: Instant) -> bool {
-        self.budget.withdraw(self.ms(now))
+        self.retry_budget.withdraw(self.ms(now))
     }
 
-    fn note(&self, outcome: &AttemptOutcome, now: Instant) {
+    fn record(&self, outcome: &AttemptOutcome, now: Instant) {
         let now_ms = self.ms(now);
         self.last_status.store(outcome.status, Relaxed);
         if !matches!(outcome.fault, Fault::None | Fault::Client) {
             self.failures.fetch_add(1, Relaxed);
         }
-        self.breaker.note(&self.rule, outcome, now_ms);
+        self.breaker.record(&self.rule, outcome, now_ms);
         match outcome.fault {
-            Fault::None => self.note_latency(outcome.latency, now_ms),
-            Fault::Account => self.bench(Bench::Account, ACCOUNT_BENCH, now),
+            Fault::None => self.record_latency(outcome.latency, now_ms),
+            Fault::Account => self.eject(Ejection::Account, ACCOUNT_EJECTION, now),
             Fault::Limit | Fault::Target => {
                 if let Some(wait) = outcome.retry_after {
-                    self.bench(Bench::Limit, wait.min(LIMIT_BENCH_MAX), now);
+                    self.eject(Ejection::Limit, wait.min(LIMIT_EJECTION_MAX), now);
                 }
             }
             Fault::Client => {}
         }
     }
 
-    /// Leaves the target alone; a longer time stands.
-    pub fn bench(&self, why: Bench, wait: Duration, now: Instant) {
+    /// Ejects the target; a longer time stands.
+    pub fn eject(&self, why: Ejection, wait: Duration, now: Instant) {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let until = self.ms(now).saturating_add(wait_ms);
-        if self.bench_until.fetch_max(until, Relaxed) < until {
-            let place = Bench::ALL.iter().position(|it| *it == why).unwrap_or(0);
-            self.bench.store(u8::try_from(place).unwrap_or(0), Relaxed);
+        if self.ejected_until.fetch_max(until, Relaxed) < until {
+            let place = Ejection::ALL.iter().position(|it| *it == why).unwrap_or(0);
+            self.ejection.store(u8::try_from(place).unwrap_or(0), Relaxed);
         }
     }
 
     /// An active check has found it well.
-    pub fn unbench_check(&self) {
-        if self.bench_kind() == Some(Bench::Check) {
-            self.bench_until.store(0, Relaxed);
+    pub fn restore_after_check(&self) {
+        if self.ejection_reason() == Some(Ejection::Check) {
+            self.ejected_until.store(0, Relaxed);
         }
     }
 
-    fn bench_kind(&self) -> Option<Bench> {
-        Bench::ALL.get(usize::from(self.bench.load(Relaxed))).copied()
+    fn ejection_reason(&self) -> Option<Ejection> {
+        Ejection::ALL.get(usize::from(self.ejection.load(Relaxed))).copied()
     }
 
     /// Peak EWMA (Finagle): what is slower counts at once, what is faster little by little.
-    fn note_latency(&self, latency: Duration, now_ms: u64) {
+    fn record_latency(&self, latency: Duration, now_ms: u64) {
         let sample = latency.as_secs_f64() * 1e9;
         let before = self.decayed_latency(now_ms);
         let weight = self.decay(now_ms);
@@ -241,9 +242,9 @@ impl Health {
     }
 
     /// It is far slower than its neighbors.
-    pub(super) fn bench_as_slow(&self, now: Instant) {
+    pub(super) fn eject_as_slow(&self, now: Instant) {
         self.samples.store(0, Relaxed);
-        self.bench(Bench::Slow, SLOW_BENCH, now);
+        self.eject(Ejection::Slow, SLOW_EJECTION, now);
     }
 
     /// Tokens a second, as last measured; none where that is too long ago.
@@ -255,7 +256,7 @@ impl Health {
     }
 
     /// A whole answer of so many tokens took so long, from its first byte to its last.
-    pub fn note_speed(&self, tokens: u64, took: Duration, now: Instant) {
+    pub fn record_speed(&self, tokens: u64, took: Duration, now: Instant) {
         // What comes in one piece shows no speed.
         if tokens == 0 || took < Duration::from_millis(1) {
             return;
@@ -271,12 +272,12 @@ impl Health {
     #[must_use]
     pub fn report(&self, now: Instant) -> HealthReport {
         let now_ms = self.ms(now);
-        let rest = self.bench_until.load(Relaxed).saturating_sub(now_ms);
-        let bench = self.bench_kind().filter(|_| rest > 0);
+        let rest = self.ejected_until.load(Relaxed).saturating_sub(now_ms);
+        let ejection = self.ejection_reason().filter(|_| rest > 0);
         let latency = f64::from_bits(self.latency.load(Relaxed));
         HealthReport {
-            gate: self.breaker.gate(now_ms),
-            bench: bench.map(|bench| (bench, Duration::from_millis(rest))),
+            breaker: self.breaker.state(now_ms),
+            ejection: ejection.map(|ejection| (ejection, Duration::from_millis(rest))),
             in_flight: self.in_flight(),
             attempts: self.attempts.load(Relaxed),
             failures: self.failures.load(Relaxed),
@@ -287,30 +288,30 @@ impl Health {
     }
 }
 
-/// An attempt under way. Dropped without [`Permit::judge`], it tells nothing of its target.
+/// An attempt under way. Dropped without [`Permit::record`], it records nothing of its target.
 #[derive(Debug)]
 pub struct Permit {
     health: Arc<Health>,
     is_probe: bool,
-    /// Failures one after the other when it began to be judged.
+    /// Failures one after the other when its outcome was recorded.
     run_before: u32,
 }
 
 impl Permit {
     /// The attempt has shown how its target does; it may still be under way.
-    pub fn judge(&mut self, outcome: &AttemptOutcome, now: Instant) {
+    pub fn record(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.run_before = self.health.breaker.run();
-        self.health.note(outcome, now);
+        self.health.record(outcome, now);
         self.is_probe = false;
     }
 
-    /// What had been judged good has broken off: the failures before it stand as if it had not.
-    pub fn judge_again(&mut self, outcome: &AttemptOutcome, now: Instant) {
+    /// What had been recorded as good has broken off: the failures before it stand as if it had not.
+    pub fn amend(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.health.breaker.set_run(self.run_before);
-        self.health.note(outcome, now);
+        self.health.record(outcome, now);
     }
 
-    /// True if it tells whether the target's breaker closes.
+    /// True if its outcome decides whether the target's breaker closes.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.is_probe
@@ -364,7 +365,7 @@ mod tests {
             let (health, epoch) = health();
             let now = epoch.after(seconds(1));
             let mut permit = health.begin(true, now);
-            permit.judge(&outcome(status, retry_after.map(seconds), NOBODY), now);
+            permit.record(&outcome(status, retry_after.map(seconds), NOBODY), now);
             let available = |at: u64| health.is_available(now.after(seconds(at)));
             assert_eq!(available(0), expected_s == 0, "{status}");
             assert!(expected_s == 0 || !available(expected_s - 1), "{status}");
@@ -378,7 +379,7 @@ mod tests {
         let ms = Duration::from_millis;
         let load = |at: u64, latency: u64| {
             let now = epoch.after(ms(at));
-            health.begin(true, now).judge(&outcome(200, None, ms(latency)), now);
+            health.begin(true, now).record(&outcome(200, None, ms(latency)), now);
             health.load(now) / 1e6
         };
         assert!((load(1, 10) - 10.0).abs() < 0.1);
@@ -405,11 +406,11 @@ mod tests {
     fn speed_is_forgotten() {
         let (health, epoch) = health();
         let now = epoch.after(Duration::from_secs(1));
-        health.note_speed(5, Duration::ZERO, now);
+        health.record_speed(5, Duration::ZERO, now);
         assert_eq!(health.speed(now), None);
-        health.note_speed(50, Duration::from_secs(1), now);
+        health.record_speed(50, Duration::from_secs(1), now);
         assert_eq!(health.speed(now), Some(50.0));
-        health.note_speed(100, Duration::from_secs(1), now);
+        health.record_speed(100, Duration::from_secs(1), now);
         assert_eq!(health.speed(now), Some(60.0));
         assert_eq!(health.speed(now.after(Duration::from_secs(301))), None);
     }

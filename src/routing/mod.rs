@@ -1,8 +1,8 @@
 //! Routes: named rule sets that choose who answers. The keys are those of a Portkey config.
 //!
-//! A [`Route`] is a tree of groups and targets. [`Targets`] makes it [`Live`], with what is known of each
-//! target: its breaker, its latency, its load. A [`Plan`] is the choice in progress for one request: it
-//! gives the next attempt, takes its outcome, and gives what follows.
+//! A [`Route`] is a tree of groups and targets. [`TargetRegistry`] makes it an [`ActiveRoute`], with what
+//! is known of each target: its breaker, its latency, its load. A [`Plan`] is the choice in progress for
+//! one request: it gives the next attempt, takes its outcome, and gives what follows.
 //!
 //! The part is synchronous, does no I/O and reads no clock: time, randomness and the attributes of a
 //! request ([`Attributes`]) are handed in. A way to choose is one file and one row of the table in
@@ -10,7 +10,6 @@
 
 mod bounds;
 mod breaker;
-mod budget;
 mod cache_rule;
 mod canary;
 mod cheapest;
@@ -33,6 +32,7 @@ mod path_set;
 mod plan;
 mod race;
 mod retry;
+mod retry_budget;
 mod round_robin;
 mod route;
 mod settings;
@@ -44,11 +44,11 @@ mod strategy;
 mod targets;
 mod tree;
 
-pub use breaker::Gate;
+pub use breaker::BreakerState;
 pub use cache_rule::{CacheMode, CacheRule, CacheScope};
 pub use drop_path::{DropMember, DropParams};
 pub use field::{Attributes, BodyFields, Field};
-pub use health::{Bench, Health, HealthReport, Permit};
+pub use health::{Ejection, Health, HealthReport, Permit};
 pub use inline::RouteError;
 pub use outcome::{AttemptOutcome, Fault};
 pub use params::Params;
@@ -56,4 +56,4 @@ pub use plan::{AttemptPlan, NextStep, Plan};
 pub use retry::retry_hint;
 pub use route::{Route, Target};
 pub use settings::RouteSettings;
-pub use targets::{Live, TargetReport, Targets};
+pub use targets::{ActiveRoute, TargetRegistry, TargetReport};

@@ -14,7 +14,7 @@ use super::retry::Retry;
 use super::route::{FailoverOn, Group, Node, NodeKind};
 use super::sticky::sticky_target;
 use super::strategy::{Execution, Selection};
-use super::targets::Live;
+use super::targets::ActiveRoute;
 use crate::base::{IdSource, Instant};
 
 /// A neighbor of a target has to be so many times faster for the target to be called slow, and the
@@ -61,7 +61,7 @@ pub struct AttemptPlan {
 /// The choice in progress.
 #[derive(Debug)]
 pub struct Plan {
-    live: Arc<Live>,
+    active: Arc<ActiveRoute>,
     /// From the root to where the plan stands.
     frames: Vec<Frame>,
     last: Option<AttemptOutcome>,
@@ -98,25 +98,25 @@ impl Frame {
 impl Plan {
     /// A plan for one request that arrives now; `limit` is the client's own, of all attempts together.
     #[must_use]
-    pub fn new(live: Arc<Live>, limit: Option<Duration>, now: Instant) -> Self {
-        let own = live.route().request_timeout;
+    pub fn new(active: Arc<ActiveRoute>, limit: Option<Duration>, now: Instant) -> Self {
+        let own = active.route().request_timeout;
         let is_clients_limit = limit.is_some_and(|limit| own.is_none_or(|own| limit < own));
         let deadline = own.into_iter().chain(limit).min().map(|limit| now.after(limit));
-        Self { is_clients_limit, ..Self::at(live, 0, deadline, now) }
+        Self { is_clients_limit, ..Self::at(active, 0, deadline, now) }
     }
 
     /// A plan that calls one target and no other.
     #[must_use]
-    pub fn of_target(live: Arc<Live>, target: usize, now: Instant) -> Self {
+    pub fn of_target(active: Arc<ActiveRoute>, target: usize, now: Instant) -> Self {
         let is_meant = |node: &Node| matches!(node.kind, NodeKind::Target(it) if it == target);
-        let node = live.route().nodes.iter().position(is_meant).unwrap_or(0);
-        Self::at(live, node, None, now)
+        let node = active.route().nodes.iter().position(is_meant).unwrap_or(0);
+        Self::at(active, node, None, now)
     }
 
-    fn at(live: Arc<Live>, node: usize, deadline: Option<Instant>, now: Instant) -> Self {
+    fn at(active: Arc<ActiveRoute>, node: usize, deadline: Option<Instant>, now: Instant) -> Self {
         let frames = vec![Frame::new(node, deadline)];
         Self {
-            live,
+            active,
             frames,
             last: None,
             was_probe: false,
@@ -129,8 +129,8 @@ impl Plan {
 
     /// The route with what is known of its targets.
     #[must_use]
-    pub fn live(&self) -> &Arc<Live> {
-        &self.live
+    pub fn active_route(&self) -> &Arc<ActiveRoute> {
+        &self.active
     }
 
     /// How the last attempt, or race, has ended.
@@ -149,7 +149,7 @@ impl Plan {
     /// An attempt begins.
     #[must_use]
     pub fn begin(&mut self, attempt: &AttemptPlan, now: Instant) -> Option<Permit> {
-        let permit = self.live.health(attempt.target)?.begin(attempt.is_first, now);
+        let permit = self.active.health(attempt.target)?.begin(attempt.is_first, now);
         self.was_probe = permit.is_probe();
         Some(permit)
     }
@@ -169,18 +169,18 @@ impl Plan {
         rng: &mut IdSource,
         now: Instant,
     ) -> NextStep {
-        let live = Arc::clone(&self.live);
+        let active = Arc::clone(&self.active);
         loop {
             let Some(frame) = self.frames.last() else { return NextStep::Finish };
             let is_over = frame.deadline.is_some_and(|deadline| deadline <= now);
-            let node = live.route().nodes.get(frame.node);
+            let node = active.route().nodes.get(frame.node);
             let Some(node) = node.filter(|_| !is_over || self.last.is_none()) else {
                 self.frames.pop();
                 continue;
             };
             let step = match &node.kind {
-                NodeKind::Target(target) => self.at_target(&live, *target, rng, now),
-                NodeKind::Group(group) => self.at_group(&live, group, (attributes, rng), now),
+                NodeKind::Target(target) => self.at_target(&active, *target, rng, now),
+                NodeKind::Group(group) => self.at_group(&active, group, (attributes, rng), now),
             };
             match step {
                 Transition::Descend(child) => self.frames.push(child),
@@ -194,19 +194,19 @@ impl Plan {
 
     fn at_target(
         &mut self,
-        live: &Live,
+        active: &ActiveRoute,
         target: usize,
         rng: &mut IdSource,
         now: Instant,
     ) -> Transition {
-        let (Some(frame), Some(entry)) = (self.frames.last(), live.route().targets.get(target))
+        let (Some(frame), Some(entry)) = (self.frames.last(), active.route().targets.get(target))
         else {
             return Transition::Ascend;
         };
         let (attempts, deadline) = (frame.attempts + 1, frame.deadline);
         let mut wait = Duration::ZERO;
         if let Some(last) = self.last.filter(|_| frame.attempts > 0) {
-            let has_others = self.has_others(live, &last, now);
+            let has_others = self.has_others(active, &last, now);
             wait = match entry.retry.after(&last, frame.attempts, has_others, rng) {
                 Retry::After(wait) => wait,
                 Retry::TooLong | Retry::UsedUp => {
@@ -216,7 +216,7 @@ impl Plan {
                 Retry::No => return Transition::Ascend,
             };
             let is_late = deadline.is_some_and(|deadline| now.after(wait) >= deadline);
-            let health = live.health(target);
+            let health = active.health(target);
             let is_out = has_others && health.is_some_and(|health| health.is_open(now));
             if is_late || is_out || !health.is_none_or(|health| health.pay_retry(now)) {
                 return Transition::Ascend;
@@ -230,7 +230,7 @@ impl Plan {
         let own = entry.request_timeout.map(|limit| begins.after(limit));
         let has_half = deadline.is_none_or(|it| it.since(begins) * 2 >= it.since(self.begun));
         let is_own = own.is_some_and(|own| deadline.is_none_or(|deadline| own <= deadline));
-        let has_next = attempts <= entry.retry.attempts || self.can_fail_over(live);
+        let has_next = attempts <= entry.retry.attempts || self.can_fail_over(active);
         Transition::Emit(NextStep::Attempt(AttemptPlan {
             target,
             wait,
@@ -244,7 +244,7 @@ impl Plan {
 
     fn at_group(
         &mut self,
-        live: &Arc<Live>,
+        active: &Arc<ActiveRoute>,
         group: &Group,
         (attributes, rng): (&dyn Attributes, &mut IdSource),
         now: Instant,
@@ -257,10 +257,10 @@ impl Plan {
                 return Transition::Ascend;
             }
         }
-        let mut open = untried(live, group, frame, now);
+        let mut open = untried(active, group, frame, now);
         if open.is_empty() && !is_back {
             frame.ignores_health = true;
-            open = untried(live, group, frame, now);
+            open = untried(active, group, frame, now);
         }
         if open.is_empty() {
             return Transition::Ascend;
@@ -270,15 +270,15 @@ impl Plan {
             frame.tried = u64::MAX;
             let lanes = open.iter().filter_map(|place| {
                 let node = *group.children.get(*place)?;
-                let deadline = self.limit(live, node, deadline, now);
-                let lane = Self::at(Arc::clone(live), node, deadline, now);
+                let deadline = self.limit(active, node, deadline, now);
+                let lane = Self::at(Arc::clone(active), node, deadline, now);
                 Some(Self { is_clients_limit: self.is_clients_limit, ..lane })
             });
             let lanes = lanes.collect();
             return Transition::Emit(NextStep::Race { lanes, hedge });
         }
         let session = group.sticky.as_ref().and_then(|sticky| sticky.session(attributes));
-        let mut selection = Selection { live, group, open: &open, session, attributes, rng, now };
+        let mut selection = Selection { active, group, open: &open, session, attributes, rng, now };
         let sticky_session = session.filter(|_| group.strategy.allows_sticky());
         let place = match sticky_session.and_then(|session| sticky_target(&selection, session)) {
             Some(place) => Some(place),
@@ -291,24 +291,24 @@ impl Plan {
         frame.tried |= bit(place);
         if group.strategy.execution() == Execution::Mirror {
             let others = group.children.iter().filter(|child| **child != node);
-            let below = others.filter_map(|child| live.route().nodes.get(*child));
+            let below = others.filter_map(|child| active.route().nodes.get(*child));
             // Of a group the first target stands for it.
             self.copies.extend(below.filter_map(|node| node.targets.clone().next()));
             frame.tried = u64::MAX;
         }
-        let deadline = self.limit(live, node, deadline, now);
+        let deadline = self.limit(active, node, deadline, now);
         Transition::Descend(Frame::new(node, deadline))
     }
 
     /// When all below a node must be over.
     fn limit(
         &self,
-        live: &Live,
+        active: &ActiveRoute,
         node: usize,
         around: Option<Instant>,
         now: Instant,
     ) -> Option<Instant> {
-        let own = match live.route().nodes.get(node).map(|node| &node.kind) {
+        let own = match active.route().nodes.get(node).map(|node| &node.kind) {
             Some(NodeKind::Group(group)) => group.request_timeout,
             _ => None,
         };
@@ -316,22 +316,25 @@ impl Plan {
     }
 
     /// True if `outcome` would fail over to a target that has not been tried.
-    fn has_others(&self, live: &Live, outcome: &AttemptOutcome, now: Instant) -> bool {
-        self.groups(live).any(|(group, frame)| {
-            group.failover_on.matches(outcome) && !untried(live, group, frame, now).is_empty()
+    fn has_others(&self, active: &ActiveRoute, outcome: &AttemptOutcome, now: Instant) -> bool {
+        self.groups(active).any(|(group, frame)| {
+            group.failover_on.matches(outcome) && !untried(active, group, frame, now).is_empty()
         })
     }
 
     /// True if some outcome may fail over to another target.
-    fn can_fail_over(&self, live: &Live) -> bool {
-        self.groups(live).any(|(group, frame)| {
+    fn can_fail_over(&self, active: &ActiveRoute) -> bool {
+        self.groups(active).any(|(group, frame)| {
             let is_left = |place: usize| frame.tried & bit(place) == 0;
             group.failover_on != FailoverOn::Never && (0..group.children.len()).any(is_left)
         })
     }
 
-    fn groups<'p>(&'p self, live: &'p Live) -> impl Iterator<Item = (&'p Group, &'p Frame)> {
-        self.frames.iter().filter_map(|frame| match &live.route().nodes.get(frame.node)?.kind {
+    fn groups<'p>(
+        &'p self,
+        active: &'p ActiveRoute,
+    ) -> impl Iterator<Item = (&'p Group, &'p Frame)> {
+        self.frames.iter().filter_map(|frame| match &active.route().nodes.get(frame.node)?.kind {
             NodeKind::Group(group) => Some((group, frame)),
             NodeKind::Target(_) => None,
         })
@@ -341,7 +344,7 @@ impl Plan {
     /// spread work over targets that are alike.
     fn leave_out_slow(&self, now: Instant) {
         let [.., around, own] = self.frames.as_slice() else { return };
-        let nodes = &self.live.route().nodes;
+        let nodes = &self.active.route().nodes;
         let node = |at: usize| -> Option<&Node> { nodes.get(at) };
         let (Some(Node { kind: NodeKind::Group(group), .. }), Some(own)) =
             (node(around.node), node(own.node))
@@ -352,7 +355,7 @@ impl Plan {
             return;
         }
         let health = |node: &Node| match node.kind {
-            NodeKind::Target(target) => self.live.health(target),
+            NodeKind::Target(target) => self.active.health(target),
             NodeKind::Group(_) => None,
         };
         let Some(own) = health(own) else { return };
@@ -366,7 +369,7 @@ impl Plan {
         // The higher median, so that of two neighbors the slower counts.
         let median = latencies.get(latencies.len() / 2);
         if median.is_some_and(|median| latency > SLOW_TIMES * median) {
-            own.bench_as_slow(now);
+            own.eject_as_slow(now);
         }
     }
 }
@@ -383,11 +386,11 @@ fn bit(place: usize) -> u64 {
 }
 
 /// Children that were not tried and are available.
-fn untried(live: &Live, group: &Group, frame: &Frame, now: Instant) -> Vec<usize> {
-    let node = |place: &usize| live.route().nodes.get(*group.children.get(*place)?);
+fn untried(active: &ActiveRoute, group: &Group, frame: &Frame, now: Instant) -> Vec<usize> {
+    let node = |place: &usize| active.route().nodes.get(*group.children.get(*place)?);
     let is_available = |place: &usize| {
         let mut below = node(place).map(|node| node.targets.clone()).unwrap_or_default();
-        below.any(|target| live.health(target).is_none_or(|it| it.is_available(now)))
+        below.any(|target| active.health(target).is_none_or(|it| it.is_available(now)))
     };
     let respects_health = group.strategy.respects_health() && !frame.ignores_health;
     let uses_weights = group.strategy.uses_weights();
@@ -403,7 +406,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::field::Field;
-    use super::super::{Fault, Route, Target, Targets};
+    use super::super::{Fault, Route, Target, TargetRegistry};
     use super::*;
 
     /// A request of one user.
@@ -428,9 +431,9 @@ mod tests {
     fn steps(config: &str, statuses: &[u16]) -> String {
         let epoch = Instant::now();
         let route = Arc::new(Route::from_json(config).expect(config));
-        let live = Arc::new(Targets::new(epoch).live(&route));
+        let active = Arc::new(TargetRegistry::new(epoch).activate(&route));
         let (mut now, mut rng) = (epoch, IdSource::from_seed(1));
-        let mut plan = Plan::new(live, None, now);
+        let mut plan = Plan::new(active, None, now);
         let mut seen = Vec::new();
         for place in 0..20 {
             let status = statuses.get(place).or(statuses.last()).copied().unwrap_or(200);
@@ -449,7 +452,7 @@ mod tests {
                 NextStep::Attempt(step) => {
                     now = now.after(step.wait);
                     let mut permit = plan.begin(&step, now).expect("a named target");
-                    permit.judge(&outcome, now);
+                    permit.record(&outcome, now);
                     let copies: String = step.copies.iter().map(|it| format!("+{it}")).collect();
                     seen.push(format!("{}{copies}", step.target));
                 }

@@ -63,7 +63,7 @@ struct End {
 
 struct World {
     epoch: Instant,
-    lives: Vec<Arc<Live>>,
+    active_routes: Vec<Arc<ActiveRoute>>,
     rng: Vec<IdSource>,
     script: Script,
     /// By target: first attempts, and retries.
@@ -75,11 +75,11 @@ struct World {
 impl World {
     fn new(config: &str, script: Script, seed: u64) -> Self {
         let epoch = Instant::now();
-        let targets = Targets::new(epoch);
+        let targets = TargetRegistry::new(epoch);
         let route = Arc::new(Route::from_json(config).expect("a good config"));
         Self {
             epoch,
-            lives: (0..SHARDS).map(|_| Arc::new(targets.live(&route))).collect(),
+            active_routes: (0..SHARDS).map(|_| Arc::new(targets.activate(&route))).collect(),
             rng: (0..=SHARDS as u64).map(|shard| IdSource::from_seed(seed * 64 + shard)).collect(),
             script,
             calls: BTreeMap::new(),
@@ -104,7 +104,7 @@ impl World {
             let mut trip = trips.remove(&number).unwrap_or_else(|| {
                 let shard = self.rng[SHARDS].below(SHARDS);
                 let user = format!("user-{}", self.rng[SHARDS].below(users));
-                let plan = Plan::new(Arc::clone(&self.lives[shard]), None, now);
+                let plan = Plan::new(Arc::clone(&self.active_routes[shard]), None, now);
                 let (permit, under_way, tried) = (None, None, Vec::new());
                 Trip {
                     plan,
@@ -137,7 +137,7 @@ impl World {
     fn step(&mut self, trip: &mut Trip, ms: u64) -> Option<u64> {
         let now = self.at(ms);
         if let Some((_, outcome)) = trip.under_way.take() {
-            trip.permit.take().expect("a named target").judge(&outcome, now);
+            trip.permit.take().expect("a named target").record(&outcome, now);
             trip.plan.record_outcome(&outcome, now);
         }
         let step = match trip.plan.next(&trip.said, &mut self.rng[trip.shard], now) {

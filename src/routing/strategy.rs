@@ -20,7 +20,7 @@ use super::round_robin::RoundRobin;
 use super::route::{Group, Node, Target};
 use super::settings::StrategySettings;
 use super::single::Single;
-use super::targets::Live;
+use super::targets::ActiveRoute;
 use crate::base::{IdSource, Instant, Problems};
 
 /// A way to choose.
@@ -130,7 +130,7 @@ pub(super) const STRATEGIES: &[StrategyRow] = &[
 
 /// What there is to choose from, and by what.
 pub struct Selection<'c> {
-    pub(super) live: &'c Live,
+    pub(super) active: &'c ActiveRoute,
     pub(super) group: &'c Group,
     /// Places in the group that are left and may be asked; never empty.
     pub(super) open: &'c [usize],
@@ -143,7 +143,7 @@ pub struct Selection<'c> {
 
 impl<'c> Selection<'c> {
     fn node(&self, place: usize) -> Option<&'c Node> {
-        self.live.route().nodes.get(*self.group.children.get(place)?)
+        self.active.route().nodes.get(*self.group.children.get(place)?)
     }
 
     /// The share of a child.
@@ -154,8 +154,8 @@ impl<'c> Selection<'c> {
     /// The targets below a child, with what is known of them.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = (&'c Target, &'c Health)> {
         let range = self.node(place).map(|node| node.targets.clone()).unwrap_or_default();
-        let live = self.live;
-        range.filter_map(move |at| Some((live.route().targets.get(at)?, &**live.health(at)?)))
+        let active = self.active;
+        range.filter_map(move |at| Some((active.route().targets.get(at)?, &**active.health(at)?)))
     }
 
     /// The open children with a target below that is able; all where none is.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::health::{Bench, Health, HealthReport};
+use super::health::{Ejection, Health, HealthReport};
 use super::inline::RouteError;
 use super::route::{Route, Target};
 use crate::base::{Instant, Secret};
@@ -36,13 +36,13 @@ const KNOWN_BYTES: usize = size_of::<Health>() + size_of::<Identity>() + 64;
 
 /// A route with what is known of its targets.
 #[derive(Debug)]
-pub struct Live {
+pub struct ActiveRoute {
     route: Arc<Route>,
     /// In the order of the targets; none where a request says who is meant.
     health: Vec<Option<Arc<Health>>>,
 }
 
-impl Live {
+impl ActiveRoute {
     /// The route.
     #[must_use]
     pub fn route(&self) -> &Route {
@@ -68,9 +68,9 @@ struct Identity {
 }
 
 #[derive(Clone, Debug)]
-struct ByOrigin;
+struct IdentityWeighter;
 
-impl Weighter<Identity, Arc<Health>> for ByOrigin {
+impl Weighter<Identity, Arc<Health>> for IdentityWeighter {
     fn weight(&self, identity: &Identity, _: &Arc<Health>) -> u64 {
         // What weighs nothing is never evicted.
         if identity.config.is_none() {
@@ -83,16 +83,16 @@ impl Weighter<Identity, Arc<Health>> for ByOrigin {
 
 /// A config of a request header, with the memory that it takes.
 #[derive(Clone, Debug)]
-struct Inline {
-    live: Arc<Live>,
+struct InlineRoute {
+    active: Arc<ActiveRoute>,
     bytes: usize,
 }
 
 #[derive(Clone, Debug)]
-struct ByBytes;
+struct InlineWeighter;
 
-impl Weighter<[u8; 32], Inline> for ByBytes {
-    fn weight(&self, _: &[u8; 32], inline: &Inline) -> u64 {
+impl Weighter<[u8; 32], InlineRoute> for InlineWeighter {
+    fn weight(&self, _: &[u8; 32], inline: &InlineRoute) -> u64 {
         // Small ones are bounded by their number.
         inline.bytes.max(INLINE_BYTES_MAX / INLINE_MAX) as u64
     }
@@ -100,10 +100,10 @@ impl Weighter<[u8; 32], Inline> for ByBytes {
 
 /// The table.
 #[derive(Clone, Debug)]
-pub struct Targets {
+pub struct TargetRegistry {
     epoch: Instant,
-    known: Arc<Cache<Identity, Arc<Health>, ByOrigin>>,
-    inline: Arc<Cache<[u8; 32], Inline, ByBytes>>,
+    known: Arc<Cache<Identity, Arc<Health>, IdentityWeighter>>,
+    inline: Arc<Cache<[u8; 32], InlineRoute, InlineWeighter>>,
     distrust: Arc<Cache<String, Arc<Distrust>>>,
 }
 
@@ -120,12 +120,12 @@ pub struct TargetReport {
     pub health: HealthReport,
 }
 
-impl Targets {
+impl TargetRegistry {
     /// An empty table, whose clock begins at `epoch`.
     #[must_use]
     pub fn new(epoch: Instant) -> Self {
-        let known = Cache::with_weighter(4 * INLINE_MAX, KNOWN_BYTES_MAX as u64, ByOrigin);
-        let inline = Cache::with_weighter(INLINE_MAX, INLINE_BYTES_MAX as u64, ByBytes);
+        let known = Cache::with_weighter(4 * INLINE_MAX, KNOWN_BYTES_MAX as u64, IdentityWeighter);
+        let inline = Cache::with_weighter(INLINE_MAX, INLINE_BYTES_MAX as u64, InlineWeighter);
         let distrust = Arc::new(Cache::new(DISTRUST_MAX));
         Self { epoch, known: Arc::new(known), inline: Arc::new(inline), distrust }
     }
@@ -141,32 +141,32 @@ impl Targets {
 
     /// A route of the settings.
     #[must_use]
-    pub fn live(&self, route: &Arc<Route>) -> Live {
-        self.live_of(route, None)
+    pub fn activate(&self, route: &Arc<Route>) -> ActiveRoute {
+        self.activate_config(route, None)
     }
 
     /// A config of a request header, as `sender` sent it.
     ///
     /// # Errors
     /// When it is too long, no JSON, or asks for what is not done.
-    pub fn inline(&self, json: &str, sender: &str) -> Result<Arc<Live>, RouteError> {
+    pub fn inline(&self, json: &str, sender: &str) -> Result<Arc<ActiveRoute>, RouteError> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(sender.as_bytes()).update(&[0]).update(json.as_bytes());
         let hash = *hasher.finalize().as_bytes();
         if let Some(known) = self.inline.get(&hash) {
-            return Ok(known.live);
+            return Ok(known.active);
         }
         // Two shards may read it at once; neither waits for the other.
         let route = Arc::new(Route::from_json(json)?);
-        let live = Arc::new(self.live_of(&route, Some(hash)));
+        let active = Arc::new(self.activate_config(&route, Some(hash)));
         let bytes = route.bytes(json.len());
-        self.inline.insert(hash, Inline { live: Arc::clone(&live), bytes });
-        Ok(live)
+        self.inline.insert(hash, InlineRoute { active: Arc::clone(&active), bytes });
+        Ok(active)
     }
 
-    fn live_of(&self, route: &Arc<Route>, config: Option<[u8; 32]>) -> Live {
+    fn activate_config(&self, route: &Arc<Route>, config: Option<[u8; 32]>) -> ActiveRoute {
         let health = route.targets.iter().map(|target| self.health(target, config)).collect();
-        Live { route: Arc::clone(route), health }
+        ActiveRoute { route: Arc::clone(route), health }
     }
 
     fn health(&self, target: &Target, config: Option<[u8; 32]>) -> Option<Arc<Health>> {
@@ -188,13 +188,13 @@ impl Targets {
     }
 
     /// An active check of a provider has shown how it is; one that is not well is left alone for `wait`.
-    pub fn note_check(&self, provider: &str, is_well: bool, wait: Duration, now: Instant) {
+    pub fn record_check(&self, provider: &str, is_well: bool, wait: Duration, now: Instant) {
         let its = self.known.iter().filter(|(identity, _)| identity.provider == provider);
         for (_, health) in its {
             if is_well {
-                health.unbench_check();
+                health.restore_after_check();
             } else {
-                health.bench(Bench::Check, wait, now);
+                health.eject(Ejection::Check, wait, now);
             }
         }
     }

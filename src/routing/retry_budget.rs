@@ -19,18 +19,18 @@ const BALANCE_MAX: i64 = 100 * RETRY;
 
 /// The budget of one target.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct RetryBudget {
     balance: AtomicI64,
     refilled_ms: AtomicU64,
 }
 
-impl Default for Budget {
+impl Default for RetryBudget {
     fn default() -> Self {
         Self { balance: AtomicI64::new(RESERVE), refilled_ms: AtomicU64::new(0) }
     }
 }
 
-impl Budget {
+impl RetryBudget {
     /// A first attempt is made.
     pub(super) fn deposit(&self) {
         if self.balance.load(Relaxed) < BALANCE_MAX {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_storm_gets_a_fifth() {
-        let budget = Budget::default();
+        let budget = RetryBudget::default();
         let mut retries = 0;
         for _ in 0..10_000 {
             budget.deposit();
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_quiet_target_is_retried() {
-        let budget = Budget::default();
+        let budget = RetryBudget::default();
         let paid = (0..20).filter(|_| budget.withdraw(1)).count();
         assert_eq!(paid, 10);
         assert!(budget.withdraw(1_002), "a second later");
