@@ -22,7 +22,7 @@ use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::cache::{Cache, CacheLimits, CacheWriter, Flights, ResponseStore, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialRefresher;
-use crate::gateway::{self, Published, Worker, WorkerOptions};
+use crate::gateway::{self, PreparedSettings, Worker, WorkerOptions};
 use crate::llm::Catalog;
 use crate::providers::TokenUpdate;
 use crate::routing::{CacheRule, Route, TargetRegistry};
@@ -30,7 +30,7 @@ use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
 };
-use crate::telemetry::{Counter, Hub, LogSender, LogTarget, LogWriter, open_log};
+use crate::telemetry::{Counter, LogSender, LogTarget, LogWriter, MetricsRegistry, open_log};
 
 /// The settings file that is read if none is named and it exists.
 const DEFAULT_FILE: &str = "ringgate.toml";
@@ -97,7 +97,7 @@ pub fn check(options: &FileOptions) -> anyhow::Result<()> {
     let providers = settings.providers.len();
     let keys = settings.keys.iter().count();
     let routes = settings.routes.len();
-    gateway::publish(Arc::new(settings), &TargetRegistry::new(Instant::now()))?;
+    gateway::prepare_settings(Arc::new(settings), &TargetRegistry::new(Instant::now()))?;
     let mut out = io::stdout();
     writeln!(out, "settings are good: {providers} providers, {keys} keys, {routes} routes")?;
     Ok(())
@@ -111,7 +111,7 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     let mut settings = options.load()?;
     let files = raise_file_limit().context("cannot raise the limit of open files")?;
     // Held until the end, so that the port stays ours also while no shard listens.
-    let (_port, listen) = claim(settings.server.listen)?;
+    let (_port, listen) = bind_listener(settings.server.listen)?;
     settings.server.listen = listen;
     let admin_listener = TcpListener::bind(settings.server.admin_listen)
         .with_context(|| format!("cannot listen on {} (admin)", settings.server.admin_listen))?;
@@ -122,18 +122,18 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
         Catalog::warm();
     }
     let targets = TargetRegistry::new(Instant::now());
-    let published = Arc::new(gateway::publish(Arc::new(settings), &targets)?);
-    let fleet = Fleet::start(options.clone(), published)?;
-    fleet.greet(files);
+    let prepared = Arc::new(gateway::prepare_settings(Arc::new(settings), &targets)?);
+    let control = ControlThread::start(options.clone(), prepared)?;
+    control.log_startup(files);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(fleet.control(admin_listener, files));
+    let outcome = runtime.block_on(control.run(admin_listener, files));
     runtime.shutdown_background();
     outcome
 }
 
 /// Takes the listening address, and refuses one that another process serves: SO_REUSEPORT would
 /// let both have it, each with half of the clients.
-fn claim(address: SocketAddr) -> anyhow::Result<(socket2::Socket, SocketAddr)> {
+fn bind_listener(address: SocketAddr) -> anyhow::Result<(socket2::Socket, SocketAddr)> {
     if address.port() != 0 {
         TcpListener::bind(address)
             .with_context(|| format!("cannot listen on {address} (server.listen)"))?;
@@ -142,9 +142,9 @@ fn claim(address: SocketAddr) -> anyhow::Result<(socket2::Socket, SocketAddr)> {
 }
 
 /// All shards and what the control thread needs to steer them.
-struct Fleet {
+struct ControlThread {
     options: ServeOptions,
-    hub: Arc<Hub>,
+    metrics: Arc<MetricsRegistry>,
     cache: Cache,
     cache_writer: CacheWriter,
     /// None until the shards run.
@@ -155,18 +155,18 @@ struct Fleet {
     targets: TargetRegistry,
     log: Option<LogWriter>,
     /// The settings in force.
-    settings: watch::Sender<Arc<Published>>,
+    settings: watch::Sender<Arc<PreparedSettings>>,
     /// Those before, as long as a request goes by them: shards leave it to this thread to free them.
-    retired: Vec<Arc<Published>>,
-    mailboxes: Vec<Sender<gateway::Command>>,
+    retired: Vec<Arc<PreparedSettings>>,
+    mailboxes: Vec<Sender<gateway::ShardCommand>>,
     threads: Vec<JoinHandle<()>>,
     ready: Arc<AtomicBool>,
     driver: Driver,
 }
 
-impl Fleet {
-    fn start(options: ServeOptions, published: Arc<Published>) -> anyhow::Result<Self> {
-        let server = &published.settings().server;
+impl ControlThread {
+    fn start(options: ServeOptions, prepared: Arc<PreparedSettings>) -> anyhow::Result<Self> {
+        let server = &prepared.settings().server;
         let cores = available_cores();
         let count = if server.shards == 0 { cores.len().max(1) } else { server.shards };
         let (driver, refused) = probe_driver();
@@ -179,40 +179,40 @@ impl Fleet {
                 log_message(format_args!("warning: server.busy_poll_us needs io_uring: ignored"));
             }
         }
-        let hub = Hub::new(count);
-        let (cache, cache_writer) = open_cache(&published.settings().cache)?;
-        let semantic = open_semantic(&cache, published.settings(), cores.len());
-        let (log, mut log_senders) = start_log(&published.settings().log, count, &hub)?;
-        let mut fleet = Self {
+        let metrics = MetricsRegistry::new(count);
+        let (cache, cache_writer) = open_cache(&prepared.settings().cache)?;
+        let semantic = open_semantic(&cache, prepared.settings(), cores.len());
+        let (log, mut log_senders) = start_log(&prepared.settings().log, count, &metrics)?;
+        let mut control = Self {
             options,
-            hub,
+            metrics,
             cache,
             cache_writer,
             credentials: None,
             semantic,
             flights: Flights::default(),
             responses: ResponseStore::default(),
-            targets: published.targets().clone(),
+            targets: prepared.targets().clone(),
             log,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
             ready: Arc::new(AtomicBool::new(false)),
             driver,
-            settings: watch::Sender::new(published),
+            settings: watch::Sender::new(prepared),
             retired: Vec::new(),
         };
         let (report, reports) = mpsc::sync_channel(count);
         for shard in 0..count {
             let core = cores.get(shard % cores.len().max(1)).copied();
-            fleet.start_shard(shard, core, log_senders.pop(), report.clone())?;
+            control.start_shard(shard, core, log_senders.pop(), report.clone())?;
         }
         drop(report);
         for _ in 0..count {
             reports.recv().context("a shard ended before it was ready")??;
         }
-        fleet.start_credentials()?;
-        fleet.ready.store(true, Ordering::Release);
-        Ok(fleet)
+        control.start_credentials()?;
+        control.ready.store(true, Ordering::Release);
+        Ok(control)
     }
 
     fn current(&self) -> Arc<Settings> {
@@ -222,14 +222,14 @@ impl Fleet {
     fn start_credentials(&mut self) -> anyhow::Result<()> {
         let mut mailboxes = self.mailboxes.clone();
         let deliver = move |provider: &str, update: &TokenUpdate| {
-            let command = || gateway::Command::Token(provider.to_owned(), update.clone());
+            let command = || gateway::ShardCommand::Token(provider.to_owned(), update.clone());
             // All are told, also behind one that is full.
             let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
             full == 0
         };
         let providers = &self.current().providers;
         let refresher =
-            CredentialRefresher::start(providers, Arc::clone(&self.hub), Box::new(deliver));
+            CredentialRefresher::start(providers, Arc::clone(&self.metrics), Box::new(deliver));
         self.credentials = Some(refresher.context("no thread for credentials")?);
         Ok(())
     }
@@ -246,7 +246,7 @@ impl Fleet {
         let listen = server.listen;
         let (sender, receiver) = mailbox(MAILBOX_BOUND);
         let settings = self.settings.subscribe();
-        let hub = Arc::clone(&self.hub);
+        let metrics = Arc::clone(&self.metrics);
         let cache = self.cache.clone();
         let semantic = Some(self.semantic.clone());
         let flights = self.flights.clone();
@@ -264,7 +264,7 @@ impl Fleet {
                     responses,
                     targets,
                     settings,
-                    recorder: hub.recorder(shard, log),
+                    recorder: metrics.recorder(shard, log),
                 };
                 Worker::run(worker, receiver, move |ready| {
                     let ready = ready.with_context(|| format!("cannot listen on {listen}"));
@@ -284,7 +284,7 @@ impl Fleet {
     }
 
     /// Says where to find what, in a form that scripts may read.
-    fn greet(&self, files: u64) {
+    fn log_startup(&self, files: u64) {
         let settings = self.current();
         let server = &settings.server;
         let scheme = if server.tls.is_some() { "https" } else { "http" };
@@ -308,10 +308,10 @@ impl Fleet {
     }
 
     /// The life of the control thread.
-    async fn control(mut self, admin_listener: TcpListener, files: u64) -> anyhow::Result<()> {
+    async fn run(mut self, admin_listener: TcpListener, files: u64) -> anyhow::Result<()> {
         let settings = self.current();
-        let state = admin::State {
-            hub: Arc::clone(&self.hub),
+        let state = admin::AdminState {
+            metrics: Arc::clone(&self.metrics),
             ready: Arc::clone(&self.ready),
             cache: self.cache.clone(),
             semantic: self.semantic.clone(),
@@ -327,7 +327,7 @@ impl Fleet {
         loop {
             tokio::select! {
                 _ = tick.tick(), if !self.retired.is_empty() => {
-                    self.retired.retain(|published| Arc::strong_count(published) > 1);
+                    self.retired.retain(|prepared| Arc::strong_count(prepared) > 1);
                 }
                 _ = hang_up.recv() => self.reload(),
                 _ = terminate.recv() => break,
@@ -345,25 +345,25 @@ impl Fleet {
             log.reopen();
         }
         match self.prepare_reload() {
-            Ok(published) => {
-                let settings = Arc::clone(published.settings());
+            Ok(prepared) => {
+                let settings = Arc::clone(prepared.settings());
                 self.cache.limit(&settings.cache);
-                let before = self.settings.send_replace(Arc::new(published));
+                let before = self.settings.send_replace(Arc::new(prepared));
                 self.retired.push(before);
                 if let Some(credentials) = &self.credentials {
                     credentials.publish(&settings.providers);
                 }
-                self.hub.count(Counter::SettingsReloads);
+                self.metrics.count(Counter::SettingsReloads);
                 log_message("settings reloaded");
             }
             Err(error) => {
-                self.hub.count(Counter::SettingsReloadErrors);
+                self.metrics.count(Counter::SettingsReloadErrors);
                 log_message(format_args!("settings not reloaded, the old ones stay: {error:#}"));
             }
         }
     }
 
-    fn prepare_reload(&self) -> anyhow::Result<Published> {
+    fn prepare_reload(&self) -> anyhow::Result<PreparedSettings> {
         let mut settings = self.options.load()?;
         let old = &*self.current();
         let bound = |asked: SocketAddr, now: SocketAddr| {
@@ -400,17 +400,17 @@ impl Fleet {
         }
         settings.server.listen = old.server.listen;
         settings.server.admin_listen = old.server.admin_listen;
-        Ok(gateway::publish(Arc::new(settings), &self.targets)?)
+        Ok(gateway::prepare_settings(Arc::new(settings), &self.targets)?)
     }
 
     /// SIGTERM: no new clients, requests end, then the process. A second SIGINT ends it at once.
     async fn drain(mut self, interrupt: &mut Signal) -> anyhow::Result<()> {
         self.ready.store(false, Ordering::Release);
-        let patience = self.current().server.drain_timeout;
-        log_message(format_args!("draining, for at most {} s", patience.as_secs_f32()));
+        let limit = self.current().server.drain_timeout;
+        log_message(format_args!("draining, for at most {} s", limit.as_secs_f32()));
         for sender in &mut self.mailboxes {
             // A shard whose mailbox is full or gone is ended by the deadline below.
-            let _ = sender.send(gateway::Command::Drain(patience));
+            let _ = sender.send(gateway::ShardCommand::Drain(limit));
         }
         let threads = std::mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {
@@ -422,7 +422,7 @@ impl Fleet {
                     bail!("a shard had ended before");
                 }
             }
-            () = tokio::time::sleep(patience + DRAIN_GRACE) => {
+            () = tokio::time::sleep(limit + DRAIN_GRACE) => {
                 log_message("a shard did not end in time");
             }
             _ = interrupt.recv() => log_message("interrupted again, ending at once"),
@@ -480,7 +480,7 @@ fn open_semantic(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
 fn start_log(
     log: &RequestLog,
     shards: usize,
-    hub: &Arc<Hub>,
+    metrics: &Arc<MetricsRegistry>,
 ) -> anyhow::Result<(Option<LogWriter>, Vec<LogSender>)> {
     let target = match log {
         RequestLog::Off => return Ok((None, Vec::new())),
@@ -488,6 +488,6 @@ fn start_log(
         RequestLog::File(path) => LogTarget::File(path.clone()),
     };
     let (writer, senders) =
-        open_log(target, shards, Arc::clone(hub)).context("cannot open log.requests")?;
+        open_log(target, shards, Arc::clone(metrics)).context("cannot open log.requests")?;
     Ok((Some(writer), senders))
 }

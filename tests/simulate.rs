@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use ringgate::base::{IdSource, Instant};
 use ringgate::config::Settings;
-use ringgate::gateway::{Published, Simulation, publish};
+use ringgate::gateway::{PreparedSettings, Simulation, prepare_settings};
 use ringgate::http::{
     BodyDecoder, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead, SseEvent,
 };
 use ringgate::routing::TargetRegistry;
 use ringgate::shard::{Script, Step, Tape, run_in_virtual_time};
-use ringgate::telemetry::Hub;
+use ringgate::telemetry::MetricsRegistry;
 use serde_json::Value;
 
 use crate::harness::Folder;
@@ -76,10 +76,10 @@ fn every_seed_completes() {
     assert!(enough, "too little happened: {seen:?}");
 }
 
-fn published(file: &Path) -> Arc<Published> {
+fn published(file: &Path) -> Arc<PreparedSettings> {
     let settings = Settings::load(Some(file), &|_| None).expect("legal settings");
     Arc::new(
-        publish(Arc::new(settings), &TargetRegistry::new(Instant::now()))
+        prepare_settings(Arc::new(settings), &TargetRegistry::new(Instant::now()))
             .expect("settings without TLS"),
     )
 }
@@ -748,9 +748,10 @@ impl Plan {
         Self { seed, requests, client, reads, sends_all: !leaves, stays, connections }
     }
 
-    fn play(&self, published: &Arc<Published>) -> Played {
+    fn play(&self, published: &Arc<PreparedSettings>) -> Played {
         let seed = self.seed;
-        let simulation = Simulation::new(published, &Hub::new(1)).expect("settings without TLS");
+        let simulation =
+            Simulation::new(published, &MetricsRegistry::new(1)).expect("settings without TLS");
         let tapes: Vec<Tape> = self.connections.iter().map(|_| Tape::default()).collect();
         for ((steps, _), tape) in self.connections.iter().zip(&tapes) {
             simulation.connection(Script::new(steps.iter().cloned()), tape.clone());

@@ -23,7 +23,7 @@ use bench::{
 use gungraun::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use ringgate::gateway::Published;
+use ringgate::gateway::PreparedSettings;
 use ringgate::telemetry::RequestEvent;
 
 /// The product's allocator.
@@ -102,7 +102,7 @@ fn events(mut step: EventsStep) -> (usize, EventsStep) {
     (step.run(), step)
 }
 
-fn warm_keys() -> Arc<Published> {
+fn warm_keys() -> Arc<PreparedSettings> {
     let published = publish_settings().expect("legal settings");
     assert!(published.settings().keys.find(KEY_SECRET.as_bytes()).is_some());
     published
@@ -110,7 +110,7 @@ fn warm_keys() -> Arc<Published> {
 
 #[library_benchmark]
 #[bench::one(warm_keys())]
-fn key(published: Arc<Published>) -> (bool, Arc<Published>) {
+fn key(published: Arc<PreparedSettings>) -> (bool, Arc<PreparedSettings>) {
     let found = published.settings().keys.find(black_box(KEY_SECRET.as_bytes())).is_some();
     (found, published)
 }

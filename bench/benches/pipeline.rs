@@ -12,7 +12,7 @@ use bench::{
     SpliceStep, on_shard, publish_settings,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use ringgate::gateway::Published;
+use ringgate::gateway::PreparedSettings;
 
 /// The product's allocator.
 #[global_allocator]
@@ -63,7 +63,7 @@ fn pipeline(criterion: &mut Criterion) {
 }
 
 /// Time spent serving `job` so many times; making its messages is not counted.
-fn serve(settings: &Arc<Published>, job: Job, rounds: u64) -> Duration {
+fn serve(settings: &Arc<PreparedSettings>, job: Job, rounds: u64) -> Duration {
     let settings = Arc::clone(settings);
     let served = on_shard(move || async move {
         let pipeline = Pipeline::warmed(&settings).await.expect("the pipeline serves its jobs");
@@ -79,6 +79,6 @@ fn serve(settings: &Arc<Published>, job: Job, rounds: u64) -> Duration {
     served.expect("a shard")
 }
 
-fn settings() -> Arc<Published> {
+fn settings() -> Arc<PreparedSettings> {
     publish_settings().expect("legal settings")
 }

@@ -11,10 +11,10 @@ use anyhow::Result;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringgate::base::Instant;
 use ringgate::config::Settings;
-use ringgate::gateway::{Published, Simulation, publish};
+use ringgate::gateway::{PreparedSettings, Simulation, prepare_settings};
 use ringgate::keys::KeyHash;
 use ringgate::routing::TargetRegistry;
-use ringgate::telemetry::Hub;
+use ringgate::telemetry::MetricsRegistry;
 
 /// The product's allocator.
 #[global_allocator]
@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const KEYS: usize = 100_000;
 
 /// Ten providers, and a key for each number.
-fn prepare() -> Result<Arc<Published>> {
+fn prepare() -> Result<Arc<PreparedSettings>> {
     let mut text = String::new();
     for number in 0..10 {
         writeln!(text, "[providers.p{number}]\npreset = \"echo\"")?;
@@ -36,12 +36,13 @@ fn prepare() -> Result<Arc<Published>> {
     std::fs::write(&file, text)?;
     let settings = Settings::load(Some(&file), &|_| None);
     std::fs::remove_file(&file)?;
-    Ok(Arc::new(publish(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
+    Ok(Arc::new(prepare_settings(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
 }
 
 fn reload(criterion: &mut Criterion) {
     let both = [(); 2].map(|()| prepare().expect("legal settings"));
-    let simulation = Simulation::new(&both[0], &Hub::new(1)).expect("settings without TLS");
+    let simulation =
+        Simulation::new(&both[0], &MetricsRegistry::new(1)).expect("settings without TLS");
     let mut group = criterion.benchmark_group("reload of 100,000 keys");
     group.sample_size(10);
     group.bench_function("control thread", |bencher| bencher.iter(|| black_box(prepare())));

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ringgate::base::Instant;
 use ringgate::config::Settings;
-use ringgate::gateway::{Published, Simulation, publish};
+use ringgate::gateway::{PreparedSettings, Simulation, prepare_settings};
 use ringgate::routing::TargetRegistry;
 use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run};
-use ringgate::telemetry::Hub;
+use ringgate::telemetry::MetricsRegistry;
 
 use crate::sample::{
     Afterwards, KEY_SECRET, chat_answer, chat_request, request_head, stream_answer,
@@ -43,7 +43,7 @@ where
 ///
 /// # Errors
 /// When the settings cannot be written, read or published.
-pub fn publish_settings() -> Result<Arc<Published>> {
+pub fn publish_settings() -> Result<Arc<PreparedSettings>> {
     let text = format!(
         r#"
         [providers.{PROVIDER}]
@@ -62,7 +62,7 @@ pub fn publish_settings() -> Result<Arc<Published>> {
     std::fs::write(&path, text).context("cannot write the settings")?;
     let settings = Settings::load(Some(&path), &|_| None);
     std::fs::remove_file(&path).context("cannot remove the settings")?;
-    Ok(Arc::new(publish(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
+    Ok(Arc::new(prepare_settings(Arc::new(settings?), &TargetRegistry::new(Instant::now()))?))
 }
 
 /// A shard's worker with its provider. It must live on a shard.
@@ -76,8 +76,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// When a job was not answered as it should be: its cost would then be that of something else.
-    pub async fn warmed(published: &Arc<Published>) -> Result<Self> {
-        let simulation = Simulation::new(published, &Hub::new(1))?;
+    pub async fn warmed(published: &Arc<PreparedSettings>) -> Result<Self> {
+        let simulation = Simulation::new(published, &MetricsRegistry::new(1))?;
         let pipeline = Self { simulation };
         for (job, end) in [
             (Job::Json(2), &b"\"system_fingerprint\":\"fp_0123456789\"}"[..]),

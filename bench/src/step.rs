@@ -7,7 +7,9 @@ use std::time::Duration;
 use ringgate::base::IdSource;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
 use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
-use ringgate::telemetry::{Cost, Hub, ModelOrigin, Recorder, RequestEvent, RequestOutcome};
+use ringgate::telemetry::{
+    Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent, RequestOutcome,
+};
 
 use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
 
@@ -166,7 +168,7 @@ impl Default for FinishStep {
             metadata: None,
             trace_id: None,
         };
-        Self { recorder: Hub::new(1).recorder(0, None), event }
+        Self { recorder: MetricsRegistry::new(1).recorder(0, None), event }
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{State, refusal};
+use super::{AdminState, refusal};
 use crate::base::unix_now;
 use crate::cache::{CacheStats, ErrorStats, Purge};
 use crate::inference::PoolCounts;
@@ -30,7 +30,7 @@ pub(super) struct Stats {
 }
 
 /// What is in the cache.
-pub(super) async fn stats(Extract(state): Extract<State>) -> Json<Stats> {
+pub(super) async fn stats(Extract(state): Extract<AdminState>) -> Json<Stats> {
     let (semantic, embedder) = (state.semantic.state(), state.semantic.counts());
     let risks = state.cache.error_controller().stats();
     Json(Stats { cache: state.cache.stats(), semantic, embedder, risks })
@@ -38,7 +38,7 @@ pub(super) async fn stats(Extract(state): Extract<State>) -> Json<Stats> {
 
 /// Drops the entries that meet the body's conditions; an empty object drops all.
 pub(super) async fn purge(
-    Extract(state): Extract<State>,
+    Extract(state): Extract<AdminState>,
     body: Result<Json<Purge>, JsonRejection>,
 ) -> Response {
     match body {

@@ -12,11 +12,11 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{State, refusal};
+use super::{AdminState, refusal};
 
 /// Lets a request pass if it names this listener as an operator does.
 pub(super) async fn check_host(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<AdminState>,
     request: Request,
     next: Next,
 ) -> Response {

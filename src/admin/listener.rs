@@ -53,7 +53,8 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// Accepts until its task is aborted. `files` is how many descriptors the process may have.
 pub(super) async fn serve(listener: &TcpListener, router: &Router, files: u64) -> io::Result<()> {
     let most = (files / CONNECTIONS_DIVISOR).clamp(1, CONNECTIONS_MAX);
-    let mut clients = Clients { all: VecDeque::new(), most: usize::try_from(most).unwrap_or(1) };
+    let mut clients =
+        AdminClients { all: VecDeque::new(), most: usize::try_from(most).unwrap_or(1) };
     let mut spare = SpareDescriptors::default();
     spare.fill();
     loop {
@@ -96,7 +97,7 @@ impl SpareDescriptors {
 }
 
 /// The connections, oldest first.
-struct Clients {
+struct AdminClients {
     all: VecDeque<AdminClient>,
     most: usize,
 }
@@ -107,7 +108,7 @@ struct AdminClient {
     is_busy: Arc<AtomicBool>,
 }
 
-impl Clients {
+impl AdminClients {
     fn admit(&mut self, stream: TcpStream, router: Router) {
         self.all.retain(|client| !client.task.is_finished());
         if self.all.len() >= self.most {

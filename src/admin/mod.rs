@@ -27,13 +27,13 @@ use serde_json::json;
 use crate::base::Secret;
 use crate::cache::{Cache, Semantic};
 use crate::routing::TargetRegistry;
-use crate::telemetry::Hub;
+use crate::telemetry::MetricsRegistry;
 
 /// What the pages show.
 #[derive(Clone)]
-pub struct State {
+pub struct AdminState {
     /// All metrics.
-    pub hub: Arc<Hub>,
+    pub metrics: Arc<MetricsRegistry>,
     /// True while every shard listens and none drains.
     pub ready: Arc<AtomicBool>,
     /// The cache of all shards.
@@ -55,13 +55,13 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 ///
 /// # Errors
 /// The listener's, before it serves.
-pub async fn serve(listener: TcpListener, state: State, files: u64) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, state: AdminState, files: u64) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     listener::serve(&listener, &router(state), files).await
 }
 
-fn router(state: State) -> Router {
+fn router(state: AdminState) -> Router {
     let api = Router::new()
         .route("/cache/stats", get(cache::stats))
         .route("/cache/purge", post(cache::purge))
@@ -80,7 +80,7 @@ fn router(state: State) -> Router {
 
 /// Lets a request of the admin API pass if it bears the token.
 async fn check_token(
-    extract::State(state): extract::State<State>,
+    extract::State(state): extract::State<AdminState>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -103,7 +103,7 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({ "error": error }))).into_response()
 }
 
-async fn readiness(extract::State(state): extract::State<State>) -> impl IntoResponse {
+async fn readiness(extract::State(state): extract::State<AdminState>) -> impl IntoResponse {
     if state.ready.load(Ordering::Acquire) {
         (StatusCode::OK, "ready\n")
     } else {
@@ -111,7 +111,7 @@ async fn readiness(extract::State(state): extract::State<State>) -> impl IntoRes
     }
 }
 
-async fn metrics(extract::State(state): extract::State<State>) -> impl IntoResponse {
+async fn metrics(extract::State(state): extract::State<AdminState>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, state.hub.render())
+    (kind, state.metrics.render())
 }

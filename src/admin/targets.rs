@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State as Extract;
 
-use super::State;
+use super::AdminState;
 use crate::base::Instant;
 use crate::routing::{BreakerState, TargetReport};
 
@@ -43,7 +43,7 @@ pub(super) struct TargetList {
 }
 
 /// All targets, those of the settings first.
-pub(super) async fn list(Extract(state): Extract<State>) -> Json<TargetList> {
+pub(super) async fn list(Extract(state): Extract<AdminState>) -> Json<TargetList> {
     let targets = state.targets.report(Instant::now()).into_iter().map(TargetStatus::of).collect();
     Json(TargetList { targets })
 }

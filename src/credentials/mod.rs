@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::base::BackgroundThread;
 use crate::providers::{Provider, TokenUpdate};
-use crate::telemetry::Hub;
+use crate::telemetry::MetricsRegistry;
 
 use refresh_loop::{Job, RefreshLoop};
 
@@ -44,11 +44,11 @@ impl CredentialRefresher {
     /// When the system gives no thread.
     pub fn start(
         providers: &[Arc<Provider>],
-        hub: Arc<Hub>,
+        metrics: Arc<MetricsRegistry>,
         deliver: DeliverToken,
     ) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
-        let mut refresh_loop = RefreshLoop::new(jobs.clone(), hub, deliver);
+        let mut refresh_loop = RefreshLoop::new(jobs.clone(), metrics, deliver);
         refresh_loop.replace_providers(providers);
         let thread =
             BackgroundThread::start("credentials".to_owned(), move || refresh_loop.run(&queue))?;

@@ -12,7 +12,7 @@ use super::network::Network;
 use super::renewal::{renew_after, retry_after};
 use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::providers::{CredentialError, Provider, Token, TokenUpdate};
-use crate::telemetry::{Counter, Hub};
+use crate::telemetry::{Counter, MetricsRegistry};
 
 /// The thread looks at everything so often at least.
 const TICK_MAX: Duration = Duration::from_secs(15);
@@ -55,14 +55,18 @@ struct RefreshState {
 pub(super) struct RefreshLoop {
     accounts: Vec<RefreshState>,
     jobs: SyncSender<Job>,
-    hub: Arc<Hub>,
+    metrics: Arc<MetricsRegistry>,
     deliver: DeliverToken,
     fetches: u64,
 }
 
 impl RefreshLoop {
-    pub(super) fn new(jobs: SyncSender<Job>, hub: Arc<Hub>, deliver: DeliverToken) -> Self {
-        Self { accounts: Vec::new(), jobs, hub, deliver, fetches: 0 }
+    pub(super) fn new(
+        jobs: SyncSender<Job>,
+        metrics: Arc<MetricsRegistry>,
+        deliver: DeliverToken,
+    ) -> Self {
+        Self { accounts: Vec::new(), jobs, metrics, deliver, fetches: 0 }
     }
 
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
@@ -143,7 +147,7 @@ impl RefreshLoop {
         let now = Instant::now();
         match outcome {
             Ok(token) => {
-                self.hub.count(Counter::CredentialRefreshes);
+                self.metrics.count(Counter::CredentialRefreshes);
                 if account.failures > 0 {
                     log_message(format_args!("credential of provider `{name}` obtained again"));
                 }
@@ -155,7 +159,7 @@ impl RefreshLoop {
                 account.token = Some(token);
             }
             Err(error) => {
-                self.hub.count(Counter::CredentialErrors);
+                self.metrics.count(Counter::CredentialErrors);
                 account.failures = account.failures.saturating_add(1);
                 // Without randomness gateways may come back together; that is all.
                 let chance = random_secret().map_or(0, |bytes| bytes.first().copied().unwrap_or(0));
@@ -246,7 +250,7 @@ mod tests {
             takes
         };
         let (jobs, queue) = sync_channel(8);
-        (RefreshLoop::new(jobs, Hub::new(1), Box::new(deliver)), told, queue)
+        (RefreshLoop::new(jobs, MetricsRegistry::new(1), Box::new(deliver)), told, queue)
     }
 
     fn fetched(refresh_loop: &mut RefreshLoop, outcome: Result<Token, CredentialError>) {
@@ -276,7 +280,7 @@ mod tests {
         // Another secret is another credential.
         refresh_loop.replace_providers(&[provider("a", "two")]);
         assert!(refresh_loop.accounts[0].token.is_none() && refresh_loop.accounts.len() == 1);
-        assert_eq!(refresh_loop.hub.counter_total(Counter::CredentialRefreshes), 1);
+        assert_eq!(refresh_loop.metrics.counter_total(Counter::CredentialRefreshes), 1);
     }
 
     #[test]
@@ -294,7 +298,7 @@ mod tests {
         assert_eq!(refresh_loop.accounts[0].failures, 0);
         refresh_loop.deliver_updates();
         assert_eq!(*told.lock().expect("no panic"), ["a token"], "the last update is what counts");
-        assert_eq!(refresh_loop.hub.counter_total(Counter::CredentialErrors), 3);
+        assert_eq!(refresh_loop.metrics.counter_total(Counter::CredentialErrors), 3);
     }
 
     #[test]

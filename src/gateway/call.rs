@@ -330,7 +330,7 @@ impl Call<'_> {
                 // More has come while we were sending, perhaps the end.
                 continue;
             }
-            let patience = rate.deadline(exchange.record.request_bytes).min(self.deadline);
+            let until = rate.deadline(exchange.record.request_bytes).min(self.deadline);
             let client = &mut exchange.client.connection.reader;
             let upstream = &mut connection.reader;
             let either = poll_fn(|task| {
@@ -339,7 +339,7 @@ impl Call<'_> {
                 }
                 upstream.poll_fill(task).map(|_| None)
             });
-            match within(patience, either).await {
+            match within(until, either).await {
                 Err(_) => {
                     return Err(GatewayError::RequestTimeout("its body came too slowly"));
                 }

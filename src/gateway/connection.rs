@@ -44,7 +44,7 @@ pub(super) struct Client {
     /// An empty allocation that goes from hand to hand: request, answer.
     pub out: Vec<u8>,
     write_timeout: Duration,
-    patience: Patience,
+    deadline: SharedDeadline,
     /// Why it is gone, if its request goes on for others: nothing is sent to it any more.
     pub lost: Option<GatewayError>,
     /// It is a WebSocket: what is sent of the answer at hand goes out as its messages.
@@ -54,26 +54,26 @@ pub(super) struct Client {
 /// How long a client may be idle, or leave its answer unread. The shard looks once a second and
 /// cuts the connections whose time is over: limits of a minute need no timer on each request.
 #[derive(Clone, Default)]
-pub(super) struct Patience(Rc<Cell<Option<Instant>>>);
+pub(super) struct SharedDeadline(Rc<Cell<Option<Instant>>>);
 
-impl Patience {
-    fn until(&self, deadline: Instant) {
+impl SharedDeadline {
+    fn set(&self, deadline: Instant) {
         self.0.set(Some(deadline));
     }
 
-    fn forget(&self) {
+    fn clear(&self) {
         self.0.set(None);
     }
 
     /// True if there was a deadline, and it has passed.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    pub(super) fn has_passed(&self, now: Instant) -> bool {
         self.0.get().is_some_and(|deadline| deadline <= now)
     }
 }
 
 impl Client {
-    fn new(connection: Connection, write_timeout: Duration, patience: Patience) -> Self {
-        Self { connection, out: Vec::new(), write_timeout, patience, lost: None, framing: None }
+    fn new(connection: Connection, write_timeout: Duration, deadline: SharedDeadline) -> Self {
+        Self { connection, out: Vec::new(), write_timeout, deadline, lost: None, framing: None }
     }
 
     /// Sends `bytes`; returns the emptied allocation.
@@ -98,10 +98,10 @@ impl Client {
     }
 
     async fn send_piece(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
-        self.patience.until(Instant::now().after(self.write_timeout));
+        self.deadline.set(Instant::now().after(self.write_timeout));
         let written = self.connection.writer.write_all(bytes).await;
-        let stalled = written.is_err() && self.patience.is_over(Instant::now());
-        self.patience.forget();
+        let stalled = written.is_err() && self.deadline.has_passed(Instant::now());
+        self.deadline.clear();
         written.map_err(|_| {
             if stalled { GatewayError::ClientStalled } else { GatewayError::ClientLeft }
         })
@@ -133,10 +133,10 @@ pub(super) async fn while_client_stays<T>(
 }
 
 /// Serves a connection from its first byte to its end.
-pub(super) async fn serve(worker: Rc<Worker>, connection: Connection, patience: Patience) {
+pub(super) async fn serve(worker: Rc<Worker>, connection: Connection, deadline: SharedDeadline) {
     let server = &worker.snapshot().settings.server;
     let write_timeout = server.client_write_timeout;
-    let mut client = Client::new(connection, write_timeout, patience);
+    let mut client = Client::new(connection, write_timeout, deadline);
     // On the heap, as all that is not the waiting for a request: thousands of idle connections pay
     // for what stands here.
     if Box::pin(shake_hands(&worker, &mut client.connection)).await {
@@ -239,9 +239,9 @@ async fn next_head(
             None => {
                 // A connection without its first byte is held to the deadline of a head.
                 let idle = if first { server.head_timeout } else { server.keep_alive_timeout };
-                client.patience.until(started.after(idle));
+                client.deadline.set(started.after(idle));
                 let filled = reader.fill().await;
-                client.patience.forget();
+                client.deadline.clear();
                 filled
             }
         };

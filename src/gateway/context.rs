@@ -27,7 +27,7 @@ pub(super) struct RequestContext<'a> {
     /// An empty allocation for the next request to a provider.
     pub spare: Cell<Vec<u8>>,
     /// Bytes counted against `server.buffered_bytes_max` of this shard.
-    held: Cell<usize>,
+    reserved: Cell<usize>,
 }
 
 impl<'a> RequestContext<'a> {
@@ -40,7 +40,7 @@ impl<'a> RequestContext<'a> {
             id: worker.next_id(),
             attempts: AttemptLog::default(),
             spare: Cell::default(),
-            held: Cell::new(0),
+            reserved: Cell::new(0),
         }
     }
 
@@ -60,37 +60,40 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Counts `bytes` that are about to be kept in memory.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), GatewayError> {
-        if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
+    pub(super) fn reserve_memory(&self, bytes: usize) -> Result<(), GatewayError> {
+        if !self.worker.reserve_memory(bytes, self.snapshot.settings.server.buffered_bytes_max) {
             return Err(GatewayError::Overloaded("buffered bytes"));
         }
-        self.held.set(self.held.get() + bytes);
+        self.reserved.set(self.reserved.get() + bytes);
         Ok(())
     }
 
     /// Counts `bytes` that one attempt keeps in memory, for as long as what it gives lives.
-    pub(super) fn hold_for_attempt(&self, bytes: usize) -> Result<HeldBytes, GatewayError> {
-        if !self.worker.hold(bytes, self.snapshot.settings.server.buffered_bytes_max) {
+    pub(super) fn reserve_for_attempt(
+        &self,
+        bytes: usize,
+    ) -> Result<MemoryReservation, GatewayError> {
+        if !self.worker.reserve_memory(bytes, self.snapshot.settings.server.buffered_bytes_max) {
             return Err(GatewayError::Overloaded("buffered bytes"));
         }
-        Ok(HeldBytes { worker: Rc::clone(self.worker), bytes })
+        Ok(MemoryReservation { worker: Rc::clone(self.worker), bytes })
     }
 }
 
 /// Bytes counted against `server.buffered_bytes_max`, until it is dropped.
-pub(super) struct HeldBytes {
+pub(super) struct MemoryReservation {
     worker: Rc<Worker>,
     bytes: usize,
 }
 
-impl Drop for HeldBytes {
+impl Drop for MemoryReservation {
     fn drop(&mut self) {
-        self.worker.release(self.bytes);
+        self.worker.release_memory(self.bytes);
     }
 }
 
 impl Drop for RequestContext<'_> {
     fn drop(&mut self) {
-        self.worker.release(self.held.get());
+        self.worker.release_memory(self.reserved.get());
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn send(executor: &PlanExecutor<'_>, active: &Arc<ActiveRoute>, targe
             _ => continue,
         };
         // What only compares must not cost those who are answered.
-        if !worker.begin_copy(bytes, COPIES_MAX) {
+        if !worker.try_start_mirror(bytes, COPIES_MAX) {
             worker.recorder().count(Counter::MirrorsDropped);
             continue;
         }
@@ -142,7 +142,7 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        self.worker.end_copy(self.bytes);
+        self.worker.end_mirror(self.bytes);
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::context::{HeldBytes, RequestContext};
+use super::context::{MemoryReservation, RequestContext};
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::fields::{
@@ -40,12 +40,12 @@ pub(super) struct Message {
     /// A longer body; attempts that send the same share it.
     pub body: Bytes,
     /// For a body that was edited, and is this attempt's alone.
-    held: Option<HeldBytes>,
+    held: Option<MemoryReservation>,
 }
 
 impl Message {
     /// Both parts, and what has to live until they are sent.
-    pub(super) fn into_parts(self) -> (Vec<u8>, Bytes, Option<HeldBytes>) {
+    pub(super) fn into_parts(self) -> (Vec<u8>, Bytes, Option<MemoryReservation>) {
         (self.head, self.body, self.held)
     }
 }
@@ -64,7 +64,8 @@ pub(super) fn encode(
         return Ok(Message { head: out, body: Bytes::new(), held: None });
     }
     let is_edited = upstream_request.translation.is_none() && !upstream_request.edits.is_empty();
-    let held = if is_edited { Some(context.hold_for_attempt(request.body_bytes())?) } else { None };
+    let held =
+        if is_edited { Some(context.reserve_for_attempt(request.body_bytes())?) } else { None };
     let body = whole_body(upstream_request, request);
     let length = body.as_ref().map_or(0, |body| body.len());
     let copied = if length > COPIED_BODY_BYTES_MAX { 0 } else { length };

@@ -449,7 +449,7 @@ impl PlanExecutor<'_> {
             let begun = Instant::now();
             // Each lane copies a short body behind its head.
             let copied = racing.request.body_bytes().min(COPIED_BODY_BYTES_MAX);
-            let result = match racing.context.hold_for_attempt(copied) {
+            let result = match racing.context.reserve_for_attempt(copied) {
                 Ok(_held) => racing.run(&mut plan, None).await,
                 Err(failure) => Err(failure),
             };

@@ -68,5 +68,5 @@ mod upstream_response;
 mod worker;
 
 pub use simulation::Simulation;
-pub use upstream::{PrepareError, Published, publish};
-pub use worker::{Command, Worker, WorkerOptions};
+pub use upstream::{PrepareError, PreparedSettings, prepare_settings};
+pub use worker::{ShardCommand, Worker, WorkerOptions};

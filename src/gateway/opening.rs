@@ -116,7 +116,7 @@ async fn stream(
         });
         let is_complete =
             received.map_err(|_| invalid(upstream_request, "its stream is malformed"))?;
-        context.hold(opening.len() - before)?;
+        context.reserve_memory(opening.len() - before)?;
         let mut shown = OpeningEvent::Preamble;
         let cut = cutter.each(|name, data| {
             if shown == OpeningEvent::Preamble {

@@ -151,7 +151,7 @@ pub(super) async fn fetch(
     for (url, media) in fetched {
         context.worker.recorder().count(Counter::PicturesFetched);
         if let MediaSource::Base64(text) = &media.source {
-            context.hold(text.len())?;
+            context.reserve_memory(text.len())?;
         }
         request.pictures.0.borrow_mut().insert(url, media);
     }
@@ -163,7 +163,7 @@ struct Leave<'w>(&'w Worker);
 
 impl<'w> Leave<'w> {
     fn take(worker: &'w Worker) -> Option<Self> {
-        worker.begin_fetch(REQUESTS_MAX).then_some(Self(worker))
+        worker.try_start_fetch(REQUESTS_MAX).then_some(Self(worker))
     }
 }
 

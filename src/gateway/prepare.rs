@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admit::Grant;
 use super::choose::{Choice, choose};
-use super::context::{HeldBytes, RequestContext};
+use super::context::{MemoryReservation, RequestContext};
 use super::count_tokens;
 use super::deliver::LocalResponse;
 use super::endpoint::{Endpoint, gemini_call};
@@ -76,7 +76,7 @@ pub(super) struct UpstreamRequest {
     pub forward_headers: Vec<String>,
     /// What it keeps in memory beside the request.
     #[expect(dead_code, reason = "it counts until the request is dropped")]
-    pub held: Option<HeldBytes>,
+    pub held: Option<MemoryReservation>,
     /// Edits of the target that the body does not take.
     pub warnings: Option<Arc<str>>,
 }
@@ -168,7 +168,7 @@ pub(super) fn prepare(
         hide_usage,
         translation,
         timeouts,
-        held: if kept > 0 { Some(context.hold_for_attempt(kept)?) } else { None },
+        held: if kept > 0 { Some(context.reserve_for_attempt(kept)?) } else { None },
     })))
 }
 

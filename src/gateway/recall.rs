@@ -326,7 +326,7 @@ pub(super) fn takes_events(exchange: &Exchange<'_>) -> bool {
 /// Takes in the data of one event of a stream.
 pub(super) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
     let leads = leader(exchange).is_some();
-    let has_room = !leads || exchange.hold(data.len()).is_ok();
+    let has_room = !leads || exchange.reserve_memory(data.len()).is_ok();
     let Some(ticket) = &mut exchange.ticket else { return };
     ticket.fold.push(data);
     match &ticket.leader {

@@ -162,7 +162,7 @@ pub(super) async fn body(
 
 /// A request for a response whose body came as a message of a WebSocket.
 pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, GatewayError> {
-    exchange.hold(body.len())?;
+    exchange.reserve_memory(body.len())?;
     exchange.record.request_bytes += body.len() as u64;
     let outline = exchange.worker.scanner().request(&body).map_err(GatewayError::Json)?;
     exchange.record.stream = outline.stream;
@@ -234,7 +234,7 @@ async fn look_at_form(
         let reader = &mut exchange.client.connection.reader;
         let done = body_reader.drain(reader, |run| held.extend_from_slice(run));
         let done = done.map_err(GatewayError::Body)?;
-        exchange.hold(held.len() - before)?;
+        exchange.reserve_memory(held.len() - before)?;
         let mut read = look.push(held.get(before..).unwrap_or_default());
         if done && read.is_ok() {
             read = look.finish();
@@ -276,7 +276,7 @@ async fn keep_whole(
     let mut bytes = Vec::new();
     if let Framing::Length(length) = framing {
         let length = usize::try_from(length).unwrap_or(limit);
-        exchange.hold(length)?;
+        exchange.reserve_memory(length)?;
         bytes.reserve_exact(length);
     }
     let rate = MinimumRate::new(exchange.snapshot.settings.server.body_bytes_per_second_min);
@@ -295,7 +295,7 @@ async fn keep_whole(
             return Err(GatewayError::BodyTooLarge { limit: limit as u64 });
         }
         if framing == Framing::Chunked {
-            exchange.hold(bytes.len() - before)?;
+            exchange.reserve_memory(bytes.len() - before)?;
         }
         if done {
             break;

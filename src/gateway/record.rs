@@ -27,7 +27,7 @@ pub(super) struct Exchange<'a> {
     pub snapshot: Rc<Snapshot>,
     pub client: &'a mut Client,
     pub head: &'a RequestHead,
-    pub record: Record,
+    pub record: RequestRecord,
     /// Leave to store the answer.
     pub ticket: Option<Box<Ticket>>,
 }
@@ -65,7 +65,7 @@ impl CacheStatus {
 }
 
 /// What is noted on the way.
-pub(super) struct Record {
+pub(super) struct RequestRecord {
     pub id: RequestId,
     /// Wall clock at receipt, for labels.
     pub at_unix: Duration,
@@ -131,7 +131,7 @@ impl<'a> Exchange<'a> {
         let worker = context.worker;
         worker.recorder().add(Gauge::RequestsInFlight, 1);
         worker.exchange_begins();
-        let record = Record {
+        let record = RequestRecord {
             id: context.id,
             at_unix: crate::base::unix_now(),
             started,
@@ -197,8 +197,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// Counts `bytes` that this exchange is about to keep in memory.
-    pub(super) fn hold(&self, bytes: usize) -> Result<(), GatewayError> {
-        self.context.hold(bytes)
+    pub(super) fn reserve_memory(&self, bytes: usize) -> Result<(), GatewayError> {
+        self.context.reserve_memory(bytes)
     }
 
     /// Asks a client that waits for leave (`expect: 100-continue`) to send its body.

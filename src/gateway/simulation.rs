@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::connection::{self, Patience};
-use super::upstream::{PrepareError, Published, Snapshot};
+use super::connection::{self, SharedDeadline};
+use super::upstream::{PrepareError, PreparedSettings, Snapshot};
 use super::worker::{Worker, WorkerOptions};
 use crate::base::Instant;
 use crate::cache::{Cache, Flights, ResponseStore};
 use crate::routing::TargetRegistry;
 use crate::shard::{Connection, Dialer, Script, Tape};
-use crate::telemetry::Hub;
+use crate::telemetry::MetricsRegistry;
 
 /// A worker that accepts nothing by itself and reaches no provider by itself. It lives on a shard
 /// or in virtual time.
@@ -28,15 +28,18 @@ impl Simulation {
     ///
     /// # Errors
     /// As when a shard starts.
-    pub fn new(published: &Published, hub: &Arc<Hub>) -> Result<Self, PrepareError> {
+    pub fn new(
+        prepared: &PreparedSettings,
+        metrics: &Arc<MetricsRegistry>,
+    ) -> Result<Self, PrepareError> {
         // One simulation knows nothing of another.
         let targets = TargetRegistry::new(Instant::now());
-        let published = Arc::new(published.with_targets(targets.clone()));
-        let snapshot = Snapshot::build(&published, None)?;
-        let listen = published.settings().server.listen;
-        let recorder = hub.recorder(0, None);
-        let cache = Cache::in_memory(&published.settings().cache, [0; 32]);
-        let (_, settings) = watch::channel(published);
+        let prepared = Arc::new(prepared.with_targets(targets.clone()));
+        let snapshot = Snapshot::build(&prepared, None)?;
+        let listen = prepared.settings().server.listen;
+        let recorder = metrics.recorder(0, None);
+        let cache = Cache::in_memory(&prepared.settings().cache, [0; 32]);
+        let (_, settings) = watch::channel(prepared);
         let semantic = None;
         let flights = Flights::default();
         let options = WorkerOptions {
@@ -54,8 +57,8 @@ impl Simulation {
     }
 
     /// Takes newer settings over, as a shard does between two requests.
-    pub fn take_settings(&self, published: &Arc<Published>) {
-        self.worker.take(published);
+    pub fn take_settings(&self, prepared: &Arc<PreparedSettings>) {
+        self.worker.apply(prepared);
     }
 
     #[cfg(test)]
@@ -82,7 +85,7 @@ impl Simulation {
     /// Serves a client that sends `script`, until its connection ends; the tape gets the answers.
     pub async fn client(&self, script: Script, tape: Tape) {
         let connection = Connection::in_memory(script, tape);
-        connection::serve(Rc::clone(&self.worker), connection, Patience::default()).await;
+        connection::serve(Rc::clone(&self.worker), connection, SharedDeadline::default()).await;
     }
 
     /// Connections to providers that are open, in use or idle.

@@ -1,6 +1,6 @@
 //! Settings as one shard uses them: providers with their pools and prepared heads.
 //!
-//! The control thread prepares and checks ([`publish`]); each shard then builds its [`Snapshot`],
+//! The control thread prepares and checks ([`prepare_settings`]); each shard then builds its [`Snapshot`],
 //! keeping the pools of providers that have not changed. An exchange keeps the snapshot it began
 //! with.
 
@@ -29,7 +29,7 @@ const UNLISTED_MAX: usize = 256;
 /// Settings with everything done that can fail or takes time: shards share it, and take over new ones
 /// without work for each key or route.
 #[derive(Clone)]
-pub struct Published {
+pub struct PreparedSettings {
     settings: Arc<Settings>,
     roots: Roots,
     server_tls: Option<TlsAcceptor>,
@@ -71,10 +71,10 @@ pub enum PrepareError {
 ///
 /// # Errors
 /// See [`PrepareError`]; the settings in force stay in force.
-pub fn publish(
+pub fn prepare_settings(
     settings: Arc<Settings>,
     targets: &TargetRegistry,
-) -> Result<Published, PrepareError> {
+) -> Result<PreparedSettings, PrepareError> {
     let (roots, _) = root_certificates();
     let tls = settings.server.tls.as_ref();
     let server_tls = tls
@@ -90,7 +90,7 @@ pub fn publish(
             .map_err(|source| PrepareError::Provider { name: provider.name.clone(), source })?;
     }
     let names = settings.providers.iter().enumerate();
-    Ok(Published {
+    Ok(PreparedSettings {
         roots,
         server_tls,
         provider_prints: settings.providers.iter().map(|it| provider_print(it)).collect(),
@@ -151,7 +151,7 @@ fn fingerprint(providers: &[Arc<Provider>]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-impl Published {
+impl PreparedSettings {
     /// The settings.
     #[must_use]
     pub fn settings(&self) -> &Arc<Settings> {
@@ -184,7 +184,7 @@ pub(super) struct Upstream {
 
 /// The settings of one shard.
 pub(super) struct Snapshot {
-    published: Arc<Published>,
+    prepared: Arc<PreparedSettings>,
     pub settings: Arc<Settings>,
     pub server_tls: Option<TlsAcceptor>,
     /// In the order of the settings.
@@ -201,19 +201,19 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Builds the shard's view, keeping pools of `previous` where nothing about them changed.
     pub(super) fn build(
-        published: &Arc<Published>,
+        prepared: &Arc<PreparedSettings>,
         previous: Option<&Self>,
     ) -> Result<Self, PrepareError> {
-        let settings = Arc::clone(&published.settings);
+        let settings = Arc::clone(&prepared.settings);
         let has_other_limits = |old: &&Self| pool_limits(&old.settings) != pool_limits(&settings);
         let previous = previous.filter(|old| !has_other_limits(old));
         let mut upstreams = Vec::with_capacity(settings.providers.len());
-        for (provider, print) in settings.providers.iter().zip(&published.provider_prints) {
+        for (provider, print) in settings.providers.iter().zip(&prepared.provider_prints) {
             let kept = previous.and_then(|old| old.upstream_with(&provider.name, print));
             let upstream = match kept {
                 Some(kept) if kept.provider.credential == provider.credential => Rc::clone(kept),
                 _ => {
-                    let made = upstream(Arc::clone(provider), published);
+                    let made = upstream(Arc::clone(provider), prepared);
                     Rc::new(made.map_err(|source| PrepareError::Provider {
                         name: provider.name.clone(),
                         source,
@@ -223,11 +223,11 @@ impl Snapshot {
             upstreams.push(upstream);
         }
         Ok(Self {
-            published: Arc::clone(published),
-            server_tls: published.server_tls.clone(),
+            prepared: Arc::clone(prepared),
+            server_tls: prepared.server_tls.clone(),
             upstreams,
             cards: Cards::default(),
-            listing: Arc::clone(&published.listing),
+            listing: Arc::clone(&prepared.listing),
             unlisted: RefCell::default(),
             settings,
         })
@@ -235,39 +235,39 @@ impl Snapshot {
 
     /// The provider of that name, if its fingerprint is this one.
     fn upstream_with(&self, name: &str, print: &[u8; 32]) -> Option<&Rc<Upstream>> {
-        let place = *self.published.places.get(name)?;
-        let is_same = self.published.provider_prints.get(place) == Some(print);
+        let place = *self.prepared.places.get(name)?;
+        let is_same = self.prepared.provider_prints.get(place) == Some(print);
         self.upstreams.get(place).filter(|_| is_same)
     }
 
     /// True if these are the settings of `published`.
-    pub(super) fn is_of(&self, published: &Arc<Published>) -> bool {
-        Arc::ptr_eq(&self.published, published)
+    pub(super) fn is_of(&self, prepared: &Arc<PreparedSettings>) -> bool {
+        Arc::ptr_eq(&self.prepared, prepared)
     }
 
     /// A hash over all configured providers: with others, stored answers mean nothing.
     pub(super) fn providers_fingerprint(&self) -> &[u8; 32] {
-        &self.published.providers_fingerprint
+        &self.prepared.providers_fingerprint
     }
 
     /// True if the settings name that model.
     pub(super) fn names_model(&self, model: &str) -> bool {
-        self.published.model_names.contains(model)
+        self.prepared.model_names.contains(model)
     }
 
     /// The system's root certificates.
     pub(super) fn roots(&self) -> &Roots {
-        &self.published.roots
+        &self.prepared.roots
     }
 
     /// The configured provider of that name.
     pub(super) fn upstream(&self, name: &str) -> Option<&Rc<Upstream>> {
-        self.upstreams.get(*self.published.places.get(name)?)
+        self.upstreams.get(*self.prepared.places.get(name)?)
     }
 
     /// The route of that name.
     pub(super) fn route(&self, name: &str) -> Option<&Arc<ActiveRoute>> {
-        self.published.routes.get(name)
+        self.prepared.routes.get(name)
     }
 
     /// A provider that the settings do not name: a preset's, or a custom host that
@@ -327,13 +327,13 @@ fn pool_limits(settings: &Settings) -> PoolLimits {
     }
 }
 
-fn upstream(provider: Arc<Provider>, published: &Published) -> Result<Upstream, TlsError> {
+fn upstream(provider: Arc<Provider>, prepared: &PreparedSettings) -> Result<Upstream, TlsError> {
     let pool = match &provider.origin {
         Origin::Echo => None,
         Origin::Http(base) => {
-            let tls = provider_tls(&provider, base, &published.roots)?;
-            let distrust = published.targets.distrust(&provider.name, &base.authority);
-            let limits = pool_limits(&published.settings);
+            let tls = provider_tls(&provider, base, &prepared.roots)?;
+            let distrust = prepared.targets.distrust(&provider.name, &base.authority);
+            let limits = pool_limits(&prepared.settings);
             Some(Pool::new(endpoint(base, tls), limits, distrust))
         }
     };

@@ -168,7 +168,7 @@ impl UpstreamResponse {
         if let Framing::Length(length) = self.head.framing() {
             let length = usize::try_from(length).ok().filter(|length| *length <= limit);
             let length = length.ok_or_else(|| invalid(too_large))?.saturating_sub(body.len());
-            context.hold(length)?;
+            context.reserve_memory(length)?;
             body.reserve_exact(length);
         }
         loop {
@@ -185,7 +185,7 @@ impl UpstreamResponse {
                 return Err(invalid(too_large));
             }
             if !matches!(self.head.framing(), Framing::Length(_)) {
-                context.hold(body.len() - before)?;
+                context.reserve_memory(body.len() - before)?;
             }
             if done {
                 self.link.rest();

@@ -18,8 +18,8 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::checks;
-use super::connection::{self, Patience};
-use super::upstream::{Published, Snapshot};
+use super::connection::{self, SharedDeadline};
+use super::upstream::{PreparedSettings, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
 use crate::cache::{Cache, Flights, ResponseStore, Semantic};
 use crate::llm::Scanner;
@@ -41,11 +41,11 @@ const CUT_REST: Duration = Duration::from_millis(100);
 
 /// The settings that shards work by. Only the newest count: the control thread replaces what a shard has
 /// not taken yet, and can never be refused.
-pub type SettingsReceiver = watch::Receiver<Arc<Published>>;
+pub type SettingsReceiver = watch::Receiver<Arc<PreparedSettings>>;
 
 /// What the control thread tells a shard, besides its settings.
 #[derive(Debug)]
-pub enum Command {
+pub enum ShardCommand {
     /// News of the token of the provider of that name.
     Token(String, TokenUpdate),
     /// Accept nothing more and end when all is answered, at the latest after this long.
@@ -94,16 +94,16 @@ pub struct Worker {
     fetches: Cell<u32>,
     buffered: Cell<usize>,
     /// What the metrics were last told of the pools and the dialer.
-    told_idle: Cell<i64>,
-    told_open: Cell<i64>,
-    told_lookups: Cell<u64>,
-    told_surplus: Cell<u64>,
+    reported_idle: Cell<i64>,
+    reported_open: Cell<i64>,
+    reported_lookups: Cell<u64>,
+    reported_surplus: Cell<u64>,
     draining: Cell<bool>,
-    /// Client connections, to be cut when their patience or that of the drain is over.
-    clients: RefCell<HashMap<u64, (ShutdownHandle, Patience)>>,
+    /// Client connections, to be cut when their deadline or that of the drain has passed.
+    clients: RefCell<HashMap<u64, (ShutdownHandle, SharedDeadline)>>,
     next_client: Cell<u64>,
     /// Woken when the last exchange ends.
-    quiet: RefCell<Option<Waker>>,
+    idle_waker: RefCell<Option<Waker>>,
 }
 
 impl Worker {
@@ -111,12 +111,12 @@ impl Worker {
     /// hears whether it listens.
     pub async fn run(
         mut options: WorkerOptions,
-        mut mailbox: Mailbox<Command>,
+        mut mailbox: Mailbox<ShardCommand>,
         ready: impl FnOnce(io::Result<()>),
     ) {
         let mut settings = options.settings.clone();
-        let published = Arc::clone(&options.settings.borrow_and_update());
-        let snapshot = match Snapshot::build(&published, None) {
+        let prepared = Arc::clone(&options.settings.borrow_and_update());
+        let snapshot = match Snapshot::build(&prepared, None) {
             Ok(snapshot) => snapshot,
             Err(error) => return ready(Err(io::Error::other(error))),
         };
@@ -135,14 +135,14 @@ impl Worker {
         }
         while let Some(command) = worker.next_command(&mut mailbox, &mut settings).await {
             match command {
-                Command::Token(provider, update) => worker.update_token(&provider, &update),
-                Command::Drain(patience) => {
-                    let deadline = Instant::now().after(patience);
+                ShardCommand::Token(provider, update) => worker.update_token(&provider, &update),
+                ShardCommand::Drain(limit) => {
+                    let deadline = Instant::now().after(limit);
                     worker.draining.set(true);
                     worker.recorder.add(Gauge::Draining, 1);
                     // A failed send means that accepting has ended by itself.
                     let _ = stop.send(());
-                    worker.wait_until_quiet(deadline).await;
+                    worker.wait_until_idle(deadline).await;
                     return;
                 }
             }
@@ -166,23 +166,23 @@ impl Worker {
             copies: Cell::new(0),
             fetches: Cell::new(0),
             buffered: Cell::new(0),
-            told_idle: Cell::new(0),
-            told_open: Cell::new(0),
-            told_lookups: Cell::new(0),
-            told_surplus: Cell::new(0),
+            reported_idle: Cell::new(0),
+            reported_open: Cell::new(0),
+            reported_lookups: Cell::new(0),
+            reported_surplus: Cell::new(0),
             draining: Cell::new(false),
             clients: RefCell::default(),
             next_client: Cell::new(0),
-            quiet: RefCell::new(None),
+            idle_waker: RefCell::new(None),
         }
     }
 
     /// The next command; until then, and before it, settings that are newer than those in force.
     async fn next_command(
         &self,
-        mailbox: &mut Mailbox<Command>,
+        mailbox: &mut Mailbox<ShardCommand>,
         settings: &mut SettingsReceiver,
-    ) -> Option<Command> {
+    ) -> Option<ShardCommand> {
         loop {
             let next = {
                 let received = pin!(mailbox.receive());
@@ -195,18 +195,18 @@ impl Worker {
             };
             // Before the command: it may be about a provider that the newer settings name first.
             let newest = Arc::clone(&settings.borrow_and_update());
-            self.take(&newest);
+            self.apply(&newest);
             if let Some(command) = next {
                 return command;
             }
         }
     }
 
-    pub(super) fn take(&self, published: &Arc<Published>) {
-        if self.snapshot.borrow().is_of(published) {
+    pub(super) fn apply(&self, prepared: &Arc<PreparedSettings>) {
+        if self.snapshot.borrow().is_of(prepared) {
             return;
         }
-        let built = Snapshot::build(published, Some(&self.snapshot()));
+        let built = Snapshot::build(prepared, Some(&self.snapshot()));
         // The control thread has built the same before it published; what fails here is the
         // system's doing (memory), and the settings in force stay in force.
         match built {
@@ -279,20 +279,20 @@ impl Worker {
     }
 
     /// A copy of a request goes out; false if `most` are under way, or memory is short.
-    pub(super) fn begin_copy(&self, bytes: usize, most: usize) -> bool {
+    pub(super) fn try_start_mirror(&self, bytes: usize, most: usize) -> bool {
         let limit = self.snapshot.borrow().settings.server.buffered_bytes_max;
-        let fits = self.copies.get() < most && self.hold(bytes, limit);
+        let fits = self.copies.get() < most && self.reserve_memory(bytes, limit);
         self.copies.set(self.copies.get() + usize::from(fits));
         fits
     }
 
-    pub(super) fn end_copy(&self, bytes: usize) {
+    pub(super) fn end_mirror(&self, bytes: usize) {
         self.copies.set(self.copies.get().saturating_sub(1));
-        self.release(bytes);
+        self.release_memory(bytes);
     }
 
     /// A request fetches its pictures; false if `most` do.
-    pub(super) fn begin_fetch(&self, most: u32) -> bool {
+    pub(super) fn try_start_fetch(&self, most: u32) -> bool {
         let fits = self.fetches.get() < most;
         self.fetches.set(self.fetches.get() + u32::from(fits));
         fits
@@ -318,7 +318,7 @@ impl Worker {
     pub(super) fn exchange_ends(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         if self.in_flight.get() == 0
-            && let Some(waker) = self.quiet.borrow_mut().take()
+            && let Some(waker) = self.idle_waker.borrow_mut().take()
         {
             waker.wake();
         }
@@ -330,7 +330,7 @@ impl Worker {
     }
 
     /// Counts bytes about to be kept; false if that would be over `limit`.
-    pub(super) fn hold(&self, bytes: usize, limit: usize) -> bool {
+    pub(super) fn reserve_memory(&self, bytes: usize, limit: usize) -> bool {
         let total = self.buffered.get().saturating_add(bytes);
         let fits = total <= limit;
         if fits {
@@ -340,7 +340,7 @@ impl Worker {
         fits
     }
 
-    pub(super) fn release(&self, bytes: usize) {
+    pub(super) fn release_memory(&self, bytes: usize) {
         if bytes > 0 {
             self.buffered.set(self.buffered.get().saturating_sub(bytes));
             self.recorder.add(Gauge::BufferedBytes, -i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -355,17 +355,17 @@ impl Worker {
         }
     }
 
-    async fn wait_until_quiet(&self, deadline: Instant) {
-        let quiet = poll_fn(|task| {
+    async fn wait_until_idle(&self, deadline: Instant) {
+        let idle = poll_fn(|task| {
             if self.in_flight.get() == 0 {
                 return Poll::Ready(());
             }
-            *self.quiet.borrow_mut() = Some(task.waker().clone());
+            *self.idle_waker.borrow_mut() = Some(task.waker().clone());
             Poll::Pending
         });
         // Time for connections that are queued or have a request on the wire already.
         sleep(ACCEPT_REST * 2).await;
-        if within(deadline, quiet).await.is_err() {
+        if within(deadline, idle).await.is_err() {
             // What is left is cut off; that is what the deadline is for. Each exchange then ends as
             // if its client had left, and is settled and told.
             self.clients.borrow().values().for_each(|(handle, _)| handle.shutdown());
@@ -375,8 +375,8 @@ impl Worker {
 
     fn sweep(&self) {
         let now = Instant::now();
-        for (handle, patience) in self.clients.borrow().values() {
-            if patience.is_over(now) {
+        for (handle, deadline) in self.clients.borrow().values() {
+            if deadline.has_passed(now) {
                 handle.shutdown();
             }
         }
@@ -385,13 +385,14 @@ impl Worker {
             pool.sweep(|event| self.note_pool(event));
             idle += i64::try_from(pool.idle_count()).unwrap_or(i64::MAX);
         });
-        self.recorder.add(Gauge::UpstreamConnectionsIdle, idle - self.told_idle.replace(idle));
+        self.recorder.add(Gauge::UpstreamConnectionsIdle, idle - self.reported_idle.replace(idle));
         let open = self.dialer.open_count();
-        self.recorder.add(Gauge::UpstreamConnectionsOpen, open - self.told_open.replace(open));
+        self.recorder.add(Gauge::UpstreamConnectionsOpen, open - self.reported_open.replace(open));
         let lookups = self.dialer.lookups();
-        self.recorder.count_by(Counter::DnsLookups, lookups - self.told_lookups.replace(lookups));
+        self.recorder
+            .count_by(Counter::DnsLookups, lookups - self.reported_lookups.replace(lookups));
         let surplus = self.dialer.surplus_count();
-        let new = surplus - self.told_surplus.replace(surplus);
+        let new = surplus - self.reported_surplus.replace(surplus);
         self.recorder.count_by(Counter::UpstreamSurplus, new);
     }
 }
@@ -438,10 +439,10 @@ fn admit_connection(
             worker.recorder.count(Counter::ConnectionsAccepted);
             worker.recorder.add(Gauge::OpenConnections, 1);
             let number = worker.next_client.replace(worker.next_client.get() + 1);
-            let patience = Patience::default();
-            let client = (connection.handle(), patience.clone());
+            let deadline = SharedDeadline::default();
+            let client = (connection.handle(), deadline.clone());
             worker.clients.borrow_mut().insert(number, client);
-            let serving = connection::serve(Rc::clone(worker), connection, patience);
+            let serving = connection::serve(Rc::clone(worker), connection, deadline);
             let worker = Rc::clone(worker);
             // A combinator, since a block that awaits what it has captured holds it twice.
             spawn(AssertUnwindSafe(serving).catch_unwind().map(move |ended| {
@@ -462,11 +463,11 @@ fn admit_connection(
 mod tests {
     use super::*;
     use crate::config::Settings;
-    use crate::gateway::{Simulation, publish};
+    use crate::gateway::{Simulation, prepare_settings};
     use crate::shard::{mailbox, run_in_virtual_time};
-    use crate::telemetry::Hub;
+    use crate::telemetry::MetricsRegistry;
 
-    fn published(key: &str) -> Arc<Published> {
+    fn prepared(key: &str) -> Arc<PreparedSettings> {
         let name = format!("ringgate-worker-{}-{key}.toml", std::process::id());
         let file = std::env::temp_dir().join(name);
         let text =
@@ -476,23 +477,23 @@ mod tests {
         let settings = Settings::load(Some(&file), &environment).expect("legal settings");
         std::fs::remove_file(&file).expect("the file");
         let targets = TargetRegistry::new(Instant::now());
-        Arc::new(publish(Arc::new(settings), &targets).expect("settings without TLS"))
+        Arc::new(prepare_settings(Arc::new(settings), &targets).expect("settings without TLS"))
     }
 
     #[test]
     fn newest_settings_are_taken_behind_a_full_mailbox() {
-        let first = published("a");
-        let simulation = Simulation::new(&first, &Hub::new(1)).expect("a worker");
+        let first = prepared("a");
+        let simulation = Simulation::new(&first, &MetricsRegistry::new(1)).expect("a worker");
         let worker = simulation.worker();
         let (mut sender, mut commands) = mailbox(2);
-        let update = || Command::Token("p".to_owned(), TokenUpdate::Failed);
+        let update = || ShardCommand::Token("p".to_owned(), TokenUpdate::Failed);
         while sender.send(update()).is_ok() {}
         let (publisher, mut settings) = watch::channel(first);
         for key in ["b", "c", "d"] {
-            publisher.send_replace(published(key));
+            publisher.send_replace(prepared(key));
         }
         let next = run_in_virtual_time(worker.next_command(&mut commands, &mut settings));
-        assert!(matches!(next, Ok(Some(Command::Token(..)))), "{next:?}");
+        assert!(matches!(next, Ok(Some(ShardCommand::Token(..)))), "{next:?}");
         let names: Vec<String> =
             worker.snapshot().settings.keys.iter().map(|key| key.name.to_string()).collect();
         assert_eq!(names, ["d"]);

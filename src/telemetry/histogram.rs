@@ -44,7 +44,7 @@ pub(super) struct Histogram {
 
 /// A histogram added up over shards.
 #[derive(Debug)]
-pub(super) struct Total {
+pub(super) struct HistogramTotal {
     bounds_us: &'static [u64],
     counts: [u64; CELLS],
     sum_us: u64,
@@ -66,7 +66,7 @@ impl Histogram {
         self.sum_us.add(micros);
     }
 
-    pub(super) fn add_to(&self, total: &mut Total) {
+    pub(super) fn add_to(&self, total: &mut HistogramTotal) {
         for (sum, cell) in total.counts.iter_mut().zip(&self.counts) {
             *sum += cell.get();
         }
@@ -74,7 +74,7 @@ impl Histogram {
     }
 }
 
-impl Total {
+impl HistogramTotal {
     pub(super) fn new(bounds_us: &'static [u64]) -> Self {
         Self { bounds_us, counts: [0; CELLS], sum_us: 0 }
     }
@@ -107,7 +107,7 @@ mod tests {
         for micros in [0, 1_000, 1_001, 700_000_000] {
             histogram.record(Duration::from_micros(micros));
         }
-        let mut total = Total::new(LATENCY_BOUNDS_US);
+        let mut total = HistogramTotal::new(LATENCY_BOUNDS_US);
         histogram.add_to(&mut total);
         let mut out = String::new();
         total.render("h", "a=\"b\",", &mut out);

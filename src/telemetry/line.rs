@@ -9,7 +9,7 @@ use super::{AttemptSummary, Cost, RequestEvent};
 use crate::llm::PicoUsd;
 
 #[derive(Serialize)]
-struct Line<'e> {
+struct LogLine<'e> {
     time: String,
     id: String,
     shard: u16,
@@ -76,7 +76,7 @@ impl<'e> AttemptLine<'e> {
 /// Appends the line of `event`, line feed included.
 pub(super) fn write_line(event: &RequestEvent, out: &mut Vec<u8>) -> serde_json::Result<()> {
     let usage = event.usage;
-    let line = Line {
+    let line = LogLine {
         time: rfc3339(event.at_unix),
         id: event.id.to_string(),
         shard: event.shard,

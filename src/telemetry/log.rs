@@ -16,7 +16,7 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::line::write_line;
-use super::{Counter, Hub, RequestEvent};
+use super::{Counter, MetricsRegistry, RequestEvent};
 use crate::base::{BackgroundThread, open_output};
 
 /// Events one shard may have unwritten: at 10,000 requests a second, four tenths of a second.
@@ -108,13 +108,13 @@ impl LogWriter {
 pub fn open_log(
     target: LogTarget,
     shards: usize,
-    hub: Arc<Hub>,
+    metrics: Arc<MetricsRegistry>,
 ) -> Result<(LogWriter, Vec<LogSender>), LogError> {
-    let lines = Lines { output: open(&target)?, torn: false };
+    let lines = LineWriter { output: open(&target)?, torn: false };
     let (senders, rings) = (0..shards).map(|_| LogSender::with_ring(RING_EVENTS)).unzip();
     let signals = Arc::new(Signals::default());
-    let loop_ = Loop { target, lines, rings, hub, signals: Arc::clone(&signals) };
-    let thread = BackgroundThread::start("request-log".to_owned(), move || loop_.run())
+    let write_loop = WriteLoop { target, lines, rings, metrics, signals: Arc::clone(&signals) };
+    let thread = BackgroundThread::start("request-log".to_owned(), move || write_loop.run())
         .map_err(LogError::Thread)?;
     Ok((LogWriter { thread, signals }, senders))
 }
@@ -133,13 +133,13 @@ fn open(target: &LogTarget) -> Result<File, LogError> {
 }
 
 /// Lines going out whole, as far as the other side takes them.
-struct Lines<W> {
+struct LineWriter<W> {
     output: W,
     /// True if what went out last does not end with a line feed.
     torn: bool,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> LineWriter<W> {
     /// Appends whole lines; how many of them were lost, the half-written one included.
     fn append(&mut self, lines: &[u8]) -> usize {
         let written = if self.end_torn_line() { self.write(lines) } else { 0 };
@@ -175,15 +175,15 @@ impl<W: Write> Lines<W> {
     }
 }
 
-struct Loop {
+struct WriteLoop {
     target: LogTarget,
-    lines: Lines<File>,
+    lines: LineWriter<File>,
     rings: Vec<Consumer<RequestEvent>>,
-    hub: Arc<Hub>,
+    metrics: Arc<MetricsRegistry>,
     signals: Arc<Signals>,
 }
 
-impl Loop {
+impl WriteLoop {
     fn run(mut self) {
         let mut buffer = Vec::with_capacity(WRITE_BYTES);
         loop {
@@ -211,7 +211,7 @@ impl Loop {
                 let whole_lines = buffer.len();
                 if write_line(&event, buffer).is_err() {
                     buffer.truncate(whole_lines);
-                    self.hub.count(Counter::LogWriteErrors);
+                    self.metrics.count(Counter::LogWriteErrors);
                 }
                 if buffer.len() >= WRITE_BYTES {
                     self.write(buffer);
@@ -224,7 +224,7 @@ impl Loop {
 
     fn write(&mut self, buffer: &mut Vec<u8>) {
         let lost = self.lines.append(buffer);
-        (0..lost).for_each(|_| self.hub.count(Counter::LogWriteErrors));
+        (0..lost).for_each(|_| self.metrics.count(Counter::LogWriteErrors));
         buffer.clear();
     }
 
@@ -236,7 +236,7 @@ impl Loop {
                 self.lines.end_torn_line();
                 self.lines.output = output;
             }
-            Err(_) => self.hub.count(Counter::LogWriteErrors),
+            Err(_) => self.metrics.count(Counter::LogWriteErrors),
         }
     }
 }
@@ -284,9 +284,9 @@ mod tests {
     fn stop_writes_everything() {
         let name = format!("ringgate-log-{}.jsonl", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let hub = Hub::new(2);
+        let metrics = MetricsRegistry::new(2);
         let target = LogTarget::File(path.clone());
-        let (writer, mut senders) = open_log(target, 2, Arc::clone(&hub)).expect("a log");
+        let (writer, mut senders) = open_log(target, 2, Arc::clone(&metrics)).expect("a log");
         for number in 0..1_000 {
             assert!(senders[number as usize % 2].send(event(number)));
         }
@@ -347,7 +347,7 @@ mod tests {
             (4, 2, "aa\nb\ndd\n"),
             (9, 0, "aa\nbb\ncc\ndd\n"),
         ] {
-            let mut lines = Lines { output: Disk { room, bytes: Vec::new() }, torn: false };
+            let mut lines = LineWriter { output: Disk { room, bytes: Vec::new() }, torn: false };
             assert_eq!(lines.append(b"aa\nbb\ncc\n"), lost, "{room}");
             lines.output.room = 0;
             assert_eq!(lines.append(b"xx\n"), 1, "{room}");
@@ -359,13 +359,13 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_counted_and_survived() {
-        let hub = Hub::new(1);
+        let metrics = MetricsRegistry::new(1);
         let target = LogTarget::File(PathBuf::from("/dev/full"));
-        let (writer, mut senders) = open_log(target, 1, Arc::clone(&hub)).expect("a log");
+        let (writer, mut senders) = open_log(target, 1, Arc::clone(&metrics)).expect("a log");
         for number in 0..3 {
             assert!(senders[0].send(event(number)));
         }
         writer.stop();
-        assert_eq!(hub.counter_total(Counter::LogWriteErrors), 3);
+        assert_eq!(metrics.counter_total(Counter::LogWriteErrors), 3);
     }
 }

@@ -2,13 +2,13 @@
 
 /// Kind of a metric in Prometheus' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Counter,
     Gauge,
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -20,7 +20,7 @@ impl Kind {
 
 /// Where the numbers of a metric are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum MetricSource {
     Requests,
     Attempts,
     Tokens,
@@ -44,8 +44,8 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Metric {
     pub name: &'static str,
-    pub kind: Kind,
-    pub source: Source,
+    pub kind: MetricKind,
+    pub source: MetricSource,
     pub help: &'static str,
 }
 
@@ -157,35 +157,40 @@ cells! {
     }
 }
 
-const fn row(name: &'static str, kind: Kind, source: Source, help: &'static str) -> Metric {
+const fn row(
+    name: &'static str,
+    kind: MetricKind,
+    source: MetricSource,
+    help: &'static str,
+) -> Metric {
     Metric { name, kind, source, help }
 }
 
 const fn gauge(name: &'static str, gauge: Gauge, help: &'static str) -> Metric {
-    row(name, Kind::Gauge, Source::Gauge(gauge), help)
+    row(name, MetricKind::Gauge, MetricSource::Gauge(gauge), help)
 }
 
 const fn counter(name: &'static str, counter: Counter, help: &'static str) -> Metric {
-    row(name, Kind::Counter, Source::Counter(counter), help)
+    row(name, MetricKind::Counter, MetricSource::Counter(counter), help)
 }
 
 /// The table. Durations are seconds.
 #[rustfmt::skip]
 pub(super) const METRICS: &[Metric] = &[
-    row("ringgate_build_info", Kind::Gauge, Source::Build, "Always 1; the label tells the version."),
-    row("ringgate_settings_generation", Kind::Gauge, Source::Generation, "Settings in force: 1 at the start, one more with each reload taken over."),
-    row("ringgate_start_time_seconds", Kind::Gauge, Source::StartTime, "When the process started, since the Unix epoch."),
-    row("ringgate_requests_total", Kind::Counter, Source::Requests, "Requests by endpoint, key, provider, model and status (0: none was sent; other: beyond twelve of one series)."),
-    row("ringgate_attempts_total", Kind::Counter, Source::Attempts, "Attempts of routes by provider, model and status (0: cut off, as the losers of a race are)."),
-    row("ringgate_tokens_total", Kind::Counter, Source::Tokens, "Tokens by key, provider, model and kind (cached, cache_write and input_… are part of input, output_… and usually reasoning of output)."),
-    row("ringgate_usage_estimated_total", Kind::Counter, Source::UsageEstimated, "Requests whose tokens the provider did not tell, or told implausibly."),
-    row("ringgate_cost_usd_total", Kind::Counter, Source::Cost, "Dollars that calls cost, by key, provider and model: as the provider reports, else at the prices of the catalogue."),
-    row("ringgate_cost_unknown_total", Kind::Counter, Source::CostUnknown, "Calls with tokens whose price is not known, which ringgate_cost_usd_total lacks."),
-    row("ringgate_cost_reported_total", Kind::Counter, Source::CostReported, "Calls whose cost the provider reported."),
-    row("ringgate_errors_total", Kind::Counter, Source::Errors, "Failed requests by side and code (provider: the provider's own status)."),
-    row("ringgate_request_duration_seconds", Kind::Histogram, Source::Duration, "From the first byte of a request to the last of its answer."),
-    row("ringgate_time_to_first_byte_seconds", Kind::Histogram, Source::FirstByte, "From the first byte of a request to the first of its answer."),
-    row("ringgate_overhead_seconds", Kind::Histogram, Source::Overhead, "Duration less the wait for the provider."),
+    row("ringgate_build_info", MetricKind::Gauge, MetricSource::Build, "Always 1; the label tells the version."),
+    row("ringgate_settings_generation", MetricKind::Gauge, MetricSource::Generation, "Settings in force: 1 at the start, one more with each reload taken over."),
+    row("ringgate_start_time_seconds", MetricKind::Gauge, MetricSource::StartTime, "When the process started, since the Unix epoch."),
+    row("ringgate_requests_total", MetricKind::Counter, MetricSource::Requests, "Requests by endpoint, key, provider, model and status (0: none was sent; other: beyond twelve of one series)."),
+    row("ringgate_attempts_total", MetricKind::Counter, MetricSource::Attempts, "Attempts of routes by provider, model and status (0: cut off, as the losers of a race are)."),
+    row("ringgate_tokens_total", MetricKind::Counter, MetricSource::Tokens, "Tokens by key, provider, model and kind (cached, cache_write and input_… are part of input, output_… and usually reasoning of output)."),
+    row("ringgate_usage_estimated_total", MetricKind::Counter, MetricSource::UsageEstimated, "Requests whose tokens the provider did not tell, or told implausibly."),
+    row("ringgate_cost_usd_total", MetricKind::Counter, MetricSource::Cost, "Dollars that calls cost, by key, provider and model: as the provider reports, else at the prices of the catalogue."),
+    row("ringgate_cost_unknown_total", MetricKind::Counter, MetricSource::CostUnknown, "Calls with tokens whose price is not known, which ringgate_cost_usd_total lacks."),
+    row("ringgate_cost_reported_total", MetricKind::Counter, MetricSource::CostReported, "Calls whose cost the provider reported."),
+    row("ringgate_errors_total", MetricKind::Counter, MetricSource::Errors, "Failed requests by side and code (provider: the provider's own status)."),
+    row("ringgate_request_duration_seconds", MetricKind::Histogram, MetricSource::Duration, "From the first byte of a request to the last of its answer."),
+    row("ringgate_time_to_first_byte_seconds", MetricKind::Histogram, MetricSource::FirstByte, "From the first byte of a request to the first of its answer."),
+    row("ringgate_overhead_seconds", MetricKind::Histogram, MetricSource::Overhead, "Duration less the wait for the provider."),
     gauge("ringgate_open_connections", Gauge::OpenConnections, "Client connections."),
     gauge("ringgate_requests_in_flight", Gauge::RequestsInFlight, "Requests in flight."),
     gauge("ringgate_buffered_bytes", Gauge::BufferedBytes, "Bytes of bodies kept in memory."),
@@ -207,7 +212,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_tls_handshake_errors_total", Counter::TlsHandshakeErrors, "TLS handshakes that failed, with clients or providers."),
     counter("ringgate_events_dropped_total", Counter::EventsDropped, "Events not written to the request log: its ring was full."),
     counter("ringgate_log_write_errors_total", Counter::LogWriteErrors, "Lines the request log could not write."),
-    row("ringgate_messages_dropped_total", Kind::Counter, Source::MessagesDropped, "Messages to standard error that could not be written, or that did not fit into their queue."),
+    row("ringgate_messages_dropped_total", MetricKind::Counter, MetricSource::MessagesDropped, "Messages to standard error that could not be written, or that did not fit into their queue."),
     counter("ringgate_credential_refreshes_total", Counter::CredentialRefreshes, "Tokens and keys obtained for providers."),
     counter("ringgate_credential_errors_total", Counter::CredentialErrors, "Attempts to obtain a token or keys for a provider that failed; the log says which."),
     counter("ringgate_settings_reloads_total", Counter::SettingsReloads, "Reloads taken over."),
@@ -242,7 +247,7 @@ mod tests {
         for metric in METRICS {
             assert!(metric.name.starts_with("ringgate_"), "{}", metric.name);
             let total = metric.name.ends_with("_total");
-            assert_eq!(total, metric.kind == Kind::Counter, "{}", metric.name);
+            assert_eq!(total, metric.kind == MetricKind::Counter, "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
     }
@@ -251,14 +256,14 @@ mod tests {
     fn every_cell_is_shown_once() {
         for number in 0..Counter::COUNT {
             let shown = METRICS.iter().filter(
-                |it| matches!(it.source, Source::Counter(counter) if counter as usize == number),
+                |it| matches!(it.source, MetricSource::Counter(counter) if counter as usize == number),
             );
             assert_eq!(shown.count(), 1, "counter {number}");
         }
         for number in 0..Gauge::COUNT {
-            let shown = METRICS
-                .iter()
-                .filter(|it| matches!(it.source, Source::Gauge(gauge) if gauge as usize == number));
+            let shown = METRICS.iter().filter(
+                |it| matches!(it.source, MetricSource::Gauge(gauge) if gauge as usize == number),
+            );
             assert_eq!(shown.count(), 1, "gauge {number}");
         }
     }

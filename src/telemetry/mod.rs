@@ -7,23 +7,23 @@
 
 mod cells;
 mod histogram;
-mod hub;
 mod line;
 mod log;
 mod messages;
 mod metrics;
 mod recorder;
+mod registry;
 mod series;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use hub::{ENDPOINTS, Hub};
 pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
 pub use messages::start_message_writer;
 pub use metrics::{Counter, Gauge};
 pub use recorder::Recorder;
+pub use registry::{ENDPOINTS, MetricsRegistry};
 
 use crate::base::RequestId;
 use crate::llm::{PicoUsd, Usage};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-use super::hub::{ATTEMPT, ENDPOINTS, Hub, ShardCells};
 use super::log::LogSender;
+use super::registry::{ATTEMPT, ENDPOINTS, MetricsRegistry, ShardCells};
 use super::series::{ErrorSeries, Series};
 use super::{Counter, Gauge, ModelOrigin, RequestEvent, RequestOutcome};
 
@@ -42,7 +42,7 @@ const OTHER: &str = "other";
 
 /// Counts for one shard.
 pub struct Recorder {
-    hub: Arc<Hub>,
+    metrics: Arc<MetricsRegistry>,
     cells: Arc<ShardCells>,
     log: Option<RefCell<LogSender>>,
     series: RefCell<SeriesMap>,
@@ -64,8 +64,12 @@ struct SeriesMap {
 }
 
 impl Recorder {
-    pub(super) fn new(hub: Arc<Hub>, cells: Arc<ShardCells>, log: Option<LogSender>) -> Self {
-        Self { hub, cells, log: log.map(RefCell::new), series: RefCell::default() }
+    pub(super) fn new(
+        metrics: Arc<MetricsRegistry>,
+        cells: Arc<ShardCells>,
+        log: Option<LogSender>,
+    ) -> Self {
+        Self { metrics, cells, log: log.map(RefCell::new), series: RefCell::default() }
     }
 
     /// Adds to a gauge.
@@ -104,12 +108,12 @@ impl Recorder {
         self.cells.overhead.record(event.latency.saturating_sub(event.upstream));
         let key = event.key.as_deref();
         let (provider, model) = (event.provider.as_deref(), event.model.as_deref());
-        let labels = Labels { endpoint: event.endpoint, key, provider, model };
+        let labels = SeriesLabels { endpoint: event.endpoint, key, provider, model };
         let series = self.series_of(labels, event.status, &origin);
         series.count(event.status, event.usage, event.cost);
         for attempt in &event.tried {
             let (provider, model) = (attempt.provider.as_deref(), attempt.model.as_deref());
-            let labels = Labels { endpoint: ATTEMPT, key, provider, model };
+            let labels = SeriesLabels { endpoint: ATTEMPT, key, provider, model };
             let series = self.series_of(labels, attempt.status, &origin);
             series.count(attempt.status, attempt.usage, attempt.cost);
         }
@@ -117,8 +121,8 @@ impl Recorder {
             self.error(event.outcome.name(), event.code.unwrap_or("provider"));
         }
         if let Some(log) = &self.log {
-            [&mut event.model, &mut event.trace_id].into_iter().flatten().for_each(cut);
-            event.tried.iter_mut().filter_map(|it| it.model.as_mut()).for_each(cut);
+            [&mut event.model, &mut event.trace_id].into_iter().flatten().for_each(truncate_text);
+            event.tried.iter_mut().filter_map(|it| it.model.as_mut()).for_each(truncate_text);
             if !log.borrow_mut().send(event) {
                 self.count(Counter::EventsDropped);
             }
@@ -127,11 +131,11 @@ impl Recorder {
 
     fn series_of(
         &self,
-        labels: Labels<'_>,
+        labels: SeriesLabels<'_>,
         status: u16,
         origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
     ) -> Arc<Series> {
-        let Labels { endpoint, key, provider, model } = labels;
+        let SeriesLabels { endpoint, key, provider, model } = labels;
         let (key, mut model) = (key.unwrap_or_default(), model.unwrap_or_default());
         let label = provider.unwrap_or_default();
         let printable = model.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
@@ -154,7 +158,7 @@ impl Recorder {
         }
         let series = Arc::new(Series::new(endpoint, key, label, model));
         map.insert(&series);
-        self.hub.adopt(Arc::clone(&series));
+        self.metrics.register(Arc::clone(&series));
         series
     }
 
@@ -167,7 +171,7 @@ impl Recorder {
             None => {
                 let series = Arc::new(ErrorSeries { side, code, ..ErrorSeries::default() });
                 map.errors.push(Arc::clone(&series));
-                self.hub.adopt_error(Arc::clone(&series));
+                self.metrics.register_errors(Arc::clone(&series));
                 series
             }
         };
@@ -176,7 +180,7 @@ impl Recorder {
 }
 
 /// Holds a text to [`TEXT_BYTES_MAX`] and gives the rest of its memory back.
-fn cut(text: &mut String) {
+fn truncate_text(text: &mut String) {
     if text.len() > TEXT_BYTES_MAX {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         text.shrink_to_fit();
@@ -184,7 +188,7 @@ fn cut(text: &mut String) {
 }
 
 /// What a series is found by.
-struct Labels<'e> {
+struct SeriesLabels<'e> {
     endpoint: &'static str,
     key: Option<&'e str>,
     provider: Option<&'e str>,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cells::Cell64;
-use super::histogram::{Histogram, LATENCY_BOUNDS_US, OVERHEAD_BOUNDS_US, Total};
+use super::histogram::{Histogram, HistogramTotal, LATENCY_BOUNDS_US, OVERHEAD_BOUNDS_US};
 use super::log::LogSender;
-use super::metrics::{METRICS, Metric, Source};
+use super::metrics::{METRICS, Metric, MetricSource};
 use super::recorder::Recorder;
 use super::series::{ErrorSeries, Series, TOKEN_KINDS, USUAL_KINDS};
 use super::{Counter, Gauge};
@@ -75,7 +75,7 @@ impl ShardCells {
 
 /// The metrics of the process.
 #[derive(Debug)]
-pub struct Hub {
+pub struct MetricsRegistry {
     started: Duration,
     shards: Vec<Arc<ShardCells>>,
     /// Counted by the control thread and the log writer.
@@ -83,37 +83,37 @@ pub struct Hub {
     /// New series, as shards leave them. Locked for one push or to take them all, never while
     /// text is made: clients choose when a model is new, and the shard waited for a whole reading
     /// (5 ms and more at the median with 14,400 series; 2 to 3 µs so, on two busy cores).
-    arrivals: Mutex<Vec<Arrival>>,
+    new_series: Mutex<Vec<NewSeries>>,
     /// Locked by those who read metrics; no shard does.
-    known: Mutex<Known>,
+    all_series: Mutex<AllSeries>,
 }
 
 /// A series that a shard has begun. Each shard begins a bounded number, which bounds the list.
 #[derive(Debug)]
-enum Arrival {
+enum NewSeries {
     Series(Arc<Series>),
     Errors(Arc<ErrorSeries>),
 }
 
-/// The series of all shards that have been taken from the arrivals.
+/// The series of all shards that have been taken from the new ones.
 #[derive(Debug, Default)]
-struct Known {
+struct AllSeries {
     series: Vec<Arc<Series>>,
     errors: Vec<Arc<ErrorSeries>>,
 }
 
-impl Known {
-    fn add(&mut self, arrivals: Vec<Arrival>) {
-        for arrival in arrivals {
-            match arrival {
-                Arrival::Series(series) => self.series.push(series),
-                Arrival::Errors(errors) => self.errors.push(errors),
+impl AllSeries {
+    fn add(&mut self, new_series: Vec<NewSeries>) {
+        for added in new_series {
+            match added {
+                NewSeries::Series(series) => self.series.push(series),
+                NewSeries::Errors(errors) => self.errors.push(errors),
             }
         }
     }
 }
 
-impl Hub {
+impl MetricsRegistry {
     /// Metrics for so many shards.
     #[must_use]
     pub fn new(shards: usize) -> Arc<Self> {
@@ -121,8 +121,8 @@ impl Hub {
             started: unix_now(),
             shards: (0..shards).map(|_| Arc::new(ShardCells::new())).collect(),
             control: std::array::from_fn(|_| Cell64::default()),
-            arrivals: Mutex::default(),
-            known: Mutex::default(),
+            new_series: Mutex::default(),
+            all_series: Mutex::default(),
         })
     }
 
@@ -141,16 +141,16 @@ impl Hub {
         }
     }
 
-    pub(super) fn adopt(&self, series: Arc<Series>) {
-        self.arrive(Arrival::Series(series));
+    pub(super) fn register(&self, series: Arc<Series>) {
+        self.push_new(NewSeries::Series(series));
     }
 
-    pub(super) fn adopt_error(&self, series: Arc<ErrorSeries>) {
-        self.arrive(Arrival::Errors(series));
+    pub(super) fn register_errors(&self, series: Arc<ErrorSeries>) {
+        self.push_new(NewSeries::Errors(series));
     }
 
-    fn arrive(&self, arrival: Arrival) {
-        locked(&self.arrivals).push(arrival);
+    fn push_new(&self, added: NewSeries) {
+        locked(&self.new_series).push(added);
     }
 
     /// All metrics as Prometheus text, format 0.0.4.
@@ -172,38 +172,38 @@ impl Hub {
             let _ = writeln!(out, "{name} {value}");
         };
         match metric.source {
-            Source::Build => {
+            MetricSource::Build => {
                 let version = env!("CARGO_PKG_VERSION");
                 let _ = writeln!(out, "{name}{{version=\"{version}\"}} 1");
             }
-            Source::Generation => {
+            MetricSource::Generation => {
                 let generation = 1 + self.counter_total(Counter::SettingsReloads);
                 single(out, &generation.to_string());
             }
-            Source::StartTime => single(out, &self.started.as_secs().to_string()),
-            Source::MessagesDropped => single(out, &messages_dropped().to_string()),
-            Source::Gauge(gauge) => single(out, &self.gauge_total(gauge).to_string()),
-            Source::Counter(counter) => single(out, &self.counter_total(counter).to_string()),
-            Source::Cost => {
+            MetricSource::StartTime => single(out, &self.started.as_secs().to_string()),
+            MetricSource::MessagesDropped => single(out, &messages_dropped().to_string()),
+            MetricSource::Gauge(gauge) => single(out, &self.gauge_total(gauge).to_string()),
+            MetricSource::Counter(counter) => single(out, &self.counter_total(counter).to_string()),
+            MetricSource::Cost => {
                 for (labels, pico) in self.labelled(metric.source) {
                     let _ = writeln!(out, "{name}{{{labels}}} {}", PicoUsd::new(pico));
                 }
             }
-            Source::Requests
-            | Source::Attempts
-            | Source::Tokens
-            | Source::UsageEstimated
-            | Source::CostUnknown
-            | Source::CostReported
-            | Source::Errors => {
+            MetricSource::Requests
+            | MetricSource::Attempts
+            | MetricSource::Tokens
+            | MetricSource::UsageEstimated
+            | MetricSource::CostUnknown
+            | MetricSource::CostReported
+            | MetricSource::Errors => {
                 for (labels, value) in self.labelled(metric.source) {
                     let _ = writeln!(out, "{name}{{{labels}}} {value}");
                 }
             }
-            Source::Duration => self.render_endpoints(name, |it| &it.duration, out),
-            Source::FirstByte => self.render_endpoints(name, |it| &it.first_byte, out),
-            Source::Overhead => {
-                let mut total = Total::new(OVERHEAD_BOUNDS_US);
+            MetricSource::Duration => self.render_endpoints(name, |it| &it.duration, out),
+            MetricSource::FirstByte => self.render_endpoints(name, |it| &it.first_byte, out),
+            MetricSource::Overhead => {
+                let mut total = HistogramTotal::new(OVERHEAD_BOUNDS_US);
                 self.shards.iter().for_each(|shard| shard.overhead.add_to(&mut total));
                 total.render(name, "", out);
             }
@@ -217,7 +217,7 @@ impl Hub {
         out: &mut String,
     ) {
         for (number, endpoint) in ENDPOINTS.iter().enumerate() {
-            let mut total = Total::new(LATENCY_BOUNDS_US);
+            let mut total = HistogramTotal::new(LATENCY_BOUNDS_US);
             let shards = self.shards.iter().filter_map(|shard| shard.endpoints.get(number));
             shards.for_each(|histograms| choose(histograms).add_to(&mut total));
             total.render(name, &format!("endpoint=\"{endpoint}\","), out);
@@ -240,25 +240,25 @@ impl Hub {
     }
 
     /// Labels and values of a labelled metric, summed over shards and in order.
-    fn labelled(&self, source: Source) -> BTreeMap<String, u64> {
-        let mut known = locked(&self.known);
-        // Taken in a statement of its own, which ends the lock on the arrivals.
-        let arrivals = std::mem::take(&mut *locked(&self.arrivals));
-        known.add(arrivals);
+    fn labelled(&self, source: MetricSource) -> BTreeMap<String, u64> {
+        let mut all_series = locked(&self.all_series);
+        // Taken in a statement of its own, which ends the lock on the new ones.
+        let new_series = std::mem::take(&mut *locked(&self.new_series));
+        all_series.add(new_series);
         let mut sums = BTreeMap::new();
         let mut add = |labels: String, value: u64| {
             let sum: &mut u64 = sums.entry(labels).or_insert(0);
             // Cells wrap as counters do; 18 million dollars are one turn.
             *sum = sum.wrapping_add(value);
         };
-        if source == Source::Errors {
-            for error in &known.errors {
+        if source == MetricSource::Errors {
+            for error in &all_series.errors {
                 let labels = format!("side=\"{}\",code=\"{}\"", error.side, error.code);
                 add(labels, error.count.get());
             }
             return sums;
         }
-        for series in &known.series {
+        for series in &all_series.series {
             let who = format!(
                 "key=\"{}\",provider=\"{}\",model=\"{}\"",
                 escaped(&series.key),
@@ -266,16 +266,16 @@ impl Hub {
                 escaped(&series.model)
             );
             match source {
-                Source::Requests if series.endpoint == ATTEMPT => {}
-                Source::Attempts if series.endpoint != ATTEMPT => {}
-                Source::Attempts => {
+                MetricSource::Requests if series.endpoint == ATTEMPT => {}
+                MetricSource::Attempts if series.endpoint != ATTEMPT => {}
+                MetricSource::Attempts => {
                     let (provider, model) = (escaped(&series.provider), escaped(&series.model));
                     for (status, count) in series.requests() {
                         let whom = format!("provider=\"{provider}\",model=\"{model}\"");
                         add(format!("{whom},status=\"{status}\""), count);
                     }
                 }
-                Source::Requests => {
+                MetricSource::Requests => {
                     for (status, count) in series.requests() {
                         let endpoint = series.endpoint;
                         let labels = format!("endpoint=\"{endpoint}\",{who},status=\"{status}\"");
@@ -287,10 +287,10 @@ impl Hub {
                         add(format!("endpoint=\"{endpoint}\",{who},status=\"other\""), rest);
                     }
                 }
-                Source::UsageEstimated => add(who, series.estimated.get()),
-                Source::Cost => add(who, series.cost.get()),
-                Source::CostUnknown => add(who, series.cost_unknown.get()),
-                Source::CostReported => add(who, series.cost_reported.get()),
+                MetricSource::UsageEstimated => add(who, series.estimated.get()),
+                MetricSource::Cost => add(who, series.cost.get()),
+                MetricSource::CostUnknown => add(who, series.cost_unknown.get()),
+                MetricSource::CostReported => add(who, series.cost_reported.get()),
                 _ => {
                     for (place, (kind, cell)) in TOKEN_KINDS.iter().zip(&series.tokens).enumerate()
                     {
@@ -371,9 +371,9 @@ mod tests {
 
     #[test]
     fn every_row_is_rendered_once_and_well_formed() {
-        let hub = Hub::new(1);
-        hub.recorder(0, None).finish(event("m", 200), named);
-        let text = hub.render();
+        let metrics = MetricsRegistry::new(1);
+        metrics.recorder(0, None).finish(event("m", 200), named);
+        let text = metrics.render();
         for metric in METRICS {
             for kind in ["HELP", "TYPE"] {
                 let start = format!("# {kind} {} ", metric.name);
@@ -391,14 +391,14 @@ mod tests {
 
     #[test]
     fn shards_are_summed_and_labels_escaped() {
-        let hub = Hub::new(2);
-        let (first, second) = (hub.recorder(0, None), hub.recorder(1, None));
+        let metrics = MetricsRegistry::new(2);
+        let (first, second) = (metrics.recorder(0, None), metrics.recorder(1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
         second.finish(event("m", 429), named);
         first.add(Gauge::OpenConnections, 3);
         second.add(Gauge::OpenConnections, -1);
-        let text = hub.render();
+        let text = metrics.render();
         let who = "key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"";
         let requests = "ringgate_requests_total{endpoint=\"chat_completions\",";
         assert_eq!(value(&text, &format!("{requests}{who},status=\"200\"")), Some(2.0));
@@ -412,13 +412,13 @@ mod tests {
 
     #[test]
     fn costs_are_summed_exactly_and_the_unknown_are_counted() {
-        let hub = Hub::new(2);
-        let (first, second) = (hub.recorder(0, None), hub.recorder(1, None));
+        let metrics = MetricsRegistry::new(2);
+        let (first, second) = (metrics.recorder(0, None), metrics.recorder(1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
         second.finish(RequestEvent { cost: Some(Cost::Unknown), ..event("m", 200) }, named);
         second.finish(RequestEvent { cost: None, usage: None, ..event("m", 429) }, named);
-        let text = hub.render();
+        let text = metrics.render();
         let who = "{key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"}";
         assert!(text.contains(&format!("ringgate_cost_usd_total{who} 0.000025\n")), "{text}");
         assert!(text.contains(&format!("ringgate_cost_unknown_total{who} 1\n")), "{text}");
@@ -426,26 +426,28 @@ mod tests {
 
     #[test]
     fn unusual_tokens_are_shown_where_there_are_any() {
-        let hub = Hub::new(1);
+        let metrics = MetricsRegistry::new(1);
         let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
-        hub.recorder(0, None).finish(RequestEvent { usage: Some(usage), ..event("m", 200) }, named);
-        let text = hub.render();
+        metrics
+            .recorder(0, None)
+            .finish(RequestEvent { usage: Some(usage), ..event("m", 200) }, named);
+        let text = metrics.render();
         let shown = |kind: &str| text.contains(&format!("kind=\"{kind}\"}}"));
         assert!(shown("cached") && shown("cache_write_1h") && !shown("input_audio"), "{text}");
     }
 
     #[test]
     fn series_are_bounded() {
-        let hub = Hub::new(1);
-        let recorder = hub.recorder(0, None);
+        let metrics = MetricsRegistry::new(1);
+        let recorder = metrics.recorder(0, None);
         for number in 0..1_500 {
             recorder.finish(event(&format!("model-{number}"), 200), named);
         }
         recorder.finish(event("bad\nname", 200), named);
-        let text = hub.render();
+        let text = metrics.render();
         let lines = text.lines().filter(|line| line.starts_with("ringgate_requests_total{"));
         assert_eq!(lines.count(), 1_001);
-        assert_eq!(hub.counter_total(Counter::LabelsFolded), 501);
+        assert_eq!(metrics.counter_total(Counter::LabelsFolded), 501);
     }
 
     /// Models with a series of their own among the requests.
@@ -457,8 +459,8 @@ mod tests {
 
     #[test]
     fn names_that_only_requests_know_leave_room_for_the_others() {
-        let hub = Hub::new(1);
-        let recorder = hub.recorder(0, None);
+        let metrics = MetricsRegistry::new(1);
+        let recorder = metrics.recorder(0, None);
         let origin = |_: Option<&str>, model: &str| match model {
             _ if model.starts_with("set") => ModelOrigin::Settings,
             _ if model.starts_with("known") => ModelOrigin::Catalog,
@@ -479,7 +481,7 @@ mod tests {
             finish(&format!("set-{number}"), 503);
         }
         finish("answered-0", 404);
-        let text = hub.render();
+        let text = metrics.render();
         for (prefix, expected) in
             [("refused", 0), ("answered", 101), ("used", 1), ("known", 899), ("set", 1_000)]
         {
@@ -499,13 +501,13 @@ mod tests {
 
     #[test]
     fn a_request_is_folded_once() {
-        let hub = Hub::new(1);
-        let recorder = hub.recorder(0, None);
+        let metrics = MetricsRegistry::new(1);
+        let recorder = metrics.recorder(0, None);
         for number in 0..1_000 {
             recorder.finish(event(&format!("model-{number}"), 200), named);
         }
         recorder.finish(event("bad\nname", 200), named);
-        assert_eq!(hub.counter_total(Counter::LabelsFolded), 1);
+        assert_eq!(metrics.counter_total(Counter::LabelsFolded), 1);
     }
 
     #[test]
@@ -519,12 +521,12 @@ mod tests {
 
     #[test]
     fn statuses_beyond_the_bound_are_counted_as_other() {
-        let hub = Hub::new(1);
-        let recorder = hub.recorder(0, None);
+        let metrics = MetricsRegistry::new(1);
+        let recorder = metrics.recorder(0, None);
         for status in 200..220 {
             recorder.finish(event("m", status), named);
         }
-        let text = hub.render();
+        let text = metrics.render();
         let requests: Vec<f64> = text
             .lines()
             .filter(|line| line.starts_with("ringgate_requests_total{"))
@@ -538,9 +540,9 @@ mod tests {
 
     #[test]
     fn a_shard_does_not_wait_for_a_reader() {
-        let hub = Hub::new(1);
-        let recorder = hub.recorder(0, None);
-        let reading = hub.known.lock().expect("no one has panicked");
+        let metrics = MetricsRegistry::new(1);
+        let recorder = metrics.recorder(0, None);
+        let reading = metrics.all_series.lock().expect("no one has panicked");
         let (sender, finished) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             recorder.finish(event("new", 500), named);
@@ -549,35 +551,35 @@ mod tests {
         let waited = finished.recv_timeout(Duration::from_secs(10));
         drop(reading);
         assert_eq!(waited, Ok(()));
-        assert!(hub.render().contains("model=\"new\",status=\"500\"} 1"));
+        assert!(metrics.render().contains("model=\"new\",status=\"500\"} 1"));
     }
 
     #[test]
     fn each_reload_is_a_generation() {
-        let hub = Hub::new(1);
-        assert_eq!(value(&hub.render(), "ringgate_settings_generation "), Some(1.0));
-        hub.count(Counter::SettingsReloads);
-        hub.count(Counter::SettingsReloadErrors);
-        assert_eq!(value(&hub.render(), "ringgate_settings_generation "), Some(2.0));
+        let metrics = MetricsRegistry::new(1);
+        assert_eq!(value(&metrics.render(), "ringgate_settings_generation "), Some(1.0));
+        metrics.count(Counter::SettingsReloads);
+        metrics.count(Counter::SettingsReloadErrors);
+        assert_eq!(value(&metrics.render(), "ringgate_settings_generation "), Some(2.0));
     }
 
     #[test]
     fn events_the_log_cannot_take_are_counted() {
-        let hub = Hub::new(1);
+        let metrics = MetricsRegistry::new(1);
         // The ring of a log that no one reads.
         let (sender, _ring) = LogSender::with_ring(2);
-        let recorder = hub.recorder(0, Some(sender));
+        let recorder = metrics.recorder(0, Some(sender));
         for _ in 0..5 {
             recorder.finish(event("m", 200), named);
         }
-        assert_eq!(hub.counter_total(Counter::EventsDropped), 3);
+        assert_eq!(metrics.counter_total(Counter::EventsDropped), 3);
     }
 
     #[test]
     fn client_text_is_cut_before_it_waits() {
-        let hub = Hub::new(1);
+        let metrics = MetricsRegistry::new(1);
         let (sender, mut ring) = LogSender::with_ring(1);
-        let recorder = hub.recorder(0, Some(sender));
+        let recorder = metrics.recorder(0, Some(sender));
         let long =
             RequestEvent { trace_id: Some("t".repeat(999)), ..event(&"ä".repeat(100_000), 200) };
         recorder.finish(long, named);
@@ -587,6 +589,6 @@ mod tests {
             assert_eq!(text.len(), 256);
             assert!(text.capacity() <= 256, "{}", text.capacity());
         }
-        assert_eq!(hub.counter_total(Counter::LabelsFolded), 1);
+        assert_eq!(metrics.counter_total(Counter::LabelsFolded), 1);
     }
 }
