@@ -1,4 +1,4 @@
-//! The name of an answer: everything that could make it another one.
+//! The key of an answer: everything that could make it another one.
 //!
 //! Who asks, the route and what it edits, the providers there are and what each is sent besides, the
 //! path, the query and the headers that travel on (all from the same lists as the request to the
@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::chat_form::Asked;
+use super::cache_format::StoredRequest;
 use super::endpoint::Endpoint;
 use super::fields::{client_fields, client_path, client_query, presented_keys};
 use super::record::Exchange;
@@ -36,7 +36,7 @@ const USUAL_HEADERS: [(&str, &[&[u8]]); 3] = [
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// What an answer is stored under.
-pub(super) struct Name {
+pub(super) struct CacheKeys {
     /// Its own.
     pub key: Key,
     /// The question, if the answer may be found by meaning.
@@ -48,7 +48,7 @@ pub(super) struct Name {
 }
 
 /// A question in the body.
-struct Question {
+struct QuestionMember {
     /// The member it stands in.
     member: &'static [u8],
     turn: LastTurn,
@@ -57,12 +57,12 @@ struct Question {
 }
 
 /// The name of the answer to what is asked. None where the route wants a user and the request names none.
-pub(super) fn name(
+pub(super) fn cache_keys(
     exchange: &Exchange<'_>,
     route: &Route,
     rule: &CacheRule,
-    (asked, attributes): (&Asked<'_>, &dyn Attributes),
-) -> Option<Name> {
+    (asked, attributes): (&StoredRequest<'_>, &dyn Attributes),
+) -> Option<CacheKeys> {
     let (outline, bytes) = (asked.outline.as_ref(), asked.bytes.as_ref());
     let question = question(exchange, rule, asked.endpoint, (outline, bytes));
     let mut key = exchange.worker.cache().key();
@@ -76,8 +76,13 @@ pub(super) fn name(
     add_headers(&mut key, exchange, route);
     add_fields(&mut key, attributes, route);
     add_body(&mut key, outline, bytes, question.as_ref());
-    let Some(Question { turn, .. }) = question else {
-        return Some(Name { key: key.finish(), asked: None, wording: 0, is_time_bound: false });
+    let Some(QuestionMember { turn, .. }) = question else {
+        return Some(CacheKeys {
+            key: key.finish(),
+            asked: None,
+            wording: 0,
+            is_time_bound: false,
+        });
     };
     let partition = key.partition();
     let own = key.clone().part(normalize(&turn.text).as_bytes()).finish();
@@ -86,7 +91,7 @@ pub(super) fn name(
     // Other languages than English have no tables that tell near questions apart.
     let asked =
         (!is_foreign(&turn.text)).then_some(SemanticQuery { key: own, partition, text: turn.text });
-    Some(Name { key: own, asked, wording, is_time_bound })
+    Some(CacheKeys { key: own, asked, wording, is_time_bound })
 }
 
 /// Who shares the answer. None where the route wants a user and the request names none.
@@ -181,13 +186,18 @@ fn add_fields(key: &mut KeyBuilder, attributes: &dyn Attributes, route: &Route) 
 }
 
 /// Every member of the body as it is written, whatever their order.
-fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8], question: Option<&Question>) {
-    let says_nothing = |name: &[u8], value: &[u8]| {
+fn add_body(
+    key: &mut KeyBuilder,
+    outline: &Outline,
+    body: &[u8],
+    question: Option<&QuestionMember>,
+) {
+    let is_neutral = |name: &[u8], value: &[u8]| {
         // What the provider is not to keep is answered alike.
         FORM_MEMBERS.contains(&name) || (name == b"store" && value == b"false")
     };
     let mut members: Vec<_> =
-        outline.members(body).filter(|(name, value)| !says_nothing(name, value)).collect();
+        outline.members(body).filter(|(name, value)| !is_neutral(name, value)).collect();
     members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     for (name, value) in members {
         key.part(if name.as_ref() == b"max_completion_tokens" { b"max_tokens" } else { &name });
@@ -195,7 +205,7 @@ fn add_body(key: &mut KeyBuilder, outline: &Outline, body: &[u8], question: Opti
             None => {
                 key.part(value);
             }
-            Some(Question { turn, alone, .. }) => {
+            Some(QuestionMember { turn, alone, .. }) => {
                 let part = |range: Range<usize>| value.get(range).unwrap_or_default();
                 let LastTurn { span: Range { start, end }, .. } = *turn;
                 let Some((last, instructions)) = alone.as_ref().and_then(|it| it.split_last())
@@ -220,7 +230,7 @@ fn question(
     rule: &CacheRule,
     endpoint: Endpoint,
     (outline, body): (&Outline, &[u8]),
-) -> Option<Question> {
+) -> Option<QuestionMember> {
     let limits = &exchange.snapshot.settings.semantic_cache;
     let member: &[u8] = match endpoint {
         Endpoint::ChatCompletions => b"messages",
@@ -256,5 +266,5 @@ fn question(
         } else {
             None
         };
-    Some(Question { member, turn, alone })
+    Some(QuestionMember { member, turn, alone })
 }

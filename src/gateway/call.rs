@@ -16,13 +16,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::body::MinimumRate;
+use super::cache_lookup;
 use super::context::RequestContext;
 use super::encode::{encode, whole_body};
 use super::endpoint::{Endpoint, behind_version};
 use super::error::GatewayError;
 use super::form::OutgoingBody;
 use super::prepare::UpstreamRequest;
-use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::token;
@@ -151,7 +151,7 @@ pub(super) async fn call_streamed(
         token::ready(upstream_request).await?;
         connect(context, upstream_request, pool, (false, deadline)).await
     });
-    let mut response = recall::while_needed(exchange, ready).await??;
+    let mut response = cache_lookup::or_abandoned(exchange, ready).await??;
     let UpstreamResponse { link: Link::Pooled { pooled, .. }, head, .. } = &mut *response else {
         return Err(GatewayError::NoTarget);
     };
@@ -167,7 +167,7 @@ pub(super) async fn call_streamed(
     let answered = {
         let coming = call.head((&mut pooled.connection, head), (sent, mark, begun));
         let coming = pin!(pooled.watchdog.within(limit, coming));
-        recall::while_needed(exchange, coming).await?
+        cache_lookup::or_abandoned(exchange, coming).await?
     };
     let reusable = match answered {
         Ok(answered) => answered.map_err(|broken| broken.failure)?,
@@ -270,7 +270,7 @@ impl Call<'_> {
     ) -> Result<Sent, GatewayError> {
         let limit = self.deadline.min(Instant::now().after(self.upstream_request.timeouts.idle));
         let sending = pin!(within(limit, send(connection, message, Bytes::new())));
-        match recall::while_needed(exchange, sending).await? {
+        match cache_lookup::or_abandoned(exchange, sending).await? {
             Ok((out, sent)) => {
                 exchange.client.out = out;
                 Ok(sent)

@@ -112,7 +112,7 @@ impl Client {
 /// all the while; what it sends ahead is kept, up to a bound.
 ///
 /// The caller pins `work`: an `async fn` holds what it is given by value twice.
-pub(super) async fn while_client_stays<T>(
+pub(super) async fn or_disconnect<T>(
     reader: &mut Reader,
     mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, GatewayError> {

@@ -8,6 +8,7 @@
 
 use std::pin::pin;
 
+use super::cache_lookup;
 use super::deliver_stream;
 use super::deliver_translated;
 use super::endpoint::Endpoint;
@@ -17,7 +18,6 @@ use super::forward::Response;
 use super::opening;
 use super::prepare::UpstreamRequest;
 use super::realtime;
-use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::redact::{Redaction, Scrutiny};
@@ -174,7 +174,7 @@ async fn json(
     finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     out.extend_from_slice(&body);
     if status == 200 {
-        recall::store_whole(exchange, body);
+        cache_lookup::store_whole(exchange, body);
     }
     exchange.client.out = exchange.send(out).await?;
     Ok(())
@@ -272,7 +272,8 @@ pub(super) async fn keep_whole(
     let begun = Instant::now();
     let context = exchange.context;
     let kept =
-        recall::while_needed(exchange, pin!(response.keep_whole(context, upstream_request))).await;
+        cache_lookup::or_abandoned(exchange, pin!(response.keep_whole(context, upstream_request)))
+            .await;
     exchange.record.upstream += begun.elapsed();
     let mut body = kept??;
     let status = response.head.status();

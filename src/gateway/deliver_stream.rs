@@ -12,7 +12,8 @@ use std::sync::LazyLock;
 use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
-use super::chat_form::{self, ChatEvents};
+use super::cache_format::{self, ResponseTap};
+use super::cache_lookup;
 use super::deliver::{
     BodyFraming, begin_head, body_framing, finish_head, tier_of, write_provider_fields,
 };
@@ -20,7 +21,6 @@ use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::UpstreamRequest;
-use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::service_tiers::TierWords;
@@ -49,7 +49,7 @@ struct Progress {
     /// What comes before the first content is held back.
     hold: Hold,
     /// What is stored and shared of a stream in another dialect than OpenAI's chat.
-    shared: Option<ChatEvents>,
+    tap: Option<ResponseTap>,
     tiers: TierWords,
 }
 
@@ -115,12 +115,12 @@ async fn relay_all(
     let mut reader = EventReader::new(EVENT_BYTES_MAX);
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
     let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
-    let other = exchange.record.endpoint.and_then(chat_form::other_codec);
-    let shared = other.and_then(|codec| ChatEvents::new(exchange, Some(codec)));
+    let other = exchange.record.endpoint.and_then(cache_format::client_codec);
+    let tap = other.and_then(|codec| ResponseTap::new(exchange, Some(codec)));
     let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, response));
     let tiers = TierWords::new(exchange, upstream_request);
     let mut progress =
-        Progress { dialect, done: false, finished: false, scrutiny, hold, shared, tiers };
+        Progress { dialect, done: false, finished: false, scrutiny, hold, tap, tiers };
     loop {
         let ended = receive(upstream_request, response, &mut reader)?;
         shown.turn();
@@ -155,15 +155,15 @@ pub(super) async fn send(
     exchange: &mut Exchange<'_>,
     out: Vec<u8>,
 ) -> Result<Vec<u8>, GatewayError> {
-    let Some(patience) = recall::patience_of_followers(exchange) else {
+    let Some(wait) = cache_lookup::followers_wait(exchange) else {
         return exchange.send(out).await;
     };
-    let sent = match select(pin!(exchange.send(out)), pin!(patience)).await {
+    let sent = match select(pin!(exchange.send(out)), pin!(wait)).await {
         Either::Left((sent, _)) => sent,
         Either::Right(_) => Err(GatewayError::ClientStalled),
     };
     match sent {
-        Err(failure) if recall::is_shared(exchange) => {
+        Err(failure) if cache_lookup::is_shared(exchange) => {
             exchange.client.lost.get_or_insert(failure);
             Ok(Vec::new())
         }
@@ -190,7 +190,7 @@ async fn finish(
         return Err(invalid(upstream_request, "its stream ends without a terminator"));
     }
     if complete {
-        recall::store_stream(exchange);
+        cache_lookup::store_stream(exchange);
     }
     // Some providers leave the terminator out; clients wait for it.
     let has_done = progress.dialect == Dialect::OpenaiChat;
@@ -253,13 +253,13 @@ fn drain_events(
             progress.done = true;
             write_event(out, &event);
             // All is there, whatever its provider does with the connection now.
-            recall::store_stream(exchange);
+            cache_lookup::store_stream(exchange);
             continue;
         }
         look_at(exchange, upstream_request, &event, progress, out);
         if is_last(progress.dialect, event.name) {
             progress.done = true;
-            recall::store_stream(exchange);
+            cache_lookup::store_stream(exchange);
         }
     }
 }
@@ -285,7 +285,7 @@ fn look_at(
     let is_telling = with_usage || finish != Finish::None;
     let looks_at_tier = progress.tiers.looks_at(is_telling);
     let is_usual = scrutiny == Scrutiny::Usual && !with_usage && !is_decoded;
-    if is_usual && !looks_at_tier && !recall::takes_events(exchange) {
+    if is_usual && !looks_at_tier && !cache_lookup::takes_events(exchange) {
         exchange.record.content_events += 1;
         write_event(out, event);
         return;
@@ -313,12 +313,12 @@ fn look_closely(
     // What the provider says is metered; what goes on is in the words of its clients.
     let replaced = if seen.looks_at_tier { progress.tiers.replace(event.data) } else { None };
     let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
-    if recall::takes_events(exchange) {
+    if cache_lookup::takes_events(exchange) {
         let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
         let data = upstream_request.masked(shown.data, scrutiny);
-        match &mut progress.shared {
-            Some(shared) => shared.take_event(exchange, event.name, &data),
-            None => recall::take_event(exchange, &data),
+        match &mut progress.tap {
+            Some(tap) => tap.take_event(exchange, event.name, &data),
+            None => cache_lookup::take_event(exchange, &data),
         }
     }
     if seen.scrutiny == Scrutiny::Close {

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::chat_form::ChatEvents;
+use super::cache_format::ResponseTap;
+use super::cache_lookup;
 use super::deliver::{
     BodyFraming, begin_head, body_framing, finish_head, keep_whole, tier_of,
     write_provider_fields_without_content,
@@ -16,7 +17,6 @@ use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::opening::{self, Hold, NO_CONTENT};
 use super::prepare::UpstreamRequest;
-use super::recall;
 use super::record::Exchange;
 use super::redact::Scrutiny;
 use super::shapes::Shaped;
@@ -91,7 +91,7 @@ async fn chat(
     translation.write_answer(&answer, unix_now().as_secs(), &mut told);
     stored_responses::keep_whole(exchange, translation, &told);
     send_json(exchange, upstream_request, response, &told).await?;
-    recall::store_whole(exchange, told);
+    cache_lookup::store_whole(exchange, told);
     Ok(())
 }
 
@@ -112,7 +112,7 @@ async fn shaped(
     let told =
         told.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
     send_json(exchange, upstream_request, response, &told).await?;
-    recall::store_whole(exchange, told);
+    cache_lookup::store_whole(exchange, told);
     Ok(())
 }
 
@@ -254,7 +254,7 @@ struct Stream<'p> {
     encoder: Box<dyn StreamEncoder>,
     chunks: Vec<Chunk>,
     /// What is stored and shared of it.
-    shared: Option<ChatEvents>,
+    tap: Option<ResponseTap>,
     /// The answer is complete, or has ended with an error that the client has been told.
     has_ended: bool,
     /// What comes before the first content is held back.
@@ -276,7 +276,7 @@ impl<'p> Stream<'p> {
             decoder,
             encoder: translation.stream_encoder(now),
             chunks: Vec::new(),
-            shared: ChatEvents::new(exchange, None),
+            tap: ResponseTap::new(exchange, None),
             has_ended: false,
             hold: Hold::new(exchange, response),
         }
@@ -396,14 +396,14 @@ impl<'p> Stream<'p> {
                 self.encoder.complete_at(unix_now().as_secs());
             }
             self.encoder.push(&chunk, out);
-            if let Some(shared) = &mut self.shared {
-                shared.take(exchange, &chunk);
+            if let Some(tap) = &mut self.tap {
+                tap.take(exchange, &chunk);
             }
         }
         self.chunks = chunks;
         if self.has_ended && !exchange.record.stream_error {
             stored_responses::keep_streamed(exchange, self.translation, out);
-            recall::store_stream(exchange);
+            cache_lookup::store_stream(exchange);
         }
         Ok(())
     }

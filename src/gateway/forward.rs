@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use super::admit::Grant;
 use super::attempt::{Attempt, AttemptResponse, SelectedAttempt, is_terminal, outcome_of_failure};
 use super::attributes::RequestAttributes;
+use super::cache_lookup;
 use super::call::{CallStats, call, call_streamed};
 use super::call_in_parts::call_in_parts;
 use super::context::RequestContext;
@@ -26,7 +27,6 @@ use super::error::GatewayError;
 use super::opening::{self, Wait};
 use super::pictures;
 use super::prepare::{Preparation, UpstreamRequest, prepare};
-use super::recall;
 use super::receive::{Body, Request};
 use super::record::Exchange;
 use super::upstream_response::UpstreamResponse;
@@ -60,7 +60,7 @@ pub(super) async fn forward(
         (None, _) => {
             let executor = PlanExecutor { context, grant, request, is_racing: false };
             let calling = pin!(executor.call_single_target());
-            recall::while_needed(exchange, calling).await.and_then(|it| it)
+            cache_lookup::or_abandoned(exchange, calling).await.and_then(|it| it)
         }
         // What was sent cannot be sent again.
         (Some(_), Some(failure)) if is_streamed => Err(failure),
@@ -70,7 +70,7 @@ pub(super) async fn forward(
         (Some(plan), before) => {
             let executor = PlanExecutor { context, grant, request, is_racing: false };
             let running = Box::pin(executor.run(plan, before));
-            recall::while_needed(exchange, running).await.and_then(|it| it)
+            cache_lookup::or_abandoned(exchange, running).await.and_then(|it| it)
         }
     };
     if exchange.client.out.capacity() == 0 {
@@ -209,7 +209,7 @@ async fn run_plan_streamed(
             NextStep::Attempt(step) => step,
         };
         if step.wait > Duration::ZERO {
-            recall::while_needed(exchange, pin!(sleep(step.wait))).await?;
+            cache_lookup::or_abandoned(exchange, pin!(sleep(step.wait))).await?;
         }
         let active = Arc::clone(plan.active_route());
         let Some(target) = active.route().targets.get(step.target) else { return last };

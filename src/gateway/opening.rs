@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::cache_lookup;
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
-use super::recall;
 use super::receive::Request;
 use super::record::Exchange;
 use super::redact::Scrutiny;
@@ -274,7 +274,7 @@ impl Hold {
     /// The stream begins for its client, and for those who share it.
     pub(super) fn end(&mut self, exchange: &Exchange<'_>) {
         self.is_on = false;
-        recall::begin_stream(exchange);
+        cache_lookup::begin_stream(exchange);
     }
 
     /// Ends for an opening of so many bytes that it has become too large to be held back.

@@ -10,8 +10,8 @@ use super::error::GatewayError;
 use super::receive::Request;
 use super::record::Exchange;
 use super::{
-    admit, deliver, feedback, forward, realtime, recall, receive, render, responses_socket, route,
-    screen, settle,
+    admit, cache_lookup, deliver, feedback, forward, realtime, receive, render, responses_socket,
+    route, screen, settle,
 };
 
 /// Whether the client's connection serves another request.
@@ -43,7 +43,7 @@ async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), GatewayErro
     }
     if let Err(failure) = &outcome {
         // Nobody shall wait for what does not come, least of all until this client has been told.
-        exchange.ticket = None;
+        exchange.cache_write = None;
         Box::pin(deliver::send_error(exchange, failure)).await;
     }
     let failure = outcome.as_ref().err();
@@ -83,8 +83,8 @@ async fn run_stages(
     }
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
-    if let Some(hit) = recall::recall(exchange, grant, &request).await? {
-        return Box::pin(recall::deliver(exchange, &request, hit)).await;
+    if let Some(hit) = cache_lookup::look_up(exchange, grant, &request).await? {
+        return Box::pin(cache_lookup::deliver(exchange, &request, hit)).await;
     }
     let mut plan = match route::route(exchange, grant, &request)? {
         route::RouteDecision::Respond(local) => return deliver::send_local(exchange, local).await,

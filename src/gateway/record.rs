@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cache_lookup::CacheWrite;
 use super::connection::Client;
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::fields::ClientFormat;
 use super::pipeline::ConnectionReuse;
-use super::recall::Ticket;
 use super::upstream::Snapshot;
 use super::worker::Worker;
 use crate::base::{Instant, RequestId};
@@ -28,8 +28,8 @@ pub(super) struct Exchange<'a> {
     pub client: &'a mut Client,
     pub head: &'a RequestHead,
     pub record: RequestRecord,
-    /// Leave to store the answer.
-    pub ticket: Option<Box<Ticket>>,
+    /// The write to the cache that is due.
+    pub cache_write: Option<Box<CacheWrite>>,
 }
 
 /// What the cache had to do with a request.
@@ -170,7 +170,7 @@ impl<'a> Exchange<'a> {
             close: false,
         };
         let (snapshot, head) = (Rc::clone(&context.snapshot), context.head);
-        Self { context, worker, snapshot, client, head, record, ticket: None }
+        Self { context, worker, snapshot, client, head, record, cache_write: None }
     }
 
     /// A gateway field by its short name, such as `config`.

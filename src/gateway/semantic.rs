@@ -1,4 +1,4 @@
-//! The second half of `recall`: a stored question of the same meaning.
+//! The second half of `cache_lookup`: a stored question of the same meaning.
 //!
 //! The text goes to an embedder thread and the shard goes on with others; if nothing has come back in
 //! time, the request goes on without.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::connection::while_client_stays;
+use super::connection::or_disconnect;
 use super::error::GatewayError;
 use super::record::Exchange;
 use crate::base::Instant;
@@ -25,10 +25,10 @@ use crate::telemetry::Counter;
 /// The reply of a thread that had begun before the deadline may come so much later.
 const GRACE: Duration = Duration::from_millis(5);
 
-/// Gives a look-up up when its request ends.
-struct GiveUp(Cancel);
+/// Cancels a lookup when its request ends.
+struct CancelOnDrop(Cancel);
 
-impl Drop for GiveUp {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
     }
@@ -36,7 +36,7 @@ impl Drop for GiveUp {
 
 /// What is known of the question and the stored one next to it. None where the tier is off, busy or
 /// late, or has no use for the text.
-pub(super) async fn look_up(
+pub(super) async fn find(
     exchange: &mut Exchange<'_>,
     asked: SemanticQuery,
 ) -> Result<Option<SemanticMatch>, GatewayError> {
@@ -53,9 +53,9 @@ pub(super) async fn look_up(
         exchange.worker.recorder().count(Counter::CacheSemanticSkips);
         return Ok(None);
     }
-    let _give_up = GiveUp(cancel);
+    let _cancel_on_drop = CancelOnDrop(cancel);
     let reader = &mut exchange.client.connection.reader;
-    let found = while_client_stays(reader, pin!(within(deadline.after(GRACE), answer))).await?;
+    let found = or_disconnect(reader, pin!(within(deadline.after(GRACE), answer))).await?;
     let found = found.ok().and_then(|reply| reply.ok().flatten());
     match &found {
         Some(found) => {
@@ -80,8 +80,8 @@ fn is_shadowed(exchange: &Exchange<'_>, rule: &CacheRule) -> bool {
     shadow.unwrap_or(mode == SemanticMode::Shadow)
 }
 
-/// Remembers an answer that is about to be served, for what its client may think of it.
-pub(super) fn note(exchange: &Exchange<'_>, asked: Key, entry: Key) {
+/// Remembers an answer that is about to be served, for its client's feedback.
+pub(super) fn remember_served(exchange: &Exchange<'_>, asked: Key, entry: Key) {
     let record = &exchange.record;
     let id = record.id.to_string();
     let trace_id = record.trace_id.as_deref().unwrap_or(&id);
@@ -89,30 +89,30 @@ pub(super) fn note(exchange: &Exchange<'_>, asked: Key, entry: Key) {
     exchange.worker.cache().note_served(record.key.as_deref(), trace_id, served);
 }
 
-/// What is made of what was found.
-pub(super) enum Weighed {
+/// Whether what was found is served.
+pub(super) enum SemanticDecision {
     /// Its answer is served.
     Serve(Neighbor),
-    /// The provider is asked, and something may be held against its answer.
-    Ask(Option<Comparison>),
+    /// The provider is called, and its answer may be compared with something.
+    Miss(Option<AnswerCheck>),
 }
 
-/// What the provider's answer is held against.
-pub(super) struct Comparison {
+/// What the provider's answer is compared with.
+pub(super) struct AnswerCheck {
     neighbor: Option<Neighbor>,
     /// True if what shadow mode has found is written down.
     is_shadow: bool,
     trial: Option<Box<SampledCheck>>,
 }
 
-/// What is made of what was found for the question `asked`. Of the stored questions whose answers may
+/// Decides on what was found for the question `asked`. Of the stored questions whose answers may
 /// be served, those count for which `is_good`.
-pub(super) fn weigh(
+pub(super) fn decide(
     exchange: &Exchange<'_>,
     (asked, rule): (Key, &CacheRule),
     found: &SemanticMatch,
     is_good: impl Fn(&Neighbor) -> bool,
-) -> Weighed {
+) -> SemanticDecision {
     let is_shadow = is_shadowed(exchange, rule);
     let candidate = found.served().filter(|it| is_good(it));
     let trial = match verdict(exchange, candidate) {
@@ -124,23 +124,29 @@ pub(super) fn weigh(
         Verdict::Serve => None,
     };
     match candidate {
-        Some(candidate) if trial.is_none() && !is_shadow => Weighed::Serve(candidate.clone()),
+        Some(candidate) if trial.is_none() && !is_shadow => {
+            SemanticDecision::Serve(candidate.clone())
+        }
         _ => {
             let is_compared = is_shadow || trial.is_some();
             let neighbor = found.neighbor.clone();
-            Weighed::Ask(is_compared.then_some(Comparison { neighbor, is_shadow, trial }))
+            SemanticDecision::Miss(is_compared.then_some(AnswerCheck {
+                neighbor,
+                is_shadow,
+                trial,
+            }))
         }
     }
 }
 
-/// What shadow mode holds against the answer to a request that is asked anew whatever is found.
+/// What shadow mode compares with the answer to a request that is asked anew whatever is found.
 pub(super) fn shadow(
     exchange: &Exchange<'_>,
     rule: &CacheRule,
     found: &SemanticMatch,
-) -> Option<Comparison> {
+) -> Option<AnswerCheck> {
     let is_shadow = is_shadowed(exchange, rule);
-    is_shadow.then(|| Comparison { neighbor: found.neighbor.clone(), is_shadow, trial: None })
+    is_shadow.then(|| AnswerCheck { neighbor: found.neighbor.clone(), is_shadow, trial: None })
 }
 
 /// What the route's record says of a stored answer that could be served. The look-up is counted.
@@ -161,10 +167,10 @@ fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbor>) -> Verdict {
     }
 }
 
-/// Holds the provider's answer against what was found.
-pub(super) fn compare(exchange: &Exchange<'_>, comparison: Comparison, body: &[u8]) {
+/// Compares the provider's answer with what was found.
+pub(super) fn compare(exchange: &Exchange<'_>, comparison: AnswerCheck, body: &[u8]) {
     let Some(semantic) = exchange.worker.semantic() else { return };
-    let Comparison { neighbor, is_shadow, trial } = comparison;
+    let AnswerCheck { neighbor, is_shadow, trial } = comparison;
     let observation = is_shadow.then(|| observation(exchange, neighbor.as_ref()));
     let stored = neighbor.and_then(|it| answer_text(&it.entry.body));
     semantic.compare(ComparisonReport { observation, check: trial }, stored.zip(answer_text(body)));

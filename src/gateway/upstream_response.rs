@@ -4,10 +4,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::body::BodyReader;
+use super::cache_lookup;
 use super::context::RequestContext;
 use super::error::GatewayError;
 use super::prepare::UpstreamRequest;
-use super::recall;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use crate::base::Instant;
@@ -121,7 +121,7 @@ impl UpstreamResponse {
     ) -> Result<Option<usize>, GatewayError> {
         let begun = Instant::now();
         let filled = pin!(self.fill_unwatched(upstream_request, until));
-        let outcome = recall::while_needed(exchange, filled).await;
+        let outcome = cache_lookup::or_abandoned(exchange, filled).await;
         exchange.record.upstream += begun.elapsed();
         outcome?
     }

@@ -1,14 +1,14 @@
-//! A stream that another request has asked for: its events go to this client too, as they come.
+//! A stream that another request leads: its events go to this client too, as they come.
 
 use std::pin::pin;
 
-use super::connection::while_client_stays;
+use super::connection::or_disconnect;
 use super::deliver::{begin_head, body_framing, finish_head};
 use super::deliver_stream::{append, end};
 use super::error::GatewayError;
 use super::receive::Request;
 use super::record::Exchange;
-use super::{chat_form, translate};
+use super::{cache_format, translate};
 use crate::base::{Instant, unix_now};
 use crate::cache::{AnswerOrigin, Follower, SharedChunk};
 use crate::dialects::{Codec, Frame, StreamDecoder, StreamEncoder, codec};
@@ -27,25 +27,25 @@ pub(super) async fn relay(
     let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
     let framing = body_framing(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
-    let frame = chat_form::other_codec(request.endpoint).map_or(Frame::Events, Codec::frame);
+    let frame = cache_format::client_codec(request.endpoint).map_or(Frame::Events, Codec::frame);
     write_field(&mut out, "content-type", frame.media_type().as_bytes());
     write_field(&mut out, "x-accel-buffering", b"no");
     finish_head(exchange, &mut out, framing);
     let mut events = Vec::new();
-    let mut other = Other::new(exchange, request);
+    let mut transcoder = Transcoder::new(exchange, request);
     // Before the first event, which may take its time.
     out = exchange.send(out).await?;
     let is_complete = loop {
         let begun = Instant::now();
         let reader = &mut exchange.client.connection.reader;
-        let chunk = while_client_stays(reader, pin!(follower.recv())).await;
+        let chunk = or_disconnect(reader, pin!(follower.recv())).await;
         exchange.record.upstream += begun.elapsed();
         match chunk? {
             SharedChunk::Events(fresh) => {
                 events.clear();
                 for data in fresh {
-                    match &mut other {
-                        Some(other) => other.encode(exchange, &data, &mut events),
+                    match &mut transcoder {
+                        Some(transcoder) => transcoder.encode(exchange, &data, &mut events),
                         None => encode(exchange, &data, (&id, include_usage), &mut events),
                     }
                 }
@@ -62,27 +62,27 @@ pub(super) async fn relay(
             }
         }
     };
-    if let Some(other) = &mut other {
+    if let Some(transcoder) = &mut transcoder {
         events.clear();
-        other.finish(is_complete, &mut events);
+        transcoder.finish(is_complete, &mut events);
         append(&mut out, &events, framing);
     }
-    end(&mut out, is_complete && other.is_none(), framing);
+    end(&mut out, is_complete && transcoder.is_none(), framing);
     exchange.client.out = exchange.send(out).await?;
     Ok(())
 }
 
 /// For a client that speaks another dialect than the shared events.
-struct Other {
+struct Transcoder {
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
     id: String,
     chunks: Vec<Chunk>,
 }
 
-impl Other {
+impl Transcoder {
     fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
-        let client = chat_form::other_codec(request.endpoint)?;
+        let client = cache_format::client_codec(request.endpoint)?;
         let asked = translate::read(exchange.context, request, &[], client).ok()?;
         Some(Self {
             decoder: codec(Dialect::OpenaiChat)?.stream_decoder(),

@@ -1,5 +1,5 @@
-//! Stage `recall`: the cache is asked before a provider is, and a ticket is drawn for the answer
-//! of one who has to be asked.
+//! Stage `cache_lookup`: the cache is looked up before a provider is called; on a miss the write of the
+//! response is prepared.
 //!
 //! The same request first, also one that is still under way; then, where the route says
 //! so, a question of the same meaning.
@@ -13,17 +13,17 @@ use futures_util::future::{Either, select};
 
 use super::admit::{Grant, bounded};
 use super::attributes::RequestAttributes;
-use super::cache_key::{self, Name};
-use super::chat_form;
-use super::connection::while_client_stays;
+use super::cache_format;
+use super::cache_key::{self, CacheKeys};
+use super::connection::or_disconnect;
 use super::deliver::{BodyFraming, begin_head, body_framing, finish_head};
 use super::deliver_stream;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
-use super::follow;
 use super::receive::Request;
 use super::record::{CacheStatus, Exchange};
-use super::semantic::{self, Comparison, Weighed};
+use super::semantic::{self, AnswerCheck, SemanticDecision};
+use super::shared_stream;
 use crate::base::{Instant, unix_now};
 use crate::cache::{
     AnswerOrigin, Entry, EntryLabels, Follower, Key, Leader, Neighbor, Question, SemanticMatch,
@@ -35,13 +35,13 @@ use crate::routing::{CacheRule, Route};
 use crate::shard::sleep;
 use crate::telemetry::Counter;
 
-/// Leave to store the answer of an exchange.
-pub(super) struct Ticket {
+/// The write to the cache that is due when the response is complete.
+pub(super) struct CacheWrite {
     key: Key,
     wording: u64,
     question: Option<Box<Question>>,
-    /// What the answer is held against.
-    comparison: Option<Comparison>,
+    /// What the answer is compared with.
+    comparison: Option<AnswerCheck>,
     time_to_live: Duration,
     labels: EntryLabels,
     fold: StreamAccumulator,
@@ -49,18 +49,18 @@ pub(super) struct Ticket {
     leader: Option<Leader>,
 }
 
-/// What a request asks of the cache.
+/// A lookup in the cache.
 struct Lookup<'r> {
     rule: &'r CacheRule,
-    name: Name,
-    control: Control,
+    keys: CacheKeys,
+    control: CacheControl,
     /// True once it has waited for another request; nobody waits twice.
     has_waited: bool,
 }
 
 /// The client's wishes.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Control {
+struct CacheControl {
     /// Neither look nor store.
     off: bool,
     /// Do not look, but store.
@@ -69,17 +69,17 @@ struct Control {
     age_max: Option<Duration>,
 }
 
-impl Control {
+impl CacheControl {
     fn of(exchange: &Exchange<'_>) -> Self {
-        let says = |name, word: &str| {
+        let has_value = |name, word: &str| {
             exchange
                 .gateway_header(name)
                 .is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
         };
         let header = exchange.head.get("cache-control").unwrap_or_default();
         let mut control = Self::read(std::str::from_utf8(header).unwrap_or_default());
-        control.off |= says("debug", "false");
-        control.refresh |= says("cache-force-refresh", "true");
+        control.off |= has_value("debug", "false");
+        control.refresh |= has_value("cache-force-refresh", "true");
         control
     }
 
@@ -102,36 +102,37 @@ impl Control {
     }
 }
 
-/// An answer that no provider is asked for.
+/// An answer that needs no provider.
 pub(super) enum Hit {
     /// It is stored.
     Stored(Arc<Entry>),
-    /// It is the stream that another request has asked for.
+    /// It is the stream of another request.
     Shared(Follower, AnswerOrigin),
 }
 
-/// The answer that the cache has, if it has one. Where it has none and the answer may be stored, a
-/// ticket is drawn.
-pub(super) async fn recall(
+/// The answer that the cache has, if it has one. Where it has none and the answer may be stored, its
+/// write is prepared.
+pub(super) async fn look_up(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,
 ) -> Result<Option<Hit>, GatewayError> {
     let Some(route) = grant.route() else { return Ok(None) };
-    let Some(mut lookup) = look_up(exchange, grant, request) else { return Ok(None) };
-    let (mut meant, mut comparison) = (None, None);
-    let key = lookup.name.key;
+    let Some(mut lookup) = read_lookup(exchange, grant, request) else { return Ok(None) };
+    let (mut nearest, mut comparison) = (None, None);
+    let key = lookup.keys.key;
     let leader;
     if lookup.control.refresh {
-        leader = lead(exchange, &lookup);
+        leader = start_flight(exchange, &lookup);
         count(exchange, CacheStatus::Refresh, Counter::CacheRefreshes);
         let cache = exchange.worker.cache();
-        cache.remove(&lookup.name.key, exchange.record.at_unix);
-        if let Some(asked) = lookup.name.asked.take() {
-            meant = Box::pin(semantic::look_up(exchange, asked)).await?;
-            comparison = meant.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it));
+        cache.remove(&lookup.keys.key, exchange.record.at_unix);
+        if let Some(asked) = lookup.keys.asked.take() {
+            nearest = Box::pin(semantic::find(exchange, asked)).await?;
+            comparison =
+                nearest.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it));
             // What would have answered it is as stale.
-            let neighbor = meant.as_ref().and_then(SemanticMatch::served);
+            let neighbor = nearest.as_ref().and_then(SemanticMatch::served);
             if let Some(stale) = neighbor {
                 exchange.worker.cache().remove(&stale.key, exchange.record.at_unix);
             }
@@ -140,25 +141,25 @@ pub(super) async fn recall(
         if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
             return Ok(Some(found));
         }
-        if let Some(asked) = lookup.name.asked.take() {
-            meant = Box::pin(semantic::look_up(exchange, asked)).await?;
+        if let Some(asked) = lookup.keys.asked.take() {
+            nearest = Box::pin(semantic::find(exchange, asked)).await?;
             // The same request may have come meanwhile.
             if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
                 return Ok(Some(found));
             }
             let is_good = |it: &Neighbor| lookup.accepts(exchange, grant, &it.entry);
-            let weigh = |it| semantic::weigh(exchange, (key, lookup.rule), it, is_good);
-            match meant.as_ref().map(weigh) {
-                Some(Weighed::Serve(found)) => {
+            let decide = |it| semantic::decide(exchange, (key, lookup.rule), it, is_good);
+            match nearest.as_ref().map(decide) {
+                Some(SemanticDecision::Serve(found)) => {
                     count(exchange, CacheStatus::SemanticHit, Counter::CacheSemanticHits);
-                    semantic::note(exchange, key, found.key);
+                    semantic::remember_served(exchange, key, found.key);
                     return Ok(Some(Hit::Stored(found.entry)));
                 }
-                Some(Weighed::Ask(against)) => comparison = against,
+                Some(SemanticDecision::Miss(against)) => comparison = against,
                 None => {}
             }
         }
-        leader = lead(exchange, &lookup);
+        leader = start_flight(exchange, &lookup);
         // Another shard may have been a moment faster, and may even have landed.
         let found = match leader {
             Some(_) => find(exchange, grant, &lookup).map(|it| hit(exchange, &lookup, it)),
@@ -167,18 +168,19 @@ pub(super) async fn recall(
         if found.is_some() {
             return Ok(found);
         }
-        match meant {
+        match nearest {
             None => count(exchange, CacheStatus::Miss, Counter::CacheMisses),
             Some(_) => count(exchange, CacheStatus::SemanticMiss, Counter::CacheSemanticMisses),
         }
     }
-    let ticket = Ticket { comparison, leader, ..draw(exchange, route, &lookup, meant) };
-    exchange.ticket = Some(Box::new(ticket));
+    let cache_write =
+        CacheWrite { comparison, leader, ..prepare_write(exchange, route, &lookup, nearest) };
+    exchange.cache_write = Some(Box::new(cache_write));
     Ok(None)
 }
 
 fn hit(exchange: &mut Exchange<'_>, lookup: &Lookup<'_>, entry: Arc<Entry>) -> Hit {
-    let is_same = entry.wording == lookup.name.wording;
+    let is_same = entry.wording == lookup.keys.wording;
     let counter = if is_same { Counter::CacheHits } else { Counter::CacheNormalisedHits };
     count(exchange, CacheStatus::Hit, counter);
     Hit::Stored(entry)
@@ -189,26 +191,30 @@ fn count(exchange: &mut Exchange<'_>, status: CacheStatus, counter: Counter) {
     exchange.worker.recorder().count(counter);
 }
 
-/// What a request asks of the cache; none if it has nothing to do with it.
-fn look_up<'r>(exchange: &Exchange<'_>, grant: &'r Grant, request: &Request) -> Option<Lookup<'r>> {
+/// The lookup of a request; none if the cache has nothing to do with it.
+fn read_lookup<'r>(
+    exchange: &Exchange<'_>,
+    grant: &'r Grant,
+    request: &Request,
+) -> Option<Lookup<'r>> {
     let route = grant.route()?;
     let rule = route.cache.as_ref()?;
-    let control = Control::of(exchange);
+    let control = CacheControl::of(exchange);
     if !request.endpoint.is_metered() || control.off {
         return None;
     }
-    let asked = chat_form::asked(exchange, request)?;
+    let asked = cache_format::to_stored_request(exchange, request)?;
     let attributes = RequestAttributes::new(exchange.context, grant, request);
-    let name = cache_key::name(exchange, route, rule, (&asked, &attributes))?;
-    Some(Lookup { rule, name, control, has_waited: false })
+    let keys = cache_key::cache_keys(exchange, route, rule, (&asked, &attributes))?;
+    Some(Lookup { rule, keys, control, has_waited: false })
 }
 
-/// Leads the requests that are identical to this one. Who has a limit of its own leads nobody.
-fn lead(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> {
+/// Starts a flight that identical requests follow. A request with a limit of its own starts none.
+fn start_flight(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> {
     let record = &exchange.record;
     let has_limit = exchange.gateway_header("request-timeout").is_some();
     let flights = exchange.worker.flights();
-    if has_limit { None } else { flights.start(lookup.name.key, record.stream, record.at_unix) }
+    if has_limit { None } else { flights.start(lookup.keys.key, record.stream, record.at_unix) }
 }
 
 /// The answer to the same request: stored, or of one under way.
@@ -226,7 +232,7 @@ async fn find_same(
         return Ok(None);
     }
     let flights = exchange.worker.flights();
-    let joined = flights.join(&lookup.name.key, exchange.record.stream);
+    let joined = flights.join(&lookup.keys.key, exchange.record.stream);
     let age = |it: &Follower| exchange.record.at_unix.saturating_sub(it.begun_at());
     let young = joined.filter(|it| lookup.control.age_max.is_none_or(|max| age(it) <= max));
     let Some(mut follower) = young else { return Ok(None) };
@@ -235,14 +241,14 @@ async fn find_same(
     let begun = Instant::now();
     let reader = &mut exchange.client.connection.reader;
     if exchange.record.stream {
-        let origin = while_client_stays(reader, pin!(follower.origin())).await?;
+        let origin = or_disconnect(reader, pin!(follower.origin())).await?;
         if let Some(origin) = origin.filter(|it| may_use(grant, it.model.as_deref())) {
             exchange.record.upstream += begun.elapsed();
             count(exchange, CacheStatus::Hit, Counter::CacheHits);
             return Ok(Some(Hit::Shared(follower, origin)));
         }
     } else {
-        while_client_stays(reader, pin!(follower.finished())).await?;
+        or_disconnect(reader, pin!(follower.finished())).await?;
     }
     exchange.record.upstream += begun.elapsed();
     let entry = find(exchange, grant, lookup);
@@ -255,7 +261,7 @@ fn may_use(grant: &Grant, model: Option<&str>) -> bool {
 }
 
 fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<Arc<Entry>> {
-    let entry = exchange.worker.cache().get(&lookup.name.key, exchange.record.at_unix, None)?;
+    let entry = exchange.worker.cache().get(&lookup.keys.key, exchange.record.at_unix, None)?;
     lookup.accepts(exchange, grant, &entry).then_some(entry)
 }
 
@@ -268,22 +274,22 @@ impl Lookup<'_> {
     }
 }
 
-fn draw(
+fn prepare_write(
     exchange: &Exchange<'_>,
     route: &Route,
     lookup: &Lookup<'_>,
-    meant: Option<SemanticMatch>,
-) -> Ticket {
+    nearest: Option<SemanticMatch>,
+) -> CacheWrite {
     let asked = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
     let longest = lookup.rule.max_age.or(asked).unwrap_or(CacheRule::MAX_AGE);
     let bound = exchange.snapshot.settings.semantic_cache.time_bound_max_age;
-    let key = lookup.name.key;
-    Ticket {
+    let key = lookup.keys.key;
+    CacheWrite {
         key,
-        wording: lookup.name.wording,
+        wording: lookup.keys.wording,
         comparison: None,
-        question: meant.map(|found| found.question),
-        time_to_live: if lookup.name.is_time_bound { longest.min(bound) } else { longest },
+        question: nearest.map(|found| found.question),
+        time_to_live: if lookup.keys.is_time_bound { longest.min(bound) } else { longest },
         labels: EntryLabels {
             route: Some(Arc::from(route.name.as_str())),
             key: exchange.record.key.clone(),
@@ -295,18 +301,18 @@ fn draw(
     }
 }
 
-/// Stores an answer that came whole, if there is leave to. Before it is sent: nobody waits for a
+/// Stores an answer that came whole, if a write is due. Before it is sent: nobody waits for a
 /// client that reads slowly.
 pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
-    let Some(ticket) = exchange.ticket.take() else { return };
+    let Some(cache_write) = exchange.cache_write.take() else { return };
     // Looked at only if it would fit: a large answer is not parsed for nothing.
     if !exchange.worker.cache().fits(body.len()) {
         return;
     }
-    let Some(body) = chat_form::stored(exchange, body) else { return };
+    let Some(body) = cache_format::to_stored_response(exchange, body) else { return };
     let is_in_words = exchange.record.endpoint.is_none_or(Endpoint::is_in_words);
     if !is_in_words || is_replayable(&body) {
-        store(exchange, *ticket, body);
+        store(exchange, *cache_write, body);
     }
 }
 
@@ -320,16 +326,16 @@ pub(super) fn begin_stream(exchange: &Exchange<'_>) {
 
 /// True if events are of use: the answer may be stored, or others share it.
 pub(super) fn takes_events(exchange: &Exchange<'_>) -> bool {
-    exchange.ticket.is_some()
+    exchange.cache_write.is_some()
 }
 
 /// Takes in the data of one event of a stream.
 pub(super) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
     let leads = leader(exchange).is_some();
     let has_room = !leads || exchange.reserve_memory(data.len()).is_ok();
-    let Some(ticket) = &mut exchange.ticket else { return };
-    ticket.fold.push(data);
-    match &ticket.leader {
+    let Some(cache_write) = &mut exchange.cache_write else { return };
+    cache_write.fold.push(data);
+    match &cache_write.leader {
         Some(leader) if has_room => leader.share(data),
         Some(leader) => leader.stop_sharing(),
         None => {}
@@ -337,7 +343,7 @@ pub(super) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
 }
 
 fn leader<'e>(exchange: &'e Exchange<'_>) -> Option<&'e Leader> {
-    exchange.ticket.as_ref()?.leader.as_ref()
+    exchange.cache_write.as_ref()?.leader.as_ref()
 }
 
 /// True if others share the stream that this exchange has asked for.
@@ -347,13 +353,13 @@ pub(super) fn is_shared(exchange: &Exchange<'_>) -> bool {
 
 /// Waits for `work` for as long as this client is there, or others share the answer. A client that is
 /// gone then is taken note of. Pinned by the caller, see [`while_client_stays`].
-pub(super) async fn while_needed<T>(
+pub(super) async fn or_abandoned<T>(
     exchange: &mut Exchange<'_>,
     mut work: impl Future<Output = T> + Unpin,
 ) -> Result<T, GatewayError> {
     if exchange.client.lost.is_none() {
         let reader = &mut exchange.client.connection.reader;
-        match while_client_stays(reader, &mut work).await {
+        match or_disconnect(reader, &mut work).await {
             Err(failure) if is_shared(exchange) => exchange.client.lost = Some(failure),
             outcome => return outcome,
         }
@@ -367,21 +373,19 @@ pub(super) async fn while_needed<T>(
 
 /// Ends a while after somebody has begun to share this stream: so long its own client may take for a
 /// part of it. None where nobody can.
-pub(super) fn patience_of_followers(
-    exchange: &Exchange<'_>,
-) -> Option<impl Future<Output = ()> + use<>> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) fn followers_wait(exchange: &Exchange<'_>) -> Option<impl Future<Output = ()> + use<>> {
+    const FOLLOWERS_WAIT: Duration = Duration::from_secs(1);
     let followed = leader(exchange)?.followed();
-    Some(followed.then(|()| sleep(PATIENCE)))
+    Some(followed.then(|()| sleep(FOLLOWERS_WAIT)))
 }
 
-/// Stores the answer of a stream that has come to its end, if there is leave to.
+/// Stores the answer of a stream that has come to its end, if a write is due.
 pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
-    let Some(mut ticket) = exchange.ticket.take() else { return };
-    let leader = ticket.leader.take();
-    let body = std::mem::take(&mut ticket.fold).finish();
+    let Some(mut cache_write) = exchange.cache_write.take() else { return };
+    let leader = cache_write.leader.take();
+    let body = std::mem::take(&mut cache_write.fold).finish();
     if let Some(body) = body.filter(|_| !exchange.record.stream_error) {
-        store(exchange, *ticket, body);
+        store(exchange, *cache_write, body);
     }
     // Last, so that who waits for the end finds the answer stored. A stream of which nothing can be
     // stored is complete all the same.
@@ -390,8 +394,9 @@ pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
     }
 }
 
-fn store(exchange: &Exchange<'_>, ticket: Ticket, body: Vec<u8>) {
-    let Ticket { key, wording, question, comparison, time_to_live, mut labels, .. } = ticket;
+fn store(exchange: &Exchange<'_>, cache_write: CacheWrite, body: Vec<u8>) {
+    let CacheWrite { key, wording, question, comparison, time_to_live, mut labels, .. } =
+        cache_write;
     if let Some(comparison) = comparison {
         semantic::compare(exchange, comparison, &body);
     }
@@ -423,18 +428,19 @@ pub(super) async fn deliver(
     let entry = match hit {
         Hit::Stored(entry) => entry,
         Hit::Shared(follower, origin) => {
-            return follow::relay(exchange, request, (follower, origin)).await;
+            return shared_stream::relay(exchange, request, (follower, origin)).await;
         }
     };
     exchange.record.provider.clone_from(&entry.labels.provider);
     exchange.record.model.clone_from(&entry.labels.model);
     let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
     let is_stream = exchange.record.stream && request.endpoint.is_in_words();
-    let other = chat_form::other_codec(request.endpoint);
-    let told = other.and_then(|it| chat_form::told(exchange, request, it, (&entry.body, &id)));
-    let out = match told {
+    let client_codec = cache_format::client_codec(request.endpoint);
+    let written = client_codec
+        .and_then(|it| cache_format::from_stored(exchange, request, it, (&entry.body, &id)));
+    let out = match written {
         Some(events) if is_stream => {
-            let frame = other.map_or(Frame::Events, Codec::frame);
+            let frame = client_codec.map_or(Frame::Events, Codec::frame);
             as_events(exchange, &entry, (frame, &events))
         }
         Some(body) => as_json(exchange, &entry, [&body, b"", b""]),
@@ -456,7 +462,7 @@ fn whole(exchange: &mut Exchange<'_>, entry: &Entry, id: &str) -> Vec<u8> {
 
 fn as_json(exchange: &mut Exchange<'_>, entry: &Entry, body: [&[u8]; 3]) -> Vec<u8> {
     let length: usize = body.iter().map(|piece| piece.len()).sum();
-    let mut out = begin(exchange, entry, "application/json");
+    let mut out = begin_response(exchange, entry, "application/json");
     finish_head(exchange, &mut out, BodyFraming::Length(length as u64));
     out.reserve(length);
     body.iter().for_each(|piece| out.extend_from_slice(piece));
@@ -476,7 +482,7 @@ fn as_events(
     entry: &Entry,
     (frame, events): (Frame, &[u8]),
 ) -> Vec<u8> {
-    let mut out = begin(exchange, entry, frame.media_type());
+    let mut out = begin_response(exchange, entry, frame.media_type());
     let framing = body_framing(exchange, Framing::Chunked);
     finish_head(exchange, &mut out, framing);
     deliver_stream::append(&mut out, events, framing);
@@ -484,7 +490,7 @@ fn as_events(
     out
 }
 
-fn begin(exchange: &mut Exchange<'_>, entry: &Entry, content_type: &str) -> Vec<u8> {
+fn begin_response(exchange: &mut Exchange<'_>, entry: &Entry, content_type: &str) -> Vec<u8> {
     let age = entry.age(exchange.record.at_unix).as_secs();
     let mut out = begin_head(exchange, 200);
     write_field(&mut out, "content-type", content_type.as_bytes());
@@ -509,7 +515,11 @@ mod tests {
             ("max-age", false, false, None),
             ("private,,=", false, false, None),
         ] {
-            assert_eq!(Control::read(header), Control { off, refresh, age_max }, "{header}");
+            assert_eq!(
+                CacheControl::read(header),
+                CacheControl { off, refresh, age_max },
+                "{header}"
+            );
         }
     }
 }

@@ -7,21 +7,21 @@ use std::borrow::Cow;
 use super::endpoint::Endpoint;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::{recall, translate};
+use super::{cache_lookup, translate};
 use crate::dialects::{
     Codec, StreamDecoder, StreamEncoder, TargetModel, Warnings, codec, completions_encoder,
 };
 use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of_known};
 
 /// A request in the form in which its answer is looked up.
-pub(super) struct Asked<'r> {
+pub(super) struct StoredRequest<'r> {
     pub endpoint: Endpoint,
     pub bytes: Cow<'r, [u8]>,
     pub outline: Cow<'r, Outline>,
 }
 
 /// The code of the client's dialect, where its conversation is in another than OpenAI's chat.
-pub(super) fn other_codec(endpoint: Endpoint) -> Option<&'static dyn Codec> {
+pub(super) fn client_codec(endpoint: Endpoint) -> Option<&'static dyn Codec> {
     endpoint.chat_dialect().filter(|dialect| *dialect != Dialect::OpenaiChat).and_then(codec)
 }
 
@@ -31,22 +31,25 @@ fn chat() -> Option<&'static dyn Codec> {
 
 /// The request as it is looked up. None if it says what this form cannot, so that two requests that
 /// differ might look the same.
-pub(super) fn asked<'r>(exchange: &Exchange<'_>, request: &'r Request) -> Option<Asked<'r>> {
+pub(super) fn to_stored_request<'r>(
+    exchange: &Exchange<'_>,
+    request: &'r Request,
+) -> Option<StoredRequest<'r>> {
     let Body::Json { bytes, outline } = &request.body else { return None };
     let endpoint = request.endpoint;
     if request.as_array {
         return None;
     }
-    let Some(client) = other_codec(endpoint) else {
+    let Some(client) = client_codec(endpoint) else {
         let (bytes, outline) = (Cow::Borrowed(&bytes[..]), Cow::Borrowed(outline));
-        return Some(Asked { endpoint, bytes, outline });
+        return Some(StoredRequest { endpoint, bytes, outline });
     };
     let asked = translate::read(exchange.context, request, &[], client).ok()?;
     // Some of what is asked OpenAI has no word for, but those who imitate it do.
     let body = in_chat(&asked, true).or_else(|| in_chat(&asked, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
     let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));
-    Some(Asked { endpoint: Endpoint::ChatCompletions, bytes, outline })
+    Some(StoredRequest { endpoint: Endpoint::ChatCompletions, bytes, outline })
 }
 
 /// All of the request in OpenAI's chat, as OpenAI takes it or as its imitators do.
@@ -58,8 +61,8 @@ fn in_chat(asked: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
 }
 
 /// A whole answer, which the client gets as `body`, as it is stored.
-pub(super) fn stored(exchange: &Exchange<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
-    let Some(client) = exchange.record.endpoint.and_then(other_codec) else { return Some(body) };
+pub(super) fn to_stored_response(exchange: &Exchange<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(client) = exchange.record.endpoint.and_then(client_codec) else { return Some(body) };
     let read = exchange.worker.scanner().read(&body, |root| client.read_answer(root));
     let answer = read.ok().flatten()?;
     let mut out = Vec::with_capacity(body.len());
@@ -69,7 +72,7 @@ pub(super) fn stored(exchange: &Exchange<'_>, body: Vec<u8>) -> Option<Vec<u8>> 
 }
 
 /// A stored answer as a client of `client` gets it, under the id `id`: whole, or as events.
-pub(super) fn told(
+pub(super) fn from_stored(
     exchange: &Exchange<'_>,
     request: &Request,
     client: &dyn Codec,
@@ -90,8 +93,8 @@ pub(super) fn told(
     Some(out)
 }
 
-/// Says the events of a stream in the form in which they are stored and shared.
-pub(super) struct ChatEvents {
+/// A tap on a stream: its events in the form in which they are stored and shared.
+pub(super) struct ResponseTap {
     encoder: Box<dyn StreamEncoder>,
     /// Of a provider that speaks the client's dialect.
     decoder: Option<Box<dyn StreamDecoder>>,
@@ -99,10 +102,10 @@ pub(super) struct ChatEvents {
     events: Vec<u8>,
 }
 
-impl ChatEvents {
+impl ResponseTap {
     /// None where nobody has use for them. `provider` speaks the dialect of what will come as events.
     pub(super) fn new(exchange: &Exchange<'_>, provider: Option<&dyn Codec>) -> Option<Self> {
-        if !recall::takes_events(exchange) {
+        if !cache_lookup::takes_events(exchange) {
             return None;
         }
         let asked = ChatRequest { include_usage: true, ..ChatRequest::default() };
@@ -125,7 +128,7 @@ impl ChatEvents {
     pub(super) fn take(&mut self, exchange: &mut Exchange<'_>, chunk: &Chunk) {
         self.events.clear();
         self.encoder.push(chunk, &mut self.events);
-        each_data(&self.events, |data| recall::take_event(exchange, data));
+        each_data(&self.events, |data| cache_lookup::take_event(exchange, data));
     }
 
     /// Takes in an event of a provider.
