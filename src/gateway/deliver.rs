@@ -15,15 +15,15 @@ use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::fields::goes_downstream;
 use super::forward::Response;
-use super::opening;
+use super::peek;
 use super::prepare::UpstreamRequest;
 use super::realtime;
 use super::receive::media_type_is;
 use super::record::Exchange;
 use super::redact::{Redaction, Scrutiny};
 use super::service_tiers;
-use super::shapes;
 use super::upstream_response::UpstreamResponse;
+use super::vectors;
 use crate::base::Instant;
 use crate::dialects::codec;
 use crate::http::{
@@ -202,10 +202,10 @@ fn metered(
     exchange.record.usage = outline.usage;
     exchange.record.tier = outline.tier.unwrap_or_default();
     if outline.is_error {
-        return Err(opening::failure_in(exchange.context, upstream_request, &response.head, &body));
+        return Err(peek::error_in_body(exchange.context, upstream_request, &response.head, &body));
     }
     if outline.has_no_choices {
-        opening::check_choices(exchange.context, upstream_request, &response.head, &body)?;
+        peek::check_choices(exchange.context, upstream_request, &response.head, &body)?;
     }
     if outline.usage.is_none() {
         meter_by_dialect(exchange, &body);
@@ -226,7 +226,7 @@ fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayE
 /// Takes the usage of an answer of a dialect that has it elsewhere.
 fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     if exchange.record.endpoint == Some(Endpoint::Rerank) {
-        exchange.record.usage = shapes::usage_of_ranks(exchange.context, body);
+        exchange.record.usage = vectors::rerank_usage(exchange.context, body);
         return;
     }
     let dialect = match exchange.record.endpoint {

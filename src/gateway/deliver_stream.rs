@@ -19,7 +19,7 @@ use super::deliver::{
 };
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
-use super::opening::{self, Hold, NO_CONTENT};
+use super::peek::{self, NO_CONTENT, ResponseHold};
 use super::prepare::UpstreamRequest;
 use super::record::Exchange;
 use super::redact::Scrutiny;
@@ -38,7 +38,7 @@ const DONE: &[u8] = b"[DONE]";
 const NUMBER: &[u8] = b"\"sequence_number\":";
 
 /// What the stream has shown so far.
-struct Progress {
+struct StreamProgress {
     dialect: Dialect,
     /// The terminator has come.
     done: bool,
@@ -47,7 +47,7 @@ struct Progress {
     /// How closely what the last read brought is looked at for credentials.
     scrutiny: Scrutiny,
     /// What comes before the first content is held back.
-    hold: Hold,
+    hold: ResponseHold,
     /// What is stored and shared of a stream in another dialect than OpenAI's chat.
     tap: Option<ResponseTap>,
     tiers: TierWords,
@@ -55,14 +55,14 @@ struct Progress {
 
 /// The events of the last two reads that brought some, as they went to the client.
 #[derive(Default)]
-struct Shown {
+struct SentEvents {
     events: Vec<u8>,
     before: Vec<u8>,
 }
 
-impl Shown {
+impl SentEvents {
     /// Makes room for the events of another read.
-    fn turn(&mut self) {
+    fn rotate(&mut self) {
         if !self.events.is_empty() {
             std::mem::swap(&mut self.events, &mut self.before);
         }
@@ -90,7 +90,7 @@ pub(super) async fn relay(
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let mut shown = Shown::default();
+    let mut shown = SentEvents::default();
     let relayed = relay_all(exchange, upstream_request, response, &mut shown).await;
     if relayed.is_err() {
         exchange.record.next_event = shown.next_number();
@@ -102,7 +102,7 @@ async fn relay_all(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
-    shown: &mut Shown,
+    shown: &mut SentEvents,
 ) -> Result<(), GatewayError> {
     exchange.record.stream = true;
     let framing = body_framing(exchange, Framing::Chunked);
@@ -117,13 +117,13 @@ async fn relay_all(
     let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
     let other = exchange.record.endpoint.and_then(cache_format::client_codec);
     let tap = other.and_then(|codec| ResponseTap::new(exchange, Some(codec)));
-    let (scrutiny, hold) = (Scrutiny::Usual, Hold::new(exchange, response));
+    let (scrutiny, hold) = (Scrutiny::Usual, ResponseHold::new(exchange, response));
     let tiers = TierWords::new(exchange, upstream_request);
     let mut progress =
-        Progress { dialect, done: false, finished: false, scrutiny, hold, tap, tiers };
+        StreamProgress { dialect, done: false, finished: false, scrutiny, hold, tap, tiers };
     loop {
         let ended = receive(upstream_request, response, &mut reader)?;
-        shown.turn();
+        shown.rotate();
         let events = &mut shown.events;
         progress.scrutiny = Scrutiny::Usual;
         drain_events(exchange, (upstream_request, response), &mut reader, &mut progress, events)?;
@@ -175,7 +175,7 @@ async fn finish(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     reader: &EventReader,
-    progress: &Progress,
+    progress: &StreamProgress,
     mut out: Vec<u8>,
     framing: BodyFraming,
 ) -> Result<(), GatewayError> {
@@ -230,7 +230,7 @@ fn drain_events(
     exchange: &mut Exchange<'_>,
     (upstream_request, response): (&UpstreamRequest, &UpstreamResponse),
     reader: &mut EventReader,
-    progress: &mut Progress,
+    progress: &mut StreamProgress,
     out: &mut Vec<u8>,
 ) -> Result<(), GatewayError> {
     loop {
@@ -245,7 +245,7 @@ fn drain_events(
         if progress.hold.is_on() && !event.data.is_empty() {
             let scanner = &mut exchange.worker.scanner();
             let shown = opening_event(progress.dialect, event.name, event.data, scanner);
-            if opening::is_good(upstream_request, &response.head, shown)? {
+            if peek::is_good(upstream_request, &response.head, shown)? {
                 progress.hold.end(exchange);
             }
         }
@@ -256,7 +256,7 @@ fn drain_events(
             cache_lookup::store_stream(exchange);
             continue;
         }
-        look_at(exchange, upstream_request, &event, progress, out);
+        inspect_event(exchange, upstream_request, &event, progress, out);
         if is_last(progress.dialect, event.name) {
             progress.done = true;
             cache_lookup::store_stream(exchange);
@@ -264,11 +264,11 @@ fn drain_events(
     }
 }
 
-fn look_at(
+fn inspect_event(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     event: &SseEvent<'_>,
-    progress: &mut Progress,
+    progress: &mut StreamProgress,
     out: &mut Vec<u8>,
 ) {
     if event.data.is_empty() {
@@ -307,7 +307,7 @@ fn look_closely(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     (event, seen): (&SseEvent<'_>, Seen),
-    progress: &mut Progress,
+    progress: &mut StreamProgress,
     out: &mut Vec<u8>,
 ) {
     // What the provider says is metered; what goes on is in the words of its clients.

@@ -15,14 +15,14 @@ use super::deliver::{
 use super::deliver_stream::{append, end, send};
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
-use super::opening::{self, Hold, NO_CONTENT};
+use super::peek::{self, NO_CONTENT, ResponseHold};
 use super::prepare::UpstreamRequest;
 use super::record::Exchange;
 use super::redact::Scrutiny;
-use super::shapes::Shaped;
 use super::stored_responses;
-use super::translate::{Back, Chat, Form, Translation};
+use super::translate::{ChatTranslation, ResponseFormat, ResponseTranslation, Translation};
 use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
+use super::vectors::VectorTranslation;
 use crate::base::unix_now;
 use crate::dialects::{
     Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, opening_chunk,
@@ -41,10 +41,12 @@ pub(super) async fn deliver(
     if (300..400).contains(&response.head.status()) {
         return Err(invalid(upstream_request, "it redirects, which is not followed"));
     }
-    match &translation.back {
-        Back::Chat(translation) => chat(exchange, upstream_request, translation, response).await,
-        Back::Shaped(translation) => {
-            shaped(exchange, upstream_request, translation, response).await
+    match &translation.response {
+        ResponseTranslation::Chat(translation) => {
+            chat(exchange, upstream_request, translation, response).await
+        }
+        ResponseTranslation::Vectors(translation) => {
+            vectors(exchange, upstream_request, translation, response).await
         }
     }
 }
@@ -52,13 +54,13 @@ pub(super) async fn deliver(
 async fn chat(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    translation: &Chat,
+    translation: &ChatTranslation,
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
     let is_success = (200..300).contains(&status);
     if is_success && response.is_stream() {
-        return Stream::new(exchange, (upstream_request, translation), response)
+        return TranslatedStream::new(exchange, (upstream_request, translation), response)
             .relay(exchange, response)
             .await;
     }
@@ -68,7 +70,7 @@ async fn chat(
         return error(exchange, upstream_request, dialects, (response, &body)).await;
     }
     if !response.is_good {
-        opening::check(exchange.context, upstream_request, &response.head, &body)?;
+        peek::check(exchange.context, upstream_request, &response.head, &body)?;
     }
     let id = own_id(exchange);
     let read = exchange
@@ -84,7 +86,7 @@ async fn chat(
     exchange.record.tier = tier_of(answer.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
-        let stream = Stream::new(exchange, (upstream_request, translation), response);
+        let stream = TranslatedStream::new(exchange, (upstream_request, translation), response);
         return stream.replay(exchange, response, &answer).await;
     }
     let mut told = Vec::with_capacity(body.len() + 256);
@@ -95,10 +97,10 @@ async fn chat(
     Ok(())
 }
 
-async fn shaped(
+async fn vectors(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    translation: &Shaped,
+    translation: &VectorTranslation,
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
@@ -108,7 +110,7 @@ async fn shaped(
         return error(exchange, upstream_request, dialects, (response, &body)).await;
     }
     check_no_error(exchange, upstream_request, response, &body)?;
-    let told = translation.retell(exchange, (&response.head, &body));
+    let told = translation.translate_response(exchange, (&response.head, &body));
     let told =
         told.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
     send_json(exchange, upstream_request, response, &told).await?;
@@ -125,13 +127,13 @@ fn check_no_error(
 ) -> Result<(), GatewayError> {
     let is_error = || exchange.worker.scanner().read(body, is_error_answer);
     if !response.is_good && is_error() == Ok(true) {
-        return Err(opening::failure_in(exchange.context, upstream_request, &response.head, body));
+        return Err(peek::error_in_body(exchange.context, upstream_request, &response.head, body));
     }
     Ok(())
 }
 
 /// Fills in what some providers leave out: the id, the model, and when the answer was made.
-fn complete(exchange: &Exchange<'_>, translation: &Chat, answer: &mut Answer) {
+fn complete(exchange: &Exchange<'_>, translation: &ChatTranslation, answer: &mut Answer) {
     if answer.id.is_empty() {
         answer.id = own_id(exchange);
     }
@@ -247,9 +249,9 @@ pub(super) async fn rewritten(
 }
 
 /// A stream on its way from one dialect to the other.
-struct Stream<'p> {
+struct TranslatedStream<'p> {
     upstream_request: &'p UpstreamRequest,
-    translation: &'p Chat,
+    translation: &'p ChatTranslation,
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
     chunks: Vec<Chunk>,
@@ -258,13 +260,13 @@ struct Stream<'p> {
     /// The answer is complete, or has ended with an error that the client has been told.
     has_ended: bool,
     /// What comes before the first content is held back.
-    hold: Hold,
+    hold: ResponseHold,
 }
 
-impl<'p> Stream<'p> {
+impl<'p> TranslatedStream<'p> {
     fn new(
         exchange: &Exchange<'_>,
-        (upstream_request, translation): (&'p UpstreamRequest, &'p Chat),
+        (upstream_request, translation): (&'p UpstreamRequest, &'p ChatTranslation),
         response: &UpstreamResponse,
     ) -> Self {
         let now = exchange.record.at_unix.as_secs();
@@ -278,7 +280,7 @@ impl<'p> Stream<'p> {
             chunks: Vec::new(),
             tap: ResponseTap::new(exchange, None),
             has_ended: false,
-            hold: Hold::new(exchange, response),
+            hold: ResponseHold::new(exchange, response),
         }
     }
 
@@ -387,11 +389,11 @@ impl<'p> Stream<'p> {
                 break;
             }
             if self.hold.is_on()
-                && opening::is_good(self.upstream_request, &response.head, opening_chunk(&chunk))?
+                && peek::is_good(self.upstream_request, &response.head, opening_chunk(&chunk))?
             {
                 self.hold.end(exchange);
             }
-            self.look_at(exchange, &mut chunk);
+            self.inspect_chunk(exchange, &mut chunk);
             if matches!(chunk, Chunk::Done) {
                 self.encoder.complete_at(unix_now().as_secs());
             }
@@ -408,7 +410,7 @@ impl<'p> Stream<'p> {
         Ok(())
     }
 
-    fn look_at(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {
+    fn inspect_chunk(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {
         self.translation.tool_names.restore_chunk(chunk);
         match chunk {
             Chunk::Start(start) => {
@@ -446,10 +448,10 @@ fn begin(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     response: &UpstreamResponse,
-    translation: &Chat,
+    translation: &ChatTranslation,
 ) -> (Vec<u8>, BodyFraming) {
     exchange.record.stream = true;
-    let as_array = translation.form == Form::Array;
+    let as_array = translation.format == ResponseFormat::Array;
     exchange.record.as_array = as_array;
     let events = translation.client.frame().media_type();
     let content_type = if as_array { "application/json" } else { events };

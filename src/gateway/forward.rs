@@ -18,13 +18,13 @@ use super::attempt::{Attempt, AttemptResponse, SelectedAttempt, is_terminal, out
 use super::attributes::RequestAttributes;
 use super::cache_lookup;
 use super::call::{CallStats, call, call_streamed};
-use super::call_in_parts::call_in_parts;
+use super::call_batched::call_batched;
 use super::context::RequestContext;
 use super::copies;
 use super::deliver::LocalResponse;
 use super::encode::COPIED_BODY_BYTES_MAX;
 use super::error::GatewayError;
-use super::opening::{self, Wait};
+use super::peek::{self, PeekWait};
 use super::pictures;
 use super::prepare::{Preparation, UpstreamRequest, prepare};
 use super::receive::{Body, Request};
@@ -118,7 +118,7 @@ struct AttemptLimits {
     /// For the first content of a stream.
     first_token: Option<Duration>,
     /// Whether the opening of the answer is looked at, and for how long.
-    opening: Option<Wait>,
+    peek: Option<PeekWait>,
 }
 
 impl AttemptLimits {
@@ -332,8 +332,8 @@ impl PlanExecutor<'_> {
         let is_probe = permit.as_ref().is_some_and(Permit::is_probe);
         let is_replaceable = step.has_next || is_probe || self.is_racing;
         let is_bounded = is_replaceable || first_token.is_some();
-        let wait = if is_bounded { Wait::UntilContent } else { Wait::Briefly };
-        let limits = AttemptLimits { deadline: step.deadline, first_token, opening: Some(wait) };
+        let wait = if is_bounded { PeekWait::UntilContent } else { PeekWait::Briefly };
+        let limits = AttemptLimits { deadline: step.deadline, first_token, peek: Some(wait) };
         let mut attempt = Attempt::begin(
             self.context,
             Some(target),
@@ -366,7 +366,7 @@ impl PlanExecutor<'_> {
             Preparation::Fetch(_) => return Err(GatewayError::NoTarget),
         };
         let stats = &mut attempt.guard.stats;
-        let calling = self.call(&mut upstream_request, stats, limits.opening);
+        let calling = self.call(&mut upstream_request, stats, limits.peek);
         let response = match limits.first_token {
             None => calling.await?,
             // On the heap, since it is rare.
@@ -386,16 +386,16 @@ impl PlanExecutor<'_> {
         &self,
         upstream_request: &mut UpstreamRequest,
         stats: &mut CallStats,
-        opening: Option<Wait>,
+        peek: Option<PeekWait>,
     ) -> Result<Box<UpstreamResponse>, GatewayError> {
-        let mut response = if upstream_request.has_further_calls() {
-            Box::pin(call_in_parts(self.context, upstream_request, self.request, stats)).await?
+        let mut response = if upstream_request.has_more_batches() {
+            Box::pin(call_batched(self.context, upstream_request, self.request, stats)).await?
         } else {
             call(self.context, upstream_request, self.request, stats).await?
         };
-        let Some(wait) = opening else { return Ok(response) };
+        let Some(wait) = peek else { return Ok(response) };
         let looked_for = (self.request, wait);
-        let opened = opening::take_in(self.context, upstream_request, looked_for, &mut response);
+        let opened = peek::peek(self.context, upstream_request, looked_for, &mut response);
         match Box::pin(opened).await {
             Ok(()) => Ok(response),
             Err(failure) => {

@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 use super::params::value_after;
 use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
-use super::translate::told;
+use super::translate::warnings_header;
 use crate::dialects::{
     ReasoningRules, Warnings, conversation_member, may_have_foreign_reasoning,
     without_billing_header, without_foreign_reasoning,
@@ -114,5 +114,5 @@ pub(super) fn fit_reasoning(
     if is_imitator {
         edit("system", "the billing header", &without_billing_header);
     }
-    told(&warnings)
+    warnings_header(&warnings)
 }

@@ -17,10 +17,10 @@ use super::params;
 use super::pictures;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
-use super::shapes::has_own_embeddings;
 use super::stored_responses;
 use super::translate::{Translation, translate};
 use super::upstream::Upstream;
+use super::vectors::has_own_embeddings;
 use crate::dialects::{TargetModel, codec, gemini_method_path};
 use crate::llm::{Dialect, quote, with_include_usage};
 use crate::providers::{Capability, ProviderField, Timeouts};
@@ -83,8 +83,8 @@ pub(super) struct UpstreamRequest {
 
 impl UpstreamRequest {
     /// True if other calls follow the one at hand.
-    pub(super) fn has_further_calls(&self) -> bool {
-        self.translation.as_ref().is_some_and(|translation| translation.has_further_calls())
+    pub(super) fn has_more_batches(&self) -> bool {
+        self.translation.as_ref().is_some_and(|translation| translation.has_more_batches())
     }
 }
 

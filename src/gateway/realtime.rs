@@ -14,7 +14,7 @@ mod meter;
 mod model_check;
 mod session;
 
-pub(super) use handshake::{Opening, encode, write_wanted};
+pub(super) use handshake::{Handshake, encode, write_wanted};
 
 use super::admit::Grant;
 use super::deliver::{
@@ -41,7 +41,7 @@ use session::Session;
 pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), GatewayError> {
     // Whatever comes of it: behind a handshake there may be frames already, which are no requests.
     exchange.record.close = true;
-    let opening = Opening::read(exchange.head)?;
+    let handshake = Handshake::read(exchange.head)?;
     let mut outline = Outline::default();
     outline.model = requested_model(exchange.head)?;
     // A body that is never sent, so that the model finds its provider as everywhere.
@@ -71,7 +71,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     if response.head.status() != 101 {
         return send_upstream(exchange, &upstream_request, &mut response).await;
     }
-    accept(exchange, &upstream_request, &opening, &response).await?;
+    accept(exchange, &upstream_request, &handshake, &response).await?;
     talk(exchange, grant, (&upstream_request, response)).await
 }
 
@@ -79,10 +79,10 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
 async fn accept(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    opening: &Opening<'_>,
+    handshake: &Handshake<'_>,
     response: &UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let chosen = opening.check_answer(&response.head).map_err(|reason| {
+    let chosen = handshake.check_answer(&response.head).map_err(|reason| {
         let provider = upstream_request.upstream.provider.name.clone();
         GatewayError::InvalidAnswer { provider, reason }
     })?;
@@ -90,7 +90,7 @@ async fn accept(
     write_provider_fields_without_content(&mut out, upstream_request, &response.head);
     write_field(&mut out, "upgrade", b"websocket");
     write_field(&mut out, "connection", b"upgrade");
-    write_field(&mut out, "sec-websocket-accept", opening.accept().as_bytes());
+    write_field(&mut out, "sec-websocket-accept", handshake.accept().as_bytes());
     if let Some(protocol) = chosen {
         write_field(&mut out, "sec-websocket-protocol", protocol);
     }

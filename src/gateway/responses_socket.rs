@@ -22,7 +22,7 @@ use super::context::RequestContext;
 use super::deliver::begin_head;
 use super::error::GatewayError;
 use super::pipeline;
-use super::realtime::Opening;
+use super::realtime::Handshake;
 use super::record::Exchange;
 use super::upstream_response::EVENT_BYTES_MAX;
 use crate::base::Instant;
@@ -107,11 +107,11 @@ struct Create {
 pub(super) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
     // What follows on it are no requests of HTTP.
     exchange.record.close = true;
-    let opening = Opening::read(exchange.head)?;
+    let handshake = Handshake::read(exchange.head)?;
     let mut out = begin_head(exchange, 101);
     write_field(&mut out, "upgrade", b"websocket");
     write_field(&mut out, "connection", b"upgrade");
-    write_field(&mut out, "sec-websocket-accept", opening.accept().as_bytes());
+    write_field(&mut out, "sec-websocket-accept", handshake.accept().as_bytes());
     end_head(&mut out);
     exchange.client.out = exchange.send(out).await?;
     let deadline = Instant::now().after(CONNECTION_MAX);

@@ -20,7 +20,7 @@ use super::fields::presented_keys;
 use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
 use super::record::Exchange;
-use super::translate::{self, Chat};
+use super::translate::{self, ChatTranslation};
 use crate::base::unix_now;
 use crate::cache::{Key, StoredResponse};
 use crate::dialects::{Codec, response_name, response_name_of_item};
@@ -218,14 +218,14 @@ pub(super) fn keeping(request: &Request, asked: &ChatRequest) -> Option<Keeping>
 }
 
 /// Keeps a whole answer as the client got it.
-pub(super) fn keep_whole(exchange: &Exchange<'_>, chat: &Chat, answer: &[u8]) {
+pub(super) fn keep_whole(exchange: &Exchange<'_>, chat: &ChatTranslation, answer: &[u8]) {
     if chat.keeping.is_some() {
         keep(exchange, chat, answer);
     }
 }
 
 /// Keeps the answer of a stream, which its last event holds.
-pub(super) fn keep_streamed(exchange: &Exchange<'_>, chat: &Chat, events: &[u8]) {
+pub(super) fn keep_streamed(exchange: &Exchange<'_>, chat: &ChatTranslation, events: &[u8]) {
     if chat.keeping.is_none() {
         return;
     }
@@ -237,7 +237,7 @@ pub(super) fn keep_streamed(exchange: &Exchange<'_>, chat: &Chat, events: &[u8])
     }
 }
 
-fn keep(exchange: &Exchange<'_>, chat: &Chat, answer: &[u8]) {
+fn keep(exchange: &Exchange<'_>, chat: &ChatTranslation, answer: &[u8]) {
     let Some(Keeping { input, previous }) = &chat.keeping else { return };
     let id = |root: Node<'_>| root.text_of("id").to_owned();
     let Ok(id) = exchange.worker.scanner().read(answer, id) else { return };

@@ -1,4 +1,4 @@
-//! A request in one dialect, said in another.
+//! The translation of a request from one dialect into another.
 //!
 //! Conversations are here, older completions among them, which become one; embeddings and ranks are in
 //! `shapes`.
@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::choose::Choice;
 use super::context::RequestContext;
 use super::prepare::{BodyEdit, vendor_edits};
-use super::shapes::{self, Shaped};
 use super::stored_responses::{self, Keeping};
+use super::vectors::{self, VectorTranslation};
 use crate::dialects::{
     AdaptedRequest, Codec, CompletionsError, RequestPath, StreamEncoder, TargetModel, ToolNames,
     Unsupported, Warnings, adapt, codec, completions_encoder, gemini_array_encoder,
@@ -23,29 +23,28 @@ use crate::dialects::{
 use crate::http::ResponseHead;
 use crate::llm::{Answer, ChatRequest, Dialect, Node, Usage, unsupported_input};
 
-/// A request as its provider takes it, and what the answer's way back needs.
+/// A request as its provider takes it, and what the translation of the response needs.
 pub(super) struct Translation {
     /// Behind the provider's base URL, query included.
     pub path: String,
     /// As the provider takes it.
     pub body: Bytes,
-    /// The answer's way back.
     /// What was lost, for the answer's head.
     pub warnings: Option<Arc<str>>,
-    pub back: Back,
+    pub response: ResponseTranslation,
 }
 
-/// What the way back of an answer needs.
+/// What the translation of a response needs.
 #[expect(clippy::large_enum_variant, reason = "there is one for a request, in a box of its own")]
-pub(super) enum Back {
+pub(super) enum ResponseTranslation {
     /// Of a conversation.
-    Chat(Chat),
+    Chat(ChatTranslation),
     /// Of embeddings or ranks.
-    Shaped(Shaped),
+    Vectors(VectorTranslation),
 }
 
 /// A conversation that is translated.
-pub(super) struct Chat {
+pub(super) struct ChatTranslation {
     /// Of the client.
     pub client: &'static dyn Codec,
     /// Of the provider.
@@ -53,7 +52,7 @@ pub(super) struct Chat {
     /// What was asked, in no dialect.
     pub request: ChatRequest,
     /// How the client gets the answer.
-    pub form: Form,
+    pub format: ResponseFormat,
     /// Tools that the provider knows by another name.
     pub tool_names: ToolNames,
     /// What is kept with the answer, where it is.
@@ -62,7 +61,7 @@ pub(super) struct Chat {
 
 /// The form in which a client gets an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ResponseFormat {
     /// That of its dialect.
     Own,
     /// See [`Request::as_array`].
@@ -73,38 +72,38 @@ pub(super) enum Form {
 
 impl Translation {
     /// True if other calls follow the one at hand.
-    pub(super) fn has_further_calls(&self) -> bool {
-        matches!(&self.back, Back::Shaped(shaped) if shaped.has_further_calls())
+    pub(super) fn has_more_batches(&self) -> bool {
+        matches!(&self.response, ResponseTranslation::Vectors(vectors) if vectors.has_more_batches())
     }
 
-    /// Takes in the answer to the call at hand, turns to the next, and tells what was used so far. None
-    /// if it is no answer.
-    pub(super) fn turn_to_next_call(
+    /// Takes the answer to the call at hand, prepares the next, and gives the usage so far. None if it is
+    /// no answer.
+    pub(super) fn next_batch(
         &mut self,
         context: &RequestContext<'_>,
         answer: (&ResponseHead, &[u8]),
     ) -> Option<Option<Usage>> {
-        let Back::Shaped(shaped) = &mut self.back else { return None };
-        let (body, used) = shaped.next_call(context, answer)?;
+        let ResponseTranslation::Vectors(vectors) = &mut self.response else { return None };
+        let (body, used) = vectors.next_batch(context, answer)?;
         self.body = body.into();
         Some(used)
     }
 }
 
-impl Chat {
+impl ChatTranslation {
     /// A writer of the client's stream.
     pub(super) fn stream_encoder(&self, now_unix: u64) -> Box<dyn StreamEncoder> {
-        match self.form {
-            Form::Own => self.client.stream_encoder(&self.request, now_unix),
-            Form::Array => gemini_array_encoder(&self.request),
-            Form::Completion => completions_encoder(&self.request, now_unix),
+        match self.format {
+            ResponseFormat::Own => self.client.stream_encoder(&self.request, now_unix),
+            ResponseFormat::Array => gemini_array_encoder(&self.request),
+            ResponseFormat::Completion => completions_encoder(&self.request, now_unix),
         }
     }
 
     /// Appends a whole answer as the client expects it.
     pub(super) fn write_answer(&self, answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
-        match self.form {
-            Form::Completion => write_completions_answer(answer, now_unix, out),
+        match self.format {
+            ResponseFormat::Completion => write_completions_answer(answer, now_unix, out),
             _ => self.client.write_answer(answer, &self.request, now_unix, out),
         }
     }
@@ -132,7 +131,7 @@ pub(super) fn read_with<T>(
     scanner.read(body, |root| read(root, &path)).map_err(GatewayError::Json)?
 }
 
-/// What the request asks, in no dialect, with `edits` made to it.
+/// The request in no dialect, with `edits` made to it.
 pub(super) fn read(
     context: &RequestContext<'_>,
     request: &Request,
@@ -157,7 +156,7 @@ fn read_completion(
     })
 }
 
-/// Says the request in the dialect of its provider.
+/// Translates the request into the dialect of its provider.
 pub(super) fn translate(
     context: &RequestContext<'_>,
     request: &Request,
@@ -167,9 +166,9 @@ pub(super) fn translate(
 ) -> Result<Translation, GatewayError> {
     match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
-            shapes::embeddings(context, request, edits, (client, provider), choice)
+            vectors::embeddings(context, request, edits, (client, provider), choice)
         }
-        Endpoint::Rerank => shapes::rerank(context, request, edits, provider, choice),
+        Endpoint::Rerank => vectors::rerank(context, request, edits, provider, choice),
         _ => chat(context, request, edits, (client, provider), choice),
     }
 }
@@ -184,39 +183,48 @@ fn chat(
     let upstream = &choice.upstream;
     let model = choice.model.as_deref().unwrap_or_default();
     let (client, provider) = codecs(dialects, choice)?;
-    let (mut asked, form) = match request.endpoint {
-        Endpoint::Completions => (read_completion(context, request, edits)?, Form::Completion),
+    let (mut chat_request, format) = match request.endpoint {
+        Endpoint::Completions => {
+            (read_completion(context, request, edits)?, ResponseFormat::Completion)
+        }
         _ => {
-            let form = if request.as_array { Form::Array } else { Form::Own };
-            (stored_responses::read(context, request, edits, client)?, form)
+            let format = if request.as_array { ResponseFormat::Array } else { ResponseFormat::Own };
+            (stored_responses::read(context, request, edits, client)?, format)
         }
     };
-    request.pictures.put_into(&mut asked);
-    check_abilities(context, &asked, &upstream.name, model)?;
+    request.pictures.put_into(&mut chat_request);
+    check_abilities(context, &chat_request, &upstream.name, model)?;
     let rules = context.rules(&upstream.provider, dialects.1, model);
     let target = TargetModel::new(model, upstream.provider.is_original()).with_rules(&rules);
-    set_cache_points(&mut asked, dialects.1, &target);
+    set_cache_points(&mut chat_request, dialects.1, &target);
     let mut warnings = Warnings::default();
-    let mut body = Vec::with_capacity(room(request));
-    let tool_names = if dialects.0 == dialects.1 && form == Form::Own {
+    let mut body = Vec::with_capacity(capacity(request));
+    let tool_names = if dialects.0 == dialects.1 && format == ResponseFormat::Own {
         // The answer alone is written anew.
         write_own_body(request, edits, &mut body);
         ToolNames::default()
     } else {
         let AdaptedRequest { request: fit, tool_names } =
-            adapt(&asked, dialects.1, &target, &mut warnings);
+            adapt(&chat_request, dialects.1, &target, &mut warnings);
         let written = provider.write_request(&fit, &target, &mut warnings, &mut body);
         written.map_err(GatewayError::Unsupported)?;
         tool_names
     };
     let body = edited(context, body, &vendor_edits(request, choice))?;
-    let path = provider.path(&target, asked.stream);
-    let keeping = stored_responses::keeping(request, &asked);
+    let path = provider.path(&target, chat_request.stream);
+    let keeping = stored_responses::keeping(request, &chat_request);
     Ok(Translation {
         path,
         body: body.into(),
-        warnings: told(&warnings),
-        back: Back::Chat(Chat { client, provider, keeping, request: asked, form, tool_names }),
+        warnings: warnings_header(&warnings),
+        response: ResponseTranslation::Chat(ChatTranslation {
+            client,
+            provider,
+            keeping,
+            request: chat_request,
+            format,
+            tool_names,
+        }),
     })
 }
 
@@ -240,7 +248,7 @@ pub(super) fn untranslatable(choice: &Choice, provider: Dialect) -> GatewayError
 }
 
 /// The warnings for the answer's head.
-pub(super) fn told(warnings: &Warnings) -> Option<Arc<str>> {
+pub(super) fn warnings_header(warnings: &Warnings) -> Option<Arc<str>> {
     (!warnings.is_empty()).then(|| warnings.header().into())
 }
 
@@ -287,7 +295,7 @@ fn write_own_body(request: &Request, edits: &[BodyEdit], out: &mut Vec<u8>) {
 }
 
 /// Room for the request in another dialect: they differ in their names more than in their length.
-fn room(request: &Request) -> usize {
+fn capacity(request: &Request) -> usize {
     let bytes = match &request.body {
         Body::Json { bytes, .. } => bytes.len(),
         _ => 0,

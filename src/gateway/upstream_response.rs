@@ -21,7 +21,7 @@ pub(super) struct UpstreamResponse {
     pub head: ResponseHead,
     pub body_reader: BodyReader,
     /// What has been taken in of the body already, to see whether the answer is good.
-    pub opening: Vec<u8>,
+    pub peeked: Vec<u8>,
     /// What the opening has shown of a whole answer.
     pub outline: Option<Box<AnswerOutline>>,
     /// It has shown that it is good, or may go to the client all the same.
@@ -74,7 +74,7 @@ impl UpstreamResponse {
             body_reader: BodyReader::new(Framing::None),
             link,
             head: ResponseHead::default(),
-            opening: Vec::new(),
+            peeked: Vec::new(),
             outline: None,
             is_good: false,
             deadline,
@@ -91,9 +91,9 @@ impl UpstreamResponse {
 
     /// Hands all body bytes that are here to `sink`; true once the body is complete.
     pub(super) fn drain(&mut self, mut sink: impl FnMut(&[u8])) -> Result<bool, BodyError> {
-        if !self.opening.is_empty() {
-            sink(&self.opening);
-            self.opening = Vec::new();
+        if !self.peeked.is_empty() {
+            sink(&self.peeked);
+            self.peeked = Vec::new();
         }
         let is_complete = self.body_reader.drain(self.link.reader(), sink)?;
         if is_complete {
@@ -164,7 +164,7 @@ impl UpstreamResponse {
             reason,
         };
         let too_large = "its body is over server.answer_bytes_max";
-        let mut body = std::mem::take(&mut self.opening);
+        let mut body = std::mem::take(&mut self.peeked);
         if let Framing::Length(length) = self.head.framing() {
             let length = usize::try_from(length).ok().filter(|length| *length <= limit);
             let length = length.ok_or_else(|| invalid(too_large))?.saturating_sub(body.len());

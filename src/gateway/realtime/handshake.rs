@@ -31,18 +31,19 @@ const NONCE_BYTES: usize = 16;
 
 /// Parameters of the query that are never the client's to say: what names the model is written anew,
 /// and keys stay here.
-const OURS: [&str; 6] = ["model", "deployment", "api-key", "api_key", "apikey", "key"];
+const GATEWAY_PARAMETERS: [&str; 6] =
+    ["model", "deployment", "api-key", "api_key", "apikey", "key"];
 
 /// What a client asks for.
 #[derive(Debug)]
-pub(in super::super) struct Opening<'h> {
+pub(in super::super) struct Handshake<'h> {
     /// As it came: base64 of 16 bytes.
     nonce: &'h [u8],
     /// Without the one that is a key.
     protocols: Vec<&'h [u8]>,
 }
 
-impl<'h> Opening<'h> {
+impl<'h> Handshake<'h> {
     /// Reads it off the request.
     pub(in super::super) fn read(head: &'h RequestHead) -> Result<Self, GatewayError> {
         // An upgrade of HTTP/1.0 is to be ignored (RFC 9110 section 7.8).
@@ -128,7 +129,7 @@ pub(in super::super) fn encode(
     upstream_request: &UpstreamRequest,
     hops: u32,
 ) -> Result<(), GatewayError> {
-    let opening = Opening::read(context.head)?;
+    let handshake = Handshake::read(context.head)?;
     let provider = &upstream_request.upstream.provider;
     // The built-in provider is refused before it comes to this.
     let Origin::Http(base) = &provider.origin else { return Ok(()) };
@@ -141,9 +142,9 @@ pub(in super::super) fn encode(
     let proof = proof(context.head, upstream_request, base, &target, Payload::Whole(&[]))?;
     write_fields(out, context, upstream_request, &proof, hops);
     write_wanted(out);
-    write_field(out, "sec-websocket-key", opening.nonce);
-    if !opening.protocols.is_empty() {
-        write_field(out, "sec-websocket-protocol", &opening.protocols.join(&b", "[..]));
+    write_field(out, "sec-websocket-key", handshake.nonce);
+    if !handshake.protocols.is_empty() {
+        write_field(out, "sec-websocket-protocol", &handshake.protocols.join(&b", "[..]));
     }
     end_head(out);
     Ok(())
@@ -166,8 +167,8 @@ fn target(path: &str, query: &str, model: Option<&str>) -> String {
     if let Some(model) = model.filter(|_| !is_set("deployment")) {
         all.push(format!("model={}", escaped(model)));
     }
-    let others =
-        query_parameters(query).filter(|(name, _)| !OURS.contains(&name.as_str()) && !is_set(name));
+    let others = query_parameters(query)
+        .filter(|(name, _)| !GATEWAY_PARAMETERS.contains(&name.as_str()) && !is_set(name));
     all.extend(others.map(|(_, pair)| pair.to_owned()));
     let separator = match all.is_empty() {
         true => "",
@@ -234,8 +235,8 @@ mod tests {
     }
 
     fn told(head: &RequestHead) -> (u16, Option<String>) {
-        match Opening::read(head) {
-            Ok(opening) => (101, Some(opening.accept())),
+        match Handshake::read(head) {
+            Ok(handshake) => (101, Some(handshake.accept())),
             Err(failure) => (failure.spec().status, None),
         }
     }
@@ -282,8 +283,8 @@ mod tests {
         let head = good(
             "sec-websocket-protocol: realtime, openai-insecure-api-key.k, openai-beta.realtime-v1\r\n",
         );
-        let opening = Opening::read(&head).expect("a handshake");
-        assert_eq!(opening.protocols, [&b"realtime"[..], b"openai-beta.realtime-v1"]);
+        let handshake = Handshake::read(&head).expect("a handshake");
+        assert_eq!(handshake.protocols, [&b"realtime"[..], b"openai-beta.realtime-v1"]);
         let switch = "connection: Upgrade\r\nupgrade: websocket\r\n";
         let accept = format!("sec-websocket-accept: {ACCEPT}\r\n");
         for (fields, expected) in [
@@ -311,7 +312,7 @@ mod tests {
             let text = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n");
             let limits = HeadLimits::default();
             answer.parse(text.as_bytes(), Method::Get, &limits).expect("a legal head");
-            match (opening.check_answer(&answer), expected) {
+            match (handshake.check_answer(&answer), expected) {
                 (Err(reason), Err(word)) => assert!(reason.contains(word), "{reason}: {fields}"),
                 (found, expected) => assert_eq!(found, expected, "{fields}"),
             }

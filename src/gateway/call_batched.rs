@@ -4,7 +4,7 @@
 use super::call::{CallStats, call};
 use super::context::RequestContext;
 use super::error::GatewayError;
-use super::opening::failure_in;
+use super::peek::error_in_body;
 use super::prepare::UpstreamRequest;
 use super::receive::Request;
 use super::upstream_response::UpstreamResponse;
@@ -13,7 +13,7 @@ use crate::llm::is_error_answer;
 
 /// Makes the calls. Gives the answer to the last of them, or to the first that the provider refuses;
 /// the answers before it stay with the attempt.
-pub(super) async fn call_in_parts(
+pub(super) async fn call_batched(
     context: &RequestContext<'_>,
     upstream_request: &mut UpstreamRequest,
     request: &Request,
@@ -23,17 +23,16 @@ pub(super) async fn call_in_parts(
     loop {
         let mut response = call(context, upstream_request, request, stats).await?;
         let is_success = (200..300).contains(&response.head.status());
-        if !is_success || !upstream_request.has_further_calls() {
+        if !is_success || !upstream_request.has_more_batches() {
             return Ok(response);
         }
         let body = response.keep_whole(context, upstream_request).await?;
         let translation = upstream_request.translation.as_mut();
-        let turned =
-            translation.and_then(|it| it.turn_to_next_call(context, (&response.head, &body)));
+        let turned = translation.and_then(|it| it.next_batch(context, (&response.head, &body)));
         let Some(used) = turned else {
             let told = context.worker.scanner().read(&body, is_error_answer);
             if told == Ok(true) {
-                return Err(failure_in(context, upstream_request, &response.head, &body));
+                return Err(error_in_body(context, upstream_request, &response.head, &body));
             }
             let provider = upstream_request.upstream.provider.name.clone();
             let reason = "its body is no answer in its dialect";

@@ -1,8 +1,8 @@
-//! Embeddings and ranks, asked of a provider in its own shape and told in the client's: OpenAI's or
+//! Embeddings and ranks: requests in the provider's own format, answers in the client's: OpenAI's or
 //! Google's of embeddings, Cohere's of ranks.
 //!
 //! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
-//! `forward_parts`), and their answers are told as one.
+//! `call_batched`), and their answers are joined.
 
 use super::choose::Choice;
 use super::context::RequestContext;
@@ -12,7 +12,9 @@ use super::error::GatewayError;
 use super::prepare::{BodyEdit, vendor_edits};
 use super::receive::Request;
 use super::record::Exchange;
-use super::translate::{Back, Translation, codecs, edited, read_with, told, untranslatable};
+use super::translate::{
+    ResponseTranslation, Translation, codecs, edited, read_with, untranslatable, warnings_header,
+};
 use crate::dialects::{
     self, Codec, EmbeddingsCodec, RerankCodec, TargetModel, Warnings, embed_content,
     embeddings_on_vertex, rerank_of_clients, rerank_on_tei,
@@ -31,31 +33,31 @@ const CALLS_MAX: usize = 128;
 const BEDROCK_INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
 
 /// A request for embeddings or ranks that is translated.
-pub(super) struct Shaped {
-    /// In whose dialect errors are told.
+pub(super) struct VectorTranslation {
+    /// In whose dialect errors are written.
     pub client: &'static dyn Codec,
-    /// In whose dialect errors come.
+    /// In whose dialect errors are read.
     pub provider: &'static dyn Codec,
-    asked: Asked,
+    asked: VectorRequest,
 }
 
-enum Asked {
-    Embeddings(Embeddings),
+enum VectorRequest {
+    Embeddings(EmbeddingsTranslation),
     Rerank { request: RerankRequest, shape: &'static dyn RerankCodec },
 }
 
-struct Embeddings {
+struct EmbeddingsTranslation {
     request: EmbeddingsRequest,
     /// Of the client.
-    of_clients: &'static dyn EmbeddingsCodec,
+    client_codec: &'static dyn EmbeddingsCodec,
     /// Of the provider.
     shape: &'static dyn EmbeddingsCodec,
     /// Most inputs of one call.
     inputs_max: usize,
     /// Bodies of the calls that are still to be made.
-    further: std::vec::IntoIter<Vec<u8>>,
+    remaining: std::vec::IntoIter<Vec<u8>>,
     /// Answers to the calls before.
-    told: Vec<EmbeddingsAnswer>,
+    answers: Vec<EmbeddingsAnswer>,
 }
 
 /// True for a provider whose embeddings are in another shape than its dialect has them.
@@ -75,18 +77,19 @@ pub(super) fn embeddings(
     let model = choice.model.as_deref().unwrap_or_default();
     let codecs = codecs((client, dialect), choice)?;
     let is_one = gemini_call(context.head.path()).is_some_and(|call| !call.is_batch());
-    let of_clients = if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
+    let client_codec =
+        if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
     let shape = if provider.is_vertex() && dialect == Dialect::Gemini {
         Some(embeddings_on_vertex())
     } else {
         dialects::embeddings(dialect, model)
     };
-    let (of_clients, shape) = of_clients.zip(shape).ok_or_else(|| {
+    let (client_codec, shape) = client_codec.zip(shape).ok_or_else(|| {
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
         GatewayError::Invalid(text.into())
     })?;
     let asked = read_with(context, request, edits, |root, _| {
-        of_clients.read_request(root, None).map_err(GatewayError::Malformed)
+        client_codec.read_request(root, None).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let inputs_max = shape.inputs_max(model).max(1);
@@ -104,15 +107,15 @@ pub(super) fn embeddings(
             .map_err(GatewayError::Unsupported)?;
         bodies.push(edited(context, body, &vendor)?);
     }
-    let mut further = bodies.into_iter();
-    let body = further.next().unwrap_or_default();
-    let asked = Asked::Embeddings(Embeddings {
+    let mut remaining = bodies.into_iter();
+    let body = remaining.next().unwrap_or_default();
+    let asked = VectorRequest::Embeddings(EmbeddingsTranslation {
         request: asked,
-        of_clients,
+        client_codec,
         shape,
         inputs_max,
-        further,
-        told: Vec::new(),
+        remaining,
+        answers: Vec::new(),
     });
     Ok(translation(codecs, asked, (shape.path(&target), body), &warnings))
 }
@@ -141,22 +144,22 @@ pub(super) fn rerank(
         .map_err(GatewayError::Unsupported)?;
     let body = edited(context, body, &vendor_edits(request, choice))?;
     let path = shape.path().to_owned();
-    let asked = Asked::Rerank { request: asked, shape };
+    let asked = VectorRequest::Rerank { request: asked, shape };
     Ok(translation(codecs, asked, (path, body), &warnings))
 }
 
 fn translation(
     (client, provider): (&'static dyn Codec, &'static dyn Codec),
-    asked: Asked,
+    asked: VectorRequest,
     (path, body): (String, Vec<u8>),
     warnings: &Warnings,
 ) -> Translation {
-    let back = Back::Shaped(Shaped { client, provider, asked });
-    Translation { path, body: body.into(), warnings: told(warnings), back }
+    let response = ResponseTranslation::Vectors(VectorTranslation { client, provider, asked });
+    Translation { path, body: body.into(), warnings: warnings_header(warnings), response }
 }
 
 /// What the ranks of a provider that speaks the client's dialect used.
-pub(super) fn usage_of_ranks(context: &RequestContext<'_>, body: &[u8]) -> Option<Usage> {
+pub(super) fn rerank_usage(context: &RequestContext<'_>, body: &[u8]) -> Option<Usage> {
     let answer = rerank_of_clients().read_answer(body, &mut context.worker.scanner())?;
     usage(&answer)
 }
@@ -166,28 +169,28 @@ fn usage(answer: &RerankAnswer) -> Option<Usage> {
     answer.usage.or_else(|| answer.search_units.map(|_| Usage::default()))
 }
 
-impl Shaped {
+impl VectorTranslation {
     /// True if other calls follow the one at hand.
-    pub(super) fn has_further_calls(&self) -> bool {
-        matches!(&self.asked, Asked::Embeddings(asked) if asked.further.len() > 0)
+    pub(super) fn has_more_batches(&self) -> bool {
+        matches!(&self.asked, VectorRequest::Embeddings(asked) if asked.remaining.len() > 0)
     }
 
     /// Takes in the answer to a call and gives the body of the next, with what was used so far. None if
     /// it is no answer.
-    pub(super) fn next_call(
+    pub(super) fn next_batch(
         &mut self,
         context: &RequestContext<'_>,
         (head, body): (&ResponseHead, &[u8]),
     ) -> Option<(Vec<u8>, Option<Usage>)> {
-        let Asked::Embeddings(asked) = &mut self.asked else { return None };
+        let VectorRequest::Embeddings(asked) = &mut self.asked else { return None };
         let answer = asked.read(context, head, body)?;
-        asked.told.push(answer);
-        let usage = EmbeddingsAnswer::joined(asked.told.iter().cloned()).usage;
-        Some((asked.further.next()?, usage))
+        asked.answers.push(answer);
+        let usage = EmbeddingsAnswer::joined(asked.answers.iter().cloned()).usage;
+        Some((asked.remaining.next()?, usage))
     }
 
     /// The provider's answer as the client expects it, its usage taken note of. None if it is none.
-    pub(super) fn retell(
+    pub(super) fn translate_response(
         &self,
         exchange: &mut Exchange<'_>,
         (head, body): (&ResponseHead, &[u8]),
@@ -195,17 +198,17 @@ impl Shaped {
         let context = exchange.context;
         let mut out = Vec::with_capacity(body.len() + 256);
         match &self.asked {
-            Asked::Embeddings(asked) => {
+            VectorRequest::Embeddings(asked) => {
                 let last = asked.read(context, head, body)?;
-                let parts = asked.told.iter().cloned().chain([last]);
+                let parts = asked.answers.iter().cloned().chain([last]);
                 let mut answer = EmbeddingsAnswer::joined(parts);
                 if answer.model.is_empty() {
                     answer.model.clone_from(&asked.request.model);
                 }
                 exchange.record.usage = answer.usage;
-                asked.of_clients.write_answer(&answer, &asked.request, &mut out);
+                asked.client_codec.write_answer(&answer, &asked.request, &mut out);
             }
-            Asked::Rerank { request, shape } => {
+            VectorRequest::Rerank { request, shape } => {
                 let mut answer = shape.read_answer(body, &mut context.worker.scanner())?;
                 let count = request.documents.len() as u64;
                 if answer.results.iter().any(|result| result.index >= count) {
@@ -222,7 +225,7 @@ impl Shaped {
     }
 }
 
-impl Embeddings {
+impl EmbeddingsTranslation {
     /// Reads the answer to the call at hand, which must have one vector for each of its inputs: a client
     /// tells them apart by their places.
     fn read(
@@ -233,8 +236,8 @@ impl Embeddings {
     ) -> Option<EmbeddingsAnswer> {
         let read = context.worker.scanner().read(body, |root| self.shape.read_answer(root));
         let mut answer = read.ok().flatten()?;
-        let told: usize = self.told.iter().map(|part| part.vectors.len()).sum();
-        let asked = self.request.inputs.len().saturating_sub(told).min(self.inputs_max);
+        let answers: usize = self.answers.iter().map(|part| part.vectors.len()).sum();
+        let asked = self.request.inputs.len().saturating_sub(answers).min(self.inputs_max);
         let counted = head.get(BEDROCK_INPUT_TOKENS).and_then(|value| {
             let input_tokens = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
             Some(Usage { input_tokens, ..Usage::default() })

@@ -15,7 +15,7 @@ use super::prepare::UpstreamRequest;
 use super::receive::Request;
 use super::record::Exchange;
 use super::redact::Scrutiny;
-use super::translate::Back;
+use super::translate::ResponseTranslation;
 use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::base::{Instant, unix_now};
 use crate::dialects::{
@@ -35,7 +35,7 @@ const HOLD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an opening is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(super) enum PeekWait {
     /// For as long as the provider may take.
     UntilContent,
     /// For so long as its client bears: nobody else would answer.
@@ -46,28 +46,28 @@ pub(super) enum Wait {
 ///
 /// # Errors
 /// If it shows that there is no answer.
-pub(super) async fn take_in(
+pub(super) async fn peek(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
-    (request, wait): (&Request, Wait),
+    (request, wait): (&Request, PeekWait),
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     if !request.endpoint.is_metered() || !(200..300).contains(&response.head.status()) {
         return Ok(());
     }
     if response.is_stream() {
-        stream(context, upstream_request, wait, response).await?;
+        peek_stream(context, upstream_request, wait, response).await?;
     } else {
         let body = response.keep_whole(context, upstream_request).await?;
-        let checked = whole(context, upstream_request, response, &body);
-        response.opening = body;
+        let checked = peek_body(context, upstream_request, response, &body);
+        response.peeked = body;
         checked?;
     }
     response.is_good = true;
     Ok(())
 }
 
-fn whole(
+fn peek_body(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
@@ -76,13 +76,15 @@ fn whole(
     if response.head.get("content-encoding").is_some() {
         return Ok(());
     }
-    if let Some(Back::Chat(_)) = upstream_request.translation.as_ref().map(|it| &it.back) {
+    if let Some(ResponseTranslation::Chat(_)) =
+        upstream_request.translation.as_ref().map(|it| &it.response)
+    {
         check(context, upstream_request, &response.head, body)?;
     }
     let outline = context.worker.scanner().answer(body);
     match outline {
         Ok(outline) if outline.is_error => {
-            Err(failure_in(context, upstream_request, &response.head, body))
+            Err(error_in_body(context, upstream_request, &response.head, body))
         }
         Ok(outline) => {
             if outline.has_no_choices {
@@ -97,16 +99,16 @@ fn whole(
     }
 }
 
-async fn stream(
+async fn peek_stream(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
-    wait: Wait,
+    wait: PeekWait,
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
     let codec = codec(upstream_request.dialect).or_else(|| codec(Dialect::OpenaiChat));
     let codec = codec.ok_or_else(|| invalid(upstream_request, "its dialect has no streams"))?;
     let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
-    let until = (wait == Wait::Briefly).then(|| Instant::now().after(HOLD_MAX));
+    let until = (wait == PeekWait::Briefly).then(|| Instant::now().after(HOLD_MAX));
     let mut opening = Vec::new();
     loop {
         let before = opening.len();
@@ -149,7 +151,7 @@ async fn stream(
             Some(_) => {}
         }
     }
-    response.opening = opening;
+    response.peeked = opening;
     Ok(())
 }
 
@@ -169,7 +171,7 @@ pub(super) fn is_good(
         OpeningEvent::Preamble => Ok(false),
         OpeningEvent::Content => Ok(true),
         OpeningEvent::End => Err(invalid(upstream_request, NO_CONTENT)),
-        OpeningEvent::Error(error) => Err(failure(upstream_request, head, error)),
+        OpeningEvent::Error(error) => Err(provider_error(upstream_request, head, error)),
     }
 }
 
@@ -182,7 +184,7 @@ pub(super) fn check(
 ) -> Result<(), GatewayError> {
     let read = |root: crate::llm::Node<'_>| failure_of_answer(upstream_request.dialect, root);
     match context.worker.scanner().read(body, read) {
-        Ok(Some(error)) => Err(failure(upstream_request, head, error)),
+        Ok(Some(error)) => Err(provider_error(upstream_request, head, error)),
         Ok(None) | Err(_) => Ok(()),
     }
 }
@@ -201,7 +203,7 @@ pub(super) fn check_choices(
 }
 
 /// The failure that a whole answer tells, of which it is known that it tells one.
-pub(super) fn failure_in(
+pub(super) fn error_in_body(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
@@ -212,7 +214,7 @@ pub(super) fn failure_in(
         (error_in_answer(upstream_request.dialect, root), delay)
     };
     match context.worker.scanner().read(body, read) {
-        Ok((error, delay)) => match failure(upstream_request, head, error) {
+        Ok((error, delay)) => match provider_error(upstream_request, head, error) {
             GatewayError::ProviderError { provider, error, retry_after } => {
                 GatewayError::ProviderError { provider, error, retry_after: retry_after.or(delay) }
             }
@@ -223,7 +225,7 @@ pub(super) fn failure_in(
 }
 
 /// An error that a provider tells under a status of success.
-pub(super) fn failure(
+pub(super) fn provider_error(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     mut error: ApiError,
@@ -250,13 +252,13 @@ fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayE
 }
 
 /// Whether the opening of a stream is held back from its client.
-pub(super) struct Hold {
+pub(super) struct ResponseHold {
     is_on: bool,
     /// Set when it is first waited for more.
     until: Option<Instant>,
 }
 
-impl Hold {
+impl ResponseHold {
     /// At the start of a stream that goes to the client.
     pub(super) fn new(exchange: &Exchange<'_>, response: &UpstreamResponse) -> Self {
         let mut hold = Self { is_on: true, until: None };
