@@ -130,7 +130,7 @@ impl<'r> RequestAttributes<'r> {
         if model.len() > MODEL_BYTES_MAX {
             return None;
         }
-        snapshot.cards.find(&snapshot.settings, provider, model)
+        snapshot.model_info.find(&snapshot.settings, provider, model)
     }
 
     fn has(&self, member: &str) -> bool {

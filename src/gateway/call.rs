@@ -57,13 +57,13 @@ pub(super) struct CallStats {
 const READ_AT_ONCE_BYTES: usize = 16 * 1024;
 
 /// Why a call failed, with what decides whether it may be repeated.
-struct Broken {
+struct CallError {
     failure: GatewayError,
-    cause: Cause,
+    cause: CallErrorCause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum CallErrorCause {
     /// The connection ended before any byte of an answer, and before the provider's system had
     /// acknowledged any byte of the request.
     Closed,
@@ -74,9 +74,9 @@ enum Cause {
     Other,
 }
 
-impl From<GatewayError> for Broken {
+impl From<GatewayError> for CallError {
     fn from(failure: GatewayError) -> Self {
-        Self { failure, cause: Cause::Other }
+        Self { failure, cause: CallErrorCause::Other }
     }
 }
 
@@ -111,20 +111,25 @@ pub(super) async fn call(
         let reused = pooled.reused;
         stats.reused = reused;
         let is_proven = pooled.is_proven;
-        let call =
-            Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
+        let call = UpstreamCall {
+            context,
+            upstream_request,
+            endpoint: request.endpoint,
+            is_proven,
+            deadline,
+        };
         match call.make((pooled, head), request, stats).await {
             Ok(reusable) => {
                 response.begins(reusable);
                 return Ok(response);
             }
-            Err(Broken { failure, cause }) => {
-                if cause == Cause::Surplus
+            Err(CallError { failure, cause }) => {
+                if cause == CallErrorCause::Surplus
                     && let Link::Pooled { pooled, .. } = response.link
                 {
                     pooled.discard_for_surplus(pool);
                 }
-                if !reused || cause == Cause::Other {
+                if !reused || cause == CallErrorCause::Other {
                     return Err(failure);
                 }
                 may_reuse = false;
@@ -158,7 +163,8 @@ pub(super) async fn call_streamed(
     let message = encode(context.spare.take(), context, upstream_request, request)?;
     let (message, ..) = message.into_parts();
     let is_proven = pooled.is_proven;
-    let call = Call { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
+    let call =
+        UpstreamCall { context, upstream_request, endpoint: request.endpoint, is_proven, deadline };
     stats.sent = true;
     let connection = &mut pooled.connection;
     let (mark, begun) = (connection.writer.written(), Instant::now());
@@ -170,7 +176,7 @@ pub(super) async fn call_streamed(
         cache_lookup::or_abandoned(exchange, coming).await?
     };
     let reusable = match answered {
-        Ok(answered) => answered.map_err(|broken| broken.failure)?,
+        Ok(answered) => answered.map_err(|error| error.failure)?,
         Err(_) => return Err(call.timed_out("first byte")),
     };
     response.begins(reusable);
@@ -224,7 +230,7 @@ async fn connect(
 }
 
 /// One request on one connection.
-struct Call<'c> {
+struct UpstreamCall<'c> {
     context: &'c RequestContext<'c>,
     upstream_request: &'c UpstreamRequest,
     endpoint: Endpoint,
@@ -233,7 +239,7 @@ struct Call<'c> {
     deadline: Instant,
 }
 
-impl Call<'_> {
+impl UpstreamCall<'_> {
     /// Sends the request and reads the head of the answer; also whether the connection may serve
     /// again.
     async fn make(
@@ -241,7 +247,7 @@ impl Call<'_> {
         (pooled, head): (&mut Pooled, &mut ResponseHead),
         request: &Request,
         stats: &mut CallStats,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, CallError> {
         let Pooled { connection, watchdog, .. } = pooled;
         let message =
             encode(self.context.spare.take(), self.context, self.upstream_request, request)?;
@@ -357,7 +363,7 @@ impl Call<'_> {
         &self,
         (connection, head): (&mut Connection, &mut ResponseHead),
         (sent, mark, begun): (Sent, u64, Instant),
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, CallError> {
         let method = self.context.head.method();
         let upgrades = self.endpoint == Endpoint::Realtime;
         let mut interim = 0;
@@ -370,7 +376,7 @@ impl Call<'_> {
                     && (at_once && !self.is_proven || begun.elapsed() < connection.round_trip());
                 if is_too_soon && !connection.has_acknowledged(mark) {
                     let failure = self.invalid("it answered before it had the request");
-                    return Err(Broken { failure, cause: Cause::Surplus });
+                    return Err(CallError { failure, cause: CallErrorCause::Surplus });
                 }
                 let parsed = head.parse(connection.reader.bytes(), method, &ANSWER_HEAD);
                 let taken = parsed.map_err(|_| self.invalid("its head is malformed"))?;
@@ -407,8 +413,9 @@ impl Call<'_> {
                 _ => {
                     let failure = self.invalid("it closed the connection without an answer");
                     let is_unseen = is_silent && !connection.has_acknowledged(mark);
-                    let cause = if is_unseen { Cause::Closed } else { Cause::Other };
-                    return Err(Broken { failure, cause });
+                    let cause =
+                        if is_unseen { CallErrorCause::Closed } else { CallErrorCause::Other };
+                    return Err(CallError { failure, cause });
                 }
             }
         }

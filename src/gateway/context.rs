@@ -56,7 +56,7 @@ impl<'a> RequestContext<'a> {
         dialect: Dialect,
         model: &str,
     ) -> Rc<ModelRules> {
-        self.snapshot.cards.rules(&self.snapshot.settings, provider, dialect, model)
+        self.snapshot.model_info.rules(&self.snapshot.settings, provider, dialect, model)
     }
 
     /// Counts `bytes` that are about to be kept in memory.

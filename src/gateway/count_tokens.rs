@@ -1,12 +1,12 @@
 //! `POST /v1/messages/count_tokens`, `/v1/responses/input_tokens` and Google's `countTokens` for providers
 //! that do not count themselves: an estimate, which the answer says it is.
 
-use super::choose::Choice;
 use super::context::RequestContext;
 use super::deliver::LocalResponse;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::receive::Request;
+use super::resolve::ResolvedProvider;
 use super::{stored_responses, translate};
 use crate::dialects::{codec, write_gemini_token_count, write_input_tokens, write_token_count};
 use crate::llm::{Dialect, estimate_request_tokens};
@@ -15,12 +15,12 @@ use crate::llm::{Dialect, estimate_request_tokens};
 pub(super) fn answer(
     context: &RequestContext<'_>,
     request: &Request,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
     own: Dialect,
 ) -> Result<Option<LocalResponse>, GatewayError> {
     let dialect = request.endpoint.chat_dialect().ok_or(GatewayError::NotFound)?;
     let counts = if request.endpoint == Endpoint::InputTokens {
-        let toward = choice.upstream.provider.dialect_toward(dialect, choice.model.as_deref());
+        let toward = resolved.upstream.provider.dialect_toward(dialect, resolved.model.as_deref());
         toward == dialect || toward == Dialect::Passthrough
     } else {
         own == dialect

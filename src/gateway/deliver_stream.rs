@@ -23,7 +23,7 @@ use super::peek::{self, NO_CONTENT, ResponseHold};
 use super::prepare::UpstreamRequest;
 use super::record::Exchange;
 use super::redact::Scrutiny;
-use super::service_tiers::TierWords;
+use super::service_tiers::TierRewriter;
 use super::upstream_response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::dialects::{codec, opening_event, overflow_in_event, with_overflow, write_last_error};
 use crate::http::{
@@ -50,7 +50,7 @@ struct StreamProgress {
     hold: ResponseHold,
     /// What is stored and shared of a stream in another dialect than OpenAI's chat.
     tap: Option<ResponseTap>,
-    tiers: TierWords,
+    tiers: TierRewriter,
 }
 
 /// The events of the last two reads that brought some, as they went to the client.
@@ -118,7 +118,7 @@ async fn relay_all(
     let other = exchange.record.endpoint.and_then(cache_format::client_codec);
     let tap = other.and_then(|codec| ResponseTap::new(exchange, Some(codec)));
     let (scrutiny, hold) = (Scrutiny::Usual, ResponseHold::new(exchange, response));
-    let tiers = TierWords::new(exchange, upstream_request);
+    let tiers = TierRewriter::new(exchange, upstream_request);
     let mut progress =
         StreamProgress { dialect, done: false, finished: false, scrutiny, hold, tap, tiers };
     loop {

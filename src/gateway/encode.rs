@@ -15,7 +15,7 @@ use super::form;
 use super::prepare::{BodyEdit, UpstreamRequest};
 use super::realtime;
 use super::receive::{Body, Request};
-use super::token::proof;
+use super::token::auth_fields;
 use crate::http::{Framing, Method, end_head, write_field, write_length, write_request_line};
 use crate::llm::{Dialect, Edit};
 use crate::providers::{Origin, PathParts, Payload, Provider, ProviderField, preset};
@@ -34,7 +34,7 @@ const ANTHROPIC_VERSION: (&str, &[u8]) = ("anthropic-version", b"2023-06-01");
 pub(super) const COPIED_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A request as it goes out, but for a body that is streamed.
-pub(super) struct Message {
+pub(super) struct EncodedRequest {
     /// The head, and a short body behind it.
     pub head: Vec<u8>,
     /// A longer body; attempts that send the same share it.
@@ -43,7 +43,7 @@ pub(super) struct Message {
     held: Option<MemoryReservation>,
 }
 
-impl Message {
+impl EncodedRequest {
     /// Both parts, and what has to live until they are sent.
     pub(super) fn into_parts(self) -> (Vec<u8>, Bytes, Option<MemoryReservation>) {
         (self.head, self.body, self.held)
@@ -56,12 +56,12 @@ pub(super) fn encode(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     request: &Request,
-) -> Result<Message, GatewayError> {
+) -> Result<EncodedRequest, GatewayError> {
     let hops = count_hops(context)?;
     out.clear();
     if request.endpoint == Endpoint::Realtime {
         realtime::encode(&mut out, context, upstream_request, hops)?;
-        return Ok(Message { head: out, body: Bytes::new(), held: None });
+        return Ok(EncodedRequest { head: out, body: Bytes::new(), held: None });
     }
     let is_edited = upstream_request.translation.is_none() && !upstream_request.edits.is_empty();
     let held =
@@ -96,12 +96,12 @@ pub(super) fn encode(
                     (Cow::Borrowed(_), Some(translation)) => translation.body.clone(),
                     (Cow::Borrowed(_), None) => bytes.clone(),
                 };
-                return Ok(Message { head: out, body, held });
+                return Ok(EncodedRequest { head: out, body, held });
             }
             out.extend_from_slice(&body);
         }
     }
-    Ok(Message { head: out, body: Bytes::new(), held })
+    Ok(EncodedRequest { head: out, body: Bytes::new(), held })
 }
 
 /// The body as it is sent, with the edits made; none for one that is streamed.
@@ -255,5 +255,11 @@ fn write_line(
     let target = [&base.path, &*path, separator, query.as_deref().unwrap_or_default()];
     write_request_line(out, head.method(), &target);
     write_field(out, "host", base.authority.as_bytes());
-    proof(head, upstream_request, base, &target, body.map_or(Payload::Streamed, Payload::Whole))
+    auth_fields(
+        head,
+        upstream_request,
+        base,
+        &target,
+        body.map_or(Payload::Streamed, Payload::Whole),
+    )
 }

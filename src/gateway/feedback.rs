@@ -29,7 +29,7 @@ fn full_weight() -> f64 {
 }
 
 /// Takes a verdict in.
-pub(super) fn take(
+pub(super) fn apply(
     exchange: &Exchange<'_>,
     request: &Request,
 ) -> Result<LocalResponse, GatewayError> {

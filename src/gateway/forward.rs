@@ -20,10 +20,10 @@ use super::cache_lookup;
 use super::call::{CallStats, call, call_streamed};
 use super::call_batched::call_batched;
 use super::context::RequestContext;
-use super::copies;
 use super::deliver::LocalResponse;
 use super::encode::COPIED_BODY_BYTES_MAX;
 use super::error::GatewayError;
+use super::mirror;
 use super::peek::{self, PeekWait};
 use super::pictures;
 use super::prepare::{Preparation, UpstreamRequest, prepare};
@@ -293,7 +293,7 @@ impl PlanExecutor<'_> {
             let (outcome, result) = match step {
                 NextStep::Finish => return last.unwrap_or(Err(GatewayError::NoTarget)),
                 NextStep::Attempt(step) => {
-                    copies::send(self, plan.active_route(), &step.copies);
+                    mirror::send(self, plan.active_route(), &step.mirrors);
                     if step.wait > Duration::ZERO {
                         sleep(step.wait).await;
                     }

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::choose::Choice;
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
 use super::params::value_after;
 use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
+use super::resolve::ResolvedProvider;
 use super::translate::warnings_header;
 use crate::dialects::{
     ReasoningRules, Warnings, conversation_member, may_have_foreign_reasoning,
@@ -21,11 +21,11 @@ use crate::llm::{Dialect, EarlierReasoning, RefusedSetting, ResponsesForTools, R
 pub(super) fn needs_responses(
     context: &RequestContext<'_>,
     request: &Request,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
     (client, edits): (Dialect, &[BodyEdit]),
 ) -> bool {
-    let model = choice.model.as_deref().unwrap_or_default();
-    let rules = context.rules(&choice.upstream.provider, Dialect::OpenaiChat, model);
+    let model = resolved.model.as_deref().unwrap_or_default();
+    let rules = context.rules(&resolved.upstream.provider, Dialect::OpenaiChat, model);
     let by_model = match rules.responses {
         Some(ResponsesUse::Always) => true,
         Some(ResponsesUse::Translated) => client != Dialect::OpenaiChat,
@@ -51,16 +51,16 @@ pub(super) fn needs_responses(
 pub(super) fn fit_members(
     context: &RequestContext<'_>,
     request: &Request,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
     edits: &mut Vec<BodyEdit>,
 ) {
-    let provider = &choice.upstream.provider;
+    let provider = &resolved.upstream.provider;
     let has_rules = provider.preset.is_some() || !provider.model_rules.is_empty();
     let Body::Json { bytes, outline } = &request.body else { return };
     if request.endpoint != Endpoint::ChatCompletions || !has_rules {
         return;
     }
-    let model = choice.model.as_deref().unwrap_or_default();
+    let model = resolved.model.as_deref().unwrap_or_default();
     let rules = context.rules(provider, Dialect::OpenaiChat, model);
     let bound = rules.max_tokens_name.map(|name| (name.other().name(), name.name()));
     let seed = rules.seed_name.as_deref().map(|name| ("seed", name));
@@ -82,13 +82,13 @@ pub(super) fn fit_members(
 pub(super) fn fit_reasoning(
     context: &RequestContext<'_>,
     request: &Request,
-    (choice, dialect): (&Choice, Dialect),
+    (resolved, dialect): (&ResolvedProvider, Dialect),
     edits: &mut Vec<BodyEdit>,
 ) -> Option<Arc<str>> {
     let Body::Json { bytes, outline } = &request.body else { return None };
     let member = request.endpoint.chat_dialect().and(conversation_member(dialect))?;
-    let provider = &choice.upstream.provider;
-    let model = choice.model.as_deref().unwrap_or_default();
+    let provider = &resolved.upstream.provider;
+    let model = resolved.model.as_deref().unwrap_or_default();
     let is_original = provider.is_original();
     let refuses_all = dialect == Dialect::OpenaiChat
         && (is_original

@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::admit::{Grant, bounded};
-use super::choose::{Pick, knowers, only, only_one, pick};
 use super::deliver::LocalResponse;
 use super::endpoint::percent_decoded;
 use super::error::GatewayError;
 use super::record::Exchange;
+use super::resolve::{ModelResolution, only_provider, providers_with_model, resolve_model, sole};
 use crate::config::Settings;
 use crate::llm::{Dialect, Mode, ModelCard};
 use crate::providers::{Auth, Provider, preset};
@@ -26,10 +26,10 @@ use crate::providers::{Auth, Provider, preset};
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
 /// The models of all providers, in the order of the settings and then of their lists.
-pub(super) struct Listing(Vec<Listed>);
+pub(super) struct Listing(Vec<ListedModel>);
 
 /// One model at one provider.
-struct Listed {
+struct ListedModel {
     provider: String,
     /// As the provider calls it.
     model: String,
@@ -47,17 +47,17 @@ struct Listed {
 /// The entry in OpenAI's shape, and what is known besides. Prices are dollars for one token, or for
 /// one of what their names tell.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct ModelEntry<'a> {
     id: &'a str,
     object: &'static str,
     created: u64,
     owned_by: &'a str,
     #[serde(flatten)]
-    facts: Option<Facts<'a>>,
+    details: Option<ModelDetails<'a>>,
 }
 
 #[derive(Serialize)]
-struct Facts<'a> {
+struct ModelDetails<'a> {
     mode: Mode,
     #[serde(skip_serializing_if = "Option::is_none")]
     context_window: Option<u64>,
@@ -82,14 +82,14 @@ impl Listing {
                 if !seen.insert(model.clone()) {
                     continue;
                 }
-                let picked = pick(settings, &model, || {
-                    let fresh = || only(&knowers(settings, &model));
+                let picked = resolve_model(settings, &model, || {
+                    let fresh = || sole(&providers_with_model(settings, &model));
                     *known.entry(model.clone()).or_insert_with(fresh)
                 });
-                let is_reached = picked == Pick::Provider(place, &model);
+                let is_reached = picked == ModelResolution::Provider(place, &model);
                 let id =
                     if is_reached { model.clone() } else { format!("{}/{model}", provider.name) };
-                listed.push(Listed::new(provider, model, id, card));
+                listed.push(ListedModel::new(provider, model, id, card));
             }
         }
         Self(listed)
@@ -115,9 +115,9 @@ fn models_of<'s>(
     provider.models.iter().map(|model| (model.clone(), card(model))).collect()
 }
 
-impl Listed {
+impl ListedModel {
     fn new(provider: &Provider, model: String, id: String, card: Option<&ModelCard>) -> Self {
-        let facts = card.map(|card| Facts {
+        let details = card.map(|card| ModelDetails {
             mode: card.mode(),
             context_window: card.context_tokens(),
             max_output_tokens: card.output_tokens_max(),
@@ -126,7 +126,7 @@ impl Listed {
             retires: card.retires(),
         });
         let owned_by = &provider.name;
-        let entry = Entry { id: &id, object: "model", created: 0, owned_by, facts };
+        let entry = ModelEntry { id: &id, object: "model", created: 0, owned_by, details };
         // Texts and numbers have a form in JSON.
         let json = serde_json::to_string(&entry).unwrap_or_default();
         Self {
@@ -198,18 +198,14 @@ fn pricing(card: &ModelCard) -> BTreeMap<String, String> {
 
 /// True if the answer is to be that of a provider: the one that is named, or the only one. It has to
 /// speak the client's dialect, and the key to be free to use all that it lists.
-pub(super) fn is_asked_of_provider(
-    exchange: &Exchange<'_>,
-    grant: &Grant,
-    named: Option<&str>,
-) -> bool {
+pub(super) fn is_forwarded(exchange: &Exchange<'_>, grant: &Grant, named: Option<&str>) -> bool {
     let settings = &exchange.snapshot.settings;
     if provider_in_query(exchange).is_some() {
         return false;
     }
     let provider = match named {
         Some(name) => settings.provider(name),
-        None => only_one(settings).and_then(|place| settings.providers.get(place)),
+        None => only_provider(settings).and_then(|place| settings.providers.get(place)),
     };
     let Some(provider) = provider else {
         // A preset that the client names and brings the key for, or nobody.
@@ -233,7 +229,7 @@ pub(super) fn answer(
         return Err(GatewayError::UnknownProvider(bounded(name)));
     }
     let dialect = exchange.record.client_format.dialect;
-    let is_shown = |listed: &&Listed| {
+    let is_shown = |listed: &&ListedModel| {
         wanted.is_none_or(|name| listed.provider == name)
             && (dialect == Dialect::OpenaiChat || listed.is_conversation())
             && grant.check_model(&listed.model).is_ok()
@@ -250,7 +246,7 @@ pub(super) fn answer(
     Ok(LocalResponse::json(200, body.into_bytes()))
 }
 
-fn list<'l>(shown: impl Iterator<Item = &'l Listed>, dialect: Dialect) -> String {
+fn list<'l>(shown: impl Iterator<Item = &'l ListedModel>, dialect: Dialect) -> String {
     let (mut entries, mut ids) = (String::new(), None);
     for listed in shown {
         if !entries.is_empty() {

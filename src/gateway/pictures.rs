@@ -133,7 +133,8 @@ pub(super) async fn fetch(
         let text = format!("expected at most {PICTURES_MAX} pictures by address in one request");
         return Err(GatewayError::Invalid(text.into()));
     }
-    let _leave = Leave::take(context.worker).ok_or(GatewayError::Overloaded("picture fetches"))?;
+    let _permit =
+        FetchPermit::take(context.worker).ok_or(GatewayError::Overloaded("picture fetches"))?;
     let limit = Instant::now().after(TOTAL);
     let fetches = stream::iter(urls).map(|url| async move {
         let picture = Address::parse(&url)?;
@@ -159,15 +160,15 @@ pub(super) async fn fetch(
 }
 
 /// Leave to fetch, given back when it is dropped.
-struct Leave<'w>(&'w Worker);
+struct FetchPermit<'w>(&'w Worker);
 
-impl<'w> Leave<'w> {
+impl<'w> FetchPermit<'w> {
     fn take(worker: &'w Worker) -> Option<Self> {
         worker.try_start_fetch(REQUESTS_MAX).then_some(Self(worker))
     }
 }
 
-impl Drop for Leave<'_> {
+impl Drop for FetchPermit<'_> {
     fn drop(&mut self) {
         self.0.end_fetch();
     }

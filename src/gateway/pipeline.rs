@@ -78,7 +78,7 @@ async fn run_stages(
 ) -> Result<(), GatewayError> {
     grant.check_other_models(exchange.head, &request)?;
     if request.endpoint == Endpoint::Feedback {
-        let local = feedback::take(exchange, &request)?;
+        let local = feedback::apply(exchange, &request)?;
         return deliver::send_local(exchange, local).await;
     }
     render::render(exchange, &mut request)?;

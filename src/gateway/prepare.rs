@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Grant;
-use super::choose::{Choice, choose};
 use super::context::{MemoryReservation, RequestContext};
 use super::count_tokens;
 use super::deliver::LocalResponse;
@@ -17,6 +16,7 @@ use super::params;
 use super::pictures;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
+use super::resolve::{ResolvedProvider, resolve};
 use super::stored_responses;
 use super::translate::{Translation, translate};
 use super::upstream::Upstream;
@@ -112,22 +112,22 @@ pub(super) fn prepare(
     target: Option<&Target>,
 ) -> Result<Preparation, GatewayError> {
     let asked = requested_model(request, target);
-    let choice = choose(context, target, asked.as_deref());
-    if request.hides_model() && (choice.is_err() || grant.key_with_models().is_some()) {
+    let resolved = resolve(context, target, asked.as_deref());
+    if request.hides_model() && (resolved.is_err() || grant.key_with_models().is_some()) {
         let limit = context.snapshot.settings.server.body_bytes_max as u64;
         return Err(GatewayError::FormModelUnseen { limit });
     }
-    let choice = choice?;
-    check(context, grant, request, &choice)?;
-    let mut edits = params::body_edits(request, target, choice.model.as_deref());
-    let dialects = dialect_pair(context, request, &choice, &edits);
+    let resolved = resolved?;
+    check(context, grant, request, &resolved)?;
+    let mut edits = params::body_edits(request, target, resolved.model.as_deref());
+    let dialects = dialect_pair(context, request, &resolved, &edits);
     let local = if request.endpoint.counts_tokens() {
-        count_tokens::answer(context, request, &choice, dialects.provider)?
+        count_tokens::answer(context, request, &resolved, dialects.provider)?
     } else {
-        stored_responses::answer(context, request, &choice)?
+        stored_responses::answer(context, request, &resolved)?
     };
     if let Some(local) = local {
-        return Ok(Preparation::Respond(local, Arc::clone(&choice.upstream.name)));
+        return Ok(Preparation::Respond(local, Arc::clone(&resolved.upstream.name)));
     }
     let mut kept: usize = edits.iter().map(BodyEdit::own_bytes).sum();
     let (mut translation, mut hide_usage, mut lost) = (None, false, None);
@@ -138,31 +138,31 @@ pub(super) fn prepare(
             if !wanted.is_empty() {
                 return Ok(Preparation::Fetch(wanted));
             }
-            let made = translate(context, request, &edits, pair, &choice)?;
+            let made = translate(context, request, &edits, pair, &resolved)?;
             // What was asked is kept in no dialect as well, for the way back.
             kept = kept.saturating_add(made.body.len()).saturating_add(request.body_bytes());
             translation = Some(Box::new(made));
         }
         _ => {
-            edits.extend(vendor_edits(request, &choice));
+            edits.extend(vendor_edits(request, &resolved));
             hide_usage = ask_for_usage(request, &mut edits);
-            fit_members(context, request, &choice, &mut edits);
-            lost = fit_reasoning(context, request, (&choice, dialects.provider), &mut edits);
+            fit_members(context, request, &resolved, &mut edits);
+            lost = fit_reasoning(context, request, (&resolved, dialects.provider), &mut edits);
         }
     }
-    let timeouts = timeouts(context, target, &choice)?;
-    let warnings = lost.or_else(|| lost_edits(request, target, &choice));
+    let timeouts = timeouts(context, target, &resolved)?;
+    let warnings = lost.or_else(|| lost_edits(request, target, &resolved));
     // What a body names that is not looked at is not known, whatever the target would have it say.
-    let is_unknown = is_unseen(request) && !choice.upstream.provider.has_models_in_paths();
+    let is_unknown = is_unseen(request) && !resolved.upstream.provider.has_models_in_paths();
     Ok(Preparation::Call(Box::new(UpstreamRequest {
         forward_headers: forward_headers(context, target),
-        path: own_path(context, request, translation.as_deref(), &choice),
+        path: own_path(context, request, translation.as_deref(), &resolved),
         dialect: dialects.provider,
-        redactor: choice.credential.as_deref().map(Redactor::of_fields),
-        is_clients_account: choice.is_clients_account,
-        credential: choice.credential,
-        upstream: choice.upstream,
-        model: choice.model.or(asked).filter(|_| !is_unknown),
+        redactor: resolved.credential.as_deref().map(Redactor::of_fields),
+        is_clients_account: resolved.is_clients_account,
+        credential: resolved.credential,
+        upstream: resolved.upstream,
+        model: resolved.model.or(asked).filter(|_| !is_unknown),
         warnings,
         edits,
         hide_usage,
@@ -178,10 +178,14 @@ fn is_unseen(request: &Request) -> bool {
 }
 
 /// Tells which edits of the target the body does not take.
-fn lost_edits(request: &Request, target: Option<&Target>, choice: &Choice) -> Option<Arc<str>> {
+fn lost_edits(
+    request: &Request,
+    target: Option<&Target>,
+    resolved: &ResolvedProvider,
+) -> Option<Arc<str>> {
     let is_form = request.form().is_some();
     let is_lost = is_form || matches!(request.body, Body::Streamed { .. });
-    let in_path = !is_unseen(request) || choice.upstream.provider.has_models_in_paths();
+    let in_path = !is_unseen(request) || resolved.upstream.provider.has_models_in_paths();
     let lost = is_lost.then(|| form::lost_edits((is_form, in_path), target)).flatten();
     lost.map(Arc::from)
 }
@@ -197,11 +201,11 @@ struct DialectPair {
 fn dialect_pair(
     context: &RequestContext<'_>,
     request: &Request,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
     edits: &[BodyEdit],
 ) -> DialectPair {
-    let model = choice.model.as_deref();
-    let provider = &choice.upstream.provider;
+    let model = resolved.model.as_deref();
+    let provider = &resolved.upstream.provider;
     let own = provider.dialect_for(model);
     // Counting is asked of those who offer it, and is no conversation.
     let of_chat = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
@@ -227,7 +231,7 @@ fn dialect_pair(
             let toward = provider.dialect_toward(client, model);
             let needs_responses = toward == Dialect::OpenaiChat
                 && provider.supports_dialect(Dialect::OpenaiResponses, model)
-                && needs_responses(context, request, choice, (client, edits));
+                && needs_responses(context, request, resolved, (client, edits));
             let dialect = if needs_responses { Dialect::OpenaiResponses } else { toward };
             // Google's other form of a stream, one array, is written by us only, and so are the
             // frames of Amazon's.
@@ -250,13 +254,13 @@ fn own_path(
     context: &RequestContext<'_>,
     request: &Request,
     translation: Option<&Translation>,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Option<String> {
     if let Some(translation) = translation {
         return Some(translation.path.clone());
     }
     let path = context.head.path();
-    let model = choice.model.as_deref().unwrap_or_default();
+    let model = resolved.model.as_deref().unwrap_or_default();
     let dialect = match request.endpoint {
         Endpoint::GenerateContent => Dialect::Gemini,
         Endpoint::Converse => Dialect::BedrockConverse,
@@ -264,7 +268,7 @@ fn own_path(
             return Some(gemini_method_path(model, gemini_call(path)?.method));
         }
         // The version is no part of Cohere's base.
-        Endpoint::Rerank if choice.upstream.provider.dialect == Dialect::CohereChat => {
+        Endpoint::Rerank if resolved.upstream.provider.dialect == Dialect::CohereChat => {
             return Some(path.to_owned());
         }
         _ => return None,
@@ -277,26 +281,26 @@ fn check(
     context: &RequestContext<'_>,
     grant: &Grant,
     request: &Request,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<(), GatewayError> {
-    if let Some(model) = &choice.model {
+    if let Some(model) = &resolved.model {
         grant.check_model(model)?;
     }
-    grant.check_visible(context, request, choice.model.as_deref())?;
-    check_realtime(request, choice)?;
-    check_abilities(request, choice)?;
-    if request.endpoint.is_metered() && choice.model.is_none() {
+    grant.check_visible(context, request, resolved.model.as_deref())?;
+    check_realtime(request, resolved)?;
+    check_abilities(request, resolved)?;
+    if request.endpoint.is_metered() && resolved.model.is_none() {
         return Err(GatewayError::Invalid("`model` is required".into()));
     }
     Ok(())
 }
 
 /// Refuses providers without realtime sessions, or with others than OpenAI's.
-fn check_realtime(request: &Request, choice: &Choice) -> Result<(), GatewayError> {
-    let provider = &choice.upstream.provider;
-    let dialect = provider.dialect_for(choice.model.as_deref());
+fn check_realtime(request: &Request, resolved: &ResolvedProvider) -> Result<(), GatewayError> {
+    let provider = &resolved.upstream.provider;
+    let dialect = provider.dialect_for(resolved.model.as_deref());
     let has_api = matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses);
-    if request.endpoint != Endpoint::Realtime || has_api && choice.upstream.pool.is_some() {
+    if request.endpoint != Endpoint::Realtime || has_api && resolved.upstream.pool.is_some() {
         return Ok(());
     }
     let name = &provider.name;
@@ -305,8 +309,8 @@ fn check_realtime(request: &Request, choice: &Choice) -> Result<(), GatewayError
 }
 
 /// Refuses what the vendor is known not to have.
-fn check_abilities(request: &Request, choice: &Choice) -> Result<(), GatewayError> {
-    let provider = &choice.upstream.provider;
+fn check_abilities(request: &Request, resolved: &ResolvedProvider) -> Result<(), GatewayError> {
+    let provider = &resolved.upstream.provider;
     let missing = match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
             provider.lacks(Capability::Embeddings).then_some("embeddings")
@@ -325,12 +329,12 @@ fn check_abilities(request: &Request, choice: &Choice) -> Result<(), GatewayErro
 }
 
 /// What the vendor wants to be said elsewhere than its dialect says it.
-pub(super) fn vendor_edits(request: &Request, choice: &Choice) -> Vec<BodyEdit> {
+pub(super) fn vendor_edits(request: &Request, resolved: &ResolvedProvider) -> Vec<BodyEdit> {
     if !request.endpoint.is_metered() {
         return Vec::new();
     }
-    let model = choice.model.as_deref();
-    let members = choice.upstream.provider.members(model).into_iter();
+    let model = resolved.model.as_deref();
+    let members = resolved.upstream.provider.members(model).into_iter();
     let edit = |(key, text): (&str, Option<&str>)| match text {
         Some(text) => BodyEdit::Set { key: key.to_owned(), json: quote(text) },
         None => BodyEdit::Remove { key: key.to_owned() },
@@ -353,9 +357,9 @@ fn ask_for_usage(request: &Request, edits: &mut Vec<BodyEdit>) -> bool {
 fn timeouts(
     context: &RequestContext<'_>,
     target: Option<&Target>,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<Timeouts, GatewayError> {
-    let mut timeouts = choice.upstream.provider.timeouts;
+    let mut timeouts = resolved.upstream.provider.timeouts;
     let header = requested_timeout(context)?;
     if let Some(total) = target.and_then(|target| target.request_timeout).or(header) {
         timeouts.total = total;

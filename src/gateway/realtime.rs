@@ -72,7 +72,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         return send_upstream(exchange, &upstream_request, &mut response).await;
     }
     accept(exchange, &upstream_request, &handshake, &response).await?;
-    talk(exchange, grant, (&upstream_request, response)).await
+    relay_session(exchange, grant, (&upstream_request, response)).await
 }
 
 /// Tells the client that the provider has agreed.
@@ -100,7 +100,7 @@ async fn accept(
 }
 
 /// Lets both sides talk until one ends it.
-async fn talk(
+async fn relay_session(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     (upstream_request, mut response): (&UpstreamRequest, Box<UpstreamResponse>),
@@ -118,10 +118,10 @@ async fn talk(
     exchange.record.usage = session.usage();
     // The provider first: its session shall not go on while a slow client hears of its end.
     drop(response);
-    if let Some(farewell) = session.farewell(&ended) {
+    if let Some(close_frame) = session.close_frame(&ended) {
         let limit = Instant::now().after(session::CLOSE_GRACE);
         // One that does not take it sees its connection end all the same.
-        let _ = within(limit, exchange.send(farewell)).await;
+        let _ = within(limit, exchange.send(close_frame)).await;
     }
     match session.take_refusal() {
         Some(refusal) => Err(refusal),

@@ -205,8 +205,8 @@ impl Needle {
         let rest = bytes.get(from..)?;
         memchr::memchr3_iter(first, b'\\', b'%', rest).find_map(|at| {
             match spelled(&self.secret, rest.get(at..)?) {
-                Spelled::Whole(length) => Some((from + at, length)),
-                Spelled::Beginning | Spelled::No => None,
+                Spelling::Whole(length) => Some((from + at, length)),
+                Spelling::Beginning | Spelling::No => None,
             }
         })
     }
@@ -218,7 +218,7 @@ impl Needle {
         let Some(first) = self.secret.first() else { return 0 };
         let begins = memchr::memchr3_iter(*first, b'\\', b'%', end).find(|at| {
             let rest = end.get(*at..).unwrap_or_default();
-            spelled(&self.secret, rest) == Spelled::Beginning
+            spelled(&self.secret, rest) == Spelling::Beginning
         });
         begins.map_or(0, |at| end.len() - at)
     }
@@ -247,7 +247,7 @@ fn percent_encoded(text: &str, digits: &[u8; 16]) -> String {
 
 /// What a text begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spelled {
+enum Spelling {
     /// The secret, in so many bytes.
     Whole(usize),
     /// The text ends where the secret might go on.
@@ -255,16 +255,16 @@ enum Spelled {
     No,
 }
 
-fn spelled(secret: &[u8], text: &[u8]) -> Spelled {
+fn spelled(secret: &[u8], text: &[u8]) -> Spelling {
     let mut at = 0;
     for expected in secret {
         match next_character(text.get(at..).unwrap_or_default(), *expected) {
             Some(length) => at += length,
-            None if is_cut(text.get(at..).unwrap_or_default()) => return Spelled::Beginning,
-            None => return Spelled::No,
+            None if is_cut(text.get(at..).unwrap_or_default()) => return Spelling::Beginning,
+            None => return Spelling::No,
         }
     }
-    Spelled::Whole(at)
+    Spelling::Whole(at)
 }
 
 /// How many bytes `text` begins with that spell `expected`.

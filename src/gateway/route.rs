@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::admit::Grant;
-use super::choose::named_provider;
 use super::deliver::LocalResponse;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
@@ -11,6 +10,7 @@ use super::models;
 use super::prepare::{requested_model, requested_timeout};
 use super::receive::Request;
 use super::record::Exchange;
+use super::resolve::named_provider;
 use crate::base::Instant;
 use crate::routing::Plan;
 
@@ -33,7 +33,7 @@ pub(super) fn route(
     exchange.record.model = requested_model(request, only);
     if request.endpoint == Endpoint::Models {
         let named = named_provider(exchange.context, only);
-        if !models::is_asked_of_provider(exchange, grant, named.as_deref()) {
+        if !models::is_forwarded(exchange, grant, named.as_deref()) {
             return models::answer(exchange, grant, named.as_deref()).map(RouteDecision::Respond);
         }
     }

@@ -26,12 +26,12 @@ pub(super) fn whole(
 
 /// Which events of a stream are looked at: its first one, and those that end a choice or tell usage.
 /// Once one of them had a foreign word, all are.
-pub(super) struct TierWords {
+pub(super) struct TierRewriter {
     dialect: Option<Dialect>,
     looks_at_all: bool,
 }
 
-impl TierWords {
+impl TierRewriter {
     pub(super) fn new(exchange: &Exchange<'_>, upstream_request: &UpstreamRequest) -> Self {
         Self { dialect: strict_dialect(exchange, upstream_request), looks_at_all: true }
     }

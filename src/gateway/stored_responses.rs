@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::admit::bounded;
-use super::choose::Choice;
 use super::context::RequestContext;
 use super::deliver::LocalResponse;
 use super::endpoint::Endpoint;
@@ -20,6 +19,7 @@ use super::fields::presented_keys;
 use super::prepare::BodyEdit;
 use super::receive::{Body, Request};
 use super::record::Exchange;
+use super::resolve::ResolvedProvider;
 use super::translate::{self, ChatTranslation};
 use crate::base::unix_now;
 use crate::cache::{Key, StoredResponse};
@@ -37,20 +37,20 @@ const FOLDER: &str = "/v1/responses/";
 const ONLY_THERE: [&str; 3] = ["background", "conversation", "prompt"];
 
 /// What of a request is kept with its answer.
-pub(super) struct Keeping {
+pub(super) struct StoredInput {
     input: Bytes,
     previous: Option<String>,
 }
 
 /// Something in `input`.
-enum Item {
+enum InputItem {
     Whole(Json),
     Reference(String),
 }
 
 /// Items of answers, by the answer's name.
 #[derive(Default)]
-struct Found(HashMap<String, Vec<(String, Json)>>);
+struct ReferencedItems(HashMap<String, Vec<(String, Json)>>);
 
 /// What the request asks, with `edits` made to it and its references replaced.
 pub(super) fn read(
@@ -69,7 +69,7 @@ pub(super) fn read(
     let (previous, own) = read?;
     let mut json = Vec::new();
     write_array(&mut json, |array| {
-        let mut found = Found::default();
+        let mut found = ReferencedItems::default();
         for response in chain(context, previous)?.iter().rev() {
             let input = [b"{\"input\":", &*response.input, b"}"].concat();
             let input =
@@ -95,7 +95,7 @@ fn previous_of(root: Node<'_>) -> Option<String> {
     root.get("previous_response_id").and_then(Node::text).map(str::to_owned)
 }
 
-fn items_of(root: Node<'_>) -> Vec<Item> {
+fn items_of(root: Node<'_>) -> Vec<InputItem> {
     let Some(input) = root.get("input") else { return Vec::new() };
     if let Some(text) = input.text() {
         let mut message = Vec::new();
@@ -104,7 +104,7 @@ fn items_of(root: Node<'_>) -> Vec<Item> {
             object.text("content", text);
         });
         return Json::parse(&String::from_utf8_lossy(&message))
-            .map(Item::Whole)
+            .map(InputItem::Whole)
             .into_iter()
             .collect();
     }
@@ -112,8 +112,8 @@ fn items_of(root: Node<'_>) -> Vec<Item> {
         let is_bare = item.get("type").is_none() && item.get("role").is_none();
         let id = item.get("id").and_then(Node::text);
         match id.filter(|_| is_bare || item.text_of("type") == "item_reference") {
-            Some(id) => Item::Reference(id.to_owned()),
-            None => Item::Whole(item.json()),
+            Some(id) => InputItem::Reference(id.to_owned()),
+            None => InputItem::Whole(item.json()),
         }
     };
     input.items().map(item).collect()
@@ -139,14 +139,14 @@ fn chain(
 /// Appends items, those that are referred to in place of their references.
 fn append(
     context: &RequestContext<'_>,
-    items: Vec<Item>,
-    found: &mut Found,
+    items: Vec<InputItem>,
+    found: &mut ReferencedItems,
     array: &mut ArrayWriter<'_>,
 ) -> Result<(), GatewayError> {
     for item in items {
         match item {
-            Item::Whole(json) => array.raw(&json),
-            Item::Reference(id) => {
+            InputItem::Whole(json) => array.raw(&json),
+            InputItem::Reference(id) => {
                 let item =
                     found.item(context, &id).ok_or_else(|| unknown("item_reference", &id))?;
                 array.raw(item);
@@ -156,7 +156,7 @@ fn append(
     Ok(())
 }
 
-impl Found {
+impl ReferencedItems {
     fn item(&mut self, context: &RequestContext<'_>, id: &str) -> Option<&Json> {
         let name = response_name_of_item(id)?;
         if !self.0.contains_key(name) {
@@ -204,7 +204,7 @@ fn key(context: &RequestContext<'_>, name: &str) -> Key {
 }
 
 /// What is kept of a request beside its answer; none where the client wants nothing kept.
-pub(super) fn keeping(request: &Request, asked: &ChatRequest) -> Option<Keeping> {
+pub(super) fn stored_input(request: &Request, asked: &ChatRequest) -> Option<StoredInput> {
     let is_responses = request.endpoint == Endpoint::Responses;
     let (Body::Json { bytes, outline }, true) = (&request.body, is_responses) else { return None };
     let member = |name: &str| asked.extra_fields.iter().find(|(key, _)| key == name);
@@ -214,19 +214,19 @@ pub(super) fn keeping(request: &Request, asked: &ChatRequest) -> Option<Keeping>
     let previous = member("previous_response_id");
     let previous = previous.and_then(|(_, it)| serde_json::from_str(it.json.text()).ok());
     let input = outline.value(bytes, "input").unwrap_or(b"[]");
-    Some(Keeping { input: Bytes::copy_from_slice(input), previous })
+    Some(StoredInput { input: Bytes::copy_from_slice(input), previous })
 }
 
 /// Keeps a whole answer as the client got it.
 pub(super) fn keep_whole(exchange: &Exchange<'_>, chat: &ChatTranslation, answer: &[u8]) {
-    if chat.keeping.is_some() {
+    if chat.stored_input.is_some() {
         keep(exchange, chat, answer);
     }
 }
 
 /// Keeps the answer of a stream, which its last event holds.
 pub(super) fn keep_streamed(exchange: &Exchange<'_>, chat: &ChatTranslation, events: &[u8]) {
-    if chat.keeping.is_none() {
+    if chat.stored_input.is_none() {
         return;
     }
     let data = events.rsplit(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
@@ -238,7 +238,7 @@ pub(super) fn keep_streamed(exchange: &Exchange<'_>, chat: &ChatTranslation, eve
 }
 
 fn keep(exchange: &Exchange<'_>, chat: &ChatTranslation, answer: &[u8]) {
-    let Some(Keeping { input, previous }) = &chat.keeping else { return };
+    let Some(StoredInput { input, previous }) = &chat.stored_input else { return };
     let id = |root: Node<'_>| root.text_of("id").to_owned();
     let Ok(id) = exchange.worker.scanner().read(answer, id) else { return };
     let response = StoredResponse {
@@ -255,14 +255,14 @@ fn keep(exchange: &Exchange<'_>, chat: &ChatTranslation, answer: &[u8]) {
 pub(super) fn answer(
     context: &RequestContext<'_>,
     request: &Request,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<Option<LocalResponse>, GatewayError> {
     let rest = context.head.path().strip_prefix(FOLDER);
     let Some(rest) = rest.filter(|_| request.endpoint == Endpoint::PassThrough) else {
         return Ok(None);
     };
-    let provider = &choice.upstream.provider;
-    let dialect = provider.dialect_toward(Dialect::OpenaiResponses, choice.model.as_deref());
+    let provider = &resolved.upstream.provider;
+    let dialect = provider.dialect_toward(Dialect::OpenaiResponses, resolved.model.as_deref());
     if matches!(dialect, Dialect::OpenaiResponses | Dialect::Passthrough) {
         return Ok(None);
     }

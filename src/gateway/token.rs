@@ -25,10 +25,10 @@ const WAITING_SWEEP: usize = 64;
 
 /// The token of one provider on one shard.
 #[derive(Default)]
-pub(super) struct TokenSlot(RefCell<State>);
+pub(super) struct TokenSlot(RefCell<TokenState>);
 
 #[derive(Default)]
-struct State {
+struct TokenState {
     token: Option<Arc<Token>>,
     /// Knows it and the one before, which calls under way may carry.
     redactor: Option<Rc<Redactor>>,
@@ -105,7 +105,7 @@ fn not_obtained(upstream_request: &UpstreamRequest) -> GatewayError {
 }
 
 /// The fields that prove who calls, beyond the provider's fixed ones. `target` is path and query.
-pub(super) fn proof(
+pub(super) fn auth_fields(
     head: &RequestHead,
     upstream_request: &UpstreamRequest,
     base: &BaseUrl,

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::choose::Choice;
 use super::context::RequestContext;
 use super::prepare::{BodyEdit, vendor_edits};
-use super::stored_responses::{self, Keeping};
+use super::resolve::ResolvedProvider;
+use super::stored_responses::{self, StoredInput};
 use super::vectors::{self, VectorTranslation};
 use crate::dialects::{
     AdaptedRequest, Codec, CompletionsError, RequestPath, StreamEncoder, TargetModel, ToolNames,
@@ -56,7 +56,7 @@ pub(super) struct ChatTranslation {
     /// Tools that the provider knows by another name.
     pub tool_names: ToolNames,
     /// What is kept with the answer, where it is.
-    pub keeping: Option<Keeping>,
+    pub stored_input: Option<StoredInput>,
 }
 
 /// The form in which a client gets an answer.
@@ -162,14 +162,14 @@ pub(super) fn translate(
     request: &Request,
     edits: &[BodyEdit],
     (client, provider): (Dialect, Dialect),
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<Translation, GatewayError> {
     match request.endpoint {
         Endpoint::Embeddings | Endpoint::EmbedContent => {
-            vectors::embeddings(context, request, edits, (client, provider), choice)
+            vectors::embeddings(context, request, edits, (client, provider), resolved)
         }
-        Endpoint::Rerank => vectors::rerank(context, request, edits, provider, choice),
-        _ => chat(context, request, edits, (client, provider), choice),
+        Endpoint::Rerank => vectors::rerank(context, request, edits, provider, resolved),
+        _ => chat(context, request, edits, (client, provider), resolved),
     }
 }
 
@@ -178,11 +178,11 @@ fn chat(
     request: &Request,
     edits: &[BodyEdit],
     dialects: (Dialect, Dialect),
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<Translation, GatewayError> {
-    let upstream = &choice.upstream;
-    let model = choice.model.as_deref().unwrap_or_default();
-    let (client, provider) = codecs(dialects, choice)?;
+    let upstream = &resolved.upstream;
+    let model = resolved.model.as_deref().unwrap_or_default();
+    let (client, provider) = codecs(dialects, resolved)?;
     let (mut chat_request, format) = match request.endpoint {
         Endpoint::Completions => {
             (read_completion(context, request, edits)?, ResponseFormat::Completion)
@@ -210,9 +210,9 @@ fn chat(
         written.map_err(GatewayError::Unsupported)?;
         tool_names
     };
-    let body = edited(context, body, &vendor_edits(request, choice))?;
+    let body = edited(context, body, &vendor_edits(request, resolved))?;
     let path = provider.path(&target, chat_request.stream);
-    let keeping = stored_responses::keeping(request, &chat_request);
+    let stored_input = stored_responses::stored_input(request, &chat_request);
     Ok(Translation {
         path,
         body: body.into(),
@@ -220,7 +220,7 @@ fn chat(
         response: ResponseTranslation::Chat(ChatTranslation {
             client,
             provider,
-            keeping,
+            stored_input,
             request: chat_request,
             format,
             tool_names,
@@ -231,17 +231,17 @@ fn chat(
 /// The code of both dialects, in which errors are read and told.
 pub(super) fn codecs(
     (client, provider): (Dialect, Dialect),
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<(&'static dyn Codec, &'static dyn Codec), GatewayError> {
     let both = codec(client).zip(codec(provider));
-    both.ok_or_else(|| untranslatable(choice, provider))
+    both.ok_or_else(|| untranslatable(resolved, provider))
 }
 
 /// The provider does not speak what the client of that path does, nor anything like it.
-pub(super) fn untranslatable(choice: &Choice, provider: Dialect) -> GatewayError {
+pub(super) fn untranslatable(resolved: &ResolvedProvider, provider: Dialect) -> GatewayError {
     let text = format!(
         "provider `{}` speaks {}, which this path cannot be translated to",
-        choice.upstream.name,
+        resolved.upstream.name,
         provider.name()
     );
     GatewayError::Invalid(text.into())
@@ -260,7 +260,7 @@ fn check_abilities(
     model: &str,
 ) -> Result<(), GatewayError> {
     let snapshot = &context.snapshot;
-    let Some(card) = snapshot.cards.find(&snapshot.settings, provider, model) else {
+    let Some(card) = snapshot.model_info.find(&snapshot.settings, provider, model) else {
         return Ok(());
     };
     unsupported_input(request, &card).map_or(Ok(()), |what| {

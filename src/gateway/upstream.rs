@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::cards::Cards;
+use super::model_info::ModelInfoCache;
 use super::models::Listing;
 use super::redact::Redactor;
 use super::token::TokenSlot;
@@ -24,7 +24,7 @@ use crate::shard::{
 };
 
 /// Providers that clients name and the settings do not, kept at most; there are fewer presets.
-const UNLISTED_MAX: usize = 256;
+const AD_HOC_UPSTREAMS_MAX: usize = 256;
 
 /// Settings with everything done that can fail or takes time: shards share it, and take over new ones
 /// without work for each key or route.
@@ -190,12 +190,12 @@ pub(super) struct Snapshot {
     /// In the order of the settings.
     pub upstreams: Vec<Rc<Upstream>>,
     /// What is known of the models that were asked for.
-    pub cards: Cards,
+    pub model_info: ModelInfoCache,
     /// What `GET /v1/models` shows.
     pub listing: Arc<Listing>,
     /// Providers that clients named by preset or custom host; of a host any path, so that their number
     /// is bounded here.
-    unlisted: RefCell<HashMap<String, Rc<Upstream>>>,
+    ad_hoc_upstreams: RefCell<HashMap<String, Rc<Upstream>>>,
 }
 
 impl Snapshot {
@@ -226,9 +226,9 @@ impl Snapshot {
             prepared: Arc::clone(prepared),
             server_tls: prepared.server_tls.clone(),
             upstreams,
-            cards: Cards::default(),
+            model_info: ModelInfoCache::default(),
             listing: Arc::clone(&prepared.listing),
-            unlisted: RefCell::default(),
+            ad_hoc_upstreams: RefCell::default(),
             settings,
         })
     }
@@ -272,7 +272,7 @@ impl Snapshot {
 
     /// A provider that the settings do not name: a preset's, or a custom host that
     /// `server.custom_hosts` lists. The client brings the credential.
-    pub(super) fn unlisted(
+    pub(super) fn ad_hoc_upstream(
         &self,
         slug: &str,
         custom_host: Option<&BaseUrl>,
@@ -283,20 +283,20 @@ impl Snapshot {
             None => BaseUrl::parse(&preset.base_url).ok()?,
         };
         let key = format!("{slug} {} {}{}", base.tls, base.authority, base.path);
-        if let Some(known) = self.unlisted.borrow().get(&key) {
+        if let Some(known) = self.ad_hoc_upstreams.borrow().get(&key) {
             return Some((Rc::clone(known), preset.auth));
         }
-        let made = Rc::new(self.make_unlisted(preset, base)?);
-        let mut unlisted = self.unlisted.borrow_mut();
-        if unlisted.len() >= UNLISTED_MAX {
+        let made = Rc::new(self.make_ad_hoc_upstream(preset, base)?);
+        let mut ad_hoc_upstreams = self.ad_hoc_upstreams.borrow_mut();
+        if ad_hoc_upstreams.len() >= AD_HOC_UPSTREAMS_MAX {
             // Their idle connections go with them; requests under way keep theirs.
-            unlisted.clear();
+            ad_hoc_upstreams.clear();
         }
-        unlisted.insert(key, Rc::clone(&made));
+        ad_hoc_upstreams.insert(key, Rc::clone(&made));
         Some((made, preset.auth))
     }
 
-    fn make_unlisted(&self, preset: &'static Preset, base: BaseUrl) -> Option<Upstream> {
+    fn make_ad_hoc_upstream(&self, preset: &'static Preset, base: BaseUrl) -> Option<Upstream> {
         let provider = Provider::unlisted(preset, base);
         let Origin::Http(base) = &provider.origin else { return None };
         let tls = provider_tls(&provider, base, self.roots()).ok()?;
@@ -313,7 +313,7 @@ impl Snapshot {
         for upstream in &self.upstreams {
             upstream.pool.as_ref().into_iter().for_each(&mut visit);
         }
-        for upstream in self.unlisted.borrow().values() {
+        for upstream in self.ad_hoc_upstreams.borrow().values() {
             upstream.pool.as_ref().into_iter().for_each(&mut visit);
         }
     }

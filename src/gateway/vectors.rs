@@ -4,7 +4,6 @@
 //! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
 //! `call_batched`), and their answers are joined.
 
-use super::choose::Choice;
 use super::context::RequestContext;
 use super::deliver_translated::own_id;
 use super::endpoint::gemini_call;
@@ -12,6 +11,7 @@ use super::error::GatewayError;
 use super::prepare::{BodyEdit, vendor_edits};
 use super::receive::Request;
 use super::record::Exchange;
+use super::resolve::ResolvedProvider;
 use super::translate::{
     ResponseTranslation, Translation, codecs, edited, read_with, untranslatable, warnings_header,
 };
@@ -71,11 +71,11 @@ pub(super) fn embeddings(
     request: &Request,
     edits: &[BodyEdit],
     (client, dialect): (Dialect, Dialect),
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<Translation, GatewayError> {
-    let provider = &choice.upstream.provider;
-    let model = choice.model.as_deref().unwrap_or_default();
-    let codecs = codecs((client, dialect), choice)?;
+    let provider = &resolved.upstream.provider;
+    let model = resolved.model.as_deref().unwrap_or_default();
+    let codecs = codecs((client, dialect), resolved)?;
     let is_one = gemini_call(context.head.path()).is_some_and(|call| !call.is_batch());
     let client_codec =
         if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
@@ -98,7 +98,7 @@ pub(super) fn embeddings(
         let text = format!("expected at most {most} inputs in one request for this model");
         return Err(GatewayError::Invalid(text.into()));
     }
-    let vendor = vendor_edits(request, choice);
+    let vendor = vendor_edits(request, resolved);
     let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
     for part in asked.parts(inputs_max) {
         let mut body = Vec::new();
@@ -126,14 +126,14 @@ pub(super) fn rerank(
     request: &Request,
     edits: &[BodyEdit],
     dialect: Dialect,
-    choice: &Choice,
+    resolved: &ResolvedProvider,
 ) -> Result<Translation, GatewayError> {
-    let provider = &choice.upstream.provider;
-    let model = choice.model.as_deref().unwrap_or_default();
-    let codecs = codecs((Dialect::CohereChat, dialect), choice)?;
+    let provider = &resolved.upstream.provider;
+    let model = resolved.model.as_deref().unwrap_or_default();
+    let codecs = codecs((Dialect::CohereChat, dialect), resolved)?;
     let is_tei = provider.preset == Some("tei");
     let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
-    let shape = shape.ok_or_else(|| untranslatable(choice, dialect))?;
+    let shape = shape.ok_or_else(|| untranslatable(resolved, dialect))?;
     let asked = read_with(context, request, edits, |root, _| {
         rerank_of_clients().read_request(root).map_err(GatewayError::Malformed)
     })?;
@@ -142,7 +142,7 @@ pub(super) fn rerank(
     shape
         .write_request(&asked, &target, &mut warnings, &mut body)
         .map_err(GatewayError::Unsupported)?;
-    let body = edited(context, body, &vendor_edits(request, choice))?;
+    let body = edited(context, body, &vendor_edits(request, resolved))?;
     let path = shape.path().to_owned();
     let asked = VectorRequest::Rerank { request: asked, shape };
     Ok(translation(codecs, asked, (path, body), &warnings))

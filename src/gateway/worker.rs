@@ -17,8 +17,8 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use super::checks;
 use super::connection::{self, SharedDeadline};
+use super::health_check;
 use super::upstream::{PreparedSettings, Snapshot};
 use crate::base::{IdSource, Instant, RequestId};
 use crate::cache::{Cache, Flights, ResponseStore, Semantic};
@@ -89,7 +89,7 @@ pub struct Worker {
     ids: RefCell<IdSource>,
     in_flight: Cell<usize>,
     /// Copies of requests under way.
-    copies: Cell<usize>,
+    mirrors: Cell<usize>,
     /// Requests that wait for their pictures.
     fetches: Cell<u32>,
     buffered: Cell<usize>,
@@ -131,7 +131,7 @@ impl Worker {
         spawn(accept_loop(Rc::clone(&worker), listener, stopped));
         spawn(sweep_loop(Rc::clone(&worker)));
         if worker.shard == 0 {
-            spawn(checks::run(Rc::clone(&worker)));
+            spawn(health_check::run(Rc::clone(&worker)));
         }
         while let Some(command) = worker.next_command(&mut mailbox, &mut settings).await {
             match command {
@@ -163,7 +163,7 @@ impl Worker {
             scanner: RefCell::default(),
             ids: RefCell::new(IdSource::from_system()),
             in_flight: Cell::new(0),
-            copies: Cell::new(0),
+            mirrors: Cell::new(0),
             fetches: Cell::new(0),
             buffered: Cell::new(0),
             reported_idle: Cell::new(0),
@@ -281,13 +281,13 @@ impl Worker {
     /// A copy of a request goes out; false if `most` are under way, or memory is short.
     pub(super) fn try_start_mirror(&self, bytes: usize, most: usize) -> bool {
         let limit = self.snapshot.borrow().settings.server.buffered_bytes_max;
-        let fits = self.copies.get() < most && self.reserve_memory(bytes, limit);
-        self.copies.set(self.copies.get() + usize::from(fits));
+        let fits = self.mirrors.get() < most && self.reserve_memory(bytes, limit);
+        self.mirrors.set(self.mirrors.get() + usize::from(fits));
         fits
     }
 
     pub(super) fn end_mirror(&self, bytes: usize) {
-        self.copies.set(self.copies.get().saturating_sub(1));
+        self.mirrors.set(self.mirrors.get().saturating_sub(1));
         self.release_memory(bytes);
     }
 

@@ -54,7 +54,7 @@ pub struct AttemptPlan {
     /// True if another attempt may follow.
     pub has_next: bool,
     /// Targets that get a copy of the request.
-    pub copies: Vec<usize>,
+    pub mirrors: Vec<usize>,
     is_first: bool,
 }
 
@@ -71,7 +71,7 @@ pub struct Plan {
     /// Retries at the last target; none where they were used up without success, or its provider asked for
     /// too long a wait.
     retries: Option<u32>,
-    copies: Vec<usize>,
+    mirrors: Vec<usize>,
     /// The limit of all attempts is the client's own.
     is_clients_limit: bool,
     begun: Instant,
@@ -121,7 +121,7 @@ impl Plan {
             last: None,
             was_probe: false,
             retries: Some(0),
-            copies: Vec::new(),
+            mirrors: Vec::new(),
             is_clients_limit: false,
             begun: now,
         }
@@ -237,7 +237,7 @@ impl Plan {
             deadline: [own, deadline].into_iter().flatten().min(),
             timeout_is_targets_fault: is_own || has_half && !self.is_clients_limit,
             has_next,
-            copies: std::mem::take(&mut self.copies),
+            mirrors: std::mem::take(&mut self.mirrors),
             is_first: attempts == 1,
         }))
     }
@@ -293,7 +293,7 @@ impl Plan {
             let others = group.children.iter().filter(|child| **child != node);
             let below = others.filter_map(|child| active.route().nodes.get(*child));
             // Of a group the first target stands for it.
-            self.copies.extend(below.filter_map(|node| node.targets.clone().next()));
+            self.mirrors.extend(below.filter_map(|node| node.targets.clone().next()));
             frame.tried = u64::MAX;
         }
         let deadline = self.limit(active, node, deadline, now);
@@ -453,8 +453,8 @@ mod tests {
                     now = now.after(step.wait);
                     let mut permit = plan.begin(&step, now).expect("a named target");
                     permit.record(&outcome, now);
-                    let copies: String = step.copies.iter().map(|it| format!("+{it}")).collect();
-                    seen.push(format!("{}{copies}", step.target));
+                    let mirrors: String = step.mirrors.iter().map(|it| format!("+{it}")).collect();
+                    seen.push(format!("{}{mirrors}", step.target));
                 }
                 NextStep::Race { lanes, .. } => {
                     let first = |mut lane: Plan| match lane.next(&PaidRequest, &mut rng, now) {

@@ -9,7 +9,7 @@ const HEAD_BYTES_MAX: usize = 14;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     /// What follows a frame of the same message.
     Continuation,
     /// The first of a text.
@@ -24,10 +24,10 @@ pub(super) enum Kind {
 
 /// What was found next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'b> {
+pub(super) enum FramePart<'b> {
     /// A frame begins.
     Begin {
-        kind: Kind,
+        kind: FrameKind,
         is_final: bool,
         /// What its payload is masked with; zeros where it is not.
         mask: [u8; 4],
@@ -63,7 +63,7 @@ impl Frames {
     }
 
     /// Reads on.
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut visit: impl FnMut(Part<'_>)) {
+    pub(super) fn read(&mut self, mut bytes: &[u8], mut visit: impl FnMut(FramePart<'_>)) {
         while !self.is_lost {
             if self.left > 0 {
                 let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
@@ -71,7 +71,7 @@ impl Frames {
                 if piece.is_empty() {
                     return;
                 }
-                visit(Part::Payload(piece));
+                visit(FramePart::Payload(piece));
                 self.left -= piece.len() as u64;
                 bytes = rest;
                 if self.left == 0 {
@@ -90,7 +90,7 @@ impl Frames {
     }
 
     /// Begins the frame if its head is complete.
-    fn begin(&mut self, visit: &mut impl FnMut(Part<'_>)) {
+    fn begin(&mut self, visit: &mut impl FnMut(FramePart<'_>)) {
         let [first, second, rest @ ..] = &self.head;
         let mask_bytes = if second & 0x80 == 0 { 0 } else { 4 };
         let length_bytes = match second & 0x7f {
@@ -109,25 +109,25 @@ impl Frames {
             return;
         }
         let kind = match first & 0x0f {
-            0 => Kind::Continuation,
-            1 => Kind::Text,
-            2 => Kind::Binary,
-            8 => Kind::Close,
-            _ => Kind::Other,
+            0 => FrameKind::Continuation,
+            1 => FrameKind::Text,
+            2 => FrameKind::Binary,
+            8 => FrameKind::Close,
+            _ => FrameKind::Other,
         };
-        self.is_close = kind == Kind::Close;
+        self.is_close = kind == FrameKind::Close;
         self.head_bytes = 0;
         let mask = rest.get(length_bytes..length_bytes + mask_bytes);
         let mask = mask.and_then(|mask| mask.try_into().ok()).unwrap_or_default();
-        visit(Part::Begin { kind, is_final: first & 0x80 != 0, mask });
+        visit(FramePart::Begin { kind, is_final: first & 0x80 != 0, mask });
         if self.left == 0 {
             self.end(visit);
         }
     }
 
-    fn end(&mut self, visit: &mut impl FnMut(Part<'_>)) {
+    fn end(&mut self, visit: &mut impl FnMut(FramePart<'_>)) {
         self.has_closed |= self.is_close;
-        visit(Part::End);
+        visit(FramePart::End);
     }
 }
 
@@ -159,18 +159,18 @@ mod tests {
     }
 
     /// Each frame that was found: kind, final or not, payload.
-    fn read_by(bytes: &[u8], size: usize) -> (Vec<(Kind, bool, Vec<u8>)>, Frames) {
+    fn read_by(bytes: &[u8], size: usize) -> (Vec<(FrameKind, bool, Vec<u8>)>, Frames) {
         let (mut frames, mut found, mut open) = (Frames::default(), Vec::new(), None);
         for piece in bytes.chunks(size) {
             frames.read(piece, |part| match part {
-                Part::Begin { kind, is_final, .. } => {
+                FramePart::Begin { kind, is_final, .. } => {
                     assert!(open.replace((kind, is_final, Vec::new())).is_none());
                 }
-                Part::Payload(piece) => {
+                FramePart::Payload(piece) => {
                     assert!(!piece.is_empty());
                     open.as_mut().expect("a frame").2.extend_from_slice(piece);
                 }
-                Part::End => found.push(open.take().expect("a frame")),
+                FramePart::End => found.push(open.take().expect("a frame")),
             });
         }
         (found, frames)
@@ -184,7 +184,7 @@ mod tests {
             for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
                 let payload = vec![7; length];
                 bytes.extend(frame(0x81, &payload, is_masked));
-                expected.push((Kind::Text, true, payload));
+                expected.push((FrameKind::Text, true, payload));
             }
             for size in [1, 2, 3, 7, 13, 4096, bytes.len()] {
                 let (found, frames) = read_by(&bytes, size);
@@ -201,7 +201,7 @@ mod tests {
                 let bytes = frame(0x81, &vec![0; length], is_masked);
                 let mut found = None;
                 Frames::default().read(&bytes, |part| {
-                    if let Part::Begin { mask, .. } = part {
+                    if let FramePart::Begin { mask, .. } = part {
                         found = Some(mask);
                     }
                 });
@@ -213,18 +213,18 @@ mod tests {
     #[test]
     fn kinds() {
         for (first, kind, is_final) in [
-            (0x00, Kind::Continuation, false),
-            (0x80, Kind::Continuation, true),
-            (0x01, Kind::Text, false),
-            (0x82, Kind::Binary, true),
-            (0x88, Kind::Close, true),
-            (0x89, Kind::Other, true),
-            (0x8a, Kind::Other, true),
-            (0xf1, Kind::Text, true),
+            (0x00, FrameKind::Continuation, false),
+            (0x80, FrameKind::Continuation, true),
+            (0x01, FrameKind::Text, false),
+            (0x82, FrameKind::Binary, true),
+            (0x88, FrameKind::Close, true),
+            (0x89, FrameKind::Other, true),
+            (0x8a, FrameKind::Other, true),
+            (0xf1, FrameKind::Text, true),
         ] {
             let (found, frames) = read_by(&frame(first, b"ab", false), 1);
             assert_eq!(found, [(kind, is_final, b"ab".to_vec())], "{first:x}");
-            assert_eq!(frames.has_closed(), kind == Kind::Close);
+            assert_eq!(frames.has_closed(), kind == FrameKind::Close);
         }
     }
 

@@ -13,7 +13,7 @@ use super::super::endpoint::{Endpoint, percent_decoded};
 use super::super::error::GatewayError;
 use super::super::fields::{client_query, key_in_subprotocol, query_parameters, subprotocols};
 use super::super::prepare::UpstreamRequest;
-use super::super::token::proof;
+use super::super::token::auth_fields;
 use crate::http::{
     Framing, Method, RequestHead, ResponseHead, Version, end_head, is_token, write_field,
     write_request_line,
@@ -139,7 +139,7 @@ pub(in super::super) fn encode(
     let target = [&*base.path, &*target(&path, &query, model)];
     write_request_line(out, Method::Get, &target);
     write_field(out, "host", base.authority.as_bytes());
-    let proof = proof(context.head, upstream_request, base, &target, Payload::Whole(&[]))?;
+    let proof = auth_fields(context.head, upstream_request, base, &target, Payload::Whole(&[]))?;
     write_fields(out, context, upstream_request, &proof, hops);
     write_wanted(out);
     write_field(out, "sec-websocket-key", handshake.nonce);

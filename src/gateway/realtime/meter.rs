@@ -7,7 +7,7 @@
 
 use memchr::memmem;
 
-use super::frames::{Kind, Part};
+use super::frames::{FrameKind, FramePart};
 use crate::llm::{Scanner, Usage, may_carry_usage};
 
 /// A longer message is not looked at: it is the sound of an answer, whose last event is much smaller.
@@ -44,20 +44,20 @@ impl Meter {
     }
 
     /// Takes the next part of what the provider sends.
-    pub(super) fn take(&mut self, part: Part<'_>, scanner: &mut Scanner) {
+    pub(super) fn take(&mut self, part: FramePart<'_>, scanner: &mut Scanner) {
         match part {
-            Part::Begin { kind, is_final, .. } => {
-                self.is_data = !matches!(kind, Kind::Close | Kind::Other);
+            FramePart::Begin { kind, is_final, .. } => {
+                self.is_data = !matches!(kind, FrameKind::Close | FrameKind::Other);
                 if self.is_data {
                     self.is_final = is_final;
                 }
                 match kind {
-                    Kind::Text => self.state = State::Kept,
-                    Kind::Binary => self.state = State::Skipped,
-                    Kind::Continuation | Kind::Close | Kind::Other => {}
+                    FrameKind::Text => self.state = State::Kept,
+                    FrameKind::Binary => self.state = State::Skipped,
+                    FrameKind::Continuation | FrameKind::Close | FrameKind::Other => {}
                 }
             }
-            Part::Payload(piece) if self.is_data && self.state == State::Kept => {
+            FramePart::Payload(piece) if self.is_data && self.state == State::Kept => {
                 if self.message.len() + piece.len() > MESSAGE_BYTES_MAX {
                     self.state = State::Skipped;
                     self.forget();
@@ -65,8 +65,8 @@ impl Meter {
                     self.message.extend_from_slice(piece);
                 }
             }
-            Part::Payload(_) => {}
-            Part::End if self.is_data && self.is_final => {
+            FramePart::Payload(_) => {}
+            FramePart::End if self.is_data && self.is_final => {
                 if self.state == State::Kept {
                     let told = usage_of(&self.message, scanner);
                     let sum = self.usage.zip(told).map(|(sum, told)| sum.plus(told));
@@ -75,7 +75,7 @@ impl Meter {
                 self.state = State::Skipped;
                 self.forget();
             }
-            Part::End => {}
+            FramePart::End => {}
         }
     }
 

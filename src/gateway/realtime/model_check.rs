@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::super::access::ModelList;
 use super::super::error::GatewayError;
-use super::frames::{Kind, Part};
+use super::frames::{FrameKind, FramePart};
 use crate::keys::VirtualKey;
 use crate::llm::each_model;
 
@@ -58,23 +58,23 @@ impl ModelCheck {
     }
 
     /// Takes the next part of what the client sends.
-    pub(super) fn take(&mut self, part: Part<'_>) {
+    pub(super) fn take(&mut self, part: FramePart<'_>) {
         if self.refusal.is_some() {
             return;
         }
         match part {
-            Part::Begin { kind, is_final, mask } => {
+            FramePart::Begin { kind, is_final, mask } => {
                 (self.mask, self.offset) = (mask, 0);
-                self.is_data = !matches!(kind, Kind::Close | Kind::Other);
+                self.is_data = !matches!(kind, FrameKind::Close | FrameKind::Other);
                 if self.is_data {
                     // RFC 6455 section 5.4: one message ends before the next begins.
-                    if self.is_open != (kind == Kind::Continuation) {
+                    if self.is_open != (kind == FrameKind::Continuation) {
                         self.refuse("frames of two messages are mixed");
                     }
                     (self.is_open, self.is_final) = (!is_final, is_final);
                 }
             }
-            Part::Payload(piece) if self.is_data => {
+            FramePart::Payload(piece) if self.is_data => {
                 if self.message.len() + piece.len() > MESSAGE_BYTES_MAX {
                     self.refuse(
                         "a message is over 1 MiB, so the models that it names cannot be checked \
@@ -86,13 +86,13 @@ impl ModelCheck {
                 self.message.extend(piece.iter().zip(key).map(|(byte, key)| byte ^ key));
                 self.offset += piece.len();
             }
-            Part::Payload(_) => {}
-            Part::End if self.is_data && self.is_final => {
+            FramePart::Payload(_) => {}
+            FramePart::End if self.is_data && self.is_final => {
                 self.check();
                 self.message.clear();
                 self.message.shrink_to(KEPT_BYTES);
             }
-            Part::End => {}
+            FramePart::End => {}
         }
     }
 

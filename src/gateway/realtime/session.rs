@@ -24,7 +24,7 @@ use super::super::prepare::UpstreamRequest;
 use super::super::record::Exchange;
 use super::super::redact::Redaction;
 use super::super::worker::Worker;
-use super::frames::{Frames, Part};
+use super::frames::{FramePart, Frames};
 use super::meter::Meter;
 use super::model_check::ModelCheck;
 use crate::base::Instant;
@@ -55,7 +55,7 @@ const BAD_GATEWAY: u16 = 1014;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum SessionEnd {
     /// One side said so.
     Closed,
     /// The client's connection ended without a word.
@@ -72,7 +72,7 @@ pub(super) enum Ended {
     Limited,
 }
 
-impl Ended {
+impl SessionEnd {
     /// The same for `settle`.
     pub(super) fn outcome(self, provider: &str) -> Result<(), GatewayError> {
         let provider = || provider.to_owned();
@@ -180,7 +180,7 @@ impl Session {
         worker: &Worker,
         client: &mut Client,
         (provider, mut redaction): (&mut Connection, Redaction<'_>),
-    ) -> Ended {
+    ) -> SessionEnd {
         let client = &mut client.connection;
         let (from_client, to_provider) = (&mut client.reader, &mut provider.writer);
         let (from_provider, to_client) = (&mut provider.reader, &mut client.writer);
@@ -221,7 +221,7 @@ impl Session {
                 Poll::Ready(())
             })
             .await;
-            return Ended::Refused;
+            return SessionEnd::Refused;
         }
         let client_ended = is_up == (stop == Stop::Sender);
         let (from_ended, from_other) = match client_ended {
@@ -240,19 +240,19 @@ impl Session {
             };
         }
         match from_ended.has_closed.get() || from_other.has_closed.get() {
-            true => Ended::Closed,
-            false if client_ended => Ended::ClientLeft,
-            false => Ended::ProviderLeft,
+            true => SessionEnd::Closed,
+            false if client_ended => SessionEnd::ClientLeft,
+            false => SessionEnd::ProviderLeft,
         }
     }
 
     /// The close frame that the client is told the end by, where it has not been told and can be.
-    pub(super) fn farewell(&self, ended: &Ended) -> Option<Vec<u8>> {
+    pub(super) fn close_frame(&self, ended: &SessionEnd) -> Option<Vec<u8>> {
         let code = match ended {
-            Ended::Limited => GOING_AWAY,
-            Ended::Refused => POLICY_VIOLATION,
-            Ended::ProviderLeft | Ended::ProviderStalled => BAD_GATEWAY,
-            Ended::Closed | Ended::ClientLeft | Ended::ClientStalled => return None,
+            SessionEnd::Limited => GOING_AWAY,
+            SessionEnd::Refused => POLICY_VIOLATION,
+            SessionEnd::ProviderLeft | SessionEnd::ProviderStalled => BAD_GATEWAY,
+            SessionEnd::Closed | SessionEnd::ClientLeft | SessionEnd::ClientStalled => return None,
         };
         let flow = &self.from_provider;
         let can = flow.is_between.get() && !flow.has_closed.get();
@@ -266,7 +266,7 @@ impl Session {
         &self,
         flow: &Flow,
         (reader, writer): (&mut Reader, &mut Writer),
-        mut visit: impl FnMut(Part<'_>),
+        mut visit: impl FnMut(FramePart<'_>),
         mut take: impl FnMut(&mut Vec<u8>, &[u8], bool),
     ) -> Stop {
         let mut frames = Frames::default();
@@ -306,7 +306,7 @@ impl Session {
     }
 
     /// Ends with the first limit that is reached.
-    async fn clock(&self, worker: &Worker) -> Ended {
+    async fn clock(&self, worker: &Worker) -> SessionEnd {
         let [client_limit, provider_limit] = self.write_limits;
         let drain_half = self.drain / 2;
         let shortest = [self.idle, client_limit, provider_limit].into_iter().min();
@@ -315,18 +315,18 @@ impl Session {
         loop {
             sleep(tick.clamp(TICK_MIN, TICK)).await;
             if self.from_provider.is_stalled(client_limit) {
-                return Ended::ClientStalled;
+                return SessionEnd::ClientStalled;
             }
             if self.from_client.is_stalled(provider_limit) {
-                return Ended::ProviderStalled;
+                return SessionEnd::ProviderStalled;
             }
             if self.last_byte.get().elapsed() >= self.idle || self.begun.elapsed() >= SESSION_MAX {
-                return Ended::Limited;
+                return SessionEnd::Limited;
             }
             if worker.is_draining() {
                 let since: Instant = *draining_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= drain_half {
-                    return Ended::Limited;
+                    return SessionEnd::Limited;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Which provider answers: the one that the route or a header names, else the one that the name of the
+//! Which provider serves a request: the one that the route or a header names, else the one that the name of the
 //! model picks.
 //!
 //! `NAME/MODEL` and `@NAME/MODEL` pick the provider of that name. A bare model picks the first
@@ -20,8 +20,8 @@ use crate::routing::Target;
 /// How many provider names a hint lists.
 const HINT_NAMES_MAX: usize = 12;
 
-/// Who answers.
-pub(super) struct Choice {
+/// The provider that serves a request.
+pub(super) struct ResolvedProvider {
     pub upstream: Rc<Upstream>,
     /// The model without the provider's name.
     pub model: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Choice {
     pub is_clients_account: bool,
 }
 
-impl Choice {
+impl ResolvedProvider {
     /// A provider as the settings have it.
     fn configured(upstream: &Rc<Upstream>, model: Option<String>) -> Self {
         let upstream = Rc::clone(upstream);
@@ -53,25 +53,25 @@ pub(super) fn named_provider(
     (!named.is_empty()).then(|| named.to_owned())
 }
 
-/// Chooses the provider for `model`.
-pub(super) fn choose(
+/// Resolves the provider for `model`.
+pub(super) fn resolve(
     context: &RequestContext<'_>,
     target: Option<&Target>,
     model: Option<&str>,
-) -> Result<Choice, GatewayError> {
+) -> Result<ResolvedProvider, GatewayError> {
     let snapshot = &context.snapshot;
     if let Some(name) = named_provider(context, target) {
-        let mut choice = named_choice(context, target, &name)?;
-        choice.model = model.map(|model| without_prefix(model, &name).to_owned());
-        return Ok(choice);
+        let mut resolved = named_resolved(context, target, &name)?;
+        resolved.model = model.map(|model| without_prefix(model, &name).to_owned());
+        return Ok(resolved);
     }
     let settings = &snapshot.settings;
     let chosen = |place: usize, model: Option<&str>| {
         let upstream = snapshot.upstreams.get(place)?;
-        Some(Choice::configured(upstream, model.map(str::to_owned)))
+        Some(ResolvedProvider::configured(upstream, model.map(str::to_owned)))
     };
     let Some(model) = model else {
-        return only_one(settings).and_then(|place| chosen(place, None)).ok_or_else(|| {
+        return only_provider(settings).and_then(|place| chosen(place, None)).ok_or_else(|| {
             let names = provider_names(snapshot);
             let text = format!(
                 "this request names no model: say who answers with the header \
@@ -80,20 +80,22 @@ pub(super) fn choose(
             GatewayError::Invalid(text.into())
         });
     };
-    let knowers = || snapshot.cards.knowers(settings, model);
-    let found = match pick(settings, model, || only(&knowers())) {
-        Pick::Provider(place, model) => chosen(place, Some(model)),
-        Pick::UnknownProvider(name) => return Err(GatewayError::UnknownProvider(bounded(name))),
-        Pick::None => None,
+    let providers_with_model = || snapshot.model_info.providers_with_model(settings, model);
+    let found = match resolve_model(settings, model, || sole(&providers_with_model())) {
+        ModelResolution::Provider(place, model) => chosen(place, Some(model)),
+        ModelResolution::UnknownProvider(name) => {
+            return Err(GatewayError::UnknownProvider(bounded(name)));
+        }
+        ModelResolution::None => None,
     };
-    found.ok_or_else(|| unknown_model(snapshot, model, &knowers()))
+    found.ok_or_else(|| unknown_model(snapshot, model, &providers_with_model()))
 }
 
-/// Tells what could have been written instead; with the names of those that know the model, if there
-/// are such.
-fn unknown_model(snapshot: &Snapshot, model: &str, knowers: &[usize]) -> GatewayError {
+/// The error that lists what could have been written instead; with the names of those that know the
+/// model, if there are such.
+fn unknown_model(snapshot: &Snapshot, model: &str, providers_with_model: &[usize]) -> GatewayError {
     let model = bounded(model);
-    let names = knowers.iter().filter_map(|place| snapshot.upstreams.get(*place));
+    let names = providers_with_model.iter().filter_map(|place| snapshot.upstreams.get(*place));
     let names: Vec<&str> = names.map(|it| &*it.name).take(HINT_NAMES_MAX).collect();
     let hint = if names.is_empty() {
         format!(
@@ -116,18 +118,18 @@ fn without_prefix<'m>(model: &'m str, provider: &str) -> &'m str {
     bare.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(model)
 }
 
-fn named_choice(
+fn named_resolved(
     context: &RequestContext<'_>,
     target: Option<&Target>,
     name: &str,
-) -> Result<Choice, GatewayError> {
+) -> Result<ResolvedProvider, GatewayError> {
     let snapshot = &context.snapshot;
     let unknown = || GatewayError::UnknownProvider(bounded(name));
     let custom_host = custom_host(context, target)?;
     let key_of_config = target.and_then(|target| target.api_key.as_ref());
     let is_as_configured = custom_host.is_none() && key_of_config.is_none();
     if let Some(upstream) = snapshot.upstream(name).filter(|_| is_as_configured) {
-        return Ok(Choice::configured(upstream, None));
+        return Ok(ResolvedProvider::configured(upstream, None));
     }
     // A key that stands in a route of the settings is the operator's.
     let is_operators = key_of_config.is_some() && target.is_some_and(|target| !target.is_inline);
@@ -135,13 +137,18 @@ fn named_choice(
         (snapshot.upstream(name), key_of_config, &custom_host)
     {
         let credential = Some(fields_with(upstream, secret)?);
-        let configured = Choice::configured(upstream, None);
-        return Ok(Choice { credential, is_clients_account: !is_operators, ..configured });
+        let configured = ResolvedProvider::configured(upstream, None);
+        return Ok(ResolvedProvider {
+            credential,
+            is_clients_account: !is_operators,
+            ..configured
+        });
     }
     if preset(name).is_none() {
         return Err(unknown());
     }
-    let (upstream, auth) = snapshot.unlisted(name, custom_host.as_ref()).ok_or_else(unknown)?;
+    let (upstream, auth) =
+        snapshot.ad_hoc_upstream(name, custom_host.as_ref()).ok_or_else(unknown)?;
     // The client's own credential: that of the config, or `Authorization` where it is not the virtual
     // key.
     let ring = &snapshot.settings.keys;
@@ -163,7 +170,7 @@ fn named_choice(
         }
     }
     let credential = Some(fields);
-    Ok(Choice { upstream, model: None, credential, is_clients_account: !is_operators })
+    Ok(ResolvedProvider { upstream, model: None, credential, is_clients_account: !is_operators })
 }
 
 /// The fields of a configured provider with another key than its own.
@@ -215,9 +222,9 @@ fn provider_names(snapshot: &Snapshot) -> String {
 /// Prefixes of model names that begin with `@` and name no provider.
 const MODEL_PREFIXES: [&str; 2] = ["@cf/", "@hf/"];
 
-/// Whom a model's name picks. Providers are told by their places in the settings.
+/// The provider that a model's name resolves to, by its place in the settings.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Pick<'m> {
+pub(super) enum ModelResolution<'m> {
     /// The provider, and what it calls the model.
     Provider(usize, &'m str),
     /// There is no provider of the name after the `@`.
@@ -226,27 +233,27 @@ pub(super) enum Pick<'m> {
     None,
 }
 
-/// Picks. `only_knower` tells the one of [`knowers`], from memory where that is at hand.
-pub(super) fn pick<'m>(
+/// Resolves a model's name. `only_with_model` gives the only one of [`providers_with_model`], from memory where that is at hand.
+pub(super) fn resolve_model<'m>(
     settings: &Settings,
     model: &'m str,
-    only_knower: impl FnOnce() -> Option<usize>,
-) -> Pick<'m> {
-    if let Some(pick) = by_prefix(settings, model) {
-        return pick;
+    only_with_model: impl FnOnce() -> Option<usize>,
+) -> ModelResolution<'m> {
+    if let Some(resolution) = by_prefix(settings, model) {
+        return resolution;
     }
     let lists = |it: &Provider| it.models.iter().any(|name| name == model);
     let listed = settings.providers.iter().position(|provider| lists(provider));
     let only = || {
-        let place = only_one(settings)?;
+        let place = only_provider(settings)?;
         settings.providers.get(place).filter(|it| serves_any(it)).map(|_| place)
     };
     // Where there is one provider only, it is also the only one that can know the model.
-    let found = listed.or_else(only).or_else(only_knower);
-    found.map_or(Pick::None, |place| Pick::Provider(place, model))
+    let found = listed.or_else(only).or_else(only_with_model);
+    found.map_or(ModelResolution::None, |place| ModelResolution::Provider(place, model))
 }
 
-fn by_prefix<'m>(settings: &Settings, model: &'m str) -> Option<Pick<'m>> {
+fn by_prefix<'m>(settings: &Settings, model: &'m str) -> Option<ModelResolution<'m>> {
     if MODEL_PREFIXES.iter().any(|prefix| model.starts_with(prefix)) {
         return None;
     }
@@ -254,15 +261,15 @@ fn by_prefix<'m>(settings: &Settings, model: &'m str) -> Option<Pick<'m>> {
     let bare = prefix.strip_prefix('@');
     let name = bare.unwrap_or(prefix);
     match settings.providers.iter().position(|provider| provider.name == name) {
-        Some(place) => Some(Pick::Provider(place, rest)),
+        Some(place) => Some(ModelResolution::Provider(place, rest)),
         // Without `@` it may as well be a part of the model's name, as in `org/model`.
-        None => bare.map(Pick::UnknownProvider),
+        None => bare.map(ModelResolution::UnknownProvider),
     }
 }
 
 /// The only provider there is. The echo counts only where there is no other: it stands in for a
 /// provider that is not set up yet.
-pub(super) fn only_one(settings: &Settings) -> Option<usize> {
+pub(super) fn only_provider(settings: &Settings) -> Option<usize> {
     let places = || settings.providers.iter().enumerate();
     let mut real = places().filter(|(_, it)| !is_echo(it)).map(|(place, _)| place);
     match (real.next(), real.next()) {
@@ -274,7 +281,7 @@ pub(super) fn only_one(settings: &Settings) -> Option<usize> {
 
 /// The providers without a list of their own whose preset knows the model. A name in a folder counts
 /// only as it is written: `org/model` may as well be meant for a provider that is not set up.
-pub(super) fn knowers(settings: &Settings, model: &str) -> Vec<usize> {
+pub(super) fn providers_with_model(settings: &Settings, model: &str) -> Vec<usize> {
     let knows = |provider: &Provider| {
         let Some(preset) = provider.preset.filter(|_| provider.models.is_empty()) else {
             return false;
@@ -287,8 +294,8 @@ pub(super) fn knowers(settings: &Settings, model: &str) -> Vec<usize> {
 }
 
 /// The one of them, if it is one.
-pub(super) fn only(knowers: &[usize]) -> Option<usize> {
-    match knowers {
+pub(super) fn sole(providers_with_model: &[usize]) -> Option<usize> {
+    match providers_with_model {
         [only] => Some(*only),
         _ => None,
     }
@@ -326,12 +333,12 @@ mod tests {
         Settings::load(None, &environment).expect("sound")
     }
 
-    fn picked<'m>(settings: &Settings, model: &'m str) -> Option<(String, &'m str)> {
-        match pick(settings, model, || only(&knowers(settings, model))) {
-            Pick::Provider(place, model) => {
+    fn resolved_name<'m>(settings: &Settings, model: &'m str) -> Option<(String, &'m str)> {
+        match resolve_model(settings, model, || sole(&providers_with_model(settings, model))) {
+            ModelResolution::Provider(place, model) => {
                 settings.providers.get(place).map(|it| (it.name.clone(), model))
             }
-            Pick::UnknownProvider(_) | Pick::None => None,
+            ModelResolution::UnknownProvider(_) | ModelResolution::None => None,
         }
     }
 
@@ -355,7 +362,7 @@ mod tests {
             ("", None),
         ] {
             let expected = expected.map(|(name, model)| (name.to_owned(), model));
-            assert_eq!(picked(&settings, model), expected, "{model}");
+            assert_eq!(resolved_name(&settings, model), expected, "{model}");
         }
     }
 
@@ -364,10 +371,10 @@ mod tests {
         for (variables, name) in [(&["GROQ_API_KEY"][..], "groq"), (&[], "echo")] {
             let settings = settings(variables);
             for model in ["unheard-of", "nobody/gpt-4o", "gpt-4o"] {
-                assert_eq!(picked(&settings, model), Some((name.to_owned(), model)));
+                assert_eq!(resolved_name(&settings, model), Some((name.to_owned(), model)));
             }
-            assert_eq!(only_one(&settings), Some(0));
+            assert_eq!(only_provider(&settings), Some(0));
         }
-        assert_eq!(only_one(&settings(&["GROQ_API_KEY", "OPENAI_API_KEY"])), None);
+        assert_eq!(only_provider(&settings(&["GROQ_API_KEY", "OPENAI_API_KEY"])), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What the catalogue tells of the models that are asked for, looked up once for each name.
+//! What is known of the models that are requested, looked up in the catalogue once for each name.
 //!
 //! A look-up in the catalogue takes up to some microseconds where a name is not written as the vendor
 //! writes it, and each request makes several. Here one takes a tenth of a microsecond.
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use foldhash::HashMap;
 
-use super::choose::knowers;
+use super::resolve::providers_with_model;
 use crate::config::Settings;
 use crate::llm::{Dialect, Mode, ModelCard, ModelRules, ResponsesUse, find_rules};
 use crate::providers::Provider;
@@ -21,20 +21,20 @@ const NAME_BYTES_MAX: usize = 256;
 
 /// What is known of models under one shard's settings.
 #[derive(Default)]
-pub(super) struct Cards {
-    models: RefCell<HashMap<String, Known>>,
+pub(super) struct ModelInfoCache {
+    models: RefCell<HashMap<String, ModelInfo>>,
 }
 
 #[derive(Default)]
-struct Known {
+struct ModelInfo {
     /// By provider, those that were asked for: at most one for each provider and preset.
     cards: Vec<(String, Option<Rc<ModelCard>>)>,
-    knowers: Option<Rc<[usize]>>,
+    providers_with_model: Option<Rc<[usize]>>,
     /// By provider and dialect, those that were asked for.
     rules: Vec<(String, Dialect, Rc<ModelRules>)>,
 }
 
-impl Cards {
+impl ModelInfoCache {
     /// The card of a model at a provider; at one that the settings do not name it is a preset's.
     pub(super) fn find(
         &self,
@@ -42,7 +42,7 @@ impl Cards {
         provider: &str,
         model: &str,
     ) -> Option<Rc<ModelCard>> {
-        self.recall(model, |known| {
+        self.with_entry(model, |known| {
             let at = known.cards.iter().position(|(name, _)| name == provider);
             if let Some((_, card)) = at.and_then(|at| known.cards.get(at)) {
                 return card.clone();
@@ -55,11 +55,11 @@ impl Cards {
         })?
     }
 
-    /// See [`knowers`].
-    pub(super) fn knowers(&self, settings: &Settings, model: &str) -> Rc<[usize]> {
-        let found = self.recall(model, |known| {
-            let made = || Rc::from(knowers(settings, model));
-            Rc::clone(known.knowers.get_or_insert_with(made))
+    /// See [`providers_with_model`].
+    pub(super) fn providers_with_model(&self, settings: &Settings, model: &str) -> Rc<[usize]> {
+        let found = self.with_entry(model, |known| {
+            let made = || Rc::from(providers_with_model(settings, model));
+            Rc::clone(known.providers_with_model.get_or_insert_with(made))
         });
         found.unwrap_or_default()
     }
@@ -72,7 +72,7 @@ impl Cards {
         dialect: Dialect,
         model: &str,
     ) -> Rc<ModelRules> {
-        let found = self.recall(model, |known| {
+        let found = self.with_entry(model, |known| {
             let is_it = |(name, of, _): &&(String, Dialect, Rc<ModelRules>)| {
                 *name == provider.name && *of == dialect
             };
@@ -90,23 +90,23 @@ impl Cards {
         }
         let rules = Rc::new(rules);
         let kept = Rc::clone(&rules);
-        self.recall(model, |known| known.rules.push((provider.name.clone(), dialect, kept)));
+        self.with_entry(model, |known| known.rules.push((provider.name.clone(), dialect, kept)));
         rules
     }
 
     /// None for a name that is too long to be known.
-    fn recall<T>(&self, model: &str, look: impl FnOnce(&mut Known) -> T) -> Option<T> {
+    fn with_entry<T>(&self, model: &str, read: impl FnOnce(&mut ModelInfo) -> T) -> Option<T> {
         if model.len() > NAME_BYTES_MAX {
             return None;
         }
         let mut models = self.models.borrow_mut();
         if let Some(known) = models.get_mut(model) {
-            return Some(look(known));
+            return Some(read(known));
         }
         if models.len() >= MODELS_MAX {
             models.clear();
         }
-        Some(look(models.entry(model.to_owned()).or_default()))
+        Some(read(models.entry(model.to_owned()).or_default()))
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_what_the_catalog_says() {
-        let (settings, cards) = (settings(), Cards::default());
+        let (settings, cards) = (settings(), ModelInfoCache::default());
         for _ in 0..2 {
             for (provider, model, expected) in [
                 ("openai", "gpt-4o", Some("gpt-4o")),
@@ -136,14 +136,14 @@ mod tests {
                 let name = card.as_ref().map(|card| card.name());
                 assert_eq!(name, expected, "{provider}/{model}");
             }
-            assert_eq!(cards.knowers(&settings, "gpt-4o").len(), 1);
-            assert!(cards.knowers(&settings, "unheard-of").is_empty());
+            assert_eq!(cards.providers_with_model(&settings, "gpt-4o").len(), 1);
+            assert!(cards.providers_with_model(&settings, "unheard-of").is_empty());
         }
     }
 
     #[test]
     fn a_client_that_asks_for_many_names_costs_bounded_memory() {
-        let (settings, cards) = (settings(), Cards::default());
+        let (settings, cards) = (settings(), ModelInfoCache::default());
         for number in 0..3 * MODELS_MAX {
             assert!(cards.find(&settings, "openai", &format!("model-{number}")).is_none());
             assert!(cards.models.borrow().len() <= MODELS_MAX);

@@ -37,33 +37,33 @@ pub(super) fn send(executor: &PlanExecutor<'_>, active: &Arc<ActiveRoute>, targe
             worker.recorder().count(Counter::MirrorsDropped);
             continue;
         }
-        let copy = Copy {
+        let mirrored = MirroredRequest {
             worker: Rc::clone(worker),
             head: executor.context.head.clone(),
             grant: executor.grant.clone(),
             request: executor.request.copy(),
             active: Arc::clone(active),
             target: *target,
-            of: executor.context.id,
+            mirror_of: executor.context.id,
             bytes,
         };
-        spawn(copy.run());
+        spawn(mirrored.run());
     }
 }
 
 /// A request on its way to a target that answers nobody.
-struct Copy {
+struct MirroredRequest {
     worker: Rc<Worker>,
     head: RequestHead,
     grant: Grant,
     request: Request,
     active: Arc<ActiveRoute>,
     target: usize,
-    of: RequestId,
+    mirror_of: RequestId,
     bytes: usize,
 }
 
-impl Copy {
+impl MirroredRequest {
     async fn run(self) {
         let started = Instant::now();
         let at_unix = unix_now();
@@ -80,12 +80,12 @@ impl Copy {
                 event.status = response.head.status();
                 event.outcome = outcome_of_status(event.status, false);
                 event.first_byte = Some(started.elapsed());
-                event.usage = read(&context, &upstream_request, response).await;
+                event.usage = read_usage(&context, &upstream_request, response).await;
                 let terms =
                     PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
-                let whom = (&*upstream_request.upstream.name, upstream_request.model.as_deref());
+                let target = (&*upstream_request.upstream.name, upstream_request.model.as_deref());
                 event.cost =
-                    event.usage.map(|usage| cost_at(&context.snapshot, whom, usage, terms));
+                    event.usage.map(|usage| cost_at(&context.snapshot, target, usage, terms));
             }
             Ok(Response::Local(_)) => {}
             Err(failure) => {
@@ -132,7 +132,7 @@ impl Copy {
             answer_bytes: 0,
             attempts: 1,
             tried: Vec::new(),
-            copy_of: Some(self.of),
+            copy_of: Some(self.mirror_of),
             reused_connection: false,
             metadata: None,
             trace_id: None,
@@ -140,14 +140,14 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for MirroredRequest {
     fn drop(&mut self) {
         self.worker.end_mirror(self.bytes);
     }
 }
 
 /// Reads an answer to its end for the usage that it tells.
-async fn read(
+async fn read_usage(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     mut response: Box<UpstreamResponse>,
@@ -167,8 +167,8 @@ async fn read(
     // What makes no sense has no usage.
     let _ = cutter.each(|name, data| decoder.event(name, data, scanner, &mut chunks));
     for chunk in chunks {
-        if let Chunk::Usage(told) = chunk {
-            usage = Some(usage.map_or(told, |before| before.then(told)));
+        if let Chunk::Usage(report) = chunk {
+            usage = Some(usage.map_or(report, |before| before.then(report)));
         }
     }
     usage

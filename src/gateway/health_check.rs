@@ -1,4 +1,4 @@
-//! Active checks: the first shard asks providers whether they are well, for all shards.
+//! Active health checks: the first shard probes providers, for all shards.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ pub(super) async fn run(worker: Rc<Worker>) {
             let next = due.entry(upstream.name.to_string()).or_insert(now);
             if *next <= now {
                 *next = now.after(check.interval);
-                spawn(look(Rc::clone(&worker), Rc::clone(upstream), check.clone()));
+                spawn(check_once(Rc::clone(&worker), Rc::clone(upstream), check.clone()));
             }
         }
         sleep(TICK).await;
@@ -43,8 +43,8 @@ pub(super) async fn run(worker: Rc<Worker>) {
 }
 
 /// Makes one check.
-async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthCheck) {
-    let status = within(Instant::now().after(check.interval), ask(&worker, &upstream, &check));
+async fn check_once(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthCheck) {
+    let status = within(Instant::now().after(check.interval), probe(&worker, &upstream, &check));
     let is_well = matches!(status.await, Ok(Some(200..=299)));
     if !is_well {
         worker.recorder().count(Counter::CheckErrors);
@@ -54,7 +54,7 @@ async fn look(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthCheck) {
 }
 
 /// The status of the answer.
-async fn ask(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) -> Option<u16> {
+async fn probe(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) -> Option<u16> {
     let mut head = RequestHead::default();
     head.parse(b"GET / HTTP/1.1\r\nhost: ringgate\r\n\r\n", &HeadLimits::default()).ok()??;
     let context = RequestContext::new(worker, &head);
