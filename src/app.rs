@@ -366,8 +366,8 @@ impl ControlThread {
     fn prepare_reload(&self) -> anyhow::Result<PreparedSettings> {
         let mut settings = self.options.load()?;
         let old = &*self.current();
-        let bound = |asked: SocketAddr, now: SocketAddr| {
-            asked == now || asked.port() == 0 && asked.ip() == now.ip()
+        let bound = |wanted: SocketAddr, now: SocketAddr| {
+            wanted == now || wanted.port() == 0 && wanted.ip() == now.ip()
         };
         if !bound(settings.server.listen, old.server.listen) {
             bail!("server.listen cannot change without a restart");

@@ -55,19 +55,19 @@ fn find_route(
     key: Option<&VirtualKey>,
     endpoint: Endpoint,
 ) -> Result<Option<Arc<ActiveRoute>>, GatewayError> {
-    let asked = exchange.gateway_header("config").map(str::trim).filter(|text| !text.is_empty());
-    if let Some(json) = asked.filter(|text| text.starts_with('{')) {
+    let named = exchange.gateway_header("config").map(str::trim).filter(|text| !text.is_empty());
+    if let Some(json) = named.filter(|text| text.starts_with('{')) {
         let sender = key.map_or("", |key| &*key.name);
         let targets = exchange.worker.targets();
         let active = targets.inline(json, sender).map_err(GatewayError::Config)?;
         key.map_or(Ok(()), |key| check_inline_route(key, active.route()))?;
         return Ok(Some(active));
     }
-    let Some(name) = asked.or_else(|| key.and_then(|key| key.route.as_deref())) else {
+    let Some(name) = named.or_else(|| key.and_then(|key| key.route.as_deref())) else {
         return key.map_or(Ok(()), |key| check_no_route(key, endpoint)).map(|()| None);
     };
     // The default route of a key is its operator's choice and needs no further leave.
-    if asked.is_some() && key.is_some_and(|key| !key.routes.allow(name)) {
+    if named.is_some() && key.is_some_and(|key| !key.routes.allow(name)) {
         return Err(GatewayError::RouteDenied(bounded(name)));
     }
     let found = exchange.snapshot.route(name).map(Arc::clone);

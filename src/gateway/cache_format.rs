@@ -44,19 +44,19 @@ pub(super) fn to_stored_request<'r>(
         let (bytes, outline) = (Cow::Borrowed(&bytes[..]), Cow::Borrowed(outline));
         return Some(StoredRequest { endpoint, bytes, outline });
     };
-    let asked = translate::read(exchange.context, request, &[], client).ok()?;
+    let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
     // Some of what is asked OpenAI has no word for, but those who imitate it do.
-    let body = in_chat(&asked, true).or_else(|| in_chat(&asked, false))?;
+    let body = in_chat(&chat_request, true).or_else(|| in_chat(&chat_request, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
     let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));
     Some(StoredRequest { endpoint: Endpoint::ChatCompletions, bytes, outline })
 }
 
 /// All of the request in OpenAI's chat, as OpenAI takes it or as its imitators do.
-fn in_chat(asked: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
-    let target = TargetModel::new(&asked.model, is_original);
+fn in_chat(chat_request: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
+    let target = TargetModel::new(&chat_request.model, is_original);
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
-    chat()?.write_request(asked, &target, &mut warnings, &mut body).ok()?;
+    chat()?.write_request(chat_request, &target, &mut warnings, &mut body).ok()?;
     warnings.is_empty().then_some(body)
 }
 
@@ -78,17 +78,17 @@ pub(super) fn from_stored(
     client: &dyn Codec,
     (stored, id): (&[u8], &str),
 ) -> Option<Vec<u8>> {
-    let asked = translate::read(exchange.context, request, &[], client).ok()?;
+    let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
     let chat = chat()?;
     let read = exchange.worker.scanner().read(stored, |root| chat.read_answer(root));
     let answer = Answer { id: id.to_owned(), ..read.ok().flatten()? };
     let now = exchange.record.at_unix.as_secs();
     let mut out = Vec::with_capacity(stored.len() * 2);
-    if asked.stream {
-        let mut encoder = client.stream_encoder(&asked, now);
+    if chat_request.stream {
+        let mut encoder = client.stream_encoder(&chat_request, now);
         chunks_of_known(&answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
     } else {
-        client.write_answer(&answer, &asked, now, &mut out);
+        client.write_answer(&answer, &chat_request, now, &mut out);
     }
     Some(out)
 }
@@ -108,13 +108,13 @@ impl ResponseTap {
         if !cache_lookup::takes_events(exchange) {
             return None;
         }
-        let asked = ChatRequest { include_usage: true, ..ChatRequest::default() };
+        let chat_request = ChatRequest { include_usage: true, ..ChatRequest::default() };
         let now = exchange.record.at_unix.as_secs();
         let is_completion = exchange.record.endpoint == Some(Endpoint::Completions);
         let encoder = if is_completion {
-            completions_encoder(&asked, now)
+            completions_encoder(&chat_request, now)
         } else {
-            chat()?.stream_encoder(&asked, now)
+            chat()?.stream_encoder(&chat_request, now)
         };
         Some(Self {
             encoder,

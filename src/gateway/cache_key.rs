@@ -40,7 +40,7 @@ pub(super) struct CacheKeys {
     /// Its own.
     pub key: Key,
     /// The question, if the answer may be found by meaning.
-    pub asked: Option<SemanticQuery>,
+    pub query: Option<SemanticQuery>,
     /// A hash of the question as it was written; 0 where that is all in the key.
     pub wording: u64,
     /// True if the answer will soon be another one.
@@ -61,12 +61,12 @@ pub(super) fn cache_keys(
     exchange: &Exchange<'_>,
     route: &Route,
     rule: &CacheRule,
-    (asked, attributes): (&StoredRequest<'_>, &dyn Attributes),
+    (stored, attributes): (&StoredRequest<'_>, &dyn Attributes),
 ) -> Option<CacheKeys> {
-    let (outline, bytes) = (asked.outline.as_ref(), asked.bytes.as_ref());
-    let question = question(exchange, rule, asked.endpoint, (outline, bytes));
+    let (outline, bytes) = (stored.outline.as_ref(), stored.bytes.as_ref());
+    let question = question(exchange, rule, stored.endpoint, (outline, bytes));
     let mut key = exchange.worker.cache().key();
-    key.part(asked.endpoint.name().as_bytes());
+    key.part(stored.endpoint.name().as_bytes());
     key.part(route.name.as_bytes())
         .part(&rule.fingerprint)
         .part(exchange.snapshot.providers_fingerprint());
@@ -79,7 +79,7 @@ pub(super) fn cache_keys(
     let Some(QuestionMember { turn, .. }) = question else {
         return Some(CacheKeys {
             key: key.finish(),
-            asked: None,
+            query: None,
             wording: 0,
             is_time_bound: false,
         });
@@ -89,9 +89,9 @@ pub(super) fn cache_keys(
     let wording = key.part(turn.text.as_bytes()).finish().bits();
     let is_time_bound = is_time_bound(&turn.text);
     // Other languages than English have no tables that tell near questions apart.
-    let asked =
+    let query =
         (!is_foreign(&turn.text)).then_some(SemanticQuery { key: own, partition, text: turn.text });
-    Some(CacheKeys { key: own, asked, wording, is_time_bound })
+    Some(CacheKeys { key: own, query, wording, is_time_bound })
 }
 
 /// Who shares the answer. None where the route wants a user and the request names none.
@@ -137,10 +137,10 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     for name in ["provider", "virtual-key", "custom-host", "forward-headers"] {
         key.optional(exchange.gateway_header(name).map(str::as_bytes));
     }
-    let asked = exchange.gateway_header("forward-headers").unwrap_or_default();
+    let forwarded = exchange.gateway_header("forward-headers").unwrap_or_default();
     let is_named = |name: &str| {
         route.targets.iter().flat_map(|it| &*it.forward_headers).any(|it| it == name)
-            || asked.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
+            || forwarded.split(',').any(|it| it.trim().eq_ignore_ascii_case(name))
     };
     for field in client_fields(exchange.head, is_named) {
         let (name, value) = (field.name, field.value);

@@ -127,8 +127,8 @@ pub(super) async fn look_up(
         count(exchange, CacheStatus::Refresh, Counter::CacheRefreshes);
         let cache = exchange.worker.cache();
         cache.remove(&lookup.keys.key, exchange.record.at_unix);
-        if let Some(asked) = lookup.keys.asked.take() {
-            nearest = Box::pin(semantic::find(exchange, asked)).await?;
+        if let Some(query) = lookup.keys.query.take() {
+            nearest = Box::pin(semantic::find(exchange, query)).await?;
             comparison =
                 nearest.as_ref().and_then(|it| semantic::shadow(exchange, lookup.rule, it));
             // What would have answered it is as stale.
@@ -141,8 +141,8 @@ pub(super) async fn look_up(
         if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
             return Ok(Some(found));
         }
-        if let Some(asked) = lookup.keys.asked.take() {
-            nearest = Box::pin(semantic::find(exchange, asked)).await?;
+        if let Some(query) = lookup.keys.query.take() {
+            nearest = Box::pin(semantic::find(exchange, query)).await?;
             // The same request may have come meanwhile.
             if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
                 return Ok(Some(found));
@@ -203,9 +203,9 @@ fn read_lookup<'r>(
     if !request.endpoint.is_metered() || control.off {
         return None;
     }
-    let asked = cache_format::to_stored_request(exchange, request)?;
+    let stored = cache_format::to_stored_request(exchange, request)?;
     let attributes = RequestAttributes::new(exchange.context, grant, request);
-    let keys = cache_key::cache_keys(exchange, route, rule, (&asked, &attributes))?;
+    let keys = cache_key::cache_keys(exchange, route, rule, (&stored, &attributes))?;
     Some(Lookup { rule, keys, control, has_waited: false })
 }
 
@@ -280,8 +280,8 @@ fn prepare_write(
     lookup: &Lookup<'_>,
     nearest: Option<SemanticMatch>,
 ) -> CacheWrite {
-    let asked = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
-    let longest = lookup.rule.max_age.or(asked).unwrap_or(CacheRule::MAX_AGE);
+    let wanted = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
+    let longest = lookup.rule.max_age.or(wanted).unwrap_or(CacheRule::MAX_AGE);
     let bound = exchange.snapshot.settings.semantic_cache.time_bound_max_age;
     let key = lookup.keys.key;
     CacheWrite {

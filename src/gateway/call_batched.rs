@@ -30,8 +30,8 @@ pub(super) async fn call_batched(
         let translation = upstream_request.translation.as_mut();
         let turned = translation.and_then(|it| it.next_batch(context, (&response.head, &body)));
         let Some(used) = turned else {
-            let told = context.worker.scanner().read(&body, is_error_answer);
-            if told == Ok(true) {
+            let is_error = context.worker.scanner().read(&body, is_error_answer);
+            if is_error == Ok(true) {
                 return Err(error_in_body(context, upstream_request, &response.head, &body));
             }
             let provider = upstream_request.upstream.provider.name.clone();

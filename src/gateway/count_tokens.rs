@@ -29,7 +29,7 @@ pub(super) fn answer(
         return Ok(None);
     }
     let codec = codec(dialect).ok_or(GatewayError::NotFound)?;
-    let asked = if request.endpoint == Endpoint::InputTokens {
+    let chat_request = if request.endpoint == Endpoint::InputTokens {
         stored_responses::read(context, request, &[], codec)?
     } else {
         translate::read_with(context, request, &[], |root, path| {
@@ -38,15 +38,15 @@ pub(super) fn answer(
             codec.read_request(root, path).map_err(GatewayError::Malformed)
         })?
     };
-    let told = "changed input_tokens: estimated by the gateway";
+    let warning = "changed input_tokens: estimated by the gateway";
     let (write, warning): (fn(u64, &mut Vec<u8>), _) = match dialect {
         Dialect::Gemini => {
             (write_gemini_token_count, "changed totalTokens: estimated by the gateway")
         }
-        Dialect::OpenaiResponses => (write_input_tokens, told),
-        _ => (write_token_count, told),
+        Dialect::OpenaiResponses => (write_input_tokens, warning),
+        _ => (write_token_count, warning),
     };
     let mut body = Vec::new();
-    write(estimate_request_tokens(&asked), &mut body);
+    write(estimate_request_tokens(&chat_request), &mut body);
     Ok(Some(LocalResponse::json(200, body).with_warning(warning)))
 }

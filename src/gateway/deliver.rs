@@ -357,13 +357,13 @@ pub(super) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayErr
         exchange.record.close = true;
         if exchange.record.stream {
             let dialect = exchange.record.client_format.dialect;
-            let told = std::mem::take(&mut exchange.record.last_events);
+            let last_events = std::mem::take(&mut exchange.record.last_events);
             let events = if exchange.record.as_array {
                 [b",\r\n", failure.to_json(dialect).as_slice()].concat()
-            } else if told.is_empty() {
+            } else if last_events.is_empty() {
                 failure.to_events(stream_dialect(exchange), exchange.record.next_event)
             } else {
-                told
+                last_events
             };
             deliver_stream::send_events(exchange, events).await;
         }

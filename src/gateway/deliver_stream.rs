@@ -90,10 +90,10 @@ pub(super) async fn relay(
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let mut shown = SentEvents::default();
-    let relayed = relay_all(exchange, upstream_request, response, &mut shown).await;
+    let mut sent = SentEvents::default();
+    let relayed = relay_all(exchange, upstream_request, response, &mut sent).await;
     if relayed.is_err() {
-        exchange.record.next_event = shown.next_number();
+        exchange.record.next_event = sent.next_number();
     }
     relayed
 }
@@ -102,7 +102,7 @@ async fn relay_all(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
-    shown: &mut SentEvents,
+    sent: &mut SentEvents,
 ) -> Result<(), GatewayError> {
     exchange.record.stream = true;
     let framing = body_framing(exchange, Framing::Chunked);
@@ -123,8 +123,8 @@ async fn relay_all(
         StreamProgress { dialect, done: false, finished: false, scrutiny, hold, tap, tiers };
     loop {
         let ended = receive(upstream_request, response, &mut reader)?;
-        shown.rotate();
-        let events = &mut shown.events;
+        sent.rotate();
+        let events = &mut sent.events;
         progress.scrutiny = Scrutiny::Usual;
         drain_events(exchange, (upstream_request, response), &mut reader, &mut progress, events)?;
         upstream_request.mask(events, progress.scrutiny);
@@ -139,8 +139,8 @@ async fn relay_all(
         if progress.hold.fill(exchange, (upstream_request, response)).await? == Some(0) {
             // The framing says whether this is the end; without one, only the events can.
             let cut = response.body_reader.finish().is_err();
-            let told = progress.done || progress.finished || exchange.record.stream_error;
-            if cut || !told {
+            let is_complete = progress.done || progress.finished || exchange.record.stream_error;
+            if cut || !is_complete {
                 return Err(invalid(upstream_request, "its stream is cut off"));
             }
             break;
@@ -244,8 +244,8 @@ fn drain_events(
         }
         if progress.hold.is_on() && !event.data.is_empty() {
             let scanner = &mut exchange.worker.scanner();
-            let shown = opening_event(progress.dialect, event.name, event.data, scanner);
-            if peek::is_good(upstream_request, &response.head, shown)? {
+            let opening = opening_event(progress.dialect, event.name, event.data, scanner);
+            if peek::is_good(upstream_request, &response.head, opening)? {
                 progress.hold.end(exchange);
             }
         }

@@ -89,11 +89,11 @@ async fn chat(
         let stream = TranslatedStream::new(exchange, (upstream_request, translation), response);
         return stream.replay(exchange, response, &answer).await;
     }
-    let mut told = Vec::with_capacity(body.len() + 256);
-    translation.write_answer(&answer, unix_now().as_secs(), &mut told);
-    stored_responses::keep_whole(exchange, translation, &told);
-    send_json(exchange, upstream_request, response, &told).await?;
-    cache_lookup::store_whole(exchange, told);
+    let mut written = Vec::with_capacity(body.len() + 256);
+    translation.write_answer(&answer, unix_now().as_secs(), &mut written);
+    stored_responses::keep_whole(exchange, translation, &written);
+    send_json(exchange, upstream_request, response, &written).await?;
+    cache_lookup::store_whole(exchange, written);
     Ok(())
 }
 
@@ -110,11 +110,11 @@ async fn vectors(
         return error(exchange, upstream_request, dialects, (response, &body)).await;
     }
     check_no_error(exchange, upstream_request, response, &body)?;
-    let told = translation.translate_response(exchange, (&response.head, &body));
-    let told =
-        told.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
-    send_json(exchange, upstream_request, response, &told).await?;
-    cache_lookup::store_whole(exchange, told);
+    let written = translation.translate_response(exchange, (&response.head, &body));
+    let written =
+        written.ok_or_else(|| invalid(upstream_request, "its body is no answer in its dialect"))?;
+    send_json(exchange, upstream_request, response, &written).await?;
+    cache_lookup::store_whole(exchange, written);
     Ok(())
 }
 
@@ -211,11 +211,11 @@ async fn error(
     let inner = body.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     let error = read(body).or_else(|| inner.and_then(read));
     let (error, delay) = error.unwrap_or_else(|| (provider.read_error(status, None), None));
-    let mut told = Vec::new();
-    client.write_error(&error, &mut told);
+    let mut written = Vec::new();
+    client.write_error(&error, &mut written);
     // A field of the provider's own travels on by itself.
     let delay = delay.filter(|_| response.head.get("retry-after").is_none());
-    send_json_of(exchange, upstream_request, (response, error.status), (&told, delay)).await
+    send_json_of(exchange, upstream_request, (response, error.status), (&written, delay)).await
 }
 
 /// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
@@ -224,14 +224,14 @@ pub(super) fn overflow_of(
     exchange: &Exchange<'_>,
     upstream_request: &UpstreamRequest,
     status: u16,
-    told: &[u8],
+    body: &[u8],
 ) -> Option<ApiError> {
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect)?;
     if status < 400 || upstream_request.upstream.provider.is_original() {
         return None;
     }
     let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);
-    exchange.worker.scanner().read(told, read).ok().flatten()
+    exchange.worker.scanner().read(body, read).ok().flatten()
 }
 
 /// Sends an error of the provider in the words of the client's dialect.

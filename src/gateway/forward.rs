@@ -218,8 +218,8 @@ async fn run_plan_streamed(
         let attempt =
             Attempt::begin(context, Some(target), (permit, step.timeout_is_targets_fault), begun);
         let limits = AttemptLimits { deadline: step.deadline, ..AttemptLimits::default() };
-        let asked = (grant, &mut *request);
-        let (outcome, response) = attempt_streamed(exchange, asked, attempt, limits).await;
+        let input = (grant, &mut *request);
+        let (outcome, response) = attempt_streamed(exchange, input, attempt, limits).await;
         if matches!(response, Ok(Response::Local(_))) {
             return response;
         }
@@ -352,12 +352,12 @@ impl PlanExecutor<'_> {
         limits: &AttemptLimits,
     ) -> Result<AttemptResponse, GatewayError> {
         let begun = Instant::now();
-        let asked = (self.grant, self.request);
-        let mut prepared = prepare_attempt(self.context, asked, attempt, limits)?;
+        let input = (self.grant, self.request);
+        let mut prepared = prepare_attempt(self.context, input, attempt, limits)?;
         if let Preparation::Fetch(urls) = &mut prepared {
             let urls = std::mem::take(urls);
             Box::pin(pictures::fetch(self.context, self.request, urls)).await?;
-            prepared = prepare_attempt(self.context, asked, attempt, limits)?;
+            prepared = prepare_attempt(self.context, input, attempt, limits)?;
         }
         let mut upstream_request = match prepared {
             Preparation::Respond(local, _) => return Ok(AttemptResponse::Local(local)),

@@ -223,8 +223,8 @@ pub(super) fn answer(
     grant: &Grant,
     named: Option<&str>,
 ) -> Result<LocalResponse, GatewayError> {
-    let asked = provider_in_query(exchange);
-    let wanted = asked.as_deref().or(named);
+    let queried = provider_in_query(exchange);
+    let wanted = queried.as_deref().or(named);
     if let Some(name) = wanted.filter(|name| exchange.snapshot.upstream(name).is_none()) {
         return Err(GatewayError::UnknownProvider(bounded(name)));
     }
@@ -235,7 +235,7 @@ pub(super) fn answer(
             && grant.check_model(&listed.model).is_ok()
     };
     let mut shown = exchange.snapshot.listing.0.iter().filter(is_shown);
-    let body = match asked_id(exchange.head.path()) {
+    let body = match requested_id(exchange.head.path()) {
         Some(id) => {
             let found = shown.find(|listed| listed.has_id(&id));
             let found = found.ok_or_else(|| GatewayError::ModelNotFound(bounded(&id)))?;
@@ -272,7 +272,7 @@ fn list<'l>(shown: impl Iterator<Item = &'l ListedModel>, dialect: Dialect) -> S
 }
 
 /// The model in the path, unescaped.
-fn asked_id(path: &str) -> Option<String> {
+fn requested_id(path: &str) -> Option<String> {
     let id = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"));
     id.map(percent_decoded)
 }

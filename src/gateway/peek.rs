@@ -119,24 +119,24 @@ async fn peek_stream(
         let is_complete =
             received.map_err(|_| invalid(upstream_request, "its stream is malformed"))?;
         context.reserve_memory(opening.len() - before)?;
-        let mut shown = OpeningEvent::Preamble;
+        let mut event = OpeningEvent::Preamble;
         let cut = cutter.each(|name, data| {
-            if shown == OpeningEvent::Preamble {
+            if event == OpeningEvent::Preamble {
                 let mut scanner = context.worker.scanner();
-                shown = opening_event(upstream_request.dialect, name, data, &mut scanner);
+                event = opening_event(upstream_request.dialect, name, data, &mut scanner);
                 // Clients of the same dialect know its words for a failure.
-                if shown == OpeningEvent::Content && upstream_request.translation.is_some() {
+                if event == OpeningEvent::Content && upstream_request.translation.is_some() {
                     let failed =
                         failure_of_event(upstream_request.dialect, name, data, &mut scanner);
                     if let Some(error) = failed {
-                        shown = OpeningEvent::Error(error);
+                        event = OpeningEvent::Error(error);
                     }
                 }
             }
             Ok(())
         });
         let may_go_on = until.is_some() && opening.len() > HOLD_BYTES_MAX;
-        if is_good(upstream_request, &response.head, shown)? || may_go_on {
+        if is_good(upstream_request, &response.head, event)? || may_go_on {
             break;
         }
         if cut.is_err() {
@@ -165,9 +165,9 @@ pub(super) const NO_CONTENT: &str = "its stream ended before its answer had begu
 pub(super) fn is_good(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
-    shown: OpeningEvent,
+    event: OpeningEvent,
 ) -> Result<bool, GatewayError> {
-    match shown {
+    match event {
         OpeningEvent::Preamble => Ok(false),
         OpeningEvent::Content => Ok(true),
         OpeningEvent::End => Err(invalid(upstream_request, NO_CONTENT)),

@@ -101,14 +101,18 @@ pub(super) fn missing(
     if memchr::memmem::find(bytes, b"https:").is_none() {
         return Ok(Vec::new());
     }
-    let mut asked = translate::read(context, request, edits, client)?;
-    Ok(wanted(&mut asked, provider, &request.pictures))
+    let mut chat_request = translate::read(context, request, edits, client)?;
+    Ok(wanted(&mut chat_request, provider, &request.pictures))
 }
 
-fn wanted(asked: &mut ChatRequest, provider: &dyn Codec, pictures: &Pictures) -> Vec<String> {
+fn wanted(
+    chat_request: &mut ChatRequest,
+    provider: &dyn Codec,
+    pictures: &Pictures,
+) -> Vec<String> {
     let fetched = pictures.0.borrow();
     let mut found = Vec::new();
-    for turn in &mut asked.turns {
+    for turn in &mut chat_request.turns {
         each_picture(&mut turn.parts, &mut |media| {
             let MediaSource::Url(url) = &media.source else { return };
             let is_wanted = url.starts_with("https://") && provider.needs_bytes_of(media);

@@ -92,8 +92,8 @@ async fn run_stages(
     };
     let mut before = None;
     loop {
-        let asked = (grant, &mut request, before.take());
-        let response = forward::forward(exchange, asked, plan.as_deref_mut()).await?;
+        let input = (grant, &mut request, before.take());
+        let response = forward::forward(exchange, input, plan.as_deref_mut()).await?;
         match (deliver::deliver(exchange, response).await, &mut plan) {
             // Until the first byte has gone to the client another target may do better.
             (Err(failure), Some(plan)) if failure.is_retryable(exchange) => {

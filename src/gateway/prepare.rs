@@ -100,8 +100,8 @@ pub(super) fn requested_model_text<'r>(
 ) -> Option<&'r str> {
     let of_route =
         |model: fn(&Target) -> &Option<Arc<str>>| target.and_then(|it| model(it).as_deref());
-    let asked = of_route(|it| &it.override_model).or_else(|| request.model());
-    asked.or_else(|| of_route(|it| &it.default_model))
+    let named = of_route(|it| &it.override_model).or_else(|| request.model());
+    named.or_else(|| of_route(|it| &it.default_model))
 }
 
 /// Prepares the request of an attempt; `target` is none where no route is in force.
@@ -111,8 +111,8 @@ pub(super) fn prepare(
     request: &Request,
     target: Option<&Target>,
 ) -> Result<Preparation, GatewayError> {
-    let asked = requested_model(request, target);
-    let resolved = resolve(context, target, asked.as_deref());
+    let requested = requested_model(request, target);
+    let resolved = resolve(context, target, requested.as_deref());
     if request.hides_model() && (resolved.is_err() || grant.key_with_models().is_some()) {
         let limit = context.snapshot.settings.server.body_bytes_max as u64;
         return Err(GatewayError::FormModelUnseen { limit });
@@ -145,7 +145,7 @@ pub(super) fn prepare(
         }
         _ => {
             edits.extend(vendor_edits(request, &resolved));
-            hide_usage = ask_for_usage(request, &mut edits);
+            hide_usage = request_usage(request, &mut edits);
             fit_members(context, request, &resolved, &mut edits);
             lost = fit_reasoning(context, request, (&resolved, dialects.provider), &mut edits);
         }
@@ -162,7 +162,7 @@ pub(super) fn prepare(
         is_clients_account: resolved.is_clients_account,
         credential: resolved.credential,
         upstream: resolved.upstream,
-        model: resolved.model.or(asked).filter(|_| !is_unknown),
+        model: resolved.model.or(requested).filter(|_| !is_unknown),
         warnings,
         edits,
         hide_usage,
@@ -343,7 +343,7 @@ pub(super) fn vendor_edits(request: &Request, resolved: &ResolvedProvider) -> Ve
 }
 
 /// Asks an OpenAI stream for its usage; true if the client did not, and is not to see it.
-fn ask_for_usage(request: &Request, edits: &mut Vec<BodyEdit>) -> bool {
+fn request_usage(request: &Request, edits: &mut Vec<BodyEdit>) -> bool {
     let Body::Json { bytes, outline } = &request.body else { return false };
     let has_option = matches!(request.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
     let hide_usage = has_option && outline.stream && !outline.include_usage;
@@ -384,8 +384,8 @@ pub(super) fn requested_timeout(
 }
 
 fn forward_headers(context: &RequestContext<'_>, target: Option<&Target>) -> Vec<String> {
-    let asked = context.gateway_header("forward-headers").unwrap_or_default();
-    let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let named = context.gateway_header("forward-headers").unwrap_or_default();
+    let named = named.split(',').map(|name| name.trim().to_ascii_lowercase());
     let configured = target.into_iter().flat_map(|target| target.forward_headers.iter().cloned());
-    configured.chain(asked).filter(|name| !name.is_empty()).take(64).collect()
+    configured.chain(named).filter(|name| !name.is_empty()).take(64).collect()
 }

@@ -57,8 +57,8 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         RouteDecision::Respond(local) => return send_local(exchange, local).await,
         RouteDecision::Forward(plan) => plan,
     };
-    let asked = (grant, &mut request, None);
-    let response = forward(exchange, asked, plan.as_deref_mut()).await?;
+    let input = (grant, &mut request, None);
+    let response = forward(exchange, input, plan.as_deref_mut()).await?;
     let (upstream_request, mut response, _selected) = match response {
         Response::Local(local) => return send_local(exchange, local).await,
         Response::Upstream(upstream_request, response, selected) => {

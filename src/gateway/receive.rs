@@ -133,7 +133,7 @@ pub(super) async fn body(
             (outline.model, outline.stream) = (Some(model), stream);
         }
         exchange.record.stream = outline.stream;
-        exchange.record.asked_in_us = endpoint == Endpoint::Messages
+        exchange.record.wants_us_inference = endpoint == Endpoint::Messages
             && outline.value(&bytes, "inference_geo") == Some(br#""us""#.as_slice());
         Body::Json { bytes: bytes.into(), outline }
     } else if framing == Framing::None {

@@ -91,7 +91,7 @@ pub(super) struct RequestRecord {
     /// The tier that the vendor says it used.
     pub tier: Tier,
     /// The request wants Anthropic's inference in the United States only.
-    pub asked_in_us: bool,
+    pub wants_us_inference: bool,
     /// Content events of a stream: the estimate of its tokens where the provider tells none.
     pub content_events: u64,
     pub request_bytes: u64,
@@ -151,7 +151,7 @@ impl<'a> Exchange<'a> {
             status: 0,
             usage: None,
             tier: Tier::default(),
-            asked_in_us: false,
+            wants_us_inference: false,
             content_events: 0,
             request_bytes: 0,
             answer_bytes: 0,

@@ -38,7 +38,7 @@ impl Drop for CancelOnDrop {
 /// late, or has no use for the text.
 pub(super) async fn find(
     exchange: &mut Exchange<'_>,
-    asked: SemanticQuery,
+    query: SemanticQuery,
 ) -> Result<Option<SemanticMatch>, GatewayError> {
     let Some(semantic) = exchange.worker.semantic() else { return Ok(None) };
     let limits = &exchange.snapshot.settings.semantic_cache;
@@ -49,7 +49,7 @@ pub(super) async fn find(
     let times = (exchange.record.at_unix, deadline);
     // A request that is gone does not hear of it.
     let reply = Box::new(move |found| drop(reply.send(found)));
-    if !semantic.lookup(asked, policy, times, cancel.clone(), reply) {
+    if !semantic.lookup(query, policy, times, cancel.clone(), reply) {
         exchange.worker.recorder().count(Counter::CacheSemanticSkips);
         return Ok(None);
     }

@@ -96,10 +96,10 @@ fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
         return Some(Cost::Known(PicoUsd::ZERO));
     }
     let terms = PricingTerms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
-    let whom = (record.provider.as_deref()?, record.model.as_deref());
+    let target = (record.provider.as_deref()?, record.model.as_deref());
     let usage = record.usage?;
-    let usage = Usage { in_us: usage.in_us || record.asked_in_us, ..usage };
-    Some(cost_at(&exchange.snapshot, whom, usage, terms))
+    let usage = Usage { in_us: usage.in_us || record.wants_us_inference, ..usage };
+    Some(cost_at(&exchange.snapshot, target, usage, terms))
 }
 
 /// What a usage cost at a provider.

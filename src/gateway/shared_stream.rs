@@ -83,10 +83,10 @@ struct Transcoder {
 impl Transcoder {
     fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
         let client = cache_format::client_codec(request.endpoint)?;
-        let asked = translate::read(exchange.context, request, &[], client).ok()?;
+        let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
         Some(Self {
             decoder: codec(Dialect::OpenaiChat)?.stream_decoder(),
-            encoder: client.stream_encoder(&asked, exchange.record.at_unix.as_secs()),
+            encoder: client.stream_encoder(&chat_request, exchange.record.at_unix.as_secs()),
             id: format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id),
             chunks: Vec::new(),
         })

@@ -59,10 +59,10 @@ pub(super) fn read(
     edits: &[BodyEdit],
     client: &dyn Codec,
 ) -> Result<ChatRequest, GatewayError> {
-    let asked = translate::read(context, request, edits, client)?;
-    let state = asked.needs_state.as_deref();
+    let chat_request = translate::read(context, request, edits, client)?;
+    let state = chat_request.needs_state.as_deref();
     if !matches!(state, Some("item_reference" | "previous_response_id")) {
-        return Ok(asked);
+        return Ok(chat_request);
     }
     let read = |root: Node<'_>| (previous_of(root), items_of(root));
     let read = translate::read_with(context, request, edits, |root, _| Ok(read(root)));
@@ -85,10 +85,11 @@ pub(super) fn read(
     }
     let mut edits = edits.to_vec();
     edits.push(BodyEdit::Set { key: "input".to_owned(), json });
-    let mut asked = translate::read(context, request, &edits, client)?;
-    let other = asked.extra_fields.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
-    asked.needs_state = other.map(|(key, _)| key.clone());
-    Ok(asked)
+    let mut chat_request = translate::read(context, request, &edits, client)?;
+    let other =
+        chat_request.extra_fields.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
+    chat_request.needs_state = other.map(|(key, _)| key.clone());
+    Ok(chat_request)
 }
 
 fn previous_of(root: Node<'_>) -> Option<String> {
@@ -204,10 +205,10 @@ fn key(context: &RequestContext<'_>, name: &str) -> Key {
 }
 
 /// What is kept of a request beside its answer; none where the client wants nothing kept.
-pub(super) fn stored_input(request: &Request, asked: &ChatRequest) -> Option<StoredInput> {
+pub(super) fn stored_input(request: &Request, chat_request: &ChatRequest) -> Option<StoredInput> {
     let is_responses = request.endpoint == Endpoint::Responses;
     let (Body::Json { bytes, outline }, true) = (&request.body, is_responses) else { return None };
-    let member = |name: &str| asked.extra_fields.iter().find(|(key, _)| key == name);
+    let member = |name: &str| chat_request.extra_fields.iter().find(|(key, _)| key == name);
     if member("store").is_some_and(|(_, it)| it.json.text() == "false") {
         return None;
     }

@@ -38,7 +38,7 @@ pub(super) struct VectorTranslation {
     pub client: &'static dyn Codec,
     /// In whose dialect errors are read.
     pub provider: &'static dyn Codec,
-    asked: VectorRequest,
+    request: VectorRequest,
 }
 
 enum VectorRequest {
@@ -88,19 +88,19 @@ pub(super) fn embeddings(
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
         GatewayError::Invalid(text.into())
     })?;
-    let asked = read_with(context, request, edits, |root, _| {
+    let parsed = read_with(context, request, edits, |root, _| {
         client_codec.read_request(root, None).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let inputs_max = shape.inputs_max(model).max(1);
-    if asked.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
+    if parsed.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
         let most = inputs_max * CALLS_MAX;
         let text = format!("expected at most {most} inputs in one request for this model");
         return Err(GatewayError::Invalid(text.into()));
     }
     let vendor = vendor_edits(request, resolved);
     let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
-    for part in asked.parts(inputs_max) {
+    for part in parsed.parts(inputs_max) {
         let mut body = Vec::new();
         shape
             .write_request(&part, &target, &mut warnings, &mut body)
@@ -109,15 +109,15 @@ pub(super) fn embeddings(
     }
     let mut remaining = bodies.into_iter();
     let body = remaining.next().unwrap_or_default();
-    let asked = VectorRequest::Embeddings(EmbeddingsTranslation {
-        request: asked,
+    let vector_request = VectorRequest::Embeddings(EmbeddingsTranslation {
+        request: parsed,
         client_codec,
         shape,
         inputs_max,
         remaining,
         answers: Vec::new(),
     });
-    Ok(translation(codecs, asked, (shape.path(&target), body), &warnings))
+    Ok(translation(codecs, vector_request, (shape.path(&target), body), &warnings))
 }
 
 /// Asks for ranks in the shape of the provider.
@@ -134,27 +134,27 @@ pub(super) fn rerank(
     let is_tei = provider.preset == Some("tei");
     let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
     let shape = shape.ok_or_else(|| untranslatable(resolved, dialect))?;
-    let asked = read_with(context, request, edits, |root, _| {
+    let parsed = read_with(context, request, edits, |root, _| {
         rerank_of_clients().read_request(root).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
     shape
-        .write_request(&asked, &target, &mut warnings, &mut body)
+        .write_request(&parsed, &target, &mut warnings, &mut body)
         .map_err(GatewayError::Unsupported)?;
     let body = edited(context, body, &vendor_edits(request, resolved))?;
     let path = shape.path().to_owned();
-    let asked = VectorRequest::Rerank { request: asked, shape };
-    Ok(translation(codecs, asked, (path, body), &warnings))
+    let vector_request = VectorRequest::Rerank { request: parsed, shape };
+    Ok(translation(codecs, vector_request, (path, body), &warnings))
 }
 
 fn translation(
     (client, provider): (&'static dyn Codec, &'static dyn Codec),
-    asked: VectorRequest,
+    request: VectorRequest,
     (path, body): (String, Vec<u8>),
     warnings: &Warnings,
 ) -> Translation {
-    let response = ResponseTranslation::Vectors(VectorTranslation { client, provider, asked });
+    let response = ResponseTranslation::Vectors(VectorTranslation { client, provider, request });
     Translation { path, body: body.into(), warnings: warnings_header(warnings), response }
 }
 
@@ -172,7 +172,7 @@ fn usage(answer: &RerankAnswer) -> Option<Usage> {
 impl VectorTranslation {
     /// True if other calls follow the one at hand.
     pub(super) fn has_more_batches(&self) -> bool {
-        matches!(&self.asked, VectorRequest::Embeddings(asked) if asked.remaining.len() > 0)
+        matches!(&self.request, VectorRequest::Embeddings(embeddings) if embeddings.remaining.len() > 0)
     }
 
     /// Takes in the answer to a call and gives the body of the next, with what was used so far. None if
@@ -182,11 +182,11 @@ impl VectorTranslation {
         context: &RequestContext<'_>,
         (head, body): (&ResponseHead, &[u8]),
     ) -> Option<(Vec<u8>, Option<Usage>)> {
-        let VectorRequest::Embeddings(asked) = &mut self.asked else { return None };
-        let answer = asked.read(context, head, body)?;
-        asked.answers.push(answer);
-        let usage = EmbeddingsAnswer::joined(asked.answers.iter().cloned()).usage;
-        Some((asked.remaining.next()?, usage))
+        let VectorRequest::Embeddings(embeddings) = &mut self.request else { return None };
+        let answer = embeddings.read(context, head, body)?;
+        embeddings.answers.push(answer);
+        let usage = EmbeddingsAnswer::joined(embeddings.answers.iter().cloned()).usage;
+        Some((embeddings.remaining.next()?, usage))
     }
 
     /// The provider's answer as the client expects it, its usage taken note of. None if it is none.
@@ -197,16 +197,16 @@ impl VectorTranslation {
     ) -> Option<Vec<u8>> {
         let context = exchange.context;
         let mut out = Vec::with_capacity(body.len() + 256);
-        match &self.asked {
-            VectorRequest::Embeddings(asked) => {
-                let last = asked.read(context, head, body)?;
-                let parts = asked.answers.iter().cloned().chain([last]);
+        match &self.request {
+            VectorRequest::Embeddings(embeddings) => {
+                let last = embeddings.read(context, head, body)?;
+                let parts = embeddings.answers.iter().cloned().chain([last]);
                 let mut answer = EmbeddingsAnswer::joined(parts);
                 if answer.model.is_empty() {
-                    answer.model.clone_from(&asked.request.model);
+                    answer.model.clone_from(&embeddings.request.model);
                 }
                 exchange.record.usage = answer.usage;
-                asked.client_codec.write_answer(&answer, &asked.request, &mut out);
+                embeddings.client_codec.write_answer(&answer, &embeddings.request, &mut out);
             }
             VectorRequest::Rerank { request, shape } => {
                 let mut answer = shape.read_answer(body, &mut context.worker.scanner())?;
@@ -237,12 +237,12 @@ impl EmbeddingsTranslation {
         let read = context.worker.scanner().read(body, |root| self.shape.read_answer(root));
         let mut answer = read.ok().flatten()?;
         let answers: usize = self.answers.iter().map(|part| part.vectors.len()).sum();
-        let asked = self.request.inputs.len().saturating_sub(answers).min(self.inputs_max);
+        let expected = self.request.inputs.len().saturating_sub(answers).min(self.inputs_max);
         let counted = head.get(BEDROCK_INPUT_TOKENS).and_then(|value| {
             let input_tokens = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
             Some(Usage { input_tokens, ..Usage::default() })
         });
         answer.usage = answer.usage.or(counted);
-        (answer.vectors.len() == asked).then_some(answer)
+        (answer.vectors.len() == expected).then_some(answer)
     }
 }

@@ -158,9 +158,9 @@ fn fingerprint(targets: &[Target], nodes: &[Node]) -> [u8; 32] {
     for it in targets {
         let key = it.api_key.as_ref().map_or("", Secret::reveal);
         hasher.update(blake3::hash(key.as_bytes()).as_bytes());
-        let asked = (&it.provider, &it.override_model, &it.custom_host, &it.forward_headers);
+        let identity = (&it.provider, &it.override_model, &it.custom_host, &it.forward_headers);
         let drops = it.drop_params.chosen;
-        hasher.update(format!("{asked:?} {drops}\n").as_bytes());
+        hasher.update(format!("{identity:?} {drops}\n").as_bytes());
         for params in [&it.override_params, &it.default_params] {
             let members = params.iter().flat_map(|params| params.members());
             for text in members.flat_map(|(name, json)| [name.as_bytes(), json]) {

@@ -723,13 +723,13 @@ mod tests {
         };
         let tests = |count: usize| json!({"$or": vec![json!({"model": "a"}); count]});
         assert!(read(&[tests(128), tests(128)]).is_empty());
-        let told = read(&[tests(128), tests(128), tests(1)]);
-        assert_eq!(told, ["expected at most 256 tests in all conditions, got more"]);
+        let messages = read(&[tests(128), tests(128), tests(1)]);
+        assert_eq!(messages, ["expected at most 256 tests in all conditions, got more"]);
         let pattern = |text: &str| json!({"model": {"$regex": text}});
         assert!(read(&vec![pattern(r"^(gpt|claude)-[\w.-]+$"); 16]).is_empty());
         assert!(read(&[pattern("^.{1,100}$")]).is_empty());
-        let told = read(&vec![pattern("(a|b)*a(a|b){500}c"); 16]);
-        assert_eq!(told, ["expected a shorter regular expression"]);
+        let messages = read(&vec![pattern("(a|b)*a(a|b){500}c"); 16]);
+        assert_eq!(messages, ["expected a shorter regular expression"]);
         let query = pattern("a");
         let (usage, mut problems) = (LimitUsage::new(&limits::INLINE), Problems::bounded(8));
         let condition = Condition::read(&query, "query", &usage, &mut problems).expect("good");

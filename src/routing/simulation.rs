@@ -44,7 +44,7 @@ fn well(_: usize, _: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
 /// One request on its way.
 struct Trip {
     plan: Plan,
-    said: ScriptedRequest,
+    request: ScriptedRequest,
     shard: usize,
     begun_ms: u64,
     permit: Option<Permit>,
@@ -108,7 +108,7 @@ impl World {
                 let (permit, under_way, tried) = (None, None, Vec::new());
                 Trip {
                     plan,
-                    said: ScriptedRequest { user },
+                    request: ScriptedRequest { user },
                     shard,
                     begun_ms: ms,
                     permit,
@@ -126,7 +126,7 @@ impl World {
                     tried: trip.tried,
                     begun_ms: trip.begun_ms,
                     ended_ms: ms,
-                    user: trip.said.user,
+                    user: trip.request.user,
                 }),
             }
         }
@@ -140,7 +140,7 @@ impl World {
             trip.permit.take().expect("a named target").record(&outcome, now);
             trip.plan.record_outcome(&outcome, now);
         }
-        let step = match trip.plan.next(&trip.said, &mut self.rng[trip.shard], now) {
+        let step = match trip.plan.next(&trip.request, &mut self.rng[trip.shard], now) {
             NextStep::Finish => return None,
             NextStep::Race { .. } => panic!("no races here"),
             NextStep::Attempt(step) => step,

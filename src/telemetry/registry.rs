@@ -259,7 +259,7 @@ impl MetricsRegistry {
             return sums;
         }
         for series in &all_series.series {
-            let who = format!(
+            let owner = format!(
                 "key=\"{}\",provider=\"{}\",model=\"{}\"",
                 escaped(&series.key),
                 escaped(&series.provider),
@@ -271,31 +271,31 @@ impl MetricsRegistry {
                 MetricSource::Attempts => {
                     let (provider, model) = (escaped(&series.provider), escaped(&series.model));
                     for (status, count) in series.requests() {
-                        let whom = format!("provider=\"{provider}\",model=\"{model}\"");
-                        add(format!("{whom},status=\"{status}\""), count);
+                        let labels = format!("provider=\"{provider}\",model=\"{model}\"");
+                        add(format!("{labels},status=\"{status}\""), count);
                     }
                 }
                 MetricSource::Requests => {
                     for (status, count) in series.requests() {
                         let endpoint = series.endpoint;
-                        let labels = format!("endpoint=\"{endpoint}\",{who},status=\"{status}\"");
+                        let labels = format!("endpoint=\"{endpoint}\",{owner},status=\"{status}\"");
                         add(labels, count);
                     }
                     let rest = series.other_statuses.get();
                     if rest > 0 {
                         let endpoint = series.endpoint;
-                        add(format!("endpoint=\"{endpoint}\",{who},status=\"other\""), rest);
+                        add(format!("endpoint=\"{endpoint}\",{owner},status=\"other\""), rest);
                     }
                 }
-                MetricSource::UsageEstimated => add(who, series.estimated.get()),
-                MetricSource::Cost => add(who, series.cost.get()),
-                MetricSource::CostUnknown => add(who, series.cost_unknown.get()),
-                MetricSource::CostReported => add(who, series.cost_reported.get()),
+                MetricSource::UsageEstimated => add(owner, series.estimated.get()),
+                MetricSource::Cost => add(owner, series.cost.get()),
+                MetricSource::CostUnknown => add(owner, series.cost_unknown.get()),
+                MetricSource::CostReported => add(owner, series.cost_reported.get()),
                 _ => {
                     for (place, (kind, cell)) in TOKEN_KINDS.iter().zip(&series.tokens).enumerate()
                     {
                         if place < USUAL_KINDS || cell.get() > 0 {
-                            add(format!("{who},kind=\"{kind}\""), cell.get());
+                            add(format!("{owner},kind=\"{kind}\""), cell.get());
                         }
                     }
                 }
@@ -399,11 +399,11 @@ mod tests {
         first.add(Gauge::OpenConnections, 3);
         second.add(Gauge::OpenConnections, -1);
         let text = metrics.render();
-        let who = "key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"";
+        let owner = "key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"";
         let requests = "ringgate_requests_total{endpoint=\"chat_completions\",";
-        assert_eq!(value(&text, &format!("{requests}{who},status=\"200\"")), Some(2.0));
-        assert_eq!(value(&text, &format!("{requests}{who},status=\"429\"")), Some(1.0));
-        let tokens = format!("ringgate_tokens_total{{{who},kind=\"input\"");
+        assert_eq!(value(&text, &format!("{requests}{owner},status=\"200\"")), Some(2.0));
+        assert_eq!(value(&text, &format!("{requests}{owner},status=\"429\"")), Some(1.0));
+        let tokens = format!("ringgate_tokens_total{{{owner},kind=\"input\"");
         assert_eq!(value(&text, &tokens), Some(9.0));
         let errors = "ringgate_errors_total{side=\"upstream\",code=\"provider\"";
         assert_eq!(value(&text, errors), Some(1.0));
@@ -419,9 +419,9 @@ mod tests {
         second.finish(RequestEvent { cost: Some(Cost::Unknown), ..event("m", 200) }, named);
         second.finish(RequestEvent { cost: None, usage: None, ..event("m", 429) }, named);
         let text = metrics.render();
-        let who = "{key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"}";
-        assert!(text.contains(&format!("ringgate_cost_usd_total{who} 0.000025\n")), "{text}");
-        assert!(text.contains(&format!("ringgate_cost_unknown_total{who} 1\n")), "{text}");
+        let owner = "{key=\"team \\\"a\\\"\",provider=\"p\",model=\"m\"}";
+        assert!(text.contains(&format!("ringgate_cost_usd_total{owner} 0.000025\n")), "{text}");
+        assert!(text.contains(&format!("ringgate_cost_unknown_total{owner} 1\n")), "{text}");
     }
 
     #[test]

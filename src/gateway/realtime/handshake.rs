@@ -234,7 +234,7 @@ mod tests {
         request("GET /v1/realtime HTTP/1.1", &fields)
     }
 
-    fn told(head: &RequestHead) -> (u16, Option<String>) {
+    fn outcome(head: &RequestHead) -> (u16, Option<String>) {
         match Handshake::read(head) {
             Ok(handshake) => (101, Some(handshake.accept())),
             Err(failure) => (failure.spec().status, None),
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_is_a_handshake_and_what_is_none() {
-        assert_eq!(told(&good("")), (101, Some(ACCEPT.to_owned())));
+        assert_eq!(outcome(&good("")), (101, Some(ACCEPT.to_owned())));
         let [connection, upgrade, version, key] = [
             "connection: upgrade\r\n",
             "upgrade: websocket\r\n",
@@ -274,7 +274,7 @@ mod tests {
                 400,
             ),
         ] {
-            assert_eq!(told(&request(line, &fields)).0, status, "{line} {fields}");
+            assert_eq!(outcome(&request(line, &fields)).0, status, "{line} {fields}");
         }
     }
 

@@ -68,9 +68,9 @@ impl Meter {
             FramePart::Payload(_) => {}
             FramePart::End if self.is_data && self.is_final => {
                 if self.state == State::Kept {
-                    let told = usage_of(&self.message, scanner);
-                    let sum = self.usage.zip(told).map(|(sum, told)| sum.plus(told));
-                    self.usage = sum.or(told).or(self.usage);
+                    let report = usage_of(&self.message, scanner);
+                    let sum = self.usage.zip(report).map(|(sum, report)| sum.plus(report));
+                    self.usage = sum.or(report).or(self.usage);
                 }
                 self.state = State::Skipped;
                 self.forget();
