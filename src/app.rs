@@ -223,7 +223,7 @@ impl ControlThread {
         let mut mailboxes = self.mailboxes.clone();
         let deliver = move |provider: &str, update: &TokenUpdate| {
             let command = || gateway::ShardCommand::Token(provider.to_owned(), update.clone());
-            // All are told, also behind one that is full.
+            // Each gets it, also behind one that is full.
             let full = mailboxes.iter_mut().filter_map(|it| it.send(command()).err()).count();
             full == 0
         };

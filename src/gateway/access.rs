@@ -5,7 +5,7 @@
 //! that the gateway answers itself. All else belongs to the account that all keys share: it takes a key
 //! whose `endpoints` hold the path. Paths that nobody has thought of are refused with it.
 //!
-//! The model is checked twice: the one that a provider is asked for when an attempt is made ready, after
+//! The model is checked twice: the one that a provider gets when an attempt is prepared, after
 //! the route has set it; those that a request names besides as soon as they have been read, since they
 //! travel as they are.
 

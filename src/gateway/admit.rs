@@ -17,7 +17,7 @@ use crate::routing::{ActiveRoute, Route};
 pub(super) struct Grant {
     /// The key that was presented; none where no key is configured.
     pub key: Option<Arc<VirtualKey>>,
-    /// The route that decides who answers.
+    /// The route that selects the provider.
     pub route: Option<Arc<ActiveRoute>>,
 }
 

@@ -198,7 +198,7 @@ pub(super) fn outcome_of_failure(failure: &GatewayError, latency: Duration) -> A
     let (fault, is_transport) = match failure {
         GatewayError::Credential { .. } => (Fault::Account, true),
         GatewayError::ProviderError { .. } => (Fault::of_status(spec.status, false), false),
-        // Whoever is too slow may be at work: whether that is worth another attempt is the route's to say.
+        // Whoever is too slow may be at work: whether that is worth another attempt is up to the route.
         GatewayError::UpstreamTimeout { .. } => (Fault::Target, false),
         _ if is_upstream => (Fault::Target, true),
         _ => (Fault::Client, false),

@@ -122,7 +122,7 @@ impl<'r> RequestAttributes<'r> {
         self.body().and_then(|(_, outline)| outline.max_tokens)
     }
 
-    /// What is known of the model that `target` would be asked for.
+    /// What is known of the model that `target` would be called with.
     fn card(&self, target: &Target) -> Option<std::rc::Rc<ModelCard>> {
         let provider = target.provider.as_deref()?;
         let model = requested_model_text(self.request, Some(target))?;
@@ -138,7 +138,7 @@ impl<'r> RequestAttributes<'r> {
         value.is_some_and(|value| value != b"null" && value != b"[]")
     }
 
-    /// True if the request seems to carry anything but text. A text that speaks of such members is taken
+    /// True if the request seems to carry anything but text. A text that contains such members is taken
     /// for one, which only makes a target that reads text alone come later.
     fn has_pictures(&self) -> bool {
         const SIGNS: [&[u8]; 5] = [

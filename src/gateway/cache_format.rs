@@ -1,5 +1,5 @@
 //! The form in which answers are stored and shared, whatever dialect their clients speak: OpenAI's
-//! chat. One stored answer so serves clients of every dialect, whole and as a stream. What is asked in
+//! chat. One stored answer so serves clients of every dialect, whole and as a stream. A request that has
 //! one form only is stored in that: completions and embeddings in OpenAI's, ranks in Cohere's.
 
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ fn chat() -> Option<&'static dyn Codec> {
     codec(Dialect::OpenaiChat)
 }
 
-/// The request as it is looked up. None if it says what this form cannot, so that two requests that
+/// The request as it is looked up. None if it has what this form cannot express, so that two requests that
 /// differ might look the same.
 pub(super) fn to_stored_request<'r>(
     exchange: &Exchange<'_>,
@@ -45,7 +45,7 @@ pub(super) fn to_stored_request<'r>(
         return Some(StoredRequest { endpoint, bytes, outline });
     };
     let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
-    // Some of what is asked OpenAI has no word for, but those who imitate it do.
+    // Some members are unknown to OpenAI, but known to those who imitate it.
     let body = in_chat(&chat_request, true).or_else(|| in_chat(&chat_request, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
     let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));

@@ -1,6 +1,6 @@
 //! The key of an answer: everything that could make it another one.
 //!
-//! Who asks, the route and what it edits, the providers there are and what each is sent besides, the
+//! The client, the route and what it edits, the providers there are and what each is sent besides, the
 //! path, the query and the headers that travel on (all from the same lists as the request to the
 //! provider, in `fields.rs`), every member of the body but those that only choose the form of the
 //! answer. For the semantic tier all of
@@ -18,7 +18,7 @@ use crate::cache::{
 use crate::llm::{Dialect, LastTurn, Outline, without_history};
 use crate::routing::{Attributes, CacheMode, CacheRule, CacheScope, Route};
 
-/// Members of a body that change the form of an answer or name the end user, not what it says.
+/// Members of a body that change the form of an answer or name the end user, not its content.
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
 
 /// Headers that travel on and say nothing about the answer.
@@ -56,7 +56,7 @@ struct QuestionMember {
     alone: Option<Vec<Range<usize>>>,
 }
 
-/// The name of the answer to what is asked. None where the route wants a user and the request names none.
+/// The keys of the answer to a request. None where the route wants a user and the request names none.
 pub(super) fn cache_keys(
     exchange: &Exchange<'_>,
     route: &Route,
@@ -153,7 +153,7 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     }
 }
 
-/// Path and query as far as they travel on. The path of a conversation is told by its endpoint, so that
+/// Path and query as far as they travel on. The path of a conversation follows from its endpoint, so that
 /// those of all dialects share their answers; so is that of ranks where nobody takes it as it is.
 fn add_target(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     let endpoint = exchange.record.endpoint;
@@ -177,7 +177,7 @@ fn may_take_ranks(exchange: &Exchange<'_>, route: &Route) -> bool {
         || of_route.chain(of_client).any(is_unlisted)
 }
 
-/// What decides where the request goes: conditions that look at who asks send others to other models.
+/// What decides where the request goes: conditions on the client send others to other models.
 fn add_fields(key: &mut KeyBuilder, attributes: &dyn Attributes, route: &Route) {
     for field in &route.fields {
         let value = attributes.value(field).map(|value| value.to_string());

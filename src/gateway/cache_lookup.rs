@@ -1,8 +1,8 @@
 //! Stage `cache_lookup`: the cache is looked up before a provider is called; on a miss the write of the
 //! response is prepared.
 //!
-//! The same request first, also one that is still under way; then, where the route says
-//! so, a question of the same meaning.
+//! The same request first, also one that is still under way; then, where the route allows
+//! it, a question of the same meaning.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -226,7 +226,7 @@ async fn find_same(
     if let Some(entry) = find(exchange, grant, lookup) {
         return Ok(Some(hit(exchange, lookup, entry)));
     }
-    // Nor does who has a limit of its own wait for others. A stream shares another, or goes on: its
+    // Nor does a request with a limit of its own wait for others. A stream shares another, or goes on: its
     // first word would come later by waiting for an end.
     if lookup.has_waited || exchange.gateway_header("request-timeout").is_some() {
         return Ok(None);
@@ -346,7 +346,7 @@ fn leader<'e>(exchange: &'e Exchange<'_>) -> Option<&'e Leader> {
     exchange.cache_write.as_ref()?.leader.as_ref()
 }
 
-/// True if others share the stream that this exchange has asked for.
+/// True if others share the stream of this exchange.
 pub(super) fn is_shared(exchange: &Exchange<'_>) -> bool {
     leader(exchange).is_some_and(Leader::has_followers)
 }
@@ -387,7 +387,7 @@ pub(super) fn store_stream(exchange: &mut Exchange<'_>) {
     if let Some(body) = body.filter(|_| !exchange.record.stream_error) {
         store(exchange, *cache_write, body);
     }
-    // Last, so that who waits for the end finds the answer stored. A stream of which nothing can be
+    // Last, so that a request that waits for the end finds the answer stored. A stream of which nothing can be
     // stored is complete all the same.
     if let Some(leader) = leader {
         leader.complete();
@@ -419,7 +419,7 @@ fn store(exchange: &Exchange<'_>, cache_write: CacheWrite, body: Vec<u8>) {
     }
 }
 
-/// Answers with what was found, in the form the client asked for and under a new id.
+/// Answers with what was found, in the client's format and under a new id.
 pub(super) async fn deliver(
     exchange: &mut Exchange<'_>,
     request: &Request,

@@ -3,10 +3,10 @@
 //! Nothing is repeated here but one thing: a call on a reused idle connection is made once more on a
 //! new one if the connection died, or something else than an answer was waiting on it, and the
 //! provider's system had acknowledged no byte of the request. Had it acknowledged any, the provider
-//! may have read the request, and whether to repeat it is for the route's retries to say.
+//! may have read the request, and whether to repeat it is up to the route's retries.
 //!
 //! An answer is taken only if it can be one: not if it was there before the provider had any of the
-//! request, and not if it tells of success before the request was sent whole.
+//! request, and not if it reports success before the request was sent whole.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -371,7 +371,7 @@ impl UpstreamCall<'_> {
         let (mut at_once, mut is_first) = (true, true);
         loop {
             if !connection.reader.bytes().is_empty() {
-                // The system is asked only about what comes sooner than an answer can.
+                // The kernel is queried only about what comes sooner than a response can.
                 let is_too_soon = std::mem::take(&mut is_first)
                     && (at_once && !self.is_proven || begun.elapsed() < connection.round_trip());
                 if is_too_soon && !connection.has_acknowledged(mark) {

@@ -1,5 +1,5 @@
 //! `POST /v1/messages/count_tokens`, `/v1/responses/input_tokens` and Google's `countTokens` for providers
-//! that do not count themselves: an estimate, which the answer says it is.
+//! that do not count themselves: an estimate, which the response is marked as.
 
 use super::context::RequestContext;
 use super::deliver::LocalResponse;

@@ -344,7 +344,7 @@ pub(super) fn body_framing(exchange: &mut Exchange<'_>, framing: Framing) -> Bod
     }
 }
 
-/// Tells the client what went wrong, if it can still be told.
+/// Sends an error to the client, if it can still be sent.
 pub(super) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayError) {
     let spec = failure.spec();
     if spec.status == 0 {
@@ -393,7 +393,7 @@ pub(super) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayErr
     if exchange.head.method() != Method::Head {
         out.extend_from_slice(&body);
     }
-    // A client that is gone has been told as much as it can be.
+    // A client that is gone gets no more.
     if let Ok(out) = exchange.send(out).await {
         exchange.client.out = out;
     }
@@ -440,7 +440,7 @@ pub(super) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
     out
 }
 
-/// What was tried, and who answered.
+/// The attempts, and the target that answered.
 fn write_attempts(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
     let record = &exchange.record;
     let option = record.option.as_deref().unwrap_or("config");
@@ -454,7 +454,7 @@ fn write_attempts(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
                 digits.format(retries).as_bytes(),
             );
         }
-        // Portkey's word for retries without success, and for a provider that asked for too long a wait.
+        // Portkey's word for retries without success, and for a provider that wants too long a wait.
         None => write_gateway_header(exchange, out, "retry-attempt-count", b"-1"),
     }
     write_gateway_header(exchange, out, "last-used-option-index", option.as_bytes());
@@ -488,7 +488,7 @@ fn mask_fields(
     upstream_request.mask(written, Scrutiny::of_status(head.status()));
 }
 
-/// The same but for those that tell the form of its body, which is written anew.
+/// The same without those that describe the content of its body, which is written anew.
 pub(super) fn write_provider_fields_without_content(
     out: &mut Vec<u8>,
     upstream_request: &UpstreamRequest,

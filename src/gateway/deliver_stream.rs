@@ -1,7 +1,7 @@
 //! Event streams to the client: every event is decoded, looked at, and encoded again.
 //!
 //! All events that one read of the provider brought go out in one write, at once; nothing waits
-//! for more. A stream is complete when the provider says so (`[DONE]`, or a finish reason before
+//! for more. A stream is complete when the provider ends it (`[DONE]`, or a finish reason before
 //! the end of its body); one that ends otherwise gets an error event and no terminator.
 //!
 //! Long because the loop over the events and what is decided for each of them share one state.
@@ -34,7 +34,7 @@ use crate::llm::{ChatRequest, Chunk, Dialect, hide_usage, may_carry_usage};
 
 const DONE: &[u8] = b"[DONE]";
 
-/// Where an event of OpenAI's responses tells its number.
+/// Where an event of OpenAI's responses has its number.
 const NUMBER: &[u8] = b"\"sequence_number\":";
 
 /// What the stream has shown so far.
@@ -69,7 +69,7 @@ impl SentEvents {
         self.events.clear();
     }
 
-    /// The number behind the last that an event told; 0 if none did.
+    /// The number after the last that an event had; 0 if none had one.
     fn next_number(&self) -> u64 {
         let last = last_number(&self.events).or_else(|| last_number(&self.before));
         last.map_or(0, |last| last.saturating_add(1))
@@ -310,7 +310,7 @@ fn look_closely(
     progress: &mut StreamProgress,
     out: &mut Vec<u8>,
 ) {
-    // What the provider says is metered; what goes on is in the words of its clients.
+    // What the provider sends is metered; what goes on has the values that its clients know.
     let replaced = if seen.looks_at_tier { progress.tiers.replace(event.data) } else { None };
     let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
     if cache_lookup::takes_events(exchange) {
@@ -373,8 +373,8 @@ fn write_full_context(
     true
 }
 
-/// Counts what an event tells, and writes it as it is `shown`, without the usage that its client did not
-/// ask for.
+/// Meters an event, and writes it as it is `shown`, without the usage that its client did not
+/// request.
 fn meter(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -395,7 +395,7 @@ fn meter(
         write_event(out, shown);
         return;
     };
-    // The last report wins: some providers send a running total, Anthropic tells the input first.
+    // The last report wins: some providers send a running total, Anthropic reports the input first.
     let before = exchange.record.usage.filter(|_| dialect != Dialect::OpenaiChat);
     exchange.record.usage = Some(before.map_or(usage, |before| before.then(usage)));
     if !upstream_request.hide_usage {
@@ -418,7 +418,7 @@ fn is_last(dialect: Dialect, name: Option<&str>) -> bool {
     }
 }
 
-/// Counts what an event tells that has its usage where its dialect has it: each piece of Google's has
+/// Meters an event that has its usage where its dialect has it: each piece of Google's has
 /// the usage so far, and the last event of Cohere's has all of it.
 fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &SseEvent<'_>) {
     let Some(codec) = codec(dialect) else { return };
@@ -442,7 +442,7 @@ fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &SseEvent
     }
 }
 
-/// What a chunk says of the end of its choices.
+/// Whether a chunk ends its choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finish {
     None,
@@ -476,7 +476,7 @@ fn finish_of(dialect: Dialect, data: &[u8]) -> Finish {
     finish
 }
 
-/// True for what begins with a reason to end that tells a failure, as in whole answers.
+/// True for what begins with a reason to end that is a failure, as in whole answers.
 fn is_failure(reason: &[u8]) -> bool {
     let words: [&[u8]; 5] = [b"error\"", b"network_error\"", b"abort\"", b"ERROR\"", b"TIMEOUT\""];
     words.iter().any(|word| reason.starts_with(word))
@@ -496,7 +496,7 @@ pub(super) async fn send_events(exchange: &mut Exchange<'_>, events: Vec<u8>) {
     let framing = body_framing(exchange, Framing::Chunked);
     let mut out = Vec::with_capacity(events.len() + 16);
     append(&mut out, &events, framing);
-    // A client that is gone has been told as much as it can be.
+    // A client that is gone gets no more.
     let _ = exchange.send(out).await;
 }
 

@@ -118,7 +118,7 @@ async fn vectors(
     Ok(())
 }
 
-/// Refuses a whole answer that tells an error, unless its opening has been looked at.
+/// Refuses a whole answer that is an error, unless its opening has been looked at.
 fn check_no_error(
     exchange: &Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -192,7 +192,7 @@ async fn send_json_of(
     Ok(())
 }
 
-/// Tells the provider's error in the client's dialect, under the status that its kind has there.
+/// Sends the provider's error in the client's dialect, under the status that its kind has there.
 async fn error(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -257,7 +257,7 @@ struct TranslatedStream<'p> {
     chunks: Vec<Chunk>,
     /// What is stored and shared of it.
     tap: Option<ResponseTap>,
-    /// The answer is complete, or has ended with an error that the client has been told.
+    /// The answer is complete, or has ended with an error that the client has got.
     has_ended: bool,
     /// What comes before the first content is held back.
     hold: ResponseHold,
@@ -295,7 +295,7 @@ impl<'p> TranslatedStream<'p> {
             && exchange.record.answer_begun
             && !self.has_ended
         {
-            // It knows what has been told, and how the next event is numbered.
+            // It knows what has been sent, and how the next event is numbered.
             let error = Chunk::Error(failure.to_api_error());
             self.encoder.push(&error, &mut exchange.record.last_events);
         }
@@ -357,7 +357,7 @@ impl<'p> TranslatedStream<'p> {
         Ok(())
     }
 
-    /// Tells a whole answer as a stream.
+    /// Sends a whole answer as a stream.
     async fn replay(
         mut self,
         exchange: &mut Exchange<'_>,
@@ -375,7 +375,7 @@ impl<'p> TranslatedStream<'p> {
         Ok(())
     }
 
-    /// Appends what the chunks at hand say in the client's dialect, and meters them.
+    /// Appends the chunks at hand in the client's dialect, and meters them.
     fn encode(
         &mut self,
         exchange: &mut Exchange<'_>,

@@ -222,7 +222,7 @@ fn count_hops(context: &RequestContext<'_>) -> Result<u32, GatewayError> {
     }
 }
 
-/// The request line and the host; gives the fields that prove who calls, which may depend on both.
+/// The request line and the host; gives the fields that authenticate the caller, which may depend on both.
 fn write_line(
     out: &mut Vec<u8>,
     context: &RequestContext<'_>,
@@ -238,7 +238,7 @@ fn write_line(
     let path = provider.path(&parts);
     let query =
         client_query(head, Some(request.endpoint)).filter(|_| upstream_request.path.is_none());
-    // What the provider's own path says already, such as the version of the API, is said once.
+    // What the provider's own path has already, such as the version of the API, is not repeated.
     let query = match path.split_once('?') {
         Some((_, set)) => {
             let is_set = |name: &str| query_parameters(set).any(|(known, _)| known == name);

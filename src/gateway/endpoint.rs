@@ -200,7 +200,7 @@ pub(super) fn behind_version(path: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// The dialect of whoever calls that path, in which errors are told.
+/// The dialect of whoever calls that path, in which errors are written.
 pub(super) fn dialect_of_path(path: &str) -> Dialect {
     let is_under = |folder: &str| {
         path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -215,7 +215,7 @@ pub(super) fn dialect_of_path(path: &str) -> Dialect {
     }
 }
 
-/// A call of one of Google's models, as its path tells it.
+/// A call of one of Google's models, as its path has it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GeminiCall {
     /// The model, unescaped, with the provider's name before it if the client wrote one.
@@ -255,7 +255,7 @@ impl GeminiCall {
 /// The call of a path of Google's. Models stand under `/models/`, or where their name has a folder of
 /// its own, as Google's library for Vercel's AI SDK writes it, right behind the version.
 pub(super) fn gemini_call(path: &str) -> Option<GeminiCall> {
-    // Most paths have no colon, written either way, and are asked about more than once.
+    // Most paths have no colon, written either way, and are looked up more than once.
     memchr::memchr2(b':', b'%', path.as_bytes())?;
     let rest = behind_version(path)?.strip_prefix('/')?;
     let named = GEMINI_METHODS.iter().find_map(|(method, endpoint)| {

@@ -15,7 +15,7 @@ use crate::telemetry::Counter;
 /// A verdict; unknown members are Portkey's to add.
 #[derive(Deserialize)]
 struct Feedback {
-    /// As the answer's `trace-id` field said.
+    /// The `trace-id` field of the response.
     trace_id: String,
     /// -10 to 10.
     value: i64,

@@ -1,4 +1,4 @@
-//! Header fields: what the client tells the gateway, what travels on to the provider, and what
+//! Header fields: what is meant for the gateway, what travels on to the provider, and what
 //! comes back. Both ways go by allow-lists: a credential or a hop's own field never slips through.
 
 use std::borrow::Cow;
@@ -270,7 +270,7 @@ fn is_credential(name: &str) -> bool {
 }
 
 /// True for request fields that a client may name in `forward-headers`. Credentials, framing and
-/// the gateway's own fields stay here whatever it asks.
+/// the gateway's own fields stay here whatever it names.
 pub(super) fn may_be_forwarded(head: &RequestHead, name: &str) -> bool {
     const NEVER: [&str; 8] = [
         "host",

@@ -223,13 +223,13 @@ fn is_field(name: &str, json: &[u8]) -> bool {
     name != MODEL && is_editable(name, json)
 }
 
-/// True for an edit that one part can say.
+/// True for an edit that one part can hold.
 fn is_editable(name: &str, json: &[u8]) -> bool {
     let is_name = name.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\%".contains(&byte));
     is_name && text_of(json).is_some()
 }
 
-/// A value as a form says it; none for what no single part says.
+/// A value as a form has it; none for what no single part can hold.
 fn text_of(json: &[u8]) -> Option<Cow<'_, str>> {
     match json.first()? {
         b'"' => serde_json::from_slice::<String>(json).ok().map(Cow::Owned),

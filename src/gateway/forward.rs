@@ -273,7 +273,7 @@ impl PlanExecutor<'_> {
         attempt.end(response).1
     }
 
-    /// Does what the plan says, to the answer that is given.
+    /// Executes the plan, up to the response to deliver.
     pub(super) async fn run(
         &self,
         plan: &mut Plan,

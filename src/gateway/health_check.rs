@@ -21,7 +21,7 @@ use crate::telemetry::Counter;
 /// So often it is looked which checks are due; no interval is shorter.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A provider that is not well stays out for so many intervals, unless a check says otherwise before.
+/// A provider that is not well stays out for so many intervals, unless a check succeeds before.
 const INTERVALS_OUT: u32 = 3;
 
 /// Checks all providers that want it, for as long as the shard runs.

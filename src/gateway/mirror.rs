@@ -1,4 +1,4 @@
-//! Copies of a request to targets that answer nobody: what they say is recorded, with what it cost.
+//! Mirrored requests: the responses go to no client; they are recorded, with their cost.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) fn send(executor: &PlanExecutor<'_>, active: &Arc<ActiveRoute>, targe
             Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
             _ => continue,
         };
-        // What only compares must not cost those who are answered.
+        // A comparison must not cost the clients that are served.
         if !worker.try_start_mirror(bytes, COPIES_MAX) {
             worker.recorder().count(Counter::MirrorsDropped);
             continue;
@@ -146,7 +146,7 @@ impl Drop for MirroredRequest {
     }
 }
 
-/// Reads an answer to its end for the usage that it tells.
+/// Reads a response to its end for its usage.
 async fn read_usage(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,

@@ -6,7 +6,7 @@
 //! ends while we wait for the provider, the wait is dropped, the provider's connection is closed
 //! (never pooled), `settle` runs with what has been seen so far, usage estimated and flagged.
 //! After the first byte of an answer has gone to the client there is no repetition of any kind; before, a
-//! route may ask again or elsewhere. Attempts never touch the client, so that several may be under way.
+//! route may retry or fail over. Attempts never touch the client, so that several may be under way.
 //!
 //! Only `error.rs` knows which status an error becomes. Absent: any wait of one shard for another.
 //! What shards share is the cache and what is known of targets.

@@ -1,4 +1,4 @@
-//! What the rules of a model change where the client's bytes are forwarded: which API is asked, and the
+//! What the rules of a model change where the client's bytes are forwarded: which API is called, and the
 //! names of single members. Requests that are translated are made fit in `dialects`.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::dialects::{
 };
 use crate::llm::{Dialect, EarlierReasoning, RefusedSetting, ResponsesForTools, ResponsesUse};
 
-/// True if the model wants to be asked by OpenAI's responses, at a provider that has them and chat
+/// True if the model has to be called by OpenAI's responses API, at a provider that has them and chat
 /// completions. `edits` are made to the body.
 pub(super) fn needs_responses(
     context: &RequestContext<'_>,
@@ -78,7 +78,7 @@ pub(super) fn fit_members(
     }
 }
 
-/// Takes the thoughts of other vendors out of a conversation that is forwarded as it is, and tells of it.
+/// Takes the thoughts of other vendors out of a conversation that is forwarded as it is, and reports it.
 pub(super) fn fit_reasoning(
     context: &RequestContext<'_>,
     request: &Request,

@@ -27,10 +27,10 @@ pub(super) struct ModelInfoCache {
 
 #[derive(Default)]
 struct ModelInfo {
-    /// By provider, those that were asked for: at most one for each provider and preset.
+    /// By provider, those that were requested: at most one for each provider and preset.
     cards: Vec<(String, Option<Rc<ModelCard>>)>,
     providers_with_model: Option<Rc<[usize]>>,
-    /// By provider and dialect, those that were asked for.
+    /// By provider and dialect, those that were requested.
     rules: Vec<(String, Dialect, Rc<ModelRules>)>,
 }
 

@@ -1,10 +1,10 @@
-//! `GET /v1/models` and `GET /v1beta/models`: which models can be asked for here, in the shape of
+//! `GET /v1/models` and `GET /v1beta/models`: which models can be requested here, in the shape of
 //! OpenAI, Anthropic or Google.
 //!
 //! A provider's models are those that its settings list, or else those that the catalogue knows of its
-//! preset. Each has the name under which it can be asked for as it is: bare where that reaches the
+//! preset. Each has the name under which it can be requested as it is: bare where that reaches the
 //! provider, with the provider's name before it elsewhere. Where one provider is meant and its own list
-//! has the client's shape, it is asked itself.
+//! has the client's format, the request is forwarded to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,7 +21,7 @@ use crate::config::Settings;
 use crate::llm::{Dialect, Mode, ModelCard};
 use crate::providers::{Auth, Provider, preset};
 
-/// When a model was made, which nobody tells; Anthropic's reference has this for dates it does not
+/// When a model was made, which is not known; Anthropic's reference has this for dates it does not
 /// know ("List Models", `created_at`).
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
@@ -33,14 +33,14 @@ struct ListedModel {
     provider: String,
     /// As the provider calls it.
     model: String,
-    /// As it can be asked for here.
+    /// As it can be requested here.
     id: String,
     mode: Option<Mode>,
     context_tokens: Option<u64>,
     output_tokens_max: Option<u64>,
     /// The day its vendor takes it away, as `2026-11-30`.
     retires: Option<&'static str>,
-    /// The entry in OpenAI's shape, which is most asked for.
+    /// The entry in OpenAI's shape, which most clients request.
     json: String,
 }
 
@@ -277,7 +277,7 @@ fn requested_id(path: &str) -> Option<String> {
     id.map(percent_decoded)
 }
 
-/// The provider that the query asks for, as `?provider=NAME`.
+/// The provider that the query names, as `?provider=NAME`.
 fn provider_in_query(exchange: &Exchange<'_>) -> Option<String> {
     let mut members = exchange.head.query()?.split('&');
     members.find_map(|member| member.strip_prefix("provider=")).map(percent_decoded)

@@ -2,7 +2,7 @@
 //! a stream all before its first content.
 //!
 //! What comes before the first content (a role, `message_start`, pings) binds nobody: as long as the
-//! client has seen none of it, another target may be asked, and a failure is told by its status. What
+//! client has seen none of it, another target may be called, and a failure is reported by its status. What
 //! is last, or alone, is held back for so long at most that a client does not give up on it.
 
 use std::borrow::Cow;
@@ -202,7 +202,7 @@ pub(super) fn check_choices(
     if is_original || !has_choices { Ok(()) } else { check(context, upstream_request, head, body) }
 }
 
-/// The failure that a whole answer tells, of which it is known that it tells one.
+/// The error in a whole response, of which it is known that it is one.
 pub(super) fn error_in_body(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
@@ -224,7 +224,7 @@ pub(super) fn error_in_body(
     }
 }
 
-/// An error that a provider tells under a status of success.
+/// An error that a provider reports under a status of success.
 pub(super) fn provider_error(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,

@@ -36,13 +36,13 @@ pub(super) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bo
     finish(&mut exchange, outcome).await
 }
 
-/// Tells what went wrong, and settles. False if the client is gone.
+/// Sends the error if there is one, and settles. False if the client is gone.
 async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), GatewayError>) -> bool {
     if let Some(failure) = exchange.client.lost.take() {
         outcome = Err(failure);
     }
     if let Err(failure) = &outcome {
-        // Nobody shall wait for what does not come, least of all until this client has been told.
+        // No follower waits for what does not come, least of all until this client has its error.
         exchange.cache_write = None;
         Box::pin(deliver::send_error(exchange, failure)).await;
     }

@@ -30,7 +30,7 @@ use crate::routing::{Params, Target};
 pub(super) enum Preparation {
     /// The gateway knows the answer itself.
     Respond(LocalResponse, Arc<str>),
-    /// A provider is asked.
+    /// A provider is called.
     Call(Box<UpstreamRequest>),
     /// These pictures are wanted first; see [`pictures::fetch`].
     Fetch(Vec<String>),
@@ -55,14 +55,14 @@ pub(super) enum BodyEdit {
 /// A request to one target, which is not sent yet.
 pub(super) struct UpstreamRequest {
     pub upstream: Rc<Upstream>,
-    /// As asked of the provider.
+    /// As sent to the provider.
     pub model: Option<String>,
     pub edits: Vec<BodyEdit>,
-    /// Usage was asked for by us and not by the client.
+    /// Usage was requested by the gateway and not by the client.
     pub hide_usage: bool,
-    /// What the provider speaks.
+    /// The provider's dialect.
     pub dialect: Dialect,
-    /// Where the provider speaks another dialect than the client.
+    /// Where the provider has another dialect than the client.
     pub translation: Option<Box<Translation>>,
     /// Behind the provider's base URL, where it is not the client's own path.
     pub path: Option<String>,
@@ -88,7 +88,7 @@ impl UpstreamRequest {
     }
 }
 
-/// The model that is asked for at `target`, with a provider's name before it if the client wrote one.
+/// The model that is requested at `target`, with a provider's name before it if the client wrote one.
 pub(super) fn requested_model(request: &Request, target: Option<&Target>) -> Option<String> {
     requested_model_text(request, target).map(str::to_owned)
 }
@@ -139,7 +139,7 @@ pub(super) fn prepare(
                 return Ok(Preparation::Fetch(wanted));
             }
             let made = translate(context, request, &edits, pair, &resolved)?;
-            // What was asked is kept in no dialect as well, for the way back.
+            // The request is kept in no dialect as well, for the translation of the response.
             kept = kept.saturating_add(made.body.len()).saturating_add(request.body_bytes());
             translation = Some(Box::new(made));
         }
@@ -177,7 +177,7 @@ fn is_unseen(request: &Request) -> bool {
     matches!(request.body, Body::Streamed { form: None, .. })
 }
 
-/// Tells which edits of the target the body does not take.
+/// The edits of the target that the body does not take, as a warning.
 fn lost_edits(
     request: &Request,
     target: Option<&Target>,
@@ -207,7 +207,7 @@ fn dialect_pair(
     let model = resolved.model.as_deref();
     let provider = &resolved.upstream.provider;
     let own = provider.dialect_for(model);
-    // Counting is asked of those who offer it, and is no conversation.
+    // Counting is requested where it is offered, and is no conversation.
     let of_chat = request.endpoint.chat_dialect().filter(|_| request.endpoint.is_metered());
     let (client, provider, is_translated) = match (request.endpoint, of_chat) {
         (Endpoint::Completions, _) => {
@@ -315,7 +315,7 @@ fn check_abilities(request: &Request, resolved: &ResolvedProvider) -> Result<(),
         Endpoint::Embeddings | Endpoint::EmbedContent => {
             provider.lacks(Capability::Embeddings).then_some("embeddings")
         }
-        // Completions are asked for as chats where there are none.
+        // Completions are requested as chats where there are none.
         Endpoint::Completions if !provider.lacks(Capability::Completions) => None,
         Endpoint::Rerank => None,
         endpoint if endpoint.is_metered() => provider.lacks(Capability::Chat).then_some("chats"),
@@ -328,7 +328,7 @@ fn check_abilities(request: &Request, resolved: &ResolvedProvider) -> Result<(),
     Ok(())
 }
 
-/// What the vendor wants to be said elsewhere than its dialect says it.
+/// The members that the vendor wants elsewhere than its dialect has them.
 pub(super) fn vendor_edits(request: &Request, resolved: &ResolvedProvider) -> Vec<BodyEdit> {
     if !request.endpoint.is_metered() {
         return Vec::new();
@@ -342,7 +342,7 @@ pub(super) fn vendor_edits(request: &Request, resolved: &ResolvedProvider) -> Ve
     members.map(edit).collect()
 }
 
-/// Asks an OpenAI stream for its usage; true if the client did not, and is not to see it.
+/// Requests the usage of an OpenAI stream; true if the client did not, and is not to see it.
 fn request_usage(request: &Request, edits: &mut Vec<BodyEdit>) -> bool {
     let Body::Json { bytes, outline } = &request.body else { return false };
     let has_option = matches!(request.endpoint, Endpoint::ChatCompletions | Endpoint::Completions);

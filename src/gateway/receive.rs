@@ -95,7 +95,7 @@ impl Request {
         matches!(&self.body, Body::Json { outline, .. } if outline.stream)
     }
 
-    /// True if the client asked a stream to report its usage.
+    /// True if the client requested the usage of its stream.
     pub(super) fn include_usage(&self) -> bool {
         matches!(&self.body, Body::Json { outline, .. } if outline.include_usage)
     }

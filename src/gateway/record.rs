@@ -46,7 +46,7 @@ pub(super) enum CacheStatus {
     SemanticHit,
     /// It had no answer, and none to a question of the same meaning.
     SemanticMiss,
-    /// It was not to be asked.
+    /// The client bypassed it.
     Refresh,
 }
 
@@ -84,15 +84,15 @@ pub(super) struct RequestRecord {
     pub cache: CacheStatus,
     /// Cosine of the nearest stored question.
     pub similarity: Option<f32>,
-    /// What was lost in translation, as the header tells it.
+    /// What was lost in translation, as the header has it.
     pub warnings: Option<Arc<str>>,
     pub status: u16,
     pub usage: Option<Usage>,
-    /// The tier that the vendor says it used.
+    /// The tier that the vendor reports.
     pub tier: Tier,
     /// The request wants Anthropic's inference in the United States only.
     pub wants_us_inference: bool,
-    /// Content events of a stream: the estimate of its tokens where the provider tells none.
+    /// Content events of a stream: the estimate of its tokens where the provider reports none.
     pub content_events: u64,
     pub request_bytes: u64,
     pub answer_bytes: u64,
@@ -100,7 +100,7 @@ pub(super) struct RequestRecord {
     /// Time spent waiting for the provider.
     pub upstream: Duration,
     pub attempts: u32,
-    /// Retries at the last target of a plan; none where its provider asked for too long a wait.
+    /// Retries at the last target of a plan; none where its provider wants too long a wait.
     pub retries: Option<u32>,
     /// The target that answered, as `config.targets[0]`.
     pub option: Option<Arc<str>>,

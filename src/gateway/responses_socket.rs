@@ -93,7 +93,7 @@ struct Conversation {
     items: Vec<u8>,
 }
 
-/// What a client's message asks for.
+/// A client's message that requests a response.
 struct Create {
     /// The body of the request.
     body: Vec<u8>,
@@ -272,7 +272,7 @@ async fn answer(
     Ok(true)
 }
 
-/// The id of the answer that was told, and JSON of the array of its items.
+/// The id of the answer that was sent, and JSON of the array of its items.
 fn last_answer(exchange: &Exchange<'_>, framing: &Framing) -> Option<(String, String)> {
     let read = exchange.worker.scanner().read(framing.last(), |root| {
         let response = root.get("response")?;

@@ -1,4 +1,4 @@
-//! Stage `route`: whether a provider is asked, and the plan that says which.
+//! Stage `route`: whether a provider is called, and the plan that selects it.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::routing::Plan;
 pub(super) enum RouteDecision {
     /// The gateway knows it itself.
     Respond(LocalResponse),
-    /// A provider is asked: of those that the plan names, or the one there is where nothing is to be
+    /// A provider is called: of those that the plan names, or the one there is where nothing is to be
     /// chosen.
     Forward(Option<Box<Plan>>),
 }

@@ -139,7 +139,7 @@ pub(super) fn decide(
     }
 }
 
-/// What shadow mode compares with the answer to a request that is asked anew whatever is found.
+/// What shadow mode compares with the answer to a request that goes to the provider whatever is found.
 pub(super) fn shadow(
     exchange: &Exchange<'_>,
     rule: &CacheRule,
@@ -149,7 +149,7 @@ pub(super) fn shadow(
     is_shadow.then(|| AnswerCheck { neighbor: found.neighbor.clone(), is_shadow, trial: None })
 }
 
-/// What the route's record says of a stored answer that could be served. The look-up is counted.
+/// Whether a stored answer that could be served is, by the route's record. The look-up is counted.
 fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbor>) -> Verdict {
     let limits = &exchange.snapshot.settings.semantic_cache;
     let Some(wrong_max) = limits.wrong_max else { return Verdict::Serve };

@@ -24,7 +24,7 @@ pub(super) fn whole(
     with_openais_tier(strict_dialect(exchange, upstream_request)?, body)
 }
 
-/// Which events of a stream are looked at: its first one, and those that end a choice or tell usage.
+/// Which events of a stream are looked at: its first one, and those that end a choice or report usage.
 /// Once one of them had a foreign word, all are.
 pub(super) struct TierRewriter {
     dialect: Option<Dialect>,
@@ -36,7 +36,7 @@ impl TierRewriter {
         Self { dialect: strict_dialect(exchange, upstream_request), looks_at_all: true }
     }
 
-    /// Whether the next event is looked at. `is_telling`: it ends a choice or tells usage.
+    /// Whether the next event is looked at. `is_telling`: it ends a choice or reports usage.
     pub(super) fn looks_at(&self, is_telling: bool) -> bool {
         self.dialect.is_some() && (self.looks_at_all || is_telling)
     }

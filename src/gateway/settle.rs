@@ -74,7 +74,7 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
         .finish(event, |provider, model| origin_of_model(&exchange.snapshot, provider, model));
 }
 
-/// Who knows a model that was asked for.
+/// Who knows a model that was requested.
 pub(super) fn origin_of_model(
     snapshot: &Snapshot,
     provider: Option<&str>,
@@ -89,7 +89,7 @@ pub(super) fn origin_of_model(
     if Catalog::has_name(model) || has_card() { ModelOrigin::Catalog } else { ModelOrigin::Request }
 }
 
-/// What the call cost; none where nothing was asked for that costs anything, or it was refused.
+/// What the call cost; none where nothing was requested that costs anything, or it was refused.
 fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
     let record = &exchange.record;
     if matches!(record.cache, CacheStatus::Hit | CacheStatus::SemanticHit) {

@@ -2,7 +2,7 @@
 //! answers that the gateway has translated and keeps for a while.
 //!
 //! A reference becomes what it stands for before the request is read, so that no dialect needs to know
-//! of it. An answer is known to the key that asked for it and to nobody else. A client that says
+//! of it. An answer is known to the key that requested it and to no other. A client that says
 //! `"store": false` sends all itself, and nothing of it is kept. Absent: requests that a provider of
 //! the responses API answers, whose references are its own.
 
@@ -52,7 +52,7 @@ enum InputItem {
 #[derive(Default)]
 struct ReferencedItems(HashMap<String, Vec<(String, Json)>>);
 
-/// What the request asks, with `edits` made to it and its references replaced.
+/// The request, with `edits` made to it and its references replaced.
 pub(super) fn read(
     context: &RequestContext<'_>,
     request: &Request,

@@ -1,6 +1,6 @@
 //! The credential of a call beyond fixed fields: tokens as a shard has them, and signatures.
 //!
-//! The thread `credentials` fetches tokens and tells the shards; a call takes the one that is there.
+//! The thread `credentials` fetches tokens and sends them to the shards; a call takes the one that is there.
 //! One that comes before the first waits for it, no longer than for a connection.
 
 use std::cell::RefCell;
@@ -32,7 +32,7 @@ struct TokenState {
     token: Option<Arc<Token>>,
     /// Knows it and the one before, which calls under way may carry.
     redactor: Option<Rc<Redactor>>,
-    /// The last attempt to obtain one was in vain.
+    /// The last attempt to obtain one failed.
     has_failed: bool,
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -104,7 +104,7 @@ fn not_obtained(upstream_request: &UpstreamRequest) -> GatewayError {
     GatewayError::Credential { provider: upstream_request.upstream.provider.name.clone() }
 }
 
-/// The fields that prove who calls, beyond the provider's fixed ones. `target` is path and query.
+/// The fields that authenticate the caller, beyond the provider's fixed ones. `target` is path and query.
 pub(super) fn auth_fields(
     head: &RequestHead,
     upstream_request: &UpstreamRequest,

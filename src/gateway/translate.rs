@@ -29,7 +29,7 @@ pub(super) struct Translation {
     pub path: String,
     /// As the provider takes it.
     pub body: Bytes,
-    /// What was lost, for the answer's head.
+    /// What was lost, for the response's head.
     pub warnings: Option<Arc<str>>,
     pub response: ResponseTranslation,
 }
@@ -49,7 +49,7 @@ pub(super) struct ChatTranslation {
     pub client: &'static dyn Codec,
     /// Of the provider.
     pub provider: &'static dyn Codec,
-    /// What was asked, in no dialect.
+    /// The request, in no dialect.
     pub request: ChatRequest,
     /// How the client gets the answer.
     pub format: ResponseFormat,
@@ -228,7 +228,7 @@ fn chat(
     })
 }
 
-/// The code of both dialects, in which errors are read and told.
+/// The code of both dialects, in which errors are read and written.
 pub(super) fn codecs(
     (client, provider): (Dialect, Dialect),
     resolved: &ResolvedProvider,
@@ -247,7 +247,7 @@ pub(super) fn untranslatable(resolved: &ResolvedProvider, provider: Dialect) -> 
     GatewayError::Invalid(text.into())
 }
 
-/// The warnings for the answer's head.
+/// The warnings for the response's head.
 pub(super) fn warnings_header(warnings: &Warnings) -> Option<Arc<str>> {
     (!warnings.is_empty()).then(|| warnings.header().into())
 }

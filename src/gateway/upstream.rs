@@ -189,7 +189,7 @@ pub(super) struct Snapshot {
     pub server_tls: Option<TlsAcceptor>,
     /// In the order of the settings.
     pub upstreams: Vec<Rc<Upstream>>,
-    /// What is known of the models that were asked for.
+    /// What is known of the models that were requested.
     pub model_info: ModelInfoCache,
     /// What `GET /v1/models` shows.
     pub listing: Arc<Listing>,

@@ -28,7 +28,7 @@ use crate::providers::Provider;
 /// Most calls that one request may take. Each lasts tens of milliseconds.
 const CALLS_MAX: usize = 128;
 
-/// Where Bedrock tells the tokens of a model that does not tell them itself (user guide, "Monitor
+/// Where Bedrock reports the tokens of a model that does not report them itself (user guide, "Monitor
 /// usage"; the fields of `InvokeModel`).
 const BEDROCK_INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
 
@@ -158,7 +158,7 @@ fn translation(
     Translation { path, body: body.into(), warnings: warnings_header(warnings), response }
 }
 
-/// What the ranks of a provider that speaks the client's dialect used.
+/// The usage of a rerank of a provider that has the client's dialect.
 pub(super) fn rerank_usage(context: &RequestContext<'_>, body: &[u8]) -> Option<Usage> {
     let answer = rerank_of_clients().read_answer(body, &mut context.worker.scanner())?;
     usage(&answer)

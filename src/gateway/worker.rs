@@ -93,7 +93,7 @@ pub struct Worker {
     /// Requests that wait for their pictures.
     fetches: Cell<u32>,
     buffered: Cell<usize>,
-    /// What the metrics were last told of the pools and the dialer.
+    /// What was last reported to the metrics of the pools and the dialer.
     reported_idle: Cell<i64>,
     reported_open: Cell<i64>,
     reported_lookups: Cell<u64>,
@@ -107,8 +107,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs a shard until it is told to drain and has done so, or its mailbox is gone. `ready`
-    /// hears whether it listens.
+    /// Runs a shard until it has drained on command, or its mailbox is gone. `ready` is called with
+    /// whether it listens.
     pub async fn run(
         mut options: WorkerOptions,
         mut mailbox: Mailbox<ShardCommand>,
@@ -347,7 +347,7 @@ impl Worker {
         }
     }
 
-    /// Tells the metrics what a pool did.
+    /// Counts what a pool did.
     pub(super) fn note_pool(&self, event: PoolEvent) {
         match event {
             PoolEvent::Reused => self.recorder.count(Counter::UpstreamReused),
@@ -367,7 +367,7 @@ impl Worker {
         sleep(ACCEPT_REST * 2).await;
         if within(deadline, idle).await.is_err() {
             // What is left is cut off; that is what the deadline is for. Each exchange then ends as
-            // if its client had left, and is settled and told.
+            // if its client had left, and is settled and reported.
             self.clients.borrow().values().for_each(|(handle, _)| handle.shutdown());
             sleep(CUT_REST).await;
         }
@@ -404,7 +404,7 @@ async fn sweep_loop(worker: Rc<Worker>) {
     }
 }
 
-/// Accepts until told to stop, then takes what the kernel has queued and closes the socket.
+/// Accepts until it is stopped, then takes what the kernel has queued and closes the socket.
 async fn accept_loop(worker: Rc<Worker>, listener: Listener, mut stopped: oneshot::Receiver<()>) {
     loop {
         let accepted = {

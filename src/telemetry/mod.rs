@@ -78,7 +78,7 @@ impl Cost {
         }
     }
 
-    /// Who says so, as the request log has it.
+    /// Its source, as the request log has it.
     #[must_use]
     pub fn source(self) -> Option<&'static str> {
         match self {
@@ -107,7 +107,7 @@ pub struct AttemptSummary {
     pub target: Arc<str>,
     /// The provider, if it came to one.
     pub provider: Option<Arc<str>>,
-    /// The model that was asked for.
+    /// The model that was requested.
     pub model: Option<String>,
     /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
     pub status: u16,
@@ -134,7 +134,7 @@ pub struct RequestEvent {
     pub key: Option<Arc<str>>,
     /// Name of the provider that was chosen.
     pub provider: Option<Arc<str>>,
-    /// Model as asked of the provider: text of the client.
+    /// Model as sent to the provider: text of the client.
     pub model: Option<String>,
     /// Name of the route.
     pub route: Option<Arc<str>>,
@@ -152,7 +152,7 @@ pub struct RequestEvent {
     pub cache_similarity: Option<f32>,
     /// Tokens, if the endpoint has any.
     pub usage: Option<Usage>,
-    /// What they cost, if anything was asked for that does.
+    /// What they cost, if anything was requested that does.
     pub cost: Option<Cost>,
     /// What was lost in translation, in the words of the header `warnings`.
     pub warnings: Option<Arc<str>>,

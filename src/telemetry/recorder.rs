@@ -91,7 +91,7 @@ impl Recorder {
         }
     }
 
-    /// Counts a finished exchange and hands it to the request log. `origin` tells who knows a model at a
+    /// Counts a finished exchange and hands it to the request log. `origin` gives who knows a model at a
     /// provider; it is called for labels that no series has yet.
     pub fn finish(
         &self,

@@ -160,7 +160,7 @@ impl Session {
         }
     }
 
-    /// What the provider has told of its use.
+    /// The usage that the provider has reported.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.meter.borrow().usage()
     }
@@ -246,7 +246,7 @@ impl Session {
         }
     }
 
-    /// The close frame that the client is told the end by, where it has not been told and can be.
+    /// The close frame that ends the session for the client, where it has got none and can get one.
     pub(super) fn close_frame(&self, ended: &SessionEnd) -> Option<Vec<u8>> {
         let code = match ended {
             SessionEnd::Limited => GOING_AWAY,

@@ -124,7 +124,7 @@ impl Framing {
     }
 }
 
-/// Appends the event that tells an error.
+/// Appends the event of an error.
 pub(super) fn write_error(error: &ApiError, lane: &Lane, out: &mut Vec<u8>) {
     let mut event = Vec::new();
     write_object(&mut event, |root| {
