@@ -21,7 +21,7 @@ pub use admin::Admin;
 pub use egress::Egress;
 pub use load::{LoadError, Overrides};
 pub use log::RequestLog;
-pub use server::{Server, ServerTls};
+pub use server::{Server, ServerTlsFiles};
 
 use crate::cache::{CacheLimits, SemanticLimits};
 use crate::keys::KeyRing;

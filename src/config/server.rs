@@ -32,7 +32,7 @@ pub struct Server {
     /// Hosts that a custom-host header may name: lower case, with a port where one is given.
     pub custom_hosts: Vec<String>,
     /// TLS towards clients.
-    pub tls: Option<ServerTls>,
+    pub tls: Option<ServerTlsFiles>,
     /// Limit for a whole request head.
     pub head_timeout: Duration,
     /// Limit of an idle client connection.
@@ -59,7 +59,7 @@ pub struct Server {
 
 /// Certificate and key towards clients, read when the settings were loaded.
 #[derive(Clone, Debug)]
-pub struct ServerTls {
+pub struct ServerTlsFiles {
     /// PEM text: the certificate, then its chain.
     pub cert_pem: String,
     /// PEM text of the private key.
@@ -260,7 +260,7 @@ impl ServerTlsSettings {
         path: &str,
         read_file: &dyn Fn(&str) -> Result<String, String>,
         problems: &mut Problems,
-    ) -> Option<ServerTls> {
+    ) -> Option<ServerTlsFiles> {
         let mut read = |name: &str, file: Option<String>, begin: &str| {
             let path = member_path(path, name);
             let Some(file) = file else {
@@ -271,7 +271,7 @@ impl ServerTlsSettings {
         };
         let cert_pem = read("cert_file", self.cert_file, "-----BEGIN CERTIFICATE-----");
         let key_pem = read("key_file", self.key_file, "PRIVATE KEY-----");
-        Some(ServerTls { cert_pem: cert_pem?, key_pem: Secret::new(key_pem?) })
+        Some(ServerTlsFiles { cert_pem: cert_pem?, key_pem: Secret::new(key_pem?) })
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct RequestAttributes<'r> {
     /// What the route looks at in the body, in the order of its [`BodyFields`].
     body_values: OnceCell<Vec<Option<Value>>>,
     wants_json_schema: OnceCell<bool>,
-    has_pictures: OnceCell<bool>,
+    has_images: OnceCell<bool>,
 }
 
 impl<'r> RequestAttributes<'r> {
@@ -49,7 +49,7 @@ impl<'r> RequestAttributes<'r> {
             metadata: OnceCell::new(),
             body_values: OnceCell::new(),
             wants_json_schema: OnceCell::new(),
-            has_pictures: OnceCell::new(),
+            has_images: OnceCell::new(),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'r> RequestAttributes<'r> {
 
     /// True if the request seems to carry anything but text. A text that contains such members is taken
     /// for one, which only makes a target that reads text alone come later.
-    fn has_pictures(&self) -> bool {
+    fn has_images(&self) -> bool {
         const SIGNS: [&[u8]; 5] = [
             b"\"image_url\"",
             b"\"input_image\"",
@@ -152,7 +152,7 @@ impl<'r> RequestAttributes<'r> {
             let bytes = self.body().map_or(&[][..], |(bytes, _)| bytes);
             SIGNS.iter().any(|sign| memchr::memmem::find(bytes, sign).is_some())
         };
-        *self.has_pictures.get_or_init(look)
+        *self.has_images.get_or_init(look)
     }
 }
 
@@ -188,7 +188,7 @@ impl Attributes for RequestAttributes<'_> {
         let abilities = card.abilities();
         let may = |ability| abilities.names().next().is_none() || abilities.has(ability);
         has_room
-            && !(card.reads_text_only() && self.has_pictures())
+            && !(card.reads_text_only() && self.has_images())
             && (!self.has("tools") || may(Ability::Tools))
             && (!self.wants_json_schema() || may(Ability::JsonSchema))
     }

@@ -158,7 +158,7 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
 fn add_target(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     let endpoint = exchange.record.endpoint;
     let is_conversation = endpoint.and_then(Endpoint::chat_dialect).is_some();
-    let is_made_anew = endpoint == Some(Endpoint::Rerank) && !may_take_ranks(exchange, route);
+    let is_made_anew = endpoint == Some(Endpoint::Rerank) && !may_forward_rerank(exchange, route);
     let path = (!is_conversation && !is_made_anew).then(|| client_path(exchange.head).as_bytes());
     key.optional(path);
     key.optional(client_query(exchange.head, endpoint).as_deref().map(str::as_bytes));
@@ -166,7 +166,7 @@ fn add_target(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
 
 /// True if a provider that takes the path of ranks as it comes may be asked, or one that the settings do
 /// not name.
-fn may_take_ranks(exchange: &Exchange<'_>, route: &Route) -> bool {
+fn may_forward_rerank(exchange: &Exchange<'_>, route: &Route) -> bool {
     let takes = |dialect| matches!(dialect, Dialect::CohereChat | Dialect::Passthrough);
     let snapshot = &exchange.snapshot;
     let of_route = route.targets.iter().filter_map(|target| target.provider.as_deref());
@@ -253,10 +253,10 @@ fn question(
         Endpoint::Completions => LastTurn::of_prompt(value?)?,
         _ => LastTurn::of_messages(value?)?,
     };
-    let is_in_words = turn.text.contains(char::is_alphabetic)
+    let is_text = turn.text.contains(char::is_alphabetic)
         && !turn.text.contains(|it: char| it.is_control() && it != '\n' && it != '\t');
     let fits = turn.text.len() <= limits.text_bytes_max;
-    if !fits || !is_in_words {
+    if !fits || !is_text {
         return None;
     }
     let is_compared_alone = matches!(rule.mode, CacheMode::Semantic { standalone_turns: true, .. });

@@ -50,7 +50,7 @@ pub(super) struct CacheWrite {
 }
 
 /// A lookup in the cache.
-struct Lookup<'r> {
+struct CacheLookup<'r> {
     rule: &'r CacheRule,
     keys: CacheKeys,
     control: CacheControl,
@@ -179,7 +179,7 @@ pub(super) async fn look_up(
     Ok(None)
 }
 
-fn hit(exchange: &mut Exchange<'_>, lookup: &Lookup<'_>, entry: Arc<Entry>) -> Hit {
+fn hit(exchange: &mut Exchange<'_>, lookup: &CacheLookup<'_>, entry: Arc<Entry>) -> Hit {
     let is_same = entry.wording == lookup.keys.wording;
     let counter = if is_same { Counter::CacheHits } else { Counter::CacheNormalisedHits };
     count(exchange, CacheStatus::Hit, counter);
@@ -196,7 +196,7 @@ fn read_lookup<'r>(
     exchange: &Exchange<'_>,
     grant: &'r Grant,
     request: &Request,
-) -> Option<Lookup<'r>> {
+) -> Option<CacheLookup<'r>> {
     let route = grant.route()?;
     let rule = route.cache.as_ref()?;
     let control = CacheControl::of(exchange);
@@ -206,11 +206,11 @@ fn read_lookup<'r>(
     let stored = cache_format::to_stored_request(exchange, request)?;
     let attributes = RequestAttributes::new(exchange.context, grant, request);
     let keys = cache_key::cache_keys(exchange, route, rule, (&stored, &attributes))?;
-    Some(Lookup { rule, keys, control, has_waited: false })
+    Some(CacheLookup { rule, keys, control, has_waited: false })
 }
 
 /// Starts a flight that identical requests follow. A request with a limit of its own starts none.
-fn start_flight(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> {
+fn start_flight(exchange: &Exchange<'_>, lookup: &CacheLookup<'_>) -> Option<Leader> {
     let record = &exchange.record;
     let has_limit = exchange.gateway_header("request-timeout").is_some();
     let flights = exchange.worker.flights();
@@ -221,7 +221,7 @@ fn start_flight(exchange: &Exchange<'_>, lookup: &Lookup<'_>) -> Option<Leader> 
 async fn find_same(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
-    lookup: &mut Lookup<'_>,
+    lookup: &mut CacheLookup<'_>,
 ) -> Result<Option<Hit>, GatewayError> {
     if let Some(entry) = find(exchange, grant, lookup) {
         return Ok(Some(hit(exchange, lookup, entry)));
@@ -260,12 +260,12 @@ fn may_use(grant: &Grant, model: Option<&str>) -> bool {
     model.is_none_or(|model| grant.check_model(model).is_ok())
 }
 
-fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &Lookup<'_>) -> Option<Arc<Entry>> {
+fn find(exchange: &Exchange<'_>, grant: &Grant, lookup: &CacheLookup<'_>) -> Option<Arc<Entry>> {
     let entry = exchange.worker.cache().get(&lookup.keys.key, exchange.record.at_unix, None)?;
     lookup.accepts(exchange, grant, &entry).then_some(entry)
 }
 
-impl Lookup<'_> {
+impl CacheLookup<'_> {
     /// True if the answer is young enough, and of a model that the key may use.
     fn accepts(&self, exchange: &Exchange<'_>, grant: &Grant, entry: &Entry) -> bool {
         let age = entry.age(exchange.record.at_unix);
@@ -277,7 +277,7 @@ impl Lookup<'_> {
 fn prepare_write(
     exchange: &Exchange<'_>,
     route: &Route,
-    lookup: &Lookup<'_>,
+    lookup: &CacheLookup<'_>,
     nearest: Option<SemanticMatch>,
 ) -> CacheWrite {
     let wanted = lookup.control.age_max.and_then(|age| CacheRule::bounded(age.as_secs()));
@@ -310,8 +310,8 @@ pub(super) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
         return;
     }
     let Some(body) = cache_format::to_stored_response(exchange, body) else { return };
-    let is_in_words = exchange.record.endpoint.is_none_or(Endpoint::is_in_words);
-    if !is_in_words || is_replayable(&body) {
+    let is_text = exchange.record.endpoint.is_none_or(Endpoint::is_text);
+    if !is_text || is_replayable(&body) {
         store(exchange, *cache_write, body);
     }
 }
@@ -434,7 +434,7 @@ pub(super) async fn deliver(
     exchange.record.provider.clone_from(&entry.labels.provider);
     exchange.record.model.clone_from(&entry.labels.model);
     let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
-    let is_stream = exchange.record.stream && request.endpoint.is_in_words();
+    let is_stream = exchange.record.stream && request.endpoint.is_text();
     let client_codec = cache_format::client_codec(request.endpoint);
     let written = client_codec
         .and_then(|it| cache_format::from_stored(exchange, request, it, (&entry.body, &id)));

@@ -120,7 +120,7 @@ pub(super) async fn call(
         };
         match call.make((pooled, head), request, stats).await {
             Ok(reusable) => {
-                response.begins(reusable);
+                response.begin(reusable);
                 return Ok(response);
             }
             Err(CallError { failure, cause }) => {
@@ -179,7 +179,7 @@ pub(super) async fn call_streamed(
         Ok(answered) => answered.map_err(|error| error.failure)?,
         Err(_) => return Err(call.timed_out("first byte")),
     };
-    response.begins(reusable);
+    response.begin(reusable);
     Ok(response)
 }
 
@@ -196,7 +196,7 @@ async fn connect(
         let link = Link::Pooled { pooled, reusable: false };
         UpstreamResponse::awaited(link, deadline)
     };
-    if may_reuse && let Some(pooled) = pool.take(|event| worker.note_pool(event)) {
+    if may_reuse && let Some(pooled) = pool.take(|event| worker.count_pool_event(event)) {
         return Ok(awaited(pooled));
     }
     worker.recorder().count(Counter::UpstreamConnectsStarted);
@@ -491,6 +491,6 @@ fn echo(
         return Err(GatewayError::InvalidAnswer { provider, reason: "its head is malformed" });
     };
     reader.consume(taken);
-    response.begins(false);
+    response.begin(false);
     Ok(response)
 }

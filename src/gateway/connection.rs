@@ -17,7 +17,7 @@ use super::endpoint::dialect_of_path;
 use super::error::GatewayError;
 use super::pipeline::{self, ConnectionReuse};
 use super::record::Exchange;
-use super::responses_socket::Framing;
+use super::responses_socket::MessageFraming;
 use super::settle;
 use super::worker::Worker;
 use crate::base::Instant;
@@ -48,7 +48,7 @@ pub(super) struct Client {
     /// Why it is gone, if its request goes on for others: nothing is sent to it any more.
     pub lost: Option<GatewayError>,
     /// It is a WebSocket: what is sent of the answer at hand goes out as its messages.
-    pub framing: Option<Box<Framing>>,
+    pub framing: Option<Box<MessageFraming>>,
 }
 
 /// How long a client may be idle, or leave its answer unread. The shard looks once a second and
@@ -139,12 +139,12 @@ pub(super) async fn serve(worker: Rc<Worker>, connection: Connection, deadline: 
     let mut client = Client::new(connection, write_timeout, deadline);
     // On the heap, as all that is not the waiting for a request: thousands of idle connections pay
     // for what stands here.
-    if Box::pin(shake_hands(&worker, &mut client.connection)).await {
+    if Box::pin(tls_handshake(&worker, &mut client.connection)).await {
         serve_requests(&worker, &mut client).await;
     }
 }
 
-async fn shake_hands(worker: &Worker, connection: &mut Connection) -> bool {
+async fn tls_handshake(worker: &Worker, connection: &mut Connection) -> bool {
     let snapshot = worker.snapshot();
     let Some(tls) = &snapshot.server_tls else { return true };
     let deadline = Instant::now().after(snapshot.settings.server.head_timeout);

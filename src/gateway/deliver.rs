@@ -387,7 +387,7 @@ pub(super) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayErr
         write_field(&mut out, "allow", Endpoint::allowed(exchange.head.path()).as_bytes());
     }
     if spec.status == 426 {
-        realtime::write_wanted(&mut out);
+        realtime::write_upgrade_fields(&mut out);
     }
     finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     if exchange.head.method() != Method::Head {

@@ -245,7 +245,7 @@ fn drain_events(
         if progress.hold.is_on() && !event.data.is_empty() {
             let scanner = &mut exchange.worker.scanner();
             let opening = opening_event(progress.dialect, event.name, event.data, scanner);
-            if peek::is_good(upstream_request, &response.head, opening)? {
+            if peek::has_content(upstream_request, &response.head, opening)? {
                 progress.hold.end(exchange);
             }
         }
@@ -290,12 +290,12 @@ fn inspect_event(
         write_event(out, event);
         return;
     }
-    let seen = Seen { scrutiny, with_usage, looks_at_tier };
-    look_closely(exchange, upstream_request, (event, seen), progress, out);
+    let scan = EventScan { scrutiny, with_usage, looks_at_tier };
+    inspect_closely(exchange, upstream_request, (event, scan), progress, out);
 }
 
 /// What a first look at an event has shown.
-struct Seen {
+struct EventScan {
     scrutiny: Scrutiny,
     with_usage: bool,
     looks_at_tier: bool,
@@ -303,15 +303,15 @@ struct Seen {
 
 /// What is rare, or done for others than the client.
 #[inline(never)]
-fn look_closely(
+fn inspect_closely(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    (event, seen): (&SseEvent<'_>, Seen),
+    (event, scan): (&SseEvent<'_>, EventScan),
     progress: &mut StreamProgress,
     out: &mut Vec<u8>,
 ) {
     // What the provider sends is metered; what goes on has the values that its clients know.
-    let replaced = if seen.looks_at_tier { progress.tiers.replace(event.data) } else { None };
+    let replaced = if scan.looks_at_tier { progress.tiers.replace(event.data) } else { None };
     let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
     if cache_lookup::takes_events(exchange) {
         let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
@@ -321,8 +321,8 @@ fn look_closely(
             None => cache_lookup::take_event(exchange, &data),
         }
     }
-    if seen.scrutiny == Scrutiny::Close {
-        progress.scrutiny = seen.scrutiny;
+    if scan.scrutiny == Scrutiny::Close {
+        progress.scrutiny = scan.scrutiny;
         if write_full_context(exchange, upstream_request, progress.dialect, event, out) {
             progress.finished = false;
             return;
@@ -333,7 +333,7 @@ fn look_closely(
         write_event(out, event);
         return;
     }
-    if seen.scrutiny == Scrutiny::Usual && !seen.with_usage {
+    if scan.scrutiny == Scrutiny::Usual && !scan.with_usage {
         exchange.record.content_events += 1;
         write_event(out, &shown);
         return;

@@ -143,13 +143,13 @@ fn complete(exchange: &Exchange<'_>, translation: &ChatTranslation, answer: &mut
     answer.created.get_or_insert(exchange.record.at_unix.as_secs());
     for (index, choice) in (0_u32..).zip(&mut answer.choices) {
         for (place, part) in (0_u32..).zip(&mut choice.parts) {
-            name_call(exchange, (index, place), &mut part.content);
+            set_call_id(exchange, (index, place), &mut part.content);
         }
     }
 }
 
 /// Gives an id to a call that has none: clients send it back with the result.
-fn name_call(exchange: &Exchange<'_>, (choice, part): (u32, u32), content: &mut Content) {
+fn set_call_id(exchange: &Exchange<'_>, (choice, part): (u32, u32), content: &mut Content) {
     if let Content::ToolCall(call) = content
         && call.id.is_empty()
     {
@@ -389,7 +389,7 @@ impl<'p> TranslatedStream<'p> {
                 break;
             }
             if self.hold.is_on()
-                && peek::is_good(self.upstream_request, &response.head, opening_chunk(&chunk))?
+                && peek::has_content(self.upstream_request, &response.head, opening_chunk(&chunk))?
             {
                 self.hold.end(exchange);
             }
@@ -423,7 +423,7 @@ impl<'p> TranslatedStream<'p> {
                 exchange.record.tier = tier_of(start.service_tier.as_deref());
             }
             Chunk::BlockStart { choice, part, content } => {
-                name_call(exchange, (*choice, *part), content);
+                set_call_id(exchange, (*choice, *part), content);
             }
             Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
             Chunk::Usage(usage) => {

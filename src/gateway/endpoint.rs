@@ -172,7 +172,7 @@ impl Endpoint {
     }
 
     /// True where the answer is in words, which may come as a stream.
-    pub(super) fn is_in_words(self) -> bool {
+    pub(super) fn is_text(self) -> bool {
         !matches!(self, Self::Embeddings | Self::EmbedContent | Self::Rerank)
     }
 

@@ -42,7 +42,7 @@ pub(super) enum GatewayError {
     #[error("{0}")]
     Unsupported(#[source] Unsupported),
     #[error("the picture at `{host}` could not be fetched: {reason}")]
-    Picture { host: String, reason: &'static str },
+    Image { host: String, reason: &'static str },
     #[error("invalid config: {0}")]
     Config(#[source] RouteError),
     #[error("no route is named `{0}`")]
@@ -152,7 +152,7 @@ impl GatewayError {
             | Self::Invalid(_)
             | Self::Malformed(_)
             | Self::Unsupported(_)
-            | Self::Picture { .. } => client(400, "invalid_request"),
+            | Self::Image { .. } => client(400, "invalid_request"),
             Self::UpgradeRequired => client(426, "upgrade_required"),
             Self::RequestTimeout(_) => client(408, "request_timeout"),
             Self::BodyTooLarge { .. } | Self::FormModelUnseen { .. } => {
@@ -290,7 +290,7 @@ mod tests {
             (GatewayError::Invalid("x".into()), 400, "invalid_request"),
             (GatewayError::Malformed(Malformed::new("a string")), 400, "invalid_request"),
             (GatewayError::Unsupported(Unsupported::new("a", "b")), 400, "invalid_request"),
-            (GatewayError::Picture { host: "h".into(), reason: "r" }, 400, "invalid_request"),
+            (GatewayError::Image { host: "h".into(), reason: "r" }, 400, "invalid_request"),
             (GatewayError::UnknownRoute("r".into()), 400, "invalid_config"),
             (GatewayError::NotFound, 404, "not_found"),
             (GatewayError::UpgradeRequired, 426, "upgrade_required"),

@@ -33,13 +33,13 @@ pub(super) struct Form {
 }
 
 /// Looks for the model in what comes.
-pub(super) struct FormLook {
+pub(super) struct FormPeek {
     walk: FormWalk,
     has_file: bool,
     form: Form,
 }
 
-impl FormLook {
+impl FormPeek {
     /// Begins; `is_limited` is true for a key with a list of models.
     pub(super) fn new(boundary: Vec<u8>, is_limited: bool) -> Self {
         let form = Form { boundary, model: None, is_limited };

@@ -23,9 +23,9 @@ use super::context::RequestContext;
 use super::deliver::LocalResponse;
 use super::encode::COPIED_BODY_BYTES_MAX;
 use super::error::GatewayError;
+use super::images;
 use super::mirror;
 use super::peek::{self, PeekWait};
-use super::pictures;
 use super::prepare::{Preparation, UpstreamRequest, prepare};
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -356,7 +356,7 @@ impl PlanExecutor<'_> {
         let mut prepared = prepare_attempt(self.context, input, attempt, limits)?;
         if let Preparation::Fetch(urls) = &mut prepared {
             let urls = std::mem::take(urls);
-            Box::pin(pictures::fetch(self.context, self.request, urls)).await?;
+            Box::pin(images::fetch(self.context, self.request, urls)).await?;
             prepared = prepare_attempt(self.context, input, attempt, limits)?;
         }
         let mut upstream_request = match prepared {
@@ -443,7 +443,7 @@ impl PlanExecutor<'_> {
     }
 
     /// On the heap: a lane may hold races of its own.
-    fn run_lane(&self, mut plan: Plan) -> Lane<'_> {
+    fn run_lane(&self, mut plan: Plan) -> LaneFuture<'_> {
         let racing = PlanExecutor { is_racing: true, ..*self };
         Box::pin(async move {
             let begun = Instant::now();
@@ -462,7 +462,7 @@ impl PlanExecutor<'_> {
     }
 }
 
-type Lane<'p> =
+type LaneFuture<'p> =
     Pin<Box<dyn Future<Output = (AttemptOutcome, Result<Response, GatewayError>)> + 'p>>;
 
 impl Response {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::call::{CallStats, call};
 use super::context::RequestContext;
 use super::endpoint::Endpoint;
-use super::pictures::Pictures;
+use super::images::FetchedImages;
 use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::upstream::Upstream;
@@ -75,7 +75,7 @@ async fn probe(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck
         warnings: None,
     };
     let (endpoint, body) = (Endpoint::PassThrough, Body::Empty);
-    let request = Request { endpoint, body, pictures: Pictures::default(), as_array: false };
+    let request = Request { endpoint, body, images: FetchedImages::default(), as_array: false };
     let mut response =
         call(&context, &upstream_request, &request, &mut CallStats::default()).await.ok()?;
     let status = response.head.status();

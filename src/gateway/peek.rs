@@ -136,7 +136,7 @@ async fn peek_stream(
             Ok(())
         });
         let may_go_on = until.is_some() && opening.len() > HOLD_BYTES_MAX;
-        if is_good(upstream_request, &response.head, event)? || may_go_on {
+        if has_content(upstream_request, &response.head, event)? || may_go_on {
             break;
         }
         if cut.is_err() {
@@ -162,7 +162,7 @@ pub(super) const NO_CONTENT: &str = "its stream ended before its answer had begu
 ///
 /// # Errors
 /// If the stream has failed, or ended as if it were an answer.
-pub(super) fn is_good(
+pub(super) fn has_content(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
     event: OpeningEvent,

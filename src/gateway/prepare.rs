@@ -11,9 +11,9 @@ use super::deliver::LocalResponse;
 use super::endpoint::{Endpoint, gemini_call};
 use super::error::GatewayError;
 use super::form;
+use super::images;
 use super::model_fit::{fit_members, fit_reasoning, needs_responses};
 use super::params;
-use super::pictures;
 use super::receive::{Body, Request};
 use super::redact::Redactor;
 use super::resolve::{ResolvedProvider, resolve};
@@ -32,7 +32,7 @@ pub(super) enum Preparation {
     Respond(LocalResponse, Arc<str>),
     /// A provider is called.
     Call(Box<UpstreamRequest>),
-    /// These pictures are wanted first; see [`pictures::fetch`].
+    /// These images are wanted first; see [`images::fetch`].
     Fetch(Vec<String>),
 }
 
@@ -134,7 +134,7 @@ pub(super) fn prepare(
     match dialects.client {
         Some(client) if dialects.is_translated => {
             let pair = (client, dialects.provider);
-            let wanted = pictures::missing(context, request, &edits, pair)?;
+            let wanted = images::missing(context, request, &edits, pair)?;
             if !wanted.is_empty() {
                 return Ok(Preparation::Fetch(wanted));
             }

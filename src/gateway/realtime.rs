@@ -14,7 +14,7 @@ mod meter;
 mod model_check;
 mod session;
 
-pub(super) use handshake::{Handshake, encode, write_wanted};
+pub(super) use handshake::{Handshake, encode, write_upgrade_fields};
 
 use super::admit::Grant;
 use super::deliver::{
@@ -23,7 +23,7 @@ use super::deliver::{
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::forward::{Response, forward};
-use super::pictures::Pictures;
+use super::images::FetchedImages;
 use super::prepare::UpstreamRequest;
 use super::receive::{Body, Request};
 use super::record::Exchange;
@@ -35,7 +35,7 @@ use crate::http::{end_head, write_field};
 use crate::llm::Outline;
 use crate::shard::within;
 use handshake::requested_model;
-use session::Session;
+use session::RealtimeSession;
 
 /// Serves one session from its handshake to its end.
 pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), GatewayError> {
@@ -49,7 +49,7 @@ pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
     let mut request = Request {
         endpoint: Endpoint::Realtime,
         body,
-        pictures: Pictures::default(),
+        images: FetchedImages::default(),
         as_array: false,
     };
     grant.check_other_models(exchange.head, &request)?;
@@ -107,7 +107,7 @@ async fn relay_session(
 ) -> Result<(), GatewayError> {
     let Link::Pooled { pooled, .. } = &mut response.link else { return Ok(()) };
     let begun = Instant::now();
-    let session = Session::new(exchange, grant, upstream_request);
+    let session = RealtimeSession::new(exchange, grant, upstream_request);
     let worker = exchange.worker;
     let redaction = Redaction::new(upstream_request, Scrutiny::Close);
     let provider = (&mut pooled.connection, redaction);

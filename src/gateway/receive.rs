@@ -11,8 +11,8 @@ use super::admit::Grant;
 use super::body::{BodyReader, MinimumRate};
 use super::endpoint::{Endpoint, converse_call, gemini_call};
 use super::error::GatewayError;
-use super::form::{Form, FormLook};
-use super::pictures::Pictures;
+use super::form::{Form, FormPeek};
+use super::images::FetchedImages;
 use super::record::Exchange;
 use crate::http::{Framing, form_boundary};
 use crate::llm::Outline;
@@ -29,8 +29,8 @@ const FORM_LOOK_BYTES: usize = 64 * 1024;
 pub(super) struct Request {
     pub endpoint: Endpoint,
     pub body: Body,
-    /// Pictures that were fetched for it.
-    pub pictures: Pictures,
+    /// Images that were fetched for it.
+    pub images: FetchedImages,
     /// A stream is wanted as one JSON array, Google's other form of it.
     pub as_array: bool,
 }
@@ -57,7 +57,7 @@ impl Request {
             Body::Form { bytes, form } => Body::Form { bytes: bytes.clone(), form: form.clone() },
             Body::Empty | Body::Streamed { .. } => Body::Empty,
         };
-        Self { body, pictures: self.pictures.clone(), ..*self }
+        Self { body, images: self.images.clone(), ..*self }
     }
 
     /// Bytes of a body that is kept.
@@ -146,8 +146,8 @@ pub(super) async fn body(
         match boundary {
             Err(error) if is_inference(exchange.head) => return Err(GatewayError::Form(error)),
             Ok(Some(boundary)) => {
-                let look = FormLook::new(boundary, grant.key_with_models().is_some());
-                Box::pin(look_at_form(exchange, framing, look)).await?
+                let look = FormPeek::new(boundary, grant.key_with_models().is_some());
+                Box::pin(peek_form(exchange, framing, look)).await?
             }
             _ => {
                 let body_reader = BodyReader::new(framing);
@@ -157,7 +157,7 @@ pub(super) async fn body(
     };
     let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
     let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
-    Ok(Request { endpoint, body, pictures: Pictures::default(), as_array })
+    Ok(Request { endpoint, body, images: FetchedImages::default(), as_array })
 }
 
 /// A request for a response whose body came as a message of a WebSocket.
@@ -167,8 +167,8 @@ pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Requ
     let outline = exchange.worker.scanner().request(&body).map_err(GatewayError::Json)?;
     exchange.record.stream = outline.stream;
     let body = Body::Json { bytes: body.into(), outline };
-    let pictures = Pictures::default();
-    Ok(Request { endpoint: Endpoint::Responses, body, pictures, as_array: false })
+    let images = FetchedImages::default();
+    Ok(Request { endpoint: Endpoint::Responses, body, images, as_array: false })
 }
 
 fn check_media_type(exchange: &Exchange<'_>) -> Result<(), GatewayError> {
@@ -218,10 +218,10 @@ fn refuse_announced(framing: Framing, limit: u64) -> Result<(), GatewayError> {
 
 /// Reads a form as far as its model. Where the path takes none, no further than to its file: what is no
 /// form then passes as it is.
-async fn look_at_form(
+async fn peek_form(
     exchange: &mut Exchange<'_>,
     framing: Framing,
-    mut look: FormLook,
+    mut look: FormPeek,
 ) -> Result<Body, GatewayError> {
     let needs_model = is_inference(exchange.head);
     let server = &exchange.snapshot.settings.server;

@@ -130,7 +130,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         let worker = context.worker;
         worker.recorder().add(Gauge::RequestsInFlight, 1);
-        worker.exchange_begins();
+        worker.begin_exchange();
         let record = RequestRecord {
             id: context.id,
             at_unix: crate::base::unix_now(),
@@ -226,6 +226,6 @@ impl<'a> Exchange<'a> {
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         self.worker.recorder().add(Gauge::RequestsInFlight, -1);
-        self.worker.exchange_ends();
+        self.worker.end_exchange();
     }
 }

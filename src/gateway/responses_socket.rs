@@ -13,7 +13,7 @@
 mod frame;
 mod framing;
 
-pub(super) use framing::Framing;
+pub(super) use framing::MessageFraming;
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ const LANES_MAX: usize = 16;
 
 /// The conversations of a connection, the latest answer last.
 #[derive(Default)]
-struct Conversations(Vec<Conversation>);
+struct Conversations(Vec<SocketConversation>);
 
 impl Conversations {
     /// The items up to the answer of that name.
@@ -73,7 +73,7 @@ impl Conversations {
     }
 
     /// Keeps the last answer of a lane. All together hold at most so many bytes, but for the latest.
-    fn keep(&mut self, conversation: Conversation, bytes_max: usize) {
+    fn keep(&mut self, conversation: SocketConversation, bytes_max: usize) {
         self.0.retain(|it| it.lane != conversation.lane);
         self.0.push(conversation);
         let mut bytes: usize = self.0.iter().map(|it| it.items.len()).sum();
@@ -84,7 +84,7 @@ impl Conversations {
 }
 
 /// The conversation up to the last answer of a lane.
-struct Conversation {
+struct SocketConversation {
     /// JSON of the lane's name; none for requests without one.
     lane: Option<Vec<u8>>,
     /// The name of that answer.
@@ -94,7 +94,7 @@ struct Conversation {
 }
 
 /// A client's message that requests a response.
-struct Create {
+struct CreateMessage {
     /// The body of the request.
     body: Vec<u8>,
     /// JSON of its items, those of the conversation among them.
@@ -233,8 +233,8 @@ async fn answer(
 ) -> Result<bool, GatewayError> {
     let lane = lane_of(exchange, &message);
     let create = match read(exchange, conversations, &message) {
-        Ok(Message::Create(create)) => create,
-        Ok(Message::Steer { previous, input }) => {
+        Ok(ClientMessage::Create(create)) => create,
+        Ok(ClientMessage::Steer { previous, input }) => {
             let mut out = Vec::new();
             framing::write_steer_failed(&previous, &input, &mut out);
             exchange.send(out).await?;
@@ -251,7 +251,7 @@ async fn answer(
         return keep_only(exchange, conversations, (create, lane)).await.map(|()| true);
     }
     let head = head_of(exchange, create.body.len())?;
-    exchange.client.framing = Some(Box::new(Framing::new(EVENT_BYTES_MAX).on(lane.clone())));
+    exchange.client.framing = Some(Box::new(MessageFraming::new(EVENT_BYTES_MAX).on(lane.clone())));
     let context = RequestContext::new(exchange.worker, &head);
     let inner = Exchange::new(&context, &mut *exchange.client, Instant::now());
     let is_there = Box::pin(pipeline::run_message(inner, create.body)).await;
@@ -267,13 +267,13 @@ async fn answer(
         add_items(&mut items, output.as_bytes());
         let name = response_name(&id).to_owned();
         let limit = exchange.snapshot.settings.server.body_bytes_max;
-        conversations.keep(Conversation { lane: lane.0, name, items }, limit);
+        conversations.keep(SocketConversation { lane: lane.0, name, items }, limit);
     }
     Ok(true)
 }
 
 /// The id of the answer that was sent, and JSON of the array of its items.
-fn last_answer(exchange: &Exchange<'_>, framing: &Framing) -> Option<(String, String)> {
+fn last_answer(exchange: &Exchange<'_>, framing: &MessageFraming) -> Option<(String, String)> {
     let read = exchange.worker.scanner().read(framing.last(), |root| {
         let response = root.get("response")?;
         let output = response.get("output")?.json();
@@ -290,8 +290,8 @@ fn lane_of(exchange: &Exchange<'_>, message: &[u8]) -> Lane {
 }
 
 /// A message of the client.
-enum Message {
-    Create(Create),
+enum ClientMessage {
+    Create(CreateMessage),
     /// Input for the answer that is being made: its JSON, and the answer's id.
     Steer {
         previous: String,
@@ -304,7 +304,7 @@ fn read(
     exchange: &Exchange<'_>,
     conversations: &Conversations,
     message: &[u8],
-) -> Result<Message, GatewayError> {
+) -> Result<ClientMessage, GatewayError> {
     let outline = exchange.worker.scanner().request(message).map_err(GatewayError::Json)?;
     let text = |key: &str| {
         let json = outline.value(message, key)?;
@@ -315,7 +315,7 @@ fn read(
         Some("response.create") => {}
         Some("response.steer") => {
             let input = outline.value(message, "input").unwrap_or(b"[]").to_vec();
-            return Ok(Message::Steer { previous, input });
+            return Ok(ClientMessage::Steer { previous, input });
         }
         _ => {
             let expected = "expected a message of the type `response.create`";
@@ -350,7 +350,7 @@ fn read(
         return Err(GatewayError::BodyTooLarge { limit: limit as u64 });
     }
     let generates = outline.value(message, "generate") != Some(b"false");
-    Ok(Message::Create(Create { body, items, generates }))
+    Ok(ClientMessage::Create(CreateMessage { body, items, generates }))
 }
 
 /// Appends the elements of a JSON array.
@@ -367,7 +367,7 @@ fn add_items(items: &mut Vec<u8>, array: &[u8]) {
 async fn keep_only(
     exchange: &mut Exchange<'_>,
     conversations: &mut Conversations,
-    (create, lane): (Create, Lane),
+    (create, lane): (CreateMessage, Lane),
 ) -> Result<(), GatewayError> {
     let codec = codec(Dialect::OpenaiResponses).ok_or(GatewayError::NotFound)?;
     let read = translate_body(exchange, &create.body)?;
@@ -379,13 +379,13 @@ async fn keep_only(
     for chunk in [Chunk::Start(start), stop, Chunk::Done] {
         encoder.push(&chunk, &mut events);
     }
-    let mut framing = Framing::of_events(EVENT_BYTES_MAX).on(lane.clone());
+    let mut framing = MessageFraming::of_events(EVENT_BYTES_MAX).on(lane.clone());
     let mut out = Vec::new();
     framing.push(&events, &mut out);
     exchange.send(out).await?;
     let name = response_name(&id).to_owned();
     let limit = exchange.snapshot.settings.server.body_bytes_max;
-    conversations.keep(Conversation { lane: lane.0, name, items: create.items }, limit);
+    conversations.keep(SocketConversation { lane: lane.0, name, items: create.items }, limit);
     Ok(())
 }
 

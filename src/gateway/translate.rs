@@ -192,7 +192,7 @@ fn chat(
             (stored_responses::read(context, request, edits, client)?, format)
         }
     };
-    request.pictures.put_into(&mut chat_request);
+    request.images.replace_urls(&mut chat_request);
     check_abilities(context, &chat_request, &upstream.name, model)?;
     let rules = context.rules(&upstream.provider, dialects.1, model);
     let target = TargetModel::new(model, upstream.provider.is_original()).with_rules(&rules);

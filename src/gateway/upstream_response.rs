@@ -41,7 +41,7 @@ pub(super) enum Link {
 impl Link {
     /// The answer is complete. From now on, while the client is still being written to, it is
     /// noticed if more comes.
-    fn rest(&mut self) {
+    fn watch_for_surplus(&mut self) {
         if let Self::Pooled { pooled, reusable: true } = self {
             pooled.connection.listen();
         }
@@ -67,7 +67,7 @@ impl UpstreamResponse {
         KINDS.iter().any(|kind| media_type_is(content_type, kind))
     }
 
-    /// The answer that is to come over `link`; see [`UpstreamResponse::begins`]. In a box, since it goes through
+    /// The answer that is to come over `link`; see [`UpstreamResponse::begin`]. In a box, since it goes through
     /// many hands and is large.
     pub(super) fn awaited(link: Link, deadline: Instant) -> Box<Self> {
         Box::new(Self {
@@ -82,7 +82,7 @@ impl UpstreamResponse {
     }
 
     /// Its head has come. `reusable`: its connection may serve again.
-    pub(super) fn begins(&mut self, reusable: bool) {
+    pub(super) fn begin(&mut self, reusable: bool) {
         self.body_reader = BodyReader::new(self.head.framing());
         if let Link::Pooled { reusable: may_serve_again, .. } = &mut self.link {
             *may_serve_again = reusable;
@@ -97,7 +97,7 @@ impl UpstreamResponse {
         }
         let is_complete = self.body_reader.drain(self.link.reader(), sink)?;
         if is_complete {
-            self.link.rest();
+            self.link.watch_for_surplus();
         }
         Ok(is_complete)
     }
@@ -188,7 +188,7 @@ impl UpstreamResponse {
                 context.reserve_memory(body.len() - before)?;
             }
             if done {
-                self.link.rest();
+                self.link.watch_for_surplus();
                 return Ok(body);
             }
             if self.fill_unwatched(upstream_request, None).await? == Some(0) {

@@ -90,7 +90,7 @@ pub struct Worker {
     in_flight: Cell<usize>,
     /// Copies of requests under way.
     mirrors: Cell<usize>,
-    /// Requests that wait for their pictures.
+    /// Requests that wait for their images.
     fetches: Cell<u32>,
     buffered: Cell<usize>,
     /// What was last reported to the metrics of the pools and the dialer.
@@ -291,7 +291,7 @@ impl Worker {
         self.release_memory(bytes);
     }
 
-    /// A request fetches its pictures; false if `most` do.
+    /// A request fetches its images; false if `most` do.
     pub(super) fn try_start_fetch(&self, most: u32) -> bool {
         let fits = self.fetches.get() < most;
         self.fetches.set(self.fetches.get() + u32::from(fits));
@@ -311,11 +311,11 @@ impl Worker {
         self.in_flight.get() >= self.snapshot.borrow().settings.server.in_flight_max
     }
 
-    pub(super) fn exchange_begins(&self) {
+    pub(super) fn begin_exchange(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
-    pub(super) fn exchange_ends(&self) {
+    pub(super) fn end_exchange(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         if self.in_flight.get() == 0
             && let Some(waker) = self.idle_waker.borrow_mut().take()
@@ -348,7 +348,7 @@ impl Worker {
     }
 
     /// Counts what a pool did.
-    pub(super) fn note_pool(&self, event: PoolEvent) {
+    pub(super) fn count_pool_event(&self, event: PoolEvent) {
         match event {
             PoolEvent::Reused => self.recorder.count(Counter::UpstreamReused),
             PoolEvent::Discarded => self.recorder.count(Counter::UpstreamDiscarded),
@@ -382,7 +382,7 @@ impl Worker {
         }
         let mut idle = 0;
         self.snapshot().each_pool(|pool| {
-            pool.sweep(|event| self.note_pool(event));
+            pool.sweep(|event| self.count_pool_event(event));
             idle += i64::try_from(pool.idle_count()).unwrap_or(i64::MAX);
         });
         self.recorder.add(Gauge::UpstreamConnectionsIdle, idle - self.reported_idle.replace(idle));

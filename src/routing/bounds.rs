@@ -5,12 +5,12 @@ use std::collections::HashSet;
 
 use super::field::{BodyFields, Field};
 use super::limits::{LANES_MAX, Limits};
-use super::route::{Node, NodeKind, Route};
+use super::route::{NodeKind, Route, RouteNode};
 use super::strategy::Execution;
 use crate::base::{Problems, member_path};
 
 /// Tells of a tree that has too many calls under way at a time.
-pub(super) fn check_lanes(nodes: &[Node], path: &str, problems: &mut Problems) {
+pub(super) fn check_lanes(nodes: &[RouteNode], path: &str, problems: &mut Problems) {
     let lanes = nodes.first().map_or(0, |root| lanes(nodes, root));
     if lanes > LANES_MAX {
         let message = format!(
@@ -22,7 +22,7 @@ pub(super) fn check_lanes(nodes: &[Node], path: &str, problems: &mut Problems) {
 }
 
 /// Provider calls that may be under way at a time at and below `node`, copies included.
-fn lanes(nodes: &[Node], node: &Node) -> usize {
+fn lanes(nodes: &[RouteNode], node: &RouteNode) -> usize {
     let NodeKind::Group(group) = &node.kind else { return 1 };
     let below = group.children.iter().filter_map(|child| nodes.get(*child));
     let mut below = below.map(|child| lanes(nodes, child));
@@ -35,7 +35,7 @@ fn lanes(nodes: &[Node], node: &Node) -> usize {
 }
 
 /// Gathers the fields that the strategies of `route` look at, and tells where they are too many.
-pub(super) fn gather_fields(
+pub(super) fn collect_fields(
     route: &mut Route,
     limits: &Limits,
     path: &str,

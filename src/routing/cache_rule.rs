@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::route::{Node, NodeKind, Target};
+use super::route::{NodeKind, RouteNode, Target};
 use crate::base::{Problems, Secret, member_path};
 
 /// Bounds and default of `max_age`, in seconds: Portkey's.
@@ -98,7 +98,7 @@ impl CacheRuleSettings {
     /// The rule that is meant where `targets` answer; problems are told.
     pub(super) fn check(
         self,
-        (targets, nodes): (&[Target], &[Node]),
+        (targets, nodes): (&[Target], &[RouteNode]),
         path: &str,
         problems: &mut Problems,
     ) -> Option<CacheRule> {
@@ -146,9 +146,9 @@ impl CacheRuleSettings {
 
 /// A hash over whom `targets` ask, with which edits, and which of them a request goes to by what it says.
 /// Draws and shares are not in it: an answer is as good from any target that may be drawn.
-fn fingerprint(targets: &[Target], nodes: &[Node]) -> [u8; 32] {
+fn fingerprint(targets: &[Target], nodes: &[RouteNode]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    let looks = |node: &&Node| match &node.kind {
+    let looks = |node: &&RouteNode| match &node.kind {
         NodeKind::Group(group) => !group.strategy.fields().is_empty(),
         NodeKind::Target(_) => false,
     };

@@ -19,7 +19,7 @@ impl Cheapest {
 
 impl Strategy for Cheapest {
     fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
-        let places = selection.able();
+        let places = selection.capable();
         selection.least(&places, |it, place| {
             let prices = it.below(place).filter_map(|(target, _)| it.attributes.price(target));
             prices.min().map_or(f64::MAX, |price| price as f64)

@@ -47,7 +47,7 @@ const OPERATORS: [&str; 9] = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in",
 
 /// A checked query.
 #[derive(Clone, Debug)]
-pub struct Condition(Rule);
+pub struct Condition(ConditionRule);
 
 impl Condition {
     /// Compiles a query; `None` after a problem.
@@ -77,13 +77,13 @@ impl Condition {
 }
 
 #[derive(Clone, Debug)]
-enum Rule {
-    All(Vec<Rule>),
-    Any(Vec<Rule>),
-    Field { field: Field, tests: Vec<Test> },
+enum ConditionRule {
+    All(Vec<ConditionRule>),
+    Any(Vec<ConditionRule>),
+    Field { field: Field, tests: Vec<ConditionTest> },
 }
 
-impl Rule {
+impl ConditionRule {
     fn fields(&self) -> Vec<&Field> {
         match self {
             Self::All(rules) | Self::Any(rules) => rules.iter().flat_map(Self::fields).collect(),
@@ -98,14 +98,14 @@ impl Rule {
             Self::Field { field, tests } => match attributes.value(field).and_then(Primitive::of) {
                 Some(value) => tests.iter().all(|test| test.holds(&value)),
                 // What is not there is unlike anything.
-                None => tests.iter().all(|test| matches!(test, Test::NoneOf(_))),
+                None => tests.iter().all(|test| matches!(test, ConditionTest::NoneOf(_))),
             },
         }
     }
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+enum ConditionTest {
     /// `$eq` has one value.
     OneOf(Vec<Primitive>),
     /// `$ne` has one value.
@@ -138,7 +138,7 @@ impl ConditionPattern {
     }
 }
 
-impl Test {
+impl ConditionTest {
     fn holds(&self, value: &Primitive) -> bool {
         match self {
             Self::OneOf(list) => list.iter().any(|item| value.equals(item)),
@@ -213,7 +213,7 @@ struct ConditionReader<'a> {
 }
 
 impl ConditionReader<'_> {
-    fn query(&mut self, query: &Value, path: &str, depth: usize) -> Option<Rule> {
+    fn query(&mut self, query: &Value, path: &str, depth: usize) -> Option<ConditionRule> {
         if depth > DEPTH_MAX {
             let message =
                 format!("expected at most {DEPTH_MAX} queries inside each other, got more");
@@ -230,15 +230,15 @@ impl ConditionReader<'_> {
             }
             let path = member_path(path, name);
             match name.as_str() {
-                "$and" => Some(Rule::All(self.queries(value, &path, depth)?)),
-                "$or" => Some(Rule::Any(self.queries(value, &path, depth)?)),
+                "$and" => Some(ConditionRule::All(self.queries(value, &path, depth)?)),
+                "$or" => Some(ConditionRule::Any(self.queries(value, &path, depth)?)),
                 _ => self.field(name, value, &path),
             }
         });
-        Some(Rule::All(rules.collect()))
+        Some(ConditionRule::All(rules.collect()))
     }
 
-    fn queries(&mut self, value: &Value, path: &str, depth: usize) -> Option<Vec<Rule>> {
+    fn queries(&mut self, value: &Value, path: &str, depth: usize) -> Option<Vec<ConditionRule>> {
         let Some(list) = value.as_array().filter(|list| !list.is_empty()) else {
             let message = format!("expected a list of queries, got {}", name_of(value));
             return self.refuse(path, message, "");
@@ -253,7 +253,7 @@ impl ConditionReader<'_> {
         Some(rules.collect())
     }
 
-    fn field(&mut self, name: &str, value: &Value, path: &str) -> Option<Rule> {
+    fn field(&mut self, name: &str, value: &Value, path: &str) -> Option<ConditionRule> {
         let Some(field) = Field::parse(name) else {
             let quoted = self.problems.quote(path, name);
             let message = format!("expected a field, `$and` or `$or`, got {quoted}");
@@ -272,10 +272,10 @@ impl ConditionReader<'_> {
             }
             bare => vec![self.test("$eq", bare, path)?],
         };
-        Some(Rule::Field { field, tests })
+        Some(ConditionRule::Field { field, tests })
     }
 
-    fn test(&mut self, operator: &str, operand: &Value, path: &str) -> Option<Test> {
+    fn test(&mut self, operator: &str, operand: &Value, path: &str) -> Option<ConditionTest> {
         self.tests += 1;
         if self.tests > TESTS_MAX {
             let message = format!("expected at most {TESTS_MAX} tests, got more");
@@ -286,14 +286,14 @@ impl ConditionReader<'_> {
             return None;
         }
         match operator {
-            "$eq" => Some(Test::OneOf(vec![self.primitive(operand, path)?])),
-            "$ne" => Some(Test::NoneOf(vec![self.primitive(operand, path)?])),
+            "$eq" => Some(ConditionTest::OneOf(vec![self.primitive(operand, path)?])),
+            "$ne" => Some(ConditionTest::NoneOf(vec![self.primitive(operand, path)?])),
             "$gt" => self.compare(&[Ordering::Greater], operand, path),
             "$gte" => self.compare(&[Ordering::Greater, Ordering::Equal], operand, path),
             "$lt" => self.compare(&[Ordering::Less], operand, path),
             "$lte" => self.compare(&[Ordering::Less, Ordering::Equal], operand, path),
-            "$in" => Some(Test::OneOf(self.primitives(operand, path)?)),
-            "$nin" => Some(Test::NoneOf(self.primitives(operand, path)?)),
+            "$in" => Some(ConditionTest::OneOf(self.primitives(operand, path)?)),
+            "$nin" => Some(ConditionTest::NoneOf(self.primitives(operand, path)?)),
             "$regex" => self.pattern(operand, path),
             _ => {
                 let known = OPERATORS.map(|known| format!("`{known}`")).join(", ");
@@ -336,16 +336,16 @@ impl ConditionReader<'_> {
         allowed: &'static [Ordering],
         operand: &Value,
         path: &str,
-    ) -> Option<Test> {
+    ) -> Option<ConditionTest> {
         let bound = Primitive::of(operand.clone()).map_or(f64::NAN, |bound| bound.number());
         if bound.is_nan() {
             let message = format!("expected a number, got {}", name_of(operand));
             return self.refuse(path, message, "");
         }
-        Some(Test::Compare(allowed, bound))
+        Some(ConditionTest::Compare(allowed, bound))
     }
 
-    fn pattern(&mut self, operand: &Value, path: &str) -> Option<Test> {
+    fn pattern(&mut self, operand: &Value, path: &str) -> Option<ConditionTest> {
         let Some(pattern) = operand.as_str() else {
             let message = format!("expected a regular expression, got {}", name_of(operand));
             return self.refuse(path, message, "");
@@ -371,7 +371,11 @@ impl ConditionReader<'_> {
                 self.usage.add_pattern(engine.memory_usage());
                 let keeps_cache = limits.pattern_bytes.is_none();
                 let matched_bytes_max = limits.matched_bytes;
-                Some(Test::Matches(ConditionPattern { engine, matched_bytes_max, keeps_cache }))
+                Some(ConditionTest::Matches(ConditionPattern {
+                    engine,
+                    matched_bytes_max,
+                    keeps_cache,
+                }))
             }
             Err(error) if error.size_limit().is_some() => {
                 let message = "expected a shorter regular expression";

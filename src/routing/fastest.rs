@@ -20,7 +20,7 @@ impl Fastest {
 
 impl Strategy for Fastest {
     fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
-        let mut places = selection.able();
+        let mut places = selection.capable();
         let drawn = selection.rng.below(places.len());
         if selection.rng.below(LOOKS_ELSEWHERE) == 0 {
             return places.get(drawn).copied();

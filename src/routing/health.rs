@@ -157,7 +157,7 @@ impl Health {
 
     /// Pays for a retry; false if there is nothing to pay it with.
     #[must_use]
-    pub fn pay_retry(&self, now: Instant) -> bool {
+    pub fn withdraw_retry(&self, now: Instant) -> bool {
         self.retry_budget.withdraw(self.ms(now))
     }
 

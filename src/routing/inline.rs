@@ -54,7 +54,7 @@ impl Route {
         rename_camel_case(&mut value, "config", &mut problems);
         refuse_absent(&mut value, "config", &mut problems);
         let mut warnings = Vec::new();
-        pass_over_unknown(&mut value, "config", &mut warnings);
+        ignore_unknown(&mut value, "config", &mut warnings);
         let route = RouteSettings::read(value, "config", &mut problems).and_then(|settings| {
             settings.check_within(&limits::INLINE, ("inline", "config"), &mut problems)
         });
@@ -88,14 +88,14 @@ fn rename_camel_case(value: &mut Value, path: &str, problems: &mut Problems) {
 }
 
 /// Takes out names that mean nothing, in the config and the targets below, and tells their paths.
-fn pass_over_unknown(value: &mut Value, path: &str, warnings: &mut Vec<String>) {
+fn ignore_unknown(value: &mut Value, path: &str, warnings: &mut Vec<String>) {
     for path in SHAPE.take_unknown(value, path) {
         if warnings.len() < PROBLEMS_MAX {
             warnings.push(format!("{path} is not known and was passed over"));
         }
     }
     for (path, target) in targets(value, path) {
-        pass_over_unknown(target, &path, warnings);
+        ignore_unknown(target, &path, warnings);
     }
 }
 

@@ -11,7 +11,7 @@ use super::field::Attributes;
 use super::health::Permit;
 use super::outcome::AttemptOutcome;
 use super::retry::Retry;
-use super::route::{FailoverOn, Group, Node, NodeKind};
+use super::route::{FailoverOn, Group, NodeKind, RouteNode};
 use super::sticky::sticky_target;
 use super::strategy::{Execution, Selection};
 use super::targets::ActiveRoute;
@@ -63,7 +63,7 @@ pub struct AttemptPlan {
 pub struct Plan {
     active: Arc<ActiveRoute>,
     /// From the root to where the plan stands.
-    frames: Vec<Frame>,
+    frames: Vec<PlanFrame>,
     last: Option<AttemptOutcome>,
     /// The last attempt was made to see whether its target is well again: its failure is not the
     /// client's.
@@ -78,7 +78,7 @@ pub struct Plan {
 }
 
 #[derive(Debug)]
-struct Frame {
+struct PlanFrame {
     node: usize,
     /// Children that were tried, a bit each.
     tried: u64,
@@ -89,7 +89,7 @@ struct Frame {
     ignores_health: bool,
 }
 
-impl Frame {
+impl PlanFrame {
     fn new(node: usize, deadline: Option<Instant>) -> Self {
         Self { node, tried: 0, attempts: 0, deadline, ignores_health: false }
     }
@@ -108,13 +108,13 @@ impl Plan {
     /// A plan that calls one target and no other.
     #[must_use]
     pub fn of_target(active: Arc<ActiveRoute>, target: usize, now: Instant) -> Self {
-        let is_meant = |node: &Node| matches!(node.kind, NodeKind::Target(it) if it == target);
+        let is_meant = |node: &RouteNode| matches!(node.kind, NodeKind::Target(it) if it == target);
         let node = active.route().nodes.iter().position(is_meant).unwrap_or(0);
         Self::at(active, node, None, now)
     }
 
     fn at(active: Arc<ActiveRoute>, node: usize, deadline: Option<Instant>, now: Instant) -> Self {
-        let frames = vec![Frame::new(node, deadline)];
+        let frames = vec![PlanFrame::new(node, deadline)];
         Self {
             active,
             frames,
@@ -158,7 +158,7 @@ impl Plan {
     pub fn record_outcome(&mut self, outcome: &AttemptOutcome, now: Instant) {
         self.last = Some(*outcome);
         if outcome.is_success() {
-            self.leave_out_slow(now);
+            self.eject_slow(now);
         }
     }
 
@@ -218,7 +218,7 @@ impl Plan {
             let is_late = deadline.is_some_and(|deadline| now.after(wait) >= deadline);
             let health = active.health(target);
             let is_out = has_others && health.is_some_and(|health| health.is_open(now));
-            if is_late || is_out || !health.is_none_or(|health| health.pay_retry(now)) {
+            if is_late || is_out || !health.is_none_or(|health| health.withdraw_retry(now)) {
                 return Transition::Ascend;
             }
         }
@@ -297,7 +297,7 @@ impl Plan {
             frame.tried = u64::MAX;
         }
         let deadline = self.limit(active, node, deadline, now);
-        Transition::Descend(Frame::new(node, deadline))
+        Transition::Descend(PlanFrame::new(node, deadline))
     }
 
     /// When all below a node must be over.
@@ -333,7 +333,7 @@ impl Plan {
     fn groups<'p>(
         &'p self,
         active: &'p ActiveRoute,
-    ) -> impl Iterator<Item = (&'p Group, &'p Frame)> {
+    ) -> impl Iterator<Item = (&'p Group, &'p PlanFrame)> {
         self.frames.iter().filter_map(|frame| match &active.route().nodes.get(frame.node)?.kind {
             NodeKind::Group(group) => Some((group, frame)),
             NodeKind::Target(_) => None,
@@ -342,11 +342,11 @@ impl Plan {
 
     /// Leaves the target that has just answered alone, if its neighbors are far faster: in groups that
     /// spread work over targets that are alike.
-    fn leave_out_slow(&self, now: Instant) {
+    fn eject_slow(&self, now: Instant) {
         let [.., around, own] = self.frames.as_slice() else { return };
         let nodes = &self.active.route().nodes;
-        let node = |at: usize| -> Option<&Node> { nodes.get(at) };
-        let (Some(Node { kind: NodeKind::Group(group), .. }), Some(own)) =
+        let node = |at: usize| -> Option<&RouteNode> { nodes.get(at) };
+        let (Some(RouteNode { kind: NodeKind::Group(group), .. }), Some(own)) =
             (node(around.node), node(own.node))
         else {
             return;
@@ -354,7 +354,7 @@ impl Plan {
         if !group.strategy.balances_load() {
             return;
         }
-        let health = |node: &Node| match node.kind {
+        let health = |node: &RouteNode| match node.kind {
             NodeKind::Target(target) => self.active.health(target),
             NodeKind::Group(_) => None,
         };
@@ -376,7 +376,7 @@ impl Plan {
 
 /// Where a plan goes next in the tree.
 enum Transition {
-    Descend(Frame),
+    Descend(PlanFrame),
     Ascend,
     Emit(NextStep),
 }
@@ -386,7 +386,7 @@ fn bit(place: usize) -> u64 {
 }
 
 /// Children that were not tried and are available.
-fn untried(active: &ActiveRoute, group: &Group, frame: &Frame, now: Instant) -> Vec<usize> {
+fn untried(active: &ActiveRoute, group: &Group, frame: &PlanFrame, now: Instant) -> Vec<usize> {
     let node = |place: &usize| active.route().nodes.get(*group.children.get(*place)?);
     let is_available = |place: &usize| {
         let mut below = node(place).map(|node| node.targets.clone()).unwrap_or_default();

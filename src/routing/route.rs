@@ -26,7 +26,7 @@ pub struct Route {
     /// Its name; `inline` for one that came in a header.
     pub name: String,
     /// Never empty; the first is the root.
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<RouteNode>,
     /// In the order of the tree; never empty.
     pub targets: Vec<Target>,
     /// Whether and how answers are cached.
@@ -45,7 +45,7 @@ pub struct Route {
 
 /// One place in the tree.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct RouteNode {
     pub name: Option<String>,
     /// Its share where shares are drawn; finite, not negative.
     pub weight: f64,
@@ -153,7 +153,10 @@ impl Route {
         // are, take 40 bytes for two.
         let config = config_bytes.saturating_mul(24);
         let targets = self.targets.len() * (size_of::<Target>() + size_of::<Health>() + 256);
-        config + targets + self.nodes.len() * (size_of::<Node>() + 128) + 2 * self.pattern_bytes
+        config
+            + targets
+            + self.nodes.len() * (size_of::<RouteNode>() + 128)
+            + 2 * self.pattern_bytes
     }
 
     /// True if there is nothing to choose and nothing to repeat.

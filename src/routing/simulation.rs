@@ -35,7 +35,7 @@ impl Attributes for ScriptedRequest {
 }
 
 /// How a target does at a time: status, `retry-after`, latency in milliseconds.
-type Script = fn(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64);
+type TargetScript = fn(place: usize, ms: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64);
 
 fn well(_: usize, _: u64, rng: &mut IdSource) -> (u16, Option<u64>, u64) {
     (200, None, 5 + rng.below(20) as u64)
@@ -53,7 +53,7 @@ struct Trip {
 }
 
 /// How a request ended.
-struct End {
+struct TripEnd {
     status: u16,
     tried: Vec<usize>,
     begun_ms: u64,
@@ -61,19 +61,19 @@ struct End {
     user: String,
 }
 
-struct World {
+struct SimulatedTargets {
     epoch: Instant,
     active_routes: Vec<Arc<ActiveRoute>>,
     rng: Vec<IdSource>,
-    script: Script,
+    script: TargetScript,
     /// By target: first attempts, and retries.
     calls: BTreeMap<usize, (u64, u64)>,
     /// Targets and times of attempts.
     log: Vec<(u64, usize)>,
 }
 
-impl World {
-    fn new(config: &str, script: Script, seed: u64) -> Self {
+impl SimulatedTargets {
+    fn new(config: &str, script: TargetScript, seed: u64) -> Self {
         let epoch = Instant::now();
         let targets = TargetRegistry::new(epoch);
         let route = Arc::new(Route::from_json(config).expect("a good config"));
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Lets `count` requests arrive, one in `every_ms`, and drives all to their ends.
-    fn run(&mut self, count: usize, every_ms: u64, users: usize) -> Vec<End> {
+    fn run(&mut self, count: usize, every_ms: u64, users: usize) -> Vec<TripEnd> {
         let mut events = BinaryHeap::new();
         for number in 0..count {
             events.push(Reverse((number as u64 * every_ms, number)));
@@ -121,7 +121,7 @@ impl World {
                     events.push(Reverse((next_ms, number)));
                     trips.insert(number, trip);
                 }
-                None => ends.push(End {
+                None => ends.push(TripEnd {
                     status: trip.plan.last().map_or(0, |last| last.status),
                     tried: trip.tried,
                     begun_ms: trip.begun_ms,
@@ -197,7 +197,7 @@ fn an_able_target_is_never_left_untried() {
         for retry in ["", r#","retry":{"attempts":2}"#] {
             let strategy = format!(r#""strategy":{{"mode":"{mode}"}}"#);
             let config = format!(r#"{{{strategy}{retry},"targets":[{}]}}"#, targets(4));
-            let mut world = World::new(&config, script, 3);
+            let mut world = SimulatedTargets::new(&config, script, 3);
             for end in world.run(REQUESTS, 1, 50) {
                 assert_eq!(end.status, 200, "{mode}{retry}: {:?}", end.tried);
             }
@@ -221,7 +221,7 @@ fn a_nested_group_is_tried_to_its_end_too() {
     let config = format!(
         r#"{{"strategy":{{"mode":"fallback"}},"targets":[{{"provider":"a"}},{deep},{{"provider":"z"}}]}}"#
     );
-    let mut world = World::new(&config, script, 4);
+    let mut world = SimulatedTargets::new(&config, script, 4);
     for end in world.run(2_000, 1, 1) {
         assert_eq!((end.status, end.tried.last()), (200, Some(&4)), "{:?}", end.tried);
         let mut seen = end.tried.clone();
@@ -241,7 +241,7 @@ fn time_is_kept() {
             "targets":[{}]}}"#,
         targets(4)
     );
-    let mut world = World::new(&config, script, 5);
+    let mut world = SimulatedTargets::new(&config, script, 5);
     let ends = world.run(2_000, 3, 1);
     for end in &ends {
         assert!(end.ended_ms - end.begun_ms <= 100, "{} ms", end.ended_ms - end.begun_ms);
@@ -255,7 +255,7 @@ fn shares_are_met_across_shards() {
         {"provider":"c","weight":0},{"provider":"d","weight":2}"#;
     for (mode, tolerance) in [("loadbalance", 0.02), ("round_robin", 0.002)] {
         let config = format!(r#"{{"strategy":{{"mode":"{mode}"}},"targets":[{weighted}]}}"#);
-        let mut world = World::new(&config, well, 6);
+        let mut world = SimulatedTargets::new(&config, well, 6);
         world.run(REQUESTS, 1, 1);
         for (place, expected) in [(0, 0.5), (1, 0.3), (2, 0.0), (3, 0.2)] {
             let calls = world.calls.get(&place).map_or(0, |calls| calls.0);
@@ -265,7 +265,7 @@ fn shares_are_met_across_shards() {
     }
     let config =
         format!(r#"{{"strategy":{{"mode":"canary","percent":12.5}},"targets":[{}]}}"#, targets(2));
-    let mut world = World::new(&config, well, 7);
+    let mut world = SimulatedTargets::new(&config, well, 7);
     world.run(REQUESTS, 1, 1);
     let share = world.calls[&1].0 as f64 / REQUESTS as f64;
     assert!((share - 0.125).abs() < 0.015, "{share}");
@@ -289,7 +289,7 @@ fn breakers_open_and_close_as_stated() {
         (r#"{"mode":"fallback"}"#, 5, 1_000),
     ] {
         let config = format!(r#"{{"strategy":{strategy},"targets":[{}]}}"#, targets(2));
-        let mut world = World::new(&config, script, 8);
+        let mut world = SimulatedTargets::new(&config, script, 8);
         let ends = world.run(REQUESTS, 1, 1);
         let during = |from: u64, to: u64| {
             let is_meant = |(ms, target): &&(u64, usize)| *target == 1 && (from..to).contains(ms);
@@ -316,7 +316,7 @@ fn a_slow_target_is_left_out() {
         if place == 2 { (200, None, 2_000) } else { well(place, ms, rng) }
     }
     let config = format!(r#"{{"strategy":{{"mode":"round_robin"}},"targets":[{}]}}"#, targets(3));
-    let mut world = World::new(&config, script, 9);
+    let mut world = SimulatedTargets::new(&config, script, 9);
     world.run(REQUESTS, 1, 1);
     let slow = world.calls[&2].0;
     // Until its first answers are in, 2 s of the 10 s, it has its third; then it is out.
@@ -334,7 +334,7 @@ fn a_session_does_not_move_without_cause() {
         let sticky = r#""sticky":{"hash_fields":["metadata.user"]}"#;
         let config =
             format!(r#"{{"strategy":{{"mode":"{mode}",{sticky}}},"targets":[{}]}}"#, targets(4));
-        let mut world = World::new(&config, script, 10);
+        let mut world = SimulatedTargets::new(&config, script, 10);
         let mut homes: HashMap<String, usize> = HashMap::new();
         let mut moved = 0;
         for end in world.run(REQUESTS, 1, 400) {
@@ -362,7 +362,7 @@ fn raising_the_percentage_moves_sessions_one_way() {
                 "sticky":{{"hash_fields":["metadata.user"]}}}},"targets":[{}]}}"#,
             targets(2)
         );
-        let mut world = World::new(&config, well, 11);
+        let mut world = SimulatedTargets::new(&config, well, 11);
         for end in world.run(4_000, 1, 500) {
             let before = sides.insert(end.user.clone(), end.tried[0]).unwrap_or(0);
             assert!(end.tried[0] >= before, "{} went back", end.user);
@@ -384,7 +384,7 @@ fn the_measured_modes_prefer_what_they_measure() {
         [("least_latency", targets(3)), ("least_busy", targets(3)), ("cheapest", by_price)]
     {
         let config = format!(r#"{{"strategy":{{"mode":"{mode}"}},"targets":[{targets}]}}"#);
-        let mut world = World::new(&config, script, 12);
+        let mut world = SimulatedTargets::new(&config, script, 12);
         world.run(REQUESTS, 2, 1);
         let calls = |place: usize| world.calls.get(&place).map_or(0, |calls| calls.0);
         let others = calls(0).max(calls(2));

@@ -17,7 +17,7 @@ use super::loadbalance::Loadbalance;
 use super::mirror::Mirror;
 use super::race::Race;
 use super::round_robin::RoundRobin;
-use super::route::{Group, Node, Target};
+use super::route::{Group, RouteNode, Target};
 use super::settings::StrategySettings;
 use super::single::Single;
 use super::targets::ActiveRoute;
@@ -142,7 +142,7 @@ pub struct Selection<'c> {
 }
 
 impl<'c> Selection<'c> {
-    fn node(&self, place: usize) -> Option<&'c Node> {
+    fn node(&self, place: usize) -> Option<&'c RouteNode> {
         self.active.route().nodes.get(*self.group.children.get(place)?)
     }
 
@@ -159,10 +159,10 @@ impl<'c> Selection<'c> {
     }
 
     /// The open children with a target below that is able; all where none is.
-    pub(super) fn able(&self) -> Vec<usize> {
+    pub(super) fn capable(&self) -> Vec<usize> {
         let is_able = |place: &usize| self.below(*place).any(|(it, _)| self.attributes.is_able(it));
-        let able: Vec<usize> = self.open.iter().copied().filter(is_able).collect();
-        if able.is_empty() { self.open.to_vec() } else { able }
+        let capable: Vec<usize> = self.open.iter().copied().filter(is_able).collect();
+        if capable.is_empty() { self.open.to_vec() } else { capable }
     }
 
     /// The child of the least measure, of those measured alike the first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::bounds::{check_lanes, gather_fields};
+use super::bounds::{check_lanes, collect_fields};
 use super::breaker::BreakerRule;
 use super::cache_rule::CacheRuleSettings;
 use super::drop_path::{DropParams, DropPath};
@@ -15,7 +15,7 @@ use super::limits::{CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, Limit
 use super::params::Params;
 use super::path_set::{Bits, PathSet, bit};
 use super::retry::{RetryRule, check_statuses};
-use super::route::{FailoverOn, Group, Node, NodeKind, Route, Target};
+use super::route::{FailoverOn, Group, NodeKind, Route, RouteNode, Target};
 use super::settings::{RouteSettings, StrategySettings, check_provider_name};
 use super::strategy::{Child, STRATEGIES, Strategy, StrategyInput, StrategyRow};
 use crate::base::{
@@ -73,7 +73,7 @@ pub(super) fn route(
         pattern_bytes: usage.pattern_bytes(),
         warnings: Vec::new(),
     };
-    gather_fields(&mut route, limits, path, problems);
+    collect_fields(&mut route, limits, path, problems);
     Some(route)
 }
 
@@ -113,7 +113,7 @@ impl Default for Inherited {
 struct Builder<'p> {
     /// Where the route stands in the settings.
     root: String,
-    nodes: Vec<Node>,
+    nodes: Vec<RouteNode>,
     targets: Vec<Target>,
     /// With the places where they are written.
     caches: Vec<(String, CacheRuleSettings)>,
@@ -147,7 +147,7 @@ impl Builder<'_> {
         let name = settings.name.take();
         let first = self.targets.len();
         let place = self.nodes.len();
-        self.nodes.push(Node { name, weight, targets: 0..0, kind: NodeKind::Target(first) });
+        self.nodes.push(RouteNode { name, weight, targets: 0..0, kind: NodeKind::Target(first) });
         let kind = if settings.targets.is_empty() {
             if let Some(strategy) = settings.strategy.take() {
                 // Only to tell what is wrong with it.

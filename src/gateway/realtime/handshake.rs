@@ -141,7 +141,7 @@ pub(in super::super) fn encode(
     write_field(out, "host", base.authority.as_bytes());
     let proof = auth_fields(context.head, upstream_request, base, &target, Payload::Whole(&[]))?;
     write_fields(out, context, upstream_request, &proof, hops);
-    write_wanted(out);
+    write_upgrade_fields(out);
     write_field(out, "sec-websocket-key", handshake.nonce);
     if !handshake.protocols.is_empty() {
         write_field(out, "sec-websocket-protocol", &handshake.protocols.join(&b", "[..]));
@@ -151,7 +151,7 @@ pub(in super::super) fn encode(
 }
 
 /// The fields that say which protocol is wanted: in a handshake, and in the answer to what is none.
-pub(in super::super) fn write_wanted(out: &mut Vec<u8>) {
+pub(in super::super) fn write_upgrade_fields(out: &mut Vec<u8>) {
     write_field(out, "connection", b"upgrade");
     write_field(out, "upgrade", b"websocket");
     write_field(out, "sec-websocket-version", VERSION);

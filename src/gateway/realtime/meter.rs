@@ -20,7 +20,7 @@ const KEPT_BYTES: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct Meter {
     message: Vec<u8>,
-    state: State,
+    state: MeterState,
     /// The frame at hand belongs to the message: control frames may come between its frames.
     is_data: bool,
     /// It is the last one of its message.
@@ -29,7 +29,7 @@ pub(super) struct Meter {
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+enum MeterState {
     /// The message is no text, or too long.
     #[default]
     Skipped,
@@ -52,14 +52,14 @@ impl Meter {
                     self.is_final = is_final;
                 }
                 match kind {
-                    FrameKind::Text => self.state = State::Kept,
-                    FrameKind::Binary => self.state = State::Skipped,
+                    FrameKind::Text => self.state = MeterState::Kept,
+                    FrameKind::Binary => self.state = MeterState::Skipped,
                     FrameKind::Continuation | FrameKind::Close | FrameKind::Other => {}
                 }
             }
-            FramePart::Payload(piece) if self.is_data && self.state == State::Kept => {
+            FramePart::Payload(piece) if self.is_data && self.state == MeterState::Kept => {
                 if self.message.len() + piece.len() > MESSAGE_BYTES_MAX {
-                    self.state = State::Skipped;
+                    self.state = MeterState::Skipped;
                     self.forget();
                 } else {
                     self.message.extend_from_slice(piece);
@@ -67,12 +67,12 @@ impl Meter {
             }
             FramePart::Payload(_) => {}
             FramePart::End if self.is_data && self.is_final => {
-                if self.state == State::Kept {
+                if self.state == MeterState::Kept {
                     let report = usage_of(&self.message, scanner);
                     let sum = self.usage.zip(report).map(|(sum, report)| sum.plus(report));
                     self.usage = sum.or(report).or(self.usage);
                 }
-                self.state = State::Skipped;
+                self.state = MeterState::Skipped;
                 self.forget();
             }
             FramePart::End => {}

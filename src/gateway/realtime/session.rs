@@ -123,7 +123,7 @@ enum Stop {
 }
 
 /// One session.
-pub(super) struct Session {
+pub(super) struct RealtimeSession {
     pub(super) from_client: Flow,
     pub(super) from_provider: Flow,
     meter: RefCell<Meter>,
@@ -137,7 +137,7 @@ pub(super) struct Session {
     drain: Duration,
 }
 
-impl Session {
+impl RealtimeSession {
     /// A session that is just open.
     pub(super) fn new(
         exchange: &Exchange<'_>,
@@ -184,7 +184,7 @@ impl Session {
         let client = &mut client.connection;
         let (from_client, to_provider) = (&mut client.reader, &mut provider.writer);
         let (from_provider, to_client) = (&mut provider.reader, &mut client.writer);
-        let mut up = pin!(self.carry(
+        let mut up = pin!(self.forward_frames(
             &self.from_client,
             (from_client, to_provider),
             |part| {
@@ -194,7 +194,7 @@ impl Session {
             },
             |out, bytes, _| out.extend_from_slice(bytes)
         ));
-        let mut down = pin!(self.carry(
+        let mut down = pin!(self.forward_frames(
             &self.from_provider,
             (from_provider, to_client),
             |part| self.meter.borrow_mut().take(part, &mut worker.scanner()),
@@ -262,7 +262,7 @@ impl Session {
 
     /// One direction, until one of its ends is gone. `take` appends what is sent of the bytes that were
     /// read, and hears whether they end between two frames.
-    async fn carry(
+    async fn forward_frames(
         &self,
         flow: &Flow,
         (reader, writer): (&mut Reader, &mut Writer),
@@ -300,7 +300,7 @@ impl Session {
             turn += count;
             if turn >= TURN_BYTES {
                 turn = 0;
-                let_others_go_first().await;
+                yield_to_others().await;
             }
         }
     }
@@ -334,7 +334,7 @@ impl Session {
 }
 
 /// Ready when it is asked again, after what else the shard has to do.
-async fn let_others_go_first() {
+async fn yield_to_others() {
     let mut has_waited = false;
     poll_fn(|task| {
         if std::mem::replace(&mut has_waited, true) {

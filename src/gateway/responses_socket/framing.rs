@@ -9,8 +9,8 @@ use crate::llm::{ApiError, Edit, edit_members, write_object};
 const LAST_EVENTS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
 
 /// Takes the bytes of one answer.
-pub(in crate::gateway) struct Framing {
-    place: Place,
+pub(in crate::gateway) struct MessageFraming {
+    part: ResponsePart,
     reader: EventReader,
     /// The data of the event that holds the whole answer.
     last: Vec<u8>,
@@ -35,7 +35,7 @@ impl Lane {
     }
 }
 
-enum Place {
+enum ResponsePart {
     /// In the head, of which so much has come.
     Head(Vec<u8>),
     Events,
@@ -43,11 +43,16 @@ enum Place {
     Body(u16, Vec<u8>),
 }
 
-impl Framing {
+impl MessageFraming {
     /// For an answer with its head.
     pub(in crate::gateway) fn new(event_bytes_max: usize) -> Self {
         let reader = EventReader::new(event_bytes_max);
-        Self { place: Place::Head(Vec::new()), reader, last: Vec::new(), lane: Lane::default() }
+        Self {
+            part: ResponsePart::Head(Vec::new()),
+            reader,
+            last: Vec::new(),
+            lane: Lane::default(),
+        }
     }
 
     /// For the requests of that lane.
@@ -57,7 +62,7 @@ impl Framing {
 
     /// For the events of a stream.
     pub(super) fn of_events(event_bytes_max: usize) -> Self {
-        Self { place: Place::Events, ..Self::new(event_bytes_max) }
+        Self { part: ResponsePart::Events, ..Self::new(event_bytes_max) }
     }
 
     /// The data of the event that holds the whole answer, if it has come.
@@ -67,8 +72,8 @@ impl Framing {
 
     /// Takes in the next bytes, and appends the frames that they make.
     pub(in crate::gateway) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        match &mut self.place {
-            Place::Head(held) => {
+        match &mut self.part {
+            ResponsePart::Head(held) => {
                 held.extend_from_slice(bytes);
                 let mut head = ResponseHead::default();
                 let Ok(Some(taken)) = head.parse(held, Method::Post, &HeadLimits::default()) else {
@@ -77,19 +82,19 @@ impl Framing {
                 let rest = held.split_off(taken);
                 let is_events =
                     head.get("content-type").is_some_and(|it| it.starts_with(b"text/event-stream"));
-                self.place = if head.is_informational() {
-                    Place::Head(Vec::new())
+                self.part = if head.is_informational() {
+                    ResponsePart::Head(Vec::new())
                 } else if is_events {
-                    Place::Events
+                    ResponsePart::Events
                 } else {
-                    Place::Body(head.status(), Vec::new())
+                    ResponsePart::Body(head.status(), Vec::new())
                 };
                 if !rest.is_empty() {
                     self.push(&rest, out);
                 }
             }
-            Place::Body(_, body) => body.extend_from_slice(bytes),
-            Place::Events => {
+            ResponsePart::Body(_, body) => body.extend_from_slice(bytes),
+            ResponsePart::Events => {
                 self.reader.push(bytes);
                 // One that is too large has no frame, and ends what can be told.
                 while let Ok(Some(event)) = self.reader.next() {
@@ -107,7 +112,7 @@ impl Framing {
 
     /// Appends what is still owed when the answer has ended.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
-        let Place::Body(status, body) = &self.place else { return };
+        let ResponsePart::Body(status, body) = &self.part else { return };
         let body = String::from_utf8_lossy(body);
         let mut event = Vec::new();
         if *status == 200 {

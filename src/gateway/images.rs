@@ -1,4 +1,4 @@
-//! Pictures that a request names by `https` addresses, fetched for a provider that takes bytes only.
+//! Images that a request names by `https` addresses, fetched for a provider that takes bytes only.
 //!
 //! Off unless the operator allows it. A name is looked up once, each of its addresses is held against
 //! `[egress]`, and the connection goes to the address that was checked. No redirect is followed; size,
@@ -26,43 +26,43 @@ use crate::providers::{BaseUrl, Host};
 use crate::shard::{Connection, HostName, Peer, client_tls, within};
 use crate::telemetry::Counter;
 
-/// Pictures of one request, at most; vendors take no more than 20 in one message.
-const PICTURES_MAX: usize = 20;
+/// Images of one request, at most; vendors take no more than 20 in one message.
+const IMAGES_MAX: usize = 20;
 
-/// Pictures of one request that are fetched at a time.
+/// Images of one request that are fetched at a time.
 const FETCHED_AT_A_TIME: usize = 4;
 
-/// Requests of one shard that fetch pictures at a time, at most.
+/// Requests of one shard that fetch images at a time, at most.
 const REQUESTS_MAX: u32 = 16;
 
-/// Bytes of one picture, at most. Vendors take 4 to 5 MB.
-const PICTURE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one image, at most. Vendors take 4 to 5 MB.
+const IMAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// All pictures of a request have to be there by then.
+/// All images of a request have to be there by then.
 const TOTAL: Duration = Duration::from_secs(15);
 
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 3;
 
-/// Longest address of a picture.
+/// Longest address of an image.
 const ADDRESS_BYTES_MAX: usize = 8 * 1024;
 
 const HEAD: HeadLimits =
     HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 0, fields_max: 100 };
 
-/// Pictures that were fetched for a request, by their addresses.
+/// Images that were fetched for a request, by their addresses.
 #[derive(Clone, Default)]
-pub(super) struct Pictures(RefCell<BTreeMap<String, Media>>);
+pub(super) struct FetchedImages(RefCell<BTreeMap<String, Media>>);
 
-impl Pictures {
+impl FetchedImages {
     /// Puts the bytes of what was fetched in the place of its address.
-    pub(super) fn put_into(&self, request: &mut ChatRequest) {
+    pub(super) fn replace_urls(&self, request: &mut ChatRequest) {
         let fetched = self.0.borrow();
         if fetched.is_empty() {
             return;
         }
         for turn in &mut request.turns {
-            each_picture(&mut turn.parts, &mut |media| {
+            each_image(&mut turn.parts, &mut |media| {
                 let MediaSource::Url(url) = &media.source else { return };
                 if let Some(known) = fetched.get(url) {
                     media.clone_from(known);
@@ -72,17 +72,17 @@ impl Pictures {
     }
 }
 
-fn each_picture(parts: &mut [Part], visit: &mut impl FnMut(&mut Media)) {
+fn each_image(parts: &mut [Part], visit: &mut impl FnMut(&mut Media)) {
     for part in parts {
         match &mut part.content {
             Content::Image(image) => visit(&mut image.media),
-            Content::ToolResult(result) => each_picture(&mut result.parts, visit),
+            Content::ToolResult(result) => each_image(&mut result.parts, visit),
             _ => {}
         }
     }
 }
 
-/// The addresses of pictures that have to be fetched before the request can be written for a provider
+/// The addresses of images that have to be fetched before the request can be written for a provider
 /// of `provider`; none where that is not allowed.
 pub(super) fn missing(
     context: &RequestContext<'_>,
@@ -102,18 +102,18 @@ pub(super) fn missing(
         return Ok(Vec::new());
     }
     let mut chat_request = translate::read(context, request, edits, client)?;
-    Ok(wanted(&mut chat_request, provider, &request.pictures))
+    Ok(wanted(&mut chat_request, provider, &request.images))
 }
 
 fn wanted(
     chat_request: &mut ChatRequest,
     provider: &dyn Codec,
-    pictures: &Pictures,
+    images: &FetchedImages,
 ) -> Vec<String> {
-    let fetched = pictures.0.borrow();
+    let fetched = images.0.borrow();
     let mut found = Vec::new();
     for turn in &mut chat_request.turns {
-        each_picture(&mut turn.parts, &mut |media| {
+        each_image(&mut turn.parts, &mut |media| {
             let MediaSource::Url(url) = &media.source else { return };
             let is_wanted = url.starts_with("https://") && provider.needs_bytes_of(media);
             if is_wanted && !fetched.contains_key(url) && !found.contains(url) {
@@ -124,7 +124,7 @@ fn wanted(
     found
 }
 
-/// Fetches pictures for the request.
+/// Fetches images for the request.
 ///
 /// # Errors
 /// If one of them cannot be had.
@@ -133,20 +133,20 @@ pub(super) async fn fetch(
     request: &Request,
     urls: Vec<String>,
 ) -> Result<(), GatewayError> {
-    if urls.len() > PICTURES_MAX {
-        let text = format!("expected at most {PICTURES_MAX} pictures by address in one request");
+    if urls.len() > IMAGES_MAX {
+        let text = format!("expected at most {IMAGES_MAX} pictures by address in one request");
         return Err(GatewayError::Invalid(text.into()));
     }
     let _permit =
         FetchPermit::take(context.worker).ok_or(GatewayError::Overloaded("picture fetches"))?;
     let limit = Instant::now().after(TOTAL);
     let fetches = stream::iter(urls).map(|url| async move {
-        let picture = Address::parse(&url)?;
+        let image = ImageAddress::parse(&url)?;
         let refused = |reason| {
             context.worker.recorder().count(Counter::PictureErrors);
-            picture.failure(reason)
+            image.failure(reason)
         };
-        let fetched = within(limit, get(context, &picture)).await;
+        let fetched = within(limit, get(context, &image)).await;
         let media =
             fetched.map_err(|_| refused("it took too long")).and_then(|it| it.map_err(refused));
         media.map(|media| (url, media))
@@ -158,7 +158,7 @@ pub(super) async fn fetch(
         if let MediaSource::Base64(text) = &media.source {
             context.reserve_memory(text.len())?;
         }
-        request.pictures.0.borrow_mut().insert(url, media);
+        request.images.0.borrow_mut().insert(url, media);
     }
     Ok(())
 }
@@ -178,9 +178,9 @@ impl Drop for FetchPermit<'_> {
     }
 }
 
-/// Where a picture is.
+/// Where an image is.
 #[derive(Debug, PartialEq, Eq)]
-struct Address {
+struct ImageAddress {
     name: HostName,
     port: u16,
     /// As the field `host` has it.
@@ -189,7 +189,7 @@ struct Address {
     target: String,
 }
 
-impl Address {
+impl ImageAddress {
     fn parse(url: &str) -> Result<Self, GatewayError> {
         let refused = || {
             let text = "expected the address of a picture to be a plain https:// URL";
@@ -220,7 +220,7 @@ impl Address {
     }
 
     fn failure(&self, reason: &'static str) -> GatewayError {
-        GatewayError::Picture { host: self.authority.clone(), reason }
+        GatewayError::Image { host: self.authority.clone(), reason }
     }
 
     /// The addresses that may be connected to.
@@ -242,15 +242,15 @@ impl Address {
     }
 }
 
-/// Fetches one picture.
-async fn get(context: &RequestContext<'_>, picture: &Address) -> Result<Media, &'static str> {
-    let addresses = picture.resolve(context).await?;
-    let tls = client_tls(&picture.name, context.snapshot.roots(), None, None);
+/// Fetches one image.
+async fn get(context: &RequestContext<'_>, image: &ImageAddress) -> Result<Media, &'static str> {
+    let addresses = image.resolve(context).await?;
+    let tls = client_tls(&image.name, context.snapshot.roots(), None, None);
     let tls = Some(tls.map_err(|_| "its host is no name that TLS knows")?);
     let mut connected = Err("its name has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         let name = HostName::Address(address);
-        let endpoint = Peer { name, port: picture.port, tls: tls.clone() };
+        let endpoint = Peer { name, port: image.port, tls: tls.clone() };
         connected = context.worker.dialer().connect(&endpoint).await.map_err(|_| "connect failed");
         if connected.is_ok() {
             break;
@@ -260,8 +260,8 @@ async fn get(context: &RequestContext<'_>, picture: &Address) -> Result<Media, &
     let request = format!(
         "GET {} HTTP/1.1\r\nhost: {}\r\naccept: image/*\r\nuser-agent: ringgate/{}\r\n\
          connection: close\r\n\r\n",
-        picture.target,
-        picture.authority,
+        image.target,
+        image.authority,
         env!("CARGO_PKG_VERSION")
     );
     let sent = connection.writer.write_all(request.into_bytes()).await;
@@ -289,7 +289,7 @@ async fn read_head(connection: &mut Connection) -> Result<ResponseHead, &'static
     }
 }
 
-/// The media type of an answer that is a picture.
+/// The media type of an answer that is an image.
 fn checked_type(head: &ResponseHead) -> Result<String, &'static str> {
     match head.status() {
         200 => {}
@@ -317,12 +317,12 @@ async fn read_body(
     let mut body = Vec::new();
     loop {
         let drained = body_reader.drain(&mut connection.reader, |run| {
-            if body.len() <= PICTURE_BYTES_MAX {
+            if body.len() <= IMAGE_BYTES_MAX {
                 body.extend_from_slice(run);
             }
         });
         let is_done = drained.map_err(|_| "its server breaks off")?;
-        if body.len() > PICTURE_BYTES_MAX {
+        if body.len() > IMAGE_BYTES_MAX {
             return Err(TOO_LARGE);
         }
         if is_done {
@@ -356,7 +356,7 @@ mod tests {
             ("http://a.example/x", None),
             ("https://a.example\r\n/x", None),
         ] {
-            let found = Address::parse(url).ok();
+            let found = ImageAddress::parse(url).ok();
             let found =
                 found.as_ref().map(|it| (it.authority.as_str(), it.port, it.target.as_str()));
             assert_eq!(found, expected, "{url}");
