@@ -17,7 +17,7 @@ use crate::telemetry::RequestOutcome;
 
 /// The response that an attempt obtained.
 pub(super) enum AttemptResponse {
-    /// The gateway knew the answer itself.
+    /// The gateway knew the response itself.
     Local(LocalResponse),
     /// The provider has answered.
     Upstream(Box<UpstreamRequest>, Box<UpstreamResponse>),
@@ -128,7 +128,7 @@ impl<'t> Attempt<'t> {
         outcome
     }
 
-    /// The gateway knew the answer itself.
+    /// The gateway knew the response itself.
     fn end_locally(&mut self) -> AttemptOutcome {
         let now = Instant::now();
         self.guard.end(200, now);
@@ -228,7 +228,7 @@ impl SelectedAttempt {
             let outcome = self.fault_context.outcome_of_failure(failure, now.since(self.begun));
             permit.amend(&outcome, now);
         } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
-            // A stream's words come one by one from its first; those of a whole answer all at once.
+            // A stream's words come one by one from its first; those of a whole response all at once.
             let first = record.first_byte.filter(|_| record.stream);
             let since = first.map_or(self.begun, |first| record.started.after(first));
             permit.health().record_speed(usage.output_tokens, now.since(since), now);

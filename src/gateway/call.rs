@@ -1,11 +1,11 @@
-//! One call to one provider: the request goes out, the head of the answer comes back.
+//! One call to one provider: the request goes out, the head of the response comes back.
 //!
 //! Nothing is repeated here but one thing: a call on a reused idle connection is made once more on a
-//! new one if the connection died, or something else than an answer was waiting on it, and the
+//! new one if the connection died, or something else than a response was waiting on it, and the
 //! provider's system had acknowledged no byte of the request. Had it acknowledged any, the provider
 //! may have read the request, and whether to repeat it is up to the route's retries.
 //!
-//! An answer is taken only if it can be one: not if it was there before the provider had any of the
+//! A response is taken only if it can be one: not if it was there before the provider had any of the
 //! request, and not if it reports success before the request was sent whole.
 
 use std::future::{Future, poll_fn};
@@ -34,11 +34,11 @@ use crate::providers::echo_answer;
 use crate::shard::{Connection, DialError, Pool, Pooled, Reader, within};
 use crate::telemetry::Counter;
 
-/// Bounds of an answer's head: vendors send more fields than clients do.
+/// Bounds of a response's head: vendors send more fields than clients do.
 const ANSWER_HEAD: HeadLimits =
     HeadLimits { head_bytes_max: 64 * 1024, target_bytes_max: 0, fields_max: 200 };
 
-/// Interim answers (1xx) taken for one request, at most.
+/// Interim responses (1xx) taken for one request, at most.
 const INTERIM_MAX: usize = 8;
 
 /// What is known of a call, also of one that is cut off.
@@ -52,7 +52,7 @@ pub(super) struct CallStats {
     pub used: Option<Box<Usage>>,
 }
 
-/// Of an error answer to a larger request the provider may have left a part unread, which it would
+/// Of an error response to a larger request the provider may have left a part unread, which it would
 /// take for the next request. Servers read up to here at once.
 const READ_AT_ONCE_BYTES: usize = 16 * 1024;
 
@@ -64,10 +64,10 @@ struct CallError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CallErrorCause {
-    /// The connection ended before any byte of an answer, and before the provider's system had
+    /// The connection ended before any byte of a response, and before the provider's system had
     /// acknowledged any byte of the request.
     Closed,
-    /// Something was waiting on the connection that cannot be the answer: likewise nothing of the
+    /// Something was waiting on the connection that cannot be the response: likewise nothing of the
     /// request had been acknowledged.
     Surplus,
     /// All else.
@@ -184,7 +184,7 @@ pub(super) async fn call_streamed(
 }
 
 /// An idle connection, or a new one: always new after a failed attempt, for a body that can be
-/// sent only once, and for what becomes a WebSocket. Gives the answer that is to come over it.
+/// sent only once, and for what becomes a WebSocket. Gives the response that is to come over it.
 async fn connect(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
@@ -240,7 +240,7 @@ struct UpstreamCall<'c> {
 }
 
 impl UpstreamCall<'_> {
-    /// Sends the request and reads the head of the answer; also whether the connection may serve
+    /// Sends the request and reads the head of the response; also whether the connection may serve
     /// again.
     async fn make(
         &self,
@@ -251,7 +251,7 @@ impl UpstreamCall<'_> {
         let Pooled { connection, watchdog, .. } = pooled;
         let message =
             encode(self.context.spare.take(), self.context, self.upstream_request, request)?;
-        // One timer for the sending and the wait for the answer.
+        // One timer for the sending and the wait for the response.
         let begun = Instant::now();
         let limit = begun.after(self.upstream_request.timeouts.first_byte).min(self.deadline);
         let mark = connection.writer.written();
@@ -357,7 +357,7 @@ impl UpstreamCall<'_> {
         Ok(sent)
     }
 
-    /// Reads the head of the answer to what was sent since `mark` and `begun`; also whether the
+    /// Reads the head of the response to what was sent since `mark` and `begun`; also whether the
     /// connection may serve again.
     async fn head(
         &self,

@@ -11,8 +11,8 @@ use super::upstream_response::UpstreamResponse;
 use crate::base::Instant;
 use crate::llm::is_error_answer;
 
-/// Makes the calls. Gives the answer to the last of them, or to the first that the provider refuses;
-/// the answers before it stay with the attempt.
+/// Makes the calls. Gives the response to the last of them, or to the first that the provider refuses;
+/// the responses before it stay with the attempt.
 pub(super) async fn call_batched(
     context: &RequestContext<'_>,
     upstream_request: &mut UpstreamRequest,

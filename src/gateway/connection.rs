@@ -33,8 +33,8 @@ const PIPELINED_BYTES_MAX: usize = 64 * 1024;
 /// living reader of a large answer is not cut off.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 
-/// After the last answer on a connection, a client gets so long and so many bytes to read it:
-/// closing with unread bytes makes the kernel reset the connection and take the answer with it.
+/// After the last response on a connection, a client gets so long and so many bytes to read it:
+/// closing with unread bytes makes the kernel reset the connection and take the response with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -47,11 +47,11 @@ pub(super) struct Client {
     deadline: SharedDeadline,
     /// Why it is gone, if its request goes on for others: nothing is sent to it any more.
     pub lost: Option<GatewayError>,
-    /// It is a WebSocket: what is sent of the answer at hand goes out as its messages.
+    /// It is a WebSocket: what is sent of the response at hand goes out as its messages.
     pub framing: Option<Box<MessageFraming>>,
 }
 
-/// How long a client may be idle, or leave its answer unread. The shard looks once a second and
+/// How long a client may be idle, or leave its response unread. The shard looks once a second and
 /// cuts the connections whose time is over: limits of a minute need no timer on each request.
 #[derive(Clone, Default)]
 pub(super) struct SharedDeadline(Rc<Cell<Option<Instant>>>);

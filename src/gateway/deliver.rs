@@ -1,6 +1,6 @@
-//! Stage `deliver`: the answer goes to the client.
+//! Stage `deliver`: the response goes to the client.
 //!
-//! A JSON answer is read whole before its first byte is sent, so that a provider that breaks off
+//! A JSON response is read whole before its first byte is sent, so that a provider that breaks off
 //! gives a clean 502. Event streams go through `deliver_stream`; answers of the pass-through are
 //! relayed piece by piece. Output guardrails will stand here by later work.
 //!
@@ -35,7 +35,7 @@ use crate::llm::{Chunk, Dialect, Tier};
 /// A usual head fits into this.
 const HEAD_BYTES: usize = 1024;
 
-/// An answer that is complete in memory and did not come from a provider.
+/// A response that is complete in memory and did not come from a provider.
 #[derive(Default)]
 pub(super) struct LocalResponse {
     status: u16,
@@ -49,26 +49,26 @@ impl LocalResponse {
         Self { status, content_type: "application/json", body, warning: None }
     }
 
-    /// With a word for the head of the answer.
+    /// With a word for the head of the response.
     pub(super) fn with_warning(self, warning: &'static str) -> Self {
         Self { warning: Some(warning), ..self }
     }
 }
 
-/// How the body of an answer is delimited on the client's connection.
+/// How the body of a response is delimited on the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFraming {
     /// Announced length.
     Length(u64),
     /// Chunks.
     Chunked,
-    /// Until we close, for HTTP/1.0, or by whoever frames the answer.
+    /// Until we close, for HTTP/1.0, or by whoever frames the response.
     UntilClose,
     /// No body at all.
     None,
 }
 
-/// Sends an answer of the gateway's own.
+/// Sends a response of the gateway's own.
 pub(super) async fn send_local(
     exchange: &mut Exchange<'_>,
     response: LocalResponse,
@@ -111,7 +111,7 @@ pub(super) fn deliver(
     }
 }
 
-/// Ends a provider's answer, which was delivered or not.
+/// Ends a provider's response, which was delivered or not.
 pub(super) fn end(
     response: Box<UpstreamResponse>,
     upstream_request: &UpstreamRequest,
@@ -123,7 +123,7 @@ pub(super) fn end(
     }
 }
 
-/// Sends a provider's answer; [`end`] is owed afterwards.
+/// Sends a provider's response; [`end`] is owed afterwards.
 pub(super) async fn send_upstream(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -144,7 +144,7 @@ pub(super) async fn send_upstream(
     }
 }
 
-/// Reads a JSON answer whole, meters it, sends it.
+/// Reads a JSON response whole, meters it, sends it.
 async fn json(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -180,7 +180,7 @@ async fn json(
     Ok(())
 }
 
-/// Meters the body of a successful answer, and gives it as it goes to the client.
+/// Meters the body of a successful response, and gives it as it goes to the client.
 fn metered(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -223,7 +223,7 @@ fn invalid(upstream_request: &UpstreamRequest, reason: &'static str) -> GatewayE
     }
 }
 
-/// Takes the usage of an answer of a dialect that has it elsewhere.
+/// Takes the usage of a response of a dialect that has it elsewhere.
 fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     if exchange.record.endpoint == Some(Endpoint::Rerank) {
         exchange.record.usage = vectors::rerank_usage(exchange.context, body);
@@ -242,7 +242,7 @@ fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     if dialect != Some(Dialect::Gemini) {
         return;
     }
-    // An answer is a stream of one event there; one that failed has used tokens too.
+    // A response is a stream of one event there; one that failed has used tokens too.
     let mut chunks = Vec::new();
     let mut decoder = codec.stream_decoder();
     // What makes no sense to us may make sense to the client, who gets it as it is.
@@ -258,7 +258,7 @@ fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     }
 }
 
-/// The tier that an answer names.
+/// The tier that a response names.
 pub(super) fn tier_of(service_tier: Option<&str>) -> Tier {
     service_tier.map_or(Tier::default(), Tier::of_answer)
 }
@@ -285,7 +285,7 @@ pub(super) async fn keep_whole(
     Ok(body)
 }
 
-/// Relays an answer piece by piece, keeping none of it.
+/// Relays a response piece by piece, keeping none of it.
 async fn relay(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -352,7 +352,7 @@ pub(super) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayErr
         return;
     }
     if exchange.record.answer_begun {
-        // Half an answer has gone out: an event stream ends with an error event, and none ends as
+        // Half a response has gone out: an event stream ends with an error event, and none ends as
         // if it were complete.
         exchange.record.close = true;
         if exchange.record.stream {

@@ -239,7 +239,7 @@ fn drain_events(
         })?;
         let Some(event) = event else { return Ok(()) };
         if progress.done {
-            // Nothing after the terminator is part of the answer.
+            // Nothing after the terminator is part of the response.
             continue;
         }
         if progress.hold.is_on() && !event.data.is_empty() {
@@ -407,7 +407,7 @@ fn meter(
     }
 }
 
-/// True for the event that ends an answer, in dialects that have one.
+/// True for the event that ends a response, in dialects that have one.
 fn is_last(dialect: Dialect, name: Option<&str>) -> bool {
     match dialect {
         Dialect::AnthropicMessages => name == Some("message_stop"),
@@ -476,13 +476,13 @@ fn finish_of(dialect: Dialect, data: &[u8]) -> Finish {
     finish
 }
 
-/// True for what begins with a reason to end that is a failure, as in whole answers.
+/// True for what begins with a reason to end that is a failure, as in whole responses.
 fn is_failure(reason: &[u8]) -> bool {
     let words: [&[u8]; 5] = [b"error\"", b"network_error\"", b"abort\"", b"ERROR\"", b"TIMEOUT\""];
     words.iter().any(|word| reason.starts_with(word))
 }
 
-/// Appends encoded events to the answer's bytes.
+/// Appends encoded events to the response's bytes.
 pub(super) fn append(out: &mut Vec<u8>, events: &[u8], framing: BodyFraming) {
     match framing {
         _ if events.is_empty() => {}

@@ -101,7 +101,7 @@ impl Endpoint {
         }
     }
 
-    /// The methods that a path takes, for the answer to one it does not.
+    /// The methods that a path takes, for the response to one it does not.
     pub(super) fn allowed(path: &str) -> &'static str {
         match PATHS.iter().find(|(known, ..)| *known == path) {
             Some((.., Method::Get)) => "GET, HEAD",
@@ -134,7 +134,7 @@ impl Endpoint {
         }
     }
 
-    /// What the ids of its answers begin with.
+    /// What the ids of its responses begin with.
     pub(super) fn answer_prefix(self) -> &'static str {
         match self {
             Self::Completions => "cmpl",
@@ -171,7 +171,7 @@ impl Endpoint {
         matches!(self, Self::CountTokens | Self::InputTokens | Self::CountContent)
     }
 
-    /// True where the answer is in words, which may come as a stream.
+    /// True where the response is in words, which may come as a stream.
     pub(super) fn is_text(self) -> bool {
         !matches!(self, Self::Embeddings | Self::EmbedContent | Self::Rerank)
     }
@@ -234,14 +234,14 @@ const GEMINI_METHODS: [(&str, Endpoint); 5] = [
     ("countTokens", Endpoint::CountContent),
 ];
 
-/// Google's method whose answer is a stream.
+/// Google's method whose response is a stream.
 const STREAM_METHOD: &str = "streamGenerateContent";
 
 /// Google's method that embeds several texts.
 const BATCH_METHOD: &str = "batchEmbedContents";
 
 impl GeminiCall {
-    /// The answer is a stream.
+    /// The response is a stream.
     pub(super) fn is_stream(&self) -> bool {
         self.method == STREAM_METHOD
     }

@@ -14,7 +14,7 @@ use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
 use crate::telemetry::RequestOutcome;
 
-/// Why a request ended without the provider's answer.
+/// Why a request ended without the provider's response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GatewayError {
     #[error("{0}")]
@@ -89,7 +89,7 @@ pub(super) enum GatewayError {
     Unreachable { provider: String, reason: &'static str },
     #[error("provider `{provider}` sent an invalid answer: {reason}")]
     InvalidAnswer { provider: String, reason: &'static str },
-    /// An error where an answer was to be, under a status of success.
+    /// An error where a response was to be, under a status of success.
     #[error("provider `{provider}` reported an error: {}", .error.message)]
     ProviderError { provider: String, error: Box<ApiError>, retry_after: Option<Duration> },
     #[error("provider `{provider}` did not answer in time ({phase})")]

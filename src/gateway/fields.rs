@@ -290,7 +290,7 @@ pub(super) fn may_be_forwarded(head: &RequestHead, name: &str) -> bool {
         && !head.is_hop_by_hop(name)
 }
 
-/// True for answer fields that travel on to the client as they are.
+/// True for response fields that travel on to the client as they are.
 pub(super) fn goes_downstream(name: &str) -> bool {
     const NAMES: [&str; 18] = [
         "accept-ranges",

@@ -1,7 +1,7 @@
 //! Stage `forward`: a provider is called, and another one as long as the plan says so.
 //!
 //! Attempts do not touch the client, so that several may be under way at once; this stage watches it for
-//! all of them. An answer is given back when it is good, as far as its opening shows, or when there is
+//! all of them. A response is given back when it is good, as far as its opening shows, or when there is
 //! nothing left to try.
 
 use std::future::Future;
@@ -36,7 +36,7 @@ use crate::shard::{sleep, within};
 
 /// The response to deliver.
 pub(super) enum Response {
-    /// The gateway knows the answer itself.
+    /// The gateway knows the response itself.
     Local(LocalResponse),
     /// A provider has answered.
     Upstream(Box<UpstreamRequest>, Box<UpstreamResponse>, SelectedAttempt),
@@ -117,7 +117,7 @@ struct AttemptLimits {
     deadline: Option<Instant>,
     /// For the first content of a stream.
     first_token: Option<Duration>,
-    /// Whether the opening of the answer is looked at, and for how long.
+    /// Whether the opening of the response is looked at, and for how long.
     peek: Option<PeekWait>,
 }
 
@@ -405,7 +405,7 @@ impl PlanExecutor<'_> {
         }
     }
 
-    /// Lets several plans run; the first good answer wins, and the others are cut off.
+    /// Lets several plans run; the first good response wins, and the others are cut off.
     async fn race(
         &self,
         lanes: Vec<Plan>,
@@ -466,7 +466,7 @@ type LaneFuture<'p> =
     Pin<Box<dyn Future<Output = (AttemptOutcome, Result<Response, GatewayError>)> + 'p>>;
 
 impl Response {
-    /// The answer is not wanted.
+    /// The response is not wanted.
     fn dismiss(self) {
         if let Self::Upstream(upstream_request, response, _) = self {
             response.dismiss(&upstream_request);

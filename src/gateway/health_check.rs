@@ -53,7 +53,7 @@ async fn check_once(worker: Rc<Worker>, upstream: Rc<Upstream>, check: HealthChe
     worker.targets().record_check(&upstream.name, is_well, wait, Instant::now());
 }
 
-/// The status of the answer.
+/// The status of the response.
 async fn probe(worker: &Rc<Worker>, upstream: &Rc<Upstream>, check: &HealthCheck) -> Option<u16> {
     let mut head = RequestHead::default();
     head.parse(b"GET / HTTP/1.1\r\nhost: ringgate\r\n\r\n", &HeadLimits::default()).ok()??;

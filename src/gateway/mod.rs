@@ -5,7 +5,7 @@
 //! What a client's departure does: one read on its connection is always in flight. When that read
 //! ends while we wait for the provider, the wait is dropped, the provider's connection is closed
 //! (never pooled), `settle` runs with what has been seen so far, usage estimated and flagged.
-//! After the first byte of an answer has gone to the client there is no repetition of any kind; before, a
+//! After the first byte of a response has gone to the client there is no repetition of any kind; before, a
 //! route may retry or fail over. Attempts never touch the client, so that several may be under way.
 //!
 //! Only `error.rs` knows which status an error becomes. Absent: any wait of one shard for another.

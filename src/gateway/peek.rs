@@ -1,4 +1,4 @@
-//! The opening of an answer, held back until it shows that the answer is good: all of a JSON answer, of
+//! The opening of a response, held back until it shows that the response is good: all of a JSON response, of
 //! a stream all before its first content.
 //!
 //! What comes before the first content (a role, `message_start`, pings) binds nobody: as long as the
@@ -42,10 +42,10 @@ pub(super) enum PeekWait {
     Briefly,
 }
 
-/// Takes in the opening of a successful answer; [`UpstreamResponse::drain`] gives it again.
+/// Takes in the opening of a successful response; [`UpstreamResponse::drain`] gives it again.
 ///
 /// # Errors
-/// If it shows that there is no answer.
+/// If it shows that there is no response.
 pub(super) async fn peek(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
@@ -155,13 +155,13 @@ async fn peek_stream(
     Ok(())
 }
 
-/// Why a stream is no answer that has neither content nor a reason to end.
+/// Why a stream is no response that has neither content nor a reason to end.
 pub(super) const NO_CONTENT: &str = "its stream ended before its answer had begun";
 
 /// True for content, false where nothing has been shown yet.
 ///
 /// # Errors
-/// If the stream has failed, or ended as if it were an answer.
+/// If the stream has failed, or ended as if it were a response.
 pub(super) fn has_content(
     upstream_request: &UpstreamRequest,
     head: &ResponseHead,
@@ -175,7 +175,7 @@ pub(super) fn has_content(
     }
 }
 
-/// Refuses a whole answer of a conversation in another dialect that is none.
+/// Refuses a whole response of a conversation in another dialect that is none.
 pub(super) fn check(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
@@ -189,7 +189,7 @@ pub(super) fn check(
     }
 }
 
-/// Refuses a whole answer with an empty list of choices, of a provider that imitates OpenAI: clients take
+/// Refuses a whole response with an empty list of choices, of a provider that imitates OpenAI: clients take
 /// the first of them.
 pub(super) fn check_choices(
     context: &RequestContext<'_>,
@@ -286,7 +286,7 @@ impl ResponseHold {
         }
     }
 
-    /// Waits for more of the answer, 0 at its end; none once it is held back for too long, which ends
+    /// Waits for more of the response, 0 at its end; none once it is held back for too long, which ends
     /// with this.
     pub(super) async fn fill(
         &mut self,

@@ -28,7 +28,7 @@ use crate::routing::{Params, Target};
 
 /// What serves a request at one target.
 pub(super) enum Preparation {
-    /// The gateway knows the answer itself.
+    /// The gateway knows the response itself.
     Respond(LocalResponse, Arc<str>),
     /// A provider is called.
     Call(Box<UpstreamRequest>),

@@ -1,7 +1,7 @@
 //! `GET /v1/realtime`: a WebSocket between a client and a provider that speaks OpenAI's realtime API.
 //!
 //! The way there is that of any request: key, route, model, credential, and the provider's refusal is
-//! told as the HTTP answer it is. Once both sides have agreed, their bytes travel as they are, frames
+//! told as the HTTP response it is. Once both sides have agreed, their bytes travel as they are, frames
 //! unread but for their bounds, the close, the usage that the provider tells, its credential, which is
 //! masked, and the models that a client names whose key has a list of them. Neither connection serves
 //! anything else, before or after.

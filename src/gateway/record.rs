@@ -19,7 +19,7 @@ use crate::http::RequestHead;
 use crate::llm::{Tier, Usage};
 use crate::telemetry::Gauge;
 
-/// A request and its answer in the pipeline. The settings it began with stay with it.
+/// A request and its response in the pipeline. The settings it began with stay with it.
 pub(super) struct Exchange<'a> {
     /// What it shares with its attempts.
     pub context: &'a RequestContext<'a>,
@@ -40,11 +40,11 @@ pub(super) enum CacheStatus {
     Disabled,
     /// It answered.
     Hit,
-    /// It had no answer.
+    /// It had no response.
     Miss,
     /// It answered a question of the same meaning.
     SemanticHit,
-    /// It had no answer, and none to a question of the same meaning.
+    /// It had no response, and none to a question of the same meaning.
     SemanticMiss,
     /// The client bypassed it.
     Refresh,
@@ -109,7 +109,7 @@ pub(super) struct RequestRecord {
     pub sent_upstream: bool,
     /// True if the provider reported an error inside its stream.
     pub stream_error: bool,
-    /// True once the head of an answer has gone out: no other head may follow.
+    /// True once the head of a response has gone out: no other head may follow.
     pub answer_begun: bool,
     /// The number of the next event, where the events of a stream are numbered and it failed.
     pub next_event: u64,
@@ -188,7 +188,7 @@ impl<'a> Exchange<'a> {
         if self.must_close() { ConnectionReuse::Close } else { ConnectionReuse::KeepAlive }
     }
 
-    /// True if the answer has to say `connection: close`.
+    /// True if the response has to say `connection: close`.
     pub(super) fn must_close(&self) -> bool {
         self.record.close
             || self.record.body_unread
@@ -209,7 +209,7 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Sends bytes of the answer and counts them.
+    /// Sends bytes of the response and counts them.
     pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
         self.record.answer_begun = true;
         if self.client.lost.is_some() {

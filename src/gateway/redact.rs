@@ -38,7 +38,7 @@ pub(super) enum Scrutiny {
 }
 
 impl Scrutiny {
-    /// What the head of an answer deserves.
+    /// What the head of a response deserves.
     pub(super) fn of_status(status: u16) -> Self {
         if (200..300).contains(&status) { Self::Usual } else { Self::Close }
     }

@@ -14,7 +14,7 @@ use super::resolve::named_provider;
 use crate::base::Instant;
 use crate::routing::Plan;
 
-/// Where the answer comes from.
+/// Where the response comes from.
 pub(super) enum RouteDecision {
     /// The gateway knows it itself.
     Respond(LocalResponse),

@@ -15,7 +15,7 @@ fn strict_dialect(exchange: &Exchange<'_>, upstream_request: &UpstreamRequest) -
     endpoint.chat_dialect().filter(|_| is_strict && is_imitator)
 }
 
-/// A whole answer that has a foreign word, in OpenAI's words. None where there is nothing to change.
+/// A whole response that has a foreign word, in OpenAI's words. None where there is nothing to change.
 pub(super) fn whole(
     exchange: &Exchange<'_>,
     upstream_request: &UpstreamRequest,

@@ -152,7 +152,7 @@ fn spent_tokens(exchange: &Exchange<'_>) -> bool {
 
 /// Our own count where the provider's is missing, flagged as such: the request's bytes for the
 /// input; for the output the content events of a stream (most providers send one token in each)
-/// or the answer's bytes.
+/// or the response's bytes.
 fn estimate(exchange: &Exchange<'_>) -> Usage {
     let record = &exchange.record;
     let output = if record.stream { record.content_events } else { tokens_in(record.answer_bytes) };

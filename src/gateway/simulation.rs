@@ -82,7 +82,7 @@ impl Simulation {
         self.worker.dialer().script(Connection::in_memory(script, tape));
     }
 
-    /// Serves a client that sends `script`, until its connection ends; the tape gets the answers.
+    /// Serves a client that sends `script`, until its connection ends; the tape gets the responses.
     pub async fn client(&self, script: Script, tape: Tape) {
         let connection = Connection::in_memory(script, tape);
         connection::serve(Rc::clone(&self.worker), connection, SharedDeadline::default()).await;

@@ -20,9 +20,9 @@ pub(super) struct UpstreamResponse {
     pub link: Link,
     pub head: ResponseHead,
     pub body_reader: BodyReader,
-    /// What has been taken in of the body already, to see whether the answer is good.
+    /// What has been taken in of the body already, to see whether the response is good.
     pub peeked: Vec<u8>,
-    /// What the opening has shown of a whole answer.
+    /// What the opening has shown of a whole response.
     pub outline: Option<Box<AnswerOutline>>,
     /// It has shown that it is good, or may go to the client all the same.
     pub is_good: bool,
@@ -30,7 +30,7 @@ pub(super) struct UpstreamResponse {
     pub deadline: Instant,
 }
 
-/// Where an answer comes from.
+/// Where a response comes from.
 pub(super) enum Link {
     /// A provider's connection; dropped and so closed unless [`UpstreamResponse::done`] says that all is well.
     Pooled { pooled: Pooled, reusable: bool },
@@ -39,7 +39,7 @@ pub(super) enum Link {
 }
 
 impl Link {
-    /// The answer is complete. From now on, while the client is still being written to, it is
+    /// The response is complete. From now on, while the client is still being written to, it is
     /// noticed if more comes.
     fn watch_for_surplus(&mut self) {
         if let Self::Pooled { pooled, reusable: true } = self {
@@ -67,7 +67,7 @@ impl UpstreamResponse {
         KINDS.iter().any(|kind| media_type_is(content_type, kind))
     }
 
-    /// The answer that is to come over `link`; see [`UpstreamResponse::begin`]. In a box, since it goes through
+    /// The response that is to come over `link`; see [`UpstreamResponse::begin`]. In a box, since it goes through
     /// many hands and is large.
     pub(super) fn awaited(link: Link, deadline: Instant) -> Box<Self> {
         Box::new(Self {
@@ -102,7 +102,7 @@ impl UpstreamResponse {
         Ok(is_complete)
     }
 
-    /// Waits for more of the answer, for as long as the client is there and the provider keeps its
+    /// Waits for more of the response, for as long as the client is there and the provider keeps its
     /// time. 0 at the end of its stream.
     pub(super) async fn fill(
         &mut self,
@@ -198,7 +198,7 @@ impl UpstreamResponse {
         }
     }
 
-    /// The answer has been read to its end: its connection may serve again.
+    /// The response has been read to its end: its connection may serve again.
     pub(super) fn done(self: Box<Self>, upstream_request: &UpstreamRequest) {
         if let Link::Pooled { pooled, reusable: true } = self.link
             && let Some(pool) = &upstream_request.upstream.pool
@@ -219,7 +219,7 @@ impl UpstreamResponse {
         }
     }
 
-    /// The answer is not wanted. Its connection may serve again if all of it is here already.
+    /// The response is not wanted. Its connection may serve again if all of it is here already.
     pub(super) fn dismiss(mut self: Box<Self>, upstream_request: &UpstreamRequest) {
         if matches!(self.drain(|_| {}), Ok(true)) {
             self.done(upstream_request);

@@ -432,7 +432,7 @@ fn admit_connection(
         Ok((connection, _)) => {
             let limit = worker.snapshot.borrow().settings.server.connections_max;
             if worker.clients.borrow().len() >= limit {
-                // Dropped unread: over the bound not even an answer is affordable.
+                // Dropped unread: over the bound not even a response is affordable.
                 worker.recorder.count(Counter::ConnectionsRefused);
                 return;
             }

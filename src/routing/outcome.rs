@@ -9,12 +9,12 @@ pub struct AttemptOutcome {
     pub status: u16,
     /// Whose fault it was.
     pub fault: Fault,
-    /// No answer came: the provider could not be reached, broke off or made no sense. One that is too slow
+    /// No response came: the provider could not be reached, broke off or made no sense. One that is too slow
     /// is told by its status.
     pub is_transport: bool,
     /// How long the provider wants to be left alone.
     pub retry_after: Option<Duration>,
-    /// From the beginning of the attempt to the head of an answer, or to its first content.
+    /// From the beginning of the attempt to the head of a response, or to its first content.
     pub latency: Duration,
 }
 

@@ -427,7 +427,7 @@ mod tests {
     }
 
     /// What a plan does when its attempts end with `statuses`, the last one again and again: `2`: the
-    /// target is asked, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the answer is given.
+    /// target is asked, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the response is given.
     fn steps(config: &str, statuses: &[u16]) -> String {
         let epoch = Instant::now();
         let route = Arc::new(Route::from_json(config).expect(config));

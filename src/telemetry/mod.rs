@@ -31,7 +31,7 @@ use crate::llm::{PicoUsd, Usage};
 /// How an exchange ended, and whose fault it was if it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RequestOutcome {
-    /// The client has its answer.
+    /// The client has its response.
     Success,
     /// The request could not be served as it was.
     ClientError,
@@ -111,7 +111,7 @@ pub struct AttemptSummary {
     pub model: Option<String>,
     /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
     pub status: u16,
-    /// From its beginning to its end, or to the first content of its answer.
+    /// From its beginning to its end, or to the first content of its response.
     pub took: Duration,
     /// What one that was cut off had used, by our estimate; none for the others.
     pub usage: Option<Usage>,
@@ -156,9 +156,9 @@ pub struct RequestEvent {
     pub cost: Option<Cost>,
     /// What was lost in translation, in the words of the header `warnings`.
     pub warnings: Option<Arc<str>>,
-    /// From the first byte of the head to the last of the answer.
+    /// From the first byte of the head to the last of the response.
     pub latency: Duration,
-    /// From the first byte of the head to the first of the answer.
+    /// From the first byte of the head to the first of the response.
     pub first_byte: Option<Duration>,
     /// Time spent waiting for the provider.
     pub upstream: Duration,

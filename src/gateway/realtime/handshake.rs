@@ -82,7 +82,7 @@ impl<'h> Handshake<'h> {
         encode_base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref())
     }
 
-    /// The subprotocol that the provider chose, if its 101 is an answer to this (RFC 6455
+    /// The subprotocol that the provider chose, if its 101 is a response to this (RFC 6455
     /// section 4.1); else what is wrong with it.
     pub(super) fn check_answer(
         &self,
@@ -150,7 +150,7 @@ pub(in super::super) fn encode(
     Ok(())
 }
 
-/// The fields that say which protocol is wanted: in a handshake, and in the answer to what is none.
+/// The fields that say which protocol is wanted: in a handshake, and in the response to what is none.
 pub(in super::super) fn write_upgrade_fields(out: &mut Vec<u8>) {
     write_field(out, "connection", b"upgrade");
     write_field(out, "upgrade", b"websocket");
