@@ -113,17 +113,19 @@ const TIER: &str = "priority";
 /// Appends all tables.
 pub(super) fn write(out: &mut String) {
     out.push_str(
-        "\n## Answers\n\nWhat a client finds in its answer, whichever dialect the provider spoke. The same holds \
-         for the stream.\n\n",
+        "\n## Responses\n\nWhere a client finds each part of its response, for any dialect of the \
+         provider. The same applies to streams.\n\n",
     );
     let names: Vec<String> = clients().map(|(dialect, _)| dialect_name(dialect)).collect();
     let mut header = vec![""];
     header.extend(names.iter().map(String::as_str));
     parts(out, &header);
-    out.push_str("\n### Why an answer ended\n\n");
+    out.push_str("\n### Finish reasons\n\n");
     stops(out, &header);
-    out.push_str("\nIt is read from these words of the providers; one that is not here counts as ");
-    out.push_str("complete, with Gemini as filtered.\n\n");
+    out.push_str(
+        "\nThe finish reason is derived from these provider values; an unknown value counts as \
+         complete, for Gemini as filtered.\n\n",
+    );
     stop_words(out);
     usage(out, &header);
     errors(out, &header);
@@ -194,8 +196,12 @@ fn parts(out: &mut String, header: &[&str]) {
     });
     table::write(out, header, rows);
     out.push_str(
-        "\nA signature of another dialect's provider has that dialect's name before it, so that it finds its \
-         way back. A picture or sound that an API has\nno place for is a link in Markdown, which becomes the picture again where the client sends it back.\n\nClients of Google get thoughts where they set `includeThoughts` only. What the provider wants back of\nthe others is in the `thoughtSignature` of the part behind them, from which it returns with the next turn.\n",
+        "\nA signature from a provider of another dialect is prefixed with the name of that \
+         dialect, so that it can be returned\nto that provider. An image or audio that an API \
+         cannot represent becomes a Markdown link, which is converted back when\nthe client \
+         returns it.\n\nClients of Google receive thinking only if they set `includeThoughts`. \
+         Otherwise, the parts that the provider needs\nback are in the `thoughtSignature` of the \
+         following part, and return to the provider with the next turn.\n",
     );
 }
 
@@ -252,7 +258,8 @@ fn stop_words(out: &mut String) {
     let rows = rows.chain([failed]);
     table::write(out, &header, rows);
     out.push_str(
-        "\nGemini and OpenAI's responses have no word for tools: an answer with calls waits for them.\n",
+        "\nGemini and OpenAI's responses have no finish reason for tools: a response with tool \
+         calls waits for its tools.\n",
     );
 }
 
@@ -277,8 +284,9 @@ fn words_for(dialect: Dialect, codec: &dyn Codec, wanted: Option<&StopReason>) -
 
 fn usage(out: &mut String, header: &[&str]) {
     out.push_str(
-        "\n### Usage\n\nOf a call with 100 tokens in and 50 out, with one thing more each time. OpenAI and Google \
-         count what was\nread from a cache into the input, Anthropic counts it beside.\n\n",
+        "\n### Usage\n\nFor a call with 100 input and 50 output tokens, with one addition per row. \
+         OpenAI and Google include tokens read from\na cache in the input count, Anthropic counts \
+         them separately.\n\n",
     );
     let plain = Usage { input_tokens: 100, output_tokens: 50, ..Usage::default() };
     let rows = [
@@ -307,8 +315,12 @@ fn usage(out: &mut String, header: &[&str]) {
 
 fn errors(out: &mut String, header: &[&str]) {
     out.push_str(
-        "\n### Errors\n\nThe provider's status and message reach the client. The kind of an error goes by the \
-         status, in the\nclient's words; OpenAI's clients are told the provider's own kind where it has one. A full context is\nthe exception: whoever reports it, with whatever status, clients of OpenAI get 400 with the code\n`context_length_exceeded`, Anthropic's 400 with `prompt is too long: …`, Google's 400 with its own\nsentence, so that agents shorten their history.\n\n",
+        "\n### Errors\n\nThe client receives the provider's status and message. The error type \
+         follows from the status, with the value of the\nclient's dialect; clients of OpenAI \
+         receive the provider's own type if it has one. A full context is the exception:\nfor any \
+         provider and status, clients of OpenAI get a 400 with the code \
+         `context_length_exceeded`, Anthropic's a 400\nwith `prompt is too long: …`, Google's a \
+         400 with Google's own message, so that agents shorten their history.\n\n",
     );
     let rows = STATUSES.into_iter().map(|status| {
         let cells = clients().map(|(_, codec)| {
@@ -333,8 +345,8 @@ fn errors(out: &mut String, header: &[&str]) {
 /// The events that a client sees of one text and one call.
 fn streams(out: &mut String) {
     out.push_str(
-        "\n### Streams\n\nThe events of an answer with words and a call, in their order; `×` where one comes \
-         several times in a row.\n\n",
+        "\n### Streams\n\nThe events of a response with text and a tool call, in order; `×` marks \
+         one that occurs several times in a row.\n\n",
     );
     let call = ToolCall {
         id: "call_1".to_owned(),

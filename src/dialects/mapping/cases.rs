@@ -11,25 +11,19 @@ use crate::llm::{ChatRequest, Dialect, find_rules};
 
 /// The cases that clients have in common, and what each says.
 const CASES: [(&str, &str); 11] = [
-    ("text", "A question, with a bound of the answer."),
-    (
-        "turns",
-        "Instructions and a conversation; temperature, top_p and a text that ends the answer.",
-    ),
-    ("image", "A picture, sent along in base64."),
-    ("image-url", "A picture by its address."),
-    ("file", "A PDF, sent along in base64."),
+    ("text", "A question, with an output token limit."),
+    ("turns", "Instructions and a conversation; temperature, top_p and a stop sequence."),
+    ("image", "An image in base64."),
+    ("image-url", "An image by URL."),
+    ("file", "A PDF in base64."),
     ("tools", "A function, two calls of it in one turn, and their results."),
-    ("tool-forced", "Two functions, of which one must be called, and not several at once."),
-    (
-        "thinking",
-        "The model shall think, with a bound; an earlier thought with its signature goes back.",
-    ),
-    ("structured", "An answer that follows a JSON Schema."),
-    ("cached", "Cache points behind the instructions and the question."),
+    ("tool-forced", "Two functions, a forced call of one of them, and no parallel calls."),
+    ("thinking", "Thinking with a budget; earlier signed reasoning is sent back."),
+    ("structured", "A response that follows a JSON Schema."),
+    ("cached", "Cache points after the instructions and the question."),
     (
         "settings",
-        "Seed, top_k, penalties and the end user, as far as the client's dialect has them; a bound of 10 tokens.",
+        "Seed, top_k, penalties and the end user, if the client's dialect has them; a limit of 10 tokens.",
     ),
 ];
 
@@ -80,8 +74,8 @@ pub(super) fn write(out: &mut String) {
     }
     matrix(out, &found);
     out.push_str(
-        "\n## Case by case\n\nThe requests of the golden cases, from every client to every provider of \
-         another dialect.\n",
+        "\n## Case by case\n\nThe golden requests, from every client to every provider of another \
+         dialect.\n",
     );
     for (case, text) in CASES {
         let _ = write!(out, "\n### {case}\n\n{text}\n\n");
@@ -92,8 +86,9 @@ pub(super) fn write(out: &mut String) {
 /// How many of the cases reach each provider whole.
 fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Support)>>) {
     out.push_str(
-        "\n## Client by provider\n\nOf the golden requests (below): how many are said whole, how many with \
-         a warning, how many are refused.\nRows are clients, columns providers.\n\n",
+        "\n## Client by provider\n\nHow many of the golden requests (below) are translated \
+         completely (whole), with a warning (warned), or not (refused).\nRows are clients, \
+         columns are providers.\n\n",
     );
     let names: Vec<String> = vendors().map(|(dialect, ..)| dialect_name(dialect)).collect();
     let mut header = vec![""];

@@ -409,20 +409,21 @@ const THINKERS: [(Dialect, &str); 10] = [
 /// Appends all tables.
 pub(super) fn write(out: &mut String) {
     out.push_str(
-        "\n## Member by member\n\nWhat says it in each dialect. `[]` stands for every element of an array. `dropped` alone: the \
-         dialect has no such\nsetting, and the warning says so. `–`: nothing has to be said, since the provider \
-         does it anyway or the path tells\nit. A number leads to the warning or refusal below the table.\n",
+        "\n## Member by member\n\nThe member for each feature in each dialect. `[]` stands for \
+         every element of an array. `dropped` alone: the dialect\nhas no such setting, and the \
+         warning reports that. `–`: no member is needed, since the provider does it anyway or \
+         the\npath determines it. A number refers to the warning or refusal below the table.\n",
     );
-    group(out, "Bounds, drawing and the stream", bounds());
-    group(out, "The answer and its bill", answers());
+    group(out, "Limits, sampling and streaming", bounds());
+    group(out, "Response format and billing", answers());
     out.push_str(
-        "\nOf Google's two APIs only Vertex has `labels`, and only AI Studio `serviceTier`; each refuses the \
-         other's.\n",
+        "\nOf Google's two APIs, only Vertex AI has `labels`, and only AI Studio has \
+         `serviceTier`; each rejects the other's.\n",
     );
     group(out, "The conversation", conversation());
-    group(out, "Pictures, files, sound", media());
+    group(out, "Images, files, audio", media());
     group(out, "Tools", tools());
-    group(out, "Thoughts", thoughts());
+    group(out, "Reasoning", thoughts());
     thinkers(out);
 }
 
@@ -578,8 +579,8 @@ pub(super) fn dotted(pointer: &str) -> String {
 /// How much a model thinks, which is said by the model more than by the dialect.
 fn thinkers(out: &mut String) {
     out.push_str(
-        "\nHow much a model thinks, said in OpenAI's words or in tokens. The request's bound of the answer is \
-         20,000.\n\n",
+        "\nThe amount of thinking, requested as OpenAI's effort or as a token budget. The output \
+         token limit of the request is\n20,000.\n\n",
     );
     let asked = |reasoning| ChatRequest { reasoning: Some(reasoning), ..hello() };
     let effort = |effort: &str| {
