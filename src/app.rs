@@ -123,12 +123,31 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<()> {
     }
     let targets = TargetRegistry::new(Instant::now());
     let prepared = Arc::new(gateway::prepare_settings(Arc::new(settings), &targets)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before the first client is served: without a handler SIGTERM would end the process at once.
+    let signals = runtime.block_on(async { Signals::new() })?;
     let control = ControlThread::start(options.clone(), prepared)?;
     control.log_startup(files);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(control.run(admin_listener, files));
+    let outcome = runtime.block_on(control.run(admin_listener, files, signals));
     runtime.shutdown_background();
     outcome
+}
+
+/// The signals that the control thread acts on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Takes the listening address, and refuses one that another process serves: SO_REUSEPORT would
@@ -296,7 +315,11 @@ impl ControlThread {
             self.threads.len(),
             if self.threads.len() == 1 { "" } else { "s" },
             names.join(", "),
-            if settings.keys.is_open() { "no virtual keys asked for" } else { "virtual keys on" },
+            if settings.keys.is_open() {
+                "authentication off (no keys configured)"
+            } else {
+                "authentication on"
+            },
         ));
         let wanted = server.connections_max as u64 * self.threads.len() as u64;
         if files < wanted {
@@ -308,7 +331,12 @@ impl ControlThread {
     }
 
     /// The life of the control thread.
-    async fn run(mut self, admin_listener: TcpListener, files: u64) -> anyhow::Result<()> {
+    async fn run(
+        mut self,
+        admin_listener: TcpListener,
+        files: u64,
+        signals: Signals,
+    ) -> anyhow::Result<()> {
         let settings = self.current();
         let state = admin::AdminState {
             metrics: Arc::clone(&self.metrics),
@@ -320,9 +348,7 @@ impl ControlThread {
             hosts: settings.admin.hosts.clone(),
         };
         let server = tokio::spawn(admin::serve(admin_listener, state, files));
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+        let Signals { mut terminate, mut interrupt, mut hang_up } = signals;
         let mut tick = tokio::time::interval(RETIRED_TICK);
         loop {
             tokio::select! {
@@ -358,7 +384,7 @@ impl ControlThread {
             }
             Err(error) => {
                 self.metrics.count(Counter::SettingsReloadErrors);
-                log_message(format_args!("settings not reloaded, the old ones stay: {error:#}"));
+                log_message(format_args!("reload failed, keeping the current settings: {error:#}"));
             }
         }
     }
@@ -423,18 +449,18 @@ impl ControlThread {
                 }
             }
             () = tokio::time::sleep(limit + DRAIN_GRACE) => {
-                log_message("a shard did not end in time");
+                log_message("a shard did not stop in time");
             }
-            _ = interrupt.recv() => log_message("interrupted again, ending at once"),
+            _ = interrupt.recv() => log_message("interrupted again, exiting now"),
         }
         if self.log.take().is_some_and(|log| !log.stop()) {
-            log_message("log.requests is not read or not written: its last lines are lost");
+            log_message("log.requests: the last lines could not be written");
         }
         if self.credentials.take().is_some_and(|credentials| !credentials.stop()) {
             log_message("the thread for credentials did not end in time");
         }
         if !self.cache_writer.stop() {
-            log_message("cache.dir is too slow: its last changes are lost");
+            log_message("cache.dir: the last changes could not be written in time");
         }
         log_message("stopped");
         Ok(())
