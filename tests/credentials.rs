@@ -140,9 +140,8 @@ fn failed_token_fetch_is_retried_and_logs_no_secret() {
     assert!(message.contains("credential of provider `azure`"), "{message}");
     assert_eq!(response.field("retry-after"), Some("1"));
     eventually("a line in the log", || {
-        gateway.has_said(
-            "credential of provider `azure` not obtained: Entra answered 401 (invalid_client)",
-        )
+        gateway
+            .has_said("credential of provider `azure` failed: Entra answered 401 (invalid_client)")
     });
     assert!(gateway.metric("ringgate_credential_errors_total", &[]) >= 1.0);
     assert_eq!(provider.request_count(), 0);

@@ -244,7 +244,7 @@ fn large_form_requires_model_before_file() {
         let (response, counts) = stand.send(&request(key, PATH, fields, &body));
         assert_eq!((response.status, counts), (413, [0, 0]), "{fields}");
         let text = response.text();
-        assert!(text.contains("put `model` before the file"), "{text}");
+        assert!(text.contains("send `model` before the file"), "{text}");
     }
     let body = form(&[field("model", "a/gpt-4o-transcribe"), file.clone()]);
     assert_eq!(stand.send(&request(KEY, PATH, "", &body)).0.status, 200);

@@ -76,7 +76,7 @@ fn reload_is_atomic() {
 
     std::fs::write(&file, "[server]\nno_such = 1\n").expect("the file");
     gateway.signal("HUP");
-    eventually("the refusal", || gateway.has_said("not reloaded") && gateway.has_said("no_such"));
+    eventually("the refusal", || gateway.has_said("reload failed") && gateway.has_said("no_such"));
     assert_eq!(gateway.post("/v1/chat/completions", &chat("m")).text(), CHAT_ANSWER);
     gateway.expect_metric("ringgate_settings_reload_errors_total", &[], 1.0);
 

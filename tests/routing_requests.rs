@@ -97,7 +97,7 @@ fn unmatched_conditions_without_default_are_rejected() {
     elsewhere["strategy"]["conditions"][0]["then"] = json!("maybe");
     let query = "config.strategy.conditions[0].query";
     for (config, expected) in [
-        (without, "no condition holds"),
+        (without, "no condition of the route is true"),
         (elsewhere, "config.strategy.conditions[0].then"),
         (condition(&json!({ "metadata.plan": { "$like": "p" } })), query),
         (condition(&json!({ "$xor": [] })), query),

@@ -306,7 +306,9 @@ fn new_connections_get_reloaded_certificate() {
         std::fs::write(&certificate, bad_certificate).expect("a file");
         std::fs::write(&key, bad_key).expect("a file");
         stand.gateway.signal("HUP");
-        eventually("it is refused", || stand.count_said("the old ones stay") == index + 1);
+        eventually("it is refused", || {
+            stand.count_said("keeping the current settings") == index + 1
+        });
         eventually("the reason is given", || stand.count_said(path) >= 1);
         let mut client = Secure::connect(stand.gateway.address, &client_config(&stand.authority));
         client.check();
@@ -315,7 +317,7 @@ fn new_connections_get_reloaded_certificate() {
     }
     std::fs::remove_file(&key).expect("a file");
     stand.gateway.signal("HUP");
-    eventually("it is refused", || stand.count_said("the old ones stay") == 7);
+    eventually("it is refused", || stand.count_said("keeping the current settings") == 7);
     assert_eq!(stand.gateway.metric("ringgate_settings_reload_errors_total", &[]), 7.0);
     assert_eq!(stand.count_said("settings reloaded"), 0);
     // No secret in what was told.

@@ -169,7 +169,7 @@ impl RefreshLoop {
                 account.update.get_or_insert(TokenUpdate::Failed);
                 let seconds = pause.as_secs_f32();
                 log_message(format_args!(
-                    "credential of provider `{name}` not obtained: {error}; next try in \
+                    "credential of provider `{name}` failed: {error}; next try in \
                      {seconds:.0} s"
                 ));
             }

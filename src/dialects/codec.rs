@@ -159,7 +159,7 @@ impl Unsupported {
 
 /// A provider's stream makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event of its stream is not what its dialect has")]
+#[error("invalid event in the provider's stream")]
 pub struct StreamDecodeError;
 
 /// Reads a provider's stream, event by event.

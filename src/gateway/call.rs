@@ -347,7 +347,7 @@ impl UpstreamCall<'_> {
             });
             match within(until, either).await {
                 Err(_) => {
-                    return Err(GatewayError::RequestTimeout("its body came too slowly"));
+                    return Err(GatewayError::RequestTimeout("the body arrived too slowly"));
                 }
                 Ok(Some(Ok(0) | Err(_))) => return Err(GatewayError::ClientLeft),
                 Ok(Some(Ok(_))) => {}

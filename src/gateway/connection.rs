@@ -235,7 +235,7 @@ async fn next_head(
             // On the heap: a timer is as large as all else that an idle connection keeps.
             Some(deadline) => Box::pin(within(deadline, reader.fill()))
                 .await
-                .map_err(|_| GatewayError::RequestTimeout("its head came too slowly"))?,
+                .map_err(|_| GatewayError::RequestTimeout("the headers arrived too slowly"))?,
             None => {
                 // A connection without its first byte is held to the deadline of a head.
                 let idle = if first { server.head_timeout } else { server.keep_alive_timeout };

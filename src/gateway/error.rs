@@ -24,12 +24,12 @@ pub(super) enum GatewayError {
     #[error("malformed form: {0}")]
     Form(#[source] FormError),
     #[error(
-        "the part `model` stands behind a file too large to hold (over {limit} bytes, server.body_bytes_max): put `model` before the file"
+        "the form field `model` follows a file of more than {limit} bytes (server.body_bytes_max): send `model` before the file"
     )]
     FormModelUnseen { limit: u64 },
-    #[error("the request was not complete in time: {0}")]
+    #[error("request timed out: {0}")]
     RequestTimeout(&'static str),
-    #[error("the body is over the limit of {limit} bytes (server.body_bytes_max)")]
+    #[error("request body exceeds {limit} bytes (server.body_bytes_max)")]
     BodyTooLarge { limit: u64 },
     #[error("expected content type application/json without content encoding")]
     MediaType,
@@ -41,7 +41,7 @@ pub(super) enum GatewayError {
     Malformed(#[source] Malformed),
     #[error("{0}")]
     Unsupported(#[source] Unsupported),
-    #[error("the picture at `{host}` could not be fetched: {reason}")]
+    #[error("cannot fetch the image at `{host}`: {reason}")]
     Image { host: String, reason: &'static str },
     #[error("invalid config: {0}")]
     Config(#[source] RouteError),
@@ -68,37 +68,37 @@ pub(super) enum GatewayError {
     #[error("this key may not use the route `{0}`")]
     RouteDenied(String),
     #[error(
-        "this key may use the routes of its list only, which an inline config is not: name one of them in x-ringgate-config"
+        "this key may use its configured routes only, not an inline config: name a route in x-ringgate-config"
     )]
     InlineConfigDenied,
-    #[error("this key may use the routes of its list only: name one of them in x-ringgate-config")]
+    #[error("this key may use its configured routes only: name one of them in x-ringgate-config")]
     RouteRequired,
     #[error(
-        "this key may not call this path: it has a list of models, routes or endpoints, and keys.NAME.endpoints does not hold the path"
+        "this key may not call this path: the key is restricted, and keys.NAME.endpoints does not list the path"
     )]
     EndpointDenied,
-    #[error("the gateway is at its limit of {0}; try again shortly")]
+    #[error("gateway overloaded ({0}); retry later")]
     Overloaded(&'static str),
-    #[error("the credential of provider `{provider}` could not be obtained; try again shortly")]
+    #[error("cannot obtain the credential of provider `{provider}`; retry later")]
     Credential { provider: String },
     #[error(
-        "the route names no target for this request: no condition holds, and it has no default"
+        "no target matches this request: no condition of the route is true and `strategy.default` is not set"
     )]
     NoTarget,
     #[error("provider `{provider}` cannot be reached: {reason}")]
     Unreachable { provider: String, reason: &'static str },
-    #[error("provider `{provider}` sent an invalid answer: {reason}")]
+    #[error("provider `{provider}` sent an invalid response: {reason}")]
     InvalidAnswer { provider: String, reason: &'static str },
     /// An error where a response was to be, under a status of success.
     #[error("provider `{provider}` reported an error: {}", .error.message)]
     ProviderError { provider: String, error: Box<ApiError>, retry_after: Option<Duration> },
-    #[error("provider `{provider}` did not answer in time ({phase})")]
+    #[error("provider `{provider}` timed out ({phase})")]
     UpstreamTimeout { provider: String, phase: &'static str },
     /// Reported to nobody: the client is gone.
     #[error("the client closed the connection")]
     ClientLeft,
     /// Likewise: it does not read what we send.
-    #[error("the client does not read its answer")]
+    #[error("the client stopped reading the response")]
     ClientStalled,
 }
 

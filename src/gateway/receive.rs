@@ -258,7 +258,7 @@ async fn peek_form(
         }
         let fill = exchange.client.connection.reader.fill();
         match within(rate.deadline(held.len() as u64), fill).await {
-            Err(_) => return Err(GatewayError::RequestTimeout("its body came too slowly")),
+            Err(_) => return Err(GatewayError::RequestTimeout("the body arrived too slowly")),
             Ok(Ok(0) | Err(_)) => return Err(GatewayError::ClientLeft),
             Ok(Ok(_)) => {}
         }
@@ -302,7 +302,7 @@ async fn keep_whole(
         }
         let fill = exchange.client.connection.reader.fill();
         match within(rate.deadline(bytes.len() as u64), fill).await {
-            Err(_) => return Err(GatewayError::RequestTimeout("its body came too slowly")),
+            Err(_) => return Err(GatewayError::RequestTimeout("the body arrived too slowly")),
             Ok(Ok(0) | Err(_)) => return Err(GatewayError::ClientLeft),
             Ok(Ok(_)) => {}
         }

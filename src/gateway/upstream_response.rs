@@ -142,7 +142,7 @@ impl UpstreamResponse {
             Err(_) if wait < limit => Ok(None),
             Ok(Err(_)) => Err(GatewayError::InvalidAnswer {
                 provider: provider(),
-                reason: "its connection broke in the middle of the answer",
+                reason: "its connection broke in the middle of the response",
             }),
             Err(_) => {
                 let whole = self.deadline.since(Instant::now()) == Duration::ZERO;
