@@ -374,7 +374,7 @@ fn error_limit_raises_the_threshold() {
         if text == POTHOLE[1] { "It costs 5 dollars.".into() } else { "It costs 9 dollars.".into() }
     });
     let route = "[routes.limited]\nprovider = \"p\"\ncache = { mode = \"semantic\" }";
-    let Some(gateway) = gateway(&provider, route, "wrong_max = 0.01") else { return };
+    let Some(gateway) = gateway(&provider, route, "max_error_rate = 0.01") else { return };
     let limited = "x-ringgate-config: limited\r\n";
     let ask = |text: &str| gateway.send(&post(PATH, limited, &messages(text).to_string()));
     assert_eq!(status(&ask(POTHOLE[0])), "SEMANTIC MISS");

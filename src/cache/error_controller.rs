@@ -40,7 +40,7 @@ pub struct ErrorLimit {
     /// `semantic_cache.threshold`: a bar is never lower.
     pub threshold: f32,
     /// Wrong answers, as a share of look-ups, that are put up with.
-    pub wrong_max: f32,
+    pub max_error_rate: f32,
 }
 
 /// What to do with an answer that could be served.
@@ -191,7 +191,7 @@ impl RouteErrors {
 
     /// Finds the bar: from the highest cosine down, until there is one wrong answer too many.
     fn update_threshold(&mut self) {
-        let Some(ErrorLimit { threshold, wrong_max }) = self.limit else { return };
+        let Some(ErrorLimit { threshold, max_error_rate }) = self.limit else { return };
         let lookups = self.stats.lookups;
         self.since = self.since.max(lookups.saturating_sub(WINDOW));
         while self.wrong_hits.front().is_some_and(|it| it.at < self.since) {
@@ -202,7 +202,7 @@ impl RouteErrors {
         // What could not be judged is as often wrong as what could.
         let ErrorStats { withheld, judged, .. } = self.stats;
         let scale = withheld.max(1) as f64 / judged.clamp(1, withheld.max(1)) as f64;
-        let allowed = f64::from(wrong_max) * (lookups - self.since) as f64 / scale;
+        let allowed = f64::from(max_error_rate) * (lookups - self.since) as f64 / scale;
         let (mut sum, mut squares) = (0.0, 0.0);
         let first_too_many = wrong_hits.into_iter().find(|wrong| {
             sum += wrong.weight;
@@ -218,7 +218,7 @@ impl RouteErrors {
 mod tests {
     use super::*;
 
-    const LIMIT: ErrorLimit = ErrorLimit { threshold: 0.80, wrong_max: 0.01 };
+    const LIMIT: ErrorLimit = ErrorLimit { threshold: 0.80, max_error_rate: 0.01 };
 
     /// Numbers in 0..1 that look random and are the same in every run.
     fn noise(state: &mut u64) -> f64 {
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(controller.decide("r", LIMIT, 0.93), Verdict::Verify { weight: 1 });
         assert_eq!(controller.decide("r", LIMIT, 0.94), Verdict::Serve);
         assert_eq!(controller.decide("other", LIMIT, 0.93), Verdict::Serve, "by route");
-        let lax = ErrorLimit { wrong_max: 1.0, ..LIMIT };
+        let lax = ErrorLimit { max_error_rate: 1.0, ..LIMIT };
         for _ in 0..100 {
             controller.count("r", LIMIT);
         }

@@ -68,7 +68,7 @@ pub struct SemanticLimits {
     /// Cosine from which a neighbor counts as near, 0.5 to 1.
     pub threshold: f32,
     /// Wrong answers, as a share of look-ups, that are put up with; none: nobody counts.
-    pub wrong_max: Option<f32>,
+    pub max_error_rate: Option<f32>,
     /// For routes that do not say it.
     pub mode: SemanticMode,
     /// Embedder threads; 0: automatic.
@@ -100,11 +100,12 @@ pub struct SemanticSettings {
     /// verifier decide.
     #[schemars(range(min = 0.5, max = 1.0))]
     threshold: f64,
-    /// Share of look-ups that may be answered wrongly, for example 0.01. To know, one in twenty answers
-    /// that could be served (of a route's first thousand, one in four) is asked of the provider anew, and
-    /// the two are compared; where too many differ, the route's threshold goes up. Left out: nothing is compared and the threshold stays.
+    /// Maximum share of lookups answered wrongly, for example 0.01. To measure it, one in twenty answers
+    /// that could be served (one in four of a route's first thousand) is also requested from the provider,
+    /// and the two are compared. If too many differ, the route's threshold goes up. Without it nothing is
+    /// compared and the threshold stays. The old name `wrong_max` is accepted too.
     #[schemars(range(min = 0.0001, max = 0.5))]
-    wrong_max: Option<f64>,
+    max_error_rate: Option<f64>,
     /// `on`; or `shadow`: everything runs and nothing is served; what would have been is written to
     /// `shadow.jsonl` in `cache.dir`, for `ringgate cache report`. A route may say it for itself.
     mode: String,
@@ -128,7 +129,7 @@ impl Default for SemanticSettings {
             enabled: true,
             model_dir: "models/all-minilm-l6-v2".to_owned(),
             threshold: 0.90,
-            wrong_max: None,
+            max_error_rate: None,
             mode: "on".to_owned(),
             threads: 0,
             timeout_ms: 50,
@@ -159,7 +160,7 @@ impl SemanticSettings {
             enabled: self.enabled,
             model_dirs: vec![directory.join(&self.model_dir), PathBuf::from(self.model_dir)],
             threshold: nearest_single(self.threshold),
-            wrong_max: self.wrong_max.map(nearest_single),
+            max_error_rate: self.max_error_rate.map(nearest_single),
             mode,
             threads: self.threads,
             timeout: Duration::from_millis(self.timeout_ms),

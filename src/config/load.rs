@@ -201,7 +201,7 @@ mod tests {
     }
 
     /// Each file with the paths of its problems, in the order of finding.
-    const BAD: [(&str, &[&str]); 65] = [
+    const BAD: [(&str, &[&str]); 67] = [
         (
             "[admin]\nhosts = ['a.b', 'http://a', 'a:1', '*.c', '']\nhost = 'a'",
             &["admin.host", "admin.hosts[1]", "admin.hosts[2]", "admin.hosts[3]", "admin.hosts[4]"],
@@ -209,6 +209,11 @@ mod tests {
         ("[sever]", &["sever"]),
         ("[cache]\nbytes_max = 1\nbytes = 1", &["cache.bytes_max", "cache.bytes"]),
         ("[semantic_cache]\nthreshold = 0.2", &["semantic_cache.threshold"]),
+        ("[semantic_cache]\nwrong_max = 2", &["semantic_cache.max_error_rate"]),
+        (
+            "[semantic_cache]\nwrong_max = 0.01\nmax_error_rate = 0.01",
+            &["semantic_cache.wrong_max"],
+        ),
         ("server = 5", &["server"]),
         ("providers = 5", &["providers"]),
         ("[providers]\na = 5", &["providers.a"]),
@@ -438,6 +443,14 @@ mod tests {
         assert_eq!(route.request_timeout, Some(Duration::from_secs(30)));
         let key = settings.keys.find(b"s").expect("configured");
         assert_eq!(key.route.as_deref(), Some("support"));
+    }
+
+    #[test]
+    fn max_error_rate_is_accepted_under_its_old_name() {
+        for name in ["max_error_rate", "wrong_max"] {
+            let settings = good(&format!("[semantic_cache]\n{name} = 0.25"));
+            assert_eq!(settings.semantic_cache.max_error_rate, Some(0.25), "{name}");
+        }
     }
 
     #[test]

@@ -136,10 +136,24 @@ impl<'a> Sections<'a> {
     }
 
     fn semantic_cache(&mut self) -> Option<SemanticLimits> {
-        let written = self.written.remove("semantic_cache").unwrap_or(Value::Object(Map::new()));
+        let mut written =
+            self.written.remove("semantic_cache").unwrap_or(Value::Object(Map::new()));
+        self.accept_old_name(&mut written, "semantic_cache", ("wrong_max", "max_error_rate"));
         let settings: SemanticSettings =
             Schema::of::<SemanticSettings>().read(written, "semantic_cache", self.problems)?;
         settings.check(self.directory, self.problems)
+    }
+
+    /// Gives a setting that is written under its old name the new one. Both at once are a problem.
+    fn accept_old_name(&mut self, written: &mut Value, section: &str, (old, new): (&str, &str)) {
+        let Some(members) = written.as_object_mut() else { return };
+        let Some(value) = members.remove(old) else { return };
+        if members.contains_key(new) {
+            let message = format!("`{new}` is set too, and both are one setting");
+            self.problems.add(&member_path(section, old), message, format!("keep `{new}`"));
+        } else {
+            members.insert(new.to_owned(), value);
+        }
     }
 
     /// Names in a section as written, good or bad, so that a broken one counts as existing.

@@ -152,8 +152,8 @@ pub(super) fn shadow(
 /// Whether a stored answer that could be served is, by the route's record. The look-up is counted.
 fn verdict(exchange: &Exchange<'_>, candidate: Option<&Neighbor>) -> Verdict {
     let limits = &exchange.snapshot.settings.semantic_cache;
-    let Some(wrong_max) = limits.wrong_max else { return Verdict::Serve };
-    let limit = ErrorLimit { threshold: limits.threshold, wrong_max };
+    let Some(max_error_rate) = limits.max_error_rate else { return Verdict::Serve };
+    let limit = ErrorLimit { threshold: limits.threshold, max_error_rate };
     let route = exchange.record.route.as_deref().unwrap_or_default();
     let error_controller = exchange.worker.cache().error_controller();
     match candidate {

@@ -41,8 +41,8 @@ struct Arguments {
     /// Requests of the simulated stream of a file of intents, at most.
     #[arg(long, default_value_t = 4_000)]
     requests: usize,
-    /// Share of requests of the stream that may be answered wrongly, kept as `semantic_cache.wrong_max`
-    /// is.
+    /// Share of requests of the stream that may be answered wrongly, kept as
+    /// `semantic_cache.max_error_rate` is.
     #[arg(long)]
     wrong_max: Option<f32>,
     /// Embeds with this kind, `fused` or `candle`, not with the one that would serve.

@@ -101,7 +101,7 @@ impl Stream {
                 is_served.then_some((stored, near.cosine))
             });
             let is_wrong = found.is_some_and(|(stored, _)| stored.label != request.label);
-            let limit = wrong_max.map(|wrong_max| ErrorLimit { threshold, wrong_max });
+            let limit = wrong_max.map(|max_error_rate| ErrorLimit { threshold, max_error_rate });
             let verdict = match (found, limit) {
                 (Some((_, cosine)), Some(limit)) => error_controller.decide(ROUTE, limit, cosine),
                 (None, Some(limit)) => {
