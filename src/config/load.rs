@@ -201,7 +201,7 @@ mod tests {
     }
 
     /// Each file with the paths of its problems, in the order of finding.
-    const BAD: [(&str, &[&str]); 67] = [
+    const BAD: [(&str, &[&str]); 70] = [
         (
             "[admin]\nhosts = ['a.b', 'http://a', 'a:1', '*.c', '']\nhost = 'a'",
             &["admin.host", "admin.hosts[1]", "admin.hosts[2]", "admin.hosts[3]", "admin.hosts[4]"],
@@ -284,6 +284,9 @@ mod tests {
         ("[providers.a]\npreset = 'echo'\nbase_url = 'http://a'", &["providers.a.base_url"]),
         ("[catalogue]\nopenai = 5", &["catalogue.openai"]),
         ("[catalogue.opneai.gpt-4o]", &["catalogue.opneai"]),
+        ("[catalog.opneai.gpt-4o]", &["catalog.opneai"]),
+        ("[catalog.openai.gpt-4o]\ncontext = 5", &["catalog.openai.gpt-4o.context"]),
+        ("[catalog.openai.m]\n[catalogue.openai.m]", &["catalogue.openai.m"]),
         ("[catalogue.openai]\n'gpt-4.1' = 5", &["catalogue.openai.\"gpt-4.1\""]),
         (
             "[catalogue.openai.gpt-4o]\nprices = [{ input = -1 }]\ncontext = 5",
@@ -462,7 +465,7 @@ mod tests {
             api_key = "${A_KEY}"
             [catalogue.zebra."gpt-4o"]
             prices = [{ input = 0.15, output = 2 }]
-            [catalogue.openai."gpt-4.1"]
+            [catalog.openai."gpt-4.1"]
             context_tokens = 5
             "#,
         );

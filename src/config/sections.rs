@@ -23,7 +23,7 @@ use crate::providers::{BaseUrl, ConfigSources, PRESETS, Provider, ProviderSettin
 use crate::routing::{Route, RouteSettings, Target};
 
 /// Names of the sections.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "server",
     "admin",
     "egress",
@@ -31,10 +31,14 @@ const SECTIONS: [&str; 10] = [
     "cache",
     "semantic_cache",
     "providers",
+    "catalog",
     "catalogue",
     "keys",
     "routes",
 ];
+
+/// The two spellings of the section of models.
+const CATALOG_SECTIONS: [&str; 2] = ["catalog", "catalogue"];
 
 /// A file on its way to settings.
 pub(super) struct Sections<'a> {
@@ -226,8 +230,15 @@ impl<'a> Sections<'a> {
         let built_in = Catalog::default();
         let shape = Schema::of::<ModelSettings>();
         let mut own = BTreeMap::new();
-        for (name, models) in self.tables("catalogue") {
-            let path = member_path("catalogue", &name);
+        let mut paths: BTreeMap<(String, String), String> = BTreeMap::new();
+        let tables: Vec<(String, String, Value)> = CATALOG_SECTIONS
+            .into_iter()
+            .flat_map(|section| {
+                let tables = self.tables(section).into_iter();
+                tables.map(move |(name, models)| (member_path(section, &name), name, models))
+            })
+            .collect();
+        for (path, name, models) in tables {
             let preset = providers
                 .iter()
                 .find(|provider| provider.name == name)
@@ -251,6 +262,11 @@ impl<'a> Sections<'a> {
             let cards: &mut Vec<_> = own.entry(name.clone()).or_default();
             for (model, written) in models {
                 let path = member_path(&path, &model);
+                if let Some(other) = paths.insert((name.clone(), model.clone()), path.clone()) {
+                    let message = format!("`{other}` is the same model");
+                    self.problems.add(&path, message, "describe a model in one section");
+                    continue;
+                }
                 let settings: Option<ModelSettings> = shape.read(written, &path, self.problems);
                 let Some(settings) = settings else { continue };
                 let listed = built_in.find(preset.unwrap_or(&name), &model);
