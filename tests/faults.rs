@@ -267,9 +267,14 @@ fn broken_stream_ends_with_error_event_without_terminator() {
         let gateway = start(&provider.section("p", QUICK));
         let response = gateway.post("/v1/chat/completions", &stream("m"));
         let text = response.text();
-        if response.status == 502 {
-            // The break was seen before anything had gone out: a whole error, better still.
-            assert_eq!(response.code(), "upstream_invalid_response", "{what}");
+        if response.status != 200 {
+            // The break was seen before anything had gone out, or a slow machine did not even connect
+            // in time: a whole error, better still.
+            let expected = [(502, "upstream_invalid_response"), (504, "upstream_timeout")];
+            assert!(
+                expected.contains(&(response.status, response.code().as_str())),
+                "{what}: {text}"
+            );
             continue;
         }
         assert!(!response.complete, "{what}: a clean end");
