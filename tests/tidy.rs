@@ -75,6 +75,18 @@ const UNSAFE_PARTS: &[&str] = &["shard", "inference"];
 const BANNED_NAMES: &[&str] =
     &["util", "utils", "common", "helper", "helpers", "misc", "manager", "impl"];
 
+/// Types are named by nouns: what was told, asked or held has a name of its own in the field.
+const PARTICIPLES: &[&str] = &[
+    "Asked", "Found", "Gathered", "Given", "Heard", "Held", "Known", "Made", "Meant", "Parted",
+    "Said", "Seen", "Shown", "Spoken", "Taken", "Told", "Tried", "Weighed", "Won",
+];
+
+/// Functions are not named by speech: what they do with data has a verb of its own.
+const SPEECH: &[&str] = &[
+    "ask", "asked", "asks", "hear", "heard", "hears", "said", "say", "says", "speak", "spoken",
+    "tell", "tells", "told",
+];
+
 const ENVIRONMENT_CALLS: &[&str] =
     &["env::var", "env::vars", "env::var_os", "env::vars_os", "env::set_var", "env::remove_var"];
 
@@ -122,6 +134,11 @@ fn no_todo_lands() {
 #[test]
 fn files_are_named_after_what_they_hold() {
     assert_clean(check_file_names);
+}
+
+#[test]
+fn names_are_nouns_of_the_field_and_occur_once() {
+    assert_clean(check_names);
 }
 
 #[test]
@@ -319,6 +336,60 @@ fn check_file_names(source: &Source, _: &Tree) -> Vec<Violation> {
             source.violation(1, format!("`{name}` says nothing; name the file after what it holds"))
         })
         .collect()
+}
+
+fn check_names(source: &Source, tree: &Tree) -> Vec<Violation> {
+    if !source.path.starts_with("src/") || !source.is_rust() {
+        return Vec::new();
+    }
+    let is_twice = |name: &str| {
+        let of_crate = tree.0.iter().filter(|it| it.path.starts_with("src/"));
+        let elsewhere = of_crate.filter(|it| it.path != source.path);
+        let in_all = elsewhere.map(|it| public_types(it, name)).sum::<usize>();
+        in_all + public_types(source, name) > 1
+    };
+    let mut violations = Vec::new();
+    for (number, line) in source.numbered().filter(|(_, line)| !line.is_test) {
+        let advice = match (declared(&line.code, &["fn "]), declared_type(&line.code)) {
+            (Some(name), _) if SPEECH.contains(&name) => {
+                "a function is not named by speech; say what it does with the data"
+            }
+            (_, Some(name)) if PARTICIPLES.contains(&name) => {
+                "a type is named by a noun of the field, not by what was done to it"
+            }
+            (_, Some(name)) if line.code.trim_start().starts_with("pub ") && is_twice(name) => {
+                "a public type name occurs once in the crate; say which of the two it is"
+            }
+            _ => continue,
+        };
+        violations.push(source.violation(number, advice.to_owned()));
+    }
+    violations
+}
+
+/// How many types of that name a file declares `pub` without a bound.
+fn public_types(source: &Source, name: &str) -> usize {
+    let is_one = |line: &&Line| {
+        !line.is_test
+            && line.code.trim_start().starts_with("pub ")
+            && declared_type(&line.code) == Some(name)
+    };
+    source.lines.iter().filter(is_one).count()
+}
+
+fn declared_type(code: &str) -> Option<&str> {
+    declared(code, &["struct ", "enum ", "trait ", "union ", "type "])
+}
+
+/// The name that a line declares with one of these keywords, whatever its visibility.
+fn declared<'c>(code: &'c str, keywords: &[&str]) -> Option<&'c str> {
+    let mut rest = code.trim_start();
+    for prefix in ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "unsafe "] {
+        rest = rest.strip_prefix(prefix).unwrap_or(rest);
+    }
+    let name = keywords.iter().find_map(|keyword| rest.strip_prefix(keyword))?;
+    let end = name.find(|c: char| !is_name(c)).unwrap_or(name.len());
+    Some(&name[..end])
 }
 
 fn check_environment(source: &Source, _: &Tree) -> Vec<Violation> {
@@ -1082,6 +1153,10 @@ const CASES: &[Case] = &[
     case(check_standard_streams, "src/http/a.rs", "#[cfg(test)]\nmod tests {\n    fn f() { println!(); }\n}", &[]),
     case(check_files, "src/cache/a.rs", "let a = std::fs::File::open(b)?;\nlet c = fs::read(d)?;\nfs::read_dir(e)?;", &[1, 2]),
     case(check_files, "src/base/file.rs", "let a = File::open(b)?;", &[]),
+    case(check_names, "src/http/a.rs", "pub struct Asked;\npub(super) enum Told {}", &[1, 2]),
+    case(check_names, "src/http/a.rs", "pub(super) async fn ask(x: u8) {}\nfn tell_tale() {}", &[1]),
+    case(check_names, "src/http/a.rs", "pub struct A;\npub struct B;\nmod c { pub enum A {} }\npub enum A {}", &[1, 4]),
+    case(check_names, "src/http/a.rs", "struct A;\nenum A {}\npub struct B<T>(T);", &[]),
     case(check_unsafe, "src/http/a.rs", "unsafe { f() }", &[1]),
     case(check_unsafe, "src/shard/a.rs", "fn g() {}\n\n\n\nunsafe { f() }", &[5]),
     case(check_unsafe, "src/shard/a.rs", "// SAFETY: `f` takes\n// nothing\n// at\n// all.\nunsafe { f() }", &[]),

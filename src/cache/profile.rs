@@ -82,12 +82,12 @@ pub struct Mark {
     /// Written like a name: with a capital that the beginning of a sentence does not explain.
     pub is_name: bool,
     /// The preposition right before the word, if its object would change the question.
-    pub role: Role,
+    pub role: RelationSide,
 }
 
 /// Which side of a relation a word stands on. `Subject` is any word that follows no such preposition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
+pub enum RelationSide {
     /// Not the object of one of the prepositions below.
     #[default]
     Subject,

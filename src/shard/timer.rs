@@ -34,14 +34,14 @@ pub struct TimedOut;
 /// only futures that keep their state elsewhere (such as [`super::Reader::fill`]) may be asked again.
 ///
 /// A timer is made when `future` first has to wait.
-pub fn within<F: Future>(deadline: Instant, future: F) -> Within<Watchdog, F> {
-    Within { watchdog: Watchdog::default(), deadline, future }
+pub fn within<F: Future>(deadline: Instant, future: F) -> Timeout<Watchdog, F> {
+    Timeout { watchdog: Watchdog::default(), deadline, future }
 }
 
 pin_project_lite::pin_project! {
     /// See [`within`] and [`Watchdog::within`]. Not an `async fn`, whose future would hold what it is
     /// given twice: as an argument, and pinned.
-    pub struct Within<W, F> {
+    pub struct Timeout<W, F> {
         watchdog: W,
         deadline: Instant,
         #[pin]
@@ -49,7 +49,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<W: BorrowMut<Watchdog>, F: Future> Future for Within<W, F> {
+impl<W: BorrowMut<Watchdog>, F: Future> Future for Timeout<W, F> {
     type Output = Result<F::Output, TimedOut>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -72,8 +72,8 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// As [`within`].
-    pub fn within<F: Future>(&mut self, deadline: Instant, future: F) -> Within<&mut Self, F> {
-        Within { watchdog: self, deadline, future }
+    pub fn within<F: Future>(&mut self, deadline: Instant, future: F) -> Timeout<&mut Self, F> {
+        Timeout { watchdog: self, deadline, future }
     }
 
     fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {

@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringgate::dialects::{Codec, Cutter, RequestPath, TargetModel, Warnings, codec};
-use ringgate::llm::{ChunkAssembler, ChatRequest, Dialect, Scanner, chunks_of};
+use ringgate::llm::{ChatRequest, ChunkAssembler, Dialect, Scanner, chunks_of};
 use serde::de::IgnoredAny;
 
 const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -34,7 +34,7 @@ fn request(reader: &dyn Codec, body: &[u8]) {
     let Ok(Ok(request)) = read else { return };
     for writer in others() {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let target = TargetModel { model: &request.model, is_original: true };
+        let target = TargetModel::new(&request.model, true);
         if writer.write_request(&request, &target, &mut warnings, &mut out).is_ok() {
             assert_json(&out);
             let header = warnings.header();

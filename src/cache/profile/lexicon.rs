@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::Role;
+use super::RelationSide;
 use super::table::WordTable;
 
 /// A side of an opposition: two questions whose words stand on different sides have different answers.
@@ -274,17 +274,17 @@ pub(super) fn poles(word: &str) -> impl Iterator<Item = OppositionSide> {
 }
 
 /// The role that a preposition gives to the word after it.
-pub(super) fn role(word: &str) -> Option<Role> {
+pub(super) fn role(word: &str) -> Option<RelationSide> {
     Some(match word {
-        "from" => Role::From,
-        "to" | "into" | "onto" | "towards" | "toward" => Role::To,
-        "than" => Role::Than,
-        "versus" | "vs" | "against" => Role::Versus,
-        "by" => Role::By,
-        "before" | "until" | "till" => Role::Before,
-        "after" | "since" => Role::After,
-        "over" | "above" => Role::Over,
-        "under" | "below" => Role::Under,
+        "from" => RelationSide::From,
+        "to" | "into" | "onto" | "towards" | "toward" => RelationSide::To,
+        "than" => RelationSide::Than,
+        "versus" | "vs" | "against" => RelationSide::Versus,
+        "by" => RelationSide::By,
+        "before" | "until" | "till" => RelationSide::Before,
+        "after" | "since" => RelationSide::After,
+        "over" | "above" => RelationSide::Over,
+        "under" | "below" => RelationSide::Under,
         _ => return None,
     })
 }

@@ -13,7 +13,7 @@ pub(super) struct NumberWord {
 }
 
 /// The number that `tokens` begin with, if they do: `two hundred and fifty`, `twenty first`, `half`.
-pub(super) fn spoken(tokens: &[Token]) -> Option<NumberWord> {
+pub(super) fn number_word(tokens: &[Token]) -> Option<NumberWord> {
     let (mut sum, mut group, mut taken, mut is_ordinal) = (0.0, 0.0, 0, false);
     for (at, token) in tokens.iter().enumerate().take(12) {
         let word = token.text.as_str();
@@ -115,10 +115,10 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in cases {
-            let found = spoken(&split(text, 100).0);
+            let found = number_word(&split(text, 100).0);
             let found = found.map(|number| (number.value, number.taken, number.is_ordinal));
             assert_eq!(found, expected, "{text}");
         }
-        assert!(spoken(&split("one of them", 100).0).is_some_and(|number| number.is_pronoun));
+        assert!(number_word(&split("one of them", 100).0).is_some_and(|number| number.is_pronoun));
     }
 }

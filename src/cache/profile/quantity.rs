@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::numeral::{small, spoken};
+use super::numeral::{number_word, small};
 use super::stem::is_misspelling;
 use super::token::{Kind, Token};
 
@@ -144,20 +144,20 @@ impl Reader<'_> {
         if token.kind == Kind::Number {
             return Some(self.digits(at, token));
         }
-        let spoken = spoken(self.tokens.get(at..)?)?;
-        let next = at + spoken.taken;
-        if spoken.is_ordinal {
-            self.push(Dimension::Ordinal, spoken.value);
-            return Some(spoken.taken);
+        let number = number_word(self.tokens.get(at..)?)?;
+        let next = at + number.taken;
+        if number.is_ordinal {
+            self.push(Dimension::Ordinal, number.value);
+            return Some(number.taken);
         }
-        let units = self.unit(next, spoken.value);
-        if units.is_none() && spoken.is_pronoun {
+        let units = self.unit(next, number.value);
+        if units.is_none() && number.is_pronoun {
             return None;
         }
         if units.is_none() {
-            self.plain(at, next, spoken.value);
+            self.plain(at, next, number.value);
         }
-        Some(spoken.taken + units.unwrap_or(0))
+        Some(number.taken + units.unwrap_or(0))
     }
 
     fn digits(&mut self, at: usize, token: &Token) -> usize {

@@ -4,7 +4,9 @@ use super::closed::ClosedWord;
 use super::sequence::{self, Term};
 use super::token::{self, Kind, Token};
 use super::words::flatten;
-use super::{FACTS_MAX, Mark, Profile, ProfileFacts, Role, Span, TEXT_BYTES_MAX, WORDS_MAX};
+use super::{
+    FACTS_MAX, Mark, Profile, ProfileFacts, RelationSide, Span, TEXT_BYTES_MAX, WORDS_MAX,
+};
 use super::{language, lexicon, quantity, spans, stem};
 
 /// Tokens that are read of a text; most are function words and numbers beside [`WORDS_MAX`].
@@ -105,7 +107,7 @@ struct Reader<'a> {
     terms: Vec<Option<Term>>,
     poles: Vec<lexicon::OppositionSide>,
     negations: u8,
-    role: Role,
+    role: RelationSide,
     /// Capitals say nothing in a title or a shouted text.
     are_capitals_meant: bool,
     is_cut: bool,
@@ -138,7 +140,7 @@ impl<'a> Reader<'a> {
             terms: vec![None; tokens.len()],
             poles: Vec::new(),
             negations: 0,
-            role: Role::Subject,
+            role: RelationSide::Subject,
             are_capitals_meant: has_lower && capital <= lower,
             is_cut: false,
         }
@@ -254,7 +256,11 @@ mod tests {
             profile.words().map(|word| (word.stem, word.mark.is_name, word.mark.role)).collect();
         assert_eq!(
             words,
-            [("mov", false, Role::Subject), ("leed", true, Role::From), ("york", true, Role::To)]
+            [
+                ("mov", false, RelationSide::Subject),
+                ("leed", true, RelationSide::From),
+                ("york", true, RelationSide::To)
+            ]
         );
         assert!(profile.is_negated());
         assert!(!read("WHY IS THIS ALL CAPITALS").words().any(|word| word.mark.is_name));
