@@ -81,6 +81,24 @@ const PARTICIPLES: &[&str] = &[
     "Said", "Seen", "Shown", "Spoken", "Taken", "Told", "Tried", "Weighed", "Won",
 ];
 
+/// Words that no manual of this field uses; docs, error messages and metric help have plainer ones.
+const RARE_WORDS: &[&str] = &[
+    "anew",
+    "dearer",
+    "heed",
+    "heeded",
+    "heeds",
+    "in vain",
+    "lead on",
+    "leads on",
+    "left alone",
+    "of no use",
+    "put up with",
+    "shall",
+    "told of",
+    "whom",
+];
+
 /// Functions are not named by speech: what they do with data has a verb of its own.
 const SPEECH: &[&str] = &[
     "ask", "asked", "asks", "hear", "heard", "hears", "said", "say", "says", "speak", "spoken",
@@ -139,6 +157,11 @@ fn files_are_named_after_what_they_hold() {
 #[test]
 fn names_are_nouns_of_the_field_and_occur_once() {
     assert_clean(check_names);
+}
+
+#[test]
+fn docs_and_messages_use_plain_words() {
+    assert_clean(check_words);
 }
 
 #[test]
@@ -390,6 +413,21 @@ fn declared<'c>(code: &'c str, keywords: &[&str]) -> Option<&'c str> {
     let name = keywords.iter().find_map(|keyword| rest.strip_prefix(keyword))?;
     let end = name.find(|c: char| !is_name(c)).unwrap_or(name.len());
     Some(&name[..end])
+}
+
+fn check_words(source: &Source, _: &Tree) -> Vec<Violation> {
+    let is_page = source.path.ends_with(".md");
+    let is_help = source.path == "src/telemetry/metrics.rs";
+    let found = |line: &Line| {
+        let is_message = source.path.starts_with("src/") && line.raw.contains("#[error(");
+        let is_checked = is_page || is_message || is_help;
+        let text = line.raw.to_ascii_lowercase();
+        RARE_WORDS.iter().find(|word| is_checked && has_word(&text, word)).copied()
+    };
+    source.lines_where(
+        |line| found(line).is_some(),
+        |line| format!("`{}` stands in no manual; say it plainly", found(line).unwrap_or_default()),
+    )
 }
 
 fn check_environment(source: &Source, _: &Tree) -> Vec<Violation> {
@@ -1157,6 +1195,8 @@ const CASES: &[Case] = &[
     case(check_names, "src/http/a.rs", "pub(super) async fn ask(x: u8) {}\nfn tell_tale() {}", &[1]),
     case(check_names, "src/http/a.rs", "pub struct A;\npub struct B;\nmod c { pub enum A {} }\npub enum A {}", &[1, 4]),
     case(check_names, "src/http/a.rs", "struct A;\nenum A {}\npub struct B<T>(T);", &[]),
+    case(check_words, "docs/a.md", "A failure leads on.\nIt leads to one.", &[1]),
+    case(check_words, "src/http/a.rs", "#[error(\"waited in vain\")]\n// whom", &[1]),
     case(check_unsafe, "src/http/a.rs", "unsafe { f() }", &[1]),
     case(check_unsafe, "src/shard/a.rs", "fn g() {}\n\n\n\nunsafe { f() }", &[5]),
     case(check_unsafe, "src/shard/a.rs", "// SAFETY: `f` takes\n// nothing\n// at\n// all.\nunsafe { f() }", &[]),

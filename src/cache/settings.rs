@@ -24,8 +24,8 @@ impl Default for CacheLimits {
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
-    /// Memory for stored answers, in bytes. Beyond it the entries go that are asked for least. An
-    /// answer that would take a sixteenth of it is not stored.
+    /// Memory for stored responses, in bytes. When it is full, the least used entries are evicted. A
+    /// response larger than a sixteenth of it is not stored.
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     bytes_max: u64,
     /// Folder where answers survive a restart, as readable text, in up to about twice `bytes_max`.

@@ -62,7 +62,7 @@ Ringgate reads one TOML file: `--config FILE`, else `./ringgate.toml` if it exis
 - With no file, or a file that names no provider, there is the built-in provider `echo`, and one
   provider for each variable of the list at the end of this page that is set.
 
-This page is made from the source; `RINGGATE_BLESS=1 cargo test reference` writes it anew.
+This page is made from the source; `RINGGATE_BLESS=1 cargo test reference` rewrites it.
 ";
 
 /// The page for people: a table for each section, then the presets.

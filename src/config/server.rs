@@ -96,8 +96,8 @@ pub(super) struct ServerSettings {
     /// Longest answer that is kept whole to be translated, in bytes.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     answer_bytes_max: usize,
-    /// How long running requests may go on after a stop was asked for, in milliseconds. 0: they
-    /// are cut at once.
+    /// Time in-flight requests get to finish after SIGTERM, in milliseconds. 0 closes them
+    /// immediately.
     #[schemars(range(min = 0, max = 86_400_000))]
     drain_timeout_ms: u64,
     /// Hosts that a client may name in a custom-host header, as `host`, or `host:port` for another

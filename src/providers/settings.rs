@@ -79,11 +79,11 @@ pub struct ProviderSettings {
     /// longest for a day.
     #[schemars(range(min = 1, max = 86_400_000))]
     pub realtime_idle_timeout_ms: u64,
-    /// Path behind `base_url`, as `/models` or `/health`, that is asked again and again to see whether
-    /// the provider is well. While it does not answer with success, routes pass its targets over.
-    /// Left out: only the calls of clients tell.
+    /// Path of an active health check, such as `/models` or `/health`, appended to `base_url`. Routes
+    /// exclude the provider's targets while the check fails. Default: no active check; health is derived
+    /// from traffic.
     pub check_path: Option<String>,
-    /// From one such question to the next, in milliseconds; each may take as long.
+    /// Interval between health checks, in milliseconds; also the timeout of each.
     #[schemars(range(min = 100, max = 86_400_000))]
     pub check_interval_ms: u64,
     /// Further header fields sent with every call, name and value. They replace those of the

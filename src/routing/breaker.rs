@@ -57,7 +57,7 @@ impl BreakerRule {
     }
 }
 
-/// When a target is left alone, as Portkey has it.
+/// When a target's circuit breaker opens and closes, with Portkey's members.
 #[derive(Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerSettings {

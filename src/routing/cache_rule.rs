@@ -83,9 +83,9 @@ pub struct CacheRuleSettings {
     /// words of matter or more, and no pronoun or word that points back. The conversation may set tone and
     /// language as well, which is then ignored. Default: false.
     pub standalone_turns: Option<bool>,
-    /// How long an answer is served at most, in seconds; up to a sixteenth less, so that answers stored
-    /// together are not asked for anew together. Left out: the client's `cache-control: max-age`, else
-    /// 604800.
+    /// Maximum age of a cached response, in seconds. Entries expire up to a sixteenth earlier, so that
+    /// responses stored together do not expire together. Default: the client's `cache-control: max-age`,
+    /// otherwise 604800.
     #[schemars(range(min = MAX_AGE_MIN, max = MAX_AGE_MAX))]
     pub max_age: Option<u64>,
     /// Who shares answers: `key`, the default: all who use one virtual key; `user`: one end user of

@@ -12,7 +12,7 @@ pub struct AttemptOutcome {
     /// No response came: the provider could not be reached, broke off or made no sense. One that is too slow
     /// is told by its status.
     pub is_transport: bool,
-    /// How long the provider wants to be left alone.
+    /// How long the provider wants no more requests.
     pub retry_after: Option<Duration>,
     /// From the beginning of the attempt to the head of a response, or to its first content.
     pub latency: Duration,

@@ -88,8 +88,8 @@ pub struct RetrySettings {
     /// Statuses that are worth another attempt. Left out: 429, 500, 502, 503, 504 and 529. A provider
     /// that cannot be reached always is; one that does not answer in time counts as 504.
     pub on_status_codes: Option<Vec<u16>>,
-    /// False: what a provider says of when to come back is not heeded. Left out: it is, up to 60
-    /// seconds; where another target is left, up to the own next wait.
+    /// If false, `retry-after` from the provider is ignored. Default: it is honored up to 60 s, or up to
+    /// the next backoff delay if another target is available.
     pub use_retry_after_header: Option<bool>,
     /// Another name of `use_retry_after_header`.
     pub use_retry_after_headers: Option<bool>,
@@ -128,7 +128,7 @@ pub(super) fn check_statuses(
     statuses
 }
 
-/// How long a provider wants to be left alone, by the fields of its answer. `field` looks one up.
+/// How long a provider wants no more requests, by the fields of its response. `field` looks one up.
 ///
 /// `retry-after-ms` and `x-ms-retry-after-ms` in milliseconds, `retry-after` in seconds or as a date (RFC
 /// 9110 section 10.2.3; `now_unix` by the wall clock), and OpenAI's `x-ratelimit-reset-requests` and `-tokens`

@@ -134,7 +134,7 @@ pub struct Target {
     pub first_token_timeout: Option<Duration>,
     /// Whether failed attempts are repeated.
     pub retry: RetryRule,
-    /// When it is left alone.
+    /// Its circuit breaker.
     pub breaker: BreakerRule,
 }
 

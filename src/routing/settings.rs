@@ -89,30 +89,32 @@ pub struct StrategySettings {
     /// `round_robin`, `least_latency`, `least_busy`, `cheapest`, `fastest`, `race`, `canary` or
     /// `mirror`.
     pub mode: Option<String>,
-    /// Statuses of one target that lead on to the next. Left out: all but success; for `loadbalance`,
-    /// `canary`, `conditional` and `mirror` none. Where some are listed, a provider that cannot be reached
-    /// leads on too; one that does not answer in time counts as 504.
+    /// Status codes that trigger failover to the next target. Default: every non-2xx status; none for
+    /// `loadbalance`, `canary`, `conditional` and `mirror`. If some are listed, a connection failure also
+    /// triggers failover, and a timeout counts as 504.
     pub on_status_codes: Option<Vec<u16>>,
-    /// Of `conditional`: the first that holds names the target.
+    /// For `conditional`: the first condition that is true selects the target.
     #[schemars(extend("examples" = [[{
         "query": { "metadata.plan": { "$eq": "paid" } },
         "then": "large"
     }]]))]
     pub conditions: Option<Vec<ConditionSettings>>,
-    /// Of `conditional`: name of the target where no condition holds. Left out: such a request is
-    /// refused.
+    /// For `conditional`: name of the target if no condition is true. Default: none, and such a request
+    /// is rejected.
     pub default: Option<String>,
     /// Requests that belong together go to one target.
     #[schemars(extend("examples" = [{ "hash_fields": ["metadata.user_id"] }]))]
     pub sticky: Option<StickySettings>,
-    /// When a target is left alone. Left out: after five failures one after the other or half of at least
-    /// twenty within ten seconds, for a second, doubled with each failed probe up to eight.
+    /// Circuit breaker of each target. Default: it opens after 5 consecutive failures, or a 50 % failure
+    /// rate over at least 20 requests in 10 s; it stays open for 1 s, doubled with each failed probe up
+    /// to 8 s.
     #[schemars(extend("examples" = [{ "failure_threshold": 5, "cooldown_interval": 30_000 }]))]
     pub cb_config: Option<BreakerSettings>,
-    /// Of `race`: the next target is asked after so many milliseconds; 0, the default: all at once.
+    /// For `race`: delay before the next target is called, in milliseconds. 0, the default, calls all at
+    /// once.
     #[schemars(range(min = 0, max = 86_400_000))]
     pub hedge_ms: Option<u64>,
-    /// Of `canary`: share of the second target, in percent; fractions are allowed.
+    /// For `canary`: share of requests for the second target, in percent; fractions are allowed.
     #[schemars(range(min = 0, max = 100))]
     pub percent: Option<f64>,
 }
