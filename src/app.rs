@@ -272,7 +272,6 @@ impl ControlThread {
         let semantic = Some(self.semantic.clone());
         let flights = self.flights.clone();
         let responses = self.responses.clone();
-        let targets = self.targets.clone();
         let body = move || {
             let failed = report.clone();
             let outcome = crate::shard::run(options, move || {
@@ -283,7 +282,6 @@ impl ControlThread {
                     semantic,
                     flights,
                     responses,
-                    targets,
                     settings,
                     recorder: metrics.recorder(shard, log),
                 };

@@ -1,5 +1,5 @@
 //! Classes of service in answers of OpenAI's imitators that are forwarded as they are. Strictly typed
-//! clients take OpenAI's words only; where a provider has others, they are written anew.
+//! clients take OpenAI's words only; words of the provider that OpenAI does not use are replaced or left out.
 
 use super::endpoint::Endpoint;
 use super::prepare::UpstreamRequest;

@@ -33,8 +33,7 @@ impl Simulation {
         metrics: &Arc<MetricsRegistry>,
     ) -> Result<Self, PrepareError> {
         // One simulation knows nothing of another.
-        let targets = TargetRegistry::new(Instant::now());
-        let prepared = Arc::new(prepared.with_targets(targets.clone()));
+        let prepared = Arc::new(prepared.with_targets(TargetRegistry::new(Instant::now())));
         let snapshot = Snapshot::build(&prepared, None)?;
         let listen = prepared.settings().server.listen;
         let recorder = metrics.recorder(0, None);
@@ -49,7 +48,6 @@ impl Simulation {
             semantic,
             flights,
             responses: ResponseStore::default(),
-            targets,
             settings,
             recorder,
         };

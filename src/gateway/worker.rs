@@ -66,8 +66,6 @@ pub struct WorkerOptions {
     pub flights: Flights,
     /// Answers that clients refer to by id, of all shards.
     pub responses: ResponseStore,
-    /// What all shards know of the targets of routes.
-    pub targets: TargetRegistry,
     /// Its settings, the first ones among them; requests under way keep theirs.
     pub settings: SettingsReceiver,
     /// Where its events go.
@@ -110,12 +108,12 @@ impl Worker {
     /// Runs a shard until it has drained on command, or its mailbox is gone. `ready` is called with
     /// whether it listens.
     pub async fn run(
-        mut options: WorkerOptions,
+        options: WorkerOptions,
         mut mailbox: Mailbox<ShardCommand>,
         ready: impl FnOnce(io::Result<()>),
     ) {
         let mut settings = options.settings.clone();
-        let prepared = Arc::clone(&options.settings.borrow_and_update());
+        let prepared = Arc::clone(&settings.borrow_and_update());
         let snapshot = match Snapshot::build(&prepared, None) {
             Ok(snapshot) => snapshot,
             Err(error) => return ready(Err(io::Error::other(error))),
@@ -150,6 +148,7 @@ impl Worker {
     }
 
     pub(super) fn new(options: WorkerOptions, snapshot: Snapshot, dialer: Dialer) -> Self {
+        let targets = options.settings.borrow().targets().clone();
         Self {
             shard: options.shard,
             snapshot: RefCell::new(Rc::new(snapshot)),
@@ -158,7 +157,7 @@ impl Worker {
             semantic: options.semantic,
             flights: options.flights,
             responses: options.responses,
-            targets: options.targets,
+            targets,
             recorder: options.recorder,
             scanner: RefCell::default(),
             ids: RefCell::new(IdSource::from_system()),

@@ -184,8 +184,8 @@ pub struct ModelRule {
     /// `temperature`, `top_p`, `top_k`, `min_p`, `frequency_penalty`, `presence_penalty`, `seed`,
     /// `logit_bias`, `logprobs`, `stop`, `n`, `name`, `user`, `metadata`, `service_tier`, `verbosity`,
     /// `parallel_tool_calls`, `cache_control`, `reasoning_effort`, `stream_options`,
-    /// `forced_tool_choice` (the model chooses itself), `strict_tools`, `json_schema` (Claude is told
-    /// the schema in its instructions), `tool_result_media` (Gemini gets pictures beside the result),
+    /// `forced_tool_choice` (the model chooses itself), `strict_tools`, `json_schema` (Claude gets
+    /// the schema in its instructions), `tool_result_media` (Gemini gets images next to the result),
     /// `prefill` (as the setting of that name does it with `refused`), `max_tokens`.
     pub refuses: Vec<RefusedSetting>,
     /// Settings that these models refuse while they think.
@@ -194,21 +194,20 @@ pub struct ModelRule {
     pub refuses_at_most_effort: Vec<RefusedSetting>,
     /// Settings of which these models take one. Of a temperature and `top_p`, the temperature is sent.
     pub refuses_together: Vec<RefusedSetting>,
-    /// True for models that think unless they are told not to.
+    /// True for models that think unless thinking is turned off.
     pub thinks_by_default: Option<bool>,
     /// Efforts of reasoning that these models take, from the least to the most; others become the
-    /// nearest one. A list without `none` is that of a model that cannot be told not to think, which
-    /// is asked for its least instead. Left out: any.
+    /// nearest one. If `none` is missing, thinking cannot be turned off, and such a request gets the
+    /// lowest effort instead. Left out: any.
     pub efforts: Vec<String>,
-    /// Efforts that these models take while they are told not to think, from the least to the most.
+    /// Efforts that these models take while thinking is turned off, from the least to the most.
     /// Left out: the same.
     pub efforts_without_thinking: Vec<String>,
-    /// How these models are asked to think in Anthropic's, Google's and Amazon's dialects: `never`,
+    /// How thinking is configured for these models in Anthropic's, Google's and Amazon's dialects: `never`,
     /// with a `budget` of tokens, with an `effort` (adaptive thinking, levels), `budget_or_effort`.
     /// Left out: with a budget in Anthropic's dialect, with an effort in the others.
     pub thinking_form: Option<ThinkingForm>,
-    /// Tokens of the least bound of thoughts, for a model that is asked with a budget and cannot be told
-    /// not to think.
+    /// Smallest thinking budget in tokens, for a model that takes a budget and cannot turn thinking off.
     pub thinking_tokens_min: Option<u64>,
     /// True for models of Anthropic's that can be held to think between calls of tools only, which is
     /// asked for where the client wants no thoughts.
