@@ -24,7 +24,7 @@ use crate::base::{Instant, log_message, random_secret, unix_now};
 use crate::cache::{Cache, CacheLimits, CacheWriter, Flights, ResponseStore, Semantic};
 use crate::config::{Overrides, RequestLog, Settings};
 use crate::credentials::CredentialRefresher;
-use crate::gateway::{self, PreparedSettings, Worker, WorkerOptions};
+use crate::gateway::{self, PreparedSettings, WorkerOptions};
 use crate::llm::Catalog;
 use crate::providers::TokenUpdate;
 use crate::routing::{CacheRule, Route, TargetRegistry};
@@ -285,7 +285,7 @@ impl ControlThread {
                     settings,
                     recorder: metrics.recorder(shard, log),
                 };
-                Worker::run(worker, receiver, move |ready| {
+                gateway::run_shard(worker, receiver, move |ready| {
                     let ready = ready.with_context(|| format!("cannot listen on {listen}"));
                     // The control thread waits for it; if not, the process is ending.
                     let _ = report.send(ready);

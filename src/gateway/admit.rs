@@ -4,32 +4,15 @@
 
 use std::sync::Arc;
 
-use super::access::{check_endpoint, check_inline_route, check_no_route};
-use super::endpoint::Endpoint;
-use super::error::GatewayError;
-use super::fields::presented_keys;
-use super::record::Exchange;
+use crate::gateway::context::{
+    Endpoint, Exchange, GatewayError, Grant, bounded, check_endpoint, check_inline_route,
+    check_no_route, presented_keys,
+};
 use crate::keys::VirtualKey;
-use crate::routing::{ActiveRoute, Route};
-
-/// What the request may do.
-#[derive(Clone)]
-pub(super) struct Grant {
-    /// The key that was presented; none where no key is configured.
-    pub key: Option<Arc<VirtualKey>>,
-    /// The route that selects the provider.
-    pub route: Option<Arc<ActiveRoute>>,
-}
-
-impl Grant {
-    /// The route without what is known of its targets.
-    pub(super) fn route(&self) -> Option<&Route> {
-        self.route.as_deref().map(ActiveRoute::route)
-    }
-}
+use crate::routing::ActiveRoute;
 
 /// Finds the key and the route.
-pub(super) fn admit(
+pub(crate) fn admit(
     exchange: &mut Exchange<'_>,
     endpoint: Endpoint,
 ) -> Result<Grant, GatewayError> {
@@ -72,9 +55,4 @@ fn find_route(
     }
     let found = exchange.snapshot.route(name).map(Arc::clone);
     found.map(Some).ok_or_else(|| GatewayError::UnknownRoute(bounded(name)))
-}
-
-/// Client text as it may stand in a message or an event: at most 128 characters.
-pub(super) fn bounded(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control()).take(128).collect()
 }

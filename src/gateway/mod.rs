@@ -1,6 +1,23 @@
 //! The data plane: the request pipeline and everything that one request meets.
 //!
-//! [`pipeline`] shows the stages in order; each stage is a function in the file of its name.
+//! [`pipeline`] shows the stages in order. A folder holds what one stage or one concern takes; each imports
+//! only what stands below it here, which `tests/tidy.rs` checks:
+//!
+//! | place | holds |
+//! | --- | --- |
+//! | `serve/` | one shard at work: accept, connections, drain; the simulation |
+//! | `pipeline.rs` | the stages of a request, in order |
+//! | `responses_socket.rs`, `realtime/` | requests over WebSockets; sessions relayed to a provider |
+//! | `receive.rs` `admit.rs` `render.rs` `screen.rs` `route.rs` | the first stages |
+//! | `respond/` | the response goes to the client: whole, as a stream, translated |
+//! | `execute/` | attempts: one target or a plan of several; mirrors; health checks |
+//! | `settle.rs` | usage, cost, and the event of a request that has ended |
+//! | `local/` | what the gateway answers itself |
+//! | `cache/` | lookup, write and replay of stored responses, streams that requests share |
+//! | `upstream/` | calls to providers: resolve, edit, translate, encode, sign, call |
+//! | `downstream/` | the way back to the client: head, events, disconnects |
+//! | `context/` | what stages share: the exchange, its request and record, endpoints, errors |
+//! | `worker/` | what one shard owns: settings with their pools, counters |
 //!
 //! What a client's departure does: one read on its connection is always in flight. When that read
 //! ends while we wait for the provider, the wait is dropped, the provider's connection is closed
@@ -8,65 +25,31 @@
 //! After the first byte of a response has gone to the client there is no repetition of any kind; before, a
 //! route may retry or fail over. Attempts never touch the client, so that several may be under way.
 //!
-//! Only `error.rs` knows which status an error becomes. Absent: any wait of one shard for another.
+//! Only `context/error.rs` knows which status an error becomes. Absent: any wait of one shard for another.
 //! What shards share is the cache and what is known of targets.
 
-mod access;
 mod admit;
-mod attempt;
-mod attempt_log;
-mod attributes;
-mod body;
-mod cache_format;
-mod cache_key;
-mod cache_lookup;
-mod call;
-mod call_batched;
-mod connection;
+mod cache;
 mod context;
-mod count_tokens;
-mod deliver;
-mod deliver_stream;
-mod deliver_translated;
-mod encode;
-mod endpoint;
-mod error;
-mod feedback;
-mod fields;
-mod form;
-mod forward;
-mod health_check;
-mod images;
-mod mirror;
-mod model_fit;
-mod model_info;
-mod models;
-mod params;
-mod peek;
+mod downstream;
+mod execute;
+mod local;
 mod pipeline;
-mod prepare;
 mod realtime;
 mod receive;
-mod record;
-mod redact;
 mod render;
-mod resolve;
+mod respond;
 mod responses_socket;
 mod route;
 mod screen;
-mod semantic;
-mod service_tiers;
+mod serve;
 mod settle;
-mod shared_stream;
-mod simulation;
-mod stored_responses;
-mod token;
-mod translate;
 mod upstream;
-mod upstream_response;
-mod vectors;
 mod worker;
 
-pub use simulation::Simulation;
-pub use upstream::{PrepareError, PreparedSettings, prepare_settings};
-pub use worker::{ShardCommand, Worker, WorkerOptions};
+pub use serve::shard::run_shard;
+pub use serve::simulation::Simulation;
+pub use worker::{
+    PrepareError, PreparedSettings, SettingsReceiver, ShardCommand, Worker, WorkerOptions,
+    prepare_settings,
+};

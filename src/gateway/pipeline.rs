@@ -4,19 +4,17 @@
 //! cost memory; the caches come before routing, since a hit needs no provider; `settle` comes
 //! last and always, also after failure and departure.
 
-use super::admit::Grant;
-use super::endpoint::Endpoint;
-use super::error::GatewayError;
-use super::receive::Request;
-use super::record::Exchange;
-use super::{
-    admit, cache_lookup, deliver, feedback, forward, realtime, receive, render, responses_socket,
-    route, screen, settle,
-};
+use crate::gateway::cache::{lookup, replay};
+use crate::gateway::context::{Endpoint, Exchange, GatewayError, Grant, Request};
+use crate::gateway::downstream::local;
+use crate::gateway::execute::forward;
+use crate::gateway::local::feedback;
+use crate::gateway::respond::{deliver, error};
+use crate::gateway::{admit, realtime, receive, render, responses_socket, route, screen, settle};
 
 /// Whether the client's connection serves another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ConnectionReuse {
+pub(crate) enum ConnectionReuse {
     /// The next request may follow.
     KeepAlive,
     /// It is closed, after a grace for the client to read what we sent.
@@ -24,14 +22,14 @@ pub(super) enum ConnectionReuse {
 }
 
 /// Serves the one request whose head has been read.
-pub(super) async fn run(mut exchange: Exchange<'_>) -> ConnectionReuse {
+pub(crate) async fn run(mut exchange: Exchange<'_>) -> ConnectionReuse {
     let outcome = serve(&mut exchange).await;
     finish(&mut exchange, outcome).await;
     exchange.connection_reuse()
 }
 
 /// Serves a request for a response whose body came as a message. False if the client is gone.
-pub(super) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bool {
+pub(crate) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bool {
     let outcome = serve_message(&mut exchange, body).await;
     finish(&mut exchange, outcome).await
 }
@@ -44,7 +42,7 @@ async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), GatewayErro
     if let Err(failure) = &outcome {
         // No follower waits for what does not come, least of all until this client has its error.
         exchange.cache_write = None;
-        Box::pin(deliver::send_error(exchange, failure)).await;
+        Box::pin(error::send_error(exchange, failure)).await;
     }
     let failure = outcome.as_ref().err();
     settle::settle(exchange, failure);
@@ -79,15 +77,15 @@ async fn run_stages(
     grant.check_other_models(exchange.head, &request)?;
     if request.endpoint == Endpoint::Feedback {
         let local = feedback::apply(exchange, &request)?;
-        return deliver::send_local(exchange, local).await;
+        return local::send_local(exchange, local).await;
     }
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
-    if let Some(hit) = cache_lookup::look_up(exchange, grant, &request).await? {
-        return Box::pin(cache_lookup::deliver(exchange, &request, hit)).await;
+    if let Some(hit) = lookup::look_up(exchange, grant, &request).await? {
+        return Box::pin(replay::deliver(exchange, &request, hit)).await;
     }
     let mut plan = match route::route(exchange, grant, &request)? {
-        route::RouteDecision::Respond(local) => return deliver::send_local(exchange, local).await,
+        route::RouteDecision::Respond(local) => return local::send_local(exchange, local).await,
         route::RouteDecision::Forward(plan) => plan,
     };
     let mut before = None;

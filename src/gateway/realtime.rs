@@ -9,36 +9,33 @@
 //! Absent: WebSocket extensions, which are not offered to the provider; any change of an event.
 
 mod frames;
-mod handshake;
 mod meter;
 mod model_check;
 mod session;
 
-pub(super) use handshake::{Handshake, encode, write_upgrade_fields};
-
-use super::admit::Grant;
-use super::deliver::{
-    begin_head, send_local, send_upstream, write_provider_fields_without_content,
-};
-use super::endpoint::Endpoint;
-use super::error::GatewayError;
-use super::forward::{Response, forward};
-use super::images::FetchedImages;
-use super::prepare::UpstreamRequest;
-use super::receive::{Body, Request};
-use super::record::Exchange;
-use super::redact::{Redaction, Scrutiny};
-use super::route::{RouteDecision, route};
-use super::upstream_response::{Link, UpstreamResponse};
 use crate::base::Instant;
+use crate::gateway::context::{
+    Body, Endpoint, Exchange, FetchedImages, GatewayError, Grant, Request,
+};
+use crate::gateway::downstream::head::begin_head;
+use crate::gateway::downstream::local::send_local;
+use crate::gateway::execute::attempt::Response;
+use crate::gateway::execute::forward::forward;
+use crate::gateway::realtime::session::RealtimeSession;
+use crate::gateway::respond::deliver::send_upstream;
+use crate::gateway::route::{RouteDecision, route};
+use crate::gateway::upstream::handshake::{Handshake, requested_model};
+use crate::gateway::upstream::redact::Redaction;
+use crate::gateway::upstream::request::UpstreamRequest;
+use crate::gateway::upstream::response::{Link, UpstreamResponse};
+use crate::gateway::upstream::response_fields::write_provider_fields_without_content;
+use crate::gateway::worker::Scrutiny;
 use crate::http::{end_head, write_field};
 use crate::llm::Outline;
 use crate::shard::within;
-use handshake::requested_model;
-use session::RealtimeSession;
 
 /// Serves one session from its handshake to its end.
-pub(super) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), GatewayError> {
+pub(crate) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), GatewayError> {
     // Whatever comes of it: behind a handshake there may be frames already, which are no requests.
     exchange.record.close = true;
     let handshake = Handshake::read(exchange.head)?;

@@ -4,18 +4,11 @@
 //! Every other body is streamed by `forward` and never kept, but for a small JSON body of the
 //! pass-through, which is looked at for its `model`, and as much of a form as stands before its `model`.
 
-use bytes::Bytes;
-
-use super::access::is_inference;
-use super::admit::Grant;
-use super::body::{BodyReader, MinimumRate};
-use super::endpoint::{Endpoint, converse_call, gemini_call};
-use super::error::GatewayError;
-use super::form::{Form, FormPeek};
-use super::images::FetchedImages;
-use super::record::Exchange;
+use crate::gateway::context::{
+    Body, BodyReader, Endpoint, Exchange, FetchedImages, FormPeek, GatewayError, Grant,
+    MinimumRate, Request, converse_call, gemini_call, is_inference, is_json,
+};
 use crate::http::{Framing, form_boundary};
-use crate::llm::Outline;
 use crate::shard::within;
 
 /// A JSON body of the pass-through up to this size is kept, so that its model can choose the
@@ -25,84 +18,8 @@ const PASS_THROUGH_LOOK_BYTES: u64 = 64 * 1024;
 /// So much of a form is looked at where its path takes no model.
 const FORM_LOOK_BYTES: usize = 64 * 1024;
 
-/// The request as the later stages see it.
-pub(super) struct Request {
-    pub endpoint: Endpoint,
-    pub body: Body,
-    /// Images that were fetched for it.
-    pub images: FetchedImages,
-    /// A stream is wanted as one JSON array, Google's other form of it.
-    pub as_array: bool,
-}
-
-/// The body of a request.
-pub(super) enum Body {
-    /// None at all.
-    Empty,
-    /// JSON, kept whole, with what the scan found.
-    Json { bytes: Bytes, outline: Outline },
-    /// A form, kept whole since its model stands at its end.
-    Form { bytes: Bytes, form: Form },
-    /// Still on the client's connection, but for what has been looked at; `forward` pumps it.
-    Streamed { framing: Framing, body_reader: BodyReader, held: Vec<u8>, form: Option<Box<Form>> },
-}
-
-impl Request {
-    /// The same once more, with the same bytes; of a body that is streamed there is no copy.
-    pub(super) fn copy(&self) -> Self {
-        let body = match &self.body {
-            Body::Json { bytes, outline } => {
-                Body::Json { bytes: bytes.clone(), outline: outline.clone() }
-            }
-            Body::Form { bytes, form } => Body::Form { bytes: bytes.clone(), form: form.clone() },
-            Body::Empty | Body::Streamed { .. } => Body::Empty,
-        };
-        Self { body, images: self.images.clone(), ..*self }
-    }
-
-    /// Bytes of a body that is kept.
-    pub(super) fn body_bytes(&self) -> usize {
-        match &self.body {
-            Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
-            Body::Empty | Body::Streamed { .. } => 0,
-        }
-    }
-
-    /// The model the client named.
-    pub(super) fn model(&self) -> Option<&str> {
-        match &self.body {
-            Body::Json { outline, .. } => outline.model.as_deref(),
-            _ => self.form().and_then(|form| form.model.as_deref()),
-        }
-    }
-
-    /// The form that the body is.
-    pub(super) fn form(&self) -> Option<&Form> {
-        match &self.body {
-            Body::Form { form, .. } => Some(form),
-            Body::Streamed { form, .. } => form.as_deref(),
-            Body::Empty | Body::Json { .. } => None,
-        }
-    }
-
-    /// True for a form whose model is out of sight, behind a file too large to hold.
-    pub(super) fn hides_model(&self) -> bool {
-        matches!(&self.body, Body::Streamed { form: Some(form), .. } if form.model.is_none())
-    }
-
-    /// True if the client wants a stream.
-    pub(super) fn is_stream(&self) -> bool {
-        matches!(&self.body, Body::Json { outline, .. } if outline.stream)
-    }
-
-    /// True if the client requested the usage of its stream.
-    pub(super) fn include_usage(&self) -> bool {
-        matches!(&self.body, Body::Json { outline, .. } if outline.include_usage)
-    }
-}
-
 /// Finds the endpoint.
-pub(super) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, GatewayError> {
+pub(crate) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, GatewayError> {
     exchange.record.body_unread = exchange.head.framing() != Framing::None;
     let endpoint = Endpoint::find(exchange.head.path(), exchange.head.method())?;
     exchange.record.endpoint = Some(endpoint);
@@ -110,7 +27,7 @@ pub(super) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, GatewayE
 }
 
 /// Reads the body as far as the pipeline needs it.
-pub(super) async fn body(
+pub(crate) async fn body(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     endpoint: Endpoint,
@@ -161,7 +78,7 @@ pub(super) async fn body(
 }
 
 /// A request for a response whose body came as a message of a WebSocket.
-pub(super) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, GatewayError> {
+pub(crate) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, GatewayError> {
     exchange.reserve_memory(body.len())?;
     exchange.record.request_bytes += body.len() as u64;
     let outline = exchange.worker.scanner().request(&body).map_err(GatewayError::Json)?;
@@ -179,17 +96,6 @@ fn check_media_type(exchange: &Exchange<'_>) -> Result<(), GatewayError> {
     // No content type at all is taken for JSON: that is what hand-written clients mean.
     let other = exchange.head.get("content-type").is_some_and(|value| !is_json(value));
     if encoded || other { Err(GatewayError::MediaType) } else { Ok(()) }
-}
-
-/// True for a content type of JSON, with or without parameters.
-pub(super) fn is_json(content_type: &[u8]) -> bool {
-    media_type_is(content_type, b"application/json")
-}
-
-/// True if the media type, without its parameters, is `expected`.
-pub(super) fn media_type_is(content_type: &[u8], expected: &[u8]) -> bool {
-    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(expected)
 }
 
 fn is_small_json(exchange: &Exchange<'_>, endpoint: Endpoint) -> bool {

@@ -10,28 +10,21 @@
 //! Absent: several answers at once (lanes wait for each other), and so answers that are steered while
 //! they come; binary messages; extensions.
 
-mod frame;
-mod framing;
-
-pub(super) use framing::MessageFraming;
-
 use std::time::Duration;
 
-use super::connection::Client;
-use super::context::RequestContext;
-use super::deliver::begin_head;
-use super::error::GatewayError;
-use super::pipeline;
-use super::realtime::Handshake;
-use super::record::Exchange;
-use super::upstream_response::EVENT_BYTES_MAX;
 use crate::base::Instant;
 use crate::dialects::{RequestPath, codec, response_name};
+use crate::gateway::context::{
+    Client, Exchange, FrameHead, GatewayError, Lane, MessageFraming, Opcode, RequestContext,
+    message_framing, write_frame,
+};
+use crate::gateway::downstream::head::begin_head;
+use crate::gateway::pipeline;
+use crate::gateway::upstream::handshake::Handshake;
+use crate::gateway::upstream::response::EVENT_BYTES_MAX;
 use crate::http::{HeadLimits, RequestHead, end_head, write_field};
 use crate::llm::{ChatRequest, Chunk, Dialect, Edit, Start, StopReason, quote};
 use crate::shard::within;
-use frame::{FrameHead, Opcode, write_frame};
-use framing::Lane;
 
 /// The longest connection, as at OpenAI (its guide on WebSocket mode).
 const CONNECTION_MAX: Duration = Duration::from_mins(60);
@@ -104,7 +97,7 @@ struct CreateMessage {
 }
 
 /// Serves a connection from its handshake to its end.
-pub(super) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
+pub(crate) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
     // What follows on it are no requests of HTTP.
     exchange.record.close = true;
     let handshake = Handshake::read(exchange.head)?;
@@ -236,13 +229,13 @@ async fn answer(
         Ok(ClientMessage::Create(create)) => create,
         Ok(ClientMessage::Steer { previous, input }) => {
             let mut out = Vec::new();
-            framing::write_steer_failed(&previous, &input, &mut out);
+            message_framing::write_steer_failed(&previous, &input, &mut out);
             exchange.send(out).await?;
             return Ok(true);
         }
         Err(failure) => {
             let mut out = Vec::new();
-            framing::write_error(&failure.to_api_error(), &lane, &mut out);
+            message_framing::write_error(&failure.to_api_error(), &lane, &mut out);
             exchange.send(out).await?;
             return Ok(true);
         }
@@ -419,7 +412,7 @@ fn head_of(exchange: &Exchange<'_>, length: usize) -> Result<RequestHead, Gatewa
 
 impl Client {
     /// Appends answers to the pings at hand: a client that waits for one gives up on a long answer.
-    pub(super) fn answer_pings(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn answer_pings(&mut self, out: &mut Vec<u8>) {
         loop {
             let reader = &mut self.connection.reader;
             let Some(head) = FrameHead::read(reader.bytes()) else { return };

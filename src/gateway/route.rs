@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use super::admit::Grant;
-use super::deliver::LocalResponse;
-use super::endpoint::Endpoint;
-use super::error::GatewayError;
-use super::models;
-use super::prepare::{requested_model, requested_timeout};
-use super::receive::Request;
-use super::record::Exchange;
-use super::resolve::named_provider;
 use crate::base::Instant;
+use crate::gateway::context::{Endpoint, Exchange, GatewayError, Grant, Request, requested_model};
+use crate::gateway::downstream::local::LocalResponse;
+use crate::gateway::local::models;
+use crate::gateway::upstream::prepare::requested_timeout;
+use crate::gateway::upstream::resolve::named_provider;
 use crate::routing::Plan;
 
 /// Where the response comes from.
-pub(super) enum RouteDecision {
+pub(crate) enum RouteDecision {
     /// The gateway knows it itself.
     Respond(LocalResponse),
     /// A provider is called: of those that the plan names, or the one there is where nothing is to be
@@ -24,7 +20,7 @@ pub(super) enum RouteDecision {
 }
 
 /// Decides.
-pub(super) fn route(
+pub(crate) fn route(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,

@@ -2,12 +2,10 @@
 //!
 //! There are no guardrails yet: every request passes.
 
-use super::error::GatewayError;
-use super::receive::Request;
-use super::record::Exchange;
+use crate::gateway::context::{Exchange, GatewayError, Request};
 
 /// Passes the request on.
 #[expect(clippy::unnecessary_wraps, reason = "a guardrail can deny")]
-pub(super) fn screen(_: &mut Exchange<'_>, _: &Request) -> Result<(), GatewayError> {
+pub(crate) fn screen(_: &mut Exchange<'_>, _: &Request) -> Result<(), GatewayError> {
     Ok(())
 }

@@ -3,18 +3,18 @@
 //!
 //! The charge or refund of limits will stand here by later work.
 
-use super::attempt_log::AttemptRecord;
-use super::error::GatewayError;
-use super::record::{CacheStatus, Exchange};
-use super::upstream::Snapshot;
+use crate::gateway::context::{
+    AttemptRecord, CacheStatus, Exchange, GatewayError, outcome_of_status,
+};
+use crate::gateway::worker::Snapshot;
 use crate::llm::{
     Catalog, ModelCard, PicoUsd, PricingTerms, RateKind, Usage, cost, cost_of_units,
     estimate_tokens,
 };
-use crate::telemetry::{AttemptSummary, Cost, ModelOrigin, RequestEvent, RequestOutcome};
+use crate::telemetry::{AttemptSummary, Cost, ModelOrigin, RequestEvent};
 
 /// Ends the exchange.
-pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>) {
+pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>) {
     if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
         exchange.record.usage = Some(estimate(exchange));
     }
@@ -75,7 +75,7 @@ pub(super) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
 }
 
 /// Who knows a model that was requested.
-pub(super) fn origin_of_model(
+pub(crate) fn origin_of_model(
     snapshot: &Snapshot,
     provider: Option<&str>,
     model: &str,
@@ -103,7 +103,7 @@ fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
 }
 
 /// What a usage cost at a provider.
-pub(super) fn cost_at(
+pub(crate) fn cost_at(
     snapshot: &Snapshot,
     (provider, model): (&str, Option<&str>),
     usage: Usage,
@@ -166,36 +166,4 @@ fn estimate(exchange: &Exchange<'_>) -> Usage {
 
 fn tokens_in(bytes: u64) -> u64 {
     estimate_tokens(usize::try_from(bytes).unwrap_or(usize::MAX))
-}
-
-/// Whose fault a status is that a provider sent: a request it could not accept is the client's; a
-/// refused credential, a limit or a breakdown is between the gateway and the provider.
-pub(super) fn outcome_of_status(status: u16, stream_error: bool) -> RequestOutcome {
-    match status {
-        _ if stream_error => RequestOutcome::UpstreamError,
-        ..=399 => RequestOutcome::Success,
-        401 | 403 | 408 | 429 | 500.. => RequestOutcome::UpstreamError,
-        _ => RequestOutcome::ClientError,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sides_of_provider_statuses() {
-        for (status, expected) in [
-            (200, RequestOutcome::Success),
-            (304, RequestOutcome::Success),
-            (400, RequestOutcome::ClientError),
-            (404, RequestOutcome::ClientError),
-            (401, RequestOutcome::UpstreamError),
-            (429, RequestOutcome::UpstreamError),
-            (529, RequestOutcome::UpstreamError),
-        ] {
-            assert_eq!(outcome_of_status(status, false), expected, "{status}");
-        }
-        assert_eq!(outcome_of_status(200, true), RequestOutcome::UpstreamError);
-    }
 }

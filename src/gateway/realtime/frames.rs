@@ -133,8 +133,9 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// A frame; with a mask as clients send it.
     fn frame(first: u8, payload: &[u8], is_masked: bool) -> Vec<u8> {

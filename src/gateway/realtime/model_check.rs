@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 
-use super::super::access::ModelList;
-use super::super::error::GatewayError;
 use super::frames::{FrameKind, FramePart};
+use crate::gateway::context::{GatewayError, ModelList};
 use crate::keys::VirtualKey;
 use crate::llm::each_model;
 

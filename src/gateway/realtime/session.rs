@@ -17,17 +17,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use super::super::admit::Grant;
-use super::super::connection::Client;
-use super::super::error::GatewayError;
-use super::super::prepare::UpstreamRequest;
-use super::super::record::Exchange;
-use super::super::redact::Redaction;
-use super::super::worker::Worker;
 use super::frames::{FramePart, Frames};
 use super::meter::Meter;
 use super::model_check::ModelCheck;
 use crate::base::Instant;
+use crate::gateway::context::{Client, Exchange, GatewayError, Grant};
+use crate::gateway::upstream::redact::Redaction;
+use crate::gateway::upstream::request::UpstreamRequest;
+use crate::gateway::worker::Worker;
 use crate::llm::Usage;
 use crate::shard::{Connection, Reader, Writer, sleep, within};
 

@@ -1,0 +1,157 @@
+//! The form in which answers are stored and shared, whatever dialect their clients speak: OpenAI's
+//! chat. One stored answer so serves clients of every dialect, whole and as a stream. A request that has
+//! one form only is stored in that: completions and embeddings in OpenAI's, ranks in Cohere's.
+
+use std::borrow::Cow;
+
+use super::write;
+use crate::dialects::{
+    Codec, StreamDecoder, StreamEncoder, TargetModel, Warnings, codec, completions_encoder,
+};
+use crate::gateway::context::{Body, Endpoint, Exchange, Request};
+use crate::gateway::upstream::translate;
+use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of_known};
+
+/// A request in the form in which its answer is looked up.
+pub(crate) struct StoredRequest<'r> {
+    pub endpoint: Endpoint,
+    pub bytes: Cow<'r, [u8]>,
+    pub outline: Cow<'r, Outline>,
+}
+
+/// The code of the client's dialect, where its conversation is in another than OpenAI's chat.
+pub(crate) fn client_codec(endpoint: Endpoint) -> Option<&'static dyn Codec> {
+    endpoint.chat_dialect().filter(|dialect| *dialect != Dialect::OpenaiChat).and_then(codec)
+}
+
+fn chat() -> Option<&'static dyn Codec> {
+    codec(Dialect::OpenaiChat)
+}
+
+/// The request as it is looked up. None if it has what this form cannot express, so that two requests that
+/// differ might look the same.
+pub(crate) fn to_stored_request<'r>(
+    exchange: &Exchange<'_>,
+    request: &'r Request,
+) -> Option<StoredRequest<'r>> {
+    let Body::Json { bytes, outline } = &request.body else { return None };
+    let endpoint = request.endpoint;
+    if request.as_array {
+        return None;
+    }
+    let Some(client) = client_codec(endpoint) else {
+        let (bytes, outline) = (Cow::Borrowed(&bytes[..]), Cow::Borrowed(outline));
+        return Some(StoredRequest { endpoint, bytes, outline });
+    };
+    let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
+    // Some members are unknown to OpenAI, but known to those who imitate it.
+    let body = in_chat(&chat_request, true).or_else(|| in_chat(&chat_request, false))?;
+    let outline = exchange.worker.scanner().request(&body).ok()?;
+    let (bytes, outline) = (Cow::Owned(body), Cow::Owned(outline));
+    Some(StoredRequest { endpoint: Endpoint::ChatCompletions, bytes, outline })
+}
+
+/// All of the request in OpenAI's chat, as OpenAI takes it or as its imitators do.
+fn in_chat(chat_request: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
+    let target = TargetModel::new(&chat_request.model, is_original);
+    let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+    chat()?.write_request(chat_request, &target, &mut warnings, &mut body).ok()?;
+    warnings.is_empty().then_some(body)
+}
+
+/// A whole answer, which the client gets as `body`, as it is stored.
+pub(crate) fn to_stored_response(exchange: &Exchange<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(client) = exchange.record.endpoint.and_then(client_codec) else { return Some(body) };
+    let read = exchange.worker.scanner().read(&body, |root| client.read_answer(root));
+    let answer = read.ok().flatten()?;
+    let mut out = Vec::with_capacity(body.len());
+    let now = exchange.record.at_unix.as_secs();
+    chat()?.write_answer(&answer, &ChatRequest::default(), now, &mut out);
+    Some(out)
+}
+
+/// A stored answer as a client of `client` gets it, under the id `id`: whole, or as events.
+pub(crate) fn from_stored(
+    exchange: &Exchange<'_>,
+    request: &Request,
+    client: &dyn Codec,
+    (stored, id): (&[u8], &str),
+) -> Option<Vec<u8>> {
+    let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
+    let chat = chat()?;
+    let read = exchange.worker.scanner().read(stored, |root| chat.read_answer(root));
+    let answer = Answer { id: id.to_owned(), ..read.ok().flatten()? };
+    let now = exchange.record.at_unix.as_secs();
+    let mut out = Vec::with_capacity(stored.len() * 2);
+    if chat_request.stream {
+        let mut encoder = client.stream_encoder(&chat_request, now);
+        chunks_of_known(&answer).iter().for_each(|chunk| encoder.push(chunk, &mut out));
+    } else {
+        client.write_answer(&answer, &chat_request, now, &mut out);
+    }
+    Some(out)
+}
+
+/// A tap on a stream: its events in the form in which they are stored and shared.
+pub(crate) struct ResponseTap {
+    encoder: Box<dyn StreamEncoder>,
+    /// Of a provider that speaks the client's dialect.
+    decoder: Option<Box<dyn StreamDecoder>>,
+    chunks: Vec<Chunk>,
+    events: Vec<u8>,
+}
+
+impl ResponseTap {
+    /// None where nobody has use for them. `provider` speaks the dialect of what will come as events.
+    pub(crate) fn new(exchange: &Exchange<'_>, provider: Option<&dyn Codec>) -> Option<Self> {
+        if !write::takes_events(exchange) {
+            return None;
+        }
+        let chat_request = ChatRequest { include_usage: true, ..ChatRequest::default() };
+        let now = exchange.record.at_unix.as_secs();
+        let is_completion = exchange.record.endpoint == Some(Endpoint::Completions);
+        let encoder = if is_completion {
+            completions_encoder(&chat_request, now)
+        } else {
+            chat()?.stream_encoder(&chat_request, now)
+        };
+        Some(Self {
+            encoder,
+            decoder: provider.map(Codec::stream_decoder),
+            chunks: Vec::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Takes in a piece of a stream.
+    pub(crate) fn take(&mut self, exchange: &mut Exchange<'_>, chunk: &Chunk) {
+        self.events.clear();
+        self.encoder.push(chunk, &mut self.events);
+        each_data(&self.events, |data| write::take_event(exchange, data));
+    }
+
+    /// Takes in an event of a provider.
+    pub(crate) fn take_event(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        name: Option<&str>,
+        data: &[u8],
+    ) {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        if let Some(decoder) = &mut self.decoder {
+            // What makes no sense makes no stored answer either: it is not complete then.
+            let _ = decoder.event(name, data, &mut exchange.worker.scanner(), &mut chunks);
+        }
+        chunks.drain(..).for_each(|chunk| self.take(exchange, &chunk));
+        self.chunks = chunks;
+    }
+}
+
+/// Hands the data of each event in `events`, as our encoders write them, to `take`.
+fn each_data(events: &[u8], mut take: impl FnMut(&[u8])) {
+    for line in events.split(|byte| *byte == b'\n') {
+        if let Some(data) = line.strip_prefix(b"data: ").filter(|data| *data != b"[DONE]") {
+            take(data);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A stream that another request leads: its events go to this client too, as they come.
+
+use std::pin::pin;
+
+use super::format;
+use crate::base::{Instant, unix_now};
+use crate::cache::{AnswerOrigin, Follower, SharedChunk};
+use crate::dialects::{Codec, Frame, StreamDecoder, StreamEncoder, codec};
+use crate::gateway::context::{Exchange, GatewayError, Request};
+use crate::gateway::downstream::disconnect::or_disconnect;
+use crate::gateway::downstream::events::{append, end};
+use crate::gateway::downstream::head::{begin_head, body_framing, finish_head};
+use crate::gateway::upstream::translate;
+use crate::http::{Framing, write_data, write_field};
+use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
+
+/// Relays the stream to its end, under an id of its own.
+pub(crate) async fn relay(
+    exchange: &mut Exchange<'_>,
+    request: &Request,
+    (mut follower, origin): (Follower, AnswerOrigin),
+) -> Result<(), GatewayError> {
+    let include_usage = request.include_usage();
+    exchange.record.provider.clone_from(&origin.provider);
+    exchange.record.model = origin.model;
+    let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
+    let framing = body_framing(exchange, Framing::Chunked);
+    let mut out = begin_head(exchange, 200);
+    let frame = format::client_codec(request.endpoint).map_or(Frame::Events, Codec::frame);
+    write_field(&mut out, "content-type", frame.media_type().as_bytes());
+    write_field(&mut out, "x-accel-buffering", b"no");
+    finish_head(exchange, &mut out, framing);
+    let mut events = Vec::new();
+    let mut transcoder = Transcoder::new(exchange, request);
+    // Before the first event, which may take its time.
+    out = exchange.send(out).await?;
+    let is_complete = loop {
+        let begun = Instant::now();
+        let reader = &mut exchange.client.connection.reader;
+        let chunk = or_disconnect(reader, pin!(follower.recv())).await;
+        exchange.record.upstream += begun.elapsed();
+        match chunk? {
+            SharedChunk::Events(fresh) => {
+                events.clear();
+                for data in fresh {
+                    match &mut transcoder {
+                        Some(transcoder) => transcoder.encode(exchange, &data, &mut events),
+                        None => encode(exchange, &data, (&id, include_usage), &mut events),
+                    }
+                }
+                append(&mut out, &events, framing);
+                out = exchange.send(out).await?;
+            }
+            SharedChunk::Whole => break true,
+            // The error event was the end.
+            SharedChunk::Broken if exchange.record.stream_error => break false,
+            SharedChunk::Broken => {
+                let provider = origin.provider.as_deref().unwrap_or("none").to_owned();
+                let reason = "its stream, which another request had asked for, is cut off";
+                return Err(GatewayError::InvalidAnswer { provider, reason });
+            }
+        }
+    };
+    if let Some(transcoder) = &mut transcoder {
+        events.clear();
+        transcoder.finish(is_complete, &mut events);
+        append(&mut out, &events, framing);
+    }
+    end(&mut out, is_complete && transcoder.is_none(), framing);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// For a client that speaks another dialect than the shared events.
+struct Transcoder {
+    decoder: Box<dyn StreamDecoder>,
+    encoder: Box<dyn StreamEncoder>,
+    id: String,
+    chunks: Vec<Chunk>,
+}
+
+impl Transcoder {
+    fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
+        let client = format::client_codec(request.endpoint)?;
+        let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
+        Some(Self {
+            decoder: codec(Dialect::OpenaiChat)?.stream_decoder(),
+            encoder: client.stream_encoder(&chat_request, exchange.record.at_unix.as_secs()),
+            id: format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id),
+            chunks: Vec::new(),
+        })
+    }
+
+    fn encode(&mut self, exchange: &mut Exchange<'_>, data: &[u8], out: &mut Vec<u8>) {
+        let scanner = &mut exchange.worker.scanner();
+        // Our own encoder wrote it.
+        let _ = self.decoder.event(None, data, scanner, &mut self.chunks);
+        for mut chunk in self.chunks.drain(..) {
+            match &mut chunk {
+                Chunk::Start(start) => start.id.clone_from(&self.id),
+                Chunk::Error(_) => exchange.record.stream_error = true,
+                Chunk::Done => self.encoder.complete_at(unix_now().as_secs()),
+                _ => {}
+            }
+            self.encoder.push(&chunk, out);
+        }
+    }
+
+    fn finish(&mut self, is_complete: bool, out: &mut Vec<u8>) {
+        if is_complete {
+            self.decoder.finish(&mut self.chunks);
+            self.encoder.complete_at(unix_now().as_secs());
+            self.chunks.drain(..).for_each(|chunk| self.encoder.push(&chunk, out));
+        }
+    }
+}
+
+/// Appends an event as this client shall see it.
+fn encode(
+    exchange: &mut Exchange<'_>,
+    data: &[u8],
+    (id, include_usage): (&str, bool),
+    out: &mut Vec<u8>,
+) {
+    let mut hidden = Vec::new();
+    let mut data = data;
+    if may_carry_usage(data) || may_carry_error(data) {
+        let chunk = exchange.worker.scanner().chunk(data).unwrap_or_default();
+        exchange.record.stream_error |= chunk.is_error;
+        if chunk.usage.is_some() && !include_usage {
+            if chunk.choices_empty {
+                return;
+            }
+            hide_usage(data, &mut hidden);
+            data = &hidden;
+        }
+    }
+    let outline = exchange.worker.scanner().request(data);
+    let span = outline.ok().and_then(|outline| outline.span(data, "id"));
+    match span {
+        Some(span) => {
+            let parts = [data.get(..span.start), Some(id.as_bytes()), data.get(span.end..)];
+            write_data(out, &parts.map(Option::unwrap_or_default).concat());
+        }
+        None => write_data(out, data),
+    }
+}

@@ -1,0 +1,183 @@
+//! The attempts that were made for one request: for the response's head, the event and the metrics.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::gateway::upstream::request::UpstreamRequest;
+use crate::llm::Usage;
+
+/// Attempts of one request.
+const ATTEMPTS_MAX: usize = 64;
+
+/// Attempts that the response's head lists.
+const HEADER_ATTEMPTS_MAX: usize = 16;
+
+/// One attempt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AttemptRecord {
+    /// Its target, as `config.targets[0]`; none without a route.
+    pub target: Option<Arc<str>>,
+    pub provider: Option<Arc<str>>,
+    pub model: Option<String>,
+    /// A provider was called, whether it could be reached or not.
+    pub has_called: bool,
+    /// What is lost of the request on its way to this target.
+    pub warnings: Option<Arc<str>>,
+    /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
+    pub status: u16,
+    pub took: Duration,
+    /// It was cut off after it had been sent: it may have cost something.
+    pub is_spent: bool,
+    pub stats: CallStats,
+}
+
+/// The attempts in the order of their beginning.
+#[derive(Default)]
+pub(crate) struct AttemptLog(RefCell<Vec<AttemptRecord>>);
+
+impl AttemptLog {
+    /// An attempt begins.
+    pub(crate) fn begin(&self, target: Option<Arc<str>>, begun: Instant) -> AttemptGuard<'_> {
+        let mut records = self.0.borrow_mut();
+        let place = records.len();
+        if place < ATTEMPTS_MAX {
+            records.push(AttemptRecord { target, ..AttemptRecord::default() });
+        }
+        AttemptGuard { log: self, place, begun, stats: CallStats::default(), has_ended: false }
+    }
+
+    /// True if no attempt may follow.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.borrow().len() >= ATTEMPTS_MAX
+    }
+
+    /// True if one of them was at a target of a route.
+    pub(crate) fn has_targets(&self) -> bool {
+        self.0.borrow().iter().any(|record| record.target.is_some())
+    }
+
+    /// How many of them called a provider.
+    pub(crate) fn calls(&self) -> usize {
+        self.0.borrow().iter().filter(|record| record.has_called).count()
+    }
+
+    /// The last one.
+    pub(crate) fn last(&self) -> Option<AttemptRecord> {
+        self.0.borrow().last().cloned()
+    }
+
+    /// The record at `place`, else the last one. Its usage leaves the log: whoever takes the record
+    /// reports it.
+    pub(crate) fn take_record(&self, place: Option<usize>) -> Option<AttemptRecord> {
+        let mut records = self.0.borrow_mut();
+        let place = place.or_else(|| records.len().checked_sub(1))?;
+        let record = records.get_mut(place)?;
+        if record.target.is_none() {
+            // Nobody else is told of it.
+            return Some(std::mem::take(record));
+        }
+        let taken = record.clone();
+        (record.is_spent, record.stats.used) = (false, None);
+        Some(taken)
+    }
+
+    /// The value of the header: `config.targets[0] 503 12ms, config.targets[1] 200 340ms`.
+    pub(crate) fn header(&self) -> String {
+        let records = self.0.borrow();
+        let mut text = String::with_capacity(48 * records.len().min(HEADER_ATTEMPTS_MAX));
+        let mut digits = itoa::Buffer::new();
+        for record in records.iter().take(HEADER_ATTEMPTS_MAX) {
+            let Some(target) = &record.target else { continue };
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(target);
+            text.push(' ');
+            text.push_str(digits.format(record.status));
+            text.push(' ');
+            text.push_str(digits.format(record.took.as_millis()));
+            text.push_str("ms");
+        }
+        text
+    }
+
+    /// Corrects the status of an attempt whose response seemed good and was not.
+    pub(crate) fn set_status(&self, place: usize, status: u16) {
+        if let Some(record) = self.0.borrow_mut().get_mut(place) {
+            record.status = status;
+        }
+    }
+
+    /// All of them, taken out.
+    pub(crate) fn take(&self) -> Vec<AttemptRecord> {
+        self.0.take()
+    }
+}
+
+/// An attempt under way. Dropped before its end, it was cut off.
+pub(crate) struct AttemptGuard<'t> {
+    log: &'t AttemptLog,
+    place: usize,
+    begun: Instant,
+    pub stats: CallStats,
+    has_ended: bool,
+}
+
+impl AttemptGuard<'_> {
+    /// The request that it sends.
+    pub(crate) fn set_upstream(&self, upstream_request: &UpstreamRequest) {
+        if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
+            record.provider = Some(Arc::clone(&upstream_request.upstream.name));
+            record.model.clone_from(&upstream_request.model);
+            let lost = upstream_request.translation.as_ref().and_then(|it| it.warnings.clone());
+            record.warnings = lost.or_else(|| upstream_request.warnings.clone());
+            record.has_called = true;
+        }
+    }
+
+    /// The gateway answers in the place of this provider.
+    pub(crate) fn set_provider(&self, provider: Arc<str>) {
+        if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
+            record.provider = Some(provider);
+        }
+    }
+
+    /// Its place in the log.
+    pub(crate) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&mut self, status: u16, now: Instant) {
+        self.has_ended = true;
+        if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
+            record.status = status;
+            record.took = now.since(self.begun);
+            record.stats = std::mem::take(&mut self.stats);
+        }
+    }
+}
+
+impl Drop for AttemptGuard<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.end(0, Instant::now());
+            if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
+                record.is_spent = record.stats.sent;
+            }
+        }
+    }
+}
+
+/// What is known of a call, also of one that is cut off.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallStats {
+    /// Its last connection had served before.
+    pub reused: bool,
+    /// The whole request has gone out: tokens may have been spent.
+    pub sent: bool,
+    /// What earlier parts of the request used. In a box, since it is rare.
+    pub used: Option<Box<Usage>>,
+}

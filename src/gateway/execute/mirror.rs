@@ -1,0 +1,175 @@
+//! Mirrored requests: the responses go to no client; they are recorded, with their cost.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::Response;
+use super::plan_executor::PlanExecutor;
+use crate::base::{Instant, RequestId, unix_now};
+use crate::dialects::{Cutter, codec};
+use crate::gateway::context::{
+    Body, GatewayError, Grant, Request, RequestContext, outcome_of_status,
+};
+use crate::gateway::settle::{cost_at, origin_of_model};
+use crate::gateway::upstream::request::UpstreamRequest;
+use crate::gateway::upstream::response::{EVENT_BYTES_MAX, UpstreamResponse};
+use crate::gateway::worker::Worker;
+use crate::http::RequestHead;
+use crate::llm::{Chunk, PricingTerms, Usage};
+use crate::routing::{ActiveRoute, Plan};
+use crate::shard::spawn;
+use crate::telemetry::{Counter, RequestEvent};
+
+/// Copies under way on one shard; beyond it none is sent.
+const COPIES_MAX: usize = 256;
+
+/// Sends copies to these targets of the route.
+pub(crate) fn send(executor: &PlanExecutor<'_>, active: &Arc<ActiveRoute>, targets: &[usize]) {
+    for target in targets {
+        let worker = executor.context.worker;
+        let bytes = match &executor.request.body {
+            Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
+            _ => continue,
+        };
+        // A comparison must not cost the clients that are served.
+        if !worker.try_start_mirror(bytes, COPIES_MAX) {
+            worker.recorder().count(Counter::MirrorsDropped);
+            continue;
+        }
+        let mirrored = MirroredRequest {
+            worker: Rc::clone(worker),
+            head: executor.context.head.clone(),
+            grant: executor.grant.clone(),
+            request: executor.request.copy(),
+            active: Arc::clone(active),
+            target: *target,
+            mirror_of: executor.context.id,
+            bytes,
+        };
+        spawn(mirrored.run());
+    }
+}
+
+/// A request on its way to a target that answers nobody.
+struct MirroredRequest {
+    worker: Rc<Worker>,
+    head: RequestHead,
+    grant: Grant,
+    request: Request,
+    active: Arc<ActiveRoute>,
+    target: usize,
+    mirror_of: RequestId,
+    bytes: usize,
+}
+
+impl MirroredRequest {
+    async fn run(self) {
+        let started = Instant::now();
+        let at_unix = unix_now();
+        let context = RequestContext::new(&self.worker, &self.head);
+        let (grant, request) = (&self.grant, &self.request);
+        let executor = PlanExecutor { context: &context, grant, request, is_racing: false };
+        let mut plan = Plan::of_target(Arc::clone(&self.active), self.target, started);
+        let response = executor.run(&mut plan, None).await;
+        let mut event = self.event(started, at_unix);
+        match response {
+            Ok(Response::Upstream(upstream_request, response, _)) => {
+                event.provider = Some(Arc::clone(&upstream_request.upstream.name));
+                event.model.clone_from(&upstream_request.model);
+                event.status = response.head.status();
+                event.outcome = outcome_of_status(event.status, false);
+                event.first_byte = Some(started.elapsed());
+                event.usage = read_usage(&context, &upstream_request, response).await;
+                let terms =
+                    PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
+                let target = (&*upstream_request.upstream.name, upstream_request.model.as_deref());
+                event.cost =
+                    event.usage.map(|usage| cost_at(&context.snapshot, target, usage, terms));
+            }
+            Ok(Response::Local(_)) => {}
+            Err(failure) => {
+                let spec = failure.spec();
+                (event.outcome, event.code) = (spec.outcome, Some(spec.code));
+                if matches!(failure, GatewayError::ProviderError { .. }) {
+                    event.status = spec.status;
+                }
+                if let Some(last) = context.attempts.last() {
+                    (event.provider, event.model) = (last.provider, last.model);
+                }
+            }
+        }
+        event.latency = started.elapsed();
+        event.upstream = event.latency;
+        self.worker
+            .recorder()
+            .finish(event, |provider, model| origin_of_model(&context.snapshot, provider, model));
+    }
+
+    fn event(&self, started: Instant, at_unix: Duration) -> RequestEvent {
+        RequestEvent {
+            id: self.worker.next_id(),
+            at_unix,
+            shard: self.worker.shard(),
+            endpoint: "mirror",
+            key: self.grant.key.as_ref().map(|key| Arc::clone(&key.name)),
+            provider: None,
+            model: None,
+            route: Some(Arc::from(self.active.route().name.as_str())),
+            status: 0,
+            outcome: outcome_of_status(0, false),
+            code: None,
+            stream: self.request.is_stream(),
+            cache: "DISABLED",
+            cache_similarity: None,
+            usage: None,
+            cost: None,
+            warnings: None,
+            latency: started.elapsed(),
+            first_byte: None,
+            upstream: Duration::ZERO,
+            request_bytes: self.bytes as u64,
+            answer_bytes: 0,
+            attempts: 1,
+            tried: Vec::new(),
+            copy_of: Some(self.mirror_of),
+            reused_connection: false,
+            metadata: None,
+            trace_id: None,
+        }
+    }
+}
+
+impl Drop for MirroredRequest {
+    fn drop(&mut self) {
+        self.worker.end_mirror(self.bytes);
+    }
+}
+
+/// Reads a response to its end for its usage.
+async fn read_usage(
+    context: &RequestContext<'_>,
+    upstream_request: &UpstreamRequest,
+    mut response: Box<UpstreamResponse>,
+) -> Option<Usage> {
+    let codec = codec(upstream_request.dialect)?;
+    let body = response.keep_whole(context, upstream_request).await.ok()?;
+    let is_stream = response.is_stream();
+    response.done(upstream_request);
+    let scanner = &mut context.worker.scanner();
+    if !is_stream {
+        return scanner.read(&body, |root| codec.read_answer(root)).ok()??.usage;
+    }
+    let mut usage: Option<Usage> = None;
+    let (mut decoder, mut chunks) = (codec.stream_decoder(), Vec::new());
+    let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
+    cutter.push(&body);
+    // What makes no sense has no usage.
+    let _ = cutter.each(|name, data| decoder.event(name, data, scanner, &mut chunks));
+    for chunk in chunks {
+        if let Chunk::Usage(report) = chunk {
+            usage = Some(usage.map_or(report, |before| before.then(report)));
+        }
+    }
+    usage
+}

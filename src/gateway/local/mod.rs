@@ -1,0 +1,4 @@
+//! What the gateway answers itself.
+
+pub(crate) mod feedback;
+pub(crate) mod models;

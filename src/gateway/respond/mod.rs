@@ -1,0 +1,10 @@
+//! Stage `respond`: the response goes to the client.
+
+pub(crate) mod deliver;
+pub(crate) mod error;
+pub(crate) mod hold;
+pub(crate) mod json;
+pub(crate) mod passthrough;
+pub(crate) mod service_tiers;
+pub(crate) mod stream;
+pub(crate) mod translated;

@@ -1,0 +1,462 @@
+//! Stage `deliver` where client and provider speak different dialects.
+//!
+//! Whole answers are read whole and written anew. Streams go piece by piece: all that one read of the
+//! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
+//! where the provider's answer was complete.
+
+use std::time::Duration;
+
+use super::hold::ResponseHold;
+use super::json::{keep_whole, tier_of};
+use super::stream::send;
+use crate::base::unix_now;
+use crate::dialects::{
+    Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, opening_chunk,
+    overflow_of_imitator,
+};
+use crate::gateway::cache::format::ResponseTap;
+use crate::gateway::cache::write;
+use crate::gateway::context::{Endpoint, Exchange, GatewayError, own_id};
+use crate::gateway::downstream::events::{append, end};
+use crate::gateway::downstream::head::{BodyFraming, begin_head, body_framing, finish_head};
+use crate::gateway::upstream::peek::NO_CONTENT;
+use crate::gateway::upstream::request::UpstreamRequest;
+use crate::gateway::upstream::response::{EVENT_BYTES_MAX, UpstreamResponse};
+use crate::gateway::upstream::response_fields::write_provider_fields_without_content;
+use crate::gateway::upstream::translate::{
+    ChatTranslation, ResponseFormat, ResponseTranslation, Translation,
+};
+use crate::gateway::upstream::vectors::VectorTranslation;
+use crate::gateway::upstream::{peek, stored_responses};
+use crate::gateway::worker::Scrutiny;
+use crate::http::{Framing, write_field};
+use crate::llm::{Answer, ApiError, Chunk, Content, Node, chunks_of_known, is_error_answer};
+
+/// Sends a provider's answer in the client's dialect.
+pub(crate) async fn deliver(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    translation: &Translation,
+    response: &mut UpstreamResponse,
+) -> Result<(), GatewayError> {
+    if (300..400).contains(&response.head.status()) {
+        return Err(upstream_request.invalid("it redirects, which is not followed"));
+    }
+    match &translation.response {
+        ResponseTranslation::Chat(translation) => {
+            chat(exchange, upstream_request, translation, response).await
+        }
+        ResponseTranslation::Vectors(translation) => {
+            vectors(exchange, upstream_request, translation, response).await
+        }
+    }
+}
+
+async fn chat(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    translation: &ChatTranslation,
+    response: &mut UpstreamResponse,
+) -> Result<(), GatewayError> {
+    let status = response.head.status();
+    let is_success = (200..300).contains(&status);
+    if is_success && response.is_stream() {
+        return TranslatedStream::new(exchange, (upstream_request, translation), response)
+            .relay(exchange, response)
+            .await;
+    }
+    let body = keep_whole(exchange, upstream_request, response).await?;
+    if !is_success {
+        let dialects = (translation.client, translation.provider);
+        return error(exchange, upstream_request, dialects, (response, &body)).await;
+    }
+    if !response.is_good {
+        peek::check(exchange.context, upstream_request, &response.head, &body)?;
+    }
+    let id = own_id(exchange);
+    let read = exchange
+        .worker
+        .scanner()
+        .read(&body, |root| translation.provider.read_answer_named(root, &id));
+    let read = read.ok().flatten();
+    let mut answer =
+        read.ok_or_else(|| upstream_request.invalid("its body is no answer in its dialect"))?;
+    translation.tool_names.restore_answer(&mut answer);
+    complete(exchange, translation, &mut answer);
+    exchange.record.usage = answer.usage;
+    exchange.record.tier = tier_of(answer.service_tier.as_deref());
+    if translation.request.stream {
+        // The provider did not stream, and the client waits for one.
+        let stream = TranslatedStream::new(exchange, (upstream_request, translation), response);
+        return stream.replay(exchange, response, &answer).await;
+    }
+    let mut written = Vec::with_capacity(body.len() + 256);
+    translation.write_answer(&answer, unix_now().as_secs(), &mut written);
+    stored_responses::keep_whole(exchange, translation, &written);
+    send_json(exchange, upstream_request, response, &written).await?;
+    write::store_whole(exchange, written);
+    Ok(())
+}
+
+async fn vectors(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    translation: &VectorTranslation,
+    response: &mut UpstreamResponse,
+) -> Result<(), GatewayError> {
+    let status = response.head.status();
+    let body = keep_whole(exchange, upstream_request, response).await?;
+    if !(200..300).contains(&status) {
+        let dialects = (translation.client, translation.provider);
+        return error(exchange, upstream_request, dialects, (response, &body)).await;
+    }
+    check_no_error(exchange, upstream_request, response, &body)?;
+    let written = translation.translate_response(exchange, (&response.head, &body));
+    let written =
+        written.ok_or_else(|| upstream_request.invalid("its body is no answer in its dialect"))?;
+    send_json(exchange, upstream_request, response, &written).await?;
+    write::store_whole(exchange, written);
+    Ok(())
+}
+
+/// Refuses a whole answer that is an error, unless its opening has been looked at.
+fn check_no_error(
+    exchange: &Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    response: &UpstreamResponse,
+    body: &[u8],
+) -> Result<(), GatewayError> {
+    let is_error = || exchange.worker.scanner().read(body, is_error_answer);
+    if !response.is_good && is_error() == Ok(true) {
+        return Err(peek::error_in_body(exchange.context, upstream_request, &response.head, body));
+    }
+    Ok(())
+}
+
+/// Fills in what some providers leave out: the id, the model, and when the answer was made.
+fn complete(exchange: &Exchange<'_>, translation: &ChatTranslation, answer: &mut Answer) {
+    if answer.id.is_empty() {
+        answer.id = own_id(exchange);
+    }
+    if answer.model.is_empty() {
+        answer.model.clone_from(&translation.request.model);
+    }
+    answer.created.get_or_insert(exchange.record.at_unix.as_secs());
+    for (index, choice) in (0_u32..).zip(&mut answer.choices) {
+        for (place, part) in (0_u32..).zip(&mut choice.parts) {
+            set_call_id(exchange, (index, place), &mut part.content);
+        }
+    }
+}
+
+/// Gives an id to a call that has none: clients send it back with the result.
+fn set_call_id(exchange: &Exchange<'_>, (choice, part): (u32, u32), content: &mut Content) {
+    if let Content::ToolCall(call) = content
+        && call.id.is_empty()
+    {
+        call.id = format!("call_{}_{choice}_{part}", exchange.record.id);
+    }
+}
+
+async fn send_json(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    response: &UpstreamResponse,
+    body: &[u8],
+) -> Result<(), GatewayError> {
+    send_json_of(exchange, upstream_request, (response, response.head.status()), (body, None)).await
+}
+
+async fn send_json_of(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    (response, status): (&UpstreamResponse, u16),
+    (body, retry_after): (&[u8], Option<Duration>),
+) -> Result<(), GatewayError> {
+    exchange.client.out.reserve(body.len());
+    let mut out = begin_head(exchange, status);
+    write_field(&mut out, "content-type", b"application/json");
+    if let Some(wait) = retry_after {
+        let seconds = wait.as_millis().div_ceil(1_000).to_string();
+        write_field(&mut out, "retry-after", seconds.as_bytes());
+    }
+    write_provider_fields_without_content(&mut out, upstream_request, &response.head);
+    finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
+    out.extend_from_slice(body);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// Sends the provider's error in the client's dialect, under the status that its kind has there.
+async fn error(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    (client, provider): (&dyn Codec, &dyn Codec),
+    (response, body): (&UpstreamResponse, &[u8]),
+) -> Result<(), GatewayError> {
+    let status = response.head.status();
+    let read = |body: &[u8]| {
+        let mut scanner = exchange.worker.scanner();
+        let read = scanner.read(body, |root| {
+            (provider.read_error(status, Some(root)), provider.retry_delay(root))
+        });
+        read.ok()
+    };
+    // Google wraps some of its errors in an array.
+    let inner = body.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let error = read(body).or_else(|| inner.and_then(read));
+    let (error, delay) = error.unwrap_or_else(|| (provider.read_error(status, None), None));
+    let mut written = Vec::new();
+    client.write_error(&error, &mut written);
+    // A field of the provider's own travels on by itself.
+    let delay = delay.filter(|_| response.head.get("retry-after").is_none());
+    send_json_of(exchange, upstream_request, (response, error.status), (&written, delay)).await
+}
+
+/// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
+/// context in words that the vendor's clients do not know. The vendor's own bytes stay as they are.
+pub(crate) fn overflow_of(
+    exchange: &Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    status: u16,
+    body: &[u8],
+) -> Option<ApiError> {
+    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect)?;
+    if status < 400 || upstream_request.upstream.provider.is_original() {
+        return None;
+    }
+    let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);
+    exchange.worker.scanner().read(body, read).ok().flatten()
+}
+
+/// Sends an error of the provider in the words of the client's dialect.
+pub(crate) async fn rewritten(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    response: &UpstreamResponse,
+    error: &ApiError,
+) -> Result<(), GatewayError> {
+    let mut body = Vec::new();
+    if let Some(client) = codec(exchange.record.client_format.dialect) {
+        client.write_error(error, &mut body);
+    }
+    send_json_of(exchange, upstream_request, (response, error.status), (&body, None)).await
+}
+
+/// A stream on its way from one dialect to the other.
+struct TranslatedStream<'p> {
+    upstream_request: &'p UpstreamRequest,
+    translation: &'p ChatTranslation,
+    decoder: Box<dyn StreamDecoder>,
+    encoder: Box<dyn StreamEncoder>,
+    chunks: Vec<Chunk>,
+    /// What is stored and shared of it.
+    tap: Option<ResponseTap>,
+    /// The answer is complete, or has ended with an error that the client has got.
+    has_ended: bool,
+    /// What comes before the first content is held back.
+    hold: ResponseHold,
+}
+
+impl<'p> TranslatedStream<'p> {
+    fn new(
+        exchange: &Exchange<'_>,
+        (upstream_request, translation): (&'p UpstreamRequest, &'p ChatTranslation),
+        response: &UpstreamResponse,
+    ) -> Self {
+        let now = exchange.record.at_unix.as_secs();
+        let mut decoder = translation.provider.stream_decoder();
+        decoder.name_answer(&own_id(exchange));
+        Self {
+            upstream_request,
+            translation,
+            decoder,
+            encoder: translation.stream_encoder(now),
+            chunks: Vec::new(),
+            tap: ResponseTap::new(exchange, None),
+            has_ended: false,
+            hold: ResponseHold::new(exchange, response),
+        }
+    }
+
+    /// Relays the provider's stream to its end.
+    async fn relay(
+        mut self,
+        exchange: &mut Exchange<'_>,
+        response: &mut UpstreamResponse,
+    ) -> Result<(), GatewayError> {
+        let relayed = self.relay_all(exchange, response).await;
+        if let Err(failure) = &relayed
+            && exchange.record.answer_begun
+            && !self.has_ended
+        {
+            // It knows what has been sent, and how the next event is numbered.
+            let error = Chunk::Error(failure.to_api_error());
+            self.encoder.push(&error, &mut exchange.record.last_events);
+        }
+        relayed
+    }
+
+    async fn relay_all(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        response: &mut UpstreamResponse,
+    ) -> Result<(), GatewayError> {
+        let (mut out, framing) = begin(exchange, self.upstream_request, response, self.translation);
+        let mut cutter = Cutter::new(self.translation.provider.frame(), EVENT_BYTES_MAX);
+        let mut events = Vec::new();
+        loop {
+            let received = response.drain(|run| cutter.push(run));
+            let mut ended = received.map_err(|_| self.invalid("its stream is malformed"))?;
+            let (upstream_request, decoder, chunks) =
+                (self.upstream_request, &mut self.decoder, &mut self.chunks);
+            cutter
+                .each(|name, data| {
+                    let scrutiny = Scrutiny::of_decoded_event(name, data);
+                    let data = upstream_request.masked(data, scrutiny);
+                    decoder.event(name, &data, &mut exchange.worker.scanner(), chunks)
+                })
+                .map_err(|StreamDecodeError| {
+                    self.invalid("an event of its stream makes no sense")
+                })?;
+            self.encode(exchange, response, &mut events)?;
+            append(&mut out, &events, framing);
+            if !ended {
+                self.hold.bound(exchange, out.len());
+                if !self.hold.is_on() && !out.is_empty() {
+                    out = send(exchange, out).await?;
+                }
+                let upstream_request = self.upstream_request;
+                ended = self.hold.fill(exchange, (upstream_request, response)).await? == Some(0);
+                if ended && response.body_reader.finish().is_err() && !self.has_ended {
+                    return Err(self.invalid("its stream is cut off"));
+                }
+                if !ended {
+                    continue;
+                }
+            }
+            events.clear();
+            self.decoder.finish(&mut self.chunks);
+            self.encode(exchange, response, &mut events)?;
+            append(&mut out, &events, framing);
+            break;
+        }
+        if !self.has_ended {
+            let is_empty = self.hold.is_on();
+            let reason =
+                if is_empty { NO_CONTENT } else { "its stream ended before its answer did" };
+            return Err(self.invalid(reason));
+        }
+        end(&mut out, false, framing);
+        exchange.client.out = exchange.send(out).await?;
+        Ok(())
+    }
+
+    /// Sends a whole answer as a stream.
+    async fn replay(
+        mut self,
+        exchange: &mut Exchange<'_>,
+        response: &mut UpstreamResponse,
+        answer: &Answer,
+    ) -> Result<(), GatewayError> {
+        let (mut out, framing) = begin(exchange, self.upstream_request, response, self.translation);
+        self.hold.end(exchange);
+        self.chunks = chunks_of_known(answer);
+        let mut events = Vec::new();
+        self.encode(exchange, response, &mut events)?;
+        append(&mut out, &events, framing);
+        end(&mut out, false, framing);
+        exchange.client.out = exchange.send(out).await?;
+        Ok(())
+    }
+
+    /// Appends the chunks at hand in the client's dialect, and meters them.
+    fn encode(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        response: &UpstreamResponse,
+        out: &mut Vec<u8>,
+    ) -> Result<(), GatewayError> {
+        out.clear();
+        let mut chunks = std::mem::take(&mut self.chunks);
+        for mut chunk in chunks.drain(..) {
+            if self.has_ended {
+                break;
+            }
+            if self.hold.is_on()
+                && peek::has_content(self.upstream_request, &response.head, opening_chunk(&chunk))?
+            {
+                self.hold.end(exchange);
+            }
+            self.inspect_chunk(exchange, &mut chunk);
+            if matches!(chunk, Chunk::Done) {
+                self.encoder.complete_at(unix_now().as_secs());
+            }
+            self.encoder.push(&chunk, out);
+            if let Some(tap) = &mut self.tap {
+                tap.take(exchange, &chunk);
+            }
+        }
+        self.chunks = chunks;
+        if self.has_ended && !exchange.record.stream_error {
+            stored_responses::keep_streamed(exchange, self.translation, out);
+            write::store_stream(exchange);
+        }
+        Ok(())
+    }
+
+    fn inspect_chunk(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {
+        self.translation.tool_names.restore_chunk(chunk);
+        match chunk {
+            Chunk::Start(start) => {
+                if start.id.is_empty() {
+                    start.id = own_id(exchange);
+                }
+                if start.model.is_empty() {
+                    start.model.clone_from(&self.translation.request.model);
+                }
+                exchange.record.tier = tier_of(start.service_tier.as_deref());
+            }
+            Chunk::BlockStart { choice, part, content } => {
+                set_call_id(exchange, (*choice, *part), content);
+            }
+            Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
+            Chunk::Usage(usage) => {
+                let before = exchange.record.usage.unwrap_or_default();
+                exchange.record.usage = Some(before.then(*usage));
+            }
+            Chunk::Error(ApiError { .. }) => {
+                exchange.record.stream_error = true;
+                self.has_ended = true;
+            }
+            Chunk::Done => self.has_ended = true,
+            _ => {}
+        }
+    }
+
+    fn invalid(&self, reason: &'static str) -> GatewayError {
+        self.upstream_request.invalid(reason)
+    }
+}
+
+fn begin(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    response: &UpstreamResponse,
+    translation: &ChatTranslation,
+) -> (Vec<u8>, BodyFraming) {
+    exchange.record.stream = true;
+    let as_array = translation.format == ResponseFormat::Array;
+    exchange.record.as_array = as_array;
+    let events = translation.client.frame().media_type();
+    let content_type = if as_array { "application/json" } else { events };
+    let framing = body_framing(exchange, Framing::Chunked);
+    let mut out = begin_head(exchange, 200);
+    write_field(&mut out, "content-type", content_type.as_bytes());
+    write_field(&mut out, "cache-control", b"no-cache");
+    // Reverse proxies in front of us would hold events back without it.
+    write_field(&mut out, "x-accel-buffering", b"no");
+    write_provider_fields_without_content(&mut out, upstream_request, &response.head);
+    finish_head(exchange, &mut out, framing);
+    (out, framing)
+}

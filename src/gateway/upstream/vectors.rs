@@ -1,0 +1,246 @@
+//! Embeddings and ranks: requests in the provider's own format, answers in the client's: OpenAI's or
+//! Google's of embeddings, Cohere's of ranks.
+//!
+//! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
+//! `call_batched`), and their answers are joined.
+
+use super::edits::{BodyEdit, vendor_edits};
+use super::resolve::ResolvedProvider;
+use super::translate::{
+    ResponseTranslation, Translation, codecs, edited, read_with, untranslatable, warnings_header,
+};
+use crate::dialects;
+use crate::dialects::{
+    Codec, EmbeddingsCodec, RerankCodec, TargetModel, Warnings, embed_content,
+    embeddings_on_vertex, rerank_of_clients, rerank_on_tei,
+};
+use crate::gateway::context::{
+    Exchange, GatewayError, Request, RequestContext, gemini_call, own_id,
+};
+use crate::http::ResponseHead;
+use crate::llm::{
+    Dialect, EmbeddingsAnswer, EmbeddingsRequest, RerankAnswer, RerankRequest, Usage,
+};
+use crate::providers::Provider;
+
+/// Most calls that one request may take. Each lasts tens of milliseconds.
+const CALLS_MAX: usize = 128;
+
+/// Where Bedrock reports the tokens of a model that does not report them itself (user guide, "Monitor
+/// usage"; the fields of `InvokeModel`).
+const BEDROCK_INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
+
+/// A request for embeddings or ranks that is translated.
+pub(crate) struct VectorTranslation {
+    /// In whose dialect errors are written.
+    pub client: &'static dyn Codec,
+    /// In whose dialect errors are read.
+    pub provider: &'static dyn Codec,
+    request: VectorRequest,
+}
+
+enum VectorRequest {
+    Embeddings(EmbeddingsTranslation),
+    Rerank { request: RerankRequest, shape: &'static dyn RerankCodec },
+}
+
+struct EmbeddingsTranslation {
+    request: EmbeddingsRequest,
+    /// Of the client.
+    client_codec: &'static dyn EmbeddingsCodec,
+    /// Of the provider.
+    shape: &'static dyn EmbeddingsCodec,
+    /// Most inputs of one call.
+    inputs_max: usize,
+    /// Bodies of the calls that are still to be made.
+    remaining: std::vec::IntoIter<Vec<u8>>,
+    /// Answers to the calls before.
+    answers: Vec<EmbeddingsAnswer>,
+}
+
+/// True for a provider whose embeddings are in another shape than its dialect has them.
+pub(crate) fn has_own_embeddings(provider: &Provider) -> bool {
+    provider.preset == Some("voyage")
+}
+
+/// Asks for embeddings in the shape of the provider.
+pub(crate) fn embeddings(
+    context: &RequestContext<'_>,
+    request: &Request,
+    edits: &[BodyEdit],
+    (client, dialect): (Dialect, Dialect),
+    resolved: &ResolvedProvider,
+) -> Result<Translation, GatewayError> {
+    let provider = &resolved.upstream.provider;
+    let model = resolved.model.as_deref().unwrap_or_default();
+    let codecs = codecs((client, dialect), resolved)?;
+    let is_one = gemini_call(context.head.path()).is_some_and(|call| !call.is_batch());
+    let client_codec =
+        if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
+    let shape = if provider.is_vertex() && dialect == Dialect::Gemini {
+        Some(embeddings_on_vertex())
+    } else {
+        dialects::embeddings(dialect, model)
+    };
+    let (client_codec, shape) = client_codec.zip(shape).ok_or_else(|| {
+        let text = format!("provider `{}` has no embeddings of this model", provider.name);
+        GatewayError::Invalid(text.into())
+    })?;
+    let parsed = read_with(context, request, edits, |root, _| {
+        client_codec.read_request(root, None).map_err(GatewayError::Malformed)
+    })?;
+    let target = TargetModel::new(model, provider.is_original());
+    let inputs_max = shape.inputs_max(model).max(1);
+    if parsed.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
+        let most = inputs_max * CALLS_MAX;
+        let text = format!("expected at most {most} inputs in one request for this model");
+        return Err(GatewayError::Invalid(text.into()));
+    }
+    let vendor = vendor_edits(request, resolved);
+    let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
+    for part in parsed.parts(inputs_max) {
+        let mut body = Vec::new();
+        shape
+            .write_request(&part, &target, &mut warnings, &mut body)
+            .map_err(GatewayError::Unsupported)?;
+        bodies.push(edited(context, body, &vendor)?);
+    }
+    let mut remaining = bodies.into_iter();
+    let body = remaining.next().unwrap_or_default();
+    let vector_request = VectorRequest::Embeddings(EmbeddingsTranslation {
+        request: parsed,
+        client_codec,
+        shape,
+        inputs_max,
+        remaining,
+        answers: Vec::new(),
+    });
+    Ok(translation(codecs, vector_request, (shape.path(&target), body), &warnings))
+}
+
+/// Asks for ranks in the shape of the provider.
+pub(crate) fn rerank(
+    context: &RequestContext<'_>,
+    request: &Request,
+    edits: &[BodyEdit],
+    dialect: Dialect,
+    resolved: &ResolvedProvider,
+) -> Result<Translation, GatewayError> {
+    let provider = &resolved.upstream.provider;
+    let model = resolved.model.as_deref().unwrap_or_default();
+    let codecs = codecs((Dialect::CohereChat, dialect), resolved)?;
+    let is_tei = provider.preset == Some("tei");
+    let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
+    let shape = shape.ok_or_else(|| untranslatable(resolved, dialect))?;
+    let parsed = read_with(context, request, edits, |root, _| {
+        rerank_of_clients().read_request(root).map_err(GatewayError::Malformed)
+    })?;
+    let target = TargetModel::new(model, provider.is_original());
+    let (mut warnings, mut body) = (Warnings::default(), Vec::new());
+    shape
+        .write_request(&parsed, &target, &mut warnings, &mut body)
+        .map_err(GatewayError::Unsupported)?;
+    let body = edited(context, body, &vendor_edits(request, resolved))?;
+    let path = shape.path().to_owned();
+    let vector_request = VectorRequest::Rerank { request: parsed, shape };
+    Ok(translation(codecs, vector_request, (path, body), &warnings))
+}
+
+fn translation(
+    (client, provider): (&'static dyn Codec, &'static dyn Codec),
+    request: VectorRequest,
+    (path, body): (String, Vec<u8>),
+    warnings: &Warnings,
+) -> Translation {
+    let response = ResponseTranslation::Vectors(VectorTranslation { client, provider, request });
+    Translation { path, body: body.into(), warnings: warnings_header(warnings), response }
+}
+
+/// The usage of a rerank of a provider that has the client's dialect.
+pub(crate) fn rerank_usage(context: &RequestContext<'_>, body: &[u8]) -> Option<Usage> {
+    let answer = rerank_of_clients().read_answer(body, &mut context.worker.scanner())?;
+    usage(&answer)
+}
+
+/// Who counts searches has used no tokens.
+fn usage(answer: &RerankAnswer) -> Option<Usage> {
+    answer.usage.or_else(|| answer.search_units.map(|_| Usage::default()))
+}
+
+impl VectorTranslation {
+    /// True if other calls follow the one at hand.
+    pub(crate) fn has_more_batches(&self) -> bool {
+        matches!(&self.request, VectorRequest::Embeddings(embeddings) if embeddings.remaining.len() > 0)
+    }
+
+    /// Takes in the answer to a call and gives the body of the next, with what was used so far. None if
+    /// it is no answer.
+    pub(crate) fn next_batch(
+        &mut self,
+        context: &RequestContext<'_>,
+        (head, body): (&ResponseHead, &[u8]),
+    ) -> Option<(Vec<u8>, Option<Usage>)> {
+        let VectorRequest::Embeddings(embeddings) = &mut self.request else { return None };
+        let answer = embeddings.read(context, head, body)?;
+        embeddings.answers.push(answer);
+        let usage = EmbeddingsAnswer::joined(embeddings.answers.iter().cloned()).usage;
+        Some((embeddings.remaining.next()?, usage))
+    }
+
+    /// The provider's answer as the client expects it, its usage taken note of. None if it is none.
+    pub(crate) fn translate_response(
+        &self,
+        exchange: &mut Exchange<'_>,
+        (head, body): (&ResponseHead, &[u8]),
+    ) -> Option<Vec<u8>> {
+        let context = exchange.context;
+        let mut out = Vec::with_capacity(body.len() + 256);
+        match &self.request {
+            VectorRequest::Embeddings(embeddings) => {
+                let last = embeddings.read(context, head, body)?;
+                let parts = embeddings.answers.iter().cloned().chain([last]);
+                let mut answer = EmbeddingsAnswer::joined(parts);
+                if answer.model.is_empty() {
+                    answer.model.clone_from(&embeddings.request.model);
+                }
+                exchange.record.usage = answer.usage;
+                embeddings.client_codec.write_answer(&answer, &embeddings.request, &mut out);
+            }
+            VectorRequest::Rerank { request, shape } => {
+                let mut answer = shape.read_answer(body, &mut context.worker.scanner())?;
+                let count = request.documents.len() as u64;
+                if answer.results.iter().any(|result| result.index >= count) {
+                    return None;
+                }
+                if answer.id.is_empty() {
+                    answer.id = own_id(exchange);
+                }
+                exchange.record.usage = usage(&answer);
+                rerank_of_clients().write_answer(&answer, request, &mut out);
+            }
+        }
+        Some(out)
+    }
+}
+
+impl EmbeddingsTranslation {
+    /// Reads the answer to the call at hand, which must have one vector for each of its inputs: a client
+    /// tells them apart by their places.
+    fn read(
+        &self,
+        context: &RequestContext<'_>,
+        head: &ResponseHead,
+        body: &[u8],
+    ) -> Option<EmbeddingsAnswer> {
+        let read = context.worker.scanner().read(body, |root| self.shape.read_answer(root));
+        let mut answer = read.ok().flatten()?;
+        let answers: usize = self.answers.iter().map(|part| part.vectors.len()).sum();
+        let expected = self.request.inputs.len().saturating_sub(answers).min(self.inputs_max);
+        let counted = head.get(BEDROCK_INPUT_TOKENS).and_then(|value| {
+            let input_tokens = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
+            Some(Usage { input_tokens, ..Usage::default() })
+        });
+        answer.usage = answer.usage.or(counted);
+        (answer.vectors.len() == expected).then_some(answer)
+    }
+}
