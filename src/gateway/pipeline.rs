@@ -4,22 +4,15 @@
 //! cost memory; the caches come before routing, since a hit needs no provider; `settle` comes
 //! last and always, also after failure and departure.
 
+use crate::gateway::cache::lookup::LookupOutcome;
 use crate::gateway::cache::{lookup, replay};
-use crate::gateway::context::{Endpoint, Exchange, GatewayError, Grant, Request};
+use crate::gateway::context::{ConnectionReuse, Endpoint, Exchange, GatewayError, Grant, Request};
 use crate::gateway::downstream::local;
 use crate::gateway::execute::forward;
 use crate::gateway::local::feedback;
+use crate::gateway::respond::tap::ResponseTap;
 use crate::gateway::respond::{deliver, error};
 use crate::gateway::{admit, realtime, receive, render, responses_socket, route, screen, settle};
-
-/// Whether the client's connection serves another request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionReuse {
-    /// The next request may follow.
-    KeepAlive,
-    /// It is closed, after a grace for the client to read what we sent.
-    Close,
-}
 
 /// Serves the one request whose head has been read.
 pub(crate) async fn run(mut exchange: Exchange<'_>) -> ConnectionReuse {
@@ -29,7 +22,7 @@ pub(crate) async fn run(mut exchange: Exchange<'_>) -> ConnectionReuse {
 }
 
 /// Serves a request for a response whose body came as a message. False if the client is gone.
-pub(crate) async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bool {
+async fn run_message(mut exchange: Exchange<'_>, body: Vec<u8>) -> bool {
     let outcome = serve_message(&mut exchange, body).await;
     finish(&mut exchange, outcome).await
 }
@@ -41,7 +34,7 @@ async fn finish(exchange: &mut Exchange<'_>, mut outcome: Result<(), GatewayErro
     }
     if let Err(failure) = &outcome {
         // No follower waits for what does not come, least of all until this client has its error.
-        exchange.cache_write = None;
+        exchange.flight = None;
         Box::pin(error::send_error(exchange, failure)).await;
     }
     let failure = outcome.as_ref().err();
@@ -63,7 +56,7 @@ async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
         return Box::pin(realtime::relay(exchange, &grant)).await;
     }
     if endpoint == Endpoint::ResponsesSocket {
-        return Box::pin(responses_socket::serve(exchange)).await;
+        return Box::pin(responses_socket::serve(exchange, run_message)).await;
     }
     let request = receive::body(exchange, &grant, endpoint).await?;
     run_stages(exchange, &grant, request).await
@@ -81,9 +74,13 @@ async fn run_stages(
     }
     render::render(exchange, &mut request)?;
     screen::screen(exchange, &request)?;
-    if let Some(hit) = lookup::look_up(exchange, grant, &request).await? {
-        return Box::pin(replay::deliver(exchange, &request, hit)).await;
-    }
+    let cache_writer = match lookup::look_up(exchange, grant, &request).await? {
+        LookupOutcome::Hit(hit) => {
+            return Box::pin(replay::deliver(exchange, &request, hit)).await;
+        }
+        LookupOutcome::Miss(cache_writer) => cache_writer,
+    };
+    let mut tap = ResponseTap::new(cache_writer);
     let mut plan = match route::route(exchange, grant, &request)? {
         route::RouteDecision::Respond(local) => return local::send_local(exchange, local).await,
         route::RouteDecision::Forward(plan) => plan,
@@ -92,9 +89,9 @@ async fn run_stages(
     loop {
         let input = (grant, &mut request, before.take());
         let response = forward::forward(exchange, input, plan.as_deref_mut()).await?;
-        match (deliver::deliver(exchange, response).await, &mut plan) {
+        match (deliver::deliver(exchange, response, &mut tap).await, &mut plan) {
             // Until the first byte has gone to the client another target may do better.
-            (Err(failure), Some(plan)) if failure.is_retryable(exchange) => {
+            (Err(failure), Some(plan)) if exchange.may_retry(&failure) => {
                 forward::record_outcome(plan, &failure);
                 before = Some(failure);
             }

@@ -23,6 +23,7 @@ use crate::gateway::execute::attempt::Response;
 use crate::gateway::execute::forward::forward;
 use crate::gateway::realtime::session::RealtimeSession;
 use crate::gateway::respond::deliver::send_upstream;
+use crate::gateway::respond::tap::ResponseTap;
 use crate::gateway::route::{RouteDecision, route};
 use crate::gateway::upstream::handshake::{Handshake, requested_model};
 use crate::gateway::upstream::redact::Redaction;
@@ -66,7 +67,13 @@ pub(crate) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<
         *reusable = false;
     }
     if response.head.status() != 101 {
-        return send_upstream(exchange, &upstream_request, &mut response).await;
+        return send_upstream(
+            exchange,
+            &upstream_request,
+            &mut response,
+            &mut ResponseTap::default(),
+        )
+        .await;
     }
     accept(exchange, &upstream_request, &handshake, &response).await?;
     relay_session(exchange, grant, (&upstream_request, response)).await

@@ -19,7 +19,6 @@ use crate::gateway::context::{
     message_framing, write_frame,
 };
 use crate::gateway::downstream::head::begin_head;
-use crate::gateway::pipeline;
 use crate::gateway::upstream::handshake::Handshake;
 use crate::gateway::upstream::response::EVENT_BYTES_MAX;
 use crate::http::{HeadLimits, RequestHead, end_head, write_field};
@@ -97,7 +96,12 @@ struct CreateMessage {
 }
 
 /// Serves a connection from its handshake to its end.
-pub(crate) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayError> {
+///
+/// `run_message` serves a request whose body came as a message; it gives false if the client is gone.
+pub(crate) async fn serve(
+    exchange: &mut Exchange<'_>,
+    run_message: impl AsyncFn(Exchange<'_>, Vec<u8>) -> bool,
+) -> Result<(), GatewayError> {
     // What follows on it are no requests of HTTP.
     exchange.record.close = true;
     let handshake = Handshake::read(exchange.head)?;
@@ -112,7 +116,7 @@ pub(crate) async fn serve(exchange: &mut Exchange<'_>) -> Result<(), GatewayErro
     let code = loop {
         match next_message(exchange, deadline).await? {
             Ok(message) => {
-                if !answer(exchange, &mut conversations, message).await? {
+                if !answer(exchange, &mut conversations, message, &run_message).await? {
                     return Ok(());
                 }
             }
@@ -223,6 +227,7 @@ async fn answer(
     exchange: &mut Exchange<'_>,
     conversations: &mut Conversations,
     message: Vec<u8>,
+    run_message: &impl AsyncFn(Exchange<'_>, Vec<u8>) -> bool,
 ) -> Result<bool, GatewayError> {
     let lane = lane_of(exchange, &message);
     let create = match read(exchange, conversations, &message) {
@@ -247,7 +252,7 @@ async fn answer(
     exchange.client.framing = Some(Box::new(MessageFraming::new(EVENT_BYTES_MAX).on(lane.clone())));
     let context = RequestContext::new(exchange.worker, &head);
     let inner = Exchange::new(&context, &mut *exchange.client, Instant::now());
-    let is_there = Box::pin(pipeline::run_message(inner, create.body)).await;
+    let is_there = Box::pin(run_message(inner, create.body)).await;
     let framing = exchange.client.framing.take();
     let Some(mut framing) = framing.filter(|_| is_there) else { return Ok(false) };
     let mut out = Vec::new();

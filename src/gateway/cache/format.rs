@@ -4,13 +4,10 @@
 
 use std::borrow::Cow;
 
-use super::write;
-use crate::dialects::{
-    Codec, StreamDecoder, StreamEncoder, TargetModel, Warnings, codec, completions_encoder,
-};
+use crate::dialects::{Codec, TargetModel, Warnings, codec};
 use crate::gateway::context::{Body, Endpoint, Exchange, Request};
 use crate::gateway::upstream::translate;
-use crate::llm::{Answer, ChatRequest, Chunk, Dialect, Outline, chunks_of_known};
+use crate::llm::{Answer, ChatRequest, Dialect, Outline, chunks_of_known};
 
 /// A request in the form in which its answer is looked up.
 pub(crate) struct StoredRequest<'r> {
@@ -90,68 +87,4 @@ pub(crate) fn from_stored(
         client.write_answer(&answer, &chat_request, now, &mut out);
     }
     Some(out)
-}
-
-/// A tap on a stream: its events in the form in which they are stored and shared.
-pub(crate) struct ResponseTap {
-    encoder: Box<dyn StreamEncoder>,
-    /// Of a provider that speaks the client's dialect.
-    decoder: Option<Box<dyn StreamDecoder>>,
-    chunks: Vec<Chunk>,
-    events: Vec<u8>,
-}
-
-impl ResponseTap {
-    /// None where nobody has use for them. `provider` speaks the dialect of what will come as events.
-    pub(crate) fn new(exchange: &Exchange<'_>, provider: Option<&dyn Codec>) -> Option<Self> {
-        if !write::takes_events(exchange) {
-            return None;
-        }
-        let chat_request = ChatRequest { include_usage: true, ..ChatRequest::default() };
-        let now = exchange.record.at_unix.as_secs();
-        let is_completion = exchange.record.endpoint == Some(Endpoint::Completions);
-        let encoder = if is_completion {
-            completions_encoder(&chat_request, now)
-        } else {
-            chat()?.stream_encoder(&chat_request, now)
-        };
-        Some(Self {
-            encoder,
-            decoder: provider.map(Codec::stream_decoder),
-            chunks: Vec::new(),
-            events: Vec::new(),
-        })
-    }
-
-    /// Takes in a piece of a stream.
-    pub(crate) fn take(&mut self, exchange: &mut Exchange<'_>, chunk: &Chunk) {
-        self.events.clear();
-        self.encoder.push(chunk, &mut self.events);
-        each_data(&self.events, |data| write::take_event(exchange, data));
-    }
-
-    /// Takes in an event of a provider.
-    pub(crate) fn take_event(
-        &mut self,
-        exchange: &mut Exchange<'_>,
-        name: Option<&str>,
-        data: &[u8],
-    ) {
-        let mut chunks = std::mem::take(&mut self.chunks);
-        if let Some(decoder) = &mut self.decoder {
-            // What makes no sense makes no stored answer either: it is not complete then.
-            let _ = decoder.event(name, data, &mut exchange.worker.scanner(), &mut chunks);
-        }
-        chunks.drain(..).for_each(|chunk| self.take(exchange, &chunk));
-        self.chunks = chunks;
-    }
-}
-
-/// Hands the data of each event in `events`, as our encoders write them, to `take`.
-fn each_data(events: &[u8], mut take: impl FnMut(&[u8])) {
-    for line in events.split(|byte| *byte == b'\n') {
-        if let Some(data) = line.strip_prefix(b"data: ").filter(|data| *data != b"[DONE]") {
-            take(data);
-        }
-    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::key::CacheKeys;
 use super::semantic::SemanticDecision;
-use super::write::CacheWrite;
+use super::write::{CacheWrite, CacheWriter};
 use super::{format, key, semantic};
 use crate::base::Instant;
 use crate::cache::{AnswerOrigin, Entry, EntryLabels, Follower, Leader, Neighbor, SemanticMatch};
@@ -18,7 +18,6 @@ use crate::gateway::context::{
     CacheStatus, Exchange, GatewayError, Grant, Request, RequestAttributes, bounded,
 };
 use crate::gateway::downstream::disconnect::or_disconnect;
-use crate::llm::StreamAccumulator;
 use crate::routing::{CacheRule, Route};
 use crate::telemetry::Counter;
 
@@ -75,6 +74,13 @@ impl CacheControl {
     }
 }
 
+/// What the lookup found.
+pub(crate) enum LookupOutcome {
+    Hit(Hit),
+    /// No answer; with the write that is due once there is one.
+    Miss(Option<Box<CacheWriter>>),
+}
+
 /// An answer that needs no provider.
 pub(crate) enum Hit {
     /// It is stored.
@@ -83,15 +89,17 @@ pub(crate) enum Hit {
     Shared(Follower, AnswerOrigin),
 }
 
-/// The answer that the cache has, if it has one. Where it has none and the answer may be stored, its
-/// write is prepared.
+/// Looks for the answer to the request, and to one of the same meaning. Where there is none, an identical
+/// request that comes meanwhile may follow this one.
 pub(crate) async fn look_up(
     exchange: &mut Exchange<'_>,
     grant: &Grant,
     request: &Request,
-) -> Result<Option<Hit>, GatewayError> {
-    let Some(route) = grant.route() else { return Ok(None) };
-    let Some(mut lookup) = read_lookup(exchange, grant, request) else { return Ok(None) };
+) -> Result<LookupOutcome, GatewayError> {
+    let Some(route) = grant.route() else { return Ok(LookupOutcome::Miss(None)) };
+    let Some(mut lookup) = read_lookup(exchange, grant, request) else {
+        return Ok(LookupOutcome::Miss(None));
+    };
     let (mut nearest, mut comparison) = (None, None);
     let key = lookup.keys.key;
     let leader;
@@ -112,13 +120,13 @@ pub(crate) async fn look_up(
         }
     } else {
         if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
-            return Ok(Some(found));
+            return Ok(LookupOutcome::Hit(found));
         }
         if let Some(query) = lookup.keys.query.take() {
             nearest = Box::pin(semantic::find(exchange, query)).await?;
             // The same request may have come meanwhile.
             if let Some(found) = find_same(exchange, grant, &mut lookup).await? {
-                return Ok(Some(found));
+                return Ok(LookupOutcome::Hit(found));
             }
             let is_good = |it: &Neighbor| lookup.accepts(exchange, grant, &it.entry);
             let decide = |it| semantic::decide(exchange, (key, lookup.rule), it, is_good);
@@ -126,7 +134,7 @@ pub(crate) async fn look_up(
                 Some(SemanticDecision::Serve(found)) => {
                     count(exchange, CacheStatus::SemanticHit, Counter::CacheSemanticHits);
                     semantic::remember_served(exchange, key, found.key);
-                    return Ok(Some(Hit::Stored(found.entry)));
+                    return Ok(LookupOutcome::Hit(Hit::Stored(found.entry)));
                 }
                 Some(SemanticDecision::Miss(against)) => comparison = against,
                 None => {}
@@ -138,18 +146,17 @@ pub(crate) async fn look_up(
             Some(_) => find(exchange, grant, &lookup).map(|it| hit(exchange, &lookup, it)),
             None => find_same(exchange, grant, &mut lookup).await?,
         };
-        if found.is_some() {
-            return Ok(found);
+        if let Some(found) = found {
+            return Ok(LookupOutcome::Hit(found));
         }
         match nearest {
             None => count(exchange, CacheStatus::Miss, Counter::CacheMisses),
             Some(_) => count(exchange, CacheStatus::SemanticMiss, Counter::CacheSemanticMisses),
         }
     }
-    let cache_write =
-        CacheWrite { comparison, leader, ..prepare_write(exchange, route, &lookup, nearest) };
-    exchange.cache_write = Some(Box::new(cache_write));
-    Ok(None)
+    exchange.flight = leader;
+    let plan = CacheWrite { comparison, ..plan_write(exchange, route, &lookup, nearest) };
+    Ok(LookupOutcome::Miss(Some(Box::new(CacheWriter::new(plan)))))
 }
 
 fn hit(exchange: &mut Exchange<'_>, lookup: &CacheLookup<'_>, entry: Arc<Entry>) -> Hit {
@@ -247,7 +254,7 @@ impl CacheLookup<'_> {
     }
 }
 
-fn prepare_write(
+fn plan_write(
     exchange: &Exchange<'_>,
     route: &Route,
     lookup: &CacheLookup<'_>,
@@ -269,8 +276,6 @@ fn prepare_write(
             namespace: exchange.gateway_header("cache-namespace").map(bounded),
             ..EntryLabels::default()
         },
-        fold: StreamAccumulator::default(),
-        leader: None,
     }
 }
 

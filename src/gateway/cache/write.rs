@@ -2,16 +2,29 @@
 
 use std::time::Duration;
 
+use super::chat_events::ChatEvents;
 use super::semantic::AnswerCheck;
 use super::{format, semantic};
 use crate::base::unix_now;
-use crate::cache::{AnswerOrigin, Entry, EntryLabels, Key, Leader, Question};
+use crate::cache::{AnswerOrigin, Entry, EntryLabels, Key, Question};
 use crate::gateway::context::{Endpoint, Exchange};
-use crate::gateway::downstream::disconnect::leader;
-use crate::llm::{StreamAccumulator, is_replayable};
+use crate::llm::{Chunk, StreamAccumulator, is_replayable};
 use crate::telemetry::Counter;
 
-/// The write to the cache that is due when the response is complete.
+/// Writes the response of one exchange into the cache once it is complete, and hands the events of a
+/// stream to the requests that share it.
+pub(crate) struct CacheWriter {
+    plan: CacheWrite,
+    accumulator: StreamAccumulator,
+    /// Of a stream in another dialect than the stored form.
+    chat_events: Option<ChatEvents>,
+    /// True once the stream has begun for its client.
+    has_begun: bool,
+    /// The events before; none of them is shared if another provider is called instead.
+    held: Vec<Vec<u8>>,
+}
+
+/// What is stored, and for how long.
 pub(crate) struct CacheWrite {
     pub key: Key,
     pub wording: u64,
@@ -20,70 +33,111 @@ pub(crate) struct CacheWrite {
     pub comparison: Option<AnswerCheck>,
     pub time_to_live: Duration,
     pub labels: EntryLabels,
-    pub fold: StreamAccumulator,
-    /// Identical requests share its answer.
-    pub leader: Option<Leader>,
 }
 
-/// Stores an answer that came whole, if a write is due. Before it is sent: nobody waits for a
-/// client that reads slowly.
-pub(crate) fn store_whole(exchange: &mut Exchange<'_>, body: Vec<u8>) {
-    let Some(cache_write) = exchange.cache_write.take() else { return };
-    // Looked at only if it would fit: a large answer is not parsed for nothing.
-    if !exchange.worker.cache().fits(body.len()) {
-        return;
+impl CacheWriter {
+    pub(crate) fn new(plan: CacheWrite) -> Self {
+        Self {
+            plan,
+            accumulator: StreamAccumulator::default(),
+            chat_events: None,
+            has_begun: false,
+            held: Vec::new(),
+        }
     }
-    let Some(body) = format::to_stored_response(exchange, body) else { return };
-    let is_text = exchange.record.endpoint.is_none_or(Endpoint::is_text);
-    if !is_text || is_replayable(&body) {
-        store(exchange, *cache_write, body);
+
+    /// A provider's stream follows, whose events or chunks will come. Those of a stream that could not be
+    /// delivered are forgotten.
+    pub(crate) fn expect_stream(&mut self, chat_events: Option<ChatEvents>) {
+        self.accumulator = StreamAccumulator::default();
+        self.chat_events = chat_events;
+        self.has_begun = false;
+        self.held = Vec::new();
+    }
+
+    /// The stream begins for its client, and for those who share it.
+    pub(crate) fn begin(&mut self, exchange: &Exchange<'_>) {
+        self.has_begun = true;
+        if let Some(flight) = &exchange.flight {
+            let (provider, model) =
+                (exchange.record.provider.clone(), exchange.record.model.clone());
+            flight.set_origin(AnswerOrigin { provider, model });
+        }
+        self.held.drain(..).for_each(|data| share(exchange, &data));
+    }
+
+    /// Takes the data of an event of the provider.
+    pub(crate) fn event(&mut self, exchange: &Exchange<'_>, name: Option<&str>, data: &[u8]) {
+        match self.chat_events.take() {
+            Some(mut chat_events) => {
+                let scanner = &mut exchange.worker.scanner();
+                chat_events.push_event(name, data, scanner, |data| self.add(exchange, data));
+                self.chat_events = Some(chat_events);
+            }
+            None => self.add(exchange, data),
+        }
+    }
+
+    /// Takes a piece of a stream.
+    pub(crate) fn chunk(&mut self, exchange: &Exchange<'_>, chunk: &Chunk) {
+        if let Some(mut chat_events) = self.chat_events.take() {
+            chat_events.push_chunk(chunk, |data| self.add(exchange, data));
+            self.chat_events = Some(chat_events);
+        }
+    }
+
+    /// Takes an event in the stored form.
+    fn add(&mut self, exchange: &Exchange<'_>, data: &[u8]) {
+        self.accumulator.push(data);
+        if exchange.flight.is_none() {
+            return;
+        }
+        if self.has_begun {
+            share(exchange, data);
+        } else {
+            self.held.push(data.to_vec());
+        }
+    }
+
+    /// The stream is complete: stores its answer.
+    pub(crate) fn complete(self, exchange: &mut Exchange<'_>) {
+        let body = self.accumulator.finish();
+        if let Some(body) = body.filter(|_| !exchange.record.stream_error) {
+            store(exchange, self.plan, body);
+        }
+        // Last, so that a request that waits for the end finds the answer stored. A stream of which nothing
+        // can be stored is complete all the same.
+        if let Some(flight) = exchange.flight.take() {
+            flight.complete();
+        }
+    }
+
+    /// Stores a whole answer, as the client gets it.
+    pub(crate) fn store_whole(self, exchange: &mut Exchange<'_>, body: Vec<u8>) {
+        // Looked at only if it would fit: a large answer is not parsed for nothing.
+        let fits = exchange.worker.cache().fits(body.len());
+        let body = if fits { format::to_stored_response(exchange, body) } else { None };
+        let is_text = exchange.record.endpoint.is_none_or(Endpoint::is_text);
+        if let Some(body) = body.filter(|body| !is_text || is_replayable(body)) {
+            store(exchange, self.plan, body);
+        }
+        // Those who wait for it look it up now.
+        exchange.flight = None;
     }
 }
 
-/// A stream begins.
-pub(crate) fn begin_stream(exchange: &Exchange<'_>) {
-    if let Some(leader) = leader(exchange) {
-        let (provider, model) = (exchange.record.provider.clone(), exchange.record.model.clone());
-        leader.set_origin(AnswerOrigin { provider, model });
+/// Hands an event to the requests that share the stream, while there is memory for it.
+fn share(exchange: &Exchange<'_>, data: &[u8]) {
+    let Some(flight) = &exchange.flight else { return };
+    if exchange.reserve_memory(data.len()).is_ok() {
+        flight.share(data);
+    } else {
+        flight.stop_sharing();
     }
 }
 
-/// True if events are of use: the answer may be stored, or others share it.
-pub(crate) fn takes_events(exchange: &Exchange<'_>) -> bool {
-    exchange.cache_write.is_some()
-}
-
-/// Takes in the data of one event of a stream.
-pub(crate) fn take_event(exchange: &mut Exchange<'_>, data: &[u8]) {
-    let leads = leader(exchange).is_some();
-    let has_room = !leads || exchange.reserve_memory(data.len()).is_ok();
-    let Some(cache_write) = &mut exchange.cache_write else { return };
-    cache_write.fold.push(data);
-    match &cache_write.leader {
-        Some(leader) if has_room => leader.share(data),
-        Some(leader) => leader.stop_sharing(),
-        None => {}
-    }
-}
-
-/// Stores the answer of a stream that has come to its end, if a write is due.
-pub(crate) fn store_stream(exchange: &mut Exchange<'_>) {
-    let Some(mut cache_write) = exchange.cache_write.take() else { return };
-    let leader = cache_write.leader.take();
-    let body = std::mem::take(&mut cache_write.fold).finish();
-    if let Some(body) = body.filter(|_| !exchange.record.stream_error) {
-        store(exchange, *cache_write, body);
-    }
-    // Last, so that a request that waits for the end finds the answer stored. A stream of which nothing can be
-    // stored is complete all the same.
-    if let Some(leader) = leader {
-        leader.complete();
-    }
-}
-
-fn store(exchange: &Exchange<'_>, cache_write: CacheWrite, body: Vec<u8>) {
-    let CacheWrite { key, wording, question, comparison, time_to_live, mut labels, .. } =
-        cache_write;
+fn store(exchange: &Exchange<'_>, plan: CacheWrite, body: Vec<u8>) {
+    let CacheWrite { key, wording, question, comparison, time_to_live, mut labels } = plan;
     if let Some(comparison) = comparison {
         semantic::compare(exchange, comparison, &body);
     }

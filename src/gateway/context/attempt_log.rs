@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::gateway::upstream::request::UpstreamRequest;
 use crate::llm::Usage;
 
 /// Attempts of one request.
@@ -126,13 +125,17 @@ pub(crate) struct AttemptGuard<'t> {
 }
 
 impl AttemptGuard<'_> {
-    /// The request that it sends.
-    pub(crate) fn set_upstream(&self, upstream_request: &UpstreamRequest) {
+    /// The provider that it calls, for which model, and what of the request is lost on the way.
+    pub(crate) fn set_call(
+        &self,
+        provider: &Arc<str>,
+        model: Option<&String>,
+        warnings: Option<&Arc<str>>,
+    ) {
         if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
-            record.provider = Some(Arc::clone(&upstream_request.upstream.name));
-            record.model.clone_from(&upstream_request.model);
-            let lost = upstream_request.translation.as_ref().and_then(|it| it.warnings.clone());
-            record.warnings = lost.or_else(|| upstream_request.warnings.clone());
+            record.provider = Some(Arc::clone(provider));
+            record.model = model.cloned();
+            record.warnings = warnings.cloned();
             record.has_called = true;
         }
     }

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::exchange::Exchange;
 use crate::dialects::{Unsupported, codec, write_last_error};
 use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
@@ -194,11 +193,6 @@ impl GatewayError {
             Self::ClientLeft => spec(0, "client_left", "", RequestOutcome::ClientLeft),
             Self::ClientStalled => spec(0, "client_stalled", "", RequestOutcome::ClientLeft),
         }
-    }
-
-    /// True if another target may do better, and the client has seen nothing yet.
-    pub(crate) fn is_retryable(&self, exchange: &Exchange<'_>) -> bool {
-        self.is_of_provider() && !exchange.record.answer_begun
     }
 
     /// True if it shows how the provider does.

@@ -9,8 +9,7 @@ use super::error::GatewayError;
 use super::record::{CacheStatus, RequestRecord};
 use super::request_context::RequestContext;
 use crate::base::Instant;
-use crate::gateway::cache::write::CacheWrite;
-use crate::gateway::pipeline::ConnectionReuse;
+use crate::cache::Leader;
 use crate::gateway::worker::{Snapshot, Worker};
 use crate::http::RequestHead;
 use crate::llm::Tier;
@@ -25,8 +24,17 @@ pub(crate) struct Exchange<'a> {
     pub client: &'a mut Client,
     pub head: &'a RequestHead,
     pub record: RequestRecord,
-    /// The write to the cache that is due.
-    pub cache_write: Option<Box<CacheWrite>>,
+    /// Identical requests follow this one and share its answer.
+    pub flight: Option<Leader>,
+}
+
+/// Whether the client's connection serves another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionReuse {
+    /// The next request may follow.
+    KeepAlive,
+    /// It is closed, after a grace for the client to read what we sent.
+    Close,
 }
 
 impl<'a> Exchange<'a> {
@@ -77,7 +85,7 @@ impl<'a> Exchange<'a> {
             close: false,
         };
         let (snapshot, head) = (Rc::clone(&context.snapshot), context.head);
-        Self { context, worker, snapshot, client, head, record, cache_write: None }
+        Self { context, worker, snapshot, client, head, record, flight: None }
     }
 
     /// A gateway field by its short name, such as `config`.
@@ -101,6 +109,11 @@ impl<'a> Exchange<'a> {
             || self.record.body_unread
             || !self.head.keep_alive()
             || self.worker.is_draining()
+    }
+
+    /// True if another target may do better after `failure`, and the client has seen nothing yet.
+    pub(crate) fn may_retry(&self, failure: &GatewayError) -> bool {
+        failure.is_of_provider() && !self.record.answer_begun
     }
 
     /// Counts `bytes` that this exchange is about to keep in memory.

@@ -25,7 +25,7 @@ pub(crate) use endpoint::{
     Endpoint, behind_version, converse_call, dialect_of_path, gemini_call, percent_decoded,
 };
 pub(crate) use error::{GatewayError, outcome_of_status};
-pub(crate) use exchange::{Exchange, own_id};
+pub(crate) use exchange::{ConnectionReuse, Exchange, own_id};
 pub(crate) use fields::{
     ClientField, client_fields, client_path, client_query, goes_downstream, goes_to_any_dialect,
     goes_upstream, key_in_subprotocol, may_be_forwarded, presented_keys, query_parameters,

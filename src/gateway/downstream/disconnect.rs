@@ -13,7 +13,7 @@ use crate::gateway::context::{Exchange, GatewayError};
 use crate::shard::{Reader, sleep};
 
 /// Waits for `work` for as long as this client is there, or others share the answer. A client that is
-/// gone then is taken note of. Pinned by the caller, see [`while_client_stays`].
+/// gone then is taken note of. Pinned by the caller, see [`or_disconnect`].
 pub(crate) async fn or_abandoned<T>(
     exchange: &mut Exchange<'_>,
     mut work: impl Future<Output = T> + Unpin,
@@ -25,8 +25,8 @@ pub(crate) async fn or_abandoned<T>(
             outcome => return outcome,
         }
     }
-    let Some(leader) = leader(exchange) else { return work.map(Ok).await };
-    match select(work, pin!(leader.abandoned())).await {
+    let Some(flight) = &exchange.flight else { return work.map(Ok).await };
+    match select(work, pin!(flight.abandoned())).await {
         Either::Left((done, _)) => Ok(done),
         Either::Right(_) => Err(GatewayError::ClientLeft),
     }
@@ -34,19 +34,15 @@ pub(crate) async fn or_abandoned<T>(
 
 /// True if others share the stream of this exchange.
 pub(crate) fn is_shared(exchange: &Exchange<'_>) -> bool {
-    leader(exchange).is_some_and(Leader::has_followers)
+    exchange.flight.as_ref().is_some_and(Leader::has_followers)
 }
 
 /// Ends a while after somebody has begun to share this stream: so long its own client may take for a
 /// part of it. None where nobody can.
 pub(crate) fn followers_wait(exchange: &Exchange<'_>) -> Option<impl Future<Output = ()> + use<>> {
     const FOLLOWERS_WAIT: Duration = Duration::from_secs(1);
-    let followed = leader(exchange)?.followed();
+    let followed = exchange.flight.as_ref()?.followed();
     Some(followed.then(|()| sleep(FOLLOWERS_WAIT)))
-}
-
-pub(crate) fn leader<'e>(exchange: &'e Exchange<'_>) -> Option<&'e Leader> {
-    exchange.cache_write.as_ref()?.leader.as_ref()
 }
 
 /// Bytes of following requests that a client may send ahead while we answer.
@@ -74,4 +70,26 @@ pub(crate) async fn or_disconnect<T>(
         Poll::Pending
     })
     .await
+}
+
+/// Sends to the client. One that is gone, or that does not read while others share the stream, is no
+/// reason for them to wait: the stream goes on without it.
+pub(crate) async fn send_shared(
+    exchange: &mut Exchange<'_>,
+    out: Vec<u8>,
+) -> Result<Vec<u8>, GatewayError> {
+    let Some(wait) = followers_wait(exchange) else {
+        return exchange.send(out).await;
+    };
+    let sent = match select(pin!(exchange.send(out)), pin!(wait)).await {
+        Either::Left((sent, _)) => sent,
+        Either::Right(_) => Err(GatewayError::ClientStalled),
+    };
+    match sent {
+        Err(failure) if is_shared(exchange) => {
+            exchange.client.lost.get_or_insert(failure);
+            Ok(Vec::new())
+        }
+        sent => sent,
+    }
 }

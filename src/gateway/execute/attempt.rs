@@ -108,7 +108,10 @@ impl<'t> Attempt<'t> {
     pub(crate) fn set_upstream(&mut self, upstream_request: &UpstreamRequest) {
         let has_own_key = self.target.is_some_and(|it| it.api_key.is_some());
         self.fault_context.is_clients_key = upstream_request.credential.is_some() && !has_own_key;
-        self.guard.set_upstream(upstream_request);
+        let lost = upstream_request.translation.as_ref().and_then(|it| it.warnings.as_ref());
+        let warnings = lost.or(upstream_request.warnings.as_ref());
+        let provider = &upstream_request.upstream.name;
+        self.guard.set_call(provider, upstream_request.model.as_ref(), warnings);
     }
 
     /// Ends the attempt: gives its outcome, and the response.

@@ -8,6 +8,7 @@
 
 use super::json::json;
 use super::passthrough::relay;
+use super::tap::ResponseTap;
 use super::{stream, translated};
 use crate::gateway::context::{Exchange, GatewayError, media_type_is};
 use crate::gateway::downstream::local::send_local;
@@ -23,12 +24,13 @@ use crate::gateway::upstream::response::UpstreamResponse;
 pub(crate) fn deliver(
     exchange: &mut Exchange<'_>,
     mut response: Response,
+    tap: &mut ResponseTap,
 ) -> impl Future<Output = Result<(), GatewayError>> {
     async move {
         let outcome = match &mut response {
             Response::Local(local) => Box::pin(send_local(exchange, std::mem::take(local))).await,
             Response::Upstream(upstream_request, response, selected) => {
-                let outcome = send_upstream(exchange, upstream_request, response).await;
+                let outcome = send_upstream(exchange, upstream_request, response, tap).await;
                 selected.record_delivery(exchange, outcome.as_ref().err());
                 outcome
             }
@@ -57,16 +59,17 @@ pub(crate) async fn send_upstream(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
+    tap: &mut ResponseTap,
 ) -> Result<(), GatewayError> {
     let metered = exchange.is_metered();
     let content_type = response.head.get("content-type").unwrap_or_default();
     let is_events = media_type_is(content_type, b"text/event-stream");
     if let Some(translation) = &upstream_request.translation {
-        Box::pin(translated::deliver(exchange, upstream_request, translation, response)).await
+        Box::pin(translated::deliver(exchange, upstream_request, translation, response, tap)).await
     } else if metered && is_events && (200..300).contains(&response.head.status()) {
-        Box::pin(stream::relay(exchange, upstream_request, response)).await
+        Box::pin(stream::relay(exchange, upstream_request, response, tap)).await
     } else if metered {
-        json(exchange, upstream_request, response).await
+        json(exchange, upstream_request, response, tap).await
     } else {
         Box::pin(relay(exchange, upstream_request, response)).await
     }

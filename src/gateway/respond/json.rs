@@ -2,10 +2,10 @@
 
 use std::pin::pin;
 
+use super::tap::ResponseTap;
 use super::{service_tiers, translated};
 use crate::base::Instant;
 use crate::dialects::codec;
-use crate::gateway::cache::write;
 use crate::gateway::context::{Endpoint, Exchange, GatewayError};
 use crate::gateway::downstream::disconnect;
 use crate::gateway::downstream::head::{BodyFraming, HEAD_BYTES, begin_head, finish_head};
@@ -21,6 +21,7 @@ pub(crate) async fn json(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
+    tap: &mut ResponseTap,
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
     if (300..400).contains(&status) {
@@ -38,7 +39,7 @@ pub(crate) async fn json(
     finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     out.extend_from_slice(&body);
     if status == 200 {
-        write::store_whole(exchange, body);
+        tap.complete_whole(exchange, body);
     }
     exchange.client.out = exchange.send(out).await?;
     Ok(())

@@ -2,9 +2,9 @@
 
 pub(crate) mod deliver;
 pub(crate) mod error;
-pub(crate) mod hold;
 pub(crate) mod json;
 pub(crate) mod passthrough;
 pub(crate) mod service_tiers;
 pub(crate) mod stream;
+pub(crate) mod tap;
 pub(crate) mod translated;

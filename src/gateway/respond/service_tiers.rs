@@ -26,23 +26,25 @@ pub(crate) fn whole(
 /// Which events of a stream are looked at: its first one, and those that end a choice or report usage.
 /// Once one of them had a foreign word, all are.
 pub(crate) struct TierRewriter {
-    dialect: Option<Dialect>,
+    dialect: Dialect,
     looks_at_all: bool,
 }
 
 impl TierRewriter {
-    pub(crate) fn new(exchange: &Exchange<'_>, upstream_request: &UpstreamRequest) -> Self {
-        Self { dialect: strict_dialect(exchange, upstream_request), looks_at_all: true }
+    /// None where nothing has to be rewritten.
+    pub(crate) fn new(exchange: &Exchange<'_>, upstream_request: &UpstreamRequest) -> Option<Self> {
+        let dialect = strict_dialect(exchange, upstream_request)?;
+        Some(Self { dialect, looks_at_all: true })
     }
 
     /// Whether the next event is looked at. `is_telling`: it ends a choice or reports usage.
     pub(crate) fn looks_at(&self, is_telling: bool) -> bool {
-        self.dialect.is_some() && (self.looks_at_all || is_telling)
+        self.looks_at_all || is_telling
     }
 
     /// The data of an event that is looked at, in OpenAI's words. None where there is nothing to change.
     pub(crate) fn replace(&mut self, data: &[u8]) -> Option<Vec<u8>> {
-        let replaced = with_openais_tier(self.dialect?, data);
+        let replaced = with_openais_tier(self.dialect, data);
         self.looks_at_all = replaced.is_some();
         replaced
     }

@@ -6,23 +6,17 @@
 //!
 //! Long because the loop over the events and what is decided for each of them share one state.
 
-use std::pin::pin;
 use std::sync::LazyLock;
 
-use futures_util::future::{Either, select};
 use memchr::memmem::Finder;
 
-use super::hold::ResponseHold;
 use super::json::tier_of;
-use super::service_tiers::TierRewriter;
-use crate::dialects::{codec, opening_event, overflow_in_event, with_overflow, write_last_error};
-use crate::gateway::cache::format::ResponseTap;
-use crate::gateway::cache::{format, write};
+use super::tap::{PieceSource, ResponseTap, StreamPiece};
+use crate::dialects::{codec, overflow_in_event, with_overflow, write_last_error};
 use crate::gateway::context::{Endpoint, Exchange, GatewayError};
-use crate::gateway::downstream::disconnect;
+use crate::gateway::downstream::disconnect::send_shared;
 use crate::gateway::downstream::events::{DONE, append, end};
 use crate::gateway::downstream::head::{BodyFraming, begin_head, body_framing, finish_head};
-use crate::gateway::upstream::peek;
 use crate::gateway::upstream::peek::NO_CONTENT;
 use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::{EVENT_BYTES_MAX, UpstreamResponse};
@@ -35,7 +29,8 @@ use crate::llm::{ChatRequest, Chunk, Dialect, hide_usage, may_carry_usage};
 const NUMBER: &[u8] = b"\"sequence_number\":";
 
 /// What the stream has shown so far.
-struct StreamProgress {
+struct StreamProgress<'t> {
+    tap: &'t mut ResponseTap,
     dialect: Dialect,
     /// The terminator has come.
     done: bool,
@@ -43,11 +38,6 @@ struct StreamProgress {
     finished: bool,
     /// How closely what the last read brought is looked at for credentials.
     scrutiny: Scrutiny,
-    /// What comes before the first content is held back.
-    hold: ResponseHold,
-    /// What is stored and shared of a stream in another dialect than OpenAI's chat.
-    tap: Option<ResponseTap>,
-    tiers: TierRewriter,
 }
 
 /// The events of the last two reads that brought some, as they went to the client.
@@ -86,9 +76,10 @@ pub(crate) async fn relay(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     response: &mut UpstreamResponse,
+    tap: &mut ResponseTap,
 ) -> Result<(), GatewayError> {
     let mut sent = SentEvents::default();
-    let relayed = relay_all(exchange, upstream_request, response, &mut sent).await;
+    let relayed = relay_all(exchange, upstream_request, (response, tap), &mut sent).await;
     if relayed.is_err() {
         exchange.record.next_event = sent.next_number();
     }
@@ -98,7 +89,7 @@ pub(crate) async fn relay(
 async fn relay_all(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    response: &mut UpstreamResponse,
+    (response, tap): (&mut UpstreamResponse, &mut ResponseTap),
     sent: &mut SentEvents,
 ) -> Result<(), GatewayError> {
     exchange.record.stream = true;
@@ -112,12 +103,9 @@ async fn relay_all(
     let mut reader = EventReader::new(EVENT_BYTES_MAX);
     let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect);
     let dialect = dialect.unwrap_or(Dialect::OpenaiChat);
-    let other = exchange.record.endpoint.and_then(format::client_codec);
-    let tap = other.and_then(|codec| ResponseTap::new(exchange, Some(codec)));
-    let (scrutiny, hold) = (Scrutiny::Usual, ResponseHold::new(exchange, response));
-    let tiers = TierRewriter::new(exchange, upstream_request);
+    tap.expect_events(exchange, upstream_request, response);
     let mut progress =
-        StreamProgress { dialect, done: false, finished: false, scrutiny, hold, tap, tiers };
+        StreamProgress { tap, dialect, done: false, finished: false, scrutiny: Scrutiny::Usual };
     loop {
         let ended = receive(upstream_request, response, &mut reader)?;
         sent.rotate();
@@ -129,11 +117,11 @@ async fn relay_all(
         if ended {
             break;
         }
-        progress.hold.bound(exchange, out.len());
-        if !progress.hold.is_on() && !out.is_empty() {
-            out = send(exchange, out).await?;
+        progress.tap.bound_hold(exchange, out.len());
+        if !progress.tap.is_holding() && !out.is_empty() {
+            out = send_shared(exchange, out).await?;
         }
-        if progress.hold.fill(exchange, (upstream_request, response)).await? == Some(0) {
+        if progress.tap.fill(exchange, upstream_request, response).await? == Some(0) {
             // The framing says whether this is the end; without one, only the events can.
             let cut = response.body_reader.finish().is_err();
             let is_complete = progress.done || progress.finished || exchange.record.stream_error;
@@ -143,40 +131,18 @@ async fn relay_all(
             break;
         }
     }
-    finish(exchange, upstream_request, &reader, &progress, out, framing).await
-}
-
-/// Sends to the client. One that is gone, or that does not read while others share the stream, is no
-/// reason for them to wait: the stream goes on without it.
-pub(crate) async fn send(
-    exchange: &mut Exchange<'_>,
-    out: Vec<u8>,
-) -> Result<Vec<u8>, GatewayError> {
-    let Some(wait) = disconnect::followers_wait(exchange) else {
-        return exchange.send(out).await;
-    };
-    let sent = match select(pin!(exchange.send(out)), pin!(wait)).await {
-        Either::Left((sent, _)) => sent,
-        Either::Right(_) => Err(GatewayError::ClientStalled),
-    };
-    match sent {
-        Err(failure) if disconnect::is_shared(exchange) => {
-            exchange.client.lost.get_or_insert(failure);
-            Ok(Vec::new())
-        }
-        sent => sent,
-    }
+    finish(exchange, upstream_request, &reader, &mut progress, out, framing).await
 }
 
 async fn finish(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     reader: &EventReader,
-    progress: &StreamProgress,
+    progress: &mut StreamProgress<'_>,
     mut out: Vec<u8>,
     framing: BodyFraming,
 ) -> Result<(), GatewayError> {
-    if progress.hold.is_on() {
+    if progress.tap.is_holding() {
         return Err(upstream_request.invalid(NO_CONTENT));
     }
     let complete = progress.done || progress.finished && !reader.has_partial();
@@ -187,7 +153,7 @@ async fn finish(
         return Err(upstream_request.invalid("its stream ends without a terminator"));
     }
     if complete {
-        write::store_stream(exchange);
+        progress.tap.complete(exchange);
     }
     // Some providers leave the terminator out; clients wait for it.
     let has_done = progress.dialect == Dialect::OpenaiChat;
@@ -215,7 +181,7 @@ fn drain_events(
     exchange: &mut Exchange<'_>,
     (upstream_request, response): (&UpstreamRequest, &UpstreamResponse),
     reader: &mut EventReader,
-    progress: &mut StreamProgress,
+    progress: &mut StreamProgress<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), GatewayError> {
     loop {
@@ -227,63 +193,67 @@ fn drain_events(
             // Nothing after the terminator is part of the response.
             continue;
         }
-        if progress.hold.is_on() && !event.data.is_empty() {
-            let scanner = &mut exchange.worker.scanner();
-            let opening = opening_event(progress.dialect, event.name, event.data, scanner);
-            if peek::has_content(upstream_request, &response.head, opening)? {
-                progress.hold.end(exchange);
-            }
-        }
+        let source = PieceSource { upstream_request, head: &response.head };
         if event.data == DONE {
+            let dialect = progress.dialect;
+            let piece = StreamPiece::Event { event, dialect, ends_choice: true };
+            progress.tap.inspect(exchange, source, piece)?;
             progress.done = true;
             write_event(out, &event);
             // All is there, whatever its provider does with the connection now.
-            write::store_stream(exchange);
+            progress.tap.complete(exchange);
             continue;
         }
-        inspect_event(exchange, upstream_request, &event, progress, out);
+        inspect_event(exchange, source, &event, progress, out)?;
         if is_last(progress.dialect, event.name) {
             progress.done = true;
-            write::store_stream(exchange);
+            progress.tap.complete(exchange);
         }
     }
 }
 
 fn inspect_event(
     exchange: &mut Exchange<'_>,
-    upstream_request: &UpstreamRequest,
+    source: PieceSource<'_>,
     event: &SseEvent<'_>,
-    progress: &mut StreamProgress,
+    progress: &mut StreamProgress<'_>,
     out: &mut Vec<u8>,
-) {
+) -> Result<(), GatewayError> {
     if event.data.is_empty() {
         write_event(out, event);
-        return;
+        return Ok(());
     }
     let finish = finish_of(progress.dialect, event.data);
-    progress.finished |= finish != Finish::None;
-    exchange.record.stream_error |=
-        finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
     let is_decoded = matches!(progress.dialect, Dialect::Gemini | Dialect::CohereChat);
     let with_usage = !is_decoded && may_carry_usage(event.data);
     let scrutiny = Scrutiny::of_event(event.name, event.data);
-    let is_telling = with_usage || finish != Finish::None;
-    let looks_at_tier = progress.tiers.looks_at(is_telling);
+    let ends_choice = with_usage || finish != Finish::None;
+    let is_tapped = progress.tap.wants(ends_choice);
+    let mut replaced = None;
+    if is_tapped {
+        let piece = StreamPiece::Event { event: *event, dialect: progress.dialect, ends_choice };
+        replaced = progress.tap.inspect(exchange, source, piece)?;
+    }
+    progress.finished |= finish != Finish::None;
+    exchange.record.stream_error |=
+        finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
     let is_usual = scrutiny == Scrutiny::Usual && !with_usage && !is_decoded;
-    if is_usual && !looks_at_tier && !write::takes_events(exchange) {
+    if is_usual && !is_tapped {
         exchange.record.content_events += 1;
         write_event(out, event);
-        return;
+        return Ok(());
     }
-    let scan = EventScan { scrutiny, with_usage, looks_at_tier };
-    inspect_closely(exchange, upstream_request, (event, scan), progress, out);
+    // What the provider sends is metered; what goes on has the values that its clients know.
+    let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
+    let scan = EventScan { scrutiny, with_usage };
+    inspect_closely(exchange, source.upstream_request, (event, &shown, scan), progress, out);
+    Ok(())
 }
 
 /// What a first look at an event has shown.
 struct EventScan {
     scrutiny: Scrutiny,
     with_usage: bool,
-    looks_at_tier: bool,
 }
 
 /// What is rare, or done for others than the client.
@@ -291,21 +261,10 @@ struct EventScan {
 fn inspect_closely(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    (event, scan): (&SseEvent<'_>, EventScan),
-    progress: &mut StreamProgress,
+    (event, shown, scan): (&SseEvent<'_>, &SseEvent<'_>, EventScan),
+    progress: &mut StreamProgress<'_>,
     out: &mut Vec<u8>,
 ) {
-    // What the provider sends is metered; what goes on has the values that its clients know.
-    let replaced = if scan.looks_at_tier { progress.tiers.replace(event.data) } else { None };
-    let shown = SseEvent { data: replaced.as_deref().unwrap_or(event.data), ..*event };
-    if write::takes_events(exchange) {
-        let scrutiny = Scrutiny::of_decoded_event(event.name, shown.data);
-        let data = upstream_request.masked(shown.data, scrutiny);
-        match &mut progress.tap {
-            Some(tap) => tap.take_event(exchange, event.name, &data),
-            None => write::take_event(exchange, &data),
-        }
-    }
     if scan.scrutiny == Scrutiny::Close {
         progress.scrutiny = scan.scrutiny;
         if write_full_context(exchange, upstream_request, progress.dialect, event, out) {
@@ -320,10 +279,10 @@ fn inspect_closely(
     }
     if scan.scrutiny == Scrutiny::Usual && !scan.with_usage {
         exchange.record.content_events += 1;
-        write_event(out, &shown);
+        write_event(out, shown);
         return;
     }
-    meter(exchange, upstream_request, (event, &shown), progress.dialect, out);
+    meter(exchange, upstream_request, (event, shown), progress.dialect, out);
 }
 
 /// Writes the event of a full context in the words of the client's vendor, where a provider that imitates

@@ -6,17 +6,14 @@
 
 use std::time::Duration;
 
-use super::hold::ResponseHold;
 use super::json::{keep_whole, tier_of};
-use super::stream::send;
+use super::tap::{PieceSource, ResponseTap, StreamPiece};
 use crate::base::unix_now;
 use crate::dialects::{
-    Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, opening_chunk,
-    overflow_of_imitator,
+    Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, overflow_of_imitator,
 };
-use crate::gateway::cache::format::ResponseTap;
-use crate::gateway::cache::write;
 use crate::gateway::context::{Endpoint, Exchange, GatewayError, own_id};
+use crate::gateway::downstream::disconnect::send_shared;
 use crate::gateway::downstream::events::{append, end};
 use crate::gateway::downstream::head::{BodyFraming, begin_head, body_framing, finish_head};
 use crate::gateway::upstream::peek::NO_CONTENT;
@@ -38,16 +35,17 @@ pub(crate) async fn deliver(
     upstream_request: &UpstreamRequest,
     translation: &Translation,
     response: &mut UpstreamResponse,
+    tap: &mut ResponseTap,
 ) -> Result<(), GatewayError> {
     if (300..400).contains(&response.head.status()) {
         return Err(upstream_request.invalid("it redirects, which is not followed"));
     }
     match &translation.response {
         ResponseTranslation::Chat(translation) => {
-            chat(exchange, upstream_request, translation, response).await
+            chat(exchange, upstream_request, translation, (response, tap)).await
         }
         ResponseTranslation::Vectors(translation) => {
-            vectors(exchange, upstream_request, translation, response).await
+            vectors(exchange, upstream_request, translation, (response, tap)).await
         }
     }
 }
@@ -56,12 +54,12 @@ async fn chat(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     translation: &ChatTranslation,
-    response: &mut UpstreamResponse,
+    (response, tap): (&mut UpstreamResponse, &mut ResponseTap),
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
     let is_success = (200..300).contains(&status);
     if is_success && response.is_stream() {
-        return TranslatedStream::new(exchange, (upstream_request, translation), response)
+        return TranslatedStream::new(exchange, (upstream_request, translation), (response, tap))
             .relay(exchange, response)
             .await;
     }
@@ -87,22 +85,21 @@ async fn chat(
     exchange.record.tier = tier_of(answer.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
-        let stream = TranslatedStream::new(exchange, (upstream_request, translation), response);
+        let stream =
+            TranslatedStream::new(exchange, (upstream_request, translation), (response, tap));
         return stream.replay(exchange, response, &answer).await;
     }
     let mut written = Vec::with_capacity(body.len() + 256);
     translation.write_answer(&answer, unix_now().as_secs(), &mut written);
     stored_responses::keep_whole(exchange, translation, &written);
-    send_json(exchange, upstream_request, response, &written).await?;
-    write::store_whole(exchange, written);
-    Ok(())
+    send_answer(exchange, upstream_request, (response, tap), written).await
 }
 
 async fn vectors(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     translation: &VectorTranslation,
-    response: &mut UpstreamResponse,
+    (response, tap): (&mut UpstreamResponse, &mut ResponseTap),
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
     let body = keep_whole(exchange, upstream_request, response).await?;
@@ -114,9 +111,7 @@ async fn vectors(
     let written = translation.translate_response(exchange, (&response.head, &body));
     let written =
         written.ok_or_else(|| upstream_request.invalid("its body is no answer in its dialect"))?;
-    send_json(exchange, upstream_request, response, &written).await?;
-    write::store_whole(exchange, written);
-    Ok(())
+    send_answer(exchange, upstream_request, (response, tap), written).await
 }
 
 /// Refuses a whole answer that is an error, unless its opening has been looked at.
@@ -158,21 +153,37 @@ fn set_call_id(exchange: &Exchange<'_>, (choice, part): (u32, u32), content: &mu
     }
 }
 
-async fn send_json(
+async fn send_answer(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    response: &UpstreamResponse,
-    body: &[u8],
+    (response, tap): (&UpstreamResponse, &mut ResponseTap),
+    body: Vec<u8>,
 ) -> Result<(), GatewayError> {
-    send_json_of(exchange, upstream_request, (response, response.head.status()), (body, None)).await
+    let status = response.head.status();
+    let out = json_response(exchange, upstream_request, (response, status), (&body, None));
+    tap.complete_whole(exchange, body);
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
 }
 
-async fn send_json_of(
+async fn send_json(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
     (response, status): (&UpstreamResponse, u16),
     (body, retry_after): (&[u8], Option<Duration>),
 ) -> Result<(), GatewayError> {
+    let out = json_response(exchange, upstream_request, (response, status), (body, retry_after));
+    exchange.client.out = exchange.send(out).await?;
+    Ok(())
+}
+
+/// A JSON response that is written anew.
+fn json_response(
+    exchange: &mut Exchange<'_>,
+    upstream_request: &UpstreamRequest,
+    (response, status): (&UpstreamResponse, u16),
+    (body, retry_after): (&[u8], Option<Duration>),
+) -> Vec<u8> {
     exchange.client.out.reserve(body.len());
     let mut out = begin_head(exchange, status);
     write_field(&mut out, "content-type", b"application/json");
@@ -183,8 +194,7 @@ async fn send_json_of(
     write_provider_fields_without_content(&mut out, upstream_request, &response.head);
     finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
     out.extend_from_slice(body);
-    exchange.client.out = exchange.send(out).await?;
-    Ok(())
+    out
 }
 
 /// Sends the provider's error in the client's dialect, under the status that its kind has there.
@@ -210,7 +220,7 @@ async fn error(
     client.write_error(&error, &mut written);
     // A field of the provider's own travels on by itself.
     let delay = delay.filter(|_| response.head.get("retry-after").is_none());
-    send_json_of(exchange, upstream_request, (response, error.status), (&written, delay)).await
+    send_json(exchange, upstream_request, (response, error.status), (&written, delay)).await
 }
 
 /// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
@@ -240,7 +250,7 @@ pub(crate) async fn rewritten(
     if let Some(client) = codec(exchange.record.client_format.dialect) {
         client.write_error(error, &mut body);
     }
-    send_json_of(exchange, upstream_request, (response, error.status), (&body, None)).await
+    send_json(exchange, upstream_request, (response, error.status), (&body, None)).await
 }
 
 /// A stream on its way from one dialect to the other.
@@ -250,20 +260,18 @@ struct TranslatedStream<'p> {
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
     chunks: Vec<Chunk>,
-    /// What is stored and shared of it.
-    tap: Option<ResponseTap>,
+    tap: &'p mut ResponseTap,
     /// The answer is complete, or has ended with an error that the client has got.
     has_ended: bool,
-    /// What comes before the first content is held back.
-    hold: ResponseHold,
 }
 
 impl<'p> TranslatedStream<'p> {
     fn new(
         exchange: &Exchange<'_>,
         (upstream_request, translation): (&'p UpstreamRequest, &'p ChatTranslation),
-        response: &UpstreamResponse,
+        (response, tap): (&UpstreamResponse, &'p mut ResponseTap),
     ) -> Self {
+        tap.expect_chunks(exchange, response);
         let now = exchange.record.at_unix.as_secs();
         let mut decoder = translation.provider.stream_decoder();
         decoder.name_answer(&own_id(exchange));
@@ -273,9 +281,8 @@ impl<'p> TranslatedStream<'p> {
             decoder,
             encoder: translation.stream_encoder(now),
             chunks: Vec::new(),
-            tap: ResponseTap::new(exchange, None),
+            tap,
             has_ended: false,
-            hold: ResponseHold::new(exchange, response),
         }
     }
 
@@ -322,12 +329,12 @@ impl<'p> TranslatedStream<'p> {
             self.encode(exchange, response, &mut events)?;
             append(&mut out, &events, framing);
             if !ended {
-                self.hold.bound(exchange, out.len());
-                if !self.hold.is_on() && !out.is_empty() {
-                    out = send(exchange, out).await?;
+                self.tap.bound_hold(exchange, out.len());
+                if !self.tap.is_holding() && !out.is_empty() {
+                    out = send_shared(exchange, out).await?;
                 }
                 let upstream_request = self.upstream_request;
-                ended = self.hold.fill(exchange, (upstream_request, response)).await? == Some(0);
+                ended = self.tap.fill(exchange, upstream_request, response).await? == Some(0);
                 if ended && response.body_reader.finish().is_err() && !self.has_ended {
                     return Err(self.invalid("its stream is cut off"));
                 }
@@ -342,7 +349,7 @@ impl<'p> TranslatedStream<'p> {
             break;
         }
         if !self.has_ended {
-            let is_empty = self.hold.is_on();
+            let is_empty = self.tap.is_holding();
             let reason =
                 if is_empty { NO_CONTENT } else { "its stream ended before its answer did" };
             return Err(self.invalid(reason));
@@ -360,7 +367,7 @@ impl<'p> TranslatedStream<'p> {
         answer: &Answer,
     ) -> Result<(), GatewayError> {
         let (mut out, framing) = begin(exchange, self.upstream_request, response, self.translation);
-        self.hold.end(exchange);
+        self.tap.release(exchange);
         self.chunks = chunks_of_known(answer);
         let mut events = Vec::new();
         self.encode(exchange, response, &mut events)?;
@@ -383,29 +390,26 @@ impl<'p> TranslatedStream<'p> {
             if self.has_ended {
                 break;
             }
-            if self.hold.is_on()
-                && peek::has_content(self.upstream_request, &response.head, opening_chunk(&chunk))?
-            {
-                self.hold.end(exchange);
-            }
-            self.inspect_chunk(exchange, &mut chunk);
+            self.complete_chunk(exchange, &mut chunk);
+            let source =
+                PieceSource { upstream_request: self.upstream_request, head: &response.head };
+            self.tap.inspect(exchange, source, StreamPiece::Chunk(&chunk))?;
+            self.meter_chunk(exchange, &chunk);
             if matches!(chunk, Chunk::Done) {
                 self.encoder.complete_at(unix_now().as_secs());
             }
             self.encoder.push(&chunk, out);
-            if let Some(tap) = &mut self.tap {
-                tap.take(exchange, &chunk);
-            }
         }
         self.chunks = chunks;
         if self.has_ended && !exchange.record.stream_error {
             stored_responses::keep_streamed(exchange, self.translation, out);
-            write::store_stream(exchange);
+            self.tap.complete(exchange);
         }
         Ok(())
     }
 
-    fn inspect_chunk(&mut self, exchange: &mut Exchange<'_>, chunk: &mut Chunk) {
+    /// Fills in what some providers leave out.
+    fn complete_chunk(&self, exchange: &Exchange<'_>, chunk: &mut Chunk) {
         self.translation.tool_names.restore_chunk(chunk);
         match chunk {
             Chunk::Start(start) => {
@@ -415,10 +419,18 @@ impl<'p> TranslatedStream<'p> {
                 if start.model.is_empty() {
                     start.model.clone_from(&self.translation.request.model);
                 }
-                exchange.record.tier = tier_of(start.service_tier.as_deref());
             }
             Chunk::BlockStart { choice, part, content } => {
                 set_call_id(exchange, (*choice, *part), content);
+            }
+            _ => {}
+        }
+    }
+
+    fn meter_chunk(&mut self, exchange: &mut Exchange<'_>, chunk: &Chunk) {
+        match chunk {
+            Chunk::Start(start) => {
+                exchange.record.tier = tier_of(start.service_tier.as_deref());
             }
             Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
             Chunk::Usage(usage) => {
