@@ -1,7 +1,7 @@
 //! Clients of Amazon Bedrock's Converse and of Cohere's chat, on any vendor.
 
 use loadtest::mock::{MockOptions, RunningMock, start};
-use ringgate::dialects::{Cutter, codec, write_amazon_event};
+use ringgate::dialects::{Cutter, client_codec, provider_codec, write_amazon_event};
 use ringgate::llm::{Answer, ChunkAssembler, Content, Dialect, Scanner, StopReason};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn stand() -> (Gateway, RunningMock) {
 fn answer(dialect: Dialect, response: &Response, is_stream: bool) -> Answer {
     assert_eq!(response.status, 200, "{}", response.text());
     assert!(response.complete);
-    let codec = codec(dialect).expect("a dialect");
+    let codec = provider_codec(dialect).expect("a dialect");
     let mut scanner = Scanner::default();
     if !is_stream {
         let read = scanner.read(&response.body, |root| codec.read_answer(root));
@@ -42,7 +42,7 @@ fn answer(dialect: Dialect, response: &Response, is_stream: bool) -> Answer {
     }
     let content_type = response.field("content-type").expect("a content type");
     let bare = |text: &str| text.split(';').next().map(str::to_owned);
-    assert_eq!(bare(content_type), bare(codec.frame().media_type()));
+    assert_eq!(bare(content_type), bare(client_codec(dialect).frame().media_type()));
     let (mut decoder, mut chunks) = (codec.stream_decoder(), Vec::new());
     let mut cutter = Cutter::new(codec.frame(), 1 << 20);
     cutter.push(&response.body);

@@ -2,7 +2,7 @@
 //! which stand in for the clients here, and the load generator's mock, which has none of them.
 
 use loadtest::mock::{MockOptions, RunningMock, start};
-use ringgate::dialects::{Codec, TargetModel, Warnings, codec};
+use ringgate::dialects::{ProviderCodec, TargetModel, Warnings, provider_codec};
 use ringgate::http::EventReader;
 use ringgate::llm::{
     Answer, ApiError, ChatRequest, Chunk, ChunkAssembler, Content, Dialect, Function, Json, Part,
@@ -51,7 +51,7 @@ impl Stand {
 
     /// Asks as a client of `client`, of the provider of `provider`.
     fn ask(&self, client: Dialect, provider: &str, request: &ChatRequest) -> Response {
-        let codec = codec(client).expect("a dialect");
+        let codec = provider_codec(client).expect("a dialect");
         let model = format!("{provider}/model-1");
         let target = TargetModel::new(&model, true);
         let (mut warnings, mut body) = (Warnings::default(), Vec::new());
@@ -89,20 +89,20 @@ impl Stand {
 }
 
 fn read_answer(client: Dialect, body: &[u8]) -> Answer {
-    let codec = codec(client).expect("a dialect");
+    let codec = provider_codec(client).expect("a dialect");
     let read = Scanner::default().read(body, |root| codec.read_answer(root));
     read.ok().flatten().unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(body)))
 }
 
 fn read_error(client: Dialect, response: &Response) -> ApiError {
-    let codec = codec(client).expect("a dialect");
+    let codec = provider_codec(client).expect("a dialect");
     let status = response.status;
     let read = Scanner::default().read(&response.body, |root| codec.read_error(status, Some(root)));
     read.expect("JSON")
 }
 
 fn decode(client: Dialect, body: &[u8]) -> Vec<Chunk> {
-    let mut decoder = codec(client).map(Codec::stream_decoder).expect("a dialect");
+    let mut decoder = provider_codec(client).map(ProviderCodec::stream_decoder).expect("a dialect");
     let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
     let mut reader = EventReader::new(1 << 20);
     reader.push(body);
@@ -412,7 +412,7 @@ fn cached_response_serves_every_dialect() {
     ] {
         let stand = Stand::new(ROUTE);
         let ask = |client: Dialect, stream: bool| {
-            let codec = codec(client).expect("a dialect");
+            let codec = provider_codec(client).expect("a dialect");
             let request = ChatRequest { stream, include_usage: true, ..asking("Say something") };
             let target = TargetModel::new("model-1", true);
             let (mut warnings, mut body) = (Warnings::default(), Vec::new());

@@ -7,7 +7,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use ringgate::dialects::{Codec, Cutter, RequestPath, TargetModel, Warnings, codec};
+use ringgate::dialects::{
+    Cutter, ProviderCodec, RequestPath, TargetModel, Warnings, client_codec, provider_codec,
+};
 use ringgate::llm::{
     Answer, ChatRequest, Choice, Chunk, Content, Delta, Dialect, Function, Json, Part, Role,
     Scanner, StopReason, Tool, ToolCall, Turn, Usage, chunks_of,
@@ -34,15 +36,14 @@ fn main() {
     println!("| --- | --- | ---: | ---: | ---: | ---: |");
     for client in CLIENTS {
         for provider in Dialect::ALL.into_iter().filter(|it| *it != client) {
-            let (Some(from), Some(to)) = (codec(client), codec(provider)) else { continue };
-            let small = microseconds(|| request(from, to, 1_400));
-            let large = microseconds(|| request(from, to, 200_000));
+            let small = microseconds(|| request(client, provider, 1_400));
+            let large = microseconds(|| request(client, provider, 200_000));
             println!(
                 "| {} | {} | {small:.1} | {large:.0} | {:.1} | {:.2} |",
                 client.name(),
                 provider.name(),
-                microseconds(|| answer(from, to)),
-                microseconds(|| events(from, to)) / DELTAS as f64,
+                microseconds(|| answer(client, provider)),
+                microseconds(|| events(client, provider)) / DELTAS as f64,
             );
         }
     }
@@ -113,16 +114,19 @@ fn said() -> Answer {
     }
 }
 
-fn request(
-    client: &'static dyn Codec,
-    provider: &'static dyn Codec,
-    bytes: usize,
-) -> impl FnMut() -> usize {
+fn to_provider(dialect: Dialect) -> &'static dyn ProviderCodec {
+    provider_codec(dialect).expect("a dialect with a format")
+}
+
+fn request(client: Dialect, provider: Dialect, bytes: usize) -> impl FnMut() -> usize {
     let mut body = Vec::new();
     let mut warnings = Warnings::default();
-    client.write_request(&chat(bytes), &TARGET, &mut warnings, &mut body).expect("sayable");
+    to_provider(client)
+        .write_request(&chat(bytes), &TARGET, &mut warnings, &mut body)
+        .expect("sayable");
     let (mut scanner, mut out) = (Scanner::default(), Vec::new());
     let path = RequestPath { model: Some("model-1"), stream: false };
+    let (client, provider) = (client_codec(client), to_provider(provider));
     move || {
         out.clear();
         let mut warnings = Warnings::default();
@@ -133,9 +137,10 @@ fn request(
     }
 }
 
-fn answer(client: &'static dyn Codec, provider: &'static dyn Codec) -> impl FnMut() -> usize {
+fn answer(client: Dialect, provider: Dialect) -> impl FnMut() -> usize {
     let (asked, mut body) = (chat(100), Vec::new());
-    provider.write_answer(&said(), &asked, 1, &mut body);
+    client_codec(provider).write_answer(&said(), &asked, 1, &mut body);
+    let (client, provider) = (client_codec(client), to_provider(provider));
     let (mut scanner, mut out) = (Scanner::default(), Vec::new());
     move || {
         out.clear();
@@ -146,15 +151,16 @@ fn answer(client: &'static dyn Codec, provider: &'static dyn Codec) -> impl FnMu
 }
 
 /// The deltas of a stream, without its beginning and end.
-fn events(client: &'static dyn Codec, provider: &'static dyn Codec) -> impl FnMut() -> usize {
+fn events(client: Dialect, provider: Dialect) -> impl FnMut() -> usize {
     let asked = ChatRequest { stream: true, include_usage: true, ..chat(100) };
     let whole = chunks_of(&said());
     let begin: Vec<Chunk> = whole.iter().take(2).cloned().collect();
     let delta =
         Chunk::BlockDelta { choice: 0, part: 0, delta: Delta::Text(" mountain".to_owned()) };
-    let (mut mock, mut script) = (provider.stream_encoder(&asked, 1), Vec::new());
+    let (mut mock, mut script) = (client_codec(provider).stream_encoder(&asked, 1), Vec::new());
     begin.iter().for_each(|chunk| mock.push(chunk, &mut script));
     (0..DELTAS).for_each(|_| mock.push(&delta, &mut script));
+    let (client, provider) = (client_codec(client), to_provider(provider));
     let (mut scanner, mut chunks, mut out) = (Scanner::default(), Vec::new(), Vec::new());
     move || {
         let mut cutter = Cutter::new(provider.frame(), 1 << 20);

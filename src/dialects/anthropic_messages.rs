@@ -30,7 +30,9 @@ pub use count_tokens::write_token_count;
 
 pub(super) use proof::{is_foreign_data, is_foreign_signature};
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
+use super::codec::{
+    ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+};
 use super::context_overflow::{is_overflow, message};
 use super::openai_chat;
 use super::part_order::PartOrder;
@@ -43,13 +45,27 @@ const DIALECT: Dialect = Dialect::AnthropicMessages;
 /// The dialect.
 pub(super) struct AnthropicMessages;
 
-impl Codec for AnthropicMessages {
-    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
-        "/messages".to_owned()
-    }
-
+impl ClientCodec for AnthropicMessages {
     fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
         read_request::read(root)
+    }
+
+    fn write_answer(&self, answer: &Answer, _: &ChatRequest, now_unix: u64, out: &mut Vec<u8>) {
+        answer::write(answer, now_unix, out);
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        write_error(error, out);
+    }
+
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
+        Box::new(PartOrder::new(encoder::Encoder::new(request, now_unix)))
+    }
+}
+
+impl ProviderCodec for AnthropicMessages {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
+        "/messages".to_owned()
     }
 
     fn write_request(
@@ -67,24 +83,12 @@ impl Codec for AnthropicMessages {
         answer::read(root)
     }
 
-    fn write_answer(&self, answer: &Answer, _: &ChatRequest, now_unix: u64, out: &mut Vec<u8>) {
-        answer::write(answer, now_unix, out);
-    }
-
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         read_error(status, body)
     }
 
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_error(error, out);
-    }
-
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-
-    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(PartOrder::new(encoder::Encoder::new(request, now_unix)))
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) use answer::failure;
 use std::fmt::Write as _;
 
 use super::codec::{
-    Codec, Frame, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+    ClientCodec, Frame, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel,
+    Unsupported,
 };
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
@@ -40,7 +41,33 @@ const DIALECT: Dialect = Dialect::BedrockConverse;
 /// The dialect.
 pub(super) struct BedrockConverse;
 
-impl Codec for BedrockConverse {
+impl ClientCodec for BedrockConverse {
+    fn read_request(
+        &self,
+        root: Node<'_>,
+        path: &RequestPath<'_>,
+    ) -> Result<ChatRequest, Malformed> {
+        read_request::read(root, path)
+    }
+
+    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
+        answer::write(answer, out);
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        write_error(error, out);
+    }
+
+    fn frame(&self) -> Frame {
+        Frame::Amazon
+    }
+
+    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
+        Box::new(PartOrder::new(encoder::Encoder::default()))
+    }
+}
+
+impl ProviderCodec for BedrockConverse {
     fn path(&self, target: &TargetModel<'_>, stream: bool) -> String {
         let operation = if stream { "converse-stream" } else { "converse" };
         let mut path = "/model/".to_owned();
@@ -54,14 +81,6 @@ impl Codec for BedrockConverse {
             }
         }
         path + "/" + operation
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        path: &RequestPath<'_>,
-    ) -> Result<ChatRequest, Malformed> {
-        read_request::read(root, path)
     }
 
     fn needs_bytes_of(&self, picture: &Media) -> bool {
@@ -83,16 +102,8 @@ impl Codec for BedrockConverse {
         answer::read(root)
     }
 
-    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
-        answer::write(answer, out);
-    }
-
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         read_error(status, None, body)
-    }
-
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_error(error, out);
     }
 
     fn frame(&self) -> Frame {
@@ -101,10 +112,6 @@ impl Codec for BedrockConverse {
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-
-    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
-        Box::new(PartOrder::new(encoder::Encoder::default()))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What every dialect can do.
+//! What every dialect can do, in two halves: one for clients that send it, one for providers that
+//! accept it.
 
 use std::time::Duration;
 
@@ -7,51 +8,21 @@ use crate::llm::{
     Answer, ApiError, ChatRequest, Chunk, Malformed, Media, ModelRules, Node, Scanner,
 };
 
-/// Both directions of one dialect. Synchronous and without state; streams have their own.
-pub trait Codec: Sync {
-    /// The path of a chat request behind the provider's base URL, query included.
-    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String;
-
-    /// Reads a client's request. `path` tells what this dialect says there.
+/// The half of a dialect that faces clients: reads what they send, writes what they receive.
+/// Without state; a stream has a [`StreamEncoder`] of its own.
+pub trait ClientCodec: Sync {
+    /// Reads a request. `path` is what the URL says in dialects that have the model there.
     ///
     /// # Errors
-    /// Where a member that is understood has the wrong type or a required one is missing.
+    /// If a known member has the wrong type or a required one is missing.
     fn read_request(
         &self,
         root: Node<'_>,
         path: &RequestPath<'_>,
     ) -> Result<ChatRequest, Malformed>;
 
-    /// True for a picture that the provider takes as bytes only, though it is an address.
-    fn needs_bytes_of(&self, picture: &Media) -> bool {
-        let _ = picture;
-        false
-    }
-
-    /// Appends the request as `target` takes it.
-    ///
-    /// # Errors
-    /// If the target cannot say what the request means.
-    fn write_request(
-        &self,
-        request: &ChatRequest,
-        target: &TargetModel<'_>,
-        warnings: &mut Warnings,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unsupported>;
-
-    /// Reads a provider's whole answer. None if it is no answer at all.
-    fn read_answer(&self, root: Node<'_>) -> Option<Answer>;
-
-    /// As [`Codec::read_answer`]. Calls that the provider gives no id get one made of `id`, the
-    /// answer's own, where the provider gives that none either.
-    fn read_answer_named(&self, root: Node<'_>, id: &str) -> Option<Answer> {
-        let _ = id;
-        self.read_answer(root)
-    }
-
-    /// Appends the answer to `request` as a client expects it. `now_unix`, in seconds, stands in where
-    /// the provider told no time.
+    /// Appends the response to `request`. `now_unix`, in seconds, is its creation time if the provider
+    /// sent none.
     fn write_answer(
         &self,
         answer: &Answer,
@@ -60,28 +31,69 @@ pub trait Codec: Sync {
         out: &mut Vec<u8>,
     );
 
-    /// Reads a provider's error; `body` is none where it is no JSON object.
+    /// Appends the body of an error response.
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>);
+
+    /// The framing that the stream encoder writes.
+    fn frame(&self) -> Frame {
+        Frame::Events
+    }
+
+    /// An encoder for the streamed response to `request`.
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder>;
+}
+
+/// The half of a dialect that faces providers: writes what they receive, reads what they send.
+/// Without state; a stream has a [`StreamDecoder`] of its own.
+pub trait ProviderCodec: Sync {
+    /// The path of a chat request, relative to the provider's base URL, with the query.
+    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String;
+
+    /// True for an image that the provider accepts as bytes only, but that is given as a URL.
+    fn needs_bytes_of(&self, image: &Media) -> bool {
+        let _ = image;
+        false
+    }
+
+    /// Appends the request as `target` accepts it, with a warning for what it drops.
+    ///
+    /// # Errors
+    /// If the target does not support what the request asks for, and dropping it would change the
+    /// meaning.
+    fn write_request(
+        &self,
+        request: &ChatRequest,
+        target: &TargetModel<'_>,
+        warnings: &mut Warnings,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsupported>;
+
+    /// Reads a complete response. None if it is not a response of this dialect.
+    fn read_answer(&self, root: Node<'_>) -> Option<Answer>;
+
+    /// Like [`ProviderCodec::read_answer`]. If the provider gives neither its tool calls nor the
+    /// response an id, the ids of the calls derive from `id`.
+    fn read_answer_named(&self, root: Node<'_>, id: &str) -> Option<Answer> {
+        let _ = id;
+        self.read_answer(root)
+    }
+
+    /// Reads an error response; `body` is none if it is not a JSON object.
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError;
 
-    /// How long the provider wants to be left alone, where the body of its error says so.
+    /// How long to wait before a retry, if the body of an error says so.
     fn retry_delay(&self, body: Node<'_>) -> Option<Duration> {
         let _ = body;
         None
     }
 
-    /// Appends an error as a client expects it.
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>);
-
-    /// How the provider's stream is cut into events.
+    /// The framing of the provider's stream.
     fn frame(&self) -> Frame {
         Frame::Events
     }
 
-    /// A reader of one provider's stream.
+    /// A decoder for one stream.
     fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
-
-    /// A writer of one client's stream, the answer to `request`.
-    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder>;
 }
 
 /// How a stream is cut into events.

@@ -16,7 +16,9 @@ mod tests;
 mod write_message;
 mod write_request;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
+use super::codec::{
+    ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+};
 use super::context_overflow::{message, recognize};
 use super::error_text::message_of;
 use super::part_order::PartOrder;
@@ -29,13 +31,27 @@ const DIALECT: Dialect = Dialect::CohereChat;
 /// The dialect.
 pub(super) struct CohereChat;
 
-impl Codec for CohereChat {
-    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
-        "/v2/chat".to_owned()
-    }
-
+impl ClientCodec for CohereChat {
     fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
         read_request::read(root)
+    }
+
+    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
+        answer::write(answer, out);
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        write_object(out, |root| root.text("message", &message(error, DIALECT)));
+    }
+
+    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
+        Box::new(PartOrder::new(encoder::Encoder::default()))
+    }
+}
+
+impl ProviderCodec for CohereChat {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
+        "/v2/chat".to_owned()
     }
 
     fn write_request(
@@ -54,24 +70,12 @@ impl Codec for CohereChat {
         answer::read(root)
     }
 
-    fn write_answer(&self, answer: &Answer, _: &ChatRequest, _: u64, out: &mut Vec<u8>) {
-        answer::write(answer, out);
-    }
-
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         read_error(status, body)
     }
 
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_object(out, |root| root.text("message", &message(error, DIALECT)));
-    }
-
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-
-    fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
-        Box::new(PartOrder::new(encoder::Encoder::default()))
     }
 }
 

@@ -202,7 +202,7 @@ fn is_said_as(message: &str, dialect: Dialect) -> bool {
 /// words than the vendor's. None if there is nothing to say anew.
 #[must_use]
 pub fn overflow_of_imitator(dialect: Dialect, status: u16, root: Node<'_>) -> Option<ApiError> {
-    let error = super::codec(dialect)?.read_error(status, Some(root));
+    let error = super::provider_codec(dialect)?.read_error(status, Some(root));
     if !is_overflow(&error) {
         return None;
     }
@@ -222,7 +222,7 @@ pub fn overflow_in_event(
     data: &[u8],
     scanner: &mut Scanner,
 ) -> Option<ApiError> {
-    let codec = super::codec(dialect)?;
+    let codec = super::provider_codec(dialect)?;
     let mut chunks = Vec::new();
     codec.stream_decoder().event(name, data, scanner, &mut chunks).ok()?;
     let error = chunks.into_iter().find_map(|chunk| match chunk {

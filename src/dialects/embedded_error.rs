@@ -4,7 +4,7 @@
 //! Relays answer 200 as soon as they have found a model, and tell in the body that it failed. What such
 //! an error says of its status counts; else its code or type does, by the names that the vendors use.
 
-use super::codec::Codec;
+use super::codec::ProviderCodec;
 use super::error_text::message_of;
 use super::{bedrock_converse, gemini, openai_chat};
 use crate::llm::{ApiError, Chunk, Dialect, Node, Scanner, is_error_answer};
@@ -149,7 +149,10 @@ pub fn failure_of_event(
         return None;
     }
     let mut chunks = Vec::new();
-    super::codec(dialect)?.stream_decoder().event(name, data, scanner, &mut chunks).ok()?;
+    super::provider_codec(dialect)?
+        .stream_decoder()
+        .event(name, data, scanner, &mut chunks)
+        .ok()?;
     chunks.into_iter().find_map(|chunk| match chunk {
         Chunk::Error(error) => Some(error),
         _ => None,
@@ -170,7 +173,8 @@ pub fn error_in_answer(dialect: Dialect, root: Node<'_>) -> ApiError {
     let status = error_status(holder);
     // Amazon and Cohere have no member `error`; those who stand before them do.
     let inner = holder.get("error").filter(|error| error.is_object());
-    let codec = super::codec(dialect).unwrap_or(&openai_chat::OpenaiChat as &dyn Codec);
+    let codec =
+        super::provider_codec(dialect).unwrap_or(&openai_chat::OpenaiChat as &dyn ProviderCodec);
     let error = match (dialect, inner) {
         (Dialect::BedrockConverse | Dialect::CohereChat, Some(inner)) => {
             codec.read_error(status, Some(inner))

@@ -32,7 +32,9 @@ pub(super) use signature::for_client;
 pub(super) use signature::is_foreign_signature;
 pub(super) use write_contents::UNCHECKED;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
+use super::codec::{
+    ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+};
 use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{
@@ -45,18 +47,32 @@ const DIALECT: Dialect = Dialect::Gemini;
 /// The dialect.
 pub(super) struct Gemini;
 
-impl Codec for Gemini {
-    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String {
-        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        format!("{}:{method}", model_path(target.model))
-    }
-
+impl ClientCodec for Gemini {
     fn read_request(
         &self,
         root: Node<'_>,
         path: &RequestPath<'_>,
     ) -> Result<ChatRequest, Malformed> {
         read_request::read(root, path)
+    }
+
+    fn write_answer(&self, answer: &Answer, request: &ChatRequest, _: u64, out: &mut Vec<u8>) {
+        answer::write(answer, hidden::requests_reasoning(request), out);
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        error::write(error, out);
+    }
+
+    fn stream_encoder(&self, request: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(encoder::Framing::Events, request))
+    }
+}
+
+impl ProviderCodec for Gemini {
+    fn path(&self, target: &TargetModel<'_>, stream: bool) -> String {
+        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        format!("{}:{method}", model_path(target.model))
     }
 
     fn needs_bytes_of(&self, picture: &Media) -> bool {
@@ -83,10 +99,6 @@ impl Codec for Gemini {
         answer::read_named(root, id)
     }
 
-    fn write_answer(&self, answer: &Answer, request: &ChatRequest, _: u64, out: &mut Vec<u8>) {
-        answer::write(answer, hidden::requests_reasoning(request), out);
-    }
-
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         error::read(status, body)
     }
@@ -95,16 +107,8 @@ impl Codec for Gemini {
         error::retry_delay(body)
     }
 
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        error::write(error, out);
-    }
-
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-
-    fn stream_encoder(&self, request: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(encoder::Framing::Events, request))
     }
 }
 

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::codec::{Codec, Frame, RequestPath, TargetModel};
+use super::codec::{Frame, ProviderCodec, RequestPath, TargetModel};
 use super::warnings::Warnings;
-use super::{Cutter, DIALECTS, codec, write_amazon_event, write_amazon_exception};
+use super::{Codec, Cutter, DIALECTS, codec, write_amazon_event, write_amazon_exception};
 use crate::llm::{
     Answer, ChatRequest, Chunk, ChunkAssembler, Content, Dialect, ReasoningSettings, Scanner,
     StopReason, Usage, chunks_of,
@@ -87,7 +87,7 @@ pub(super) fn read_answer(codec: &dyn Codec, body: &[u8]) -> Answer {
 
 /// The bytes of a stream as its provider sends them.
 pub(super) fn on_the_wire(codec: &dyn Codec, stream: &[u8]) -> Vec<u8> {
-    if codec.frame() == Frame::Events {
+    if ProviderCodec::frame(codec) == Frame::Events {
         return stream.to_vec();
     }
     let mut out = Vec::new();
@@ -106,7 +106,7 @@ pub(super) fn on_the_wire(codec: &dyn Codec, stream: &[u8]) -> Vec<u8> {
 pub(super) fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
     let mut decoder = codec.stream_decoder();
     let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
-    let mut cutter = Cutter::new(codec.frame(), 1 << 20);
+    let mut cutter = Cutter::new(ProviderCodec::frame(codec), 1 << 20);
     for piece in stream.chunks(size) {
         cutter.push(piece);
         let taken = cutter.each(|name, data| decoder.event(name, data, &mut scanner, &mut chunks));
@@ -281,7 +281,7 @@ fn stream_equals_response_for_any_split() {
                     dialect.name()
                 );
             }
-            if codec.frame() == Frame::Events {
+            if ProviderCodec::frame(codec) == Frame::Events {
                 let text = String::from_utf8(text).expect("UTF-8");
                 let crlf = text.replace('\n', "\r\n").into_bytes();
                 assert_eq!(decode(codec, &crlf, 5), whole, "{} {case} with CRLF", dialect.name());

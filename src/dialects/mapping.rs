@@ -10,7 +10,7 @@ mod notes;
 mod requests;
 mod table;
 
-use super::codec::Codec;
+use super::Codec;
 use super::{DIALECTS, codec};
 use crate::llm::Dialect;
 

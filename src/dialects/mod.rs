@@ -1,8 +1,8 @@
 //! The wire formats of LLM APIs, one file each, in both directions: bytes to the canonical form of
 //! `llm/`, and back.
 //!
-//! A [`Codec`] promises: it does no I/O and reads no clock; what a client sends wrongly is an error with
-//! the path to it; what a provider sends is taken as far as it goes, and what is no answer at all is
+//! A codec, of either half ([`ClientCodec`], [`ProviderCodec`]), does no I/O and reads no clock; what a
+//! client sends wrongly is an error with the path to it; what a provider sends is taken as far as it goes, and what is no answer at all is
 //! an error; what the target cannot say is dropped with a warning, or refused where dropping it would
 //! change the meaning; a stream, decoded and assembled, is the answer that the same provider gives
 //! without one, however its bytes were cut.
@@ -15,6 +15,8 @@ mod amazon_stream;
 mod answer_id;
 mod anthropic_messages;
 mod bedrock_converse;
+#[cfg(test)]
+mod both_roles;
 mod codec;
 mod cohere_chat;
 mod completions;
@@ -49,9 +51,11 @@ pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };
 pub use anthropic_messages::write_token_count;
+#[cfg(test)]
+use both_roles::{Codec, DIALECTS, codec};
 pub use codec::{
-    Codec, Frame, RequestPath, StreamDecodeError, StreamDecoder, StreamEncoder, TargetModel,
-    Unsupported,
+    ClientCodec, Frame, ProviderCodec, RequestPath, StreamDecodeError, StreamDecoder,
+    StreamEncoder, TargetModel, Unsupported,
 };
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
@@ -79,18 +83,31 @@ pub use warnings::Warnings;
 
 use crate::llm::Dialect;
 
-/// The dialects, each with its code.
-const DIALECTS: [(Dialect, &dyn Codec); 6] = [
-    (Dialect::OpenaiChat, &openai_chat::OpenaiChat),
-    (Dialect::OpenaiResponses, &openai_responses::OpenaiResponses),
-    (Dialect::AnthropicMessages, &anthropic_messages::AnthropicMessages),
-    (Dialect::Gemini, &gemini::Gemini),
-    (Dialect::BedrockConverse, &bedrock_converse::BedrockConverse),
-    (Dialect::CohereChat, &cohere_chat::CohereChat),
-];
-
-/// The code of `dialect`; none of the pass-through.
+/// The half of `dialect` that faces clients. Clients of paths that no dialect claims get OpenAI's.
 #[must_use]
-pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
-    DIALECTS.iter().find(|(known, _)| *known == dialect).map(|(_, codec)| *codec)
+pub fn client_codec(dialect: Dialect) -> &'static dyn ClientCodec {
+    match dialect {
+        Dialect::OpenaiChat | Dialect::Passthrough => &openai_chat::OpenaiChat,
+        Dialect::OpenaiResponses => &openai_responses::OpenaiResponses,
+        Dialect::AnthropicMessages => &anthropic_messages::AnthropicMessages,
+        Dialect::Gemini => &gemini::Gemini,
+        Dialect::BedrockConverse => &bedrock_converse::BedrockConverse,
+        Dialect::CohereChat => &cohere_chat::CohereChat,
+    }
+}
+
+/// The half of `dialect` that faces providers. None for the pass-through: nothing is translated for
+/// such a provider.
+#[must_use]
+pub fn provider_codec(dialect: Dialect) -> Option<&'static dyn ProviderCodec> {
+    let codec: &'static dyn ProviderCodec = match dialect {
+        Dialect::OpenaiChat => &openai_chat::OpenaiChat,
+        Dialect::OpenaiResponses => &openai_responses::OpenaiResponses,
+        Dialect::AnthropicMessages => &anthropic_messages::AnthropicMessages,
+        Dialect::Gemini => &gemini::Gemini,
+        Dialect::BedrockConverse => &bedrock_converse::BedrockConverse,
+        Dialect::CohereChat => &cohere_chat::CohereChat,
+        Dialect::Passthrough => return None,
+    };
+    Some(codec)
 }

@@ -20,7 +20,9 @@ mod write_request;
 pub(super) use answer::{failure, tokens, write_tokens};
 pub(super) use read_request::{arguments, cache_point, function, json_schema, labels, texts};
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
+use super::codec::{
+    ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+};
 use super::context_overflow::recognize;
 use super::error_text::message_of;
 use super::openai_tools::CallForms;
@@ -33,13 +35,33 @@ const DIALECT: Dialect = Dialect::OpenaiChat;
 /// The dialect.
 pub(super) struct OpenaiChat;
 
-impl Codec for OpenaiChat {
-    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
-        "/chat/completions".to_owned()
-    }
-
+impl ClientCodec for OpenaiChat {
     fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
         read_request::read(root)
+    }
+
+    fn write_answer(
+        &self,
+        answer: &Answer,
+        request: &ChatRequest,
+        now_unix: u64,
+        out: &mut Vec<u8>,
+    ) {
+        answer::write(answer, &CallForms::of(request), now_unix, out);
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        write_error(error, out);
+    }
+
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
+        Box::new(encoder::Encoder::new(request, now_unix))
+    }
+}
+
+impl ProviderCodec for OpenaiChat {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
+        "/chat/completions".to_owned()
     }
 
     fn write_request(
@@ -58,30 +80,12 @@ impl Codec for OpenaiChat {
         answer::read(root)
     }
 
-    fn write_answer(
-        &self,
-        answer: &Answer,
-        request: &ChatRequest,
-        now_unix: u64,
-        out: &mut Vec<u8>,
-    ) {
-        answer::write(answer, &CallForms::of(request), now_unix, out);
-    }
-
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         read_error(status, body)
     }
 
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_error(error, out);
-    }
-
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-
-    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(encoder::Encoder::new(request, now_unix))
     }
 }
 

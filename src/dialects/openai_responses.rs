@@ -34,7 +34,9 @@ pub(super) use identity::is_ours as is_own_item_id;
 pub use identity::{response_name, response_name_of_item};
 pub(super) use proof::is_foreign_proof;
 
-use super::codec::{Codec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported};
+use super::codec::{
+    ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
+};
 use super::openai_chat;
 use super::part_order::PartOrder;
 use super::sendable_turns;
@@ -59,13 +61,33 @@ pub fn write_input_tokens(tokens: u64, out: &mut Vec<u8>) {
 /// The dialect.
 pub(super) struct OpenaiResponses;
 
-impl Codec for OpenaiResponses {
-    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
-        "/responses".to_owned()
-    }
-
+impl ClientCodec for OpenaiResponses {
     fn read_request(&self, root: Node<'_>, _: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
         read_request::read(root)
+    }
+
+    fn write_answer(
+        &self,
+        answer: &Answer,
+        request: &ChatRequest,
+        now_unix: u64,
+        out: &mut Vec<u8>,
+    ) {
+        answer::write(answer, request, now_unix, out);
+    }
+
+    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
+        openai_chat::write_error(error, out);
+    }
+
+    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
+        Box::new(PartOrder::new(encoder::Encoder::new(request, now_unix)))
+    }
+}
+
+impl ProviderCodec for OpenaiResponses {
+    fn path(&self, _: &TargetModel<'_>, _: bool) -> String {
+        "/responses".to_owned()
     }
 
     fn write_request(
@@ -83,29 +105,11 @@ impl Codec for OpenaiResponses {
         answer::read(root)
     }
 
-    fn write_answer(
-        &self,
-        answer: &Answer,
-        request: &ChatRequest,
-        now_unix: u64,
-        out: &mut Vec<u8>,
-    ) {
-        answer::write(answer, request, now_unix, out);
-    }
-
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
         openai_chat::read_error(status, body)
     }
 
-    fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        openai_chat::write_error(error, out);
-    }
-
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-
-    fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
-        Box::new(PartOrder::new(encoder::Encoder::new(request, now_unix)))
     }
 }

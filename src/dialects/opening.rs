@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::codec::Codec;
+use super::codec::ProviderCodec;
 use super::embedded_error::{UNKNOWN_STATUS, error_in_answer};
 use super::openai_chat::OpenaiChat;
 use crate::llm::{ApiError, Chunk, Content, Dialect, Node, Scanner, is_error_event};
@@ -199,7 +199,7 @@ fn sign_of_cohere(kind: &str, root: Node<'_>) -> Sign {
 
 /// The error that an event tells, as its dialect's decoder reads it.
 fn error(dialect: Dialect, name: Option<&str>, data: &[u8], scanner: &mut Scanner) -> ApiError {
-    let codec = super::codec(dialect).unwrap_or(&OpenaiChat as &dyn Codec);
+    let codec = super::provider_codec(dialect).unwrap_or(&OpenaiChat as &dyn ProviderCodec);
     let mut chunks = Vec::new();
     let read = codec.stream_decoder().event(name, data, scanner, &mut chunks);
     let error = chunks.into_iter().filter(|_| read.is_ok()).find_map(|chunk| match chunk {

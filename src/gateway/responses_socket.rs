@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::dialects::{RequestPath, codec, response_name};
+use crate::dialects::{RequestPath, client_codec, response_name};
 use crate::gateway::context::{
     Client, Exchange, FrameHead, GatewayError, Lane, MessageFraming, Opcode, RequestContext,
     message_framing, write_frame,
@@ -367,7 +367,7 @@ async fn keep_only(
     conversations: &mut Conversations,
     (create, lane): (CreateMessage, Lane),
 ) -> Result<(), GatewayError> {
-    let codec = codec(Dialect::OpenaiResponses).ok_or(GatewayError::NotFound)?;
+    let codec = client_codec(Dialect::OpenaiResponses);
     let read = translate_body(exchange, &create.body)?;
     let id = format!("resp_{}", exchange.worker.next_id());
     let mut encoder = codec.stream_encoder(&read, crate::base::unix_now().as_secs());
@@ -388,7 +388,7 @@ async fn keep_only(
 }
 
 fn translate_body(exchange: &Exchange<'_>, body: &[u8]) -> Result<ChatRequest, GatewayError> {
-    let codec = codec(Dialect::OpenaiResponses).ok_or(GatewayError::NotFound)?;
+    let codec = client_codec(Dialect::OpenaiResponses);
     let mut scanner = exchange.worker.scanner();
     let read = scanner.read(body, |root| codec.read_request(root, &RequestPath::default()));
     read.map_err(GatewayError::Json)?.map_err(GatewayError::Malformed)

@@ -5,7 +5,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringgate::dialects::{Codec, Cutter, RequestPath, TargetModel, Warnings, codec};
+use ringgate::dialects::{
+    ClientCodec, Cutter, ProviderCodec, RequestPath, TargetModel, Warnings, client_codec,
+    provider_codec,
+};
 use ringgate::llm::{ChatRequest, ChunkAssembler, Dialect, Scanner, chunks_of};
 use serde::de::IgnoredAny;
 
@@ -13,26 +16,25 @@ const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 fuzz_target!(|data: &[u8]| {
     let [dialect, kind, body @ ..] = data else { return };
-    let Some(reader) = codec(Dialect::ALL[usize::from(*dialect) % Dialect::ALL.len()]) else {
-        return;
-    };
+    let dialect = Dialect::ALL[usize::from(*dialect) % Dialect::ALL.len()];
+    let Some(provider) = provider_codec(dialect) else { return };
     match kind % 4 {
-        0 => request(reader, body),
-        1 => answer(reader, body),
-        2 => error(reader, body),
-        _ => stream(reader, body, usize::from(kind / 4) + 1),
+        0 => request(client_codec(dialect), body),
+        1 => answer(provider, body),
+        2 => error(provider, body),
+        _ => stream(provider, body, usize::from(kind / 4) + 1),
     }
 });
 
-fn others() -> impl Iterator<Item = &'static dyn Codec> {
-    Dialect::ALL.into_iter().filter_map(codec)
+fn clients() -> impl Iterator<Item = &'static dyn ClientCodec> {
+    Dialect::ALL.into_iter().map(client_codec)
 }
 
-fn request(reader: &dyn Codec, body: &[u8]) {
+fn request(reader: &dyn ClientCodec, body: &[u8]) {
     let path = RequestPath { model: Some("m"), stream: true };
     let read = Scanner::default().read(body, |root| reader.read_request(root, &path));
     let Ok(Ok(request)) = read else { return };
-    for writer in others() {
+    for writer in Dialect::ALL.into_iter().filter_map(provider_codec) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let target = TargetModel::new(&request.model, true);
         if writer.write_request(&request, &target, &mut warnings, &mut out).is_ok() {
@@ -45,12 +47,12 @@ fn request(reader: &dyn Codec, body: &[u8]) {
     }
 }
 
-fn answer(reader: &dyn Codec, body: &[u8]) {
+fn answer(reader: &dyn ProviderCodec, body: &[u8]) {
     let Ok(Some(answer)) = Scanner::default().read(body, |root| reader.read_answer(root)) else {
         return;
     };
     let asked = ChatRequest { include_usage: true, ..ChatRequest::default() };
-    for writer in others() {
+    for writer in clients() {
         let mut out = Vec::new();
         writer.write_answer(&answer, &asked, 1, &mut out);
         assert_json(&out);
@@ -59,19 +61,19 @@ fn answer(reader: &dyn Codec, body: &[u8]) {
     }
 }
 
-fn error(reader: &dyn Codec, body: &[u8]) {
+fn error(reader: &dyn ProviderCodec, body: &[u8]) {
     let read = Scanner::default().read(body, |root| reader.read_error(500, Some(root)));
     let Ok(error) = read else { return };
-    for writer in others() {
+    for writer in clients() {
         let mut out = Vec::new();
         writer.write_error(&error, &mut out);
         assert_json(&out);
     }
 }
 
-fn stream(reader: &dyn Codec, body: &[u8], size: usize) {
+fn stream(reader: &dyn ProviderCodec, body: &[u8], size: usize) {
     let mut encoders: Vec<_> =
-        others().map(|writer| writer.stream_encoder(&ChatRequest::default(), 1)).collect();
+        clients().map(|writer| writer.stream_encoder(&ChatRequest::default(), 1)).collect();
     let decode = |size: usize| {
         let mut cutter = Cutter::new(reader.frame(), EVENT_BYTES_MAX);
         let mut decoder = reader.stream_decoder();

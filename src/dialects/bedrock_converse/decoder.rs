@@ -289,7 +289,7 @@ fn status_of(name: &str) -> u16 {
 mod tests {
     use super::super::BedrockConverse;
     use super::*;
-    use crate::dialects::codec::Codec;
+    use crate::dialects::codec::ProviderCodec;
     use crate::dialects::grid::{assemble, decode, on_the_wire};
     use crate::llm::{ApiError, ChunkAssembler, Media, StopReason};
 

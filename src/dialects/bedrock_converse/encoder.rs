@@ -204,7 +204,7 @@ mod tests {
     use super::super::BedrockConverse;
     use crate::dialects::DIALECTS;
     use crate::dialects::amazon_stream::AmazonReader;
-    use crate::dialects::codec::Codec;
+    use crate::dialects::codec::ClientCodec;
     use crate::dialects::grid::{
         asking_for_usage, assemble, cases, core, decode, encode, on_the_wire, read_answer,
     };

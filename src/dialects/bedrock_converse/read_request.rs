@@ -249,7 +249,7 @@ mod tests {
 
     use super::super::BedrockConverse;
     use super::*;
-    use crate::dialects::codec::{Codec, TargetModel};
+    use crate::dialects::codec::{ProviderCodec, TargetModel};
     use crate::dialects::grid::cases;
     use crate::dialects::warnings::Warnings;
     use crate::llm::{

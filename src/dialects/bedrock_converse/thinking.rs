@@ -226,7 +226,7 @@ mod tests {
 
     use super::super::BedrockConverse;
     use crate::dialects::adapt;
-    use crate::dialects::codec::{Codec, TargetModel};
+    use crate::dialects::codec::{ProviderCodec, TargetModel};
     use crate::dialects::warnings::Warnings;
     use crate::llm::{
         ChatRequest, Content, Dialect, Function, ModelFields, ModelRule, Part, ReasoningSettings,

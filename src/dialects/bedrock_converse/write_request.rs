@@ -215,7 +215,7 @@ mod tests {
 
     use super::super::BedrockConverse;
     use super::*;
-    use crate::dialects::codec::Codec;
+    use crate::dialects::codec::ProviderCodec;
     use crate::dialects::{adapt, codec, grid};
     use crate::llm::{
         CachePoint, Content, Dialect, DialectJson, File, Function, Json, Media, MediaSource, Part,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::CohereChat;
-use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, TargetModel};
+use crate::dialects::codec::{ClientCodec, ProviderCodec, RequestPath, StreamDecoder, TargetModel};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, ChatRequest, Chunk, ChunkAssembler, Citation, Content, Dialect, DialectJson,

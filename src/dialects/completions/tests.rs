@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{completions_encoder, read_completions_request, write_completions_answer};
-use crate::dialects::codec::Codec;
+use crate::dialects::Codec;
 use crate::dialects::{DIALECTS, openai_chat};
 use crate::http::EventReader;
 use crate::llm::{

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{DIALECT, Gemini, array_encoder};
-use crate::dialects::codec::{Codec, RequestPath, StreamDecoder, TargetModel, Unsupported};
+use crate::dialects::codec::{
+    ClientCodec, ProviderCodec, RequestPath, StreamDecoder, TargetModel, Unsupported,
+};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Answer, ApiError, CachePoint, ChatRequest, Choice, Chunk, ChunkAssembler, Content, Delta,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::codec::Codec;
+use super::super::Codec;
 use super::super::grid::{asking_for_usage, cases, encode};
 use super::requests::{added, dotted, places};
 use super::{clients, dialect_name, table, vendors};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::super::codec::{Codec, TargetModel};
+use super::super::Codec;
+use super::super::codec::TargetModel;
 use super::super::grid::{cases, read_request};
 use super::super::warnings::Warnings;
 use super::{CLIENTS, clients, dialect_name, table, vendors};

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::OpenaiChat;
-use crate::dialects::codec::{Codec, RequestPath, TargetModel};
+use crate::dialects::Codec;
+use crate::dialects::codec::{ProviderCodec, RequestPath, TargetModel};
 use crate::dialects::grid::asking_for_usage;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
+use crate::dialects::Codec;
 use crate::dialects::DIALECTS;
 use crate::dialects::codec;
-use crate::dialects::codec::Codec;
 use crate::dialects::grid::{decode, encode, read_answer, read_request, write_request};
 use crate::llm::{
     Answer, ChatRequest, Choice, Content, Dialect, Part, Role, StopReason, ToolCall, chunks_of,

@@ -1,10 +1,12 @@
 //! A stream in the form in which answers are stored and shared: the events of OpenAI's chat, or of its older
 //! completions.
 
-use super::format::client_codec;
-use crate::dialects::{StreamDecoder, StreamEncoder, codec, completions_encoder};
+use super::format::{STORED, foreign_dialect};
+use crate::dialects::{
+    StreamDecoder, StreamEncoder, client_codec, completions_encoder, provider_codec,
+};
 use crate::gateway::context::{Endpoint, Exchange};
-use crate::llm::{ChatRequest, Chunk, Dialect, Scanner};
+use crate::llm::{ChatRequest, Chunk, Scanner};
 
 /// Writes events or chunks of any dialect in the stored form.
 pub(crate) struct ChatEvents {
@@ -18,25 +20,25 @@ pub(crate) struct ChatEvents {
 impl ChatEvents {
     /// For a stream that comes as events in the client's dialect. None where that is the stored form.
     pub(crate) fn of_events(exchange: &Exchange<'_>) -> Option<Self> {
-        let client = exchange.record.endpoint.and_then(client_codec)?;
-        Self::new(exchange, Some(client.stream_decoder()))
+        let dialect = exchange.record.endpoint.and_then(foreign_dialect)?;
+        Some(Self::new(exchange, Some(provider_codec(dialect)?.stream_decoder())))
     }
 
     /// For a stream that comes as chunks.
-    pub(crate) fn of_chunks(exchange: &Exchange<'_>) -> Option<Self> {
+    pub(crate) fn of_chunks(exchange: &Exchange<'_>) -> Self {
         Self::new(exchange, None)
     }
 
-    fn new(exchange: &Exchange<'_>, decoder: Option<Box<dyn StreamDecoder>>) -> Option<Self> {
+    fn new(exchange: &Exchange<'_>, decoder: Option<Box<dyn StreamDecoder>>) -> Self {
         let chat_request = ChatRequest { include_usage: true, ..ChatRequest::default() };
         let now = exchange.record.at_unix.as_secs();
         let is_completion = exchange.record.endpoint == Some(Endpoint::Completions);
         let encoder = if is_completion {
             completions_encoder(&chat_request, now)
         } else {
-            codec(Dialect::OpenaiChat)?.stream_encoder(&chat_request, now)
+            client_codec(STORED).stream_encoder(&chat_request, now)
         };
-        Some(Self { encoder, decoder, chunks: Vec::new(), events: Vec::new() })
+        Self { encoder, decoder, chunks: Vec::new(), events: Vec::new() }
     }
 
     /// Takes an event of the provider; `sink` gets the data of each event in the stored form.

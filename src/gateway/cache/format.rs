@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialects::{Codec, TargetModel, Warnings, codec};
+use crate::dialects::{ClientCodec, TargetModel, Warnings, client_codec, provider_codec};
 use crate::gateway::context::{Body, Endpoint, Exchange, Request};
 use crate::gateway::upstream::translate;
 use crate::llm::{Answer, ChatRequest, Dialect, Outline, chunks_of_known};
@@ -16,13 +16,12 @@ pub(crate) struct StoredRequest<'r> {
     pub outline: Cow<'r, Outline>,
 }
 
-/// The code of the client's dialect, where its conversation is in another than OpenAI's chat.
-pub(crate) fn client_codec(endpoint: Endpoint) -> Option<&'static dyn Codec> {
-    endpoint.chat_dialect().filter(|dialect| *dialect != Dialect::OpenaiChat).and_then(codec)
-}
+/// The dialect in which conversations are stored.
+pub(crate) const STORED: Dialect = Dialect::OpenaiChat;
 
-fn chat() -> Option<&'static dyn Codec> {
-    codec(Dialect::OpenaiChat)
+/// The dialect of the client's conversation, if it is not the stored one.
+pub(crate) fn foreign_dialect(endpoint: Endpoint) -> Option<Dialect> {
+    endpoint.chat_dialect().filter(|dialect| *dialect != STORED)
 }
 
 /// The request as it is looked up. None if it has what this form cannot express, so that two requests that
@@ -36,11 +35,12 @@ pub(crate) fn to_stored_request<'r>(
     if request.as_array {
         return None;
     }
-    let Some(client) = client_codec(endpoint) else {
+    let Some(client) = foreign_dialect(endpoint) else {
         let (bytes, outline) = (Cow::Borrowed(&bytes[..]), Cow::Borrowed(outline));
         return Some(StoredRequest { endpoint, bytes, outline });
     };
-    let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
+    let chat_request =
+        translate::read(exchange.context, request, &[], client_codec(client)).ok()?;
     // Some members are unknown to OpenAI, but known to those who imitate it.
     let body = in_chat(&chat_request, true).or_else(|| in_chat(&chat_request, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
@@ -52,18 +52,19 @@ pub(crate) fn to_stored_request<'r>(
 fn in_chat(chat_request: &ChatRequest, is_original: bool) -> Option<Vec<u8>> {
     let target = TargetModel::new(&chat_request.model, is_original);
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
-    chat()?.write_request(chat_request, &target, &mut warnings, &mut body).ok()?;
+    provider_codec(STORED)?.write_request(chat_request, &target, &mut warnings, &mut body).ok()?;
     warnings.is_empty().then_some(body)
 }
 
 /// A whole answer, which the client gets as `body`, as it is stored.
 pub(crate) fn to_stored_response(exchange: &Exchange<'_>, body: Vec<u8>) -> Option<Vec<u8>> {
-    let Some(client) = exchange.record.endpoint.and_then(client_codec) else { return Some(body) };
-    let read = exchange.worker.scanner().read(&body, |root| client.read_answer(root));
+    let foreign = exchange.record.endpoint.and_then(foreign_dialect);
+    let Some(codec) = foreign.and_then(provider_codec) else { return Some(body) };
+    let read = exchange.worker.scanner().read(&body, |root| codec.read_answer(root));
     let answer = read.ok().flatten()?;
     let mut out = Vec::with_capacity(body.len());
     let now = exchange.record.at_unix.as_secs();
-    chat()?.write_answer(&answer, &ChatRequest::default(), now, &mut out);
+    client_codec(STORED).write_answer(&answer, &ChatRequest::default(), now, &mut out);
     Some(out)
 }
 
@@ -71,12 +72,12 @@ pub(crate) fn to_stored_response(exchange: &Exchange<'_>, body: Vec<u8>) -> Opti
 pub(crate) fn from_stored(
     exchange: &Exchange<'_>,
     request: &Request,
-    client: &dyn Codec,
+    client: &dyn ClientCodec,
     (stored, id): (&[u8], &str),
 ) -> Option<Vec<u8>> {
     let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
-    let chat = chat()?;
-    let read = exchange.worker.scanner().read(stored, |root| chat.read_answer(root));
+    let codec = provider_codec(STORED)?;
+    let read = exchange.worker.scanner().read(stored, |root| codec.read_answer(root));
     let answer = Answer { id: id.to_owned(), ..read.ok().flatten()? };
     let now = exchange.record.at_unix.as_secs();
     let mut out = Vec::with_capacity(stored.len() * 2);

@@ -3,7 +3,7 @@
 use super::lookup::Hit;
 use super::{format, shared_stream};
 use crate::cache::Entry;
-use crate::dialects::{Codec, Frame};
+use crate::dialects::{ClientCodec, Frame, client_codec};
 use crate::gateway::context::{Exchange, GatewayError, Request};
 use crate::gateway::downstream::events;
 use crate::gateway::downstream::head::{BodyFraming, begin_head, body_framing, finish_head};
@@ -26,12 +26,12 @@ pub(crate) async fn deliver(
     exchange.record.model.clone_from(&entry.labels.model);
     let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
     let is_stream = exchange.record.stream && request.endpoint.is_text();
-    let client_codec = format::client_codec(request.endpoint);
+    let foreign = format::foreign_dialect(request.endpoint).map(client_codec);
     let written =
-        client_codec.and_then(|it| format::from_stored(exchange, request, it, (&entry.body, &id)));
+        foreign.and_then(|it| format::from_stored(exchange, request, it, (&entry.body, &id)));
     let out = match written {
         Some(events) if is_stream => {
-            let frame = client_codec.map_or(Frame::Events, Codec::frame);
+            let frame = foreign.map_or(Frame::Events, ClientCodec::frame);
             as_events(exchange, &entry, (frame, &events))
         }
         Some(body) => as_json(exchange, &entry, [&body, b"", b""]),

@@ -5,7 +5,7 @@ use std::pin::pin;
 use super::format;
 use crate::base::{Instant, unix_now};
 use crate::cache::{AnswerOrigin, Follower, SharedChunk};
-use crate::dialects::{Codec, Frame, StreamDecoder, StreamEncoder, codec};
+use crate::dialects::{Frame, StreamDecoder, StreamEncoder, client_codec, provider_codec};
 use crate::gateway::context::{Exchange, GatewayError, Request};
 use crate::gateway::downstream::disconnect::or_disconnect;
 use crate::gateway::downstream::events::{append, end};
@@ -26,7 +26,8 @@ pub(crate) async fn relay(
     let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
     let framing = body_framing(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
-    let frame = format::client_codec(request.endpoint).map_or(Frame::Events, Codec::frame);
+    let foreign = format::foreign_dialect(request.endpoint);
+    let frame = foreign.map_or(Frame::Events, |dialect| client_codec(dialect).frame());
     write_field(&mut out, "content-type", frame.media_type().as_bytes());
     write_field(&mut out, "x-accel-buffering", b"no");
     finish_head(exchange, &mut out, framing);
@@ -81,10 +82,10 @@ struct Transcoder {
 
 impl Transcoder {
     fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
-        let client = format::client_codec(request.endpoint)?;
+        let client = client_codec(format::foreign_dialect(request.endpoint)?);
         let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
         Some(Self {
-            decoder: codec(Dialect::OpenaiChat)?.stream_decoder(),
+            decoder: provider_codec(Dialect::OpenaiChat)?.stream_decoder(),
             encoder: client.stream_encoder(&chat_request, exchange.record.at_unix.as_secs()),
             id: format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id),
             chunks: Vec::new(),

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::dialects::{Unsupported, codec, write_last_error};
+use crate::dialects::{Unsupported, client_codec, write_last_error};
 use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
 use crate::routing::RouteError;
@@ -213,9 +213,7 @@ impl GatewayError {
     /// The error as the JSON object of a client's dialect.
     pub(crate) fn to_json(&self, dialect: Dialect) -> Vec<u8> {
         let mut out = Vec::new();
-        if let Some(codec) = codec(dialect).or_else(|| codec(Dialect::OpenaiChat)) {
-            codec.write_error(&self.to_api_error(), &mut out);
-        }
+        client_codec(dialect).write_error(&self.to_api_error(), &mut out);
         out
     }
 
@@ -226,10 +224,8 @@ impl GatewayError {
             write_last_error(&self.to_api_error(), number, &mut out);
             return out;
         }
-        if let Some(codec) = codec(dialect).or_else(|| codec(Dialect::OpenaiChat)) {
-            let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
-            encoder.push(&Chunk::Error(self.to_api_error()), &mut out);
-        }
+        let mut encoder = client_codec(dialect).stream_encoder(&ChatRequest::default(), 0);
+        encoder.push(&Chunk::Error(self.to_api_error()), &mut out);
         out
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::attempt::Response;
 use super::plan_executor::PlanExecutor;
 use crate::base::{Instant, RequestId, unix_now};
-use crate::dialects::{Cutter, codec};
+use crate::dialects::{Cutter, provider_codec};
 use crate::gateway::context::{
     Body, GatewayError, Grant, Request, RequestContext, outcome_of_status,
 };
@@ -152,7 +152,7 @@ async fn read_usage(
     upstream_request: &UpstreamRequest,
     mut response: Box<UpstreamResponse>,
 ) -> Option<Usage> {
-    let codec = codec(upstream_request.dialect)?;
+    let codec = provider_codec(upstream_request.dialect)?;
     let body = response.keep_whole(context, upstream_request).await.ok()?;
     let is_stream = response.is_stream();
     response.done(upstream_request);

@@ -5,7 +5,7 @@ use std::pin::pin;
 use super::tap::ResponseTap;
 use super::{service_tiers, translated};
 use crate::base::Instant;
-use crate::dialects::codec;
+use crate::dialects::provider_codec;
 use crate::gateway::context::{Endpoint, Exchange, GatewayError};
 use crate::gateway::downstream::disconnect;
 use crate::gateway::downstream::head::{BodyFraming, HEAD_BYTES, begin_head, finish_head};
@@ -92,7 +92,7 @@ fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
         Some(Endpoint::EmbedContent) => Some(Dialect::Gemini),
         endpoint => endpoint.and_then(Endpoint::chat_dialect),
     };
-    let Some(codec) = dialect.and_then(codec) else { return };
+    let Some(codec) = dialect.and_then(provider_codec) else { return };
     if dialect == Some(Dialect::CohereChat) {
         let read = exchange.worker.scanner().read(body, |root| codec.read_answer(root));
         exchange.record.usage = read.ok().flatten().and_then(|answer| answer.usage);

@@ -12,7 +12,9 @@ use memchr::memmem::Finder;
 
 use super::json::tier_of;
 use super::tap::{PieceSource, ResponseTap, StreamPiece};
-use crate::dialects::{codec, overflow_in_event, with_overflow, write_last_error};
+use crate::dialects::{
+    client_codec, overflow_in_event, provider_codec, with_overflow, write_last_error,
+};
 use crate::gateway::context::{Endpoint, Exchange, GatewayError};
 use crate::gateway::downstream::disconnect::send_shared;
 use crate::gateway::downstream::events::{DONE, append, end};
@@ -311,8 +313,9 @@ fn write_full_context(
                 write_last_error(&error, number, out);
             }
         }
-    } else if let Some(codec) = codec(dialect) {
-        codec.stream_encoder(&ChatRequest::default(), 0).push(&Chunk::Error(error), out);
+    } else {
+        let mut encoder = client_codec(dialect).stream_encoder(&ChatRequest::default(), 0);
+        encoder.push(&Chunk::Error(error), out);
     }
     true
 }
@@ -365,7 +368,7 @@ fn is_last(dialect: Dialect, name: Option<&str>) -> bool {
 /// Meters an event that has its usage where its dialect has it: each piece of Google's has
 /// the usage so far, and the last event of Cohere's has all of it.
 fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &SseEvent<'_>) {
-    let Some(codec) = codec(dialect) else { return };
+    let Some(codec) = provider_codec(dialect) else { return };
     let mut chunks = Vec::new();
     let scanner = &mut exchange.worker.scanner();
     // What makes no sense to us may make sense to the client, who gets it as it is.

@@ -145,7 +145,7 @@ impl ResponseTap {
     pub(crate) fn expect_chunks(&mut self, exchange: &Exchange<'_>, response: &UpstreamResponse) {
         self.expect_stream(response, None);
         if let Some(writer) = self.cache_writer() {
-            writer.expect_stream(ChatEvents::of_chunks(exchange));
+            writer.expect_stream(Some(ChatEvents::of_chunks(exchange)));
         }
         self.begin_unless_held(exchange);
     }

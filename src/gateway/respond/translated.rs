@@ -10,7 +10,8 @@ use super::json::{keep_whole, tier_of};
 use super::tap::{PieceSource, ResponseTap, StreamPiece};
 use crate::base::unix_now;
 use crate::dialects::{
-    Codec, Cutter, StreamDecodeError, StreamDecoder, StreamEncoder, codec, overflow_of_imitator,
+    ClientCodec, Cutter, ProviderCodec, StreamDecodeError, StreamDecoder, StreamEncoder,
+    client_codec, overflow_of_imitator,
 };
 use crate::gateway::context::{Endpoint, Exchange, GatewayError, own_id};
 use crate::gateway::downstream::disconnect::send_shared;
@@ -201,7 +202,7 @@ fn json_response(
 async fn error(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
-    (client, provider): (&dyn Codec, &dyn Codec),
+    (client, provider): (&dyn ClientCodec, &dyn ProviderCodec),
     (response, body): (&UpstreamResponse, &[u8]),
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
@@ -247,9 +248,7 @@ pub(crate) async fn rewritten(
     error: &ApiError,
 ) -> Result<(), GatewayError> {
     let mut body = Vec::new();
-    if let Some(client) = codec(exchange.record.client_format.dialect) {
-        client.write_error(error, &mut body);
-    }
+    client_codec(exchange.record.client_format.dialect).write_error(error, &mut body);
     send_json(exchange, upstream_request, (response, error.status), (&body, None)).await
 }
 

@@ -3,7 +3,9 @@
 
 use super::resolve::ResolvedProvider;
 use super::{stored_responses, translate};
-use crate::dialects::{codec, write_gemini_token_count, write_input_tokens, write_token_count};
+use crate::dialects::{
+    client_codec, write_gemini_token_count, write_input_tokens, write_token_count,
+};
 use crate::gateway::context::{Endpoint, GatewayError, Request, RequestContext};
 use crate::gateway::downstream::local::LocalResponse;
 use crate::llm::{Dialect, estimate_request_tokens};
@@ -25,7 +27,7 @@ pub(crate) fn answer(
     if counts {
         return Ok(None);
     }
-    let codec = codec(dialect).ok_or(GatewayError::NotFound)?;
+    let codec = client_codec(dialect);
     let chat_request = if request.endpoint == Endpoint::InputTokens {
         stored_responses::read(context, request, &[], codec)?
     } else {

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::edits::BodyEdit;
 use super::translate;
 use crate::base::Instant;
-use crate::dialects::{Codec, codec};
+use crate::dialects::{ProviderCodec, client_codec, provider_codec};
 use crate::gateway::context::{
     Body, BodyReader, FetchedImages, GatewayError, Request, RequestContext, each_image,
     media_type_is,
@@ -57,23 +57,24 @@ pub(crate) fn missing(
     (client, provider): (Dialect, Dialect),
 ) -> Result<Vec<String>, GatewayError> {
     let Body::Json { bytes, .. } = &request.body else { return Ok(Vec::new()) };
-    let both = codec(client).zip(codec(provider));
     let is_conversation = request.endpoint.chat_dialect().is_some();
-    let (true, true, Some((client, provider))) =
-        (context.snapshot.settings.egress.fetch_pictures, is_conversation, both)
-    else {
+    let (true, true, Some(provider)) = (
+        context.snapshot.settings.egress.fetch_pictures,
+        is_conversation,
+        provider_codec(provider),
+    ) else {
         return Ok(Vec::new());
     };
     if memchr::memmem::find(bytes, b"https:").is_none() {
         return Ok(Vec::new());
     }
-    let mut chat_request = translate::read(context, request, edits, client)?;
+    let mut chat_request = translate::read(context, request, edits, client_codec(client))?;
     Ok(wanted(&mut chat_request, provider, &request.images))
 }
 
 fn wanted(
     chat_request: &mut ChatRequest,
-    provider: &dyn Codec,
+    provider: &dyn ProviderCodec,
     images: &FetchedImages,
 ) -> Vec<String> {
     let mut found = Vec::new();

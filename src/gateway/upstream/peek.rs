@@ -13,8 +13,8 @@ use super::response::{EVENT_BYTES_MAX, UpstreamResponse};
 use super::translate::ResponseTranslation;
 use crate::base::{Instant, unix_now};
 use crate::dialects::{
-    Cutter, OpeningEvent, codec, error_in_answer, failure_of_answer, failure_of_event,
-    opening_event,
+    Cutter, OpeningEvent, error_in_answer, failure_of_answer, failure_of_event, opening_event,
+    provider_codec,
 };
 use crate::gateway::context::{GatewayError, Request, RequestContext};
 use crate::gateway::worker::Scrutiny;
@@ -101,7 +101,8 @@ async fn peek_stream(
     wait: PeekWait,
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let codec = codec(upstream_request.dialect).or_else(|| codec(Dialect::OpenaiChat));
+    let codec =
+        provider_codec(upstream_request.dialect).or_else(|| provider_codec(Dialect::OpenaiChat));
     let codec = codec.ok_or_else(|| upstream_request.invalid("its dialect has no streams"))?;
     let mut cutter = Cutter::new(codec.frame(), EVENT_BYTES_MAX);
     let until = (wait == PeekWait::Briefly).then(|| Instant::now().after(HOLD_MAX));
@@ -206,7 +207,8 @@ pub(crate) fn error_in_body(
     body: &[u8],
 ) -> GatewayError {
     let read = |root: crate::llm::Node<'_>| {
-        let delay = codec(upstream_request.dialect).and_then(|codec| codec.retry_delay(root));
+        let delay =
+            provider_codec(upstream_request.dialect).and_then(|codec| codec.retry_delay(root));
         (error_in_answer(upstream_request.dialect, root), delay)
     };
     match context.worker.scanner().read(body, read) {

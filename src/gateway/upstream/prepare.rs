@@ -10,7 +10,7 @@ use super::resolve::{ResolvedProvider, resolve};
 use super::translate::{Translation, translate};
 use super::vectors::has_own_embeddings;
 use super::{count_tokens, form_edits, images, params, stored_responses};
-use crate::dialects::{TargetModel, codec, gemini_method_path};
+use crate::dialects::{TargetModel, gemini_method_path, provider_codec};
 use crate::gateway::context::{
     Body, Endpoint, GatewayError, Grant, Request, RequestContext, gemini_call, requested_model,
 };
@@ -200,7 +200,7 @@ fn own_path(
         _ => return None,
     };
     let target = TargetModel::new(model, true);
-    codec(dialect).map(|codec| codec.path(&target, request.is_stream()))
+    provider_codec(dialect).map(|codec| codec.path(&target, request.is_stream()))
 }
 
 fn check(

@@ -16,7 +16,7 @@ use super::translate;
 use super::translate::ChatTranslation;
 use crate::base::unix_now;
 use crate::cache::{Key, StoredResponse};
-use crate::dialects::{Codec, response_name, response_name_of_item};
+use crate::dialects::{ClientCodec, response_name, response_name_of_item};
 use crate::gateway::context::{
     Body, Endpoint, Exchange, GatewayError, Request, RequestContext, bounded, presented_keys,
 };
@@ -54,7 +54,7 @@ pub(crate) fn read(
     context: &RequestContext<'_>,
     request: &Request,
     edits: &[BodyEdit],
-    client: &dyn Codec,
+    client: &dyn ClientCodec,
 ) -> Result<ChatRequest, GatewayError> {
     let chat_request = translate::read(context, request, edits, client)?;
     let state = chat_request.needs_state.as_deref();

@@ -13,9 +13,10 @@ use super::stored_responses::StoredInput;
 use super::vectors::VectorTranslation;
 use super::{stored_responses, vectors};
 use crate::dialects::{
-    AdaptedRequest, Codec, CompletionsError, RequestPath, StreamEncoder, TargetModel, ToolNames,
-    Unsupported, Warnings, adapt, codec, completions_encoder, gemini_array_encoder,
-    read_completions_request, set_cache_points, write_completions_answer,
+    AdaptedRequest, ClientCodec, CompletionsError, ProviderCodec, RequestPath, StreamEncoder,
+    TargetModel, ToolNames, Unsupported, Warnings, adapt, client_codec, completions_encoder,
+    gemini_array_encoder, provider_codec, read_completions_request, set_cache_points,
+    write_completions_answer,
 };
 use crate::gateway::context::{Body, Endpoint, GatewayError, Request, RequestContext};
 use crate::http::ResponseHead;
@@ -44,9 +45,9 @@ pub(crate) enum ResponseTranslation {
 /// A conversation that is translated.
 pub(crate) struct ChatTranslation {
     /// Of the client.
-    pub client: &'static dyn Codec,
+    pub client: &'static dyn ClientCodec,
     /// Of the provider.
-    pub provider: &'static dyn Codec,
+    pub provider: &'static dyn ProviderCodec,
     /// The request, in no dialect.
     pub request: ChatRequest,
     /// How the client gets the answer.
@@ -134,7 +135,7 @@ pub(crate) fn read(
     context: &RequestContext<'_>,
     request: &Request,
     edits: &[BodyEdit],
-    client: &dyn Codec,
+    client: &dyn ClientCodec,
 ) -> Result<ChatRequest, GatewayError> {
     read_with(context, request, edits, |root, path| {
         client.read_request(root, path).map_err(GatewayError::Malformed)
@@ -230,9 +231,9 @@ fn chat(
 pub(crate) fn codecs(
     (client, provider): (Dialect, Dialect),
     resolved: &ResolvedProvider,
-) -> Result<(&'static dyn Codec, &'static dyn Codec), GatewayError> {
-    let both = codec(client).zip(codec(provider));
-    both.ok_or_else(|| untranslatable(resolved, provider))
+) -> Result<(&'static dyn ClientCodec, &'static dyn ProviderCodec), GatewayError> {
+    let codec = provider_codec(provider).ok_or_else(|| untranslatable(resolved, provider))?;
+    Ok((client_codec(client), codec))
 }
 
 /// The provider does not speak what the client of that path does, nor anything like it.

@@ -11,7 +11,7 @@ use super::translate::{
 };
 use crate::dialects;
 use crate::dialects::{
-    Codec, EmbeddingsCodec, RerankCodec, TargetModel, Warnings, embed_content,
+    ClientCodec, EmbeddingsCodec, ProviderCodec, RerankCodec, TargetModel, Warnings, embed_content,
     embeddings_on_vertex, rerank_of_clients, rerank_on_tei,
 };
 use crate::gateway::context::{
@@ -33,9 +33,9 @@ const BEDROCK_INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
 /// A request for embeddings or ranks that is translated.
 pub(crate) struct VectorTranslation {
     /// In whose dialect errors are written.
-    pub client: &'static dyn Codec,
+    pub client: &'static dyn ClientCodec,
     /// In whose dialect errors are read.
-    pub provider: &'static dyn Codec,
+    pub provider: &'static dyn ProviderCodec,
     request: VectorRequest,
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn rerank(
 }
 
 fn translation(
-    (client, provider): (&'static dyn Codec, &'static dyn Codec),
+    (client, provider): (&'static dyn ClientCodec, &'static dyn ProviderCodec),
     request: VectorRequest,
     (path, body): (String, Vec<u8>),
     warnings: &Warnings,
