@@ -63,7 +63,10 @@ pub use completions::{
 pub use context_overflow::{overflow_in_event, overflow_of_imitator, with_overflow};
 pub use cutter::Cutter;
 pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
-pub use embeddings::{EmbeddingsCodec, embed_content, embeddings, embeddings_on_vertex};
+pub use embeddings::{
+    ClientEmbeddings, ProviderEmbeddings, embeddings_on_vertex, gemini_embeddings,
+    openai_embeddings, provider_embeddings,
+};
 pub use foreign_reasoning::{
     ReasoningRules, conversation_member, may_have_foreign_reasoning, without_billing_header,
     without_foreign_reasoning,
@@ -77,7 +80,9 @@ pub use openai_responses::{
     response_name, response_name_of_item, write_input_tokens, write_last_error,
 };
 pub use opening::{OpeningEvent, opening_chunk, opening_event};
-pub use rerank::{RerankCodec, rerank, rerank_of_clients, rerank_on_tei};
+pub use rerank::{
+    ProviderRerank, provider_rerank, read_rerank_request, rerank_on_tei, write_rerank_answer,
+};
 pub use service_tier::with_openais_tier;
 pub use warnings::Warnings;
 

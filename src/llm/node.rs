@@ -253,6 +253,18 @@ impl<'a> Node<'a> {
         let items = self.expect_array()?.items().enumerate();
         items.map(|(index, item)| read(item).within_item(index)).collect()
     }
+
+    /// Hands each member of this object to `read`, except those that are null.
+    ///
+    /// # Errors
+    /// Those of `read`, with the member's name.
+    pub fn read_members(
+        self,
+        mut read: impl FnMut(&'a str, Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let mut members = self.members().filter(|(_, value)| !value.is_null());
+        members.try_for_each(|(key, value)| read(key, value).within(key))
+    }
 }
 
 impl std::fmt::Debug for Node<'_> {

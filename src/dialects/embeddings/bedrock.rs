@@ -4,14 +4,13 @@
 //!
 //! Titan embeds one text a call; a request with several goes in [`EmbeddingsRequest::parts`].
 
-use super::{EmbeddingsCodec, cohere, texts, vector, warn_of_user};
+use super::format::ProviderEmbeddings;
+use super::inputs::{texts, warn_of_user};
+use super::{cohere, vector};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
-use crate::llm::{
-    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node, Usage, Within,
-    write_object,
-};
+use crate::llm::{Dialect, EmbeddingsAnswer, EmbeddingsRequest, Node, Usage, write_object};
 
 const DIALECT: Dialect = Dialect::BedrockConverse;
 
@@ -23,7 +22,7 @@ pub(super) const TITAN_2: Titan = Titan { has_dimensions: true };
 
 /// Amazon's own shape.
 pub(super) struct Titan {
-    has_dimensions: bool,
+    pub(super) has_dimensions: bool,
 }
 
 /// Cohere's shape, without the model.
@@ -44,34 +43,13 @@ fn invoke_path(target: &TargetModel<'_>) -> String {
     path
 }
 
-impl EmbeddingsCodec for Titan {
+impl ProviderEmbeddings for Titan {
     fn path(&self, target: &TargetModel<'_>) -> String {
         invoke_path(target)
     }
 
     fn inputs_max(&self, _: &str) -> usize {
         1
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        model: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
-        let text = root.expect_text_at("inputText")?.to_owned();
-        let mut request = EmbeddingsRequest {
-            model: model.unwrap_or_default().to_owned(),
-            inputs: vec![EmbeddingsInput::Text(text)],
-            ..EmbeddingsRequest::default()
-        };
-        for (key, value) in root.members() {
-            match key {
-                "inputText" => {}
-                "dimensions" => request.dimensions = Some(value.expect_u64().within(key)?),
-                _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
-            }
-        }
-        Ok(request)
     }
 
     fn write_request(
@@ -107,35 +85,15 @@ impl EmbeddingsCodec for Titan {
             ..EmbeddingsAnswer::default()
         })
     }
-
-    fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {
-        let vector = answer.vectors.first().map(Vec::as_slice).unwrap_or_default();
-        write_object(out, |root| {
-            vector::write(root.key("embedding"), vector);
-            let tokens = answer.usage.map(|usage| usage.input_tokens);
-            root.optional_number("inputTextTokenCount", tokens);
-            if self.has_dimensions {
-                root.object("embeddingsByType", |kinds| vector::write(kinds.key("float"), vector));
-            }
-        });
-    }
 }
 
-impl EmbeddingsCodec for CohereOnBedrock {
+impl ProviderEmbeddings for CohereOnBedrock {
     fn path(&self, target: &TargetModel<'_>) -> String {
         invoke_path(target)
     }
 
     fn inputs_max(&self, _: &str) -> usize {
         96
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        model: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
-        cohere::read_request(root, model, DIALECT)
     }
 
     fn write_request(
@@ -151,15 +109,5 @@ impl EmbeddingsCodec for CohereOnBedrock {
     /// What it used is not in the body, but in a header field.
     fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
         cohere::read_answer(root)
-    }
-
-    fn write_answer(
-        &self,
-        answer: &EmbeddingsAnswer,
-        request: &EmbeddingsRequest,
-        out: &mut Vec<u8>,
-    ) {
-        let silent = EmbeddingsAnswer { usage: None, ..answer.clone() };
-        cohere::write_answer(&silent, request, out);
     }
 }

@@ -4,35 +4,29 @@
 //! the kind that most texts are embedded as, and `image` for pictures, which the reference wants.
 //! Numbers are always asked for as floats: a client that wants base64 gets it from the gateway.
 
-use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, text_inputs, vector, warn_of_user};
+use super::format::ProviderEmbeddings;
+use super::inputs::{no_tokens, warn_of_user};
+use super::{purpose, vector};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
-    MediaSource, Node, ObjectWriter, Usage, Within, write_object,
+    ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, MediaSource, Node,
+    ObjectWriter, Usage, write_object,
 };
 
 const DIALECT: Dialect = Dialect::CohereChat;
 
-/// The shape.
+/// The format.
 pub(super) struct Cohere;
 
-impl EmbeddingsCodec for Cohere {
+impl ProviderEmbeddings for Cohere {
     fn path(&self, _: &TargetModel<'_>) -> String {
         "/v2/embed".to_owned()
     }
 
     fn inputs_max(&self, _: &str) -> usize {
         96
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        model: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
-        read_request(root, model, DIALECT)
     }
 
     fn write_request(
@@ -50,70 +44,6 @@ impl EmbeddingsCodec for Cohere {
 
     fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
         read_answer(root)
-    }
-
-    fn write_answer(
-        &self,
-        answer: &EmbeddingsAnswer,
-        request: &EmbeddingsRequest,
-        out: &mut Vec<u8>,
-    ) {
-        write_answer(answer, request, out);
-    }
-}
-
-/// Reads what Cohere has, at its own address and elsewhere.
-pub(super) fn read_request(
-    root: Node<'_>,
-    model: Option<&str>,
-    dialect: Dialect,
-) -> Result<EmbeddingsRequest, Malformed> {
-    let model = model.unwrap_or_default().to_owned();
-    let mut request = EmbeddingsRequest { model, ..EmbeddingsRequest::default() };
-    for (key, value) in root.members() {
-        if value.is_null() {
-            continue;
-        }
-        match key {
-            "model" => request.model = value.expect_text().within(key)?.to_owned(),
-            "texts" => request.inputs.extend(text_inputs(value).within(key)?),
-            "images" => request.inputs.extend(value.read_items(image).within(key)?),
-            "inputs" => request.inputs.extend(value.read_items(mixed).within(key)?),
-            "output_dimension" => request.dimensions = Some(value.expect_u64().within(key)?),
-            "input_type" => {
-                request.purpose = purpose::read(purpose::COHERE, value.expect_text().within(key)?);
-            }
-            "embedding_types" if is_floats(value) => {}
-            _ => extra_fields::keep(&mut request.extra_fields, dialect, key, value),
-        }
-    }
-    at_least_one(&request, "texts")?;
-    Ok(request)
-}
-
-fn is_floats(value: Node<'_>) -> bool {
-    value.count() == 1 && value.items().all(|item| item.text() == Some("float"))
-}
-
-fn image(value: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
-    value.expect_text().map(|url| EmbeddingsInput::Image(Media::of_url(url)))
-}
-
-/// One of `inputs`: of its parts, one is read, which is all that other shapes can say.
-fn mixed(value: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
-    let content = value.expect("content", "an array of parts")?;
-    let parts = content.read_items(|part| {
-        if let Some(text) = part.text_at("text")? {
-            return Ok(EmbeddingsInput::Text(text.to_owned()));
-        }
-        let url = part.expect("image_url", "an object with a url")?;
-        let url = url.text().map_or_else(|| url.expect_text_at("url"), Ok).within("image_url")?;
-        Ok(EmbeddingsInput::Image(Media::of_url(url)))
-    });
-    let mut parts = parts.within("content")?.into_iter();
-    match (parts.next(), parts.next()) {
-        (Some(one), None) => Ok(one),
-        _ => Err(Malformed::new("an array of one part")).within("content"),
     }
 }
 
@@ -212,35 +142,4 @@ fn usage(billed: Node<'_>) -> Option<Usage> {
         input_image_tokens: pictures,
         ..Usage::default()
     })
-}
-
-/// Appends an answer by kinds of numbers.
-pub(super) fn write_answer(
-    answer: &EmbeddingsAnswer,
-    request: &EmbeddingsRequest,
-    out: &mut Vec<u8>,
-) {
-    let texts = request.inputs.iter().filter_map(|input| match input {
-        EmbeddingsInput::Text(text) => Some(text.as_str()),
-        _ => None,
-    });
-    write_object(out, |root| {
-        root.text("id", &answer.id);
-        root.text("response_type", "embeddings_by_type");
-        root.texts("texts", texts);
-        root.object("embeddings", |kinds| {
-            kinds.array("float", |array| vector::write_all(array, &answer.vectors));
-        });
-        if let Some(usage) = &answer.usage {
-            root.object("meta", |meta| {
-                meta.object("billed_units", |units| {
-                    let pictures = usage.input_image_tokens;
-                    units.number("input_tokens", usage.input_tokens.saturating_sub(pictures));
-                    if pictures > 0 {
-                        units.number("image_tokens", pictures);
-                    }
-                });
-            });
-        }
-    });
 }

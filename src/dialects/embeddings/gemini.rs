@@ -4,7 +4,9 @@
 //! one, differs by its lack of `requests`, and so both are read; the answer to it has `embedding` and
 //! not `embeddings`.
 
-use super::{EmbeddingsCodec, at_least_one, no_tokens, purpose, vector, warn_of_user};
+use super::format::{ClientEmbeddings, ProviderEmbeddings};
+use super::inputs::{at_least_one, no_tokens, warn_of_user};
+use super::{purpose, vector};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
@@ -15,23 +17,11 @@ use crate::llm::{
 
 const DIALECT: Dialect = Dialect::Gemini;
 
-/// The shape.
+/// The format.
 pub(super) struct Gemini;
 
-impl EmbeddingsCodec for Gemini {
-    fn path(&self, target: &TargetModel<'_>) -> String {
-        format!("/models/{}:batchEmbedContents", target.model)
-    }
-
-    fn inputs_max(&self, _: &str) -> usize {
-        100
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        model: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
+impl ClientEmbeddings for Gemini {
+    fn read_request(&self, root: Node<'_>) -> Result<EmbeddingsRequest, Malformed> {
         let mut request = EmbeddingsRequest::default();
         match root.get("requests") {
             Some(requests) => {
@@ -41,10 +31,28 @@ impl EmbeddingsCodec for Gemini {
             None => one(&mut request, root)?,
         }
         at_least_one(&request, "requests")?;
-        if let Some(model) = model {
-            model.clone_into(&mut request.model);
-        }
         Ok(request)
+    }
+
+    fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {
+        write_object(out, |root| {
+            root.array("embeddings", |array| {
+                for numbers in &answer.vectors {
+                    array.object(|item| vector::write(item.key("values"), numbers));
+                }
+            });
+            write_usage(root, answer);
+        });
+    }
+}
+
+impl ProviderEmbeddings for Gemini {
+    fn path(&self, target: &TargetModel<'_>) -> String {
+        format!("/models/{}:batchEmbedContents", target.model)
+    }
+
+    fn inputs_max(&self, _: &str) -> usize {
+        100
     }
 
     fn write_request(
@@ -89,51 +97,14 @@ impl EmbeddingsCodec for Gemini {
             ..EmbeddingsAnswer::default()
         })
     }
-
-    fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {
-        write_object(out, |root| {
-            root.array("embeddings", |array| {
-                for numbers in &answer.vectors {
-                    array.object(|item| vector::write(item.key("values"), numbers));
-                }
-            });
-            write_usage(root, answer);
-        });
-    }
 }
 
 /// The shape of `embedContent`, in which the answer is one vector.
 pub(super) struct EmbedContent;
 
-impl EmbeddingsCodec for EmbedContent {
-    fn path(&self, target: &TargetModel<'_>) -> String {
-        Gemini.path(target)
-    }
-
-    fn inputs_max(&self, model: &str) -> usize {
-        Gemini.inputs_max(model)
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        model: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
-        Gemini.read_request(root, model)
-    }
-
-    fn write_request(
-        &self,
-        request: &EmbeddingsRequest,
-        target: &TargetModel<'_>,
-        warnings: &mut Warnings,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unsupported> {
-        Gemini.write_request(request, target, warnings, out)
-    }
-
-    fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
-        Gemini.read_answer(root)
+impl ClientEmbeddings for EmbedContent {
+    fn read_request(&self, root: Node<'_>) -> Result<EmbeddingsRequest, Malformed> {
+        Gemini.read_request(root)
     }
 
     fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {

@@ -4,42 +4,57 @@
 //! inputs that are objects with a `text` or an `image` (Jina) or an `image_url`. OpenAI itself refuses
 //! members that it does not know, so that these go to its imitators only.
 
-use super::{EmbeddingsCodec, at_least_one, purpose, text_inputs, vector};
+use super::format::{ClientEmbeddings, ProviderEmbeddings};
+use super::inputs::{at_least_one, text_inputs};
+use super::{purpose, vector};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     ArrayWriter, Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Media,
-    Node, ObjectWriter, Usage, VectorEncoding, Within, write_object,
+    Node, ObjectWriter, Usage, VectorEncoding, write_object,
 };
 
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The shape.
+/// The format.
 pub(super) struct Openai;
 
-impl EmbeddingsCodec for Openai {
+impl ClientEmbeddings for Openai {
+    fn read_request(&self, root: Node<'_>) -> Result<EmbeddingsRequest, Malformed> {
+        let mut request = EmbeddingsRequest::default();
+        root.read_members(|key, value| member(&mut request, key, value))?;
+        at_least_one(&request, "input")?;
+        Ok(request)
+    }
+
+    fn write_answer(
+        &self,
+        answer: &EmbeddingsAnswer,
+        request: &EmbeddingsRequest,
+        out: &mut Vec<u8>,
+    ) {
+        write_object(out, |root| {
+            root.text("object", "list");
+            write_data(root, answer, request);
+            root.text("model", &answer.model);
+            // OpenAI's clients want the counts, also where no provider told them.
+            let tokens = answer.usage.unwrap_or_default().input_tokens;
+            root.object("usage", |usage| {
+                usage.number("prompt_tokens", tokens);
+                usage.number("total_tokens", tokens);
+            });
+        });
+    }
+}
+
+impl ProviderEmbeddings for Openai {
     fn path(&self, _: &TargetModel<'_>) -> String {
         "/embeddings".to_owned()
     }
 
     fn inputs_max(&self, _: &str) -> usize {
         2048
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        _: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
-        let mut request = EmbeddingsRequest::default();
-        for (key, value) in root.members() {
-            if !value.is_null() {
-                member(&mut request, key, value).within(key)?;
-            }
-        }
-        at_least_one(&request, "input")?;
-        Ok(request)
     }
 
     fn write_request(
@@ -78,25 +93,6 @@ impl EmbeddingsCodec for Openai {
 
     fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
         read_answer(root)
-    }
-
-    fn write_answer(
-        &self,
-        answer: &EmbeddingsAnswer,
-        request: &EmbeddingsRequest,
-        out: &mut Vec<u8>,
-    ) {
-        write_object(out, |root| {
-            root.text("object", "list");
-            write_data(root, answer, request);
-            root.text("model", &answer.model);
-            // OpenAI's clients want the counts, also where no provider told them.
-            let tokens = answer.usage.unwrap_or_default().input_tokens;
-            root.object("usage", |usage| {
-                usage.number("prompt_tokens", tokens);
-                usage.number("total_tokens", tokens);
-            });
-        });
     }
 }
 

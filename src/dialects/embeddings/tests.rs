@@ -1,8 +1,9 @@
-//! Every shape with the cases of `golden/embeddings/`, which say one thing in each, and its oddities.
+//! Every format with the cases of `golden/embeddings/`, which say one thing in each, and its oddities.
 
 use serde_json::{Value, json};
 
-use super::{EmbeddingsCodec, bedrock, cohere, embeddings, embeddings_on_vertex, gemini, openai};
+use super::format::{ClientEmbeddings, ProviderEmbeddings};
+use super::{bedrock, cohere, embeddings_on_vertex, gemini, openai, provider_embeddings};
 use super::{vertex, voyage};
 use crate::dialects::codec::TargetModel;
 use crate::dialects::warnings::Warnings;
@@ -11,8 +12,13 @@ use crate::llm::{
     Purpose, Scanner, Usage, VectorEncoding,
 };
 
-/// Each shape, by the name of its cases.
-const SHAPES: [(&str, &dyn EmbeddingsCodec); 8] = [
+/// Both halves of one format.
+trait Format: ClientEmbeddings + ProviderEmbeddings {}
+
+impl<T: ClientEmbeddings + ProviderEmbeddings> Format for T {}
+
+/// Each format, by the name of its cases.
+const FORMATS: [(&str, &dyn Format); 8] = [
     ("openai", &openai::Openai),
     ("voyage", &voyage::Voyage),
     ("gemini", &gemini::Gemini),
@@ -32,16 +38,19 @@ fn value(body: &[u8]) -> Value {
     serde_json::from_slice(body).expect("JSON")
 }
 
-fn read_request(codec: &dyn EmbeddingsCodec, body: &Value) -> Result<EmbeddingsRequest, String> {
+fn read_request(codec: &dyn ClientEmbeddings, body: &Value) -> Result<EmbeddingsRequest, String> {
     let body = body.to_string();
-    Scanner::default()
-        .read(body.as_bytes(), |root| codec.read_request(root, Some("model-1")))
-        .expect("JSON")
-        .map_err(|malformed| malformed.to_string())
+    let read = Scanner::default().read(body.as_bytes(), |root| codec.read_request(root));
+    let mut request = read.expect("JSON").map_err(|malformed| malformed.to_string())?;
+    if request.model.is_empty() {
+        // Of the path.
+        "model-1".clone_into(&mut request.model);
+    }
+    Ok(request)
 }
 
 fn write_request(
-    codec: &dyn EmbeddingsCodec,
+    codec: &dyn ProviderEmbeddings,
     request: &EmbeddingsRequest,
     is_original: bool,
 ) -> Result<(Value, String), String> {
@@ -54,12 +63,12 @@ fn write_request(
 }
 
 /// Takes bytes: a value of the test's own parser may be off by the last bit.
-fn read_answer(codec: &dyn EmbeddingsCodec, body: &[u8]) -> Option<EmbeddingsAnswer> {
+fn read_answer(codec: &dyn ProviderEmbeddings, body: &[u8]) -> Option<EmbeddingsAnswer> {
     Scanner::default().read(body, |root| codec.read_answer(root)).expect("JSON")
 }
 
 fn write_answer(
-    codec: &dyn EmbeddingsCodec,
+    codec: &dyn ClientEmbeddings,
     answer: &EmbeddingsAnswer,
     request: &EmbeddingsRequest,
 ) -> Vec<u8> {
@@ -96,7 +105,7 @@ fn answer() -> EmbeddingsAnswer {
     }
 }
 
-/// The golden request and answer as far as a shape can say them.
+/// The golden request and answer as far as a format can express them.
 fn said_by(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
     let (mut request, mut answer) = (request(), answer());
     if name.starts_with("titan") {
@@ -123,7 +132,7 @@ fn said_by(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
 
 #[test]
 fn all_formats_agree() {
-    for (name, codec) in SHAPES {
+    for (name, codec) in FORMATS {
         let (request, answer) = said_by(name);
         let body = value(&golden(&format!("{name}.request")));
         assert_eq!(read_request(codec, &body).as_ref(), Ok(&request), "{name}");
@@ -148,7 +157,7 @@ fn openai_client_works_with_every_format() {
     let body = json!({"model": "model-1", "input": "Rome", "input_type": "query", "user": "u",
         "encoding_format": "base64"});
     let request = read_request(&openai::Openai, &body).expect("a request");
-    for (name, codec) in SHAPES {
+    for (name, codec) in FORMATS {
         let (sent, warnings) = write_request(codec, &request, true).expect("sayable");
         assert!(sent.to_string().contains("Rome"), "{name}: {sent}");
         let has_user = sent.get("user").is_some();
@@ -184,7 +193,7 @@ fn format_follows_the_model() {
             "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.cohere.embed-v4%3A0/invoke",
         ),
     ] {
-        let codec = embeddings(dialect, model).expect("a shape");
+        let codec = provider_embeddings(dialect, model).expect("a format");
         assert_eq!(codec.path(&target(model)), path, "{model}");
     }
     for (dialect, model, inputs_max) in [
@@ -192,11 +201,11 @@ fn format_follows_the_model() {
         (Dialect::BedrockConverse, titan, 1),
         (Dialect::BedrockConverse, arn, 96),
     ] {
-        let codec = embeddings(dialect, model).expect("a shape");
+        let codec = provider_embeddings(dialect, model).expect("a format");
         assert_eq!(codec.inputs_max(model), inputs_max, "{model}");
     }
-    assert!(embeddings(Dialect::AnthropicMessages, "claude").is_none());
-    assert!(embeddings(Dialect::BedrockConverse, "anthropic.claude").is_none());
+    assert!(provider_embeddings(Dialect::AnthropicMessages, "claude").is_none());
+    assert!(provider_embeddings(Dialect::BedrockConverse, "anthropic.claude").is_none());
     for (model, inputs_max) in [("text-embedding-005", 250), ("gemini-embedding-001", 1)] {
         assert_eq!(embeddings_on_vertex().inputs_max(model), inputs_max, "{model}");
     }
@@ -240,7 +249,7 @@ fn all_input_kinds_are_written() {
         assert_eq!(read_request(&openai::Openai, &body).expect_err("a fault"), fault);
     }
     let of = |inputs: Vec<EmbeddingsInput>| EmbeddingsRequest { inputs, ..request() };
-    for (name, codec) in SHAPES {
+    for (name, codec) in FORMATS {
         let of = |input| EmbeddingsRequest { dimensions: None, ..of(vec![input]) };
         let sent = |input| write_request(codec, &of(input), true);
         assert_eq!(sent(tokens.clone()).is_ok(), name == "openai", "{name}");
@@ -283,7 +292,7 @@ fn cohere_requires_input_type() {
 
 #[test]
 fn unsupported_requests_are_rejected() {
-    let refused = |codec: &dyn EmbeddingsCodec, request| {
+    let refused = |codec: &dyn ProviderEmbeddings, request| {
         write_request(codec, &request, true).expect_err("a refusal")
     };
     let several = EmbeddingsRequest { dimensions: None, ..request() };
@@ -312,7 +321,7 @@ fn unsupported_requests_are_rejected() {
 fn odd_responses_are_read_or_rejected() {
     for (codec, body, expected) in [
         (
-            &openai::Openai as &dyn EmbeddingsCodec,
+            &openai::Openai as &dyn ProviderEmbeddings,
             json!({"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]}),
             Some(vec![vec![1.0], vec![2.0]]),
         ),

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::llm::{ArrayWriter, Node, write_array};
+use crate::llm::{Node, write_array};
 
 /// Reads a vector in either form. None if it is neither.
 pub(super) fn read(value: Node<'_>) -> Option<Vec<f64>> {
@@ -34,11 +34,6 @@ pub(super) fn write(out: &mut Vec<u8>, vector: &[f64]) {
             let _ = serde_json::to_writer(array.item(), number);
         }
     });
-}
-
-/// Appends each of several vectors as an array.
-pub(super) fn write_all(array: &mut ArrayWriter<'_>, vectors: &[Vec<f64>]) {
-    vectors.iter().for_each(|vector| write(array.item(), vector));
 }
 
 /// A vector as f32, little-endian, in base64.

@@ -1,58 +1,26 @@
 //! Google's embeddings at Vertex AI (generative AI reference, "Text embeddings API", read November
 //! 2026), which go through the older `predict`.
 
-use super::{EmbeddingsCodec, at_least_one, purpose, texts, vector, warn_of_user};
+use super::format::ProviderEmbeddings;
+use super::inputs::{texts, warn_of_user};
+use super::{purpose, vector};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
-use crate::llm::{
-    Dialect, EmbeddingsAnswer, EmbeddingsInput, EmbeddingsRequest, Malformed, Node, Usage, Within,
-    write_object,
-};
+use crate::llm::{Dialect, EmbeddingsAnswer, EmbeddingsRequest, Node, Usage, write_object};
 
 const DIALECT: Dialect = Dialect::Gemini;
 
-/// The shape.
+/// The format.
 pub(super) struct Vertex;
 
-impl EmbeddingsCodec for Vertex {
+impl ProviderEmbeddings for Vertex {
     fn path(&self, target: &TargetModel<'_>) -> String {
         format!("/models/{}:predict", target.model)
     }
 
     fn inputs_max(&self, model: &str) -> usize {
         if model.contains("gemini-embedding") { 1 } else { 250 }
-    }
-
-    fn read_request(
-        &self,
-        root: Node<'_>,
-        model: Option<&str>,
-    ) -> Result<EmbeddingsRequest, Malformed> {
-        let model = model.unwrap_or_default().to_owned();
-        let mut request = EmbeddingsRequest { model, ..EmbeddingsRequest::default() };
-        let instances = root.expect("instances", "an array")?;
-        request.inputs = instances
-            .read_items(|item| {
-                if let Some(word) = item.text_at("task_type")? {
-                    request.purpose = purpose::read(purpose::GOOGLE, word);
-                }
-                let text = item.expect_text_at("content")?.to_owned();
-                Ok(EmbeddingsInput::Text(text))
-            })
-            .within("instances")?;
-        at_least_one(&request, "instances")?;
-        let parameters = root.get("parameters");
-        for (key, value) in parameters.into_iter().flat_map(Node::members) {
-            match key {
-                "outputDimensionality" => {
-                    let read = value.expect_u64().within(key).within("parameters");
-                    request.dimensions = Some(read?);
-                }
-                _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
-            }
-        }
-        Ok(request)
     }
 
     fn write_request(
@@ -95,27 +63,5 @@ impl EmbeddingsCodec for Vertex {
         }
         answer.usage = tokens.map(|input_tokens| Usage { input_tokens, ..Usage::default() });
         Some(answer)
-    }
-
-    fn write_answer(&self, answer: &EmbeddingsAnswer, _: &EmbeddingsRequest, out: &mut Vec<u8>) {
-        // Counted for each input there: here all of it with the first.
-        let mut tokens = answer.usage.map(|usage| usage.input_tokens);
-        write_object(out, |root| {
-            root.array("predictions", |array| {
-                for numbers in &answer.vectors {
-                    array.object(|prediction| {
-                        prediction.object("embeddings", |embeddings| {
-                            vector::write(embeddings.key("values"), numbers);
-                            if let Some(count) = tokens.as_mut().map(std::mem::take) {
-                                embeddings.object("statistics", |statistics| {
-                                    statistics.flag("truncated", false);
-                                    statistics.number("token_count", count);
-                                });
-                            }
-                        });
-                    });
-                }
-            });
-        });
     }
 }

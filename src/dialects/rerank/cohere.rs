@@ -3,32 +3,24 @@
 //! Version 2, which the gateway calls, takes texts only and gives no documents back; what version 1 has
 //! beyond that is read from clients.
 
-use super::{RerankCodec, check, documents, results, texts, wanted, write_result};
+use super::documents::{check, documents, texts};
+use super::format::ProviderRerank;
+use super::results::{results, wanted, write_result};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Usage, Within, write_object,
+    Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Usage, write_object,
 };
 
 const DIALECT: Dialect = Dialect::CohereChat;
 
-/// The shape.
+/// The format.
 pub(super) struct Cohere;
 
-impl RerankCodec for Cohere {
+impl ProviderRerank for Cohere {
     fn path(&self) -> &'static str {
         "/v2/rerank"
-    }
-
-    fn read_request(&self, root: Node<'_>) -> Result<RerankRequest, Malformed> {
-        let mut request = RerankRequest::default();
-        for (key, value) in root.members() {
-            if !value.is_null() {
-                member(&mut request, key, value).within(key)?;
-            }
-        }
-        check(request, "documents", root)
     }
 
     fn write_request(
@@ -60,29 +52,16 @@ impl RerankCodec for Cohere {
     fn read_answer(&self, body: &[u8], scanner: &mut Scanner) -> Option<RerankAnswer> {
         scanner.read(body, read_answer).ok()?
     }
+}
 
-    fn write_answer(&self, answer: &RerankAnswer, request: &RerankRequest, out: &mut Vec<u8>) {
-        write_object(out, |root| {
-            root.text("id", &answer.id);
-            root.array("results", |array| {
-                for (result, document) in wanted(answer, request) {
-                    write_result(array, result, document, DIALECT);
-                }
-            });
-            root.object("meta", |meta| {
-                meta.object("api_version", |version| version.text("version", "2"));
-                if let Some(units) = answer.search_units {
-                    meta.object("billed_units", |billed| billed.number("search_units", units));
-                }
-                if let Some(usage) = &answer.usage {
-                    meta.object("tokens", |tokens| {
-                        tokens.number("input_tokens", usage.input_tokens);
-                        tokens.number("output_tokens", usage.output_tokens);
-                    });
-                }
-            });
-        });
-    }
+/// Reads a client's request.
+///
+/// # Errors
+/// If a known member has the wrong type or a required one is missing.
+pub fn read_rerank_request(root: Node<'_>) -> Result<RerankRequest, Malformed> {
+    let mut request = RerankRequest::default();
+    root.read_members(|key, value| member(&mut request, key, value))?;
+    check(request, "documents", root)
 }
 
 fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(), Malformed> {
@@ -96,6 +75,31 @@ fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(),
         _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
     }
     Ok(())
+}
+
+/// Appends the response to `request`: at most as many results as it wants, with the documents if it
+/// wants them.
+pub fn write_rerank_answer(answer: &RerankAnswer, request: &RerankRequest, out: &mut Vec<u8>) {
+    write_object(out, |root| {
+        root.text("id", &answer.id);
+        root.array("results", |array| {
+            for (result, document) in wanted(answer, request) {
+                write_result(array, result, document, DIALECT);
+            }
+        });
+        root.object("meta", |meta| {
+            meta.object("api_version", |version| version.text("version", "2"));
+            if let Some(units) = answer.search_units {
+                meta.object("billed_units", |billed| billed.number("search_units", units));
+            }
+            if let Some(usage) = &answer.usage {
+                meta.object("tokens", |tokens| {
+                    tokens.number("input_tokens", usage.input_tokens);
+                    tokens.number("output_tokens", usage.output_tokens);
+                });
+            }
+        });
+    });
 }
 
 fn read_answer(root: Node<'_>) -> Option<RerankAnswer> {

@@ -1,35 +1,22 @@
 //! Jina's ranking (API reference, "Reranker", read November 2026), which vLLM and other servers with
 //! OpenAI's dialect have too. Some of these have an `id`.
 
-use super::{
-    RerankCodec, check, documents, results, texts, usage, wanted, warn_of_bound, write_result,
-};
+use super::documents::{texts, warn_of_bound};
+use super::format::ProviderRerank;
+use super::results::{results, usage};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
-use crate::llm::{
-    Dialect, Malformed, Node, RerankAnswer, RerankRequest, Scanner, Within, write_object,
-};
+use crate::llm::{Dialect, Node, RerankAnswer, RerankRequest, Scanner, write_object};
 
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The shape.
+/// The format.
 pub(super) struct Jina;
 
-impl RerankCodec for Jina {
+impl ProviderRerank for Jina {
     fn path(&self) -> &'static str {
         "/rerank"
-    }
-
-    fn read_request(&self, root: Node<'_>) -> Result<RerankRequest, Malformed> {
-        // Documents come back there unless that is declined.
-        let mut request = RerankRequest { with_documents: true, ..RerankRequest::default() };
-        for (key, value) in root.members() {
-            if !value.is_null() {
-                member(&mut request, key, value).within(key)?;
-            }
-        }
-        check(request, "documents", root)
     }
 
     fn write_request(
@@ -63,37 +50,4 @@ impl RerankCodec for Jina {
         };
         scanner.read(body, read).ok()?
     }
-
-    fn write_answer(&self, answer: &RerankAnswer, request: &RerankRequest, out: &mut Vec<u8>) {
-        write_object(out, |root| {
-            if !answer.id.is_empty() {
-                root.text("id", &answer.id);
-            }
-            root.text("model", &answer.model);
-            root.text("object", "list");
-            if let Some(usage) = &answer.usage {
-                root.object("usage", |object| {
-                    object.number("total_tokens", usage.input_tokens);
-                    object.number("prompt_tokens", usage.input_tokens);
-                });
-            }
-            root.array("results", |array| {
-                for (result, document) in wanted(answer, request) {
-                    write_result(array, result, document, DIALECT);
-                }
-            });
-        });
-    }
-}
-
-fn member(request: &mut RerankRequest, key: &str, value: Node<'_>) -> Result<(), Malformed> {
-    match key {
-        "model" => request.model = value.expect_text()?.to_owned(),
-        "query" => request.query = value.expect_text()?.to_owned(),
-        "documents" => request.documents = documents(value)?,
-        "top_n" => request.top_n = Some(value.expect_u64()?),
-        "return_documents" => request.with_documents = value.expect_flag()?,
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
-    }
-    Ok(())
 }

@@ -1,16 +1,23 @@
-//! Every shape with the cases of `golden/rerank/`, which say one thing in each, and its oddities.
+//! Every format with the cases of `golden/rerank/`, which say one thing in each, and its oddities.
 
 use serde_json::{Value, json};
 
-use super::{RerankCodec, cohere, jina, rerank, rerank_of_clients, rerank_on_tei, tei, voyage};
+use super::format::ProviderRerank;
+use super::vendors::ClientRerank;
+use super::{cohere, jina, provider_rerank, rerank_on_tei, tei, voyage};
 use crate::dialects::codec::TargetModel;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
     Dialect, Json, RerankAnswer, RerankDocument, RerankRequest, RerankResult, Scanner, Usage,
 };
 
-/// Each shape, by the name of its cases.
-const SHAPES: [(&str, &dyn RerankCodec); 4] = [
+/// Both halves of one format.
+trait Format: ClientRerank + ProviderRerank {}
+
+impl<T: ClientRerank + ProviderRerank> Format for T {}
+
+/// Each format, by the name of its cases.
+const FORMATS: [(&str, &dyn Format); 4] = [
     ("cohere", &cohere::Cohere),
     ("jina", &jina::Jina),
     ("voyage", &voyage::Voyage),
@@ -23,14 +30,14 @@ fn golden(name: &str) -> Value {
     serde_json::from_slice(&body).expect("JSON")
 }
 
-fn read_request(codec: &dyn RerankCodec, body: &Value) -> Result<RerankRequest, String> {
+fn read_request(codec: &dyn ClientRerank, body: &Value) -> Result<RerankRequest, String> {
     let body = body.to_string();
     let read = Scanner::default().read(body.as_bytes(), |root| codec.read_request(root));
     read.expect("JSON").map_err(|malformed| malformed.to_string())
 }
 
 fn write_request(
-    codec: &dyn RerankCodec,
+    codec: &dyn ProviderRerank,
     request: &RerankRequest,
 ) -> Result<(Value, String), String> {
     let target = TargetModel::new("model-1", true);
@@ -41,17 +48,17 @@ fn write_request(
     Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
 }
 
-fn read_answer(codec: &dyn RerankCodec, body: &Value) -> Option<RerankAnswer> {
+fn read_answer(codec: &dyn ProviderRerank, body: &Value) -> Option<RerankAnswer> {
     codec.read_answer(body.to_string().as_bytes(), &mut Scanner::default())
 }
 
-fn write_answer(codec: &dyn RerankCodec, answer: &RerankAnswer, request: &RerankRequest) -> Value {
+fn write_answer(codec: &dyn ClientRerank, answer: &RerankAnswer, request: &RerankRequest) -> Value {
     let mut out = Vec::new();
     codec.write_answer(answer, request, &mut out);
     serde_json::from_slice(&out).expect("JSON")
 }
 
-/// The golden request and answer as far as a shape can say them.
+/// The golden request and answer as far as a format can express them.
 fn said_by(name: &str) -> (RerankRequest, RerankAnswer) {
     let documents = ["Rome is warm.", "Oslo is cold.", "Bread is brown."];
     let mut request = RerankRequest {
@@ -85,7 +92,7 @@ fn said_by(name: &str) -> (RerankRequest, RerankAnswer) {
 
 #[test]
 fn all_formats_agree() {
-    for (name, codec) in SHAPES {
+    for (name, codec) in FORMATS {
         let (request, answer) = said_by(name);
         let body = golden(&format!("{name}.request"));
         assert_eq!(read_request(codec, &body).as_ref(), Ok(&request), "{name}");
@@ -102,20 +109,20 @@ fn cohere_client_works_with_every_format() {
     let body = json!({"model": "model-1", "query": "Where is it cold?", "top_n": 1,
         "documents": [{"text": "Rome is warm.", "id": 7}, "Oslo is cold.", {"title": "Bread"}],
         "return_documents": true});
-    let request = read_request(rerank_of_clients(), &body).expect("a request");
-    for (name, codec) in SHAPES {
+    let request = read_request(&cohere::Cohere, &body).expect("a request");
+    for (name, codec) in FORMATS {
         let (sent, warnings) = write_request(codec, &request).expect("sayable");
         let texts = sent.get("documents").or(sent.get("texts"));
         let expected = json!(["Rome is warm.", "Oslo is cold.", r#"{"title":"Bread"}"#]);
         assert_eq!(texts, Some(&expected), "{name}");
         assert_eq!(warnings, "", "{name}");
         let mut given = read_answer(codec, &golden(&format!("{name}.answer"))).expect("an answer");
-        let told = write_answer(rerank_of_clients(), &given, &request);
+        let told = write_answer(&cohere::Cohere, &given, &request);
         let document = json!({"text": "Oslo is cold."});
         let expected = json!([{"index": 1, "relevance_score": 0.9987, "document": document}]);
         assert_eq!(told["results"], expected, "{name}");
         given.results.reverse();
-        let told = write_answer(rerank_of_clients(), &given, &request);
+        let told = write_answer(&cohere::Cohere, &given, &request);
         let document = json!({"text": "Rome is warm.", "id": 7});
         assert_eq!(told["results"][0]["document"], document, "{name}");
     }
@@ -130,12 +137,12 @@ fn format_follows_the_model() {
         (Dialect::OpenaiChat, "jina-reranker-v3", "top_n", "/rerank"),
         (Dialect::OpenaiChat, "BAAI/bge-reranker-v2-m3", "top_n", "/rerank"),
     ] {
-        let codec = rerank(dialect, model).expect("a shape");
+        let codec = provider_rerank(dialect, model).expect("a format");
         let (body, _) = write_request(codec, &said_by("cohere").0).expect("sayable");
         assert_eq!(body[top], json!(2), "{model}");
         assert_eq!(codec.path(), path, "{model}");
     }
-    assert!(rerank(Dialect::AnthropicMessages, "claude").is_none());
+    assert!(provider_rerank(Dialect::AnthropicMessages, "claude").is_none());
     assert_eq!(rerank_on_tei().path(), "/rerank");
 }
 
@@ -170,7 +177,7 @@ fn invalid_requests_name_the_path() {
 fn unsupported_requests_are_rejected() {
     let body = json!({"query": "a", "documents": ["b"], "max_tokens_per_doc": 9, "priority": 1});
     let request = read_request(&cohere::Cohere, &body).expect("a request");
-    for (name, codec) in SHAPES {
+    for (name, codec) in FORMATS {
         let (sent, warnings) = write_request(codec, &request).expect("sayable");
         let is_own = name == "cohere";
         for key in ["max_tokens_per_doc", "priority"] {
@@ -187,7 +194,7 @@ fn unsupported_requests_are_rejected() {
 #[test]
 fn odd_responses_are_read_or_rejected() {
     for (codec, body) in [
-        (&cohere::Cohere as &dyn RerankCodec, json!({"results": [{"index": 0}]})),
+        (&cohere::Cohere as &dyn ProviderRerank, json!({"results": [{"index": 0}]})),
         (&cohere::Cohere, json!({"message": "no"})),
         (&cohere::Cohere, json!([])),
         (&jina::Jina, json!({"results": [{"relevance_score": 1.0}]})),
@@ -225,7 +232,7 @@ fn out_of_range_index_has_no_document() {
     let result = |index| RerankResult { index, score: 0.5, extra_fields: Vec::new() };
     let results = vec![result(0), result(1), result(u64::MAX)];
     let answer = RerankAnswer { results, ..RerankAnswer::default() };
-    for (name, codec) in SHAPES {
+    for (name, codec) in FORMATS {
         let told = write_answer(codec, &answer, &request).to_string();
         assert_eq!(told.matches("\"a\"").count(), 1, "{name}: {told}");
     }

@@ -9,10 +9,10 @@ use super::resolve::ResolvedProvider;
 use super::translate::{
     ResponseTranslation, Translation, codecs, edited, read_with, untranslatable, warnings_header,
 };
-use crate::dialects;
 use crate::dialects::{
-    ClientCodec, EmbeddingsCodec, ProviderCodec, RerankCodec, TargetModel, Warnings, embed_content,
-    embeddings_on_vertex, rerank_of_clients, rerank_on_tei,
+    ClientCodec, ClientEmbeddings, ProviderCodec, ProviderEmbeddings, ProviderRerank, TargetModel,
+    Warnings, embeddings_on_vertex, gemini_embeddings, openai_embeddings, provider_embeddings,
+    provider_rerank, read_rerank_request, rerank_on_tei, write_rerank_answer,
 };
 use crate::gateway::context::{
     Exchange, GatewayError, Request, RequestContext, gemini_call, own_id,
@@ -41,15 +41,15 @@ pub(crate) struct VectorTranslation {
 
 enum VectorRequest {
     Embeddings(EmbeddingsTranslation),
-    Rerank { request: RerankRequest, shape: &'static dyn RerankCodec },
+    Rerank { request: RerankRequest, format: &'static dyn ProviderRerank },
 }
 
 struct EmbeddingsTranslation {
     request: EmbeddingsRequest,
     /// Of the client.
-    client_codec: &'static dyn EmbeddingsCodec,
+    client_codec: &'static dyn ClientEmbeddings,
     /// Of the provider.
-    shape: &'static dyn EmbeddingsCodec,
+    format: &'static dyn ProviderEmbeddings,
     /// Most inputs of one call.
     inputs_max: usize,
     /// Bodies of the calls that are still to be made.
@@ -58,12 +58,12 @@ struct EmbeddingsTranslation {
     answers: Vec<EmbeddingsAnswer>,
 }
 
-/// True for a provider whose embeddings are in another shape than its dialect has them.
+/// True for a provider whose embeddings are in another format than its dialect has them.
 pub(crate) fn has_own_embeddings(provider: &Provider) -> bool {
     provider.preset == Some("voyage")
 }
 
-/// Asks for embeddings in the shape of the provider.
+/// Asks for embeddings in the format of the provider.
 pub(crate) fn embeddings(
     context: &RequestContext<'_>,
     request: &Request,
@@ -74,23 +74,24 @@ pub(crate) fn embeddings(
     let provider = &resolved.upstream.provider;
     let model = resolved.model.as_deref().unwrap_or_default();
     let codecs = codecs((client, dialect), resolved)?;
-    let is_one = gemini_call(context.head.path()).is_some_and(|call| !call.is_batch());
-    let client_codec =
-        if is_one { Some(embed_content()) } else { dialects::embeddings(client, "") };
-    let shape = if provider.is_vertex() && dialect == Dialect::Gemini {
+    let client_codec = match gemini_call(context.head.path()) {
+        Some(call) => gemini_embeddings(call.is_batch()),
+        None => openai_embeddings(),
+    };
+    let format = if provider.is_vertex() && dialect == Dialect::Gemini {
         Some(embeddings_on_vertex())
     } else {
-        dialects::embeddings(dialect, model)
+        provider_embeddings(dialect, model)
     };
-    let (client_codec, shape) = client_codec.zip(shape).ok_or_else(|| {
+    let format = format.ok_or_else(|| {
         let text = format!("provider `{}` has no embeddings of this model", provider.name);
         GatewayError::Invalid(text.into())
     })?;
     let parsed = read_with(context, request, edits, |root, _| {
-        client_codec.read_request(root, None).map_err(GatewayError::Malformed)
+        client_codec.read_request(root).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
-    let inputs_max = shape.inputs_max(model).max(1);
+    let inputs_max = format.inputs_max(model).max(1);
     if parsed.inputs.len().div_ceil(inputs_max) > CALLS_MAX {
         let most = inputs_max * CALLS_MAX;
         let text = format!("expected at most {most} inputs in one request for this model");
@@ -100,7 +101,7 @@ pub(crate) fn embeddings(
     let (mut warnings, mut bodies) = (Warnings::default(), Vec::new());
     for part in parsed.parts(inputs_max) {
         let mut body = Vec::new();
-        shape
+        format
             .write_request(&part, &target, &mut warnings, &mut body)
             .map_err(GatewayError::Unsupported)?;
         bodies.push(edited(context, body, &vendor)?);
@@ -110,15 +111,15 @@ pub(crate) fn embeddings(
     let vector_request = VectorRequest::Embeddings(EmbeddingsTranslation {
         request: parsed,
         client_codec,
-        shape,
+        format,
         inputs_max,
         remaining,
         answers: Vec::new(),
     });
-    Ok(translation(codecs, vector_request, (shape.path(&target), body), &warnings))
+    Ok(translation(codecs, vector_request, (format.path(&target), body), &warnings))
 }
 
-/// Asks for ranks in the shape of the provider.
+/// Asks for ranks in the format of the provider.
 pub(crate) fn rerank(
     context: &RequestContext<'_>,
     request: &Request,
@@ -130,19 +131,19 @@ pub(crate) fn rerank(
     let model = resolved.model.as_deref().unwrap_or_default();
     let codecs = codecs((Dialect::CohereChat, dialect), resolved)?;
     let is_tei = provider.preset == Some("tei");
-    let shape = if is_tei { Some(rerank_on_tei()) } else { dialects::rerank(dialect, model) };
-    let shape = shape.ok_or_else(|| untranslatable(resolved, dialect))?;
+    let format = if is_tei { Some(rerank_on_tei()) } else { provider_rerank(dialect, model) };
+    let format = format.ok_or_else(|| untranslatable(resolved, dialect))?;
     let parsed = read_with(context, request, edits, |root, _| {
-        rerank_of_clients().read_request(root).map_err(GatewayError::Malformed)
+        read_rerank_request(root).map_err(GatewayError::Malformed)
     })?;
     let target = TargetModel::new(model, provider.is_original());
     let (mut warnings, mut body) = (Warnings::default(), Vec::new());
-    shape
+    format
         .write_request(&parsed, &target, &mut warnings, &mut body)
         .map_err(GatewayError::Unsupported)?;
     let body = edited(context, body, &vendor_edits(request, resolved))?;
-    let path = shape.path().to_owned();
-    let vector_request = VectorRequest::Rerank { request: parsed, shape };
+    let path = format.path().to_owned();
+    let vector_request = VectorRequest::Rerank { request: parsed, format };
     Ok(translation(codecs, vector_request, (path, body), &warnings))
 }
 
@@ -158,7 +159,8 @@ fn translation(
 
 /// The usage of a rerank of a provider that has the client's dialect.
 pub(crate) fn rerank_usage(context: &RequestContext<'_>, body: &[u8]) -> Option<Usage> {
-    let answer = rerank_of_clients().read_answer(body, &mut context.worker.scanner())?;
+    let format = provider_rerank(Dialect::CohereChat, "")?;
+    let answer = format.read_answer(body, &mut context.worker.scanner())?;
     usage(&answer)
 }
 
@@ -206,8 +208,8 @@ impl VectorTranslation {
                 exchange.record.usage = answer.usage;
                 embeddings.client_codec.write_answer(&answer, &embeddings.request, &mut out);
             }
-            VectorRequest::Rerank { request, shape } => {
-                let mut answer = shape.read_answer(body, &mut context.worker.scanner())?;
+            VectorRequest::Rerank { request, format } => {
+                let mut answer = format.read_answer(body, &mut context.worker.scanner())?;
                 let count = request.documents.len() as u64;
                 if answer.results.iter().any(|result| result.index >= count) {
                     return None;
@@ -216,7 +218,7 @@ impl VectorTranslation {
                     answer.id = own_id(exchange);
                 }
                 exchange.record.usage = usage(&answer);
-                rerank_of_clients().write_answer(&answer, request, &mut out);
+                write_rerank_answer(&answer, request, &mut out);
             }
         }
         Some(out)
@@ -232,7 +234,7 @@ impl EmbeddingsTranslation {
         head: &ResponseHead,
         body: &[u8],
     ) -> Option<EmbeddingsAnswer> {
-        let read = context.worker.scanner().read(body, |root| self.shape.read_answer(root));
+        let read = context.worker.scanner().read(body, |root| self.format.read_answer(root));
         let mut answer = read.ok().flatten()?;
         let answers: usize = self.answers.iter().map(|part| part.vectors.len()).sum();
         let expected = self.request.inputs.len().saturating_sub(answers).min(self.inputs_max);
