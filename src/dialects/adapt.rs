@@ -121,7 +121,7 @@ fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
         Setting::ServiceTier => request.service_tier.is_some(),
         Setting::Verbosity => request.verbosity.is_some(),
         Setting::ParallelToolCalls => request.parallel_tool_calls.is_some(),
-        Setting::CacheControl => has_cache_points(request),
+        Setting::CacheControl => cache_points::has_cache_points(request),
         Setting::MaxTokens => request.max_tokens.is_some(),
         Setting::StrictTools => request.functions().any(|function| function.strict == Some(true)),
         // Their dialects leave these out, or say them in another way.
@@ -184,19 +184,6 @@ fn clear(request: &mut ChatRequest, setting: RefusedSetting) {
         | Setting::ToolResultMedia
         | Setting::Prefill => {}
     }
-}
-
-fn has_cache_points(request: &ChatRequest) -> bool {
-    request.functions().any(|function| function.cache.is_some())
-        || request.turns.iter().flat_map(|turn| &turn.parts).any(has_cache_point)
-}
-
-fn has_cache_point(part: &Part) -> bool {
-    let inner = match &part.content {
-        Content::ToolResult(result) => result.parts.iter().any(|part| part.cache.is_some()),
-        _ => false,
-    };
-    inner || part.cache.is_some()
 }
 
 fn clear_cache_points(request: &mut ChatRequest) {

@@ -10,6 +10,7 @@ mod answer;
 mod citation;
 mod decoder;
 mod encoder;
+mod error;
 mod read_request;
 #[cfg(test)]
 mod tests;
@@ -19,14 +20,10 @@ mod write_request;
 use super::codec::{
     ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
 };
-use super::context_overflow::{message, recognize};
-use super::error_text::message_of;
 use super::part_order::PartOrder;
 use super::sendable_turns;
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
-
-const DIALECT: Dialect = Dialect::CohereChat;
+use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
 /// The dialect.
 pub(super) struct CohereChat;
@@ -41,7 +38,7 @@ impl ClientCodec for CohereChat {
     }
 
     fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_object(out, |root| root.text("message", &message(error, DIALECT)));
+        error::write(error, out);
     }
 
     fn stream_encoder(&self, _: &ChatRequest, _: u64) -> Box<dyn StreamEncoder> {
@@ -61,8 +58,12 @@ impl ProviderCodec for CohereChat {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
-        let request =
-            sendable_turns::for_provider(request, DIALECT, write_message::is_lost, warnings);
+        let request = sendable_turns::for_provider(
+            request,
+            Dialect::CohereChat,
+            write_message::is_lost,
+            warnings,
+        );
         write_request::write(&request, target, warnings, out)
     }
 
@@ -71,24 +72,10 @@ impl ProviderCodec for CohereChat {
     }
 
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
-        read_error(status, body)
+        error::read(status, body)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
     }
-}
-
-/// Reads an error: a `message`, and nothing that tells its kind but the status. Proxies before Cohere
-/// have other names for the text.
-pub(super) fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
-    let inner = || body.and_then(|body| body.get("error")).and_then(message_of);
-    let message = body.and_then(message_of).or_else(inner);
-    recognize(ApiError {
-        status,
-        message: message.unwrap_or_else(|| format!("the provider answered with status {status}")),
-        kind: String::new(),
-        code: None,
-        param: None,
-    })
 }

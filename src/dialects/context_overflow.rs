@@ -7,9 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::llm::{
-    ApiError, Chunk, Dialect, Edit, Node, Scanner, edit_members, member_text, write_object,
-};
+use crate::llm::{ApiError, Dialect};
 
 /// The code of every error that reports a full context; OpenAI's own.
 pub(super) const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
@@ -187,7 +185,7 @@ pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
 }
 
 /// True for words that clients of `dialect` know.
-fn is_said_as(message: &str, dialect: Dialect) -> bool {
+pub(super) fn is_said_as(message: &str, dialect: Dialect) -> bool {
     let message = message.to_ascii_lowercase();
     match dialect {
         Dialect::AnthropicMessages => message.starts_with("prompt is too long"),
@@ -196,62 +194,6 @@ fn is_said_as(message: &str, dialect: Dialect) -> bool {
         Dialect::CohereChat => message.starts_with("too many tokens"),
         _ => true,
     }
-}
-
-/// The error of one who imitates the vendor of `dialect`, where it reports a full context in other
-/// words than the vendor's. None if there is nothing to say anew.
-#[must_use]
-pub fn overflow_of_imitator(dialect: Dialect, status: u16, root: Node<'_>) -> Option<ApiError> {
-    let error = super::provider_codec(dialect)?.read_error(status, Some(root));
-    if !is_overflow(&error) {
-        return None;
-    }
-    let inner = root.get("error");
-    let code = inner.and_then(|inner| inner.get("code")).and_then(Node::text);
-    let is_known = match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => code == Some(CONTEXT_LENGTH_EXCEEDED),
-        _ => inner.is_some_and(|inner| is_said_as(inner.text_of("message"), dialect)),
-    };
-    (!is_known || status != 400).then_some(error)
-}
-
-/// The same for an event of a stream, which has begun.
-pub fn overflow_in_event(
-    dialect: Dialect,
-    name: Option<&str>,
-    data: &[u8],
-    scanner: &mut Scanner,
-) -> Option<ApiError> {
-    let codec = super::provider_codec(dialect)?;
-    let mut chunks = Vec::new();
-    codec.stream_decoder().event(name, data, scanner, &mut chunks).ok()?;
-    let error = chunks.into_iter().find_map(|chunk| match chunk {
-        Chunk::Error(error) if is_overflow(&error) => Some(error),
-        _ => None,
-    })?;
-    let has_code = |root: Node<'_>| {
-        let holder = root.get("response").unwrap_or(root);
-        holder.get("error").unwrap_or(holder).text_of("code") == CONTEXT_LENGTH_EXCEEDED
-    };
-    let is_known = match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => scanner.read(data, has_code) == Ok(true),
-        _ => is_said_as(&error.message, dialect),
-    };
-    (!is_known).then_some(error)
-}
-
-/// The data of an event of OpenAI's responses that holds the response which failed, with that error.
-/// None for an event without one.
-#[must_use]
-pub fn with_overflow(data: &[u8], error: &ApiError) -> Option<Vec<u8>> {
-    let response = member_text(data, "response").filter(|text| text.starts_with(b"{"))?;
-    let mut json = Vec::new();
-    write_object(&mut json, |object| {
-        object.text("code", CONTEXT_LENGTH_EXCEEDED);
-        object.text("message", &error.message);
-    });
-    let response = edit_members(response, &[Edit::Set { key: "error", json: &json }]);
-    Some(edit_members(data, &[Edit::Set { key: "response", json: &response }]))
 }
 
 /// The sizes that a message tells. None if it speaks of something else.

@@ -4,10 +4,8 @@
 //! Relays answer 200 as soon as they have found a model, and tell in the body that it failed. What such
 //! an error says of its status counts; else its code or type does, by the names that the vendors use.
 
-use super::codec::ProviderCodec;
 use super::error_text::message_of;
-use super::{bedrock_converse, gemini, openai_chat};
-use crate::llm::{ApiError, Chunk, Dialect, Node, Scanner, is_error_answer};
+use crate::llm::{ApiError, Node};
 
 /// Status of an error that tells none: the provider failed, and nobody knows how.
 pub(super) const UNKNOWN_STATUS: u16 = 502;
@@ -91,6 +89,28 @@ const STATUSES: [(u16, &[&str]); 18] = [
     (UNKNOWN_STATUS, &["badgateway"]),
 ];
 
+/// Reads the error inside of a response, with the status that it would have had. `read` reads the error
+/// of its dialect from a status and the object that holds it.
+pub(super) fn read_embedded(
+    root: Node<'_>,
+    read: impl FnOnce(u16, Node<'_>) -> ApiError,
+) -> ApiError {
+    let mut choices = root.get("choices").into_iter().flat_map(Node::items);
+    let of_choice = choices.find(|choice| choice.get("error").is_some());
+    let holder = match (root.get("error"), root.get("Output")) {
+        (Some(_), _) => root,
+        (None, Some(output)) => output,
+        (None, None) => of_choice.unwrap_or(root),
+    };
+    let error = read(error_status(holder), holder);
+    if holder.get("error").is_some() || message_of(holder).is_some() {
+        return error;
+    }
+    // The rest of a response does not say why it ended.
+    let message = "the provider could not finish its answer".to_owned();
+    ApiError { message, ..error }
+}
+
 /// The status of the error that `root` holds in `error`, or is.
 pub(super) fn error_status(root: Node<'_>) -> u16 {
     let places = [root.get("error"), Some(root)];
@@ -122,86 +142,10 @@ fn status_of(name: &str) -> Option<u16> {
     known.map(|(status, _)| *status).or_else(|| name.contains("image").then_some(400))
 }
 
-/// The error of a whole answer of a conversation that is none: it tells an error, or its dialect's word for
-/// a failure, or there is nothing in it.
-#[must_use]
-pub fn failure_of_answer(dialect: Dialect, root: Node<'_>) -> Option<ApiError> {
-    if is_error_answer(root) {
-        return Some(error_in_answer(dialect, root));
-    }
-    match dialect {
-        Dialect::OpenaiChat => openai_chat::failure(root),
-        Dialect::Gemini => gemini::failure(root),
-        Dialect::BedrockConverse => bedrock_converse::failure(root),
-        _ => None,
-    }
-}
-
-/// The error that the first event of a stream with content tells in its dialect's words alone. None for
-/// content.
-pub fn failure_of_event(
-    dialect: Dialect,
-    name: Option<&str>,
-    data: &[u8],
-    scanner: &mut Scanner,
-) -> Option<ApiError> {
-    if !matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse) {
-        return None;
-    }
-    let mut chunks = Vec::new();
-    super::provider_codec(dialect)?
-        .stream_decoder()
-        .event(name, data, scanner, &mut chunks)
-        .ok()?;
-    chunks.into_iter().find_map(|chunk| match chunk {
-        Chunk::Error(error) => Some(error),
-        _ => None,
-    })
-}
-
-/// The error that a whole answer tells, for which
-/// [`is_error_answer`](crate::llm::is_error_answer) is true, with the status that it would have had.
-#[must_use]
-pub fn error_in_answer(dialect: Dialect, root: Node<'_>) -> ApiError {
-    let mut choices = root.get("choices").into_iter().flat_map(Node::items);
-    let of_choice = choices.find(|choice| choice.get("error").is_some());
-    let holder = match (root.get("error"), root.get("Output")) {
-        (Some(_), _) => root,
-        (None, Some(output)) => output,
-        (None, None) => of_choice.unwrap_or(root),
-    };
-    let status = error_status(holder);
-    // Amazon and Cohere have no member `error`; those who stand before them do.
-    let inner = holder.get("error").filter(|error| error.is_object());
-    let codec =
-        super::provider_codec(dialect).unwrap_or(&openai_chat::OpenaiChat as &dyn ProviderCodec);
-    let error = match (dialect, inner) {
-        (Dialect::BedrockConverse | Dialect::CohereChat, Some(inner)) => {
-            codec.read_error(status, Some(inner))
-        }
-        _ => codec.read_error(status, Some(holder)),
-    };
-    let is_told = holder.get("error").is_some() || says_why(holder);
-    if is_told {
-        return error;
-    }
-    // What else stands in an answer is no word about its end.
-    let message = "the provider could not finish its answer".to_owned();
-    ApiError { message, ..error }
-}
-
-fn says_why(holder: Node<'_>) -> bool {
-    message_of(holder).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(dialect: Dialect, body: &str) -> ApiError {
-        let read = |root: Node<'_>| error_in_answer(dialect, root);
-        Scanner::default().read(body.as_bytes(), read).expect("JSON")
-    }
+    use crate::llm::Scanner;
 
     #[test]
     fn status_follows_number_code_and_type() {
@@ -227,25 +171,6 @@ mod tests {
         ] {
             let found = Scanner::default().read(body.as_bytes(), error_status);
             assert_eq!(found, Ok(status), "{body}");
-        }
-    }
-
-    #[test]
-    fn embedded_message_is_read_in_every_dialect() {
-        for dialect in Dialect::ALL {
-            for body in [
-                r#"{"error":{"message":"why","code":429}}"#,
-                r#"{"error":{"message":"why","type":"rate_limit_error"},"choices":null}"#,
-                r#"{"choices":[{"finish_reason":"error","error":{"message":"why","code":429}}]}"#,
-                r#"{"Output":{"__type":"ThrottlingException","message":"why"}}"#,
-            ] {
-                let error = read(dialect, body);
-                let found = (error.status, error.message.as_str());
-                assert_eq!(found, (429, "why"), "{dialect:?}: {body}");
-            }
-            let silent = read(dialect, r#"{"choices":[{"finish_reason":"error"}]}"#);
-            let expected = (502, "the provider could not finish its answer");
-            assert_eq!((silent.status, silent.message.as_str()), expected, "{dialect:?}");
         }
     }
 }

@@ -37,9 +37,6 @@ type Word = LazyLock<Finder<'static>>;
 const CHAT_THOUGHTS: [&str; 4] =
     ["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"];
 
-/// What Claude Code writes about itself, different in each conversation, before its instructions.
-const BILLING: &str = "x-anthropic-billing-header";
-
 /// How a provider takes thoughts.
 #[derive(Clone, Copy, Debug)]
 pub struct ReasoningRules {
@@ -114,17 +111,13 @@ fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Optio
 /// `system` is the JSON text of the member. None where it is to stay as it is.
 #[must_use]
 pub fn without_billing_header(system: &[u8]) -> Option<Vec<u8>> {
-    memmem::find(system, BILLING.as_bytes())?;
+    memmem::find(system, anthropic_messages::BILLING_HEADER.as_bytes())?;
     edit_array(std::str::from_utf8(system).ok()?, |text| {
-        let is_it = read::<Block<'_>>(text).is_some_and(|block| is_billing_header(&block.text));
+        let is_it = read::<Block<'_>>(text)
+            .is_some_and(|block| block.text.starts_with(anthropic_messages::BILLING_HEADER));
         if is_it { ElementEdit::Removed } else { ElementEdit::Same }
     })
     .map(String::into_bytes)
-}
-
-/// True for the text that Claude Code writes about itself.
-pub(super) fn is_billing_header(text: &str) -> bool {
-    text.starts_with(BILLING)
 }
 
 /// What becomes of one element.

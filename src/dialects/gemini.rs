@@ -7,6 +7,7 @@
 
 mod answer;
 mod array_framing;
+mod base64;
 mod citation;
 mod decoder;
 mod encoder;
@@ -41,8 +42,6 @@ use crate::llm::{
     Answer, ApiError, ChatRequest, Dialect, Malformed, Media, Node, Scanner, write_array,
     write_object,
 };
-
-const DIALECT: Dialect = Dialect::Gemini;
 
 /// The dialect.
 pub(super) struct Gemini;
@@ -86,8 +85,12 @@ impl ProviderCodec for Gemini {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
-        let request =
-            sendable_turns::for_provider(request, DIALECT, write_contents::is_lost, warnings);
+        let request = sendable_turns::for_provider(
+            request,
+            Dialect::Gemini,
+            write_contents::is_lost,
+            warnings,
+        );
         write_request::write(&request, target, warnings, out)
     }
 

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 pub(super) use rules::{BEDROCK, CLAUDE, COHERE, GEMINI, OPENAI_STRICT, SchemaRules};
 
 use self::rules::Closing;
-use self::view::View;
+use self::view::{UnfitReason, View};
 use super::warnings::Warnings;
 use crate::llm::{Format, Function, Json, Node, ObjectWriter, Scanner, write_array, write_object};
 
@@ -28,9 +28,6 @@ const NOTE_BYTES_MAX: usize = 1024;
 
 /// What a vendor that closes all objects cannot say.
 const UNNAMED: UnfitReason = "an object with members that are not named";
-
-/// Why a vendor cannot hold the model to a schema.
-pub(super) type UnfitReason = &'static str;
 
 /// The schema in the vendor's subset. `place` names it in warnings.
 ///

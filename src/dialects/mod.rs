@@ -12,6 +12,7 @@
 
 mod adapt;
 mod amazon_stream;
+mod answer_failure;
 mod answer_id;
 mod anthropic_messages;
 mod bedrock_converse;
@@ -31,6 +32,7 @@ mod foreign_reasoning;
 mod gemini;
 #[cfg(test)]
 mod grid;
+mod imitator_overflow;
 mod json_schema;
 #[cfg(test)]
 mod mapping;
@@ -50,6 +52,7 @@ pub use adapt::{AdaptedRequest, ToolNames, adapt, set_cache_points};
 pub use amazon_stream::{
     AmazonError, AmazonEvent, AmazonReader, write_amazon_event, write_amazon_exception,
 };
+pub use answer_failure::{error_in_answer, failure_of_answer, failure_of_event};
 pub use anthropic_messages::write_token_count;
 #[cfg(test)]
 use both_roles::{Codec, DIALECTS, codec};
@@ -60,9 +63,7 @@ pub use codec::{
 pub use completions::{
     CompletionsError, completions_encoder, read_completions_request, write_completions_answer,
 };
-pub use context_overflow::{overflow_in_event, overflow_of_imitator, with_overflow};
 pub use cutter::Cutter;
-pub use embedded_error::{error_in_answer, failure_of_answer, failure_of_event};
 pub use embeddings::{
     ClientEmbeddings, ProviderEmbeddings, embeddings_on_vertex, gemini_embeddings,
     openai_embeddings, provider_embeddings,
@@ -76,6 +77,7 @@ pub use gemini::{
     method_path as gemini_method_path, with_model as gemini_with_model,
     write_token_count as write_gemini_token_count,
 };
+pub use imitator_overflow::{overflow_in_event, overflow_of_imitator, with_overflow};
 pub use openai_responses::{
     response_name, response_name_of_item, write_input_tokens, write_last_error,
 };

@@ -10,6 +10,7 @@ mod answer;
 mod content_list;
 mod decoder;
 mod encoder;
+mod error;
 mod read_request;
 mod reasoning_details;
 #[cfg(test)]
@@ -18,19 +19,16 @@ mod write_messages;
 mod write_request;
 
 pub(super) use answer::{failure, tokens, write_tokens};
+pub(super) use error::{read as read_error, write as write_error};
 pub(super) use read_request::{arguments, cache_point, function, json_schema, labels, texts};
 
 use super::codec::{
     ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,
 };
-use super::context_overflow::recognize;
-use super::error_text::message_of;
 use super::openai_tools::CallForms;
 use super::sendable_turns;
 use super::warnings::Warnings;
-use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node, write_object};
-
-const DIALECT: Dialect = Dialect::OpenaiChat;
+use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
 /// The dialect.
 pub(super) struct OpenaiChat;
@@ -51,7 +49,7 @@ impl ClientCodec for OpenaiChat {
     }
 
     fn write_error(&self, error: &ApiError, out: &mut Vec<u8>) {
-        write_error(error, out);
+        error::write(error, out);
     }
 
     fn stream_encoder(&self, request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
@@ -71,8 +69,12 @@ impl ProviderCodec for OpenaiChat {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
-        let request =
-            sendable_turns::for_provider(request, DIALECT, write_messages::is_lost, warnings);
+        let request = sendable_turns::for_provider(
+            request,
+            Dialect::OpenaiChat,
+            write_messages::is_lost,
+            warnings,
+        );
         write_request::write(&request, target, warnings, out)
     }
 
@@ -81,62 +83,11 @@ impl ProviderCodec for OpenaiChat {
     }
 
     fn read_error(&self, status: u16, body: Option<Node<'_>>) -> ApiError {
-        read_error(status, body)
+        error::read(status, body)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(decoder::Decoder::default())
-    }
-}
-
-/// Reads the error of OpenAI and of those that imitate it: some leave out the inner object, some the
-/// message.
-pub(super) fn read_error(status: u16, body: Option<Node<'_>>) -> ApiError {
-    let error = body.and_then(|body| body.get("error")).or(body);
-    let part = |key: &str| error.and_then(|error| error.get(key));
-    let text = |key: &str| part(key).and_then(Node::text).map(str::to_owned);
-    let code = part("code").and_then(|code| {
-        code.text().map(str::to_owned).or_else(|| code.u64().map(|code| code.to_string()))
-    });
-    let message = error.and_then(message_of).or_else(|| body.and_then(message_of));
-    recognize(ApiError {
-        status,
-        message: message.unwrap_or_else(|| format!("the provider answered with status {status}")),
-        kind: text("type").unwrap_or_default(),
-        code,
-        param: text("param"),
-    })
-}
-
-/// Appends an error as OpenAI's clients expect it.
-pub(super) fn write_error(error: &ApiError, out: &mut Vec<u8>) {
-    write_object(out, |root| {
-        root.object("error", |inner| {
-            inner.text("message", &error.message);
-            let kind = if error.kind.is_empty() { kind_of(error.status) } else { &error.kind };
-            inner.text("type", kind);
-            match &error.param {
-                Some(param) => inner.text("param", param),
-                None => inner.null("param"),
-            }
-            match &error.code {
-                Some(code) => inner.text("code", code),
-                None => inner.null("code"),
-            }
-        });
-    });
-}
-
-/// OpenAI's type for errors of that status.
-fn kind_of(status: u16) -> &'static str {
-    match status {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        429 => "rate_limit_error",
-        // 424 is Amazon's word for a model that failed.
-        424 | 500.. => "server_error",
-        _ => "invalid_request_error",
     }
 }
 
@@ -157,19 +108,6 @@ mod tests {
             ("eos", StopReason::Stop),
         ] {
             assert_eq!(answer::stop_reason(word), expected, "{word}");
-        }
-    }
-
-    #[test]
-    fn error_types_are_translated() {
-        for (status, expected) in [
-            (400, "invalid_request_error"),
-            (408, "invalid_request_error"),
-            (424, "server_error"),
-            (429, "rate_limit_error"),
-            (529, "server_error"),
-        ] {
-            assert_eq!(kind_of(status), expected, "{status}");
         }
     }
 

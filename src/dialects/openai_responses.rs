@@ -43,8 +43,6 @@ use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Dialect, Malformed, Node, write_object};
 
-const DIALECT: Dialect = Dialect::OpenaiResponses;
-
 /// Appends the event that ends a stream with an error, whose number it has.
 pub fn write_last_error(error: &ApiError, sequence: u64, out: &mut Vec<u8>) {
     encoder::Encoder::of_error(sequence).push(&Chunk::Error(error.clone()), out);
@@ -97,7 +95,8 @@ impl ProviderCodec for OpenaiResponses {
         warnings: &mut Warnings,
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
-        let request = sendable_turns::for_provider(request, DIALECT, |_, _| false, warnings);
+        let request =
+            sendable_turns::for_provider(request, Dialect::OpenaiResponses, |_, _| false, warnings);
         write_request::write(&request, target, warnings, out)
     }
 

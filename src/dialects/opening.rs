@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use super::answer_failure::error_in_answer;
 use super::codec::ProviderCodec;
-use super::embedded_error::{UNKNOWN_STATUS, error_in_answer};
+use super::embedded_error::UNKNOWN_STATUS;
 use super::openai_chat::OpenaiChat;
 use crate::llm::{ApiError, Chunk, Content, Dialect, Node, Scanner, is_error_event};
 

@@ -27,7 +27,7 @@ pub fn set_cache_points(request: &mut ChatRequest, dialect: Dialect, target: &Ta
     let is_wanted = has_none_by_itself
         && is_repeated
         && request.origin == Some(Dialect::OpenaiResponses)
-        && !super::has_cache_points(request);
+        && !has_cache_points(request);
     if is_wanted {
         set_behind_instructions(request);
         set_behind_last_turn(request);
@@ -67,6 +67,19 @@ fn takes_point(part: &Part) -> bool {
         Content::Image(_) | Content::File(_) | Content::ToolResult(_) => true,
         _ => false,
     }
+}
+
+pub(super) fn has_cache_points(request: &ChatRequest) -> bool {
+    request.functions().any(|function| function.cache.is_some())
+        || request.turns.iter().flat_map(|turn| &turn.parts).any(has_cache_point)
+}
+
+fn has_cache_point(part: &Part) -> bool {
+    let inner = match &part.content {
+        Content::ToolResult(result) => result.parts.iter().any(|part| part.cache.is_some()),
+        _ => false,
+    };
+    inner || part.cache.is_some()
 }
 
 #[cfg(test)]

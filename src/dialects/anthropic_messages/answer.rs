@@ -3,10 +3,10 @@
 use super::proof::{self, Redacted};
 use super::read_block::{arguments, citations};
 use super::write_block::{tool_use, words};
-use super::{DIALECT, name, usage};
+use super::{name, usage};
 use crate::dialects::{answer_id, media_link};
 use crate::llm::{
-    Answer, ArrayWriter, Choice, Citation, Content, DialectJson, Node, ObjectWriter, Part,
+    Answer, ArrayWriter, Choice, Citation, Content, Dialect, DialectJson, Node, ObjectWriter, Part,
     Reasoning, Signature, StopReason, Text, ToolCall, write_object,
 };
 
@@ -72,7 +72,7 @@ pub(super) fn block(value: Node<'_>) -> Block {
             arguments: value.get("input").map(arguments).unwrap_or_default(),
             signature: None,
         }),
-        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: Dialect::AnthropicMessages, json: value.json() }),
     })
 }
 
@@ -202,7 +202,9 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
             // What is no object is told as text in one; there is no other place for it.
             array.object(|block| tool_use(block, call, &id).ok());
         }
-        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == Dialect::AnthropicMessages => {
+            array.raw(&foreign.json);
+        }
         content => {
             if let Some(link) = media_link::link(content) {
                 array.object(|block| words(block, &link));
@@ -244,7 +246,7 @@ pub(super) fn call_id(call: &ToolCall, now_unix: u64, index: u32) -> String {
 /// in a document that only its title names.
 pub(super) fn write_citation(out: &mut Vec<u8>, citation: &Citation) {
     match &citation.original {
-        Some(original) if original.dialect == DIALECT => {
+        Some(original) if original.dialect == Dialect::AnthropicMessages => {
             out.extend_from_slice(original.json.text().as_bytes());
         }
         _ => write_object(out, |object| citation_members(object, citation)),

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use super::answer::{Block, block, explanation, service_tier, stop_reason};
 use super::read_block::citation;
-use super::{DIALECT, proof, read_error, usage};
+use super::{error, proof, usage};
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
-    Chunk, Content, Delta, DialectJson, Json, Node, Reasoning, Scanner, Signature, Start, Text,
-    Usage, write_object,
+    Chunk, Content, Delta, Dialect, DialectJson, Json, Node, Reasoning, Scanner, Signature, Start,
+    Text, Usage, write_object,
 };
 
 /// Blocks followed, at most.
@@ -134,7 +134,7 @@ impl Decoder {
     }
 
     fn error(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
-        out.push(Chunk::Error(read_error(error_status(root), Some(root))));
+        out.push(Chunk::Error(error::read(error_status(root), Some(root))));
         self.has_ended = true;
     }
 
@@ -346,7 +346,7 @@ impl BlockBuffer {
             }
         });
         let json = Json::of_written(String::from_utf8(out).unwrap_or_default());
-        Content::Raw(DialectJson { dialect: DIALECT, json })
+        Content::Raw(DialectJson { dialect: Dialect::AnthropicMessages, json })
     }
 }
 

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use super::answer::{Ending, ID_PREFIX, call_id, redacted, write_citation};
 use super::write_block::words;
-use super::{DIALECT, name, proof, usage, write_error};
+use super::{error, name, proof, usage};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{answer_id, media_link, sse};
 use crate::http::{SseEvent, write_event};
 use crate::llm::{
-    ChatRequest, Chunk, Content, Delta, Json, ObjectWriter, Reasoning, Signature, Start, Text,
-    ToolCall, Usage, estimate_request_tokens,
+    ChatRequest, Chunk, Content, Delta, Dialect, Json, ObjectWriter, Reasoning, Signature, Start,
+    Text, ToolCall, Usage, estimate_request_tokens,
 };
 
 /// Parts followed, at most.
@@ -157,7 +157,7 @@ impl Encoder {
                 (Some(block), Kind::Call { id, proof: None })
             }
             Content::Refusal(_) => (None, Kind::Refusal),
-            Content::Raw(foreign) if foreign.dialect == DIALECT => {
+            Content::Raw(foreign) if foreign.dialect == Dialect::AnthropicMessages => {
                 let json: &Json = &foreign.json;
                 (Some(self.begin_raw(out, |root| root.raw("content_block", json))), Kind::Whole)
             }
@@ -350,7 +350,7 @@ impl StreamEncoder for Encoder {
             }
             Chunk::Error(error) => {
                 let mut data = Vec::new();
-                write_error(error, &mut data);
+                error::write(error, &mut data);
                 let name = Some("error");
                 write_event(out, &SseEvent { name, data: &data, ..SseEvent::default() });
                 return;
@@ -570,10 +570,10 @@ mod tests {
         };
         let responses = || proof(Dialect::OpenaiResponses);
         let contents = [
-            thought(None, "hm", proof(DIALECT), None),
-            thought(None, "", proof(DIALECT), None),
+            thought(None, "hm", proof(Dialect::AnthropicMessages), None),
+            thought(None, "", proof(Dialect::AnthropicMessages), None),
             thought(None, "hm", None, None),
-            thought(None, "", None, proof(DIALECT)),
+            thought(None, "", None, proof(Dialect::AnthropicMessages)),
             thought(Some("rs_1"), "hm", None, responses()),
             thought(Some("rs_1"), "", None, responses()),
             thought(Some("rs_1"), "", None, None),

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::{DIALECT, name};
+use super::name;
 use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 
 const SEALED: &str = "sealed#";
@@ -18,9 +18,9 @@ const CALL: &str = "call#";
 /// The text of a thought's `signature` for a client: empty if it has none.
 pub(super) fn signature(thought: &Reasoning) -> Cow<'_, str> {
     match (&thought.signature, &thought.sealed) {
-        (Some(signature), _) => with_id(thought, signature.write(DIALECT)),
+        (Some(signature), _) => with_id(thought, signature.write(Dialect::AnthropicMessages)),
         (None, Some(sealed)) => {
-            with_id(thought, format!("{SEALED}{}", sealed.write(DIALECT)).into())
+            with_id(thought, format!("{SEALED}{}", sealed.write(Dialect::AnthropicMessages)).into())
         }
         (None, None) => with_id(thought, "".into()),
     }
@@ -28,12 +28,12 @@ pub(super) fn signature(thought: &Reasoning) -> Cow<'_, str> {
 
 /// The text of a redacted block's `data` for a client.
 pub(super) fn data<'t>(thought: &'t Reasoning, sealed: &'t Signature) -> Cow<'t, str> {
-    with_id(thought, sealed.write(DIALECT))
+    with_id(thought, sealed.write(Dialect::AnthropicMessages))
 }
 
 /// The text of a redacted block's `data` that carries the proof of the call `id`.
 pub(super) fn data_of_call(id: &str, signature: &Signature) -> String {
-    format!("{CALL}{}#{}", name::write(id), signature.write(DIALECT))
+    format!("{CALL}{}#{}", name::write(id), signature.write(Dialect::AnthropicMessages))
 }
 
 fn with_id<'t>(thought: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
@@ -53,7 +53,7 @@ pub(super) fn is_for_words_before(thought: &Reasoning) -> bool {
 /// The thought of a thinking block.
 pub(super) fn read_thinking(thinking: &str, signature: &str) -> Reasoning {
     let (id, rest) = read_id(signature);
-    let read = |text: &str| Some(Signature::read(DIALECT, text));
+    let read = |text: &str| Some(Signature::read(Dialect::AnthropicMessages, text));
     let text = thinking.to_owned();
     match rest.strip_prefix(SEALED) {
         Some(sealed) => Reasoning { id, text, signature: None, sealed: read(sealed) },
@@ -72,10 +72,13 @@ pub(super) enum Redacted {
 /// What the `data` of a redacted block says.
 pub(super) fn read_data(data: &str) -> Redacted {
     if let Some((id, rest)) = data.strip_prefix(CALL).and_then(|rest| rest.split_once('#')) {
-        return Redacted::Call(name::read(id).into_owned(), Signature::read(DIALECT, rest));
+        return Redacted::Call(
+            name::read(id).into_owned(),
+            Signature::read(Dialect::AnthropicMessages, rest),
+        );
     }
     let (id, rest) = read_id(data);
-    let sealed = Some(Signature::read(DIALECT, rest));
+    let sealed = Some(Signature::read(Dialect::AnthropicMessages, rest));
     Redacted::Thought(Reasoning { id, text: String::new(), signature: None, sealed })
 }
 
@@ -84,7 +87,10 @@ pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
     let thought = read_thinking("", text);
     let is_marked = text.starts_with(SEALED) || text.starts_with(THOUGHT);
     is_marked
-        || [thought.signature, thought.sealed].into_iter().flatten().any(|it| it.dialect != DIALECT)
+        || [thought.signature, thought.sealed]
+            .into_iter()
+            .flatten()
+            .any(|it| it.dialect != Dialect::AnthropicMessages)
 }
 
 /// True for the data of a redacted block that Anthropic has not made.
@@ -92,7 +98,8 @@ pub(in crate::dialects) fn is_foreign_data(text: &str) -> bool {
     match read_data(text) {
         Redacted::Call(..) => true,
         Redacted::Thought(thought) => {
-            text.starts_with(THOUGHT) || thought.sealed.is_some_and(|it| it.dialect != DIALECT)
+            text.starts_with(THOUGHT)
+                || thought.sealed.is_some_and(|it| it.dialect != Dialect::AnthropicMessages)
         }
     }
 }
@@ -128,11 +135,11 @@ mod tests {
     #[test]
     fn thinking_blocks_round_trip() {
         for (id, proof, sealed, written) in [
-            (None, of(DIALECT), None, "c2ln"),
+            (None, of(Dialect::AnthropicMessages), None, "c2ln"),
             (None, of(Dialect::Gemini), None, "gemini#c2ln"),
             (None, None, of(Dialect::OpenaiResponses), "sealed#openai-responses#c2ln"),
             (Some("rs_1"), None, None, "thought#rs_1#"),
-            (Some("r.1"), of(DIALECT), None, "thought#rg0-r_2e1#c2ln"),
+            (Some("r.1"), of(Dialect::AnthropicMessages), None, "thought#rg0-r_2e1#c2ln"),
             (None, None, None, ""),
         ] {
             let thought = Reasoning {
@@ -149,7 +156,7 @@ mod tests {
     #[test]
     fn redacted_thinking_and_call_signatures_round_trip() {
         for (id, dialect, written) in [
-            (None, DIALECT, "c2ln"),
+            (None, Dialect::AnthropicMessages, "c2ln"),
             (Some("rs_1"), Dialect::OpenaiResponses, "thought#rs_1#openai-responses#c2ln"),
         ] {
             let sealed = of(dialect);

@@ -3,11 +3,11 @@
 //! Blocks that this dialect alone has (server tools and their results, search results, uploads) stay
 //! as they came.
 
+use super::name;
 use super::proof::{self, Redacted};
-use super::{DIALECT, name};
 use crate::llm::{
-    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, MediaSource, Node,
-    Part, Signature, Text, ToolCall, ToolResult, Within,
+    CachePoint, Citation, Content, Dialect, DialectJson, File, Image, Malformed, Media,
+    MediaSource, Node, Part, Signature, Text, ToolCall, ToolResult, Within,
 };
 
 /// Members of blocks that were understood by nobody: paths for the request's foreign members.
@@ -57,7 +57,7 @@ fn block(
 }
 
 fn foreign(value: Node<'_>) -> Content {
-    Content::Raw(DialectJson { dialect: DIALECT, json: value.json() })
+    Content::Raw(DialectJson { dialect: Dialect::AnthropicMessages, json: value.json() })
 }
 
 /// `cache_control`, on whatever carries it.
@@ -85,7 +85,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: text("url"),
         title: text("title").or_else(|| text("document_title")),
         quote: text("cited_text"),
-        original: Some(DialectJson { dialect: DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: Dialect::AnthropicMessages, json: value.json() }),
     }
 }
 

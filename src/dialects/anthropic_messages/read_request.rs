@@ -1,13 +1,15 @@
 //! A client's request.
 
+use super::name;
 use super::read_block::{UnknownMembers, cache_point, contents};
-use super::{DIALECT, name};
-use crate::dialects::foreign_reasoning::is_billing_header;
 use crate::dialects::{extra_fields, media_link};
 use crate::llm::{
-    ChatRequest, Content, DialectJson, Format, Function, Json, Malformed, Node, ReasoningSettings,
-    Role, Tool, ToolChoice, Turn, WebSearch, Within,
+    ChatRequest, Content, Dialect, DialectJson, Format, Function, Json, Malformed, Node,
+    ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within,
 };
+
+/// How the text begins that Claude Code puts before its instructions, which differs in each conversation.
+pub(in crate::dialects) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 
 /// Reads the whole body. `max_tokens`, which the vendor requires, may be absent: a request to count
 /// tokens has none.
@@ -31,7 +33,7 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
         return Err(Malformed::new("an array of at least one message")).within("messages");
     }
     // It differs in each conversation, and is for the eyes of Anthropic.
-    system.retain(|part| !part.as_text().is_some_and(is_billing_header));
+    system.retain(|part| !part.as_text().is_some_and(|text| text.starts_with(BILLING_HEADER)));
     if !system.is_empty() {
         request.turns.insert(0, Turn::new(Role::System, system));
     }
@@ -39,7 +41,9 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     lost.dedup();
     for path in lost {
         let json = Json::of_written("null".to_owned());
-        request.extra_fields.push((path.to_owned(), DialectJson { dialect: DIALECT, json }));
+        request
+            .extra_fields
+            .push((path.to_owned(), DialectJson { dialect: Dialect::AnthropicMessages, json }));
     }
     Ok(request)
 }
@@ -72,7 +76,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
             };
             request.service_tier = Some(tier.to_owned());
         }
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, Dialect::AnthropicMessages, key, value),
     }
     Ok(())
 }
@@ -109,7 +113,7 @@ fn tools(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
             for (key, hint) in item.members().filter(|(key, _)| !FUNCTION_MEMBERS.contains(key)) {
                 extra_fields::keep(
                     &mut request.extra_fields,
-                    DIALECT,
+                    Dialect::AnthropicMessages,
                     &format!(".tools[{index}].{key}"),
                     hint,
                 );
@@ -140,7 +144,9 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
         Some(kind) if kind.starts_with("code_execution_") && has_only(&["type", "name"]) => {
             Ok(Tool::CodeExecution)
         }
-        Some(_) => Ok(Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() })),
+        Some(_) => {
+            Ok(Tool::Raw(DialectJson { dialect: Dialect::AnthropicMessages, json: value.json() }))
+        }
     }
 }
 
@@ -206,7 +212,7 @@ fn thinking(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed>
         if !["type", "budget_tokens", "display"].contains(&key) {
             extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::AnthropicMessages,
                 &format!(".thinking.{key}"),
                 member,
             );
@@ -226,7 +232,7 @@ fn output_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfo
             "format" => request.format = Some(format(member).within(key)?),
             _ => extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::AnthropicMessages,
                 &format!(".output_config.{key}"),
                 member,
             ),
@@ -441,7 +447,10 @@ mod tests {
         else {
             panic!("{parts:?}")
         };
-        assert_eq!(signed.signature.as_ref().map(|it| it.dialect), Some(DIALECT));
+        assert_eq!(
+            signed.signature.as_ref().map(|it| it.dialect),
+            Some(Dialect::AnthropicMessages)
+        );
         assert_eq!(unsigned.signature, None);
         assert_eq!(sealed.sealed.as_ref().map(|it| it.text.as_str()), Some("c2Vh"));
         assert!(search.json.text().contains(r#""query":"q""#));

@@ -6,13 +6,13 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{DIALECT, read_request, write_request};
+use super::{read_request, write_request};
 use crate::dialects::codec::TargetModel;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    CachePoint, ChatRequest, Citation, Content, DialectJson, File, Format, Function, Image, Json,
-    Media, MediaSource, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner, Signature,
-    Text, Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
+    CachePoint, ChatRequest, Citation, Content, Dialect, DialectJson, File, Format, Function,
+    Image, Json, Media, MediaSource, Part, Reasoning, ReasoningSettings, Role, Sampling, Scanner,
+    Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
 };
 
 /// Words that are not only white space and do not end in it.
@@ -63,7 +63,10 @@ fn user_part() -> impl Strategy<Value = Part> {
     let foreign = words().prop_map(|words| {
         let json =
             format!(r#"{{"type":"search_result","source":{}}}"#, Json::of_text(&words).text());
-        Part::new(Content::Raw(DialectJson { dialect: DIALECT, json: Json::of_written(json) }))
+        Part::new(Content::Raw(DialectJson {
+            dialect: Dialect::AnthropicMessages,
+            json: Json::of_written(json),
+        }))
     });
     prop_oneof![4 => with_cache(shown()), 1 => foreign]
 }
@@ -76,7 +79,7 @@ fn result() -> impl Strategy<Value = Part> {
 }
 
 fn thought() -> impl Strategy<Value = Part> {
-    let proof = || Some(Signature { dialect: DIALECT, text: "c2ln".to_owned() });
+    let proof = || Some(Signature { dialect: Dialect::AnthropicMessages, text: "c2ln".to_owned() });
     let sealed = Reasoning { sealed: proof(), ..Reasoning::default() };
     let shown = words().prop_map(move |text| Reasoning {
         text,
@@ -88,7 +91,7 @@ fn thought() -> impl Strategy<Value = Part> {
 
 fn said() -> impl Strategy<Value = Part> {
     let cited = (words(), json()).prop_map(|(text, original)| {
-        let original = Some(DialectJson { dialect: DIALECT, json: original });
+        let original = Some(DialectJson { dialect: Dialect::AnthropicMessages, json: original });
         Content::Text(Text { text, citations: vec![Citation { original, ..Citation::default() }] })
     });
     let call = ("[a-z.:_-]{1,8}", "[a-z.]{1,8}", option::of(json()));
@@ -137,7 +140,7 @@ fn tool() -> impl Strategy<Value = Tool> {
         Tool::WebSearch(WebSearch { allowed_domains, uses_max, ..WebSearch::default() })
     });
     let bash = Json::of_written(r#"{"type":"bash_20250124","name":"bash"}"#.to_owned());
-    let bash = Just(Tool::Raw(DialectJson { dialect: DIALECT, json: bash }));
+    let bash = Just(Tool::Raw(DialectJson { dialect: Dialect::AnthropicMessages, json: bash }));
     prop_oneof![function, search, Just(Tool::CodeExecution), bash]
 }
 
@@ -225,7 +228,7 @@ fn without_details(mut request: ChatRequest) -> ChatRequest {
 proptest! {
     #[test]
     fn requests_round_trip(request in request()) {
-        let rules = find_rules(None, DIALECT, &request.model, &[]);
+        let rules = find_rules(None, Dialect::AnthropicMessages, &request.model, &[]);
         let target = TargetModel::new(&request.model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         write_request::write(&request, &target, &mut warnings, &mut out).expect("sayable");

@@ -3,12 +3,11 @@
 //! Older models take a budget of tokens, newer ones an effort; the rules of the model tell which. The
 //! other of the two is translated as `llm::ReasoningSettings` does it.
 
-use super::DIALECT;
 use super::write_block::is_own;
 use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ChatRequest, Content, ModelRules, ObjectWriter, ReasoningSettings, Role, ThinkingForm,
+    ChatRequest, Content, Dialect, ModelRules, ObjectWriter, ReasoningSettings, Role, ThinkingForm,
     ToolChoice, Turn,
 };
 
@@ -186,7 +185,9 @@ impl Plan {
             if self.thinks() {
                 object.optional_text("display", display(request, thinking));
             }
-            for (key, value) in extra_fields::inside(request, DIALECT, ".thinking.") {
+            for (key, value) in
+                extra_fields::inside(request, Dialect::AnthropicMessages, ".thinking.")
+            {
                 object.raw(key, value);
             }
         });
@@ -262,7 +263,7 @@ mod tests {
 
     fn plan(request: &ChatRequest, model: &str) -> (Plan, Vec<String>) {
         let mut warnings = Warnings::default();
-        let rules = find_rules(None, DIALECT, model, &[]);
+        let rules = find_rules(None, Dialect::AnthropicMessages, model, &[]);
         let plan = Plan::of(request, &rules, &mut warnings);
         (plan, warnings.iter().map(str::to_owned).collect())
     }
@@ -387,7 +388,7 @@ mod tests {
             let thought = Reasoning { signature, ..Reasoning::default() };
             said(Role::Assistant, Content::Reasoning(thought))
         };
-        let own = || thought(DIALECT);
+        let own = || thought(Dialect::AnthropicMessages);
         let other = || thought(crate::llm::Dialect::Gemini);
         for (turns, lacks) in [
             (vec![ask()], false),

@@ -1,11 +1,13 @@
 //! Tools and the choice among them, as a provider takes them.
 
+use super::name;
 use super::write_block::cache_control;
-use super::{DIALECT, name};
 use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{CLAUDE, Parameters};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ArrayWriter, ChatRequest, Function, ObjectWriter, Tool, ToolChoice, WebSearch};
+use crate::llm::{
+    ArrayWriter, ChatRequest, Dialect, Function, ObjectWriter, Tool, ToolChoice, WebSearch,
+};
 
 /// The vendor's search of the web, in the version that all its models have.
 const WEB_SEARCH: &str = "web_search_20250305";
@@ -16,7 +18,7 @@ const CODE_EXECUTION: &str = "code_execution_20250825";
 /// Writes `tools` and `tool_choice`.
 pub(super) fn write(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let is_sayable = |tool: &Tool| match tool {
-        Tool::Raw(foreign) => foreign.dialect == DIALECT,
+        Tool::Raw(foreign) => foreign.dialect == Dialect::AnthropicMessages,
         Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution => true,
     };
     for tool in request.tools.iter().filter(|tool| !is_sayable(tool)) {
@@ -39,7 +41,9 @@ pub(super) fn write(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings
                     tool.text("type", CODE_EXECUTION);
                     tool.text("name", "code_execution");
                 }),
-                Tool::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+                Tool::Raw(foreign) if foreign.dialect == Dialect::AnthropicMessages => {
+                    array.raw(&foreign.json);
+                }
                 Tool::Raw(_) => {}
             }
         }
@@ -65,8 +69,11 @@ fn write_function(
         cache_control(tool, function.cache);
         // Few requests have any, and the path costs an allocation.
         if !request.extra_fields.is_empty() {
-            for (key, value) in extra_fields::inside(request, DIALECT, &format!(".tools[{index}]."))
-            {
+            for (key, value) in extra_fields::inside(
+                request,
+                Dialect::AnthropicMessages,
+                &format!(".tools[{index}]."),
+            ) {
                 tool.raw(key, value);
             }
         }

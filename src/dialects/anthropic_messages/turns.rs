@@ -6,11 +6,12 @@
 //! message of the user and one of the assistant or the end. What is told elsewhere keeps its
 //! place as words of the user, between `<system>` and `</system>`.
 
-use super::DIALECT;
 use super::write_block::{cache_control, is_own, words, write as write_block};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::warnings::Warnings;
-use crate::llm::{ArrayWriter, CachePoint, ChatRequest, Content, ObjectWriter, Part, Role, Turn};
+use crate::llm::{
+    ArrayWriter, CachePoint, ChatRequest, Content, Dialect, ObjectWriter, Part, Role, Turn,
+};
 
 /// What the user says where the conversation begins with the assistant.
 const OPENING: &str = "(The conversation goes on.)";
@@ -186,10 +187,10 @@ fn is_sayable(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, 
         }
         Content::Reasoning(_) => false,
         Content::Raw(foreign) => {
-            if foreign.dialect != DIALECT {
+            if foreign.dialect != Dialect::AnthropicMessages {
                 warnings.dropped("a part of a message", "only another dialect has it");
             }
-            return Ok(foreign.dialect == DIALECT);
+            return Ok(foreign.dialect == Dialect::AnthropicMessages);
         }
         Content::Image(_) | Content::File(_) | Content::Audio(_) | Content::Video(_) => {
             if is_assistant {

@@ -1,10 +1,10 @@
 //! Blocks of content as a provider takes them, and what they share with those of an answer.
 
-use super::{DIALECT, name};
+use super::name;
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, Citation, Content, File, Image, Json, Media, MediaSource,
+    ArrayWriter, CachePoint, Citation, Content, Dialect, File, Image, Json, Media, MediaSource,
     ObjectWriter, Part, Reasoning, Text, ToolCall, ToolResult,
 };
 
@@ -48,7 +48,9 @@ pub(super) fn write(
             }
             write_thought(array, thought);
         }
-        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == Dialect::AnthropicMessages => {
+            array.raw(&foreign.json);
+        }
         Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }
@@ -88,7 +90,9 @@ pub(super) fn cache_control(object: &mut ObjectWriter<'_>, cache: Option<CachePo
 /// Citations point into documents and searches that only their own vendor knows.
 fn own_citations(block: &mut ObjectWriter<'_>, text: &Text, warnings: &mut Warnings) {
     let own = |citation: &Citation| match &citation.original {
-        Some(original) if original.dialect == DIALECT => Some(original.json.clone()),
+        Some(original) if original.dialect == Dialect::AnthropicMessages => {
+            Some(original.json.clone())
+        }
         _ => None,
     };
     let known: Vec<Json> = text.citations.iter().filter_map(own).collect();
@@ -102,14 +106,18 @@ fn own_citations(block: &mut ObjectWriter<'_>, text: &Text, warnings: &mut Warni
 
 /// A thought that the vendor has signed or sealed; nothing of others.
 fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
-    if let Some(signature) = thought.signature.as_ref().and_then(|it| it.for_provider(DIALECT)) {
+    if let Some(signature) =
+        thought.signature.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
+    {
         array.object(|block| {
             block.text("type", "thinking");
             block.text("thinking", &thought.text);
             block.text("signature", signature);
         });
     }
-    if let Some(sealed) = thought.sealed.as_ref().and_then(|it| it.for_provider(DIALECT)) {
+    if let Some(sealed) =
+        thought.sealed.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
+    {
         array.object(|block| {
             block.text("type", "redacted_thinking");
             block.text("data", sealed);
@@ -120,7 +128,7 @@ fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
 /// True if the vendor takes the thought back.
 pub(super) fn is_own(thought: &Reasoning) -> bool {
     let proofs = thought.signature.iter().chain(&thought.sealed);
-    proofs.into_iter().any(|proof| proof.for_provider(DIALECT).is_some())
+    proofs.into_iter().any(|proof| proof.for_provider(Dialect::AnthropicMessages).is_some())
 }
 
 /// The arguments of a call are no JSON object.

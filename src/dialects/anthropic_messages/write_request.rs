@@ -1,13 +1,13 @@
 //! A request as a provider takes it.
 
 use super::thinking::Plan;
-use super::{DIALECT, tools, turns};
+use super::{tools, turns};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::json_schema::{CLAUDE, fit};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
-    ChatRequest, Format, Json, ModelRules, ObjectWriter, RefusedSetting, write_object,
+    ChatRequest, Dialect, Format, Json, ModelRules, ObjectWriter, RefusedSetting, write_object,
 };
 
 /// What this dialect has no word for.
@@ -40,8 +40,8 @@ pub(super) fn write(
         if request.stream {
             root.flag("stream", true);
         }
-        extra_fields::write(root, request, DIALECT, warnings)?;
-        for (path, _) in extra_fields::inside(request, DIALECT, ".messages.") {
+        extra_fields::write(root, request, Dialect::AnthropicMessages, warnings)?;
+        for (path, _) in extra_fields::inside(request, Dialect::AnthropicMessages, ".messages.") {
             warnings.dropped(path, "not kept where messages are written anew");
         }
         Ok(())
@@ -90,7 +90,7 @@ fn output_config(
     if matches!(&request.format, Some(Format::JsonSchema { description: Some(_), .. })) {
         warnings.dropped("the description of response_format", NO_SUCH);
     }
-    let others = || extra_fields::inside(request, DIALECT, ".output_config.");
+    let others = || extra_fields::inside(request, Dialect::AnthropicMessages, ".output_config.");
     if plan.effort.is_none() && schema.is_none() && others().next().is_none() {
         return;
     }
@@ -205,10 +205,10 @@ mod tests {
     };
 
     fn try_write(request: &ChatRequest, model: &str) -> Result<(Value, Vec<String>), Unsupported> {
-        let rules = find_rules(None, DIALECT, model, &[]);
+        let rules = find_rules(None, Dialect::AnthropicMessages, model, &[]);
         let target = TargetModel::new(model, true).with_rules(&rules);
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-        let fit = adapt(request, DIALECT, &target, &mut warnings).request;
+        let fit = adapt(request, Dialect::AnthropicMessages, &target, &mut warnings).request;
         write(&fit, &target, &mut warnings, &mut out)?;
         let body = serde_json::from_slice(&out).expect("JSON is written");
         Ok((body, warnings.iter().map(str::to_owned).collect()))
@@ -335,11 +335,12 @@ mod tests {
             let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
             Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
         };
-        let sealed = Some(Signature { dialect: DIALECT, text: "c2Vh".to_owned() });
+        let sealed =
+            Some(Signature { dialect: Dialect::AnthropicMessages, text: "c2Vh".to_owned() });
         let sealed = Part::new(Content::Reasoning(Reasoning { sealed, ..Reasoning::default() }));
         let unsigned = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
         let parts = vec![
-            thought(DIALECT),
+            thought(Dialect::AnthropicMessages),
             thought(Dialect::Gemini),
             Part::new(Content::Reasoning(unsigned)),
             Part { cache: Some(crate::llm::CachePoint::Hour), ..sealed },
@@ -464,7 +465,7 @@ mod tests {
             Tool::CodeExecution,
             Tool::Raw(foreign),
         ];
-        let hint = DialectJson { dialect: DIALECT, json: Json::of_text("h") };
+        let hint = DialectJson { dialect: Dialect::AnthropicMessages, json: Json::of_text("h") };
         request.extra_fields = vec![(".tools[0].hint".to_owned(), hint)];
         request.parallel_tool_calls = Some(false);
         let (body, warnings) = written(&request, "model-1");
@@ -524,9 +525,11 @@ mod tests {
         request.sampling.presence_penalty = Some(0.0);
         request.service_tier = Some("flex".to_owned());
         request.stream = true;
-        for (dialect, key) in
-            [(DIALECT, "container"), (DIALECT, ".output_config.task"), (Dialect::Gemini, "g")]
-        {
+        for (dialect, key) in [
+            (Dialect::AnthropicMessages, "container"),
+            (Dialect::AnthropicMessages, ".output_config.task"),
+            (Dialect::Gemini, "g"),
+        ] {
             let foreign = DialectJson { dialect, json: Json::of_text("x") };
             request.extra_fields.push((key.to_owned(), foreign));
         }
@@ -547,7 +550,7 @@ mod tests {
             original: Some(DialectJson { dialect, json: Json::of_text("x") }),
             ..Default::default()
         };
-        let citations = vec![citation(DIALECT), citation(Dialect::Gemini)];
+        let citations = vec![citation(Dialect::AnthropicMessages), citation(Dialect::Gemini)];
         let text = Content::Text(Text { text: "Hi".to_owned(), citations });
         let turns =
             vec![said(Role::User, "Hello"), Turn::new(Role::Assistant, vec![Part::new(text)])];

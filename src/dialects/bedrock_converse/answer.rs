@@ -3,14 +3,13 @@
 //! What the vendor's own tools did (calls and results of type `server_tool_use`) is not told: no other
 //! dialect could say it, and a stream of it would not be the same.
 
-use super::DIALECT;
 use super::formats;
 use super::read_content::cited;
 use super::write_content::{input, write_call, write_cited, write_thought};
 use crate::dialects::service_tier;
 use crate::llm::{
-    Answer, ApiError, ArrayWriter, Choice, Content, Image, Media, Node, ObjectWriter, Part,
-    Reasoning, Signature, StopReason, ToolCall, Usage, write_object,
+    Answer, ApiError, ArrayWriter, Choice, Content, Dialect, Image, Media, Node, ObjectWriter,
+    Part, Reasoning, Signature, StopReason, ToolCall, Usage, write_object,
 };
 
 /// Reads a provider's answer. None if it has no message, or if the service says that it failed.
@@ -71,7 +70,8 @@ fn tool_call(value: Node<'_>) -> ToolCall {
 fn reasoning(value: Node<'_>) -> Reasoning {
     let signature = |node: Option<Node<'_>>, key: &str| {
         let text = node.and_then(|node| node.get(key)).and_then(Node::text);
-        text.filter(|text| !text.is_empty()).map(|text| Signature::read(DIALECT, text))
+        text.filter(|text| !text.is_empty())
+            .map(|text| Signature::read(Dialect::BedrockConverse, text))
     };
     let inner = value.get("reasoningText");
     Reasoning {
@@ -170,8 +170,8 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
             write_call(array, &call.id, &call.name, input(&call.arguments), &call.arguments);
         }
         Content::Reasoning(thought) => {
-            let signature = thought.signature.as_ref().map(|it| it.write(DIALECT));
-            let sealed = thought.sealed.as_ref().map(|it| it.write(DIALECT));
+            let signature = thought.signature.as_ref().map(|it| it.write(Dialect::BedrockConverse));
+            let sealed = thought.sealed.as_ref().map(|it| it.write(Dialect::BedrockConverse));
             // What is sealed is a block of its own.
             if let Some(sealed) = &sealed {
                 write_thought(array, "", None, Some(sealed));
@@ -185,7 +185,9 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
             let _ =
                 super::write_content::write_media(array, "image", formats::IMAGES, &image.media);
         }
-        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == Dialect::BedrockConverse => {
+            array.raw(&foreign.json);
+        }
         _ => {}
     }
 }

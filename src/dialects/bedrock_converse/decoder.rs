@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::answer::{failure, picture, stop_reason};
+use super::error::{self, EXCEPTIONS};
 use super::read_content::citation;
-use super::{EXCEPTIONS, read_error};
 use crate::dialects::amazon_stream::FAILURE;
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::llm::{
-    Chunk, Content, Delta, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall, Usage,
+    Chunk, Content, Delta, Dialect, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall,
+    Usage,
 };
 
 /// Blocks that are open at once, at most. The service has one.
@@ -81,7 +82,7 @@ impl Decoder {
 
     fn take(&mut self, name: &str, root: Node<'_>, out: &mut Vec<Chunk>) {
         if name == FAILURE || name.ends_with("Exception") {
-            out.push(Chunk::Error(read_error(status_of(name), Some(name), Some(root))));
+            out.push(Chunk::Error(error::read(status_of(name), Some(name), Some(root))));
             self.has_ended = true;
             return;
         }
@@ -181,7 +182,7 @@ impl Decoder {
             self.grow(index, Kind::Thought, Delta::Text(text.to_owned()), out);
         }
         if let Some(signature) = filled("signature") {
-            let delta = Delta::Signature(Signature::read(super::DIALECT, signature));
+            let delta = Delta::Signature(Signature::read(Dialect::BedrockConverse, signature));
             self.grow(index, Kind::Thought, delta, out);
         }
         if let Some(piece) = filled("redactedContent") {
@@ -260,7 +261,7 @@ impl Decoder {
                 return;
             }
             Some(Block::Sealed(sealed)) => Content::Reasoning(Reasoning {
-                sealed: Some(Signature::read(super::DIALECT, &sealed)),
+                sealed: Some(Signature::read(Dialect::BedrockConverse, &sealed)),
                 ..Reasoning::default()
             }),
             Some(Block::Picture { format, bytes }) => picture(&format, &bytes),

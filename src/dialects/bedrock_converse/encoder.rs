@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::answer::{write_stop, write_usage};
+use super::error::{self, exception_name};
 use super::formats::{IMAGES, word};
 use super::write_content::write_citation;
-use super::{DIALECT, exception_name, write_error};
 use crate::dialects::amazon_stream::{write_amazon_event, write_amazon_exception};
 use crate::dialects::codec::StreamEncoder;
 use crate::llm::{
-    Chunk, Citation, Content, Delta, Image, MediaSource, ObjectWriter, StopReason, Usage,
+    Chunk, Citation, Content, Delta, Dialect, Image, MediaSource, ObjectWriter, StopReason, Usage,
     write_object,
 };
 
@@ -58,7 +58,7 @@ impl StreamEncoder for Encoder {
             }
             Chunk::Error(error) => {
                 self.data.clear();
-                write_error(error, &mut self.data);
+                error::write(error, &mut self.data);
                 write_amazon_exception(out, exception_name(error.status), &self.data);
             }
             Chunk::Done => self.end(out),
@@ -106,11 +106,21 @@ impl Encoder {
             Content::Refusal(text) => self.words(part, text, out),
             Content::Reasoning(thought) => {
                 if let Some(sealed) = &thought.sealed {
-                    self.thought(part, "redactedContent", &sealed.write(DIALECT), out);
+                    self.thought(
+                        part,
+                        "redactedContent",
+                        &sealed.write(Dialect::BedrockConverse),
+                        out,
+                    );
                 }
                 self.words(part, &thought.text, out);
                 if let Some(signature) = &thought.signature {
-                    self.thought(part, "signature", &signature.write(DIALECT), out);
+                    self.thought(
+                        part,
+                        "signature",
+                        &signature.write(Dialect::BedrockConverse),
+                        out,
+                    );
                 }
             }
             Content::ToolCall(call) => {
@@ -134,7 +144,7 @@ impl Encoder {
             Delta::Arguments(piece) => self.arguments(part, piece, out),
             Delta::Citation(citation) => self.citation(part, citation, out),
             Delta::Signature(signature) if open.is_reasoning => {
-                self.thought(part, "signature", &signature.write(DIALECT), out);
+                self.thought(part, "signature", &signature.write(Dialect::BedrockConverse), out);
             }
             // Calls have none here.
             Delta::Signature(_) => {}
@@ -168,7 +178,10 @@ impl Encoder {
     }
 
     fn citation(&mut self, part: u32, citation: &Citation, out: &mut Vec<u8>) {
-        let own = citation.original.as_ref().filter(|original| original.dialect == DIALECT);
+        let own = citation
+            .original
+            .as_ref()
+            .filter(|original| original.dialect == Dialect::BedrockConverse);
         self.block(out, "delta", part, |delta| match own {
             Some(own) => delta.raw("citation", &own.json),
             None => delta.object("citation", |object| write_citation(object, citation)),

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::DIALECT;
 use super::thinking::{SamplingParameters, Thinking};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ChatRequest, DialectJson, Json, ModelFields, ObjectWriter, ToolChoice, write_object,
+    ChatRequest, Dialect, DialectJson, Json, ModelFields, ObjectWriter, ToolChoice, write_object,
 };
 
 /// The member of the request.
@@ -201,5 +200,5 @@ pub(super) fn is_own_member(key: &str, foreign: &DialectJson) -> bool {
         "performanceConfig",
         "promptVariables",
     ];
-    foreign.dialect == DIALECT || MEMBERS.contains(&key)
+    foreign.dialect == Dialect::BedrockConverse || MEMBERS.contains(&key)
 }

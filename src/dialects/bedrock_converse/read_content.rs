@@ -1,10 +1,9 @@
 //! Blocks of content, for requests.
 
-use super::DIALECT;
 use super::formats::{self, Formats};
 use crate::llm::{
-    CachePoint, Citation, Content, DialectJson, File, Image, Malformed, Media, MediaSource, Node,
-    Part, Reasoning, Signature, Text, ToolCall, ToolResult, Within,
+    CachePoint, Citation, Content, Dialect, DialectJson, File, Image, Malformed, Media,
+    MediaSource, Node, Part, Reasoning, Signature, Text, ToolCall, ToolResult, Within,
 };
 
 /// Reads an array of blocks. A cache point belongs to the part before it.
@@ -30,7 +29,8 @@ fn content(block: Node<'_>) -> Result<Content, Malformed> {
     let Some((key, value)) = members.into_iter().find(|(_, value)| !value.is_null()) else {
         return Err(Malformed::new("a block of content"));
     };
-    let foreign = || Content::Raw(DialectJson { dialect: DIALECT, json: block.json() });
+    let foreign =
+        || Content::Raw(DialectJson { dialect: Dialect::BedrockConverse, json: block.json() });
     let known = match key {
         "text" => Some(text(value.expect_text().within(key)?)),
         "image" => {
@@ -126,14 +126,14 @@ fn tool_result(value: Node<'_>) -> Result<Content, Malformed> {
 
 fn thought(value: Node<'_>) -> Result<Option<Content>, Malformed> {
     if let Some(sealed) = value.expect_object()?.text_at("redactedContent")? {
-        let sealed = Some(Signature::read(DIALECT, sealed));
+        let sealed = Some(Signature::read(Dialect::BedrockConverse, sealed));
         return Ok(Some(Content::Reasoning(Reasoning { sealed, ..Reasoning::default() })));
     }
     let Some(inner) = value.get("reasoningText") else { return Ok(None) };
     let signature = inner.text_at("signature").within("reasoningText")?;
     Ok(Some(Content::Reasoning(Reasoning {
         text: inner.expect_text_at("text").within("reasoningText")?.to_owned(),
-        signature: signature.map(|text| Signature::read(DIALECT, text)),
+        signature: signature.map(|text| Signature::read(Dialect::BedrockConverse, text)),
         ..Reasoning::default()
     })))
 }
@@ -164,6 +164,6 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: web.and_then(|web| own(web.text_of("url"))).or_else(|| own(source)),
         title: own(value.text_of("title")),
         quote: own(&quote),
-        original: Some(DialectJson { dialect: DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: Dialect::BedrockConverse, json: value.json() }),
     }
 }

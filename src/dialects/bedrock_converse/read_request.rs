@@ -1,6 +1,5 @@
 //! A client's request.
 
-use super::DIALECT;
 use super::model_fields;
 use super::read_content::{cache_point, parts};
 use super::write_request::STOP_SEQUENCE_PATHS;
@@ -8,7 +7,7 @@ use super::write_tools::{GROUNDING, INTERPRETER};
 use crate::dialects::codec::RequestPath;
 use crate::dialects::extra_fields;
 use crate::llm::{
-    ChatRequest, Content, DialectJson, Format, Function, Json, Malformed, Node, Part,
+    ChatRequest, Content, Dialect, DialectJson, Format, Function, Json, Malformed, Node, Part,
     ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within, write_object,
 };
 
@@ -61,10 +60,10 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "additionalModelResponseFieldPaths" => {
             let is_ours = value.items().map(Node::text).eq(STOP_SEQUENCE_PATHS.map(Some));
             if !is_ours {
-                extra_fields::keep(&mut request.extra_fields, DIALECT, key, value);
+                extra_fields::keep(&mut request.extra_fields, Dialect::BedrockConverse, key, value);
             }
         }
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, Dialect::BedrockConverse, key, value),
     }
     Ok(())
 }
@@ -124,9 +123,10 @@ fn model_fields(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfor
             rest.iter().for_each(|(key, json)| object.raw(key, json));
         });
         let json = Json::of_written(String::from_utf8(text).unwrap_or_default());
-        request
-            .extra_fields
-            .push((model_fields::KEY.to_owned(), DialectJson { dialect: DIALECT, json }));
+        request.extra_fields.push((
+            model_fields::KEY.to_owned(),
+            DialectJson { dialect: Dialect::BedrockConverse, json },
+        ));
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
     Ok(match system_tool {
         Some(GROUNDING) => Tool::WebSearch(WebSearch::default()),
         Some(INTERPRETER) => Tool::CodeExecution,
-        _ => Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
+        _ => Tool::Raw(DialectJson { dialect: Dialect::BedrockConverse, json: value.json() }),
     })
 }
 
@@ -455,7 +455,7 @@ mod tests {
     }
 
     fn thought() -> impl Strategy<Value = Content> {
-        let own = |text: String| Some(Signature { dialect: DIALECT, text });
+        let own = |text: String| Some(Signature { dialect: Dialect::BedrockConverse, text });
         prop_oneof![
             (words(), "[a-z]{4}").prop_map(move |(text, signature)| Reasoning {
                 text,

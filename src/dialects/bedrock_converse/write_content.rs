@@ -1,14 +1,13 @@
 //! Blocks of content as the service has them, for requests and for answers.
 
-use super::DIALECT;
 use super::formats::{self, Formats};
 use super::names::{DocumentNames, tool_id};
-use super::write_messages::{is_blank, own_signature};
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, CachePointUse, Citation, Content, File, Image, Json, Media,
-    MediaSource, ModelRules, ObjectWriter, Part, Reasoning, Text, ToolCall, ToolResult,
+    ArrayWriter, CachePoint, CachePointUse, Citation, Content, Dialect, File, Image, Json, Media,
+    MediaSource, ModelFields, ModelRules, ObjectWriter, Part, Reasoning, Signature, Text, ToolCall,
+    ToolResult,
 };
 
 /// Writes the blocks of one request.
@@ -80,7 +79,10 @@ impl<'w> Blocks<'w> {
 
     fn text(&mut self, array: &mut ArrayWriter<'_>, text: &Text) {
         let is_own = |citation: &Citation| {
-            citation.original.as_ref().is_some_and(|original| original.dialect == DIALECT)
+            citation
+                .original
+                .as_ref()
+                .is_some_and(|original| original.dialect == Dialect::BedrockConverse)
         };
         if text.citations.is_empty() || !text.citations.iter().all(is_own) {
             if !text.citations.is_empty() {
@@ -174,7 +176,9 @@ impl<'w> Blocks<'w> {
             Content::File(file) => {
                 self.file(array, file)?;
             }
-            Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+            Content::Raw(foreign) if foreign.dialect == Dialect::BedrockConverse => {
+                array.raw(&foreign.json);
+            }
             Content::Audio(_) => {
                 let why = "bedrock-converse takes text, images, documents and videos there";
                 return Err(Unsupported::new("audio in the result of a tool", why));
@@ -185,7 +189,10 @@ impl<'w> Blocks<'w> {
     }
 
     fn thought(&self, array: &mut ArrayWriter<'_>, thought: &Reasoning) {
-        let sealed = thought.sealed.as_ref().and_then(|sealed| sealed.for_provider(DIALECT));
+        let sealed = thought
+            .sealed
+            .as_ref()
+            .and_then(|sealed| sealed.for_provider(Dialect::BedrockConverse));
         let signature = own_signature(thought.signature.as_ref(), self.rules);
         write_thought(array, &thought.text, signature, sealed);
     }
@@ -266,7 +273,11 @@ pub(super) fn write_cited(array: &mut ArrayWriter<'_>, text: &Text) {
             });
             content.array("citations", |inner| {
                 for citation in &text.citations {
-                    match citation.original.as_ref().filter(|it| it.dialect == DIALECT) {
+                    match citation
+                        .original
+                        .as_ref()
+                        .filter(|it| it.dialect == Dialect::BedrockConverse)
+                    {
                         Some(original) => inner.raw(&original.json),
                         None => inner.object(|object| write_citation(object, citation)),
                     }
@@ -337,4 +348,23 @@ fn write_source(object: &mut ObjectWriter<'_>, media: &Media) {
         MediaSource::Url(uri) => source.object("s3Location", |location| location.text("uri", uri)),
         MediaSource::Id(_) => {}
     });
+}
+
+/// Nothing but white space, which the service refuses.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
+}
+
+/// The signature as a model with those `rules` takes it. Anthropic's are good wherever Claude is served
+/// (Claude docs, "Extended thinking").
+pub(super) fn own_signature<'s>(
+    signature: Option<&'s Signature>,
+    rules: &ModelRules,
+) -> Option<&'s str> {
+    let signature = signature?;
+    let of_anthropic = || match rules.model_fields {
+        Some(ModelFields::Anthropic) => signature.for_provider(Dialect::AnthropicMessages),
+        _ => None,
+    };
+    signature.for_provider(Dialect::BedrockConverse).or_else(of_anthropic)
 }

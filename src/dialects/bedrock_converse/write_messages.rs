@@ -1,13 +1,12 @@
 //! The conversation as a provider takes it: turns of user and assistant by turns, and of each only
 //! what the service takes.
 
-use super::DIALECT;
-use super::write_content::Blocks;
+use super::write_content::{Blocks, is_blank, own_signature};
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    CachePoint, ChatRequest, Content, Dialect, EarlierReasoning, ModelFields, ModelRules,
-    ObjectWriter, Part, Reasoning, Role, Signature, Text,
+    CachePoint, ChatRequest, Content, Dialect, EarlierReasoning, ModelRules, ObjectWriter, Part,
+    Reasoning, Role, Text,
 };
 
 /// The conversation in the service's form.
@@ -203,7 +202,7 @@ fn instruct<'r>(
 ) -> Result<(), Unsupported> {
     let is_sent = match &part.content {
         Content::Text(text) => !is_blank(&text.text),
-        Content::Raw(foreign) if foreign.dialect == DIALECT => true,
+        Content::Raw(foreign) if foreign.dialect == Dialect::BedrockConverse => true,
         Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
             false
@@ -230,11 +229,6 @@ fn cache_of(part: &Part) -> Option<CachePoint> {
     part.cache.or(inner)
 }
 
-/// Nothing but white space, which the service refuses.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(char::is_whitespace)
-}
-
 /// Whether a part is sent. Warns where something is lost.
 fn is_sayable(
     content: &Content,
@@ -248,10 +242,10 @@ fn is_sayable(
         Content::Reasoning(_) if of_user => false,
         Content::Reasoning(thought) => is_reasoning_supported(thought, rules, warnings),
         Content::Raw(foreign) => {
-            if foreign.dialect != DIALECT {
+            if foreign.dialect != Dialect::BedrockConverse {
                 warnings.dropped("a part of a message", "only another dialect has it");
             }
-            foreign.dialect == DIALECT
+            foreign.dialect == Dialect::BedrockConverse
         }
         Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => {
             if !of_user {
@@ -281,7 +275,7 @@ fn is_reasoning_supported(
     warnings: &mut Warnings,
 ) -> bool {
     if let Some(sealed) = &thought.sealed {
-        if sealed.for_provider(DIALECT).is_some() {
+        if sealed.for_provider(Dialect::BedrockConverse).is_some() {
             return true;
         }
         warnings.dropped("a sealed thought", "another vendor sealed it");
@@ -300,18 +294,4 @@ fn is_reasoning_supported(
         warnings.dropped("the signature of a thought", "another vendor signed it");
     }
     true
-}
-
-/// The signature as a model with those `rules` takes it. Anthropic's are good wherever Claude is served
-/// (Claude docs, "Extended thinking").
-pub(super) fn own_signature<'s>(
-    signature: Option<&'s Signature>,
-    rules: &ModelRules,
-) -> Option<&'s str> {
-    let signature = signature?;
-    let of_anthropic = || match rules.model_fields {
-        Some(ModelFields::Anthropic) => signature.for_provider(Dialect::AnthropicMessages),
-        _ => None,
-    };
-    signature.for_provider(DIALECT).or_else(of_anthropic)
 }

@@ -10,7 +10,8 @@ use crate::dialects::json_schema::{BEDROCK, fit};
 use crate::dialects::service_tier;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ChatRequest, Format, ModelFields, ModelRules, ObjectWriter, RefusedSetting, write_object,
+    ChatRequest, Dialect, Format, ModelFields, ModelRules, ObjectWriter, RefusedSetting,
+    write_object,
 };
 
 /// What this dialect has no word for.
@@ -32,7 +33,7 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
-    refuse_state(request, super::DIALECT)?;
+    refuse_state(request, Dialect::BedrockConverse)?;
     let rules = target.rules;
     let family = rules.model_fields;
     let conversation = Conversation::of(request, rules, warnings)?;

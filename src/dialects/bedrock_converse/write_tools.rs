@@ -1,14 +1,13 @@
 //! `toolConfig`: what the model may and must call.
 
-use super::DIALECT;
 use super::write_content::write_cache_point;
 use super::write_messages::Conversation;
 use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{BEDROCK, Parameters};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePointUse, ChatRequest, Function, ModelFields, ModelRules, ObjectWriter, Tool,
-    ToolChoice, WebSearch,
+    ArrayWriter, CachePointUse, ChatRequest, Dialect, Function, ModelFields, ModelRules,
+    ObjectWriter, Tool, ToolChoice, WebSearch,
 };
 
 /// Nova's search of the web.
@@ -80,7 +79,7 @@ fn is_sayable(tool: &Tool, rules: &ModelRules, warnings: &mut Warnings) -> bool 
             (has_system_tools, "the code execution tool", "this model has none on bedrock-converse")
         }
         Tool::Raw(foreign) => {
-            let is_own = foreign.dialect == DIALECT;
+            let is_own = foreign.dialect == Dialect::BedrockConverse;
             if !is_own {
                 extra_fields::warn_of_tool(tool, warnings);
             }

@@ -4,9 +4,8 @@
 //! source and belongs to its text. One becomes as many as it has sources, each of which keeps the
 //! whole of its own source. Citations of thoughts and plans are left out: no other dialect has them.
 
-use super::DIALECT;
 use crate::llm::{
-    Citation, Content, DialectJson, Json, Node, ObjectWriter, Part, Text, write_object,
+    Citation, Content, Dialect, DialectJson, Json, Node, ObjectWriter, Part, Text, write_object,
 };
 
 /// Reads the citations of a message and gives each to the text that it is about.
@@ -56,7 +55,7 @@ fn of_source(value: Node<'_>, source: Option<Node<'_>>) -> Citation {
         url: text(&["url"]),
         title: text(&["title"]),
         quote: text(&["snippet", "text"]),
-        original: Some(DialectJson { dialect: DIALECT, json: original(value, source) }),
+        original: Some(DialectJson { dialect: Dialect::CohereChat, json: original(value, source) }),
     }
 }
 
@@ -96,7 +95,7 @@ pub(super) fn write_all(message: &mut ObjectWriter<'_>, texts: &[(u64, &Text)], 
 
 /// True if it came from Cohere.
 pub(super) fn is_own(citation: &Citation) -> bool {
-    citation.original.as_ref().is_some_and(|original| original.dialect == DIALECT)
+    citation.original.as_ref().is_some_and(|original| original.dialect == Dialect::CohereChat)
 }
 
 /// Appends one citation of the text that is block `index` of its message.

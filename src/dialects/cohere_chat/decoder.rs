@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::answer::{arguments, begun, logprob, stop_reason, usage};
-use super::{citation, read_error};
+use super::{citation, error};
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{ApiError, Chunk, Content, Delta, Node, Reasoning, Scanner, Start, Text};
@@ -199,7 +199,7 @@ impl Decoder {
 
     fn fail(&mut self, status: Option<u16>, told: Node<'_>, out: &mut Vec<Chunk>) {
         let told_here = told.get("error").filter(|error| error.is_object()).unwrap_or(told);
-        let error = read_error(status.unwrap_or_else(|| error_status(told)), Some(told_here));
+        let error = error::read(status.unwrap_or_else(|| error_status(told)), Some(told_here));
         let message = match told_here.get("message").or(told_here.get("error")) {
             Some(_) => error.message,
             None => "the provider could not finish its answer".to_owned(),

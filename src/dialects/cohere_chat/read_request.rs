@@ -1,11 +1,11 @@
 //! A client's request.
 
-use super::DIALECT;
 use super::citation;
 use crate::dialects::extra_fields;
 use crate::llm::{
-    ChatRequest, Content, DialectJson, Format, Function, Image, Malformed, Media, Node, Part,
-    Reasoning, ReasoningSettings, Role, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn, Within,
+    ChatRequest, Content, Dialect, DialectJson, Format, Function, Image, Malformed, Media, Node,
+    Part, Reasoning, ReasoningSettings, Role, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn,
+    Within,
 };
 
 /// Reads the whole body.
@@ -53,7 +53,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "tools" => request.tools = value.read_items(tool)?,
         "tool_choice" => request.tool_choice = Some(tool_choice(value)?),
         "thinking" => request.reasoning = Some(thinking(value)?),
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, Dialect::CohereChat, key, value),
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
             let inner = value.expect("function", "an object")?;
             function(inner).within("function").map(Tool::Function)
         }
-        Some(_) => Ok(Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() })),
+        Some(_) => Ok(Tool::Raw(DialectJson { dialect: Dialect::CohereChat, json: value.json() })),
     }
 }
 
@@ -199,6 +199,6 @@ fn part(value: Node<'_>) -> Result<Content, Malformed> {
             Content::Image(Image { media, detail })
         }
         // A document has members of its own making, which no other dialect has.
-        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: Dialect::CohereChat, json: value.json() }),
     })
 }

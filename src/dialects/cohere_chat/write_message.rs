@@ -3,13 +3,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{DIALECT, citation};
+use super::citation;
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, Content, File, Image, MediaSource, ObjectWriter, Part, Reasoning, Role, Text,
-    ToolCall, ToolResult, Turn,
+    ArrayWriter, Content, Dialect, File, Image, MediaSource, ObjectWriter, Part, Reasoning, Role,
+    Text, ToolCall, ToolResult, Turn,
 };
+
+/// Why a cache point is dropped.
+pub(super) const NO_CACHE_POINTS: &str = "cohere-chat caches by itself";
 
 /// Media types of text that do not begin with `text/`.
 const TEXT_TYPES: [&str; 4] =
@@ -69,7 +72,7 @@ fn warn(turn: &Turn, warnings: &mut Warnings) {
         warnings.dropped("name", "messages of cohere-chat have none");
     }
     if turn.parts.iter().any(|part| part.cache.is_some()) {
-        warnings.dropped("cache_control", super::write_request::NO_CACHE_POINTS);
+        warnings.dropped("cache_control", NO_CACHE_POINTS);
     }
 }
 
@@ -89,7 +92,7 @@ fn write_result(
         return Err(Unsupported::new("an image in a tool result", why));
     }
     if result.parts.iter().any(|part| part.cache.is_some()) {
-        warnings.dropped("cache_control", super::write_request::NO_CACHE_POINTS);
+        warnings.dropped("cache_control", NO_CACHE_POINTS);
     }
     match result.parts.as_slice() {
         [] => message.text("content", ""),
@@ -167,7 +170,7 @@ fn write_part(
         Content::Image(image) => return write_image(array, image),
         Content::Audio(_) => return Err(Unsupported::new("audio", "cohere-chat takes none")),
         Content::Video(_) => return Err(Unsupported::new("a video", "cohere-chat takes none")),
-        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == Dialect::CohereChat => array.raw(&foreign.json),
         Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }
@@ -262,7 +265,7 @@ fn warn_of_proofs(part: &Part, warnings: &mut Warnings) {
         Content::ToolCall(call) => (&call.signature, false),
         _ => return,
     };
-    let own = signature.as_ref().and_then(|signature| signature.for_provider(DIALECT));
+    let own = signature.as_ref().and_then(|signature| signature.for_provider(Dialect::CohereChat));
     if signature.is_some() && own.is_none() {
         warnings.dropped("signature", "another vendor's proof of a thought");
     }
@@ -311,7 +314,7 @@ fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings
             true
         }
         Content::Text(_) | Content::Refusal(_) => write_part(array, part, warnings).is_ok(),
-        Content::Raw(foreign) if foreign.dialect == DIALECT => {
+        Content::Raw(foreign) if foreign.dialect == Dialect::CohereChat => {
             array.raw(&foreign.json);
             true
         }

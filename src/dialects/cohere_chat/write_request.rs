@@ -3,21 +3,18 @@
 //! Bounds of the settings are those of the API reference; a number beyond one becomes the bound, with a
 //! warning.
 
-use super::{DIALECT, write_message};
+use super::write_message;
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::extra_fields;
 use crate::dialects::json_schema::{COHERE, Parameters, fit};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, ChatRequest, Content, File, Format, Function, Json, ObjectWriter, Tool,
+    ArrayWriter, ChatRequest, Content, Dialect, File, Format, Function, Json, ObjectWriter, Tool,
     ToolChoice, write_object,
 };
 
 /// What this dialect has no word for.
 const NO_SUCH: &str = "cohere-chat has no such setting";
-
-/// Why a cache point is dropped.
-pub(super) const NO_CACHE_POINTS: &str = "cohere-chat caches by itself";
 
 /// Texts that may end the answer, at most.
 const STOP_SEQUENCES_MAX: usize = 5;
@@ -49,7 +46,7 @@ pub(super) fn write(
 
 /// Refuses what cannot be left out without another meaning.
 fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
-    extra_fields::refuse_state(request, DIALECT)?;
+    extra_fields::refuse_state(request, Dialect::CohereChat)?;
     if request.n.is_some_and(|n| n > 1) {
         return Err(Unsupported::new("more than one answer", "cohere-chat gives one"));
     }
@@ -103,7 +100,7 @@ fn documents(
     if !files.is_empty() {
         warnings.changed("a file", "sent as a document beside the messages");
     }
-    extra_fields::warn_of_others(request, DIALECT, warnings);
+    extra_fields::warn_of_others(request, Dialect::CohereChat, warnings);
     for (key, own) in request.extra_fields.iter().filter(|(_, it)| is_own(it)) {
         if key != "documents" || files.is_empty() {
             root.raw(key, &own.json);
@@ -127,7 +124,7 @@ fn documents(
 }
 
 fn is_own(foreign: &crate::llm::DialectJson) -> bool {
-    foreign.dialect == DIALECT
+    foreign.dialect == Dialect::CohereChat
 }
 
 /// Writes the elements of an array that is at hand as text.
@@ -266,7 +263,7 @@ fn sendable<'r>(
         match tool {
             Tool::Function(function) => {
                 if function.cache.is_some() {
-                    warnings.dropped("cache_control", NO_CACHE_POINTS);
+                    warnings.dropped("cache_control", write_message::NO_CACHE_POINTS);
                 }
                 if forced.is_none_or(|name| *name == function.name) {
                     sent.push(tool);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dialects::{Codec, codec};
-use crate::llm::{ChatRequest, Chunk, Scanner};
+use crate::dialects::{Codec, codec, overflow_of_imitator};
+use crate::llm::{ChatRequest, Chunk, Node, Scanner};
 
 /// Who says it, with which status, in which body, and the sizes in it.
 type Case = (&'static str, Dialect, u16, Value, Option<(u64, u64)>);

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::DIALECT;
 use super::citation::{self, Words};
 use super::decoder::Decoder;
 use super::hidden::without_reasoning;
@@ -11,8 +10,8 @@ use super::usage;
 use super::write_contents::{UNCHECKED_IN_BASE64, write_call, write_media};
 use crate::dialects::codec::StreamDecoder;
 use crate::llm::{
-    Answer, ArrayWriter, Choice, ChunkAssembler, Content, Node, ObjectWriter, Part, StopReason,
-    TokenLogprob, write_object,
+    Answer, ArrayWriter, Choice, ChunkAssembler, Content, Dialect, Node, ObjectWriter, Part,
+    StopReason, TokenLogprob, write_object,
 };
 
 /// Reads a provider's answer: a stream of one event. None if it is no answer at all.
@@ -32,19 +31,6 @@ pub(super) fn read_named(root: Node<'_>, id: &str) -> Option<Answer> {
     assembler.finish().ok().flatten()
 }
 
-/// The reason that a `finishReason` tells; none if it says that there is none yet.
-///
-/// What ended an answer before it was complete, be it a filter or a call that could not be read, is told
-/// as a filter's cut: no other dialect has a word for the rest, and `stop` would say that it is whole.
-pub(super) fn stop_reason(text: &str) -> Option<StopReason> {
-    match text {
-        "" | "FINISH_REASON_UNSPECIFIED" => None,
-        "STOP" => Some(StopReason::Stop),
-        "MAX_TOKENS" | "CONTINUATION" => Some(StopReason::Length),
-        _ => Some(StopReason::ContentFilter),
-    }
-}
-
 /// The `finishReason` that tells a reason.
 pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     match stop {
@@ -55,25 +41,6 @@ pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
         StopReason::Length => "MAX_TOKENS",
         StopReason::ContentFilter | StopReason::Refusal => "SAFETY",
     }
-}
-
-/// `logprobsResult`: the tokens, and beside them the likeliest at their places.
-pub(super) fn logprobs(result: Node<'_>) -> Vec<TokenLogprob> {
-    let number = |node: Node<'_>| node.get("logProbability").and_then(Node::f64);
-    let mut tops = result.get("topCandidates").into_iter().flat_map(Node::items);
-    let chosen = result.get("chosenCandidates").into_iter().flat_map(Node::items);
-    let token = |node: Node<'_>| {
-        let top = tops.next().and_then(|top| top.get("candidates"));
-        let top = top.into_iter().flat_map(Node::items);
-        TokenLogprob {
-            token: node.text_of("token").to_owned(),
-            logprob: number(node).unwrap_or_default(),
-            top: top
-                .map(|it| (it.text_of("token").to_owned(), number(it).unwrap_or_default()))
-                .collect(),
-        }
-    };
-    chosen.map(token).collect()
 }
 
 /// Appends the answer for a client, with its thoughts if the client asked for them.
@@ -143,7 +110,8 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
             Content::Reasoning(thought) => {
                 object.text("text", &thought.text);
                 // Google's own signature without words lies on no thought.
-                let is_own = thought.signature.as_ref().is_some_and(|it| it.dialect == DIALECT);
+                let is_own =
+                    thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
                 if !(thought.text.is_empty() && is_own) {
                     object.flag("thought", true);
                 }
@@ -165,7 +133,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
         media.is_none_or(|media| write_media(object, media, "").is_ok())
     });
     match content {
-        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == Dialect::Gemini => array.raw(&foreign.json),
         _ if is_said => array.item().extend_from_slice(&part),
         _ => {}
     }

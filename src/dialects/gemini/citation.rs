@@ -4,8 +4,7 @@
 //! Google counts places in bytes of a part, the canonical form in characters of a text; [`Words`] turns
 //! one into the other. A citation with an original is a recitation, one without was searched.
 
-use super::DIALECT;
-use crate::llm::{Citation, DialectJson, Node, ObjectWriter};
+use crate::llm::{Citation, Dialect, DialectJson, Node, ObjectWriter};
 
 /// Citations of one choice kept, at most. Google gives a few dozen.
 const CITATIONS_MAX: usize = 1024;
@@ -129,14 +128,14 @@ fn recited(source: Node<'_>, words: Option<&Words>) -> Citation {
         url: text("uri"),
         title: text("title"),
         quote: None,
-        original: Some(DialectJson { dialect: DIALECT, json: source.json() }),
+        original: Some(DialectJson { dialect: Dialect::Gemini, json: source.json() }),
     }
 }
 
 /// Writes the members of a candidate that tell its sources.
 pub(super) fn write(candidate: &mut ObjectWriter<'_>, citations: &[Citation], words: &Words) {
     let own = |citation: &Citation| {
-        citation.original.clone().filter(|original| original.dialect == DIALECT)
+        citation.original.clone().filter(|original| original.dialect == Dialect::Gemini)
     };
     let recited: Vec<DialectJson> = citations.iter().filter_map(own).collect();
     if !recited.is_empty() {

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{logprobs, stop_reason};
 use super::citation::{self, Words};
 use super::error;
 use super::failure::{failure, failure_of};
@@ -18,8 +17,8 @@ use super::usage;
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
-    Chunk, Citation, Content, Delta, Node, Reasoning, Scanner, Start, StopReason, Text, ToolCall,
-    Usage,
+    Chunk, Citation, Content, Delta, Node, Reasoning, Scanner, Start, StopReason, Text,
+    TokenLogprob, ToolCall, Usage,
 };
 
 /// Choices followed, at most.
@@ -321,4 +320,36 @@ impl Progress {
         };
         out.push(Chunk::Finish { choice, reason });
     }
+}
+
+/// The reason that a `finishReason` tells; none if it says that there is none yet.
+///
+/// What ended an answer before it was complete, be it a filter or a call that could not be read, is told
+/// as a filter's cut: no other dialect has a word for the rest, and `stop` would say that it is whole.
+fn stop_reason(text: &str) -> Option<StopReason> {
+    match text {
+        "" | "FINISH_REASON_UNSPECIFIED" => None,
+        "STOP" => Some(StopReason::Stop),
+        "MAX_TOKENS" | "CONTINUATION" => Some(StopReason::Length),
+        _ => Some(StopReason::ContentFilter),
+    }
+}
+
+/// `logprobsResult`: the tokens, and beside them the likeliest at their places.
+fn logprobs(result: Node<'_>) -> Vec<TokenLogprob> {
+    let number = |node: Node<'_>| node.get("logProbability").and_then(Node::f64);
+    let mut tops = result.get("topCandidates").into_iter().flat_map(Node::items);
+    let chosen = result.get("chosenCandidates").into_iter().flat_map(Node::items);
+    let token = |node: Node<'_>| {
+        let top = tops.next().and_then(|top| top.get("candidates"));
+        let top = top.into_iter().flat_map(Node::items);
+        TokenLogprob {
+            token: node.text_of("token").to_owned(),
+            logprob: number(node).unwrap_or_default(),
+            top: top
+                .map(|it| (it.text_of("token").to_owned(), number(it).unwrap_or_default()))
+                .collect(),
+        }
+    };
+    chosen.map(token).collect()
 }

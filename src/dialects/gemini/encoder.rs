@@ -14,8 +14,8 @@ use super::signature::{for_client, sealed_for_client};
 use super::{error, usage};
 use crate::dialects::codec::StreamEncoder;
 use crate::llm::{
-    ApiError, ArrayWriter, ChatRequest, Chunk, Citation, Content, Delta, ObjectWriter, Reasoning,
-    Start, StopReason, Text, ToolCall, Usage, write_object,
+    ApiError, ArrayWriter, ChatRequest, Chunk, Citation, Content, Delta, Dialect, ObjectWriter,
+    Reasoning, Start, StopReason, Text, ToolCall, Usage, write_object,
 };
 
 /// Bytes of arguments and refusals that may wait in one stream. Answers have a few kilobytes.
@@ -151,7 +151,7 @@ impl Encoder {
             }
             (Some(Open::Thought { has_words }), Delta::Signature(signature)) => {
                 // Google's own signature without words lies on no thought.
-                let is_reasoning = *has_words || signature.dialect != super::DIALECT;
+                let is_reasoning = *has_words || signature.dialect != Dialect::Gemini;
                 let text = for_client(signature);
                 self.part(choice, out, |array| {
                     array.object(|it| {

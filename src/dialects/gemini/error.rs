@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::dialects::context_overflow::{message, recognize};
 use crate::dialects::error_text::message_of;
-use crate::llm::{ApiError, Node, ObjectWriter, write_object};
+use crate::llm::{ApiError, Dialect, Node, ObjectWriter, write_object};
 
 /// Statuses of HTTP and the names for them (google.rpc.Code; the first of a status is its usual one).
 const NAMES: [(u16, &str); 17] = [
@@ -58,7 +58,7 @@ pub(super) fn write(error: &ApiError, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.object("error", |inner| {
             inner.number("code", u64::from(error.status));
-            inner.text("message", &message(error, super::DIALECT));
+            inner.text("message", &message(error, Dialect::Gemini));
             inner.text("status", name(error));
             if error.code.is_some() || error.param.is_some() {
                 inner.array("details", |details| {

@@ -6,9 +6,8 @@
 
 use serde::Deserialize;
 
-use super::DIALECT;
-use super::signature::{decoded, encoded};
-use crate::llm::{ChatRequest, Content, Part, Reasoning, Signature, write_array};
+use super::base64::{decoded, encoded};
+use crate::llm::{ChatRequest, Content, Dialect, Part, Reasoning, Signature, write_array};
 
 /// What a signature begins with that holds thoughts, inside of its base64.
 const MARK: &str = "thought#";
@@ -20,7 +19,7 @@ pub(super) fn requests_reasoning(request: &ChatRequest) -> bool {
 
 /// True for Google's own signature, which lies on no thought.
 pub(super) fn is_own_signature(thought: &Reasoning) -> bool {
-    let is_own = thought.signature.as_ref().is_some_and(|it| it.dialect == DIALECT);
+    let is_own = thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
     is_own && thought.text.is_empty() && thought.sealed.is_none()
 }
 
@@ -42,7 +41,7 @@ impl Hidden {
             [] => None,
             // It is all that Google wants back.
             [Reasoning { signature: Some(signature), sealed: None, .. }]
-                if signature.dialect == DIALECT =>
+                if signature.dialect == Dialect::Gemini =>
             {
                 Some(signature.text.clone())
             }
@@ -62,7 +61,7 @@ impl Hidden {
 pub(super) fn without_reasoning(parts: &[Part]) -> Vec<Part> {
     let (mut shown, mut hidden) = (Vec::with_capacity(parts.len()), Hidden::default());
     let proof = |text: String| {
-        let signature = Some(Signature { dialect: DIALECT, text });
+        let signature = Some(Signature { dialect: Dialect::Gemini, text });
         Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
     };
     for part in parts {
@@ -89,7 +88,7 @@ fn write(thoughts: &[Reasoning]) -> String {
             array.object(|object| {
                 object.text("text", &thought.text);
                 let proof = |proof: &Option<Signature>| {
-                    proof.as_ref().map(|it| it.write(DIALECT).into_owned())
+                    proof.as_ref().map(|it| it.write(Dialect::Gemini).into_owned())
                 };
                 object.optional_text("signature", proof(&thought.signature).as_deref());
                 object.optional_text("sealed", proof(&thought.sealed).as_deref());
@@ -119,7 +118,7 @@ pub(super) fn read(signature: &str) -> Option<Vec<Reasoning>> {
     }
     let bytes = decoded(signature)?;
     let written: Vec<Written> = serde_json::from_slice(bytes.get(MARK.len()..)?).ok()?;
-    let proof = |text: Option<String>| text.map(|text| Signature::read(DIALECT, &text));
+    let proof = |text: Option<String>| text.map(|text| Signature::read(Dialect::Gemini, &text));
     let thought = |it: Written| Reasoning {
         id: None,
         text: it.text,

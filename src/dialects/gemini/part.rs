@@ -2,12 +2,13 @@
 //!
 //! Clients write `camelCase` or `snake_case`, Google accepts both and writes the first.
 
-use super::signature::{Proof, standard_base64};
+use super::base64::standard_base64;
+use super::hidden;
+use super::signature::Proof;
 use super::write_contents::{UNCHECKED, UNCHECKED_IN_BASE64};
-use super::{DIALECT, hidden};
 use crate::llm::{
-    Content, DialectJson, File, Image, Malformed, Media, MediaSource, Node, Part, Reasoning, Text,
-    Within,
+    Content, Dialect, DialectJson, File, Image, Malformed, Media, MediaSource, Node, Part,
+    Reasoning, Text, Within,
 };
 
 /// Where the Files API of AI Studio keeps what was uploaded.
@@ -99,7 +100,7 @@ impl<'a> RawPart<'a> {
     /// signature on it.
     pub(super) fn into_parts(self, node: Node<'a>) -> Result<Vec<Part>, Malformed> {
         if self.is_foreign() {
-            let foreign = DialectJson { dialect: DIALECT, json: node.json() };
+            let foreign = DialectJson { dialect: Dialect::Gemini, json: node.json() };
             return Ok(vec![Part::new(Content::Raw(foreign))]);
         }
         let mut parts = Vec::with_capacity(2);

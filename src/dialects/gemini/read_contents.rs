@@ -4,9 +4,10 @@
 //! call gets one that its place and content make, the same each time the history is sent, and a result
 //! that of the oldest open call of its name.
 
-use super::DIALECT;
 use super::part::{RawPart, each, either, file, inline};
-use crate::llm::{Content, Json, Malformed, Node, Part, Role, ToolCall, ToolResult, Turn, Within};
+use crate::llm::{
+    Content, Dialect, Json, Malformed, Node, Part, Role, ToolCall, ToolResult, Turn, Within,
+};
 
 /// The turns, and members beside parts that the canonical form has no place for, by their path.
 #[derive(Default)]
@@ -71,7 +72,7 @@ impl Contents {
     fn with_words_before(&mut self, part: Part, parts_so_far: &mut Vec<Part>) -> Part {
         let Part { content: Content::Reasoning(mut proof), cache } = part else { return part };
         let signature = proof.signature.as_ref().or(proof.sealed.as_ref());
-        if proof.text.is_empty() && signature.is_some_and(|it| it.dialect != DIALECT) {
+        if proof.text.is_empty() && signature.is_some_and(|it| it.dialect != Dialect::Gemini) {
             let mut pieces = Vec::new();
             while let Some(piece) = take_open_reasoning(parts_so_far) {
                 pieces.push(piece);

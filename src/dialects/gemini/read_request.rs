@@ -4,15 +4,14 @@
 //! path (`generationConfig.speechConfig`), so that a warning names them and a request for Google's own
 //! API gets them back at their place.
 
-use super::DIALECT;
 use super::part::{RawPart, each, either};
 use super::read_contents::Contents;
 use super::schema::json_schema;
 use crate::dialects::codec::RequestPath;
 use crate::dialects::extra_fields;
 use crate::llm::{
-    ChatRequest, DialectJson, Format, Function, Json, Malformed, Node, Part, ReasoningSettings,
-    Role, Tool, ToolChoice, Turn, WebSearch, Within,
+    ChatRequest, Dialect, DialectJson, Format, Function, Json, Malformed, Node, Part,
+    ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within,
 };
 
 /// Path of what only the mode of a choice of tools says.
@@ -51,7 +50,7 @@ pub(super) fn read(root: Node<'_>, path: &RequestPath<'_>) -> Result<ChatRequest
     }
     request.turns = instructions.into_iter().chain(contents.turns).collect();
     for (path, json) in contents.beside {
-        request.extra_fields.push((path, DialectJson { dialect: DIALECT, json }));
+        request.extra_fields.push((path, DialectJson { dialect: Dialect::Gemini, json }));
     }
     Ok(request)
 }
@@ -76,7 +75,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "serviceTier" | "service_tier" => {
             request.service_tier = Some(value.expect_text()?.to_ascii_lowercase());
         }
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, Dialect::Gemini, key, value),
     }
     Ok(())
 }
@@ -129,7 +128,7 @@ fn alone(key: &str, inner: Node<'_>) -> Tool {
     let mut out = Vec::new();
     crate::llm::write_object(&mut out, |object| object.raw(key, &inner.json()));
     let json = Json::of_written(String::from_utf8(out).unwrap_or_default());
-    Tool::Raw(DialectJson { dialect: DIALECT, json })
+    Tool::Raw(DialectJson { dialect: Dialect::Gemini, json })
 }
 
 fn search(key: &str, inner: Node<'_>) -> Result<Tool, Malformed> {
@@ -156,7 +155,7 @@ fn function(
         let is_known = known.contains(&key) || key == "parameters_json_schema";
         if !is_known && !inner.is_null() {
             let path = format!("tools[].functionDeclarations[].{key}");
-            foreign.push((path, DialectJson { dialect: DIALECT, json: inner.json() }));
+            foreign.push((path, DialectJson { dialect: Dialect::Gemini, json: inner.json() }));
         }
     }
     let schema = either(value, "parametersJsonSchema", "parameters_json_schema");
@@ -186,7 +185,7 @@ fn tool_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
             }
             _ => extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::Gemini,
                 &format!("toolConfig.{key}"),
                 inner,
             ),
@@ -203,7 +202,12 @@ fn calling(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
     let allowed = names.map(|names| texts(names).within("allowedFunctionNames")).transpose()?;
     let allowed = allowed.unwrap_or_default();
     let keep = |request: &mut ChatRequest, key: &str, value: Node<'_>| {
-        extra_fields::keep(&mut request.extra_fields, DIALECT, &format!("{CALLING}{key}"), value);
+        extra_fields::keep(
+            &mut request.extra_fields,
+            Dialect::Gemini,
+            &format!("{CALLING}{key}"),
+            value,
+        );
     };
     request.tool_choice = match (mode.as_str(), allowed.as_slice()) {
         ("NONE", _) => Some(ToolChoice::None),
@@ -251,7 +255,7 @@ fn generation_config(request: &mut ChatRequest, config: Node<'_>) -> Result<(), 
         (Some("text/x.enum"), schema) => {
             // A choice of one of several words: no other dialect has it.
             let mut keep = |key: &str, json| {
-                let foreign = DialectJson { dialect: DIALECT, json };
+                let foreign = DialectJson { dialect: Dialect::Gemini, json };
                 request.extra_fields.push((format!("generationConfig.{key}"), foreign));
             };
             keep("responseMimeType", Json::of_text("text/x.enum"));
@@ -303,7 +307,7 @@ fn setting(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), 
         _ => {
             extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::Gemini,
                 &format!("generationConfig.{key}"),
                 value,
             );
@@ -327,7 +331,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
                 // As much as the model likes, which only this dialect can ask for.
                 ..0 => {
                     let path = "generationConfig.thinkingConfig.thinkingBudget";
-                    extra_fields::keep(&mut request.extra_fields, DIALECT, path, value);
+                    extra_fields::keep(&mut request.extra_fields, Dialect::Gemini, path, value);
                 }
                 tokens => settings.tokens_max = u64::try_from(tokens).ok(),
             },
@@ -337,7 +341,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
             }
             _ => {
                 let path = format!("generationConfig.thinkingConfig.{key}");
-                extra_fields::keep(&mut request.extra_fields, DIALECT, &path, value);
+                extra_fields::keep(&mut request.extra_fields, Dialect::Gemini, &path, value);
             }
         }
     }

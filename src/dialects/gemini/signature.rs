@@ -7,13 +7,12 @@
 
 use std::borrow::Cow;
 
-use super::{DIALECT, hidden};
-use crate::llm::{Content, Part, Reasoning, Signature};
+use super::base64::{decoded, encoded};
+use super::hidden;
+use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 
 /// Before a thought that its vendor has sealed, inside the wrapping.
 const SEALED: &str = "sealed:";
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// A signature as it came, and whether it is in truth a sealed thought.
 pub(super) enum Proof {
@@ -27,12 +26,12 @@ impl Proof {
         let wrapped = unwrapped(text);
         let sealed = wrapped.as_deref().and_then(|inner| inner.strip_prefix(SEALED));
         if let Some(sealed) = sealed {
-            return Self::Sealed(Signature::read(DIALECT, sealed));
+            return Self::Sealed(Signature::read(Dialect::Gemini, sealed));
         }
-        let inner = wrapped.as_deref().map(|inner| Signature::read(DIALECT, inner));
+        let inner = wrapped.as_deref().map(|inner| Signature::read(Dialect::Gemini, inner));
         match inner {
-            Some(inner) if inner.dialect != DIALECT => Self::Signature(inner),
-            _ => Self::Signature(Signature::read(DIALECT, text)),
+            Some(inner) if inner.dialect != Dialect::Gemini => Self::Signature(inner),
+            _ => Self::Signature(Signature::read(Dialect::Gemini, text)),
         }
     }
 
@@ -71,21 +70,21 @@ pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
     match Proof::read(text) {
         _ if hidden::holds_reasoning(text) => true,
         Proof::Sealed(_) => true,
-        Proof::Signature(signature) => signature.dialect != DIALECT,
+        Proof::Signature(signature) => signature.dialect != Dialect::Gemini,
     }
 }
 
 /// The signature for a client.
 pub(in crate::dialects) fn for_client(signature: &Signature) -> Cow<'_, str> {
-    if signature.dialect == DIALECT {
+    if signature.dialect == Dialect::Gemini {
         return Cow::Borrowed(&signature.text);
     }
-    Cow::Owned(encoded(signature.write(DIALECT).as_bytes()))
+    Cow::Owned(encoded(signature.write(Dialect::Gemini).as_bytes()))
 }
 
 /// The sealed thought for a client.
 pub(super) fn sealed_for_client(sealed: &Signature) -> String {
-    encoded(format!("{SEALED}{}", sealed.write(DIALECT)).as_bytes())
+    encoded(format!("{SEALED}{}", sealed.write(Dialect::Gemini)).as_bytes())
 }
 
 /// A part and the signature that lies on it.
@@ -169,7 +168,7 @@ fn held(thought: &Reasoning) -> Option<PartSignature<'_>> {
 }
 
 fn is_own(thought: &Reasoning) -> bool {
-    let own = thought.signature.as_ref().is_some_and(|it| it.dialect == DIALECT);
+    let own = thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
     own && thought.sealed.is_none()
 }
 
@@ -186,68 +185,6 @@ fn takes_back(before: &SignedPart<'_>) -> bool {
     kind && before.signature.is_none()
 }
 
-/// Base64 of the standard alphabet with padding (RFC 4648, section 4), from either alphabet: Python's
-/// client sends bytes in the one for URLs.
-pub(super) fn standard_base64(data: &str) -> String {
-    if memchr::memchr2(b'-', b'_', data.as_bytes()).is_none() && data.len().is_multiple_of(4) {
-        return data.to_owned();
-    }
-    let mut text: String = data
-        .chars()
-        .map(|character| match character {
-            '-' => '+',
-            '_' => '/',
-            other => other,
-        })
-        .collect();
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    text
-}
-
-pub(super) fn encoded(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4_usize {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            let letter = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
-            text.push(if place <= group.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
-/// The bytes of base64 in either alphabet, padded or not.
-pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for letter in text.trim_end_matches('=').bytes() {
-        let letter = match letter {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => other,
-        };
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xFF_FFFF;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(((bits >> count) & 0xFF).try_into().ok()?);
-        }
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,36 +195,18 @@ mod tests {
     }
 
     #[test]
-    fn base64_accepts_both_alphabets() {
-        for (bytes, text) in [
-            (&b""[..], ""),
-            (b"f", "Zg=="),
-            (b"fo", "Zm8="),
-            (b"foo", "Zm9v"),
-            (b"\xfb\xff\xfe", "+//+"),
-        ] {
-            assert_eq!(encoded(bytes), text);
-            assert_eq!(decoded(text).as_deref(), Some(bytes), "{text}");
-            let url = text.replace('+', "-").replace('/', "_");
-            assert_eq!(decoded(url.trim_end_matches('=')).as_deref(), Some(bytes), "{url}");
-            assert_eq!(standard_base64(url.trim_end_matches('=')), text);
-        }
-        assert_eq!(decoded("a b"), None);
-    }
-
-    #[test]
     fn signatures_of_all_vendors_round_trip() {
         for signature in [
-            of(DIALECT, "c2lnbmF0dXJl"),
-            of(DIALECT, "skip_thought_signature_validator"),
-            of(DIALECT, "not base64 at all"),
+            of(Dialect::Gemini, "c2lnbmF0dXJl"),
+            of(Dialect::Gemini, "skip_thought_signature_validator"),
+            of(Dialect::Gemini, "not base64 at all"),
             of(Dialect::AnthropicMessages, "ErcBCkgIBBABGAIiQL2+/="),
             of(Dialect::OpenaiResponses, "gAAAA#with a mark"),
         ] {
             let text = for_client(&signature).into_owned();
             assert_eq!(Proof::read(&text).signature().as_ref(), Some(&signature), "{text}");
             let url = text.replace('+', "-").replace('/', "_");
-            if signature.dialect != DIALECT {
+            if signature.dialect != Dialect::Gemini {
                 assert!(decoded(&text).is_some(), "{text}");
                 assert_eq!(Proof::read(&url).signature(), Some(signature));
             }
@@ -296,7 +215,8 @@ mod tests {
 
     #[test]
     fn redacted_thinking_of_all_vendors_round_trips() {
-        for sealed in [of(DIALECT, "b3Bh#cXVl"), of(Dialect::AnthropicMessages, "b3BhcXVl")] {
+        for sealed in [of(Dialect::Gemini, "b3Bh#cXVl"), of(Dialect::AnthropicMessages, "b3BhcXVl")]
+        {
             let text = sealed_for_client(&sealed);
             assert_eq!(
                 Proof::read(&text).thought("t".to_owned()),
@@ -325,11 +245,11 @@ mod tests {
     fn signatures_return_to_their_parts() {
         let text = || Part::text("x");
         let proof = |text: &str| {
-            let signature = Some(of(DIALECT, text));
+            let signature = Some(of(Dialect::Gemini, text));
             Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
         };
         let call = |signature: Option<&str>| {
-            let signature = signature.map(|text| of(DIALECT, text));
+            let signature = signature.map(|text| of(Dialect::Gemini, text));
             Part::new(Content::ToolCall(ToolCall { signature, ..ToolCall::default() }))
         };
         let on = |kind: char, text: &str| (kind, text.to_owned());

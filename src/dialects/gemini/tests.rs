@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{DIALECT, Gemini, array_encoder};
+use super::{Gemini, array_encoder};
 use crate::dialects::codec::{
     ClientCodec, ProviderCodec, RequestPath, StreamDecoder, TargetModel, Unsupported,
 };
@@ -27,7 +27,7 @@ fn request(body: &Value) -> ChatRequest {
 
 fn write(request: &ChatRequest, model: &str) -> Result<(Value, String), Unsupported> {
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
-    let rules = find_rules(None, DIALECT, model, &[]);
+    let rules = find_rules(None, Dialect::Gemini, model, &[]);
     let target = TargetModel::new(model, true).with_rules(&rules);
     Gemini.write_request(request, &target, &mut warnings, &mut out)?;
     Ok((serde_json::from_slice(&out).expect("JSON is written"), warnings.header()))
@@ -74,7 +74,7 @@ fn of_user(parts: Value) -> Value {
 }
 
 fn own(text: &str) -> Option<Signature> {
-    Some(Signature { dialect: DIALECT, text: text.to_owned() })
+    Some(Signature { dialect: Dialect::Gemini, text: text.to_owned() })
 }
 
 fn proof(text: &str) -> Part {
@@ -1318,7 +1318,7 @@ fn hidden_thoughts_without_a_part_behind_them() {
         assert!(back.contains(&thought(claude.clone())), "{back:?}");
     }
     // Google's own needs no words.
-    let own = Some(Signature { dialect: DIALECT, text: "c2ln".to_owned() });
+    let own = Some(Signature { dialect: Dialect::Gemini, text: "c2ln".to_owned() });
     for parts in without_reasoning_of(&answer(vec![thought(own), Part::text("Hi")])) {
         assert_eq!(parts[0], json!({"text": "Hi", "thoughtSignature": "c2ln"}));
     }

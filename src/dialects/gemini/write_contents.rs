@@ -5,13 +5,12 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::DIALECT;
 use super::signature::{PartSignature, SignedPart, signed};
 use crate::dialects::codec::Unsupported;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, ChatRequest, Content, File, Json, Media, MediaSource, ModelRules, ObjectWriter,
-    Part, RefusedSetting, Role, ToolCall, ToolResult, Turn,
+    ArrayWriter, ChatRequest, Content, Dialect, File, Json, Media, MediaSource, ModelRules,
+    ObjectWriter, Part, RefusedSetting, Role, ToolCall, ToolResult, Turn,
 };
 
 /// What Google publishes for calls that no Gemini model has made, such as those of another vendor's
@@ -137,7 +136,7 @@ impl<'a> ContentsWriter<'a> {
                 });
                 Ok(())
             }
-            Content::Raw(foreign) if foreign.dialect == DIALECT => {
+            Content::Raw(foreign) if foreign.dialect == Dialect::Gemini => {
                 array.raw(&foreign.json);
                 Ok(())
             }
@@ -215,8 +214,8 @@ fn groups<'a>(turns: &[&'a Turn], warnings: &mut Warnings) -> Vec<Group<'a>> {
 /// A proof that Google can check.
 fn own<'a>(held: PartSignature<'a>, warnings: &mut Warnings) -> Option<Cow<'a, str>> {
     let text = match held {
-        PartSignature::Signature(signature) => signature.for_provider(DIALECT),
-        PartSignature::Sealed(sealed) => sealed.for_provider(DIALECT),
+        PartSignature::Signature(signature) => signature.for_provider(Dialect::Gemini),
+        PartSignature::Sealed(sealed) => sealed.for_provider(Dialect::Gemini),
     };
     if text.is_none() {
         warnings.dropped("the signature of a thought", "another vendor's");
@@ -229,7 +228,8 @@ pub(super) fn is_lost(_: Role, content: &Content) -> bool {
     match content {
         Content::Reasoning(thought) => {
             let proofs = thought.signature.iter().chain(&thought.sealed);
-            thought.text.is_empty() && proofs.filter_map(|it| it.for_provider(DIALECT)).count() == 0
+            thought.text.is_empty()
+                && proofs.filter_map(|it| it.for_provider(Dialect::Gemini)).count() == 0
         }
         content => !says_something(content),
     }
@@ -251,7 +251,7 @@ fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsupport
             array.object(|object| object.text("text", &text.text));
             Ok(())
         }
-        Content::Raw(foreign) if foreign.dialect == DIALECT => {
+        Content::Raw(foreign) if foreign.dialect == Dialect::Gemini => {
             array.raw(&foreign.json);
             Ok(())
         }

@@ -4,7 +4,6 @@
 //! them in v1beta (google-ai-generativelanguage 0.12.1) and in v1 (where google-genai 3.4 sends them),
 //! Vertex in v1 and v1beta1 (discovery documents of 2026-11-06).
 
-use super::DIALECT;
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
 use crate::dialects::codec::{TargetModel, Unsupported};
@@ -12,8 +11,8 @@ use crate::dialects::json_schema::{GEMINI, fit, fit_parameters};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
-    ArrayWriter, ChatRequest, Format, Function, Json, ModelRules, ObjectWriter, ReasoningSettings,
-    ThinkingForm, Tool, ToolChoice, WebSearch, write_object,
+    ArrayWriter, ChatRequest, Dialect, Format, Function, Json, ModelRules, ObjectWriter,
+    ReasoningSettings, ThinkingForm, Tool, ToolChoice, WebSearch, write_object,
 };
 
 /// What this dialect has no word for.
@@ -32,7 +31,7 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
-    extra_fields::refuse_state(request, DIALECT)?;
+    extra_fields::refuse_state(request, Dialect::Gemini)?;
     let rules = target.rules;
     write_object(out, |root| {
         ContentsWriter::new(request, rules).write(root, request, warnings)?;
@@ -68,8 +67,10 @@ fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
 /// Writes what this dialect alone knows at the top, and warns of what another knows or what lies where
 /// it cannot be put back.
 fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    extra_fields::warn_of_others(request, DIALECT, warnings);
-    for (key, foreign) in request.extra_fields.iter().filter(|(_, it)| it.dialect == DIALECT) {
+    extra_fields::warn_of_others(request, Dialect::Gemini, warnings);
+    for (key, foreign) in
+        request.extra_fields.iter().filter(|(_, it)| it.dialect == Dialect::Gemini)
+    {
         let is_placed = key.starts_with("generationConfig.") || key.starts_with("toolConfig.");
         if key.starts_with("contents[") || key.starts_with("tools[") {
             warnings.dropped(key, "it lies beside what was translated");
@@ -83,7 +84,7 @@ fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings:
 fn kept<'a>(request: &'a ChatRequest, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Json)> {
     request.extra_fields.iter().filter_map(move |(key, foreign)| {
         let name = key.strip_prefix(path)?;
-        (foreign.dialect == DIALECT && !name.contains('.')).then_some((name, &foreign.json))
+        (foreign.dialect == Dialect::Gemini && !name.contains('.')).then_some((name, &foreign.json))
     })
 }
 
@@ -108,7 +109,9 @@ fn write_tools(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mu
                 Tool::CodeExecution => {
                     array.object(|tool| tool.object("codeExecution", |_| {}));
                 }
-                Tool::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+                Tool::Raw(foreign) if foreign.dialect == Dialect::Gemini => {
+                    array.raw(&foreign.json);
+                }
                 Tool::Raw(_) => extra_fields::warn_of_tool(tool, warnings),
             }
         }

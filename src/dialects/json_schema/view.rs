@@ -1,7 +1,9 @@
 //! One schema with what it refers to and what it intersects, as if it had been written in one place.
 
-use super::UnfitReason;
 use crate::llm::{Node, ObjectWriter};
+
+/// Why a vendor cannot hold the model to a schema.
+pub(in crate::dialects) type UnfitReason = &'static str;
 
 /// References followed one into the other, at most.
 const REFERENCES_MAX: usize = 32;

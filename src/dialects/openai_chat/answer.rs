@@ -1,19 +1,16 @@
 //! A whole answer, in both directions.
 
 use super::content_list::{ListPart, image};
-use super::read_request::{arguments, signature_of_call, thoughts};
+use super::read_request::{AUDIO_ID, arguments, signature_of_call, thoughts};
 use super::write_messages::{Reader, write_reasoning, write_tool_call};
 use crate::dialects::embedded_error::UNKNOWN_STATUS;
 use crate::dialects::openai_tools::{CallForms, arguments_of};
 use crate::dialects::{answer_id, media_link, service_tier};
 use crate::llm::{
-    Answer, ApiError, ArrayWriter, Choice, Citation, Content, DialectJson, Media, MediaSource,
-    Node, ObjectWriter, Part, Reasoning, StopReason, Text, TokenLogprob, ToolCall, Usage,
-    write_object,
+    Answer, ApiError, ArrayWriter, Choice, Citation, Content, Dialect, DialectJson, Media,
+    MediaSource, Node, ObjectWriter, Part, Reasoning, StopReason, Text, TokenLogprob, ToolCall,
+    Usage, write_object,
 };
-
-/// What the ids of sound begin with that the gateway has given.
-pub(super) const AUDIO_ID: &str = "audio_rg_";
 
 /// What the ids of OpenAI's answers begin with.
 pub(super) const ID_PREFIX: &str = "chatcmpl-";
@@ -138,7 +135,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: text("url"),
         title: text("title"),
         quote: None,
-        original: Some(DialectJson { dialect: super::DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: Dialect::OpenaiChat, json: value.json() }),
     }
 }
 

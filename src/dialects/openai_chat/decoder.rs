@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use super::answer::{citation, logprobs, stop_reason};
 use super::content_list::{ListPart, image};
 use super::read_request::{arguments, signature_of_call};
-use super::reasoning_details;
+use super::{error, reasoning_details};
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
-use crate::dialects::embedded_error::error_in_answer;
+use crate::dialects::embedded_error::read_embedded;
 use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
 use crate::llm::{
-    Chunk, Content, Delta, Media, Node, Reasoning, Scanner, Signature, Start, Text, ToolCall,
-    Usage, decode_base64, encode_base64, is_error_event,
+    Chunk, Content, Delta, Dialect, Media, Node, Reasoning, Scanner, Signature, Start, Text,
+    ToolCall, Usage, decode_base64, encode_base64, is_error_event,
 };
 
 /// Choices followed, at most.
@@ -88,7 +88,8 @@ impl Decoder {
 
     fn take(&mut self, (root, is_error): (Node<'_>, bool), out: &mut Vec<Chunk>) {
         if is_error || is_error_event(root) {
-            out.push(Chunk::Error(error_in_answer(super::DIALECT, root)));
+            let error = read_embedded(root, |status, holder| error::read(status, Some(holder)));
+            out.push(Chunk::Error(error));
             self.has_ended = true;
             return;
         }
@@ -243,7 +244,7 @@ impl Progress {
     fn thinking(&mut self, choice: u32, block: Node<'_>, out: &mut Vec<Chunk>) {
         if let Some(sealed) = block.get("data").and_then(Node::text) {
             self.close_words(choice, out);
-            let sealed = Some(Signature::read(super::DIALECT, sealed));
+            let sealed = Some(Signature::read(Dialect::OpenaiChat, sealed));
             let content = Content::Reasoning(Reasoning { sealed, ..Reasoning::default() });
             let part = self.open(choice, content, out);
             out.push(Chunk::BlockStop { choice, part });
@@ -251,7 +252,7 @@ impl Progress {
         let signature = block.get("signature").and_then(Node::text);
         if let Some(signature) = signature.filter(|text| !text.is_empty()) {
             let part = self.part_for(choice, Kind::Reasoning, out);
-            let delta = Delta::Signature(Signature::read(super::DIALECT, signature));
+            let delta = Delta::Signature(Signature::read(Dialect::OpenaiChat, signature));
             out.push(Chunk::BlockDelta { choice, part, delta });
             // A signature ends its thought.
             self.close_words(choice, out);

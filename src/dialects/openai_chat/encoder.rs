@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::answer::{
-    AUDIO_ID, ID_PREFIX, finish_reason, link, write_citation, write_image, write_logprobs,
-    write_sound, write_usage,
+    ID_PREFIX, finish_reason, link, write_citation, write_image, write_logprobs, write_sound,
+    write_usage,
 };
+use super::error;
+use super::read_request::AUDIO_ID;
 use super::reasoning_details;
-use super::write_error;
 use super::write_messages::write_thinking;
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::openai_tools::{CallForms, CallKind, InputReader};
@@ -393,7 +394,7 @@ impl StreamEncoder for Encoder {
             }
             Chunk::Error(error) => {
                 let mut data = Vec::new();
-                write_error(error, &mut data);
+                error::write(error, &mut data);
                 write_data(out, &data);
             }
             Chunk::Done => self.end(out),

@@ -1,15 +1,17 @@
 //! A client's request.
 
-use super::answer::AUDIO_ID;
 use super::content_list::{image, words as words_of_list};
-use super::{DIALECT, reasoning_details};
+use super::reasoning_details;
 use crate::dialects::extra_fields;
 use crate::dialects::openai_tools::{arguments_of, custom};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, DialectJson, File, Format, Function, Grammar, Image,
+    CachePoint, ChatRequest, Content, Dialect, DialectJson, File, Format, Function, Grammar, Image,
     Malformed, Media, MediaSource, Node, Part, Reasoning, ReasoningSettings, Role, Signature, Tool,
     ToolCall, ToolChoice, ToolResult, Turn, WebSearch, Within,
 };
+
+/// What the ids of sound begin with that the gateway has given.
+pub(super) const AUDIO_ID: &str = "audio_rg_";
 
 /// Reads the whole body.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
@@ -74,7 +76,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
             request.tool_choice = Some(tool_choice(mode).within("allowed_tools.mode")?);
             extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::OpenaiChat,
                 "tool_choice.allowed_tools",
                 allowed,
             );
@@ -96,7 +98,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "prediction" => request.prediction = Some(words(value.expect("content", "text")?)?),
         "modalities" => request.modalities = texts(value)?,
         "audio" => request.audio_output = Some(value.expect_object()?.json()),
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, Dialect::OpenaiChat, key, value),
     }
     Ok(())
 }
@@ -177,7 +179,7 @@ fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
             let inner = value.expect("custom", "an object")?;
             custom_tool(inner).within("custom").map(Tool::Function)
         }
-        Some(_) => Ok(Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() })),
+        Some(_) => Ok(Tool::Raw(DialectJson { dialect: Dialect::OpenaiChat, json: value.json() })),
     }
 }
 
@@ -292,7 +294,7 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
 /// The thoughts of an assistant's message, with their signatures where it has them.
 pub(super) fn thoughts(value: Node<'_>, parts: &mut Vec<Part>) {
     let signature = |node: Node<'_>, key: &str| {
-        node.get(key).and_then(Node::text).map(|text| Signature::read(DIALECT, text))
+        node.get(key).and_then(Node::text).map(|text| Signature::read(Dialect::OpenaiChat, text))
     };
     let blocks = value.get("thinking_blocks");
     for block in blocks.into_iter().flat_map(Node::items) {
@@ -362,7 +364,7 @@ pub(in crate::dialects) fn arguments(function: Node<'_>) -> String {
 /// Google's place for it in this dialect (Gemini API, "OpenAI compatibility").
 pub(super) fn signature_of_call(value: Node<'_>) -> Option<Signature> {
     let google = value.get("extra_content")?.get("google")?;
-    Some(Signature::read(DIALECT, google.get("thought_signature")?.text()?))
+    Some(Signature::read(Dialect::OpenaiChat, google.get("thought_signature")?.text()?))
 }
 
 fn tool_result(value: Node<'_>) -> Result<Turn, Malformed> {
@@ -438,7 +440,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
             Content::Audio(Media::base64(&format!("audio/{format}"), data))
         }
         "file" => file(value.expect("file", "an object")?).within("file")?,
-        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: Dialect::OpenaiChat, json: value.json() }),
     };
     Ok(Part { content, cache: cache_point(value) })
 }

@@ -2,7 +2,6 @@
 //! summaries and what is sealed of them, each with the proof of the vendor behind it. They have to come
 //! back as they were, so that a proof keeps the members around it.
 
-use super::DIALECT;
 use crate::llm::{
     ArrayWriter, Content, Dialect, Node, ObjectWriter, Part, Reasoning, Signature, write_object,
 };
@@ -51,10 +50,10 @@ pub(super) fn thoughts(message: Node<'_>, parts: &mut Vec<Part>) {
 /// A proof, with the members that stand around it.
 fn proof(value: Node<'_>, key: &str) -> Option<Signature> {
     let text = value.get(key)?.text().filter(|text| !text.is_empty())?;
-    let own = Signature::read(DIALECT, text);
+    let own = Signature::read(Dialect::OpenaiChat, text);
     let around = ["format", "id"].map(|key| (key, value.text_of(key)));
     // One that the gateway has written for its client says itself whose it is.
-    if own.dialect != DIALECT || around.iter().all(|(_, text)| text.is_empty()) {
+    if own.dialect != Dialect::OpenaiChat || around.iter().all(|(_, text)| text.is_empty()) {
         return Some(own);
     }
     let mut kept = Vec::from(MARK);
@@ -65,12 +64,12 @@ fn proof(value: Node<'_>, key: &str) -> Option<Signature> {
         }
     });
     let text = String::from_utf8(kept).ok()?;
-    Some(Signature { dialect: DIALECT, text })
+    Some(Signature { dialect: Dialect::OpenaiChat, text })
 }
 
 /// The members that a proof keeps. None if it came in another way.
 fn kept(proof: &Signature) -> Option<&[u8]> {
-    let object = proof.for_provider(DIALECT)?.strip_prefix(MARK)?.as_bytes();
+    let object = proof.for_provider(Dialect::OpenaiChat)?.strip_prefix(MARK)?.as_bytes();
     object.strip_prefix(b"{")?.strip_suffix(b"}")
 }
 
@@ -107,7 +106,7 @@ fn write_proof(detail: &mut ObjectWriter<'_>, key: &str, proof: Option<&Signatur
     if let Some(members) = kept(proof) {
         return detail.raw_members(members);
     }
-    detail.text(key, &proof.write(DIALECT));
+    detail.text(key, &proof.write(Dialect::OpenaiChat));
     // OpenRouter's names for whose proof it is.
     let format = match proof.dialect {
         Dialect::AnthropicMessages | Dialect::BedrockConverse => "anthropic-claude-v1",

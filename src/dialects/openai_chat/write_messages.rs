@@ -1,13 +1,13 @@
 //! The conversation as a provider takes it.
 
-use super::{DIALECT, reasoning_details};
+use super::reasoning_details;
 use crate::dialects::adapt::ends_with_answer;
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::openai_tools::{CallForms, CallKind, input_of};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, MediaSource, ObjectWriter,
-    Part, Prefill, Reasoning, Role, ToolCall, ToolResult, Turn,
+    ArrayWriter, CachePoint, ChatRequest, Content, Dialect, File, Image, Media, MediaSource,
+    ObjectWriter, Part, Prefill, Reasoning, Role, ToolCall, ToolResult, Turn,
 };
 
 /// OpenAI takes nothing but words in the message of a tool's result, and nothing between the results of
@@ -64,8 +64,7 @@ fn write_turn(
     (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
-    let is_abroad =
-        |part: &Part| matches!(&part.content, Content::Raw(it) if it.dialect != DIALECT);
+    let is_abroad = |part: &Part| matches!(&part.content, Content::Raw(it) if it.dialect != Dialect::OpenaiChat);
     if turn.parts.iter().any(is_abroad) {
         warnings.dropped("a part of a message", "only another dialect has it");
         let parts: Vec<Part> = turn.parts.iter().filter(|part| !is_abroad(part)).cloned().collect();
@@ -247,13 +246,13 @@ pub(super) fn write_reasoning(message: &mut ObjectWriter<'_>, parts: &[Part], re
 pub(super) fn write_thinking(block: &mut ObjectWriter<'_>, thought: &Reasoning) {
     if let Some(sealed) = &thought.sealed {
         block.text("type", "redacted_thinking");
-        block.text("data", &sealed.write(DIALECT));
+        block.text("data", &sealed.write(Dialect::OpenaiChat));
         return;
     }
     block.text("type", "thinking");
     block.text("thinking", &thought.text);
     if let Some(signature) = &thought.signature {
-        block.text("signature", &signature.write(DIALECT));
+        block.text("signature", &signature.write(Dialect::OpenaiChat));
     }
 }
 
@@ -285,7 +284,7 @@ pub(super) fn write_signature_of_call(object: &mut ObjectWriter<'_>, call: &Tool
     let Some(signature) = &call.signature else { return };
     object.object("extra_content", |extra| {
         extra.object("google", |google| {
-            google.text("thought_signature", &signature.write(DIALECT));
+            google.text("thought_signature", &signature.write(Dialect::OpenaiChat));
         });
     });
 }
@@ -326,7 +325,7 @@ fn write_part(
             object.text("type", "refusal");
             object.text("refusal", refusal);
         }),
-        Content::Raw(foreign) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        Content::Raw(foreign) if foreign.dialect == Dialect::OpenaiChat => array.raw(&foreign.json),
         Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }

@@ -1,6 +1,5 @@
 //! A request as a provider takes it.
 
-use super::DIALECT;
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::adapt::ends_with_answer;
 use crate::dialects::codec::{TargetModel, Unsupported};
@@ -9,7 +8,7 @@ use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
-    ArrayWriter, ChatRequest, DialectJson, Format, Function, MaxTokensName, ModelRules,
+    ArrayWriter, ChatRequest, Dialect, DialectJson, Format, Function, MaxTokensName, ModelRules,
     ObjectWriter, OpenaiToolKind, Prefill, ReasoningSettings, RefusedSetting, Tool, ToolChoice,
     WebSearch, write_object,
 };
@@ -45,7 +44,7 @@ pub(super) fn write(
                 root.object("stream_options", |options| options.flag("include_usage", true));
             }
         }
-        extra_fields::write_of_openai(root, request, DIALECT, target, warnings)
+        extra_fields::write_of_openai(root, request, Dialect::OpenaiChat, target, warnings)
     })
 }
 
@@ -206,7 +205,7 @@ fn tools(
 ) {
     let sayable = |tool: &&Tool| match tool {
         Tool::Function(_) => true,
-        Tool::Raw(foreign) => foreign.dialect == DIALECT,
+        Tool::Raw(foreign) => foreign.dialect == Dialect::OpenaiChat,
         Tool::WebSearch(_) | Tool::CodeExecution => false,
     };
     for tool in &request.tools {
@@ -215,7 +214,7 @@ fn tools(
             Tool::CodeExecution => {
                 warnings.dropped("the code execution tool", "openai-chat has none");
             }
-            Tool::Raw(foreign) if foreign.dialect != DIALECT => {
+            Tool::Raw(foreign) if foreign.dialect != Dialect::OpenaiChat => {
                 extra_fields::warn_of_tool(tool, warnings);
             }
             _ => {}
@@ -241,7 +240,9 @@ fn tools(
 }
 
 fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest, forms: &CallForms) {
-    if let Some(allowed) = extra_fields::find(request, DIALECT, "tool_choice.allowed_tools") {
+    if let Some(allowed) =
+        extra_fields::find(request, Dialect::OpenaiChat, "tool_choice.allowed_tools")
+    {
         root.object("tool_choice", |choice| {
             choice.text("type", "allowed_tools");
             choice.raw("allowed_tools", &allowed.json);

@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
+use super::identity;
 use super::output::{self, OutputPart};
 use super::write_request::{ToolForm, write_format, write_tool_choice, write_tools};
-use super::{DIALECT, identity};
 use crate::dialects::context_overflow::{CONTEXT_LENGTH_EXCEEDED, is_overflow};
 use crate::dialects::openai_chat::tokens;
 use crate::dialects::openai_tools::CallForms;
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
-    Answer, ApiError, ChatRequest, Choice, Content, Format, Node, ObjectWriter, Part, StopReason,
-    TokenLogprob, Usage, write_array, write_object,
+    Answer, ApiError, ChatRequest, Choice, Content, Dialect, Format, Json, Node, ObjectWriter,
+    Part, StopReason, TokenLogprob, Usage, write_array, write_object,
 };
 
 /// Reads a provider's answer. None if it has no output, or failed.
@@ -209,7 +209,7 @@ fn code_of(error: &ApiError) -> &'static str {
 pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     write_object(&mut out, |root| {
-        let kept = |key: &str| extra_fields::find(request, DIALECT, key).map(|it| &it.json);
+        let kept = |key: &str| own_field(request, key);
         root.flag("background", false);
         match super::write_request::instructions(request) {
             Some(text) => root.text("instructions", text),
@@ -274,6 +274,10 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
     out.pop();
     out.remove(0);
     out
+}
+
+fn own_field<'r>(request: &'r ChatRequest, key: &str) -> Option<&'r Json> {
+    extra_fields::find(request, Dialect::OpenaiResponses, key).map(|it| &it.json)
 }
 
 fn or_null<'o, T>(
@@ -420,7 +424,7 @@ mod tests {
         let parts = vec![
             Part::new(Content::Reasoning(thought("a", Dialect::AnthropicMessages))),
             Part::new(Content::Reasoning(sealed)),
-            Part::new(Content::Reasoning(thought("b", DIALECT))),
+            Part::new(Content::Reasoning(thought("b", Dialect::OpenaiResponses))),
             Part::text("c"),
             Part::text("d"),
             Part::new(Content::Refusal("e".to_owned())),

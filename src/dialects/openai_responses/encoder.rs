@@ -497,7 +497,7 @@ impl StreamEncoder for Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialects::openai_responses::{DIALECT, answer};
+    use crate::dialects::openai_responses::answer;
     use crate::llm::{
         Answer, Citation, Dialect, Part, Reasoning, Signature, Text, ToolCall, chunks_of,
     };
@@ -570,14 +570,14 @@ mod tests {
         let foreign = crate::llm::Json::parse(r#"{"type":"web_search_call","id":"ws_1"}"#);
         let json = foreign.expect("JSON");
         let elsewhere = crate::llm::DialectJson { dialect: Dialect::Gemini, json: json.clone() };
-        let own = crate::llm::DialectJson { dialect: DIALECT, json };
+        let own = crate::llm::DialectJson { dialect: Dialect::OpenaiResponses, json };
         let image = crate::llm::Image {
             media: crate::llm::Media::base64("image/png", "AAAA"),
             detail: None,
         };
         let parts = vec![
             thought(Some("rs_1"), "a", None),
-            thought(Some("rs_1"), "b", signature(DIALECT)),
+            thought(Some("rs_1"), "b", signature(Dialect::OpenaiResponses)),
             thought(None, "c", signature(Dialect::AnthropicMessages)),
             thought(None, "", signature(Dialect::AnthropicMessages)),
             Part::new(Content::Raw(own)),

@@ -7,13 +7,13 @@
 
 use std::borrow::Cow;
 
-use super::{DIALECT, identity, proof};
+use super::{identity, proof};
 use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, write_tokens};
 use crate::dialects::openai_tools::{CallForms, CallKind, arguments_of, flat_name, input_of};
 use crate::llm::{
-    Citation, Content, DialectJson, Image, Json, Media, MediaSource, Node, ObjectWriter, Part,
-    Reasoning, Signature, Text, TokenLogprob, ToolCall, write_object,
+    Citation, Content, Dialect, DialectJson, Image, Json, Media, MediaSource, Node, ObjectWriter,
+    Part, Reasoning, Signature, Text, TokenLogprob, ToolCall, write_object,
 };
 
 /// Type of the items that are pictures.
@@ -67,7 +67,7 @@ pub(super) fn call(item: Node<'_>) -> ToolCall {
 
 /// What only this dialect has.
 pub(super) fn foreign(value: Node<'_>) -> Content {
-    Content::Raw(DialectJson { dialect: DIALECT, json: value.json() })
+    Content::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json: value.json() })
 }
 
 /// The picture that an item holds, if it does.
@@ -124,14 +124,14 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
         url: text("url"),
         title: text("title").or_else(|| text("filename")),
         quote: None,
-        original: Some(DialectJson { dialect: DIALECT, json: value.json() }),
+        original: Some(DialectJson { dialect: Dialect::OpenaiResponses, json: value.json() }),
     }
 }
 
 /// Writes one of `annotations`: what has no address is told as a file.
 pub(super) fn write_citation(out: &mut Vec<u8>, citation: &Citation) {
     match &citation.original {
-        Some(original) if original.dialect == DIALECT => {
+        Some(original) if original.dialect == Dialect::OpenaiResponses => {
             out.extend_from_slice(original.json.text().as_bytes());
         }
         _ => write_object(out, |object| citation_members(object, citation)),
@@ -203,7 +203,7 @@ pub(super) fn kind_of(content: &Content, forms: &CallForms) -> Option<&'static s
             Some("ig")
         }
         // Its id is in it.
-        Content::Raw(foreign) if foreign.dialect == DIALECT => Some(""),
+        Content::Raw(foreign) if foreign.dialect == Dialect::OpenaiResponses => Some(""),
         _ => None,
     }
 }

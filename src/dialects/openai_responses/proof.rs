@@ -11,8 +11,7 @@
 
 use std::borrow::Cow;
 
-use super::DIALECT;
-use crate::llm::{Content, Part, Reasoning, Signature};
+use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 
 const SEALED: &str = "sealed#";
 const OF_CALL: &str = "call#";
@@ -37,7 +36,9 @@ pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> Proof {
     let (Proof::OfReasoning(signature) | Proof::Sealed(signature)) = &mut proof else {
         return proof;
     };
-    if let Some(id) = id.filter(|id| signature.dialect == DIALECT && id.starts_with(ITEM)) {
+    if let Some(id) =
+        id.filter(|id| signature.dialect == Dialect::OpenaiResponses && id.starts_with(ITEM))
+    {
         signature.text = format!("{id}#{text}");
     }
     proof
@@ -54,20 +55,20 @@ pub(super) fn split_item_id(text: &str) -> (Option<&str>, &str) {
 /// True for an `encrypted_content` that OpenAI has not made.
 pub(in crate::dialects) fn is_foreign_proof(text: &str) -> bool {
     match read_bare(text, true) {
-        Proof::OfReasoning(signature) => signature.dialect != DIALECT,
+        Proof::OfReasoning(signature) => signature.dialect != Dialect::OpenaiResponses,
         Proof::Sealed(_) | Proof::OfCall(..) => true,
     }
 }
 
 fn read_bare(text: &str, is_shown: bool) -> Proof {
     if let Some(sealed) = text.strip_prefix(SEALED) {
-        return Proof::Sealed(Signature::read(DIALECT, sealed));
+        return Proof::Sealed(Signature::read(Dialect::OpenaiResponses, sealed));
     }
     if let Some((id, signature)) = text.strip_prefix(OF_CALL).and_then(of_call) {
-        return Proof::OfCall(id.to_owned(), Signature::read(DIALECT, signature));
+        return Proof::OfCall(id.to_owned(), Signature::read(Dialect::OpenaiResponses, signature));
     }
-    let signature = Signature::read(DIALECT, text);
-    if is_shown || signature.dialect != DIALECT {
+    let signature = Signature::read(Dialect::OpenaiResponses, text);
+    if is_shown || signature.dialect != Dialect::OpenaiResponses {
         Proof::OfReasoning(signature)
     } else {
         Proof::Sealed(signature)
@@ -82,20 +83,20 @@ fn of_call(rest: &str) -> Option<(&str, &str)> {
 /// The `encrypted_content` of a thought, for clients.
 pub(super) fn write(thought: &Reasoning) -> Option<Cow<'_, str>> {
     if let Some(own) = thought.signature.as_ref().or(thought.sealed.as_ref())
-        && let Some(text) = own.for_provider(DIALECT)
+        && let Some(text) = own.for_provider(Dialect::OpenaiResponses)
     {
         return Some(split_item_id(text).1.into());
     }
     if let Some(signature) = &thought.signature {
-        return Some(signature.write(DIALECT));
+        return Some(signature.write(Dialect::OpenaiResponses));
     }
     let sealed = thought.sealed.as_ref()?;
-    Some(format!("{SEALED}{}", sealed.write(DIALECT)).into())
+    Some(format!("{SEALED}{}", sealed.write(Dialect::OpenaiResponses)).into())
 }
 
 /// The `encrypted_content` that proves the call of `id`, for clients.
 pub(super) fn write_of_call(id: &str, signature: &Signature) -> String {
-    format!("{OF_CALL}{}#{id}{}", id.len(), signature.write(DIALECT))
+    format!("{OF_CALL}{}#{id}{}", id.len(), signature.write(Dialect::OpenaiResponses))
 }
 
 /// Adds what an `encrypted_content` says to the parts of the model's turn: the last `shown` of them
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn signature_keeps_its_item_id() {
-        let own = Signature { dialect: DIALECT, text: "rs_1#gAAA".to_owned() };
+        let own = Signature { dialect: Dialect::OpenaiResponses, text: "rs_1#gAAA".to_owned() };
         assert_eq!(read("gAAA", false, Some("rs_1")), Proof::Sealed(own.clone()));
         assert_eq!(read("gAAA", true, Some("rs_1")), Proof::OfReasoning(own.clone()));
         assert_eq!(split_item_id(&own.text), (Some("rs_1"), "gAAA"));
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn lookalike_marks_are_plain_text() {
         for text in ["call#", "call#x#y", "call#9#short", "call#1#é", "gAAA"] {
-            let plain = Signature { dialect: DIALECT, text: text.to_owned() };
+            let plain = Signature { dialect: Dialect::OpenaiResponses, text: text.to_owned() };
             assert_eq!(read(text, false, None), Proof::Sealed(plain), "{text}");
         }
     }

@@ -1,12 +1,12 @@
 //! The items of a request: what was said so far.
 
-use super::{DIALECT, identity, output, proof};
+use super::{identity, output, proof};
 use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, cache_point};
 use crate::dialects::openai_tools::{TOOL_SEARCH, arguments_of, name_of_call};
 use crate::llm::{
-    CachePoint, ChatRequest, Content, DialectJson, File, Image, Malformed, Media, MediaSource,
-    Node, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn, Within,
+    CachePoint, ChatRequest, Content, Dialect, DialectJson, File, Image, Malformed, Media,
+    MediaSource, Node, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn, Within,
 };
 
 /// Reads `input` behind the turns that `request` has.
@@ -66,7 +66,7 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
             }
             let is_given = kind.ends_with("_output") || kind.ends_with("_response");
             let role = if is_given { Role::Tool } else { Role::Assistant };
-            let foreign = DialectJson { dialect: DIALECT, json: item.json() };
+            let foreign = DialectJson { dialect: Dialect::OpenaiResponses, json: item.json() };
             parts_of_turn(request, role).push(Part::new(Content::Raw(foreign)));
         }
     }
@@ -192,7 +192,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
             let data = audio.expect_text_at("data").within("input_audio")?;
             Content::Audio(Media::base64(&format!("audio/{format}"), data))
         }
-        _ => Content::Raw(DialectJson { dialect: DIALECT, json: value.json() }),
+        _ => Content::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json: value.json() }),
     };
     Ok(Part { content, cache: breakpoint(value).or_else(|| cache_point(value)) })
 }

@@ -1,18 +1,18 @@
 //! A client's request.
 
-use super::{DIALECT, read_input, read_tools};
+use super::{read_input, read_tools};
 use crate::dialects::extra_fields;
-use crate::dialects::openai_chat::{function, json_schema, labels, texts};
+use crate::dialects::openai_chat::{json_schema, labels, texts};
 use crate::dialects::openai_tools::name_of_call;
 use crate::llm::{
-    ChatRequest, DialectJson, Format, Json, Malformed, Node, Part, ReasoningSettings, Role, Tool,
-    ToolChoice, Turn, WebSearch, Within, write_array,
+    ChatRequest, Dialect, DialectJson, Format, Json, Malformed, Node, Part, ReasoningSettings,
+    Role, ToolChoice, Turn, Within, write_array,
 };
 
 /// Reads the whole body.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     let mut request = ChatRequest {
-        origin: Some(DIALECT),
+        origin: Some(Dialect::OpenaiResponses),
         // A stream's last event has the usage.
         include_usage: true,
         ..ChatRequest::default()
@@ -65,9 +65,9 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "background" if !value.expect_flag()? => {}
         "background" | "conversation" | "previous_response_id" | "prompt" => {
             request.needs_state = Some(key.to_owned());
-            extra_fields::keep(&mut request.extra_fields, DIALECT, key, value);
+            extra_fields::keep(&mut request.extra_fields, Dialect::OpenaiResponses, key, value);
         }
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, key, value),
+        _ => extra_fields::keep(&mut request.extra_fields, Dialect::OpenaiResponses, key, value),
     }
     Ok(())
 }
@@ -94,7 +94,9 @@ fn include(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
 
 fn keep_inner(request: &mut ChatRequest, key: &str, json: &[u8]) {
     let json = Json::of_written(String::from_utf8_lossy(json).into_owned());
-    request.extra_fields.push((key.to_owned(), DialectJson { dialect: DIALECT, json }));
+    request
+        .extra_fields
+        .push((key.to_owned(), DialectJson { dialect: Dialect::OpenaiResponses, json }));
 }
 
 fn text(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
@@ -107,7 +109,7 @@ fn text(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
             }
             _ => extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::OpenaiResponses,
                 &format!("text.{key}"),
                 inner,
             ),
@@ -141,7 +143,7 @@ fn reasoning(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed
             }
             _ => extra_fields::keep(
                 &mut request.extra_fields,
-                DIALECT,
+                Dialect::OpenaiResponses,
                 &format!("reasoning.{key}"),
                 inner,
             ),
@@ -151,52 +153,6 @@ fn reasoning(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed
         request.reasoning = Some(settings);
     }
     Ok(())
-}
-
-/// Reads a tool that is one in all dialects.
-pub(super) fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
-    let foreign = || Tool::Raw(DialectJson { dialect: DIALECT, json: value.json() });
-    Ok(match value.expect_text_at("type")? {
-        "function" => Tool::Function(function(value)?),
-        // Beside what is mapped it may say what others cannot: then it is kept whole.
-        "web_search"
-        | "web_search_2025_08_26"
-        | "web_search_preview"
-        | "web_search_preview_2025_03_11" => web_search(value)?.unwrap_or_else(foreign),
-        "code_interpreter" if is_plain_container(value) => Tool::CodeExecution,
-        _ => foreign(),
-    })
-}
-
-fn web_search(value: Node<'_>) -> Result<Option<Tool>, Malformed> {
-    let filters = value.get("filters");
-    let known = ["type", "filters", "search_context_size", "user_location"];
-    let is_known = has_only(value, &known)
-        && filters.is_none_or(|filters| has_only(filters, &["allowed_domains"]));
-    if !is_known {
-        return Ok(None);
-    }
-    let domains = filters.and_then(|filters| filters.get("allowed_domains"));
-    Ok(Some(Tool::WebSearch(WebSearch {
-        allowed_domains: domains.map(texts).transpose().within("filters")?.unwrap_or_default(),
-        user_location: value.get("user_location").map(Node::json),
-        context_size: value.text_at("search_context_size")?.map(str::to_owned),
-        ..WebSearch::default()
-    })))
-}
-
-/// True for a new container without files, as other vendors have.
-fn is_plain_container(value: Node<'_>) -> bool {
-    let container = value.get("container");
-    has_only(value, &["type", "container"])
-        && container.is_none_or(|container| {
-            container.text_of("type") == "auto" && has_only(container, &["type"])
-        })
-}
-
-/// True if all members that say something are among `known`.
-fn has_only(value: Node<'_>, known: &[&str]) -> bool {
-    value.members().all(|(key, inner)| inner.is_null() || known.contains(&key))
 }
 
 fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
@@ -219,9 +175,19 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
         "allowed_tools" => {
             request.tool_choice = Some(mode(value.expect_text_at("mode")?).within("mode")?);
             let tools = value.expect("tools", "an array")?;
-            extra_fields::keep(&mut request.extra_fields, DIALECT, "tool_choice.tools", tools);
+            extra_fields::keep(
+                &mut request.extra_fields,
+                Dialect::OpenaiResponses,
+                "tool_choice.tools",
+                tools,
+            );
         }
-        _ => extra_fields::keep(&mut request.extra_fields, DIALECT, "tool_choice", value),
+        _ => extra_fields::keep(
+            &mut request.extra_fields,
+            Dialect::OpenaiResponses,
+            "tool_choice",
+            value,
+        ),
     }
     Ok(())
 }
@@ -230,7 +196,7 @@ fn tool_choice(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
 mod tests {
     use super::*;
     use crate::llm::{
-        CachePoint, Content, Image, Media, MediaSource, Reasoning, Scanner, Signature,
+        CachePoint, Content, Image, Media, MediaSource, Reasoning, Scanner, Signature, Tool,
     };
 
     fn read_body(body: &str) -> Result<ChatRequest, Malformed> {
@@ -367,14 +333,16 @@ mod tests {
             r#"{"type":"reasoning","id":"rs_1","encrypted_content":"s","summary":[
             {"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}]}"#,
         );
-        let last = Reasoning { signature: signature(DIALECT, "rs_1#s"), ..vendor("b") };
+        let last =
+            Reasoning { signature: signature(Dialect::OpenaiResponses, "rs_1#s"), ..vendor("b") };
         assert_eq!(found, [vendor("a"), last]);
         // Nothing but the proof, and nothing but the id.
         let found = thoughts(
             r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"s"},
             {"type":"reasoning","id":"rs_1","summary":[]}"#,
         );
-        let sealed = Reasoning { sealed: signature(DIALECT, "rs_1#s"), ..vendor("") };
+        let sealed =
+            Reasoning { sealed: signature(Dialect::OpenaiResponses, "rs_1#s"), ..vendor("") };
         assert_eq!(found, [sealed, vendor("")]);
         // What the gateway made for another vendor's thought: its id is forgotten.
         let found = thoughts(

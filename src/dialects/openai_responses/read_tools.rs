@@ -1,10 +1,12 @@
 //! The tools of a request: those that it lists, and those that the client's search for tools has found.
 
-use super::read_request::tool;
+use crate::dialects::openai_chat::{function, texts};
 use crate::dialects::openai_tools::{
     TOOL_SEARCH, custom, disambiguate_names, in_namespace, tool_search,
 };
-use crate::llm::{Function, Grammar, Malformed, Namespace, Node, Tool, Within};
+use crate::llm::{
+    Dialect, DialectJson, Function, Grammar, Malformed, Namespace, Node, Tool, WebSearch, Within,
+};
 
 /// Type of the items that hold what a search has found.
 const FOUND: &str = "tool_search_output";
@@ -94,4 +96,51 @@ fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
         })),
         _ => Err(Malformed::new("one of text, grammar")).within("type"),
     }
+}
+
+/// Reads a tool that is one in all dialects.
+fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
+    let foreign =
+        || Tool::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json: value.json() });
+    Ok(match value.expect_text_at("type")? {
+        "function" => Tool::Function(function(value)?),
+        // Beside what is mapped it may say what others cannot: then it is kept whole.
+        "web_search"
+        | "web_search_2025_08_26"
+        | "web_search_preview"
+        | "web_search_preview_2025_03_11" => web_search(value)?.unwrap_or_else(foreign),
+        "code_interpreter" if is_plain_container(value) => Tool::CodeExecution,
+        _ => foreign(),
+    })
+}
+
+fn web_search(value: Node<'_>) -> Result<Option<Tool>, Malformed> {
+    let filters = value.get("filters");
+    let known = ["type", "filters", "search_context_size", "user_location"];
+    let is_known = has_only(value, &known)
+        && filters.is_none_or(|filters| has_only(filters, &["allowed_domains"]));
+    if !is_known {
+        return Ok(None);
+    }
+    let domains = filters.and_then(|filters| filters.get("allowed_domains"));
+    Ok(Some(Tool::WebSearch(WebSearch {
+        allowed_domains: domains.map(texts).transpose().within("filters")?.unwrap_or_default(),
+        user_location: value.get("user_location").map(Node::json),
+        context_size: value.text_at("search_context_size")?.map(str::to_owned),
+        ..WebSearch::default()
+    })))
+}
+
+/// True for a new container without files, as other vendors have.
+fn is_plain_container(value: Node<'_>) -> bool {
+    let container = value.get("container");
+    has_only(value, &["type", "container"])
+        && container.is_none_or(|container| {
+            container.text_of("type") == "auto" && has_only(container, &["type"])
+        })
+}
+
+/// True if all members that say something are among `known`.
+fn has_only(value: Node<'_>, known: &[&str]) -> bool {
+    value.members().all(|(key, inner)| inner.is_null() || known.contains(&key))
 }

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{DIALECT, output, proof};
+use super::{output, proof};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::digest::digest;
 use crate::dialects::openai_tools::{CallForms, CallKind};
 use crate::dialects::warnings::Warnings;
 use crate::llm::{
-    ArrayWriter, CachePoint, ChatRequest, Content, File, Image, Media, MediaSource, ObjectWriter,
-    Part, Reasoning, Role, Signature, ToolCall, ToolResult, Turn,
+    ArrayWriter, CachePoint, ChatRequest, Content, Dialect, File, Image, Media, MediaSource,
+    ObjectWriter, Part, Reasoning, Role, Signature, ToolCall, ToolResult, Turn,
 };
 
 /// Longest id of a call that OpenAI takes, in characters (its own error message; seen November 2026).
@@ -23,7 +23,7 @@ pub(super) fn write(
     (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
-    let is_own = request.origin == Some(DIALECT);
+    let is_own = request.origin == Some(Dialect::OpenaiResponses);
     let is_original = target.is_original;
     let other_calls = Vec::new();
     let mut writer = Writer { items, is_own, is_original, forms, other_calls, warnings };
@@ -73,7 +73,7 @@ impl Writer<'_, '_> {
         for part in parts {
             match &part.content {
                 Content::ToolResult(_) => {}
-                Content::Raw(foreign) if foreign.dialect == DIALECT => {
+                Content::Raw(foreign) if foreign.dialect == Dialect::OpenaiResponses => {
                     self.items.raw(&foreign.json);
                 }
                 _ => self.warnings.dropped("a part of a tool's turn", "it is no result"),
@@ -104,7 +104,7 @@ impl Writer<'_, '_> {
     fn is_said_by_user(&mut self, part: &Part) -> bool {
         match &part.content {
             Content::ToolResult(_) => false,
-            Content::Raw(foreign) if foreign.dialect != DIALECT => {
+            Content::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses => {
                 self.warnings.dropped("a part of a message", "only another dialect has it");
                 false
             }
@@ -248,7 +248,7 @@ impl Writer<'_, '_> {
                 Content::Text(_) | Content::Refusal(_) => self.output(group),
                 Content::ToolCall(call) => self.call(call),
                 Content::Reasoning(_) => self.thought(group),
-                Content::Raw(foreign) if foreign.dialect != DIALECT => {
+                Content::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses => {
                     self.warnings.dropped("a part of a message", "only another dialect has it");
                 }
                 Content::Raw(foreign) if output::is_part(&foreign.json) => self.output(group),
@@ -309,7 +309,10 @@ impl Writer<'_, '_> {
             })
         };
         let own = |signature: &Option<Signature>| {
-            signature.as_ref().and_then(|it| it.for_provider(DIALECT)).map(str::to_owned)
+            signature
+                .as_ref()
+                .and_then(|it| it.for_provider(Dialect::OpenaiResponses))
+                .map(str::to_owned)
         };
         let sealed = thoughts().filter_map(|it| own(&it.signature).or(own(&it.sealed))).next_back();
         let is_foreign =
@@ -360,7 +363,9 @@ impl Writer<'_, '_> {
 fn is_one_item(before: &Content, next: &Content) -> bool {
     let is_said = |content: &Content| match content {
         Content::Text(_) | Content::Refusal(_) => true,
-        Content::Raw(foreign) => foreign.dialect == DIALECT && output::is_part(&foreign.json),
+        Content::Raw(foreign) => {
+            foreign.dialect == Dialect::OpenaiResponses && output::is_part(&foreign.json)
+        }
         _ => false,
     };
     output::is_one_item(before, next) || (is_said(before) && is_said(next))

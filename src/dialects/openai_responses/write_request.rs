@@ -1,13 +1,13 @@
 //! A request as a provider takes it.
 
-use super::{DIALECT, write_input};
+use super::write_input;
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::json_schema::{OPENAI_STRICT, Parameters, fit_format};
 use crate::dialects::openai_tools::{CallForms, CallKind, TOOL_SEARCH};
 use crate::dialects::warnings::Warnings;
 use crate::dialects::{extra_fields, service_tier};
 use crate::llm::{
-    ArrayWriter, ChatRequest, Format, Function, Namespace, ObjectWriter, OpenaiTool,
+    ArrayWriter, ChatRequest, Dialect, Format, Function, Namespace, ObjectWriter, OpenaiTool,
     OpenaiToolKind, Role, Tool, ToolChoice, WebSearch, write_object,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn write(
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
-    let tool_form = if target.is_original || request.origin == Some(DIALECT) {
+    let tool_form = if target.is_original || request.origin == Some(Dialect::OpenaiResponses) {
         ToolForm::Native
     } else {
         ToolForm::Plain
@@ -60,7 +60,7 @@ pub(super) fn write(
         if request.stream {
             root.flag("stream", true);
         }
-        extra_fields::write_of_openai(root, request, DIALECT, target, warnings)
+        extra_fields::write_of_openai(root, request, Dialect::OpenaiResponses, target, warnings)
     })
 }
 
@@ -89,7 +89,7 @@ fn settings(
     target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
-    let is_own = request.origin == Some(DIALECT);
+    let is_own = request.origin == Some(Dialect::OpenaiResponses);
     match request.max_tokens {
         Some(bound) if bound < TOKENS_MIN && target.is_original && !is_own => {
             warnings.changed("max_tokens", "16, the least that openai-responses takes");
@@ -167,7 +167,8 @@ fn sampling(
 fn reasoning_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let has_inner = |outer: &str| {
         request.extra_fields.iter().any(|(key, it)| {
-            it.dialect == DIALECT && key.strip_prefix(outer).is_some_and(|it| it.starts_with('.'))
+            it.dialect == Dialect::OpenaiResponses
+                && key.strip_prefix(outer).is_some_and(|it| it.starts_with('.'))
         })
     };
     let reasoning = request.reasoning.as_ref();
@@ -179,7 +180,7 @@ fn reasoning_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnin
         root.object("reasoning", |object| {
             object.optional_text("effort", effort);
             object.optional_text("summary", summary);
-            extra_fields::write_inner(object, request, DIALECT, "reasoning");
+            extra_fields::write_inner(object, request, Dialect::OpenaiResponses, "reasoning");
         });
     }
     if request.format.is_some() || request.verbosity.is_some() || has_inner("text") {
@@ -189,7 +190,7 @@ fn reasoning_and_text(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnin
                 object.object("format", |object| write_format(object, &format));
             }
             object.optional_text("verbosity", request.verbosity.as_deref());
-            extra_fields::write_inner(object, request, DIALECT, "text");
+            extra_fields::write_inner(object, request, Dialect::OpenaiResponses, "text");
         });
     }
 }
@@ -213,13 +214,13 @@ pub(super) fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
 /// dialect does a provider keep its answers, so it is told not to unless the request says otherwise,
 /// and thoughts that are wanted must then come sealed to live on.
 fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
-    let is_own = request.origin == Some(DIALECT);
+    let is_own = request.origin == Some(Dialect::OpenaiResponses);
     let is_told = request.extra_fields.iter().any(|(key, _)| key == "store");
     if !is_own && !is_told {
         root.flag("store", false);
     }
     let thinks = request.reasoning.as_ref().is_some_and(|it| it.effort_name() != Some("none"));
-    let others = extra_fields::find(request, DIALECT, "include");
+    let others = extra_fields::find(request, Dialect::OpenaiResponses, "include");
     let is_sealed = request.seal_reasoning || (!is_own && thinks);
     if request.top_logprobs.is_some() || is_sealed || others.is_some() {
         root.array("include", |array| {
@@ -239,7 +240,7 @@ fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
 }
 
 fn is_sayable(tool: &Tool) -> bool {
-    !matches!(tool, Tool::Raw(foreign) if foreign.dialect != DIALECT)
+    !matches!(tool, Tool::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses)
 }
 
 /// For whom tools are written.
@@ -261,7 +262,7 @@ pub(super) fn write_tools(
     warnings: &mut Warnings,
 ) {
     let is_native = form != ToolForm::Plain;
-    let form = (form, request.origin == Some(DIALECT));
+    let form = (form, request.origin == Some(Dialect::OpenaiResponses));
     fn openai(tool: &Tool) -> Option<&OpenaiTool> {
         match tool {
             Tool::Function(function) => function.openai.as_deref(),
@@ -310,7 +311,9 @@ fn write_tool(
             tool.text("type", "code_interpreter");
             tool.object("container", |container| container.text("type", "auto"));
         }),
-        (Tool::Raw(foreign), _) if foreign.dialect == DIALECT => array.raw(&foreign.json),
+        (Tool::Raw(foreign), _) if foreign.dialect == Dialect::OpenaiResponses => {
+            array.raw(&foreign.json);
+        }
         (Tool::Raw(_), _) => extra_fields::warn_of_tool(tool, warnings),
     }
 }
@@ -424,11 +427,11 @@ pub(super) fn write_tool_choice(
         Some(ToolChoice::None) => "none",
         Some(ToolChoice::Required) => "required",
     };
-    if extra_fields::find(request, DIALECT, "tool_choice.tools").is_some() {
+    if extra_fields::find(request, Dialect::OpenaiResponses, "tool_choice.tools").is_some() {
         root.object("tool_choice", |choice| {
             choice.text("type", "allowed_tools");
             choice.text("mode", mode);
-            extra_fields::write_inner(choice, request, DIALECT, "tool_choice");
+            extra_fields::write_inner(choice, request, Dialect::OpenaiResponses, "tool_choice");
         });
     } else {
         root.text("tool_choice", mode);
@@ -556,7 +559,7 @@ mod tests {
         assert_eq!((&body["store"], &body["tools"][0]["strict"]), (&false.into(), &false.into()));
         assert_eq!(body["include"][0], "reasoning.encrypted_content");
         assert_eq!(body["reasoning"]["summary"], "auto");
-        let own = ChatRequest { origin: Some(DIALECT), ..request.clone() };
+        let own = ChatRequest { origin: Some(Dialect::OpenaiResponses), ..request.clone() };
         let (body, _) = write_for(&own, true).expect("a request");
         assert!(body.get("store").is_none() && body.get("include").is_none());
         assert_eq!(body["tools"][0]["strict"], Value::Null);
@@ -570,8 +573,8 @@ mod tests {
     #[test]
     fn provider_gets_only_its_own_reasoning() {
         for (dialect, is_original, expected) in [
-            (DIALECT, true, Some("encrypted_content")),
-            (DIALECT, false, Some("encrypted_content")),
+            (Dialect::OpenaiResponses, true, Some("encrypted_content")),
+            (Dialect::OpenaiResponses, false, Some("encrypted_content")),
             (Dialect::AnthropicMessages, true, None),
             (Dialect::AnthropicMessages, false, Some("content")),
         ] {
@@ -583,7 +586,11 @@ mod tests {
                 Some(key) => assert!(found.expect("a thought").get(key).is_some(), "{body}"),
                 None => assert_eq!(found, None),
             }
-            assert_eq!(warnings.contains("proof"), dialect != DIALECT, "{warnings}");
+            assert_eq!(
+                warnings.contains("proof"),
+                dialect != Dialect::OpenaiResponses,
+                "{warnings}"
+            );
         }
         let call = ToolCall {
             id: "c".repeat(65),
@@ -638,7 +645,7 @@ mod tests {
         });
         let audio = Just(Content::Audio(Media::base64("audio/wav", "AAAA")));
         let foreign = Just(Content::Raw(DialectJson {
-            dialect: DIALECT,
+            dialect: Dialect::OpenaiResponses,
             json: Json::of_written(r#"{"type":"input_video","x":[1]}"#.to_owned()),
         }));
         let points = prop_oneof![
@@ -654,7 +661,9 @@ mod tests {
     }
 
     fn said() -> impl Strategy<Value = Content> {
-        let own = |text: &str| Some(Signature { dialect: DIALECT, text: text.to_owned() });
+        let own = |text: &str| {
+            Some(Signature { dialect: Dialect::OpenaiResponses, text: text.to_owned() })
+        };
         let shown = word().prop_map(move |text| {
             let signature = own("s");
             Content::Reasoning(Reasoning { id: None, text, signature, sealed: None })
@@ -671,7 +680,7 @@ mod tests {
         });
         let foreign = |json: &str| {
             let json = Json::of_written(json.to_owned());
-            Just(Content::Raw(DialectJson { dialect: DIALECT, json }))
+            Just(Content::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json }))
         };
         prop_oneof![
             4 => text(),
@@ -727,7 +736,7 @@ mod tests {
             })
         });
         let json = Json::of_written(r#"{"type":"mcp","server_label":"s"}"#.to_owned());
-        let foreign = Just(Tool::Raw(DialectJson { dialect: DIALECT, json }));
+        let foreign = Just(Tool::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json }));
         let custom = (option::of(word()), any::<bool>()).prop_map(|(description, has_grammar)| {
             let (syntax, definition) = ("lark".to_owned(), "start: \"x\"".to_owned());
             let grammar = has_grammar.then_some(Grammar { syntax, definition });
@@ -789,7 +798,7 @@ mod tests {
             });
             let foreign = is_stored.map(|stored| {
                 let json = Json::of_written(stored.to_string());
-                ("store".to_owned(), DialectJson { dialect: DIALECT, json })
+                ("store".to_owned(), DialectJson { dialect: Dialect::OpenaiResponses, json })
             });
             let temperature = halves.map(|halves| f64::from(halves) / 2.0);
             ChatRequest {
@@ -815,7 +824,7 @@ mod tests {
                 stream,
                 include_usage: true,
                 seal_reasoning,
-                origin: Some(DIALECT),
+                origin: Some(Dialect::OpenaiResponses),
                 extra_fields: foreign.into_iter().collect(),
                 ..ChatRequest::default()
             }
