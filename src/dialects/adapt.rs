@@ -251,9 +251,9 @@ fn fit_effort(
 }
 
 fn fit_bound(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
-    let Some(asked) = request.max_tokens else { return };
-    let least = rules.max_tokens_min.filter(|least| asked < *least);
-    let most = rules.max_tokens_most.filter(|most| asked > *most);
+    let Some(requested) = request.max_tokens else { return };
+    let least = rules.max_tokens_min.filter(|least| requested < *least);
+    let most = rules.max_tokens_most.filter(|most| requested > *most);
     if let Some(least) = least {
         warnings.changed("max_tokens", &format!("{least}, the least that this model takes"));
     } else if let Some(most) = most {
@@ -335,15 +335,15 @@ fn fit_reasoning(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warning
 /// there, and nobody has the true one.
 fn placeholder_reasoning(request: &mut Cow<'_, ChatRequest>) {
     let lacks = |turn: &Turn| {
-        let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty());
+        let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(reasoning) if !reasoning.text.is_empty());
         turn.role == Role::Assistant && !turn.parts.iter().any(has_words)
     };
     if !request.turns.iter().any(lacks) {
         return;
     }
     for turn in request.to_mut().turns.iter_mut().filter(|turn| lacks(turn)) {
-        let thought = Reasoning { text: " ".to_owned(), ..Reasoning::default() };
-        turn.parts.insert(0, Part::new(Content::Reasoning(thought)));
+        let reasoning = Reasoning { text: " ".to_owned(), ..Reasoning::default() };
+        turn.parts.insert(0, Part::new(Content::Reasoning(reasoning)));
     }
 }
 

@@ -15,11 +15,11 @@ mod decoder;
 mod encoder;
 mod error;
 mod name;
-mod proof;
 mod read_block;
 mod read_request;
 #[cfg(test)]
 mod round_trip;
+mod signature;
 mod thinking;
 mod tools;
 mod turns;
@@ -29,8 +29,8 @@ mod write_request;
 
 pub use count_tokens::write_token_count;
 
-pub(super) use proof::{is_foreign_data, is_foreign_signature};
 pub(super) use read_request::BILLING_HEADER;
+pub(super) use signature::{is_foreign_data, is_foreign_signature};
 
 use super::codec::{
     ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,

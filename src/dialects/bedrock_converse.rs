@@ -78,8 +78,8 @@ impl ProviderCodec for BedrockConverse {
         path + "/" + operation
     }
 
-    fn needs_bytes_of(&self, picture: &Media) -> bool {
-        matches!(&picture.source, MediaSource::Url(url) if !url.starts_with("s3://"))
+    fn needs_bytes_of(&self, image: &Media) -> bool {
+        matches!(&image.source, MediaSource::Url(url) if !url.starts_with("s3://"))
     }
 
     fn write_request(

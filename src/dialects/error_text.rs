@@ -32,8 +32,8 @@ pub(super) fn message_of(error: Node<'_>) -> Option<String> {
 fn message_behind(error: Node<'_>) -> Option<String> {
     let raw = error.get("metadata")?.get("raw")?.text()?;
     let read = |root: Node<'_>| root.get("error").and_then(message_of).or_else(|| message_of(root));
-    let told = Scanner::default().read(raw.as_bytes(), read).ok().flatten();
-    told.or_else(|| filled(raw.get(..raw.floor_char_boundary(RAW_BYTES_MAX))?))
+    let inner = Scanner::default().read(raw.as_bytes(), read).ok().flatten();
+    inner.or_else(|| filled(raw.get(..raw.floor_char_boundary(RAW_BYTES_MAX))?))
 }
 
 /// The words of a member: a text, a list of violations, or an object that holds either.

@@ -310,7 +310,7 @@ fn item(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
     };
     let id = item.id.as_deref();
     let is_foreign = match item.encrypted_content.as_deref() {
-        Some(sealed) => openai_responses::is_foreign_proof(sealed),
+        Some(sealed) => openai_responses::is_foreign_encrypted_content(sealed),
         None => id.is_some_and(openai_responses::is_own_item_id),
     };
     if is_foreign { ElementEdit::Removed } else { ElementEdit::Same }

@@ -74,8 +74,8 @@ impl ProviderCodec for Gemini {
         format!("{}:{method}", model_path(target.model))
     }
 
-    fn needs_bytes_of(&self, picture: &Media) -> bool {
-        write_contents::has_unknown_type(picture)
+    fn needs_bytes_of(&self, image: &Media) -> bool {
+        write_contents::has_unknown_type(image)
     }
 
     fn write_request(

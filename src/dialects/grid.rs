@@ -69,7 +69,7 @@ fn write_request_for(codec: &dyn Codec, request: &ChatRequest, is_original: bool
     let target = TargetModel::new(&request.model, is_original);
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     match codec.write_request(request, &target, &mut warnings, &mut out) {
-        Err(unsayable) => json!({ "refused": unsayable.to_string() }),
+        Err(unsupported) => json!({ "refused": unsupported.to_string() }),
         Ok(()) => {
             let body: Value = serde_json::from_slice(&out).expect("JSON is written");
             let mut result = json!({ "body": body });
@@ -148,8 +148,8 @@ pub(super) struct Core {
 
 impl PartialEq for Core {
     fn eq(&self, other: &Self) -> bool {
-        let is_told = !self.model.is_empty() && !other.model.is_empty();
-        (!is_told || self.model == other.model)
+        let has_models = !self.model.is_empty() && !other.model.is_empty();
+        (!has_models || self.model == other.model)
             && self.choices == other.choices
             && self.usage == other.usage
     }
@@ -158,7 +158,7 @@ impl PartialEq for Core {
 #[derive(Debug, PartialEq)]
 struct CoreChoice {
     text: String,
-    thoughts: String,
+    reasoning: String,
     signatures: Vec<String>,
     /// Id, name, arguments.
     calls: Vec<(String, String, Value)>,
@@ -178,7 +178,7 @@ pub(super) fn core(answer: &Answer) -> Core {
 fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
     let mut core = CoreChoice {
         text: String::new(),
-        thoughts: String::new(),
+        reasoning: String::new(),
         signatures: Vec::new(),
         calls: Vec::new(),
         refusal: String::new(),
@@ -193,9 +193,9 @@ fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
         match &part.content {
             Content::Text(text) => core.text.push_str(&text.text),
             Content::Refusal(text) => core.refusal.push_str(text),
-            Content::Reasoning(thought) => {
-                core.thoughts.push_str(&thought.text);
-                let signed = thought.signature.iter().chain(&thought.sealed);
+            Content::Reasoning(reasoning) => {
+                core.reasoning.push_str(&reasoning.text);
+                let signed = reasoning.signature.iter().chain(&reasoning.sealed);
                 core.signatures.extend(signed.map(|it| it.text.clone()));
             }
             Content::ToolCall(call) => {
@@ -362,9 +362,9 @@ fn errors_translate_to_every_dialect() {
             for (to, client) in inbound() {
                 let mut out = Vec::new();
                 client.write_error(&error, &mut out);
-                let told = read(&out, client);
-                assert_eq!(told.message, error.message, "{} to {}", from.name(), to.name());
-                assert!(!told.kind.is_empty(), "{} to {}: no kind", from.name(), to.name());
+                let written = read(&out, client);
+                assert_eq!(written.message, error.message, "{} to {}", from.name(), to.name());
+                assert!(!written.kind.is_empty(), "{} to {}: no kind", from.name(), to.name());
             }
         }
     }

@@ -321,7 +321,7 @@ impl<'a> SchemaFitter<'a, '_> {
             "anyOf" | "oneOf" => self.rules.takes_unions && union == Some(key),
             "additionalProperties" => match self.rules.closing {
                 Closing::Free | Closing::Strict => true,
-                Closing::Always | Closing::Unsaid => value.flag() == Some(false),
+                Closing::Always | Closing::Unset => value.flag() == Some(false),
             },
             "enum" => value.items().all(is_primitive) && value.count() > 0,
             "const" => is_primitive(*value),
@@ -429,7 +429,7 @@ impl<'a> SchemaFitter<'a, '_> {
                 object.flag("additionalProperties", false);
                 Ok(())
             }
-            Closing::Free | Closing::Unsaid => Ok(()),
+            Closing::Free | Closing::Unset => Ok(()),
         }
     }
 
@@ -440,10 +440,10 @@ impl<'a> SchemaFitter<'a, '_> {
         view: &View<'a>,
         notes: &[(&'a str, Node<'a>)],
     ) {
-        let said = view.keywords.iter().find(|(key, _)| *key == "description");
-        let said = said.and_then(|(_, value)| value.text()).unwrap_or_default();
-        let mut text = said.to_owned();
-        let mut separator = if said.is_empty() { "{" } else { "\n\n{" };
+        let description = view.keywords.iter().find(|(key, _)| *key == "description");
+        let description = description.and_then(|(_, value)| value.text()).unwrap_or_default();
+        let mut text = description.to_owned();
+        let mut separator = if description.is_empty() { "{" } else { "\n\n{" };
         let most = text.len() + NOTE_BYTES_MAX;
         for (key, value) in notes {
             if !self.left_out.iter().any(|known| known == key) {

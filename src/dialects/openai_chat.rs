@@ -121,8 +121,8 @@ mod tests {
         };
         let mut out = Vec::new();
         write_object(&mut out, |object| answer::write_usage(object, &usage));
-        let told: Value = serde_json::from_slice(&out).expect("JSON");
-        assert_eq!(told["prompt_tokens_details"]["cache_write_tokens"], 40);
-        assert_eq!(told["cache_creation_input_tokens"], 40);
+        let written: Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(written["prompt_tokens_details"]["cache_write_tokens"], 40);
+        assert_eq!(written["cache_creation_input_tokens"], 40);
     }
 }

@@ -18,21 +18,21 @@
 mod answer;
 mod decoder;
 mod encoder;
+mod encrypted_content;
 mod identity;
 mod item_buffer;
 #[cfg(test)]
 mod open_responses;
 mod output;
-mod proof;
 mod read_input;
 mod read_request;
 mod read_tools;
 mod write_input;
 mod write_request;
 
+pub(super) use encrypted_content::is_foreign_encrypted_content;
 pub(super) use identity::is_ours as is_own_item_id;
 pub use identity::{response_name, response_name_of_item};
-pub(super) use proof::is_foreign_proof;
 
 use super::codec::{
     ClientCodec, ProviderCodec, RequestPath, StreamDecoder, StreamEncoder, TargetModel, Unsupported,

@@ -107,11 +107,15 @@ mod tests {
                 let mut out = Vec::new();
                 codec.write_answer(&answer, &ChatRequest::default(), 0, &mut out);
                 let whole: Value = serde_json::from_slice(&out).expect("JSON");
-                let told = |value: &Value| value["service_tier"].as_str().map(str::to_owned);
-                assert_eq!(told(&whole).as_deref(), expected, "{dialect:?} {word}");
+                let tier_of = |value: &Value| value["service_tier"].as_str().map(str::to_owned);
+                assert_eq!(tier_of(&whole).as_deref(), expected, "{dialect:?} {word}");
                 for event in streamed(codec, &answer) {
                     let response = event.get("response").unwrap_or(&event);
-                    assert_eq!(told(response).as_deref(), expected, "{dialect:?} {word}: {event}");
+                    assert_eq!(
+                        tier_of(response).as_deref(),
+                        expected,
+                        "{dialect:?} {word}: {event}"
+                    );
                 }
             }
         }
@@ -126,9 +130,9 @@ mod tests {
             encoder.push(&Chunk::Start(start), &mut out);
             encoder.push(&Chunk::Done, &mut out);
             let text = String::from_utf8(out).expect("UTF-8");
-            let told = expected.map(|word| format!(r#""service_tier":"{word}""#));
-            assert_eq!(text.contains("service_tier"), told.is_some(), "{text}");
-            assert!(told.is_none_or(|told| text.contains(&told)), "{text}");
+            let tier_of = expected.map(|word| format!(r#""service_tier":"{word}""#));
+            assert_eq!(text.contains("service_tier"), tier_of.is_some(), "{text}");
+            assert!(tier_of.is_none_or(|tier_of| text.contains(&tier_of)), "{text}");
         }
     }
 

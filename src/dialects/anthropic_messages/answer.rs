@@ -1,7 +1,7 @@
 //! A whole answer, in both directions.
 
-use super::proof::{self, Redacted};
 use super::read_block::{arguments, citations};
+use super::signature::{self, Redacted};
 use super::write_block::{tool_use, words};
 use super::{name, usage};
 use crate::dialects::{answer_id, media_link};
@@ -24,17 +24,17 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
             Block::Proves(id, signature) => proofs.push((id, signature)),
         }
     }
-    proof::attach(&mut parts, proofs);
+    signature::attach(&mut parts, proofs);
     parts.extend(explanation(root).map(|text| Part::new(Content::Refusal(text.to_owned()))));
     let choice = Choice { parts, stop: stop_reason(root), logprobs: Vec::new() };
-    let told = root.get("usage");
+    let usage_node = root.get("usage");
     Some(Answer {
         id: root.text_of("id").to_owned(),
         model: root.text_of("model").to_owned(),
         created: None,
         choices: vec![choice],
-        usage: told.and_then(|told| usage::after(None, told)),
-        service_tier: told.and_then(service_tier),
+        usage: usage_node.and_then(|usage_node| usage::after(None, usage_node)),
+        service_tier: usage_node.and_then(service_tier),
         system_fingerprint: None,
     })
 }
@@ -58,12 +58,12 @@ pub(super) fn block(value: Node<'_>) -> Block {
             let text = value.text_of("text").to_owned();
             Content::Text(Text { text, citations: citations(value) })
         }
-        "thinking" => Content::Reasoning(proof::read_thinking(
+        "thinking" => Content::Reasoning(signature::read_thinking(
             value.text_of("thinking"),
             value.text_of("signature"),
         )),
-        "redacted_thinking" => match proof::read_data(value.text_of("data")) {
-            Redacted::Thought(thought) => Content::Reasoning(thought),
+        "redacted_thinking" => match signature::read_data(value.text_of("data")) {
+            Redacted::Thought(reasoning) => Content::Reasoning(reasoning),
             Redacted::Call(id, signature) => return Block::Proves(id, signature),
         },
         "tool_use" => Content::ToolCall(ToolCall {
@@ -162,7 +162,7 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
         root.text("role", "assistant");
         root.text("model", &answer.model);
         let is_last_words = |part: &Part| match &part.content {
-            Content::Reasoning(thought) => !proof::is_for_words_before(thought),
+            Content::Reasoning(reasoning) => !signature::is_for_words_before(reasoning),
             _ => true,
         };
         let end = parts.iter().rposition(is_last_words).map_or(parts.len(), |last| last + 1);
@@ -192,11 +192,11 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
                 });
             }
         }),
-        Content::Reasoning(thought) => write_thought(array, thought),
+        Content::Reasoning(reasoning) => write_reasoning(array, reasoning),
         Content::ToolCall(call) => {
             let id = call_id(call, now_unix, index);
             if let Some(signature) = &call.signature {
-                let data = proof::data_of_call(&id, signature);
+                let data = signature::data_of_call(&id, signature);
                 array.object(|block| redacted(block, &data));
             }
             // What is no object is told as text in one; there is no other place for it.
@@ -213,20 +213,20 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
     }
 }
 
-fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
-    let is_shown = !thought.text.is_empty() || thought.signature.is_some();
-    let is_empty = thought.sealed.is_none() && thought.id.is_none();
-    if is_shown || thought.sealed.is_none() && !is_empty {
+fn write_reasoning(array: &mut ArrayWriter<'_>, reasoning: &Reasoning) {
+    let is_shown = !reasoning.text.is_empty() || reasoning.signature.is_some();
+    let is_empty = reasoning.sealed.is_none() && reasoning.id.is_none();
+    if is_shown || reasoning.sealed.is_none() && !is_empty {
         array.object(|block| {
             block.text("type", "thinking");
-            block.text("thinking", &thought.text);
-            block.text("signature", &proof::signature(thought));
+            block.text("thinking", &reasoning.text);
+            block.text("signature", &signature::signature(reasoning));
         });
     }
-    if let Some(sealed) = &thought.sealed
-        && (!is_shown || thought.signature.is_some())
+    if let Some(sealed) = &reasoning.sealed
+        && (!is_shown || reasoning.signature.is_some())
     {
-        let data = proof::data(thought, sealed);
+        let data = signature::data(reasoning, sealed);
         array.object(|block| redacted(block, &data));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{Block, block, explanation, service_tier, stop_reason};
 use super::read_block::citation;
-use super::{error, proof, usage};
+use super::{error, signature, usage};
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{
@@ -194,7 +194,7 @@ impl Decoder {
         };
         let kind = match &mut content {
             Content::Text(_) => Kind::Text,
-            Content::Reasoning(thought) => Kind::Thought(Thought::of(thought)),
+            Content::Reasoning(reasoning) => Kind::Thought(Thought::of(reasoning)),
             Content::ToolCall(call) => {
                 let known = self.proofs.iter().position(|(id, _)| *id == call.id);
                 call.signature = known.map(|place| self.proofs.swap_remove(place).1);
@@ -239,8 +239,8 @@ impl Decoder {
         let delta = match (kind, &mut open.kind) {
             ("text_delta", Kind::Text) => words("text"),
             ("thinking_delta", Kind::Thought(_)) => words("thinking"),
-            ("signature_delta", Kind::Thought(thought)) => {
-                thought.proof(delta.text_of("signature"))
+            ("signature_delta", Kind::Thought(reasoning)) => {
+                reasoning.proof(delta.text_of("signature"))
             }
             ("citations_delta", Kind::Text) => {
                 delta.get("citation").map(|it| Delta::Citation(citation(it)))
@@ -303,22 +303,22 @@ fn begun_by(kind: &str) -> Option<(Content, Kind)> {
     match kind {
         "text_delta" => Some((Content::Text(Text::default()), Kind::Text)),
         "thinking_delta" => {
-            let thought = Reasoning::default();
-            let kind = Kind::Thought(Thought::of(&thought));
-            Some((Content::Reasoning(thought), kind))
+            let reasoning = Reasoning::default();
+            let kind = Kind::Thought(Thought::of(&reasoning));
+            Some((Content::Reasoning(reasoning), kind))
         }
         _ => None,
     }
 }
 
 impl Thought {
-    fn of(thought: &Reasoning) -> Self {
-        Self { is_sealed: thought.sealed.is_some() }
+    fn of(reasoning: &Reasoning) -> Self {
+        Self { is_sealed: reasoning.sealed.is_some() }
     }
 
     /// How a signature lets the thought grow. That of a sealed thought was told when it began.
     fn proof(&self, text: &str) -> Option<Delta> {
-        let proven = proof::read_thinking("", text);
+        let proven = signature::read_thinking("", text);
         let sealed = proven.sealed.filter(|_| !self.is_sealed);
         proven.signature.or(sealed).map(Delta::Signature)
     }

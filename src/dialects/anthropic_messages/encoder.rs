@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{Ending, ID_PREFIX, call_id, redacted, write_citation};
 use super::write_block::words;
-use super::{error, name, proof, usage};
+use super::{error, name, signature, usage};
 use crate::dialects::codec::StreamEncoder;
 use crate::dialects::{answer_id, media_link, sse};
 use crate::http::{SseEvent, write_event};
@@ -115,8 +115,8 @@ impl Encoder {
 
     fn begin_raw(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) -> u64 {
         self.end_block(out);
-        for thought in std::mem::take(&mut self.waiting) {
-            self.emit_reasoning(&thought, out);
+        for reasoning in std::mem::take(&mut self.waiting) {
+            self.emit_reasoning(&reasoning, out);
         }
         let index = self.next;
         self.next += 1;
@@ -148,8 +148,8 @@ impl Encoder {
         }
         let (block, kind) = match content {
             Content::Text(_) => (None, Kind::Text),
-            Content::Reasoning(thought) => {
-                let begun = Reasoning { text: String::new(), ..thought.clone() };
+            Content::Reasoning(reasoning) => {
+                let begun = Reasoning { text: String::new(), ..reasoning.clone() };
                 (None, Kind::Thought(begun))
             }
             Content::ToolCall(call) => {
@@ -166,7 +166,7 @@ impl Encoder {
         self.parts.insert(part, Part { block, kind });
         let grown = match content {
             Content::Text(text) => Some(&text.text),
-            Content::Reasoning(thought) => Some(&thought.text),
+            Content::Reasoning(reasoning) => Some(&reasoning.text),
             Content::Refusal(text) => Some(text),
             _ => None,
         };
@@ -200,7 +200,7 @@ impl Encoder {
     }
 
     fn emit_signature(&mut self, id: &str, signature: &Signature, out: &mut Vec<u8>) {
-        let data = proof::data_of_call(id, signature);
+        let data = signature::data_of_call(id, signature);
         self.begin_block(out, |block| redacted(block, &data));
         self.end_block(out);
     }
@@ -226,12 +226,12 @@ impl Encoder {
                 let index = self.block_of_words(part, out);
                 write_delta(out, index, "thinking_delta", |delta| delta.text("thinking", text));
             }
-            (Delta::Signature(signature), Kind::Thought(thought)) => {
-                thought.signature = Some(signature.clone());
-                if block.is_none() && proof::is_for_words_before(thought) {
+            (Delta::Signature(signature), Kind::Thought(reasoning)) => {
+                reasoning.signature = Some(signature.clone());
+                if block.is_none() && signature::is_for_words_before(reasoning) {
                     return;
                 }
-                let text = proof::signature(thought).into_owned();
+                let text = signature::signature(reasoning).into_owned();
                 let index = self.block_of_words(part, out);
                 write_delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
             }
@@ -255,9 +255,9 @@ impl Encoder {
         }
         // What is known of a thought before its words; a signature follows them.
         let proof = self.parts.get(&part).and_then(|part| match &part.kind {
-            Kind::Thought(thought) => {
-                let begun = Reasoning { signature: None, ..thought.clone() };
-                Some(proof::signature(&begun).into_owned())
+            Kind::Thought(reasoning) => {
+                let begun = Reasoning { signature: None, ..reasoning.clone() };
+                Some(signature::signature(&begun).into_owned())
             }
             _ => None,
         });
@@ -279,7 +279,7 @@ impl Encoder {
         let Some(part) = self.parts.remove(&number) else { return };
         let is_open = part.block.is_some() && part.block == self.open;
         match part.kind {
-            Kind::Thought(thought) => self.close_reasoning(&thought, part.block, out),
+            Kind::Thought(reasoning) => self.close_reasoning(&reasoning, part.block, out),
             Kind::Call { id, proof: Some(proof) } => self.emit_signature(&id, &proof, out),
             _ => {}
         }
@@ -288,34 +288,34 @@ impl Encoder {
         }
     }
 
-    fn close_reasoning(&mut self, thought: &Reasoning, block: Option<u64>, out: &mut Vec<u8>) {
-        match (block, &thought.sealed) {
-            (Some(index), Some(_)) if thought.signature.is_none() => {
+    fn close_reasoning(&mut self, reasoning: &Reasoning, block: Option<u64>, out: &mut Vec<u8>) {
+        match (block, &reasoning.sealed) {
+            (Some(index), Some(_)) if reasoning.signature.is_none() => {
                 // Told when it began too, which some clients forget.
-                let text = proof::signature(thought);
+                let text = signature::signature(reasoning);
                 write_delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
             }
             (None, Some(sealed)) => {
-                let data = proof::data(thought, sealed);
+                let data = signature::data(reasoning, sealed);
                 self.begin_block(out, |block| redacted(block, &data));
                 self.end_block(out);
             }
-            (None, None) if self.next > 0 && proof::is_for_words_before(thought) => {
-                self.waiting.push(thought.clone());
+            (None, None) if self.next > 0 && signature::is_for_words_before(reasoning) => {
+                self.waiting.push(reasoning.clone());
             }
-            (None, None) if thought.id.is_some() || thought.signature.is_some() => {
-                self.emit_reasoning(thought, out);
+            (None, None) if reasoning.id.is_some() || reasoning.signature.is_some() => {
+                self.emit_reasoning(reasoning, out);
             }
             _ => {}
         }
     }
 
     /// A block of a thought without words.
-    fn emit_reasoning(&mut self, thought: &Reasoning, out: &mut Vec<u8>) {
+    fn emit_reasoning(&mut self, reasoning: &Reasoning, out: &mut Vec<u8>) {
         self.begin_block(out, |block| {
             block.text("type", "thinking");
             block.text("thinking", "");
-            block.text("signature", &proof::signature(thought));
+            block.text("signature", &signature::signature(reasoning));
         });
         self.end_block(out);
     }
@@ -560,7 +560,7 @@ mod tests {
     #[test]
     fn foreign_signatures_round_trip() {
         let proof = |dialect| Some(Signature { dialect, text: "c2ln".to_owned() });
-        let thought = |id: Option<&str>, text: &str, signature, sealed| {
+        let reasoning_part = |id: Option<&str>, text: &str, signature, sealed| {
             let (id, text) = (id.map(str::to_owned), text.to_owned());
             Content::Reasoning(Reasoning { id, text, signature, sealed })
         };
@@ -570,15 +570,15 @@ mod tests {
         };
         let responses = || proof(Dialect::OpenaiResponses);
         let contents = [
-            thought(None, "hm", proof(Dialect::AnthropicMessages), None),
-            thought(None, "", proof(Dialect::AnthropicMessages), None),
-            thought(None, "hm", None, None),
-            thought(None, "", None, proof(Dialect::AnthropicMessages)),
-            thought(Some("rs_1"), "hm", None, responses()),
-            thought(Some("rs_1"), "", None, responses()),
-            thought(Some("rs_1"), "", None, None),
-            thought(Some("rs_1"), "hm", None, None),
-            thought(None, "hm", proof(Dialect::Gemini), None),
+            reasoning_part(None, "hm", proof(Dialect::AnthropicMessages), None),
+            reasoning_part(None, "", proof(Dialect::AnthropicMessages), None),
+            reasoning_part(None, "hm", None, None),
+            reasoning_part(None, "", None, proof(Dialect::AnthropicMessages)),
+            reasoning_part(Some("rs_1"), "hm", None, responses()),
+            reasoning_part(Some("rs_1"), "", None, responses()),
+            reasoning_part(Some("rs_1"), "", None, None),
+            reasoning_part(Some("rs_1"), "hm", None, None),
+            reasoning_part(None, "hm", proof(Dialect::Gemini), None),
             call(proof(Dialect::Gemini)),
             call(None),
         ];

@@ -96,8 +96,8 @@ mod tests {
             };
             let mut out = Vec::new();
             write(&error, &mut out);
-            let told = parsed(status, &String::from_utf8(out).expect("UTF-8"));
-            assert_eq!(told.kind, expected, "{status}");
+            let written = parsed(status, &String::from_utf8(out).expect("UTF-8"));
+            assert_eq!(written.kind, expected, "{status}");
         }
     }
 

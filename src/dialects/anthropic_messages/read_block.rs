@@ -4,7 +4,7 @@
 //! as they came.
 
 use super::name;
-use super::proof::{self, Redacted};
+use super::signature::{self, Redacted};
 use crate::llm::{
     CachePoint, Citation, Content, Dialect, DialectJson, File, Image, Malformed, Media,
     MediaSource, Node, Part, Signature, Text, ToolCall, ToolResult, Within,
@@ -24,7 +24,7 @@ pub(super) fn contents(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Vec
     let mut proofs = Vec::new();
     let parts = value.read_items(|item| block(item, lost, &mut proofs))?;
     let mut parts: Vec<Part> = parts.into_iter().flatten().collect();
-    proof::attach(&mut parts, proofs);
+    signature::attach(&mut parts, proofs);
     Ok(parts)
 }
 
@@ -42,10 +42,10 @@ fn block(
         "tool_result" => Content::ToolResult(tool_result(value, lost)?),
         "thinking" => {
             let thinking = value.expect_text_at("thinking")?;
-            Content::Reasoning(proof::read_thinking(thinking, value.text_of("signature")))
+            Content::Reasoning(signature::read_thinking(thinking, value.text_of("signature")))
         }
-        "redacted_thinking" => match proof::read_data(value.expect_text_at("data")?) {
-            Redacted::Thought(thought) => Content::Reasoning(thought),
+        "redacted_thinking" => match signature::read_data(value.expect_text_at("data")?) {
+            Redacted::Thought(reasoning) => Content::Reasoning(reasoning),
             Redacted::Call(id, signature) => {
                 proofs.push((id, signature));
                 return Ok(None);

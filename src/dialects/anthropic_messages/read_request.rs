@@ -102,8 +102,9 @@ fn turns(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Vec<Turn>, Malfor
         parts.into_iter().partition(|part| is_result(&part.content));
     let has_results = !results.is_empty();
     let turns = [Turn::new(Role::Tool, results), Turn::new(Role::User, rest)];
-    let is_said = |turn: &Turn| !turn.parts.is_empty() || (turn.role == Role::User && !has_results);
-    Ok(turns.into_iter().filter(is_said).collect())
+    let is_filled =
+        |turn: &Turn| !turn.parts.is_empty() || (turn.role == Role::User && !has_results);
+    Ok(turns.into_iter().filter(is_filled).collect())
 }
 
 fn tools(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {

@@ -78,7 +78,7 @@ fn result() -> impl Strategy<Value = Part> {
     }))
 }
 
-fn thought() -> impl Strategy<Value = Part> {
+fn reasoning_part() -> impl Strategy<Value = Part> {
     let proof = || Some(Signature { dialect: Dialect::AnthropicMessages, text: "c2ln".to_owned() });
     let sealed = Reasoning { sealed: proof(), ..Reasoning::default() };
     let shown = words().prop_map(move |text| Reasoning {
@@ -89,7 +89,7 @@ fn thought() -> impl Strategy<Value = Part> {
     prop_oneof![Just(sealed), shown].prop_map(|it| Part::new(Content::Reasoning(it)))
 }
 
-fn said() -> impl Strategy<Value = Part> {
+fn assistant_part() -> impl Strategy<Value = Part> {
     let cited = (words(), json()).prop_map(|(text, original)| {
         let original = Some(DialectJson { dialect: Dialect::AnthropicMessages, json: original });
         Content::Text(Text { text, citations: vec![Citation { original, ..Citation::default() }] })
@@ -99,15 +99,15 @@ fn said() -> impl Strategy<Value = Part> {
         let arguments = arguments.map(|json| json.text().to_owned()).unwrap_or_default();
         Content::ToolCall(ToolCall { id, name, arguments, signature: None })
     });
-    prop_oneof![with_cache(text()), with_cache(cited), with_cache(call), thought()]
+    prop_oneof![with_cache(text()), with_cache(cited), with_cache(call), reasoning_part()]
 }
 
 /// An answer of the assistant and what the user says to it.
 fn exchange() -> impl Strategy<Value = Vec<Turn>> {
-    (vec(said(), 1..4), vec(result(), 0..3), vec(user_part(), 1..3)).prop_map(
-        |(said, results, rest)| {
+    (vec(assistant_part(), 1..4), vec(result(), 0..3), vec(user_part(), 1..3)).prop_map(
+        |(assistant_part, results, rest)| {
             let turns = [
-                Turn::new(Role::Assistant, said),
+                Turn::new(Role::Assistant, assistant_part),
                 Turn::new(Role::Tool, results),
                 Turn::new(Role::User, rest),
             ];

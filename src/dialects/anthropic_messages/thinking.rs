@@ -68,14 +68,14 @@ impl Plan {
             warnings.dropped("reasoning", "refused by anthropic-messages where a call is forced");
             return plain;
         }
-        let is_told = settings.tokens_max.is_some() || settings.effort.is_some();
+        let is_set = settings.tokens_max.is_some() || settings.effort.is_some();
         match rules.thinking_form {
             Some(ThinkingForm::Effort) => plain.adaptive(settings, rules, warnings),
             Some(ThinkingForm::BudgetOrEffort) if settings.tokens_max.is_none() => {
                 plain.adaptive(settings, rules, warnings)
             }
             // The newest form is the nearest to a request that says nothing more.
-            None if !is_told => Self { thinking: Some(Thinking::Adaptive), ..plain },
+            None if !is_set => Self { thinking: Some(Thinking::Adaptive), ..plain },
             _ if lacks_reasoning(&request.turns) => {
                 let why = "anthropic-messages wants the thought behind the calls back, and it is not here";
                 warnings.dropped("reasoning", why);
@@ -98,13 +98,13 @@ impl Plan {
     ) -> Self {
         let effort = match settings.effort.as_deref() {
             None | Some("none") => None,
-            Some(told) if rules.thinking_form.is_some_and(ThinkingForm::has_effort) => {
-                let (told, is_other) = rules.nearest_effort_without_thinking(told);
+            Some(name) if rules.thinking_form.is_some_and(ThinkingForm::has_effort) => {
+                let (name, is_other) = rules.nearest_effort_without_thinking(name);
                 if is_other {
-                    let how = format!("{told}, the most without thoughts");
+                    let how = format!("{name}, the most without thoughts");
                     warnings.changed("reasoning effort", &how);
                 }
-                effort(told, rules, warnings)
+                effort(name, rules, warnings)
             }
             Some(_) => {
                 warnings.dropped("reasoning effort", "this model has none");
@@ -133,32 +133,32 @@ impl Plan {
         if settings.tokens_max.is_some() {
             warnings.changed("the budget of thoughts", "told as an effort, as this model wants it");
         }
-        let effort = settings.effort_name().and_then(|told| effort(told, rules, warnings));
+        let effort = settings.effort_name().and_then(|name| effort(name, rules, warnings));
         Self { thinking: Some(Thinking::Adaptive), effort, ..self }
     }
 
-    /// `asked` is the client's bound of the answer.
+    /// `client_max` is the client's limit of output tokens.
     fn with_budget(
         self,
         settings: &ReasoningSettings,
-        asked: Option<u64>,
+        client_max: Option<u64>,
         warnings: &mut Warnings,
     ) -> Self {
         let effort = settings.effort.as_deref().unwrap_or("medium");
         let share = SHARES.iter().find(|(name, _)| *name == effort).map_or(50, |(_, share)| *share);
-        let wanted = match (settings.tokens_max, asked) {
-            (Some(told), _) => told,
+        let wanted = match (settings.tokens_max, client_max) {
+            (Some(budget), _) => budget,
             (None, Some(bound)) => bound.saturating_mul(share) / 100,
             (None, None) => settings.budget_tokens().unwrap_or(ANSWER_TOKENS),
         };
         let budget_tokens = wanted.max(BUDGET_TOKENS_MIN);
-        if settings.tokens_max.is_some_and(|told| told < budget_tokens) {
+        if settings.tokens_max.is_some_and(|budget| budget < budget_tokens) {
             warnings.changed("the budget of thoughts", "1024, the least");
         }
         let mut max_tokens = self.max_tokens;
         if max_tokens <= budget_tokens {
             max_tokens = budget_tokens.saturating_add(max_tokens);
-            if asked.is_some() {
+            if client_max.is_some() {
                 let how = format!("raised to {max_tokens}, since thoughts count and have a budget");
                 warnings.changed("max_tokens", &how);
             }
@@ -205,8 +205,8 @@ fn display(request: &ChatRequest, thinking: Thinking) -> Option<&'static str> {
 }
 
 /// The vendor's effort for OpenAI's, among those that the model takes.
-fn effort(told: &str, rules: &ModelRules, warnings: &mut Warnings) -> Option<&'static str> {
-    let (nearest, is_other) = rules.nearest_effort(told);
+fn effort(name: &str, rules: &ModelRules, warnings: &mut Warnings) -> Option<&'static str> {
+    let (nearest, is_other) = rules.nearest_effort(name);
     if is_other {
         let how = format!("{nearest}, the nearest that this model takes");
         warnings.changed("reasoning effort", &how);
@@ -244,7 +244,7 @@ fn lacks_reasoning(turns: &[Turn]) -> bool {
         is_assistant = true;
         let has = |found: fn(&Content) -> bool| turn.parts.iter().any(|it| found(&it.content));
         has_calls |= has(|content| matches!(content, Content::ToolCall(_)));
-        if has(|content| matches!(content, Content::Reasoning(thought) if is_own(thought))) {
+        if has(|content| matches!(content, Content::Reasoning(reasoning) if is_own(reasoning))) {
             return false;
         }
     }
@@ -275,12 +275,12 @@ mod tests {
         expected: (u64, Option<Thinking>, Option<&str>),
         warnings: usize,
     ) {
-        let told = format!("{model} {reasoning:?} {max_tokens:?}");
+        let case = format!("{model} {reasoning:?} {max_tokens:?}");
         let reasoning = Some(reasoning);
         let request = ChatRequest { reasoning, max_tokens, ..ChatRequest::default() };
         let (plan, found) = plan(&request, model);
-        assert_eq!((plan.max_tokens, plan.thinking, plan.effort), expected, "{told}");
-        assert_eq!(found.len(), warnings, "{told}: {found:?}");
+        assert_eq!((plan.max_tokens, plan.thinking, plan.effort), expected, "{case}");
+        assert_eq!(found.len(), warnings, "{case}: {found:?}");
     }
 
     const fn budget(budget_tokens: u64) -> Option<Thinking> {
@@ -383,13 +383,13 @@ mod tests {
                 ToolResult { id: String::new(), name: None, parts: Vec::new(), is_error: false };
             said(Role::Tool, Content::ToolResult(result))
         };
-        let thought = |dialect| {
+        let reasoning_part = |dialect| {
             let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
-            let thought = Reasoning { signature, ..Reasoning::default() };
-            said(Role::Assistant, Content::Reasoning(thought))
+            let reasoning = Reasoning { signature, ..Reasoning::default() };
+            said(Role::Assistant, Content::Reasoning(reasoning))
         };
-        let own = || thought(Dialect::AnthropicMessages);
-        let other = || thought(crate::llm::Dialect::Gemini);
+        let own = || reasoning_part(Dialect::AnthropicMessages);
+        let other = || reasoning_part(crate::llm::Dialect::Gemini);
         for (turns, lacks) in [
             (vec![ask()], false),
             (vec![ask(), call(), result()], true),

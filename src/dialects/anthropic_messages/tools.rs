@@ -17,14 +17,14 @@ const CODE_EXECUTION: &str = "code_execution_20250825";
 
 /// Writes `tools` and `tool_choice`.
 pub(super) fn write(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    let is_sayable = |tool: &Tool| match tool {
+    let is_supported = |tool: &Tool| match tool {
         Tool::Raw(foreign) => foreign.dialect == Dialect::AnthropicMessages,
         Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution => true,
     };
-    for tool in request.tools.iter().filter(|tool| !is_sayable(tool)) {
+    for tool in request.tools.iter().filter(|tool| !is_supported(tool)) {
         extra_fields::warn_of_tool(tool, warnings);
     }
-    if !request.tools.iter().any(is_sayable) {
+    if !request.tools.iter().any(is_supported) {
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {
             warnings.dropped("tool_choice", "there is no tool to choose");
         }

@@ -149,7 +149,7 @@ fn messages<'r>(
         named(turn, warnings);
         let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
         for part in &turn.parts {
-            if is_sayable(part, turn.role, warnings)? {
+            if is_supported(part, turn.role, warnings)? {
                 add(&mut messages, role, Block::Part(part));
             }
         }
@@ -172,18 +172,18 @@ fn merged_text(parts: &[&Part]) -> Block<'static> {
 }
 
 /// Whether the part can be said by that role.
-fn is_sayable(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsupported> {
+fn is_supported(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsupported> {
     let is_assistant = role == Role::Assistant;
     let sayable = match &part.content {
         Content::Text(_) | Content::Refusal(_) => return Ok(is_sendable(part, warnings)),
         Content::ToolCall(_) => is_assistant,
         Content::ToolResult(_) => !is_assistant,
-        Content::Reasoning(thought) if is_assistant => {
-            if !is_own(thought) {
+        Content::Reasoning(reasoning) if is_assistant => {
+            if !is_own(reasoning) {
                 let why = "anthropic-messages takes only those that it has signed itself";
                 warnings.dropped("a thought", why);
             }
-            return Ok(is_own(thought));
+            return Ok(is_own(reasoning));
         }
         Content::Reasoning(_) => false,
         Content::Raw(foreign) => {

@@ -6,20 +6,20 @@ use crate::llm::{Node, ObjectWriter, Usage};
 /// The counts after `value`, a later report of the same stream, which repeats some of them: each count
 /// it names replaces the one before, and the others stay.
 pub(super) fn after(before: Option<Usage>, value: Node<'_>) -> Option<Usage> {
-    let Some(told) = Usage::read(value.value()) else { return before };
-    let Some(before) = before else { return Some(told) };
+    let Some(reported) = Usage::read(value.value()) else { return before };
+    let Some(before) = before else { return Some(reported) };
     if value.get("iterations").is_some_and(|runs| runs.count() > 0) {
         // The runs of the model are told whole.
-        return Some(before.then(told));
+        return Some(before.then(reported));
     }
     let number = |key: &str| value.get(key).and_then(Node::u64);
     let apart = |usage: Usage| {
         let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
         usage.cached_tokens.saturating_add(written)
     };
-    let uncached = if value.get("input_tokens").is_some() { told } else { before };
+    let uncached = if value.get("input_tokens").is_some() { reported } else { before };
     let uncached = uncached.input_tokens.saturating_sub(apart(uncached));
-    let mut now = told;
+    let mut now = reported;
     now.cached_tokens = number("cache_read_input_tokens").unwrap_or(before.cached_tokens);
     let written = number("cache_creation_input_tokens")
         .unwrap_or_else(|| before.cache_write_tokens.saturating_add(before.cache_write_1h_tokens));

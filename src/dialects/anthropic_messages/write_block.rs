@@ -42,11 +42,11 @@ pub(super) fn write(
         Content::ToolResult(result) => {
             return array.object(|block| tool_result(block, result, part.cache, warnings));
         }
-        Content::Reasoning(thought) => {
+        Content::Reasoning(reasoning) => {
             if part.cache.is_some() {
                 warnings.dropped("cache_control of a thought", "refused by anthropic-messages");
             }
-            write_thought(array, thought);
+            write_reasoning(array, reasoning);
         }
         Content::Raw(foreign) if foreign.dialect == Dialect::AnthropicMessages => {
             array.raw(&foreign.json);
@@ -105,18 +105,18 @@ fn own_citations(block: &mut ObjectWriter<'_>, text: &Text, warnings: &mut Warni
 }
 
 /// A thought that the vendor has signed or sealed; nothing of others.
-fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
+fn write_reasoning(array: &mut ArrayWriter<'_>, reasoning: &Reasoning) {
     if let Some(signature) =
-        thought.signature.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
+        reasoning.signature.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
     {
         array.object(|block| {
             block.text("type", "thinking");
-            block.text("thinking", &thought.text);
+            block.text("thinking", &reasoning.text);
             block.text("signature", signature);
         });
     }
     if let Some(sealed) =
-        thought.sealed.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
+        reasoning.sealed.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
     {
         array.object(|block| {
             block.text("type", "redacted_thinking");
@@ -126,8 +126,8 @@ fn write_thought(array: &mut ArrayWriter<'_>, thought: &Reasoning) {
 }
 
 /// True if the vendor takes the thought back.
-pub(super) fn is_own(thought: &Reasoning) -> bool {
-    let proofs = thought.signature.iter().chain(&thought.sealed);
+pub(super) fn is_own(reasoning: &Reasoning) -> bool {
+    let proofs = reasoning.signature.iter().chain(&reasoning.sealed);
     proofs.into_iter().any(|proof| proof.for_provider(Dialect::AnthropicMessages).is_some())
 }
 
@@ -169,16 +169,16 @@ fn tool_result(
     block.text("type", "tool_result");
     block.text("tool_use_id", &name::write(&result.id));
     // An empty text is refused, and no content says the same.
-    let said = || result.parts.iter().filter(|part| part.as_text() != Some(""));
+    let filled = || result.parts.iter().filter(|part| part.as_text() != Some(""));
     match result.parts.as_slice() {
         [Part { content: Content::Text(text), cache: None }]
             if !text.text.is_empty() && text.citations.is_empty() =>
         {
             block.text("content", &text.text);
         }
-        _ if said().next().is_none() => {}
+        _ if filled().next().is_none() => {}
         _ => block
-            .array("content", |array| said().try_for_each(|part| write(array, part, warnings)))?,
+            .array("content", |array| filled().try_for_each(|part| write(array, part, warnings)))?,
     }
     if result.is_error {
         block.flag("is_error", true);

@@ -156,8 +156,8 @@ fn sampling(
 }
 
 fn stop(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
-    let is_said = |text: &&String| !text.trim().is_empty();
-    let kept = || request.stop.iter().filter(is_said);
+    let is_filled = |text: &&String| !text.trim().is_empty();
+    let kept = || request.stop.iter().filter(is_filled);
     if kept().count() < request.stop.len() {
         warnings.dropped("stop", "anthropic-messages refuses white space as one");
     }
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn thinking_goes_only_to_its_vendor() {
-        let thought = |dialect| {
+        let reasoning_part = |dialect| {
             let signature = Some(Signature { dialect, text: "c2ln".to_owned() });
             Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
         };
@@ -340,8 +340,8 @@ mod tests {
         let sealed = Part::new(Content::Reasoning(Reasoning { sealed, ..Reasoning::default() }));
         let unsigned = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
         let parts = vec![
-            thought(Dialect::AnthropicMessages),
-            thought(Dialect::Gemini),
+            reasoning_part(Dialect::AnthropicMessages),
+            reasoning_part(Dialect::Gemini),
             Part::new(Content::Reasoning(unsigned)),
             Part { cache: Some(crate::llm::CachePoint::Hour), ..sealed },
             Part::text("Hi"),

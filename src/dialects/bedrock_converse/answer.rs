@@ -5,7 +5,7 @@
 
 use super::formats;
 use super::read_content::cited;
-use super::write_content::{input, write_call, write_cited, write_thought};
+use super::write_content::{input, write_call, write_cited, write_reasoning};
 use crate::dialects::service_tier;
 use crate::llm::{
     Answer, ApiError, ArrayWriter, Choice, Content, Dialect, Image, Media, Node, ObjectWriter,
@@ -41,19 +41,19 @@ fn content(block: Node<'_>) -> Option<Content> {
     if let Some(call) = block.get("toolUse") {
         return call.get("type").is_none().then(|| Content::ToolCall(tool_call(call)));
     }
-    if let Some(thought) = block.get("reasoningContent") {
-        return Some(Content::Reasoning(reasoning(thought)));
+    if let Some(reasoning) = block.get("reasoningContent") {
+        return Some(Content::Reasoning(read_reasoning(reasoning)));
     }
     if let Some(content) = block.get("citationsContent") {
         return Some(cited(content));
     }
     let image = block.get("image")?;
     let bytes = image.get("source")?.get("bytes")?.text()?;
-    Some(picture(image.text_of("format"), bytes))
+    Some(image_part(image.text_of("format"), bytes))
 }
 
 /// A picture of that format.
-pub(super) fn picture(format: &str, bytes: &str) -> Content {
+pub(super) fn image_part(format: &str, bytes: &str) -> Content {
     let media_type = formats::media_type(formats::IMAGES, format).unwrap_or("image/png");
     Content::Image(Image { media: Media::base64(media_type, bytes), detail: None })
 }
@@ -67,7 +67,7 @@ fn tool_call(value: Node<'_>) -> ToolCall {
     }
 }
 
-fn reasoning(value: Node<'_>) -> Reasoning {
+fn read_reasoning(value: Node<'_>) -> Reasoning {
     let signature = |node: Option<Node<'_>>, key: &str| {
         let text = node.and_then(|node| node.get(key)).and_then(Node::text);
         text.filter(|text| !text.is_empty())
@@ -103,8 +103,8 @@ pub(super) fn stop_reason(root: Node<'_>) -> StopReason {
         "stop_sequence" => {
             let fields = root.get("additionalModelResponseFields");
             let delta = fields.and_then(|fields| fields.get("delta"));
-            let told = [fields, delta].into_iter().flatten();
-            let text = told.filter_map(|it| it.get("stop_sequence")?.text()).next();
+            let reason = [fields, delta].into_iter().flatten();
+            let text = reason.filter_map(|it| it.get("stop_sequence")?.text()).next();
             StopReason::StopSequence(text.unwrap_or_default().to_owned())
         }
         "guardrail_intervened" | "content_filtered" => StopReason::ContentFilter,
@@ -169,15 +169,16 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
         Content::ToolCall(call) => {
             write_call(array, &call.id, &call.name, input(&call.arguments), &call.arguments);
         }
-        Content::Reasoning(thought) => {
-            let signature = thought.signature.as_ref().map(|it| it.write(Dialect::BedrockConverse));
-            let sealed = thought.sealed.as_ref().map(|it| it.write(Dialect::BedrockConverse));
+        Content::Reasoning(reasoning) => {
+            let signature =
+                reasoning.signature.as_ref().map(|it| it.write(Dialect::BedrockConverse));
+            let sealed = reasoning.sealed.as_ref().map(|it| it.write(Dialect::BedrockConverse));
             // What is sealed is a block of its own.
             if let Some(sealed) = &sealed {
-                write_thought(array, "", None, Some(sealed));
+                write_reasoning(array, "", None, Some(sealed));
             }
-            if sealed.is_none() || !thought.text.is_empty() || signature.is_some() {
-                write_thought(array, &thought.text, signature.as_deref(), None);
+            if sealed.is_none() || !reasoning.text.is_empty() || signature.is_some() {
+                write_reasoning(array, &reasoning.text, signature.as_deref(), None);
             }
         }
         Content::Image(image) => {
@@ -229,7 +230,7 @@ mod tests {
     #[test]
     fn stop_reasons_are_translated() {
         let sequence = |text: &str| StopReason::StopSequence(text.to_owned());
-        for (told, expected) in [
+        for (reason, expected) in [
             (r#""end_turn""#, StopReason::Stop),
             (r#""tool_use""#, StopReason::ToolCalls),
             (r#""max_tokens""#, StopReason::Length),
@@ -248,13 +249,13 @@ mod tests {
             (r#""of the future""#, StopReason::Stop),
             ("null", StopReason::Stop),
         ] {
-            let body = format!(r#"{{"output":{{"message":{{}}}},"stopReason":{told}}}"#);
+            let body = format!(r#"{{"output":{{"message":{{}}}},"stopReason":{reason}}}"#);
             let answer = read_text(&body).expect("an answer");
-            assert_eq!(answer.choices[0].stop, expected, "{told}");
+            assert_eq!(answer.choices[0].stop, expected, "{reason}");
             let mut out = Vec::new();
             write(&answer, &mut out);
             let again = read_text(std::str::from_utf8(&out).expect("UTF-8")).expect("an answer");
-            assert_eq!(again.choices[0].stop, expected, "{told}");
+            assert_eq!(again.choices[0].stop, expected, "{reason}");
         }
     }
 
@@ -267,15 +268,15 @@ mod tests {
             write_object(&mut out, |object| write_usage(object, &usage));
             (usage, serde_json::from_slice::<serde_json::Value>(&out).expect("JSON"))
         };
-        let told = json!({
+        let reason = json!({
             "inputTokens": 5, "outputTokens": 9, "totalTokens": 1114,
             "cacheReadInputTokens": 1000, "cacheWriteInputTokens": 100,
             "cacheDetails": [{"ttl": "1h", "inputTokens": 60}, {"ttl": "5m", "inputTokens": 40}],
         });
-        let (found, written) = usage(told.clone());
+        let (found, written) = usage(reason.clone());
         assert_eq!((found.input_tokens, found.output_tokens, found.cached_tokens), (1105, 9, 1000));
         assert_eq!((found.cache_write_tokens, found.cache_write_1h_tokens), (40, 60));
-        assert_eq!(written, told);
+        assert_eq!(written, reason);
         let (plain, _) = usage(json!({"inputTokens": 5, "outputTokens": 9, "cacheDetails": null}));
         assert_eq!((plain.input_tokens, plain.cached_tokens, plain.estimated), (5, 0, false));
     }
@@ -310,7 +311,7 @@ mod tests {
         let [
             Content::ToolCall(call),
             Content::Reasoning(sealed),
-            Content::Reasoning(thought),
+            Content::Reasoning(reasoning),
             Content::Text(text),
             Content::Image(image),
         ] = parts.as_slice()
@@ -319,7 +320,7 @@ mod tests {
         };
         assert_eq!((call.id.as_str(), call.arguments.as_str()), ("", "{}"));
         assert_eq!(sealed.sealed.as_ref().map(|it| it.text.as_str()), Some("eg=="));
-        assert_eq!((thought.text.as_str(), &thought.signature), ("t", &None));
+        assert_eq!((reasoning.text.as_str(), &reasoning.signature), ("t", &None));
         let cited = &text.citations[0];
         assert_eq!((text.text.as_str(), cited.url.as_deref()), ("ab", Some("https://a.example")));
         assert_eq!((cited.title.as_deref(), cited.quote.as_deref()), (Some("T"), Some("q")));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{failure, picture, stop_reason};
+use super::answer::{failure, image_part, stop_reason};
 use super::error::{self, EXCEPTIONS};
 use super::read_content::citation;
 use crate::dialects::amazon_stream::FAILURE;
@@ -164,8 +164,8 @@ impl Decoder {
             }
         } else if let Some(call) = delta.get("toolUse") {
             self.arguments(index, call.text_of("input"), out);
-        } else if let Some(thought) = delta.get("reasoningContent") {
-            self.thought(index, thought, out);
+        } else if let Some(reasoning) = delta.get("reasoningContent") {
+            self.reasoning_part(index, reasoning, out);
         } else if let Some(source) = delta.get("citation") {
             self.grow(index, Kind::Text, Delta::Citation(citation(source)), out);
         } else if let Some(source) = delta.get("image").and_then(|image| image.get("source"))
@@ -175,9 +175,9 @@ impl Decoder {
         }
     }
 
-    fn thought(&mut self, index: u64, thought: Node<'_>, out: &mut Vec<Chunk>) {
+    fn reasoning_part(&mut self, index: u64, reasoning: Node<'_>, out: &mut Vec<Chunk>) {
         let filled =
-            |key: &str| thought.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+            |key: &str| reasoning.get(key).and_then(Node::text).filter(|text| !text.is_empty());
         if let Some(text) = filled("text") {
             self.grow(index, Kind::Thought, Delta::Text(text.to_owned()), out);
         }
@@ -264,7 +264,7 @@ impl Decoder {
                 sealed: Some(Signature::read(Dialect::BedrockConverse, &sealed)),
                 ..Reasoning::default()
             }),
-            Some(Block::Picture { format, bytes }) => picture(&format, &bytes),
+            Some(Block::Picture { format, bytes }) => image_part(&format, &bytes),
             Some(Block::Passed) | None => return,
         };
         let part = self.parts;
@@ -407,7 +407,7 @@ mod tests {
             "ofTheFuture\t{}\n".to_owned(),
         ]);
         let [
-            Content::Reasoning(thought),
+            Content::Reasoning(reasoning),
             Content::Text(text),
             Content::Reasoning(sealed),
             Content::Image(image),
@@ -415,7 +415,7 @@ mod tests {
         else {
             panic!("{found:?}");
         };
-        assert_eq!((thought.text.as_str(), text.text.as_str()), ("t", "ab"));
+        assert_eq!((reasoning.text.as_str(), text.text.as_str()), ("t", "ab"));
         assert_eq!(text.citations[0].title.as_deref(), Some("T"));
         assert_eq!(sealed.sealed.as_ref().map(|it| it.text.as_str()), Some("eg=="));
         assert_eq!(image.media, Media::base64("image/png", "QUJDQQ=="));
@@ -427,9 +427,9 @@ mod tests {
         let (mut scanner, mut out) = (Scanner::default(), Vec::new());
         for index in 0..10_000 {
             let data = format!(r#"{{"contentBlockIndex":{index},"delta":{{"text":"a"}}}}"#);
-            let told =
+            let read =
                 decoder.event(Some("contentBlockDelta"), data.as_bytes(), &mut scanner, &mut out);
-            assert_eq!(told, Ok(()));
+            assert_eq!(read, Ok(()));
         }
         assert_eq!(decoder.open.len(), OPEN_MAX);
         assert_eq!(out.len(), 1 + 2 * OPEN_MAX);
@@ -438,9 +438,9 @@ mod tests {
     #[test]
     fn invalid_json_is_an_error() {
         let mut decoder = BedrockConverse.stream_decoder();
-        let told =
+        let read =
             decoder.event(Some("messageStart"), b"{", &mut Scanner::default(), &mut Vec::new());
-        assert_eq!(told, Err(StreamDecodeError));
+        assert_eq!(read, Err(StreamDecodeError));
     }
 
     #[test]
@@ -448,8 +448,8 @@ mod tests {
         let mut decoder = BedrockConverse.stream_decoder();
         let (mut assembler, mut out) = (ChunkAssembler::default(), Vec::new());
         let data = br#"{"message":"It broke.","code":"InternalFailure"}"#;
-        let told = decoder.event(Some(FAILURE), data, &mut Scanner::default(), &mut out);
-        assert_eq!(told, Ok(()));
+        let read = decoder.event(Some(FAILURE), data, &mut Scanner::default(), &mut out);
+        assert_eq!(read, Ok(()));
         out.into_iter().for_each(|chunk| assembler.push(chunk));
         let error = assembler.finish().expect_err("an error");
         assert_eq!((error.status, error.message.as_str()), (500, "It broke."));

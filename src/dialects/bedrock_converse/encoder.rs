@@ -30,7 +30,7 @@ pub(super) struct Encoder {
 struct Open {
     is_reasoning: bool,
     /// Something was told of it: text is not announced, so that empty text is nothing.
-    is_told: bool,
+    is_written: bool,
 }
 
 impl StreamEncoder for Encoder {
@@ -41,12 +41,12 @@ impl StreamEncoder for Encoder {
             }
             Chunk::BlockStart { choice: 0, part, content } => {
                 let is_reasoning = matches!(content, Content::Reasoning(_));
-                self.open.insert(*part, Open { is_reasoning, is_told: false });
+                self.open.insert(*part, Open { is_reasoning, is_written: false });
                 self.open(*part, content, out);
             }
             Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, delta, out),
             Chunk::BlockStop { choice: 0, part } => {
-                if self.open.remove(part).is_some_and(|open| open.is_told) {
+                if self.open.remove(part).is_some_and(|open| open.is_written) {
                     self.event(out, "contentBlockStop", |data| {
                         data.number("contentBlockIndex", u64::from(*part));
                     });
@@ -88,7 +88,7 @@ impl Encoder {
         fill: impl FnOnce(&mut ObjectWriter<'_>),
     ) {
         if let Some(open) = self.open.get_mut(&part) {
-            open.is_told = true;
+            open.is_written = true;
         }
         let name = if key == "start" { "contentBlockStart" } else { "contentBlockDelta" };
         self.event(out, name, |data| {
@@ -104,18 +104,18 @@ impl Encoder {
                 text.citations.iter().for_each(|citation| self.citation(part, citation, out));
             }
             Content::Refusal(text) => self.words(part, text, out),
-            Content::Reasoning(thought) => {
-                if let Some(sealed) = &thought.sealed {
-                    self.thought(
+            Content::Reasoning(reasoning) => {
+                if let Some(sealed) = &reasoning.sealed {
+                    self.reasoning_part(
                         part,
                         "redactedContent",
                         &sealed.write(Dialect::BedrockConverse),
                         out,
                     );
                 }
-                self.words(part, &thought.text, out);
-                if let Some(signature) = &thought.signature {
-                    self.thought(
+                self.words(part, &reasoning.text, out);
+                if let Some(signature) = &reasoning.signature {
+                    self.reasoning_part(
                         part,
                         "signature",
                         &signature.write(Dialect::BedrockConverse),
@@ -144,7 +144,12 @@ impl Encoder {
             Delta::Arguments(piece) => self.arguments(part, piece, out),
             Delta::Citation(citation) => self.citation(part, citation, out),
             Delta::Signature(signature) if open.is_reasoning => {
-                self.thought(part, "signature", &signature.write(Dialect::BedrockConverse), out);
+                self.reasoning_part(
+                    part,
+                    "signature",
+                    &signature.write(Dialect::BedrockConverse),
+                    out,
+                );
             }
             // Calls have none here.
             Delta::Signature(_) => {}
@@ -157,13 +162,13 @@ impl Encoder {
             return;
         }
         if self.open.get(&part).is_some_and(|open| open.is_reasoning) {
-            self.thought(part, "text", words, out);
+            self.reasoning_part(part, "text", words, out);
         } else {
             self.block(out, "delta", part, |delta| delta.text("text", words));
         }
     }
 
-    fn thought(&mut self, part: u32, key: &str, text: &str, out: &mut Vec<u8>) {
+    fn reasoning_part(&mut self, part: u32, key: &str, text: &str, out: &mut Vec<u8>) {
         self.block(out, "delta", part, |delta| {
             delta.object("reasoningContent", |content| content.text(key, text));
         });
@@ -275,14 +280,14 @@ mod tests {
             let dialect = Dialect::OpenaiResponses;
             Some(Signature { dialect, text: text.to_owned() })
         };
-        let thought = Reasoning {
+        let reasoning = Reasoning {
             text: "t".to_owned(),
             signature: signature("s"),
             sealed: signature("z"),
             ..Reasoning::default()
         };
         let choice =
-            Choice { parts: vec![Part::new(Content::Reasoning(thought))], ..Choice::default() };
+            Choice { parts: vec![Part::new(Content::Reasoning(reasoning))], ..Choice::default() };
         let answer = Answer { choices: vec![choice], ..Answer::default() };
         let stream = encode(&BedrockConverse, &asking_for_usage(), &chunks_of(&answer));
         let assembled = assemble(decode(&BedrockConverse, &stream, 9));

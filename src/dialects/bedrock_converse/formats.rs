@@ -72,10 +72,12 @@ pub(super) fn media_type(formats: Formats, word: &str) -> Option<&'static str> {
 
 /// The word for the media type; where that is not told, for the ending of the name or address.
 pub(super) fn word(formats: Formats, media: &Media, name: Option<&str>) -> Option<&'static str> {
-    let told =
+    let media_type =
         media.media_type.as_deref().map(|it| it.split(';').next().unwrap_or_default().trim());
-    if let Some(told) = told.filter(|told| *told != "application/octet-stream") {
-        let known = formats.iter().find(|(_, known)| known.eq_ignore_ascii_case(told));
+    if let Some(media_type) =
+        media_type.filter(|media_type| *media_type != "application/octet-stream")
+    {
+        let known = formats.iter().find(|(_, known)| known.eq_ignore_ascii_case(media_type));
         return known.map(|(word, _)| *word);
     }
     let address = match &media.source {

@@ -42,7 +42,7 @@ fn content(block: Node<'_>) -> Result<Content, Malformed> {
         "document" => document(value).within(key)?,
         "toolUse" => tool_call(value).within(key)?,
         "toolResult" => Some(tool_result(value).within(key)?),
-        "reasoningContent" => thought(value).within(key)?,
+        "reasoningContent" => reasoning_part(value).within(key)?,
         "citationsContent" => Some(cited(value)),
         _ => None,
     };
@@ -124,7 +124,7 @@ fn tool_result(value: Node<'_>) -> Result<Content, Malformed> {
     }))
 }
 
-fn thought(value: Node<'_>) -> Result<Option<Content>, Malformed> {
+fn reasoning_part(value: Node<'_>) -> Result<Option<Content>, Malformed> {
     if let Some(sealed) = value.expect_object()?.text_at("redactedContent")? {
         let sealed = Some(Signature::read(Dialect::BedrockConverse, sealed));
         return Ok(Some(Content::Reasoning(Reasoning { sealed, ..Reasoning::default() })));

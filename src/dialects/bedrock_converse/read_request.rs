@@ -454,7 +454,7 @@ mod tests {
         })
     }
 
-    fn thought() -> impl Strategy<Value = Content> {
+    fn reasoning_part() -> impl Strategy<Value = Content> {
         let own = |text: String| Some(Signature { dialect: Dialect::BedrockConverse, text });
         prop_oneof![
             (words(), "[a-z]{4}").prop_map(move |(text, signature)| Reasoning {
@@ -473,27 +473,29 @@ mod tests {
         let call = ("[a-zA-Z0-9_-]{1,64}", "[a-z]{1,5}", words(), any::<bool>());
         let result = proptest::collection::vec(shown().prop_map(Part::new), 0..3);
         let calls = proptest::collection::vec((call, result), 0..3);
-        (proptest::option::of(thought()), words(), calls).prop_map(|(thought, text, calls)| {
-            let mut said: Vec<Part> = thought.into_iter().map(Part::new).collect();
-            said.push(Part::text(&text));
-            let mut results = Vec::new();
-            for ((id, name, argument, is_error), parts) in calls {
-                let arguments = serde_json::json!({ "a": argument }).to_string();
-                said.push(Part::new(Content::ToolCall(ToolCall {
-                    id: id.clone(),
-                    name,
-                    arguments,
-                    signature: None,
-                })));
-                let result = ToolResult { id, name: None, parts, is_error };
-                results.push(Part::new(Content::ToolResult(result)));
-            }
-            let mut turns = vec![Turn::new(Role::Assistant, said)];
-            if !results.is_empty() {
-                turns.push(Turn::new(Role::Tool, results));
-            }
-            turns
-        })
+        (proptest::option::of(reasoning_part()), words(), calls).prop_map(
+            |(reasoning, text, calls)| {
+                let mut parts: Vec<Part> = reasoning.into_iter().map(Part::new).collect();
+                parts.push(Part::text(&text));
+                let mut results = Vec::new();
+                for ((id, name, argument, is_error), result_parts) in calls {
+                    let arguments = serde_json::json!({ "a": argument }).to_string();
+                    parts.push(Part::new(Content::ToolCall(ToolCall {
+                        id: id.clone(),
+                        name,
+                        arguments,
+                        signature: None,
+                    })));
+                    let result = ToolResult { id, name: None, parts: result_parts, is_error };
+                    results.push(Part::new(Content::ToolResult(result)));
+                }
+                let mut turns = vec![Turn::new(Role::Assistant, parts)];
+                if !results.is_empty() {
+                    turns.push(Turn::new(Role::Tool, results));
+                }
+                turns
+            },
+        )
     }
 
     /// A schema that every writer leaves as it is.

@@ -17,7 +17,7 @@ const BUDGET_TOKENS_DEFAULT: u64 = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thinking<'r> {
     /// Nothing; the model does as it likes.
-    Unsaid,
+    Unset,
     /// It shall not think.
     Off,
     /// At most so many tokens.
@@ -48,7 +48,7 @@ impl<'r> Thinking<'r> {
         conversation: &Conversation<'_>,
         warnings: &mut Warnings,
     ) -> Self {
-        let Some(settings) = &request.reasoning else { return Self::Unsaid };
+        let Some(settings) = &request.reasoning else { return Self::Unset };
         let effort = settings.effort_name();
         let is_off = effort == Some("none");
         let nearest = |effort| rules.nearest_effort(effort).0;
@@ -61,18 +61,18 @@ impl<'r> Thinking<'r> {
             Some(ModelFields::Nova2) => Self::Effort(nearest(effort.unwrap_or("medium"))),
             Some(ModelFields::GptOss) if is_off => {
                 warnings.dropped("reasoning", "this model cannot be kept from it");
-                Self::Unsaid
+                Self::Unset
             }
             Some(ModelFields::GptOss | ModelFields::Openai) => {
-                effort.map_or(Self::Unsaid, |it| Self::Effort(nearest(it)))
+                effort.map_or(Self::Unset, |it| Self::Effort(nearest(it)))
             }
             None => {
                 warnings.dropped("reasoning", "the id of the model does not tell how it is asked");
-                Self::Unsaid
+                Self::Unset
             }
             _ => {
                 warnings.dropped("reasoning", "this model has no such setting");
-                Self::Unsaid
+                Self::Unset
             }
         }
     }
@@ -88,24 +88,24 @@ impl<'r> Thinking<'r> {
         if effort == Some("none") {
             return match (is_adaptive, rules.least_effort().is_some()) {
                 // The older ones think only if they are asked to.
-                (false, _) => Self::Unsaid,
+                (false, _) => Self::Unset,
                 (true, false) => Self::Off,
                 (true, true) => {
                     warnings.dropped("reasoning", "this model cannot be kept from it");
-                    Self::Unsaid
+                    Self::Unset
                 }
             };
         }
         if rules.thinking_form == Some(ThinkingForm::Never) {
             warnings.dropped("reasoning", "this model does not think");
-            return Self::Unsaid;
+            return Self::Unset;
         }
         if !is_adaptive {
             if settings.is_shown == Some(false) {
                 warnings.dropped("the wish to hide thoughts", "this model shows them");
             }
             let budget = budget(settings, request.max_tokens, warnings);
-            return budget.map_or(Self::Unsaid, Self::Budget);
+            return budget.map_or(Self::Unset, Self::Budget);
         }
         if settings.tokens_max.is_some() && settings.effort.is_none() {
             warnings.changed("the bound of thoughts", "told as an effort, as this model wants it");
@@ -131,13 +131,13 @@ impl<'r> Thinking<'r> {
         }
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_))) {
             warnings.dropped("reasoning", "this model does not think where a tool is forced");
-            return Self::Unsaid;
+            return Self::Unset;
         }
         if matches!(self, Self::Budget(_)) && conversation.calls_without_reasoning() {
             let why =
                 "this model wants the signed thought behind the latest call, which is missing";
             warnings.dropped("reasoning", why);
-            return Self::Unsaid;
+            return Self::Unset;
         }
         self
     }
@@ -293,8 +293,8 @@ mod tests {
         check(&effort("xhigh"), NEW_CLAUDE, adaptive("xhigh"), "");
         let nearest = "changed reasoning effort: low, the nearest that this model takes";
         check(&effort("minimal"), NEW_CLAUDE, adaptive("low"), nearest);
-        let told = "changed the bound of thoughts: told as an effort, as this model wants it";
-        check(&budget(4000), NEW_CLAUDE, adaptive("low"), told);
+        let warning = "changed the bound of thoughts: told as an effort, as this model wants it";
+        check(&budget(4000), NEW_CLAUDE, adaptive("low"), warning);
         let off = fields(json!({"thinking": {"type": "disabled"}}));
         check(&effort("none"), NEW_CLAUDE, off, "");
         let cannot = "dropped reasoning: this model cannot be kept from it";

@@ -53,7 +53,7 @@ impl<'w> Blocks<'w> {
             }
             Content::ToolCall(call) => self.call(array, call),
             Content::ToolResult(result) => self.result(array, result)?,
-            Content::Reasoning(thought) => self.thought(array, thought),
+            Content::Reasoning(reasoning) => self.reasoning_part(array, reasoning),
             Content::Raw(foreign) => array.raw(&foreign.json),
         }
         if let Some(cache) = cache {
@@ -188,13 +188,13 @@ impl<'w> Blocks<'w> {
         Ok(())
     }
 
-    fn thought(&self, array: &mut ArrayWriter<'_>, thought: &Reasoning) {
-        let sealed = thought
+    fn reasoning_part(&self, array: &mut ArrayWriter<'_>, reasoning: &Reasoning) {
+        let sealed = reasoning
             .sealed
             .as_ref()
             .and_then(|sealed| sealed.for_provider(Dialect::BedrockConverse));
-        let signature = own_signature(thought.signature.as_ref(), self.rules);
-        write_thought(array, &thought.text, signature, sealed);
+        let signature = own_signature(reasoning.signature.as_ref(), self.rules);
+        write_reasoning(array, &reasoning.text, signature, sealed);
     }
 
     fn cache_point(&mut self, array: &mut ArrayWriter<'_>, cache: CachePoint) {
@@ -247,7 +247,7 @@ pub(super) fn write_call(
     });
 }
 
-pub(super) fn write_thought(
+pub(super) fn write_reasoning(
     array: &mut ArrayWriter<'_>,
     text: &str,
     signature: Option<&str>,

@@ -18,7 +18,7 @@ pub(super) struct Conversation<'r> {
 
 #[derive(Debug)]
 struct Message<'r> {
-    speaker: MessageRole,
+    role: MessageRole,
     parts: Vec<MessagePart<'r>>,
 }
 
@@ -75,17 +75,17 @@ impl<'r> Conversation<'r> {
 
     fn push(
         &mut self,
-        speaker: MessageRole,
+        role: MessageRole,
         parts: &'r [Part],
         rules: &ModelRules,
         warnings: &mut Warnings,
     ) {
-        if self.messages.last().is_none_or(|last| last.speaker != speaker) {
-            self.messages.push(Message { speaker, parts: Vec::with_capacity(parts.len()) });
+        if self.messages.last().is_none_or(|last| last.role != role) {
+            self.messages.push(Message { role, parts: Vec::with_capacity(parts.len()) });
         }
         let Some(message) = self.messages.last_mut() else { return };
         for part in parts {
-            if is_sayable(&part.content, speaker, rules, warnings) {
+            if is_supported(&part.content, role, rules, warnings) {
                 message.parts.push(MessagePart { content: &part.content, cache: cache_of(part) });
             } else if let Some(last) = message.parts.last_mut() {
                 // What is cached up to a part that is not sent is cached up to the one before it.
@@ -107,7 +107,7 @@ impl<'r> Conversation<'r> {
         let mut joined: Vec<Message<'r>> = Vec::with_capacity(self.messages.len());
         for message in self.messages.drain(..) {
             match joined.last_mut() {
-                Some(last) if last.speaker == message.speaker => last.parts.extend(message.parts),
+                Some(last) if last.role == message.role => last.parts.extend(message.parts),
                 _ => joined.push(message),
             }
         }
@@ -169,7 +169,7 @@ impl<'r> Conversation<'r> {
         root.array("messages", |messages| {
             self.messages.iter().try_for_each(|message| {
                 messages.object(|object| {
-                    let role = match message.speaker {
+                    let role = match message.role {
                         MessageRole::User => "user",
                         MessageRole::Assistant => "assistant",
                     };
@@ -230,17 +230,17 @@ fn cache_of(part: &Part) -> Option<CachePoint> {
 }
 
 /// Whether a part is sent. Warns where something is lost.
-fn is_sayable(
+fn is_supported(
     content: &Content,
-    speaker: MessageRole,
+    role: MessageRole,
     rules: &ModelRules,
     warnings: &mut Warnings,
 ) -> bool {
-    let of_user = speaker == MessageRole::User;
+    let of_user = role == MessageRole::User;
     match content {
         Content::Text(Text { text, .. }) | Content::Refusal(text) => !is_blank(text),
         Content::Reasoning(_) if of_user => false,
-        Content::Reasoning(thought) => is_reasoning_supported(thought, rules, warnings),
+        Content::Reasoning(reasoning) => is_reasoning_supported(reasoning, rules, warnings),
         Content::Raw(foreign) => {
             if foreign.dialect != Dialect::BedrockConverse {
                 warnings.dropped("a part of a message", "only another dialect has it");
@@ -270,27 +270,27 @@ fn is_sayable(
 }
 
 fn is_reasoning_supported(
-    thought: &Reasoning,
+    reasoning: &Reasoning,
     rules: &ModelRules,
     warnings: &mut Warnings,
 ) -> bool {
-    if let Some(sealed) = &thought.sealed {
+    if let Some(sealed) = &reasoning.sealed {
         if sealed.for_provider(Dialect::BedrockConverse).is_some() {
             return true;
         }
         warnings.dropped("a sealed thought", "another vendor sealed it");
     }
-    if own_signature(thought.signature.as_ref(), rules).is_some() {
+    if own_signature(reasoning.signature.as_ref(), rules).is_some() {
         return true;
     }
-    if is_blank(&thought.text) {
+    if is_blank(&reasoning.text) {
         return false;
     }
     if rules.thoughts != Some(EarlierReasoning::Unsigned) {
         warnings.dropped("a thought", "this model takes only thoughts that it signed");
         return false;
     }
-    if thought.signature.is_some() {
+    if reasoning.signature.is_some() {
         warnings.dropped("the signature of a thought", "another vendor signed it");
     }
     true

@@ -60,11 +60,11 @@ fn inference_config(
 ) {
     let mut stop =
         request.stop.iter().map(String::as_str).filter(|text| !text.is_empty()).peekable();
-    let is_said = drawing.max_tokens.is_some()
+    let is_set = drawing.max_tokens.is_some()
         || drawing.temperature.is_some()
         || drawing.top_p.is_some()
         || stop.peek().is_some();
-    if !is_said {
+    if !is_set {
         return;
     }
     root.object("inferenceConfig", |config| {
@@ -352,13 +352,13 @@ mod tests {
 
     #[test]
     fn reasoning_returns_only_to_its_vendor() {
-        let thought = |dialect: Option<Dialect>| {
+        let reasoning_part = |dialect: Option<Dialect>| {
             let signature = dialect.map(|dialect| Signature { dialect, text: "s".to_owned() });
             let text = "t".to_owned();
-            let thought = Reasoning { text, signature, ..Reasoning::default() };
+            let reasoning = Reasoning { text, signature, ..Reasoning::default() };
             Turn::new(
                 Role::Assistant,
-                vec![Part::new(Content::Reasoning(thought)), Part::text("x")],
+                vec![Part::new(Content::Reasoning(reasoning)), Part::text("x")],
             )
         };
         let kept = |turn: Turn, model: &str| {
@@ -381,7 +381,7 @@ mod tests {
             (gemini, "openai.gpt-oss-120b-1:0", (plain, false)),
             (own, "us.deepseek.r1-v1:0", (None, false)),
         ] {
-            assert_eq!(kept(thought(dialect), model), expected, "{dialect:?} {model}");
+            assert_eq!(kept(reasoning_part(dialect), model), expected, "{dialect:?} {model}");
         }
         let sealed = Some(Signature { dialect: Dialect::BedrockConverse, text: "z".to_owned() });
         let sealed = Part::new(Content::Reasoning(Reasoning { sealed, ..Reasoning::default() }));

@@ -32,7 +32,7 @@ pub(super) fn write(
         return false;
     }
     let tools: Vec<&Tool> =
-        request.tools.iter().filter(|tool| is_sayable(tool, rules, warnings)).collect();
+        request.tools.iter().filter(|tool| is_supported(tool, rules, warnings)).collect();
     if tools.is_empty() {
         if has_history {
             root.object("toolConfig", |config| write_remembered(config, conversation, warnings));
@@ -68,9 +68,9 @@ fn write_remembered(
     });
 }
 
-fn is_sayable(tool: &Tool, rules: &ModelRules, warnings: &mut Warnings) -> bool {
+fn is_supported(tool: &Tool, rules: &ModelRules, warnings: &mut Warnings) -> bool {
     let has_system_tools = rules.model_fields == Some(ModelFields::Nova2);
-    let (is_sayable, what, why) = match tool {
+    let (is_supported, what, why) = match tool {
         Tool::Function(_) => return true,
         Tool::WebSearch(_) => {
             (has_system_tools, "the web search tool", "this model has none on bedrock-converse")
@@ -86,10 +86,10 @@ fn is_sayable(tool: &Tool, rules: &ModelRules, warnings: &mut Warnings) -> bool 
             return is_own;
         }
     };
-    if !is_sayable {
+    if !is_supported {
         warnings.dropped(what, why);
     }
-    is_sayable
+    is_supported
 }
 
 fn write_tool(

@@ -1,7 +1,7 @@
 //! A whole answer, in both directions.
 
 use super::read_request::plan;
-use super::write_message::{write_call, write_thought};
+use super::write_message::{write_call, write_reasoning};
 use super::{citation, write_message as message};
 use crate::llm::{
     Answer, ArrayWriter, Choice, Content, Node, ObjectWriter, Part, Reasoning, StopReason, Text,
@@ -33,7 +33,7 @@ fn parts(message: Node<'_>) -> Vec<Part> {
     // Only now: citations count all blocks.
     parts.retain(|part| match &part.content {
         Content::Text(text) => !text.text.is_empty(),
-        Content::Reasoning(thought) => !thought.text.is_empty(),
+        Content::Reasoning(reasoning) => !reasoning.text.is_empty(),
         _ => true,
     });
     parts.extend(plan(message.text_of("tool_plan")));
@@ -47,9 +47,9 @@ fn parts(message: Node<'_>) -> Vec<Part> {
 
 fn block(value: Node<'_>) -> Part {
     match value.get("thinking").and_then(Node::text) {
-        Some(thought) => {
-            let thought = Reasoning { text: thought.to_owned(), ..Reasoning::default() };
-            Part::new(Content::Reasoning(thought))
+        Some(reasoning) => {
+            let reasoning = Reasoning { text: reasoning.to_owned(), ..Reasoning::default() };
+            Part::new(Content::Reasoning(reasoning))
         }
         None => Part::text(value.text_of("text")),
     }
@@ -152,12 +152,12 @@ pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
 fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
     message.text("role", "assistant");
     let mut texts: Vec<(u64, &Text)> = Vec::new();
-    let is_said = |part: &&Part| {
+    let is_content = |part: &&Part| {
         matches!(part.content, Content::Text(_) | Content::Refusal(_) | Content::Reasoning(_))
     };
-    if parts.iter().any(|part| is_said(&part)) {
+    if parts.iter().any(|part| is_content(&part)) {
         message.array("content", |array| {
-            for (index, part) in (0_u64..).zip(parts.iter().filter(is_said)) {
+            for (index, part) in (0_u64..).zip(parts.iter().filter(is_content)) {
                 if let Content::Text(text) = &part.content {
                     texts.push((index, text));
                 }
@@ -180,7 +180,7 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
 
 fn write_block(array: &mut ArrayWriter<'_>, part: &Part) {
     match &part.content {
-        Content::Reasoning(thought) => write_thought(array, &thought.text),
+        Content::Reasoning(reasoning) => write_reasoning(array, &reasoning.text),
         Content::Text(Text { text, .. }) | Content::Refusal(text) => {
             message::write_text(array, text);
         }

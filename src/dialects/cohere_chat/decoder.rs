@@ -197,10 +197,10 @@ impl Decoder {
         self.has_ended = true;
     }
 
-    fn fail(&mut self, status: Option<u16>, told: Node<'_>, out: &mut Vec<Chunk>) {
-        let told_here = told.get("error").filter(|error| error.is_object()).unwrap_or(told);
-        let error = error::read(status.unwrap_or_else(|| error_status(told)), Some(told_here));
-        let message = match told_here.get("message").or(told_here.get("error")) {
+    fn fail(&mut self, status: Option<u16>, event: Node<'_>, out: &mut Vec<Chunk>) {
+        let inner = event.get("error").filter(|error| error.is_object()).unwrap_or(event);
+        let error = error::read(status.unwrap_or_else(|| error_status(event)), Some(inner));
+        let message = match inner.get("message").or(inner.get("error")) {
             Some(_) => error.message,
             None => "the provider could not finish its answer".to_owned(),
         };

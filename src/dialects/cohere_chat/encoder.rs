@@ -43,7 +43,7 @@ impl Encoder {
         let (key, words) = match content {
             Content::Text(text) => ("text", &text.text),
             Content::Refusal(text) => ("text", text),
-            Content::Reasoning(thought) => ("thinking", &thought.text),
+            Content::Reasoning(reasoning) => ("thinking", &reasoning.text),
             Content::ToolCall(call) => return self.call(part, call, out),
             _ => return,
         };

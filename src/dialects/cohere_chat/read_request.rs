@@ -146,8 +146,8 @@ fn assistant(value: Node<'_>) -> Result<Turn, Malformed> {
 
 /// The thought that a `tool_plan` is; providers send an empty one beside other thoughts.
 pub(super) fn plan(text: &str) -> Option<Part> {
-    let thought = Reasoning { text: text.to_owned(), ..Reasoning::default() };
-    (!text.is_empty()).then(|| Part::new(Content::Reasoning(thought)))
+    let reasoning = Reasoning { text: text.to_owned(), ..Reasoning::default() };
+    (!text.is_empty()).then(|| Part::new(Content::Reasoning(reasoning)))
 }
 
 fn tool_call(value: Node<'_>) -> Result<ToolCall, Malformed> {

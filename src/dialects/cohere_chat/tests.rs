@@ -25,7 +25,7 @@ fn write_request(request: &ChatRequest) -> Result<(Value, String), String> {
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     CohereChat
         .write_request(request, &target, &mut warnings, &mut out)
-        .map_err(|unsayable| unsayable.to_string())?;
+        .map_err(|unsupported| unsupported.to_string())?;
     Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
 }
 
@@ -206,9 +206,9 @@ fn meaning_changing_members_are_rejected() {
     let mut stops = asking(vec![Part::text("x")]);
     stops.stop = vec!["s".to_owned(); 6];
     assert!(refusal_of(&stops).starts_with("so many stop sequences"));
-    let mut spoken = asking(vec![Part::text("x")]);
-    spoken.modalities = vec!["text".to_owned(), "audio".to_owned()];
-    assert!(refusal_of(&spoken).contains("answers in text"));
+    let mut with_audio = asking(vec![Part::text("x")]);
+    with_audio.modalities = vec!["text".to_owned(), "audio".to_owned()];
+    assert!(refusal_of(&with_audio).contains("answers in text"));
     let mut system = asking(vec![Part::new(image())]);
     system.turns[0].role = Role::System;
     assert!(refusal_of(&system).starts_with("an instruction that is no text"));
@@ -311,7 +311,7 @@ fn text_files_become_documents() {
 #[test]
 fn strict_applies_to_all_tools_or_none() {
     let function = |strict| Tool::Function(Function { strict, ..Function::default() });
-    for (strict, expected, is_told) in [
+    for (strict, expected, is_warned) in [
         ([Some(true), Some(true)], json!(true), false),
         ([Some(false), Some(false)], json!(false), false),
         ([Some(true), None], Value::Null, true),
@@ -321,21 +321,21 @@ fn strict_applies_to_all_tools_or_none() {
         request.tools = strict.map(function).into();
         let (body, warnings) = write_request(&request).expect("sayable");
         assert_eq!(body["strict_tools"], expected, "{strict:?}");
-        assert_eq!(!warnings.is_empty(), is_told, "{strict:?}: {warnings}");
+        assert_eq!(!warnings.is_empty(), is_warned, "{strict:?}: {warnings}");
     }
 }
 
 #[test]
 fn foreign_thinking_loses_signature_and_keeps_text() {
     let signature = Some(Signature { dialect: Dialect::Gemini, text: "s".to_owned() });
-    let thought =
+    let reasoning =
         Reasoning { text: "hm".to_owned(), signature: signature.clone(), ..Reasoning::default() };
     let sealed = Reasoning { sealed: signature.clone(), ..Reasoning::default() };
     let call =
         ToolCall { id: "1".to_owned(), name: "f".to_owned(), signature, ..ToolCall::default() };
     let mut request = asking(vec![
         Part::new(Content::Reasoning(sealed)),
-        Part::new(Content::Reasoning(thought)),
+        Part::new(Content::Reasoning(reasoning)),
         Part::new(Content::ToolCall(call)),
     ]);
     request.turns[0].role = Role::Assistant;
@@ -578,7 +578,7 @@ fn text() -> impl Strategy<Value = Part> {
     words().prop_map(|text| Part::text(&text))
 }
 
-fn thought() -> impl Strategy<Value = Part> {
+fn reasoning_part() -> impl Strategy<Value = Part> {
     words()
         .prop_map(|text| Part::new(Content::Reasoning(Reasoning { text, ..Reasoning::default() })))
 }
@@ -603,8 +603,8 @@ fn call() -> impl Strategy<Value = Part> {
 fn turn() -> impl Strategy<Value = Turn> {
     let many = |part| proptest::collection::vec(part, 1..4);
     let assistant = (
-        proptest::collection::vec(prop_oneof![text(), thought()], 0..4),
-        proptest::option::of((thought(), proptest::collection::vec(call(), 1..3))),
+        proptest::collection::vec(prop_oneof![text(), reasoning_part()], 0..4),
+        proptest::option::of((reasoning_part(), proptest::collection::vec(call(), 1..3))),
     )
         .prop_filter("it says something", |(said, calls)| !said.is_empty() || calls.is_some())
         .prop_map(|(mut parts, planned)| {

@@ -59,7 +59,7 @@ pub(super) fn write(
 /// True for what a message of the assistant has no place for.
 pub(super) fn is_lost(role: Role, content: &Content) -> bool {
     let is_lost = match content {
-        Content::Reasoning(thought) => !is_shown(thought),
+        Content::Reasoning(reasoning) => !is_shown(reasoning),
         Content::Image(_) | Content::Audio(_) | Content::Video(_) | Content::File(_) => true,
         _ => false,
     };
@@ -214,8 +214,8 @@ pub(super) fn write_assistant(
     let calls = || parts.iter().filter_map(call);
     let plan = if calls().next().is_some() { plan_of(parts) } else { None };
     let is_content = |part: &Part| match &part.content {
-        Content::Reasoning(thought) => {
-            is_shown(thought) && !plan.is_some_and(|it| std::ptr::eq(it, thought))
+        Content::Reasoning(reasoning) => {
+            is_shown(reasoning) && !plan.is_some_and(|it| std::ptr::eq(it, reasoning))
         }
         Content::ToolCall(_) => false,
         _ => true,
@@ -227,7 +227,7 @@ pub(super) fn write_assistant(
         calls().next().is_some() || plan.is_some(),
         warnings,
     );
-    message.optional_text("tool_plan", plan.map(|thought| thought.text.as_str()));
+    message.optional_text("tool_plan", plan.map(|reasoning| reasoning.text.as_str()));
     if calls().next().is_some() {
         message.array("tool_calls", |array| {
             calls().for_each(|call| array.object(|object| write_call(object, call)));
@@ -242,26 +242,26 @@ fn call(part: &Part) -> Option<&ToolCall> {
     }
 }
 
-fn is_shown(thought: &Reasoning) -> bool {
-    !thought.text.is_empty()
+fn is_shown(reasoning: &Reasoning) -> bool {
+    !reasoning.text.is_empty()
 }
 
 /// The thought that stands last before the calls, after all words.
 fn plan_of(parts: &[Part]) -> Option<&Reasoning> {
-    let said = parts.iter().rev().find(|part| match &part.content {
-        Content::Reasoning(thought) => is_shown(thought),
+    let last = parts.iter().rev().find(|part| match &part.content {
+        Content::Reasoning(reasoning) => is_shown(reasoning),
         Content::ToolCall(_) => false,
         _ => true,
     })?;
-    match &said.content {
-        Content::Reasoning(thought) => Some(thought),
+    match &last.content {
+        Content::Reasoning(reasoning) => Some(reasoning),
         _ => None,
     }
 }
 
 fn warn_of_proofs(part: &Part, warnings: &mut Warnings) {
     let (signature, is_sealed) = match &part.content {
-        Content::Reasoning(thought) => (&thought.signature, thought.sealed.is_some()),
+        Content::Reasoning(reasoning) => (&reasoning.signature, reasoning.sealed.is_some()),
         Content::ToolCall(call) => (&call.signature, false),
         _ => return,
     };
@@ -309,8 +309,8 @@ fn write_assistant_content(
 /// Writes one block of an assistant's content, if it can be said.
 fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings) -> bool {
     match &part.content {
-        Content::Reasoning(thought) => {
-            write_thought(array, &thought.text);
+        Content::Reasoning(reasoning) => {
+            write_reasoning(array, &reasoning.text);
             true
         }
         Content::Text(_) | Content::Refusal(_) => write_part(array, part, warnings).is_ok(),
@@ -327,7 +327,7 @@ fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings
 }
 
 /// Writes a block of thought.
-pub(super) fn write_thought(array: &mut ArrayWriter<'_>, text: &str) {
+pub(super) fn write_reasoning(array: &mut ArrayWriter<'_>, text: &str) {
     array.object(|block| {
         block.text("type", "thinking");
         block.text("thinking", text);

@@ -65,7 +65,7 @@ fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
 /// Tells what is left out and has no place of its own below.
 fn warn(request: &ChatRequest, warnings: &mut Warnings) {
     let sampling = &request.sampling;
-    for (name, is_told) in [
+    for (name, is_set) in [
         ("min_p", sampling.min_p.is_some()),
         ("logit_bias", sampling.logit_bias.is_some()),
         ("user", request.user.is_some()),
@@ -77,7 +77,7 @@ fn warn(request: &ChatRequest, warnings: &mut Warnings) {
         ("parallel_tool_calls", request.parallel_tool_calls == Some(false)),
         ("top_logprobs", request.top_logprobs.is_some_and(|top| top > 0)),
     ] {
-        if is_told {
+        if is_set {
             warnings.dropped(name, NO_SUCH);
         }
     }

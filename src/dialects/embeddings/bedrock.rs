@@ -78,10 +78,10 @@ impl ProviderEmbeddings for Titan {
     }
 
     fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
-        let told = root.get("inputTextTokenCount").and_then(Node::u64);
+        let tokens = root.get("inputTextTokenCount").and_then(Node::u64);
         Some(EmbeddingsAnswer {
             vectors: vec![vector::read(root.get("embedding")?)?],
-            usage: told.map(|input_tokens| Usage { input_tokens, ..Usage::default() }),
+            usage: tokens.map(|input_tokens| Usage { input_tokens, ..Usage::default() }),
             ..EmbeddingsAnswer::default()
         })
     }

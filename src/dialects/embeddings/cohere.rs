@@ -133,13 +133,13 @@ pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
 /// What is billed: tokens of text, and of pictures, which are counted apart.
 fn usage(billed: Node<'_>) -> Option<Usage> {
     let count = |key: &str| billed.get(key).and_then(Node::u64).unwrap_or(0);
-    let pictures = count("image_tokens");
+    let images = count("image_tokens");
     // `text_tokens` repeats `input_tokens` where there are both.
     let words = count("input_tokens").max(count("text_tokens"));
-    let is_told = ["input_tokens", "text_tokens", "image_tokens"].iter();
-    is_told.clone().any(|key| billed.get(key).is_some()).then(|| Usage {
-        input_tokens: words.saturating_add(pictures),
-        input_image_tokens: pictures,
+    let counts = ["input_tokens", "text_tokens", "image_tokens"].iter();
+    counts.clone().any(|key| billed.get(key).is_some()).then(|| Usage {
+        input_tokens: words.saturating_add(images),
+        input_image_tokens: images,
         ..Usage::default()
     })
 }

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn unsupported_purpose_is_warned() {
-        for (words, purpose, expected, told) in [
+        for (words, purpose, expected, warning) in [
             (COHERE, Purpose::Query, Some("search_query"), ""),
             (COHERE, Purpose::Fact, Some("search_query"), "changed"),
             (COHERE, Purpose::Similarity, Some("clustering"), "changed"),
@@ -104,8 +104,8 @@ mod tests {
         ] {
             let mut warnings = Warnings::default();
             assert_eq!(word(words, purpose, &mut warnings), expected, "{purpose:?}");
-            assert!(warnings.header().starts_with(told), "{purpose:?}: {}", warnings.header());
-            assert_eq!(warnings.is_empty(), told.is_empty());
+            assert!(warnings.header().starts_with(warning), "{purpose:?}: {}", warnings.header());
+            assert_eq!(warnings.is_empty(), warning.is_empty());
         }
     }
 }

@@ -58,7 +58,7 @@ fn write_request(
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
-        .map_err(|unsayable| unsayable.to_string())?;
+        .map_err(|unsupported| unsupported.to_string())?;
     Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
 }
 
@@ -106,7 +106,7 @@ fn answer() -> EmbeddingsAnswer {
 }
 
 /// The golden request and answer as far as a format can express them.
-fn said_by(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
+fn golden_pair(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
     let (mut request, mut answer) = (request(), answer());
     if name.starts_with("titan") {
         request.inputs.truncate(1);
@@ -133,7 +133,7 @@ fn said_by(name: &str) -> (EmbeddingsRequest, EmbeddingsAnswer) {
 #[test]
 fn all_formats_agree() {
     for (name, codec) in FORMATS {
-        let (request, answer) = said_by(name);
+        let (request, answer) = golden_pair(name);
         let body = value(&golden(&format!("{name}.request")));
         assert_eq!(read_request(codec, &body).as_ref(), Ok(&request), "{name}");
         let written = write_request(codec, &request, true);
@@ -164,11 +164,11 @@ fn openai_client_works_with_every_format() {
         assert_eq!(has_user, name == "openai", "{name}");
         assert_eq!(warnings.contains("dropped user"), !has_user, "{name}: {warnings}");
         let given = read_answer(codec, &golden(&format!("{name}.answer"))).expect("an answer");
-        let told = value(&write_answer(&openai::Openai, &given, &request));
+        let written = value(&write_answer(&openai::Openai, &given, &request));
         // The f32 nearest to 0.0023064255 and so on, little-endian.
         let expected = json!("ZicXOwAAAL8AAAA+AACAPw==");
-        assert_eq!(told["data"][0]["embedding"], expected, "{name}");
-        assert_eq!(told["object"], "list");
+        assert_eq!(written["data"][0]["embedding"], expected, "{name}");
+        assert_eq!(written["object"], "list");
     }
 }
 
@@ -215,7 +215,7 @@ fn format_follows_the_model() {
 
 #[test]
 fn all_input_kinds_are_written() {
-    let picture = Media::base64("image/png", "AAAA");
+    let image = Media::base64("image/png", "AAAA");
     let far = Media::of_url("https://pictures.example/a.png");
     let tokens = EmbeddingsInput::Tokens(vec![1, 2]);
     for (input, expected) in [
@@ -225,7 +225,7 @@ fn all_input_kinds_are_written() {
         (json!([[1, 2], "a"]), vec![tokens.clone(), text("a")]),
         (
             json!([{"text": "a"}, {"image": "data:image/png;base64,AAAA"}]),
-            vec![text("a"), EmbeddingsInput::Image(picture.clone())],
+            vec![text("a"), EmbeddingsInput::Image(image.clone())],
         ),
         (
             json!([{"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}]),
@@ -254,16 +254,16 @@ fn all_input_kinds_are_written() {
         let sent = |input| write_request(codec, &of(input), true);
         assert_eq!(sent(tokens.clone()).is_ok(), name == "openai", "{name}");
         let has_images = ["gemini", "cohere", "cohere-on-bedrock"].contains(&name);
-        assert_eq!(sent(EmbeddingsInput::Image(picture.clone())).is_ok(), has_images, "{name}");
+        assert_eq!(sent(EmbeddingsInput::Image(image.clone())).is_ok(), has_images, "{name}");
         assert!(sent(EmbeddingsInput::Image(far.clone())).is_err(), "{name}");
         if has_images {
             let request =
-                EmbeddingsRequest { purpose: None, ..of(EmbeddingsInput::Image(picture.clone())) };
+                EmbeddingsRequest { purpose: None, ..of(EmbeddingsInput::Image(image.clone())) };
             let (body, _) = write_request(codec, &request, true).expect("sayable");
             assert_eq!(read_request(codec, &body).expect("a request").inputs, request.inputs);
         }
     }
-    let mixed = of(vec![text("a"), EmbeddingsInput::Image(picture)]);
+    let mixed = of(vec![text("a"), EmbeddingsInput::Image(image)]);
     let (body, _) = write_request(&cohere::Cohere, &mixed, true).expect("sayable");
     assert_eq!(body["inputs"][0]["content"], json!([{"type": "text", "text": "a"}]));
     assert_eq!(read_request(&cohere::Cohere, &body), Ok(mixed));
@@ -276,17 +276,17 @@ fn cohere_requires_input_type() {
         let (body, warnings) = write_request(&cohere::Cohere, &request, true).expect("sayable");
         (body["input_type"].as_str().map(str::to_owned), warnings)
     };
-    let picture = || EmbeddingsInput::Image(Media::base64("image/png", "AAAA"));
-    for (inputs, purpose, expected, is_told) in [
+    let image = || EmbeddingsInput::Image(Media::base64("image/png", "AAAA"));
+    for (inputs, purpose, expected, is_warned) in [
         (vec![text("a")], None, "search_document", false),
-        (vec![picture()], None, "image", false),
-        (vec![picture(), text("a")], None, "search_document", false),
+        (vec![image()], None, "image", false),
+        (vec![image(), text("a")], None, "search_document", false),
         (vec![text("a")], Some(Purpose::Query), "search_query", false),
         (vec![text("a")], Some(Purpose::Fact), "search_query", true),
     ] {
         let (word, warnings) = kind(inputs, purpose);
         assert_eq!(word.as_deref(), Some(expected));
-        assert_eq!(!warnings.is_empty(), is_told, "{warnings}");
+        assert_eq!(!warnings.is_empty(), is_warned, "{warnings}");
     }
 }
 
@@ -297,7 +297,7 @@ fn unsupported_requests_are_rejected() {
     };
     let several = EmbeddingsRequest { dimensions: None, ..request() };
     assert!(refused(&bedrock::TITAN_2, several).starts_with("several inputs at once"));
-    let (one, _) = said_by("titan-2");
+    let (one, _) = golden_pair("titan-2");
     assert!(refused(&bedrock::TITAN_1, one.clone()).starts_with("a length of vectors"));
     let foreign = |dialect| DialectJson { dialect, json: Json::of_written("\"x\"".to_owned()) };
     let mut request = EmbeddingsRequest { purpose: Some(Purpose::Query), ..one };
@@ -346,8 +346,9 @@ fn odd_responses_are_read_or_rejected() {
         read_answer(&cohere::Cohere, billed.to_string().as_bytes()).and_then(|answer| answer.usage);
     let usage = usage.expect("counts");
     assert_eq!((usage.input_tokens, usage.input_image_tokens), (1003, 1000));
-    let untold = json!({"predictions": [{"embeddings": {"values": [1.0]}}]});
-    let answer = read_answer(&vertex::Vertex, untold.to_string().as_bytes()).expect("an answer");
+    let without_usage = json!({"predictions": [{"embeddings": {"values": [1.0]}}]});
+    let answer =
+        read_answer(&vertex::Vertex, without_usage.to_string().as_bytes()).expect("an answer");
     assert_eq!(answer.usage, None);
 }
 

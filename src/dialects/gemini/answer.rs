@@ -101,18 +101,18 @@ fn write_candidate(
 /// Appends one part of the model's; nothing for what this dialect tells elsewhere or not at all.
 pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signature: Option<&str>) {
     let mut part = Vec::new();
-    let is_said = write_object(&mut part, |object| {
+    let is_written = write_object(&mut part, |object| {
         let media = match content {
             Content::Text(text) => {
                 object.text("text", &text.text);
                 None
             }
-            Content::Reasoning(thought) => {
-                object.text("text", &thought.text);
+            Content::Reasoning(reasoning) => {
+                object.text("text", &reasoning.text);
                 // Google's own signature without words lies on no thought.
                 let is_own =
-                    thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
-                if !(thought.text.is_empty() && is_own) {
+                    reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
+                if !(reasoning.text.is_empty() && is_own) {
                     object.flag("thought", true);
                 }
                 None
@@ -134,7 +134,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
     });
     match content {
         Content::Raw(foreign) if foreign.dialect == Dialect::Gemini => array.raw(&foreign.json),
-        _ if is_said => array.item().extend_from_slice(&part),
+        _ if is_written => array.item().extend_from_slice(&part),
         _ => {}
     }
 }

@@ -12,7 +12,7 @@ use super::error;
 use super::failure::{failure, failure_of};
 use super::part::RawPart;
 use super::read_contents::call_id;
-use super::signature::Proof;
+use super::signature::ThoughtSignature;
 use super::usage;
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
@@ -46,7 +46,7 @@ struct Progress {
     /// The part that words go to: whether it is a thought, and its number.
     open: Option<(bool, u32)>,
     /// What lies on the words that are open.
-    proof: Option<Proof>,
+    thought_signature: Option<ThoughtSignature>,
     /// The latest text.
     words: Words,
     /// As last told, for the text that is open in the end.
@@ -181,7 +181,7 @@ impl Progress {
     fn part(&mut self, choice: u32, node: Node<'_>, id: &str, out: &mut Vec<Chunk>) {
         let raw = RawPart::of_provider(node);
         if let Some(call) = raw.call {
-            return self.call(choice, call, raw.proof, id, out);
+            return self.call(choice, call, raw.thought_signature, id, out);
         }
         let is_words = raw.inline_data.is_none() && raw.file_data.is_none() && !raw.is_foreign();
         if is_words {
@@ -199,7 +199,7 @@ impl Progress {
         let text = raw.text.unwrap_or_default();
         let goes_on = self.open.is_some_and(|(is_reasoning, _)| is_reasoning == raw.is_reasoning);
         // Signed words end with their signature; what lies on a thought ends it too.
-        let goes_on = goes_on && self.proof.is_none();
+        let goes_on = goes_on && self.thought_signature.is_none();
         if !text.is_empty() {
             if !goes_on {
                 self.begin(choice, raw.is_reasoning, out);
@@ -210,21 +210,23 @@ impl Progress {
                 }
                 out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
             }
-        } else if raw.proof.is_some() && !goes_on {
+        } else if raw.thought_signature.is_some() && !goes_on {
             self.close(choice, out);
         }
-        let Some(proof) = raw.proof else { return };
-        match (self.open, proof) {
-            (Some((true, part)), Proof::Signature(signature)) => {
+        let Some(thought_signature) = raw.thought_signature else { return };
+        match (self.open, thought_signature) {
+            (Some((true, part)), ThoughtSignature::Signature(signature)) => {
                 let delta = Delta::Signature(signature);
                 out.push(Chunk::BlockDelta { choice, part, delta });
                 self.close(choice, out);
             }
-            (Some((false, _)), proof) => self.proof = Some(proof),
+            (Some((false, _)), thought_signature) => {
+                self.thought_signature = Some(thought_signature);
+            }
             // A thought cannot grow by what is sealed, so that this is one of its own.
-            (_, proof) => {
+            (_, thought_signature) => {
                 self.close(choice, out);
-                self.alone(choice, proof, out);
+                self.alone(choice, thought_signature, out);
             }
         }
     }
@@ -254,15 +256,15 @@ impl Progress {
         if let Some((_, part)) = self.open.take() {
             out.push(Chunk::BlockStop { choice, part });
         }
-        if let Some(proof) = self.proof.take() {
-            self.alone(choice, proof, out);
+        if let Some(thought_signature) = self.thought_signature.take() {
+            self.alone(choice, thought_signature, out);
         }
     }
 
     /// A thought without words.
-    fn alone(&mut self, choice: u32, proof: Proof, out: &mut Vec<Chunk>) {
-        let thought = Content::Reasoning(proof.thought(String::new()));
-        let part = self.open(choice, thought, out);
+    fn alone(&mut self, choice: u32, thought_signature: ThoughtSignature, out: &mut Vec<Chunk>) {
+        let reasoning = Content::Reasoning(thought_signature.reasoning_part(String::new()));
+        let part = self.open(choice, reasoning, out);
         out.push(Chunk::BlockStop { choice, part });
     }
 
@@ -270,7 +272,7 @@ impl Progress {
         &mut self,
         choice: u32,
         call: Node<'_>,
-        proof: Option<Proof>,
+        thought_signature: Option<ThoughtSignature>,
         answer: &str,
         out: &mut Vec<Chunk>,
     ) {
@@ -288,7 +290,7 @@ impl Progress {
             id,
             name: name.to_owned(),
             arguments: String::new(),
-            signature: proof.and_then(Proof::signature),
+            signature: thought_signature.and_then(ThoughtSignature::signature),
         };
         let part = self.open(choice, Content::ToolCall(begun), out);
         if !arguments.is_empty() {

@@ -86,11 +86,13 @@ impl Encoder {
                 state.citations.extend(text.citations.iter().cloned());
                 Some(Open::Text)
             }
-            Content::Reasoning(thought) if !self.with_reasoning && !is_own_signature(thought) => {
-                Some(Open::HiddenReasoning(thought.clone()))
+            Content::Reasoning(reasoning)
+                if !self.with_reasoning && !is_own_signature(reasoning) =>
+            {
+                Some(Open::HiddenReasoning(reasoning.clone()))
             }
-            Content::Reasoning(thought) => {
-                Some(Open::Thought { has_words: !thought.text.is_empty() })
+            Content::Reasoning(reasoning) => {
+                Some(Open::Thought { has_words: !reasoning.text.is_empty() })
             }
             Content::Refusal(_) => Some(Open::Refusal),
             Content::ToolCall(call) => Some(Open::Call(call.clone())),
@@ -99,26 +101,28 @@ impl Encoder {
         let is_hidden = matches!(open, Some(Open::HiddenReasoning(_)));
         state.open.extend(open.map(|open| (part, open)));
         match content {
-            Content::Reasoning(thought) if is_hidden => self.wait(thought.text.len(), out),
+            Content::Reasoning(reasoning) if is_hidden => self.wait(reasoning.text.len(), out),
             Content::Text(text) if text.text.is_empty() => {}
             Content::Refusal(text) => self.refuse(choice, text, out),
             Content::ToolCall(call) => self.wait(call.arguments.len(), out),
-            Content::Reasoning(thought) => self.thought(choice, thought, out),
+            Content::Reasoning(reasoning) => self.reasoning_part(choice, reasoning, out),
             content => {
-                let proof = self.proof(choice);
-                self.part(choice, out, |array| write_part(array, content, proof.as_deref()));
+                let thought_signature = self.thought_signature(choice);
+                self.part(choice, out, |array| {
+                    write_part(array, content, thought_signature.as_deref());
+                });
             }
         }
     }
 
     /// A thought as it opens: mostly empty, unless it is sealed.
-    fn thought(&mut self, choice: u32, thought: &Reasoning, out: &mut Vec<u8>) {
-        let sealed = thought.sealed.as_ref().map(sealed_for_client);
-        let signed = thought.signature.as_ref().map(for_client);
-        let proof = sealed.as_deref().or(signed.as_deref());
-        if !thought.text.is_empty() || proof.is_some() {
-            let content = Content::Reasoning(thought.clone());
-            self.part(choice, out, |array| write_part(array, &content, proof));
+    fn reasoning_part(&mut self, choice: u32, reasoning: &Reasoning, out: &mut Vec<u8>) {
+        let sealed = reasoning.sealed.as_ref().map(sealed_for_client);
+        let signed = reasoning.signature.as_ref().map(for_client);
+        let thought_signature = sealed.as_deref().or(signed.as_deref());
+        if !reasoning.text.is_empty() || thought_signature.is_some() {
+            let content = Content::Reasoning(reasoning.clone());
+            self.part(choice, out, |array| write_part(array, &content, thought_signature));
         }
     }
 
@@ -127,11 +131,11 @@ impl Encoder {
         match (state.open.get_mut(&part), delta) {
             (Some(Open::Text), Delta::Text(text)) => {
                 state.words.push(text);
-                let proof = state.hidden.for_part();
+                let thought_signature = state.hidden.for_part();
                 self.part(choice, out, |array| {
                     array.object(|it| {
                         it.text("text", text);
-                        it.optional_text("thoughtSignature", proof.as_deref());
+                        it.optional_text("thoughtSignature", thought_signature.as_deref());
                     });
                 });
             }
@@ -163,12 +167,12 @@ impl Encoder {
                     });
                 });
             }
-            (Some(Open::HiddenReasoning(thought)), Delta::Text(text)) => {
-                thought.text.push_str(text);
+            (Some(Open::HiddenReasoning(reasoning)), Delta::Text(text)) => {
+                reasoning.text.push_str(text);
                 self.wait(text.len(), out);
             }
-            (Some(Open::HiddenReasoning(thought)), Delta::Signature(signature)) => {
-                thought.signature = Some(signature.clone());
+            (Some(Open::HiddenReasoning(reasoning)), Delta::Signature(signature)) => {
+                reasoning.signature = Some(signature.clone());
             }
             (Some(Open::Refusal), Delta::Text(text)) => self.refuse(choice, text, out),
             (Some(Open::Call(call)), Delta::Arguments(piece)) => {
@@ -183,7 +187,7 @@ impl Encoder {
     }
 
     /// The signature of a part, which holds the thoughts before it that the client did not ask for.
-    fn proof(&mut self, choice: u32) -> Option<String> {
+    fn thought_signature(&mut self, choice: u32) -> Option<String> {
         self.choices.get_mut(&choice)?.hidden.for_part()
     }
 
@@ -209,8 +213,8 @@ impl Encoder {
     fn close(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
         let Some(state) = self.choices.get_mut(&choice) else { return };
         let open = state.open.remove(&part);
-        if let Some(Open::HiddenReasoning(thought)) = open {
-            state.hidden.push(thought);
+        if let Some(Open::HiddenReasoning(reasoning)) = open {
+            state.hidden.push(reasoning);
         } else if let Some(Open::Call(call)) = open {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(call.arguments.len());
             let own = call.signature.as_ref().map(|it| for_client(it).into_owned());
@@ -314,10 +318,10 @@ impl Encoder {
 }
 
 fn last_candidate(candidate: &mut ObjectWriter<'_>, index: u32, state: &mut CandidateState) {
-    let proof = state.hidden.for_part();
+    let thought_signature = state.hidden.for_part();
     candidate.object("content", |content| {
         content.array("parts", |parts| {
-            write_part(parts, &Content::Text(Text::default()), proof.as_deref());
+            write_part(parts, &Content::Text(Text::default()), thought_signature.as_deref());
         });
         content.text("role", "model");
     });

@@ -18,9 +18,9 @@ pub(super) fn requests_reasoning(request: &ChatRequest) -> bool {
 }
 
 /// True for Google's own signature, which lies on no thought.
-pub(super) fn is_own_signature(thought: &Reasoning) -> bool {
-    let is_own = thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
-    is_own && thought.text.is_empty() && thought.sealed.is_none()
+pub(super) fn is_own_signature(reasoning: &Reasoning) -> bool {
+    let is_own = reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
+    is_own && reasoning.text.is_empty() && reasoning.sealed.is_none()
 }
 
 /// Thoughts that wait for the part that they are given with.
@@ -28,16 +28,17 @@ pub(super) fn is_own_signature(thought: &Reasoning) -> bool {
 pub(super) struct Hidden(Vec<Reasoning>);
 
 impl Hidden {
-    pub(super) fn push(&mut self, thought: Reasoning) {
-        if !thought.text.is_empty() || thought.signature.is_some() || thought.sealed.is_some() {
-            self.0.push(thought);
+    pub(super) fn push(&mut self, reasoning: Reasoning) {
+        if !reasoning.text.is_empty() || reasoning.signature.is_some() || reasoning.sealed.is_some()
+        {
+            self.0.push(reasoning);
         }
     }
 
     /// The signature of a call, which holds all that waits.
     pub(super) fn for_call(&mut self) -> Option<String> {
-        let thoughts = std::mem::take(&mut self.0);
-        match thoughts.as_slice() {
+        let reasoning = std::mem::take(&mut self.0);
+        match reasoning.as_slice() {
             [] => None,
             // It is all that Google wants back.
             [Reasoning { signature: Some(signature), sealed: None, .. }]
@@ -45,7 +46,7 @@ impl Hidden {
             {
                 Some(signature.text.clone())
             }
-            thoughts => Some(write(thoughts)),
+            reasoning => Some(write(reasoning)),
         }
     }
 
@@ -60,38 +61,39 @@ impl Hidden {
 /// given with.
 pub(super) fn without_reasoning(parts: &[Part]) -> Vec<Part> {
     let (mut shown, mut hidden) = (Vec::with_capacity(parts.len()), Hidden::default());
-    let proof = |text: String| {
+    let thought_signature = |text: String| {
         let signature = Some(Signature { dialect: Dialect::Gemini, text });
         Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
     };
     for part in parts {
         let signature = match &part.content {
-            Content::Reasoning(thought) if !is_own_signature(thought) => {
-                hidden.push(thought.clone());
+            Content::Reasoning(reasoning) if !is_own_signature(reasoning) => {
+                hidden.push(reasoning.clone());
                 continue;
             }
             Content::ToolCall(_) => hidden.for_call(),
             Content::Reasoning(_) => None,
             _ => hidden.for_part(),
         };
-        shown.extend(signature.map(proof));
+        shown.extend(signature.map(thought_signature));
         shown.push(part.clone());
     }
-    shown.extend(hidden.for_part().map(proof));
+    shown.extend(hidden.for_part().map(thought_signature));
     shown
 }
 
-fn write(thoughts: &[Reasoning]) -> String {
+fn write(reasoning: &[Reasoning]) -> String {
     let mut text = MARK.as_bytes().to_vec();
     write_array(&mut text, |array| {
-        for thought in thoughts {
+        for reasoning in reasoning {
             array.object(|object| {
-                object.text("text", &thought.text);
-                let proof = |proof: &Option<Signature>| {
-                    proof.as_ref().map(|it| it.write(Dialect::Gemini).into_owned())
+                object.text("text", &reasoning.text);
+                let thought_signature = |thought_signature: &Option<Signature>| {
+                    thought_signature.as_ref().map(|it| it.write(Dialect::Gemini).into_owned())
                 };
-                object.optional_text("signature", proof(&thought.signature).as_deref());
-                object.optional_text("sealed", proof(&thought.sealed).as_deref());
+                object
+                    .optional_text("signature", thought_signature(&reasoning.signature).as_deref());
+                object.optional_text("sealed", thought_signature(&reasoning.sealed).as_deref());
             });
         }
     });
@@ -118,12 +120,13 @@ pub(super) fn read(signature: &str) -> Option<Vec<Reasoning>> {
     }
     let bytes = decoded(signature)?;
     let written: Vec<Written> = serde_json::from_slice(bytes.get(MARK.len()..)?).ok()?;
-    let proof = |text: Option<String>| text.map(|text| Signature::read(Dialect::Gemini, &text));
-    let thought = |it: Written| Reasoning {
+    let thought_signature =
+        |text: Option<String>| text.map(|text| Signature::read(Dialect::Gemini, &text));
+    let reasoning = |it: Written| Reasoning {
         id: None,
         text: it.text,
-        signature: proof(it.signature),
-        sealed: proof(it.sealed),
+        signature: thought_signature(it.signature),
+        sealed: thought_signature(it.sealed),
     };
-    Some(written.into_iter().map(thought).collect())
+    Some(written.into_iter().map(reasoning).collect())
 }

@@ -4,7 +4,7 @@
 
 use super::base64::standard_base64;
 use super::hidden;
-use super::signature::Proof;
+use super::signature::ThoughtSignature;
 use super::write_contents::{UNCHECKED, UNCHECKED_IN_BASE64};
 use crate::llm::{
     Content, Dialect, DialectJson, File, Image, Malformed, Media, MediaSource, Node, Part,
@@ -19,7 +19,7 @@ const FILES: &str = "https://generativelanguage.googleapis.com/";
 pub(super) struct RawPart<'a> {
     pub text: Option<&'a str>,
     pub is_reasoning: bool,
-    pub proof: Option<Proof>,
+    pub thought_signature: Option<ThoughtSignature>,
     /// Thoughts that the client did not ask for and was given in the signature.
     pub hidden: Vec<Reasoning>,
     pub inline_data: Option<Node<'a>>,
@@ -63,8 +63,8 @@ impl<'a> RawPart<'a> {
                 // What stands for a signature is none.
                 let is_proof = !["", UNCHECKED, UNCHECKED_IN_BASE64].contains(&text);
                 match hidden::read(text) {
-                    Some(thoughts) => self.hidden = thoughts,
-                    None => self.proof = is_proof.then(|| Proof::read(text)),
+                    Some(reasoning) => self.hidden = reasoning,
+                    None => self.thought_signature = is_proof.then(|| ThoughtSignature::read(text)),
                 }
             }
             "inlineData" | "inline_data" => self.inline_data = Some(value.expect_object()?),
@@ -110,19 +110,21 @@ impl<'a> RawPart<'a> {
             parts.push(Part::new(file(data).within("fileData")?));
         } else if self.is_reasoning {
             let text = self.text.unwrap_or_default().to_owned();
-            let thought = match self.proof {
-                Some(proof) => proof.thought(text),
+            let reasoning = match self.thought_signature {
+                Some(thought_signature) => thought_signature.reasoning_part(text),
                 None => Reasoning { text, ..Reasoning::default() },
             };
-            parts.push(Part::new(Content::Reasoning(thought)));
+            parts.push(Part::new(Content::Reasoning(reasoning)));
             return Ok(parts);
         } else if let Some(text) = self.text.filter(|text| !text.is_empty()) {
             parts.push(Part::text(text));
-        } else if self.proof.is_none() {
+        } else if self.thought_signature.is_none() {
             parts.push(Part::new(Content::Text(Text::default())));
         }
-        if let Some(proof) = self.proof {
-            parts.push(Part::new(Content::Reasoning(proof.thought(String::new()))));
+        if let Some(thought_signature) = self.thought_signature {
+            parts.push(Part::new(Content::Reasoning(
+                thought_signature.reasoning_part(String::new()),
+            )));
         }
         Ok(parts)
     }

@@ -35,7 +35,8 @@ impl Contents {
             let is_over = raw.is_only_hidden();
             let hidden = std::mem::take(&mut raw.hidden).into_iter();
             if role == Role::Assistant {
-                parts_so_far.extend(hidden.map(|thought| Part::new(Content::Reasoning(thought))));
+                parts_so_far
+                    .extend(hidden.map(|reasoning| Part::new(Content::Reasoning(reasoning))));
             }
             if is_over {
                 return Ok(());
@@ -70,9 +71,13 @@ impl Contents {
     /// Gives a foreign signature that comes without words the thoughts before it. Streams bring it behind the
     /// words that it proves, and Google's client keeps each piece as a part, or even a turn, of its own.
     fn with_words_before(&mut self, part: Part, parts_so_far: &mut Vec<Part>) -> Part {
-        let Part { content: Content::Reasoning(mut proof), cache } = part else { return part };
-        let signature = proof.signature.as_ref().or(proof.sealed.as_ref());
-        if proof.text.is_empty() && signature.is_some_and(|it| it.dialect != Dialect::Gemini) {
+        let Part { content: Content::Reasoning(mut thought_signature), cache } = part else {
+            return part;
+        };
+        let signature = thought_signature.signature.as_ref().or(thought_signature.sealed.as_ref());
+        if thought_signature.text.is_empty()
+            && signature.is_some_and(|it| it.dialect != Dialect::Gemini)
+        {
             let mut pieces = Vec::new();
             while let Some(piece) = take_open_reasoning(parts_so_far) {
                 pieces.push(piece);
@@ -86,9 +91,9 @@ impl Contents {
                     self.turns.pop();
                 }
             }
-            proof.text = pieces.into_iter().rev().collect();
+            thought_signature.text = pieces.into_iter().rev().collect();
         }
-        Part { content: Content::Reasoning(proof), cache }
+        Part { content: Content::Reasoning(thought_signature), cache }
     }
 
     /// Keeps what lies beside the data of a part, such as which seconds of a video count.
@@ -114,7 +119,8 @@ impl Contents {
         };
         self.calls += 1;
         self.open.push((id.clone(), name.clone()));
-        let signature = raw.proof.and_then(super::signature::Proof::signature);
+        let signature =
+            raw.thought_signature.and_then(super::signature::ThoughtSignature::signature);
         Ok(Part::new(Content::ToolCall(ToolCall { id, name, arguments, signature })))
     }
 
@@ -154,11 +160,13 @@ impl Contents {
 /// Takes the words of the last part, if it is a thought without proof.
 fn take_open_reasoning(parts: &mut Vec<Part>) -> Option<String> {
     let is_open = |part: &mut Part| match &part.content {
-        Content::Reasoning(thought) => thought.signature.is_none() && thought.sealed.is_none(),
+        Content::Reasoning(reasoning) => {
+            reasoning.signature.is_none() && reasoning.sealed.is_none()
+        }
         _ => false,
     };
-    let Content::Reasoning(thought) = parts.pop_if(is_open)?.content else { return None };
-    Some(thought.text)
+    let Content::Reasoning(reasoning) = parts.pop_if(is_open)?.content else { return None };
+    Some(reasoning.text)
 }
 
 /// A picture or document of a function's result.

@@ -221,8 +221,8 @@ fn calling(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> 
         }
         _ => return Err(Malformed::new("one of AUTO, ANY, NONE, VALIDATED")).within("mode"),
     };
-    let is_said = matches!(request.tool_choice, Some(ToolChoice::Function(_)));
-    if let Some(names) = names.filter(|_| !allowed.is_empty() && !is_said) {
+    let is_forced = matches!(request.tool_choice, Some(ToolChoice::Function(_)));
+    if let Some(names) = names.filter(|_| !allowed.is_empty() && !is_forced) {
         keep(request, "allowedFunctionNames", names);
     }
     Ok(())

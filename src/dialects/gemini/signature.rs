@@ -15,12 +15,12 @@ use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 const SEALED: &str = "sealed:";
 
 /// A signature as it came, and whether it is in truth a sealed thought.
-pub(super) enum Proof {
+pub(super) enum ThoughtSignature {
     Signature(Signature),
     Sealed(Signature),
 }
 
-impl Proof {
+impl ThoughtSignature {
     /// Reads `thoughtSignature`.
     pub(super) fn read(text: &str) -> Self {
         let wrapped = unwrapped(text);
@@ -44,7 +44,7 @@ impl Proof {
     }
 
     /// A thought of these words, proven by this.
-    pub(super) fn thought(self, text: String) -> Reasoning {
+    pub(super) fn reasoning_part(self, text: String) -> Reasoning {
         let (signature, sealed) = match self {
             Self::Signature(signature) => (Some(signature), None),
             Self::Sealed(sealed) => (None, Some(sealed)),
@@ -67,10 +67,10 @@ fn unwrapped(text: &str) -> Option<String> {
 
 /// True for a signature that Google has not made.
 pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
-    match Proof::read(text) {
+    match ThoughtSignature::read(text) {
         _ if hidden::holds_reasoning(text) => true,
-        Proof::Sealed(_) => true,
-        Proof::Signature(signature) => signature.dialect != Dialect::Gemini,
+        ThoughtSignature::Sealed(_) => true,
+        ThoughtSignature::Signature(signature) => signature.dialect != Dialect::Gemini,
     }
 }
 
@@ -105,13 +105,13 @@ pub(super) fn signed<'a>(
     let mut rest = parts.iter().peekable();
     while let Some(part) = rest.next() {
         let signature = match &part.content {
-            Content::Reasoning(thought) => {
-                let signature = held(thought).and_then(&mut text_of);
-                if !thought.text.is_empty() {
+            Content::Reasoning(reasoning) => {
+                let signature = held(reasoning).and_then(&mut text_of);
+                if !reasoning.text.is_empty() {
                     signature
                 } else if signature.is_none() {
                     continue;
-                } else if is_own(thought) {
+                } else if is_own(reasoning) {
                     let before = found.last_mut().filter(|before| takes_back(before));
                     match (before, rest.peek().map(|next| &next.content)) {
                         // A signed call is the rule, signed words are the exception.
@@ -162,14 +162,14 @@ impl<'a> PartSignature<'a> {
     }
 }
 
-fn held(thought: &Reasoning) -> Option<PartSignature<'_>> {
-    let sealed = thought.sealed.as_ref().map(PartSignature::Sealed);
-    sealed.or_else(|| thought.signature.as_ref().map(PartSignature::Signature))
+fn held(reasoning: &Reasoning) -> Option<PartSignature<'_>> {
+    let sealed = reasoning.sealed.as_ref().map(PartSignature::Sealed);
+    sealed.or_else(|| reasoning.signature.as_ref().map(PartSignature::Signature))
 }
 
-fn is_own(thought: &Reasoning) -> bool {
-    let own = thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
-    own && thought.sealed.is_none()
+fn is_own(reasoning: &Reasoning) -> bool {
+    let own = reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
+    own && reasoning.sealed.is_none()
 }
 
 /// Words and pictures may have been signed themselves.
@@ -204,11 +204,15 @@ mod tests {
             of(Dialect::OpenaiResponses, "gAAAA#with a mark"),
         ] {
             let text = for_client(&signature).into_owned();
-            assert_eq!(Proof::read(&text).signature().as_ref(), Some(&signature), "{text}");
+            assert_eq!(
+                ThoughtSignature::read(&text).signature().as_ref(),
+                Some(&signature),
+                "{text}"
+            );
             let url = text.replace('+', "-").replace('/', "_");
             if signature.dialect != Dialect::Gemini {
                 assert!(decoded(&text).is_some(), "{text}");
-                assert_eq!(Proof::read(&url).signature(), Some(signature));
+                assert_eq!(ThoughtSignature::read(&url).signature(), Some(signature));
             }
         }
     }
@@ -219,7 +223,7 @@ mod tests {
         {
             let text = sealed_for_client(&sealed);
             assert_eq!(
-                Proof::read(&text).thought("t".to_owned()),
+                ThoughtSignature::read(&text).reasoning_part("t".to_owned()),
                 Reasoning { text: "t".to_owned(), sealed: Some(sealed), ..Reasoning::default() }
             );
         }
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn signatures_return_to_their_parts() {
         let text = || Part::text("x");
-        let proof = |text: &str| {
+        let thought_signature = |text: &str| {
             let signature = Some(of(Dialect::Gemini, text));
             Part::new(Content::Reasoning(Reasoning { signature, ..Reasoning::default() }))
         };
@@ -253,14 +257,20 @@ mod tests {
             Part::new(Content::ToolCall(ToolCall { signature, ..ToolCall::default() }))
         };
         let on = |kind: char, text: &str| (kind, text.to_owned());
-        assert_eq!(placed(&[text(), proof("s")]), [on('t', "s")]);
-        assert_eq!(placed(&[proof("s"), text()]), [on('t', "s")]);
-        assert_eq!(placed(&[proof("s"), call(None)]), [on('c', "s")]);
-        assert_eq!(placed(&[text(), proof("s"), call(None)]), [on('t', ""), on('c', "s")]);
-        let all = [text(), proof("s"), call(Some("u"))];
+        assert_eq!(placed(&[text(), thought_signature("s")]), [on('t', "s")]);
+        assert_eq!(placed(&[thought_signature("s"), text()]), [on('t', "s")]);
+        assert_eq!(placed(&[thought_signature("s"), call(None)]), [on('c', "s")]);
+        assert_eq!(
+            placed(&[text(), thought_signature("s"), call(None)]),
+            [on('t', ""), on('c', "s")]
+        );
+        let all = [text(), thought_signature("s"), call(Some("u"))];
         assert_eq!(placed(&all), [on('t', "s"), on('c', "u")]);
-        assert_eq!(placed(&[text(), proof("s"), proof("u")]), [on('t', "s"), on('r', "u")]);
-        assert_eq!(placed(&[proof("s")]), [on('r', "s")]);
+        assert_eq!(
+            placed(&[text(), thought_signature("s"), thought_signature("u")]),
+            [on('t', "s"), on('r', "u")]
+        );
+        assert_eq!(placed(&[thought_signature("s")]), [on('r', "s")]);
         let empty = Part::new(Content::Reasoning(Reasoning::default()));
         assert_eq!(placed(&[empty, text()]), [on('t', "")]);
     }

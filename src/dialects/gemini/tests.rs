@@ -77,9 +77,9 @@ fn own(text: &str) -> Option<Signature> {
     Some(Signature { dialect: Dialect::Gemini, text: text.to_owned() })
 }
 
-fn proof(text: &str) -> Part {
-    let thought = Reasoning { signature: own(text), ..Reasoning::default() };
-    Part::new(Content::Reasoning(thought))
+fn thought_signature(text: &str) -> Part {
+    let reasoning = Reasoning { signature: own(text), ..Reasoning::default() };
+    Part::new(Content::Reasoning(reasoning))
 }
 
 /// A request whose client shows thoughts.
@@ -327,7 +327,7 @@ fn calls_without_id_get_stable_ids() {
     assert!(!calls.contains(&results[3]));
     assert_eq!(found.turns[2].role, Role::Tool);
     assert_eq!(found.turns[3], Turn::new(Role::User, vec![Part::text("Go on")]));
-    let told: Vec<_> = found.turns[2]
+    let reported: Vec<_> = found.turns[2]
         .parts
         .iter()
         .filter_map(|part| match &part.content {
@@ -336,7 +336,7 @@ fn calls_without_id_get_stable_ids() {
         })
         .collect();
     let expected = [("of g", false), ("of f", true), (r#"{"b":[1.5]}"#, false), ("{}", false)];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 fn result(id: &str, text: &str) -> ToolResult {
@@ -399,13 +399,13 @@ fn images_in_tool_results_follow_model_support() {
     let mut shown = result("call_1", "seen");
     let media = Media::base64("image/png", "AAAA");
     shown.parts.push(Part::new(Content::Image(Image { media, detail: None })));
-    let picture = json!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}});
+    let image = json!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}});
     let (written, warnings) = write(&answered(shown.clone()), "gemini-3-pro").expect("sayable");
     let found = &written["contents"][2]["parts"];
-    assert_eq!(found[0]["functionResponse"]["parts"], json!([picture]));
+    assert_eq!(found[0]["functionResponse"]["parts"], json!([image]));
     assert!(!warnings.contains("pictures"), "{warnings}");
     let (written, warnings) = write(&answered(shown), "gemini-2.5-pro").expect("sayable");
-    assert_eq!(written["contents"][2]["parts"][1], picture);
+    assert_eq!(written["contents"][2]["parts"][1], image);
     assert!(warnings.contains("changed pictures of a tool result"), "{warnings}");
 }
 
@@ -465,9 +465,9 @@ fn text_signatures_return_to_their_text() {
         json!([{"text": "hm", "thought": true}, {"text": "Hi", "thoughtSignature": "c2ln"}]);
     let body = json!({"contents": [{"role": "model", "parts": parts}]});
     let found = request(&body);
-    let thought = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
-    let thought = Part::new(Content::Reasoning(thought));
-    assert_eq!(found.turns[0].parts, [thought, Part::text("Hi"), proof("c2ln")]);
+    let reasoning = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
+    let reasoning = Part::new(Content::Reasoning(reasoning));
+    assert_eq!(found.turns[0].parts, [reasoning, Part::text("Hi"), thought_signature("c2ln")]);
     let (written, warnings) = write(&found, "gemini-3-pro").expect("sayable");
     assert_eq!(written["contents"], body["contents"]);
     assert_eq!(warnings, "");
@@ -477,12 +477,13 @@ fn text_signatures_return_to_their_text() {
 #[test]
 fn chunks_of_foreign_thinking_are_merged() {
     let signature = Signature { dialect: Dialect::AnthropicMessages, text: "sig".to_owned() };
-    let proof = super::signature::for_client(&signature);
-    let thought = |text: &str| json!({"text": text, "thought": true});
-    let proof = json!({"text": "", "thought": true, "thoughtSignature": proof});
+    let thought_signature = super::signature::for_client(&signature);
+    let reasoning_part = |text: &str| json!({"text": text, "thought": true});
+    let thought_signature =
+        json!({"text": "", "thought": true, "thoughtSignature": thought_signature});
     let call = json!({"functionCall": {"id": "1", "name": "f", "args": {}}});
     let turn = |parts: &[&Value]| json!({"role": "model", "parts": parts});
-    let (one, two) = (thought("I th"), thought("ink"));
+    let (one, two) = (reasoning_part("I th"), reasoning_part("ink"));
     let whole = Reasoning {
         text: "I think".to_owned(),
         signature: Some(signature),
@@ -490,9 +491,9 @@ fn chunks_of_foreign_thinking_are_merged() {
     };
     let whole = Part::new(Content::Reasoning(whole));
     for turns in [
-        vec![turn(&[&one, &two, &proof, &call])],
-        vec![turn(&[&one]), turn(&[&two]), turn(&[&proof]), turn(&[&call])],
-        vec![turn(&[&one, &two]), turn(&[&proof, &call])],
+        vec![turn(&[&one, &two, &thought_signature, &call])],
+        vec![turn(&[&one]), turn(&[&two]), turn(&[&thought_signature]), turn(&[&call])],
+        vec![turn(&[&one, &two]), turn(&[&thought_signature, &call])],
     ] {
         let found = request(&json!({ "contents": turns }));
         let parts: Vec<&Part> = found.turns.iter().flat_map(|turn| &turn.parts).collect();
@@ -501,16 +502,16 @@ fn chunks_of_foreign_thinking_are_merged() {
     }
     // Words of the answer keep the thought before them apart.
     let words = json!({"text": "Hi"});
-    let found = request(&json!({"contents": [turn(&[&one, &words, &proof])]}));
+    let found = request(&json!({"contents": [turn(&[&one, &words, &thought_signature])]}));
     assert_eq!(found.turns[0].parts.len(), 3);
 }
 
 #[test]
 fn foreign_signatures_are_dropped() {
     let signature = Some(Signature { dialect: Dialect::AnthropicMessages, text: "s".to_owned() });
-    let thought = Reasoning { text: "hm".to_owned(), signature, ..Reasoning::default() };
-    let sealed = Reasoning { sealed: thought.signature.clone(), ..Reasoning::default() };
-    let parts = [thought, sealed].map(|it| Part::new(Content::Reasoning(it)));
+    let reasoning = Reasoning { text: "hm".to_owned(), signature, ..Reasoning::default() };
+    let sealed = Reasoning { sealed: reasoning.signature.clone(), ..Reasoning::default() };
+    let parts = [reasoning, sealed].map(|it| Part::new(Content::Reasoning(it)));
     let turns = vec![Turn::new(Role::Assistant, parts.to_vec())];
     let (written, warnings) =
         write(&ChatRequest { turns, ..ChatRequest::default() }, "model-1").expect("sayable");
@@ -521,14 +522,14 @@ fn foreign_signatures_are_dropped() {
 
 #[test]
 fn turns_alternate_and_instructions_lead() {
-    let said = |role: Role, text: &str| Turn::new(role, vec![Part::text(text)]);
+    let turn_of = |role: Role, text: &str| Turn::new(role, vec![Part::text(text)]);
     let turns = vec![
-        said(Role::Developer, "one"),
-        said(Role::User, "a"),
-        Turn { name: Some("Ada".to_owned()), ..said(Role::User, "b") },
-        said(Role::Assistant, ""),
-        said(Role::System, "two"),
-        said(Role::User, "c"),
+        turn_of(Role::Developer, "one"),
+        turn_of(Role::User, "a"),
+        Turn { name: Some("Ada".to_owned()), ..turn_of(Role::User, "b") },
+        turn_of(Role::Assistant, ""),
+        turn_of(Role::System, "two"),
+        turn_of(Role::User, "c"),
     ];
     let request = ChatRequest { turns, ..ChatRequest::default() };
     let (written, warnings) = write(&request, "model-1").expect("sayable");
@@ -538,7 +539,7 @@ fn turns_alternate_and_instructions_lead() {
     assert_eq!(written["contents"], json!([{"role": "user", "parts": texts(&["a", "b", "c"])}]));
     assert!(warnings.contains("changed a later system message"), "{warnings}");
     assert!(warnings.contains("dropped name of a message"), "{warnings}");
-    let turns = vec![said(Role::System, "alone")];
+    let turns = vec![turn_of(Role::System, "alone")];
     let request = ChatRequest { turns, ..ChatRequest::default() };
     let (written, warnings) = write(&request, "model-1").expect("sayable");
     assert_eq!(written, json!({"contents": [{"role": "user", "parts": texts(&["alone"])}]}));
@@ -729,17 +730,17 @@ fn malformed_responses_are_rejected() {
         (&worded, 400, "no", "content_filter"),
     ] {
         let chunks = decode(std::slice::from_ref(body));
-        let told = chunks.iter().find_map(|chunk| match chunk {
+        let reported = chunks.iter().find_map(|chunk| match chunk {
             Chunk::Error(error) => Some(error),
             _ => None,
         });
-        let told = told.unwrap_or_else(|| panic!("no error: {body}"));
-        let found = (told.status, told.message.as_str(), told.code.as_deref());
+        let reported = reported.unwrap_or_else(|| panic!("no error: {body}"));
+        let found = (reported.status, reported.message.as_str(), reported.code.as_deref());
         assert_eq!(found, (status, message, Some(code)), "{body}");
         assert!(!chunks.contains(&Chunk::Done), "{body}");
         let text = body.to_string();
         let whole = Scanner::default().read(text.as_bytes(), super::failure).expect("JSON");
-        assert_eq!(whole.as_ref(), Some(told), "{body}");
+        assert_eq!(whole.as_ref(), Some(reported), "{body}");
     }
     // The prompt was read before, whatever is said of it again.
     let chunks = decode(&[piece(json!([{"text": "x"}]), Some("STOP")), blocked.clone()]);
@@ -807,7 +808,7 @@ fn signed_text_agrees_whole_and_streamed() {
     assert_eq!(assemble(streamed), Some(whole.clone()));
     let kinds = &whole.choices[0].parts;
     assert_eq!(kinds.len(), 7);
-    assert_eq!(kinds[2], proof("c2ln"));
+    assert_eq!(kinds[2], thought_signature("c2ln"));
     // And a client gets them where they were.
     let mut out = Vec::new();
     Gemini.write_answer(&whole, &with_reasoning(), 0, &mut out);
@@ -846,14 +847,14 @@ fn last_usage_wins_and_is_emitted_on_change() {
         body
     };
     let chunks = decode(&[with(5, 1), with(5, 1), with(5, 3)]);
-    let told: Vec<u64> = chunks
+    let reported: Vec<u64> = chunks
         .iter()
         .filter_map(|chunk| match chunk {
             Chunk::Usage(usage) => Some(usage.output_tokens),
             _ => None,
         })
         .collect();
-    assert_eq!(told, [1, 3]);
+    assert_eq!(reported, [1, 3]);
     assert!(!chunks.contains(&Chunk::Done));
 }
 
@@ -959,8 +960,8 @@ fn errors_inside_streams_are_decoded() {
     let error =
         json!({"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"});
     assert_eq!(pieces[0], json!({"error": error}));
-    let told = decode(&[piece(json!([{"text": "x"}]), None), json!({"error": error})]);
-    assert_eq!(told.last(), Some(&Chunk::Error(failure())));
+    let reported = decode(&[piece(json!([{"text": "x"}]), None), json!({"error": error})]);
+    assert_eq!(reported.last(), Some(&Chunk::Error(failure())));
     let vague = decode(&[json!({"error": {"message": "?"}}), piece(json!([]), Some("STOP"))]);
     assert!(matches!(vague.as_slice(), [Chunk::Error(ApiError { status: 502, .. })]), "{vague:?}");
 }
@@ -1030,17 +1031,17 @@ fn user_turn() -> impl Strategy<Value = Turn> {
 
 /// Thoughts, words and then calls, whose ids are made of their place.
 fn model_turn() -> impl Strategy<Value = (Vec<Part>, Vec<(String, Option<Signature>)>)> {
-    let thought = (words(), signature()).prop_map(|(text, signature)| {
+    let reasoning = (words(), signature()).prop_map(|(text, signature)| {
         vec![Part::new(Content::Reasoning(Reasoning { text, signature, ..Reasoning::default() }))]
     });
-    let said = (words(), signature()).prop_map(|(text, signature)| {
+    let text_part = (words(), signature()).prop_map(|(text, signature)| {
         let mut parts = vec![Part::text(&text)];
-        let thought = Reasoning { signature, ..Reasoning::default() };
-        let is_signed = thought.signature.is_some();
-        parts.extend(is_signed.then(|| Part::new(Content::Reasoning(thought))));
+        let reasoning = Reasoning { signature, ..Reasoning::default() };
+        let is_signed = reasoning.signature.is_some();
+        parts.extend(is_signed.then(|| Part::new(Content::Reasoning(reasoning))));
         parts
     });
-    let parts = prop::collection::vec(prop_oneof![thought, said], 1..4);
+    let parts = prop::collection::vec(prop_oneof![reasoning, text_part], 1..4);
     let calls = prop::collection::vec((object(), signature()), 0..3);
     (parts.prop_map(|parts| parts.concat()), calls)
 }
@@ -1210,7 +1211,7 @@ proptest! {
 
 /// The thoughts, words and calls of an answer, and the kinds of signature on them.
 fn hidden_answer(signature: Option<Signature>, sealed: Option<Signature>) -> Answer {
-    let thought = Reasoning { id: None, text: "hm, x".to_owned(), signature, sealed };
+    let reasoning = Reasoning { id: None, text: "hm, x".to_owned(), signature, sealed };
     let call = ToolCall {
         id: "1".to_owned(),
         name: "f".to_owned(),
@@ -1218,9 +1219,9 @@ fn hidden_answer(signature: Option<Signature>, sealed: Option<Signature>) -> Ans
         signature: None,
     };
     let parts = vec![
-        Part::new(Content::Reasoning(thought.clone())),
+        Part::new(Content::Reasoning(reasoning.clone())),
         Part::text("Hello"),
-        Part::new(Content::Reasoning(thought)),
+        Part::new(Content::Reasoning(reasoning)),
         Part::new(Content::ToolCall(call)),
     ];
     Answer { choices: vec![Choice { parts, ..Choice::default() }], ..Answer::default() }
@@ -1268,12 +1269,13 @@ fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
             assert_eq!(text, "Hello");
             // Each lies on the part that follows it; what nobody signed, on the call alone.
             let is_proven = signature.is_some() || sealed.is_some();
-            let said = parts.iter().find(|part| part["text"] == "Hello").expect("words");
-            assert_eq!(said.get("thoughtSignature").is_some(), is_proven, "{parts:?}");
+            let text_part = parts.iter().find(|part| part["text"] == "Hello").expect("words");
+            assert_eq!(text_part.get("thoughtSignature").is_some(), is_proven, "{parts:?}");
             let call = parts.iter().find(|part| part.get("functionCall").is_some());
-            let proof = call.expect("a call")["thoughtSignature"].as_str().expect("a signature");
-            assert!(super::is_foreign_signature(proof));
-            let url = proof.replace('+', "-").replace('/', "_");
+            let thought_signature =
+                call.expect("a call")["thoughtSignature"].as_str().expect("a signature");
+            assert!(super::is_foreign_signature(thought_signature));
+            let url = thought_signature.replace('+', "-").replace('/', "_");
             assert!(super::is_foreign_signature(&url));
             let back = read_back(&parts);
             let back = back.into_iter().filter(|part| *part != Part::text("")).collect::<Vec<_>>();
@@ -1293,7 +1295,7 @@ fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
 
 #[test]
 fn hidden_thoughts_without_a_part_behind_them() {
-    let thought = |signature| {
+    let reasoning_part = |signature| {
         Part::new(Content::Reasoning(Reasoning {
             text: "hm".to_owned(),
             signature,
@@ -1306,20 +1308,20 @@ fn hidden_thoughts_without_a_part_behind_them() {
     };
     let claude = Some(Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() });
     // One without a proof is of no use to anyone.
-    for parts in without_reasoning_of(&answer(vec![thought(None), Part::text("Hi")])) {
+    for parts in without_reasoning_of(&answer(vec![reasoning_part(None), Part::text("Hi")])) {
         assert!(parts.iter().all(|part| part.get("thoughtSignature").is_none()), "{parts:?}");
         assert!(!json!(parts).to_string().contains("hm"), "{parts:?}");
     }
     // A signed one is the last part's.
-    for parts in without_reasoning_of(&answer(vec![thought(claude.clone())])) {
+    for parts in without_reasoning_of(&answer(vec![reasoning_part(claude.clone())])) {
         let last = parts.last().expect("a part");
         assert!(last.get("thought").is_none() && last["text"] == "", "{parts:?}");
         let back = read_back(&parts);
-        assert!(back.contains(&thought(claude.clone())), "{back:?}");
+        assert!(back.contains(&reasoning_part(claude.clone())), "{back:?}");
     }
     // Google's own needs no words.
     let own = Some(Signature { dialect: Dialect::Gemini, text: "c2ln".to_owned() });
-    for parts in without_reasoning_of(&answer(vec![thought(own), Part::text("Hi")])) {
+    for parts in without_reasoning_of(&answer(vec![reasoning_part(own), Part::text("Hi")])) {
         assert_eq!(parts[0], json!({"text": "Hi", "thoughtSignature": "c2ln"}));
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn read(metadata: Node<'_>) -> Option<Usage> {
     };
     let prompt = count("promptTokenCount");
     let answer = count("candidatesTokenCount").or_else(|| count("responseTokenCount"));
-    let thoughts = count("thoughtsTokenCount").unwrap_or(0);
+    let reasoning = count("thoughtsTokenCount").unwrap_or(0);
     let tools = count("toolUsePromptTokenCount").unwrap_or(0);
     let cached = count("cachedContentTokenCount").unwrap_or(0);
     let total = count("totalTokenCount");
@@ -28,15 +28,15 @@ pub(super) fn read(metadata: Node<'_>) -> Option<Usage> {
     }
     let input = match (prompt, total) {
         (Some(prompt), _) => prompt + tools,
-        (None, Some(total)) => total.saturating_sub(answer.unwrap_or(0) + thoughts),
+        (None, Some(total)) => total.saturating_sub(answer.unwrap_or(0) + reasoning),
         (None, None) => tools,
     };
     let output = match (answer, total) {
         // Some models have counted the thoughts among the candidates; the sum tells.
-        (Some(answer), Some(total)) if answer >= thoughts && input + answer == total => answer,
-        (Some(answer), _) => answer + thoughts,
-        (None, Some(total)) => total.saturating_sub(input).max(thoughts),
-        (None, None) => thoughts,
+        (Some(answer), Some(total)) if answer >= reasoning && input + answer == total => answer,
+        (Some(answer), _) => answer + reasoning,
+        (None, Some(total)) => total.saturating_sub(input).max(reasoning),
+        (None, None) => reasoning,
     };
     let of = |keys: &[&str], kinds: &[&str]| {
         keys.iter().map(|key| of_modality(metadata, key, kinds)).sum::<u64>()
@@ -51,7 +51,7 @@ pub(super) fn read(metadata: Node<'_>) -> Option<Usage> {
         input_image_tokens: of(&prompts, &["IMAGE", "VIDEO"]).min(input),
         output_audio_tokens: of(&answers, &["AUDIO"]).min(output),
         output_image_tokens: of(&answers, &["IMAGE", "VIDEO"]).min(output),
-        reasoning_tokens: thoughts,
+        reasoning_tokens: reasoning,
         estimated: is_bent || cached > input,
         ..Usage::default()
     })
@@ -68,21 +68,21 @@ fn of_modality(metadata: Node<'_>, key: &str, kinds: &[&str]) -> u64 {
 /// Writes the members of `usageMetadata`.
 pub(super) fn write(object: &mut ObjectWriter<'_>, usage: &Usage) {
     // Beside the output at some vendors, so that it may be more than that.
-    let thoughts = usage.reasoning_tokens.min(usage.output_tokens);
+    let reasoning = usage.reasoning_tokens.min(usage.output_tokens);
     object.number("promptTokenCount", usage.input_tokens);
     if usage.cached_tokens > 0 {
         object.number("cachedContentTokenCount", usage.cached_tokens);
     }
-    object.number("candidatesTokenCount", usage.output_tokens - thoughts);
-    if thoughts > 0 {
-        object.number("thoughtsTokenCount", thoughts);
+    object.number("candidatesTokenCount", usage.output_tokens - reasoning);
+    if reasoning > 0 {
+        object.number("thoughtsTokenCount", reasoning);
     }
     object.number("totalTokenCount", usage.input_tokens.saturating_add(usage.output_tokens));
     let input = [("AUDIO", usage.input_audio_tokens), ("IMAGE", usage.input_image_tokens)];
     let output = [("AUDIO", usage.output_audio_tokens), ("IMAGE", usage.output_image_tokens)];
     for (key, total, parts) in [
         ("promptTokensDetails", usage.input_tokens, input),
-        ("candidatesTokensDetails", usage.output_tokens - thoughts, output),
+        ("candidatesTokensDetails", usage.output_tokens - reasoning, output),
     ] {
         if parts.iter().any(|(_, count)| *count > 0) {
             let apart: u64 = parts.iter().map(|(_, count)| *count).sum();

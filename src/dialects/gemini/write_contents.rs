@@ -226,9 +226,9 @@ fn own<'a>(held: PartSignature<'a>, warnings: &mut Warnings) -> Option<Cow<'a, s
 /// True for what is left out of a turn: empty words, and thoughts without any that are not Google's.
 pub(super) fn is_lost(_: Role, content: &Content) -> bool {
     match content {
-        Content::Reasoning(thought) => {
-            let proofs = thought.signature.iter().chain(&thought.sealed);
-            thought.text.is_empty()
+        Content::Reasoning(reasoning) => {
+            let proofs = reasoning.signature.iter().chain(&reasoning.sealed);
+            reasoning.text.is_empty()
                 && proofs.filter_map(|it| it.for_provider(Dialect::Gemini)).count() == 0
         }
         content => !says_something(content),
@@ -239,7 +239,7 @@ pub(super) fn is_lost(_: Role, content: &Content) -> bool {
 fn says_something(content: &Content) -> bool {
     match content {
         Content::Text(text) => !text.text.is_empty(),
-        Content::Reasoning(thought) => !thought.text.is_empty(),
+        Content::Reasoning(reasoning) => !reasoning.text.is_empty(),
         Content::Refusal(text) => !text.is_empty(),
         _ => true,
     }
@@ -268,9 +268,9 @@ fn write_content(
     match content {
         Content::Text(text) => object.text("text", &text.text),
         Content::Refusal(text) => object.text("text", text),
-        Content::Reasoning(thought) => {
-            object.text("text", &thought.text);
-            if !thought.text.is_empty() {
+        Content::Reasoning(reasoning) => {
+            object.text("text", &reasoning.text);
+            if !reasoning.text.is_empty() {
                 object.flag("thought", true);
             }
         }

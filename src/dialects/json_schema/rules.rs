@@ -30,7 +30,7 @@ pub(super) enum Closing {
     /// As the schema has it.
     Free,
     /// The keyword is not taken.
-    Unsaid,
+    Unset,
 }
 
 impl SchemaRules {
@@ -126,7 +126,7 @@ pub(in crate::dialects) const GEMINI: SchemaRules = SchemaRules {
 pub(in crate::dialects) const COHERE: SchemaRules = SchemaRules {
     keywords: &["title", "const"],
     formats: &["date-time", "uuid", "date", "time"],
-    closing: Closing::Unsaid,
+    closing: Closing::Unset,
     takes_unions: false,
     takes_references: false,
     takes_recursion: false,

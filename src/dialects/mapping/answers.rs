@@ -135,7 +135,7 @@ pub(super) fn write(out: &mut String) {
 fn parts(out: &mut String, header: &[&str]) {
     let word = || WORD.to_owned();
     let signature = |text: &str| Signature { dialect: Dialect::CohereChat, text: text.to_owned() };
-    let thought = |reasoning: Reasoning| with_parts(vec![Content::Reasoning(reasoning)]);
+    let reasoning_part = |reasoning: Reasoning| with_parts(vec![Content::Reasoning(reasoning)]);
     let call = |call: ToolCall| with_parts(vec![Content::ToolCall(call)]);
     let citation =
         Citation { url: Some(word()), title: Some("title".to_owned()), ..Default::default() };
@@ -144,7 +144,7 @@ fn parts(out: &mut String, header: &[&str]) {
     if let Some(choice) = likely.choices.first_mut() {
         choice.logprobs = vec![TokenLogprob { token: word(), logprob: -0.5, top: Vec::new() }];
     }
-    let picture = Image { media: Media::base64("image/png", WORD), detail: None };
+    let image = Image { media: Media::base64("image/png", WORD), detail: None };
     let named = |name: &str, arguments: &str| ToolCall {
         id: "call_1".to_owned(),
         name: name.to_owned(),
@@ -156,10 +156,10 @@ fn parts(out: &mut String, header: &[&str]) {
         ("model", Answer { model: word(), ..hello() }),
         ("words", with_parts(vec![Part::text(WORD).content])),
         ("a source of them", with_parts(vec![Content::Text(cited)])),
-        ("thought", thought(Reasoning { text: word(), ..Reasoning::default() })),
+        ("thought", reasoning_part(Reasoning { text: word(), ..Reasoning::default() })),
         (
             "its signature",
-            thought(Reasoning {
+            reasoning_part(Reasoning {
                 text: "hm".to_owned(),
                 signature: Some(signature(WORD)),
                 ..Reasoning::default()
@@ -167,19 +167,19 @@ fn parts(out: &mut String, header: &[&str]) {
         ),
         (
             "sealed thought",
-            thought(Reasoning { sealed: Some(signature(WORD)), ..Default::default() }),
+            reasoning_part(Reasoning { sealed: Some(signature(WORD)), ..Default::default() }),
         ),
         ("call: id", call(ToolCall { id: "call_probe".to_owned(), ..named("f", "{}") })),
         ("call: name", call(named(WORD, "{}"))),
         ("call: arguments", call(named("f", r#"{"x":"probe"}"#))),
         ("refusal", with_parts(vec![Content::Refusal(word())])),
-        ("picture", with_parts(vec![Content::Image(picture)])),
+        ("picture", with_parts(vec![Content::Image(image)])),
         ("sound", with_parts(vec![Content::Audio(Media::base64("audio/wav", WORD))])),
         ("log-probabilities", likely),
         ("class of service", Answer { service_tier: Some(TIER.to_owned()), ..hello() }),
     ];
     let unsigned = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
-    let unsigned = thought(unsigned);
+    let unsigned = reasoning_part(unsigned);
     let rows = rows.into_iter().map(|(name, answer)| {
         let cells = clients().map(|(_, codec)| {
             let more = added(&written(codec, &hello()), &written(codec, &answer));
@@ -360,18 +360,18 @@ fn streams(out: &mut String) {
         let stream = encode(codec, &asking_for_usage(), &chunks_of(&answer));
         let stream = String::from_utf8(stream).expect("UTF-8");
         let names = stream.split("\n\n").filter(|event| !event.is_empty()).map(event_name);
-        let mut told: Vec<(String, usize)> = Vec::new();
+        let mut events: Vec<(String, usize)> = Vec::new();
         for name in names {
-            match told.last_mut() {
+            match events.last_mut() {
                 Some((last, count)) if *last == name => *count += 1,
-                _ => told.push((name, 1)),
+                _ => events.push((name, 1)),
             }
         }
-        let told = told.into_iter().map(|(name, count)| match count {
+        let events = events.into_iter().map(|(name, count)| match count {
             1 => format!("`{name}`"),
             _ => format!("`{name}` ×"),
         });
-        vec![dialect_name(dialect), told.collect::<Vec<_>>().join(", ")]
+        vec![dialect_name(dialect), events.collect::<Vec<_>>().join(", ")]
     });
     table::write(out, &["client", "events"], rows);
 }

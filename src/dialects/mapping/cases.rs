@@ -47,7 +47,7 @@ pub(super) fn attempt(
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
-        .map_err(|unsayable| unsayable.to_string())?;
+        .map_err(|unsupported| unsupported.to_string())?;
     let body = serde_json::from_slice(&out).expect("JSON is written");
     Ok((body, warnings.iter().map(str::to_owned).collect()))
 }
@@ -105,10 +105,10 @@ fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Suppo
             };
             let all: Vec<&Support> = CASES.iter().filter_map(|(case, _)| of_client(case)).collect();
             let count = |wanted: fn(&Support) -> bool| all.iter().filter(|it| wanted(it)).count();
-            let said = count(|it| *it == Support::Full);
+            let whole_count = count(|it| *it == Support::Full);
             let warned = count(|it| matches!(it, Support::Warned(_)));
             let refused = count(|it| matches!(it, Support::Refused(_)));
-            let parts = [(said, "whole"), (warned, "warned"), (refused, "refused")];
+            let parts = [(whole_count, "whole"), (warned, "warned"), (refused, "refused")];
             let parts = parts.iter().filter(|(number, _)| *number > 0);
             let parts: Vec<String> =
                 parts.map(|(number, word)| format!("{number} {word}")).collect();
@@ -131,8 +131,8 @@ fn joined(warnings: &[String]) -> String {
             None => by_reason.push((reason, vec![what])),
         }
     }
-    let told = by_reason.iter().map(|(reason, whats)| format!("{}: {reason}", whats.join(", ")));
-    told.collect::<Vec<_>>().join("; ")
+    let lines = by_reason.iter().map(|(reason, whats)| format!("{}: {reason}", whats.join(", ")));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// Providers that get the same from the same clients share a row.

@@ -164,37 +164,37 @@ fn answers() -> Vec<Probe> {
 
 fn conversation() -> Vec<Probe> {
     use Cell::Path;
-    let spoken = |name, turns: fn() -> Vec<Turn>| Probe {
+    let of_turns = |name, turns: fn() -> Vec<Turn>| Probe {
         name,
         cell: Path(WORD),
         without: hello(),
         with: Box::new(move |_| ChatRequest { turns: turns(), ..hello() }),
     };
     vec![
-        spoken("instructions (system)", || {
+        of_turns("instructions (system)", || {
             vec![turn_of(Role::System, vec![text(WORD)]), turn_of(Role::User, vec![text("Hello")])]
         }),
-        spoken("instructions (developer)", || {
+        of_turns("instructions (developer)", || {
             vec![
                 turn_of(Role::Developer, vec![text(WORD)]),
                 turn_of(Role::User, vec![text("Hello")]),
             ]
         }),
-        spoken("instructions further down", || {
+        of_turns("instructions further down", || {
             let hello = || turn_of(Role::User, vec![text("Hello")]);
             vec![hello(), turn_of(Role::System, vec![text(WORD)]), hello()]
         }),
-        spoken("words of the user", || vec![turn_of(Role::User, vec![text(WORD)])]),
-        spoken("words of the model", || {
+        of_turns("words of the user", || vec![turn_of(Role::User, vec![text(WORD)])]),
+        of_turns("words of the model", || {
             let hello = || turn_of(Role::User, vec![text("Hello")]);
             vec![hello(), turn_of(Role::Assistant, vec![text(WORD)]), hello()]
         }),
-        spoken("its refusal", || {
+        of_turns("its refusal", || {
             let hello = || turn_of(Role::User, vec![text("Hello")]);
             let refusal = Content::Refusal(WORD.to_owned());
             vec![hello(), turn_of(Role::Assistant, vec![refusal]), hello()]
         }),
-        spoken("name of the speaker", || {
+        of_turns("name of the speaker", || {
             let turn = turn_of(Role::User, vec![text("Hello")]);
             vec![Turn { name: Some(WORD.to_owned()), ..turn }]
         }),
@@ -358,7 +358,7 @@ fn tools() -> Vec<Probe> {
     ]
 }
 
-fn thoughts() -> Vec<Probe> {
+fn reasoning() -> Vec<Probe> {
     let thinking = |name, of: fn(Dialect) -> Option<Dialect>| Probe {
         name,
         cell: Cell::Path(WORD),
@@ -366,10 +366,10 @@ fn thoughts() -> Vec<Probe> {
         with: Box::new(move |to| {
             let signature =
                 of(to).map(|dialect| Signature { dialect, text: "signature".to_owned() });
-            let thought = Reasoning { text: WORD.to_owned(), signature, ..Reasoning::default() };
+            let reasoning = Reasoning { text: WORD.to_owned(), signature, ..Reasoning::default() };
             let turns = vec![
                 turn_of(Role::User, vec![text("Hello")]),
-                turn_of(Role::Assistant, vec![Content::Reasoning(thought), text("Yes?")]),
+                turn_of(Role::Assistant, vec![Content::Reasoning(reasoning), text("Yes?")]),
                 turn_of(Role::User, vec![text("Go on")]),
             ];
             ChatRequest { turns, ..hello() }
@@ -423,7 +423,7 @@ pub(super) fn write(out: &mut String) {
     group(out, "The conversation", conversation());
     group(out, "Images, files, audio", media());
     group(out, "Tools", tools());
-    group(out, "Reasoning", thoughts());
+    group(out, "Reasoning", reasoning());
     thinkers(out);
 }
 
@@ -463,12 +463,12 @@ fn cell(
         Err(refusal) => return format!("refused {}", notes.mark(dialect, &refusal)),
     };
     let more = added(&without, &with);
-    let mut said = match form {
+    let mut cell = match form {
         Cell::Path(mark) => places(&more, mark),
         Cell::Value => values(&more, &with),
     };
     let new: Vec<&String> = warnings.iter().filter(|it| !known.contains(it)).collect();
-    if said.is_empty() {
+    if cell.is_empty() {
         match new.as_slice() {
             [] => {
                 return added(&with, &without).keys().next().map_or("–".to_owned(), |left_out| {
@@ -477,11 +477,11 @@ fn cell(
                 });
             }
             [only] if only.ends_with(NO_SUCH) => return "dropped".to_owned(),
-            [first, ..] => said.extend(first.split(' ').next().map(str::to_owned)),
+            [first, ..] => cell.extend(first.split(' ').next().map(str::to_owned)),
         }
     }
-    said.extend(new.into_iter().map(|warning| notes.mark(dialect, warning)));
-    said.join(" ")
+    cell.extend(new.into_iter().map(|warning| notes.mark(dialect, warning)));
+    cell.join(" ")
 }
 
 /// The leaves of `with` that are not in `without`, by their paths.
@@ -511,14 +511,14 @@ fn leaves(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
 
 /// The places at which `mark` is said.
 pub(super) fn places(more: &BTreeMap<String, Value>, mark: &str) -> Vec<String> {
-    let is_said = |path: &str, value: &Value, mark: &str| match value {
+    let is_at = |path: &str, value: &Value, mark: &str| match value {
         Value::String(text) => {
             text.contains(mark) || path.ends_with(mark) || mark == WORD && text.contains(BYTES)
         }
         other => format!("{other}") == mark || path.ends_with(mark),
     };
     let found =
-        more.iter().filter(|(path, value)| mark.split('|').any(|mark| is_said(path, value, mark)));
+        more.iter().filter(|(path, value)| mark.split('|').any(|mark| is_at(path, value, mark)));
     let mut names: Vec<String> = found
         .map(|(path, _)| {
             let name = dotted(path);
@@ -532,29 +532,36 @@ pub(super) fn places(more: &BTreeMap<String, Value>, mark: &str) -> Vec<String> 
 
 /// What is new, in the largest pieces that are new as a whole.
 fn values(more: &BTreeMap<String, Value>, with: &Value) -> Vec<String> {
-    let mut told = Vec::new();
-    list_members("", with, more, &mut told);
-    told
+    let mut members = Vec::new();
+    list_members("", with, more, &mut members);
+    members
 }
 
-fn list_members(path: &str, value: &Value, more: &BTreeMap<String, Value>, told: &mut Vec<String>) {
+fn list_members(
+    path: &str,
+    value: &Value,
+    more: &BTreeMap<String, Value>,
+    members: &mut Vec<String>,
+) {
     let mut inner = BTreeMap::new();
     leaves(path, value, &mut inner);
     if !inner.keys().any(|leaf| more.contains_key(leaf)) {
         return;
     }
     if !path.is_empty() && inner.keys().all(|leaf| more.contains_key(leaf)) {
-        return told.push(format!("`{}: {value}`", dotted(path)));
+        return members.push(format!("`{}: {value}`", dotted(path)));
     }
     match value {
-        Value::Object(members) => {
-            members
+        Value::Object(object) => {
+            object
                 .iter()
-                .for_each(|(key, it)| list_members(&format!("{path}/{key}"), it, more, told));
+                .for_each(|(key, it)| list_members(&format!("{path}/{key}"), it, more, members));
         }
         Value::Array(items) => {
             let items = items.iter().enumerate();
-            items.for_each(|(index, it)| list_members(&format!("{path}/{index}"), it, more, told));
+            items.for_each(|(index, it)| {
+                list_members(&format!("{path}/{index}"), it, more, members);
+            });
         }
         _ => {}
     }

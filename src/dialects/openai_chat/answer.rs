@@ -1,7 +1,7 @@
 //! A whole answer, in both directions.
 
-use super::content_list::{ListPart, image};
-use super::read_request::{AUDIO_ID, arguments, signature_of_call, thoughts};
+use super::content_list::{ListPart, read_image};
+use super::read_request::{AUDIO_ID, arguments, read_reasoning, signature_of_call};
 use super::write_messages::{Reader, write_reasoning, write_tool_call};
 use crate::dialects::embedded_error::UNKNOWN_STATUS;
 use crate::dialects::openai_tools::{CallForms, arguments_of};
@@ -45,7 +45,7 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
 fn choice(value: Node<'_>) -> Choice {
     let mut parts = Vec::new();
     if let Some(message) = value.get("message") {
-        thoughts(message, &mut parts);
+        read_reasoning(message, &mut parts);
         read_content(message, &mut parts);
         for call in message.get("tool_calls").into_iter().flat_map(Node::items) {
             parts.push(Part::new(Content::ToolCall(tool_call(call))));
@@ -70,8 +70,8 @@ fn read_content(message: Node<'_>, parts: &mut Vec<Part>) {
     for part in list.filter_map(ListPart::read) {
         read_list_part(part, parts);
     }
-    for picture in message.get("images").into_iter().flat_map(Node::items) {
-        parts.extend(image(picture).map(|image| Part::new(Content::Image(image))));
+    for image in message.get("images").into_iter().flat_map(Node::items) {
+        parts.extend(read_image(image).map(|image| Part::new(Content::Image(image))));
     }
     if let Some(refusal) = filled("refusal") {
         parts.push(Part::new(Content::Refusal(refusal.to_owned())));
@@ -280,15 +280,15 @@ pub(super) fn link(content: &Content) -> Option<String> {
 
 /// Writes the pictures, as OpenRouter does, and the sound of an answer.
 fn write_media(message: &mut ObjectWriter<'_>, parts: &[Part], (id, created): (&str, u64)) {
-    let pictures = || {
+    let images = || {
         parts.iter().filter_map(|part| match &part.content {
             Content::Image(image) => image.media.url(),
             _ => None,
         })
     };
-    if pictures().next().is_some() {
+    if images().next().is_some() {
         message.array("images", |array| {
-            for (index, url) in (0_u64..).zip(pictures()) {
+            for (index, url) in (0_u64..).zip(images()) {
                 array.object(|object| write_image(object, index, &url));
             }
         });

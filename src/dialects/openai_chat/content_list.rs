@@ -17,11 +17,11 @@ impl<'a> ListPart<'a> {
         let filled = |key: &str| Some(value.text_of(key)).filter(|text| !text.is_empty());
         match value.text_of("type") {
             "thinking" | "reasoning" => {
-                let thought = value.get("thinking").or_else(|| value.get("text"));
-                thought.map(words).filter(|text| !text.is_empty()).map(Self::Thought)
+                let reasoning = value.get("thinking").or_else(|| value.get("text"));
+                reasoning.map(words).filter(|text| !text.is_empty()).map(Self::Thought)
             }
             "refusal" => filled("refusal").map(Self::Refusal),
-            "image_url" | "image" => image(value).map(Self::Image),
+            "image_url" | "image" => read_image(value).map(Self::Image),
             _ => filled("text").map(Self::Text),
         }
     }
@@ -36,7 +36,7 @@ pub(super) fn words(value: Node<'_>) -> String {
 }
 
 /// A picture, of content or of OpenRouter's `images`.
-pub(super) fn image(value: Node<'_>) -> Option<Image> {
+pub(super) fn read_image(value: Node<'_>) -> Option<Image> {
     let holder = value.get("image_url").unwrap_or(value);
     let url = holder.text().unwrap_or_else(|| holder.text_of("url"));
     (!url.is_empty()).then(|| Image { media: Media::of_url(url), detail: None })

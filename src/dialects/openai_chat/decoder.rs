@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::answer::{citation, logprobs, stop_reason};
-use super::content_list::{ListPart, image};
+use super::content_list::{ListPart, read_image};
 use super::read_request::{arguments, signature_of_call};
 use super::{error, reasoning_details};
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
@@ -147,9 +147,9 @@ impl Progress {
             |key: &str| delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
         let has_blocks = delta.get("thinking_blocks").is_some_and(|it| it.count() > 0);
         // The details tell the same words and more.
-        let is_told = !has_blocks && self.details(choice, delta, out);
+        let is_detailed = !has_blocks && self.details(choice, delta, out);
         if let Some(text) = filled("reasoning_content").or_else(|| filled("reasoning"))
-            && !is_told
+            && !is_detailed
         {
             self.words(choice, Kind::Reasoning, text, out);
         }
@@ -168,8 +168,8 @@ impl Progress {
                 ListPart::Image(image) => self.whole(choice, Content::Image(image), out),
             }
         }
-        for picture in delta.get("images").into_iter().flat_map(Node::items) {
-            if let Some(image) = image(picture) {
+        for image in delta.get("images").into_iter().flat_map(Node::items) {
+            if let Some(image) = read_image(image) {
                 self.whole(choice, Content::Image(image), out);
             }
         }
@@ -203,8 +203,8 @@ impl Progress {
                 self.close_words(choice, out);
             }
             if let Some(sealed) = detail.sealed {
-                let thought = Reasoning { sealed: Some(sealed), ..Reasoning::default() };
-                self.whole(choice, Content::Reasoning(thought), out);
+                let reasoning = Reasoning { sealed: Some(sealed), ..Reasoning::default() };
+                self.whole(choice, Content::Reasoning(reasoning), out);
             }
         }
         has_words

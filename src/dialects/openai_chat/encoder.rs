@@ -32,7 +32,7 @@ pub(super) struct Encoder {
     choices: BTreeMap<u32, Vec<Open>>,
     /// Words of thoughts, by choice and part, until their signature comes: clients that gather
     /// `thinking_blocks` need both in one.
-    thoughts: BTreeMap<(u32, u32), String>,
+    reasoning: BTreeMap<(u32, u32), String>,
     /// The open calls of custom tools, by choice and part: their arguments, and what takes the text out.
     texts: BTreeMap<(u32, u32), (String, InputReader)>,
 }
@@ -60,7 +60,7 @@ impl Encoder {
             created: now_unix,
             usage: None,
             choices: BTreeMap::new(),
-            thoughts: BTreeMap::new(),
+            reasoning: BTreeMap::new(),
         }
     }
 
@@ -134,7 +134,9 @@ impl Encoder {
             (Content::Text(text), _) if !text.text.is_empty() => {
                 self.choice(out, choice, None, |delta| delta.text("content", &text.text));
             }
-            (Content::Reasoning(thought), _) => self.thought(out, (choice, part), thought),
+            (Content::Reasoning(reasoning), _) => {
+                self.reasoning_part(out, (choice, part), reasoning);
+            }
             _ => self.medium(out, choice, content),
         }
     }
@@ -173,22 +175,24 @@ impl Encoder {
         });
     }
 
-    fn thought(&self, out: &mut Vec<u8>, (choice, part): (u32, u32), thought: &Reasoning) {
-        if !thought.text.is_empty() {
-            self.choice(out, choice, None, |delta| delta.text("reasoning_content", &thought.text));
+    fn reasoning_part(&self, out: &mut Vec<u8>, (choice, part): (u32, u32), reasoning: &Reasoning) {
+        if !reasoning.text.is_empty() {
+            self.choice(out, choice, None, |delta| {
+                delta.text("reasoning_content", &reasoning.text);
+            });
         }
-        if thought.sealed.is_some() || thought.signature.is_some() {
-            self.thinking(out, (choice, part), thought);
+        if reasoning.sealed.is_some() || reasoning.signature.is_some() {
+            self.thinking(out, (choice, part), reasoning);
         }
     }
 
-    fn thinking(&self, out: &mut Vec<u8>, (choice, part): (u32, u32), thought: &Reasoning) {
+    fn thinking(&self, out: &mut Vec<u8>, (choice, part): (u32, u32), reasoning: &Reasoning) {
         self.choice(out, choice, None, |delta| {
             delta.array("reasoning_details", |array| {
-                reasoning_details::write(array, thought, u64::from(part));
+                reasoning_details::write(array, reasoning, u64::from(part));
             });
             delta.array("thinking_blocks", |array| {
-                array.object(|block| write_thinking(block, thought));
+                array.object(|block| write_thinking(block, reasoning));
             });
         });
     }
@@ -224,7 +228,7 @@ impl Encoder {
                 });
             }
             (Delta::Signature(signature), Open::Words(_)) => {
-                let text = self.thoughts.get(&(choice, part)).cloned().unwrap_or_default();
+                let text = self.reasoning.get(&(choice, part)).cloned().unwrap_or_default();
                 let signature = Some(signature.clone());
                 self.thinking(
                     out,
@@ -358,14 +362,14 @@ impl StreamEncoder for Encoder {
                 self.role(0, out);
             }
             Chunk::BlockStart { choice, part, content } => {
-                if let Content::Reasoning(thought) = content {
-                    self.thoughts.insert((*choice, *part), thought.text.clone());
+                if let Content::Reasoning(reasoning) = content {
+                    self.reasoning.insert((*choice, *part), reasoning.text.clone());
                 }
                 self.open(*choice, *part, content, out);
             }
             Chunk::BlockDelta { choice, part, delta } => {
                 if let Delta::Text(text) = delta
-                    && let Some(words) = self.thoughts.get_mut(&(*choice, *part))
+                    && let Some(words) = self.reasoning.get_mut(&(*choice, *part))
                 {
                     words.push_str(text);
                 }

@@ -1,6 +1,6 @@
 //! A client's request.
 
-use super::content_list::{image, words as words_of_list};
+use super::content_list::{read_image, words as words_of_list};
 use super::reasoning_details;
 use crate::dialects::extra_fields;
 use crate::dialects::openai_tools::{arguments_of, custom};
@@ -248,7 +248,7 @@ fn turns_of(value: Node<'_>) -> Result<Option<Turn>, Malformed> {
     };
     let mut parts = Vec::new();
     if role == Role::Assistant {
-        thoughts(value, &mut parts);
+        read_reasoning(value, &mut parts);
     }
     if let Some(content) = value.get("content") {
         parts.extend(contents(content).within("content")?);
@@ -279,8 +279,8 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
         let call = ToolCall { id: name.clone(), name, arguments, signature: None };
         parts.push(Part::new(Content::ToolCall(call)));
     }
-    for picture in value.get("images").into_iter().flat_map(Node::items) {
-        parts.extend(image(picture).map(|image| Part::new(Content::Image(image))));
+    for image in value.get("images").into_iter().flat_map(Node::items) {
+        parts.extend(read_image(image).map(|image| Part::new(Content::Image(image))));
     }
     let audio = value.get("audio").and_then(|audio| audio.text_at("id").ok().flatten());
     // What another vendor's model said is known to nobody under our id; its words are in the content.
@@ -292,7 +292,7 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
 }
 
 /// The thoughts of an assistant's message, with their signatures where it has them.
-pub(super) fn thoughts(value: Node<'_>, parts: &mut Vec<Part>) {
+pub(super) fn read_reasoning(value: Node<'_>, parts: &mut Vec<Part>) {
     let signature = |node: Node<'_>, key: &str| {
         node.get(key).and_then(Node::text).map(|text| Signature::read(Dialect::OpenaiChat, text))
     };
@@ -306,7 +306,7 @@ pub(super) fn thoughts(value: Node<'_>, parts: &mut Vec<Part>) {
         })));
     }
     if parts.is_empty() {
-        reasoning_details::thoughts(value, parts);
+        reasoning_details::read_reasoning(value, parts);
     }
     let plain = value.get("reasoning_content").or_else(|| value.get("reasoning"));
     let plain = plain.and_then(Node::text).filter(|text| !text.is_empty());
@@ -324,16 +324,16 @@ fn lend_words(parts: &mut [Part], words: &str) {
     if parts.iter().any(has_words) {
         return;
     }
-    let is_signed = |part: &&mut Part| matches!(&part.content, Content::Reasoning(thought) if thought.signature.is_some());
-    if let Some(Part { content: Content::Reasoning(thought), .. }) =
+    let is_signed = |part: &&mut Part| matches!(&part.content, Content::Reasoning(reasoning) if reasoning.signature.is_some());
+    if let Some(Part { content: Content::Reasoning(reasoning), .. }) =
         parts.iter_mut().find(is_signed)
     {
-        words.clone_into(&mut thought.text);
+        words.clone_into(&mut reasoning.text);
     }
 }
 
 fn has_words(part: &Part) -> bool {
-    matches!(&part.content, Content::Reasoning(thought) if !thought.text.is_empty())
+    matches!(&part.content, Content::Reasoning(reasoning) if !reasoning.text.is_empty())
 }
 
 /// One of `tool_calls`.

@@ -35,15 +35,15 @@ pub(super) fn each(message: Node<'_>) -> impl Iterator<Item = ReasoningDetail<'_
 }
 
 /// Appends the thoughts that the details of a message tell.
-pub(super) fn thoughts(message: Node<'_>, parts: &mut Vec<Part>) {
+pub(super) fn read_reasoning(message: Node<'_>, parts: &mut Vec<Part>) {
     for detail in each(message) {
         let ReasoningDetail { text, signature, sealed } = detail;
         if text.is_empty() && signature.is_none() && sealed.is_none() {
             continue;
         }
         let text = text.to_owned();
-        let thought = Reasoning { id: None, text, signature, sealed };
-        parts.push(Part::new(Content::Reasoning(thought)));
+        let reasoning = Reasoning { id: None, text, signature, sealed };
+        parts.push(Part::new(Content::Reasoning(reasoning)));
     }
 }
 
@@ -74,23 +74,23 @@ fn kept(proof: &Signature) -> Option<&[u8]> {
 }
 
 /// True if the proof of a thought came in such details.
-pub(super) fn is_from_details(thought: &Reasoning) -> bool {
-    thought.signature.iter().chain(&thought.sealed).any(|proof| kept(proof).is_some())
+pub(super) fn is_from_details(reasoning: &Reasoning) -> bool {
+    reasoning.signature.iter().chain(&reasoning.sealed).any(|proof| kept(proof).is_some())
 }
 
 /// Writes the details that a thought becomes, the first of them with number `index`. Gives the next
 /// number.
-pub(super) fn write(array: &mut ArrayWriter<'_>, thought: &Reasoning, mut index: u64) -> u64 {
-    if !thought.text.is_empty() || thought.signature.is_some() {
+pub(super) fn write(array: &mut ArrayWriter<'_>, reasoning: &Reasoning, mut index: u64) -> u64 {
+    if !reasoning.text.is_empty() || reasoning.signature.is_some() {
         array.object(|detail| {
             detail.text("type", "reasoning.text");
-            detail.text("text", &thought.text);
-            write_proof(detail, "signature", thought.signature.as_ref());
+            detail.text("text", &reasoning.text);
+            write_proof(detail, "signature", reasoning.signature.as_ref());
             detail.number("index", index);
         });
         index += 1;
     }
-    if let Some(sealed) = &thought.sealed {
+    if let Some(sealed) = &reasoning.sealed {
         array.object(|detail| {
             detail.text("type", "reasoning.encrypted");
             write_proof(detail, "data", Some(sealed));

@@ -82,14 +82,14 @@ fn history(dialect: Dialect, body: &Value) -> Vec<Part> {
     said.flat_map(|turn| turn.parts).collect()
 }
 
-fn picture() -> Part {
+fn image_part() -> Part {
     let media = Media::base64("image/png", "AAAA");
     Part::new(Content::Image(Image { media, detail: None }))
 }
 
 #[test]
 fn reasoning_in_content_lists_is_decoded() {
-    let thought =
+    let reasoning_part =
         |text: &str| json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] });
     let words = |text: &str| json!({ "type": "text", "text": text });
     let expected = [
@@ -99,18 +99,18 @@ fn reasoning_in_content_lists_is_decoded() {
         })),
         Part::text("4"),
     ];
-    let message = json!({ "content": [thought("two and two"), words("4")] });
+    let message = json!({ "content": [reasoning_part("two and two"), words("4")] });
     assert_eq!(read(&message), expected);
     let plain =
         json!({ "content": [{ "type": "thinking", "thinking": "two and two" }, words("4")] });
     assert_eq!(read(&plain), expected);
     let deltas = [
-        json!({ "content": [thought("two ")] }),
-        json!({ "content": [thought("and two")] }),
+        json!({ "content": [reasoning_part("two ")] }),
+        json!({ "content": [reasoning_part("and two")] }),
         json!({ "content": "4" }),
     ];
     assert_eq!(streamed(&deltas), expected);
-    let together = [json!({ "content": [thought("two and two"), words("4")] })];
+    let together = [json!({ "content": [reasoning_part("two and two"), words("4")] })];
     assert_eq!(streamed(&together), expected);
     // Clients of Mistral's send them back so.
     let message = json!({ "role": "assistant", "content": message["content"] });
@@ -122,7 +122,7 @@ fn reasoning_in_content_lists_is_decoded() {
 fn images_round_trip_through_every_client() {
     let image =
         json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } });
-    let parts = [Part::text("Here."), picture()];
+    let parts = [Part::text("Here."), image_part()];
     assert_eq!(read(&json!({ "content": "Here.", "images": [image] })), parts);
     assert_eq!(read(&json!({ "content": [{ "type": "text", "text": "Here." }, image] })), parts);
     let deltas = [json!({ "content": "Here." }), json!({ "content": "", "images": [image] })];
@@ -133,10 +133,10 @@ fn images_round_trip_through_every_client() {
     assert_eq!(message["content"], "Here.");
     assert_eq!(message["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
     let told = events(Dialect::OpenaiChat, &parts);
-    let pictures: Vec<&Value> =
+    let images: Vec<&Value> =
         told.iter().map(|event| &event["choices"][0]["delta"]["images"][0]).collect();
     let url = "data:image/png;base64,AAAA";
-    assert_eq!(pictures.iter().filter(|it| it["image_url"]["url"] == url).count(), 1);
+    assert_eq!(images.iter().filter(|it| it["image_url"]["url"] == url).count(), 1);
     let body = json!({ "model": "m", "messages": [message] });
     assert_eq!(history(Dialect::OpenaiChat, &body), parts);
 

@@ -153,15 +153,15 @@ fn write_assistant(
     (target, forms): (&TargetModel<'_>, &CallForms),
     warnings: &mut Warnings,
 ) -> Result<(), Unsupported> {
-    let said: Vec<Part> = parts
+    let content: Vec<Part> = parts
         .iter()
         .filter(|part| matches!(part.content, Content::Text(_) | Content::Raw(_)))
         .cloned()
         .collect();
-    if said.is_empty() {
+    if content.is_empty() {
         message.null("content");
     } else {
-        write_content(message, &said, target, warnings)?;
+        write_content(message, &content, target, warnings)?;
     }
     let calls = || {
         parts.iter().filter_map(|part| match &part.content {
@@ -215,43 +215,45 @@ pub(super) enum Reader {
 /// Writes the thoughts among `parts`: in plain, and whole where they are signed. A client gets them in
 /// both forms that are usual, an imitator in the form that it has sent.
 pub(super) fn write_reasoning(message: &mut ObjectWriter<'_>, parts: &[Part], reader: Reader) {
-    let thoughts = || {
+    let reasoning = || {
         parts.iter().filter_map(|part| match &part.content {
             Content::Reasoning(reasoning) => Some(reasoning),
             _ => None,
         })
     };
-    let plain: String = thoughts().map(|thought| thought.text.as_str()).collect();
+    let plain: String = reasoning().map(|reasoning| reasoning.text.as_str()).collect();
     if !plain.is_empty() {
         message.text("reasoning_content", &plain);
     }
     let is_signed = |it: &Reasoning| it.signature.is_some() || it.sealed.is_some();
-    if !thoughts().any(is_signed) {
+    if !reasoning().any(is_signed) {
         return;
     }
-    let has_details = thoughts().any(reasoning_details::is_from_details);
+    let has_details = reasoning().any(reasoning_details::is_from_details);
     if has_details || reader == Reader::Client {
         message.array("reasoning_details", |array| {
-            thoughts().fold(0, |index, thought| reasoning_details::write(array, thought, index));
+            reasoning()
+                .fold(0, |index, reasoning| reasoning_details::write(array, reasoning, index));
         });
     }
     if !has_details || reader == Reader::Client {
         message.array("thinking_blocks", |array| {
-            thoughts().for_each(|thought| array.object(|block| write_thinking(block, thought)));
+            reasoning()
+                .for_each(|reasoning| array.object(|block| write_thinking(block, reasoning)));
         });
     }
 }
 
 /// Writes one of `thinking_blocks`.
-pub(super) fn write_thinking(block: &mut ObjectWriter<'_>, thought: &Reasoning) {
-    if let Some(sealed) = &thought.sealed {
+pub(super) fn write_thinking(block: &mut ObjectWriter<'_>, reasoning: &Reasoning) {
+    if let Some(sealed) = &reasoning.sealed {
         block.text("type", "redacted_thinking");
         block.text("data", &sealed.write(Dialect::OpenaiChat));
         return;
     }
     block.text("type", "thinking");
-    block.text("thinking", &thought.text);
-    if let Some(signature) = &thought.signature {
+    block.text("thinking", &reasoning.text);
+    if let Some(signature) = &reasoning.signature {
         block.text("signature", &signature.write(Dialect::OpenaiChat));
     }
 }

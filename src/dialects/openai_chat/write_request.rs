@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn openai_gets_only_supported_members() {
         let signature = Signature { dialect: Dialect::Gemini, text: "s".to_owned() };
-        let thought = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
+        let reasoning = Reasoning { text: "hm".to_owned(), ..Reasoning::default() };
         let call = ToolCall {
             id: "1".to_owned(),
             name: "f".to_owned(),
@@ -356,7 +356,8 @@ mod tests {
             signature: Some(signature),
         };
         let cached = Part { cache: Some(CachePoint::Hour), ..Part::text("Hello") };
-        let said = vec![Part::new(Content::Reasoning(thought)), Part::new(Content::ToolCall(call))];
+        let parts =
+            vec![Part::new(Content::Reasoning(reasoning)), Part::new(Content::ToolCall(call))];
         let function = Function {
             name: "f".to_owned(),
             cache: Some(CachePoint::Default),
@@ -364,7 +365,7 @@ mod tests {
         };
         let search = WebSearch { uses_max: Some(1), ..WebSearch::default() };
         let request = ChatRequest {
-            turns: vec![Turn::new(Role::User, vec![cached]), Turn::new(Role::Assistant, said)],
+            turns: vec![Turn::new(Role::User, vec![cached]), Turn::new(Role::Assistant, parts)],
             tools: vec![Tool::Function(function), Tool::WebSearch(search)],
             sampling: Sampling { top_k: Some(4), min_p: Some(0.1), ..Sampling::default() },
             ..ChatRequest::default()

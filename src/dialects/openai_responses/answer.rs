@@ -390,10 +390,11 @@ mod tests {
         )
         .expect("an answer");
         assert_eq!((answer.id.as_str(), answer.created), ("chatcmpl-1", Some(1_795_000_001)));
-        let [thought, text, part, call, image, search] = answer.choices[0].parts.as_slice() else {
+        let [reasoning, text, part, call, image, search] = answer.choices[0].parts.as_slice()
+        else {
             panic!("{answer:?}")
         };
-        assert!(matches!(&thought.content, Content::Reasoning(it) if it.text == "hm"));
+        assert!(matches!(&reasoning.content, Content::Reasoning(it) if it.text == "hm"));
         assert_eq!(text.as_text(), Some("a"));
         assert!(matches!(&part.content, Content::Raw(_)));
         let expected =
@@ -408,7 +409,7 @@ mod tests {
     #[test]
     fn responses_round_trip() {
         let signature = |dialect| Some(Signature { dialect, text: "s".to_owned() });
-        let thought = |text: &str, dialect| Reasoning {
+        let reasoning_part = |text: &str, dialect| Reasoning {
             text: text.to_owned(),
             signature: signature(dialect),
             ..Reasoning::default()
@@ -422,9 +423,9 @@ mod tests {
             signature: signature(Dialect::Gemini),
         };
         let parts = vec![
-            Part::new(Content::Reasoning(thought("a", Dialect::AnthropicMessages))),
+            Part::new(Content::Reasoning(reasoning_part("a", Dialect::AnthropicMessages))),
             Part::new(Content::Reasoning(sealed)),
-            Part::new(Content::Reasoning(thought("b", Dialect::OpenaiResponses))),
+            Part::new(Content::Reasoning(reasoning_part("b", Dialect::OpenaiResponses))),
             Part::text("c"),
             Part::text("d"),
             Part::new(Content::Refusal("e".to_owned())),

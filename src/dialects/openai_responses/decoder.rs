@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::answer::{created, stop_reason};
-use super::{identity, output, proof};
+use super::{encrypted_content, identity, output};
 use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::dialects::openai_chat::{arguments, read_error, tokens};
@@ -352,7 +352,7 @@ impl Decoder {
                 self.prove(index, item, out);
             }
             _ => {
-                let content = output::picture(item).unwrap_or_else(|| output::foreign(item));
+                let content = output::image_part(item).unwrap_or_else(|| output::foreign(item));
                 self.whole_part(content, out);
             }
         }
@@ -382,20 +382,20 @@ impl Decoder {
             let delta = Delta::Signature(signature);
             Chunk::BlockDelta { choice: CHOICE, part, delta }
         };
-        let thought = Reasoning { id: id.map(str::to_owned), ..Reasoning::default() };
-        match (proof::read(sealed, words.is_some(), id), words) {
-            (proof::Proof::OfReasoning(signature), Some(words)) => {
+        let reasoning = Reasoning { id: id.map(str::to_owned), ..Reasoning::default() };
+        match (encrypted_content::read(sealed, words.is_some(), id), words) {
+            (encrypted_content::EncryptedContent::Signature(signature), Some(words)) => {
                 out.push(grow(words.part, signature));
             }
-            (proof::Proof::OfReasoning(signature), None) => {
-                let thought = Reasoning { signature: Some(signature), ..thought };
-                self.whole_part(Content::Reasoning(thought), out);
+            (encrypted_content::EncryptedContent::Signature(signature), None) => {
+                let reasoning = Reasoning { signature: Some(signature), ..reasoning };
+                self.whole_part(Content::Reasoning(reasoning), out);
             }
-            (proof::Proof::Sealed(sealed), _) => {
-                let thought = Reasoning { sealed: Some(sealed), ..thought };
-                self.whole_part(Content::Reasoning(thought), out);
+            (encrypted_content::EncryptedContent::Sealed(sealed), _) => {
+                let reasoning = Reasoning { sealed: Some(sealed), ..reasoning };
+                self.whole_part(Content::Reasoning(reasoning), out);
             }
-            (proof::Proof::OfCall(id, signature), _) => {
+            (encrypted_content::EncryptedContent::OfCall(id, signature), _) => {
                 let call = self.calls.iter().find(|(known, _)| *known == id);
                 out.extend(call.map(|(_, part)| grow(*part, signature)));
             }
@@ -426,12 +426,12 @@ impl Decoder {
     fn end(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
         let response = root.get("response").unwrap_or(root);
         self.begin(Some(response), out);
-        let is_untold = self.items.is_empty();
+        let is_unknown = self.items.is_empty();
         let items = response.get("output").into_iter().flat_map(Node::items);
         for (index, item) in (0..ITEMS_MAX).zip(items) {
             // Where items were emitted, the places in the stream and here may differ with some.
             let is_same = |known: &Item| known.call.is_some() == is_call(item);
-            if is_untold || self.items.get(&index).is_some_and(is_same) {
+            if is_unknown || self.items.get(&index).is_some_and(is_same) {
                 self.finish_item(index, item, out);
             }
         }
@@ -658,8 +658,8 @@ mod tests {
             r#"{"sequence_number":7}"#,
             "[DONE]",
         ]);
-        let is_said = |chunk: &Chunk| !matches!(chunk, Chunk::Start(_));
-        assert!(!chunks.iter().any(is_said), "{chunks:?}");
+        let is_content = |chunk: &Chunk| !matches!(chunk, Chunk::Start(_));
+        assert!(!chunks.iter().any(is_content), "{chunks:?}");
         assert_eq!(decode(&[r#"{"type":"keepalive","sequence_number":3}"#]), [Chunk::Ping]);
     }
 

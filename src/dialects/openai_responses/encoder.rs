@@ -245,8 +245,8 @@ impl Encoder {
                 text.push_str(piece);
                 self.delta("refusal.delta", index, place, piece, out);
             }
-            (Content::Reasoning(thought), Delta::Text(piece)) => {
-                thought.text.push_str(piece);
+            (Content::Reasoning(reasoning), Delta::Text(piece)) => {
+                reasoning.text.push_str(piece);
                 if !was_shown && !piece.is_empty() {
                     self.part_event(
                         "reasoning_summary_part.added",
@@ -273,8 +273,8 @@ impl Encoder {
             (Content::ToolCall(_), Delta::Arguments(piece)) => {
                 self.grow_call(index, place, piece, out);
             }
-            (Content::Reasoning(thought), Delta::Signature(signature)) => {
-                thought.signature = Some(signature.clone());
+            (Content::Reasoning(reasoning), Delta::Signature(signature)) => {
+                reasoning.signature = Some(signature.clone());
                 self.keep(signature.text.len());
             }
             (Content::ToolCall(call), Delta::Signature(signature)) => {
@@ -345,7 +345,7 @@ impl Encoder {
                 self.part_event("refusal.done", index, place, out, write_words);
                 self.border("content_part.done", index, place, out);
             }
-            Content::Reasoning(thought) if !thought.text.is_empty() => {
+            Content::Reasoning(reasoning) if !reasoning.text.is_empty() => {
                 self.part_event("reasoning_summary_text.done", index, place, out, write_words);
                 self.part_event("reasoning_summary_part.done", index, place, out, |root, part| {
                     root.object("part", |object| {
@@ -549,7 +549,7 @@ mod tests {
 
     fn rich_answer() -> Answer {
         let signature = |dialect| Some(Signature { dialect, text: "s".to_owned() });
-        let thought = |id: Option<&str>, text: &str, signature| {
+        let reasoning_part = |id: Option<&str>, text: &str, signature| {
             let id = id.map(str::to_owned);
             Part::new(Content::Reasoning(Reasoning {
                 id,
@@ -576,10 +576,10 @@ mod tests {
             detail: None,
         };
         let parts = vec![
-            thought(Some("rs_1"), "a", None),
-            thought(Some("rs_1"), "b", signature(Dialect::OpenaiResponses)),
-            thought(None, "c", signature(Dialect::AnthropicMessages)),
-            thought(None, "", signature(Dialect::AnthropicMessages)),
+            reasoning_part(Some("rs_1"), "a", None),
+            reasoning_part(Some("rs_1"), "b", signature(Dialect::OpenaiResponses)),
+            reasoning_part(None, "c", signature(Dialect::AnthropicMessages)),
+            reasoning_part(None, "", signature(Dialect::AnthropicMessages)),
             Part::new(Content::Raw(own)),
             Part::new(Content::Raw(elsewhere)),
             Part::new(Content::Text(Text { text: "d".to_owned(), citations: vec![citation] })),
@@ -708,9 +708,9 @@ mod tests {
         let mut chunks = begun.to_vec();
         chunks.extend([Chunk::Error(error.clone()), words(0, "x"), stop(), Chunk::Done]);
         let events = encode(&chunks);
-        let [.., told, last] = events.as_slice() else { panic!("{events:?}") };
-        assert_eq!((&told["type"], &told["message"]), (&"error".into(), &"too many".into()));
-        assert_eq!(told["error"]["type"], "rate_limit_error");
+        let [.., event, last] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((&event["type"], &event["message"]), (&"error".into(), &"too many".into()));
+        assert_eq!(event["error"]["type"], "rate_limit_error");
         assert_eq!(
             (&last["type"], &last["response"]["status"]),
             (&"response.failed".into(), &"failed".into())

@@ -57,14 +57,14 @@ mod tests {
 
     #[test]
     fn ids_round_trip() {
-        for (id, told) in [
+        for (id, client_id) in [
             ("resp_1a2b", "resp_1a2b"),
             ("chatcmpl-7", "resp_rg_chatcmpl-7"),
             ("resp-7", "resp_rg_resp-7"),
             ("7", "resp_rg_7"),
         ] {
-            assert_eq!(of_answer(id, 5), told);
-            assert_eq!(answer_id(told), id);
+            assert_eq!(of_answer(id, 5), client_id);
+            assert_eq!(answer_id(client_id), id);
         }
         assert_eq!(of_answer("", 5), "resp_rg_5");
     }

@@ -1,7 +1,7 @@
 //! An item of a streamed answer, as far as it has come.
 
+use super::encrypted_content;
 use super::output::{self, OutputPart};
-use super::proof;
 use crate::dialects::openai_tools::{CallForms, InputReader};
 use crate::llm::{Content, ObjectWriter, TokenLogprob, write_object};
 
@@ -49,7 +49,7 @@ impl PartBuffer {
 
     /// True for a thought that says something.
     pub(super) fn has_reasoning(&self) -> bool {
-        matches!(&self.content, Content::Reasoning(thought) if !thought.text.is_empty())
+        matches!(&self.content, Content::Reasoning(reasoning) if !reasoning.text.is_empty())
     }
 
     /// Where it stands in its item, as events tell it. Calls have no such place.
@@ -66,7 +66,7 @@ impl PartBuffer {
         match &self.content {
             Content::Text(text) => root.text("text", &text.text),
             Content::Refusal(text) => root.text("refusal", text),
-            Content::Reasoning(thought) => root.text("text", &thought.text),
+            Content::Reasoning(reasoning) => root.text("text", &reasoning.text),
             Content::ToolCall(call) => {
                 root.text("name", &call.name);
                 root.text("arguments", &call.arguments);
@@ -88,10 +88,13 @@ pub(super) fn write_begun(out: &mut Vec<u8>, id: &str, content: &Content, forms:
         match content {
             Content::ToolCall(call) => output::call_members(item, call, "in_progress", forms),
             Content::Image(_) => output::image_members(item, None, "in_progress"),
-            Content::Reasoning(thought) => {
+            Content::Reasoning(reasoning) => {
                 item.text("type", "reasoning");
                 item.array("summary", |_| {});
-                item.optional_text("encrypted_content", proof::write(thought).as_deref());
+                item.optional_text(
+                    "encrypted_content",
+                    encrypted_content::write(reasoning).as_deref(),
+                );
             }
             _ => {
                 item.text("type", "message");

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::{identity, proof};
+use super::{encrypted_content, identity};
 use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, write_tokens};
 use crate::dialects::openai_tools::{CallForms, CallKind, arguments_of, flat_name, input_of};
@@ -34,8 +34,8 @@ pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
             arguments: arguments_of(item.text_of("input")),
             ..call(item)
         }))),
-        "reasoning" => thoughts(item, parts),
-        _ => parts.push(Part::new(picture(item).unwrap_or_else(|| foreign(item)))),
+        "reasoning" => read_reasoning(item, parts),
+        _ => parts.push(Part::new(image_part(item).unwrap_or_else(|| foreign(item)))),
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn foreign(value: Node<'_>) -> Content {
 }
 
 /// The picture that an item holds, if it does.
-pub(super) fn picture(item: Node<'_>) -> Option<Content> {
+pub(super) fn image_part(item: Node<'_>) -> Option<Content> {
     if item.text_of("type") != PICTURE {
         return None;
     }
@@ -92,7 +92,7 @@ pub(super) fn vendor_id(item: Node<'_>) -> Option<&str> {
 
 /// Reads a reasoning item: a part for each summary and each text that is not empty, the proof with
 /// the last of them.
-pub(super) fn thoughts(item: Node<'_>, parts: &mut Vec<Part>) {
+pub(super) fn read_reasoning(item: Node<'_>, parts: &mut Vec<Part>) {
     let id = vendor_id(item);
     let before = parts.len();
     for key in ["summary", "content"] {
@@ -106,7 +106,7 @@ pub(super) fn thoughts(item: Node<'_>, parts: &mut Vec<Part>) {
         }
     }
     if let Some(sealed) = item.get("encrypted_content").and_then(Node::text) {
-        proof::attach(sealed, parts.len() - before, id, parts);
+        encrypted_content::attach(sealed, parts.len() - before, id, parts);
     }
 }
 
@@ -319,19 +319,19 @@ pub(super) fn image_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, 
 }
 
 fn write_reasoning(item: &mut ObjectWriter<'_>, parts: &[OutputPart<'_>]) {
-    let thoughts = || {
+    let reasoning = || {
         parts.iter().filter_map(|output| match output.content {
-            Content::Reasoning(thought) => Some(thought),
+            Content::Reasoning(reasoning) => Some(reasoning),
             _ => None,
         })
     };
     item.text("type", "reasoning");
     item.array("summary", |array| {
-        for thought in thoughts().filter(|thought| !thought.text.is_empty()) {
-            array.object(|part| write_summary(part, &thought.text));
+        for reasoning in reasoning().filter(|reasoning| !reasoning.text.is_empty()) {
+            array.object(|part| write_summary(part, &reasoning.text));
         }
     });
-    if let Some(sealed) = thoughts().filter_map(proof::write).next_back() {
+    if let Some(sealed) = reasoning().filter_map(encrypted_content::write).next_back() {
         item.text("encrypted_content", &sealed);
     }
 }
@@ -372,7 +372,7 @@ pub(super) fn write_proof_of_call(
         item.text("id", id);
         item.text("type", "reasoning");
         item.array("summary", |_| {});
-        item.text("encrypted_content", &proof::write_of_call(call_id, signature));
+        item.text("encrypted_content", &encrypted_content::write_of_call(call_id, signature));
     });
 }
 

@@ -1,6 +1,6 @@
 //! The items of a request: what was said so far.
 
-use super::{identity, output, proof};
+use super::{encrypted_content, identity, output};
 use crate::dialects::media_link;
 use crate::dialects::openai_chat::{arguments, cache_point};
 use crate::dialects::openai_tools::{TOOL_SEARCH, arguments_of, name_of_call};
@@ -55,10 +55,10 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
             };
             parts_of_turn(request, Role::Tool).push(Part::new(Content::ToolResult(result)));
         }
-        "reasoning" => thought(parts_of_turn(request, Role::Assistant), item),
+        "reasoning" => reasoning_part(parts_of_turn(request, Role::Assistant), item),
         "image_generation_call" if identity::is_ours(item.text_of("id")) => {
             let parts = parts_of_turn(request, Role::Assistant);
-            parts.extend(output::picture(item).map(Part::new));
+            parts.extend(output::image_part(item).map(Part::new));
         }
         _ => {
             if kind == "item_reference" {
@@ -152,14 +152,18 @@ fn message(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
 }
 
 /// A thought sent back. One that says nothing at all points to what the provider keeps.
-fn thought(parts: &mut Vec<Part>, item: Node<'_>) {
+fn reasoning_part(parts: &mut Vec<Part>, item: Node<'_>) {
     let before = parts.len();
     let sealed = item.get("encrypted_content").and_then(Node::text);
-    output::thoughts(item, parts);
+    output::read_reasoning(item, parts);
     if let Some(id) = output::vendor_id(item)
         && parts.len() == before
-        && sealed
-            .is_none_or(|text| !matches!(proof::read(text, false, None), proof::Proof::OfCall(..)))
+        && sealed.is_none_or(|text| {
+            !matches!(
+                encrypted_content::read(text, false, None),
+                encrypted_content::EncryptedContent::OfCall(..)
+            )
+        })
     {
         let reasoning = Reasoning { id: Some(id.to_owned()), ..Reasoning::default() };
         parts.push(Part::new(Content::Reasoning(reasoning)));

@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn reasoning_items_and_signatures_are_read() {
         let signature = |dialect, text: &str| Some(Signature { dialect, text: text.to_owned() });
-        let thoughts = |items: &str| {
+        let read_reasoning = |items: &str| {
             let turns = read_input(&format!(r#"{items},{{"role":"user","content":"x"}}"#));
             let parts = turns[0].parts.iter().map(|part| match &part.content {
-                Content::Reasoning(thought) => thought.clone(),
+                Content::Reasoning(reasoning) => reasoning.clone(),
                 other => panic!("{other:?}"),
             });
             parts.collect::<Vec<Reasoning>>()
@@ -329,7 +329,7 @@ mod tests {
             ..Reasoning::default()
         };
         // Several parts of a summary: the proof is with the last.
-        let found = thoughts(
+        let found = read_reasoning(
             r#"{"type":"reasoning","id":"rs_1","encrypted_content":"s","summary":[
             {"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}]}"#,
         );
@@ -337,7 +337,7 @@ mod tests {
             Reasoning { signature: signature(Dialect::OpenaiResponses, "rs_1#s"), ..vendor("b") };
         assert_eq!(found, [vendor("a"), last]);
         // Nothing but the proof, and nothing but the id.
-        let found = thoughts(
+        let found = read_reasoning(
             r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"s"},
             {"type":"reasoning","id":"rs_1","summary":[]}"#,
         );
@@ -345,7 +345,7 @@ mod tests {
             Reasoning { sealed: signature(Dialect::OpenaiResponses, "rs_1#s"), ..vendor("") };
         assert_eq!(found, [sealed, vendor("")]);
         // What the gateway made for another vendor's thought: its id is forgotten.
-        let found = thoughts(
+        let found = read_reasoning(
             r#"{"type":"reasoning","id":"rs_rg0_x","encrypted_content":"anthropic-messages#s",
             "summary":[{"type":"summary_text","text":"a"}]},
             {"type":"reasoning","id":"rs_rg1_x","summary":[]}"#,

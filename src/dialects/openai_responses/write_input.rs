@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{output, proof};
+use super::{encrypted_content, output};
 use crate::dialects::codec::{TargetModel, Unsupported};
 use crate::dialects::digest::digest;
 use crate::dialects::openai_tools::{CallForms, CallKind};
@@ -84,7 +84,7 @@ impl Writer<'_, '_> {
     fn message(&mut self, role: &str, parts: &[Part]) -> Result<(), Unsupported> {
         let mut kept = Vec::with_capacity(parts.len());
         for part in parts {
-            if self.is_said_by_user(part) {
+            if self.is_user_message(part) {
                 kept.push(part);
             }
         }
@@ -101,7 +101,7 @@ impl Writer<'_, '_> {
     }
 
     /// True for what a user's message can hold; warns of what is lost.
-    fn is_said_by_user(&mut self, part: &Part) -> bool {
+    fn is_user_message(&mut self, part: &Part) -> bool {
         match &part.content {
             Content::ToolResult(_) => false,
             Content::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses => {
@@ -131,7 +131,7 @@ impl Writer<'_, '_> {
         }
         let mut kept = Vec::with_capacity(result.parts.len());
         for part in &result.parts {
-            if self.is_said_by_user(part) {
+            if self.is_user_message(part) {
                 kept.push(part);
             }
         }
@@ -247,7 +247,7 @@ impl Writer<'_, '_> {
             match &first.content {
                 Content::Text(_) | Content::Refusal(_) => self.output(group),
                 Content::ToolCall(call) => self.call(call),
-                Content::Reasoning(_) => self.thought(group),
+                Content::Reasoning(_) => self.reasoning_part(group),
                 Content::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses => {
                     self.warnings.dropped("a part of a message", "only another dialect has it");
                 }
@@ -301,10 +301,10 @@ impl Writer<'_, '_> {
 
     /// Writes a thought. OpenAI takes back what it has sealed, or what it keeps under an id, and
     /// nothing else. Those who imitate it have the thought itself as its content, and want an id.
-    fn thought(&mut self, parts: &[Part]) {
-        let thoughts = || {
+    fn reasoning_part(&mut self, parts: &[Part]) {
+        let reasoning = || {
             parts.iter().filter_map(|part| match &part.content {
-                Content::Reasoning(thought) => Some(thought),
+                Content::Reasoning(reasoning) => Some(reasoning),
                 _ => None,
             })
         };
@@ -314,19 +314,20 @@ impl Writer<'_, '_> {
                 .and_then(|it| it.for_provider(Dialect::OpenaiResponses))
                 .map(str::to_owned)
         };
-        let sealed = thoughts().filter_map(|it| own(&it.signature).or(own(&it.sealed))).next_back();
+        let sealed =
+            reasoning().filter_map(|it| own(&it.signature).or(own(&it.sealed))).next_back();
         let is_foreign =
             |it: &Reasoning| (it.signature.is_some() || it.sealed.is_some()) && sealed.is_none();
-        let (sealed_id, sealed) = match sealed.as_deref().map(proof::split_item_id) {
+        let (sealed_id, sealed) = match sealed.as_deref().map(encrypted_content::split_item_id) {
             Some((id, sealed)) => (id, Some(sealed)),
             None => (None, None),
         };
-        let id = thoughts().find_map(|it| it.id.as_deref()).filter(|_| self.is_own).or(sealed_id);
-        let has_words = thoughts().any(|it| !it.text.is_empty());
-        if thoughts().any(is_foreign) {
+        let id = reasoning().find_map(|it| it.id.as_deref()).filter(|_| self.is_own).or(sealed_id);
+        let has_words = reasoning().any(|it| !it.text.is_empty());
+        if reasoning().any(is_foreign) {
             self.warnings.dropped("the proof of a thought", "another vendor's");
         }
-        let is_known = sealed.is_some() || (id.is_some() && !thoughts().any(is_foreign));
+        let is_known = sealed.is_some() || (id.is_some() && !reasoning().any(is_foreign));
         if !is_known && (self.is_original || !has_words) {
             if has_words {
                 self.warnings.dropped("a thought", "openai-responses takes back its own only");
@@ -340,10 +341,10 @@ impl Writer<'_, '_> {
             }
             let texts = |key: &str, kind: &str, item: &mut ObjectWriter<'_>| {
                 item.array(key, |array| {
-                    for thought in thoughts().filter(|thought| !thought.text.is_empty()) {
+                    for reasoning in reasoning().filter(|reasoning| !reasoning.text.is_empty()) {
                         array.object(|part| {
                             part.text("type", kind);
-                            part.text("text", &thought.text);
+                            part.text("text", &reasoning.text);
                         });
                     }
                 });
@@ -361,14 +362,14 @@ impl Writer<'_, '_> {
 
 /// As for the items of an answer; a foreign part joins the words beside it.
 fn is_one_item(before: &Content, next: &Content) -> bool {
-    let is_said = |content: &Content| match content {
+    let is_message = |content: &Content| match content {
         Content::Text(_) | Content::Refusal(_) => true,
         Content::Raw(foreign) => {
             foreign.dialect == Dialect::OpenaiResponses && output::is_part(&foreign.json)
         }
         _ => false,
     };
-    output::is_one_item(before, next) || (is_said(before) && is_said(next))
+    output::is_one_item(before, next) || (is_message(before) && is_message(next))
 }
 
 /// Writes one part of the model's own message.

@@ -46,7 +46,7 @@ pub(super) fn write(
         settings(root, request, target, warnings);
         sampling(root, request, target, warnings);
         reasoning_and_text(root, request, warnings);
-        let has_tools = request.tools.iter().any(is_sayable);
+        let has_tools = request.tools.iter().any(is_supported);
         if has_tools {
             root.array("tools", |array| write_tools(array, request, tool_form, warnings));
         } else {
@@ -215,8 +215,8 @@ pub(super) fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
 /// and thoughts that are wanted must then come sealed to live on.
 fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     let is_own = request.origin == Some(Dialect::OpenaiResponses);
-    let is_told = request.extra_fields.iter().any(|(key, _)| key == "store");
-    if !is_own && !is_told {
+    let is_set = request.extra_fields.iter().any(|(key, _)| key == "store");
+    if !is_own && !is_set {
         root.flag("store", false);
     }
     let thinks = request.reasoning.as_ref().is_some_and(|it| it.effort_name() != Some("none"));
@@ -239,7 +239,7 @@ fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     root.optional_number("top_logprobs", request.top_logprobs);
 }
 
-fn is_sayable(tool: &Tool) -> bool {
+fn is_supported(tool: &Tool) -> bool {
     !matches!(tool, Tool::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses)
 }
 
@@ -470,7 +470,7 @@ mod tests {
         ChatRequest { turns, ..ChatRequest::default() }
     }
 
-    fn thought(dialect: Dialect) -> Part {
+    fn reasoning_part(dialect: Dialect) -> Part {
         let signature = Some(Signature { dialect, text: "s".to_owned() });
         let text = "hm".to_owned();
         Part::new(Content::Reasoning(Reasoning { id: None, text, signature, sealed: None }))
@@ -578,7 +578,7 @@ mod tests {
             (Dialect::AnthropicMessages, true, None),
             (Dialect::AnthropicMessages, false, Some("content")),
         ] {
-            let request = answering(vec![thought(dialect), Part::text("a")]);
+            let request = answering(vec![reasoning_part(dialect), Part::text("a")]);
             let (body, warnings) = write_for(&request, is_original).expect("a request");
             let items = body["input"].as_array().expect("items");
             let found = items.iter().find(|item| item["type"] == "reasoning");
@@ -660,7 +660,7 @@ mod tests {
         ]
     }
 
-    fn said() -> impl Strategy<Value = Content> {
+    fn output() -> impl Strategy<Value = Content> {
         let own = |text: &str| {
             Some(Signature { dialect: Dialect::OpenaiResponses, text: text.to_owned() })
         };
@@ -694,9 +694,9 @@ mod tests {
     }
 
     fn turn() -> impl Strategy<Value = Turn> {
-        let asked = prop_oneof![Just(Role::User), Just(Role::System), Just(Role::Developer)];
-        let asked = (asked, vec(given(), 1..4)).prop_map(|(role, parts)| Turn::new(role, parts));
-        let answered = vec(said().prop_map(Part::new), 1..5)
+        let inputs = prop_oneof![Just(Role::User), Just(Role::System), Just(Role::Developer)];
+        let inputs = (inputs, vec(given(), 1..4)).prop_map(|(role, parts)| Turn::new(role, parts));
+        let answered = vec(output().prop_map(Part::new), 1..5)
             .prop_map(|parts| Turn::new(Role::Assistant, parts));
         let results = vec((any::<u32>(), vec(given(), 1..3)), 1..3).prop_map(|results| {
             let part = |(id, parts)| {
@@ -706,7 +706,7 @@ mod tests {
             };
             Turn::new(Role::Tool, results.into_iter().map(part).collect())
         });
-        prop_oneof![2 => asked, 2 => answered, 1 => results]
+        prop_oneof![2 => inputs, 2 => answered, 1 => results]
     }
 
     /// Turns of which none could be joined with the next.

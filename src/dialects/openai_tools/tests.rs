@@ -132,10 +132,10 @@ fn responses_client_gets_native_call_kinds() {
         );
         assert_eq!((&spawn["namespace"], &spawn["name"]), (&json!("agents"), &json!("spawn")));
         // A provider's stream in small pieces.
-        let asked = ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() };
-        let stream = encode(provider, &asked, &chunks_of(&answer));
-        let told = encode(client, &request, &decode(provider, &stream, 5));
-        let events: Vec<Value> = String::from_utf8(told)
+        let streamed = ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() };
+        let stream = encode(provider, &streamed, &chunks_of(&answer));
+        let written = encode(client, &request, &decode(provider, &stream, 5));
+        let events: Vec<Value> = String::from_utf8(written)
             .expect("UTF-8")
             .lines()
             .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
@@ -194,11 +194,11 @@ fn forced_tool_keeps_its_own_name() {
         let request = read_request(of(Dialect::OpenaiResponses), body.to_string().as_bytes());
         let sent = write_request(of(Dialect::AnthropicMessages), &request);
         assert_eq!(sent["body"]["tool_choice"]["name"], expected);
-        let mut told = Vec::new();
-        of(Dialect::OpenaiResponses).write_answer(&answer(), &request, NOW, &mut told);
-        let told: Value = serde_json::from_slice(&told).expect("JSON");
-        assert_eq!(told["tool_choice"]["type"], choice["type"]);
-        assert_eq!(told["tool_choice"]["name"], choice["name"]);
+        let mut written = Vec::new();
+        of(Dialect::OpenaiResponses).write_answer(&answer(), &request, NOW, &mut written);
+        let written: Value = serde_json::from_slice(&written).expect("JSON");
+        assert_eq!(written["tool_choice"]["type"], choice["type"]);
+        assert_eq!(written["tool_choice"]["name"], choice["name"]);
     }
 }
 
@@ -237,17 +237,17 @@ fn custom_chat_tools_round_trip_through_every_provider() {
             (call.name.as_str(), call.arguments.as_str()),
             ("edit", r#"{"input":"s/a/b/"}"#)
         );
-        let mut told = Vec::new();
-        client.write_answer(&answer, &request, NOW, &mut told);
-        let told: Value = serde_json::from_slice(&told).expect("JSON");
+        let mut written = Vec::new();
+        client.write_answer(&answer, &request, NOW, &mut written);
+        let written: Value = serde_json::from_slice(&written).expect("JSON");
         let expected = json!([{"id": "c1", "type": "custom",
             "custom": {"name": "edit", "input": "s/b/c/\n\"ü\""}}]);
-        assert_eq!(told["choices"][0]["message"]["tool_calls"], expected, "{name}");
-        let asked = ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() };
-        let stream = encode(provider, &asked, &chunks_of(&answer));
-        let told = encode(client, &request, &decode(provider, &stream, 5));
+        assert_eq!(written["choices"][0]["message"]["tool_calls"], expected, "{name}");
+        let streamed = ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() };
+        let stream = encode(provider, &streamed, &chunks_of(&answer));
+        let written = encode(client, &request, &decode(provider, &stream, 5));
         let mut input = String::new();
-        for line in String::from_utf8(told).expect("UTF-8").lines() {
+        for line in String::from_utf8(written).expect("UTF-8").lines() {
             let Some(chunk) = line.strip_prefix("data: ") else { continue };
             let Ok(chunk) = serde_json::from_str::<Value>(chunk) else { continue };
             let call = &chunk["choices"][0]["delta"]["tool_calls"][0];

@@ -44,7 +44,7 @@ fn write_request(
     let (mut warnings, mut out) = (Warnings::default(), Vec::new());
     codec
         .write_request(request, &target, &mut warnings, &mut out)
-        .map_err(|unsayable| unsayable.to_string())?;
+        .map_err(|unsupported| unsupported.to_string())?;
     Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
 }
 
@@ -59,7 +59,7 @@ fn write_answer(codec: &dyn ClientRerank, answer: &RerankAnswer, request: &Reran
 }
 
 /// The golden request and answer as far as a format can express them.
-fn said_by(name: &str) -> (RerankRequest, RerankAnswer) {
+fn golden_pair(name: &str) -> (RerankRequest, RerankAnswer) {
     let documents = ["Rome is warm.", "Oslo is cold.", "Bread is brown."];
     let mut request = RerankRequest {
         model: "model-1".to_owned(),
@@ -93,7 +93,7 @@ fn said_by(name: &str) -> (RerankRequest, RerankAnswer) {
 #[test]
 fn all_formats_agree() {
     for (name, codec) in FORMATS {
-        let (request, answer) = said_by(name);
+        let (request, answer) = golden_pair(name);
         let body = golden(&format!("{name}.request"));
         assert_eq!(read_request(codec, &body).as_ref(), Ok(&request), "{name}");
         assert_eq!(write_request(codec, &request), Ok((body, String::new())), "{name}");
@@ -117,14 +117,14 @@ fn cohere_client_works_with_every_format() {
         assert_eq!(texts, Some(&expected), "{name}");
         assert_eq!(warnings, "", "{name}");
         let mut given = read_answer(codec, &golden(&format!("{name}.answer"))).expect("an answer");
-        let told = write_answer(&cohere::Cohere, &given, &request);
+        let written = write_answer(&cohere::Cohere, &given, &request);
         let document = json!({"text": "Oslo is cold."});
         let expected = json!([{"index": 1, "relevance_score": 0.9987, "document": document}]);
-        assert_eq!(told["results"], expected, "{name}");
+        assert_eq!(written["results"], expected, "{name}");
         given.results.reverse();
-        let told = write_answer(&cohere::Cohere, &given, &request);
+        let written = write_answer(&cohere::Cohere, &given, &request);
         let document = json!({"text": "Rome is warm.", "id": 7});
-        assert_eq!(told["results"][0]["document"], document, "{name}");
+        assert_eq!(written["results"][0]["document"], document, "{name}");
     }
 }
 
@@ -138,7 +138,7 @@ fn format_follows_the_model() {
         (Dialect::OpenaiChat, "BAAI/bge-reranker-v2-m3", "top_n", "/rerank"),
     ] {
         let codec = provider_rerank(dialect, model).expect("a format");
-        let (body, _) = write_request(codec, &said_by("cohere").0).expect("sayable");
+        let (body, _) = write_request(codec, &golden_pair("cohere").0).expect("sayable");
         assert_eq!(body[top], json!(2), "{model}");
         assert_eq!(codec.path(), path, "{model}");
     }
@@ -214,11 +214,11 @@ fn odd_responses_are_read_or_rejected() {
     let body = json!({"id": "r", "results": [
         {"index": 0, "relevance_score": 0.5, "relevant_spans": spans, "document": null}]});
     let answer = read_answer(&cohere::Cohere, &body).expect("an answer");
-    let told = write_answer(&cohere::Cohere, &answer, &RerankRequest::default());
-    assert_eq!(told["results"][0]["relevant_spans"], spans);
-    assert_eq!(told["results"][0].get("document"), None);
-    let told = write_answer(&jina::Jina, &answer, &RerankRequest::default());
-    assert_eq!(told["results"][0].get("relevant_spans"), None);
+    let written = write_answer(&cohere::Cohere, &answer, &RerankRequest::default());
+    assert_eq!(written["results"][0]["relevant_spans"], spans);
+    assert_eq!(written["results"][0].get("document"), None);
+    let written = write_answer(&jina::Jina, &answer, &RerankRequest::default());
+    assert_eq!(written["results"][0].get("relevant_spans"), None);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn out_of_range_index_has_no_document() {
     let results = vec![result(0), result(1), result(u64::MAX)];
     let answer = RerankAnswer { results, ..RerankAnswer::default() };
     for (name, codec) in FORMATS {
-        let told = write_answer(codec, &answer, &request).to_string();
-        assert_eq!(told.matches("\"a\"").count(), 1, "{name}: {told}");
+        let written = write_answer(codec, &answer, &request).to_string();
+        assert_eq!(written.matches("\"a\"").count(), 1, "{name}: {written}");
     }
 }

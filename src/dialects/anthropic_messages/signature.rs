@@ -16,19 +16,20 @@ const THOUGHT: &str = "thought#";
 const CALL: &str = "call#";
 
 /// The text of a thought's `signature` for a client: empty if it has none.
-pub(super) fn signature(thought: &Reasoning) -> Cow<'_, str> {
-    match (&thought.signature, &thought.sealed) {
-        (Some(signature), _) => with_id(thought, signature.write(Dialect::AnthropicMessages)),
-        (None, Some(sealed)) => {
-            with_id(thought, format!("{SEALED}{}", sealed.write(Dialect::AnthropicMessages)).into())
-        }
-        (None, None) => with_id(thought, "".into()),
+pub(super) fn signature(reasoning: &Reasoning) -> Cow<'_, str> {
+    match (&reasoning.signature, &reasoning.sealed) {
+        (Some(signature), _) => with_id(reasoning, signature.write(Dialect::AnthropicMessages)),
+        (None, Some(sealed)) => with_id(
+            reasoning,
+            format!("{SEALED}{}", sealed.write(Dialect::AnthropicMessages)).into(),
+        ),
+        (None, None) => with_id(reasoning, "".into()),
     }
 }
 
 /// The text of a redacted block's `data` for a client.
-pub(super) fn data<'t>(thought: &'t Reasoning, sealed: &'t Signature) -> Cow<'t, str> {
-    with_id(thought, sealed.write(Dialect::AnthropicMessages))
+pub(super) fn data<'t>(reasoning: &'t Reasoning, sealed: &'t Signature) -> Cow<'t, str> {
+    with_id(reasoning, sealed.write(Dialect::AnthropicMessages))
 }
 
 /// The text of a redacted block's `data` that carries the proof of the call `id`.
@@ -36,8 +37,8 @@ pub(super) fn data_of_call(id: &str, signature: &Signature) -> String {
     format!("{CALL}{}#{}", name::write(id), signature.write(Dialect::AnthropicMessages))
 }
 
-fn with_id<'t>(thought: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
-    match &thought.id {
+fn with_id<'t>(reasoning: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
+    match &reasoning.id {
         Some(id) => format!("{THOUGHT}{}#{text}", name::write(id)).into(),
         None => text,
     }
@@ -45,9 +46,9 @@ fn with_id<'t>(thought: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
 
 /// True for Google's signature of the words before it, which would be a thought of its own here. Behind the
 /// last words it is left out: clients take the last block for the answer, and Google does not ask for it.
-pub(super) fn is_for_words_before(thought: &Reasoning) -> bool {
-    let is_googles = thought.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
-    is_googles && thought.text.is_empty() && thought.id.is_none() && thought.sealed.is_none()
+pub(super) fn is_for_words_before(reasoning: &Reasoning) -> bool {
+    let is_googles = reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
+    is_googles && reasoning.text.is_empty() && reasoning.id.is_none() && reasoning.sealed.is_none()
 }
 
 /// The thought of a thinking block.
@@ -84,10 +85,10 @@ pub(super) fn read_data(data: &str) -> Redacted {
 
 /// True for the signature of a thinking block that Anthropic has not made.
 pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
-    let thought = read_thinking("", text);
+    let reasoning = read_thinking("", text);
     let is_marked = text.starts_with(SEALED) || text.starts_with(THOUGHT);
     is_marked
-        || [thought.signature, thought.sealed]
+        || [reasoning.signature, reasoning.sealed]
             .into_iter()
             .flatten()
             .any(|it| it.dialect != Dialect::AnthropicMessages)
@@ -97,9 +98,9 @@ pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
 pub(in crate::dialects) fn is_foreign_data(text: &str) -> bool {
     match read_data(text) {
         Redacted::Call(..) => true,
-        Redacted::Thought(thought) => {
+        Redacted::Thought(reasoning) => {
             text.starts_with(THOUGHT)
-                || thought.sealed.is_some_and(|it| it.dialect != Dialect::AnthropicMessages)
+                || reasoning.sealed.is_some_and(|it| it.dialect != Dialect::AnthropicMessages)
         }
     }
 }
@@ -142,14 +143,14 @@ mod tests {
             (Some("r.1"), of(Dialect::AnthropicMessages), None, "thought#rg0-r_2e1#c2ln"),
             (None, None, None, ""),
         ] {
-            let thought = Reasoning {
+            let reasoning = Reasoning {
                 id: id.map(str::to_owned),
                 text: "hm".to_owned(),
                 signature: proof,
                 sealed,
             };
-            assert_eq!(signature(&thought), written);
-            assert_eq!(read_thinking("hm", written), thought);
+            assert_eq!(signature(&reasoning), written);
+            assert_eq!(read_thinking("hm", written), reasoning);
         }
     }
 
@@ -160,10 +161,10 @@ mod tests {
             (Some("rs_1"), Dialect::OpenaiResponses, "thought#rs_1#openai-responses#c2ln"),
         ] {
             let sealed = of(dialect);
-            let thought = Reasoning { id: id.map(str::to_owned), sealed, ..Reasoning::default() };
-            let sealed = thought.sealed.as_ref().expect("sealed");
-            assert_eq!(data(&thought, sealed), written);
-            assert!(matches!(read_data(written), Redacted::Thought(it) if it == thought));
+            let reasoning = Reasoning { id: id.map(str::to_owned), sealed, ..Reasoning::default() };
+            let sealed = reasoning.sealed.as_ref().expect("sealed");
+            assert_eq!(data(&reasoning, sealed), written);
+            assert!(matches!(read_data(written), Redacted::Thought(it) if it == reasoning));
         }
         let proof = of(Dialect::Gemini).expect("a proof");
         let written = data_of_call("f.1", &proof);

@@ -18,9 +18,9 @@ const OF_CALL: &str = "call#";
 
 /// What an `encrypted_content` is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(super) enum EncryptedContent {
     /// The proof of the thought beside it.
-    OfReasoning(Signature),
+    Signature(Signature),
     /// A whole thought.
     Sealed(Signature),
     /// The proof of the call of this id.
@@ -31,17 +31,19 @@ pub(super) enum Proof {
 const ITEM: &str = "rs_";
 
 /// Reads the `encrypted_content` of the item `id`. `is_shown` tells that there are words beside it.
-pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> Proof {
-    let mut proof = read_bare(text, is_shown);
-    let (Proof::OfReasoning(signature) | Proof::Sealed(signature)) = &mut proof else {
-        return proof;
+pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> EncryptedContent {
+    let mut content = read_bare(text, is_shown);
+    let (EncryptedContent::Signature(signature) | EncryptedContent::Sealed(signature)) =
+        &mut content
+    else {
+        return content;
     };
     if let Some(id) =
         id.filter(|id| signature.dialect == Dialect::OpenaiResponses && id.starts_with(ITEM))
     {
         signature.text = format!("{id}#{text}");
     }
-    proof
+    content
 }
 
 /// The id of the item of one of OpenAI's own proofs, where it is known, and what it has sealed.
@@ -53,25 +55,28 @@ pub(super) fn split_item_id(text: &str) -> (Option<&str>, &str) {
 }
 
 /// True for an `encrypted_content` that OpenAI has not made.
-pub(in crate::dialects) fn is_foreign_proof(text: &str) -> bool {
+pub(in crate::dialects) fn is_foreign_encrypted_content(text: &str) -> bool {
     match read_bare(text, true) {
-        Proof::OfReasoning(signature) => signature.dialect != Dialect::OpenaiResponses,
-        Proof::Sealed(_) | Proof::OfCall(..) => true,
+        EncryptedContent::Signature(signature) => signature.dialect != Dialect::OpenaiResponses,
+        EncryptedContent::Sealed(_) | EncryptedContent::OfCall(..) => true,
     }
 }
 
-fn read_bare(text: &str, is_shown: bool) -> Proof {
+fn read_bare(text: &str, is_shown: bool) -> EncryptedContent {
     if let Some(sealed) = text.strip_prefix(SEALED) {
-        return Proof::Sealed(Signature::read(Dialect::OpenaiResponses, sealed));
+        return EncryptedContent::Sealed(Signature::read(Dialect::OpenaiResponses, sealed));
     }
     if let Some((id, signature)) = text.strip_prefix(OF_CALL).and_then(of_call) {
-        return Proof::OfCall(id.to_owned(), Signature::read(Dialect::OpenaiResponses, signature));
+        return EncryptedContent::OfCall(
+            id.to_owned(),
+            Signature::read(Dialect::OpenaiResponses, signature),
+        );
     }
     let signature = Signature::read(Dialect::OpenaiResponses, text);
     if is_shown || signature.dialect != Dialect::OpenaiResponses {
-        Proof::OfReasoning(signature)
+        EncryptedContent::Signature(signature)
     } else {
-        Proof::Sealed(signature)
+        EncryptedContent::Sealed(signature)
     }
 }
 
@@ -81,16 +86,16 @@ fn of_call(rest: &str) -> Option<(&str, &str)> {
 }
 
 /// The `encrypted_content` of a thought, for clients.
-pub(super) fn write(thought: &Reasoning) -> Option<Cow<'_, str>> {
-    if let Some(own) = thought.signature.as_ref().or(thought.sealed.as_ref())
+pub(super) fn write(reasoning: &Reasoning) -> Option<Cow<'_, str>> {
+    if let Some(own) = reasoning.signature.as_ref().or(reasoning.sealed.as_ref())
         && let Some(text) = own.for_provider(Dialect::OpenaiResponses)
     {
         return Some(split_item_id(text).1.into());
     }
-    if let Some(signature) = &thought.signature {
+    if let Some(signature) = &reasoning.signature {
         return Some(signature.write(Dialect::OpenaiResponses));
     }
-    let sealed = thought.sealed.as_ref()?;
+    let sealed = reasoning.sealed.as_ref()?;
     Some(format!("{SEALED}{}", sealed.write(Dialect::OpenaiResponses)).into())
 }
 
@@ -102,19 +107,19 @@ pub(super) fn write_of_call(id: &str, signature: &Signature) -> String {
 /// Adds what an `encrypted_content` says to the parts of the model's turn: the last `shown` of them
 /// are the thought beside it.
 pub(super) fn attach(text: &str, shown: usize, id: Option<&str>, parts: &mut Vec<Part>) {
-    let thought = |signature, sealed| {
+    let reasoning_part = |signature, sealed| {
         let id = id.map(str::to_owned);
         Part::new(Content::Reasoning(Reasoning { id, text: String::new(), signature, sealed }))
     };
     match read(text, shown > 0, id) {
-        Proof::Sealed(sealed) => parts.push(thought(None, Some(sealed))),
-        Proof::OfReasoning(signature) => match parts.last_mut().filter(|_| shown > 0) {
+        EncryptedContent::Sealed(sealed) => parts.push(reasoning_part(None, Some(sealed))),
+        EncryptedContent::Signature(signature) => match parts.last_mut().filter(|_| shown > 0) {
             Some(Part { content: Content::Reasoning(last), .. }) => {
                 last.signature = Some(signature);
             }
-            _ => parts.push(thought(Some(signature), None)),
+            _ => parts.push(reasoning_part(Some(signature), None)),
         },
-        Proof::OfCall(call_id, signature) => {
+        EncryptedContent::OfCall(call_id, signature) => {
             for part in parts {
                 if let Content::ToolCall(call) = &mut part.content
                     && call.id == call_id
@@ -144,13 +149,13 @@ mod tests {
                 ..Reasoning::default()
             };
             let text = write(&shown).expect("a proof");
-            assert_eq!(read(&text, true, None), Proof::OfReasoning(signature(dialect)));
+            assert_eq!(read(&text, true, None), EncryptedContent::Signature(signature(dialect)));
             let sealed = Reasoning { sealed: Some(signature(dialect)), ..Reasoning::default() };
             let text = write(&sealed).expect("a proof");
-            assert_eq!(read(&text, false, None), Proof::Sealed(signature(dialect)));
+            assert_eq!(read(&text, false, None), EncryptedContent::Sealed(signature(dialect)));
             for id in ["call_1", "", "a#b", "é"] {
                 let text = write_of_call(id, &signature(dialect));
-                let expected = Proof::OfCall(id.to_owned(), signature(dialect));
+                let expected = EncryptedContent::OfCall(id.to_owned(), signature(dialect));
                 assert_eq!(read(&text, false, None), expected);
             }
         }
@@ -162,28 +167,28 @@ mod tests {
         let text = write(&hidden).expect("a proof");
         assert_eq!(
             read(&text, false, None),
-            Proof::OfReasoning(signature(Dialect::AnthropicMessages))
+            EncryptedContent::Signature(signature(Dialect::AnthropicMessages))
         );
     }
 
     #[test]
     fn signature_keeps_its_item_id() {
         let own = Signature { dialect: Dialect::OpenaiResponses, text: "rs_1#gAAA".to_owned() };
-        assert_eq!(read("gAAA", false, Some("rs_1")), Proof::Sealed(own.clone()));
-        assert_eq!(read("gAAA", true, Some("rs_1")), Proof::OfReasoning(own.clone()));
+        assert_eq!(read("gAAA", false, Some("rs_1")), EncryptedContent::Sealed(own.clone()));
+        assert_eq!(read("gAAA", true, Some("rs_1")), EncryptedContent::Signature(own.clone()));
         assert_eq!(split_item_id(&own.text), (Some("rs_1"), "gAAA"));
         assert_eq!(split_item_id("gA#A"), (None, "gA#A"));
-        let thought = Reasoning { signature: Some(own), ..Reasoning::default() };
-        assert_eq!(write(&thought).as_deref(), Some("gAAA"));
+        let reasoning = Reasoning { signature: Some(own), ..Reasoning::default() };
+        assert_eq!(write(&reasoning).as_deref(), Some("gAAA"));
         let foreign = Signature { dialect: Dialect::Gemini, text: "s".to_owned() };
-        assert_eq!(read("gemini#s", true, Some("rs_1")), Proof::OfReasoning(foreign));
+        assert_eq!(read("gemini#s", true, Some("rs_1")), EncryptedContent::Signature(foreign));
     }
 
     #[test]
     fn lookalike_marks_are_plain_text() {
         for text in ["call#", "call#x#y", "call#9#short", "call#1#é", "gAAA"] {
             let plain = Signature { dialect: Dialect::OpenaiResponses, text: text.to_owned() };
-            assert_eq!(read(text, false, None), Proof::Sealed(plain), "{text}");
+            assert_eq!(read(text, false, None), EncryptedContent::Sealed(plain), "{text}");
         }
     }
 }
