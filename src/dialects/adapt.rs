@@ -1,5 +1,5 @@
-//! A request made fit for the model that is asked, by the rules of `llm::ModelRules`: before a dialect
-//! writes it, so that no dialect needs to know of single models.
+//! Adapts a request to its model by the rules of `llm::ModelRules`, before a dialect writes it, so that
+//! no dialect has rules for single models.
 
 mod cache_points;
 mod tool_names;
@@ -18,22 +18,22 @@ use crate::llm::{
 pub use cache_points::set_cache_points;
 pub use tool_names::ToolNames;
 
-/// What the user says where a model does not go on with its own last message.
+/// The user message that makes a model continue, if it does not continue its own last message.
 const GO_ON: &str =
     "Continue your last message exactly where it stopped, and repeat nothing of it.";
 
-/// Length of the hash that stands for the name of an end user, in characters.
+/// Length of the hash that replaces an end-user name that is too long, in characters.
 const USER_HASH_CHARACTERS: usize = 32;
 
-/// A request that its model takes.
+/// A request that follows the rules of its model.
 pub struct AdaptedRequest<'r> {
-    /// The request.
+    /// Borrowed if nothing had to change.
     pub request: Cow<'r, ChatRequest>,
-    /// Tools that have another name in it.
+    /// Tools that were renamed, to restore their names in the response.
     pub tool_names: ToolNames,
 }
 
-/// Makes `request` fit for `target`, which is called in `dialect`.
+/// Changes what `target` rejects in `request`; `dialect` is the one in which it is written.
 #[must_use]
 pub fn adapt<'r>(
     request: &'r ChatRequest,
@@ -55,7 +55,7 @@ pub fn adapt<'r>(
     AdaptedRequest { request, tool_names }
 }
 
-/// Leaves out what the model refuses. What says the same as nothing goes without a word.
+/// Drops the settings that the model rejects, with a warning unless the value is the default anyway.
 fn drop_refused(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
     use RefusedSetting as Setting;
     let reasoning = request.reasoning.clone();
@@ -124,7 +124,7 @@ fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
         Setting::CacheControl => cache_points::has_cache_points(request),
         Setting::MaxTokens => request.max_tokens.is_some(),
         Setting::StrictTools => request.functions().any(|function| function.strict == Some(true)),
-        // Their dialects leave these out, or say them in another way.
+        // The dialects drop these themselves, or write them in another form.
         Setting::ReasoningEffort
         | Setting::StreamOptions
         | Setting::ForcedToolChoice
@@ -134,7 +134,7 @@ fn is_set(request: &ChatRequest, setting: RefusedSetting) -> bool {
     }
 }
 
-/// True for a value that says what the setting's absence says.
+/// True if the value of `setting` has the same effect as its absence.
 fn is_usual(request: &ChatRequest, setting: RefusedSetting) -> bool {
     use RefusedSetting as Setting;
     let sampling = &request.sampling;
@@ -210,7 +210,7 @@ fn clear_strictness(request: &mut ChatRequest) {
     }
 }
 
-/// A model that refuses to be forced chooses itself.
+/// Lets a model that rejects a forced tool call choose by itself.
 fn fit_tool_choice(
     request: &mut Cow<'_, ChatRequest>,
     rules: &ModelRules,
@@ -227,8 +227,8 @@ fn fit_tool_choice(
     }
 }
 
-/// OpenAI's dialects know efforts alone. The others have a way of their own to turn thinking off and to
-/// bound it, which they fit to the model themselves.
+/// Adjusts the effort. OpenAI's dialects have efforts only; the other dialects turn thinking off and
+/// limit it in their own way, and adapt it to the model themselves.
 fn fit_effort(
     request: &mut Cow<'_, ChatRequest>,
     dialect: Dialect,
@@ -331,8 +331,7 @@ fn fit_reasoning(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warning
     }
 }
 
-/// Puts a space in the place of the thoughts that a turn of the model lacks: the vendor wants some text
-/// there, and nobody has the true one.
+/// Sends a space as the reasoning of assistant turns without any: the vendor requires some text.
 fn placeholder_reasoning(request: &mut Cow<'_, ChatRequest>) {
     let lacks = |turn: &Turn| {
         let has_words = |part: &Part| matches!(&part.content, Content::Reasoning(reasoning) if !reasoning.text.is_empty());
@@ -347,7 +346,8 @@ fn placeholder_reasoning(request: &mut Cow<'_, ChatRequest>) {
     }
 }
 
-/// A model that does not go on with its own words is asked to by the user.
+/// Appends a user message that requests the continuation, if the model does not continue its own
+/// message.
 fn fit_end(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mut Warnings) {
     let is_refused = rules.prefill == Some(Prefill::Refused)
         || rules.refuses(RefusedSetting::Prefill, request.reasoning.as_ref());
@@ -358,7 +358,7 @@ fn fit_end(request: &mut Cow<'_, ChatRequest>, rules: &ModelRules, warnings: &mu
     }
 }
 
-/// True if the last words are the model's.
+/// True if the conversation ends with an assistant message.
 pub(super) fn ends_with_answer(request: &ChatRequest) -> bool {
     let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
     let has_words = |part: &Part| match &part.content {
@@ -381,7 +381,7 @@ mod tests {
     use crate::dialects::codec;
     use crate::llm::{Function, ReasoningSettings, find_rules};
 
-    /// What a model at a provider of that preset gets, and the warnings.
+    /// The body for a model at a provider of that preset, and the warnings.
     fn sent(
         (preset, dialect, model): (&str, Dialect, &str),
         request: &ChatRequest,

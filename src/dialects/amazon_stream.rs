@@ -1,12 +1,12 @@
-//! Amazon's binary event stream, `application/vnd.amazon.eventstream`: reading as its bytes come, and
-//! writing.
+//! Amazon's binary event stream, `application/vnd.amazon.eventstream`: an incremental reader, and
+//! writers.
 //!
-//! A message is, in bytes and big-endian: total length (4), length of its headers (4), CRC-32 of these
-//! eight (4), headers, payload, CRC-32 of all before it (4). All lengths and both checksums are checked;
-//! the first before a length is believed, so that a message is refused, not waited for, where its length
-//! is damaged or beyond `event_bytes_max`. The buffer holds one message and one push.
+//! A message is, in big-endian bytes: total length (4), length of its headers (4), CRC-32 of these
+//! eight (4), headers, payload, CRC-32 of everything before it (4). All lengths and both checksums are
+//! verified, the first before the length is used: a damaged length, or one over `event_bytes_max`, is
+//! an error at once. The buffer holds one message and one push.
 //!
-//! Absent: the signed messages that a client sends to some other services.
+//! Absent: the signed messages that clients send to some other services.
 
 mod headers;
 
@@ -20,7 +20,7 @@ const PRELUDE_BYTES: usize = 12;
 /// A checksum.
 const CHECKSUM_BYTES: usize = 4;
 
-/// The name that an event of message type `error` is given; its data tells code and message.
+/// The name of an event of message type `error`; its data has code and message.
 pub const FAILURE: &str = "error";
 
 /// One message.
@@ -28,11 +28,11 @@ pub const FAILURE: &str = "error";
 pub struct AmazonEvent<'a> {
     /// Type of the event or of the exception; [`FAILURE`] for an error that is neither.
     pub name: &'a str,
-    /// The payload. That of a [`FAILURE`] is made of its headers, as `{"message":…,"code":…}`.
+    /// The payload. For a [`FAILURE`] it is built from the headers, as `{"message":…,"code":…}`.
     pub data: &'a [u8],
 }
 
-/// The bytes are no event stream. It cannot be read further.
+/// The bytes are not an event stream. The reader cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmazonError {
     /// A message is longer than allowed.
@@ -47,12 +47,12 @@ pub enum AmazonError {
     /// A checksum is not that of the bytes.
     #[error("expected bytes that match their checksum")]
     Checksum,
-    /// The headers cannot be read, or do not say of which type the message is.
+    /// The headers are invalid, or lack the type of the message.
     #[error("expected headers that tell the type of the message")]
     Headers,
 }
 
-/// A reader of one stream.
+/// An incremental reader of one stream.
 pub struct AmazonReader {
     buffer: Vec<u8>,
     event_bytes_max: usize,
@@ -63,7 +63,7 @@ pub struct AmazonReader {
     failure: Vec<u8>,
 }
 
-/// Without the bytes, which are what a model answered.
+/// Omits the bytes, which are model output.
 impl fmt::Debug for AmazonReader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("AmazonReader");
@@ -71,7 +71,7 @@ impl fmt::Debug for AmazonReader {
     }
 }
 
-/// Where the parts of a message lie, counted from its first byte.
+/// Offsets of the parts of a message, relative to its first byte.
 #[derive(Clone, Copy)]
 struct Layout {
     headers_end: usize,
@@ -86,13 +86,13 @@ impl AmazonReader {
         Self { buffer: Vec::new(), event_bytes_max, start: 0, failed: None, failure: Vec::new() }
     }
 
-    /// Takes in the next bytes of the stream. Call `next` until it gives none before the next push,
-    /// else the buffer grows with each. After an error they are dropped.
+    /// Appends the next bytes of the stream. Call `next` until it returns none before the next push, or
+    /// the buffer grows. After an error, bytes are discarded.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed.is_some() {
             return;
         }
-        // Moving at most as many bytes as were consumed keeps the cost of a byte constant.
+        // The move copies at most as many bytes as were consumed, so the cost per byte is constant.
         if self.start > 0 && self.start >= self.buffered_bytes() {
             self.buffer.drain(..self.start.min(self.buffer.len()));
             self.start = 0;
@@ -100,10 +100,10 @@ impl AmazonReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next event that is complete; none if more bytes are needed. An error stays.
+    /// The next complete event. None if more bytes are needed. An error is permanent.
     ///
     /// # Errors
-    /// If the bytes are no event stream, or an event is too large.
+    /// If the bytes are not an event stream, or an event is too large.
     #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
     pub fn next(&mut self) -> Result<Option<AmazonEvent<'_>>, AmazonError> {
         if let Some(error) = self.failed {
@@ -128,19 +128,19 @@ impl AmazonReader {
         }
     }
 
-    /// Whether bytes of an unfinished event are held; if the peer closes now, the stream was cut.
+    /// True while a partial event is buffered: if the peer closes now, the stream was truncated.
     #[must_use]
     pub fn has_partial(&self) -> bool {
         self.buffered_bytes() > 0
     }
 
-    /// Bytes held and not yet consumed.
+    /// Bytes that are buffered and not yet consumed.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.len().saturating_sub(self.start)
     }
 
-    /// Where the current message lies, once all of it is here and its checksums are right.
+    /// The layout of the current message, once it is complete and its checksums match.
     fn message(&self) -> Result<Option<Layout>, AmazonError> {
         let held = self.buffer.get(self.start..).unwrap_or_default();
         let Some(layout) = layout(held, self.event_bytes_max)? else { return Ok(None) };
@@ -154,7 +154,7 @@ impl AmazonReader {
     }
 }
 
-/// Reads the prelude of the message that `held` begins with; none while it is not all here.
+/// Reads the prelude at the start of `held`. None until it is complete.
 fn layout(held: &[u8], event_bytes_max: usize) -> Result<Option<Layout>, AmazonError> {
     let Some((lengths, rest)) = held.split_first_chunk::<8>() else { return Ok(None) };
     let Some((checksum, _)) = rest.split_first_chunk::<4>() else { return Ok(None) };
@@ -172,7 +172,7 @@ fn layout(held: &[u8], event_bytes_max: usize) -> Result<Option<Layout>, AmazonE
     Ok(Some(Layout { headers_end, payload_end, end: total }))
 }
 
-/// Reads a message that is whole. None where its headers make no sense.
+/// Reads a complete message. None if its headers are invalid.
 fn read<'a>(
     message: &'a [u8],
     layout: Layout,
@@ -243,7 +243,7 @@ mod tests {
 
     type ReadEvents = Vec<(String, Vec<u8>)>;
 
-    /// All events of `pieces`, and how the stream ended.
+    /// All events of `pieces`, and the error that ended the stream.
     fn read<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
         event_bytes_max: usize,
@@ -267,7 +267,7 @@ mod tests {
         (events, Ok(reader.has_partial()))
     }
 
-    /// A message with these bytes as headers, all else as it should be.
+    /// A message with these bytes as headers, and otherwise valid.
     fn message(headers: &[u8], payload: &[u8]) -> Vec<u8> {
         let total = u32::try_from(16 + headers.len() + payload.len()).unwrap();
         let mut bytes = total.to_be_bytes().to_vec();
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn reference_example_has_valid_checksums() {
-        // The empty message: no headers, no payload. Its checksums are told in Amazon's own test data.
+        // The empty message: no headers, no payload. The checksums are from Amazon's own test data.
         let empty = [0, 0, 0, 16, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff];
         assert_eq!(message(b"", b""), empty);
         assert_eq!(read([empty.as_slice()], 200).1, Err(AmazonError::Headers));

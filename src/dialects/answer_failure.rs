@@ -39,8 +39,8 @@ pub fn failure_of_event(
     })
 }
 
-/// The error that a complete response holds, if [`is_error_answer`] is true for it, with the status that
-/// it would have had.
+/// The error that a complete response holds, if [`is_error_answer`] is true for it, with the status
+/// that it would have had.
 #[must_use]
 pub fn error_in_answer(dialect: Dialect, root: Node<'_>) -> ApiError {
     let codec = provider_codec(dialect).unwrap_or(&openai_chat::OpenaiChat as &dyn ProviderCodec);

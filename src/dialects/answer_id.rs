@@ -1,13 +1,13 @@
-//! Ids of answers in the form that a client's vendor gives them.
+//! Response ids in the format that a client's vendor uses.
 
 use std::borrow::Cow;
 
-/// What the ids of answers begin with at the vendors and in the gateway.
+/// The id prefixes of the vendors and of the gateway.
 const PREFIXES: [&str; 8] =
     ["chatcmpl-", "chatcmpl_", "cmpl-", "msg_", "msg-", "resp_", "resp-", "gen-"];
 
-/// The id `id` of a provider for clients whose ids begin with `prefix`: its own part stays, so that it
-/// can be found at the provider.
+/// The provider's `id` with the client's `prefix`. The rest is kept, so that the response can be found
+/// at the provider.
 pub(super) fn for_client<'i>(prefix: &str, id: &'i str) -> Cow<'i, str> {
     if id.is_empty() || id.starts_with(prefix) {
         return Cow::Borrowed(id);

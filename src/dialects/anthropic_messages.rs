@@ -1,13 +1,12 @@
 //! Anthropic's Messages (API reference "Messages" and the types of its SDK for Python 2.12, read
 //! November 2026).
 //!
-//! What it has that others have not, and how it is carried: signed and sealed thoughts, also those of
-//! other vendors, in its own places for them (`proof.rs`); ids and names in letters, digits, `_` and
-//! `-` (`name.rs`); rules that differ from model to model (`model.rs`).
+//! Beyond the other dialects: signed and encrypted reasoning, whose members also carry that of other
+//! vendors (`signature.rs`); call ids and tool names of letters, digits, `_` and `-` only (`name.rs`).
 //!
-//! Absent: headers such as `anthropic-version` and `anthropic-beta`, which are `providers/`' and the
-//! gateway's. Pictures and sound in an answer, for which this dialect has no place, become links in
-//! the text (`media_link.rs`).
+//! Absent: headers such as `anthropic-version` and `anthropic-beta`, which belong to `providers/` and
+//! the gateway. The dialect has no images or audio in a response; they become links in the text
+//! (`media_link.rs`).
 
 mod answer;
 mod count_tokens;
@@ -40,7 +39,7 @@ use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
-/// The dialect.
+/// Both halves of the dialect.
 pub(super) struct AnthropicMessages;
 
 impl ClientCodec for AnthropicMessages {

@@ -1,9 +1,9 @@
 //! Amazon Bedrock's Converse and ConverseStream (API reference and the SDKs' service model of
 //! `bedrock-runtime` 2023-09-30, read November 2026).
 //!
-//! The model stands in the path, and so does the wish for a stream; an answer tells neither its model
-//! nor an id. What only one family of models knows goes into a member of its own, by the model's id.
-//! Clients are Amazon's SDKs with another endpoint, whose key is a bearer token.
+//! The path has the model and whether the response is streamed; a response has neither a model nor an
+//! id. Members that only one model family supports are nested in a member of their own, and the model
+//! id decides. Clients are Amazon's SDKs with another endpoint, and a bearer token as key.
 
 mod answer;
 mod decoder;
@@ -33,7 +33,7 @@ use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Media, MediaSource, Node};
 
-/// The dialect.
+/// Both halves of the dialect.
 pub(super) struct BedrockConverse;
 
 impl ClientCodec for BedrockConverse {
@@ -67,7 +67,8 @@ impl ProviderCodec for BedrockConverse {
         let operation = if stream { "converse-stream" } else { "converse" };
         let mut path = "/model/".to_owned();
         for byte in target.model.bytes() {
-            // As Amazon's SDKs encode a label, and its signatures expect (RFC 3986, section 2.3).
+            // As Amazon's SDKs encode a label, and as its signatures require (RFC 3986, section
+            // 2.3).
             if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
                 path.push(char::from(byte));
             } else {

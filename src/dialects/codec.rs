@@ -11,7 +11,7 @@ use crate::llm::{
 /// The half of a dialect that faces clients: reads what they send, writes what they receive.
 /// Without state; a stream has a [`StreamEncoder`] of its own.
 pub trait ClientCodec: Sync {
-    /// Reads a request. `path` is what the URL says in dialects that have the model there.
+    /// Reads a request. `path` is what the URL contains in dialects that have the model there.
     ///
     /// # Errors
     /// If a known member has the wrong type or a required one is missing.
@@ -96,7 +96,7 @@ pub trait ProviderCodec: Sync {
     fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
 }
 
-/// How a stream is cut into events.
+/// The framing of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// An event stream (WHATWG HTML).
@@ -106,7 +106,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// The media type of a body of such events.
+    /// The media type of a stream in this framing.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -116,70 +116,70 @@ impl Frame {
     }
 }
 
-/// Whom a request is written for.
+/// The receiver of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetModel<'a> {
     /// The model, as the provider names it.
     pub model: &'a str,
-    /// It is the vendor whose dialect this is, which knows its newest members, and no other that
-    /// imitates it.
+    /// True if the provider is the vendor of the dialect, which supports its newest members, rather
+    /// than an imitator.
     pub is_original: bool,
-    /// What is known of the model beyond its dialect.
+    /// The known rules of the model.
     pub rules: &'a ModelRules,
 }
 
 impl<'a> TargetModel<'a> {
-    /// A model of which nothing more is known; `is_original` as in [`TargetModel::is_original`].
+    /// A model without rules; see [`TargetModel::is_original`].
     #[must_use]
     pub const fn new(model: &'a str, is_original: bool) -> Self {
         Self { model, is_original, rules: ModelRules::NONE }
     }
 
-    /// The same, and what is known of it.
+    /// The same target with `rules`.
     #[must_use]
     pub const fn with_rules(self, rules: &'a ModelRules) -> Self {
         Self { rules, ..self }
     }
 }
 
-/// What the path of a client's request tells, in dialects that say something there.
+/// What the URL of a request contains, in dialects that have it there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestPath<'a> {
     /// The model.
     pub model: Option<&'a str>,
-    /// It asks for a stream.
+    /// True if the response is streamed.
     pub stream: bool,
 }
 
-/// The target's API does not support what the request asks for.
+/// The request uses a feature that the target's API does not support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be sent to this model: {why}")]
 pub struct Unsupported {
-    /// What, in words for people, such as `an image`.
+    /// The feature, for people, such as `an image`.
     pub what: String,
-    /// Why not.
+    /// The reason, for people.
     pub why: &'static str,
 }
 
 impl Unsupported {
-    /// `what` cannot be said because of `why`.
+    /// `what` is not supported, for the reason `why`.
     #[must_use]
     pub fn new(what: &str, why: &'static str) -> Self {
         Self { what: what.to_owned(), why }
     }
 }
 
-/// A provider's stream makes no sense.
+/// An event of the provider's stream is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid event in the provider's stream")]
 pub struct StreamDecodeError;
 
-/// Reads a provider's stream, event by event.
+/// Decodes a provider's stream, event by event.
 pub trait StreamDecoder {
-    /// Takes in one event and appends what it says. `name` is the event's type, where it has one.
+    /// Decodes one event and appends its chunks. `name` is the event's type, if it has one.
     ///
     /// # Errors
-    /// If the data is not JSON; events of unknown kinds say nothing.
+    /// If the data is not JSON. Events of unknown types are skipped.
     fn event(
         &mut self,
         name: Option<&str>,
@@ -188,23 +188,24 @@ pub trait StreamDecoder {
         out: &mut Vec<Chunk>,
     ) -> Result<(), StreamDecodeError>;
 
-    /// Names the answer, for a provider that may give it no id: calls without an id get one made of
-    /// it. Before the first event.
+    /// Sets the id of the response, if its provider may send none: tool calls without an id derive
+    /// theirs from it. To be called before the first event.
     fn name_answer(&mut self, id: &str) {
         let _ = id;
     }
 
-    /// The stream's body has ended: appends what is still owed, with [`Chunk::Done`] if the answer is
-    /// complete and has not ended yet.
+    /// Ends the stream: appends the remaining chunks, with [`Chunk::Done`] if the response is complete
+    /// and has not ended yet.
     fn finish(&mut self, out: &mut Vec<Chunk>);
 }
 
-/// Writes a client's stream. What is appended to `out` are whole events in their framing.
+/// Encodes a client's stream. Each call appends complete events in the dialect's framing.
 pub trait StreamEncoder {
-    /// Appends the events that tell `chunk`. [`Chunk::Error`] ends the stream with an error event and
-    /// without its terminator.
+    /// Appends the events of `chunk`. [`Chunk::Error`] ends the stream with an error event and without
+    /// its terminator.
     fn push(&mut self, chunk: &Chunk, out: &mut Vec<u8>);
 
-    /// Says when the answer is complete, in seconds of Unix time, before its end is pushed.
+    /// Sets the time at which the response is complete, in seconds of Unix time, before its end is
+    /// pushed.
     fn complete_at(&mut self, _: u64) {}
 }

@@ -1,10 +1,10 @@
 //! Cohere's chat, version 2 (API reference, "Chat", and the types of Cohere's own client 7.3, read
 //! November 2026).
 //!
-//! What a thought is here: the `thinking` blocks of reasoning models, and `tool_plan`, what other models
-//! say before they call tools. A thought that stands last before the calls of its turn is the plan.
-//! Usage follows the bill, `billed_units`, which leaves out Cohere's own preambles; `tokens` counts
-//! where nothing was billed.
+//! Reasoning is a `thinking` block of a reasoning model, or the `tool_plan` of other models, the text
+//! before their tool calls. Reasoning directly before the calls of its turn is written as the plan.
+//! Usage follows `billed_units`, which excludes Cohere's own preambles; `tokens` is used if nothing was
+//! billed.
 
 mod answer;
 mod citation;
@@ -25,7 +25,7 @@ use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
-/// The dialect.
+/// Both halves of the dialect.
 pub(super) struct CohereChat;
 
 impl ClientCodec for CohereChat {

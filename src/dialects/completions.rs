@@ -1,9 +1,9 @@
-//! OpenAI's older completions (API reference, "Completions", read November 2026) for providers that have
-//! chats only: the prompt becomes the one turn of a user, and what is said to it the text.
+//! OpenAI's older completions (API reference, "Completions", read November 2026) for providers that
+//! have chats only: the prompt becomes a user message, and the text of the response the completion.
 //!
-//! What a chat cannot do is refused: several prompts, token ids, text behind the answer, an echo of the
-//! prompt, a choice among candidates. Thoughts are left out of the answer, which has no place for them.
-//! There is no other direction: providers that have this endpoint get the client's own bytes.
+//! Rejected, since a chat cannot do it: several prompts, token ids, a suffix, an echo of the prompt,
+//! the best of several candidates. Reasoning is dropped from the response, which has no member for it.
+//! There is no other direction: providers with this endpoint get the client's bytes unchanged.
 
 mod answer;
 mod encoder;
@@ -15,25 +15,25 @@ use crate::llm::{
     Answer, ChatRequest, Dialect, DialectJson, Malformed, Node, Part, Role, Turn, Within,
 };
 
-/// Bound of an answer where the client says none; the API reference has it so. A chat without a bound
-/// would go on, and cost, as long as the model likes.
+/// The default of `max_tokens`, from the API reference. A chat without a limit could be long and
+/// expensive.
 const MAX_TOKENS_DEFAULT: u64 = 16;
 
-/// A request for a completion that is not taken.
+/// A completion request that is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompletionsError {
-    /// It is not what the reference has.
+    /// A member is invalid.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// No chat can say it.
+    /// No chat supports it.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
 }
 
-/// Reads a client's request as the chat that it becomes.
+/// Reads a client's request as a chat request.
 ///
 /// # Errors
-/// Where a member that is understood has the wrong type, or asks for what no chat does.
+/// If a known member has the wrong type, or needs what no chat supports.
 pub fn read_completions_request(root: Node<'_>) -> Result<ChatRequest, CompletionsError> {
     let mut request =
         ChatRequest { max_tokens: Some(MAX_TOKENS_DEFAULT), ..ChatRequest::default() };
@@ -61,7 +61,7 @@ pub fn read_completions_request(root: Node<'_>) -> Result<ChatRequest, Completio
     if request.turns.is_empty() {
         return Err(Malformed { path: "prompt".to_owned(), expected: "a string" }.into());
     }
-    // Where as many are shown as are made, nothing is chosen.
+    // If all candidates are returned, there is no choice to make.
     if best_of > request.n.unwrap_or(1) {
         return Err(no_chat("the best of several answers"));
     }
@@ -72,7 +72,7 @@ fn no_chat(what: &str) -> CompletionsError {
     Unsupported::new(what, "its provider has chats only").into()
 }
 
-/// The one prompt, which may stand in an array.
+/// The only prompt, which may be in an array.
 fn turn(value: Node<'_>) -> Result<Turn, CompletionsError> {
     let mut items = value.items();
     let text = match (value.text(), items.next(), items.next()) {
@@ -89,7 +89,7 @@ fn turn(value: Node<'_>) -> Result<Turn, CompletionsError> {
     Ok(Turn::new(Role::User, vec![Part::text(text)]))
 }
 
-/// Reads one member that a chat has too, mostly under the same name.
+/// Reads a member that chats have too, mostly under the same name.
 fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), Malformed> {
     let sampling = &mut request.sampling;
     match key {
@@ -124,13 +124,13 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
     Ok(())
 }
 
-/// Appends a chat's answer as a client of completions expects it. `now_unix`, in seconds, stands in
-/// where the provider told no time.
+/// Appends a chat response as a completion. `now_unix`, in seconds, is its creation time if the
+/// provider sent none.
 pub fn write_completions_answer(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     answer::write(answer, now_unix, out);
 }
 
-/// A writer of one client's stream, the answer to what [`read_completions_request`] made of `request`.
+/// An encoder of one client's stream; `request` is what [`read_completions_request`] returned.
 #[must_use]
 pub fn completions_encoder(request: &ChatRequest, now_unix: u64) -> Box<dyn StreamEncoder> {
     Box::new(encoder::Encoder::new(request.include_usage, now_unix))

@@ -1,19 +1,19 @@
-//! A request that is longer than the model's context, which every vendor reports in words of its own.
+//! A request that exceeds the model's context. Each vendor reports it in its own words.
 //!
-//! Agents shorten their history when they read their own vendor's words for it, so such an error
-//! becomes one kind: status 400 and the code [`CONTEXT_LENGTH_EXCEEDED`], from which each dialect writes
-//! its vendor's words. A limit of tokens per minute or of the answer is another thing and stays as it
-//! is.
+//! Agents shorten their history when they recognize their vendor's message, so all such errors become
+//! one: status 400 and the code [`CONTEXT_LENGTH_EXCEEDED`], from which each dialect writes its
+//! vendor's message. Limits of tokens per minute, or of the output, are other errors and stay
+//! unchanged.
 
 use std::borrow::Cow;
 
 use crate::llm::{ApiError, Dialect};
 
-/// The code of every error that reports a full context; OpenAI's own.
+/// The code of a context overflow; OpenAI's own.
 pub(super) const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
 
-/// Codes and types that mean it, in small letters and without what joins their words: OpenAI's, z.ai's,
-/// llama.cpp's, GitHub's, LiteLLM's, and the number of GLM.
+/// Codes and types of a context overflow, in lower case and without separators: those of OpenAI, z.ai,
+/// llama.cpp, GitHub and LiteLLM, and GLM's number.
 const CODES: [&str; 7] = [
     "contextlengthexceeded",
     "contextwindowexceeded",
@@ -24,12 +24,12 @@ const CODES: [&str; 7] = [
     "1261",
 ];
 
-/// Statuses that say otherwise whatever the words: credentials, money, limits of the minute.
+/// Statuses that rule it out whatever the message: credentials, billing, rate limits.
 const OTHER_STATUSES: [u16; 7] = [401, 402, 403, 404, 429, 503, 529];
 
-/// The vendors' sentences in small letters, the more telling first. `{tokens}` and `{limit}` are numbers,
-/// `*` is anything. Sources: the vendors' references and the errors that users of agents reported, read
-/// November 2026; the tests below have them whole.
+/// The vendors' messages in lower case, the more specific first. `{tokens}` and `{limit}` are numbers,
+/// `*` matches anything. Sources: the vendors' references and errors reported by users of agents, read
+/// November 2026; the tests have them in full.
 const SENTENCES: [&str; 60] = [
     // OpenAI, Azure, DeepSeek, vLLM, OpenRouter.
     "maximum context length is {limit} tokens*resulted in {tokens} tokens",
@@ -65,7 +65,7 @@ const SENTENCES: [&str; 60] = [
     "please reduce the length of the messages or completion",
     // xAI.
     "maximum prompt length is {limit} but the request contains {tokens} tokens",
-    // vLLM, its other sentences.
+    // Further messages of vLLM.
     "prompt (length {tokens}) is longer than the maximum model length of {limit}",
     "prompt (total length {tokens}) is too long to fit into the model (context length {limit})",
     "you passed {tokens} input tokens*context length is only {limit} tokens",
@@ -81,7 +81,7 @@ const SENTENCES: [&str; 60] = [
     "prompt too long; exceeded max context length",
     // Kimi.
     "request exceeded model token limit: {limit} (requested: {tokens})",
-    // GLM, in both of its languages.
+    // GLM, in both languages.
     "prompt exceeds max length",
     "prompt 超长",
     // Qwen.
@@ -93,7 +93,7 @@ const SENTENCES: [&str; 60] = [
     "context window exceeds limit",
     // GitHub.
     "prompt token count of {tokens} exceeds the limit of {limit}",
-    // Kimi, without the numbers.
+    // Kimi, without numbers.
     "request exceeded model token limit",
     // Cloudflare.
     "exceeded this model context window limit ({limit})",
@@ -105,11 +105,11 @@ const SENTENCES: [&str; 60] = [
     "prompt has {tokens} tokens, but the configured context size is {limit} tokens",
     // SambaNova.
     "the provided prompt is {tokens} tokens long*maximum supported sequence length is just {limit}",
-    // Ollama's embeddings and LM Studio, their other sentences.
+    // Ollama's embeddings and LM Studio.
     "input length exceeds the context length",
     "input length exceeds maximum context length",
     "context size has been exceeded",
-    // What routers and proxies say in general.
+    // Generic messages of routers and proxies.
     "contextwindowexceedederror",
     "exceeds maximum context length",
     "exceeds the model's maximum context length",
@@ -118,14 +118,14 @@ const SENTENCES: [&str; 60] = [
     "context_length_exceeded",
 ];
 
-/// What a sentence tells of the sizes.
+/// The sizes in a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sizes {
     tokens: Option<u64>,
     limit: Option<u64>,
 }
 
-/// The error itself, or of that one kind if it reports a full context.
+/// Normalizes the error if it reports a context overflow; returns any other unchanged.
 pub(super) fn recognize(error: ApiError) -> ApiError {
     let is_one = !OTHER_STATUSES.contains(&error.status)
         && (has_code(&error) || sizes(&error.message).is_some());
@@ -149,18 +149,18 @@ fn has_code(error: &ApiError) -> bool {
     codes.into_iter().any(|text| CODES.contains(&plain(text).as_str()))
 }
 
-/// True for an error that [`recognize`] made.
+/// True for an error that [`recognize`] normalized.
 pub(super) fn is_overflow(error: &ApiError) -> bool {
     error.code.as_deref() == Some(CONTEXT_LENGTH_EXCEEDED)
 }
 
-/// The message of `error` for a client of `dialect`.
+/// The message of `error` in the words of `dialect`'s vendor, if it is a context overflow.
 pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
     if !is_overflow(error) || is_said_as(&error.message, dialect) {
         return Cow::Borrowed(&error.message);
     }
     let message = &error.message;
-    // What fits alone, but not together with the answer, has no such comparison.
+    // A prompt that fits alone, but not together with the output, has no such comparison.
     let sizes = sizes(message).unwrap_or_default();
     let sizes = sizes.tokens.zip(sizes.limit).filter(|(tokens, limit)| tokens > limit);
     match (dialect, sizes) {
@@ -184,7 +184,7 @@ pub(super) fn message(error: &ApiError, dialect: Dialect) -> Cow<'_, str> {
     }
 }
 
-/// True for words that clients of `dialect` know.
+/// True if clients of `dialect` recognize the message.
 pub(super) fn is_said_as(message: &str, dialect: Dialect) -> bool {
     let message = message.to_ascii_lowercase();
     match dialect {
@@ -196,13 +196,13 @@ pub(super) fn is_said_as(message: &str, dialect: Dialect) -> bool {
     }
 }
 
-/// The sizes that a message tells. None if it speaks of something else.
+/// The sizes in a message. None if it does not report a context overflow.
 fn sizes(message: &str) -> Option<Sizes> {
     let message = message.to_ascii_lowercase();
     SENTENCES.iter().find_map(|sentence| read(sentence, &message))
 }
 
-/// Reads `message` as `sentence` has it.
+/// Matches `message` against `sentence`.
 fn read(sentence: &str, message: &str) -> Option<Sizes> {
     let mut sizes = Sizes::default();
     let mut rest = message;
@@ -218,7 +218,7 @@ fn read(sentence: &str, message: &str) -> Option<Sizes> {
     Some(sizes)
 }
 
-/// The number that `text` begins with, with or without commas in it.
+/// The number at the start of `text`; it may contain commas.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim_start();
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != ',');

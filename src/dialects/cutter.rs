@@ -1,10 +1,10 @@
-//! Cuts what a provider sends into the events of its stream, in whichever framing its dialect has.
+//! Splits a provider's stream into events, in the framing of its dialect.
 
 use super::amazon_stream::AmazonReader;
 use super::codec::{Frame, StreamDecodeError};
 use crate::http::EventReader;
 
-/// A reader of one provider's stream.
+/// An incremental reader of one stream.
 #[derive(Debug)]
 pub enum Cutter {
     /// An event stream (WHATWG HTML).
@@ -14,7 +14,7 @@ pub enum Cutter {
 }
 
 impl Cutter {
-    /// A reader at the start of a stream, whose events have at most `event_bytes_max` bytes.
+    /// A reader whose events have at most `event_bytes_max` bytes.
     #[must_use]
     pub fn new(frame: Frame, event_bytes_max: usize) -> Self {
         match frame {
@@ -23,7 +23,7 @@ impl Cutter {
         }
     }
 
-    /// Takes in the next bytes.
+    /// Appends the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         match self {
             Self::Events(reader) => reader.push(bytes),
@@ -31,10 +31,10 @@ impl Cutter {
         }
     }
 
-    /// Hands each complete event, its name and its data, to `take`. Events without data are none.
+    /// Calls `take` with the name and the data of each complete event. Events without data are skipped.
     ///
     /// # Errors
-    /// Those of `take`, and where the framing is broken or an event too large.
+    /// Those of `take`, and if the framing is invalid or an event too large.
     pub fn each(
         &mut self,
         mut take: impl FnMut(Option<&str>, &[u8]) -> Result<(), StreamDecodeError>,

@@ -1,24 +1,23 @@
-//! Errors that come where no status of HTTP tells them: inside of a stream, or of a whole answer whose
-//! status is success.
+//! Errors inside of a stream, or of a response whose status is success.
 //!
-//! Relays answer 200 as soon as they have found a model, and tell in the body that it failed. What such
-//! an error says of its status counts; else its code or type does, by the names that the vendors use.
+//! Relays send status 200 as soon as they have selected a model, and report its failure in the body.
+//! The status of such an error is the one in the error itself, or follows from its code or type, by the
+//! vendors' names.
 
 use super::error_text::message_of;
 use crate::llm::{ApiError, Node};
 
-/// Status of an error that tells none: the provider failed, and nobody knows how.
+/// The status of an error without one.
 pub(super) const UNKNOWN_STATUS: u16 = 502;
 
-/// Members of an error that may tell its status, as a number or in digits.
+/// Members of an error that may have its status, as a number or in digits.
 const NUMBERS: [&str; 5] = ["code", "status", "status_code", "statusCode", "http_status"];
 
-/// Members of an error that may tell its kind.
+/// Members of an error that may have its type.
 const NAMES: [&str; 4] = ["code", "type", "status", "__type"];
 
-/// Statuses and the names of the errors that have them, in small letters and without `_`, of OpenAI,
-/// Anthropic, Google (google.rpc.Code), Amazon (`Converse`, "Errors") and vLLM (their references, read
-/// November 2026).
+/// Statuses and the error names for them, in lower case and without `_`, of OpenAI, Anthropic, Google
+/// (google.rpc.Code), Amazon (`Converse`, "Errors") and vLLM (their references, read November 2026).
 const STATUSES: [(u16, &[&str]); 18] = [
     (
         400,
@@ -89,8 +88,8 @@ const STATUSES: [(u16, &[&str]); 18] = [
     (UNKNOWN_STATUS, &["badgateway"]),
 ];
 
-/// Reads the error inside of a response, with the status that it would have had. `read` reads the error
-/// of its dialect from a status and the object that holds it.
+/// Reads the error inside a response, with the status that it would have had. `read` reads the error of
+/// a dialect from a status and the object that contains it.
 pub(super) fn read_embedded(
     root: Node<'_>,
     read: impl FnOnce(u16, Node<'_>) -> ApiError,
@@ -106,12 +105,12 @@ pub(super) fn read_embedded(
     if holder.get("error").is_some() || message_of(holder).is_some() {
         return error;
     }
-    // The rest of a response does not say why it ended.
+    // Other members do not explain the failure.
     let message = "the provider could not finish its answer".to_owned();
     ApiError { message, ..error }
 }
 
-/// The status of the error that `root` holds in `error`, or is.
+/// The status of the error that `root` contains in `error`, or is.
 pub(super) fn error_status(root: Node<'_>) -> u16 {
     let places = [root.get("error"), Some(root)];
     let told = |key: &'static str| places.into_iter().flatten().filter_map(move |it| it.get(key));
@@ -121,13 +120,13 @@ pub(super) fn error_status(root: Node<'_>) -> u16 {
     number.or_else(name).unwrap_or(UNKNOWN_STATUS)
 }
 
-/// A status of failure that stands there as a number or in digits.
+/// A failure status, as a number or in digits.
 fn number(value: Node<'_>) -> Option<u16> {
     let number = value.u64().or_else(|| value.text()?.trim().parse().ok())?;
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }
 
-/// A name without its namespace, in small letters and without what joins its words:
+/// A name without namespace, in lower case and without separators:
 /// `com.amazon.coral.service#ThrottlingException:http://…` is `throttlingexception`.
 fn plain(name: &str) -> String {
     let name = name.rsplit('#').next().unwrap_or_default();
@@ -138,7 +137,7 @@ fn plain(name: &str) -> String {
 
 fn status_of(name: &str) -> Option<u16> {
     let known = STATUSES.iter().find(|(_, names)| names.contains(&name));
-    // OpenAI has a dozen codes for pictures that it cannot read.
+    // OpenAI has a dozen codes for images that it cannot read.
     known.map(|(status, _)| *status).or_else(|| name.contains("image").then_some(400))
 }
 

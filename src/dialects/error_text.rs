@@ -1,18 +1,18 @@
-//! The message of an error, in the places where vendors and the servers before them have it.
+//! The message of an error, in the members where vendors and the servers in front of them put it.
 
 use crate::llm::{Node, Scanner};
 
-/// Entries of a list of violations that are repeated, at most.
+/// Maximum number of violations in a message.
 const VIOLATIONS_MAX: usize = 8;
 
-/// Bytes that are repeated of what a vendor behind a router said, where that is no JSON.
+/// Maximum length of a vendor's response in a message, if it is not JSON.
 const RAW_BYTES_MAX: usize = 1024;
 
-/// Members that may hold the message, the usual one first: OpenAI's and most others', Amazon's,
+/// Members that may have the message, the most common first: OpenAI's and most others', Amazon's,
 /// `FastAPI`'s, GLM's.
 const MESSAGES: [&str; 4] = ["message", "Message", "detail", "msg"];
 
-/// The message of `error`, which is an object or the text itself. None if it says nothing.
+/// The message of `error`, an object or a string. None if it has none.
 pub(super) fn message_of(error: Node<'_>) -> Option<String> {
     if let Some(text) = error.text() {
         return filled(text);
@@ -22,13 +22,13 @@ pub(super) fn message_of(error: Node<'_>) -> Option<String> {
         Some(cause) if !message.contains(&cause) => format!("{message}: {cause}"),
         _ => message,
     });
-    // MiniMax reports its failures beside an answer that is null.
+    // MiniMax reports failures next to a response that is null.
     let status = || filled(error.get("base_resp")?.text_of("status_msg"));
     direct.or_else(status)
 }
 
-/// What the vendor behind a router said: OpenRouter has its answer as a text in `metadata.raw`, and says
-/// nothing of it in its own message.
+/// The message of the vendor behind a router: OpenRouter has it as a string in `metadata.raw`, and not
+/// in its own message.
 fn message_behind(error: Node<'_>) -> Option<String> {
     let raw = error.get("metadata")?.get("raw")?.text()?;
     let read = |root: Node<'_>| root.get("error").and_then(message_of).or_else(|| message_of(root));
@@ -36,7 +36,7 @@ fn message_behind(error: Node<'_>) -> Option<String> {
     inner.or_else(|| filled(raw.get(..raw.floor_char_boundary(RAW_BYTES_MAX))?))
 }
 
-/// The words of a member: a text, a list of violations, or an object that holds either.
+/// The message in a member: a string, a list of violations, or an object with either.
 fn words(value: Node<'_>) -> Option<String> {
     if let Some(text) = value.text() {
         return filled(text);
@@ -46,12 +46,12 @@ fn words(value: Node<'_>) -> Option<String> {
             value.items().filter_map(violation).take(VIOLATIONS_MAX).collect();
         return filled(&violations.join("; "));
     }
-    // Mistral puts the list of its validator into the message.
+    // Mistral puts its validator's list into the message.
     let inner = ["detail", "message", "msg", "error"].iter().filter_map(|key| value.get(key));
     inner.filter(|it| it.text().is_some() || it.is_array()).find_map(words)
 }
 
-/// One violation, as pydantic reports it: where in the request, and what is wrong there.
+/// One violation in pydantic's format: the location in the request, and the fault.
 fn violation(value: Node<'_>) -> Option<String> {
     if let Some(text) = value.text() {
         return filled(text);

@@ -1,14 +1,14 @@
-//! Members that one dialect alone knows: they travel along to that dialect, and nowhere else.
+//! Members that only one dialect has. They are sent to providers of that dialect, and to no others.
 //!
-//! A key is the member's name at the top of the request. One that begins with a dot is the path of a
-//! member further inside, such as `.tools[2].input_examples`, which its dialect writes in its place.
+//! A key is the member's name at the top level of the request. A key that begins with a dot is the path
+//! of a nested member, such as `.tools[2].input_examples`, which its dialect writes in place.
 
 use super::codec::{TargetModel, Unsupported};
 use super::warnings::Warnings;
 use crate::llm::{ChatRequest, Dialect, DialectJson, Json, Node, ObjectWriter, Tool};
 
-/// Members that OpenAI has in both of its dialects, with the same meaning (API reference, read
-/// November 2026).
+/// Members that both of OpenAI's dialects have, with the same meaning (API reference, read November
+/// 2026).
 const OPENAI_SHARES: [&str; 6] = [
     "moderation",
     "prompt_cache_key",
@@ -18,10 +18,10 @@ const OPENAI_SHARES: [&str; 6] = [
     "store",
 ];
 
-/// Why a member is left out.
+/// The reason in warnings about dropped members.
 const NO_SUCH: &str = "the provider's format has no such member";
 
-/// Keeps a member that `dialect` alone knows. Null says nothing in any dialect.
+/// Keeps a member that only `dialect` has. Null means nothing in any dialect and is skipped.
 pub(super) fn keep(
     members: &mut Vec<(String, DialectJson)>,
     dialect: Dialect,
@@ -33,8 +33,8 @@ pub(super) fn keep(
     }
 }
 
-/// Writes those of `members` that `dialect` knows and warns of the others, in requests without inner
-/// members or state.
+/// Writes those of `members` that `dialect` has, and warns about the others. For requests without
+/// nested members and state.
 pub(super) fn write_flat(
     object: &mut ObjectWriter<'_>,
     members: &[(String, DialectJson)],
@@ -50,10 +50,10 @@ pub(super) fn write_flat(
     }
 }
 
-/// Writes the members that `dialect` knows and warns of the others.
+/// Writes the extra fields that `dialect` has, and warns about the others.
 ///
 /// # Errors
-/// If the request points to what a provider of another dialect keeps.
+/// If the request refers to state at a provider of another dialect.
 pub(super) fn write(
     object: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -63,11 +63,11 @@ pub(super) fn write(
     write_among(object, request, dialect, None, warnings)
 }
 
-/// As [`write`], for either of OpenAI's dialects: what the other one shares is written too, but not
-/// for those who imitate OpenAI, since some of them refuse what they do not know.
+/// Like [`write`], for OpenAI's dialects: shared members of the other one are written too, but not for
+/// imitators, some of which reject unknown members.
 ///
 /// # Errors
-/// As for [`write`].
+/// See [`write`].
 pub(super) fn write_of_openai(
     object: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -92,7 +92,7 @@ fn write_among(
     refuse_state(request, dialect)?;
     for (key, foreign) in &request.extra_fields {
         if foreign.dialect == dialect {
-            // Inner members are for their dialect to place.
+            // Nested members are written by their dialect.
             if !key.contains('.') {
                 object.raw(key, &foreign.json);
             }
@@ -105,7 +105,7 @@ fn write_among(
     Ok(())
 }
 
-/// Refuses a request that points to what a provider of another dialect keeps.
+/// Rejects a request that refers to state at a provider of another dialect.
 ///
 /// # Errors
 /// If it does.
@@ -118,7 +118,7 @@ pub(super) fn refuse_state(request: &ChatRequest, dialect: Dialect) -> Result<()
     }
 }
 
-/// Warns of the members that `dialect` does not know.
+/// Warns about the members that `dialect` does not have.
 pub(super) fn warn_of_others(request: &ChatRequest, dialect: Dialect, warnings: &mut Warnings) {
     for (key, foreign) in &request.extra_fields {
         if foreign.dialect != dialect {
@@ -127,14 +127,14 @@ pub(super) fn warn_of_others(request: &ChatRequest, dialect: Dialect, warnings: 
     }
 }
 
-/// Warns of one member that the provider's dialect does not know.
+/// Warns about one member that the provider's dialect does not have.
 pub(super) fn warn_of_other(key: &str, foreign: &DialectJson, warnings: &mut Warnings) {
     if !is_kept_anyway(key, foreign) {
         warnings.dropped(&name(key), NO_SUCH);
     }
 }
 
-/// Warns of a tool that the provider's dialect does not know, by its type.
+/// Warns about a tool that the provider's dialect does not have, by its type.
 pub(super) fn warn_of_tool(tool: &Tool, warnings: &mut Warnings) {
     let Tool::Raw(foreign) = tool else { return };
     match kind_of_tool(&foreign.json) {
@@ -143,7 +143,7 @@ pub(super) fn warn_of_tool(tool: &Tool, warnings: &mut Warnings) {
     }
 }
 
-/// What its vendor calls a tool: its type, or its only member with Google.
+/// The vendor's name of a tool: its type, or its only member in Google's dialect.
 fn kind_of_tool(json: &Json) -> Option<String> {
     let members: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(json.text()).ok()?;
@@ -155,13 +155,13 @@ fn kind_of_tool(json: &Json) -> Option<String> {
     kind.filter(is_plain).map(str::to_owned)
 }
 
-/// A provider that keeps nothing does what `"store": false` asks for.
+/// True for `"store": false` at a provider that stores nothing.
 fn is_kept_anyway(key: &str, foreign: &DialectJson) -> bool {
-    // What it stood for has taken its place, or the request is refused.
+    // It was replaced by its content, or the request is rejected.
     key == "previous_response_id" || (key == "store" && foreign.json.text() == "false")
 }
 
-/// Writes the members that `dialect` has inside of `outer`.
+/// Writes the members that `dialect` has inside `outer`.
 pub(super) fn write_inner(
     object: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -176,7 +176,7 @@ pub(super) fn write_inner(
     }
 }
 
-/// The member `key` as `dialect` said it.
+/// The member `key` of `dialect`.
 pub(super) fn find<'r>(
     request: &'r ChatRequest,
     dialect: Dialect,
@@ -186,7 +186,7 @@ pub(super) fn find<'r>(
     found.map(|(_, foreign)| foreign)
 }
 
-/// The members that `dialect` knows inside of what is at `path`, by the rest of their keys.
+/// The members that `dialect` has inside the value at `path`, by the rest of their keys.
 pub(super) fn inside<'r>(
     request: &'r ChatRequest,
     dialect: Dialect,
@@ -198,7 +198,7 @@ pub(super) fn inside<'r>(
     })
 }
 
-/// What a warning calls it: without numbers, so that what many tools have is told once.
+/// The name in a warning: without indexes, so that the same member of many tools is reported once.
 fn name(key: &str) -> String {
     let Some(path) = key.strip_prefix('.') else { return key.to_owned() };
     path.chars().filter(|character| !character.is_ascii_digit()).collect()

@@ -1,10 +1,9 @@
-//! Thoughts of other vendors in a conversation that is forwarded as it is.
+//! Reasoning of other vendors in a conversation that is forwarded unchanged.
 //!
-//! A client that changes its model, or whose request falls back to another vendor, sends its history
-//! again, with the proofs of thoughts that this gateway gave it: marked with the vendor's name, or empty
-//! where the vendor signs nothing. Vendors refuse proofs that are not theirs, so these thoughts are
-//! taken out. All other bytes stay as they are, and a conversation without such thoughts costs one
-//! search for a word.
+//! A client that switches models, or whose request falls back to another vendor, sends its history with
+//! the signatures that this gateway returned: prefixed with the vendor's name, or empty if the vendor
+//! signs nothing. Vendors reject foreign signatures, so such reasoning is removed. All other bytes
+//! stay, and a conversation without it costs one substring search.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -17,10 +16,10 @@ use serde_json::value::RawValue;
 use super::{anthropic_messages, gemini, openai_responses};
 use crate::llm::{Dialect, remove_members};
 
-/// Where a signature may bear a mark: its first bytes.
+/// Maximum length of a vendor's prefix.
 const MARK_BYTES: usize = 96;
 
-/// Words without which a conversation has no thoughts, quotes included where they are whole members.
+/// A conversation without this text has no reasoning. Quotes are included for complete member names.
 static ASSISTANT: Word = LazyLock::new(|| Finder::new("\"assistant\""));
 static REASONING: Word = LazyLock::new(|| Finder::new("\"reasoning"));
 static THINKING: Word = LazyLock::new(|| Finder::new("\"thinking_blocks\""));
@@ -33,20 +32,20 @@ static OF_PART: Word = LazyLock::new(|| Finder::new("\"thoughtSignature\""));
 
 type Word = LazyLock<Finder<'static>>;
 
-/// Members with which imitators of OpenAI's chat give thoughts.
+/// Members with reasoning at imitators of OpenAI's chat.
 const CHAT_THOUGHTS: [&str; 4] =
     ["reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"];
 
-/// How a provider takes thoughts.
+/// How a provider treats reasoning of earlier turns.
 #[derive(Clone, Copy, Debug)]
 pub struct ReasoningRules {
-    /// It refuses all thoughts of earlier turns.
+    /// It rejects all of it.
     pub refuses_all: bool,
-    /// It signs its thoughts, and refuses those without a signature.
+    /// It signs its reasoning, and rejects reasoning without a signature.
     pub signs: bool,
 }
 
-/// The member of a request that holds its conversation.
+/// The request member that contains the conversation.
 #[must_use]
 pub fn conversation_member(dialect: Dialect) -> Option<&'static str> {
     match dialect {
@@ -57,15 +56,15 @@ pub fn conversation_member(dialect: Dialect) -> Option<&'static str> {
     }
 }
 
-/// True if a request of `dialect` may have thoughts that its provider refuses: one search through its
-/// bytes, or a few.
+/// True if a request of `dialect` may contain reasoning that its provider rejects. Costs one or a few
+/// substring searches.
 #[must_use]
 pub fn may_have_foreign_reasoning(dialect: Dialect, rules: ReasoningRules, request: &[u8]) -> bool {
     editor(dialect, rules, request).is_some()
 }
 
-/// The conversation, the JSON text of an array, without the thoughts that a provider of `dialect`
-/// refuses. None where it is to stay as it is.
+/// The conversation, a JSON array, without the reasoning that a provider of `dialect` rejects. None if
+/// it can stay.
 #[must_use]
 pub fn without_foreign_reasoning(
     dialect: Dialect,
@@ -77,10 +76,10 @@ pub fn without_foreign_reasoning(
         .map(String::into_bytes)
 }
 
-/// What edits an element of a conversation.
+/// Edits one element of a conversation.
 type Editor = fn(&str, ReasoningRules) -> ElementEdit<'_>;
 
-/// What edits the elements of a conversation in `dialect`; none where it has nothing to edit.
+/// The editor for conversations of `dialect`; none if there is nothing to edit.
 fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Option<Editor> {
     let has = |word: &Finder<'_>| word.find(conversation).is_some();
     let has_marked = |member| has_foreign(conversation, member, false);
@@ -107,8 +106,8 @@ fn editor(dialect: Dialect, rules: ReasoningRules, conversation: &[u8]) -> Optio
     }
 }
 
-/// The instructions of Claude Code without what it says about itself, for other vendors than Anthropic.
-/// `system` is the JSON text of the member. None where it is to stay as it is.
+/// Claude Code's instructions without its billing header, for vendors other than Anthropic. `system` is
+/// the JSON of the member. None if there is no such header.
 #[must_use]
 pub fn without_billing_header(system: &[u8]) -> Option<Vec<u8>> {
     memmem::find(system, anthropic_messages::BILLING_HEADER.as_bytes())?;
@@ -120,7 +119,7 @@ pub fn without_billing_header(system: &[u8]) -> Option<Vec<u8>> {
     .map(String::into_bytes)
 }
 
-/// What becomes of one element.
+/// The result of an edit.
 enum ElementEdit<'t> {
     Same,
     Removed,
@@ -181,7 +180,7 @@ fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// True if a member of that name, quotes included, is a text that begins with a mark, or is empty where
+/// True if a member of that name, quotes included, is a string with a vendor's prefix, or empty if
 /// `empty_counts`.
 fn has_foreign(bytes: &[u8], name: &Finder<'_>, empty_counts: bool) -> bool {
     name.find_iter(bytes).any(|at| {
@@ -194,7 +193,7 @@ fn has_foreign(bytes: &[u8], name: &Finder<'_>, empty_counts: bool) -> bool {
     })
 }
 
-/// The array with its elements edited; none where all stay, or it is no array.
+/// The array with its elements edited. None if nothing changes, or it is not an array.
 fn edit_array<'t>(
     array: &'t str,
     mut edit: impl FnMut(&'t str) -> ElementEdit<'t>,
@@ -225,8 +224,7 @@ fn edit_array<'t>(
     is_changed.then_some(out)
 }
 
-/// `whole` with the part `inner` of it, which is `edit`ed as an array. Removed where nothing is left
-/// of it and nothing else is said.
+/// `whole` with its part `inner` edited as an array. Removed if nothing remains of either.
 fn edit_inside<'t>(
     whole: &'t str,
     inner: Option<&'t RawValue>,
@@ -243,7 +241,7 @@ fn edit_inside<'t>(
     ElementEdit::Changed([before, &edited, after].concat().into())
 }
 
-/// A message of Anthropic's.
+/// Edits a message of Anthropic's dialect.
 fn message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
     let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
     edit_inside(text, holder.content, |block| {
@@ -260,7 +258,7 @@ fn message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
     })
 }
 
-/// A message of OpenAI's chat. Its members go, and it stays.
+/// Edits a message of OpenAI's chat: members are removed, the message stays.
 fn chat_message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
     let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
     if holder.role != "assistant" {
@@ -303,7 +301,7 @@ fn chat_message(text: &str, rules: ReasoningRules) -> ElementEdit<'_> {
     }
 }
 
-/// An item of OpenAI's responses.
+/// Edits an item of OpenAI's responses.
 fn item(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
     let Some(item) = read::<Item<'_>>(text).filter(|item| item.kind == "reasoning") else {
         return ElementEdit::Same;
@@ -316,7 +314,7 @@ fn item(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
     if is_foreign { ElementEdit::Removed } else { ElementEdit::Same }
 }
 
-/// A content of Google's. A call that loses its signature gets the one that says it has none.
+/// Edits a content of Google's dialect. A call that loses its signature gets Google's placeholder.
 fn content(text: &str, _: ReasoningRules) -> ElementEdit<'_> {
     let Some(holder) = read::<Holder<'_>>(text) else { return ElementEdit::Same };
     edit_inside(text, holder.parts, |text| {

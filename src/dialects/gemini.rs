@@ -1,9 +1,9 @@
-//! Google's generateContent, of AI Studio (v1beta and v1) and of Vertex AI (v1), which share its shape
-//! (references of both read November 2026; types of google-genai 3.4).
+//! Google's generateContent, of AI Studio (v1beta and v1) and of Vertex AI (v1), which share their
+//! format (references of both read November 2026; types of google-genai 3.4).
 //!
-//! The model and whether a stream is wanted are in the path. Clients may write `snake_case`; what is
-//! written here is `camelCase`. Not read: when an answer was made, which only Vertex tells, and
-//! arguments in pieces (`partialArgs`), which only a request of this dialect can ask for.
+//! The path has the model and whether the response is streamed. Clients may send `snake_case`; output
+//! is `camelCase`. Not read: the creation time, which only Vertex sends, and partial arguments
+//! (`partialArgs`), which only a request of this dialect can enable.
 
 mod answer;
 mod array_framing;
@@ -43,7 +43,7 @@ use crate::llm::{
     write_object,
 };
 
-/// The dialect.
+/// Both halves of the dialect.
 pub(super) struct Gemini;
 
 impl ClientCodec for Gemini {
@@ -115,24 +115,24 @@ impl ProviderCodec for Gemini {
     }
 }
 
-/// A writer of the stream of a client that asked for no events: one JSON array.
+/// An encoder for clients that expect one JSON array instead of events.
 #[must_use]
 pub fn array_encoder(request: &ChatRequest) -> Box<dyn StreamEncoder> {
     let framing = encoder::Framing::Array(ArrayFraming::default());
     Box::new(encoder::Encoder::new(framing, request))
 }
 
-/// The path of a model's method that is no conversation, behind the provider's base URL.
+/// The path of another method of a model, relative to the provider's base URL.
 #[must_use]
 pub fn method_path(model: &str, method: &str) -> String {
     format!("{}:{method}", model_path(model))
 }
 
-/// Members of a body that repeat the model of its path: as a name, in each of several requests, and in
-/// a request within the request.
+/// Members of a body that repeat the model of the path: as a name, in each of several requests, and in
+/// a nested request.
 pub const MODEL_MEMBERS: [&str; 3] = ["model", "requests", "generateContentRequest"];
 
-/// The member `key` of [`MODEL_MEMBERS`] with `model` for the one that it names. None if it names none.
+/// The member `key` of [`MODEL_MEMBERS`] with its model replaced. None if it has none.
 #[must_use]
 pub fn with_model(key: &str, json: &[u8], model: &str) -> Option<Vec<u8>> {
     let path = model_path(model);
@@ -147,7 +147,7 @@ pub fn with_model(key: &str, json: &[u8], model: &str) -> Option<Vec<u8>> {
             }
         });
     };
-    // The scanner reads objects.
+    // The scanner reads objects only.
     let body = [b"{\"value\":", json, b"}"].concat();
     let renamed = Scanner::default().read(&body, |root| {
         let value = root.get("value")?;
@@ -165,19 +165,19 @@ pub fn with_model(key: &str, json: &[u8], model: &str) -> Option<Vec<u8>> {
     renamed.ok().flatten()
 }
 
-/// Appends the answer of `countTokens`.
+/// Appends the response of `countTokens`.
 pub fn write_token_count(tokens: u64, out: &mut Vec<u8>) {
     write_object(out, |root| root.number("totalTokens", tokens));
 }
 
-/// The path of a model: under `models/`, unless its name says where it is.
+/// The path of a model: below `models/`, unless its name has another prefix.
 fn model_path(model: &str) -> String {
     let folders = ["models/", "tunedModels/"];
     let named = folders.iter().find_map(|folder| Some((*folder, model.strip_prefix(folder)?)));
     let (folder, name) = named.unwrap_or(("models/", model));
     let mut path = format!("/{folder}");
     for byte in name.bytes() {
-        // What may stand in one segment of a path (RFC 3986), but for `:`, which begins the method.
+        // Characters allowed in a path segment (RFC 3986), except `:`, which precedes the method.
         if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
             path.push(char::from(byte));
         } else {

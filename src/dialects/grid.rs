@@ -1,11 +1,11 @@
-//! The grid: every case of `golden/` through every pair of dialects, whole and as a stream.
+//! The grid: every case of `golden/` through every pair of dialects, complete and as a stream.
 //!
-//! `golden/DIALECT/CASE.request.json`, `CASE.answer.json` and `CASE.stream` say one thing in each
-//! dialect; which case says what is in `golden/README.md`. What a request becomes in another dialect
-//! is kept in `golden/DIALECT/translated.json`; after a change that is meant, run the tests with
-//! `RINGGATE_BLESS=1` and read the difference.
+//! `golden/DIALECT/CASE.request.json`, `CASE.answer.json` and `CASE.stream` have the same content in
+//! each dialect; `golden/README.md` lists the cases. `golden/DIALECT/translated.json` has the requests
+//! translated to that dialect; after an intended change, run the tests with `RINGGATE_BLESS=1` and
+//! review the diff.
 //!
-//! A stream in Amazon's framing is kept as text, one line per event: its type, a tab, its payload.
+//! A stream in Amazon's framing is stored as text, one line per event: its type, a tab, its payload.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,18 +21,18 @@ use crate::llm::{
     StopReason, Usage, chunks_of,
 };
 
-/// Dialects that clients speak.
+/// Dialects of clients that the grid covers.
 const INBOUND: [Dialect; 4] =
     [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
 
-/// The time that stands in where a provider tells none.
+/// The creation time if a provider sends none.
 const NOW: u64 = 1_795_000_000;
 
 fn folder(dialect: Dialect) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/dialects/golden").join(dialect.name())
 }
 
-/// The files of `dialect` with that ending: name of the case and content.
+/// The files of `dialect` with that ending: name of the case, and content.
 pub(super) fn cases(dialect: Dialect, ending: &str) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder(dialect)).into_iter().flatten().flatten() {
@@ -102,7 +102,7 @@ pub(super) fn on_the_wire(codec: &dyn Codec, stream: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The chunks of a provider's stream that comes in pieces, each of `size` bytes.
+/// The chunks of a provider's stream that arrives in pieces of `size` bytes.
 pub(super) fn decode(codec: &dyn Codec, stream: &[u8], size: usize) -> Vec<Chunk> {
     let mut decoder = codec.stream_decoder();
     let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
@@ -130,19 +130,19 @@ pub(super) fn encode(codec: &dyn Codec, request: &ChatRequest, chunks: &[Chunk])
 }
 
 pub(super) fn asking_for_usage() -> ChatRequest {
-    // Google's clients get no thoughts unless they ask for them.
+    // Google's clients get reasoning on request only.
     let reasoning = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
     let reasoning = Some(reasoning);
     ChatRequest { stream: true, include_usage: true, reasoning, ..ChatRequest::default() }
 }
 
-/// What every dialect can say of an answer, and what is therefore never lost.
+/// The part of a response that every dialect can express, and that is therefore never lost.
 #[derive(Debug)]
 pub(super) struct Core {
-    /// Empty where a dialect does not tell it.
+    /// Empty if the dialect does not send it.
     model: String,
     choices: Vec<CoreChoice>,
-    /// Input, output, read from a cache.
+    /// Input, output, cached.
     usage: Option<(u64, u64, u64)>,
 }
 
@@ -183,7 +183,7 @@ fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
         calls: Vec::new(),
         refusal: String::new(),
         stop: match &choice.stop {
-            // Only some tell a refusal from a filter, or which text it was that ended the answer.
+            // Only some dialects distinguish a refusal from a filter, or report the stop sequence.
             StopReason::StopSequence(_) | StopReason::Pause => StopReason::Stop,
             StopReason::Refusal => StopReason::ContentFilter,
             other => other.clone(),
@@ -208,7 +208,7 @@ fn core_choice(choice: &crate::llm::Choice) -> CoreChoice {
         }
     }
     if !core.refusal.is_empty() {
-        // Some tell by the reason that the model refuses, some by the place of its words.
+        // Some dialects report a refusal by the stop reason, some by the place of its text.
         core.stop = StopReason::ContentFilter;
     }
     core
@@ -221,7 +221,7 @@ fn requests_round_trip_in_their_dialect() {
         assert!(cases.len() >= 8, "{}: {} requests", dialect.name(), cases.len());
         for (case, body) in cases {
             let request = read_request(codec, &body);
-            // What the vendor itself does not take is for those who imitate it.
+            // What the vendor itself does not support is for imitators.
             let mut written = write_request(codec, &request);
             if written.get("warnings").is_some() {
                 written = write_request_for(codec, &request, false);
@@ -331,7 +331,7 @@ fn streams_translate_losslessly_between_pairs() {
                 let assembled = assemble(decode(client, &stream, 13));
                 let name = format!("{case} from {} to {}", from.name(), to.name());
                 assert_eq!(core(&assembled), core(&answer), "{name}");
-                // A client must be able to tell a stream that was cut from one that was not.
+                // A client must be able to distinguish a truncated stream from a complete one.
                 let cut: Vec<Chunk> = chunks
                     .iter()
                     .filter(|chunk| !matches!(chunk, Chunk::Done | Chunk::Finish { .. }))

@@ -6,8 +6,8 @@ use crate::llm::{
     ApiError, Chunk, Dialect, Edit, Node, Scanner, edit_members, member_text, write_object,
 };
 
-/// The error in an error response of `dialect`, if it is a context overflow that the vendor's own clients
-/// would not recognize. None if the response can stay as it is.
+/// The error in an error response of `dialect`, if it is a context overflow that the vendor's own
+/// clients would not recognize. None if the response can stay as it is.
 #[must_use]
 pub fn overflow_of_imitator(dialect: Dialect, status: u16, root: Node<'_>) -> Option<ApiError> {
     let error = provider_codec(dialect)?.read_error(status, Some(root));

@@ -1,12 +1,12 @@
-//! JSON Schema as each vendor takes it: the schema of an answer, or of a tool's arguments.
+//! JSON Schema as each vendor supports it, for structured responses and tool arguments.
 //!
-//! Vendors that hold a model to a schema compile it, take a subset of JSON Schema and answer 400 to the
-//! rest. [`fit`] writes a schema in a vendor's subset. What the subset lacks goes into the description
-//! beside it, where the model reads it, and a warning names it. Intersections are merged, as are
-//! references with members beside them; references stay where the vendor takes them.
+//! Vendors that enforce a schema compile it, support a subset of JSON Schema and reject the rest.
+//! [`fit`] converts a schema to a vendor's subset. What the subset lacks is added to the description,
+//! which the model reads, and named in a warning. Intersections are merged, and so are references with
+//! other members; references are kept if the vendor supports them.
 //!
-//! [`Parameters`] has the rule that all vendors share for the arguments of any tool: the root is an
-//! object with named members. That costs a comparison where that is so.
+//! [`Parameters`] applies the rule that all vendors have for tool arguments: the root is an object with
+//! named members. For a schema that follows it, the cost is a comparison.
 
 mod rules;
 mod view;
@@ -20,19 +20,19 @@ use self::view::{UnfitReason, View};
 use super::warnings::Warnings;
 use crate::llm::{Format, Function, Json, Node, ObjectWriter, Scanner, write_array, write_object};
 
-/// Bytes of a schema that is written, at most: merged references may multiply what they stand for.
+/// Maximum size of a converted schema: merged references may multiply it.
 const SCHEMA_BYTES_MAX: usize = 512 * 1024;
 
-/// Bytes that one schema's description may gain, at most.
+/// Maximum number of bytes that are added to one description.
 const NOTE_BYTES_MAX: usize = 1024;
 
-/// What a vendor that closes all objects cannot say.
+/// The reason in errors about vendors that close all objects.
 const UNNAMED: UnfitReason = "an object with members that are not named";
 
-/// The schema in the vendor's subset. `place` names it in warnings.
+/// Converts the schema to the vendor's subset. `place` is its name in warnings.
 ///
 /// # Errors
-/// If the vendor cannot take it at all.
+/// If the vendor cannot enforce it at all.
 pub(super) fn fit(
     schema: &Json,
     rules: &SchemaRules,
@@ -57,16 +57,16 @@ pub(super) fn fit(
     String::from_utf8(out).map(Json::of_written).map_err(|_| "a schema that is no text")
 }
 
-/// The arguments of a function as a vendor takes them.
+/// The parameters of a function, as a vendor supports them.
 pub(super) struct Parameters<'f> {
-    /// Their schema; none where the function has none.
+    /// The schema; none if the function has none.
     pub(super) schema: Option<Cow<'f, Json>>,
-    /// Whether the arguments must follow it, as far as the vendor can hold the model to it.
+    /// Whether the model must follow it, if the vendor can enforce that.
     pub(super) strict: Option<bool>,
 }
 
 impl<'f> Parameters<'f> {
-    /// Those of `function`; of one that is strict in the subset of `rules`.
+    /// The parameters of `function`. Those of a strict function are converted to the subset of `rules`.
     pub(super) fn of(function: &'f Function, rules: &SchemaRules, warnings: &mut Warnings) -> Self {
         let Some(schema) = &function.parameters else {
             return Self { schema: None, strict: function.strict };
@@ -75,7 +75,7 @@ impl<'f> Parameters<'f> {
         if function.strict != Some(true) {
             return Self { schema: Some(rooted), strict: function.strict };
         }
-        // One whose members are not named is as open as it was, though its root has been written anew.
+        // A schema without named members stays as open as it was, even if its root was rewritten.
         let fitting = match is_open(schema) {
             true => Err(UNNAMED),
             false => fit(&rooted, rules, &function.name, warnings),
@@ -90,15 +90,15 @@ impl<'f> Parameters<'f> {
         }
     }
 
-    /// The schema, where the vendor wants one.
+    /// The schema, for vendors that require one.
     pub(super) fn schema_or_empty(self) -> Cow<'f, Json> {
         let empty = || Json::of_written(r#"{"type":"object","properties":{}}"#.to_owned());
         self.schema.unwrap_or_else(|| Cow::Owned(empty()))
     }
 }
 
-/// The schema of a tool's arguments for Google, which holds no model to it and takes a subset all the
-/// same. Most schemas keep to it, as a search of their text shows.
+/// The schema of a tool's arguments for Google, which does not enforce it but supports a subset only.
+/// Most schemas are within it, as a search of their text shows.
 pub(super) fn fit_parameters<'j>(
     schema: &'j Json,
     tool: &str,
@@ -108,14 +108,15 @@ pub(super) fn fit_parameters<'j>(
     if !may_leave_subset(rooted.text()) {
         return rooted;
     }
-    // What cannot be written in the subset may still be understood.
+    // What cannot be converted may be understood as it is.
     match fit(&rooted, &GEMINI, tool, warnings) {
         Ok(fitting) => Cow::Owned(fitting),
         Err(_) => rooted,
     }
 }
 
-/// True for a schema that has a keyword which Google does not take as it is, or members without a type.
+/// True for a schema with a keyword that Google does not support as it is, or with members that lack a
+/// type.
 fn may_leave_subset(text: &str) -> bool {
     const KEYWORDS: [&[u8]; 12] = [
         br#""$ref""#,
@@ -138,7 +139,7 @@ fn may_leave_subset(text: &str) -> bool {
     has_list || has_keyword() || count(br#""properties":"#) > count(br#""type":"object""#)
 }
 
-/// The form of an answer as OpenAI and its imitators take it.
+/// The response format for OpenAI and its imitators.
 pub(super) fn fit_format<'f>(format: &'f Format, warnings: &mut Warnings) -> Cow<'f, Format> {
     let Format::JsonSchema { name, description, schema, strict } = format else {
         return Cow::Borrowed(format);
@@ -159,8 +160,8 @@ pub(super) fn fit_format<'f>(format: &'f Format, warnings: &mut Warnings) -> Cow
     Cow::Owned(Format::JsonSchema { name, description, schema: schema.into_owned(), strict })
 }
 
-/// The schema of a tool's arguments with an object for its root: alternatives at the root are merged
-/// into one object, since no vendor takes them there.
+/// The schema of a tool's arguments with an object as its root: alternatives at the root are merged,
+/// since no vendor supports them there.
 pub(super) fn object_root<'j>(
     schema: &'j Json,
     tool: &str,
@@ -186,7 +187,7 @@ pub(super) fn object_root<'j>(
     String::from_utf8(out).map_or(Cow::Borrowed(schema), |text| Cow::Owned(Json::of_written(text)))
 }
 
-/// True for an object that names no members and is not said to have none.
+/// True for an object schema without named members that does not forbid others.
 fn is_open(schema: &Json) -> bool {
     let open = Scanner::default().read(schema.text().as_bytes(), |root| {
         View::of_root(root).is_some_and(|view| !view.has("properties") && !view.has_alternatives)
@@ -194,7 +195,7 @@ fn is_open(schema: &Json) -> bool {
     open.unwrap_or_default()
 }
 
-/// The schema of an answer with its type, where members are named and the type is not.
+/// The schema of a response with a type added, if it has named members and no type.
 fn typed_root(schema: &Json) -> Cow<'_, Json> {
     let typed = Scanner::default().read(schema.text().as_bytes(), |root| {
         let is_untyped = root.get("properties").is_some() && root.get("type").is_none();
@@ -211,8 +212,8 @@ fn typed_root(schema: &Json) -> Cow<'_, Json> {
     text.map_or(Cow::Borrowed(schema), |text| Cow::Owned(Json::of_written(text)))
 }
 
-/// True for a schema whose text alone shows an object with members and without alternatives. Most
-/// schemas of tools are written in this order.
+/// True for a schema whose text shows an object with members and without alternatives. Most tool
+/// schemas are written in this order.
 fn is_plain_object(text: &str) -> bool {
     let body = text.strip_prefix(r#"{"$schema":""#).and_then(|rest| rest.split_once("\","));
     let body = body.map_or(text.strip_prefix('{'), |(_, rest)| Some(rest));
@@ -223,13 +224,13 @@ fn is_plain_object(text: &str) -> bool {
     (rest.starts_with(r#""properties":{"#) || has(br#""properties":{"#)) && !has(br#"Of":["#)
 }
 
-/// A schema on its way into a vendor's subset.
+/// Converts a schema to a vendor's subset.
 struct SchemaFitter<'a, 'r> {
     root: Node<'a>,
     rules: &'r SchemaRules,
-    /// References that were merged on the way to the schema at hand.
+    /// References that were merged on the path to the current schema.
     merged: Vec<&'a str>,
-    /// Keywords that went into descriptions, each once.
+    /// Keywords that were moved to descriptions, each once.
     left_out: Vec<String>,
 }
 
@@ -251,7 +252,7 @@ impl<'a> SchemaFitter<'a, '_> {
         }
         let depth = self.merged.len();
         let mut view = View::default();
-        // The root is the type that it names, for all vendors.
+        // The root is what its `type` says, for all vendors.
         let keeps_references = self.rules.takes_references && !is_root;
         view.collect(node, self.root, keeps_references, &mut self.merged)?;
         if !self.rules.takes_unions {
@@ -311,7 +312,7 @@ impl<'a> SchemaFitter<'a, '_> {
         Ok(())
     }
 
-    /// The keywords that the vendor does not take.
+    /// The keywords that the vendor does not support.
     fn notes(&self, view: &View<'a>) -> Vec<(&'a str, Node<'a>)> {
         let is_union = |key: &str| matches!(key, "anyOf" | "oneOf");
         let union = view.keywords.iter().find(|(key, _)| is_union(key)).map(|(key, _)| *key);
@@ -333,7 +334,7 @@ impl<'a> SchemaFitter<'a, '_> {
         view.keywords.iter().filter(|keyword| !is_taken(keyword)).copied().collect()
     }
 
-    /// Where all objects are closed, one whose members are not named is always empty.
+    /// If all objects are closed, one without named members is always empty.
     fn refuse_open_root(&self, view: &View<'a>) -> Result<(), UnfitReason> {
         let is_named = ["properties", "anyOf", "oneOf"].iter().any(|key| view.has(key));
         let may_be_object = view.is_object() || !view.has("type");
@@ -344,7 +345,7 @@ impl<'a> SchemaFitter<'a, '_> {
     }
 
     fn value(&self, object: &mut ObjectWriter<'_>, key: &str, value: Node<'_>) {
-        // Where there are no unions there is no null beside another type.
+        // Without unions, `null` cannot be combined with another type.
         let is_list = key == "type" && value.is_array() && !self.rules.takes_unions;
         let first = value.items().filter_map(Node::text).find(|name| *name != "null");
         match first.filter(|_| is_list) {
@@ -385,7 +386,7 @@ impl<'a> SchemaFitter<'a, '_> {
         self.list(object.key(key), value)
     }
 
-    /// Members beyond the named ones.
+    /// Writes `additionalProperties`.
     fn open_members(
         &mut self,
         object: &mut ObjectWriter<'_>,
@@ -433,7 +434,7 @@ impl<'a> SchemaFitter<'a, '_> {
         }
     }
 
-    /// Writes the description, with what was left out beside it.
+    /// Writes the description, with the keywords that were left out.
     fn describe(
         &mut self,
         object: &mut ObjectWriter<'_>,
@@ -463,7 +464,7 @@ impl<'a> SchemaFitter<'a, '_> {
         }
     }
 
-    /// The definitions of the root under the name that all vendors know.
+    /// Writes the root's definitions, under the name that all vendors support.
     fn definitions(&mut self, object: &mut ObjectWriter<'_>) -> Result<(), UnfitReason> {
         let named = ["$defs", "definitions"].into_iter().filter_map(|key| self.root.get(key));
         let named: Vec<(&str, Node<'a>)> = named.flat_map(Node::members).collect();

@@ -1,16 +1,16 @@
-//! Pictures, sound and files of an answer, for clients whose dialect has no place for them there: as a
-//! link in Markdown, whose address holds the bytes (RFC 2397). A client sends it back in its history,
-//! where it becomes the picture again, so that no model reads its bytes as words.
+//! Images, audio and files in responses, for clients whose dialect lacks them there: as a Markdown link
+//! with a data URL (RFC 2397). A client sends it back with its history, where it becomes media again,
+//! so that no model reads the bytes as text.
 
 use crate::llm::{Content, File, Image, Media, Part};
 
-/// What stands before the address of a picture, of sound, of a video and of a file.
+/// The text before the URL of an image, of audio, of a video and of a file.
 const IMAGE: &str = "![image](";
 const AUDIO: &str = "[audio](";
 const VIDEO: &str = "[video](";
 const FILE: &str = "[file](";
 
-/// The link to what `content` holds. None for words and the like, and for what lies at a provider.
+/// The link for `content`. None for text, and for files that are stored at a provider.
 pub(super) fn link(content: &Content) -> Option<String> {
     let (label, media) = match content {
         Content::Image(image) => (IMAGE, &image.media),
@@ -22,7 +22,7 @@ pub(super) fn link(content: &Content) -> Option<String> {
     Some(format!("{label}{})", media.url()?))
 }
 
-/// Makes a text that is such a link with bytes in it what it stands for.
+/// Converts a text that is such a link back to its media.
 pub(super) fn restore(part: &mut Part) {
     let Some(text) = part.as_text() else { return };
     let of = |label: &str| {

@@ -1,14 +1,13 @@
-//! The wire formats of LLM APIs, one file each, in both directions: bytes to the canonical form of
-//! `llm/`, and back.
+//! The wire formats of LLM APIs, one file each: bytes to the canonical form of `llm/`, and back.
 //!
-//! A codec, of either half ([`ClientCodec`], [`ProviderCodec`]), does no I/O and reads no clock; what a
-//! client sends wrongly is an error with the path to it; what a provider sends is taken as far as it goes, and what is no answer at all is
-//! an error; what the target cannot say is dropped with a warning, or refused where dropping it would
-//! change the meaning; a stream, decoded and assembled, is the answer that the same provider gives
-//! without one, however its bytes were cut.
+//! A codec, of either half ([`ClientCodec`], [`ProviderCodec`]), does no I/O and reads no clock. An
+//! invalid client request is an error with the path of the member. A provider's response is read as far
+//! as possible; what is not a response is an error. What the target does not support is dropped with a
+//! warning, or rejected if dropping it would change the meaning. A stream, decoded and assembled,
+//! equals the response that the provider would send without streaming, however its bytes are split.
 //!
-//! Absent: where a provider is and how its credential travels (`providers/`), framing of event streams
-//! (`http/`) but for Amazon's binary one, and same-dialect traffic, whose bytes are not taken apart.
+//! Absent: base URLs and credentials (`providers/`), the framing of event streams (`http/`) except
+//! Amazon's, and traffic within one dialect, which is not decoded.
 
 mod adapt;
 mod amazon_stream;

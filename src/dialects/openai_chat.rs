@@ -1,10 +1,10 @@
 //! OpenAI's chat completions (API reference, "Chat Completions", read November 2026), which most
 //! vendors imitate.
 //!
-//! Beyond the reference it reads and writes what has become usual among its imitators: thoughts in
-//! `reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter), their signatures in
-//! `thinking_blocks` or in OpenRouter's `reasoning_details`, pictures of an answer in its `images`,
-//! content as a list of parts (Mistral), and `cache_control` on parts and tools.
+//! Beyond the reference it reads and writes common extensions of imitators: reasoning in
+//! `reasoning_content` (DeepSeek, vLLM) or `reasoning` (OpenRouter), its signatures in
+//! `thinking_blocks` or in OpenRouter's `reasoning_details`, `images` in responses, content as a list
+//! of parts (Mistral), and `cache_control` on parts and tools.
 
 mod answer;
 mod content_list;
@@ -30,7 +30,7 @@ use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Dialect, Malformed, Node};
 
-/// The dialect.
+/// Both halves of the dialect.
 pub(super) struct OpenaiChat;
 
 impl ClientCodec for OpenaiChat {

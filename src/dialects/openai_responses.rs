@@ -1,19 +1,19 @@
 //! OpenAI's responses (API reference, "Responses", and the types of its Python library 3.54, read
 //! November 2026).
 //!
-//! What is said here is a flat list of items. Adjacent items of the model make one turn, and so do
-//! adjacent results of tools; a turn is taken apart into items again. An item that no other dialect
-//! has is kept in [`Content::Raw`](crate::llm::Content::Raw): of the tools' turn where it is an
-//! output or a response, of the model's otherwise. Inside of a model's turn a foreign part of a
-//! message is told from an item by its type, which begins with `output_`.
+//! A conversation is a flat list of items. Adjacent items of the model are one turn, and so are
+//! adjacent tool results; a turn is split into items again. An item that no other dialect has is kept
+//! in [`Content::Raw`](crate::llm::Content::Raw): in the tool's turn if it is an output or a response,
+//! else in the model's. Inside a model's turn, a message part that no other dialect has differs from an
+//! item by its type, which begins with `output_`.
 //!
-//! What points to state at the provider (`previous_response_id`, `conversation`, `prompt`,
-//! `background`, references to items) reaches providers of this dialect only.
+//! References to state at the provider (`previous_response_id`, `conversation`, `prompt`, `background`,
+//! item references) are sent to providers of this dialect only.
 //!
-//! Beyond the reference it reads, and writes for those who imitate OpenAI, the settings of chat
-//! completions that some of them take (vLLM, OpenRouter): seed, stop, penalties, `top_k`, `min_p`.
+//! Beyond the reference it reads, and writes for imitators, settings of chat completions that some of
+//! them support (vLLM, OpenRouter): seed, stop, penalties, `top_k`, `min_p`.
 //!
-//! Lost on purpose: ids and phases of messages, which no other dialect has.
+//! Dropped: ids and phases of messages, which no other dialect has.
 
 mod answer;
 mod decoder;
@@ -43,12 +43,12 @@ use super::sendable_turns;
 use super::warnings::Warnings;
 use crate::llm::{Answer, ApiError, ChatRequest, Chunk, Dialect, Malformed, Node, write_object};
 
-/// Appends the event that ends a stream with an error, whose number it has.
+/// Appends the event that ends a stream with an error; `sequence` is its number.
 pub fn write_last_error(error: &ApiError, sequence: u64, out: &mut Vec<u8>) {
     encoder::Encoder::of_error(sequence).push(&Chunk::Error(error.clone()), out);
 }
 
-/// Appends the answer of the vendor's endpoint that counts the tokens of a request.
+/// Appends the response of the endpoint that counts the tokens of a request.
 pub fn write_input_tokens(tokens: u64, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.text("object", "response.input_tokens");
@@ -56,7 +56,7 @@ pub fn write_input_tokens(tokens: u64, out: &mut Vec<u8>) {
     });
 }
 
-/// The dialect.
+/// Both halves of the dialect.
 pub(super) struct OpenaiResponses;
 
 impl ClientCodec for OpenaiResponses {

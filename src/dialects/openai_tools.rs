@@ -1,9 +1,9 @@
-//! The tools of both of OpenAI's dialects that are no plain functions: custom tools, which take one
-//! text, namespaces, and the client's search for tools.
+//! The tools of OpenAI's dialects that are not plain functions: custom tools with one text as input,
+//! namespaces, and the client's tool search.
 //!
-//! Elsewhere each of them is a function. A custom tool's text is its one argument `input`, and its
-//! grammar stands in its description. A function of a namespace has both names in its own, as in
-//! `mcp__db__query`: at most [`NAME_MAX`] characters that every vendor takes, and no name twice.
+//! In other dialects each is a function. A custom tool's text is its argument `input`, and its grammar
+//! is part of the description. A function of a namespace has both names, as in `mcp__db__query`: at
+//! most [`NAME_MAX`] characters that all vendors accept, and no duplicates.
 
 mod input;
 #[cfg(test)]
@@ -18,19 +18,19 @@ use crate::llm::{
     ChatRequest, Function, Grammar, Json, Namespace, OpenaiTool, OpenaiToolKind, Tool,
 };
 
-/// Longest name of a function that all vendors take, in characters (OpenAI's API reference, "tools";
-/// read November 2026).
+/// Maximum length of a function name that all vendors accept, in characters (OpenAI's API reference,
+/// "tools"; read November 2026).
 const NAME_MAX: usize = 64;
 
-/// Hexadecimal digits that tell two names apart which would be the same.
+/// Hexadecimal digits that keep names distinct.
 const DIGEST_DIGITS: usize = 8;
 
-/// Parameters of a custom tool where it is a function.
+/// Parameters of a custom tool as a function.
 const PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\",\
     \"description\":\"The whole input of the tool, as plain text\"}},\"required\":[\"input\"],\
     \"additionalProperties\":false}";
 
-/// A tool that takes one text.
+/// A custom tool as a function.
 pub(super) fn custom(name: &str, description: Option<&str>, grammar: Option<Grammar>) -> Function {
     let mut text = description.unwrap_or_default().to_owned();
     if let Some(Grammar { syntax, definition }) = &grammar {
@@ -55,7 +55,7 @@ pub(super) fn custom(name: &str, description: Option<&str>, grammar: Option<Gram
     }
 }
 
-/// The client's search for more tools.
+/// The client's tool search as a function.
 pub(super) fn tool_search(description: Option<&str>, parameters: Option<Json>) -> Function {
     let openai = OpenaiTool {
         name: TOOL_SEARCH.to_owned(),
@@ -72,10 +72,10 @@ pub(super) fn tool_search(description: Option<&str>, parameters: Option<Json>) -
     }
 }
 
-/// Type and name of the client's search for tools.
+/// Type and name of the client's tool search.
 pub(super) const TOOL_SEARCH: &str = "tool_search";
 
-/// The same function inside of `namespace`.
+/// The function inside `namespace`.
 pub(super) fn in_namespace(function: Function, namespace: &Namespace) -> Function {
     let mut openai = function.openai.unwrap_or_else(|| {
         Box::new(OpenaiTool {
@@ -90,7 +90,7 @@ pub(super) fn in_namespace(function: Function, namespace: &Namespace) -> Functio
     Function { name, openai: Some(openai), ..function }
 }
 
-/// The name of a function outside of its namespace.
+/// The name of a function without its namespace.
 pub(super) fn flat_name(namespace: Option<&str>, name: &str) -> String {
     let joined = match namespace {
         None => name.to_owned(),
@@ -105,13 +105,13 @@ pub(super) fn flat_name(namespace: Option<&str>, name: &str) -> String {
     disambiguated(&joined.chars().map(safe).collect::<String>(), &joined)
 }
 
-/// `name`, which is ASCII, with a digest of `whole` behind it, within the bound.
+/// `name`, which is ASCII, followed by a digest of `whole`, within the maximum length.
 fn disambiguated(name: &str, whole: &str) -> String {
     let kept = name.get(..NAME_MAX - DIGEST_DIGITS - 1).unwrap_or(name);
     format!("{kept}_{}", digest(whole, DIGEST_DIGITS))
 }
 
-/// Gives those functions of namespaces another name whose name is taken.
+/// Renames functions of namespaces whose names are taken.
 pub(super) fn disambiguate_names(tools: &mut [Tool]) {
     let namespace_of = |function: &Function| {
         function.openai.as_ref().and_then(|it| Some((it.namespace.clone()?, it.name.clone())))
@@ -137,8 +137,8 @@ pub(super) fn disambiguate_names(tools: &mut [Tool]) {
     }
 }
 
-/// The name outside of namespaces of the function that OpenAI's dialects call so. Some clients leave
-/// the namespace out of what they give back: then it is the one that has such a function.
+/// The flat name of the function that OpenAI's dialects call `name`. Some clients omit the namespace in
+/// calls: then it is the one that has such a function.
 pub(super) fn name_of_call(tools: &[Tool], namespace: Option<&str>, name: &str) -> String {
     let functions = || {
         tools.iter().filter_map(|tool| match tool {
@@ -163,11 +163,11 @@ pub(super) fn name_of_call(tools: &[Tool], namespace: Option<&str>, name: &str) 
     }
 }
 
-/// Those of a request's functions whose calls OpenAI's dialects tell in another way.
+/// The functions of a request whose calls have another form in OpenAI's dialects.
 #[derive(Debug, Default)]
 pub(super) struct CallForms(Vec<(String, CallForm)>);
 
-/// How OpenAI's dialects tell the calls of a function.
+/// The form of a function's calls in OpenAI's dialects.
 #[derive(Debug)]
 pub(super) struct CallForm {
     pub(super) name: String,
@@ -175,7 +175,7 @@ pub(super) struct CallForm {
     pub(super) kind: CallKind,
 }
 
-/// What a call is there.
+/// The kind of a call in OpenAI's dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallKind {
     Function,
@@ -199,12 +199,12 @@ impl CallForms {
         Self(forms.collect())
     }
 
-    /// How the calls of that function are told; none for plain ones.
+    /// The form of calls of that function; none for plain ones.
     pub(super) fn find(&self, name: &str) -> Option<&CallForm> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, form)| form)
     }
 
-    /// What a call of that function is.
+    /// The kind of calls of that function.
     pub(super) fn kind(&self, name: &str) -> CallKind {
         self.find(name).map_or(CallKind::Function, |form| form.kind)
     }

@@ -1,8 +1,8 @@
-//! The events that open a stream: what comes before its content binds nobody yet.
+//! The events at the start of a stream: until its first content, another target can still be tried.
 //!
-//! A role, `message_start` or a ping shows nothing; content of any kind, also of one that no dialect here
-//! knows, shows that the answer is good, and so does a reason to end. Events are told apart by as little
-//! of them as it takes: the plain way of a stream goes through here.
+//! A role, `message_start` or a ping shows nothing. Content of any kind, even an unknown one, shows
+//! that the response is good, and so does a finish reason. Events are classified by as few bytes as
+//! possible, since every stream passes here.
 
 use std::sync::LazyLock;
 
@@ -14,12 +14,12 @@ use super::embedded_error::UNKNOWN_STATUS;
 use super::openai_chat::OpenaiChat;
 use crate::llm::{ApiError, Chunk, Content, Dialect, Node, Scanner, is_error_event};
 
-/// What one event shows of a stream whose content has not begun.
+/// The classification of an event before the first content.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OpeningEvent {
-    /// Nothing yet.
+    /// No content yet.
     Preamble,
-    /// Content, or a reason to end.
+    /// Content, or a finish reason.
     Content,
     /// The terminator: nothing follows.
     End,
@@ -27,7 +27,7 @@ pub enum OpeningEvent {
     Error(ApiError),
 }
 
-/// The same without the error, which costs more to read.
+/// Like [`OpeningEvent`] without the error, which costs more to read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sign {
     Preamble,
@@ -36,7 +36,7 @@ enum Sign {
     Error,
 }
 
-/// Reads one event of a stream in `dialect` before its content. `data` is not empty.
+/// Classifies an event of a stream in `dialect` before its content. `data` is not empty.
 pub fn opening_event(
     dialect: Dialect,
     name: Option<&str>,
@@ -45,7 +45,7 @@ pub fn opening_event(
 ) -> OpeningEvent {
     let sign = match by_name(dialect, name).or_else(|| by_bytes(dialect, data)) {
         Some(sign) => sign,
-        // Whether it makes sense to the client is not for the opening to say.
+        // Whether the client can use it is decided elsewhere.
         None => scanner.read(data, |root| sign(dialect, name, root)).unwrap_or(Sign::Content),
     };
     match sign {
@@ -56,7 +56,7 @@ pub fn opening_event(
     }
 }
 
-/// Reads one piece of a decoded stream before its content.
+/// Classifies a chunk of a decoded stream before its content.
 #[must_use]
 pub fn opening_chunk(chunk: &Chunk) -> OpeningEvent {
     match chunk {
@@ -64,7 +64,7 @@ pub fn opening_chunk(chunk: &Chunk) -> OpeningEvent {
         Chunk::BlockDelta { .. } | Chunk::Logprobs { .. } | Chunk::Finish { .. } => {
             OpeningEvent::Content
         }
-        // A text opens empty, and a thought; all else opens with content.
+        // Text and reasoning open empty; all else opens with content.
         Chunk::BlockStart { content: Content::Text(_) | Content::Reasoning(_), .. } => {
             OpeningEvent::Preamble
         }
@@ -76,7 +76,7 @@ pub fn opening_chunk(chunk: &Chunk) -> OpeningEvent {
     }
 }
 
-/// What the name of an event says, where it says enough.
+/// Classifies an event by its name, if that is sufficient.
 fn by_name(dialect: Dialect, name: Option<&str>) -> Option<Sign> {
     let name = name?;
     match dialect {
@@ -101,7 +101,7 @@ fn by_name(dialect: Dialect, name: Option<&str>) -> Option<Sign> {
     }
 }
 
-/// What the bytes of an event say without being parsed.
+/// Classifies an event by its bytes, without parsing.
 fn by_bytes(dialect: Dialect, data: &[u8]) -> Option<Sign> {
     const WORDS: &[u8] = b"\"content\":\"";
     static WORDS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(WORDS));
@@ -109,7 +109,7 @@ fn by_bytes(dialect: Dialect, data: &[u8]) -> Option<Sign> {
         return Some(Sign::End);
     }
     let at = WORDS_FINDER.find(data).filter(|_| dialect == Dialect::OpenaiChat)?;
-    // Anything but the end of an empty text.
+    // Anything except the end of an empty text.
     let is_filled = data.get(at + WORDS.len()).is_some_and(|byte| *byte != b'"');
     (is_filled && !crate::llm::may_carry_error(data)).then_some(Sign::Content)
 }
@@ -148,7 +148,7 @@ fn sign_of_messages(kind: &str, root: Node<'_>) -> Sign {
         "message_start" | "ping" | "content_block_stop" => Sign::Preamble,
         "content_block_start" if matches!(block(), "text" | "thinking") => Sign::Preamble,
         "message_stop" => Sign::End,
-        // Without a reason it tells usage only.
+        // Without a stop reason it only has the usage.
         "message_delta" if root.get("delta").is_none_or(|it| it.get("stop_reason").is_none()) => {
             Sign::Preamble
         }
@@ -181,7 +181,7 @@ fn sign_of_bedrock(name: &str, root: Node<'_>) -> Sign {
         "contentBlockStart" if root.get("start").is_none_or(|start| start.count() == 0) => {
             Sign::Preamble
         }
-        // What has another name is an exception, or unknown.
+        // Any other name is an exception, or unknown.
         "contentBlockStart" => Sign::Content,
         _ if name.ends_with("Exception") => Sign::Error,
         _ => Sign::Preamble,
@@ -198,7 +198,7 @@ fn sign_of_cohere(kind: &str, root: Node<'_>) -> Sign {
     }
 }
 
-/// The error that an event tells, as its dialect's decoder reads it.
+/// The error of an event, as its dialect's decoder reads it.
 fn error(dialect: Dialect, name: Option<&str>, data: &[u8], scanner: &mut Scanner) -> ApiError {
     let codec = super::provider_codec(dialect).unwrap_or(&OpenaiChat as &dyn ProviderCodec);
     let mut chunks = Vec::new();
@@ -207,7 +207,7 @@ fn error(dialect: Dialect, name: Option<&str>, data: &[u8], scanner: &mut Scanne
         Chunk::Error(error) => Some(error),
         _ => None,
     });
-    // The decoder of one dialect does not look for the errors of another.
+    // The decoder of one dialect does not recognize errors of another.
     let by_any = || scanner.read(data, |root| error_in_answer(dialect, root)).ok();
     error.or_else(by_any).unwrap_or_else(|| codec.read_error(UNKNOWN_STATUS, None))
 }

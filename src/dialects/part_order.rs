@@ -1,26 +1,26 @@
-//! One part at a time, for clients whose streams number blocks and end each before the next begins.
+//! Puts the parts of a stream in order, for clients whose dialect has one block at a time.
 //!
-//! OpenAI's chat streams tell several calls in turns, piece by piece, and end all of them with the
-//! choice. [`PartOrder`] hands its encoder one part after the other: the pieces of a later part wait
-//! until the part before it is complete. A call is complete when its arguments are one whole JSON
-//! value, so that calls that do not interleave pass without a wait. What waits is bounded by
-//! [`WAITING_BYTES_MAX`]: a stream beyond it ends with an error.
+//! OpenAI's chat streams interleave calls, and end all of them with the choice. [`PartOrder`] gives its
+//! encoder one part after another: the chunks of a later part wait until the part before it is
+//! complete. A call is complete once its arguments are a complete JSON value, so that calls that are
+//! not interleaved do not wait. Waiting chunks are limited by [`WAITING_BYTES_MAX`]; beyond it the
+//! stream ends with an error.
 
 use std::collections::VecDeque;
 
 use super::codec::StreamEncoder;
 use crate::llm::{ApiError, Chunk, Content, Delta};
 
-/// Bytes of arguments and words that wait in one stream, at most. Answers have a few kilobytes.
+/// Maximum size of waiting arguments and text. Responses have a few kilobytes.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What a waiting piece is reckoned to cost beside its words.
+/// The assumed size of a waiting chunk besides its text.
 const PIECE_BYTES: usize = 64;
 
-/// An encoder that gets the first choice's parts one after the other. Other choices pass as they are.
+/// An encoder that receives the parts of the first choice in order. Other choices pass unchanged.
 pub(super) struct PartOrder<E> {
     encoder: E,
-    /// The part that the encoder has open.
+    /// The part that is open in the encoder.
     current: Option<OpenPart>,
     /// Parts that began while another was open, in that order.
     waiting: VecDeque<QueuedPart>,
@@ -30,13 +30,13 @@ pub(super) struct PartOrder<E> {
 
 struct OpenPart {
     part: u32,
-    /// How far its arguments are, if it is a call.
+    /// The progress of its arguments, if it is a call.
     arguments: Option<JsonProgress>,
 }
 
 struct QueuedPart {
     part: u32,
-    /// Its opening first.
+    /// The start of the part comes first.
     chunks: Vec<Chunk>,
 }
 
@@ -94,7 +94,7 @@ impl<E: StreamEncoder> PartOrder<E> {
         }
     }
 
-    /// Keeps a piece of a part that waits. One of a part that has ended says nothing.
+    /// Queues a chunk of a waiting part. A chunk of an ended part is dropped.
     fn keep(&mut self, part: u32, chunk: &Chunk, out: &mut Vec<u8>) {
         let Some(waiting) = self.waiting.iter_mut().find(|it| it.part == part) else { return };
         waiting.chunks.push(chunk.clone());
@@ -112,7 +112,7 @@ impl<E: StreamEncoder> PartOrder<E> {
         }
     }
 
-    /// Ends the call that is open, if its arguments are complete and another part waits or begins.
+    /// Ends the open call, if its arguments are complete and another part waits or begins.
     fn end_complete_call(&mut self, out: &mut Vec<u8>) {
         let complete = self
             .current
@@ -123,7 +123,7 @@ impl<E: StreamEncoder> PartOrder<E> {
         }
     }
 
-    /// Hands over the parts that wait, up to one that has not been closed.
+    /// Emits the waiting parts, up to one that is not closed.
     fn advance(&mut self, out: &mut Vec<u8>) {
         while self.current.is_none()
             && let Some(next) = self.waiting.pop_front()
@@ -134,7 +134,7 @@ impl<E: StreamEncoder> PartOrder<E> {
                 match &chunk {
                     Chunk::BlockStart { content, .. } => self.open(next.part, &chunk, content, out),
                     Chunk::BlockDelta { delta, .. } => self.grow(next.part, &chunk, delta, out),
-                    // The loop goes on with the next one by itself.
+                    // The loop continues with the next one.
                     Chunk::BlockStop { .. } => {
                         self.current = None;
                         self.encoder.push(&chunk, out);
@@ -148,7 +148,7 @@ impl<E: StreamEncoder> PartOrder<E> {
         }
     }
 
-    /// Ends what is open and all that waits.
+    /// Ends the open part and all that wait.
     fn finish(&mut self, out: &mut Vec<u8>) {
         while let Some(part) = self.current.as_ref().map(|current| current.part) {
             self.close(part, &Chunk::BlockStop { choice: 0, part }, out);
@@ -169,7 +169,7 @@ impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
             Chunk::BlockStart { choice: 0, part, content } => self.open(*part, chunk, content, out),
             Chunk::BlockDelta { choice: 0, part, delta } => self.grow(*part, chunk, delta, out),
             Chunk::BlockStop { choice: 0, part } => self.close(*part, chunk, out),
-            // They belong to the latest words.
+            // They belong to the latest text.
             Chunk::Logprobs { choice: 0, .. } if !self.waiting.is_empty() => {
                 let latest = self.waiting.back().map_or(0, |waiting| waiting.part);
                 self.keep(latest, chunk, out);
@@ -185,7 +185,7 @@ impl<E: StreamEncoder> StreamEncoder for PartOrder<E> {
     }
 }
 
-/// Bytes that a piece holds.
+/// Size of the text in a chunk.
 fn words_of(chunk: &Chunk) -> usize {
     match chunk {
         Chunk::BlockDelta { delta: Delta::Text(text) | Delta::Arguments(text), .. } => text.len(),
@@ -196,7 +196,7 @@ fn words_of(chunk: &Chunk) -> usize {
     }
 }
 
-/// How far one JSON object or array has come, told by its brackets.
+/// The progress of a JSON object or array, by its brackets.
 #[derive(Default)]
 struct JsonProgress {
     depth: usize,
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::llm::{Start, StopReason, Text, ToolCall};
 
-    /// Keeps what it is given.
+    /// Records its input.
     struct Recorder(std::rc::Rc<std::cell::RefCell<Vec<Chunk>>>);
 
     impl StreamEncoder for Recorder {
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// What the encoder has got after each chunk, in short.
+    /// The input of the encoder after each chunk, in short.
     fn run(chunks: &[Chunk]) -> Vec<String> {
         let seen = std::rc::Rc::<std::cell::RefCell<Vec<Chunk>>>::default();
         let mut order = PartOrder::new(Recorder(std::rc::Rc::clone(&seen)));

@@ -1,22 +1,21 @@
-//! The turns of a request without what only another dialect knows, and without turns that say nothing
-//! then.
+//! Drops what only another dialect has from the turns of a request, and the turns that are empty then.
 //!
-//! What a tool gave is told in words, whatever it was: the model has asked for it. Of the rest what has
-//! words is told in them, and what has none is left out. A turn of which nothing is left is left out too,
-//! since vendors refuse it, and its neighbours become one where the same side speaks.
+//! Tool results are always converted to text, since the model requested them. Of other content, what
+//! has text is converted, the rest is dropped. An empty turn is dropped too, since vendors reject it,
+//! and its neighbors are merged if they have the same role.
 
 use std::borrow::Cow;
 
 use super::warnings::Warnings;
 use crate::llm::{ChatRequest, Content, Dialect, DialectJson, Node, Part, Role, Scanner, Turn};
 
-/// Why a part is left out.
+/// The reason in warnings about dropped content.
 const ELSEWHERE: &str = "only another dialect has it";
 
-/// Whether a part of that role's turn is left out by the writer of a dialect.
+/// True for content that the writer of a dialect drops from a turn of that role.
 pub(super) type DropRule = fn(Role, &Content) -> bool;
 
-/// `request` as a provider of `dialect` can be told it. Nothing is copied unless something changes.
+/// `request` with turns that `dialect` supports. Copied only if something changes.
 pub(super) fn for_provider<'r>(
     request: &'r ChatRequest,
     dialect: Dialect,
@@ -69,7 +68,7 @@ fn is_one_turn(before: &Turn, next: &Turn) -> bool {
         && before.name == next.name
 }
 
-/// Tells in words what `dialect` has not, or leaves it out.
+/// Converts content that `dialect` lacks to text, or drops it.
 fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
     for part in &mut turn.parts {
         let Content::ToolResult(result) = &mut part.content else { continue };
@@ -96,8 +95,8 @@ fn translate(turn: &mut Turn, dialect: Dialect, warnings: &mut Warnings) {
     });
 }
 
-/// The words of a part that has some: Anthropic's documents in blocks, search results of the
-/// application's own, and references to tools.
+/// The text of a part of another dialect: Anthropic's documents in blocks, the application's search
+/// results, and tool references.
 fn words(foreign: &DialectJson) -> Option<String> {
     if foreign.dialect != Dialect::AnthropicMessages {
         return None;
@@ -134,7 +133,7 @@ mod tests {
     use crate::dialects::{DIALECTS, codec};
     use crate::llm::{Dialect, Scanner};
 
-    /// What Claude's client sends, as each provider gets it.
+    /// A request of Claude's client, as each provider receives it.
     fn sent(messages: &Value) -> Vec<(Dialect, Value, Vec<String>)> {
         let body = json!({ "model": "m", "max_tokens": 9, "messages": messages }).to_string();
         let reader = codec(Dialect::AnthropicMessages).expect("a dialect");
@@ -156,7 +155,7 @@ mod tests {
         all
     }
 
-    /// The conversation of a provider's request.
+    /// The conversation in a provider's request.
     fn conversation(dialect: Dialect, body: &Value) -> &Vec<Value> {
         let key = match dialect {
             Dialect::OpenaiResponses => "input",
@@ -184,7 +183,7 @@ mod tests {
                     continue;
                 }
                 let turns = conversation(dialect, &body);
-                // Responses are a flat list of items, in which turns have no borders.
+                // Responses are a flat list of items, without borders between turns.
                 let is_list = dialect == Dialect::OpenaiResponses;
                 assert!(turns.len() == 1 || is_list, "{dialect:?}: {body}");
                 assert!(turns.iter().all(|turn| turn["role"] == "user"), "{dialect:?}: {body}");

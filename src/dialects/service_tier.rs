@@ -1,5 +1,4 @@
-//! Classes of service. The canonical request and answer have them in words of any vendor; OpenAI's
-//! words are those that the others are compared with.
+//! Service tiers. The canonical request and response have any vendor's names; comparisons use OpenAI's.
 
 use std::sync::LazyLock;
 
@@ -7,25 +6,25 @@ use memchr::memmem::Finder;
 
 use crate::llm::{Dialect, Edit, edit_members, member_text, quote};
 
-/// OpenAI's word for the class that `word` names in a request. None for one that OpenAI has not.
+/// OpenAI's name for the tier `word` of a request. None if OpenAI has no such tier.
 pub(super) fn of_request(word: &str) -> Option<&'static str> {
     match word.to_ascii_lowercase().as_str() {
         "auto" => Some("auto"),
-        // Google's, Anthropic's and Groq's words for the usual one.
+        // Google's, Anthropic's and Groq's names for the default.
         "default" | "standard" | "standard_only" | "on_demand" | "unspecified" => Some("default"),
         "flex" => Some("flex"),
         "scale" => Some("scale"),
         "priority" => Some("priority"),
         "fast" => Some("fast"),
         "ultrafast" => Some("ultrafast"),
-        // Groq's, for what is served before all else.
+        // Groq's highest tier.
         "performance" => Some("priority"),
         _ => None,
     }
 }
 
-/// OpenAI's word for the class that `word` names in an answer, where it says `priority` of `fast` too
-/// (API reference, "service_tier", read November 2026). Clients take no other words.
+/// OpenAI's name for the tier `word` of a response, where `fast` is `priority` too (API reference,
+/// "service_tier", read November 2026). Clients accept no other names.
 pub(super) fn of_answer(word: &str) -> Option<&'static str> {
     match of_request(word)? {
         "fast" | "ultrafast" => Some("priority"),
@@ -33,8 +32,8 @@ pub(super) fn of_answer(word: &str) -> Option<&'static str> {
     }
 }
 
-/// An answer in one of OpenAI's dialects, whole or an event of its stream, with OpenAI's word for its
-/// class of service, or without one where OpenAI has none. None where there is nothing to change.
+/// A response in one of OpenAI's dialects, or an event of its stream, with OpenAI's name for its tier,
+/// or without a tier if OpenAI has none. None if nothing changes.
 #[must_use]
 pub fn with_openais_tier(dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
     static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"service_tier\""));
@@ -101,7 +100,7 @@ mod tests {
             let answer = Answer { service_tier: tier, choices, ..Answer::default() };
             for dialect in OPENAI {
                 let codec = codec(dialect).expect("a dialect");
-                // An answer of responses always has one.
+                // The dialect always has a tier in responses.
                 let is_chat = dialect == Dialect::OpenaiChat;
                 let expected = expected.or(if is_chat { None } else { Some("default") });
                 let mut out = Vec::new();
@@ -119,7 +118,7 @@ mod tests {
                 }
             }
         }
-        // Anthropic's own three words.
+        // Anthropic's own three names.
         for (word, expected) in
             [("default", Some("standard")), ("priority", Some("priority")), ("reserved", None)]
         {
@@ -136,7 +135,7 @@ mod tests {
         }
     }
 
-    /// What a request that `client` sends with `member` says to a provider: word and warnings.
+    /// The tier that a provider receives if `client` sends `member`, and the number of warnings.
     fn sent(client: Dialect, member: &str, provider: Dialect, is_original: bool) -> (Value, usize) {
         let body = match client {
             Dialect::Gemini => {

@@ -1,9 +1,9 @@
-//! Events that an encoder writes.
+//! Server-sent events, as the encoders write them.
 
 use crate::http::{SseEvent, write_event};
 use crate::llm::{ObjectWriter, write_object};
 
-/// Appends one event of type `name`, if it has one, whose data is the object that `fill` writes.
+/// Appends one event of type `name`, if it has one; `fill` writes the object that is its data.
 pub(super) fn write(
     out: &mut Vec<u8>,
     name: Option<&str>,

@@ -1,19 +1,19 @@
-//! What was lost in translation, for the client and the event of its request.
+//! What a translation lost, for the client and the event of its request.
 
-/// Most warnings kept; a request that loses more has made its point.
+/// Maximum number of warnings that are kept.
 const WARNINGS_MAX: usize = 16;
 
-/// Notes of what the target could not say. Names of members and reasons only, never values.
+/// Names of members and reasons only, never values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings(Vec<String>);
 
 impl Warnings {
-    /// `what` was left out because of `why`.
+    /// `what` was dropped, for the reason `why`.
     pub fn dropped(&mut self, what: &str, why: &str) {
         self.add(format!("dropped {}: {why}", printable(what)));
     }
 
-    /// `what` was said in another way, told by `how`.
+    /// `what` was translated differently, as `how` describes.
     pub fn changed(&mut self, what: &str, how: &str) {
         self.add(format!("changed {}: {how}", printable(what)));
     }
@@ -30,19 +30,19 @@ impl Warnings {
         self.0.is_empty()
     }
 
-    /// Each on its own.
+    /// The warnings in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// The value of the header field: visible ASCII and spaces, warnings separated by `; `.
+    /// The value of the response header: visible ASCII and spaces, warnings separated by `; `.
     #[must_use]
     pub fn header(&self) -> String {
         self.0.join("; ")
     }
 }
 
-/// At most 64 characters of what may be a client's own name for something, safe in a header.
+/// At most 64 characters of `name`, which may come from the client, safe in a header.
 fn printable(name: &str) -> String {
     let is_safe = |character: char| character.is_ascii_graphic() || character == ' ';
     let safe = |character: char| if is_safe(character) { character } else { '?' };

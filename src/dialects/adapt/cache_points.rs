@@ -1,10 +1,9 @@
-//! Cache points for clients that cannot set any, toward models that cache nothing without.
+//! Cache points for clients that cannot set any, if the model caches nothing without.
 //!
-//! OpenAI caches the beginning of a prompt by itself, so clients of its responses that repeat a long
-//! conversation count on it. Anthropic's models cache only up to a point in the request: one goes behind
-//! the instructions, which covers the tools before them, and one behind the last turn, from which the
-//! next request reads. That is two of the four that the vendor takes. A request of which nothing will be
-//! repeated gets none, since writing to the cache costs more.
+//! OpenAI caches prompt prefixes by itself, and clients of its responses rely on it. Anthropic's models
+//! cache up to a marked point only. Two of the four possible points are set: after the instructions,
+//! which covers the tools before them, and after the last turn, from which the next request reads. A
+//! request that will not be repeated gets none, since writing to the cache costs extra.
 
 use crate::dialects::codec::TargetModel;
 use crate::llm::{
@@ -12,10 +11,10 @@ use crate::llm::{
     Turn,
 };
 
-/// Member of OpenAI's that tells that a prompt will be repeated.
+/// OpenAI's member that marks a prompt as one that will be repeated.
 const CACHE_KEY: &str = "prompt_cache_key";
 
-/// Sets the cache points of a request that is written for `target` in `dialect`.
+/// Sets the cache points of a request for `target`, if its client could not.
 pub fn set_cache_points(request: &mut ChatRequest, dialect: Dialect, target: &TargetModel<'_>) {
     let has_none_by_itself = match dialect {
         Dialect::AnthropicMessages => !target.rules.always_refuses(RefusedSetting::CacheControl),
@@ -60,7 +59,7 @@ fn set_behind_last_turn(request: &mut ChatRequest) {
     }
 }
 
-/// True for a part behind which a cache point may stand.
+/// True if a cache point may follow the part.
 fn takes_point(part: &Part) -> bool {
     match &part.content {
         Content::Text(text) => !text.text.trim().is_empty(),
@@ -94,7 +93,7 @@ mod tests {
 
     const CLAUDE: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
-    /// The body for the provider, and how many cache points it has.
+    /// The body for the provider, and the number of its cache points.
     fn sent(dialect: Dialect, model: &str, body: &Value) -> (Value, usize) {
         let client = codec(Dialect::OpenaiResponses).expect("a dialect with code");
         let mut request = read_request(client, body.to_string().as_bytes());

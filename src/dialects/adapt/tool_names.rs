@@ -1,4 +1,4 @@
-//! Names of tools that a vendor takes: shortened for it, and restored in its answer.
+//! Tool names within the vendor's limits: shortened in the request, restored in the response.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use crate::llm::{
     Answer, ChatRequest, Chunk, Content, Dialect, ModelRules, Tool, ToolChoice, Turn,
 };
 
-/// Characters of the hash that tells apart what was shortened.
+/// Characters of the hash that keeps shortened names distinct.
 const HASH_CHARACTERS: usize = 8;
 
-/// Tools whose names the vendor does not take, by the names that it is given instead.
+/// The renamed tools, by the name that the provider sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolNames(Vec<(String, String)>);
 
 impl ToolNames {
-    /// Gives each tool of the request a name that the vendor takes.
+    /// Renames each tool whose name exceeds the vendor's limits.
     pub(super) fn shorten(
         request: &mut Cow<'_, ChatRequest>,
         dialect: Dialect,
@@ -46,7 +46,7 @@ impl ToolNames {
         names
     }
 
-    /// Gives the calls of an answer the names that the client knows.
+    /// Restores the names of the calls in a response.
     pub fn restore_answer(&self, answer: &mut Answer) {
         if self.0.is_empty() {
             return;
@@ -56,7 +56,7 @@ impl ToolNames {
         }
     }
 
-    /// Gives a call that begins the name that the client knows.
+    /// Restores the name of a call that begins in a stream.
     pub fn restore_chunk(&self, chunk: &mut Chunk) {
         if let Chunk::BlockStart { content, .. } = chunk {
             self.restore(content);
@@ -77,7 +77,7 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_taken)
 }
 
-/// The beginning of the name and a hash of it, the same each time.
+/// A prefix of the name and a hash of it. Deterministic.
 fn shortened(name: &str, most: usize) -> String {
     let plain = |character: char| {
         if is_plain(character.encode_utf8(&mut [0; 4])) { character } else { '_' }

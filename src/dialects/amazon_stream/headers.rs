@@ -1,9 +1,9 @@
-//! Headers of a message: a name of 1 to 255 bytes, a type, and a value of that type.
+//! Message headers: a name of 1 to 255 bytes, a value type, and a value.
 
 /// The type of a text.
 const TEXT: u8 = 7;
 
-/// The headers that tell what a message is.
+/// The headers that identify a message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct MessageHeaders<'a> {
     pub(super) message_type: Option<&'a str>,
@@ -14,7 +14,7 @@ pub(super) struct MessageHeaders<'a> {
 }
 
 impl<'a> MessageHeaders<'a> {
-    /// Reads all headers. None if one of them makes no sense, or a text is no UTF-8.
+    /// Reads all headers. None if one is invalid, or a text is not UTF-8.
     pub(super) fn read(mut bytes: &'a [u8]) -> Option<Self> {
         let mut named = Self::default();
         while !bytes.is_empty() {
@@ -47,14 +47,14 @@ impl<'a> MessageHeaders<'a> {
 /// The bytes of a value of that type, without its length, and what follows it.
 fn value(kind: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, bytes) = match kind {
-        // True and false have no more than their type.
+        // True and false have no value bytes.
         0 | 1 => (0, bytes),
         2 => (1, bytes),
         3 => (2, bytes),
         4 => (4, bytes),
         // A whole number, or a time in milliseconds.
         5 | 8 => (8, bytes),
-        // Bytes and text tell their length.
+        // Bytes and text have a length prefix.
         6 | TEXT => {
             let (length, rest) = bytes.split_first_chunk()?;
             (u16::from_be_bytes(*length).into(), rest)
@@ -66,7 +66,7 @@ fn value(kind: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(length)
 }
 
-/// Appends a text. Names and values of more than 255 bytes, of which this program has none, are cut.
+/// Appends a text header. Names and values are truncated to 255 bytes; this program has none that long.
 pub(super) fn write(out: &mut Vec<u8>, name: &str, value: &str) {
     let (length, name) = cut(name);
     out.push(length);
@@ -76,7 +76,7 @@ pub(super) fn write(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(value);
 }
 
-/// The bytes of a text, at most 255, and how many.
+/// At most 255 bytes of `text`, and their number.
 fn cut(text: &str) -> (u8, &[u8]) {
     match u8::try_from(text.len()) {
         Ok(length) => (length, text.as_bytes()),
@@ -128,7 +128,7 @@ mod tests {
         ] {
             assert_eq!(event_type(&[headers]), None, "{headers:?}");
         }
-        // A name of another type than text is not the one that is wanted.
+        // A header of another type than text is ignored.
         assert_eq!(event_type(&[b"\x0b:event-type\x06\0\x02hi"]), Some(None));
     }
 }

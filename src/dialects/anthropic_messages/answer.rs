@@ -1,4 +1,4 @@
-//! A whole answer, in both directions.
+//! A complete response, read and written.
 
 use super::read_block::{arguments, citations};
 use super::signature::{self, Redacted};
@@ -13,7 +13,7 @@ use crate::llm::{
 /// What the ids of Anthropic's messages begin with.
 pub(super) const ID_PREFIX: &str = "msg_";
 
-/// Reads a provider's answer. None if it has no content.
+/// Reads a provider's response. None if it has no content.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let content = root.get("content").filter(|content| content.is_array())?;
     let mut parts = Vec::with_capacity(content.count());
@@ -39,19 +39,19 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     })
 }
 
-/// The class of service that a `usage` tells.
+/// The service tier in a `usage`.
 pub(super) fn service_tier(usage: Node<'_>) -> Option<String> {
     usage.get("service_tier").and_then(Node::text).map(str::to_owned)
 }
 
-/// What a provider's block is.
+/// A block of a provider.
 pub(super) enum Block {
     Says(Content),
-    /// The proof of the call of that id.
+    /// The signature of the call with that id.
     Proves(String, Signature),
 }
 
-/// Reads a provider's block, whole or as it begins.
+/// Reads a provider's block, complete or at its start.
 pub(super) fn block(value: Node<'_>) -> Block {
     Block::Says(match value.text_of("type") {
         "text" => {
@@ -76,7 +76,7 @@ pub(super) fn block(value: Node<'_>) -> Block {
     })
 }
 
-/// Why a provider ended, told by a message or by the `delta` of a stream's last event.
+/// The stop reason of a message, or of the `delta` that ends a stream.
 pub(super) fn stop_reason(value: Node<'_>) -> StopReason {
     match value.text_of("stop_reason") {
         "max_tokens" | "model_context_window_exceeded" => StopReason::Length,
@@ -88,20 +88,20 @@ pub(super) fn stop_reason(value: Node<'_>) -> StopReason {
     }
 }
 
-/// The words of a refusal, which stand beside the content.
+/// The text of a refusal, which is not part of the content.
 pub(super) fn explanation(value: Node<'_>) -> Option<&str> {
     let details = value.get("stop_details")?;
     details.get("explanation").and_then(Node::text).filter(|text| !text.is_empty())
 }
 
-/// Why an answer ended and what the model said in refusing it, as a client is told.
+/// The stop reason that a client gets, and the text of a refusal.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
-    /// Absent if no reason was told.
+    /// Absent if the provider sent none.
     pub(super) stop: Option<StopReason>,
-    /// Whether something is called.
+    /// True if a tool is called.
     pub(super) has_calls: bool,
-    /// The words of a refusal.
+    /// The text of the refusal.
     pub(super) refusal: String,
 }
 
@@ -111,7 +111,7 @@ impl Ending {
         let stop = self.stop.as_ref().unwrap_or(&StopReason::Stop);
         let reason = match stop {
             _ if !self.refusal.is_empty() => "refusal",
-            // Some providers say so of a forced call; clients here go by the reason.
+            // Some providers send `stop` with a forced call; clients act on the stop reason.
             StopReason::Stop if self.has_calls => "tool_use",
             StopReason::Stop => "end_turn",
             StopReason::Length => "max_tokens",
@@ -142,7 +142,7 @@ impl Ending {
     }
 }
 
-/// Appends the answer for a client: its first choice, since this dialect has one.
+/// Appends the response for a client: the first choice only, since the dialect has one.
 pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     let (parts, stop) = match answer.choices.first() {
         Some(choice) => (choice.parts.as_slice(), Some(choice.stop.clone())),
@@ -180,7 +180,7 @@ pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
 
 fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, index: u32) {
     match content {
-        // Clients send back what they got, and an empty text is refused then.
+        // Clients send the content back, and the vendor rejects an empty text.
         Content::Text(text) if text.text.is_empty() && text.citations.is_empty() => {}
         Content::Text(text) => array.object(|block| {
             words(block, &text.text);
@@ -199,7 +199,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content, now_unix: u64, 
                 let data = signature::data_of_call(&id, signature);
                 array.object(|block| redacted(block, &data));
             }
-            // What is no object is told as text in one; there is no other place for it.
+            // Arguments that are not an object are sent as text inside one.
             array.object(|block| tool_use(block, call, &id).ok());
         }
         Content::Raw(foreign) if foreign.dialect == Dialect::AnthropicMessages => {
@@ -237,13 +237,13 @@ pub(super) fn redacted(block: &mut ObjectWriter<'_>, data: &str) {
     block.text("data", data);
 }
 
-/// The call's id; where the provider gave none, one that no other call of the conversation has.
+/// The id of the call. If the provider sent none, one that is unique in the conversation.
 pub(super) fn call_id(call: &ToolCall, now_unix: u64, index: u32) -> String {
     if call.id.is_empty() { format!("call_{now_unix}_{index}") } else { call.id.clone() }
 }
 
-/// Appends one source: as it came from Anthropic, or as a result of a search of the web, or as a place
-/// in a document that only its title names.
+/// Appends one citation: unchanged if it is from Anthropic, else as a web search result, or as a
+/// location in a document that only has a title.
 pub(super) fn write_citation(out: &mut Vec<u8>, citation: &Citation) {
     match &citation.original {
         Some(original) if original.dialect == Dialect::AnthropicMessages => {

@@ -1,9 +1,9 @@
-//! The answer of the vendor's endpoint that counts the tokens of a request without answering it. Its
-//! request is read as a message, and passes as it is to providers that count themselves.
+//! The response of `count_tokens`, for providers without such an endpoint. The request is read like a
+//! message.
 
 use crate::llm::write_object;
 
-/// Appends the count for a client.
+/// Appends the count.
 pub fn write_token_count(tokens: u64, out: &mut Vec<u8>) {
     write_object(out, |root| root.number("input_tokens", tokens));
 }
@@ -17,7 +17,7 @@ mod tests {
     #[test]
     fn count_tokens_request_is_read() {
         let read = |body: &[u8]| Scanner::default().read(body, read_request::read).expect("JSON");
-        // It has no `max_tokens`.
+        // The request has no `max_tokens`.
         let request = read(
             br#"{"model":"model-1","system":"Be brief.",
             "messages":[{"role":"user","content":"Hello"}]}"#,

@@ -1,8 +1,8 @@
 //! A provider's stream.
 //!
-//! Blocks have numbers of their own and come one after the other; imitators leave out what begins or
-//! ends them, send the input of a call when it begins, or go on with a call after its end, which is
-//! all understood. Blocks that this dialect alone has are gathered and told when they end.
+//! Blocks are numbered and come one after another. Imitators omit the start or end of a block, send a
+//! call's input with its start, or continue a call after its end; all of this is accepted. Blocks that
+//! only this dialect has are buffered until they end.
 
 use std::collections::BTreeMap;
 
@@ -16,31 +16,31 @@ use crate::llm::{
     Text, Usage, write_object,
 };
 
-/// Blocks followed, at most.
+/// Maximum number of blocks.
 const BLOCKS_MAX: u64 = 4096;
 
-/// Bytes of the input of one server tool that are gathered, at most.
+/// Maximum size of a server tool's input.
 const INPUT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Proofs kept until their calls begin, at most.
+/// Maximum number of signatures that wait for their calls.
 const PROOFS_MAX: usize = 64;
 
-/// What is known of one provider's stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     has_begun: bool,
     has_stopped: bool,
     has_ended: bool,
     usage: Option<Usage>,
-    /// Parts opened so far.
+    /// Number of parts opened so far.
     parts: u32,
-    /// By the provider's number.
+    /// By the provider's block number.
     blocks: BTreeMap<u64, Open>,
-    /// Proofs of calls that are still to come.
+    /// Signatures of calls that have not begun.
     proofs: Vec<(String, Signature)>,
 }
 
-/// A block that has begun. It is kept when it has ended.
+/// A block, which is kept after it has ended.
 #[derive(Debug)]
 struct Open {
     part: u32,
@@ -54,30 +54,30 @@ enum Kind {
     Thought(Thought),
     Call(Call),
     BlockBuffer(BlockBuffer),
-    /// It says nothing that has a part.
+    /// A block without any part.
     Silent,
 }
 
-/// What is known of a thought since it began.
+/// State of a reasoning part.
 #[derive(Debug)]
 struct Thought {
     is_sealed: bool,
 }
 
-/// What is known of a call since it began.
+/// State of a call.
 #[derive(Debug)]
 struct Call {
     id: String,
-    /// The input it began with, which counts if none follows.
+    /// The input sent with the start; used if no delta follows.
     input: String,
 }
 
 /// A block that is emitted when it ends.
 #[derive(Debug)]
 struct BlockBuffer {
-    /// Its members as it began.
+    /// The members sent with its start.
     members: Vec<(String, Json)>,
-    /// The input that has come since, in place of that among the members.
+    /// The input from deltas, which replaces the one among the members.
     input: String,
 }
 
@@ -89,7 +89,7 @@ impl StreamDecoder for Decoder {
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
     ) -> Result<(), StreamDecodeError> {
-        // Imitators end as OpenAI does.
+        // Imitators end with `[DONE]`, as OpenAI does.
         if self.has_ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl StreamDecoder for Decoder {
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
-        // A reason to stop is told after all content; what then lacks is the farewell only.
+        // The stop reason follows all content; only `message_stop` is missing.
         if self.has_stopped && !std::mem::replace(&mut self.has_ended, true) {
             out.push(Chunk::Done);
         }
@@ -159,7 +159,7 @@ impl Decoder {
         out.extend(self.usage.map(Chunk::Usage));
     }
 
-    /// Takes in `message_delta`, which tells the end and the final counts.
+    /// Reads `message_delta`, which has the stop reason and the final usage.
     fn last(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) {
         self.count(root.get("usage"), out);
         let Some(delta) = root.get("delta") else { return };
@@ -211,7 +211,7 @@ impl Decoder {
         self.blocks.insert(index, Open { part, is_open: true, kind });
     }
 
-    /// Gives a proof to its call, or keeps it until that begins.
+    /// Attaches a signature to its call, or keeps it until the call begins.
     fn prove(&mut self, id: String, signature: Signature, out: &mut Vec<Chunk>) {
         let begun = self
             .blocks
@@ -298,7 +298,7 @@ fn grow(part: u32, delta: Delta, out: &mut Vec<Chunk>) {
     out.push(Chunk::BlockDelta { choice: 0, part, delta });
 }
 
-/// What a delta begins whose block nobody has begun.
+/// The part that a delta opens if its block had no start.
 fn begun_by(kind: &str) -> Option<(Content, Kind)> {
     match kind {
         "text_delta" => Some((Content::Text(Text::default()), Kind::Text)),
@@ -316,7 +316,7 @@ impl Thought {
         Self { is_sealed: reasoning.sealed.is_some() }
     }
 
-    /// How a signature lets the thought grow. That of a sealed thought was told when it began.
+    /// The delta for a signature. That of encrypted reasoning was part of its start.
     fn proof(&self, text: &str) -> Option<Delta> {
         let proven = signature::read_thinking("", text);
         let sealed = proven.sealed.filter(|_| !self.is_sealed);
@@ -336,7 +336,7 @@ impl BlockBuffer {
         }
     }
 
-    /// The block as a whole answer would have it.
+    /// The block as a complete response would contain it.
     fn whole(&self) -> Content {
         let mut out = Vec::new();
         write_object(&mut out, |object| {
@@ -359,7 +359,7 @@ mod tests {
         let (mut decoder, mut scanner) = (Decoder::default(), Scanner::default());
         let mut chunks = Vec::new();
         for event in events {
-            // What is behind the chunks must not matter: the line takes them out after each event.
+            // The caller drains the chunks after each event, so the decoder must not rely on them.
             let mut out = Vec::new();
             decoder.event(None, event.as_bytes(), &mut scanner, &mut out).expect("an event");
             chunks.append(&mut out);
@@ -410,7 +410,8 @@ mod tests {
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#;
         let last = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
         let expected = vec![Content::Text(Text { text: "Hi".to_owned(), ..Text::default() })];
-        // Neither begins nor ends the block; no farewell; another farewell; two beginnings.
+        // Without a start or end of the block; without `message_stop`; with another end; with two
+        // starts.
         assert_eq!(parts(&[START, text, last]), expected);
         assert_eq!(parts(&[START, text, last, "[DONE]"]), expected);
         assert_eq!(parts(&[START, START, text, last, STOP, STOP]), expected);

@@ -1,9 +1,9 @@
-//! A client's stream: `message_start`, block after block, `message_delta` with the reason to stop and
-//! all counts, `message_stop`.
+//! A client's stream: `message_start`, the blocks, `message_delta` with the stop reason and the usage,
+//! `message_stop`.
 //!
-//! Clients want one block at a time, numbered in order: parts come here one after the other (see
-//! `part_order.rs`). Texts and thoughts begin with their first words, since an empty block would be
-//! refused when the client sends it back.
+//! Clients expect one block at a time, numbered in order; `part_order.rs` puts the parts in order. A
+//! text or reasoning block begins with its first text, since the vendor rejects an empty block when the
+//! client sends it back.
 
 use std::collections::BTreeMap;
 
@@ -18,30 +18,30 @@ use crate::llm::{
     Text, ToolCall, Usage, estimate_request_tokens,
 };
 
-/// Parts followed, at most.
+/// Maximum number of parts.
 const PARTS_MAX: usize = 4096;
 
-/// Bytes of a refusal's words, which are told at the end, at most.
+/// Maximum size of a refusal, which is buffered until the end.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
-/// What is known of one client's stream.
+/// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
     now_unix: u64,
-    /// Kept until the next chunk, which may tell the counts.
+    /// Held back until the next chunk, which may have the usage.
     start: Option<Start>,
     has_begun: bool,
-    /// Tokens of the request, roughly: most providers count them only when the answer ends.
+    /// Estimated tokens of the request: most providers report them at the end of the stream only.
     estimate: u64,
     usage: Option<Usage>,
     ending: Ending,
     /// Number of the next block.
     next: u64,
-    /// The block that has begun and not ended.
+    /// The block that is open.
     open: Option<u64>,
-    /// Parts that have opened and not closed.
+    /// Parts that are open.
     parts: BTreeMap<u32, Part>,
-    /// Signatures without words, which wait for a block after them: see [`proof::is_for_words_before`].
+    /// Signatures without text, which wait for another block: see [`signature::is_for_words_before`].
     waiting: Vec<Reasoning>,
 }
 
@@ -55,15 +55,15 @@ struct Part {
 #[derive(Debug)]
 enum Kind {
     Text,
-    /// As it opened.
+    /// As it was opened.
     Thought(Reasoning),
-    /// With the proof that came since it opened.
+    /// With the signature that came after it opened.
     Call {
         id: String,
         proof: Option<Signature>,
     },
     Refusal,
-    /// A block of this dialect's own.
+    /// A block that only this dialect has.
     Whole,
     Silent,
 }
@@ -84,7 +84,7 @@ impl Encoder {
         }
     }
 
-    /// Tells that the message begins, if that has not been told.
+    /// Writes `message_start`, once.
     fn begin(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.has_begun, true) {
             return;
@@ -108,7 +108,7 @@ impl Encoder {
         });
     }
 
-    /// Begins a block, whose first members `fill` writes.
+    /// Begins a block; `fill` writes its first members.
     fn begin_block(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut ObjectWriter<'_>)) -> u64 {
         self.begin_raw(out, |root| root.object("content_block", fill))
     }
@@ -128,7 +128,7 @@ impl Encoder {
         index
     }
 
-    /// Ends the block that is open.
+    /// Ends the open block.
     fn end_block(&mut self, out: &mut Vec<u8>) {
         if let Some(index) = self.open.take() {
             event(out, "content_block_stop", |root| root.number("index", index));
@@ -180,7 +180,8 @@ impl Encoder {
         }
     }
 
-    /// Begins the block of a call and tells what is known of it. Gives its number and the call's id.
+    /// Begins the block of a call, with what is known so far. Returns the block's number and the call's
+    /// id.
     fn open_call(&mut self, part: u32, call: &ToolCall, out: &mut Vec<u8>) -> (u64, String) {
         self.ending.has_calls = true;
         let id = call_id(call, self.now_unix, part);
@@ -247,13 +248,13 @@ impl Encoder {
         }
     }
 
-    /// The block of a text or a thought, which begins with its first words.
+    /// The block of a text or reasoning part, begun if necessary.
     fn block_of_words(&mut self, part: u32, out: &mut Vec<u8>) -> u64 {
         let known = self.parts.get(&part).and_then(|part| part.block);
         if let Some(index) = known {
             return index;
         }
-        // What is known of a thought before its words; a signature follows them.
+        // What the start of the reasoning part had; a signature may follow the text.
         let proof = self.parts.get(&part).and_then(|part| match &part.kind {
             Kind::Thought(reasoning) => {
                 let begun = Reasoning { signature: None, ..reasoning.clone() };
@@ -291,7 +292,7 @@ impl Encoder {
     fn close_reasoning(&mut self, reasoning: &Reasoning, block: Option<u64>, out: &mut Vec<u8>) {
         match (block, &reasoning.sealed) {
             (Some(index), Some(_)) if reasoning.signature.is_none() => {
-                // Told when it began too, which some clients forget.
+                // Repeats the signature of the start, which some clients drop.
                 let text = signature::signature(reasoning);
                 write_delta(out, index, "signature_delta", |delta| delta.text("signature", &text));
             }
@@ -310,7 +311,7 @@ impl Encoder {
         }
     }
 
-    /// A block of a thought without words.
+    /// Writes a complete block of reasoning without text.
     fn emit_reasoning(&mut self, reasoning: &Reasoning, out: &mut Vec<u8>) {
         self.begin_block(out, |block| {
             block.text("type", "thinking");
@@ -329,7 +330,7 @@ impl Encoder {
             root.object("delta", |delta| self.ending.write(delta));
             root.object("usage", |object| match &self.usage {
                 Some(counts) => usage::write_last(object, counts),
-                // What was told when it began stays.
+                // The usage in `message_start` remains valid.
                 None => object.number("output_tokens", 0),
             });
         });
@@ -364,13 +365,13 @@ impl StreamEncoder for Encoder {
             Chunk::Finish { choice: 0, reason } => self.ending.stop = Some(reason.clone()),
             Chunk::Ping => event(out, "ping", |_| {}),
             Chunk::Done => self.end(out),
-            // This dialect has one choice, and no probabilities.
+            // The dialect has one choice and no log probabilities.
             _ => {}
         }
     }
 }
 
-/// Appends one event, whose type stands in its data too.
+/// Appends one event; its type is repeated in its data.
 fn event(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
     sse::write(out, Some(name), |root| {
         root.text("type", name);
@@ -393,7 +394,7 @@ fn write_delta(
     });
 }
 
-/// A piece of the arguments of a call.
+/// Appends a fragment of a call's arguments.
 fn input(out: &mut Vec<u8>, index: u64, piece: &str) {
     write_delta(out, index, "input_json_delta", |delta| delta.text("partial_json", piece));
 }
@@ -417,7 +418,7 @@ mod tests {
         out
     }
 
-    /// Each event's name and number of its block.
+    /// The name of each event, and its block number.
     fn outline(stream: &[u8]) -> Vec<String> {
         let mut reader = EventReader::new(1 << 20);
         reader.push(stream);
@@ -478,7 +479,7 @@ mod tests {
             // This one stays empty.
             open(1, Content::Text(Text::default())),
             close(1),
-            // Calls that end with the answer, as in OpenAI's streams.
+            // Calls that end together with the response, as in OpenAI's streams.
             call(2, "a"),
             arguments(2, "{}"),
             call(3, "b"),
@@ -506,7 +507,7 @@ mod tests {
             "message_stop",
         ];
         assert_eq!(outline(&stream), expected);
-        // An end is told when it comes, so that clients may act on it.
+        // An end is sent at once, so that clients may act on it.
         assert_eq!(outline(&encode(&chunks[..6])), expected[..5]);
         let text = String::from_utf8(stream).expect("UTF-8");
         let (start, rest) = text.split_once("\n\n").expect("events");
@@ -594,7 +595,7 @@ mod tests {
             let whole = Scanner::default().read(&out, super::super::answer::read);
             assert_eq!(whole, Ok(Some(answer)), "whole");
         }
-        // A proof that comes after its call.
+        // A signature that follows its call.
         let late = Delta::Signature(proof(Dialect::Gemini).expect("a proof"));
         let chunks = [
             Chunk::Start(Start::default()),
@@ -607,7 +608,7 @@ mod tests {
         assert_eq!(answer.choices[0].parts[0].content, call(proof(Dialect::Gemini)));
     }
 
-    /// Clients take the last block for the answer.
+    /// Clients use the last block as the answer.
     #[test]
     fn text_signature_is_not_the_last_block() {
         let text = |text: &str| AnswerPart::text(text);

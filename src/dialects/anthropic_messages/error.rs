@@ -1,4 +1,4 @@
-//! Errors of Anthropic, whose imitators often send OpenAI's.
+//! Errors of Anthropic, whose imitators often send OpenAI's format.
 
 use crate::dialects::context_overflow::{is_overflow, message};
 use crate::dialects::openai_chat;
@@ -19,7 +19,7 @@ const ERROR_TYPES: [(u16, &str); 11] = [
     (529, "overloaded_error"),
 ];
 
-/// Reads the error of Anthropic and of those that imitate it, who often answer in OpenAI's shape.
+/// Reads an error of Anthropic or of an imitator, many of which use OpenAI's format.
 pub(super) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
     let details = body.and_then(|body| body.get("error")?.get("details")?.get("error_code"));
     let code = details.and_then(Node::text).map(str::to_owned);
@@ -30,14 +30,14 @@ pub(super) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
     ApiError { code: code.or(error.code), ..error }
 }
 
-/// Appends an error as Anthropic's clients expect it. Its type goes by the status: other vendors' kinds
-/// mean nothing to them, or another thing.
+/// Appends an error for a client. Its type depends on the status only, since the types of other vendors
+/// have other meanings.
 pub(super) fn write(error: &ApiError, out: &mut Vec<u8>) {
     let known = ERROR_TYPES.iter().find(|(status, _)| *status == error.status);
     let kind = match (known, error.status) {
         (Some((_, name)), _) => name,
         (None, 503) => "overloaded_error",
-        // Amazon's words for a model that took too long, and for one that failed.
+        // Bedrock's statuses for a model timeout and for a model error.
         (None, 408) => "timeout_error",
         (None, 424 | 500..) => "api_error",
         (None, _) => "invalid_request_error",

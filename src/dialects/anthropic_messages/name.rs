@@ -1,15 +1,15 @@
-//! Ids of calls and names of tools. This dialect has letters, digits, `_` and `-` in them, and refuses
-//! others (its error: "String should match pattern '^[a-zA-Z0-9_-]+$'").
+//! Call ids and tool names. The dialect allows letters, digits, `_` and `-` only (error: "String should
+//! match pattern '^[a-zA-Z0-9_-]+$'").
 //!
-//! What does not fit is written with a mark and escapes, always in the same way, so that a call and
-//! its result still agree, and is read back to what it was when a client repeats it.
+//! Any other name is written with a marker and escapes. The encoding is deterministic, so that a call
+//! and its result match, and is reversed when a client sends the name back.
 
 use std::borrow::Cow;
 
-/// Begins a name with escapes, and no name that anybody would give.
+/// Prefix of an encoded name; unlikely in a real one.
 const MARK: &str = "rg0-";
 
-/// The name as this dialect takes it.
+/// Encodes a name for the dialect.
 pub(super) fn write(name: &str) -> Cow<'_, str> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if !name.is_empty() && name.bytes().all(fits) && decode(name).is_none() {
@@ -18,12 +18,12 @@ pub(super) fn write(name: &str) -> Cow<'_, str> {
     encode(name).into()
 }
 
-/// The name that [`write`] was given.
+/// Reverses [`write`].
 pub(super) fn read(name: &str) -> Cow<'_, str> {
     decode(name).map_or(name.into(), Cow::Owned)
 }
 
-/// Of bytes other than letters and digits, `_` and two hexadecimal digits.
+/// Bytes other than letters and digits become `_` and two hexadecimal digits.
 fn encode(name: &str) -> String {
     let mut out = String::with_capacity(MARK.len() + name.len() + 8);
     out.push_str(MARK);
@@ -38,7 +38,7 @@ fn encode(name: &str) -> String {
     out
 }
 
-/// None for what is no name with escapes.
+/// None if the name is not encoded.
 fn decode(name: &str) -> Option<String> {
     let mut rest = name.strip_prefix(MARK)?.bytes();
     let mut bytes = Vec::with_capacity(rest.len());

@@ -1,7 +1,7 @@
-//! A client's blocks of content: those of the system, of messages and of tool results.
+//! A client's content blocks: those of the system prompt, of messages and of tool results.
 //!
-//! Blocks that this dialect alone has (server tools and their results, search results, uploads) stay
-//! as they came.
+//! Blocks that only this dialect has (server tools and their results, search results, uploads) are kept
+//! unchanged.
 
 use super::name;
 use super::signature::{self, Redacted};
@@ -10,7 +10,7 @@ use crate::llm::{
     MediaSource, Node, Part, Signature, Text, ToolCall, ToolResult, Within,
 };
 
-/// Members of blocks that were understood by nobody: paths for the request's foreign members.
+/// Paths of members that no other dialect has; they become extra fields of the request.
 pub(super) type UnknownMembers = Vec<&'static str>;
 
 /// A string, or an array of blocks.
@@ -28,7 +28,7 @@ pub(super) fn contents(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Vec
     Ok(parts)
 }
 
-/// One block; nothing where it is the proof of a call.
+/// Reads one block. Nothing if it is the signature of a call.
 fn block(
     value: Node<'_>,
     lost: &mut UnknownMembers,
@@ -60,7 +60,7 @@ fn foreign(value: Node<'_>) -> Content {
     Content::Raw(DialectJson { dialect: Dialect::AnthropicMessages, json: value.json() })
 }
 
-/// `cache_control`, on whatever carries it.
+/// Reads `cache_control` of a block or a tool.
 pub(super) fn cache_point(value: Node<'_>) -> Option<CachePoint> {
     let control = value.get("cache_control")?;
     let is_hour = control.text_of("ttl") == "1h";
@@ -71,13 +71,13 @@ fn text(value: Node<'_>) -> Result<Text, Malformed> {
     Ok(Text { text: value.expect_text_at("text")?.to_owned(), citations: citations(value) })
 }
 
-/// The sources of a text block.
+/// The citations of a text block.
 pub(super) fn citations(value: Node<'_>) -> Vec<Citation> {
     value.get("citations").into_iter().flat_map(Node::items).map(citation).collect()
 }
 
-/// One source of a text. It supports the whole block, whose words are not known yet in a stream, so
-/// that no span is told.
+/// Reads one citation. It has no span, since it covers the whole block, whose text is not yet known in
+/// a stream.
 pub(super) fn citation(value: Node<'_>) -> Citation {
     let text = |key: &str| value.get(key).and_then(Node::text).map(str::to_owned);
     Citation {
@@ -89,7 +89,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
     }
 }
 
-/// What a `source` says that pictures and documents share. None for other kinds.
+/// Reads the `source` of an image or a document. None for kinds that only this dialect has.
 fn source(value: Node<'_>) -> Result<Option<Media>, Malformed> {
     Ok(match value.expect_text_at("type")? {
         "base64" => {
@@ -122,7 +122,7 @@ fn document(value: Node<'_>) -> Result<Content, Malformed> {
     let inner = value.expect("source", "an object")?;
     let media = match inner.expect_text_at("type").within("source")? {
         "text" => Some(Media::plain_text(inner.expect_text_at("data").within("source")?)),
-        // With citations the borders between the blocks matter, which a text does not have.
+        // With citations, the borders between blocks matter, and a single text has none.
         "content" if !with_citations => chapters(inner).as_deref().map(Media::plain_text),
         _ => source(inner).within("source")?,
     };
@@ -135,7 +135,7 @@ fn document(value: Node<'_>) -> Result<Content, Malformed> {
     }))
 }
 
-/// The words of a document that is given as blocks. None if not all are text.
+/// The text of a document that consists of blocks. None if not all are text.
 fn chapters(source: Node<'_>) -> Option<String> {
     let content = source.get("content")?;
     if let Some(text) = content.text() {
@@ -166,10 +166,10 @@ fn toolset(value: Node<'_>, lost: &mut UnknownMembers) {
     }
 }
 
-/// The arguments that an `input` says: none if it is empty.
+/// The arguments in an `input`; empty if it has none.
 pub(super) fn arguments(input: Node<'_>) -> String {
     match input.text() {
-        // Some imitators write the object as its text.
+        // Some imitators send the object as a string.
         Some(text) => text.to_owned(),
         None if input.is_object() && input.count() == 0 => String::new(),
         None => input.json().text().to_owned(),

@@ -8,11 +8,11 @@ use crate::llm::{
     ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within,
 };
 
-/// How the text begins that Claude Code puts before its instructions, which differs in each conversation.
+/// Prefix of the text that Claude Code puts before its instructions. It differs in each conversation.
 pub(in crate::dialects) const BILLING_HEADER: &str = "x-anthropic-billing-header";
 
-/// Reads the whole body. `max_tokens`, which the vendor requires, may be absent: a request to count
-/// tokens has none.
+/// Reads the body. `max_tokens`, which the vendor requires, is optional: requests to count tokens lack
+/// it.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     let mut request = ChatRequest { include_usage: true, ..ChatRequest::default() };
     let (mut system, mut lost) = (Vec::new(), UnknownMembers::new());
@@ -32,7 +32,7 @@ pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     if request.turns.is_empty() {
         return Err(Malformed::new("an array of at least one message")).within("messages");
     }
-    // It differs in each conversation, and is for the eyes of Anthropic.
+    // It differs in each conversation, and only Anthropic uses it.
     system.retain(|part| !part.as_text().is_some_and(|text| text.starts_with(BILLING_HEADER)));
     if !system.is_empty() {
         request.turns.insert(0, Turn::new(Role::System, system));
@@ -65,11 +65,11 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "tool_choice" => tool_choice(request, value)?,
         "thinking" => thinking(request, value)?,
         "output_config" => output_config(request, value)?,
-        // Its older place.
+        // Its older location.
         "output_format" => request.format = Some(format(value)?),
         "metadata" => metadata(request, value)?,
         "service_tier" => {
-            // OpenAI's name for it, which the others know.
+            // OpenAI's names are the canonical ones.
             let tier = match value.expect_text()? {
                 "standard_only" => "default",
                 other => other,
@@ -81,7 +81,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
     Ok(())
 }
 
-/// The turns that one message stands for: a tool's and the user's, if it is the user's and has results.
+/// The turns of one message. A user message with tool results is two: the tool's and the user's.
 fn turns(value: Node<'_>, lost: &mut UnknownMembers) -> Result<Vec<Turn>, Malformed> {
     let role = match value.expect_text_at("role")? {
         "user" => Role::User,
@@ -125,11 +125,11 @@ fn tools(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// What a function of ours has a place for; what else a tool says are hints to this vendor.
+/// The members of a function that the canonical form has; the rest is for this vendor only.
 const FUNCTION_MEMBERS: [&str; 6] =
     ["type", "name", "description", "input_schema", "strict", "cache_control"];
 
-/// What a search of ours has a place for. The version is not kept.
+/// The members of a web search that the canonical form has. The version is not kept.
 const SEARCH_MEMBERS: [&str; 6] =
     ["type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location"];
 
@@ -200,7 +200,7 @@ fn thinking(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed>
             settings.tokens_max = Some(budget.expect_u64().within("budget_tokens")?);
         }
         "adaptive" => {}
-        // The latter writes notes between its calls, but does not think either.
+        // The latter writes notes between its calls, but has no reasoning either.
         "disabled" | "between_tools" => settings.is_off = true,
         _ => {
             let expected = "one of enabled, adaptive, disabled, between_tools";
@@ -242,7 +242,7 @@ fn output_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfo
     Ok(())
 }
 
-/// A format has neither name nor description here, and is always kept to.
+/// The format has no name and no description here, and is always strict.
 fn format(value: Node<'_>) -> Result<Format, Malformed> {
     if value.expect_text_at("type")? != "json_schema" {
         return Err(Malformed::new("json_schema")).within("type");

@@ -1,5 +1,4 @@
-//! The property that a request of this dialect keeps its whole meaning through the canonical form:
-//! what is written is read again as what it was.
+//! A property test: a request survives being written in this dialect and read again.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -15,7 +14,7 @@ use crate::llm::{
     Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn, WebSearch, find_rules,
 };
 
-/// Words that are not only white space and do not end in it.
+/// Text that is not blank and does not end in white space.
 fn words() -> impl Strategy<Value = String> {
     "[a-z \"\\\\\n\u{e9}]{0,8}x"
 }
@@ -58,7 +57,7 @@ fn shown() -> impl Strategy<Value = Content> {
     prop_oneof![text(), image, file]
 }
 
-/// A part of a user's message. Blocks of the vendor carry their cache points themselves.
+/// A part of a user message. Blocks of the vendor contain their own cache points.
 fn user_part() -> impl Strategy<Value = Part> {
     let foreign = words().prop_map(|words| {
         let json =
@@ -102,7 +101,7 @@ fn assistant_part() -> impl Strategy<Value = Part> {
     prop_oneof![with_cache(text()), with_cache(cited), with_cache(call), reasoning_part()]
 }
 
-/// An answer of the assistant and what the user says to it.
+/// An assistant turn and the user turn that follows it.
 fn exchange() -> impl Strategy<Value = Vec<Turn>> {
     (vec(assistant_part(), 1..4), vec(result(), 0..3), vec(user_part(), 1..3)).prop_map(
         |(assistant_part, results, rest)| {
@@ -144,7 +143,7 @@ fn tool() -> impl Strategy<Value = Tool> {
     prop_oneof![function, search, Just(Tool::CodeExecution), bash]
 }
 
-/// What is asked of the draws or of the thoughts, which exclude each other, and the model for it.
+/// Settings of sampling or of reasoning, which exclude each other, and a model that accepts them.
 fn manner() -> impl Strategy<Value = (&'static str, Sampling, Option<ReasoningSettings>)> {
     let sampling = (option::of(0.0..1.0_f64), option::of(0.0..1.0_f64), option::of(1_u64..99));
     let sampling = sampling.prop_map(|(temperature, top_p, top_k)| {
@@ -188,7 +187,7 @@ prop_compose! {
         let tool_choice = match wish {
             0 => None,
             1 => Some(ToolChoice::Auto),
-            // A forced call would rule out thoughts.
+            // A forced call would exclude reasoning.
             _ if reasoning.is_some() => Some(ToolChoice::Auto),
             _ => Some(ToolChoice::Required),
         };
@@ -212,7 +211,7 @@ prop_compose! {
     }
 }
 
-/// What the reading of a citation finds in it depends on its kind, which is not made here.
+/// Drops what citations gain when they are read, which depends on their kind.
 fn without_details(mut request: ChatRequest) -> ChatRequest {
     for part in request.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         if let Content::Text(text) = &mut part.content {

@@ -1,10 +1,11 @@
-//! Signatures and sealed thoughts of other vendors, in the two places that this dialect has for its
-//! own: a thinking block's `signature` and a redacted block's `data`. Clients give both back unchanged.
+//! Signatures and encrypted reasoning of other vendors, in the two members that this dialect has for
+//! its own: a thinking block's `signature` and a redacted block's `data`. Clients send both back
+//! unchanged.
 //!
-//! Three things that those places do not know travel inside the text, before a `#`, which is in no
-//! signature of Anthropic's: that a thinking block's proof is the sealed thought itself; the id of the
-//! thought; and that the proof is that of a call, which has no place for one here, so that a
-//! redacted block says whose it is.
+//! A prefix before a `#`, which Anthropic's signatures do not contain, carries what these members
+//! cannot: that the signature of a thinking block is the encrypted reasoning itself; the id of a
+//! reasoning item; and that a redacted block is the signature of a tool call, which has no member for
+//! one.
 
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ const SEALED: &str = "sealed#";
 const THOUGHT: &str = "thought#";
 const CALL: &str = "call#";
 
-/// The text of a thought's `signature` for a client: empty if it has none.
+/// The `signature` of a thinking block for a client; empty if there is none.
 pub(super) fn signature(reasoning: &Reasoning) -> Cow<'_, str> {
     match (&reasoning.signature, &reasoning.sealed) {
         (Some(signature), _) => with_id(reasoning, signature.write(Dialect::AnthropicMessages)),
@@ -27,12 +28,12 @@ pub(super) fn signature(reasoning: &Reasoning) -> Cow<'_, str> {
     }
 }
 
-/// The text of a redacted block's `data` for a client.
+/// The `data` of a redacted block for a client.
 pub(super) fn data<'t>(reasoning: &'t Reasoning, sealed: &'t Signature) -> Cow<'t, str> {
     with_id(reasoning, sealed.write(Dialect::AnthropicMessages))
 }
 
-/// The text of a redacted block's `data` that carries the proof of the call `id`.
+/// The `data` of a redacted block that carries the signature of call `id`.
 pub(super) fn data_of_call(id: &str, signature: &Signature) -> String {
     format!("{CALL}{}#{}", name::write(id), signature.write(Dialect::AnthropicMessages))
 }
@@ -44,14 +45,15 @@ fn with_id<'t>(reasoning: &Reasoning, text: Cow<'t, str>) -> Cow<'t, str> {
     }
 }
 
-/// True for Google's signature of the words before it, which would be a thought of its own here. Behind the
-/// last words it is left out: clients take the last block for the answer, and Google does not ask for it.
+/// True for Google's signature of the text before it, which would become a reasoning block of its own.
+/// After the last text it is dropped: clients use the last block as the answer, and Google does not
+/// require it.
 pub(super) fn is_for_words_before(reasoning: &Reasoning) -> bool {
     let is_googles = reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
     is_googles && reasoning.text.is_empty() && reasoning.id.is_none() && reasoning.sealed.is_none()
 }
 
-/// The thought of a thinking block.
+/// The reasoning of a thinking block.
 pub(super) fn read_thinking(thinking: &str, signature: &str) -> Reasoning {
     let (id, rest) = read_id(signature);
     let read = |text: &str| Some(Signature::read(Dialect::AnthropicMessages, text));
@@ -63,14 +65,14 @@ pub(super) fn read_thinking(thinking: &str, signature: &str) -> Reasoning {
     }
 }
 
-/// What a redacted block carries.
+/// The content of a redacted block.
 pub(super) enum Redacted {
     Thought(Reasoning),
-    /// The id of a call, and its proof.
+    /// A call's id and its signature.
     Call(String, Signature),
 }
 
-/// What the `data` of a redacted block says.
+/// Reads the `data` of a redacted block.
 pub(super) fn read_data(data: &str) -> Redacted {
     if let Some((id, rest)) = data.strip_prefix(CALL).and_then(|rest| rest.split_once('#')) {
         return Redacted::Call(
@@ -83,7 +85,7 @@ pub(super) fn read_data(data: &str) -> Redacted {
     Redacted::Thought(Reasoning { id, text: String::new(), signature: None, sealed })
 }
 
-/// True for the signature of a thinking block that Anthropic has not made.
+/// True for the signature of a thinking block that another vendor made.
 pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
     let reasoning = read_thinking("", text);
     let is_marked = text.starts_with(SEALED) || text.starts_with(THOUGHT);
@@ -94,7 +96,7 @@ pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
             .any(|it| it.dialect != Dialect::AnthropicMessages)
 }
 
-/// True for the data of a redacted block that Anthropic has not made.
+/// True for the data of a redacted block that another vendor made.
 pub(in crate::dialects) fn is_foreign_data(text: &str) -> bool {
     match read_data(text) {
         Redacted::Call(..) => true,
@@ -112,7 +114,7 @@ fn read_id(text: &str) -> (Option<String>, &str) {
     }
 }
 
-/// Gives the proofs of calls to the calls.
+/// Attaches signatures to their calls.
 pub(super) fn attach(parts: &mut [Part], proofs: Vec<(String, Signature)>) {
     for (id, proof) in proofs {
         for part in parts.iter_mut() {

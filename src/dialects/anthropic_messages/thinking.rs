@@ -1,7 +1,7 @@
-//! How much a model shall think, and the bound of its answer, which depend on each other.
+//! How much a model thinks, and the limit of its output, which depend on each other.
 //!
-//! Older models take a budget of tokens, newer ones an effort; the rules of the model tell which. The
-//! other of the two is translated as `llm::ReasoningSettings` does it.
+//! Older models have a budget of tokens, newer ones an effort, according to the rules of the model.
+//! `llm::ReasoningSettings` converts one into the other.
 
 use super::write_block::is_own;
 use crate::dialects::extra_fields;
@@ -11,31 +11,30 @@ use crate::llm::{
     ToolChoice, Turn,
 };
 
-/// The bound of an answer where the client asked for none and the catalogue knows none of the model.
-/// The vendor requires one, and this is the most that each of its models can give (Claude 3 Haiku:
-/// 4,096; its page "Models overview").
+/// `max_tokens` if neither the client nor the catalog has a limit. The vendor requires one, and all of
+/// its models accept this (Claude 3 Haiku: 4,096; its page "Models overview").
 const ANSWER_TOKENS: u64 = 4096;
 
-/// The least budget that the vendor takes (API reference, `thinking.budget_tokens`).
+/// The smallest budget that the vendor accepts (API reference, `thinking.budget_tokens`).
 const BUDGET_TOKENS_MIN: u64 = 1024;
 
-/// Shares of an answer's bound that efforts stand for, in hundredths (OpenRouter's page "Reasoning
-/// tokens", for the same translation).
+/// The share of the output limit that each effort stands for, in percent (OpenRouter's page "Reasoning
+/// tokens", for the same conversion).
 const SHARES: [(&str, u64); 6] =
     [("minimal", 10), ("low", 20), ("medium", 50), ("high", 80), ("xhigh", 95), ("max", 95)];
 
-/// What is asked of the model.
+/// The reasoning settings and the limit that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The bound of the answer, thoughts included.
+    /// The limit of the output, reasoning included.
     pub(super) max_tokens: u64,
-    /// Absent: the model's own way.
+    /// Absent: the model's default.
     pub(super) thinking: Option<Thinking>,
-    /// One of the vendor's efforts.
+    /// The vendor's name of an effort.
     pub(super) effort: Option<&'static str>,
 }
 
-/// The vendor's kinds of `thinking`.
+/// The forms of `thinking`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thinking {
     Disabled,
@@ -45,7 +44,7 @@ pub(super) enum Thinking {
 }
 
 impl Plan {
-    /// What `request` asks, as a model with those `rules` takes it.
+    /// The settings of `request`, in the form that a model with `rules` accepts.
     pub(super) fn of(request: &ChatRequest, rules: &ModelRules, warnings: &mut Warnings) -> Self {
         let most = rules.max_tokens_most.unwrap_or(ANSWER_TOKENS);
         if request.max_tokens.is_none() {
@@ -74,7 +73,7 @@ impl Plan {
             Some(ThinkingForm::BudgetOrEffort) if settings.tokens_max.is_none() => {
                 plain.adaptive(settings, rules, warnings)
             }
-            // The newest form is the nearest to a request that says nothing more.
+            // The newest form, since the request sets nothing else.
             None if !is_set => Self { thinking: Some(Thinking::Adaptive), ..plain },
             _ if lacks_reasoning(&request.turns) => {
                 let why = "anthropic-messages wants the thought behind the calls back, and it is not here";
@@ -85,7 +84,7 @@ impl Plan {
         }
     }
 
-    /// The model thinks, so that its draws are its own.
+    /// True if the model reasons and therefore rejects sampling parameters.
     pub(super) fn thinks(&self) -> bool {
         matches!(self.thinking, Some(Thinking::Adaptive | Thinking::Enabled { .. }))
     }
@@ -166,7 +165,7 @@ impl Plan {
         Self { max_tokens, thinking: Some(Thinking::Enabled { budget_tokens }), effort: None }
     }
 
-    /// Writes `thinking`, where something is said of it.
+    /// Writes `thinking`, if it is set.
     pub(super) fn write(&self, root: &mut ObjectWriter<'_>, request: &ChatRequest) {
         let Some(thinking) = self.thinking else { return };
         root.object("thinking", |object| {
@@ -194,8 +193,8 @@ impl Plan {
     }
 }
 
-/// Whether thoughts are shown. Models with a budget show them unless they are told not to, and the
-/// oldest of them know no other word.
+/// Whether the reasoning is shown. Models with a budget show it by default, and the oldest accept no
+/// other value.
 fn display(request: &ChatRequest, thinking: Thinking) -> Option<&'static str> {
     let settings = request.reasoning.as_ref()?;
     match settings.is_shown.or(settings.summary.is_some().then_some(true))? {
@@ -204,7 +203,7 @@ fn display(request: &ChatRequest, thinking: Thinking) -> Option<&'static str> {
     }
 }
 
-/// The vendor's effort for OpenAI's, among those that the model takes.
+/// The vendor's name for an effort, the nearest that the model accepts.
 fn effort(name: &str, rules: &ModelRules, warnings: &mut Warnings) -> Option<&'static str> {
     let (nearest, is_other) = rules.nearest_effort(name);
     if is_other {
@@ -226,10 +225,11 @@ fn vendor_effort(name: &str) -> Option<&'static str> {
     ["low", "medium", "high", "xhigh", "max"].into_iter().find(|known| *known == name)
 }
 
-/// True if the assistant waits for results and has shown no thought of the vendor's since the user last
-/// asked: with a budget, the vendor refuses to think on from there.
+/// True if the assistant waits for tool results and has no signed reasoning since the last user
+/// message: with a budget, the vendor rejects that.
 fn lacks_reasoning(turns: &[Turn]) -> bool {
-    // Of the message behind the one at hand: it is the assistant's; it has results.
+    // State of the message after the current one: whether it is the assistant's, and whether it has
+    // results.
     let (mut is_assistant, mut has_results) = (false, false);
     let mut has_calls = false;
     for turn in turns.iter().rev() {

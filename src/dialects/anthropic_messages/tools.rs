@@ -1,4 +1,4 @@
-//! Tools and the choice among them, as a provider takes them.
+//! Tools and the tool choice, as a provider accepts them.
 
 use super::name;
 use super::write_block::cache_control;
@@ -9,10 +9,10 @@ use crate::llm::{
     ArrayWriter, ChatRequest, Dialect, Function, ObjectWriter, Tool, ToolChoice, WebSearch,
 };
 
-/// The vendor's search of the web, in the version that all its models have.
+/// The web search tool, in the version that all models support.
 const WEB_SEARCH: &str = "web_search_20250305";
 
-/// The vendor's sandbox, in the version that needs no beta header and no other tool.
+/// The sandbox, in the version that needs neither a beta header nor another tool.
 const CODE_EXECUTION: &str = "code_execution_20250825";
 
 /// Writes `tools` and `tool_choice`.
@@ -62,12 +62,12 @@ fn write_function(
     array.object(|tool| {
         tool.text("name", &name::write(&function.name));
         tool.optional_text("description", function.description.as_deref());
-        // Required, with the type at least.
+        // The schema is required, with its type at least.
         let strict = parameters.strict;
         tool.raw("input_schema", &parameters.schema_or_empty());
         tool.optional_flag("strict", strict);
         cache_control(tool, function.cache);
-        // Few requests have any, and the path costs an allocation.
+        // Few requests have extra fields, and the path costs an allocation.
         if !request.extra_fields.is_empty() {
             for (key, value) in extra_fields::inside(
                 request,
@@ -114,7 +114,7 @@ fn write_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
                 object.text("name", &name::write(function));
             }
         }
-        // Where nothing may be called there is no such member.
+        // The member is not allowed if no tool may be called.
         if *choice != ToolChoice::None {
             let disabled = request.parallel_tool_calls.map(|parallel| !parallel);
             object.optional_flag("disable_parallel_tool_use", disabled);

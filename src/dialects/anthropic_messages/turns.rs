@@ -1,10 +1,10 @@
-//! The conversation as a provider takes it: `system` and `messages`.
+//! The conversation as a provider accepts it: `system` and `messages`.
 //!
-//! The vendor's rules: messages begin with the user's; the results of calls come first in the message
-//! that follows the calls; texts are not empty, and the last of the assistant does not end in white
-//! space; instructions stand before the conversation, and with newer models also inside it, between a
-//! message of the user and one of the assistant or the end. What is told elsewhere keeps its
-//! place as words of the user, between `<system>` and `</system>`.
+//! The vendor's rules: the first message is the user's; tool results come first in the message after
+//! their calls; texts are not empty, and the last assistant text does not end in white space;
+//! instructions stand before the conversation, and with newer models also inside it, between a user
+//! message and an assistant message or the end. Instructions elsewhere stay in place as user text
+//! between `<system>` and `</system>`.
 
 use super::write_block::{cache_control, is_own, words, write as write_block};
 use crate::dialects::codec::{TargetModel, Unsupported};
@@ -13,7 +13,7 @@ use crate::llm::{
     ArrayWriter, CachePoint, ChatRequest, Content, Dialect, ObjectWriter, Part, Role, Turn,
 };
 
-/// What the user says where the conversation begins with the assistant.
+/// The user message sent if the conversation begins with the assistant.
 const OPENING: &str = "(The conversation goes on.)";
 
 /// One message.
@@ -28,7 +28,7 @@ enum Block<'r> {
     Words(String, Option<CachePoint>),
 }
 
-/// Writes `system` and `messages`. `instruction` is told after the client's own.
+/// Writes `system` and `messages`. `instruction` follows the client's own instructions.
 pub(super) fn write(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -65,7 +65,7 @@ fn is_system(turn: &Turn) -> bool {
     matches!(turn.role, Role::System | Role::Developer)
 }
 
-/// The texts of a turn of the system.
+/// The texts of a system turn that can be sent.
 fn sendable_parts<'r>(turn: &'r Turn, warnings: &mut Warnings) -> Vec<&'r Part> {
     named(turn, warnings);
     let mut kept = Vec::with_capacity(turn.parts.len());
@@ -86,7 +86,7 @@ fn named(turn: &Turn, warnings: &mut Warnings) {
     }
 }
 
-/// False for texts that are empty, which the vendor refuses.
+/// False for an empty text, which the vendor rejects.
 fn is_sendable(part: &Part, warnings: &mut Warnings) -> bool {
     let text = match &part.content {
         Content::Text(text) => &text.text,
@@ -121,7 +121,7 @@ fn write_system(root: &mut ObjectWriter<'_>, parts: &[&Part], instruction: Optio
     }
 }
 
-/// The turns as messages, neighbours of one role in one.
+/// Converts turns to messages; adjacent turns of one role are merged.
 fn messages<'r>(
     turns: &'r [Turn],
     takes_system: bool,
@@ -164,14 +164,14 @@ fn add<'r>(messages: &mut Vec<Message<'r>>, role: &'static str, block: Block<'r>
     }
 }
 
-/// Instructions as words of the user.
+/// Instructions as user text.
 fn merged_text(parts: &[&Part]) -> Block<'static> {
     let texts: Vec<&str> = parts.iter().filter_map(|part| part.as_text()).collect();
     let text = format!("<system>\n{}\n</system>", texts.join("\n\n"));
     Block::Words(text, parts.last().and_then(|part| part.cache))
 }
 
-/// Whether the part can be said by that role.
+/// Whether a message of that role can contain the part.
 fn is_supported(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool, Unsupported> {
     let is_assistant = role == Role::Assistant;
     let sayable = match &part.content {
@@ -206,7 +206,7 @@ fn is_supported(part: &Part, role: Role, warnings: &mut Warnings) -> Result<bool
     Ok(sayable)
 }
 
-/// Holds the messages to the vendor's rules for the first and the last.
+/// Applies the vendor's rules for the first and the last message.
 fn close(messages: &mut Vec<Message<'_>>, warnings: &mut Warnings) {
     if messages.first().is_some_and(|first| first.role != "user") {
         warnings.changed("messages", "begun by the user, as anthropic-messages wants it");

@@ -1,15 +1,15 @@
-//! Counts of tokens. This dialect counts what was read from or written to a cache apart from
-//! `input_tokens`; ours includes it.
+//! Token counts. In this dialect `input_tokens` excludes what was read from or written to a cache; in
+//! the canonical form it includes both.
 
 use crate::llm::{Node, ObjectWriter, Usage};
 
-/// The counts after `value`, a later report of the same stream, which repeats some of them: each count
-/// it names replaces the one before, and the others stay.
+/// The counts after another report of the same stream: each count in `value` replaces the earlier one,
+/// and the others stay.
 pub(super) fn after(before: Option<Usage>, value: Node<'_>) -> Option<Usage> {
     let Some(reported) = Usage::read(value.value()) else { return before };
     let Some(before) = before else { return Some(reported) };
     if value.get("iterations").is_some_and(|runs| runs.count() > 0) {
-        // The runs of the model are told whole.
+        // The report of model iterations is complete.
         return Some(before.then(reported));
     }
     let number = |key: &str| value.get(key).and_then(Node::u64);
@@ -23,7 +23,7 @@ pub(super) fn after(before: Option<Usage>, value: Node<'_>) -> Option<Usage> {
     now.cached_tokens = number("cache_read_input_tokens").unwrap_or(before.cached_tokens);
     let written = number("cache_creation_input_tokens")
         .unwrap_or_else(|| before.cache_write_tokens.saturating_add(before.cache_write_1h_tokens));
-    // How long they live is told when the stream begins, and not always again.
+    // The split by cache lifetime is sent at the start, and not always again.
     let creation = value.get("cache_creation").and_then(|it| it.get("ephemeral_1h_input_tokens"));
     let hour = creation.and_then(Node::u64).unwrap_or(before.cache_write_1h_tokens);
     now.cache_write_1h_tokens = hour.min(written);
@@ -39,7 +39,7 @@ pub(super) fn write(object: &mut ObjectWriter<'_>, usage: &Usage, service_tier: 
         creation.number("ephemeral_5m_input_tokens", usage.cache_write_tokens);
         creation.number("ephemeral_1h_input_tokens", usage.cache_write_1h_tokens);
     });
-    // OpenAI's name for the usual.
+    // OpenAI's name for the default.
     match service_tier {
         Some("default" | "standard") => object.text("service_tier", "standard"),
         Some(known @ ("priority" | "batch")) => object.text("service_tier", known),
@@ -47,8 +47,8 @@ pub(super) fn write(object: &mut ObjectWriter<'_>, usage: &Usage, service_tier: 
     }
 }
 
-/// Writes what the last event of a stream tells: all counts once more, since most providers tell the
-/// input only when an answer ends.
+/// Writes the usage of the last event: all counts once more, since most providers report the input
+/// tokens only at the end.
 pub(super) fn write_last(object: &mut ObjectWriter<'_>, usage: &Usage) {
     write_counts(object, usage);
     if usage.cache_write_1h_tokens > 0 {
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(text.contains(r#""service_tier":"standard""#), !last, "{text}");
             assert_eq!(reports(&[&text]), usage);
         }
-        // A provider whose parts are more than their sum.
+        // A provider whose parts exceed their sum.
         let bent = Usage { input_tokens: 5, cached_tokens: 9, ..Usage::default() };
         let mut out = Vec::new();
         write_object(&mut out, |object| write(object, &bent, None));

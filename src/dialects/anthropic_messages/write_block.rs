@@ -1,4 +1,4 @@
-//! Blocks of content as a provider takes them, and what they share with those of an answer.
+//! Content blocks for providers, and what they share with those for clients.
 
 use super::name;
 use crate::dialects::codec::Unsupported;
@@ -8,10 +8,10 @@ use crate::llm::{
     ObjectWriter, Part, Reasoning, Text, ToolCall, ToolResult,
 };
 
-/// Pictures that the vendor takes (its page "Vision").
+/// Image types that the vendor accepts (its page "Vision").
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// Appends the block that says `part`.
+/// Appends the block of `part`.
 pub(super) fn write(
     array: &mut ArrayWriter<'_>,
     part: &Part,
@@ -76,7 +76,7 @@ pub(super) fn words(block: &mut ObjectWriter<'_>, text: &str) {
     block.text("text", text);
 }
 
-/// Writes `cache_control`, where there is one.
+/// Writes `cache_control`, if it is set.
 pub(super) fn cache_control(object: &mut ObjectWriter<'_>, cache: Option<CachePoint>) {
     let Some(cache) = cache else { return };
     object.object("cache_control", |control| {
@@ -87,7 +87,7 @@ pub(super) fn cache_control(object: &mut ObjectWriter<'_>, cache: Option<CachePo
     });
 }
 
-/// Citations point into documents and searches that only their own vendor knows.
+/// Writes citations of the vendor's own: others point into documents that it does not have.
 fn own_citations(block: &mut ObjectWriter<'_>, text: &Text, warnings: &mut Warnings) {
     let own = |citation: &Citation| match &citation.original {
         Some(original) if original.dialect == Dialect::AnthropicMessages => {
@@ -104,7 +104,7 @@ fn own_citations(block: &mut ObjectWriter<'_>, text: &Text, warnings: &mut Warni
     }
 }
 
-/// A thought that the vendor has signed or sealed; nothing of others.
+/// Writes reasoning that the vendor has signed or encrypted, and nothing for that of others.
 fn write_reasoning(array: &mut ArrayWriter<'_>, reasoning: &Reasoning) {
     if let Some(signature) =
         reasoning.signature.as_ref().and_then(|it| it.for_provider(Dialect::AnthropicMessages))
@@ -125,7 +125,7 @@ fn write_reasoning(array: &mut ArrayWriter<'_>, reasoning: &Reasoning) {
     }
 }
 
-/// True if the vendor takes the thought back.
+/// True if the vendor accepts the reasoning part.
 pub(super) fn is_own(reasoning: &Reasoning) -> bool {
     let proofs = reasoning.signature.iter().chain(&reasoning.sealed);
     proofs.into_iter().any(|proof| proof.for_provider(Dialect::AnthropicMessages).is_some())
@@ -134,8 +134,8 @@ pub(super) fn is_own(reasoning: &Reasoning) -> bool {
 /// The arguments of a call are no JSON object.
 pub(super) struct NotAnObject;
 
-/// Writes the members of a call, which is known by `id`. Its input must be an object: what is none is
-/// told as the text that it is, in an object.
+/// Writes the members of a call. The vendor requires an object as its input; any other text is put into
+/// one.
 pub(super) fn tool_use(
     block: &mut ObjectWriter<'_>,
     call: &ToolCall,
@@ -168,7 +168,7 @@ fn tool_result(
 ) -> Result<(), Unsupported> {
     block.text("type", "tool_result");
     block.text("tool_use_id", &name::write(&result.id));
-    // An empty text is refused, and no content says the same.
+    // The vendor rejects an empty text; no content means the same.
     let filled = || result.parts.iter().filter(|part| part.as_text() != Some(""));
     match result.parts.as_slice() {
         [Part { content: Content::Text(text), cache: None }]

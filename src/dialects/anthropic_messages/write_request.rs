@@ -1,4 +1,4 @@
-//! A request as a provider takes it.
+//! A request for a provider.
 
 use super::thinking::Plan;
 use super::{tools, turns};
@@ -10,10 +10,10 @@ use crate::llm::{
     ChatRequest, Dialect, Format, Json, ModelRules, ObjectWriter, RefusedSetting, write_object,
 };
 
-/// What this dialect has no word for.
+/// The reason in warnings about members that the dialect lacks.
 const NO_SUCH: &str = "anthropic-messages has no such setting";
 
-/// Appends the whole body.
+/// Appends the body.
 pub(super) fn write(
     request: &ChatRequest,
     target: &TargetModel<'_>,
@@ -48,7 +48,8 @@ pub(super) fn write(
     })
 }
 
-/// The schema that the answer is held to, or what the model is told of its form where it cannot be.
+/// The schema of the answer, or the instruction that describes it if the model has no structured
+/// output.
 fn answer_form(
     format: Option<&Format>,
     rules: &ModelRules,
@@ -123,7 +124,7 @@ fn sampling(
     };
     let temperature = sampling.temperature.filter(|it| allow("temperature", *it == 1.0));
     let top_k = sampling.top_k.filter(|_| allow("top_k", false));
-    // Thoughts leave a little room for this one.
+    // With reasoning, the vendor allows a small range of `top_p`.
     let has_room = sampling.top_p.is_some_and(|it| (0.95..=1.0).contains(&it));
     let top_p = sampling.top_p.filter(|it| has_room || allow("top_p", *it == 1.0));
     if let Some(told) = temperature {
@@ -244,7 +245,7 @@ mod tests {
         Part::new(Content::ToolResult(result))
     }
 
-    /// The messages that the turns become, and how many warnings.
+    /// Compares the messages of `turns`, and the number of warnings.
     fn check(turns: Vec<Turn>, model: &str, messages: Value, warnings: usize) {
         let (body, found) = written(&asking(turns), model);
         assert_eq!(body["messages"], messages);
@@ -425,7 +426,7 @@ mod tests {
             ("model-1", None, json!(1.0), json!(0.5), json!(3), 1),
             ("claude-sonnet-4-5", None, json!(1.0), Value::Null, json!(3), 2),
             ("claude-opus-4-7", None, Value::Null, Value::Null, Value::Null, 3),
-            // And the bound is raised.
+            // And the limit is raised.
             ("claude-sonnet-4-5", thinking(), Value::Null, Value::Null, Value::Null, 4),
         ] {
             request.reasoning = reasoning;
@@ -504,7 +505,7 @@ mod tests {
         assert_eq!((body.get("output_config"), warnings.len()), (None, 2));
         let told = r#"{"type":"object","properties":{"a":{}}}"#;
         assert!(body["system"].as_str().is_some_and(|it| it.ends_with(told)));
-        // Nothing but an empty object follows this one where all objects are closed.
+        // This schema allows only the empty object once all objects are closed.
         let open = Format::JsonSchema {
             name: None,
             description: None,

@@ -1,7 +1,7 @@
-//! A whole answer, in both directions.
+//! A complete response, read and written.
 //!
-//! What the vendor's own tools did (calls and results of type `server_tool_use`) is not told: no other
-//! dialect could say it, and a stream of it would not be the same.
+//! Calls of the vendor's own tools and their results (type `server_tool_use`) are omitted: no other
+//! dialect has them, and a stream would not match.
 
 use super::formats;
 use super::read_content::cited;
@@ -12,7 +12,7 @@ use crate::llm::{
     Part, Reasoning, Signature, StopReason, ToolCall, Usage, write_object,
 };
 
-/// Reads a provider's answer. None if it has no message, or if the service says that it failed.
+/// Reads a provider's response. None if it has no message, or reports a failure.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let message = root.get("output")?.get("message")?;
     if failure(root).is_some() {
@@ -33,7 +33,7 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     })
 }
 
-/// A block of an answer; none of what is not told.
+/// Reads a block. None if it is omitted.
 fn content(block: Node<'_>) -> Option<Content> {
     if let Some(text) = block.get("text").and_then(Node::text) {
         return Some(Part::text(text).content);
@@ -52,7 +52,7 @@ fn content(block: Node<'_>) -> Option<Content> {
     Some(image_part(image.text_of("format"), bytes))
 }
 
-/// A picture of that format.
+/// An image of that format.
 pub(super) fn image_part(format: &str, bytes: &str) -> Content {
     let media_type = formats::media_type(formats::IMAGES, format).unwrap_or("image/png");
     Content::Image(Image { media: Media::base64(media_type, bytes), detail: None })
@@ -82,8 +82,8 @@ fn read_reasoning(value: Node<'_>) -> Reasoning {
     }
 }
 
-/// The failure that an answer or `messageStop` tells: what the model wrote could not be read, and was
-/// held back by the service.
+/// The failure in a response or a `messageStop`: the service rejected the model's output because it
+/// could not be parsed.
 pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
     let reason = root.text_of("stopReason");
     matches!(reason, "malformed_model_output" | "malformed_tool_use").then(|| ApiError {
@@ -95,7 +95,7 @@ pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
     })
 }
 
-/// The reason that `stopReason` and what stands beside it tell.
+/// The stop reason, from `stopReason` and its neighbors.
 pub(super) fn stop_reason(root: Node<'_>) -> StopReason {
     match root.text_of("stopReason") {
         "tool_use" => StopReason::ToolCalls,
@@ -112,7 +112,7 @@ pub(super) fn stop_reason(root: Node<'_>) -> StopReason {
     }
 }
 
-/// Writes `stopReason`, and the text that ended the answer where Claude tells it.
+/// Writes `stopReason`, and the stop sequence where Claude has it.
 pub(super) fn write_stop(root: &mut ObjectWriter<'_>, stop: &StopReason) {
     let reason = match stop {
         StopReason::Stop | StopReason::Pause => "end_turn",
@@ -129,7 +129,7 @@ pub(super) fn write_stop(root: &mut ObjectWriter<'_>, stop: &StopReason) {
     }
 }
 
-/// Appends the answer for a client. This dialect has one choice, and no id and no model.
+/// Appends the response for a client. The dialect has one choice, no id and no model.
 pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
     let choice = answer.choices.first();
     write_object(out, |root| {
@@ -152,7 +152,7 @@ pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
     });
 }
 
-/// The service's word for a class that an answer tells.
+/// The service's name of a tier in a response.
 pub(super) fn tier_of_service(word: &str) -> Option<&'static str> {
     match service_tier::of_answer(word) {
         Some(tier @ ("default" | "flex" | "priority")) => Some(tier),
@@ -173,7 +173,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
             let signature =
                 reasoning.signature.as_ref().map(|it| it.write(Dialect::BedrockConverse));
             let sealed = reasoning.sealed.as_ref().map(|it| it.write(Dialect::BedrockConverse));
-            // What is sealed is a block of its own.
+            // Encrypted reasoning is a block of its own.
             if let Some(sealed) = &sealed {
                 write_reasoning(array, "", None, Some(sealed));
             }
@@ -182,7 +182,7 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
             }
         }
         Content::Image(image) => {
-            // A picture that is elsewhere cannot be shown.
+            // An image that is not embedded cannot be sent.
             let _ =
                 super::write_content::write_media(array, "image", formats::IMAGES, &image.media);
         }
@@ -193,8 +193,8 @@ fn write_content(array: &mut ArrayWriter<'_>, content: &Content) {
     }
 }
 
-/// Writes the members of `usage`: what was read from a cache or written to one is counted apart
-/// (Amazon Bedrock user guide, "Prompt caching").
+/// Writes the members of `usage`: tokens read from or written to a cache are counted separately (Amazon
+/// Bedrock user guide, "Prompt caching").
 pub(super) fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
     let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
     let apart = usage.cached_tokens.saturating_add(written);

@@ -13,19 +13,19 @@ use crate::llm::{
     Usage,
 };
 
-/// Blocks that are open at once, at most. The service has one.
+/// Maximum number of open blocks. The service has one.
 const OPEN_MAX: usize = 64;
 
-/// Bytes of a block that is told whole, at most.
+/// Maximum size of a block that is buffered.
 const GATHERED_BYTES_MAX: usize = 32 << 20;
 
-/// What is known of one provider's stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     has_begun: bool,
     has_stopped: bool,
     has_ended: bool,
-    /// Parts opened so far.
+    /// Number of parts opened so far.
     parts: u32,
     /// By `contentBlockIndex`.
     open: BTreeMap<u64, Block>,
@@ -33,13 +33,13 @@ pub(super) struct Decoder {
 
 #[derive(Debug)]
 enum Block {
-    /// A part that was opened and grows.
+    /// An open part.
     Part { part: u32, kind: Kind },
-    /// A sealed thought, told when it is whole.
+    /// Encrypted reasoning, emitted when it is complete.
     Sealed(String),
-    /// A picture, told when it is whole.
+    /// An image, emitted when it is complete.
     Picture { format: String, bytes: String },
-    /// Not told.
+    /// Omitted.
     Passed,
 }
 
@@ -66,7 +66,7 @@ impl StreamDecoder for Decoder {
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
-        // The answer is whole without its usage.
+        // The response is complete even without its usage.
         if self.has_stopped {
             self.end(out);
         }
@@ -209,7 +209,7 @@ impl Decoder {
         }
     }
 
-    /// Grows the part of that block, which opens if it is new or was of another kind.
+    /// Appends to the part of that block. Opens it if the block is new or changes its kind.
     fn grow(&mut self, index: u64, kind: Kind, delta: Delta, out: &mut Vec<Chunk>) {
         let known = match self.open.get(&index) {
             Some(Block::Part { part, kind: open }) if *open == kind => Some(*part),
@@ -274,14 +274,14 @@ impl Decoder {
     }
 }
 
-/// Adds a piece of base64, unless it is beyond all measure.
+/// Appends base64, up to the maximum size.
 fn gather(whole: &mut String, piece: &str) {
     if whole.len().saturating_add(piece.len()) <= GATHERED_BYTES_MAX {
         whole.push_str(piece);
     }
 }
 
-/// The status of an exception, had it come instead of a stream.
+/// The status that the exception has outside a stream.
 fn status_of(name: &str) -> u16 {
     EXCEPTIONS.iter().find(|(known, ..)| *known == name).map_or(500, |(_, _, status)| *status)
 }
@@ -294,7 +294,7 @@ mod tests {
     use crate::dialects::grid::{assemble, decode, on_the_wire};
     use crate::llm::{ApiError, ChunkAssembler, Media, StopReason};
 
-    /// The chunks of a stream that is told as its golden files are.
+    /// The chunks of a stream in the notation of the golden files.
     fn chunks(stream: &str) -> Vec<Chunk> {
         decode(&BedrockConverse, &on_the_wire(&BedrockConverse, stream.as_bytes()), 7)
     }
@@ -383,7 +383,8 @@ mod tests {
 
     #[test]
     fn odd_streams_are_read_leniently() {
-        // A block that changes its kind, blocks in turns, a sealed thought and a picture in pieces.
+        // A block that changes its kind, interleaved blocks, encrypted reasoning and an image in
+        // pieces.
         let found = parts(&[
             delta(0, r#"{"reasoningContent":{"text":"t"}}"#),
             delta(0, r#"{"text":"a"}"#),

@@ -1,4 +1,4 @@
-//! A client's stream, in Amazon's framing. This dialect has one choice: the others are not told.
+//! A client's stream, in Amazon's framing. The dialect has one choice: others are dropped.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ use crate::llm::{
     write_object,
 };
 
-/// What is known of one client's stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
-    /// Told when the stream ends, so that a cut stream has none.
+    /// Sent at the end, so that a truncated stream has none.
     stop: Option<StopReason>,
     usage: Option<Usage>,
-    /// Parts that are not closed.
+    /// Open parts.
     open: BTreeMap<u32, Open>,
-    /// Room for one event's data.
+    /// Scratch buffer for the data of one event.
     data: Vec<u8>,
 }
 
-/// A part that is not closed.
+/// An open part.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     is_reasoning: bool,
-    /// Something was told of it: text is not announced, so that empty text is nothing.
+    /// True once something was written: text has no start event, so that empty text is nothing.
     is_written: bool,
 }
 
@@ -79,7 +79,7 @@ impl Encoder {
         write_amazon_event(out, name, &self.data);
     }
 
-    /// Appends an event of one block: its start or its delta, by `key`.
+    /// Appends an event of one block: its start or its delta, according to `key`.
     fn block(
         &mut self,
         out: &mut Vec<u8>,
@@ -151,12 +151,12 @@ impl Encoder {
                     out,
                 );
             }
-            // Calls have none here.
+            // Calls have no signature here.
             Delta::Signature(_) => {}
         }
     }
 
-    /// Words of a text or of a thought.
+    /// Appends text of a text or reasoning part.
     fn words(&mut self, part: u32, words: &str, out: &mut Vec<u8>) {
         if words.is_empty() {
             return;
@@ -231,7 +231,7 @@ mod tests {
         StopReason, Text, chunks_of,
     };
 
-    /// The events that tell `chunks`: name and payload.
+    /// The events of `chunks`: name and payload.
     fn events(chunks: &[Chunk]) -> Vec<(String, String)> {
         let bytes = encode(&BedrockConverse, &asking_for_usage(), chunks);
         let mut reader = AmazonReader::new(1 << 20);
@@ -308,7 +308,7 @@ mod tests {
                 events.into_iter().map(|(name, _)| name).collect()
             };
             let written = names(events(&decode(&BedrockConverse, &stream, 64)));
-            // The service tells the arguments of a call from an empty piece on.
+            // The service begins the arguments of a call with an empty fragment.
             let is_empty = |line: &&str| line.contains(r#""input":"""#);
             let mut expected: Vec<&str> = text
                 .lines()

@@ -5,7 +5,7 @@ use crate::dialects::error_text::message_of;
 use crate::llm::{ApiError, Dialect, Node, write_object};
 
 /// The service's errors (API reference, `Converse`, "Errors"): name in a stream, name elsewhere, and
-/// status. Of several with one status the first stands for it.
+/// status. The first of several with one status is its default.
 pub(super) const EXCEPTIONS: [(&str, &str, u16); 10] = [
     ("validationException", "ValidationException", 400),
     ("accessDeniedException", "AccessDeniedException", 403),
@@ -19,7 +19,7 @@ pub(super) const EXCEPTIONS: [(&str, &str, u16); 10] = [
     ("serviceUnavailableException", "ServiceUnavailableException", 503),
 ];
 
-/// The name, in a stream, of an error of that status. A stream has five of them only.
+/// The name of an error with that status in a stream, which has five of them only.
 pub(super) fn exception_name(status: u16) -> &'static str {
     match status {
         424 => "modelStreamErrorException",
@@ -30,14 +30,15 @@ pub(super) fn exception_name(status: u16) -> &'static str {
     }
 }
 
-/// Reads an error. Its type is told by `name` in a stream, else by `__type` or by a header field that is
-/// not seen here, so that the status stands for it where the body has none.
+/// Reads an error. Its type is `name` in a stream, else `__type`, or the header `x-amzn-ErrorType`,
+/// which is not available here: without either, the status decides.
 pub(super) fn read(status: u16, name: Option<&str>, body: Option<Node<'_>>) -> ApiError {
     let text = |keys: &[&str]| {
         let found = keys.iter().filter_map(|key| body?.get(key)?.text());
         found.map(str::to_owned).next()
     };
-    // `com.amazon.coral.service#AccessDeniedException` and `AccessDeniedException:http://…` are one.
+    // `com.amazon.coral.service#AccessDeniedException` and `AccessDeniedException:http://…` are the
+    // same type.
     let plain = |kind: String| {
         let kind = kind.rsplit('#').next().unwrap_or_default();
         kind.split(':').next().unwrap_or_default().to_owned()
@@ -59,7 +60,7 @@ pub(super) fn read(status: u16, name: Option<&str>, body: Option<Node<'_>>) -> A
     })
 }
 
-/// Appends an error as clients of the service read it where no header field tells its type.
+/// Appends an error with its type in the body, since no header has it.
 pub(super) fn write(error: &ApiError, out: &mut Vec<u8>) {
     let of_status = EXCEPTIONS.iter().find(|(_, _, known)| *known == error.status);
     let kind = match error.kind.as_str() {

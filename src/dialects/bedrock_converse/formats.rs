@@ -1,9 +1,9 @@
-//! The service's words for media types, in both directions (API reference, `ImageBlock`,
+//! The service's names of media types, in both directions (API reference, `ImageBlock`,
 //! `DocumentBlock`, `AudioBlock`, `VideoBlock`).
 
 use crate::llm::{Media, MediaSource};
 
-/// Word and media type; of several types of one word the first is written.
+/// Format name and media type; the first of several types with one name is the one written.
 pub(super) type Formats = &'static [(&'static str, &'static str)];
 
 pub(super) const IMAGES: Formats = &[
@@ -25,7 +25,7 @@ pub(super) const DOCUMENTS: Formats = &[
     ("txt", "text/plain"),
     ("md", "text/markdown"),
     ("md", "text/x-markdown"),
-    // Plain text of a kind that has no word.
+    // Plain text without a name of its own.
     ("txt", "application/json"),
     ("txt", "application/xml"),
     ("txt", "text/xml"),
@@ -65,12 +65,12 @@ pub(super) const VIDEOS: Formats = &[
     ("three_gp", "video/3gpp"),
 ];
 
-/// The media type that a word stands for.
+/// The media type of a format name.
 pub(super) fn media_type(formats: Formats, word: &str) -> Option<&'static str> {
     formats.iter().find(|(known, _)| *known == word).map(|(_, media_type)| *media_type)
 }
 
-/// The word for the media type; where that is not told, for the ending of the name or address.
+/// The format name of the media type. Without a media type, that of the file extension.
 pub(super) fn word(formats: Formats, media: &Media, name: Option<&str>) -> Option<&'static str> {
     let media_type =
         media.media_type.as_deref().map(|it| it.split(';').next().unwrap_or_default().trim());

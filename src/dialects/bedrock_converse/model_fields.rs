@@ -1,6 +1,6 @@
-//! `additionalModelRequestFields`: what only the model's family knows, in the family's own words
+//! `additionalModelRequestFields`: what only the model's family supports, under the family's names
 //! (Amazon Bedrock user guide, "Inference request parameters"; Nova user guide, "Using the Converse
-//! API"). What the client put there itself wins.
+//! API"). The client's own values take precedence.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::llm::{
     ChatRequest, Dialect, DialectJson, Json, ModelFields, ObjectWriter, ToolChoice, write_object,
 };
 
-/// The member of the request.
+/// Name of the member.
 pub(super) const KEY: &str = "additionalModelRequestFields";
 
-/// Writes the member, where there is something to say. `has_tools` tells whether tools are sent.
+/// Writes the member, if it has content. `has_tools`: whether tools are sent.
 pub(super) fn write(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -47,16 +47,16 @@ pub(super) fn write(
     }
 }
 
-/// A member that only Claude's models have, and that clients of every dialect may send.
+/// True for a member that only Claude has, and that clients of every dialect may send.
 pub(super) fn is_beta(key: &str, family: Option<ModelFields>) -> bool {
     key == "anthropic_beta" && family == Some(ModelFields::Anthropic)
 }
 
-/// Members, each once, in the order they were added.
+/// Members in the order they were added, each once.
 struct Fields(Vec<(String, Json)>);
 
 impl Fields {
-    /// What the client put there, in the order of the names.
+    /// The client's own members, sorted by name.
     fn of_client(request: &ChatRequest, warnings: &mut Warnings) -> Self {
         let Some((_, given)) = request.extra_fields.iter().find(|(key, _)| key == KEY) else {
             return Self(Vec::new());
@@ -166,8 +166,8 @@ impl Fields {
         }
     }
 
-    /// Claude's own `tool_choice`, which the service joins with the one it was told. The kind is left
-    /// to that one where there is one, since the service refuses two.
+    /// Sets Claude's own `tool_choice`, which the service merges with its own. The type is omitted if
+    /// the service sets one, since it rejects two.
     fn call_singly(
         &mut self,
         request: &ChatRequest,
@@ -191,7 +191,7 @@ impl Fields {
     }
 }
 
-/// Whether a member of the request with that name is this dialect's, whoever sent it: no other has it.
+/// True for a request member that only this dialect has, whichever client sent it.
 pub(super) fn is_own_member(key: &str, foreign: &DialectJson) -> bool {
     const MEMBERS: [&str; 5] = [
         KEY,

@@ -1,5 +1,5 @@
-//! Names that the service takes in some letters only: ids of calls and names of documents. What does
-//! not fit is mapped, the same each time, so that a conversation that is sent again hits its cache.
+//! Call ids and document names, which the service restricts. Others are mapped deterministically, so
+//! that a conversation that is sent again hits the cache.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,17 +7,17 @@ use std::collections::HashSet;
 use crate::dialects::digest::digest;
 use crate::llm::ModelFields;
 
-/// Longest id of a call, in bytes (API reference, `ToolUseBlock`).
+/// Maximum length of a call id, in bytes (API reference, `ToolUseBlock`).
 const ID_BYTES_MAX: usize = 64;
 
-/// Longest name of a document, in characters (API reference, `DocumentBlock`).
+/// Maximum length of a document name, in characters (API reference, `DocumentBlock`).
 const NAME_CHARACTERS_MAX: usize = 200;
 
-/// The id of a call as a model with those `fields` takes it: as it is if it can be, else its own letters
-/// and a hash of it. Two ids never meet.
+/// The call id as a model with those `fields` accepts it: unchanged if possible, else its allowed
+/// letters and a hash. Different ids stay different.
 pub(super) fn tool_id(id: &str, fields: Option<ModelFields>) -> Cow<'_, str> {
     let is_taken = |character: char| match fields {
-        // Anthropic's own rule, which is narrower than the service's.
+        // Anthropic's own rule is stricter than the service's.
         Some(ModelFields::Anthropic) | None => {
             character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
         }
@@ -30,12 +30,12 @@ pub(super) fn tool_id(id: &str, fields: Option<ModelFields>) -> Cow<'_, str> {
     kept.take(47).chain(['-']).chain(digest(id, 16).chars()).collect()
 }
 
-/// The names of the documents of one request, which must differ.
+/// The document names of one request, which must be distinct.
 #[derive(Debug, Default)]
 pub(super) struct DocumentNames(HashSet<String>);
 
 impl DocumentNames {
-    /// A name that the service takes and that no other document has.
+    /// A valid name that no other document has.
     pub(super) fn next(&mut self, name: Option<&str>) -> String {
         let plain = document_name(name.unwrap_or_default());
         let mut unique = plain.clone();
@@ -48,7 +48,7 @@ impl DocumentNames {
     }
 }
 
-/// Letters, digits, single spaces, hyphens, parentheses and square brackets are taken; all else
+/// Letters, digits, single spaces, hyphens, parentheses and square brackets are valid; anything else
 /// becomes a hyphen.
 fn document_name(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
@@ -64,7 +64,7 @@ fn document_name(name: &str) -> String {
             _ => out.push('-'),
         }
     }
-    // Room for what makes it unique.
+    // Leaves room for the suffix that makes it unique.
     out.truncate(NAME_CHARACTERS_MAX - 10);
     match out.trim_end() {
         "" => "document".to_owned(),

@@ -1,4 +1,4 @@
-//! Blocks of content, for requests.
+//! Content blocks of a request.
 
 use super::formats::{self, Formats};
 use crate::llm::{
@@ -53,12 +53,12 @@ fn text(text: &str) -> Content {
     Content::Text(Text { text: text.to_owned(), citations: Vec::new() })
 }
 
-/// Whether `value` has no other members than `known`.
+/// True if `value` has no members besides `known`.
 fn has_only(value: Node<'_>, known: &[&str]) -> bool {
     value.members().all(|(key, value)| known.contains(&key) || value.is_null())
 }
 
-/// Bytes or an address in Amazon's store. None if there is more to it than that.
+/// Bytes, or a location in Amazon's storage. None if the value has other members.
 fn media(value: Node<'_>, formats: Formats) -> Result<Option<Media>, Malformed> {
     let format = value.expect_object()?.text_at("format")?;
     let source = source(value.expect("source", "an object with bytes or s3Location")?);
@@ -97,7 +97,7 @@ fn document(value: Node<'_>) -> Result<Option<Content>, Malformed> {
     })))
 }
 
-/// A call. None if it is one of the vendor's own tools.
+/// Reads a call. None for one of the vendor's own tools.
 fn tool_call(value: Node<'_>) -> Result<Option<Content>, Malformed> {
     let call = ToolCall {
         id: value.expect_object()?.expect_text_at("toolUseId")?.to_owned(),
@@ -111,7 +111,7 @@ fn tool_call(value: Node<'_>) -> Result<Option<Content>, Malformed> {
 fn tool_result(value: Node<'_>) -> Result<Content, Malformed> {
     let id = value.expect_object()?.expect_text_at("toolUseId")?.to_owned();
     let parts = value.expect("content", "an array")?.read_items(|block| {
-        // JSON is words to every other dialect.
+        // For the other dialects, JSON is text.
         let json = block.get("json").map(|json| text(json.json().text()));
         json.map_or_else(|| content(block), Ok).map(Part::new)
     });
@@ -138,7 +138,7 @@ fn reasoning_part(value: Node<'_>) -> Result<Option<Content>, Malformed> {
     })))
 }
 
-/// A text with its sources, as a provider or a client sends it.
+/// A text with its citations, from a provider or a client.
 pub(super) fn cited(value: Node<'_>) -> Content {
     let items = |key: &str| value.get(key).into_iter().flat_map(Node::items);
     Content::Text(Text {
@@ -147,7 +147,7 @@ pub(super) fn cited(value: Node<'_>) -> Content {
     })
 }
 
-/// One source. It supports all of its text, so that it has no span.
+/// Reads one citation. It covers the whole text and has no span.
 pub(super) fn citation(value: Node<'_>) -> Citation {
     let own = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let web = value.get("location").and_then(|location| location.get("web"));

@@ -11,7 +11,7 @@ use crate::llm::{
     ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within, write_object,
 };
 
-/// Reads the whole body.
+/// Reads the body.
 pub(super) fn read(root: Node<'_>, path: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
     let mut request = ChatRequest {
         model: path.model.unwrap_or_default().to_owned(),
@@ -25,7 +25,7 @@ pub(super) fn read(root: Node<'_>, path: &RequestPath<'_>) -> Result<ChatRequest
             request.turns.push(Turn::new(Role::System, parts));
         }
     }
-    // A stored prompt brings messages of its own.
+    // A stored prompt has messages of its own.
     if root.get("promptVariables").is_none() {
         root.expect("messages", "an array of messages")?;
     }
@@ -109,7 +109,7 @@ fn reasoning(request: &mut ChatRequest) -> &mut ReasoningSettings {
     request.reasoning.get_or_insert_default()
 }
 
-/// Takes out of the model's own members what the canonical form has a place for, and keeps the rest.
+/// Moves what the canonical form has out of the model's own members, and keeps the rest.
 fn model_fields(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
     let mut rest = Vec::new();
     for (key, value) in value.expect_object()?.members().filter(|(_, value)| !value.is_null()) {
@@ -131,7 +131,7 @@ fn model_fields(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malfor
     Ok(())
 }
 
-/// Whether the member could be taken in whole.
+/// True if all of the member was moved.
 fn model_field(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<bool, Malformed> {
     match key {
         "thinking" => {
@@ -221,7 +221,7 @@ fn function(spec: Node<'_>) -> Result<Function, Malformed> {
     })
 }
 
-/// The turns of one message: results of tools are a turn of their own, before the rest.
+/// The turns of one message. Tool results are a turn of their own, before the rest.
 fn turns_of(value: Node<'_>) -> Result<Vec<Turn>, Malformed> {
     let role = match value.expect_object()?.expect_text_at("role")? {
         "user" => Role::User,
@@ -257,7 +257,7 @@ mod tests {
         Signature, ToolCall, ToolResult, find_rules,
     };
 
-    /// One that takes everything but what another excludes.
+    /// A model that accepts everything except settings that exclude each other.
     const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 
     fn read_text(body: &str) -> Result<ChatRequest, Malformed> {
@@ -280,7 +280,7 @@ mod tests {
         for (case, body) in cases {
             let mut request = read_text(std::str::from_utf8(&body).expect("UTF-8")).expect("it");
             if case == "turns" {
-                // Claude takes either a temperature or top_p.
+                // Claude accepts either a temperature or `top_p`.
                 request.model = "model-1".to_owned();
             }
             let (text, warnings) = written(&request);
@@ -420,7 +420,7 @@ mod tests {
         source().prop_map(|source| Media { media_type: Some(media_type.to_owned()), source })
     }
 
-    /// What a user or a tool may show. Documents are in no results: their names must differ.
+    /// Content of a user or a tool. Results have no documents, whose names must differ.
     fn shown() -> impl Strategy<Value = Content> {
         prop_oneof![
             words().prop_map(|text| Part::text(&text).content),
@@ -498,7 +498,7 @@ mod tests {
         )
     }
 
-    /// A schema that every writer leaves as it is.
+    /// A schema that every writer keeps unchanged.
     const CLOSED: &str =
         r#"{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}"#;
 
@@ -513,7 +513,7 @@ mod tests {
     }
 
     prop_compose! {
-        /// What this dialect can say of settings.
+        /// The settings that this dialect has.
         fn settings()(
             max_tokens in proptest::option::of(20_000_u64..90_000),
             temperature in proptest::option::of(proptest::sample::select(vec![0.0, 0.5, 1.0])),
@@ -545,14 +545,14 @@ mod tests {
         }
     }
 
-    /// A thinking Claude refuses a call that it has not thought about.
+    /// Claude rejects a call without the reasoning before it while it thinks.
     fn has_call_without_reasoning(exchange: &[Turn]) -> bool {
         let Some(Turn { parts, .. }) = exchange.first() else { return false };
         let is_reasoning = |part: &Part| matches!(part.content, Content::Reasoning(_));
         exchange.len() > 1 && !parts.first().is_some_and(is_reasoning)
     }
 
-    /// Requests that this dialect can say in one way only.
+    /// Requests that this dialect can express in one way only.
     fn requests() -> impl Strategy<Value = ChatRequest> {
         let system = proptest::option::of((words(), cache()));
         let turns = proptest::collection::vec((user_parts(), exchange()), 0..3);
@@ -567,7 +567,7 @@ mod tests {
                     ..settings
                 };
                 if let Some(tokens) = thinking {
-                    // Claude thinks without these only.
+                    // Claude thinks only without these.
                     request.tool_choice = None;
                     request.sampling = Sampling::default();
                     request.reasoning = Some(ReasoningSettings {
@@ -590,7 +590,7 @@ mod tests {
                             file.name = Some(format!("table {documents}"));
                         }
                     }
-                    // Results of tools and what the user adds are one message.
+                    // Tool results and the user's text are one message.
                     request.turns.push(Turn::new(Role::User, user));
                     request.turns.extend(exchange);
                 }

@@ -1,4 +1,5 @@
-//! How much a model thinks, in the words of its family, and what a thinking model no longer takes.
+//! Reasoning settings in the form of each model family, and the sampling parameters that a reasoning
+//! model still accepts.
 
 use super::write_messages::Conversation;
 use crate::dialects::warnings::Warnings;
@@ -7,32 +8,32 @@ use crate::llm::{
     ToolChoice,
 };
 
-/// The least bound of thoughts that Claude takes, in tokens (Claude docs, "Extended thinking").
+/// The smallest budget that Claude accepts, in tokens (Claude docs, "Extended thinking").
 const BUDGET_TOKENS_MIN: u64 = 1024;
 
-/// The bound where only thoughts are wanted and not how many: that of a medium effort.
+/// The budget if the request sets none: that of a medium effort.
 const BUDGET_TOKENS_DEFAULT: u64 = 10_000;
 
-/// What is asked of the model.
+/// The reasoning settings that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thinking<'r> {
-    /// Nothing; the model does as it likes.
+    /// None; the model decides.
     Unset,
-    /// It shall not think.
+    /// No reasoning.
     Off,
-    /// At most so many tokens.
+    /// A budget of tokens.
     Budget(u64),
-    /// As much as it finds right, at that effort.
+    /// As much as the model finds necessary, with that effort.
     Adaptive {
         effort: Option<&'r str>,
-        /// Claude's word for whether the thoughts are shown.
+        /// Claude's value for whether the reasoning is shown.
         display: Option<&'static str>,
     },
-    /// By effort alone.
+    /// An effort only.
     Effort(&'r str),
 }
 
-/// What is left of the settings that thinking models are particular about.
+/// The sampling settings that remain for a reasoning model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct SamplingParameters {
     pub(super) max_tokens: Option<u64>,
@@ -87,7 +88,7 @@ impl<'r> Thinking<'r> {
         let is_adaptive = rules.thinking_form.is_some_and(ThinkingForm::has_effort);
         if effort == Some("none") {
             return match (is_adaptive, rules.least_effort().is_some()) {
-                // The older ones think only if they are asked to.
+                // The older models reason on request only.
                 (false, _) => Self::Unset,
                 (true, false) => Self::Off,
                 (true, true) => {
@@ -119,7 +120,7 @@ impl<'r> Thinking<'r> {
         Self::Adaptive { effort, display }
     }
 
-    /// Claude takes no wish for thoughts beside some others, which matter more.
+    /// Drops the reasoning settings if Claude rejects them with other, more important settings.
     fn unless_refused(
         self,
         request: &ChatRequest,
@@ -147,7 +148,7 @@ impl<'r> Thinking<'r> {
     }
 }
 
-/// The bound of thoughts, which must leave room for an answer. None if there is none.
+/// The budget, which must leave room for the answer. None if it does not.
 fn budget(
     settings: &ReasoningSettings,
     max_tokens: Option<u64>,
@@ -155,7 +156,7 @@ fn budget(
 ) -> Option<u64> {
     let wanted = settings.budget_tokens().unwrap_or(BUDGET_TOKENS_DEFAULT);
     let fitting = match max_tokens {
-        // Four fifths, as a high effort has it.
+        // Four fifths, as for a high effort.
         Some(max) if wanted >= max => max / 5 * 4,
         _ => wanted.max(BUDGET_TOKENS_MIN),
     };
@@ -170,8 +171,7 @@ fn budget(
 }
 
 impl SamplingParameters {
-    /// The settings of `request` as far as a model with those `rules` that is so asked to think takes
-    /// them.
+    /// The sampling settings of `request` that a model with `rules` accepts with this reasoning.
     pub(super) fn of(
         request: &ChatRequest,
         rules: &ModelRules,
@@ -255,7 +255,7 @@ mod tests {
         thinking(|settings| settings.tokens_max = Some(tokens))
     }
 
-    /// What the body says beside the messages, and the warnings.
+    /// The body without the messages, and the warnings.
     fn write(request: &ChatRequest, model: &str) -> (Value, String) {
         let (mut warnings, mut out) = (Warnings::default(), Vec::new());
         let rules = find_rules(None, Dialect::BedrockConverse, model, &[]);

@@ -1,4 +1,4 @@
-//! Blocks of content as the service has them, for requests and for answers.
+//! Content blocks, for requests and for responses.
 
 use super::formats::{self, Formats};
 use super::names::{DocumentNames, tool_id};
@@ -10,12 +10,12 @@ use crate::llm::{
     ToolResult,
 };
 
-/// Writes the blocks of one request.
+/// Writer of the blocks of one request.
 pub(super) struct Blocks<'w> {
     rules: &'w ModelRules,
     documents: DocumentNames,
     warnings: &'w mut Warnings,
-    /// What the message at hand has so far.
+    /// State of the current message.
     has_text: bool,
     document: Option<String>,
 }
@@ -26,10 +26,10 @@ impl<'w> Blocks<'w> {
         Self { rules, documents, warnings, has_text: false, document: None }
     }
 
-    /// Writes a part, and the cache point behind it.
+    /// Writes a part, and its cache point.
     ///
     /// # Errors
-    /// For media that the service cannot be given.
+    /// For media that the service does not accept.
     pub(super) fn write(
         &mut self,
         array: &mut ArrayWriter<'_>,
@@ -62,13 +62,13 @@ impl<'w> Blocks<'w> {
         Ok(())
     }
 
-    /// A message begins.
+    /// Begins a message.
     pub(super) fn begin_message(&mut self) {
         self.has_text = false;
         self.document = None;
     }
 
-    /// A message is complete. One with a document must have words too.
+    /// Ends a message. One with a document needs text too.
     pub(super) fn end_message(&mut self, array: &mut ArrayWriter<'_>) {
         if let Some(name) = self.document.take().filter(|_| !self.has_text) {
             let how = "its name was added as text, since bedrock-converse wants words beside it";
@@ -101,7 +101,7 @@ impl<'w> Blocks<'w> {
         write_media(array, "image", formats::IMAGES, &image.media)
     }
 
-    /// Writes a document and gives the name it got.
+    /// Writes a document and returns the name it was given.
     fn file(&mut self, array: &mut ArrayWriter<'_>, file: &File) -> Result<String, Unsupported> {
         let what = "a document";
         check_source(&file.media, what)?;
@@ -219,7 +219,7 @@ pub(super) fn write_cache_point(array: &mut ArrayWriter<'_>, cache: CachePoint) 
     });
 }
 
-/// The arguments as the object that the service wants. None if they are something else.
+/// The arguments as an object, which the service requires. None if they are not one.
 pub(super) fn input(arguments: &str) -> Option<Json> {
     if arguments.trim().is_empty() {
         return Some(Json::of_written("{}".to_owned()));
@@ -227,7 +227,7 @@ pub(super) fn input(arguments: &str) -> Option<Json> {
     Json::parse_object(arguments)
 }
 
-/// Writes a call; arguments that are no object are told in one.
+/// Writes a call. Arguments that are not an object are put into one.
 pub(super) fn write_call(
     array: &mut ArrayWriter<'_>,
     id: &str,
@@ -264,7 +264,7 @@ pub(super) fn write_reasoning(
     });
 }
 
-/// Writes a text with its sources.
+/// Writes a text with its citations.
 pub(super) fn write_cited(array: &mut ArrayWriter<'_>, text: &Text) {
     array.object(|block| {
         block.object("citationsContent", |content| {
@@ -287,7 +287,7 @@ pub(super) fn write_cited(array: &mut ArrayWriter<'_>, text: &Text) {
     });
 }
 
-/// Writes the members of a citation that came from another dialect.
+/// Writes the members of a citation of another dialect.
 pub(super) fn write_citation(object: &mut ObjectWriter<'_>, citation: &Citation) {
     object.optional_text("title", citation.title.as_deref());
     object.optional_text("source", citation.url.as_deref());
@@ -301,7 +301,7 @@ pub(super) fn write_citation(object: &mut ObjectWriter<'_>, citation: &Citation)
     }
 }
 
-/// Writes a block of media by its format.
+/// Writes a media block.
 pub(super) fn write_media(
     array: &mut ArrayWriter<'_>,
     kind: &str,
@@ -325,7 +325,7 @@ pub(super) fn write_media(
     Ok(())
 }
 
-/// The service takes bytes, and what lies in Amazon's own store.
+/// Checks that the source is embedded, or in Amazon's storage.
 fn check_source(media: &Media, what: &str) -> Result<(), Unsupported> {
     match &media.source {
         MediaSource::Base64(_) => Ok(()),
@@ -350,13 +350,13 @@ fn write_source(object: &mut ObjectWriter<'_>, media: &Media) {
     });
 }
 
-/// Nothing but white space, which the service refuses.
+/// True for text that is empty or white space, which the service rejects.
 pub(super) fn is_blank(text: &str) -> bool {
     text.chars().all(char::is_whitespace)
 }
 
-/// The signature as a model with those `rules` takes it. Anthropic's are good wherever Claude is served
-/// (Claude docs, "Extended thinking").
+/// The signature, if a model with those `rules` accepts it. Claude accepts Anthropic's on every
+/// platform (Claude docs, "Extended thinking").
 pub(super) fn own_signature<'s>(
     signature: Option<&'s Signature>,
     rules: &ModelRules,

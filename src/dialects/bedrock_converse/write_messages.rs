@@ -1,5 +1,5 @@
-//! The conversation as a provider takes it: turns of user and assistant by turns, and of each only
-//! what the service takes.
+//! The conversation as a provider accepts it: alternating user and assistant messages, with supported
+//! parts only.
 
 use super::write_content::{Blocks, is_blank, own_signature};
 use crate::dialects::codec::Unsupported;
@@ -37,10 +37,10 @@ struct MessagePart<'r> {
 }
 
 impl<'r> Conversation<'r> {
-    /// Sorts the turns of `request`, and leaves out what a model with those `rules` cannot be told.
+    /// Converts the turns of `request`, and drops what a model with `rules` does not accept.
     ///
     /// # Errors
-    /// For instructions that are no text.
+    /// For instructions that are not text.
     pub(super) fn of(
         request: &'r ChatRequest,
         rules: &ModelRules,
@@ -88,7 +88,7 @@ impl<'r> Conversation<'r> {
             if is_supported(&part.content, role, rules, warnings) {
                 message.parts.push(MessagePart { content: &part.content, cache: cache_of(part) });
             } else if let Some(last) = message.parts.last_mut() {
-                // What is cached up to a part that is not sent is cached up to the one before it.
+                // If the part is not sent, its cache point moves to the part before it.
                 last.cache = cache_of(part).or(last.cache);
             }
         }
@@ -99,7 +99,7 @@ impl<'r> Conversation<'r> {
 
     fn settle(&mut self, warnings: &mut Warnings) {
         let before = self.messages.len();
-        // The newest models take a message of thoughts alone for the beginning of their own answer.
+        // The newest models take a message with reasoning only for the start of their own answer.
         self.messages.retain(|message| !message.parts.iter().all(MessagePart::is_reasoning));
         if self.messages.len() < before {
             warnings.dropped("an assistant's turn of thoughts alone", "models refuse it");
@@ -112,13 +112,13 @@ impl<'r> Conversation<'r> {
             }
         }
         for message in &mut joined {
-            // Models want the results of their calls before anything else.
+            // Models expect the tool results first.
             message.parts.sort_by_key(|part| !matches!(part.content, Content::ToolResult(_)));
         }
         self.messages = joined;
     }
 
-    /// A tool was called, or gave something.
+    /// True if the conversation has tool calls or results.
     pub(super) fn has_tool_blocks(&self) -> bool {
         let is_tool = |part: &MessagePart<'_>| {
             matches!(part.content, Content::ToolCall(_) | Content::ToolResult(_))
@@ -126,7 +126,7 @@ impl<'r> Conversation<'r> {
         self.messages.iter().any(|message| message.parts.iter().any(is_tool))
     }
 
-    /// The names of the tools that were called or gave something, each once.
+    /// The names of the tools that were called or have results, each once.
     pub(super) fn tool_names(&self) -> Vec<&'r str> {
         let mut names = Vec::new();
         for part in self.messages.iter().flat_map(|message| &message.parts) {
@@ -140,8 +140,8 @@ impl<'r> Conversation<'r> {
         names
     }
 
-    /// The latest results are of calls without a thought that can be sent back, which a thinking Claude
-    /// refuses.
+    /// True if the latest results belong to calls without reasoning that can be sent back: Claude
+    /// rejects that while it thinks.
     pub(super) fn calls_without_reasoning(&self) -> bool {
         let [.., called, gave] = self.messages.as_slice() else { return false };
         let has_result = gave.parts.iter().any(|it| matches!(it.content, Content::ToolResult(_)));
@@ -151,7 +151,7 @@ impl<'r> Conversation<'r> {
     /// Writes `system` and `messages`.
     ///
     /// # Errors
-    /// For media that the service cannot be given.
+    /// For media that the service does not accept.
     pub(super) fn write(
         &self,
         root: &mut ObjectWriter<'_>,
@@ -194,7 +194,7 @@ impl MessagePart<'_> {
     }
 }
 
-/// Adds a part of instructions, which are text alone.
+/// Adds instructions, which are text only.
 fn instruct<'r>(
     system: &mut Vec<MessagePart<'r>>,
     part: &'r Part,
@@ -220,7 +220,7 @@ fn instruct<'r>(
     Ok(())
 }
 
-/// The cache point of a part, or of what is in it: results of tools have none inside.
+/// The cache point of a part, or of the content of a tool result, which has none inside.
 fn cache_of(part: &Part) -> Option<CachePoint> {
     let inner = match &part.content {
         Content::ToolResult(result) => result.parts.iter().rev().find_map(|part| part.cache),
@@ -229,7 +229,7 @@ fn cache_of(part: &Part) -> Option<CachePoint> {
     part.cache.or(inner)
 }
 
-/// Whether a part is sent. Warns where something is lost.
+/// Whether a part is sent. Warns if content is lost.
 fn is_supported(
     content: &Content,
     role: MessageRole,

@@ -1,4 +1,4 @@
-//! A request as the service takes it.
+//! A request for the service.
 
 use super::model_fields::{self, is_beta, is_own_member};
 use super::thinking::{SamplingParameters, Thinking};
@@ -14,19 +14,19 @@ use crate::llm::{
     write_object,
 };
 
-/// What this dialect has no word for.
+/// The reason in warnings about members that the dialect lacks.
 const NO_SUCH: &str = "bedrock-converse has no such setting";
 
-/// Where Claude tells which text ended the answer, whole and as a stream.
+/// Where Claude reports the stop sequence, in a response and in a stream.
 pub(super) const STOP_SEQUENCE_PATHS: [&str; 2] = ["/stop_sequence", "/delta/stop_sequence"];
 
-/// Labels of a request, at most (API reference, `Converse`).
+/// Maximum number of labels (API reference, `Converse`).
 const LABELS_MAX: usize = 16;
 
-/// Longest label, in characters.
+/// Maximum length of a label, in characters.
 const LABEL_CHARACTERS_MAX: usize = 256;
 
-/// Appends the whole body. The model and the wish for a stream are told by the path.
+/// Appends the body. The path has the model and whether the response is streamed.
 pub(super) fn write(
     request: &ChatRequest,
     target: &TargetModel<'_>,
@@ -117,7 +117,7 @@ fn output_config(
                 format.text("type", "json_schema");
                 format.object("structure", |structure| {
                     structure.object("jsonSchema", |inner| {
-                        // The schema is told as text.
+                        // The schema is sent as a string.
                         inner.text("schema", schema.text());
                         inner.optional_text("name", name);
                         inner.optional_text("description", description);
@@ -129,7 +129,7 @@ fn output_config(
     });
 }
 
-/// The service's tiers have some of OpenAI's and Anthropic's names.
+/// Some tiers have the same name as OpenAI's and Anthropic's.
 fn write_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let tier = request.service_tier.as_deref();
     let tier = match tier.map(|tier| service_tier::of_request(tier).unwrap_or(tier)) {
@@ -169,7 +169,7 @@ fn labels(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut War
     }
 }
 
-/// Members that are the service's own, and the place where Claude tells what ended its answer.
+/// Writes extra fields of the service, and the path where Claude reports the stop sequence.
 fn foreign(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -281,7 +281,7 @@ mod tests {
             let (_, expected) = own.iter().find(|(known, _)| *known == case).expect("the case");
             let mut expected: Value = serde_json::from_slice(expected).expect("JSON");
             if case == "tools" {
-                // What the model does anyway is not said.
+                // The model's default is omitted.
                 expected["toolConfig"].as_object_mut().expect("an object").remove("toolChoice");
             }
             assert_eq!(written["body"], expected, "{case}");
@@ -485,7 +485,7 @@ mod tests {
         };
         let bytes = || MediaSource::Base64("QQ==".to_owned());
         let mut stored = file(MediaSource::Url("s3://papers/a.pdf".to_owned()), None);
-        // Words of the instructions are none beside the document.
+        // Instructions do not count as text next to a document.
         stored.turns.insert(0, Turn::new(Role::System, vec![Part::text("Be brief.")]));
         let expected = json!([{"role": "user", "content": [
             {"document": {

@@ -1,4 +1,4 @@
-//! `toolConfig`: what the model may and must call.
+//! `toolConfig`: the tools, and the tool choice.
 
 use super::write_content::write_cache_point;
 use super::write_messages::Conversation;
@@ -10,13 +10,13 @@ use crate::llm::{
     ObjectWriter, Tool, ToolChoice, WebSearch,
 };
 
-/// Nova's search of the web.
+/// Nova's web search.
 pub(super) const GROUNDING: &str = "nova_grounding";
 
-/// Nova's sandbox for code.
+/// Nova's code sandbox.
 pub(super) const INTERPRETER: &str = "nova_code_interpreter";
 
-/// Writes the member; tells whether there is one. The service wants it wherever the conversation has
+/// Writes the member; returns whether there is one. The service requires it if the conversation has
 /// calls or results.
 pub(super) fn write(
     root: &mut ObjectWriter<'_>,
@@ -27,7 +27,7 @@ pub(super) fn write(
 ) -> bool {
     let has_history = conversation.has_tool_blocks();
     let is_forbidden = request.tool_choice == Some(ToolChoice::None);
-    // Without tools none is called.
+    // Without tools no call is possible.
     if is_forbidden && !has_history {
         return false;
     }
@@ -48,7 +48,7 @@ pub(super) fn write(
     true
 }
 
-/// The tools that the conversation speaks of, as far as it tells.
+/// Declares the tools that occur in the conversation, as far as it describes them.
 fn write_remembered(
     config: &mut ObjectWriter<'_>,
     conversation: &Conversation<'_>,
@@ -140,7 +140,7 @@ fn write_function(array: &mut ArrayWriter<'_>, function: &Function, warnings: &m
     });
 }
 
-/// Writes `toolChoice`. What the model does anyway is not said: some models refuse the member.
+/// Writes `toolChoice`. The model's default is omitted, since some models reject the member.
 fn write_choice(
     config: &mut ObjectWriter<'_>,
     choice: Option<&ToolChoice>,

@@ -1,4 +1,4 @@
-//! A whole answer, in both directions.
+//! A complete response, read and written.
 
 use super::read_request::plan;
 use super::write_message::{write_call, write_reasoning};
@@ -8,10 +8,10 @@ use crate::llm::{
     TokenLogprob, ToolCall, Usage, write_object,
 };
 
-/// Larger counts are for [`Usage::read`] to doubt.
+/// Larger counts are left to [`Usage::read`], which checks them.
 const EXACT_MAX: u64 = 1_000_000_000;
 
-/// Reads a provider's answer. None if it has no message, or if the vendor says that it failed.
+/// Reads a provider's response. None if it has no message, or reports a failure.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let message = root.get("message").filter(|message| message.is_object())?;
     let stop = stop_reason(root.text_of("finish_reason")).ok()?;
@@ -30,7 +30,7 @@ fn parts(message: Node<'_>) -> Vec<Part> {
     if let Some(citations) = message.get("citations") {
         citation::attach(citations, &mut parts);
     }
-    // Only now: citations count all blocks.
+    // Only now, since citations count all blocks.
     parts.retain(|part| match &part.content {
         Content::Text(text) => !text.text.is_empty(),
         Content::Reasoning(reasoning) => !reasoning.text.is_empty(),
@@ -55,7 +55,7 @@ fn block(value: Node<'_>) -> Part {
     }
 }
 
-/// A call without its arguments.
+/// A call whose arguments follow.
 pub(super) fn begun(value: Node<'_>) -> ToolCall {
     let name = value.get("function").map(|function| function.text_of("name"));
     ToolCall {
@@ -65,13 +65,12 @@ pub(super) fn begun(value: Node<'_>) -> ToolCall {
     }
 }
 
-/// The text of the arguments, whole or in part.
+/// The text of the arguments, complete or a fragment.
 pub(super) fn arguments(function: Node<'_>) -> &str {
     function.text_of("arguments")
 }
 
-/// One text with the probability of it: the product of those of its tokens, whose own texts are not
-/// told.
+/// A text with its log probability: the sum over its tokens, whose own texts are not sent.
 pub(super) fn logprob(value: Node<'_>) -> TokenLogprob {
     let tokens = value.get("logprobs").into_iter().flat_map(Node::items);
     TokenLogprob {
@@ -81,14 +80,14 @@ pub(super) fn logprob(value: Node<'_>) -> TokenLogprob {
     }
 }
 
-/// What a `finish_reason` tells; for what is a failure, the status that stands for it.
+/// The stop reason of a `finish_reason`, or the status of the failure that it reports.
 pub(super) fn stop_reason(text: &str) -> Result<StopReason, u16> {
     match text {
         "MAX_TOKENS" | "ERROR_LIMIT" => Ok(StopReason::Length),
-        // Which text it was is not told.
+        // The stop sequence itself is not sent.
         "STOP_SEQUENCE" => Ok(StopReason::StopSequence(String::new())),
         "TOOL_CALL" => Ok(StopReason::ToolCalls),
-        // Version 1 had this for what its filter stopped.
+        // Version 1 used it for filtered output.
         "ERROR_TOXIC" => Ok(StopReason::ContentFilter),
         "ERROR" => Err(502),
         "TIMEOUT" => Err(504),
@@ -96,7 +95,7 @@ pub(super) fn stop_reason(text: &str) -> Result<StopReason, u16> {
     }
 }
 
-/// The `finish_reason` that tells a reason.
+/// The `finish_reason` of a stop reason.
 pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     match stop {
         StopReason::Stop | StopReason::Pause => "COMPLETE",
@@ -107,16 +106,15 @@ pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     }
 }
 
-/// What was used: as billed, and where nothing was, as counted. What came from the cache is counted
-/// against the whole prompt, of which only a part is billed, so that it is held to that part.
+/// The usage as billed, or as counted if nothing was billed. Cached tokens refer to the whole prompt,
+/// of which only a part is billed, so they are limited to that part.
 pub(super) fn usage(value: Node<'_>) -> Option<Usage> {
     let usage = ["billed_units", "tokens"].into_iter().find_map(|key| units(value.get(key)?))?;
     let cached = value.get("cached_tokens").and_then(Node::u64).unwrap_or(0);
     Some(Usage { cached_tokens: cached.min(usage.input_tokens), ..usage })
 }
 
-/// Counts of tokens. They are floats in the reference, which are as good as whole numbers where they
-/// have no fraction.
+/// Token counts. The reference has them as floats; those without a fraction are used.
 fn units(value: Node<'_>) -> Option<Usage> {
     let whole = |key: &str| value.get(key).and_then(Node::u64).filter(|count| *count <= EXACT_MAX);
     match (whole("input_tokens"), whole("output_tokens")) {
@@ -127,7 +125,7 @@ fn units(value: Node<'_>) -> Option<Usage> {
     }
 }
 
-/// Appends the answer for a client.
+/// Appends the response for a client.
 pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
     let none = Choice::default();
     let choice = answer.choices.first().unwrap_or(&none);
@@ -148,7 +146,7 @@ pub(super) fn write(answer: &Answer, out: &mut Vec<u8>) {
     });
 }
 
-/// Unlike the assistant's message of a request, thoughts stay where they are, as blocks.
+/// Unlike in the assistant messages of a request, reasoning stays in place, as blocks.
 fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part]) {
     message.text("role", "assistant");
     let mut texts: Vec<(u64, &Text)> = Vec::new();
@@ -188,7 +186,7 @@ fn write_block(array: &mut ArrayWriter<'_>, part: &Part) {
     }
 }
 
-/// Writes the members of one of `logprobs`. The ids of the tokens are known to the vendor alone.
+/// Writes the members of one of `logprobs`. Token ids are known to the vendor only.
 pub(super) fn write_logprob(object: &mut ObjectWriter<'_>, token: &TokenLogprob) {
     object.text("text", &token.token);
     object.array("token_ids", |_| {});

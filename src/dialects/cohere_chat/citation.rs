@@ -1,14 +1,14 @@
-//! Citations: parts of the text and the documents or tool results behind them.
+//! Citations: spans of the text, and the documents or tool results behind them.
 //!
-//! Cohere's citation has several sources and names the block it is about; the canonical one has one
-//! source and belongs to its text. One becomes as many as it has sources, each of which keeps the
-//! whole of its own source. Citations of thoughts and plans are left out: no other dialect has them.
+//! A citation of Cohere has several sources and the index of its block; a canonical one has one source
+//! and belongs to its text. One becomes as many as it has sources, and each keeps its original source.
+//! Citations of reasoning and plans are dropped: no other dialect has them.
 
 use crate::llm::{
     Citation, Content, Dialect, DialectJson, Json, Node, ObjectWriter, Part, Text, write_object,
 };
 
-/// Reads the citations of a message and gives each to the text that it is about.
+/// Reads the citations of a message and attaches each to its text.
 pub(super) fn attach(citations: Node<'_>, parts: &mut [Part]) {
     for value in citations.items().filter(|value| is_of_text(*value)) {
         let index = block(value);
@@ -24,12 +24,12 @@ pub(super) fn attach(citations: Node<'_>, parts: &mut [Part]) {
     }
 }
 
-/// True of what is about a text and not about a thought or plan.
+/// True for a citation of a text, rather than of reasoning or a plan.
 pub(super) fn is_of_text(value: Node<'_>) -> bool {
     matches!(value.text_of("type"), "" | "TEXT_CONTENT")
 }
 
-/// Number of the block that a citation is about, where it is told.
+/// Index of the block that a citation refers to, if it is sent.
 pub(super) fn block(value: Node<'_>) -> Option<usize> {
     value.get("content_index").and_then(Node::u64).and_then(|index| usize::try_from(index).ok())
 }
@@ -59,7 +59,7 @@ fn of_source(value: Node<'_>, source: Option<Node<'_>>) -> Citation {
     }
 }
 
-/// The citation with that source alone.
+/// The original citation with only that source.
 fn original(value: Node<'_>, source: Option<Node<'_>>) -> Json {
     let mut out = Vec::new();
     write_object(&mut out, |object| {
@@ -68,7 +68,7 @@ fn original(value: Node<'_>, source: Option<Node<'_>>) -> Json {
                 ("sources", Some(source)) => {
                     object.array("sources", |array| array.raw(&source.json()));
                 }
-                // The place in the message is told anew wherever the citation is written.
+                // The index is written anew with each message.
                 ("content_index", _) => {}
                 _ => object.raw(key, &member.json()),
             }
@@ -77,8 +77,8 @@ fn original(value: Node<'_>, source: Option<Node<'_>>) -> Json {
     Json::of_written(String::from_utf8(out).unwrap_or_default())
 }
 
-/// Writes `citations` of a message whose texts stand at the given places of its content. Those of
-/// other vendors are written if `with_others`, with what is known of them.
+/// Writes the `citations` of a message; each text comes with the index of its block. Citations of other
+/// vendors are included if `with_others`, with the members that are known.
 pub(super) fn write_all(message: &mut ObjectWriter<'_>, texts: &[(u64, &Text)], with_others: bool) {
     let wanted = |citation: &&Citation| with_others || is_own(citation);
     if !texts.iter().any(|(_, text)| text.citations.iter().any(|it| wanted(&it))) {
@@ -93,12 +93,12 @@ pub(super) fn write_all(message: &mut ObjectWriter<'_>, texts: &[(u64, &Text)], 
     });
 }
 
-/// True if it came from Cohere.
+/// True if it is from Cohere.
 pub(super) fn is_own(citation: &Citation) -> bool {
     citation.original.as_ref().is_some_and(|original| original.dialect == Dialect::CohereChat)
 }
 
-/// Appends one citation of the text that is block `index` of its message.
+/// Appends a citation of the text in block `index`.
 pub(super) fn write(out: &mut Vec<u8>, citation: &Citation, text: &str, index: u64) {
     let original = citation.original.as_ref().filter(|_| is_own(citation));
     match original.and_then(|original| original.json.text().strip_prefix('{')) {

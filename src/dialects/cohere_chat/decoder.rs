@@ -1,8 +1,8 @@
 //! A provider's stream.
 //!
-//! Events tell their type in their data. A block of content or a plan ends where the next thing begins
-//! and not at its `content-end`, since citations may come behind it; calls end with `tool-call-end`.
-//! The plan has no events of its own for its ends.
+//! The type of an event is in its data. A content block or a plan ends where the next one begins and
+//! not at its `content-end`, since citations may follow that; calls end with `tool-call-end`. The plan
+//! has no end event.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,20 @@ use crate::dialects::codec::{StreamDecodeError, StreamDecoder};
 use crate::dialects::embedded_error::error_status;
 use crate::llm::{ApiError, Chunk, Content, Delta, Node, Reasoning, Scanner, Start, Text};
 
-/// Calls open together, at most; the vendor sends one after the other.
+/// Maximum number of open calls; the vendor sends them one after another.
 const CALLS_OPEN_MAX: usize = 128;
 
-/// What is known of one provider's stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     has_ended: bool,
-    /// Parts opened so far.
+    /// Number of parts opened so far.
     parts: u32,
-    /// The part that words go to.
+    /// The part that text is appended to.
     open: Option<Open>,
-    /// Number of the block whose words come now.
+    /// Index of the current block.
     block: Option<u64>,
-    /// Numbers of the parts of calls, by `index`.
+    /// Part numbers of the calls, by `index`.
     calls: BTreeMap<u64, u32>,
 }
 
@@ -50,7 +50,7 @@ impl StreamDecoder for Decoder {
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
     ) -> Result<(), StreamDecodeError> {
-        // `message-end` has said it all.
+        // `message-end` was the last event.
         if self.has_ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl StreamDecoder for Decoder {
     }
 
     fn finish(&mut self, _: &mut Vec<Chunk>) {
-        // A stream without its `message-end` was cut.
+        // A stream without `message-end` is truncated.
     }
 }
 
@@ -95,7 +95,7 @@ impl Decoder {
                 }
             }
             "message-end" => self.end(root, out),
-            // What a proxy sends when it fails has a message and no type.
+            // An error of a proxy has a message and no type.
             "" | "error" => self.fail(None, root, out),
             _ => {}
         }
@@ -107,7 +107,7 @@ impl Decoder {
         self.words(Kind::Text, content.text_of("text"), out);
     }
 
-    /// Grows the open part of that kind, or opens one. No words open no part.
+    /// Appends to the open part of that kind, or opens one. Empty text opens none.
     fn words(&mut self, kind: Kind, text: &str, out: &mut Vec<Chunk>) {
         if text.is_empty() {
             return;
@@ -213,7 +213,7 @@ fn index(root: Node<'_>) -> u64 {
     root.get("index").and_then(Node::u64).unwrap_or(0)
 }
 
-/// The value, or the first of several: some send the one call or citation of an event in an array.
+/// The value, or the first element: some send the call or citation of an event in an array.
 fn one(value: Node<'_>) -> Node<'_> {
     value.items().next().unwrap_or(value)
 }

@@ -1,5 +1,5 @@
-//! A client's stream: `message-start`, the blocks, calls and citations with their beginnings and ends,
-//! `message-end` with reason and usage, `[DONE]`.
+//! A client's stream: `message-start`, the blocks, calls and citations with their starts and ends,
+//! `message-end` with stop reason and usage, `[DONE]`.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::dialects::sse;
 use crate::http::write_data;
 use crate::llm::{Chunk, Content, Delta, ObjectWriter, StopReason, ToolCall, Usage};
 
-/// What is known of one client's stream. Of several choices the first is written: a request of this
-/// dialect cannot ask for more.
+/// The state of one stream. Only the first choice is written, since a request of this dialect cannot
+/// have more.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
     /// Open parts, by number.
@@ -23,10 +23,10 @@ pub(super) struct Encoder {
     usage: Option<Usage>,
 }
 
-/// A part as this dialect numbers it.
+/// A part, as this dialect numbers it.
 #[derive(Debug)]
 enum Open {
-    /// A block of content, by the name of its words, with the words of a text for its citations.
+    /// A content block, by the name of its text member. The text is kept for citations.
     Block {
         key: &'static str,
         index: u64,
@@ -142,7 +142,7 @@ fn event(
     });
 }
 
-/// Appends an event that has its number only.
+/// Appends an event that consists of its index.
 fn bare(out: &mut Vec<u8>, name: &str, index: u64) {
     sse::write(out, Some(name), |root| {
         root.text("type", name);

@@ -1,11 +1,11 @@
-//! Errors of Cohere: a message, and only the status says what kind it is.
+//! Errors of Cohere: a message without a type.
 
 use crate::dialects::context_overflow::{message, recognize};
 use crate::dialects::error_text::message_of;
 use crate::llm::{ApiError, Dialect, Node, write_object};
 
-/// Reads an error: a `message`, and nothing that tells its kind but the status. Proxies before Cohere
-/// have other names for the text.
+/// Reads an error, which has a `message` and no type. Proxies in front of Cohere use other names for
+/// the message.
 pub(super) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
     let inner = || body.and_then(|body| body.get("error")).and_then(message_of);
     let message = body.and_then(message_of).or_else(inner);

@@ -8,9 +8,9 @@ use crate::llm::{
     Within,
 };
 
-/// Reads the whole body.
+/// Reads the body.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
-    // A stream of this dialect always ends with the usage.
+    // Streams of this dialect always end with the usage.
     let mut request = ChatRequest { include_usage: true, ..ChatRequest::default() };
     let mut strict = None;
     for (key, value) in root.members() {
@@ -144,7 +144,7 @@ fn assistant(value: Node<'_>) -> Result<Turn, Malformed> {
     Ok(Turn::new(Role::Assistant, parts))
 }
 
-/// The thought that a `tool_plan` is; providers send an empty one beside other thoughts.
+/// The reasoning of a `tool_plan`. Providers send an empty one next to other reasoning.
 pub(super) fn plan(text: &str) -> Option<Part> {
     let reasoning = Reasoning { text: text.to_owned(), ..Reasoning::default() };
     (!text.is_empty()).then(|| Part::new(Content::Reasoning(reasoning)))
@@ -198,7 +198,7 @@ fn part(value: Node<'_>) -> Result<Content, Malformed> {
             let detail = image.text_at("detail").within("image_url")?.map(str::to_owned);
             Content::Image(Image { media, detail })
         }
-        // A document has members of its own making, which no other dialect has.
+        // The members of a document are free, and no other dialect has them.
         _ => Content::Raw(DialectJson { dialect: Dialect::CohereChat, json: value.json() }),
     })
 }

@@ -1,4 +1,4 @@
-//! What the grid cannot show: Cohere as the one that is spoken to, and its oddities.
+//! What the grid does not cover: Cohere as the client's dialect, and its special cases.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ fn assemble(chunks: Vec<Chunk>) -> Result<Option<Answer>, ApiError> {
     assembler.finish()
 }
 
-/// The answer that the written stream of `answer` is read as.
+/// `answer` after it was written as a stream and read again.
 fn through_a_stream(answer: &Answer) -> Answer {
     let mut encoder = CohereChat.stream_encoder(&ChatRequest::default(), 0);
     let mut out = Vec::new();
@@ -95,7 +95,7 @@ fn golden_requests_round_trip() {
         let (again, warnings) = write_request(&request).expect("sayable");
         assert_eq!(warnings, "", "{case}");
         assert_eq!(read_request(&again).as_ref(), Ok(&request), "{case}");
-        // Every member of the request has found its way back.
+        // Every member of the request is written again.
         for key in body.as_object().expect("an object").keys() {
             assert!(again.get(key).is_some(), "{case}: {key} is lost");
         }
@@ -292,7 +292,7 @@ fn text_files_become_documents() {
     assert_eq!(body["documents"], json!([document]));
     assert_eq!(body["messages"][0]["content"], "Summarise it.");
     assert!(warnings.starts_with("changed a file: "), "{warnings}");
-    // Beside documents that the request has.
+    // In addition to documents of the request.
     let given = Json::of_written(r#"["given"]"#.to_owned());
     let given = DialectJson { dialect: Dialect::CohereChat, json: given };
     request.extra_fields.push(("documents".to_owned(), given));
@@ -387,7 +387,7 @@ fn billed_units_are_counted() {
     for (given, expected) in [
         (json!({"billed_units": billed, "tokens": tokens}), Some((37, 28, 0, false))),
         (json!({"billed_units": billed, "cached_tokens": 30}), Some((37, 28, 30, false))),
-        // Most of what was cached is not billed.
+        // Most of the cached tokens are not billed.
         (json!({"billed_units": billed, "cached_tokens": 900}), Some((37, 28, 37, false))),
         (json!({"tokens": tokens, "cached_tokens": 900}), Some((913, 83, 900, false))),
         (json!({"billed_units": null, "tokens": tokens}), Some((913, 83, 0, false))),
@@ -435,7 +435,7 @@ fn citations_belong_to_their_text_block() {
     };
     let found: Vec<Vec<String>> = answer.choices[0].parts.iter().map(titles).collect();
     assert_eq!(found, [vec![""], vec!["x", "y"]]);
-    // The first block was empty and is gone, so that the others have moved.
+    // The first block was empty and is dropped, so that the indexes shift.
     let written = write_answer(&answer);
     assert_eq!(written["message"]["citations"][1]["content_index"], json!(1));
     assert_eq!(read_answer(&written), Some(answer.clone()));
@@ -471,7 +471,8 @@ fn odd_streams_are_read_leniently() {
     let words = |text: &str| json!({"type": "content-delta", "delta": {"message": {"content": {"text": text}}}});
     let call = |kind: &str, call: Value| json!({"type": kind, "index": 3, "delta": {"message": {"tool_calls": call}}});
     let end = json!({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL"}});
-    // No beginnings, a call in an array with its arguments at once, no ends, unknown events, blanks.
+    // No start events, a call in an array with all of its arguments, no end events, unknown events,
+    // blank lines.
     let events = [
         words(""),
         words("Hi"),
@@ -493,7 +494,7 @@ fn odd_streams_are_read_leniently() {
     assert_eq!(answer.choices[0].parts, [Part::text("Hi"), Part::new(Content::ToolCall(call))]);
     let cut = decode(&events[..6]);
     assert!(!cut.contains(&Chunk::Done));
-    // Two blocks of one kind stay two.
+    // Two blocks of one kind remain two.
     let start = json!({"type": "content-start", "index": 1});
     let answer = assemble(decode(&[words("a"), start, words("b"), end])).expect("no error");
     assert_eq!(answer.expect("whole").choices[0].parts, [Part::text("a"), Part::text("b")]);
@@ -519,7 +520,7 @@ fn errors_inside_streams_are_decoded() {
         let error = assemble(chunks.clone()).expect_err("an error");
         assert_eq!((error.status, error.message.as_str()), (status, message), "{event}");
         assert!(!chunks.contains(&Chunk::Done), "{event}");
-        // As a client of this dialect would be told.
+        // As a client of this dialect receives it.
         let mut encoder = CohereChat.stream_encoder(&ChatRequest::default(), 0);
         let mut out = Vec::new();
         chunks.iter().for_each(|chunk| encoder.push(chunk, &mut out));
@@ -599,7 +600,7 @@ fn call() -> impl Strategy<Value = Part> {
     })
 }
 
-/// Turns as a client of this dialect can say them: what is said first, then the plan, then the calls.
+/// Turns that this dialect can express: text first, then the plan, then the calls.
 fn turn() -> impl Strategy<Value = Turn> {
     let many = |part| proptest::collection::vec(part, 1..4);
     let assistant = (
@@ -667,7 +668,7 @@ fn settings() -> impl Strategy<Value = ChatRequest> {
             ..ReasoningSettings::default()
         })),
     ];
-    // Fractions that are exact in decimals.
+    // Fractions with an exact decimal form.
     let fraction = |least: u8, most: u8| {
         proptest::option::of((least..most).prop_map(|it| f64::from(it) / 64.0))
     };

@@ -1,4 +1,4 @@
-//! The messages of a request as Cohere takes them.
+//! The messages of a request, as Cohere accepts them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::llm::{
     Text, ToolCall, ToolResult, Turn,
 };
 
-/// Why a cache point is dropped.
+/// The reason in warnings about cache points.
 pub(super) const NO_CACHE_POINTS: &str = "cohere-chat caches by itself";
 
 /// Media types of text that do not begin with `text/`.
@@ -56,7 +56,7 @@ pub(super) fn write(
     })
 }
 
-/// True for what a message of the assistant has no place for.
+/// True for content that an assistant message cannot contain.
 pub(super) fn is_lost(role: Role, content: &Content) -> bool {
     let is_lost = match content {
         Content::Reasoning(reasoning) => !is_shown(reasoning),
@@ -66,7 +66,7 @@ pub(super) fn is_lost(role: Role, content: &Content) -> bool {
     is_lost && role == Role::Assistant
 }
 
-/// Tells what of the turn is lost whatever its role.
+/// Warns about what is dropped from any turn.
 fn warn(turn: &Turn, warnings: &mut Warnings) {
     if turn.name.is_some() {
         warnings.dropped("name", "messages of cohere-chat have none");
@@ -107,7 +107,7 @@ fn write_result(
     Ok(())
 }
 
-/// Writes a text file as a part of a tool's message.
+/// Writes a text file as a part of a tool message.
 fn write_document(array: &mut ArrayWriter<'_>, file: &File) -> Result<(), Unsupported> {
     let text = text_of(file)?;
     array.object(|part| {
@@ -123,7 +123,7 @@ pub(super) fn data(object: &mut ObjectWriter<'_>, file: &File, text: &str) {
     object.text("text", text);
 }
 
-/// The words of a file, which is all that this dialect takes of one.
+/// The text of a file; the dialect accepts no other files.
 pub(super) fn text_of(file: &File) -> Result<String, Unsupported> {
     let why = "cohere-chat takes files of text only, and their bytes";
     let media_type = file.media.media_type.as_deref().unwrap_or_default();
@@ -137,8 +137,8 @@ pub(super) fn text_of(file: &File) -> Result<String, Unsupported> {
     text.ok_or_else(|| Unsupported::new("a file", why))
 }
 
-/// Writes `content`: a string if there is nothing but one text, else an array of parts. Files are
-/// among the request's documents.
+/// Writes `content`: a string for a single text, else an array of parts. Files are part of the
+/// request's documents.
 fn write_content(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
@@ -204,7 +204,7 @@ fn write_image(array: &mut ArrayWriter<'_>, image: &Image) -> Result<(), Unsuppo
     Ok(())
 }
 
-/// Writes what an assistant said, thought and called.
+/// Writes the text, reasoning and calls of an assistant turn.
 pub(super) fn write_assistant(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
@@ -246,7 +246,7 @@ fn is_shown(reasoning: &Reasoning) -> bool {
     !reasoning.text.is_empty()
 }
 
-/// The thought that stands last before the calls, after all words.
+/// The reasoning directly before the calls, after all text.
 fn plan_of(parts: &[Part]) -> Option<&Reasoning> {
     let last = parts.iter().rev().find(|part| match &part.content {
         Content::Reasoning(reasoning) => is_shown(reasoning),
@@ -306,7 +306,7 @@ fn write_assistant_content(
     citation::write_all(message, &texts, false);
 }
 
-/// Writes one block of an assistant's content, if it can be said.
+/// Writes one block of an assistant message, if the dialect has it.
 fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings) -> bool {
     match &part.content {
         Content::Reasoning(reasoning) => {
@@ -326,7 +326,7 @@ fn write_block(array: &mut ArrayWriter<'_>, part: &Part, warnings: &mut Warnings
     }
 }
 
-/// Writes a block of thought.
+/// Writes a block of reasoning.
 pub(super) fn write_reasoning(array: &mut ArrayWriter<'_>, text: &str) {
     array.object(|block| {
         block.text("type", "thinking");

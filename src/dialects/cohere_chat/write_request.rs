@@ -1,6 +1,6 @@
-//! A request as Cohere takes it.
+//! A request for Cohere.
 //!
-//! Bounds of the settings are those of the API reference; a number beyond one becomes the bound, with a
+//! The limits of settings are those of the API reference; a value beyond one becomes the limit, with a
 //! warning.
 
 use super::write_message;
@@ -13,13 +13,13 @@ use crate::llm::{
     ToolChoice, write_object,
 };
 
-/// What this dialect has no word for.
+/// The reason in warnings about members that the dialect lacks.
 const NO_SUCH: &str = "cohere-chat has no such setting";
 
-/// Texts that may end the answer, at most.
+/// Maximum number of stop sequences.
 const STOP_SEQUENCES_MAX: usize = 5;
 
-/// Appends the whole body.
+/// Appends the body.
 pub(super) fn write(
     request: &ChatRequest,
     target: &TargetModel<'_>,
@@ -44,7 +44,7 @@ pub(super) fn write(
     })
 }
 
-/// Refuses what cannot be left out without another meaning.
+/// Rejects what cannot be dropped without changing the meaning.
 fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
     extra_fields::refuse_state(request, Dialect::CohereChat)?;
     if request.n.is_some_and(|n| n > 1) {
@@ -62,7 +62,7 @@ fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
     Ok(())
 }
 
-/// Tells what is left out and has no place of its own below.
+/// Warns about dropped settings that no other function handles.
 fn warn(request: &ChatRequest, warnings: &mut Warnings) {
     let sampling = &request.sampling;
     for (name, is_set) in [
@@ -83,8 +83,8 @@ fn warn(request: &ChatRequest, warnings: &mut Warnings) {
     }
 }
 
-/// Writes `documents`: those that the request has, and its files of text. Then the other members that
-/// this dialect alone knows.
+/// Writes `documents`: those of the request, and its text files. Then the other extra fields of this
+/// dialect.
 fn documents(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -127,7 +127,7 @@ fn is_own(foreign: &crate::llm::DialectJson) -> bool {
     foreign.dialect == Dialect::CohereChat
 }
 
-/// Writes the elements of an array that is at hand as text.
+/// Writes the elements of an array that is given as text.
 fn write_items(array: &mut ArrayWriter<'_>, given: &Json) {
     let inner = given.text().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(inner) = inner.filter(|inner| !inner.trim().is_empty()) {
@@ -160,8 +160,7 @@ fn settings(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut W
     }
 }
 
-/// The schema's name, a label for people, has no place here; that the answer must follow the schema
-/// need not be said.
+/// The schema's name, a label for people, is dropped; the dialect always enforces the schema.
 fn write_format(object: &mut ObjectWriter<'_>, format: &Format, warnings: &mut Warnings) {
     match format {
         Format::Text => object.text("type", "text"),
@@ -252,7 +251,7 @@ fn tools(
     Ok(())
 }
 
-/// The tools that go along: where one is forced, that one.
+/// The tools that are sent: all, or only the one that is forced.
 fn sendable<'r>(
     request: &'r ChatRequest,
     forced: Option<&String>,
@@ -286,7 +285,7 @@ fn sendable<'r>(
     sent
 }
 
-/// Writes `strict_tools`, which is said of all tools at once.
+/// Writes `strict_tools`, which applies to all tools.
 fn strictness(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let mut functions = request.functions();
     let first = functions.next().and_then(|function| function.strict);
@@ -297,7 +296,7 @@ fn strictness(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut
     }
 }
 
-/// Gives whether the function is as strict as it was meant to be.
+/// Returns whether the function is as strict as requested.
 fn write_function(
     array: &mut ArrayWriter<'_>,
     function: &Function,
@@ -310,7 +309,7 @@ fn write_function(
         tool.object("function", |inner| {
             inner.text("name", &function.name);
             inner.optional_text("description", function.description.as_deref());
-            // Required; a function without arguments has an object without members.
+            // Required; a function without arguments has an object schema without members.
             inner.raw("parameters", &parameters.schema_or_empty());
         });
     });

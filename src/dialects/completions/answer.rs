@@ -1,4 +1,4 @@
-//! A whole answer.
+//! A complete response.
 
 use crate::dialects::answer_id;
 use crate::llm::{
@@ -6,10 +6,10 @@ use crate::llm::{
     write_object,
 };
 
-/// What the ids of OpenAI's completions begin with.
+/// Prefix of OpenAI's completion ids.
 pub(super) const ID_PREFIX: &str = "cmpl-";
 
-/// Appends the answer.
+/// Appends the response.
 pub(super) fn write(answer: &Answer, now_unix: u64, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.text("id", &answer_id::for_client(ID_PREFIX, &answer.id));
@@ -36,7 +36,7 @@ fn write_choice(object: &mut ObjectWriter<'_>, index: u64, choice: &Choice) {
     object.text("finish_reason", finish_reason(&choice.stop));
 }
 
-/// What of an answer is text, which a refusal is too.
+/// The text of a part, or of a refusal.
 fn words(part: &Part) -> Option<&str> {
     match &part.content {
         Content::Refusal(text) => Some(text),
@@ -44,7 +44,7 @@ fn words(part: &Part) -> Option<&str> {
     }
 }
 
-/// The `finish_reason` that tells a reason.
+/// The `finish_reason` of a stop reason.
 pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     match stop {
         StopReason::Length => "length",
@@ -53,8 +53,8 @@ pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     }
 }
 
-/// Writes `logprobs`: null where there are none. `offset`, in characters, is where the first token
-/// stands in the text, and then where the next will.
+/// Writes `logprobs`, or null if there are none. `offset`, in characters, is the position of the first
+/// token in the text; it advances past the last.
 pub(super) fn write_logprobs(
     object: &mut ObjectWriter<'_>,
     tokens: &[TokenLogprob],
@@ -88,7 +88,7 @@ pub(super) fn write_logprobs(
     });
 }
 
-/// Writes the members of `usage`, as chats have them.
+/// Writes the members of `usage`, as in a chat.
 pub(super) fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
     object.number("prompt_tokens", usage.input_tokens);
     object.number("completion_tokens", usage.output_tokens);

@@ -1,5 +1,5 @@
-//! A client's stream: pieces of text, one chunk with the finish reason per choice, the usage if it was
-//! asked for, `[DONE]`.
+//! A client's stream: text deltas, one chunk with the finish reason per choice, the usage if requested,
+//! `[DONE]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use crate::dialects::{openai_chat, sse};
 use crate::http::write_data;
 use crate::llm::{Chunk, Content, Delta, ObjectWriter, Start, Text, TokenLogprob, Usage};
 
-/// What is known of one client's stream.
+/// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
     include_usage: bool,
     start: Start,
     created: u64,
     usage: Option<Usage>,
-    /// Open parts whose words are the text, by choice and number.
+    /// Open text parts, by choice and number.
     words: BTreeSet<(u32, u32)>,
-    /// By choice: where the next token stands in its text.
+    /// By choice: the offset of the next token in the text.
     offsets: BTreeMap<u32, u64>,
 }
 
-/// What a chunk tells of one choice.
+/// The delta of one choice.
 #[derive(Default)]
 struct ChoiceDelta<'a> {
     text: &'a str,

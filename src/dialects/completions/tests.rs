@@ -1,4 +1,4 @@
-//! Requests of a client, and what the answers of every dialect become.
+//! Requests of clients, and the completions made of responses in every dialect.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::llm::{
     StopReason, TokenLogprob, chunks_of,
 };
 
-/// The time that stands in where a provider tells none.
+/// The creation time if a provider sends none.
 const NOW: u64 = 1_795_000_000;
 
 fn golden(name: &str) -> Option<Vec<u8>> {
@@ -39,7 +39,7 @@ fn encode(chunks: &[Chunk]) -> String {
     String::from_utf8(out).expect("UTF-8")
 }
 
-/// The answer that a client makes of a stream: the pieces of its choices put together.
+/// The response that a client assembles from a stream.
 fn folded(stream: &str) -> Option<Value> {
     let (mut whole, mut is_complete) = (Value::Null, false);
     for data in stream.lines().filter_map(|line| line.strip_prefix("data: ")) {

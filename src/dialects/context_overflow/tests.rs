@@ -1,4 +1,4 @@
-//! What each vendor says of a full context, and what each client reads of it.
+//! The context overflow errors of each vendor, and what clients of each dialect receive.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::dialects::{Codec, codec, overflow_of_imitator};
 use crate::llm::{ChatRequest, Chunk, Node, Scanner};
 
-/// Who says it, with which status, in which body, and the sizes in it.
+/// Sender, dialect, status, body, and the sizes in it.
 type Case = (&'static str, Dialect, u16, Value, Option<(u64, u64)>);
 
 fn cases() -> Vec<Case> {
@@ -459,7 +459,7 @@ fn written(codec: &dyn Codec, error: &ApiError) -> Value {
     serde_json::from_slice(&out).expect("JSON")
 }
 
-/// The data of the error event of a client's stream that has begun.
+/// The data of the error event in a client's stream that has begun.
 fn streamed(codec: &dyn Codec, error: &ApiError) -> String {
     let mut encoder = codec.stream_encoder(&ChatRequest::default(), 0);
     let mut out = Vec::new();

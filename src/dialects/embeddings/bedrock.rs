@@ -1,8 +1,8 @@
 //! Embeddings on Bedrock through `InvokeModel` (user guide, "Inference request parameters and response
-//! fields": Titan Text Embeddings and Cohere Embed, read November 2026), whose bodies are those of each
-//! model's vendor. The model is in the path.
+//! fields": Titan Text Embeddings and Cohere Embed, read November 2026). The body has the format of the
+//! model's vendor; the model is in the path.
 //!
-//! Titan embeds one text a call; a request with several goes in [`EmbeddingsRequest::parts`].
+//! Titan embeds one text per call; a request with several is split by [`EmbeddingsRequest::parts`].
 
 use super::format::ProviderEmbeddings;
 use super::inputs::{texts, warn_of_user};
@@ -20,15 +20,15 @@ pub(super) const TITAN_1: Titan = Titan { has_dimensions: false };
 /// Titan Text Embeddings, version 2.
 pub(super) const TITAN_2: Titan = Titan { has_dimensions: true };
 
-/// Amazon's own shape.
+/// Amazon's own format.
 pub(super) struct Titan {
     pub(super) has_dimensions: bool,
 }
 
-/// Cohere's shape, without the model.
+/// Cohere's format, without the model.
 pub(super) struct CohereOnBedrock;
 
-/// The path of a call; whatever is no plain letter of a path is escaped, as Amazon's signature has it.
+/// The path of a call; reserved characters are escaped as Amazon's signature requires.
 fn invoke_path(target: &TargetModel<'_>) -> String {
     let mut path = "/model/".to_owned();
     for byte in target.model.bytes() {
@@ -106,7 +106,7 @@ impl ProviderEmbeddings for CohereOnBedrock {
         write_object(out, |root| cohere::write_members(root, request, DIALECT, warnings))
     }
 
-    /// What it used is not in the body, but in a header field.
+    /// The usage is not in the body, but in a header.
     fn read_answer(&self, root: Node<'_>) -> Option<EmbeddingsAnswer> {
         cohere::read_answer(root)
     }

@@ -1,8 +1,8 @@
 //! Cohere's embeddings, version 2 (API reference, "Embed", read November 2026).
 //!
-//! What the vectors are for is required there. Where the client says nothing it is `search_document`,
-//! the kind that most texts are embedded as, and `image` for pictures, which the reference wants.
-//! Numbers are always asked for as floats: a client that wants base64 gets it from the gateway.
+//! `input_type` is required. Its default here is `search_document`, for which most texts are embedded,
+//! and `image` for images, as the reference requires. Vectors are always requested as floats; the
+//! gateway encodes base64 for clients that want it.
 
 use super::format::ProviderEmbeddings;
 use super::inputs::{no_tokens, warn_of_user};
@@ -17,7 +17,6 @@ use crate::llm::{
 
 const DIALECT: Dialect = Dialect::CohereChat;
 
-/// The format.
 pub(super) struct Cohere;
 
 impl ProviderEmbeddings for Cohere {
@@ -47,7 +46,7 @@ impl ProviderEmbeddings for Cohere {
     }
 }
 
-/// Writes all members but the model.
+/// Writes all members except the model.
 pub(super) fn write_members(
     root: &mut ObjectWriter<'_>,
     request: &EmbeddingsRequest,
@@ -113,12 +112,12 @@ fn write_input(
     Ok(())
 }
 
-/// Writes one of `inputs` with one part.
+/// Writes one of `inputs`, with one part.
 fn part(array: &mut ArrayWriter<'_>, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
     array.object(|input| input.array("content", |content| content.object(fill)));
 }
 
-/// Reads an answer: by kinds of numbers, or, where no kind was asked for, floats alone.
+/// Reads a response, with vectors by type, or as floats only if no type was requested.
 pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
     let embeddings = root.get("embeddings")?;
     let vectors = embeddings.get("float").or_else(|| embeddings.get("base64"));
@@ -130,11 +129,11 @@ pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
     })
 }
 
-/// What is billed: tokens of text, and of pictures, which are counted apart.
+/// The billed tokens; those of images are counted separately.
 fn usage(billed: Node<'_>) -> Option<Usage> {
     let count = |key: &str| billed.get(key).and_then(Node::u64).unwrap_or(0);
     let images = count("image_tokens");
-    // `text_tokens` repeats `input_tokens` where there are both.
+    // `text_tokens` repeats `input_tokens` if both are present.
     let words = count("input_tokens").max(count("text_tokens"));
     let counts = ["input_tokens", "text_tokens", "image_tokens"].iter();
     counts.clone().any(|key| billed.get(key).is_some()).then(|| Usage {

@@ -1,8 +1,7 @@
 //! Google's embeddings at AI Studio (Gemini API reference, "Embeddings", read November 2026).
 //!
-//! `batchEmbedContents` is what the gateway calls, also for one input. `embedContent`, which is for
-//! one, differs by its lack of `requests`, and so both are read; the answer to it has `embedding` and
-//! not `embeddings`.
+//! The gateway calls `batchEmbedContents`, also for one input. A request of `embedContent` lacks
+//! `requests`, and its response has `embedding` instead of `embeddings`; both are read.
 
 use super::format::{ClientEmbeddings, ProviderEmbeddings};
 use super::inputs::{at_least_one, no_tokens, warn_of_user};
@@ -17,7 +16,6 @@ use crate::llm::{
 
 const DIALECT: Dialect = Dialect::Gemini;
 
-/// The format.
 pub(super) struct Gemini;
 
 impl ClientEmbeddings for Gemini {
@@ -99,7 +97,7 @@ impl ProviderEmbeddings for Gemini {
     }
 }
 
-/// The shape of `embedContent`, in which the answer is one vector.
+/// The format of `embedContent`, whose response is one vector.
 pub(super) struct EmbedContent;
 
 impl ClientEmbeddings for EmbedContent {
@@ -124,7 +122,7 @@ fn write_usage(root: &mut ObjectWriter<'_>, answer: &EmbeddingsAnswer) {
     }
 }
 
-/// Reads one request of a batch into the whole. All of a batch want the same, or the last counts.
+/// Reads one request of a batch. The settings of the last apply to all.
 fn one(request: &mut EmbeddingsRequest, value: Node<'_>) -> Result<(), Malformed> {
     let content = value.expect("content", "an object with parts")?;
     let input = input(content).within("content")?;
@@ -150,7 +148,7 @@ fn one(request: &mut EmbeddingsRequest, value: Node<'_>) -> Result<(), Malformed
     Ok(())
 }
 
-/// The one part of a content: a text or a picture. Several texts are one.
+/// The only part of a content: a text or an image. Several texts are joined.
 fn input(content: Node<'_>) -> Result<EmbeddingsInput, Malformed> {
     let parts = content.expect("parts", "an array of parts")?;
     let read = parts.read_items(|part| {

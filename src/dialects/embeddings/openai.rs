@@ -1,8 +1,8 @@
-//! OpenAI's embeddings (API reference, "Embeddings", read November 2026), which many imitate.
+//! OpenAI's embeddings (API reference, "Embeddings", read November 2026), which many vendors imitate.
 //!
-//! Beyond the reference it reads what has become usual: `input_type` with the words of any vendor, and
-//! inputs that are objects with a `text` or an `image` (Jina) or an `image_url`. OpenAI itself refuses
-//! members that it does not know, so that these go to its imitators only.
+//! Beyond the reference it reads common extensions: `input_type` with the values of any vendor, and
+//! inputs that are objects with a `text`, an `image` (Jina) or an `image_url`. OpenAI itself rejects
+//! unknown members, so that only imitators receive these.
 
 use super::format::{ClientEmbeddings, ProviderEmbeddings};
 use super::inputs::{at_least_one, text_inputs};
@@ -17,7 +17,6 @@ use crate::llm::{
 
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The format.
 pub(super) struct Openai;
 
 impl ClientEmbeddings for Openai {
@@ -38,7 +37,7 @@ impl ClientEmbeddings for Openai {
             root.text("object", "list");
             write_data(root, answer, request);
             root.text("model", &answer.model);
-            // OpenAI's clients want the counts, also where no provider told them.
+            // OpenAI's clients require the counts, even if the provider sent none.
             let tokens = answer.usage.unwrap_or_default().input_tokens;
             root.object("usage", |usage| {
                 usage.number("prompt_tokens", tokens);
@@ -109,7 +108,7 @@ fn member(request: &mut EmbeddingsRequest, key: &str, value: Node<'_>) -> Result
     Ok(())
 }
 
-/// `encoding_format`, which Voyage has too.
+/// Reads `encoding_format`, which Voyage has too.
 pub(super) fn encoding(value: Node<'_>) -> Result<VectorEncoding, Malformed> {
     match value.text() {
         Some("float") => Ok(VectorEncoding::Floats),
@@ -118,7 +117,7 @@ pub(super) fn encoding(value: Node<'_>) -> Result<VectorEncoding, Malformed> {
     }
 }
 
-/// A text, several, the ids of one's tokens, or those of several.
+/// Reads one text, several, the token ids of one input, or those of several.
 fn inputs(value: Node<'_>) -> Result<Vec<EmbeddingsInput>, Malformed> {
     let is_one = value.items().next().is_some_and(|first| first.f64().is_some());
     if is_one {
@@ -174,7 +173,7 @@ fn write_input(array: &mut ArrayWriter<'_>, input: &EmbeddingsInput) -> Result<(
     Ok(())
 }
 
-/// Reads the answer of OpenAI and of those that imitate it.
+/// Reads the response of OpenAI or an imitator.
 pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
     let data = root.get("data").filter(|data| data.is_array())?;
     let mut vectors = Vec::with_capacity(data.count());
@@ -182,7 +181,7 @@ pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
         let index = item.get("index").and_then(Node::u64).unwrap_or(place);
         vectors.push((index, vector::read(item.get("embedding")?)?));
     }
-    // They come in order, but for a server that has not read the reference.
+    // The order is that of the inputs, except at servers that ignore the reference.
     vectors.sort_by_key(|(index, _)| *index);
     Some(EmbeddingsAnswer {
         id: root.text_of("id").to_owned(),
@@ -192,7 +191,7 @@ pub(super) fn read_answer(root: Node<'_>) -> Option<EmbeddingsAnswer> {
     })
 }
 
-/// Writes `data` as the request wants the numbers.
+/// Writes `data` in the encoding that the request asks for.
 pub(super) fn write_data(
     root: &mut ObjectWriter<'_>,
     answer: &EmbeddingsAnswer,

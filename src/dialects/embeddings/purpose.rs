@@ -1,14 +1,15 @@
-//! What vectors are for, in the words of each vendor.
+//! The purpose of an embedding, by each vendor's names.
 //!
-//! A vendor that has no word for a purpose gets the one that its own reference gives for it, or none.
+//! If a vendor has no name for a purpose, the nearest one that its reference recommends is sent, or
+//! none.
 
 use crate::dialects::warnings::Warnings;
 use crate::llm::{Malformed, Purpose};
 
-/// The words of one vendor.
+/// The names of one vendor.
 pub(super) type Words = [(&'static str, Purpose)];
 
-/// Cohere's; `image`, which goes by itself with pictures, is no purpose.
+/// Cohere's. `image`, which accompanies images, is not a purpose.
 pub(super) const COHERE: &Words = &[
     ("search_document", Purpose::Document),
     ("search_query", Purpose::Query),
@@ -31,10 +32,10 @@ pub(super) const GOOGLE: &Words = &[
 /// Voyage's.
 pub(super) const VOYAGE: &Words = &[("document", Purpose::Document), ("query", Purpose::Query)];
 
-/// NVIDIA's, which other servers with OpenAI's format have taken over.
+/// NVIDIA's, which other servers with OpenAI's format use too.
 const PASSAGE: &Words = &[("passage", Purpose::Document)];
 
-/// Reads a word of any vendor, which is what clients of OpenAI's format send as `input_type`.
+/// Reads any vendor's name, as clients of OpenAI's format send them in `input_type`.
 pub(super) fn read_any(word: &str) -> Result<Purpose, Malformed> {
     let known = [COHERE, GOOGLE, VOYAGE, PASSAGE].into_iter().flatten();
     let found = known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
@@ -43,12 +44,12 @@ pub(super) fn read_any(word: &str) -> Result<Purpose, Malformed> {
     })
 }
 
-/// Reads a word of one vendor. None for words that say nothing.
+/// Reads the name of one vendor. None if it is unknown.
 pub(super) fn read(words: &Words, word: &str) -> Option<Purpose> {
     words.iter().find(|(known, _)| *known == word).map(|(_, purpose)| *purpose)
 }
 
-/// The vendor's word for `purpose`; with a warning where there is another for it, or none.
+/// The vendor's name for `purpose`, or the nearest one, or none; with a warning unless it is exact.
 pub(super) fn word(
     words: &Words,
     purpose: Purpose,
@@ -58,7 +59,7 @@ pub(super) fn word(
     if let Some(word) = exact(purpose) {
         return Some(word);
     }
-    // What finds something is a query.
+    // The text that searches is a query.
     let near = match purpose {
         Purpose::Question | Purpose::Fact | Purpose::CodeQuery => exact(Purpose::Query),
         Purpose::Similarity => exact(Purpose::Clustering),

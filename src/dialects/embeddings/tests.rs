@@ -1,4 +1,5 @@
-//! Every format with the cases of `golden/embeddings/`, which say one thing in each, and its oddities.
+//! Every format with the cases of `golden/embeddings/`, which have the same content in each, and
+//! special cases.
 
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ fn read_request(codec: &dyn ClientEmbeddings, body: &Value) -> Result<Embeddings
     let read = Scanner::default().read(body.as_bytes(), |root| codec.read_request(root));
     let mut request = read.expect("JSON").map_err(|malformed| malformed.to_string())?;
     if request.model.is_empty() {
-        // Of the path.
+        // It is in the path.
         "model-1".clone_into(&mut request.model);
     }
     Ok(request)
@@ -62,7 +63,7 @@ fn write_request(
     Ok((serde_json::from_slice(&out).expect("JSON"), warnings.header()))
 }
 
-/// Takes bytes: a value of the test's own parser may be off by the last bit.
+/// Reads bytes, since the test's JSON parser may be off by the last bit.
 fn read_answer(codec: &dyn ProviderEmbeddings, body: &[u8]) -> Option<EmbeddingsAnswer> {
     Scanner::default().read(body, |root| codec.read_answer(root)).expect("JSON")
 }
@@ -81,7 +82,7 @@ fn text(text: &str) -> EmbeddingsInput {
     EmbeddingsInput::Text(text.to_owned())
 }
 
-/// What the golden requests say.
+/// The content of the golden requests.
 fn request() -> EmbeddingsRequest {
     EmbeddingsRequest {
         model: "model-1".to_owned(),
@@ -92,7 +93,7 @@ fn request() -> EmbeddingsRequest {
     }
 }
 
-/// What the golden answers say.
+/// The content of the golden responses.
 fn answer() -> EmbeddingsAnswer {
     EmbeddingsAnswer {
         id: "answer-1".to_owned(),
@@ -144,7 +145,7 @@ fn all_formats_agree() {
         assert_eq!(read_answer(codec, &written).as_ref(), Some(&answer), "{name}");
         let written = value(&written);
         for (key, expected) in value(&body).as_object().expect("an object") {
-            // The version of the API, and which input used what, are not the answer's.
+            // The API version and the usage per input are not part of the canonical response.
             if !["meta", "predictions"].contains(&key.as_str()) {
                 assert_eq!(written.get(key), Some(expected), "{name}: {key}");
             }
@@ -309,7 +310,7 @@ fn unsupported_requests_are_rejected() {
     assert_eq!(body["normalize"], "x");
     assert!(body.get("extra").is_none());
     assert!(warnings.contains("dropped extra") && warnings.contains("dropped input_type"));
-    // OpenAI refuses what it does not know; those that imitate it may know.
+    // OpenAI rejects unknown members; imitators may know them.
     let (body, warnings) = write_request(&openai::Openai, &request, true).expect("sayable");
     assert!(body.get("input_type").is_none() && warnings.contains("dropped input_type"));
     let (body, warnings) = write_request(&openai::Openai, &request, false).expect("sayable");

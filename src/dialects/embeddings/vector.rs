@@ -1,11 +1,11 @@
-//! Vectors: arrays of decimals, or f32 in base64 as OpenAI has it.
+//! Vectors: arrays of decimals, or f32 in base64, as OpenAI has them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::llm::{Node, write_array};
 
-/// Reads a vector in either form. None if it is neither.
+/// Reads a vector in either encoding. None if it is neither.
 pub(super) fn read(value: Node<'_>) -> Option<Vec<f64>> {
     match value.text() {
         Some(text) => read_base64(text),
@@ -30,7 +30,7 @@ fn read_base64(text: &str) -> Option<Vec<f64>> {
 pub(super) fn write(out: &mut Vec<u8>, vector: &[f64]) {
     write_array(out, |array| {
         for number in vector {
-            // Writing to memory does not fail; what is no number, which no provider can send, is null.
+            // Writing to memory does not fail. NaN, which no provider can send, becomes null.
             let _ = serde_json::to_writer(array.item(), number);
         }
     });
@@ -80,7 +80,7 @@ mod tests {
             wide in proptest::collection::vec(-1.0_f64..1.0, 0..8),
             narrow in proptest::collection::vec(-1.0_f32..1.0, 0..8),
         ) {
-            // As providers of both kinds print them.
+            // As providers print f32 and f64.
             let texts = narrow.iter().map(ToString::to_string).chain(wide.iter().map(ToString::to_string));
             let text = format!("[{}]", texts.collect::<Vec<_>>().join(","));
             let read = through(&text).expect("a vector");
@@ -91,7 +91,7 @@ mod tests {
             let (first, second) = read.split_at(narrow.len());
             prop_assert!(first.iter().zip(&narrow).all(|(read, sent)| *read as f32 == *sent));
             prop_assert_eq!(second, wide);
-            // And f32 survive base64 without a change.
+            // And f32 are exact in base64.
             let exact: Vec<f64> = narrow.iter().copied().map(f64::from).collect();
             prop_assert_eq!(through(&format!("\"{}\"", base64(&exact))), Some(exact));
         }

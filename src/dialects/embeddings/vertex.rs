@@ -11,7 +11,6 @@ use crate::llm::{Dialect, EmbeddingsAnswer, EmbeddingsRequest, Node, Usage, writ
 
 const DIALECT: Dialect = Dialect::Gemini;
 
-/// The format.
 pub(super) struct Vertex;
 
 impl ProviderEmbeddings for Vertex {

@@ -1,5 +1,5 @@
-//! Voyage's embeddings (API reference, "Text embedding models", and the types of its own client 0.5, read
-//! November 2026): OpenAI's but for the names of the length, and with a purpose.
+//! Voyage's embeddings (API reference, "Text embedding models", and the types of its own client 0.5,
+//! read November 2026): OpenAI's format with another name for the dimensions, and with a purpose.
 
 use super::format::ProviderEmbeddings;
 use super::inputs::{texts, warn_of_user};
@@ -11,10 +11,9 @@ use crate::llm::{
     Dialect, EmbeddingsAnswer, EmbeddingsRequest, Node, VectorEncoding, write_object,
 };
 
-/// Voyage is reached through OpenAI's dialect, and so are members that it alone knows.
+/// Voyage has OpenAI's dialect, and so do its own members.
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The format.
 pub(super) struct Voyage;
 
 impl ProviderEmbeddings for Voyage {

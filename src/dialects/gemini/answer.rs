@@ -1,4 +1,4 @@
-//! A whole answer, in both directions.
+//! A complete response, read and written.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,12 @@ use crate::llm::{
     StopReason, TokenLogprob, write_object,
 };
 
-/// Reads a provider's answer: a stream of one event. None if it is no answer at all.
+/// Reads a provider's response like a stream with one event. None if it is not a response.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     read_named(root, "")
 }
 
-/// As [`read`]; `id` stands in where the provider gives the answer none.
+/// Like [`read`]; `id` is used if the provider sends none.
 pub(super) fn read_named(root: Node<'_>, id: &str) -> Option<Answer> {
     let (mut decoder, mut chunks) = (Decoder::default(), Vec::with_capacity(16));
     decoder.name_answer(id);
@@ -31,7 +31,7 @@ pub(super) fn read_named(root: Node<'_>, id: &str) -> Option<Answer> {
     assembler.finish().ok().flatten()
 }
 
-/// The `finishReason` that tells a reason.
+/// The `finishReason` of a stop reason.
 pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     match stop {
         StopReason::Stop
@@ -43,7 +43,7 @@ pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     }
 }
 
-/// Appends the answer for a client, with its thoughts if the client asked for them.
+/// Appends the response for a client, with the reasoning if it was requested.
 pub(super) fn write(answer: &Answer, with_reasoning: bool, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.array("candidates", |array| {
@@ -98,7 +98,7 @@ fn write_candidate(
     }
 }
 
-/// Appends one part of the model's; nothing for what this dialect tells elsewhere or not at all.
+/// Appends one part; nothing if the dialect has it elsewhere or not at all.
 pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signature: Option<&str>) {
     let mut part = Vec::new();
     let is_written = write_object(&mut part, |object| {
@@ -109,7 +109,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
             }
             Content::Reasoning(reasoning) => {
                 object.text("text", &reasoning.text);
-                // Google's own signature without words lies on no thought.
+                // Google's own signature without text does not belong to reasoning.
                 let is_own =
                     reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
                 if !(reasoning.text.is_empty() && is_own) {
@@ -126,7 +126,7 @@ pub(super) fn write_part(array: &mut ArrayWriter<'_>, content: &Content, signatu
             Content::File(file) => Some(&file.media),
             Content::Refusal(_) | Content::ToolResult(_) | Content::Raw(_) => return false,
         };
-        // The client may go on with a model of Google's, which refuses calls that nobody signed.
+        // The client may continue with a model of Google, which rejects calls without a signature.
         let is_call = matches!(content, Content::ToolCall(_));
         let signature = signature.or(is_call.then_some(UNCHECKED_IN_BASE64));
         object.optional_text("thoughtSignature", signature);

@@ -1,21 +1,21 @@
-//! The JSON array that `streamGenerateContent` answers with where no events are asked for.
+//! The JSON array that `streamGenerateContent` sends unless events were requested.
 
-/// Turns pieces, each a JSON object, into one array that grows: `[piece`, `,\r\npiece`, `]`. An array
-/// that is not ended is no JSON, so that a stream that failed or was cut cannot pass for a whole one.
+/// Frames JSON objects as one array: `[object`, `,\r\nobject`, `]`. An array without its end is invalid
+/// JSON, so that a failed or truncated stream cannot be mistaken for a complete one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ArrayFraming {
     has_begun: bool,
 }
 
 impl ArrayFraming {
-    /// Appends one piece, which may be an error; after one nothing else is to follow.
+    /// Appends one object. Nothing may follow an error.
     pub fn piece(&mut self, json: &[u8], out: &mut Vec<u8>) {
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         out.extend_from_slice(if is_first { b"[" } else { b",\r\n" });
         out.extend_from_slice(json);
     }
 
-    /// Ends the array: all pieces of a complete answer are there.
+    /// Ends the array of a complete response.
     pub fn end(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.has_begun, true) {
             out.push(b'[');

@@ -2,8 +2,8 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Base64 of the standard alphabet with padding (RFC 4648, section 4), from either alphabet: Python's
-/// client sends bytes in the one for URLs.
+/// Converts either alphabet to the standard one with padding (RFC 4648, section 4). Python's client
+/// uses the URL-safe alphabet.
 pub(super) fn standard_base64(data: &str) -> String {
     if memchr::memchr2(b'-', b'_', data.as_bytes()).is_none() && data.len().is_multiple_of(4) {
         return data.to_owned();
@@ -36,7 +36,7 @@ pub(super) fn encoded(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of base64 in either alphabet, padded or not.
+/// Decodes either alphabet, padded or not.
 pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     let (mut bits, mut count) = (0_u32, 0_u32);

@@ -1,29 +1,29 @@
-//! Sources of an answer: what was searched (`groundingMetadata`) and what was recited
+//! The citations of a response: search results (`groundingMetadata`) and recitations
 //! (`citationMetadata`).
 //!
-//! Google counts places in bytes of a part, the canonical form in characters of a text; [`Words`] turns
-//! one into the other. A citation with an original is a recitation, one without was searched.
+//! Google counts positions in bytes of a part, the canonical form in characters of a text; [`Words`]
+//! converts them. A citation with an original is a recitation, one without is a search result.
 
 use crate::llm::{Citation, Dialect, DialectJson, Node, ObjectWriter};
 
-/// Citations of one choice kept, at most. Google gives a few dozen.
+/// Maximum number of citations of a choice. Google sends a few dozen.
 const CITATIONS_MAX: usize = 1024;
 
-/// Text kept to find places in, in bytes, from its first character that is not ASCII on. Beyond it
-/// citations have no place.
+/// Maximum length of the text that is kept for conversions, from its first non-ASCII character on.
+/// Citations beyond it have no span.
 const WORDS_BYTES_MAX: usize = 256 * 1024;
 
-/// A text as far as it has come, for places in it.
+/// The text so far, for converting positions.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    /// Bytes before the first character that is not ASCII: there both counts are the same.
+    /// Bytes before the first non-ASCII character, where both counts are equal.
     ascii: usize,
     rest: String,
     is_lost: bool,
 }
 
 impl Words {
-    /// The text goes on.
+    /// Appends text.
     pub(super) fn push(&mut self, text: &str) {
         let mut text = text;
         if self.rest.is_empty() {
@@ -62,7 +62,7 @@ impl Words {
     }
 }
 
-/// Reads what a candidate says of its sources. `words` are those of its text, if it has but one.
+/// Reads the citations of a candidate. `words` is its text, if it has only one.
 pub(super) fn read(candidate: Node<'_>, words: Option<&Words>) -> Vec<Citation> {
     let mut found = Vec::new();
     if let Some(metadata) = candidate.get("groundingMetadata") {
@@ -98,12 +98,13 @@ fn searched(metadata: Node<'_>, words: Option<&Words>, found: &mut Vec<Citation>
             }
         }
     }
-    // Sources that support no words in particular.
+    // Sources without a span of text.
     let unused = sources.into_iter().zip(is_used).filter(|(_, used)| !used);
     found.extend(unused.map(|(source, _)| source));
 }
 
-/// One of `groundingChunks`: a page, a document of the application's, a place on the map or a picture.
+/// Reads one of `groundingChunks`: a page, a document of the application, a place on the map or an
+/// image.
 fn source(chunk: Node<'_>) -> Citation {
     let kinds = ["web", "retrievedContext", "maps", "image"];
     let inner = kinds.iter().find_map(|kind| chunk.get(kind)).unwrap_or(chunk);
@@ -132,7 +133,7 @@ fn recited(source: Node<'_>, words: Option<&Words>) -> Citation {
     }
 }
 
-/// Writes the members of a candidate that tell its sources.
+/// Writes the members of a candidate for its citations.
 pub(super) fn write(candidate: &mut ObjectWriter<'_>, citations: &[Citation], words: &Words) {
     let own = |citation: &Citation| {
         citation.original.clone().filter(|original| original.dialect == Dialect::Gemini)
@@ -174,7 +175,7 @@ pub(super) fn write(candidate: &mut ObjectWriter<'_>, citations: &[Citation], wo
     });
 }
 
-/// A page, or where words are quoted a document, which alone can have them.
+/// A page, or a document if text is quoted, since only documents have quotes.
 fn write_source(chunk: &mut ObjectWriter<'_>, citation: &Citation) {
     let kind = if citation.quote.is_some() { "retrievedContext" } else { "web" };
     chunk.object(kind, |inner| {

@@ -1,9 +1,9 @@
-//! A provider's stream, each event of which has the shape of a whole answer; and so the reader of whole
-//! answers too, which are streams of one event.
+//! A provider's stream, each event of which has the format of a complete response; complete responses
+//! are read as a stream with one event.
 //!
-//! Words and thoughts come in pieces that belong together until another kind comes; calls come whole.
-//! There is no terminator: a finish reason in each candidate is what makes an answer complete. It is
-//! told when the body ends, since some models give one with every piece.
+//! Text and reasoning come in fragments, which belong together until another kind follows; calls are
+//! complete. There is no terminator: a response is complete when each candidate has a finish reason.
+//! The reason is emitted at the end of the body, since some models send one with every fragment.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +21,15 @@ use crate::llm::{
     TokenLogprob, ToolCall, Usage,
 };
 
-/// Choices followed, at most.
+/// Maximum number of choices.
 const CHOICES_MAX: u64 = 128;
 
-/// What is known of one provider's stream.
+/// The state of one stream.
 #[derive(Default)]
 pub(super) struct Decoder {
     has_begun: bool,
     has_ended: bool,
-    /// What ids of calls are made of: the answer's id, or the name it was given.
+    /// The source of call ids: the response's id, or the one that was set.
     id: String,
     usage: Option<Usage>,
     choices: BTreeMap<u32, Progress>,
@@ -37,22 +37,22 @@ pub(super) struct Decoder {
 
 #[derive(Default)]
 struct Progress {
-    /// Parts opened so far.
+    /// Number of parts opened so far.
     parts: u32,
-    /// Texts among them.
+    /// Number of texts among them.
     texts: u32,
-    /// Calls among them.
+    /// Number of calls among them.
     calls: u64,
-    /// The part that words go to: whether it is a thought, and its number.
+    /// The part that text is appended to: whether it is reasoning, and its number.
     open: Option<(bool, u32)>,
-    /// What lies on the words that are open.
+    /// The signature of the open text.
     thought_signature: Option<ThoughtSignature>,
     /// The latest text.
     words: Words,
-    /// As last told, for the text that is open in the end.
+    /// The latest, for the text that is open at the end.
     citations: Vec<Citation>,
     stop: Option<StopReason>,
-    /// Why it ended, in words.
+    /// The message of a failure.
     message: String,
 }
 
@@ -80,7 +80,7 @@ impl StreamDecoder for Decoder {
 }
 
 impl Decoder {
-    /// Takes in a whole answer, whether it is complete or not. False if it is none at all.
+    /// Reads a complete response, even if it is truncated. False if it is not a response.
     pub(super) fn whole(&mut self, root: Node<'_>, out: &mut Vec<Chunk>) -> bool {
         if root.get("error").is_some() || !is_answer(root) {
             return false;
@@ -139,7 +139,7 @@ impl Decoder {
         }
         let candidates = root.get("candidates").into_iter().flat_map(Node::items);
         for (place, candidate) in (0_u64..).zip(candidates) {
-            // The first one's index is left out where it is 0.
+            // Index 0 is omitted.
             let index = candidate.get("index").and_then(Node::u64).unwrap_or(place);
             let index = u32::try_from(index).ok().filter(|it| u64::from(*it) < CHOICES_MAX);
             if let Some(index) = index {
@@ -149,7 +149,7 @@ impl Decoder {
     }
 }
 
-/// True for what has any of the members that make an answer.
+/// True if the object has any member of a response.
 fn is_answer(root: Node<'_>) -> bool {
     let has_candidates = root.get("candidates").map(Node::is_array);
     let others = ["promptFeedback", "usageMetadata"];
@@ -188,7 +188,7 @@ impl Progress {
             return self.words(choice, raw, out);
         }
         self.close(choice, out);
-        // Bytes without a type and the like are passed by.
+        // Invalid parts, such as bytes without a type, are skipped.
         for part in raw.into_parts(node).unwrap_or_default() {
             let number = self.open(choice, part.content, out);
             out.push(Chunk::BlockStop { choice, part: number });
@@ -198,7 +198,7 @@ impl Progress {
     fn words(&mut self, choice: u32, raw: RawPart<'_>, out: &mut Vec<Chunk>) {
         let text = raw.text.unwrap_or_default();
         let goes_on = self.open.is_some_and(|(is_reasoning, _)| is_reasoning == raw.is_reasoning);
-        // Signed words end with their signature; what lies on a thought ends it too.
+        // A signature ends signed text, and a signature of reasoning ends that too.
         let goes_on = goes_on && self.thought_signature.is_none();
         if !text.is_empty() {
             if !goes_on {
@@ -223,7 +223,7 @@ impl Progress {
             (Some((false, _)), thought_signature) => {
                 self.thought_signature = Some(thought_signature);
             }
-            // A thought cannot grow by what is sealed, so that this is one of its own.
+            // Encrypted reasoning is a part of its own.
             (_, thought_signature) => {
                 self.close(choice, out);
                 self.alone(choice, thought_signature, out);
@@ -231,7 +231,7 @@ impl Progress {
         }
     }
 
-    /// Opens a text or a thought.
+    /// Opens a text or reasoning part.
     fn begin(&mut self, choice: u32, is_reasoning: bool, out: &mut Vec<Chunk>) {
         self.close(choice, out);
         let content = if is_reasoning {
@@ -251,7 +251,7 @@ impl Progress {
         part
     }
 
-    /// Closes the words that are open, with the thought that stands for their signature behind them.
+    /// Closes the open text, followed by a reasoning part for its signature.
     fn close(&mut self, choice: u32, out: &mut Vec<Chunk>) {
         if let Some((_, part)) = self.open.take() {
             out.push(Chunk::BlockStop { choice, part });
@@ -261,7 +261,7 @@ impl Progress {
         }
     }
 
-    /// A thought without words.
+    /// Emits a reasoning part without text.
     fn alone(&mut self, choice: u32, thought_signature: ThoughtSignature, out: &mut Vec<Chunk>) {
         let reasoning = Content::Reasoning(thought_signature.reasoning_part(String::new()));
         let part = self.open(choice, reasoning, out);
@@ -281,7 +281,7 @@ impl Progress {
         let arguments = call.get("args").filter(|args| args.is_object());
         let arguments = arguments.map(|args| args.json().text().to_owned()).unwrap_or_default();
         let id = match call.text_of("id") {
-            // The first choice's ordinals alone, as if it were the only one.
+            // The ordinals of the first choice are those of a single choice.
             "" => call_id(answer, u64::from(choice) << 32 | self.calls, name, &arguments),
             id => id.to_owned(),
         };
@@ -324,10 +324,10 @@ impl Progress {
     }
 }
 
-/// The reason that a `finishReason` tells; none if it says that there is none yet.
+/// The stop reason of a `finishReason`; none if it is unspecified.
 ///
-/// What ended an answer before it was complete, be it a filter or a call that could not be read, is told
-/// as a filter's cut: no other dialect has a word for the rest, and `stop` would say that it is whole.
+/// Whatever truncated a response, be it a filter or a call that could not be parsed, becomes a content
+/// filter: no other dialect has a name for the rest, and `stop` would claim that it is complete.
 fn stop_reason(text: &str) -> Option<StopReason> {
     match text {
         "" | "FINISH_REASON_UNSPECIFIED" => None,
@@ -337,7 +337,7 @@ fn stop_reason(text: &str) -> Option<StopReason> {
     }
 }
 
-/// `logprobsResult`: the tokens, and beside them the likeliest at their places.
+/// Reads `logprobsResult`: the tokens, and the most likely ones at each position.
 fn logprobs(result: Node<'_>) -> Vec<TokenLogprob> {
     let number = |node: Node<'_>| node.get("logProbability").and_then(Node::f64);
     let mut tops = result.get("topCandidates").into_iter().flat_map(Node::items);

@@ -1,8 +1,8 @@
-//! A client's stream: pieces in the shape of whole answers, each with what is new.
+//! A client's stream: chunks in the format of complete responses, each with what is new.
 //!
-//! Calls are told whole, so that their arguments wait until the call closes. Finish reasons, sources
-//! and usage are in the last piece, which is written when the stream is known to be complete: one that
-//! was cut has none.
+//! Calls are sent complete, so their arguments are buffered until the call closes. Finish reasons,
+//! citations and usage are in the last chunk, which is written once the stream is known to be complete:
+//! a truncated one has none.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +18,26 @@ use crate::llm::{
     Reasoning, Start, StopReason, Text, ToolCall, Usage, write_object,
 };
 
-/// Bytes of arguments and refusals that may wait in one stream. Answers have a few kilobytes.
+/// Maximum size of buffered arguments and refusals. Responses have a few kilobytes.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Citations kept until the end, at most.
+/// Maximum number of citations, which are buffered until the end.
 const CITATIONS_MAX: usize = 1024;
 
-/// What is known of one client's stream.
+/// The state of one stream.
 pub(super) struct Encoder {
     framing: Framing,
     start: Start,
     usage: Option<Usage>,
     /// By choice.
     choices: BTreeMap<u32, CandidateState>,
-    /// The client asked for thoughts.
+    /// True if the client requested reasoning.
     with_reasoning: bool,
     waiting_bytes: usize,
     has_ended: bool,
 }
 
-/// How pieces follow each other.
+/// The framing of chunks.
 pub(super) enum Framing {
     /// Server-sent events, with CRLF as Google sends them.
     Events,
@@ -47,7 +47,7 @@ pub(super) enum Framing {
 
 #[derive(Default)]
 struct CandidateState {
-    /// Parts that are open, by their number.
+    /// Open parts, by number.
     open: BTreeMap<u32, Open>,
     words: Words,
     citations: Vec<Citation>,
@@ -56,7 +56,7 @@ struct CandidateState {
     stop: Option<StopReason>,
 }
 
-/// A part that is open.
+/// An open part.
 enum Open {
     Text,
     Thought { has_words: bool },
@@ -115,7 +115,7 @@ impl Encoder {
         }
     }
 
-    /// A thought as it opens: mostly empty, unless it is sealed.
+    /// Opens a reasoning part, which is mostly empty unless it is encrypted.
     fn reasoning_part(&mut self, choice: u32, reasoning: &Reasoning, out: &mut Vec<u8>) {
         let sealed = reasoning.sealed.as_ref().map(sealed_for_client);
         let signed = reasoning.signature.as_ref().map(for_client);
@@ -154,7 +154,7 @@ impl Encoder {
                 });
             }
             (Some(Open::Thought { has_words }), Delta::Signature(signature)) => {
-                // Google's own signature without words lies on no thought.
+                // Google's own signature without text does not belong to reasoning.
                 let is_reasoning = *has_words || signature.dialect != Dialect::Gemini;
                 let text = for_client(signature);
                 self.part(choice, out, |array| {
@@ -186,12 +186,12 @@ impl Encoder {
         }
     }
 
-    /// The signature of a part, which holds the thoughts before it that the client did not ask for.
+    /// The signature of a part; it contains the reasoning before it that the client did not request.
     fn thought_signature(&mut self, choice: u32) -> Option<String> {
         self.choices.get_mut(&choice)?.hidden.for_part()
     }
 
-    /// A refusal has a place in the last piece only.
+    /// Buffers a refusal, which is part of the last chunk.
     fn refuse(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
         if let Some(state) = self.choices.get_mut(&choice) {
             state.refusal.push_str(text);
@@ -199,7 +199,7 @@ impl Encoder {
         self.wait(text.len(), out);
     }
 
-    /// So many bytes more wait. A stream that lets too many wait ends with an error: a call that is cut
+    /// Accounts for buffered bytes. Beyond the limit the stream ends with an error: a truncated call
     /// would be a wrong one.
     fn wait(&mut self, bytes: usize, out: &mut Vec<u8>) {
         self.waiting_bytes += bytes;
@@ -236,7 +236,7 @@ impl Encoder {
         self.choices.entry(choice).or_default().stop = Some(reason.clone());
     }
 
-    /// The last piece: why each choice ended, and what it all used.
+    /// Writes the last chunk: the finish reason of each choice, and the usage.
     fn end(&mut self, out: &mut Vec<u8>) {
         let mut choices = std::mem::take(&mut self.choices);
         let usage = self.usage;
@@ -263,7 +263,7 @@ impl Encoder {
         self.has_ended = true;
     }
 
-    /// Appends a piece with one part of one choice; nothing if nothing is written.
+    /// Appends a chunk with one part of one choice; nothing if nothing is written.
     fn part(&mut self, choice: u32, out: &mut Vec<u8>, fill: impl FnOnce(&mut ArrayWriter<'_>)) {
         let mut parts = Vec::with_capacity(128);
         crate::llm::write_array(&mut parts, fill);
@@ -277,7 +277,7 @@ impl Encoder {
         }
     }
 
-    /// Appends a piece with one candidate.
+    /// Appends a chunk with one candidate.
     fn candidate(
         &mut self,
         choice: u32,
@@ -304,7 +304,7 @@ impl Encoder {
         self.frame(&data, out);
     }
 
-    /// Appends a piece, whose JSON has no line end, in its framing.
+    /// Appends a chunk, whose JSON has no line breaks, in its framing.
     fn frame(&mut self, data: &[u8], out: &mut Vec<u8>) {
         match &mut self.framing {
             Framing::Events => {
@@ -353,8 +353,8 @@ impl StreamEncoder for Encoder {
             }
             Chunk::Error(error) => self.fail(error, out),
             Chunk::Done => self.end(out),
-            // There is no event that says nothing, and a client that splits lines itself may choke on a
-            // comment.
+            // The dialect has no empty event, and a client that splits lines itself may not support
+            // comments.
             Chunk::Ping => {}
         }
     }

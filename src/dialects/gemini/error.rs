@@ -1,5 +1,5 @@
-//! Errors, with the names of google.rpc. Some of Google's answers hold the object in an array of one;
-//! readers here are given objects only, so that such an error is known by its status.
+//! Errors, with the names of google.rpc. Google sends some inside an array of one; readers here get
+//! objects only, so that the status of such an error decides.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::dialects::context_overflow::{message, recognize};
 use crate::dialects::error_text::message_of;
 use crate::llm::{ApiError, Dialect, Node, ObjectWriter, write_object};
 
-/// Statuses of HTTP and the names for them (google.rpc.Code; the first of a status is its usual one).
+/// HTTP statuses and the names for them (google.rpc.Code; the first of a status is its default).
 const NAMES: [(u16, &str); 17] = [
     (400, "INVALID_ARGUMENT"),
     (400, "FAILED_PRECONDITION"),
@@ -46,14 +46,14 @@ pub(super) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
     })
 }
 
-/// The wait that `google.rpc.RetryInfo` tells, in seconds with an `s` behind them.
+/// The delay in `google.rpc.RetryInfo`: seconds, with the suffix `s`.
 pub(super) fn retry_delay(body: Node<'_>) -> Option<Duration> {
     let details = body.get("error")?.get("details")?;
     let delay = details.items().find_map(|detail| detail.get("retryDelay")?.text())?;
     Duration::try_from_secs_f64(delay.strip_suffix('s')?.parse().ok()?).ok()
 }
 
-/// Appends an error as Google's clients expect it.
+/// Appends an error for a client.
 pub(super) fn write(error: &ApiError, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.object("error", |inner| {
@@ -89,7 +89,7 @@ fn write_field(request: &mut ObjectWriter<'_>, param: &str, message: &str) {
     });
 }
 
-/// Google's name: the error's own if it is one, else that of its status.
+/// Google's name: the error's own if it is one, else that of the status.
 fn name(error: &ApiError) -> &'static str {
     let own = NAMES.iter().find(|(_, name)| *name == error.kind);
     let of_status = NAMES.iter().find(|(status, _)| *status == error.status);
@@ -97,7 +97,7 @@ fn name(error: &ApiError) -> &'static str {
         (Some((_, name)), _) => name,
         (None, 405) => "NOT_FOUND",
         (None, 408) => "DEADLINE_EXCEEDED",
-        // 529 is Anthropic's word for an overload.
+        // Anthropic uses 529 for an overload.
         (None, 502 | 529) => "UNAVAILABLE",
         (None, 500..) => "INTERNAL",
         (None, _) => "INVALID_ARGUMENT",

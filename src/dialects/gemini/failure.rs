@@ -1,11 +1,11 @@
-//! Answers that say of themselves that there is none: a prompt that was blocked, a call that Google could
-//! not read, no candidate at all.
+//! Responses that report a failure: a blocked prompt, a call that Google could not parse, no candidate
+//! at all.
 
 use crate::dialects::embedded_error::UNKNOWN_STATUS;
 use crate::llm::{ApiError, Node};
 
-/// Reasons to end for which there is no answer: what the model wrote could not be read as a call, or
-/// called what it must not (reference of `FinishReason`, read November 2026).
+/// Finish reasons without a response: the model's output could not be parsed as a call, or called what
+/// it must not (reference of `FinishReason`, read November 2026).
 const FAILURES: [&str; 5] = [
     "MALFORMED_FUNCTION_CALL",
     "MALFORMED_RESPONSE",
@@ -14,7 +14,7 @@ const FAILURES: [&str; 5] = [
     "MISSING_THOUGHT_SIGNATURE",
 ];
 
-/// The failure that a whole answer tells.
+/// The failure in a complete response.
 pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
     failure_of(root, true).or_else(|| {
         let has_none = match root.get("candidates") {
@@ -31,8 +31,7 @@ pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
     })
 }
 
-/// The failure that one event of a stream tells, or an answer. A prompt is blocked before the first
-/// candidate only.
+/// The failure in a response or in one event. A prompt is blocked before the first candidate only.
 pub(super) fn failure_of(root: Node<'_>, is_first: bool) -> Option<ApiError> {
     let candidates = root.get("candidates");
     let mut failed = candidates.into_iter().flat_map(Node::items).filter_map(failed_candidate);

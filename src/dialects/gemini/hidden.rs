@@ -1,29 +1,29 @@
-//! Thoughts that a client did not ask for.
+//! Reasoning that a client did not request.
 //!
-//! Google shows none then, and signs the part that follows them. The thoughts of other vendors, whose
-//! words belong to their proofs, travel inside of that signature, and come back from it with the next
-//! turn. Those that nobody signed are wanted back beside calls only.
+//! Google then omits it, and signs the part that follows. The reasoning of other vendors, whose text
+//! belongs to its signature, is nested in that signature, and restored from it in the next turn.
+//! Reasoning without a signature is required with tool calls only.
 
 use serde::Deserialize;
 
 use super::base64::{decoded, encoded};
 use crate::llm::{ChatRequest, Content, Dialect, Part, Reasoning, Signature, write_array};
 
-/// What a signature begins with that holds thoughts, inside of its base64.
+/// Prefix of a signature that contains reasoning, inside its base64.
 const MARK: &str = "thought#";
 
-/// True for a client that shows thoughts.
+/// True if the client requested reasoning.
 pub(super) fn requests_reasoning(request: &ChatRequest) -> bool {
     request.reasoning.as_ref().is_some_and(|reasoning| reasoning.is_shown == Some(true))
 }
 
-/// True for Google's own signature, which lies on no thought.
+/// True for Google's own signature outside of reasoning.
 pub(super) fn is_own_signature(reasoning: &Reasoning) -> bool {
     let is_own = reasoning.signature.as_ref().is_some_and(|it| it.dialect == Dialect::Gemini);
     is_own && reasoning.text.is_empty() && reasoning.sealed.is_none()
 }
 
-/// Thoughts that wait for the part that they are given with.
+/// Reasoning that waits for the part that follows it.
 #[derive(Debug, Default)]
 pub(super) struct Hidden(Vec<Reasoning>);
 
@@ -35,12 +35,12 @@ impl Hidden {
         }
     }
 
-    /// The signature of a call, which holds all that waits.
+    /// The signature of a call; it contains all reasoning that waits.
     pub(super) fn for_call(&mut self) -> Option<String> {
         let reasoning = std::mem::take(&mut self.0);
         match reasoning.as_slice() {
             [] => None,
-            // It is all that Google wants back.
+            // Google requires nothing else.
             [Reasoning { signature: Some(signature), sealed: None, .. }]
                 if signature.dialect == Dialect::Gemini =>
             {
@@ -50,15 +50,14 @@ impl Hidden {
         }
     }
 
-    /// The signature of another part, which holds what waits if any of it has a proof.
+    /// The signature of another part; it contains the waiting reasoning, if any of it is signed.
     pub(super) fn for_part(&mut self) -> Option<String> {
         let is_proven = |it: &Reasoning| it.signature.is_some() || it.sealed.is_some();
         if self.0.iter().any(is_proven) { self.for_call() } else { None }
     }
 }
 
-/// The parts without thoughts, each of which stands as Google's own signature before the part that it is
-/// given with.
+/// The parts without reasoning; each becomes Google's signature before the part that follows.
 pub(super) fn without_reasoning(parts: &[Part]) -> Vec<Part> {
     let (mut shown, mut hidden) = (Vec::with_capacity(parts.len()), Hidden::default());
     let thought_signature = |text: String| {
@@ -107,13 +106,13 @@ struct Written {
     sealed: Option<String>,
 }
 
-/// True for a signature that holds thoughts.
+/// True for a signature that contains reasoning.
 pub(super) fn holds_reasoning(signature: &str) -> bool {
     let head = decoded(signature.get(..12).unwrap_or_default());
     head.is_some_and(|head| head.starts_with(MARK.as_bytes()))
 }
 
-/// The thoughts that a signature holds. None for any other signature.
+/// The reasoning in a signature. None if it has none.
 pub(super) fn read(signature: &str) -> Option<Vec<Reasoning>> {
     if !holds_reasoning(signature) {
         return None;

@@ -1,6 +1,6 @@
-//! One part of a content: its members in both spellings, and what they say.
+//! One part of a content, with its members in both spellings.
 //!
-//! Clients write `camelCase` or `snake_case`, Google accepts both and writes the first.
+//! Clients send `camelCase` or `snake_case`; Google accepts both and sends the first.
 
 use super::base64::standard_base64;
 use super::hidden;
@@ -11,27 +11,27 @@ use crate::llm::{
     Reasoning, Text, Within,
 };
 
-/// Where the Files API of AI Studio keeps what was uploaded.
+/// Location of uploads in AI Studio's Files API.
 const FILES: &str = "https://generativelanguage.googleapis.com/";
 
-/// A part, taken apart.
+/// The members of a part.
 #[derive(Default)]
 pub(super) struct RawPart<'a> {
     pub text: Option<&'a str>,
     pub is_reasoning: bool,
     pub thought_signature: Option<ThoughtSignature>,
-    /// Thoughts that the client did not ask for and was given in the signature.
+    /// Reasoning that the client did not request and that its signature contained.
     pub hidden: Vec<Reasoning>,
     pub inline_data: Option<Node<'a>>,
     pub file_data: Option<Node<'a>>,
     pub call: Option<Node<'a>>,
     pub response: Option<Node<'a>>,
-    /// Members that change how the part is taken, or that are not known.
+    /// Members that modify the part, or are unknown.
     pub beside: Vec<(&'a str, Node<'a>)>,
 }
 
 impl<'a> RawPart<'a> {
-    /// Takes a client's part apart.
+    /// Reads a client's part.
     pub(super) fn read(node: Node<'a>) -> Result<Self, Malformed> {
         let mut part = Self::default();
         for (key, value) in node.expect_object()?.members() {
@@ -42,12 +42,12 @@ impl<'a> RawPart<'a> {
         Ok(part)
     }
 
-    /// Takes a provider's part apart, as far as it makes sense.
+    /// Reads a provider's part, and skips invalid members.
     pub(super) fn of_provider(node: Node<'a>) -> Self {
         let mut part = Self::default();
         for (key, value) in node.members() {
             if !value.is_null() {
-                // A member of the wrong type says nothing.
+                // A member of the wrong type is ignored.
                 let _ = part.member(key, value);
             }
         }
@@ -60,7 +60,7 @@ impl<'a> RawPart<'a> {
             "thought" => self.is_reasoning = value.expect_flag()?,
             "thoughtSignature" | "thought_signature" => {
                 let text = value.expect_text()?;
-                // What stands for a signature is none.
+                // Placeholders are not signatures.
                 let is_proof = !["", UNCHECKED, UNCHECKED_IN_BASE64].contains(&text);
                 match hidden::read(text) {
                     Some(reasoning) => self.hidden = reasoning,
@@ -78,17 +78,17 @@ impl<'a> RawPart<'a> {
         Ok(())
     }
 
-    /// True if the part says something that this dialect alone knows, such as code that it ran.
+    /// True if the part has content that only this dialect has, such as code that it ran.
     pub(super) fn is_foreign(&self) -> bool {
         let known = [self.inline_data, self.file_data, self.call, self.response];
         let is_known = self.text.is_some() || known.iter().any(Option::is_some);
-        // A picture drawn while thinking is not the answer's.
+        // An image drawn while thinking is not part of the answer.
         let is_sketch =
             self.is_reasoning && (self.inline_data.is_some() || self.file_data.is_some());
         is_sketch || (!is_known && !self.beside.is_empty())
     }
 
-    /// True for a part that brings hidden thoughts and nothing else.
+    /// True for a part with hidden reasoning and nothing else.
     pub(super) fn is_only_hidden(&self) -> bool {
         let others = [self.inline_data, self.file_data, self.call, self.response];
         let says_nothing =
@@ -96,8 +96,7 @@ impl<'a> RawPart<'a> {
         !self.hidden.is_empty() && says_nothing
     }
 
-    /// What the part says, but for calls and their results; with the thought that stands for a
-    /// signature on it.
+    /// The content of the part, except calls and their results, and a reasoning part for its signature.
     pub(super) fn into_parts(self, node: Node<'a>) -> Result<Vec<Part>, Malformed> {
         if self.is_foreign() {
             let foreign = DialectJson { dialect: Dialect::Gemini, json: node.json() };
@@ -135,7 +134,7 @@ pub(super) fn either<'a>(node: Node<'a>, camel: &str, snake: &str) -> Option<Nod
     node.get(camel).or_else(|| node.get(snake))
 }
 
-/// The elements of an array; of a single object, which Google takes for an array of one, itself.
+/// Reads the elements of an array. A single object counts as an array of one, as at Google.
 pub(super) fn each<T>(
     node: Node<'_>,
     mut read: impl FnMut(Node<'_>) -> Result<T, Malformed>,
@@ -146,7 +145,7 @@ pub(super) fn each<T>(
     node.read_items(read)
 }
 
-/// What bytes in the body are, by their type.
+/// Reads embedded data, by its media type.
 pub(super) fn inline(data: Node<'_>) -> Result<Content, Malformed> {
     let media_type = text_of(data, "mimeType", "mime_type")?
         .ok_or_else(|| Malformed::new("a media type"))
@@ -157,12 +156,12 @@ pub(super) fn inline(data: Node<'_>) -> Result<Content, Malformed> {
     Ok(of_type(media, display_name(data)?))
 }
 
-/// What lies at an address, by its type.
+/// Reads a reference to a file, by its media type.
 pub(super) fn file(data: Node<'_>) -> Result<Content, Malformed> {
     let address = text_of(data, "fileUri", "file_uri")?
         .ok_or_else(|| Malformed::new("the address of a file"))
         .within("fileUri")?;
-    // Only Google can read what lies in its stores.
+    // Only Google can read its own storage.
     let is_public = address.starts_with("http") && !address.starts_with(FILES);
     let address = address.to_owned();
     let source = if is_public { MediaSource::Url(address) } else { MediaSource::Id(address) };

@@ -1,15 +1,15 @@
 //! The conversation of a client's request.
 //!
-//! Calls and their results need ids that other dialects match them by. Where a client gives none, a
-//! call gets one that its place and content make, the same each time the history is sent, and a result
-//! that of the oldest open call of its name.
+//! Other dialects match calls and results by id. A call without one gets an id derived from its
+//! position and content, the same each time the history is sent; a result without one gets that of the
+//! oldest open call of its name.
 
 use super::part::{RawPart, each, either, file, inline};
 use crate::llm::{
     Content, Dialect, Json, Malformed, Node, Part, Role, ToolCall, ToolResult, Turn, Within,
 };
 
-/// The turns, and members beside parts that the canonical form has no place for, by their path.
+/// The turns, and members of parts that the canonical form lacks, by path.
 #[derive(Default)]
 pub(super) struct Contents {
     pub turns: Vec<Turn>,
@@ -47,7 +47,7 @@ impl Contents {
                 parts_so_far.push(self.call(call, raw).within("functionCall")?);
             } else {
                 let parts = raw.into_parts(node)?;
-                // A signature is the model's; on the words of a user it proves nothing.
+                // Signatures belong to the model; those on a user's text are dropped.
                 let is_kept = |part: &Part| {
                     role == Role::Assistant || !matches!(part.content, Content::Reasoning(_))
                 };
@@ -68,8 +68,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Gives a foreign signature that comes without words the thoughts before it. Streams bring it behind the
-    /// words that it proves, and Google's client keeps each piece as a part, or even a turn, of its own.
+    /// Attaches a foreign signature without text to the reasoning before it. Streams send the signature
+    /// after the text, and Google's client keeps each fragment as a part or even a turn of its own.
     fn with_words_before(&mut self, part: Part, parts_so_far: &mut Vec<Part>) -> Part {
         let Part { content: Content::Reasoning(mut thought_signature), cache } = part else {
             return part;
@@ -96,7 +96,7 @@ impl Contents {
         Part { content: Content::Reasoning(thought_signature), cache }
     }
 
-    /// Keeps what lies beside the data of a part, such as which seconds of a video count.
+    /// Keeps the members next to the data of a part, such as the range of a video.
     fn note(&mut self, raw: &RawPart<'_>) {
         if raw.is_foreign() {
             return;
@@ -157,7 +157,7 @@ impl Contents {
     }
 }
 
-/// Takes the words of the last part, if it is a thought without proof.
+/// Takes the text of the last part, if it is reasoning without a signature.
 fn take_open_reasoning(parts: &mut Vec<Part>) -> Option<String> {
     let is_open = |part: &mut Part| match &part.content {
         Content::Reasoning(reasoning) => {
@@ -169,7 +169,7 @@ fn take_open_reasoning(parts: &mut Vec<Part>) -> Option<String> {
     Some(reasoning.text)
 }
 
-/// A picture or document of a function's result.
+/// Reads an image or a document of a function's result.
 fn medium(node: Node<'_>) -> Result<Part, Malformed> {
     let inline_data = either(node, "inlineData", "inline_data");
     let content = match (inline_data, either(node, "fileData", "file_data")) {
@@ -180,8 +180,8 @@ fn medium(node: Node<'_>) -> Result<Part, Malformed> {
     Ok(Part::new(content))
 }
 
-/// The words of a function's result, and whether they tell that it failed. What is no single word
-/// under one of the usual names stays the JSON object that it is.
+/// The text of a function's result, and whether it is an error. A result that is not a single text
+/// under one of the usual names stays a JSON object.
 fn words(response: Node<'_>) -> (String, bool) {
     let mut members = response.members();
     if let (Some((key, value)), None) = (members.next(), members.next()) {
@@ -195,13 +195,13 @@ fn words(response: Node<'_>) -> (String, bool) {
     (response.json().text().to_owned(), false)
 }
 
-/// An id for a call that has none: the same for the same call at the same place. `seed` is the id of
-/// the answer, where there is one.
+/// An id for a call without one, the same for the same call at the same position. `seed` is the id of
+/// the response, if there is one.
 pub(super) fn call_id(seed: &str, ordinal: u64, name: &str, arguments: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for text in [seed, name, arguments] {
         hasher.update(text.as_bytes());
-        // No UTF-8 has this byte: it keeps the texts apart.
+        // A separator that UTF-8 text cannot contain.
         hasher.update(&[0xFF]);
     }
     hasher.update(&ordinal.to_le_bytes());

@@ -1,8 +1,7 @@
 //! A client's request.
 //!
-//! Members of `generationConfig` and `toolConfig` that this dialect alone knows are kept under their
-//! path (`generationConfig.speechConfig`), so that a warning names them and a request for Google's own
-//! API gets them back at their place.
+//! Members of `generationConfig` and `toolConfig` that only this dialect has are kept under their path
+//! (`generationConfig.speechConfig`), which warnings name, and written back there for Google's own API.
 
 use super::part::{RawPart, each, either};
 use super::read_contents::Contents;
@@ -14,10 +13,10 @@ use crate::llm::{
     ReasoningSettings, Role, Tool, ToolChoice, Turn, WebSearch, Within,
 };
 
-/// Path of what only the mode of a choice of tools says.
+/// Path of the tool choice's modes that only this dialect has.
 pub(super) const CALLING: &str = "toolConfig.functionCallingConfig.";
 
-/// Reads the whole body. The model and whether a stream is wanted come from the path.
+/// Reads the body. The path has the model and whether the response is streamed.
 pub(super) fn read(root: Node<'_>, path: &RequestPath<'_>) -> Result<ChatRequest, Malformed> {
     let mut request =
         ChatRequest { stream: path.stream, include_usage: true, ..ChatRequest::default() };
@@ -80,7 +79,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
     Ok(())
 }
 
-/// A content whose role says nothing, or a string.
+/// Reads a content, whose role is ignored, or a string.
 fn system(value: Node<'_>) -> Result<Turn, Malformed> {
     let parts = match value.text() {
         Some(text) => vec![Part::text(text)],
@@ -96,7 +95,7 @@ fn system(value: Node<'_>) -> Result<Turn, Malformed> {
     Ok(Turn::new(Role::System, parts))
 }
 
-/// The tools of one element: it names one kind by its key, and some clients put several in one.
+/// Reads the tools of one element. Its key names their kind; some clients put several into one.
 fn tools(
     value: Node<'_>,
     foreign: &mut Vec<(String, DialectJson)>,
@@ -123,7 +122,7 @@ fn tools(
     Ok(found)
 }
 
-/// A tool of one key.
+/// A tool with a single key.
 fn alone(key: &str, inner: Node<'_>) -> Tool {
     let mut out = Vec::new();
     crate::llm::write_object(&mut out, |object| object.raw(key, &inner.json()));
@@ -145,7 +144,7 @@ fn search(key: &str, inner: Node<'_>) -> Result<Tool, Malformed> {
     Ok(Tool::WebSearch(search))
 }
 
-/// A function. What it says beyond its arguments, such as the schema of its result, is told of.
+/// Reads a function. Members that other dialects lack, such as the schema of its result, are reported.
 fn function(
     value: Node<'_>,
     foreign: &mut Vec<(String, DialectJson)>,
@@ -194,8 +193,8 @@ fn tool_config(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malform
     Ok(())
 }
 
-/// Which functions may be called. That arguments come in pieces is not kept: a translated stream
-/// gives them as they come.
+/// Reads which functions may be called. Partial arguments are not kept: a translated stream sends them
+/// as they arrive.
 fn calling(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
     let mode = value.text_at("mode")?.unwrap_or_default().to_ascii_uppercase();
     let names = either(value, "allowedFunctionNames", "allowed_function_names");
@@ -253,7 +252,7 @@ fn generation_config(request: &mut ChatRequest, config: Node<'_>) -> Result<(), 
     }
     request.format = match (media_type, schema) {
         (Some("text/x.enum"), schema) => {
-            // A choice of one of several words: no other dialect has it.
+            // One of several values of a mode that no other dialect has.
             let mut keep = |key: &str, json| {
                 let foreign = DialectJson { dialect: Dialect::Gemini, json };
                 request.extra_fields.push((format!("generationConfig.{key}"), foreign));
@@ -328,7 +327,7 @@ fn thinking(request: &mut ChatRequest, config: Node<'_>) -> Result<(), Malformed
             }
             "thinkingBudget" | "thinking_budget" => match value.expect_i64().within(key)? {
                 0 => settings.is_off = true,
-                // As much as the model likes, which only this dialect can ask for.
+                // No limit, which only this dialect can request.
                 ..0 => {
                     let path = "generationConfig.thinkingConfig.thinkingBudget";
                     extra_fields::keep(&mut request.extra_fields, Dialect::Gemini, path, value);

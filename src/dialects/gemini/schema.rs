@@ -1,21 +1,20 @@
-//! Google's older schemas, a subset of OpenAPI 3.0 with types in upper case, as JSON Schema.
+//! Google's older schemas, a subset of OpenAPI 3.0 with upper-case types, converted to JSON Schema.
 //!
-//! What has the same meaning in both is kept as it is, unknown members included; a schema that is JSON
-//! Schema already passes unchanged but for its white space. The other direction is never needed: both
-//! APIs take JSON Schema in members of their own.
+//! Members with the same meaning in both are kept, unknown ones included; a schema that is JSON Schema
+//! already only loses white space. The reverse is never needed: both APIs have members for JSON Schema.
 
 use crate::llm::{Json, Node, ObjectWriter, write_array, write_object};
 
-/// Members that hold one schema.
+/// Members with one schema.
 const NESTED: [&str; 4] = ["items", "not", "additionalProperties", "additional_properties"];
 
-/// Members that hold several in an array.
+/// Members with an array of schemas.
 const LISTED: [&str; 6] = ["anyOf", "any_of", "oneOf", "allOf", "prefixItems", "prefix_items"];
 
-/// Members that hold several by name.
+/// Members with schemas by name.
 const NAMED: [&str; 4] = ["properties", "defs", "$defs", "definitions"];
 
-/// Counts, which Google writes as strings since they have 64 bits there.
+/// Counts, which Google writes as strings, since they have 64 bits.
 const COUNTS: [&str; 6] =
     ["maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties"];
 
@@ -27,7 +26,7 @@ pub(super) fn json_schema(schema: Node<'_>) -> Json {
     Json::of_written(String::from_utf8(out).unwrap_or_default())
 }
 
-/// Appends one schema. Nested no deeper than the parser lets any document be.
+/// Appends one schema. Its depth is limited by the parser.
 fn write(out: &mut Vec<u8>, schema: Node<'_>) {
     if !schema.is_object() {
         // True and false are schemas too.
@@ -51,7 +50,7 @@ fn member(object: &mut ObjectWriter<'_>, key: &str, value: Node<'_>, is_nullable
         "type" => write_type(object, value, is_nullable),
         "enum" if is_nullable => with_null(object, "enum", value, false),
         "anyOf" if is_nullable => with_null(object, "anyOf", value, true),
-        // What OpenAPI calls an enumeration by its format is one by its values.
+        // The values already make it an enumeration.
         "format" if value.text() == Some("enum") => {}
         "example" => object.array("examples", |array| array.raw(&value.json())),
         "ref" => reference(object, value),
@@ -88,7 +87,7 @@ fn write_type(object: &mut ObjectWriter<'_>, value: Node<'_>, is_nullable: bool)
     }
 }
 
-/// An array that null is added to, as a value or as the schema that allows it alone.
+/// An array with null added, as a value or as the schema that allows only null.
 fn with_null(object: &mut ObjectWriter<'_>, key: &str, value: Node<'_>, is_schemas: bool) {
     object.array(key, |array| {
         let mut has_null = false;
@@ -108,7 +107,7 @@ fn with_null(object: &mut ObjectWriter<'_>, key: &str, value: Node<'_>, is_schem
     });
 }
 
-/// Google writes `#/defs/Pet` where JSON Schema has `#/$defs/Pet`.
+/// Converts `#/defs/Pet` to JSON Schema's `#/$defs/Pet`.
 fn reference(object: &mut ObjectWriter<'_>, value: Node<'_>) {
     let Some(path) = value.text() else { return };
     match path.strip_prefix("#/defs/") {
@@ -117,7 +116,7 @@ fn reference(object: &mut ObjectWriter<'_>, value: Node<'_>) {
     }
 }
 
-/// `any_of` as `anyOf`.
+/// Converts `any_of` to `anyOf`.
 fn camel_case(key: &str) -> String {
     let mut out = String::with_capacity(key.len());
     let mut is_next_upper = false;

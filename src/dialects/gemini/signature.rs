@@ -1,9 +1,9 @@
-//! Signatures and bytes: what this dialect holds in base64.
+//! Signatures, which this dialect has in base64.
 //!
-//! A signature may lie on any part of the model's turn. On a thought it is the thought's and on a call
-//! the call's; that of words or pictures becomes a thought without words behind them, which goes back to
-//! where it was. Clients read signatures as base64 (google-genai refuses anything else), so that those
-//! of other vendors, which bear their vendor's name, are wrapped in it.
+//! Any part of a model turn may have one. That of a reasoning part or a call belongs to it; that of a
+//! text or an image becomes a reasoning part without text after it, and is written back to its place.
+//! Clients decode signatures (google-genai rejects anything but base64), so those of other vendors,
+//! which are prefixed with the vendor's name, are encoded too.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use super::base64::{decoded, encoded};
 use super::hidden;
 use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 
-/// Before a thought that its vendor has sealed, inside the wrapping.
+/// Prefix of encrypted reasoning, before encoding.
 const SEALED: &str = "sealed:";
 
-/// A signature as it came, and whether it is in truth a sealed thought.
+/// A signature, or encrypted reasoning in its place.
 pub(super) enum ThoughtSignature {
     Signature(Signature),
     Sealed(Signature),
@@ -35,7 +35,7 @@ impl ThoughtSignature {
         }
     }
 
-    /// The signature; a sealed thought is none.
+    /// The signature; none for encrypted reasoning.
     pub(super) fn signature(self) -> Option<Signature> {
         match self {
             Self::Signature(signature) => Some(signature),
@@ -43,7 +43,7 @@ impl ThoughtSignature {
         }
     }
 
-    /// A thought of these words, proven by this.
+    /// A reasoning part with this text and signature.
     pub(super) fn reasoning_part(self, text: String) -> Reasoning {
         let (signature, sealed) = match self {
             Self::Signature(signature) => (Some(signature), None),
@@ -53,8 +53,8 @@ impl ThoughtSignature {
     }
 }
 
-/// What a wrapping holds; none if the text is no wrapping of ours. Only what begins like one is taken
-/// apart, since signatures may be long.
+/// Decodes a signature that the gateway encoded; none for any other. Only the prefix is checked first,
+/// since signatures may be long.
 fn unwrapped(text: &str) -> Option<String> {
     let head = decoded(text.get(..24).unwrap_or(text))?;
     let head = String::from_utf8(head).ok()?;
@@ -65,7 +65,7 @@ fn unwrapped(text: &str) -> Option<String> {
     String::from_utf8(decoded(text)?).ok().filter(|inner| inner.contains('#'))
 }
 
-/// True for a signature that Google has not made.
+/// True for a signature that Google did not make.
 pub(in crate::dialects) fn is_foreign_signature(text: &str) -> bool {
     match ThoughtSignature::read(text) {
         _ if hidden::holds_reasoning(text) => true,
@@ -82,20 +82,20 @@ pub(in crate::dialects) fn for_client(signature: &Signature) -> Cow<'_, str> {
     Cow::Owned(encoded(signature.write(Dialect::Gemini).as_bytes()))
 }
 
-/// The sealed thought for a client.
+/// The encrypted reasoning for a client.
 pub(super) fn sealed_for_client(sealed: &Signature) -> String {
     encoded(format!("{SEALED}{}", sealed.write(Dialect::Gemini)).as_bytes())
 }
 
-/// A part and the signature that lies on it.
+/// A part with its signature.
 #[derive(Debug)]
 pub(super) struct SignedPart<'a> {
     pub part: &'a Part,
     pub signature: Option<Cow<'a, str>>,
 }
 
-/// Brings the signatures of a turn to the parts they lie on. `text_of` writes the proof of a thought or
-/// call, or says none.
+/// Assigns the signatures of a turn to their parts. `text_of` returns the text of a signature, or none
+/// to drop it.
 pub(super) fn signed<'a>(
     parts: &'a [Part],
     mut text_of: impl FnMut(PartSignature<'a>) -> Option<Cow<'a, str>>,
@@ -114,7 +114,7 @@ pub(super) fn signed<'a>(
                 } else if is_own(reasoning) {
                     let before = found.last_mut().filter(|before| takes_back(before));
                     match (before, rest.peek().map(|next| &next.content)) {
-                        // A signed call is the rule, signed words are the exception.
+                        // Calls are usually signed, texts rarely.
                         (_, Some(Content::ToolCall(call))) if call.signature.is_none() => {
                             waiting = signature;
                             continue;
@@ -145,7 +145,7 @@ pub(super) fn signed<'a>(
     found
 }
 
-/// A proof that a part holds.
+/// A signature in a part.
 #[derive(Clone, Copy)]
 pub(super) enum PartSignature<'a> {
     Signature(&'a Signature),
@@ -172,7 +172,7 @@ fn is_own(reasoning: &Reasoning) -> bool {
     own && reasoning.sealed.is_none()
 }
 
-/// Words and pictures may have been signed themselves.
+/// True if the part may have had a signature of its own: a text or an image.
 fn takes_back(before: &SignedPart<'_>) -> bool {
     let kind = matches!(
         before.part.content,
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// Which parts remain, by kind, and what lies on them.
+    /// The remaining parts, by kind, with their signatures.
     fn placed(parts: &[Part]) -> Vec<(char, String)> {
         signed(parts, |held| Some(held.for_client()))
             .iter()

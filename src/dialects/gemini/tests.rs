@@ -1,4 +1,4 @@
-//! Tests of the dialect as a whole, beyond what the grid shows.
+//! Tests of the whole dialect, beyond the grid.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn assemble(chunks: Vec<Chunk>) -> Option<Answer> {
     assembler.finish().expect("no error")
 }
 
-/// A candidate of these parts; with a reason it is complete.
+/// A candidate with these parts. With a reason it is complete.
 fn piece(parts: Value, reason: Option<&str>) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}});
     if let Some(reason) = reason {
@@ -82,7 +82,7 @@ fn thought_signature(text: &str) -> Part {
     Part::new(Content::Reasoning(reasoning))
 }
 
-/// A request whose client shows thoughts.
+/// A request that asks for reasoning.
 fn with_reasoning() -> ChatRequest {
     let reasoning = ReasoningSettings { is_shown: Some(true), ..ReasoningSettings::default() };
     ChatRequest { reasoning: Some(reasoning), ..ChatRequest::default() }
@@ -344,7 +344,7 @@ fn result(id: &str, text: &str) -> ToolResult {
     ToolResult { id: id.to_owned(), name: None, parts, is_error: false }
 }
 
-/// A request in which the model called `get_weather` with this id, and got this.
+/// A request in which the model called `get_weather` with this id, and the result.
 fn answered(result: ToolResult) -> ChatRequest {
     let call = ToolCall {
         id: "call_1".to_owned(),
@@ -420,7 +420,7 @@ fn foreign_calls_pass_signature_validation() {
     let (signature, warnings) = found("gemini-3-pro-preview");
     assert_eq!(signature, "skip_thought_signature_validator");
     assert!(warnings.starts_with("changed a tool call:"), "{warnings}");
-    // Of calls made at once only the first is signed.
+    // Of parallel calls only the first is signed.
     let call = |signature: Option<Signature>| {
         let call = ToolCall { id: "1".into(), name: "f".into(), signature, ..ToolCall::default() };
         Part::new(Content::ToolCall(call))
@@ -434,7 +434,8 @@ fn foreign_calls_pass_signature_validation() {
     assert_eq!(warnings, "");
 }
 
-/// Who is answered by another vendor may go on with Gemini, which refuses calls that nobody signed.
+/// A client that got a response from another vendor may continue with Gemini, which rejects unsigned
+/// calls.
 #[test]
 fn foreign_calls_are_marked_for_gemini() {
     let call = ToolCall { id: "1".into(), name: "f".into(), ..ToolCall::default() };
@@ -450,7 +451,7 @@ fn foreign_calls_are_marked_for_gemini() {
     assert_eq!(content["parts"][0]["thoughtSignature"], mark);
     let streamed = encoded(&chunks_of(&answer));
     assert!(streamed.iter().any(|it| it.to_string().contains(mark)), "{streamed:?}");
-    // It is a signature for nobody else.
+    // No other vendor uses it as a signature.
     for mark in [mark, super::UNCHECKED] {
         content["parts"][0]["thoughtSignature"] = mark.into();
         let found = request(&json!({ "contents": [content] }));
@@ -473,7 +474,7 @@ fn text_signatures_return_to_their_text() {
     assert_eq!(warnings, "");
 }
 
-/// A stream brings the proof of a thought behind its words, and clients keep the pieces as they came.
+/// A stream has the signature of reasoning after its text, and clients keep the fragments as they came.
 #[test]
 fn chunks_of_foreign_thinking_are_merged() {
     let signature = Signature { dialect: Dialect::AnthropicMessages, text: "sig".to_owned() };
@@ -500,7 +501,7 @@ fn chunks_of_foreign_thinking_are_merged() {
         assert_eq!(parts.len(), 2, "{turns:?}");
         assert_eq!(parts[0], &whole, "{turns:?}");
     }
-    // Words of the answer keep the thought before them apart.
+    // Answer text separates the reasoning before it.
     let words = json!({"text": "Hi"});
     let found = request(&json!({"contents": [turn(&[&one, &words, &thought_signature])]}));
     assert_eq!(found.turns[0].parts.len(), 3);
@@ -742,10 +743,10 @@ fn malformed_responses_are_rejected() {
         let whole = Scanner::default().read(text.as_bytes(), super::failure).expect("JSON");
         assert_eq!(whole.as_ref(), Some(reported), "{body}");
     }
-    // The prompt was read before, whatever is said of it again.
+    // The prompt was accepted, whatever a later event reports.
     let chunks = decode(&[piece(json!([{"text": "x"}]), Some("STOP")), blocked.clone()]);
     assert!(chunks.contains(&Chunk::Done));
-    // Nothing at all, and no reason.
+    // No candidates, and no reason.
     let empty = json!({"usageMetadata": {"promptTokenCount": 9}, "candidates": []});
     let whole = Scanner::default().read(empty.to_string().as_bytes(), super::failure);
     let whole = whole.expect("JSON").expect("an error");
@@ -768,7 +769,7 @@ fn odd_chunks_are_read_leniently() {
         json!({"candidates": [{"content": {"parts": null, "role": "model"}, "index": null}]}),
         piece(json!([{"text": null}, {"text": 5}, {"text": "a"}, {"inlineData": {}}, {}]), None),
         piece(json!([{"executableCode": {"code": "1"}}]), Some("STOP")),
-        // Some models say with every piece that they have stopped.
+        // Some models send a finish reason with every fragment.
         piece(json!([{"text": "b"}]), Some("STOP")),
         json!({"usageMetadata": {"promptTokenCount": 1}}),
     ]);
@@ -809,7 +810,7 @@ fn signed_text_agrees_whole_and_streamed() {
     let kinds = &whole.choices[0].parts;
     assert_eq!(kinds.len(), 7);
     assert_eq!(kinds[2], thought_signature("c2ln"));
-    // And a client gets them where they were.
+    // And a client gets them in place.
     let mut out = Vec::new();
     Gemini.write_answer(&whole, &with_reasoning(), 0, &mut out);
     let written: Value = serde_json::from_slice(&out).expect("JSON");
@@ -882,7 +883,7 @@ fn logprobs_and_citations_agree_whole_and_streamed() {
     assert_eq!(assemble(decode(&encoded(&chunks_of(&whole)))), Some(whole));
 }
 
-/// The pieces of the event stream that a client gets.
+/// The chunks of a client's event stream.
 fn encoded(chunks: &[Chunk]) -> Vec<Value> {
     let mut encoder = Gemini.stream_encoder(&with_reasoning(), 0);
     let mut out = Vec::new();
@@ -987,7 +988,7 @@ fn array_framing_ends_only_if_complete() {
     assert!(text.contains("UNAVAILABLE") && serde_json::from_str::<Value>(&text).is_err());
 }
 
-// What this dialect can say, in the form that reading gives it.
+// Content that this dialect can express, in the form in which it is read.
 
 fn words() -> impl Strategy<Value = String> {
     "[a-z\"\\\\\n é€😀{}]{1,12}"
@@ -1029,7 +1030,7 @@ fn user_turn() -> impl Strategy<Value = Turn> {
     prop::collection::vec(part, 1..3).prop_map(|parts| Turn::new(Role::User, parts))
 }
 
-/// Thoughts, words and then calls, whose ids are made of their place.
+/// Reasoning, text and then calls, whose ids derive from their position.
 fn model_turn() -> impl Strategy<Value = (Vec<Part>, Vec<(String, Option<Signature>)>)> {
     let reasoning = (words(), signature()).prop_map(|(text, signature)| {
         vec![Part::new(Content::Reasoning(Reasoning { text, signature, ..Reasoning::default() }))]
@@ -1055,12 +1056,12 @@ fn conversation() -> impl Strategy<Value = Vec<Turn>> {
         for (round, (user, (mut parts, calls), given, is_error)) in
             exchanges.into_iter().enumerate()
         {
-            // Neighbours are merged: after results the user is silent.
+            // Neighbors are merged: after results the user adds nothing.
             if turns.last().is_none_or(|turn: &Turn| turn.role != Role::Tool) {
                 turns.push(user);
             }
             let mut results = Vec::new();
-            // An unsigned call takes the signature of words before it.
+            // An unsigned call takes the signature of the text before it.
             if calls.first().is_some_and(|(_, signature)| signature.is_none()) {
                 parts.truncate(1);
             }
@@ -1176,7 +1177,7 @@ proptest! {
         usage in (0..9999_u64, 0..9999_u64),
     ) {
         let mut choice = crate::llm::Choice { parts, ..crate::llm::Choice::default() };
-        // Words that follow each other without a signature between them are one text.
+        // Texts without a signature between them are one text.
         choice.parts.dedup_by(|later, before| {
             let kind = |part: &Part| matches!(part.content, Content::Reasoning(_));
             kind(later) == kind(before)
@@ -1209,7 +1210,7 @@ proptest! {
     }
 }
 
-/// The thoughts, words and calls of an answer, and the kinds of signature on them.
+/// The reasoning, text and calls of a response, and the kinds of their signatures.
 fn hidden_answer(signature: Option<Signature>, sealed: Option<Signature>) -> Answer {
     let reasoning = Reasoning { id: None, text: "hm, x".to_owned(), signature, sealed };
     let call = ToolCall {
@@ -1227,7 +1228,7 @@ fn hidden_answer(signature: Option<Signature>, sealed: Option<Signature>) -> Ans
     Answer { choices: vec![Choice { parts, ..Choice::default() }], ..Answer::default() }
 }
 
-/// The parts that a client which asked for no thoughts has of the answer: whole, and streamed.
+/// The parts of a response for a client that did not request reasoning: complete, and streamed.
 fn without_reasoning_of(answer: &Answer) -> [Vec<Value>; 2] {
     let mut out = Vec::new();
     Gemini.write_answer(answer, &ChatRequest::default(), 0, &mut out);
@@ -1247,7 +1248,7 @@ fn without_reasoning_of(answer: &Answer) -> [Vec<Value>; 2] {
     [whole, streamed]
 }
 
-/// The parts of the model's turn when these come back.
+/// The parts of the model's turn when the client sends these back.
 fn read_back(parts: &[Value]) -> Vec<Part> {
     let contents =
         json!([{"role": "user", "parts": [{"text": "x"}]}, {"role": "model", "parts": parts}]);
@@ -1267,7 +1268,7 @@ fn thoughts_that_nobody_asked_for_come_back_from_signatures() {
             assert!(parts.iter().all(|part| part.get("thought").is_none()), "{parts:?}");
             let text: String = parts.iter().filter_map(|it| it["text"].as_str()).collect();
             assert_eq!(text, "Hello");
-            // Each lies on the part that follows it; what nobody signed, on the call alone.
+            // Each belongs to the part that follows it; unsigned reasoning to a call only.
             let is_proven = signature.is_some() || sealed.is_some();
             let text_part = parts.iter().find(|part| part["text"] == "Hello").expect("words");
             assert_eq!(text_part.get("thoughtSignature").is_some(), is_proven, "{parts:?}");
@@ -1307,19 +1308,19 @@ fn hidden_thoughts_without_a_part_behind_them() {
         ..Answer::default()
     };
     let claude = Some(Signature { dialect: Dialect::AnthropicMessages, text: "S==".to_owned() });
-    // One without a proof is of no use to anyone.
+    // Unsigned reasoning is dropped.
     for parts in without_reasoning_of(&answer(vec![reasoning_part(None), Part::text("Hi")])) {
         assert!(parts.iter().all(|part| part.get("thoughtSignature").is_none()), "{parts:?}");
         assert!(!json!(parts).to_string().contains("hm"), "{parts:?}");
     }
-    // A signed one is the last part's.
+    // Signed reasoning stays with the last part.
     for parts in without_reasoning_of(&answer(vec![reasoning_part(claude.clone())])) {
         let last = parts.last().expect("a part");
         assert!(last.get("thought").is_none() && last["text"] == "", "{parts:?}");
         let back = read_back(&parts);
         assert!(back.contains(&reasoning_part(claude.clone())), "{back:?}");
     }
-    // Google's own needs no words.
+    // Google's own signature needs no text.
     let own = Some(Signature { dialect: Dialect::Gemini, text: "c2ln".to_owned() });
     for parts in without_reasoning_of(&answer(vec![reasoning_part(own), Part::text("Hi")])) {
         assert_eq!(parts[0], json!({"text": "Hi", "thoughtSignature": "c2ln"}));

@@ -1,14 +1,14 @@
-//! Counts of tokens, in both directions.
+//! Token counts, read and written.
 //!
-//! Google's prompt includes what was cached, and excludes what tools put in; its candidates exclude the
-//! thoughts. Both are added here, since the canonical counts include them.
+//! Google's prompt count includes cached tokens and excludes those that tools added; its candidates
+//! exclude reasoning. Both are added here, since the canonical counts include them.
 
 use crate::llm::{Node, ObjectWriter, Usage};
 
-/// Largest count believed, as in [`Usage`].
+/// The largest plausible count, as in [`Usage`].
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 
-/// Reads `usageMetadata`. None if it has no count at all.
+/// Reads `usageMetadata`. None if it has no counts.
 pub(super) fn read(metadata: Node<'_>) -> Option<Usage> {
     let mut is_bent = false;
     let mut count = |key: &str| {
@@ -32,7 +32,7 @@ pub(super) fn read(metadata: Node<'_>) -> Option<Usage> {
         (None, None) => tools,
     };
     let output = match (answer, total) {
-        // Some models have counted the thoughts among the candidates; the sum tells.
+        // Some models include reasoning in the candidates; the total shows it.
         (Some(answer), Some(total)) if answer >= reasoning && input + answer == total => answer,
         (Some(answer), _) => answer + reasoning,
         (None, Some(total)) => total.saturating_sub(input).max(reasoning),
@@ -57,7 +57,7 @@ pub(super) fn read(metadata: Node<'_>) -> Option<Usage> {
     })
 }
 
-/// The tokens of those kinds in one of the lists by modality.
+/// The tokens of these modalities in a list.
 fn of_modality(metadata: Node<'_>, key: &str, kinds: &[&str]) -> u64 {
     let details = metadata.get(key).into_iter().flat_map(Node::items);
     let of_kind = details.filter(|detail| kinds.contains(&detail.text_of("modality")));
@@ -67,7 +67,7 @@ fn of_modality(metadata: Node<'_>, key: &str, kinds: &[&str]) -> u64 {
 
 /// Writes the members of `usageMetadata`.
 pub(super) fn write(object: &mut ObjectWriter<'_>, usage: &Usage) {
-    // Beside the output at some vendors, so that it may be more than that.
+    // Some vendors count it apart from the output, so that it may be larger.
     let reasoning = usage.reasoning_tokens.min(usage.output_tokens);
     object.number("promptTokenCount", usage.input_tokens);
     if usage.cached_tokens > 0 {
@@ -139,7 +139,7 @@ mod tests {
             16,
             3,
         );
-        // Candidates that include the thoughts, as the sum tells.
+        // Candidates that include the reasoning, according to the total.
         check(
             r#"{"promptTokenCount":20,"candidatesTokenCount":30,"thoughtsTokenCount":20,
                 "totalTokenCount":50}"#,

@@ -1,4 +1,5 @@
-//! The conversation as Google takes it: turns of the user and the model in turns, instructions apart.
+//! The conversation as Google accepts it: alternating user and model contents, and the instructions
+//! apart.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,23 +14,23 @@ use crate::llm::{
     ObjectWriter, Part, RefusedSetting, Role, ToolCall, ToolResult, Turn,
 };
 
-/// What Google publishes for calls that no Gemini model has made, such as those of another vendor's
-/// model earlier in the conversation ("Thought signatures", questions at its end): such a call is not
-/// checked.
+/// Google's placeholder for calls that no Gemini model made, such as those of another vendor's model
+/// earlier in the conversation ("Thought signatures", questions at its end). Such a call is not
+/// verified.
 pub(in crate::dialects) const UNCHECKED: &str = "skip_thought_signature_validator";
 
-/// The same as bytes in base64, the other form that Google takes. Clients get this one, since some of them
-/// read no base64 with `_`.
+/// The same in base64, the other form that Google accepts. Clients get this one, since some do not
+/// support base64 with `_`.
 pub(super) const UNCHECKED_IN_BASE64: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 
-/// Writes contents and remembers which call has which name.
+/// Writes contents, and remembers the names of calls.
 pub(super) struct ContentsWriter<'a> {
     rules: &'a ModelRules,
-    /// By id of the call.
+    /// By call id.
     names: HashMap<&'a str, &'a str>,
 }
 
-/// One content: turns of one side that follow each other.
+/// One content: adjacent turns of one role.
 struct Group<'a> {
     role: &'static str,
     parts: Vec<SignedPart<'a>>,
@@ -192,7 +193,7 @@ fn is_instruction(turn: &Turn) -> bool {
     matches!(turn.role, Role::System | Role::Developer)
 }
 
-/// The turns as contents: neighbours of one side together, and none that says nothing.
+/// Groups the turns into contents: adjacent turns of one role are merged, empty ones dropped.
 fn groups<'a>(turns: &[&'a Turn], warnings: &mut Warnings) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::with_capacity(turns.len());
     for turn in turns {
@@ -211,7 +212,7 @@ fn groups<'a>(turns: &[&'a Turn], warnings: &mut Warnings) -> Vec<Group<'a>> {
     groups
 }
 
-/// A proof that Google can check.
+/// The signature, if Google can verify it.
 fn own<'a>(held: PartSignature<'a>, warnings: &mut Warnings) -> Option<Cow<'a, str>> {
     let text = match held {
         PartSignature::Signature(signature) => signature.for_provider(Dialect::Gemini),
@@ -223,7 +224,7 @@ fn own<'a>(held: PartSignature<'a>, warnings: &mut Warnings) -> Option<Cow<'a, s
     text.map(Cow::Borrowed)
 }
 
-/// True for what is left out of a turn: empty words, and thoughts without any that are not Google's.
+/// True for content that is dropped: empty text, and reasoning without text that is not Google's.
 pub(super) fn is_lost(_: Role, content: &Content) -> bool {
     match content {
         Content::Reasoning(reasoning) => {
@@ -235,7 +236,7 @@ pub(super) fn is_lost(_: Role, content: &Content) -> bool {
     }
 }
 
-/// False for empty words, which Google refuses.
+/// False for empty text, which Google rejects.
 fn says_something(content: &Content) -> bool {
     match content {
         Content::Text(text) => !text.text.is_empty(),
@@ -259,7 +260,7 @@ fn instruction(array: &mut ArrayWriter<'_>, part: &Part) -> Result<(), Unsupport
     }
 }
 
-/// Writes the members of a part that is words, a thought or bytes.
+/// Writes the members of a text, reasoning or media part.
 fn write_content(
     object: &mut ObjectWriter<'_>,
     content: &Content,
@@ -283,7 +284,7 @@ fn write_content(
         Content::Audio(media) => return write_media(object, media, "audio"),
         Content::Video(media) => return write_media(object, media, "a video"),
         Content::File(File { media, name, context, with_citations }) => {
-            // AI Studio refuses the name that Vertex has for it and does not use.
+            // AI Studio rejects the name, and Vertex ignores it.
             if name.is_some() {
                 warnings.dropped("the name of a file", "gemini has no place for it");
             }
@@ -300,7 +301,7 @@ fn write_content(
     Ok(())
 }
 
-/// Writes one of the pictures or documents that a tool gave.
+/// Writes an image or document of a tool result.
 fn medium(
     array: &mut ArrayWriter<'_>,
     part: &Part,
@@ -317,9 +318,9 @@ fn medium(
 
 /// Writes `inlineData` or `fileData`.
 ///
-/// What may be at an address: AI Studio reads its own files, YouTube, and since January 2026 what is
-/// public or signed for (Gemini API, "File input methods"); Vertex reads `gs://`, YouTube and what is
-/// public ("Inference"). Which of them it is, is not known here: what it cannot reach, it says.
+/// Supported locations: AI Studio reads its own files, YouTube, and since January 2026 public and
+/// signed URLs (Gemini API, "File input methods"); Vertex reads `gs://`, YouTube and public URLs
+/// ("Inference"). Which API it is, is unknown here; it rejects what it cannot read.
 pub(super) fn write_media(
     object: &mut ObjectWriter<'_>,
     media: &Media,
@@ -352,7 +353,7 @@ pub(super) fn write_media(
     Ok(())
 }
 
-/// The media types that both APIs list, by the ending of an address.
+/// The media types that both APIs support, by file extension.
 const ENDINGS: [(&str, &str); 32] = [
     ("png", "image/png"),
     ("jpg", "image/jpeg"),
@@ -388,13 +389,13 @@ const ENDINGS: [(&str, &str); 32] = [
     ("wmv", "video/wmv"),
 ];
 
-/// True for bytes at an address, of which nothing tells the media type.
+/// True for a URL whose media type is unknown.
 pub(super) fn has_unknown_type(media: &Media) -> bool {
     let MediaSource::Url(address) = &media.source else { return false };
     media.media_type.is_none() && type_of_address(address).is_none()
 }
 
-/// The media type that an address tells by its ending; films at YouTube have none.
+/// The media type of the URL's file extension. YouTube videos have none.
 fn type_of_address(address: &str) -> Option<&'static str> {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default();
@@ -407,7 +408,7 @@ fn type_of_address(address: &str) -> Option<&'static str> {
     ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, media_type)| *media_type)
 }
 
-/// Writes `functionCall`. False if the arguments were no object and had to become one.
+/// Writes `functionCall`. False if the arguments were not an object and had to be put into one.
 pub(super) fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) -> bool {
     object.object("functionCall", |inner| {
         inner.optional_text("id", Some(call.id.as_str()).filter(|id| !id.is_empty()));
@@ -429,8 +430,8 @@ pub(super) fn write_call(object: &mut ObjectWriter<'_>, call: &ToolCall) -> bool
     })
 }
 
-/// Writes `response`, which must be an object: the words as they are where they are one, else under a
-/// name. Reading gives the words again.
+/// Writes `response`, which must be an object: the text itself if it is one, else the text in a member.
+/// Reading restores the text.
 fn write_words(response: &mut ObjectWriter<'_>, text: &str, is_error: bool) {
     if is_error {
         return response.object("response", |inner| inner.text("error", text));
@@ -441,7 +442,7 @@ fn write_words(response: &mut ObjectWriter<'_>, text: &str, is_error: bool) {
     }
 }
 
-/// True for an object that reading would take for words under one of the usual names.
+/// True for an object that would be read as a text in a member.
 fn is_like_ours(text: &str) -> bool {
     if !["\"result\"", "\"output\"", "\"error\""].iter().any(|key| text.contains(key)) {
         return false;

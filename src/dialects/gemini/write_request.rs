@@ -1,8 +1,8 @@
-//! A request as Google takes it.
+//! A request for Google.
 //!
-//! Schemas are written as JSON Schema, in `parametersJsonSchema` and `responseJsonSchema`: AI Studio has
-//! them in v1beta (google-ai-generativelanguage 0.12.1) and in v1 (where google-genai 3.4 sends them),
-//! Vertex in v1 and v1beta1 (discovery documents of 2026-11-06).
+//! Schemas are written as JSON Schema, in `parametersJsonSchema` and `responseJsonSchema`: AI Studio
+//! has them in v1beta (google-ai-generativelanguage 0.12.1) and in v1 (where google-genai 3.4 sends
+//! them), Vertex in v1 and v1beta1 (discovery documents of 2026-11-06).
 
 use super::read_request::CALLING;
 use super::write_contents::ContentsWriter;
@@ -15,16 +15,16 @@ use crate::llm::{
     ReasoningSettings, ThinkingForm, Tool, ToolChoice, WebSearch, write_object,
 };
 
-/// What this dialect has no word for.
+/// The reason in warnings about members that the dialect lacks.
 const NO_SUCH: &str = "gemini has no such setting";
 
-/// Most texts that may end an answer (Gemini API, `GenerationConfig`).
+/// Maximum number of stop sequences (Gemini API, `GenerationConfig`).
 const STOPS_MAX: usize = 5;
 
-/// Most alternatives of a token (Gemini API, `GenerationConfig`).
+/// Maximum number of alternatives of a token (Gemini API, `GenerationConfig`).
 const LOGPROBS_MAX: u64 = 20;
 
-/// Appends the whole body.
+/// Appends the body.
 pub(super) fn write(
     request: &ChatRequest,
     target: &TargetModel<'_>,
@@ -46,7 +46,7 @@ pub(super) fn write(
     })
 }
 
-/// Settings of the canonical form that this dialect cannot say.
+/// Warns about settings that this dialect lacks.
 fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
     let sampling = &request.sampling;
     for (name, is_there) in [
@@ -64,8 +64,8 @@ fn without_word(request: &ChatRequest, warnings: &mut Warnings) {
     }
 }
 
-/// Writes what this dialect alone knows at the top, and warns of what another knows or what lies where
-/// it cannot be put back.
+/// Writes this dialect's extra fields at the top level, and warns about those of others and those that
+/// cannot be put back.
 fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     extra_fields::warn_of_others(request, Dialect::Gemini, warnings);
     for (key, foreign) in
@@ -80,7 +80,7 @@ fn foreign_members(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings:
     }
 }
 
-/// The members that this dialect alone knows directly under `path`.
+/// The extra fields of this dialect directly below `path`.
 fn kept<'a>(request: &'a ChatRequest, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Json)> {
     request.extra_fields.iter().filter_map(move |(key, foreign)| {
         let name = key.strip_prefix(path)?;
@@ -137,8 +137,8 @@ fn write_function(functions: &mut ArrayWriter<'_>, function: &Function, warnings
     }
 }
 
-/// Sites to leave out are Vertex's alone; AI Studio refuses the request, which is better than a search
-/// where none is wanted.
+/// Only Vertex can exclude sites. AI Studio rejects the request, which is better than an unwanted
+/// search.
 fn write_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &mut Warnings) {
     array.object(|tool| {
         tool.object("googleSearch", |inner| {
@@ -241,7 +241,7 @@ fn sampling(object: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut
     object.optional_float("presencePenalty", sampling.presence_penalty);
     object.optional_float("frequencyPenalty", sampling.frequency_penalty);
     if let Some(seed) = sampling.seed {
-        // Google's has 32 bits.
+        // Google's seed has 32 bits.
         let short = i32::try_from(seed).unwrap_or_else(|_| {
             warnings.changed("seed", "its upper half was folded into 32 bits");
             folded(seed)
@@ -250,7 +250,7 @@ fn sampling(object: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut
     }
 }
 
-/// Another number for another seed, as far as 31 bits reach.
+/// Maps different seeds to different numbers, as far as 31 bits allow.
 fn folded(seed: i64) -> i32 {
     let bits = seed.unsigned_abs();
     let short = (bits ^ (bits >> 32)) & 0x7FFF_FFFF;
@@ -261,7 +261,7 @@ fn write_format(object: &mut ObjectWriter<'_>, format: &Format, warnings: &mut W
     match format {
         Format::Text => object.text("responseMimeType", "text/plain"),
         Format::JsonObject => object.text("responseMimeType", "application/json"),
-        // The name is for people, and Google always holds to the schema.
+        // The name is for people, and Google always enforces the schema.
         Format::JsonSchema { description, schema, .. } => {
             if description.is_some() {
                 warnings.dropped("description of the answer's schema", NO_SUCH);
@@ -324,7 +324,7 @@ fn thinking(
     });
 }
 
-/// The level for an effort in OpenAI's words, and whether it says less than was asked.
+/// The level for one of OpenAI's efforts, and whether it is lower than requested.
 fn level(effort: &str) -> (&'static str, bool) {
     match effort {
         "minimal" => ("MINIMAL", false),
@@ -335,8 +335,8 @@ fn level(effort: &str) -> (&'static str, bool) {
     }
 }
 
-/// Labels on the bill. Google holds their form narrow, and refuses the request otherwise (Google
-/// Cloud, "Labels": at most 63 lower-case letters, digits, `_` and `-`, a letter first in a key).
+/// Labels for billing. Google rejects requests with other keys and values (Google Cloud, "Labels": at
+/// most 63 lower-case letters, digits, `_` and `-`, a letter first in a key).
 fn labels(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let plain = |text: &str| {
         let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
@@ -356,7 +356,7 @@ fn labels(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut War
     }
 }
 
-/// AI Studio's classes; what OpenAI's clients say for the usual one needs no word.
+/// AI Studio's tiers; OpenAI's default is omitted.
 fn write_tier(root: &mut ObjectWriter<'_>, request: &ChatRequest, warnings: &mut Warnings) {
     let tier = request.service_tier.as_deref();
     match tier.map(|tier| service_tier::of_request(tier).unwrap_or(tier)) {

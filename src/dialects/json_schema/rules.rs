@@ -1,35 +1,36 @@
-//! What each vendor takes of JSON Schema, as data.
+//! The subset of JSON Schema that each vendor supports, as data.
 
 /// A vendor's subset.
 pub(in crate::dialects) struct SchemaRules {
-    /// Keywords that are taken as they are; `type` and `enum` always are.
+    /// Keywords that are kept; `type` and `enum` always are.
     pub(super) keywords: &'static [&'static str],
-    /// Values of `format` that are taken.
+    /// Values of `format` that are supported.
     pub(super) formats: &'static [&'static str],
-    /// How objects say that they have no other members.
+    /// How objects are closed.
     pub(super) closing: Closing,
-    /// `anyOf` is taken, and types beside null.
+    /// `anyOf` is supported, and a list of types.
     pub(super) takes_unions: bool,
-    /// `$ref` and `$defs` are taken, the reference alone.
+    /// `$ref` and `$defs` are supported, without other members.
     pub(super) takes_references: bool,
-    /// A schema may contain itself.
+    /// Recursive schemas are supported.
     pub(super) takes_recursion: bool,
-    /// `minItems` is taken, as 0 or 1 only.
+    /// `minItems` is supported with 0 or 1 only.
     pub(super) least_items: bool,
-    /// Each object has a required member.
+    /// Each object needs a required member.
     pub(super) wants_required: bool,
 }
 
-/// How objects say that they have no other members.
+/// How objects exclude members without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closing {
-    /// Each says `additionalProperties: false`, whatever it said before.
+    /// Each object gets `additionalProperties: false`.
     Always,
-    /// Each says it, and all its members are required: a schema that says otherwise is refused.
+    /// Each object gets it, and requires all of its members; a schema with optional members is
+    /// rejected.
     Strict,
-    /// As the schema has it.
+    /// Unchanged.
     Free,
-    /// The keyword is not taken.
+    /// The keyword is not supported.
     Unset,
 }
 
@@ -40,7 +41,7 @@ impl SchemaRules {
 }
 
 /// Anthropic's structured outputs and strict tools (its page "Structured outputs", and
-/// `lib/_parse/_transform.py` of anthropic 2.14, which leaves out the same).
+/// `lib/_parse/_transform.py` of anthropic 2.14, which omits the same keywords).
 pub(in crate::dialects) const CLAUDE: SchemaRules = SchemaRules {
     keywords: &["title", "default", "const"],
     formats: &[
@@ -63,7 +64,8 @@ pub(in crate::dialects) const CLAUDE: SchemaRules = SchemaRules {
     wants_required: false,
 };
 
-/// Amazon's, for all models (Bedrock user guide, "Get validated JSON results from models"): the same.
+/// Amazon's, for all models (Bedrock user guide, "Get validated JSON results from models"): the same as
+/// Claude's.
 pub(in crate::dialects) const BEDROCK: SchemaRules = CLAUDE;
 
 /// OpenAI's strict formats and functions (its guide "Structured model outputs", supported schemas).

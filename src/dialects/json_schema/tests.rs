@@ -1,9 +1,9 @@
-//! Schemas in each vendor's subset, and what was left out.
+//! Schemas in each vendor's subset, and the keywords that were left out.
 
 use super::*;
 use serde_json::{Value, json};
 
-/// The schema that `rules` make of `schema`, and the keywords that were left out.
+/// `schema` in the subset of `rules`, and the keywords that were left out.
 fn fitted(schema: &Value, rules: &SchemaRules) -> Result<(Value, Vec<String>), UnfitReason> {
     let mut warnings = Warnings::default();
     let schema = Json::parse(&schema.to_string()).expect("JSON");
@@ -86,7 +86,7 @@ fn references_are_kept_or_inlined() {
     whole["properties"]["c"] = both;
     expected["$defs"] = json!({"Root": whole, "Part": part});
     check(&schema, &CLAUDE, &expected, &[]);
-    // Cohere has no references at all.
+    // Cohere has no references.
     let (found, _) = fitted(&schema, &COHERE).expect("a schema it takes");
     assert!(!found.to_string().contains("$"), "{found}");
     assert_eq!(found["properties"]["a"]["properties"]["x"], json!({"type": "integer"}));
@@ -233,7 +233,7 @@ fn root_alternatives_of_tools_are_merged() {
     );
 }
 
-/// What Google is sent of a tool's arguments, and the keywords that were left out.
+/// The schema of a tool's arguments for Google, and the keywords that were left out.
 fn googles(schema: &Value) -> (Value, Vec<String>) {
     let mut warnings = Warnings::default();
     let schema = Json::parse(&schema.to_string()).expect("JSON");
@@ -293,12 +293,12 @@ fn google_gets_its_subset_in_every_member_of_a_tool() {
         assert_eq!(found["type"], "object");
         assert_eq!(warnings.len(), left_out, "{schema}: {warnings:?}");
     }
-    // One within the subset stays as it is, to the byte.
+    // A schema within the subset is unchanged, byte for byte.
     let plain = r#"{"type":"object","properties":{"a":{"type":"string","enum":["x"]}},"required":["a"],"additionalProperties":false}"#;
     let schema = Json::parse(plain).expect("JSON");
     let mut warnings = Warnings::default();
     assert_eq!(fit_parameters(&schema, "f", &mut warnings).text(), plain);
-    // One that contains itself may.
+    // A recursive schema is allowed.
     let list = json!({"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}},
         "$defs": {"N": {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}}});
     assert_eq!(googles(&list).0, list);

@@ -1,41 +1,41 @@
-//! One schema with what it refers to and what it intersects, as if it had been written in one place.
+//! One schema, with its references and intersections merged.
 
 use crate::llm::{Node, ObjectWriter};
 
-/// Why a vendor cannot hold the model to a schema.
+/// The reason why a vendor cannot enforce a schema.
 pub(in crate::dialects) type UnfitReason = &'static str;
 
-/// References followed one into the other, at most.
+/// Maximum number of references followed in a row.
 const REFERENCES_MAX: usize = 32;
 
-/// Bytes of alternatives that are told in the description of the object they were merged into.
+/// Maximum number of bytes of alternatives in the description of the object they were merged into.
 const ALTERNATIVES_BYTES_MAX: usize = 1024;
 
-/// A schema's members.
+/// The members of a schema.
 #[derive(Default)]
 pub(super) struct View<'a> {
-    /// It is this reference, and nothing else.
+    /// The reference, if the schema consists of nothing else.
     pub(super) reference: Option<&'a str>,
-    /// Each keyword once, in order. `properties` and `required` stand for what follows.
+    /// Each keyword once, in order. `properties` and `required` stand for the fields below.
     pub(super) keywords: Vec<(&'a str, Node<'a>)>,
-    /// Members that it names.
+    /// Named members.
     pub(super) properties: Vec<(&'a str, Node<'a>)>,
-    /// Members that must be there.
+    /// Required members.
     pub(super) required: Vec<&'a str>,
-    /// Other schemas of members that alternatives have in common.
+    /// Further schemas of members that several alternatives have.
     others: Vec<(&'a str, Node<'a>)>,
-    /// Alternatives were merged into it.
+    /// True if alternatives were merged.
     pub(super) has_alternatives: bool,
-    /// References or intersections were merged into it.
+    /// True if references or intersections were merged.
     is_merged: bool,
 }
 
 impl<'a> View<'a> {
-    /// Takes in `node`. A reference that stands alone is kept if `keeps_references`; any other is
-    /// merged and added to `merged`.
+    /// Adds the members of `node`. A reference without other members is kept if `keeps_references`; any
+    /// other is merged and added to `merged`.
     ///
     /// # Errors
-    /// If a reference leads nowhere, out of the document, or into itself.
+    /// If a reference is dangling, external or circular.
     pub(super) fn collect(
         &mut self,
         node: Node<'a>,
@@ -49,7 +49,7 @@ impl<'a> View<'a> {
                 self.reference = Some(reference);
                 return Ok(());
             }
-            // What stands beside a reference comes before what it refers to.
+            // Members next to a reference take precedence over what it refers to.
             self.is_merged = true;
             self.members(node, root, merged)?;
             if merged.contains(&reference) || merged.len() >= REFERENCES_MAX {
@@ -118,7 +118,7 @@ impl<'a> View<'a> {
         self.keywords.iter().find(|(key, _)| *key == "type").map(|(_, value)| *value)
     }
 
-    /// True for objects, also where that is not said.
+    /// True for objects, even without a `type`.
     pub(super) fn is_object(&self) -> bool {
         let is_object = |node: Node<'_>| node.text() == Some("object");
         match self.kind() {
@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The type, where it is not said and other keywords show it.
+    /// The type that other keywords imply, if `type` is missing.
     pub(super) fn implied_type(&self) -> Option<&'static str> {
         if self.kind().is_some() || self.reference.is_some() {
             None
@@ -138,7 +138,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The root of a tool's arguments, its alternatives merged. None if it cannot be read, or is no
+    /// The root of a tool's arguments with its alternatives merged. None if it is invalid, or not an
     /// object.
     pub(super) fn of_root(root: Node<'a>) -> Option<Self> {
         let (mut view, mut merged) = (Self::default(), Vec::new());
@@ -155,11 +155,11 @@ impl<'a> View<'a> {
         Some(view)
     }
 
-    /// Takes in one alternative, where the vendor takes no union: all members of those that are objects,
-    /// else the first that is not null. The keyword stays where more than one was there.
+    /// Adds one alternative, for vendors without unions: all members of object alternatives, else the
+    /// first that is not null. The keyword is kept if there was more than one.
     ///
     /// # Errors
-    /// As [`View::collect`].
+    /// See [`View::collect`].
     pub(super) fn choose_alternative(
         &mut self,
         root: Node<'a>,
@@ -185,7 +185,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Takes in the members of each alternative; those that all of them require stay required.
+    /// Adds the members of each alternative; a member stays required if all alternatives require it.
     fn merge_alternatives(&mut self, alternatives: Node<'a>, root: Node<'a>) {
         let mut required: Option<Vec<&'a str>> = None;
         for branch in alternatives.items() {
@@ -221,7 +221,7 @@ impl<'a> View<'a> {
         says_object && self.has("properties") && !self.has_alternatives && !self.is_merged
     }
 
-    /// Writes it as an object, what lies deeper as it is.
+    /// Writes it as an object; nested schemas are unchanged.
     pub(super) fn write_object_root(&self, object: &mut ObjectWriter<'_>) {
         object.text("type", "object");
         object.object("properties", |members| {
@@ -262,7 +262,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What a reference inside of the document points to (RFC 6901).
+/// Resolves a reference inside the document (RFC 6901).
 pub(super) fn resolve<'a>(root: Node<'a>, reference: &str) -> Option<Node<'a>> {
     let pointer = reference.strip_prefix('#')?;
     pointer.split('/').skip(1).try_fold(root, |node, key| {
@@ -271,7 +271,7 @@ pub(super) fn resolve<'a>(root: Node<'a>, reference: &str) -> Option<Node<'a>> {
     })
 }
 
-/// True for what a reference may have beside it and still stand alone.
+/// True for a member that may accompany a reference.
 fn is_bookkeeping(key: &str) -> bool {
     matches!(key, "$ref" | "$schema" | "$id" | "$comment" | "$defs" | "definitions")
 }
@@ -283,7 +283,7 @@ fn is_definition(reference: &str) -> bool {
     name.is_some_and(|name| !name.contains('/'))
 }
 
-/// True if following the references of the document never ends.
+/// True if the references of the document form a cycle.
 pub(super) fn is_recursive(root: Node<'_>) -> bool {
     let (mut open, mut done) = (vec!["#"], Vec::new());
     visit(root, root, &mut open, &mut done)

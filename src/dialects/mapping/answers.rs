@@ -1,5 +1,5 @@
-//! The members of answers, streams and errors by name, as each client's dialect has them; and the words
-//! of providers that are read into them.
+//! The members of responses, streams and errors, as each client's dialect has them; and the values of
+//! providers that are read into them.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::llm::{
     Signature, StopReason, Text, TokenLogprob, ToolCall, Usage, chunks_of,
 };
 
-/// What is looked for in an answer that has a probe's word in it.
+/// A text to find a probe by in a response.
 const WORD: &str = "probe";
 
-/// Where each dialect tells why an answer ended, in the golden answer `length`, and the words that the
-/// vendors' references have for it.
+/// Where each dialect has the stop reason in the golden response `length`, and the values that the
+/// vendors' references list.
 const STOP_WORDS: [(Dialect, &str, &[&str]); 6] = [
     (
         Dialect::OpenaiChat,
@@ -83,7 +83,7 @@ const STOP_WORDS: [(Dialect, &str, &[&str]); 6] = [
     ),
 ];
 
-/// Statuses of which at least one dialect has a word of its own.
+/// Statuses for which at least one dialect has a name.
 const STATUSES: [u16; 11] = [400, 401, 403, 404, 408, 413, 429, 500, 503, 504, 529];
 
 fn with_parts(parts: Vec<Content>) -> Answer {
@@ -107,7 +107,7 @@ fn written(codec: &dyn Codec, answer: &Answer) -> Value {
     serde_json::from_slice(&out).expect("JSON is written")
 }
 
-/// A class of service that has this name in several dialects; a word of nobody's reaches no client.
+/// A tier that has this name in several dialects; other names reach no client.
 const TIER: &str = "priority";
 
 /// Appends all tables.
@@ -186,7 +186,7 @@ fn parts(out: &mut String, header: &[&str]) {
             let sought = if answer.service_tier.is_some() { TIER } else { WORD };
             let mut found = places(&more, sought);
             if found.is_empty() && name == "its signature" {
-                // Where it is wrapped, all that it adds to the thought.
+                // If it is nested, everything that it adds to the reasoning part.
                 let more = added(&written(codec, &unsigned), &written(codec, &answer));
                 found = more.keys().map(|path| format!("`{}`", dotted(path))).collect();
             }
@@ -218,7 +218,7 @@ fn reasons() -> [(&'static str, StopReason); 7] {
 }
 
 fn stops(out: &mut String, header: &[&str]) {
-    // What differs between any two reasons is what tells them.
+    // Two stop reasons differ in the members that report them.
     let answer = |stop: &StopReason| {
         let mut answer = hello();
         answer.choices.iter_mut().for_each(|choice| choice.stop = stop.clone());
@@ -263,7 +263,7 @@ fn stop_words(out: &mut String) {
     );
 }
 
-/// The words of a provider that are read as `wanted`; without it, as no answer at all.
+/// The values of a provider that are read as `wanted`, or as no response at all if it is none.
 fn words_for(dialect: Dialect, codec: &dyn Codec, wanted: Option<&StopReason>) -> String {
     let known = STOP_WORDS.iter().find(|(known, ..)| *known == dialect);
     let (_, pointer, words) = known.expect("every dialect has words");
@@ -301,7 +301,7 @@ fn usage(out: &mut String, header: &[&str]) {
     let rows = rows.into_iter().map(|(name, usage)| {
         let cells = clients().map(|(_, codec)| {
             let answer = |usage| written(codec, &Answer { usage, ..hello() });
-            // Against no tokens at all first, then against the plain call.
+            // First compared with no tokens at all, then with the plain call.
             let before = if usage == plain { Some(Usage::default()) } else { Some(plain) };
             let more = added(&answer(before), &answer(Some(usage)));
             let leaves = more.into_iter().filter(|(_, value)| *value != 0);
@@ -342,7 +342,7 @@ fn errors(out: &mut String, header: &[&str]) {
     table::write(out, header, rows);
 }
 
-/// The events that a client sees of one text and one call.
+/// The events that a client receives for one text and one call.
 fn streams(out: &mut String) {
     out.push_str(
         "\n### Streams\n\nThe events of a response with text and a tool call, in order; `×` marks \
@@ -376,7 +376,7 @@ fn streams(out: &mut String) {
     table::write(out, &["client", "events"], rows);
 }
 
-/// The name of an event; of one without, what it is.
+/// The name of an event, or its kind if it has no name.
 fn event_name(event: &str) -> String {
     if let Some(name) = event.lines().find_map(|line| line.strip_prefix("event: ")) {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! The matrix of dialects, and what becomes of each golden request.
+//! The matrix of dialects, and the outcome of each golden request.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use super::super::warnings::Warnings;
 use super::{CLIENTS, clients, dialect_name, table, vendors};
 use crate::llm::{ChatRequest, Dialect, find_rules};
 
-/// The cases that clients have in common, and what each says.
+/// The cases that clients have in common, with a description.
 const CASES: [(&str, &str); 11] = [
     ("text", "A question, with an output token limit."),
     ("turns", "Instructions and a conversation; temperature, top_p and a stop sequence."),
@@ -28,7 +28,7 @@ const CASES: [(&str, &str); 11] = [
     ),
 ];
 
-/// What became of a request.
+/// The outcome of a translation.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Support {
     Full,
@@ -36,7 +36,7 @@ enum Support {
     Refused(String),
 }
 
-/// Writes `request` for `model` and gives what became of it.
+/// Writes `request` for `model`; returns the body and the warnings, or the error.
 pub(super) fn attempt(
     (dialect, codec): (Dialect, &dyn Codec),
     request: &ChatRequest,
@@ -60,7 +60,7 @@ fn outcome(codec: (Dialect, &dyn Codec), request: &ChatRequest, model: &str) -> 
     }
 }
 
-/// Appends both.
+/// Appends the matrix and the cases.
 pub(super) fn write(out: &mut String) {
     // By case and provider: the outcome for each client.
     let mut found: BTreeMap<(String, &str), Vec<(Dialect, Support)>> = BTreeMap::new();
@@ -84,7 +84,7 @@ pub(super) fn write(out: &mut String) {
     }
 }
 
-/// How many of the cases reach each provider whole.
+/// The number of cases that each provider supports completely.
 fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Support)>>) {
     out.push_str(
         "\n## Client by provider\n\nHow many of the golden requests (below) are translated \
@@ -119,7 +119,7 @@ fn matrix(out: &mut String, found: &BTreeMap<(String, &str), Vec<(Dialect, Suppo
     table::write(out, &header, rows);
 }
 
-/// Warnings as one text; those that differ only in what was dropped are told as one.
+/// Warnings as one text; those that differ only in what was dropped are combined.
 fn joined(warnings: &[String]) -> String {
     let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
     for warning in warnings {
@@ -135,7 +135,7 @@ fn joined(warnings: &[String]) -> String {
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// Providers that get the same from the same clients share a row.
+/// Providers with the same result for the same clients share a row.
 fn one_case(
     out: &mut String,
     case: &str,

@@ -1,4 +1,4 @@
-//! The numbered notes below a table: each text has one number, whoever refers to it.
+//! The numbered notes below a table; each text has one number.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::llm::Dialect;
 pub(super) struct MappingNotes(Vec<String>);
 
 impl MappingNotes {
-    /// The mark that leads to `text`, which concerns `dialect`.
+    /// The mark of the note `text`, which concerns `dialect`.
     pub(super) fn mark(&mut self, dialect: Dialect, text: &str) -> String {
         let name = dialect.name();
         let whole = if text.contains(name) { text.to_owned() } else { format!("{name}: {text}") };

@@ -1,5 +1,5 @@
-//! The members of requests by name: each probe says one thing more than a plain request, and what each
-//! dialect then writes more is the member that says it.
+//! The members of requests: each probe adds one member to a plain request, and what a dialect then
+//! writes in addition is its name for that member.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,34 +15,34 @@ use crate::llm::{
     ToolResult, Turn, WebSearch,
 };
 
-/// What is looked for in a request that has a probe's word in it.
+/// A text to find a probe by in a request.
 const WORD: &str = "probe";
 
-/// A schema that is found.
+/// A schema that can be found.
 const SCHEMA: &str = r#"{"type":"object","title":"probe","properties":{"x":{"type":"string"}},"required":["x"],"additionalProperties":false}"#;
 
-/// A schema with a bound.
+/// A schema with a limit.
 const BOUNDED: &str = r#"{"type":"object","properties":{"x":{"type":"integer","maximum":777}},"required":["x"],"additionalProperties":false}"#;
 
-/// What the probes themselves have named, at the end of a path.
+/// Names in the probes themselves, at the end of a path.
 const OWN_NAMES: [&str; 3] = [".title", ".team", ".x"];
 
-/// Stands for a base64 text.
+/// A base64 text for probes.
 const BYTES: &str = "cHJvYmU=";
 
-/// How most warnings end. They need no note.
+/// The end of most warnings. They need no note.
 const NO_SUCH: &str = "has no such setting";
 
-/// How a cell tells the members.
+/// The content of a cell.
 #[derive(Clone, Copy)]
 enum Cell {
-    /// Where this text is, or one of several with `|` between.
+    /// The path of this text, or of one of several separated by `|`.
     Path(&'static str),
-    /// What is written more, with its values.
+    /// What is written in addition, with its values.
     Value,
 }
 
-/// One thing that a request can say.
+/// One member of a request.
 struct Probe {
     name: &'static str,
     cell: Cell,
@@ -83,7 +83,7 @@ fn from(
     Probe { name, cell, without, with: Box::new(with) }
 }
 
-/// A probe in the words of the user.
+/// A probe in a user message.
 fn shown(name: &'static str, mark: &'static str, content: fn() -> Content) -> Probe {
     let with = move |_| {
         let mut request = hello();
@@ -392,7 +392,7 @@ fn reasoning() -> Vec<Probe> {
     ]
 }
 
-/// Models that are asked to think in different ways.
+/// Models with different forms of reasoning settings.
 const THINKERS: [(Dialect, &str); 10] = [
     (Dialect::OpenaiChat, "gpt-5.1"),
     (Dialect::OpenaiResponses, "gpt-5.1"),
@@ -484,7 +484,7 @@ fn cell(
     cell.join(" ")
 }
 
-/// The leaves of `with` that are not in `without`, by their paths.
+/// The leaves of `with` that are missing in `without`, by path.
 pub(super) fn added(without: &Value, with: &Value) -> BTreeMap<String, Value> {
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     leaves("", without, &mut before);
@@ -509,7 +509,7 @@ fn leaves(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The places at which `mark` is said.
+/// The paths at which `mark` occurs.
 pub(super) fn places(more: &BTreeMap<String, Value>, mark: &str) -> Vec<String> {
     let is_at = |path: &str, value: &Value, mark: &str| match value {
         Value::String(text) => {
@@ -530,7 +530,7 @@ pub(super) fn places(more: &BTreeMap<String, Value>, mark: &str) -> Vec<String> 
     names
 }
 
-/// What is new, in the largest pieces that are new as a whole.
+/// What was added, in the largest pieces that are new as a whole.
 fn values(more: &BTreeMap<String, Value>, with: &Value) -> Vec<String> {
     let mut members = Vec::new();
     list_members("", with, more, &mut members);
@@ -567,7 +567,7 @@ fn list_members(
     }
 }
 
-/// A JSON pointer as people write it.
+/// A JSON pointer in dotted notation.
 pub(super) fn dotted(pointer: &str) -> String {
     let mut out = String::new();
     for segment in pointer.split('/').skip(1) {
@@ -583,7 +583,7 @@ pub(super) fn dotted(pointer: &str) -> String {
     out
 }
 
-/// How much a model thinks, which is said by the model more than by the dialect.
+/// Appends the table of reasoning settings, which depend on the model rather than the dialect.
 fn thinkers(out: &mut String) {
     out.push_str(
         "\nThe amount of thinking, requested as OpenAI's effort or as a token budget. The output \

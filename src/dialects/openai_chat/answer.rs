@@ -1,4 +1,4 @@
-//! A whole answer, in both directions.
+//! A complete response, read and written.
 
 use super::content_list::{ListPart, read_image};
 use super::read_request::{AUDIO_ID, arguments, read_reasoning, signature_of_call};
@@ -12,10 +12,10 @@ use crate::llm::{
     Usage, write_object,
 };
 
-/// What the ids of OpenAI's answers begin with.
+/// Prefix of OpenAI's chat completion ids.
 pub(super) const ID_PREFIX: &str = "chatcmpl-";
 
-/// The failure of a whole answer that has no choices at all.
+/// The failure of a complete response without any choices.
 pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
     let choices = root.get("choices").filter(|choices| choices.is_array() && choices.count() == 0);
     choices.map(|_| ApiError {
@@ -27,7 +27,7 @@ pub(in crate::dialects) fn failure(root: Node<'_>) -> Option<ApiError> {
     })
 }
 
-/// Reads a provider's answer. None if it has no choices.
+/// Reads a provider's response. None if it has no choices.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let choices = root.get("choices").filter(|choices| choices.count() > 0)?;
     let text = |key: &str| root.get(key).and_then(Node::text).map(str::to_owned);
@@ -58,7 +58,7 @@ fn choice(value: Node<'_>) -> Choice {
     }
 }
 
-/// Text, pictures, sound and refusal of a message.
+/// Reads text, images, audio and refusal of a message.
 fn read_content(message: Node<'_>, parts: &mut Vec<Part>) {
     let filled = |key: &str| message.get(key).and_then(Node::text).filter(|text| !text.is_empty());
     if let Some(text) = filled("content") {
@@ -77,7 +77,7 @@ fn read_content(message: Node<'_>, parts: &mut Vec<Part>) {
         parts.push(Part::new(Content::Refusal(refusal.to_owned())));
     }
     if let Some(audio) = message.get("audio") {
-        // The transcript is what a client without ears can use.
+        // The transcript, for clients without audio.
         let transcript = audio.text_of("transcript");
         if !transcript.is_empty() && filled("content").is_none() {
             parts.push(Part::text(transcript));
@@ -86,7 +86,7 @@ fn read_content(message: Node<'_>, parts: &mut Vec<Part>) {
     }
 }
 
-/// Appends one part of content that is a list: words that go on are one part, as in a stream.
+/// Appends a part of a content list. Adjacent texts are one part, as in a stream.
 fn read_list_part(part: ListPart<'_>, parts: &mut Vec<Part>) {
     let last = parts.last_mut().map(|part| &mut part.content);
     let content = match (part, last) {
@@ -106,7 +106,7 @@ fn read_list_part(part: ListPart<'_>, parts: &mut Vec<Part>) {
     parts.push(Part::new(content));
 }
 
-/// A call as a provider sends it: some leave out the id.
+/// A call of a provider; some omit the id.
 fn tool_call(value: Node<'_>) -> ToolCall {
     if let Some(custom) = value.get("custom") {
         return ToolCall {
@@ -125,7 +125,7 @@ fn tool_call(value: Node<'_>) -> ToolCall {
     }
 }
 
-/// One of `annotations`.
+/// Reads one of `annotations`.
 pub(super) fn citation(value: Node<'_>) -> Citation {
     let inner = value.get("url_citation").unwrap_or(value);
     let number = |key: &str| inner.get(key).and_then(Node::u64);
@@ -139,10 +139,10 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
     }
 }
 
-/// The reason that a `finish_reason` tells.
+/// The stop reason of a `finish_reason`.
 pub(super) fn stop_reason(text: &str) -> StopReason {
     match text {
-        // Mistral tells the end of its context apart; DeepSeek, that it had to give up half-way.
+        // Mistral's value for a full context, and DeepSeek's for an aborted response.
         "length"
         | "max_tokens"
         | "model_length"
@@ -155,7 +155,7 @@ pub(super) fn stop_reason(text: &str) -> StopReason {
     }
 }
 
-/// The `finish_reason` that tells a reason.
+/// The `finish_reason` of a stop reason.
 pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     match stop {
         StopReason::Stop | StopReason::StopSequence(_) | StopReason::Pause => "stop",
@@ -165,12 +165,12 @@ pub(super) fn finish_reason(stop: &StopReason) -> &'static str {
     }
 }
 
-/// `logprobs.content`.
+/// Reads `logprobs.content`.
 pub(super) fn logprobs(value: Node<'_>) -> Vec<TokenLogprob> {
     value.get("content").map(tokens).unwrap_or_default()
 }
 
-/// An array of tokens and how likely they were.
+/// Reads an array of tokens with their log probabilities.
 pub(in crate::dialects) fn tokens(value: Node<'_>) -> Vec<TokenLogprob> {
     let number = |node: Node<'_>| node.get("logprob").and_then(Node::f64).unwrap_or_default();
     let token = |node: Node<'_>| TokenLogprob {
@@ -186,7 +186,7 @@ pub(in crate::dialects) fn tokens(value: Node<'_>) -> Vec<TokenLogprob> {
     value.items().map(token).collect()
 }
 
-/// Appends the answer for a client.
+/// Appends the response for a client.
 pub(super) fn write(answer: &Answer, forms: &CallForms, now_unix: u64, out: &mut Vec<u8>) {
     let created = answer.created.unwrap_or(now_unix);
     write_object(out, |root| {
@@ -213,7 +213,7 @@ pub(super) fn write(answer: &Answer, forms: &CallForms, now_unix: u64, out: &mut
     });
 }
 
-/// `sound` is the id for the sound of an answer, and when that was made.
+/// `sound` is the id of a response's audio, and its creation time.
 fn write_choice(
     object: &mut ObjectWriter<'_>,
     index: u64,
@@ -273,12 +273,12 @@ fn write_message(message: &mut ObjectWriter<'_>, parts: &[Part], forms: &CallFor
     }
 }
 
-/// The link to what this dialect has no place for in an answer.
+/// The link for content that a response of this dialect cannot contain.
 pub(super) fn link(content: &Content) -> Option<String> {
     matches!(content, Content::Video(_) | Content::File(_)).then(|| media_link::link(content))?
 }
 
-/// Writes the pictures, as OpenRouter does, and the sound of an answer.
+/// Writes images, as OpenRouter does, and audio.
 fn write_media(message: &mut ObjectWriter<'_>, parts: &[Part], (id, created): (&str, u64)) {
     let images = || {
         parts.iter().filter_map(|part| match &part.content {
@@ -309,8 +309,8 @@ pub(super) fn write_image(object: &mut ObjectWriter<'_>, index: u64, url: &str) 
     object.object("image_url", |image| image.text("url", url));
 }
 
-/// Writes the members of `audio`. Nothing is kept, so that it has expired when it was made; what was said
-/// is in the content.
+/// Writes the members of `audio`. Nothing is stored, so it expires at once; the transcript is in the
+/// content.
 pub(super) fn write_sound(audio: &mut ObjectWriter<'_>, data: &str, (id, created): (&str, u64)) {
     audio.text("id", id);
     audio.text("data", data);
@@ -330,7 +330,7 @@ pub(super) fn write_citation(object: &mut ObjectWriter<'_>, citation: &Citation)
     });
 }
 
-/// Writes `logprobs`: null where there are none.
+/// Writes `logprobs`, or null if there are none.
 pub(super) fn write_logprobs(object: &mut ObjectWriter<'_>, tokens: &[TokenLogprob]) {
     if tokens.is_empty() {
         object.null("logprobs");
@@ -342,7 +342,7 @@ pub(super) fn write_logprobs(object: &mut ObjectWriter<'_>, tokens: &[TokenLogpr
     });
 }
 
-/// Writes tokens and how likely they were.
+/// Writes tokens with their log probabilities.
 pub(in crate::dialects) fn write_tokens(array: &mut ArrayWriter<'_>, tokens: &[TokenLogprob]) {
     let fill = |object: &mut ObjectWriter<'_>, token: &str, logprob: f64| {
         object.text("token", token);
@@ -365,7 +365,7 @@ pub(in crate::dialects) fn write_tokens(array: &mut ArrayWriter<'_>, tokens: &[T
     }
 }
 
-/// Writes the members of `usage`. OpenAI's input includes what was cached, as ours does.
+/// Writes the members of `usage`. OpenAI's input count includes cached tokens, as ours does.
 pub(super) fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
     object.number("prompt_tokens", usage.input_tokens);
     object.number("completion_tokens", usage.output_tokens);
@@ -382,7 +382,7 @@ pub(super) fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
         details.number("reasoning_tokens", usage.reasoning_tokens);
         details.number("audio_tokens", usage.output_audio_tokens);
     });
-    // Anthropic's names, which OpenAI's clients pass by and those who pay read.
+    // Anthropic's names, which OpenAI's clients ignore and billing tools read.
     let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
     if written > 0 {
         object.number("cache_creation_input_tokens", written);

@@ -1,5 +1,5 @@
-//! Content of an answer that is a list of parts, whole or a piece of a stream: Mistral's reasoning models
-//! answer so, others put pictures there.
+//! Response content that is a list of parts, complete or a fragment of a stream. Mistral's reasoning
+//! models send it, and others for images.
 
 use crate::llm::{Image, Media, Node};
 
@@ -12,7 +12,7 @@ pub(super) enum ListPart<'a> {
 }
 
 impl<'a> ListPart<'a> {
-    /// Reads one part. None for what says nothing here, such as references to documents.
+    /// Reads one part. None for parts that are ignored, such as references to documents.
     pub(super) fn read(value: Node<'a>) -> Option<Self> {
         let filled = |key: &str| Some(value.text_of(key)).filter(|text| !text.is_empty());
         match value.text_of("type") {
@@ -27,7 +27,7 @@ impl<'a> ListPart<'a> {
     }
 }
 
-/// The words of a text, or of the texts in a list.
+/// The text of a string, or of the texts in a list.
 pub(super) fn words(value: Node<'_>) -> String {
     match value.text() {
         Some(text) => text.to_owned(),
@@ -35,7 +35,7 @@ pub(super) fn words(value: Node<'_>) -> String {
     }
 }
 
-/// A picture, of content or of OpenRouter's `images`.
+/// Reads an image in content, or in OpenRouter's `images`.
 pub(super) fn read_image(value: Node<'_>) -> Option<Image> {
     let holder = value.get("image_url").unwrap_or(value);
     let url = holder.text().unwrap_or_else(|| holder.text_of("url"));

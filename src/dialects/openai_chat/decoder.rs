@@ -1,8 +1,8 @@
 //! A provider's stream.
 //!
-//! This dialect has no borders between parts: a part ends where another kind of text begins, and a
-//! call ends with its choice, since calls may come in turns. A call is told by its `index`, and by its
-//! id where a provider gives all of them the same index.
+//! The dialect does not mark the borders of parts: a part ends where another kind of text begins, and a
+//! call ends with its choice, since calls may be interleaved. A call is identified by its `index`, and
+//! by its id if the provider uses one index for all.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use crate::llm::{
     ToolCall, Usage, decode_base64, encode_base64, is_error_event,
 };
 
-/// Choices followed, at most.
+/// Maximum number of choices.
 const CHOICES_MAX: u64 = 128;
 
-/// Bytes of sound that are gathered, at most: a quarter of an hour.
+/// Maximum size of audio: a quarter of an hour.
 const SOUND_BYTES_MAX: usize = 32 << 20;
 
-/// What is known of one provider's stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     has_begun: bool,
@@ -34,13 +34,13 @@ pub(super) struct Decoder {
 
 #[derive(Debug, Default)]
 struct Progress {
-    /// Parts opened so far.
+    /// Number of parts opened so far.
     parts: u32,
-    /// The part that words go to: its kind and number.
+    /// The part that text is appended to: its kind and number.
     open: Option<(Kind, u32)>,
-    /// By `index`: id and number of the part.
+    /// By `index`: id of the call and number of its part.
     calls: BTreeMap<u64, (String, u32)>,
-    /// Bytes of sound, told when the choice ends.
+    /// Audio, emitted when the choice ends.
     sound: Vec<u8>,
     /// Parts that are calls of custom tools.
     customs: Vec<u32>,
@@ -71,7 +71,7 @@ impl StreamDecoder for Decoder {
     }
 
     fn finish(&mut self, out: &mut Vec<Chunk>) {
-        // Some end without `[DONE]`; a finish reason says as much.
+        // Some streams end without `[DONE]`; a finish reason is sufficient.
         let is_complete = self.has_begun && self.choices.values().all(|it| it.has_stopped);
         if is_complete && !self.choices.is_empty() {
             self.end(out);
@@ -146,7 +146,7 @@ impl Progress {
         let filled =
             |key: &str| delta.get(key).and_then(Node::text).filter(|text| !text.is_empty());
         let has_blocks = delta.get("thinking_blocks").is_some_and(|it| it.count() > 0);
-        // The details tell the same words and more.
+        // The details contain the same text and more.
         let is_detailed = !has_blocks && self.details(choice, delta, out);
         if let Some(text) = filled("reasoning_content").or_else(|| filled("reasoning"))
             && !is_detailed
@@ -189,7 +189,7 @@ impl Progress {
         }
     }
 
-    /// OpenRouter's details. True if they had words.
+    /// Reads OpenRouter's details. True if they contain text.
     fn details(&mut self, choice: u32, delta: Node<'_>, out: &mut Vec<Chunk>) -> bool {
         let mut has_words = false;
         for detail in reasoning_details::each(delta) {
@@ -210,14 +210,14 @@ impl Progress {
         has_words
     }
 
-    /// A part that comes whole.
+    /// Emits a complete part.
     fn whole(&mut self, choice: u32, content: Content, out: &mut Vec<Chunk>) {
         self.close_words(choice, out);
         let part = self.open(choice, content, out);
         out.push(Chunk::BlockStop { choice, part });
     }
 
-    /// A piece of sound: what is said goes on as words, the bytes are gathered.
+    /// Reads a fragment of audio: its transcript is text, its bytes are buffered.
     fn push_audio(&mut self, choice: u32, audio: Node<'_>, out: &mut Vec<Chunk>) {
         let transcript = audio.text_of("transcript");
         if !transcript.is_empty() {
@@ -229,18 +229,18 @@ impl Progress {
         }
     }
 
-    /// Tells the sound that was gathered.
+    /// Emits the buffered audio.
     fn emit_audio(&mut self, choice: u32, out: &mut Vec<Chunk>) {
         if self.sound.is_empty() {
             return;
         }
         let sound = std::mem::take(&mut self.sound);
-        // The one form in which OpenAI streams it.
+        // The only format in which OpenAI streams audio.
         let media = Media::base64("audio/pcm", &encode_base64(&sound));
         self.whole(choice, Content::Audio(media), out);
     }
 
-    /// Signatures alone: the words of a thought have come as `reasoning_content`.
+    /// Reads a signature; the text was sent as `reasoning_content`.
     fn thinking(&mut self, choice: u32, block: Node<'_>, out: &mut Vec<Chunk>) {
         if let Some(sealed) = block.get("data").and_then(Node::text) {
             self.close_words(choice, out);
@@ -254,7 +254,7 @@ impl Progress {
             let part = self.part_for(choice, Kind::Reasoning, out);
             let delta = Delta::Signature(Signature::read(Dialect::OpenaiChat, signature));
             out.push(Chunk::BlockDelta { choice, part, delta });
-            // A signature ends its thought.
+            // A signature ends its reasoning.
             self.close_words(choice, out);
         }
     }
@@ -264,7 +264,7 @@ impl Progress {
         out.push(Chunk::BlockDelta { choice, part, delta: Delta::Text(text.to_owned()) });
     }
 
-    /// The open part of that kind; a new one where another is open.
+    /// The open part of that kind; a new one if another kind is open.
     fn part_for(&mut self, choice: u32, kind: Kind, out: &mut Vec<Chunk>) -> u32 {
         match self.open {
             Some((open, part)) if open == kind => part,

@@ -1,5 +1,5 @@
-//! A client's stream: a chunk with the role first, one with the finish reason per choice, the usage if
-//! it was asked for, `[DONE]`.
+//! A client's stream: a chunk with the role, the deltas, a chunk with the finish reason per choice, the
+//! usage if requested, `[DONE]`.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::llm::{
     ToolCall, Usage,
 };
 
-/// What is known of one client's stream.
+/// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
     include_usage: bool,
@@ -30,18 +30,19 @@ pub(super) struct Encoder {
     usage: Option<Usage>,
     /// By choice.
     choices: BTreeMap<u32, Vec<Open>>,
-    /// Words of thoughts, by choice and part, until their signature comes: clients that gather
-    /// `thinking_blocks` need both in one.
+    /// Text of reasoning, by choice and part, until its signature arrives: clients that assemble
+    /// `thinking_blocks` need both together.
     reasoning: BTreeMap<(u32, u32), String>,
-    /// The open calls of custom tools, by choice and part: their arguments, and what takes the text out.
+    /// Open calls of custom tools, by choice and part: their arguments, and the reader that extracts
+    /// the text.
     texts: BTreeMap<(u32, u32), (String, InputReader)>,
 }
 
-/// A part as this dialect numbers it.
+/// A part, as this dialect numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Words(&'static str),
-    /// With the number among the calls, and whether its arguments have begun.
+    /// Its index among the calls, and whether its arguments have begun.
     Call {
         index: u64,
         has_arguments: bool,
@@ -141,7 +142,7 @@ impl Encoder {
         }
     }
 
-    /// What comes whole: a picture, sound, or a link to what has no place here.
+    /// Writes an image, audio, or a link for what the dialect lacks.
     fn medium(&self, out: &mut Vec<u8>, choice: u32, content: &Content) {
         match content {
             Content::Image(image) => {
@@ -252,7 +253,7 @@ impl Encoder {
         }
     }
 
-    /// Appends a piece of the text of a custom tool's call, with its id and name at first.
+    /// Appends a fragment of a custom tool's input; the first has id and name.
     fn custom(
         &self,
         out: &mut Vec<u8>,
@@ -277,14 +278,14 @@ impl Encoder {
         });
     }
 
-    /// Tells what is left of the text of a custom tool's call.
+    /// Writes the rest of a custom tool's input.
     fn close_custom(&mut self, choice: u32, part: u32, out: &mut Vec<u8>) {
         let Some((all, mut reader)) = self.texts.remove(&(choice, part)) else { return };
         let rest = reader.finish(&all);
         let parts = self.choices.get_mut(&choice);
         let open = parts.and_then(|parts| parts.get_mut(part as usize));
         if let Some(Open::Call { index, has_arguments }) = open {
-            // A custom tool's call may be without a word.
+            // The input of a custom tool may be empty.
             *has_arguments = true;
             let index = *index;
             if !rest.is_empty() {
@@ -293,7 +294,7 @@ impl Encoder {
         }
     }
 
-    /// Appends a piece of the arguments of a call.
+    /// Appends a fragment of a call's arguments.
     fn arguments(&self, choice: u32, index: u64, piece: &str, out: &mut Vec<u8>) {
         self.choice(out, choice, None, |delta| {
             delta.array("tool_calls", |array| {
@@ -305,8 +306,8 @@ impl Encoder {
         });
     }
 
-    /// Ends the parts of a choice that `is_ended` names: a call without arguments has an empty object,
-    /// which clients parse.
+    /// Ends the parts of a choice that `is_ended` selects. A call without arguments gets an empty
+    /// object, since clients parse it.
     fn close(&mut self, choice: u32, is_ended: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
         let open = self.texts.keys().filter(|(it, part)| *it == choice && is_ended(*part as usize));
         for (choice, part) in open.copied().collect::<Vec<_>>() {
@@ -355,7 +356,7 @@ impl StreamEncoder for Encoder {
             Chunk::Start(start) => {
                 self.created = start.created.unwrap_or(self.created);
                 self.start.clone_from(start);
-                // Once, and not with every event.
+                // Once, rather than with each event.
                 self.start.id = answer_id::for_client(ID_PREFIX, &start.id).into_owned();
                 let tier = start.service_tier.as_deref().and_then(service_tier::of_answer);
                 self.start.service_tier = tier.map(str::to_owned);

@@ -1,11 +1,10 @@
-//! Errors of OpenAI, and of the many that imitate it.
+//! Errors of OpenAI and its many imitators.
 
 use crate::dialects::context_overflow::recognize;
 use crate::dialects::error_text::message_of;
 use crate::llm::{ApiError, Node, write_object};
 
-/// Reads the error of OpenAI and of those that imitate it: some leave out the inner object, some the
-/// message.
+/// Reads an error. Some imitators omit the inner object, some the message.
 pub(in crate::dialects) fn read(status: u16, body: Option<Node<'_>>) -> ApiError {
     let error = body.and_then(|body| body.get("error")).or(body);
     let part = |key: &str| error.and_then(|error| error.get(key));
@@ -23,7 +22,7 @@ pub(in crate::dialects) fn read(status: u16, body: Option<Node<'_>>) -> ApiError
     })
 }
 
-/// Appends an error as OpenAI's clients expect it.
+/// Appends an error for a client.
 pub(in crate::dialects) fn write(error: &ApiError, out: &mut Vec<u8>) {
     write_object(out, |root| {
         root.object("error", |inner| {
@@ -42,14 +41,14 @@ pub(in crate::dialects) fn write(error: &ApiError, out: &mut Vec<u8>) {
     });
 }
 
-/// OpenAI's type for errors of that status.
+/// OpenAI's error type for that status.
 fn kind_of(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
         429 => "rate_limit_error",
-        // 424 is Amazon's word for a model that failed.
+        // 424 is Amazon's status for a failed model.
         424 | 500.. => "server_error",
         _ => "invalid_request_error",
     }

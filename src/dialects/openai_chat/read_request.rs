@@ -10,10 +10,10 @@ use crate::llm::{
     ToolCall, ToolChoice, ToolResult, Turn, WebSearch, Within,
 };
 
-/// What the ids of sound begin with that the gateway has given.
+/// Prefix of audio ids that the gateway made.
 pub(super) const AUDIO_ID: &str = "audio_rg_";
 
-/// Reads the whole body.
+/// Reads the body.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     let mut request = ChatRequest::default();
     let mut completion_tokens_max = None;
@@ -107,7 +107,7 @@ fn reasoning(request: &mut ChatRequest) -> &mut ReasoningSettings {
     request.reasoning.get_or_insert_default()
 }
 
-/// OpenRouter's object, with the effort or the bound of tokens.
+/// Reads OpenRouter's object with an effort or a token limit.
 fn reasoning_of_openrouter(
     settings: &mut ReasoningSettings,
     value: Node<'_>,
@@ -119,7 +119,7 @@ fn reasoning_of_openrouter(
     Ok(())
 }
 
-/// Anthropic's object, which its clients send through this dialect too.
+/// Reads Anthropic's object, which its clients send in this dialect too.
 fn reasoning_of_anthropic(
     settings: &mut ReasoningSettings,
     value: Node<'_>,
@@ -129,7 +129,7 @@ fn reasoning_of_anthropic(
     Ok(())
 }
 
-/// A string, or an array of strings.
+/// Reads a string, or an array of strings.
 pub(in crate::dialects) fn texts(value: Node<'_>) -> Result<Vec<String>, Malformed> {
     match value.text() {
         Some(text) => Ok(vec![text.to_owned()]),
@@ -137,7 +137,7 @@ pub(in crate::dialects) fn texts(value: Node<'_>) -> Result<Vec<String>, Malform
     }
 }
 
-/// An object of strings; numbers and truth values are taken as their text.
+/// Reads an object of strings; numbers and booleans are converted.
 pub(in crate::dialects) fn labels(value: Node<'_>) -> Result<Vec<(String, String)>, Malformed> {
     let label = |(key, value): (&str, Node<'_>)| {
         let text = value.text().map_or_else(|| value.json().text().to_owned(), str::to_owned);
@@ -158,7 +158,7 @@ fn format(value: Node<'_>) -> Result<Format, Malformed> {
     }
 }
 
-/// Name, description, schema and strictness, which chat and responses keep in different places.
+/// Reads name, description, schema and strictness, which chat and responses nest differently.
 pub(in crate::dialects) fn json_schema(value: Node<'_>) -> Result<Format, Malformed> {
     Ok(Format::JsonSchema {
         name: value.text_at("name")?.map(str::to_owned),
@@ -189,7 +189,7 @@ fn custom_tool(value: Node<'_>) -> Result<Function, Malformed> {
     Ok(custom(name, value.text_at("description")?, grammar.flatten()))
 }
 
-/// The grammar of a custom tool's text; none where it may be any text.
+/// The grammar of a custom tool's input; none if any text is valid.
 fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
     match value.expect_text_at("type")? {
         "text" => Ok(None),
@@ -204,7 +204,7 @@ fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
     }
 }
 
-/// Name, description and parameters of a function.
+/// Reads name, description and parameters of a function.
 pub(in crate::dialects) fn function(value: Node<'_>) -> Result<Function, Malformed> {
     Ok(Function {
         name: value.expect_text_at("name")?.to_owned(),
@@ -226,14 +226,14 @@ fn tool_choice(value: Node<'_>) -> Result<ToolChoice, Malformed> {
         Some("required" | "any") => Ok(ToolChoice::Required),
         Some(_) => Err(Malformed::new("auto, none, required or an object with a function")),
         None => {
-            // The older `function_call` has the name at its top.
+            // The older `function_call` has the name at its top level.
             let named = value.get("function").or_else(|| value.get("custom")).unwrap_or(value);
             Ok(ToolChoice::Function(named.expect_text_at("name")?.to_owned()))
         }
     }
 }
 
-/// The turns that one message stands for: one, but for a tool's message of the older kind.
+/// The turns of one message. Usually one; none for an older tool message.
 fn turns_of(value: Node<'_>) -> Result<Option<Turn>, Malformed> {
     let role = match value.expect_text_at("role")? {
         "system" => Role::System,
@@ -264,7 +264,7 @@ fn turns_of(value: Node<'_>) -> Result<Option<Turn>, Malformed> {
     Ok(Some(Turn { role, name: value.text_at("name")?.map(str::to_owned), parts }))
 }
 
-/// What an assistant's message says beside its content.
+/// Reads the members of an assistant message other than its content.
 fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
     if let Some(refusal) = value.text_at("refusal")? {
         parts.push(Part::new(Content::Refusal(refusal.to_owned())));
@@ -283,7 +283,8 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
         parts.extend(read_image(image).map(|image| Part::new(Content::Image(image))));
     }
     let audio = value.get("audio").and_then(|audio| audio.text_at("id").ok().flatten());
-    // What another vendor's model said is known to nobody under our id; its words are in the content.
+    // The audio of another vendor is stored nowhere under the gateway's id; its transcript is in
+    // the content.
     if let Some(audio) = audio.filter(|id| !id.starts_with(AUDIO_ID)) {
         let media = Media { media_type: None, source: MediaSource::Id(audio.to_owned()) };
         parts.push(Part::new(Content::Audio(media)));
@@ -291,7 +292,7 @@ fn assistant(value: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// The thoughts of an assistant's message, with their signatures where it has them.
+/// Reads the reasoning of an assistant message, with its signatures.
 pub(super) fn read_reasoning(value: Node<'_>, parts: &mut Vec<Part>) {
     let signature = |node: Node<'_>, key: &str| {
         node.get(key).and_then(Node::text).map(|text| Signature::read(Dialect::OpenaiChat, text))
@@ -318,8 +319,8 @@ pub(super) fn read_reasoning(value: Node<'_>, parts: &mut Vec<Part>) {
     }
 }
 
-/// Gives the words of `reasoning_content` to the signed thought that has none: clients that gather a
-/// stream keep the two apart.
+/// Moves the text of `reasoning_content` to signed reasoning without text: clients that assemble a
+/// stream separate the two.
 fn lend_words(parts: &mut [Part], words: &str) {
     if parts.iter().any(has_words) {
         return;
@@ -336,7 +337,7 @@ fn has_words(part: &Part) -> bool {
     matches!(&part.content, Content::Reasoning(reasoning) if !reasoning.text.is_empty())
 }
 
-/// One of `tool_calls`.
+/// Reads one of `tool_calls`.
 pub(super) fn tool_call(value: Node<'_>) -> Result<ToolCall, Malformed> {
     if let Some(custom) = value.get("custom").filter(|_| value.get("function").is_none()) {
         return Ok(ToolCall {
@@ -355,13 +356,13 @@ pub(super) fn tool_call(value: Node<'_>) -> Result<ToolCall, Malformed> {
     })
 }
 
-/// The text of the arguments; an object, which some send instead, as its text.
+/// The arguments as text; some send an object.
 pub(in crate::dialects) fn arguments(function: Node<'_>) -> String {
     let Some(arguments) = function.get("arguments") else { return String::new() };
     arguments.text().map_or_else(|| arguments.json().text().to_owned(), str::to_owned)
 }
 
-/// Google's place for it in this dialect (Gemini API, "OpenAI compatibility").
+/// Where Google puts a call's signature in this dialect (Gemini API, "OpenAI compatibility").
 pub(super) fn signature_of_call(value: Node<'_>) -> Option<Signature> {
     let google = value.get("extra_content")?.get("google")?;
     Some(Signature::read(Dialect::OpenaiChat, google.get("thought_signature")?.text()?))
@@ -388,7 +389,7 @@ fn tool_result(value: Node<'_>) -> Result<Turn, Malformed> {
     Ok(Turn::new(Role::Tool, vec![part]))
 }
 
-/// A string, or an array of parts.
+/// Reads a string, or an array of parts.
 fn contents(value: Node<'_>) -> Result<Vec<Part>, Malformed> {
     if let Some(text) = value.text() {
         return Ok(vec![Part::text(text)]);
@@ -399,7 +400,7 @@ fn contents(value: Node<'_>) -> Result<Vec<Part>, Malformed> {
     value.read_items(part)
 }
 
-/// All words of a string or of an array of text parts.
+/// The text of a string, or of an array of text parts.
 fn words(value: Node<'_>) -> Result<String, Malformed> {
     let parts = contents(value).within("content")?;
     Ok(parts.iter().filter_map(Part::as_text).collect())
@@ -414,14 +415,14 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
             });
         }
         "refusal" => Content::Refusal(value.expect_text_at("refusal")?.to_owned()),
-        // Mistral's models say their thoughts so, and its clients send them back.
+        // Mistral's models send their reasoning like this, and its clients send it back.
         "thinking" => {
             let text = value.get("thinking").map(words_of_list).unwrap_or_default();
             Content::Reasoning(Reasoning { text, ..Reasoning::default() })
         }
         "image_url" => {
             let image = value.expect("image_url", "an object with a url")?;
-            // Some clients give the URL alone.
+            // Some clients send the URL without an object.
             let url = match image.text() {
                 Some(url) => url,
                 None => image.expect_text_at("url").within("image_url")?,
@@ -455,7 +456,7 @@ fn file(value: Node<'_>) -> Result<Content, Malformed> {
     Ok(Content::File(File { media, name, context: None, with_citations: false }))
 }
 
-/// Anthropic's `cache_control`, on whatever carries it.
+/// Reads Anthropic's `cache_control` of a part or a tool.
 pub(in crate::dialects) fn cache_point(value: Node<'_>) -> Option<CachePoint> {
     let control = value.get("cache_control")?;
     let is_hour = control.get("ttl").and_then(Node::text) == Some("1h");

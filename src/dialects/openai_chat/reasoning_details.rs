@@ -1,17 +1,17 @@
-//! OpenRouter's `reasoning_details` (its page "Reasoning Tokens", read November 2026): thoughts, their
-//! summaries and what is sealed of them, each with the proof of the vendor behind it. They have to come
-//! back as they were, so that a proof keeps the members around it.
+//! OpenRouter's `reasoning_details` (its page "Reasoning Tokens", read November 2026): reasoning,
+//! summaries and encrypted reasoning, each with the signature of its vendor. They must be sent back
+//! unchanged, so a signature keeps the members next to it.
 
 use crate::llm::{
     ArrayWriter, Content, Dialect, Node, ObjectWriter, Part, Reasoning, Signature, write_object,
 };
 
-/// What a proof that keeps the members around it begins with; a JSON object follows.
+/// Prefix of a signature with its neighboring members; a JSON object follows.
 const MARK: &str = "detail:";
 
-/// One of the details, or a piece of one.
+/// One of the details, or a fragment of one.
 pub(super) struct ReasoningDetail<'a> {
-    /// Words of the thought or of its summary.
+    /// Text of the reasoning, or of its summary.
     pub text: &'a str,
     pub signature: Option<Signature>,
     pub sealed: Option<Signature>,
@@ -34,7 +34,7 @@ pub(super) fn each(message: Node<'_>) -> impl Iterator<Item = ReasoningDetail<'_
     details.map(ReasoningDetail::read)
 }
 
-/// Appends the thoughts that the details of a message tell.
+/// Appends the reasoning in the details of a message.
 pub(super) fn read_reasoning(message: Node<'_>, parts: &mut Vec<Part>) {
     for detail in each(message) {
         let ReasoningDetail { text, signature, sealed } = detail;
@@ -47,12 +47,12 @@ pub(super) fn read_reasoning(message: Node<'_>, parts: &mut Vec<Part>) {
     }
 }
 
-/// A proof, with the members that stand around it.
+/// A signature with its neighboring members.
 fn proof(value: Node<'_>, key: &str) -> Option<Signature> {
     let text = value.get(key)?.text().filter(|text| !text.is_empty())?;
     let own = Signature::read(Dialect::OpenaiChat, text);
     let around = ["format", "id"].map(|key| (key, value.text_of(key)));
-    // One that the gateway has written for its client says itself whose it is.
+    // A signature that the gateway wrote is prefixed with its vendor.
     if own.dialect != Dialect::OpenaiChat || around.iter().all(|(_, text)| text.is_empty()) {
         return Some(own);
     }
@@ -67,19 +67,18 @@ fn proof(value: Node<'_>, key: &str) -> Option<Signature> {
     Some(Signature { dialect: Dialect::OpenaiChat, text })
 }
 
-/// The members that a proof keeps. None if it came in another way.
+/// The neighboring members in a signature. None if it was not part of details.
 fn kept(proof: &Signature) -> Option<&[u8]> {
     let object = proof.for_provider(Dialect::OpenaiChat)?.strip_prefix(MARK)?.as_bytes();
     object.strip_prefix(b"{")?.strip_suffix(b"}")
 }
 
-/// True if the proof of a thought came in such details.
+/// True if the signature of the reasoning part was part of details.
 pub(super) fn is_from_details(reasoning: &Reasoning) -> bool {
     reasoning.signature.iter().chain(&reasoning.sealed).any(|proof| kept(proof).is_some())
 }
 
-/// Writes the details that a thought becomes, the first of them with number `index`. Gives the next
-/// number.
+/// Writes the details of a reasoning part, the first with number `index`. Returns the next number.
 pub(super) fn write(array: &mut ArrayWriter<'_>, reasoning: &Reasoning, mut index: u64) -> u64 {
     if !reasoning.text.is_empty() || reasoning.signature.is_some() {
         array.object(|detail| {
@@ -107,7 +106,7 @@ fn write_proof(detail: &mut ObjectWriter<'_>, key: &str, proof: Option<&Signatur
         return detail.raw_members(members);
     }
     detail.text(key, &proof.write(Dialect::OpenaiChat));
-    // OpenRouter's names for whose proof it is.
+    // OpenRouter's names for the vendor of a signature.
     let format = match proof.dialect {
         Dialect::AnthropicMessages | Dialect::BedrockConverse => "anthropic-claude-v1",
         Dialect::Gemini => "google-gemini-v1",

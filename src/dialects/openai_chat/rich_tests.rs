@@ -1,5 +1,4 @@
-//! What imitators of OpenAI put into an answer beside words, whole and streamed, toward every client and
-//! back.
+//! Extensions of OpenAI's imitators in responses, complete and streamed, for every client and back.
 
 use serde_json::{Value, json};
 
@@ -24,7 +23,7 @@ fn read(message: &Value) -> Vec<Part> {
     read.expect("JSON").expect("an answer").choices.remove(0).parts
 }
 
-/// The parts of a stream of these deltas.
+/// The parts of a stream with these deltas.
 fn streamed(deltas: &[Value]) -> Vec<Part> {
     let mut decoder = OpenaiChat.stream_decoder();
     let (mut scanner, mut chunks) = (Scanner::default(), Vec::new());
@@ -50,7 +49,7 @@ fn answer(parts: Vec<Part>) -> Answer {
     Answer { id: "a".to_owned(), choices: vec![choice], ..Answer::default() }
 }
 
-/// What a client gets whole.
+/// The complete response for a client.
 fn whole(dialect: Dialect, parts: &[Part]) -> Value {
     let mut out = Vec::new();
     let answer = answer(parts.to_vec());
@@ -58,7 +57,7 @@ fn whole(dialect: Dialect, parts: &[Part]) -> Value {
     serde_json::from_slice(&out).expect("JSON")
 }
 
-/// The events that a client gets.
+/// The events for a client.
 fn events(dialect: Dialect, parts: &[Part]) -> Vec<Value> {
     let mut encoder = client(dialect).stream_encoder(&asking_for_usage(), 5);
     let mut out = Vec::new();
@@ -112,7 +111,7 @@ fn reasoning_in_content_lists_is_decoded() {
     assert_eq!(streamed(&deltas), expected);
     let together = [json!({ "content": [reasoning_part("two and two"), words("4")] })];
     assert_eq!(streamed(&together), expected);
-    // Clients of Mistral's send them back so.
+    // Clients of Mistral send it back like this.
     let message = json!({ "role": "assistant", "content": message["content"] });
     let body = json!({ "model": "m", "messages": [message] });
     assert_eq!(history(Dialect::OpenaiChat, &body), expected);
@@ -178,7 +177,7 @@ fn audio_reaches_every_client() {
     assert!(message["audio"]["expires_at"].is_u64(), "{message}");
     let told = events(Dialect::OpenaiChat, &parts);
     assert!(told.iter().any(|it| it["choices"][0]["delta"]["audio"]["data"] == "AAAA"));
-    // Nobody knows our id of it; the words stay.
+    // The gateway's id is not stored anywhere; the text stays.
     let body = json!({ "model": "m", "messages": [message] });
     assert_eq!(history(Dialect::OpenaiChat, &body), [Part::text("Hi")]);
 
@@ -190,7 +189,7 @@ fn audio_reaches_every_client() {
     assert_eq!(told.last().expect("an end")["response"]["output"], responses["output"]);
 }
 
-/// OpenRouter's details of three vendors.
+/// OpenRouter's details from three vendors.
 fn details() -> Value {
     json!([
         { "type": "reasoning.text", "text": "first", "signature": "S1", "format": "anthropic-claude-v1", "index": 0 },
@@ -198,7 +197,7 @@ fn details() -> Value {
         { "type": "reasoning.encrypted", "data": "E1", "id": "rs_1", "format": "openai-responses-v1", "index": 2 }])
 }
 
-/// What of the details has to come back.
+/// The details that must be sent back.
 fn proofs(details: &Value) -> Vec<Value> {
     let details = details.as_array().cloned().unwrap_or_default();
     let keep = |detail: &Value| {
@@ -208,7 +207,7 @@ fn proofs(details: &Value) -> Vec<Value> {
     details.iter().filter(is_signed).map(keep).collect()
 }
 
-/// The assistant's message of a request toward an imitator of OpenAI.
+/// The assistant message of a request to an imitator of OpenAI.
 fn sent(parts: Vec<Part>) -> Value {
     let turns = vec![crate::llm::Turn::new(Role::Assistant, parts)];
     let request = ChatRequest { turns, ..ChatRequest::default() };
@@ -275,7 +274,7 @@ fn reasoning_details_carry_foreign_signatures() {
         Part::text("Hi"),
     ];
     let told = events(Dialect::OpenaiChat, &parts);
-    // A client that gathers a stream joins words and proof.
+    // A client that assembles a stream joins text and signature.
     let details: Vec<Value> = told
         .iter()
         .filter_map(|event| event["choices"][0]["delta"]["reasoning_details"].as_array())

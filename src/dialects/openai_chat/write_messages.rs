@@ -1,4 +1,4 @@
-//! The conversation as a provider takes it.
+//! The conversation as a provider accepts it.
 
 use super::reasoning_details;
 use crate::dialects::adapt::ends_with_answer;
@@ -10,8 +10,8 @@ use crate::llm::{
     ObjectWriter, Part, Prefill, Reasoning, Role, ToolCall, ToolResult, Turn,
 };
 
-/// OpenAI takes nothing but words in the message of a tool's result, and nothing between the results of
-/// one turn: what else they hold is said by the user behind them.
+/// Writes the messages. OpenAI accepts only text in tool results, and nothing between the results of
+/// one turn: other content follows in a user message.
 pub(super) fn write_turns(
     messages: &mut ArrayWriter<'_>,
     request: &ChatRequest,
@@ -42,7 +42,7 @@ pub(super) fn write_turns(
     write_turn(messages, &Turn::new(Role::User, beside), None, (target, forms), warnings)
 }
 
-/// True for what a message of the assistant has no place for; thoughts alone are no message either.
+/// True for content that an assistant message cannot contain. Reasoning alone is not a message either.
 pub(super) fn is_lost(role: Role, content: &Content) -> bool {
     let is_lost = match content {
         Content::Reasoning(_) | Content::Image(_) | Content::Video(_) | Content::File(_) => true,
@@ -56,7 +56,7 @@ fn is_word(part: &Part) -> bool {
     matches!(part.content, Content::Text(_))
 }
 
-/// `mark` is the member that marks an answer that the model is to go on with.
+/// `mark` is the member that marks a message for continuation by the model.
 fn write_turn(
     messages: &mut ArrayWriter<'_>,
     turn: &Turn,
@@ -116,7 +116,7 @@ fn write_result(
     if result.is_error {
         warnings.dropped("is_error of a tool result", "openai-chat tells it in words only");
     }
-    // Those who imitate OpenAI refuse pictures in results as well.
+    // Imitators reject images in results as well.
     if !result.parts.iter().all(is_word) {
         warnings.changed("what a tool showed", "sent by the user behind its result");
         let words: Vec<Part> = result.parts.iter().filter(|part| is_word(part)).cloned().collect();
@@ -128,7 +128,7 @@ fn write_result(
     Ok(())
 }
 
-/// Writes `content`: a string if there is nothing but one text, else an array of parts.
+/// Writes `content`: a string for a single text, else an array of parts.
 fn write_content(
     message: &mut ObjectWriter<'_>,
     parts: &[Part],
@@ -204,16 +204,16 @@ fn write_assistant(
     Ok(())
 }
 
-/// Whom thoughts are written for.
+/// The receiver of reasoning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
     Client,
-    /// One who imitates OpenAI.
+    /// A provider that imitates OpenAI.
     Imitator,
 }
 
-/// Writes the thoughts among `parts`: in plain, and whole where they are signed. A client gets them in
-/// both forms that are usual, an imitator in the form that it has sent.
+/// Writes the reasoning among `parts`: its text, and signed reasoning completely. A client gets both
+/// common forms, an imitator the form that it sent.
 pub(super) fn write_reasoning(message: &mut ObjectWriter<'_>, parts: &[Part], reader: Reader) {
     let reasoning = || {
         parts.iter().filter_map(|part| match &part.content {
@@ -331,7 +331,7 @@ fn write_part(
         Content::Raw(_) => {
             warnings.dropped("a part of a message", "only another dialect has it");
         }
-        // Calls, results and thoughts are members of messages here, not parts of content.
+        // Calls, results and reasoning are members of a message here, not parts of its content.
         Content::ToolCall(_) | Content::ToolResult(_) | Content::Reasoning(_) => {}
     }
     Ok(())
@@ -371,7 +371,7 @@ fn write_audio(array: &mut ArrayWriter<'_>, media: &Media) -> Result<(), Unsuppo
     Ok(())
 }
 
-/// OpenAI takes a PDF here, and words as a text; its imitators also what is at an address.
+/// Writes a file. OpenAI accepts a PDF, and text as a text part; imitators also accept URLs.
 fn write_file(
     array: &mut ArrayWriter<'_>,
     file: &File,
@@ -407,7 +407,7 @@ fn write_file(
     Ok(())
 }
 
-/// OpenRouter and others pass it on to Anthropic; OpenAI itself refuses members that it does not know.
+/// OpenRouter and others pass it on to Anthropic; OpenAI itself rejects unknown members.
 pub(super) fn write_cache_point(
     object: &mut ObjectWriter<'_>,
     cache: Option<CachePoint>,

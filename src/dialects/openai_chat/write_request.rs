@@ -1,4 +1,4 @@
-//! A request as a provider takes it.
+//! A request for a provider.
 
 use super::write_messages::{write_cache_point, write_turns};
 use crate::dialects::adapt::ends_with_answer;
@@ -13,17 +13,17 @@ use crate::llm::{
     WebSearch, write_object,
 };
 
-/// What this dialect has no word for.
+/// The reason in warnings about members that the dialect lacks.
 const NO_SUCH: &str = "openai-chat has no such setting";
 
-/// Appends the whole body.
+/// Appends the body.
 pub(super) fn write(
     request: &ChatRequest,
     target: &TargetModel<'_>,
     warnings: &mut Warnings,
     out: &mut Vec<u8>,
 ) -> Result<(), Unsupported> {
-    // Those who imitate OpenAI know plain functions only.
+    // Imitators support plain functions only.
     let forms = if target.is_original { CallForms::of(request) } else { CallForms::default() };
     write_object(out, |root| {
         root.text("model", target.model);
@@ -54,7 +54,7 @@ fn settings(
     target: &TargetModel<'_>,
     warnings: &mut Warnings,
 ) {
-    // OpenAI's reasoning models refuse the older name; its imitators know only that one.
+    // OpenAI's reasoning models reject the older name; imitators only support that one.
     let usual = if target.is_original {
         MaxTokensName::MaxCompletionTokens
     } else {
@@ -83,7 +83,8 @@ fn settings(
     }
     root.optional_text("user", request.user.as_deref());
     if !request.metadata.is_empty() {
-        // OpenAI refuses labels of what it does not keep, and keeps nothing here unless it is told to.
+        // OpenAI rejects metadata of requests that it does not store, and stores nothing here by
+        // default.
         let is_kept =
             |(key, it): &(String, DialectJson)| key == "store" && it.json.text() == "true";
         if !target.is_original {
@@ -109,7 +110,7 @@ fn settings(
     root.optional_raw("audio", request.audio_output.as_ref());
 }
 
-/// How much the model thinks: an effort, or the members with which its vendor turns it on and off.
+/// Writes the reasoning settings: an effort, or the vendor's members that turn it on and off.
 fn write_reasoning(
     root: &mut ObjectWriter<'_>,
     reasoning: &ReasoningSettings,
@@ -121,7 +122,7 @@ fn write_reasoning(
     let members = if is_off { &rules.thinking_off } else { &rules.thinking_on };
     members.iter().for_each(|(key, json)| root.raw(key, json));
     if !rules.always_refuses(RefusedSetting::ReasoningEffort) {
-        // What turns it off says all.
+        // Turning it off needs no effort.
         root.optional_text("reasoning_effort", effort.filter(|_| !is_off || members.is_empty()));
     } else if let Some(effort) = effort.filter(|_| !is_off) {
         let how = format!("thinking is on, since this model has no effort {effort}");
@@ -133,7 +134,7 @@ fn write_reasoning(
     }
 }
 
-/// Imitators have other words for the usual class, which is theirs without a word.
+/// Writes the tier. Imitators have other names for the default, which is therefore omitted.
 fn write_service_tier(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -166,7 +167,7 @@ fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
     }
 }
 
-/// How the next token is drawn. OpenAI refuses two of the settings that its imitators know.
+/// Writes the sampling parameters. OpenAI rejects two that imitators support.
 fn sampling(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -263,7 +264,7 @@ fn write_tool_choice(root: &mut ObjectWriter<'_>, request: &ChatRequest, forms: 
     }
 }
 
-/// Writes a tool that takes one text.
+/// Writes a custom tool, whose input is text.
 fn write_custom(array: &mut ArrayWriter<'_>, function: &Function) {
     let Some(openai) = function.openai.as_deref() else { return };
     array.object(|tool| {
@@ -414,7 +415,7 @@ mod tests {
             {"role": "tool", "tool_call_id": "2", "content": "18"},
             {"role": "user", "content": [shown]},
             {"role": "user", "content": "And?"}]);
-        // Imitators as well: most of them take words only in results.
+        // Imitators as well: most accept only text in results.
         for is_original in [true, false] {
             let (body, warnings) = written(&request, is_original);
             assert_eq!((&body["messages"], warnings.len()), (&expected, 1));

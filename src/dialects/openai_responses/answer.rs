@@ -1,4 +1,4 @@
-//! A whole answer, in both directions, and the envelope that it shares with the events of a stream.
+//! A complete response, read and written, and its envelope, which events of a stream repeat.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::llm::{
     Part, StopReason, TokenLogprob, Usage, write_array, write_object,
 };
 
-/// Reads a provider's answer. None if it has no output, or failed.
+/// Reads a provider's response. None if it has no output, or failed.
 pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     let output = root.get("output")?.expect_array().ok()?;
     if root.text_of("status") == "failed" || root.get("error").is_some() {
@@ -41,7 +41,7 @@ pub(super) fn read(root: Node<'_>) -> Option<Answer> {
     })
 }
 
-/// When, in whole seconds: some tell fractions.
+/// The creation time in whole seconds; some providers send fractions.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -52,7 +52,7 @@ pub(super) fn created(response: Node<'_>) -> Option<u64> {
     created.u64().or_else(|| created.f64().filter(|it| *it >= 0.0).map(|it| it as u64))
 }
 
-/// Why an answer ended that is complete or cut.
+/// The stop reason of a response that is complete or truncated.
 pub(super) fn stop_reason(response: Node<'_>, has_calls: bool) -> StopReason {
     let reason = response.get("incomplete_details").map_or("", |it| it.text_of("reason"));
     match (response.text_of("status"), reason) {
@@ -63,7 +63,7 @@ pub(super) fn stop_reason(response: Node<'_>, has_calls: bool) -> StopReason {
     }
 }
 
-/// The status that tells a reason, and the detail of one that is incomplete.
+/// The status for a stop reason, and the detail of an incomplete one.
 pub(super) fn status_of(stop: &StopReason) -> (&'static str, Option<&'static str>) {
     match stop {
         StopReason::Length => ("incomplete", Some("max_output_tokens")),
@@ -75,11 +75,11 @@ pub(super) fn status_of(stop: &StopReason) -> (&'static str, Option<&'static str
     }
 }
 
-/// Appends the answer to `request` for a client.
+/// Appends the response to `request` for a client.
 pub(super) fn write(answer: &Answer, request: &ChatRequest, now_unix: u64, out: &mut Vec<u8>) {
     let created = answer.created.unwrap_or(now_unix);
     let id = identity::of_answer(&answer.id, created);
-    // The dialect has one answer only.
+    // The dialect has one choice only.
     let empty = Choice::default();
     let choice = answer.choices.first().unwrap_or(&empty);
     let (status, incomplete) = status_of(&choice.stop);
@@ -123,7 +123,7 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), 
                     OutputPart { content, logprobs }
                 })
                 .collect();
-            // What was cut is the last thing said.
+            // Only the last message is incomplete.
             let is_cut = kind == "msg" && groups.peek().is_none();
             let status = if is_cut { status } else { "completed" };
             let item_id = output::id_of(first, kind, index, id);
@@ -140,21 +140,21 @@ fn write_output(out: &mut Vec<u8>, choice: &Choice, (id, status): (&str, &str), 
     });
 }
 
-/// What surrounds the items of an answer.
+/// The members around the items of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Envelope<'a> {
     pub(super) id: &'a str,
     pub(super) created: u64,
-    /// The time at hand, in seconds since 1970: that of an answer which is complete.
+    /// The current time in Unix seconds, which is the completion time of a complete response.
     pub(super) now: u64,
     pub(super) model: &'a str,
     pub(super) service_tier: Option<&'a str>,
     pub(super) status: &'a str,
-    /// The reason of one that is incomplete.
+    /// The reason why it is incomplete.
     pub(super) incomplete: Option<&'a str>,
     pub(super) error: Option<&'a ApiError>,
     pub(super) usage: Option<Usage>,
-    /// What [`echo`] gave.
+    /// The result of [`echo`].
     pub(super) echo: &'a [u8],
 }
 
@@ -192,10 +192,10 @@ impl Envelope<'_> {
     }
 }
 
-/// OpenAI's code of a failed answer that is nearest to an error.
+/// The code of OpenAI's failed responses that is closest to the error.
 fn code_of(error: &ApiError) -> &'static str {
     match error.status {
-        // The vendor sends it although its reference has no such code there.
+        // OpenAI sends it, although the reference lacks it here.
         _ if is_overflow(error) => CONTEXT_LENGTH_EXCEEDED,
         429 => "rate_limit_exceeded",
         400..=499 => "invalid_prompt",
@@ -203,9 +203,9 @@ fn code_of(error: &ApiError) -> &'static str {
     }
 }
 
-/// The members of an answer that repeat its request, with commas between them. What was not asked is
-/// told as the dialect's default, or as null where it is nothing. What strictly typed clients take for
-/// a number is one, also where it is the model's to choose.
+/// The members of a response that repeat its request, separated by commas. Settings that were not sent
+/// get the dialect's default, or null if there is none. Where strictly typed clients expect a number,
+/// it is one even if the model has its own default.
 pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     write_object(&mut out, |root| {
@@ -244,7 +244,7 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
             match &request.format {
                 Some(format) => object.object("format", |object| {
                     write_format(object, format);
-                    // OpenAI's answers have it in any case.
+                    // OpenAI always sends it.
                     if matches!(format, Format::JsonSchema { description: None, .. }) {
                         object.null("description");
                     }
@@ -270,7 +270,7 @@ pub(super) fn echo(request: &ChatRequest) -> Vec<u8> {
         }
         or_null(root, "user", request.user.as_deref(), ObjectWriter::text);
     });
-    // The braces are the envelope's.
+    // The envelope writes the braces.
     out.pop();
     out.remove(0);
     out
@@ -292,8 +292,8 @@ fn or_null<'o, T>(
     }
 }
 
-/// Writes the members of `usage`. OpenAI's input includes what was cached, as ours does; of its two
-/// terms of life in the cache the longer one stands for ours.
+/// Writes the members of `usage`. OpenAI's input count includes cached tokens, as ours does. Of its two
+/// cache lifetimes, the longer one is used.
 fn write_usage(object: &mut ObjectWriter<'_>, usage: &Usage) {
     let written = usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens);
     object.number("input_tokens", usage.input_tokens);

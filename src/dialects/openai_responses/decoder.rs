@@ -1,9 +1,9 @@
 //! A provider's stream.
 //!
-//! What is emitted again at the end of a part, an item or the answer fills up what the deltas left out:
-//! some providers send arguments, and others whole answers, only there. Of what was said only the
-//! lengths are kept. A part is closed when the next one of its item begins, or with its item, since
-//! the proof of a thought comes that late.
+//! Events at the end of a part, an item or the response repeat its content, which fills what the deltas
+//! left out: some providers send arguments, and others complete responses, only there. Of what was
+//! emitted, only the length is kept. A part is closed when the next part of its item begins, or with
+//! its item, since the signature of reasoning comes last.
 //!
 //! Long because one state machine reads all events of the dialect.
 
@@ -17,69 +17,69 @@ use crate::dialects::openai_chat::{arguments, read_error, tokens};
 use crate::dialects::openai_tools::{CLOSED, OPENED, escaped};
 use crate::llm::{ApiError, Chunk, Content, Delta, Node, Reasoning, Scanner, Start, Text, Usage};
 
-/// Items followed, at most; those beyond are dropped. Answers have a handful.
+/// Maximum number of items; others are dropped. Responses have a handful.
 const ITEMS_MAX: u64 = 4096;
 
 /// The choice, of which this dialect has one.
 const CHOICE: u32 = 0;
 
-/// What is known of one provider's stream.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     has_begun: bool,
     has_ended: bool,
-    /// Parts opened so far.
+    /// Number of parts opened so far.
     parts: u32,
     /// By `output_index`.
     items: BTreeMap<u64, Item>,
-    /// The item that was spoken of last.
+    /// Index of the item of the last event.
     latest: u64,
-    /// Ids and parts of the calls, for proofs that come behind them.
+    /// Ids and parts of the calls, for signatures that follow them.
     calls: Vec<(String, u32)>,
 }
 
-/// What is known of one item.
+/// State of one item.
 #[derive(Debug, Default)]
 struct Item {
-    /// Its own id, where it is a thought.
+    /// Its own id, if it is reasoning.
     id: Option<String>,
-    /// The words that grow.
+    /// The open text.
     words: Option<Words>,
-    /// How many parts of its content and of its summary were opened.
+    /// Number of parts of its content and its summary that were opened.
     contents: u64,
     summaries: u64,
     call: Option<Call>,
     is_done: bool,
 }
 
-/// What is known of one call.
+/// State of one call.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     part: u32,
-    /// Bytes of its arguments, or of a custom tool's text, that were emitted.
+    /// Bytes of its arguments, or of a custom tool's input, that were emitted.
     emitted: usize,
     is_custom: bool,
 }
 
-/// A text, a refusal or a thought that may grow.
+/// An open text, refusal or reasoning part.
 #[derive(Clone, Copy, Debug)]
 struct Words {
     place: TextLocation,
     part: u32,
-    /// Bytes, citations and tokens emitted so far.
+    /// Number of bytes, citations and tokens emitted so far.
     emitted: usize,
     citations: usize,
     has_tokens: bool,
 }
 
-/// Where words stand in their item.
+/// The location of a text in its item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TextLocation {
     Content(u64),
     Summary(u64),
 }
 
-/// What words are.
+/// The kind of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -95,7 +95,7 @@ impl StreamDecoder for Decoder {
         scanner: &mut Scanner,
         out: &mut Vec<Chunk>,
     ) -> Result<(), StreamDecodeError> {
-        // Some who imitate OpenAI end their streams as those of chat completions.
+        // Some imitators end their streams as chat completions do.
         if self.has_ended || data.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl StreamDecoder for Decoder {
     }
 
     fn finish(&mut self, _: &mut Vec<Chunk>) {
-        // Only the event with the whole answer tells that it is complete.
+        // Only the event with the whole response completes it.
     }
 }
 
@@ -139,7 +139,7 @@ impl Decoder {
         }));
     }
 
-    /// Takes in an event that speaks of one item.
+    /// Reads an event about one item.
     fn take_item_event(&mut self, kind: &str, root: Node<'_>, out: &mut Vec<Chunk>) {
         let index = root.get("output_index").and_then(Node::u64).unwrap_or(self.latest);
         if index >= ITEMS_MAX {
@@ -178,7 +178,7 @@ impl Decoder {
         }
     }
 
-    /// Takes in an event that begins or ends something, or speaks of a call.
+    /// Reads an event that begins or ends something, or concerns a call.
     fn take_border(
         &mut self,
         kind: &str,
@@ -217,7 +217,7 @@ impl Decoder {
             "function_call_arguments.done" | "custom_tool_call_input.done" => {
                 self.fill_up_call(index, root, out);
             }
-            // Progress of the vendor's own tools, and what is not known yet.
+            // Progress of the vendor's own tools, and unknown events.
             _ => {}
         }
     }
@@ -250,8 +250,7 @@ impl Decoder {
         self.items.insert(index, known);
     }
 
-    /// The words at `place`, opened if they are not yet. None if they are over, or if there is nothing
-    /// to say and nothing open.
+    /// The text at `place`, opened if necessary. None if it has ended, or if it is empty and not open.
     fn words(
         &mut self,
         index: u64,
@@ -270,7 +269,7 @@ impl Decoder {
             TextLocation::Summary(at) => (at, &mut item.summaries),
         };
         let is_reasoning = kind == Kind::Thought;
-        // A thought without words is emitted by its proof alone.
+        // Reasoning without text is emitted by its signature alone.
         if item.is_done || next < *reached || (is_reasoning && is_empty) {
             return None;
         }
@@ -291,7 +290,7 @@ impl Decoder {
         Some(item.words.insert(words))
     }
 
-    /// Takes in a part of a message or the text of a thought, as far as it was not emitted yet.
+    /// Reads a complete part of a message or text of reasoning, and emits the rest of it.
     fn fill_up_content(
         &mut self,
         index: u64,
@@ -329,7 +328,7 @@ impl Decoder {
         }
     }
 
-    /// Takes in the whole arguments or text, as far as they were not emitted yet.
+    /// Reads the complete arguments or input of a call, and emits the rest.
     fn fill_up_call(&mut self, index: u64, value: Node<'_>, out: &mut Vec<Chunk>) {
         let Some(call) = self.items.get(&index).and_then(|item| item.call) else { return };
         let whole =
@@ -337,7 +336,7 @@ impl Decoder {
         self.grow_call(index, whole.get(call.emitted..).unwrap_or_default(), out);
     }
 
-    /// Takes in a whole item, as far as it was not emitted yet, and closes it.
+    /// Reads a complete item, emits the rest of it, and closes it.
     fn finish_item(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
         self.open_item(index, item, out);
         if self.items.get(&index).is_none_or(|item| item.is_done) {
@@ -373,7 +372,7 @@ impl Decoder {
         }
     }
 
-    /// Takes in the proof of a thought, with its last words where there are some.
+    /// Reads the signature of reasoning, with the rest of its text.
     fn prove(&mut self, index: u64, item: Node<'_>, out: &mut Vec<Chunk>) {
         let Some(sealed) = item.get("encrypted_content").and_then(Node::text) else { return };
         let words = self.items.get(&index).and_then(|item| item.words);
@@ -429,7 +428,7 @@ impl Decoder {
         let is_unknown = self.items.is_empty();
         let items = response.get("output").into_iter().flat_map(Node::items);
         for (index, item) in (0..ITEMS_MAX).zip(items) {
-            // Where items were emitted, the places in the stream and here may differ with some.
+            // The indexes of the stream and of the whole response differ at some providers.
             let is_same = |known: &Item| known.call.is_some() == is_call(item);
             if is_unknown || self.items.get(&index).is_some_and(is_same) {
                 self.finish_item(index, item, out);
@@ -459,8 +458,8 @@ fn grown(part: u32, piece: &str) -> Chunk {
     Chunk::BlockDelta { choice: CHOICE, part, delta: Delta::Arguments(piece.to_owned()) }
 }
 
-/// The error of an event: in an object of its own, or flat as the reference has it, where the type is
-/// that of the event.
+/// The error of an event: in an object, or flat as in the reference, where the type is that of the
+/// event.
 fn error(value: Node<'_>) -> ApiError {
     let mut error = read_error(error_status(value), Some(value));
     let is_flat = value.get("error").is_none();
@@ -488,7 +487,7 @@ impl Words {
         }
     }
 
-    /// Tells what of `whole` was not emitted yet.
+    /// Emits the rest of `whole`.
     fn fill_up(&mut self, whole: &str, out: &mut Vec<Chunk>) {
         self.grow(whole.get(self.emitted..).unwrap_or_default(), out);
     }
@@ -498,7 +497,7 @@ impl Words {
         self.push(Delta::Citation(output::citation(annotation)), out);
     }
 
-    /// How likely the tokens of an event were. What comes with deltas is emitted again at the end.
+    /// The log probabilities of an event. Those sent with deltas are repeated at the end.
     fn tokens(&mut self, event: Node<'_>, out: &mut Vec<Chunk>) {
         let is_delta = event.get("delta").is_some();
         let tokens = event.get("logprobs").map(tokens).unwrap_or_default();

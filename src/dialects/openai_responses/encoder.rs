@@ -1,12 +1,11 @@
-//! A client's stream: numbered events, of which the last one repeats the whole answer.
+//! A client's stream: numbered events, the last of which repeats the whole response.
 //!
-//! An item is written out once, when it is complete, and its bytes are kept for the last event; until
-//! then its words gather beside it. So an event costs the same early and late in a stream, but for
-//! those that end something. What is kept is bounded by [`ANSWER_BYTES_MAX`]: an answer beyond it ends
-//! with an error.
+//! An item is written once, when it is complete, and its bytes are kept for the last event; until then
+//! its text is buffered. The cost of a delta therefore does not grow with the stream. The buffer is
+//! limited by [`ANSWER_BYTES_MAX`]; a larger response ends with an error.
 //!
-//! The model's words stay open until something else begins, since more parts of the same message or
-//! thought may follow.
+//! Text stays open until something else begins, since more parts of the same message or reasoning may
+//! follow.
 
 mod calls;
 
@@ -24,14 +23,14 @@ use crate::llm::{
     Usage, deltas_of, write_array,
 };
 
-/// Most bytes of an answer that are kept for the last event. The longest texts have a megabyte,
-/// generated pictures a few.
+/// Maximum size of a response, which is buffered for the last event. The longest texts have a megabyte,
+/// generated images a few.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// What an item, a part or a source is reckoned to cost beside its words.
+/// The assumed size of an item, a part or a citation besides its text.
 const ITEM_BYTES: usize = 256;
 
-/// What is known of one client's stream.
+/// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
     /// The members that repeat the request.
@@ -39,18 +38,18 @@ pub(super) struct Encoder {
     forms: CallForms,
     start: Start,
     created: u64,
-    /// When the stream began; in the end, when it ended.
+    /// The start time of the stream; at the end, its completion time.
     now: u64,
-    /// The answer's id for the client; empty until the stream has begun.
+    /// The response's id for the client; empty until the stream begins.
     id: String,
     sequence: u64,
     /// By `output_index`.
     items: Vec<ItemBuffer>,
-    /// Where each open part is: its item and place there.
+    /// The item of each open part, and its index in that item.
     parts: BTreeMap<u32, (usize, usize)>,
-    /// The item whose words are open.
+    /// The item whose text is open.
     speaking: Option<usize>,
-    /// Tokens that came before the text they belong to.
+    /// Log probabilities that arrived before their text.
     early: Vec<TokenLogprob>,
     bytes: usize,
     stop: StopReason,
@@ -59,7 +58,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// The writer of a stream of which only an error is left to tell, with that number.
+    /// An encoder that only writes an error event, with number `sequence`.
     pub(super) fn of_error(sequence: u64) -> Self {
         Self { sequence, ..Self::new(&ChatRequest::default(), 0) }
     }
@@ -95,7 +94,7 @@ impl Encoder {
         self.envelope("in_progress", "in_progress", None, None, out);
     }
 
-    /// Appends an event that has the whole answer in it.
+    /// Appends an event with the whole response.
     fn envelope(
         &mut self,
         kind: &str,
@@ -142,7 +141,7 @@ impl Encoder {
         });
         let index = match joined {
             Some(index) => {
-                // The part before it is over, whether that was said or not.
+                // The part before it has ended, even without an event that says so.
                 self.close_parts(index, out);
                 index
             }
@@ -175,7 +174,7 @@ impl Encoder {
         }
     }
 
-    /// Begins an item, and ends the words that were open.
+    /// Begins an item, and ends the open text.
     fn open_item(&mut self, kind: &'static str, content: &Content, out: &mut Vec<u8>) -> usize {
         if let Some(before) = self.speaking.take() {
             self.finish_item(before, "completed", out);
@@ -196,14 +195,14 @@ impl Encoder {
         index
     }
 
-    /// Tells the border of a part of a message, with the part as it is there.
+    /// Appends the event at the start or the end of a message part, with the part.
     fn border(&mut self, kind: &str, index: usize, place: usize, out: &mut Vec<u8>) {
         self.part_event(kind, index, place, out, |root, part| {
             root.object("part", |object| output::write_output_part(object, part.output_part()));
         });
     }
 
-    /// Appends an event on one part of a message.
+    /// Appends an event about one part of a message.
     fn part_event(
         &mut self,
         kind: &str,
@@ -297,7 +296,7 @@ impl Encoder {
         }
     }
 
-    /// Tells how likely the latest tokens were: with a delta that adds no words.
+    /// Appends log probabilities, with a delta without text.
     fn tokens(&mut self, tokens: Vec<TokenLogprob>, out: &mut Vec<u8>) {
         self.keep(tokens.iter().map(|token| 64 * (1 + token.top.len())).sum());
         let open = self.speaking.and_then(|index| {
@@ -364,7 +363,7 @@ impl Encoder {
         (0..places).for_each(|place| self.close_part(index, place, out));
     }
 
-    /// Ends an item with what is still open of it.
+    /// Ends an item, with the parts that are open.
     fn finish_item(&mut self, index: usize, status: &str, out: &mut Vec<u8>) {
         self.close_parts(index, out);
         let Some(item) = self.items.get_mut(index).filter(|it| it.written.is_empty()) else {
@@ -389,7 +388,7 @@ impl Encoder {
         self.begin(&Start::default(), out);
         self.stop = reason.clone();
         let (status, _) = status_of(reason);
-        // What was cut is the last thing said.
+        // Only the last item is incomplete.
         let last = self.items.len().checked_sub(1);
         let cut = self.speaking.take().filter(|index| Some(*index) == last);
         for index in 0..self.items.len() {
@@ -407,8 +406,9 @@ impl Encoder {
         self.has_ended = true;
     }
 
-    /// The reference has the error's members at the top of its event, the vendor sends an object, and
-    /// libraries look for either. An answer that has begun fails too.
+    /// Appends the error event, and ends a response that has begun with a failure. The reference has
+    /// the error's members at the top level of the event, the vendor an object, and libraries look for
+    /// either.
     fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         let mut inner = Vec::new();
         super::openai_chat::write_error(error, &mut inner);
@@ -432,7 +432,7 @@ impl Encoder {
     }
 }
 
-/// Appends one event of that type with the next number.
+/// Appends one event of that type with the next sequence number.
 fn write_numbered(
     sequence: &mut u64,
     kind: &str,
@@ -474,7 +474,7 @@ impl StreamEncoder for Encoder {
             Chunk::Ping => out.extend_from_slice(b": ping\n\n"),
             Chunk::Error(error) => self.fail(error, out),
             Chunk::Done => self.end(out),
-            // The dialect has one answer only.
+            // The dialect has one choice only.
             Chunk::BlockStart { .. }
             | Chunk::BlockDelta { .. }
             | Chunk::BlockStop { .. }
@@ -618,7 +618,7 @@ mod tests {
         for (number, event) in events.iter().enumerate() {
             assert_eq!(event["sequence_number"], number, "{event}");
         }
-        // Every item was told as it is in the end, under its place.
+        // Each final item was sent before, at its index.
         let done: Vec<&Value> =
             events.iter().filter(|it| it["type"] == "response.output_item.done").collect();
         assert_eq!(done.len(), 10);
@@ -716,9 +716,9 @@ mod tests {
             (&"response.failed".into(), &"failed".into())
         );
         assert_eq!(last["response"]["error"]["code"], "rate_limit_exceeded");
-        // Before anything else there is no answer that could fail.
+        // Without a start there is no response that could fail.
         assert_eq!(kinds(&encode(&[Chunk::Error(error)])), ["error"]);
-        // One that was cut has neither.
+        // A truncated stream has neither.
         let kinds = encode(&begun);
         let is_end = |event: &Value| event["response"]["status"].as_str() == Some("completed");
         assert!(!kinds.iter().any(is_end));
@@ -775,7 +775,7 @@ mod tests {
         let response = &events.last().expect("events")["response"];
         assert_eq!(response["status"], "completed");
         assert_eq!(response["output"][0]["content"][0]["text"], "Hi");
-        // Tokens that came early are told with the text.
+        // Log probabilities that arrived early are sent with the text.
         assert_eq!(response["output"][0]["content"][0]["logprobs"][0]["token"], "x");
     }
 }

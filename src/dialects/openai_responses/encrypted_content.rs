@@ -1,12 +1,13 @@
-//! `encrypted_content` of reasoning items: where proofs travel that a client gives back unread.
+//! `encrypted_content` of reasoning items, which carries signatures that a client returns unread.
 //!
-//! OpenAI's own is plain: with a summary beside it, it is the proof of a thought that is shown, and
-//! without one the thought itself. Those of other vendors say whose they are, as signatures do, and
-//! two more things before that: `sealed#` that it is a whole thought, and `call#LENGTH#ID` that it
-//! belongs to the call of that id, for which this dialect has no other place.
+//! OpenAI's own has no prefix: next to a summary it is the signature of the reasoning shown, without
+//! one the encrypted reasoning itself. Other vendors' are prefixed with their name, as signatures are,
+//! and may have one of two prefixes before that: `sealed#` for encrypted reasoning, and
+//! `call#LENGTH#ID` for the signature of the call with that id, for which the dialect has no other
+//! member.
 //!
-//! OpenAI checks what it has sealed against the id of its item ("item_id did not match the target item
-//! id"), and other dialects have no place for that: in canonical form its proofs begin with it, as in
+//! OpenAI verifies its own against the id of the item ("item_id did not match the target item id"),
+//! which other dialects cannot carry: in canonical form the id precedes the signature, as in
 //! `rs_1#TEXT`.
 
 use std::borrow::Cow;
@@ -16,21 +17,21 @@ use crate::llm::{Content, Dialect, Part, Reasoning, Signature};
 const SEALED: &str = "sealed#";
 const OF_CALL: &str = "call#";
 
-/// What an `encrypted_content` is.
+/// The content of an `encrypted_content`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum EncryptedContent {
-    /// The proof of the thought beside it.
+    /// The signature of the reasoning next to it.
     Signature(Signature),
-    /// A whole thought.
+    /// Encrypted reasoning.
     Sealed(Signature),
-    /// The proof of the call of this id.
+    /// The signature of the call with this id.
     OfCall(String, Signature),
 }
 
-/// What the ids of OpenAI's reasoning items begin with (API reference, "Responses").
+/// Prefix of the ids of OpenAI's reasoning items (API reference, "Responses").
 const ITEM: &str = "rs_";
 
-/// Reads the `encrypted_content` of the item `id`. `is_shown` tells that there are words beside it.
+/// Reads the `encrypted_content` of item `id`. `is_shown`: the item has a summary or a text.
 pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> EncryptedContent {
     let mut content = read_bare(text, is_shown);
     let (EncryptedContent::Signature(signature) | EncryptedContent::Sealed(signature)) =
@@ -46,7 +47,7 @@ pub(super) fn read(text: &str, is_shown: bool, id: Option<&str>) -> EncryptedCon
     content
 }
 
-/// The id of the item of one of OpenAI's own proofs, where it is known, and what it has sealed.
+/// Splits one of OpenAI's own signatures into the id of its item, if it is known, and the rest.
 pub(super) fn split_item_id(text: &str) -> (Option<&str>, &str) {
     match text.split_once('#').filter(|(id, _)| id.starts_with(ITEM)) {
         Some((id, sealed)) => (Some(id), sealed),
@@ -54,7 +55,7 @@ pub(super) fn split_item_id(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// True for an `encrypted_content` that OpenAI has not made.
+/// True for an `encrypted_content` that another vendor made.
 pub(in crate::dialects) fn is_foreign_encrypted_content(text: &str) -> bool {
     match read_bare(text, true) {
         EncryptedContent::Signature(signature) => signature.dialect != Dialect::OpenaiResponses,
@@ -85,7 +86,7 @@ fn of_call(rest: &str) -> Option<(&str, &str)> {
     rest.split_at_checked(length.parse().ok()?)
 }
 
-/// The `encrypted_content` of a thought, for clients.
+/// The `encrypted_content` of a reasoning part, for clients.
 pub(super) fn write(reasoning: &Reasoning) -> Option<Cow<'_, str>> {
     if let Some(own) = reasoning.signature.as_ref().or(reasoning.sealed.as_ref())
         && let Some(text) = own.for_provider(Dialect::OpenaiResponses)
@@ -99,13 +100,13 @@ pub(super) fn write(reasoning: &Reasoning) -> Option<Cow<'_, str>> {
     Some(format!("{SEALED}{}", sealed.write(Dialect::OpenaiResponses)).into())
 }
 
-/// The `encrypted_content` that proves the call of `id`, for clients.
+/// The `encrypted_content` with the signature of call `id`, for clients.
 pub(super) fn write_of_call(id: &str, signature: &Signature) -> String {
     format!("{OF_CALL}{}#{id}{}", id.len(), signature.write(Dialect::OpenaiResponses))
 }
 
-/// Adds what an `encrypted_content` says to the parts of the model's turn: the last `shown` of them
-/// are the thought beside it.
+/// Adds an `encrypted_content` to the parts of a turn, the last `shown` of which are the reasoning next
+/// to it.
 pub(super) fn attach(text: &str, shown: usize, id: Option<&str>, parts: &mut Vec<Part>) {
     let reasoning_part = |signature, sealed| {
         let id = id.map(str::to_owned);
@@ -159,7 +160,7 @@ mod tests {
                 assert_eq!(read(&text, false, None), expected);
             }
         }
-        // Some models of Anthropic sign thoughts that they do not show.
+        // Some models of Anthropic sign reasoning that is not shown.
         let hidden = Reasoning {
             signature: Some(signature(Dialect::AnthropicMessages)),
             ..Reasoning::default()

@@ -1,16 +1,14 @@
-//! Ids of answers and items.
+//! Ids of responses and items.
 //!
-//! Clients expect an answer's id to begin with `resp_`. One of another vendor becomes `resp_rg_` and
-//! itself, from which it is read again; one that begins so already stays as it is. An item of an
-//! answer gets a mark, its place and the answer's id, `msg_rg0_answer-1`: the same in an answer that
-//! is whole and in one that is streamed. A client sends these back, and they are forgotten then,
-//! since no provider knows them.
+//! Clients expect the prefix `resp_`. The id of another vendor gets the prefix `resp_rg_`, which is
+//! removed again; one with `resp_` is unchanged. The id of an item consists of a marker, its index and
+//! the response's id, `msg_rg0_answer-1`, so that it is the same with and without streaming. A client
+//! sends these ids back, and they are dropped then, since no provider knows them.
 
-/// What the ids of the gateway's own making have behind their kind.
+/// The marker of ids that the gateway made, after the type's prefix.
 const MARK: &str = "rg";
 
-/// The id for clients of the answer that its provider calls `id`. One without any is told by when it
-/// was `created`.
+/// The id for clients of the response `id`. Without one, it is made from the time `created`.
 pub(super) fn of_answer(id: &str, created: u64) -> String {
     if id.is_empty() {
         return format!("resp_{MARK}_{created}");
@@ -18,28 +16,28 @@ pub(super) fn of_answer(id: &str, created: u64) -> String {
     if id.starts_with("resp_") { id.to_owned() } else { format!("resp_{MARK}_{id}") }
 }
 
-/// The provider's id of the answer that clients know as `id`.
+/// The provider's id of the response that clients know as `id`.
 pub(super) fn answer_id(id: &str) -> &str {
     let ours = id.strip_prefix("resp_").and_then(|rest| rest.strip_prefix(MARK));
     ours.and_then(|rest| rest.strip_prefix('_')).unwrap_or(id)
 }
 
-/// The part of an answer's id that its items have in theirs, by which both are known.
+/// The part of a response's id that the ids of its items contain.
 #[must_use]
 pub fn response_name(id: &str) -> &str {
     let tail = answer_id(id);
     tail.strip_prefix("resp_").unwrap_or(tail)
 }
 
-/// The same, of the id of an item that the gateway has named.
+/// The same, from the id of an item that the gateway made.
 #[must_use]
 pub fn response_name_of_item(id: &str) -> Option<&str> {
     let rest = id.split_once('_')?.1.strip_prefix(MARK)?;
     rest.split_once('_').filter(|_| is_ours(id)).map(|(_, name)| name)
 }
 
-/// The id of the item at place `index` of the answer that clients know as `answer`. `kind` is what
-/// the ids of such items begin with: `msg`, `fc`, `rs`, `ig`.
+/// The id of item `index` of the response that clients know as `answer`. `kind` is the prefix of such
+/// items: `msg`, `fc`, `rs`, `ig`.
 pub(super) fn of_item(kind: &str, index: usize, answer: &str) -> String {
     format!("{kind}_{MARK}{index}_{}", response_name(answer))
 }

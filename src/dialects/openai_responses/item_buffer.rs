@@ -1,4 +1,4 @@
-//! An item of a streamed answer, as far as it has come.
+//! An item of a streamed response, as far as it was sent.
 
 use super::encrypted_content;
 use super::output::{self, OutputPart};
@@ -11,7 +11,7 @@ pub(super) struct ItemBuffer {
     pub(super) id: String,
     /// Its parts, until it is complete.
     pub(super) parts: Vec<PartBuffer>,
-    /// Itself, once it is complete.
+    /// Its JSON, once it is complete.
     pub(super) written: Vec<u8>,
 }
 
@@ -20,15 +20,15 @@ pub(super) struct ItemBuffer {
 pub(super) struct PartBuffer {
     pub(super) content: Content,
     pub(super) logprobs: Vec<TokenLogprob>,
-    /// Its number among the parts of a summary.
+    /// Its index among the parts of a summary.
     pub(super) summary: u64,
     pub(super) is_closed: bool,
-    /// Takes the text of a custom tool's call out of its arguments.
+    /// Extracts the input of a custom tool from its arguments.
     pub(super) input: InputReader,
 }
 
 impl ItemBuffer {
-    /// Writes the item for good, whose last part has come. Gives the parts it had.
+    /// Writes the complete item, and returns its parts.
     pub(super) fn complete(&mut self, status: &str, forms: &CallForms) -> Vec<PartBuffer> {
         let parts = std::mem::take(&mut self.parts);
         let output: Vec<OutputPart<'_>> = parts.iter().map(PartBuffer::output_part).collect();
@@ -36,7 +36,7 @@ impl ItemBuffer {
         parts
     }
 
-    /// How many of its parts are shown in a summary.
+    /// Number of its parts that are in a summary.
     pub(super) fn summaries(&self) -> u64 {
         self.parts.iter().filter(|part| part.has_reasoning()).count() as u64
     }
@@ -47,12 +47,12 @@ impl PartBuffer {
         OutputPart { content: &self.content, logprobs: &self.logprobs }
     }
 
-    /// True for a thought that says something.
+    /// True for reasoning with text.
     pub(super) fn has_reasoning(&self) -> bool {
         matches!(&self.content, Content::Reasoning(reasoning) if !reasoning.text.is_empty())
     }
 
-    /// Where it stands in its item, as events tell it. Calls have no such place.
+    /// Its index in the item, as in events. Calls have none.
     pub(super) fn place(&self, place: usize) -> Option<(&'static str, u64)> {
         match self.content {
             Content::Reasoning(_) => Some(("summary_index", self.summary)),
@@ -61,7 +61,7 @@ impl PartBuffer {
         }
     }
 
-    /// Writes its words under the name that events have for them.
+    /// Writes its text under the member's name in events.
     pub(super) fn write_words(&self, root: &mut ObjectWriter<'_>) {
         match &self.content {
             Content::Text(text) => root.text("text", &text.text),

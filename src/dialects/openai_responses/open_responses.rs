@@ -1,5 +1,5 @@
-//! Answers and events hold what the Open Responses specification (its schema of November 2026) wants of
-//! them, whichever vendor gave the answer: a table of required members and their types.
+//! Checks responses and events of every vendor against the Open Responses specification (its schema of
+//! November 2026): a table of required members and their types.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::dialects::codec;
 use crate::dialects::grid::{cases, encode, read_answer, read_request};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, chunks_of};
 
-/// Required members, with the letters of the types that each may have: string, number, true or false,
+/// Required members, with letters for the types that each may have: string, number, true or false,
 /// object, array, null.
 type Members = &'static [(&'static str, &'static str)];
 
@@ -63,7 +63,7 @@ const PLACE: Members = &[("item_id", "s"), ("output_index", "n")];
 const CONTENT: Members = &[("item_id", "s"), ("output_index", "n"), ("content_index", "n")];
 const SUMMARY: Members = &[("item_id", "s"), ("output_index", "n"), ("summary_index", "n")];
 
-/// Events, where they are and what they have besides.
+/// Events: their path, and their members besides the common ones.
 const EVENTS: &[(&str, Members, Members)] = &[
     ("response.created", &[], &[("response", "o")]),
     ("response.in_progress", &[], &[("response", "o")]),
@@ -190,7 +190,7 @@ fn check_events(stream: &[u8], what: &str) {
     }
 }
 
-/// Requests with as little and as much as an answer repeats.
+/// Requests with few and with all members that a response repeats.
 fn requests() -> Vec<ChatRequest> {
     let codec = codec(Dialect::OpenaiResponses).expect("a dialect with code");
     let bodies = [
@@ -220,7 +220,7 @@ fn responses_of_every_vendor_have_required_members() {
                 check_response(&whole, &what);
                 let mut chunks = chunks_of(&answer);
                 check_events(&encode(client, &request, &chunks), &what);
-                // One that fails half-way.
+                // One that fails halfway.
                 chunks.truncate(chunks.len() / 2);
                 chunks.push(Chunk::Error(ApiError {
                     status: 502,

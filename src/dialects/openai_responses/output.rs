@@ -1,9 +1,9 @@
-//! The items of an answer, in both directions, whole and as the last word on a streamed one.
+//! The items of a response, read and written, complete or at the end of a stream.
 //!
-//! Texts and refusals that follow one another are parts of one message; thoughts that follow one
-//! another with the same id are the summaries of one reasoning item. Everything else is an item of its
-//! own. Other vendors' thoughts are told as summaries, which is what clients show. A picture is the
-//! result of an image generation.
+//! Adjacent texts and refusals are parts of one message; adjacent reasoning with one id is one
+//! reasoning item with several summaries. Everything else is an item of its own. Other vendors'
+//! reasoning is written as summaries, which clients show. An image is the result of an image
+//! generation.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,10 @@ use crate::llm::{
     Part, Reasoning, Signature, Text, TokenLogprob, ToolCall, write_object,
 };
 
-/// Type of the items that are pictures.
+/// Type of the items that are images.
 const PICTURE: &str = "image_generation_call";
 
-/// Reads one item of an answer into parts.
+/// Reads one item of a response into parts.
 pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
     match item.text_of("type") {
         "message" => {
@@ -39,7 +39,7 @@ pub(super) fn read_item(item: Node<'_>, parts: &mut Vec<Part>) {
     }
 }
 
-/// One part of a message.
+/// Reads one part of a message.
 pub(super) fn read_content(value: Node<'_>) -> Content {
     match value.text_of("type") {
         "output_text" | "text" => {
@@ -51,7 +51,7 @@ pub(super) fn read_content(value: Node<'_>) -> Content {
     }
 }
 
-/// A call without its arguments. Some leave out its id, and have that of the item only.
+/// A call whose arguments follow. Some providers omit its id; then it is that of the item.
 pub(super) fn call(item: Node<'_>) -> ToolCall {
     let id = match item.text_of("call_id") {
         "" => item.text_of("id"),
@@ -65,12 +65,12 @@ pub(super) fn call(item: Node<'_>) -> ToolCall {
     ToolCall { id: id.to_owned(), name, ..ToolCall::default() }
 }
 
-/// What only this dialect has.
+/// Content that only this dialect has.
 pub(super) fn foreign(value: Node<'_>) -> Content {
     Content::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json: value.json() })
 }
 
-/// The picture that an item holds, if it does.
+/// The image in an item, if it has one.
 pub(super) fn image_part(item: Node<'_>) -> Option<Content> {
     if item.text_of("type") != PICTURE {
         return None;
@@ -84,14 +84,14 @@ pub(super) fn image_part(item: Node<'_>) -> Option<Content> {
     Some(Content::Image(Image { media, detail: None }))
 }
 
-/// The id of an item, if it is its provider's own.
+/// The id of an item, if its provider made it.
 pub(super) fn vendor_id(item: Node<'_>) -> Option<&str> {
     let id = item.get("id").and_then(Node::text);
     id.filter(|id| !id.is_empty() && !identity::is_ours(id))
 }
 
-/// Reads a reasoning item: a part for each summary and each text that is not empty, the proof with
-/// the last of them.
+/// Reads a reasoning item: a part for each summary and each text that is not empty, the last one with
+/// the signature.
 pub(super) fn read_reasoning(item: Node<'_>, parts: &mut Vec<Part>) {
     let id = vendor_id(item);
     let before = parts.len();
@@ -110,12 +110,12 @@ pub(super) fn read_reasoning(item: Node<'_>, parts: &mut Vec<Part>) {
     }
 }
 
-/// The sources of a text.
+/// Reads the citations of a text.
 pub(super) fn citations(value: Node<'_>) -> Vec<Citation> {
     value.get("annotations").into_iter().flat_map(Node::items).map(citation).collect()
 }
 
-/// One of `annotations`.
+/// Reads one of `annotations`.
 pub(super) fn citation(value: Node<'_>) -> Citation {
     let number = |key: &str| value.get(key).and_then(Node::u64);
     let text = |key: &str| value.get(key).and_then(Node::text).map(str::to_owned);
@@ -128,7 +128,7 @@ pub(super) fn citation(value: Node<'_>) -> Citation {
     }
 }
 
-/// Writes one of `annotations`: what has no address is told as a file.
+/// Writes one of `annotations`. A source without a URL becomes a file.
 pub(super) fn write_citation(out: &mut Vec<u8>, citation: &Citation) {
     match &citation.original {
         Some(original) if original.dialect == Dialect::OpenaiResponses => {
@@ -158,14 +158,14 @@ fn citation_members(object: &mut ObjectWriter<'_>, citation: &Citation) {
     }
 }
 
-/// Part of an answer, with how likely its tokens were.
+/// A part of a response with its log probabilities.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OutputPart<'a> {
     pub(super) content: &'a Content,
     pub(super) logprobs: &'a [TokenLogprob],
 }
 
-/// True if `next` is of the same item as `before`.
+/// True if `next` belongs to the same item as `before`.
 pub(super) fn is_one_item(before: &Content, next: &Content) -> bool {
     let are_words = |it: &Content| matches!(it, Content::Text(_) | Content::Refusal(_));
     match (before, next) {
@@ -176,7 +176,7 @@ pub(super) fn is_one_item(before: &Content, next: &Content) -> bool {
     }
 }
 
-/// What can be shown of `content`: what no item can hold becomes a link.
+/// The content as an item can contain it; media without an item type become a link.
 pub(super) fn shown(content: &Content) -> Cow<'_, Content> {
     let link = if kind_of(content, &CallForms::default()).is_none() {
         media_link::link(content)
@@ -189,7 +189,7 @@ pub(super) fn shown(content: &Content) -> Cow<'_, Content> {
     }
 }
 
-/// What the id of an item of that content begins with. None for what no item can say.
+/// The id prefix of an item with that content. None if there is no such item.
 pub(super) fn kind_of(content: &Content, forms: &CallForms) -> Option<&'static str> {
     match content {
         Content::Text(_) | Content::Refusal(_) => Some("msg"),
@@ -202,13 +202,13 @@ pub(super) fn kind_of(content: &Content, forms: &CallForms) -> Option<&'static s
         Content::Image(Image { media: Media { source: MediaSource::Base64(_), .. }, .. }) => {
             Some("ig")
         }
-        // Its id is in it.
+        // It contains its id.
         Content::Raw(foreign) if foreign.dialect == Dialect::OpenaiResponses => Some(""),
         _ => None,
     }
 }
 
-/// The id of the item at place `index`: a thought's own, else one that is made for it.
+/// The id of item `index`: that of reasoning, else a generated one.
 pub(super) fn id_of(content: &Content, kind: &str, index: usize, answer: &str) -> String {
     match content {
         Content::Reasoning(Reasoning { id: Some(id), .. }) => id.clone(),
@@ -250,12 +250,12 @@ pub(super) fn write_item(
     });
 }
 
-/// The arguments of a call that is complete.
+/// The arguments of a complete call.
 pub(super) fn all_arguments(call: &ToolCall) -> &str {
     if call.arguments.is_empty() { "{}" } else { &call.arguments }
 }
 
-/// Writes the members of a call's item behind its id.
+/// Writes the members of a call's item after its id.
 pub(super) fn call_members(
     item: &mut ObjectWriter<'_>,
     call: &ToolCall,
@@ -289,7 +289,7 @@ pub(super) fn call_kind(item: &mut ObjectWriter<'_>, kind: CallKind) {
     item.text("type", kind);
 }
 
-/// Writes what a call that is complete was made with.
+/// Writes the arguments or the input of a complete call.
 pub(super) fn call_arguments(item: &mut ObjectWriter<'_>, call: &ToolCall, kind: CallKind) {
     match kind {
         CallKind::Function => item.text("arguments", all_arguments(call)),
@@ -304,7 +304,7 @@ pub(super) fn call_arguments(item: &mut ObjectWriter<'_>, call: &ToolCall, kind:
     }
 }
 
-/// Writes the members of a picture's item behind its id.
+/// Writes the members of an image's item after its id.
 pub(super) fn image_members(item: &mut ObjectWriter<'_>, image: Option<&Image>, status: &str) {
     item.text("type", PICTURE);
     item.text("status", status);
@@ -361,7 +361,7 @@ pub(super) fn write_output_part(part: &mut ObjectWriter<'_>, output: OutputPart<
     }
 }
 
-/// Writes the item that carries the proof of a call.
+/// Writes the item with the signature of a call.
 pub(super) fn write_proof_of_call(
     out: &mut Vec<u8>,
     id: &str,
@@ -376,7 +376,7 @@ pub(super) fn write_proof_of_call(
     });
 }
 
-/// True for JSON text that is a part of a message of the model, and no item.
+/// True for JSON that is a part of a model's message rather than an item.
 pub(super) fn is_part(json: &Json) -> bool {
     #[derive(serde::Deserialize)]
     struct TypedPart<'a> {

@@ -1,4 +1,4 @@
-//! The items of a request: what was said so far.
+//! The items of a request: the conversation so far.
 
 use super::{encrypted_content, identity, output};
 use crate::dialects::media_link;
@@ -9,7 +9,7 @@ use crate::llm::{
     MediaSource, Node, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn, Within,
 };
 
-/// Reads `input` behind the turns that `request` has.
+/// Reads `input`, and appends to the turns that `request` has.
 pub(super) fn read(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
     if let Some(text) = value.text() {
         request.turns.push(Turn::new(Role::User, vec![Part::text(text)]));
@@ -73,12 +73,12 @@ fn read_item(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed>
     Ok(())
 }
 
-/// True for a search that the client does, and not the vendor.
+/// True for a tool search of the client rather than the vendor.
 fn is_by_client(item: Node<'_>) -> bool {
     item.text_of("execution") == "client" && item.get("call_id").is_some()
 }
 
-/// A call of a function or of a custom tool.
+/// Reads a call of a function or of a custom tool.
 fn call(request: &mut ChatRequest, item: Node<'_>, arguments: String) -> Result<(), Malformed> {
     let (namespace, name) = (item.text_at("namespace")?, item.expect_text_at("name")?);
     let call = ToolCall {
@@ -91,7 +91,7 @@ fn call(request: &mut ChatRequest, item: Node<'_>, arguments: String) -> Result<
     Ok(())
 }
 
-/// What a search for tools has found: they are among the request's tools already, and told here by name.
+/// Reads the result of a tool search: the tools were already read, and are listed here by name.
 fn found(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
     let mut names = Vec::new();
     for tool in item.get("tools").into_iter().flat_map(Node::items) {
@@ -120,7 +120,7 @@ fn found(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// The parts of the turn at the end, if it is of `role`; else those of a new one.
+/// The parts of the last turn, if it has that `role`; else those of a new turn.
 fn parts_of_turn(request: &mut ChatRequest, role: Role) -> &mut Vec<Part> {
     if request.turns.last().is_none_or(|last| last.role != role) {
         request.turns.push(Turn::new(role, Vec::new()));
@@ -151,7 +151,7 @@ fn message(request: &mut ChatRequest, item: Node<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// A thought sent back. One that says nothing at all points to what the provider keeps.
+/// Reads a reasoning item that is sent back. An empty one refers to state at the provider.
 fn reasoning_part(parts: &mut Vec<Part>, item: Node<'_>) {
     let before = parts.len();
     let sealed = item.get("encrypted_content").and_then(Node::text);
@@ -170,7 +170,7 @@ fn reasoning_part(parts: &mut Vec<Part>, item: Node<'_>) {
     }
 }
 
-/// A string, or an array of parts.
+/// Reads a string, or an array of parts.
 fn contents(value: Node<'_>) -> Result<Vec<Part>, Malformed> {
     if let Some(text) = value.text() {
         return Ok(vec![Part::text(text)]);
@@ -201,7 +201,7 @@ fn part(value: Node<'_>) -> Result<Part, Malformed> {
     Ok(Part { content, cache: breakpoint(value).or_else(|| cache_point(value)) })
 }
 
-/// OpenAI's cache point: half an hour, or half a day, which is the longer term.
+/// Reads OpenAI's cache point: half an hour, or half a day, which is the longer lifetime.
 fn breakpoint(value: Node<'_>) -> Option<CachePoint> {
     let ttl = value.get("prompt_cache_breakpoint")?.get("ttl").and_then(Node::text);
     Some(if ttl == Some("12h") { CachePoint::Hour } else { CachePoint::Default })
@@ -212,7 +212,7 @@ fn image(value: Node<'_>) -> Result<Content, Malformed> {
         Some(id) => Media { media_type: None, source: MediaSource::Id(id.to_owned()) },
         None => Media::of_url(value.expect_text_at("image_url")?),
     };
-    // What is automatic is the default, here and in chat completions.
+    // `auto` is the default, here and in chat completions.
     let detail = value.text_at("detail")?.filter(|detail| *detail != "auto");
     Ok(Content::Image(Image { media, detail: detail.map(str::to_owned) }))
 }

@@ -9,19 +9,19 @@ use crate::llm::{
     Role, ToolChoice, Turn, Within, write_array,
 };
 
-/// Reads the whole body.
+/// Reads the body.
 pub(super) fn read(root: Node<'_>) -> Result<ChatRequest, Malformed> {
     let mut request = ChatRequest {
         origin: Some(Dialect::OpenaiResponses),
-        // A stream's last event has the usage.
+        // The last event of a stream has the usage.
         include_usage: true,
         ..ChatRequest::default()
     };
-    // Instructions come first, wherever they stand in the body.
+    // Instructions are the first turn, wherever they are in the body.
     if let Some(instructions) = root.text_at("instructions")? {
         request.turns.push(Turn::new(Role::System, vec![Part::text(instructions)]));
     }
-    // So do the tools, by whose names calls are read.
+    // Tools are read first too, since calls are resolved by their names.
     request.tools = read_tools::read(root)?;
     for (key, value) in root.members() {
         if !value.is_null() && !matches!(key, "instructions" | "tools") {
@@ -61,7 +61,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
         "metadata" => request.metadata = labels(value)?,
         "user" => request.user = Some(value.expect_text()?.to_owned()),
         "service_tier" => request.service_tier = Some(value.expect_text()?.to_owned()),
-        // Not to run in the background is the default.
+        // `false` is the default.
         "background" if !value.expect_flag()? => {}
         "background" | "conversation" | "previous_response_id" | "prompt" => {
             request.needs_state = Some(key.to_owned());
@@ -72,7 +72,7 @@ fn member(request: &mut ChatRequest, key: &str, value: Node<'_>) -> Result<(), M
     Ok(())
 }
 
-/// What the answer shall have beside its usual parts.
+/// Reads `include`.
 fn include(request: &mut ChatRequest, value: Node<'_>) -> Result<(), Malformed> {
     let mut others = Vec::new();
     for name in value.read_items(Node::expect_text)? {
@@ -328,7 +328,7 @@ mod tests {
             text: text.to_owned(),
             ..Reasoning::default()
         };
-        // Several parts of a summary: the proof is with the last.
+        // Several parts of a summary: the last has the signature.
         let found = read_reasoning(
             r#"{"type":"reasoning","id":"rs_1","encrypted_content":"s","summary":[
             {"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}]}"#,
@@ -336,7 +336,7 @@ mod tests {
         let last =
             Reasoning { signature: signature(Dialect::OpenaiResponses, "rs_1#s"), ..vendor("b") };
         assert_eq!(found, [vendor("a"), last]);
-        // Nothing but the proof, and nothing but the id.
+        // Only the signature, and only the id.
         let found = read_reasoning(
             r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"s"},
             {"type":"reasoning","id":"rs_1","summary":[]}"#,
@@ -344,7 +344,7 @@ mod tests {
         let sealed =
             Reasoning { sealed: signature(Dialect::OpenaiResponses, "rs_1#s"), ..vendor("") };
         assert_eq!(found, [sealed, vendor("")]);
-        // What the gateway made for another vendor's thought: its id is forgotten.
+        // The gateway's item for another vendor's reasoning: its id is dropped.
         let found = read_reasoning(
             r#"{"type":"reasoning","id":"rs_rg0_x","encrypted_content":"anthropic-messages#s",
             "summary":[{"type":"summary_text","text":"a"}]},

@@ -1,4 +1,4 @@
-//! The tools of a request: those that it lists, and those that the client's search for tools has found.
+//! The tools of a request: those in `tools`, and those that the client's tool search returned.
 
 use crate::dialects::openai_chat::{function, texts};
 use crate::dialects::openai_tools::{
@@ -8,10 +8,10 @@ use crate::llm::{
     Dialect, DialectJson, Function, Grammar, Malformed, Namespace, Node, Tool, WebSearch, Within,
 };
 
-/// Type of the items that hold what a search has found.
+/// Type of the items with the result of a search.
 const FOUND: &str = "tool_search_output";
 
-/// Reads `tools`, and the tools in the results of searches among `input`.
+/// Reads `tools`, and the tools in search results among `input`.
 pub(super) fn read(root: Node<'_>) -> Result<Vec<Tool>, Malformed> {
     let mut tools = match root.get("tools") {
         Some(value) => list(value).within("tools")?,
@@ -35,7 +35,7 @@ fn list(value: Node<'_>) -> Result<Vec<Tool>, Malformed> {
     Ok(groups.into_iter().flatten().collect())
 }
 
-/// True for a function that none of `known` is.
+/// True for a function that is not among `known`.
 fn is_new(known: &[Tool], tool: &Tool) -> bool {
     fn place(tool: &Tool) -> Option<(Option<&Namespace>, &str)> {
         match tool {
@@ -77,7 +77,7 @@ fn one(value: Node<'_>) -> Result<Tool, Malformed> {
             let description = value.text_at("description")?;
             Ok(Tool::Function(custom(name, description, grammar.flatten())))
         }
-        // The vendor searches by itself where it is not the client that does.
+        // Without `execution`, the vendor searches.
         TOOL_SEARCH if value.text_of("execution") == "client" => {
             let parameters = value.get("parameters").map(Node::json);
             Ok(Tool::Function(tool_search(value.text_at("description")?, parameters)))
@@ -86,7 +86,7 @@ fn one(value: Node<'_>) -> Result<Tool, Malformed> {
     }
 }
 
-/// The grammar of a custom tool's text; none where it may be any text.
+/// The grammar of a custom tool's input; none if any text is valid.
 fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
     match value.expect_text_at("type")? {
         "text" => Ok(None),
@@ -98,13 +98,13 @@ fn grammar(value: Node<'_>) -> Result<Option<Grammar>, Malformed> {
     }
 }
 
-/// Reads a tool that is one in all dialects.
+/// Reads a tool that other dialects have too.
 fn tool(value: Node<'_>) -> Result<Tool, Malformed> {
     let foreign =
         || Tool::Raw(DialectJson { dialect: Dialect::OpenaiResponses, json: value.json() });
     Ok(match value.expect_text_at("type")? {
         "function" => Tool::Function(function(value)?),
-        // Beside what is mapped it may say what others cannot: then it is kept whole.
+        // A tool with members that other dialects lack is kept as it is.
         "web_search"
         | "web_search_2025_08_26"
         | "web_search_preview"
@@ -131,7 +131,7 @@ fn web_search(value: Node<'_>) -> Result<Option<Tool>, Malformed> {
     })))
 }
 
-/// True for a new container without files, as other vendors have.
+/// True for a new container without files, which other vendors have.
 fn is_plain_container(value: Node<'_>) -> bool {
     let container = value.get("container");
     has_only(value, &["type", "container"])
@@ -140,7 +140,7 @@ fn is_plain_container(value: Node<'_>) -> bool {
         })
 }
 
-/// True if all members that say something are among `known`.
+/// True if all members that are not null are among `known`.
 fn has_only(value: Node<'_>, known: &[&str]) -> bool {
     value.members().all(|(key, inner)| inner.is_null() || known.contains(&key))
 }

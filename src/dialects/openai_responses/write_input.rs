@@ -1,4 +1,4 @@
-//! The turns of a request, taken apart into items.
+//! The turns of a request, split into items.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use crate::llm::{
     ObjectWriter, Part, Reasoning, Role, Signature, ToolCall, ToolResult, Turn,
 };
 
-/// Longest id of a call that OpenAI takes, in characters (its own error message; seen November 2026).
+/// Maximum length of a call id at OpenAI, in characters (its error message; seen November 2026).
 const CALL_ID_MAX: usize = 64;
 
-/// Writes the items of `turns`, which are turns of `request`.
+/// Writes the items of `turns`, a part of the turns of `request`.
 pub(super) fn write(
     items: &mut ArrayWriter<'_>,
     turns: &[Turn],
@@ -32,12 +32,12 @@ pub(super) fn write(
 
 struct Writer<'w, 'o> {
     items: &'w mut ArrayWriter<'o>,
-    /// The request came in this dialect.
+    /// The request has this dialect.
     is_own: bool,
-    /// The provider is the vendor itself.
+    /// The provider is OpenAI itself.
     is_original: bool,
     forms: &'w CallForms,
-    /// Ids of the calls that are no function calls here, by whose kind their results are written.
+    /// Ids and kinds of the calls that are not function calls here; their results depend on it.
     other_calls: Vec<(String, CallKind)>,
     warnings: &'w mut Warnings,
 }
@@ -68,7 +68,7 @@ impl Writer<'_, '_> {
         self.message(role, &turn.parts)
     }
 
-    /// What the application gave beside results: items of this dialect.
+    /// Writes content next to tool results: items of this dialect.
     fn given(&mut self, parts: &[Part]) {
         for part in parts {
             match &part.content {
@@ -100,7 +100,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// True for what a user's message can hold; warns of what is lost.
+    /// True for content of a user message; warns about what is dropped.
     fn is_user_message(&mut self, part: &Part) -> bool {
         match &part.content {
             Content::ToolResult(_) => false,
@@ -146,7 +146,7 @@ impl Writer<'_, '_> {
             item.text("type", kind);
             item.text("call_id", &call_id(&result.id));
             if kind == "tool_search_output" {
-                // What was found is among the tools of the request.
+                // The tools in the result are among those of the request.
                 item.text("execution", "client");
                 item.text("status", "completed");
                 item.array("tools", |_| {});
@@ -157,8 +157,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// The JSON of parts that are not the model's: a string if there is nothing but one text, else an
-    /// array.
+    /// The JSON of parts: a string for a single text, else an array.
     fn contents(&mut self, parts: &[&Part]) -> Result<Vec<u8>, Unsupported> {
         let mut out = Vec::new();
         match parts {
@@ -201,8 +200,8 @@ impl Writer<'_, '_> {
         })
     }
 
-    /// A cache point of this dialect. Older models refuse it and cache by themselves, so those that
-    /// were meant for another vendor are left out.
+    /// Writes a cache point of this dialect. Older models reject it and cache by themselves, so cache
+    /// points for another vendor are dropped.
     fn breakpoint(&mut self, object: &mut ObjectWriter<'_>, cache: Option<CachePoint>) {
         let Some(cache) = cache else { return };
         if !self.is_own {
@@ -228,7 +227,7 @@ impl Writer<'_, '_> {
             MediaSource::Url(url) => object.text("file_url", url),
             MediaSource::Base64(_) => {
                 object.text("file_data", &file.media.url().unwrap_or_default());
-                // It is refused without a name.
+                // A file without a name is rejected.
                 object.text("filename", file.name.as_deref().unwrap_or(file_name(&file.media)));
                 return;
             }
@@ -236,7 +235,7 @@ impl Writer<'_, '_> {
         object.optional_text("filename", file.name.as_deref());
     }
 
-    /// Writes the model's turn, item by item.
+    /// Writes the items of a model turn.
     fn assistant(&mut self, parts: &[Part]) {
         for group in parts.chunk_by(|before, next| is_one_item(&before.content, &next.content)) {
             if group.iter().any(|part| part.cache.is_some()) {
@@ -299,8 +298,8 @@ impl Writer<'_, '_> {
         });
     }
 
-    /// Writes a thought. OpenAI takes back what it has sealed, or what it keeps under an id, and
-    /// nothing else. Those who imitate it have the thought itself as its content, and want an id.
+    /// Writes reasoning. OpenAI accepts only what it has encrypted, or stores under an id. Imitators
+    /// have the text as its content, and require an id.
     fn reasoning_part(&mut self, parts: &[Part]) {
         let reasoning = || {
             parts.iter().filter_map(|part| match &part.content {
@@ -360,7 +359,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// As for the items of an answer; a foreign part joins the words beside it.
+/// As for the items of a response; a part of another vendor joins the text next to it.
 fn is_one_item(before: &Content, next: &Content) -> bool {
     let is_message = |content: &Content| match content {
         Content::Text(_) | Content::Refusal(_) => true,
@@ -372,7 +371,7 @@ fn is_one_item(before: &Content, next: &Content) -> bool {
     output::is_one_item(before, next) || (is_message(before) && is_message(next))
 }
 
-/// Writes one part of the model's own message.
+/// Writes one part of a model's message.
 fn write_output_part(array: &mut ArrayWriter<'_>, content: &Content) {
     match content {
         Content::Raw(foreign) => array.raw(&foreign.json),
@@ -393,7 +392,7 @@ fn write_output_part(array: &mut ArrayWriter<'_>, content: &Content) {
 
 fn write_image(object: &mut ObjectWriter<'_>, image: &Image) {
     object.text("type", "input_image");
-    // Some of those who imitate OpenAI refuse it without.
+    // Some imitators require it.
     object.text("detail", image.detail.as_deref().unwrap_or("auto"));
     match &image.media.source {
         MediaSource::Id(id) => object.text("file_id", id),
@@ -419,7 +418,7 @@ fn write_audio(object: &mut ObjectWriter<'_>, media: &Media) -> Result<(), Unsup
     Ok(())
 }
 
-/// A name for a document without one, whose ending tells what it is.
+/// A file name for a document without one; the extension gives its type.
 fn file_name(media: &Media) -> &'static str {
     match media.media_type.as_deref() {
         Some("application/pdf") => "document.pdf",
@@ -432,8 +431,7 @@ fn file_name(media: &Media) -> &'static str {
     }
 }
 
-/// The id of a call as OpenAI takes it: one that is too long becomes its digest, in the call and in
-/// its result alike.
+/// The call id, or its digest if it is too long for OpenAI, in the call and in its result.
 fn call_id(id: &str) -> Cow<'_, str> {
     if id.chars().count() <= CALL_ID_MAX {
         return id.into();

@@ -1,4 +1,4 @@
-//! A request as a provider takes it.
+//! A request for a provider.
 
 use super::write_input;
 use crate::dialects::codec::{TargetModel, Unsupported};
@@ -11,13 +11,13 @@ use crate::llm::{
     OpenaiToolKind, Role, Tool, ToolChoice, WebSearch, write_object,
 };
 
-/// What this dialect has no word for.
+/// The reason in warnings about members that the dialect lacks.
 const NO_SUCH: &str = "openai-responses has no such setting";
 
-/// Least bound of an answer that OpenAI takes (its own error message; seen November 2026).
+/// The smallest output limit that OpenAI accepts (its error message; seen November 2026).
 const TOKENS_MIN: u64 = 16;
 
-/// Appends the whole body.
+/// Appends the body.
 pub(super) fn write(
     request: &ChatRequest,
     target: &TargetModel<'_>,
@@ -64,10 +64,10 @@ pub(super) fn write(
     })
 }
 
-/// The text of the first turn, if it is the system's and others follow: what `instructions` says.
+/// The text of `instructions`: the first turn, if it is a system turn and others follow.
 pub(super) fn instructions(request: &ChatRequest) -> Option<&str> {
     let [first, _, ..] = request.turns.as_slice() else {
-        // What the provider keeps may stand for the rest of the conversation.
+        // State at the provider may be the rest of the conversation.
         let only = request.turns.first().filter(|_| request.needs_state.is_some())?;
         return plain_instructions(only);
     };
@@ -125,7 +125,7 @@ fn settings(
     }
 }
 
-/// How the next token is drawn. OpenAI takes two of the settings here, its imitators some more.
+/// Writes the sampling parameters. OpenAI accepts two here, imitators some more.
 fn sampling(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -210,9 +210,8 @@ pub(super) fn write_format(object: &mut ObjectWriter<'_>, format: &Format) {
     }
 }
 
-/// What the provider shall keep, and what the answer shall have beside its usual parts. In no other
-/// dialect does a provider keep its answers, so it is told not to unless the request says otherwise,
-/// and thoughts that are wanted must then come sealed to live on.
+/// Writes `store` and `include`. Providers of other dialects store no responses, so `store` is off
+/// unless the request sets it; reasoning must then be returned encrypted.
 fn keeping(root: &mut ObjectWriter<'_>, request: &ChatRequest) {
     let is_own = request.origin == Some(Dialect::OpenaiResponses);
     let is_set = request.extra_fields.iter().any(|(key, _)| key == "store");
@@ -243,14 +242,14 @@ fn is_supported(tool: &Tool) -> bool {
     !matches!(tool, Tool::Raw(foreign) if foreign.dialect != Dialect::OpenaiResponses)
 }
 
-/// For whom tools are written.
+/// The receiver of tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ToolForm {
-    /// For those who imitate OpenAI, and know plain functions only.
+    /// An imitator of OpenAI, which supports plain functions only.
     Plain,
-    /// For OpenAI.
+    /// OpenAI.
     Native,
-    /// For a client, whose tools an answer repeats, with all members that a tool can have.
+    /// A client, whose tools a response repeats with all members.
     Repeated,
 }
 
@@ -272,7 +271,7 @@ pub(super) fn write_tools(
     fn namespace(tool: &Tool) -> Option<&Namespace> {
         openai(tool).and_then(|it| it.namespace.as_ref())
     }
-    // The functions of a namespace were read one after another.
+    // The functions of a namespace are adjacent.
     for group in request.tools.chunk_by(|before, next| {
         is_native && namespace(before).is_some() && namespace(before) == namespace(next)
     }) {
@@ -318,7 +317,7 @@ fn write_tool(
     }
 }
 
-/// Writes a tool as this dialect knows it.
+/// Writes a tool in this dialect's own form.
 fn write_openai_tool(
     array: &mut ArrayWriter<'_>,
     function: &Function,
@@ -373,11 +372,10 @@ fn write_function(
         }
         match &parameters.schema {
             Some(parameters) => tool.raw("parameters", parameters),
-            // The type of a function without any, which may not be left out here.
+            // Required, even for a function without parameters.
             None => tool.null("parameters"),
         }
-        // Where nothing is said, this dialect bends the schema until it is strict, and all others
-        // leave it as it is.
+        // By default this dialect makes the schema strict, and all others leave it unchanged.
         let strict = parameters.strict.or((!is_own).then_some(false));
         match strict {
             Some(strict) => tool.flag("strict", strict),
@@ -405,7 +403,7 @@ fn write_web_search(array: &mut ArrayWriter<'_>, search: &WebSearch, warnings: &
     });
 }
 
-/// Writes `tool_choice`, if there is one. One of the dialect's own kinds travels as it came.
+/// Writes `tool_choice`, if it is set. This dialect's own kinds are written unchanged.
 pub(super) fn write_tool_choice(
     root: &mut ObjectWriter<'_>,
     request: &ChatRequest,
@@ -539,7 +537,7 @@ mod tests {
         }
         assert_eq!(body["input"][0]["content"], "q");
         assert_eq!(body["max_output_tokens"], 16);
-        // Those who imitate OpenAI take some of it.
+        // Imitators accept some of it.
         let (body, warnings) = write_for(&request, false).expect("a request");
         assert_eq!((&body["seed"], &body["stop"][0]), (&7.into(), &"END".into()));
         assert_eq!(body["max_output_tokens"], 5);
@@ -709,7 +707,7 @@ mod tests {
         prop_oneof![2 => inputs, 2 => answered, 1 => results]
     }
 
-    /// Turns of which none could be joined with the next.
+    /// Turns that cannot be joined with their neighbors.
     fn turns() -> impl Strategy<Value = Vec<Turn>> {
         vec(turn(), 1..6).prop_map(|mut turns| {
             turns.dedup_by(|next, before| {
@@ -789,7 +787,7 @@ mod tests {
                 (any::<bool>(), any::<bool>(), option::of(any::<bool>())),
         ) -> ChatRequest {
             let mut tools = tools;
-            // Of several functions of one name all but one are renamed.
+            // Of several functions with one name, all but one are renamed.
             let mut has_namespace = false;
             tools.retain(|tool| {
                 let is_inside = matches!(tool, Tool::Function(Function { openai: Some(it), .. })

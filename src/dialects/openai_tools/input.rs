@@ -1,9 +1,9 @@
-//! The text of a custom tool's call, as it stands in JSON arguments: `{"input":"…"}`.
+//! The input of a custom tool's call, as it is nested in JSON arguments: `{"input":"…"}`.
 //!
-//! A model writes the arguments piece by piece, and a client that knows the tool as a custom one wants
-//! the text piece by piece. Where the arguments begin as they should, each piece of the text is told as
-//! it comes, however the pieces were cut; where they do not, all is told in the end, as near to what
-//! was meant as it can be.
+//! A model streams the arguments, and a client with a custom tool expects the text streamed. If the
+//! arguments begin as expected, each fragment of the text is emitted as it arrives, however the
+//! arguments are split; otherwise the text is emitted at the end, as close to the intended input as
+//! possible.
 
 use crate::llm::write_text;
 
@@ -12,11 +12,11 @@ pub(in crate::dialects) fn arguments_of(input: &str) -> String {
     format!("{OPENED}{}{CLOSED}", escaped(input))
 }
 
-/// What stands before and behind the text in the arguments.
+/// The JSON before and after the text in the arguments.
 pub(in crate::dialects) const OPENED: &str = "{\"input\":\"";
 pub(in crate::dialects) const CLOSED: &str = "\"}";
 
-/// A piece of the text as it stands in JSON, without quotes.
+/// A fragment of the text, escaped for JSON, without quotes.
 pub(in crate::dialects) fn escaped(piece: &str) -> String {
     let mut out = Vec::with_capacity(piece.len() + 2);
     write_text(&mut out, piece);
@@ -32,11 +32,11 @@ pub(in crate::dialects) fn input_of(arguments: &str) -> String {
     input
 }
 
-/// Takes the text out of arguments that come in pieces.
+/// Extracts the text from arguments that arrive in fragments.
 #[derive(Debug, Default)]
 pub(in crate::dialects) struct InputReader {
     place: InputPosition,
-    /// What has come and is not told: the beginning, or half of an escape.
+    /// Input that is not emitted yet: the start, or a partial escape.
     held: String,
 }
 
@@ -46,12 +46,12 @@ enum InputPosition {
     Before,
     Inside,
     Behind,
-    /// The arguments are not what they should be.
+    /// The arguments have another form.
     Elsewhere,
 }
 
 impl InputReader {
-    /// Takes in the next piece of the arguments; gives what it tells of the text.
+    /// Reads the next fragment of the arguments, and returns the text in it.
     pub(in crate::dialects) fn push(&mut self, piece: &str) -> String {
         let mut text = String::new();
         match self.place {
@@ -79,7 +79,7 @@ impl InputReader {
         text
     }
 
-    /// What is not told of the text when all arguments have come.
+    /// The rest of the text, once all arguments have arrived.
     pub(in crate::dialects) fn finish(&mut self, arguments: &str) -> String {
         let place = std::mem::replace(&mut self.place, InputPosition::Behind);
         match place {
@@ -117,7 +117,7 @@ enum Opening {
     Other,
 }
 
-/// How much of `{"input":"` stands at the beginning of `text`, white space between its tokens apart.
+/// How much of `{"input":"` is at the start of `text`, ignoring white space between tokens.
 fn opening(text: &str) -> Opening {
     let mut rest = text;
     for token in ["{", "\"input\"", ":", "\""] {
@@ -131,8 +131,8 @@ fn opening(text: &str) -> Opening {
     Opening::Whole(text.len() - rest.len())
 }
 
-/// The character of the escape that `text` begins with, and its length in bytes. None if more of it is
-/// to come. What is no escape stands for itself.
+/// The character of the escape at the start of `text`, and its length in bytes. None if it is
+/// incomplete. An invalid escape stands for itself.
 fn escape(text: &str) -> Option<(char, usize)> {
     let bytes = text.as_bytes();
     let character = match bytes.get(1)? {
@@ -150,7 +150,7 @@ fn escape(text: &str) -> Option<(char, usize)> {
     Some((character, 2))
 }
 
-/// As [`escape`], for `\u` and four digits, or two of these that are one character (RFC 8259 section 7).
+/// Like [`escape`], for `\u` with four digits, or a surrogate pair (RFC 8259 section 7).
 fn unicode_escape(text: &str) -> Option<(char, usize)> {
     const LENGTH: usize = 6;
     let unit = |text: &str| {
@@ -179,8 +179,8 @@ fn unicode_escape(text: &str) -> Option<(char, usize)> {
     }
 }
 
-/// The text that arguments of another form are meant to be: the member `input`, or the only text among
-/// them, or all of it.
+/// The text in arguments of another form: the member `input`, or the only text among them, or all of
+/// them.
 fn meant(arguments: &str) -> String {
     use serde_json::Value;
     match serde_json::from_str(arguments) {

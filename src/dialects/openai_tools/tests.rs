@@ -1,5 +1,5 @@
-//! Custom tools, namespaces and the search for tools, from the clients that know them to every
-//! provider and back.
+//! Custom tools, namespaces and tool search, from the clients that have them to every provider and
+//! back.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn codex_request() -> ChatRequest {
     read_request(of(Dialect::OpenaiResponses), body.to_string().as_bytes())
 }
 
-/// What a model answers that knows functions only.
+/// The response of a model that has functions only.
 fn answer() -> Answer {
     let call = |id: &str, name: &str, arguments: &str| {
         Part::new(Content::ToolCall(ToolCall {
@@ -131,7 +131,7 @@ fn responses_client_gets_native_call_kinds() {
             (&json!("tool_search_call"), &json!({"query": "z"}))
         );
         assert_eq!((&spawn["namespace"], &spawn["name"]), (&json!("agents"), &json!("spawn")));
-        // A provider's stream in small pieces.
+        // A provider's stream in small fragments.
         let streamed = ChatRequest { stream: true, include_usage: true, ..ChatRequest::default() };
         let stream = encode(provider, &streamed, &chunks_of(&answer));
         let written = encode(client, &request, &decode(provider, &stream, 5));

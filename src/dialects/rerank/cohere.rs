@@ -1,7 +1,7 @@
-//! Cohere's ranking (API reference, "Rerank", versions 1 and 2, read November 2026).
+//! Cohere's reranking (API reference, "Rerank", versions 1 and 2, read November 2026).
 //!
-//! Version 2, which the gateway calls, takes texts only and gives no documents back; what version 1 has
-//! beyond that is read from clients.
+//! The gateway calls version 2, which accepts texts only and returns no documents; members of version 1
+//! are read from clients.
 
 use super::documents::{check, documents, texts};
 use super::format::ProviderRerank;
@@ -15,7 +15,6 @@ use crate::llm::{
 
 const DIALECT: Dialect = Dialect::CohereChat;
 
-/// The format.
 pub(super) struct Cohere;
 
 impl ProviderRerank for Cohere {

@@ -3,8 +3,8 @@
 use crate::dialects::warnings::Warnings;
 use crate::llm::{Malformed, Node, RerankDocument, RerankRequest, Within};
 
-/// Texts, and objects with a `text`. What has none is ranked by the whole of the object, whose JSON is
-/// the YAML that Cohere's reference wants of such.
+/// Reads texts, and objects with a `text`. The text of other objects is their JSON, which is the YAML
+/// that Cohere's reference asks for.
 pub(super) fn documents(value: Node<'_>) -> Result<Vec<RerankDocument>, Malformed> {
     value.read_items(|item| {
         if let Some(text) = item.text() {
@@ -24,7 +24,7 @@ pub(super) fn texts(request: &RerankRequest) -> impl Iterator<Item = &str> {
     request.documents.iter().map(|document| document.text.as_str())
 }
 
-/// `query` and `documents`, of which there must be one, are required.
+/// Checks that `query` is set, and at least one document; `key` is the member that has them.
 pub(super) fn check(
     request: RerankRequest,
     key: &str,
@@ -37,7 +37,7 @@ pub(super) fn check(
     }
 }
 
-/// Tells that a bound of the documents' length is not passed on.
+/// Warns that the limit of a document's length is not sent.
 pub(super) fn warn_of_bound(request: &RerankRequest, warnings: &mut Warnings) {
     if request.tokens_per_document_max.is_some() {
         warnings.dropped("max_tokens_per_doc", "the provider's format has no such member");

@@ -1,5 +1,5 @@
-//! Jina's ranking (API reference, "Reranker", read November 2026), which vLLM and other servers with
-//! OpenAI's dialect have too. Some of these have an `id`.
+//! Jina's reranking (API reference, "Reranker", read November 2026), which vLLM and other servers with
+//! OpenAI's dialect have too. Some of these send an `id`.
 
 use super::documents::{texts, warn_of_bound};
 use super::format::ProviderRerank;
@@ -11,7 +11,6 @@ use crate::llm::{Dialect, Node, RerankAnswer, RerankRequest, Scanner, write_obje
 
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The format.
 pub(super) struct Jina;
 
 impl ProviderRerank for Jina {

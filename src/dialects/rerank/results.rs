@@ -5,7 +5,8 @@ use crate::llm::{
     RerankResult, Usage,
 };
 
-/// Reads the results of an array, whose scores are called `score`. None if one has no place or score.
+/// Reads an array of results, whose scores are called `score`. None if one lacks its index or its
+/// score.
 pub(super) fn results(
     value: Node<'_>,
     score: &str,
@@ -31,7 +32,7 @@ pub(super) fn results(
     if value.is_array() { value.items().map(one).collect() } else { None }
 }
 
-/// The results that the client wants, each with its document where it wants that too.
+/// The results that the client requested, with their documents if it requested those.
 pub(super) fn wanted<'a>(
     answer: &'a RerankAnswer,
     request: &'a RerankRequest,
@@ -43,7 +44,7 @@ pub(super) fn wanted<'a>(
     })
 }
 
-/// Writes a result as most have it.
+/// Writes a result in the format that most vendors share.
 pub(super) fn write_result(
     array: &mut ArrayWriter<'_>,
     result: &RerankResult,
@@ -68,7 +69,7 @@ pub(super) fn write_result(
     });
 }
 
-/// Tokens in the shape of OpenAI and its imitators.
+/// The usage in the format of OpenAI and its imitators.
 pub(super) fn usage(root: Node<'_>) -> Option<Usage> {
     root.get("usage").and_then(|usage| Usage::read(usage.value()))
 }

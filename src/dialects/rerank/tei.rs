@@ -1,5 +1,5 @@
-//! The ranking of Hugging Face's text-embeddings-inference (its OpenAPI document, `/rerank`, read
-//! November 2026): one model, no bound of results, an array as the answer, no counts.
+//! The reranking of Hugging Face's text-embeddings-inference (its OpenAPI document, `/rerank`, read
+//! November 2026): one model, no limit of results, an array as the response, no usage.
 
 use super::documents::{texts, warn_of_bound};
 use super::format::ProviderRerank;
@@ -9,10 +9,9 @@ use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{Dialect, Node, RerankAnswer, RerankRequest, Scanner, write_object};
 
-/// Its servers are reached through OpenAI's dialect, and so are members that they alone know.
+/// Its servers have OpenAI's dialect, and so do its own members.
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The format.
 pub(super) struct Tei;
 
 impl ProviderRerank for Tei {
@@ -20,7 +19,7 @@ impl ProviderRerank for Tei {
         "/rerank"
     }
 
-    /// The number of results is bounded when the answer is written.
+    /// The number of results is limited when the response is written.
     fn write_request(
         &self,
         request: &RerankRequest,
@@ -38,7 +37,7 @@ impl ProviderRerank for Tei {
     }
 
     fn read_answer(&self, body: &[u8], scanner: &mut Scanner) -> Option<RerankAnswer> {
-        // The scanner reads objects.
+        // The scanner reads objects only.
         let mut object = Vec::with_capacity(body.len() + 16);
         object.extend_from_slice(b"{\"results\":");
         object.extend_from_slice(body);

@@ -1,4 +1,5 @@
-//! Every format with the cases of `golden/rerank/`, which say one thing in each, and its oddities.
+//! Every format with the cases of `golden/rerank/`, which have the same content in each, and special
+//! cases.
 
 use serde_json::{Value, json};
 

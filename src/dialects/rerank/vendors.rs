@@ -33,7 +33,7 @@ impl ClientRerank for Cohere {
 
 impl ClientRerank for Jina {
     fn read_request(&self, root: Node<'_>) -> Result<RerankRequest, Malformed> {
-        // Documents come back there unless that is declined.
+        // Documents are returned by default.
         let mut request = RerankRequest { with_documents: true, ..RerankRequest::default() };
         root.read_members(|key, value| jina_member(&mut request, key, value))?;
         check(request, "documents", root)

@@ -1,4 +1,4 @@
-//! Voyage's ranking (API reference, "Rerankers", and its own client 0.5, read November 2026).
+//! Voyage's reranking (API reference, "Rerankers", and its own client 0.5, read November 2026).
 
 use super::documents::{texts, warn_of_bound};
 use super::format::ProviderRerank;
@@ -8,10 +8,9 @@ use crate::dialects::extra_fields;
 use crate::dialects::warnings::Warnings;
 use crate::llm::{Dialect, Node, RerankAnswer, RerankRequest, Scanner, write_object};
 
-/// Voyage is reached through OpenAI's dialect, and so are members that it alone knows.
+/// Voyage has OpenAI's dialect, and so do its own members.
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
-/// The format.
 pub(super) struct Voyage;
 
 impl ProviderRerank for Voyage {

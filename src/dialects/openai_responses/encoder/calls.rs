@@ -1,5 +1,5 @@
-//! The calls of a client's stream: of functions, of custom tools, whose text is told as it grows, and of
-//! the client's search for tools, which is told whole.
+//! Calls in a client's stream: of functions, of custom tools, whose input is streamed, and of the
+//! client's tool search, which is sent complete.
 
 use super::{Encoder, write_words};
 use crate::dialects::openai_responses::output;
@@ -7,7 +7,7 @@ use crate::dialects::openai_tools::{CallKind, input_of};
 use crate::llm::{Content, Reasoning, ToolCall};
 
 impl Encoder {
-    /// Takes in a piece of a call's arguments.
+    /// Appends a fragment of a call's arguments.
     pub(super) fn grow_call(&mut self, index: usize, place: usize, piece: &str, out: &mut Vec<u8>) {
         let item = self.items.get_mut(index);
         let Some(part) = item.and_then(|it| it.parts.get_mut(place)) else { return };
@@ -26,7 +26,7 @@ impl Encoder {
         }
     }
 
-    /// Tells the end of a call's arguments.
+    /// Ends a call's arguments.
     pub(super) fn close_call(&mut self, index: usize, place: usize, out: &mut Vec<u8>) {
         let item = self.items.get_mut(index);
         let Some(part) = item.and_then(|it| it.parts.get_mut(place)) else { return };
@@ -52,7 +52,7 @@ impl Encoder {
         }
     }
 
-    /// Tells the proof of a call in an item behind it.
+    /// Writes the signature of a call, in an item after it.
     pub(super) fn prove_call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
         let Some(signature) = &call.signature else { return };
         let index = self.open_item("rs", &Content::Reasoning(Reasoning::default()), out);
