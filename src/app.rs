@@ -32,7 +32,7 @@ use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
 };
-use crate::telemetry::{LogSender, LogTarget, LogWriter, MetricsRegistry, open_log};
+use crate::telemetry::{LogSender, LogTarget, LogWriter, MetricsRegistry, Recorder, open_log};
 
 /// The settings file that is read if none is named and it exists.
 const DEFAULT_FILE: &str = "ringgate.toml";
@@ -283,7 +283,7 @@ impl ControlThread {
                     flights,
                     responses,
                     settings,
-                    recorder: metrics.recorder(shard, log),
+                    recorder: Recorder::new(&metrics, shard, log),
                 };
                 gateway::run_shard(worker, receiver, move |ready| {
                     let ready = ready.with_context(|| format!("cannot listen on {listen}"));

@@ -168,7 +168,7 @@ impl Default for FinishStep {
             metadata: None,
             trace_id: None,
         };
-        Self { recorder: MetricsRegistry::new(1).recorder(0, None), event }
+        Self { recorder: Recorder::new(&MetricsRegistry::new(1), 0, None), event }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{AttemptSummary, Cost, RequestEvent};
+use super::event::{AttemptSummary, Cost, RequestEvent};
 use crate::llm::PicoUsd;
 
 #[derive(Serialize)]

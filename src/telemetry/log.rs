@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::event::RequestEvent;
 use super::line::write_line;
-use super::{Counter, MetricsRegistry, RequestEvent};
+use super::metrics::Counter;
+use super::registry::MetricsRegistry;
 use crate::base::{BackgroundThread, open_output};
 
 /// Events one shard may have unwritten: at 10,000 requests a second, four tenths of a second.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
+use super::event::{ModelOrigin, RequestEvent, RequestOutcome};
 use super::log::LogSender;
+use super::metrics::{Counter, Gauge};
 use super::registry::{ATTEMPT, ENDPOINTS, MetricsRegistry, ShardCells};
 use super::series::{ErrorSeries, Series};
-use super::{Counter, Gauge, ModelOrigin, RequestEvent, RequestOutcome};
 
 /// Series of one shard whose models the settings name, at most. What comes beyond any of these bounds
 /// is counted under the model `other`, whose series are bounded by keys, providers and endpoints.
@@ -64,11 +65,11 @@ struct SeriesMap {
 }
 
 impl Recorder {
-    pub(super) fn new(
-        metrics: Arc<MetricsRegistry>,
-        cells: Arc<ShardCells>,
-        log: Option<LogSender>,
-    ) -> Self {
+    /// The recorder of one shard. Each shard has one; what a shard counts that `metrics` was not made
+    /// for appears nowhere.
+    #[must_use]
+    pub fn new(metrics: &Arc<MetricsRegistry>, shard: usize, log: Option<LogSender>) -> Self {
+        let (metrics, cells) = (Arc::clone(metrics), metrics.shard_cells(shard));
         Self { metrics, cells, log: log.map(RefCell::new), series: RefCell::default() }
     }
 

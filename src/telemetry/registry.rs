@@ -7,11 +7,8 @@ use std::time::Duration;
 
 use super::cells::Cell64;
 use super::histogram::{Histogram, HistogramTotal, LATENCY_BOUNDS_US, OVERHEAD_BOUNDS_US};
-use super::log::LogSender;
-use super::metrics::{METRICS, Metric, MetricSource};
-use super::recorder::Recorder;
+use super::metrics::{Counter, Gauge, METRICS, Metric, MetricSource};
 use super::series::{ErrorSeries, Series, TOKEN_KINDS, USUAL_KINDS};
-use super::{Counter, Gauge};
 use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
@@ -126,12 +123,9 @@ impl MetricsRegistry {
         })
     }
 
-    /// The recorder of one shard. Each shard has one; the cells of a shard that was not announced
-    /// are shown nowhere.
-    #[must_use]
-    pub fn recorder(self: &Arc<Self>, shard: usize, log: Option<LogSender>) -> Recorder {
-        let cells = self.shards.get(shard).map_or_else(|| Arc::new(ShardCells::new()), Arc::clone);
-        Recorder::new(Arc::clone(self), cells, log)
+    /// The cells of a shard; new ones, which are rendered nowhere, if it is none of these metrics'.
+    pub(super) fn shard_cells(&self, shard: usize) -> Arc<ShardCells> {
+        self.shards.get(shard).map_or_else(|| Arc::new(ShardCells::new()), Arc::clone)
     }
 
     /// Adds one to a counter, from any thread that is no shard.
@@ -320,7 +314,7 @@ mod tests {
     use super::*;
     use crate::base::IdSource;
     use crate::llm::Usage;
-    use crate::telemetry::{Cost, ModelOrigin, RequestEvent, RequestOutcome};
+    use crate::telemetry::{Cost, LogSender, ModelOrigin, Recorder, RequestEvent, RequestOutcome};
 
     fn event(model: &str, status: u16) -> RequestEvent {
         RequestEvent {
@@ -372,7 +366,7 @@ mod tests {
     #[test]
     fn every_row_is_rendered_once_and_well_formed() {
         let metrics = MetricsRegistry::new(1);
-        metrics.recorder(0, None).finish(event("m", 200), named);
+        Recorder::new(&metrics, 0, None).finish(event("m", 200), named);
         let text = metrics.render();
         for metric in METRICS {
             for kind in ["HELP", "TYPE"] {
@@ -392,7 +386,7 @@ mod tests {
     #[test]
     fn shards_are_summed_and_labels_escaped() {
         let metrics = MetricsRegistry::new(2);
-        let (first, second) = (metrics.recorder(0, None), metrics.recorder(1, None));
+        let (first, second) = (Recorder::new(&metrics, 0, None), Recorder::new(&metrics, 1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
         second.finish(event("m", 429), named);
@@ -413,7 +407,7 @@ mod tests {
     #[test]
     fn costs_are_summed_exactly_and_the_unknown_are_counted() {
         let metrics = MetricsRegistry::new(2);
-        let (first, second) = (metrics.recorder(0, None), metrics.recorder(1, None));
+        let (first, second) = (Recorder::new(&metrics, 0, None), Recorder::new(&metrics, 1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
         second.finish(RequestEvent { cost: Some(Cost::Unknown), ..event("m", 200) }, named);
@@ -428,8 +422,7 @@ mod tests {
     fn unusual_tokens_are_shown_where_there_are_any() {
         let metrics = MetricsRegistry::new(1);
         let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
-        metrics
-            .recorder(0, None)
+        Recorder::new(&metrics, 0, None)
             .finish(RequestEvent { usage: Some(usage), ..event("m", 200) }, named);
         let text = metrics.render();
         let shown = |kind: &str| text.contains(&format!("kind=\"{kind}\"}}"));
@@ -439,7 +432,7 @@ mod tests {
     #[test]
     fn series_are_bounded() {
         let metrics = MetricsRegistry::new(1);
-        let recorder = metrics.recorder(0, None);
+        let recorder = Recorder::new(&metrics, 0, None);
         for number in 0..1_500 {
             recorder.finish(event(&format!("model-{number}"), 200), named);
         }
@@ -460,7 +453,7 @@ mod tests {
     #[test]
     fn names_that_only_requests_know_leave_room_for_the_others() {
         let metrics = MetricsRegistry::new(1);
-        let recorder = metrics.recorder(0, None);
+        let recorder = Recorder::new(&metrics, 0, None);
         let origin = |_: Option<&str>, model: &str| match model {
             _ if model.starts_with("set") => ModelOrigin::Settings,
             _ if model.starts_with("known") => ModelOrigin::Catalog,
@@ -502,7 +495,7 @@ mod tests {
     #[test]
     fn a_request_is_folded_once() {
         let metrics = MetricsRegistry::new(1);
-        let recorder = metrics.recorder(0, None);
+        let recorder = Recorder::new(&metrics, 0, None);
         for number in 0..1_000 {
             recorder.finish(event(&format!("model-{number}"), 200), named);
         }
@@ -522,7 +515,7 @@ mod tests {
     #[test]
     fn statuses_beyond_the_bound_are_counted_as_other() {
         let metrics = MetricsRegistry::new(1);
-        let recorder = metrics.recorder(0, None);
+        let recorder = Recorder::new(&metrics, 0, None);
         for status in 200..220 {
             recorder.finish(event("m", status), named);
         }
@@ -541,7 +534,7 @@ mod tests {
     #[test]
     fn a_shard_does_not_wait_for_a_reader() {
         let metrics = MetricsRegistry::new(1);
-        let recorder = metrics.recorder(0, None);
+        let recorder = Recorder::new(&metrics, 0, None);
         let reading = metrics.all_series.lock().expect("no one has panicked");
         let (sender, finished) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
@@ -568,7 +561,7 @@ mod tests {
         let metrics = MetricsRegistry::new(1);
         // The ring of a log that no one reads.
         let (sender, _ring) = LogSender::with_ring(2);
-        let recorder = metrics.recorder(0, Some(sender));
+        let recorder = Recorder::new(&metrics, 0, Some(sender));
         for _ in 0..5 {
             recorder.finish(event("m", 200), named);
         }
@@ -579,7 +572,7 @@ mod tests {
     fn client_text_is_cut_before_it_waits() {
         let metrics = MetricsRegistry::new(1);
         let (sender, mut ring) = LogSender::with_ring(1);
-        let recorder = metrics.recorder(0, Some(sender));
+        let recorder = Recorder::new(&metrics, 0, Some(sender));
         let long =
             RequestEvent { trace_id: Some("t".repeat(999)), ..event(&"ä".repeat(100_000), 200) };
         recorder.finish(long, named);

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use super::Cost;
 use super::cells::Cell64;
+use super::event::Cost;
 use crate::llm::Usage;
 
 /// Statuses counted apart in one series; a provider may send any, so the rest are counted as `other`.

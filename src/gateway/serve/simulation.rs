@@ -15,7 +15,7 @@ use crate::gateway::context::SharedDeadline;
 use crate::gateway::worker::{PrepareError, PreparedSettings, Snapshot, Worker, WorkerOptions};
 use crate::routing::TargetRegistry;
 use crate::shard::{Connection, Dialer, Script, Tape};
-use crate::telemetry::MetricsRegistry;
+use crate::telemetry::{MetricsRegistry, Recorder};
 
 /// A worker that accepts nothing by itself and reaches no provider by itself. It lives on a shard
 /// or in virtual time.
@@ -36,7 +36,7 @@ impl Simulation {
         let prepared = Arc::new(prepared.with_targets(TargetRegistry::new(Instant::now())));
         let snapshot = Snapshot::build(&prepared, None)?;
         let listen = prepared.settings().server.listen;
-        let recorder = metrics.recorder(0, None);
+        let recorder = Recorder::new(metrics, 0, None);
         let cache = Cache::in_memory(&prepared.settings().cache, [0; 32]);
         let (_, settings) = watch::channel(prepared);
         let semantic = None;
