@@ -200,7 +200,7 @@ impl ControlThread {
                 log_message(format_args!("warning: server.busy_poll_us needs io_uring: ignored"));
             }
         }
-        let metrics = MetricsRegistry::new(count);
+        let metrics = MetricsRegistry::new(count, gateway::ENDPOINT_NAMES);
         let (cache, cache_writer) = open_cache(&prepared.settings().cache)?;
         let semantic = open_semantic(&cache, prepared.settings(), cores.len());
         let (log, mut log_senders) = start_log(&prepared.settings().log, count, &metrics)?;

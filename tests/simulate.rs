@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ringgate::base::{IdSource, Instant};
 use ringgate::config::Settings;
-use ringgate::gateway::{PreparedSettings, Simulation, prepare_settings};
+use ringgate::gateway::{ENDPOINT_NAMES, PreparedSettings, Simulation, prepare_settings};
 use ringgate::http::{
     BodyDecoder, EventReader, Framing, HeadLimits, Method, RequestHead, ResponseHead, SseEvent,
 };
@@ -750,8 +750,8 @@ impl Plan {
 
     fn play(&self, published: &Arc<PreparedSettings>) -> Played {
         let seed = self.seed;
-        let simulation =
-            Simulation::new(published, &MetricsRegistry::new(1)).expect("settings without TLS");
+        let simulation = Simulation::new(published, &MetricsRegistry::new(1, ENDPOINT_NAMES))
+            .expect("settings without TLS");
         let tapes: Vec<Tape> = self.connections.iter().map(|_| Tape::default()).collect();
         for ((steps, _), tape) in self.connections.iter().zip(&tapes) {
             simulation.connection(Script::new(steps.iter().cloned()), tape.clone());

@@ -11,7 +11,7 @@ use anyhow::Result;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringgate::base::Instant;
 use ringgate::config::Settings;
-use ringgate::gateway::{PreparedSettings, Simulation, prepare_settings};
+use ringgate::gateway::{ENDPOINT_NAMES, PreparedSettings, Simulation, prepare_settings};
 use ringgate::keys::KeyHash;
 use ringgate::routing::TargetRegistry;
 use ringgate::telemetry::MetricsRegistry;
@@ -41,8 +41,8 @@ fn prepare() -> Result<Arc<PreparedSettings>> {
 
 fn reload(criterion: &mut Criterion) {
     let both = [(); 2].map(|()| prepare().expect("legal settings"));
-    let simulation =
-        Simulation::new(&both[0], &MetricsRegistry::new(1)).expect("settings without TLS");
+    let simulation = Simulation::new(&both[0], &MetricsRegistry::new(1, ENDPOINT_NAMES))
+        .expect("settings without TLS");
     let mut group = criterion.benchmark_group("reload of 100,000 keys");
     group.sample_size(10);
     group.bench_function("control thread", |bencher| bencher.iter(|| black_box(prepare())));

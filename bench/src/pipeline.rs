@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ringgate::base::Instant;
 use ringgate::config::Settings;
-use ringgate::gateway::{PreparedSettings, Simulation, prepare_settings};
+use ringgate::gateway::{ENDPOINT_NAMES, PreparedSettings, Simulation, prepare_settings};
 use ringgate::routing::TargetRegistry;
 use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run};
 use ringgate::telemetry::MetricsRegistry;
@@ -77,7 +77,7 @@ impl Pipeline {
     /// # Errors
     /// When a job was not answered as it should be: its cost would then be that of something else.
     pub async fn warmed(published: &Arc<PreparedSettings>) -> Result<Self> {
-        let simulation = Simulation::new(published, &MetricsRegistry::new(1))?;
+        let simulation = Simulation::new(published, &MetricsRegistry::new(1, ENDPOINT_NAMES))?;
         let pipeline = Self { simulation };
         for (job, end) in [
             (Job::Json(2), &b"\"system_fingerprint\":\"fp_0123456789\"}"[..]),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringgate::base::IdSource;
+use ringgate::gateway::ENDPOINT_NAMES;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
 use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
 use ringgate::telemetry::{
-    Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent, RequestOutcome,
+    CacheStatus, Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent, RequestOutcome,
 };
 
 use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
@@ -142,7 +143,7 @@ impl Default for FinishStep {
             id: IdSource::from_seed(1).next_id(),
             at_unix: Duration::from_secs(1_795_240_800),
             shard: 0,
-            endpoint: "chat_completions",
+            endpoint: 2,
             key: Some(Arc::from("team-a")),
             provider: Some(Arc::from("openai-prod")),
             model: Some("gpt-4o-mini".to_owned()),
@@ -151,7 +152,7 @@ impl Default for FinishStep {
             outcome: RequestOutcome::Success,
             code: None,
             stream: false,
-            cache: "DISABLED",
+            cache: CacheStatus::Disabled,
             cache_similarity: None,
             usage: Some(Usage { input_tokens: 31, output_tokens: 118, ..Usage::default() }),
             cost: Some(Cost::Known(PicoUsd::new(12_500_000))),
@@ -168,7 +169,7 @@ impl Default for FinishStep {
             metadata: None,
             trace_id: None,
         };
-        Self { recorder: Recorder::new(&MetricsRegistry::new(1), 0, None), event }
+        Self { recorder: Recorder::new(&MetricsRegistry::new(1, ENDPOINT_NAMES), 0, None), event }
     }
 }
 

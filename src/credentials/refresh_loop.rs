@@ -250,7 +250,7 @@ mod tests {
             takes
         };
         let (jobs, queue) = sync_channel(8);
-        (RefreshLoop::new(jobs, MetricsRegistry::new(1), Box::new(deliver)), told, queue)
+        (RefreshLoop::new(jobs, MetricsRegistry::new(1, &["none"]), Box::new(deliver)), told, queue)
     }
 
     fn fetched(refresh_loop: &mut RefreshLoop, outcome: Result<Token, CredentialError>) {

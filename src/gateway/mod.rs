@@ -47,6 +47,7 @@ mod settle;
 mod upstream;
 mod worker;
 
+pub use context::ENDPOINT_NAMES;
 pub use serve::shard::run_shard;
 pub use serve::simulation::Simulation;
 pub use worker::{

@@ -4,14 +4,14 @@
 //! The charge or refund of limits will stand here by later work.
 
 use crate::gateway::context::{
-    AttemptRecord, CacheStatus, Exchange, GatewayError, outcome_of_status,
+    AttemptRecord, Endpoint, Exchange, GatewayError, NO_ENDPOINT, outcome_of_status,
 };
 use crate::gateway::worker::Snapshot;
 use crate::llm::{
     Catalog, ModelCard, PicoUsd, PricingTerms, RateKind, Usage, cost, cost_of_units,
     estimate_tokens,
 };
-use crate::telemetry::{AttemptSummary, Cost, ModelOrigin, RequestEvent};
+use crate::telemetry::{AttemptSummary, CacheStatus, Cost, ModelOrigin, RequestEvent};
 
 /// Ends the exchange.
 pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>) {
@@ -38,7 +38,7 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
             id: record.id,
             at_unix: record.at_unix,
             shard: exchange.worker.shard(),
-            endpoint: record.endpoint.map_or("none", |endpoint| endpoint.name()),
+            endpoint: record.endpoint.map_or(NO_ENDPOINT, Endpoint::index),
             key: record.key.take(),
             provider: record.provider.take(),
             model: record.model.take(),
@@ -50,7 +50,7 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
             ),
             code: spec.map(|spec| spec.code),
             stream: record.stream,
-            cache: record.cache.name(),
+            cache: record.cache,
             cache_similarity: record.similarity,
             usage: record.usage,
             cost,

@@ -36,6 +36,39 @@ impl RequestOutcome {
     }
 }
 
+/// What the cache had to do with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Nothing.
+    #[default]
+    Disabled,
+    /// It answered.
+    Hit,
+    /// It had no response.
+    Miss,
+    /// It answered a question of the same meaning.
+    SemanticHit,
+    /// It had no response, and none to a question of the same meaning.
+    SemanticMiss,
+    /// The client bypassed it.
+    Refresh,
+}
+
+impl CacheStatus {
+    /// As the header `cache-status` and the request log spell it, which is Portkey's way.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "DISABLED",
+            Self::Hit => "HIT",
+            Self::Miss => "MISS",
+            Self::SemanticHit => "SEMANTIC HIT",
+            Self::SemanticMiss => "SEMANTIC MISS",
+            Self::Refresh => "REFRESH",
+        }
+    }
+}
+
 /// What a call cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
@@ -107,8 +140,8 @@ pub struct RequestEvent {
     pub at_unix: Duration,
     /// Shard that served it.
     pub shard: u16,
-    /// Endpoint.
-    pub endpoint: &'static str,
+    /// Endpoint: an index into the names that the metrics were made with.
+    pub endpoint: u8,
     /// Name of the virtual key.
     pub key: Option<Arc<str>>,
     /// Name of the provider that was chosen.
@@ -125,8 +158,8 @@ pub struct RequestEvent {
     pub code: Option<&'static str>,
     /// True for an event stream.
     pub stream: bool,
-    /// What the cache had to do with it, as the header `cache-status` says.
-    pub cache: &'static str,
+    /// What the cache had to do with it.
+    pub cache: CacheStatus,
     /// Cosine of the nearest stored question, where one was looked for and there is one.
     pub cache_similarity: Option<f32>,
     /// Tokens, if the endpoint has any.

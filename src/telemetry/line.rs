@@ -73,14 +73,18 @@ impl<'e> AttemptLine<'e> {
     }
 }
 
-/// Appends the line of `event`, line feed included.
-pub(super) fn write_line(event: &RequestEvent, out: &mut Vec<u8>) -> serde_json::Result<()> {
+/// Appends the line of `event`, an event of that endpoint, line feed included.
+pub(super) fn write_line(
+    event: &RequestEvent,
+    endpoint: &'static str,
+    out: &mut Vec<u8>,
+) -> serde_json::Result<()> {
     let usage = event.usage;
     let line = LogLine {
         time: rfc3339(event.at_unix),
         id: event.id.to_string(),
         shard: event.shard,
-        endpoint: event.endpoint,
+        endpoint,
         key: event.key.as_deref(),
         provider: event.provider.as_deref(),
         model: event.model.as_deref(),
@@ -89,7 +93,7 @@ pub(super) fn write_line(event: &RequestEvent, out: &mut Vec<u8>) -> serde_json:
         outcome: event.outcome.name(),
         code: event.code,
         stream: event.stream,
-        cache: event.cache,
+        cache: event.cache.name(),
         cache_similarity: event.cache_similarity,
         latency_ms: millis(event.latency),
         first_byte_ms: event.first_byte.map(millis),

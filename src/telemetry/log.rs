@@ -211,7 +211,7 @@ impl WriteLoop {
             while let Some(event) = self.rings.get_mut(index).and_then(|ring| ring.pop().ok()) {
                 any = true;
                 let whole_lines = buffer.len();
-                if write_line(&event, buffer).is_err() {
+                if write_line(&event, self.metrics.endpoint_name(event.endpoint), buffer).is_err() {
                     buffer.truncate(whole_lines);
                     self.metrics.count(Counter::LogWriteErrors);
                 }
@@ -247,14 +247,14 @@ impl WriteLoop {
 mod tests {
     use super::*;
     use crate::base::IdSource;
-    use crate::telemetry::RequestOutcome;
+    use crate::telemetry::{CacheStatus, RequestOutcome};
 
     fn event(number: u32) -> RequestEvent {
         RequestEvent {
             id: IdSource::from_seed(u64::from(number)).next_id(),
             at_unix: Duration::from_secs(1),
             shard: 0,
-            endpoint: "models",
+            endpoint: 0,
             key: None,
             provider: None,
             model: Some("m\"\n".to_owned()),
@@ -263,7 +263,7 @@ mod tests {
             outcome: RequestOutcome::Success,
             code: None,
             stream: false,
-            cache: "DISABLED",
+            cache: CacheStatus::Disabled,
             cache_similarity: None,
             usage: None,
             cost: None,
@@ -286,7 +286,7 @@ mod tests {
     fn stop_writes_everything() {
         let name = format!("ringgate-log-{}.jsonl", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let metrics = MetricsRegistry::new(2);
+        let metrics = MetricsRegistry::new(2, &["none"]);
         let target = LogTarget::File(path.clone());
         let (writer, mut senders) = open_log(target, 2, Arc::clone(&metrics)).expect("a log");
         for number in 0..1_000 {
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_counted_and_survived() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = MetricsRegistry::new(1, &["none"]);
         let target = LogTarget::File(PathBuf::from("/dev/full"));
         let (writer, mut senders) = open_log(target, 1, Arc::clone(&metrics)).expect("a log");
         for number in 0..3 {

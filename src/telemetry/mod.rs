@@ -16,9 +16,9 @@ mod recorder;
 mod registry;
 mod series;
 
-pub use event::{AttemptSummary, Cost, ModelOrigin, RequestEvent, RequestOutcome};
+pub use event::{AttemptSummary, CacheStatus, Cost, ModelOrigin, RequestEvent, RequestOutcome};
 pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
 pub use messages::start_message_writer;
 pub use metrics::{Counter, Gauge};
 pub use recorder::Recorder;
-pub use registry::{ENDPOINTS, MetricsRegistry};
+pub use registry::MetricsRegistry;

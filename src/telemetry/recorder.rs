@@ -10,7 +10,7 @@ use foldhash::quality::RandomState;
 use super::event::{ModelOrigin, RequestEvent, RequestOutcome};
 use super::log::LogSender;
 use super::metrics::{Counter, Gauge};
-use super::registry::{ATTEMPT, ENDPOINTS, MetricsRegistry, ShardCells};
+use super::registry::{MetricsRegistry, ShardCells};
 use super::series::{ErrorSeries, Series};
 
 /// Series of one shard whose models the settings name, at most. What comes beyond any of these bounds
@@ -99,8 +99,7 @@ impl Recorder {
         mut event: RequestEvent,
         origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
     ) {
-        let endpoint = ENDPOINTS.iter().position(|name| *name == event.endpoint).unwrap_or(0);
-        if let Some(histograms) = self.cells.endpoints.get(endpoint) {
+        if let Some(histograms) = self.cells.endpoints.get(usize::from(event.endpoint)) {
             histograms.duration.record(event.latency);
             if let Some(first_byte) = event.first_byte {
                 histograms.first_byte.record(first_byte);
@@ -109,12 +108,12 @@ impl Recorder {
         self.cells.overhead.record(event.latency.saturating_sub(event.upstream));
         let key = event.key.as_deref();
         let (provider, model) = (event.provider.as_deref(), event.model.as_deref());
-        let labels = SeriesLabels { endpoint: event.endpoint, key, provider, model };
+        let labels = SeriesLabels { endpoint: Some(event.endpoint), key, provider, model };
         let series = self.series_of(labels, event.status, &origin);
         series.count(event.status, event.usage, event.cost);
         for attempt in &event.tried {
             let (provider, model) = (attempt.provider.as_deref(), attempt.model.as_deref());
-            let labels = SeriesLabels { endpoint: ATTEMPT, key, provider, model };
+            let labels = SeriesLabels { endpoint: None, key, provider, model };
             let series = self.series_of(labels, attempt.status, &origin);
             series.count(attempt.status, attempt.usage, attempt.cost);
         }
@@ -190,7 +189,8 @@ fn truncate_text(text: &mut String) {
 
 /// What a series is found by.
 struct SeriesLabels<'e> {
-    endpoint: &'static str,
+    /// None for an attempt.
+    endpoint: Option<u8>,
     key: Option<&'e str>,
     provider: Option<&'e str>,
     model: Option<&'e str>,
@@ -233,16 +233,24 @@ impl SeriesMap {
         is_in_use
     }
 
-    fn hash(&self, endpoint: &str, key: &str, provider: &str, model: &str) -> u64 {
+    fn hash(&self, endpoint: Option<u8>, key: &str, provider: &str, model: &str) -> u64 {
         let mut hasher = self.hashing.build_hasher();
-        for label in [endpoint, key, provider, model] {
+        // No endpoint has the last index.
+        hasher.write_u8(endpoint.unwrap_or(u8::MAX));
+        for label in [key, provider, model] {
             hasher.write(label.as_bytes());
             hasher.write_u8(0xff);
         }
         hasher.finish()
     }
 
-    fn find(&self, endpoint: &str, key: &str, provider: &str, model: &str) -> Option<Arc<Series>> {
+    fn find(
+        &self,
+        endpoint: Option<u8>,
+        key: &str,
+        provider: &str,
+        model: &str,
+    ) -> Option<Arc<Series>> {
         let bucket = self.by_hash.get(&self.hash(endpoint, key, provider, model))?;
         bucket.iter().find(|it| it.is(endpoint, key, provider, model)).map(Arc::clone)
     }

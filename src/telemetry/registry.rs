@@ -12,40 +12,14 @@ use super::series::{ErrorSeries, Series, TOKEN_KINDS, USUAL_KINDS};
 use crate::base::{messages_dropped, unix_now};
 use crate::llm::PicoUsd;
 
-/// Endpoints with histograms of their own; the first is for what reached none.
-pub const ENDPOINTS: [&str; 20] = [
-    "none",
-    "chat_completions",
-    "completions",
-    "embeddings",
-    "rerank",
-    "responses",
-    "input_tokens",
-    "responses_socket",
-    "messages",
-    "count_tokens",
-    "generate_content",
-    "embed_content",
-    "count_content",
-    "converse",
-    "cohere_chat",
-    "models",
-    "feedback",
-    "realtime",
-    "pass_through",
-    "mirror",
-];
-
-/// Stands for an endpoint in the series of attempts, which are no requests.
-pub(super) const ATTEMPT: &str = "attempt";
-
 /// What one shard counts, on cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct ShardCells {
     pub gauges: [Cell64; Gauge::COUNT],
     pub counters: [Cell64; Counter::COUNT],
-    pub endpoints: [EndpointHistograms; ENDPOINTS.len()],
+    /// By the index of the endpoint.
+    pub endpoints: Box<[EndpointHistograms]>,
     pub overhead: Histogram,
 }
 
@@ -56,15 +30,13 @@ pub(super) struct EndpointHistograms {
 }
 
 impl ShardCells {
-    fn new() -> Self {
+    fn new(endpoints: usize) -> Self {
         let histogram = || Histogram::new(LATENCY_BOUNDS_US);
+        let histograms = || EndpointHistograms { duration: histogram(), first_byte: histogram() };
         Self {
             gauges: Default::default(),
             counters: std::array::from_fn(|_| Cell64::default()),
-            endpoints: std::array::from_fn(|_| EndpointHistograms {
-                duration: histogram(),
-                first_byte: histogram(),
-            }),
+            endpoints: (0..endpoints).map(|_| histograms()).collect(),
             overhead: Histogram::new(OVERHEAD_BOUNDS_US),
         }
     }
@@ -74,6 +46,7 @@ impl ShardCells {
 #[derive(Debug)]
 pub struct MetricsRegistry {
     started: Duration,
+    endpoints: &'static [&'static str],
     shards: Vec<Arc<ShardCells>>,
     /// Counted by the control thread and the log writer.
     control: [Cell64; Counter::COUNT],
@@ -111,12 +84,13 @@ impl AllSeries {
 }
 
 impl MetricsRegistry {
-    /// Metrics for so many shards.
+    /// Metrics for so many shards. `endpoints` are the names by the index that events carry.
     #[must_use]
-    pub fn new(shards: usize) -> Arc<Self> {
+    pub fn new(shards: usize, endpoints: &'static [&'static str]) -> Arc<Self> {
         Arc::new(Self {
             started: unix_now(),
-            shards: (0..shards).map(|_| Arc::new(ShardCells::new())).collect(),
+            endpoints,
+            shards: (0..shards).map(|_| Arc::new(ShardCells::new(endpoints.len()))).collect(),
             control: std::array::from_fn(|_| Cell64::default()),
             new_series: Mutex::default(),
             all_series: Mutex::default(),
@@ -125,7 +99,13 @@ impl MetricsRegistry {
 
     /// The cells of a shard; new ones, which are rendered nowhere, if it is none of these metrics'.
     pub(super) fn shard_cells(&self, shard: usize) -> Arc<ShardCells> {
-        self.shards.get(shard).map_or_else(|| Arc::new(ShardCells::new()), Arc::clone)
+        let none = || Arc::new(ShardCells::new(self.endpoints.len()));
+        self.shards.get(shard).map_or_else(none, Arc::clone)
+    }
+
+    /// Name of the endpoint that an event carries.
+    pub(super) fn endpoint_name(&self, endpoint: u8) -> &'static str {
+        self.endpoints.get(usize::from(endpoint)).copied().unwrap_or_default()
     }
 
     /// Adds one to a counter, from any thread that is no shard.
@@ -210,7 +190,7 @@ impl MetricsRegistry {
         choose: impl Fn(&EndpointHistograms) -> &Histogram,
         out: &mut String,
     ) {
-        for (number, endpoint) in ENDPOINTS.iter().enumerate() {
+        for (number, endpoint) in self.endpoints.iter().enumerate() {
             let mut total = HistogramTotal::new(LATENCY_BOUNDS_US);
             let shards = self.shards.iter().filter_map(|shard| shard.endpoints.get(number));
             shards.for_each(|histograms| choose(histograms).add_to(&mut total));
@@ -260,8 +240,7 @@ impl MetricsRegistry {
                 escaped(&series.model)
             );
             match source {
-                MetricSource::Requests if series.endpoint == ATTEMPT => {}
-                MetricSource::Attempts if series.endpoint != ATTEMPT => {}
+                MetricSource::Attempts if series.endpoint.is_some() => {}
                 MetricSource::Attempts => {
                     let (provider, model) = (escaped(&series.provider), escaped(&series.model));
                     for (status, count) in series.requests() {
@@ -270,14 +249,14 @@ impl MetricsRegistry {
                     }
                 }
                 MetricSource::Requests => {
+                    let Some(endpoint) = series.endpoint else { continue };
+                    let endpoint = self.endpoint_name(endpoint);
                     for (status, count) in series.requests() {
-                        let endpoint = series.endpoint;
                         let labels = format!("endpoint=\"{endpoint}\",{owner},status=\"{status}\"");
                         add(labels, count);
                     }
                     let rest = series.other_statuses.get();
                     if rest > 0 {
-                        let endpoint = series.endpoint;
                         add(format!("endpoint=\"{endpoint}\",{owner},status=\"other\""), rest);
                     }
                 }
@@ -314,14 +293,20 @@ mod tests {
     use super::*;
     use crate::base::IdSource;
     use crate::llm::Usage;
-    use crate::telemetry::{Cost, LogSender, ModelOrigin, Recorder, RequestEvent, RequestOutcome};
+    use crate::telemetry::{
+        CacheStatus, Cost, LogSender, ModelOrigin, Recorder, RequestEvent, RequestOutcome,
+    };
+
+    fn registry(shards: usize) -> Arc<MetricsRegistry> {
+        MetricsRegistry::new(shards, &["none", "chat_completions"])
+    }
 
     fn event(model: &str, status: u16) -> RequestEvent {
         RequestEvent {
             id: IdSource::from_seed(1).next_id(),
             at_unix: Duration::from_secs(1),
             shard: 0,
-            endpoint: "chat_completions",
+            endpoint: 1,
             key: Some(Arc::from("team \"a\"")),
             provider: Some(Arc::from("p")),
             model: Some(model.to_owned()),
@@ -334,7 +319,7 @@ mod tests {
             },
             code: None,
             stream: false,
-            cache: "DISABLED",
+            cache: CacheStatus::Disabled,
             cache_similarity: None,
             usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
             cost: Some(Cost::Known(PicoUsd::new(12_500_000))),
@@ -365,7 +350,7 @@ mod tests {
 
     #[test]
     fn every_row_is_rendered_once_and_well_formed() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         Recorder::new(&metrics, 0, None).finish(event("m", 200), named);
         let text = metrics.render();
         for metric in METRICS {
@@ -385,7 +370,7 @@ mod tests {
 
     #[test]
     fn shards_are_summed_and_labels_escaped() {
-        let metrics = MetricsRegistry::new(2);
+        let metrics = registry(2);
         let (first, second) = (Recorder::new(&metrics, 0, None), Recorder::new(&metrics, 1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
@@ -406,7 +391,7 @@ mod tests {
 
     #[test]
     fn costs_are_summed_exactly_and_the_unknown_are_counted() {
-        let metrics = MetricsRegistry::new(2);
+        let metrics = registry(2);
         let (first, second) = (Recorder::new(&metrics, 0, None), Recorder::new(&metrics, 1, None));
         first.finish(event("m", 200), named);
         second.finish(event("m", 200), named);
@@ -420,7 +405,7 @@ mod tests {
 
     #[test]
     fn unusual_tokens_are_shown_where_there_are_any() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let usage = Usage { input_tokens: 9, cache_write_1h_tokens: 4, ..Usage::default() };
         Recorder::new(&metrics, 0, None)
             .finish(RequestEvent { usage: Some(usage), ..event("m", 200) }, named);
@@ -431,7 +416,7 @@ mod tests {
 
     #[test]
     fn series_are_bounded() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         for number in 0..1_500 {
             recorder.finish(event(&format!("model-{number}"), 200), named);
@@ -452,7 +437,7 @@ mod tests {
 
     #[test]
     fn names_that_only_requests_know_leave_room_for_the_others() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         let origin = |_: Option<&str>, model: &str| match model {
             _ if model.starts_with("set") => ModelOrigin::Settings,
@@ -494,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_request_is_folded_once() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         for number in 0..1_000 {
             recorder.finish(event(&format!("model-{number}"), 200), named);
@@ -514,7 +499,7 @@ mod tests {
 
     #[test]
     fn statuses_beyond_the_bound_are_counted_as_other() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         for status in 200..220 {
             recorder.finish(event("m", status), named);
@@ -533,7 +518,7 @@ mod tests {
 
     #[test]
     fn a_shard_does_not_wait_for_a_reader() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let recorder = Recorder::new(&metrics, 0, None);
         let reading = metrics.all_series.lock().expect("no one has panicked");
         let (sender, finished) = std::sync::mpsc::sync_channel(1);
@@ -549,7 +534,7 @@ mod tests {
 
     #[test]
     fn each_reload_is_a_generation() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         assert_eq!(value(&metrics.render(), "ringgate_settings_generation "), Some(1.0));
         metrics.count(Counter::SettingsReloads);
         metrics.count(Counter::SettingsReloadErrors);
@@ -558,7 +543,7 @@ mod tests {
 
     #[test]
     fn events_the_log_cannot_take_are_counted() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         // The ring of a log that no one reads.
         let (sender, _ring) = LogSender::with_ring(2);
         let recorder = Recorder::new(&metrics, 0, Some(sender));
@@ -570,7 +555,7 @@ mod tests {
 
     #[test]
     fn client_text_is_cut_before_it_waits() {
-        let metrics = MetricsRegistry::new(1);
+        let metrics = registry(1);
         let (sender, mut ring) = LogSender::with_ring(1);
         let recorder = Recorder::new(&metrics, 0, Some(sender));
         let long =

@@ -29,7 +29,8 @@ pub(super) const USUAL_KINDS: usize = 4;
 /// Counts of one endpoint, key, provider and model on one shard.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    pub endpoint: &'static str,
+    /// Index of the endpoint; none: it counts attempts, which are no requests.
+    pub endpoint: Option<u8>,
     pub key: String,
     pub provider: String,
     pub model: String,
@@ -45,7 +46,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    pub(super) fn new(endpoint: &'static str, key: &str, provider: &str, model: &str) -> Self {
+    pub(super) fn new(endpoint: Option<u8>, key: &str, provider: &str, model: &str) -> Self {
         Self {
             endpoint,
             key: key.to_owned(),
@@ -106,7 +107,7 @@ impl Series {
         taken.filter(|(mark, _)| *mark > 0).map(|(mark, count)| (mark - 1, count))
     }
 
-    pub(super) fn is(&self, endpoint: &str, key: &str, provider: &str, model: &str) -> bool {
+    pub(super) fn is(&self, endpoint: Option<u8>, key: &str, provider: &str, model: &str) -> bool {
         self.endpoint == endpoint
             && self.key == key
             && self.provider == provider

@@ -14,12 +14,10 @@ use super::write::{CacheWrite, CacheWriter};
 use super::{format, key, semantic};
 use crate::base::Instant;
 use crate::cache::{AnswerOrigin, Entry, EntryLabels, Follower, Leader, Neighbor, SemanticMatch};
-use crate::gateway::context::{
-    CacheStatus, Exchange, GatewayError, Grant, Request, RequestAttributes, bounded,
-};
+use crate::gateway::context::{Exchange, GatewayError, Grant, Request, RequestAttributes, bounded};
 use crate::gateway::downstream::disconnect::or_disconnect;
 use crate::routing::{CacheRule, Route};
-use crate::telemetry::Counter;
+use crate::telemetry::{CacheStatus, Counter};
 
 /// A lookup in the cache.
 struct CacheLookup<'r> {

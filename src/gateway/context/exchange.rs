@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
-use super::record::{CacheStatus, RequestRecord};
+use super::record::RequestRecord;
 use super::request_context::RequestContext;
 use crate::base::Instant;
 use crate::cache::Leader;
 use crate::gateway::worker::{Snapshot, Worker};
 use crate::http::RequestHead;
 use crate::llm::Tier;
-use crate::telemetry::Gauge;
+use crate::telemetry::{CacheStatus, Gauge};
 
 /// A request and its response in the pipeline. The settings it began with stay with it.
 pub(crate) struct Exchange<'a> {

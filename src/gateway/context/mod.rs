@@ -21,8 +21,10 @@ pub(crate) use attempt_log::{AttemptGuard, AttemptRecord, CallStats};
 pub(crate) use attributes::RequestAttributes;
 pub(crate) use body_reader::{BodyReader, MinimumRate};
 pub(crate) use client::{Client, SharedDeadline};
+pub use endpoint::ENDPOINT_NAMES;
 pub(crate) use endpoint::{
-    Endpoint, behind_version, converse_call, dialect_of_path, gemini_call, percent_decoded,
+    Endpoint, MIRROR_ENDPOINT, NO_ENDPOINT, behind_version, converse_call, dialect_of_path,
+    gemini_call, percent_decoded,
 };
 pub(crate) use error::{GatewayError, outcome_of_status};
 pub(crate) use exchange::{ConnectionReuse, Exchange, own_id};
@@ -36,7 +38,6 @@ pub(crate) use grant::{
     Grant, ModelList, check_endpoint, check_inline_route, check_no_route, is_inference,
 };
 pub(crate) use message_framing::{Lane, MessageFraming};
-pub(crate) use record::CacheStatus;
 pub(crate) use request::{
     Body, FetchedImages, Request, each_image, is_json, media_type_is, requested_model,
 };

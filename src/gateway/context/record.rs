@@ -8,38 +8,7 @@ use super::endpoint::Endpoint;
 use super::fields::ClientFormat;
 use crate::base::{Instant, RequestId};
 use crate::llm::{Tier, Usage};
-
-/// What the cache had to do with a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum CacheStatus {
-    /// Nothing.
-    #[default]
-    Disabled,
-    /// It answered.
-    Hit,
-    /// It had no response.
-    Miss,
-    /// It answered a question of the same meaning.
-    SemanticHit,
-    /// It had no response, and none to a question of the same meaning.
-    SemanticMiss,
-    /// The client bypassed it.
-    Refresh,
-}
-
-impl CacheStatus {
-    /// As Portkey spells it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "DISABLED",
-            Self::Hit => "HIT",
-            Self::Miss => "MISS",
-            Self::SemanticHit => "SEMANTIC HIT",
-            Self::SemanticMiss => "SEMANTIC MISS",
-            Self::Refresh => "REFRESH",
-        }
-    }
-}
+use crate::telemetry::CacheStatus;
 
 /// What is noted on the way.
 pub(crate) struct RequestRecord {

@@ -9,7 +9,7 @@ use super::plan_executor::PlanExecutor;
 use crate::base::{Instant, RequestId, unix_now};
 use crate::dialects::{Cutter, provider_codec};
 use crate::gateway::context::{
-    Body, GatewayError, Grant, Request, RequestContext, outcome_of_status,
+    Body, GatewayError, Grant, MIRROR_ENDPOINT, Request, RequestContext, outcome_of_status,
 };
 use crate::gateway::settle::{cost_at, origin_of_model};
 use crate::gateway::upstream::request::UpstreamRequest;
@@ -19,7 +19,7 @@ use crate::http::RequestHead;
 use crate::llm::{Chunk, PricingTerms, Usage};
 use crate::routing::{ActiveRoute, Plan};
 use crate::shard::spawn;
-use crate::telemetry::{Counter, RequestEvent};
+use crate::telemetry::{CacheStatus, Counter, RequestEvent};
 
 /// Copies under way on one shard; beyond it none is sent.
 const COPIES_MAX: usize = 256;
@@ -111,7 +111,7 @@ impl MirroredRequest {
             id: self.worker.next_id(),
             at_unix,
             shard: self.worker.shard(),
-            endpoint: "mirror",
+            endpoint: MIRROR_ENDPOINT,
             key: self.grant.key.as_ref().map(|key| Arc::clone(&key.name)),
             provider: None,
             model: None,
@@ -120,7 +120,7 @@ impl MirroredRequest {
             outcome: outcome_of_status(0, false),
             code: None,
             stream: self.request.is_stream(),
-            cache: "DISABLED",
+            cache: CacheStatus::Disabled,
             cache_similarity: None,
             usage: None,
             cost: None,

@@ -200,7 +200,7 @@ fn admit_connection(
 mod tests {
     use super::*;
     use crate::config::Settings;
-    use crate::gateway::{Simulation, prepare_settings};
+    use crate::gateway::{ENDPOINT_NAMES, Simulation, prepare_settings};
     use crate::providers::TokenUpdate;
     use tokio::sync::watch;
 
@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn newest_settings_are_taken_behind_a_full_mailbox() {
         let first = prepared("a");
-        let simulation = Simulation::new(&first, &MetricsRegistry::new(1)).expect("a worker");
+        let simulation =
+            Simulation::new(&first, &MetricsRegistry::new(1, ENDPOINT_NAMES)).expect("a worker");
         let worker = simulation.worker();
         let (mut sender, mut commands) = mailbox(2);
         let update = || ShardCommand::Token("p".to_owned(), TokenUpdate::Failed);
