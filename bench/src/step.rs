@@ -8,9 +8,7 @@ use ringgate::base::IdSource;
 use ringgate::gateway::ENDPOINT_NAMES;
 use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead, write_event};
 use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
-use ringgate::telemetry::{
-    CacheStatus, Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent, RequestOutcome,
-};
+use ringgate::telemetry::{Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent};
 
 use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
 
@@ -142,32 +140,22 @@ impl Default for FinishStep {
         let event = RequestEvent {
             id: IdSource::from_seed(1).next_id(),
             at_unix: Duration::from_secs(1_795_240_800),
-            shard: 0,
             endpoint: 2,
             key: Some(Arc::from("team-a")),
-            provider: Some(Arc::from("openai-prod")),
-            model: Some("gpt-4o-mini".to_owned()),
+            provider_name: Some(Arc::from("openai-prod")),
+            request_model: Some("gpt-4o-mini".to_owned()),
             route: Some(Arc::from("support")),
-            status: 200,
-            outcome: RequestOutcome::Success,
-            code: None,
-            stream: false,
-            cache: CacheStatus::Disabled,
-            cache_similarity: None,
+            response_status_code: 200,
             usage: Some(Usage { input_tokens: 31, output_tokens: 118, ..Usage::default() }),
             cost: Some(Cost::Known(PicoUsd::new(12_500_000))),
-            warnings: None,
             latency: Duration::from_micros(412_345),
             first_byte: Some(Duration::from_micros(412_300)),
             upstream: Duration::from_micros(412_200),
-            request_bytes: 600,
-            answer_bytes: 1_600,
-            tried: Vec::new(),
-            copy_of: None,
-            attempts: 1,
+            request_body_size: 600,
+            response_size: 1_600,
+            calls: 1,
             reused_connection: true,
-            metadata: None,
-            trace_id: None,
+            ..RequestEvent::default()
         };
         Self { recorder: Recorder::new(&MetricsRegistry::new(1, ENDPOINT_NAMES), 0, None), event }
     }

@@ -5,8 +5,11 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// A 128-bit request id, written as 32 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+/// A 128-bit request id, written as 32 lower-case hexadecimal digits. The default is all zeros and
+/// names no request.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct RequestId(u128);
 
 impl RequestId {

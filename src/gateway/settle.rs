@@ -4,14 +4,14 @@
 //! The charge or refund of limits will stand here by later work.
 
 use crate::gateway::context::{
-    AttemptRecord, Endpoint, Exchange, GatewayError, NO_ENDPOINT, outcome_of_status,
+    AttemptEntry, Endpoint, Exchange, GatewayError, NO_ENDPOINT, outcome_of_status,
 };
 use crate::gateway::worker::Snapshot;
 use crate::llm::{
     Catalog, ModelCard, PicoUsd, PricingTerms, RateKind, Usage, cost, cost_of_units,
     estimate_tokens,
 };
-use crate::telemetry::{AttemptSummary, CacheStatus, Cost, ModelOrigin, RequestEvent};
+use crate::telemetry::{AttemptRecord, CacheStatus, Cost, ModelOrigin, RequestEvent};
 
 /// Ends the exchange.
 pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>) {
@@ -26,9 +26,9 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
     }
     let cost = cost_of(exchange);
     let spec = failure.map(GatewayError::spec);
-    let tried = if exchange.context.attempts.has_targets() {
-        let legs = exchange.context.attempts.take();
-        legs.into_iter().filter_map(|attempt| attempt_summary(exchange, attempt)).collect()
+    let attempts = if exchange.context.attempts.has_targets() {
+        let entries = exchange.context.attempts.take();
+        entries.into_iter().filter_map(|entry| attempt_record(exchange, entry)).collect()
     } else {
         Vec::new()
     };
@@ -40,17 +40,17 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
             shard: exchange.worker.shard(),
             endpoint: record.endpoint.map_or(NO_ENDPOINT, Endpoint::index),
             key: record.key.take(),
-            provider: record.provider.take(),
-            model: record.model.take(),
+            provider_name: record.provider.take(),
+            request_model: record.model.take(),
             route: record.route.take(),
-            status: record.status,
+            response_status_code: record.status,
             outcome: spec.map_or_else(
                 || outcome_of_status(record.status, record.stream_error),
                 |spec| spec.outcome,
             ),
-            code: spec.map(|spec| spec.code),
-            stream: record.stream,
-            cache: record.cache,
+            error_type: spec.map(|spec| spec.code),
+            request_stream: record.stream,
+            cache_status: record.cache,
             cache_similarity: record.similarity,
             usage: record.usage,
             cost,
@@ -58,11 +58,11 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
             latency: record.started.elapsed(),
             first_byte: record.first_byte,
             upstream: record.upstream,
-            request_bytes: record.request_bytes,
-            answer_bytes: record.answer_bytes,
-            attempts: record.attempts,
-            tried,
-            copy_of: None,
+            request_body_size: record.request_bytes,
+            response_size: record.answer_bytes,
+            calls: record.attempts,
+            attempts,
+            mirror_of: None,
             reused_connection: record.reused_connection,
             metadata: record.metadata.take(),
             trace_id: record.trace_id.take(),
@@ -129,19 +129,23 @@ pub(crate) fn cost_at(
 
 /// An attempt of a route as the event reports it. One that was cut off after it had been sent is billed by
 /// its vendor for the request at least.
-fn attempt_summary(exchange: &Exchange<'_>, attempt: AttemptRecord) -> Option<AttemptSummary> {
-    let target = attempt.target?;
+fn attempt_record(exchange: &Exchange<'_>, entry: AttemptEntry) -> Option<AttemptRecord> {
+    let AttemptEntry { record: mut attempt, is_spent, stats, .. } = entry;
+    attempt.target.as_ref()?;
     let record = &exchange.record;
-    let input_tokens = tokens_in(record.request_bytes);
-    let usage = Usage { input_tokens, estimated: true, ..Usage::default() };
-    let estimated = (attempt.is_spent && exchange.is_metered()).then_some(usage);
-    let usage = attempt.stats.used.map(|used| *used).or(estimated);
+    let estimate = || {
+        let input_tokens = tokens_in(record.request_bytes);
+        Box::new(Usage { input_tokens, estimated: true, ..Usage::default() })
+    };
+    let is_estimated = is_spent && exchange.is_metered();
+    attempt.usage = stats.used.or_else(|| is_estimated.then(estimate));
     let terms = PricingTerms { at_unix_s: record.at_unix.as_secs(), ..PricingTerms::default() };
-    let cost = usage.zip(attempt.provider.as_deref()).map(|(usage, provider)| {
-        cost_at(&exchange.snapshot, (provider, attempt.model.as_deref()), usage, terms)
+    let used = attempt.usage.as_deref().zip(attempt.provider_name.as_deref());
+    attempt.cost = used.map(|(usage, provider)| {
+        let target = (provider, attempt.request_model.as_deref());
+        cost_at(&exchange.snapshot, target, *usage, terms)
     });
-    let AttemptRecord { provider, model, status, took, .. } = attempt;
-    Some(AttemptSummary { target, provider, model, status, took, usage, cost })
+    Some(attempt)
 }
 
 /// True if the provider may have worked for this request: it was sent, and not refused.

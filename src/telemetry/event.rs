@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::ser::Error;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
 use crate::base::RequestId;
 use crate::llm::{PicoUsd, Usage};
 
 /// How an exchange ended, and whose fault it was if it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RequestOutcome {
     /// The client has its response.
+    #[default]
     Success,
     /// The request could not be served as it was.
     ClientError,
@@ -112,27 +117,45 @@ pub enum ModelOrigin {
     Request,
 }
 
-/// One attempt of a route.
-#[derive(Clone, Debug)]
-pub struct AttemptSummary {
-    /// Its target, as `config.targets[0]`.
-    pub target: Arc<str>,
-    /// The provider, if it came to one.
-    pub provider: Option<Arc<str>>,
-    /// The model that was requested.
-    pub model: Option<String>,
-    /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
-    pub status: u16,
+/// As a number of dollars with all its decimals, which a float would not keep; null: not known.
+impl Serialize for Cost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let dollars = self.amount().map(|amount| RawValue::from_string(amount.to_string()));
+        dollars.transpose().map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// One attempt of a request, in the gateway's log of attempts and in the event. Serialized, it is a
+/// member of `tried` in the request log.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AttemptRecord {
+    /// Its target, as `config.targets[0]`; none without a route. An event has none of these.
+    pub target: Option<Arc<str>>,
+    /// `gen_ai.provider.name`: the provider, if it came to one.
+    #[serde(rename = "provider")]
+    pub provider_name: Option<Arc<str>>,
+    /// `gen_ai.request.model`: the model that was requested.
+    #[serde(rename = "model")]
+    pub request_model: Option<String>,
+    /// `http.response.status_code` of the provider, or of the gateway; 0: it was cut off.
+    #[serde(rename = "status")]
+    pub response_status_code: u16,
     /// From its beginning to its end, or to the first content of its response.
-    pub took: Duration,
+    #[serde(rename = "ms", serialize_with = "serialize_millis")]
+    pub duration: Duration,
     /// What one that was cut off had used, by our estimate; none for the others.
-    pub usage: Option<Usage>,
+    #[serde(skip)]
+    pub usage: Option<Box<Usage>>,
     /// What that cost.
+    #[serde(rename = "cost_usd", skip_serializing_if = "is_unpriced")]
     pub cost: Option<Cost>,
 }
 
 /// One finished exchange, reported once by the last stage of the pipeline.
-#[derive(Clone, Debug)]
+///
+/// A field that OpenTelemetry's conventions have an attribute for bears its name: without the
+/// namespace, the dots as underscores.
+#[derive(Clone, Debug, Default)]
 pub struct RequestEvent {
     /// Name of the request.
     pub id: RequestId,
@@ -144,25 +167,25 @@ pub struct RequestEvent {
     pub endpoint: u8,
     /// Name of the virtual key.
     pub key: Option<Arc<str>>,
-    /// Name of the provider that was chosen.
-    pub provider: Option<Arc<str>>,
-    /// Model as sent to the provider: text of the client.
-    pub model: Option<String>,
+    /// `gen_ai.provider.name`: the provider that was selected.
+    pub provider_name: Option<Arc<str>>,
+    /// `gen_ai.request.model`: as sent to the provider; text of the client.
+    pub request_model: Option<String>,
     /// Name of the route.
     pub route: Option<Arc<str>>,
-    /// Status sent to the client; 0: none was sent.
-    pub status: u16,
+    /// `http.response.status_code`: sent to the client; 0: none was sent.
+    pub response_status_code: u16,
     /// How it ended.
     pub outcome: RequestOutcome,
-    /// The gateway's error code.
-    pub code: Option<&'static str>,
-    /// True for an event stream.
-    pub stream: bool,
+    /// `error.type`: the gateway's error code.
+    pub error_type: Option<&'static str>,
+    /// `gen_ai.request.stream`: true for an event stream.
+    pub request_stream: bool,
     /// What the cache had to do with it.
-    pub cache: CacheStatus,
+    pub cache_status: CacheStatus,
     /// Cosine of the nearest stored question, where one was looked for and there is one.
     pub cache_similarity: Option<f32>,
-    /// Tokens, if the endpoint has any.
+    /// Tokens, if the endpoint has any: `gen_ai.usage.input_tokens` and so on.
     pub usage: Option<Usage>,
     /// What they cost, if anything was requested that does.
     pub cost: Option<Cost>,
@@ -174,20 +197,48 @@ pub struct RequestEvent {
     pub first_byte: Option<Duration>,
     /// Time spent waiting for the provider.
     pub upstream: Duration,
-    /// Body bytes received.
-    pub request_bytes: u64,
-    /// Bytes sent, heads and framing included.
-    pub answer_bytes: u64,
+    /// `http.request.body.size`: body bytes received.
+    pub request_body_size: u64,
+    /// `http.response.size`: bytes sent, heads and framing included.
+    pub response_size: u64,
     /// Calls made to providers.
-    pub attempts: u32,
+    pub calls: u32,
     /// The attempts of a route, in the order of their beginning.
-    pub tried: Vec<AttemptSummary>,
+    pub attempts: Vec<AttemptRecord>,
     /// The request of which this is a copy.
-    pub copy_of: Option<RequestId>,
+    pub mirror_of: Option<RequestId>,
     /// True if the last call went over a connection that had served before.
     pub reused_connection: bool,
     /// Labels of the key.
     pub metadata: Option<Arc<BTreeMap<String, String>>>,
     /// Trace id of the client.
     pub trace_id: Option<String>,
+}
+
+/// Milliseconds with three decimals.
+pub(super) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn serialize_millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(millis(*duration))
+}
+
+fn is_unpriced(cost: &Option<Cost>) -> bool {
+    cost.and_then(Cost::amount).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_plain_decimals() {
+        for (pico, expected) in
+            [(0, "0"), (1, "0.000000000001"), (12_500_000, "0.0000125"), (3_000_000_000_000, "3")]
+        {
+            let amount = Cost::Known(PicoUsd::new(pico));
+            assert_eq!(serde_json::to_string(&amount).expect("JSON"), expected);
+        }
+    }
 }

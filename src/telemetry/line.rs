@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::event::{AttemptSummary, Cost, RequestEvent};
-use crate::llm::PicoUsd;
+use super::event::{AttemptRecord, Cost, RequestEvent, millis};
 
 #[derive(Serialize)]
 struct LogLine<'e> {
@@ -33,44 +31,20 @@ struct LogLine<'e> {
     reasoning_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
     usage_estimated: Option<bool>,
-    cost_usd: Option<Box<RawValue>>,
+    cost_usd: Option<Cost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_source: Option<&'static str>,
     warnings: Option<&'e str>,
     request_bytes: u64,
     answer_bytes: u64,
     attempts: u32,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tried: Vec<AttemptLine<'e>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tried: &'e [AttemptRecord],
     #[serde(skip_serializing_if = "Option::is_none")]
     copy_of: Option<String>,
     reused_connection: bool,
     metadata: Option<&'e std::collections::BTreeMap<String, String>>,
     trace_id: Option<&'e str>,
-}
-
-#[derive(Serialize)]
-struct AttemptLine<'e> {
-    target: &'e str,
-    provider: Option<&'e str>,
-    model: Option<&'e str>,
-    status: u16,
-    ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost_usd: Option<Box<RawValue>>,
-}
-
-impl<'e> AttemptLine<'e> {
-    fn of(attempt: &'e AttemptSummary) -> serde_json::Result<Self> {
-        Ok(Self {
-            target: &attempt.target,
-            provider: attempt.provider.as_deref(),
-            model: attempt.model.as_deref(),
-            status: attempt.status,
-            ms: millis(attempt.took),
-            cost_usd: attempt.cost.and_then(Cost::amount).map(dollars).transpose()?,
-        })
-    }
 }
 
 /// Appends the line of `event`, an event of that endpoint, line feed included.
@@ -86,14 +60,14 @@ pub(super) fn write_line(
         shard: event.shard,
         endpoint,
         key: event.key.as_deref(),
-        provider: event.provider.as_deref(),
-        model: event.model.as_deref(),
+        provider: event.provider_name.as_deref(),
+        model: event.request_model.as_deref(),
         route: event.route.as_deref(),
-        status: event.status,
+        status: event.response_status_code,
         outcome: event.outcome.name(),
-        code: event.code,
-        stream: event.stream,
-        cache: event.cache.name(),
+        code: event.error_type,
+        stream: event.request_stream,
+        cache: event.cache_status.name(),
         cache_similarity: event.cache_similarity,
         latency_ms: millis(event.latency),
         first_byte_ms: event.first_byte.map(millis),
@@ -104,14 +78,14 @@ pub(super) fn write_line(
         reasoning_tokens: usage.map(|it| it.reasoning_tokens),
         cache_write_tokens: usage.map(|it| it.cache_write_tokens + it.cache_write_1h_tokens),
         usage_estimated: usage.map(|it| it.estimated),
-        cost_usd: event.cost.and_then(Cost::amount).map(dollars).transpose()?,
+        cost_usd: event.cost,
         cost_source: event.cost.and_then(Cost::source),
         warnings: event.warnings.as_deref(),
-        request_bytes: event.request_bytes,
-        answer_bytes: event.answer_bytes,
-        attempts: event.attempts,
-        tried: event.tried.iter().map(AttemptLine::of).collect::<serde_json::Result<_>>()?,
-        copy_of: event.copy_of.map(|id| id.to_string()),
+        request_bytes: event.request_body_size,
+        answer_bytes: event.response_size,
+        attempts: event.calls,
+        tried: &event.attempts,
+        copy_of: event.mirror_of.map(|id| id.to_string()),
         reused_connection: event.reused_connection,
         metadata: event.metadata.as_deref(),
         trace_id: event.trace_id.as_deref(),
@@ -119,16 +93,6 @@ pub(super) fn write_line(
     serde_json::to_writer(&mut *out, &line)?;
     out.push(b'\n');
     Ok(())
-}
-
-/// A number of dollars with all its decimals, which a float would not keep.
-fn dollars(amount: PicoUsd) -> serde_json::Result<Box<RawValue>> {
-    RawValue::from_string(amount.to_string())
-}
-
-/// Milliseconds with three decimals.
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// UTC with milliseconds, such as `2026-11-21T05:13:00.000Z`.
@@ -159,16 +123,6 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_are_plain_decimals() {
-        for (pico, expected) in
-            [(0, "0"), (1, "0.000000000001"), (12_500_000, "0.0000125"), (3_000_000_000_000, "3")]
-        {
-            let amount = dollars(PicoUsd::new(pico)).expect("a number");
-            assert_eq!(serde_json::to_string(&amount).expect("JSON"), expected);
-        }
-    }
 
     #[test]
     fn times() {

@@ -247,38 +247,16 @@ impl WriteLoop {
 mod tests {
     use super::*;
     use crate::base::IdSource;
-    use crate::telemetry::{CacheStatus, RequestOutcome};
 
     fn event(number: u32) -> RequestEvent {
         RequestEvent {
             id: IdSource::from_seed(u64::from(number)).next_id(),
             at_unix: Duration::from_secs(1),
-            shard: 0,
-            endpoint: 0,
-            key: None,
-            provider: None,
-            model: Some("m\"\n".to_owned()),
-            route: None,
-            status: 200,
-            outcome: RequestOutcome::Success,
-            code: None,
-            stream: false,
-            cache: CacheStatus::Disabled,
-            cache_similarity: None,
-            usage: None,
-            cost: None,
-            warnings: None,
+            request_model: Some("m\"\n".to_owned()),
+            response_status_code: 200,
             latency: Duration::from_micros(1_234),
-            first_byte: None,
-            upstream: Duration::ZERO,
-            request_bytes: 0,
-            answer_bytes: 0,
-            attempts: number,
-            tried: Vec::new(),
-            copy_of: None,
-            reused_connection: false,
-            metadata: None,
-            trace_id: None,
+            calls: number,
+            ..RequestEvent::default()
         }
     }
 

@@ -13,10 +13,12 @@ mod log;
 mod messages;
 mod metrics;
 mod recorder;
+#[cfg(test)]
+mod reference;
 mod registry;
 mod series;
 
-pub use event::{AttemptSummary, CacheStatus, Cost, ModelOrigin, RequestEvent, RequestOutcome};
+pub use event::{AttemptRecord, CacheStatus, Cost, ModelOrigin, RequestEvent, RequestOutcome};
 pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
 pub use messages::start_message_writer;
 pub use metrics::{Counter, Gauge};

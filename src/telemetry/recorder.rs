@@ -107,22 +107,34 @@ impl Recorder {
         }
         self.cells.overhead.record(event.latency.saturating_sub(event.upstream));
         let key = event.key.as_deref();
-        let (provider, model) = (event.provider.as_deref(), event.model.as_deref());
+        let (provider, model) = (event.provider_name.as_deref(), event.request_model.as_deref());
         let labels = SeriesLabels { endpoint: Some(event.endpoint), key, provider, model };
-        let series = self.series_of(labels, event.status, &origin);
-        series.count(event.status, event.usage, event.cost);
-        for attempt in &event.tried {
-            let (provider, model) = (attempt.provider.as_deref(), attempt.model.as_deref());
+        let series = self.series_of(labels, event.response_status_code, &origin);
+        series.count(event.response_status_code, event.usage, event.cost);
+        for attempt in &event.attempts {
+            let (provider, model) =
+                (attempt.provider_name.as_deref(), attempt.request_model.as_deref());
             let labels = SeriesLabels { endpoint: None, key, provider, model };
-            let series = self.series_of(labels, attempt.status, &origin);
-            series.count(attempt.status, attempt.usage, attempt.cost);
+            let series = self.series_of(labels, attempt.response_status_code, &origin);
+            series.count(
+                attempt.response_status_code,
+                attempt.usage.as_deref().copied(),
+                attempt.cost,
+            );
         }
         if event.outcome != RequestOutcome::Success {
-            self.error(event.outcome.name(), event.code.unwrap_or("provider"));
+            self.error(event.outcome.name(), event.error_type.unwrap_or("provider"));
         }
         if let Some(log) = &self.log {
-            [&mut event.model, &mut event.trace_id].into_iter().flatten().for_each(truncate_text);
-            event.tried.iter_mut().filter_map(|it| it.model.as_mut()).for_each(truncate_text);
+            [&mut event.request_model, &mut event.trace_id]
+                .into_iter()
+                .flatten()
+                .for_each(truncate_text);
+            event
+                .attempts
+                .iter_mut()
+                .filter_map(|it| it.request_model.as_mut())
+                .for_each(truncate_text);
             if !log.borrow_mut().send(event) {
                 self.count(Counter::EventsDropped);
             }

@@ -293,9 +293,7 @@ mod tests {
     use super::*;
     use crate::base::IdSource;
     use crate::llm::Usage;
-    use crate::telemetry::{
-        CacheStatus, Cost, LogSender, ModelOrigin, Recorder, RequestEvent, RequestOutcome,
-    };
+    use crate::telemetry::{Cost, LogSender, ModelOrigin, Recorder, RequestEvent, RequestOutcome};
 
     fn registry(shards: usize) -> Arc<MetricsRegistry> {
         MetricsRegistry::new(shards, &["none", "chat_completions"])
@@ -304,37 +302,22 @@ mod tests {
     fn event(model: &str, status: u16) -> RequestEvent {
         RequestEvent {
             id: IdSource::from_seed(1).next_id(),
-            at_unix: Duration::from_secs(1),
-            shard: 0,
             endpoint: 1,
             key: Some(Arc::from("team \"a\"")),
-            provider: Some(Arc::from("p")),
-            model: Some(model.to_owned()),
-            route: None,
-            status,
+            provider_name: Some(Arc::from("p")),
+            request_model: Some(model.to_owned()),
+            response_status_code: status,
             outcome: if status < 400 {
                 RequestOutcome::Success
             } else {
                 RequestOutcome::UpstreamError
             },
-            code: None,
-            stream: false,
-            cache: CacheStatus::Disabled,
-            cache_similarity: None,
             usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
             cost: Some(Cost::Known(PicoUsd::new(12_500_000))),
-            warnings: None,
             latency: Duration::from_millis(2),
             first_byte: Some(Duration::from_millis(1)),
             upstream: Duration::from_millis(1),
-            request_bytes: 1,
-            answer_bytes: 1,
-            attempts: 1,
-            tried: Vec::new(),
-            copy_of: None,
-            reused_connection: false,
-            metadata: None,
-            trace_id: None,
+            ..RequestEvent::default()
         }
     }
 
@@ -562,7 +545,7 @@ mod tests {
             RequestEvent { trace_id: Some("t".repeat(999)), ..event(&"ä".repeat(100_000), 200) };
         recorder.finish(long, named);
         let waiting = ring.pop().expect("the event");
-        for text in [waiting.model, waiting.trace_id] {
+        for text in [waiting.request_model, waiting.trace_id] {
             let text = text.expect("still there");
             assert_eq!(text.len(), 256);
             assert!(text.capacity() <= 256, "{}", text.capacity());

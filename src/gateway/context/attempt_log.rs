@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::Instant;
 use crate::llm::Usage;
+use crate::telemetry::AttemptRecord;
 
 /// Attempts of one request.
 const ATTEMPTS_MAX: usize = 64;
@@ -13,20 +13,14 @@ const ATTEMPTS_MAX: usize = 64;
 /// Attempts that the response's head lists.
 const HEADER_ATTEMPTS_MAX: usize = 16;
 
-/// One attempt.
+/// One attempt: what is reported of it, and what the gateway has to know besides.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AttemptRecord {
-    /// Its target, as `config.targets[0]`; none without a route.
-    pub target: Option<Arc<str>>,
-    pub provider: Option<Arc<str>>,
-    pub model: Option<String>,
+pub(crate) struct AttemptEntry {
+    pub record: AttemptRecord,
     /// A provider was called, whether it could be reached or not.
     pub has_called: bool,
     /// What is lost of the request on its way to this target.
     pub warnings: Option<Arc<str>>,
-    /// How it ended: the provider's status, or the gateway's; 0: it was cut off.
-    pub status: u16,
-    pub took: Duration,
     /// It was cut off after it had been sent: it may have cost something.
     pub is_spent: bool,
     pub stats: CallStats,
@@ -34,15 +28,16 @@ pub(crate) struct AttemptRecord {
 
 /// The attempts in the order of their beginning.
 #[derive(Default)]
-pub(crate) struct AttemptLog(RefCell<Vec<AttemptRecord>>);
+pub(crate) struct AttemptLog(RefCell<Vec<AttemptEntry>>);
 
 impl AttemptLog {
     /// An attempt begins.
     pub(crate) fn begin(&self, target: Option<Arc<str>>, begun: Instant) -> AttemptGuard<'_> {
-        let mut records = self.0.borrow_mut();
-        let place = records.len();
+        let mut entries = self.0.borrow_mut();
+        let place = entries.len();
         if place < ATTEMPTS_MAX {
-            records.push(AttemptRecord { target, ..AttemptRecord::default() });
+            let record = AttemptRecord { target, ..AttemptRecord::default() };
+            entries.push(AttemptEntry { record, ..AttemptEntry::default() });
         }
         AttemptGuard { log: self, place, begun, stats: CallStats::default(), has_ended: false }
     }
@@ -54,49 +49,49 @@ impl AttemptLog {
 
     /// True if one of them was at a target of a route.
     pub(crate) fn has_targets(&self) -> bool {
-        self.0.borrow().iter().any(|record| record.target.is_some())
+        self.0.borrow().iter().any(|entry| entry.record.target.is_some())
     }
 
     /// How many of them called a provider.
     pub(crate) fn calls(&self) -> usize {
-        self.0.borrow().iter().filter(|record| record.has_called).count()
+        self.0.borrow().iter().filter(|entry| entry.has_called).count()
     }
 
     /// The last one.
-    pub(crate) fn last(&self) -> Option<AttemptRecord> {
+    pub(crate) fn last(&self) -> Option<AttemptEntry> {
         self.0.borrow().last().cloned()
     }
 
-    /// The record at `place`, else the last one. Its usage leaves the log: whoever takes the record
+    /// The entry at `place`, else the last one. Its usage leaves the log: whoever takes the entry
     /// reports it.
-    pub(crate) fn take_record(&self, place: Option<usize>) -> Option<AttemptRecord> {
-        let mut records = self.0.borrow_mut();
-        let place = place.or_else(|| records.len().checked_sub(1))?;
-        let record = records.get_mut(place)?;
-        if record.target.is_none() {
-            // Nobody else is told of it.
-            return Some(std::mem::take(record));
+    pub(crate) fn take_entry(&self, place: Option<usize>) -> Option<AttemptEntry> {
+        let mut entries = self.0.borrow_mut();
+        let place = place.or_else(|| entries.len().checked_sub(1))?;
+        let entry = entries.get_mut(place)?;
+        if entry.record.target.is_none() {
+            // The event does not report it.
+            return Some(std::mem::take(entry));
         }
-        let taken = record.clone();
-        (record.is_spent, record.stats.used) = (false, None);
+        let taken = entry.clone();
+        (entry.is_spent, entry.stats.used) = (false, None);
         Some(taken)
     }
 
     /// The value of the header: `config.targets[0] 503 12ms, config.targets[1] 200 340ms`.
     pub(crate) fn header(&self) -> String {
-        let records = self.0.borrow();
-        let mut text = String::with_capacity(48 * records.len().min(HEADER_ATTEMPTS_MAX));
+        let entries = self.0.borrow();
+        let mut text = String::with_capacity(48 * entries.len().min(HEADER_ATTEMPTS_MAX));
         let mut digits = itoa::Buffer::new();
-        for record in records.iter().take(HEADER_ATTEMPTS_MAX) {
+        for AttemptEntry { record, .. } in entries.iter().take(HEADER_ATTEMPTS_MAX) {
             let Some(target) = &record.target else { continue };
             if !text.is_empty() {
                 text.push_str(", ");
             }
             text.push_str(target);
             text.push(' ');
-            text.push_str(digits.format(record.status));
+            text.push_str(digits.format(record.response_status_code));
             text.push(' ');
-            text.push_str(digits.format(record.took.as_millis()));
+            text.push_str(digits.format(record.duration.as_millis()));
             text.push_str("ms");
         }
         text
@@ -104,13 +99,13 @@ impl AttemptLog {
 
     /// Corrects the status of an attempt whose response seemed good and was not.
     pub(crate) fn set_status(&self, place: usize, status: u16) {
-        if let Some(record) = self.0.borrow_mut().get_mut(place) {
-            record.status = status;
+        if let Some(entry) = self.0.borrow_mut().get_mut(place) {
+            entry.record.response_status_code = status;
         }
     }
 
     /// All of them, taken out.
-    pub(crate) fn take(&self) -> Vec<AttemptRecord> {
+    pub(crate) fn take(&self) -> Vec<AttemptEntry> {
         self.0.take()
     }
 }
@@ -132,18 +127,18 @@ impl AttemptGuard<'_> {
         model: Option<&String>,
         warnings: Option<&Arc<str>>,
     ) {
-        if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
-            record.provider = Some(Arc::clone(provider));
-            record.model = model.cloned();
-            record.warnings = warnings.cloned();
-            record.has_called = true;
+        if let Some(entry) = self.log.0.borrow_mut().get_mut(self.place) {
+            entry.record.provider_name = Some(Arc::clone(provider));
+            entry.record.request_model = model.cloned();
+            entry.warnings = warnings.cloned();
+            entry.has_called = true;
         }
     }
 
     /// The gateway answers in the place of this provider.
     pub(crate) fn set_provider(&self, provider: Arc<str>) {
-        if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
-            record.provider = Some(provider);
+        if let Some(entry) = self.log.0.borrow_mut().get_mut(self.place) {
+            entry.record.provider_name = Some(provider);
         }
     }
 
@@ -155,10 +150,10 @@ impl AttemptGuard<'_> {
     /// It has ended.
     pub(crate) fn end(&mut self, status: u16, now: Instant) {
         self.has_ended = true;
-        if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
-            record.status = status;
-            record.took = now.since(self.begun);
-            record.stats = std::mem::take(&mut self.stats);
+        if let Some(entry) = self.log.0.borrow_mut().get_mut(self.place) {
+            entry.record.response_status_code = status;
+            entry.record.duration = now.since(self.begun);
+            entry.stats = std::mem::take(&mut self.stats);
         }
     }
 }
@@ -167,8 +162,8 @@ impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
             self.end(0, Instant::now());
-            if let Some(record) = self.log.0.borrow_mut().get_mut(self.place) {
-                record.is_spent = record.stats.sent;
+            if let Some(entry) = self.log.0.borrow_mut().get_mut(self.place) {
+                entry.is_spent = entry.stats.sent;
             }
         }
     }

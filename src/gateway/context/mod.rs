@@ -17,7 +17,7 @@ mod request_context;
 mod text;
 mod websocket_frame;
 
-pub(crate) use attempt_log::{AttemptGuard, AttemptRecord, CallStats};
+pub(crate) use attempt_log::{AttemptEntry, AttemptGuard, CallStats};
 pub(crate) use attributes::RequestAttributes;
 pub(crate) use body_reader::{BodyReader, MinimumRate};
 pub(crate) use client::{Client, SharedDeadline};

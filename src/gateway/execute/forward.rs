@@ -72,13 +72,13 @@ fn record_attempt(exchange: &mut Exchange<'_>, response: &Result<Response, Gatew
     let attempts = &exchange.context.attempts;
     let record = &mut exchange.record;
     record.attempts = u32::try_from(attempts.calls()).unwrap_or(u32::MAX);
-    let Some(attempt) = attempts.take_record(place) else { return };
+    let Some(attempt) = attempts.take_entry(place) else { return };
     if !matches!(response, Ok(Response::Local(_))) {
-        record.option = attempt.target;
+        record.option = attempt.record.target;
     }
-    record.provider = attempt.provider.or(record.provider.take());
+    record.provider = attempt.record.provider_name.or(record.provider.take());
     if attempt.has_called {
-        record.model = attempt.model;
+        record.model = attempt.record.request_model;
     }
     record.warnings = match (record.warnings.take(), attempt.warnings) {
         (Some(before), Some(lost)) => Some(format!("{before}; {lost}").into()),

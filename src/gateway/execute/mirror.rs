@@ -19,7 +19,7 @@ use crate::http::RequestHead;
 use crate::llm::{Chunk, PricingTerms, Usage};
 use crate::routing::{ActiveRoute, Plan};
 use crate::shard::spawn;
-use crate::telemetry::{CacheStatus, Counter, RequestEvent};
+use crate::telemetry::{Counter, RequestEvent};
 
 /// Copies under way on one shard; beyond it none is sent.
 const COPIES_MAX: usize = 256;
@@ -75,10 +75,10 @@ impl MirroredRequest {
         let mut event = self.event(started, at_unix);
         match response {
             Ok(Response::Upstream(upstream_request, response, _)) => {
-                event.provider = Some(Arc::clone(&upstream_request.upstream.name));
-                event.model.clone_from(&upstream_request.model);
-                event.status = response.head.status();
-                event.outcome = outcome_of_status(event.status, false);
+                event.provider_name = Some(Arc::clone(&upstream_request.upstream.name));
+                event.request_model.clone_from(&upstream_request.model);
+                event.response_status_code = response.head.status();
+                event.outcome = outcome_of_status(event.response_status_code, false);
                 event.first_byte = Some(started.elapsed());
                 event.usage = read_usage(&context, &upstream_request, response).await;
                 let terms =
@@ -90,12 +90,14 @@ impl MirroredRequest {
             Ok(Response::Local(_)) => {}
             Err(failure) => {
                 let spec = failure.spec();
-                (event.outcome, event.code) = (spec.outcome, Some(spec.code));
+                (event.outcome, event.error_type) = (spec.outcome, Some(spec.code));
                 if matches!(failure, GatewayError::ProviderError { .. }) {
-                    event.status = spec.status;
+                    event.response_status_code = spec.status;
                 }
                 if let Some(last) = context.attempts.last() {
-                    (event.provider, event.model) = (last.provider, last.model);
+                    let record = last.record;
+                    (event.provider_name, event.request_model) =
+                        (record.provider_name, record.request_model);
                 }
             }
         }
@@ -113,29 +115,14 @@ impl MirroredRequest {
             shard: self.worker.shard(),
             endpoint: MIRROR_ENDPOINT,
             key: self.grant.key.as_ref().map(|key| Arc::clone(&key.name)),
-            provider: None,
-            model: None,
             route: Some(Arc::from(self.active.route().name.as_str())),
-            status: 0,
             outcome: outcome_of_status(0, false),
-            code: None,
-            stream: self.request.is_stream(),
-            cache: CacheStatus::Disabled,
-            cache_similarity: None,
-            usage: None,
-            cost: None,
-            warnings: None,
+            request_stream: self.request.is_stream(),
             latency: started.elapsed(),
-            first_byte: None,
-            upstream: Duration::ZERO,
-            request_bytes: self.bytes as u64,
-            answer_bytes: 0,
-            attempts: 1,
-            tried: Vec::new(),
-            copy_of: Some(self.mirror_of),
-            reused_connection: false,
-            metadata: None,
-            trace_id: None,
+            request_body_size: self.bytes as u64,
+            calls: 1,
+            mirror_of: Some(self.mirror_of),
+            ..RequestEvent::default()
         }
     }
 }
