@@ -7,19 +7,16 @@
 
 mod cells;
 mod event;
+mod export;
 mod histogram;
-mod line;
-mod log;
 mod messages;
 mod metrics;
 mod recorder;
-#[cfg(test)]
-mod reference;
 mod registry;
 mod series;
 
 pub use event::{AttemptRecord, CacheStatus, Cost, ModelOrigin, RequestEvent, RequestOutcome};
-pub use log::{LogError, LogSender, LogTarget, LogWriter, open_log};
+pub use export::{LogError, LogSender, LogTarget, LogWriter, open_log};
 pub use messages::start_message_writer;
 pub use metrics::{Counter, Gauge};
 pub use recorder::Recorder;

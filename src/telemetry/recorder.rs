@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::event::{ModelOrigin, RequestEvent, RequestOutcome};
-use super::log::LogSender;
+use super::export::LogSender;
 use super::metrics::{Counter, Gauge};
 use super::registry::{MetricsRegistry, ShardCells};
 use super::series::{ErrorSeries, Series};

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{AttemptRecord, CacheStatus, Cost, RequestEvent, RequestOutcome};
+use super::super::event::{AttemptRecord, CacheStatus, Cost, RequestEvent, RequestOutcome};
 use super::line::write_line;
 use crate::base::IdSource;
 use crate::llm::{PicoUsd, Usage};

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::event::RequestEvent;
+use super::super::event::RequestEvent;
+use super::super::metrics::Counter;
+use super::super::registry::MetricsRegistry;
 use super::line::write_line;
-use super::metrics::Counter;
-use super::registry::MetricsRegistry;
 use crate::base::{BackgroundThread, open_output};
 
 /// Events one shard may have unwritten: at 10,000 requests a second, four tenths of a second.
@@ -64,7 +64,7 @@ pub struct LogSender(Producer<RequestEvent>);
 
 impl LogSender {
     /// A sender and the other end of its ring.
-    pub(super) fn with_ring(events: usize) -> (Self, Consumer<RequestEvent>) {
+    pub(in crate::telemetry) fn with_ring(events: usize) -> (Self, Consumer<RequestEvent>) {
         let (producer, consumer) = RingBuffer::new(events);
         (Self(producer), consumer)
     }

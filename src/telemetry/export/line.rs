@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::event::{AttemptRecord, Cost, RequestEvent, millis};
+use super::super::event::{AttemptRecord, Cost, RequestEvent, millis};
 
 #[derive(Serialize)]
 struct LogLine<'e> {
