@@ -32,7 +32,9 @@ use crate::shard::{
     Driver, Sender, ShardOptions, available_cores, bind_free, mailbox, probe_driver,
     raise_file_limit,
 };
-use crate::telemetry::{LogSender, LogTarget, LogWriter, MetricsRegistry, Recorder, open_log};
+use crate::telemetry::{
+    Dispatcher, EventSender, ExportSettings, LogTarget, MetricsRegistry, Recorder, start_exporters,
+};
 
 /// The settings file that is read if none is named and it exists.
 const DEFAULT_FILE: &str = "ringgate.toml";
@@ -174,7 +176,8 @@ struct ControlThread {
     flights: Flights,
     responses: ResponseStore,
     targets: TargetRegistry,
-    log: Option<LogWriter>,
+    /// None: no exporter is configured.
+    dispatcher: Option<Dispatcher>,
     /// The settings in force.
     settings: watch::Sender<Arc<PreparedSettings>>,
     /// Those before, as long as a request goes by them: shards leave it to this thread to free them.
@@ -203,7 +206,8 @@ impl ControlThread {
         let metrics = MetricsRegistry::new(count, gateway::ENDPOINT_NAMES);
         let (cache, cache_writer) = open_cache(&prepared.settings().cache)?;
         let semantic = open_semantic(&cache, prepared.settings(), cores.len());
-        let (log, mut log_senders) = start_log(&prepared.settings().log, count, &metrics)?;
+        let exports = export_settings(prepared.settings());
+        let (dispatcher, mut event_senders) = start_exporters(&exports, count, &metrics)?;
         let mut control = Self {
             options,
             metrics,
@@ -214,7 +218,7 @@ impl ControlThread {
             flights: Flights::default(),
             responses: ResponseStore::default(),
             targets: prepared.targets().clone(),
-            log,
+            dispatcher,
             mailboxes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
             ready: Arc::new(AtomicBool::new(false)),
@@ -225,7 +229,7 @@ impl ControlThread {
         let (report, reports) = mpsc::sync_channel(count);
         for shard in 0..count {
             let core = cores.get(shard % cores.len().max(1)).copied();
-            control.start_shard(shard, core, log_senders.pop(), report.clone())?;
+            control.start_shard(shard, core, event_senders.pop(), report.clone())?;
         }
         drop(report);
         for _ in 0..count {
@@ -259,7 +263,7 @@ impl ControlThread {
         &mut self,
         shard: usize,
         core: Option<usize>,
-        log: Option<LogSender>,
+        events: Option<EventSender>,
         report: mpsc::SyncSender<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
         let server = &self.current().server;
@@ -283,7 +287,7 @@ impl ControlThread {
                     flights,
                     responses,
                     settings,
-                    recorder: Recorder::new(&metrics, shard, log),
+                    recorder: Recorder::new(&metrics, shard, events),
                 };
                 gateway::run_shard(worker, receiver, move |ready| {
                     let ready = ready.with_context(|| format!("cannot listen on {listen}"));
@@ -389,8 +393,8 @@ impl ControlThread {
             }
             _ = interrupt.recv() => log_message("interrupted again, exiting now"),
         }
-        if self.log.take().is_some_and(|log| !log.stop()) {
-            log_message("log.requests: the last lines could not be written");
+        for setting in self.dispatcher.take().map(Dispatcher::stop).unwrap_or_default() {
+            log_message(format_args!("{setting}: the last events could not be exported"));
         }
         if self.credentials.take().is_some_and(|credentials| !credentials.stop()) {
             log_message("the thread for credentials did not end in time");
@@ -439,17 +443,12 @@ fn open_semantic(cache: &Cache, settings: &Settings, cores: usize) -> Semantic {
     semantic
 }
 
-fn start_log(
-    log: &RequestLog,
-    shards: usize,
-    metrics: &Arc<MetricsRegistry>,
-) -> anyhow::Result<(Option<LogWriter>, Vec<LogSender>)> {
-    let target = match log {
-        RequestLog::Off => return Ok((None, Vec::new())),
-        RequestLog::Stdout => LogTarget::Stdout,
-        RequestLog::File(path) => LogTarget::File(path.clone()),
+/// The exporters that the settings turn on.
+fn export_settings(settings: &Settings) -> ExportSettings {
+    let request_log = match &settings.log {
+        RequestLog::Off => None,
+        RequestLog::Stdout => Some(LogTarget::Stdout),
+        RequestLog::File(path) => Some(LogTarget::File(path.clone())),
     };
-    let (writer, senders) =
-        open_log(target, shards, Arc::clone(metrics)).context("cannot open log.requests")?;
-    Ok((Some(writer), senders))
+    ExportSettings { request_log }
 }

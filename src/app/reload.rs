@@ -14,8 +14,8 @@ use crate::telemetry::Counter;
 impl ControlThread {
     /// SIGHUP: new settings whole, or the old ones and the reasons.
     pub(super) fn reload(&mut self) {
-        if let Some(log) = &self.log {
-            log.reopen();
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.reopen();
         }
         match self.prepare_reload() {
             Ok(prepared) => {

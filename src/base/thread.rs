@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle, sleep};
+use std::thread::{Builder, JoinHandle, Thread, sleep};
 use std::time::{Duration, Instant};
 
 /// A full queue is tried again after this.
@@ -50,9 +50,14 @@ impl BackgroundThread {
         Ok(Self { handle: Builder::new().name(name).spawn(body)?, end })
     }
 
+    /// The thread, for others that end its `park`.
+    pub fn thread(&self) -> &Thread {
+        self.handle.thread()
+    }
+
     /// Ends its `park`.
     pub fn unpark(&self) {
-        self.handle.thread().unpark();
+        self.thread().unpark();
     }
 
     /// Waits for its end, at most `limit`; false if it still runs.

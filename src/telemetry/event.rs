@@ -215,6 +215,40 @@ pub struct RequestEvent {
     pub trace_id: Option<String>,
 }
 
+/// Longest client text that waits for an exporter: a body may be one long model name, and a queue
+/// holds thousands of events.
+const TEXT_BYTES_MAX: usize = 256;
+
+impl RequestEvent {
+    /// Bytes of memory that it holds, with those of texts that it shares with settings or exchange.
+    pub(super) fn size(&self) -> usize {
+        let text = |it: &Option<String>| it.as_ref().map_or(0, String::capacity);
+        let attempt = |it: &AttemptRecord| {
+            text(&it.request_model) + it.usage.as_deref().map_or(0, size_of_val)
+        };
+        let members = self.metadata.iter().flat_map(|metadata| metadata.iter());
+        size_of::<Self>()
+            + text(&self.request_model)
+            + text(&self.trace_id)
+            + self.warnings.as_ref().map_or(0, |it| it.len())
+            + self.attempts.capacity() * size_of::<AttemptRecord>()
+            + self.attempts.iter().map(attempt).sum::<usize>()
+            + members.map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    }
+
+    /// Holds each text of the client to 256 bytes, and gives the rest of its memory back.
+    pub(super) fn truncate_texts(&mut self) {
+        let attempts = self.attempts.iter_mut().map(|it| &mut it.request_model);
+        let texts = [&mut self.request_model, &mut self.trace_id].into_iter().chain(attempts);
+        for text in texts.flatten() {
+            if text.len() > TEXT_BYTES_MAX {
+                text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+                text.shrink_to_fit();
+            }
+        }
+    }
+}
+
 /// Milliseconds with three decimals.
 pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3

@@ -35,6 +35,7 @@ pub(super) enum MetricSource {
     Build,
     Generation,
     StartTime,
+    EventsDropped,
     MessagesDropped,
     Gauge(Gauge),
     Counter(Counter),
@@ -110,8 +111,6 @@ cells! {
         DnsErrors,
         /// TLS handshakes that failed, on either side.
         TlsHandshakeErrors,
-        /// Events not written to the request log because its ring was full.
-        EventsDropped,
         /// Lines the request log could not write.
         LogWriteErrors,
         /// Tokens and keys obtained for providers.
@@ -210,7 +209,7 @@ pub(super) const METRICS: &[Metric] = &[
     counter("ringgate_dns_lookups_total", Counter::DnsLookups, "DNS lookups, as of the last second."),
     counter("ringgate_dns_errors_total", Counter::DnsErrors, "Requests that failed because a host name did not resolve."),
     counter("ringgate_tls_handshake_errors_total", Counter::TlsHandshakeErrors, "TLS handshakes that failed, with clients or providers."),
-    counter("ringgate_events_dropped_total", Counter::EventsDropped, "Events not written to the request log: its ring was full."),
+    row("ringgate_events_dropped_total", MetricKind::Counter, MetricSource::EventsDropped, "Events that an exporter did not get because its queue was full (all: none of the exporters, because the queue of the shard was full)."),
     counter("ringgate_log_write_errors_total", Counter::LogWriteErrors, "Lines the request log could not write."),
     row("ringgate_messages_dropped_total", MetricKind::Counter, MetricSource::MessagesDropped, "Messages to standard error that could not be written, or that did not fit into their queue."),
     counter("ringgate_credential_refreshes_total", Counter::CredentialRefreshes, "Provider tokens and keys fetched."),

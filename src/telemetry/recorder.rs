@@ -8,8 +8,8 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::event::{ModelOrigin, RequestEvent, RequestOutcome};
-use super::export::LogSender;
 use super::metrics::{Counter, Gauge};
+use super::queue::EventSender;
 use super::registry::{MetricsRegistry, ShardCells};
 use super::series::{ErrorSeries, Series};
 
@@ -35,17 +35,14 @@ const CANDIDATES_MAX: usize = 1_024;
 /// Longest model name that becomes a label.
 const MODEL_BYTES_MAX: usize = 128;
 
-/// Longest client text that waits in a ring: a body may be one long model name, and a ring holds
-/// thousands of events.
-const TEXT_BYTES_MAX: usize = 256;
-
 const OTHER: &str = "other";
 
 /// Counts for one shard.
 pub struct Recorder {
     metrics: Arc<MetricsRegistry>,
     cells: Arc<ShardCells>,
-    log: Option<RefCell<LogSender>>,
+    /// None: there is no exporter.
+    queue: Option<RefCell<EventSender>>,
     series: RefCell<SeriesMap>,
 }
 
@@ -68,9 +65,9 @@ impl Recorder {
     /// The recorder of one shard. Each shard has one; what a shard counts that `metrics` was not made
     /// for appears nowhere.
     #[must_use]
-    pub fn new(metrics: &Arc<MetricsRegistry>, shard: usize, log: Option<LogSender>) -> Self {
+    pub fn new(metrics: &Arc<MetricsRegistry>, shard: usize, queue: Option<EventSender>) -> Self {
         let (metrics, cells) = (Arc::clone(metrics), metrics.shard_cells(shard));
-        Self { metrics, cells, log: log.map(RefCell::new), series: RefCell::default() }
+        Self { metrics, cells, queue: queue.map(RefCell::new), series: RefCell::default() }
     }
 
     /// Adds to a gauge.
@@ -92,11 +89,35 @@ impl Recorder {
         }
     }
 
-    /// Counts a finished exchange and hands it to the request log. `origin` gives who knows a model at a
-    /// provider; it is called for labels that no series has yet.
+    /// Counts a finished exchange and hands it to the exporters. `fill` completes an event that is as
+    /// by default, in the place where it stays. `origin` gives who knows a model at a provider; it is
+    /// called for labels that no series has yet.
     pub fn finish(
         &self,
-        mut event: RequestEvent,
+        fill: impl FnOnce(&mut RequestEvent),
+        origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
+    ) {
+        let Some(queue) = &self.queue else {
+            let mut event = RequestEvent::default();
+            fill(&mut event);
+            self.count_event(&event, origin);
+            return;
+        };
+        let mut event = Arc::<RequestEvent>::default();
+        // No other thread has it yet.
+        if let Some(event) = Arc::get_mut(&mut event) {
+            fill(event);
+            event.truncate_texts();
+        }
+        self.count_event(&event, origin);
+        if !queue.borrow_mut().send(event) {
+            self.cells.events_dropped.add(1);
+        }
+    }
+
+    fn count_event(
+        &self,
+        event: &RequestEvent,
         origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
     ) {
         if let Some(histograms) = self.cells.endpoints.get(usize::from(event.endpoint)) {
@@ -110,34 +131,16 @@ impl Recorder {
         let (provider, model) = (event.provider_name.as_deref(), event.request_model.as_deref());
         let labels = SeriesLabels { endpoint: Some(event.endpoint), key, provider, model };
         let series = self.series_of(labels, event.response_status_code, &origin);
-        series.count(event.response_status_code, event.usage, event.cost);
+        series.count(event.response_status_code, event.usage.as_ref(), event.cost);
         for attempt in &event.attempts {
             let (provider, model) =
                 (attempt.provider_name.as_deref(), attempt.request_model.as_deref());
             let labels = SeriesLabels { endpoint: None, key, provider, model };
             let series = self.series_of(labels, attempt.response_status_code, &origin);
-            series.count(
-                attempt.response_status_code,
-                attempt.usage.as_deref().copied(),
-                attempt.cost,
-            );
+            series.count(attempt.response_status_code, attempt.usage.as_deref(), attempt.cost);
         }
         if event.outcome != RequestOutcome::Success {
             self.error(event.outcome.name(), event.error_type.unwrap_or("provider"));
-        }
-        if let Some(log) = &self.log {
-            [&mut event.request_model, &mut event.trace_id]
-                .into_iter()
-                .flatten()
-                .for_each(truncate_text);
-            event
-                .attempts
-                .iter_mut()
-                .filter_map(|it| it.request_model.as_mut())
-                .for_each(truncate_text);
-            if !log.borrow_mut().send(event) {
-                self.count(Counter::EventsDropped);
-            }
         }
     }
 
@@ -188,14 +191,6 @@ impl Recorder {
             }
         };
         series.count.add(1);
-    }
-}
-
-/// Holds a text to [`TEXT_BYTES_MAX`] and gives the rest of its memory back.
-fn truncate_text(text: &mut String) {
-    if text.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-        text.shrink_to_fit();
     }
 }
 

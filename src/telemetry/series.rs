@@ -57,7 +57,7 @@ impl Series {
     }
 
     /// Counts one request; only ever called by the one writer.
-    pub(super) fn count(&self, status: u16, usage: Option<Usage>, cost: Option<Cost>) {
+    pub(super) fn count(&self, status: u16, usage: Option<&Usage>, cost: Option<Cost>) {
         // Cells are taken from the front; 0 means free, so statuses are kept plus one.
         let mark = status.saturating_add(1);
         let cell = self.requests.iter().find(|(known, _)| {
@@ -112,6 +112,20 @@ impl Series {
             && self.key == key
             && self.provider == provider
             && self.model == model
+    }
+}
+
+/// Counts of one exporter.
+#[derive(Debug, Default)]
+pub(super) struct ExporterSeries {
+    pub name: &'static str,
+    /// Events that its queue had no room for.
+    pub dropped: Cell64,
+}
+
+impl ExporterSeries {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
     }
 }
 

@@ -95,8 +95,8 @@ a value is `null`. Durations are in milliseconds.
 
 The third column is the attribute of OpenTelemetry's semantic conventions with the same meaning.
 
-Writing never delays a request. Events wait in memory, up to a limit; events beyond it are dropped and counted in
-`ringgate_events_dropped_total`. Lines that cannot be written, to a full disk for example, are
+Writing never delays a request. Events wait in memory, up to 4 MiB per shard and 16 MiB for the log; events beyond
+that are dropped and counted in `ringgate_events_dropped_total`. Lines that cannot be written, to a full disk for example, are
 lost and counted in `ringgate_log_write_errors_total`. After rotating the file, send SIGHUP: Ringgate opens it again.
 
 This page is made from the source; `RINGGATE_BLESS=1 cargo test reference` rewrites it.

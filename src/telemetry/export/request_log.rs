@@ -1,137 +1,94 @@
-//! The request log: one JSON line per exchange, written by a thread of its own.
+//! The request log: one JSON line per exchange, to a file or standard output.
 //!
-//! Each shard has a bounded ring. A full ring drops the event, which is counted; a shard never
-//! waits. A failed write (a full disk) loses its lines, which are counted, and writing goes on; a
-//! line that was half written is ended first, so that the next one can be read. A pipe that nobody
-//! reads holds up this thread alone; the process ends without it.
+//! A failed write (a full disk) loses its lines, which are counted, and writing goes on; a line that
+//! was half written is ended first, so that the next one can be read. A pipe that nobody reads holds up
+//! this exporter's thread alone.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::super::event::RequestEvent;
 use super::super::metrics::Counter;
-use super::super::registry::MetricsRegistry;
+use super::exporter::{ExportSettings, Exporter, ExporterSpec, LogTarget};
 use super::line::write_line;
-use crate::base::{BackgroundThread, open_output};
-
-/// Events one shard may have unwritten: at 10,000 requests a second, four tenths of a second.
-const RING_EVENTS: usize = 4_096;
-
-/// How often the writer looks at the rings.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// The end of the process waits so long for lines to be written: a pipe may have no reader, and a
-/// reader at work takes all that the rings hold in less.
-const STOP_LIMIT: Duration = Duration::from_secs(2);
+use crate::base::open_output;
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Where the lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Standard output.
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
-}
+pub(super) const REQUEST_LOG: ExporterSpec = ExporterSpec {
+    name: "request-log",
+    setting: "log.requests",
+    errors: Counter::LogWriteErrors,
+    open: RequestLogExporter::open,
+};
 
-/// The log could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The file.
-    #[error("cannot append to {path}: {source}")]
-    Open {
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The thread.
-    #[error("cannot start the thread of the request log: {0}")]
-    Thread(#[source] io::Error),
-}
-
-/// A shard's end of the log.
-pub struct LogSender(Producer<RequestEvent>);
-
-impl LogSender {
-    /// A sender and the other end of its ring.
-    pub(in crate::telemetry) fn with_ring(events: usize) -> (Self, Consumer<RequestEvent>) {
-        let (producer, consumer) = RingBuffer::new(events);
-        (Self(producer), consumer)
-    }
-
-    /// Hands an event over; false if the ring is full and it is lost.
-    pub fn send(&mut self, event: RequestEvent) -> bool {
-        self.0.push(event).is_ok()
-    }
-}
-
-#[derive(Default)]
-struct Signals {
-    stop: AtomicBool,
-    reopen: AtomicBool,
-}
-
-/// The writer's handle, held by the control thread.
-pub struct LogWriter {
-    thread: BackgroundThread,
-    signals: Arc<Signals>,
-}
-
-impl LogWriter {
-    /// Opens the file again, as log rotation asks for.
-    pub fn reopen(&self) {
-        self.signals.reopen.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
-
-    /// Writes all that has been sent and ends the thread; false if lines are unwritten after two
-    /// seconds.
-    pub fn stop(self) -> bool {
-        self.signals.stop.store(true, Ordering::Release);
-        self.thread.unpark();
-        self.thread.join_within(STOP_LIMIT)
-    }
-}
-
-/// Opens the log and starts its thread; one sender for each shard.
-///
-/// # Errors
-/// See [`LogError`].
-pub fn open_log(
+struct RequestLogExporter {
     target: LogTarget,
-    shards: usize,
-    metrics: Arc<MetricsRegistry>,
-) -> Result<(LogWriter, Vec<LogSender>), LogError> {
-    let lines = LineWriter { output: open(&target)?, torn: false };
-    let (senders, rings) = (0..shards).map(|_| LogSender::with_ring(RING_EVENTS)).unzip();
-    let signals = Arc::new(Signals::default());
-    let write_loop = WriteLoop { target, lines, rings, metrics, signals: Arc::clone(&signals) };
-    let thread = BackgroundThread::start("request-log".to_owned(), move || write_loop.run())
-        .map_err(LogError::Thread)?;
-    Ok((LogWriter { thread, signals }, senders))
+    endpoints: &'static [&'static str],
+    lines: LineWriter<File>,
+    /// Lines that are not written yet; empty between two batches.
+    buffer: Vec<u8>,
+}
+
+impl RequestLogExporter {
+    fn open(
+        settings: &ExportSettings,
+        endpoints: &'static [&'static str],
+    ) -> io::Result<Option<Box<dyn Exporter>>> {
+        let Some(target) = settings.request_log.clone() else { return Ok(None) };
+        let lines = LineWriter { output: open(&target)?, torn: false };
+        let buffer = Vec::with_capacity(WRITE_BYTES);
+        Ok(Some(Box::new(Self { target, endpoints, lines, buffer })))
+    }
+
+    /// Writes what the buffer holds; the number of lines that were lost.
+    fn flush(&mut self) -> usize {
+        let lost = self.lines.append(&self.buffer);
+        self.buffer.clear();
+        lost
+    }
+}
+
+impl Exporter for RequestLogExporter {
+    fn export(&mut self, batch: &[Arc<RequestEvent>]) -> usize {
+        let mut lost = 0;
+        for event in batch {
+            let endpoint = self.endpoints.get(usize::from(event.endpoint)).copied();
+            let whole_lines = self.buffer.len();
+            if write_line(event, endpoint.unwrap_or_default(), &mut self.buffer).is_err() {
+                self.buffer.truncate(whole_lines);
+                lost += 1;
+            }
+            if self.buffer.len() >= WRITE_BYTES {
+                lost += self.flush();
+            }
+        }
+        lost + self.flush()
+    }
+
+    /// Goes on with the file of that name, or with the old one if it cannot be opened.
+    fn reopen(&mut self) -> io::Result<()> {
+        let output = open(&self.target)?;
+        // A failure leaves the mark, and the new file begins with an empty line.
+        self.lines.end_torn_line();
+        self.lines.output = output;
+        Ok(())
+    }
 }
 
 /// Standard output is written to as a file: the standard library's buffer would keep lines that
 /// failed and write them later, after they were counted as lost.
-fn open(target: &LogTarget) -> Result<File, LogError> {
-    let (path, opened) = match target {
-        LogTarget::Stdout => {
-            let descriptor = io::stdout().as_fd().try_clone_to_owned();
-            (PathBuf::from("/dev/stdout"), descriptor.map(File::from))
-        }
-        LogTarget::File(path) => (path.clone(), open_output(path)),
-    };
-    opened.map_err(|source| LogError::Open { path, source })
+fn open(target: &LogTarget) -> io::Result<File> {
+    match target {
+        LogTarget::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        LogTarget::File(path) => open_output(path).map_err(|error| {
+            let path = path.display();
+            io::Error::new(error.kind(), format!("cannot append to {path}: {error}"))
+        }),
+    }
 }
 
 /// Lines going out whole, as far as the other side takes them.
@@ -177,76 +134,24 @@ impl<W: Write> LineWriter<W> {
     }
 }
 
-struct WriteLoop {
-    target: LogTarget,
-    lines: LineWriter<File>,
-    rings: Vec<Consumer<RequestEvent>>,
-    metrics: Arc<MetricsRegistry>,
-    signals: Arc<Signals>,
-}
-
-impl WriteLoop {
-    fn run(mut self) {
-        let mut buffer = Vec::with_capacity(WRITE_BYTES);
-        loop {
-            // Read before the rings: what was sent before the stop is still written.
-            let stop = self.signals.stop.load(Ordering::Acquire);
-            if self.signals.reopen.swap(false, Ordering::AcqRel) {
-                self.reopen();
-            }
-            let wrote = self.drain(&mut buffer);
-            if stop {
-                return;
-            }
-            if !wrote {
-                std::thread::park_timeout(LOOK_EVERY);
-            }
-        }
-    }
-
-    /// Writes what the rings hold; false if that was nothing.
-    fn drain(&mut self, buffer: &mut Vec<u8>) -> bool {
-        let mut any = false;
-        for index in 0..self.rings.len() {
-            while let Some(event) = self.rings.get_mut(index).and_then(|ring| ring.pop().ok()) {
-                any = true;
-                let whole_lines = buffer.len();
-                if write_line(&event, self.metrics.endpoint_name(event.endpoint), buffer).is_err() {
-                    buffer.truncate(whole_lines);
-                    self.metrics.count(Counter::LogWriteErrors);
-                }
-                if buffer.len() >= WRITE_BYTES {
-                    self.write(buffer);
-                }
-            }
-            self.write(buffer);
-        }
-        any
-    }
-
-    fn write(&mut self, buffer: &mut Vec<u8>) {
-        let lost = self.lines.append(buffer);
-        (0..lost).for_each(|_| self.metrics.count(Counter::LogWriteErrors));
-        buffer.clear();
-    }
-
-    /// Goes on with the file of that name, or with the old one if it cannot be opened.
-    fn reopen(&mut self) {
-        match open(&self.target) {
-            Ok(output) => {
-                // A failure leaves the mark, and the new file begins with an empty line.
-                self.lines.end_torn_line();
-                self.lines.output = output;
-            }
-            Err(_) => self.metrics.count(Counter::LogWriteErrors),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::start_exporters;
     use super::*;
     use crate::base::IdSource;
+    use crate::telemetry::{Dispatcher, EventSender, MetricsRegistry};
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn start(
+        path: &Path,
+        shards: usize,
+        metrics: &Arc<MetricsRegistry>,
+    ) -> (Dispatcher, Vec<EventSender>) {
+        let settings = ExportSettings { request_log: Some(LogTarget::File(path.to_owned())) };
+        let (dispatcher, senders) = start_exporters(&settings, shards, metrics).expect("a log");
+        (dispatcher.expect("an exporter"), senders)
+    }
 
     fn event(number: u32) -> RequestEvent {
         RequestEvent {
@@ -265,12 +170,11 @@ mod tests {
         let name = format!("ringgate-log-{}.jsonl", std::process::id());
         let path = std::env::temp_dir().join(name);
         let metrics = MetricsRegistry::new(2, &["none"]);
-        let target = LogTarget::File(path.clone());
-        let (writer, mut senders) = open_log(target, 2, Arc::clone(&metrics)).expect("a log");
+        let (dispatcher, mut senders) = start(&path, 2, &metrics);
         for number in 0..1_000 {
-            assert!(senders[number as usize % 2].send(event(number)));
+            assert!(senders[number as usize % 2].send(Arc::new(event(number))));
         }
-        writer.stop();
+        assert_eq!(dispatcher.stop(), Vec::<&str>::new());
         let text = std::fs::read_to_string(&path).expect("the file");
         std::fs::remove_file(&path).expect("the file");
         let mut seen: Vec<u64> = text
@@ -284,15 +188,6 @@ mod tests {
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..1_000).collect::<Vec<u64>>());
-    }
-
-    #[test]
-    fn a_full_ring_drops() {
-        let (mut sender, mut consumer) = LogSender::with_ring(2);
-        assert!(sender.send(event(1)) && sender.send(event(2)));
-        assert!(!sender.send(event(3)));
-        assert!(consumer.pop().is_ok());
-        assert!(sender.send(event(4)));
     }
 
     /// A disk with room for so many bytes.
@@ -340,12 +235,11 @@ mod tests {
     #[test]
     fn a_full_disk_is_counted_and_survived() {
         let metrics = MetricsRegistry::new(1, &["none"]);
-        let target = LogTarget::File(PathBuf::from("/dev/full"));
-        let (writer, mut senders) = open_log(target, 1, Arc::clone(&metrics)).expect("a log");
+        let (dispatcher, mut senders) = start(Path::new("/dev/full"), 1, &metrics);
         for number in 0..3 {
-            assert!(senders[0].send(event(number)));
+            assert!(senders[0].send(Arc::new(event(number))));
         }
-        writer.stop();
+        assert_eq!(dispatcher.stop(), Vec::<&str>::new());
         assert_eq!(metrics.counter_total(Counter::LogWriteErrors), 3);
     }
 }
