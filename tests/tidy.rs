@@ -7,6 +7,8 @@
 //!
 //! Long because the rules are meant to be read side by side, and their cases below them.
 
+mod imports;
+
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
@@ -233,10 +235,14 @@ impl fmt::Display for Violation {
 }
 
 fn assert_clean(rule: Rule) {
-    let tree = Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let tree = Tree::of_repository();
     let violations: Vec<_> = tree.0.iter().flat_map(|source| rule(source, &tree)).collect();
+    assert_none(&violations);
+}
+
+fn assert_none(violations: &[Violation]) {
     let mut report = String::new();
-    for violation in &violations {
+    for violation in violations {
         writeln!(report, "{violation}").expect("a String takes every write");
     }
     assert!(violations.is_empty(), "{} to mend:\n{report}", violations.len());
@@ -695,6 +701,10 @@ fn is_safety_told(source: &Source, number: usize) -> bool {
 struct Tree(Vec<Source>);
 
 impl Tree {
+    fn of_repository() -> Self {
+        Self::read(Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
     fn read(root: &Path) -> Self {
         let mut sources = Vec::new();
         for name in ROOTS {
@@ -797,6 +807,10 @@ impl Source {
         self.path.strip_prefix("src/")?.split_once('/').map(|(part, _)| part)
     }
 
+    fn is_below(&self, folder: &str) -> bool {
+        self.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The line with this number, from 1.
     fn line(&self, number: usize) -> &Line {
         &self.lines[number - 1]
@@ -848,6 +862,8 @@ struct CodePath {
     line: usize,
     /// At least one. A macro's name keeps its `!`.
     segments: Vec<String>,
+    /// The name that follows `as`.
+    alias: Option<String>,
 }
 
 /// The paths of a source that lead into parts: `crate::…`, and `super::…` where it climbs so far.
@@ -915,7 +931,9 @@ fn expand(code: &str, at: usize, prefix: &[String], found: &mut Vec<CodePath>) -
         return expand(code, code.len() - tail.len(), &segments, found);
     }
     let line = 1 + code[..at].matches('\n').count();
-    found.push(CodePath { line, segments });
+    let alias = code[end..].trim_start().strip_prefix("as ").map(str::trim_start);
+    let alias = alias.map(|rest| rest.split(|c| !is_name(c)).next().unwrap_or(rest).to_owned());
+    found.push(CodePath { line, segments, alias });
     end
 }
 
