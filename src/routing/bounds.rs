@@ -5,13 +5,19 @@ use std::collections::HashSet;
 
 use super::field::{BodyFields, Field};
 use super::limits::{LANES_MAX, Limits};
-use super::route::{NodeKind, Route, RouteNode};
+use super::node::RouteNode;
+use super::route::{Group, Route};
 use super::strategy::Execution;
 use crate::base::{Problems, member_path};
 
 /// Tells of a tree that has too many calls under way at a time.
-pub(super) fn check_lanes(nodes: &[RouteNode], path: &str, problems: &mut Problems) {
-    let lanes = nodes.first().map_or(0, |root| lanes(nodes, root));
+pub(super) fn check_lanes(
+    nodes: &[RouteNode],
+    groups: &[Group],
+    path: &str,
+    problems: &mut Problems,
+) {
+    let lanes = nodes.first().map_or(0, |root| lanes(nodes, groups, root));
     if lanes > LANES_MAX {
         let message = format!(
             "expected at most {LANES_MAX} provider calls at a time, races and mirrors inside one \
@@ -22,10 +28,10 @@ pub(super) fn check_lanes(nodes: &[RouteNode], path: &str, problems: &mut Proble
 }
 
 /// Provider calls that may be under way at a time at and below `node`, copies included.
-fn lanes(nodes: &[RouteNode], node: &RouteNode) -> usize {
-    let NodeKind::Group(group) = &node.kind else { return 1 };
+fn lanes(nodes: &[RouteNode], groups: &[Group], node: &RouteNode) -> usize {
+    let Some(group) = node.group.and_then(|group| groups.get(group)) else { return 1 };
     let below = group.children.iter().filter_map(|child| nodes.get(*child));
-    let mut below = below.map(|child| lanes(nodes, child));
+    let mut below = below.map(|child| lanes(nodes, groups, child));
     match group.strategy.execution() {
         Execution::Race(_) => below.sum(),
         // Of a group that gets a copy one target does.
@@ -41,8 +47,9 @@ pub(super) fn collect_fields(
     path: &str,
     problems: &mut Problems,
 ) {
-    let fields = distinct(route.groups().flat_map(|group| group.strategy.fields()));
-    let sticky = route.groups().flat_map(|group| &group.sticky).flat_map(|sticky| &sticky.fields);
+    let fields = distinct(route.groups.iter().flat_map(|group| group.strategy.fields()));
+    let sticky =
+        route.groups.iter().flat_map(|group| &group.sticky).flat_map(|sticky| &sticky.fields);
     let all = distinct(fields.iter().chain(sticky));
     if all.len() > limits.fields {
         let message = format!(

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::route::{NodeKind, RouteNode, Target};
-use crate::base::{Problems, Secret, member_path};
+use crate::base::{Problems, member_path};
 
 /// Bounds and default of `max_age`, in seconds: Portkey's.
 const MAX_AGE_MIN: u64 = 60;
@@ -95,10 +94,10 @@ pub struct CacheRuleSettings {
 }
 
 impl CacheRuleSettings {
-    /// The rule that is meant where `targets` answer; problems are told.
+    /// The rule that is meant, of a route with that fingerprint.
     pub(super) fn check(
         self,
-        (targets, nodes): (&[Target], &[RouteNode]),
+        fingerprint: [u8; 32],
         path: &str,
         problems: &mut Problems,
     ) -> Option<CacheRule> {
@@ -139,39 +138,6 @@ impl CacheRuleSettings {
             let message = "only the mode `semantic` compares last messages";
             problems.add(&member_path(path, "standalone_turns"), message, "leave it out");
         }
-        let fingerprint = fingerprint(targets, nodes);
         Some(CacheRule { mode, max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
     }
-}
-
-/// A hash over whom `targets` ask, with which edits, and which of them a request goes to by what it says.
-/// Draws and shares are not in it: an answer is as good from any target that may be drawn.
-fn fingerprint(targets: &[Target], nodes: &[RouteNode]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    let looks = |node: &&RouteNode| match &node.kind {
-        NodeKind::Group(group) => !group.strategy.fields().is_empty(),
-        NodeKind::Target(_) => false,
-    };
-    for node in nodes.iter().filter(looks) {
-        hasher.update(format!("{node:?}\n").as_bytes());
-    }
-    for it in targets {
-        let key = it.api_key.as_ref().map_or("", Secret::reveal);
-        hasher.update(blake3::hash(key.as_bytes()).as_bytes());
-        let identity = (&it.provider, &it.override_model, &it.custom_host, &it.forward_headers);
-        let drops = it.drop_params.chosen;
-        hasher.update(format!("{identity:?} {drops}\n").as_bytes());
-        for params in [&it.override_params, &it.default_params] {
-            let members = params.iter().flat_map(|params| params.members());
-            for text in members.flat_map(|(name, json)| [name.as_bytes(), json]) {
-                hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
-            }
-            hasher.update(b"\n");
-        }
-    }
-    // What the bits of the targets stand for.
-    if let Some(first) = targets.first() {
-        hasher.update(format!("{:?}", first.drop_params.paths).as_bytes());
-    }
-    *hasher.finalize().as_bytes()
 }

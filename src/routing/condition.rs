@@ -455,7 +455,7 @@ fn name_of(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::limits;
-    use super::super::route::Target;
+    use super::super::target::Target;
     use serde_json::json;
 
     use super::*;

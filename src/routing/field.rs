@@ -5,7 +5,7 @@
 //! is absent: that is for the gateway, through [`Attributes`].
 
 use super::path_set::{Bits, PathSet, PathStep, STEPS_MAX};
-use super::route::Target;
+use super::target::Target;
 use crate::base::{FieldNameError, field_name};
 
 /// What [`Field::parse`] takes, for messages.

@@ -5,8 +5,8 @@
 //! one request: it gives the next attempt, takes its outcome, and gives what follows.
 //!
 //! The part is synchronous, does no I/O and reads no clock: time, randomness and the attributes of a
-//! request ([`Attributes`]) are handed in. A way to choose is one file and one row of the table in
-//! `strategy.rs`.
+//! request ([`Attributes`]) are handed in. A way to choose is one file and one row of
+//! [`STRATEGIES`].
 
 mod bounds;
 mod breaker;
@@ -19,13 +19,16 @@ mod drop_path;
 mod fallback;
 mod fastest;
 mod field;
+mod fingerprint;
 mod health;
+mod inheritance;
 mod inline;
 mod least_busy;
 mod least_latency;
 mod limits;
 mod loadbalance;
 mod mirror;
+mod node;
 mod outcome;
 mod params;
 mod path_set;
@@ -41,8 +44,23 @@ mod simulation;
 mod single;
 mod sticky;
 mod strategy;
+mod target;
 mod targets;
 mod tree;
+
+use canary::Canary;
+use cheapest::Cheapest;
+use conditional::Conditional;
+use fallback::Fallback;
+use fastest::Fastest;
+use least_busy::LeastBusy;
+use least_latency::LeastLatency;
+use loadbalance::Loadbalance;
+use mirror::Mirror;
+use race::Race;
+use round_robin::RoundRobin;
+use single::Single;
+use strategy::{StrategyRow, row};
 
 pub use breaker::BreakerState;
 pub use cache_rule::{CacheMode, CacheRule, CacheScope};
@@ -54,6 +72,38 @@ pub use outcome::{AttemptOutcome, Fault};
 pub use params::Params;
 pub use plan::{AttemptPlan, NextStep, Plan};
 pub use retry::retry_hint;
-pub use route::{Route, Target};
+pub use route::Route;
 pub use settings::RouteSettings;
+pub use target::Target;
 pub use targets::{ActiveRoute, TargetRegistry, TargetReport};
+
+/// All strategies, by the name that `strategy.mode` has for each.
+const STRATEGIES: &[StrategyRow] = &[
+    row("single", Single::make, &[]),
+    row("fallback", Fallback::make, &[]),
+    row("loadbalance", Loadbalance::make, &["sticky"]),
+    row("conditional", Conditional::make, &["conditions", "default"]),
+    row("round_robin", RoundRobin::make, &["sticky"]),
+    row("least_latency", LeastLatency::make, &["sticky"]),
+    row("least_busy", LeastBusy::make, &["sticky"]),
+    row("cheapest", Cheapest::make, &["sticky"]),
+    row("fastest", Fastest::make, &["sticky"]),
+    row("race", Race::make, &["hedge_ms"]),
+    row("canary", Canary::make, &["percent", "sticky"]),
+    row("mirror", Mirror::make, &[]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_line_for_each() {
+        let page = include_str!("../../docs/routing.md");
+        for row in STRATEGIES {
+            assert!(page.contains(&format!("\n| `{}` |", row.mode)), "{}", row.mode);
+        }
+        // And the head of the table.
+        assert_eq!(page.matches("\n| `").count(), STRATEGIES.len() + 1);
+    }
+}

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::field::Attributes;
 use super::health::Permit;
+use super::node::RouteNode;
 use super::outcome::AttemptOutcome;
 use super::retry::Retry;
-use super::route::{FailoverOn, Group, NodeKind, RouteNode};
-use super::sticky::sticky_target;
+use super::route::{FailoverOn, Group};
 use super::strategy::{Execution, Selection};
 use super::targets::ActiveRoute;
 use crate::base::{IdSource, Instant};
@@ -108,7 +108,7 @@ impl Plan {
     /// A plan that calls one target and no other.
     #[must_use]
     pub fn of_target(active: Arc<ActiveRoute>, target: usize, now: Instant) -> Self {
-        let is_meant = |node: &RouteNode| matches!(node.kind, NodeKind::Target(it) if it == target);
+        let is_meant = |node: &RouteNode| node.target() == Some(target);
         let node = active.route().nodes.iter().position(is_meant).unwrap_or(0);
         Self::at(active, node, None, now)
     }
@@ -173,14 +173,15 @@ impl Plan {
         loop {
             let Some(frame) = self.frames.last() else { return NextStep::Finish };
             let is_over = frame.deadline.is_some_and(|deadline| deadline <= now);
-            let node = active.route().nodes.get(frame.node);
+            let place = frame.node;
+            let node = active.route().nodes.get(place);
             let Some(node) = node.filter(|_| !is_over || self.last.is_none()) else {
                 self.frames.pop();
                 continue;
             };
-            let step = match &node.kind {
-                NodeKind::Target(target) => self.at_target(&active, *target, rng, now),
-                NodeKind::Group(group) => self.at_group(&active, group, (attributes, rng), now),
+            let step = match active.route().group(place) {
+                Some(group) => self.at_group(&active, group, (attributes, rng), now),
+                None => self.at_target(&active, node.targets.start, rng, now),
             };
             match step {
                 Transition::Descend(child) => self.frames.push(child),
@@ -278,9 +279,20 @@ impl Plan {
             return Transition::Emit(NextStep::Race { lanes, hedge });
         }
         let session = group.sticky.as_ref().and_then(|sticky| sticky.session(attributes));
-        let mut selection = Selection { active, group, open: &open, session, attributes, rng, now };
+        let mut selection = Selection {
+            nodes: &active.route().nodes,
+            targets: &active.route().targets,
+            health: active.all_health(),
+            children: &group.children,
+            turns: &group.turns,
+            open: &open,
+            session,
+            attributes,
+            rng,
+            now,
+        };
         let sticky_session = session.filter(|_| group.strategy.allows_sticky());
-        let place = match sticky_session.and_then(|session| sticky_target(&selection, session)) {
+        let place = match sticky_session.and_then(|session| selection.sticky_target(session)) {
             Some(place) => Some(place),
             None => group.strategy.select(&mut selection),
         };
@@ -308,10 +320,7 @@ impl Plan {
         around: Option<Instant>,
         now: Instant,
     ) -> Option<Instant> {
-        let own = match active.route().nodes.get(node).map(|node| &node.kind) {
-            Some(NodeKind::Group(group)) => group.request_timeout,
-            _ => None,
-        };
+        let own = active.route().group(node).and_then(|group| group.request_timeout);
         [own.map(|limit| now.after(limit)), around].into_iter().flatten().min()
     }
 
@@ -334,35 +343,24 @@ impl Plan {
         &'p self,
         active: &'p ActiveRoute,
     ) -> impl Iterator<Item = (&'p Group, &'p PlanFrame)> {
-        self.frames.iter().filter_map(|frame| match &active.route().nodes.get(frame.node)?.kind {
-            NodeKind::Group(group) => Some((group, frame)),
-            NodeKind::Target(_) => None,
-        })
+        self.frames.iter().filter_map(|frame| Some((active.route().group(frame.node)?, frame)))
     }
 
     /// Leaves the target that has just answered alone, if its neighbors are far faster: in groups that
     /// spread work over targets that are alike.
     fn eject_slow(&self, now: Instant) {
         let [.., around, own] = self.frames.as_slice() else { return };
-        let nodes = &self.active.route().nodes;
-        let node = |at: usize| -> Option<&RouteNode> { nodes.get(at) };
-        let (Some(RouteNode { kind: NodeKind::Group(group), .. }), Some(own)) =
-            (node(around.node), node(own.node))
-        else {
-            return;
-        };
+        let route = self.active.route();
+        let Some(group) = route.group(around.node) else { return };
         if !group.strategy.balances_load() {
             return;
         }
-        let health = |node: &RouteNode| match node.kind {
-            NodeKind::Target(target) => self.active.health(target),
-            NodeKind::Group(_) => None,
-        };
-        let Some(own) = health(own) else { return };
+        let health = |node: usize| self.active.health(route.nodes.get(node)?.target()?);
+        let Some(own) = health(own.node) else { return };
         let Some(latency) = own.settled_latency().filter(|latency| *latency > SLOW_NS_MIN) else {
             return;
         };
-        let neighbors = group.children.iter().filter_map(|child| health(node(*child)?));
+        let neighbors = group.children.iter().filter_map(|child| health(*child));
         let others = neighbors.filter(|it| !Arc::ptr_eq(it, own) && it.is_available(now));
         let mut latencies: Vec<f64> = others.filter_map(|it| it.settled_latency()).collect();
         latencies.sort_unstable_by(f64::total_cmp);

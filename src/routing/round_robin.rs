@@ -26,7 +26,7 @@ impl RoundRobin {
 
 impl Strategy for RoundRobin {
     fn select(&self, selection: &mut Selection<'_>) -> Option<usize> {
-        let from = selection.group.turns.fetch_add(1, Relaxed);
+        let from = selection.turns.fetch_add(1, Relaxed);
         let turns = self.turns.iter().cycle().skip(from % self.turns.len().max(1));
         let next = turns.take(self.turns.len()).find(|place| selection.open.contains(place));
         next.or(selection.open.first()).copied()

@@ -3,22 +3,17 @@
 //! The tree is stored flat: node 0 is the root, children come after their parent, and the targets below
 //! a node are neighbors. All that is inherited has been handed down already.
 
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use super::breaker::BreakerRule;
 use super::cache_rule::CacheRule;
-use super::drop_path::DropParams;
 use super::field::{BodyFields, Field};
 use super::health::Health;
+use super::node::RouteNode;
 use super::outcome::AttemptOutcome;
-use super::params::Params;
-use super::retry::RetryRule;
 use super::sticky::Sticky;
 use super::strategy::Strategy;
-use crate::base::Secret;
+use super::target::Target;
 
 /// A checked route.
 #[derive(Debug)]
@@ -27,6 +22,8 @@ pub struct Route {
     pub name: String,
     /// Never empty; the first is the root.
     pub(super) nodes: Vec<RouteNode>,
+    /// The groups of those nodes that are one.
+    pub(super) groups: Vec<Group>,
     /// In the order of the tree; never empty.
     pub targets: Vec<Target>,
     /// Whether and how answers are cached.
@@ -41,24 +38,6 @@ pub struct Route {
     pub(super) pattern_bytes: usize,
     /// Names in a request header that mean nothing here.
     pub warnings: Vec<String>,
-}
-
-/// One place in the tree.
-#[derive(Debug)]
-pub(super) struct RouteNode {
-    pub name: Option<String>,
-    /// Its share where shares are drawn; finite, not negative.
-    pub weight: f64,
-    /// The targets below it, or itself.
-    pub targets: Range<usize>,
-    pub kind: NodeKind,
-}
-
-#[derive(Debug)]
-pub(super) enum NodeKind {
-    /// The place of its one target.
-    Target(usize),
-    Group(Group),
 }
 
 /// Several places of which a strategy chooses.
@@ -103,48 +82,10 @@ impl FailoverOn {
     }
 }
 
-/// A provider and the edits that a route makes for it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// True if it came in a request header.
-    pub is_inline: bool,
-    /// Its place in the config, as the header `last-used-option-index` tells it.
-    pub path: Arc<str>,
-    /// Name of a configured provider (without `@`) or of a preset; none: the request says it.
-    pub provider: Option<String>,
-    /// The model that the route sets, by `override_params` or as `@provider/model`.
-    pub override_model: Option<Arc<str>>,
-    /// The model that `default_params` gives to a request that names none.
-    pub default_model: Option<Arc<str>>,
-    /// The credential, where the config brings one.
-    pub api_key: Option<Secret>,
-    /// The host, where the config names one.
-    pub custom_host: Option<Arc<str>>,
-    /// Members that replace the client's.
-    pub override_params: Option<Arc<Params>>,
-    /// Members used when the client gives none.
-    pub default_params: Option<Arc<Params>>,
-    /// Members that are taken out last.
-    pub drop_params: DropParams,
-    /// Names of request headers that are copied to the provider.
-    pub forward_headers: Arc<[String]>,
-    /// Limit of one attempt.
-    pub request_timeout: Option<Duration>,
-    /// Until the first content of one attempt.
-    pub first_token_timeout: Option<Duration>,
-    /// Whether failed attempts are repeated.
-    pub retry: RetryRule,
-    /// Its circuit breaker.
-    pub breaker: BreakerRule,
-}
-
 impl Route {
-    /// The groups.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.nodes.iter().filter_map(|node| match &node.kind {
-            NodeKind::Group(group) => Some(group),
-            NodeKind::Target(_) => None,
-        })
+    /// The group of a node; none for a target.
+    pub(super) fn group(&self, node: usize) -> Option<&Group> {
+        self.groups.get(self.nodes.get(node)?.group?)
     }
 
     /// Memory that a config of `config_bytes` takes, in bytes, rather too much than too little.
@@ -156,6 +97,7 @@ impl Route {
         config
             + targets
             + self.nodes.len() * (size_of::<RouteNode>() + 128)
+            + self.groups.len() * size_of::<Group>()
             + 2 * self.pattern_bytes
     }
 
@@ -170,14 +112,10 @@ impl Route {
     /// True if a group may select no child, or has a limit of its own: then it counts also around one
     /// target.
     fn has_group_rules(&self) -> bool {
-        let mut groups =
-            self.nodes.iter().enumerate().filter_map(|(place, node)| match &node.kind {
-                NodeKind::Group(group) => Some((place, group)),
-                NodeKind::Target(_) => None,
-            });
+        let mut groups = (0..self.nodes.len()).filter_map(|node| Some((node, self.group(node)?)));
         // The outermost limit is the route's.
-        groups.any(|(place, it)| {
-            it.strategy.may_select_none() || place > 0 && it.request_timeout.is_some()
+        groups.any(|(node, it)| {
+            it.strategy.may_select_none() || node > 0 && it.request_timeout.is_some()
         })
     }
 

@@ -7,12 +7,9 @@ use serde_json::{Map, Value};
 
 use super::breaker::BreakerSettings;
 use super::cache_rule::CacheRuleSettings;
-use super::limits::{self, Limits};
 use super::retry::RetrySettings;
-use super::route::Route;
 use super::sticky::StickySettings;
-use super::tree;
-use crate::base::{NAME_RULE, Problems, Schema, Secret, is_name, member_path};
+use crate::base::{Problems, Schema, Secret, member_path};
 
 /// Built once: making a shape costs more than all other work on an inline config.
 pub(super) static SHAPE: LazyLock<Schema> = LazyLock::new(Schema::of::<RouteSettings>);
@@ -143,28 +140,6 @@ impl RouteSettings {
         settings.first_token_timeout = settings.first_token_timeout.filter(is_limit);
         settings.custom_host = settings.custom_host.filter(|host| !host.is_empty());
         Some(settings)
-    }
-
-    /// The route that is meant; `None` after a problem.
-    pub fn check(self, name: &str, path: &str, problems: &mut Problems) -> Option<Route> {
-        let before = problems.len();
-        if !is_name(name) {
-            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
-        }
-        let route = self.check_within(&limits::SETTINGS, (name, path), problems);
-        route.filter(|_| problems.len() == before)
-    }
-
-    /// The route that is meant, within `limits`; `None` after a problem.
-    pub(super) fn check_within(
-        self,
-        limits: &'static Limits,
-        (name, path): (&str, &str),
-        problems: &mut Problems,
-    ) -> Option<Route> {
-        let before = problems.len();
-        let route = tree::route(self, (name, path), limits, problems);
-        route.filter(|_| problems.len() == before)
     }
 }
 

@@ -5,7 +5,6 @@
 //! session moves only when its target is out or the shares change.
 
 use super::field::{Attributes, Field};
-use super::strategy::Selection;
 use crate::base::{Problems, member_path};
 
 /// Fields that a session may be known by.
@@ -77,22 +76,13 @@ impl Sticky {
     }
 }
 
-/// The open child to which a session belongs.
-pub(super) fn sticky_target(selection: &Selection<'_>, session: u64) -> Option<usize> {
-    selection.least(selection.open, |it, place| {
-        let drawn = point(mix(session ^ mix(place as u64 + 1)));
-        // The smallest of exponential draws falls to each in the share of its rate.
-        -(1.0 - drawn).ln() / it.weight(place).max(f64::MIN_POSITIVE)
-    })
-}
-
 /// A point from 0 to just below 1.
 pub(super) fn point(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// The finalizer of SplitMix64.
-fn mix(mut bits: u64) -> u64 {
+pub(super) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

@@ -1,26 +1,17 @@
-//! How a group chooses: the trait, and the table of all there are.
+//! How a group selects a child: the trait, and what a strategy sees of a route and a request.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use super::canary::Canary;
-use super::cheapest::Cheapest;
-use super::conditional::Conditional;
-use super::fallback::Fallback;
-use super::fastest::Fastest;
 use super::field::{Attributes, Field};
 use super::health::Health;
-use super::least_busy::LeastBusy;
-use super::least_latency::LeastLatency;
 use super::limits::LimitUsage;
-use super::loadbalance::Loadbalance;
-use super::mirror::Mirror;
-use super::race::Race;
-use super::round_robin::RoundRobin;
-use super::route::{Group, RouteNode, Target};
+use super::node::RouteNode;
 use super::settings::StrategySettings;
-use super::single::Single;
-use super::targets::ActiveRoute;
+use super::sticky::{mix, point};
+use super::target::Target;
 use crate::base::{IdSource, Instant, Problems};
 
 /// A way to choose.
@@ -108,30 +99,26 @@ pub(super) struct StrategyRow {
     pub members: &'static [&'static str],
 }
 
-const fn row(mode: &'static str, make: Make, members: &'static [&'static str]) -> StrategyRow {
+pub(super) const fn row(
+    mode: &'static str,
+    make: Make,
+    members: &'static [&'static str],
+) -> StrategyRow {
     StrategyRow { mode, make, members }
 }
 
-/// All there are.
-pub(super) const STRATEGIES: &[StrategyRow] = &[
-    row("single", Single::make, &[]),
-    row("fallback", Fallback::make, &[]),
-    row("loadbalance", Loadbalance::make, &["sticky"]),
-    row("conditional", Conditional::make, &["conditions", "default"]),
-    row("round_robin", RoundRobin::make, &["sticky"]),
-    row("least_latency", LeastLatency::make, &["sticky"]),
-    row("least_busy", LeastBusy::make, &["sticky"]),
-    row("cheapest", Cheapest::make, &["sticky"]),
-    row("fastest", Fastest::make, &["sticky"]),
-    row("race", Race::make, &["hedge_ms"]),
-    row("canary", Canary::make, &["percent", "sticky"]),
-    row("mirror", Mirror::make, &[]),
-];
-
 /// What there is to choose from, and by what.
 pub struct Selection<'c> {
-    pub(super) active: &'c ActiveRoute,
-    pub(super) group: &'c Group,
+    /// Of the whole route.
+    pub(super) nodes: &'c [RouteNode],
+    /// Of the whole route.
+    pub(super) targets: &'c [Target],
+    /// Of each target; none where a request names its provider.
+    pub(super) health: &'c [Option<Arc<Health>>],
+    /// Nodes of the group.
+    pub(super) children: &'c [usize],
+    /// Turns that the group has taken, of all shards.
+    pub(super) turns: &'c AtomicUsize,
     /// Places in the group that are left and may be asked; never empty.
     pub(super) open: &'c [usize],
     /// Hash of the session, where one is sticky.
@@ -143,7 +130,7 @@ pub struct Selection<'c> {
 
 impl<'c> Selection<'c> {
     fn node(&self, place: usize) -> Option<&'c RouteNode> {
-        self.active.route().nodes.get(*self.group.children.get(place)?)
+        self.nodes.get(*self.children.get(place)?)
     }
 
     /// The share of a child.
@@ -154,8 +141,8 @@ impl<'c> Selection<'c> {
     /// The targets below a child, with what is known of them.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = (&'c Target, &'c Health)> {
         let range = self.node(place).map(|node| node.targets.clone()).unwrap_or_default();
-        let active = self.active;
-        range.filter_map(move |at| Some((active.route().targets.get(at)?, &**active.health(at)?)))
+        let (targets, health) = (self.targets, self.health);
+        range.filter_map(move |at| Some((targets.get(at)?, &**health.get(at)?.as_ref()?)))
     }
 
     /// The open children with a target below that is able; all where none is.
@@ -175,19 +162,13 @@ impl<'c> Selection<'c> {
         let least = measured.min_by(|(_, one), (_, other)| one.total_cmp(other));
         least.map(|(place, _)| place)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_a_line_for_each() {
-        let page = include_str!("../../docs/routing.md");
-        for row in STRATEGIES {
-            assert!(page.contains(&format!("\n| `{}` |", row.mode)), "{}", row.mode);
-        }
-        // And the head of the table.
-        assert_eq!(page.matches("\n| `").count(), STRATEGIES.len() + 1);
+    /// The open child to which a session belongs.
+    pub(super) fn sticky_target(&self, session: u64) -> Option<usize> {
+        self.least(self.open, |it, place| {
+            let drawn = point(mix(session ^ mix(place as u64 + 1)));
+            // The smallest of exponential draws falls to each in the share of its rate.
+            -(1.0 - drawn).ln() / it.weight(place).max(f64::MIN_POSITIVE)
+        })
     }
 }

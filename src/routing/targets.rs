@@ -14,7 +14,8 @@ use quick_cache::sync::Cache;
 
 use super::health::{Ejection, Health, HealthReport};
 use super::inline::RouteError;
-use super::route::{Route, Target};
+use super::route::Route;
+use super::target::Target;
 use crate::base::{Instant, Secret};
 use crate::shard::Distrust;
 
@@ -47,6 +48,11 @@ impl ActiveRoute {
     #[must_use]
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// What is known of each target, in their order.
+    pub(super) fn all_health(&self) -> &[Option<Arc<Health>>] {
+        &self.health
     }
 
     /// What is known of a target, by its place; none where a request says who is meant.

@@ -6,24 +6,55 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::STRATEGIES;
 use super::bounds::{check_lanes, collect_fields};
 use super::breaker::BreakerRule;
 use super::cache_rule::CacheRuleSettings;
 use super::drop_path::{DropParams, DropPath};
 use super::field::BodyFields;
-use super::limits::{CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, LimitUsage, Limits};
+use super::fingerprint::fingerprint;
+use super::inheritance::Inheritance;
+use super::limits::{
+    self, CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, LimitUsage, Limits,
+};
+use super::node::RouteNode;
 use super::params::Params;
 use super::path_set::{Bits, PathSet, bit};
-use super::retry::{RetryRule, check_statuses};
-use super::route::{FailoverOn, Group, NodeKind, Route, RouteNode, Target};
+use super::retry::check_statuses;
+use super::route::{FailoverOn, Group, Route};
 use super::settings::{RouteSettings, StrategySettings, check_provider_name};
-use super::strategy::{Child, STRATEGIES, Strategy, StrategyInput, StrategyRow};
+use super::strategy::{Child, Strategy, StrategyInput, StrategyRow};
+use super::target::Target;
 use crate::base::{
     NAME_RULE, Problems, Secret, check_secret, did_you_mean, field_name, is_name, member_path,
 };
 
+impl RouteSettings {
+    /// The route that is meant; `None` after a problem.
+    pub fn check(self, name: &str, path: &str, problems: &mut Problems) -> Option<Route> {
+        let before = problems.len();
+        if !is_name(name) {
+            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
+        }
+        let route = self.check_within(&limits::SETTINGS, (name, path), problems);
+        route.filter(|_| problems.len() == before)
+    }
+
+    /// The route that is meant, within `limits`; `None` after a problem.
+    pub(super) fn check_within(
+        self,
+        limits: &'static Limits,
+        (name, path): (&str, &str),
+        problems: &mut Problems,
+    ) -> Option<Route> {
+        let before = problems.len();
+        let route = route(self, (name, path), limits, problems);
+        route.filter(|_| problems.len() == before)
+    }
+}
+
 /// The route that is meant. None where there is nothing to go on with.
-pub(super) fn route(
+fn route(
     settings: RouteSettings,
     (name, path): (&str, &str),
     limits: &'static Limits,
@@ -32,6 +63,7 @@ pub(super) fn route(
     let mut builder = Builder {
         root: path.to_owned(),
         nodes: Vec::new(),
+        groups: Vec::new(),
         targets: Vec::new(),
         caches: Vec::new(),
         drops: Vec::new(),
@@ -40,11 +72,11 @@ pub(super) fn route(
         problems,
     };
     let limit = settings.request_timeout.map(Duration::from_millis);
-    builder.add(settings, &Inherited::default(), "config".to_owned(), 0)?;
-    let Builder { nodes, mut targets, mut caches, drops, usage, problems, .. } = builder;
+    builder.add(settings, &Inheritance::default(), "config".to_owned(), 0)?;
+    let Builder { nodes, groups, mut targets, mut caches, drops, usage, problems, .. } = builder;
     let drops = Arc::new(PathSet::new(drops.iter().map(DropPath::steps)));
     targets.iter_mut().for_each(|target| target.drop_params.paths = Arc::clone(&drops));
-    check_lanes(&nodes, path, problems);
+    check_lanes(&nodes, &groups, path, problems);
     let cache = match targets.as_slice() {
         // With one target its own word counts.
         [_] => caches.pop(),
@@ -60,11 +92,12 @@ pub(super) fn route(
     };
     let cache = cache.and_then(|(at, cache)| {
         let path = member_path(&at.replacen("config", path, 1), "cache");
-        cache.check((&targets, &nodes), &path, problems)
+        cache.check(fingerprint(&targets, &nodes, &groups), &path, problems)
     });
     let mut route = Route {
         name: name.to_owned(),
         nodes,
+        groups,
         targets,
         cache,
         request_timeout: limit,
@@ -77,43 +110,11 @@ pub(super) fn route(
     Some(route)
 }
 
-/// What stands around a target. Cloned for each place of the tree, so all of it is small or shared.
-#[derive(Clone)]
-struct Inherited {
-    override_params: Option<Arc<Params>>,
-    default_params: Option<Arc<Params>>,
-    override_model: Option<Arc<str>>,
-    default_model: Option<Arc<str>>,
-    /// Of the paths of the route.
-    drop_params: Bits,
-    retry: RetryRule,
-    breaker: BreakerRule,
-    first_token_timeout: Option<u64>,
-    forward_headers: Arc<[String]>,
-    custom_host: Option<Arc<str>>,
-}
-
-impl Default for Inherited {
-    fn default() -> Self {
-        Self {
-            override_params: None,
-            default_params: None,
-            override_model: None,
-            default_model: None,
-            drop_params: 0,
-            retry: RetryRule::default(),
-            breaker: BreakerRule::default(),
-            first_token_timeout: None,
-            forward_headers: Arc::from([]),
-            custom_host: None,
-        }
-    }
-}
-
 struct Builder<'p> {
     /// Where the route stands in the settings.
     root: String,
     nodes: Vec<RouteNode>,
+    groups: Vec<Group>,
     targets: Vec<Target>,
     /// With the places where they are written.
     caches: Vec<(String, CacheRuleSettings)>,
@@ -134,7 +135,7 @@ impl Builder<'_> {
     fn add(
         &mut self,
         mut settings: RouteSettings,
-        around: &Inherited,
+        around: &Inheritance,
         at: String,
         depth: usize,
     ) -> Option<usize> {
@@ -147,8 +148,8 @@ impl Builder<'_> {
         let name = settings.name.take();
         let first = self.targets.len();
         let place = self.nodes.len();
-        self.nodes.push(RouteNode { name, weight, targets: 0..0, kind: NodeKind::Target(first) });
-        let kind = if settings.targets.is_empty() {
+        self.nodes.push(RouteNode { name, weight, targets: 0..0, group: None });
+        let group = if settings.targets.is_empty() {
             if let Some(strategy) = settings.strategy.take() {
                 // Only to tell what is wrong with it.
                 let path = member_path(&path, "strategy");
@@ -156,13 +157,15 @@ impl Builder<'_> {
             }
             let target = self.target(settings, inherited, &at, depth)?;
             self.targets.push(target);
-            NodeKind::Target(first)
+            None
         } else {
-            NodeKind::Group(self.group(settings, inherited, &at, depth)?)
+            let group = self.group(settings, inherited, &at, depth)?;
+            self.groups.push(group);
+            Some(self.groups.len() - 1)
         };
         let count = self.targets.len();
         let node = self.nodes.get_mut(place)?;
-        node.kind = kind;
+        node.group = group;
         node.targets = first..count;
         Some(place)
     }
@@ -170,9 +173,9 @@ impl Builder<'_> {
     fn inherit(
         &mut self,
         settings: &mut RouteSettings,
-        around: &Inherited,
+        around: &Inheritance,
         path: &str,
-    ) -> Inherited {
+    ) -> Inheritance {
         let mut inherited = around.clone();
         self.inherit_params(settings, &mut inherited, path);
         inherited.drop_params |= self.drop_params(&settings.drop_params, path);
@@ -195,7 +198,12 @@ impl Builder<'_> {
         inherited
     }
 
-    fn inherit_params(&mut self, settings: &RouteSettings, inherited: &mut Inherited, path: &str) {
+    fn inherit_params(
+        &mut self,
+        settings: &RouteSettings,
+        inherited: &mut Inheritance,
+        path: &str,
+    ) {
         let (overrides, defaults) = (&settings.override_params, &settings.default_params);
         self.params += overrides.len() + defaults.len();
         let most = self.usage.limits.params;
@@ -260,7 +268,7 @@ impl Builder<'_> {
     fn group(
         &mut self,
         settings: RouteSettings,
-        mut inherited: Inherited,
+        mut inherited: Inheritance,
         at: &str,
         depth: usize,
     ) -> Option<Group> {
@@ -293,14 +301,15 @@ impl Builder<'_> {
         let mut children = Vec::with_capacity(count);
         for (index, written) in settings.targets.into_iter().enumerate() {
             let at = format!("{at}.targets[{index}]");
-            let ends = (self.nodes.len(), self.targets.len(), self.caches.len());
+            let ends = (self.nodes.len(), self.groups.len(), self.targets.len(), self.caches.len());
             let child = RouteSettings::read(written, &self.written(&at), self.problems)?;
             children.push(self.add(child, &inherited, at, depth + 1)?);
             if is_single && index > 0 {
                 // It is never asked: as in Portkey, it only has to be written right.
                 self.nodes.truncate(ends.0);
-                self.targets.truncate(ends.1);
-                self.caches.truncate(ends.2);
+                self.groups.truncate(ends.1);
+                self.targets.truncate(ends.2);
+                self.caches.truncate(ends.3);
                 children.truncate(1);
             }
         }
@@ -330,7 +339,7 @@ impl Builder<'_> {
     fn inherit_breaker(
         &mut self,
         strategy: &StrategySettings,
-        inherited: &mut Inherited,
+        inherited: &mut Inheritance,
         path: &str,
     ) {
         if let Some(breaker) = &strategy.cb_config {
@@ -381,7 +390,7 @@ impl Builder<'_> {
     fn target(
         &mut self,
         settings: RouteSettings,
-        inherited: Inherited,
+        inherited: Inheritance,
         at: &str,
         depth: usize,
     ) -> Option<Target> {

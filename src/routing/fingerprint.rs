@@ -1,0 +1,37 @@
+//! What of a route decides what its answers are, as a hash: stored answers are shared by it.
+
+use super::node::RouteNode;
+use super::route::Group;
+use super::target::Target;
+use crate::base::Secret;
+
+/// A hash over whom `targets` ask, with which edits, and which of them a request goes to by what it says.
+/// Draws and shares are not in it: an answer is as good from any target that may be drawn.
+pub(super) fn fingerprint(targets: &[Target], nodes: &[RouteNode], groups: &[Group]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for node in nodes {
+        let group = node.group.and_then(|group| groups.get(group));
+        if let Some(group) = group.filter(|group| !group.strategy.fields().is_empty()) {
+            hasher.update(format!("{node:?} {group:?}\n").as_bytes());
+        }
+    }
+    for it in targets {
+        let key = it.api_key.as_ref().map_or("", Secret::reveal);
+        hasher.update(blake3::hash(key.as_bytes()).as_bytes());
+        let identity = (&it.provider, &it.override_model, &it.custom_host, &it.forward_headers);
+        let drops = it.drop_params.chosen;
+        hasher.update(format!("{identity:?} {drops}\n").as_bytes());
+        for params in [&it.override_params, &it.default_params] {
+            let members = params.iter().flat_map(|params| params.members());
+            for text in members.flat_map(|(name, json)| [name.as_bytes(), json]) {
+                hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
+            }
+            hasher.update(b"\n");
+        }
+    }
+    // What the bits of the targets stand for.
+    if let Some(first) = targets.first() {
+        hasher.update(format!("{:?}", first.drop_params.paths).as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
