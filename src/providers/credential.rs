@@ -5,23 +5,38 @@
 //! are since the Unix epoch. No text of an error and no `Debug` holds a secret.
 
 mod aws;
+mod aws_keys;
+mod aws_signer;
 mod azure;
 mod calendar;
+mod error;
 mod escape;
 mod google;
 mod grant;
 mod ibm;
 mod oracle;
+mod request;
 mod rsa;
 #[cfg(test)]
 mod test_transport;
-
-use std::time::Duration;
+mod token;
+mod token_source;
+mod transport;
 
 use super::ProviderField;
-use crate::base::{Secret, is_field_value};
+use crate::base::Secret;
 
-pub(super) use aws::{AwsBase, AwsKeys, AwsRole, AwsSigner, AwsSource, SigningKeys};
+pub use error::CredentialError;
+pub use request::{Payload, UnsignedRequest};
+pub use token::Token;
+pub use token_source::{TokenSource, TokenUpdate};
+pub use transport::{TokenRequest, TokenResponse, TokenTransport};
+
+use request::field;
+
+pub(super) use aws::{AwsBase, AwsRole, AwsSource};
+pub(super) use aws_keys::AwsKeys;
+pub(super) use aws_signer::{AwsSigner, SigningKeys};
 pub(super) use azure::{Entra, ManagedIdentity};
 pub(super) use escape::{escape, escape_segment};
 pub(super) use google::{GoogleKey, GoogleSource, MetadataServer};
@@ -30,197 +45,7 @@ pub(super) use oracle::OracleSigner;
 pub(super) use rsa::RsaKey;
 #[cfg(test)]
 pub(super) use test_transport::rsa_pem;
-
-/// A request as it will go upstream, before it is signed.
-#[derive(Clone, Copy, Debug)]
-pub struct UnsignedRequest<'a> {
-    /// In capitals.
-    pub method: &'a str,
-    /// As in the `Host` field.
-    pub authority: &'a str,
-    /// As on the request line, without the query.
-    pub path: &'a str,
-    /// What follows the question mark.
-    pub query: Option<&'a str>,
-    /// The field of that name, if the call has one.
-    pub content_type: Option<&'a str>,
-    /// What follows the head.
-    pub body: Payload<'a>,
-    /// The wall clock.
-    pub now: Duration,
-}
-
-/// The body of a call.
-#[derive(Clone, Copy, Debug)]
-pub enum Payload<'a> {
-    /// All of it; empty for a call without one.
-    Whole(&'a [u8]),
-    /// Not known yet when the head is sent.
-    Streamed,
-}
-
-/// Why a call cannot carry its credential, or a token could not be obtained.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialError {
-    /// There is no token, or it has expired.
-    #[error("there is no valid token")]
-    NoToken,
-    /// A signature covers the body, which is not known yet.
-    #[error("the body is streamed, and its signature needs the whole of it")]
-    Streamed,
-    /// What is to be signed cannot be, as with a key that is too short.
-    #[error("the call cannot be signed")]
-    Unsignable,
-    /// The service that gives tokens said no.
-    #[error("{service} answered {status}{}", in_brackets(.code))]
-    Refused {
-        /// Who.
-        service: &'static str,
-        /// The HTTP status.
-        status: u16,
-        /// The service's own word for it, of letters, digits, `_`, `-` and `.`; may be empty.
-        code: String,
-    },
-    /// Its answer holds no token.
-    #[error("{service} sent an answer without a usable token")]
-    Malformed {
-        /// Who.
-        service: &'static str,
-    },
-    /// It did not answer.
-    #[error("{service} cannot be reached: {reason}")]
-    Unreachable {
-        /// Who.
-        service: &'static str,
-        /// In words, without addresses.
-        reason: String,
-    },
-    /// A file that the credential is in.
-    #[error("cannot read the file {path}: {reason}")]
-    File {
-        /// As it was set.
-        path: String,
-        /// What the system says.
-        reason: String,
-    },
-}
-
-fn in_brackets(code: &str) -> String {
-    if code.is_empty() { String::new() } else { format!(" ({code})") }
-}
-
-/// A request to a service that gives tokens.
-#[derive(Clone, Debug)]
-pub struct TokenRequest {
-    /// Who is asked, for messages.
-    pub service: &'static str,
-    /// `GET`, `PUT` or `POST`.
-    pub method: &'static str,
-    /// Whole URL.
-    pub url: String,
-    /// Lower-case names and values.
-    pub fields: Vec<(&'static str, Secret)>,
-    /// Sent with a `POST` or `PUT`.
-    pub body: Secret,
-}
-
-/// What such a service answered.
-#[derive(Clone)]
-pub struct TokenResponse {
-    /// The HTTP status.
-    pub status: u16,
-    /// Bounded by the caller; may hold a secret.
-    pub body: Vec<u8>,
-}
-
-/// Makes the calls that fetch tokens, and reads the files that hold credentials.
-pub trait TokenTransport {
-    /// The wall clock.
-    fn now(&self) -> Duration;
-
-    /// Makes one call; redirects are not followed.
-    ///
-    /// # Errors
-    /// [`CredentialError::Unreachable`] where no whole answer came.
-    fn call(&mut self, request: &TokenRequest) -> Result<TokenResponse, CredentialError>;
-
-    /// The text of a file.
-    ///
-    /// # Errors
-    /// [`CredentialError::File`].
-    fn read_file(&mut self, path: &str) -> Result<String, CredentialError>;
-}
-
-/// A credential that lives for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    pub(super) value: TokenValue,
-    /// From then on it is of no use.
-    pub expires_at: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TokenValue {
-    /// Travels in `authorization`.
-    Bearer(Secret),
-    /// Signs.
-    Aws(AwsKeys),
-}
-
-impl Token {
-    /// A token that travels as it is; none if no header may hold it.
-    #[must_use]
-    pub fn bearer(text: &str, expires_at: Duration) -> Option<Self> {
-        let legal = !text.is_empty() && is_field_value(text);
-        let value = TokenValue::Bearer(Secret::new(text.to_owned()));
-        legal.then_some(Self { value, expires_at })
-    }
-}
-
-/// Where tokens come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// AWS: a role, the machine, or both.
-    #[allow(private_interfaces, reason = "made by settings only")]
-    Aws(AwsSource),
-    /// Azure: an application of Entra.
-    #[allow(private_interfaces, reason = "made by settings only")]
-    Entra(Entra),
-    /// Azure: the identity of the machine.
-    #[allow(private_interfaces, reason = "made by settings only")]
-    Managed(ManagedIdentity),
-    /// Google: a key file or the machine.
-    #[allow(private_interfaces, reason = "made by settings only")]
-    Google(GoogleSource),
-    /// IBM: an API key.
-    #[allow(private_interfaces, reason = "made by settings only")]
-    Ibm(IbmKey),
-}
-
-impl TokenSource {
-    /// Obtains a token. Takes as many calls as the source needs, one behind the other.
-    ///
-    /// # Errors
-    /// See [`CredentialError`].
-    pub fn fetch(&self, transport: &mut dyn TokenTransport) -> Result<Token, CredentialError> {
-        match self {
-            Self::Aws(source) => source.fetch(transport),
-            Self::Entra(source) => source.fetch(transport),
-            Self::Managed(source) => source.fetch(transport),
-            Self::Google(source) => source.fetch(transport),
-            Self::Ibm(source) => source.fetch(transport),
-        }
-    }
-}
-
-/// A change of the token of a provider, as the shards receive it.
-#[derive(Clone, Debug)]
-pub enum TokenUpdate {
-    /// A new one.
-    Token(std::sync::Arc<Token>),
-    /// None could be obtained; the old one, if there is one, serves until it expires.
-    Failed,
-}
+pub(super) use token::TokenValue;
 
 /// What a call carries besides the fixed fields of its provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -276,41 +101,11 @@ impl Credential {
     }
 }
 
-fn field(name: &str, value: String) -> ProviderField {
-    ProviderField { name: name.to_owned(), value: Secret::new(value) }
-}
-
-/// A service's word for an error, if it is one word that can be shown.
-fn code_word(text: &str) -> String {
-    const CHARS_MAX: usize = 64;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    let shown = text.len() <= CHARS_MAX && text.bytes().all(plain);
-    if shown { text.to_owned() } else { String::new() }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn error_codes_are_plain_words() {
-        for (text, expected) in [
-            ("invalid_client", "invalid_client"),
-            ("AccessDenied", "AccessDenied"),
-            ("see https://x", ""),
-            ("a\nb", ""),
-            (&"x".repeat(65), ""),
-        ] {
-            assert_eq!(code_word(text), expected);
-        }
-        let refused = |code: &str| CredentialError::Refused {
-            service: "Entra",
-            status: 401,
-            code: code.to_owned(),
-        };
-        assert_eq!(refused("invalid_client").to_string(), "Entra answered 401 (invalid_client)");
-        assert_eq!(refused("").to_string(), "Entra answered 401");
-    }
+    use super::*;
 
     #[test]
     fn bearer_tokens_are_used_until_expiry() {

@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::address::Address;
-use super::{BaseUrl, Credential, Origin, Provider, ProviderField, ProviderSettings, TlsFiles};
+use super::ProviderField;
 use crate::base::{Secret, is_field_value};
 use crate::llm::Dialect;
 
@@ -112,58 +111,6 @@ impl Preset {
     }
 }
 
-impl Provider {
-    /// The dialect in which a client of `dialect` is answered when it asks for `model`: its own where
-    /// the provider speaks that too.
-    #[must_use]
-    pub fn dialect_toward(&self, dialect: Dialect, model: Option<&str>) -> Dialect {
-        let own = self.dialect_for(model);
-        let preset = self.preset.and_then(preset).filter(|preset| preset.dialect == own);
-        let speaks = preset.is_some_and(|preset| preset.also.contains(&dialect));
-        if speaks { dialect } else { own }
-    }
-
-    /// True if it speaks that dialect too, when it is asked for `model`.
-    #[must_use]
-    pub fn supports_dialect(&self, dialect: Dialect, model: Option<&str>) -> bool {
-        self.dialect_toward(dialect, model) == dialect
-    }
-
-    /// True for the vendor whose dialect it is, which knows its newest members.
-    #[must_use]
-    pub fn is_original(&self) -> bool {
-        self.preset.and_then(preset).is_some_and(|preset| preset.original)
-    }
-
-    /// True for an endpoint that its vendor is known not to have.
-    #[must_use]
-    pub fn lacks(&self, capability: Capability) -> bool {
-        self.preset.and_then(preset).is_some_and(|preset| preset.gaps.contains(&capability))
-    }
-
-    /// A provider that no setting names: a preset's, at `base`, without a credential, which the
-    /// client brings.
-    #[must_use]
-    pub fn unlisted(preset: &'static Preset, base: BaseUrl) -> Self {
-        let fields = preset.fields().map(|(name, value)| ProviderField { name, value });
-        Self {
-            name: preset.slug.clone(),
-            preset: Some(&preset.slug),
-            dialect: preset.dialect,
-            has_dialects: false,
-            origin: Origin::Http(base),
-            address: Address::Plain,
-            fields: fields.collect(),
-            credential: Credential::Fixed,
-            models: Vec::new(),
-            timeouts: ProviderSettings::default().timeouts(),
-            check: None,
-            tls: TlsFiles::default(),
-            model_rules: Vec::new(),
-        }
-    }
-}
-
 /// All presets, in the order of the file, which is that of the alphabet.
 pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     let rows: toml::Table =
@@ -187,6 +134,7 @@ mod tests {
     use super::*;
     use crate::base::{field_name, is_name};
     use crate::llm::Catalog;
+    use crate::providers::{BaseUrl, Provider};
     use std::collections::HashSet;
 
     #[test]

@@ -10,8 +10,8 @@ use super::account::{Account, AccountContext};
 use super::address::Address;
 use super::preset::{Auth, PRESETS, Preset, preset};
 use super::{
-    AccountSettings, BaseUrl, Credential, HealthCheck, Origin, Provider, ProviderField, Timeouts,
-    TlsFiles,
+    AccountSettings, BaseUrl, ConfigSources, Credential, HealthCheck, Origin, Provider,
+    ProviderField, Timeouts, TlsFiles,
 };
 use crate::base::{
     NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
@@ -21,16 +21,6 @@ use crate::llm::{Dialect, ModelRule};
 
 /// Slug and name of the built-in provider that needs no network.
 const ECHO: &str = "echo";
-
-/// The files and environment variables that a provider's settings may refer to.
-#[derive(Clone, Copy)]
-pub struct ConfigSources<'a> {
-    /// Reads a file named in the settings, or says in words why it cannot.
-    pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
-    /// A variable of the environment. Asked only for what AWS sets in the machines it runs, and
-    /// only where `aws_auth_type` says that the machine's role is used.
-    pub environment: &'a dyn Fn(&str) -> Option<String>,
-}
 
 /// An account at a vendor, or a server that speaks a known format.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
@@ -412,6 +402,30 @@ impl ProviderSettings {
             problems.add(&member_path(path, setting), message, "give both or none");
         }
         TlsFiles { ca_pem, client_pem: cert.zip(key) }
+    }
+}
+
+impl Provider {
+    /// A provider that no setting names: a preset's, at `base`, without a credential, which the
+    /// client brings.
+    #[must_use]
+    pub fn unlisted(preset: &'static Preset, base: BaseUrl) -> Self {
+        let fields = preset.fields().map(|(name, value)| ProviderField { name, value });
+        Self {
+            name: preset.slug.clone(),
+            preset: Some(&preset.slug),
+            dialect: preset.dialect,
+            has_dialects: false,
+            origin: Origin::Http(base),
+            address: Address::Plain,
+            fields: fields.collect(),
+            credential: Credential::Fixed,
+            models: Vec::new(),
+            timeouts: ProviderSettings::default().timeouts(),
+            check: None,
+            tls: TlsFiles::default(),
+            model_rules: Vec::new(),
+        }
     }
 }
 

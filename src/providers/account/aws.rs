@@ -1,6 +1,6 @@
 //! Amazon Bedrock and SageMaker.
 
-use super::{Account, AccountContext, Listed, Rule, text_of};
+use super::context::{Account, AccountContext, Listed, Rule, text_of};
 use crate::base::Secret;
 use crate::providers::address::Address;
 use crate::providers::credential::{

@@ -1,6 +1,6 @@
 //! Azure `OpenAI` and Azure AI Foundry.
 
-use super::{Account, AccountContext, Listed, Rule, text_of};
+use super::context::{Account, AccountContext, Listed, Rule, text_of};
 use crate::base::Secret;
 use crate::providers::address::{AZURE_V1, Address};
 use crate::providers::credential::{Credential, Entra, ManagedIdentity, TokenSource};

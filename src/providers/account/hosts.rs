@@ -1,6 +1,6 @@
 //! Vendors whose address alone depends on the account.
 
-use super::{Account, AccountContext, Listed, Rule, text_of};
+use super::context::{Account, AccountContext, Listed, Rule, text_of};
 use crate::providers::address::Address;
 
 /// Settings of which each names an account's address.

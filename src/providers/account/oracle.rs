@@ -1,6 +1,6 @@
 //! Oracle's Generative AI.
 
-use super::{Account, AccountContext, Listed, Rule};
+use super::context::{Account, AccountContext, Listed, Rule};
 use crate::base::Secret;
 use crate::providers::credential::{Credential, OracleSigner, RsaKey};
 

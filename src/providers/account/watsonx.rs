@@ -1,6 +1,6 @@
 //! IBM watsonx.ai.
 
-use super::{Account, AccountContext, Listed, Rule, text_of};
+use super::context::{Account, AccountContext, Listed, Rule, text_of};
 use crate::providers::address::Address;
 use crate::providers::credential::{Credential, IbmKey, TokenSource};
 

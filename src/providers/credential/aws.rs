@@ -3,20 +3,16 @@
 //! Roles are taken through STS; the machine's own keys come from a web identity (EKS), from the
 //! container's endpoint (ECS, EKS Pod Identity) or from the instance's metadata (IMDSv2).
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-
+use super::aws_keys::{AwsKeys, sign_with};
 use super::calendar::parse_rfc3339;
+use super::error::{CredentialError, code_word};
 use super::escape::form;
-use super::{
-    CredentialError, Payload, Token, TokenRequest, TokenSource, TokenTransport, TokenValue,
-    UnsignedRequest, code_word, field,
-};
+use super::request::{Payload, UnsignedRequest};
+use super::token::{Token, TokenValue};
+use super::transport::{TokenRequest, TokenTransport};
 use crate::base::{Secret, is_field_value};
-use crate::providers::ProviderField;
 
 /// How long a role is taken for, in seconds; every role may be taken so long.
 const ROLE_SECONDS: &str = "3600";
@@ -27,85 +23,6 @@ const SESSION_SECONDS: &str = "60";
 const STS: &str = "AWS STS";
 const METADATA: &str = "the instance's metadata service";
 const CONTAINER: &str = "the container's credential service";
-
-/// Keys that sign.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::providers) struct AwsKeys {
-    pub access_key_id: String,
-    pub secret_access_key: Secret,
-    /// Comes with keys that live for a while.
-    pub session_token: Option<Secret>,
-}
-
-/// Where the keys of a signer come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::providers) enum SigningKeys {
-    Given(AwsKeys),
-    Fetched(Box<TokenSource>),
-}
-
-/// Signs for one service in one region.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::providers) struct AwsSigner {
-    pub region: String,
-    /// As signatures name it, such as `bedrock`.
-    pub service: &'static str,
-    pub keys: SigningKeys,
-}
-
-impl AwsSigner {
-    pub(super) fn sign(
-        &self,
-        call: &UnsignedRequest<'_>,
-        token: Option<&TokenValue>,
-    ) -> Result<Vec<ProviderField>, CredentialError> {
-        let keys = match (&self.keys, token) {
-            (SigningKeys::Given(keys), _)
-            | (SigningKeys::Fetched(_), Some(TokenValue::Aws(keys))) => keys,
-            (SigningKeys::Fetched(_), _) => return Err(CredentialError::NoToken),
-        };
-        sign_with(keys, &self.region, self.service, call)
-    }
-}
-
-/// The fields of a signed call: `authorization`, `x-amz-date`, and the session's token.
-fn sign_with(
-    keys: &AwsKeys,
-    region: &str,
-    service: &str,
-    call: &UnsignedRequest<'_>,
-) -> Result<Vec<ProviderField>, CredentialError> {
-    // Neither Bedrock nor SageMaker takes a signature that leaves the body out.
-    let Payload::Whole(body) = call.body else { return Err(CredentialError::Streamed) };
-    let unsignable = |_| CredentialError::Unsignable;
-    let identity = Credentials::new(
-        keys.access_key_id.clone(),
-        keys.secret_access_key.reveal(),
-        keys.session_token.as_ref().map(|token| token.reveal().to_owned()),
-        None,
-        "settings",
-    )
-    .into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name(service)
-        .time(UNIX_EPOCH + Duration::from_secs(call.now.as_secs()))
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|_| CredentialError::Unsignable)?
-        .into();
-    let separator = if call.query.is_some() { "?" } else { "" };
-    let query = call.query.unwrap_or_default();
-    let url = format!("https://{}{}{separator}{query}", call.authority, call.path);
-    // The authority may have a port that the URL's parser would drop; the field is what counts.
-    let content_type = call.content_type.map(|value| ("content-type", value));
-    let fields = [("host", call.authority)].into_iter().chain(content_type);
-    let request = SignableRequest::new(call.method, url, fields, SignableBody::Bytes(body))
-        .map_err(unsignable)?;
-    let (instructions, _) = sign(request, &params).map_err(unsignable)?.into_parts();
-    Ok(instructions.headers().map(|(name, value)| field(name, value.to_owned())).collect())
-}
 
 /// Where keys that live for a while come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

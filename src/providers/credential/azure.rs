@@ -1,7 +1,8 @@
 //! Azure: tokens of an Entra application or of the machine's identity, and the keys of Foundry.
 
 use super::grant::{post_form, request_token};
-use super::{CredentialError, Token, TokenRequest, TokenTransport, escape, field};
+use super::request::field;
+use super::{CredentialError, Token, TokenRequest, TokenTransport, escape};
 use crate::base::Secret;
 use crate::providers::ProviderField;
 

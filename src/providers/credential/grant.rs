@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::error::code_word;
 use super::escape::form;
-use super::{CredentialError, Token, TokenRequest, TokenResponse, TokenTransport, code_word};
+use super::{CredentialError, Token, TokenRequest, TokenResponse, TokenTransport};
 use crate::base::Secret;
 
 /// Longest life that is believed; beyond it a token is fetched anew all the same.

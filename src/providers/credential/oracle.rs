@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::calendar::http_date;
-use super::{CredentialError, Payload, RsaKey, UnsignedRequest, field};
+use super::request::field;
+use super::{CredentialError, Payload, RsaKey, UnsignedRequest};
 use crate::providers::ProviderField;
 
 /// The API key of a user in a tenancy.

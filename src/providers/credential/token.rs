@@ -1,0 +1,32 @@
+//! A credential that is fetched and expires.
+
+use std::time::Duration;
+
+use super::aws_keys::AwsKeys;
+use crate::base::{Secret, is_field_value};
+
+/// A credential that lives for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub(in crate::providers) value: TokenValue,
+    /// From then on it is of no use.
+    pub expires_at: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers) enum TokenValue {
+    /// Travels in `authorization`.
+    Bearer(Secret),
+    /// Signs.
+    Aws(AwsKeys),
+}
+
+impl Token {
+    /// A token that travels as it is; none if no header may hold it.
+    #[must_use]
+    pub fn bearer(text: &str, expires_at: Duration) -> Option<Self> {
+        let legal = !text.is_empty() && is_field_value(text);
+        let value = TokenValue::Bearer(Secret::new(text.to_owned()));
+        legal.then_some(Self { value, expires_at })
+    }
+}
