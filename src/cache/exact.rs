@@ -3,8 +3,6 @@
 //! Entries are evicted by `quick_cache` (S3-FIFO), weighed by their bytes, with a fair share for each
 //! virtual key. What belongs to an entry elsewhere goes when it goes: its question, its place on disk.
 
-use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,13 +12,13 @@ use quick_cache::sync::Cache as Table;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use super::error_controller::{ErrorController, SampledCheck};
-use super::journal::{Folder, Journal};
+use super::jobs::{Counts, Job};
 use super::owner_quotas::OwnerQuotas;
+use super::purge::Purge;
 use super::questions::{Neighbor, Questions};
 use super::served::{Served, ServedAnswers};
 use super::shadow::Observation;
 use super::verifier::MatchPolicy;
-use super::writer::{CacheWriter, Counts, Job};
 use super::{CacheLimits, Entry, Key, KeyBuilder, Question};
 use crate::inference::Embedding;
 
@@ -123,22 +121,6 @@ pub struct CacheStats {
     pub damaged_files: u64,
 }
 
-/// Which entries are to go: those that meet every condition given. Without one, all go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Purge {
-    /// Of this route.
-    pub route: Option<String>,
-    /// Stored for this virtual key.
-    pub key: Option<String>,
-    /// In this namespace.
-    pub namespace: Option<String>,
-    /// Stored by this request: its id in hexadecimal.
-    pub id: Option<String>,
-    /// At least so old, in seconds.
-    pub age_min: Option<u64>,
-}
-
 impl Cache {
     /// An empty cache that is lost with the process. Its keys are made with `secret`. Without a
     /// writer it has no semantic tier.
@@ -167,39 +149,10 @@ impl Cache {
         }))
     }
 
-    /// A cache that is lost with the process, and the thread that keeps its questions.
-    ///
-    /// # Errors
-    /// When there can be no thread.
-    pub fn start(limits: &CacheLimits, secret: [u8; 32]) -> io::Result<(Self, CacheWriter)> {
-        let cache = Self::in_memory(limits, secret);
-        let writer = cache.spawn_writer(None, Duration::ZERO)?;
-        Ok((cache, writer))
-    }
-
-    /// The cache that is kept in `folder`, and the thread that keeps it. What is there is loaded
-    /// while the cache is in use, but for what has expired by `now`. `fresh` becomes the folder's
-    /// secret if it has none.
-    ///
-    /// # Errors
-    /// The system's; `WouldBlock` where another process uses the folder.
-    pub fn open(
-        limits: &CacheLimits,
-        folder: &Path,
-        fresh: [u8; 32],
-        now: Duration,
-    ) -> io::Result<(Self, CacheWriter)> {
-        let folder = Folder::open(folder)?;
-        let cache = Self::in_memory(limits, folder.secret(fresh)?);
-        let writer = cache.spawn_writer(Some(Journal::new(folder)), now)?;
-        Ok((cache, writer))
-    }
-
-    fn spawn_writer(&self, journal: Option<Journal>, now: Duration) -> io::Result<CacheWriter> {
-        let writer = CacheWriter::start(self.clone(), journal, now)?;
-        // A cache has one writer: it was made a moment ago.
-        let _ = self.0.hooks.jobs.set(writer.jobs());
-        Ok(writer)
+    /// Sends what changes to the writer thread from now on.
+    pub(super) fn notify_writer(&self, jobs: SyncSender<Job>) {
+        // A cache has one writer, which starts with it.
+        let _ = self.0.hooks.jobs.set(jobs);
     }
 
     /// Takes over other bounds; a smaller one evicts.
@@ -427,23 +380,11 @@ impl Cache {
     }
 }
 
-impl Purge {
-    pub(super) fn meets(&self, entry: &Entry, now: Duration) -> bool {
-        let same = |wanted: &Option<String>, held: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| held == Some(wanted))
-        };
-        let labels = &entry.labels;
-        same(&self.route, labels.route.as_deref())
-            && same(&self.key, labels.key.as_deref())
-            && same(&self.namespace, labels.namespace.as_deref())
-            && self.id.as_ref().is_none_or(|id| *id == entry.id.to_string())
-            && self.age_min.is_none_or(|min| entry.age(now) >= Duration::from_secs(min))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::EntryLabels;
+    use std::io;
+
+    use super::super::{CacheWriter, EntryLabels};
     use super::*;
     use crate::base::IdSource;
 

@@ -20,6 +20,7 @@ mod lexicon;
 mod numeral;
 mod quantity;
 mod reader;
+mod relation;
 mod sequence;
 mod signs;
 mod spans;
@@ -39,6 +40,8 @@ pub(super) use grammar::passive;
 pub use grammar::{Gap, Mood};
 pub use lexicon::{OppositionSide, QuestionKind};
 pub use quantity::{Dimension, Quantity};
+pub use reader::is_foreign;
+pub use relation::RelationSide;
 pub use sequence::Term;
 pub use stem::is_misspelling;
 pub(super) use stem::stem;
@@ -85,32 +88,6 @@ pub struct Mark {
     pub role: RelationSide,
 }
 
-/// Which side of a relation a word stands on. `Subject` is any word that follows no such preposition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RelationSide {
-    /// Not the object of one of the prepositions below.
-    #[default]
-    Subject,
-    /// After `from`.
-    From,
-    /// After `to`, `into`, `onto`, `towards`.
-    To,
-    /// After `than`.
-    Than,
-    /// After `versus`, `vs`, `against`.
-    Versus,
-    /// After `by`.
-    By,
-    /// After `before` or `until`.
-    Before,
-    /// After `after` or `since`.
-    After,
-    /// After `over` or `above`.
-    Over,
-    /// After `under` or `below`.
-    Under,
-}
-
 /// A span that must be equal to the letter, as 63 bits of its BLAKE3 hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Span {
@@ -130,12 +107,6 @@ pub struct Word<'a> {
 }
 
 impl Profile {
-    /// Reads a question: the last user turn's text.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        reader::read(text)
-    }
-
     /// Content words in their order.
     pub fn words(&self) -> impl Iterator<Item = Word<'_>> {
         let stems = self.stems.split(' ').filter(|stem| !stem.is_empty());
@@ -215,13 +186,6 @@ impl Profile {
     }
 }
 
-/// True of a text that is not English: if a quarter of its letters is beyond the Latin script, or more
-/// of its function words are foreign than English.
-#[must_use]
-pub fn is_foreign(text: &str) -> bool {
-    reader::is_foreign(text)
-}
-
 /// True of function words and others that English texts have often. `word` is lower case.
 pub(super) fn is_common_word(word: &str) -> bool {
     lexicon::is_english(word)
@@ -236,7 +200,7 @@ pub fn version() -> u64 {
 }
 
 static VERSION: LazyLock<u64> = LazyLock::new(|| {
-    const SOURCES: [&str; 19] = [
+    const SOURCES: [&str; 20] = [
         include_str!("profile.rs"),
         include_str!("profile/closed.rs"),
         include_str!("profile/facts.rs"),
@@ -249,6 +213,7 @@ static VERSION: LazyLock<u64> = LazyLock::new(|| {
         include_str!("profile/numeral.rs"),
         include_str!("profile/quantity.rs"),
         include_str!("profile/reader.rs"),
+        include_str!("profile/relation.rs"),
         include_str!("profile/sequence.rs"),
         include_str!("profile/signs.rs"),
         include_str!("profile/spans.rs"),
@@ -275,7 +240,7 @@ mod tests {
     fn profile_version_covers_every_source() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cache/profile");
         let sources = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(sources, 18, "name the new file in `version`");
+        assert_eq!(sources, 19, "name the new file in `version`");
     }
 
     proptest! {

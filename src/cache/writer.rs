@@ -4,16 +4,16 @@
 //! dropped and counted: the answers in memory do not depend on it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::exact::Purge;
-use super::journal::Journal;
+use super::jobs::Job;
+use super::journal::{Folder, Journal};
 use super::segment::JournalRecord;
-use super::shadow::Observation;
-use super::{Cache, Entry, Key, Question};
+use super::{Cache, CacheLimits, Entry, Key, Question};
 use crate::base::BackgroundThread;
 
 /// Changes that wait, at most.
@@ -27,34 +27,6 @@ const IDLE: Duration = Duration::from_secs(1);
 /// the end are read up to there.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A message to the thread.
-pub(super) enum Job {
-    /// An answer was stored, with its question if it can be found by that.
-    Put(Key, Arc<Entry>, Option<Box<Question>>),
-    /// An entry of this partition is gone from memory.
-    Evicted(Key, Key),
-    /// What was stored before this time is to go.
-    Removed(Key, Duration),
-    /// Entries stored before this time that meet the conditions are to go.
-    Purge(Box<Purge>, Duration),
-    /// Two questions do not share an answer.
-    BlockedPair(Key, Key),
-    /// Shadow mode has seen something.
-    Observed(Box<Observation>),
-    Stop,
-}
-
-/// What became of the cache behind the shards.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Entries are still being loaded.
-    pub loading: AtomicBool,
-    /// Changes that were not kept: the queue or the disk was full.
-    pub dropped: AtomicU64,
-    /// Files that were cut at a bad record, or were none of ours.
-    pub damaged: AtomicU64,
-}
-
 /// Keeps the questions of a cache, and the cache on disk.
 pub struct CacheWriter {
     jobs: SyncSender<Job>,
@@ -63,7 +35,7 @@ pub struct CacheWriter {
 
 impl CacheWriter {
     /// Starts the thread: it loads what is on disk into `cache`, then does what it is told.
-    pub(super) fn start(cache: Cache, journal: Option<Journal>, now: Duration) -> io::Result<Self> {
+    fn start(cache: Cache, journal: Option<Journal>, now: Duration) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
         cache.counts().loading.store(journal.is_some(), Ordering::Release);
         let is_building = Arc::default();
@@ -73,13 +45,45 @@ impl CacheWriter {
         Ok(Self { jobs, thread })
     }
 
-    pub(super) fn jobs(&self) -> SyncSender<Job> {
-        self.jobs.clone()
-    }
-
     /// Writes what is left and ends; false if that takes longer than ten seconds.
     pub fn stop(self) -> bool {
         self.thread.stop_within(&self.jobs, Job::Stop, STOP_LIMIT)
+    }
+}
+
+impl Cache {
+    /// A cache that is lost with the process, and the thread that keeps its questions.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(limits: &CacheLimits, secret: [u8; 32]) -> io::Result<(Self, CacheWriter)> {
+        let cache = Self::in_memory(limits, secret);
+        let writer = cache.spawn_writer(None, Duration::ZERO)?;
+        Ok((cache, writer))
+    }
+
+    /// The cache that is kept in `folder`, and the thread that keeps it. What is there is loaded
+    /// while the cache is in use, but for what has expired by `now`. `fresh` becomes the folder's
+    /// secret if it has none.
+    ///
+    /// # Errors
+    /// The system's; `WouldBlock` where another process uses the folder.
+    pub fn open(
+        limits: &CacheLimits,
+        folder: &Path,
+        fresh: [u8; 32],
+        now: Duration,
+    ) -> io::Result<(Self, CacheWriter)> {
+        let folder = Folder::open(folder)?;
+        let cache = Self::in_memory(limits, folder.secret(fresh)?);
+        let writer = cache.spawn_writer(Some(Journal::new(folder)), now)?;
+        Ok((cache, writer))
+    }
+
+    fn spawn_writer(&self, journal: Option<Journal>, now: Duration) -> io::Result<CacheWriter> {
+        let writer = CacheWriter::start(self.clone(), journal, now)?;
+        self.notify_writer(writer.jobs.clone());
+        Ok(writer)
     }
 }
 

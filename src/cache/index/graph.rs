@@ -5,8 +5,7 @@
 use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::hnsw::{Hnsw, PointId};
 
-use super::StoredVector;
-use super::scan::{LENGTH, Match, Query, Slot, sort};
+use super::scan::{LENGTH, Match, Query, Slot, StoredVector, sort};
 use crate::inference::Kernels;
 
 /// Neighbours of a vector on each layer; twice as many on the lowest.

@@ -17,13 +17,10 @@ mod scan;
 use std::sync::Arc;
 
 use graph::Graph;
-pub use scan::{Match, Segment, Slot, stored};
+pub use scan::{Match, Segment, Slot, StoredVector, stored};
 use scan::{Query, sort};
 
 use crate::inference::{DIMENSIONS, Kernels, LANES};
-
-/// A vector as it is kept and stored: 127 stands for 0.25.
-pub type StoredVector = [i8; DIMENSIONS];
 
 /// Vectors of a segment from which on a graph is due. By the benchmark `index` a scan of so many takes
 /// 1.0 ms and a graph 1.1 ms, with a lower recall; of 250,000 0.4 and 0.8 ms, and of a million the scan

@@ -4,7 +4,6 @@
 //! by the next insert. Bits of free slots stay and are passed over. Room grows by an eighth, so that
 //! little of it is empty.
 
-use super::StoredVector;
 use crate::inference::{BLOCK, DIMENSIONS, Kernels, LANES, WORDS};
 
 /// Vectors that are looked at closely, at least, while there are as many. Of 64, sign bits miss the
@@ -20,6 +19,9 @@ const SCALE: f32 = 0.25;
 
 /// The length of a stored vector, but for rounding: 127 / [`SCALE`].
 pub(super) const LENGTH: f32 = 127.0 / SCALE;
+
+/// A vector as it is kept and stored: 127 stands for 0.25.
+pub type StoredVector = [i8; DIMENSIONS];
 
 /// Where a vector is kept, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::RelationSide;
+use super::relation::RelationSide;
 use super::table::WordTable;
 
 /// A side of an opposition: two questions whose words stand on different sides have different answers.

@@ -15,7 +15,15 @@ const TOKENS_MAX: usize = 4 * WORDS_MAX;
 /// Letters of a stem that are kept. Longer ones are cut, which marks the profile.
 const STEM_BYTES_MAX: usize = 64;
 
-pub(super) fn read(text: &str) -> Profile {
+impl Profile {
+    /// Reads a question: the last user turn's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        read(text)
+    }
+}
+
+fn read(text: &str) -> Profile {
     let head = head(text);
     let (mut spans, words, has_more_spans) = spans::take(head);
     let (tokens, has_more_tokens) = token::split(&words, TOKENS_MAX);
@@ -77,8 +85,10 @@ pub(super) fn read(text: &str) -> Profile {
     }
 }
 
-/// True if a text is not English.
-pub(super) fn is_foreign(text: &str) -> bool {
+/// True of a text that is not English: if a quarter of its letters is beyond the Latin script, or more
+/// of its function words are foreign than English.
+#[must_use]
+pub fn is_foreign(text: &str) -> bool {
     let (tokens, _) = token::split(head(text), TOKENS_MAX);
     language::is_foreign(text, &tokens)
 }
