@@ -16,8 +16,8 @@ use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 use monoio::net::TcpStream;
 
-use super::pool::ConnectionCounts;
-use super::resolver::{Resolver, lookup};
+use super::connection_counts::ConnectionCounts;
+use super::resolver::{HostName, Resolver, lookup};
 use super::stream::Connection;
 use super::timer;
 use super::tls::TlsConnector;
@@ -27,15 +27,6 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Addresses tried for one connection, at most.
 const ADDRESSES_MAX: usize = 8;
-
-/// What a connection is made to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostName {
-    /// A literal address.
-    Address(IpAddr),
-    /// A name to look up.
-    Dns(String),
-}
 
 /// A host and port to connect to, and TLS if it is used.
 #[derive(Clone, Debug)]

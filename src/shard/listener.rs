@@ -34,9 +34,21 @@ const CLIENTS_MIN: RawFd = 4;
 /// Descriptors from this number on are kept back.
 static RESERVE_START: AtomicI32 = AtomicI32::new(RawFd::MAX);
 
+/// Raises the soft limit of open files to the hard one and returns it. Listeners that are bound
+/// afterwards keep a part of them back.
+///
+/// # Errors
+/// The system's.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let (_, hard) = rlimit::Resource::NOFILE.get()?;
+    rlimit::Resource::NOFILE.set(hard, hard)?;
+    limit_descriptors(hard);
+    Ok(hard)
+}
+
 /// Keeps a part of the process's descriptors back from clients. The kernel gives the lowest free
 /// number, so that a high number tells that those below are in use; asking costs nothing.
-pub(super) fn limit_descriptors(files: u64) {
+fn limit_descriptors(files: u64) {
     let files = RawFd::try_from(files).unwrap_or(RawFd::MAX);
     let reserve = (files / RESERVE_DIVISOR).min(RESERVE_MAX);
     RESERVE_START.store(files.saturating_sub(reserve), Ordering::Relaxed);

@@ -8,6 +8,7 @@
 //! SQPOLL, fixed files, multishot receives and SEND_ZC, none of which showed a gain on this job.
 
 mod busy_poll;
+mod connection_counts;
 mod dial;
 mod distrust;
 mod listener;
@@ -23,15 +24,14 @@ mod tls;
 mod virtual_time;
 mod writer;
 
-pub use dial::{DialError, Dialer, HostName, Peer};
+pub use dial::{DialError, Dialer, Peer};
 pub use distrust::Distrust;
-pub use listener::{AcceptError, Listener, bind_free};
+pub use listener::{AcceptError, Listener, bind_free, raise_file_limit};
 pub use mailbox::{Mailbox, Sender, mailbox};
 pub use memory::{Script, Step, Tape};
 pub use pool::{Pool, PoolEvent, PoolLimits, Pooled};
-pub use runtime::{
-    Driver, ShardError, ShardOptions, available_cores, probe_driver, raise_file_limit, run, spawn,
-};
+pub use resolver::HostName;
+pub use runtime::{Driver, ShardError, ShardOptions, available_cores, probe_driver, run, spawn};
 pub use stream::{Connection, Reader, ShutdownHandle};
 pub use timer::{TimedOut, Watchdog, sleep, within};
 pub use tls::{

@@ -6,10 +6,10 @@
 //! a connection is never used again, and its provider is distrusted (see `distrust.rs`).
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::connection_counts::OpenConnectionGuard;
 use super::dial::{DialError, Dialer, Peer};
 use super::distrust::Distrust;
 use super::stream::{Connection, IdleState};
@@ -56,45 +56,6 @@ impl Pooled {
     pub fn discard_for_surplus(self, pool: &Pool) {
         self.open.count_surplus();
         pool.distrust();
-    }
-}
-
-/// Counts the connections of one shard to providers.
-#[derive(Default)]
-pub(super) struct ConnectionCounts {
-    open: Cell<i64>,
-    surplus: Cell<u64>,
-}
-
-impl ConnectionCounts {
-    /// Connections that are open now.
-    pub(super) fn open_count(&self) -> i64 {
-        self.open.get()
-    }
-
-    /// Connections closed so far because of bytes that no request asked for.
-    pub(super) fn surplus_count(&self) -> u64 {
-        self.surplus.get()
-    }
-}
-
-/// Counts a connection as open for as long as it lives.
-struct OpenConnectionGuard(Rc<ConnectionCounts>);
-
-impl OpenConnectionGuard {
-    fn new(counts: &Rc<ConnectionCounts>) -> Self {
-        counts.open.set(counts.open.get() + 1);
-        Self(Rc::clone(counts))
-    }
-
-    fn count_surplus(&self) {
-        self.0.surplus.set(self.0.surplus.get() + 1);
-    }
-}
-
-impl Drop for OpenConnectionGuard {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
     }
 }
 

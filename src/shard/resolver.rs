@@ -21,6 +21,15 @@ use crate::base::Instant;
 /// How long a failed look-up is believed.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 
+/// The host that a connection is made to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostName {
+    /// A literal address.
+    Address(IpAddr),
+    /// A name to look up.
+    Dns(String),
+}
+
 type Resolution = Result<Rc<[IpAddr]>, Rc<str>>;
 
 struct Entry {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use monoio::blocking::DefaultThreadPool;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
-use super::{busy_poll, listener};
+use super::busy_poll;
 use crate::base::log_message;
 
 /// Threads that run blocking name look-ups for one shard, at most.
@@ -155,16 +155,4 @@ fn push(ring: &mut io_uring::IoUring, operation: &io_uring::squeue::Entry) -> io
 pub fn available_cores() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     cores.into_iter().map(|core| core.id).collect()
-}
-
-/// Raises the soft limit of open files to the hard one and returns it. Listeners that are bound
-/// afterwards keep a part of them back.
-///
-/// # Errors
-/// The system's.
-pub fn raise_file_limit() -> io::Result<u64> {
-    let (_, hard) = rlimit::Resource::NOFILE.get()?;
-    rlimit::Resource::NOFILE.set(hard, hard)?;
-    listener::limit_descriptors(hard);
-    Ok(hard)
 }

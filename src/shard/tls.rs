@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
-use super::dial::HostName;
+use super::resolver::HostName;
 
 /// One side of a TLS connection.
 pub(super) struct TlsSession {
