@@ -10,54 +10,32 @@
 
 mod candle;
 mod checkpoint;
+mod embedder;
 mod embedding;
+mod error;
 mod fetch;
 mod fused;
+mod limits;
 mod pool;
 #[cfg(test)]
 mod samples;
 mod tokenizer;
 mod vectors;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use checkpoint::Checkpoint;
+pub use embedder::Embedder;
 use embedding::check_tokens;
 pub use embedding::{Embedding, TokenIds};
+pub use error::{EmbedError, ModelError};
 pub use fetch::{FetchError, FetchedFile, FileSource, MODEL_FILES, MODEL_NAME, fetch_model};
+pub use limits::{DIMENSIONS, TEXT_BYTES_MAX, TOKENS_MAX};
 pub use pool::{
     Cancel, EmbedReply, EmbedRequest, EmbedderPool, PoolCounts, PoolOptions, SubmitError, Submitter,
 };
-pub use tokenizer::{TEXT_BYTES_MAX, Tokenizer};
+pub use tokenizer::Tokenizer;
 pub use vectors::{BLOCK, Kernels, LANES, WORDS};
-
-/// Numbers in an [`Embedding`].
-pub const DIMENSIONS: usize = 384;
-
-/// Tokens of a text that are read, `[CLS]` and `[SEP]` included; what comes after does not count.
-/// 256 is what all-MiniLM-L6-v2 was published with (its card, 2021).
-pub const TOKENS_MAX: usize = 256;
-
-/// Turns token ids into vectors. One thread's own: working memory is inside.
-pub trait Embedder: Send {
-    /// Name and version of the arithmetic. Vectors of two versions may differ in their last digits
-    /// and are not to be mixed where that matters.
-    fn version(&self) -> &'static str;
-
-    /// Sequences that are best embedded together; more may be given.
-    fn batch_max(&self) -> usize;
-
-    /// One vector for each sequence, in their order.
-    ///
-    /// # Errors
-    /// When a sequence is empty, longer than [`TOKENS_MAX`] or names an id the model has not; then
-    /// none is embedded.
-    fn embed(&mut self, sequences: &[TokenIds]) -> Result<Vec<Embedding>, EmbedError>;
-
-    /// An embedder for another thread, of the same weights in the same memory.
-    fn share(&self) -> Box<dyn Embedder>;
-}
 
 /// A kind of embedder.
 #[derive(Clone, Copy, Debug)]
@@ -119,117 +97,4 @@ impl LocalModel {
         let mut embeddings = self.embedder.embed(&[ids])?;
         embeddings.pop().ok_or(EmbedError::TokenCount { count })
     }
-}
-
-/// Why a model cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// A file of the model is missing or unreadable.
-    #[error("cannot read {}: {source}; `ringgate models fetch` brings the model", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file is larger than any model's.
-    #[error("{} has {bytes} bytes, expected at most {bytes_max}", path.display())]
-    Size {
-        /// Which.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The bound.
-        bytes_max: u64,
-    },
-    /// The configuration is not that of a model the embedders are written for.
-    #[error("{} is not a configuration of MiniLM's shape: {reason}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The weights are no safetensors file, or a truncated one.
-    #[error("{} is not a whole safetensors file: {reason}", path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A tensor is missing, or has another type or shape than the configuration says.
-    #[error("tensor {name} of {}: {reason}", path.display())]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The vocabulary cannot be read.
-    #[error("{} is not a tokenizer: {reason}", path.display())]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The CPU lacks the instructions.
-    #[error("this CPU has neither AVX-512 with VNNI nor AVX2, which the fused embedder needs")]
-    Cpu,
-    /// The reference implementation refused the model.
-    #[error("candle cannot load the model: {reason}")]
-    Candle {
-        /// What it said.
-        reason: String,
-    },
-}
-
-/// Why a text has no vector.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EmbedError {
-    /// More text than is ever read.
-    #[error("expected at most {TEXT_BYTES_MAX} bytes of text, got {bytes}")]
-    TextSize {
-        /// Its size.
-        bytes: usize,
-    },
-    /// The vocabulary could not take the text apart.
-    #[error("the tokenizer failed: {reason}")]
-    Tokenizer {
-        /// What it said.
-        reason: String,
-    },
-    /// A sequence that no embedder takes.
-    #[error("expected 1 to {TOKENS_MAX} tokens, got {count}")]
-    TokenCount {
-        /// How many there were.
-        count: usize,
-    },
-    /// The tokenizer is not that of the model.
-    #[error("token {id} is not in the model's vocabulary of {vocabulary}")]
-    TokenId {
-        /// The id.
-        id: u32,
-        /// How many words the model has.
-        vocabulary: usize,
-    },
-    /// The reference implementation failed.
-    #[error("candle failed: {reason}")]
-    Candle {
-        /// What it said.
-        reason: String,
-    },
-    /// The embedder has a bug, of which standard error tells.
-    #[error("the embedder panicked")]
-    Panicked,
-    /// Nobody waits for it any more: cancelled, or past its deadline.
-    #[error("given up before an embedder thread had time for it")]
-    Abandoned,
-    /// The embedder threads have ended.
-    #[error("the embedder threads have ended")]
-    Stopped,
 }

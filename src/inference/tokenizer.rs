@@ -5,11 +5,7 @@ use std::path::Path;
 use tokenizers::{TruncationParams, utils::truncation::TruncationDirection};
 
 use super::checkpoint::read;
-use super::{EmbedError, ModelError, TOKENS_MAX, TokenIds};
-
-/// Bytes of a text that is taken apart. 256 tokens of English are 1.1 KB; the rest is room for long
-/// words and for scripts that take three bytes a letter.
-pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+use super::{EmbedError, ModelError, TEXT_BYTES_MAX, TOKENS_MAX, TokenIds};
 
 /// A model's vocabulary. Reading from it needs no exclusive access: threads may share one.
 pub struct Tokenizer(tokenizers::Tokenizer);

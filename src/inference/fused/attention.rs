@@ -7,7 +7,7 @@
 #![expect(clippy::needless_range_loop, reason = "several arrays are walked side by side")]
 
 use super::simd::{Simd, Stage, power_of_two, row_groups, with_row_count};
-use super::{HEAD_WIDTH, HEADS, HIDDEN};
+use super::widths::{HEAD_WIDTH, HEADS, HIDDEN};
 
 /// Numbers of a token's row: its query, key and value.
 const ROW: usize = 3 * HIDDEN;

@@ -6,7 +6,7 @@ use super::attention::{Attend, AttentionWorkspace};
 use super::linear::{Activation, Activations, Linear, PackedLinear, Quantize};
 use super::norm::{AddAndNormalize, LayerNorm};
 use super::simd::Simd;
-use super::{FEED_FORWARD, HIDDEN};
+use super::widths::{FEED_FORWARD, HIDDEN};
 use crate::inference::{
     Checkpoint, EmbedError, Embedder, Embedding, ModelError, TOKENS_MAX, TokenIds, check_tokens,
 };

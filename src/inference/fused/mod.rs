@@ -18,17 +18,9 @@ mod norm;
 mod simd;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
+mod widths;
 
 use super::{Checkpoint, Embedder, ModelError};
-
-/// Width of a token's state.
-const HIDDEN: usize = super::DIMENSIONS;
-/// Attention heads.
-const HEADS: usize = 12;
-/// Width of a head.
-const HEAD_WIDTH: usize = HIDDEN / HEADS;
-/// Width between the two feed-forward layers.
-const FEED_FORWARD: usize = 4 * HIDDEN;
 
 /// True if this CPU has instructions that the pass is written for.
 #[must_use]
