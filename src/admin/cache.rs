@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{AdminState, refusal};
+use super::refusal::refusal;
+use super::state::AdminState;
 use crate::base::unix_now;
 use crate::cache::{CacheStats, ErrorStats, Purge};
 use crate::inference::PoolCounts;

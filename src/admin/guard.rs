@@ -12,7 +12,8 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{AdminState, refusal};
+use super::refusal::refusal;
+use super::state::AdminState;
 
 /// Lets a request pass if it names this listener as an operator does.
 pub(super) async fn check_host(

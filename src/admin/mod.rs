@@ -9,44 +9,26 @@
 mod cache;
 mod guard;
 mod listener;
+mod refusal;
+mod state;
 mod targets;
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
+use axum::Router;
 use axum::extract::{self, DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde_json::json;
 
 use crate::base::Secret;
-use crate::cache::{Cache, Semantic};
-use crate::routing::TargetRegistry;
-use crate::telemetry::MetricsRegistry;
 
-/// What the pages show.
-#[derive(Clone)]
-pub struct AdminState {
-    /// All metrics.
-    pub metrics: Arc<MetricsRegistry>,
-    /// True while every shard listens and none drains.
-    pub ready: Arc<AtomicBool>,
-    /// The cache of all shards.
-    pub cache: Cache,
-    /// Its semantic tier.
-    pub semantic: Semantic,
-    /// What is known of the targets of routes.
-    pub targets: TargetRegistry,
-    /// What the admin API asks for, if anything.
-    pub token: Option<Secret>,
-    /// Names under which the admin API may be called besides addresses and `localhost`.
-    pub hosts: Vec<String>,
-}
+use refusal::refusal;
+
+pub use state::AdminState;
 
 /// Longest body of a request: conditions of a purge.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -94,13 +76,6 @@ async fn check_token(
     let message = "expected the admin token as a bearer token";
     let answer = refusal(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
     ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response()
-}
-
-/// An error as the admin API answers it.
-fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
-    let kind = "invalid_request_error";
-    let error = json!({ "message": message, "type": kind, "param": null, "code": code });
-    (status, Json(json!({ "error": error }))).into_response()
 }
 
 async fn readiness(extract::State(state): extract::State<AdminState>) -> impl IntoResponse {

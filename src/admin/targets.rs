@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State as Extract;
 
-use super::AdminState;
+use super::state::AdminState;
 use crate::base::Instant;
 use crate::routing::{BreakerState, TargetReport};
 

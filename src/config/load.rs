@@ -2,13 +2,13 @@
 //!
 //! Relative paths in the file start at its directory. Files are read whole and have a bound.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::Settings;
 use super::interpolate::Sources;
+use super::overrides::Overrides;
 use super::sections::Sections;
 use crate::base::{Problem, Problems, open_to_read};
 
@@ -41,17 +41,6 @@ pub enum LoadError {
     /// The settings have problems, one per line.
     #[error("{}", in_lines(.0))]
     Refused(Vec<Problem>),
-}
-
-/// What the command line says instead of the file.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Overrides {
-    /// Instead of `server.listen`.
-    pub listen: Option<SocketAddr>,
-    /// Instead of `server.admin_listen`.
-    pub admin_listen: Option<SocketAddr>,
-    /// Instead of `server.shards`.
-    pub shards: Option<usize>,
 }
 
 impl Settings {

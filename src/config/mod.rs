@@ -9,6 +9,7 @@ mod egress;
 mod interpolate;
 mod load;
 mod log;
+mod overrides;
 #[cfg(test)]
 mod reference;
 mod sections;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 
 pub use admin::Admin;
 pub use egress::Egress;
-pub use load::{LoadError, Overrides};
+pub use load::LoadError;
 pub use log::RequestLog;
+pub use overrides::Overrides;
 pub use server::{Server, ServerTlsFiles};
 
 use crate::cache::{CacheLimits, SemanticLimits};

@@ -17,19 +17,18 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::base::BackgroundThread;
-use crate::providers::{Provider, TokenUpdate};
+use crate::providers::Provider;
 use crate::telemetry::MetricsRegistry;
 
 use refresh_loop::{Job, RefreshLoop};
+
+pub use refresh_loop::DeliverToken;
 
 /// Things the thread may have unread.
 const QUEUE_JOBS: usize = 64;
 
 /// The end of the process waits so long for the thread.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
-
-/// Hands an update of the provider of that name to all shards; false if one could not take it.
-pub type DeliverToken = Box<dyn FnMut(&str, &TokenUpdate) -> bool + Send>;
 
 /// The thread that refreshes the tokens of all providers.
 pub struct CredentialRefresher {

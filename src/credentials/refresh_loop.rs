@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use super::DeliverToken;
 use super::network::Network;
 use super::renewal::{renew_after, retry_after};
 use crate::base::{Instant, log_message, random_secret, unix_now};
@@ -26,6 +25,9 @@ const FETCH_MAX: Duration = Duration::from_secs(60);
 
 /// Fetches under way, at most.
 const FETCHES_MAX: usize = 16;
+
+/// Hands an update of the provider of that name to all shards; false if one could not take it.
+pub type DeliverToken = Box<dyn FnMut(&str, &TokenUpdate) -> bool + Send>;
 
 /// A message to the thread.
 pub(super) enum Job {

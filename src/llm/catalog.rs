@@ -19,39 +19,14 @@ use std::sync::{Arc, LazyLock};
 pub use abilities::{Abilities, Ability};
 #[cfg(test)]
 pub(in crate::llm) use card::Factors;
-pub use card::{Factor, Mode, ModelCard};
+pub use card::{CatalogSource, Factor, Mode, ModelCard};
 pub use settings::{ModelSettings, PriceSettings, PricedTier};
 
 use names::Lookup;
+use read::{BuiltIn, Vendor};
 
 /// Longest name of a model that is looked for, in bytes.
 const NAME_BYTES_MAX: usize = 256;
-
-/// A package that rows of the built-in part come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CatalogSource {
-    /// Its name.
-    pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
-    /// As of when, `YYYY-MM-DD`.
-    pub date: &'static str,
-}
-
-/// The models of one vendor, sorted by name without regard to case.
-#[derive(Clone, Debug)]
-struct Vendor {
-    name: String,
-    cards: Vec<ModelCard>,
-}
-
-/// What the program brings.
-#[derive(Debug)]
-struct BuiltIn {
-    sources: Vec<CatalogSource>,
-    /// Sorted by name.
-    vendors: Vec<Vendor>,
-}
 
 /// Read when first asked for: 7 ms and 5 MiB (Zen 4, one core), so not by a request.
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {

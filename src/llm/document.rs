@@ -7,15 +7,9 @@
 
 use simd_json::tape::{Object, Value};
 
-use super::error::JsonError;
+use super::error::{JsonError, KEYS_MAX};
 use super::members::Members;
 use super::node::Node;
-
-/// Most levels of arrays and objects, the top-level object included.
-pub(super) const DEPTH_MAX: usize = 128;
-
-/// Most top-level members of a request. Published requests have fewer than 50.
-pub(super) const KEYS_MAX: usize = 512;
 
 /// Up to here comparing every key with every other is cheaper than sorting them.
 const KEYS_FEW: usize = 32;

@@ -2,7 +2,11 @@
 
 use serde::de::IgnoredAny;
 
-use super::document::{DEPTH_MAX, KEYS_MAX};
+/// Most levels of arrays and objects, the top-level object included.
+pub(super) const DEPTH_MAX: usize = 128;
+
+/// Most top-level members of a request. Published requests have fewer than 50.
+pub(super) const KEYS_MAX: usize = 512;
 
 /// Longest key name an error repeats, in characters.
 const KEY_CHARACTERS_MAX: usize = 64;

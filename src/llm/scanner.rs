@@ -10,8 +10,8 @@
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
 use super::answer_outline::{AnswerOutline, ChunkOutline};
-use super::document::{DEPTH_MAX, Document};
-use super::error::JsonError;
+use super::document::Document;
+use super::error::{DEPTH_MAX, JsonError};
 use super::node::Node;
 use super::outline::Outline;
 
@@ -142,7 +142,7 @@ mod tests {
     use serde::de::IgnoredAny;
 
     use super::super::Usage;
-    use super::super::document::KEYS_MAX;
+    use super::super::error::KEYS_MAX;
     use super::*;
 
     fn request(body: &str) -> Result<Outline, JsonError> {

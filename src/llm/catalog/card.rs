@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::hours::Hours;
-use super::{Abilities, Ability, CatalogSource};
+use super::{Abilities, Ability};
 use crate::llm::price::Prices;
 
 /// What a model is for.
@@ -37,6 +37,17 @@ pub enum Mode {
     Ocr,
     /// Searches of the web.
     Search,
+}
+
+/// A package that rows of the built-in part come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogSource {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// As of when, `YYYY-MM-DD`.
+    pub date: &'static str,
 }
 
 /// What is known of one model at one vendor.

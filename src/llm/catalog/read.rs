@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::card::Factors;
 use super::hours::Hours;
-use super::{Abilities, Ability, BuiltIn, CatalogSource, Mode, ModelCard, Vendor};
+use super::{Abilities, Ability, CatalogSource, Mode, ModelCard};
 use crate::llm::price::{PicoUsd, Prices, Rate};
 
 /// Vendors whose rows leave out no ability to read more than text, so that what is missing cannot be
@@ -27,6 +27,21 @@ const TELL_ALL: [&str; 11] = [
     "x-ai",
     "z-ai",
 ];
+
+/// The models of one vendor, sorted by name without regard to case.
+#[derive(Clone, Debug)]
+pub(super) struct Vendor {
+    pub name: String,
+    pub cards: Vec<ModelCard>,
+}
+
+/// What the program brings.
+#[derive(Debug)]
+pub(super) struct BuiltIn {
+    pub sources: Vec<CatalogSource>,
+    /// Sorted by name.
+    pub vendors: Vec<Vendor>,
+}
 
 /// The built-in part of the catalogue from its file.
 pub(super) fn built_in(text: &'static str) -> Result<BuiltIn, serde_json::Error> {
