@@ -16,9 +16,9 @@ use tokio::time::Sleep;
 
 use super::events::EventScanner;
 use super::options::Kind;
+use super::progress::Progress;
 use super::tally::{CACHE_STATUSES, Failure};
 use super::target::Target;
-use super::worker::Progress;
 use crate::framing::{BodyDecoder, Framing};
 use crate::wire::Wire;
 

@@ -9,6 +9,7 @@ mod mix;
 mod options;
 mod plot;
 mod process;
+mod progress;
 mod report;
 mod request;
 mod table;
@@ -33,8 +34,10 @@ pub(crate) use table::align;
 pub(crate) use tally::Tally;
 
 use process::Usage;
+use progress::{Counts, Progress};
+use report::Sample;
 use target::Target;
-use worker::{Counts, Run, Schedule};
+use worker::{Run, Schedule};
 
 /// How often the progress line moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -56,14 +59,6 @@ pub struct RunOptions {
 pub(crate) struct Measured {
     pub report: Report,
     pub tally: Tally,
-}
-
-/// One moment of a run.
-struct Sample {
-    at: Instant,
-    counts: Counts,
-    target: Option<Usage>,
-    loader_cpu_ns: u64,
 }
 
 /// The `run` command.
@@ -104,7 +99,7 @@ pub(crate) fn run(options: &LoadOptions, url: &str, pids: &[u32]) -> anyhow::Res
         timeout: options.timeout,
         requests,
         schedule,
-        progress: worker::Progress::default(),
+        progress: Progress::default(),
         sent: AtomicU64::new(0),
     });
     let mut threads = Threads::spawn(&run, options)?;

@@ -1,13 +1,23 @@
 //! The result of a run as plain numbers: what `--json` writes and the table shows.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::Sample;
 use super::options::{Kind, LoadOptions};
+use super::process::Usage;
+use super::progress::Counts;
 use super::tally::{CACHE_STATUSES, FAILURES, Tally};
+
+/// One moment of a run.
+pub struct Sample {
+    pub at: Instant,
+    pub counts: Counts,
+    pub target: Option<Usage>,
+    pub loader_cpu_ns: u64,
+}
 
 /// A distribution of times, in microseconds.
 #[derive(Clone, Debug, Serialize)]

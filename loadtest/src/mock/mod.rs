@@ -7,18 +7,21 @@
 
 mod answer;
 mod connection;
+mod counters;
 mod dialects;
 mod fault;
 mod options;
+mod plan;
 mod reply;
 mod request;
+mod serve;
+mod service;
 mod shape;
 mod vendor_reply;
 
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,8 +31,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+pub use counters::Stats;
 pub use fault::Fault;
 pub use options::MockOptions;
+
+use counters::Counters;
+use service::{Open, Service};
 
 use crate::timer::Timer;
 use crate::tls::Identity;
@@ -37,44 +44,6 @@ use crate::wire::Wire;
 
 /// Connections that may wait in each listener's queue.
 const BACKLOG: u32 = 4096;
-
-/// What the mock has seen since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Stats {
-    /// Connections open now, the one that asks included.
-    pub connections_open: u64,
-    /// Requests whose head arrived.
-    pub requests_started: u64,
-    /// Requests dealt with to the end, intended faults included.
-    pub requests_finished: u64,
-    /// Requests whose client left before the end of the answer.
-    pub requests_aborted: u64,
-    /// Bytes received, heads included; after decryption with TLS.
-    pub bytes_in: u64,
-}
-
-/// Counters of all threads. Relaxed: they are statistics and order nothing.
-#[derive(Default)]
-struct Counters {
-    connections_open: AtomicU64,
-    requests_started: AtomicU64,
-    requests_finished: AtomicU64,
-    requests_aborted: AtomicU64,
-    bytes_in: AtomicU64,
-}
-
-impl Counters {
-    fn read(&self) -> Stats {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats {
-            connections_open: get(&self.connections_open),
-            requests_started: get(&self.requests_started),
-            requests_finished: get(&self.requests_finished),
-            requests_aborted: get(&self.requests_aborted),
-            bytes_in: get(&self.bytes_in),
-        }
-    }
-}
 
 /// A mock that runs on its own threads until dropped; dropping closes every connection.
 pub struct RunningMock {
@@ -210,14 +179,14 @@ impl Shard {
         });
     }
 
-    fn open(&self) -> io::Result<(TcpListener, Arc<connection::Service>)> {
+    fn open(&self) -> io::Result<(TcpListener, Arc<Service>)> {
         let socket =
             if self.listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.set_reuseport(true)?;
         socket.bind(self.listen)?;
         let listener = socket.listen(BACKLOG)?;
-        let service = connection::Service::new(
+        let service = Service::new(
             self.options.clone(),
             self.seed,
             Timer::start()?,
@@ -227,11 +196,7 @@ impl Shard {
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    service: &Arc<connection::Service>,
-    tls: Option<TlsAcceptor>,
-) {
+async fn accept(listener: &TcpListener, service: &Arc<Service>, tls: Option<TlsAcceptor>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely: a pause lets some close.
@@ -242,7 +207,7 @@ async fn accept(
         let _ = stream.set_nodelay(true);
         let (service, tls) = (Arc::clone(service), tls.clone());
         tokio::spawn(async move {
-            let open = connection::Open::count(&service);
+            let open = Open::count(&service);
             let wire = match tls {
                 None => Wire::Plain(stream),
                 Some(acceptor) => match acceptor.accept(stream).await {
@@ -251,7 +216,7 @@ async fn accept(
                     Err(_) => return,
                 },
             };
-            connection::serve(wire, open).await;
+            serve::serve(wire, open).await;
         });
     }
 }

@@ -1,27 +1,18 @@
 //! Sending of an answer, right or wrong.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answer::{JsonAnswer, StreamAnswer, write_json};
+use super::answer::{StreamAnswer, write_json};
 use super::connection::{Connection, Gone, Next};
-use super::dialects::{Body, Reply};
+use super::dialects::Body;
 use super::fault::Fault;
+use super::plan::Plan;
 use super::request::Head;
 use super::{shape, vendor_reply};
 
 /// Output is sent when it has grown this far.
 const WRITE_BYTES: usize = 64 << 10;
 const HUGE_HEAD_BYTES: usize = 256 << 10;
-
-/// The answer to give, known once the body has been read.
-pub enum Plan {
-    Json { answer: Arc<JsonAnswer>, prompt_tokens: u64 },
-    Stream { answer: Arc<StreamAnswer>, prompt_tokens: u64, include_usage: bool },
-    Built { status: &'static str, body: Vec<u8> },
-    Bytes(u64),
-    Reply(Box<Reply>),
-}
 
 impl Connection {
     /// Sends the right answer.

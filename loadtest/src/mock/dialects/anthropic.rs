@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::anthropic_messages::read_messages;
+use super::anthropic_messages::{SECRET, read_messages, texts};
 use super::asked::{Asked, Choice, Format, Tool};
 use super::frames::{Events, named_sse};
 use super::path::AnthropicPlace;
@@ -54,8 +54,6 @@ const COUNT_MEMBERS: &[&str] = &[
 const BETA_MEMBERS: &[&str] = &["context_management", "mcp_servers", "fallbacks"];
 const CACHE_MARKS_MAX: usize = 4;
 const THINKING_TOKENS_LEAST: i64 = 1024;
-/// What a redacted thought is sealed by.
-pub const SECRET: &str = "a thought that is not told";
 
 /// `messages`, wherever they are served.
 pub struct Messages<'a>(pub &'a AnthropicPlace);
@@ -341,30 +339,6 @@ fn check_cache_marks(root: &Node) -> Result<(), Refusal> {
         )));
     }
     Ok(())
-}
-
-/// A string or blocks of text.
-pub fn texts(content: &Node) -> Result<Vec<String>, Refusal> {
-    if let Value::String(text) = content.value {
-        return Ok(vec![text.clone()]);
-    }
-    let text = |block: Node| {
-        block.only(&["type", "text", "cache_control", "citations"])?;
-        block.need("type")?.one_of(&["text"])?;
-        filled(&block.need("text")?)
-    };
-    content.items()?.into_iter().map(text).collect()
-}
-
-/// A text that is not blank.
-pub fn filled(text: &Node) -> Result<String, Refusal> {
-    match text.text()? {
-        "" => Err(Refusal::rule("messages: text content blocks must be non-empty")),
-        text if text.trim().is_empty() => {
-            Err(Refusal::rule("messages: text content blocks must contain non-whitespace text"))
-        }
-        text => Ok(text.to_owned()),
-    }
 }
 
 fn tools(root: &Node) -> Result<Vec<Tool>, Refusal> {

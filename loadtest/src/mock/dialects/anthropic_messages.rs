@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::anthropic::{SECRET, filled, texts};
 use super::asked::{Asked, Part, Role};
 use super::reading::{Node, Refusal, is_name};
 use super::script::{is_base64, signature};
+
+/// What a redacted thought is sealed by.
+pub const SECRET: &str = "a thought that is not told";
 
 const PICTURES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 
@@ -281,4 +283,28 @@ fn source(source: &Node, media_types: &[&str]) -> Result<Part, Refusal> {
             }
         };
     Ok(Part::Media { media_type: media_type.to_owned(), data: data.to_owned() })
+}
+
+/// A string or blocks of text.
+pub fn texts(content: &Node) -> Result<Vec<String>, Refusal> {
+    if let Value::String(text) = content.value {
+        return Ok(vec![text.clone()]);
+    }
+    let text = |block: Node| {
+        block.only(&["type", "text", "cache_control", "citations"])?;
+        block.need("type")?.one_of(&["text"])?;
+        filled(&block.need("text")?)
+    };
+    content.items()?.into_iter().map(text).collect()
+}
+
+/// A text that is not blank.
+fn filled(text: &Node) -> Result<String, Refusal> {
+    match text.text()? {
+        "" => Err(Refusal::rule("messages: text content blocks must be non-empty")),
+        text if text.trim().is_empty() => {
+            Err(Refusal::rule("messages: text content blocks must contain non-whitespace text"))
+        }
+        text => Ok(text.to_owned()),
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::asked::{Asked, Choice, Format, Tool};
 use super::bedrock_embeddings;
-use super::bedrock_messages::{SECRET, read_messages, text_of};
+use super::bedrock_messages::{SECRET, read_messages, text_of, union};
 use super::frames::{Events, binary};
 use super::path::Endpoint;
 use super::reading::{Flaw, Node, Refusal, is_name};
@@ -167,25 +167,6 @@ fn message(refusal: &Refusal) -> String {
         Flaw::Unauthenticated => "Missing Authentication Token".to_owned(),
         Flaw::Garbled(error) => error.clone(),
         Flaw::Told => format!("The mock was told to answer {}.", refusal.status),
-    }
-}
-
-/// The one member that a union sets.
-pub fn union<'a>(node: &Node, kind: &str, known: &[&'a str]) -> Result<&'a str, Refusal> {
-    let members = node.object()?;
-    let mut set =
-        known.iter().filter(|name| members.get(**name).is_some_and(|value| !value.is_null()));
-    match (set.next(), set.next()) {
-        (Some(name), None) => Ok(name),
-        (None, _) => Err(Refusal::rule(format!(
-            "{kind} object at {} must set one of the following keys: {}.",
-            node.path,
-            known.join(", ")
-        ))),
-        (Some(_), Some(_)) => Err(Refusal::rule(format!(
-            "{kind} object at {} must set only one of its keys.",
-            node.path
-        ))),
     }
 }
 

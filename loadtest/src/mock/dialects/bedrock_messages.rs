@@ -1,7 +1,6 @@
 //! The messages of Bedrock's Converse: alternation, blank texts, calls and their results.
 
 use super::asked::{Asked, Part, Role};
-use super::bedrock::union;
 use super::reading::{Node, Refusal, is_name};
 use super::script::{is_base64, signature};
 
@@ -290,6 +289,25 @@ fn document(node: &Node) -> Result<Part, Refusal> {
     let formats = &["pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md"];
     let format = node.get("format").map_or(Ok("pdf"), |format| format.one_of(formats))?;
     Ok(Part::Media { media_type: format!("document/{format}"), data })
+}
+
+/// The one member that a union sets.
+pub fn union<'a>(node: &Node, kind: &str, known: &[&'a str]) -> Result<&'a str, Refusal> {
+    let members = node.object()?;
+    let mut set =
+        known.iter().filter(|name| members.get(**name).is_some_and(|value| !value.is_null()));
+    match (set.next(), set.next()) {
+        (Some(name), None) => Ok(name),
+        (None, _) => Err(Refusal::rule(format!(
+            "{kind} object at {} must set one of the following keys: {}.",
+            node.path,
+            known.join(", ")
+        ))),
+        (Some(_), Some(_)) => Err(Refusal::rule(format!(
+            "{kind} object at {} must set only one of its keys.",
+            node.path
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ mod bedrock_embeddings;
 mod bedrock_messages;
 mod cohere;
 mod cohere_vectors;
+mod dialect;
 mod embeddings;
 mod frames;
 mod gemini;
 mod gemini_embeddings;
 mod gemini_rules;
+mod message;
 mod openai_chat;
 mod openai_embeddings;
 mod openai_errors;
@@ -31,115 +33,12 @@ mod voyage;
 
 use serde_json::Value;
 
-use asked::Asked;
-use frames::Events;
+use dialect::Dialect;
 use reading::{Flaw, Refusal};
 use script::{Ending, Script};
 
+pub use message::{Body, Headers, Reply, Request};
 pub use path::Endpoint;
-
-/// What of a request an answer depends on.
-pub struct Request<'a> {
-    pub endpoint: &'a Endpoint,
-    pub headers: &'a Headers,
-    pub body: &'a [u8],
-    /// Refuse a request without a credential.
-    pub require_auth: bool,
-}
-
-/// Header lines, names in lower case.
-#[derive(Debug, Default)]
-pub struct Headers(Vec<(String, String)>);
-
-impl Headers {
-    /// Reads the lines of a head that has been parsed before.
-    pub fn read(head: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(head);
-        let lines = text.lines().skip(1).filter_map(|line| line.split_once(':'));
-        let row =
-            |(name, value): (&str, &str)| (name.to_ascii_lowercase(), value.trim().to_owned());
-        Self(lines.map(row).collect())
-    }
-
-    /// The value of a header that is there and not empty.
-    fn get(&self, name: &str) -> Option<&str> {
-        let row = self.0.iter().find(|(own, value)| own == name && !value.is_empty());
-        row.map(|(_, value)| value.as_str())
-    }
-
-    /// True if a bearer token is there.
-    fn has_bearer(&self) -> bool {
-        let token = self.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        token.is_some_and(|token| !token.trim().is_empty())
-    }
-}
-
-/// An answer before it is framed.
-pub struct Reply {
-    pub status: u16,
-    pub content_type: &'static str,
-    /// Further header lines, each with its line end.
-    pub fields: String,
-    pub body: Body,
-    /// The connection breaks in the middle of the body.
-    pub cut: bool,
-}
-
-/// The payload of a reply.
-pub enum Body {
-    Whole(Vec<u8>),
-    Events(Vec<Vec<u8>>),
-}
-
-impl Reply {
-    fn json(status: u16, body: &Value) -> Self {
-        Self {
-            status,
-            content_type: "application/json",
-            fields: String::new(),
-            body: Body::Whole(body.to_string().into_bytes()),
-            cut: false,
-        }
-    }
-
-    fn with_field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push_str(&format!("{name}: {value}\r\n"));
-        self
-    }
-
-    /// Says when to come back, for the statuses that pass.
-    fn with_retry_after(self) -> Self {
-        let passes = matches!(self.status, 408 | 409 | 429 | 498 | 500..);
-        if passes { self.with_field("retry-after", "1") } else { self }
-    }
-}
-
-/// One vendor's way to ask and to answer. Implementors hold what the path said.
-trait Dialect {
-    /// Reads and checks a request.
-    fn read(&self, request: &Request, body: &Value) -> Result<Asked, Refusal>;
-    /// Puts a refusal into the vendor's words, shape and status.
-    fn refuse(&self, refusal: &Refusal) -> Reply;
-    /// The answer as one JSON value.
-    fn whole(&self, asked: &Asked, script: &Script) -> Value;
-    /// The answer as a stream.
-    fn events(&self, asked: &Asked, script: &Script) -> Events;
-    /// What tells an error in a stream that has had `sent` events.
-    fn error_event(&self, asked: &Asked, sent: usize) -> Vec<u8>;
-    fn stream_type(&self) -> &'static str {
-        "text/event-stream"
-    }
-    /// Lines that every good answer carries.
-    fn fields(&self) -> String {
-        String::new()
-    }
-    /// Refuses a request without the vendor's credential.
-    fn authenticate(&self, headers: &Headers) -> Result<(), Refusal>;
-    /// Calls that are no conversation: embeddings, counts.
-    fn aside(&self, _request: &Request, _body: &Value) -> Option<Result<Value, Refusal>> {
-        None
-    }
-}
 
 /// Answers a request as its vendor would.
 pub fn answer(request: &Request) -> Reply {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::asked::{Asked, Choice, Format, Tool};
 use super::frames::{Events, sse};
-use super::openai_messages::read_messages;
+use super::openai_messages::{model, read_messages};
 use super::path::{Endpoint, OpenAiPlace};
 use super::reading::{Node, Refusal, is_name};
 use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, words_of};
@@ -240,14 +240,6 @@ impl Dialect for Chat<'_> {
             OpenAiPlace::Voyage => voyage::answer(body),
             place => openai_embeddings::answer(place, body),
         })
-    }
-}
-
-/// The model that the body names, or that stands in the path.
-pub fn model(place: &OpenAiPlace, root: &Node) -> Result<String, Refusal> {
-    match place {
-        OpenAiPlace::Azure(deployment) => Ok(deployment.clone()),
-        _ => Ok(root.need("model")?.text()?.to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::embeddings;
-use super::openai_chat::model;
+use super::openai_messages::model;
 use super::path::OpenAiPlace;
 use super::reading::{Node, Refusal};
 

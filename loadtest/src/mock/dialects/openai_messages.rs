@@ -3,10 +3,19 @@
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Part, Role};
+use super::path::OpenAiPlace;
 use super::reading::{Node, Refusal};
 use super::script::is_base64;
 
 const ROLES: &[&str] = &["system", "assistant", "user", "function", "tool", "developer"];
+
+/// The model that the body names, or that stands in the path.
+pub fn model(place: &OpenAiPlace, root: &Node) -> Result<String, Refusal> {
+    match place {
+        OpenAiPlace::Azure(deployment) => Ok(deployment.clone()),
+        _ => Ok(root.need("model")?.text()?.to_owned()),
+    }
+}
 
 /// Reads the messages and holds them to the order of calls and results.
 pub fn read_messages(messages: &[Node], asked: &mut Asked) -> Result<(), Refusal> {
