@@ -2,20 +2,20 @@
 //!
 //! No message repeats anything of what is checked.
 
+use super::diagnostic::Diagnostics;
 use super::name::is_field_value;
-use super::problem::Problems;
 use super::secret::Secret;
 
 /// True for a secret that can travel in a header; else a problem.
-pub fn check_secret(secret: &Secret, path: &str, problems: &mut Problems) -> bool {
+pub fn check_secret(secret: &Secret, path: &str, diagnostics: &mut Diagnostics) -> bool {
     if secret.is_empty() {
-        problems.add(path, "expected a secret, got an empty text", "is the variable set?");
+        diagnostics.add(path, "expected a secret, got an empty text", "is the variable set?");
         return false;
     }
     let legal = is_field_value(secret.reveal());
     if !legal {
         let message = "expected visible ASCII characters without space or line end around them";
-        problems.add(path, message, "look for a line end at the end of the secret");
+        diagnostics.add(path, message, "look for a line end at the end of the secret");
     }
     legal
 }
@@ -25,12 +25,12 @@ pub fn check_pem(
     file: Result<String, String>,
     begin: &str,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) -> Option<String> {
     match file {
-        Err(reason) => problems.add(path, reason, ""),
+        Err(reason) => diagnostics.add(path, reason, ""),
         Ok(text) if text.contains("-----BEGIN ") && text.contains(begin) => return Some(text),
-        Ok(_) => problems.add(path, format!("expected a PEM file with `{begin}`"), ""),
+        Ok(_) => diagnostics.add(path, format!("expected a PEM file with `{begin}`"), ""),
     }
     None
 }

@@ -5,12 +5,12 @@
 
 mod clock;
 mod credential;
+mod diagnostic;
 mod file;
 mod id;
 mod message;
 mod name;
 mod pattern;
-mod problem;
 mod random;
 mod schema;
 mod secret;
@@ -18,6 +18,7 @@ mod thread;
 
 pub use clock::{Instant, StoppedClock, unix_now};
 pub use credential::{check_pem, check_secret};
+pub use diagnostic::{Diagnostic, Diagnostics, did_you_mean, member_path};
 pub use file::{
     create_file, create_new_file, open_output, open_to_append, open_to_read, open_to_write,
 };
@@ -25,7 +26,6 @@ pub use id::{IdSource, RequestId};
 pub use message::{flush_messages, log_message, messages_dropped, write_messages};
 pub use name::{FieldNameError, NAME_RULE, field_name, is_field_value, is_name};
 pub use pattern::{Pattern, Patterns};
-pub use problem::{Problem, Problems, did_you_mean, member_path};
 pub use random::random_secret;
 pub use schema::{Member, Schema, snake_case};
 pub use secret::Secret;

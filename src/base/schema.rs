@@ -11,7 +11,7 @@ use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::problem::{Problems, did_you_mean, member_path};
+use super::diagnostic::{Diagnostics, did_you_mean, member_path};
 
 /// The schema of one type.
 #[derive(Debug)]
@@ -44,20 +44,20 @@ impl Schema {
         &self,
         mut value: Value,
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<T> {
-        if !conform(&self.0, &mut value, path, problems) {
+        if !conform(&self.0, &mut value, path, diagnostics) {
             return None;
         }
         // The text of an error may repeat a value, so it is not shown.
-        let refuse = |_| problems.add(path, "expected another form", "see docs/settings.md");
+        let refuse = |_| diagnostics.add(path, "expected another form", "see docs/settings.md");
         serde_json::from_value(value).map_err(refuse).ok()
     }
 
     /// Gives members that are written in camelCase their names in the schema. What the schema has no members
     /// for, such as a free map, stays as it is.
-    pub fn rename_camel_case(&self, value: &mut Value, path: &str, problems: &mut Problems) {
-        rename_camel_case(&self.0, value, path, problems);
+    pub fn rename_camel_case(&self, value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
+        rename_camel_case(&self.0, value, path, diagnostics);
     }
 
     /// Takes out of `value` what the schema has no name for, and returns the paths.
@@ -105,10 +105,10 @@ impl Member {
 }
 
 /// Holds `value` against `schema`, removes members with problems, and says if it can be used.
-fn conform(schema: &Value, value: &mut Value, path: &str, problems: &mut Problems) -> bool {
+fn conform(schema: &Value, value: &mut Value, path: &str, diagnostics: &mut Diagnostics) -> bool {
     let schema = without_null(schema);
     if let Some(choices) = choices(schema) {
-        return conform_choice(&choices, value, path, problems);
+        return conform_choice(&choices, value, path, diagnostics);
     }
     let Some(expected) = type_name(schema) else { return true };
     if expected == "integer" {
@@ -117,20 +117,20 @@ fn conform(schema: &Value, value: &mut Value, path: &str, problems: &mut Problem
     if expected != kind(value) && !(expected == "number" && value.is_number()) {
         let message =
             format!("expected {}, got {}", with_article(expected), with_article(kind(value)));
-        problems.add(path, message, "");
+        diagnostics.add(path, message, "");
         return false;
     }
     match value {
         Value::Object(members) => {
-            conform_members(schema, members, path, problems);
+            conform_members(schema, members, path, diagnostics);
             true
         }
         Value::Array(items) => {
-            conform_items(schema, items, path, problems);
+            conform_items(schema, items, path, diagnostics);
             true
         }
-        Value::Number(number) => conform_range(schema, number, path, problems),
-        Value::String(text) => conform_length(schema, text, path, problems),
+        Value::Number(number) => conform_range(schema, number, path, diagnostics),
+        Value::String(text) => conform_length(schema, text, path, diagnostics),
         _ => true,
     }
 }
@@ -139,12 +139,12 @@ fn conform_members(
     schema: &Value,
     members: &mut Map<String, Value>,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) {
     let known = schema.get("properties").and_then(Value::as_object);
     let others = schema.get("additionalProperties");
     members.retain(|name, value| {
-        if problems.is_full() {
+        if diagnostics.is_full() {
             return false;
         }
         let member = member_path(path, name);
@@ -152,12 +152,12 @@ fn conform_members(
             // A member that is null says what an absent one says.
             (Some(_), _) if value.is_null() => false,
             (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
-                conform(schema, value, &member, problems)
+                conform(schema, value, &member, diagnostics)
             }
             (None, Some(Value::Bool(true)) | None) => true,
             (None, Some(_)) => {
                 let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
-                problems.add(&member, "unknown name", did_you_mean(name, names));
+                diagnostics.add(&member, "unknown name", did_you_mean(name, names));
                 false
             }
         }
@@ -176,7 +176,7 @@ fn whole_number(value: &mut Value) {
     }
 }
 
-fn rename_camel_case(schema: &Value, value: &mut Value, path: &str, problems: &mut Problems) {
+fn rename_camel_case(schema: &Value, value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
     let schema = without_null(schema);
     match value {
         Value::Object(members) => {
@@ -191,21 +191,21 @@ fn rename_camel_case(schema: &Value, value: &mut Value, path: &str, problems: &m
                 let Some(value) = members.remove(&written) else { continue };
                 if members.contains_key(&name) {
                     let message = format!("expected one of `{name}` and `{written}`, got both");
-                    problems.add(&member_path(path, &written), message, "leave one out");
+                    diagnostics.add(&member_path(path, &written), message, "leave one out");
                 } else {
                     members.insert(name, value);
                 }
             }
             for (name, value) in members {
                 if let Some(schema) = known.get(name) {
-                    rename_camel_case(schema, value, &member_path(path, name), problems);
+                    rename_camel_case(schema, value, &member_path(path, name), diagnostics);
                 }
             }
         }
         Value::Array(items) => {
             let Some(schema) = schema.get("items") else { return };
             for (index, item) in items.iter_mut().enumerate() {
-                rename_camel_case(schema, item, &format!("{path}[{index}]"), problems);
+                rename_camel_case(schema, item, &format!("{path}[{index}]"), diagnostics);
             }
         }
         _ => {}
@@ -250,25 +250,35 @@ fn take_unknown(schema: &Value, value: &mut Value, path: &str, taken: &mut Vec<S
     }
 }
 
-fn conform_items(schema: &Value, items: &mut Vec<Value>, path: &str, problems: &mut Problems) {
+fn conform_items(
+    schema: &Value,
+    items: &mut Vec<Value>,
+    path: &str,
+    diagnostics: &mut Diagnostics,
+) {
     let Some(schema) = schema.get("items") else { return };
     let mut index = 0;
     items.retain_mut(|item| {
         let path = format!("{path}[{index}]");
         index += 1;
-        !problems.is_full() && conform(schema, item, &path, problems)
+        !diagnostics.is_full() && conform(schema, item, &path, diagnostics)
     });
 }
 
-fn conform_choice(choices: &[&str], value: &Value, path: &str, problems: &mut Problems) -> bool {
+fn conform_choice(
+    choices: &[&str],
+    value: &Value,
+    path: &str,
+    diagnostics: &mut Diagnostics,
+) -> bool {
     let text = value.as_str();
     if text.is_some_and(|text| choices.contains(&text)) {
         return true;
     }
     let names: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
-    let got = text.map_or_else(|| with_article(kind(value)), |text| problems.quote(path, text));
+    let got = text.map_or_else(|| with_article(kind(value)), |text| diagnostics.quote(path, text));
     let hint = did_you_mean(text.unwrap_or_default(), choices.iter().copied());
-    problems.add(path, format!("expected one of {}, got {got}", names.join(", ")), hint);
+    diagnostics.add(path, format!("expected one of {}, got {got}", names.join(", ")), hint);
     false
 }
 
@@ -276,7 +286,7 @@ fn conform_range(
     schema: &Value,
     number: &serde_json::Number,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) -> bool {
     let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
     let value = number.as_f64().unwrap_or(f64::NAN);
@@ -285,20 +295,20 @@ fn conform_range(
         return true;
     }
     let rule = range_text(schema).unwrap_or_default();
-    problems.add(path, format!("expected {rule}, got {number}"), "");
+    diagnostics.add(path, format!("expected {rule}, got {number}"), "");
     false
 }
 
-fn conform_length(schema: &Value, text: &str, path: &str, problems: &mut Problems) -> bool {
+fn conform_length(schema: &Value, text: &str, path: &str, diagnostics: &mut Diagnostics) -> bool {
     let bound = |name: &str| schema.get(name).and_then(Value::as_u64);
     let length = text.chars().count() as u64;
     if length == 0 && bound("minLength").is_some_and(|min| min > 0) {
-        problems.add(path, "expected some text, got none", "leave the setting out instead");
+        diagnostics.add(path, "expected some text, got none", "leave the setting out instead");
         return false;
     }
     match bound("maxLength") {
         Some(max) if length > max => {
-            problems.add(path, format!("expected at most {max} characters, got {length}"), "");
+            diagnostics.add(path, format!("expected at most {max} characters, got {length}"), "");
             false
         }
         _ => true,
@@ -456,10 +466,11 @@ mod tests {
             (json!([]), vec!["p"]),
             (json!(null), vec!["p"]),
         ] {
-            let mut problems = Problems::default();
-            let read: Option<Outer> = Schema::of::<Outer>().read(value.clone(), "p", &mut problems);
+            let mut diagnostics = Diagnostics::default();
+            let read: Option<Outer> =
+                Schema::of::<Outer>().read(value.clone(), "p", &mut diagnostics);
             assert_eq!(read.is_some(), value.is_object(), "{value}");
-            let paths: Vec<String> = problems.into_vec().into_iter().map(|p| p.path).collect();
+            let paths: Vec<String> = diagnostics.into_vec().into_iter().map(|p| p.path).collect();
             assert_eq!(paths, expected, "{value}");
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 /// Bounds of the cache, and where it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,14 +141,14 @@ impl Default for SemanticSettings {
 
 impl SemanticSettings {
     /// What is meant, a relative path starting at `directory`; problems are told.
-    pub fn check(self, directory: &Path, problems: &mut Problems) -> Option<SemanticLimits> {
+    pub fn check(self, directory: &Path, diagnostics: &mut Diagnostics) -> Option<SemanticLimits> {
         let path = "semantic_cache.mode";
         let mode = match self.mode.as_str() {
             "on" => SemanticMode::On,
             "shadow" => SemanticMode::Shadow,
             other => {
-                let quoted = problems.quote(path, other);
-                problems.add(path, format!("expected `on` or `shadow`, got {quoted}"), "");
+                let quoted = diagnostics.quote(path, other);
+                diagnostics.add(path, format!("expected `on` or `shadow`, got {quoted}"), "");
                 return None;
             }
         };

@@ -1,6 +1,6 @@
 //! `[admin]`: who may be served by the admin listener, as written and as checked.
 
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// The admin listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,12 +21,16 @@ pub(super) struct AdminSettings {
 
 impl AdminSettings {
     /// What is meant, without the names that are none.
-    pub(super) fn check(self, path: &str, problems: &mut Problems) -> Admin {
+    pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> Admin {
         let path = member_path(path, "hosts");
         for (index, text) in self.hosts.iter().enumerate().filter(|(_, text)| !is_host_name(text)) {
             let path = format!("{path}[{index}]");
-            let message = format!("expected a host name, got {}", problems.quote(&path, text));
-            problems.add(&path, message, "without scheme, port and path, as in `gateway.internal`");
+            let message = format!("expected a host name, got {}", diagnostics.quote(&path, text));
+            diagnostics.add(
+                &path,
+                message,
+                "without scheme, port and path, as in `gateway.internal`",
+            );
         }
         Admin { hosts: self.hosts.iter().map(|text| text.to_ascii_lowercase()).collect() }
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// Where the gateway may go for a request besides providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct EgressSettings {
 
 impl EgressSettings {
     /// What is meant, without the entries that are none.
-    pub(super) fn check(self, path: &str, problems: &mut Problems) -> Egress {
+    pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> Egress {
         let path = member_path(path, "allow_hosts");
         let mut allowed = Vec::with_capacity(self.allow_hosts.len());
         for (index, text) in self.allow_hosts.iter().enumerate() {
@@ -38,10 +38,10 @@ impl EgressSettings {
                 Some(entry) => allowed.push(entry),
                 None => {
                     let path = format!("{path}[{index}]");
-                    let quoted = problems.quote(&path, text);
+                    let quoted = diagnostics.quote(&path, text);
                     let message = format!("expected a host, an address or a network, got {quoted}");
                     let hint = "as in `pictures.internal`, `*.corp.example`, `10.1.0.0/16`";
-                    problems.add(&path, message, hint);
+                    diagnostics.add(&path, message, hint);
                 }
             }
         }
@@ -256,9 +256,9 @@ mod tests {
     fn allowed_hosts() {
         let egress = |entries: &[&str]| {
             let allow_hosts = entries.iter().map(|text| (*text).to_owned()).collect();
-            let mut problems = Problems::default();
+            let mut diagnostics = Diagnostics::default();
             let written = EgressSettings { fetch_pictures: true, allow_hosts };
-            (written.check("egress", &mut problems), problems.is_empty())
+            (written.check("egress", &mut diagnostics), diagnostics.is_empty())
         };
         for (entry, host, port, ip, expected) in [
             ("10.1.0.0/16", "a", 443, "10.1.2.3", true),

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::base::{Problems, did_you_mean, member_path};
+use crate::base::{Diagnostics, did_you_mean, member_path};
 
 /// Where references lead.
 pub(super) struct Sources<'a> {
@@ -22,15 +22,15 @@ impl Sources<'_> {
         &self,
         value: toml::Value,
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Value> {
         match value {
-            toml::Value::String(text) => self.text(&text, path, problems).map(Value::String),
+            toml::Value::String(text) => self.text(&text, path, diagnostics).map(Value::String),
             toml::Value::Integer(number) => Some(number.into()),
             toml::Value::Float(number) => {
                 let finite = serde_json::Number::from_f64(number);
                 if finite.is_none() {
-                    problems.add(path, "expected a finite number", "");
+                    diagnostics.add(path, "expected a finite number", "");
                 }
                 finite.map(Value::Number)
             }
@@ -39,13 +39,14 @@ impl Sources<'_> {
             toml::Value::Array(items) => {
                 let items = items.into_iter().enumerate();
                 let resolve =
-                    |(index, item)| self.resolve(item, &format!("{path}[{index}]"), problems);
+                    |(index, item)| self.resolve(item, &format!("{path}[{index}]"), diagnostics);
                 Some(Value::Array(items.filter_map(resolve).collect()))
             }
             toml::Value::Table(table) => {
                 let mut members = Map::new();
                 for (name, value) in table {
-                    if let Some(value) = self.resolve(value, &member_path(path, &name), problems) {
+                    if let Some(value) = self.resolve(value, &member_path(path, &name), diagnostics)
+                    {
                         members.insert(name, value);
                     }
                 }
@@ -54,7 +55,7 @@ impl Sources<'_> {
         }
     }
 
-    fn text(&self, text: &str, path: &str, problems: &mut Problems) -> Option<String> {
+    fn text(&self, text: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find("${") {
@@ -69,33 +70,33 @@ impl Sources<'_> {
             let Some((name, after)) = reference.get(2..).and_then(|text| text.split_once('}'))
             else {
                 let message = "expected `}` after `${`";
-                problems.add(path, message, "write `$${` for the two characters themselves");
+                diagnostics.add(path, message, "write `$${` for the two characters themselves");
                 return None;
             };
-            problems.hide(path);
-            out.push_str(&self.look_up(name, path, problems)?);
+            diagnostics.redact(path);
+            out.push_str(&self.look_up(name, path, diagnostics)?);
             rest = after;
         }
         out.push_str(rest);
         Some(out)
     }
 
-    fn look_up(&self, name: &str, path: &str, problems: &mut Problems) -> Option<String> {
+    fn look_up(&self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<String> {
         if let Some(file) = name.strip_prefix("file:") {
             // Editors and `kubectl` end a file with a line end, which belongs to no secret.
-            let text = (self.read_file)(file).map_err(|reason| problems.add(path, reason, ""));
+            let text = (self.read_file)(file).map_err(|reason| diagnostics.add(path, reason, ""));
             return text.ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
         }
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if name.is_empty() || !name.bytes().all(legal) {
             let message = "expected `${NAME}` of letters, digits and `_`, or `${file:PATH}`";
-            problems.add(path, message, did_you_mean(name, ["file:"]));
+            diagnostics.add(path, message, did_you_mean(name, ["file:"]));
             return None;
         }
         let value = (self.environment)(name);
         if value.is_none() {
             let message = format!("the environment variable {name} is not set");
-            problems.add(path, message, "set it, or give the value another way");
+            diagnostics.add(path, message, "set it, or give the value another way");
         }
         value
     }
@@ -136,10 +137,11 @@ mod tests {
             ("${A B}", None),
             ("${A-default}", None),
         ] {
-            let mut problems = Problems::default();
-            let got = sources.resolve(toml::Value::String(text.to_owned()), "a.b", &mut problems);
+            let mut diagnostics = Diagnostics::default();
+            let got =
+                sources.resolve(toml::Value::String(text.to_owned()), "a.b", &mut diagnostics);
             assert_eq!(got, expected.map(Value::from), "{text}");
-            assert_eq!(problems.is_empty(), expected.is_some(), "{text}");
+            assert_eq!(diagnostics.is_empty(), expected.is_some(), "{text}");
         }
     }
 }

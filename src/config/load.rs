@@ -10,7 +10,7 @@ use super::Settings;
 use super::interpolate::Sources;
 use super::overrides::Overrides;
 use super::sections::Sections;
-use crate::base::{Problem, Problems, open_to_read};
+use crate::base::{Diagnostic, Diagnostics, open_to_read};
 
 /// Longest settings file, and longest file that it names, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub enum LoadError {
     },
     /// The settings have problems, one per line.
     #[error("{}", in_lines(.0))]
-    Refused(Vec<Problem>),
+    Refused(Vec<Diagnostic>),
 }
 
 impl Settings {
@@ -102,16 +102,16 @@ impl Settings {
         let directory = file.parent().unwrap_or(Path::new(""));
         let read_file = |path: &str| read_named_file(directory, path);
         let sources = Sources { environment, read_file: &read_file };
-        let mut problems = Problems::default();
+        let mut diagnostics = Diagnostics::default();
         let written = sources
-            .resolve(toml::Value::Table(table), "", &mut problems)
+            .resolve(toml::Value::Table(table), "", &mut diagnostics)
             .and_then(|value| if let Value::Object(map) = value { Some(map) } else { None })
             .unwrap_or_default();
-        let sections = Sections { written, directory, sources, problems: &mut problems };
+        let sections = Sections { written, directory, sources, diagnostics: &mut diagnostics };
         let settings = sections.settings(overrides);
         match settings {
-            Some(settings) if problems.is_empty() => Ok(settings),
-            _ => Err(LoadError::Refused(problems.into_vec())),
+            Some(settings) if diagnostics.is_empty() => Ok(settings),
+            _ => Err(LoadError::Refused(diagnostics.into_vec())),
         }
     }
 }
@@ -149,8 +149,8 @@ fn syntax_error(text: &str, file: &Path, error: &toml::de::Error) -> LoadError {
     }
 }
 
-fn in_lines(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn in_lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -182,9 +182,9 @@ mod tests {
         load(text).unwrap_or_else(|error| panic!("{text}\n{error}"))
     }
 
-    fn refused(text: &str) -> Vec<Problem> {
+    fn refused(text: &str) -> Vec<Diagnostic> {
         match load(text) {
-            Err(LoadError::Refused(problems)) => problems,
+            Err(LoadError::Refused(diagnostics)) => diagnostics,
             other => panic!("{text}\n{other:?}"),
         }
     }
@@ -305,10 +305,11 @@ mod tests {
     #[test]
     fn every_problem_is_told_with_its_path_and_without_secrets() {
         for (text, expected) in BAD {
-            let problems = refused(text);
-            let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+            let diagnostics = refused(text);
+            let paths: Vec<&str> =
+                diagnostics.iter().map(|diagnostic| diagnostic.path.as_str()).collect();
             assert_eq!(paths, expected, "{text}");
-            let shown = LoadError::Refused(problems).to_string();
+            let shown = LoadError::Refused(diagnostics).to_string();
             assert!(!shown.contains(CANARY), "{text}\n{shown}");
             assert_eq!(shown.lines().count(), expected.len(), "{shown}");
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// Where one JSON line per request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,22 +36,26 @@ impl LogSettings {
         self,
         path: &str,
         directory: &std::path::Path,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<RequestLog> {
         match self.requests.as_str() {
             "off" => Some(RequestLog::Off),
             "stdout" => Some(RequestLog::Stdout),
             "" => {
                 let path = member_path(path, "requests");
-                problems.add(&path, "expected `off`, `stdout` or a path, got an empty text", "");
+                diagnostics.add(&path, "expected `off`, `stdout` or a path, got an empty text", "");
                 None
             }
             // A lone word is far more often a guess than a file name.
             word if !word.contains(['/', '.']) => {
                 let path = member_path(path, "requests");
-                let quoted = problems.quote(&path, word);
+                let quoted = diagnostics.quote(&path, word);
                 let message = format!("expected `off`, `stdout` or a path, got {quoted}");
-                problems.add(&path, message, "a path holds a `/` or a `.`, as in `./requests.log`");
+                diagnostics.add(
+                    &path,
+                    message,
+                    "a path holds a `/` or a `.`, as in `./requests.log`",
+                );
                 None
             }
             file => Some(RequestLog::File(directory.join(file))),

@@ -15,7 +15,7 @@ use super::log::LogSettings;
 use super::overrides::Overrides;
 use super::server::ServerSettings;
 use super::{Admin, Egress, RequestLog, Server, Settings};
-use crate::base::{Problems, Schema, Secret, did_you_mean, member_path};
+use crate::base::{Diagnostics, Schema, Secret, did_you_mean, member_path};
 use crate::cache::{CacheLimits, CacheSettings, SemanticLimits, SemanticSettings};
 use crate::keys::{KeyRing, KeySettings, VirtualKey};
 use crate::llm::{Catalog, ModelSettings};
@@ -49,7 +49,7 @@ pub(super) struct Sections<'a> {
     /// The environment and files.
     pub(super) sources: Sources<'a>,
     /// What was found so far.
-    pub(super) problems: &'a mut Problems,
+    pub(super) diagnostics: &'a mut Diagnostics,
 }
 
 impl<'a> Sections<'a> {
@@ -90,7 +90,7 @@ impl<'a> Sections<'a> {
     fn refuse_unknown_sections(&mut self) {
         for name in self.written.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
             let hint = did_you_mean(name, SECTIONS);
-            self.problems.add(&member_path("", name), "unknown section", hint);
+            self.diagnostics.add(&member_path("", name), "unknown section", hint);
         }
     }
 
@@ -107,35 +107,35 @@ impl<'a> Sections<'a> {
             }
         }
         let settings: ServerSettings =
-            Schema::of::<ServerSettings>().read(written, "server", self.problems)?;
-        settings.check("server", self.sources.read_file, self.problems)
+            Schema::of::<ServerSettings>().read(written, "server", self.diagnostics)?;
+        settings.check("server", self.sources.read_file, self.diagnostics)
     }
 
     fn admin(&mut self) -> Option<Admin> {
         let written = self.written.remove("admin").unwrap_or(Value::Object(Map::new()));
         let settings: AdminSettings =
-            Schema::of::<AdminSettings>().read(written, "admin", self.problems)?;
-        Some(settings.check("admin", self.problems))
+            Schema::of::<AdminSettings>().read(written, "admin", self.diagnostics)?;
+        Some(settings.check("admin", self.diagnostics))
     }
 
     fn egress(&mut self) -> Option<Egress> {
         let written = self.written.remove("egress").unwrap_or(Value::Object(Map::new()));
         let settings: EgressSettings =
-            Schema::of::<EgressSettings>().read(written, "egress", self.problems)?;
-        Some(settings.check("egress", self.problems))
+            Schema::of::<EgressSettings>().read(written, "egress", self.diagnostics)?;
+        Some(settings.check("egress", self.diagnostics))
     }
 
     fn log(&mut self) -> Option<RequestLog> {
         let written = self.written.remove("log").unwrap_or(Value::Object(Map::new()));
         let settings: LogSettings =
-            Schema::of::<LogSettings>().read(written, "log", self.problems)?;
-        settings.check("log", self.directory, self.problems)
+            Schema::of::<LogSettings>().read(written, "log", self.diagnostics)?;
+        settings.check("log", self.directory, self.diagnostics)
     }
 
     fn cache(&mut self) -> Option<CacheLimits> {
         let written = self.written.remove("cache").unwrap_or(Value::Object(Map::new()));
         let settings: CacheSettings =
-            Schema::of::<CacheSettings>().read(written, "cache", self.problems)?;
+            Schema::of::<CacheSettings>().read(written, "cache", self.diagnostics)?;
         Some(settings.check(self.directory))
     }
 
@@ -144,8 +144,8 @@ impl<'a> Sections<'a> {
             self.written.remove("semantic_cache").unwrap_or(Value::Object(Map::new()));
         self.accept_old_name(&mut written, "semantic_cache", ("wrong_max", "max_error_rate"));
         let settings: SemanticSettings =
-            Schema::of::<SemanticSettings>().read(written, "semantic_cache", self.problems)?;
-        settings.check(self.directory, self.problems)
+            Schema::of::<SemanticSettings>().read(written, "semantic_cache", self.diagnostics)?;
+        settings.check(self.directory, self.diagnostics)
     }
 
     /// Gives a setting that is written under its old name the new one. Both at once are a problem.
@@ -154,7 +154,7 @@ impl<'a> Sections<'a> {
         let Some(value) = members.remove(old) else { return };
         if members.contains_key(new) {
             let message = format!("`{new}` is set too, and both are one setting");
-            self.problems.add(&member_path(section, old), message, format!("keep `{new}`"));
+            self.diagnostics.add(&member_path(section, old), message, format!("keep `{new}`"));
         } else {
             members.insert(new.to_owned(), value);
         }
@@ -173,7 +173,7 @@ impl<'a> Sections<'a> {
             Some(Value::Object(tables)) => tables,
             Some(_) => {
                 let message = format!("expected tables `[{section}.NAME]`");
-                self.problems.add(section, message, "");
+                self.diagnostics.add(section, message, "");
                 Map::new()
             }
         }
@@ -189,9 +189,10 @@ impl<'a> Sections<'a> {
         let mut providers = Vec::new();
         for (name, written) in tables {
             let path = member_path("providers", &name);
-            let settings: Option<ProviderSettings> = shape.read(written, &path, self.problems);
+            let settings: Option<ProviderSettings> = shape.read(written, &path, self.diagnostics);
             providers.extend(
-                settings.and_then(|settings| settings.check(&name, &path, &sources, self.problems)),
+                settings
+                    .and_then(|settings| settings.check(&name, &path, &sources, self.diagnostics)),
             );
         }
         providers
@@ -207,7 +208,7 @@ impl<'a> Sections<'a> {
         let sources = self.sources();
         let mut providers = Vec::new();
         let mut add = |name: &str, path: &str, settings: ProviderSettings| {
-            providers.extend(settings.check(name, path, &sources, self.problems));
+            providers.extend(settings.check(name, path, &sources, self.diagnostics));
         };
         for row in PRESETS.iter() {
             let Some(variable) = &row.env else { continue };
@@ -252,11 +253,11 @@ impl<'a> Sections<'a> {
                     "write the name of a provider of this file, or of a preset"
                         .clone_into(&mut hint);
                 }
-                self.problems.add(&path, "no provider and no preset has this name", hint);
+                self.diagnostics.add(&path, "no provider and no preset has this name", hint);
             }
             let Value::Object(models) = models else {
                 let message = format!("expected tables `[{path}.\"MODEL\"]`");
-                self.problems.add(&path, message, "");
+                self.diagnostics.add(&path, message, "");
                 continue;
             };
             let cards: &mut Vec<_> = own.entry(name.clone()).or_default();
@@ -264,13 +265,13 @@ impl<'a> Sections<'a> {
                 let path = member_path(&path, &model);
                 if let Some(other) = paths.insert((name.clone(), model.clone()), path.clone()) {
                     let message = format!("`{other}` is the same model");
-                    self.problems.add(&path, message, "describe a model in one section");
+                    self.diagnostics.add(&path, message, "describe a model in one section");
                     continue;
                 }
-                let settings: Option<ModelSettings> = shape.read(written, &path, self.problems);
+                let settings: Option<ModelSettings> = shape.read(written, &path, self.diagnostics);
                 let Some(settings) = settings else { continue };
                 let listed = built_in.find(preset.unwrap_or(&name), &model);
-                cards.extend(settings.check(&model, listed, &path, self.problems));
+                cards.extend(settings.check(&model, listed, &path, self.diagnostics));
             }
         }
         Catalog::with_own(own)
@@ -285,8 +286,9 @@ impl<'a> Sections<'a> {
         let mut routes = Vec::new();
         for (name, written) in self.tables("routes") {
             let path = member_path("routes", &name);
-            let settings = RouteSettings::read(written.clone(), &path, self.problems);
-            let route = settings.and_then(|settings| settings.check(&name, &path, self.problems));
+            let settings = RouteSettings::read(written.clone(), &path, self.diagnostics);
+            let route =
+                settings.and_then(|settings| settings.check(&name, &path, self.diagnostics));
             let Some(route) = route else { continue };
             for target in &route.targets {
                 self.check_target(target, &written, &path, &known);
@@ -304,7 +306,7 @@ impl<'a> Sections<'a> {
             && BaseUrl::parse(host).is_err()
         {
             let message = "expected a base URL, as in `https://api.example.com/v1`";
-            self.problems.add(&member_path(&path, "custom_host"), message, "");
+            self.diagnostics.add(&member_path(&path, "custom_host"), message, "");
         }
         let Some(provider) = target.provider.as_deref() else { return };
         let is_written = |name| written.is_some_and(|it| it.get(name).is_some());
@@ -313,18 +315,18 @@ impl<'a> Sections<'a> {
         let is_own =
             target.api_key.is_some() && !known.contains(&provider) || target.custom_host.is_some();
         if is_own && preset(provider).is_none() {
-            let quoted = self.problems.quote(&path, provider);
+            let quoted = self.diagnostics.quote(&path, provider);
             let message =
                 format!("expected a preset beside `api_key` or `custom_host`, got {quoted}");
-            self.problems.add(&path, message, "a provider's own settings have its key and URL");
+            self.diagnostics.add(&path, message, "a provider's own settings have its key and URL");
         } else if !is_own && !known.contains(&provider) {
-            let quoted = self.problems.quote(&path, provider);
+            let quoted = self.diagnostics.quote(&path, provider);
             let message = format!("no provider has the name {quoted}");
             let mut hint = did_you_mean(provider, known.iter().copied());
             if hint.is_empty() {
                 "add it under `[providers]`".clone_into(&mut hint);
             }
-            self.problems.add(&path, message, hint);
+            self.diagnostics.add(&path, message, hint);
         }
     }
 
@@ -334,13 +336,17 @@ impl<'a> Sections<'a> {
         let mut owners = HashMap::new();
         for (name, written) in self.tables("keys") {
             let path = member_path("keys", &name);
-            let settings: Option<KeySettings> = shape.read(written, &path, self.problems);
+            let settings: Option<KeySettings> = shape.read(written, &path, self.diagnostics);
             let Some(settings) = settings else { continue };
             self.check_routes_of_key(&settings, &path, route_names);
-            let Some(key) = settings.check(&name, &path, self.problems) else { continue };
+            let Some(key) = settings.check(&name, &path, self.diagnostics) else { continue };
             if let Some(other) = owners.insert(key.hash, name) {
                 let message = format!("expected a secret of its own, got that of `keys.{other}`");
-                self.problems.add(&path, message, "two keys with one secret cannot be told apart");
+                self.diagnostics.add(
+                    &path,
+                    message,
+                    "two keys with one secret cannot be told apart",
+                );
             }
             keys.push(key);
         }
@@ -358,9 +364,9 @@ impl<'a> Sections<'a> {
         for (path, route) in route.chain(list.filter(|(_, route)| !route.contains('*'))) {
             if !names.contains(route) {
                 let message =
-                    format!("no route has the name {}", self.problems.quote(&path, route));
+                    format!("no route has the name {}", self.diagnostics.quote(&path, route));
                 let hint = did_you_mean(route, names.iter().map(String::as_str));
-                self.problems.add(&path, message, hint);
+                self.diagnostics.add(&path, message, hint);
             }
         }
     }

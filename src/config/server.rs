@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::{Problems, Secret, check_pem, check_secret, member_path};
+use crate::base::{Diagnostics, Secret, check_pem, check_secret, member_path};
 use crate::providers::BaseUrl;
 
 /// The gateway's own settings, as checked.
@@ -192,18 +192,19 @@ impl ServerSettings {
         self,
         path: &str,
         read_file: &dyn Fn(&str) -> Result<String, String>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Server> {
-        let listen = check_address(&self.listen, &member_path(path, "listen"), problems);
-        let admin = check_address(&self.admin_listen, &member_path(path, "admin_listen"), problems);
+        let listen = check_address(&self.listen, &member_path(path, "listen"), diagnostics);
+        let admin =
+            check_address(&self.admin_listen, &member_path(path, "admin_listen"), diagnostics);
         if let (Some(listen), Some(admin)) = (listen, admin) {
-            check_listeners(listen, admin, path, problems);
+            check_listeners(listen, admin, path, diagnostics);
         }
-        self.check_admin_token(admin, path, problems);
-        self.check_bytes(path, problems);
-        let custom_hosts = check_custom_hosts(&self.custom_hosts, path, problems);
+        self.check_admin_token(admin, path, diagnostics);
+        self.check_bytes(path, diagnostics);
+        let custom_hosts = check_custom_hosts(&self.custom_hosts, path, diagnostics);
         let tls_path = member_path(path, "tls");
-        let tls = self.tls.and_then(|tls| tls.check(&tls_path, read_file, problems));
+        let tls = self.tls.and_then(|tls| tls.check(&tls_path, read_file, diagnostics));
         Some(Server {
             listen: listen?,
             admin_listen: admin?,
@@ -230,25 +231,30 @@ impl ServerSettings {
         })
     }
 
-    fn check_admin_token(&self, admin: Option<SocketAddr>, path: &str, problems: &mut Problems) {
+    fn check_admin_token(
+        &self,
+        admin: Option<SocketAddr>,
+        path: &str,
+        diagnostics: &mut Diagnostics,
+    ) {
         let path = member_path(path, "admin_token");
         if let Some(token) = &self.admin_token {
-            check_secret(token, &path, problems);
+            check_secret(token, &path, diagnostics);
         } else if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
             let message = "expected a token, since `admin_listen` can be reached from elsewhere";
             let hint = "write admin_token = \"${RINGGATE_ADMIN_TOKEN}\" and set the variable";
-            problems.add(&path, message, hint);
+            diagnostics.add(&path, message, hint);
         }
     }
 
-    fn check_bytes(&self, path: &str, problems: &mut Problems) {
+    fn check_bytes(&self, path: &str, diagnostics: &mut Diagnostics) {
         let all = self.buffered_bytes_max;
         for (name, one) in
             [("body_bytes_max", self.body_bytes_max), ("answer_bytes_max", self.answer_bytes_max)]
         {
             if one > all {
                 let message = format!("expected at most `buffered_bytes_max`, {all}, got {one}");
-                problems.add(&member_path(path, name), message, "raise `buffered_bytes_max`");
+                diagnostics.add(&member_path(path, name), message, "raise `buffered_bytes_max`");
             }
         }
     }
@@ -259,15 +265,15 @@ impl ServerTlsSettings {
         self,
         path: &str,
         read_file: &dyn Fn(&str) -> Result<String, String>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<ServerTlsFiles> {
         let mut read = |name: &str, file: Option<String>, begin: &str| {
             let path = member_path(path, name);
             let Some(file) = file else {
-                problems.add(&path, "expected a PEM file, got none", "TLS needs both files");
+                diagnostics.add(&path, "expected a PEM file, got none", "TLS needs both files");
                 return None;
             };
-            check_pem(read_file(&file), begin, &path, problems)
+            check_pem(read_file(&file), begin, &path, diagnostics)
         };
         let cert_pem = read("cert_file", self.cert_file, "-----BEGIN CERTIFICATE-----");
         let key_pem = read("key_file", self.key_file, "PRIVATE KEY-----");
@@ -275,34 +281,39 @@ impl ServerTlsSettings {
     }
 }
 
-fn check_address(text: &str, path: &str, problems: &mut Problems) -> Option<SocketAddr> {
+fn check_address(text: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
     let address = text.parse().ok();
     if address.is_none() {
-        let quoted = problems.quote(path, text);
+        let quoted = diagnostics.quote(path, text);
         let message = format!("expected an IP address and a port, got {quoted}");
-        problems.add(path, message, "as in `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`");
+        diagnostics.add(path, message, "as in `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`");
     }
     address
 }
 
-fn check_listeners(listen: SocketAddr, admin: SocketAddr, path: &str, problems: &mut Problems) {
+fn check_listeners(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    path: &str,
+    diagnostics: &mut Diagnostics,
+) {
     let any = listen.ip().is_unspecified() || admin.ip().is_unspecified();
     // Port 0 asks the system for a free one, so two of them never meet.
     if listen.port() != 0 && listen.port() == admin.port() && (any || listen.ip() == admin.ip()) {
         let message = "expected another address or port than that of `listen`";
-        problems.add(&member_path(path, "admin_listen"), message, "as in `127.0.0.1:8081`");
+        diagnostics.add(&member_path(path, "admin_listen"), message, "as in `127.0.0.1:8081`");
     }
 }
 
-fn check_custom_hosts(list: &[String], path: &str, problems: &mut Problems) -> Vec<String> {
+fn check_custom_hosts(list: &[String], path: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
     let path = member_path(path, "custom_hosts");
     for (index, text) in list.iter().enumerate() {
         let url = BaseUrl::parse(&format!("https://{text}"));
         if text.ends_with('/') || url.is_err() || url.is_ok_and(|url| !url.path.is_empty()) {
             let path = format!("{path}[{index}]");
             let message =
-                format!("expected `host` or `host:port`, got {}", problems.quote(&path, text));
-            problems.add(&path, message, "without scheme and path; patterns are not supported");
+                format!("expected `host` or `host:port`, got {}", diagnostics.quote(&path, text));
+            diagnostics.add(&path, message, "without scheme and path; patterns are not supported");
         }
     }
     list.iter().map(|text| text.to_ascii_lowercase()).collect()

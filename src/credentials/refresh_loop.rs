@@ -222,7 +222,7 @@ fn begin_fetch(provider: &Arc<Provider>, number: u64, jobs: &SyncSender<Job>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Problems, Schema};
+    use crate::base::{Diagnostics, Schema};
     use crate::providers::{ConfigSources, ProviderSettings};
     use serde_json::json;
     use std::sync::Mutex;
@@ -234,12 +234,13 @@ mod tests {
             "azure_entra_client_id": "c", "azure_entra_client_secret": secret,
             "azure_entra_url": "http://127.0.0.1:1",
         });
-        let mut problems = Problems::default();
-        let settings: ProviderSettings =
-            Schema::of::<ProviderSettings>().read(written, "p", &mut problems).expect("settings");
+        let mut diagnostics = Diagnostics::default();
+        let settings: ProviderSettings = Schema::of::<ProviderSettings>()
+            .read(written, "p", &mut diagnostics)
+            .expect("settings");
         let sources = ConfigSources { read_file: &|_| Err(String::new()), environment: &|_| None };
-        let provider = settings.check(name, "p", &sources, &mut problems);
-        Arc::new(provider.unwrap_or_else(|| panic!("{:?}", problems.into_vec())))
+        let provider = settings.check(name, "p", &sources, &mut diagnostics);
+        Arc::new(provider.unwrap_or_else(|| panic!("{:?}", diagnostics.into_vec())))
     }
 
     /// A refresh loop whose shards accept updates if `takes`, and the updates they got.

@@ -195,12 +195,12 @@ mod tests {
     use super::*;
 
     /// Opens the folder with every kind of embedder, and says what is wrong with it.
-    fn problem(folder: &SampleFolder) -> String {
-        let problems = EMBEDDERS.iter().filter(|kind| (kind.is_available)()).map(|kind| {
+    fn diagnostic(folder: &SampleFolder) -> String {
+        let diagnostics = EMBEDDERS.iter().filter(|kind| (kind.is_available)()).map(|kind| {
             let opened = LocalModel::open_kind(folder.path(), kind);
             opened.err().expect("a bad model is refused").to_string()
         });
-        problems.collect::<Vec<_>>().join("\n")
+        diagnostics.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             let whole = folder.read(name);
             for length in [0, 1, 7, 8, 9, 100, whole.len() / 2, whole.len() - 1] {
                 folder.write(name, &whole[..length]);
-                assert!(problem(&folder).contains(name), "{name} cut at {length}");
+                assert!(diagnostic(&folder).contains(name), "{name} cut at {length}");
             }
             folder.write(name, &whole);
         }
@@ -232,8 +232,11 @@ mod tests {
             let mut changed = config();
             changed[member] = value;
             folder.write("config.json", changed.to_string().as_bytes());
-            let problem = problem(&folder);
-            assert!(problem.contains(member) || member == "vocab_size", "{member}: {problem}");
+            let diagnostic = diagnostic(&folder);
+            assert!(
+                diagnostic.contains(member) || member == "vocab_size",
+                "{member}: {diagnostic}"
+            );
         }
     }
 
@@ -244,9 +247,9 @@ mod tests {
             let mut changed = config();
             changed[member] = value.into();
             folder.write("config.json", changed.to_string().as_bytes());
-            let problem = problem(&folder);
+            let diagnostic = diagnostic(&folder);
             let name = if value == 3 { "encoder.layer.2" } else { "word_embeddings" };
-            assert!(problem.lines().next().is_some_and(|it| it.contains(name)), "{problem}");
+            assert!(diagnostic.lines().next().is_some_and(|it| it.contains(name)), "{diagnostic}");
         }
     }
 

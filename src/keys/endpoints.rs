@@ -1,6 +1,6 @@
 //! `endpoints` of a key: the paths it may call, each with or without a method.
 
-use crate::base::{Pattern, Problems, member_path};
+use crate::base::{Diagnostics, Pattern, member_path};
 
 /// An optional allow-list of paths: absent means that nothing is said, an empty one allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -8,14 +8,18 @@ pub struct Endpoints(Option<Vec<Pattern>>);
 
 impl Endpoints {
     /// Reads the list as written under `path`.
-    pub(super) fn check(list: Option<&[String]>, path: &str, problems: &mut Problems) -> Self {
+    pub(super) fn check(
+        list: Option<&[String]>,
+        path: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let Some(list) = list else { return Self(None) };
         let path = member_path(path, "endpoints");
         for (index, text) in list.iter().enumerate().filter(|(_, text)| !is_endpoint(text)) {
             let path = format!("{path}[{index}]");
-            let got = problems.quote(&path, text);
+            let got = diagnostics.quote(&path, text);
             let message = format!("expected a path or a method and a path, got {got}");
-            problems.add(&path, message, "write `/v1/files*` or `GET /v1/files*`");
+            diagnostics.add(&path, message, "write `/v1/files*` or `GET /v1/files*`");
         }
         Self(Some(list.iter().map(|text| Pattern::new(text)).collect()))
     }
@@ -55,7 +59,7 @@ mod tests {
     fn endpoint_lists_match_paths() {
         let list = |items: &[&str]| {
             let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
-            Endpoints::check(Some(&items), "k", &mut Problems::default())
+            Endpoints::check(Some(&items), "k", &mut Diagnostics::default())
         };
         for (items, method, path, expected) in [
             (&["/v1/files*"][..], "GET", "/v1/files", true),

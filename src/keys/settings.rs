@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Endpoints, KeyHash, VirtualKey};
-use crate::base::{NAME_RULE, Patterns, Problems, Secret, check_secret, is_name, member_path};
+use crate::base::{Diagnostics, NAME_RULE, Patterns, Secret, check_secret, is_name, member_path};
 
 /// Labels of one key; each goes into every event of the key.
 const METADATA_MAX: usize = 32;
@@ -50,21 +50,28 @@ pub struct KeySettings {
 
 impl KeySettings {
     /// The key that is meant. That its routes exist is for the caller to check.
-    pub fn check(self, name: &str, path: &str, problems: &mut Problems) -> Option<VirtualKey> {
-        let before = problems.len();
+    pub fn check(
+        self,
+        name: &str,
+        path: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<VirtualKey> {
+        let before = diagnostics.len();
         if !is_name(name) {
-            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
+            diagnostics.add(path, format!("expected a name of {NAME_RULE}"), "");
         }
-        let hash = self.check_hash(path, problems);
-        self.check_metadata(path, problems);
+        let hash = self.check_hash(path, diagnostics);
+        self.check_metadata(path, diagnostics);
         let routes = Patterns::new(self.routes.as_deref());
         if let Some(route) = self.route.as_deref().filter(|route| !routes.allow(route)) {
             let path = member_path(path, "route");
-            let message =
-                format!("the default route {} is not among `routes`", problems.quote(&path, route));
-            problems.add(&path, message, "add it there, or leave `routes` out");
+            let message = format!(
+                "the default route {} is not among `routes`",
+                diagnostics.quote(&path, route)
+            );
+            diagnostics.add(&path, message, "add it there, or leave `routes` out");
         }
-        let endpoints = Endpoints::check(self.endpoints.as_deref(), path, problems);
+        let endpoints = Endpoints::check(self.endpoints.as_deref(), path, diagnostics);
         let key = VirtualKey {
             name: Arc::from(name),
             hash: hash?,
@@ -74,31 +81,31 @@ impl KeySettings {
             route: self.route,
             metadata: (!self.metadata.is_empty()).then(|| Arc::new(self.metadata)),
         };
-        (problems.len() == before).then_some(key)
+        (diagnostics.len() == before).then_some(key)
     }
 
-    fn check_hash(&self, path: &str, problems: &mut Problems) -> Option<KeyHash> {
+    fn check_hash(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<KeyHash> {
         let secret_path = member_path(path, "secret");
         match (&self.hash, &self.secret) {
             (Some(text), None) => {
                 let hash_path = member_path(path, "hash");
                 let hint = "`ringgate keys hash` makes one from a secret";
                 KeyHash::parse(text)
-                    .map_err(|error| problems.add(&hash_path, error.to_string(), hint))
+                    .map_err(|error| diagnostics.add(&hash_path, error.to_string(), hint))
                     .ok()
             }
-            (None, Some(secret)) => check_secret(secret, &secret_path, problems)
+            (None, Some(secret)) => check_secret(secret, &secret_path, diagnostics)
                 .then(|| KeyHash::of(secret.reveal().as_bytes())),
             (Some(_), Some(_)) => {
                 let message = "expected one of `hash` and `secret`, got both";
-                problems.add(&secret_path, message, "keep the hash");
+                diagnostics.add(&secret_path, message, "keep the hash");
                 None
             }
-            (None, None) if problems.has(&member_path(path, "hash")) => None,
+            (None, None) if diagnostics.has(&member_path(path, "hash")) => None,
             (None, None) => {
                 let hint =
                     "write secret = \"${NAME}\", or the hash that `ringgate keys hash` prints";
-                problems.add(
+                diagnostics.add(
                     &secret_path,
                     "expected one of `hash` and `secret`, got neither",
                     hint,
@@ -108,12 +115,12 @@ impl KeySettings {
         }
     }
 
-    fn check_metadata(&self, path: &str, problems: &mut Problems) {
+    fn check_metadata(&self, path: &str, diagnostics: &mut Diagnostics) {
         let path = member_path(path, "metadata");
         if self.metadata.len() > METADATA_MAX {
             let message =
                 format!("expected at most {METADATA_MAX} labels, got {}", self.metadata.len());
-            problems.add(&path, message, "");
+            diagnostics.add(&path, message, "");
         }
         for (name, value) in &self.metadata {
             let long = |text: &str| text.chars().count() > METADATA_CHARS_MAX;
@@ -121,7 +128,7 @@ impl KeySettings {
                 let message = format!(
                     "expected a name of 1 and a value of 0 to {METADATA_CHARS_MAX} characters"
                 );
-                problems.add(&member_path(&path, name), message, "");
+                diagnostics.add(&member_path(&path, name), message, "");
             }
         }
     }
@@ -134,11 +141,11 @@ mod tests {
     use serde_json::{Value, json};
 
     fn check(written: Value) -> (Option<VirtualKey>, Vec<String>) {
-        let mut problems = Problems::default();
+        let mut diagnostics = Diagnostics::default();
         let settings: Option<KeySettings> =
-            Schema::of::<KeySettings>().read(written, "k", &mut problems);
-        let key = settings.and_then(|settings| settings.check("k", "k", &mut problems));
-        (key, problems.into_vec().into_iter().map(|problem| problem.path).collect())
+            Schema::of::<KeySettings>().read(written, "k", &mut diagnostics);
+        let key = settings.and_then(|settings| settings.check("k", "k", &mut diagnostics));
+        (key, diagnostics.into_vec().into_iter().map(|diagnostic| diagnostic.path).collect())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::chat_request::ReasoningSettings;
 use super::json::Json;
-use crate::base::{Pattern, Problems, member_path};
+use crate::base::{Diagnostics, Pattern, member_path};
 
 pub use forms::{CachePointUse, CallIds, EarlierReasoning, ModelFields, Prefill, ThinkingForm};
 pub use table::find_rules;
@@ -262,12 +262,12 @@ pub struct ModelRule {
 
 impl ModelRule {
     /// Tells what of a rule of the settings cannot be; `path` is the rule's.
-    pub fn check(&self, path: &str, problems: &mut Problems) {
+    pub fn check(&self, path: &str, diagnostics: &mut Diagnostics) {
         if let Some(name) = &self.seed_name
             && (name.is_empty() || name.len() > 64)
         {
             let path = member_path(path, "seed_name");
-            problems.add(&path, "expected a name of 1 to 64 characters", "");
+            diagnostics.add(&path, "expected a name of 1 to 64 characters", "");
         }
     }
 

@@ -48,7 +48,7 @@ mod tests {
     use super::super::catalog::{Catalog, ModelSettings};
     use super::super::content::{File, Image, Media, Role, ToolResult, Turn};
     use super::*;
-    use crate::base::Problems;
+    use crate::base::Diagnostics;
 
     fn asking(content: Content) -> ChatRequest {
         let turns =
@@ -126,12 +126,12 @@ mod tests {
         let abilities = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let settings = ModelSettings { abilities: Some(names), ..ModelSettings::default() };
-            settings.check("m", None, "p", &mut Problems::default()).expect("sound")
+            settings.check("m", None, "p", &mut Diagnostics::default()).expect("sound")
         };
         assert_eq!(unsupported_input(&asking(image()), &abilities(&["tools"])), Some("an image"));
         assert_eq!(unsupported_input(&asking(image()), &abilities(&["tools", "vision"])), None);
         let other = ModelSettings { context_tokens: Some(9), ..ModelSettings::default() };
-        let card = other.check("m", None, "p", &mut Problems::default()).expect("sound");
+        let card = other.check("m", None, "p", &mut Diagnostics::default()).expect("sound");
         assert_eq!(unsupported_input(&asking(image()), &card), None);
     }
 }

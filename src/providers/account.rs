@@ -13,7 +13,7 @@ mod oracle;
 mod vertex;
 mod watsonx;
 
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 use context::Listed;
 
@@ -50,14 +50,19 @@ impl AccountSettings {
     }
 
     /// Refuses the settings of vendors other than that of the preset `slug`.
-    pub(super) fn refuse_foreign(&self, slug: Option<&str>, path: &str, problems: &mut Problems) {
+    pub(super) fn refuse_foreign(
+        &self,
+        slug: Option<&str>,
+        path: &str,
+        diagnostics: &mut Diagnostics,
+    ) {
         let foreign = self.listed().into_iter().filter(|(_, given, presets)| {
             *given && !slug.is_some_and(|slug| presets.contains(&slug))
         });
         for (name, _, presets) in foreign {
             let message =
                 format!("this setting belongs to the preset `{}`", presets.join("` or `"));
-            problems.add(&member_path(path, name), message, "leave it out, or name that preset");
+            diagnostics.add(&member_path(path, name), message, "leave it out, or name that preset");
         }
     }
 

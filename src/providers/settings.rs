@@ -14,7 +14,7 @@ use super::{
     ProviderField, Timeouts, TlsFiles,
 };
 use crate::base::{
-    NAME_RULE, Problems, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
+    Diagnostics, NAME_RULE, Secret, check_pem, check_secret, did_you_mean, field_name, is_name,
     member_path,
 };
 use crate::llm::{Dialect, ModelRule};
@@ -127,29 +127,29 @@ impl ProviderSettings {
         name: &str,
         path: &str,
         sources: &ConfigSources<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Provider> {
-        let before = problems.len();
+        let before = diagnostics.len();
         if !is_name(name) {
-            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
+            diagnostics.add(path, format!("expected a name of {NAME_RULE}"), "");
         }
-        self.check_models(path, problems);
+        self.check_models(path, diagnostics);
         for (index, rule) in self.model_rules.iter().enumerate() {
             let path = format!("{}[{index}]", member_path(path, "model_rules"));
-            rule.check(&path, problems);
+            rule.check(&path, diagnostics);
         }
         if self.preset.as_deref() == Some(ECHO) {
-            return Some(self.check_echo(name, path, problems));
+            return Some(self.check_echo(name, path, diagnostics));
         }
-        let row = self.check_preset(path, problems);
-        let account = self.check_account(row, path, sources, problems);
-        let dialect = self.check_dialect(row, &account, path, problems);
-        let url = self.check_base_url(row, &account, path, problems);
-        let fields = self.check_fields(row, &account, dialect, url.as_ref(), path, problems);
-        let tls = self.check_tls(path, sources, problems);
-        let check = self.check_check(path, problems);
+        let row = self.check_preset(path, diagnostics);
+        let account = self.check_account(row, path, sources, diagnostics);
+        let dialect = self.check_dialect(row, &account, path, diagnostics);
+        let url = self.check_base_url(row, &account, path, diagnostics);
+        let fields = self.check_fields(row, &account, dialect, url.as_ref(), path, diagnostics);
+        let tls = self.check_tls(path, sources, diagnostics);
+        let check = self.check_check(path, diagnostics);
         let (dialect, origin) = (dialect?, Origin::Http(url?));
-        (problems.len() == before).then(|| Provider {
+        (diagnostics.len() == before).then(|| Provider {
             name: name.to_owned(),
             preset: row.map(|row| row.slug.as_str()),
             dialect,
@@ -166,12 +166,12 @@ impl ProviderSettings {
         })
     }
 
-    fn check_check(&self, path: &str, problems: &mut Problems) -> Option<HealthCheck> {
+    fn check_check(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<HealthCheck> {
         let asked = self.check_path.clone()?;
         let is_path = asked.starts_with('/') && asked.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_path || asked.contains('#') {
             let message = "expected a path that begins with `/`, without spaces";
-            problems.add(&member_path(path, "check_path"), message, "as `/models`");
+            diagnostics.add(&member_path(path, "check_path"), message, "as `/models`");
         }
         Some(HealthCheck { path: asked, interval: Duration::from_millis(self.check_interval_ms) })
     }
@@ -181,15 +181,15 @@ impl ProviderSettings {
         row: Option<&'static Preset>,
         path: &str,
         sources: &ConfigSources<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Account {
         // A preset that does not exist is one problem, not one for each of its settings.
         if row.is_some() || self.preset.is_none() {
             let slug = row.map(|row| row.slug.as_str());
-            self.account.refuse_foreign(slug, path, problems);
+            self.account.refuse_foreign(slug, path, diagnostics);
         }
         let Some(row) = row else { return Account::default() };
-        let before = problems.len();
+        let before = diagnostics.len();
         let mut account = self.account.check(&mut AccountContext {
             slug: &row.slug,
             path,
@@ -197,14 +197,14 @@ impl ProviderSettings {
             base_url: self.base_url.as_deref(),
             dialect: self.dialect,
             sources,
-            problems,
+            diagnostics,
         });
-        account.has_problems = problems.len() > before;
+        account.has_diagnostics = diagnostics.len() > before;
         account
     }
 
-    fn check_echo(self, name: &str, path: &str, problems: &mut Problems) -> Provider {
-        self.account.refuse_foreign(Some(ECHO), path, problems);
+    fn check_echo(self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Provider {
+        self.account.refuse_foreign(Some(ECHO), path, diagnostics);
         let refused = [
             ("api_key", self.api_key.is_some()),
             ("base_url", self.base_url.is_some()),
@@ -217,7 +217,7 @@ impl ProviderSettings {
         ];
         for (setting, _) in refused.iter().filter(|(_, given)| *given) {
             let message = "the preset `echo` uses no network and takes no such setting";
-            problems.add(&member_path(path, setting), message, "leave it out");
+            diagnostics.add(&member_path(path, setting), message, "leave it out");
         }
         let timeouts = self.timeouts();
         let models = if self.models.is_empty() { vec![ECHO.to_owned()] } else { self.models };
@@ -248,16 +248,16 @@ impl ProviderSettings {
         }
     }
 
-    fn check_models(&self, path: &str, problems: &mut Problems) {
+    fn check_models(&self, path: &str, diagnostics: &mut Diagnostics) {
         for (index, model) in self.models.iter().enumerate() {
             if model.is_empty() || model.len() > 256 || model.chars().any(char::is_control) {
                 let path = format!("{}[{index}]", member_path(path, "models"));
-                problems.add(&path, "expected a model name of 1 to 256 characters", "");
+                diagnostics.add(&path, "expected a model name of 1 to 256 characters", "");
             }
         }
     }
 
-    fn check_preset(&self, path: &str, problems: &mut Problems) -> Option<&'static Preset> {
+    fn check_preset(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<&'static Preset> {
         let slug = self.preset.as_deref()?;
         let row = preset(slug);
         if row.is_none() {
@@ -267,8 +267,8 @@ impl ProviderSettings {
             if hint.is_empty() {
                 "leave it out and give `dialect` and `base_url`".clone_into(&mut hint);
             }
-            let message = format!("no preset has the name {}", problems.quote(&path, slug));
-            problems.add(&path, message, hint);
+            let message = format!("no preset has the name {}", diagnostics.quote(&path, slug));
+            diagnostics.add(&path, message, hint);
         }
         row
     }
@@ -278,13 +278,13 @@ impl ProviderSettings {
         row: Option<&Preset>,
         account: &Account,
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Dialect> {
         let by_vendor = account.dialect.or_else(|| row.map(|row| row.dialect));
         let dialect = self.dialect.or(by_vendor);
         if dialect.is_none() && self.preset.is_none() {
             let hint = "give `preset`, or `dialect` and `base_url`";
-            problems.add(&member_path(path, "dialect"), "expected a dialect, got none", hint);
+            diagnostics.add(&member_path(path, "dialect"), "expected a dialect, got none", hint);
         }
         dialect
     }
@@ -294,20 +294,20 @@ impl ProviderSettings {
         row: Option<&Preset>,
         account: &Account,
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<BaseUrl> {
         let path = member_path(path, "base_url");
         let from_row = row.map(|row| row.base_url.as_str()).filter(|url| !url.is_empty());
         let by_vendor = account.base_url.as_deref().or(from_row);
         let Some(text) = self.base_url.as_deref().or(by_vendor) else {
-            if !account.has_problems && (self.preset.is_none() || row.is_some()) {
+            if !account.has_diagnostics && (self.preset.is_none() || row.is_some()) {
                 let note = row.map_or("", |row| row.note.as_str());
-                problems.add(&path, "expected a base URL, got none", note);
+                diagnostics.add(&path, "expected a base URL, got none", note);
             }
             return None;
         };
         BaseUrl::parse(text)
-            .map_err(|error| problems.add(&path, error.to_string(), error.hint()))
+            .map_err(|error| diagnostics.add(&path, error.to_string(), error.hint()))
             .ok()
     }
 
@@ -319,29 +319,29 @@ impl ProviderSettings {
         dialect: Option<Dialect>,
         url: Option<&BaseUrl>,
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Vec<ProviderField> {
         let auth = row.map_or_else(|| auth_of(dialect), |row| row.auth);
         let mut fields: BTreeMap<String, Secret> =
             row.into_iter().flat_map(Preset::fields).collect();
         fields
             .extend(account.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        fields.extend(self.check_headers(path, problems));
+        fields.extend(self.check_headers(path, diagnostics));
         if account.credential != Credential::Fixed {
             if fields.contains_key("authorization") {
                 let message = "the credential of this provider travels in it";
                 let path = member_path(&member_path(path, "headers"), "authorization");
-                problems.add(&path, message, "leave it out");
+                diagnostics.add(&path, message, "leave it out");
             }
             return fields.into_iter().map(|(name, value)| ProviderField { name, value }).collect();
         }
         let path = member_path(path, "api_key");
         match &self.api_key {
-            Some(key) if !check_secret(key, &path, problems) => {}
+            Some(key) if !check_secret(key, &path, diagnostics) => {}
             Some(key) => {
                 if fields.contains_key(auth.field_name()) {
                     let message = format!("`headers` sets `{}` too", auth.field_name());
-                    problems.add(&path, message, "give one of the two");
+                    diagnostics.add(&path, message, "give one of the two");
                 }
                 let field = auth.field(key.reveal());
                 fields.extend(field.map(|field| (field.name, field.value)));
@@ -350,25 +350,29 @@ impl ProviderSettings {
                 let own_server =
                     self.base_url.is_some() && url.is_some_and(|url| url.host.is_loopback());
                 let needed = row.is_some() && auth != Auth::None && !own_server;
-                if needed && !account.has_problems && !fields.contains_key(auth.field_name()) {
-                    problems.add(&path, "expected a credential, got none", missing_key_hint(row));
+                if needed && !account.has_diagnostics && !fields.contains_key(auth.field_name()) {
+                    diagnostics.add(
+                        &path,
+                        "expected a credential, got none",
+                        missing_key_hint(row),
+                    );
                 }
             }
         }
         fields.into_iter().map(|(name, value)| ProviderField { name, value }).collect()
     }
 
-    fn check_headers(&self, path: &str, problems: &mut Problems) -> BTreeMap<String, Secret> {
+    fn check_headers(&self, path: &str, diagnostics: &mut Diagnostics) -> BTreeMap<String, Secret> {
         let path = member_path(path, "headers");
         let mut fields = BTreeMap::new();
         for (written, value) in &self.headers {
             let path = member_path(&path, written);
             match field_name(written) {
-                Err(error) => problems.add(&path, error.to_string(), "leave it out"),
-                Ok(_) if !check_secret(value, &path, problems) => {}
+                Err(error) => diagnostics.add(&path, error.to_string(), "leave it out"),
+                Ok(_) if !check_secret(value, &path, diagnostics) => {}
                 Ok(name) => {
                     if fields.insert(name, value.clone()).is_some() {
-                        problems.add(&path, "this name is given twice", "case does not count");
+                        diagnostics.add(&path, "this name is given twice", "case does not count");
                     }
                 }
             }
@@ -380,12 +384,12 @@ impl ProviderSettings {
         &self,
         path: &str,
         sources: &ConfigSources<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> TlsFiles {
         let read_file = sources.read_file;
         let mut read = |setting: &str, file: &Option<String>, begin: &str| {
             let path = member_path(path, setting);
-            check_pem(read_file(file.as_deref()?), begin, &path, problems)
+            check_pem(read_file(file.as_deref()?), begin, &path, diagnostics)
         };
         let ca_pem = read("tls_ca_file", &self.tls_ca_file, "-----BEGIN CERTIFICATE-----");
         let cert =
@@ -399,7 +403,7 @@ impl ProviderSettings {
         if let Some(setting) = missing {
             let message =
                 "expected a file, since a client certificate needs its key and the reverse";
-            problems.add(&member_path(path, setting), message, "give both or none");
+            diagnostics.add(&member_path(path, setting), message, "give both or none");
         }
         TlsFiles { ca_pem, client_pem: cert.zip(key) }
     }

@@ -8,14 +8,14 @@ use super::limits::{LANES_MAX, Limits};
 use super::node::RouteNode;
 use super::route::{Group, Route};
 use super::strategy::Execution;
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// Tells of a tree that has too many calls under way at a time.
 pub(super) fn check_lanes(
     nodes: &[RouteNode],
     groups: &[Group],
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) {
     let lanes = nodes.first().map_or(0, |root| lanes(nodes, groups, root));
     if lanes > LANES_MAX {
@@ -23,7 +23,7 @@ pub(super) fn check_lanes(
             "expected at most {LANES_MAX} provider calls at a time, races and mirrors inside one \
              another multiplied out, got {lanes}"
         );
-        problems.add(&member_path(path, "strategy"), message, "let fewer targets race");
+        diagnostics.add(&member_path(path, "strategy"), message, "let fewer targets race");
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) fn collect_fields(
     route: &mut Route,
     limits: &Limits,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) {
     let fields = distinct(route.groups.iter().flat_map(|group| group.strategy.fields()));
     let sticky =
@@ -57,7 +57,7 @@ pub(super) fn collect_fields(
             limits.fields,
             all.len()
         );
-        problems.add(&member_path(path, "strategy"), message, "");
+        diagnostics.add(&member_path(path, "strategy"), message, "");
     }
     route.body_fields = BodyFields::of(&all);
     route.fields = fields;

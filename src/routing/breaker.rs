@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::outcome::{AttemptOutcome, Fault};
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,14 +80,14 @@ pub struct BreakerSettings {
 
 impl BreakerSettings {
     /// The rule that is meant.
-    pub(super) fn check(self, path: &str, problems: &mut Problems) -> BreakerRule {
+    pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> BreakerRule {
         if self.failure_threshold.is_none() && self.failure_threshold_percentage.is_none() {
             let message = "expected `failure_threshold` or `failure_threshold_percentage`";
-            problems.add(path, message, "");
+            diagnostics.add(path, message, "");
         }
         if self.cooldown_interval.is_none() {
             let path = member_path(path, "cooldown_interval");
-            problems.add(&path, "expected a number of milliseconds", "30000 is usual");
+            diagnostics.add(&path, "expected a number of milliseconds", "30000 is usual");
         }
         let cooldown = Duration::from_millis(self.cooldown_interval.unwrap_or(30_000));
         BreakerRule {
@@ -271,9 +271,9 @@ mod tests {
             cooldown_interval: Some(1_000),
             ..BreakerSettings::default()
         };
-        let mut problems = Problems::default();
-        let rule = settings.check("cb_config", &mut problems);
-        assert!(problems.is_empty());
+        let mut diagnostics = Diagnostics::default();
+        let rule = settings.check("cb_config", &mut diagnostics);
+        assert!(diagnostics.is_empty());
         rule
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// Bounds and default of `max_age`, in seconds: Portkey's.
 const MAX_AGE_MIN: u64 = 60;
@@ -99,7 +99,7 @@ impl CacheRuleSettings {
         self,
         fingerprint: [u8; 32],
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<CacheRule> {
         let scope = match self.scope.as_deref() {
             None | Some("key") => CacheScope::Key,
@@ -107,9 +107,9 @@ impl CacheRuleSettings {
             Some("shared") => CacheScope::Shared,
             Some(other) => {
                 let path = member_path(path, "scope");
-                let quoted = problems.quote(&path, other);
+                let quoted = diagnostics.quote(&path, other);
                 let message = format!("expected `key`, `user` or `shared`, got {quoted}");
-                problems.add(&path, message, "");
+                diagnostics.add(&path, message, "");
                 return None;
             }
         };
@@ -123,20 +123,20 @@ impl CacheRuleSettings {
             other => {
                 let got = match other {
                     None => "nothing".to_owned(),
-                    Some(other) => problems.quote(&mode_path, other),
+                    Some(other) => diagnostics.quote(&mode_path, other),
                 };
                 let message = format!("expected `simple` or `semantic`, got {got}");
-                problems.add(&mode_path, message, "");
+                diagnostics.add(&mode_path, message, "");
                 return None;
             }
         };
         if self.shadow.is_some() && mode == CacheMode::Simple {
             let message = "only the mode `semantic` has a shadow";
-            problems.add(&member_path(path, "shadow"), message, "leave it out");
+            diagnostics.add(&member_path(path, "shadow"), message, "leave it out");
         }
         if self.standalone_turns.is_some() && mode == CacheMode::Simple {
             let message = "only the mode `semantic` compares last messages";
-            problems.add(&member_path(path, "standalone_turns"), message, "leave it out");
+            diagnostics.add(&member_path(path, "standalone_turns"), message, "leave it out");
         }
         Some(CacheRule { mode, max_age: self.max_age.map(Duration::from_secs), scope, fingerprint })
     }

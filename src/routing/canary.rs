@@ -5,7 +5,7 @@
 
 use super::sticky::point;
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 #[derive(Debug)]
 pub(super) struct Canary {
@@ -15,15 +15,15 @@ pub(super) struct Canary {
 impl Canary {
     pub(super) fn make(
         input: &StrategyInput<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Box<dyn Strategy>> {
         if input.children.len() != 2 {
             let message = format!("expected 2 targets for `canary`, got {}", input.children.len());
-            problems.add(input.path, message, "the second gets `percent` of the requests");
+            diagnostics.add(input.path, message, "the second gets `percent` of the requests");
         }
         let Some(percent) = input.settings.percent else {
             let path = member_path(input.path, "percent");
-            problems.add(
+            diagnostics.add(
                 &path,
                 "expected a number from 0 to 100",
                 "the share of the second target",

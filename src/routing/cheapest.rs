@@ -6,13 +6,13 @@
 //! without a known price comes last.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct Cheapest;
 
 impl Cheapest {
-    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Diagnostics) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }

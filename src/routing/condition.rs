@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::field::{Attributes, FIELD_RULE, Field};
 use super::limits::LimitUsage;
-use crate::base::{Problems, did_you_mean, member_path};
+use crate::base::{Diagnostics, did_you_mean, member_path};
 
 /// Queries inside each other.
 const DEPTH_MAX: usize = 16;
@@ -55,11 +55,11 @@ impl Condition {
         query: &Value,
         path: &str,
         usage: &LimitUsage,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let (tests, patterns, has_problem) = (0, 0, false);
         let mut reader =
-            ConditionReader { root: path, usage, problems, tests, patterns, has_problem };
+            ConditionReader { root: path, usage, diagnostics, tests, patterns, has_problem };
         let rule = reader.query(query, path, 1)?;
         (!reader.has_problem).then_some(Self(rule))
     }
@@ -206,7 +206,7 @@ impl Primitive {
 struct ConditionReader<'a> {
     root: &'a str,
     usage: &'a LimitUsage,
-    problems: &'a mut Problems,
+    diagnostics: &'a mut Diagnostics,
     tests: usize,
     patterns: usize,
     has_problem: bool,
@@ -224,7 +224,7 @@ impl ConditionReader<'_> {
             return self.refuse(path, message, "the target for all other requests is `default`");
         };
         let rules = members.iter().filter_map(|(name, value)| {
-            if self.problems.is_full() {
+            if self.diagnostics.is_full() {
                 self.has_problem = true;
                 return None;
             }
@@ -244,7 +244,7 @@ impl ConditionReader<'_> {
             return self.refuse(path, message, "");
         };
         let rules = list.iter().enumerate().filter_map(|(index, query)| {
-            if self.problems.is_full() {
+            if self.diagnostics.is_full() {
                 self.has_problem = true;
                 return None;
             }
@@ -255,7 +255,7 @@ impl ConditionReader<'_> {
 
     fn field(&mut self, name: &str, value: &Value, path: &str) -> Option<ConditionRule> {
         let Some(field) = Field::parse(name) else {
-            let quoted = self.problems.quote(path, name);
+            let quoted = self.diagnostics.quote(path, name);
             let message = format!("expected a field, `$and` or `$or`, got {quoted}");
             return self.refuse(path, message, format!("a field is {FIELD_RULE}"));
         };
@@ -281,7 +281,7 @@ impl ConditionReader<'_> {
             let message = format!("expected at most {TESTS_MAX} tests, got more");
             return self.refuse(self.root, message, "");
         }
-        if !self.usage.add_test(self.root, self.problems) {
+        if !self.usage.add_test(self.root, self.diagnostics) {
             self.has_problem = true;
             return None;
         }
@@ -297,7 +297,7 @@ impl ConditionReader<'_> {
             "$regex" => self.pattern(operand, path),
             _ => {
                 let known = OPERATORS.map(|known| format!("`{known}`")).join(", ");
-                let quoted = self.problems.quote(path, operator);
+                let quoted = self.diagnostics.quote(path, operator);
                 let message = format!("expected one of {known}, got {quoted}");
                 self.refuse(path, message, did_you_mean(operator, OPERATORS))
             }
@@ -395,7 +395,7 @@ impl ConditionReader<'_> {
         hint: impl Into<String>,
     ) -> Option<T> {
         self.has_problem = true;
-        self.problems.add(path, message, hint);
+        self.diagnostics.add(path, message, hint);
         None
     }
 }
@@ -485,18 +485,22 @@ mod tests {
     }
 
     fn holds(query: &Value, attributes: &dyn Attributes) -> bool {
-        let mut problems = Problems::default();
+        let mut diagnostics = Diagnostics::default();
         let usage = LimitUsage::new(&limits::SETTINGS);
-        let condition = Condition::read(query, "query", &usage, &mut problems);
-        condition.unwrap_or_else(|| panic!("{query}: {problems:?}")).holds(attributes)
+        let condition = Condition::read(query, "query", &usage, &mut diagnostics);
+        condition.unwrap_or_else(|| panic!("{query}: {diagnostics:?}")).holds(attributes)
     }
 
     /// The problems of a query, each as its path and message.
     fn refusals(query: &Value) -> Vec<(String, String)> {
-        let mut problems = Problems::bounded(8);
+        let mut diagnostics = Diagnostics::bounded(8);
         let usage = LimitUsage::new(&limits::SETTINGS);
-        assert!(Condition::read(query, "query", &usage, &mut problems).is_none(), "{query}");
-        problems.into_vec().into_iter().map(|problem| (problem.path, problem.message)).collect()
+        assert!(Condition::read(query, "query", &usage, &mut diagnostics).is_none(), "{query}");
+        diagnostics
+            .into_vec()
+            .into_iter()
+            .map(|diagnostic| (diagnostic.path, diagnostic.message))
+            .collect()
     }
 
     #[test]
@@ -681,9 +685,9 @@ mod tests {
 
     #[test]
     fn a_full_list_of_problems_lets_nothing_pass() {
-        let mut problems = Problems::bounded(0);
+        let mut diagnostics = Diagnostics::bounded(0);
         let (query, usage) = (json!({"model": {"$gtt": 1}}), LimitUsage::new(&limits::SETTINGS));
-        assert!(Condition::read(&query, "", &usage, &mut problems).is_none());
+        assert!(Condition::read(&query, "", &usage, &mut diagnostics).is_none());
     }
 
     #[test]
@@ -718,12 +722,13 @@ mod tests {
     #[test]
     fn conditions_of_a_header_share_their_bounds() {
         let read = |queries: &[Value]| {
-            let (usage, mut problems) = (LimitUsage::new(&limits::INLINE), Problems::bounded(8));
+            let (usage, mut diagnostics) =
+                (LimitUsage::new(&limits::INLINE), Diagnostics::bounded(8));
             for query in queries {
-                Condition::read(query, "query", &usage, &mut problems);
+                Condition::read(query, "query", &usage, &mut diagnostics);
             }
             assert!(usage.pattern_bytes() <= 512 * 1024, "{}", usage.pattern_bytes());
-            problems.into_vec().into_iter().map(|it| it.message).collect::<Vec<_>>()
+            diagnostics.into_vec().into_iter().map(|it| it.message).collect::<Vec<_>>()
         };
         let tests = |count: usize| json!({"$or": vec![json!({"model": "a"}); count]});
         assert!(read(&[tests(128), tests(128)]).is_empty());
@@ -735,8 +740,8 @@ mod tests {
         let messages = read(&vec![pattern("(a|b)*a(a|b){500}c"); 16]);
         assert_eq!(messages, ["expected a shorter regular expression"]);
         let query = pattern("a");
-        let (usage, mut problems) = (LimitUsage::new(&limits::INLINE), Problems::bounded(8));
-        let condition = Condition::read(&query, "query", &usage, &mut problems).expect("good");
+        let (usage, mut diagnostics) = (LimitUsage::new(&limits::INLINE), Diagnostics::bounded(8));
+        let condition = Condition::read(&query, "query", &usage, &mut diagnostics).expect("good");
         let most = limits::INLINE.matched_bytes;
         for (length, expected) in [(most, true), (most + 1, false)] {
             let attributes = TestRequest::new(&json!({"model": "a".repeat(length)}));

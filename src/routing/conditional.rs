@@ -5,7 +5,7 @@
 use super::condition::Condition;
 use super::field::Field;
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::{Problems, did_you_mean, member_path};
+use crate::base::{Diagnostics, did_you_mean, member_path};
 
 #[derive(Debug)]
 pub(super) struct Conditional {
@@ -17,40 +17,40 @@ pub(super) struct Conditional {
 impl Conditional {
     pub(super) fn make(
         input: &StrategyInput<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Box<dyn Strategy>> {
         let path = member_path(input.path, "conditions");
         let written = input.settings.conditions.as_deref().unwrap_or_default();
         if written.is_empty() {
-            problems.add(&path, "expected at least one condition, got none", "");
+            diagnostics.add(&path, "expected at least one condition, got none", "");
         }
         let mut conditions = Vec::new();
         for (index, written) in written.iter().enumerate() {
-            if problems.is_full() {
+            if diagnostics.is_full() {
                 break;
             }
             let path = format!("{path}[{index}]");
             let query = member_path(&path, "query");
-            let condition = Condition::read(&written.query, &query, input.usage, problems);
-            let place = input.place(&written.then, &member_path(&path, "then"), problems);
+            let condition = Condition::read(&written.query, &query, input.usage, diagnostics);
+            let place = input.place(&written.then, &member_path(&path, "then"), diagnostics);
             conditions.extend(condition.zip(place));
         }
         let default = input.settings.default.as_deref();
         let default_path = member_path(input.path, "default");
-        let default = default.and_then(|name| input.place(name, &default_path, problems));
+        let default = default.and_then(|name| input.place(name, &default_path, diagnostics));
         Some(Box::new(Self { conditions, default }))
     }
 }
 
 impl StrategyInput<'_> {
     /// The place of the child of that name.
-    fn place(&self, name: &str, path: &str, problems: &mut Problems) -> Option<usize> {
+    fn place(&self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<usize> {
         let found = self.children.iter().position(|child| child.name == Some(name));
         if found.is_none() {
             let names = self.children.iter().filter_map(|child| child.name);
             let hint = did_you_mean(name, names);
-            let message = format!("no target has the name {}", problems.quote(path, name));
-            problems.add(path, message, hint);
+            let message = format!("no target has the name {}", diagnostics.quote(path, name));
+            diagnostics.add(path, message, hint);
         }
         found
     }

@@ -4,13 +4,13 @@
 //! reached. A target whose breaker is open is passed over. The client gets the last answer.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct Fallback;
 
 impl Fallback {
-    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Diagnostics) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }

@@ -4,7 +4,7 @@
 //! first. One request in fifty goes to a drawn target, so that one that has become faster is noticed.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 /// One request of so many looks whether another target has become faster.
 const LOOKS_ELSEWHERE: usize = 50;
@@ -13,7 +13,7 @@ const LOOKS_ELSEWHERE: usize = 50;
 pub(super) struct Fastest;
 
 impl Fastest {
-    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Diagnostics) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::limits::{self, CONFIG_BYTES_MAX};
 use super::route::Route;
 use super::settings::{RouteSettings, SHAPE};
-use crate::base::{Problem, Problems, member_path, snake_case};
+use crate::base::{Diagnostic, Diagnostics, member_path, snake_case};
 
 /// Problems told to a client about its config, and warnings.
-const PROBLEMS_MAX: usize = 8;
+const DIAGNOSTICS_MAX: usize = 8;
 
 /// Why a config of a request header is refused. The texts are for the client that sent it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,10 +32,10 @@ pub enum RouteError {
         column: usize,
     },
     /// JSON with problems, the first few of them.
-    #[error("{}", in_one_line(.problems))]
+    #[error("{}", in_one_line(.diagnostics))]
     Refused {
         /// Never empty.
-        problems: Vec<Problem>,
+        diagnostics: Vec<Diagnostic>,
     },
 }
 
@@ -50,32 +50,32 @@ impl Route {
         }
         let mut value = serde_json::from_str(text)
             .map_err(|error| RouteError::NotJson { line: error.line(), column: error.column() })?;
-        let mut problems = Problems::bounded(PROBLEMS_MAX);
-        rename_camel_case(&mut value, "config", &mut problems);
-        refuse_absent(&mut value, "config", &mut problems);
+        let mut diagnostics = Diagnostics::bounded(DIAGNOSTICS_MAX);
+        rename_camel_case(&mut value, "config", &mut diagnostics);
+        refuse_absent(&mut value, "config", &mut diagnostics);
         let mut warnings = Vec::new();
         ignore_unknown(&mut value, "config", &mut warnings);
-        let route = RouteSettings::read(value, "config", &mut problems).and_then(|settings| {
-            settings.check_within(&limits::INLINE, ("inline", "config"), &mut problems)
+        let route = RouteSettings::read(value, "config", &mut diagnostics).and_then(|settings| {
+            settings.check_within(&limits::INLINE, ("inline", "config"), &mut diagnostics)
         });
         match route {
-            Some(mut route) if problems.is_empty() => {
+            Some(mut route) if diagnostics.is_empty() => {
                 route.targets.iter_mut().for_each(|target| target.is_inline = true);
                 route.warnings = warnings;
                 Ok(route)
             }
-            _ => Err(RouteError::Refused { problems: problems.into_vec() }),
+            _ => Err(RouteError::Refused { diagnostics: diagnostics.into_vec() }),
         }
     }
 }
 
 /// Gives all members their names here, in the config and the targets below, and takes out texts that are
 /// empty where Portkey takes them for absent.
-fn rename_camel_case(value: &mut Value, path: &str, problems: &mut Problems) {
-    if problems.is_full() {
+fn rename_camel_case(value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
+    if diagnostics.is_full() {
         return;
     }
-    SHAPE.rename_camel_case(value, path, problems);
+    SHAPE.rename_camel_case(value, path, diagnostics);
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, value| {
             let is_optional = matches!(name.as_str(), "provider" | "virtual_key" | "api_key");
@@ -83,14 +83,14 @@ fn rename_camel_case(value: &mut Value, path: &str, problems: &mut Problems) {
         });
     }
     for (path, target) in targets(value, path) {
-        rename_camel_case(target, &path, problems);
+        rename_camel_case(target, &path, diagnostics);
     }
 }
 
 /// Takes out names that mean nothing, in the config and the targets below, and tells their paths.
 fn ignore_unknown(value: &mut Value, path: &str, warnings: &mut Vec<String>) {
     for path in SHAPE.take_unknown(value, path) {
-        if warnings.len() < PROBLEMS_MAX {
+        if warnings.len() < DIAGNOSTICS_MAX {
             warnings.push(format!("{path} is not known and was passed over"));
         }
     }
@@ -139,7 +139,7 @@ const ABSENT: [(&str, &str); 23] = [
 ];
 
 /// Reports and removes what is known and not done, in the route and its targets.
-fn refuse_absent(value: &mut Value, path: &str, problems: &mut Problems) {
+fn refuse_absent(value: &mut Value, path: &str, diagnostics: &mut Diagnostics) {
     if let Some(members) = value.as_object_mut() {
         members.retain(|name, value| {
             let in_snake_case = snake_case(name);
@@ -151,19 +151,19 @@ fn refuse_absent(value: &mut Value, path: &str, problems: &mut Problems) {
             if !is_empty {
                 let hint = if hint.is_empty() { "leave it out" } else { hint };
                 let message = format!("`{name}` is not supported by this version");
-                problems.add(&member_path(path, name), message, hint);
+                diagnostics.add(&member_path(path, name), message, hint);
             }
             false
         });
     }
     for (path, target) in targets(value, path) {
-        if problems.is_full() {
+        if diagnostics.is_full() {
             return;
         }
-        refuse_absent(target, &path, problems);
+        refuse_absent(target, &path, diagnostics);
     }
 }
 
-fn in_one_line(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn in_one_line(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

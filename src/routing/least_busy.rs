@@ -5,13 +5,13 @@
 //! much in length, as they do, it spreads work better than turns.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct LeastBusy;
 
 impl LeastBusy {
-    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Diagnostics) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }

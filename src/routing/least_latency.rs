@@ -5,13 +5,13 @@
 //! (Mitzenmacher, "The power of two choices", 2001).
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct LeastLatency;
 
 impl LeastLatency {
-    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(_: &StrategyInput<'_>, _: &mut Diagnostics) -> Option<Box<dyn Strategy>> {
         Some(Box::new(Self))
     }
 }

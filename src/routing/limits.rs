@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::path_set::PATHS_MAX;
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 /// Longest config of a request header, in bytes. It fits into the 32 KiB of a request's head together
 /// with the other fields.
@@ -85,12 +85,12 @@ impl LimitUsage {
     }
 
     /// Counts one operator; false where that is one too many, which is told at `path`.
-    pub(super) fn add_test(&self, path: &str, problems: &mut Problems) -> bool {
+    pub(super) fn add_test(&self, path: &str, diagnostics: &mut Diagnostics) -> bool {
         self.tests.set(self.tests.get() + 1);
         match self.limits.tests {
             Some(most) if self.tests.get() > most => {
                 let message = format!("expected at most {most} tests in all conditions, got more");
-                problems.add(path, message, "`$in` tests many values at once");
+                diagnostics.add(path, message, "`$in` tests many values at once");
                 false
             }
             _ => true,

@@ -4,7 +4,7 @@
 //! of requests whose body is kept, not of streamed ones.
 
 use super::strategy::{Execution, Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct Mirror;
@@ -12,11 +12,11 @@ pub(super) struct Mirror;
 impl Mirror {
     pub(super) fn make(
         input: &StrategyInput<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Box<dyn Strategy>> {
         if input.children.len() < 2 {
             let message = format!("expected 2 or more targets, got {}", input.children.len());
-            problems.add(input.path, message, "the first answers, the others get copies");
+            diagnostics.add(input.path, message, "the first answers, the others get copies");
         }
         Some(Box::new(Self))
     }

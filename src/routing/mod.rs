@@ -20,6 +20,7 @@ mod fallback;
 mod fastest;
 mod field;
 mod fingerprint;
+mod forward_headers;
 mod health;
 mod inheritance;
 mod inline;

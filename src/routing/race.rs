@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::strategy::{Execution, Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct Race {
@@ -15,7 +15,10 @@ pub(super) struct Race {
 }
 
 impl Race {
-    pub(super) fn make(input: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(
+        input: &StrategyInput<'_>,
+        _: &mut Diagnostics,
+    ) -> Option<Box<dyn Strategy>> {
         let hedge = Duration::from_millis(input.settings.hedge_ms.unwrap_or(0));
         Some(Box::new(Self { hedge }))
     }

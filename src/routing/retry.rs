@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::outcome::AttemptOutcome;
-use crate::base::{IdSource, Problems, member_path};
+use crate::base::{Diagnostics, IdSource, member_path};
 
 /// Attempts beyond the first that a config may ask for: as Portkey documents it.
 const ATTEMPTS_MAX: u32 = 5;
@@ -97,9 +97,9 @@ pub struct RetrySettings {
 
 impl RetrySettings {
     /// The rule that is meant.
-    pub(super) fn check(self, path: &str, problems: &mut Problems) -> RetryRule {
+    pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> RetryRule {
         let path = member_path(path, "on_status_codes");
-        let statuses = self.on_status_codes.map(|it| check_statuses(it, &path, problems));
+        let statuses = self.on_status_codes.map(|it| check_statuses(it, &path, diagnostics));
         let statuses = statuses.map_or_else(|| STATUSES.into(), Arc::from);
         let honors_retry_after = self.use_retry_after_header.or(self.use_retry_after_headers);
         RetryRule {
@@ -114,12 +114,12 @@ impl RetrySettings {
 pub(super) fn check_statuses(
     mut statuses: Vec<u16>,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<u16> {
     for (index, status) in statuses.iter().enumerate() {
-        if !(100..=599).contains(status) && !problems.is_full() {
+        if !(100..=599).contains(status) && !diagnostics.is_full() {
             let message = format!("expected a status from 100 to 599, got {status}");
-            problems.add(&format!("{path}[{index}]"), message, "");
+            diagnostics.add(&format!("{path}[{index}]"), message, "");
         }
     }
     statuses.sort_unstable();

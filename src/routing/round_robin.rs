@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 /// Turns that are laid out at most; a weight's share is met within a thousandth.
 const TURNS_MAX: usize = 1_000;
@@ -18,7 +18,10 @@ pub(super) struct RoundRobin {
 }
 
 impl RoundRobin {
-    pub(super) fn make(input: &StrategyInput<'_>, _: &mut Problems) -> Option<Box<dyn Strategy>> {
+    pub(super) fn make(
+        input: &StrategyInput<'_>,
+        _: &mut Diagnostics,
+    ) -> Option<Box<dyn Strategy>> {
         let weights: Vec<f64> = input.children.iter().map(|child| child.weight).collect();
         Some(Box::new(Self { turns: turns(&weights) }))
     }

@@ -9,7 +9,7 @@ use super::breaker::BreakerSettings;
 use super::cache_rule::CacheRuleSettings;
 use super::retry::RetrySettings;
 use super::sticky::StickySettings;
-use crate::base::{Problems, Schema, Secret, member_path};
+use crate::base::{Diagnostics, Schema, Secret, member_path};
 
 /// Built once: making a shape costs more than all other work on an inline config.
 pub(super) static SHAPE: LazyLock<Schema> = LazyLock::new(Schema::of::<RouteSettings>);
@@ -131,9 +131,9 @@ pub struct ConditionSettings {
 
 impl RouteSettings {
     /// Reads a route as written; what has a problem is left out of it.
-    pub fn read(mut value: Value, path: &str, problems: &mut Problems) -> Option<Self> {
-        SHAPE.rename_camel_case(&mut value, path, problems);
-        let mut settings: Self = SHAPE.read(value, path, problems)?;
+    pub fn read(mut value: Value, path: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        SHAPE.rename_camel_case(&mut value, path, diagnostics);
+        let mut settings: Self = SHAPE.read(value, path, diagnostics)?;
         // Portkey's clients send these for what is not set, and Portkey takes them for that.
         let is_limit = |ms: &u64| *ms > 0;
         settings.request_timeout = settings.request_timeout.filter(is_limit);
@@ -162,11 +162,11 @@ impl StrategySettings {
 pub(super) fn check_provider_name(
     settings: &RouteSettings,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) -> Option<(&'static str, String)> {
     if settings.provider.is_some() && settings.virtual_key.is_some() {
         let message = "expected one of `provider` and `virtual_key`, got both";
-        problems.add(&member_path(path, "virtual_key"), message, "keep `provider`");
+        diagnostics.add(&member_path(path, "virtual_key"), message, "keep `provider`");
     }
     match (&settings.provider, &settings.virtual_key) {
         (Some(text), _) => Some(("provider", text.clone())),

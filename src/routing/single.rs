@@ -4,7 +4,7 @@
 //! first are checked when the route is read, and then left out.
 
 use super::strategy::{Selection, Strategy, StrategyInput};
-use crate::base::Problems;
+use crate::base::Diagnostics;
 
 #[derive(Debug)]
 pub(super) struct Single;
@@ -12,13 +12,13 @@ pub(super) struct Single;
 impl Single {
     pub(super) fn make(
         input: &StrategyInput<'_>,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Box<dyn Strategy>> {
         if input.children.len() > 1 {
             let message = format!("expected 1 target for `single`, got {}", input.children.len());
             let hint =
                 "`fallback` tries one after the other; `single`, written out, takes the first";
-            problems.add(input.path, message, hint);
+            diagnostics.add(input.path, message, hint);
         }
         Some(Box::new(Self))
     }

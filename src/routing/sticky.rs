@@ -5,7 +5,7 @@
 //! session moves only when its target is out or the shares change.
 
 use super::field::{Attributes, Field};
-use crate::base::{Problems, member_path};
+use crate::base::{Diagnostics, member_path};
 
 /// Fields that a session may be known by.
 const FIELDS_MAX: usize = 8;
@@ -32,14 +32,14 @@ pub(super) struct Sticky {
 
 impl StickySettings {
     /// What is meant; none where it is off.
-    pub(super) fn check(&self, path: &str, problems: &mut Problems) -> Option<Sticky> {
+    pub(super) fn check(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<Sticky> {
         if self.enabled == Some(false) {
             return None;
         }
         let path = member_path(path, "hash_fields");
         if self.hash_fields.is_empty() || self.hash_fields.len() > FIELDS_MAX {
             let message = format!("expected 1 to {FIELDS_MAX} fields");
-            problems.add(&path, message, "as in [\"metadata.user_id\"]");
+            diagnostics.add(&path, message, "as in [\"metadata.user_id\"]");
         }
         let mut fields = Vec::new();
         for (index, text) in self.hash_fields.iter().enumerate().take(FIELDS_MAX) {
@@ -47,11 +47,11 @@ impl StickySettings {
                 Some(field) => fields.push(field),
                 None => {
                     let path = format!("{path}[{index}]");
-                    let got = problems.quote(&path, text);
+                    let got = diagnostics.quote(&path, text);
                     let message = format!(
                         "expected `metadata.`, `params.` or `headers.` and a name, got {got}"
                     );
-                    problems.add(&path, message, "");
+                    diagnostics.add(&path, message, "");
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::node::RouteNode;
 use super::settings::StrategySettings;
 use super::sticky::{mix, point};
 use super::target::Target;
-use crate::base::{IdSource, Instant, Problems};
+use crate::base::{Diagnostics, IdSource, Instant};
 
 /// A way to choose.
 pub trait Strategy: fmt::Debug + Send + Sync {
@@ -89,7 +89,7 @@ pub(super) struct Child<'d> {
     pub weight: f64,
 }
 
-type Make = fn(&StrategyInput<'_>, &mut Problems) -> Option<Box<dyn Strategy>>;
+type Make = fn(&StrategyInput<'_>, &mut Diagnostics) -> Option<Box<dyn Strategy>>;
 
 /// One way to choose, by its name in `strategy.mode`.
 pub(super) struct StrategyRow {

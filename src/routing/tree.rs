@@ -13,10 +13,9 @@ use super::cache_rule::CacheRuleSettings;
 use super::drop_path::{DropParams, DropPath};
 use super::field::BodyFields;
 use super::fingerprint::fingerprint;
+use super::forward_headers::check_forward_headers;
 use super::inheritance::Inheritance;
-use super::limits::{
-    self, CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, FORWARD_HEADERS_MAX, LimitUsage, Limits,
-};
+use super::limits::{self, CUSTOM_HOST_BYTES_MAX, DEPTH_MAX, LimitUsage, Limits};
 use super::node::RouteNode;
 use super::params::Params;
 use super::path_set::{Bits, PathSet, bit};
@@ -26,18 +25,18 @@ use super::settings::{RouteSettings, StrategySettings, check_provider_name};
 use super::strategy::{Child, Strategy, StrategyInput, StrategyRow};
 use super::target::Target;
 use crate::base::{
-    NAME_RULE, Problems, Secret, check_secret, did_you_mean, field_name, is_name, member_path,
+    Diagnostics, NAME_RULE, Secret, check_secret, did_you_mean, is_name, member_path,
 };
 
 impl RouteSettings {
     /// The route that is meant; `None` after a problem.
-    pub fn check(self, name: &str, path: &str, problems: &mut Problems) -> Option<Route> {
-        let before = problems.len();
+    pub fn check(self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<Route> {
+        let before = diagnostics.len();
         if !is_name(name) {
-            problems.add(path, format!("expected a name of {NAME_RULE}"), "");
+            diagnostics.add(path, format!("expected a name of {NAME_RULE}"), "");
         }
-        let route = self.check_within(&limits::SETTINGS, (name, path), problems);
-        route.filter(|_| problems.len() == before)
+        let route = self.check_within(&limits::SETTINGS, (name, path), diagnostics);
+        route.filter(|_| diagnostics.len() == before)
     }
 
     /// The route that is meant, within `limits`; `None` after a problem.
@@ -45,11 +44,11 @@ impl RouteSettings {
         self,
         limits: &'static Limits,
         (name, path): (&str, &str),
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Route> {
-        let before = problems.len();
-        let route = route(self, (name, path), limits, problems);
-        route.filter(|_| problems.len() == before)
+        let before = diagnostics.len();
+        let route = route(self, (name, path), limits, diagnostics);
+        route.filter(|_| diagnostics.len() == before)
     }
 }
 
@@ -58,7 +57,7 @@ fn route(
     settings: RouteSettings,
     (name, path): (&str, &str),
     limits: &'static Limits,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Route> {
     let mut builder = Builder {
         root: path.to_owned(),
@@ -69,14 +68,14 @@ fn route(
         drops: Vec::new(),
         params: 0,
         usage: LimitUsage::new(limits),
-        problems,
+        diagnostics,
     };
     let limit = settings.request_timeout.map(Duration::from_millis);
     builder.add(settings, &Inheritance::default(), "config".to_owned(), 0)?;
-    let Builder { nodes, groups, mut targets, mut caches, drops, usage, problems, .. } = builder;
+    let Builder { nodes, groups, mut targets, mut caches, drops, usage, diagnostics, .. } = builder;
     let drops = Arc::new(PathSet::new(drops.iter().map(DropPath::steps)));
     targets.iter_mut().for_each(|target| target.drop_params.paths = Arc::clone(&drops));
-    check_lanes(&nodes, &groups, path, problems);
+    check_lanes(&nodes, &groups, path, diagnostics);
     let cache = match targets.as_slice() {
         // With one target its own word counts.
         [_] => caches.pop(),
@@ -85,14 +84,14 @@ fn route(
                 let message =
                     "the cache is the route's, since it is asked before a target is chosen";
                 let path = member_path(&at.replacen("config", path, 1), "cache");
-                problems.add(&path, message, "write it beside the outermost `targets`");
+                diagnostics.add(&path, message, "write it beside the outermost `targets`");
             }
             caches.into_iter().next()
         }
     };
     let cache = cache.and_then(|(at, cache)| {
         let path = member_path(&at.replacen("config", path, 1), "cache");
-        cache.check(fingerprint(&targets, &nodes, &groups), &path, problems)
+        cache.check(fingerprint(&targets, &nodes, &groups), &path, diagnostics)
     });
     let mut route = Route {
         name: name.to_owned(),
@@ -106,7 +105,7 @@ fn route(
         pattern_bytes: usage.pattern_bytes(),
         warnings: Vec::new(),
     };
-    collect_fields(&mut route, limits, path, problems);
+    collect_fields(&mut route, limits, path, diagnostics);
     Some(route)
 }
 
@@ -123,7 +122,7 @@ struct Builder<'p> {
     /// Members of all `override_params` and `default_params`.
     params: usize,
     usage: LimitUsage,
-    problems: &'p mut Problems,
+    diagnostics: &'p mut Diagnostics,
 }
 
 impl Builder<'_> {
@@ -180,18 +179,18 @@ impl Builder<'_> {
         self.inherit_params(settings, &mut inherited, path);
         inherited.drop_params |= self.drop_params(&settings.drop_params, path);
         if let Some(retry) = settings.retry.take() {
-            inherited.retry = retry.check(&member_path(path, "retry"), self.problems);
+            inherited.retry = retry.check(&member_path(path, "retry"), self.diagnostics);
         }
         inherited.first_token_timeout =
             settings.first_token_timeout.or(inherited.first_token_timeout);
         if !settings.forward_headers.is_empty() {
             inherited.forward_headers =
-                check_forward_headers(&settings.forward_headers, path, self.problems).into();
+                check_forward_headers(&settings.forward_headers, path, self.diagnostics).into();
         }
         if let Some(host) = settings.custom_host.take() {
             if host.len() > CUSTOM_HOST_BYTES_MAX {
                 let message = format!("expected at most {CUSTOM_HOST_BYTES_MAX} bytes");
-                self.problems.add(&member_path(path, "custom_host"), message, "");
+                self.diagnostics.add(&member_path(path, "custom_host"), message, "");
             }
             inherited.custom_host = Some(host.into());
         }
@@ -211,10 +210,10 @@ impl Builder<'_> {
             let message = format!(
                 "expected at most {most} members of `override_params` and `default_params` in all"
             );
-            self.problems.add(&member_path(path, "override_params"), message, "");
+            self.diagnostics.add(&member_path(path, "override_params"), message, "");
             return;
         }
-        check_model(overrides, path, self.problems);
+        check_model(overrides, path, self.diagnostics);
         let model = |params: &Map<String, Value>| {
             params.get("model").map(|model| model.as_str().map(Arc::<str>::from))
         };
@@ -236,15 +235,15 @@ impl Builder<'_> {
             let Some(drop) = DropPath::parse(text) else {
                 let message =
                     "expected a path as in `a.b`, `x[0].y` or `x[*].y`, of at most 16 steps";
-                self.problems.add(&format!("{path}[{index}]"), message, "");
-                if self.problems.is_full() { break } else { continue }
+                self.diagnostics.add(&format!("{path}[{index}]"), message, "");
+                if self.diagnostics.is_full() { break } else { continue }
             };
             let known = self.drops.iter().position(|it| *it == drop);
             let place = known.unwrap_or(self.drops.len());
             if place >= self.usage.limits.drop_params {
                 let most = self.usage.limits.drop_params;
                 let message = format!("expected at most {most} different paths in all");
-                self.problems.add(&path, message, "drop whole members, or `[*]` of lists");
+                self.diagnostics.add(&path, message, "drop whole members, or `[*]` of lists");
                 break;
             }
             if known.is_none() {
@@ -261,7 +260,7 @@ impl Builder<'_> {
             return weight;
         }
         let message = format!("expected a number from 0, got {weight}");
-        self.problems.add(&member_path(path, "weight"), message, "");
+        self.diagnostics.add(&member_path(path, "weight"), message, "");
         1.0
     }
 
@@ -273,16 +272,7 @@ impl Builder<'_> {
         depth: usize,
     ) -> Option<Group> {
         let path = self.written(at);
-        for (name, is_given) in [
-            ("provider", settings.provider.is_some()),
-            ("virtual_key", settings.virtual_key.is_some()),
-            ("api_key", settings.api_key.is_some()),
-        ] {
-            if is_given {
-                let message = format!("expected `{name}` in the targets, got it beside `targets`");
-                self.problems.add(&member_path(&path, name), message, "move it into `targets[0]`");
-            }
-        }
+        self.refuse_provider(&settings, &path);
         let count = settings.targets.len();
         let targets_path = member_path(&path, "targets");
         if depth >= DEPTH_MAX || count > Group::CHILDREN_MAX {
@@ -291,7 +281,7 @@ impl Builder<'_> {
             } else {
                 format!("expected at most {} targets, got {count}", Group::CHILDREN_MAX)
             };
-            self.problems.add(&targets_path, message, "");
+            self.diagnostics.add(&targets_path, message, "");
             return None;
         }
         let strategy = settings.strategy.unwrap_or_default();
@@ -302,7 +292,7 @@ impl Builder<'_> {
         for (index, written) in settings.targets.into_iter().enumerate() {
             let at = format!("{at}.targets[{index}]");
             let ends = (self.nodes.len(), self.groups.len(), self.targets.len(), self.caches.len());
-            let child = RouteSettings::read(written, &self.written(&at), self.problems)?;
+            let child = RouteSettings::read(written, &self.written(&at), self.diagnostics)?;
             children.push(self.add(child, &inherited, at, depth + 1)?);
             if is_single && index > 0 {
                 // It is never asked: as in Portkey, it only has to be written right.
@@ -317,22 +307,37 @@ impl Builder<'_> {
         let has_weight = |node: &usize| self.nodes.get(*node).is_some_and(|it| it.weight > 0.0);
         if made.uses_weights() && !children.iter().any(has_weight) {
             let message = "expected a `weight` above 0 in at least one target, got 0 in all";
-            self.problems.add(&strategy_path, message, "no target could ever answer");
+            self.diagnostics.add(&strategy_path, message, "no target could ever answer");
         }
         let failover_on = match strategy.on_status_codes.clone() {
             Some(statuses) => {
                 let path = member_path(&strategy_path, "on_status_codes");
-                FailoverOn::Statuses(check_statuses(statuses, &path, self.problems))
+                FailoverOn::Statuses(check_statuses(statuses, &path, self.diagnostics))
             }
             None if made.fails_over() => FailoverOn::Failure,
             None => FailoverOn::Never,
         };
         let sticky = strategy.sticky.as_ref().filter(|_| row.members.contains(&"sticky"));
         let sticky_path = member_path(&strategy_path, "sticky");
-        let sticky = sticky.and_then(|it| it.check(&sticky_path, self.problems));
+        let sticky = sticky.and_then(|it| it.check(&sticky_path, self.diagnostics));
         let request_timeout = settings.request_timeout.map(Duration::from_millis);
         let turns = AtomicUsize::new(0);
         Some(Group { strategy: made, children, failover_on, sticky, request_timeout, turns })
+    }
+
+    /// Reports what only a target may have, beside `targets`.
+    fn refuse_provider(&mut self, settings: &RouteSettings, path: &str) {
+        for (name, is_given) in [
+            ("provider", settings.provider.is_some()),
+            ("virtual_key", settings.virtual_key.is_some()),
+            ("api_key", settings.api_key.is_some()),
+        ] {
+            if is_given {
+                let path = member_path(path, name);
+                let message = format!("expected `{name}` in the targets, got it beside `targets`");
+                self.diagnostics.add(&path, message, "move it into `targets[0]`");
+            }
+        }
     }
 
     /// The rule of the breakers below; conditions end what was inherited, as Portkey has it.
@@ -344,7 +349,7 @@ impl Builder<'_> {
     ) {
         if let Some(breaker) = &strategy.cb_config {
             let path = member_path(path, "cb_config");
-            inherited.breaker = breaker.clone().check(&path, self.problems);
+            inherited.breaker = breaker.clone().check(&path, self.diagnostics);
         } else if strategy.mode.as_deref() == Some("conditional") {
             inherited.breaker = BreakerRule::default();
         }
@@ -361,21 +366,21 @@ impl Builder<'_> {
             let path = member_path(path, "mode");
             let names: Vec<String> =
                 STRATEGIES.iter().map(|row| format!("`{}`", row.mode)).collect();
-            let quoted = self.problems.quote(&path, mode);
+            let quoted = self.diagnostics.quote(&path, mode);
             let message = format!("expected one of {}, got {quoted}", names.join(", "));
             let hint = did_you_mean(mode, STRATEGIES.iter().map(|row| row.mode));
-            self.problems.add(&path, message, hint);
+            self.diagnostics.add(&path, message, hint);
             return None;
         };
         for name in settings.own_members().filter(|name| !row.members.contains(name)) {
             let having = STRATEGIES.iter().filter(|row| row.members.contains(&name));
             let having: Vec<String> = having.map(|row| format!("`{}`", row.mode)).collect();
             let message = format!("`{name}` belongs to {}, got `{mode}`", having.join(", "));
-            self.problems.add(&member_path(path, name), message, "leave it out");
+            self.diagnostics.add(&member_path(path, name), message, "leave it out");
         }
         if children.is_empty() && row.mode != "single" {
             let message = format!("expected `targets` for `{mode}`, got none");
-            self.problems.add(&member_path(path, "mode"), message, "");
+            self.diagnostics.add(&member_path(path, "mode"), message, "");
             return None;
         }
         let children = children.iter().filter_map(|node| {
@@ -384,7 +389,7 @@ impl Builder<'_> {
         });
         let input =
             StrategyInput { settings, children: children.collect(), path, usage: &self.usage };
-        Some(((row.make)(&input, self.problems)?, row))
+        Some(((row.make)(&input, self.diagnostics)?, row))
     }
 
     fn target(
@@ -397,20 +402,20 @@ impl Builder<'_> {
         let path = self.written(at);
         let most = self.usage.limits.targets;
         if self.targets.len() >= most {
-            self.problems.add(&path, format!("expected at most {most} targets in all"), "");
+            self.diagnostics.add(&path, format!("expected at most {most} targets in all"), "");
             return None;
         }
-        let problems = &mut *self.problems;
-        let named = check_provider_name(&settings, &path, problems);
+        let diagnostics = &mut *self.diagnostics;
+        let named = check_provider_name(&settings, &path, diagnostics);
         let (provider, provider_model) = named.map_or((None, None), |(setting, text)| {
             let path = member_path(&path, setting);
             let (name, model) = provider_and_model(&text);
             if !is_name(name) {
-                problems.add(&path, format!("expected the name of a provider: {NAME_RULE}"), "");
+                diagnostics.add(&path, format!("expected the name of a provider: {NAME_RULE}"), "");
             }
             (Some(name.to_owned()), model.map(Arc::from))
         });
-        let api_key = check_api_key(settings.api_key, provider.is_some(), &path, problems);
+        let api_key = check_api_key(settings.api_key, provider.is_some(), &path, diagnostics);
         let millis = |limit: Option<u64>| limit.map(Duration::from_millis);
         Some(Target {
             is_inline: false,
@@ -444,12 +449,12 @@ fn provider_and_model(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn check_model(overrides: &Map<String, Value>, path: &str, problems: &mut Problems) {
+fn check_model(overrides: &Map<String, Value>, path: &str, diagnostics: &mut Diagnostics) {
     if let Some(model) = overrides.get("model")
         && model.as_str().is_none_or(str::is_empty)
     {
         let path = member_path(&member_path(path, "override_params"), "model");
-        problems.add(&path, "expected the name of a model", "");
+        diagnostics.add(&path, "expected the name of a model", "");
     }
 }
 
@@ -457,42 +462,16 @@ fn check_api_key(
     key: Option<Secret>,
     has_provider: bool,
     path: &str,
-    problems: &mut Problems,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Secret> {
     let key = key?;
     let path = member_path(path, "api_key");
     if !has_provider {
         let message = "expected `provider` beside `api_key`";
-        problems.add(&path, message, "the preset whose key it is");
+        diagnostics.add(&path, message, "the preset whose key it is");
     }
-    check_secret(&key, &path, problems);
+    check_secret(&key, &path, diagnostics);
     Some(key)
-}
-
-/// Fields that may carry the client's own key, which never travels upstream.
-const CREDENTIAL_FIELDS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
-
-fn check_forward_headers(list: &[String], path: &str, problems: &mut Problems) -> Vec<String> {
-    let path = member_path(path, "forward_headers");
-    let mut names = Vec::new();
-    if list.len() > FORWARD_HEADERS_MAX {
-        let message = format!("expected at most {FORWARD_HEADERS_MAX} names, got {}", list.len());
-        problems.add(&path, message, "");
-        return names;
-    }
-    for (index, text) in list.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        match field_name(text) {
-            Err(error) => problems.add(&path, error.to_string(), "leave it out"),
-            Ok(name) if CREDENTIAL_FIELDS.contains(&name.as_str()) => {
-                let message = "this header carries the client's key, which never travels on";
-                problems.add(&path, message, "the key of the provider is its `api_key`");
-            }
-            Ok(name) if names.contains(&name) => {}
-            Ok(name) => names.push(name),
-        }
-    }
-    names
 }
 
 #[cfg(test)]
@@ -638,11 +617,12 @@ mod tests {
             assert_eq!(of_header.warnings, expected.warnings);
             assert_eq!(format!("{of_header:?}"), format!("{expected:?}"));
             // In the settings, too.
-            let (mut problems, value) =
-                (Problems::default(), serde_json::from_str(one).expect("JSON"));
-            let settings = RouteSettings::read(value, "routes.r", &mut problems);
-            let of_settings = settings.and_then(|it| it.check("inline", "routes.r", &mut problems));
-            assert!(problems.is_empty(), "{:?}", problems.into_vec());
+            let (mut diagnostics, value) =
+                (Diagnostics::default(), serde_json::from_str(one).expect("JSON"));
+            let settings = RouteSettings::read(value, "routes.r", &mut diagnostics);
+            let of_settings =
+                settings.and_then(|it| it.check("inline", "routes.r", &mut diagnostics));
+            assert!(diagnostics.is_empty(), "{:?}", diagnostics.into_vec());
             let inline = format!("{expected:?}").replace("is_inline: true", "is_inline: false");
             assert_eq!(format!("{:?}", of_settings.expect(one)), inline);
         }
@@ -745,8 +725,9 @@ mod tests {
         ] {
             let error = Route::from_json(text).expect_err(text);
             assert!(!error.to_string().contains("SECRET"), "{error}");
-            let RouteError::Refused { problems } = error else { panic!("{text}: {error}") };
-            let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+            let RouteError::Refused { diagnostics } = error else { panic!("{text}: {error}") };
+            let paths: Vec<&str> =
+                diagnostics.iter().map(|diagnostic| diagnostic.path.as_str()).collect();
             assert_eq!(paths, [expected], "{text}");
         }
     }
@@ -763,10 +744,14 @@ mod tests {
         for (warning, path) in route.warnings.iter().zip(expected) {
             assert!(warning.starts_with(&format!("{path} ")), "{warning}");
         }
-        let mut problems = Problems::default();
+        let mut diagnostics = Diagnostics::default();
         let written = serde_json::json!({"provider": "p", "id": "pc-1"});
-        RouteSettings::read(written, "routes.r", &mut problems);
-        assert_eq!(problems.into_vec()[0].path, "routes.r.id", "in the settings they are refused");
+        RouteSettings::read(written, "routes.r", &mut diagnostics);
+        assert_eq!(
+            diagnostics.into_vec()[0].path,
+            "routes.r.id",
+            "in the settings they are refused"
+        );
     }
 
     #[test]
@@ -801,10 +786,10 @@ mod tests {
         assert!(Route::from_json(&groups(5, &wide(16))).is_err(), "80 targets");
         // The settings are the operator's own.
         let of_settings = |text: &str| {
-            let (value, mut problems) =
-                (serde_json::from_str(text).expect("JSON"), Problems::default());
-            let settings = RouteSettings::read(value, "routes.r", &mut problems);
-            settings.and_then(|settings| settings.check("r", "routes.r", &mut problems))
+            let (value, mut diagnostics) =
+                (serde_json::from_str(text).expect("JSON"), Diagnostics::default());
+            let settings = RouteSettings::read(value, "routes.r", &mut diagnostics);
+            settings.and_then(|settings| settings.check("r", "routes.r", &mut diagnostics))
         };
         assert!(of_settings(&groups(8, &wide(64))).is_some());
         assert!(of_settings(&groups(9, &wide(60))).is_none(), "540 targets");

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::card::Factors;
 use super::{Abilities, Ability, Mode, ModelCard, NAME_BYTES_MAX};
-use crate::base::{Problems, did_you_mean, member_path};
+use crate::base::{Diagnostics, did_you_mean, member_path};
 use crate::llm::price::{PicoUsd, Prices, Rate, RateKind, Tier};
 
 /// The tiers that a price can be written for.
@@ -82,7 +82,7 @@ pub struct PriceSettings {
 }
 
 impl PriceSettings {
-    fn check(&self, path: &str, problems: &mut Problems) -> Vec<Rate> {
+    fn check(&self, path: &str, diagnostics: &mut Diagnostics) -> Vec<Rate> {
         let mut rates = Vec::new();
         for (kind, dollars) in [
             (RateKind::Input, self.input),
@@ -100,7 +100,7 @@ impl PriceSettings {
             let (tier, above_tokens) = (self.tier.tier(), self.above_tokens);
             match PicoUsd::from_dollars_per_million(&dollars.to_string()) {
                 Some(price) => rates.push(Rate { tier, above_tokens, kind, price }),
-                None => problems.add(
+                None => diagnostics.add(
                     &member_path(path, kind.name()),
                     format!("expected dollars with at most 6 decimals, got {dollars}"),
                     "the unit is a million tokens",
@@ -145,15 +145,16 @@ impl ModelSettings {
         model: &str,
         built_in: Option<&ModelCard>,
         path: &str,
-        problems: &mut Problems,
+        diagnostics: &mut Diagnostics,
     ) -> Option<ModelCard> {
-        let before = problems.len();
+        let before = diagnostics.len();
         if model.is_empty() || model.len() > NAME_BYTES_MAX || model.chars().any(char::is_control) {
             let message = format!("expected a model name of 1 to {NAME_BYTES_MAX} bytes");
-            problems.add(path, message, "");
+            diagnostics.add(path, message, "");
         }
-        let abilities = self.abilities.as_ref().map(|names| check_abilities(names, path, problems));
-        let rates = self.check_prices(path, problems);
+        let abilities =
+            self.abilities.as_ref().map(|names| check_abilities(names, path, diagnostics));
+        let rates = self.check_prices(path, diagnostics);
         let mut card = built_in.cloned().unwrap_or(ModelCard {
             name: Cow::Borrowed(""),
             mode: Mode::Chat,
@@ -176,15 +177,15 @@ impl ModelSettings {
         if !rates.is_empty() {
             (card.prices, card.source, card.off_peak) = (Prices::new(rates), None, None);
         }
-        (problems.len() == before).then_some(card)
+        (diagnostics.len() == before).then_some(card)
     }
 
-    fn check_prices(&self, path: &str, problems: &mut Problems) -> Vec<Rate> {
+    fn check_prices(&self, path: &str, diagnostics: &mut Diagnostics) -> Vec<Rate> {
         let mut rates: Vec<Rate> = Vec::new();
         let path = member_path(path, "prices");
         for (index, row) in self.prices.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let found = row.check(&path, problems);
+            let found = row.check(&path, diagnostics);
             let is_double = |rate: &Rate| {
                 let known = |other: &Rate| {
                     (other.tier, other.above_tokens, other.kind)
@@ -194,7 +195,7 @@ impl ModelSettings {
             };
             if let Some(double) = found.iter().find(|rate| is_double(rate)) {
                 let message = format!("the price `{}` is given twice", double.name());
-                problems.add(&path, message, "two rows need two tiers or two bounds");
+                diagnostics.add(&path, message, "two rows need two tiers or two bounds");
             }
             rates.extend(found);
         }
@@ -202,7 +203,7 @@ impl ModelSettings {
     }
 }
 
-fn check_abilities(names: &[String], path: &str, problems: &mut Problems) -> Abilities {
+fn check_abilities(names: &[String], path: &str, diagnostics: &mut Diagnostics) -> Abilities {
     let mut abilities = Abilities::default();
     for (index, name) in names.iter().enumerate() {
         match Ability::named(name) {
@@ -210,8 +211,8 @@ fn check_abilities(names: &[String], path: &str, problems: &mut Problems) -> Abi
             None => {
                 let path = format!("{}[{index}]", member_path(path, "abilities"));
                 let known = Ability::ALL.iter().map(|(_, name)| *name);
-                let message = format!("no ability has the name {}", problems.quote(&path, name));
-                problems.add(&path, message, did_you_mean(name, known));
+                let message = format!("no ability has the name {}", diagnostics.quote(&path, name));
+                diagnostics.add(&path, message, did_you_mean(name, known));
             }
         }
     }

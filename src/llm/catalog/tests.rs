@@ -1,7 +1,7 @@
 //! The built-in file, the names that stand for others, and what the operator writes.
 
 use super::*;
-use crate::base::{Problems, Schema};
+use crate::base::{Diagnostics, Schema};
 use crate::llm::{PicoUsd, RateKind, Tier};
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn known_models_are_found() {
 /// Cards with the names given and nothing else, as the catalogue holds them.
 fn vendor(names: &[&str]) -> Vec<ModelCard> {
     let settings = ModelSettings::default();
-    let card = |name: &&str| settings.check(name, None, "p", &mut Problems::default());
+    let card = |name: &&str| settings.check(name, None, "p", &mut Diagnostics::default());
     let mut cards: Vec<ModelCard> = names.iter().filter_map(card).collect();
     cards.sort_by(|left, right| names::compare(left.name(), right.name()));
     cards
@@ -162,11 +162,11 @@ fn aliases_resolve() {
 
 #[test]
 fn operator_entries_take_precedence() {
-    let mut problems = Problems::default();
+    let mut diagnostics = Diagnostics::default();
     let settings = ModelSettings { context_tokens: Some(5), ..ModelSettings::default() };
     let built_in = Catalog::default();
     let mut own = |model: &str| {
-        settings.check(model, built_in.find("openai", model), "p", &mut problems).expect("sound")
+        settings.check(model, built_in.find("openai", model), "p", &mut diagnostics).expect("sound")
     };
     let catalog = Catalog::with_own(BTreeMap::from([
         ("openai".to_owned(), vec![own("gpt-4o"), own("acme-1")]),
@@ -189,18 +189,18 @@ fn operator_entries_take_precedence() {
 }
 
 fn check(written: Value) -> (Option<ModelCard>, Vec<String>) {
-    let mut problems = Problems::default();
+    let mut diagnostics = Diagnostics::default();
     let settings: Option<ModelSettings> =
-        Schema::of::<ModelSettings>().read(written, "p", &mut problems);
+        Schema::of::<ModelSettings>().read(written, "p", &mut diagnostics);
     let catalog = Catalog::default();
     let built_in = catalog.find("openai", "gpt-4o");
-    let card = settings.and_then(|it| it.check("gpt-4o", built_in, "p", &mut problems));
-    (card, problems.into_vec().into_iter().map(|problem| problem.path).collect())
+    let card = settings.and_then(|it| it.check("gpt-4o", built_in, "p", &mut diagnostics));
+    (card, diagnostics.into_vec().into_iter().map(|diagnostic| diagnostic.path).collect())
 }
 
 #[test]
 fn written_prices_are_exact_and_replace_built_in() {
-    let (card, problems) = check(json!({
+    let (card, diagnostics) = check(json!({
         "prices": [
             {"input": 0.15, "output": 12, "cache_read": 0.000001},
             {"tier": "priority", "input": 999999.999999},
@@ -209,7 +209,7 @@ fn written_prices_are_exact_and_replace_built_in() {
         ],
         "abilities": ["tools", "pdf"],
     }));
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(diagnostics, Vec::<String>::new());
     let card = card.expect("no problem");
     let rates: Vec<(String, u64)> =
         card.prices().rates().iter().map(|rate| (rate.name(), rate.price.get())).collect();

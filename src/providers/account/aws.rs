@@ -105,7 +105,7 @@ impl AwsSettings {
         let is_region_needed = context.base_url.is_none() || credential.is_some();
         if self.aws_region.is_none() && (is_region_needed || self.has_keys()) {
             let hint = "as in aws_region = \"us-east-1\"";
-            context.problem("aws_region", "expected a region, got none", hint);
+            context.report("aws_region", "expected a region, got none", hint);
         }
         let address = if is_bedrock { Address::Bedrock } else { Address::Plain };
         let credential = credential.unwrap_or_default();
@@ -234,7 +234,7 @@ impl AwsSettings {
             if !is_container_url(&url) {
                 let message = "the variable of the container's credentials leads elsewhere";
                 let hint = "expected https, this machine, or the addresses of ECS and EKS";
-                context.problem("aws_auth_type", message, hint);
+                context.report("aws_auth_type", message, hint);
                 return None;
             }
             return Some(AwsBase::Container {

@@ -104,7 +104,7 @@ impl AzureSettings {
         if version.is_none() && deployment.is_some() {
             let message = "version `v1` takes the deployment from the model of the request";
             let hint = "leave it out, or set a dated azure_api_version";
-            context.problem("azure_deployment_id", message, hint);
+            context.report("azure_deployment_id", message, hint);
         }
         let base_url = resource.map(|resource| match version {
             None => format!("https://{resource}.openai.azure.com/openai/v1"),
@@ -124,7 +124,7 @@ impl AzureSettings {
         let version = version.filter(|version| version != AZURE_V1);
         if resource.is_some() && self.azure_foundry_url.is_some() {
             let message = "`azure_foundry_url` says where the resource is";
-            context.problem("azure_resource_name", message, "give one of the two");
+            context.report("azure_resource_name", message, "give one of the two");
         }
         let composed = resource.map(|resource| format!("https://{resource}.services.ai.azure.com"));
         let given = self.azure_foundry_url.clone().or(composed);

@@ -1,6 +1,6 @@
 //! What the checks of all vendors share: what they look at, what they result in, and rules for texts.
 
-use crate::base::{Problems, Secret, check_secret, member_path};
+use crate::base::{Diagnostics, Secret, check_secret, member_path};
 use crate::providers::address::Address;
 use crate::providers::credential::Credential;
 use crate::providers::{BaseUrl, ConfigSources, Dialect};
@@ -17,7 +17,7 @@ pub(in crate::providers) struct Account {
     /// Further fixed fields, lower-case names.
     pub fields: Vec<(&'static str, Secret)>,
     /// Some settings are wrong, which explains what is missing.
-    pub has_problems: bool,
+    pub has_diagnostics: bool,
 }
 
 /// What the checks look at besides, and where their problems go.
@@ -31,7 +31,7 @@ pub(in crate::providers) struct AccountContext<'a> {
     /// The dialect that is set.
     pub dialect: Option<Dialect>,
     pub sources: &'a ConfigSources<'a>,
-    pub problems: &'a mut Problems,
+    pub diagnostics: &'a mut Diagnostics,
 }
 
 /// A setting: its name, whether it is given, and the presets that take it.
@@ -84,8 +84,8 @@ impl Rule {
 }
 
 impl AccountContext<'_> {
-    pub(super) fn problem(&mut self, name: &str, message: &str, hint: &str) {
-        self.problems.add(&member_path(self.path, name), message, hint);
+    pub(super) fn report(&mut self, name: &str, message: &str, hint: &str) {
+        self.diagnostics.add(&member_path(self.path, name), message, hint);
     }
 
     /// A text that follows `rule`, if it is given.
@@ -100,7 +100,7 @@ impl AccountContext<'_> {
             return Some(text.clone());
         }
         let hint = if text.is_empty() { "leave it out, or is the variable set?" } else { "" };
-        self.problem(name, rule.words(), hint);
+        self.report(name, rule.words(), hint);
         None
     }
 
@@ -113,7 +113,7 @@ impl AccountContext<'_> {
         hint: &str,
     ) -> Option<String> {
         if value.is_none() {
-            self.problem(name, "expected a value, got none", hint);
+            self.report(name, "expected a value, got none", hint);
         }
         self.text(name, value, rule)
     }
@@ -126,7 +126,7 @@ impl AccountContext<'_> {
         hint: &str,
     ) -> Option<Secret> {
         let Some(secret) = value else {
-            self.problem(name, "expected a secret, got none", hint);
+            self.report(name, "expected a secret, got none", hint);
             return None;
         };
         self.secret(name, secret)
@@ -134,7 +134,7 @@ impl AccountContext<'_> {
 
     pub(super) fn secret(&mut self, name: &str, secret: &Secret) -> Option<Secret> {
         let path = member_path(self.path, name);
-        check_secret(secret, &path, self.problems).then(|| secret.clone())
+        check_secret(secret, &path, self.diagnostics).then(|| secret.clone())
     }
 
     /// The address of a service that gives tokens. Secrets go there, so that it is `https`, or this
@@ -149,21 +149,21 @@ impl AccountContext<'_> {
         if url.tls || url.host.is_loopback() {
             return Some(url);
         }
-        self.problem(name, "expected `https://`, since a secret is sent there", "");
+        self.report(name, "expected `https://`, since a secret is sent there", "");
         None
     }
 
     pub(super) fn url(&mut self, name: &str, text: &str) -> Option<BaseUrl> {
         let path = member_path(self.path, name);
         BaseUrl::parse(text)
-            .map_err(|error| self.problems.add(&path, error.to_string(), error.hint()))
+            .map_err(|error| self.diagnostics.add(&path, error.to_string(), error.hint()))
             .ok()
     }
 
     /// Refuses what is given of `settings` for `reason`.
     pub(super) fn refuse(&mut self, settings: &[(&str, bool)], reason: &str, hint: &str) {
         for (name, _) in settings.iter().filter(|(_, given)| *given) {
-            self.problem(name, reason, hint);
+            self.report(name, reason, hint);
         }
     }
 

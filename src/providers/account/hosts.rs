@@ -71,7 +71,7 @@ impl HostSettings {
             name
         } else if name.contains('.') {
             let message = "expected a workspace, or a host of Databricks";
-            context.problem("databricks_workspace", message, "other hosts go into `base_url`");
+            context.report("databricks_workspace", message, "other hosts go into `base_url`");
             return None;
         } else {
             format!("{name}.cloud.databricks.com")

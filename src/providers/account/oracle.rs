@@ -51,7 +51,7 @@ impl OracleSettings {
         let region = context.text("oracle_region", self.oracle_region.as_ref(), Rule::Label);
         if self.oracle_region.is_none() && context.base_url.is_none() {
             let hint = "as in oracle_region = \"us-chicago-1\"";
-            context.problem("oracle_region", "expected a region, got none", hint);
+            context.report("oracle_region", "expected a region, got none", hint);
         }
         let compartment = self.oracle_compartment_id.as_ref();
         let compartment = context.text("oracle_compartment_id", compartment, Rule::Segment);
@@ -102,7 +102,7 @@ impl OracleSettings {
         let key = self.oracle_private_key.as_ref().and_then(|pem| RsaKey::parse(pem.reveal()));
         if key.is_none() {
             let message = "expected an RSA key in PEM, not encrypted";
-            context.problem(NAME, message, "write oracle_private_key = \"${file:PATH}\"");
+            context.report(NAME, message, "write oracle_private_key = \"${file:PATH}\"");
         }
         key
     }

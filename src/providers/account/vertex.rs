@@ -64,10 +64,10 @@ impl VertexSettings {
         let is_needed = context.base_url.is_none();
         if is_needed && self.vertex_region.is_none() {
             let hint = "as in vertex_region = \"us-central1\" or \"global\"";
-            context.problem("vertex_region", "expected a region, got none", hint);
+            context.report("vertex_region", "expected a region, got none", hint);
         }
         if is_needed && project.is_none() {
-            context.problem("vertex_project_id", "expected a project, got none", "");
+            context.report("vertex_project_id", "expected a project, got none", "");
         }
         let base_url = region.as_deref().map(|region| match region {
             "global" => "https://aiplatform.googleapis.com/v1".to_owned(),
@@ -86,7 +86,7 @@ impl VertexSettings {
         const NAME: &str = "vertex_service_account_json";
         let json = self.vertex_service_account_json.as_ref()?;
         let key = GoogleKey::parse(json.reveal())
-            .map_err(|reason| context.problem(NAME, &reason, "write \"${file:PATH}\""))
+            .map_err(|reason| context.report(NAME, &reason, "write \"${file:PATH}\""))
             .ok()?;
         context.token_url(NAME, Some(key.token_uri()), "")?;
         Some(key)
@@ -112,7 +112,7 @@ impl VertexSettings {
                 context.refuse(&[url], reason, hint);
                 if !has_json {
                     let hint = "write vertex_service_account_json = \"${file:PATH}\"";
-                    context.problem(json.0, "expected a credential file, got none", hint);
+                    context.report(json.0, "expected a credential file, got none", hint);
                 }
                 key.map_or(Credential::Fixed, |key| bearer(GoogleSource::Key(Box::new(key))))
             }

@@ -41,7 +41,7 @@ impl WatsonxSettings {
         let region = context.text("watsonx_region", self.watsonx_region.as_ref(), Rule::Label);
         if self.watsonx_region.is_none() && context.base_url.is_none() {
             let hint = "as in watsonx_region = \"us-south\"";
-            context.problem("watsonx_region", "expected a region, got none", hint);
+            context.report("watsonx_region", "expected a region, got none", hint);
         }
         let project = self.watsonx_project_id.as_ref();
         let project = context.text("watsonx_project_id", project, Rule::Segment);
@@ -50,11 +50,11 @@ impl WatsonxSettings {
         match (&self.watsonx_project_id, &self.watsonx_space_id) {
             (None, None) => {
                 let hint = "or give watsonx_space_id";
-                context.problem("watsonx_project_id", "expected a project, got none", hint);
+                context.report("watsonx_project_id", "expected a project, got none", hint);
             }
             (Some(_), Some(_)) => {
                 let message = "`watsonx_project_id` is given too";
-                context.problem("watsonx_space_id", message, "give one of the two");
+                context.report("watsonx_space_id", message, "give one of the two");
             }
             _ => {}
         }

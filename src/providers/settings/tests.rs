@@ -7,7 +7,7 @@ use crate::base::Schema;
 use serde_json::{Value, json};
 
 fn check(written: Value) -> (Option<Provider>, Vec<String>) {
-    let mut problems = Problems::default();
+    let mut diagnostics = Diagnostics::default();
     let read_file = |name: &str| match name {
         "ca.pem" => Ok("-----BEGIN CERTIFICATE-----\nca".to_owned()),
         "key.pem" => Ok("-----BEGIN PRIVATE KEY-----\nkey".to_owned()),
@@ -20,9 +20,9 @@ fn check(written: Value) -> (Option<Provider>, Vec<String>) {
     };
     let sources = ConfigSources { read_file: &read_file, environment: &environment };
     let settings: Option<ProviderSettings> =
-        Schema::of::<ProviderSettings>().read(written, "p", &mut problems);
-    let provider = settings.and_then(|s| s.check("p", "p", &sources, &mut problems));
-    (provider, problems.into_vec().into_iter().map(|problem| problem.path).collect())
+        Schema::of::<ProviderSettings>().read(written, "p", &mut diagnostics);
+    let provider = settings.and_then(|s| s.check("p", "p", &sources, &mut diagnostics));
+    (provider, diagnostics.into_vec().into_iter().map(|diagnostic| diagnostic.path).collect())
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn credential_header_follows_the_preset() {
         ),
         (json!({"dialect": "openai-chat", "base_url": "http://a"}), vec![]),
     ] {
-        let (provider, problems) = check(written.clone());
-        assert_eq!(problems, Vec::<String>::new(), "{written}");
+        let (provider, diagnostics) = check(written.clone());
+        assert_eq!(diagnostics, Vec::<String>::new(), "{written}");
         let provider = provider.expect("no problem");
         let fields: Vec<(&str, &str)> = provider
             .fields
@@ -108,25 +108,25 @@ fn problems_have_paths() {
 
 #[test]
 fn defaults_and_files() {
-    let (provider, problems) = check(json!({
+    let (provider, diagnostics) = check(json!({
         "preset": "ollama", "models": ["a"], "tls_ca_file": "ca.pem",
         "tls_client_cert_file": "ca.pem", "tls_client_key_file": "key.pem",
     }));
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(diagnostics, Vec::<String>::new());
     let provider = provider.expect("no problem");
     assert_eq!(provider.timeouts.connect, Duration::from_secs(3));
     assert_eq!(provider.timeouts.total, Duration::from_mins(10));
     assert_eq!(provider.preset, Some("ollama"));
     assert!(provider.tls.ca_pem.is_some() && provider.tls.client_pem.is_some());
-    let (echo, problems) = check(json!({"preset": "echo"}));
-    assert_eq!(problems, Vec::<String>::new());
+    let (echo, diagnostics) = check(json!({"preset": "echo"}));
+    assert_eq!(diagnostics, Vec::<String>::new());
     assert!(echo.is_some_and(|echo| echo.models == ["echo"]));
 }
 
 /// What a good provider with `preset` and a credential is reached at.
 fn reached(written: &Value) -> (String, String) {
-    let (provider, problems) = check(written.clone());
-    assert_eq!(problems, Vec::<String>::new(), "{written}");
+    let (provider, diagnostics) = check(written.clone());
+    assert_eq!(diagnostics, Vec::<String>::new(), "{written}");
     let provider = provider.expect("no problem");
     let Origin::Http(base) = &provider.origin else { panic!("a network") };
     let path = match provider.dialect_for(Some("m")) {

@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::fmt;
 
 /// Problems kept of one settings file; more than a person reads at once.
-const FILE_PROBLEMS_MAX: usize = 200;
+const FILE_DIAGNOSTICS_MAX: usize = 200;
 
 /// Longest name or value that a message repeats, in characters.
 const QUOTE_CHARS_MAX: usize = 64;
 
 /// One thing to correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// Where, as in `routes.support.targets[0].provider`.
     pub path: String,
     /// What was expected and what came. Carries no secret.
@@ -23,7 +23,7 @@ pub struct Problem {
     pub hint: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
             write!(formatter, "{}: ", self.path)?;
@@ -35,19 +35,19 @@ impl fmt::Display for Problem {
 
 /// The problems found so far, in the order of finding.
 #[derive(Debug)]
-pub struct Problems {
-    list: Vec<Problem>,
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
     max: usize,
     hidden: HashSet<String>,
 }
 
-impl Default for Problems {
+impl Default for Diagnostics {
     fn default() -> Self {
-        Self::bounded(FILE_PROBLEMS_MAX)
+        Self::bounded(FILE_DIAGNOSTICS_MAX)
     }
 }
 
-impl Problems {
+impl Diagnostics {
     /// An empty list that keeps the first `max` problems.
     #[must_use]
     pub fn bounded(max: usize) -> Self {
@@ -58,12 +58,12 @@ impl Problems {
     pub fn add(&mut self, path: &str, message: impl Into<String>, hint: impl Into<String>) {
         if !self.is_full() && !self.has(path) {
             let (path, message, hint) = (path.to_owned(), message.into(), hint.into());
-            self.list.push(Problem { path, message, hint });
+            self.list.push(Diagnostic { path, message, hint });
         }
     }
 
     /// Marks a path whose value must not be repeated, since it came from outside the file.
-    pub fn hide(&mut self, path: &str) {
+    pub fn redact(&mut self, path: &str) {
         self.hidden.insert(path.to_owned());
     }
 
@@ -81,7 +81,7 @@ impl Problems {
     /// True if the path has a problem, so that what follows from it need not be told.
     #[must_use]
     pub fn has(&self, path: &str) -> bool {
-        self.list.iter().any(|problem| problem.path == path)
+        self.list.iter().any(|diagnostic| diagnostic.path == path)
     }
 
     /// True once no further problem is kept, so that the search may stop.
@@ -104,7 +104,7 @@ impl Problems {
 
     /// The problems, in the order of finding.
     #[must_use]
-    pub fn into_vec(self) -> Vec<Problem> {
+    pub fn into_vec(self) -> Vec<Diagnostic> {
         self.list
     }
 }
@@ -154,25 +154,25 @@ mod tests {
 
     #[test]
     fn first_problem_of_a_path_wins() {
-        let mut problems = Problems::bounded(2);
-        problems.add("a", "first", "");
-        problems.add("a", "second", "");
-        problems.add("b", "third", "do that");
-        problems.add("c", "one too many", "");
-        let shown: Vec<String> = problems.into_vec().iter().map(ToString::to_string).collect();
+        let mut diagnostics = Diagnostics::bounded(2);
+        diagnostics.add("a", "first", "");
+        diagnostics.add("a", "second", "");
+        diagnostics.add("b", "third", "do that");
+        diagnostics.add("c", "one too many", "");
+        let shown: Vec<String> = diagnostics.into_vec().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["a: first", "b: third (do that)"]);
     }
 
     #[test]
     fn secrets_are_not_quoted() {
-        let mut problems = Problems::default();
-        problems.hide("server.listen");
-        assert_eq!(problems.quote("server.admin_listen", "x"), "`x`");
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.redact("server.listen");
+        assert_eq!(diagnostics.quote("server.admin_listen", "x"), "`x`");
         for path in ["server.listen", "providers.a.api_key", "keys.a.secret", "server.admin_token"]
         {
-            assert!(!problems.quote(path, "xyzzy").contains("xyzzy"), "{path}");
+            assert!(!diagnostics.quote(path, "xyzzy").contains("xyzzy"), "{path}");
         }
-        assert!(problems.quote("a", &"x".repeat(1_000)).len() < 100);
+        assert!(diagnostics.quote("a", &"x".repeat(1_000)).len() < 100);
     }
 
     #[test]
