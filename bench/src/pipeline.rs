@@ -12,7 +12,7 @@ use ringgate::shard::{Driver, Script, ShardOptions, Step, Tape, run};
 use ringgate::telemetry::MetricsRegistry;
 
 use crate::sample::{
-    Afterwards, KEY_SECRET, chat_answer, chat_request, request_head, stream_answer,
+    ConnectionReuse, KEY_SECRET, chat_answer, chat_request, request_head, stream_answer,
 };
 
 const PROVIDER: &str = "openai-prod";
@@ -98,10 +98,10 @@ impl Pipeline {
         let (requests, answers) = match job {
             Job::Json(requests) => {
                 // The connection serves all of them, and is silent in between, as it has to be.
-                let kept = || [Step::Request, Step::Bytes(chat_answer(Afterwards::KeepAlive))];
+                let kept = || [Step::Request, Step::Bytes(chat_answer(ConnectionReuse::KeepAlive))];
                 let mut answers: Vec<_> = (1..requests).flat_map(|_| kept()).collect();
                 answers.push(Step::Request);
-                answers.push(Step::Bytes(chat_answer(Afterwards::Close)));
+                answers.push(Step::Bytes(chat_answer(ConnectionReuse::Close)));
                 (requests, answers)
             }
             Job::Events(events) => {

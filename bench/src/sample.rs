@@ -33,7 +33,7 @@ pub fn request_head(body_bytes: usize) -> Vec<u8> {
 
 /// What becomes of a provider's connection after its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Afterwards {
+pub enum ConnectionReuse {
     /// It serves again.
     KeepAlive,
     /// It is closed.
@@ -42,10 +42,10 @@ pub enum Afterwards {
 
 /// Head of an answer with the fields of OpenAI's servers; `framing` is its last field line.
 #[must_use]
-pub fn response_head(content_type: &str, framing: &str, afterwards: Afterwards) -> Vec<u8> {
-    let connection = match afterwards {
-        Afterwards::KeepAlive => "keep-alive",
-        Afterwards::Close => "close",
+pub fn response_head(content_type: &str, framing: &str, reuse: ConnectionReuse) -> Vec<u8> {
+    let connection = match reuse {
+        ConnectionReuse::KeepAlive => "keep-alive",
+        ConnectionReuse::Close => "close",
     };
     format!(
         "HTTP/1.1 200 OK\r\n\
@@ -88,13 +88,13 @@ pub fn chat_request(body_bytes: usize, stream: bool) -> Vec<u8> {
 
 /// A whole answer of 1 KB with usage.
 #[must_use]
-pub fn chat_answer(afterwards: Afterwards) -> Vec<u8> {
+pub fn chat_answer(reuse: ConnectionReuse) -> Vec<u8> {
     let text = "Sunlight scatters off the air, and blue light scatters most. ".repeat(9);
     let body = format!(
         r#"{{"id":"chatcmpl-0123456789","object":"chat.completion","created":1795240800,"model":"gpt-4o-2024-08-06","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":31,"completion_tokens":118,"total_tokens":149,"prompt_tokens_details":{{"cached_tokens":0,"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0,"audio_tokens":0}}}},"service_tier":"default","system_fingerprint":"fp_0123456789"}}"#
     );
     let framing = format!("Content-Length: {}", body.len());
-    let mut answer = response_head("application/json", &framing, afterwards);
+    let mut answer = response_head("application/json", &framing, reuse);
     answer.extend_from_slice(body.as_bytes());
     answer
 }
@@ -127,7 +127,7 @@ pub fn stream_answer(events: usize) -> Vec<Vec<u8>> {
         \"completion_tokens\":100,\"total_tokens\":131}}\n\n";
     let framing = "Transfer-Encoding: chunked";
     let content_type = "text/event-stream; charset=utf-8";
-    let mut pieces = vec![response_head(content_type, framing, Afterwards::Close)];
+    let mut pieces = vec![response_head(content_type, framing, ConnectionReuse::Close)];
     pieces.extend((0..events).map(|number| chunk(&event(number))));
     pieces.extend([END, USAGE, "data: [DONE]\n\n"].map(|text| chunk(text.as_bytes())));
     pieces.push(b"0\r\n\r\n".to_vec());

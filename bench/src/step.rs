@@ -10,7 +10,7 @@ use ringgate::http::{EventReader, HeadLimits, Method, RequestHead, ResponseHead,
 use ringgate::llm::{Edit, Outline, PicoUsd, Scanner, Usage};
 use ringgate::telemetry::{Cost, MetricsRegistry, ModelOrigin, Recorder, RequestEvent};
 
-use crate::sample::{Afterwards, burst, chat_request, request_head, response_head};
+use crate::sample::{ConnectionReuse, burst, chat_request, request_head, response_head};
 
 /// Reads one request head of 17 fields.
 pub struct RequestHeadStep {
@@ -41,7 +41,7 @@ pub struct ResponseHeadStep {
 impl Default for ResponseHeadStep {
     fn default() -> Self {
         let bytes =
-            response_head("application/json", "Content-Length: 1024", Afterwards::KeepAlive);
+            response_head("application/json", "Content-Length: 1024", ConnectionReuse::KeepAlive);
         Self { head: ResponseHead::default(), bytes }
     }
 }

@@ -154,13 +154,13 @@ pub fn command(options: &CompareOptions) -> anyhow::Result<ExitCode> {
     let mut tallies = vec![Tally::default(); targets.len()];
     for round in 1..=options.rounds {
         for (index, target) in targets.iter().enumerate() {
-            let measured = run(load, &target.url, &target.pids)?;
+            let result = run(load, &target.url, &target.pids)?;
             if !load.quiet {
-                let rate = show_count(measured.report.requests_per_second, 0);
+                let rate = show_count(result.report.requests_per_second, 0);
                 eprintln!("round {round}/{}  {}  {rate} req/s", options.rounds, target.name);
             }
-            tallies[index].merge(&measured.tally);
-            reports[index].push(measured.report);
+            tallies[index].merge(&result.tally);
+            reports[index].push(result.report);
         }
     }
     let summaries = summarize(&reports);

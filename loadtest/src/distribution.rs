@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_have_the_stated_centre() {
+    fn samples_have_the_stated_center() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut middle = |text: &str| {
             let distribution: Distribution = text.parse().unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heavy_tail_is_cut() {
+    fn heavy_tail_is_truncated() {
         let mut random = fastrand::Rng::with_seed(1);
         let wild = Distribution::Lognormal { median: Duration::from_secs(3000), sigma: 10.0 };
         assert!((0..1000).all(|_| wild.sample(&mut random) <= SAMPLE_MAX));

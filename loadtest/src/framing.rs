@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_chunks_are_refused() {
+    fn broken_chunks_are_rejected() {
         let cases: [&[u8]; 7] = [
             b"zz\r\n",
             b"\r\n",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_body_is_not_done() {
+    fn truncated_body_is_not_done() {
         assert_eq!(decode(Framing::Chunked, &[b"5\r\nhel"]), Ok((b"hel".to_vec(), 0, false)));
         assert_eq!(decode(Framing::Length(9), &[b"hel"]), Ok((b"hel".to_vec(), 0, false)));
         assert_eq!(

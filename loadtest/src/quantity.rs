@@ -92,19 +92,19 @@ pub fn show_count(value: f64, decimals: usize) -> String {
     let plain = format!("{value:.decimals$}");
     let (whole, fraction) =
         plain.split_once('.').map_or((plain.as_str(), ""), |(whole, rest)| (whole, rest));
-    let mut shown = String::with_capacity(plain.len() + plain.len() / 3);
+    let mut shown_durations = String::with_capacity(plain.len() + plain.len() / 3);
     let digits = whole.len();
     for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (digits - index).is_multiple_of(3) && !shown.ends_with('-') {
-            shown.push(',');
+        if index > 0 && (digits - index).is_multiple_of(3) && !shown_durations.ends_with('-') {
+            shown_durations.push(',');
         }
-        shown.push(digit);
+        shown_durations.push(digit);
     }
     if !fraction.is_empty() {
-        shown.push('.');
-        shown.push_str(fraction);
+        shown_durations.push('.');
+        shown_durations.push_str(fraction);
     }
-    shown
+    shown_durations
 }
 
 /// Shows a number of bytes with a decimal unit.
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn shown() {
+    fn shown_durations() {
         assert_eq!(show_count(1_234_567.0, 0), "1,234,567");
         assert_eq!(show_count(123.0, 0), "123");
         assert_eq!(show_count(-1234.5, 1), "-1,234.5");

@@ -119,7 +119,7 @@ fn faults_are_counted_by_kind() {
 }
 
 #[test]
-fn drawn_faults_leave_the_rest_alone() {
+fn random_faults_spare_other_requests() {
     let mock =
         start(MockOptions { fault_error: 0.3, fault_truncate: 0.2, ..MockOptions::default() })
             .unwrap();
@@ -135,7 +135,7 @@ fn drawn_faults_leave_the_rest_alone() {
 }
 
 #[test]
-fn a_slow_target_shows_in_an_open_loop() {
+fn open_loop_latency_includes_queueing() {
     let latency = Distribution::Fixed(Duration::from_millis(20));
     let mock = start(MockOptions { latency, ..MockOptions::default() }).unwrap();
     // Two connections can do 100 a second; at 200 a second the queue grows and the wait must count.
@@ -233,7 +233,7 @@ fn dropping_a_mock_closes_it() {
 }
 
 #[test]
-fn compare_gives_ratios_and_pictures() {
+fn compare_writes_ratios_and_plots() {
     let mock = start(MockOptions::default()).unwrap();
     let plot = std::env::temp_dir().join(format!("loadtest-{}.html", std::process::id()));
     let (first, second) =

@@ -90,10 +90,10 @@ impl ShadowOutcome {
             return None;
         }
         let (n, rate) = (self.judged as f64, self.wrong as f64 / self.judged as f64);
-        let centre = rate + Z * Z / (2.0 * n);
+        let center = rate + Z * Z / (2.0 * n);
         let margin = Z * (rate * (1.0 - rate) / n + Z * Z / (4.0 * n * n)).sqrt();
         let scale = 1.0 + Z * Z / n;
-        Some((rate, ((centre - margin) / scale).max(0.0), ((centre + margin) / scale).min(1.0)))
+        Some((rate, ((center - margin) / scale).max(0.0), ((center + margin) / scale).min(1.0)))
     }
 }
 

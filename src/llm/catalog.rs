@@ -1,4 +1,4 @@
-//! The catalogue: what is known of the models of each vendor, built in and as the operator has it.
+//! The catalog: what is known of the models of each vendor, built in and as the operator has it.
 //!
 //! The built-in part is `models/catalogue.json`, which `scripts/make-catalogue` makes. It is read
 //! once, when first asked for: names and texts stay slices of the program's own image, so a card

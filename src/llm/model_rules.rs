@@ -309,7 +309,7 @@ pub struct ModelRules {
     pub max_tokens_name: Option<MaxTokensName>,
     /// See [`ModelRule::max_tokens_min`].
     pub max_tokens_min: Option<u64>,
-    /// Tokens of the longest answer, where the catalogue knows them.
+    /// Tokens of the longest answer, where the catalog knows them.
     pub max_tokens_most: Option<u64>,
     /// See [`ModelRule::seed_name`].
     pub seed_name: Option<String>,

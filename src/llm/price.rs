@@ -137,7 +137,7 @@ pub enum RateKind {
 }
 
 impl RateKind {
-    /// Each with its name in the catalogue.
+    /// Each with its name in the catalog.
     pub const ALL: [(Self, &'static str); 22] = [
         (Self::Input, "input"),
         (Self::Output, "output"),
@@ -163,7 +163,7 @@ impl RateKind {
         (Self::PerSearch, "per_search"),
     ];
 
-    /// Its name in the catalogue.
+    /// Its name in the catalog.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
@@ -193,7 +193,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// Each with its name in the catalogue.
+    /// Each with its name in the catalog.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::Standard, ""),
         (Self::OffPeak, "off_peak"),
@@ -228,7 +228,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Reads what the catalogue calls it: `input`, `batch.>200000.cache_read`.
+    /// Reads what the catalog calls it: `input`, `batch.>200000.cache_read`.
     #[must_use]
     pub fn named(name: &str, price: PicoUsd) -> Option<Self> {
         let (mut tier, mut above_tokens) = (Tier::Standard, 0);
@@ -243,7 +243,7 @@ impl Rate {
         Some(Self { tier, above_tokens, kind, price })
     }
 
-    /// What the catalogue calls it.
+    /// What the catalog calls it.
     #[must_use]
     pub fn name(&self) -> String {
         let tier = Tier::ALL.iter().find(|(tier, _)| *tier == self.tier);

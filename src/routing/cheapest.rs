@@ -1,7 +1,7 @@
 //! `cheapest`: the able target that asks the least for this request; the next cheapest when one has
 //! failed.
 //!
-//! The catalogue's prices are taken for the estimated tokens of the request and for those it may be
+//! The catalog's prices are taken for the estimated tokens of the request and for those it may be
 //! answered with. Able is a target whose model has room for them and reads what is asked; a target
 //! without a known price comes last.
 

@@ -34,14 +34,14 @@ fuzz_target!(|data: &[u8]| {
 });
 
 #[derive(Debug, PartialEq)]
-struct Decoded {
+struct DecodedBody {
     body: Vec<u8>,
     /// What lies behind the end; all that is not read after an error.
     left: Vec<u8>,
     finished: Result<(), BodyError>,
 }
 
-fn decode(framing: Framing, input: &[u8], step: usize) -> Decoded {
+fn decode(framing: Framing, input: &[u8], step: usize) -> DecodedBody {
     let mut decoder = BodyDecoder::new(framing);
     let (mut body, mut at) = (Vec::new(), 0);
     for end in (0..input.len()).step_by(step).chain([input.len()]) {
@@ -51,7 +51,7 @@ fn decode(framing: Framing, input: &[u8], step: usize) -> Decoded {
                 Ok(piece) => piece,
                 Err(error) => {
                     assert_eq!(decoder.next(held), Err(error.clone()), "an error stays");
-                    return Decoded { body, left: Vec::new(), finished: Err(error) };
+                    return DecodedBody { body, left: Vec::new(), finished: Err(error) };
                 }
             };
             assert!(piece.skip + piece.len <= held.len());
@@ -59,12 +59,12 @@ fn decode(framing: Framing, input: &[u8], step: usize) -> Decoded {
             at += piece.skip + piece.len;
             assert_eq!(piece.done, decoder.is_done());
             if piece.done {
-                return Decoded { body, left: input[at..].to_vec(), finished: Ok(()) };
+                return DecodedBody { body, left: input[at..].to_vec(), finished: Ok(()) };
             }
             if piece.skip + piece.len == 0 {
                 break;
             }
         }
     }
-    Decoded { body, left: input[at..].to_vec(), finished: decoder.finish() }
+    DecodedBody { body, left: input[at..].to_vec(), finished: decoder.finish() }
 }

@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 #[derive(Debug, PartialEq)]
-struct Read {
+struct ParsedForm {
     /// Framing and data in their order.
     passed: Vec<u8>,
     /// Name and data of each part.
@@ -26,7 +26,7 @@ struct Read {
     outcome: Result<(), FormError>,
 }
 
-fn read(input: &[u8], step: usize) -> Read {
+fn read(input: &[u8], step: usize) -> ParsedForm {
     let (mut passed, mut parts) = (Vec::new(), Vec::<(String, Vec<u8>)>::new());
     let mut visit = |event: FormEvent<'_>| match event {
         FormEvent::Framing(bytes) => passed.extend_from_slice(bytes),
@@ -42,5 +42,5 @@ fn read(input: &[u8], step: usize) -> Read {
         .chunks(step)
         .try_for_each(|piece| reader.push(piece, &mut visit))
         .and_then(|()| reader.finish(&mut visit));
-    Read { passed, parts, outcome }
+    ParsedForm { passed, parts, outcome }
 }

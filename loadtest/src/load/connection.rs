@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::events::EventScanner;
-use super::options::Kind;
+use super::options::RequestKind;
 use super::progress::Progress;
 use super::tally::{CACHE_STATUSES, Failure};
 use super::target::Target;
@@ -36,18 +36,18 @@ pub struct Answer {
 }
 
 /// A client connection with its alarm.
-pub struct Connection {
-    session: Session,
+pub struct ClientConnection {
+    session: OpenConnection,
     timeout: Duration,
     /// Set ahead once and moved only when it fires: resetting it for each request would cost more than polling it.
     alarm: Pin<Box<Sleep>>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Opens nothing yet; must be called within a runtime.
-    pub fn new(target: Arc<Target>, kind: Kind, timeout: Duration) -> Self {
+    pub fn new(target: Arc<Target>, kind: RequestKind, timeout: Duration) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        let session = Session { target, kind, wire: None, buffer, gaps: Vec::new() };
+        let session = OpenConnection { target, kind, wire: None, buffer, gaps: Vec::new() };
         Self { session, timeout, alarm: Box::pin(tokio::time::sleep(timeout)) }
     }
 
@@ -90,16 +90,16 @@ async fn before<F: Future>(
     .await
 }
 
-struct Session {
+struct OpenConnection {
     target: Arc<Target>,
-    kind: Kind,
+    kind: RequestKind,
     /// Taken out for each attempt and put back only if it can carry another.
     wire: Option<Wire>,
     buffer: Box<[u8]>,
     gaps: Vec<Duration>,
 }
 
-impl Session {
+impl OpenConnection {
     async fn attempt(&mut self, request: &[u8], progress: &Progress) -> Result<Answer, Failure> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
@@ -175,7 +175,7 @@ impl Session {
         progress: &Progress,
     ) -> Result<Answer, Failure> {
         self.gaps.clear();
-        let streams = self.kind == Kind::Stream && head.status == 200;
+        let streams = self.kind == RequestKind::Stream && head.status == 200;
         let mut body = Body::new(streams);
         let mut decoder = BodyDecoder::new(head.framing);
         let (mut at, mut filled) = (head.bytes, filled);
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_judged() {
+    fn bodies_are_validated() {
         let progress = Progress::default();
         let judge = |streams, pieces: &[&str]| {
             let (mut body, mut gaps) = (Body::new(streams), Vec::new());

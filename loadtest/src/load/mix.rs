@@ -7,7 +7,7 @@ const PROMPTS_MAX: usize = 100_000;
 const RECENT_MAX: usize = 10_000;
 
 /// A question that has been asked.
-struct Begun<'a> {
+struct SentQuestion<'a> {
     sent: &'a str,
     /// Wordings that have not been sent yet.
     others: Vec<&'a str>,
@@ -19,20 +19,21 @@ struct Begun<'a> {
 /// lines. The same file gives the same order.
 pub fn order<'a>(text: &'a str, repeats: f64, paraphrases: f64) -> Vec<&'a str> {
     let mut random = fastrand::Rng::with_seed(1);
-    let mut begun: Vec<Begun<'a>> = Vec::new();
+    let mut sent_questions: Vec<SentQuestion<'a>> = Vec::new();
     let mut prompts = Vec::new();
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     while prompts.len() < PROMPTS_MAX {
         let drawn = random.f64() * 100.0;
-        if drawn < repeats && !begun.is_empty() {
-            prompts.push(begun[random.usize(..begun.len())].sent);
+        if drawn < repeats && !sent_questions.is_empty() {
+            prompts.push(sent_questions[random.usize(..sent_questions.len())].sent);
             continue;
         }
         if drawn < repeats + paraphrases {
-            let able: Vec<usize> =
-                (0..begun.len()).filter(|index| !begun[*index].others.is_empty()).collect();
+            let able: Vec<usize> = (0..sent_questions.len())
+                .filter(|index| !sent_questions[*index].others.is_empty())
+                .collect();
             if !able.is_empty() {
-                let question = &mut begun[able[random.usize(..able.len())]];
+                let question = &mut sent_questions[able[random.usize(..able.len())]];
                 prompts.extend(question.others.pop());
                 continue;
             }
@@ -41,8 +42,8 @@ pub fn order<'a>(text: &'a str, repeats: f64, paraphrases: f64) -> Vec<&'a str> 
         let mut wordings = line.split('\t').map(str::trim).filter(|wording| !wording.is_empty());
         let Some(sent) = wordings.next() else { continue };
         prompts.push(sent);
-        if begun.len() < RECENT_MAX {
-            begun.push(Begun { sent, others: wordings.collect() });
+        if sent_questions.len() < RECENT_MAX {
+            sent_questions.push(SentQuestion { sent, others: wordings.collect() });
         }
     }
     prompts
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_has_its_shares() {
+    fn mix_keeps_its_shares() {
         let text: String = (0..2_000).map(|n| format!("q{n}\tr{n}\ts{n}\n")).collect();
         let prompts = order(&text, 30.0, 20.0);
         assert_eq!(prompts, order(&text, 30.0, 20.0), "the same every time");

@@ -33,7 +33,7 @@ pub(crate) use report::{Percentiles, Report};
 pub(crate) use table::align;
 pub(crate) use tally::Tally;
 
-use process::Usage;
+use process::ProcessUsage;
 use progress::{Counts, Progress};
 use report::Sample;
 use target::Target;
@@ -56,7 +56,7 @@ pub struct RunOptions {
 }
 
 /// A finished run: what to show, and the histograms behind it.
-pub(crate) struct Measured {
+pub(crate) struct RunResult {
     pub report: Report,
     pub tally: Tally,
 }
@@ -64,22 +64,22 @@ pub(crate) struct Measured {
 /// The `run` command.
 pub fn command(options: &RunOptions) -> anyhow::Result<ExitCode> {
     let load = &options.load;
-    let measured = run(load, &options.url, &options.pid)?;
+    let result = run(load, &options.url, &options.pid)?;
     if !load.quiet && load.json.as_deref() != Some(Path::new("-")) {
-        print!("{}", table::render(&measured.report));
+        print!("{}", table::render(&result.report));
     }
     if let Some(path) = &load.json {
-        write_json(path, &measured.report)?;
+        write_json(path, &result.report)?;
     }
     if let Some(path) = &load.plot {
-        let title = format!("{} · {}", measured.report.url, measured.report.load_text());
-        draw(path, &title, &plot::curves_of(&measured.tally))?;
+        let title = format!("{} · {}", result.report.url, result.report.load_text());
+        draw(path, &title, &plot::curves_of(&result.tally))?;
     }
-    Ok(if measured.tally.succeeded == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if result.tally.succeeded == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Loads `url` as told and measures `pids` meanwhile.
-pub(crate) fn run(options: &LoadOptions, url: &str, pids: &[u32]) -> anyhow::Result<Measured> {
+pub(crate) fn run(options: &LoadOptions, url: &str, pids: &[u32]) -> anyhow::Result<RunResult> {
     options.check()?;
     let target = Target::resolve(url, &options.trust())?;
     let requests = request::build_all(options, &target)?;
@@ -117,7 +117,7 @@ pub(crate) fn run(options: &LoadOptions, url: &str, pids: &[u32]) -> anyhow::Res
     bar.finish_and_clear();
     let tally = threads.join()?;
     let report = report::build(options, url, &start, &end, &tally);
-    Ok(Measured { report, tally })
+    Ok(RunResult { report, tally })
 }
 
 /// Writes a value as JSON to a file, or to standard output for `-`.
@@ -132,7 +132,7 @@ pub(crate) fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> anyho
 }
 
 fn sample(counts: &Counts, pids: &[u32]) -> anyhow::Result<Sample> {
-    let target = if pids.is_empty() { None } else { Some(Usage::read(pids)?) };
+    let target = if pids.is_empty() { None } else { Some(ProcessUsage::read(pids)?) };
     let loader_cpu_ns = process::own_cpu_ns();
     Ok(Sample { at: Instant::now(), counts: *counts, target, loader_cpu_ns })
 }

@@ -16,7 +16,7 @@ const WARMUP_DEFAULT: Duration = Duration::from_secs(2);
 /// Which endpoint is asked, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum RequestKind {
     /// POST /chat/completions, one JSON answer
     Chat,
     /// POST /chat/completions with "stream":true
@@ -30,7 +30,7 @@ pub enum Kind {
 pub struct LoadOptions {
     /// Kind of request
     #[arg(long, value_enum, default_value = "chat")]
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// Connections kept open. Without --rate each sends its next request when the last is answered
     #[arg(long, short = 'c', default_value_t = 64, value_name = "N")]
     pub connections: usize,

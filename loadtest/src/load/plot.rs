@@ -18,8 +18,8 @@ const LEFT: f64 = 84.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 64.0;
-/// Colours that people with colour blindness can tell apart (Okabe and Ito, 2008, without yellow).
-const COLOURS: [&str; 7] =
+/// Colors that people with color blindness can tell apart (Okabe and Ito, 2008, without yellow).
+const COLORS: [&str; 7] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555"];
 /// Points of a curve per tenfold of the horizontal axis.
 const POINTS_PER_NINE: usize = 60;
@@ -96,13 +96,13 @@ pub(super) fn svg(title: &str, curves: &[Curve<'_>]) -> String {
     add_grid(&mut text, &axes);
     let mut legend_x = LEFT;
     for (index, curve) in curves.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        add_curve(&mut text, &axes, curve, colour);
+        let color = COLORS[index % COLORS.len()];
+        add_curve(&mut text, &axes, curve, color);
         let name = escape(&curve.name);
         add(
             &mut text,
             format_args!(
-                "<line x1=\"{legend_x}\" y1=\"56\" x2=\"{}\" y2=\"56\" stroke=\"{colour}\" stroke-width=\"3\"/>\
+                "<line x1=\"{legend_x}\" y1=\"56\" x2=\"{}\" y2=\"56\" stroke=\"{color}\" stroke-width=\"3\"/>\
                  <text x=\"{}\" y=\"60\">{name}</text>\n",
                 legend_x + 22.0,
                 legend_x + 30.0
@@ -146,11 +146,11 @@ fn add_grid(text: &mut String, axes: &Axes) {
     while us <= axes.high_us * 1.001 {
         let y = axes.y(us);
         let is_power = (us.log10() - us.log10().round()).abs() < 1e-9;
-        let colour = if is_power { "#cfcfcf" } else { "#efefef" };
+        let color = if is_power { "#cfcfcf" } else { "#efefef" };
         add(
             text,
             format_args!(
-                "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\" stroke=\"{colour}\"/>"
+                "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\" stroke=\"{color}\"/>"
             ),
         );
         if is_power || !many {
@@ -176,7 +176,7 @@ fn add_grid(text: &mut String, axes: &Axes) {
     );
 }
 
-fn add_curve(text: &mut String, axes: &Axes, curve: &Curve<'_>, colour: &str) {
+fn add_curve(text: &mut String, axes: &Axes, curve: &Curve<'_>, color: &str) {
     let nines = (curve.times.len().max(2) as f64).log10().min(axes.nines);
     let points = (nines * POINTS_PER_NINE as f64).ceil() as usize;
     let mut path = String::new();
@@ -189,7 +189,7 @@ fn add_curve(text: &mut String, axes: &Axes, curve: &Curve<'_>, colour: &str) {
     add(
         text,
         format_args!(
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>\n"
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2.5\" stroke-linejoin=\"round\"/>\n"
         ),
     );
     for quantile in [0.5, 0.99] {
@@ -198,7 +198,7 @@ fn add_curve(text: &mut String, axes: &Axes, curve: &Curve<'_>, colour: &str) {
         add(
             text,
             format_args!(
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"><title>{} p{}: {}</title></circle>\n",
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{color}\"><title>{} p{}: {}</title></circle>\n",
                 escape(&curve.name),
                 quantile * 100.0,
                 show_us(us)
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_well_formed() {
+    fn plots_are_well_formed() {
         let mut tally = Tally::default();
         for time in 0..5_000_u64 {
             tally.latency.record(time * time).unwrap();

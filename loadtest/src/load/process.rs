@@ -12,13 +12,13 @@ const TICK_NS: u64 = 10_000_000;
 
 /// What some processes have used together at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct ProcessUsage {
     pub cpu_ns: u64,
     pub rss_kib: u64,
     pub peak_rss_kib: u64,
 }
 
-impl Usage {
+impl ProcessUsage {
     /// Reads the usage of all `pids`.
     pub fn read(pids: &[u32]) -> anyhow::Result<Self> {
         let mut sum = Self::default();
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn this_process_uses_something() {
-        let start = Usage::read(&[std::process::id()]).unwrap();
+    fn own_process_has_usage() {
+        let start = ProcessUsage::read(&[std::process::id()]).unwrap();
         let mut sum = 0_u64;
         for number in 0..20_000_000_u64 {
             sum = std::hint::black_box(sum ^ number);
         }
-        let end = Usage::read(&[std::process::id()]).unwrap();
+        let end = ProcessUsage::read(&[std::process::id()]).unwrap();
         assert!(end.cpu_ns > start.cpu_ns && end.rss_kib > 0 && end.peak_rss_kib >= start.rss_kib);
-        assert!(Usage::read(&[u32::MAX]).is_err());
+        assert!(ProcessUsage::read(&[u32::MAX]).is_err());
     }
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::options::{Kind, LoadOptions};
-use super::process::Usage;
+use super::options::{LoadOptions, RequestKind};
+use super::process::ProcessUsage;
 use super::progress::Counts;
 use super::tally::{CACHE_STATUSES, FAILURES, Tally};
 
@@ -15,7 +15,7 @@ use super::tally::{CACHE_STATUSES, FAILURES, Tally};
 pub struct Sample {
     pub at: Instant,
     pub counts: Counts,
-    pub target: Option<Usage>,
+    pub target: Option<ProcessUsage>,
     pub loader_cpu_ns: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct Memory {
 
 /// Good answers with one cache status.
 #[derive(Clone, Debug, Serialize)]
-pub struct Cached {
+pub struct CacheStatusCount {
     /// Of all good answers, 0 to 1.
     pub share: f64,
     pub latency_us: Percentiles,
@@ -74,7 +74,7 @@ pub struct Cached {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub url: String,
-    pub kind: Kind,
+    pub kind: RequestKind,
     pub connections: usize,
     /// Requests per second that were asked for; none in a closed loop.
     pub rate: Option<f64>,
@@ -100,7 +100,7 @@ pub struct Report {
     /// Between events of one stream.
     pub inter_event_us: Option<Percentiles>,
     /// Good answers by the status of the gateway's cache; empty where it tells none.
-    pub cache: BTreeMap<&'static str, Cached>,
+    pub cache: BTreeMap<&'static str, CacheStatusCount>,
     /// CPU time of the measured processes per completed request.
     pub cpu_us_per_request: Option<f64>,
     pub cpu_us_per_event: Option<f64>,
@@ -119,9 +119,9 @@ impl Report {
             None => "closed loop".to_owned(),
         };
         let kind = match self.kind {
-            Kind::Chat => "chat",
-            Kind::Stream => "stream",
-            Kind::Embeddings => "embeddings",
+            RequestKind::Chat => "chat",
+            RequestKind::Stream => "stream",
+            RequestKind::Embeddings => "embeddings",
         };
         format!("{kind}, {} connections, {loop_text}", self.connections)
     }
@@ -175,12 +175,12 @@ pub(super) fn build(
     }
 }
 
-fn by_cache(tally: &Tally) -> BTreeMap<&'static str, Cached> {
+fn by_cache(tally: &Tally) -> BTreeMap<&'static str, CacheStatusCount> {
     let statuses = CACHE_STATUSES.iter().zip(&tally.by_cache);
     let cached = statuses.filter_map(|(status, latency)| {
         let latency_us = Percentiles::of(latency.as_deref()?)?;
         let share = latency_us.count as f64 / tally.succeeded as f64;
-        Some((*status, Cached { share, latency_us }))
+        Some((*status, CacheStatusCount { share, latency_us }))
     });
     cached.collect()
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
 use super::mix::order;
-use super::options::{Kind, LoadOptions};
+use super::options::{LoadOptions, RequestKind};
 use super::target::Target;
 
 /// Filler of prompts: plain words, so that tokenizers and caches see text.
@@ -32,13 +32,13 @@ pub fn build_all(options: &LoadOptions, target: &Target) -> anyhow::Result<Vec<B
 fn body(options: &LoadOptions, prompt: &str) -> String {
     let (model, prompt) = (json!(options.model), json!(prompt));
     match options.kind {
-        Kind::Chat => {
+        RequestKind::Chat => {
             format!(r#"{{"model":{model},"messages":[{{"role":"user","content":{prompt}}}]}}"#)
         }
-        Kind::Stream => format!(
+        RequestKind::Stream => format!(
             r#"{{"model":{model},"stream":true,"stream_options":{{"include_usage":true}},"messages":[{{"role":"user","content":{prompt}}}]}}"#
         ),
-        Kind::Embeddings => format!(r#"{{"model":{model},"input":{prompt}}}"#),
+        RequestKind::Embeddings => format!(r#"{{"model":{model},"input":{prompt}}}"#),
     }
 }
 
@@ -55,8 +55,8 @@ fn body_of_size(options: &LoadOptions, bytes: usize) -> anyhow::Result<String> {
 /// Everything before the length, which differs from prompt to prompt.
 fn head(options: &LoadOptions, target: &Target) -> anyhow::Result<String> {
     let endpoint = match options.kind {
-        Kind::Chat | Kind::Stream => "/chat/completions",
-        Kind::Embeddings => "/embeddings",
+        RequestKind::Chat | RequestKind::Stream => "/chat/completions",
+        RequestKind::Embeddings => "/embeddings",
     };
     let mut head = format!(
         "POST {}{endpoint} HTTP/1.1\r\nhost: {}\r\nuser-agent: ringgate-loadtest\r\naccept: */*\r\ncontent-type: application/json\r\n",
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_have_the_asked_size() {
+    fn bodies_have_the_requested_size() {
         for kind in ["chat", "stream", "embeddings"] {
             for size in ["200", "600", "20k"] {
                 let request = &build(&["--kind", kind, "--prompt-bytes", size]).unwrap()[0];

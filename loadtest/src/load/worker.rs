@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
-use super::options::Kind;
+use super::connection::ClientConnection;
+use super::options::RequestKind;
 use super::progress::Progress;
 use super::tally::{Failure, Tally, record};
 use super::target::Target;
@@ -104,7 +104,7 @@ impl Schedule {
 /// What all threads of a run share.
 pub struct Run {
     pub target: Arc<Target>,
-    pub kind: Kind,
+    pub kind: RequestKind,
     pub timeout: Duration,
     pub requests: Vec<Box<[u8]>>,
     pub schedule: Schedule,
@@ -132,7 +132,7 @@ pub fn run_thread(run: &Arc<Run>, connections: usize, core: Option<usize>) -> io
 
 /// Keeps one connection busy. The tally's lock is never contended: its thread is the only user.
 async fn drive(run: Arc<Run>, timer: Arc<Timer>, tally: Arc<Mutex<Tally>>) {
-    let mut connection = Connection::new(Arc::clone(&run.target), run.kind, run.timeout);
+    let mut connection = ClientConnection::new(Arc::clone(&run.target), run.kind, run.timeout);
     let mut unsent = 0;
     while let Some(turn) = run.schedule.turn(&mut unsent) {
         timer.sleep_until(turn.due).await;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_loop_is_due_by_the_clock() {
+    fn open_loop_follows_the_clock() {
         let second = Duration::from_secs(1);
         let make = |start, requests| {
             Schedule::new(start, second / 10, Some(second), second, Some(1000.0), requests)
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_ends_by_budget_or_time() {
+    fn closed_loop_ends_by_budget_or_time() {
         let second = Duration::from_secs(1);
         let now = Instant::now();
         assert_eq!(

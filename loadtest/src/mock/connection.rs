@@ -22,16 +22,16 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// The client has left, or the connection broke.
-pub struct Gone;
+pub struct Disconnect;
 
-impl From<std::io::Error> for Gone {
+impl From<std::io::Error> for Disconnect {
     fn from(_: std::io::Error) -> Self {
         Self
     }
 }
 
 #[derive(PartialEq)]
-pub enum Next {
+pub enum ConnectionReuse {
     KeepAlive,
     Close,
 }
@@ -59,7 +59,7 @@ impl Connection {
     }
 
     /// Reads until a head is whole. `None`: the client is done, or sent no HTTP.
-    pub async fn head(&mut self) -> Result<Option<Head>, Gone> {
+    pub async fn head(&mut self) -> Result<Option<Head>, Disconnect> {
         loop {
             if !self.input.is_empty() {
                 match Head::parse(&self.input) {
@@ -88,7 +88,7 @@ impl Connection {
 
     /// Reads a body whole: into `decoded` if chunked, else it stays in `input`. The range is what to consume up to,
     /// and for a body with a length also where it is.
-    pub async fn keep_body(&mut self, head: &Head) -> Result<Option<Range<usize>>, Gone> {
+    pub async fn keep_body(&mut self, head: &Head) -> Result<Option<Range<usize>>, Disconnect> {
         let Framing::Length(length) = head.framing else {
             return self.decode_body(head).await;
         };
@@ -100,13 +100,13 @@ impl Connection {
         self.input.reserve(end.saturating_sub(self.input.len()));
         while self.input.len() < end {
             if self.fill().await? == 0 {
-                return Err(Gone);
+                return Err(Disconnect);
             }
         }
         Ok(Some(head.bytes..end))
     }
 
-    async fn decode_body(&mut self, head: &Head) -> Result<Option<Range<usize>>, Gone> {
+    async fn decode_body(&mut self, head: &Head) -> Result<Option<Range<usize>>, Disconnect> {
         let mut decoder = BodyDecoder::new(head.framing);
         self.decoded.clear();
         self.consume(head.bytes);
@@ -127,13 +127,13 @@ impl Connection {
                 return Ok(None);
             }
             if self.fill().await? == 0 {
-                return Err(Gone);
+                return Err(Disconnect);
             }
         }
     }
 
     /// Reads a body of any size without keeping it; its length.
-    pub async fn skip_body(&mut self, head: &Head) -> Result<Option<u64>, Gone> {
+    pub async fn skip_body(&mut self, head: &Head) -> Result<Option<u64>, Disconnect> {
         let mut decoder = BodyDecoder::new(head.framing);
         let mut body_bytes = 0;
         self.consume(head.bytes);
@@ -148,21 +148,21 @@ impl Connection {
             }
             self.consume(at);
             if !decoder.is_done() && self.fill().await? == 0 {
-                return Err(Gone);
+                return Err(Disconnect);
             }
         }
         Ok(Some(body_bytes))
     }
 
     /// Sleeps until then, or ends at once if the client leaves.
-    pub async fn wait_until(&mut self, deadline: Instant) -> Result<(), Gone> {
+    pub async fn wait_until(&mut self, deadline: Instant) -> Result<(), Disconnect> {
         let timer = Arc::clone(&self.service.timer);
         while self.input.len() < HEAD_BYTES_MAX {
             tokio::select! {
                 biased;
                 () = timer.sleep_until(deadline) => return Ok(()),
                 read = self.fill() => if read? == 0 {
-                    return Err(Gone);
+                    return Err(Disconnect);
                 },
             }
         }
@@ -171,7 +171,7 @@ impl Connection {
     }
 
     /// Reads once; 0 is the end of the connection.
-    pub async fn fill(&mut self) -> Result<usize, Gone> {
+    pub async fn fill(&mut self) -> Result<usize, Disconnect> {
         if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
             self.input.reserve(READ_BYTES);
         }
@@ -181,7 +181,7 @@ impl Connection {
     }
 
     /// Sends `output`.
-    pub async fn flush(&mut self) -> Result<(), Gone> {
+    pub async fn flush(&mut self) -> Result<(), Disconnect> {
         self.wire.write_all(&self.output).await?;
         self.wire.flush().await?;
         self.output.clear();

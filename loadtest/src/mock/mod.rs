@@ -36,7 +36,7 @@ pub use fault::Fault;
 pub use options::MockOptions;
 
 use counters::Counters;
-use service::{Open, Service};
+use service::{OpenConnectionGuard, Service};
 
 use crate::timer::Timer;
 use crate::tls::Identity;
@@ -207,7 +207,7 @@ async fn accept(listener: &TcpListener, service: &Arc<Service>, tls: Option<TlsA
         let _ = stream.set_nodelay(true);
         let (service, tls) = (Arc::clone(service), tls.clone());
         tokio::spawn(async move {
-            let open = Open::count(&service);
+            let open = OpenConnectionGuard::count(&service);
             let wire = match tls {
                 None => Wire::Plain(stream),
                 Some(acceptor) => match acceptor.accept(stream).await {

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_beyond_one_are_refused() {
+    fn rates_above_one_are_rejected() {
         let options = MockOptions { fault_error: 0.7, fault_reset: 0.7, ..MockOptions::default() };
         assert!(options.check().unwrap_err().contains("1.4"));
     }

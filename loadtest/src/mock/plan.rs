@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::answer::{JsonAnswer, Key, StreamAnswer};
-use super::connection::{Connection, Gone};
+use super::connection::{Connection, Disconnect};
 use super::dialects::{self, Endpoint, Headers, Reply};
-use super::request::{Head, Route, Wish, inputs};
+use super::request::{BodyOptions, Head, Route, inputs};
 use super::service::recent;
 use super::shape::{self, Shape};
 use crate::framing::Framing;
@@ -22,7 +22,7 @@ pub enum Plan {
 
 impl Connection {
     /// Reads the body and decides the answer; takes both off the input. `None`: the body is broken or too large.
-    pub async fn plan(&mut self, head: &Head) -> Result<Option<Plan>, Gone> {
+    pub async fn plan(&mut self, head: &Head) -> Result<Option<Plan>, Disconnect> {
         let looks_inside =
             matches!(head.route, Route::Chat | Route::Completions | Route::Embeddings);
         if let Route::Vendor(endpoint) = &head.route {
@@ -51,7 +51,7 @@ impl Connection {
         &mut self,
         head: &Head,
         endpoint: &Endpoint,
-    ) -> Result<Option<Plan>, Gone> {
+    ) -> Result<Option<Plan>, Disconnect> {
         let headers = Headers::read(&self.input[..head.bytes]);
         let Some(range) = self.keep_body(head).await? else {
             return Ok(None);
@@ -69,7 +69,7 @@ impl Connection {
 
     fn plan_for_body(&self, head: &Head, body: &[u8]) -> Plan {
         let (service, options) = (&self.service, &self.service.options);
-        let wish = Wish::of(body);
+        let body_options = BodyOptions::of(body);
         let prompt_tokens = body.len() as u64 / 4;
         let answer_bytes = head.overrides.answer_bytes.or(options.answer_bytes);
         let shape = match head.route {
@@ -80,10 +80,10 @@ impl Connection {
             }
         };
         let tokens = head.overrides.tokens.unwrap_or(options.tokens);
-        let key = |bytes| Key { shape, model: Cow::Borrowed(wish.model), tokens, bytes };
-        if wish.stream && head.route != Route::Embeddings {
+        let key = |bytes| Key { shape, model: Cow::Borrowed(body_options.model), tokens, bytes };
+        if body_options.stream && head.route != Route::Embeddings {
             let answer = recent(&service.stream, &key(options.event_bytes), StreamAnswer::build);
-            Plan::Stream { answer, prompt_tokens, include_usage: wish.include_usage }
+            Plan::Stream { answer, prompt_tokens, include_usage: body_options.include_usage }
         } else {
             let answer = recent(&service.json, &key(answer_bytes), JsonAnswer::build);
             Plan::Json { answer, prompt_tokens }

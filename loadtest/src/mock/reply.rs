@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::answer::{StreamAnswer, write_json};
-use super::connection::{Connection, Gone, Next};
+use super::connection::{Connection, ConnectionReuse, Disconnect};
 use super::dialects::Body;
 use super::fault::Fault;
 use super::plan::Plan;
@@ -16,7 +16,7 @@ const HUGE_HEAD_BYTES: usize = 256 << 10;
 
 impl Connection {
     /// Sends the right answer.
-    pub async fn send(&mut self, plan: Plan, head: &Head) -> Result<Next, Gone> {
+    pub async fn send(&mut self, plan: Plan, head: &Head) -> Result<ConnectionReuse, Disconnect> {
         match plan {
             Plan::Json { answer, prompt_tokens } => answer.write(&mut self.output, prompt_tokens),
             Plan::Built { status, body } => write_json(&mut self.output, status, "", &body),
@@ -30,7 +30,7 @@ impl Connection {
             }
         }
         self.flush().await?;
-        Ok(Next::KeepAlive)
+        Ok(ConnectionReuse::KeepAlive)
     }
 
     fn tokens(&self, head: &Head) -> u32 {
@@ -44,7 +44,7 @@ impl Connection {
         head: &Head,
         tokens: u32,
         framed: bool,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnect> {
         let per_second =
             head.overrides.tokens_per_second.unwrap_or(self.service.options.tokens_per_second);
         let paced = per_second > 0.0;
@@ -64,7 +64,7 @@ impl Connection {
     }
 
     /// Streams zero bytes in chunks; `cut_at` stops before that many have gone out, without an end.
-    async fn send_bytes(&mut self, count: u64, cut_at: Option<u64>) -> Result<(), Gone> {
+    async fn send_bytes(&mut self, count: u64, cut_at: Option<u64>) -> Result<(), Disconnect> {
         const CHUNK: [u8; 16 << 10] = [b'0'; 16 << 10];
         self.output.extend_from_slice(
             b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -92,7 +92,7 @@ impl Connection {
         plan: Plan,
         head: &Head,
         fault: Fault,
-    ) -> Result<Next, Gone> {
+    ) -> Result<ConnectionReuse, Disconnect> {
         let status = match fault {
             Fault::Error => 500,
             Fault::TooMany => 429,
@@ -105,44 +105,44 @@ impl Connection {
             Fault::Error => {
                 let body = shape::error("server_error", "mock_error", "the mock was told to fail");
                 write_json(&mut self.output, "500 Internal Server Error", "", &body);
-                Next::KeepAlive
+                ConnectionReuse::KeepAlive
             }
             Fault::TooMany => {
                 let body =
                     shape::error("requests", "rate_limit_exceeded", "the mock was told to refuse");
                 write_json(&mut self.output, "429 Too Many Requests", "retry-after: 1\r\n", &body);
-                Next::KeepAlive
+                ConnectionReuse::KeepAlive
             }
             Fault::Reset => {
                 // Closing with a zero linger time makes the kernel send RST; the bytes never went out.
                 let _ = self.wire.tcp().set_zero_linger();
-                return Ok(Next::Close);
+                return Ok(ConnectionReuse::Close);
             }
             Fault::Hang => loop {
                 if self.fill().await? == 0 {
-                    return Err(Gone);
+                    return Err(Disconnect);
                 }
                 self.forget_input();
             },
             Fault::Garbage => {
                 self.output
                     .extend_from_slice(b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\r\n\r\n");
-                Next::Close
+                ConnectionReuse::Close
             }
             Fault::HugeHead => {
                 let extra = format!("x-padding: {}\r\n", "a".repeat(HUGE_HEAD_BYTES));
                 write_json(&mut self.output, "200 OK", &extra, &body_of(plan));
-                Next::KeepAlive
+                ConnectionReuse::KeepAlive
             }
             Fault::Surplus => {
                 self.send(plan, head).await?;
                 self.output.clear();
                 write_json(&mut self.output, "200 OK", "", b"{\"surplus\":true}");
-                Next::KeepAlive
+                ConnectionReuse::KeepAlive
             }
             Fault::Truncate | Fault::BadChunk | Fault::CloseDelimited => {
                 self.send_misframed(plan, head, fault).await?;
-                Next::Close
+                ConnectionReuse::Close
             }
         };
         self.flush().await?;
@@ -150,7 +150,12 @@ impl Connection {
     }
 
     /// Fills `output` with an answer whose end is cut, broken or only marked by the close that follows.
-    async fn send_misframed(&mut self, plan: Plan, head: &Head, fault: Fault) -> Result<(), Gone> {
+    async fn send_misframed(
+        &mut self,
+        plan: Plan,
+        head: &Head,
+        fault: Fault,
+    ) -> Result<(), Disconnect> {
         let framed = fault != Fault::CloseDelimited;
         match plan {
             Plan::Stream { answer, prompt_tokens, include_usage } => {

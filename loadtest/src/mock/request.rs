@@ -160,13 +160,13 @@ fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
 
 /// What the body of a chat or completion request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish<'a> {
+pub struct BodyOptions<'a> {
     pub stream: bool,
     pub include_usage: bool,
     pub model: &'a str,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> BodyOptions<'a> {
     /// Reads the wish from a JSON body without parsing it.
     pub fn of(body: &'a [u8]) -> Self {
         let stream = is_true(body, b"\"stream\"");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_head_is_not_ready() {
+    fn truncated_head_is_incomplete() {
         let whole = b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 2\r\n\r\n";
         for cut in 0..whole.len() {
             assert_eq!(Head::parse(&whole[..cut]), Ok(None), "cut at {cut}");
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes() {
+    fn body_options() {
         let cases: [(&str, (bool, bool, &str)); 6] = [
             (r#"{"model":"gpt-4o","stream":true}"#, (true, false, "gpt-4o")),
             (
@@ -316,7 +316,11 @@ mod tests {
             ("not json", (false, false, "mock")),
         ];
         for (body, (stream, include_usage, model)) in cases {
-            assert_eq!(Wish::of(body.as_bytes()), Wish { stream, include_usage, model }, "{body}");
+            assert_eq!(
+                BodyOptions::of(body.as_bytes()),
+                BodyOptions { stream, include_usage, model },
+                "{body}"
+            );
         }
     }
 

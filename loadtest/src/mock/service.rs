@@ -42,16 +42,16 @@ impl Service {
 }
 
 /// Counts a connection as open for as long as it lives.
-pub struct Open(pub Arc<Service>);
+pub struct OpenConnectionGuard(pub Arc<Service>);
 
-impl Open {
+impl OpenConnectionGuard {
     pub fn count(service: &Arc<Service>) -> Self {
         add(&service.counters.connections_open, 1);
         Self(Arc::clone(service))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnectionGuard {
     fn drop(&mut self) {
         self.0.counters.connections_open.fetch_sub(1, Ordering::Relaxed);
     }

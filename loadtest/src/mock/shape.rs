@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_valid_and_of_the_asked_size() {
+    fn answers_are_valid_and_of_the_requested_size() {
         for shape in [Shape::Chat, Shape::Text, Shape::Embeddings { inputs: 2, dimensions: 3 }] {
             let completion = if matches!(shape, Shape::Embeddings { .. }) { 0 } else { 16 };
             for bytes in [None, Some(400), Some(1024), Some(100_000)] {
@@ -230,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_size_below_the_minimum_gives_the_minimum() {
+    fn size_below_minimum_gives_minimum() {
         let (body, _) = answer(Shape::Chat, "m", 1, Some(5));
         let value: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(value["choices"][0]["message"]["content"], "");
     }
 
     #[test]
-    fn events_are_valid_and_of_the_asked_size() {
+    fn events_are_valid_and_of_the_requested_size() {
         for shape in [Shape::Chat, Shape::Text] {
             let mut made = events(shape, "m", 4, Some(300));
             assert_eq!((made.first.len(), made.token.len()), (300, 300));

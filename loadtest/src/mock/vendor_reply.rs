@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Gone, Next};
+use super::connection::{Connection, ConnectionReuse, Disconnect};
 use super::dialects::{Body, Reply};
 use super::fault::Fault;
 use super::request::{Head, Route};
@@ -19,11 +19,15 @@ enum Extent {
 
 impl Connection {
     /// Sends the reply as it is meant, which may be to break off.
-    pub async fn send_reply(&mut self, reply: &Reply, head: &Head) -> Result<Next, Gone> {
+    pub async fn send_reply(
+        &mut self,
+        reply: &Reply,
+        head: &Head,
+    ) -> Result<ConnectionReuse, Disconnect> {
         let extent = if reply.cut { Extent::Half } else { Extent::Whole };
         self.write_reply(reply, head, extent).await?;
         self.flush().await?;
-        Ok(if reply.cut { Next::Close } else { Next::KeepAlive })
+        Ok(if reply.cut { ConnectionReuse::Close } else { ConnectionReuse::KeepAlive })
     }
 
     /// Fills `output` with a reply whose end is cut, broken or only marked by the close that follows.
@@ -32,7 +36,7 @@ impl Connection {
         reply: &Reply,
         head: &Head,
         fault: Fault,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnect> {
         let extent = if fault == Fault::CloseDelimited { Extent::UntilClose } else { Extent::Half };
         // A broken chunk needs chunks to stand in.
         let chunked;
@@ -55,7 +59,7 @@ impl Connection {
         reply: &Reply,
         head: &Head,
         extent: Extent,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnect> {
         match &reply.body {
             Body::Whole(body) => {
                 let framing = match extent {
@@ -92,7 +96,7 @@ impl Connection {
         events: &[Vec<u8>],
         head: &Head,
         extent: Extent,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnect> {
         let per_second =
             head.overrides.tokens_per_second.unwrap_or(self.service.options.tokens_per_second);
         let start = Instant::now();

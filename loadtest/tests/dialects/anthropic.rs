@@ -160,13 +160,13 @@ impl Spoken for Vertex {
 }
 
 #[test]
-fn it_is_spoken_at_both_places() {
+fn conversation_is_answered_at_both_paths() {
     check(&Anthropic);
     check(&Vertex);
 }
 
 #[test]
-fn what_anthropic_refuses_is_refused() {
+fn invalid_anthropic_requests_are_rejected() {
     let mock = mock();
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 22] = [
@@ -267,7 +267,7 @@ fn what_anthropic_refuses_is_refused() {
 }
 
 #[test]
-fn thoughts_stand_before_calls_when_thinking() {
+fn thinking_precedes_tool_calls() {
     let mock = mock();
     let words = "call the tool";
     let answer = send(&mock, &Anthropic.ask(words, false)).json();
@@ -280,7 +280,7 @@ fn thoughts_stand_before_calls_when_thinking() {
 }
 
 #[test]
-fn results_stand_before_all_else() {
+fn tool_results_come_first() {
     let mock = mock();
     let answer = send(&mock, &Anthropic.ask("call the tool", false)).json();
     let call = Anthropic.whole(&answer).calls[0].clone();
@@ -313,7 +313,7 @@ fn tokens_are_counted_as_they_are_used() {
 }
 
 #[test]
-fn what_is_cached_is_not_input() {
+fn cached_tokens_are_not_input_tokens() {
     let mock = mock();
     let usage = |words| send(&mock, &Anthropic.ask(words, false)).json()["usage"].clone();
     let (plain, cached) = (usage("errand"), usage("cached"));

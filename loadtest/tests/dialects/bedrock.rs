@@ -112,12 +112,12 @@ impl Spoken for Bedrock {
 }
 
 #[test]
-fn it_is_spoken() {
+fn conversation_is_answered() {
     check(&Bedrock);
 }
 
 #[test]
-fn what_bedrock_refuses_is_refused() {
+fn invalid_bedrock_requests_are_rejected() {
     let mock = mock();
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 18] = [

@@ -104,12 +104,12 @@ impl Spoken for Cohere {
 }
 
 #[test]
-fn it_is_spoken() {
+fn conversation_is_answered() {
     check(&Cohere);
 }
 
 #[test]
-fn what_cohere_refuses_is_refused() {
+fn invalid_cohere_requests_are_rejected() {
     let mock = mock();
     type Change = fn(&mut Value);
     let cases: [(u16, Change, &str); 12] = [

@@ -111,7 +111,7 @@ impl Spoken for Gemini {
 }
 
 #[test]
-fn it_is_spoken_at_both_places() {
+fn conversation_is_answered_at_both_paths() {
     check(&GEMINI);
     check(&GEMINI_3);
     check(&Gemini { sse: false, ..GEMINI });
@@ -120,7 +120,7 @@ fn it_is_spoken_at_both_places() {
 }
 
 #[test]
-fn what_gemini_refuses_is_refused() {
+fn invalid_gemini_requests_are_rejected() {
     let mock = mock();
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 20] = [
@@ -228,7 +228,7 @@ fn what_gemini_refuses_is_refused() {
 }
 
 #[test]
-fn the_third_generation_wants_its_signatures_back() {
+fn gemini_3_requires_thought_signatures() {
     let mock = mock();
     let answer = send(&mock, &GEMINI_3.ask("call the tool", false)).json();
     let call = GEMINI_3.whole(&answer).calls[0].clone();

@@ -215,7 +215,7 @@ pub(crate) fn check_refused(
 }
 
 #[test]
-fn a_description_shows_what_arrived() {
+fn description_repeats_the_request() {
     let mock = mock();
     let image = json!([
         {"type": "text", "text": "describe"},

@@ -114,14 +114,14 @@ impl Spoken for Chat {
 }
 
 #[test]
-fn all_three_places_speak_it() {
+fn all_three_paths_are_answered() {
     check(&OPENAI);
     check(&Chat { path: "/openai/deployments/gpt-x/chat/completions?api-version=2026-01-01" });
     check(&Chat { path: "/compatible/v1/chat/completions" });
 }
 
 #[test]
-fn only_compatible_servers_tell_thoughts() {
+fn only_compatible_servers_return_reasoning() {
     let mock = mock();
     for (path, thinks) in [(OPENAI.path, false), ("/compatible/v1/chat/completions", true)] {
         let told = OPENAI.whole(&send(&mock, &Chat { path }.ask("think", false)).json());
@@ -132,7 +132,7 @@ fn only_compatible_servers_tell_thoughts() {
 }
 
 #[test]
-fn what_openai_refuses_is_refused() {
+fn invalid_openai_requests_are_rejected() {
     let mock = mock();
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 16] = [
@@ -177,7 +177,7 @@ fn what_openai_refuses_is_refused() {
 }
 
 #[test]
-fn choices_formats_and_numbers_are_obeyed() {
+fn choices_formats_and_counts_are_respected() {
     let mock = mock();
     let ask = |change: &dyn Fn(&mut Value)| {
         let mut asking = OPENAI.ask("Hello", false);
@@ -212,7 +212,7 @@ fn embeddings_are_checked_and_stable() {
 }
 
 #[test]
-fn voyage_embeds_in_its_own_way() {
+fn voyage_embeddings_have_their_own_format() {
     let mock = mock();
     let ask = |body: Value| {
         send(&mock, &Asking { path: "/voyage/v1/embeddings".to_owned(), headers: "", body })

@@ -103,12 +103,12 @@ impl Spoken for Responses {
 }
 
 #[test]
-fn it_is_spoken() {
+fn conversation_is_answered() {
     check(&Responses);
 }
 
 #[test]
-fn what_openai_refuses_is_refused() {
+fn invalid_openai_requests_are_rejected() {
     let mock = mock();
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 12] = [

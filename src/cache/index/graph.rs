@@ -8,8 +8,8 @@ use hnsw_rs::hnsw::{Hnsw, PointId};
 use super::scan::{LENGTH, Match, Query, Slot, StoredVector, sort};
 use crate::inference::Kernels;
 
-/// Neighbours of a vector on each layer; twice as many on the lowest.
-const NEIGHBOURS: usize = 16;
+/// Neighbors of a vector on each layer; twice as many on the lowest.
+const NEIGHBORS: usize = 16;
 
 /// Layers at most; 16 to the power of it is more than any partition has.
 const LAYERS: usize = 8;
@@ -55,7 +55,7 @@ impl Graph {
         vectors: impl ExactSizeIterator<Item = (u32, &'a StoredVector)>,
     ) -> Self {
         let graph =
-            Hnsw::new(NEIGHBOURS, vectors.len().max(1), LAYERS, BUILD_WIDTH, Nearness(kernels));
+            Hnsw::new(NEIGHBORS, vectors.len().max(1), LAYERS, BUILD_WIDTH, Nearness(kernels));
         let mut entries = Vec::with_capacity(vectors.len());
         for (place, (entry, vector)) in vectors.enumerate() {
             graph.insert((vector, place));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::grammar::{self, Gap, Mood};
 use super::letters::spread;
 use super::sequence::{self, Term};
-use super::token::{Kind, Token};
+use super::token::{Token, TokenKind};
 use super::{ClosedWord, given, letters, signs};
 
 /// Hashes and flags of a question.
@@ -60,7 +60,7 @@ impl ProfileFacts {
             mood: grammar::mood(terms, text.trim_end().chars().next_back()),
             is_passive: grammar::passive(terms).is_some(),
             has_capitals: tokens.iter().any(|token| {
-                matches!(token.kind, Kind::Capital | Kind::Capitals) && token.text != "i"
+                matches!(token.kind, TokenKind::Capital | TokenKind::Capitals) && token.text != "i"
             }),
         }
     }

@@ -162,18 +162,18 @@ const NOT_GIVEN: &[&str] = &[
 
 /// What a word says of given text.
 #[derive(Clone, Copy, Default)]
-struct Kind {
+struct WordHint {
     is_task: bool,
     is_task_of_given: bool,
     is_noun: bool,
     is_not_given: bool,
 }
 
-static WORDS: LazyLock<WordTable<Kind>> = LazyLock::new(|| {
+static WORDS: LazyLock<WordTable<WordHint>> = LazyLock::new(|| {
     let words = [TASKS, TASKS_OF_GIVEN, NOUNS, NOT_GIVEN].concat();
     WordTable::new(words.into_iter().map(|word| {
         let is_in = |list: &[&str]| list.contains(&word);
-        let kind = Kind {
+        let kind = WordHint {
             is_task: is_in(TASKS),
             is_task_of_given: is_in(TASKS_OF_GIVEN),
             is_noun: is_in(NOUNS),

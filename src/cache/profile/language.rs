@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::lexicon;
 use super::table::WordTable;
-use super::token::{Kind, Token};
+use super::token::{Token, TokenKind};
 
 /// Function words of other languages with Latin letters that are no English words.
 const FOREIGN: &str = "aan aber adalah afin agar aici ako albo algo algum alguma alguna algunos alguém aller alles alltid
@@ -74,9 +74,12 @@ fn has_foreign_words(tokens: &[Token], is_marked: bool) -> bool {
         let word = token.text.as_str();
         if lexicon::is_english(word) {
             english += 1;
-        } else if WORDS.get(word).is_some_and(|in_names| !in_names || token.kind == Kind::Lower) {
+        } else if WORDS
+            .get(word)
+            .is_some_and(|in_names| !in_names || token.kind == TokenKind::Lower)
+        {
             foreign += 1;
-        } else if token.kind == Kind::Lower && !word.is_ascii() {
+        } else if token.kind == TokenKind::Lower && !word.is_ascii() {
             accented += 1;
         }
     }

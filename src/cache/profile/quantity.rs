@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::numeral::{number_word, small};
 use super::stem::is_misspelling;
-use super::token::{Kind, Token};
+use super::token::{Token, TokenKind};
 
 /// A number and what it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ impl Reader<'_> {
     /// A number in digits or words with its unit.
     fn number(&mut self, at: usize) -> Option<usize> {
         let token = self.tokens.get(at)?;
-        if token.kind == Kind::Number {
+        if token.kind == TokenKind::Number {
             return Some(self.digits(at, token));
         }
         let number = number_word(self.tokens.get(at..)?)?;
@@ -276,13 +276,14 @@ impl Reader<'_> {
         let word = singular(&token.text);
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
         let is_beside_number = before.is_some_and(|token| {
-            token.kind == Kind::Number || matches!(token.text.as_str(), "th" | "st" | "nd" | "rd")
+            token.kind == TokenKind::Number
+                || matches!(token.text.as_str(), "th" | "st" | "nd" | "rd")
         }) || self.tokens.get(at + 1).is_some_and(|token| {
-            token.kind == Kind::Number
+            token.kind == TokenKind::Number
                 || small(&token.text).is_some_and(|(_, is_ordinal)| is_ordinal)
         });
-        let is_meant = token.kind != Kind::Lower
-            && before.is_some_and(|token| token.kind != Kind::Stop)
+        let is_meant = token.kind != TokenKind::Lower
+            && before.is_some_and(|token| token.kind != TokenKind::Stop)
             || is_beside_number
             || before.is_some_and(|token| {
                 matches!(token.text.as_str(), "in" | "of" | "since" | "until" | "by")
@@ -366,8 +367,8 @@ fn currency_sign(sign: char) -> Option<Dimension> {
 /// The scale of a temperature; a letter must be a capital.
 fn temperature(token: &Token) -> Option<Dimension> {
     match (token.text.as_str(), token.kind) {
-        ("c", kind) if kind != Kind::Lower => Some(Dimension::Celsius),
-        ("f", kind) if kind != Kind::Lower => Some(Dimension::Fahrenheit),
+        ("c", kind) if kind != TokenKind::Lower => Some(Dimension::Celsius),
+        ("f", kind) if kind != TokenKind::Lower => Some(Dimension::Fahrenheit),
         (word, _) => unit(word)
             .map(|(dimension, _)| dimension)
             .filter(|dimension| matches!(dimension, Dimension::Celsius | Dimension::Fahrenheit)),

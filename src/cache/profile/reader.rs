@@ -2,7 +2,7 @@
 
 use super::closed::ClosedWord;
 use super::sequence::{self, Term};
-use super::token::{self, Kind, Token};
+use super::token::{self, Token, TokenKind};
 use super::words::flatten;
 use super::{
     FACTS_MAX, Mark, Profile, ProfileFacts, RelationSide, Span, TEXT_BYTES_MAX, WORDS_MAX,
@@ -46,7 +46,7 @@ fn read(text: &str) -> Profile {
     let mut reader = Reader::new(&tokens);
     let mut opaque = spans.iter().filter(|span| matches!(span, Span::Opaque(_)));
     for (at, (token, is_used)) in tokens.iter().zip(used).enumerate() {
-        if token.kind == Kind::Span {
+        if token.kind == TokenKind::Span {
             reader.span(at, opaque.next());
         } else if token.is_word() && is_taken.get(at) != Some(&true) {
             let is_used = is_used || is_idle.get(at) == Some(&true);
@@ -127,11 +127,11 @@ impl<'a> Reader<'a> {
     fn new(tokens: &'a [Token]) -> Self {
         let begins = |at: usize| {
             at.checked_sub(1)
-                .is_none_or(|at| tokens.get(at).is_some_and(|token| token.kind == Kind::Stop))
+                .is_none_or(|at| tokens.get(at).is_some_and(|token| token.kind == TokenKind::Stop))
         };
         let is_function = |token: &&Token| lexicon::is_function_word(&token.text);
         let is_capital = |(at, token): &(usize, &Token)| {
-            matches!(token.kind, Kind::Capital | Kind::Capitals)
+            matches!(token.kind, TokenKind::Capital | TokenKind::Capitals)
                 && !matches!(
                     token.text.as_str(),
                     "i" | "i'm" | "i'd" | "i've" | "i'll" | "us" | "it" | "who" | "ok"
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         };
         let capital = tokens.iter().enumerate().filter(is_capital).map(|(_, token)| token);
         let capital = capital.filter(is_function).count();
-        let lower = tokens.iter().filter(|token| token.kind == Kind::Lower);
+        let lower = tokens.iter().filter(|token| token.kind == TokenKind::Lower);
         let has_lower = lower.clone().next().is_some();
         let lower = lower.filter(is_function).count();
         Self {
@@ -161,9 +161,9 @@ impl<'a> Reader<'a> {
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
         let is_name = self.are_capitals_meant
             && match token.kind {
-                Kind::Capitals => true,
-                Kind::Capital => {
-                    before.is_some_and(|before| before.kind != Kind::Stop)
+                TokenKind::Capitals => true,
+                TokenKind::Capital => {
+                    before.is_some_and(|before| before.kind != TokenKind::Stop)
                         && !matches!(word, "i" | "i'm" | "i'd" | "i've" | "i'll")
                 }
                 _ => false,
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
             .map_or(word, |(root, ending)| if ending == "s" { word } else { root });
         // US, WHO, and the S of a version.
         let is_acronym = is_name
-            && (token.kind == Kind::Capitals
+            && (token.kind == TokenKind::Capitals
                 && matches!(word, "us" | "it" | "who" | "am" | "or" | "in" | "me")
                 || word.len() == 1 && !matches!(word, "a" | "i"));
         let bare = root.strip_suffix("'s").unwrap_or(root);

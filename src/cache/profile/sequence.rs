@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::closed::ClosedWord;
 use super::irregular::{is_participle, is_past};
 use super::letters::spread;
-use super::token::{Kind, Token};
+use super::token::{Token, TokenKind};
 use super::words::Flat;
 
 /// A word: of a closed class, or the hash of a stem or number.
@@ -82,13 +82,13 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
     while let Some(word) = words.get(at) {
         at += 1;
         let Some(token) = tokens.get(word.token) else { continue };
-        if token.kind == Kind::Number {
+        if token.kind == TokenKind::Number {
             terms.push(Term(Term::open(word.text).0 | NUMBER));
             continue;
         }
-        let is_acronym = matches!(token.kind, Kind::Capital | Kind::Capitals)
+        let is_acronym = matches!(token.kind, TokenKind::Capital | TokenKind::Capitals)
             && word.text == token.text
-            && (token.kind == Kind::Capitals || word.text.len() == 1)
+            && (token.kind == TokenKind::Capitals || word.text.len() == 1)
             && stems.get(word.token).is_some_and(Option::is_some);
         if word.is_taken && word.closed.is_none() {
             continue;
@@ -119,7 +119,7 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
         // Of a date the order says nothing.
         let is_beside_number = terms.last().is_some_and(|term: &Term| term.is_number())
             || words.get(at).is_some_and(|next| {
-                tokens.get(next.token).is_some_and(|it| it.kind == Kind::Number)
+                tokens.get(next.token).is_some_and(|it| it.kind == TokenKind::Number)
             });
         if is_beside_number && is_of_date(word.text) {
             continue;
@@ -196,7 +196,7 @@ fn is_be(term: Term) -> bool {
 
 fn is_number(word: Option<&&Flat<'_>>, tokens: &[Token]) -> bool {
     word.is_some_and(|word| {
-        tokens.get(word.token).is_some_and(|token| token.kind == Kind::Number)
+        tokens.get(word.token).is_some_and(|token| token.kind == TokenKind::Number)
             || small_number(word.text).is_some()
             || matches!(word.text, "a" | "an" | "half" | "one")
     })

@@ -9,7 +9,7 @@ pub(super) struct Token {
     /// Lower case letters with inner apostrophes, or digits with inner `.`, `,`, `:` and `/`.
     pub text: String,
     /// What the token is.
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Right before it stands no space: it belongs to the token before it.
     pub is_attached: bool,
     /// The character right before it, if that is neither space, letter nor digit.
@@ -19,7 +19,7 @@ pub(super) struct Token {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Number,
     /// No capitals.
     Lower,
@@ -35,7 +35,7 @@ pub(super) enum Kind {
 
 impl Token {
     pub(super) fn is_word(&self) -> bool {
-        !matches!(self.kind, Kind::Number | Kind::Stop | Kind::Span)
+        !matches!(self.kind, TokenKind::Number | TokenKind::Stop | TokenKind::Span)
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn split(text: &str, tokens_max: usize) -> (Vec<Token>, bool) {
         }
         if first == SPAN {
             rest.next();
-            splitter.push(String::from(SPAN), Kind::Span);
+            splitter.push(String::from(SPAN), TokenKind::Span);
         } else if digit(first).is_some() {
             splitter.number(&mut rest);
         } else if first.is_alphabetic() {
@@ -75,7 +75,7 @@ struct Splitter {
 }
 
 impl Splitter {
-    fn push(&mut self, text: String, kind: Kind) {
+    fn push(&mut self, text: String, kind: TokenKind) {
         let before = self.before.take();
         self.tokens.push(Token { text, kind, is_attached: self.is_attached, before, after: None });
         self.is_attached = true;
@@ -95,7 +95,7 @@ impl Splitter {
             }
             rest.next();
         }
-        self.push(text, Kind::Number);
+        self.push(text, TokenKind::Number);
     }
 
     fn word(&mut self, rest: &mut Rest<'_>) {
@@ -130,9 +130,9 @@ impl Splitter {
             rest.next();
         }
         let kind = match capitals {
-            0 => Kind::Lower,
-            1 if is_first_capital => Kind::Capital,
-            _ => Kind::Capitals,
+            0 => TokenKind::Lower,
+            1 if is_first_capital => TokenKind::Capital,
+            _ => TokenKind::Capitals,
         };
         self.push(text, kind);
     }
@@ -159,10 +159,10 @@ impl Splitter {
     }
 
     fn stop(&mut self, mark: char) {
-        if self.tokens.last().is_some_and(|last| last.kind != Kind::Stop) {
+        if self.tokens.last().is_some_and(|last| last.kind != TokenKind::Stop) {
             self.tokens.push(Token {
                 text: String::new(),
-                kind: Kind::Stop,
+                kind: TokenKind::Stop,
                 is_attached: false,
                 before: Some(mark),
                 after: None,
@@ -223,7 +223,7 @@ mod tests {
             let (tokens, is_cut) = split(text, 100);
             let texts: Vec<_> = tokens
                 .iter()
-                .filter(|token| token.kind != Kind::Stop)
+                .filter(|token| token.kind != TokenKind::Stop)
                 .map(|token| token.text.as_str())
                 .collect();
             assert_eq!(texts, *expected, "{text}");

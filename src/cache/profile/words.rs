@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::closed::{ClosedWord, closed};
 use super::table::WordTable;
-use super::token::{Kind, Token};
+use super::token::{Token, TokenKind};
 
 /// A word, number or mark.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +122,8 @@ pub(super) fn flatten<'a>(tokens: &'a [Token]) -> Vec<Flat<'a>> {
             }
         };
         match one.kind {
-            Kind::Stop => push(if matches!(one.before, Some(':' | ';')) { ":" } else { "." }),
-            Kind::Number | Kind::Span => push(&one.text),
+            TokenKind::Stop => push(if matches!(one.before, Some(':' | ';')) { ":" } else { "." }),
+            TokenKind::Number | TokenKind::Span => push(&one.text),
             _ => {
                 let (first, second) = expand(&one.text);
                 push(first);
@@ -153,8 +153,9 @@ fn mark_closed(flat: &mut [Flat<'_>], tokens: &[Token]) {
             at += taken;
             continue;
         }
-        let is_word =
-            tokens.get(word.token).is_some_and(|it| !matches!(it.kind, Kind::Number | Kind::Span));
+        let is_word = tokens
+            .get(word.token)
+            .is_some_and(|it| !matches!(it.kind, TokenKind::Number | TokenKind::Span));
         let next = |place: usize| flat.get(at + place).filter(|it| !it.is_aside).map(|it| it.text);
         let Some((found, taken)) = closed(next).filter(|_| is_word) else {
             at += 1;
@@ -178,7 +179,8 @@ fn sign_word(flat: &[Flat<'_>], tokens: &[Token], at: usize) -> Option<usize> {
     };
     let is_number = |at: usize| {
         let token = flat.get(at).and_then(|word| tokens.get(word.token));
-        token.is_some_and(|it| it.kind == Kind::Number) || super::numeral::small(text(at)).is_some()
+        token.is_some_and(|it| it.kind == TokenKind::Number)
+            || super::numeral::small(text(at)).is_some()
     };
     (at > 0 && is_number(at - 1) && is_number(at + taken)).then_some(taken)
 }

@@ -38,7 +38,7 @@ pub enum Ability {
 }
 
 impl Ability {
-    /// Each with its name in the catalogue and the settings.
+    /// Each with its name in the catalog and the settings.
     pub const ALL: [(Self, &'static str); 16] = [
         (Self::Tools, "tools"),
         (Self::ParallelTools, "parallel_tools"),

@@ -19,7 +19,7 @@ const DATED_MAX: usize = 64;
 /// Steps that shorten a name; no vendor adds more than a date, a version and a context length.
 const STEPS_MAX: usize = 6;
 
-/// The order of the catalogue: by letters without regard to case, then with it.
+/// The order of the catalog: by letters without regard to case, then with it.
 pub(super) fn compare(left: &str, right: &str) -> Ordering {
     folded(left, right).then_with(|| left.cmp(right))
 }
@@ -49,7 +49,7 @@ impl<'a> Lookup<'a> {
         })
     }
 
-    /// `ft:BASE:ORGANISATION:NAME:ID` has the price of `ft:BASE`.
+    /// `ft:BASE:ORGANIZATION:NAME:ID` has the price of `ft:BASE`.
     fn fine_tuned(self, tuned: &str) -> Option<&'a ModelCard> {
         let base = tuned.split(':').next().filter(|base| !base.is_empty())?;
         self.shortened(&format!("ft:{base}"))

@@ -43,7 +43,7 @@ pub(super) struct BuiltIn {
     pub vendors: Vec<Vendor>,
 }
 
-/// The built-in part of the catalogue from its file.
+/// The built-in part of the catalog from its file.
 pub(super) fn built_in(text: &'static str) -> Result<BuiltIn, serde_json::Error> {
     let file: File<'static> = serde_json::from_str(text)?;
     let sources: Vec<CatalogSource> = file

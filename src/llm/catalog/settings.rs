@@ -113,7 +113,7 @@ impl PriceSettings {
 
 /// What the operator knows better of one model: a negotiated price, a model that is new or their
 /// own. PROVIDER is a provider of this file, or a preset for all providers that have it; MODEL is
-/// the vendor's name for it. What is left out stays as the built-in catalogue has it. Prices are
+/// the vendor's name for it. What is left out stays as the built-in catalog has it. Prices are
 /// replaced all together, so that no bill is half a list price. The section may be spelled
 /// `[catalog.…]` too; a model that is in both is an error.
 #[derive(Clone, Default, Debug, serde::Deserialize, schemars::JsonSchema)]

@@ -65,7 +65,7 @@ fn known_models_are_found() {
     }
 }
 
-/// Cards with the names given and nothing else, as the catalogue holds them.
+/// Cards with the names given and nothing else, as the catalog holds them.
 fn vendor(names: &[&str]) -> Vec<ModelCard> {
     let settings = ModelSettings::default();
     let card = |name: &&str| settings.check(name, None, "p", &mut Diagnostics::default());

@@ -6,8 +6,8 @@
 //! one label count as having the same answer. Everything is embedded here, by the embedder that
 //! would serve.
 
-mod half;
-mod meaning;
+mod embedding_cache;
+mod line_set;
 mod pairs;
 mod rows;
 mod stream;
@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 
-use half::Half;
-use meaning::Meaning;
+use embedding_cache::EmbeddingCache;
+use line_set::LineSet;
 use rows::Rows;
 
 /// The product's allocator.
@@ -30,8 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Arguments {
     /// Which lines of files of pairs: `fit` are those the verifier was fitted on (every second from
     /// the first), if the file is the one it was fitted on, and `held` are the others.
-    #[arg(long, value_enum, default_value_t = Half::All)]
-    half: Half,
+    #[arg(long, value_enum, default_value_t = LineSet::All)]
+    half: LineSet,
     /// Lists the pairs that are served wrongly at the default settings.
     #[arg(long)]
     wrong: bool,
@@ -58,22 +58,23 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut meaning = Meaning::open(arguments.model.as_deref(), arguments.embedder.as_deref())?;
+    let mut embeddings =
+        EmbeddingCache::open(arguments.model.as_deref(), arguments.embedder.as_deref())?;
     for file in &arguments.files {
         match Rows::read(file)? {
             Rows::Pairs(rows) => {
                 let rows = arguments.half.of(rows);
-                let judged = pairs::judge(&rows, &mut meaning)?;
+                let scored = pairs::score(&rows, &mut embeddings)?;
                 if arguments.features {
-                    pairs::print_features(&judged);
+                    pairs::print_features(&scored);
                 } else {
                     println!("\n## {}, {}\n", rows::name(file), arguments.half.described());
-                    pairs::print_tables(&judged, arguments.wrong);
+                    pairs::print_tables(&scored, arguments.wrong);
                 }
             }
             Rows::Intents(rows) => {
                 println!("\n## {}, as a stream of requests\n", rows::name(file));
-                let stream = stream::Stream::of(rows, arguments.requests, &mut meaning)?;
+                let stream = stream::Stream::of(rows, arguments.requests, &mut embeddings)?;
                 stream.print_table(arguments.wrong_max);
             }
         }

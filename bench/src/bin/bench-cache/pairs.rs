@@ -8,7 +8,7 @@ use ringgate::cache::profile::Profile;
 use ringgate::cache::verifier::{self, Decision, FEATURES, MatchPolicy, Refusal};
 use ringgate::cache::{normalize, stands_alone};
 
-use crate::meaning::Meaning;
+use crate::embedding_cache::EmbeddingCache;
 use crate::rows::Pair;
 
 const THRESHOLDS: [f32; 7] = [0.80, 0.85, 0.88, 0.90, 0.92, 0.95, 0.97];
@@ -17,7 +17,7 @@ const THRESHOLDS: [f32; 7] = [0.80, 0.85, 0.88, 0.90, 0.92, 0.95, 0.97];
 const BUDGETS: [f64; 4] = [1.0, 3.0, 5.0, 10.0];
 
 /// A pair and what is thought of it.
-pub(crate) struct Judged<'a> {
+pub(crate) struct ScoredPair<'a> {
     pair: &'a Pair,
     cosine: f32,
     probability: f32,
@@ -26,7 +26,7 @@ pub(crate) struct Judged<'a> {
     b: Profile,
 }
 
-impl Judged<'_> {
+impl ScoredPair<'_> {
     /// True if the last messages alone would be found the same.
     fn is_served_alone(&self, match_policy: MatchPolicy) -> bool {
         let pair = Comparison::of(&self.a, &self.b);
@@ -54,43 +54,46 @@ impl Judged<'_> {
     }
 }
 
-pub(crate) fn judge<'a>(pairs: &'a [Pair], meaning: &mut Meaning) -> Result<Vec<Judged<'a>>> {
-    let judge = |pair: &'a Pair| {
-        let cosine = meaning.of(&pair.a)?.cosine(&meaning.of(&pair.b)?);
+pub(crate) fn score<'a>(
+    pairs: &'a [Pair],
+    embeddings: &mut EmbeddingCache,
+) -> Result<Vec<ScoredPair<'a>>> {
+    let score = |pair: &'a Pair| {
+        let cosine = embeddings.of(&pair.a)?.cosine(&embeddings.of(&pair.b)?);
         let (a, b) = (Profile::of(&pair.a), Profile::of(&pair.b));
         let comparison = Comparison::of(&a, &b);
         let features = verifier::features(cosine, &comparison);
         let probability = verifier::probability(cosine, &comparison);
-        Ok(Judged { pair, cosine, probability, features, a, b })
+        Ok(ScoredPair { pair, cosine, probability, features, a, b })
     };
-    pairs.iter().map(judge).collect()
+    pairs.iter().map(score).collect()
 }
 
-pub(crate) fn print_features(judged: &[Judged<'_>]) {
+pub(crate) fn print_features(scored: &[ScoredPair<'_>]) {
     println!("is_same {}", FEATURES.join(" "));
-    for one in judged {
+    for one in scored {
         let features = one.features.map(|feature| feature.to_string()).join(" ");
         println!("{} {features}", u8::from(one.pair.is_same));
     }
 }
 
-pub(crate) fn print_tables(judged: &[Judged<'_>], are_wrong_listed: bool) {
-    let (same, other): (Vec<_>, Vec<_>) = judged.iter().partition(|one| one.pair.is_same);
+pub(crate) fn print_tables(scored: &[ScoredPair<'_>], are_wrong_listed: bool) {
+    let (same, other): (Vec<_>, Vec<_>) = scored.iter().partition(|one| one.pair.is_same);
     println!("{} pairs with the same answer, {} with another.", same.len(), other.len());
-    if judged.iter().all(|one| one.pair.is_history_equal) {
+    if scored.iter().all(|one| one.pair.is_history_equal) {
         print_thresholds(&same, &other);
         print_budgets(&same, &other);
         println!(
             "\nAverage precision: cosine {:.4}, verifier {:.4}.",
-            average_precision(judged, |one| one.cosine),
-            average_precision(judged, |one| one.probability)
+            average_precision(scored, |one| one.cosine),
+            average_precision(scored, |one| one.probability)
         );
     } else {
         print_histories(&same, &other);
     }
-    print_classes(judged);
-    let bytes: usize = judged.iter().map(|one| one.a.bytes()).sum();
-    println!("\nBytes of a profile: {} on average.", bytes / judged.len().max(1));
+    print_classes(scored);
+    let bytes: usize = scored.iter().map(|one| one.a.bytes()).sum();
+    println!("\nBytes of a profile: {} on average.", bytes / scored.len().max(1));
     if are_wrong_listed {
         for one in other.iter().filter(|one| one.is_served(MatchPolicy::default())) {
             println!("wrong: {} | {} ({:.3})", one.pair.a, one.pair.b, one.cosine);
@@ -99,17 +102,17 @@ pub(crate) fn print_tables(judged: &[Judged<'_>], are_wrong_listed: bool) {
 }
 
 /// How many in a hundred of `group` satisfy `is_in`.
-fn percent(group: &[&Judged<'_>], is_in: impl Fn(&Judged<'_>) -> bool) -> f64 {
+fn percent(group: &[&ScoredPair<'_>], is_in: impl Fn(&ScoredPair<'_>) -> bool) -> f64 {
     let count = group.iter().filter(|one| is_in(one)).count();
     100.0 * count as f64 / group.len().max(1) as f64
 }
 
-fn print_thresholds(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
+fn print_thresholds(same: &[&ScoredPair<'_>], other: &[&ScoredPair<'_>]) {
     println!("\n| threshold | by cosine: served | wrong | guards and verifier: served | wrong |");
     println!("| ---: | ---: | ---: | ---: | ---: |");
     for threshold in THRESHOLDS {
-        let near = |one: &Judged<'_>| one.cosine >= threshold;
-        let served = |one: &Judged<'_>| one.is_served(MatchPolicy { threshold });
+        let near = |one: &ScoredPair<'_>| one.cosine >= threshold;
+        let served = |one: &ScoredPair<'_>| one.is_served(MatchPolicy { threshold });
         let default = if threshold == MatchPolicy::default().threshold { " (default)" } else { "" };
         println!(
             "| {threshold:.2}{default} | {:.1} % | {:.1} % | {:.1} % | {:.1} % |",
@@ -123,11 +126,11 @@ fn print_thresholds(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
 
 /// What is served at the score under which just so many wrong answers lie. The score is picked on
 /// the pairs that are counted.
-fn print_budgets(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
+fn print_budgets(same: &[&ScoredPair<'_>], other: &[&ScoredPair<'_>]) {
     println!("\n| wrong, at most | served by cosine | by guards and verifier |");
     println!("| ---: | ---: | ---: |");
     for budget in BUDGETS {
-        let by = |score: &dyn Fn(&Judged<'_>) -> f32| {
+        let by = |score: &dyn Fn(&ScoredPair<'_>) -> f32| {
             let mut wrong: Vec<f32> = other.iter().map(|one| score(one)).collect();
             wrong.sort_by(|x, y| y.total_cmp(x));
             let allowed = (budget / 100.0 * wrong.len() as f64) as usize;
@@ -142,13 +145,13 @@ fn print_budgets(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
     }
 }
 
-fn print_histories(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
+fn print_histories(same: &[&ScoredPair<'_>], other: &[&ScoredPair<'_>]) {
     println!("\n| what is compared | served | wrong |\n| --- | ---: | ---: |");
     let match_policy = MatchPolicy::default();
-    let by_cosine = |one: &Judged<'_>| one.cosine >= match_policy.threshold;
-    let alone = |one: &Judged<'_>| one.is_served_alone(match_policy);
-    let whole = |one: &Judged<'_>| one.is_served(match_policy);
-    let row = |name: &str, is_served: &dyn Fn(&Judged<'_>) -> bool| {
+    let by_cosine = |one: &ScoredPair<'_>| one.cosine >= match_policy.threshold;
+    let alone = |one: &ScoredPair<'_>| one.is_served_alone(match_policy);
+    let whole = |one: &ScoredPair<'_>| one.is_served(match_policy);
+    let row = |name: &str, is_served: &dyn Fn(&ScoredPair<'_>) -> bool| {
         println!(
             "| {name} | {:.1} % | {:.1} % |",
             percent(same, is_served),
@@ -157,16 +160,16 @@ fn print_histories(same: &[&Judged<'_>], other: &[&Judged<'_>]) {
     };
     row("the last message, by cosine", &by_cosine);
     row("the last message, by guards and verifier", &alone);
-    let standalone = |one: &Judged<'_>| one.is_served_as_standalone(match_policy);
+    let standalone = |one: &ScoredPair<'_>| one.is_served_as_standalone(match_policy);
     row("the last message, if it stands alone (`standalone_turns`)", &standalone);
     row("and all before it to the letter, as the cache does", &whole);
 }
 
-fn print_classes(judged: &[Judged<'_>]) {
+fn print_classes(scored: &[ScoredPair<'_>]) {
     println!("\n| class, at the default settings | same answer: served | another: served |");
     println!("| --- | ---: | ---: |");
     let mut classes: BTreeMap<&str, [(usize, usize); 2]> = BTreeMap::new();
-    for one in judged {
+    for one in scored {
         let class = classes.entry(&one.pair.category).or_default();
         let count = &mut class[usize::from(!one.pair.is_same)];
         count.0 += usize::from(one.is_served(MatchPolicy::default()));
@@ -182,8 +185,8 @@ fn print_classes(judged: &[Judged<'_>]) {
     }
 }
 
-fn average_precision(judged: &[Judged<'_>], score: fn(&Judged<'_>) -> f32) -> f64 {
-    let mut sorted: Vec<_> = judged.iter().map(|one| (score(one), one.pair.is_same)).collect();
+fn average_precision(scored: &[ScoredPair<'_>], score: fn(&ScoredPair<'_>) -> f32) -> f64 {
+    let mut sorted: Vec<_> = scored.iter().map(|one| (score(one), one.pair.is_same)).collect();
     sorted.sort_by(|x, y| y.0.total_cmp(&x.0));
     let (mut found, mut sum) = (0.0, 0.0);
     for (rank, (_, is_same)) in (1u32..).zip(&sorted) {

@@ -15,7 +15,7 @@ use ringgate::cache::verifier::decide;
 use ringgate::cache::{Decision, ErrorController, ErrorLimit, MatchPolicy, Verdict};
 use ringgate::inference::{Embedding, Kernels};
 
-use crate::meaning::Meaning;
+use crate::embedding_cache::EmbeddingCache;
 use crate::rows::Intent;
 
 /// Near entries that are looked at for each request, as the cache does.
@@ -26,7 +26,7 @@ const ROUTE: &str = "";
 
 const THRESHOLDS: [f32; 5] = [0.80, 0.85, 0.90, 0.92, 0.95];
 
-struct Request {
+struct StreamRequest {
     label: String,
     embedding: Embedding,
     profile: Profile,
@@ -41,26 +41,30 @@ enum Policy {
 
 /// Counts of one run.
 #[derive(Default)]
-struct Counts {
+struct StreamCounts {
     hits: usize,
     wrong: usize,
 }
 
 /// Requests in their order.
 pub(crate) struct Stream {
-    requests: Vec<Request>,
+    requests: Vec<StreamRequest>,
     /// Texts in the file.
     all: usize,
 }
 
 impl Stream {
     /// At most so many `requests` of a file's texts.
-    pub(crate) fn of(rows: Vec<Intent>, requests: usize, meaning: &mut Meaning) -> Result<Self> {
+    pub(crate) fn of(
+        rows: Vec<Intent>,
+        requests: usize,
+        embeddings: &mut EmbeddingCache,
+    ) -> Result<Self> {
         let all = rows.len();
         let rows = shuffled(rows).into_iter().take(requests);
         let requests = rows.map(|row| {
-            let embedding = meaning.of(&row.text)?;
-            Ok(Request { label: row.label, embedding, profile: Profile::of(&row.text) })
+            let embedding = embeddings.of(&row.text)?;
+            Ok(StreamRequest { label: row.label, embedding, profile: Profile::of(&row.text) })
         });
         Ok(Self { requests: requests.collect::<Result<_>>()?, all })
     }
@@ -75,7 +79,7 @@ impl Stream {
         for threshold in THRESHOLDS {
             let match_policy = MatchPolicy { threshold };
             let percent = |count: usize| 100.0 * count as f64 / self.requests.len().max(1) as f64;
-            let told = |counts: &Counts| {
+            let told = |counts: &StreamCounts| {
                 format!("{:.1} % | {:.2} %", percent(counts.hits), percent(counts.wrong))
             };
             let cosine = self.run(match_policy, Policy::Cosine, None);
@@ -84,8 +88,13 @@ impl Stream {
         }
     }
 
-    fn run(&self, match_policy: MatchPolicy, policy: Policy, wrong_max: Option<f32>) -> Counts {
-        let (mut segment, mut counts) = (Segment::new(Kernels::detect()), Counts::default());
+    fn run(
+        &self,
+        match_policy: MatchPolicy,
+        policy: Policy,
+        wrong_max: Option<f32>,
+    ) -> StreamCounts {
+        let (mut segment, mut counts) = (Segment::new(Kernels::detect()), StreamCounts::default());
         let (error_controller, threshold) = (ErrorController::default(), match_policy.threshold);
         for (number, request) in (0u32..).zip(&self.requests) {
             let near = segment.nearest(request.embedding.as_array(), CANDIDATES);

@@ -6,12 +6,14 @@
 
 use serde_json::{Value, json};
 
-use super::anthropic_messages::{SECRET, read_messages, texts};
-use super::asked::{Asked, Choice, Format, Tool};
-use super::frames::{Events, named_sse};
+use super::anthropic_messages::{HIDDEN_THINKING, read_messages, texts};
+use super::chat_request::{ChatRequest, Choice, Format, Tool};
+use super::frames::{EventFrames, named_sse};
 use super::path::AnthropicPlace;
 use super::reading::{Flaw, Node, Refusal, is_name};
-use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, signature, words_of};
+use super::script::{
+    Piece, Script, Stop, TokenUsage, fragments_of, knows_tool, signature, words_of,
+};
 use super::{Dialect, Headers, Reply, Request};
 
 const MEMBERS: &[&str] = &[
@@ -78,12 +80,18 @@ impl Messages<'_> {
         root.only(&known)
     }
 
-    fn message(&self, asked: &Asked, content: Value, stop: Option<&Script>, usage: Value) -> Value {
+    fn message(
+        &self,
+        chat: &ChatRequest,
+        content: Value,
+        stop: Option<&Script>,
+        usage: Value,
+    ) -> Value {
         json!({
             "id": "msg_mock000001",
             "type": "message",
             "role": "assistant",
-            "model": asked.model,
+            "model": chat.model,
             "content": content,
             "stop_reason": stop.map(stop_reason),
             "stop_sequence": null,
@@ -94,33 +102,33 @@ impl Messages<'_> {
 }
 
 impl Dialect for Messages<'_> {
-    fn read(&self, request: &Request, body: &Value) -> Result<Asked, Refusal> {
+    fn read(&self, request: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
         self.check_members(request, &root)?;
         let model = match self.0 {
             AnthropicPlace::Vertex { model, .. } => model.as_str(),
             _ => root.need("model")?.text()?,
         };
-        let mut asked = Asked::new(model);
+        let mut chat = ChatRequest::new(model);
         let streams = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
-        asked.stream = match self.0 {
+        chat.stream = match self.0 {
             AnthropicPlace::Vertex { stream, .. } => *stream || streams,
             _ => streams,
         };
         if *self.0 != AnthropicPlace::Count {
-            read_limits(&root, &mut asked)?;
+            read_limits(&root, &mut chat)?;
         }
         check_cache_marks(&root)?;
         if let Some(system) = root.get("system") {
-            asked.system = texts(&system)?;
+            chat.system = texts(&system)?;
         }
-        asked.tools = tools(&root)?;
-        (asked.choice, asked.parallel) = choice(&root, &asked.tools)?;
-        check_thinking(&root, &mut asked)?;
-        asked.format = format(&root)?;
+        chat.tools = tools(&root)?;
+        (chat.choice, chat.parallel) = choice(&root, &chat.tools)?;
+        check_thinking(&root, &mut chat)?;
+        chat.format = format(&root)?;
         let thinks = body["thinking"]["type"] == json!("enabled");
-        read_messages(&root.need("messages")?, thinks, &mut asked)?;
-        Ok(asked)
+        read_messages(&root.need("messages")?, thinks, &mut chat)?;
+        Ok(chat)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
@@ -136,16 +144,16 @@ impl Dialect for Messages<'_> {
             .with_retry_after()
     }
 
-    fn whole(&self, asked: &Asked, script: &Script) -> Value {
+    fn whole(&self, chat: &ChatRequest, script: &Script) -> Value {
         let content: Vec<_> = script.pieces.iter().map(|piece| block(piece, true)).collect();
-        self.message(asked, json!(content), Some(script), usage(&script.usage))
+        self.message(chat, json!(content), Some(script), usage(&script.usage))
     }
 
-    fn events(&self, asked: &Asked, script: &Script) -> Events {
-        let mut events = Events::default();
+    fn events(&self, chat: &ChatRequest, script: &Script) -> EventFrames {
+        let mut events = EventFrames::default();
         let mut begun = usage(&script.usage);
         begun["output_tokens"] = json!(1);
-        let message = self.message(asked, json!([]), None, begun);
+        let message = self.message(chat, json!([]), None, begun);
         events.push(named_sse(&json!({"type": "message_start", "message": message})));
         for (index, piece) in script.pieces.iter().enumerate() {
             events.push(named_sse(&json!({"type": "content_block_start", "index": index, "content_block": block(piece, false)})));
@@ -169,7 +177,7 @@ impl Dialect for Messages<'_> {
         events
     }
 
-    fn error_event(&self, _: &Asked, _: usize) -> Vec<u8> {
+    fn error_event(&self, _: &ChatRequest, _: usize) -> Vec<u8> {
         let error = json!({"type": "overloaded_error", "message": "Overloaded"});
         named_sse(&json!({"type": "error", "error": error, "request_id": "req_mock000001"}))
     }
@@ -187,7 +195,7 @@ impl Dialect for Messages<'_> {
     }
 
     fn aside(&self, request: &Request, body: &Value) -> Option<Result<Value, Refusal>> {
-        let count = |asked: Asked| json!({"input_tokens": asked.input_tokens()});
+        let count = |chat: ChatRequest| json!({"input_tokens": chat.input_tokens()});
         (*self.0 == AnthropicPlace::Count).then(|| self.read(request, body).map(count))
     }
 }
@@ -216,8 +224,8 @@ fn error_message(refusal: &Refusal) -> String {
         Flaw::Rule(rule) if path.is_empty() => rule.clone(),
         Flaw::Rule(rule) => format!("{path}: {rule}"),
         Flaw::Unauthenticated => "x-api-key header is required".to_owned(),
-        Flaw::Garbled(error) => format!("The request body is not valid JSON: {error}"),
-        Flaw::Told => format!("The mock was told to answer {}.", refusal.status),
+        Flaw::InvalidJson(error) => format!("The request body is not valid JSON: {error}"),
+        Flaw::Scripted => format!("The mock was told to answer {}.", refusal.status),
     }
 }
 
@@ -235,7 +243,7 @@ fn stop_details(script: &Script) -> Option<Value> {
     refused.then(|| json!({"type": "refusal", "category": null, "explanation": null}))
 }
 
-fn usage(usage: &Usage) -> Value {
+fn usage(usage: &TokenUsage) -> Value {
     json!({
         "input_tokens": usage.input_uncached(),
         "cache_creation_input_tokens": usage.cache_write(),
@@ -257,7 +265,9 @@ fn block(piece: &Piece, whole: bool) -> Value {
             json!({"type": "thinking", "thinking": text, "signature": signature(text)})
         }
         Piece::Thought(_) => json!({"type": "thinking", "thinking": "", "signature": ""}),
-        Piece::Secret => json!({"type": "redacted_thinking", "data": signature(SECRET)}),
+        Piece::HiddenThinking => {
+            json!({"type": "redacted_thinking", "data": signature(HIDDEN_THINKING)})
+        }
         Piece::Text(text) => json!({"type": "text", "text": if whole { text } else { "" }}),
         Piece::Call { number, name, arguments } => {
             let input = if whole { arguments.clone() } else { json!({}) };
@@ -274,7 +284,7 @@ fn deltas(piece: &Piece) -> Vec<Value> {
             let sealed = json!({"type": "signature_delta", "signature": signature(text)});
             thought.chain([sealed]).collect()
         }
-        Piece::Secret => Vec::new(),
+        Piece::HiddenThinking => Vec::new(),
         Piece::Text(text) => {
             let words = words_of(text).into_iter();
             words.map(|word| json!({"type": "text_delta", "text": word})).collect()
@@ -289,20 +299,20 @@ fn deltas(piece: &Piece) -> Vec<Value> {
     }
 }
 
-fn read_limits(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn read_limits(root: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     let most = root.need("max_tokens")?;
     // 0 fills the cache and answers nothing; the mock answers all the same.
     if most.integer()? < 0 {
         return Err(most.broken("Input should be greater than or equal to 0"));
     }
-    asked.max_tokens = Some(most.integer()?);
+    chat.max_tokens = Some(most.integer()?);
     root.range("temperature", 0.0, 1.0)?;
     root.range("top_p", 0.0, 1.0)?;
     root.range("top_k", 0.0, f64::MAX)?;
-    asked.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
-    asked.top_p = root.get("top_p").map(|number| number.number()).transpose()?;
-    let newer = ["-4-1", "-4-5", "-4-6", "-4-7"].iter().any(|mark| asked.model.contains(mark));
-    if newer && asked.temperature.is_some() && asked.top_p.is_some() {
+    chat.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
+    chat.top_p = root.get("top_p").map(|number| number.number()).transpose()?;
+    let newer = ["-4-1", "-4-5", "-4-6", "-4-7"].iter().any(|mark| chat.model.contains(mark));
+    if newer && chat.temperature.is_some() && chat.top_p.is_some() {
         return Err(Refusal::rule(
             "`temperature` and `top_p` cannot both be specified for this model.",
         ));
@@ -311,7 +321,7 @@ fn read_limits(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
         if stop.text()?.trim().is_empty() {
             return Err(stop.broken("each stop sequence must contain non-whitespace"));
         }
-        asked.stop.push(stop.text()?.to_owned());
+        chat.stop.push(stop.text()?.to_owned());
     }
     if let Some(metadata) = root.get("metadata") {
         metadata.only(&["user_id"])?;
@@ -402,11 +412,11 @@ fn choice(root: &Node, tools: &[Tool]) -> Result<(Choice, bool), Refusal> {
     Ok((choice, !single))
 }
 
-fn check_thinking(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn check_thinking(root: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     let Some(node) = root.get("thinking") else { return Ok(()) };
     let kinds = &["enabled", "disabled", "adaptive", "between_tools"];
     let kind = node.need("type")?.one_of(kinds)?;
-    asked.reasoning = Some(node.value.clone());
+    chat.reasoning = Some(node.value.clone());
     if kind != "enabled" {
         return node.only(&["type", "display"]);
     }
@@ -415,21 +425,21 @@ fn check_thinking(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
     if budget.integer()? < THINKING_TOKENS_LEAST {
         return Err(budget.broken("Input should be greater than or equal to 1024"));
     }
-    if asked.max_tokens.is_some_and(|most| most <= budget.value.as_i64().unwrap_or(0)) {
+    if chat.max_tokens.is_some_and(|most| most <= budget.value.as_i64().unwrap_or(0)) {
         return Err(Refusal::rule("`max_tokens` must be greater than `thinking.budget_tokens`."));
     }
-    if asked.temperature.is_some_and(|temperature| temperature != 1.0) {
+    if chat.temperature.is_some_and(|temperature| temperature != 1.0) {
         return Err(Refusal::rule("`temperature` may only be set to 1 when thinking is enabled."));
     }
     if root.get("top_k").is_some() {
         return Err(Refusal::rule("`top_k` must be unset when thinking is enabled."));
     }
-    if asked.top_p.is_some_and(|top_p| top_p < 0.95) {
+    if chat.top_p.is_some_and(|top_p| top_p < 0.95) {
         return Err(Refusal::rule(
             "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.",
         ));
     }
-    if matches!(asked.choice, Choice::Required | Choice::Named(_)) {
+    if matches!(chat.choice, Choice::Required | Choice::Named(_)) {
         return Err(Refusal::rule("Thinking may not be enabled when tool_choice forces tool use."));
     }
     Ok(())

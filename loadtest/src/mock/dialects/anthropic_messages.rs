@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Part, Role};
+use super::chat_request::{ChatRequest, Part, Role};
 use super::reading::{Node, Refusal, is_name};
 use super::script::{is_base64, signature};
 
 /// What a redacted thought is sealed by.
-pub const SECRET: &str = "a thought that is not told";
+pub const HIDDEN_THINKING: &str = "a thought that is not told";
 
-const PICTURES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
+const IMAGE_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// Reads the messages into the conversation; `thinks` if thinking is enabled with a budget.
-pub fn read_messages(messages: &Node, thinks: bool, asked: &mut Asked) -> Result<(), Refusal> {
+pub fn read_messages(messages: &Node, thinks: bool, chat: &mut ChatRequest) -> Result<(), Refusal> {
     let items = messages.items()?;
     if items.is_empty() {
         return Err(messages.broken("at least one message is required"));
@@ -26,12 +26,12 @@ pub fn read_messages(messages: &Node, thinks: bool, asked: &mut Asked) -> Result
         check_order(message, role, last_role)?;
         let is_last = index + 1 == items.len();
         match role {
-            "system" => asked.system.extend(texts(&message.need("content")?)?),
+            "system" => chat.system.extend(texts(&message.need("content")?)?),
             "user" => {
                 let parts = parts(&message.need("content")?, role)?;
                 check_results(index, message, &open, &parts)?;
                 open.clear();
-                asked.push(Role::User, parts);
+                chat.push(Role::User, parts);
             }
             _ => {
                 if !open.is_empty() {
@@ -43,7 +43,7 @@ pub fn read_messages(messages: &Node, thinks: bool, asked: &mut Asked) -> Result
                     Part::Call { id, .. } => Some(id.clone()),
                     _ => None,
                 }));
-                asked.push(Role::Assistant, parts);
+                chat.push(Role::Assistant, parts);
             }
         }
         if role != "system" {
@@ -192,7 +192,7 @@ fn part(block: &Node, role: &str) -> Result<Part, Refusal> {
         }
         "image" => {
             block.only(&["type", "source", "cache_control", "transformations"])?;
-            source(&block.need("source")?, PICTURES)
+            source(&block.need("source")?, IMAGE_TYPES)
         }
         "document" => {
             block.only(&["type", "source", "cache_control", "citations", "context", "title"])?;
@@ -202,7 +202,7 @@ fn part(block: &Node, role: &str) -> Result<Part, Refusal> {
         "redacted_thinking" => {
             block.only(&["type", "data"])?;
             let data = block.need("data")?;
-            if data.text()? != signature(SECRET) {
+            if data.text()? != signature(HIDDEN_THINKING) {
                 return Err(block.broken("Invalid `data` in `redacted_thinking` block"));
             }
             Ok(Part::Thought(String::new()))
@@ -253,7 +253,7 @@ fn result(block: &Node) -> Result<Part, Refusal> {
                     let kinds = &["text", "image", "document", "search_result", "tool_reference"];
                     match part.need("type")?.one_of(kinds)? {
                         "text" => text.push_str(&filled(&part.need("text")?)?),
-                        "image" => drop(source(&part.need("source")?, PICTURES)?),
+                        "image" => drop(source(&part.need("source")?, IMAGE_TYPES)?),
                         _ => {}
                     }
                 }

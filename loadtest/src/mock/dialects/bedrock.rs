@@ -3,13 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Choice, Format, Tool};
 use super::bedrock_embeddings;
-use super::bedrock_messages::{SECRET, read_messages, text_of, union};
-use super::frames::{Events, binary};
+use super::bedrock_messages::{HIDDEN_THINKING, read_messages, text_of, union};
+use super::chat_request::{ChatRequest, Choice, Format, Tool};
+use super::frames::{EventFrames, binary};
 use super::path::Endpoint;
 use super::reading::{Flaw, Node, Refusal, is_name};
-use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, signature, words_of};
+use super::script::{
+    Piece, Script, Stop, TokenUsage, fragments_of, knows_tool, signature, words_of,
+};
 use super::{Dialect, Headers, Reply, Request};
 
 /// What pads every event's payload, so that its length tells nothing.
@@ -22,15 +24,15 @@ pub struct Converse<'a> {
 }
 
 impl Dialect for Converse<'_> {
-    fn read(&self, _: &Request, body: &Value) -> Result<Asked, Refusal> {
+    fn read(&self, _: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
         root.object()?;
-        let mut asked = Asked::new(self.model);
-        asked.stream = self.stream;
+        let mut chat = ChatRequest::new(self.model);
+        chat.stream = self.stream;
         for (index, block) in root.list("system")?.iter().enumerate() {
             match union(block, "SystemContentBlock", &["text", "guardContent", "cachePoint"])? {
                 "text" => {
-                    asked.system.push(text_of(
+                    chat.system.push(text_of(
                         block,
                         &format!("system.{index}"),
                         "SystemContentBlock",
@@ -40,22 +42,22 @@ impl Dialect for Converse<'_> {
             }
         }
         if let Some(config) = root.get("inferenceConfig") {
-            read_config(&config, &mut asked)?;
+            read_config(&config, &mut chat)?;
         }
         if let Some(config) = root.get("toolConfig") {
-            asked.tools = tools(&config)?;
-            asked.choice = choice(&config, &asked.tools)?;
+            chat.tools = tools(&config)?;
+            chat.choice = choice(&config, &chat.tools)?;
         }
         if let Some(fields) = root.get("additionalModelRequestFields") {
             fields.object()?;
-            asked.reasoning = ["thinking", "reasoning_config", "reasoningConfig"]
+            chat.reasoning = ["thinking", "reasoning_config", "reasoningConfig"]
                 .iter()
                 .find_map(|name| fields.get(name))
                 .map(|node| node.value.clone());
         }
-        asked.format = format(&root)?;
-        read_messages(&root.need("messages")?, root.get("toolConfig").is_some(), &mut asked)?;
-        Ok(asked)
+        chat.format = format(&root)?;
+        read_messages(&root.need("messages")?, root.get("toolConfig").is_some(), &mut chat)?;
+        Ok(chat)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
@@ -66,7 +68,7 @@ impl Dialect for Converse<'_> {
             .with_retry_after()
     }
 
-    fn whole(&self, _: &Asked, script: &Script) -> Value {
+    fn whole(&self, _: &ChatRequest, script: &Script) -> Value {
         let content: Vec<_> = script.pieces.iter().map(block).collect();
         json!({
             "output": {"message": {"role": "assistant", "content": content}},
@@ -76,8 +78,8 @@ impl Dialect for Converse<'_> {
         })
     }
 
-    fn events(&self, _: &Asked, script: &Script) -> Events {
-        let mut events = Events::default();
+    fn events(&self, _: &ChatRequest, script: &Script) -> EventFrames {
+        let mut events = EventFrames::default();
         events.push(event("messageStart", json!({"role": "assistant"})));
         for (index, piece) in script.pieces.iter().enumerate() {
             // Only a call tells its beginning.
@@ -98,7 +100,7 @@ impl Dialect for Converse<'_> {
         events
     }
 
-    fn error_event(&self, _: &Asked, _: usize) -> Vec<u8> {
+    fn error_event(&self, _: &ChatRequest, _: usize) -> Vec<u8> {
         let headers = [
             (":exception-type", "modelStreamErrorException"),
             (":content-type", "application/json"),
@@ -140,7 +142,9 @@ impl Dialect for Converse<'_> {
 fn exception(refusal: &Refusal) -> &'static str {
     match refusal.status {
         403 if refusal.flaw == Flaw::Unauthenticated => "MissingAuthenticationTokenException",
-        _ if matches!(refusal.flaw, Flaw::Garbled(_) | Flaw::Type(_)) => "SerializationException",
+        _ if matches!(refusal.flaw, Flaw::InvalidJson(_) | Flaw::Type(_)) => {
+            "SerializationException"
+        }
         401 | 403 => "AccessDeniedException",
         404 => "ResourceNotFoundException",
         408 => "ModelTimeoutException",
@@ -165,8 +169,8 @@ fn message(refusal: &Refusal) -> String {
             "1 validation error detected: Value at '{path}' failed to satisfy constraint: {rule}"
         ),
         Flaw::Unauthenticated => "Missing Authentication Token".to_owned(),
-        Flaw::Garbled(error) => error.clone(),
-        Flaw::Told => format!("The mock was told to answer {}.", refusal.status),
+        Flaw::InvalidJson(error) => error.clone(),
+        Flaw::Scripted => format!("The mock was told to answer {}.", refusal.status),
     }
 }
 
@@ -184,7 +188,7 @@ fn stop_reason(stop: Stop) -> &'static str {
 }
 
 /// The total counts what was read from and written to a cache too.
-fn usage(usage: &Usage) -> Value {
+fn usage(usage: &TokenUsage) -> Value {
     let mut details = Vec::new();
     for (ttl, tokens) in [("1h", usage.cache_write_1h), ("5m", usage.cache_write_5m)] {
         if tokens > 0 {
@@ -204,10 +208,12 @@ fn usage(usage: &Usage) -> Value {
 fn block(piece: &Piece) -> Value {
     match piece {
         Piece::Thought(text) => {
-            let told = json!({"text": text, "signature": signature(text)});
-            json!({"reasoningContent": {"reasoningText": told}})
+            let thinking = json!({"text": text, "signature": signature(text)});
+            json!({"reasoningContent": {"reasoningText": thinking}})
         }
-        Piece::Secret => json!({"reasoningContent": {"redactedContent": signature(SECRET)}}),
+        Piece::HiddenThinking => {
+            json!({"reasoningContent": {"redactedContent": signature(HIDDEN_THINKING)}})
+        }
         Piece::Text(text) => json!({"text": text}),
         Piece::Call { number, name, arguments } => {
             json!({"toolUse": {"toolUseId": call_id(*number), "name": name, "input": arguments}})
@@ -219,10 +225,12 @@ fn deltas(piece: &Piece) -> Vec<Value> {
     match piece {
         Piece::Thought(text) => {
             let words = words_of(text).into_iter();
-            let told = words.map(|word| json!({"reasoningContent": {"text": word}}));
-            told.chain([json!({"reasoningContent": {"signature": signature(text)}})]).collect()
+            let pieces = words.map(|word| json!({"reasoningContent": {"text": word}}));
+            pieces.chain([json!({"reasoningContent": {"signature": signature(text)}})]).collect()
         }
-        Piece::Secret => vec![json!({"reasoningContent": {"redactedContent": signature(SECRET)}})],
+        Piece::HiddenThinking => {
+            vec![json!({"reasoningContent": {"redactedContent": signature(HIDDEN_THINKING)}})]
+        }
         Piece::Text(text) => words_of(text).into_iter().map(|word| json!({"text": word})).collect(),
         Piece::Call { arguments, .. } => {
             let written = arguments.to_string();
@@ -240,18 +248,18 @@ fn event(name: &str, mut payload: Value) -> Vec<u8> {
     binary(&headers, &payload)
 }
 
-fn read_config(config: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn read_config(config: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     config.range("temperature", 0.0, 1.0)?;
     config.range("topP", 0.0, 1.0)?;
     config.range("maxTokens", 1.0, f64::from(u32::MAX))?;
-    asked.max_tokens = config.get("maxTokens").map(|most| most.integer()).transpose()?;
-    asked.temperature = config.get("temperature").map(|number| number.number()).transpose()?;
-    asked.top_p = config.get("topP").map(|number| number.number()).transpose()?;
+    chat.max_tokens = config.get("maxTokens").map(|most| most.integer()).transpose()?;
+    chat.temperature = config.get("temperature").map(|number| number.number()).transpose()?;
+    chat.top_p = config.get("topP").map(|number| number.number()).transpose()?;
     for stop in config.list("stopSequences")? {
         if stop.text()?.is_empty() {
             return Err(stop.broken("Member must have length greater than or equal to 1"));
         }
-        asked.stop.push(stop.text()?.to_owned());
+        chat.stop.push(stop.text()?.to_owned());
     }
     Ok(())
 }

@@ -41,8 +41,8 @@ fn titan(root: &Node) -> Result<Value, Refusal> {
     let mut by_type = Map::new();
     for kind in kinds(root, "embeddingTypes", &["float", "binary"])? {
         let bits = embedding.iter().map(|number| i32::from(*number > 0.0));
-        let told = if kind == "float" { json!(embedding) } else { bits.collect() };
-        by_type.insert(kind, told);
+        let embedding = if kind == "float" { json!(embedding) } else { bits.collect() };
+        by_type.insert(kind, embedding);
     }
     let count = tokens(text);
     Ok(json!({"embedding": embedding, "inputTextTokenCount": count, "embeddingsByType": by_type}))

@@ -1,11 +1,11 @@
 //! The messages of Bedrock's Converse: alternation, blank texts, calls and their results.
 
-use super::asked::{Asked, Part, Role};
+use super::chat_request::{ChatRequest, Part, Role};
 use super::reading::{Node, Refusal, is_name};
 use super::script::{is_base64, signature};
 
 /// What a redacted thought is sealed by.
-pub const SECRET: &str = "a thought that Bedrock does not tell";
+pub const HIDDEN_THINKING: &str = "a thought that Bedrock does not tell";
 const BLOCKS: &[&str] = &[
     "text",
     "image",
@@ -22,7 +22,11 @@ const BLOCKS: &[&str] = &[
 ];
 
 /// Reads the messages into the conversation.
-pub fn read_messages(messages: &Node, has_tools: bool, asked: &mut Asked) -> Result<(), Refusal> {
+pub fn read_messages(
+    messages: &Node,
+    has_tools: bool,
+    chat: &mut ChatRequest,
+) -> Result<(), Refusal> {
     let items = messages.items()?;
     let mut last_role = "";
     let mut open: Vec<String> = Vec::new();
@@ -65,7 +69,7 @@ pub fn read_messages(messages: &Node, has_tools: bool, asked: &mut Asked) -> Res
             Part::Call { id, .. } => Some(id),
             _ => None,
         });
-        asked.push(if role == "user" { Role::User } else { Role::Assistant }, parts);
+        chat.push(if role == "user" { Role::User } else { Role::Assistant }, parts);
     }
     if items.is_empty() {
         return Err(Refusal::rule(
@@ -236,12 +240,12 @@ fn thought(node: &Node) -> Result<Part, Refusal> {
     if union(node, "ReasoningContentBlock", &["reasoningText", "redactedContent"])?
         == "redactedContent"
     {
-        let sealed = node.need("redactedContent")?.text()? == signature(SECRET);
+        let sealed = node.need("redactedContent")?.text()? == signature(HIDDEN_THINKING);
         return if sealed { Ok(Part::Thought(String::new())) } else { Err(invalid()) };
     }
-    let told = node.need("reasoningText")?;
-    let text = told.need("text")?.text()?;
-    match told.get("signature").map(|sealed| sealed.text()).transpose()? {
+    let reasoning_text = node.need("reasoningText")?;
+    let text = reasoning_text.need("text")?.text()?;
+    match reasoning_text.get("signature").map(|sealed| sealed.text()).transpose()? {
         Some(sealed) if sealed == signature(text) => Ok(Part::Thought(text.to_owned())),
         _ => Err(invalid()),
     }
@@ -317,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rule_refuses_by_its_own_words() {
+    fn each_rule_has_its_own_message() {
         let user = |content: Value| json!([{"role": "user", "content": content}]);
         let image = |bytes: &str| json!([{"image": {"format": "png", "source": {"bytes": bytes}}}]);
         let cases = [
@@ -336,7 +340,7 @@ mod tests {
         let read = |messages: &Value| {
             let root = json!({"messages": messages});
             let node = Node::root(&root).need("messages").unwrap();
-            read_messages(&node, true, &mut Asked::new("m"))
+            read_messages(&node, true, &mut ChatRequest::new("m"))
         };
         for (messages, words) in cases {
             let refusal = read(&messages).unwrap_err();

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Choice, Format, Part, Role, Tool};
+use super::chat_request::{ChatRequest, Choice, Format, Part, Role, Tool};
 use super::cohere_vectors;
-use super::frames::{Events, named_sse};
+use super::frames::{EventFrames, named_sse};
 use super::openai_messages::media;
 use super::path::CohereCall;
 use super::reading::{Flaw, Node, Refusal};
-use super::script::{Piece, Script, Stop, Usage, fragments_of, words_of};
+use super::script::{Piece, Script, Stop, TokenUsage, fragments_of, words_of};
 use super::{Dialect, Headers, Reply, Request};
 
 const MEMBERS: &[&str] = &[
@@ -40,27 +40,27 @@ const ID: &str = "00000000-0000-4000-8000-000000000002";
 pub struct Cohere(pub CohereCall);
 
 impl Dialect for Cohere {
-    fn read(&self, _: &Request, body: &Value) -> Result<Asked, Refusal> {
+    fn read(&self, _: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
         root.only(MEMBERS)?;
-        let mut asked = Asked::new(root.need("model")?.text()?);
-        asked.stream = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
-        read_settings(&root, &mut asked)?;
-        asked.tools = root.list("tools")?.iter().map(tool).collect::<Result<_, _>>()?;
+        let mut chat = ChatRequest::new(root.need("model")?.text()?);
+        chat.stream = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
+        read_settings(&root, &mut chat)?;
+        chat.tools = root.list("tools")?.iter().map(tool).collect::<Result<_, _>>()?;
         if let Some(choice) = root.get("tool_choice") {
-            if asked.tools.is_empty() {
+            if chat.tools.is_empty() {
                 return Err(choice.broken("tool_choice needs tools"));
             }
-            asked.choice = match choice.one_of(&["REQUIRED", "NONE"])? {
+            chat.choice = match choice.one_of(&["REQUIRED", "NONE"])? {
                 "NONE" => Choice::None,
                 _ => Choice::Required,
             };
         }
-        if asked.format != Format::Text && !asked.tools.is_empty() {
+        if chat.format != Format::Text && !chat.tools.is_empty() {
             return Err(Refusal::rule("response_format cannot be combined with tools"));
         }
-        read_messages(&root.need("messages")?, &mut asked)?;
-        Ok(asked)
+        read_messages(&root.need("messages")?, &mut chat)?;
+        Ok(chat)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
@@ -77,15 +77,15 @@ impl Dialect for Cohere {
             Flaw::Rule(rule) if path.is_empty() => (400, format!("invalid request: {rule}")),
             Flaw::Rule(rule) => (400, format!("invalid request: {path}: {rule}")),
             Flaw::Unauthenticated => (401, "no api key supplied".to_owned()),
-            Flaw::Garbled(error) => (400, format!("failed to parse the body as JSON: {error}")),
-            Flaw::Told => {
+            Flaw::InvalidJson(error) => (400, format!("failed to parse the body as JSON: {error}")),
+            Flaw::Scripted => {
                 (refusal.status, format!("The mock was told to answer {}.", refusal.status))
             }
         };
         Reply::json(status, &json!({"id": ID, "message": message})).with_retry_after()
     }
 
-    fn whole(&self, _: &Asked, script: &Script) -> Value {
+    fn whole(&self, _: &ChatRequest, script: &Script) -> Value {
         let mut message = json!({"role": "assistant"});
         let mut content = Vec::new();
         for piece in &script.pieces {
@@ -93,7 +93,7 @@ impl Dialect for Cohere {
                 Piece::Thought(text) => content.push(json!({"type": "thinking", "thinking": text})),
                 Piece::Text(text) if plans(script) => message["tool_plan"] = json!(text),
                 Piece::Text(text) => content.push(json!({"type": "text", "text": text})),
-                Piece::Secret | Piece::Call { .. } => {}
+                Piece::HiddenThinking | Piece::Call { .. } => {}
             }
         }
         let calls: Vec<_> = script
@@ -109,14 +109,14 @@ impl Dialect for Cohere {
         json!({"id": ID, "finish_reason": finish(script.stop), "message": message, "usage": usage(&script.usage)})
     }
 
-    fn events(&self, _: &Asked, script: &Script) -> Events {
-        let mut events = Events::default();
+    fn events(&self, _: &ChatRequest, script: &Script) -> EventFrames {
+        let mut events = EventFrames::default();
         let start = json!({"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}});
         events.push(named_sse(&json!({"id": ID, "type": "message-start", "delta": start})));
         let (mut contents, mut calls) = (0, 0);
         for piece in &script.pieces {
             match piece {
-                Piece::Secret => {}
+                Piece::HiddenThinking => {}
                 Piece::Text(text) if plans(script) => {
                     for word in words_of(text) {
                         let delta = json!({"message": {"tool_plan": word}});
@@ -146,7 +146,7 @@ impl Dialect for Cohere {
         events
     }
 
-    fn error_event(&self, _: &Asked, _: usize) -> Vec<u8> {
+    fn error_event(&self, _: &ChatRequest, _: usize) -> Vec<u8> {
         let delta = json!({"finish_reason": "ERROR", "error": "The mock was told to fail."});
         named_sse(&json!({"type": "message-end", "id": ID, "delta": delta}))
     }
@@ -174,7 +174,7 @@ fn call(number: usize, name: &str, arguments: &str) -> Value {
     json!({"id": format!("{name}_mock{number:06}"), "type": "function", "function": function})
 }
 
-fn content_events(events: &mut Events, index: usize, kind: &str, text: &str) {
+fn content_events(events: &mut EventFrames, index: usize, kind: &str, text: &str) {
     let content = json!({"message": {"content": {"type": kind, kind: ""}}});
     events.push(named_sse(&json!({"type": "content-start", "index": index, "delta": content})));
     for word in words_of(text) {
@@ -184,7 +184,7 @@ fn content_events(events: &mut Events, index: usize, kind: &str, text: &str) {
     events.push(named_sse(&json!({"type": "content-end", "index": index})));
 }
 
-fn call_events(events: &mut Events, index: usize, start: Value, arguments: &str) {
+fn call_events(events: &mut EventFrames, index: usize, start: Value, arguments: &str) {
     let delta = json!({"message": {"tool_calls": start}});
     events.push(named_sse(&json!({"type": "tool-call-start", "index": index, "delta": delta})));
     for fragment in fragments_of(arguments) {
@@ -203,7 +203,7 @@ fn finish(stop: Stop) -> &'static str {
     }
 }
 
-fn usage(usage: &Usage) -> Value {
+fn usage(usage: &TokenUsage) -> Value {
     json!({
         "billed_units": {"input_tokens": usage.input, "output_tokens": usage.output},
         "tokens": {"input_tokens": usage.input, "output_tokens": usage.output},
@@ -211,30 +211,30 @@ fn usage(usage: &Usage) -> Value {
     })
 }
 
-fn read_settings(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn read_settings(root: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     root.range("temperature", 0.0, f64::MAX)?;
     root.range("p", 0.01, 0.99)?;
     root.range("k", 0.0, 500.0)?;
     root.range("frequency_penalty", 0.0, 1.0)?;
     root.range("presence_penalty", 0.0, 1.0)?;
     root.range("max_tokens", 0.0, f64::MAX)?;
-    asked.max_tokens = root.get("max_tokens").map(|most| most.integer()).transpose()?;
-    asked.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
-    asked.top_p = root.get("p").map(|number| number.number()).transpose()?;
+    chat.max_tokens = root.get("max_tokens").map(|most| most.integer()).transpose()?;
+    chat.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
+    chat.top_p = root.get("p").map(|number| number.number()).transpose()?;
     let stops = root.list("stop_sequences")?;
     if stops.len() > 5 {
         return Err(Refusal::rule("at most 5 stop_sequences are allowed"));
     }
-    asked.stop =
+    chat.stop =
         stops.iter().map(|stop| stop.text().map(str::to_owned)).collect::<Result<_, _>>()?;
     if let Some(thinking) = root.get("thinking") {
         thinking.only(&["type", "token_budget"])?;
         thinking.need("type")?.one_of(&["enabled", "disabled"])?;
-        asked.reasoning = Some(thinking.value.clone());
+        chat.reasoning = Some(thinking.value.clone());
     }
     if let Some(format) = root.get("response_format") {
         format.only(&["type", "json_schema", "schema"])?;
-        asked.format = match format.need("type")?.one_of(&["text", "json_object"])? {
+        chat.format = match format.need("type")?.one_of(&["text", "json_object"])? {
             "text" => Format::Text,
             _ => match format.get("json_schema").or_else(|| format.get("schema")) {
                 Some(schema) => Format::Schema(schema.object().map(|_| schema.value.clone())?),
@@ -259,7 +259,7 @@ fn tool(item: &Node) -> Result<Tool, Refusal> {
     })
 }
 
-fn read_messages(messages: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn read_messages(messages: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     let items = messages.items()?;
     if items.is_empty() {
         return Err(messages.broken("at least one message is required"));
@@ -275,14 +275,14 @@ fn read_messages(messages: &Node, asked: &mut Asked) -> Result<(), Refusal> {
         match role {
             "system" => {
                 message.only(&["role", "content"])?;
-                asked.system.extend(
+                chat.system.extend(
                     parts(&message.need("content")?, &["text"])?.into_iter().filter_map(text),
                 );
             }
             "user" => {
                 message.only(&["role", "content"])?;
                 let parts = parts(&message.need("content")?, &["text", "image_url"])?;
-                asked.push(Role::User, parts);
+                chat.push(Role::User, parts);
             }
             "assistant" => {
                 let parts = assistant(message)?;
@@ -290,7 +290,7 @@ fn read_messages(messages: &Node, asked: &mut Asked) -> Result<(), Refusal> {
                     Part::Call { id, .. } => Some(id.clone()),
                     _ => None,
                 }));
-                asked.push(Role::Assistant, parts);
+                chat.push(Role::Assistant, parts);
             }
             _ => {
                 message.only(&["role", "tool_call_id", "content"])?;
@@ -301,9 +301,9 @@ fn read_messages(messages: &Node, asked: &mut Asked) -> Result<(), Refusal> {
                     );
                 };
                 open.remove(at);
-                let told = parts(&message.need("content")?, &["text", "document"])?;
-                let text = told.into_iter().filter_map(text).collect::<String>();
-                asked.push(
+                let parts = parts(&message.need("content")?, &["text", "document"])?;
+                let text = parts.into_iter().filter_map(text).collect::<String>();
+                chat.push(
                     Role::User,
                     vec![Part::Result { id: id.to_owned(), text, is_error: false }],
                 );

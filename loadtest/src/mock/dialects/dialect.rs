@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::asked::Asked;
-use super::frames::Events;
+use super::chat_request::ChatRequest;
+use super::frames::EventFrames;
 use super::message::{Headers, Reply, Request};
 use super::reading::Refusal;
 use super::script::Script;
@@ -11,15 +11,15 @@ use super::script::Script;
 /// One vendor's way to ask and to answer. Implementors hold what the path said.
 pub trait Dialect {
     /// Reads and checks a request.
-    fn read(&self, request: &Request, body: &Value) -> Result<Asked, Refusal>;
+    fn read(&self, request: &Request, body: &Value) -> Result<ChatRequest, Refusal>;
     /// Puts a refusal into the vendor's words, shape and status.
     fn refuse(&self, refusal: &Refusal) -> Reply;
     /// The answer as one JSON value.
-    fn whole(&self, asked: &Asked, script: &Script) -> Value;
+    fn whole(&self, chat: &ChatRequest, script: &Script) -> Value;
     /// The answer as a stream.
-    fn events(&self, asked: &Asked, script: &Script) -> Events;
+    fn events(&self, chat: &ChatRequest, script: &Script) -> EventFrames;
     /// What tells an error in a stream that has had `sent` events.
-    fn error_event(&self, asked: &Asked, sent: usize) -> Vec<u8>;
+    fn error_event(&self, chat: &ChatRequest, sent: usize) -> Vec<u8>;
     fn stream_type(&self) -> &'static str {
         "text/event-stream"
     }

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vectors_are_told_by_the_text() {
+    fn vectors_depend_on_the_text() {
         assert_eq!(vector("a", 8), vector("a", 8));
         assert_ne!(vector("a", 8), vector("b", 8));
         assert_eq!(vector("a", 8)[..4], vector("a", 4));

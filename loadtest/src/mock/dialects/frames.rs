@@ -4,13 +4,13 @@ use serde_json::Value;
 
 /// The events of one answer, in order.
 #[derive(Default)]
-pub struct Events {
+pub struct EventFrames {
     pub frames: Vec<Vec<u8>>,
     /// Which of the frames carry a piece of the answer.
     deltas: Vec<usize>,
 }
 
-impl Events {
+impl EventFrames {
     /// Adds what tells structure.
     pub fn push(&mut self, frame: Vec<u8>) {
         self.frames.push(frame);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_laid_out_as_specified() {
+    fn frame_follows_the_specified_layout() {
         // The smallest message of the specification's test vectors: no headers, no payload but `null` here.
         let frame = binary(&[("a", "bc")], &json!(null));
         let number =
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn two_deltas_are_kept() {
-        let mut events = Events::default();
+        let mut events = EventFrames::default();
         events.push(vec![0]);
         for byte in 1..5 {
             events.delta(vec![byte]);

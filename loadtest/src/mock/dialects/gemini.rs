@@ -6,15 +6,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::asked::{Asked, Choice, Format, Tool};
-use super::frames::Events;
+use super::chat_request::{ChatRequest, Choice, Format, Tool};
+use super::frames::EventFrames;
 use super::gemini_embeddings;
 use super::gemini_rules::{
-    SECRET_NAME, check_schema, known, member, read_contents, system_texts, thinks_in_calls,
+    HIDDEN_THINKING, check_schema, known, member, read_contents, system_texts, thinks_in_calls,
 };
 use super::path::{GeminiMethod, GeminiPlace};
 use super::reading::{Flaw, Node, Refusal, is_name};
-use super::script::{Piece, Script, Stop, Usage, knows_tool, signature, words_of};
+use super::script::{Piece, Script, Stop, TokenUsage, knows_tool, signature, words_of};
 use super::{Dialect, Headers, Reply, Request};
 
 const MEMBERS: &[&str] = &[
@@ -86,18 +86,18 @@ const FUNCTION_MEMBERS: &[&str] = &[
 pub struct Gemini<'a>(pub &'a GeminiPlace);
 
 impl Dialect for Gemini<'_> {
-    fn read(&self, _: &Request, body: &Value) -> Result<Asked, Refusal> {
+    fn read(&self, _: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
         known(&root, MEMBERS)?;
-        let mut asked = Asked::new(&self.0.model);
-        asked.stream = self.0.method == GeminiMethod::Stream;
+        let mut chat = ChatRequest::new(&self.0.model);
+        chat.stream = self.0.method == GeminiMethod::Stream;
         if let Some(system) = member(&root, "systemInstruction") {
-            asked.system = system_texts(&system)?;
+            chat.system = system_texts(&system)?;
         }
-        asked.tools = tools(&root)?;
-        asked.choice = choice(&root, &asked.tools)?;
+        chat.tools = tools(&root)?;
+        chat.choice = choice(&root, &chat.tools)?;
         if let Some(config) = member(&root, "generationConfig") {
-            read_config(&config, &mut asked)?;
+            read_config(&config, &mut chat)?;
         }
         for setting in root.list("safetySettings")? {
             setting.need("category")?.text()?;
@@ -106,8 +106,8 @@ impl Dialect for Gemini<'_> {
         let contents = root.need("contents").map_err(|_| {
             Refusal::rule("* GenerateContentRequest.contents: contents is not specified")
         })?;
-        read_contents(&contents, self.0, &mut asked)?;
-        Ok(asked)
+        read_contents(&contents, self.0, &mut chat)?;
+        Ok(chat)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
@@ -118,7 +118,7 @@ impl Dialect for Gemini<'_> {
                     json!({"field": refusal.bracketed_path(), "description": message(refusal)});
                 error["details"] = json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]);
             }
-            Flaw::Told if refusal.status == 429 => {
+            Flaw::Scripted if refusal.status == 429 => {
                 error["details"] = json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}]);
             }
             _ => {}
@@ -126,17 +126,17 @@ impl Dialect for Gemini<'_> {
         Reply::json(refusal.status, &json!({"error": error})).with_retry_after()
     }
 
-    fn whole(&self, asked: &Asked, script: &Script) -> Value {
+    fn whole(&self, chat: &ChatRequest, script: &Script) -> Value {
         let parts: Vec<_> = script.pieces.iter().map(|piece| self.part(piece, script)).collect();
         let parts = if script.stop == Stop::Refused { Vec::new() } else { sealed(parts, script) };
         let candidates =
-            (0..asked.answers).map(|index| candidate(index, parts.clone(), Some(script)));
-        self.response(asked, candidates.collect(), &script.usage)
+            (0..chat.answers).map(|index| candidate(index, parts.clone(), Some(script)));
+        self.response(chat, candidates.collect(), &script.usage)
     }
 
-    fn events(&self, asked: &Asked, script: &Script) -> Events {
+    fn events(&self, chat: &ChatRequest, script: &Script) -> EventFrames {
         let mut chunks = Vec::new();
-        for index in 0..asked.answers {
+        for index in 0..chat.answers {
             let parts =
                 if script.stop == Stop::Refused { Vec::new() } else { self.stream_parts(script) };
             for part in parts {
@@ -144,13 +144,13 @@ impl Dialect for Gemini<'_> {
             }
             chunks.push((candidate(index, Vec::new(), Some(script)), true));
         }
-        let mut events = Events::default();
+        let mut events = EventFrames::default();
         let last = chunks.len().saturating_sub(1);
         for (at, (candidate, ends)) in chunks.into_iter().enumerate() {
             // Each event tells what has been counted so far.
-            let so_far = Usage { output: at as u64, thought: 0, ..script.usage };
+            let so_far = TokenUsage { output: at as u64, thought: 0, ..script.usage };
             let usage = if at == last { script.usage } else { so_far };
-            let frame = self.frame(&self.response(asked, vec![candidate], &usage), at == 0);
+            let frame = self.frame(&self.response(chat, vec![candidate], &usage), at == 0);
             if ends { events.push(frame) } else { events.delta(frame) }
         }
         if !self.0.sse {
@@ -159,7 +159,7 @@ impl Dialect for Gemini<'_> {
         events
     }
 
-    fn error_event(&self, _: &Asked, sent: usize) -> Vec<u8> {
+    fn error_event(&self, _: &ChatRequest, sent: usize) -> Vec<u8> {
         let error =
             json!({"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"});
         let mut frame = self.frame(&json!({"error": error}), sent == 0);
@@ -203,7 +203,9 @@ impl Gemini<'_> {
         match piece {
             Piece::Thought(text) => json!({"text": text, "thought": true}),
             // What only the vendor can read is a signature and nothing else.
-            Piece::Secret => json!({"text": "", "thoughtSignature": signature(SECRET_NAME)}),
+            Piece::HiddenThinking => {
+                json!({"text": "", "thoughtSignature": signature(HIDDEN_THINKING)})
+            }
             Piece::Text(text) => json!({"text": text}),
             Piece::Call { number, name, arguments } => {
                 let mut call = json!({"name": name, "args": arguments});
@@ -239,18 +241,18 @@ impl Gemini<'_> {
         sealed(parts, script)
     }
 
-    fn response(&self, asked: &Asked, candidates: Vec<Value>, usage: &Usage) -> Value {
-        let told = usage.output - usage.thought;
+    fn response(&self, chat: &ChatRequest, candidates: Vec<Value>, usage: &TokenUsage) -> Value {
+        let visible = usage.output - usage.thought;
         let mut counts = Map::new();
         counts.insert("promptTokenCount".to_owned(), json!(usage.input));
         if usage.cache_read > 0 {
             counts.insert("cachedContentTokenCount".to_owned(), json!(usage.cache_read));
         }
-        counts.insert("candidatesTokenCount".to_owned(), json!(told * asked.answers as u64));
+        counts.insert("candidatesTokenCount".to_owned(), json!(visible * chat.answers as u64));
         if usage.thought > 0 {
             counts.insert("thoughtsTokenCount".to_owned(), json!(usage.thought));
         }
-        let total = usage.input + told * asked.answers as u64 + usage.thought;
+        let total = usage.input + visible * chat.answers as u64 + usage.thought;
         counts.insert("totalTokenCount".to_owned(), json!(total));
         let details = json!([{"modality": "TEXT", "tokenCount": usage.input}]);
         counts.insert("promptTokensDetails".to_owned(), details);
@@ -260,7 +262,7 @@ impl Gemini<'_> {
         json!({
             "candidates": candidates,
             "usageMetadata": counts,
-            "modelVersion": asked.model,
+            "modelVersion": chat.model,
             "responseId": "mock000001",
         })
     }
@@ -284,7 +286,7 @@ fn sealed(mut parts: Vec<Value>, script: &Script) -> Vec<Value> {
     if thought(script) && script.calls().next().is_none() {
         let is_told = |part: &&mut Value| part["thought"].is_null();
         if let Some(part) = parts.iter_mut().rfind(is_told) {
-            part["thoughtSignature"] = json!(signature(SECRET_NAME));
+            part["thoughtSignature"] = json!(signature(HIDDEN_THINKING));
         }
     }
     parts
@@ -332,8 +334,8 @@ fn message(refusal: &Refusal) -> String {
         Flaw::Rule(rule) if path.is_empty() => rule.clone(),
         Flaw::Rule(rule) => format!("* GenerateContentRequest.{path}: {rule}"),
         Flaw::Unauthenticated => "The request carries no API key and no access token.".to_owned(),
-        Flaw::Garbled(error) => format!("Invalid JSON payload received. {error}"),
-        Flaw::Told => format!("The mock was told to answer {}.", refusal.status),
+        Flaw::InvalidJson(error) => format!("Invalid JSON payload received. {error}"),
+        Flaw::Scripted => format!("The mock was told to answer {}.", refusal.status),
     }
 }
 
@@ -353,7 +355,7 @@ fn status_name(status: u16) -> &'static str {
     }
 }
 
-fn read_config(config: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn read_config(config: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     known(config, GENERATION_MEMBERS)?;
     config.range("temperature", 0.0, 2.0)?;
     config.range("topP", 0.0, 1.0)?;
@@ -361,16 +363,16 @@ fn read_config(config: &Node, asked: &mut Asked) -> Result<(), Refusal> {
     config.range("maxOutputTokens", 1.0, f64::MAX)?;
     let number = |name| member(config, name).map(|number| number.number()).transpose();
     let integer = |name| member(config, name).map(|number| number.integer()).transpose();
-    asked.temperature = number("temperature")?;
-    asked.top_p = number("topP")?;
-    asked.max_tokens = integer("maxOutputTokens")?;
-    asked.answers = integer("candidateCount")?.unwrap_or(1).try_into().unwrap_or(1);
+    chat.temperature = number("temperature")?;
+    chat.top_p = number("topP")?;
+    chat.max_tokens = integer("maxOutputTokens")?;
+    chat.answers = integer("candidateCount")?.unwrap_or(1).try_into().unwrap_or(1);
     if let Some(stops) = member(config, "stopSequences") {
         let texts = stops.items()?;
         if texts.len() > 5 {
             return Err(stops.broken("at most 5 stop sequences are allowed"));
         }
-        asked.stop =
+        chat.stop =
             texts.iter().map(|stop| stop.text().map(str::to_owned)).collect::<Result<_, _>>()?;
     }
     if let Some(thinking) = member(config, "thinkingConfig") {
@@ -382,7 +384,7 @@ fn read_config(config: &Node, asked: &mut Asked) -> Result<(), Refusal> {
                 thinking.broken("only one of thinking budget and thinking level may be set")
             );
         }
-        asked.reasoning = Some(thinking.value.clone());
+        chat.reasoning = Some(thinking.value.clone());
     }
     let mime = member(config, "responseMimeType").map_or(Ok("text/plain"), |mime| {
         mime.one_of(&["text/plain", "application/json", "text/x.enum"])
@@ -397,7 +399,7 @@ fn read_config(config: &Node, asked: &mut Asked) -> Result<(), Refusal> {
             config.broken("only one of response_schema and response_json_schema may be set")
         );
     }
-    asked.format = match plain.or(full) {
+    chat.format = match plain.or(full) {
         Some(schema) if mime == "text/plain" => {
             return Err(schema.broken("a schema needs the response mime type application/json"));
         }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Part, Role};
+use super::chat_request::{ChatRequest, Part, Role};
 use super::path::GeminiPlace;
 use super::reading::{Flaw, Node, Refusal};
 use super::script::{base64_of, is_base64, signature};
 
 /// What a signature beside no call is made from.
-pub const SECRET_NAME: &str = "a thought of Gemini";
+pub const HIDDEN_THINKING: &str = "a thought of Gemini";
 /// Signatures that the vendor documents for calls that another model made.
 const FOREIGN_SIGNATURES: &[&str] =
     &["skip_thought_signature_validator", "context_engineering_is_the_way_to_go"];
@@ -149,7 +149,7 @@ pub fn thinks_in_calls(model: &str) -> bool {
 pub fn read_contents(
     contents: &Node,
     place: &GeminiPlace,
-    asked: &mut Asked,
+    chat: &mut ChatRequest,
 ) -> Result<(), Refusal> {
     let items = contents.items()?;
     if items.is_empty() {
@@ -172,16 +172,16 @@ pub fn read_contents(
             return Err(content.need("parts")?.broken("contents.parts must not be empty."));
         }
         let calls = calls_of(&parts, role)?;
-        check_responses(&parts, &open, asked.turns.is_empty())?;
+        check_responses(&parts, &open, chat.turns.is_empty())?;
         let speaker = if role == "model" { Role::Assistant } else { Role::User };
-        let read = parts.iter().map(|part| read_part(part, asked.turns.len()));
+        let read = parts.iter().map(|part| read_part(part, chat.turns.len()));
         let read = read.collect::<Result<Vec<_>, _>>()?;
-        if !calls.is_empty() && asked.turns.is_empty() {
+        if !calls.is_empty() && chat.turns.is_empty() {
             return Err(Refusal::rule(
                 "Please ensure that function call turn comes immediately after a user turn or after a function response turn.",
             ));
         }
-        asked.push(speaker, read);
+        chat.push(speaker, read);
         open = calls;
     }
     if !open.is_empty() {
@@ -306,14 +306,14 @@ fn response_part(response: &Node) -> Result<Part, Refusal> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let (told, is_error) =
+    let (output_text, is_error) =
         match (members.get("error"), members.get("output").or(members.get("result"))) {
             (Some(error), _) => (text(error), true),
             (None, Some(output)) => (text(output), false),
             (None, None) => (value.value.to_string(), false),
         };
     let id = response.get("id").map_or(Ok(""), |id| id.text())?.to_owned();
-    Ok(Part::Result { id, text: told, is_error })
+    Ok(Part::Result { id, text: output_text, is_error })
 }
 
 /// A signature, where there is one, is one of the mock's or one that the vendor lets pass.
@@ -321,7 +321,7 @@ fn check_signature(part: &Node) -> Result<(), Refusal> {
     let Some(sealed) = member(part, "thoughtSignature") else { return Ok(()) };
     let name = match member(part, "functionCall") {
         Some(call) => name_of(&call)?,
-        None => SECRET_NAME.to_owned(),
+        None => HIDDEN_THINKING.to_owned(),
     };
     let text = sealed.text()?;
     let foreign =

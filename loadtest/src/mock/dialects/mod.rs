@@ -7,10 +7,10 @@
 
 mod anthropic;
 mod anthropic_messages;
-mod asked;
 mod bedrock;
 mod bedrock_embeddings;
 mod bedrock_messages;
+mod chat_request;
 mod cohere;
 mod cohere_vectors;
 mod dialect;
@@ -48,7 +48,7 @@ pub fn answer(request: &Request) -> Reply {
 
 /// The vendor's answer to a request that fails with this status whatever it says.
 pub fn failure(endpoint: &Endpoint, status: u16) -> Reply {
-    dialect_of(endpoint).refuse(&Refusal::told(status))
+    dialect_of(endpoint).refuse(&Refusal::scripted(status))
 }
 
 fn dialect_of(endpoint: &Endpoint) -> Box<dyn Dialect + '_> {
@@ -72,26 +72,26 @@ fn respond(dialect: &dyn Dialect, request: &Request) -> Result<Reply, Refusal> {
     let body: Value = serde_json::from_slice(request.body).map_err(|error| Refusal {
         status: 400,
         path: String::new(),
-        flaw: Flaw::Garbled(error.to_string()),
+        flaw: Flaw::InvalidJson(error.to_string()),
     })?;
     if let Some(value) = dialect.aside(request, &body) {
         return Ok(good(dialect, &value?));
     }
-    let asked = dialect.read(request, &body)?;
-    let script = Script::of(&asked);
+    let chat = dialect.read(request, &body)?;
+    let script = Script::of(&chat);
     if let Some(status) = script.status {
-        return Err(Refusal::told(status));
+        return Err(Refusal::scripted(status));
     }
-    if !asked.stream {
-        let mut reply = good(dialect, &dialect.whole(&asked, &script));
+    if !chat.stream {
+        let mut reply = good(dialect, &dialect.whole(&chat, &script));
         reply.cut = script.ending == Ending::Cut;
         return Ok(reply);
     }
-    let mut events = dialect.events(&asked, &script);
+    let mut events = dialect.events(&chat, &script);
     if script.ending == Ending::Error {
         events.keep_two_deltas();
         let sent = events.frames.len();
-        events.push(dialect.error_event(&asked, sent));
+        events.push(dialect.error_event(&chat, sent));
     }
     Ok(Reply {
         status: 200,

@@ -6,12 +6,12 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Choice, Format, Tool};
-use super::frames::{Events, sse};
+use super::chat_request::{ChatRequest, Choice, Format, Tool};
+use super::frames::{EventFrames, sse};
 use super::openai_messages::{model, read_messages};
 use super::path::{Endpoint, OpenAiPlace};
 use super::reading::{Node, Refusal, is_name};
-use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, words_of};
+use super::script::{Piece, Script, Stop, TokenUsage, fragments_of, knows_tool, words_of};
 use super::{Dialect, Headers, Reply, Request, voyage};
 use super::{openai_embeddings, openai_errors};
 
@@ -65,7 +65,7 @@ impl Chat<'_> {
         *self.0 == OpenAiPlace::Compatible
     }
 
-    fn usage(&self, usage: &Usage, answers: usize) -> Value {
+    fn usage(&self, usage: &TokenUsage, answers: usize) -> Value {
         let output = usage.output * answers as u64;
         json!({
             "prompt_tokens": usage.input,
@@ -85,24 +85,30 @@ impl Chat<'_> {
         })
     }
 
-    fn chunk(&self, asked: &Asked, index: usize, delta: Value, finish: Option<&str>) -> Value {
+    fn chunk(&self, chat: &ChatRequest, index: usize, delta: Value, finish: Option<&str>) -> Value {
         let mut chunk = json!({
             "id": ID,
             "object": "chat.completion.chunk",
             "created": CREATED,
-            "model": asked.model,
+            "model": chat.model,
             "service_tier": "default",
             "system_fingerprint": "fp_mock",
             "choices": [{"index": index, "delta": delta, "logprobs": null, "finish_reason": finish}],
         });
-        if asked.include_usage {
+        if chat.include_usage {
             chunk["usage"] = Value::Null;
         }
         chunk
     }
 
-    fn choice_events(&self, asked: &Asked, script: &Script, index: usize, events: &mut Events) {
-        let mut tell = |delta: Value| events.delta(sse(&self.chunk(asked, index, delta, None)));
+    fn choice_events(
+        &self,
+        chat: &ChatRequest,
+        script: &Script,
+        index: usize,
+        events: &mut EventFrames,
+    ) {
+        let mut tell = |delta: Value| events.delta(sse(&self.chunk(chat, index, delta, None)));
         let content = if script.text().is_some() && script.stop != Stop::Refused {
             json!("")
         } else {
@@ -115,7 +121,7 @@ impl Chat<'_> {
                 Piece::Thought(text) if self.tells_thoughts() => {
                     words_of(text).iter().for_each(|word| tell(json!({"reasoning_content": word})));
                 }
-                Piece::Thought(_) | Piece::Secret => {}
+                Piece::Thought(_) | Piece::HiddenThinking => {}
                 Piece::Text(text) => {
                     let member = if script.stop == Stop::Refused { "refusal" } else { "content" };
                     words_of(text).iter().for_each(|word| tell(json!({member: word})));
@@ -133,34 +139,34 @@ impl Chat<'_> {
                 }
             }
         }
-        events.push(sse(&self.chunk(asked, index, json!({}), Some(finish(script.stop)))));
+        events.push(sse(&self.chunk(chat, index, json!({}), Some(finish(script.stop)))));
     }
 }
 
 impl Dialect for Chat<'_> {
-    fn read(&self, _: &Request, body: &Value) -> Result<Asked, Refusal> {
+    fn read(&self, _: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
         if self.tells_thoughts() {
             root.object().map(drop)?
         } else {
             root.only(MEMBERS)?
         }
-        let mut asked = Asked::new(&model(self.0, &root)?);
+        let mut chat = ChatRequest::new(&model(self.0, &root)?);
         let messages = root.need("messages")?.items()?;
         if messages.is_empty() {
             return Err(root.need("messages")?.broken("[] is too short - 'messages'"));
         }
-        read_settings(&root, &mut asked)?;
-        asked.tools = tools(&root)?;
-        (asked.choice, asked.parallel) = choice(&root, &asked.tools)?;
-        read_messages(&messages, &mut asked)?;
+        read_settings(&root, &mut chat)?;
+        chat.tools = tools(&root)?;
+        (chat.choice, chat.parallel) = choice(&root, &chat.tools)?;
+        read_messages(&messages, &mut chat)?;
         let mentions_json = body["messages"].to_string().to_ascii_lowercase().contains("json");
-        if asked.format == Format::Json && !mentions_json {
+        if chat.format == Format::Json && !mentions_json {
             return Err(root.need("messages")?.broken(
                 "'messages' must contain the word 'json' in some form to use 'response_format' of type 'json_object'.",
             ));
         }
-        Ok(asked)
+        Ok(chat)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
@@ -170,7 +176,7 @@ impl Dialect for Chat<'_> {
         }
     }
 
-    fn whole(&self, asked: &Asked, script: &Script) -> Value {
+    fn whole(&self, chat: &ChatRequest, script: &Script) -> Value {
         let refused = script.stop == Stop::Refused;
         let text = script.text();
         let mut message =
@@ -199,31 +205,31 @@ impl Dialect for Chat<'_> {
             "id": ID,
             "object": "chat.completion",
             "created": CREATED,
-            "model": asked.model,
-            "choices": (0..asked.answers).map(choice).collect::<Vec<_>>(),
-            "usage": self.usage(&script.usage, asked.answers),
+            "model": chat.model,
+            "choices": (0..chat.answers).map(choice).collect::<Vec<_>>(),
+            "usage": self.usage(&script.usage, chat.answers),
             "service_tier": "default",
             "system_fingerprint": "fp_mock",
         })
     }
 
-    fn events(&self, asked: &Asked, script: &Script) -> Events {
-        let mut events = Events::default();
-        for index in 0..asked.answers {
-            self.choice_events(asked, script, index, &mut events);
+    fn events(&self, chat: &ChatRequest, script: &Script) -> EventFrames {
+        let mut events = EventFrames::default();
+        for index in 0..chat.answers {
+            self.choice_events(chat, script, index, &mut events);
         }
-        if asked.include_usage {
-            let mut last = self.chunk(asked, 0, json!({}), None);
+        if chat.include_usage {
+            let mut last = self.chunk(chat, 0, json!({}), None);
             last["choices"] = json!([]);
-            last["usage"] = self.usage(&script.usage, asked.answers);
+            last["usage"] = self.usage(&script.usage, chat.answers);
             events.push(sse(&last));
         }
         events.push(b"data: [DONE]\n\n".to_vec());
         events
     }
 
-    fn error_event(&self, _: &Asked, _: usize) -> Vec<u8> {
-        sse(&json!({"error": openai_errors::body(&Refusal::told(500))}))
+    fn error_event(&self, _: &ChatRequest, _: usize) -> Vec<u8> {
+        sse(&json!({"error": openai_errors::body(&Refusal::scripted(500))}))
     }
 
     fn fields(&self) -> String {
@@ -255,15 +261,15 @@ fn finish(stop: Stop) -> &'static str {
     }
 }
 
-fn read_settings(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
-    asked.stream = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
+fn read_settings(root: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
+    chat.stream = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
     if let Some(options) = root.get("stream_options") {
-        if !asked.stream {
+        if !chat.stream {
             return Err(
                 options.broken("'stream_options' is only allowed when 'stream' is enabled.")
             );
         }
-        asked.include_usage =
+        chat.include_usage =
             options.get("include_usage").map_or(Ok(false), |usage| usage.flag())?;
     }
     root.range("temperature", 0.0, 2.0)?;
@@ -278,23 +284,23 @@ fn read_settings(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
                 "'max_tokens' and 'max_completion_tokens' cannot be set at the same time.",
             ));
         }
-        (Some(old), None) if reasons(&asked.model) => {
+        (Some(old), None) if reasons(&chat.model) => {
             return Err(old.broken(
                 "'max_tokens' is not supported with this model; use 'max_completion_tokens'.",
             ));
         }
         (old, new) => old.or(new),
     };
-    asked.max_tokens = limit.map(|limit| limit.integer()).transpose()?;
-    if asked.max_tokens.is_some_and(|tokens| tokens < 1) {
+    chat.max_tokens = limit.map(|limit| limit.integer()).transpose()?;
+    if chat.max_tokens.is_some_and(|tokens| tokens < 1) {
         return Err(root.broken("the most tokens of an answer must be at least 1"));
     }
-    asked.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
-    asked.top_p = root.get("top_p").map(|number| number.number()).transpose()?;
-    asked.answers = root.get("n").map_or(Ok(1), |number| number.integer())?.try_into().unwrap_or(1);
-    asked.reasoning = root.get("reasoning_effort").map(|effort| effort.value.clone());
+    chat.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
+    chat.top_p = root.get("top_p").map(|number| number.number()).transpose()?;
+    chat.answers = root.get("n").map_or(Ok(1), |number| number.integer())?.try_into().unwrap_or(1);
+    chat.reasoning = root.get("reasoning_effort").map(|effort| effort.value.clone());
     if let Some(stop) = root.get("stop") {
-        asked.stop = match stop.value {
+        chat.stop = match stop.value {
             Value::String(one) => vec![one.clone()],
             _ => stop
                 .items()?
@@ -302,11 +308,11 @@ fn read_settings(root: &Node, asked: &mut Asked) -> Result<(), Refusal> {
                 .map(|one| one.text().map(str::to_owned))
                 .collect::<Result<_, _>>()?,
         };
-        if asked.stop.len() > 4 {
+        if chat.stop.len() > 4 {
             return Err(stop.broken("at most 4 stop sequences are allowed"));
         }
     }
-    asked.format = format(root)?;
+    chat.format = format(root)?;
     Ok(())
 }
 

@@ -28,8 +28,10 @@ pub fn body(refusal: &Refusal) -> Value {
         Flaw::Rule(rule) if path.is_empty() => (rule.clone(), None),
         Flaw::Rule(rule) => (rule.clone(), Some("invalid_value")),
         Flaw::Unauthenticated => ("No API key was provided.".to_owned(), Some("invalid_api_key")),
-        Flaw::Garbled(_) => ("The JSON body of the request could not be parsed.".to_owned(), None),
-        Flaw::Told => (format!("The mock was told to answer {}.", refusal.status), None),
+        Flaw::InvalidJson(_) => {
+            ("The JSON body of the request could not be parsed.".to_owned(), None)
+        }
+        Flaw::Scripted => (format!("The mock was told to answer {}.", refusal.status), None),
     };
     let (kind, told_code) = match refusal.status {
         429 => ("requests", Some("rate_limit_exceeded")),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Part, Role};
+use super::chat_request::{ChatRequest, Part, Role};
 use super::path::OpenAiPlace;
 use super::reading::{Node, Refusal};
 use super::script::is_base64;
@@ -18,7 +18,7 @@ pub fn model(place: &OpenAiPlace, root: &Node) -> Result<String, Refusal> {
 }
 
 /// Reads the messages and holds them to the order of calls and results.
-pub fn read_messages(messages: &[Node], asked: &mut Asked) -> Result<(), Refusal> {
+pub fn read_messages(messages: &[Node], chat: &mut ChatRequest) -> Result<(), Refusal> {
     // Ids of the last message's calls that have no result yet.
     let mut open: Vec<String> = Vec::new();
     let mut may_answer_tools = false;
@@ -37,7 +37,7 @@ pub fn read_messages(messages: &[Node], asked: &mut Asked) -> Result<(), Refusal
             open.remove(at);
             let text = texts(&message.need("content")?, &["text"])?.join("");
             let result = Part::Result { id: id.to_owned(), text, is_error: false };
-            asked.push(Role::User, vec![result]);
+            chat.push(Role::User, vec![result]);
             continue;
         }
         if !open.is_empty() {
@@ -46,16 +46,16 @@ pub fn read_messages(messages: &[Node], asked: &mut Asked) -> Result<(), Refusal
         may_answer_tools = false;
         match role {
             "system" | "developer" => {
-                asked.system.extend(texts(&message.need("content")?, &["text"])?);
+                chat.system.extend(texts(&message.need("content")?, &["text"])?);
             }
-            "user" => asked.push(Role::User, user_parts(&message.need("content")?)?),
+            "user" => chat.push(Role::User, user_parts(&message.need("content")?)?),
             "assistant" => {
                 let parts = assistant_parts(message)?;
                 open = parts.iter().filter_map(call_of).collect();
                 may_answer_tools = !open.is_empty();
-                asked.push(Role::Assistant, parts);
+                chat.push(Role::Assistant, parts);
             }
-            _ => asked.push(Role::User, Vec::new()),
+            _ => chat.push(Role::User, Vec::new()),
         }
     }
     match messages.last() {

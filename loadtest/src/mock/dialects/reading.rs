@@ -27,9 +27,9 @@ pub enum Flaw {
     /// The request carries no credential.
     Unauthenticated,
     /// The body is no JSON.
-    Garbled(String),
+    InvalidJson(String),
     /// The request itself asked for this status.
-    Told,
+    Scripted,
 }
 
 impl Refusal {
@@ -39,8 +39,8 @@ impl Refusal {
     }
 
     /// A failure that was asked for.
-    pub fn told(status: u16) -> Self {
-        Self { status, path: String::new(), flaw: Flaw::Told }
+    pub fn scripted(status: u16) -> Self {
+        Self { status, path: String::new(), flaw: Flaw::Scripted }
     }
 
     /// No credential; `status` is the vendor's.
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_the_place() {
+    fn refusal_names_the_path() {
         let body = json!({"messages": [{"content": [{"text": 5, "extra": 1}]}], "n": 9});
         let root = Node::root(&body);
         let messages = root.list("messages").unwrap();

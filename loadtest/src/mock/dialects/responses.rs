@@ -3,12 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Choice, Format, Tool};
-use super::frames::{Events, named_sse};
+use super::chat_request::{ChatRequest, Choice, Format, Tool};
+use super::frames::{EventFrames, named_sse};
 use super::openai_chat::{check_strict, tool};
 use super::reading::{Node, Refusal};
 use super::responses_items::read_input;
-use super::script::{Piece, Script, Stop, Usage, fragments_of, knows_tool, signature, words_of};
+use super::script::{
+    Piece, Script, Stop, TokenUsage, fragments_of, knows_tool, signature, words_of,
+};
 use super::{Dialect, Headers, Reply, Request, openai_errors};
 
 const MEMBERS: &[&str] = &[
@@ -54,17 +56,17 @@ const CREATED: u64 = 1_700_000_000;
 pub struct Responses;
 
 impl Dialect for Responses {
-    fn read(&self, _: &Request, body: &Value) -> Result<Asked, Refusal> {
+    fn read(&self, _: &Request, body: &Value) -> Result<ChatRequest, Refusal> {
         let root = Node::root(body);
         root.only(MEMBERS)?;
-        let mut asked = Asked::new(root.need("model")?.text()?);
-        asked.stream = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
+        let mut chat = ChatRequest::new(root.need("model")?.text()?);
+        chat.stream = root.get("stream").map_or(Ok(false), |flag| flag.flag())?;
         if let Some(previous) = root.get("previous_response_id") {
             let id = previous.text()?;
             return Err(previous.broken(format!("Previous response with id '{id}' not found.")));
         }
         if let Some(text) = root.get("instructions") {
-            asked.system.push(text.text()?.to_owned());
+            chat.system.push(text.text()?.to_owned());
         }
         root.range("temperature", 0.0, 2.0)?;
         root.range("top_p", 0.0, 1.0)?;
@@ -72,32 +74,32 @@ impl Dialect for Responses {
             if most.integer()? < 16 {
                 return Err(most.broken("integer below minimum value: expected at least 16"));
             }
-            asked.max_tokens = Some(most.integer()?);
+            chat.max_tokens = Some(most.integer()?);
         }
-        asked.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
-        asked.top_p = root.get("top_p").map(|number| number.number()).transpose()?;
-        asked.reasoning = root.get("reasoning").map(|reasoning| reasoning.value.clone());
-        asked.format = format(&root)?;
-        asked.tools = tools(&root)?;
-        asked.parallel =
+        chat.temperature = root.get("temperature").map(|number| number.number()).transpose()?;
+        chat.top_p = root.get("top_p").map(|number| number.number()).transpose()?;
+        chat.reasoning = root.get("reasoning").map(|reasoning| reasoning.value.clone());
+        chat.format = format(&root)?;
+        chat.tools = tools(&root)?;
+        chat.parallel =
             root.get("parallel_tool_calls").map_or(Ok(true), |parallel| parallel.flag())?;
-        asked.choice = choice(&root, &asked.tools)?;
-        read_input(&root.need("input")?, &mut asked)?;
-        Ok(asked)
+        chat.choice = choice(&root, &chat.tools)?;
+        read_input(&root.need("input")?, &mut chat)?;
+        Ok(chat)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Reply {
         openai_errors::reply(refusal)
     }
 
-    fn whole(&self, asked: &Asked, script: &Script) -> Value {
+    fn whole(&self, chat: &ChatRequest, script: &Script) -> Value {
         let items = Item::all(script).iter().map(|item| item.value("completed")).collect();
-        response(asked, script, end_status(script), items)
+        response(chat, script, end_status(script), items)
     }
 
-    fn events(&self, asked: &Asked, script: &Script) -> Events {
+    fn events(&self, chat: &ChatRequest, script: &Script) -> EventFrames {
         let mut writer = Writer::default();
-        let begun = response(asked, script, "in_progress", Vec::new());
+        let begun = response(chat, script, "in_progress", Vec::new());
         writer.push("response.created", json!({"response": begun}));
         writer.push("response.in_progress", json!({"response": begun}));
         for (index, item) in Item::all(script).iter().enumerate() {
@@ -105,11 +107,11 @@ impl Dialect for Responses {
         }
         let name =
             if script.stop == Stop::Length { "response.incomplete" } else { "response.completed" };
-        writer.push(name, json!({"response": self.whole(asked, script)}));
+        writer.push(name, json!({"response": self.whole(chat, script)}));
         writer.events
     }
 
-    fn error_event(&self, _: &Asked, sent: usize) -> Vec<u8> {
+    fn error_event(&self, _: &ChatRequest, sent: usize) -> Vec<u8> {
         named_sse(&json!({
             "type": "error",
             "code": "server_error",
@@ -204,7 +206,9 @@ impl<'a> Item<'a> {
             Piece::Thought(text) => {
                 Self::Reasoning { id: format!("rs_mock{index:06}"), summary: Some(text) }
             }
-            Piece::Secret => Self::Reasoning { id: format!("rs_mock{index:06}"), summary: None },
+            Piece::HiddenThinking => {
+                Self::Reasoning { id: format!("rs_mock{index:06}"), summary: None }
+            }
             Piece::Text(text) => Self::Message {
                 id: format!("msg_mock{index:06}"),
                 text,
@@ -230,8 +234,8 @@ impl<'a> Item<'a> {
         let begins = status == "in_progress";
         match self {
             Self::Reasoning { id, summary } => {
-                let told = summary.filter(|_| !begins);
-                let summary = told.map(|text| json!({"type": "summary_text", "text": text}));
+                let summary = summary.filter(|_| !begins);
+                let summary = summary.map(|text| json!({"type": "summary_text", "text": text}));
                 let summary: Vec<_> = summary.into_iter().collect();
                 json!({"id": id, "type": "reasoning", "summary": summary, "encrypted_content": self.sealed()})
             }
@@ -278,7 +282,7 @@ impl<'a> Item<'a> {
 /// Numbers events as they are written.
 #[derive(Default)]
 struct Writer {
-    events: Events,
+    events: EventFrames,
 }
 
 impl Writer {
@@ -358,13 +362,13 @@ fn with(mut members: Value, name: &str, value: Value) -> Value {
     members
 }
 
-fn response(asked: &Asked, script: &Script, status: &str, output: Vec<Value>) -> Value {
+fn response(chat: &ChatRequest, script: &Script, status: &str, output: Vec<Value>) -> Value {
     let ended = status != "in_progress";
     let incomplete = (status == "incomplete").then(|| json!({"reason": "max_output_tokens"}));
-    let tools = asked.tools.iter().map(|tool| {
+    let tools = chat.tools.iter().map(|tool| {
         json!({"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema, "strict": false})
     });
-    let choice = match &asked.choice {
+    let choice = match &chat.choice {
         Choice::Auto => json!("auto"),
         Choice::None => json!("none"),
         Choice::Required => json!("required"),
@@ -379,29 +383,29 @@ fn response(asked: &Asked, script: &Script, status: &str, output: Vec<Value>) ->
         "completed_at": ended.then_some(CREATED),
         "error": null,
         "incomplete_details": incomplete,
-        "instructions": asked.system.first(),
-        "max_output_tokens": asked.max_tokens,
+        "instructions": chat.system.first(),
+        "max_output_tokens": chat.max_tokens,
         "metadata": {},
-        "model": asked.model,
+        "model": chat.model,
         "output": output,
-        "parallel_tool_calls": asked.parallel,
+        "parallel_tool_calls": chat.parallel,
         "previous_response_id": null,
         "reasoning": {"effort": null, "summary": null},
         "service_tier": "default",
         "store": true,
-        "temperature": asked.temperature.unwrap_or(1.0),
+        "temperature": chat.temperature.unwrap_or(1.0),
         "text": {"format": {"type": "text"}, "verbosity": "medium"},
         "tool_choice": choice,
         "tools": tools.collect::<Vec<_>>(),
         "top_logprobs": 0,
-        "top_p": asked.top_p.unwrap_or(1.0),
+        "top_p": chat.top_p.unwrap_or(1.0),
         "truncation": "disabled",
         "usage": ended.then(|| usage(&script.usage)),
         "user": null,
     })
 }
 
-fn usage(usage: &Usage) -> Value {
+fn usage(usage: &TokenUsage) -> Value {
     json!({
         "input_tokens": usage.input,
         "input_tokens_details": {

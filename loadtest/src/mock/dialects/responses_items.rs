@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Part, Role};
+use super::chat_request::{ChatRequest, Part, Role};
 use super::openai_messages::media;
 use super::reading::{Node, Refusal};
 use super::script::signature;
@@ -27,9 +27,9 @@ const KINDS: &[&str] = &[
 ];
 
 /// Reads the input into the conversation.
-pub fn read_input(input: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+pub fn read_input(input: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     if let Value::String(text) = input.value {
-        asked.push(Role::User, vec![Part::Text(text.clone())]);
+        chat.push(Role::User, vec![Part::Text(text.clone())]);
         return Ok(());
     }
     let items = input.items()?;
@@ -39,13 +39,13 @@ pub fn read_input(input: &Node, asked: &mut Asked) -> Result<(), Refusal> {
     let mut open: Vec<String> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         match kind_of(item)? {
-            "message" => message(item, asked)?,
+            "message" => message(item, chat)?,
             "function_call" => {
                 let call = call(item)?;
                 if let Part::Call { id, .. } = &call {
                     open.push(id.clone());
                 }
-                asked.push(Role::Assistant, vec![call]);
+                chat.push(Role::Assistant, vec![call]);
             }
             "function_call_output" => {
                 let id = item.need("call_id")?.text()?;
@@ -57,11 +57,11 @@ pub fn read_input(input: &Node, asked: &mut Asked) -> Result<(), Refusal> {
                 open.remove(at);
                 let text = output_text(&item.need("output")?)?;
                 let result = Part::Result { id: id.to_owned(), text, is_error: false };
-                asked.push(Role::User, vec![result]);
+                chat.push(Role::User, vec![result]);
             }
             "reasoning" => {
                 check_followed(item, items.get(index + 1))?;
-                asked.push(Role::Assistant, vec![reasoning(item)?]);
+                chat.push(Role::Assistant, vec![reasoning(item)?]);
             }
             _ => {}
         }
@@ -81,7 +81,7 @@ fn kind_of<'a>(item: &Node<'a>) -> Result<&'a str, Refusal> {
     }
 }
 
-fn message(item: &Node, asked: &mut Asked) -> Result<(), Refusal> {
+fn message(item: &Node, chat: &mut ChatRequest) -> Result<(), Refusal> {
     let role = item.need("role")?.one_of(&["user", "assistant", "system", "developer"])?;
     let content = item.need("content")?;
     let parts = match content.value {
@@ -89,9 +89,9 @@ fn message(item: &Node, asked: &mut Asked) -> Result<(), Refusal> {
         _ => content.items()?.iter().map(|block| part(block, role)).collect::<Result<_, _>>()?,
     };
     match role {
-        "user" => asked.push(Role::User, parts),
-        "assistant" => asked.push(Role::Assistant, parts),
-        _ => asked.system.extend(parts.into_iter().filter_map(|part| match part {
+        "user" => chat.push(Role::User, parts),
+        "assistant" => chat.push(Role::Assistant, parts),
+        _ => chat.system.extend(parts.into_iter().filter_map(|part| match part {
             Part::Text(text) => Some(text),
             _ => None,
         })),

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::asked::{Asked, Choice, Format, Part, Tool};
+use super::chat_request::{ChatRequest, Choice, Format, Part, Tool};
 
 /// Deepest schema that arguments are built from.
 const SCHEMA_DEPTH_MAX: usize = 32;
@@ -25,7 +25,7 @@ const CACHE_WRITE_1H: u64 = 8;
 pub struct Script {
     pub pieces: Vec<Piece>,
     pub stop: Stop,
-    pub usage: Usage,
+    pub usage: TokenUsage,
     pub ending: Ending,
     /// Answer with an error of this status instead.
     pub status: Option<u16>,
@@ -36,7 +36,7 @@ pub struct Script {
 pub enum Piece {
     Thought(String),
     /// A thought that only the vendor can read.
-    Secret,
+    HiddenThinking,
     Text(String),
     /// `number` counts the calls of the conversation from 1, so that ids differ.
     Call {
@@ -66,7 +66,7 @@ pub enum Ending {
 
 /// Tokens. `input` counts those of the cache too, `output` those of thoughts too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct TokenUsage {
     pub input: u64,
     pub cache_read: u64,
     pub cache_write_5m: u64,
@@ -75,7 +75,7 @@ pub struct Usage {
     pub thought: u64,
 }
 
-impl Usage {
+impl TokenUsage {
     pub fn cache_write(&self) -> u64 {
         self.cache_write_5m + self.cache_write_1h
     }
@@ -132,17 +132,17 @@ impl Commands {
 }
 
 impl Script {
-    pub fn of(asked: &Asked) -> Self {
-        let words = asked.last_words();
+    pub fn of(chat: &ChatRequest) -> Self {
+        let words = chat.last_words();
         let commands = Commands::of(&words);
         let mut pieces = Vec::new();
         if commands.think_in_secret {
-            pieces.push(Piece::Secret);
+            pieces.push(Piece::HiddenThinking);
         }
         if commands.think {
             pieces.push(Piece::Thought(THOUGHT.to_owned()));
         }
-        let calls = if commands.refuse { Vec::new() } else { calls(asked, &commands, &words) };
+        let calls = if commands.refuse { Vec::new() } else { calls(chat, &commands, &words) };
         let stop = match () {
             () if commands.refuse => Stop::Refused,
             () if commands.long => Stop::Length,
@@ -150,7 +150,7 @@ impl Script {
             () => Stop::Done,
         };
         if calls.is_empty() {
-            pieces.push(Piece::Text(text(asked, &commands, &words)));
+            pieces.push(Piece::Text(text(chat, &commands, &words)));
         } else if commands.say_why {
             pieces.push(Piece::Text("I will ask the tool.".to_owned()));
         }
@@ -160,7 +160,7 @@ impl Script {
             () if commands.error_in_stream => Ending::Error,
             () => Ending::Whole,
         };
-        let usage = usage(asked, &pieces, commands.cached);
+        let usage = usage(chat, &pieces, commands.cached);
         Self { pieces, stop, usage, ending, status: commands.status }
     }
 
@@ -183,25 +183,25 @@ impl Script {
 }
 
 /// The calls that the words command or the choice of tools forces; none after results of tools.
-fn calls(asked: &Asked, commands: &Commands, words: &str) -> Vec<Piece> {
-    let forced = match &asked.choice {
+fn calls(chat: &ChatRequest, commands: &Commands, words: &str) -> Vec<Piece> {
+    let forced = match &chat.choice {
         Choice::None => return Vec::new(),
         Choice::Auto => None,
-        Choice::Required => asked.tools.first(),
-        Choice::Named(name) => asked.tools.iter().find(|tool| tool.name == *name),
+        Choice::Required => chat.tools.first(),
+        Choice::Named(name) => chat.tools.iter().find(|tool| tool.name == *name),
     };
-    if asked.tools.is_empty() || words.is_empty() {
+    if chat.tools.is_empty() || words.is_empty() {
         return Vec::new();
     }
-    let most = if asked.parallel { 2 } else { 1 };
+    let most = if chat.parallel { 2 } else { 1 };
     let wanted = commands.calls.max(usize::from(forced.is_some())).min(most);
-    let before = asked.calls().count();
+    let before = chat.calls().count();
     let call = |index: usize| {
-        let tool = match &asked.choice {
+        let tool = match &chat.choice {
             Choice::Named(_) => forced,
-            _ => asked.tools.get(index),
+            _ => chat.tools.get(index),
         };
-        let tool = tool.or(asked.tools.first())?;
+        let tool = tool.or(chat.tools.first())?;
         let arguments = example(&tool.schema, &tool.schema, 0);
         let arguments = if arguments.is_object() { arguments } else { json!({}) };
         Some(Piece::Call { number: before + index + 1, name: tool.name.clone(), arguments })
@@ -209,19 +209,19 @@ fn calls(asked: &Asked, commands: &Commands, words: &str) -> Vec<Piece> {
     (0..wanted).filter_map(call).collect()
 }
 
-fn text(asked: &Asked, commands: &Commands, words: &str) -> String {
+fn text(chat: &ChatRequest, commands: &Commands, words: &str) -> String {
     if commands.refuse {
         return REFUSED.to_owned();
     }
     if commands.describe {
-        return asked.description();
+        return chat.description();
     }
-    match &asked.format {
+    match &chat.format {
         Format::Schema(schema) => return example(schema, schema, 0).to_string(),
         Format::Json => return json!({"said": words}).to_string(),
         Format::Text => {}
     }
-    let results = asked.parts().filter_map(|part| match part {
+    let results = chat.parts().filter_map(|part| match part {
         Part::Result { text, is_error: true, .. } => Some(format!("The tool failed: {text}")),
         Part::Result { text, .. } => Some(format!("The tool said: {text}")),
         _ => None,
@@ -231,25 +231,25 @@ fn text(asked: &Asked, commands: &Commands, words: &str) -> String {
     if said.is_empty() { "You said nothing.".to_owned() } else { said.join(" ") }
 }
 
-fn usage(asked: &Asked, pieces: &[Piece], cached: bool) -> Usage {
+fn usage(chat: &ChatRequest, pieces: &[Piece], cached: bool) -> TokenUsage {
     let (mut output, mut thought) = (0, 0);
     for piece in pieces {
         match piece {
             Piece::Thought(text) => thought += words_of(text).len() as u64,
-            Piece::Secret => thought += 5,
+            Piece::HiddenThinking => thought += 5,
             Piece::Text(text) => output += words_of(text).len() as u64,
             Piece::Call { arguments, .. } => {
                 output += fragments_of(&arguments.to_string()).len() as u64 + 1;
             }
         }
     }
-    let mut usage = Usage { thought, output: output + thought, ..Usage::default() };
+    let mut usage = TokenUsage { thought, output: output + thought, ..TokenUsage::default() };
     if cached {
         usage.cache_read = CACHE_READ;
         usage.cache_write_5m = CACHE_WRITE_5M;
         usage.cache_write_1h = CACHE_WRITE_1H;
     }
-    usage.input = asked.input_tokens() + usage.cache_read + usage.cache_write();
+    usage.input = chat.input_tokens() + usage.cache_read + usage.cache_write();
     usage
 }
 
@@ -330,20 +330,20 @@ pub fn knows_tool(tools: &[Tool], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mock::dialects::asked::Role;
+    use crate::mock::dialects::chat_request::Role;
 
-    fn asked(words: &str) -> Asked {
-        let mut asked = Asked::new("m");
-        asked.push(Role::User, vec![Part::Text(words.to_owned())]);
+    fn chat(words: &str) -> ChatRequest {
+        let mut chat = ChatRequest::new("m");
+        chat.push(Role::User, vec![Part::Text(words.to_owned())]);
         for name in ["first", "second"] {
             let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
-            asked.tools.push(Tool { name: name.into(), description: String::new(), schema });
+            chat.tools.push(Tool { name: name.into(), description: String::new(), schema });
         }
-        asked
+        chat
     }
 
-    fn names(asked: &Asked) -> Vec<String> {
-        Script::of(asked).calls().map(|(number, name, _)| format!("{number}{name}")).collect()
+    fn names(chat: &ChatRequest) -> Vec<String> {
+        Script::of(chat).calls().map(|(number, name, _)| format!("{number}{name}")).collect()
     }
 
     #[test]
@@ -355,36 +355,36 @@ mod tests {
             ("refuse", REFUSED),
         ];
         for (words, text) in cases {
-            let script = Script::of(&asked(words));
+            let script = Script::of(&chat(words));
             assert_eq!(script.pieces, [Piece::Text(text.to_owned())], "{words}");
         }
-        let script = Script::of(&asked("Hello. Think, then call the tools and break."));
+        let script = Script::of(&chat("Hello. Think, then call the tools and break."));
         assert_eq!((script.pieces.len(), script.stop), (3, Stop::Calls));
         assert_eq!(script.ending, Ending::Cut);
         let statuses = [("error 429", Some(429)), ("error 200", None), ("Error 529.", Some(529))];
         for (words, status) in statuses {
-            assert_eq!(Script::of(&asked(words)).status, status, "{words}");
+            assert_eq!(Script::of(&chat(words)).status, status, "{words}");
         }
     }
 
     #[test]
     fn tools_are_called_as_the_choice_allows() {
-        let mut asked = asked("call the tools");
-        assert_eq!(names(&asked), ["1first", "2second"]);
-        asked.parallel = false;
-        assert_eq!(names(&asked), ["1first"]);
-        asked.choice = Choice::Named("second".into());
-        assert_eq!(names(&asked), ["1second"]);
-        asked.choice = Choice::None;
-        assert!(names(&asked).is_empty());
+        let mut chat = chat("call the tools");
+        assert_eq!(names(&chat), ["1first", "2second"]);
+        chat.parallel = false;
+        assert_eq!(names(&chat), ["1first"]);
+        chat.choice = Choice::Named("second".into());
+        assert_eq!(names(&chat), ["1second"]);
+        chat.choice = Choice::None;
+        assert!(names(&chat).is_empty());
         let call = Part::Call { id: "a".into(), name: "first".into(), arguments: json!({}) };
-        asked.push(Role::Assistant, vec![call]);
+        chat.push(Role::Assistant, vec![call]);
         let result = Part::Result { id: "a".into(), text: "7".into(), is_error: false };
-        asked.push(Role::User, vec![result]);
-        asked.choice = Choice::Required;
-        assert_eq!(Script::of(&asked).text().unwrap(), "The tool said: 7");
-        asked.push(Role::User, vec![Part::Text("call the tool".into())]);
-        assert_eq!(names(&asked), ["2first"]);
+        chat.push(Role::User, vec![result]);
+        chat.choice = Choice::Required;
+        assert_eq!(Script::of(&chat).text().unwrap(), "The tool said: 7");
+        chat.push(Role::User, vec![Part::Text("call the tool".into())]);
+        assert_eq!(names(&chat), ["2first"]);
     }
 
     #[test]
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_between_fragments() {
+    fn fragments_keep_all_text() {
         for text in ["", "é", "{\"a\":\"ééééé\"}", "a b  c "] {
             assert_eq!(fragments_of(text).concat(), text);
             assert_eq!(words_of(text).concat(), text);

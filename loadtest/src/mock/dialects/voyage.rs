@@ -46,8 +46,8 @@ pub fn answer(body: &Value) -> Result<Value, Refusal> {
     }
     let entry = |(index, text): (usize, &&str)| {
         let numbers = vector(text, size);
-        let told = if packed.is_some() { json!(base64(&numbers)) } else { json!(numbers) };
-        json!({"object": "embedding", "embedding": told, "index": index})
+        let embedding = if packed.is_some() { json!(base64(&numbers)) } else { json!(numbers) };
+        json!({"object": "embedding", "embedding": embedding, "index": index})
     };
     let counted: u64 = texts.iter().map(|text| tokens(text)).sum();
     let data: Vec<_> = texts.iter().enumerate().map(entry).collect();
@@ -63,8 +63,8 @@ pub fn refuse(refusal: &Refusal) -> Reply {
         Flaw::Type(expected) => format!("The argument '{path}' must be {expected}."),
         Flaw::Rule(rule) => format!("{path}: {rule}"),
         Flaw::Unauthenticated => "Provided API key is invalid.".to_owned(),
-        Flaw::Garbled(_) => "The request body is not valid JSON.".to_owned(),
-        Flaw::Told => format!("The mock was told to answer {}.", refusal.status),
+        Flaw::InvalidJson(_) => "The request body is not valid JSON.".to_owned(),
+        Flaw::Scripted => format!("The mock was told to answer {}.", refusal.status),
     };
     Reply::json(refusal.status, &json!({"detail": detail})).with_retry_after()
 }

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// A half of the lines, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Half {
+pub(crate) enum LineSet {
     /// Every second line, from the first.
     Fit,
     /// Every second line, from the second.
@@ -13,7 +13,7 @@ pub(crate) enum Half {
     All,
 }
 
-impl Half {
+impl LineSet {
     pub(crate) fn of<T>(self, rows: Vec<T>) -> Vec<T> {
         let is_in = |place: usize| match self {
             Self::Fit => place.is_multiple_of(2),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A request for an answer.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Asked {
+pub struct ChatRequest {
     pub model: String,
     #[serde(skip)]
     pub stream: bool,
@@ -101,7 +101,7 @@ pub enum Format {
     Schema(Value),
 }
 
-impl Asked {
+impl ChatRequest {
     pub fn new(model: &str) -> Self {
         Self { model: model.to_owned(), answers: 1, parallel: true, ..Self::default() }
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use ringgate::inference::{EMBEDDERS, Embedding, LocalModel, MODEL_NAME};
 
-pub(crate) struct Meaning {
+pub(crate) struct EmbeddingCache {
     model: LocalModel,
     known: HashMap<String, Embedding>,
 }
 
-impl Meaning {
+impl EmbeddingCache {
     /// Opens the model of `folder`, or that of this checkout, with the embedder `kind` or the one that
     /// would serve here.
     pub(crate) fn open(folder: Option<&Path>, kind: Option<&str>) -> Result<Self> {
