@@ -12,7 +12,7 @@ const COSINE_SAME: f32 = 0.80;
 /// Answers that are farther apart say something else.
 const COSINE_OTHER: f32 = 0.60;
 
-/// True if the answers agree, false if they differ, none where this cannot tell. `cosine` is that of
+/// True if the answers agree, false if they differ, none where that is not known. `cosine` is that of
 /// their embeddings.
 pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool> {
     if normalize(one) == normalize(other) {
@@ -44,7 +44,7 @@ pub(super) fn agree(one: &str, other: &str, cosine: Option<f32>) -> Option<bool>
     }
 }
 
-/// What the first word says, if it is `yes` or `no`.
+/// The answer of the first word, if it is `yes` or `no`.
 fn says_yes(text: &str) -> Option<bool> {
     let first = text.split(|it: char| !it.is_alphabetic()).find(|word| !word.is_empty())?;
     let yes = first.eq_ignore_ascii_case("yes");

@@ -15,13 +15,13 @@ const QUESTION_BYTES: usize = 640;
 pub struct EntryLabels {
     /// Name of the route.
     pub route: Option<Arc<str>>,
-    /// Name of the virtual key that asked first.
+    /// Name of the virtual key of the first request.
     pub key: Option<Arc<str>>,
     /// Namespace that the client named.
     pub namespace: Option<String>,
     /// Name of the provider that answered.
     pub provider: Option<Arc<str>>,
-    /// Model as asked of the provider.
+    /// Model in the request to the provider.
     pub model: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Entry {
     }
 
     /// When the answer named `key`, stored at `stored_at`, is served for the last time: up to a sixteenth
-    /// of its time early, so that answers stored together are not asked for anew together.
+    /// of its time early, so that answers stored together do not expire together.
     #[must_use]
     pub fn expiry(key: &Key, stored_at: Duration, time_to_live: Duration) -> Duration {
         // The low bits choose a segment of the table.

@@ -1,8 +1,8 @@
 //! Keeps wrong answers by meaning rarer than the settings allow.
 //!
 //! Of the answers that a route could serve, one in [`CHECK_EVERY`] is withheld, of its first ones more:
-//! the provider is asked, and the two answers are compared. One that is wrong stands for as many. Weighed like that (Horvitz
-//! and Thompson 1952), the wrong ones tell how many of all look-ups any threshold would answer
+//! the provider is called, and the two answers are compared. One that is wrong stands for as many. Weighed like that (Horvitz
+//! and Thompson 1952), the wrong ones estimate how many of all look-ups any threshold would answer
 //! wrongly. The route's *bar* is the lowest threshold that stays within the limit by two standard
 //! deviations, and never under that of the settings. What is under the bar is withheld each time, so
 //! that a bar that has come to be too high goes down again.
@@ -25,13 +25,13 @@ const CHECK_EVERY_FIRST: u32 = 4;
 /// Answers that are the first.
 const FIRST: u64 = 1_000;
 
-/// Look-ups that a wrong answer counts for; what is older says little of what is asked today.
+/// Look-ups that a wrong answer counts for; older ones say little about today's traffic.
 const WINDOW: u64 = 20_000;
 
 /// Wrong answers that are kept of a route; where there are more, the window is as long as they reach.
 const WRONG_HITS_MAX: usize = 1_000;
 
-/// Look-ups after which a bar is found anew although nothing was wrong.
+/// Look-ups after which the threshold is recomputed although nothing was wrong.
 const UPDATE_EVERY: u64 = 256;
 
 /// What the settings ask for.
@@ -48,7 +48,7 @@ pub struct ErrorLimit {
 pub enum Verdict {
     /// Serve it.
     Serve,
-    /// Ask the provider, compare, and tell [`ErrorController::record`].
+    /// Call the provider, compare, and report to [`ErrorController::record`].
     Verify {
         /// How many answers it stands for.
         weight: u32,
@@ -60,13 +60,13 @@ pub enum Verdict {
 pub struct SampledCheck {
     /// The route.
     pub route: String,
-    /// The name of the question that was asked.
+    /// The key of the question.
     pub asked: Key,
     /// The name of the stored one.
     pub stored: Key,
     /// How alike they are.
     pub cosine: f32,
-    /// As [`Verdict::Verify`] said.
+    /// From [`Verdict::Verify`].
     pub weight: u32,
 }
 
@@ -83,7 +83,7 @@ pub struct ErrorStats {
     pub lookups: u64,
     /// Answers that were withheld to be compared.
     pub withheld: u64,
-    /// Of them, those of which it could be told whether they were right.
+    /// Of them, those that could be compared.
     pub judged: u64,
     /// Of these, those that were wrong.
     pub wrong: u64,
@@ -115,7 +115,7 @@ impl ErrorController {
         self.with(route, |errors| errors.count(limit));
     }
 
-    /// Counts a look-up that found an answer at `cosine`, and says what to do with it.
+    /// Counts a look-up that found an answer at `cosine`, and returns what to do with it.
     #[must_use]
     pub fn decide(&self, route: &str, limit: ErrorLimit, cosine: f32) -> Verdict {
         self.with(route, |errors| {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// A stream of look-ups, of which `found` find something, evenly from 0.80 to 1.00; what is below
-    /// `edge` is wrong in one case of three. Says the share of look-ups that were served, and of those
+    /// `edge` is wrong in one case of three. Returns the share of look-ups that were served, and of those
     /// that were answered wrongly.
     fn stream(controller: &ErrorController, lookups: u32, found: f64, edge: f32) -> (f64, f64) {
         let (mut state, mut served, mut wrong) = (7, 0.0, 0.0);

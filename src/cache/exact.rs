@@ -37,7 +37,7 @@ impl Weighter<Key, Arc<Entry>> for Bytes {
     }
 }
 
-/// What is done about an entry that is gone. The table calls it under its lock, so nothing here asks
+/// What is done about an entry that is gone. The table calls it under its lock, so nothing here calls
 /// the table.
 struct EvictionHooks {
     quotas: Mutex<OwnerQuotas>,
@@ -237,7 +237,7 @@ impl Cache {
         true
     }
 
-    /// Drops the entries that meet `purge`; says how many. Walks all entries: not for a shard.
+    /// Drops the entries that meet `purge`; returns how many. Walks all entries: not for a shard.
     pub fn purge(&self, purge: &Purge, now: Duration) -> u64 {
         let dropped = self.drop_where(|entry| purge.meets(entry, now));
         self.0.hooks.notify(Job::Purge(Box::new(purge.clone()), now));
@@ -250,12 +250,12 @@ impl Cache {
         self.0.hooks.notify(Job::BlockedPair(one, other));
     }
 
-    /// Remembers that an answer was found by meaning, under the trace id its client was told.
+    /// Remembers that an answer was found by meaning, under the trace id that its client received.
     pub fn note_served(&self, owner: Option<&str>, trace_id: &str, served: Served) {
         lock(&self.0.served).note(self.trace(owner, trace_id), served);
     }
 
-    /// The answers of a trace that were found by meaning; asked once more, there are none.
+    /// The answers of a trace that were found by meaning; a second call returns none.
     #[must_use]
     pub fn take_served(&self, owner: Option<&str>, trace_id: &str) -> Vec<Served> {
         lock(&self.0.served).take(&self.trace(owner, trace_id))
@@ -285,7 +285,7 @@ impl Cache {
         self.0.hooks.notify(Job::Observed(observation));
     }
 
-    /// The stored question nearest to `question`, which is asked under the name `asked`. Takes as long
+    /// The stored question nearest to `question`, whose own key is `asked`. Takes as long
     /// as a search takes: not for a shard.
     #[must_use]
     pub fn nearest(
@@ -361,7 +361,7 @@ impl Cache {
         removed.inspect(|(_, entry)| self.gone(key, entry));
     }
 
-    /// Drops the entries for which `condition` holds; says how many.
+    /// Drops the entries for which `condition` holds; returns how many.
     pub(super) fn drop_where(&self, condition: impl Fn(&Entry) -> bool) -> u64 {
         let found = self.entries().filter(|(_, entry)| condition(entry)).map(|(key, _)| key);
         let names: Vec<Key> = found.collect();

@@ -1,4 +1,4 @@
-//! Identical requests in flight: one asks the provider, those behind it share its answer.
+//! Identical requests in flight: the first calls the provider, the others share its response.
 //!
 //! All shards share the flights. A stream's followers get each event as it comes; all others wait for
 //! the end, and find the answer in the cache. Who leads goes on for its followers when its own client
@@ -62,7 +62,7 @@ struct Waiting {
 pub struct AnswerOrigin {
     /// The provider.
     pub provider: Option<Arc<str>>,
-    /// The model that was asked of it.
+    /// The model in the request to the provider.
     pub model: Option<String>,
 }
 
@@ -72,7 +72,7 @@ enum End {
     Broken,
 }
 
-/// The one who asks the provider. When it is dropped, however that comes about, those who wait go
+/// The request that calls the provider. When it is dropped, however that comes about, those who wait go
 /// on.
 pub struct Leader {
     flights: Flights,
@@ -120,7 +120,7 @@ impl Flight {
         wake(woken);
     }
 
-    /// Waits until the followers are as `is_so` says.
+    /// Waits until the followers satisfy `is_so`.
     fn when_followers(
         flight: Arc<Self>,
         is_so: impl Fn(usize) -> bool,

@@ -1,4 +1,4 @@
-//! What the shards and the writer thread of a cache tell each other: changes, and counts.
+//! Messages from the shards to the writer thread of a cache, and the counts it reports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};

@@ -1,7 +1,7 @@
 //! The cache on disk: what was stored is written, and loaded at the next start.
 //!
 //! Stores and removals are appended to one segment; when the files hold twice what memory may, the
-//! living entries are written anew and the old files go. What does not fit onto the disk is dropped
+//! live entries are rewritten and the old files deleted. What does not fit onto the disk is dropped
 //! and counted.
 
 use std::fs::{self, File};

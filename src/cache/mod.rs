@@ -5,7 +5,7 @@
 //! crosses its partition; only what the caller has found whole and successful is in here; memory stays
 //! under a bound. One cache serves all shards: a look-up takes a lock of one of many segments for some
 //! tens of nanoseconds and never waits for I/O. A thread keeps the stored questions in their index, and
-//! with a folder the entries on disk. Time is told by the caller. Absent: the network, the settings of
+//! with a folder the entries on disk. The caller passes the time. Absent: the network, the settings of
 //! routes, and what an answer means.
 
 mod agreement;

@@ -1,16 +1,16 @@
 //! Wordings of a question that nobody could mean differently: the normalized-exact tier.
 //!
-//! Case is kept where it may tell names and acronyms from words (`US`, `Polish`), spacing where it may
+//! Case is kept where it may distinguish names and acronyms from words (`US`, `Polish`), spacing where it may
 //! be code or a quotation. What more there is to forgive is the semantic tier's business.
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::profile::read_given;
 
-/// Said before a question, if a comma, an exclamation mark or a full stop follows.
+/// Phrases before a question, if a comma, an exclamation mark or a full stop follows.
 const GREETINGS: [&str; 5] = ["hi", "hello", "hey", "hi there", "hello there"];
 
-/// Said after a sentence.
+/// Phrases after a sentence.
 const THANKS: [&str; 4] = ["thanks", "thank you", "many thanks", "thanks a lot"];
 
 /// The question without what does not change its answer: Unicode forms of one letter, runs of spaces,
@@ -18,7 +18,7 @@ const THANKS: [&str; 4] = ["thanks", "thank you", "many thanks", "thanks a lot"]
 #[must_use]
 pub fn normalize(text: &str) -> String {
     let given = read_given(text);
-    // Text to work on is meant to the letter, space and mark.
+    // Text to work on is taken literally, spaces and marks included.
     if given.is_task || given.text.is_some() {
         return text.to_owned();
     }

@@ -1,7 +1,7 @@
 //! The share of the cache of each owner: beyond it, its new entries push out its own old ones.
 //!
-//! The table's policy keeps what is asked for often, but a flood of new entries would still flush what
-//! others have stored and not yet asked for again. So while the cache is full, an owner that holds
+//! The table's policy keeps entries that are hit often, but a flood of new entries would still flush what
+//! others have stored and not yet hit. So while the cache is full, an owner that holds
 //! more than its part makes its own room.
 
 use std::collections::{HashMap, VecDeque};
@@ -51,7 +51,7 @@ impl OwnerQuotas {
     }
 
     /// The name of an entry that `owner` has to give up for one of `bytes` in a cache that holds
-    /// `bytes_now` of `bytes_max`: its oldest. It may be gone already; then the caller asks again.
+    /// `bytes_now` of `bytes_max`: its oldest. It may be gone already; then the caller tries the next.
     pub(super) fn evict_oldest(
         &mut self,
         owner: &Owner,

@@ -5,7 +5,7 @@
 //! compared without their texts. Making one reads at most [`TEXT_BYTES_MAX`] bytes and keeps at most
 //! [`WORDS_MAX`] words; a text that has more is marked cut, and a cut profile matches nothing.
 //!
-//! English is understood, and no other language: a profile says if its text is foreign.
+//! English is understood, and no other language: a profile marks text in another.
 //!
 //! A stored profile is only as good as the tables it was made with: see [`version`].
 
@@ -161,7 +161,7 @@ impl Profile {
         self.scripts
     }
 
-    /// What kind of answer is asked for.
+    /// The kind of answer that the question expects.
     #[must_use]
     pub fn question(&self) -> QuestionKind {
         self.question

@@ -17,13 +17,13 @@ use super::verifier::{Assessment, Decision, MatchPolicy, assess};
 use super::{Entry, Key};
 use crate::inference::{DIMENSIONS, Kernels};
 
-/// Stored questions that are looked at for one that is asked.
+/// Stored questions that are compared with a new one.
 const CANDIDATES: usize = 4;
 
 /// Pairs that are kept from matching, at most; the oldest are forgotten.
 const BLOCKED_PAIRS_MAX: usize = 65_536;
 
-/// A stored question near the one that was asked.
+/// A stored question near a new one.
 #[derive(Clone, Debug)]
 pub struct Neighbor {
     /// Its entry's name.
@@ -210,7 +210,7 @@ fn ordered(one: Key, other: Key) -> (Key, Key) {
 }
 
 /// A panic cannot have left a partition half changed in a way that serves a wrong answer: what an
-/// item says is checked against the table of answers.
+/// item holds is checked against the table of answers.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -34,7 +34,7 @@ const TIME_TO_LIVE: Duration = Duration::from_mins(30);
 /// One answer, and what it answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredResponse {
-    /// The id of the answer before it in the conversation, as the client told it.
+    /// The id of the answer before it in the conversation, as the client sent it.
     pub previous: Option<String>,
     /// JSON of the request's `input`.
     pub input: Bytes,

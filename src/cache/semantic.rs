@@ -1,7 +1,7 @@
 //! The semantic tier: a text becomes a vector on an embedder thread, and the search for a stored
 //! question of the same meaning happens there too.
 //!
-//! The model is opened when a route or a request first asks for it. Until it is ready, and where there
+//! The model is opened when a route or a request first needs it. Until it is ready, and where there
 //! is none, look-ups are refused and the caller goes on without.
 
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use crate::inference::{
 /// of `semantic_cache.timeout_ms`; more would wait in vain.
 const QUEUE_PER_THREAD: usize = 32;
 
-/// Tokens of a question, at most: 64 of its own. What is longer has more in it than one vector tells,
+/// Tokens of a question, at most: 64 of its own. What is longer holds more than one vector can represent,
 /// and takes longer than others should wait for.
 const QUESTION_TOKENS_MAX: usize = 66;
 
@@ -100,7 +100,7 @@ impl Semantic {
         }))
     }
 
-    /// Opens the model and starts the embedder threads, on a thread of its own. Says on standard error
+    /// Opens the model and starts the embedder threads, on a thread of its own. Reports on standard error
     /// what came of it.
     pub fn start(&self) {
         if self.0.is_starting.swap(true, Ordering::AcqRel) {
@@ -161,7 +161,7 @@ impl Semantic {
         }
     }
 
-    /// `on`, `starting`, or `off` where there is no model or nobody has asked yet.
+    /// `on`, `starting`, or `off` where there is no model or nothing has needed it yet.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match self.0.pool.get() {
@@ -202,7 +202,7 @@ impl Semantic {
     }
 
     /// Finds out whether the two answers to a question, the stored and the fresh one, say the same, and
-    /// tells those who are after it. Never waits; where the embedder threads are busy it stays unknown.
+    /// informs the waiting followers. Never waits; where the embedder threads are busy it stays unknown.
     pub fn compare(&self, report: ComparisonReport, answers: Option<(String, String)>) {
         let cache = self.0.cache.clone();
         let Some((stored, fresh)) = answers else { return report.end(&cache, None) };

@@ -15,7 +15,7 @@ const ANSWERS_MAX: usize = 16;
 /// An answer that was found by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// The name the question that was asked would have had.
+    /// The key that the question would have had.
     pub asked: Key,
     /// The name of the entry that answered it.
     pub entry: Key,

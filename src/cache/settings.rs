@@ -40,7 +40,7 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    /// The bounds that are meant; a relative path starts at `directory`.
+    /// The checked bounds; a relative path starts at `directory`.
     #[must_use]
     pub fn check(self, directory: &Path) -> CacheLimits {
         let folder = (!self.dir.is_empty()).then(|| directory.join(self.dir));
@@ -140,7 +140,7 @@ impl Default for SemanticSettings {
 }
 
 impl SemanticSettings {
-    /// What is meant, a relative path starting at `directory`; problems are told.
+    /// The checked settings, a relative path starting at `directory`; problems are reported.
     pub fn check(self, directory: &Path, diagnostics: &mut Diagnostics) -> Option<SemanticLimits> {
         let path = "semantic_cache.mode";
         let mode = match self.mode.as_str() {

@@ -18,7 +18,7 @@ pub(super) const SHADOW_FILE: &str = "shadow.jsonl";
 /// The one before it.
 pub(super) const SHADOW_FILE_OLD: &str = "shadow.1.jsonl";
 
-/// Thresholds that a report tells of.
+/// Thresholds that a report lists.
 const THRESHOLDS: [f32; 7] = [0.80, 0.85, 0.88, 0.90, 0.92, 0.95, 0.97];
 
 /// One look-up whose real answer has come.
@@ -41,7 +41,7 @@ pub struct Observation {
     pub would_hit: bool,
     /// Why not.
     pub refusal: Option<String>,
-    /// Whether the stored answer says what the real one says; none where that is not known.
+    /// Whether the stored and the real answer agree; none where that is not known.
     pub agreed: Option<bool>,
     /// Tokens of the real answer's prompt.
     pub input_tokens: u64,

@@ -1,4 +1,4 @@
-//! Does a question stand alone, so that its answer needs nothing that was said before it?
+//! Does a question stand alone, so that its answer needs nothing of the conversation before it?
 //!
 //! Strict on purpose: of 120 pairs of conversations with another answer, turns that pass it and were
 //! found the same had one wrong answer.
@@ -66,7 +66,7 @@ const ORDERS: &[&str] = &[
 ];
 
 /// True if the text is an English question with a question word, auxiliary or order first and at least
-/// four words of matter, and names no person, place in an order or thing that was spoken of.
+/// four words of matter, and names no person, place in an order or thing mentioned before.
 #[must_use]
 pub fn stands_alone(text: &str) -> bool {
     let profile = Profile::of(text);

@@ -111,7 +111,7 @@ fn is_name(word: &str) -> bool {
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let has_letter = word.contains(char::is_alphabetic);
     if has_digit {
-        // Ten o'clock and 10am are told by their numbers.
+        // Ten o'clock and 10am are distinguished by their numbers.
         return has_letter && word.len() > 4
             || word.len() > 6
             || word.contains(['-', '_', '#', '@']);

@@ -1,7 +1,7 @@
 //! How likely two near questions have the same answer, and what is done about it.
 //!
 //! A logistic model over the cosine and what the guards' comparison counts. Its weights lie beside
-//! this file with a card that says what they were fitted on; `bench/fit-verifier` makes them anew.
+//! this file with a card that says what they were fitted on; `bench/fit-verifier` fits them again.
 //! The model never serves what a guard refuses or what lies under the cosine's floor.
 
 use std::sync::LazyLock;
@@ -12,8 +12,8 @@ use super::comparison::Comparison;
 use super::guards::{GUARDS, GuardName, first_after};
 
 /// What the model looks at, in the order of [`features`]. The last are guards, without the two that
-/// look at the shape of a pair and not at a meaning: those speak against as many right pairs as wrong
-/// ones, and what a guard refuses is not served whatever the model says.
+/// look at the shape of a pair and not at a meaning: those count against as many right pairs as wrong
+/// ones, and what a guard refuses is not served whatever the model predicts.
 pub const FEATURES: [&str; 16] = [
     "cosine",
     "distance_log",
@@ -49,7 +49,7 @@ pub enum Refusal {
     Far,
     /// A guard fired.
     Guard(GuardName),
-    /// The model finds it less likely to be right than its setting asks for.
+    /// The model finds it less likely to be right than its setting requires.
     Unlikely,
     /// Somebody found the answer of the one wrong for the other.
     Blocked,
@@ -110,14 +110,14 @@ pub struct Assessment {
     pub cosine: f32,
     /// The guard that fires, if one does.
     pub guard: Option<GuardName>,
-    /// The probability that they have the same answer, as far as the model tells, 0 to 1.
+    /// The probability that they have the same answer, as the model predicts it, 0 to 1.
     pub probability: f32,
     /// True if all words of one are words of the other, and some are misspelled.
     pub is_misspelled: bool,
 }
 
 /// Cosine from which a misspelled question is served: a tokenizer makes other pieces of a misspelled
-/// word, which moves the vector far although nothing else is said.
+/// word, which moves the vector far although the meaning is the same.
 const MISSPELLED_MIN: f32 = 0.70;
 
 impl Assessment {

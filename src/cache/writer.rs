@@ -1,6 +1,6 @@
 //! The thread behind the cache: it keeps the stored questions in the index, and the entries on disk.
 //!
-//! Shards tell it what they did and go on. What does not fit into its queue, or onto the disk, is
+//! Shards queue what they did and go on. What does not fit into its queue, or onto the disk, is
 //! dropped and counted: the answers in memory do not depend on it.
 
 use std::io;
@@ -34,7 +34,7 @@ pub struct CacheWriter {
 }
 
 impl CacheWriter {
-    /// Starts the thread: it loads what is on disk into `cache`, then does what it is told.
+    /// Starts the thread: it loads what is on disk into `cache`, then works off its queue.
     fn start(cache: Cache, journal: Option<Journal>, now: Duration) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_JOBS);
         cache.counts().loading.store(journal.is_some(), Ordering::Release);
@@ -120,7 +120,7 @@ impl WriterThread {
         }
     }
 
-    /// Takes a job and those behind it that fit into one write; true if one of them says stop.
+    /// Takes a job and those behind it that fit into one write; true if one of them is the stop.
     fn take_with_others(&mut self, job: Job, queue: &Receiver<Job>) -> bool {
         let mut next = Some(job);
         while let Some(job) = next {
@@ -160,7 +160,7 @@ impl WriterThread {
                 self.cache.drop_where(meets);
                 self.sweep();
                 if let Some(journal) = &mut self.journal {
-                    // Files are not searched for what they hold; they are written anew.
+                    // Files are not searched for what they hold; they are rewritten.
                     journal.compact(&self.cache);
                 }
             }

@@ -10,11 +10,11 @@ pub struct Answer {
     pub id: String,
     /// The model that answered, as the provider names it.
     pub model: String,
-    /// When, in seconds of Unix time, where the provider tells.
+    /// When, in seconds of Unix time, where the provider reports it.
     pub created: Option<u64>,
-    /// The answers; one unless more were asked for.
+    /// The answers; one unless more were requested.
     pub choices: Vec<Choice>,
-    /// What it used, where the provider tells.
+    /// What it used, where the provider reports it.
     pub usage: Option<Usage>,
     /// The class of service it was given, in the vendor's words.
     pub service_tier: Option<String>,
@@ -25,11 +25,11 @@ pub struct Answer {
 /// One of the answers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
-    /// What the model says, in order.
+    /// The parts of the answer, in order.
     pub parts: Vec<Part>,
     /// Why it ended.
     pub stop: StopReason,
-    /// How likely each token was, if that was asked for.
+    /// How likely each token was, if that was requested.
     pub logprobs: Vec<TokenLogprob>,
 }
 
@@ -64,7 +64,7 @@ pub struct TokenLogprob {
     pub top: Vec<(String, f64)>,
 }
 
-/// An error of a provider or of the gateway, as all dialects can tell it.
+/// An error of a provider or of the gateway, as all dialects can express it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// HTTP status.

@@ -22,9 +22,9 @@ pub struct AnswerOutline {
     pub usage: Option<Usage>,
     /// The model that answered, as the provider names it.
     pub model: Option<String>,
-    /// It tells an error and no answer, whatever the status said: see [`is_error_answer`].
+    /// It is an error and no answer, whatever the status was: see [`is_error_answer`].
     pub is_error: bool,
-    /// The tier that the vendor says it used.
+    /// The tier that the vendor reports.
     pub tier: Option<Tier>,
     /// Its `service_tier` is a word that OpenAI's answers do not have.
     pub has_foreign_tier: bool,
@@ -63,7 +63,7 @@ impl AnswerOutline {
     }
 }
 
-/// True for a whole answer that tells an error, in any dialect: an `error`, choices that are null or one
+/// True for a whole answer that is an error, in any dialect: an `error`, choices that are null or one
 /// of which failed, a `status` of `failed` or `cancelled`, a `type` or `object` of `error`, Amazon's
 /// `__type`, or a message alone.
 #[must_use]
@@ -73,7 +73,7 @@ pub fn is_error_answer(root: Node<'_>) -> bool {
     signs.is_error()
 }
 
-/// True for the data of a stream's event that tells an error, in any dialect. Choices may be null there:
+/// True for the data of a stream's event that is an error, in any dialect. Choices may be null there:
 /// some providers report usage so.
 #[must_use]
 pub fn is_error_event(root: Node<'_>) -> bool {
@@ -116,7 +116,7 @@ impl ErrorSigns {
     }
 }
 
-/// True for a member of an answer or event that tells an error.
+/// True for a member of an answer or event that reports an error.
 fn tells_error(key: &str, value: &Value<'_, '_>) -> bool {
     match key {
         "error" => is_filled(value) || value.as_bool() == Some(true),
@@ -129,13 +129,13 @@ fn tells_error(key: &str, value: &Value<'_, '_>) -> bool {
     }
 }
 
-/// True if one of the choices ended with an error, which relays tell there.
+/// True if one of the choices ended with an error, which relays report there.
 fn has_failed_choice(choices: &Value<'_, '_>) -> bool {
     choices.as_array().is_some_and(|choices| choices.iter().any(|choice| is_failed_choice(&choice)))
 }
 
-/// True for a `finish_reason` that tells a failure: OpenRouter's and Mistral's, GLM's, that of servers
-/// which were told to give up (vLLM, SGLang).
+/// True for a `finish_reason` that means a failure: OpenRouter's and Mistral's, GLM's, that of servers
+/// which aborted (vLLM, SGLang).
 fn is_failure(finish_reason: &str) -> bool {
     matches!(finish_reason, "error" | "network_error" | "abort")
 }
@@ -163,7 +163,7 @@ pub struct ChunkOutline {
     pub is_begun: bool,
     /// The stream failed after its status was sent: see [`is_error_event`].
     pub is_error: bool,
-    /// The tier that the vendor says it used.
+    /// The tier that the vendor reports.
     pub tier: Option<Tier>,
 }
 
@@ -201,7 +201,7 @@ impl ChunkOutline {
     }
 }
 
-/// The tier in an object: OpenAI tells it in the answer, Anthropic in the usage.
+/// The tier in an object: OpenAI reports it in the answer, Anthropic in the usage.
 fn tier_beside(object: &Value<'_, '_>) -> Option<Tier> {
     object.get("service_tier")?.as_str().map(Tier::of_answer)
 }

@@ -1,7 +1,7 @@
 //! The catalog: what is known of the models of each vendor, built in and as the operator has it.
 //!
 //! The built-in part is `models/catalogue.json`, which `scripts/make-catalogue` makes. It is read
-//! once, when first asked for: names and texts stay slices of the program's own image, so a card
+//! once, when first needed: names and texts stay slices of the program's own image, so a card
 //! costs its prices and little more. Vendors go by the slugs of their presets. No name is trusted:
 //! one that nobody has written down is looked for under the names that it may stand for, and what
 //! is not found is unknown, not free.
@@ -28,7 +28,7 @@ use read::{BuiltIn, Vendor};
 /// Longest name of a model that is looked for, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Read when first asked for: 7 ms and 5 MiB (Zen 4, one core), so not by a request.
+/// Read when first needed: 7 ms and 5 MiB (Zen 4, one core), so not by a request.
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
     read::built_in(include_str!("../../models/catalogue.json"))
         .expect("a test reads the built-in file")

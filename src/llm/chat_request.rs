@@ -58,7 +58,7 @@ pub struct ChatRequest {
     /// The member that points to something which the provider keeps, such as an earlier answer. Only
     /// a provider of the request's own dialect can know it.
     pub needs_state: Option<String>,
-    /// The dialect it came in, told by those whose defaults are not the usual ones: what the request
+    /// The dialect it came in, set by those whose defaults are not the usual ones: what the request
     /// leaves out means what it means there.
     pub origin: Option<Dialect>,
     /// Members of the request that its dialect alone knows, by name. One that stands inside of another
@@ -165,10 +165,10 @@ pub enum Format {
     },
 }
 
-/// How much the model thinks, in whichever of the two ways the dialect says it.
+/// How much the model thinks, in whichever of the two ways the dialect has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReasoningSettings {
-    /// It shall not think at all.
+    /// It does not think at all.
     pub is_off: bool,
     /// OpenAI's scale: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`.
     pub effort: Option<String>,
@@ -194,7 +194,7 @@ const EFFORTS: [(&str, u64); 6] = [
 ];
 
 impl ReasoningSettings {
-    /// The bound of tokens, told or taken from the effort.
+    /// The bound of tokens, given or derived from the effort.
     #[must_use]
     pub fn budget_tokens(&self) -> Option<u64> {
         let named = |effort: &String| {
@@ -203,7 +203,7 @@ impl ReasoningSettings {
         self.tokens_max.or_else(|| self.effort.as_ref().and_then(named))
     }
 
-    /// The effort, told or taken from the bound of tokens.
+    /// The effort, given or derived from the bound of tokens.
     #[must_use]
     pub fn effort_name(&self) -> Option<&str> {
         if self.is_off {

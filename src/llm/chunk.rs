@@ -57,7 +57,7 @@ pub enum Chunk {
         /// Why.
         reason: StopReason,
     },
-    /// Counts so far; the last report wins where it says something.
+    /// Counts so far; the last report wins where it has a value.
     Usage(Usage),
     /// A keep-alive.
     Ping,
@@ -220,7 +220,7 @@ pub fn chunks_of(answer: &Answer) -> Vec<Chunk> {
     chunks
 }
 
-/// As [`chunks_of`], with what was used also at the begin, where some dialects tell it.
+/// As [`chunks_of`], with what was used also at the begin, where some dialects report it.
 #[must_use]
 pub fn chunks_of_known(answer: &Answer) -> Vec<Chunk> {
     let mut chunks = chunks_of(answer);

@@ -1,7 +1,7 @@
 //! What a turn of a conversation, or an answer, is made of: the parts that every dialect's content is
 //! read into and written from.
 //!
-//! A part says what the dialects can say, not how one of them says it. What only its own dialect
+//! A part holds what the dialects can express, not how one of them writes it. What only its own dialect
 //! understands stays as it came, in [`Content::Raw`], and goes back to that dialect alone.
 
 use super::base64::{decode_base64, encode_base64};
@@ -11,15 +11,15 @@ use super::json::Json;
 /// One turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turn {
-    /// Who speaks.
+    /// The author of a turn.
     pub role: Role,
     /// OpenAI's name of the speaker.
     pub name: Option<String>,
-    /// What is said, in order. Tool results are parts of a turn of [`Role::Tool`].
+    /// The parts, in order. Tool results are parts of a turn of [`Role::Tool`].
     pub parts: Vec<Part>,
 }
 
-/// Who speaks.
+/// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The operator of the application.
@@ -37,9 +37,9 @@ pub enum Role {
 /// One part of a turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// What it says.
+    /// Its content.
     pub content: Content,
-    /// The provider is asked to cache the prompt up to and with this part.
+    /// The provider is to cache the prompt up to and with this part.
     pub cache: Option<CachePoint>,
 }
 
@@ -52,7 +52,7 @@ pub enum CachePoint {
     Hour,
 }
 
-/// What a part says.
+/// The content of a part.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// Words.
@@ -65,7 +65,7 @@ pub enum Content {
     Video(Media),
     /// A document, such as a PDF.
     File(File),
-    /// The model asks for a tool.
+    /// The model calls a tool.
     ToolCall(ToolCall),
     /// What a tool gave.
     ToolResult(ToolResult),
@@ -95,7 +95,7 @@ pub struct Citation {
     pub url: Option<String>,
     /// Title of the source.
     pub title: Option<String>,
-    /// What the source says.
+    /// The text of the source.
     pub quote: Option<String>,
     /// The whole citation as its dialect wrote it.
     pub original: Option<DialectJson>,
@@ -137,9 +137,9 @@ pub struct File {
     pub media: Media,
     /// Its name or title.
     pub name: Option<String>,
-    /// What the model is told about it, which it does not cite.
+    /// Context for the model, which it does not cite.
     pub context: Option<String>,
-    /// The model shall cite it.
+    /// The model is to cite it.
     pub with_citations: bool,
 }
 
@@ -161,7 +161,7 @@ pub struct ToolCall {
 pub struct ToolResult {
     /// Id of the call.
     pub id: String,
-    /// Name of the tool, where the dialect tells it.
+    /// Name of the tool, where the dialect has it.
     pub name: Option<String>,
     /// Its words, pictures or documents.
     pub parts: Vec<Part>,
@@ -205,7 +205,7 @@ const MARK: char = '#';
 
 impl Signature {
     /// Reads a signature that came in `dialect`. One that was given to a client of another dialect
-    /// says whose it is.
+    /// names its dialect.
     #[must_use]
     pub fn read(dialect: Dialect, text: &str) -> Self {
         let marked = text.split_once(MARK);
@@ -214,7 +214,7 @@ impl Signature {
         Self { dialect, text: text.to_owned() }
     }
 
-    /// The text for a client that speaks `dialect`, from which [`Signature::read`] makes the same again.
+    /// The text for a client of `dialect`, from which [`Signature::read`] makes the same again.
     #[must_use]
     pub fn write(&self, dialect: Dialect) -> std::borrow::Cow<'_, str> {
         if self.dialect == dialect {
@@ -223,7 +223,7 @@ impl Signature {
         format!("{}{MARK}{}", self.dialect.name(), self.text).into()
     }
 
-    /// The text for a provider that speaks `dialect`: nothing unless it is its own.
+    /// The text for a provider of `dialect`: nothing unless it is its own.
     #[must_use]
     pub fn for_provider(&self, dialect: Dialect) -> Option<&str> {
         (self.dialect == dialect).then_some(self.text.as_str())
@@ -243,7 +243,7 @@ impl Part {
         Self::new(Content::Text(Text { text: text.to_owned(), citations: Vec::new() }))
     }
 
-    /// The words, if it says nothing else.
+    /// The text, if there is nothing else.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match &self.content {

@@ -33,7 +33,7 @@ struct TextPart<'a> {
     text: &'a RawValue,
 }
 
-/// A turn before the last, as far as it tells whether tools were used.
+/// A turn before the last, as far as it shows whether tools were used.
 #[derive(Deserialize)]
 struct Turn<'a> {
     #[serde(borrow)]

@@ -6,7 +6,7 @@
 //! so the bracket is chosen once, by all of the input, cached tokens included.
 //!
 //! Anthropic multiplies the prices of all tokens for its fast mode and for inference in the United
-//! States only; the card tells the factors, and a sum that they break rounds up to a pico-dollar.
+//! States only; the card has the factors, and a sum that they break rounds up to a pico-dollar.
 
 use super::catalog::{Factor, ModelCard};
 use super::price::{PicoUsd, RateKind, Tier};
@@ -15,7 +15,7 @@ use super::usage::Usage;
 /// On what terms a call was served.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct PricingTerms {
-    /// The tier that the vendor says it used, or that was asked for where it says nothing.
+    /// The tier that the vendor reports, or the requested one where it reports none.
     pub tier: Tier,
     /// When the call was made, in seconds since 1970, for vendors whose prices follow the hour.
     pub at_unix_s: u64,
@@ -26,7 +26,7 @@ pub struct PricingTerms {
 ///
 /// A part that the model has no price of its own for is billed as what it is a part of: tokens of a
 /// cache, of sound or of pictures as input, reasoning as output. Only writes that live an hour are
-/// not billed as shorter ones, since whoever asks for both asks a different price.
+/// not billed as shorter ones, since both together have a different price.
 #[must_use]
 pub fn cost(usage: &Usage, card: &ModelCard, terms: PricingTerms) -> Option<PicoUsd> {
     if usage.has_other_models {

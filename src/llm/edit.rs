@@ -54,7 +54,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Appends the member this edit adds where its key is absent; says if it did.
+    /// Appends the member this edit adds where its key is absent; true if it did.
     fn append(&self, comma: bool, out: &mut Vec<u8>) -> bool {
         let (Self::Set { key, json } | Self::Default { key, json }) = self else { return false };
         if comma {

@@ -61,7 +61,7 @@ pub enum Purpose {
     Similarity,
     /// To find what answers this question.
     Question,
-    /// To find what speaks for or against this claim.
+    /// To find evidence for or against this claim.
     Fact,
     /// To find code with.
     CodeQuery,
@@ -70,13 +70,13 @@ pub enum Purpose {
 /// The vectors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmbeddingsAnswer {
-    /// The provider's id for it; empty where it tells none.
+    /// The provider's id for it; empty where it sends none.
     pub id: String,
-    /// The model that answered, as the provider names it; empty where it does not tell.
+    /// The model that answered, as the provider names it; empty where it sends none.
     pub model: String,
     /// One for each input, in the order of the inputs.
     pub vectors: Vec<Vec<f64>>,
-    /// What it used, where the provider tells.
+    /// Its usage, where the provider reports it.
     pub usage: Option<Usage>,
 }
 
@@ -92,7 +92,7 @@ impl EmbeddingsRequest {
 }
 
 impl EmbeddingsAnswer {
-    /// The answer to a request from those to its parts, in their order. Usage is told if all told it.
+    /// The answer to a request from those to its parts, in their order. Usage is set if all responses have it.
     #[must_use]
     pub fn joined(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut parts = parts.into_iter();

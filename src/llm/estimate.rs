@@ -83,7 +83,7 @@ fn image_tokens(image: &Image) -> u64 {
     })
 }
 
-/// Width and height in pixels, told by the first bytes of a PNG (section 11.2.2 of its
+/// Width and height in pixels, from the first bytes of a PNG (section 11.2.2 of its
 /// specification) or a GIF (section 18 of GIF89a). In other formats they may be anywhere.
 fn image_size(base64: &str) -> Option<(u32, u32)> {
     let head = base64.get(..PICTURE_HEAD_BYTES / 3 * 4)?;

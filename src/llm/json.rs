@@ -126,7 +126,7 @@ impl ObjectWriter<'_> {
         self.key(key).extend_from_slice(if value { b"true" } else { b"false" });
     }
 
-    /// True or false, where it is said.
+    /// True or false, where it is there.
     pub fn optional_flag(&mut self, key: &str, value: Option<bool>) {
         if let Some(value) = value {
             self.flag(key, value);

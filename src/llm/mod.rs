@@ -1,6 +1,6 @@
-//! What the gateway knows of the JSON that clients and providers speak, in two forms.
+//! What the gateway knows of the JSON that clients and providers exchange, in two forms.
 //!
-//! The outline: one pass over a body tells what the line needs, and edits are spliced into the
+//! The outline: one pass over a body finds what the pipeline needs, and edits are spliced into the
 //! original bytes. The body itself is never changed or re-serialized, so that what the gateway has no
 //! opinion on (order, spacing, number formats, unknown members) reaches the other side byte for byte.
 //!

@@ -1,4 +1,4 @@
-//! What a model and its vendor accept of a request, beyond what the dialect says: one table for all
+//! What a model and its vendor accept of a request, beyond the dialect itself: one table for all
 //! dialects, `models/rules.toml`, to which an operator may add.
 
 mod forms;
@@ -210,7 +210,7 @@ pub struct ModelRule {
     /// Smallest thinking budget in tokens, for a model that takes a budget and cannot turn thinking off.
     pub thinking_tokens_min: Option<u64>,
     /// True for models of Anthropic's that can be held to think between calls of tools only, which is
-    /// asked for where the client wants no thoughts.
+    /// requested where the client wants no thinking.
     pub thinks_between_tools: Option<bool>,
     /// The name under which these models take the bound of an answer in chat completions. The other
     /// name is changed to it, in requests that are forwarded as they are, too.
@@ -219,9 +219,9 @@ pub struct ModelRule {
     pub max_tokens_min: Option<u64>,
     /// The member that holds the seed in chat completions, where it is not `seed`.
     pub seed_name: Option<String>,
-    /// Members of the body that turn thinking on where the client asks for it.
+    /// Members of the body that turn thinking on where the client requests it.
     pub thinking_on: Option<BTreeMap<String, serde_json::Value>>,
-    /// Members of the body that turn thinking off where the client asks for that.
+    /// Members of the body that turn thinking off where the client requests that.
     pub thinking_off: Option<BTreeMap<String, serde_json::Value>>,
     /// What becomes of thoughts of earlier turns: `refused` leaves them out, `required` puts a space
     /// in their place where a conversation with calls lacks them, `unsigned` sends those of others to
@@ -261,7 +261,7 @@ pub struct ModelRule {
 }
 
 impl ModelRule {
-    /// Tells what of a rule of the settings cannot be; `path` is the rule's.
+    /// Reports what of a rule of the settings cannot be; `path` is the rule's.
     pub fn check(&self, path: &str, diagnostics: &mut Diagnostics) {
         if let Some(name) = &self.seed_name
             && (name.is_empty() || name.len() > 64)
@@ -373,7 +373,7 @@ impl ModelRules {
         responses_for_tools: None,
     };
 
-    /// True if the model thinks, as far as the request tells.
+    /// True if the request has the model think, as far as is known.
     #[must_use]
     pub fn thinks(&self, reasoning: Option<&ReasoningSettings>) -> bool {
         match reasoning.and_then(ReasoningSettings::effort_name) {
@@ -396,7 +396,7 @@ impl ModelRules {
             || self.refuses_at_most_effort.contains(&setting) && is_most()
     }
 
-    /// Those of `settings` that are refused whatever the request says.
+    /// Those of `settings` that are refused whatever the request is.
     #[must_use]
     pub fn always_refuses(&self, setting: RefusedSetting) -> bool {
         self.refuses.contains(&setting)
@@ -408,7 +408,7 @@ impl ModelRules {
         self.refuses_together.contains(&one) && self.refuses_together.contains(&other)
     }
 
-    /// The least effort of a model that cannot be told not to think; None for all others.
+    /// The least effort of a model whose thinking cannot be turned off; None for all others.
     #[must_use]
     pub fn least_effort(&self) -> Option<&str> {
         self.efforts.first().map(String::as_str).filter(|least| *least != "none")
@@ -421,7 +421,7 @@ impl ModelRules {
         nearest(&self.efforts, effort)
     }
 
-    /// The same for a model that is told not to think.
+    /// The same for a model whose thinking is turned off.
     #[must_use]
     pub fn nearest_effort_without_thinking<'e>(&'e self, effort: &'e str) -> (&'e str, bool) {
         nearest(&self.efforts_without_thinking, effort)

@@ -1,4 +1,4 @@
-//! A value of a parsed document, and what a dialect asks of it.
+//! A value of a parsed document, and how a dialect reads it.
 //!
 //! Two manners: what a client sends is checked (`expect_…`, and the `…_at` built on it), and a wrong
 //! type is an error that names the path to it; what a provider sends is taken as far as it goes
@@ -35,7 +35,7 @@ impl Malformed {
     }
 }
 
-/// Tells an error where it happened, on its way up.
+/// Adds to an error where it happened, on its way up.
 pub trait Within<T> {
     /// Inside the member `key`.
     fn within(self, key: &str) -> Result<T, Malformed>;

@@ -30,7 +30,7 @@ pub fn may_carry_error(data: &[u8]) -> bool {
     has(data, &ERROR, |begin, end| is_member(data, end) || is_kind(data, begin))
 }
 
-/// True if the string `name` stands in `data` from a `begin` to an `end` that are meant. Most events
+/// True if the string `name` stands in `data` from a `begin` to an `end` that match. Most events
 /// have none, and a first look costs less than an iterator over all.
 fn has(data: &[u8], name: &Finder<'_>, is_meant: impl Fn(usize, usize) -> bool) -> bool {
     let mut from = 0;

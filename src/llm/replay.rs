@@ -17,7 +17,7 @@ const CHOICES_MAX: usize = 16;
 /// that this is some 20,000 tokens.
 const ACCUMULATED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The reason to end that says the answer is whole.
+/// The finish reason of a complete answer.
 const STOP: &str = "stop";
 
 /// A whole answer, or one event of a stream: the two differ in `object` and in what a choice has.
@@ -60,7 +60,7 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-/// True for nothing, said in one of the ways that providers have for it.
+/// True for an absent value, in one of the ways that providers write it.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -153,7 +153,7 @@ impl StreamAccumulator {
         self.first.usage = usage;
     }
 
-    /// False if it says what cannot be stored.
+    /// False if it holds what cannot be stored.
     fn take_choice(&mut self, choice: Choice) -> bool {
         if self.choices.len() >= CHOICES_MAX && !self.choices.contains_key(&choice.index) {
             return false;
@@ -192,7 +192,7 @@ impl ChoiceAccumulator {
     fn append(&mut self, name: String, piece: &str) {
         let held = self.texts.iter_mut().find(|(held, _)| *held == name);
         match held {
-            // A role is said once; some providers repeat it in every event.
+            // A role is sent once; some providers repeat it in every event.
             Some((name, _)) if name == "role" => {}
             Some((_, text)) => text.push_str(piece),
             None => self.texts.push((name, piece.to_owned())),
@@ -211,7 +211,7 @@ impl ChoiceAccumulator {
     }
 }
 
-/// Calls `event` with the data of each event of a stream that says `answer`, under the id `id`,
+/// Calls `event` with the data of each event of a stream that holds `answer`, under the id `id`,
 /// without the terminator. False if it is no answer that can be replayed; then nothing is called.
 pub fn replay(answer: &[u8], id: &str, include_usage: bool, mut event: impl FnMut(&[u8])) -> bool {
     let Ok(mut answer) = serde_json::from_slice::<Answer>(answer) else { return false };
@@ -227,7 +227,7 @@ pub fn replay(answer: &[u8], id: &str, include_usage: bool, mut event: impl FnMu
         // Strings and numbers that were read as JSON can be written as JSON.
         event(&serde_json::to_vec(&answer).unwrap_or_default());
     };
-    // With usage wanted, OpenAI says null in every event but the last.
+    // With usage wanted, OpenAI sends null in every event but the last.
     let no_usage = || include_usage.then_some(Value::Null);
     for choice in choices {
         let Choice { index, message, text, finish_reason, .. } = choice;

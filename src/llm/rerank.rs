@@ -35,9 +35,9 @@ pub struct RerankDocument {
 /// The ranks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RerankAnswer {
-    /// The provider's id for it; empty where it tells none.
+    /// The provider's id for it; empty where it sends none.
     pub id: String,
-    /// The model that ranked, as the provider names it; empty where it does not tell.
+    /// The model that ranked, as the provider names it; empty where it sends none.
     pub model: String,
     /// Best first.
     pub results: Vec<RerankResult>,

@@ -26,7 +26,7 @@ fn other_than_text(parts: &[Part]) -> Option<&'static str> {
                 "application/pdf" => Some("a PDF"),
                 _ if kind.starts_with("image/") => Some("an image"),
                 _ if kind.starts_with("audio/") => Some("audio"),
-                // Texts, and what only the vendor can tell the kind of.
+                // Texts, and what only the vendor knows the kind of.
                 _ => None,
             }
         }
@@ -99,7 +99,7 @@ mod tests {
             ("openai", "o3-mini", true),
             ("openai", "gpt-4o", false),
             ("openai", "gpt-4o-audio-preview-2025-06-03", false),
-            // Its row tells of no pictures, but of nothing else either.
+            // Its row has no images, but nothing else either.
             ("openai", "gpt-5.5-cyber", false),
             ("openai", "ft:gpt-4.1-2025-04-14", false),
             ("groq", "openai/gpt-oss-120b", true),

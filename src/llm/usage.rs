@@ -47,15 +47,15 @@ pub struct Usage {
     /// Other models worked for it too (Anthropic's advisors and fallbacks), whose tokens have prices
     /// of their own.
     pub has_other_models: bool,
-    /// What the vendor itself says the call cost.
+    /// The cost of the call as the vendor reports it.
     pub reported_cost: Option<PicoUsd>,
     /// Not as the provider reported it: guessed, or bent into range.
     pub estimated: bool,
 }
 
 impl Usage {
-    /// The counts after a later report of the same stream: what it says wins, and what it leaves out
-    /// stays. Anthropic tells the input when a stream begins and the output when it ends.
+    /// The counts after a later report of the same stream: its values win, and what it leaves out
+    /// stays. Anthropic reports the input when a stream begins and the output when it ends.
     #[must_use]
     pub fn then(self, later: Self) -> Self {
         let newer = |before: u64, now: u64| if now > 0 { now } else { before };
@@ -347,7 +347,7 @@ impl Counts {
         self.output = Some(all.output);
     }
 
-    /// What the vendor says, with what it bills elsewhere.
+    /// The vendor's counts, with what it bills elsewhere.
     fn whole_cost(&self) -> Option<PicoUsd> {
         let elsewhere = self.vendor_cost.filter(|_| self.pays_vendor);
         let cost = self.cost?;

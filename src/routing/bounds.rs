@@ -10,7 +10,7 @@ use super::route::{Group, Route};
 use super::strategy::Execution;
 use crate::base::{Diagnostics, member_path};
 
-/// Tells of a tree that has too many calls under way at a time.
+/// Reports a tree that has too many calls under way at a time.
 pub(super) fn check_lanes(
     nodes: &[RouteNode],
     groups: &[Group],
@@ -40,7 +40,7 @@ fn lanes(nodes: &[RouteNode], groups: &[Group], node: &RouteNode) -> usize {
     }
 }
 
-/// Gathers the fields that the strategies of `route` look at, and tells where they are too many.
+/// Collects the fields that the strategies of `route` look at, and reports where they are too many.
 pub(super) fn collect_fields(
     route: &mut Route,
     limits: &Limits,

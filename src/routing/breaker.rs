@@ -31,7 +31,7 @@ pub struct BreakerRule {
 }
 
 impl Default for BreakerRule {
-    /// Where no config says otherwise: five failures one after the other, or half of at least twenty in
+    /// The default: five failures one after the other, or half of at least twenty in
     /// ten seconds; then one second, doubled with each failed probe up to eight.
     fn default() -> Self {
         Self {
@@ -79,7 +79,7 @@ pub struct BreakerSettings {
 }
 
 impl BreakerSettings {
-    /// The rule that is meant.
+    /// The checked rule.
     pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> BreakerRule {
         if self.failure_threshold.is_none() && self.failure_threshold_percentage.is_none() {
             let message = "expected `failure_threshold` or `failure_threshold_percentage`";
@@ -109,7 +109,7 @@ fn each_once(mut statuses: Vec<u16>) -> Arc<[u16]> {
     statuses.into()
 }
 
-/// What a breaker lets through.
+/// What a breaker admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// All.

@@ -1,4 +1,4 @@
-//! What a route says of caching: `cache = { mode = "simple", max_age = 3600 }`.
+//! Caching of a route: `cache = { mode = "simple", max_age = 3600 }`.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub enum CacheMode {
     /// The same, and those of the same meaning.
     Semantic {
         /// True if what is found by meaning is written down, not served; none: as
-        /// `semantic_cache.mode` says.
+        /// `semantic_cache.mode` decides.
         shadow: Option<bool>,
         /// True if a last message that stands alone is compared without the messages before it.
         standalone_turns: bool,
@@ -45,12 +45,12 @@ pub struct CacheRule {
     pub max_age: Option<Duration>,
     /// Who shares answers.
     pub scope: CacheScope,
-    /// Hash over who may answer, and what the route makes of a request: routes that ask differently share nothing.
+    /// Hash over targets, edits and conditions: routes that send different requests share nothing.
     pub fingerprint: [u8; 32],
 }
 
 impl CacheRule {
-    /// How long an answer is served where nobody says it.
+    /// How long an answer is served where neither route nor client sets it.
     pub const MAX_AGE: Duration = Duration::from_secs(MAX_AGE_DEFAULT);
 
     /// True if answers may be found by meaning.
@@ -94,7 +94,7 @@ pub struct CacheRuleSettings {
 }
 
 impl CacheRuleSettings {
-    /// The rule that is meant, of a route with that fingerprint.
+    /// The checked rule, of a route with that fingerprint.
     pub(super) fn check(
         self,
         fingerprint: [u8; 32],

@@ -1,8 +1,8 @@
-//! `cheapest`: the able target that asks the least for this request; the next cheapest when one has
+//! `cheapest`: the able target with the lowest price for this request; the next cheapest when one has
 //! failed.
 //!
 //! The catalog's prices are taken for the estimated tokens of the request and for those it may be
-//! answered with. Able is a target whose model has room for them and reads what is asked; a target
+//! answered with. Able is a target whose model has room for them and supports the request; a target
 //! without a known price comes last.
 
 use super::strategy::{Selection, Strategy, StrategyInput};

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::path_set::{Bits, PathSet, PathStep, STEPS_MAX};
 
-/// One path as written. Of members of one name all are meant.
+/// One path as written. Matches all members of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DropPath(Vec<PathStep>);
 

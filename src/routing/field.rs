@@ -20,7 +20,7 @@ pub enum Field {
     /// `params.KEY`: a member of the request body. The names from the outermost member inwards,
     /// never empty and at most 16; Portkey stops at the first.
     Params(Vec<String>),
-    /// `url.pathname`: the path as the client asked for it, without the query.
+    /// `url.pathname`: the path of the client's request, without the query.
     UrlPathname,
     /// `headers.NAME`: a request header, its name in lower case.
     Header(String),
@@ -112,10 +112,10 @@ pub trait Attributes {
     fn value(&self, field: &Field) -> Option<serde_json::Value>;
 
     /// True if nothing is known that keeps the target's model from answering: there is room for the
-    /// request, and it can read and do what is asked.
+    /// request, and it supports what the request needs.
     fn is_able(&self, target: &Target) -> bool;
 
-    /// What the target asks for this request, in pico-dollars; none where its prices are not known.
+    /// The target's price for this request, in pico-dollars; none where its prices are not known.
     fn price(&self, target: &Target) -> Option<u64>;
 }
 

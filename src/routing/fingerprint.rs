@@ -5,7 +5,7 @@ use super::route::Group;
 use super::target::Target;
 use crate::base::Secret;
 
-/// A hash over whom `targets` ask, with which edits, and which of them a request goes to by what it says.
+/// A hash over the providers and edits of `targets`, and over the conditions that select among them.
 /// Draws and shares are not in it: an answer is as good from any target that may be drawn.
 pub(super) fn fingerprint(targets: &[Target], nodes: &[RouteNode], groups: &[Group]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();

@@ -11,8 +11,8 @@ use super::outcome::{AttemptOutcome, Fault};
 use super::retry_budget::RetryBudget;
 use crate::base::Instant;
 
-/// A target whose credential or model is refused is ejected for so long: an operator mends that, but
-/// what was mended is to be noticed.
+/// A target whose credential or model is refused is ejected for so long: an operator can fix that, and
+/// the fix is to be noticed.
 const ACCOUNT_EJECTION: Duration = Duration::from_secs(30);
 
 /// The longest time for which a provider can have itself ejected.
@@ -27,7 +27,7 @@ const LATENCY_DECAY_S: f64 = 10.0;
 /// Weight of the newest speed.
 const SPEED_WEIGHT: f64 = 0.2;
 
-/// A speed that was measured so long ago says nothing.
+/// A speed that was measured so long ago does not count.
 const SPEED_AGE_MS_MAX: u64 = 300_000;
 
 /// Fewer latencies are no ground for calling a target slow.
@@ -38,7 +38,7 @@ const SAMPLES_MIN: u32 = 10;
 pub enum Ejection {
     /// Its credential or model is refused.
     Account,
-    /// It said for how long.
+    /// The provider named the time.
     Limit,
     /// It is far slower than its neighbors.
     Slow,
@@ -86,7 +86,7 @@ pub struct Health {
 /// A health as it is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthReport {
-    /// What its breaker lets through.
+    /// What its breaker admits.
     pub breaker: BreakerState,
     /// Why it is ejected, and for how much longer.
     pub ejection: Option<(Ejection, Duration)>,
@@ -138,7 +138,7 @@ impl Health {
             && self.breaker.state(now_ms) != BreakerState::Open
     }
 
-    /// True if its breaker lets nothing through.
+    /// True if its breaker admits nothing.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         self.breaker.state(self.ms(now)) == BreakerState::Open
     }
@@ -218,14 +218,14 @@ impl Health {
         (-(age_ms as f64) / (1_000.0 * LATENCY_DECAY_S)).exp()
     }
 
-    /// Nanoseconds. It sinks while the target is not asked, so that a slow one gets another chance.
+    /// Nanoseconds. It sinks while the target is not called, so that a slow one gets another chance.
     fn decayed_latency(&self, now_ms: u64) -> f64 {
         f64::from_bits(self.latency.load(Relaxed)) * self.decay(now_ms)
     }
 
     /// What one more request would wait, roughly: the latency times those under way.
     pub(super) fn load(&self, now: Instant) -> f64 {
-        // A target that was never asked is asked first.
+        // A target that was never called is called first.
         (self.decayed_latency(self.ms(now)) + 1.0) * f64::from(self.in_flight() + 1)
     }
 

@@ -1,7 +1,7 @@
 //! A route in a request header: the JSON of a Portkey config.
 //!
 //! Names that mean nothing here are passed over with a warning, since clients send configs that were
-//! written for other versions. What is known and not done is refused: a client that asked for guardrails
+//! written for other versions. What is known and not done is refused: a client that configured guardrails
 //! must not silently get none.
 
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::route::Route;
 use super::settings::{RouteSettings, SHAPE};
 use crate::base::{Diagnostic, Diagnostics, member_path, snake_case};
 
-/// Problems told to a client about its config, and warnings.
+/// Problems reported to a client about its config, and warnings.
 const DIAGNOSTICS_MAX: usize = 8;
 
 /// Why a config of a request header is refused. The texts are for the client that sent it.
@@ -43,7 +43,7 @@ impl Route {
     /// Reads the JSON of a request header. Whether its providers exist is for the caller to say.
     ///
     /// # Errors
-    /// When it is too long, no JSON, or asks for what is not done.
+    /// When it is too long, no JSON, or uses what is not supported.
     pub fn from_json(text: &str) -> Result<Self, RouteError> {
         if text.len() > CONFIG_BYTES_MAX {
             return Err(RouteError::TooLong { bytes: text.len() });
@@ -87,7 +87,7 @@ fn rename_camel_case(value: &mut Value, path: &str, diagnostics: &mut Diagnostic
     }
 }
 
-/// Takes out names that mean nothing, in the config and the targets below, and tells their paths.
+/// Takes out names that mean nothing, in the config and the targets below, and returns their paths.
 fn ignore_unknown(value: &mut Value, path: &str, warnings: &mut Vec<String>) {
     for path in SHAPE.take_unknown(value, path) {
         if warnings.len() < DIAGNOSTICS_MAX {

@@ -23,7 +23,7 @@ pub(super) const FORWARD_HEADERS_MAX: usize = 64;
 /// Bytes of one `custom_host`.
 pub(super) const CUSTOM_HOST_BYTES_MAX: usize = 512;
 
-/// Bounds of what one route says in all.
+/// Bounds of one route as a whole.
 #[derive(Debug)]
 pub(super) struct Limits {
     /// Targets.
@@ -84,7 +84,7 @@ impl LimitUsage {
         Self { limits, tests, patterns, pattern_bytes }
     }
 
-    /// Counts one operator; false where that is one too many, which is told at `path`.
+    /// Counts one operator; false where that is one too many, which is reported at `path`.
     pub(super) fn add_test(&self, path: &str, diagnostics: &mut Diagnostics) -> bool {
         self.tests.set(self.tests.get() + 1);
         match self.limits.tests {

@@ -1,6 +1,6 @@
 //! `loadbalance`: one weighted draw.
 //!
-//! As Portkey's, it does not go on to the others when the drawn one fails, unless `on_status_codes` says
+//! As Portkey's, it does not go on to the others when the drawn one fails, unless `on_status_codes` lists
 //! so. Unlike there, a target whose breaker is open gets no share, and weights that are all zero are
 //! refused.
 

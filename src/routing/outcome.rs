@@ -5,12 +5,12 @@ use std::time::Duration;
 /// How one attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptOutcome {
-    /// The provider's status, or the one the client would be told.
+    /// The provider's status, or the one that the client would receive.
     pub status: u16,
     /// Whose fault it was.
     pub fault: Fault,
     /// No response came: the provider could not be reached, broke off or made no sense. One that is too slow
-    /// is told by its status.
+    /// follows from its status.
     pub is_transport: bool,
     /// How long the provider wants no more requests.
     pub retry_after: Option<Duration>,

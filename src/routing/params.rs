@@ -1,5 +1,5 @@
 //! Members of a request's body that a route sets: `override_params` or `default_params`, with what the
-//! groups around it say. Targets share what they inherit, so a config costs what it says once.
+//! groups around it set. Targets share what they inherit, so each value is kept once.
 
 use std::sync::Arc;
 

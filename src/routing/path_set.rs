@@ -238,7 +238,7 @@ impl<'t> Cursor<'t> {
         Some(())
     }
 
-    /// Moves over a key and its colon, and tells the paths that go on with it.
+    /// Moves over a key and its colon, and returns the paths that go on with it.
     fn key(&mut self, level: &Level) -> Option<Bits> {
         let literal = self.string()?;
         if self.next()? != b':' {
@@ -297,7 +297,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Moves over white space and tells the byte behind it.
+    /// Moves over white space and returns the byte behind it.
     fn next(&mut self) -> Option<u8> {
         let behind = self.text.get(self.at..)?.trim_ascii_start();
         self.at = self.text.len() - behind.len();

@@ -68,7 +68,7 @@ pub struct Plan {
     /// The last attempt was made to see whether its target is well again: its failure is not the
     /// client's.
     was_probe: bool,
-    /// Retries at the last target; none where they were used up without success, or its provider asked for
+    /// Retries at the last target; none where they were used up without success, or its provider requested
     /// too long a wait.
     retries: Option<u32>,
     mirrors: Vec<usize>,
@@ -139,7 +139,7 @@ impl Plan {
         self.last
     }
 
-    /// Retries at the last target; none where they were used up without success, or its provider asked for
+    /// Retries at the last target; none where they were used up without success, or its provider requested
     /// too long a wait.
     #[must_use]
     pub fn retries(&self) -> Option<u32> {
@@ -425,7 +425,7 @@ mod tests {
     }
 
     /// What a plan does when its attempts end with `statuses`, the last one again and again: `2`: the
-    /// target is asked, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the response is given.
+    /// target is called, `2+1`: with a copy to another, `[0 1]`: they race, `.`: the response is given.
     fn steps(config: &str, statuses: &[u16]) -> String {
         let epoch = Instant::now();
         let route = Arc::new(Route::from_json(config).expect(config));

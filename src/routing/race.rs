@@ -1,7 +1,7 @@
-//! `race`: several targets are asked, and the first good answer wins.
+//! `race`: several targets are called, and the first good response wins.
 //!
-//! With `hedge_ms` the next one is asked when the one before has not answered in that time, or has failed;
-//! with 0, the default, all are asked at once. The others are cut off when one has won, and what they cost
+//! With `hedge_ms` the next one is called when the one before has not responded in that time, or has failed;
+//! with 0, the default, all are called at once. The others are cut off when one has won, and what they cost
 //! is counted. Use it where the slow tail costs more than tokens do.
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! Exponential steps with full jitter, so that clients of a target that stumbled do not come back
 //! together (Brooker, "Exponential backoff and jitter", AWS architecture blog 2015). A provider that
-//! says when to come back is believed, within bounds.
+//! sends `retry-after` is obeyed, within bounds.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use crate::base::{Diagnostics, IdSource, member_path};
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Statuses that are worth another attempt, where a config does not say: Portkey's, and the 529 by
-/// which Anthropic says that it is overloaded.
+/// which Anthropic reports an overload.
 const STATUSES: [u16; 6] = [429, 500, 502, 503, 504, 529];
 
 /// Upper ends of the waits: 1 s, 2 s, 4 s, 8 s, 16 s, as Portkey waits.
@@ -29,7 +29,7 @@ pub struct RetryRule {
     /// Attempts beyond the first.
     pub attempts: u32,
     statuses: Arc<[u16]>,
-    /// A provider that says when to come back is believed.
+    /// The wait that a provider requests is used.
     honors_retry_after: bool,
 }
 
@@ -96,7 +96,7 @@ pub struct RetrySettings {
 }
 
 impl RetrySettings {
-    /// The rule that is meant.
+    /// The checked rule.
     pub(super) fn check(self, path: &str, diagnostics: &mut Diagnostics) -> RetryRule {
         let path = member_path(path, "on_status_codes");
         let statuses = self.on_status_codes.map(|it| check_statuses(it, &path, diagnostics));
@@ -110,7 +110,7 @@ impl RetrySettings {
     }
 }
 
-/// The statuses, each once. Tells of numbers that are none.
+/// The statuses, each once. Reports numbers that are none.
 pub(super) fn check_statuses(
     mut statuses: Vec<u16>,
     path: &str,

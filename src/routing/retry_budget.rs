@@ -1,5 +1,5 @@
 //! How many retries a target may get: at most a fifth of its first attempts, so that a storm of failures
-//! does not multiply itself. A small reserve, which time refills, lets quiet targets be retried at all.
+//! does not multiply itself. A small reserve, which time refills, allows retries of quiet targets.
 //!
 //! The scheme is that of Finagle's retry budget.
 

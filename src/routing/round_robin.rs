@@ -1,7 +1,7 @@
-//! `round_robin`: the targets in turns, each as often as its weight says; the next when one has failed.
+//! `round_robin`: the targets in turns, in proportion to their weights; the next when one has failed.
 //!
 //! The turns are laid out beforehand by nginx's smooth weighted scheme, so that a target of weight 5 is
-//! not asked five times in a row. All shards count on one counter.
+//! not called five times in a row. All shards count on one counter.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -44,7 +44,7 @@ impl Strategy for RoundRobin {
     }
 }
 
-/// The shortest round that has each place as often as its weight says.
+/// The shortest round that has the places in proportion to their weights.
 fn turns(weights: &[f64]) -> Vec<usize> {
     let total: f64 = weights.iter().sum();
     if total <= 0.0 || !total.is_finite() {

@@ -90,7 +90,7 @@ impl Route {
 
     /// Memory that a config of `config_bytes` takes, in bytes, rather too much than too little.
     pub(super) fn bytes(&self, config_bytes: usize) -> usize {
-        // What the config says is kept once, whatever inherits it: values of `$in`, the smallest there
+        // Each value of the config is kept once, whatever inherits it: values of `$in`, the smallest there
         // are, take 40 bytes for two.
         let config = config_bytes.saturating_mul(24);
         let targets = self.targets.len() * (size_of::<Target>() + size_of::<Health>() + 256);

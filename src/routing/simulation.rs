@@ -14,7 +14,7 @@ use crate::base::{IdSource, Instant};
 const SHARDS: usize = 4;
 const REQUESTS: usize = 10_000;
 
-/// What a request says: its number stands for a user.
+/// The attributes of a request: its number stands for a user.
 struct ScriptedRequest {
     user: String,
 }
@@ -91,7 +91,7 @@ impl SimulatedTargets {
         self.epoch.after(Duration::from_millis(ms + 1))
     }
 
-    /// Lets `count` requests arrive, one in `every_ms`, and drives all to their ends.
+    /// Starts `count` requests, one in `every_ms`, and drives all to their ends.
     fn run(&mut self, count: usize, every_ms: u64, users: usize) -> Vec<TripEnd> {
         let mut events = BinaryHeap::new();
         for number in 0..count {

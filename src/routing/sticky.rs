@@ -31,7 +31,7 @@ pub(super) struct Sticky {
 }
 
 impl StickySettings {
-    /// What is meant; none where it is off.
+    /// The checked settings; none where it is off.
     pub(super) fn check(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<Sticky> {
         if self.enabled == Some(false) {
             return None;

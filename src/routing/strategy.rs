@@ -119,7 +119,7 @@ pub struct Selection<'c> {
     pub(super) children: &'c [usize],
     /// Turns that the group has taken, of all shards.
     pub(super) turns: &'c AtomicUsize,
-    /// Places in the group that are left and may be asked; never empty.
+    /// Places in the group that are left and available; never empty.
     pub(super) open: &'c [usize],
     /// Hash of the session, where one is sticky.
     pub(super) session: Option<u64>,

@@ -14,9 +14,9 @@ use crate::base::Secret;
 pub struct Target {
     /// True if it came in a request header.
     pub is_inline: bool,
-    /// Its place in the config, as the header `last-used-option-index` tells it.
+    /// Its place in the config, as the header `last-used-option-index` reports it.
     pub path: Arc<str>,
-    /// Name of a configured provider (without `@`) or of a preset; none: the request says it.
+    /// Name of a configured provider (without `@`) or of a preset; none: the request names it.
     pub provider: Option<String>,
     /// The model that the route sets, by `override_params` or as `@provider/model`.
     pub override_model: Option<Arc<str>>,

@@ -2,8 +2,8 @@
 //!
 //! Routes of the settings stand in it for as long as the process lives, so that a reload forgets nothing
 //! that is still true. Configs of request headers are kept by their hash, bounded; what they say is read
-//! once. A target is told apart by who may have named it, its provider, model and credential and its breaker's rule:
-//! two routes that ask the same model at the same provider learn from each other.
+//! once. A target is identified by who may have named it, its provider, model and credential and its breaker's rule:
+//! two routes that call the same model at the same provider learn from each other.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::shard::Distrust;
 const DISTRUST_MAX: usize = 4_096;
 
 /// Memory for configs of request headers, in bytes, with what is known of their targets. Those that are
-/// asked for least go first; one that is gone is read anew.
+/// used least go first; one that is gone is read again.
 const INLINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Configs of request headers that are remembered at most.
@@ -39,7 +39,7 @@ const KNOWN_BYTES: usize = size_of::<Health>() + size_of::<Identity>() + 64;
 #[derive(Debug)]
 pub struct ActiveRoute {
     route: Arc<Route>,
-    /// In the order of the targets; none where a request says who is meant.
+    /// In the order of the targets; none where a request names the provider.
     health: Vec<Option<Arc<Health>>>,
 }
 
@@ -55,7 +55,7 @@ impl ActiveRoute {
         &self.health
     }
 
-    /// What is known of a target, by its place; none where a request says who is meant.
+    /// What is known of a target, by its place; none where a request names the provider.
     #[must_use]
     pub fn health(&self, target: usize) -> Option<&Arc<Health>> {
         self.health.get(target)?.as_ref()
@@ -154,7 +154,7 @@ impl TargetRegistry {
     /// A config of a request header, as `sender` sent it.
     ///
     /// # Errors
-    /// When it is too long, no JSON, or asks for what is not done.
+    /// When it is too long, no JSON, or uses what is not supported.
     pub fn inline(&self, json: &str, sender: &str) -> Result<Arc<ActiveRoute>, RouteError> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(sender.as_bytes()).update(&[0]).update(json.as_bytes());

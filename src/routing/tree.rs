@@ -1,4 +1,4 @@
-//! From a route as written to a route as used: every problem told, all that is inherited handed down.
+//! From a route as written to a route as used: every problem reported, all that is inherited handed down.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -29,7 +29,7 @@ use crate::base::{
 };
 
 impl RouteSettings {
-    /// The route that is meant; `None` after a problem.
+    /// The checked route; `None` after a problem.
     pub fn check(self, name: &str, path: &str, diagnostics: &mut Diagnostics) -> Option<Route> {
         let before = diagnostics.len();
         if !is_name(name) {
@@ -39,7 +39,7 @@ impl RouteSettings {
         route.filter(|_| diagnostics.len() == before)
     }
 
-    /// The route that is meant, within `limits`; `None` after a problem.
+    /// The checked route, within `limits`; `None` after a problem.
     pub(super) fn check_within(
         self,
         limits: &'static Limits,
@@ -52,7 +52,7 @@ impl RouteSettings {
     }
 }
 
-/// The route that is meant. None where there is nothing to go on with.
+/// The checked route. None where there is nothing to go on with.
 fn route(
     settings: RouteSettings,
     (name, path): (&str, &str),
@@ -150,7 +150,7 @@ impl Builder<'_> {
         self.nodes.push(RouteNode { name, weight, targets: 0..0, group: None });
         let group = if settings.targets.is_empty() {
             if let Some(strategy) = settings.strategy.take() {
-                // Only to tell what is wrong with it.
+                // Only to report what is wrong with it.
                 let path = member_path(&path, "strategy");
                 self.strategy(&strategy, Vec::new(), &path);
             }
@@ -295,7 +295,7 @@ impl Builder<'_> {
             let child = RouteSettings::read(written, &self.written(&at), self.diagnostics)?;
             children.push(self.add(child, &inherited, at, depth + 1)?);
             if is_single && index > 0 {
-                // It is never asked: as in Portkey, it only has to be written right.
+                // It is never called: as in Portkey, it only has to be written right.
                 self.nodes.truncate(ends.0);
                 self.groups.truncate(ends.1);
                 self.targets.truncate(ends.2);
@@ -842,7 +842,7 @@ mod tests {
             (race(&vec![race(&leaves(4)); 4]), true),
             (race(&vec![race(&leaves(4)); 5]), false),
             (race(&vec![race(&vec![race(&leaves(2)); 2]); 5]), false),
-            // Only one of them is asked at a time.
+            // Only one of them is called at a time.
             (group("fallback", &vec![race(&leaves(16)); 4]), true),
             (race(&vec![group("fallback", &leaves(4)); 16]), true),
             (group("mirror", &leaves(16)), true),

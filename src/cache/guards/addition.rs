@@ -15,7 +15,7 @@ fn adds(more: &[Word<'_>], less: &[Word<'_>]) -> bool {
 }
 
 /// Distance, 1 less the cosine, for each word that is more, in words of the longer question, up to which
-/// it says nothing new. The loosest round number that serves nothing wrong on the half that the verifier
+/// it adds nothing. The loosest round number that serves nothing wrong on the half that the verifier
 /// is fitted on.
 const DISTANCE_MAX: f32 = 0.25;
 
@@ -29,7 +29,7 @@ fn is_idle(word: &Word<'_>) -> bool {
     STEMS.iter().any(|stem| stem == word.stem)
 }
 
-/// Words that say what kind of thing is asked for, or nothing, and narrow no question.
+/// Words that name the kind of answer, or nothing, and narrow no question.
 const IDLE: &str = "city country person kind type sort value amount option available name thing current
     work us question long quick explain mean find take best step include request process exact happen
     correct proper usual normal usually normally exist";

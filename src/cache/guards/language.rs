@@ -1,4 +1,4 @@
-//! Another language than English on one side: the tables know too little of it to tell near questions
+//! Another language than English on one side: the tables know too little of it to distinguish near questions
 //! apart, so that only the same wording is served. A few words of the other script within a text count
 //! as well.
 

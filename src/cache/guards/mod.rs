@@ -48,7 +48,7 @@ pub enum GuardName {
     Names,
     /// The same words with exchanged roles: from here to there, and back.
     Order,
-    /// Another kind of answer is asked for: when and where.
+    /// The questions expect different kinds of answers: when and where.
     QuestionKind,
     /// Characters above ASCII differ: emoji, accents, mathematical signs.
     Letters,
@@ -93,7 +93,7 @@ fn never(_: &Comparison<'_>, _: f32) -> bool {
     false
 }
 
-/// All guards, in the order in which they are asked: the surest reason is the one that is told.
+/// All guards, in the order in which they run: the first that refuses is reported, so the surest is first.
 pub const GUARDS: [Guard; 21] = [
     Guard { name: GuardName::Identity, fires: identity::fires, is_excused: never },
     Guard { name: GuardName::Language, fires: language::fires, is_excused: never },

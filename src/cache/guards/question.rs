@@ -1,4 +1,4 @@
-//! Another kind of answer is asked for. `What`, `which` and orders ask for anything and agree with
+//! The questions expect different kinds of answers. `What`, `which` and orders expect anything and agree with
 //! all.
 
 use crate::cache::comparison::Comparison;

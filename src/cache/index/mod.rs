@@ -30,7 +30,7 @@ pub const SCAN_MAX: usize = 400_000;
 /// What a place is that holds nothing.
 const NOWHERE: u32 = u32::MAX;
 
-/// Bits of a place that tell the slot; the two above tell the part.
+/// Bits of a place that hold the slot; the two above hold the part.
 const SLOT_BITS: u32 = 30;
 
 /// One of the parts of an index: at most a segment, one that is being sealed, a graph, and the graph
@@ -270,7 +270,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// Makes the graph of all that was live when the build was asked for. Takes about a millisecond a
+    /// Makes the graph of all that was live when the build was due. Takes about a millisecond a
     /// vector.
     #[must_use]
     pub fn run(self) -> SealedGraph {

@@ -10,7 +10,7 @@ use crate::inference::{BLOCK, DIMENSIONS, Kernels, LANES, WORDS};
 /// nearest of 100,000 vectors of real questions less than once in 200.
 const CANDIDATES: usize = 64;
 
-/// Slots of a segment: what fits beside the two bits by which an index tells its parts apart.
+/// Slots of a segment: what fits beside the two bits by which an index distinguishes its parts.
 const SLOTS_MAX: u32 = (1 << 30) - 1;
 
 /// What an int8 of 127 stands for. Numbers of a vector of 384 that has length 1 are about 0.05; an
@@ -34,7 +34,7 @@ pub struct Match {
     pub entry: u32,
     /// Where it is kept.
     pub slot: Slot,
-    /// The cosine as far as int8 tells it: within 0.01 of the true one for a vector whose numbers
+    /// The cosine in int8: within 0.01 of the true one for a vector whose numbers
     /// stay under [`SCALE`], less if they do not.
     pub cosine: f32,
 }
@@ -261,7 +261,7 @@ impl Query {
         single(f64::from(kernels.dot(vector, &self.stored))) * self.scale
     }
 
-    /// The cosine, to the bit what a [`Segment`] says of the two.
+    /// The cosine, bit for bit that of a [`Segment`].
     pub(super) fn cosine(&self, kernels: Kernels, vector: &StoredVector) -> f32 {
         self.product(kernels, vector) * inverse_length(kernels.dot(vector, vector))
     }
@@ -275,7 +275,7 @@ pub(super) fn sort(matches: &mut Vec<Match>, count: usize) {
 
 fn push<T>(slots: &mut Vec<T>, value: T) {
     if slots.len() == slots.capacity() {
-        // Most indexes hold one vector: a conversation that was asked once.
+        // Most indexes hold one vector: a conversation that occurred once.
         let length = slots.len();
         slots.reserve_exact((length / 8).max(length.clamp(1, 8)));
     }

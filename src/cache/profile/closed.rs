@@ -67,17 +67,17 @@ closed! {
     Never = "never";
     /// What or which.
     What = "what which";
-    /// A person that is asked for.
+    /// A person as the answer.
     Who = "who whom";
     /// Whose.
     Whose = "whose";
-    /// A time that is asked for, or a condition of time.
+    /// A time as the answer, or a condition of time.
     When = "when what_time";
-    /// A place that is asked for.
+    /// A place as the answer.
     Where = "where";
-    /// A reason that is asked for.
+    /// A reason as the answer.
     Why = "why how_come what_is_the_reason what_are_the_reasons";
-    /// A way that is asked for.
+    /// A way as the answer.
     How = "how how_to what_is_the_way_to what_is_the_best_way_to what_are_the_ways_to is_there_a_way_to is_there_any_way_to
         what_is_the_way what_way is_there_a_way is_there_any_way in_what_way in_which_way by_what_means";
     /// And.
@@ -205,7 +205,7 @@ closed! {
     Someone = "anyone someone anybody somebody anything something";
     /// The speaker.
     I = "i me myself we us ourselves";
-    /// The one who is spoken to.
+    /// The second person.
     You = "you yourself u ya yourselves";
     /// A man.
     He = "he him himself";
@@ -217,7 +217,7 @@ closed! {
     It = "it itself";
     /// The speaker's.
     My = "my mine our ours";
-    /// Of the one who is spoken to.
+    /// The second person's.
     Your = "your yours ur";
     /// A man's.
     His = "his";
@@ -424,7 +424,7 @@ pub mod class {
 }
 
 impl ClosedWord {
-    /// True if a question says the same with or without it.
+    /// True if a question means the same without it.
     pub(in crate::cache) fn is_free(self) -> bool {
         matches!(
             self,

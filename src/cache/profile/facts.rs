@@ -21,7 +21,7 @@ pub struct ProfileFacts {
     pub is_ordered: bool,
     /// Of the given text to the letter; 0 where none is marked as given.
     pub given: u64,
-    /// True if work on letters, spaces or marks is asked for.
+    /// True if the question is about letters, spaces or marks.
     pub is_task: bool,
     /// Of the whole text to the letter, but for a capital at its beginning; 0 unless `is_task`.
     pub exact: u64,
@@ -31,7 +31,7 @@ pub struct ProfileFacts {
     pub frame: u64,
     /// The values of the closed classes, as [`super::class`] has them.
     pub classes: u64,
-    /// The part that what is asked for plays.
+    /// The grammatical role of the answer.
     pub gap: Gap,
     /// Whether it asks or states.
     pub mood: Mood,

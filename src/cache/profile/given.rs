@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 
 use super::table::WordTable;
 
-/// What a question asks to be done with text.
+/// What a question wants done with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cache) struct GivenText<'a> {
     /// True if it names work on letters, spaces or marks.
     pub is_task: bool,
-    /// The text that is given, if its place can be told.
+    /// The text that is given, if its place is known.
     pub text: Option<&'a str>,
 }
 
@@ -160,7 +160,7 @@ const NOT_GIVEN: &[&str] = &[
     "which", "with", "you", "i",
 ];
 
-/// What a word says of given text.
+/// What a word indicates about given text.
 #[derive(Clone, Copy, Default)]
 struct WordHint {
     is_task: bool,
@@ -210,7 +210,7 @@ pub(in crate::cache) fn read(text: &str) -> GivenText<'_> {
     GivenText { is_task: is_task || marked.is_some(), text: marked }
 }
 
-/// Text in lines or with tabs behind a colon is meant as it is, whatever is done with it.
+/// Text in lines or with tabs behind a colon is taken literally, whatever is done with it.
 fn lines(text: &str) -> Option<&str> {
     let given = behind_colon(text)?;
     given.contains(['\n', '\t']).then_some(given)

@@ -1,4 +1,4 @@
-//! What the order of a question's words tells: its tense, who does what, the values of its closed
+//! What follows from the order of a question's words: its tense, who does what, the values of its closed
 //! classes.
 
 use serde::{Deserialize, Serialize};
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 use super::closed::{ClosedWord, class};
 use super::sequence::Term;
 
-/// The part that what is asked for plays: who did it, or to whom it was done.
+/// The grammatical role of the answer: agent or patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gap {
-    /// Neither, or it cannot be told.
+    /// Neither, or not known.
     Unknown,
     /// Who does it: `what eats spiders`.
     Agent,
-    /// To whom it is done: `what do spiders eat`.
+    /// The patient: `what do spiders eat`.
     Patient,
 }
 
 /// Whether a text asks or states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mood {
-    /// An order, keywords, or it cannot be told.
+    /// An order, keywords, or not known.
     Other,
     /// A question by its words.
     QuestionKind,
@@ -61,7 +61,7 @@ fn main_clause(terms: &[Term]) -> (usize, usize) {
     (first, end)
 }
 
-/// What the question asks for plays which part.
+/// The role that the answer has in the question.
 pub(super) fn gap(terms: &[Term]) -> Gap {
     let (first, end) = main_clause(terms);
     let clause = terms.get(first..end).unwrap_or_default();
@@ -144,7 +144,7 @@ fn tense(terms: &[Term]) -> u64 {
     if let Some(found) = clause.iter().find_map(of) {
         return found;
     }
-    // `Who wrote it`: the verb itself tells the past.
+    // `Who wrote it`: the verb itself is in the past.
     let is_subject =
         clause.first().is_some_and(|term| term.is(ClosedWord::Who) || term.is(ClosedWord::What));
     let is_past = clause.iter().take(4).any(|term| term.is_past());

@@ -22,7 +22,7 @@ pub struct OppositionSide {
     pub side: u8,
 }
 
-/// What kind of answer a question asks for.
+/// The kind of answer that a question expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuestionKind {
     /// No question word and no verb in front: an order or a few keywords.
@@ -289,7 +289,7 @@ pub(super) fn role(word: &str) -> Option<RelationSide> {
     })
 }
 
-/// The kind of question a text asks, from its first 24 words in lower case.
+/// The kind of question of a text, from its first 24 words in lower case.
 pub(super) fn question(words: &[&str]) -> QuestionKind {
     let polite = [&["can", "you", "tell"][..], &["could", "you", "tell"], &["do", "you", "know"]];
     let words = polite.iter().find_map(|opening| words.strip_prefix(*opening)).unwrap_or(words);
@@ -324,7 +324,7 @@ pub(super) fn question(words: &[&str]) -> QuestionKind {
     (0..words.len()).find_map(|at| question_kind(words.get(at..)?)).unwrap_or(QuestionKind::None)
 }
 
-/// The kind of question that the first word of `words` asks.
+/// The kind of question that the first word of `words` introduces.
 fn question_kind(words: &[&str]) -> Option<QuestionKind> {
     Some(match words {
         ["how", "many", ..] => QuestionKind::HowMany,

@@ -37,7 +37,7 @@ pub enum Dimension {
     Weekday,
     /// Month of the year, from 1.
     Month,
-    /// A day or time told from now, by its place in a table.
+    /// A day or time relative to now, by its place in a table.
     Relative,
     /// Hundredths.
     Percent,
@@ -270,7 +270,7 @@ impl Reader<'_> {
         self.push(dimension, value);
     }
 
-    /// Names of days and months, and days told from now.
+    /// Names of days and months, and days relative to now.
     fn calendar(&mut self, at: usize) -> Option<usize> {
         let token = self.tokens.get(at).filter(|token| token.is_word())?;
         let word = singular(&token.text);

@@ -116,7 +116,7 @@ pub(super) fn read(flat: &[Flat<'_>], tokens: &[Token], stems: &[Option<Term>]) 
             terms.push(Term::of(found));
             continue;
         }
-        // Of a date the order says nothing.
+        // The order of a date's parts has no meaning.
         let is_beside_number = terms.last().is_some_and(|term: &Term| term.is_number())
             || words.get(at).is_some_and(|next| {
                 tokens.get(next.token).is_some_and(|it| it.kind == TokenKind::Number)
@@ -165,7 +165,7 @@ fn without_idle_modals(terms: Vec<Term>) -> Vec<Term> {
     (0..terms.len()).filter(|at| !is_idle(*at)).filter_map(|at| terms.get(at).copied()).collect()
 }
 
-/// `How do you` is `how do I`, where nobody else is spoken of. `Who are you` is not `who am I`.
+/// `How do you` is `how do I`, where no other person is named. `Who are you` is not `who am I`.
 fn generalize(terms: &mut [Term]) {
     let speaks = |one| terms.iter().any(|term| term.is(one));
     let is_named = |pair: &[Term]| matches!(pair, [one, other] if one.is(ClosedWord::You) && is_be(*other) || is_be(*one) && other.is(ClosedWord::You));

@@ -5,7 +5,7 @@ use super::{FACTS_MAX, Span};
 /// What is left among the words in place of a span.
 const PLACE: &str = " \u{fffc} ";
 
-/// Takes the spans out of a text: what they are, in order, and the words that are left. The flag tells
+/// Takes the spans out of a text: what they are, in order, and the words that are left. The flag is set
 /// whether there were more than [`FACTS_MAX`]. Quotations are left among the words, too.
 pub(super) fn take(text: &str) -> (Vec<Span>, String, bool) {
     let (mut spans, mut words) = (Vec::new(), String::with_capacity(text.len()));

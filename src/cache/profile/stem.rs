@@ -1,6 +1,6 @@
 //! Word endings and spelling: which two words are one.
 //!
-//! Light on purpose: a stem that joins too much lets a wrong answer through, one that joins too
+//! Light on purpose: a stem that joins too much allows a wrong answer, one that joins too
 //! little only costs a hit.
 
 use super::irregular;

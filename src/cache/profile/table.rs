@@ -1,4 +1,4 @@
-//! A table of short words that is asked for every word of a text: one multiplication and one
+//! A table of short words that is searched for every word of a text: one multiplication and one
 //! comparison, where a binary search compares ten strings.
 
 /// Bytes of the longest word that a table holds.

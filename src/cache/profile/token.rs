@@ -42,7 +42,7 @@ impl Token {
 /// Stands for a span that has been taken out of the text.
 pub(super) const SPAN: char = '\u{fffc}';
 
-/// Splits a text; at most `tokens_max` tokens, the flag tells whether there were more.
+/// Splits a text; at most `tokens_max` tokens, the flag is set if there were more.
 pub(super) fn split(text: &str, tokens_max: usize) -> (Vec<Token>, bool) {
     let mut splitter =
         Splitter { tokens: Vec::with_capacity(24), before: None, is_attached: false };

@@ -13,7 +13,7 @@ pub(super) struct Flat<'a> {
     pub text: &'a str,
     /// The token it is of.
     pub token: usize,
-    /// Said out of politeness: it is no part of the question.
+    /// Politeness: it is no part of the question.
     pub is_aside: bool,
     /// The closed word that it is, or that it begins.
     pub closed: Option<ClosedWord>,
@@ -185,7 +185,7 @@ fn sign_word(flat: &[Flat<'_>], tokens: &[Token], at: usize) -> Option<usize> {
     (at > 0 && is_number(at - 1) && is_number(at + taken)).then_some(taken)
 }
 
-/// Said before a question. The longest first; a word at the end in braces is one of [`REQUESTS`], which
+/// Phrases before a question. The longest first; a word at the end in braces is one of [`REQUESTS`], which
 /// stays.
 const OPENINGS: &[&str] = &[
     "would you be so kind and",
@@ -270,7 +270,7 @@ const OPENINGS: &[&str] = &[
     "okay",
 ];
 
-/// What one may be asked to do.
+/// Verbs of requests.
 const REQUESTS: &[&str] = &[
     "tell",
     "explain",
@@ -313,7 +313,7 @@ const REQUESTS: &[&str] = &[
     "kindly",
 ];
 
-/// Said after a question.
+/// Phrases after a question.
 const CLOSINGS: &[&str] = &[
     "please",
     "pls",

@@ -7,13 +7,13 @@ pub enum Ability {
     Tools,
     /// Calls several tools at once.
     ParallelTools,
-    /// Can be told which tool to call, or none.
+    /// Takes a choice of the tool to call, or none.
     ToolChoice,
     /// Reads pictures.
     Vision,
     /// Hears.
     AudioIn,
-    /// Speaks.
+    /// Audio output.
     AudioOut,
     /// Watches film.
     VideoIn,

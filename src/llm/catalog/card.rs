@@ -118,7 +118,7 @@ impl ModelCard {
     }
 
     /// True if it is known to read nothing but text: no pictures, sound, film or PDF files. Few lists
-    /// of abilities are complete, so that false says nothing.
+    /// of abilities are complete, so that false means unknown.
     #[must_use]
     pub fn reads_text_only(&self) -> bool {
         const OTHERS: [Ability; 4] =

@@ -1,4 +1,4 @@
-//! Hours of the week in which a vendor asks other prices, in UTC.
+//! Hours of the week in which a vendor has other prices, in UTC.
 
 /// Seconds of a day. Leap seconds have no number in Unix time.
 const DAY_S: u64 = 86_400;

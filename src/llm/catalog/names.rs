@@ -120,7 +120,7 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// True if what follows the first `length` bytes says only of when the model is.
+/// True if what follows the first `length` bytes is only the date of the model.
 fn is_dated(name: &str, length: usize) -> bool {
     let mut name = name;
     while name.len() > length {

@@ -138,7 +138,7 @@ pub struct ModelSettings {
 }
 
 impl ModelSettings {
-    /// The card that is meant, on the ground of the built-in one if there is one.
+    /// The checked card, on the ground of the built-in one if there is one.
     #[must_use]
     pub fn check(
         &self,

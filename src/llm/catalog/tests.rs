@@ -106,7 +106,7 @@ fn aliases_resolve() {
         ("gpt-4", None),
         ("ft:gpt-4o-2024-08-06:acme::id", Some("ft:gpt-4o-2024-08-06")),
         ("ft:gpt-4o:acme::id", Some("ft:gpt-4o-2024-08-06")),
-        // A fine-tuned model has a price of its own, which nobody has told.
+        // A fine-tuned model has a price of its own, which is not known.
         ("ft:gpt-4o-mini:acme::id", None),
         ("grok-4-0709", Some("grok-4")),
         ("claude-sonnet-4-5", Some("claude-sonnet-4-5-20260101")),

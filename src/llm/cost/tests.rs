@@ -112,7 +112,7 @@ fn missing_price_gives_unknown_cost() {
         (&both, usage(1, 1), "default", Some(2)),
         (&both, usage(u64::MAX, u64::MAX), "", None),
         (&both, usage(u64::MAX, 0), "", Some(u64::MAX)),
-        // An hour's write costs more than a short one; how much, nobody has told.
+        // An hour's write costs more than a short one; how much, is not known.
         (&write, written, "", None),
         (&write[..1], written, "", Some(5)),
     ] {

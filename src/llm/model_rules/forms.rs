@@ -1,7 +1,7 @@
 //! Forms in which models take what their dialect leaves open: thoughts, answers that are begun, ids of
 //! calls, cache points, and members that only one family has.
 
-/// How a model may be asked to think.
+/// How a request turns thinking on.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
 )]
@@ -47,11 +47,11 @@ pub enum EarlierReasoning {
 pub enum Prefill {
     /// The model refuses it.
     Refused,
-    /// The message says so with `prefix: true`.
+    /// The message has `prefix: true`.
     Marked,
-    /// The message says so with `partial: true`.
+    /// The message has `partial: true`.
     Partial,
-    /// The request says so with `continue_final_message: true` and `add_generation_prompt: false`.
+    /// The request has `continue_final_message: true` and `add_generation_prompt: false`.
     ContinueFinalMessage,
     /// The model goes on by itself.
     Taken,
