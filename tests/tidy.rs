@@ -77,6 +77,9 @@ const UNSAFE_PARTS: &[&str] = &["shard", "inference"];
 const BANNED_NAMES: &[&str] =
     &["util", "utils", "common", "helper", "helpers", "misc", "manager", "impl"];
 
+/// The folders of the crates, in each of which the name of a public type occurs once.
+const CRATES: &[&str] = &["src", "loadtest/src", "bench/src"];
+
 /// Types are named by nouns: what was told, asked or held has a name of its own in the field.
 const PARTICIPLES: &[&str] = &[
     "Asked", "Found", "Gathered", "Given", "Heard", "Held", "Known", "Made", "Meant", "Parted",
@@ -368,11 +371,10 @@ fn check_file_names(source: &Source, _: &Tree) -> Vec<Violation> {
 }
 
 fn check_names(source: &Source, tree: &Tree) -> Vec<Violation> {
-    if !source.path.starts_with("src/") || !source.is_rust() {
-        return Vec::new();
-    }
+    let folder = CRATES.iter().find(|folder| source.is_below(folder));
+    let Some(folder) = folder.filter(|_| source.is_rust()) else { return Vec::new() };
     let is_twice = |name: &str| {
-        let of_crate = tree.0.iter().filter(|it| it.path.starts_with("src/"));
+        let of_crate = tree.0.iter().filter(|it| it.is_below(folder));
         let elsewhere = of_crate.filter(|it| it.path != source.path);
         let in_all = elsewhere.map(|it| public_types(it, name)).sum::<usize>();
         in_all + public_types(source, name) > 1
@@ -1213,6 +1215,7 @@ const CASES: &[Case] = &[
     case(check_names, "src/http/a.rs", "pub(super) async fn ask(x: u8) {}\nfn tell_tale() {}", &[1]),
     case(check_names, "src/http/a.rs", "pub struct A;\npub struct B;\nmod c { pub enum A {} }\npub enum A {}", &[1, 4]),
     case(check_names, "src/http/a.rs", "struct A;\nenum A {}\npub struct B<T>(T);", &[]),
+    case(check_names, "loadtest/src/a.rs", "pub struct Told;\npub struct A;", &[1]),
     case(check_words, "docs/a.md", "A failure leads on.\nIt leads to one.", &[1]),
     case(check_words, "src/http/a.rs", "#[error(\"waited in vain\")]\n// whom", &[1]),
     case(check_unsafe, "src/http/a.rs", "unsafe { f() }", &[1]),

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p bench --bench index -- TEXTS.jsonl... [--sizes N,N] [--graph-max N]`: members `text`, `text_a`,
 //! `text_b`, `a` and `b` are embedded by the model that serves. Real texts are few, so the rest of a
-//! size is made of them: real vectors with noise that leaves a cosine of about 0.85, each size told
+//! size is made of them: real vectors with noise that leaves a cosine of about 0.85, each size reported
 //! with its share of real ones. Queries are real texts that are not in the index. Needs the model.
 
 use std::collections::BTreeSet;
@@ -192,7 +192,7 @@ fn measure_graph(
     Ok(())
 }
 
-/// What is told of one kind at one size.
+/// The results of one kind at one size.
 struct Row<'a> {
     count: usize,
     share: &'a str,

@@ -1,4 +1,4 @@
-//! Settings: no file, inline config or URL makes the reader panic, and no message tells a secret.
+//! Settings: no file, inline config or URL makes the reader panic, and no message contains a secret.
 //!
 //! The file is written into memory. References to other files are left out: what they read is not
 //! the fuzzer's to choose.

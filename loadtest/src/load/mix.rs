@@ -3,10 +3,10 @@
 /// Most prompts of a run; each is kept as a whole request.
 const PROMPTS_MAX: usize = 100_000;
 
-/// Prompts that may still be repeated or asked in other words; the oldest are let go.
+/// Prompts that may still be repeated or reworded; the oldest are dropped.
 const RECENT_MAX: usize = 10_000;
 
-/// A question that has been asked.
+/// A question that has been sent.
 struct SentQuestion<'a> {
     sent: &'a str,
     /// Wordings that have not been sent yet.
@@ -14,8 +14,8 @@ struct SentQuestion<'a> {
 }
 
 /// The prompts of a file in the order of their sending: one question a line, its wordings parted by
-/// tabs. Of 100 requests about `repeats` have been sent before and about `paraphrases` ask what was
-/// asked before in a wording that was not sent yet; the others are the lines in turn. Ends with the
+/// tabs. Of 100 requests about `repeats` have been sent before and about `paraphrases` are what was
+/// sent before in a wording that was not sent yet; the others are the lines in turn. Ends with the
 /// lines. The same file gives the same order.
 pub fn order<'a>(text: &'a str, repeats: f64, paraphrases: f64) -> Vec<&'a str> {
     let mut random = fastrand::Rng::with_seed(1);

@@ -78,7 +78,7 @@ pub fn command(options: &RunOptions) -> anyhow::Result<ExitCode> {
     Ok(if result.tally.succeeded == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Loads `url` as told and measures `pids` meanwhile.
+/// Loads `url` as configured and measures `pids` meanwhile.
 pub(crate) fn run(options: &LoadOptions, url: &str, pids: &[u32]) -> anyhow::Result<RunResult> {
     options.check()?;
     let target = Target::resolve(url, &options.trust())?;

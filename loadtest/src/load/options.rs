@@ -13,7 +13,7 @@ const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// Warm-up of a run that is bounded by time.
 const WARMUP_DEFAULT: Duration = Duration::from_secs(2);
 
-/// Which endpoint is asked, and how.
+/// The endpoint of a run, and whether its answers are streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestKind {

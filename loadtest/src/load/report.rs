@@ -76,7 +76,7 @@ pub struct Report {
     pub url: String,
     pub kind: RequestKind,
     pub connections: usize,
-    /// Requests per second that were asked for; none in a closed loop.
+    /// Configured requests per second; none in a closed loop.
     pub rate: Option<f64>,
     /// Length of the counted window, as measured.
     pub window_s: f64,
@@ -99,7 +99,7 @@ pub struct Report {
     pub first_byte_us: Option<Percentiles>,
     /// Between events of one stream.
     pub inter_event_us: Option<Percentiles>,
-    /// Good answers by the status of the gateway's cache; empty where it tells none.
+    /// Good answers by the status of the gateway's cache; empty where it sends none.
     pub cache: BTreeMap<&'static str, CacheStatusCount>,
     /// CPU time of the measured processes per completed request.
     pub cpu_us_per_request: Option<f64>,

@@ -12,7 +12,7 @@ use crate::tls::{Trust, client_config};
 /// How long one address of a name may take to accept before the next is tried, once at the start.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server and the path below which it speaks OpenAI's API.
+/// A server and the path below which it serves OpenAI's API.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,

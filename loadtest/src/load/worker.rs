@@ -16,7 +16,7 @@ use super::tally::{Failure, Tally, record};
 use super::target::Target;
 use crate::timer::Timer;
 
-/// Pause after a failed connect, so that a dead target is not asked a million times.
+/// Pause after a failed connect, so that a dead target is not called a million times.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 
 /// When requests are due and which of them count.

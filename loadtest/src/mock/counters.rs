@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What the mock has seen since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
-    /// Connections open now, the one that asks included.
+    /// Connections open now, the one that reads them included.
     pub connections_open: u64,
     /// Requests whose head arrived.
     pub requests_started: u64,

@@ -15,7 +15,7 @@ pub enum Fault {
     Hang,
     /// Bytes that are not HTTP, then a close.
     Garbage,
-    /// A right answer followed by a second one that nobody asked for.
+    /// A right answer followed by a second one without a request.
     Surplus,
     /// A chunked answer with a chunk size that is no number.
     BadChunk,

@@ -1,9 +1,9 @@
-//! The mock provider: a server in the vendors' dialects that answers fast, slowly or wrongly, as told.
+//! The mock provider: a server in the vendors' dialects that answers fast, slowly or wrongly, as configured.
 //!
-//! OpenAI's chat, completions and embeddings are a target for benchmarks. There it promises valid OpenAI shapes with `usage`, exact body sizes where asked, and counts of what it saw. It is
+//! OpenAI's chat, completions and embeddings are a target for benchmarks. There it promises valid OpenAI shapes with `usage`, exact body sizes where set, and counts of what it received. It is
 //! cheap because it shares a core with the loader in benchmarks: one task per connection, one read and one write per
-//! request, no JSON parser on the way of a chat request. All other dialects ([`dialects`]) parse and check what is asked
-//! and are there to be right, not fast. Absent on purpose: HTTP/2, any memory of what was asked.
+//! request, no JSON parser on the way of a chat request. All other dialects ([`dialects`]) parse and check requests
+//! and are there to be right, not fast. Absent on purpose: HTTP/2, any memory of requests.
 
 mod answer;
 mod connection;
@@ -47,7 +47,7 @@ const BACKLOG: u32 = 4096;
 
 /// A mock that runs on its own threads until dropped; dropping closes every connection.
 pub struct RunningMock {
-    /// Where it listens, with the port the system chose if 0 was asked for.
+    /// Where it listens, with the port the system chose if 0 was given.
     pub addr: SocketAddr,
     certificate_pem: Option<String>,
     counters: Arc<Counters>,

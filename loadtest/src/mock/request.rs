@@ -1,4 +1,4 @@
-//! Reading of a request: its head with httparse, and what its JSON asks for by substring search.
+//! Reading of a request: its head with httparse, and members of its JSON by substring search.
 //!
 //! A JSON string cannot hold `"stream"` unescaped, so that the search finds real members; a nested member of the
 //! same name would fool it, which a mock may be.
@@ -14,7 +14,7 @@ use crate::framing::Framing;
 /// Most header lines of a request.
 const HEADERS_MAX: usize = 100;
 
-/// What is asked for. Strings only where the answer needs them.
+/// The endpoint. Strings only where the answer needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     Chat,
@@ -158,7 +158,7 @@ fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// What the body of a chat or completion request asks for.
+/// Members of a chat or completion request that shape the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyOptions<'a> {
     pub stream: bool,

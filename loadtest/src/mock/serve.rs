@@ -59,7 +59,7 @@ impl Connection {
         }
     }
 
-    /// Waits the latency of this request and says how it shall fail, if at all.
+    /// Waits the latency of this request and returns how it fails, if at all.
     async fn delay(&mut self, head: &Head) -> Result<Option<Fault>, Disconnect> {
         let service = &self.service;
         let (latency, drawn) = {

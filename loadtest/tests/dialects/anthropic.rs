@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::client::{Answer, post};
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
+use super::{
+    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+};
 
 pub(crate) struct Anthropic;
 
@@ -35,29 +37,29 @@ impl Spoken for Anthropic {
         asking
     }
 
-    fn whole(&self, answer: &Value) -> Told {
-        let mut told = Told { usage: answer["usage"].clone(), ..Told::default() };
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
+        let mut parsed = ParsedAnswer { usage: answer["usage"].clone(), ..ParsedAnswer::default() };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for block in answer["content"].as_array().unwrap() {
             match block["type"].as_str().unwrap() {
-                "text" => told.text.push_str(&text(&block["text"])),
+                "text" => parsed.text.push_str(&text(&block["text"])),
                 "thinking" => {
-                    told.thoughts.push_str(&text(&block["thinking"]));
-                    told.signatures.push(text(&block["signature"]));
+                    parsed.thoughts.push_str(&text(&block["thinking"]));
+                    parsed.signatures.push(text(&block["signature"]));
                 }
-                "redacted_thinking" => told.signatures.push(text(&block["data"])),
-                _ => told.calls.push(Call {
+                "redacted_thinking" => parsed.signatures.push(text(&block["data"])),
+                _ => parsed.calls.push(Call {
                     id: text(&block["id"]),
                     name: text(&block["name"]),
                     arguments: block["input"].clone(),
                 }),
             }
         }
-        told.stop = text(&answer["stop_reason"]);
-        told
+        parsed.stop = text(&answer["stop_reason"]);
+        parsed
     }
 
-    fn folded(&self, answer: &Answer) -> Told {
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         let events = answer.events();
         let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
         assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("message_start", "message_stop"));
@@ -138,11 +140,11 @@ impl Spoken for Vertex {
         Anthropic.go_on(asking, answer, results)
     }
 
-    fn whole(&self, answer: &Value) -> Told {
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
         Anthropic.whole(answer)
     }
 
-    fn folded(&self, answer: &Answer) -> Told {
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         Anthropic.folded(answer)
     }
 

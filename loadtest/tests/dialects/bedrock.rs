@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
+use super::{
+    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+};
 
 struct Bedrock;
 
@@ -33,31 +35,31 @@ impl Spoken for Bedrock {
         asking
     }
 
-    fn whole(&self, answer: &Value) -> Told {
-        let mut told = Told { usage: answer["usage"].clone(), ..Told::default() };
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
+        let mut parsed = ParsedAnswer { usage: answer["usage"].clone(), ..ParsedAnswer::default() };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for block in answer["output"]["message"]["content"].as_array().unwrap() {
             let thought = &block["reasoningContent"];
-            told.text.push_str(&text(&block["text"]));
-            told.thoughts.push_str(&text(&thought["reasoningText"]["text"]));
+            parsed.text.push_str(&text(&block["text"]));
+            parsed.thoughts.push_str(&text(&thought["reasoningText"]["text"]));
             for signature in [&thought["reasoningText"]["signature"], &thought["redactedContent"]] {
-                told.signatures.extend(signature.as_str().map(str::to_owned));
+                parsed.signatures.extend(signature.as_str().map(str::to_owned));
             }
             if let Some(call) = block.get("toolUse") {
-                told.calls.push(Call {
+                parsed.calls.push(Call {
                     id: text(&call["toolUseId"]),
                     name: text(&call["name"]),
                     arguments: call["input"].clone(),
                 });
             }
         }
-        told.stop = text(&answer["stopReason"]);
-        told
+        parsed.stop = text(&answer["stopReason"]);
+        parsed
     }
 
-    fn folded(&self, answer: &Answer) -> Told {
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         assert_eq!(answer.field("content-type"), Some("application/vnd.amazon.eventstream"));
-        let mut told = Told::default();
+        let mut parsed = ParsedAnswer::default();
         let mut arguments = String::new();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for (headers, payload) in answer.frames() {
@@ -69,29 +71,29 @@ impl Spoken for Bedrock {
                 "contentBlockStart" => {
                     let call = &payload["start"]["toolUse"];
                     let (id, name) = (text(&call["toolUseId"]), text(&call["name"]));
-                    told.calls.push(Call { id, name, arguments: Value::Null });
+                    parsed.calls.push(Call { id, name, arguments: Value::Null });
                 }
                 "contentBlockDelta" => {
                     let delta = &payload["delta"];
-                    told.text.push_str(&text(&delta["text"]));
+                    parsed.text.push_str(&text(&delta["text"]));
                     arguments.push_str(&text(&delta["toolUse"]["input"]));
                     let thought = &delta["reasoningContent"];
-                    told.thoughts.push_str(&text(&thought["text"]));
+                    parsed.thoughts.push_str(&text(&thought["text"]));
                     for signature in [&thought["signature"], &thought["redactedContent"]] {
-                        told.signatures.extend(signature.as_str().map(str::to_owned));
+                        parsed.signatures.extend(signature.as_str().map(str::to_owned));
                     }
                 }
                 "contentBlockStop" if !arguments.is_empty() => {
-                    let call = told.calls.last_mut().unwrap();
+                    let call = parsed.calls.last_mut().unwrap();
                     call.arguments = serde_json::from_str(&arguments).unwrap();
                     arguments.clear();
                 }
-                "messageStop" => told.stop = text(&payload["stopReason"]),
-                "metadata" => told.usage = payload["usage"].clone(),
+                "messageStop" => parsed.stop = text(&payload["stopReason"]),
+                "metadata" => parsed.usage = payload["usage"].clone(),
                 _ => {}
             }
         }
-        told
+        parsed
     }
 
     fn stops(&self) -> [&'static str; 4] {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
+use super::{
+    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+};
 
 struct Cohere;
 
@@ -31,30 +33,30 @@ impl Spoken for Cohere {
         asking
     }
 
-    fn whole(&self, answer: &Value) -> Told {
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
         let message = &answer["message"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut told = Told {
+        let mut parsed = ParsedAnswer {
             text: text(&message["tool_plan"]),
             stop: text(&answer["finish_reason"]),
             usage: answer["usage"].clone(),
-            ..Told::default()
+            ..ParsedAnswer::default()
         };
         for block in message["content"].as_array().into_iter().flatten() {
-            told.text.push_str(&text(&block["text"]));
-            told.thoughts.push_str(&text(&block["thinking"]));
+            parsed.text.push_str(&text(&block["text"]));
+            parsed.thoughts.push_str(&text(&block["thinking"]));
         }
         for call in message["tool_calls"].as_array().into_iter().flatten() {
-            told.calls.push(Call {
+            parsed.calls.push(Call {
                 id: text(&call["id"]),
                 name: text(&call["function"]["name"]),
                 arguments: serde_json::from_str(&text(&call["function"]["arguments"])).unwrap(),
             });
         }
-        told
+        parsed
     }
 
-    fn folded(&self, answer: &Answer) -> Told {
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         assert!(answer.text().ends_with("data: [DONE]\n\n"));
         let mut message = json!({"content": [], "tool_calls": []});
         let mut end = Value::Null;

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
+use super::{
+    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+};
 
 struct Gemini {
     place: &'static str,
@@ -43,35 +45,36 @@ impl Spoken for Gemini {
         asking
     }
 
-    fn whole(&self, answer: &Value) -> Told {
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
         let candidate = &answer["candidates"][0];
-        let mut told = Told { usage: answer["usageMetadata"].clone(), ..Told::default() };
+        let mut parsed =
+            ParsedAnswer { usage: answer["usageMetadata"].clone(), ..ParsedAnswer::default() };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             if let Some(signature) = part["thoughtSignature"].as_str() {
-                told.signatures.push(signature.to_owned());
+                parsed.signatures.push(signature.to_owned());
             }
             if part["thought"] == true {
-                told.thoughts.push_str(&text(&part["text"]));
+                parsed.thoughts.push_str(&text(&part["text"]));
             } else if part["text"].is_string() {
-                told.text.push_str(&text(&part["text"]));
+                parsed.text.push_str(&text(&part["text"]));
             } else {
                 let call = &part["functionCall"];
-                told.calls.push(Call {
+                parsed.calls.push(Call {
                     id: text(&call["id"]),
                     name: text(&call["name"]),
                     arguments: call["args"].clone(),
                 });
             }
         }
-        told.stop = match text(&candidate["finishReason"]).as_str() {
-            "STOP" if !told.calls.is_empty() => "calls".to_owned(),
+        parsed.stop = match text(&candidate["finishReason"]).as_str() {
+            "STOP" if !parsed.calls.is_empty() => "calls".to_owned(),
             reason => reason.to_owned(),
         };
-        told
+        parsed
     }
 
-    fn folded(&self, answer: &Answer) -> Told {
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         let events = if self.sse {
             assert!(answer.text().ends_with("\r\n\r\n"));
             answer.events()
@@ -80,8 +83,8 @@ impl Spoken for Gemini {
         };
         let mut parts: Vec<Value> = Vec::new();
         for event in &events {
-            let told = event["candidates"][0]["content"]["parts"].as_array();
-            parts.extend(told.into_iter().flatten().cloned());
+            let parsed = event["candidates"][0]["content"]["parts"].as_array();
+            parts.extend(parsed.into_iter().flatten().cloned());
         }
         let last = events.last().unwrap();
         let end = &last["candidates"][0]["finishReason"];

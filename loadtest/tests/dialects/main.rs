@@ -1,6 +1,6 @@
 //! Each of the mock's dialects over real sockets: what is answered, whole and streamed, and what is refused.
 //!
-//! Every dialect is read back here by a reader of its own into [`Told`], so that a stream can be held against the
+//! Every dialect is read back here by a reader of its own into [`ParsedAnswer`], so that a stream can be held against the
 //! JSON answer, and an answer can be sent back as part of a conversation.
 
 mod anthropic;
@@ -19,9 +19,9 @@ use client::{Answer, post};
 /// How the mock's signatures begin.
 const SIGNATURE: &str = "bG9hZHRlc3QtbW9jaz";
 
-/// What an answer told, in no dialect.
+/// The content of an answer, in no dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct ParsedAnswer {
     pub(crate) thoughts: String,
     /// Proofs of thoughts, in order.
     pub(crate) signatures: Vec<String>,
@@ -46,13 +46,13 @@ pub(crate) struct Asking {
     pub(crate) body: Value,
 }
 
-/// How a dialect is asked and read.
+/// Requests and readers of a dialect.
 pub(crate) trait Spoken {
     fn ask(&self, words: &str, stream: bool) -> Asking;
     /// The conversation with an answer and its results of tools added to it.
     fn go_on(&self, asking: Asking, answer: &Value, results: &[(Call, &str)]) -> Asking;
-    fn whole(&self, answer: &Value) -> Told;
-    fn folded(&self, answer: &Answer) -> Told;
+    fn whole(&self, answer: &Value) -> ParsedAnswer;
+    fn folded(&self, answer: &Answer) -> ParsedAnswer;
     /// The names of stops: done, calls, length, refused.
     fn stops(&self) -> [&'static str; 4];
     /// The message of an error, if it has the dialect's shape.
@@ -150,8 +150,8 @@ fn check_conversation(mock: &RunningMock, dialect: &dyn Spoken) {
     let results = [(calls[0].clone(), "warm"), (calls[1].clone(), "noon")];
     let answer = send(mock, &dialect.go_on(dialect.ask(words, false), &first, &results));
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let told = dialect.whole(&answer.json());
-    assert_eq!(told.text, "The tool said: warm The tool said: noon");
+    let parsed = dialect.whole(&answer.json());
+    assert_eq!(parsed.text, "The tool said: warm The tool said: noon");
     let refused = [
         // One result is missing.
         vec![results[0].clone()],

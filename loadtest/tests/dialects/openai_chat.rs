@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, send, strict_mock};
+use super::{
+    Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, send, strict_mock,
+};
 
 struct Chat {
     path: &'static str,
@@ -38,7 +40,7 @@ impl Spoken for Chat {
         asking
     }
 
-    fn whole(&self, answer: &Value) -> Told {
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
         let choice = &answer["choices"][0];
         let message = &choice["message"];
         let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
@@ -48,7 +50,7 @@ impl Spoken for Chat {
             arguments: serde_json::from_str(call["function"]["arguments"].as_str().unwrap())
                 .unwrap(),
         });
-        Told {
+        ParsedAnswer {
             thoughts: text("reasoning_content"),
             signatures: Vec::new(),
             text: text("content"),
@@ -59,7 +61,7 @@ impl Spoken for Chat {
         }
     }
 
-    fn folded(&self, answer: &Answer) -> Told {
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         assert!(answer.text().ends_with("data: [DONE]\n\n"));
         let mut message = json!({});
         let mut calls: Vec<Value> = Vec::new();
@@ -124,9 +126,9 @@ fn all_three_paths_are_answered() {
 fn only_compatible_servers_return_reasoning() {
     let mock = mock();
     for (path, thinks) in [(OPENAI.path, false), ("/compatible/v1/chat/completions", true)] {
-        let told = OPENAI.whole(&send(&mock, &Chat { path }.ask("think", false)).json());
-        assert_eq!(!told.thoughts.is_empty(), thinks);
-        let counted = &told.usage["completion_tokens_details"]["reasoning_tokens"];
+        let parsed = OPENAI.whole(&send(&mock, &Chat { path }.ask("think", false)).json());
+        assert_eq!(!parsed.thoughts.is_empty(), thinks);
+        let counted = &parsed.usage["completion_tokens_details"]["reasoning_tokens"];
         assert!(counted.as_u64() > Some(0));
     }
 }

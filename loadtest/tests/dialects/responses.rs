@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::{Asking, Call, Spoken, Told, check, check_refused, mock, schema, strict_mock};
+use super::{Asking, Call, ParsedAnswer, Spoken, check, check_refused, mock, schema, strict_mock};
 
 struct Responses;
 
@@ -29,37 +29,37 @@ impl Spoken for Responses {
         asking
     }
 
-    fn whole(&self, answer: &Value) -> Told {
-        let mut told = Told { usage: answer["usage"].clone(), ..Told::default() };
+    fn whole(&self, answer: &Value) -> ParsedAnswer {
+        let mut parsed = ParsedAnswer { usage: answer["usage"].clone(), ..ParsedAnswer::default() };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for item in answer["output"].as_array().unwrap() {
             match item["type"].as_str().unwrap() {
                 "reasoning" => {
-                    told.thoughts.push_str(&text(&item["summary"][0]["text"]));
-                    told.signatures.push(text(&item["encrypted_content"]));
+                    parsed.thoughts.push_str(&text(&item["summary"][0]["text"]));
+                    parsed.signatures.push(text(&item["encrypted_content"]));
                 }
                 "message" => {
-                    told.text.push_str(&text(&item["content"][0]["text"]));
-                    told.refusal.push_str(&text(&item["content"][0]["refusal"]));
+                    parsed.text.push_str(&text(&item["content"][0]["text"]));
+                    parsed.refusal.push_str(&text(&item["content"][0]["refusal"]));
                 }
-                _ => told.calls.push(Call {
+                _ => parsed.calls.push(Call {
                     id: text(&item["call_id"]),
                     name: text(&item["name"]),
                     arguments: serde_json::from_str(&text(&item["arguments"])).unwrap(),
                 }),
             }
         }
-        told.stop = match text(&answer["status"]).as_str() {
+        parsed.stop = match text(&answer["status"]).as_str() {
             "incomplete" => text(&answer["incomplete_details"]["reason"]),
-            "completed" if !told.calls.is_empty() => "calls".to_owned(),
-            "completed" if !told.refusal.is_empty() => "refusal".to_owned(),
+            "completed" if !parsed.calls.is_empty() => "calls".to_owned(),
+            "completed" if !parsed.refusal.is_empty() => "refusal".to_owned(),
             status => status.to_owned(),
         };
-        told
+        parsed
     }
 
-    /// The deltas are joined, and each `done` must tell what its deltas told.
-    fn folded(&self, answer: &Answer) -> Told {
+    /// The deltas are joined, and each `done` must hold what its deltas held.
+    fn folded(&self, answer: &Answer) -> ParsedAnswer {
         let (mut joined, mut output) = (String::new(), Vec::new());
         let events = answer.events();
         for (number, event) in events.iter().enumerate() {
@@ -70,13 +70,13 @@ impl Spoken for Responses {
             } else if kind == "response.output_item.done" {
                 output.push(event["item"].clone());
             } else {
-                let told = match kind {
+                let parsed = match kind {
                     "response.output_text.done" | "response.reasoning_summary_text.done" => "text",
                     "response.refusal.done" => "refusal",
                     "response.function_call_arguments.done" => "arguments",
                     _ => continue,
                 };
-                assert_eq!(event[told], std::mem::take(&mut joined));
+                assert_eq!(event[parsed], std::mem::take(&mut joined));
             }
         }
         assert_eq!(events[0]["type"], "response.created");

@@ -1,6 +1,6 @@
 //! What the semantic tier would serve, rightly and wrongly, on files of questions.
 //!
-//! The shape of a file is told by its first line (JSON lines, gzip by the name's end):
+//! The format of a file follows from its first line (JSON lines, gzip by the name's end):
 //! pairs `{a, b, same_answer, category}` or `{text_a, text_b, label}`; conversations, where `a` and
 //! `b` are lists of messages and `subtype` is the class; intents `{text, label}`, where two texts of
 //! one label count as having the same answer. Everything is embedded here, by the embedder that

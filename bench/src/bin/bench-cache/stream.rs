@@ -2,7 +2,7 @@
 //!
 //! Texts of a file of intents come in an order that looks random and is the same in every run, each
 //! once. What is found near enough is served, and is wrong if its label is another; what is not is
-//! asked of the provider and kept. Label equality is a coarse truth: guards refuse many a pair that
+//! sent to the provider and stored. Label equality is a coarse truth: guards refuse many a pair that
 //! a label joins ("my balance", "my savings balance"), and no label can tell 10 from 100.
 
 use std::collections::BTreeMap;

@@ -81,7 +81,7 @@ fn unanswered(index: usize, open: &[String]) -> Refusal {
     ))
 }
 
-/// Every call of the message before is answered once, before anything else is said.
+/// Every call of the message before is answered once, before anything else follows.
 fn check_results(
     index: usize,
     message: &Node,

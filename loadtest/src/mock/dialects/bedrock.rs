@@ -14,7 +14,7 @@ use super::script::{
 };
 use super::{Dialect, Headers, Reply, Request};
 
-/// What pads every event's payload, so that its length tells nothing.
+/// What pads every event's payload, so that its length reveals nothing.
 const PADDING: &str = "abcdefghijklm";
 
 /// `converse` and `converse-stream` of a model.
@@ -82,7 +82,7 @@ impl Dialect for Converse<'_> {
         let mut events = EventFrames::default();
         events.push(event("messageStart", json!({"role": "assistant"})));
         for (index, piece) in script.pieces.iter().enumerate() {
-            // Only a call tells its beginning.
+            // Only a call has a start event.
             if let Piece::Call { number, name, .. } = piece {
                 let start = json!({"toolUse": {"toolUseId": call_id(*number), "name": name}});
                 let payload = json!({"contentBlockIndex": index, "start": start});

@@ -1,4 +1,4 @@
-//! What a request asks of the model, said in no dialect.
+//! A chat request in no dialect.
 //!
 //! It is what the mock answers from, what it counts input tokens by, and, as JSON, what it answers when the request
 //! says `describe`, so that a test can see what of a request arrived.
@@ -15,7 +15,7 @@ pub struct ChatRequest {
     /// Answers wanted to the one question.
     #[serde(skip)]
     pub answers: usize,
-    /// Whether a stream shall end with its usage, where that is optional.
+    /// Whether a stream ends with its usage, where that is optional.
     #[serde(skip)]
     pub include_usage: bool,
     /// Instructions, in order.
@@ -30,7 +30,7 @@ pub struct ChatRequest {
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
     pub stop: Vec<String>,
-    /// Whatever asks for reasoning, as written.
+    /// The members about reasoning, as written.
     pub reasoning: Option<Value>,
 }
 
@@ -91,7 +91,7 @@ pub enum Choice {
     Named(String),
 }
 
-/// What the text of the answer shall be.
+/// The format of the answer's text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -119,7 +119,7 @@ impl ChatRequest {
         self.turns.iter().flat_map(|turn| &turn.parts)
     }
 
-    /// The text that the user said last, after the results of tools beside it; none if results came last.
+    /// The last text of the user, after the results of tools beside it; none if results came last.
     pub fn last_words(&self) -> String {
         let Some(turn) = self.turns.iter().rev().find(|turn| turn.role == Role::User) else {
             return String::new();
@@ -141,7 +141,7 @@ impl ChatRequest {
         })
     }
 
-    /// About a token for four bytes of what was asked; the same whether a stream is wanted or not.
+    /// About a token for four bytes of the request; the same whether a stream is wanted or not.
     pub fn input_tokens(&self) -> u64 {
         self.description().len() as u64 / 4 + 1
     }

@@ -8,7 +8,7 @@ use super::message::{Headers, Reply, Request};
 use super::reading::Refusal;
 use super::script::Script;
 
-/// One vendor's way to ask and to answer. Implementors hold what the path said.
+/// One vendor's requests and answers. Implementors hold what the path holds.
 pub trait Dialect {
     /// Reads and checks a request.
     fn read(&self, request: &Request, body: &Value) -> Result<ChatRequest, Refusal>;
@@ -18,7 +18,7 @@ pub trait Dialect {
     fn whole(&self, chat: &ChatRequest, script: &Script) -> Value;
     /// The answer as a stream.
     fn events(&self, chat: &ChatRequest, script: &Script) -> EventFrames;
-    /// What tells an error in a stream that has had `sent` events.
+    /// The event of an error in a stream that has had `sent` events.
     fn error_event(&self, chat: &ChatRequest, sent: usize) -> Vec<u8>;
     fn stream_type(&self) -> &'static str {
         "text/event-stream"

@@ -11,7 +11,7 @@ pub struct EventFrames {
 }
 
 impl EventFrames {
-    /// Adds what tells structure.
+    /// Adds an event without content.
     pub fn push(&mut self, frame: Vec<u8>) {
         self.frames.push(frame);
     }

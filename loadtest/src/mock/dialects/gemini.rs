@@ -147,7 +147,7 @@ impl Dialect for Gemini<'_> {
         let mut events = EventFrames::default();
         let last = chunks.len().saturating_sub(1);
         for (at, (candidate, ends)) in chunks.into_iter().enumerate() {
-            // Each event tells what has been counted so far.
+            // Each event has the counts so far.
             let so_far = TokenUsage { output: at as u64, thought: 0, ..script.usage };
             let usage = if at == last { script.usage } else { so_far };
             let frame = self.frame(&self.response(chat, vec![candidate], &usage), at == 0);
@@ -292,7 +292,7 @@ fn sealed(mut parts: Vec<Value>, script: &Script) -> Vec<Value> {
     parts
 }
 
-/// A candidate; `end` tells why it ended.
+/// A candidate; `end` is why it ended.
 fn candidate(index: usize, parts: Vec<Value>, end: Option<&Script>) -> Value {
     let mut candidate = json!({"index": index});
     let refused = end.is_some_and(|script| script.stop == Stop::Refused);

@@ -3,7 +3,7 @@
 //! Each file is written from the vendor's published reference and SDK types alone (2026-11) and shares nothing with
 //! the gateway, so that two readings of one text meet over a socket. A request is parsed whole, refused in the
 //! vendor's own shape where the vendor would refuse it, and answered by its [`Script`], whole or as a stream. There
-//! is no state: what an earlier answer must have said (ids of calls, signatures of thoughts) can be told from itself.
+//! is no state: what an earlier answer held (ids of calls, signatures of thoughts) can be checked by itself.
 
 mod anthropic;
 mod anthropic_messages;

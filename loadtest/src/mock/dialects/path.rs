@@ -26,7 +26,7 @@ pub enum OpenAiPlace {
     OpenAi,
     /// Azure OpenAI; the deployment stands in the path, the rest is as strict.
     Azure(String),
-    /// One of the many that serve the same shapes: unknown members are ignored, reasoning is told.
+    /// One of the many that serve the same shapes: unknown members are ignored, reasoning is returned.
     Compatible,
     /// Voyage, for embeddings only.
     Voyage,

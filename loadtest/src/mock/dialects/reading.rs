@@ -22,13 +22,13 @@ pub enum Flaw {
     Unknown,
     /// Another type of value was wanted: "a string", "an object".
     Type(&'static str),
-    /// A rule of the vendor, told whole.
+    /// A rule of the vendor, with its whole text.
     Rule(String),
     /// The request carries no credential.
     Unauthenticated,
     /// The body is no JSON.
     InvalidJson(String),
-    /// The request itself asked for this status.
+    /// The request itself named this status.
     Scripted,
 }
 
@@ -38,7 +38,7 @@ impl Refusal {
         Self { status: 400, path: String::new(), flaw: Flaw::Rule(message.into()) }
     }
 
-    /// A failure that was asked for.
+    /// A failure that the request named.
     pub fn scripted(status: u16) -> Self {
         Self { status, path: String::new(), flaw: Flaw::Scripted }
     }

@@ -1,4 +1,4 @@
-//! What is answered: read from the user's last words, said in no dialect.
+//! What is answered, in no dialect: derived from the user's last words.
 //!
 //! The words are commands apart by commas, full stops, `and`, `then` or line ends, so that tests need no state:
 //! `think, then call the tools`. Words that hold no command are echoed. The same request always gives the same
@@ -31,7 +31,7 @@ pub struct Script {
     pub status: Option<u16>,
 }
 
-/// A part of an answer, in the order in which it is told.
+/// A part of an answer, in the order of sending.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
     Thought(String),
@@ -60,7 +60,7 @@ pub enum Ending {
     Whole,
     /// The connection breaks in the middle.
     Cut,
-    /// The stream tells an error after two deltas.
+    /// The stream sends an error after two deltas.
     Error,
 }
 
@@ -307,7 +307,7 @@ fn example(schema: &Value, root: &Value, depth: usize) -> Value {
     }
 }
 
-/// What proves that the mock said `words` itself; base64, as all vendors' signatures are.
+/// Proof that `words` come from the mock; base64, as all vendors' signatures are.
 pub fn signature(words: &str) -> String {
     STANDARD.encode(format!("loadtest-mock:{:08x}", crc32fast::hash(words.as_bytes())))
 }
