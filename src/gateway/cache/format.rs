@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::dialects::{ClientCodec, TargetModel, Warnings, client_codec, provider_codec};
 use crate::gateway::context::{Body, Endpoint, Exchange, Request};
-use crate::gateway::upstream::translate;
+use crate::gateway::upstream::client_request;
 use crate::llm::{Answer, ChatRequest, Dialect, Outline, chunks_of_known};
 
 /// A request in the form in which its answer is looked up.
@@ -40,7 +40,7 @@ pub(crate) fn to_stored_request<'r>(
         return Some(StoredRequest { endpoint, bytes, outline });
     };
     let chat_request =
-        translate::read(exchange.context, request, &[], client_codec(client)).ok()?;
+        client_request::read(exchange.context, request, &[], client_codec(client)).ok()?;
     // Some members are unknown to OpenAI, but known to those who imitate it.
     let body = in_chat(&chat_request, true).or_else(|| in_chat(&chat_request, false))?;
     let outline = exchange.worker.scanner().request(&body).ok()?;
@@ -75,7 +75,7 @@ pub(crate) fn from_stored(
     client: &dyn ClientCodec,
     (stored, id): (&[u8], &str),
 ) -> Option<Vec<u8>> {
-    let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
+    let chat_request = client_request::read(exchange.context, request, &[], client).ok()?;
     let codec = provider_codec(STORED)?;
     let read = exchange.worker.scanner().read(stored, |root| codec.read_answer(root));
     let answer = Answer { id: id.to_owned(), ..read.ok().flatten()? };

@@ -10,7 +10,7 @@ use crate::gateway::context::{Exchange, GatewayError, Request};
 use crate::gateway::downstream::disconnect::or_disconnect;
 use crate::gateway::downstream::events::{append, end};
 use crate::gateway::downstream::head::{begin_head, body_framing, finish_head};
-use crate::gateway::upstream::translate;
+use crate::gateway::upstream::client_request;
 use crate::http::{Framing, write_data, write_field};
 use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
 
@@ -83,7 +83,7 @@ struct Transcoder {
 impl Transcoder {
     fn new(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
         let client = client_codec(format::foreign_dialect(request.endpoint)?);
-        let chat_request = translate::read(exchange.context, request, &[], client).ok()?;
+        let chat_request = client_request::read(exchange.context, request, &[], client).ok()?;
         Some(Self {
             decoder: provider_codec(Dialect::OpenaiChat)?.stream_decoder(),
             encoder: client.stream_encoder(&chat_request, exchange.record.at_unix.as_secs()),

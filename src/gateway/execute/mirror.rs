@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Response;
-use super::plan_executor::PlanExecutor;
-use crate::base::{Instant, RequestId, unix_now};
+use crate::base::{Instant, RequestId};
 use crate::dialects::{Cutter, provider_codec};
 use crate::gateway::context::{
     Body, GatewayError, Grant, MIRROR_ENDPOINT, Request, RequestContext, outcome_of_status,
@@ -18,45 +17,17 @@ use crate::gateway::worker::Worker;
 use crate::http::RequestHead;
 use crate::llm::{Chunk, PricingTerms, Usage};
 use crate::routing::{ActiveRoute, Plan};
-use crate::shard::spawn;
 use crate::telemetry::{Counter, RequestEvent};
 
 /// Copies under way on one shard; beyond it none is sent.
 const COPIES_MAX: usize = 256;
 
-/// Sends copies to these targets of the route.
-pub(crate) fn send(executor: &PlanExecutor<'_>, active: &Arc<ActiveRoute>, targets: &[usize]) {
-    for target in targets {
-        let worker = executor.context.worker;
-        let bytes = match &executor.request.body {
-            Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
-            _ => continue,
-        };
-        // A comparison must not cost the clients that are served.
-        if !worker.try_start_mirror(bytes, COPIES_MAX) {
-            worker.recorder().count(Counter::MirrorsDropped);
-            continue;
-        }
-        let mirrored = MirroredRequest {
-            worker: Rc::clone(worker),
-            head: executor.context.head.clone(),
-            grant: executor.grant.clone(),
-            request: executor.request.copy(),
-            active: Arc::clone(active),
-            target: *target,
-            mirror_of: executor.context.id,
-            bytes,
-        };
-        spawn(mirrored.run());
-    }
-}
-
 /// A request on its way to a target that answers nobody.
-struct MirroredRequest {
-    worker: Rc<Worker>,
-    head: RequestHead,
-    grant: Grant,
-    request: Request,
+pub(crate) struct MirroredRequest {
+    pub worker: Rc<Worker>,
+    pub head: RequestHead,
+    pub grant: Grant,
+    pub request: Request,
     active: Arc<ActiveRoute>,
     target: usize,
     mirror_of: RequestId,
@@ -64,14 +35,47 @@ struct MirroredRequest {
 }
 
 impl MirroredRequest {
-    async fn run(self) {
-        let started = Instant::now();
-        let at_unix = unix_now();
-        let context = RequestContext::new(&self.worker, &self.head);
-        let (grant, request) = (&self.grant, &self.request);
-        let executor = PlanExecutor { context: &context, grant, request, is_racing: false };
-        let mut plan = Plan::of_target(Arc::clone(&self.active), self.target, started);
-        let response = executor.run(&mut plan, None).await;
+    /// A copy for a target of the route. None for a body that is streamed, and where too many copies are
+    /// under way: a comparison must not cost the clients that are served.
+    pub(crate) fn start(
+        context: &RequestContext<'_>,
+        (grant, request): (&Grant, &Request),
+        active: &Arc<ActiveRoute>,
+        target: usize,
+    ) -> Option<Self> {
+        let worker = context.worker;
+        let bytes = match &request.body {
+            Body::Json { bytes, .. } | Body::Form { bytes, .. } => bytes.len(),
+            _ => return None,
+        };
+        if !worker.try_start_mirror(bytes, COPIES_MAX) {
+            worker.recorder().count(Counter::MirrorsDropped);
+            return None;
+        }
+        Some(Self {
+            worker: Rc::clone(worker),
+            head: context.head.clone(),
+            grant: grant.clone(),
+            request: request.copy(),
+            active: Arc::clone(active),
+            target,
+            mirror_of: context.id,
+            bytes,
+        })
+    }
+
+    /// The plan of its one target.
+    pub(crate) fn plan(&self, now: Instant) -> Plan {
+        Plan::of_target(Arc::clone(&self.active), self.target, now)
+    }
+
+    /// Reads the response and reports the event of the copy.
+    pub(crate) async fn finish(
+        self,
+        context: &RequestContext<'_>,
+        (started, at_unix): (Instant, Duration),
+        response: Result<Response, GatewayError>,
+    ) {
         let mut event = self.event(started, at_unix);
         match response {
             Ok(Response::Upstream(upstream_request, response, _)) => {
@@ -80,7 +84,7 @@ impl MirroredRequest {
                 event.response_status_code = response.head.status();
                 event.outcome = outcome_of_status(event.response_status_code, false);
                 event.first_byte = Some(started.elapsed());
-                event.usage = read_usage(&context, &upstream_request, response).await;
+                event.usage = read_usage(context, &upstream_request, response).await;
                 let terms =
                     PricingTerms { at_unix_s: at_unix.as_secs(), ..PricingTerms::default() };
                 let target = (&*upstream_request.upstream.name, upstream_request.model.as_deref());

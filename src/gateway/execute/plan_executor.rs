@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::attempt::{
     Attempt, AttemptLimits, AttemptResponse, Response, begin_single, is_terminal, no_target,
     outcome_of_failure, prepare_attempt,
 };
-use super::mirror;
-use crate::base::Instant;
+use super::mirror::MirroredRequest;
+use crate::base::{Instant, unix_now};
 use crate::gateway::context::{
     CallStats, GatewayError, Grant, Request, RequestAttributes, RequestContext,
 };
@@ -26,8 +27,8 @@ use crate::gateway::upstream::prepare::Preparation;
 use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::UpstreamResponse;
 use crate::gateway::upstream::{images, peek};
-use crate::routing::{AttemptOutcome, AttemptPlan, NextStep, Permit, Plan};
-use crate::shard::{sleep, within};
+use crate::routing::{ActiveRoute, AttemptOutcome, AttemptPlan, NextStep, Permit, Plan};
+use crate::shard::{sleep, spawn, within};
 
 type LaneFuture<'p> =
     Pin<Box<dyn Future<Output = (AttemptOutcome, Result<Response, GatewayError>)> + 'p>>;
@@ -71,7 +72,7 @@ impl PlanExecutor<'_> {
             let (outcome, result) = match step {
                 NextStep::Finish => return last.unwrap_or(Err(GatewayError::NoTarget)),
                 NextStep::Attempt(step) => {
-                    mirror::send(self, plan.active_route(), &step.mirrors);
+                    self.send_mirrors(plan.active_route(), &step.mirrors);
                     if step.wait > Duration::ZERO {
                         sleep(step.wait).await;
                     }
@@ -90,6 +91,16 @@ impl PlanExecutor<'_> {
                 return result;
             }
             last = Some(result);
+        }
+    }
+
+    /// Sends copies to these targets of the route.
+    fn send_mirrors(&self, active: &Arc<ActiveRoute>, targets: &[usize]) {
+        let input = (self.grant, self.request);
+        for target in targets {
+            if let Some(mirrored) = MirroredRequest::start(self.context, input, active, *target) {
+                spawn(run_mirrored(mirrored));
+            }
         }
     }
 
@@ -238,4 +249,15 @@ impl PlanExecutor<'_> {
             (outcome, result)
         })
     }
+}
+
+/// Calls the target of a copy; its response goes to no client.
+async fn run_mirrored(mirrored: MirroredRequest) {
+    let (started, at_unix) = (Instant::now(), unix_now());
+    let (worker, head) = (Rc::clone(&mirrored.worker), mirrored.head.clone());
+    let context = RequestContext::new(&worker, &head);
+    let (grant, request) = (&mirrored.grant, &mirrored.request);
+    let executor = PlanExecutor { context: &context, grant, request, is_racing: false };
+    let response = executor.run(&mut mirrored.plan(started), None).await;
+    mirrored.finish(&context, (started, at_unix), response).await;
 }

@@ -1,20 +1,16 @@
 //! A JSON response is read whole, metered, and sent.
 
-use std::pin::pin;
-
+use super::body::{keep_whole, tier_of};
 use super::tap::ResponseTap;
-use super::{service_tiers, translated};
-use crate::base::Instant;
+use super::{provider_error, service_tiers};
 use crate::dialects::provider_codec;
 use crate::gateway::context::{Endpoint, Exchange, GatewayError};
-use crate::gateway::downstream::disconnect;
 use crate::gateway::downstream::head::{BodyFraming, HEAD_BYTES, begin_head, finish_head};
 use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::UpstreamResponse;
 use crate::gateway::upstream::response_fields::write_provider_fields;
 use crate::gateway::upstream::{peek, vectors};
-use crate::gateway::worker::Scrutiny;
-use crate::llm::{Chunk, Dialect, Tier};
+use crate::llm::{Chunk, Dialect};
 
 /// Reads a JSON response whole, meters it, sends it.
 pub(crate) async fn json(
@@ -30,8 +26,16 @@ pub(crate) async fn json(
     let mut body = keep_whole(exchange, upstream_request, response).await?;
     if (200..300).contains(&status) {
         body = metered(exchange, upstream_request, response, body)?;
-    } else if let Some(error) = translated::overflow_of(exchange, upstream_request, status, &body) {
-        return Box::pin(translated::rewritten(exchange, upstream_request, response, &error)).await;
+    } else if let Some(error) =
+        provider_error::overflow_of(exchange, upstream_request, status, &body)
+    {
+        return Box::pin(provider_error::send_rewritten(
+            exchange,
+            upstream_request,
+            response,
+            &error,
+        ))
+        .await;
     }
     exchange.client.out.reserve(HEAD_BYTES + body.len());
     let mut out = begin_head(exchange, status);
@@ -114,31 +118,4 @@ fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
             _ => {}
         }
     }
-}
-
-/// The tier that a response names.
-pub(crate) fn tier_of(service_tier: Option<&str>) -> Tier {
-    service_tier.map_or(Tier::default(), Tier::of_answer)
-}
-
-/// Reads the body to its end, for as long as the client is there; credentials in it are masked.
-pub(crate) async fn keep_whole(
-    exchange: &mut Exchange<'_>,
-    upstream_request: &UpstreamRequest,
-    response: &mut UpstreamResponse,
-) -> Result<Vec<u8>, GatewayError> {
-    let begun = Instant::now();
-    let context = exchange.context;
-    let kept =
-        disconnect::or_abandoned(exchange, pin!(response.keep_whole(context, upstream_request)))
-            .await;
-    exchange.record.upstream += begun.elapsed();
-    let mut body = kept??;
-    let status = response.head.status();
-    let scrutiny = match upstream_request.translation {
-        None => Scrutiny::of_body(status, &body),
-        Some(_) => Scrutiny::of_decoded_body(status, &body),
-    };
-    upstream_request.mask(&mut body, scrutiny);
-    Ok(body)
 }

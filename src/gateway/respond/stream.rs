@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::json::tier_of;
+use super::body::tier_of;
 use super::tap::{PieceSource, ResponseTap, StreamPiece};
 use crate::dialects::{
     client_codec, overflow_in_event, provider_codec, with_overflow, write_last_error,

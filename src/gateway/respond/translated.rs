@@ -4,16 +4,12 @@
 //! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
 //! where the provider's answer was complete.
 
-use std::time::Duration;
-
-use super::json::{keep_whole, tier_of};
+use super::body::{keep_whole, tier_of};
+use super::provider_error;
 use super::tap::{PieceSource, ResponseTap, StreamPiece};
 use crate::base::unix_now;
-use crate::dialects::{
-    ClientCodec, Cutter, ProviderCodec, StreamDecodeError, StreamDecoder, StreamEncoder,
-    client_codec, overflow_of_imitator,
-};
-use crate::gateway::context::{Endpoint, Exchange, GatewayError, own_id};
+use crate::dialects::{Cutter, StreamDecodeError, StreamDecoder, StreamEncoder};
+use crate::gateway::context::{Exchange, GatewayError, own_id};
 use crate::gateway::downstream::disconnect::send_shared;
 use crate::gateway::downstream::events::{append, end};
 use crate::gateway::downstream::head::{BodyFraming, begin_head, body_framing, finish_head};
@@ -21,14 +17,14 @@ use crate::gateway::upstream::peek::NO_CONTENT;
 use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::{EVENT_BYTES_MAX, UpstreamResponse};
 use crate::gateway::upstream::response_fields::write_provider_fields_without_content;
-use crate::gateway::upstream::translate::{
+use crate::gateway::upstream::translation::{
     ChatTranslation, ResponseFormat, ResponseTranslation, Translation,
 };
 use crate::gateway::upstream::vectors::VectorTranslation;
 use crate::gateway::upstream::{peek, stored_responses};
 use crate::gateway::worker::Scrutiny;
 use crate::http::{Framing, write_field};
-use crate::llm::{Answer, ApiError, Chunk, Content, Node, chunks_of_known, is_error_answer};
+use crate::llm::{Answer, ApiError, Chunk, Content, chunks_of_known, is_error_answer};
 
 /// Sends a provider's answer in the client's dialect.
 pub(crate) async fn deliver(
@@ -67,7 +63,7 @@ async fn chat(
     let body = keep_whole(exchange, upstream_request, response).await?;
     if !is_success {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, upstream_request, dialects, (response, &body)).await;
+        return provider_error::send(exchange, upstream_request, dialects, (response, &body)).await;
     }
     if !response.is_good {
         peek::check(exchange.context, upstream_request, &response.head, &body)?;
@@ -106,7 +102,7 @@ async fn vectors(
     let body = keep_whole(exchange, upstream_request, response).await?;
     if !(200..300).contains(&status) {
         let dialects = (translation.client, translation.provider);
-        return error(exchange, upstream_request, dialects, (response, &body)).await;
+        return provider_error::send(exchange, upstream_request, dialects, (response, &body)).await;
     }
     check_no_error(exchange, upstream_request, response, &body)?;
     let written = translation.translate_response(exchange, (&response.head, &body));
@@ -161,95 +157,15 @@ async fn send_answer(
     body: Vec<u8>,
 ) -> Result<(), GatewayError> {
     let status = response.head.status();
-    let out = json_response(exchange, upstream_request, (response, status), (&body, None));
+    let out = provider_error::json_response(
+        exchange,
+        upstream_request,
+        (response, status),
+        (&body, None),
+    );
     tap.complete_whole(exchange, body);
     exchange.client.out = exchange.send(out).await?;
     Ok(())
-}
-
-async fn send_json(
-    exchange: &mut Exchange<'_>,
-    upstream_request: &UpstreamRequest,
-    (response, status): (&UpstreamResponse, u16),
-    (body, retry_after): (&[u8], Option<Duration>),
-) -> Result<(), GatewayError> {
-    let out = json_response(exchange, upstream_request, (response, status), (body, retry_after));
-    exchange.client.out = exchange.send(out).await?;
-    Ok(())
-}
-
-/// A JSON response that is written anew.
-fn json_response(
-    exchange: &mut Exchange<'_>,
-    upstream_request: &UpstreamRequest,
-    (response, status): (&UpstreamResponse, u16),
-    (body, retry_after): (&[u8], Option<Duration>),
-) -> Vec<u8> {
-    exchange.client.out.reserve(body.len());
-    let mut out = begin_head(exchange, status);
-    write_field(&mut out, "content-type", b"application/json");
-    if let Some(wait) = retry_after {
-        let seconds = wait.as_millis().div_ceil(1_000).to_string();
-        write_field(&mut out, "retry-after", seconds.as_bytes());
-    }
-    write_provider_fields_without_content(&mut out, upstream_request, &response.head);
-    finish_head(exchange, &mut out, BodyFraming::Length(body.len() as u64));
-    out.extend_from_slice(body);
-    out
-}
-
-/// Sends the provider's error in the client's dialect, under the status that its kind has there.
-async fn error(
-    exchange: &mut Exchange<'_>,
-    upstream_request: &UpstreamRequest,
-    (client, provider): (&dyn ClientCodec, &dyn ProviderCodec),
-    (response, body): (&UpstreamResponse, &[u8]),
-) -> Result<(), GatewayError> {
-    let status = response.head.status();
-    let read = |body: &[u8]| {
-        let mut scanner = exchange.worker.scanner();
-        let read = scanner.read(body, |root| {
-            (provider.read_error(status, Some(root)), provider.retry_delay(root))
-        });
-        read.ok()
-    };
-    // Google wraps some of its errors in an array.
-    let inner = body.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
-    let error = read(body).or_else(|| inner.and_then(read));
-    let (error, delay) = error.unwrap_or_else(|| (provider.read_error(status, None), None));
-    let mut written = Vec::new();
-    client.write_error(&error, &mut written);
-    // A field of the provider's own travels on by itself.
-    let delay = delay.filter(|_| response.head.get("retry-after").is_none());
-    send_json(exchange, upstream_request, (response, error.status), (&written, delay)).await
-}
-
-/// The error of a provider that imitates the vendor of the client's dialect, where it reports a full
-/// context in words that the vendor's clients do not know. The vendor's own bytes stay as they are.
-pub(crate) fn overflow_of(
-    exchange: &Exchange<'_>,
-    upstream_request: &UpstreamRequest,
-    status: u16,
-    body: &[u8],
-) -> Option<ApiError> {
-    let dialect = exchange.record.endpoint.and_then(Endpoint::chat_dialect)?;
-    if status < 400 || upstream_request.upstream.provider.is_original() {
-        return None;
-    }
-    let read = |root: Node<'_>| overflow_of_imitator(dialect, status, root);
-    exchange.worker.scanner().read(body, read).ok().flatten()
-}
-
-/// Sends an error of the provider in the words of the client's dialect.
-pub(crate) async fn rewritten(
-    exchange: &mut Exchange<'_>,
-    upstream_request: &UpstreamRequest,
-    response: &UpstreamResponse,
-    error: &ApiError,
-) -> Result<(), GatewayError> {
-    let mut body = Vec::new();
-    client_codec(exchange.record.client_format.dialect).write_error(error, &mut body);
-    send_json(exchange, upstream_request, (response, error.status), (&body, None)).await
 }
 
 /// A stream on its way from one dialect to the other.

@@ -2,7 +2,7 @@
 //! that do not count themselves: an estimate, which the response is marked as.
 
 use super::resolve::ResolvedProvider;
-use super::{stored_responses, translate};
+use super::{client_request, stored_responses};
 use crate::dialects::{
     client_codec, write_gemini_token_count, write_input_tokens, write_token_count,
 };
@@ -31,7 +31,7 @@ pub(crate) fn answer(
     let chat_request = if request.endpoint == Endpoint::InputTokens {
         stored_responses::read(context, request, &[], codec)?
     } else {
-        translate::read_with(context, request, &[], |root, path| {
+        client_request::read_with(context, request, &[], |root, path| {
             // Google's clients may send a whole request for an answer.
             let root = root.get("generateContentRequest").unwrap_or(root);
             codec.read_request(root, path).map_err(GatewayError::Malformed)

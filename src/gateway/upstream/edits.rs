@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::resolve::ResolvedProvider;
-use crate::gateway::context::Request;
+use crate::gateway::context::{GatewayError, Request, RequestContext};
 use crate::llm::{Edit, quote};
 use crate::routing::Params;
 
@@ -64,4 +64,19 @@ pub(crate) fn vendor_edits(request: &Request, resolved: &ResolvedProvider) -> Ve
         None => BodyEdit::Remove { key: key.to_owned() },
     };
     members.map(edit).collect()
+}
+
+/// The body with the edits of its vendor.
+pub(crate) fn edited(
+    context: &RequestContext<'_>,
+    body: Vec<u8>,
+    edits: &[BodyEdit],
+) -> Result<Vec<u8>, GatewayError> {
+    if edits.is_empty() {
+        return Ok(body);
+    }
+    let outline = context.worker.scanner().request(&body).map_err(GatewayError::Json)?;
+    let mut edited = Vec::with_capacity(body.len() + 128);
+    outline.splice(&body, &BodyEdit::json_edits(edits), &mut edited);
+    Ok(edited)
 }

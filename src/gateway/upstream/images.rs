@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::client_request;
 use super::edits::BodyEdit;
-use super::translate;
 use crate::base::Instant;
 use crate::dialects::{ProviderCodec, client_codec, provider_codec};
 use crate::gateway::context::{
@@ -68,7 +68,7 @@ pub(crate) fn missing(
     if memchr::memmem::find(bytes, b"https:").is_none() {
         return Ok(Vec::new());
     }
-    let mut chat_request = translate::read(context, request, edits, client_codec(client))?;
+    let mut chat_request = client_request::read(context, request, edits, client_codec(client))?;
     Ok(wanted(&mut chat_request, provider, &request.images))
 }
 

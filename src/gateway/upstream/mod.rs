@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod call;
 pub(crate) mod call_batched;
+pub(crate) mod client_request;
 pub(crate) mod count_tokens;
 pub(crate) mod edits;
 pub(crate) mod encode;
@@ -21,4 +22,5 @@ pub(crate) mod response;
 pub(crate) mod response_fields;
 pub(crate) mod stored_responses;
 pub(crate) mod translate;
+pub(crate) mod translation;
 pub(crate) mod vectors;

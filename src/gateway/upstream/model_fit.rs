@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use super::client_request::warnings_header;
 use super::edits::BodyEdit;
 use super::params::value_after;
 use super::resolve::ResolvedProvider;
-use super::translate::warnings_header;
 use crate::dialects::{
     ReasoningRules, Warnings, conversation_member, may_have_foreign_reasoning,
     without_billing_header, without_foreign_reasoning,

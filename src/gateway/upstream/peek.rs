@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::request::UpstreamRequest;
 use super::response::{EVENT_BYTES_MAX, UpstreamResponse};
-use super::translate::ResponseTranslation;
+use super::translation::ResponseTranslation;
 use crate::base::{Instant, unix_now};
 use crate::dialects::{
     Cutter, OpeningEvent, error_in_answer, failure_of_answer, failure_of_event, opening_event,

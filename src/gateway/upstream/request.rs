@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::edits::BodyEdit;
-use super::translate::Translation;
+use super::translation::Translation;
 use crate::gateway::context::{GatewayError, MemoryReservation};
 use crate::gateway::worker::{Redactor, Upstream};
 use crate::llm::Dialect;

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::client_request;
 use super::edits::BodyEdit;
 use super::resolve::ResolvedProvider;
-use super::translate;
-use super::translate::ChatTranslation;
+use super::translation::{ChatTranslation, StoredInput};
 use crate::base::unix_now;
 use crate::cache::{Key, StoredResponse};
 use crate::dialects::{ClientCodec, response_name, response_name_of_item};
@@ -33,12 +33,6 @@ const FOLDER: &str = "/v1/responses/";
 /// Members that point to state which only their provider has.
 const ONLY_THERE: [&str; 3] = ["background", "conversation", "prompt"];
 
-/// What of a request is kept with its answer.
-pub(crate) struct StoredInput {
-    input: Bytes,
-    previous: Option<String>,
-}
-
 /// Something in `input`.
 enum InputItem {
     Whole(Json),
@@ -56,13 +50,13 @@ pub(crate) fn read(
     edits: &[BodyEdit],
     client: &dyn ClientCodec,
 ) -> Result<ChatRequest, GatewayError> {
-    let chat_request = translate::read(context, request, edits, client)?;
+    let chat_request = client_request::read(context, request, edits, client)?;
     let state = chat_request.needs_state.as_deref();
     if !matches!(state, Some("item_reference" | "previous_response_id")) {
         return Ok(chat_request);
     }
     let read = |root: Node<'_>| (previous_of(root), items_of(root));
-    let read = translate::read_with(context, request, edits, |root, _| Ok(read(root)));
+    let read = client_request::read_with(context, request, edits, |root, _| Ok(read(root)));
     let (previous, own) = read?;
     let mut json = Vec::new();
     write_array(&mut json, |array| {
@@ -82,7 +76,7 @@ pub(crate) fn read(
     }
     let mut edits = edits.to_vec();
     edits.push(BodyEdit::Set { key: "input".to_owned(), json });
-    let mut chat_request = translate::read(context, request, &edits, client)?;
+    let mut chat_request = client_request::read(context, request, &edits, client)?;
     let other =
         chat_request.extra_fields.iter().find(|(key, _)| ONLY_THERE.contains(&key.as_str()));
     chat_request.needs_state = other.map(|(key, _)| key.clone());

@@ -4,11 +4,9 @@
 //! Where a provider takes fewer inputs a call than the client has, the calls follow one another (see
 //! `call_batched`), and their answers are joined.
 
-use super::edits::{BodyEdit, vendor_edits};
+use super::client_request::{codecs, read_with, untranslatable};
+use super::edits::{BodyEdit, edited, vendor_edits};
 use super::resolve::ResolvedProvider;
-use super::translate::{
-    ResponseTranslation, Translation, codecs, edited, read_with, untranslatable, warnings_header,
-};
 use crate::dialects::{
     ClientCodec, ClientEmbeddings, ProviderCodec, ProviderEmbeddings, ProviderRerank, TargetModel,
     Warnings, embeddings_on_vertex, gemini_embeddings, openai_embeddings, provider_embeddings,
@@ -29,6 +27,16 @@ const CALLS_MAX: usize = 128;
 /// Where Bedrock reports the tokens of a model that does not report them itself (user guide, "Monitor
 /// usage"; the fields of `InvokeModel`).
 const BEDROCK_INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
+
+/// A request for embeddings or ranks as its provider takes it: the first call of it.
+pub(crate) struct VectorCall {
+    /// Behind the provider's base URL.
+    pub path: String,
+    pub body: Vec<u8>,
+    /// What was lost.
+    pub warnings: Warnings,
+    pub translation: VectorTranslation,
+}
 
 /// A request for embeddings or ranks that is translated.
 pub(crate) struct VectorTranslation {
@@ -70,10 +78,10 @@ pub(crate) fn embeddings(
     edits: &[BodyEdit],
     (client, dialect): (Dialect, Dialect),
     resolved: &ResolvedProvider,
-) -> Result<Translation, GatewayError> {
+) -> Result<VectorCall, GatewayError> {
     let provider = &resolved.upstream.provider;
     let model = resolved.model.as_deref().unwrap_or_default();
-    let codecs = codecs((client, dialect), resolved)?;
+    let (client_errors, provider_errors) = codecs((client, dialect), resolved)?;
     let client_codec = match gemini_call(context.head.path()) {
         Some(call) => gemini_embeddings(call.is_batch()),
         None => openai_embeddings(),
@@ -116,7 +124,12 @@ pub(crate) fn embeddings(
         remaining,
         answers: Vec::new(),
     });
-    Ok(translation(codecs, vector_request, (format.path(&target), body), &warnings))
+    let translation = VectorTranslation {
+        client: client_errors,
+        provider: provider_errors,
+        request: vector_request,
+    };
+    Ok(VectorCall { path: format.path(&target), body, warnings, translation })
 }
 
 /// Asks for ranks in the format of the provider.
@@ -126,10 +139,10 @@ pub(crate) fn rerank(
     edits: &[BodyEdit],
     dialect: Dialect,
     resolved: &ResolvedProvider,
-) -> Result<Translation, GatewayError> {
+) -> Result<VectorCall, GatewayError> {
     let provider = &resolved.upstream.provider;
     let model = resolved.model.as_deref().unwrap_or_default();
-    let codecs = codecs((Dialect::CohereChat, dialect), resolved)?;
+    let (client_errors, provider_errors) = codecs((Dialect::CohereChat, dialect), resolved)?;
     let is_tei = provider.preset == Some("tei");
     let format = if is_tei { Some(rerank_on_tei()) } else { provider_rerank(dialect, model) };
     let format = format.ok_or_else(|| untranslatable(resolved, dialect))?;
@@ -144,17 +157,12 @@ pub(crate) fn rerank(
     let body = edited(context, body, &vendor_edits(request, resolved))?;
     let path = format.path().to_owned();
     let vector_request = VectorRequest::Rerank { request: parsed, format };
-    Ok(translation(codecs, vector_request, (path, body), &warnings))
-}
-
-fn translation(
-    (client, provider): (&'static dyn ClientCodec, &'static dyn ProviderCodec),
-    request: VectorRequest,
-    (path, body): (String, Vec<u8>),
-    warnings: &Warnings,
-) -> Translation {
-    let response = ResponseTranslation::Vectors(VectorTranslation { client, provider, request });
-    Translation { path, body: body.into(), warnings: warnings_header(warnings), response }
+    let translation = VectorTranslation {
+        client: client_errors,
+        provider: provider_errors,
+        request: vector_request,
+    };
+    Ok(VectorCall { path, body, warnings, translation })
 }
 
 /// The usage of a rerank of a provider that has the client's dialect.
