@@ -285,19 +285,19 @@ impl Cache {
         self.0.hooks.notify(Job::Observed(observation));
     }
 
-    /// The stored question nearest to `question`, whose own key is `asked`. Takes as long
+    /// The stored question nearest to `question`, whose own key is `own`. Takes as long
     /// as a search takes: not for a shard.
     #[must_use]
     pub fn nearest(
         &self,
-        asked: &Key,
+        own: &Key,
         question: &Question,
         embedding: &Embedding,
         policy: MatchPolicy,
         now: Duration,
     ) -> Option<Neighbor> {
         let answer = |key: &Key| self.get(key, now, None);
-        self.0.questions.search(asked, question, embedding.as_array(), policy, answer)
+        self.0.questions.search(own, question, embedding.as_array(), policy, answer)
     }
 
     /// What is in it.

@@ -84,8 +84,8 @@ fn without_please(text: &str) -> Option<&str> {
 /// no statement. More than one mark is left alone.
 fn without_mark(text: &str) -> Option<&str> {
     let stated = text.strip_suffix(['.', '。']);
-    let asked = || text.strip_suffix(['?', '？']).filter(|rest| is_question(rest));
-    let rest = stated.or_else(asked)?.trim_end();
+    let question = || text.strip_suffix(['?', '？']).filter(|rest| is_question(rest));
+    let rest = stated.or_else(question)?.trim_end();
     rest.ends_with(char::is_alphanumeric).then_some(rest)
 }
 

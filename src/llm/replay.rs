@@ -247,8 +247,8 @@ pub fn replay(answer: &[u8], id: &str, include_usage: bool, mut event: impl FnMu
 
 /// The members of a message that say something, the role first, as a stream has it.
 fn in_order(message: Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
-    let said = message.into_iter().filter(|(_, value)| value.is_string());
-    let (role, other): (Vec<_>, Vec<_>) = said.partition(|(name, _)| name == "role");
+    let content = message.into_iter().filter(|(_, value)| value.is_string());
+    let (role, other): (Vec<_>, Vec<_>) = content.partition(|(name, _)| name == "role");
     role.into_iter().chain(other)
 }
 

@@ -331,14 +331,14 @@ impl Counts {
         if self.runs.total() == 0 && self.compactions.total() == 0 {
             return;
         }
-        let told = Runs {
+        let reported = Runs {
             input: self.input.unwrap_or(0),
             cache_read: self.cache_read.unwrap_or(0),
             cache_written: self.cache_written.unwrap_or(0),
             cache_written_1h: self.cache_written_1h.unwrap_or(0),
             output: self.output.unwrap_or(0),
         };
-        let mut all = if self.runs.total() > told.total() { self.runs } else { told };
+        let mut all = if self.runs.total() > reported.total() { self.runs } else { reported };
         all.add(self.compactions);
         self.input = Some(all.input);
         self.cache_read = Some(all.cache_read);

@@ -167,13 +167,14 @@ impl ProviderSettings {
     }
 
     fn check_check(&self, path: &str, diagnostics: &mut Diagnostics) -> Option<HealthCheck> {
-        let asked = self.check_path.clone()?;
-        let is_path = asked.starts_with('/') && asked.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_path || asked.contains('#') {
+        let written = self.check_path.clone()?;
+        let is_path =
+            written.starts_with('/') && written.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_path || written.contains('#') {
             let message = "expected a path that begins with `/`, without spaces";
             diagnostics.add(&member_path(path, "check_path"), message, "as `/models`");
         }
-        Some(HealthCheck { path: asked, interval: Duration::from_millis(self.check_interval_ms) })
+        Some(HealthCheck { path: written, interval: Duration::from_millis(self.check_interval_ms) })
     }
 
     fn check_account(

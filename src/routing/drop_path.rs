@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_has_nothing_to_cut() {
+    fn invalid_json_is_left_whole() {
         for json in [
             "",
             " ",

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_fault_benches_for_how_long() {
+    fn ejection_time_by_status() {
         let seconds = Duration::from_secs;
         for (status, retry_after, expected_s) in [
             (200, None, 0),

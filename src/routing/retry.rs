@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated() {
+    fn retry_waits_by_status_and_hint() {
         let rule = RetryRule { attempts: 2, ..RetryRule::default() };
         let mut rng = IdSource::from_seed(1);
         for (status, hint, attempt, has_others, expected) in [

@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_down() {
+    fn settings_are_inherited_by_targets() {
         let route = route(
             r#"{"strategy":{"mode":"fallback","cb_config":{"failure_threshold":2,"cooldown_interval":9}},
                 "request_timeout":5,"retry":{"attempts":2},"forward_headers":["X-A"],
@@ -629,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_routes_are_rejected_with_their_path() {
         for (text, expected) in [
             (r#"{"strategy":{"mode":"fallback"}}"#, "config.strategy.mode"),
             (r#"{"strategy":{"mode":"falback"},"targets":[{}]}"#, "config.strategy.mode"),

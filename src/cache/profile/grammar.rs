@@ -36,7 +36,7 @@ fn main_clause(terms: &[Term]) -> (usize, usize) {
         at == 0
             || terms.get(at - 1).is_some_and(|term| term.closed().is_some_and(ClosedWord::is_mark))
     };
-    let asks = |term: &Term| {
+    let is_interrogative = |term: &Term| {
         term.closed()
             .is_some_and(|it| it.is_question_word() && it != ClosedWord::When || it.is_auxiliary())
     };
@@ -48,7 +48,7 @@ fn main_clause(terms: &[Term]) -> (usize, usize) {
                 .is_some_and(ClosedWord::is_auxiliary)
     };
     let first = (0..terms.len())
-        .find(|at| begins(*at) && (terms.get(*at).is_some_and(asks) || is_when(*at)))
+        .find(|at| begins(*at) && (terms.get(*at).is_some_and(is_interrogative) || is_when(*at)))
         .or_else(|| {
             terms.iter().position(|term| term.closed().is_some_and(ClosedWord::is_question_word))
         })
@@ -264,10 +264,10 @@ fn value(closed: ClosedWord, is_counted: bool) -> u64 {
 /// Whether the text asks or states. `mark` is its last character.
 pub(super) fn mood(terms: &[Term], mark: Option<char>) -> Mood {
     let is_marked = matches!(mark, Some('?' | '\u{ff1f}'));
-    let asks = |term: &Term| term.closed().is_some_and(ClosedWord::is_question_word);
+    let is_interrogative = |term: &Term| term.closed().is_some_and(ClosedWord::is_question_word);
     let is_finite = |term: &Term| term.closed().is_some_and(ClosedWord::is_auxiliary);
     let first = terms.first();
-    if first.is_some_and(is_finite) || terms.iter().any(asks) {
+    if first.is_some_and(is_finite) || terms.iter().any(is_interrogative) {
         return Mood::QuestionKind;
     }
     // A subject and then a finite verb.

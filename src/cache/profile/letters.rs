@@ -16,8 +16,8 @@ pub(super) fn read(text: &str) -> u64 {
 }
 
 fn sum(letters: impl Iterator<Item = char>) -> u64 {
-    let meant = letters.filter(|letter| !letter.is_ascii() && !is_spelling(*letter));
-    let small = meant.flat_map(char::to_lowercase);
+    let significant = letters.filter(|letter| !letter.is_ascii() && !is_spelling(*letter));
+    let small = significant.flat_map(char::to_lowercase);
     small.map(|letter| spread(u64::from(letter))).fold(0, u64::wrapping_add)
 }
 

@@ -54,8 +54,8 @@ fn in_brackets(code: &str) -> String {
 pub(super) fn code_word(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    let shown = text.len() <= CHARS_MAX && text.bytes().all(plain);
-    if shown { text.to_owned() } else { String::new() }
+    let is_shown = text.len() <= CHARS_MAX && text.bytes().all(plain);
+    if is_shown { text.to_owned() } else { String::new() }
 }
 
 #[cfg(test)]
