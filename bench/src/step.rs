@@ -170,26 +170,6 @@ impl FinishStep {
 
     /// Counts `event`.
     pub fn run(&self, event: RequestEvent) {
-        let event = black_box(event);
-        let fill = |it: &mut RequestEvent| {
-            it.id = event.id;
-            it.at_unix = event.at_unix;
-            it.endpoint = event.endpoint;
-            it.key = event.key;
-            it.provider_name = event.provider_name;
-            it.request_model = event.request_model;
-            it.route = event.route;
-            it.response_status_code = event.response_status_code;
-            it.usage = event.usage;
-            it.cost = event.cost;
-            it.latency = event.latency;
-            it.first_byte = event.first_byte;
-            it.upstream = event.upstream;
-            it.request_body_size = event.request_body_size;
-            it.response_size = event.response_size;
-            it.calls = event.calls;
-            it.reused_connection = event.reused_connection;
-        };
-        self.recorder.finish(fill, |_, _| ModelOrigin::Settings);
+        self.recorder.finish(black_box(event), |_, _| ModelOrigin::Settings);
     }
 }

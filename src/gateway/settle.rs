@@ -35,40 +35,41 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
     let latency = exchange.record.started.elapsed();
     let (record, snapshot) = (&mut exchange.record, &exchange.snapshot);
     let shard = exchange.worker.shard();
-    let fill = |event: &mut RequestEvent| {
-        event.id = record.id;
-        event.at_unix = record.at_unix;
-        event.shard = shard;
-        event.endpoint = record.endpoint.map_or(NO_ENDPOINT, Endpoint::index);
-        event.key = record.key.take();
-        event.provider_name = record.provider.take();
-        event.request_model = record.model.take();
-        event.route = record.route.take();
-        event.response_status_code = record.status;
-        event.outcome = match spec {
+    let event = RequestEvent {
+        id: record.id,
+        at_unix: record.at_unix,
+        shard,
+        endpoint: record.endpoint.map_or(NO_ENDPOINT, Endpoint::index),
+        key: record.key.take(),
+        provider_name: record.provider.take(),
+        request_model: record.model.take(),
+        route: record.route.take(),
+        response_status_code: record.status,
+        outcome: match spec {
             Some(spec) => spec.outcome,
             None => outcome_of_status(record.status, record.stream_error),
-        };
-        event.error_type = spec.map(|spec| spec.code);
-        event.request_stream = record.stream;
-        event.cache_status = record.cache;
-        event.cache_similarity = record.similarity;
-        event.usage = record.usage;
-        event.cost = cost;
-        event.warnings = record.warnings.take();
-        event.latency = latency;
-        event.first_byte = record.first_byte;
-        event.upstream = record.upstream;
-        event.request_body_size = record.request_bytes;
-        event.response_size = record.answer_bytes;
-        event.calls = record.attempts;
-        event.attempts = attempts;
-        event.reused_connection = record.reused_connection;
-        event.metadata = record.metadata.take();
-        event.trace_id = record.trace_id.take();
+        },
+        error_type: spec.map(|spec| spec.code),
+        request_stream: record.stream,
+        cache_status: record.cache,
+        cache_similarity: record.similarity,
+        usage: record.usage,
+        cost,
+        warnings: record.warnings.take(),
+        latency,
+        first_byte: record.first_byte,
+        upstream: record.upstream,
+        request_body_size: record.request_bytes,
+        response_size: record.answer_bytes,
+        calls: record.attempts,
+        attempts,
+        mirror_of: None,
+        reused_connection: record.reused_connection,
+        metadata: record.metadata.take(),
+        trace_id: record.trace_id.take(),
     };
     let origin = |provider: Option<&str>, model: &str| origin_of_model(snapshot, provider, model);
-    exchange.worker.recorder().finish(fill, origin);
+    exchange.worker.recorder().finish(event, origin);
 }
 
 /// Who knows a model that was requested.

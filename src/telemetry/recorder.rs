@@ -89,29 +89,19 @@ impl Recorder {
         }
     }
 
-    /// Counts a finished exchange and hands it to the exporters. `fill` completes an event that is as
-    /// by default, in the place where it stays. `origin` gives who knows a model at a provider; it is
-    /// called for labels that no series has yet.
+    /// Counts a finished exchange and hands it to the exporters. `origin` gives who knows a model at a
+    /// provider; it is called for labels that no series has yet.
     pub fn finish(
         &self,
-        fill: impl FnOnce(&mut RequestEvent),
+        mut event: RequestEvent,
         origin: impl Fn(Option<&str>, &str) -> ModelOrigin,
     ) {
-        let Some(queue) = &self.queue else {
-            let mut event = RequestEvent::default();
-            fill(&mut event);
-            self.count_event(&event, origin);
-            return;
-        };
-        let mut event = Arc::<RequestEvent>::default();
-        // No other thread has it yet.
-        if let Some(event) = Arc::get_mut(&mut event) {
-            fill(event);
-            event.truncate_texts();
-        }
         self.count_event(&event, origin);
-        if !queue.borrow_mut().send(event) {
-            self.cells.events_dropped.add(1);
+        if let Some(queue) = &self.queue {
+            event.truncate_texts();
+            if !queue.borrow_mut().send(Arc::new(event)) {
+                self.cells.events_dropped.add(1);
+            }
         }
     }
 

@@ -356,7 +356,7 @@ mod tests {
     }
 
     fn finish(recorder: &Recorder, event: RequestEvent) {
-        recorder.finish(|it| *it = event, named);
+        recorder.finish(event, named);
     }
 
     fn value(text: &str, start: &str) -> Option<f64> {
@@ -461,7 +461,7 @@ mod tests {
             _ => ModelOrigin::Request,
         };
         let finish = |model: &str, status: u16| {
-            recorder.finish(|it| *it = event(model, status), origin);
+            recorder.finish(event(model, status), origin);
         };
         for number in 0..2_000 {
             finish(&format!("refused-{number}"), 404);

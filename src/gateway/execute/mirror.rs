@@ -107,10 +107,9 @@ impl MirroredRequest {
         }
         event.latency = started.elapsed();
         event.upstream = event.latency;
-        self.worker.recorder().finish(
-            |it| *it = event,
-            |provider, model| origin_of_model(&context.snapshot, provider, model),
-        );
+        self.worker
+            .recorder()
+            .finish(event, |provider, model| origin_of_model(&context.snapshot, provider, model));
     }
 
     fn event(&self, started: Instant, at_unix: Duration) -> RequestEvent {
