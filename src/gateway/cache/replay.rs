@@ -24,7 +24,7 @@ pub(crate) async fn deliver(
     };
     exchange.record.provider.clone_from(&entry.labels.provider);
     exchange.record.model.clone_from(&entry.labels.model);
-    let id = format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id);
+    let id = format!("{}-{}", request.endpoint.id_prefix(), exchange.record.id);
     let is_stream = exchange.record.stream && request.endpoint.is_text();
     let foreign = format::foreign_dialect(request.endpoint).map(client_codec);
     let written =

@@ -23,7 +23,7 @@ pub(crate) async fn relay(
     let include_usage = request.include_usage();
     exchange.record.provider.clone_from(&origin.provider);
     exchange.record.model = origin.model;
-    let id = format!("\"{}-{}\"", request.endpoint.answer_prefix(), exchange.record.id);
+    let id = format!("\"{}-{}\"", request.endpoint.id_prefix(), exchange.record.id);
     let framing = body_framing(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
     let foreign = format::foreign_dialect(request.endpoint);
@@ -87,7 +87,7 @@ impl Transcoder {
         Some(Self {
             decoder: provider_codec(Dialect::OpenaiChat)?.stream_decoder(),
             encoder: client.stream_encoder(&chat_request, exchange.record.at_unix.as_secs()),
-            id: format!("{}-{}", request.endpoint.answer_prefix(), exchange.record.id),
+            id: format!("{}-{}", request.endpoint.id_prefix(), exchange.record.id),
             chunks: Vec::new(),
         })
     }

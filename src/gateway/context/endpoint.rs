@@ -1,18 +1,127 @@
-//! The paths of the data plane: one table from path to endpoint.
+//! The endpoints of the data plane: one table of what is known of each.
 
 use super::error::GatewayError;
 use crate::http::Method;
 use crate::llm::Dialect;
 
-/// Defines [`Endpoint`] and the names of endpoints.
+/// What is known of an endpoint.
+#[derive(Clone, Copy)]
+struct EndpointSpec {
+    /// Name in metrics and logs.
+    name: &'static str,
+    paths: &'static [PathSpec],
+    /// The dialect of a conversation; none where it is about something else.
+    chat_dialect: Option<Dialect>,
+    /// What the ids of its responses begin with.
+    id_prefix: &'static str,
+    /// The gateway reads the JSON of request and response.
+    is_metered: bool,
+    /// The tokens of a conversation are counted, and none is answered.
+    counts_tokens: bool,
+    /// The response is text, which may come as a stream.
+    is_text: bool,
+}
+
+/// A path that the gateway understands, and the method that it takes.
+#[derive(Clone, Copy)]
+struct PathSpec {
+    method: Method,
+    /// The path. `{name}` stands for a part of it that is not empty and may hold slashes.
+    pattern: &'static str,
+    /// Requests with other methods pass to the provider.
+    passes_other_methods: bool,
+}
+
+const fn get(pattern: &'static str) -> PathSpec {
+    PathSpec { method: Method::Get, pattern, passes_other_methods: false }
+}
+
+const fn post(pattern: &'static str) -> PathSpec {
+    PathSpec { method: Method::Post, pattern, passes_other_methods: false }
+}
+
+impl PathSpec {
+    const fn or_pass(self) -> Self {
+        Self { passes_other_methods: true, ..self }
+    }
+
+    /// A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
+    fn takes(&self, method: Method) -> bool {
+        self.method == method || (self.method == Method::Get && method == Method::Head)
+    }
+
+    /// The pattern before and behind its parameter; none if it has none.
+    fn around_parameter(&self) -> Option<(&'static str, &'static str)> {
+        let (before, rest) = self.pattern.split_once('{')?;
+        let (_, behind) = rest.split_once('}')?;
+        Some((before, behind))
+    }
+
+    /// The parameter in `path`, escaped as there, if the path has this pattern. A colon of the pattern may be
+    /// escaped.
+    fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (before, behind) = self.around_parameter()?;
+        let rest = path.strip_prefix(before)?;
+        let parameter = match behind.strip_prefix(':') {
+            Some(name) => {
+                let rest = rest.strip_suffix(name)?;
+                [":", "%3A", "%3a"].iter().find_map(|colon| rest.strip_suffix(colon))?
+            }
+            None => rest.strip_suffix(behind)?,
+        };
+        (!parameter.is_empty()).then_some(parameter)
+    }
+}
+
+const fn spec(name: &'static str, paths: &'static [PathSpec]) -> EndpointSpec {
+    EndpointSpec {
+        name,
+        paths,
+        chat_dialect: None,
+        id_prefix: "chatcmpl",
+        is_metered: false,
+        counts_tokens: false,
+        is_text: true,
+    }
+}
+
+impl EndpointSpec {
+    /// A conversation.
+    const fn chat(self, dialect: Dialect) -> Self {
+        Self { chat_dialect: Some(dialect), is_metered: true, ..self }
+    }
+
+    /// Counts the tokens of a conversation.
+    const fn counting(self, dialect: Dialect) -> Self {
+        Self { chat_dialect: Some(dialect), counts_tokens: true, ..self }
+    }
+
+    const fn metered(self) -> Self {
+        Self { is_metered: true, ..self }
+    }
+
+    /// Embeddings or ranks.
+    const fn vectors(self) -> Self {
+        Self { is_metered: true, is_text: false, ..self }
+    }
+
+    const fn ids(self, id_prefix: &'static str) -> Self {
+        Self { id_prefix, ..self }
+    }
+}
+
+/// Defines [`Endpoint`] and the table of what is known of each.
 macro_rules! endpoints {
-    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+    ($($(#[$doc:meta])* $variant:ident => $spec:expr,)*) => {
         /// What a request asks for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Endpoint { $($(#[$doc])* $variant,)* }
 
+        /// In the order of the variants.
+        const ENDPOINTS: &[(Endpoint, EndpointSpec)] = &[$((Endpoint::$variant, $spec),)*];
+
         /// Names in metrics and logs, by the index that events carry.
-        pub const ENDPOINT_NAMES: &[&str] = &["none", "mirror", $($name,)*];
+        pub const ENDPOINT_NAMES: &[&str] = &["none", "mirror", $($spec.name,)*];
     };
 }
 
@@ -23,107 +132,136 @@ pub(crate) const NO_ENDPOINT: u8 = 0;
 pub(crate) const MIRROR_ENDPOINT: u8 = 1;
 
 endpoints! {
-    /// `POST /v1/chat/completions`.
-    ChatCompletions => "chat_completions",
-    /// `POST /v1/completions`.
-    Completions => "completions",
-    /// `POST /v1/embeddings`.
-    Embeddings => "embeddings",
-    /// `POST /v1/rerank` and `POST /v2/rerank`.
-    Rerank => "rerank",
-    /// `POST /v1/responses`.
-    Responses => "responses",
-    /// `POST /v1/responses/input_tokens`.
-    InputTokens => "input_tokens",
-    /// `GET /v1/responses`, which becomes a WebSocket.
-    ResponsesSocket => "responses_socket",
-    /// `POST /v1/messages`.
-    Messages => "messages",
-    /// `POST /v1/messages/count_tokens`.
-    CountTokens => "count_tokens",
-    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
-    GenerateContent => "generate_content",
-    /// `POST /v1beta/models/{model}:embedContent` and `:batchEmbedContents`.
-    EmbedContent => "embed_content",
-    /// `POST /v1beta/models/{model}:countTokens`.
-    CountContent => "count_content",
-    /// `POST /model/{id}/converse` and `/model/{id}/converse-stream`.
-    Converse => "converse",
-    /// `POST /v2/chat`.
-    CohereChat => "cohere_chat",
-    /// `GET /v1/models` and `GET /v1/models/{id}`, and the same below `/v1beta`.
-    Models => "models",
-    /// `POST /v1/feedback`.
-    Feedback => "feedback",
-    /// `GET /v1/realtime`, which becomes a WebSocket.
-    Realtime => "realtime",
+    /// OpenAI's chat completions.
+    ChatCompletions => spec("chat_completions", &[post("/v1/chat/completions")])
+        .chat(Dialect::OpenaiChat),
+    /// OpenAI's older completions.
+    Completions => spec("completions", &[post("/v1/completions")]).metered().ids("cmpl"),
+    /// OpenAI's embeddings.
+    Embeddings => spec("embeddings", &[post("/v1/embeddings")]).vectors(),
+    /// Cohere's rerank.
+    Rerank => spec("rerank", &[post("/v1/rerank"), post("/v2/rerank")]).vectors().ids("rerank"),
+    /// OpenAI's responses.
+    Responses => spec("responses", &[post("/v1/responses")])
+        .chat(Dialect::OpenaiResponses)
+        .ids("resp"),
+    /// Counts the input tokens of a response.
+    InputTokens => spec("input_tokens", &[post("/v1/responses/input_tokens")])
+        .counting(Dialect::OpenaiResponses),
+    /// Responses over a WebSocket.
+    ResponsesSocket => spec("responses_socket", &[get("/v1/responses")]),
+    /// Anthropic's messages.
+    Messages => spec("messages", &[post("/v1/messages")])
+        .chat(Dialect::AnthropicMessages)
+        .ids("msg"),
+    /// Counts the tokens of Anthropic's messages.
+    CountTokens => spec("count_tokens", &[post("/v1/messages/count_tokens")])
+        .counting(Dialect::AnthropicMessages),
+    /// Google's conversations.
+    GenerateContent => spec("generate_content", &[
+        post("/v1beta/{model}:generateContent"),
+        post("/v1/{model}:generateContent"),
+        post("/v1beta/{model}:streamGenerateContent"),
+        post("/v1/{model}:streamGenerateContent"),
+    ])
+    .chat(Dialect::Gemini),
+    /// Google's embeddings.
+    EmbedContent => spec("embed_content", &[
+        post("/v1beta/{model}:embedContent"),
+        post("/v1/{model}:embedContent"),
+        post("/v1beta/{model}:batchEmbedContents"),
+        post("/v1/{model}:batchEmbedContents"),
+    ])
+    .vectors(),
+    /// Counts the tokens of Google's conversations.
+    CountContent => spec("count_content", &[
+        post("/v1beta/{model}:countTokens"),
+        post("/v1/{model}:countTokens"),
+    ])
+    .counting(Dialect::Gemini),
+    /// Conversations of Amazon Bedrock.
+    Converse => spec("converse", &[
+        post("/model/{model}/converse"),
+        post("/model/{model}/converse-stream"),
+    ])
+    .chat(Dialect::BedrockConverse),
+    /// Cohere's chat.
+    CohereChat => spec("cohere_chat", &[post("/v2/chat")]).chat(Dialect::CohereChat),
+    /// The list of models, or one of them; deleting a fine-tuned model is the provider's business.
+    Models => spec("models", &[
+        get("/v1/models"),
+        get("/v1beta/models"),
+        get("/v1/models/{model}").or_pass(),
+        get("/v1beta/models/{model}").or_pass(),
+    ]),
+    /// Feedback on a request that was served.
+    Feedback => spec("feedback", &[post("/v1/feedback")]),
+    /// A realtime session; a call over WebRTC begins with a POST to the same path.
+    Realtime => spec("realtime", &[get("/v1/realtime").or_pass()]),
     /// Any other `/v1/*`.
-    PassThrough => "pass_through",
+    PassThrough => spec("pass_through", &[]),
 }
 
-/// A path that the gateway itself understands, and the method it takes.
-const PATHS: &[(&str, Endpoint, Method)] = &[
-    ("/v1/chat/completions", Endpoint::ChatCompletions, Method::Post),
-    ("/v1/completions", Endpoint::Completions, Method::Post),
-    ("/v1/embeddings", Endpoint::Embeddings, Method::Post),
-    ("/v1/rerank", Endpoint::Rerank, Method::Post),
-    ("/v2/rerank", Endpoint::Rerank, Method::Post),
-    ("/v2/chat", Endpoint::CohereChat, Method::Post),
-    ("/v1/responses", Endpoint::Responses, Method::Post),
-    ("/v1/responses", Endpoint::ResponsesSocket, Method::Get),
-    ("/v1/responses/input_tokens", Endpoint::InputTokens, Method::Post),
-    ("/v1/messages", Endpoint::Messages, Method::Post),
-    ("/v1/messages/count_tokens", Endpoint::CountTokens, Method::Post),
-    ("/v1/models", Endpoint::Models, Method::Get),
-    ("/v1beta/models", Endpoint::Models, Method::Get),
-    ("/v1/feedback", Endpoint::Feedback, Method::Post),
-    ("/v1/realtime", Endpoint::Realtime, Method::Get),
-];
+/// All paths with their endpoints.
+fn paths() -> impl Iterator<Item = (Endpoint, &'static PathSpec)> {
+    ENDPOINTS.iter().flat_map(|(endpoint, spec)| spec.paths.iter().map(|path| (*endpoint, path)))
+}
 
 impl Endpoint {
     /// The endpoint of a path and method.
     pub(crate) fn find(path: &str, method: Method) -> Result<Self, GatewayError> {
-        // A server that answers GET answers HEAD (RFC 9110 section 9.3.2).
-        let takes =
-            |takes: Method| takes == method || (takes == Method::Get && method == Method::Head);
-        let mut rows = PATHS.iter().filter(|(known, ..)| *known == path).peekable();
-        if let Some((_, first, _)) = rows.peek() {
-            return match (rows.find(|(.., method)| takes(*method)), first) {
-                (Some((_, endpoint, _)), _) => Ok(*endpoint),
-                // A call over WebRTC begins with a POST to the same path.
-                (None, Self::Realtime) => Ok(Self::PassThrough),
-                (None, _) => Err(GatewayError::MethodNotAllowed),
-            };
+        let mut rows = paths().filter(|(_, known)| known.pattern == path).peekable();
+        if rows.peek().is_some() {
+            return Self::of_method(rows, method);
         }
         if is_disguised(path) {
             return Err(GatewayError::NotFound);
         }
-        if let Some(GeminiCall { endpoint, .. }) = gemini_call(path) {
-            let is_post = method == Method::Post;
-            return if is_post { Ok(endpoint) } else { Err(GatewayError::MethodNotAllowed) };
+        if let Some(call) = gemini_call(path) {
+            return Self::of_method(std::iter::once((call.endpoint, call.path)), method);
         }
-        if converse_call(path).is_some() {
-            let is_post = method == Method::Post;
-            return if is_post { Ok(Self::Converse) } else { Err(GatewayError::MethodNotAllowed) };
+        let is_of_google = |path: &PathSpec| path.pattern.contains("}:");
+        let rows = paths().filter(|(_, it)| !is_of_google(it) && it.parameter(path).is_some());
+        let mut rows = rows.peekable();
+        if rows.peek().is_some() {
+            return Self::of_method(rows, method);
         }
         match behind_version(path).and_then(|rest| rest.strip_prefix('/')) {
-            Some(rest) if rest.strip_prefix("models/").is_some_and(|id| !id.is_empty()) => {
-                // Deleting a fine-tuned model is the provider's business.
-                let reads = matches!(method, Method::Get | Method::Head);
-                Ok(if reads { Self::Models } else { Self::PassThrough })
-            }
-            Some(rest) if !rest.is_empty() => Ok(Self::PassThrough),
-            _ => Err(GatewayError::NotFound),
+            // Without an id it is another spelling of the list.
+            Some("" | "models/") | None => Err(GatewayError::NotFound),
+            Some(_) => Ok(Self::PassThrough),
+        }
+    }
+
+    /// Of the rows of one path, that which takes `method`.
+    fn of_method(
+        mut rows: impl Iterator<Item = (Self, &'static PathSpec)>,
+        method: Method,
+    ) -> Result<Self, GatewayError> {
+        let mut passes = false;
+        let found = rows.find(|(_, path)| {
+            passes |= path.passes_other_methods;
+            path.takes(method)
+        });
+        match found {
+            Some((endpoint, _)) => Ok(endpoint),
+            None if passes => Ok(Self::PassThrough),
+            None => Err(GatewayError::MethodNotAllowed),
         }
     }
 
     /// The methods that a path takes, for the response to one it does not.
     pub(crate) fn allowed(path: &str) -> &'static str {
-        match PATHS.iter().find(|(known, ..)| *known == path) {
-            Some((.., Method::Get)) => "GET, HEAD",
-            Some((.., method)) => method.as_str(),
+        match paths().find(|(_, known)| known.pattern == path) {
+            Some((_, known)) if known.method == Method::Get => "GET, HEAD",
+            Some((_, known)) => known.method.as_str(),
             None => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
         }
+    }
+
+    fn spec(self) -> &'static EndpointSpec {
+        const PASS_THROUGH: EndpointSpec = spec("pass_through", &[]);
+        ENDPOINTS.get(self as usize).map_or(&PASS_THROUGH, |(_, spec)| spec)
     }
 
     /// Its place in [`ENDPOINT_NAMES`].
@@ -133,66 +271,39 @@ impl Endpoint {
 
     /// Name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
-        ENDPOINT_NAMES.get(usize::from(self.index())).copied().unwrap_or_default()
+        self.spec().name
     }
 
     /// What the ids of its responses begin with.
-    pub(crate) fn answer_prefix(self) -> &'static str {
-        match self {
-            Self::Completions => "cmpl",
-            Self::Rerank => "rerank",
-            Self::Responses => "resp",
-            Self::Messages => "msg",
-            _ => "chatcmpl",
-        }
+    pub(crate) fn id_prefix(self) -> &'static str {
+        self.spec().id_prefix
     }
 
     /// The dialect of a conversation; none where it is about something else.
     pub(crate) fn chat_dialect(self) -> Option<Dialect> {
-        match self {
-            Self::ChatCompletions => Some(Dialect::OpenaiChat),
-            Self::Responses | Self::InputTokens => Some(Dialect::OpenaiResponses),
-            Self::Messages | Self::CountTokens => Some(Dialect::AnthropicMessages),
-            Self::GenerateContent | Self::CountContent => Some(Dialect::Gemini),
-            Self::Converse => Some(Dialect::BedrockConverse),
-            Self::CohereChat => Some(Dialect::CohereChat),
-            _ => None,
-        }
+        self.spec().chat_dialect
     }
 
-    /// True where the path names the model.
+    /// True where the path names the model of the request.
     pub(crate) fn has_model_in_path(self) -> bool {
-        matches!(
-            self,
-            Self::GenerateContent | Self::EmbedContent | Self::CountContent | Self::Converse
-        )
+        let takes_model =
+            |path: &PathSpec| path.method == Method::Post && path.pattern.contains('{');
+        self.spec().paths.iter().any(takes_model)
     }
 
     /// True where the tokens of a conversation are counted and none is answered.
     pub(crate) fn counts_tokens(self) -> bool {
-        matches!(self, Self::CountTokens | Self::InputTokens | Self::CountContent)
+        self.spec().counts_tokens
     }
 
-    /// True where the response is in words, which may come as a stream.
+    /// True where the response is text, which may come as a stream.
     pub(crate) fn is_text(self) -> bool {
-        !matches!(self, Self::Embeddings | Self::EmbedContent | Self::Rerank)
+        self.spec().is_text
     }
 
-    /// True where the gateway reads the JSON of request and answer.
+    /// True where the gateway reads the JSON of request and response.
     pub(crate) fn is_metered(self) -> bool {
-        matches!(
-            self,
-            Self::ChatCompletions
-                | Self::Completions
-                | Self::Embeddings
-                | Self::Rerank
-                | Self::Responses
-                | Self::Messages
-                | Self::GenerateContent
-                | Self::EmbedContent
-                | Self::Converse
-                | Self::CohereChat
-        )
+        self.spec().is_metered
     }
 }
 
@@ -218,23 +329,14 @@ pub(crate) fn dialect_of_path(path: &str) -> Dialect {
 }
 
 /// A call of one of Google's models, as its path has it.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct GeminiCall {
     /// The model, unescaped, with the provider's name before it if the client wrote one.
     pub model: String,
     /// The method, as Google names it.
     pub method: &'static str,
-    pub endpoint: Endpoint,
+    endpoint: Endpoint,
+    path: &'static PathSpec,
 }
-
-/// Google's methods of a model.
-const GEMINI_METHODS: [(&str, Endpoint); 5] = [
-    ("generateContent", Endpoint::GenerateContent),
-    (STREAM_METHOD, Endpoint::GenerateContent),
-    ("embedContent", Endpoint::EmbedContent),
-    (BATCH_METHOD, Endpoint::EmbedContent),
-    ("countTokens", Endpoint::CountContent),
-];
 
 /// Google's method whose response is a stream.
 const STREAM_METHOD: &str = "streamGenerateContent";
@@ -259,14 +361,11 @@ impl GeminiCall {
 pub(crate) fn gemini_call(path: &str) -> Option<GeminiCall> {
     // Most paths have no colon, written either way, and are looked up more than once.
     memchr::memchr2(b':', b'%', path.as_bytes())?;
-    let rest = behind_version(path)?.strip_prefix('/')?;
-    let named = GEMINI_METHODS.iter().find_map(|(method, endpoint)| {
-        let before = rest.strip_suffix(method)?;
-        let colons = [":", "%3A", "%3a"].into_iter();
-        let model = colons.filter_map(|colon| before.strip_suffix(colon)).next()?;
-        Some((model, *method, *endpoint))
-    });
-    let (model, method, endpoint) = named?;
+    let (endpoint, spec, method, model) = paths().find_map(|(endpoint, spec)| {
+        let (_, behind) = spec.around_parameter()?;
+        let method = behind.strip_prefix(':')?;
+        Some((endpoint, spec, method, spec.parameter(path)?))
+    })?;
     let model = percent_decoded(model);
     // Vertex AI's own names of models, which pass as they are.
     if model.starts_with("projects/") || model.starts_with("publishers/") {
@@ -278,18 +377,16 @@ pub(crate) fn gemini_call(path: &str) -> Option<GeminiCall> {
         return None;
     }
     let model = bare.map_or_else(|| model.clone(), str::to_owned);
-    Some(GeminiCall { model, method, endpoint })
+    Some(GeminiCall { model, method, endpoint, path: spec })
 }
 
 /// The model, unescaped, and whether a stream is wanted, of a path of Amazon Bedrock's Converse.
 pub(crate) fn converse_call(path: &str) -> Option<(String, bool)> {
-    let (model, operation) = path.strip_prefix("/model/")?.rsplit_once('/')?;
-    let stream = match operation {
-        "converse" => false,
-        "converse-stream" => true,
-        _ => return None,
-    };
-    (!model.is_empty()).then(|| (percent_decoded(model), stream))
+    // Most paths begin otherwise.
+    path.strip_prefix("/model/")?;
+    let spec = Endpoint::Converse.spec();
+    let (path, model) = spec.paths.iter().find_map(|it| Some((it, it.parameter(path)?)))?;
+    Some((percent_decoded(model), path.pattern.ends_with("-stream")))
 }
 
 /// True for another spelling of a path in the table (`//`, a slash at the end, needless escapes):
@@ -304,7 +401,7 @@ fn is_disguised(path: &str) -> bool {
         plain.push('/');
         plain.push_str(segment);
     }
-    PATHS.iter().any(|(known, ..)| plain.eq_ignore_ascii_case(known))
+    paths().any(|(_, known)| plain.eq_ignore_ascii_case(known.pattern))
 }
 
 /// The text of a part of a path or query. What is no escape, or no UTF-8, stays as near as it can.
@@ -337,6 +434,14 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn table_is_in_the_order_of_the_variants() {
+        for (place, (endpoint, spec)) in ENDPOINTS.iter().enumerate() {
+            assert_eq!(*endpoint as usize, place);
+            assert_eq!(ENDPOINT_NAMES[usize::from(endpoint.index())], spec.name);
+        }
+    }
 
     #[test]
     fn paths() {
@@ -425,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_path_of_google_says() {
+    fn gemini_paths_name_model_and_method() {
         for (path, expected) in [
             ("/v1beta/models/g-2:generateContent", Some(("g-2", "generateContent"))),
             ("/v1beta/models/a%2Fb:c:streamGenerateContent", Some(("a/b:c", STREAM_METHOD))),

@@ -152,6 +152,6 @@ impl Drop for Exchange<'_> {
 
 /// An id for an answer that has none.
 pub(crate) fn own_id(exchange: &Exchange<'_>) -> String {
-    let prefix = exchange.record.endpoint.map_or("chatcmpl", |endpoint| endpoint.answer_prefix());
+    let prefix = exchange.record.endpoint.map_or("chatcmpl", |endpoint| endpoint.id_prefix());
     format!("{prefix}-{}", exchange.record.id)
 }
