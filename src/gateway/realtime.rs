@@ -38,7 +38,7 @@ use crate::shard::within;
 /// Serves one session from its handshake to its end.
 pub(crate) async fn relay(exchange: &mut Exchange<'_>, grant: &Grant) -> Result<(), GatewayError> {
     // Whatever comes of it: behind a handshake there may be frames already, which are no requests.
-    exchange.record.close = true;
+    exchange.record.client.close = true;
     let handshake = Handshake::read(exchange.head)?;
     let mut outline = Outline::default();
     outline.model = requested_model(exchange.head)?;
@@ -116,10 +116,10 @@ async fn relay_session(
     let redaction = Redaction::new(upstream_request, Scrutiny::Close);
     let provider = (&mut pooled.connection, redaction);
     let ended = session.run(worker, exchange.client, provider).await;
-    exchange.record.upstream += begun.elapsed();
-    exchange.record.request_bytes += session.from_client.bytes();
-    exchange.record.answer_bytes += session.from_provider.bytes();
-    exchange.record.usage = session.usage();
+    exchange.record.routing.upstream_time += begun.elapsed();
+    exchange.record.client.request_bytes += session.from_client.bytes();
+    exchange.record.client.response_bytes += session.from_provider.bytes();
+    exchange.record.metering.usage = session.usage();
     // The provider first: its session shall not go on while a slow client hears of its end.
     drop(response);
     if let Some(close_frame) = session.close_frame(&ended) {

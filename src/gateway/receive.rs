@@ -20,7 +20,7 @@ const FORM_LOOK_BYTES: usize = 64 * 1024;
 
 /// Finds the endpoint.
 pub(crate) fn endpoint(exchange: &mut Exchange<'_>) -> Result<Endpoint, GatewayError> {
-    exchange.record.body_unread = exchange.head.framing() != Framing::None;
+    exchange.record.client.body_unread = exchange.head.framing() != Framing::None;
     let endpoint = Endpoint::find(exchange.head.path(), exchange.head.method())?;
     exchange.record.endpoint = Some(endpoint);
     Ok(endpoint)
@@ -49,8 +49,8 @@ pub(crate) async fn body(
         } else if let Some((model, stream)) = converse_call(exchange.head.path()) {
             (outline.model, outline.stream) = (Some(model), stream);
         }
-        exchange.record.stream = outline.stream;
-        exchange.record.wants_us_inference = endpoint == Endpoint::Messages
+        exchange.record.client.stream = outline.stream;
+        exchange.record.metering.wants_us_inference = endpoint == Endpoint::Messages
             && outline.value(&bytes, "inference_geo") == Some(br#""us""#.as_slice());
         Body::Json { bytes: bytes.into(), outline }
     } else if framing == Framing::None {
@@ -73,16 +73,17 @@ pub(crate) async fn body(
         }
     };
     let is_sse = exchange.head.query().is_some_and(|query| query.contains("alt=sse"));
-    let as_array = endpoint == Endpoint::GenerateContent && exchange.record.stream && !is_sse;
+    let as_array =
+        endpoint == Endpoint::GenerateContent && exchange.record.client.stream && !is_sse;
     Ok(Request { endpoint, body, images: FetchedImages::default(), as_array })
 }
 
 /// A request for a response whose body came as a message of a WebSocket.
 pub(crate) fn message(exchange: &mut Exchange<'_>, body: Vec<u8>) -> Result<Request, GatewayError> {
     exchange.reserve_memory(body.len())?;
-    exchange.record.request_bytes += body.len() as u64;
+    exchange.record.client.request_bytes += body.len() as u64;
     let outline = exchange.worker.scanner().request(&body).map_err(GatewayError::Json)?;
-    exchange.record.stream = outline.stream;
+    exchange.record.client.stream = outline.stream;
     let body = Body::Json { bytes: body.into(), outline };
     let images = FetchedImages::default();
     Ok(Request { endpoint: Endpoint::Responses, body, images, as_array: false })
@@ -152,8 +153,8 @@ async fn peek_form(
             return Ok(Body::Streamed { framing, body_reader, held, form: None });
         }
         if done && (needs_model || look.has_model()) {
-            exchange.record.body_unread = false;
-            exchange.record.request_bytes = held.len() as u64;
+            exchange.record.client.body_unread = false;
+            exchange.record.client.request_bytes = held.len() as u64;
             return Ok(Body::Form { bytes: held.into(), form: look.form() });
         }
         let is_far_enough = done || held.len() > limit || !needs_model && look.has_file();
@@ -213,7 +214,7 @@ async fn keep_whole(
             Ok(Ok(_)) => {}
         }
     }
-    exchange.record.body_unread = false;
-    exchange.record.request_bytes = bytes.len() as u64;
+    exchange.record.client.body_unread = false;
+    exchange.record.client.request_bytes = bytes.len() as u64;
     Ok(bytes)
 }

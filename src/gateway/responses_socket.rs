@@ -103,7 +103,7 @@ pub(crate) async fn serve(
     run_message: impl AsyncFn(Exchange<'_>, Vec<u8>) -> bool,
 ) -> Result<(), GatewayError> {
     // What follows on it are no requests of HTTP.
-    exchange.record.close = true;
+    exchange.record.client.close = true;
     let handshake = Handshake::read(exchange.head)?;
     let mut out = begin_head(exchange, 101);
     write_field(&mut out, "upgrade", b"websocket");

@@ -26,7 +26,7 @@ pub(crate) fn route(
     request: &Request,
 ) -> Result<RouteDecision, GatewayError> {
     let only = grant.route().and_then(|route| route.only_target());
-    exchange.record.model = requested_model(request, only);
+    exchange.record.routing.model = requested_model(request, only);
     if request.endpoint == Endpoint::Models {
         let named = named_provider(exchange.context, only);
         if !models::is_forwarded(exchange, grant, named.as_deref()) {
@@ -35,7 +35,7 @@ pub(crate) fn route(
     }
     let Some(active) = &grant.route else { return Ok(RouteDecision::Forward(None)) };
     if !active.route().warnings.is_empty() {
-        exchange.record.warnings = Some(active.route().warnings.join("; ").into());
+        exchange.record.routing.warnings = Some(active.route().warnings.join("; ").into());
     }
     if active.route().is_plain() {
         return Ok(RouteDecision::Forward(None));

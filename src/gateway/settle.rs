@@ -15,14 +15,16 @@ use crate::telemetry::{AttemptRecord, CacheStatus, Cost, ModelOrigin, RequestEve
 
 /// Ends the exchange.
 pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>) {
-    if exchange.is_metered() && exchange.record.usage.is_none() && spent_tokens(exchange) {
-        exchange.record.usage = Some(estimate(exchange));
+    if exchange.is_metered() && exchange.record.metering.usage.is_none() && spent_tokens(exchange) {
+        exchange.record.metering.usage = Some(estimate(exchange));
     }
-    let is_broken = failure.is_some() || exchange.record.stream_error;
-    if let Some(usage) = exchange.record.usage.filter(|_| exchange.record.stream && is_broken) {
+    let is_broken = failure.is_some() || exchange.record.metering.stream_error;
+    if let Some(usage) =
+        exchange.record.metering.usage.filter(|_| exchange.record.client.stream && is_broken)
+    {
         // What came after the last report, or instead of a last one, was worked for too.
-        let output_tokens = usage.output_tokens.max(exchange.record.content_events);
-        exchange.record.usage = Some(Usage { output_tokens, estimated: true, ..usage });
+        let output_tokens = usage.output_tokens.max(exchange.record.metering.content_events);
+        exchange.record.metering.usage = Some(Usage { output_tokens, estimated: true, ..usage });
     }
     let cost = cost_of(exchange);
     let spec = failure.map(GatewayError::spec);
@@ -41,30 +43,30 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
         shard,
         endpoint: record.endpoint.map_or(NO_ENDPOINT, Endpoint::index),
         key: record.key.take(),
-        provider_name: record.provider.take(),
-        request_model: record.model.take(),
+        provider_name: record.routing.provider.take(),
+        request_model: record.routing.model.take(),
         route: record.route.take(),
-        response_status_code: record.status,
+        response_status_code: record.client.status,
         outcome: match spec {
             Some(spec) => spec.outcome,
-            None => outcome_of_status(record.status, record.stream_error),
+            None => outcome_of_status(record.client.status, record.metering.stream_error),
         },
         error_type: spec.map(|spec| spec.code),
-        request_stream: record.stream,
-        cache_status: record.cache,
-        cache_similarity: record.similarity,
-        usage: record.usage,
+        request_stream: record.client.stream,
+        cache_status: record.cache.status,
+        cache_similarity: record.cache.similarity,
+        usage: record.metering.usage,
         cost,
-        warnings: record.warnings.take(),
+        warnings: record.routing.warnings.take(),
         latency,
-        first_byte: record.first_byte,
-        upstream: record.upstream,
-        request_body_size: record.request_bytes,
-        response_size: record.answer_bytes,
-        calls: record.attempts,
+        first_byte: record.client.first_byte,
+        upstream: record.routing.upstream_time,
+        request_body_size: record.client.request_bytes,
+        response_size: record.client.response_bytes,
+        calls: record.routing.calls,
         attempts,
         mirror_of: None,
-        reused_connection: record.reused_connection,
+        reused_connection: record.routing.reused_connection,
         metadata: record.metadata.take(),
         trace_id: record.trace_id.take(),
     };
@@ -90,13 +92,13 @@ pub(crate) fn origin_of_model(
 /// What the call cost; none where nothing was requested that costs anything, or it was refused.
 fn cost_of(exchange: &Exchange<'_>) -> Option<Cost> {
     let record = &exchange.record;
-    if matches!(record.cache, CacheStatus::Hit | CacheStatus::SemanticHit) {
+    if matches!(record.cache.status, CacheStatus::Hit | CacheStatus::SemanticHit) {
         return Some(Cost::Known(PicoUsd::ZERO));
     }
-    let terms = PricingTerms { tier: record.tier, at_unix_s: record.at_unix.as_secs() };
-    let target = (record.provider.as_deref()?, record.model.as_deref());
-    let usage = record.usage?;
-    let usage = Usage { in_us: usage.in_us || record.wants_us_inference, ..usage };
+    let terms = PricingTerms { tier: record.metering.tier, at_unix_s: record.at_unix.as_secs() };
+    let target = (record.routing.provider.as_deref()?, record.routing.model.as_deref());
+    let usage = record.metering.usage?;
+    let usage = Usage { in_us: usage.in_us || record.metering.wants_us_inference, ..usage };
     Some(cost_at(&exchange.snapshot, target, usage, terms))
 }
 
@@ -132,7 +134,7 @@ fn attempt_record(exchange: &Exchange<'_>, entry: AttemptEntry) -> Option<Attemp
     attempt.target.as_ref()?;
     let record = &exchange.record;
     let estimate = || {
-        let input_tokens = tokens_in(record.request_bytes);
+        let input_tokens = tokens_in(record.client.request_bytes);
         Box::new(Usage { input_tokens, estimated: true, ..Usage::default() })
     };
     let is_estimated = is_spent && exchange.is_metered();
@@ -149,7 +151,8 @@ fn attempt_record(exchange: &Exchange<'_>, entry: AttemptEntry) -> Option<Attemp
 /// True if the provider may have worked for this request: it was sent, and not refused.
 fn spent_tokens(exchange: &Exchange<'_>) -> bool {
     let record = &exchange.record;
-    record.sent_upstream && (record.status == 0 || (200..300).contains(&record.status))
+    record.routing.sent_upstream
+        && (record.client.status == 0 || (200..300).contains(&record.client.status))
 }
 
 /// Our own count where the provider's is missing, flagged as such: the request's bytes for the
@@ -157,9 +160,13 @@ fn spent_tokens(exchange: &Exchange<'_>) -> bool {
 /// or the response's bytes.
 fn estimate(exchange: &Exchange<'_>) -> Usage {
     let record = &exchange.record;
-    let output = if record.stream { record.content_events } else { tokens_in(record.answer_bytes) };
+    let output = if record.client.stream {
+        record.metering.content_events
+    } else {
+        tokens_in(record.client.response_bytes)
+    };
     Usage {
-        input_tokens: tokens_in(record.request_bytes),
+        input_tokens: tokens_in(record.client.request_bytes),
         output_tokens: output,
         estimated: true,
         ..Usage::default()

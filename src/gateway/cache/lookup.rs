@@ -165,7 +165,7 @@ fn hit(exchange: &mut Exchange<'_>, lookup: &CacheLookup<'_>, entry: Arc<Entry>)
 }
 
 fn count(exchange: &mut Exchange<'_>, status: CacheStatus, counter: Counter) {
-    exchange.record.cache = status;
+    exchange.record.cache.status = status;
     exchange.worker.recorder().count(counter);
 }
 
@@ -192,7 +192,11 @@ fn start_flight(exchange: &Exchange<'_>, lookup: &CacheLookup<'_>) -> Option<Lea
     let record = &exchange.record;
     let has_limit = exchange.gateway_header("request-timeout").is_some();
     let flights = exchange.worker.flights();
-    if has_limit { None } else { flights.start(lookup.keys.key, record.stream, record.at_unix) }
+    if has_limit {
+        None
+    } else {
+        flights.start(lookup.keys.key, record.client.stream, record.at_unix)
+    }
 }
 
 /// The answer to the same request: stored, or of one under way.
@@ -210,7 +214,7 @@ async fn find_same(
         return Ok(None);
     }
     let flights = exchange.worker.flights();
-    let joined = flights.join(&lookup.keys.key, exchange.record.stream);
+    let joined = flights.join(&lookup.keys.key, exchange.record.client.stream);
     let age = |it: &Follower| exchange.record.at_unix.saturating_sub(it.begun_at());
     let young = joined.filter(|it| lookup.control.age_max.is_none_or(|max| age(it) <= max));
     let Some(mut follower) = young else { return Ok(None) };
@@ -218,17 +222,17 @@ async fn find_same(
     exchange.worker.recorder().count(Counter::CacheJoins);
     let begun = Instant::now();
     let reader = &mut exchange.client.connection.reader;
-    if exchange.record.stream {
+    if exchange.record.client.stream {
         let origin = or_disconnect(reader, pin!(follower.origin())).await?;
         if let Some(origin) = origin.filter(|it| may_use(grant, it.model.as_deref())) {
-            exchange.record.upstream += begun.elapsed();
+            exchange.record.routing.upstream_time += begun.elapsed();
             count(exchange, CacheStatus::Hit, Counter::CacheHits);
             return Ok(Some(Hit::Shared(follower, origin)));
         }
     } else {
         or_disconnect(reader, pin!(follower.finished())).await?;
     }
-    exchange.record.upstream += begun.elapsed();
+    exchange.record.routing.upstream_time += begun.elapsed();
     let entry = find(exchange, grant, lookup);
     Ok(entry.map(|entry| hit(exchange, lookup, entry)))
 }

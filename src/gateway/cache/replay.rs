@@ -22,10 +22,10 @@ pub(crate) async fn deliver(
             return shared_stream::relay(exchange, request, (follower, origin)).await;
         }
     };
-    exchange.record.provider.clone_from(&entry.labels.provider);
-    exchange.record.model.clone_from(&entry.labels.model);
+    exchange.record.routing.provider.clone_from(&entry.labels.provider);
+    exchange.record.routing.model.clone_from(&entry.labels.model);
     let id = format!("{}-{}", request.endpoint.id_prefix(), exchange.record.id);
-    let is_stream = exchange.record.stream && request.endpoint.is_text();
+    let is_stream = exchange.record.client.stream && request.endpoint.is_text();
     let foreign = format::foreign_dialect(request.endpoint).map(client_codec);
     let written =
         foreign.and_then(|it| format::from_stored(exchange, request, it, (&entry.body, &id)));

@@ -58,7 +58,8 @@ pub(crate) async fn find(
     let found = found.ok().and_then(|reply| reply.ok().flatten());
     match &found {
         Some(found) => {
-            exchange.record.similarity = found.neighbor.as_ref().map(|it| it.assessment.cosine);
+            exchange.record.cache.similarity =
+                found.neighbor.as_ref().map(|it| it.assessment.cosine);
         }
         None => exchange.worker.recorder().count(Counter::CacheSemanticSkips),
     }
@@ -177,7 +178,7 @@ pub(crate) fn compare(exchange: &Exchange<'_>, comparison: AnswerCheck, body: &[
 
 fn observation(exchange: &Exchange<'_>, neighbor: Option<&Neighbor>) -> Box<Observation> {
     let record = &exchange.record;
-    let usage = record.usage.unwrap_or_default();
+    let usage = record.metering.usage.unwrap_or_default();
     let assessment = neighbor.map(|it| it.assessment);
     let decision = neighbor.map(|it| it.decision);
     let refusal = match decision {
@@ -196,6 +197,6 @@ fn observation(exchange: &Exchange<'_>, neighbor: Option<&Neighbor>) -> Box<Obse
         agreed: None,
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
-        upstream_ms: u64::try_from(record.upstream.as_millis()).unwrap_or(u64::MAX),
+        upstream_ms: u64::try_from(record.routing.upstream_time.as_millis()).unwrap_or(u64::MAX),
     })
 }

@@ -21,8 +21,8 @@ pub(crate) async fn relay(
     (mut follower, origin): (Follower, AnswerOrigin),
 ) -> Result<(), GatewayError> {
     let include_usage = request.include_usage();
-    exchange.record.provider.clone_from(&origin.provider);
-    exchange.record.model = origin.model;
+    exchange.record.routing.provider.clone_from(&origin.provider);
+    exchange.record.routing.model = origin.model;
     let id = format!("\"{}-{}\"", request.endpoint.id_prefix(), exchange.record.id);
     let framing = body_framing(exchange, Framing::Chunked);
     let mut out = begin_head(exchange, 200);
@@ -39,7 +39,7 @@ pub(crate) async fn relay(
         let begun = Instant::now();
         let reader = &mut exchange.client.connection.reader;
         let chunk = or_disconnect(reader, pin!(follower.recv())).await;
-        exchange.record.upstream += begun.elapsed();
+        exchange.record.routing.upstream_time += begun.elapsed();
         match chunk? {
             SharedChunk::Events(fresh) => {
                 events.clear();
@@ -54,7 +54,7 @@ pub(crate) async fn relay(
             }
             SharedChunk::Whole => break true,
             // The error event was the end.
-            SharedChunk::Broken if exchange.record.stream_error => break false,
+            SharedChunk::Broken if exchange.record.metering.stream_error => break false,
             SharedChunk::Broken => {
                 let provider = origin.provider.as_deref().unwrap_or("none").to_owned();
                 let reason = "its stream, which another request had asked for, is cut off";
@@ -99,7 +99,7 @@ impl Transcoder {
         for mut chunk in self.chunks.drain(..) {
             match &mut chunk {
                 Chunk::Start(start) => start.id.clone_from(&self.id),
-                Chunk::Error(_) => exchange.record.stream_error = true,
+                Chunk::Error(_) => exchange.record.metering.stream_error = true,
                 Chunk::Done => self.encoder.complete_at(unix_now().as_secs()),
                 _ => {}
             }
@@ -127,7 +127,7 @@ fn encode(
     let mut data = data;
     if may_carry_usage(data) || may_carry_error(data) {
         let chunk = exchange.worker.scanner().chunk(data).unwrap_or_default();
-        exchange.record.stream_error |= chunk.is_error;
+        exchange.record.metering.stream_error |= chunk.is_error;
         if chunk.usage.is_some() && !include_usage {
             if chunk.choices_empty {
                 return;

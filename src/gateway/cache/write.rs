@@ -60,7 +60,7 @@ impl CacheWriter {
         self.has_begun = true;
         if let Some(flight) = &exchange.flight {
             let (provider, model) =
-                (exchange.record.provider.clone(), exchange.record.model.clone());
+                (exchange.record.routing.provider.clone(), exchange.record.routing.model.clone());
             flight.set_origin(AnswerOrigin { provider, model });
         }
         self.held.drain(..).for_each(|data| share(exchange, &data));
@@ -102,7 +102,7 @@ impl CacheWriter {
     /// The stream is complete: stores its answer.
     pub(crate) fn complete(self, exchange: &mut Exchange<'_>) {
         let body = self.accumulator.finish();
-        if let Some(body) = body.filter(|_| !exchange.record.stream_error) {
+        if let Some(body) = body.filter(|_| !exchange.record.metering.stream_error) {
             store(exchange, self.plan, body);
         }
         // Last, so that a request that waits for the end finds the answer stored. A stream of which nothing
@@ -141,8 +141,8 @@ fn store(exchange: &Exchange<'_>, plan: CacheWrite, body: Vec<u8>) {
     if let Some(comparison) = comparison {
         semantic::compare(exchange, comparison, &body);
     }
-    labels.provider = exchange.record.provider.clone();
-    labels.model = exchange.record.model.clone();
+    labels.provider = exchange.record.routing.provider.clone();
+    labels.model = exchange.record.routing.model.clone();
     let stored_at = unix_now();
     let outline = exchange.worker.scanner().request(&body);
     let entry = Entry {

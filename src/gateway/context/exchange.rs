@@ -1,19 +1,17 @@
 //! One exchange while it is in the pipeline, and the notes that `settle` turns into an event.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
-use super::record::RequestRecord;
+use super::record::{CacheRecord, ClientRecord, MeteringRecord, RequestRecord, RoutingRecord};
 use super::request_context::RequestContext;
 use crate::base::Instant;
 use crate::cache::Leader;
 use crate::gateway::worker::{Snapshot, Worker};
 use crate::http::RequestHead;
-use crate::llm::Tier;
-use crate::telemetry::{CacheStatus, Gauge};
+use crate::telemetry::Gauge;
 
 /// A request and its response in the pipeline. The settings it began with stay with it.
 pub(crate) struct Exchange<'a> {
@@ -54,35 +52,12 @@ impl<'a> Exchange<'a> {
             client_format: context.client_format,
             key: None,
             metadata: None,
-            provider: None,
-            model: None,
             route: None,
             trace_id: None,
-            stream: false,
-            as_array: false,
-            cache: CacheStatus::default(),
-            similarity: None,
-            warnings: None,
-            status: 0,
-            usage: None,
-            tier: Tier::default(),
-            wants_us_inference: false,
-            content_events: 0,
-            request_bytes: 0,
-            answer_bytes: 0,
-            first_byte: None,
-            upstream: Duration::ZERO,
-            attempts: 0,
-            retries: Some(0),
-            option: None,
-            reused_connection: false,
-            sent_upstream: false,
-            stream_error: false,
-            answer_begun: false,
-            next_event: 0,
-            last_events: Vec::new(),
-            body_unread: false,
-            close: false,
+            client: ClientRecord::default(),
+            routing: RoutingRecord::default(),
+            metering: MeteringRecord::default(),
+            cache: CacheRecord::default(),
         };
         let (snapshot, head) = (Rc::clone(&context.snapshot), context.head);
         Self { context, worker, snapshot, client, head, record, flight: None }
@@ -105,15 +80,15 @@ impl<'a> Exchange<'a> {
 
     /// True if the response has to say `connection: close`.
     pub(crate) fn must_close(&self) -> bool {
-        self.record.close
-            || self.record.body_unread
+        self.record.client.close
+            || self.record.client.body_unread
             || !self.head.keep_alive()
             || self.worker.is_draining()
     }
 
     /// True if another target may do better after `failure`, and the client has seen nothing yet.
     pub(crate) fn may_retry(&self, failure: &GatewayError) -> bool {
-        failure.is_of_provider() && !self.record.answer_begun
+        failure.is_of_provider() && !self.record.client.has_begun
     }
 
     /// Counts `bytes` that this exchange is about to keep in memory.
@@ -131,14 +106,12 @@ impl<'a> Exchange<'a> {
 
     /// Sends bytes of the response and counts them.
     pub(crate) async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, GatewayError> {
-        self.record.answer_begun = true;
+        self.record.client.has_begun = true;
         if self.client.lost.is_some() {
             return Ok(Vec::new());
         }
-        self.record.answer_bytes += bytes.len() as u64;
-        if self.record.first_byte.is_none() {
-            self.record.first_byte = Some(self.record.started.elapsed());
-        }
+        let started = self.record.started;
+        self.record.client.add_sent(bytes.len(), || started.elapsed());
         self.client.send(bytes).await
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn body_framing(exchange: &mut Exchange<'_>, framing: Framing) -> Bod
         // Messages have borders of their own.
         _ if exchange.client.framing.is_some() => BodyFraming::UntilClose,
         _ if exchange.head.version() == Version::Http10 => {
-            exchange.record.close = true;
+            exchange.record.client.close = true;
             BodyFraming::UntilClose
         }
         _ => BodyFraming::Chunked,
@@ -36,7 +36,7 @@ pub(crate) fn body_framing(exchange: &mut Exchange<'_>, framing: Framing) -> Bod
 
 /// Status line and the gateway's own fields.
 pub(crate) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
-    exchange.record.status = status;
+    exchange.record.client.status = status;
     let mut out = std::mem::take(&mut exchange.client.out);
     out.clear();
     out.reserve(HEAD_BYTES);
@@ -47,22 +47,22 @@ pub(crate) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
         Some(trace_id) => write_gateway_header(exchange, &mut out, "trace-id", trace_id.as_bytes()),
         None => write_gateway_header(exchange, &mut out, "trace-id", &id),
     }
-    if exchange.record.provider.is_some() || exchange.context.attempts.has_targets() {
+    if exchange.record.routing.provider.is_some() || exchange.context.attempts.has_targets() {
         write_attempts(exchange, &mut out);
     }
-    if let Some(provider) = exchange.record.provider.clone() {
+    if let Some(provider) = exchange.record.routing.provider.clone() {
         write_gateway_header(exchange, &mut out, "provider", provider.as_bytes());
         write_gateway_header(
             exchange,
             &mut out,
             "cache-status",
-            exchange.record.cache.name().as_bytes(),
+            exchange.record.cache.status.name().as_bytes(),
         );
-        if let Some(similarity) = exchange.record.similarity {
+        if let Some(similarity) = exchange.record.cache.similarity {
             let text = format!("{similarity:.4}");
             write_gateway_header(exchange, &mut out, "cache-similarity", text.as_bytes());
         }
-        if let Some(warnings) = exchange.record.warnings.clone() {
+        if let Some(warnings) = exchange.record.routing.warnings.clone() {
             write_gateway_header(exchange, &mut out, "warnings", warnings.as_bytes());
         }
     }
@@ -72,8 +72,8 @@ pub(crate) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
 /// The attempts, and the target that answered.
 fn write_attempts(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
     let record = &exchange.record;
-    let option = record.option.as_deref().unwrap_or("config");
-    match record.retries {
+    let option = record.routing.target.as_deref().unwrap_or("config");
+    match record.routing.retries {
         Some(retries) => {
             let mut digits = itoa::Buffer::new();
             write_gateway_header(

@@ -30,7 +30,7 @@ pub(crate) async fn send_local(
     response: LocalResponse,
 ) -> Result<(), GatewayError> {
     if let Some(warning) = response.warning {
-        exchange.record.warnings = Some(warning.into());
+        exchange.record.routing.warnings = Some(warning.into());
     }
     let mut out = begin_head(exchange, response.status);
     write_field(&mut out, "content-type", response.content_type.as_bytes());

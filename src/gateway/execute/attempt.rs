@@ -308,9 +308,11 @@ impl SelectedAttempt {
         if let Some(failure) = failure_of_target {
             let outcome = self.fault_context.outcome_of_failure(failure, now.since(self.begun));
             permit.amend(&outcome, now);
-        } else if let Some(usage) = record.usage.filter(|it| !it.estimated && failure.is_none()) {
+        } else if let Some(usage) =
+            record.metering.usage.filter(|it| !it.estimated && failure.is_none())
+        {
             // A stream's words come one by one from its first; those of a whole response all at once.
-            let first = record.first_byte.filter(|_| record.stream);
+            let first = record.client.first_byte.filter(|_| record.client.stream);
             let since = first.map_or(self.begun, |first| record.started.after(first));
             permit.health().record_speed(usage.output_tokens, now.since(since), now);
         }

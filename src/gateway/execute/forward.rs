@@ -55,10 +55,10 @@ pub(crate) async fn forward(
     if exchange.client.out.capacity() == 0 {
         exchange.client.out = context.spare.take();
     }
-    exchange.record.upstream += begun.elapsed();
+    exchange.record.routing.upstream_time += begun.elapsed();
     record_attempt(exchange, &response);
     if let Some(plan) = plan {
-        exchange.record.retries = plan.retries();
+        exchange.record.routing.retries = plan.retries();
     }
     response
 }
@@ -71,22 +71,22 @@ fn record_attempt(exchange: &mut Exchange<'_>, response: &Result<Response, Gatew
     };
     let attempts = &exchange.context.attempts;
     let record = &mut exchange.record;
-    record.attempts = u32::try_from(attempts.calls()).unwrap_or(u32::MAX);
+    record.routing.calls = u32::try_from(attempts.calls()).unwrap_or(u32::MAX);
     let Some(attempt) = attempts.take_entry(place) else { return };
     if !matches!(response, Ok(Response::Local(_))) {
-        record.option = attempt.record.target;
+        record.routing.target = attempt.record.target;
     }
-    record.provider = attempt.record.provider_name.or(record.provider.take());
+    record.routing.provider = attempt.record.provider_name.or(record.routing.provider.take());
     if attempt.has_called {
-        record.model = attempt.record.request_model;
+        record.routing.model = attempt.record.request_model;
     }
-    record.warnings = match (record.warnings.take(), attempt.warnings) {
+    record.routing.warnings = match (record.routing.warnings.take(), attempt.warnings) {
         (Some(before), Some(lost)) => Some(format!("{before}; {lost}").into()),
         (before, lost) => before.or(lost),
     };
-    record.reused_connection = attempt.stats.reused;
-    record.sent_upstream = attempt.stats.sent;
-    record.usage = record.usage.or(attempt.stats.used.map(|used| *used));
+    record.routing.reused_connection = attempt.stats.reused;
+    record.routing.sent_upstream = attempt.stats.sent;
+    record.metering.usage = record.metering.usage.or(attempt.stats.used.map(|used| *used));
 }
 
 /// Calls the only target with a body that can be sent only once.

@@ -21,7 +21,7 @@ pub(crate) async fn keep_whole(
     let kept =
         disconnect::or_abandoned(exchange, pin!(response.keep_whole(context, upstream_request)))
             .await;
-    exchange.record.upstream += begun.elapsed();
+    exchange.record.routing.upstream_time += begun.elapsed();
     let mut body = kept??;
     let status = response.head.status();
     let scrutiny = match upstream_request.translation {

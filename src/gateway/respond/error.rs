@@ -13,20 +13,20 @@ use crate::llm::Dialect;
 pub(crate) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayError) {
     let spec = failure.spec();
     if spec.status == 0 {
-        exchange.record.close = true;
+        exchange.record.client.close = true;
         return;
     }
-    if exchange.record.answer_begun {
+    if exchange.record.client.has_begun {
         // Half a response has gone out: an event stream ends with an error event, and none ends as
         // if it were complete.
-        exchange.record.close = true;
-        if exchange.record.stream {
+        exchange.record.client.close = true;
+        if exchange.record.client.stream {
             let dialect = exchange.record.client_format.dialect;
-            let last_events = std::mem::take(&mut exchange.record.last_events);
-            let events = if exchange.record.as_array {
+            let last_events = std::mem::take(&mut exchange.record.client.last_events);
+            let events = if exchange.record.client.as_array {
                 [b",\r\n", failure.to_json(dialect).as_slice()].concat()
             } else if last_events.is_empty() {
-                failure.to_events(stream_dialect(exchange), exchange.record.next_event)
+                failure.to_events(stream_dialect(exchange), exchange.record.client.next_event)
             } else {
                 last_events
             };
@@ -34,8 +34,8 @@ pub(crate) async fn send_error(exchange: &mut Exchange<'_>, failure: &GatewayErr
         }
         return;
     }
-    if exchange.record.body_unread {
-        exchange.record.close = true;
+    if exchange.record.client.body_unread {
+        exchange.record.client.close = true;
     }
     let body = failure.to_json(exchange.record.client_format.dialect);
     let mut out = begin_head(exchange, spec.status);

@@ -68,8 +68,8 @@ fn metered(
             Err(upstream_request.invalid("its body is not JSON"))
         };
     };
-    exchange.record.usage = outline.usage;
-    exchange.record.tier = outline.tier.unwrap_or_default();
+    exchange.record.metering.usage = outline.usage;
+    exchange.record.metering.tier = outline.tier.unwrap_or_default();
     if outline.is_error {
         return Err(peek::error_in_body(exchange.context, upstream_request, &response.head, &body));
     }
@@ -88,7 +88,7 @@ fn metered(
 /// Takes the usage of a response of a dialect that has it elsewhere.
 fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     if exchange.record.endpoint == Some(Endpoint::Rerank) {
-        exchange.record.usage = vectors::rerank_usage(exchange.context, body);
+        exchange.record.metering.usage = vectors::rerank_usage(exchange.context, body);
         return;
     }
     let dialect = match exchange.record.endpoint {
@@ -99,7 +99,7 @@ fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     let Some(codec) = dialect.and_then(provider_codec) else { return };
     if dialect == Some(Dialect::CohereChat) {
         let read = exchange.worker.scanner().read(body, |root| codec.read_answer(root));
-        exchange.record.usage = read.ok().flatten().and_then(|answer| answer.usage);
+        exchange.record.metering.usage = read.ok().flatten().and_then(|answer| answer.usage);
     }
     if dialect != Some(Dialect::Gemini) {
         return;
@@ -111,9 +111,9 @@ fn meter_by_dialect(exchange: &mut Exchange<'_>, body: &[u8]) {
     let _ = decoder.event(None, body, &mut exchange.worker.scanner(), &mut chunks);
     for chunk in chunks {
         match chunk {
-            Chunk::Usage(usage) => exchange.record.usage = Some(usage),
+            Chunk::Usage(usage) => exchange.record.metering.usage = Some(usage),
             Chunk::Start(start) => {
-                exchange.record.tier = tier_of(start.service_tier.as_deref());
+                exchange.record.metering.tier = tier_of(start.service_tier.as_deref());
             }
             _ => {}
         }

@@ -83,7 +83,7 @@ pub(crate) async fn relay(
     let mut sent = SentEvents::default();
     let relayed = relay_all(exchange, upstream_request, (response, tap), &mut sent).await;
     if relayed.is_err() {
-        exchange.record.next_event = sent.next_number();
+        exchange.record.client.next_event = sent.next_number();
     }
     relayed
 }
@@ -94,7 +94,7 @@ async fn relay_all(
     (response, tap): (&mut UpstreamResponse, &mut ResponseTap),
     sent: &mut SentEvents,
 ) -> Result<(), GatewayError> {
-    exchange.record.stream = true;
+    exchange.record.client.stream = true;
     let framing = body_framing(exchange, Framing::Chunked);
     let mut head = begin_head(exchange, response.head.status());
     write_provider_fields(&mut head, upstream_request, &response.head);
@@ -126,7 +126,8 @@ async fn relay_all(
         if progress.tap.fill(exchange, upstream_request, response).await? == Some(0) {
             // The framing says whether this is the end; without one, only the events can.
             let cut = response.body_reader.finish().is_err();
-            let is_complete = progress.done || progress.finished || exchange.record.stream_error;
+            let is_complete =
+                progress.done || progress.finished || exchange.record.metering.stream_error;
             if cut || !is_complete {
                 return Err(upstream_request.invalid("its stream is cut off"));
             }
@@ -148,7 +149,7 @@ async fn finish(
         return Err(upstream_request.invalid(NO_CONTENT));
     }
     let complete = progress.done || progress.finished && !reader.has_partial();
-    if !complete && !exchange.record.stream_error {
+    if !complete && !exchange.record.metering.stream_error {
         if !out.is_empty() {
             exchange.client.out = exchange.send(out).await?;
         }
@@ -237,11 +238,11 @@ fn inspect_event(
         replaced = progress.tap.inspect(exchange, source, piece)?;
     }
     progress.finished |= finish != Finish::None;
-    exchange.record.stream_error |=
+    exchange.record.metering.stream_error |=
         finish == Finish::Failed || matches!(event.name, Some("error" | "response.failed"));
     let is_usual = scrutiny == Scrutiny::Usual && !with_usage && !is_decoded;
     if is_usual && !is_tapped {
-        exchange.record.content_events += 1;
+        exchange.record.metering.content_events += 1;
         write_event(out, event);
         return Ok(());
     }
@@ -280,7 +281,7 @@ fn inspect_closely(
         return;
     }
     if scan.scrutiny == Scrutiny::Usual && !scan.with_usage {
-        exchange.record.content_events += 1;
+        exchange.record.metering.content_events += 1;
         write_event(out, shown);
         return;
     }
@@ -303,7 +304,7 @@ fn write_full_context(
     let Some(error) = overflow_in_event(dialect, event.name, event.data, scanner) else {
         return false;
     };
-    exchange.record.stream_error = true;
+    exchange.record.metering.stream_error = true;
     if dialect == Dialect::OpenaiResponses {
         match with_overflow(event.data, &error) {
             Some(data) => write_event(out, &SseEvent { data: &data, ..*event }),
@@ -335,16 +336,16 @@ fn meter(
         write_event(out, event);
         return;
     };
-    exchange.record.stream_error |= chunk.is_error;
-    exchange.record.content_events += u64::from(chunk.has_content);
-    exchange.record.tier = chunk.tier.unwrap_or(exchange.record.tier);
+    exchange.record.metering.stream_error |= chunk.is_error;
+    exchange.record.metering.content_events += u64::from(chunk.has_content);
+    exchange.record.metering.tier = chunk.tier.unwrap_or(exchange.record.metering.tier);
     let Some(usage) = chunk.usage else {
         write_event(out, shown);
         return;
     };
     // The last report wins: some providers send a running total, Anthropic reports the input first.
-    let before = exchange.record.usage.filter(|_| dialect != Dialect::OpenaiChat);
-    exchange.record.usage = Some(before.map_or(usage, |before| before.then(usage)));
+    let before = exchange.record.metering.usage.filter(|_| dialect != Dialect::OpenaiChat);
+    exchange.record.metering.usage = Some(before.map_or(usage, |before| before.then(usage)));
     if !upstream_request.hide_usage {
         write_event(out, shown);
     } else if !chunk.choices_empty {
@@ -374,16 +375,16 @@ fn meter_decoded(exchange: &mut Exchange<'_>, dialect: Dialect, event: &SseEvent
     // What makes no sense to us may make sense to the client, who gets it as it is.
     let _ = codec.stream_decoder().event(event.name, event.data, scanner, &mut chunks);
     if matches!(event.name, Some("content-delta" | "tool-call-delta")) {
-        exchange.record.content_events += 1;
+        exchange.record.metering.content_events += 1;
     }
     for chunk in chunks {
         match chunk {
-            Chunk::Usage(usage) => exchange.record.usage = Some(usage),
+            Chunk::Usage(usage) => exchange.record.metering.usage = Some(usage),
             Chunk::Start(start) if start.service_tier.is_some() => {
-                exchange.record.tier = tier_of(start.service_tier.as_deref());
+                exchange.record.metering.tier = tier_of(start.service_tier.as_deref());
             }
-            Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
-            Chunk::Error(_) => exchange.record.stream_error = true,
+            Chunk::BlockDelta { .. } => exchange.record.metering.content_events += 1,
+            Chunk::Error(_) => exchange.record.metering.stream_error = true,
             _ => {}
         }
     }

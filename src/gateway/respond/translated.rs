@@ -78,8 +78,8 @@ async fn chat(
         read.ok_or_else(|| upstream_request.invalid("its body is no answer in its dialect"))?;
     translation.tool_names.restore_answer(&mut answer);
     complete(exchange, translation, &mut answer);
-    exchange.record.usage = answer.usage;
-    exchange.record.tier = tier_of(answer.service_tier.as_deref());
+    exchange.record.metering.usage = answer.usage;
+    exchange.record.metering.tier = tier_of(answer.service_tier.as_deref());
     if translation.request.stream {
         // The provider did not stream, and the client waits for one.
         let stream =
@@ -209,12 +209,12 @@ impl<'p> TranslatedStream<'p> {
     ) -> Result<(), GatewayError> {
         let relayed = self.relay_all(exchange, response).await;
         if let Err(failure) = &relayed
-            && exchange.record.answer_begun
+            && exchange.record.client.has_begun
             && !self.has_ended
         {
             // It knows what has been sent, and how the next event is numbered.
             let error = Chunk::Error(failure.to_api_error());
-            self.encoder.push(&error, &mut exchange.record.last_events);
+            self.encoder.push(&error, &mut exchange.record.client.last_events);
         }
         relayed
     }
@@ -316,7 +316,7 @@ impl<'p> TranslatedStream<'p> {
             self.encoder.push(&chunk, out);
         }
         self.chunks = chunks;
-        if self.has_ended && !exchange.record.stream_error {
+        if self.has_ended && !exchange.record.metering.stream_error {
             stored_responses::keep_streamed(exchange, self.translation, out);
             self.tap.complete(exchange);
         }
@@ -345,15 +345,15 @@ impl<'p> TranslatedStream<'p> {
     fn meter_chunk(&mut self, exchange: &mut Exchange<'_>, chunk: &Chunk) {
         match chunk {
             Chunk::Start(start) => {
-                exchange.record.tier = tier_of(start.service_tier.as_deref());
+                exchange.record.metering.tier = tier_of(start.service_tier.as_deref());
             }
-            Chunk::BlockDelta { .. } => exchange.record.content_events += 1,
+            Chunk::BlockDelta { .. } => exchange.record.metering.content_events += 1,
             Chunk::Usage(usage) => {
-                let before = exchange.record.usage.unwrap_or_default();
-                exchange.record.usage = Some(before.then(*usage));
+                let before = exchange.record.metering.usage.unwrap_or_default();
+                exchange.record.metering.usage = Some(before.then(*usage));
             }
             Chunk::Error(ApiError { .. }) => {
-                exchange.record.stream_error = true;
+                exchange.record.metering.stream_error = true;
                 self.has_ended = true;
             }
             Chunk::Done => self.has_ended = true,
@@ -372,9 +372,9 @@ fn begin(
     response: &UpstreamResponse,
     translation: &ChatTranslation,
 ) -> (Vec<u8>, BodyFraming) {
-    exchange.record.stream = true;
+    exchange.record.client.stream = true;
     let as_array = translation.format == ResponseFormat::Array;
-    exchange.record.as_array = as_array;
+    exchange.record.client.as_array = as_array;
     let events = translation.client.frame().media_type();
     let content_type = if as_array { "application/json" } else { events };
     let framing = body_framing(exchange, Framing::Chunked);

@@ -156,7 +156,7 @@ async fn refuse(worker: &Rc<Worker>, client: &mut Client, failure: &GatewayError
 
 /// Ends an exchange that never came into the pipeline.
 async fn fail(mut exchange: Exchange<'_>, failure: &GatewayError) {
-    exchange.record.close = true;
+    exchange.record.client.close = true;
     error::send_error(&mut exchange, failure).await;
     settle::settle(&mut exchange, Some(failure));
 }

@@ -292,7 +292,7 @@ impl UpstreamCall<'_> {
         let rate = MinimumRate::new(server.body_bytes_per_second_min);
         while sent == Sent::Whole {
             let mut out = std::mem::take(&mut exchange.client.out);
-            let received = &mut exchange.record.request_bytes;
+            let received = &mut exchange.record.client.request_bytes;
             let reader = &mut exchange.client.connection.reader;
             let mut pushed = Ok(());
             let mut push = |run: &[u8]| {
@@ -304,7 +304,7 @@ impl UpstreamCall<'_> {
             push(&std::mem::take(&mut held));
             let done = body_reader.drain(reader, &mut push).map_err(GatewayError::Body)?;
             pushed?;
-            if exchange.record.request_bytes > limit {
+            if exchange.record.client.request_bytes > limit {
                 return Err(GatewayError::BodyTooLarge { limit });
             }
             if done {
@@ -315,14 +315,14 @@ impl UpstreamCall<'_> {
                 sent = self.send_in_time(exchange, connection, out).await?;
             }
             if done {
-                exchange.record.body_unread = false;
+                exchange.record.client.body_unread = false;
                 return Ok(sent);
             }
             if exchange.client.connection.reader.bytes().len() > left {
                 // More has come while we were sending, perhaps the end.
                 continue;
             }
-            let until = rate.deadline(exchange.record.request_bytes).min(self.deadline);
+            let until = rate.deadline(exchange.record.client.request_bytes).min(self.deadline);
             let client = &mut exchange.client.connection.reader;
             let upstream = &mut connection.reader;
             let either = poll_fn(|task| {

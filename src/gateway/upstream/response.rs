@@ -118,7 +118,7 @@ impl UpstreamResponse {
         let begun = Instant::now();
         let filled = pin!(self.fill_unwatched(upstream_request, until));
         let outcome = disconnect::or_abandoned(exchange, filled).await;
-        exchange.record.upstream += begun.elapsed();
+        exchange.record.routing.upstream_time += begun.elapsed();
         outcome?
     }
 

@@ -213,7 +213,7 @@ impl VectorTranslation {
                 if answer.model.is_empty() {
                     answer.model.clone_from(&embeddings.request.model);
                 }
-                exchange.record.usage = answer.usage;
+                exchange.record.metering.usage = answer.usage;
                 embeddings.client_codec.write_answer(&answer, &embeddings.request, &mut out);
             }
             VectorRequest::Rerank { request, format } => {
@@ -225,7 +225,7 @@ impl VectorTranslation {
                 if answer.id.is_empty() {
                     answer.id = own_id(exchange);
                 }
-                exchange.record.usage = usage(&answer);
+                exchange.record.metering.usage = usage(&answer);
                 write_rerank_answer(&answer, request, &mut out);
             }
         }
