@@ -14,7 +14,7 @@ use crate::harness::{
     json_answer, post, stream,
 };
 use crate::routing::{
-    CHAT_PATH, Stand, config, failing, fallback, option, request, silent, story_is, well,
+    CHAT_PATH, Stand, config, dead, failing, fallback, option, request, silent, story_is, well,
 };
 
 const FIRST: &str = "config.targets[0]";
@@ -564,4 +564,29 @@ fn request_log_says_whether_the_connection_was_reused() {
         lines.map(|line| json!([line["reused_connection"], line["attempts"]])).collect();
     let expected = json!([[false, 1], [true, 1], [true, 1], [true, 1]]);
     assert_eq!(json!(told), expected, "{log}");
+}
+
+#[test]
+fn request_log_names_the_cause_of_a_failed_call() {
+    const LOG: &str = "[log]\nrequests = \"requests.jsonl\"\n";
+    let cut = Provider::start(|visit| {
+        visit.request();
+        visit.send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\nx\r\n\r\n");
+    });
+    let mut stand = Stand::with(LOG, vec![dead(), well(), cut]);
+    let single = |name: &str| json!({ "provider": name });
+    assert_eq!(stand.ask(&fallback(2)).status, 200);
+    for (name, status) in [("p0", 502), ("p1", 200), ("p2", 502)] {
+        let response = stand.ask(&single(name));
+        assert_eq!(response.status, status, "{name}");
+        assert!(!response.text().contains("os error"), "{}", response.text());
+    }
+    let log = log_of(&mut stand.gateway);
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let refused = json!("Connection refused (os error 111)");
+    assert_eq!((&lines[0]["cause"], &lines[0]["tried"][0]["cause"]), (&Value::Null, &refused));
+    assert_eq!(lines[0]["tried"][1]["cause"], Value::Null);
+    assert_eq!((&lines[1]["cause"], &lines[2]["cause"]), (&refused, &Value::Null));
+    assert!(lines[3]["cause"].is_string(), "{log}");
 }

@@ -86,10 +86,9 @@ async fn accept(
     handshake: &Handshake<'_>,
     response: &UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    let chosen = handshake.check_answer(&response.head).map_err(|reason| {
-        let provider = upstream_request.upstream.provider.name.clone();
-        GatewayError::InvalidAnswer { provider, reason }
-    })?;
+    let chosen = handshake
+        .check_answer(&response.head)
+        .map_err(|reason| upstream_request.invalid(reason))?;
     let mut out = begin_head(exchange, 101);
     write_provider_fields_without_content(&mut out, upstream_request, &response.head);
     write_field(&mut out, "upgrade", b"websocket");

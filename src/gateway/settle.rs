@@ -52,6 +52,7 @@ pub(crate) fn settle(exchange: &mut Exchange<'_>, failure: Option<&GatewayError>
             None => outcome_of_status(record.client.status, record.metering.stream_error),
         },
         error_type: spec.map(|spec| spec.code),
+        error_cause: failure.and_then(GatewayError::cause),
         request_stream: record.client.stream,
         cache_status: record.cache.status,
         cache_similarity: record.cache.similarity,

@@ -143,6 +143,9 @@ pub struct AttemptRecord {
     /// From its beginning to its end, or to the first content of its response.
     #[serde(rename = "ms", serialize_with = "serialize_millis")]
     pub duration: Duration,
+    /// What the system reported where the call failed.
+    #[serde(rename = "cause", skip_serializing_if = "Option::is_none")]
+    pub error_cause: Option<Box<str>>,
     /// What one that was cut off had used, by our estimate; none for the others.
     #[serde(skip)]
     pub usage: Option<Box<Usage>>,
@@ -179,6 +182,8 @@ pub struct RequestEvent {
     pub outcome: RequestOutcome,
     /// `error.type`: the gateway's error code.
     pub error_type: Option<&'static str>,
+    /// What the system reported where a provider failed.
+    pub error_cause: Option<Box<str>>,
     /// `gen_ai.request.stream`: true for an event stream.
     pub request_stream: bool,
     /// What the cache had to do with it.
@@ -223,13 +228,17 @@ impl RequestEvent {
     /// Bytes of memory that it holds, with those of texts that it shares with settings or exchange.
     pub(super) fn size(&self) -> usize {
         let text = |it: &Option<String>| it.as_ref().map_or(0, String::capacity);
+        let cause = |it: &Option<Box<str>>| it.as_ref().map_or(0, |it| it.len());
         let attempt = |it: &AttemptRecord| {
-            text(&it.request_model) + it.usage.as_deref().map_or(0, size_of_val)
+            text(&it.request_model)
+                + cause(&it.error_cause)
+                + it.usage.as_deref().map_or(0, size_of_val)
         };
         let members = self.metadata.iter().flat_map(|metadata| metadata.iter());
         size_of::<Self>()
             + text(&self.request_model)
             + text(&self.trace_id)
+            + cause(&self.error_cause)
             + self.warnings.as_ref().map_or(0, |it| it.len())
             + self.attempts.capacity() * size_of::<AttemptRecord>()
             + self.attempts.iter().map(attempt).sum::<usize>()

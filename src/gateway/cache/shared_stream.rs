@@ -58,7 +58,7 @@ pub(crate) async fn relay(
             SharedChunk::Broken => {
                 let provider = origin.provider.as_deref().unwrap_or("none").to_owned();
                 let reason = "its stream, which another request had asked for, is cut off";
-                return Err(GatewayError::InvalidAnswer { provider, reason });
+                return Err(GatewayError::InvalidAnswer { provider, reason, source: None });
             }
         }
     };

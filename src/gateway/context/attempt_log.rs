@@ -142,6 +142,13 @@ impl AttemptGuard<'_> {
         }
     }
 
+    /// What the system reported, where the call failed.
+    pub(crate) fn set_cause(&self, cause: Option<Box<str>>) {
+        if let Some(entry) = self.log.0.borrow_mut().get_mut(self.place) {
+            entry.record.error_cause = cause;
+        }
+    }
+
     /// Its place in the log.
     pub(crate) fn place(&self) -> usize {
         self.place

@@ -4,8 +4,11 @@
 //! Public messages carry no secret, no prompt, no internal address and no source chain.
 
 use std::borrow::Cow;
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
+use super::text::bounded;
 use crate::dialects::{Unsupported, client_codec, write_last_error};
 use crate::http::{BodyError, FormError, HeadError};
 use crate::llm::{ApiError, ChatRequest, Chunk, Dialect, JsonError, Malformed};
@@ -84,9 +87,14 @@ pub(crate) enum GatewayError {
     )]
     NoTarget,
     #[error("provider `{provider}` cannot be reached: {reason}")]
-    Unreachable { provider: String, reason: &'static str },
+    Unreachable { provider: String, reason: &'static str, source: io::Error },
     #[error("provider `{provider}` sent an invalid response: {reason}")]
-    InvalidAnswer { provider: String, reason: &'static str },
+    InvalidAnswer {
+        provider: String,
+        reason: &'static str,
+        /// None where nothing but the response itself is wrong.
+        source: Option<io::Error>,
+    },
     /// An error where a response was to be, under a status of success.
     #[error("provider `{provider}` reported an error: {}", .error.message)]
     ProviderError { provider: String, error: Box<ApiError>, retry_after: Option<Duration> },
@@ -201,6 +209,16 @@ impl GatewayError {
             || matches!(self, Self::ProviderError { .. })
     }
 
+    /// What the system reported where the provider failed, for the operator: clients are not shown it.
+    pub(crate) fn cause(&self) -> Option<Box<str>> {
+        match self {
+            Self::Unreachable { .. } | Self::InvalidAnswer { .. } => {
+                self.source().map(|source| bounded(&source.to_string()).into_boxed_str())
+            }
+            _ => None,
+        }
+    }
+
     /// How long the client should wait before it tries again, where we know.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::ProviderError { retry_after, .. } = self {
@@ -310,12 +328,16 @@ mod tests {
             (GatewayError::Overloaded("requests"), 503, "overloaded"),
             (GatewayError::Credential { provider: provider() }, 503, "no_target_available"),
             (
-                GatewayError::Unreachable { provider: provider(), reason: "r" },
+                GatewayError::Unreachable {
+                    provider: provider(),
+                    reason: "r",
+                    source: io::ErrorKind::ConnectionRefused.into(),
+                },
                 502,
                 "upstream_unreachable",
             ),
             (
-                GatewayError::InvalidAnswer { provider: provider(), reason: "r" },
+                GatewayError::InvalidAnswer { provider: provider(), reason: "r", source: None },
                 502,
                 "upstream_invalid_response",
             ),

@@ -141,6 +141,9 @@ impl<'t> Attempt<'t> {
             Err(failure) => self.fault_context.outcome_of_failure(failure, latency),
         };
         self.guard.end(outcome.status, now);
+        if let Err(failure) = made {
+            self.guard.set_cause(failure.cause());
+        }
         let shows = made.err().is_none_or(|failure| self.concerns_target(failure));
         if let Some(permit) = self.permit.as_mut().filter(|_| shows) {
             permit.record(&outcome, now);

@@ -95,6 +95,7 @@ impl MirroredRequest {
             Err(failure) => {
                 let spec = failure.spec();
                 (event.outcome, event.error_type) = (spec.outcome, Some(spec.code));
+                event.error_cause = failure.cause();
                 if matches!(failure, GatewayError::ProviderError { .. }) {
                     event.response_status_code = spec.status;
                 }

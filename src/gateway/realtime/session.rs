@@ -83,6 +83,7 @@ impl SessionEnd {
             Self::ProviderLeft => Err(GatewayError::InvalidAnswer {
                 provider: provider(),
                 reason: "its connection broke in the middle of the session",
+                source: None,
             }),
         }
     }

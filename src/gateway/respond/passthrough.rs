@@ -28,7 +28,7 @@ pub(crate) async fn relay(
     loop {
         let done = response
             .drain(|run| redaction.push(run, |run| write(&mut out, run)))
-            .map_err(|_| upstream_request.invalid("its body is malformed"));
+            .map_err(|error| upstream_request.invalid_because("its body is malformed", error));
         let mut done = done?;
         if !done && !out.is_empty() {
             out = exchange.send(out).await?;

@@ -176,7 +176,7 @@ fn receive(
 ) -> Result<bool, GatewayError> {
     response
         .drain(|run| events.push(run))
-        .map_err(|_| upstream_request.invalid("its stream is malformed"))
+        .map_err(|error| upstream_request.invalid_because("its stream is malformed", error))
 }
 
 /// Looks at each complete event and encodes what the client shall see.

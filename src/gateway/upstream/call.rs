@@ -9,6 +9,7 @@
 //! request, and not if it reports success before the request was sent whole.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -197,18 +198,18 @@ async fn connect(
             GatewayError::UpstreamTimeout { provider: provider(), phase }
         }
         Ok(Err(error)) => {
-            let reason = match error {
-                DialError::Name(_) => {
+            let (reason, source) = match error {
+                DialError::Name(text) => {
                     worker.recorder().count(Counter::DnsErrors);
-                    "its name has no address"
+                    ("its name has no address", io::Error::other(&*text))
                 }
-                DialError::Connect(_) => "connection refused or lost",
-                DialError::Tls(_) => {
+                DialError::Connect(error) => ("connection refused or lost", error),
+                DialError::Tls(error) => {
                     worker.recorder().count(Counter::TlsHandshakeErrors);
-                    "TLS handshake failed"
+                    ("TLS handshake failed", error)
                 }
             };
-            GatewayError::Unreachable { provider: provider(), reason }
+            GatewayError::Unreachable { provider: provider(), reason, source }
         }
     };
     worker.recorder().count(Counter::UpstreamConnectErrors);
@@ -365,7 +366,10 @@ impl UpstreamCall<'_> {
                     return Err(CallError { failure, cause: CallErrorCause::Surplus });
                 }
                 let parsed = head.parse(connection.reader.bytes(), method, &ANSWER_HEAD);
-                let taken = parsed.map_err(|_| self.invalid("its head is malformed"))?;
+                let upstream_request = self.upstream_request;
+                let malformed =
+                    |error| upstream_request.invalid_because("its head is malformed", error);
+                let taken = parsed.map_err(malformed)?;
                 if let Some(taken) = taken {
                     connection.reader.consume(taken);
                     if !head.is_informational() || upgrades && head.status() == 101 {
@@ -396,8 +400,12 @@ impl UpstreamCall<'_> {
             });
             match filled.await {
                 Ok(count) if count > 0 => {}
-                _ => {
-                    let failure = self.invalid("it closed the connection without an answer");
+                ended => {
+                    let reason = "it closed the connection without an answer";
+                    let failure = match ended {
+                        Ok(_) => self.invalid(reason),
+                        Err(error) => self.upstream_request.invalid_because(reason, error),
+                    };
                     let is_unseen = is_silent && !connection.has_acknowledged(mark);
                     let cause =
                         if is_unseen { CallErrorCause::Closed } else { CallErrorCause::Other };
@@ -418,10 +426,7 @@ impl UpstreamCall<'_> {
     }
 
     fn invalid(&self, reason: &'static str) -> GatewayError {
-        GatewayError::InvalidAnswer {
-            provider: self.upstream_request.upstream.provider.name.clone(),
-            reason,
-        }
+        self.upstream_request.invalid(reason)
     }
 
     fn timed_out(&self, phase: &'static str) -> GatewayError {
@@ -473,8 +478,7 @@ fn echo(
     let reader = link.reader();
     let parsed = head.parse(reader.bytes(), context.head.method(), &ANSWER_HEAD);
     let Ok(Some(taken)) = parsed else {
-        let provider = upstream_request.upstream.provider.name.clone();
-        return Err(GatewayError::InvalidAnswer { provider, reason: "its head is malformed" });
+        return Err(upstream_request.invalid("its head is malformed"));
     };
     reader.consume(taken);
     response.begin(false);

@@ -32,9 +32,7 @@ pub(crate) async fn call_batched(
             if is_error == Ok(true) {
                 return Err(error_in_body(context, upstream_request, &response.head, &body));
             }
-            let provider = upstream_request.upstream.provider.name.clone();
-            let reason = "its body is no answer in its dialect";
-            return Err(GatewayError::InvalidAnswer { provider, reason });
+            return Err(upstream_request.invalid("its body is no answer in its dialect"));
         };
         // What is spent so far counts, whatever becomes of the rest.
         stats.used = used.map(Box::new);

@@ -1,5 +1,7 @@
 //! The request to one target, which is not sent yet.
 
+use std::error::Error;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -42,7 +44,18 @@ pub(crate) struct UpstreamRequest {
 impl UpstreamRequest {
     /// The error of a response that makes no sense.
     pub(crate) fn invalid(&self, reason: &'static str) -> GatewayError {
-        GatewayError::InvalidAnswer { provider: self.upstream.provider.name.clone(), reason }
+        let provider = self.upstream.provider.name.clone();
+        GatewayError::InvalidAnswer { provider, reason, source: None }
+    }
+
+    /// The same, with what the system or a reader of the response reported.
+    pub(crate) fn invalid_because(
+        &self,
+        reason: &'static str,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> GatewayError {
+        let provider = self.upstream.provider.name.clone();
+        GatewayError::InvalidAnswer { provider, reason, source: Some(io::Error::other(cause)) }
     }
 
     /// True if other calls follow the one at hand.

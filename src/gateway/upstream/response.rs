@@ -136,10 +136,10 @@ impl UpstreamResponse {
         match pooled.watchdog.within(wait, pooled.connection.reader.fill()).await {
             Ok(Ok(count)) => Ok(Some(count)),
             Err(_) if wait < limit => Ok(None),
-            Ok(Err(_)) => Err(GatewayError::InvalidAnswer {
-                provider: provider(),
-                reason: "its connection broke in the middle of the response",
-            }),
+            Ok(Err(error)) => {
+                let reason = "its connection broke in the middle of the response";
+                Err(upstream_request.invalid_because(reason, error))
+            }
             Err(_) => {
                 let whole = self.deadline.since(Instant::now()) == Duration::ZERO;
                 let phase = if whole { "total" } else { "idle" };
@@ -155,10 +155,7 @@ impl UpstreamResponse {
         upstream_request: &UpstreamRequest,
     ) -> Result<Vec<u8>, GatewayError> {
         let limit = context.snapshot.settings.server.answer_bytes_max;
-        let invalid = |reason| GatewayError::InvalidAnswer {
-            provider: upstream_request.upstream.provider.name.clone(),
-            reason,
-        };
+        let invalid = |reason| upstream_request.invalid(reason);
         let too_large = "its body is over server.answer_bytes_max";
         let mut body = std::mem::take(&mut self.peeked);
         if let Framing::Length(length) = self.head.framing() {
@@ -176,7 +173,9 @@ impl UpstreamResponse {
                         body.extend_from_slice(run);
                     }
                 })
-                .map_err(|_| invalid("its body is malformed"))?;
+                .map_err(|error| {
+                    upstream_request.invalid_because("its body is malformed", error)
+                })?;
             if body.len() > limit {
                 return Err(invalid(too_large));
             }

@@ -19,6 +19,8 @@ struct LogLine<'e> {
     status: u16,
     outcome: &'static str,
     code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'e str>,
     stream: bool,
     cache: &'static str,
     cache_similarity: Option<f32>,
@@ -66,6 +68,7 @@ pub(super) fn write_line(
         status: event.response_status_code,
         outcome: event.outcome.name(),
         code: event.error_type,
+        cause: event.error_cause.as_deref(),
         stream: event.request_stream,
         cache: event.cache_status.name(),
         cache_similarity: event.cache_similarity,

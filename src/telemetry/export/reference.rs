@@ -50,6 +50,7 @@ const LINE_FIELDS: &[LogField] = &[
     otel("status", "response_status_code", "http.response.status_code", "Status that the client received. 0: none, the client left before."),
     field("outcome", "outcome", "`success`, or the side at fault: `client`, `gateway`, `upstream`; `client_left`: the client closed the connection."),
     otel("code", "error_type", "error.type", "The gateway's error code."),
+    field("cause", "error_cause", "What the system reported where a provider could not be reached or broke off, such as `Connection refused (os error 111)`. Clients are not shown it. Absent otherwise."),
     otel("stream", "request_stream", "gen_ai.request.stream", "True for an event stream."),
     field("cache", "cache_status", "As in the `x-ringgate-cache-status` response header."),
     field("cache_similarity", "cache_similarity", "Cosine of the nearest stored question, if the semantic cache was looked up and has one."),
@@ -83,6 +84,7 @@ const ATTEMPT_FIELDS: &[LogField] = &[
     otel("model", "request_model", "gen_ai.request.model", "Model that the provider was asked for."),
     otel("status", "response_status_code", "http.response.status_code", "Status of the provider, or of the gateway if the call failed. 0: the attempt was cut off."),
     field("ms", "duration", "From its start to its end, or to the first content of a stream."),
+    field("cause", "error_cause", "What the system reported where the call failed. Absent otherwise."),
     field("cost_usd", "cost", "Cost in US dollars, if the response was not delivered and the attempt may have cost something. Absent otherwise."),
 ];
 
@@ -125,10 +127,12 @@ fn full_event() -> RequestEvent {
         cache_status: CacheStatus::SemanticMiss,
         usage: Some(Usage::default()),
         cost,
+        error_cause: Some("Connection refused".into()),
         attempts: vec![AttemptRecord {
             target: Some(Arc::from("config.targets[0]")),
             duration: Duration::from_micros(1_500),
             cost,
+            error_cause: Some("Connection refused".into()),
             ..AttemptRecord::default()
         }],
         mirror_of: Some(ids.next_id()),
