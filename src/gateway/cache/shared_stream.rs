@@ -46,7 +46,12 @@ pub(crate) async fn relay(
                 for data in fresh {
                     match &mut transcoder {
                         Some(transcoder) => transcoder.encode(exchange, &data, &mut events),
-                        None => encode(exchange, &data, (&id, include_usage), &mut events),
+                        None => encode(
+                            exchange,
+                            &data,
+                            ClientView { id: &id, include_usage },
+                            &mut events,
+                        ),
                     }
                 }
                 append(&mut out, &events, framing);
@@ -116,19 +121,21 @@ impl Transcoder {
     }
 }
 
+/// What differs between the clients of one stream.
+struct ClientView<'v> {
+    /// JSON of the response's id.
+    id: &'v str,
+    include_usage: bool,
+}
+
 /// Appends an event as this client shall see it.
-fn encode(
-    exchange: &mut Exchange<'_>,
-    data: &[u8],
-    (id, include_usage): (&str, bool),
-    out: &mut Vec<u8>,
-) {
+fn encode(exchange: &mut Exchange<'_>, data: &[u8], view: ClientView<'_>, out: &mut Vec<u8>) {
     let mut hidden = Vec::new();
     let mut data = data;
     if may_carry_usage(data) || may_carry_error(data) {
         let chunk = exchange.worker.scanner().chunk(data).unwrap_or_default();
         exchange.record.metering.stream_error |= chunk.is_error;
-        if chunk.usage.is_some() && !include_usage {
+        if chunk.usage.is_some() && !view.include_usage {
             if chunk.choices_empty {
                 return;
             }
@@ -140,7 +147,7 @@ fn encode(
     let span = outline.ok().and_then(|outline| outline.span(data, "id"));
     match span {
         Some(span) => {
-            let parts = [data.get(..span.start), Some(id.as_bytes()), data.get(span.end..)];
+            let parts = [data.get(..span.start), Some(view.id.as_bytes()), data.get(span.end..)];
             write_data(out, &parts.map(Option::unwrap_or_default).concat());
         }
         None => write_data(out, data),

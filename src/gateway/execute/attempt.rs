@@ -12,7 +12,7 @@ use crate::gateway::upstream::peek::PeekWait;
 use crate::gateway::upstream::prepare::{Preparation, prepare};
 use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::UpstreamResponse;
-use crate::routing::{AttemptOutcome, Fault, Permit, Target, retry_hint};
+use crate::routing::{AttemptOutcome, AttemptPlan, Fault, Permit, Target, retry_hint};
 use crate::telemetry::RequestOutcome;
 
 /// The response to deliver.
@@ -50,6 +50,23 @@ pub(crate) struct Attempt<'t> {
     timeout_is_targets_fault: bool,
     fault_context: FaultContext,
     begun: Instant,
+}
+
+/// What an attempt begins with.
+pub(crate) struct AttemptStart<'t> {
+    /// None where no route is in force.
+    pub target: Option<&'t Target>,
+    pub permit: Option<Permit>,
+    /// To run out of time would be the target's fault.
+    pub timeout_is_targets_fault: bool,
+}
+
+impl<'t> AttemptStart<'t> {
+    /// At the target of one step of a plan.
+    pub(crate) fn of_step(target: &'t Target, permit: Option<Permit>, step: &AttemptPlan) -> Self {
+        let timeout_is_targets_fault = step.timeout_is_targets_fault;
+        Self { target: Some(target), permit, timeout_is_targets_fault }
+    }
 }
 
 /// What decides whose fault a provider's status is.
@@ -94,10 +111,10 @@ pub(crate) struct SelectedAttempt {
 impl<'t> Attempt<'t> {
     pub(crate) fn begin(
         context: &'t RequestContext<'_>,
-        target: Option<&'t Target>,
-        (permit, timeout_is_targets_fault): (Option<Permit>, bool),
+        start: AttemptStart<'t>,
         begun: Instant,
     ) -> Self {
+        let AttemptStart { target, permit, timeout_is_targets_fault } = start;
         let guard = context.attempts.begin(target.map(|it| Arc::clone(&it.path)), begun);
         let is_own_model = target.is_some_and(|it| it.override_model.is_some());
         let fault_context = FaultContext { is_own_model, is_clients_key: false };
@@ -236,7 +253,8 @@ pub(crate) fn begin_single<'t>(
     let permit = target.and_then(|_| Some(active?.health(0)?.begin(true, begun)));
     // A limit that the client sets may be any.
     let timeout_is_targets_fault = context.gateway_header("request-timeout").is_none();
-    Attempt::begin(context, target, (permit, timeout_is_targets_fault), begun)
+    let start = AttemptStart { target, permit, timeout_is_targets_fault };
+    Attempt::begin(context, start, begun)
 }
 
 /// Makes the call of `attempt` ready, within its limits.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{
-    Attempt, AttemptLimits, AttemptResponse, Response, begin_single, is_terminal,
+    Attempt, AttemptLimits, AttemptResponse, AttemptStart, Response, begin_single, is_terminal,
     outcome_of_failure, prepare_attempt,
 };
 use super::plan_executor::PlanExecutor;
@@ -138,8 +138,7 @@ async fn run_plan_streamed(
         let Some(target) = active.route().targets.get(step.target) else { return last };
         let begun = Instant::now();
         let permit = plan.begin(&step, begun);
-        let attempt =
-            Attempt::begin(context, Some(target), (permit, step.timeout_is_targets_fault), begun);
+        let attempt = Attempt::begin(context, AttemptStart::of_step(target, permit, &step), begun);
         let limits = AttemptLimits { deadline: step.deadline, ..AttemptLimits::default() };
         let input = (grant, &mut *request);
         let (outcome, response) = attempt_streamed(exchange, input, attempt, limits).await;

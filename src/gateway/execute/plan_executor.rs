@@ -11,8 +11,8 @@ use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::attempt::{
-    Attempt, AttemptLimits, AttemptResponse, Response, begin_single, is_terminal, no_target,
-    outcome_of_failure, prepare_attempt,
+    Attempt, AttemptLimits, AttemptResponse, AttemptStart, Response, begin_single, is_terminal,
+    no_target, outcome_of_failure, prepare_attempt,
 };
 use super::mirror::MirroredRequest;
 use crate::base::{Instant, unix_now};
@@ -123,12 +123,8 @@ impl PlanExecutor<'_> {
         let is_bounded = is_replaceable || first_token.is_some();
         let wait = if is_bounded { PeekWait::UntilContent } else { PeekWait::Briefly };
         let limits = AttemptLimits { deadline: step.deadline, first_token, peek: Some(wait) };
-        let mut attempt = Attempt::begin(
-            self.context,
-            Some(target),
-            (permit, step.timeout_is_targets_fault),
-            begun,
-        );
+        let mut attempt =
+            Attempt::begin(self.context, AttemptStart::of_step(target, permit, step), begun);
         let response = self.call_target(&mut attempt, &limits).await;
         attempt.end(response)
     }

@@ -88,9 +88,12 @@ pub(crate) async fn call(
         return echo(context, upstream_request, request, (stats, deadline));
     };
     auth::ready(upstream_request).await?;
-    let mut may_reuse = request.endpoint != Endpoint::Realtime;
+    let mut source = match request.endpoint {
+        Endpoint::Realtime => ConnectionSource::New,
+        _ => ConnectionSource::Pool,
+    };
     loop {
-        let mut response = connect(context, upstream_request, pool, (may_reuse, deadline)).await?;
+        let mut response = connect(context, upstream_request, pool, source, deadline).await?;
         let UpstreamResponse { link: Link::Pooled { pooled, .. }, head, .. } = &mut *response
         else {
             return Err(GatewayError::NoTarget);
@@ -119,7 +122,7 @@ pub(crate) async fn call(
                 if !reused || cause == CallErrorCause::Other {
                     return Err(failure);
                 }
-                may_reuse = false;
+                source = ConnectionSource::New;
                 context.worker.recorder().count(Counter::UpstreamRetriedStale);
             }
         }
@@ -141,7 +144,7 @@ pub(crate) async fn call_streamed(
     };
     let ready = pin!(async {
         auth::ready(upstream_request).await?;
-        connect(context, upstream_request, pool, (false, deadline)).await
+        connect(context, upstream_request, pool, ConnectionSource::New, deadline).await
     });
     let mut response = disconnect::or_abandoned(exchange, ready).await??;
     let UpstreamResponse { link: Link::Pooled { pooled, .. }, head, .. } = &mut *response else {
@@ -170,20 +173,31 @@ pub(crate) async fn call_streamed(
     Ok(response)
 }
 
+/// Where the connection of a call comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ConnectionSource {
+    /// An idle one, if there is one.
+    Pool,
+    New,
+}
+
 /// An idle connection, or a new one: always new after a failed attempt, for a body that can be
 /// sent only once, and for what becomes a WebSocket. Gives the response that is to come over it.
 async fn connect(
     context: &RequestContext<'_>,
     upstream_request: &UpstreamRequest,
     pool: &Pool,
-    (may_reuse, deadline): (bool, Instant),
+    source: ConnectionSource,
+    deadline: Instant,
 ) -> Result<Box<UpstreamResponse>, GatewayError> {
     let worker = context.worker;
     let awaited = |pooled| {
         let link = Link::Pooled { pooled, reusable: false };
         UpstreamResponse::awaited(link, deadline)
     };
-    if may_reuse && let Some(pooled) = pool.take(|event| worker.count_pool_event(event)) {
+    if source == ConnectionSource::Pool
+        && let Some(pooled) = pool.take(|event| worker.count_pool_event(event))
+    {
         return Ok(awaited(pooled));
     }
     worker.recorder().count(Counter::UpstreamConnectsStarted);

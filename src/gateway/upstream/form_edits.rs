@@ -29,22 +29,31 @@ pub(crate) fn body_edits(
     edits
 }
 
-/// The edits of a target that a body in that form does not take, as a warning.
-pub(crate) fn lost_edits(
-    (is_form, has_model_in_path): (bool, bool),
-    target: Option<&Target>,
-) -> Option<String> {
+/// A body that takes some of the edits of a target, or none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitedBody {
+    /// Edits of single parts are made.
+    Form,
+    /// It passes unread; the model may stand in the path.
+    Streamed { has_model_in_path: bool },
+}
+
+/// The edits of a target that such a body does not take, as a warning.
+pub(crate) fn lost_edits(body: LimitedBody, target: Option<&Target>) -> Option<String> {
     let target = target?;
-    let is_lost = |(key, json): &(&str, &[u8])| match *key == MODEL {
-        true => !is_form && !has_model_in_path,
-        false => !is_form || !is_editable(key, json),
+    let is_lost = |(key, json): &(&str, &[u8])| match body {
+        LimitedBody::Form => *key != MODEL && !is_editable(key, json),
+        LimitedBody::Streamed { has_model_in_path } => *key != MODEL || !has_model_in_path,
     };
     let params = target.override_params.iter().chain(&target.default_params);
     let params = params.flat_map(|it| it.members()).filter(is_lost);
     let mut names: Vec<String> = params.map(|(key, _)| key.to_owned()).collect();
     names.extend(target.drop_params.members().map(|drop| drop.name.to_owned()));
     names.dedup();
-    let what = if is_form { "a form" } else { "a body that is streamed" };
+    let what = match body {
+        LimitedBody::Form => "a form",
+        LimitedBody::Streamed { .. } => "a body that is streamed",
+    };
     (!names.is_empty()).then(|| format!("not edited in {what}: {}", names.join(", ")))
 }
 

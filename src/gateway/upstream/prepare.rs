@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::edits::{BodyEdit, vendor_edits};
+use super::form_edits::LimitedBody;
 use super::model_fit::{fit_members, fit_reasoning, needs_responses};
 use super::request::UpstreamRequest;
 use super::resolve::{ResolvedProvider, resolve};
@@ -110,11 +111,14 @@ fn lost_edits(
     target: Option<&Target>,
     resolved: &ResolvedProvider,
 ) -> Option<Arc<str>> {
-    let is_form = request.form().is_some();
-    let is_lost = is_form || matches!(request.body, Body::Streamed { .. });
-    let in_path = !is_unseen(request) || resolved.upstream.provider.has_models_in_paths();
-    let lost = is_lost.then(|| form_edits::lost_edits((is_form, in_path), target)).flatten();
-    lost.map(Arc::from)
+    let body = match request.body {
+        _ if request.form().is_some() => LimitedBody::Form,
+        Body::Streamed { .. } => LimitedBody::Streamed {
+            has_model_in_path: resolved.upstream.provider.has_models_in_paths(),
+        },
+        _ => return None,
+    };
+    form_edits::lost_edits(body, target).map(Arc::from)
 }
 
 /// The dialects of the two sides of one exchange.
