@@ -1,8 +1,8 @@
-//! `GET /v1/realtime`: a WebSocket between a client and a provider that speaks OpenAI's realtime API.
+//! `GET /v1/realtime`: a WebSocket between a client and a provider with OpenAI's realtime API.
 //!
 //! The way there is that of any request: key, route, model, credential, and the provider's refusal is
-//! told as the HTTP response it is. Once both sides have agreed, their bytes travel as they are, frames
-//! unread but for their bounds, the close, the usage that the provider tells, its credential, which is
+//! sent on as the HTTP response it is. Once both sides have agreed, their bytes travel as they are, frames
+//! unread but for their bounds, the close, the usage that the provider reports, its credential, which is
 //! masked, and the models that a client names whose key has a list of them. Neither connection serves
 //! anything else, before or after.
 //!
@@ -119,7 +119,7 @@ async fn relay_session(
     exchange.record.client.request_bytes += session.from_client.bytes();
     exchange.record.client.response_bytes += session.from_provider.bytes();
     exchange.record.metering.usage = session.usage();
-    // The provider first: its session shall not go on while a slow client hears of its end.
+    // The provider first: its session must not go on while a slow client is being told.
     drop(response);
     if let Some(close_frame) = session.close_frame(&ended) {
         let limit = Instant::now().after(session::CLOSE_GRACE);

@@ -2,7 +2,7 @@
 //!
 //! Each `response.create` of the client is a request of its own in the pipeline, with its own admission,
 //! route, metrics and event; the events of its answer go out as text frames, one a time. Within a
-//! connection the client may go on from its last answer by `previous_response_id`, whatever it says of
+//! connection the client may go on from its last answer by `previous_response_id`, whatever the value of
 //! `store`: that answer and all before it are kept here until the next takes their place. Requests that
 //! name a lane by their `stream_id` have it in their events, and each lane its last answer, from which
 //! other lanes may go on, too.
@@ -38,7 +38,7 @@ const PROTOCOL_ERROR: u16 = 1002;
 const UNSUPPORTED_DATA: u16 = 1003;
 const TOO_LARGE: u16 = 1009;
 
-/// Fields of the handshake that say nothing of the requests on it.
+/// Fields of the handshake that do not apply to the requests on it.
 const OF_HANDSHAKE: [&str; 8] = [
     "connection",
     "upgrade",
@@ -361,7 +361,7 @@ fn add_items(items: &mut Vec<u8>, array: &[u8]) {
     items.extend_from_slice(inner);
 }
 
-/// Answers a request that only prepares the next: with an answer that says nothing.
+/// Answers a request that only prepares the next: with an empty answer.
 async fn keep_only(
     exchange: &mut Exchange<'_>,
     conversations: &mut Conversations,
@@ -394,7 +394,7 @@ fn translate_body(exchange: &Exchange<'_>, body: &[u8]) -> Result<ChatRequest, G
     read.map_err(GatewayError::Json)?.map_err(GatewayError::Malformed)
 }
 
-/// The head of a request on this connection, with what the handshake said of its client.
+/// The head of a request on this connection, with the fields of the handshake that describe its client.
 fn head_of(exchange: &Exchange<'_>, length: usize) -> Result<RequestHead, GatewayError> {
     let mut bytes = b"POST /v1/responses".to_vec();
     if let Some(query) = exchange.head.query() {

@@ -1,5 +1,5 @@
 //! Stage `settle`: always the last, also after failure and departure. It completes the usage, works
-//! out its cost, says whose fault a failure was, and reports one event.
+//! out its cost, decides whose fault a failure was, and reports one event.
 //!
 //! The charge or refund of limits will stand here by later work.
 

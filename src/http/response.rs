@@ -80,6 +80,11 @@ impl ResponseHead {
         self.status
     }
 
+    /// True for a status of success (2xx).
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
     /// Whether the final answer is still to come (1xx). 101 is one of these: the caller must refuse
     /// it, unless it has asked for an upgrade.
     pub fn is_informational(&self) -> bool {

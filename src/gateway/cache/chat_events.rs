@@ -11,7 +11,7 @@ use crate::llm::{ChatRequest, Chunk, Scanner};
 /// Writes events or chunks of any dialect in the stored form.
 pub(crate) struct ChatEvents {
     encoder: Box<dyn StreamEncoder>,
-    /// Of a provider that speaks the client's dialect.
+    /// Of a provider whose dialect is the client's.
     decoder: Option<Box<dyn StreamDecoder>>,
     chunks: Vec<Chunk>,
     events: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The form in which answers are stored and shared, whatever dialect their clients speak: OpenAI's
+//! The form in which answers are stored and shared, whatever the dialects of their clients: OpenAI's
 //! chat. One stored answer so serves clients of every dialect, whole and as a stream. A request that has
 //! one form only is stored in that: completions and embeddings in OpenAI's, ranks in Cohere's.
 

@@ -21,10 +21,10 @@ use crate::routing::{Attributes, CacheMode, CacheRule, CacheScope, Route};
 /// Members of a body that change the form of an answer or name the end user, not its content.
 const FORM_MEMBERS: [&[u8]; 3] = [b"stream", b"stream_options", b"user"];
 
-/// Headers that travel on and say nothing about the answer.
+/// Headers that are forwarded and do not affect the answer.
 const NEUTRAL_HEADERS: [&str; 3] = ["traceparent", "tracestate", "user-agent"];
 
-/// Headers that say nothing about the answer with a value that every client's library sends, in lower
+/// Headers that do not affect the answer with the value that client libraries send, in lower
 /// case; any other value makes another request.
 const USUAL_HEADERS: [(&str, &[&[u8]]); 3] = [
     ("accept", &[b"*/*", b"application/json", b"text/event-stream"]),
@@ -88,7 +88,7 @@ pub(crate) fn cache_keys(
     let own = key.clone().part(normalize(&turn.text).as_bytes()).finish();
     let wording = key.part(turn.text.as_bytes()).finish().bits();
     let is_time_bound = is_time_bound(&turn.text);
-    // Other languages than English have no tables that tell near questions apart.
+    // Only English has tables that distinguish near questions.
     let query =
         (!is_foreign(&turn.text)).then_some(SemanticQuery { key: own, partition, text: turn.text });
     Some(CacheKeys { key: own, query, wording, is_time_bound })
@@ -107,7 +107,7 @@ fn add_scope(
     }
     key.part(b"key").optional(exchange.record.key.as_deref().map(str::as_bytes));
     if exchange.record.key.is_none() {
-        // Without virtual keys the secrets that are presented tell clients apart.
+        // Without virtual keys, clients are distinguished by the secrets that they present.
         presented_keys(exchange.head).for_each(|secret| {
             key.part(secret);
         });
@@ -120,7 +120,7 @@ fn add_scope(
     Some(())
 }
 
-/// `_user` of the key's metadata, which wins over what the request says.
+/// `_user` of the key's metadata, which takes precedence over the request's.
 fn user_of_key(exchange: &Exchange<'_>) -> Option<String> {
     exchange.record.metadata.as_ref()?.get("_user").cloned()
 }
@@ -154,7 +154,7 @@ fn add_headers(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
 }
 
 /// Path and query as far as they travel on. The path of a conversation follows from its endpoint, so that
-/// those of all dialects share their answers; so is that of ranks where nobody takes it as it is.
+/// those of all dialects share their answers; so is that of ranks unless a provider takes it as it is.
 fn add_target(key: &mut KeyBuilder, exchange: &Exchange<'_>, route: &Route) {
     let endpoint = exchange.record.endpoint;
     let is_conversation = endpoint.and_then(Endpoint::chat_dialect).is_some();
@@ -224,7 +224,7 @@ fn add_body(
 }
 
 /// The question of a request whose answer may be found by meaning: its last turn is one text, short
-/// enough and in words, and it asks for one answer without tools.
+/// enough and in words, and it wants one answer without tools.
 fn question(
     exchange: &Exchange<'_>,
     rule: &CacheRule,

@@ -24,7 +24,7 @@ struct CacheLookup<'r> {
     rule: &'r CacheRule,
     keys: CacheKeys,
     control: CacheControl,
-    /// True once it has waited for another request; nobody waits twice.
+    /// True once it has waited for another request; a request waits once.
     has_waited: bool,
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn find(
     let (reply, answer) = oneshot::channel();
     let deadline = Instant::now().after(limits.timeout);
     let times = (exchange.record.at_unix, deadline);
-    // A request that is gone does not hear of it.
+    // The request may be gone by then.
     let reply = Box::new(move |found| drop(reply.send(found)));
     if !semantic.lookup(query, policy, times, cancel.clone(), reply) {
         exchange.worker.recorder().count(Counter::CacheSemanticSkips);

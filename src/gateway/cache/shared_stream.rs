@@ -9,9 +9,9 @@ use crate::dialects::{Frame, StreamDecoder, StreamEncoder, client_codec, provide
 use crate::gateway::context::{Exchange, GatewayError, Request};
 use crate::gateway::downstream::disconnect::or_disconnect;
 use crate::gateway::downstream::events::{append, end};
-use crate::gateway::downstream::head::{begin_head, body_framing, finish_head};
+use crate::gateway::downstream::head::{begin_event_stream, body_framing, finish_head};
 use crate::gateway::upstream::client_request;
-use crate::http::{Framing, write_data, write_field};
+use crate::http::{Framing, write_data};
 use crate::llm::{Chunk, Dialect, hide_usage, may_carry_error, may_carry_usage};
 
 /// Relays the stream to its end, under an id of its own.
@@ -25,11 +25,9 @@ pub(crate) async fn relay(
     exchange.record.routing.model = origin.model;
     let id = format!("\"{}-{}\"", request.endpoint.id_prefix(), exchange.record.id);
     let framing = body_framing(exchange, Framing::Chunked);
-    let mut out = begin_head(exchange, 200);
     let foreign = format::foreign_dialect(request.endpoint);
     let frame = foreign.map_or(Frame::Events, |dialect| client_codec(dialect).frame());
-    write_field(&mut out, "content-type", frame.media_type().as_bytes());
-    write_field(&mut out, "x-accel-buffering", b"no");
+    let mut out = begin_event_stream(exchange, frame.media_type());
     finish_head(exchange, &mut out, framing);
     let mut events = Vec::new();
     let mut transcoder = Transcoder::new(exchange, request);
@@ -77,7 +75,7 @@ pub(crate) async fn relay(
     Ok(())
 }
 
-/// For a client that speaks another dialect than the shared events.
+/// For a client whose dialect is not that of the shared events.
 struct Transcoder {
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,

@@ -62,7 +62,7 @@ impl AttemptLog {
         self.0.borrow().last().cloned()
     }
 
-    /// The entry at `place`, else the last one. Its usage leaves the log: whoever takes the entry
+    /// The entry at `place`, else the last one. Its usage leaves the log: the caller
     /// reports it.
     pub(crate) fn take_entry(&self, place: Option<usize>) -> Option<AttemptEntry> {
         let mut entries = self.0.borrow_mut();

@@ -183,7 +183,7 @@ impl Attributes for RequestAttributes<'_> {
         let needed = self.input_tokens().saturating_add(output.unwrap_or(0));
         let has_room = card.context_tokens().is_none_or(|most| needed <= most)
             && card.output_tokens_max().zip(output).is_none_or(|(most, wanted)| wanted <= most);
-        // Few lists of abilities are complete; an empty one says nothing.
+        // Few lists of abilities are complete; an empty one means unknown.
         let abilities = card.abilities();
         let may = |ability| abilities.names().next().is_none() || abilities.has(ability);
         has_room

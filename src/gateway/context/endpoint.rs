@@ -113,7 +113,7 @@ impl EndpointSpec {
 /// Defines [`Endpoint`] and the table of what is known of each.
 macro_rules! endpoints {
     ($($(#[$doc:meta])* $variant:ident => $spec:expr,)*) => {
-        /// What a request asks for.
+        /// What a request is for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Endpoint { $($(#[$doc])* $variant,)* }
 
@@ -313,7 +313,7 @@ pub(crate) fn behind_version(path: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// The dialect of whoever calls that path, in which errors are written.
+/// The dialect of the clients of that path, in which errors are written.
 pub(crate) fn dialect_of_path(path: &str) -> Dialect {
     let is_under = |folder: &str| {
         path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

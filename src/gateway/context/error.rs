@@ -100,7 +100,7 @@ pub(crate) enum GatewayError {
     ProviderError { provider: String, error: Box<ApiError>, retry_after: Option<Duration> },
     #[error("provider `{provider}` timed out ({phase})")]
     UpstreamTimeout { provider: String, phase: &'static str },
-    /// Reported to nobody: the client is gone.
+    /// Not reported: the client is gone.
     #[error("the client closed the connection")]
     ClientLeft,
     /// Likewise: it does not read what we send.

@@ -78,7 +78,7 @@ impl<'a> Exchange<'a> {
         if self.must_close() { ConnectionReuse::Close } else { ConnectionReuse::KeepAlive }
     }
 
-    /// True if the response has to say `connection: close`.
+    /// True if the response has to carry `connection: close`.
     pub(crate) fn must_close(&self) -> bool {
         self.record.client.close
             || self.record.client.body_unread

@@ -103,14 +103,14 @@ pub(crate) struct ClientField<'h> {
     pub value: &'h [u8],
     /// It is on the allow-list; else it is one that `forward-headers` names.
     pub is_listed: bool,
-    /// It says whose account at the vendor is meant, and so travels beside the client's own
+    /// It names the account at the vendor, and is sent beside the client's own
     /// credential only.
     pub selects_account: bool,
 }
 
 /// The fields that travel on, as the request has them, with those that `is_named` in a route or by the
 /// client. Both the request to a provider and the cache key are made from it, so that nothing travels
-/// that does not tell two requests apart.
+/// that does not distinguish two requests.
 pub(crate) fn client_fields<'h>(
     head: &'h RequestHead,
     is_named: impl Fn(&str) -> bool,
@@ -224,7 +224,7 @@ pub(crate) fn goes_to_any_dialect(name: &str) -> bool {
     matches!(name, "traceparent" | "tracestate" | "user-agent" | "idempotency-key")
 }
 
-/// True for fields by which a vendor tells whose account, organization or project is billed. A client
+/// True for fields by which a vendor decides which account, organization or project is billed. A client
 /// does not choose that for the operator's credential.
 fn selects_account(name: &str) -> bool {
     const VENDORS: [&str; 9] = [
@@ -262,7 +262,7 @@ fn selects_account(name: &str) -> bool {
         && name.split('-').any(|word| WORDS.contains(&word))
 }
 
-/// True for fields that carry a credential, whoever reads them.
+/// True for fields that carry a credential.
 fn is_credential(name: &str) -> bool {
     const NAMES: [&str; 3] = ["cookie", "cookie2", "set-cookie"];
     const ENDS: [&str; 4] = ["authorization", "api-key", "apikey", "subscription-key"];

@@ -23,7 +23,7 @@ pub(crate) struct Form {
     pub boundary: Vec<u8>,
     /// As the client wrote it.
     pub model: Option<String>,
-    /// No other part may name a model, since nobody would check it.
+    /// No other part may name a model, since it would not be checked.
     pub is_limited: bool,
 }
 

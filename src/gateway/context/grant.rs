@@ -3,7 +3,7 @@
 //! A key without lists may do what the account at the provider may. One with `models` or `routes`, a
 //! limited key, may call the paths whose requests name their model, which is checked, and the paths
 //! that the gateway answers itself. All else belongs to the account that all keys share: it takes a key
-//! whose `endpoints` hold the path. Paths that nobody has thought of are refused with it.
+//! whose `endpoints` hold the path. Unknown paths are refused with it.
 //!
 //! The model is checked twice: the one that a provider gets when an attempt is prepared, after
 //! the route has set it; those that a request names besides as soon as they have been read, since they
@@ -172,7 +172,7 @@ impl Grant {
         models.verdict()
     }
 
-    /// Refuses what could name any model, whatever the route says: a body that is not looked at, which
+    /// Refuses what could name any model, whatever the route: a body that is not looked at, which
     /// is not edited either, and one that names none, which may mean a stored one.
     pub(crate) fn check_visible(
         &self,

@@ -1,5 +1,5 @@
 //! An answer of the pipeline as messages of a WebSocket: each event of its stream is a text, and what is no
-//! stream is one event of the type `error`, or the one that tells a whole answer.
+//! stream is one event of the type `error`, or the one that holds a whole answer.
 
 use super::websocket_frame::{Opcode, write_frame};
 use crate::http::{EventReader, HeadLimits, Method, ResponseHead};
@@ -17,7 +17,7 @@ pub(crate) struct MessageFraming {
     lane: Lane,
 }
 
-/// What tells the client for which of its requests an event is: JSON of their `stream_id`, where they
+/// Identifies the request that an event belongs to: JSON of their `stream_id`, where they
 /// have one.
 #[derive(Clone, Default)]
 pub(crate) struct Lane(pub Option<Vec<u8>>);
@@ -96,7 +96,7 @@ impl MessageFraming {
             ResponsePart::Body(_, body) => body.extend_from_slice(bytes),
             ResponsePart::Events => {
                 self.reader.push(bytes);
-                // One that is too large has no frame, and ends what can be told.
+                // One that is too large has no frame; nothing can follow it.
                 while let Ok(Some(event)) = self.reader.next() {
                     if event.data.is_empty() {
                         continue;
@@ -110,7 +110,7 @@ impl MessageFraming {
         }
     }
 
-    /// Appends what is still owed when the answer has ended.
+    /// Appends what is still missing when the answer has ended.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         let ResponsePart::Body(status, body) = &self.part else { return };
         let body = String::from_utf8_lossy(body);

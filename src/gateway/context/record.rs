@@ -10,7 +10,7 @@ use crate::base::{Instant, RequestId};
 use crate::llm::{Tier, Usage};
 use crate::telemetry::CacheStatus;
 
-/// What is recorded of one request: by whom, for what, and what each stage adds.
+/// What is recorded of one request: its client, its endpoint, and what each stage adds.
 pub(crate) struct RequestRecord {
     pub id: RequestId,
     /// Wall clock at receipt, for labels.
@@ -95,7 +95,7 @@ impl Default for RoutingRecord {
     }
 }
 
-/// What was used, as far as the response says.
+/// What was used, as reported in the response.
 #[derive(Default)]
 pub(crate) struct MeteringRecord {
     pub usage: Option<Usage>,

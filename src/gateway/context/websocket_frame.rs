@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_frames_are_read_back() {
         for length in [0, 1, 125, 126, 127, 65_535, 65_536] {
             let mut out = Vec::new();
             write_frame(&mut out, Opcode::Text, &vec![b'x'; length]);

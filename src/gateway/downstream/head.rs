@@ -13,7 +13,7 @@ pub(crate) enum BodyFraming {
     Length(u64),
     /// Chunks.
     Chunked,
-    /// Until we close, for HTTP/1.0, or by whoever frames the response.
+    /// Until we close, for HTTP/1.0, or framed by a WebSocket.
     UntilClose,
     /// No body at all.
     None,
@@ -66,6 +66,16 @@ pub(crate) fn begin_head(exchange: &mut Exchange<'_>, status: u16) -> Vec<u8> {
             write_gateway_header(exchange, &mut out, "warnings", warnings.as_bytes());
         }
     }
+    out
+}
+
+/// The head of a stream of events that the gateway writes itself, up to its framing.
+pub(crate) fn begin_event_stream(exchange: &mut Exchange<'_>, content_type: &str) -> Vec<u8> {
+    let mut out = begin_head(exchange, 200);
+    write_field(&mut out, "content-type", content_type.as_bytes());
+    write_field(&mut out, "cache-control", b"no-cache");
+    // Reverse proxies in front of us would hold events back without it.
+    write_field(&mut out, "x-accel-buffering", b"no");
     out
 }
 

@@ -285,7 +285,7 @@ pub(crate) fn no_target() -> (AttemptOutcome, Result<Response, GatewayError>) {
     (outcome_of_failure(&GatewayError::NoTarget, Duration::ZERO), Err(GatewayError::NoTarget))
 }
 
-/// True for a failure that ends all attempts: another target would not mend it.
+/// True for a failure that ends all attempts: another target would not help.
 pub(crate) fn is_terminal(failure: &GatewayError) -> bool {
     matches!(
         failure,

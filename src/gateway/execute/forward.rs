@@ -1,4 +1,4 @@
-//! Stage `forward`: a provider is called, and another one as long as the plan says so.
+//! Stage `forward`: a provider is called, and others as the plan requires.
 //!
 //! Attempts do not touch the client, so that several may be under way at once; this stage watches it for
 //! all of them. A response is given back when it is good, as far as its opening shows, or when there is

@@ -22,7 +22,7 @@ use crate::telemetry::{Counter, RequestEvent};
 /// Copies under way on one shard; beyond it none is sent.
 const COPIES_MAX: usize = 256;
 
-/// A request on its way to a target that answers nobody.
+/// A copy of a request, whose response goes to no client.
 pub(crate) struct MirroredRequest {
     pub worker: Rc<Worker>,
     pub head: RequestHead,

@@ -1,7 +1,7 @@
 //! `POST /v1/feedback`: what a client thinks of an answer, in Portkey's shape.
 //!
 //! A negative value on an answer that was found by meaning evicts that answer and keeps the two
-//! questions from matching again. Everything else is taken note of by nobody yet.
+//! questions from matching again. Everything else is ignored.
 
 use serde::Deserialize;
 use serde_json::json;

@@ -14,7 +14,7 @@ use crate::gateway::worker::{ListedModel, only_provider};
 use crate::llm::Dialect;
 
 /// True if the answer is to be that of a provider: the one that is named, or the only one. It has to
-/// speak the client's dialect, and the key to be free to use all that it lists.
+/// have the client's dialect, and the key to be free to use all that it lists.
 pub(crate) fn is_forwarded(exchange: &Exchange<'_>, grant: &Grant, named: Option<&str>) -> bool {
     let settings = &exchange.snapshot.settings;
     if provider_in_query(exchange).is_some() {
@@ -25,10 +25,10 @@ pub(crate) fn is_forwarded(exchange: &Exchange<'_>, grant: &Grant, named: Option
         None => only_provider(settings).and_then(|place| settings.providers.get(place)),
     };
     let Some(provider) = provider else {
-        // A preset that the client names and brings the key for, or nobody.
+        // A preset that the client names and brings the key for, or no provider.
         return named.is_some();
     };
-    // Vertex speaks Google's dialect, and has another list of its models elsewhere.
+    // Vertex has Google's dialect, but lists its models elsewhere.
     let has_list = provider.preset != Some("vertex-ai");
     let is_limited = grant.key.as_ref().is_some_and(|key| key.is_limited());
     has_list && !is_limited && provider.dialect == exchange.record.client_format.dialect

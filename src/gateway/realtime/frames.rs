@@ -18,7 +18,7 @@ pub(super) enum FrameKind {
     Binary,
     /// The sender's last frame.
     Close,
-    /// Ping, pong, or what nobody has defined yet.
+    /// Ping, pong, or an opcode that is not defined yet.
     Other,
 }
 

@@ -3,7 +3,7 @@
 //! Each answer of the model ends with one event `response.done`, whose usage counts that answer alone,
 //! with all that it was given to read; the sum of them is the session's. At most
 //! [`MESSAGE_BYTES_MAX`] are kept, of the message that is just coming. What a session transcribes
-//! besides is told by other events, of another model, and is not counted.
+//! besides is reported in other events, for another model, and is not counted.
 
 use memchr::memmem;
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_skipped_and_the_next_is_not() {
+    fn event_that_is_too_long_is_skipped() {
         let long = format!("{}{}", done(10, 6), " ".repeat(MESSAGE_BYTES_MAX));
         let fits = done(10, 6);
         let fits = format!("{fits}{}", " ".repeat(MESSAGE_BYTES_MAX - fits.len()));

@@ -28,7 +28,7 @@ use crate::gateway::worker::Worker;
 use crate::llm::Usage;
 use crate::shard::{Connection, Reader, Writer, sleep, within};
 
-/// After the close frame of one side and its end, the other has so long to say its own.
+/// After the close frame of one side, the other has so long to send its own.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// The longest session, so that a key that has been withdrawn is not in use for ever.
@@ -53,7 +53,7 @@ const BAD_GATEWAY: u16 = 1014;
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
-    /// One side said so.
+    /// One side closed it.
     Closed,
     /// The client's connection ended without a word.
     ClientLeft,
@@ -65,7 +65,7 @@ pub(super) enum SessionEnd {
     ProviderStalled,
     /// The client sent what its key may not.
     Refused,
-    /// By a limit of the gateway that is nobody's fault: silence, age, a stop.
+    /// By a limit of the gateway: silence, age, a stop.
     Limited,
 }
 
@@ -259,7 +259,7 @@ impl RealtimeSession {
     }
 
     /// One direction, until one of its ends is gone. `take` appends what is sent of the bytes that were
-    /// read, and hears whether they end between two frames.
+    /// read, and learns whether they end between two frames.
     async fn forward_frames(
         &self,
         flow: &Flow,
@@ -331,7 +331,7 @@ impl RealtimeSession {
     }
 }
 
-/// Ready when it is asked again, after what else the shard has to do.
+/// Ready when polled again, after the shard's other tasks.
 async fn yield_to_others() {
     let mut has_waited = false;
     poll_fn(|task| {

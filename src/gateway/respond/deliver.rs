@@ -1,10 +1,8 @@
-//! Stage `deliver`: the response goes to the client.
+//! Stage `respond`: the response goes to the client.
 //!
 //! A JSON response is read whole before its first byte is sent, so that a provider that breaks off
-//! gives a clean 502. Event streams go through `deliver_stream`; answers of the pass-through are
-//! relayed piece by piece. Output guardrails will stand here by later work.
-//!
-//! Long because the stage is one: the ways of a response to the client, and the head that they share.
+//! gives a clean 502. Event streams are relayed event by event, translated or not; responses of the
+//! pass-through piece by piece. What else looks at a response is in [`super::tap`].
 
 use super::json::json;
 use super::passthrough::relay;
@@ -54,7 +52,7 @@ pub(crate) fn end(
     }
 }
 
-/// Sends a provider's response; [`end`] is owed afterwards.
+/// Sends a provider's response; the caller has to call [`end`] afterwards.
 pub(crate) async fn send_upstream(
     exchange: &mut Exchange<'_>,
     upstream_request: &UpstreamRequest,
@@ -66,7 +64,7 @@ pub(crate) async fn send_upstream(
     let is_events = media_type_is(content_type, b"text/event-stream");
     if let Some(translation) = &upstream_request.translation {
         Box::pin(translated::deliver(exchange, upstream_request, translation, response, tap)).await
-    } else if metered && is_events && (200..300).contains(&response.head.status()) {
+    } else if metered && is_events && response.head.is_success() {
         Box::pin(stream::relay(exchange, upstream_request, response, tap)).await
     } else if metered {
         json(exchange, upstream_request, response, tap).await

@@ -24,7 +24,7 @@ pub(crate) async fn json(
         return Err(upstream_request.invalid("it redirects, which is not followed"));
     }
     let mut body = keep_whole(exchange, upstream_request, response).await?;
-    if (200..300).contains(&status) {
+    if response.head.is_success() {
         body = metered(exchange, upstream_request, response, body)?;
     } else if let Some(error) =
         provider_error::overflow_of(exchange, upstream_request, status, &body)

@@ -124,7 +124,7 @@ async fn relay_all(
             out = send_shared(exchange, out).await?;
         }
         if progress.tap.fill(exchange, upstream_request, response).await? == Some(0) {
-            // The framing says whether this is the end; without one, only the events can.
+            // The framing shows whether this is the end; without one, only the events can.
             let cut = response.body_reader.finish().is_err();
             let is_complete =
                 progress.done || progress.finished || exchange.record.metering.stream_error;

@@ -1,6 +1,6 @@
 //! Who sees a response on its way to the client, besides the client: one place for all of them.
 //!
-//! A consumer looks at each event, or at the whole answer, and says what becomes of it. Today the opening of a
+//! A consumer looks at each event, or at the whole answer, and decides what happens to it. Today the opening of a
 //! stream is checked here, classes of service are rewritten, and the cache takes what it stores.
 
 use super::service_tiers::TierRewriter;
@@ -17,7 +17,7 @@ use crate::gateway::worker::Scrutiny;
 use crate::http::{ResponseHead, SseEvent};
 use crate::llm::{Chunk, Dialect};
 
-/// What a consumer says of a piece of a response.
+/// What a consumer decides about a piece of a response.
 pub(crate) enum Verdict {
     /// It goes on as it is.
     Pass,
@@ -265,8 +265,8 @@ impl ResponseTap {
         }
     }
 
-    /// A whole answer is complete, and goes to the client as `body`. Before it is sent: nobody waits for a
-    /// client that reads slowly.
+    /// A whole answer is complete, and goes to the client as `body`. Called before it is sent, so that
+    /// followers do not wait for a client that reads slowly.
     pub(crate) fn complete_whole(&mut self, exchange: &mut Exchange<'_>, body: Vec<u8>) {
         if let Some(writer) = self.take_cache_writer() {
             writer.store_whole(exchange, body);

@@ -1,4 +1,4 @@
-//! Stage `deliver` where client and provider speak different dialects.
+//! Stage `respond` where client and provider have different dialects.
 //!
 //! Whole answers are read whole and written anew. Streams go piece by piece: all that one read of the
 //! provider brought goes out in one write. What the client gets ends as its dialect wants it, and only
@@ -12,7 +12,9 @@ use crate::dialects::{Cutter, StreamDecodeError, StreamDecoder, StreamEncoder};
 use crate::gateway::context::{Exchange, GatewayError, own_id};
 use crate::gateway::downstream::disconnect::send_shared;
 use crate::gateway::downstream::events::{append, end};
-use crate::gateway::downstream::head::{BodyFraming, begin_head, body_framing, finish_head};
+use crate::gateway::downstream::head::{
+    BodyFraming, begin_event_stream, body_framing, finish_head,
+};
 use crate::gateway::upstream::peek::NO_CONTENT;
 use crate::gateway::upstream::request::UpstreamRequest;
 use crate::gateway::upstream::response::{EVENT_BYTES_MAX, UpstreamResponse};
@@ -23,7 +25,7 @@ use crate::gateway::upstream::translation::{
 use crate::gateway::upstream::vectors::VectorTranslation;
 use crate::gateway::upstream::{peek, stored_responses};
 use crate::gateway::worker::Scrutiny;
-use crate::http::{Framing, write_field};
+use crate::http::Framing;
 use crate::llm::{Answer, ApiError, Chunk, Content, chunks_of_known, is_error_answer};
 
 /// Sends a provider's answer in the client's dialect.
@@ -53,8 +55,7 @@ async fn chat(
     translation: &ChatTranslation,
     (response, tap): (&mut UpstreamResponse, &mut ResponseTap),
 ) -> Result<(), GatewayError> {
-    let status = response.head.status();
-    let is_success = (200..300).contains(&status);
+    let is_success = response.head.is_success();
     if is_success && response.is_stream() {
         return TranslatedStream::new(exchange, (upstream_request, translation), (response, tap))
             .relay(exchange, response)
@@ -98,9 +99,8 @@ async fn vectors(
     translation: &VectorTranslation,
     (response, tap): (&mut UpstreamResponse, &mut ResponseTap),
 ) -> Result<(), GatewayError> {
-    let status = response.head.status();
     let body = keep_whole(exchange, upstream_request, response).await?;
-    if !(200..300).contains(&status) {
+    if !response.head.is_success() {
         let dialects = (translation.client, translation.provider);
         return provider_error::send(exchange, upstream_request, dialects, (response, &body)).await;
     }
@@ -378,11 +378,7 @@ fn begin(
     let events = translation.client.frame().media_type();
     let content_type = if as_array { "application/json" } else { events };
     let framing = body_framing(exchange, Framing::Chunked);
-    let mut out = begin_head(exchange, 200);
-    write_field(&mut out, "content-type", content_type.as_bytes());
-    write_field(&mut out, "cache-control", b"no-cache");
-    // Reverse proxies in front of us would hold events back without it.
-    write_field(&mut out, "x-accel-buffering", b"no");
+    let mut out = begin_event_stream(exchange, content_type);
     write_provider_fields_without_content(&mut out, upstream_request, &response.head);
     finish_head(exchange, &mut out, framing);
     (out, framing)

@@ -454,7 +454,7 @@ impl UpstreamCall<'_> {
 }
 
 /// Sends a message and what follows it, until all is sent, the provider answers, or the connection breaks;
-/// the head tells which. Gives the emptied allocation of the message back.
+/// see the result. Returns the emptied allocation of the message.
 async fn send(connection: &mut Connection, message: Vec<u8>, more: Bytes) -> (Vec<u8>, Sent) {
     let Connection { reader, writer, .. } = connection;
     let mut writing = pin!(async {

@@ -20,7 +20,7 @@ pub(crate) async fn call_batched(
     let deadline = Instant::now().after(upstream_request.timeouts.total);
     loop {
         let mut response = call(context, upstream_request, request, stats).await?;
-        let is_success = (200..300).contains(&response.head.status());
+        let is_success = response.head.is_success();
         if !is_success || !upstream_request.has_more_batches() {
             return Ok(response);
         }

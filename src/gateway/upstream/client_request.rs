@@ -67,7 +67,7 @@ pub(crate) fn codecs(
     Ok((client_codec(client), codec))
 }
 
-/// The provider does not speak what the client of that path does, nor anything like it.
+/// The request of that path cannot be translated for the provider.
 pub(crate) fn untranslatable(resolved: &ResolvedProvider, provider: Dialect) -> GatewayError {
     let text = format!(
         "provider `{}` speaks {}, which this path cannot be translated to",

@@ -10,7 +10,7 @@ use crate::gateway::context::{Endpoint, GatewayError, Request, RequestContext};
 use crate::gateway::downstream::local::LocalResponse;
 use crate::llm::{Dialect, estimate_request_tokens};
 
-/// Estimates the tokens of the request. None where the provider, which speaks `own`, counts them.
+/// Estimates the tokens of the request. None where the provider, whose dialect is `own`, counts them.
 pub(crate) fn answer(
     context: &RequestContext<'_>,
     request: &Request,

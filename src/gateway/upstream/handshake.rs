@@ -1,5 +1,5 @@
-//! The opening handshake of RFC 6455, on both sides: what the client asks, what the provider is asked
-//! and has answered.
+//! The opening handshake of RFC 6455 on both sides: the client's request, the request to the provider,
+//! and its response.
 //!
 //! The client's nonce travels on, so that one answer is right for both; it is checked where it comes
 //! from the provider and computed anew for the client. Of the subprotocols one may be a key, which
@@ -29,12 +29,12 @@ const VERSION: &[u8] = b"13";
 
 const NONCE_BYTES: usize = 16;
 
-/// Parameters of the query that are never the client's to say: what names the model is written anew,
-/// and keys stay here.
+/// Parameters of the query that are not forwarded: the gateway writes the model itself, and keys stay
+/// here.
 const GATEWAY_PARAMETERS: [&str; 6] =
     ["model", "deployment", "api-key", "api_key", "apikey", "key"];
 
-/// What a client asks for.
+/// The handshake of a client.
 #[derive(Debug)]
 pub(crate) struct Handshake<'h> {
     /// As it came: base64 of 16 bytes.
@@ -150,15 +150,15 @@ pub(crate) fn encode(
     Ok(())
 }
 
-/// The fields that say which protocol is wanted: in a handshake, and in the response to what is none.
+/// The fields that name the protocol: in a handshake, and in the response to a request that is none.
 pub(crate) fn write_upgrade_fields(out: &mut Vec<u8>) {
     write_field(out, "connection", b"upgrade");
     write_field(out, "upgrade", b"websocket");
     write_field(out, "sec-websocket-version", VERSION);
 }
 
-/// Path and query at the provider: the model under its own name, what the path says already, and what
-/// else the client says.
+/// Path and query at the provider: the model under the provider's name for it, the parameters of the path, and the
+/// client's other parameters.
 fn target(path: &str, query: &str, model: Option<&str>) -> String {
     let set: Vec<_> =
         path.split_once('?').map(|(_, set)| query_parameters(set).collect()).unwrap_or_default();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_handshake_and_what_is_none() {
+    fn handshakes_are_recognized() {
         assert_eq!(outcome(&good("")), (101, Some(ACCEPT.to_owned())));
         let [connection, upgrade, version, key] = [
             "connection: upgrade\r\n",

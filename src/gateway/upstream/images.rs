@@ -199,7 +199,7 @@ impl ImageAddress {
             }
         };
         let egress = &context.snapshot.settings.egress;
-        // One that is not public says enough about the name.
+        // One address that is not public is enough to refuse the name.
         if addresses.iter().all(|address| egress.allows(host, self.port, *address)) {
             Ok(addresses)
         } else {

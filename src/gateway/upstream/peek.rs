@@ -1,7 +1,7 @@
 //! The opening of a response, held back until it shows that the response is good: all of a JSON response, of
 //! a stream all before its first content.
 //!
-//! What comes before the first content (a role, `message_start`, pings) binds nobody: as long as the
+//! What comes before the first content (a role, `message_start`, pings) commits to nothing: as long as the
 //! client has seen none of it, another target may be called, and a failure is reported by its status. What
 //! is last, or alone, is held back for so long at most that a client does not give up on it.
 
@@ -34,7 +34,7 @@ pub(crate) const HOLD_BYTES_MAX: usize = 64 * 1024;
 pub(crate) enum PeekWait {
     /// For as long as the provider may take.
     UntilContent,
-    /// For so long as its client bears: nobody else would answer.
+    /// Without a limit of its own: no other target would answer.
     Briefly,
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn peek(
     (request, wait): (&Request, PeekWait),
     response: &mut UpstreamResponse,
 ) -> Result<(), GatewayError> {
-    if !request.endpoint.is_metered() || !(200..300).contains(&response.head.status()) {
+    if !request.endpoint.is_metered() || !response.head.is_success() {
         return Ok(());
     }
     if response.is_stream() {

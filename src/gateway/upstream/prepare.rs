@@ -80,7 +80,7 @@ pub(crate) fn prepare(
     }
     let timeouts = timeouts(context, target, &resolved)?;
     let warnings = lost.or_else(|| lost_edits(request, target, &resolved));
-    // What a body names that is not looked at is not known, whatever the target would have it say.
+    // The model that an unread body names is unknown; the target cannot change it either.
     let is_unknown = is_unseen(request) && !resolved.upstream.provider.has_models_in_paths();
     Ok(Preparation::Call(Box::new(UpstreamRequest {
         forward_headers: forward_headers(context, target),

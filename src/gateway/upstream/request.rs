@@ -28,7 +28,7 @@ pub(crate) struct UpstreamRequest {
     pub path: Option<String>,
     /// Instead of the provider's own fields, where the client brings the credential.
     pub credential: Option<Vec<ProviderField>>,
-    /// No credential of the operator travels: the client may say whose account is meant.
+    /// No credential of the operator is sent: the client may name the account.
     pub is_clients_account: bool,
     /// Of that credential.
     pub redactor: Option<Redactor>,

@@ -53,7 +53,7 @@ pub(crate) fn write_fields(
     write_field(out, "x-ringgate-hops", digits.format(hops).as_bytes());
 }
 
-/// True for a field that the client sent and that is fixed by nobody but the preset.
+/// True for a field that the client sent and only the preset sets.
 fn is_client_chosen(context: &RequestContext<'_>, provider: &Provider, name: &str) -> bool {
     goes_upstream(name)
         && context.head.get(name).is_some()

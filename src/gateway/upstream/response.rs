@@ -202,7 +202,7 @@ impl UpstreamResponse {
         }
     }
 
-    /// It is none, for that reason. The connection of one that was whole, but told an error, may serve
+    /// It is none, for that reason. The connection of a complete error response may serve
     /// again; that of a stream is closed, since more may come.
     pub(crate) fn end_with(
         self: Box<Self>,

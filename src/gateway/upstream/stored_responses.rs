@@ -187,7 +187,7 @@ fn key(context: &RequestContext<'_>, name: &str) -> Key {
     let found = presented_keys(context.head).find_map(|secret| ring.find(secret));
     key.optional(found.map(|found| found.name.as_bytes()));
     if found.is_none() {
-        // Without virtual keys the secrets that are presented tell clients apart.
+        // Without virtual keys, clients are distinguished by the secrets that they present.
         for secret in presented_keys(context.head) {
             key.part(secret);
         }

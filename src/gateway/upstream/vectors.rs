@@ -235,7 +235,7 @@ impl VectorTranslation {
 
 impl EmbeddingsTranslation {
     /// Reads the answer to the call at hand, which must have one vector for each of its inputs: a client
-    /// tells them apart by their places.
+    /// distinguishes them by their index.
     fn read(
         &self,
         context: &RequestContext<'_>,

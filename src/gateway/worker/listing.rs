@@ -34,7 +34,7 @@ pub(crate) struct ListedModel {
 }
 
 /// The entry in OpenAI's shape, and what is known besides. Prices are dollars for one token, or for
-/// one of what their names tell.
+/// one by their names.
 #[derive(Serialize)]
 struct ModelEntry<'a> {
     id: &'a str,

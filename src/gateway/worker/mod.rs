@@ -35,7 +35,7 @@ use crate::telemetry::{Counter, Gauge, Recorder};
 /// not taken yet, and can never be refused.
 pub type SettingsReceiver = watch::Receiver<Arc<PreparedSettings>>;
 
-/// What the control thread tells a shard, besides its settings.
+/// Commands of the control thread to a shard, besides its settings.
 #[derive(Debug)]
 pub enum ShardCommand {
     /// News of the token of the provider of that name.

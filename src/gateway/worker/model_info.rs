@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_what_the_catalog_says() {
+    fn remembered_cards_are_those_of_the_catalog() {
         let (settings, cards) = (settings(), ModelInfoCache::default());
         for _ in 0..2 {
             for (provider, model, expected) in [

@@ -5,7 +5,7 @@
 //! JSON and URLs need for its own characters: some tenths of a nanosecond a byte. An error, and what
 //! hints at escapes, is looked through for any mix of spellings: each character as it is, as `\u002d`,
 //! as `%2D`, escaped more than once, and for base64. Not looked into: compressed bodies, which no
-//! provider is asked for, and a credential that is told letter by letter over several events.
+//! provider is asked for, and a credential that is spread over several events.
 
 use std::sync::LazyLock;
 
@@ -293,7 +293,7 @@ fn next_character(text: &[u8], expected: u8) -> Option<usize> {
     (value == expected).then_some(length)
 }
 
-/// True if `text` ends before it can be said what character it spells.
+/// True if `text` ends in the middle of an escape.
 fn is_cut(text: &[u8]) -> bool {
     match text.first() {
         None => true,
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_credential_stays() {
+    fn other_text_is_not_masked() {
         for text in [
             "test-credential/a+b=",
             "test-credential",

@@ -58,7 +58,7 @@ pub enum PrepareError {
         /// What is wrong.
         source: TlsError,
     },
-    /// Providers speak TLS, and the system has no root certificate to check them with.
+    /// Providers use TLS, and the system has no root certificate to check them with.
     #[error(
         "no root certificates found on this system; install the package ca-certificates or set \
          tls_ca_file"
