@@ -159,3 +159,74 @@ fn store(exchange: &Exchange<'_>, plan: CacheWrite, body: Vec<u8>) {
         exchange.worker.recorder().count(Counter::CacheStores);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::Instant;
+    use crate::cache::SharedChunk;
+    use crate::config::Settings;
+    use crate::gateway::context::{Client, RequestContext, SharedDeadline};
+    use crate::gateway::{ENDPOINT_NAMES, Simulation, prepare_settings};
+    use crate::http::RequestHead;
+    use crate::routing::TargetRegistry;
+    use crate::shard::{Connection, Script, Tape, run_in_virtual_time};
+    use crate::telemetry::MetricsRegistry;
+
+    fn event(delta: &serde_json::Value, finish_reason: Option<&str>) -> String {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish_reason });
+        json!({ "id": "c", "object": "chat.completion.chunk", "model": "m", "created": 1,
+            "choices": [choice] })
+        .to_string()
+    }
+
+    fn delta(text: &str) -> String {
+        event(&json!({ "content": text }), None)
+    }
+
+    #[test]
+    fn stream_that_was_not_delivered_is_neither_stored_nor_shared() {
+        let settings = Settings::load(None, &|_| None).expect("settings");
+        let targets = TargetRegistry::new(Instant::now());
+        let prepared = prepare_settings(Arc::new(settings), &targets).expect("settings");
+        let metrics = MetricsRegistry::new(1, ENDPOINT_NAMES);
+        let simulation = Simulation::new(&prepared, &metrics).expect("a worker");
+        let worker = simulation.worker();
+        let head = RequestHead::default();
+        let context = RequestContext::new(worker, &head);
+        let connection = Connection::in_memory(Script::default(), Tape::default());
+        let mut client = Client::new(connection, Duration::ZERO, SharedDeadline::default());
+        let mut exchange = Exchange::new(&context, &mut client, Instant::now());
+        let key = worker.cache().key().finish();
+        let now = exchange.record.at_unix;
+        exchange.flight = worker.flights().start(key, true, now);
+        let mut follower = worker.flights().join(&key, true).expect("the flight");
+        let mut writer = CacheWriter::new(CacheWrite {
+            key,
+            wording: 0,
+            question: None,
+            comparison: None,
+            time_to_live: Duration::from_secs(60),
+            labels: EntryLabels::default(),
+        });
+        writer.expect_stream(None);
+        writer.event(&exchange, None, delta("first").as_bytes());
+        writer.expect_stream(None);
+        writer.begin(&exchange);
+        for data in [delta("second"), event(&json!({}), Some("stop"))] {
+            writer.event(&exchange, None, data.as_bytes());
+        }
+        writer.complete(&mut exchange);
+        let entry = worker.cache().get(&key, now, None).expect("an entry");
+        let body: serde_json::Value = serde_json::from_slice(&entry.body).expect("JSON");
+        assert_eq!(body["choices"][0]["message"]["content"], "second");
+        let shared = run_in_virtual_time(follower.recv()).expect("a chunk");
+        let SharedChunk::Events(events) = shared else { panic!("an end") };
+        assert_eq!(events.len(), 2);
+        assert_eq!(&*events[0], delta("second").as_bytes());
+    }
+}
